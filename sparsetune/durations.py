@@ -1,0 +1,92 @@
+"""Durations of training to whole optimizer steps: the only rounding of time in the project.
+
+A schedule item carries its own unit, and the unit says how it extends when training gets longer: a fraction of
+training stretches, an absolute number of epochs or steps does not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import GetPydanticSchema
+from pydantic_core import core_schema
+
+Unit = Literal["fraction", "epochs", "steps"]
+
+
+@dataclass(frozen=True)
+class Length:
+    """A stretch of training: ``value`` in ``unit``, never negative.
+
+    Written as a plain number it is a fraction of training in [0, 1]; as text, ``"5 epochs"`` or ``"100 steps"``.
+    """
+
+    value: float
+    unit: Unit = "fraction"
+
+    @classmethod
+    def parse(cls, given: Any) -> Length:
+        """Read a number (a fraction of training), ``"5 epochs"``, ``"100 steps"`` or a ``Length``.
+
+        Raises:
+            ValueError: if the text is neither, the number is negative, or a fraction exceeds 1.
+        """
+        length = cls._read(given)
+        if not (math.isfinite(length.value) and length.value >= 0):
+            raise ValueError("a length must not be negative")
+        if length.unit == "fraction" and length.value > 1:
+            raise ValueError("a fraction of training must lie in [0, 1]; write `5 epochs` or `100 steps` otherwise")
+        return length
+
+    @classmethod
+    def _read(cls, given: Any) -> Length:
+        if isinstance(given, Length):
+            return given
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            return cls(float(given))
+        if isinstance(given, str):
+            number, _, unit = given.strip().partition(" ")
+            unit = unit.strip().removesuffix("s") + "s"
+            if unit in ("epochs", "steps"):
+                return cls(float(number), "epochs" if unit == "epochs" else "steps")
+        raise ValueError("a length must be a fraction of training, `5 epochs` or `100 steps`")
+
+    def declared(self) -> float | str:
+        """The form it is written in: a number for a fraction, text otherwise."""
+        return self.value if self.unit == "fraction" else f"{self.value:g} {self.unit}"
+
+    def steps(self, total: int, per_epoch: int) -> float:
+        """Its length in optimizer steps, not rounded: boundaries are sums of lengths and are rounded once."""
+        return self.value * {"fraction": total, "epochs": per_epoch, "steps": 1}[self.unit]
+
+
+LengthField = Annotated[
+    Length,
+    GetPydanticSchema(
+        lambda _source, _handler: core_schema.no_info_plain_validator_function(
+            Length.parse, serialization=core_schema.plain_serializer_function_ser_schema(Length.declared)
+        )
+    ),
+]
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """Optimizer steps of one epoch; the last, incomplete batch is left out (another permutation brings it back)."""
+    return max(1, examples // batch_size)
+
+
+def total_steps(epochs: float, multiplier: float, per_epoch: int) -> int:
+    """Optimizer steps of a whole training, at least one."""
+    return max(1, round_half_up(epochs * multiplier * per_epoch))
+
+
+def fraction_to_step(fraction: float, total: int) -> int:
+    """The step at which ``fraction`` (in [0, 1]) of ``total`` steps is done."""
+    return min(total, round_half_up(fraction * total))
+
+
+def round_half_up(value: float) -> int:
+    """The nearest integer, halves upward (Python's ``round`` goes to even, which moves boundaries apart)."""
+    return math.floor(value + 0.5)

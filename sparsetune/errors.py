@@ -1,0 +1,54 @@
+"""The errors that sparsetune raises for a user's mistake; the command line prints them without a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One fault in a declaration: where it is, which rule it breaks, and what came instead.
+
+    Args:
+        path: Dotted path of the field, as in ``sparsity.ramp.start``; empty for the whole declaration.
+        rule: The rule that must hold, or what is allowed.
+        got: What was received, as text.
+    """
+
+    path: str
+    rule: str
+    got: str = ""
+
+    def __str__(self) -> str:
+        where = f"`{self.path}`: " if self.path else ""
+        return f"{where}{self.rule}" + (f", got {self.got}" if self.got else "")
+
+
+class SparsetuneError(Exception):
+    """Base of every error that is the user's to mend."""
+
+
+class DeclarationError(SparsetuneError):
+    """A declaration that cannot run; carries every problem found in it, not only the first."""
+
+    def __init__(self, problems: Iterable[Problem], subject: str = "the declaration") -> None:
+        self.problems = sorted(set(problems))
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__("\n".join([f"{count} in {subject}:", *(f"  - {p}" for p in self.problems)]))
+
+
+class StudyDirectoryError(SparsetuneError):
+    """A study directory that is missing, foreign, of another schema version, busy or changed."""
+
+
+class StorageError(SparsetuneError):
+    """A disk that is full or read-only: what was durable before stays valid."""
+
+
+class DataError(SparsetuneError):
+    """Data that are missing or unreadable."""
+
+
+class CheckpointError(SparsetuneError):
+    """A checkpoint that is torn, or of another trial."""
