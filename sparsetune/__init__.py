@@ -1,0 +1,36 @@
+"""Hyperparameter studies of sparse training. Names load on use: importing this pulls in neither torch nor ray."""
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "sparsetune.durations": ["Length"],
+    "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],
+    "sparsetune.space": ["Choice", "IntRange", "LogUniform", "Uniform"],
+    "sparsetune.spec": [
+        "PUBLISHED_ACDC",
+        "AcdcSpec",
+        "DigitsTask",
+        "EvaluateSpec",
+        "ImageTask",
+        "OptimSpec",
+        "RampSpec",
+        "ScheduleSpec",
+        "SparsitySpec",
+        "TrialSpec",
+    ],
+    "sparsetune.study": ["TPE", "Arm", "Maximize", "Minimize", "Quick", "Random", "Sobol", "Study"],
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = sorted(_MODULE_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module `sparsetune` has no `{name}`; it has {', '.join(__all__)}")
+    return getattr(import_module(_MODULE_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

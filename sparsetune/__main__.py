@@ -1,1 +1,177 @@
-def main(): ...
+"""The command line. Each command imports what it needs, so that ``--help`` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsetune.errors import SparsetuneError
+
+if TYPE_CHECKING:
+    from sparsetune.study import Study
+    from sparsetune.tune.launch import Outcome
+
+DISK = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status. A user's mistake is one message without a traceback, and status 2."""
+    parsed = parser().parse_args(arguments)
+    try:
+        return int(parsed.command(parsed))
+    except SparsetuneError as error:
+        print(f"sparsetune: {error}", file=sys.stderr)  # noqa: T201
+    except OSError as error:
+        if error.errno not in DISK:
+            raise
+        print(f"sparsetune: `{error.filename}` cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return 130
+    return 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands with their options."""
+    top = argparse.ArgumentParser(prog="sparsetune", description="Hyperparameter studies of sparse training.")
+    commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    run = _command(commands, "run", _run, "run a study; the same command again resumes it")
+    _declares(run)
+    _launches(run)
+
+    resume = _command(commands, "resume", _resume, "go on with a study from its directory alone, or extend it")
+    resume.add_argument("directory", type=Path, help="the study's directory, such as runs/digits")
+    resume.add_argument("--add-report-seeds", type=int, default=0, metavar="N", help="more seeds for every winner")
+    resume.add_argument("--add-configurations", type=int, default=0, metavar="N", help="more configurations per cell")
+    _launches(resume)
+
+    status = _command(commands, "status", _status, "show how far a study is, also while it runs")
+    status.add_argument("directory", type=Path, help="the study's directory")
+
+    report = _command(commands, "report", _report, "write report/index.html, figures and tables of a study")
+    report.add_argument("directory", type=Path, help="the study's directory")
+
+    preview = _command(commands, "preview", _preview, "show cells, trials, schedules and cost; train nothing")
+    _declares(preview)
+    return top
+
+
+def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+    added: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    added.add_argument("--json", action="store_true", help="print one JSON object instead")
+    added.set_defaults(command=run)
+    return added
+
+
+def _declares(command: argparse.ArgumentParser) -> None:
+    command.add_argument("study", help="a module (studies.digits) or a .py file that holds one Study")
+    command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="set a field of the base")
+    command.add_argument("--name", help="another name for the study, and so another directory")
+    command.add_argument("--quick", action="store_true", help="the study's one-minute form, named NAME-quick")
+    command.add_argument("--storage", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie")
+
+
+def _launches(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--address", help="an existing Ray cluster (default: a local one)")
+    command.add_argument("--gpus-per-trial", type=float, metavar="SHARE", help="default: 1 where there are GPUs")
+    command.add_argument("--cpus-per-trial", type=float, default=1, metavar="N", help="default: 1")
+    command.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)")
+    command.add_argument("--checkpoint-seconds", type=float, default=30, metavar="S", help="default: 30")
+    command.add_argument("--no-report", action="store_true", help="do not write the report at the end")
+
+
+def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
+    from sparsetune.find import find_study, parse_overrides
+
+    study, file = find_study(parsed.study)
+    study = study.pinned(parse_overrides(parsed.set)) if parsed.set else study
+    study = study.quick() if parsed.quick else study
+    return (study.with_changes(name=parsed.name) if parsed.name else study), file
+
+
+def _options(parsed: argparse.Namespace, storage: Path, file: Path | None) -> dict[str, Any]:
+    names = ("address", "gpus_per_trial", "cpus_per_trial", "data_root", "checkpoint_seconds")
+    chosen = {name: getattr(parsed, name) for name in names}
+    return {**chosen, "storage": storage, "study_file": file, "quiet": parsed.json}
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    study, file = _declared(parsed)
+    from sparsetune.tune.launch import Options, launch
+
+    return _finish(parsed, launch(study, Options(**_options(parsed, parsed.storage, file))))
+
+
+def _resume(parsed: argparse.Namespace) -> int:
+    from sparsetune.store import StudyDirectory
+
+    directory = StudyDirectory(parsed.directory)
+    study = directory.study().with_changes(name=directory.path.name)
+    from sparsetune.tune.launch import Options, launch
+
+    files = [Path(one["study_file"]) for one in directory.launches() if one.get("study_file")]
+    options = Options(**_options(parsed, directory.path.parent, files[-1] if files else None))
+    added = {"report_seeds": parsed.add_report_seeds, "configurations_per_cell": parsed.add_configurations}
+    return _finish(parsed, launch(study, options, extend={n: c for n, c in added.items() if c} or None))
+
+
+def _finish(parsed: argparse.Namespace, outcome: Outcome) -> int:
+    from analysis import report
+
+    page = None if parsed.no_report or outcome.interrupted else report(outcome.directory)
+    if parsed.json:
+        facts = {"directory": str(outcome.directory), "trials": dict(outcome.counts), "report": page and str(page)}
+        _print_json({**facts, "interrupted": outcome.interrupted, "unsettled": list(outcome.unsettled)})
+    elif outcome.interrupted:
+        print(f"Stopped. Go on with: sparsetune resume {outcome.directory}")  # noqa: T201
+    elif page:
+        print(f"Report: {page}")  # noqa: T201
+    return outcome.exit_status
+
+
+def _status(parsed: argparse.Namespace) -> int:
+    from sparsetune.tune.status import show, status
+
+    if parsed.json:
+        _print_json(status(parsed.directory))
+    else:
+        show(parsed.directory)
+    return 0
+
+
+def _report(parsed: argparse.Namespace) -> int:
+    from analysis import report
+
+    page = report(parsed.directory)
+    if parsed.json:
+        _print_json({"report": str(page)})
+    else:
+        print(f"Report: {page}")  # noqa: T201
+    return 0
+
+
+def _preview(parsed: argparse.Namespace) -> int:
+    study, _ = _declared(parsed)
+    from sparsetune.tune.preview import preview, show
+
+    if parsed.json:
+        _print_json(preview(study))
+    else:
+        show(study)
+    return 0
+
+
+def _print_json(facts: dict[str, Any]) -> None:
+    print(json.dumps(facts, indent=2))  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,27 +9,37 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from sparsetune.durations import Length
 from sparsetune.errors import DeclarationError, Problem
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # not public under its own name
 
-class _Lenient(type(BaseModel)):  # type: ignore[misc]  # pydantic's metaclass is not public
+
+class _Lenient(ModelMetaclass):
     """Lets a faulty part exist, holding the raw values, until its declaration is checked as a whole."""
 
+    positional: tuple[str, ...]
+    model_fields: dict[str, FieldInfo]
+
     def __call__(cls, *args: Any, **given: Any) -> Any:
-        given |= dict(zip(cls.positional, args, strict=False))
         if len(args) > len(cls.positional):
             raise TypeError(f"{cls.__name__} takes {len(cls.positional)} positional arguments, got {len(args)}")
+        given |= dict(zip(cls.positional, args, strict=False))
         try:
             return super().__call__(**given)
         except ValidationError:
-            faulty = cls.__new__(cls)
-            defaults = {n: f.get_default(call_default_factory=True) for n, f in cls.model_fields.items() if not f.is_required()}
+            faulty: Any = object.__new__(cls)  # type: ignore[arg-type]
+            fields = cls.model_fields.items()
+            defaults = {name: _default(field) for name, field in fields if not field.is_required()}
             state = {"__dict__": defaults | given, "__pydantic_fields_set__": set(given)}
             for name, value in (state | {"__pydantic_extra__": None, "__pydantic_private__": None}).items():
                 object.__setattr__(faulty, name, value)
@@ -48,7 +58,8 @@ class Declared(BaseModel, metaclass=_Lenient):
         kept = {}
         for name, value in self.__dict__.items():
             field = type(self).model_fields.get(name)
-            if field is None or name == "kind" or value != field.get_default(call_default_factory=True):
+            # As plain values: pydantic's own equality overlooks unknown fields.
+            if field is None or name == "kind" or plain(value) != plain(_default(field)):
                 kept[name] = plain(value)
         return kept
 
@@ -75,6 +86,10 @@ class Declared(BaseModel, metaclass=_Lenient):
         return digest_of(self.given())
 
 
+def _default(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True)
+
+
 def plain(value: Any) -> Any:
     """``value`` as JSON types: parts become dictionaries of what was set in them."""
     if isinstance(value, Declared):
@@ -89,14 +104,23 @@ def plain(value: Any) -> Any:
 
 
 def digest_of(values: Any) -> str:
-    """The first twelve hexadecimal digits of SHA-256 over the sorted JSON of ``values``."""
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"), default=repr)
+    """The first twelve hexadecimal digits of SHA-256 over the sorted JSON of ``values``; 1.0 counts as 1."""
+    text = json.dumps(_whole(values), sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _whole(value: Any) -> Any:
+    """Plain values with whole floats as integers, so that equal numbers have equal digests."""
+    if isinstance(value, Mapping):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def as_problem(model: type[BaseModel], details: ErrorDetails) -> Problem:
     """One of pydantic's errors in our words, listing the valid names where a name is unknown."""
-    path = ".".join(_named(model, details["loc"]))
+    path = ".".join(_named(details["loc"]))
     got, context = repr(details["input"]), details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
@@ -105,6 +129,8 @@ def as_problem(model: type[BaseModel], details: ErrorDetails) -> Problem:
             return Problem(path, "must be given")
         case "literal_error":
             return Problem(path, f"must be {context['expected']}", got)
+        case "too_short":
+            return Problem(path, "must not be empty")
         case "union_tag_invalid":
             return Problem(path, f"`kind` must be one of {context['expected_tags']}", f"'{context['tag']}'")
         case "value_error":
@@ -118,27 +144,28 @@ def _names(model: type[BaseModel] | None) -> str:
     return ", ".join(f"`{name}`" for name in model.model_fields) if model else "none"
 
 
-def _named(model: type[BaseModel], location: tuple[int | str, ...]) -> Iterator[str]:
+def _named(location: tuple[int | str, ...]) -> Iterator[str]:
     """The parts of ``location`` that a user wrote: without the tags that pydantic adds for a union."""
-    for position, part in enumerate(location):
-        before = _model_at(model, location[:position])
-        tagged = position > 0 and before is not None and part not in before.model_fields
-        if not (tagged and before.model_fields.get("kind") and before.model_fields["kind"].default == part):
+    tags = {model.model_fields["kind"].default for model in _descendants(Declared) if "kind" in model.model_fields}
+    for before, part in zip(("", *location), location, strict=False):
+        if part not in tags or before in ("", "arms"):
             yield str(part)
+
+
+def _descendants(model: type[Declared]) -> Iterator[type[Declared]]:
+    for child in model.__subclasses__():
+        yield child
+        yield from _descendants(child)
 
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
     """The model whose fields stand at ``location``; None inside plain values."""
-    found: type[BaseModel] | None = model
+    members: list[type[BaseModel]] = [model]
     for part in location:
-        if found is None:
-            return None
-        field = found.model_fields.get(str(part))
-        members = _models_in(field.annotation) if field else [found]
-        found = next((m for m in members if "kind" in m.model_fields and m.model_fields["kind"].default == part), None) or (
-            members[0] if members else None
-        )
-    return found
+        tagged = [m for m in members if "kind" in m.model_fields and m.model_fields["kind"].default == part]
+        field = members[0].model_fields.get(str(part)) if members else None
+        members = tagged or (_models_in(field.annotation) if field else members)
+    return members[0] if members else None
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

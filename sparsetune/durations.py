@@ -7,6 +7,7 @@ training stretches, an absolute number of epochs or steps does not.
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -50,12 +51,13 @@ class Length:
             number, _, unit = given.strip().partition(" ")
             unit = unit.strip().removesuffix("s") + "s"
             if unit in ("epochs", "steps"):
-                return cls(float(number), "epochs" if unit == "epochs" else "steps")
+                with suppress(ValueError):
+                    return cls(float(number), "epochs" if unit == "epochs" else "steps")
         raise ValueError("a length must be a fraction of training, `5 epochs` or `100 steps`")
 
     def declared(self) -> float | str:
         """The form it is written in: a number for a fraction, text otherwise."""
-        return self.value if self.unit == "fraction" else f"{self.value:g} {self.unit}"
+        return self.value if self.unit == "fraction" else f"{float(self.value)!r} {self.unit}".replace(".0 ", " ")
 
     def steps(self, total: int, per_epoch: int) -> float:
         """Its length in optimizer steps, not rounded: boundaries are sums of lengths and are rounded once."""

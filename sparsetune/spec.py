@@ -193,10 +193,17 @@ class TrialSpec(Declared):
 
     def with_values(self, values: Mapping[str, Any]) -> TrialSpec:
         """A canonical copy with dotted fields set; not checked."""
+        return _trial(canonical(self._given_with(values)))
+
+    def edited(self, values: Mapping[str, Any]) -> TrialSpec:
+        """A copy with dotted fields set that keeps the fields that do not apply yet; not checked."""
+        return _trial(self._given_with(values))
+
+    def _given_with(self, values: Mapping[str, Any]) -> dict[str, Any]:
         given = {"task": plain(self.task), **self.given()}
         for path, value in values.items():
             set_at(given, path, plain(value))
-        return _trial(canonical(given))
+        return given
 
     def dense(self) -> TrialSpec:
         """The dense twin: the same recipe, seed and epochs, nothing pruned."""
@@ -253,7 +260,7 @@ def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
     """Nested plain values without the fields that do not apply; a target of 0 becomes `dense`. Not checked."""
     kept: dict[str, Any] = {}
     flat = flatten(values)
-    if flat.get("sparsity.target") == 0:
+    if flat.get("sparsity.target", 0) == 0 and flat.get("sparsity.method", "dense") in get_args(Method):
         flat.pop("sparsity.method", None)
         values = {**values, "sparsity": {}}
     for path, value in flat.items():
@@ -266,7 +273,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dictionaries as one with dotted names, in order."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {prefix + name: value}
     return flat
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -19,6 +21,9 @@ from sparsetune.tables import OBJECTIVES
 SweepValues = Annotated[tuple[Value, ...], Field(min_length=1)]
 FIRST_REPORT_SEED = 1000
 """Report seeds start this far above search seeds, so that both can be extended without meeting."""
+
+EXTENSIBLE = ("report_seeds", "configurations_per_cell")
+"""What may be added to a study that has started."""
 
 
 class Arm(Declared):
@@ -80,6 +85,10 @@ class TPE(Declared):
     n_startup: int = Field(ge=1)
 
 
+Objective = Annotated[Minimize | Maximize, Field(discriminator="kind")]
+Sampler = Annotated[Sobol | Random | TPE, Field(discriminator="kind")]
+
+
 class Quick(Declared):
     """The study's one-minute form: what replaces its own values."""
 
@@ -122,8 +131,8 @@ class Study(Declared):
     arms: dict[str, Arm] = {}
     sweep: dict[str, SweepValues] = {}
     search: dict[str, Axis] = {}
-    objective: Annotated[Minimize | Maximize, Field(discriminator="kind")] = Minimize("val_error")
-    sampler: Annotated[Sobol | Random | TPE, Field(discriminator="kind")] = Sobol()
+    objective: Objective = Minimize(column="val_error")
+    sampler: Sampler = Sobol()
     configurations_per_cell: int = Field(default=8, ge=1)
     search_seeds: int = Field(default=1, ge=1, le=FIRST_REPORT_SEED)
     report_seeds: int = Field(default=3, ge=1)
@@ -131,10 +140,14 @@ class Study(Declared):
     quick_form: Quick | None = None
 
     def run(self, **options: Any) -> Path:
-        """Run or resume the study under ``runs/``; returns its directory. See `sparsetune.tune.launch.launch`."""
-        from sparsetune.tune.launch import launch
+        """Run or resume the study; returns its directory.
 
-        return launch(self, **options)
+        Args:
+            options: Fields of `sparsetune.tune.launch.Options`: ``storage``, ``address``, ``gpus_per_trial``…
+        """
+        from sparsetune.tune.launch import Options, launch
+
+        return launch(self, Options(**options)).directory
 
     def seeds(self, role: Literal["search", "report"]) -> list[int]:
         """Seeds of search trials, or the fresh ones of report trials, their twins and controls."""
@@ -153,40 +166,81 @@ class Study(Declared):
     def validate_declaration(self) -> list[Problem]:
         """Every problem that can be seen without torch; empty when there is none."""
         found = self.problems()
-        if any(p.path.split(".")[0] in ("arms", "sweep", "search", "") for p in found):
-            return found
-        return sorted({*found, *_cells(self)[1], *_rules(self)})
+        sound = _sound(self, found)
+        return sorted({*found, *_rules(sound), *(p for p in _cells(sound)[1] if not found or p.rule != _UNUSED)})
 
     def quick(self) -> Study:
         """The one-minute variant, named ``<name>-quick``: its ``quick_form``, or the ends of every sweep axis."""
         form = self.quick_form or Quick(sweep={path: _ends(values) for path, values in self.sweep.items()})
         changes = {name: value for name, value in form.__dict__.items() if name not in ("overrides", "sweep")}
+        if isinstance(self.sampler, TPE) and self.sampler.n_startup * 2 >= form.configurations_per_cell:
+            changes["sampler"] = Random()  # what TPE starts with
         arms = {
             name: {**arm.given(), "sweep": {path: _ends(values) for path, values in arm.sweep.items()}}
             for name, arm in self.arms.items()
         }
         return self.with_changes(
-            base=self.base.with_values(form.overrides).given(), sweep={**self.sweep, **form.sweep}, arms=arms, **changes
+            base=self.base.edited(form.overrides), sweep={**self.sweep, **form.sweep}, arms=arms, **changes
         ).with_changes(name=f"{self.name}-quick", quick_form=None)
 
     def with_changes(self, **fields: Any) -> Study:
         """A copy with fields replaced; not checked."""
-        given = {**self.given(), **{name: plain(value) for name, value in fields.items()}}
+        given = {**self.given(), "base": self.base, **fields}
         study: Study = Study(**{name: value for name, value in given.items() if value is not None})
         return study
 
+    def extended(self, records: Iterable[Mapping[str, Any]]) -> Study:
+        """The declaration with all that ``extended`` records of its ledger add to it."""
+        added: Counter[str] = Counter()
+        for record in records:
+            if record["type"] == "extended":
+                added.update({name: record.get(name, 0) for name in EXTENSIBLE})
+        return self.with_changes(**{name: getattr(self, name) + count for name, count in added.items()})
+
     def pinned(self, values: Mapping[str, Any]) -> Study:
-        """A copy with dotted fields of the base set; an axis over one of them is pinned to the value."""
-        def unpinned(axes: Mapping[str, Any]) -> dict[str, Any]:
-            return {path: plain(axis) for path, axis in axes.items() if path not in values}
+        """A copy with dotted fields of the base set; a sweep axis over one keeps this value, a search axis goes."""
+
+        def unpinned(declared: Mapping[str, Any]) -> dict[str, Any]:
+            return {path: plain(value) for path, value in declared.items() if path not in values}
+
+        def pinned(sweep: Mapping[str, Any]) -> dict[str, Any]:
+            return {path: [values[path]] if path in values else plain(swept) for path, swept in sweep.items()}
 
         arms = {
-            name: {"overrides": unpinned(arm.overrides), "sweep": unpinned(arm.sweep), "search": unpinned(arm.search)}
+            name: {"overrides": unpinned(arm.overrides), "sweep": pinned(arm.sweep), "search": unpinned(arm.search)}
             for name, arm in self.arms.items()
         }
-        return self.with_changes(
-            base=self.base.with_values(values).given(), arms=arms, sweep=unpinned(self.sweep), search=unpinned(self.search)
-        )
+        swept = {*self.sweep, *(path for arm in self.arms.values() for path in arm.sweep)}
+        base = self.base.edited({path: value for path, value in values.items() if path not in swept})
+        return self.with_changes(base=base, arms=arms, sweep=pinned(self.sweep), search=unpinned(self.search))
+
+
+_UNUSED = "this axis applies to no cell: it would change nothing"
+
+
+def _sound(study: Study, found: Iterable[Problem]) -> Study:
+    """The study without the fields, arms and axes that cannot be read, so that the rest is checked too."""
+    base: Any = study.base
+    base = TrialSpec(**base) if isinstance(base, Mapping) else base if isinstance(base, TrialSpec) else TrialSpec()
+    readable = _readable(study.given(), [problem.path for problem in found])
+    sound: Study = Study(**{"name": "unnamed", **readable, "base": base})
+    return sound
+
+
+def _readable(values: Mapping[str, Any], faults: list[str], prefix: str = "") -> dict[str, Any]:
+    """``values`` without its faulty fields; of arms and axes only the faulty ones go."""
+    kept = {}
+    for name, value in values.items():
+        path = prefix + name
+        inside = [fault for fault in faults if fault.startswith(path + ".")]
+        if inside and isinstance(value, Mapping) and _HOLDS_AXES.fullmatch(path):
+            kept[name] = _readable(value, inside, path + ".")
+        elif path not in faults and not inside:
+            kept[name] = value
+    return kept
+
+
+_HOLDS_AXES = re.compile(r"(arms\.[^.]+\.)?(sweep|search)|arms(\.[^.]+)?")
 
 
 def _ends(values: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -194,8 +248,9 @@ def _ends(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 def _points(study: Study) -> Iterator[tuple[str, Arm, dict[str, Value]]]:
-    """Every arm at every point of its sweep axes; a study without arms has one, named by its base's method."""
-    for name, arm in (study.arms or {study.base.sparsity.method: Arm()}).items():
+    """Every arm at every point of its sweep axes, dense arms first; without arms there is one, named by its method."""
+    arms = study.arms or {_method(study.base): Arm()}
+    for name, arm in sorted(arms.items(), key=lambda item: not _is_dense(item[1], study)):
         sweep = {**study.sweep, **arm.sweep}
         for values in itertools.product(*sweep.values()):
             yield name, arm, dict(zip(sweep, values, strict=True))
@@ -205,30 +260,38 @@ def _cells(study: Study) -> tuple[list[Cell], list[Problem]]:
     """The cells, and the problems of those that cannot be built."""
     cells: dict[str, Cell] = {}
     problems: set[Problem] = set()
-    unused = {path for axes in (study.sweep, study.search) for path in axes}
+    parts = (study, *study.arms.values())
+    unused = {path for part in parts for axes in (part.sweep, part.search) for path in axes}
+    base_faults = set(study.base.problems())
     for arm_name, arm, point in _points(study):
         spec = study.base.with_values({**arm.overrides, **point, "seed": 0})
         search = {path: axis for path, axis in {**study.search, **arm.search}.items() if applies(spec.given(), path)}
         faults = spec.problems() or _search_faults(spec, search)
-        problems |= {_located(fault, arm_name, arm, point, search) for fault in faults}
+        problems |= {_located(fault, arm_name, arm, point, search) for fault in faults if fault not in base_faults}
         if faults:
             unused.clear()
             continue
         point = {path: value for path, value in point.items() if applies(spec.given(), path)}
-        unused -= {*point, *search}
+        unused -= {*point, *search} | (set() if _is_dense(arm, study) else {"sparsity.target"})
         dense = spec.sparsity.method == "dense"
         name = "dense" if dense and not _is_dense(arm, study) else arm_name
-        cell = Cell(_cell_name(name, point), name, point, spec, search)
-        same = cells.get(cell.name)
-        if same and (same.spec != spec or same.search != search):
-            cell = Cell(_cell_name(f"dense-{arm_name}", point), f"dense-{arm_name}", point, spec, search)
-        cells.setdefault(cell.name, cell)
-    problems |= {Problem(path, "this axis applies to no cell: it would change nothing") for path in unused}
+        if any(cell.name == _cell_name(name, point) for cell in cells.values()):
+            name = f"dense-{arm_name}"
+        cells.setdefault(_identity(spec, search), Cell(_cell_name(name, point), name, point, spec, search))
+    problems |= {Problem(path, _UNUSED) for path in unused}
     return ([] if problems else _with_controls(study, list(cells.values()))), sorted(problems)
 
 
+def _identity(spec: TrialSpec, search: Mapping[str, Axis]) -> str:
+    return digest_of([spec.trial_id(), plain(search)])
+
+
+def _method(base: TrialSpec) -> str:
+    return str(flatten(base.given()).get("sparsity.method", "dense"))
+
+
 def _is_dense(arm: Arm, study: Study) -> bool:
-    return bool(arm.overrides.get("sparsity.method", study.base.sparsity.method) == "dense")
+    return bool(arm.overrides.get("sparsity.method", _method(study.base)) == "dense")
 
 
 def _cell_name(arm: str, point: Mapping[str, Value]) -> str:
@@ -241,28 +304,29 @@ def _text(value: Value) -> str:
 
 def _with_controls(study: Study, cells: list[Cell]) -> list[Cell]:
     """Name each cell's control source, adding a dense cell at multiplier 1 where the study lacks it; dense first."""
-    if not any(cell.search for cell in cells):
-        return sorted(cells, key=lambda cell: cell.spec.sparsity.method != "dense")
-    dense = {cell.spec.trial_id(): cell for cell in cells if cell.spec.sparsity.method == "dense"}
-    linked = []
-    for cell in cells:
-        source_spec = cell.spec.with_values({"sparsity.target": 0, "schedule.epoch_multiplier": 1})
-        source = dense.get(source_spec.trial_id())
-        if source is None:
-            point = {path: value for path, value in cell.point.items() if applies(source_spec.given(), path)}
-            point |= {path: 1 for path in point if path == "schedule.epoch_multiplier"}
-            search = {path: axis for path, axis in cell.search.items() if applies(source_spec.given(), path)}
-            source = Cell(_cell_name("dense", point), "dense", point, source_spec, search, added=True)
-            if any(source.name == other.name for other in cells):
-                source = Cell(_cell_name(f"dense-{cell.arm}", point), f"dense-{cell.arm}", point, source_spec, search, added=True)
-            dense[source_spec.trial_id()] = source
-            linked.append(source)
-        own = source.name == cell.name
-        linked.append(Cell(cell.name, cell.arm, cell.point, cell.spec, cell.search, None if own else source.name))
-    return sorted(linked, key=lambda cell: (cell.control_from is not None, cell.spec.sparsity.method != "dense"))
+    named = {cell.name: cell for cell in cells}
+    sources = {_identity(cell.spec, cell.search): cell.name for cell in cells}
+    for cell in cells if any(cell.search for cell in cells) else []:
+        source = _control_source(cell, taken=named.keys())
+        name = sources.setdefault(_identity(source.spec, source.search), source.name)
+        named.setdefault(name, source)
+        named[cell.name] = replace(cell, control_from=None if name == cell.name else name)
+    return sorted(
+        named.values(), key=lambda cell: (cell.control_from is not None, cell.spec.sparsity.method != "dense")
+    )
 
 
-def _search_faults(spec: TrialSpec, search: Mapping[str, Axis]) -> Iterator[Problem] | list[Problem]:
+def _control_source(cell: Cell, taken: Collection[str]) -> Cell:
+    """The dense cell at multiplier 1 with the other sweep values of ``cell``."""
+    spec = cell.spec.with_values({"sparsity.target": 0, "schedule.epoch_multiplier": 1})
+    multiplier = {"schedule.epoch_multiplier": 1} if "schedule.epoch_multiplier" in cell.point else {}
+    point = {path: value for path, value in {**cell.point, **multiplier}.items() if applies(spec.given(), path)}
+    search = {path: axis for path, axis in cell.search.items() if applies(spec.given(), path)}
+    arm = "dense" if _cell_name("dense", point) not in taken else f"dense-{cell.arm}"
+    return Cell(_cell_name(arm, point), arm, point, spec, search, added=True)
+
+
+def _search_faults(spec: TrialSpec, search: Mapping[str, Axis]) -> list[Problem]:
     """Faults at the ends of the search axes: each alone, then all low and all high together."""
     ends = {path: axis.ends() for path, axis in search.items()}
     corners = [{path: value} for path, values in ends.items() for value in values]
@@ -274,28 +338,35 @@ def _located(
     fault: Problem, arm_name: str, arm: Arm, point: Mapping[str, Value], search: Mapping[str, Axis]
 ) -> Problem:
     """The fault with the place where its value was declared in front of its path."""
-    places = [(search, "search"), (point, "sweep"), (arm.overrides, f"arms.{arm_name}.overrides")]
+    places: list[tuple[Mapping[str, Any], str]] = [
+        (arm.search, f"arms.{arm_name}.search"),
+        (search, "search"),
+        (arm.sweep, f"arms.{arm_name}.sweep"),
+        (point, "sweep"),
+        (arm.overrides, f"arms.{arm_name}.overrides"),
+    ]
     for declared, place in places:
-        if any(path == fault.path or path.startswith(fault.path + ".") or fault.path.startswith(path) for path in declared):
+        if any(path.startswith(fault.path) or fault.path.startswith(path) for path in declared):
             return Problem(f"{place}.{fault.path}", fault.rule, fault.got)
     return Problem(f"base.{fault.path}", fault.rule, fault.got)
 
 
 def _rules(study: Study) -> Iterator[Problem]:
     """Rules that span several fields of the study."""
-    for name, arm in {"": Arm(), **study.arms}.items():
+    parts: dict[str, Study | Arm] = {"": study, **study.arms}
+    for name, part in parts.items():
         where = f"arms.{name}." if name else ""
-        sweep = {**study.sweep, **arm.sweep}
-        search = {**study.search, **arm.search}
-        for path in sorted(sweep.keys() & search.keys()):
+        own = part.sweep.keys() | part.search.keys()
+        both = {*study.sweep, *part.sweep} & {*study.search, *part.search}
+        for path in sorted(own & both):
             yield Problem(f"{where}search.{path}", "an axis is either swept or searched, not both")
-        for path in sorted(search.keys() & {"schedule.epochs", "schedule.epoch_multiplier"}):
+        for path in sorted(part.search.keys() & {"schedule.epochs", "schedule.epoch_multiplier"}):
             rule = "changes a trial's cost, so the longest run would always win; sweep it instead"
             yield Problem(f"{where}search.{path}", rule)
-        for path, values in sweep.items():
+        for path, values in part.sweep.items():
             if len(set(values)) < len(values):
                 yield Problem(f"{where}sweep.{path}", "the values of a sweep axis must differ", str(list(values)))
-        for path in sorted({"seed"} & (sweep.keys() | search.keys())):
+        for path in sorted({"seed"} & own):
             yield Problem(f"{where}{path}", "seeds are no axis; set `search_seeds` and `report_seeds`")
     if study.objective.column not in OBJECTIVES:
         yield Problem("objective.column", f"must be one of {', '.join(OBJECTIVES)}", repr(study.objective.column))

@@ -1,0 +1,250 @@
+"""Drawing: lines and intervals from frames that are already computed. One style, safe for colour-blind readers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from sparsetune.store import writing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from analysis.curves import Curve
+
+STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.labelcolor": "#333333",
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlesize": 11,
+    "axes.edgecolor": "#888888",
+    "figure.facecolor": "white",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.8,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "sparsetune",
+    "text.parse_math": False,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+}
+MARKERS = "osD^vPX*"
+SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
+QUANTITIES = {"loss": "loss (nats)", "entropy": "entropy (nats)", "accuracy": "accuracy (%)", "score": "score (%)", "error": "error (%)"}
+LABELS = {
+    "sparsity": "Sparsity (%)",
+    "sparsity_now": "Sparsity of the mask (%)",
+    "epochs": "Training length (epochs, log scale)",
+    "progress": "Training done (%)",
+    "train_flops": "Training cost (dense epochs)",
+    "inference_flops": "Inference cost (fraction of dense)",
+    "lr": "Learning rate",
+}
+PERCENT = ("accuracy", "score", "error")
+
+
+def label(column: str) -> str:
+    """A column in words, with its unit."""
+    split, _, quantity = column.partition("_")
+    if split in SPLITS and quantity in QUANTITIES:
+        return f"{SPLITS[split]} {QUANTITIES[quantity]}"
+    return LABELS.get(column, column.replace("_", " ").capitalize())
+
+
+def scale(column: str) -> float:
+    """What a column is multiplied with before it is drawn or printed: fractions become percent."""
+    return 100.0 if column.rpartition("_")[2] in PERCENT else 1.0
+
+
+def line_name(by: str | None, value: Any) -> str:
+    """A line of the legend: ``2x``, ``8 epochs``, ``98 %``, or the field with its value."""
+    if by is None or pd.isna(value):
+        return ""
+    if by == "sparsity.target":
+        return "dense" if value == 0 else f"{100 * value:.10g} %"
+    forms = {"schedule.epoch_multiplier": "{:g}x", "schedule.epochs": "{:g} epochs"}
+    return forms[by].format(value) if by in forms else f"{by.rpartition('.')[2]} {value}"
+
+
+def log_density(sparsity: Any) -> Any:
+    """Position of a sparsity on the axis: -ln(1 - s), where 0, 0.8, 0.9, 0.95, 0.98 and 0.99 are all readable."""
+    return -np.log1p(-np.asarray(sparsity, dtype=np.float64))
+
+
+def colours(values: Iterable[Hashable], by: str | None) -> dict[Any, Any]:
+    """A colour for each line, from a sequential map: sparsity and any other field have one each; dense is black."""
+    from matplotlib import colormaps
+
+    ordered = sorted(set(values), key=lambda value: (isinstance(value, str), value))
+    sparsity = by == "sparsity.target"
+    coloured = [value for value in ordered if not (sparsity and value == 0)]
+    ends = (0.88, 0.12) if sparsity else (0.78, 0.08)
+    chosen = colormaps["viridis" if sparsity else "inferno"](np.linspace(*ends, len(coloured)) if len(coloured) > 1 else [ends[1]])
+    return {**dict.fromkeys(ordered, "black"), **dict(zip(coloured, chosen, strict=True))}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The project's style, for the figures made inside."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        yield
+
+
+def curve(curve: Curve, ax: Axes | None = None) -> Figure:
+    """Means and intervals of a curve: a panel per arm, or all arms into ``ax``, told apart by line style."""
+    frame, names = curve.frame(), curve.by
+    arms = list(dict.fromkeys(frame["arm"]))
+    with styled():
+        axes = [ax] * len(arms) if ax else panels(len(arms))
+        lines = frame[names] if names else pd.Series("", index=frame.index)
+        palette = colours(lines, names)
+        for position, (arm, axis) in enumerate(zip(arms, axes, strict=False)):
+            for rank, (value, part) in enumerate(frame[frame["arm"] == arm].groupby(lines, sort=False)):
+                style = {"color": palette[value], "marker": MARKERS[rank % len(MARKERS)]}
+                style |= {"linestyle": ("-", "--", ":", "-.")[position % 4] if ax else "-"}
+                name = line_name(names, value)
+                x = log_density(part["sparsity"]) if curve.x == "sparsity" else part[curve.x]
+                _bars(axis, x, part, scale(curve.y), style, f"{arm} {name}".strip() if ax else name)
+            if not ax:
+                axis.set_title(arm)
+            _x_axis(axis, curve.x, frame[curve.x])
+            axis.set_ylabel(label(curve.y) if axis is axes[0] else "")
+        if ax:
+            ax.legend()
+            return ax.figure
+        return _legend(axes, names, palette)
+
+
+def gains(frame: pd.DataFrame, y: str) -> Figure:
+    """Extension gain of each sparsity against the longer budget, claimed steps only, a panel per arm."""
+    frame = frame[frame["claimed"].eq(True) & (frame["n"] > 0)]
+    arms = list(dict.fromkeys(frame["arm"]))
+    with styled():
+        axes = panels(len(arms))
+        palette = colours(frame["sparsity"], "sparsity.target")
+        lines = sorted(palette)
+        for arm, axis in zip(arms, axes, strict=False):
+            axis.axhline(0, color="#555555", linewidth=1)
+            for rank, sparsity in enumerate(lines):
+                part = frame[(frame["arm"] == arm) & (frame["sparsity"] == sparsity)]
+                shift = 1 + 0.035 * (rank - (len(lines) - 1) / 2)
+                part = part.assign(mean=part["gain"], x=part["to_epochs"] * shift)
+                style = {"color": palette[sparsity], "marker": MARKERS[rank % len(MARKERS)], "linestyle": "none"}
+                _bars(axis, part["x"], part, scale(y), style, line_name("sparsity.target", sparsity))
+            axis.set_title(arm)
+            _x_axis(axis, "epochs", frame["to_epochs"])
+        if arms:
+            start = frame["from_epochs"].iloc[0]
+            unit = "points" if scale(y) == 100 else "units"
+            axes[0].set_ylabel(f"Gain over dense since {start:g} epochs\n({unit} of {label(y).split(' (')[0].lower()})")
+        return _legend(axes, "sparsity.target", palette)
+
+
+def histories(frame: pd.DataFrame, y: str) -> Figure:
+    """``y`` over training, a thin line per trial coloured by its sparsity; rows of panels are arms, columns lengths.
+
+    Args:
+        frame: One row per trial and evaluation: ``arm sparsity epochs trial_id progress`` and ``y``.
+        y: The column; sparsity itself is drawn on the log-density axis.
+    """
+    arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
+    with styled():
+        axes = panels(len(arms) * len(lengths), columns=min(3, len(lengths)), small=True)
+        palette = colours(frame["sparsity"], "sparsity.target")
+        wanted = [(arm, length) for arm in arms for length in lengths]
+        for (arm, length), axis in zip(wanted, axes, strict=False):
+            panel = frame[(frame["arm"] == arm) & (frame["epochs"] == length)]
+            for sparsity in sorted(set(panel["sparsity"])):
+                for position, (_, trial) in enumerate(panel[panel["sparsity"] == sparsity].groupby("trial_id", sort=False)):
+                    values = log_density(trial[y]) if y == "sparsity_now" else scale(y) * trial[y]
+                    name = line_name("sparsity.target", sparsity) if position == 0 else None
+                    axis.plot(100 * trial["progress"], values, color=palette[sparsity], linewidth=1.1, alpha=0.85, label=name)
+            axis.set_title(f"{arm}, {length:g} epochs")
+            axis.set_xlim(0, 100)
+            if y == "sparsity_now":
+                _sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
+        for axis in axes[:: min(3, len(lengths))]:
+            axis.set_ylabel(label(y))
+        for axis in axes[-min(3, len(lengths)) :]:
+            axis.set_xlabel(label("progress"))
+        return _legend(axes, "sparsity.target", palette)
+
+
+def panels(count: int, columns: int = 3, small: bool = False) -> Sequence[Axes]:
+    """Axes in a grid with a common y axis, 3.6 inches wide each."""
+    from matplotlib.figure import Figure
+
+    columns = max(1, min(columns, count))
+    rows = math.ceil(max(count, 1) / columns)
+    width, height = (3.3, 2.3) if small else (4.2, 3.4)
+    figure = Figure(figsize=(width * columns + 1.3, height * rows + 0.2), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    for axis in axes[max(count, 1) :]:
+        axis.remove()
+    kept: Sequence[Axes] = axes[: max(count, 1)]
+    return kept
+
+
+def save(figure: Figure, frame: pd.DataFrame, stem: Path) -> str:
+    """Write ``stem`` as .png, .svg and the .csv it was drawn from; returns the SVG as it goes into a page."""
+    with writing(stem.parent):
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        frame.to_csv(stem.with_suffix(".csv"), index=False)
+        with styled():
+            figure.savefig(stem.with_suffix(".png"), dpi=150)
+            figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
+    svg = stem.with_suffix(".svg").read_text()
+    return svg[svg.index("<svg") :]
+
+
+def _bars(axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[str, Any], name: str) -> None:
+    ends = factor * np.stack([part["mean"] - part["low"], part["high"] - part["mean"]])
+    axis.errorbar(
+        x, factor * part["mean"], yerr=np.nan_to_num(ends), label=name, markersize=4.5, linewidth=1.5, elinewidth=1, capsize=2, **style
+    )
+
+
+def _x_axis(axis: Axes, x: str, values: Iterable[float]) -> None:
+    axis.set_xlabel(label(x))
+    if x == "sparsity":
+        _sparsity_ticks(axis.xaxis, values)
+    else:
+        ticks = sorted(set(values))
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.minorticks_off()
+
+
+def _sparsity_ticks(axis: Any, values: Iterable[float]) -> None:
+    """A tick at every sparsity of the study that has room, the highest first."""
+    kept: list[float] = []
+    spread = float(log_density(max(values, default=0))) or 1.0
+    for value in sorted(set(values), reverse=True):
+        if all(abs(log_density(value) - log_density(other)) > 0.06 * spread for other in kept):
+            kept.append(value)
+    axis.set_ticks(log_density(kept), [f"{100 * value:.10g}" for value in kept])
+
+
+def _legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure:
+    """One legend for all panels, beside them; the names in ``order``."""
+    found = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure: Figure = axes[0].figure
+    if by and found:
+        titles = {"sparsity.target": "Sparsity", "schedule.epoch_multiplier": "Epochs", "schedule.epochs": "Trained for"}
+        names = sorted(found, key=[line_name(by, value) for value in order].index)
+        handles = [found[name] for name in names]
+        figure.legend(handles, names, title=titles.get(by, by), loc="outside right upper", alignment="left")
+    return figure

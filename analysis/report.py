@@ -1,0 +1,216 @@
+"""The report of a study: one page that needs no network, its figures with their numbers, its tables."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis import draw
+from analysis.curves import Curve, cell_values, length_curve, sparsity_curve, with_dense
+from analysis.load import Results, load
+from analysis.select import axes, report_rows
+from analysis.summary import summary
+from analysis.undertraining import extension_gain
+from sparsetune.store import write_durably, writing
+from sparsetune.tables import FINISHED
+
+LENGTHS = ("schedule.epochs", "schedule.epoch_multiplier")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure of the page: its file name, the SVG itself, and what the caption says."""
+
+    name: str
+    title: str
+    svg: str
+    caption: str
+    width: int
+
+
+@dataclass(frozen=True)
+class Section:
+    """The figures and numbers of one combination of the sweep axes besides sparsity and length."""
+
+    title: str
+    measure: str
+    summary: pd.DataFrame
+    headlines: list[str]
+    drawings: list[Drawing]
+
+
+def report(directory: str | os.PathLike[str]) -> Path:
+    """Write ``tables/``, ``figures/`` and ``report/index.html`` into a study directory, finished or not.
+
+    Returns:
+        The page.
+
+    Raises:
+        StudyDirectoryError: if it is no readable study directory.
+        StorageError: if it cannot be written.
+    """
+    results = load(directory)
+    page = results.directory.report
+    with writing(page):
+        page.parent.mkdir(parents=True, exist_ok=True)
+        write_tables(results)
+        write_durably(page, render(results))
+    return page
+
+
+def write_tables(results: Results) -> None:
+    """``tables/trials.csv``, ``history.csv`` and ``cells.csv``."""
+    results.directory.tables.mkdir(parents=True, exist_ok=True)
+    for name in ("trials", "history", "cells"):
+        getattr(results, name)().to_csv(results.directory.tables / f"{name}.csv", index=False)
+
+
+def render(results: Results) -> str:
+    """The page as HTML; everything that a study's author may name is escaped."""
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    environment = Environment(loader=PackageLoader("analysis", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {"svg": Markup, "percent": _percent, "value": _value, "field": lambda path: path.rpartition(".")[2]}
+    trials, cells = results.trials(), results.cells()
+    return environment.get_template("report.html.jinja").render(
+        study=results.study,
+        status=trials["status"].value_counts().to_dict(),
+        finished=bool(cells["finished"].all() and trials["status"].isin(FINISHED).all()),
+        trials=trials,
+        cells=cells,
+        sweep=[name for name in cells if name in axes(results.study, "sweep") or name == "sparsity.target"],
+        search=[name for name in cells if name in axes(results.study, "search")],
+        sections=list(sections(results)),
+        troubled=trials[trials["status"].isin(["DIVERGED", "FAILED", "INVALID"])],
+        launches=[_launch(facts) for facts in results.directory.launches()],
+        command=f"sparsetune report {shlex.quote('/'.join(results.directory.path.parts[-2:]))}",
+        made=datetime.now(UTC),
+    )
+
+
+def sections(results: Results) -> Iterator[Section]:
+    """A section per combination of the sweep axes that are neither sparsity nor training length; usually one."""
+    rows = report_rows(results)
+    lengths = [path for path in LENGTHS if path in axes(results.study, "sweep")]
+    others = [p for p in axes(results.study, "sweep") if p in rows and p not in ("sparsity.target", *lengths[:1])]
+    values = [list(dict.fromkeys(rows[path].dropna())) for path in others]
+    for number, combination in enumerate(itertools.product(*values)):
+        where = dict(zip(others, combination, strict=True))
+        title = ", ".join(f"{path} {_value(value)}" for path, value in where.items())
+        yield _section(results, where, lengths[0] if lengths else None, title, f"-{number}" if others else "")
+
+
+def _section(results: Results, where: Mapping[str, Any], by: str | None, title: str, suffix: str) -> Section:
+    measured = cell_values(results, "test_accuracy", where)[1].notna().any(axis=None)
+    y = "test_accuracy" if measured else "test_score"
+    numbers = summary(results, y, where=where)
+    drawings = list(_drawings(results, where, by, y, suffix)) if len(numbers) else []
+    return Section(title, y, numbers, list(_headlines(numbers, y)), drawings)
+
+
+def _drawings(results: Results, where: Mapping[str, Any], by: str | None, y: str, suffix: str) -> Iterator[Drawing]:
+    folder = results.directory.figures
+
+    def drawn(name: str, title: str, figure: Any, frame: pd.DataFrame, caption: str) -> Drawing:
+        svg = draw.save(figure, frame, folder / f"{name}{suffix}")
+        return Drawing(f"{name}{suffix}", title, svg, caption, round(72 * figure.get_figwidth()))
+
+    def curve(curve: Curve, title: str) -> Drawing:
+        return drawn(f"{curve.y}-{curve.x}", title, curve.plot(), curve.frame(), curve.note())
+
+    yield curve(sparsity_curve(results, y, by, where=where), f"{_words(y)} against sparsity")
+    if by:
+        yield curve(length_curve(results, y, where=where), f"{_words(y)} against training length")
+        gains = extension_gain(results, y, where=where)
+        if gains["claimed"].eq(True).any():
+            yield drawn("extension-gain", "What longer training gains beyond dense", draw.gains(gains, y), gains, _gain_note(gains))
+    for column in ("train_loss", "val_loss", "train_entropy", "val_entropy"):
+        yield curve(sparsity_curve(results, column, by, where=where), f"{_words(column)} against sparsity")
+        if by:
+            yield curve(length_curve(results, column, where=where), f"{_words(column)} against training length")
+    history = winners_history(results, where)
+    for column, title in (("val_loss", "Learning curves of the winners: validation loss"), ("train_loss", "Learning curves of the winners: training loss")):
+        yield drawn(f"history-{column}", title, draw.histories(history, column), history[[*_TRACE, column]], "One line per report seed.")
+    first = history[history["seed"] == history.groupby(["arm", "epochs", "sparsity"])["seed"].transform("min")]
+    yield drawn("history-sparsity", "Sparsity of the mask over training", draw.histories(first, "sparsity_now"), first[[*_TRACE, "sparsity_now"]], "Winners, first report seed.")
+
+
+_TRACE = ["arm", "sparsity", "epochs", "seed", "trial_id", "progress"]
+
+
+def winners_history(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Every evaluation of the winners' report trials: ``arm sparsity epochs seed trial_id progress`` and the measures.
+
+    ``sparsity`` is the target, ``sparsity_now`` the mask's; dense trials appear in every arm.
+    """
+    rows = report_rows(results)
+    cells = cell_values(results, "val_loss", where)[0]
+    rows = with_dense(rows[rows["cell"].isin(cells.index)].assign(sparsity=rows["sparsity.target"]))
+    history = results.history().rename(columns={"sparsity": "sparsity_now"})
+    return rows[["arm", "sparsity", "epochs", "trial_id"]].merge(
+        history.drop(columns=["arm", "cell"]), on="trial_id", suffixes=("", "_")
+    )
+
+
+def _headlines(numbers: pd.DataFrame, y: str) -> Iterator[str]:
+    """The summary in sentences: the dense network, the sparsest one of each arm, and what longer training gains."""
+    unit, factor = (" %", 100) if draw.scale(y) == 100 else ("", 1)
+    for arm, rows in numbers.groupby("arm", sort=False):
+        for _, row in rows.iterrows():
+            if row["sparsity"] in (0, rows["sparsity"].max()):
+                name = "Dense" if row["sparsity"] == 0 else f"{arm} at {100 * row['sparsity']:.10g} %"
+                interval = _interval(row, "low", "high", factor)
+                yield f"{name}: {_words(y).lower()} {factor * row['mean']:.2f}{unit}{interval} after {row['epochs']:g} epochs, n = {row['n']}."
+        for _, row in rows[rows["verdict"] != ""].iterrows():
+            step = f"from {row['from_epochs']:g} to {row['to_epochs']:g} epochs"
+            amount = f"{factor * row['gain']:+.2f} points{_interval(row, 'gain_low', 'gain_high', factor)}"
+            yield f"{arm} at {100 * row['sparsity']:.10g} %, {step}: gain {amount} beyond dense; {row['verdict']}."
+
+
+def _interval(row: Mapping[str, Any], low: str, high: str, factor: float) -> str:
+    return "" if pd.isna(row[low]) else f" [{factor * row[low]:.2f}, {factor * row[high]:.2f}]"
+
+
+def _gain_note(gains: pd.DataFrame) -> str:
+    claimed = gains[gains["claimed"].eq(True)]
+    return (
+        f"Accuracy gained from {claimed['from_epochs'].iloc[0]:g} epochs on (the shortest length at which dense is within"
+        f" 0.2 points of its best) minus what the dense network gained, paired by seed, n = {claimed['n'].max()};"
+        " bars: 95 % t intervals, not corrected for the number of comparisons."
+    )
+
+
+def _words(column: str) -> str:
+    return draw.label(column).split(" (")[0]
+
+
+def _percent(value: Any, digits: int = 2) -> str:
+    return "" if pd.isna(value) else f"{100 * value:.{digits}f}"
+
+
+def _value(value: Any) -> str:
+    """A configuration's value for a reader: four significant digits; missing is empty."""
+    if pd.isna(value):
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _launch(facts: Mapping[str, Any]) -> dict[str, Any]:
+    git = facts.get("git") or {}
+    packages = ", ".join(f"{name} {version}" for name, version in (facts.get("packages") or {}).items() if version)
+    return {
+        "time": datetime.fromtimestamp(facts.get("time", 0), UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": facts.get("command", ""),
+        "code": f"{git.get('commit', '')[:12]}{' with changes' if git.get('changed') else ''}",
+        "machine": ", ".join(str(facts[name]) for name in ("processor", "platform") if facts.get(name)),
+        "packages": f"Python {facts.get('python', '')}, {packages}",
+    }

@@ -1,0 +1,132 @@
+"""Which trials count: the winner of each cell, its report trials, the dense twins and the control."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from sparsetune.ledger import TrialState
+from sparsetune.selection import objective_of, winner_of
+from sparsetune.study import Cell, Minimize, Study
+from sparsetune.tables import FINISHED
+
+if TYPE_CHECKING:
+    from analysis.load import Results
+
+_USE = {"cell": "string", "arm": "string", "role": "string", "config_id": "string", "source": "string"}
+_USE |= {"index": "Int64", "seed": "Int64", "trial_id": "string", "twin_id": "string"}
+_CELL = {"study": "string", "arm": "string", "cell": "string", "added": "boolean", "finished": "boolean"}
+_CELL |= {"configurations": "Int64", "configurations_asked": "Int64", "diverged": "Int64", "failed": "Int64"}
+_CELL |= {"winner_id": "string", "objective": "float64", "control_id": "string"}
+_CELL |= {"report_trials": "Int64", "report_trials_asked": "Int64"}
+
+
+def uses(states: Mapping[str, TrialState]) -> pd.DataFrame:
+    """One row per trial, cell and role: ``cell arm role config_id source index seed trial_id twin_id``."""
+    proposed = [{name: record.get(name) for name in _USE} for state in states.values() for record in state.proposed]
+    return pd.DataFrame(proposed, columns=list(_USE)).astype(_USE).drop_duplicates(ignore_index=True)
+
+
+def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+    """One row per declared cell, in the study's order.
+
+    Columns: ``study arm cell added``, each sweep axis, ``configurations configurations_asked diverged failed``
+    (trials of the cell that diverged; that failed or are invalid), ``winner_id objective``, each search axis (the
+    winner's value), ``control_id report_trials report_trials_asked finished``. The winner is provisional until
+    ``finished``.
+    """
+    trials = trials.set_index("trial_id")
+    by_cell = dict(list(uses.groupby("cell", sort=False)))
+    rows = [_row(study, cell, by_cell.get(cell.name, uses[:0]), trials) for cell in study.cells()]
+    frame = pd.DataFrame(rows)
+    return frame.astype(_CELL).apply(lambda column: narrowed(column) if "." in str(column.name) else column)
+
+
+def narrowed(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A configuration's column with the narrowest dtype that holds its values; mixed ones become text."""
+    kinds = {type(value) for value in column.dropna()}
+    if kinds == {bool}:
+        return column.astype("boolean")
+    if kinds == {int}:
+        return column.astype("Int64")
+    if kinds <= {int, float}:
+        return column.astype("float64")
+    return column.map(str, na_action="ignore").astype("string")
+
+
+def _row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
+    status = uses["trial_id"].map(trials["status"])
+    uses = uses.assign(finished=status.isin(FINISHED), value=uses["trial_id"].map(trials[study.objective.column]))
+    uses["value"] = uses["value"].where(status == "COMPLETE")
+    compared = uses[uses["role"] == ("search" if cell.search else "report")]
+    objectives = {str(c): _objective(study, cell, rows) for c, rows in compared.groupby("config_id", sort=False)}
+    minimize = isinstance(study.objective, Minimize)
+    winner = winner_of(objectives, minimize=minimize) if cell.search else next(iter(objectives), None)
+    seeds = len(study.seeds("search" if cell.search else "report"))
+    asked = study.configurations_per_cell if cell.search else 1
+    complete = compared.groupby("config_id")["finished"].sum() >= seeds
+    configurations = compared.loc[compared["config_id"].map(complete).eq(True), "index"].nunique()
+    rerun = uses[(uses["role"] == "report") & (uses["config_id"] == (winner or ""))].drop_duplicates("trial_id")
+    reports = int(rerun["finished"].sum())
+    reports_asked = 0 if cell.added else len(study.seeds("report"))
+    own = uses[uses["role"] != "twin"].drop_duplicates("trial_id")["trial_id"].map(trials["status"])
+    return {
+        **{"study": study.name, "arm": cell.arm, "cell": cell.name, "added": cell.added},
+        **_point(study, cell),
+        **{"configurations": int(configurations), "configurations_asked": asked},
+        **{"diverged": int((own == "DIVERGED").sum()), "failed": int(own.isin(["FAILED", "INVALID"]).sum())},
+        **{"winner_id": winner, "objective": objectives.get(winner or "")},
+        **_searched(study, cell, uses, trials, winner),
+        **{"control_id": next(iter(uses.loc[uses["source"] == "control", "config_id"]), None)},
+        **{"report_trials": reports, "report_trials_asked": reports_asked},
+        "finished": bool(configurations >= asked and reports >= reports_asked),
+    }
+
+
+def _objective(study: Study, cell: Cell, rows: pd.DataFrame) -> float | None:
+    """Mean over the seeds of one configuration; None unless every one is COMPLETE."""
+    values = rows.drop_duplicates("seed").set_index("seed")["value"]
+    seeds = study.seeds("search" if cell.search else "report")
+    return objective_of([None if pd.isna(values.get(seed)) else float(values[seed]) for seed in seeds])
+
+
+def axes(study: Study, kind: str) -> list[str]:
+    """The dotted fields of every ``sweep`` or ``search`` axis of the study, those of its arms after its own."""
+    declared = [getattr(study, kind), *(getattr(arm, kind) for arm in study.arms.values())]
+    return list(dict.fromkeys(path for part in declared for path in part))
+
+
+def _point(study: Study, cell: Cell) -> dict[str, Any]:
+    """The sweep axes' values; a dense cell has the target 0."""
+    given = {"sparsity.target": cell.spec.sparsity.target, **cell.point}
+    return {path: given.get(path) for path in dict.fromkeys(["sparsity.target", *axes(study, "sweep")])}
+
+
+def _searched(
+    study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame, winner: str | None
+) -> dict[str, Any]:
+    """The winner's value on each search axis that is no sweep axis elsewhere."""
+    paths = [path for path in axes(study, "search") if path not in axes(study, "sweep")]
+    first = next(iter(uses.loc[uses["config_id"] == winner, "trial_id"]), None)
+    return {p: trials[p].get(first) if first and p in cell.search and p in trials else None for p in paths}
+
+
+def report_rows(results: Results) -> pd.DataFrame:
+    """One row per report trial of a cell's current winner: the columns of `trials()`, plus ``epochs``.
+
+    ``cell`` and ``arm`` are those it reports for; ``epochs`` is the whole training, multiplier included.
+    """
+    trials = results.trials().drop(columns=["arm", "cell", "config_id", "role", "seed", "twin_id"])
+    winners = results.cells()[["cell", "winner_id"]].rename(columns={"winner_id": "config_id"}).dropna()
+    uses = results.uses()
+    kept = uses[uses["role"] == "report"].merge(winners.astype("string"), on=["cell", "config_id"])
+    rows = kept.drop_duplicates(["cell", "trial_id"]).merge(trials, on="trial_id")
+    return rows.assign(epochs=rows["schedule.epochs"] * rows["schedule.epoch_multiplier"])
+
+
+def dense_arm_of(arm: str, dense: list[str]) -> str | None:
+    """Which of the dense arms belongs to ``arm``: its own, the one named ``dense``, or the only one."""
+    named = [name for name in (f"dense-{arm}", "dense") if name in dense]
+    return named[0] if named else (dense[0] if len(dense) == 1 else None)

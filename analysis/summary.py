@@ -1,0 +1,57 @@
+"""What a study found, in numbers: the best length of each sparsity, its distance from dense, what longer training gains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.curves import length_curve
+from analysis.load import Results
+from analysis.undertraining import extension_gain
+from sparsetune.study import Minimize
+
+
+def summary(
+    results: Results, y: str = "test_accuracy", *, where: Mapping[str, Any] | None = None, level: float = 0.95
+) -> pd.DataFrame:
+    """One row per arm and sparsity, dense ones as each arm's first.
+
+    The training length of a row is chosen by the study's objective, which is a validation column, over report seeds;
+    ``y`` at that length is then no best of several test results.
+
+    Returns:
+        ``arm sparsity epochs n mean low high difference difference_low difference_high`` (to the dense twins), then the
+        step from the shortest claimed to the longest length: ``from_epochs to_epochs gain gain_low gain_high gain_n
+        verdict``; see `extension_gain`.
+
+    Raises:
+        SparsetuneError: if a name is unknown, or a point would mix several cells.
+    """
+    points = length_curve(results, y, where=where, level=level).frame()
+    points = points.rename(columns={"sparsity.target": "sparsity"}).dropna(subset="mean")
+    keys = ["arm", "sparsity"]
+    objective = length_curve(results, results.study.objective.column, where=where).frame()
+    objective = objective.rename(columns={"sparsity.target": "sparsity"})[[*keys, "epochs", "mean"]]
+    points = points.merge(objective.rename(columns={"mean": "objective"}), on=[*keys, "epochs"])
+    minimize = isinstance(results.study.objective, Minimize)
+    best = points.sort_values("objective", ascending=minimize, kind="stable").drop_duplicates(keys).sort_index()
+    gains = extension_gain(results, y, where=where, level=level)
+    steps = gains[gains["claimed"].eq(True)].sort_values("to_epochs", kind="stable").drop_duplicates(keys, keep="last")
+    steps = steps.rename(columns={"n": "gain_n", "low": "gain_low", "high": "gain_high"})
+    step = ["from_epochs", "to_epochs", "gain", "gain_low", "gain_high", "gain_n"]
+    rows = best.merge(steps[[*keys, *step]], on=keys, how="left")
+    found = ["epochs", "n", "mean", "low", "high", "difference", "difference_low", "difference_high"]
+    return rows[[*keys, *found, *step]].assign(verdict=[verdict(row) for _, row in rows.iterrows()])
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """What the interval of an extension gain allows to say; empty where there is none to judge."""
+    if pd.isna(row["gain"]):
+        return ""
+    if row["gain_low"] > 0:
+        return "gains more than dense"
+    if row["gain_high"] < 0:
+        return "gains less than dense"
+    return f"not separated at n = {int(row['gain_n'])}"

@@ -1,0 +1,106 @@
+"""Checks of a study that need torch: names resolved, each model built once without memory, steps counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+
+from sparsetune.errors import DataError, DeclarationError, Problem
+from sparsetune.sparsity.flops import forward_flops, prunable_weights
+from sparsetune.sparsity.plan import plan_problems
+from sparsetune.spec import TaskSpec, TrialSpec
+from sparsetune.study import Arm, Cell, Study, checked
+from sparsetune.tasks import prepare, source_of, split_problems
+from sparsetune.tasks.models import model_function
+
+
+def preflight(study: Study, *, data_root: Path | None = None, needs_data: bool = True) -> list[Problem]:
+    """Every problem of a declared study that only torch and the data show; empty when there is none.
+
+    Args:
+        study: Valid by `sparsetune.study.checked`.
+        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare`.
+        needs_data: Whether to find, unpack or download the data; without, nothing is read.
+    """
+    found: set[Problem] = set()
+    models: dict[TaskSpec, list[Problem]] = {}
+    for cell in study.cells():
+        for spec in _corners(cell):
+            problems = [*split_problems(spec.task), *plan_problems(spec)]
+            model_only = spec.task.model_copy(update={"batch_size": 1, "validation": 0, "split_seed": 0})
+            if model_only not in models:
+                models[model_only] = model_problems(spec.task)
+            found |= {_located(problem, study, cell) for problem in [*problems, *models[model_only]]}
+    if needs_data and not found:
+        for task in {cell.spec.task.model_copy(update={"model": ""}) for cell in study.cells()}:
+            found |= set(_data_problems(task, data_root))
+    return sorted(found)
+
+
+def check(study: Study, *, data_root: Path | None = None, needs_data: bool = True) -> Study:
+    """The study, proved runnable. Arguments are those of `preflight`.
+
+    Raises:
+        DeclarationError: naming every problem of the declaration, its models and its data at once.
+    """
+    problems = [*study.validate_declaration(), *preflight(study, data_root=data_root, needs_data=needs_data)]
+    if problems:
+        raise DeclarationError(problems, f"study `{study.name}`")
+    return checked(study)
+
+
+def model_problems(task: TaskSpec) -> list[Problem]:
+    """What is wrong with a task's model, built on the meta device and shown one example."""
+    source = source_of(task)
+    path, got = "task.model", repr(task.model)
+    try:
+        function = model_function(task.model)
+    except DeclarationError as error:
+        return error.problems
+    try:
+        with torch.device("meta"):
+            model = function(source.input_shape, source.n_classes)
+        if not isinstance(model, torch.nn.Module):
+            return [Problem(path, "the function must return a torch.nn.Module", f"{type(model).__name__} from {got}")]
+        if not prunable_weights(model):
+            return [Problem(path, "the model must have a linear or convolution layer, or nothing can be pruned", got)]
+        forward_flops(model, source.input_shape)
+        with torch.device("meta"), torch.no_grad():
+            shape = tuple(model.eval()(torch.empty((1, *source.input_shape))).shape)
+    except Exception as error:  # the user's function may raise anything
+        rule = f"must build a network for inputs of shape {source.input_shape} ({type(error).__name__}: {error})"
+        return [Problem(path, rule, got)]
+    if shape != (1, source.n_classes):
+        return [
+            Problem(path, f"the network must return logits of shape (n, {source.n_classes})", f"{shape} from {got}")
+        ]
+    return []
+
+
+def _corners(cell: Cell) -> Iterator[TrialSpec]:
+    """The cell's recipe, and those at the ends of its search axes: each alone, then all low and all high together."""
+    yield cell.spec
+    ends = {path: axis.ends() for path, axis in cell.search.items()}
+    for path, values in ends.items():
+        yield from (cell.spec.with_values({path: value}) for value in values)
+    for side in (0, -1):
+        yield cell.spec.with_values({path: values[side] for path, values in ends.items()})
+
+
+def _located(problem: Problem, study: Study, cell: Cell) -> Problem:
+    """The problem with the place where its value was declared in front of its path."""
+    overrides = study.arms.get(cell.arm, Arm()).overrides
+    places: dict[str, Iterable[str]] = {"search": cell.search, "sweep": cell.point, f"arms.{cell.arm}.overrides": overrides}
+    for place, declared in places.items():
+        if any(path == problem.path or path.startswith(problem.path + ".") for path in declared):
+            return Problem(f"{place}.{problem.path}", problem.rule, problem.got)
+    return Problem(f"base.{problem.path}", problem.rule, problem.got)
+
+
+def _data_problems(task: TaskSpec, data_root: Path | None) -> Iterator[Problem]:
+    try:
+        prepare(task, data_root)
+    except DataError as error:
+        yield Problem("base.task", str(error))

@@ -1,0 +1,227 @@
+"""Train one trial: a flat loop that reads from top to bottom and knows no Ray."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from sparsetune.checkpoint import Checkpoint, Checkpoints, Row, load
+from sparsetune.durations import round_half_up
+from sparsetune.errors import CheckpointError, DeclarationError
+from sparsetune.evaluate import evaluate
+from sparsetune.optim import build_optimizer, learning_rate
+from sparsetune.sparsity.certificate import certify
+from sparsetune.sparsity.flops import forward_flops
+from sparsetune.sparsity.plan import plan_problems
+from sparsetune.sparsity.sparsifier import Sparsifier
+from sparsetune.spec import TrialSpec
+from sparsetune.tasks import load_task
+
+
+@dataclass(frozen=True)
+class Final:
+    """How a trial ended.
+
+    Args:
+        status: COMPLETE; DIVERGED, where a loss became NaN or infinite; INVALID, where the certificate failed.
+        error: What diverged and when, or what the certificate found; None if all is well.
+        certified: Whether the weights have the sparsity asked for; None if the trial diverged.
+        certificate: See `sparsetune.sparsity.certificate.certify`; empty if the trial diverged.
+        test: ``test_loss test_accuracy test_score test_entropy``; empty unless the test set was read.
+    """
+
+    status: Literal["COMPLETE", "DIVERGED", "INVALID"]
+    error: str | None = None
+    certified: bool | None = None
+    certificate: dict[str, Any] = field(default_factory=dict)
+    test: dict[str, float] = field(default_factory=dict)
+
+
+def _ignore(row: Row) -> None:
+    pass
+
+
+def train(
+    spec: TrialSpec,
+    *,
+    report: Callable[[Row], None] = _ignore,
+    resume_from: Path | Checkpoint | None = None,
+    read_test: bool = False,
+    checkpoints: Checkpoints | None = None,
+    data_root: Path | None = None,
+    device: str = "cpu",
+) -> Final:
+    """Train the declared trial; on one kind of CPU and thread count its rows are a function of ``spec`` alone.
+
+    Args:
+        spec: The trial.
+        report: Called with a row of the progress and measured columns of `sparsetune.tables` at every evaluation.
+        resume_from: A checkpoint of the same trial; rows that it holds are not reported again.
+        read_test: Whether to measure the test split at the end.
+        checkpoints: Where and how often to write checkpoints; none by default.
+        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare`.
+        device: As torch names it.
+
+    Raises:
+        DeclarationError: if the declaration cannot run.
+        DataError: if the data are missing.
+        CheckpointError: if ``resume_from`` is torn or of another trial.
+        StorageError: if a checkpoint cannot be written.
+    """
+    started = time.perf_counter()
+    spec = spec.checked().canonical()
+    if problems := plan_problems(spec):
+        raise DeclarationError(problems, "the TrialSpec")
+    trial_id, total, per_epoch, batch_size = (
+        spec.trial_id(),
+        spec.total_steps(),
+        spec.steps_per_epoch(),
+        spec.task.batch_size,
+    )
+
+    task = load_task(spec.task, data_root=data_root, device=device)
+    inputs, targets = task.splits.train.inputs, task.splits.train.targets
+    torch.manual_seed(derived_seed(spec.seed, "initialisation"))
+    model = task.build_model().to(device).train()
+    optimizer = build_optimizer(spec.optim, model)
+    sparsifier = Sparsifier(spec, task.prunable(model), optimizer, forward_flops(model, task.input_shape))
+    torch.manual_seed(derived_seed(spec.seed, "training"))
+
+    reports: list[Row] = []
+    first, seconds, evaluated_at = 0, 0.0, 0
+    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+    if resume_from is not None:
+        checkpoint = load(resume_from) if isinstance(resume_from, Path) else resume_from
+        if checkpoint.trial_id != trial_id:
+            raise CheckpointError(f"`{checkpoint.path}` must be of trial {trial_id}, got {checkpoint.trial_id}")
+        state = checkpoint.state
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        sparsifier.load(state["sparsifier"])
+        loss_sum.copy_(state["loss_sum"])
+        first, seconds, evaluated_at = checkpoint.step, state["seconds"], state["evaluated_at"]
+        reports = list(checkpoint.reports)
+        load_rng_state(state["rng"], device)
+
+    due = evaluation_steps(spec)
+    order = torch.empty(0)
+    for step in range(first, total):
+        sparsifier.before_step(step)
+        epoch, batch = divmod(step, per_epoch)
+        if batch == 0 or step == first:
+            order = epoch_order(spec.seed, epoch, len(targets)).to(device)
+        lr = learning_rate(spec, step, total)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+
+        chosen = order[batch * batch_size : (batch + 1) * batch_size]
+        loss = task.loss(model(inputs[chosen]), targets[chosen])
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.step()
+        sparsifier.after_step()
+        loss_sum += loss.detach()
+
+        done = step + 1
+        if done == total:
+            sparsifier.finish()
+        if done in due:
+            on_train, on_validation = evaluate(model, task.splits.train_subset), evaluate(model, task.splits.validation)
+            row: Row = {
+                "step": done,
+                "epoch": done / per_epoch,
+                "progress": done / total,
+                "phase": sparsifier.phase,
+                "at_target": sparsifier.at_target(),
+                "lr": lr,
+                "target": float(spec.sparsity.target),
+                "sparsity": sparsifier.sparsity(),
+                "zeros_in_mask": float(sparsifier.zeros_in_mask()),
+                "train_loss": on_train.loss,
+                "train_entropy": on_train.entropy,
+                **on_validation.columns("val"),
+                "val_error": 1 - on_validation.score,
+                "batch_loss": loss_sum.item() / (done - evaluated_at),
+                "mask_iou": sparsifier.mask_iou,
+                "train_flops": sparsifier.dense_steps / per_epoch,
+                "extra_flops": 0.0,
+                "inference_flops": sparsifier.inference_flops,
+                "seconds": seconds + time.perf_counter() - started,
+            }
+            reports.append(row)
+            report(row)
+            if reason := divergence(row, has_validation=len(task.splits.validation) > 0):
+                return Final("DIVERGED", reason)
+            loss_sum.zero_()
+            evaluated_at = done
+        if checkpoints is not None and checkpoints.due(evaluated=done in due):
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "sparsifier": sparsifier.state(),
+                "loss_sum": loss_sum,
+                "seconds": seconds + time.perf_counter() - started,
+                "evaluated_at": evaluated_at,
+                "rng": rng_state(device),
+            }
+            checkpoints.write(done, trial_id, reports, state)
+
+    certificate = certify(task.prunable(model), sparsifier.masks(), sparsifier.groups())
+    if certificate["faults"]:
+        return Final("INVALID", "; ".join(certificate["faults"]), False, certificate)
+    test = dict(evaluate(model, task.splits.test).columns("test")) if read_test else {}
+    return Final("COMPLETE", None, True, certificate, test)
+
+
+def evaluation_steps(spec: TrialSpec) -> frozenset[int]:
+    """The steps, from 1 to the last, after which a trial is evaluated: epochs' ends, ``evaluate.every``, the last."""
+    total, per_epoch = spec.total_steps(), spec.steps_per_epoch()
+    steps = {*range(per_epoch, total + 1, per_epoch), total}
+    if spec.evaluate.every is not None:
+        every = spec.evaluate.every.steps(total, per_epoch)
+        steps |= {round_half_up(k * every) for k in range(1, math.floor(total / every) + 1)}
+    return frozenset(steps)
+
+
+def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
+    """The order in which an epoch goes through ``examples``: a permutation of their indices, and no other state."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
+    return torch.randperm(examples, generator=generator)
+
+
+def derived_seed(seed: int, *purpose: str | int) -> int:
+    """A seed in [0, 2^63) for one purpose, unrelated to those of other purposes or seeds."""
+    text = ":".join(str(part) for part in (seed, *purpose))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
+
+
+def divergence(row: Row, *, has_validation: bool) -> str | None:
+    """Which loss of a row is NaN or infinite, in words; None if none is."""
+    columns: Sequence[tuple[str, str]] = [("batch_loss", "batch loss"), ("train_loss", "train loss")]
+    if has_validation:
+        columns = [*columns, ("val_loss", "validation loss")]
+    for column, words in columns:
+        value = row[column]
+        if isinstance(value, float) and not math.isfinite(value):
+            return f"{words} became {value} by step {row['step']}"
+    return None
+
+
+def rng_state(device: str) -> dict[str, torch.Tensor]:
+    """The state of torch's global generators that the trial draws from, which dropout does."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.startswith("cuda") else {})
+
+
+def load_rng_state(states: dict[str, torch.Tensor], device: str) -> None:
+    """Go on drawing from where ``rng_state`` was taken."""
+    torch.set_rng_state(states["cpu"])
+    if device.startswith("cuda") and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)

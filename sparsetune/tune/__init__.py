@@ -1,0 +1,1 @@
+"""Studies as Ray Tune trials: the only place that imports ray or optuna."""

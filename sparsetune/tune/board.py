@@ -1,0 +1,85 @@
+"""A study's state as a person wants to see it: cells against sparsity, best so far, what is left."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from sparsetune.ledger import TrialState
+from sparsetune.tune.planner import CellPlan, Planner
+
+
+class Board:
+    """Reads the planner's cells and trials; safe to draw while the launch goes on."""
+
+    def __init__(self, planner: Planner) -> None:
+        self.planner = planner
+        self.objective = planner.study.objective
+
+    def trials(self) -> list[TrialState]:
+        """A snapshot of every trial."""
+        return list(self.planner.trials.values())
+
+    def counts(self) -> Counter[str]:
+        """Trials by status."""
+        return Counter(trial.status for trial in self.trials())
+
+    def steps(self) -> tuple[int, int]:
+        """Optimizer steps done, and of the whole study as far as its recipes are known."""
+        return sum(trial.last.get("step", 0) for trial in self.trials()), sum(self.planner.outlook().values())
+
+    def cells(self) -> list[dict[str, Any]]:
+        """A row per cell: name, trials finished and known, best objective so far, whether its search is over."""
+        by_cell: dict[str, list[TrialState]] = {}
+        for trial in self.trials():
+            by_cell.setdefault(trial.use["cell"], []).append(trial)
+        return [self._cell(plan, by_cell.get(name, [])) for name, plan in self.planner.plans.items()]
+
+    def _cell(self, plan: CellPlan, trials: list[TrialState]) -> dict[str, Any]:
+        running = [trial.last.get("progress", 0.0) for trial in trials if trial.status == "RUNNING"]
+        return {
+            "cell": plan.cell.name,
+            "row": "/".join(part for part in plan.cell.name.split("/") if not part.startswith("target=")),
+            "target": plan.cell.spec.sparsity.target,
+            "finished": sum(trial.finished for trial in trials),
+            "running": running,
+            "best": self.best(trials),
+            "searched": plan.searched,
+        }
+
+    def best(self, trials: list[TrialState]) -> float | None:
+        """The best objective among complete trials; twins are dense and do not count."""
+        complete = [t for t in trials if t.status == "COMPLETE" and t.use["role"] != "twin"]
+        finite = [value for t in complete if (value := t.last.get(self.objective.column)) is not None]
+        return (min if self.objective.kind == "minimize" else max)(finite, default=None)
+
+    def grid(self) -> Table:
+        """Rows: arms and what else is swept. Columns: sparsity. Entries: trials finished, best so far."""
+        cells = self.cells()
+        targets = sorted({cell["target"] for cell in cells})
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+        table.add_column(f"trials done, best {self.objective.column}")
+        for target in targets:
+            table.add_column(f"{100 * target:g} %" if target else "dense", justify="right")
+        entries = {(cell["row"], cell["target"]): _entry(cell) for cell in cells}
+        for row in dict.fromkeys(cell["row"] for cell in cells):
+            table.add_row(row, *(entries.get((row, target), "") for target in targets))
+        return table
+
+
+def _entry(cell: dict[str, Any]) -> Text:
+    if not cell["finished"] and not cell["running"]:
+        return Text("·", style="dim")
+    best = f" {cell['best']:.4f}" if cell["best"] is not None else ""
+    going = f" {100 * max(cell['running']):.0f}%" if cell["running"] else ""
+    return Text(f"{cell['finished']}{best}{going}", style="cyan" if going else "")
+
+
+def clock(seconds: float) -> str:
+    """A duration for people: ``1 h 05 min``, ``2 min 07 s``, ``9 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

@@ -1,0 +1,35 @@
+"""What must hold before anything is imported, and the data that some tests read."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else Ray builds a second environment under `uv run`
+os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported, which is not for every test
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache() -> Iterator[None]:
+    """A cache of the session's own, unless one is given."""
+    if "SPARSETUNE_CACHE" in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory(prefix="sparsetune-cache-") as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SPARSETUNE_CACHE", folder)
+        yield
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of downloaded data sets; the test is skipped where there is none."""
+    given = os.environ.get("SPARSETUNE_DATA")
+    if not given or not Path(given).is_dir():
+        pytest.skip(f"reads real data: set SPARSETUNE_DATA to the folder that holds them, got {given or 'nothing'}")
+    return Path(given).resolve()

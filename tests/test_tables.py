@@ -1,0 +1,41 @@
+"""The table contract holds the design's columns, and what may be optimised."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from sparsetune import tables
+from sparsetune.ledger import ROLE_ORDER
+
+IDENTITY = "study arm cell config_id trial_id seed role attempt status"
+PROGRESS = "step epoch progress phase at_target"
+MEASURED = (
+    "lr target sparsity zeros_in_mask train_loss train_entropy val_loss val_accuracy val_score val_error val_entropy"
+    " batch_loss mask_iou train_flops extra_flops inference_flops seconds"
+)
+FINAL = "test_loss test_accuracy test_score test_entropy certified error"
+
+
+def test_both_tables_have_the_columns_of_the_design_in_order() -> None:
+    history = [column.name for column in tables.HISTORY]
+    assert history == f"{IDENTITY} {PROGRESS} {MEASURED}".split()
+    assert [column.name for column in tables.TRIALS][: len(history) + 6] == [*history, *FINAL.split()]
+
+
+def test_every_column_is_named_once_and_explained() -> None:
+    names = [column.name for column in tables.TRIALS]
+    assert len(names) == len(set(names))
+    assert all(column.meaning and column.dtype in get_args(tables.Dtype) for column in tables.TRIALS)
+
+
+def test_a_study_optimises_validation_or_training_never_test() -> None:
+    allowed = "train_loss train_entropy val_loss val_accuracy val_score val_error val_entropy"
+    assert " ".join(tables.OBJECTIVES) == allowed
+
+
+def test_waiting_and_running_trials_are_the_unfinished_ones() -> None:
+    assert set(get_args(tables.Status)) - set(tables.FINISHED) == {"WAITING", "RUNNING"}
+
+
+def test_every_role_has_its_place_in_the_order_of_display() -> None:
+    assert sorted(ROLE_ORDER) == sorted(get_args(tables.Role))
