@@ -326,8 +326,8 @@ def test_everything_wrong_is_reported_at_once() -> None:
         "name",
         "objective.column",
         "report_seeds",
-        "schedule.epochs",
         "search.schedule.epoch_multiplier",
+        "sweep.schedule.epochs",
     ]
     assert str(caught.value).startswith("9 problems in study `no good`:")
 
