@@ -8,5 +8,5 @@ from analysis.load import Results, load
 from analysis.report import report
 from analysis.undertraining import extension_gain
 
-# Imported at once, not on first use: `load` and `report` are modules too, and importing one later would hide the function.
+# Imported at once, not on first use: `load` and `report` are modules too, which would hide the functions.
 __all__ = ["Curve", "Results", "extension_gain", "length_curve", "load", "report", "sparsity_curve"]

@@ -110,8 +110,8 @@ def cell_values(
     """What every cell's winner measured, by report seed.
 
     Returns:
-        One row per cell with ``arm sparsity epochs diverged`` and the configuration's fields; the values of ``y``, shape
-        [n_cells, n_seeds], NaN where a trial is not COMPLETE or another seed of the cell diverged; those of the twins.
+        One row per cell with ``arm sparsity epochs diverged`` and the configuration's fields; the values of ``y``,
+        shape [n_cells, n_seeds], NaN where a trial is not COMPLETE or a seed of the cell diverged; those of the twins.
 
     Raises:
         SparsetuneError: if ``y`` or a field in ``where`` is unknown.
@@ -127,8 +127,8 @@ def cell_values(
     rows["value"] = np.where(rows["diverged"] == 0, finished.reindex(rows["trial_id"]), np.nan)
     rows["twin"] = finished.reindex(rows["twin_id"]).to_numpy()
     cells = rows.drop_duplicates("cell").set_index("cell")
-    table = rows.pivot(index="cell", columns="seed", values=["value", "twin"]).reindex(cells.index)
-    return cells, table["value"], table["twin"]
+    value, twin = (rows.pivot(index="cell", columns="seed", values=v).reindex(cells.index) for v in ("value", "twin"))
+    return cells, value, twin
 
 
 def _curve(
@@ -178,7 +178,9 @@ def interval_note(points: pd.DataFrame, level: float) -> str:
     note = f"Means over n = {seeds} report seeds"
     if (given["df"] == 0).all():
         return f"{note}; one seed each, so no interval can be given."
-    note += f"; bars: {100 * level:g} % t intervals, standard deviation pooled over cells of the same sparsity (df {df})."
+    note += (
+        f"; bars: {100 * level:g} % t intervals, standard deviation pooled over cells of the same sparsity (df {df})."
+    )
     return note + (" Cells with a diverged report seed have no mean." if (points["diverged"] > 0).any() else "")
 
 
@@ -188,8 +190,8 @@ def _span(values: pd.Series[Any]) -> str:
 
 
 def _known(path: str, frame: pd.DataFrame) -> str:
-    if path not in frame:
-        fields = ", ".join(name for name in frame if "." in name)
+    if "." not in path or path not in frame:
+        fields = ", ".join(name for name in frame.columns if "." in name)
         raise SparsetuneError(f"a field of the configuration must be one of {fields}, got `{path}`")
     return path
 

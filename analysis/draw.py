@@ -6,7 +6,7 @@ import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,13 @@ STYLE: dict[str, Any] = {
 }
 MARKERS = "osD^vPX*"
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
-QUANTITIES = {"loss": "loss (nats)", "entropy": "entropy (nats)", "accuracy": "accuracy (%)", "score": "score (%)", "error": "error (%)"}
+QUANTITIES = {
+    "loss": "loss (nats)",
+    "entropy": "entropy (nats)",
+    "accuracy": "accuracy (%)",
+    "score": "score (%)",
+    "error": "error (%)",
+}
 LABELS = {
     "sparsity": "Sparsity (%)",
     "sparsity_now": "Sparsity of the mask (%)",
@@ -90,7 +96,9 @@ def colours(values: Iterable[Hashable], by: str | None) -> dict[Any, Any]:
     sparsity = by == "sparsity.target"
     coloured = [value for value in ordered if not (sparsity and value == 0)]
     ends = (0.88, 0.12) if sparsity else (0.78, 0.08)
-    chosen = colormaps["viridis" if sparsity else "inferno"](np.linspace(*ends, len(coloured)) if len(coloured) > 1 else [ends[1]])
+    chosen = colormaps["viridis" if sparsity else "inferno"](
+        np.linspace(*ends, len(coloured)) if len(coloured) > 1 else [ends[1]]
+    )
     return {**dict.fromkeys(ordered, "black"), **dict(zip(coloured, chosen, strict=True))}
 
 
@@ -124,33 +132,37 @@ def curve(curve: Curve, ax: Axes | None = None) -> Figure:
             axis.set_ylabel(label(curve.y) if axis is axes[0] else "")
         if ax:
             ax.legend()
-            return ax.figure
+            return cast("Figure", ax.get_figure(root=True))
         return _legend(axes, names, palette)
 
 
 def gains(frame: pd.DataFrame, y: str) -> Figure:
-    """Extension gain of each sparsity against the longer budget, claimed steps only, a panel per arm."""
+    """Extension gain of each sparsity at each longer length, claimed steps only, a panel per arm."""
     frame = frame[frame["claimed"].eq(True) & (frame["n"] > 0)]
-    arms = list(dict.fromkeys(frame["arm"]))
+    arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["to_epochs"]))
     with styled():
         axes = panels(len(arms))
         palette = colours(frame["sparsity"], "sparsity.target")
-        lines = sorted(palette)
         for arm, axis in zip(arms, axes, strict=False):
             axis.axhline(0, color="#555555", linewidth=1)
-            for rank, sparsity in enumerate(lines):
+            for rank, (sparsity, colour) in enumerate(palette.items()):
                 part = frame[(frame["arm"] == arm) & (frame["sparsity"] == sparsity)]
-                shift = 1 + 0.035 * (rank - (len(lines) - 1) / 2)
-                part = part.assign(mean=part["gain"], x=part["to_epochs"] * shift)
-                style = {"color": palette[sparsity], "marker": MARKERS[rank % len(MARKERS)], "linestyle": "none"}
-                _bars(axis, part["x"], part, scale(y), style, line_name("sparsity.target", sparsity))
+                x = part["to_epochs"].map(lengths.index) + 0.14 * (rank - (len(palette) - 1) / 2)
+                style = {"color": colour, "marker": MARKERS[rank % len(MARKERS)], "linestyle": "none"}
+                _bars(axis, x, part.assign(mean=part["gain"]), scale(y), style, line_name("sparsity.target", sparsity))
             axis.set_title(arm)
-            _x_axis(axis, "epochs", frame["to_epochs"])
-        if arms:
-            start = frame["from_epochs"].iloc[0]
-            unit = "points" if scale(y) == 100 else "units"
-            axes[0].set_ylabel(f"Gain over dense since {start:g} epochs\n({unit} of {label(y).split(' (')[0].lower()})")
+            axis.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
+            axis.set_xlim(-0.6, len(lengths) - 0.4)
+            axis.set_xlabel("Trained for (epochs)")
+        name, _, unit = label(y).partition(" (")
+        axes[0].set_ylabel(f"{name}: gain beyond dense\n({'points)' if unit == '%)' else unit}")
         return _legend(axes, "sparsity.target", palette)
+
+
+def shade_below(figure: Figure, x: float) -> None:
+    """Shade every panel left of ``x``."""
+    for axis in figure.axes:
+        axis.axvspan(axis.get_xlim()[0], x, color="#f1f1f1", zorder=-1, linewidth=0)
 
 
 def histories(frame: pd.DataFrame, y: str) -> Figure:
@@ -168,10 +180,14 @@ def histories(frame: pd.DataFrame, y: str) -> Figure:
         for (arm, length), axis in zip(wanted, axes, strict=False):
             panel = frame[(frame["arm"] == arm) & (frame["epochs"] == length)]
             for sparsity in sorted(set(panel["sparsity"])):
-                for position, (_, trial) in enumerate(panel[panel["sparsity"] == sparsity].groupby("trial_id", sort=False)):
+                for position, (_, trial) in enumerate(
+                    panel[panel["sparsity"] == sparsity].groupby("trial_id", sort=False)
+                ):
                     values = log_density(trial[y]) if y == "sparsity_now" else scale(y) * trial[y]
                     name = line_name("sparsity.target", sparsity) if position == 0 else None
-                    axis.plot(100 * trial["progress"], values, color=palette[sparsity], linewidth=1.1, alpha=0.85, label=name)
+                    axis.plot(
+                        100 * trial["progress"], values, color=palette[sparsity], linewidth=1.1, alpha=0.85, label=name
+                    )
             axis.set_title(f"{arm}, {length:g} epochs")
             axis.set_xlim(0, 100)
             if y == "sparsity_now":
@@ -213,7 +229,15 @@ def save(figure: Figure, frame: pd.DataFrame, stem: Path) -> str:
 def _bars(axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[str, Any], name: str) -> None:
     ends = factor * np.stack([part["mean"] - part["low"], part["high"] - part["mean"]])
     axis.errorbar(
-        x, factor * part["mean"], yerr=np.nan_to_num(ends), label=name, markersize=4.5, linewidth=1.5, elinewidth=1, capsize=2, **style
+        x,
+        factor * part["mean"],
+        yerr=np.nan_to_num(ends),
+        label=name,
+        markersize=4.5,
+        linewidth=1.5,
+        elinewidth=1,
+        capsize=2,
+        **style,
     )
 
 
@@ -241,9 +265,13 @@ def _sparsity_ticks(axis: Any, values: Iterable[float]) -> None:
 def _legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure:
     """One legend for all panels, beside them; the names in ``order``."""
     found = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure: Figure = axes[0].figure
+    figure = cast("Figure", axes[0].get_figure(root=True))
     if by and found:
-        titles = {"sparsity.target": "Sparsity", "schedule.epoch_multiplier": "Epochs", "schedule.epochs": "Trained for"}
+        titles = {
+            "sparsity.target": "Sparsity",
+            "schedule.epoch_multiplier": "Epochs",
+            "schedule.epochs": "Trained for",
+        }
         names = sorted(found, key=[line_name(by, value) for value in order].index)
         handles = [found[name] for name in names]
         figure.legend(handles, names, title=titles.get(by, by), loc="outside right upper", alignment="left")

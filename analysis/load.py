@@ -78,11 +78,13 @@ class Results:
                 fields = TrialSpec.model_validate(state.use["spec"]).columns()
                 columns[state.use["config_id"]] = {name: value for name, value in fields.items() if name != "seed"}
         rows = [columns[state.use["config_id"]] for state in self.states.values()]
-        return pd.DataFrame(rows, index=range(len(rows))).apply(select.narrowed)
+        names = None if rows else [name for name in self.study.base.columns() if name != "seed"]
+        frame = pd.DataFrame(rows, columns=names)
+        return frame.assign(**{name: select.narrowed(frame[name]) for name in frame.columns})
 
     @cached_property
     def _history(self) -> pd.DataFrame:
-        position = pd.Index(self._identity["trial_id"]).get_indexer(self.reports["trial_id"])
+        position = pd.Index(self._identity["trial_id"]).get_indexer(pd.Index(self.reports["trial_id"]))
         same = self._identity.drop(columns=["attempt", *(c.name for c in FINAL)]).take(position).reset_index(drop=True)
         rows = pd.concat([same, self.reports.drop(columns="trial_id")], axis=1)
         return rows[_ordered(rows, HISTORY)]
@@ -120,7 +122,7 @@ def load(directory: str | os.PathLike[str]) -> Results:
                 starts.append((number, records[-1]["trial_id"], records[-1]["resumed_from_step"]))
     states = fold(records)
     reports = _counting(_table([line for _, line in lines], place.ledger), [number for number, _ in lines], starts)
-    order = pd.Index(list(states)).get_indexer(reports["trial_id"])
+    order = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
     reports = reports[order >= 0].iloc[order[order >= 0].argsort(kind="stable")].reset_index(drop=True)
     return Results(place, _extended(study, records), states, reports)
 
@@ -158,7 +160,8 @@ def _counting(reports: pd.DataFrame, numbers: list[int], starts: list[tuple[int,
         starts: Line number, trial and ``resumed_from_step`` of every start.
     """
     rows = reports.assign(line=numbers, bound=float("inf"))
-    events = pd.concat([rows[["line", "trial_id", "bound"]], pd.DataFrame(starts, columns=["line", "trial_id", "bound"])])
+    again = pd.DataFrame(starts, columns=["line", "trial_id", "bound"])
+    events = pd.concat([rows[["line", "trial_id", "bound"]], again]).astype({"line": "int64", "bound": "float64"})
     bound = events.sort_values("line", ascending=False).set_index("line").groupby("trial_id")["bound"].cummin()
     rows = rows[rows["step"].astype("float64") <= rows["line"].map(bound)]
     return rows.drop_duplicates(["trial_id", "step"], keep="last").sort_values("step", kind="stable")[reports.columns]
@@ -173,7 +176,7 @@ def _extended(study: Study, records: Iterable[Record]) -> Study:
 def _typed(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
     """Exactly ``columns``, each with its declared dtype."""
     wanted = {column.name: column.dtype for column in columns}
-    return frame.reindex(columns=list(wanted)).astype(wanted)  # type: ignore[arg-type]  # the stubs lack dict[str, Literal]
+    return frame.reindex(columns=list(wanted)).astype(wanted)
 
 
 def _ordered(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:

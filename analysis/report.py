@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +16,13 @@ from analysis import draw
 from analysis.curves import Curve, cell_values, length_curve, sparsity_curve, with_dense
 from analysis.load import Results, load
 from analysis.select import axes, report_rows
-from analysis.summary import summary
+from analysis.summary import MORE_OR_LESS, summary
 from analysis.undertraining import extension_gain
 from sparsetune.store import write_durably, writing
 from sparsetune.tables import FINISHED
 
 LENGTHS = ("schedule.epochs", "schedule.epoch_multiplier")
+TRACE = ["arm", "sparsity", "epochs", "seed", "trial_id", "progress"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Section:
 
     title: str
     measure: str
-    summary: pd.DataFrame
+    rows: list[dict[str, Any]]
+    gains: bool
     headlines: list[str]
     drawings: list[Drawing]
 
@@ -78,8 +79,11 @@ def render(results: Results) -> str:
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
 
-    environment = Environment(loader=PackageLoader("analysis", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"svg": Markup, "percent": _percent, "value": _value, "field": lambda path: path.rpartition(".")[2]}
+    environment = Environment(
+        loader=PackageLoader("analysis", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"svg": Markup, "value": _value, "words": _field}
+    environment.globals["interval"] = interval
     trials, cells = results.trials(), results.cells()
     return environment.get_template("report.html.jinja").render(
         study=results.study,
@@ -92,7 +96,7 @@ def render(results: Results) -> str:
         sections=list(sections(results)),
         troubled=trials[trials["status"].isin(["DIVERGED", "FAILED", "INVALID"])],
         launches=[_launch(facts) for facts in results.directory.launches()],
-        command=f"sparsetune report {shlex.quote('/'.join(results.directory.path.parts[-2:]))}",
+        folder="/".join(results.directory.path.parts[-2:]),
         made=datetime.now(UTC),
     )
 
@@ -113,48 +117,67 @@ def _section(results: Results, where: Mapping[str, Any], by: str | None, title: 
     measured = cell_values(results, "test_accuracy", where)[1].notna().any(axis=None)
     y = "test_accuracy" if measured else "test_score"
     numbers = summary(results, y, where=where)
-    drawings = list(_drawings(results, where, by, y, suffix)) if len(numbers) else []
-    return Section(title, y, numbers, list(_headlines(numbers, y)), drawings)
+    gains = extension_gain(results, y, where=where)
+    drawings = list(_drawings(results, where, by, y, gains, suffix)) if len(numbers) else []
+    headlines = [*_headlines(numbers, y), *_unclaimed(gains)]
+    rows: list[dict[str, Any]] = numbers.to_dict("records")  # type: ignore[assignment]  # columns are named by text
+    return Section(title, f"{_words(y)} (%)", rows, bool(numbers["gain"].notna().any()), headlines, drawings)
 
 
-def _drawings(results: Results, where: Mapping[str, Any], by: str | None, y: str, suffix: str) -> Iterator[Drawing]:
+def _drawings(
+    results: Results, where: Mapping[str, Any], by: str | None, y: str, gains: pd.DataFrame, suffix: str
+) -> Iterator[Drawing]:
     folder = results.directory.figures
 
     def drawn(name: str, title: str, figure: Any, frame: pd.DataFrame, caption: str) -> Drawing:
         svg = draw.save(figure, frame, folder / f"{name}{suffix}")
-        return Drawing(f"{name}{suffix}", title, svg, caption, round(72 * figure.get_figwidth()))
+        return Drawing(f"{name}{suffix}", title, svg, caption, round(96 * figure.get_figwidth()))
 
     def curve(curve: Curve, title: str) -> Drawing:
-        return drawn(f"{curve.y}-{curve.x}", title, curve.plot(), curve.frame(), curve.note())
+        figure, note = curve.plot(), curve.note()
+        if curve.x == "epochs" and curve.y == y and len(gains):
+            starts = gains["from_epochs"].where(gains["claimed"].eq(True), gains["to_epochs"])
+            draw.shade_below(figure, starts.max())
+            note += " Shaded: dense is under-trained too, nothing is claimed."
+        return drawn(f"{curve.y}-{curve.x}", title, figure, curve.frame(), note)
 
     yield curve(sparsity_curve(results, y, by, where=where), f"{_words(y)} against sparsity")
     if by:
         yield curve(length_curve(results, y, where=where), f"{_words(y)} against training length")
-        gains = extension_gain(results, y, where=where)
         if gains["claimed"].eq(True).any():
-            yield drawn("extension-gain", "What longer training gains beyond dense", draw.gains(gains, y), gains, _gain_note(gains))
+            title = "What longer training gains beyond dense"
+            yield drawn("extension-gain", title, draw.gains(gains, y), gains, _gain_note(gains))
     for column in ("train_loss", "val_loss", "train_entropy", "val_entropy"):
         yield curve(sparsity_curve(results, column, by, where=where), f"{_words(column)} against sparsity")
         if by:
             yield curve(length_curve(results, column, where=where), f"{_words(column)} against training length")
     history = winners_history(results, where)
-    for column, title in (("val_loss", "Learning curves of the winners: validation loss"), ("train_loss", "Learning curves of the winners: training loss")):
-        yield drawn(f"history-{column}", title, draw.histories(history, column), history[[*_TRACE, column]], "One line per report seed.")
+    note = (
+        "Winners' report trials, a line per seed; of more than three training lengths the shortest, middle and longest."
+    )
+    for column in ("val_loss", "train_loss"):
+        figure = draw.histories(history, column)
+        yield drawn(f"history-{column}", f"{_words(column)} over training", figure, history[[*TRACE, column]], note)
     first = history[history["seed"] == history.groupby(["arm", "epochs", "sparsity"])["seed"].transform("min")]
-    yield drawn("history-sparsity", "Sparsity of the mask over training", draw.histories(first, "sparsity_now"), first[[*_TRACE, "sparsity_now"]], "Winners, first report seed.")
-
-
-_TRACE = ["arm", "sparsity", "epochs", "seed", "trial_id", "progress"]
+    figure, trace = draw.histories(first, "sparsity_now"), first[[*TRACE, "sparsity_now"]]
+    yield drawn(
+        "history-sparsity", "Sparsity of the mask over training", figure, trace, note.replace("a line per", "first")
+    )
 
 
 def winners_history(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Every evaluation of the winners' report trials: ``arm sparsity epochs seed trial_id progress`` and the measures.
 
-    ``sparsity`` is the target, ``sparsity_now`` the mask's; dense trials appear in every arm.
+    ``sparsity`` is the target, ``sparsity_now`` the mask's; dense trials appear in every arm. Of more than three
+    training lengths the shortest, the middle and the longest stay.
     """
     rows = report_rows(results)
     cells = cell_values(results, "val_loss", where)[0]
     rows = with_dense(rows[rows["cell"].isin(cells.index)].assign(sparsity=rows["sparsity.target"]))
+    lengths = sorted(set(rows["epochs"]))
+    rows = rows[
+        rows["epochs"].isin([lengths[0], lengths[len(lengths) // 2], lengths[-1]] if len(lengths) > 3 else lengths)
+    ]
     history = results.history().rename(columns={"sparsity": "sparsity_now"})
     return rows[["arm", "sparsity", "epochs", "trial_id"]].merge(
         history.drop(columns=["arm", "cell"]), on="trial_id", suffixes=("", "_")
@@ -163,28 +186,52 @@ def winners_history(results: Results, where: Mapping[str, Any] | None = None) ->
 
 def _headlines(numbers: pd.DataFrame, y: str) -> Iterator[str]:
     """The summary in sentences: the dense network, the sparsest one of each arm, and what longer training gains."""
-    unit, factor = (" %", 100) if draw.scale(y) == 100 else ("", 1)
-    for arm, rows in numbers.groupby("arm", sort=False):
-        for _, row in rows.iterrows():
-            if row["sparsity"] in (0, rows["sparsity"].max()):
-                name = "Dense" if row["sparsity"] == 0 else f"{arm} at {100 * row['sparsity']:.10g} %"
-                interval = _interval(row, "low", "high", factor)
-                yield f"{name}: {_words(y).lower()} {factor * row['mean']:.2f}{unit}{interval} after {row['epochs']:g} epochs, n = {row['n']}."
-        for _, row in rows[rows["verdict"] != ""].iterrows():
-            step = f"from {row['from_epochs']:g} to {row['to_epochs']:g} epochs"
-            amount = f"{factor * row['gain']:+.2f} points{_interval(row, 'gain_low', 'gain_high', factor)}"
-            yield f"{arm} at {100 * row['sparsity']:.10g} %, {step}: gain {amount} beyond dense; {row['verdict']}."
+    dense, sparse = numbers[numbers["sparsity"] == 0], numbers[numbers["sparsity"] > 0]
+    for row in dense.to_dict("records"):
+        yield f"Dense: {_words(y).lower()} {_reached(row)}."
+    for arm, rows in sparse.groupby("arm", sort=False):
+        row = rows.sort_values("sparsity").to_dict("records")[-1]
+        twin = interval(row["difference"], row["difference_low"], row["difference_high"])
+        distance = f"; {twin} points from its dense twin" if twin else ""
+        yield f"{arm} at {100 * row['sparsity']:.10g} % sparsity: {_words(y).lower()} {_reached(row)}{distance}."
+    for _, rows in sparse[sparse["verdict"] != ""].groupby(["arm", "verdict"], sort=False):
+        arm, verdict = rows["arm"].iloc[0], rows["verdict"].iloc[0]
+        step = f"from {rows['from_epochs'].iloc[0]:g} to {rows['to_epochs'].iloc[0]:g} epochs"
+        gains = ", ".join(
+            f"{interval(row['gain'], row['gain_low'], row['gain_high'])} points at {100 * row['sparsity']:.10g} %"
+            for row in rows.to_dict("records")
+        )
+        said = (
+            f"{arm} {verdict} than dense {step}"
+            if verdict in MORE_OR_LESS
+            else f"{arm} {step}: gain over dense {verdict}"
+        )
+        yield f"{said}: {gains}."
 
 
-def _interval(row: Mapping[str, Any], low: str, high: str, factor: float) -> str:
-    return "" if pd.isna(row[low]) else f" [{factor * row[low]:.2f}, {factor * row[high]:.2f}]"
+def _unclaimed(gains: pd.DataFrame) -> list[str]:
+    """Why no gain from longer training is claimed, where lengths were compared and none is."""
+    if gains.empty or gains["claimed"].any():
+        return []
+    return ["No gain from longer training is claimed: dense is within 0.2 points of its best only at the longest one."]
+
+
+def _reached(row: Mapping[Any, Any]) -> str:
+    return f"{interval(row['mean'], row['low'], row['high'])} % after {row['epochs']:g} epochs, n = {row['n']}"
+
+
+def interval(value: Any, low: Any, high: Any) -> str:
+    """Fractions as percent with their interval: ``87.12 [86.90, 87.34]``; empty where there is no value."""
+    if pd.isna(value):
+        return ""
+    return f"{100 * value:.2f}" + ("" if pd.isna(low) else f" [{100 * low:.2f}, {100 * high:.2f}]")
 
 
 def _gain_note(gains: pd.DataFrame) -> str:
     claimed = gains[gains["claimed"].eq(True)]
     return (
-        f"Accuracy gained from {claimed['from_epochs'].iloc[0]:g} epochs on (the shortest length at which dense is within"
-        f" 0.2 points of its best) minus what the dense network gained, paired by seed, n = {claimed['n'].max()};"
+        f"Accuracy gained from {claimed['from_epochs'].iloc[0]:g} epochs on (the shortest length at which dense is"
+        f" within 0.2 points of its best) minus what dense gained, paired by seed, n = {claimed['n'].max()};"
         " bars: 95 % t intervals, not corrected for the number of comparisons."
     )
 
@@ -193,15 +240,16 @@ def _words(column: str) -> str:
     return draw.label(column).split(" (")[0]
 
 
-def _percent(value: Any, digits: int = 2) -> str:
-    return "" if pd.isna(value) else f"{100 * value:.{digits}f}"
-
-
 def _value(value: Any) -> str:
     """A configuration's value for a reader: four significant digits; missing is empty."""
     if pd.isna(value):
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _field(path: str) -> str:
+    """A dotted field as a column's heading: ``sparsity.ramp.start`` is ``Ramp start``."""
+    return " ".join(path.removeprefix("sparsity.").split(".")[-2:]).replace("_", " ").capitalize()
 
 
 def _launch(facts: Mapping[str, Any]) -> dict[str, Any]:

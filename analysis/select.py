@@ -40,8 +40,8 @@ def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFram
     trials = trials.set_index("trial_id")
     by_cell = dict(list(uses.groupby("cell", sort=False)))
     rows = [_row(study, cell, by_cell.get(cell.name, uses[:0]), trials) for cell in study.cells()]
-    frame = pd.DataFrame(rows)
-    return frame.astype(_CELL).apply(lambda column: narrowed(column) if "." in str(column.name) else column)
+    frame = pd.DataFrame(rows).astype(_CELL)
+    return frame.assign(**{path: narrowed(frame[path]) for path in frame.columns if "." in path})
 
 
 def narrowed(column: pd.Series[Any]) -> pd.Series[Any]:
@@ -104,9 +104,7 @@ def _point(study: Study, cell: Cell) -> dict[str, Any]:
     return {path: given.get(path) for path in dict.fromkeys(["sparsity.target", *axes(study, "sweep")])}
 
 
-def _searched(
-    study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame, winner: str | None
-) -> dict[str, Any]:
+def _searched(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame, winner: str | None) -> dict[str, Any]:
     """The winner's value on each search axis that is no sweep axis elsewhere."""
     paths = [path for path in axes(study, "search") if path not in axes(study, "sweep")]
     first = next(iter(uses.loc[uses["config_id"] == winner, "trial_id"]), None)

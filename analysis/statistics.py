@@ -11,7 +11,6 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -44,6 +43,8 @@ def t_interval(
         df: Degrees of freedom of ``sd``; n - 1 by default.
         level: Coverage in (0, 1).
     """
+    from scipy.special import stdtrit
+
     n = np.asarray(n, dtype=np.float64)
     df = n - 1 if df is None else np.asarray(df, dtype=np.float64)
     valid = (df > 0) & (n > 0)
@@ -70,8 +71,10 @@ def estimate(values: ArrayLike, like: Sequence[Hashable], level: float = 0.95) -
     squares = np.where(present, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
     sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
     frame = pd.DataFrame({"n": n, "mean": mean, "sd": sd, "pooled_sd": np.nan, "df": 0})
-    for group in set(like):
-        members = [other == group for other in like]
+    groups: dict[Hashable, list[int]] = {}
+    for cell, group in enumerate(like):
+        groups.setdefault(group, []).append(cell)
+    for members in groups.values():
         frame.loc[members, "pooled_sd"], frame.loc[members, "df"] = pooled_sd(sd[members], n[members])
     low, high = t_interval(mean, frame["pooled_sd"], n, frame["df"], level)
     return frame.assign(low=low, high=high)

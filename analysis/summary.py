@@ -1,4 +1,4 @@
-"""What a study found, in numbers: the best length of each sparsity, its distance from dense, what longer training gains."""
+"""What a study found, in numbers: each sparsity's best length, its distance from dense, what longer training gains."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from analysis.load import Results
 from analysis.undertraining import extension_gain
 from sparsetune.study import Minimize
 
+MORE_OR_LESS = ("gains more", "gains less")
+"""Verdicts of a step whose interval excludes zero."""
+
 
 def summary(
     results: Results, y: str = "test_accuracy", *, where: Mapping[str, Any] | None = None, level: float = 0.95
 ) -> pd.DataFrame:
-    """One row per arm and sparsity, dense ones as each arm's first.
+    """One row per arm and sparsity; dense ones come first, under the arm ``dense``.
 
     The training length of a row is chosen by the study's objective, which is a validation column, over report seeds;
     ``y`` at that length is then no best of several test results.
@@ -43,15 +46,17 @@ def summary(
     step = ["from_epochs", "to_epochs", "gain", "gain_low", "gain_high", "gain_n"]
     rows = best.merge(steps[[*keys, *step]], on=keys, how="left")
     found = ["epochs", "n", "mean", "low", "high", "difference", "difference_low", "difference_high"]
-    return rows[[*keys, *found, *step]].assign(verdict=[verdict(row) for _, row in rows.iterrows()])
+    rows = rows[[*keys, *found, *step]].assign(verdict=[verdict(row) for row in rows.to_dict("records")])
+    dense = rows[rows["sparsity"] == 0].assign(arm="dense").drop_duplicates()
+    return pd.concat([dense, rows[rows["sparsity"] > 0]], ignore_index=True)
 
 
-def verdict(row: Mapping[str, Any]) -> str:
+def verdict(row: Mapping[Any, Any]) -> str:
     """What the interval of an extension gain allows to say; empty where there is none to judge."""
     if pd.isna(row["gain"]):
         return ""
     if row["gain_low"] > 0:
-        return "gains more than dense"
+        return MORE_OR_LESS[0]
     if row["gain_high"] < 0:
-        return "gains less than dense"
+        return MORE_OR_LESS[1]
     return f"not separated at n = {int(row['gain_n'])}"

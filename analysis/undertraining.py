@@ -40,8 +40,8 @@ def extension_gain(
         level: Coverage of the intervals.
 
     Returns:
-        One row per arm, sparsity and step: ``arm sparsity from_epochs to_epochs claimed sparse_gain dense_gain gain n sd
-        pooled_sd df low high``; lengths in epochs with the multiplier counted in, the standard deviation pooled over
+        One row per arm, sparsity and step: ``arm sparsity from_epochs to_epochs claimed sparse_gain dense_gain gain n
+        sd pooled_sd df low high``; lengths in epochs with the multiplier counted in, the standard deviation pooled over
         the steps of one arm and sparsity. No row where fewer than two dense budgets are measured.
 
     Raises:
@@ -51,13 +51,15 @@ def extension_gain(
     accuracy = cell_values(results, "test_accuracy", where)[1].mean(axis=1)
     dense_arms = list(dict.fromkeys(cells.loc[cells["sparsity"] == 0, "arm"]))
     parts = []
-    for (arm, sparsity), line in cells[cells["sparsity"] > 0].groupby(["arm", "sparsity"], sort=False):
-        dense = cells[(cells["sparsity"] == 0) & (cells["arm"] == dense_arm_of(str(arm), dense_arms))]
+    for _, line in cells[cells["sparsity"] > 0].groupby(["arm", "sparsity"], sort=False):
+        arm, sparsity = line["arm"].iloc[0], line["sparsity"].iloc[0]
+        dense = cells[(cells["sparsity"] == 0) & (cells["arm"] == dense_arm_of(arm, dense_arms))]
         start = _saturated(pd.Series(accuracy[dense.index].to_numpy(), dense["epochs"].to_numpy()), tolerance)
         pair = _by_length(line, values), _by_length(dense, values)
         parts.append(_steps(*pair, start, level).assign(arm=arm, sparsity=sparsity))
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    return frame.reindex(columns=[*COLUMNS, *STATISTICS])
+    dtypes = dict.fromkeys((*COLUMNS, *STATISTICS), "float64") | {"arm": "string", "claimed": "boolean", "n": "Int64"}
+    return frame.reindex(columns=list(dtypes)).astype(dtypes)
 
 
 def _saturated(accuracy: pd.Series[Any], tolerance: float) -> float:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(parsed.command(parsed))
     except SparsetuneError as error:
         print(f"sparsetune: {error}", file=sys.stderr)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno not in DISK:
             raise
         print(f"sparsetune: `{error.filename}` cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return 130
     return 2
@@ -49,8 +51,8 @@ def parser() -> argparse.ArgumentParser:
 
     resume = _command(commands, "resume", _resume, "go on with a study from its directory alone, or extend it")
     resume.add_argument("directory", type=Path, help="the study's directory, such as runs/digits")
-    resume.add_argument("--add-report-seeds", type=int, default=0, metavar="N", help="more seeds for every winner")
-    resume.add_argument("--add-configurations", type=int, default=0, metavar="N", help="more configurations per cell")
+    resume.add_argument("--add-report-seeds", type=_count, default=0, metavar="N", help="more seeds for every winner")
+    resume.add_argument("--add-configurations", type=_count, default=0, metavar="N", help="more configurations per cell")
     _launches(resume)
 
     status = _command(commands, "status", _status, "show how far a study is, also while it runs")
@@ -81,11 +83,24 @@ def _declares(command: argparse.ArgumentParser) -> None:
 
 def _launches(command: argparse.ArgumentParser) -> None:
     command.add_argument("--address", help="an existing Ray cluster (default: a local one)")
-    command.add_argument("--gpus-per-trial", type=float, metavar="SHARE", help="default: 1 where there are GPUs")
-    command.add_argument("--cpus-per-trial", type=float, default=1, metavar="N", help="default: 1")
+    command.add_argument("--gpus-per-trial", type=_amount, metavar="SHARE", help="default: 1 where there are GPUs")
+    command.add_argument("--cpus-per-trial", type=_amount, default=1, metavar="N", help="default: 1")
     command.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)")
-    command.add_argument("--checkpoint-seconds", type=float, default=30, metavar="S", help="default: 30")
+    command.add_argument("--checkpoint-seconds", type=_amount, default=30, metavar="S", help="default: 30")
     command.add_argument("--no-report", action="store_true", help="do not write the report at the end")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number that is not negative, got {text!r}")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    with suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a number that is not negative, got {text!r}")
 
 
 def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
@@ -174,4 +189,5 @@ def _print_json(facts: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    sys.path.append(sys.path.pop(0))  # `-m` puts the current folder first, where a user's own `analysis/` may lie
     sys.exit(main())

@@ -87,13 +87,16 @@ class Checkpoints:
 
 def _write_verified(path: Path, content: memoryview) -> None:
     temporary = path.with_suffix(".tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    if temporary.stat().st_size != len(content) or not zipfile.is_zipfile(temporary):
-        raise CheckpointError(f"`{temporary}` must read back as it was written; check the disk")
-    os.replace(temporary, path)
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if temporary.stat().st_size != len(content) or not zipfile.is_zipfile(temporary):
+            raise CheckpointError(f"`{temporary}` must read back as it was written; check the disk")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _by_step(folders: Iterable[Path]) -> list[Path]:

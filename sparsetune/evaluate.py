@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from sparsetune.tasks import Split
 
-BATCH = 5_000
+BATCH = 1_000
 """Examples per forward pass; part of the numbers, since sums change in the last bit with it."""
 
 

@@ -52,6 +52,7 @@ def _from_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise SparsetuneError(f"`{path}` cannot be imported")
     module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)  # dataclasses look there; a namesake that is imported already stays
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -69,7 +69,8 @@ class Ledger:
 
 def encode(record: Mapping[str, Any]) -> bytes:
     """One line of JSON, its type first; numbers that are not finite become null, which reads as missing."""
-    return json.dumps(_finite({"type": record["type"], **record}), separators=(",", ":"), allow_nan=False).encode() + b"\n"
+    line = _finite({"type": record["type"], **record})
+    return json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def _finite(value: Any) -> Any:

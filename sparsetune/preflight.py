@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
+from torch.nn.parameter import is_lazy
 
 from sparsetune.errors import DataError, DeclarationError, Problem
 from sparsetune.sparsity.flops import forward_flops, prunable_weights
@@ -64,6 +65,8 @@ def model_problems(task: TaskSpec) -> list[Problem]:
             model = function(source.input_shape, source.n_classes)
         if not isinstance(model, torch.nn.Module):
             return [Problem(path, "the function must return a torch.nn.Module", f"{type(model).__name__} from {got}")]
+        if any(is_lazy(parameter) for parameter in model.parameters()):
+            return [Problem(path, "the model must give every layer its sizes: lazy layers cannot be pruned", got)]
         if not prunable_weights(model):
             return [Problem(path, "the model must have a linear or convolution layer, or nothing can be pruned", got)]
         forward_flops(model, source.input_shape)
@@ -91,8 +94,11 @@ def _corners(cell: Cell) -> Iterator[TrialSpec]:
 
 def _located(problem: Problem, study: Study, cell: Cell) -> Problem:
     """The problem with the place where its value was declared in front of its path."""
-    overrides = study.arms.get(cell.arm, Arm()).overrides
-    places: dict[str, Iterable[str]] = {"search": cell.search, "sweep": cell.point, f"arms.{cell.arm}.overrides": overrides}
+    places: dict[str, Iterable[str]] = {
+        "search": cell.search,
+        "sweep": cell.point,
+        f"arms.{cell.arm}.overrides": study.arms.get(cell.arm, Arm()).overrides,
+    }
     for place, declared in places.items():
         if any(path == problem.path or path.startswith(problem.path + ".") for path in declared):
             return Problem(f"{place}.{problem.path}", problem.rule, problem.got)

@@ -260,7 +260,7 @@ def _cells(study: Study) -> tuple[list[Cell], list[Problem]]:
     """The cells, and the problems of those that cannot be built."""
     cells: dict[str, Cell] = {}
     problems: set[Problem] = set()
-    parts = (study, *study.arms.values())
+    parts: tuple[Study | Arm, ...] = (study, *study.arms.values())
     unused = {path for part in parts for axes in (part.sweep, part.search) for path in axes}
     base_faults = set(study.base.problems())
     for arm_name, arm, point in _points(study):

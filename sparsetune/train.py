@@ -24,6 +24,8 @@ from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import TrialSpec
 from sparsetune.tasks import load_task
 
+__all__ = ["Final", "Row", "derived_seed", "epoch_order", "evaluation_steps", "train"]
+
 
 @dataclass(frozen=True)
 class Final:

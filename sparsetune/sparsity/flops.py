@@ -6,8 +6,8 @@ Biases, norms and the loss are left out, and a backward pass costs two forward p
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -25,20 +25,21 @@ def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
 def forward_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
     """Dense forward FLOPs of one example of ``input_shape`` per prunable weight; runs on the meta device."""
-    model = copy.deepcopy(model).to("meta").eval()
     names = {id(parameter): name for name, parameter in prunable_weights(model).items()}
-    flops: Counter[str] = Counter(dict.fromkeys(names.values(), 0))
-
-    def count(module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-        weight = module.get_parameter("weight")
-        flops[names[id(weight)]] += 2 * weight.numel() * (output.numel() // weight.shape[0])
-
-    for module in model.modules():
+    flops = dict.fromkeys(names.values(), 0)
+    on_meta = copy.deepcopy(model).to("meta").eval()
+    # the copy no longer knows which weights are shared, so that names come from the original
+    for module, copied in zip(model.modules(), on_meta.modules(), strict=True):
         if isinstance(module, PRUNABLE):
-            module.register_forward_hook(count)
+            copied.register_forward_hook(partial(_count, flops, names[id(module.weight)]))
     with torch.no_grad():
-        model(torch.empty((1, *input_shape), device="meta"))
-    return dict(flops)
+        on_meta(torch.empty((1, *input_shape), device="meta"))
+    return flops
+
+
+def _count(flops: dict[str, int], name: str, module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
+    weight = module.get_parameter("weight")
+    flops[name] += 2 * weight.numel() * (output.numel() // weight.shape[0])
 
 
 def cost_fraction(flops: Mapping[str, int], density: Mapping[str, float]) -> float:

@@ -55,10 +55,14 @@ def read_fashion_mnist(data_root: Path | None) -> dict[str, tuple[torch.Tensor, 
     """``train`` (60,000 examples) and ``test`` (10,000): raw bytes (n, 1, 28, 28), and classes (n,).
 
     Raises:
-        DataError: if the data are neither at hand nor downloadable.
+        DataError: if the data are neither at hand nor downloadable, or torn.
     """
     root = prepare_fashion_mnist(data_root)
-    sets = {name: FashionMNIST(root, train=name == "train", download=False) for name in ("train", "test")}
+    try:
+        sets = {name: FashionMNIST(root, train=name == "train", download=False) for name in ("train", "test")}
+    except (RuntimeError, ValueError, OSError, AssertionError) as error:  # torchvision asserts what it reads
+        rule = "must hold whole files; delete it, and it is unpacked anew"
+        raise DataError(f"`{root / 'FashionMNIST' / 'raw'}` {rule}, got {type(error).__name__}") from error
     return {name: (data.data.unsqueeze(1), data.targets.long()) for name, data in sets.items()}
 
 
@@ -77,11 +81,8 @@ def _cache() -> Path:
 
 
 def _is_unpacked(root: Path) -> bool:
-    try:
-        FashionMNIST(root, download=False)
-    except (RuntimeError, OSError, ValueError):
-        return False
-    return True
+    raw = root / "FashionMNIST" / "raw"
+    return all((raw / Path(name).stem).is_file() for name, _checksum in FashionMNIST.resources)
 
 
 def _unpack_into(cache: Path, given: Path | None) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from sparsetune.errors import DeclarationError, Problem
 from sparsetune.sparsity.flops import prunable_weights
 from sparsetune.tasks.models import build_model
 
@@ -59,8 +60,15 @@ class Task:
         return build_model(self.model, self.input_shape, self.n_classes)
 
     def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
-        """What may be pruned: the weights of every linear and convolution layer, by name."""
-        return prunable_weights(model)
+        """What may be pruned: the weights of every linear and convolution layer, by name.
+
+        Raises:
+            DeclarationError: if there is none.
+        """
+        if weights := prunable_weights(model):
+            return weights
+        rule = "the model must have a linear or convolution layer, or nothing can be pruned"
+        raise DeclarationError([Problem("task.model", rule, repr(self.model))], "the model")
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """What is optimised: the mean cross-entropy of a batch, in nats."""

@@ -21,7 +21,7 @@ class Board:
 
     def trials(self) -> list[TrialState]:
         """A snapshot of every trial."""
-        return list(self.planner.trials.values())
+        return [trial for trial in list(self.planner.trials.values()) if trial.proposed]
 
     def counts(self) -> Counter[str]:
         """Trials by status."""

@@ -50,7 +50,11 @@ class Driver:
             return "done"
         if len(self.planner.running) >= self.slots:
             return None
-        use, notes = self.planner.next()
+        try:
+            use, notes = self.planner.next()
+        except StorageError as error:
+            self.stopped = str(error)
+            return "done"
         known = use is None or use.known_to(self.trials.get(use.trial_id))
         self.append(*notes, *([] if use is None or known else [use.record()]))
         if self.stopped or use is None:

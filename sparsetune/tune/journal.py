@@ -13,6 +13,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from sparsetune.space import Value
+from sparsetune.store import writing
 from sparsetune.study import Cell, Minimize, Study
 from sparsetune.tune.sampling import distribution
 
@@ -21,18 +22,15 @@ class Journal:
     """`search.journal`, written anew; in memory without a path."""
 
     def __init__(self, path: Path | None, study: Study, cells: Iterable[Cell]) -> None:
-        storage: optuna.storages.BaseStorage = optuna.storages.InMemoryStorage()
-        if path:
-            path.unlink(missing_ok=True)
-            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-        direction = "minimize" if isinstance(study.objective, Minimize) else "maximize"
-        self._studies = {
-            cell.name: optuna.create_study(storage=storage, study_name=cell.name, direction=direction)
-            for cell in cells
-            if cell.search
-        }
-        self._cells = {cell.name: cell for cell in cells}
+        self._path = path or Path("memory")
+        self._cells = {cell.name: cell for cell in cells if cell.search}
         self._told: set[tuple[str, str]] = set()
+        direction = "minimize" if isinstance(study.objective, Minimize) else "maximize"
+        with writing(self._path):
+            storage = _storage(path)
+            self._studies = {
+                name: optuna.create_study(storage=storage, study_name=name, direction=direction) for name in self._cells
+            }
 
     def told(self, cell: str) -> optuna.Study:
         """The cell's configurations told so far."""
@@ -42,9 +40,13 @@ class Journal:
         """Record a finished configuration, once; one without an objective (a diverged seed) as PRUNED.
 
         A configuration outside the search ranges (a base recipe may be) is not told: Optuna could not place it.
+
+        Raises:
+            StorageError: if the disk is full.
         """
-        distributions = {path: distribution(axis) for path, axis in self._cells[cell].search.items()}
-        inside = all(d._contains(d.to_internal_repr(values[path])) for path, d in distributions.items())
+        search = self._cells[cell].search
+        distributions = {path: distribution(search[path]) for path in values}
+        inside = all(_contains(distributions[path], value) for path, value in values.items())
         if (cell, config_id) in self._told or not inside:
             return
         self._told.add((cell, config_id))
@@ -55,4 +57,19 @@ class Journal:
             distributions=distributions,
             user_attrs={"config_id": config_id},
         )
-        self._studies[cell].add_trial(trial)
+        with writing(self._path):
+            self._studies[cell].add_trial(trial)
+
+
+def _contains(distribution: optuna.distributions.BaseDistribution, value: Value) -> bool:
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except ValueError:  # no option of a choice
+        return False
+
+
+def _storage(path: Path | None) -> optuna.storages.BaseStorage:
+    if path is None:
+        return optuna.storages.InMemoryStorage()
+    path.unlink(missing_ok=True)
+    return optuna.storages.JournalStorage(JournalFileBackend(str(path)))

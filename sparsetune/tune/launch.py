@@ -128,9 +128,9 @@ def _drive(
     planner = Planner(study, trials, Journal(directory.journal, study, study.cells()))
     progress = Progress(planner, directory.path, quiet=options.quiet)
     interrupted = False
-    with progress, _interruptible():
+    with progress:
         try:
-            with _ray(options) as resources:
+            with _ray(options) as resources, _interruptible():
                 gpus = options.gpus_per_trial if options.gpus_per_trial is not None else float(resources["GPU"] > 0)
                 share = {"cpu": options.cpus_per_trial, "gpu": gpus}
                 slots = _slots(resources, share)
@@ -263,7 +263,7 @@ def _slots(resources: dict[str, float], share: dict[str, float]) -> int:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Let SIGTERM, and SLURM's SIGUSR1, stop the launch as Ctrl-C does."""
+    """Let SIGTERM, and SLURM's SIGUSR1, stop the launch as Ctrl-C does. Enter after Ray, which takes SIGTERM."""
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt

@@ -42,9 +42,9 @@ class Configuration:
         return self._trials[seed]
 
     def values(self, paths: Mapping[str, object]) -> dict[str, Value]:
-        """Its values of these dotted fields."""
+        """Its values of those of these dotted fields that apply: a searched choice of optimizer may rule some out."""
         columns = self.spec.columns()
-        return {path: columns[path] for path in paths}
+        return {path: columns[path] for path in paths if path in columns}
 
 
 @dataclass
@@ -173,7 +173,7 @@ class Planner:
         return steps
 
     def _known(self, plan: CellPlan) -> Iterator[Use]:
-        for configuration in plan.configurations.values():
+        for configuration in list(plan.configurations.values()):  # the display asks from a thread of its own
             yield from self._search_uses(plan, configuration)
         yield from self._report_uses(plan)
 
@@ -250,11 +250,16 @@ class Planner:
         return plan.control
 
     def _sample(self, plan: CellPlan) -> Configuration | None:
+        self._tell_finished(plan)
+        tried: set[tuple[Value, ...]] = set()
         for _ in range(MAX_DUPLICATES):
-            self._tell_finished(plan)
-            values = sample(self.study, plan.cell, plan.sampled, self.journal.told(plan.cell.name))
-            spec = plan.cell.spec.with_values(values)
+            told = self.journal.told(plan.cell.name)
+            values = sample(self.study, plan.cell, plan.sampled, told, adaptive=not tried)
             plan.sampled += 1
+            if (point := tuple(values.values())) in tried:
+                continue  # a small space repeats its points, and building a trial of each takes milliseconds
+            tried.add(point)
+            spec = plan.cell.spec.with_values(values)
             if spec.config_id() not in plan.configurations:
                 return self._add(plan, f"{self.study.sampler.kind}:{plan.sampled - 1}", spec)
         plan.exhausted = True

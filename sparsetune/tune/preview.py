@@ -65,25 +65,34 @@ def show(study: Study) -> None:
     console = Console(highlight=False)
     console.print(f"[bold]{escape(facts['study'])}[/] {escape(facts['question'])}")
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold")
-    for column in ("cell", "epochs", "steps", "mask changes", "searches"):
-        table.add_column(column, justify="right" if column in ("epochs", "steps", "mask changes") else "left")
+    table.add_column("cell", no_wrap=True)
+    for column in ("epochs", "steps", "mask changes"):
+        table.add_column(column, justify="right")
     for cell in facts["cells"]:
-        searched = ", ".join(path.rpartition(".")[2] for path in cell["search"]) or "nothing: one configuration"
         changes = str(len(cell["mask_changes"]) - 1)
-        table.add_row(escape(cell["cell"]), f"{cell['epochs']:g}", str(cell["steps"]), changes, searched)
+        table.add_row(escape(cell["cell"]), f"{cell['epochs']:g}", str(cell["steps"]), changes)
     console.print(table)
     for name, spec in _examples(study).items():
         console.print(
             f"\n{escape(name)}\n  learning rate  {_bars(_rates(spec))}\n  sparsity       {_bars(_sparsities(spec))}"
         )
+    console.print()
+    for axis in _axes(study):
+        console.print(escape(f"searched in each cell: {axis}"))
     console.print(
-        f"\nAt most {facts['trials_at_most']} trials, {facts['epochs_at_most']:.0f} epochs of training in all."
+        f"At most {facts['trials_at_most']} trials, {facts['epochs_at_most']:.0f} epochs of training in all."
     )
 
 
 def _examples(study: Study) -> dict[str, TrialSpec]:
     """The last cell of each arm: its longest and sparsest."""
     return {cell.arm: cell.spec for cell in study.cells()}
+
+
+def _axes(study: Study) -> list[str]:
+    """Every search axis with what it ranges over; arms may search the same field in ranges of their own."""
+    axes = [pair for cell in study.cells() for pair in cell.search.items()]
+    return list(dict.fromkeys(f"{path}, {axis.kind.replace('_', ' ')} over {axis.ends()}" for path, axis in axes))
 
 
 def _rates(spec: TrialSpec) -> list[float]:

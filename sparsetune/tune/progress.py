@@ -44,14 +44,17 @@ class Progress:
         finished = sum(trial.finished for trial in self.board.trials())
         resumed = f"; {finished} trials finished before" if finished else ""
         cells = f"{len(self.planner.plans)} cells, {len(self.planner.outlook())} trials at most"
-        self.console.print(f"[bold]{escape(self.planner.study.name)}[/]: {cells}, in {self.path}{resumed}")
+        self._say(f"[bold]{escape(self.planner.study.name)}[/]: {cells}, in {self.path}{resumed}")
         if self.console.is_terminal and not self.console.quiet:
             self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._live.stop()
-        self.console.print(self._summary())
+        self._say(self._summary())
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True)
 
     def announce(self, record: Record) -> None:
         """Show what a new record changes."""
@@ -60,18 +63,18 @@ class Progress:
         for name, plan in self.planner.plans.items():
             if plan.searched and name not in self._settled:
                 self._settled.add(name)
-                self.console.print(f"  {escape(name)}: {self._verdict(plan)}")
+                self._say(f"  {escape(name)}: {self._verdict(plan)}")
         if not self.console.is_terminal and time.monotonic() > self._summary_due:
             self._summary_due = time.monotonic() + SUMMARY_SECONDS
-            self.console.print(self._summary())
+            self._say(self._summary())
 
     def _announce_end(self, record: Record) -> None:
         use = self.planner.trials[record["trial_id"]].use
         where = escape(f"{use['cell']} {use['role']} {record['trial_id']}")
         if record["type"] == "lost":
-            self.console.print(f"  [yellow]retried[/] {where}: {escape(str(record['error']))}")
+            self._say(f"  [yellow]retried[/] {where}: {escape(str(record['error']))}")
         elif record["status"] != "COMPLETE":
-            self.console.print(f"  [red]{record['status']}[/] {where}: {escape(str(record['error']))}")
+            self._say(f"  [red]{record['status']}[/] {where}: {escape(str(record['error']))}")
 
     def _verdict(self, plan: CellPlan) -> str:
         if plan.winner is None:

@@ -19,7 +19,7 @@ from sparsetune.space import Axis, Choice, IntRange, LogUniform, Value
 from sparsetune.study import TPE, Cell, Sobol, Study
 
 
-def sample(study: Study, cell: Cell, index: int, told: optuna.Study) -> dict[str, Value]:
+def sample(study: Study, cell: Cell, index: int, told: optuna.Study, *, adaptive: bool = True) -> dict[str, Value]:
     """Values of the cell's search axes for sampled point ``index``.
 
     Args:
@@ -27,8 +27,9 @@ def sample(study: Study, cell: Cell, index: int, told: optuna.Study) -> dict[str
         cell: Its ``search`` axes are sampled.
         index: From 0; counts the cell's sampled points.
         told: The cell's finished configurations, for an adaptive sampler.
+        adaptive: False asks an adaptive sampler for a random point, since it repeats itself in a small space.
     """
-    if isinstance(study.sampler, TPE) and index >= study.sampler.n_startup:
+    if adaptive and isinstance(study.sampler, TPE) and index >= study.sampler.n_startup:
         return _suggest(study, cell, index, told)
     paths = sorted({path for axes in (study.search, *(arm.search for arm in study.arms.values())) for path in axes})
     point = _unit_point(isinstance(study.sampler, Sobol), study.seed, len(paths), index)

@@ -50,7 +50,10 @@ def read_board(directory: StudyDirectory) -> Board:
 
 def _seconds_left(directory: StudyDirectory, board: Board) -> float | None:
     """From the steps reported since the last launch."""
-    since = directory.launches()[-1]["time"]
+    launches = directory.launches()
+    if not launches:  # the driver has only just begun
+        return None
+    since = launches[-1]["time"]
     rows = [max(t.reports.values(), key=lambda r: r["step"]) for t in board.trials() if t.reports]
     recent = sum(row["step"] for row in rows if row["time"] > since)
     done, total = board.steps()

@@ -68,7 +68,7 @@ class Simulation:
         self.directory.create(study)
         facts = {"time": 1.7e9, "command": f"sparsetune run studies.{study.name}", "packages": {"torch": "2.15"}}
         self.directory.record_launch({**facts, "processor": "simulated", "python": "3.11", "git": None})
-        self.ledger = Ledger(self.directory.ledger)
+        self.records: list[Mapping[str, Any]] = []
         self.winners: dict[str, dict[str, Any]] = {}
         self.done: dict[str, float | None] = {}
 
@@ -76,6 +76,14 @@ class Simulation:
         """Run the first ``cells`` cells, all by default; returns the directory."""
         for cell in self.study.cells()[:cells]:
             self.cell(cell)
+        return self.close()
+
+    def close(self) -> Path:
+        """Write what happened as one segment of the ledger."""
+        ledger = Ledger(self.directory.ledger)
+        ledger.append(*self.records)
+        ledger.close()
+        self.records.clear()
         return self.directory.path
 
     def cell(self, cell: Cell) -> None:
@@ -117,7 +125,7 @@ class Simulation:
         """Propose a trial, run it unless it ran before; returns its final validation error."""
         spec = spec.with_values({"seed": seed})
         twin = spec.dense() if spec.sparsity.target and role == "report" else None
-        self.ledger.append(
+        self.records.append(
             {
                 **{"type": "proposed", "time": 1.7e9, "trial_id": spec.trial_id(), "config_id": spec.config_id()},
                 **{"cell": cell.name, "arm": cell.arm, "role": role, "index": index, "source": source, "seed": seed},
@@ -148,7 +156,7 @@ class Simulation:
         rows = list(self.rows(spec))
         rows = rows if status == "COMPLETE" else rows[: len(rows) // 2]
         reports = [{"type": "report", "time": 1.7e9, **key, **row} for row in rows]
-        self.ledger.append(start, *reports)
+        self.records += [start, *reports]
         if status == "RUNNING":
             return None
         complete = status == "COMPLETE"
@@ -158,7 +166,7 @@ class Simulation:
             if complete
             else {}
         )
-        self.ledger.append({**end, "error": None if complete else f"{status.lower()} <b>here</b>", **test})
+        self.records.append({**end, "error": None if complete else f"{status.lower()} <b>here</b>", **test})
         return rows[-1]["val_error"] if complete else None
 
     def rows(self, spec: TrialSpec) -> Iterator[Mapping[str, Any]]:

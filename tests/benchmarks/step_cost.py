@@ -40,7 +40,7 @@ def bare(steps: int, inputs: torch.Tensor, targets: torch.Tensor) -> float:
         optimizer.param_groups[0]["lr"] = learning_rate(spec, step, steps)
         loss = functional.cross_entropy(model(inputs[chosen]), targets[chosen])
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
     return (time.perf_counter() - start) / steps
 

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+
+import analysis
+from sparsetune.errors import SparsetuneError
+from sparsetune.spec import TrialSpec
+
+matplotlib.use("Agg")
+Accuracy = Callable[[TrialSpec], float]
+
+
+@pytest.fixture
+def results(simulation: Any, studies: Any, tmp_path: Path) -> Callable[..., analysis.Results]:
+    """Results of the small study without search, with test accuracies from a function of the trial."""
+
+    def make(
+        accuracy: Accuracy, outcome: Any = lambda cell, role, seed: "COMPLETE", **changes: Any
+    ) -> analysis.Results:
+        class Given(simulation):  # type: ignore[misc]
+            def rows(self, spec: TrialSpec) -> Any:
+                for row in list(super().rows(spec))[-2:]:
+                    yield {**row, "val_accuracy": accuracy(spec) + 0.002}
+
+        path = tmp_path / "s"
+        Given(studies["small"].with_changes(search={}, **changes), path, outcome=outcome).run()
+        return analysis.load(path)
+
+    return make
+
+
+def by_hand(spec: TrialSpec) -> float:
+    """Accuracy 0.9 dense, 0.8 sparse, 0.05 more when trained twice as long; seeds differ by 0.02 (sparse 0.04)."""
+    sparse = spec.sparsity.target > 0
+    return (
+        (0.8 if sparse else 0.9)
+        + 0.05 * (spec.schedule.epoch_multiplier - 1)
+        + (0.04 if sparse else 0.02) * (spec.seed - 1000)
+    )
+
+
+def test_sparsity_curve_by_hand(results: Callable[..., analysis.Results]) -> None:
+    frame = analysis.sparsity_curve(results(by_hand)).frame()
+    assert list(frame["arm"]) == ["gmp"] * 4
+    assert list(frame["schedule.epoch_multiplier"]) == [1, 1, 2, 2]
+    assert list(frame["sparsity"]) == [0, 0.9, 0, 0.9]
+    assert list(frame["mean"]) == pytest.approx([0.91, 0.82, 0.96, 0.87])
+    # two cells of two seeds in each sparsity: sd 0.02 / sqrt 2 and 0.04 / sqrt 2, df 2, t = 4.302653
+    assert list(frame["pooled_sd"]) == pytest.approx([0.02 / 2**0.5, 0.04 / 2**0.5] * 2)
+    assert list(frame["df"]) == [2] * 4
+    assert frame["high"][1] == pytest.approx(0.82 + 4.302653 * 0.02)
+    assert list(frame["difference"])[1::2] == pytest.approx([-0.09, -0.09])
+    # differences are -0.10 and -0.08: sd 0.02 / sqrt 2
+    assert frame["difference_high"][1] == pytest.approx(-0.09 + 4.302653 * 0.01)
+    assert frame["difference"][0::2].isna().all()
+
+
+def test_pooling_over_all_cells(results: Callable[..., analysis.Results]) -> None:
+    frame = analysis.sparsity_curve(results(by_hand), like=()).frame()
+    assert list(frame["pooled_sd"]) == pytest.approx([np.sqrt((0.02**2 + 0.04**2) / 4)] * 4)
+    assert set(frame["df"]) == {4}
+
+
+def test_length_curve_has_a_line_per_sparsity(results: Callable[..., analysis.Results]) -> None:
+    frame = analysis.length_curve(results(by_hand)).frame()
+    assert list(frame["sparsity.target"]) == [0, 0, 0.9, 0.9]
+    assert list(frame["epochs"]) == [4, 8, 4, 8]
+    assert list(frame["mean"]) == pytest.approx([0.91, 0.96, 0.82, 0.87])
+
+
+def test_dense_starts_the_lines_of_every_arm_and_counts_once(results: Callable[..., analysis.Results]) -> None:
+    arms = {name: {"overrides": {"sparsity.method": name}} for name in ("gmp", "acdc")}
+    frame = analysis.sparsity_curve(results(by_hand, arms=arms, sweep={"sparsity.target": [0, 0.9]}), by=None).frame()
+    assert list(frame["arm"]) == ["gmp", "gmp", "acdc", "acdc"]
+    assert list(frame["sparsity"]) == [0, 0.9, 0, 0.9]
+    assert list(frame["df"]) == [1, 2, 1, 2]
+
+
+def test_a_diverged_report_seed_leaves_no_mean(results: Callable[..., analysis.Results]) -> None:
+    def outcome(cell: str, role: str, seed: int) -> str:
+        return "DIVERGED" if cell.startswith("gmp") and role == "report" and seed == 1000 else "COMPLETE"
+
+    curve = analysis.sparsity_curve(results(by_hand, outcome))
+    assert curve.frame()["mean"].isna().tolist() == [False, True, False, True]
+    assert list(curve.frame()["diverged"]) == [0, 1, 0, 1]
+    assert "diverged" in curve.note()
+
+
+def test_names_and_mixed_cells_are_refused(results: Callable[..., analysis.Results]) -> None:
+    found = results(by_hand)
+    with pytest.raises(SparsetuneError, match=r"`y` must be one of lr, .*test_accuracy.*, got `accuracy`"):
+        analysis.sparsity_curve(found, "accuracy")
+    with pytest.raises(SparsetuneError, match=r"must be one of .*optim\.lr.*, got `lr`"):
+        analysis.sparsity_curve(found, by="lr")
+    with pytest.raises(SparsetuneError, match="must be one cell, got `dense/epoch_multiplier=1`, `dense/epoch_mult"):
+        analysis.sparsity_curve(found, by=None)
+    only = analysis.sparsity_curve(found, by=None, where={"schedule.epoch_multiplier": 2}).frame()
+    assert list(only["mean"]) == pytest.approx([0.96, 0.87])
+
+
+def test_plot_draws_the_frame(results: Callable[..., analysis.Results]) -> None:
+    curve = analysis.sparsity_curve(results(by_hand))
+    (axis,) = curve.plot().axes
+    drawn = [container.lines[0].get_xydata() for container in axis.containers]
+    assert [line[:, 1].tolist() for line in drawn] == [pytest.approx([91, 82]), pytest.approx([96, 87])]
+    assert drawn[0][:, 0].tolist() == pytest.approx([0, np.log(10)])
+    assert [label.get_text() for label in axis.get_xticklabels()] in (["0", "90"], ["90", "0"])
+    assert axis.get_ylabel() == "Test accuracy (%)"
+    other = matplotlib.figure.Figure().subplots()
+    assert curve.plot(other) is other.figure
+
+
+def test_extension_gain_by_hand(results: Callable[..., analysis.Results]) -> None:
+    def accuracy(spec: TrialSpec) -> float:
+        multiplier, odd = spec.schedule.epoch_multiplier, 0.01 * (spec.seed - 1000)
+        if spec.sparsity.target == 0:
+            return {1: 0.90, 2: 0.949, 4: 0.95}[int(multiplier)] + odd
+        return {1: 0.70, 2: 0.80, 4: 0.86}[int(multiplier)] + odd * multiplier
+
+    sweep = {"sparsity.target": [0, 0.9], "schedule.epoch_multiplier": [1, 2, 4]}
+    frame = analysis.extension_gain(results(accuracy, sweep=sweep))
+    assert list(frame["from_epochs"]) == [4, 8]
+    assert list(frame["to_epochs"]) == [8, 16]
+    assert list(frame["claimed"]) == [False, True]
+    # seed 1000: 0.060 - 0.001; seed 1001: 0.080 - 0.001; from 4 to 8 epochs 0.100 - 0.049 and 0.110 - 0.049
+    assert list(frame["gain"]) == pytest.approx([0.056, 0.069])
+    assert list(frame["sparse_gain"]) == pytest.approx([0.105, 0.07])
+    assert list(frame["dense_gain"]) == pytest.approx([0.049, 0.001])
+    pooled = np.sqrt((0.01**2 / 2 + 0.02**2 / 2) / 2)
+    assert list(frame["pooled_sd"]) == pytest.approx([pooled] * 2)
+    # two steps share 8 epochs: df = 2 * 4 / 5; t(0.975, 1.6) = 5.517
+    assert list(frame["df"]) == pytest.approx([1.6] * 2)
+    assert frame["high"][1] == pytest.approx(0.069 + 5.517 * pooled / 2**0.5, rel=1e-3)
+    none = analysis.extension_gain(results(accuracy, sweep=sweep), tolerance=0.0)
+    assert not none["claimed"].any()

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import analysis
+from sparsetune.errors import StudyDirectoryError
+from sparsetune.ledger import encode, fold, read
+from sparsetune.tables import HISTORY, TRIALS
+
+
+def test_tables_follow_the_contract(small: Path) -> None:
+    results = analysis.load(small)
+    for frame, columns in ((results.trials(), TRIALS), (results.history(), HISTORY)):
+        assert list(frame)[: len(columns)] == [column.name for column in columns]
+        assert {c.name: str(frame[c.name].dtype) for c in columns} == {c.name: c.dtype for c in columns}
+        dotted = list(frame)[len(columns) :]
+        assert "optim.lr" in dotted
+        assert all("." in name for name in dotted)
+
+
+def test_rows_are_those_of_the_ledger(small: Path) -> None:
+    results = analysis.load(small)
+    states = fold(read(results.directory.ledger))
+    trials, history = results.trials().set_index("trial_id"), results.history()
+    assert list(trials.index) == list(states)
+    assert len(history) == sum(len(state.reports) for state in states.values())
+    for trial_id, state in states.items():
+        assert trials.at[trial_id, "val_loss"] == state.last["val_loss"]
+        assert trials.at[trial_id, "test_accuracy"] == state.ended["test_accuracy"]
+        assert trials.at[trial_id, "role"] == state.use["role"]
+        own = history[history["trial_id"] == trial_id]
+        assert list(own["step"]) == sorted(state.reports)
+        assert list(own["val_loss"]) == [state.reports[step]["val_loss"] for step in own["step"]]
+
+
+def test_a_trial_of_several_uses_is_one_row(simulation: Any, studies: Any, tmp_path: Path) -> None:
+    results = analysis.load(simulation(studies["small"].with_changes(search={}), tmp_path / "s").run())
+    uses = results.uses()
+    shared = uses["trial_id"].value_counts()
+    assert (shared > 1).any()  # a dense report trial is also the twin of a sparse one
+    trials = results.trials()
+    assert trials["trial_id"].is_unique
+    assert set(trials["role"]) == {"report"}
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    events=st.lists(
+        st.tuples(st.sampled_from("ab"), st.sampled_from(["start", 1, 2, 3, 4]), st.integers(0, 4)), max_size=25
+    )
+)
+def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
+    small: Path, tmp_path: Path, events: list[tuple[str, str | int, int]]
+) -> None:
+    (tmp_path / "study.json").write_text((small / "study.json").read_text())
+    (tmp_path / "ledger").mkdir(exist_ok=True)
+    proposed = [r for r in read(small / "ledger") if r["type"] == "proposed"][:2]
+    records: list[dict[str, Any]] = [{**r, "trial_id": t} for r, t in zip(proposed, "ab", strict=True)]
+    attempts = {"a": 0, "b": 0}
+    for number, (trial, event, at) in enumerate(events):
+        if event == "start":
+            attempts[trial] += 1
+            records.append({"type": "started", "trial_id": trial, "attempt": attempts[trial], "resumed_from_step": at})
+        else:
+            row = {"trial_id": trial, "attempt": max(1, attempts[trial]), "step": event, "val_loss": float(number)}
+            records.append({"type": "report", **row})
+    (tmp_path / "ledger" / "000001.jsonl").write_bytes(b"".join(map(encode, records)))
+    history = analysis.load(tmp_path).history()
+    expected = [
+        (trial, step, row["attempt"], row["val_loss"])
+        for trial, state in fold(records).items()
+        for step, row in sorted(state.reports.items())
+    ]
+    assert list(history[["trial_id", "step", "attempt", "val_loss"]].itertuples(index=False, name=None)) == expected
+
+
+def test_a_torn_last_record_is_ignored_and_a_damaged_one_named(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text((small / "study.json").read_text())
+    (tmp_path / "ledger").mkdir()
+    segment = tmp_path / "ledger" / "000001.jsonl"
+    lines = (small / "ledger" / "000001.jsonl").read_bytes().splitlines(keepends=True)[:10]
+    segment.write_bytes(b"".join(lines) + b'{"type":"report","trial')
+    assert len(analysis.load(tmp_path).history()) == sum(line.startswith(b'{"type":"report"') for line in lines)
+    segment.write_bytes(b"".join(lines) + b'{"type":"report","trial\n')
+    with pytest.raises(StudyDirectoryError, match="record 11 of the ledger"):
+        analysis.load(tmp_path)
+
+
+def test_other_directories_are_refused(small: Path, tmp_path: Path) -> None:
+    with pytest.raises(StudyDirectoryError, match="not a study directory"):
+        analysis.load(tmp_path)
+    declared = json.loads((small / "study.json").read_text())
+    (tmp_path / "study.json").write_text(json.dumps({**declared, "schema": 99}))
+    with pytest.raises(StudyDirectoryError, match="schema version 99"):
+        analysis.load(tmp_path)
+
+
+def test_an_empty_study_has_empty_tables(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text((small / "study.json").read_text())
+    results = analysis.load(tmp_path)
+    assert len(results.trials()) == len(results.history()) == 0
+    assert list(results.cells()["finished"]) == [False] * 4
+    assert results.cells()["winner_id"].isna().all()
+
+
+def test_missing_is_na_never_zero(simulation: Any, studies: Any, tmp_path: Path) -> None:
+    status = {0: "WAITING", 1000: "RUNNING", 1001: "DIVERGED"}
+    run = simulation(studies["small"], tmp_path / "s", outcome=lambda cell, role, seed: status[seed])
+    run.cell(studies["small"].cells()[0])
+    cell = studies["small"].cells()[0]
+    for seed in (1000, 1001):
+        run.trial(cell, "report", cell.spec, 0, "base", seed)
+    run.close()
+    trials = analysis.load(tmp_path / "s").trials().set_index("seed")
+    assert set(trials.loc[0, "status"]) == {"WAITING"}
+    assert trials.loc[0, "val_loss"].isna().all()
+    assert trials.loc[0, "attempt"].isna().all()
+    assert trials.at[1000, "status"] == "RUNNING"
+    assert pd.isna(trials.at[1000, "test_accuracy"])
+    assert trials.at[1001, "error"] == "diverged <b>here</b>"
+
+
+def test_extensions_count(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text((small / "study.json").read_text())
+    (tmp_path / "ledger").mkdir()
+    added = encode({"type": "extended", "report_seeds": 2, "configurations_per_cell": 4})
+    (tmp_path / "ledger" / "000001.jsonl").write_bytes((small / "ledger" / "000001.jsonl").read_bytes() + added)
+    before, after = analysis.load(small), analysis.load(tmp_path)
+    assert before.cells()["finished"].all()
+    assert not after.cells()["finished"].any()
+    assert set(after.cells()["report_trials_asked"]) == {4}
+    assert set(after.cells()["configurations_asked"]) == {7}
+
+
+def test_import_is_light() -> None:
+    code = "import analysis, sys; print(sorted({'torch', 'ray', 'optuna', 'matplotlib', 'jinja2'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import analysis
+from analysis.summary import summary, verdict
+from sparsetune.errors import StudyDirectoryError
+
+
+def test_a_finished_study_has_one_page_that_needs_no_network(small: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree(small, tmp_path / "small")
+    page = analysis.report(directory)
+    assert page == directory.resolve() / "report" / "index.html"
+    text = page.read_text()
+    assert "Unfinished" not in text
+    assert not re.search(r"(?:src|href)=\"(?!\.\./|#)", text)
+    assert "@import" not in text
+    for link in re.findall(r"href=\"\.\./([^\"]+)\"", text):
+        assert (directory / link).is_file(), link
+    for name in ("test_accuracy-sparsity", "train_loss-epochs", "val_entropy-sparsity", "history-sparsity"):
+        for ending in ("png", "svg", "csv"):
+            assert (directory / "figures" / f"{name}.{ending}").stat().st_size > 200
+    curve = analysis.sparsity_curve(analysis.load(directory)).frame()
+    drawn = pd.read_csv(directory / "figures" / "test_accuracy-sparsity.csv")
+    assert drawn["mean"].tolist() == pytest.approx(curve["mean"].tolist())
+    assert len(pd.read_csv(directory / "tables" / "trials.csv")) == len(analysis.load(directory).trials())
+
+
+def test_an_unfinished_study_says_so_and_foreign_text_is_escaped(simulation: Any, studies: Any, tmp_path: Path) -> None:
+    study = studies["small"].with_changes(
+        question="<script>alert(1)</script> $x_", arms={"$b<i>": studies["small"].arms["gmp"].given()}
+    )
+    outcome = {"search": "COMPLETE", "report": "COMPLETE", "twin": "COMPLETE", "control": "FAILED"}
+    run = simulation(study, tmp_path / "s", outcome=lambda cell, role, seed: outcome[role])
+    run.run(3)
+    run.trial(study.cells()[3], "search", study.cells()[3].spec, 0, "base", 0)
+    run.close()
+    text = analysis.report(tmp_path / "s").read_text()
+    assert "Unfinished" in text
+    assert "3 of 4 cells are finished" in text
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+    assert "<i>" not in text
+    assert "failed &lt;b&gt;here&lt;/b&gt;" in text
+
+
+def test_a_study_without_trials_has_a_page(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text((small / "study.json").read_text())
+    assert "No report trial has finished yet" in analysis.report(tmp_path).read_text()
+
+
+def test_a_directory_that_is_no_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyDirectoryError):
+        analysis.report(tmp_path)
+
+
+def test_the_summary_chooses_a_length_by_validation(small: Path) -> None:
+    results = analysis.load(small)
+    numbers = summary(results)
+    assert list(numbers["arm"]) == ["dense", "gmp"]
+    error = analysis.length_curve(results, "val_error").frame()
+    for row in numbers.to_dict("records"):
+        line = error[error["sparsity.target"] == row["sparsity"]]
+        assert row["epochs"] == line.loc[line["mean"].idxmin(), "epochs"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.1, 0.2, "gains more"), (-0.2, -0.1, "gains less"), (-0.1, 0.1, "not separated at n = 2")],
+)
+def test_nothing_is_claimed_of_an_interval_with_zero(low: float, high: float, said: str) -> None:
+    assert verdict({"gain": (low + high) / 2, "gain_low": low, "gain_high": high, "gain_n": 2}) == said

@@ -1,0 +1,37 @@
+"""Networks that a user might write, well or badly."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import nn
+
+from sparsetune.tasks.models import mlp
+
+
+class Fragile(nn.Module):
+    """Raises in training when its weights have moved far: at a high learning rate, and at no other."""
+
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int) -> None:
+        super().__init__()
+        self.body = mlp(input_shape, n_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.body(x)
+        if not logits.is_meta and self.training and logits.detach().abs().max() > 60:
+            raise RuntimeError("the logits left the range that I was built for")
+        return logits
+
+
+class Deadly(nn.Module):
+    """Takes its process down with it, as a driver's bug would."""
+
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int) -> None:
+        super().__init__()
+        self.body = mlp(input_shape, n_classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not x.is_meta:
+            os._exit(7)
+        return self.body(x)  # type: ignore[no-any-return]

@@ -1,0 +1,105 @@
+"""Trials that diverge, raise or take their worker down are rows with a reason; the study goes on and says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sparsetune import Choice, DigitsTask, OptimSpec, ScheduleSpec, Study, TrialSpec
+from sparsetune.spec import SparsitySpec
+from sparsetune.tune.launch import Options, launch
+from tests.integration.runs import trials
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
+
+
+def study(name: str, model: str = "mlp", rates: tuple[float, ...] = (0.1,)) -> Study:
+    """Four or more configurations of one dense cell that differ in the learning rate."""
+    return Study(
+        name=name,
+        base=TrialSpec(task=DigitsTask(model=model), optim=OptimSpec(lr=0.1), schedule=ScheduleSpec(epochs=2)),
+        search={"optim.lr": Choice(rates)} if len(rates) > 1 else {},
+        configurations_per_cell=len(rates),
+        report_seeds=1,
+    )
+
+
+def test_diverged_configuration_is_a_row_and_cannot_win(tmp_path: Path) -> None:
+    outcome = launch(study("hot", rates=(0.1, 0.05, 1e20)), Options(storage=tmp_path, quiet=True))
+    states = trials(outcome.directory)
+    search = {
+        state.use["spec"]["optim"].get("lr", 0.1) if "optim" in state.use["spec"] else 0.1: state
+        for state in states.values()
+        if state.use["role"] == "search"
+    }
+    assert search[1e20].status == "DIVERGED" and "by step" in search[1e20].ended["error"]
+    assert {search[0.1].status, search[0.05].status} == {"COMPLETE"}
+    report = [state for state in states.values() if state.use["role"] == "report"]
+    assert len(report) == 1 and report[0].status == "COMPLETE"
+    assert outcome.exit_status == 0
+
+
+def test_cell_without_a_survivor_fails_the_study(tmp_path: Path) -> None:
+    outcome = launch(
+        study("burnt", rates=(1e20, 1e21)).with_changes(
+            base=TrialSpec(optim=OptimSpec(lr=1e19), schedule=ScheduleSpec(epochs=2))
+        ),
+        Options(storage=tmp_path, quiet=True),
+    )
+    assert outcome.unsettled == ("dense",) and outcome.exit_status == 1
+
+
+def test_raising_trial_failed_with_its_reason_and_the_study_went_on(tmp_path: Path) -> None:
+    declared = study("fragile", "tests.integration.models:Fragile", rates=(0.1, 30.0, 0.05))
+    outcome = launch(declared, Options(storage=tmp_path, quiet=True))
+    states = trials(outcome.directory)
+    failed = [state for state in states.values() if state.status == "FAILED"]
+    assert len(failed) == 1 and "RuntimeError: the logits left the range" in failed[0].ended["error"]
+    assert sum(state.status == "COMPLETE" for state in states.values()) == len(states) - 1 >= 3
+    folder = outcome.directory / "trials" / failed[0].use["trial_id"] / "attempt-1"
+    assert "models.py" in (folder / "error.txt").read_text()
+    assert outcome.exit_status == 1
+    again = launch(declared, Options(storage=tmp_path, quiet=True))
+    assert again.counts == outcome.counts, "a failed trial is not run again by itself"
+
+
+def test_dying_worker_is_retried_then_failed(tmp_path: Path) -> None:
+    outcome = launch(study("deadly", "tests.integration.models:Deadly"), Options(storage=tmp_path, quiet=True))
+    (state,) = trials(outcome.directory).values()
+    assert state.status == "FAILED" and state.attempts == 3
+    assert outcome.exit_status == 1
+
+
+def test_extension_runs_only_what_was_added(tmp_path: Path) -> None:
+    declared = study("longer", rates=(0.1, 0.05, 0.02, 0.01)).with_changes(configurations_per_cell=2)
+    first = launch(declared, Options(storage=tmp_path, quiet=True))
+    before = set(trials(first.directory))
+    assert len(before) == 3
+    added = {"report_seeds": 2, "configurations_per_cell": 1}
+    second = launch(declared, Options(storage=tmp_path, quiet=True), extend=added)
+    after = trials(second.directory)
+    assert before < set(after) and all(after[trial].attempts == 1 for trial in before)
+    roles = [after[trial].use["role"] for trial in set(after) - before]
+    assert roles.count("search") == 1 and roles.count("report") in (2, 3)
+    assert launch(declared, Options(storage=tmp_path, quiet=True)).counts == second.counts
+
+
+def test_sparse_cells_have_winner_twin_and_control(tmp_path: Path) -> None:
+    declared = Study(
+        name="roles",
+        base=TrialSpec(
+            schedule=ScheduleSpec(epochs=4), sparsity=SparsitySpec(method="gmp", target=0.9), optim=OptimSpec(lr=1e-4)
+        ),
+        search={"optim.lr": Choice([1e-4, 0.05, 0.1])},
+        configurations_per_cell=3,
+        report_seeds=2,
+    )
+    outcome = launch(declared, Options(storage=tmp_path, quiet=True))
+    states = trials(outcome.directory)
+    sparse = [s for s in states.values() if s.use["cell"] == "gmp" and s.use["role"] == "report"]
+    assert len(sparse) == 2
+    for state in sparse:
+        assert state.ended["certified"] is True and state.ended["test_accuracy"] > 0
+        twin = states[state.use["twin_id"]]
+        assert twin.status == "COMPLETE" and twin.last["sparsity"] == 0 and twin.use["seed"] == state.use["seed"]

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparsetune.errors import DeclarationError
+from sparsetune.spec import DigitsTask, ImageTask
+from sparsetune.tasks import load_task, split_problems
+from sparsetune.tasks.task import stratified
+
+
+@given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=6), seed=st.integers(0, 99), data=st.data())
+def test_a_stratified_draw_is_exact_and_keeps_every_class_in_proportion(
+    counts: list[int], seed: int, data: st.DataObject
+) -> None:
+    targets = np.repeat(np.arange(len(counts)), counts)
+    size = data.draw(st.integers(0, len(targets)))
+    chosen, rest = stratified(targets, size, seed)
+    assert len(chosen) == size
+    assert sorted([*chosen, *rest]) == list(range(len(targets)))
+    drawn = np.bincount(targets[chosen], minlength=len(counts))
+    assert np.abs(drawn - size * np.array(counts) / len(targets)).max() <= 1
+
+
+def test_the_draw_follows_its_seed() -> None:
+    targets = np.repeat(np.arange(10), 50)
+    assert stratified(targets, 100, 1)[0].tolist() == stratified(targets, 100, 1)[0].tolist()
+    assert stratified(targets, 100, 1)[0].tolist() != stratified(targets, 100, 2)[0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("task", "path"),
+    [
+        (DigitsTask(validation=5), "task.validation"),
+        (DigitsTask(validation=1430), "task.validation"),
+        (DigitsTask(validation=5000), "task.validation"),
+        (DigitsTask(batch_size=1294), "task.batch_size"),
+        (ImageTask(train_examples=54_001), "task.train_examples"),
+        (ImageTask(train_examples=100), "task.batch_size"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_problems(task: DigitsTask | ImageTask, path: str) -> None:
+    assert [problem.path for problem in split_problems(task)] == [path]
+    with pytest.raises(DeclarationError, match=path):
+        load_task(task)
+
+
+@pytest.mark.parametrize("task", [DigitsTask(), DigitsTask(validation=0), DigitsTask(batch_size=1293), ImageTask()])
+def test_sizes_that_fit_are_none(task: DigitsTask | ImageTask) -> None:
+    assert split_problems(task) == []

@@ -1,0 +1,63 @@
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from sparsetune.optim import build_optimizer, learning_rate
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+
+
+def rates(lr: str, warmup: float) -> list[float]:
+    spec = TrialSpec(optim=OptimSpec(lr=0.8), schedule=ScheduleSpec(lr=lr, warmup=warmup))
+    return [learning_rate(spec, step, 10) for step in range(10)]
+
+
+def test_linear_decay_after_warmup_by_hand() -> None:
+    assert rates("linear", 0.2) == pytest.approx([0.4, 0.8, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+
+
+def test_cosine_and_constant() -> None:
+    assert rates("cosine", 0)[0] == 0.8
+    assert rates("cosine", 0)[5] == pytest.approx(0.4)
+    assert rates("cosine", 0)[9] == pytest.approx(0.4 * (1 + math.cos(0.9 * math.pi)))
+    assert rates("constant", 0.2) == pytest.approx([0.4, *[0.8] * 9])
+
+
+MODEL = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_biases_and_norms_are_decayed_only_on_request(everything: bool) -> None:
+    spec = OptimSpec(weight_decay=0.1, decay_bias_and_norm=everything)
+    decayed, spared = build_optimizer(spec, MODEL).param_groups
+    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.1, 0)
+    assert (len(decayed["params"]), len(spared["params"])) == ((6, 0) if everything else (2, 4))
+
+
+def step(spec: OptimSpec, steps: int = 2) -> torch.Tensor:
+    """The weight of a 1 x 1 layer, 1 at first, after steps with a gradient of 1."""
+    layer = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(layer.weight)
+    optimizer = build_optimizer(spec, layer)
+    for _ in range(steps):
+        layer.weight.grad = torch.ones(1, 1)
+        optimizer.step()
+    return layer.weight.detach()
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"momentum": 0.5, "weight_decay": 0}, 1 - 0.1 - 0.15),
+        ({"momentum": 0, "weight_decay": 0}, 0.8),
+        ({"momentum": 0, "nesterov": True, "weight_decay": 0}, 0.8),
+        ({"momentum": 0.5, "nesterov": True, "weight_decay": 0}, 1 - 0.15 - 0.175),
+        ({"momentum": 0, "weight_decay": 0.5}, 0.85 - 0.1 * (1 + 0.5 * 0.85)),
+        ({"name": "adamw", "weight_decay": 0}, 0.8),
+        ({"name": "adamw", "weight_decay": 0.5}, (1 * 0.95 - 0.1) * 0.95 - 0.1),
+    ],
+)
+def test_two_steps_by_hand(fields: dict[str, Any], expected: float) -> None:
+    assert step(OptimSpec(lr=0.1, **fields)).item() == pytest.approx(expected, abs=1e-6)

@@ -1,0 +1,450 @@
+"""What runs next, by simulation: trials are handed out, end in any order with any outcome, and the study is cut."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sparsetune.ledger import Record, TrialState, fold, take
+from sparsetune.space import Choice, IntRange, LogUniform, Uniform
+from sparsetune.spec import OptimSpec, TrialSpec
+from sparsetune.study import TPE, Arm, Random, Sobol, Study
+from sparsetune.tables import FINISHED, Status
+from sparsetune.tune.journal import Journal
+from sparsetune.tune.planner import Planner, Use
+from studies.fashion_mnist_extension import STUDY as EXTENSION
+
+GMP = {"gmp": Arm({"sparsity.method": "gmp"})}
+Outcomes = Callable[[Record], Status]
+
+
+def study(**fields: Any) -> Study:
+    """Four cells: dense and 90 % at one and two times the epochs, four configurations each, two report seeds."""
+    declared = Study(**{
+        "name": "s", "arms": GMP,
+        "sweep": {"sparsity.target": [0, 0.9], "schedule.epoch_multiplier": [1, 2]},
+        "search": {"optim.lr": LogUniform(0.01, 1), "sparsity.ramp.start": Uniform(0, 0.3)},
+        "configurations_per_cell": 4, "report_seeds": 2, **fields,
+    })  # fmt: skip
+    assert declared.validate_declaration() == []
+    return declared
+
+
+def error_of(record: Record) -> float:
+    """A synthetic objective whose best learning rate depends on sparsity and length."""
+    spec = spec_of(json.dumps(record["spec"]))
+    best = 0.3 if spec.sparsity.method == "dense" else 0.1 / spec.schedule.epoch_multiplier
+    return round(abs(spec.optim.lr - best) + spec.sparsity.ramp.start / 10, 6)
+
+
+@lru_cache(maxsize=10_000)
+def spec_of(text: str) -> TrialSpec:
+    return TrialSpec.model_validate_json(text)
+
+
+def complete(record: Record) -> Status:
+    return "COMPLETE"
+
+
+@dataclass
+class Simulation:
+    """Plays the driver's part of a launch over a ledger in memory."""
+
+    study: Study
+    records: list[Record] = field(default_factory=list)
+    outcome: Outcomes = complete
+    slots: int = 1
+    handed_out: list[Use] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.study = self.study.extended(self.records)
+        self.trials: dict[str, TrialState] = fold(self.records)
+        self.planner = Planner(self.study, self.trials, Journal(None, self.study, self.study.cells()))
+        self.running: list[Record] = []
+
+    def append(self, record: Record) -> None:
+        self.records.append(record)
+        take(self.trials, record)
+
+    def start(self) -> bool:
+        """Start the next trial; False when there is none now."""
+        use, notes = self.planner.next()
+        for note in notes:
+            self.append(note)
+        if use is None:
+            return False
+        state = self.trials.get(use.trial_id)
+        assert use.trial_id not in {record["trial_id"] for record in self.running}, "handed out while it runs"
+        assert not (state and state.finished), "handed out after it finished"
+        if not use.known_to(state):
+            self.append(use.record())
+        attempt = self.trials[use.trial_id].attempts + 1
+        self.append({"type": "started", "trial_id": use.trial_id, "attempt": attempt, "resumed_from_step": 0})
+        self.running.append(use.record())
+        self.handed_out.append(use)
+        return True
+
+    def end(self, which: int) -> None:
+        record = self.running.pop(which % len(self.running))
+        trial_id, status = record["trial_id"], self.outcome(record)
+        if status == "COMPLETE":
+            self.append({"type": "report", "trial_id": trial_id, "step": 1, "val_error": error_of(record)})
+        self.append({"type": "ended", "trial_id": trial_id, "status": status})
+        self.planner.ended(trial_id)
+
+    def run(self, order: list[int] | None = None, steps: int | None = None) -> Simulation:
+        """Run to the end, or for a number of ends; ``order`` picks which running trial ends next, again and again."""
+        ended = 0
+        while steps is None or ended < steps:
+            while len(self.running) < self.slots and self.start():
+                pass
+            if not self.running:
+                break
+            self.end((order or [0])[ended % len(order or [0])])
+            ended += 1
+        return self
+
+    def uses(self) -> set[tuple[Any, ...]]:
+        names = ("cell", "role", "config_id", "seed")
+        return {tuple(record[n] for n in names) for record in self.records if record["type"] == "proposed"}
+
+    def searched(self, cell: str) -> list[Record]:
+        """The cell's configurations in the order in which they were proposed."""
+        found = [r for r in self.records if r["type"] == "proposed" and (r["cell"], r["role"]) == (cell, "search")]
+        return list({record["config_id"]: record for record in found}.values())
+
+    def of(self, cell: str, role: str) -> list[Record]:
+        return [r for r in self.records if r["type"] == "proposed" and (r["cell"], r["role"]) == (cell, role)]
+
+
+ORDERS = st.lists(st.integers(0, 5), min_size=1, max_size=12)
+
+
+def by_digest(bad: int) -> Outcomes:
+    """Diverge or fail for about a third of the trials, as a function of the trial alone."""
+    outcomes: list[Status] = ["DIVERGED", "FAILED", *["COMPLETE"] * 4]
+    return lambda record: outcomes[(int(record["trial_id"], 16) + bad) % 6]
+
+
+@settings(max_examples=25, deadline=None)
+@given(order=ORDERS, slots=st.integers(1, 3), bad=st.integers(0, 5) | st.none(), seed=st.integers(0, 50))
+def test_the_rules_hold_in_any_order_of_ends(order: list[int], slots: int, bad: int | None, seed: int) -> None:
+    declared = study(seed=seed)
+    done = Simulation(declared, slots=slots, outcome=complete if bad is None else by_digest(bad)).run(order)
+    once_each(done)
+    the_search_is_as_declared(done)
+    winners_are_reported(done)
+    assert set(done.planner.outlook()) == set(done.trials)
+
+
+def once_each(done: Simulation) -> None:
+    assert all(trial.finished for trial in done.trials.values())
+    assert max(Counter(use.trial_id for use in done.handed_out).values()) == 1
+    assert len(done.handed_out) == len(done.trials)
+    assert len(done.uses()) == sum(record["type"] == "proposed" for record in done.records)
+
+
+def the_search_is_as_declared(done: Simulation) -> None:
+    dense_winner = done.planner.plans["dense/epoch_multiplier=1"].winner
+    for name, plan in done.planner.plans.items():
+        configurations = done.searched(name)
+        assert len(configurations) == done.study.configurations_per_cell
+        assert [c["index"] for c in configurations] == list(range(len(configurations)))
+        assert (configurations[0]["source"], configurations[0]["config_id"]) == ("base", plan.cell.spec.config_id())
+        controls = [c["index"] for c in configurations if c["source"] == "control"]
+        if plan.cell.control_from and dense_winner and dense_winner.source != "base":
+            assert controls == [1]
+            expected = plan.cell.spec.with_values({"optim.lr": dense_winner.spec.optim.lr})
+            assert configurations[1]["config_id"] == expected.config_id()
+        else:
+            assert controls == []
+
+
+def winners_are_reported(done: Simulation) -> None:
+    for name, plan in done.planner.plans.items():
+        reports, twins = done.of(name, "report"), done.of(name, "twin")
+        assert plan.searched
+        if plan.winner is None:
+            assert reports == twins == done.of(name, "control") == []
+            continue
+        assert plan.winner.config_id == best_of(done, name)
+        assert [(r["config_id"], r["seed"]) for r in sorted(reports, key=lambda r: r["seed"])] == [
+            (plan.winner.config_id, seed) for seed in done.study.seeds("report")
+        ]
+        assert {t["trial_id"] for t in twins} == {r["twin_id"] for r in reports if "twin_id" in r}
+        if plan.sparse:
+            assert all(is_twin(r, t) for r, t in zip(by_seed(reports), by_seed(twins), strict=True))
+        else:
+            assert twins == []
+        controls = {c["config_id"] for c in done.of(name, "control")}
+        given_ = {plan.control.config_id} if plan.sparse and plan.control else set()
+        assert controls == given_ - {plan.winner.config_id}
+
+
+def by_seed(records: list[Record]) -> list[Record]:
+    return sorted(records, key=lambda record: record["seed"])
+
+
+def is_twin(sparse: Record, twin: Record) -> bool:
+    expected = {name: part for name, part in sparse["spec"].items() if name != "sparsity"}
+    return bool(twin["spec"] == expected and twin["arm"] == "dense")
+
+
+def best_of(done: Simulation, cell: str) -> str:
+    states = {c["config_id"]: done.trials[c["trial_id"]] for c in done.searched(cell)}
+    errors = {config: s.last["val_error"] for config, s in states.items() if s.status == "COMPLETE"}
+    return min(errors, key=lambda config: errors[config])
+
+
+@settings(max_examples=25, deadline=None)
+@given(cuts=st.lists(st.integers(0, 30), min_size=1, max_size=4), order=ORDERS, slots=st.integers(1, 3),
+       bad=st.integers(0, 5) | st.none())  # fmt: skip
+def test_a_study_cut_anywhere_does_the_same_in_the_end(
+    cuts: list[int], order: list[int], slots: int, bad: int | None
+) -> None:
+    outcome = complete if bad is None else by_digest(bad)
+    whole = Simulation(study(), outcome=outcome).run()
+    records: list[Record] = []
+    for cut in cuts:
+        killed = Simulation(study(), records, outcome, slots).run(order, cut)
+        while len(killed.running) < slots and killed.start():
+            pass  # cut with trials running
+        records = json.loads(json.dumps(killed.records))
+    done = Simulation(study(), records, outcome, slots).run(order)
+    assert done.uses() == whole.uses()
+    finished = Counter(r["trial_id"] for r in done.records if r["type"] == "ended")
+    assert set(finished.values()) == {1}
+    assert {n: p.winner for n, p in done.planner.plans.items()} == {n: p.winner for n, p in whole.planner.plans.items()}
+
+
+def test_a_cut_between_any_two_records_does_the_same_in_the_end() -> None:
+    small = study(configurations_per_cell=2, report_seeds=1, sweep={"sparsity.target": [0, 0.9]})
+    whole = Simulation(small, slots=2).run()
+    for end in range(len(whole.records)):
+        done = Simulation(small, whole.records[:end], slots=2).run()
+        assert done.uses() == whole.uses()
+        once_each_ended = Counter(r["trial_id"] for r in done.records if r["type"] == "ended")
+        assert set(once_each_ended.values()) == {1}
+
+
+def test_configuration_1_waits_until_the_dense_cell_is_settled() -> None:
+    simulation = Simulation(study(), slots=100)
+    simulation.run(steps=0)
+    while simulation.start():
+        pass
+    at_first = [(use.plan.cell.name, use.configuration.source) for use in simulation.handed_out]
+    dense = "dense/epoch_multiplier=1"
+    others = ["dense/epoch_multiplier=2", "gmp/target=0.9/epoch_multiplier=1", "gmp/target=0.9/epoch_multiplier=2"]
+    assert at_first == [(dense, "base"), *((dense, f"sobol:{k}") for k in range(3)), *((name, "base") for name in others)]
+    for _ in range(3):
+        simulation.end(0)
+        assert not simulation.start()
+    simulation.end(0)
+    assert simulation.start()
+    assert simulation.planner.plans[dense].searched
+
+
+def test_a_control_keeps_the_cells_own_epochs_and_its_ramp() -> None:
+    done = Simulation(study()).run()
+    dense = done.planner.plans["dense/epoch_multiplier=1"].winner
+    assert dense and dense.source != "base"
+    record = done.searched("gmp/target=0.9/epoch_multiplier=2")[1]
+    expected = TrialSpec.model_validate({
+        "optim": {"lr": dense.spec.optim.lr}, "schedule": {"epoch_multiplier": 2},
+        "sparsity": {"method": "gmp", "target": 0.9},
+    })  # fmt: skip
+    assert TrialSpec.model_validate(record["spec"]) == expected
+
+
+def test_a_cell_whose_best_is_the_base_gives_a_control_that_is_no_second_configuration() -> None:
+    base = TrialSpec(optim=OptimSpec(lr=0.3))  # the dense optimum of `error_of`
+    done = Simulation(study(base=base)).run()
+    assert done.planner.plans["dense/epoch_multiplier=1"].winner.source == "base"  # type: ignore[union-attr]
+    sources = [record["source"] for record in done.searched("gmp/target=0.9/epoch_multiplier=1")]
+    assert sources == ["base", "sobol:0", "sobol:1", "sobol:2"]
+
+
+def test_when_every_dense_configuration_diverges_the_others_go_on_without_a_control() -> None:
+    dense = "dense/epoch_multiplier=1"
+    done = Simulation(study(), outcome=lambda r: "DIVERGED" if r["cell"] == dense else "COMPLETE").run()
+    assert done.planner.plans[dense].winner is None
+    assert done.of(dense, "report") == []
+    for name in ("dense/epoch_multiplier=2", "gmp/target=0.9/epoch_multiplier=1"):
+        assert [record["source"] for record in done.searched(name)] == ["base", "sobol:0", "sobol:1", "sobol:2"]
+        assert (len(done.of(name, "report")), done.of(name, "control")) == (2, [])
+
+
+@pytest.mark.parametrize("status", [status for status in FINISHED if status != "COMPLETE"])
+def test_a_configuration_wins_only_when_every_search_seed_is_complete(status: Status) -> None:
+    declared = study(search_seeds=2, sweep={"sparsity.target": [0]}, configurations_per_cell=3,
+                     search={"optim.lr": LogUniform(0.01, 1)})  # fmt: skip
+    whole = Simulation(declared).run()
+    best = whole.planner.plans["dense"].winner
+    assert best
+    spoiled = Simulation(
+        declared, outcome=lambda r: status if (r["config_id"], r["seed"]) == (best.config_id, 1) else "COMPLETE"
+    ).run()
+    assert Counter(r["config_id"] for r in spoiled.of("dense", "search")).values() == Counter("aabbcc").values()
+    winner = spoiled.planner.plans["dense"].winner
+    assert winner and winner.config_id != best.config_id
+
+
+def test_a_study_without_search_axes_goes_straight_to_report_trials() -> None:
+    plain = Study(name="s", arms=GMP, sweep={"sparsity.target": [0, 0.9]}, report_seeds=2)
+    done = Simulation(plain).run()
+    assert [(r["cell"], r["role"], r["seed"]) for r in done.records if r["type"] == "proposed"] == [
+        ("dense", "report", 1000),
+        ("dense", "report", 1001),
+        ("gmp/target=0.9", "report", 1000),
+        ("gmp/target=0.9", "twin", 1000),
+        ("gmp/target=0.9", "report", 1001),
+        ("gmp/target=0.9", "twin", 1001),
+    ]
+    assert len(done.trials) == len(done.handed_out) == 4  # the twins are the dense cell's own trials
+
+
+def test_the_extension_study_runs_162_trials() -> None:
+    done = Simulation(EXTENSION, slots=2).run()
+    assert (len(done.planner.plans), len(done.handed_out)) == (54, 162)
+    assert len(done.trials) == len(done.planner.outlook()) == 162
+    assert sum(len(trial.proposed) for trial in done.trials.values()) == 162 + 48 * 3
+
+
+@pytest.mark.parametrize("sampler", [Sobol(), Random(), TPE(n_startup=2)])
+def test_a_choice_space_is_used_up_and_then_settled(sampler: Sobol | Random | TPE) -> None:
+    small = study(search={"optim.lr": Choice([0.05, 0.1, 0.2])}, sampler=sampler, configurations_per_cell=6)
+    done = Simulation(small, slots=2).run()
+    for name in done.planner.plans:
+        assert sorted(record["spec"].get("optim", {}).get("lr", 0.1) for record in done.searched(name)) == [0.05, 0.1, 0.2]
+    assert set(done.planner.outlook()) == set(done.trials)
+
+
+def test_a_base_outside_its_search_ranges_is_tried_all_the_same() -> None:
+    done = Simulation(study(search={"optim.lr": Choice([0.2, 0.4])}, configurations_per_cell=3)).run()
+    assert [r["source"] for r in done.searched("dense/epoch_multiplier=1")][0] == "base"
+    assert len(done.searched("dense/epoch_multiplier=1")) == 3
+
+
+def test_a_searched_choice_may_rule_out_another_axis() -> None:
+    search = {"optim.name": Choice(["sgd", "adamw"]), "optim.momentum": Uniform(0, 0.9)}
+    done = Simulation(study(search=search, configurations_per_cell=6)).run()
+    configurations = done.searched("dense/epoch_multiplier=1")
+    adamw = [r for r in configurations if r["spec"].get("optim", {}).get("name") == "adamw"]
+    assert (len(configurations), len(adamw)) == (6, 1)  # one: without a momentum all are the same
+    assert "momentum" not in adamw[0]["spec"]["optim"]
+
+
+def two_arms() -> Study:
+    """Two cells that meet: configuration 1 of `wide`, whose base is 0.3, is configuration 0 of `narrow`."""
+    arms = {
+        "narrow": Arm({"sparsity.method": "gmp"}, search={"optim.lr": Choice([0.1, 0.3])}),
+        "wide": Arm({"sparsity.method": "gmp", "optim.lr": 0.3}, search={"optim.lr": Choice([0.3, 0.1, 0.2])}),
+    }
+    return Study(name="s", arms=arms, sweep={"sparsity.target": [0.9]}, configurations_per_cell=3, report_seeds=1)
+
+
+def test_a_trial_of_two_cells_is_proposed_in_both_and_runs_once() -> None:
+    done = Simulation(two_arms(), slots=2).run()
+    uses: dict[str, set[str]] = defaultdict(set)
+    for record in done.records:
+        if record["type"] == "proposed" and record["role"] == "search":
+            uses[record["trial_id"]].add(record["cell"])
+    shared = [trial_id for trial_id, cells in uses.items() if {"narrow/target=0.9", "wide/target=0.9"} <= cells]
+    assert len(shared) == 2  # learning rates 0.1 and 0.3
+    assert Counter(use.trial_id for use in done.handed_out if use.trial_id in shared).total() == 2
+
+
+def test_configurations_keep_their_numbers_over_a_restart_though_cells_share_trials() -> None:
+    whole = Simulation(two_arms()).run()
+    again = Simulation(two_arms(), whole.records)
+    for name, plan in whole.planner.plans.items():
+        recalled = again.planner.plans[name].configurations
+        assert list(recalled) == list(plan.configurations)
+        assert [c.index for c in recalled.values()] == list(range(len(recalled)))
+    assert not again.start()
+
+
+@pytest.mark.parametrize(
+    ("added", "new"),
+    [
+        ({"report_seeds": 1}, {"report", "twin", "control"}),
+        ({"configurations_per_cell": 3}, {"search", "report", "twin", "control"}),
+    ],
+)
+def test_an_extension_hands_out_only_what_is_new(added: dict[str, int], new: set[str]) -> None:
+    before = Simulation(study()).run()
+    done = Simulation(study(), [*before.records, {"type": "extended", **added}]).run()
+    assert {use.role for use in done.handed_out} <= new
+    assert not {use.trial_id for use in done.handed_out} & set(before.trials)
+    per_cell = 4 + added.get("configurations_per_cell", 0)
+    for name in done.planner.plans:
+        assert len(done.searched(name)) == per_cell
+        winner = done.planner.plans[name].winner
+        reported = [r["seed"] for r in done.of(name, "report") if winner and r["config_id"] == winner.config_id]
+        assert sorted(reported) == [1000 + i for i in range(2 + added.get("report_seeds", 0))]
+    if "report_seeds" in added:
+        assert len(done.handed_out) == sum(use[3] == 1002 for use in done.uses()) - shared_uses(done, 1002)
+
+
+def shared_uses(done: Simulation, seed: int) -> int:
+    """Uses beyond the first of the trials with this seed."""
+    trials = [t for t in done.trials.values() if t.proposed[0]["seed"] == seed]
+    return sum(len(trial.proposed) - 1 for trial in trials)
+
+
+def test_an_extended_study_equals_one_that_was_declared_so_but_for_the_order() -> None:
+    first = Simulation(study(configurations_per_cell=3)).run()
+    extended = Simulation(study(configurations_per_cell=3), [*first.records, {"type": "extended", "report_seeds": 2}])
+    declared = Simulation(study(configurations_per_cell=3, report_seeds=4)).run()
+    assert extended.run().uses() == declared.uses()
+
+
+@settings(max_examples=10, deadline=None)
+@given(steps=st.integers(0, 30))
+def test_the_outlook_never_promises_less_than_runs(steps: int) -> None:
+    simulation = Simulation(study(), slots=2).run(steps=steps)
+    promised = simulation.planner.outlook()
+    assert set(simulation.trials) <= set(promised)
+    done = simulation.run()
+    assert len(promised) >= len(done.trials) == len(done.planner.outlook())
+
+
+def test_the_outlook_of_a_study_that_has_not_begun() -> None:
+    outlook = Simulation(study()).planner.outlook()
+    # 4 cells x 4 configurations, 2 seeds: report in 4 cells, twin and control in 2.
+    assert len(outlook) == 4 * 4 + 2 * (4 + 2 + 2)
+    assert sorted(Counter(outlook.values()).items()) == [(80, 8 + 2 + 2 + 4), (160, 8 + 2 + 2 + 4)]
+
+
+@pytest.mark.parametrize("sampler", [Random(), TPE(n_startup=2)])
+def test_every_sampler_fills_a_cell_with_distinct_configurations(sampler: Random | TPE) -> None:
+    search = {"optim.lr": LogUniform(0.01, 1), "task.batch_size": IntRange(16, 64)}
+    done = Simulation(study(sampler=sampler, search=search, configurations_per_cell=6), slots=2).run()
+    for name in done.planner.plans:
+        configurations = done.searched(name)
+        assert len({record["config_id"] for record in configurations}) == 6
+        assert {record["source"].partition(":")[0] for record in configurations} <= {"base", "control", sampler.kind}
+
+
+def test_one_configuration_a_cell_is_the_base_and_needs_no_search() -> None:
+    done = Simulation(study(configurations_per_cell=1)).run()
+    assert {record["role"] for record in done.records if record["type"] == "proposed"} == {"report", "twin"}
+
+
+def test_a_trial_that_was_lost_is_handed_out_again_and_comes_first() -> None:
+    simulation = Simulation(study())
+    simulation.start()
+    lost = simulation.running.pop()
+    simulation.planner.ended(lost["trial_id"])
+    simulation.start()
+    assert simulation.running[0]["trial_id"] == lost["trial_id"]
+    assert simulation.trials[lost["trial_id"]].attempts == 2
+    assert len(simulation.of("dense/epoch_multiplier=1", "search")) == 1
