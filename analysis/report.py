@@ -249,7 +249,8 @@ def _value(value: Any) -> str:
 
 def _field(path: str) -> str:
     """A dotted field as a column's heading: ``sparsity.ramp.start`` is ``Ramp start``."""
-    return " ".join(path.removeprefix("sparsity.").split(".")[-2:]).replace("_", " ").capitalize()
+    words = " ".join(path.split(".")[1:]).replace("_", " ")
+    return {"target": "Sparsity", "lr": "Learning rate"}.get(words, words.capitalize())
 
 
 def _launch(facts: Mapping[str, Any]) -> dict[str, Any]:

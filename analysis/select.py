@@ -9,6 +9,7 @@ import pandas as pd
 
 from sparsetune.ledger import TrialState
 from sparsetune.selection import objective_of, winner_of
+from sparsetune.space import Choice, IntRange
 from sparsetune.study import Cell, Minimize, Study
 from sparsetune.tables import FINISHED
 
@@ -70,7 +71,9 @@ def _row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> 
     configurations = compared.loc[compared["config_id"].map(complete).eq(True), "index"].nunique()
     rerun = uses[(uses["role"] == "report") & (uses["config_id"] == (winner or ""))].drop_duplicates("trial_id")
     reports = int(rerun["finished"].sum())
-    reports_asked = 0 if cell.added else len(study.seeds("report"))
+    reports_asked = len(study.seeds("report"))
+    small = bool(complete.all()) and all(isinstance(axis, Choice | IntRange) for axis in cell.search.values())
+    searched = configurations >= asked or (small and reports > 0)  # a small space may hold fewer configurations
     own = uses[uses["role"] != "twin"].drop_duplicates("trial_id")["trial_id"].map(trials["status"])
     return {
         **{"study": study.name, "arm": cell.arm, "cell": cell.name, "added": cell.added},
@@ -81,7 +84,7 @@ def _row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> 
         **_searched(study, cell, uses, trials, winner),
         **{"control_id": next(iter(uses.loc[uses["source"] == "control", "config_id"]), None)},
         **{"report_trials": reports, "report_trials_asked": reports_asked},
-        "finished": bool(configurations >= asked and reports >= reports_asked),
+        "finished": searched and (winner is None or reports >= reports_asked),
     }
 
 

@@ -105,8 +105,10 @@ def _amount(text: str) -> float:
 
 def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
     from sparsetune.find import find_study, parse_overrides
+    from sparsetune.study import checked
 
     study, file = find_study(parsed.study)
+    study = checked(study)
     study = study.pinned(parse_overrides(parsed.set)) if parsed.set else study
     study = study.quick() if parsed.quick else study
     return (study.with_changes(name=parsed.name) if parsed.name else study), file

@@ -78,7 +78,7 @@ def acdc(spec: TrialSpec) -> list[Change]:
     warmup, compress, decompress, last_dense, final = (n.steps(total, spec.steps_per_epoch()) for n in lengths)
     cycle = compress + decompress
     room = total - warmup - last_dense - final
-    phases = max(1, math.floor((room + decompress) / cycle + 1e-9)) if cycle else 1
+    phases = max(1, math.floor(min(total, (room + decompress) / cycle + 1e-9))) if cycle else 1
     starts: list[tuple[float, Phase]] = []
     for k in range(phases):
         starts += [(warmup + k * cycle, "compressed"), (warmup + k * cycle + compress, "decompressed")]

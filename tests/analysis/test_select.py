@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 import analysis
@@ -40,6 +41,28 @@ def test_a_diverged_configuration_cannot_win_and_is_counted(
     first = analysis.load(tmp_path / "s").cells().iloc[0]
     assert first["winner_id"] not in (winner, None)
     assert (first["diverged"], first["failed"], first["finished"]) == (1, 0, True)
+
+
+def test_a_cell_that_diverged_altogether_is_finished_without_a_winner(
+    simulation: Any, studies: Any, tmp_path: Path
+) -> None:
+    simulation(studies["small"], tmp_path / "s", outcome=lambda cell, role, seed: "DIVERGED").run(1)
+    first = analysis.load(tmp_path / "s").cells().iloc[0]
+    assert (first["winner_id"] is pd.NA, first["diverged"], first["finished"]) == (True, 3, True)
+
+
+def test_a_small_space_holds_fewer_configurations_than_asked(simulation: Any, studies: Any, tmp_path: Path) -> None:
+    class Small(simulation):  # type: ignore[misc]
+        def configurations(self, cell: Any) -> Any:
+            return list(super().configurations(cell))[:2]
+
+    study = studies["small"].with_changes(search={"optim.lr": {"kind": "choice", "options": [0.1, 0.2]}})
+    Small(study, tmp_path / "s").run()
+    cells = analysis.load(tmp_path / "s").cells()
+    assert set(cells["configurations"]) == {2}
+    assert cells["finished"].all()
+    Small(studies["small"], tmp_path / "t").run()
+    assert not analysis.load(tmp_path / "t").cells()["finished"].any()
 
 
 def test_a_cell_without_search_has_its_one_configuration(simulation: Any, studies: Any, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pytest
@@ -134,7 +134,7 @@ def by_digest(bad: int) -> Outcomes:
     return lambda record: outcomes[(int(record["trial_id"], 16) + bad) % 6]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(order=ORDERS, slots=st.integers(1, 3), bad=st.integers(0, 5) | st.none(), seed=st.integers(0, 50))
 def test_the_rules_hold_in_any_order_of_ends(order: list[int], slots: int, bad: int | None, seed: int) -> None:
     declared = study(seed=seed)
@@ -204,14 +204,19 @@ def best_of(done: Simulation, cell: str) -> str:
     return min(errors, key=lambda config: errors[config])
 
 
-@settings(max_examples=25, deadline=None)
-@given(cuts=st.lists(st.integers(0, 30), min_size=1, max_size=4), order=ORDERS, slots=st.integers(1, 3),
-       bad=st.integers(0, 5) | st.none())  # fmt: skip
+@cache
+def uninterrupted(bad: int | None) -> Simulation:
+    return Simulation(study(), outcome=complete if bad is None else by_digest(bad)).run()
+
+
+@settings(max_examples=10, deadline=None)
+@given(cuts=st.lists(st.integers(0, 20), min_size=1, max_size=3), order=ORDERS, slots=st.integers(1, 3),
+       bad=st.integers(0, 3) | st.none())  # fmt: skip
 def test_a_study_cut_anywhere_does_the_same_in_the_end(
     cuts: list[int], order: list[int], slots: int, bad: int | None
 ) -> None:
     outcome = complete if bad is None else by_digest(bad)
-    whole = Simulation(study(), outcome=outcome).run()
+    whole = uninterrupted(bad)
     records: list[Record] = []
     for cut in cuts:
         killed = Simulation(study(), records, outcome, slots).run(order, cut)
@@ -292,7 +297,7 @@ def test_a_configuration_wins_only_when_every_search_seed_is_complete(status: St
     spoiled = Simulation(
         declared, outcome=lambda r: status if (r["config_id"], r["seed"]) == (best.config_id, 1) else "COMPLETE"
     ).run()
-    assert Counter(r["config_id"] for r in spoiled.of("dense", "search")).values() == Counter("aabbcc").values()
+    assert list(Counter(r["config_id"] for r in spoiled.of("dense", "search")).values()) == [2, 2, 2]
     winner = spoiled.planner.plans["dense"].winner
     assert winner and winner.config_id != best.config_id
 
@@ -407,7 +412,7 @@ def test_an_extended_study_equals_one_that_was_declared_so_but_for_the_order() -
     assert extended.run().uses() == declared.uses()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(steps=st.integers(0, 30))
 def test_the_outlook_never_promises_less_than_runs(steps: int) -> None:
     simulation = Simulation(study(), slots=2).run(steps=steps)
