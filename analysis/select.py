@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from sparsetune.cells import Cell
 from sparsetune.ledger import TrialState
 from sparsetune.selection import objective_of, winner_of
 from sparsetune.space import Choice, IntRange
-from sparsetune.study import Cell, Minimize, Study
+from sparsetune.study import Minimize, Study
 from sparsetune.tables import FINISHED
 
 if TYPE_CHECKING:

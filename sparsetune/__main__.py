@@ -52,7 +52,9 @@ def parser() -> argparse.ArgumentParser:
     resume = _command(commands, "resume", _resume, "go on with a study from its directory alone, or extend it")
     resume.add_argument("directory", type=Path, help="the study's directory, such as runs/digits")
     resume.add_argument("--add-report-seeds", type=_count, default=0, metavar="N", help="more seeds for every winner")
-    resume.add_argument("--add-configurations", type=_count, default=0, metavar="N", help="more configurations per cell")
+    resume.add_argument(
+        "--add-configurations", type=_count, default=0, metavar="N", help="more configurations per cell"
+    )
     _launches(resume)
 
     status = _command(commands, "status", _status, "show how far a study is, also while it runs")
@@ -77,7 +79,7 @@ def _declares(command: argparse.ArgumentParser) -> None:
     command.add_argument("study", help="a module (studies.digits) or a .py file that holds one Study")
     command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="set a field of the base")
     command.add_argument("--name", help="another name for the study, and so another directory")
-    command.add_argument("--quick", action="store_true", help="the study's one-minute form, named NAME-quick")
+    command.add_argument("--quick", action="store_true", help="the one-minute form, named NAME-quick")
     command.add_argument("--storage", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie")
 
 

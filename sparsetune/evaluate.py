@@ -38,7 +38,7 @@ def evaluate(model: nn.Module, split: Split) -> Measures:
     was_training = model.training
     model.eval()
     sums = torch.zeros(3, dtype=torch.float64, device=split.targets.device)
-    for inputs, targets in zip(split.inputs.split(BATCH), split.targets.split(BATCH), strict=True):
+    for inputs, targets in zip(torch.split(split.inputs, BATCH), torch.split(split.targets, BATCH), strict=True):
         # a copy, since trials share the data and a network may begin with an operation in place
         sums += _sums(model(inputs.clone()).double(), targets)
     model.train(was_training)

@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch.nn.parameter import is_lazy
 
+from sparsetune.cells import Cell
 from sparsetune.errors import DataError, DeclarationError, Problem
 from sparsetune.sparsity.flops import forward_flops, prunable_weights
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.spec import TaskSpec, TrialSpec
-from sparsetune.study import Arm, Cell, Study, checked
+from sparsetune.study import Arm, Study, checked
 from sparsetune.tasks import prepare, source_of, split_problems
 from sparsetune.tasks.models import model_function
 

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+settings.register_profile("patient", deadline=None)  # a busy machine is slow, not wrong
+settings.load_profile("patient")
 os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else Ray builds a second environment under `uv run`
 os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 os.environ["MPLBACKEND"] = "Agg"

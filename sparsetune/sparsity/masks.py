@@ -23,9 +23,9 @@ def compute_masks(scores: Mapping[str, torch.Tensor], groups: Iterable[Group], w
     """
     masks: Masks = {}
     for group in groups:
-        flat = [_outside_last(scores[name], within and within[name]).flatten() for name in group.names]
+        flat = [_outside_last(scores[name], within[name] if within else None).flatten() for name in group.names]
         kept = keep_highest(torch.cat(flat), group.pruned)
-        parts = kept.split([part.numel() for part in flat])
+        parts = torch.split(kept, [part.numel() for part in flat])
         masks |= {name: part.view_as(scores[name]) for name, part in zip(group.names, parts, strict=True)}
     return masks
 

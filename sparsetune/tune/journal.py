@@ -12,9 +12,10 @@ import optuna
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
+from sparsetune.cells import Cell
 from sparsetune.space import Value
 from sparsetune.store import writing
-from sparsetune.study import Cell, Minimize, Study
+from sparsetune.study import Minimize, Study
 from sparsetune.tune.sampling import distribution
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from sparsetune.cells import Cell
 from sparsetune.ledger import Record, TrialState
 from sparsetune.selection import objective_of, winner_of
 from sparsetune.space import Value
 from sparsetune.spec import TrialSpec
-from sparsetune.study import Cell, Minimize, Study
+from sparsetune.study import Minimize, Study
 from sparsetune.tables import Role
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.sampling import sample
@@ -130,6 +131,8 @@ class Planner:
             for record in trial.proposed:
                 self._recall(record)
         for plan in self.plans.values():
+            # A trial that another cell proposed first comes before this cell's own, but an earlier number wins a tie.
+            plan.configurations = dict(sorted(plan.configurations.items(), key=lambda item: item[1].index))
             self._settle(plan)
 
     def next(self) -> tuple[Use | None, list[Record]]:

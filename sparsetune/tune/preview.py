@@ -79,9 +79,7 @@ def show(study: Study) -> None:
     console.print()
     for axis in _axes(study):
         console.print(escape(f"searched in each cell: {axis}"))
-    console.print(
-        f"At most {facts['trials_at_most']} trials, {facts['epochs_at_most']:.0f} epochs of training in all."
-    )
+    console.print(f"At most {facts['trials_at_most']} trials, {facts['epochs_at_most']:.0f} epochs of training in all.")
 
 
 def _examples(study: Study) -> dict[str, TrialSpec]:

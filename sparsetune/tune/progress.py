@@ -35,6 +35,7 @@ class Progress:
         self.path = path
         self.console = Console(quiet=quiet, highlight=False)
         self._started = time.monotonic()
+        self._working: float | None = None
         self._steps_before = self.board.steps()[0]
         self._settled = {name for name, plan in planner.plans.items() if plan.searched}
         self._summary_due = self._started + SUMMARY_SECONDS
@@ -51,6 +52,7 @@ class Progress:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._live.stop()
+        self.console.print(self.board.grid())
         self._say(self._summary())
 
     def _say(self, line: str) -> None:
@@ -58,6 +60,8 @@ class Progress:
 
     def announce(self, record: Record) -> None:
         """Show what a new record changes."""
+        if record["type"] == "started" and self._working is None:
+            self._working = time.monotonic()
         if record["type"] in ("ended", "lost"):
             self._announce_end(record)
         for name, plan in self.planner.plans.items():
@@ -86,14 +90,18 @@ class Progress:
         return Group(self.board.grid(), Text(self._summary(), style="bold"))
 
     def _summary(self) -> str:
-        counts, (done, total) = self.board.counts(), self.board.steps()
-        elapsed = time.monotonic() - self._started
-        rate = (done - self._steps_before) / elapsed
+        counts = self.board.counts()
         parts = [f"{sum(t.finished for t in self.board.trials())} of {len(self.planner.outlook())} trials"]
         parts += [f"{counts[bad]} {bad.lower()}" for bad in ("DIVERGED", "FAILED", "INVALID") if counts[bad]]
-        parts += [f"{clock(elapsed)} elapsed"]
-        parts += [f"about {clock((total - done) / rate)} left"] if rate > 0 and total > done else []
-        return ", ".join(parts)
+        return ", ".join([*parts, f"{clock(time.monotonic() - self._started)} elapsed", *self._left()])
+
+    def _left(self) -> list[str]:
+        """Time left at the pace since the first trial started; Ray and the workers' imports come before that."""
+        done, total = self.board.steps()
+        if self._working is None:
+            return ["starting Ray and workers"] if done < total else []
+        pace = (done - self._steps_before) / max(time.monotonic() - self._working, 1e-9)
+        return [f"about {clock((total - done) / pace)} left"] if pace > 0 and done < total else []
 
 
 def _short(value: Any) -> str:

@@ -15,8 +15,9 @@ import numpy as np
 import optuna
 from scipy.stats import qmc
 
+from sparsetune.cells import Cell
 from sparsetune.space import Axis, Choice, IntRange, LogUniform, Value
-from sparsetune.study import TPE, Cell, Sobol, Study
+from sparsetune.study import TPE, Sobol, Study
 
 
 def sample(study: Study, cell: Cell, index: int, told: optuna.Study, *, adaptive: bool = True) -> dict[str, Value]:

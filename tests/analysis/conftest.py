@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sparsetune.cells import Cell
 from sparsetune.ledger import Ledger
 from sparsetune.selection import objective_of, winner_of
 from sparsetune.space import LogUniform, Uniform
 from sparsetune.spec import ImageTask, ScheduleSpec, TrialSpec
 from sparsetune.store import StudyDirectory
-from sparsetune.study import Arm, Cell, Study
+from sparsetune.study import Arm, Study
 
 DIGITS = Study(
     name="digits",

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     "errors durations",
     "declaration",
-    "spec space tables selection study ledger store provenance find",
+    "spec space tables selection cells study ledger store provenance find",
     "sparsity tasks optim distill",
     "evaluate checkpoint train preflight",
     "tune",
@@ -26,7 +26,7 @@ LAYERS = [
 """Parts of `sparsetune`, lowest first. A part imports its own layer and lower ones."""
 
 READERS = {
-    "analysis": "analysis store ledger tables selection study space spec errors declaration durations",
+    "analysis": "analysis store ledger tables selection cells study space spec errors declaration durations",
     "studies": "study space spec",
 }
 """What `analysis` and `studies` import: themselves, and these parts of `sparsetune`."""

@@ -248,7 +248,11 @@ def test_configuration_1_waits_until_the_dense_cell_is_settled() -> None:
     at_first = [(use.plan.cell.name, use.configuration.source) for use in simulation.handed_out]
     dense = "dense/epoch_multiplier=1"
     others = ["dense/epoch_multiplier=2", "gmp/target=0.9/epoch_multiplier=1", "gmp/target=0.9/epoch_multiplier=2"]
-    assert at_first == [(dense, "base"), *((dense, f"sobol:{k}") for k in range(3)), *((name, "base") for name in others)]
+    assert at_first == [
+        (dense, "base"),
+        *((dense, f"sobol:{k}") for k in range(3)),
+        *((name, "base") for name in others),
+    ]
     for _ in range(3):
         simulation.end(0)
         assert not simulation.start()
@@ -328,7 +332,11 @@ def test_a_choice_space_is_used_up_and_then_settled(sampler: Sobol | Random | TP
     small = study(search={"optim.lr": Choice([0.05, 0.1, 0.2])}, sampler=sampler, configurations_per_cell=6)
     done = Simulation(small, slots=2).run()
     for name in done.planner.plans:
-        assert sorted(record["spec"].get("optim", {}).get("lr", 0.1) for record in done.searched(name)) == [0.05, 0.1, 0.2]
+        assert sorted(record["spec"].get("optim", {}).get("lr", 0.1) for record in done.searched(name)) == [
+            0.05,
+            0.1,
+            0.2,
+        ]
     assert set(done.planner.outlook()) == set(done.trials)
 
 

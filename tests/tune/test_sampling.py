@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparsetune.cells import Cell
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform, Value
-from sparsetune.study import TPE, Arm, Cell, Random, Sobol, Study
+from sparsetune.study import TPE, Arm, Random, Sobol, Study
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.sampling import _sobol, distribution, sample
 

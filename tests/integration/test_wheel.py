@@ -1,0 +1,51 @@
+"""The built wheel, in an empty folder, runs a user's study file to its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+ROOT = Path(__file__).parents[2]
+STUDY = """
+from sparsetune import Arm, ScheduleSpec, Study, TrialSpec
+
+STUDY = Study(
+    name="mine",
+    base=TrialSpec(schedule=ScheduleSpec(epochs=2)),
+    arms={"gmp": Arm({"sparsity.method": "gmp"})},
+    sweep={"sparsity.target": [0, 0.9]},
+    report_seeds=2,
+)
+"""
+
+
+def test_installed_wheel_runs_a_study_file_in_an_empty_folder(tmp_path: Path) -> None:
+    if shutil.which("uv") is None:
+        pytest.skip("builds the wheel with `uv`, which is not installed")
+    built, installed, folder = tmp_path / "built", tmp_path / "installed", tmp_path / "empty"
+    subprocess.run(["uv", "build", "--wheel", "--out-dir", str(built), str(ROOT)], check=True, capture_output=True)
+    (wheel,) = built.glob("*.whl")
+    install = ["uv", "pip", "install", "--no-deps", "--target", str(installed), "--python", sys.executable, str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    (folder / "analysis").mkdir(parents=True)
+    (folder / "analysis" / "__init__.py").write_text("raise RuntimeError('a namesake of the user: not to be imported')")
+    (folder / "mine.py").write_text(STUDY)
+
+    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
+    where = "import analysis, sparsetune; print(sparsetune.__file__, analysis.__file__)"
+    found = subprocess.run([sys.executable, "-c", where], cwd=folder, env=environment, capture_output=True, text=True)
+    assert found.stdout.count(str(installed)) == 2, found.stdout + found.stderr
+    command = [sys.executable, "-m", "sparsetune", "run", "mine.py", "--json"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts["trials"] == {"COMPLETE": 4}
+    page = Path(facts["report"])
+    assert page == folder / "runs" / "mine" / "report" / "index.html" and "<svg" in page.read_text()

@@ -1,0 +1,83 @@
+"""The preview: schedules as published, trials as they would run, no data and no training."""
+
+from __future__ import annotations
+
+import pytest
+
+from sparsetune.errors import DeclarationError
+from sparsetune.space import LogUniform
+from sparsetune.spec import PUBLISHED_ACDC, ImageTask, OptimSpec, ScheduleSpec, SparsitySpec, TrialSpec
+from sparsetune.study import Arm, Study
+from sparsetune.tune.preview import preview, show
+
+
+def published(**schedule: object) -> Study:
+    base = TrialSpec(
+        schedule=ScheduleSpec(**{"epochs": 100, **schedule}),
+        sparsity=SparsitySpec(method="acdc", target=0.9, acdc=PUBLISHED_ACDC),
+    )
+    return Study(name="published", base=base)
+
+
+def phases(study: Study) -> list[tuple[float, str, float]]:
+    (cell,) = preview(study)["cells"]
+    return [(change["epoch"], change["phase"], change["sparsity"]) for change in cell["mask_changes"]]
+
+
+def test_the_published_acdc_plan() -> None:
+    """Peste et al. 2021: dense for 10 epochs, then 5 compressed and 5 not; 10 dense before the last 15 of 100."""
+    compressed = [(float(epoch), "compressed", 0.9) for epoch in (10, 20, 30, 40, 50, 60, 70)]
+    dense = [(float(epoch), "decompressed", 0.0) for epoch in (15, 25, 35, 45, 55, 65, 75)]
+    assert phases(published()) == [(0.0, "dense", 0.0), *sorted(compressed + dense), (85.0, "compressed", 0.9)]
+
+
+def test_the_learning_rate_at_every_epoch() -> None:
+    base = TrialSpec(optim=OptimSpec(lr=0.2), schedule=ScheduleSpec(epochs=4, warmup=0, lr="linear"))
+    (cell,) = preview(Study(name="s", base=base))["cells"]
+    total = 80
+    assert (cell["steps"], cell["steps_per_epoch"], cell["epochs"]) == (total, 20, 4)
+    expected = [0.2 * (1 - step / total) for step in (0, 20, 40, 60, 79)]
+    assert cell["learning_rate_at_epochs"] == pytest.approx(expected, rel=0.02)
+
+
+def searching() -> Study:
+    return Study(
+        name="s",
+        question="Which [recipe]?",
+        arms={"gmp": Arm({"sparsity.method": "gmp"})},
+        sweep={"sparsity.target": [0, 0.9], "schedule.epoch_multiplier": [1, 2]},
+        search={"optim.lr": LogUniform(0.01, 1)},
+        configurations_per_cell=4,
+        report_seeds=2,
+    )
+
+
+def test_totals_are_upper_bounds() -> None:
+    facts = preview(searching())
+    assert facts["trials_at_most"] == 4 * 4 + 2 * (4 + 2 + 2)
+    assert facts["epochs_at_most"] == 4 * (8 + 2 + 6) + 8 * (8 + 2 + 6)
+    assert {cell["cell"]: cell["search"] for cell in facts["cells"]}["dense/epoch_multiplier=1"] == ["optim.lr"]
+
+
+def test_what_a_person_sees(capsys: pytest.CaptureFixture[str]) -> None:
+    show(searching())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "s Which [recipe]?"
+    assert lines[-2] == "searched in each cell: optim.lr, log uniform over [0.01, 1.0]"
+    assert lines[-1] == "At most 32 trials, 192 epochs of training in all."
+    (row,) = (line.split() for line in lines if line.startswith("gmp/target=0.9/epoch_multiplier=2 "))
+    assert row[1:3] == ["8", "160"]
+    sparsities = [line.split()[-1] for line in lines if line.startswith("  sparsity")]
+    assert sparsities[0] == "▁" * 60
+    assert (sparsities[1][0], sparsities[1][-1]) == ("▁", "█")
+
+
+def test_no_data_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARSETUNE_DATA", "/nowhere")
+    facts = preview(Study(name="s", base=TrialSpec(task=ImageTask(train_examples=20_000))))
+    assert facts["cells"][0]["steps_per_epoch"] == 20_000 // 128
+
+
+def test_a_plan_that_is_too_short_is_refused() -> None:
+    with pytest.raises(DeclarationError, match=r"base\.sparsity\.acdc.*compressed phases"):
+        preview(published(epochs=20))
