@@ -80,7 +80,7 @@ def _declares(command: argparse.ArgumentParser) -> None:
     command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="set a field of the base")
     command.add_argument("--name", help="another name for the study, and so another directory")
     command.add_argument("--quick", action="store_true", help="the one-minute form, named NAME-quick")
-    command.add_argument("--storage", type=Path, default=Path("runs"), metavar="DIR", help="where studies lie")
+    command.add_argument("--storage", type=_folder, default=Path("runs"), metavar="DIR", help="where studies lie")
 
 
 def _launches(command: argparse.ArgumentParser) -> None:
@@ -105,12 +105,20 @@ def _amount(text: str) -> float:
     raise argparse.ArgumentTypeError(f"must be a number that is not negative, got {text!r}")
 
 
+def _folder(text: str) -> Path:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"object stores come later; give a folder, got {text!r}")
+    return Path(text)
+
+
 def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
     from sparsetune.find import find_study, parse_overrides
-    from sparsetune.study import checked
 
     study, file = find_study(parsed.study)
-    study = checked(study)
+    if (parsed.set or parsed.quick) and study.problems():
+        from sparsetune.preflight import check
+
+        check(study, needs_data=False)  # raises: what is not valid has no axes to pin and no quick form
     study = study.pinned(parse_overrides(parsed.set)) if parsed.set else study
     study = study.quick() if parsed.quick else study
     return (study.with_changes(name=parsed.name) if parsed.name else study), file
@@ -132,14 +140,15 @@ def _run(parsed: argparse.Namespace) -> int:
 def _resume(parsed: argparse.Namespace) -> int:
     from sparsetune.store import StudyDirectory
 
-    directory = StudyDirectory(parsed.directory)
-    study = directory.study().with_changes(name=directory.path.name)
+    home = StudyDirectory(parsed.directory)
+    study = home.study()
     from sparsetune.tune.launch import Options, launch
 
-    files = [Path(one["study_file"]) for one in directory.launches() if one.get("study_file")]
-    options = Options(**_options(parsed, directory.path.parent, files[-1] if files else None))
+    files = [Path(one["study_file"]) for one in home.launches() if one.get("study_file")]
+    options = Options(**_options(parsed, home.path.parent, files[-1] if files else None))
     added = {"report_seeds": parsed.add_report_seeds, "configurations_per_cell": parsed.add_configurations}
-    return _finish(parsed, launch(study, options, extend={n: c for n, c in added.items() if c} or None))
+    extend = {name: count for name, count in added.items() if count} or None
+    return _finish(parsed, launch(study, options, directory=home.path, extend=extend))
 
 
 def _finish(parsed: argparse.Namespace, outcome: Outcome) -> int:

@@ -13,7 +13,7 @@ from sparsetune.errors import DataError, DeclarationError, Problem
 from sparsetune.sparsity.flops import forward_flops, prunable_weights
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.spec import TaskSpec, TrialSpec
-from sparsetune.study import Arm, Study, checked
+from sparsetune.study import Arm, Study, checked, sound_part
 from sparsetune.tasks import prepare, source_of, split_problems
 from sparsetune.tasks.models import model_function
 
@@ -47,9 +47,14 @@ def check(study: Study, *, data_root: Path | None = None, needs_data: bool = Tru
     Raises:
         DeclarationError: naming every problem of the declaration, its models and its data at once.
     """
-    problems = [*study.validate_declaration(), *preflight(study, data_root=data_root, needs_data=needs_data)]
+    faults = study.validate_declaration()
+    readable = sound_part(study, faults) if faults else study
+    problems = [*faults, *preflight(readable, data_root=data_root, needs_data=needs_data)]
+    if not readable.cells():  # a fault of the base must not hide an unknown model
+        alone = Study(name="alone", base=TrialSpec(task=readable.base.task))
+        problems += preflight(alone, needs_data=False) if not alone.problems() else []
     if problems:
-        raise DeclarationError(problems, f"study `{study.name}`")
+        raise DeclarationError(problems, f"study `{study.__dict__.get('name', '?')}`")
     return checked(study)
 
 

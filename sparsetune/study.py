@@ -150,7 +150,7 @@ class Study(Declared):
     def validate_declaration(self) -> list[Problem]:
         """Every problem that can be seen without torch; empty when there is none."""
         found = self.problems()
-        sound = _sound(self, found)
+        sound = sound_part(self, found)
         return sorted({*found, *_rules(sound), *(p for p in expand(sound)[1] if not found or p.rule != UNUSED)})
 
     def quick(self) -> Study:
@@ -199,7 +199,7 @@ class Study(Declared):
         return self.with_changes(base=base, arms=arms, sweep=pinned(self.sweep), search=unpinned(self.search))
 
 
-def _sound(study: Study, found: Iterable[Problem]) -> Study:
+def sound_part(study: Study, found: Iterable[Problem]) -> Study:
     """The study without the fields, arms and axes that cannot be read, so that the rest is checked too."""
     base: Any = study.base
     base = TrialSpec(**base) if isinstance(base, Mapping) else base if isinstance(base, TrialSpec) else TrialSpec()

@@ -6,9 +6,10 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,19 @@ class Outcome:
         return int(bool(self.counts["FAILED"] or self.counts["INVALID"] or self.unsettled))
 
 
-def launch(study: Study, options: Options = Options(), *, extend: dict[str, int] | None = None) -> Outcome:
+def launch(
+    study: Study,
+    options: Options = Options(),  # frozen
+    *,
+    directory: Path | None = None,
+    extend: dict[str, int] | None = None,
+) -> Outcome:
     """Run a study, or go on where an earlier launch of the same declaration ended.
 
     Args:
         study: The declaration.
         options: How to run it.
+        directory: Where the study lies; by default in the folder of its name under ``options.storage``.
         extend: ``report_seeds`` and ``configurations_per_cell`` to add to what the directory already asks for.
 
     Raises:
@@ -99,21 +107,18 @@ def launch(study: Study, options: Options = Options(), *, extend: dict[str, int]
         StudyDirectoryError: if the directory holds another declaration or another driver runs it.
         StorageError: if the disk is full or read-only; what was durable stays, and a later launch resumes.
     """
-    data_root = options.data_root.resolve() if options.data_root else None
+    data_root = options.data_root or os.environ.get("SPARSETUNE_DATA")
+    data_root = Path(data_root).expanduser().resolve() if data_root else None
     study = check(study, data_root=data_root)
-    directory = StudyDirectory(options.storage / study.name)
-    directory.create(study)
-    with directory.locked():
-        records = ledger.read(directory.ledger)
-        directory.record_launch(provenance.facts(options.study_file))
-        segment = ledger.Ledger(directory.ledger)
-        if extend:
-            segment.append({"type": "extended", **extend})
-        study = study.extended([*records, *([{"type": "extended", **extend}] if extend else [])])
-        try:
-            return _drive(study, directory, segment, ledger.fold(records), options, data_root)
-        finally:
-            segment.close()
+    home = StudyDirectory(directory or options.storage / study.name)
+    home.create(study)
+    with home.locked():
+        home.record_launch(provenance.facts(options.study_file))
+        with closing(ledger.Ledger(home.ledger)) as segment:
+            if extend:
+                segment.append({"type": "extended", "time": time.time(), **extend})
+            records = ledger.read(home.ledger)
+            return _drive(study.extended(records), home, segment, ledger.fold(records), options, data_root)
 
 
 def _drive(

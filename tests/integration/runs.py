@@ -29,7 +29,7 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 90) -> Any:
+def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 150) -> Any:
     """Poll until the condition is truthy; fails when the process ends or the time is over before."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

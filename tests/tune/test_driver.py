@@ -78,7 +78,11 @@ def test_a_trial_is_on_disk_before_it_is_handed_out(open_driver: Open) -> None:
     driver = open_driver()
     config = configured(driver)
     (proposed,) = on_disk(driver)
-    assert (proposed["type"], proposed["trial_id"], proposed["spec"]) == ("proposed", config["trial_id"], config["spec"])
+    assert (proposed["type"], proposed["trial_id"], proposed["spec"]) == (
+        "proposed",
+        config["trial_id"],
+        config["spec"],
+    )
     assert proposed["time"] > 0
     assert {name: config[name] for name in WORKER} == WORKER
     assert (config["attempt"], config["earlier"], config["retry"], config["read_test"]) == (1, [], None, False)
@@ -126,7 +130,9 @@ def test_a_resumed_trials_reports_fill_the_ledger_and_are_not_written_twice(open
     driver.receive([started(first), report(first, 20), report(first, 40)])  # the driver dies; the worker got to 60
     again = open_driver()
     second = configured(again)
-    again.receive([started(second, 60), *(report(second, step, attempt=1) for step in (20, 40, 60)), report(second, 80)])
+    again.receive(
+        [started(second, 60), *(report(second, step, attempt=1) for step in (20, 40, 60)), report(second, 80)]
+    )
     rows = [(r["attempt"], r["step"]) for r in on_disk(again) if r["type"] == "report"]
     assert rows == [(1, 20), (1, 40), (1, 60), (2, 80)]
     assert list(again.trials[second["trial_id"]].reports) == [20, 40, 60, 80]
@@ -145,7 +151,9 @@ def test_reports_beyond_the_checkpoint_are_written_again(open_driver: Open) -> N
     assert {step: row["attempt"] for step, row in states.items()} == {20: 1, 40: 2, 60: 2}
 
 
-@pytest.mark.parametrize(("told", "folders", "attempt"), [(0, [], 1), (2, [], 3), (0, [1], 2), (1, [1, 2], 3), (3, [2], 4)])
+@pytest.mark.parametrize(
+    ("told", "folders", "attempt"), [(0, [], 1), (2, [], 3), (0, [1], 2), (1, [1, 2], 3), (3, [2], 4)]
+)
 def test_the_attempts_number_follows_both_ledger_and_folders(
     open_driver: Open, told: int, folders: list[int], attempt: int
 ) -> None:
