@@ -87,7 +87,7 @@ class Declared(BaseModel, metaclass=_Lenient):
 
 
 def _default(field: FieldInfo) -> Any:
-    return field.get_default(call_default_factory=True)
+    return field.default if field.default_factory is None else field.get_default(call_default_factory=True)
 
 
 def plain(value: Any) -> Any:

@@ -245,6 +245,10 @@ def _rules(study: Study) -> Iterator[Problem]:
                 yield Problem(f"{where}sweep.{path}", "the values of a sweep axis must differ", str(list(values)))
         for path in sorted({"seed"} & own):
             yield Problem(f"{where}{path}", "seeds are no axis; set `search_seeds` and `report_seeds`")
+    if study.base.given().get("seed"):
+        yield Problem(
+            "base.seed", "the study's trials have seeds of their own; set the study's `seed`", str(study.base.seed)
+        )
     if study.objective.column not in OBJECTIVES:
         yield Problem("objective.column", f"must be one of {', '.join(OBJECTIVES)}", repr(study.objective.column))
     if isinstance(study.sampler, TPE) and study.sampler.n_startup * 2 >= study.configurations_per_cell:

@@ -27,9 +27,9 @@ class Board:
         """Trials by status."""
         return Counter(trial.status for trial in self.trials())
 
-    def steps(self) -> tuple[int, int]:
-        """Optimizer steps done, and of the whole study as far as its recipes are known."""
-        return sum(trial.last.get("step", 0) for trial in self.trials()), sum(self.planner.outlook().values())
+    def epochs(self) -> tuple[float, float]:
+        """Epochs of training done, and of the whole study as far as its recipes are known."""
+        return sum(trial.last.get("epoch", 0.0) for trial in self.trials()), sum(self.planner.outlook().values())
 
     def cells(self) -> list[dict[str, Any]]:
         """A row per cell: name, trials finished and known, best objective so far, whether its search is over."""

@@ -26,7 +26,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from sparsetune import ledger, provenance
-from sparsetune.errors import StorageError
+from sparsetune.errors import SparsetuneError, StorageError
 from sparsetune.preflight import check
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Study
@@ -106,18 +106,22 @@ def launch(
         DeclarationError: naming every problem, before anything starts.
         StudyDirectoryError: if the directory holds another declaration or another driver runs it.
         StorageError: if the disk is full or read-only; what was durable stays, and a later launch resumes.
+        SparsetuneError: if ``extend`` asks for configurations of a study that searches nothing.
     """
     data_root = options.data_root or os.environ.get("SPARSETUNE_DATA")
     data_root = Path(data_root).expanduser().resolve() if data_root else None
     study = check(study, data_root=data_root)
     home = StudyDirectory(directory or options.storage / study.name)
     home.create(study)
+    if extend and "configurations_per_cell" in extend and not any(cell.search for cell in study.cells()):
+        raise SparsetuneError(f"study `{study.name}` searches nothing, so that it has no configurations to add")
     with home.locked():
+        records = ledger.read(home.ledger)
         home.record_launch(provenance.facts(options.study_file))
         with closing(ledger.Ledger(home.ledger)) as segment:
             if extend:
-                segment.append({"type": "extended", "time": time.time(), **extend})
-            records = ledger.read(home.ledger)
+                records.append({"type": "extended", "time": time.time(), **extend})
+                segment.append(records[-1])
             return _drive(study.extended(records), home, segment, ledger.fold(records), options, data_root)
 
 

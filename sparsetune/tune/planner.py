@@ -161,19 +161,19 @@ class Planner:
         """Take note that a trial runs no more; unless the ledger says that it finished, it is handed out again."""
         self.running.discard(trial_id)
 
-    def outlook(self) -> dict[str, int]:
-        """Optimizer steps of every trial of the study by its id, or by a name of its own until its recipe is known."""
-        steps: dict[str, int] = {}
+    def outlook(self) -> dict[str, float]:
+        """Epochs of every trial of the study by its id, or by a name of its own until its recipe is known."""
+        epochs: dict[str, float] = {}
         for plan in self.plans.values():
-            length = plan.cell.spec.total_steps()
+            length = plan.cell.spec.total_steps() / plan.cell.spec.steps_per_epoch()
             known = [use.trial_id for use in self._known(plan)]
-            steps |= dict.fromkeys(known, length)
+            epochs |= dict.fromkeys(known, length)
             seeds = self.study.search_seeds if plan.searches and not plan.searched else 0
             missing = seeds * (self.study.configurations_per_cell - len(plan.configurations))
             roles = () if plan.searched else ("report", "twin", "control") if plan.sparse else ("report",)
-            steps |= {f"{plan.cell.name}/search/{i}": length for i in range(missing)}
-            steps |= {f"{plan.cell.name}/{r}/{i}": length for r in roles for i in range(self.study.report_seeds)}
-        return steps
+            epochs |= {f"{plan.cell.name}/search/{i}": length for i in range(missing)}
+            epochs |= {f"{plan.cell.name}/{r}/{i}": length for r in roles for i in range(self.study.report_seeds)}
+        return epochs
 
     def _known(self, plan: CellPlan) -> Iterator[Use]:
         for configuration in list(plan.configurations.values()):  # the display asks from a thread of its own

@@ -32,12 +32,11 @@ def preview(study: Study) -> dict[str, Any]:
     planner = Planner(study, {}, Journal(None, study, study.cells()))
     outlook = planner.outlook()
     cells = [_cell(plan_.cell.name, plan_.cell.spec, list(plan_.cell.search)) for plan_ in planner.plans.values()]
-    per_epoch = study.cells()[0].spec.steps_per_epoch()
     return {
         "study": study.name,
         "question": study.question,
         "trials_at_most": len(outlook),
-        "epochs_at_most": sum(outlook.values()) / per_epoch,
+        "epochs_at_most": sum(outlook.values()),
         "cells": cells,
     }
 

@@ -36,7 +36,7 @@ class Progress:
         self.console = Console(quiet=quiet, highlight=False)
         self._started = time.monotonic()
         self._working: float | None = None
-        self._steps_before = self.board.steps()[0]
+        self._epochs_before = self.board.epochs()[0]
         self._settled = {name for name, plan in planner.plans.items() if plan.searched}
         self._summary_due = self._started + SUMMARY_SECONDS
         self._live = Live(console=self.console, get_renderable=self._render, refresh_per_second=2, transient=True)
@@ -97,10 +97,10 @@ class Progress:
 
     def _left(self) -> list[str]:
         """Time left at the pace since the first trial started; Ray and the workers' imports come before that."""
-        done, total = self.board.steps()
+        done, total = self.board.epochs()
         if self._working is None:
             return ["starting Ray and workers"] if done < total else []
-        pace = (done - self._steps_before) / max(time.monotonic() - self._working, 1e-9)
+        pace = (done - self._epochs_before) / max(time.monotonic() - self._working, 1e-9)
         return [f"about {clock((total - done) / pace)} left"] if pace > 0 and done < total else []
 
 

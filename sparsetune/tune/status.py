@@ -25,7 +25,7 @@ def status(path: Path) -> dict[str, Any]:
     """
     directory = StudyDirectory(path)
     board = read_board(directory)
-    done, total = board.steps()
+    done, total = board.epochs()
     errors = [trial.ended for trial in board.trials() if trial.ended and trial.ended.get("error")]
     facts = {
         "study": board.planner.study.name,
@@ -49,14 +49,14 @@ def read_board(directory: StudyDirectory) -> Board:
 
 
 def _seconds_left(directory: StudyDirectory, board: Board) -> float | None:
-    """From the steps reported since the last launch."""
+    """From the epochs reported since the last launch."""
     launches = directory.launches()
     if not launches:  # the driver has only just begun
         return None
     since = launches[-1]["time"]
     rows = [max(t.reports.values(), key=lambda r: r["step"]) for t in board.trials() if t.reports]
-    recent = sum(row["step"] for row in rows if row["time"] > since)
-    done, total = board.steps()
+    recent = sum(row["epoch"] for row in rows if row["time"] > since)
+    done, total = board.epochs()
     return (total - done) * (time.time() - since) / recent if recent else None
 
 
@@ -69,6 +69,6 @@ def show(path: Path) -> None:
     console.print(read_board(StudyDirectory(path)).grid())
     counts = ", ".join(f"{count} {name.lower()}" for name, count in sorted(facts["trials"].items())) or "no trial yet"
     left = f", about {clock(facts['seconds_left'])} left" if facts["seconds_left"] else ""
-    console.print(f"{counts}; {facts['expected']} expected; {100 * facts['progress']:.0f} % of all steps done{left}")
+    console.print(f"{counts}; {facts['expected']} expected; {100 * facts['progress']:.0f} % of all epochs done{left}")
     for error in facts["errors"]:
         console.print(f"  [red]{error['status']}[/] {error['trial_id']}: {escape(str(error['error']))}")

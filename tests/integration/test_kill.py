@@ -41,6 +41,7 @@ def test_killed_study_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
         acknowledged = lines(directory)
         os.kill(driver.pid, signal.SIGKILL)
         driver.wait()
+        driver.stdout.close()  # its workers, which outlive it by seconds, hold the other end
         assert acknowledged[: len(before)] == before
         assert lines(directory)[: len(acknowledged)] == acknowledged
         unfinished = [trial for trial in trials(directory).values() if not trial.finished]

@@ -19,7 +19,7 @@ from sparsetune.tune.status import read_board
 def test_counts_steps_and_cells(half_done: StudyDirectory) -> None:
     board = read_board(half_done)
     assert board.counts() == {"COMPLETE": 1, "DIVERGED": 1, "RUNNING": 1, "FAILED": 1}
-    assert board.steps() == (80 + 20 + 40, 2 * 2 * (80 + 160))
+    assert board.epochs() == (4 + 1 + 2, 2 * 2 * (4 + 8))
     assert [(c["cell"], c["finished"], c["running"], c["best"], c["searched"]) for c in board.cells()] == [
         ("dense/epoch_multiplier=1", 2, [], 0.04, True),  # the diverged trial's 0.01 does not count
         ("dense/epoch_multiplier=2", 0, [], None, True),

@@ -434,7 +434,7 @@ def test_the_outlook_of_a_study_that_has_not_begun() -> None:
     outlook = Simulation(study()).planner.outlook()
     # 4 cells x 4 configurations, 2 seeds: report in 4 cells, twin and control in 2.
     assert len(outlook) == 4 * 4 + 2 * (4 + 2 + 2)
-    assert sorted(Counter(outlook.values()).items()) == [(80, 8 + 2 + 2 + 4), (160, 8 + 2 + 2 + 4)]
+    assert sorted(Counter(outlook.values()).items()) == [(4, 8 + 2 + 2 + 4), (8, 8 + 2 + 2 + 4)]
 
 
 @pytest.mark.parametrize("sampler", [Random(), TPE(n_startup=2)])
