@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 
 import torch
-from sklearn.datasets import load_digits
 
 from sparsetune.tasks.task import stratified
 
@@ -18,6 +17,8 @@ TEST_SEED = 0
 @cache
 def read_digits() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     """``train`` (1,437 examples) and ``test`` (360, the same for every trial): inputs in [0, 1] and classes."""
+    from sklearn.datasets import load_digits  # five seconds, which only a trial on the digits should pay
+
     digits = load_digits()
     inputs = torch.from_numpy(digits.images).float().unsqueeze(1) / 16
     targets = torch.from_numpy(digits.target).long()

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import torch
 from filelock import FileLock
-from torchvision.datasets import FashionMNIST
 
 from sparsetune.errors import DataError
 
@@ -20,6 +19,8 @@ INPUT_SHAPE = (1, 28, 28)
 N_CLASSES = 10
 MEAN, STANDARD_DEVIATION = 0.2860, 0.3530
 """Of the training set's pixels."""
+UNPACKED = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+"""The four files that torchvision reads."""
 
 
 def prepare_fashion_mnist(data_root: Path | None) -> Path:
@@ -57,6 +58,8 @@ def read_fashion_mnist(data_root: Path | None) -> dict[str, tuple[torch.Tensor, 
     Raises:
         DataError: if the data are neither at hand nor downloadable, or torn.
     """
+    from torchvision.datasets import FashionMNIST  # seconds, which only a trial on these data should pay
+
     root = prepare_fashion_mnist(data_root)
     try:
         sets = {name: FashionMNIST(root, train=name == "train", download=False) for name in ("train", "test")}
@@ -82,11 +85,13 @@ def _cache() -> Path:
 
 def _is_unpacked(root: Path) -> bool:
     raw = root / "FashionMNIST" / "raw"
-    return all((raw / Path(name).stem).is_file() for name, _checksum in FashionMNIST.resources)
+    return all((raw / name).is_file() for name in UNPACKED)
 
 
 def _unpack_into(cache: Path, given: Path | None) -> None:
     """Let torchvision check and unpack in a folder of its own, then move it: a killed process leaves nothing torn."""
+    from torchvision.datasets import FashionMNIST
+
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         raw = Path(temporary) / "FashionMNIST" / "raw"
         raw.mkdir(parents=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -42,7 +43,7 @@ class Board:
         running = [trial.last.get("progress", 0.0) for trial in trials if trial.status == "RUNNING"]
         return {
             "cell": plan.cell.name,
-            "row": "/".join(part for part in plan.cell.name.split("/") if not part.startswith("target=")),
+            "row": _row(plan.cell.name),
             "target": plan.cell.spec.sparsity.target,
             "finished": sum(trial.finished for trial in trials),
             "running": running,
@@ -56,18 +57,28 @@ class Board:
         finite = [value for t in complete if (value := t.last.get(self.objective.column)) is not None]
         return (min if self.objective.kind == "minimize" else max)(finite, default=None)
 
-    def grid(self) -> Table:
+    def grid(self) -> Group:
         """Rows: arms and what else is swept. Columns: sparsity. Entries: trials finished, best so far."""
         cells = self.cells()
         targets = sorted({cell["target"] for cell in cells})
-        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-        table.add_column(f"trials done, best {self.objective.column}")
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+            f"trials done, best {self.objective.column}",
+            "left",
+            "dim",
+        )
+        table.add_column(no_wrap=True)
         for target in targets:
             table.add_column(f"{100 * target:g} %" if target else "dense", justify="right")
         entries = {(cell["row"], cell["target"]): _entry(cell) for cell in cells}
         for row in dict.fromkeys(cell["row"] for cell in cells):
             table.add_row(row, *(entries.get((row, target), "") for target in targets))
-        return table
+        return Group(Text(f"Trials done and best {self.objective.column} so far:", style="dim"), table)
+
+
+def _row(cell: str) -> str:
+    """The cell's name without its target, which is a column, and short enough for five sparsities in 80 columns."""
+    parts = [part for part in cell.split("/") if not part.startswith("target=")]
+    return " ".join(parts).replace("epoch_multiplier=", "x")
 
 
 def _entry(cell: dict[str, Any]) -> Text:

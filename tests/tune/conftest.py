@@ -21,7 +21,7 @@ def _quiet_optuna() -> None:
 
 @pytest.fixture
 def half_done(tmp_path: Path) -> StudyDirectory:
-    """Eight trials of 80 or 160 steps, 960 in all, of which four began: 140 steps were reported."""
+    """Eight trials of 4 or 8 epochs of 20 steps, 48 in all, of which four began: 7 epochs were reported."""
     study = Study(
         name="half",
         question="How [far]?",
@@ -51,7 +51,14 @@ def _trial(
         "role": "report", "index": 0, "source": "base", "seed": seed, "spec": spec.given(),
     }  # fmt: skip
     reports = [
-        {"type": "report", **names, "step": step, "progress": step / spec.total_steps(), "val_error": value}
+        {
+            "type": "report",
+            **names,
+            "step": step,
+            "epoch": step / 20,
+            "progress": step / spec.total_steps(),
+            "val_error": value,
+        }
         for step, value in rows.items()
     ]
     ended = [{"type": "ended", **names, "status": status, "error": error, "certified": None}] if status else []

@@ -45,11 +45,12 @@ def test_the_grid_has_a_row_per_arm_and_length_and_a_column_per_sparsity(half_do
     Console(file=output, width=100).print(read_board(half_done).grid())
     rows = [line.split() for line in output.getvalue().splitlines()]
     assert rows == [
-        ["trials", "done,", "best", "val_error", "dense", "90", "%"],
-        ["dense/epoch_multiplier=1", "2", "0.0400"],
-        ["dense/epoch_multiplier=2", "·"],
-        ["gmp/epoch_multiplier=1", "0", "50%"],
-        ["gmp/epoch_multiplier=2", "1"],
+        ["Trials", "done", "and", "best", "val_error", "so", "far:"],
+        ["dense", "90", "%"],
+        ["dense", "x1", "2", "0.0400"],
+        ["dense", "x2", "·"],
+        ["gmp", "x1", "0", "50%"],
+        ["gmp", "x2", "1"],
     ]
 
 

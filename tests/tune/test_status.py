@@ -60,7 +60,7 @@ def test_a_running_study_names_its_driver_and_the_time_left(half_done: StudyDire
     with held(half_done) as pid:
         facts = status(half_done.path)
         assert facts["driver"].startswith(f"pid {pid} on ")
-        # 140 steps since the launch at 1000 seconds, 820 to go.
+        # 7 epochs since the launch at 1000 seconds, 41 to go.
         assert facts["seconds_left"] == pytest.approx(820 * (time.time() - 1000) / 140, rel=1e-3)
     assert status(half_done.path)["driver"] is None
 
@@ -86,7 +86,7 @@ def test_what_a_person_sees(half_done: StudyDirectory, capsys: pytest.CaptureFix
     show(half_done.path)
     lines = capsys.readouterr().out.splitlines()
     assert "".join(lines).startswith("half, not running")
-    assert "1 complete, 1 diverged, 1 failed, 1 running; 8 expected; 15 % of all steps done" in lines
+    assert "1 complete, 1 diverged, 1 failed, 1 running; 8 expected; 15 % of all epochs done" in lines
     assert any("DIVERGED" in line and "loss is nan [at] 30" in line for line in lines)
 
 
