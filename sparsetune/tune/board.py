@@ -62,10 +62,6 @@ class Board:
         cells = self.cells()
         targets = sorted({cell["target"] for cell in cells})
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-            f"trials done, best {self.objective.column}",
-            "left",
-            "dim",
-        )
         table.add_column(no_wrap=True)
         for target in targets:
             table.add_column(f"{100 * target:g} %" if target else "dense", justify="right")
