@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -134,6 +135,7 @@ def _drive(
     data_root: Path | None,
 ) -> Outcome:
     quiet_optuna()
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the ledger has every reason, and the display says it
     planner = Planner(study, trials, Journal(directory.journal, study, study.cells()))
     progress = Progress(planner, directory.path, quiet=options.quiet)
     interrupted = False
