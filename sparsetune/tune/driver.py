@@ -31,6 +31,8 @@ class Driver:
         worker: What every trial's configuration has in common.
         slots: Trials that may run at once.
         announce: Called with every record after it is durable.
+        stopped: Why the launch must end: the disk refused a record.
+        complete: Whether nothing was left to run.
     """
 
     directory: StudyDirectory
@@ -41,6 +43,7 @@ class Driver:
     slots: int
     announce: Callable[[Record], None]
     stopped: str | None = None
+    complete: bool = False
     _lost: Counter[str] = field(default_factory=Counter)
     _reasons: dict[str, str] = field(default_factory=dict)
 
@@ -57,8 +60,11 @@ class Driver:
             return "done"
         known = use is None or use.known_to(self.trials.get(use.trial_id))
         self.append(*notes, *([] if use is None or known else [use.record()]))
-        if self.stopped or use is None:
-            return None if self.planner.running and not self.stopped else "done"
+        if use is None and self.planner.running and not self.stopped:
+            return None
+        if use is None or self.stopped:
+            self.complete = not self.stopped
+            return "done"
         return self._config(use)
 
     def _config(self, use: Use) -> dict[str, Any]:

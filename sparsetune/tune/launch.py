@@ -154,6 +154,7 @@ def _drive(
                 }
                 driver = Driver(directory, segment, trials, planner, worker, slots, progress.announce)
                 _fit(driver, share)
+                interrupted = not (driver.complete or driver.stopped)  # Tune ends by itself on SIGUSR1
         except KeyboardInterrupt:
             interrupted = True
         else:

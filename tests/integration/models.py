@@ -11,7 +11,7 @@ from sparsetune.tasks.models import mlp
 
 
 class Fragile(nn.Module):
-    """Raises in training when its weights have moved far: at a high learning rate, and at no other."""
+    """Raises in training when its weights have moved far: at a learning rate of 30, not at 0.1 or at 1e20."""
 
     def __init__(self, input_shape: tuple[int, ...], n_classes: int) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class Fragile(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.body(x)
-        if not logits.is_meta and self.training and logits.detach().abs().max() > 60:
+        if not logits.is_meta and self.training and 60 < logits.detach().abs().max() < 1e6:
             raise RuntimeError("the logits left the range that I was built for")
         return logits
 
