@@ -33,6 +33,7 @@ class Driver:
         announce: Called with every record after it is durable.
         stopped: Why the launch must end: the disk refused a record.
         complete: Whether nothing was left to run.
+        interrupted: Whether a signal asked to stop.
     """
 
     directory: StudyDirectory
@@ -44,12 +45,13 @@ class Driver:
     announce: Callable[[Record], None]
     stopped: str | None = None
     complete: bool = False
+    interrupted: bool = False
     _lost: Counter[str] = field(default_factory=Counter)
     _reasons: dict[str, str] = field(default_factory=dict)
 
     def next_config(self) -> dict[str, Any] | Done | None:
         """Configuration of the next trial; None to wait, ``done`` when nothing is left or the launch was stopped."""
-        if self.stopped:
+        if self.stopped or self.interrupted:
             return "done"
         if len(self.planner.running) >= self.slots:
             return None

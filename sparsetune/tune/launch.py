@@ -141,7 +141,7 @@ def _drive(
     interrupted = False
     with progress:
         try:
-            with _ray(options) as resources, _interruptible():
+            with _ray(options) as resources:
                 gpus = options.gpus_per_trial if options.gpus_per_trial is not None else float(resources["GPU"] > 0)
                 share = {"cpu": options.cpus_per_trial, "gpu": gpus}
                 slots = _slots(resources, share)
@@ -153,7 +153,8 @@ def _drive(
                     "python_path": python_path(options.study_file),
                 }
                 driver = Driver(directory, segment, trials, planner, worker, slots, progress.announce)
-                _fit(driver, share)
+                with _interruptible(driver):
+                    _fit(driver, share)
                 interrupted = not (driver.complete or driver.stopped)  # Tune ends by itself on SIGUSR1
         except KeyboardInterrupt:
             interrupted = True
@@ -229,7 +230,7 @@ class _ToLedger(_Unpickled, tune.Callback):  # type: ignore[misc]
 
 
 class _WhenStopped(_Unpickled, tune.Stopper):  # type: ignore[misc]
-    """Ends everything when the driver was stopped by its disk."""
+    """Ends everything when the driver was stopped, by its disk or by a signal that something swallowed."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
@@ -238,7 +239,7 @@ class _WhenStopped(_Unpickled, tune.Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
-        return self.driver.stopped is not None
+        return self.driver.stopped is not None or self.driver.interrupted
 
 
 @contextmanager
@@ -274,13 +275,14 @@ def _slots(resources: dict[str, float], share: dict[str, float]) -> int:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
+def _interruptible(driver: Driver) -> Iterator[None]:
     """Let SIGTERM, and SLURM's SIGUSR1, stop the launch as Ctrl-C does. Enter after Ray, which takes SIGTERM."""
 
     def interrupt(number: int, frame: Any) -> None:
+        driver.interrupted = True
         raise KeyboardInterrupt
 
-    numbers = (signal.SIGTERM, signal.SIGUSR1)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     try:
         before = {number: signal.signal(number, interrupt) for number in numbers}
     except ValueError:  # not the main thread: signals are the caller's

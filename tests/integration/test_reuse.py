@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from ray import tune
 
 from sparsetune import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.ledger import fold
+from sparsetune.ledger import encode, fold
 from sparsetune.spec import SparsitySpec
 from sparsetune.tune.trainable import run_trial
 from tests.integration.runs import assert_equal_to_training_alone
@@ -40,7 +41,7 @@ class Collect(tune.Callback):
         self.records: list[dict[str, Any]] = []
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self.records += result["records"]
+        self.records += [json.loads(encode(record)) for record in result["records"]]  # as the ledger keeps them
 
 
 class StopOne(tune.Stopper):
