@@ -281,9 +281,8 @@ class Planner:
 
     def _objective(self, configuration: Configuration) -> float | None:
         column = self.study.objective.column
-        complete = (trial and trial.status == "COMPLETE" for trial in self._search_trials(configuration))
-        trials = zip(self._search_trials(configuration), complete, strict=True)
-        return objective_of([trial.last.get(column) if trial and done else None for trial, done in trials])
+        trials = self._search_trials(configuration)
+        return objective_of([t.last.get(column) if t and t.status == "COMPLETE" else None for t in trials])
 
     def _tell_finished(self, plan: CellPlan) -> None:
         for configuration in plan.configurations.values():

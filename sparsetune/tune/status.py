@@ -24,7 +24,10 @@ def status(path: Path) -> dict[str, Any]:
         StudyDirectoryError: if ``path`` is not a study directory.
     """
     directory = StudyDirectory(path)
-    board = read_board(directory)
+    return _facts(directory, read_board(directory))
+
+
+def _facts(directory: StudyDirectory, board: Board) -> dict[str, Any]:
     done, total = board.epochs()
     errors = [trial.ended for trial in board.trials() if trial.ended and trial.ended.get("error")]
     facts = {
@@ -62,11 +65,13 @@ def _seconds_left(directory: StudyDirectory, board: Board) -> float | None:
 
 def show(path: Path) -> None:
     """Print the state for a person."""
-    facts = status(path)
+    directory = StudyDirectory(path)
+    board = read_board(directory)
+    facts = _facts(directory, board)
     console = Console(highlight=False)
     running = f"running ({facts['driver']})" if facts["driver"] else "not running"
     console.print(f"[bold]{escape(facts['study'])}[/], {running}, {facts['directory']}")
-    console.print(read_board(StudyDirectory(path)).grid())
+    console.print(board.grid())
     counts = ", ".join(f"{count} {name.lower()}" for name, count in sorted(facts["trials"].items())) or "no trial yet"
     left = f", about {clock(facts['seconds_left'])} left" if facts["seconds_left"] else ""
     console.print(f"{counts}; {facts['expected']} expected; {100 * facts['progress']:.0f} % of all epochs done{left}")
