@@ -7,18 +7,18 @@ _HOME = {
     "sparsetune.durations": ["Length"],
     "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],
     "sparsetune.space": ["Choice", "IntRange", "LogUniform", "Uniform"],
-    "sparsetune.spec": [
+    "sparsetune.sparsity_spec": [
+        "GMP_STAR",
+        "GRANET_CIFAR",
+        "OBERT_RAMP",
         "PUBLISHED_ACDC",
         "AcdcSpec",
-        "DigitsTask",
-        "EvaluateSpec",
-        "ImageTask",
-        "OptimSpec",
+        "FisherSpec",
         "RampSpec",
-        "ScheduleSpec",
+        "RegrowSpec",
         "SparsitySpec",
-        "TrialSpec",
     ],
+    "sparsetune.spec": ["DigitsTask", "EvaluateSpec", "ImageTask", "OptimSpec", "ScheduleSpec", "TrialSpec"],
     "sparsetune.study": ["TPE", "Arm", "Maximize", "Minimize", "Quick", "Random", "Sobol", "Study"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

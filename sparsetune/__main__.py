@@ -65,6 +65,8 @@ def parser() -> argparse.ArgumentParser:
 
     preview = _command(commands, "preview", _preview, "show cells, trials, schedules and cost; train nothing")
     _declares(preview)
+
+    _prunes(_command(commands, "layers", _layers, "show what a sparsity means for a model's layers; train nothing"))
     return top
 
 
@@ -83,12 +85,26 @@ def _declares(command: argparse.ArgumentParser) -> None:
     command.add_argument("--storage", type=_folder, default=Path("runs"), metavar="DIR", help="where studies lie")
 
 
+def _prunes(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", required=True, help="mlp, resnet50, … or your own package.module:function")
+    command.add_argument("--sparsity", required=True, type=_amount, metavar="S", help="in [0, 1)")
+    command.add_argument("--allocation", metavar="NAME", help="global (default), uniform, erk, er or explicit")
+    command.add_argument("--pattern", default="unstructured", metavar="N:M", help="such as 2:4")
+    command.add_argument("--spare", action="append", metavar="PATTERN", help="layers that stay dense; '' for none")
+    command.add_argument(
+        "--layer", action="append", default=[], type=_share, metavar="PATTERN=S", help="explicit: a layer's sparsity"
+    )
+    command.add_argument("--input-shape", type=_shape, metavar="3x224x224", help="default: that of the model's data")
+    command.add_argument("--classes", type=_size, metavar="N", help="default: that of the model's data")
+
+
 def _launches(command: argparse.ArgumentParser) -> None:
     command.add_argument("--address", help="an existing Ray cluster (default: a local one)")
     command.add_argument("--gpus-per-trial", type=_amount, metavar="SHARE", help="default: 1 where there are GPUs")
     command.add_argument("--cpus-per-trial", type=_amount, default=1, metavar="N", help="default: 1")
     command.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)")
     command.add_argument("--checkpoint-seconds", type=_amount, default=30, metavar="S", help="default: 30")
+    command.add_argument("--keep-models", action="store_true", help="keep every final model as safetensors")
     command.add_argument("--no-report", action="store_true", help="do not write the report at the end")
 
 
@@ -103,6 +119,21 @@ def _amount(text: str) -> float:
         if 0 <= float(text) < math.inf:
             return float(text)
     raise argparse.ArgumentTypeError(f"must be a number that is not negative, got {text!r}")
+
+
+def _size(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number that is positive, got {text!r}")
+    return int(text)
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    return tuple(_size(part) for part in text.split("x"))
+
+
+def _share(text: str) -> tuple[str, float]:
+    pattern, _, sparsity = text.rpartition("=")
+    return pattern, _amount(sparsity)
 
 
 def _folder(text: str) -> Path:
@@ -125,7 +156,7 @@ def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
 
 
 def _options(parsed: argparse.Namespace, storage: Path, file: Path | None) -> dict[str, Any]:
-    names = ("address", "gpus_per_trial", "cpus_per_trial", "data_root", "checkpoint_seconds")
+    names = ("address", "gpus_per_trial", "cpus_per_trial", "data_root", "checkpoint_seconds", "keep_models")
     chosen = {name: getattr(parsed, name) for name in names}
     return {**chosen, "storage": storage, "study_file": file, "quiet": parsed.json}
 
@@ -194,6 +225,27 @@ def _preview(parsed: argparse.Namespace) -> int:
         _print_json(preview(study))
     else:
         show(study)
+    return 0
+
+
+def _layers(parsed: argparse.Namespace) -> int:
+    from sparsetune.layer_table import layer_table, show
+    from sparsetune.sparsity_spec import SparsitySpec
+
+    sys.path += [folder for folder in [str(Path.cwd())] if folder not in sys.path]
+    sparsity = SparsitySpec(
+        method="one_shot",
+        target=parsed.sparsity,
+        allocation=parsed.allocation,
+        pattern=parsed.pattern,
+        spared=None if parsed.spare is None else [pattern for pattern in parsed.spare if pattern],
+        layers=parsed.layer,
+    )
+    facts = layer_table(parsed.model, sparsity, parsed.input_shape, parsed.classes)
+    if parsed.json:
+        _print_json(facts)
+    else:
+        show(facts)
     return 0
 
 

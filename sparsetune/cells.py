@@ -44,6 +44,20 @@ class Cell:
     control_from: str | None = None
     added: bool = False
 
+    def corners(self) -> Iterator[TrialSpec]:
+        """The cell's recipe, and those at the ends of its search axes."""
+        yield from corners(self.spec, self.search)
+
+
+def corners(spec: TrialSpec, search: Mapping[str, Axis]) -> Iterator[TrialSpec]:
+    """A recipe, those with each search axis alone at its ends, then all low and all high together; not checked."""
+    yield spec
+    ends = {path: axis.ends() for path, axis in search.items()}
+    for path, values in ends.items():
+        yield from (spec.with_values({path: value}) for value in values)
+    for side in (0, -1) if ends else ():
+        yield spec.with_values({path: values[side] for path, values in ends.items()})
+
 
 def _points(study: Study) -> Iterator[tuple[str, Arm, dict[str, Value]]]:
     """Every arm at every point of its sweep axes, dense arms first; without arms there is one, named by its method."""
@@ -63,7 +77,7 @@ def expand(study: Study) -> tuple[list[Cell], list[Problem]]:
     for arm_name, arm, point in _points(study):
         spec = study.base.with_values({**arm.overrides, **point, "seed": 0})
         search = {path: axis for path, axis in {**study.search, **arm.search}.items() if applies(spec.given(), path)}
-        faults = spec.problems() or _search_faults(spec, search)
+        faults = spec.problems() or [fault for corner in corners(spec, search) for fault in corner.problems()]
         problems |= {_located(fault, arm_name, arm, point, search) for fault in faults if fault not in base_faults}
         if faults:
             unused.clear()
@@ -117,14 +131,6 @@ def _control_source(cell: Cell, taken: Collection[str]) -> Cell:
     search = {path: axis for path, axis in cell.search.items() if applies(spec.given(), path)}
     arm = "dense" if _cell_name("dense", point) not in taken else f"dense-{cell.arm}"
     return Cell(_cell_name(arm, point), arm, point, spec, search, added=True)
-
-
-def _search_faults(spec: TrialSpec, search: Mapping[str, Axis]) -> list[Problem]:
-    """Faults at the ends of the search axes: each alone, then all low and all high together."""
-    ends = {path: axis.ends() for path, axis in search.items()}
-    corners = [{path: value} for path, values in ends.items() for value in values]
-    corners += [{path: values[side] for path, values in ends.items()} for side in (0, -1)]
-    return [fault for corner in corners for fault in spec.with_values(corner).problems()]
 
 
 def _located(

@@ -7,12 +7,13 @@ import os
 import re
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save
 
 from sparsetune.errors import CheckpointError
 from sparsetune.spec import SCHEMA_VERSION
@@ -135,3 +136,18 @@ def load(path: Path) -> Checkpoint:
     if version != SCHEMA_VERSION:
         raise CheckpointError(f"`{path}` must have schema version {SCHEMA_VERSION}, got {version}; restart the trial")
     return checkpoint
+
+
+def saved(weights: Mapping[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+    """What ``path`` holds after ``weights`` were written to it as safetensors: the final model, on the CPU.
+
+    Raises:
+        StorageError: if the disk is full or read-only.
+    """
+    with writing(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        whole = save({name: weight.cpu().clone().contiguous() for name, weight in weights.items()})
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(whole)
+        os.replace(temporary, path)
+    return load_file(path)

@@ -10,7 +10,9 @@ from torch.nn.parameter import is_lazy
 
 from sparsetune.cells import Cell
 from sparsetune.errors import DataError, DeclarationError, Problem
-from sparsetune.sparsity.flops import forward_flops, prunable_weights
+from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.flops import forward_flops
+from sparsetune.sparsity.layers import Layer, layers_of, prunable_weights
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.spec import TaskSpec, TrialSpec
 from sparsetune.study import Arm, Study, checked, sound_part
@@ -28,12 +30,16 @@ def preflight(study: Study, *, data_root: Path | None = None, needs_data: bool =
     """
     found: set[Problem] = set()
     models: dict[TaskSpec, list[Problem]] = {}
+    layers: dict[TaskSpec, list[Layer]] = {}
     for cell in study.cells():
-        for spec in _corners(cell):
-            problems = [*split_problems(spec.task), *plan_problems(spec)]
+        for spec in cell.corners():
             model_only = spec.task.model_copy(update={"batch_size": 1, "validation": 0, "split_seed": 0})
             if model_only not in models:
                 models[model_only] = model_problems(spec.task)
+                layers[model_only] = [] if models[model_only] else _layers(spec.task)
+            problems = [*split_problems(spec.task), *plan_problems(spec), *combination_problems(spec.sparsity)]
+            if layers[model_only] and not problems:
+                problems = layer_problems(layers[model_only], spec.sparsity)
             found |= {_located(problem, study, cell) for problem in [*problems, *models[model_only]]}
     if needs_data and not found:
         for task in {cell.spec.task.model_copy(update={"model": ""}) for cell in study.cells()}:
@@ -88,14 +94,10 @@ def model_problems(task: TaskSpec) -> list[Problem]:
     return []
 
 
-def _corners(cell: Cell) -> Iterator[TrialSpec]:
-    """The cell's recipe, and those at the ends of its search axes: each alone, then all low and all high together."""
-    yield cell.spec
-    ends = {path: axis.ends() for path, axis in cell.search.items()}
-    for path, values in ends.items():
-        yield from (cell.spec.with_values({path: value}) for value in values)
-    for side in (0, -1):
-        yield cell.spec.with_values({path: values[side] for path, values in ends.items()})
+def _layers(task: TaskSpec) -> list[Layer]:
+    source = source_of(task)
+    with torch.device("meta"):
+        return layers_of(prunable_weights(model_function(task.model)(source.input_shape, source.n_classes)))
 
 
 def _located(problem: Problem, study: Study, cell: Cell) -> Problem:

@@ -6,21 +6,17 @@ Every new field needs a default that changes nothing: the digest leaves defaults
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from sparsetune.declaration import Declared, digest_of, plain
-from sparsetune.durations import Length, LengthField, round_half_up, steps_per_epoch, total_steps
+from sparsetune.durations import LengthField, round_half_up, steps_per_epoch, total_steps
+from sparsetune.sparsity_spec import ALLOCATION_FIELDS, METHOD_DEFAULTS, METHOD_FIELDS, SCORE_FIELDS, SparsitySpec
 
 SCHEMA_VERSION = 1
 """Of every declaration, ledger and study directory; raised when old ones can no longer be read as they are."""
 
-Method = Literal["dense", "one_shot", "gmp", "acdc"]
-Score = Literal["magnitude"]
-Allocation = Literal["global", "uniform"]
-RampShape = Literal["cubic", "linear"]
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Validation = Annotated[float, Field(ge=0)]
 
 
@@ -102,67 +98,6 @@ class ScheduleSpec(Declared):
     """Fraction of training over which the learning rate rises to its peak."""
 
 
-class RampSpec(Declared):
-    """A gradual ramp from dense to the target (Zhu & Gupta 2017, arXiv 1710.01878)."""
-
-    shape: RampShape = "cubic"
-    start: Fraction = 0.1
-    """Where the ramp starts, as a fraction of training."""
-    length: Fraction = 0.6
-    """How long it takes, as a fraction of training."""
-    updates: int = Field(default=50, ge=10)
-    """Mask updates over the ramp, evenly spaced; the last reaches the target."""
-
-    @model_validator(mode="after")
-    def _ends_within_training(self) -> RampSpec:
-        if self.start + self.length > 1 + 1e-9:
-            raise ValueError(
-                f"`start` + `length` must be at most 1 (the end of training), got {self.start:g} + {self.length:g}"
-                f" = {self.start + self.length:g}; a length of {1 - self.start:g} would do"
-            )
-        return self
-
-
-class AcdcSpec(Declared):
-    """The five lengths of AC/DC (Peste et al. 2021, arXiv 2106.12379), each a fraction of training or in epochs.
-
-    The defaults stretch the published 100-epoch plan with training; lengths in epochs (`PUBLISHED_ACDC`) repeat more
-    phases instead, as the authors' 150- and 200-epoch configurations do.
-    """
-
-    warmup: LengthField = Length(0.10)
-    compress: LengthField = Length(0.05)
-    decompress: LengthField = Length(0.05)
-    last_dense: LengthField = Length(0.10)
-    final: LengthField = Length(0.15)
-
-
-PUBLISHED_ACDC = AcdcSpec(
-    warmup="10 epochs", compress="5 epochs", decompress="5 epochs", last_dense="10 epochs", final="15 epochs"
-)
-"""The plan of the authors' ImageNet configurations, in epochs."""
-
-
-class SparsitySpec(Declared):
-    """Which weights are pruned, how many, and when."""
-
-    method: Method = "dense"
-    target: float = Field(default=0, ge=0, lt=1)
-    """Fraction of the prunable weights outside the final mask; never a percentage, never a density."""
-    score: Score = "magnitude"
-    allocation: Allocation = "global"
-    ramp: RampSpec = RampSpec()
-    acdc: AcdcSpec = AcdcSpec()
-    prune_at: Fraction = 0.5
-    """One-shot: the fraction of training after which the network is pruned, in one step."""
-
-    @model_validator(mode="after")
-    def _dense_has_no_target(self) -> SparsitySpec:
-        if self.method == "dense" and self.target > 0:
-            raise ValueError(f"a target of {self.target:g} needs a sparse method: {', '.join(get_args(Method)[1:])}")
-        return self
-
-
 class EvaluateSpec(Declared):
     """When to evaluate besides the end of every epoch."""
 
@@ -219,23 +154,21 @@ class TrialSpec(Declared):
 
     def columns(self) -> dict[str, Any]:
         """Every applicable field by its dotted name, defaults included: the configuration's columns in tables."""
-        values = self.canonical().model_dump(mode="json")
+        trial = self.canonical()
+        values = trial.model_dump(mode="json") | {"sparsity": trial.sparsity.resolved().model_dump(mode="json")}
         kept = {path: value for path, value in flatten(values).items() if applies(values, path)}
         return kept | {path: flatten(values)[path] for path in ("sparsity.method", "sparsity.target")}
 
 
-_SPARSE = ("sparsity.method", "sparsity.target", "sparsity.score", "sparsity.allocation")
-_FIELDS_OF: dict[str, dict[str, tuple[str, ...]]] = {
-    "sparsity.method": {
-        "dense": (),
-        "one_shot": (*_SPARSE, "sparsity.prune_at"),
-        "gmp": (*_SPARSE, "sparsity.ramp"),
-        "acdc": (*_SPARSE, "sparsity.acdc"),
-    },
-    "optim.name": {
-        "sgd": ("optim.momentum", "optim.nesterov"),
-        "adamw": ("optim.beta1", "optim.beta2"),
-    },
+def _fields(part: str, of: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {choice: tuple(f"{part}.{name}" for name in names) for choice, names in of.items()}
+
+
+_FIELDS_OF = {
+    "sparsity.method": _fields("sparsity", METHOD_FIELDS),
+    "sparsity.score": _fields("sparsity", SCORE_FIELDS),
+    "sparsity.allocation": _fields("sparsity", ALLOCATION_FIELDS),
+    "optim.name": _fields("optim", {"sgd": ("momentum", "nesterov"), "adamw": ("beta1", "beta2")}),
 }
 """Fields that mean something only under one choice of another field; all others always apply."""
 
@@ -243,13 +176,27 @@ _FIELDS_OF: dict[str, dict[str, tuple[str, ...]]] = {
 def applies(values: Mapping[str, Any], path: str) -> bool:
     """Whether the dotted field ``path`` changes anything in a trial of these (possibly partial, unchecked) values."""
     for choice, fields_of in _FIELDS_OF.items():
-        part, _, name = choice.partition(".")
-        default = getattr(TrialSpec.model_fields[part].default, name)
-        chosen = values.get(part, {}).get(name, default) if isinstance(values.get(part, {}), Mapping) else default
+        chosen = _chosen(values, choice)
         conditional = {field for fields in fields_of.values() for field in fields}
-        if chosen in fields_of and _within(path, conditional):
-            return _within(path, fields_of[chosen])
+        if chosen in fields_of and _within(path, conditional) and not _within(path, fields_of[chosen]):
+            return False
     return True
+
+
+def _chosen(values: Mapping[str, Any], choice: str) -> Any:
+    """The value of the dotted field ``choice``: as given, or the method's own, or the default."""
+    part, _, name = choice.partition(".")
+    given = values.get(part, {})
+    default = getattr(TrialSpec.model_fields[part].default, name)
+    chosen = given.get(name, default) if isinstance(given, Mapping) else default
+    return _method_default(values, choice) if chosen is None else chosen
+
+
+def _method_default(values: Mapping[str, Any], path: str) -> Any:
+    """What the method takes where the dotted field is open; None for other fields."""
+    part, _, name = path.partition(".")
+    method = _chosen(values, "sparsity.method") if part == "sparsity" else None
+    return METHOD_DEFAULTS.get(str(method), {}).get(name)
 
 
 def _within(path: str, fields: Iterable[str]) -> bool:
@@ -257,14 +204,17 @@ def _within(path: str, fields: Iterable[str]) -> bool:
 
 
 def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested plain values without the fields that do not apply; a target of 0 becomes `dense`. Not checked."""
+    """Nested plain values without fields that do not apply or say what the method takes anyway. Not checked.
+
+    A target of 0 becomes `dense`.
+    """
     kept: dict[str, Any] = {}
     flat = flatten(values)
-    if flat.get("sparsity.target", 0) == 0 and flat.get("sparsity.method", "dense") in get_args(Method):
+    if flat.get("sparsity.target", 0) == 0 and flat.get("sparsity.method", "dense") in METHOD_DEFAULTS:
         flat.pop("sparsity.method", None)
         values = {**values, "sparsity": {}}
     for path, value in flat.items():
-        if applies(values, path):
+        if applies(values, path) and (value is None or value != _method_default(values, path)):
             set_at(kept, path, value)
     return kept
 

@@ -55,8 +55,9 @@ MEASURED = (
     Column("val_entropy", "float64", "mean entropy in nats of the softmax, validation split"),
     Column("batch_loss", "float64", "mean of what was optimised since the last evaluation"),
     Column("mask_iou", "float64", "intersection over union with the mask before the last change, in [0, 1]"),
+    Column("ever_active", "float64", "share of the prunable weights that have been inside a mask so far, in [0, 1]"),
     Column("train_flops", "float64", "spent so far, in dense epochs at the base resolution"),
-    Column("extra_flops", "float64", "teacher, Fisher and grow passes so far, in dense epochs"),
+    Column("extra_flops", "float64", "teacher, saliency, Fisher and grow passes so far, in dense epochs"),
     Column("inference_flops", "float64", "of the masked network, as a fraction of the dense one's"),
     Column("seconds", "float64", "training and evaluation time so far, over all attempts"),
 )
@@ -66,6 +67,9 @@ FINAL = (
     Column("test_score", "float64", "the task's headline metric, test split"),
     Column("test_entropy", "float64", "mean entropy in nats of the softmax, test split"),
     Column("certified", "boolean", "whether the saved weights have the sparsity asked for"),
+    Column("pruned_weights", "float64", "outside the final mask, a count: the numerator of sparsity"),
+    Column("prunable_weights", "float64", "that may be pruned, a count: the denominator of sparsity"),
+    Column("parameters", "float64", "of the whole network, a count, biases and norms with them"),
     Column("error", "string", "why the trial diverged, is invalid or failed"),
     Column("twin_id", "string", "trial_id of the dense twin: same recipe, seed and epochs"),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,19 +11,23 @@ from typing import Any, Literal
 
 import torch
 
-from sparsetune.checkpoint import Checkpoint, Checkpoints, Row, load
+from sparsetune.checkpoint import Checkpoint, Checkpoints, Row, load, saved
 from sparsetune.durations import round_half_up
 from sparsetune.errors import CheckpointError, DeclarationError
 from sparsetune.evaluate import evaluate
 from sparsetune.optim import build_optimizer, learning_rate
+from sparsetune.probe import Probe
+from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.certificate import certify
+from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import forward_flops
+from sparsetune.sparsity.layers import layers_of
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import TrialSpec
-from sparsetune.tasks import load_task
+from sparsetune.tasks import Splits, load_task
 
-__all__ = ["Final", "Row", "derived_seed", "epoch_order", "evaluation_steps", "train"]
+__all__ = ["Final", "Row", "epoch_order", "evaluation_steps", "train"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Final:
         error: What diverged and when, or what the certificate found; None if all is well.
         certified: Whether the weights have the sparsity asked for; None if the trial diverged.
         certificate: See `sparsetune.sparsity.certificate.certify`; empty if the trial diverged.
+        structure: See `sparsetune.sparsity.structure.Structure.summary`; empty if the trial diverged.
         test: ``test_loss test_accuracy test_score test_entropy``; empty unless the test set was read.
     """
 
@@ -43,6 +47,7 @@ class Final:
     error: str | None = None
     certified: bool | None = None
     certificate: dict[str, Any] = field(default_factory=dict)
+    structure: list[dict[str, Any]] = field(default_factory=list)
     test: dict[str, float] = field(default_factory=dict)
 
 
@@ -57,6 +62,7 @@ def train(
     resume_from: Path | Checkpoint | None = None,
     read_test: bool = False,
     checkpoints: Checkpoints | None = None,
+    save_to: Path | None = None,
     data_root: Path | None = None,
     device: str = "cpu",
 ) -> Final:
@@ -68,6 +74,7 @@ def train(
         resume_from: A checkpoint of the same trial; rows that it holds are not reported again.
         read_test: Whether to measure the test split at the end.
         checkpoints: Where and how often to write checkpoints; none by default.
+        save_to: A file for the final effective weights, as safetensors; the certificate is made from what it reads.
         data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare`.
         device: As torch names it.
 
@@ -79,7 +86,7 @@ def train(
     """
     started = time.perf_counter()
     spec = spec.checked().canonical()
-    if problems := plan_problems(spec):
+    if problems := [*combination_problems(spec.sparsity), *plan_problems(spec)]:
         raise DeclarationError(problems, "the TrialSpec")
     trial_id, total, per_epoch, batch_size = (
         spec.trial_id(),
@@ -93,7 +100,11 @@ def train(
     torch.manual_seed(derived_seed(spec.seed, "initialisation"))
     model = task.build_model().to(device).train()
     optimizer = build_optimizer(spec.optim, model)
-    sparsifier = Sparsifier(spec, task.prunable(model), optimizer, forward_flops(model, task.input_shape))
+    weights = task.prunable(model)
+    if problems := layer_problems(layers_of(weights), spec.sparsity):
+        raise DeclarationError(problems, "the TrialSpec")
+    probe = Probe(task, model, weights, batch_size, spec.seed)
+    sparsifier = Sparsifier(spec, weights, optimizer, forward_flops(model, task.input_shape), probe)
     torch.manual_seed(derived_seed(spec.seed, "training"))
 
     reports: list[Row] = []
@@ -115,7 +126,7 @@ def train(
     due = evaluation_steps(spec)
     order = torch.empty(0)
     for step in range(first, total):
-        sparsifier.before_step(step)
+        sparsifier.before_forward(step)
         epoch, batch = divmod(step, per_epoch)
         if batch == 0 or step == first:
             order = epoch_order(spec.seed, epoch, len(targets)).to(device)
@@ -127,7 +138,9 @@ def train(
         loss = task.loss(model(inputs[chosen]), targets[chosen])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        optimizer.step()
+        sparsifier.after_backward()
+        if not sparsifier.replaces_step:
+            optimizer.step()
         sparsifier.after_step()
         loss_sum += loss.detach()
 
@@ -135,28 +148,19 @@ def train(
         if done == total:
             sparsifier.finish()
         if done in due:
-            on_train, on_validation = evaluate(model, task.splits.train_subset), evaluate(model, task.splits.validation)
-            row: Row = {
-                "step": done,
-                "epoch": done / per_epoch,
-                "progress": done / total,
-                "phase": sparsifier.phase,
-                "at_target": sparsifier.at_target(),
-                "lr": lr,
-                "target": float(spec.sparsity.target),
-                "sparsity": sparsifier.sparsity(),
-                "zeros_in_mask": float(sparsifier.zeros_in_mask()),
-                "train_loss": on_train.loss,
-                "train_entropy": on_train.entropy,
-                **on_validation.columns("val"),
-                "val_error": 1 - on_validation.score,
-                "batch_loss": loss_sum.item() / (done - evaluated_at),
-                "mask_iou": sparsifier.mask_iou,
-                "train_flops": sparsifier.dense_steps / per_epoch,
-                "extra_flops": 0.0,
-                "inference_flops": sparsifier.inference_flops,
-                "seconds": seconds + time.perf_counter() - started,
-            }
+            with sparsifier.effective_weights():
+                sparsifier.observe()
+                row: Row = {
+                    "step": done,
+                    "epoch": done / per_epoch,
+                    "progress": done / total,
+                    "lr": lr,
+                    **_mask_columns(sparsifier, per_epoch),
+                    **_loss_columns(model, task.splits),
+                    "target": float(spec.sparsity.target),
+                    "batch_loss": loss_sum.item() / (done - evaluated_at),
+                    "seconds": seconds + time.perf_counter() - started,
+                }
             reports.append(row)
             report(row)
             if reason := divergence(row, has_validation=len(task.splits.validation) > 0):
@@ -175,11 +179,47 @@ def train(
             }
             checkpoints.write(done, trial_id, reports, state)
 
-    certificate = certify(task.prunable(model), sparsifier.masks(), sparsifier.groups())
-    if certificate["faults"]:
-        return Final("INVALID", "; ".join(certificate["faults"]), False, certificate)
-    test = dict(evaluate(model, task.splits.test).columns("test")) if read_test else {}
-    return Final("COMPLETE", None, True, certificate, test)
+    with sparsifier.effective_weights():
+        final = {name: weight.detach() for name, weight in model.state_dict().items()}
+        if save_to is not None:
+            final = saved(final, save_to)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        certificate = certify(
+            {name: final[name] for name in weights},
+            sparsifier.masks(),
+            sparsifier.groups(),
+            spec.sparsity.pattern,
+            parameters,
+        )
+        structure = sparsifier.structure.summary()
+        if certificate["faults"]:
+            return Final("INVALID", "; ".join(certificate["faults"]), False, certificate, structure)
+        test = dict(evaluate(model, task.splits.test).columns("test")) if read_test else {}
+    return Final("COMPLETE", None, True, certificate, structure, test)
+
+
+def _mask_columns(sparsifier: Sparsifier, per_epoch: int) -> Row:
+    return {
+        "phase": sparsifier.phase,
+        "at_target": sparsifier.at_target(),
+        "sparsity": sparsifier.sparsity(),
+        "zeros_in_mask": float(sparsifier.zeros_in_mask()),
+        "mask_iou": sparsifier.mask_iou,
+        "ever_active": sparsifier.structure.ever_active(),
+        "train_flops": sparsifier.dense_steps / per_epoch,
+        "extra_flops": sparsifier.extra_steps / per_epoch,
+        "inference_flops": sparsifier.inference_flops,
+    }
+
+
+def _loss_columns(model: torch.nn.Module, splits: Splits) -> Row:
+    on_train, on_validation = evaluate(model, splits.train_subset), evaluate(model, splits.validation)
+    return {
+        "train_loss": on_train.loss,
+        "train_entropy": on_train.entropy,
+        **on_validation.columns("val"),
+        "val_error": 1 - on_validation.score,
+    }
 
 
 def evaluation_steps(spec: TrialSpec) -> frozenset[int]:
@@ -196,12 +236,6 @@ def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
     """The order in which an epoch goes through ``examples``: a permutation of their indices, and no other state."""
     generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
     return torch.randperm(examples, generator=generator)
-
-
-def derived_seed(seed: int, *purpose: str | int) -> int:
-    """A seed in [0, 2^63) for one purpose, unrelated to those of other purposes or seeds."""
-    text = ":".join(str(part) for part in (seed, *purpose))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
 def divergence(row: Row, *, has_validation: bool) -> str | None:

@@ -8,7 +8,8 @@ from sparsetune.declaration import digest_of
 from sparsetune.durations import Length
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.space import LogUniform, Uniform
-from sparsetune.spec import AcdcSpec, DigitsTask, OptimSpec, RampSpec, ScheduleSpec, SparsitySpec, TrialSpec
+from sparsetune.sparsity_spec import AcdcSpec, RampSpec, SparsitySpec
+from sparsetune.spec import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
 
 
 def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault() -> None:
@@ -32,8 +33,11 @@ def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault
     ("spec", "problem"),
     [
         (SparsitySpec(methd="gmp"), "`methd`: unknown field; valid are `method`, `target`, `score`"),
-        (SparsitySpec(method="gpm"), "`method`: must be 'dense', 'one_shot', 'gmp' or 'acdc', got 'gpm'"),
-        (SparsitySpec(target=0.9), "a target of 0.9 needs a sparse method: one_shot, gmp, acdc"),
+        (
+            SparsitySpec(method="gpm"),
+            "`method`: must be 'dense', 'static', 'one_shot', 'gmp', 'acdc',",
+        ),
+        (SparsitySpec(target=0.9), "a target of 0.9 needs a sparse method: static, one_shot, gmp, acdc, set"),
         (TrialSpec(task={"kind": "digit"}), "`task`: `kind` must be one of 'digits', 'image', got 'digit'"),
         (TrialSpec(task=DigitsTask(modl="mlp")), "`task.modl`: unknown field; valid are"),
         (ScheduleSpec(epochs=0), "`epochs`: must be greater than 0, got 0"),

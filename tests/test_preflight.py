@@ -6,7 +6,8 @@ from torchvision.datasets import FashionMNIST
 
 from sparsetune.preflight import preflight
 from sparsetune.space import Uniform
-from sparsetune.spec import AcdcSpec, DigitsTask, ImageTask, ScheduleSpec, SparsitySpec, TrialSpec
+from sparsetune.sparsity_spec import AcdcSpec, SparsitySpec
+from sparsetune.spec import DigitsTask, ImageTask, ScheduleSpec, TrialSpec
 from sparsetune.study import Arm, Study
 
 OWN = """
@@ -44,7 +45,7 @@ def test_a_sound_study_has_none() -> None:
 @pytest.mark.parametrize(
     ("model", "rule"),
     [
-        ("resnet", "must be one of mlp, lenet_300_100, or your own `package.module:function`, got 'resnet'"),
+        ("resnet", "must be one of mlp, lenet_300_100, a classification model of torchvision (resnet50,"),
         ("no_such_module:net", "No module named 'no_such_module'"),
         ("preflight_networks:raises", "RuntimeError: out of ideas"),
         ("preflight_networks:misfit", r"inputs of shape (1, 8, 8) (RuntimeError"),

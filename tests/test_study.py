@@ -9,7 +9,8 @@ import pytest
 
 from sparsetune.errors import DeclarationError
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform
-from sparsetune.spec import OptimSpec, RampSpec, ScheduleSpec, SparsitySpec, TrialSpec
+from sparsetune.sparsity_spec import RampSpec, SparsitySpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.study import (
     TPE,
     Arm,
@@ -169,7 +170,7 @@ def test_a_pinned_sweep_axis_keeps_one_value_and_a_pinned_search_axis_goes() -> 
     dense, gmp = pinned.cells()
     assert (dense.name, dense.added, gmp.name) == ("dense", True, "gmp/target=0.8")
     assert sorted(gmp.search) == ["optim.lr"]
-    assert (gmp.spec.sparsity.ramp.start, gmp.spec.schedule.epochs) == (0.15, 2)
+    assert (gmp.spec.sparsity.ramp.start.value, gmp.spec.schedule.epochs) == (0.15, 2)
 
 
 def test_pinning_reaches_arms_too() -> None:
@@ -195,7 +196,7 @@ def test_the_quick_form_is_the_ends_of_every_sweep_and_few_trials() -> None:
         "gmp/target=0.9/momentum=0",
         "gmp/target=0.9/momentum=0.9",
     ]
-    assert quick.cells()[-1].spec.sparsity.ramp.start == 0.25
+    assert quick.cells()[-1].spec.sparsity.ramp.start.value == 0.25
 
 
 def test_a_study_states_its_own_quick_form() -> None:

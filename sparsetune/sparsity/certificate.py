@@ -2,43 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.masks import Masks, count
+from sparsetune.sparsity.patterns import n_m_faults
+from sparsetune.sparsity_spec import parse_pattern
 
 
-def certify(weights: Mapping[str, torch.Tensor], masks: Masks, groups: Sequence[Group]) -> dict[str, Any]:
+def certify(
+    weights: Mapping[str, torch.Tensor],
+    masks: Masks,
+    groups: Sequence[Group],
+    pattern: str = "unstructured",
+    parameters: int | None = None,
+) -> dict[str, Any]:
     """What was asked and what is there, per layer and in all, as plain JSON values.
 
     Args:
-        weights: The model's prunable weights.
+        weights: The model's prunable weights, effective ones, as they were saved.
         masks: The final masks: True where a weight is kept.
         groups: The request: which layers compete, and how many of their weights are pruned.
+        pattern: ``unstructured`` or ``N:M``, which then holds in every layer that is pruned.
+        parameters: Of the whole network; the prunable weights by default.
 
     Returns:
         ``layers`` (each with ``name shape weights kept zeros outside_mask`` and ``asked``, how many it should keep;
-        None where layers compete), ``weights kept zeros asked`` over all, and ``faults``: empty if all is well.
+        None where layers compete); ``weights kept pruned zeros asked`` over all; ``sparsity``, of the prunable weights;
+        ``parameters`` and ``sparsity_of_parameters``, of all; ``pattern``; and ``faults``: empty if all is well.
+        ``zeros`` counts exact zeros, inside the mask too, where they are no fault.
     """
     layers = [_layer(name, weight.detach(), masks[name], groups) for name, weight in weights.items()]
-    kept = {layer["name"]: layer["kept"] for layer in layers}
-    sizes = {layer["name"]: layer["weights"] for layer in layers}
-    faults = [
-        f"`{layer['name']}` has {layer['outside_mask']} weights outside its mask that are not zero"
-        for layer in layers
-        if layer["outside_mask"]
-    ]
-    for group in groups:
-        pruned = sum(sizes[name] - kept[name] for name in group.names)
-        if pruned != group.pruned:
-            where = f"`{group.names[0]}`" if len(group.names) == 1 else f"all {len(group.names)} layers together"
-            faults.append(f"{where}: {pruned} weights are pruned where {group.pruned} were asked")
     totals = {key: sum(layer[key] for layer in layers) for key in ("weights", "kept", "zeros")}
-    asked = totals["weights"] - sum(group.pruned for group in groups)
-    return {"layers": layers, **totals, "asked": asked, "faults": faults}
+    pruned, parameters = totals["weights"] - totals["kept"], parameters or totals["weights"]
+    return {
+        "layers": layers,
+        **totals,
+        "pruned": pruned,
+        "asked": totals["weights"] - sum(group.pruned for group in groups),
+        "sparsity": pruned / totals["weights"],
+        "parameters": parameters,
+        "sparsity_of_parameters": pruned / parameters,
+        "pattern": pattern,
+        "faults": [*_leaks(layers), *_miscounts(layers, groups), *_breaches(weights, masks, groups, pattern)],
+    }
 
 
 def _layer(name: str, weight: torch.Tensor, mask: torch.Tensor, groups: Sequence[Group]) -> dict[str, Any]:
@@ -50,5 +60,30 @@ def _layer(name: str, weight: torch.Tensor, mask: torch.Tensor, groups: Sequence
         "kept": count([mask]),
         "asked": weight.numel() - alone[name] if name in alone else None,
         "zeros": weight.numel() - count([weight]),
-        "outside_mask": count([weight.masked_fill(mask, 0)]),
+        "outside_mask": count([weight.masked_fill(mask.to(weight.device), 0)]),
     }
+
+
+def _leaks(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for layer in layers:
+        if layer["outside_mask"]:
+            yield f"`{layer['name']}` has {layer['outside_mask']} weights outside its mask that are not zero"
+
+
+def _miscounts(layers: Sequence[Mapping[str, Any]], groups: Sequence[Group]) -> Iterator[str]:
+    pruned_in = {layer["name"]: layer["weights"] - layer["kept"] for layer in layers}
+    for group in groups:
+        pruned = sum(pruned_in[name] for name in group.names)
+        if pruned != group.pruned:
+            where = f"`{group.names[0]}`" if len(group.names) == 1 else f"all {len(group.names)} layers together"
+            yield f"{where}: {pruned} weights are pruned where {group.pruned} were asked"
+
+
+def _breaches(
+    weights: Mapping[str, torch.Tensor], masks: Masks, groups: Sequence[Group], pattern: str
+) -> Iterator[str]:
+    if (n_m := parse_pattern(pattern)) is None:
+        return
+    for name in (name for group in groups if group.pruned for name in group.names):
+        if broken := max(n_m_faults(masks[name], *n_m), n_m_faults(weights[name], *n_m)):
+            yield f"`{name}` has {broken} groups of {n_m[1]} weights that keep more than {n_m[0]}"

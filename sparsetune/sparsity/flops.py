@@ -1,48 +1,121 @@
-"""What a network costs: multiply-adds of its linear and convolution layers, counted twice, for one example.
+"""What a network costs: multiplications and additions of one example, by the weight that they read.
 
-Biases, norms and the loss are left out, and a backward pass costs two forward passes (Evci et al. 2020, appendix H).
+Biases, norms, activations and the loss are left out, and a backward pass costs two forward passes: one for the
+gradient of the inputs, one for that of the weights (Evci et al. 2020, appendix H).
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
-PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-"""Modules whose weight is pruned: never a bias, a norm or an embedding."""
+from sparsetune.sparsity.layers import prunable_weights
 
-
-def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights of every linear and convolution layer by parameter name, in the model's order, a shared one once."""
-    weights = {id(module.weight) for module in model.modules() if isinstance(module, PRUNABLE)}
-    return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in weights}
-
-
-def forward_flops(model: nn.Module, input_shape: tuple[int, ...]) -> dict[str, int]:
-    """Dense forward FLOPs of one example of ``input_shape`` per prunable weight; runs on the meta device."""
-    names = {id(parameter): name for name, parameter in prunable_weights(model).items()}
-    flops = dict.fromkeys(names.values(), 0)
-    on_meta = copy.deepcopy(model).to("meta").eval()
-    # the copy no longer knows which weights are shared, so that names come from the original
-    for module, copied in zip(model.modules(), on_meta.modules(), strict=True):
-        if isinstance(module, PRUNABLE):
-            copied.register_forward_hook(partial(_count, flops, names[id(module.weight)]))
-    with torch.no_grad():
-        on_meta(torch.empty((1, *input_shape), device="meta"))
-    return flops
+Example = torch.Tensor | Mapping[str, torch.Tensor]
+"""What a network is called with: one tensor, or keyword arguments as language models take them."""
 
 
-def _count(flops: dict[str, int], name: str, module: nn.Module, _inputs: Any, output: torch.Tensor) -> None:
-    weight = module.get_parameter("weight")
-    flops[name] += 2 * weight.numel() * (output.numel() // weight.shape[0])
+@dataclass(frozen=True)
+class Flops:
+    """Forward FLOPs of one example through the dense network.
+
+    Args:
+        weights: Of each prunable weight, by parameter name; a shared weight's at every use.
+        other: Of everything else that multiplies: attention's products, and weights that are not prunable.
+    """
+
+    weights: dict[str, int]
+    other: int = 0
+
+    @property
+    def total(self) -> int:
+        """Of the whole dense network."""
+        return sum(self.weights.values()) + self.other
+
+    def fraction(self, density: Mapping[str, float]) -> float:
+        """FLOPs of a masked pass as a fraction of the dense one's: a weight's cost falls with its density in [0, 1]."""
+        sparse = sum(cost * density[name] for name, cost in self.weights.items()) + self.other
+        return sparse / self.total if self.total else 1.0
 
 
-def cost_fraction(flops: Mapping[str, int], density: Mapping[str, float]) -> float:
-    """FLOPs of a masked pass as a fraction of the dense one's: a layer's cost falls with its density."""
-    total = sum(flops.values())
-    return sum(flops[name] * density[name] for name in flops) / total if total else 1.0
+def step_cost(forward: float, weight_gradient: float) -> float:
+    """What a training step costs, in steps of the dense network (Evci et al. 2020, appendix H).
+
+    Args:
+        forward: FLOPs of its forward pass as a fraction of the dense one's; the gradient of the inputs costs the same.
+        weight_gradient: The same at the density whose weight gradients are computed: 1 where all of them are.
+    """
+    return (2 * forward + weight_gradient) / 3
+
+
+def forward_flops(
+    model: nn.Module, input_shape: tuple[int, ...] | None = None, *, example: Example | None = None
+) -> Flops:
+    """Forward FLOPs of one example, counted on the meta device, in evaluation mode; the model stays as it is.
+
+    Args:
+        model: On any device; its tensors are neither read nor copied.
+        input_shape: Of one floating-point example, without the batch dimension; or else
+        example: One example (a batch of one), such as token ids; of its tensors only shape and type count.
+
+    Raises:
+        ValueError: unless exactly one of ``input_shape`` and ``example`` is given.
+    """
+    if (input_shape is None) == (example is None):
+        raise ValueError(f"give either `input_shape` or `example`, got {input_shape} and {type(example).__name__}")
+    given = torch.empty((1, *(input_shape or ())), device="meta") if example is None else example
+    on_meta = _meta_copy(model).eval()
+    with torch.no_grad(), torch.device("meta"), _Count(prunable_weights(on_meta)) as count:
+        if isinstance(given, Mapping):
+            on_meta(**{name: _on_meta(value) for name, value in given.items()})
+        else:
+            on_meta(_on_meta(given))
+    return Flops(count.weights, count.other)
+
+
+class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds what each operation costs to the one weight that it reads; a view of a weight has the weight's storage."""
+
+    def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.weights = dict.fromkeys(weights, 0)
+        self.other = 0
+        self._names = {weight.untyped_storage(): name for name, weight in weights.items()}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if formula := flop_registry.get(func.overloadpacket):
+            cost = int(formula(*args, **kwargs, out_val=result))
+            tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+            read = self._names.keys() & {tensor.untyped_storage() for tensor in tensors}
+            if len(read) == 1:
+                self.weights[self._names[read.pop()]] += cost
+            else:  # how a product of two weights would shrink is not known
+                self.other += cost
+        return result
+
+
+def _meta_copy(model: nn.Module) -> nn.Module:
+    """The model with all its tensors on the meta device, sharing kept.
+
+    A copy, since a forward pass may keep tensors in the model, such as a cache of positions.
+    """
+    plain = [value for module in model.modules() for value in vars(module).values() if isinstance(value, torch.Tensor)]
+    tensors = [*model.parameters(), *model.buffers(), *plain]
+    return copy.deepcopy(model, {id(tensor): _on_meta(tensor) for tensor in tensors})
+
+
+def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
+    empty = torch.empty_like(tensor, device="meta")
+    return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty

@@ -2,17 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import torch
 
-Score = Callable[[torch.Tensor], torch.Tensor]
+from sparsetune.seeds import derived_seed
+from sparsetune.sparsity.fisher import BlockFisher
+from sparsetune.sparsity.masks import Masks
+from sparsetune.sparsity_spec import SparsitySpec
+
+Tensors = dict[str, torch.Tensor]
 
 
-def magnitude(weight: torch.Tensor) -> torch.Tensor:
-    """Absolute values, the same shape as ``weight`` (Janowsky 1989; Han et al. 2015)."""
-    return weight.abs()
+@dataclass(frozen=True)
+class Moment:
+    """What a score may look at: the network at the time of a mask update.
+
+    Args:
+        weights: By layer, those outside the mask zero; not to be changed.
+        masks: In force; empty where the network is dense.
+        spec: Resolved.
+        seed: For whatever the score draws at this update.
+        gradients: Gradients of ``weights`` on so many batches of that many examples (None: training's batch size), in
+            training mode or evaluation mode.
+    """
+
+    weights: Mapping[str, torch.Tensor]
+    masks: Masks
+    spec: SparsitySpec
+    seed: int
+    gradients: Callable[[int, int | None, bool], Iterator[Tensors]]
 
 
-SCORES: dict[str, Score] = {"magnitude": magnitude}
-"""Each maps one layer's weights to finite scores of the same shape, without changing the weights."""
+@dataclass(frozen=True)
+class Scored:
+    """Scores of every weight, and what becomes of the survivors once the newly pruned (True) are known."""
+
+    values: Tensors
+    compensate: Callable[[Masks], None] | None = None
+
+
+Score = Callable[[Moment], Scored]
+
+
+def magnitude(moment: Moment) -> Scored:
+    """``|w|`` (Janowsky 1989; Han et al. 2015)."""
+    return Scored({name: weight.abs() for name, weight in moment.weights.items()})
+
+
+def random(moment: Moment) -> Scored:
+    """Uniform in [0, 1), a function of the moment's seed and the layer's name: the control."""
+    return Scored({name: _uniform(weight, derived_seed(moment.seed, name)) for name, weight in moment.weights.items()})
+
+
+def _uniform(like: torch.Tensor, seed: int) -> torch.Tensor:
+    return torch.rand(like.shape, generator=torch.Generator().manual_seed(seed)).to(like.device)
+
+
+def saliency(moment: Moment) -> Scored:
+    """``|g w|`` with the mean gradient of training batches (SNIP, Lee et al. 2019, eq. 6)."""
+    batches = moment.spec.saliency_batches
+    summed = {name: torch.zeros_like(weight) for name, weight in moment.weights.items()}
+    for gradients in moment.gradients(batches, None, True):
+        for name, gradient in gradients.items():
+            summed[name] += gradient / batches
+    return Scored({name: (summed[name] * weight).abs() for name, weight in moment.weights.items()})
+
+
+def fisher(moment: Moment) -> Scored:
+    """``w^2 / (2 [F^-1]_qq)`` with the block-diagonal empirical Fisher; survivors make up for what is pruned.
+
+    Gradients are taken in evaluation mode, within the mask (Kurtic et al. 2022, arXiv 2203.07259, section 3.2).
+    """
+    given = moment.spec.fisher
+    estimate = BlockFisher(moment.weights, given)
+    for gradients in moment.gradients(given.gradients, given.batch_size, False):
+        estimate.add({name: g * moment.masks[name] if moment.masks else g for name, g in gradients.items()})
+    return Scored(estimate.scores(), estimate.compensate)
+
+
+SCORES: dict[str, Score] = {"magnitude": magnitude, "random": random, "saliency": saliency, "fisher": fisher}
+"""Each gives finite scores, not negative, of the weights' shapes, without changing the weights."""

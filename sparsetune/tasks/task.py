@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.sparsity.flops import prunable_weights
+from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.tasks.models import build_model
 
 TRAIN_SUBSET = 10_000

@@ -50,6 +50,7 @@ class Options:
         cpus_per_trial: Processor share; also the trial's torch threads on a CPU.
         data_root: Where data sets lie; see `sparsetune.tasks`.
         checkpoint_seconds: Time between checkpoints of a running trial.
+        keep_models: Whether every finished trial leaves its effective weights as ``model.safetensors``.
         study_file: The file that declares the study, for provenance and imports.
         quiet: Print nothing.
     """
@@ -60,6 +61,7 @@ class Options:
     cpus_per_trial: float = 1
     data_root: Path | None = None
     checkpoint_seconds: float = 30
+    keep_models: bool = False
     study_file: Path | None = None
     quiet: bool = False
 
@@ -150,6 +152,7 @@ def _drive(
                     "device": "cuda" if gpus else "cpu",
                     "threads": max(1, int(options.cpus_per_trial)),
                     "checkpoint_seconds": options.checkpoint_seconds,
+                    "keep_models": options.keep_models,
                     "python_path": python_path(options.study_file),
                 }
                 driver = Driver(directory, segment, trials, planner, worker, slots, progress.announce)

@@ -48,7 +48,8 @@ def run_trial(config: dict[str, Any]) -> None:
 
     Args:
         config: ``trial_id``, ``attempt``, ``spec``, ``read_test``, ``folder`` (of this attempt), ``earlier`` (folders
-            of earlier attempts), ``data_root``, ``device``, ``threads``, ``checkpoint_seconds``, ``python_path``.
+            of earlier attempts), ``data_root``, ``device``, ``threads``, ``checkpoint_seconds``, ``keep_models``,
+            ``python_path``.
     """
     sys.path += [path for path in config["python_path"] if path not in sys.path]
     messages = Messages(config["trial_id"], config["attempt"])
@@ -88,20 +89,24 @@ def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
         resume_from=checkpoint,
         read_test=config["read_test"],
         checkpoints=checkpoints,
+        save_to=Path(config["folder"]) / "model.safetensors" if config["keep_models"] else None,
         data_root=Path(config["data_root"]) if config["data_root"] else None,
         device=config["device"],
     )
-    _write_certificate(Path(config["folder"]), final.certificate)
+    for name, facts in (("certificate", final.certificate), ("structure", final.structure)):
+        _write_json(Path(config["folder"]) / f"{name}.json", facts)
     for folder in [config["folder"], *config["earlier"]]:
         Checkpoints(Path(folder)).clear()
-    return {"status": final.status, "error": final.error, "certified": final.certified, **final.test}
+    counts = {"pruned_weights": "pruned", "prunable_weights": "weights", "parameters": "parameters"}
+    counted = {column: final.certificate[name] for column, name in counts.items() if final.certificate}
+    return {"status": final.status, "error": final.error, "certified": final.certified, **counted, **final.test}
 
 
-def _write_certificate(folder: Path, certificate: Mapping[str, Any]) -> None:
+def _write_json(path: Path, facts: object) -> None:
     import json
 
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "certificate.json").write_text(json.dumps(certificate, indent=1) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(facts, indent=1) + "\n")
 
 
 def _reason(error: BaseException) -> str:

@@ -205,7 +205,7 @@ class Simulation:
         target = spec.sparsity.target
         if spec.sparsity.method == "gmp":
             ramp = spec.sparsity.ramp
-            done = min(1.0, max(0.0, (progress - ramp.start) / ramp.length))
+            done = min(1.0, max(0.0, (progress - ramp.start.value) / ramp.length.value))
             return target * (1 - (1 - done) ** 3), "fixed" if done == 1 else "ramp"
         if spec.sparsity.method == "acdc":
             dense = progress < 0.1 or 0.75 <= progress < 0.85 or (progress < 0.75 and int(progress * 20) % 2)

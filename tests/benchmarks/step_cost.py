@@ -1,106 +1,156 @@
-"""What a step of `train` costs against a bare PyTorch loop: LeNet-300-100, batch 128, one thread, the same run.
+"""What a training step costs: ours against a bare PyTorch loop, masked against dense, `torch.nn.utils.prune` beside.
 
-    python tests/benchmarks/step_cost.py [repeats]
-
-Four epochs of 20,000 random images of Fashion-MNIST's shape, so that it runs anywhere; evaluations are left out. The
-time is that of the processor, so that other work on the machine disturbs it little.
+All trainings advance in turn, some steps each, on random images, so that it runs anywhere. A round's time is the median
+of its steps, which leaves rare mask updates out; the mean over all steps is noted beside it. Evaluations are left out.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 from unittest.mock import patch
 
 import torch
 from torch.nn import functional
+from torch.nn.utils import prune
 
 from sparsetune import tasks
 from sparsetune.checkpoint import Checkpoints
 from sparsetune.optim import learning_rate
-from sparsetune.spec import ImageTask, ScheduleSpec, SparsitySpec, TrialSpec
-from sparsetune.tasks.models import lenet_300_100
+from sparsetune.sparsity.layers import PRUNABLE
+from sparsetune.sparsity.methods import METHODS
+from sparsetune.sparsity_spec import AcdcSpec, FisherSpec, RampSpec, SparsitySpec
+from sparsetune.spec import ImageTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.tasks.models import build_model
 from sparsetune.train import train
+from tests.benchmarks.rows import Row, Turn, in_turn
 
-EXAMPLES, BATCH, EPOCHS, REPEATS = 20_000, 128, 4, 3
+CLASSES = 10
+SPARSITY = 0.9
+BARE, PRUNED = "bare loop", "bare loop with torch.nn.utils.prune"
+DENSE_LIMIT = 1.05
+"""Of our dense step over that of the bare loop."""
 
 
-def bare(steps: int, inputs: torch.Tensor, targets: torch.Tensor) -> float:
-    """Seconds a step of the plainest loop with like batches, the same optimizer and a learning rate set every step."""
-    model = lenet_300_100((1, 28, 28), 10).train()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True)
-    order = torch.randperm(len(targets))
-    spec = TrialSpec()
-    start = time.process_time()
-    per_epoch = len(targets) // BATCH
-    for step in range(steps):
+@dataclass(frozen=True)
+class Setting:
+    """A network and how it is timed, for so many steps in a round after some that are not."""
+
+    model: str
+    input_shape: tuple[int, ...]
+    examples: int
+    batch: int
+    timed: int
+    untimed: int
+    limit: float
+    """Of a masked step over a dense one."""
+    without: tuple[str, ...] = ()
+    """Methods left out."""
+
+
+LENET = Setting("lenet_300_100", (1, 28, 28), 20_000, 128, timed=5, untimed=2, limit=1.10)
+RESNET18 = Setting(
+    "resnet18",
+    (3, 32, 32),
+    6_400,
+    64,
+    timed=1,
+    untimed=0,
+    limit=1.05,
+    without=("one_shot", "obert"),  # steps like those of static and gmp; the Fisher of 11 million weights takes 2 GB
+)
+DECLARED: dict[str, dict[str, Any]] = {
+    "dense": {"target": 0.0},
+    "one_shot": {"prune_at": 0.0},
+    "gmp": {"ramp": RampSpec(start=0)},
+    "granet": {"ramp": RampSpec(start=0, length=0.5)},
+    "obert": {"ramp": RampSpec(start=0, updates=10), "fisher": FisherSpec(gradients=16)},
+    "acdc": {"acdc": AcdcSpec(warmup=0, compress=0.3, decompress=0.05, last_dense=0.05, final=0.2)},
+    "sr_ste": {"target": 0.5, "pattern": "2:4"},
+}
+"""What puts masks in force from the start, where a method's defaults do not."""
+
+
+def step_rows(setting: Setting, rounds: int, device: str = "cpu") -> list[Row]:
+    """A row for the bare loop, for it with `torch.nn.utils.prune`, for our dense step, and for every method."""
+    loops: dict[str, Callable[[Turn], object]] = {
+        BARE: partial(bare, setting, device),
+        PRUNED: partial(bare, setting, device, pruned=True),
+    }
+    for method in METHODS:
+        if method not in setting.without:
+            sparsity = SparsitySpec.model_validate({"method": method, "target": SPARSITY} | DECLARED.get(method, {}))
+            loops[method] = partial(ours, setting, sparsity, device)
+    with random_images(setting.input_shape):
+        taken = in_turn(loops, rounds, setting.timed, setting.untimed, device)
+    return [_row(setting, name, taken[name]) for name in loops]
+
+
+def _row(setting: Setting, name: str, taken: list[list[float]]) -> Row:
+    against = None if name == BARE else BARE if name in ("dense", PRUNED) else "dense"
+    limit = {BARE: None, PRUNED: None, "dense": DENSE_LIMIT}.get(name, setting.limit)
+    mean = statistics.fmean(second for steps in taken for second in steps)
+    seconds = [statistics.median(steps) for steps in taken]
+    return Row(
+        f"a step of {setting.model}, batch {setting.batch}", name, seconds, against, limit, {"mean_seconds": mean}
+    )
+
+
+def _trial(setting: Setting, sparsity: SparsitySpec) -> TrialSpec:
+    task = ImageTask(model=setting.model, validation=10, train_examples=setting.examples, batch_size=setting.batch)
+    return TrialSpec(task=task, optim=OptimSpec(lr=0.01), schedule=ScheduleSpec(epochs=20), sparsity=sparsity)
+
+
+class _Clock(Checkpoints):
+    """Told of the end of every step; never writes."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+
+    def due(self, evaluated: bool) -> bool:
+        self._turn.tick(counts=not evaluated)
+        return False
+
+
+def ours(setting: Setting, sparsity: SparsitySpec, device: str, turn: Turn) -> None:
+    """Steps of `train`."""
+    train(_trial(setting, sparsity), checkpoints=_Clock(turn), device=device)
+
+
+def bare(setting: Setting, device: str, turn: Turn, pruned: bool = False) -> None:
+    """Steps of the plainest loop: like batches, the same optimizer, a learning rate set at every step."""
+    inputs = torch.randn(setting.examples, *setting.input_shape, device=device)
+    targets = torch.randint(0, CLASSES, (setting.examples,), device=device)
+    model = build_model(setting.model, setting.input_shape, CLASSES).to(device).train()
+    if pruned:
+        weights = [(module, "weight") for module in model.modules() if isinstance(module, PRUNABLE)]
+        prune.global_unstructured(weights, prune.L1Unstructured, amount=SPARSITY)  # type: ignore[no-untyped-call]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True)
+    order, trial = torch.randperm(setting.examples, device=device), _trial(setting, SparsitySpec())
+    total, per_epoch, size = trial.total_steps(), trial.steps_per_epoch(), setting.batch
+    for step in range(total):
         batch = step % per_epoch
-        chosen = order[batch * BATCH : (batch + 1) * BATCH]
-        optimizer.param_groups[0]["lr"] = learning_rate(spec, step, steps)
+        chosen = order[batch * size : (batch + 1) * size]
+        optimizer.param_groups[0]["lr"] = learning_rate(trial, step, total)
         loss = functional.cross_entropy(model(inputs[chosen]), targets[chosen])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
-    return (time.process_time() - start) / steps
+        turn.tick()
 
 
-class Clock(Checkpoints):
-    """Adds up the time from step to step, evaluations left out, and never writes."""
-
-    def __init__(self) -> None:
-        self.seconds, self.steps, self._last = 0.0, 0, 0.0
-
-    def due(self, evaluated: bool) -> bool:
-        now = time.process_time()
-        if self._last and not evaluated:
-            self.seconds, self.steps = self.seconds + now - self._last, self.steps + 1
-        self._last = now
-        return False
-
-
-def ours(sparsity: SparsitySpec) -> float:
-    """Seconds a step of `train`."""
-    clock = Clock()
-    train(
-        TrialSpec(
-            task=ImageTask(train_examples=EXAMPLES, batch_size=BATCH),
-            schedule=ScheduleSpec(epochs=EPOCHS),
-            sparsity=sparsity,
-        ),
-        checkpoints=clock,
-    )
-    return clock.seconds / clock.steps
-
-
-def main() -> None:
-    """Print median microseconds a step, and the ratio to the bare loop's."""
-    torch.set_num_threads(1)
+@contextmanager
+def random_images(input_shape: tuple[int, ...]) -> Iterator[None]:
+    """While open, Fashion-MNIST has random images of that shape."""
     generator = torch.Generator().manual_seed(0)
-    inputs = torch.randint(0, 256, (60_000, 1, 28, 28), generator=generator, dtype=torch.uint8)
-    targets = torch.randint(0, 10, (60_000,), generator=generator)
-    sets = {"train": (inputs, targets), "test": (inputs[:100], targets[:100])}
+    inputs = torch.randint(0, 256, (60_000, *input_shape), generator=generator, dtype=torch.uint8)
+    targets = torch.randint(0, CLASSES, (60_000,), generator=generator)
+    sets = {"train": (inputs, targets), "test": (inputs[:10], targets[:10])}
     source = tasks.SOURCES["fashion_mnist"]
-    random_data = tasks.Source(source.input_shape, source.n_classes, source.prepare, lambda _: sets, source.normalised)
-    floats = source.normalised(inputs[:EXAMPLES])
-    rows: dict[str, Callable[[], float]] = {
-        "bare loop": lambda: bare(EPOCHS * (EXAMPLES // BATCH), floats, targets[:EXAMPLES]),
-        "dense": lambda: ours(SparsitySpec()),
-        "one mask throughout": lambda: ours(SparsitySpec(method="one_shot", target=0.9, prune_at=0.0)),
-        "gmp, 50 updates": lambda: ours(SparsitySpec(method="gmp", target=0.9)),
-        "acdc": lambda: ours(SparsitySpec(method="acdc", target=0.9)),
-    }
-    with patch.dict(tasks.SOURCES, {"fashion_mnist": random_data}):
-        times: dict[str, list[float]] = {name: [] for name in rows}
-        for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else REPEATS):
-            for name, measure in rows.items():
-                times[name].append(measure())
-    base = statistics.median(times["bare loop"])
-    print(f"{'':22}{'us/step':>10}{'ratio':>8}")
-    for name, values in times.items():
-        print(f"{name:22}{statistics.median(values) * 1e6:10.0f}{statistics.median(values) / base:8.2f}")
-
-
-if __name__ == "__main__":
-    main()
+    images = tasks.Source(input_shape, CLASSES, source.prepare, lambda _: sets, source.normalised)
+    with patch.dict(tasks.SOURCES, {"fashion_mnist": images}):
+        yield

@@ -1,6 +1,7 @@
 """Every entry of a registry keeps the registry's contract, and the declaration's names are exactly the registries'."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any, get_args
 
 import pytest
@@ -9,21 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsetune.optim import DECAYS, OPTIMIZERS
-from sparsetune.sparsity.allocation import ALLOCATIONS, Layer
-from sparsetune.sparsity.plan import METHODS
+from sparsetune.sparsity.allocation import ALLOCATIONS, Group, allocate
+from sparsetune.sparsity.layers import Layer
+from sparsetune.sparsity.methods import METHODS
 from sparsetune.sparsity.ramps import RAMPS
-from sparsetune.sparsity.scores import SCORES
-from sparsetune.spec import (
-    Allocation,
-    DigitsTask,
-    ImageTask,
-    Method,
-    OptimSpec,
-    RampShape,
-    ScheduleSpec,
-    Score,
-    TaskSpec,
-)
+from sparsetune.sparsity.scores import SCORES, Moment
+from sparsetune.sparsity_spec import Allocation, FisherSpec, Method, RampShape, RampSpec, Score, SparsitySpec
+from sparsetune.spec import DigitsTask, ImageTask, OptimSpec, ScheduleSpec, TaskSpec
 from sparsetune.tasks import SOURCES, source_of
 
 
@@ -50,12 +43,16 @@ def test_every_task_has_a_source() -> None:
 
 
 @pytest.mark.parametrize("name", list(RAMPS))
-@given(fractions=st.lists(st.floats(0, 1), min_size=2))
-def test_every_ramp_rises_from_exactly_0_to_exactly_1(name: str, fractions: list[float]) -> None:
-    ramp = RAMPS[name]
-    assert (ramp(0.0), ramp(1.0)) == (0.0, 1.0)
-    values = [ramp(fraction) for fraction in sorted(fractions)]
-    assert values == sorted(values)
+@given(fractions=st.lists(st.floats(0, 1), min_size=2), first=st.floats(0, 0.99), target=st.floats(0.01, 0.999))
+def test_every_ramp_rises_from_its_first_step_to_exactly_the_target(
+    name: str, fractions: list[float], first: float, target: float
+) -> None:
+    ramp, spec = RAMPS[name], RampSpec(shape=name, first=first, levels=(0.5, 0.9) if name == "stepped" else ())
+    assert ramp(0.0, spec, target) == pytest.approx(min(first, target))
+    assert ramp(1.0, spec, target) == pytest.approx(target)
+    values = [ramp(fraction, spec, target) for fraction in sorted(fractions)]
+    assert all(second >= first - 1e-12 for first, second in pairwise(values))
+    assert max(values) <= target + 1e-12
 
 
 @pytest.mark.parametrize("name", list(DECAYS))
@@ -66,24 +63,75 @@ def test_every_decay_starts_at_exactly_1_and_never_rises(name: str) -> None:
     assert min(values) >= 0
 
 
+def moment(seed: int = 0) -> Moment:
+    """Two layers, the first half masked, with random gradients."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {"a": torch.randn(3, 4, generator=generator), "b": torch.randn(2, 3, generator=generator)}
+    masks = {"a": torch.arange(12).view(3, 4) % 2 == 0, "b": torch.ones(2, 3, dtype=torch.bool)}
+    weights["a"] *= masks["a"]
+
+    def gradients(batches: int, batch_size: int | None, training: bool) -> Iterator[dict[str, torch.Tensor]]:
+        own = torch.Generator().manual_seed(seed)
+        for _ in range(batches):
+            yield {name: torch.randn(weight.shape, generator=own) for name, weight in weights.items()}
+
+    spec = SparsitySpec(method="gmp", target=0.5, fisher=FisherSpec(block=4, gradients=8)).resolved()
+    return Moment(weights, masks, spec, seed, gradients)
+
+
 @pytest.mark.parametrize("name", list(SCORES))
 def test_every_score_is_finite_of_the_weights_shape_and_leaves_the_weights_alone(name: str) -> None:
-    weight = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
-    before = weight.clone()
-    scores = SCORES[name](weight)
-    assert scores.shape == weight.shape
-    assert scores.isfinite().all()
-    assert torch.equal(weight, before)
+    given = moment()
+    before = {layer: weight.clone() for layer, weight in given.weights.items()}
+    scores = SCORES[name](given).values
+    for layer, weight in before.items():
+        assert scores[layer].shape == weight.shape
+        assert scores[layer].isfinite().all()
+        assert (scores[layer] >= 0).all()
+        assert torch.equal(given.weights[layer], weight)
+    again = SCORES[name](moment()).values
+    assert all(torch.equal(scores[layer], again[layer]) for layer in before)
+    other = SCORES[name](moment(seed=1)).values
+    assert torch.equal(scores["a"], other["a"]) == (name == "magnitude")
+
+
+SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([(), (1, 1), (3, 3), (5,)]))
+LAYERS = st.lists(SHAPES, min_size=2, max_size=8).map(
+    lambda shapes: [Layer(f"layer{i}", (n_out, n_in, *kernel)) for i, (n_out, n_in, kernel) in enumerate(shapes)]
+)
+
+
+def sparsity_of(allocation: str, target: float, spared: tuple[str, ...] | None) -> SparsitySpec:
+    layers = (("*", target),) if allocation == "explicit" else ()
+    return SparsitySpec(method="gmp", target=target, allocation=allocation, spared=spared, layers=layers)
+
+
+@pytest.mark.parametrize("spared", [(), ("layer0",)], ids=["none spared", "one spared"])
+@pytest.mark.parametrize("name", list(ALLOCATIONS))
+@given(layers=LAYERS, target=st.floats(0, 0.999))
+def test_every_allocation_puts_each_layer_into_one_group_and_prunes_the_rounded_total_of_those_not_spared(
+    name: str, layers: list[Layer], target: float, spared: tuple[str, ...]
+) -> None:
+    groups = allocate(layers, target, sparsity_of(name, target, spared))
+    assert sorted(n for group in groups for n in group.names) == sorted(layer.name for layer in layers)
+    sizes = {layer.name: layer.weights for layer in layers}
+    assert all(0 <= group.pruned <= sum(sizes[n] for n in group.names) for group in groups)
+    assert [group for group in groups if spared and "layer0" in group.names] == [Group((n,), 0) for n in spared]
+    asked = target * sum(size for layer, size in sizes.items() if layer not in spared)
+    assert abs(sum(group.pruned for group in groups) - asked) <= (len(groups) - len(spared)) / 2 + 1e-6
 
 
 @pytest.mark.parametrize("name", list(ALLOCATIONS))
-@given(sizes=st.lists(st.integers(1, 500), min_size=1, max_size=8), sparsity=st.floats(0, 0.999))
-def test_every_allocation_puts_each_layer_into_one_group_and_prunes_the_rounded_total(
-    name: str, sizes: list[int], sparsity: float
+@given(layers=LAYERS, target=st.floats(0.001, 0.999), fractions=st.lists(st.floats(0, 1), max_size=20))
+def test_no_allocation_prunes_less_of_a_layer_as_the_sparsity_rises(
+    name: str, layers: list[Layer], target: float, fractions: list[float]
 ) -> None:
-    layers = [Layer(f"layer{i}", (size, 1)) for i, size in enumerate(sizes)]
-    groups = ALLOCATIONS[name](layers, sparsity)
-    assert sorted(n for group in groups for n in group.names) == sorted(layer.name for layer in layers)
-    by_name = {layer.name: layer.weights for layer in layers}
-    assert all(0 <= group.pruned <= sum(by_name[n] for n in group.names) for group in groups)
-    assert abs(sum(group.pruned for group in groups) - sparsity * sum(sizes)) <= len(groups) / 2 + 1e-6
+    spec = sparsity_of(name, target, None)
+    counts = [
+        {group.names: group.pruned for group in allocate(layers, target * fraction, spec)}
+        for fraction in sorted([0.0, *fractions, 1.0])
+    ]
+    assert set(counts[0].values()) == {0}
+    for fewer, more in pairwise(counts):
+        assert fewer.keys() == more.keys()
+        assert all(fewer[names] <= more[names] for names in more)

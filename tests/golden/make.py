@@ -14,18 +14,8 @@ from typing import Any
 
 from sparsetune.ledger import Ledger
 from sparsetune.space import IntRange, LogUniform, Uniform
-from sparsetune.spec import (
-    PUBLISHED_ACDC,
-    SCHEMA_VERSION,
-    DigitsTask,
-    EvaluateSpec,
-    ImageTask,
-    OptimSpec,
-    RampSpec,
-    ScheduleSpec,
-    SparsitySpec,
-    TrialSpec,
-)
+from sparsetune.sparsity_spec import PUBLISHED_ACDC, RampSpec, SparsitySpec
+from sparsetune.spec import SCHEMA_VERSION, DigitsTask, EvaluateSpec, ImageTask, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.store import StudyDirectory
 from sparsetune.study import TPE, Arm, Maximize, Study
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sparsetune import Choice, DigitsTask, OptimSpec, ScheduleSpec, Study, TrialSpec
-from sparsetune.spec import SparsitySpec
+from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.tune.launch import Options, Outcome, launch
 from tests.integration.runs import trials
 

@@ -11,7 +11,7 @@ from ray import tune
 
 from sparsetune import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.ledger import encode, fold
-from sparsetune.spec import SparsitySpec
+from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.tune.trainable import run_trial
 from tests.integration.runs import assert_equal_to_training_alone
 

@@ -15,24 +15,26 @@ import sparsetune
 ROOT = Path(__file__).parents[2]
 
 LAYERS = [
-    "errors durations",
+    "errors durations seeds",
     "declaration",
-    "spec space tables selection cells study ledger store provenance find",
+    "spec sparsity_spec space tables selection cells study ledger store provenance find",
     "sparsity tasks optim distill",
-    "evaluate checkpoint train preflight",
+    "evaluate checkpoint probe train preflight layer_table",
     "tune",
     "__main__",
 ]
 """Parts of `sparsetune`, lowest first. A part imports its own layer and lower ones."""
 
 READERS = {
-    "analysis": "analysis store ledger tables selection cells study space spec errors declaration durations",
-    "studies": "study space spec",
+    "analysis": (
+        "analysis store ledger tables selection cells study space spec sparsity_spec errors declaration durations"
+    ),
+    "studies": "study space spec sparsity_spec",
 }
 """What `analysis` and `studies` import: themselves, and these parts of `sparsetune`."""
 
 HEAVY = {
-    "torch": "sparsity tasks optim distill evaluate checkpoint train preflight tune __main__",
+    "torch": "sparsity tasks optim distill evaluate checkpoint probe train preflight layer_table tune __main__",
     "torchvision": "tasks",
     "ray": "tune",
     "optuna": "tune",

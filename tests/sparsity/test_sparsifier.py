@@ -5,138 +5,291 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.optim import build_optimizer
-from sparsetune.sparsity.flops import forward_flops, prunable_weights
-from sparsetune.sparsity.sparsifier import Sparsifier, reset_moments
-from sparsetune.spec import DigitsTask, OptimSpec, ScheduleSpec, SparsitySpec, TrialSpec
-from sparsetune.tasks.models import mlp
+from sparsetune.sparsity.flops import Flops
+from sparsetune.sparsity.sparsifier import Sparsifier
+from sparsetune.sparsity_spec import AcdcSpec, FisherSpec, RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec import DigitsTask, ScheduleSpec, TrialSpec
+from tests.sparsity.small import EXAMPLES, SmallRun
 
-TOTAL = 100
+WEIGHTS = 20 * 16 + 16 * 12 + 12 * 5
 
 
-class Run:
-    """A small network on random data under a sparsifier: 100 steps, one an epoch."""
+def small(**sparsity: Any) -> SmallRun:
+    optim = {"name": sparsity.pop("optimizer", "sgd")}
+    return SmallRun(SparsitySpec(**sparsity), **optim)
 
-    def __init__(self, optimizer: str = "sgd", lr: float = 0.01, **sparsity: Any) -> None:
-        task, schedule = DigitsTask(batch_size=1293), ScheduleSpec(epochs=TOTAL)
-        self.spec = TrialSpec(task=task, schedule=schedule, sparsity=SparsitySpec(**sparsity)).checked().canonical()
-        torch.manual_seed(0)
-        self.model = mlp((1, 8, 8), 10)
-        self.weights = prunable_weights(self.model)
-        self.optimizer = build_optimizer(OptimSpec(name=optimizer, lr=lr), self.model)
-        self.sparsifier = Sparsifier(self.spec, self.weights, self.optimizer, forward_flops(self.model, (1, 8, 8)))
 
-    def step(self, step: int) -> None:
-        self.sparsifier.before_step(step)
-        self.optimizer.zero_grad()
-        self.model(torch.randn(16, 1, 8, 8)).square().mean().backward()
-        self.optimizer.step()
+class Four:
+    """One weight of four under a sparsifier, whose gradients are given; SGD with rate 1 and momentum 1/2."""
+
+    def __init__(self, *values: float, steps: int = 10, seed: int = 0, **sparsity: Any) -> None:
+        spec = TrialSpec(
+            task=DigitsTask(batch_size=EXAMPLES),
+            schedule=ScheduleSpec(epochs=steps),
+            sparsity=SparsitySpec(**({"target": 0.5} | sparsity)),
+            seed=seed,
+        )
+        self.weight = nn.Parameter(torch.tensor([values], dtype=torch.float32))
+        self.optimizer = torch.optim.SGD([self.weight], lr=1.0, momentum=0.5)
+        self.sparsifier = Sparsifier(spec, {"w": self.weight}, self.optimizer, Flops({"w": 8}))
+        self.at = 0
+
+    def begin(self) -> list[float]:
+        """The weights that the forward pass of the next step sees."""
+        self.sparsifier.before_forward(self.at)
+        return self.values()
+
+    def end(self, *gradient: float) -> list[float]:
+        """The weights after a step with this gradient."""
+        self.weight.grad = torch.tensor([gradient], dtype=torch.float32)
+        self.sparsifier.after_backward()
+        if not self.sparsifier.replaces_step:
+            self.optimizer.step()
         self.sparsifier.after_step()
+        self.at += 1
+        return self.values()
 
-    def zeros(self) -> int:
-        return sum(int((weight == 0).sum()) for weight in self.weights.values())
+    def step(self, *gradient: float) -> list[float]:
+        self.begin()
+        return self.end(*gradient)
+
+    def values(self) -> list[float]:
+        return self.weight[0].tolist()
+
+    def kept(self) -> list[bool]:
+        return self.sparsifier.masks()["w"][0].tolist()
+
+    def momentum(self) -> list[float]:
+        return self.optimizer.state[self.weight]["momentum_buffer"][0].tolist()
+
+
+def test_one_shot_by_hand() -> None:
+    four = Four(1, -2, 3, -4, method="one_shot", prune_at=0.1)
+    assert four.step(1, 1, 1, 1) == [0, -3, 2, -5]
+    assert four.begin() == [0, -3, 0, -5]
+    assert four.end(1, 1, 1, 1) == [0, -4.5, 0, -6.5]  # momentum moves by 1.5, the mask holds
+    assert four.kept() == [False, True, False, True]
+
+
+def rigl(every: int, batches: int = 1) -> Four:
+    """Of four weights, the first two in the random mask; every update exchanges one of them."""
+    regrow = RegrowSpec(fraction=0.5, decay="constant", every=f"{every} steps", until=0.9, batches=batches)
+    for seed in range(100):
+        four = Four(1, 2, 3, 4, method="rigl", regrow=regrow, seed=seed)
+        if four.begin() == [1, 2, 0, 0]:
+            return four
+    raise AssertionError("of 100 random masks, one must keep the first two")
+
+
+def test_rigl_by_hand() -> None:
+    """The update takes the step's place: the lower goes, the larger gradient outside grows, from zero."""
+    four = rigl(every=2)
+    assert four.kept() == [True, True, False, False]
+    assert four.end(-1, -1, -1, -1) == [2, 3, 0, 0]
+    assert four.step(-1, -1, -1, -1) == [3.5, 4.5, 0, 0]
+    assert four.begin() == [3.5, 4.5, 0, 0]
+    assert four.sparsifier.replaces_step
+    assert four.end(-1, -1, 2, -3) == [0, 4.5, 0, 0]
+    assert four.kept() == [False, True, False, True]
+    assert four.momentum()[1] == -1.5
+    assert four.momentum()[3] == 0
+    assert four.step(-1, -1, -1, -1) == [0, 6.25, 0, 1]
+    assert not four.sparsifier.replaces_step
+
+
+def test_a_dropped_weight_that_grows_back_in_the_same_update_keeps_its_value_and_momentum() -> None:
+    four = rigl(every=2)
+    four.end(-1, -1, -1, -1)
+    four.step(-1, -1, -1, -1)
+    assert four.step(9, 0, 2, -3) == [3.5, 4.5, 0, 0]
+    assert four.kept() == [True, True, False, False]
+    assert four.momentum() == [-1.5] * 4
+
+
+def test_growth_follows_the_sum_of_the_last_batches() -> None:
+    """Of the last three, 3 + 1 + 0 against -3 + 1 + 2; fewer, more, or absolute values would choose the other."""
+    four = rigl(every=4, batches=3)
+    four.end(0, 0, 0, 0)
+    for gradient in ((0, 99), (3, -3), (1, 1), (0, 2)):
+        four.step(0, 0, *gradient)
+    assert four.kept() == [False, True, True, False]
+
+
+def test_granet_steps_and_then_prunes_and_exchanges() -> None:
+    """Of equal weights the first is pruned, the other dropped; the one with a gradient grows, and keeps its value."""
+    ramp = RampSpec(shape="linear", start=0.0, length="4 steps", updates=2)
+    regrow = RegrowSpec(fraction=0.5, decay="constant", every="2 steps", until=0.9)
+    four = Four(1, 2, 3, 4, method="granet", ramp=ramp, regrow=regrow)
+    for _ in range(2):
+        assert four.step(0, 0, 0, 0) == [1, 2, 3, 4]
+    assert four.kept() == [True] * 4
+    assert four.step(-1, 0, 0, 0) == [2, 0, 3, 4]
+    assert not four.sparsifier.replaces_step
+    assert four.sparsifier.sparsity() == 0.25
+    assert four.kept() == [True, False, True, True]
+
+
+def test_sr_ste_by_hand() -> None:
+    """2:4: the forward pass sees the two largest; all four learn, the others drawn towards zero."""
+    four = Four(1, -3, 2, 0.5, method="sr_ste", pattern="2:4", shadow_decay=0.1)
+    assert four.begin() == [0, -3, 2, 0]
+    assert four.kept() == [False, True, True, False]
+    assert four.end(-2, 0, 1, 0) == pytest.approx([2.9, -3, 1, 0.45])
+    with four.sparsifier.effective_weights():
+        assert four.values() == pytest.approx([2.9, -3, 0, 0])
+        assert four.sparsifier.zeros_in_mask() == 0
+        assert four.sparsifier.at_target()
+    assert four.values() == pytest.approx([2.9, -3, 1, 0.45])
+    assert four.begin() == pytest.approx([2.9, -3, 0, 0])
+    assert four.momentum() == pytest.approx([-1.9, 0, 1, 0.05])
+
+
+def test_structure_and_overlaps_of_three_compressions_by_hand() -> None:
+    lengths = {"warmup": "1 steps", "compress": "1 steps", "decompress": "1 steps", "last_dense": "1 steps"}
+    four = Four(1, 2, 3, 4, steps=6, method="acdc", acdc=AcdcSpec(**lengths, final="1 steps"))
+    four.step(0, 0, 0, 0)
+    assert math.isnan(four.sparsifier.mask_iou)
+    assert four.step(0, 0, 0, 0) == [0, 0, 3, 4]  # compressed: the last two
+    assert math.isnan(four.sparsifier.mask_iou)
+    assert four.step(-9, 0, 0, 0) == [9, 0, 3, 4]
+    assert four.begin() == [9, 0, 0, 4]  # compressed: the first and the last
+    assert four.sparsifier.mask_iou == 1 / 3
+    assert four.end(0, 0, 0, 0) == [13.5, 0, 0, 4]
+    assert four.step(13.5, -9, 0, 4) == [0, 9, 0, 0]
+    assert four.begin() == [0, 9, 0, 0]  # of three zeros, the last stays
+    assert four.kept() == [False, True, False, True]
+    assert four.sparsifier.mask_iou == 1 / 3
+    rows = four.sparsifier.structure.summary()
+    assert [row["step"] for row in rows] == [1, 3, 5]
+    assert [row["iou_previous"] for row in rows] == [None, 1 / 3, 1 / 3]
+    assert [row["iou_final"] for row in rows] == [1 / 3, 1 / 3, 1]
+    assert {(row["phase"], row["sparsity"], row["density"]["w"]) for row in rows} == {("compressed", 0.5, 0.5)}
+    assert four.sparsifier.structure.ever_active() == 1
 
 
 def test_weights_outside_the_mask_stay_zero_after_every_step() -> None:
-    run = Run(method="one_shot", target=0.9, prune_at=0.1)
-    weights = sum(weight.numel() for weight in run.weights.values())
+    run = small(method="one_shot", target=0.9, prune_at=0.1)
     for step in range(20):
-        run.step(step)
-        assert run.zeros() == (0 if step < 10 else round(0.9 * weights))
+        run.step()
+        zeros = sum(int((weight == 0).sum()) for weight in run.weights.values())
+        assert zeros == (0 if step < 10 else round(0.9 * WEIGHTS))
     assert run.sparsifier.at_target()
-    assert run.sparsifier.sparsity() == round(0.9 * weights) / weights
+    assert run.sparsifier.sparsity() == round(0.9 * WEIGHTS) / WEIGHTS
     assert run.sparsifier.zeros_in_mask() == 0
     with torch.no_grad():
-        weight = run.weights["1.weight"]
-        weight[run.sparsifier.masks()["1.weight"]] = 0
-    assert run.sparsifier.zeros_in_mask() == int(run.sparsifier.masks()["1.weight"].sum()) > 0
+        weight = run.weights["0.weight"]
+        weight[run.sparsifier.masks()["0.weight"]] = 0
+    assert run.sparsifier.zeros_in_mask() == int(run.sparsifier.masks()["0.weight"].sum()) > 0
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_decompression_restarts_pruned_weights_at_zero_and_zeroes_all_momentum(name: str) -> None:
-    run = Run(name, method="acdc", target=0.9)
-    for step in range(15):
-        run.step(step)
-    pruned = {name: ~mask for name, mask in run.sparsifier.masks().items()}
+    run = small(optimizer=name, method="acdc", target=0.9).run(15)
+    pruned = {name: ~mask for name, mask in run.masks().items()}
     assert run.sparsifier.phase == "compressed"
     moments = [v for s in run.optimizer.state.values() for v in s.values()]
     assert all(moment.any() for moment in moments)
-    run.sparsifier.before_step(15)
+    run.begin()
     assert run.sparsifier.phase == "decompressed"
     assert not any(moment.any() for moment in moments)
     assert all((run.weights[name][outside] == 0).all() for name, outside in pruned.items())
-    run.step(15)
-    assert run.zeros() < sum(int(outside.sum()) for outside in pruned.values())
+    run.step()
+    assert run.effective()["2.weight"][pruned["2.weight"]].any()
     assert run.sparsifier.sparsity() == 0
     assert not run.sparsifier.at_target()
 
 
 def test_compression_keeps_momentum() -> None:
-    run = Run(method="acdc", target=0.9)
-    for step in range(10):
-        run.step(step)
-    before = [s["momentum_buffer"].clone() for s in run.optimizer.state.values()]
-    run.sparsifier.before_step(10)
-    after = [s["momentum_buffer"] for s in run.optimizer.state.values()]
-    assert all(torch.equal(first, second) for first, second in zip(before, after, strict=True))
+    run = small(method="acdc", target=0.9).run(10)
+    before = run.slots()
+    run.begin()
+    assert run.sparsifier.phase == "compressed"
+    after = run.slots()
+    assert all(torch.equal(before[name]["momentum_buffer"], after[name]["momentum_buffer"]) for name in before)
 
 
-def test_a_step_after_a_reset_is_that_of_a_fresh_optimizer() -> None:
-    parameter = nn.Parameter(torch.ones(3, 3))
-    optimizer = torch.optim.AdamW([parameter], lr=0.1, weight_decay=0, fused=True)
-    for _ in range(50):
-        parameter.grad = torch.full((3, 3), 5.0)
-        optimizer.step()
-    reset_moments(optimizer)
-    before = parameter.detach().clone()
-    parameter.grad = torch.full((3, 3), 1e-3)
-    optimizer.step()
-    assert torch.allclose(before - parameter, torch.full((3, 3), 0.1), atol=1e-4)  # Adam's first step is lr * sign
+@pytest.mark.parametrize("method", ["acdc", "rigl", "set", "granet"])
+def test_where_momentum_is_kept_none_gathers_outside_the_mask(method: str) -> None:
+    """Else a weight that comes back would move by gradients of the time that it was gone."""
+    regrow = RegrowSpec(every="10 steps")
+    run = small(method=method, target=0.9, reset="none", regrow=regrow, ramp=RampSpec(first=0.5)).run(13)
+    before, outside = run.slots(), {name: ~mask for name, mask in run.masks().items()}
+    run.step()
+    after = run.slots()
+    for name, pruned in outside.items():
+        faded = 0.9 * before[name]["momentum_buffer"][pruned]
+        assert pruned.any()
+        torch.testing.assert_close(after[name]["momentum_buffer"][pruned], faded)
 
 
 def test_mask_iou_compares_consecutive_pruning_masks() -> None:
-    run = Run("adamw", method="acdc", target=0.5)
-    for step in range(20):
-        run.step(step)
-        assert math.isnan(run.sparsifier.mask_iou)
-    first = run.sparsifier._masks
-    run.step(20)
-    second = run.sparsifier.masks()
+    run = small(optimizer="adamw", method="acdc", target=0.5).run(12)
+    first = run.masks()
+    assert math.isnan(run.run(20).sparsifier.mask_iou)
+    second = run.run(21).masks()
     both = sum(int((first[n] & second[n]).sum()) for n in first)
     either = sum(int((first[n] | second[n]).sum()) for n in first)
     assert run.sparsifier.mask_iou == both / either < 1
-
-
-def test_a_gradual_ramp_only_shrinks_the_mask() -> None:
-    run = Run(method="gmp", target=0.95)
-    kept = [math.inf]
-    for step in range(TOTAL):
-        before = {name: mask.clone() for name, mask in run.sparsifier.masks().items()}
-        run.step(step)
-        assert all((mask <= before[name]).all() for name, mask in run.sparsifier.masks().items())
-        kept.append(sum(int(mask.sum()) for mask in run.sparsifier.masks().values()))
-    assert sorted(kept, reverse=True) == kept
-    assert run.sparsifier.phase == "fixed"
-    assert run.sparsifier.at_target()
+    assert run.run(30).sparsifier.mask_iou == both / either  # until the next compression
 
 
 def test_cost_follows_the_mask_in_force() -> None:
-    run = Run(method="one_shot", target=0.75, allocation="uniform", prune_at=0.5)
-    for step in range(TOTAL):
-        run.step(step)
+    run = SmallRun(SparsitySpec(method="one_shot", target=0.75, allocation="uniform"), sizes=(20, 16, 12)).run()
     assert run.sparsifier.inference_flops == pytest.approx(0.25)
     assert run.sparsifier.dense_steps == pytest.approx(50 + 50 * 0.25)
-    dense = Run()
-    for step in range(TOTAL):
-        dense.step(step)
-    assert dense.sparsifier.dense_steps == TOTAL
+    assert run.sparsifier.extra_steps == 0
+    assert small().run().sparsifier.dense_steps == 100
 
 
 def test_a_change_due_at_the_end_is_made_by_finish() -> None:
-    run = Run(method="one_shot", target=0.9, prune_at=1.0)
-    for step in range(TOTAL):
-        run.step(step)
+    run = small(method="one_shot", target=0.9, prune_at=1.0).run(99)
+    run.begin()
+    run.backward()
+    run.sparsifier.after_step()
     assert not run.sparsifier.at_target()
     run.sparsifier.finish()
     assert run.sparsifier.at_target()
     assert run.sparsifier.phase == "fixed"
+    assert sum(int((weight == 0).sum()) for weight in run.weights.values()) == round(0.9 * WEIGHTS)
+
+
+def test_the_fisher_makes_survivors_of_every_part_of_an_update_make_up_for_the_pruned() -> None:
+    fisher = FisherSpec(block=8, gradients=6, batch_size=4, dampening=1e-3)
+    found = {}
+    for parts in (1, 2, 4):
+        given = fisher.model_copy(update={"recomputations": parts})
+        run = small(method="one_shot", score="fisher", target=0.5, fisher=given).run(50)
+        before = run.values()
+        run.begin()
+        assert run.sparsifier.at_target()
+        assert [row["step"] for row in run.sparsifier.structure.summary()] == [50]
+        survivors = {name: mask for name, mask in run.masks().items() if mask.any()}
+        moved = [(run.weights[name][mask] != before[name][mask]).float().mean() for name, mask in survivors.items()]
+        assert min(moved) > 0.3  # blocks that keep all their weights stay
+        found[parts] = {name: weight.detach().clone() for name, weight in run.weights.items()}
+    assert not torch.equal(found[1]["2.weight"], found[2]["2.weight"])
+    assert not torch.equal(found[2]["2.weight"], found[4]["2.weight"])
+
+
+@pytest.mark.parametrize("method", ["one_shot", "gmp", "acdc"])
+def test_batch_norm_is_recalibrated_where_a_lasting_mask_begins(method: str) -> None:
+    def statistics(recalibrate: int) -> tuple[torch.Tensor, torch.Tensor]:
+        spec = SparsitySpec(method=method, target=0.9, recalibrate=recalibrate)
+        run = SmallRun(spec, norm=True, lr=1e-3).run({"one_shot": 50, "gmp": 70, "acdc": 85}[method])
+        run.begin()
+        assert run.sparsifier.phase in ("fixed", "compressed")
+        assert run.model.training
+        expected = run.model[0](run.split.inputs).mean(0)  # of all examples: four batches of equal size
+        return run.model[1].running_mean, expected.detach()
+
+    found, expected = statistics(64)
+    torch.testing.assert_close(found, expected)
+    found, expected = statistics(0)
+    assert not torch.allclose(found, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("score", ["saliency", "fisher"])
+def test_scores_from_gradients_need_a_probe(score: str) -> None:
+    four = Four(1, 2, 3, 4, method="static", score=score)
+    with pytest.raises(ValueError, match=f"score `{score}` needs gradients: give the Sparsifier a `probe`"):
+        four.begin()

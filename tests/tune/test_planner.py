@@ -42,7 +42,7 @@ def error_of(record: Record) -> float:
     """A synthetic objective whose best learning rate depends on sparsity and length."""
     spec = spec_of(json.dumps(record["spec"]))
     best = 0.3 if spec.sparsity.method == "dense" else 0.1 / spec.schedule.epoch_multiplier
-    return round(abs(spec.optim.lr - best) + spec.sparsity.ramp.start / 10, 6)
+    return round(abs(spec.optim.lr - best) + spec.sparsity.ramp.start.value / 10, 6)
 
 
 @lru_cache(maxsize=10_000)

@@ -6,7 +6,8 @@ import pytest
 
 from sparsetune.errors import DeclarationError
 from sparsetune.space import LogUniform
-from sparsetune.spec import PUBLISHED_ACDC, ImageTask, OptimSpec, ScheduleSpec, SparsitySpec, TrialSpec
+from sparsetune.sparsity_spec import PUBLISHED_ACDC, SparsitySpec
+from sparsetune.spec import ImageTask, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.study import Arm, Study
 from sparsetune.tune.preview import preview, show
 

@@ -1,0 +1,79 @@
+"""Passes over training data beside training: gradients for scores, batch-norm statistics for a new mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import update_bn
+
+from sparsetune.seeds import derived_seed
+from sparsetune.tasks import Task
+
+
+class Probe:
+    """Draws its batches by a seed of its own; the model's gradients, mode and buffers, and torch's generators stay.
+
+    Args:
+        task: With its splits on the device.
+        model: In training; its weights as they are when a pass is asked for.
+        weights: The prunable ones by name.
+        batch_size: Of training.
+        seed: The trial's.
+    """
+
+    def __init__(
+        self, task: Task, model: nn.Module, weights: Mapping[str, nn.Parameter], batch_size: int, seed: int
+    ) -> None:
+        self._task, self._model, self._weights = task, model, dict(weights)
+        self._batch_size, self._seed = batch_size, seed
+
+    def gradients(
+        self, seed: int, batches: int, batch_size: int | None, training: bool
+    ) -> Iterator[dict[str, torch.Tensor]]:
+        """Mean gradients of the prunable weights, a dictionary per batch; all examples are used before one returns.
+
+        Args:
+            seed: Draws the batches, with the trial's.
+            batches: How many.
+            batch_size: Examples of each; training's where None.
+            training: Whether dropout and batch norm are as in training.
+        """
+        split = self._task.splits.train
+        order = self._order(seed, batches * (batch_size or self._batch_size)).to(split.targets.device)
+        with self._no_trace(seed, training):
+            for chosen in torch.split(order, batch_size or self._batch_size):
+                loss = self._task.loss(self._model(split.inputs[chosen]), split.targets[chosen])
+                yield dict(zip(self._weights, torch.autograd.grad(loss, list(self._weights.values())), strict=True))
+
+    def recalibrate(self, seed: int, examples: int) -> None:
+        """Estimate batch-norm statistics anew, as plain means over training examples."""
+        split = self._task.splits.train
+        chosen = self._order(seed, min(examples, len(split))).to(split.targets.device)
+        devices = [chosen.device] if chosen.device.type == "cuda" else []
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(derived_seed(self._seed, "recalibrate", seed))
+            update_bn([split.inputs[part] for part in torch.split(chosen, self._batch_size)], self._model)
+
+    def _order(self, seed: int, examples: int) -> torch.Tensor:
+        """Indices of so many training examples, one permutation after the other."""
+        available = len(self._task.splits.train)
+        generator = torch.Generator().manual_seed(derived_seed(self._seed, "probe", seed))
+        rounds = -(-examples // available)
+        return torch.cat([torch.randperm(available, generator=generator) for _ in range(rounds)])[:examples]
+
+    @contextmanager
+    def _no_trace(self, seed: int, training: bool) -> Iterator[None]:
+        """The model in a mode, with everything put back that a pass changes."""
+        was_training = self._model.training
+        buffers = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
+        on_gpu = [p.device for p in self._weights.values() if p.device.type == "cuda"][:1]
+        with torch.random.fork_rng(on_gpu):
+            torch.manual_seed(derived_seed(self._seed, "probe", seed, "noise"))
+            self._model.train(training)
+            yield
+            self._model.train(was_training)
+        for buffer, kept in buffers:
+            buffer.copy_(kept)

@@ -1,0 +1,48 @@
+"""Drop and grow: kept weights of one layer are exchanged for others, so that their number stays as it is."""
+
+from __future__ import annotations
+
+import torch
+
+from sparsetune.optim import DECAYS
+from sparsetune.sparsity.masks import keep_highest
+from sparsetune.sparsity_spec import RegrowSpec
+
+
+def exchange(mask: torch.Tensor, drop_scores: torch.Tensor, grow_scores: torch.Tensor, exchanged: int) -> torch.Tensor:
+    """The mask after dropping the lowest kept weights and growing as many of the highest others (Evci et al. 2020).
+
+    What was just dropped competes for growth with the rest, as in the authors' code (`sparse_optimizers_base.py`), so
+    that fewer places may change than were asked. Of equal scores, the first in order are dropped and do not grow.
+
+    Args:
+        mask: Of one layer, any shape: True where a weight is kept.
+        drop_scores: Of the mask's shape, looked at inside it; NaN counts as the highest.
+        grow_scores: Of the mask's shape, looked at outside what survives; NaN counts as the highest.
+        exchanged: How many, from 0; all that are kept where it exceeds them.
+
+    Returns:
+        A new mask with exactly as many weights kept.
+    """
+    kept = int(mask.count_nonzero())
+    survivors = _without_lowest(mask, drop_scores, min(exchanged, kept))
+    return survivors | _without_lowest(~survivors, grow_scores, mask.numel() - kept)
+
+
+def _without_lowest(mask: torch.Tensor, scores: torch.Tensor, dropped: int) -> torch.Tensor:
+    """A mask without those of its entries that have the lowest scores."""
+    inside = scores.masked_select(mask).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
+    return mask.masked_scatter(mask, keep_highest(inside, dropped))
+
+
+def exchange_fraction(step: int, end: int, spec: RegrowSpec) -> float:
+    """The fraction of a layer's kept weights that an update exchanges.
+
+    Under ``cosine`` it is ``fraction / 2 (1 + cos(pi step / end))`` (Evci et al. 2020, section 3).
+
+    Args:
+        step: Optimizer steps done before the update, in [0, end].
+        end: Those done when updates end, from 1.
+        spec: The fraction at the start, and how it falls.
+    """
+    return spec.fraction * DECAYS[spec.decay](step / end)

@@ -1,0 +1,227 @@
+"""The declaration of sparsity: score, allocation, pattern, ramp and update rule, each chosen on its own."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, Field, model_validator
+
+from sparsetune.declaration import Declared
+from sparsetune.durations import Length, LengthField
+
+Method = Literal["dense", "static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "obert"]
+Score = Literal["magnitude", "random", "saliency", "fisher"]
+Allocation = Literal["global", "uniform", "erk", "er", "explicit"]
+RampShape = Literal["cubic", "linear", "exponential", "stepped"]
+Decay = Literal["cosine", "linear", "constant"]
+Reset = Literal["none", "grown", "all"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def parse_pattern(pattern: str) -> tuple[int, int] | None:
+    """(N, M) of a pattern ``"N:M"``, which keeps N of every M weights; None for ``"unstructured"``.
+
+    Raises:
+        ValueError: if it is neither, or N is not below M.
+    """
+    if pattern == "unstructured":
+        return None
+    if (found := re.fullmatch(r"(\d+):(\d+)", pattern)) and 0 < int(found[1]) < int(found[2]):
+        return int(found[1]), int(found[2])
+    raise ValueError("a pattern must be `unstructured`, or N:M with 0 < N < M as in `2:4`")
+
+
+def _as_pattern(pattern: str) -> str:
+    parse_pattern(pattern)
+    return pattern
+
+
+class RampSpec(Declared):
+    """A gradual ramp from dense to the target (Zhu & Gupta 2017, arXiv 1710.01878)."""
+
+    shape: RampShape = "cubic"
+    start: LengthField = Length(0.1)
+    """Training done before the ramp starts."""
+    length: LengthField = Length(0.6)
+    """How long it takes."""
+    tail: LengthField | None = None
+    """Instead of ``length``: the training left after the ramp, with the mask fixed."""
+    first: float = Field(default=0, ge=0, lt=1)
+    """The sparsity that the ramp starts with, in one step; the target if that is lower."""
+    updates: int = Field(default=50, ge=1)
+    """Mask updates after the start, evenly spaced; the last reaches the target."""
+    every: LengthField | None = None
+    """Instead of ``updates``: the time between two; one more at the end of the ramp reaches the target."""
+    levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
+    """``stepped`` only: what is reached at equal intervals, as fractions of the target; the target follows."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> RampSpec:
+        if (self.shape == "stepped") != bool(self.levels):
+            raise ValueError(f"`levels` belong to the shape `stepped`, and only there, got {self.levels} for it")
+        if list(self.levels) != sorted(set(self.levels)):
+            raise ValueError(f"`levels` must rise, got {self.levels}")
+        # parsed again: a faulty part that is checked in another holds what it was given
+        start, length = Length.parse(self.start), Length.parse(self.length)
+        if self.tail is not None and length != Length(0.6):
+            raise ValueError(
+                f"give `length` or `tail`, got {length.declared()} and {Length.parse(self.tail).declared()}"
+            )
+        if self.every is not None and self.updates != 50:
+            raise ValueError(f"give `updates` or `every`, got {self.updates} and {Length.parse(self.every).declared()}")
+        fractions = self.tail is None and (start.unit, length.unit) == ("fraction", "fraction")
+        if fractions and start.value + length.value > 1 + 1e-9:
+            raise ValueError(
+                f"`start` + `length` must be at most 1 (the end of training), got {start.value:g} +"
+                f" {length.value:g} = {start.value + length.value:g}; a length of {1 - start.value:g} would do"
+            )
+        return self
+
+
+GMP_STAR = RampSpec(first=0.7, start="2 epochs", tail="2 epochs", every="0.1 epochs")
+"""GMP*: straight to 70 %, then ten updates an epoch; first and last two epochs fixed (Kurtic et al. 2024, app. A)."""
+OBERT_RAMP = RampSpec(first=0.7, start="2 epochs", tail="4 epochs", every="4 epochs")
+"""oBERT's 30-epoch recipe: pruned at epochs 2, 6, … 26 (Kurtic et al. 2022, arXiv 2203.07259)."""
+
+
+class AcdcSpec(Declared):
+    """The five lengths of AC/DC (Peste et al. 2021, arXiv 2106.12379), each a fraction of training or in epochs.
+
+    The defaults stretch the published 100-epoch plan with training; lengths in epochs (`PUBLISHED_ACDC`) repeat more
+    phases instead, as the authors' 150- and 200-epoch configurations do.
+    """
+
+    warmup: LengthField = Length(0.10)
+    compress: LengthField = Length(0.05)
+    decompress: LengthField = Length(0.05)
+    last_dense: LengthField = Length(0.10)
+    final: LengthField = Length(0.15)
+
+
+PUBLISHED_ACDC = AcdcSpec(
+    warmup="10 epochs", compress="5 epochs", decompress="5 epochs", last_dense="10 epochs", final="15 epochs"
+)
+"""The plan of the authors' ImageNet configurations, in epochs."""
+
+
+class RegrowSpec(Declared):
+    """Drop and grow: SET, RigL (Evci et al. 2020, arXiv 1911.11134, algorithm 1) and GraNet."""
+
+    fraction: float = Field(default=0.3, gt=0, lt=1)
+    """Of a layer's kept weights, exchanged at the first update (alpha)."""
+    decay: Decay = "cosine"
+    """How that fraction falls until the end of updates."""
+    every: LengthField = Length(100, "steps")
+    """Time between two updates; steps do not stretch with training, as published."""
+    until: LengthField = Length(0.75)
+    """Training done when the mask stays as it is."""
+    batches: int = Field(default=1, ge=1)
+    """Training batches, the last before an update, whose gradients are summed to choose what grows."""
+
+
+GRANET_CIFAR = RegrowSpec(fraction=0.5, every="1000 steps")
+"""GraNet's updates on CIFAR (Liu et al. 2021, arXiv 2106.10404)."""
+
+
+class FisherSpec(Declared):
+    """The block-diagonal empirical Fisher of WoodFisher and oBERT; BERT-base's published values."""
+
+    block: int = Field(default=50, ge=1)
+    """Consecutive weights of a layer in one block; memory is weights x block floats."""
+    gradients: int = Field(default=1024, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    """Examples in each gradient, which is a mean over them."""
+    dampening: float = Field(default=1e-7, gt=0)
+    recomputations: int = Field(default=1, ge=1)
+    """Parts that each mask update is split into, with the Fisher estimated anew for every part."""
+
+
+class SparsitySpec(Declared):
+    """Which weights are pruned, how many, and when. None stands for the method's own choice: `METHOD_DEFAULTS`."""
+
+    method: Method = "dense"
+    target: float = Field(default=0, ge=0, lt=1)
+    """Fraction of the prunable weights outside the final mask; never a percentage, never a density."""
+    score: Score | None = None
+    """What the lowest is pruned of; with drop and grow, what is dropped."""
+    allocation: Allocation | None = None
+    """How the sparsity is shared among layers; with drop and grow, of the random mask it starts with."""
+    pattern: Annotated[str, AfterValidator(_as_pattern)] = "unstructured"
+    """``unstructured``, or ``N:M``: N of every M weights along the input dimension are kept."""
+    spared: tuple[str, ...] | None = None
+    """Layers outside the request, which stay dense, by name or pattern (``*.downsample.*``); the target then holds
+    over the others. None: the first convolution under ``uniform``, none elsewhere."""
+    layers: tuple[tuple[str, Annotated[float, Field(ge=0, lt=1)]], ...] = ()
+    """``explicit`` only: pairs of a name or pattern and a sparsity; the first that matches counts, others are dense."""
+    ramp: RampSpec = RampSpec()
+    acdc: AcdcSpec = AcdcSpec()
+    regrow: RegrowSpec = RegrowSpec()
+    fisher: FisherSpec = FisherSpec()
+    saliency_batches: int = Field(default=1, ge=1)
+    """Training batches whose gradients are averaged for the score ``saliency``."""
+    prune_at: Fraction = 0.5
+    """One-shot: the fraction of training after which the network is pruned, in one step."""
+    reset: Reset | None = None
+    """What becomes zero of the optimizer's momentum and moments where weights come back: nothing, theirs, or all."""
+    shadow_decay: float = Field(default=2e-4, ge=0)
+    """SR-STE: pull on the dense weights outside the mask, added to their gradient (Zhou et al. 2021)."""
+    recalibrate: int = Field(default=0, ge=0)
+    """Training examples on which batch-norm statistics are estimated anew where a lasting mask begins; 0 for none."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> SparsitySpec:
+        if self.method == "dense" and self.target > 0:
+            raise ValueError(f"a target of {self.target:g} needs a sparse method: {', '.join(get_args(Method)[1:])}")
+        if self.layers and self.allocation != "explicit":
+            raise ValueError("`layers` belong to the allocation `explicit`, and only there")
+        return self
+
+    def resolved(self) -> SparsitySpec:
+        """With the method's own choice for every None."""
+        own = METHOD_DEFAULTS[self.method]
+        return self.model_copy(update={name: own[name] for name in own if getattr(self, name) is None})
+
+
+_OWN: dict[str, Any] = {"score": "magnitude", "allocation": "global", "reset": "none"}
+METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
+    "dense": _OWN,
+    "static": _OWN | {"score": "random", "allocation": "erk"},
+    "one_shot": _OWN,
+    "gmp": _OWN,
+    "acdc": _OWN | {"reset": "all"},
+    "set": _OWN | {"allocation": "erk", "reset": "grown"},
+    "rigl": _OWN | {"allocation": "erk", "reset": "grown"},
+    "granet": _OWN | {"reset": "grown"},
+    "sr_ste": _OWN | {"allocation": "uniform"},
+    "obert": _OWN | {"score": "fisher"},
+}
+"""What a method takes, as published, where the declaration leaves a field open."""
+
+_SHARED = ("method", "target", "score", "allocation", "pattern", "spared", "layers", "fisher", "saliency_batches")
+METHOD_FIELDS: dict[str, tuple[str, ...]] = {
+    "dense": (),
+    "static": _SHARED,
+    "one_shot": (*_SHARED, "prune_at", "recalibrate"),
+    "gmp": (*_SHARED, "ramp", "recalibrate"),
+    "acdc": (*_SHARED, "acdc", "reset", "recalibrate"),
+    "set": (*_SHARED, "regrow", "reset"),
+    "rigl": (*_SHARED, "regrow", "reset"),
+    "granet": (*_SHARED, "ramp", "regrow", "reset"),
+    "sr_ste": (*_SHARED, "shadow_decay"),
+    "obert": (*_SHARED, "ramp", "recalibrate"),
+}
+"""Fields that change something under each method; the others are left out of its trials' names."""
+SCORE_FIELDS: dict[str, tuple[str, ...]] = {
+    "magnitude": (),
+    "random": (),
+    "saliency": ("saliency_batches",),
+    "fisher": ("fisher",),
+}
+ALLOCATION_FIELDS: dict[str, tuple[str, ...]] = {
+    "global": (),
+    "uniform": (),
+    "erk": (),
+    "er": (),
+    "explicit": ("layers",),
+}

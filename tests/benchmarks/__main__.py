@@ -1,0 +1,82 @@
+"""What sparse training costs: steps of training and mask updates, in one table.
+
+    uv run python -m tests.benchmarks [--quick] [--json FILE] [--device cuda]
+
+On one thread. ``--quick`` takes two minutes, and says less precisely what the whole takes ten for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from tests.benchmarks.mask_update import mask_rows
+from tests.benchmarks.rows import Row, quartiles
+from tests.benchmarks.step_cost import LENET, RESNET18, step_rows
+
+ROUNDS = {"lenet": 100, "resnet18": 30, "masks": 7}
+QUICK = {"lenet": 25, "resnet18": 6, "masks": 2}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every time measured")
+    parser.add_argument("--device", default="cpu", help="as torch names it; cpu by default")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rounds = QUICK if arguments.quick else ROUNDS
+    rows = [
+        *step_rows(LENET, rounds["lenet"], arguments.device),
+        *step_rows(RESNET18, rounds["resnet18"], arguments.device),
+        *mask_rows(rounds["masks"], arguments.device),
+    ]
+    Console().print(table(rows))
+    if arguments.json:
+        content = {"machine": machine(arguments.device), "rows": [row.as_json(rows) for row in rows]}
+        arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def machine(device: str) -> dict[str, str | int]:
+    """What the times are of."""
+    name = platform.processor() or platform.machine() if device == "cpu" else torch.cuda.get_device_name()
+    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
+    return {"device": name, "cores": os.cpu_count() or 1, "threads": torch.get_num_threads(), **versions}
+
+
+def table(rows: list[Row]) -> Table:
+    """Medians, with quartiles beside them."""
+    made = Table(title="Milliseconds and ratios: medians of rounds (quartiles)", title_justify="left")
+    for column in ("", "ms", "", "ratio", "", "limit", "mean ms", "bytes/weight"):
+        made.add_column(column, justify="right" if made.columns else "left", no_wrap=True)
+    for place, row in enumerate(rows):
+        if place == 0 or rows[place - 1].table != row.table:
+            made.add_section()
+            made.add_row(f"[bold]{row.table}[/bold]")
+        made.add_row(*_cells(row, row.ratios(rows)))
+    return made
+
+
+def _cells(row: Row, ratios: list[float]) -> list[str]:
+    low, middle, high = (1000 * seconds for seconds in quartiles(row.seconds))
+    ratio = ["", ""]
+    if ratios:
+        lowest, typical, highest = quartiles(ratios)
+        ratio = [f"{typical:.2f}", f"({lowest:.2f}-{highest:.2f})"]
+    limit = "" if row.limit is None else f"{row.limit:.2f}"
+    mean = f"{1000 * row.notes['mean_seconds']:.2f}" if "mean_seconds" in row.notes else ""
+    peak = f"{row.notes['peak_bytes_per_score']:.1f}" if "peak_bytes_per_score" in row.notes else ""
+    return [f"  {row.name}", f"{middle:.3g}", f"({low:.3g}-{high:.3g})", *ratio, limit, mean, peak]
+
+
+if __name__ == "__main__":
+    main()

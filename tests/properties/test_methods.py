@@ -1,0 +1,235 @@
+"""What holds under every method, whatever its target, allocation, ramp, optimizer and length of training."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from sparsetune.sparsity.combinations import combination_problems
+from sparsetune.sparsity.masks import Masks
+from sparsetune.sparsity.methods import METHODS, Change
+from sparsetune.sparsity.plan import plan
+from sparsetune.sparsity_spec import AcdcSpec, FisherSpec, RampSpec, RegrowSpec, SparsitySpec, parse_pattern
+from tests.sparsity import reference
+from tests.sparsity.small import SmallRun
+
+SIZES = {"0.weight": 20 * 16, "2.weight": 16 * 12, "4.weight": 12 * 5}
+SHAPES = {"0.weight": (16, 20), "2.weight": (12, 16), "4.weight": (5, 12)}
+N_M = ("1:2", "1:4", "2:4", "3:4")
+DENSE_START = ("dense", "one_shot", "gmp", "acdc", "granet", "obert")
+
+fraction = st.floats(0, 1)
+ramps = st.builds(
+    RampSpec,
+    shape=st.sampled_from(["cubic", "linear", "exponential"]),
+    start=st.floats(0, 0.5),
+    length=st.floats(0, 0.5),
+    first=st.sampled_from([0.0, 0.3, 0.7]),
+    updates=st.integers(1, 30),
+) | st.builds(RampSpec, shape=st.just("stepped"), levels=st.sampled_from([(0.5,), (0.3, 0.6, 0.9)]))
+lengths = st.floats(0.01, 0.3)
+acdcs = st.builds(AcdcSpec, warmup=lengths, compress=lengths, decompress=lengths, last_dense=lengths, final=lengths)
+regrows = st.builds(
+    RegrowSpec,
+    fraction=st.floats(0.01, 0.99),
+    decay=st.sampled_from(["cosine", "linear", "constant"]),
+    every=st.integers(1, 9).map("{} steps".format),
+    until=st.floats(0.3, 1),
+    batches=st.integers(1, 4),
+)
+
+
+@st.composite
+def allocations(draw: st.DrawFn) -> dict[str, Any]:
+    """A target shared among the three layers."""
+    name = draw(st.sampled_from(["global", "uniform", "erk", "er", "explicit"]))
+    if name != "explicit":
+        spared = draw(st.none() | st.sampled_from([(), ("2",), ("0", "4*")]))
+        return {"allocation": name, "target": draw(st.floats(0.01, 0.99)), "spared": spared}
+    layers = {layer: draw(st.floats(0, 0.99)) for layer in SIZES}
+    overall = sum(sparsity * SIZES[layer] for layer, sparsity in layers.items()) / sum(SIZES.values())
+    assume(overall > 0)
+    return {"allocation": name, "target": overall, "layers": tuple(layers.items())}
+
+
+@st.composite
+def patterns(draw: st.DrawFn) -> dict[str, Any]:
+    """N:M, with the target that goes with it."""
+    n, m = parse_pattern(pattern := draw(st.sampled_from(N_M))) or (0, 0)
+    return {"pattern": pattern, "target": 1 - n / m, "allocation": draw(st.sampled_from(["global", "uniform"]))}
+
+
+def sparsities(method: str) -> st.SearchStrategy[SparsitySpec]:
+    fields = {
+        "acdc": acdcs,
+        "ramp": ramps,
+        "regrow": regrows,
+        "prune_at": fraction,
+        "fisher": st.builds(FisherSpec, block=st.just(6), gradients=st.just(3), recomputations=st.integers(1, 3)),
+        "score": st.sampled_from([None, "magnitude", "random", "saliency", "fisher"]),
+        "reset": st.sampled_from([None, "none", "grown", "all"]),
+    }
+    given = st.tuples(st.fixed_dictionaries(fields), allocations() | patterns())
+    specs = given.map(lambda parts: SparsitySpec(**{"method": method, **parts[0], **parts[1]}))
+    return specs.filter(lambda spec: not combination_problems(spec))
+
+
+def runs(method: str) -> st.SearchStrategy[SmallRun]:
+    """Short trainings, of fewer steps than some schedules would need too."""
+    given = sparsities(method) if method != "dense" else st.just(SparsitySpec())
+    return st.builds(
+        SmallRun,
+        given,
+        steps=st.integers(1, 30),
+        seed=st.integers(0, 3),
+        name=st.sampled_from(["sgd", "adamw"]),
+        weight_decay=st.sampled_from([0.0, 0.1]),
+    )
+
+
+def made(run: SmallRun) -> Change:
+    """The last change so far; at the end, of all."""
+    return [change for change in plan(run.spec) if change.step < run.at or run.at == run.steps][-1]
+
+
+def pruned_in(masks: Masks) -> dict[str, int]:
+    return {name: int((~mask).sum()) for name, mask in masks.items()}
+
+
+def assert_counts(run: SmallRun, masks: Masks) -> None:
+    """By hand: in total under `global`, by layer otherwise, halves rounded up; ERK's to within a half."""
+    spec, sparsity, pruned = run.sparsifier._spec, made(run).sparsity, pruned_in(masks)
+    others = [layer for layer in SIZES if not any(layer.startswith(name.strip("*")) for name in spec.spared or ())]
+    assert all(pruned[layer] == 0 for layer in SIZES if layer not in others)
+    asked = {layer: math.floor(sparsity * SIZES[layer] + 0.5) for layer in others}
+    if spec.allocation == "explicit":
+        share = sparsity / spec.target
+        asked = {layer: math.floor(own * share * SIZES[layer] + 0.5) for layer, own in spec.layers}
+    if spec.allocation in ("er", "erk"):
+        kept = reference.erk_kept({layer: SHAPES[layer] for layer in others}, sparsity)
+        assert all(abs(SIZES[layer] - pruned[layer] - kept[layer]) < 0.5 + 1e-6 for layer in others)
+    elif spec.allocation == "global":
+        assert sum(pruned.values()) == math.floor(sparsity * sum(SIZES[layer] for layer in others) + 0.5)
+    else:
+        assert {layer: pruned[layer] for layer in others} == asked
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@settings(max_examples=25)
+@given(data=st.data())
+def test_counts_are_as_planned_and_weights_outside_the_mask_zero_after_every_step(
+    method: str, data: st.DataObject
+) -> None:
+    run = data.draw(runs(method))
+    while run.at < run.steps:
+        run.step()
+        weights, masks = run.effective(), run.masks()
+        assert_counts(run, masks)
+        assert all((weights[name][~mask] == 0).all() for name, mask in masks.items())
+        assert run.sparsifier.sparsity() == sum(pruned_in(masks).values()) / sum(SIZES.values())
+    assert run.sparsifier.at_target()
+    assert run.sparsifier.inference_flops == pytest.approx(1 - run.sparsifier.sparsity())  # a weight, a product
+    assert 0 <= run.sparsifier.structure.ever_active() <= 1
+
+
+Slots = dict[str, dict[str, torch.Tensor]]
+
+
+def assert_slots(reset: str, actions: set[str], before: tuple[Slots, Masks], after: tuple[Slots, Masks]) -> None:
+    """Momentum and moments are zero where declared, and as they were elsewhere."""
+    returns = bool(actions & {"release", "regrow"}) and any(pruned_in(before[1]).values())
+    for layer, slots in before[0].items():
+        returned = after[1][layer] & ~before[1][layer]
+        for name, slot in slots.items():
+            expected = slot
+            if returns and reset == "all":
+                expected = torch.zeros_like(slot)
+            elif reset == "grown" and slot.shape == returned.shape:
+                expected = slot.masked_fill(returned, 0)
+            assert torch.equal(after[0][layer][name], expected), (layer, name)
+
+
+@pytest.mark.parametrize("method", ["gmp", "acdc", "set", "rigl", "granet"])
+@settings(max_examples=25)
+@given(data=st.data())
+def test_slots_after_every_change_are_as_declared(method: str, data: st.DataObject) -> None:
+    run = data.draw(runs(method))
+    reset = run.sparsifier._spec.reset or "none"
+    changes = {change.step: change.action for change in plan(run.spec)}
+    while run.at < run.steps:
+        due = changes.get(run.at, "keep")
+        before = run.slots(), run.masks()
+        run.begin()
+        assert_slots(reset, {due} - {"regrow"}, before, (run.slots(), run.masks()))
+        run.backward()
+        run.optimize()
+        before = run.slots(), run.masks()
+        run.settle()
+        actions = {due} & {"regrow"} | ({changes.get(run.at, "keep")} if run.at == run.steps else set())
+        assert_slots(reset, actions, before, (run.slots(), run.masks()))
+
+
+@pytest.mark.parametrize("method", ["static", "one_shot", "gmp", "obert"])
+@settings(max_examples=25)
+@given(data=st.data())
+def test_masks_of_a_gradual_ramp_nest(method: str, data: st.DataObject) -> None:
+    run = data.draw(runs(method))
+    while run.at < run.steps:
+        before = run.masks()
+        run.step()
+        assert all((mask <= before[name]).all() for name, mask in run.masks().items())
+    rows = run.sparsifier.structure.summary()
+    sparsities = [row["sparsity"] for row in rows]
+    assert sparsities == sorted(sparsities)
+    assert sparsities[-1] == run.sparsifier.sparsity()
+
+
+@settings(max_examples=25)
+@given(pattern=st.sampled_from(N_M), steps=st.integers(2, 20), name=st.sampled_from(["sgd", "adamw"]))
+def test_sr_ste_keeps_n_of_every_m_and_all_weights_learn(pattern: str, steps: int, name: str) -> None:
+    n, m = parse_pattern(pattern) or (0, 0)
+    run = SmallRun(SparsitySpec(method="sr_ste", pattern=pattern, target=1 - n / m), steps=steps, name=name, lr=0.01)
+    first = run.values()
+    while run.at < run.steps:
+        run.step()
+        for layer, weight in run.effective().items():
+            assert ((weight != 0).view(-1, m).sum(1) == n).all()
+            dense = run.weights[layer]
+            assert (dense != 0).all()
+            kept = dense.detach().abs().masked_fill(weight == 0, math.inf).view(-1, m).amin(1)
+            assert (kept[:, None] >= dense.abs().masked_fill(weight != 0, 0).view(-1, m)).all()
+        assert run.sparsifier.sparsity() == 1 - n / m
+    live = run.weights["2.weight"] != first["2.weight"]
+    assert live.all()
+
+
+@pytest.mark.parametrize("method", list(METHODS))
+@settings(max_examples=15)
+@given(seed=st.integers(0, 9), target=st.floats(0.2, 0.9))
+def test_ever_active_is_the_union_of_all_masks(method: str, seed: int, target: float) -> None:
+    chosen: dict[str, Any] = {"target": 0} if method == "dense" else {"target": target}
+    chosen = {"pattern": "1:4", "target": 0.75} if method == "sr_ste" else chosen
+    regrow, fisher = RegrowSpec(every="2 steps"), FisherSpec(block=4, gradients=2)
+    spec = SparsitySpec(method=method, regrow=regrow, fisher=fisher, ramp=RampSpec(updates=3), **chosen)
+    run = SmallRun(spec, steps=20, seed=seed)
+    union = {name: torch.zeros_like(weight, dtype=torch.bool) for name, weight in run.weights.items()}
+    shares = []
+    while run.at < run.steps:
+        run.step()
+        with run.sparsifier.effective_weights():
+            run.sparsifier.observe()
+            union = {name: union[name] | mask for name, mask in run.masks().items()}
+        shares.append(run.sparsifier.structure.ever_active())
+        assert shares[-1] == sum(int(mask.sum()) for mask in union.values()) / sum(SIZES.values())
+    assert shares == sorted(shares)
+    if method in DENSE_START:
+        assert shares[0] == 1
+    elif method == "static":
+        assert set(shares) == {1 - run.sparsifier.sparsity()}
+    else:
+        assert shares[-1] > 1 - run.sparsifier.sparsity()

@@ -1,0 +1,67 @@
+"""What does not go together is refused with the reason; what does is trained, in `tests/test_resume.py`."""
+
+from itertools import product
+from typing import get_args
+
+import pytest
+
+from sparsetune.errors import DeclarationError
+from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.layers import Layer
+from sparsetune.sparsity_spec import Allocation, Method, Score, SparsitySpec
+from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.train import train
+
+LAYERS = [Layer("conv.weight", (8, 3, 3, 3)), Layer("fc.weight", (10, 8))]
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "said"),
+    [
+        ({"method": "sr_ste", "target": 0.5}, "pattern", "2:4"),
+        ({"method": "sr_ste", "target": 0.5, "pattern": "2:4", "score": "random"}, "score", "magnitude"),
+        ({"method": "rigl", "target": 0.5, "pattern": "2:4", "allocation": "uniform"}, "pattern", "unstructured"),
+        ({"method": "gmp", "target": 0.5, "pattern": "2:4", "allocation": "erk"}, "allocation", "uniform"),
+        ({"method": "set", "target": 0.5, "score": "fisher"}, "score", "saliency"),
+        ({"method": "gmp", "target": 0.9, "pattern": "1:4"}, "target", "0.75 would do"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_the_reason(given: dict[str, object], path: str, said: str) -> None:
+    (problem,) = combination_problems(SparsitySpec(**given))
+    assert problem.path == f"sparsity.{path}"
+    assert said in problem.rule
+
+
+def test_every_other_pair_of_axes_is_allowed() -> None:
+    refused = set()
+    for method, score, allocation in product(get_args(Method)[1:], get_args(Score), get_args(Allocation)):
+        n_m = {"pattern": "2:4"} if method == "sr_ste" else {}
+        spec = SparsitySpec(method=method, target=0.5, score=score, allocation=allocation, **n_m)
+        if combination_problems(spec):
+            refused.add((method, score, allocation))
+    grown = {(m, "fisher", a) for m in ("set", "rigl", "granet") for a in get_args(Allocation)}
+    other_scores = {("sr_ste", s, a) for s in get_args(Score)[1:] for a in get_args(Allocation)}
+    other_allocations = {("sr_ste", s, a) for s in get_args(Score) for a in ("erk", "er", "explicit")}
+    assert refused == grown | other_scores | other_allocations
+
+
+def test_a_pattern_that_does_not_divide_a_layer_names_it() -> None:
+    spec = SparsitySpec(method="gmp", target=0.5, pattern="2:4")
+    (problem,) = layer_problems(LAYERS, spec)
+    assert "conv.weight" in problem.rule + problem.got
+    assert not layer_problems(LAYERS, spec.model_copy(update={"spared": ("conv.*",)}))
+    assert not layer_problems(LAYERS, SparsitySpec())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"method": "sr_ste"},
+        {"method": "gmp", "spared": ("nothing.here",)},
+        {"method": "gmp", "allocation": "explicit", "layers": (("*", 0.4),)},
+    ],
+)
+def test_train_refuses_them_too(given: dict[str, object]) -> None:
+    spec = TrialSpec(schedule=ScheduleSpec(epochs=1), sparsity=SparsitySpec(target=0.5, **given))
+    with pytest.raises(DeclarationError):
+        train(spec)

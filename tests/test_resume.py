@@ -1,0 +1,170 @@
+"""A trial that is interrupted and resumed is the one that never was, bit for bit, whatever its method."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sparsetune.checkpoint import Checkpoint, Checkpoints, latest
+from sparsetune.sparsity.methods import METHODS
+from sparsetune.sparsity.plan import plan
+from sparsetune.sparsity_spec import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec import DigitsTask, EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.train import Final, train
+
+NOISY = """
+from torch import nn
+def net(input_shape, n_classes):
+    hidden = [nn.Linear(64, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.3)]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(24, n_classes))
+"""
+RAMP = {"ramp": RampSpec(start=0.2, length=0.5, updates=10)}
+REGROW = {"regrow": RegrowSpec(every="2 steps", until=0.95)}
+GATHER = {"regrow": RegrowSpec(every="4 steps", until="41 steps", batches=3), "epochs": 7}
+FISHER = {
+    "fisher": FisherSpec(block=8, gradients=6, batch_size=4, recomputations=2),
+    "ramp": RampSpec(first=0.4, start=0.2, length=0.5, updates=4),
+}
+PATTERN = {"pattern": "1:4", "target": 0.75}
+METHOD_SPECS: dict[str, dict[str, Any]] = {
+    "dense": {"target": 0},
+    "static": {},
+    "one_shot": {"recalibrate": 300},
+    "gmp": RAMP,
+    "acdc": {"recalibrate": 300},
+    "set": REGROW,
+    "rigl": GATHER,
+    "granet": {**RAMP, "regrow": RegrowSpec(every="2 steps", until=0.95, batches=2), "epochs": 5},
+    "sr_ste": PATTERN,
+    "obert": FISHER,
+}
+"""A short schedule of every method, of 4 epochs unless ten mask updates need more."""
+AXES: dict[str, dict[str, Any]] = {
+    "saliency at initialisation": {"method": "static", "score": "saliency", "saliency_batches": 2},
+    "saliency on a ramp": {"method": "gmp", "score": "saliency", **RAMP},
+    "random on a ramp": {"method": "gmp", "score": "random", **RAMP},
+    "random dropped": {"method": "rigl", "score": "random", **REGROW},
+    "saliency dropped": {"method": "granet", "score": "saliency", **RAMP, **REGROW, "epochs": 5},
+    "fisher in one shot": {"method": "one_shot", "score": "fisher", **FISHER},
+    "N:M on a ramp": {"method": "gmp", **PATTERN, **RAMP},
+    "N:M in one shot": {"method": "one_shot", **PATTERN, "allocation": "uniform"},
+    "N:M alternating": {"method": "acdc", **PATTERN},
+    "uniform": {"method": "rigl", "allocation": "uniform", "spared": ("1",), **REGROW},
+    "er": {"method": "set", "allocation": "er", **REGROW},
+    "erk": {"method": "gmp", "allocation": "erk", **RAMP},
+    "explicit": {"method": "acdc", "allocation": "explicit", "layers": (("*", 0.8),)},
+    "momentum kept": {"method": "acdc", "reset": "none"},
+    "momentum of the grown": {"method": "acdc", "reset": "grown"},
+    "momentum kept by RigL": {"method": "rigl", "reset": "none", **GATHER},
+    "all momentum by SET": {"method": "set", "reset": "all", **REGROW},
+}
+"""What else is remembered between steps: by scores, patterns, allocations and fates of momentum."""
+
+
+def test_the_table_has_every_method() -> None:
+    assert list(METHOD_SPECS) == list(METHODS)
+
+
+@pytest.fixture
+def noisy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A network with a norm's buffers, and with dropout, which draws from the global generator."""
+    (tmp_path / "noisy_network.py").write_text(NOISY)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "noisy_network:net"
+
+
+def trial(model: str, optimizer: str, sparsity: dict[str, Any]) -> TrialSpec:
+    """Six steps an epoch, an evaluation at every fourth and at the epoch's end."""
+    given = {"target": 0.8, "epochs": 4} | sparsity
+    return TrialSpec(
+        task=DigitsTask(batch_size=200, model=model),
+        optim=OptimSpec(name=optimizer, lr=0.02),
+        schedule=ScheduleSpec(epochs=given.pop("epochs")),
+        sparsity=SparsitySpec(**given),
+        evaluate=EvaluateSpec(every="4 steps"),
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything that a trial leaves behind, ``seconds`` aside; numbers as text, so that NaN equals NaN."""
+
+    rows: list[dict[str, str]]
+    final: Final
+    weights: dict[str, torch.Tensor]
+
+
+def outcome(spec: TrialSpec, folder: Path, before: Checkpoint | None = None, **options: Any) -> Outcome:
+    """Of a trial that runs to its end, from a checkpoint or from the start."""
+    rows = list(before.reports) if before else []
+    path = folder / "final.safetensors"
+    final = train(spec, report=rows.append, read_test=True, save_to=path, resume_from=before, **options)
+    text = [{name: repr(value) for name, value in row.items() if name != "seconds"} for row in rows]
+    return Outcome(text, final, load_file(path))
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Stops(Checkpoints):
+    """Writes a checkpoint after each of the given steps, and ends the attempt there."""
+
+    def __init__(self, folder: Path, steps: set[int]) -> None:
+        super().__init__(folder, seconds=0, mid_epoch_seconds=0)
+        self.steps = steps
+
+    def write(self, step: int, *args: Any) -> Path:
+        if step not in self.steps:
+            return self.folder
+        super().write(step, *args)
+        raise Interrupted
+
+
+def interrupted_in_turn(spec: TrialSpec, folder: Path, steps: set[int]) -> Outcome:
+    """Of a trial that is stopped after each of the steps, and goes on from what the attempt before left on disk."""
+    for attempt in range(len(steps)):
+        with pytest.raises(Interrupted):
+            outcome(spec, folder, latest(folder.glob("*")), checkpoints=Stops(folder / f"attempt-{attempt}", steps))
+    return outcome(spec, folder, latest(folder.glob("attempt-*")), checkpoints=Stops(folder / "last", steps))
+
+
+def telling_steps(spec: TrialSpec) -> set[int]:
+    """Steps done just before, at and after the first and a middle change of each kind, and halfway to the next."""
+    changes, kinds = plan(spec), defaultdict[tuple[str, str], list[int]](list)
+    for place, change in enumerate(changes):
+        kinds[change.phase, change.action].append(place)
+    steps = [*(change.step for change in changes), spec.total_steps()]
+    told = {place for places in kinds.values() for place in (places[0], places[len(places) // 2])}
+    around = {steps[place] + near for place in told for near in (-1, 0, 1)}
+    halfway = {(steps[place] + steps[place + 1]) // 2 for place in told}
+    return {step for step in around | halfway if 0 < step < spec.total_steps()}
+
+
+def assert_resumed_equals_uninterrupted(spec: TrialSpec, folder: Path, steps: set[int]) -> None:
+    whole = outcome(spec, folder)
+    assert whole.final.status == "COMPLETE"
+    resumed = interrupted_in_turn(spec, folder, steps)
+    assert resumed.rows == whole.rows
+    assert resumed.final == whole.final
+    assert resumed.weights.keys() == whole.weights.keys()
+    assert all(torch.equal(weight, whole.weights[name]) for name, weight in resumed.weights.items())
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method(method: str, optimizer: str, tmp_path: Path, noisy: str) -> None:
+    spec = trial(noisy, optimizer, {"method": method, **METHOD_SPECS[method]})
+    assert_resumed_equals_uninterrupted(spec, tmp_path, telling_steps(spec))
+
+
+@pytest.mark.parametrize("name", list(AXES))
+def test_every_score_pattern_allocation_and_fate_of_momentum(name: str, tmp_path: Path, noisy: str) -> None:
+    spec = trial(noisy, "adamw" if "momentum" in name else "sgd", AXES[name])
+    assert_resumed_equals_uninterrupted(spec, tmp_path, telling_steps(spec))
