@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MEASURES = tuple(column.name for column in (*MEASURED, *FINAL) if column.dtype == "float64")
 """What may stand on the y axis."""
+STATISTICS = ("n", "mean", "sd", "pooled_sd", "df", "low", "high", "diverged")
+STATISTICS += ("difference", "difference_df", "difference_low", "difference_high")
+LIKE = ("arm", "sparsity")
+"""Columns that cells share whose spreads are pooled: methods differ in theirs, as does one method in its sparsities."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,7 @@ class Curve:
         by: The dotted field that separates the lines of an arm; None for one line.
         points: What `frame` returns.
         level: Coverage of the intervals.
+        like: What cells share whose standard deviations are pooled.
     """
 
     y: str
@@ -40,6 +45,7 @@ class Curve:
     by: str | None
     points: pd.DataFrame
     level: float = 0.95
+    like: tuple[str, ...] = LIKE
 
     def frame(self) -> pd.DataFrame:
         """One row per arm, line and x.
@@ -58,7 +64,7 @@ class Curve:
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
-        return interval_note(self.points, self.level)
+        return interval_note(self.points, self.level, self.like)
 
 
 def sparsity_curve(
@@ -67,7 +73,7 @@ def sparsity_curve(
     by: str | None = "schedule.epoch_multiplier",
     *,
     where: Mapping[str, Any] | None = None,
-    like: Sequence[str] = ("sparsity",),
+    like: Sequence[str] = LIKE,
     level: float = 0.95,
 ) -> Curve:
     """``y`` of every cell's winner against sparsity, over fresh report seeds; the dense cell starts every arm's lines.
@@ -79,7 +85,7 @@ def sparsity_curve(
         where: Dotted fields and their values, where the study sweeps more axes than sparsity and ``by``; cells where a
             field does not apply stay.
         like: Columns of the frame that cells share which are taken to vary alike; their standard deviation is pooled.
-            By default all cells of one sparsity; ``()`` for all cells of the curve.
+            By default all cells of one arm and sparsity; ``()`` for all cells of the curve.
         level: Coverage of the intervals.
 
     Raises:
@@ -94,7 +100,7 @@ def length_curve(
     by: str | None = "sparsity.target",
     *,
     where: Mapping[str, Any] | None = None,
-    like: Sequence[str] = ("sparsity",),
+    like: Sequence[str] = LIKE,
     level: float = 0.95,
 ) -> Curve:
     """``y`` of every cell's winner against epochs of training, multiplier included: a line per sparsity.
@@ -140,20 +146,35 @@ def _curve(
     like: Sequence[str],
     level: float,
 ) -> Curve:
-    cells, values, twins = cell_values(results, y, where)
+    cells = cell_means(results, y, where, like, level)
     keys = ["arm", *([_known(by, cells)] if by else []), x]
-    groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)]
+    points = with_dense(cells[list(dict.fromkeys([*keys, "sparsity", *STATISTICS]))])
+    require_one_cell_each(points, keys, f"give `by` (now {by}) or `where`")
+    arms = list(dict.fromkeys(points["arm"]))
+    points = points.sort_values(keys, key=lambda column: column.map(arms.index) if column.name == "arm" else column)
+    return Curve(y, x, by, points[[*keys, *STATISTICS]].reset_index(drop=True), level, tuple(like))
+
+
+def cell_means(
+    results: Results,
+    y: str,
+    where: Mapping[str, Any] | None = None,
+    like: Sequence[str] = LIKE,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """One row per cell, by its name: ``arm sparsity epochs``, the configuration's fields, and `STATISTICS` of ``y``.
+
+    Raises:
+        SparsetuneError: if ``y`` or a field in ``where`` is unknown.
+    """
+    cells, values, twins = cell_values(results, y, where)
+    groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)] if like else [()] * len(cells)
     points = estimate(values, groups, level).set_index(cells.index)
     pairs = estimate(values - twins, groups, level).set_index(cells.index)
     points = points.assign(diverged=cells["diverged"], difference=pairs["mean"], difference_df=pairs["df"])
     points = points.assign(difference_low=pairs["low"], difference_high=pairs["high"])
-    points = with_dense(cells[list({*keys, "sparsity"})].join(points))
-    if points.duplicated(keys).any():
-        raise SparsetuneError(_mixed(points, keys, results, by))
-    columns = [name for name in points if name not in (*keys, "sparsity")]
-    arms = list(dict.fromkeys(points["arm"]))
-    points = points.sort_values(keys, key=lambda column: column.map(arms.index) if column.name == "arm" else column)
-    return Curve(y, x, by, points[[*keys, *columns]].reset_index(drop=True), level)
+    fields = [name for name in cells if "." in name]
+    return cells[["arm", "sparsity", "epochs", *fields]].join(points[list(STATISTICS)])
 
 
 def with_dense(points: pd.DataFrame) -> pd.DataFrame:
@@ -169,7 +190,7 @@ def with_dense(points: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def interval_note(points: pd.DataFrame, level: float) -> str:
+def interval_note(points: pd.DataFrame, level: float, like: Sequence[str] = LIKE) -> str:
     """How many seeds stand behind the means, and what the intervals are."""
     given = points[points["n"] > 0]
     if given.empty:
@@ -178,9 +199,10 @@ def interval_note(points: pd.DataFrame, level: float) -> str:
     note = f"Means over n = {seeds} report seeds"
     if (given["df"] == 0).all():
         return f"{note}; one seed each, so no interval can be given."
-    note += (
-        f"; bars: {100 * level:g} % t intervals, standard deviation pooled over cells of the same sparsity (df {df})."
-    )
+    note += f"; bars: {100 * level:g} % t intervals"
+    if (given["df"] > given["n"] - 1).any():
+        note += f", standard deviation pooled over cells of the same {' and '.join(like) or 'study'}"
+    note += f" (df {df})."
     return note + (" Cells with a diverged report seed have no mean." if (points["diverged"] > 0).any() else "")
 
 
@@ -196,9 +218,15 @@ def _known(path: str, frame: pd.DataFrame) -> str:
     return path
 
 
-def _mixed(points: pd.DataFrame, keys: list[str], results: Results, by: str | None) -> str:
-    first = points[points.duplicated(keys, keep=False)].iloc[0]
-    point = ", ".join(f"{key} {first[key]}" for key in keys)
-    same = (points[keys] == first[keys]).all(axis=1)
-    names = ", ".join(f"`{name}`" for name in points.index[same])
-    return f"a point of the curve must be one cell, got {names} at {point}; give `by` (now {by}) or `where`"
+def require_one_cell_each(points: pd.DataFrame, keys: Sequence[str], remedy: str) -> None:
+    """Raise where several cells, which ``points`` has as its index, share a point.
+
+    Raises:
+        SparsetuneError: naming the first.
+    """
+    repeated = points[points.duplicated(list(keys), keep=False)]
+    if len(repeated):
+        point = ", ".join(f"{key} {repeated[key].iloc[0]}" for key in keys)
+        same = repeated.index[(repeated[list(keys)] == repeated[list(keys)].iloc[0]).all(axis=1)]
+        names = ", ".join(f"`{name}`" for name in same)
+        raise SparsetuneError(f"a point of the curve must be one cell, got {names} at {point}; {remedy}")

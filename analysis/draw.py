@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from analysis.comparison import Comparison
     from analysis.curves import Curve
 
 STYLE: dict[str, Any] = {
@@ -40,6 +41,13 @@ STYLE: dict[str, Any] = {
     "ytick.color": "#555555",
 }
 MARKERS = "osD^vPX*"
+ARM_MARKERS = "osD^vPX<>ph"
+ARM_COLOURS = ("#332288", "#ee7733", "#009988", "#cc3311", "#33aadd", "#aa3377", "#999933", "#0055aa", "#ee99aa")
+ARM_COLOURS += ("#117733", "#882255", "#777777")
+FAR = 5
+"""From this ratio between its ends, an axis is logarithmic."""
+ACCURACIES = (0, 20, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
+"""Ticks where an accuracy is drawn by the logarithm of its error, in percent."""
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 QUANTITIES = {
     "loss": "loss (nats)",
@@ -54,6 +62,7 @@ LABELS = {
     "epochs": "Training length (epochs, log scale)",
     "progress": "Training done (%)",
     "train_flops": "Training cost (dense epochs)",
+    "total_flops": "Training FLOPs (fraction of dense)",
     "inference_flops": "Inference cost (fraction of dense)",
     "lr": "Learning rate",
 }
@@ -112,9 +121,14 @@ def styled() -> Iterator[None]:
 
 
 def curve(curve: Curve, ax: Axes | None = None) -> Figure:
-    """Means and intervals of a curve: a panel per arm, or all arms into ``ax``, told apart by line style."""
+    """Means and intervals of a curve: a panel per arm, or all arms into ``ax``, told apart by line style.
+
+    Arms of one line each against sparsity share a panel.
+    """
     frame, names = curve.frame(), curve.by
     arms = list(dict.fromkeys(frame["arm"]))
+    if not ax and names is None and curve.x == "sparsity" and len(arms) > 1:
+        return _arms_together(frame, [curve.y])
     with styled():
         axes = [ax] * len(arms) if ax else panels(len(arms))
         lines = frame[names] if names else pd.Series("", index=frame.index)
@@ -134,6 +148,82 @@ def curve(curve: Curve, ax: Axes | None = None) -> Figure:
             ax.legend()
             return cast("Figure", ax.get_figure(root=True))
         return _legend(axes, names, palette)
+
+
+def comparison(comparison: Comparison) -> Figure:
+    """What arms keep, and what their training costs, against sparsity: two panels, a line per arm."""
+    return _arms_together(comparison.frame(), [comparison.y, "total_flops"])
+
+
+def _arms_together(frame: pd.DataFrame, columns: Sequence[str]) -> Figure:
+    """A panel for each column, a line per arm, dense networks as horizontal lines.
+
+    Args:
+        frame: ``arm sparsity mean low high``, which are of the first column, and the others by their names.
+        columns: What is drawn against sparsity.
+    """
+    sparse, dense = frame[frame["sparsity"] > 0], frame[frame["sparsity"] == 0].drop_duplicates(["mean", "low", "high"])
+    styles = arm_styles(sparse["arm"])
+    with styled():
+        axes = panels(len(columns), share=False)
+        for column, axis in zip(columns, axes, strict=True):
+            own = {"mean": column, "low": column, "high": column} if column in frame else {}
+            lines, levels = (part.assign(**{k: part[v] for k, v in own.items()}) for part in (sparse, dense))
+            for level in scale(column) * levels["mean"].dropna():
+                axis.axhline(level, color="black", linestyle="--", linewidth=1.2, label="dense")
+            for (arm, style), x in zip(styles.items(), _apart(lines, styles), strict=True):
+                _bars(axis, x, lines[lines["arm"] == arm], scale(column), style, arm)
+            axis.set_ylabel(label(column))
+            _x_axis(axis, "sparsity", sparse["sparsity"])
+            _spread_out(axis, column, pd.concat([lines, levels]))
+        return _legend(axes, "arm", by_right_end(sparse))
+
+
+def arm_styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """A colour and a marker for each arm, in order; a pair comes again after 132."""
+    return {
+        arm: {"color": ARM_COLOURS[i % len(ARM_COLOURS)], "marker": ARM_MARKERS[i % len(ARM_MARKERS)], "linestyle": "-"}
+        for i, arm in enumerate(dict.fromkeys(arms))
+    }
+
+
+def by_right_end(sparse: pd.DataFrame) -> list[str]:
+    """Arms from the highest to the lowest mean where their lines end, those that reach furthest right first."""
+    ends = sparse.sort_values("sparsity", kind="stable").drop_duplicates("arm", keep="last")
+    return [str(arm) for arm in ends.sort_values(["sparsity", "mean"], ascending=False, kind="stable")["arm"]]
+
+
+def _apart(lines: pd.DataFrame, arms: Iterable[str]) -> Iterator[Any]:
+    """Each arm's positions on the axis, a little beside its sparsities so that intervals can be told apart."""
+    positions = log_density(lines["sparsity"])
+    step = 0.005 * float(np.ptp(positions)) if len(positions) else 0.0
+    names = list(arms)
+    for rank, arm in enumerate(names):
+        yield positions[lines["arm"] == arm] + step * (rank - (len(names) - 1) / 2)
+
+
+def _spread_out(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
+    """A logarithmic y axis where values lie far apart: of a loss, or of the error behind an accuracy."""
+    fraction = column.rpartition("_")[2] in ("accuracy", "score")
+    means = 100 * (1 - drawn["mean"]) if fraction else drawn["mean"]
+    if column == "total_flops" or not means.max() > FAR * means.min() > 0:
+        return
+    if not fraction:
+        axis.set_yscale("log")
+        return
+    bottom, top = 100 * drawn[["mean", "low"]].min(axis=None), 100 - means.min() / 1.3
+    axis.set_yscale("function", functions=(_by_error, _of_error))
+    axis.set_ylim(max(0.0, bottom - 2), max(top, min(100 * drawn["high"].max(), 100 - means.min() / 2)))
+    axis.set_yticks([tick for tick in ACCURACIES if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]])
+    axis.yaxis.set_major_formatter("{x:g}")
+
+
+def _by_error(percent: Any) -> Any:
+    return -np.log(np.maximum(100.0 - np.asarray(percent, dtype=np.float64), 1e-6))
+
+
+def _of_error(position: Any) -> Any:
+    return 100.0 - np.exp(-np.asarray(position, dtype=np.float64))
 
 
 def gains(frame: pd.DataFrame, y: str) -> Figure:
@@ -199,15 +289,15 @@ def histories(frame: pd.DataFrame, y: str) -> Figure:
         return _legend(axes, "sparsity.target", palette)
 
 
-def panels(count: int, columns: int = 3, small: bool = False) -> Sequence[Axes]:
-    """Axes in a grid with a common y axis, 3.6 inches wide each."""
+def panels(count: int, columns: int = 3, small: bool = False, share: bool = True) -> Sequence[Axes]:
+    """Axes in a grid, with a common y axis where they ``share`` one."""
     from matplotlib.figure import Figure
 
     columns = max(1, min(columns, count))
     rows = math.ceil(max(count, 1) / columns)
     width, height = (3.3, 2.3) if small else (4.2, 3.4)
     figure = Figure(figsize=(width * columns + 1.3, height * rows + 0.2), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel().tolist()
+    axes = figure.subplots(rows, columns, sharex=True, sharey=share, squeeze=False).ravel().tolist()
     for axis in axes[max(count, 1) :]:
         axis.remove()
     kept: Sequence[Axes] = axes[: max(count, 1)]
@@ -268,11 +358,13 @@ def _legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figur
     figure = cast("Figure", axes[0].get_figure(root=True))
     if by and found:
         titles = {
+            "arm": None,
             "sparsity.target": "Sparsity",
             "schedule.epoch_multiplier": "Epochs",
             "schedule.epochs": "Trained for",
         }
-        names = sorted(found, key=[line_name(by, value) for value in order].index)
+        ordered = [line_name(None if by == "arm" else by, value) or str(value) for value in order]
+        names = sorted(found, key=lambda name: ordered.index(name) if name in ordered else -1)
         handles = [found[name] for name in names]
         figure.legend(handles, names, title=titles.get(by, by), loc="outside right upper", alignment="left")
     return figure

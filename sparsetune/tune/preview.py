@@ -44,7 +44,8 @@ def preview(study: Study) -> dict[str, Any]:
 def _cell(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
     total, per_epoch = spec.total_steps(), spec.steps_per_epoch()
     changes = [
-        {"step": c.step, "epoch": c.step / per_epoch, "phase": c.phase, "sparsity": c.sparsity} for c in plan(spec)
+        {"step": c.step, "epoch": c.step / per_epoch, "phase": c.phase, "sparsity": c.sparsity, "action": c.action}
+        for c in plan(spec)
     ]
     rates = [learning_rate(spec, min(step, total - 1), total) for step in range(0, total + 1, per_epoch)]
     return {

@@ -85,7 +85,7 @@ def runs(method: str) -> st.SearchStrategy[SmallRun]:
     return st.builds(
         SmallRun,
         given,
-        steps=st.integers(1, 30),
+        steps=st.integers(2, 30),
         seed=st.integers(0, 3),
         name=st.sampled_from(["sgd", "adamw"]),
         weight_decay=st.sampled_from([0.0, 0.1]),

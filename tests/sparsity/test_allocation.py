@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparsetune.durations import round_half_up
 from sparsetune.sparsity.allocation import Group, allocate, allocation_problems
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity_spec import SparsitySpec
@@ -79,7 +80,7 @@ def test_the_dense_layers_of_erk_are_the_only_ones_that_solve_it(
         scale = left / sum(sum(layer.shape) for layer in others)
         kept = {layer: scale * sum(layer.shape) for layer in layers}
         if all(0 <= kept[x] <= x.weights for x in others) and all(kept[x] >= x.weights for x in dense):
-            found.add(tuple(0 if x in dense else int(x.weights - kept[x] + Fraction(1, 2)) for x in layers))
+            found.add(tuple(0 if x in dense else round_half_up(float(x.weights - kept[x])) for x in layers))
     assert found == {tuple(group.pruned for group in allocate(layers, sparsity, spec("erk", sparsity)))}
 
 
