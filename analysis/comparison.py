@@ -52,9 +52,9 @@ class Comparison:
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
         return (
-            f"{interval_note(self.points, self.level)} Arms in order of the right end; marks of one sparsity are moved"
-            " apart. Cost: all passes of training, those that only choose a mask with them, over one dense training of"
-            f" the same {self.epochs:g} epochs."
+            f"{interval_note(self.points, self.level)} Arms are listed as their lines end on the right; marks of one"
+            " sparsity stand a little apart. Training FLOPs are those of all passes, with those that only choose a"
+            f" mask, over those of one dense training of the same {self.epochs:g} epochs."
         )
 
     def shared(self) -> list[float]:
@@ -74,8 +74,6 @@ def compare(
 ) -> Comparison:
     """``y`` of every cell's winner and its costs, over fresh report seeds, where training had one length.
 
-    Standard deviations are those of each cell: methods differ in theirs, so that nothing is pooled over arms.
-
     Args:
         results: The study.
         y: A measured column.
@@ -86,7 +84,8 @@ def compare(
     Raises:
         SparsetuneError: if a name is unknown, or a point would mix several cells.
     """
-    points = cell_means(results, y, where, ("arm", "sparsity", "epochs"), level).join(costs(results, where)[list(COSTS)])
+    points = cell_means(results, y, where, level=level)
+    points = points.join(costs(results, where)[list(COSTS)])
     length = points["epochs"].max() if epochs is None else epochs
     points = points.loc[points["epochs"] == length, ["arm", "sparsity", "epochs", *STATISTICS, *COSTS]]
     require_one_cell_each(points, ["arm", "sparsity"], "give `where`")

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 MEASURES = tuple(column.name for column in (*MEASURED, *FINAL) if column.dtype == "float64")
 """What may stand on the y axis."""
-STATISTICS = ("n", "mean", "sd", "pooled_sd", "df", "low", "high", "diverged")
+STATISTICS: tuple[str, ...] = ("n", "mean", "sd", "pooled_sd", "df", "low", "high", "diverged")
 STATISTICS += ("difference", "difference_df", "difference_low", "difference_high")
+"""Of a cell's values over report seeds; what they are, `Curve.frame` says."""
 LIKE = ("arm", "sparsity")
 """Columns that cells share whose spreads are pooled: methods differ in theirs, as does one method in its sparsities."""
 
@@ -168,12 +169,12 @@ def cell_means(
         SparsetuneError: if ``y`` or a field in ``where`` is unknown.
     """
     cells, values, twins = cell_values(results, y, where)
-    groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)] if like else [()] * len(cells)
+    groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)]
     points = estimate(values, groups, level).set_index(cells.index)
     pairs = estimate(values - twins, groups, level).set_index(cells.index)
     points = points.assign(diverged=cells["diverged"], difference=pairs["mean"], difference_df=pairs["df"])
     points = points.assign(difference_low=pairs["low"], difference_high=pairs["high"])
-    fields = [name for name in cells if "." in name]
+    fields = [name for name in map(str, cells) if "." in name]
     return cells[["arm", "sparsity", "epochs", *fields]].join(points[list(STATISTICS)])
 
 

@@ -42,11 +42,13 @@ STYLE: dict[str, Any] = {
 }
 MARKERS = "osD^vPX*"
 ARM_MARKERS = "osD^vPX<>ph"
-ARM_COLOURS = ("#332288", "#ee7733", "#009988", "#cc3311", "#33aadd", "#aa3377", "#999933", "#0055aa", "#ee99aa")
-ARM_COLOURS += ("#117733", "#882255", "#777777")
+ARM_COLOURS = (
+    *("#332288", "#ee7733", "#009988", "#cc3311", "#33aadd", "#aa3377"),
+    *("#999933", "#0055aa", "#ee99aa", "#117733", "#882255", "#777777"),
+)
 FAR = 5
 """From this ratio between its ends, an axis is logarithmic."""
-ACCURACIES = (0, 20, 50, 80, 90, 95, 98, 99, 99.5, 99.8, 99.9)
+ACCURACIES = (0, 20, 50, 70, 80, 90, 95, 97, 98, 99, 99.5, 99.8, 99.9)
 """Ticks where an accuracy is drawn by the logarithm of its error, in percent."""
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 QUANTITIES = {
@@ -165,7 +167,7 @@ def _arms_together(frame: pd.DataFrame, columns: Sequence[str]) -> Figure:
     sparse, dense = frame[frame["sparsity"] > 0], frame[frame["sparsity"] == 0].drop_duplicates(["mean", "low", "high"])
     styles = arm_styles(sparse["arm"])
     with styled():
-        axes = panels(len(columns), share=False)
+        axes = panels(len(columns), size=(4.4, 4.2), share=False)
         for column, axis in zip(columns, axes, strict=True):
             own = {"mean": column, "low": column, "high": column} if column in frame else {}
             lines, levels = (part.assign(**{k: part[v] for k, v in own.items()}) for part in (sparse, dense))
@@ -195,27 +197,41 @@ def by_right_end(sparse: pd.DataFrame) -> list[str]:
 
 def _apart(lines: pd.DataFrame, arms: Iterable[str]) -> Iterator[Any]:
     """Each arm's positions on the axis, a little beside its sparsities so that intervals can be told apart."""
-    positions = log_density(lines["sparsity"])
-    step = 0.005 * float(np.ptp(positions)) if len(positions) else 0.0
+    positions = pd.Series(log_density(lines["sparsity"]), lines.index)
+    step = 0.005 * (positions.max() - positions.min())
     names = list(arms)
     for rank, arm in enumerate(names):
         yield positions[lines["arm"] == arm] + step * (rank - (len(names) - 1) / 2)
 
 
 def _spread_out(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
-    """A logarithmic y axis where values lie far apart: of a loss, or of the error behind an accuracy."""
+    """A logarithmic y axis where values lie far apart: of a loss or cost, or of the error behind an accuracy."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     fraction = column.rpartition("_")[2] in ("accuracy", "score")
-    means = 100 * (1 - drawn["mean"]) if fraction else drawn["mean"]
-    if column == "total_flops" or not means.max() > FAR * means.min() > 0:
+    means = drawn["mean"].dropna().to_numpy(np.float64)
+    least, most = _ends(1 - means if fraction else means)
+    if not most > FAR * least > 0:
+        axis.set_ylim(*((0, None) if column == "total_flops" else ()))
         return
-    if not fraction:
+    if fraction:
+        axis.set_yscale("function", functions=(_by_error, _of_error))
+        axis.set_ylabel(f"{label(column)[:-1]}, by the logarithm of the error)")
+        low, high = _ends(drawn[["low", "mean", "high"]].to_numpy(np.float64))
+        top = max(1 - least / 1.3, min(high, 1 - least / 2))
+        axis.set_ylim(max(0.0, 100 * low - 2), 100 * top)
+        axis.set_yticks([tick for tick in ACCURACIES if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]])
+    else:
         axis.set_yscale("log")
-        return
-    bottom, top = 100 * drawn[["mean", "low"]].min(axis=None), 100 - means.min() / 1.3
-    axis.set_yscale("function", functions=(_by_error, _of_error))
-    axis.set_ylim(max(0.0, bottom - 2), max(top, min(100 * drawn["high"].max(), 100 - means.min() / 2)))
-    axis.set_yticks([tick for tick in ACCURACIES if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]])
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter("{x:g}")
+
+
+def _ends(values: Any) -> tuple[float, float]:
+    """The lowest and highest, NaN left out; NaN where there is none."""
+    known = values[~np.isnan(values)]
+    return (float(known.min()), float(known.max())) if known.size else (math.nan, math.nan)
 
 
 def _by_error(percent: Any) -> Any:
@@ -258,13 +274,16 @@ def shade_below(figure: Figure, x: float) -> None:
 def histories(frame: pd.DataFrame, y: str) -> Figure:
     """``y`` over training, a thin line per trial coloured by its sparsity; rows of panels are arms, columns lengths.
 
+    Where all have one length, the arms follow each other in three columns.
+
     Args:
         frame: One row per trial and evaluation: ``arm sparsity epochs trial_id progress`` and ``y``.
         y: The column; sparsity itself is drawn on the log-density axis.
     """
     arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
     with styled():
-        axes = panels(len(arms) * len(lengths), columns=min(3, len(lengths)), small=True)
+        columns = min(3, len(lengths) if len(lengths) > 1 else len(arms))
+        axes = panels(len(arms) * len(lengths), columns=columns, size=(3.3, 2.3))
         palette = colours(frame["sparsity"], "sparsity.target")
         wanted = [(arm, length) for arm in arms for length in lengths]
         for (arm, length), axis in zip(wanted, axes, strict=False):
@@ -278,24 +297,25 @@ def histories(frame: pd.DataFrame, y: str) -> Figure:
                     axis.plot(
                         100 * trial["progress"], values, color=palette[sparsity], linewidth=1.1, alpha=0.85, label=name
                     )
-            axis.set_title(f"{arm}, {length:g} epochs")
+            axis.set_title(f"{arm}, {length:g} epochs" if len(lengths) > 1 else arm)
             axis.set_xlim(0, 100)
             if y == "sparsity_now":
                 _sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
-        for axis in axes[:: min(3, len(lengths))]:
+        for axis in axes[::columns]:
             axis.set_ylabel(label(y))
-        for axis in axes[-min(3, len(lengths)) :]:
+        for axis in axes[-columns:]:
             axis.set_xlabel(label("progress"))
+            axis.tick_params(labelbottom=True)
         return _legend(axes, "sparsity.target", palette)
 
 
-def panels(count: int, columns: int = 3, small: bool = False, share: bool = True) -> Sequence[Axes]:
-    """Axes in a grid, with a common y axis where they ``share`` one."""
+def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4), share: bool = True) -> Sequence[Axes]:
+    """Axes in a grid, each of a ``size`` in inches, with a common y axis where they ``share`` one."""
     from matplotlib.figure import Figure
 
     columns = max(1, min(columns, count))
     rows = math.ceil(max(count, 1) / columns)
-    width, height = (3.3, 2.3) if small else (4.2, 3.4)
+    width, height = size
     figure = Figure(figsize=(width * columns + 1.3, height * rows + 0.2), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=share, squeeze=False).ravel().tolist()
     for axis in axes[max(count, 1) :]:

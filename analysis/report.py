@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import draw
+from analysis.comparison import COSTS, Comparison, compare, costs
 from analysis.curves import Curve, cell_values, length_curve, sparsity_curve, with_dense
 from analysis.load import Results, load
 from analysis.select import axes, report_rows
@@ -22,6 +23,8 @@ from sparsetune.store import write_durably, writing
 from sparsetune.tables import FINISHED
 
 LENGTHS = ("schedule.epochs", "schedule.epoch_multiplier")
+MANY = 3
+"""Arms at one sparsity that the headlines still give a sentence each; more are ranked in one."""
 TRACE = ["arm", "sparsity", "epochs", "seed", "trial_id", "progress"]
 
 
@@ -38,14 +41,27 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Section:
-    """The figures and numbers of one combination of the sweep axes besides sparsity and length."""
+    """The figures and numbers of one combination of the sweep axes besides sparsity and length; arms compared first."""
 
     title: str
-    measure: str
-    rows: list[dict[str, Any]]
-    gains: bool
-    headlines: list[str]
-    drawings: list[Drawing]
+    measure: str = ""
+    numbers: pd.DataFrame = field(default_factory=pd.DataFrame)
+    headlines: Sequence[str] = ()
+    lead: Drawing | None = None
+    drawings: Sequence[Drawing] = ()
+
+    @property
+    def rows(self) -> list[dict[Any, Any]]:
+        """Of the table of numbers."""
+        return self.numbers.to_dict("records")
+
+    @property
+    def shown(self) -> set[str]:
+        """Those of the table's optional columns that say something: ``length choice active gains``."""
+        numbers = self.numbers
+        says = {"length": numbers["epochs"].nunique() > 1, "choice": numbers["extra_flops"].gt(0).any()}
+        says |= {"active": numbers["ever_active"].lt(1).any(), "gains": numbers["gain"].notna().any()}
+        return {name for name, does in says.items() if does}
 
 
 def report(directory: str | os.PathLike[str]) -> Path:
@@ -82,8 +98,8 @@ def render(results: Results) -> str:
     environment = Environment(
         loader=PackageLoader("analysis", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"svg": Markup, "value": _value, "words": _field}
-    environment.globals["interval"] = interval
+    environment.filters |= {"svg": Markup, "value": _value, "exact": _exact, "words": _field}
+    environment.globals |= {"interval": interval, "percent": percent}
     trials, cells = results.trials(), results.cells()
     return environment.get_template("report.html.jinja").render(
         study=results.study,
@@ -94,6 +110,8 @@ def render(results: Results) -> str:
         sweep=[name for name in cells if name in axes(results.study, "sweep") or name == "sparsity.target"],
         search=[name for name in cells if name in axes(results.study, "search")],
         sections=list(sections(results)),
+        counted=_counted(trials),
+        pruned=report_rows(results).groupby("cell")["pruned_weights"].first().dropna().to_dict(),
         troubled=trials[trials["status"].isin(["DIVERGED", "FAILED", "INVALID"])],
         launches=[_launch(facts) for facts in results.directory.launches()],
         folder="/".join(results.directory.path.parts[-2:]),
@@ -116,18 +134,35 @@ def sections(results: Results) -> Iterator[Section]:
 def _section(results: Results, where: Mapping[str, Any], by: str | None, title: str, suffix: str) -> Section:
     measured = cell_values(results, "test_accuracy", where)[1].notna().any(axis=None)
     y = "test_accuracy" if measured else "test_score"
-    numbers = summary(results, y, where=where)
     gains = extension_gain(results, y, where=where)
-    drawings = list(_drawings(results, where, by, y, gains, suffix)) if len(numbers) else []
+    numbers = _with_costs(summary(results, y, where=where), costs(results, where))
+    if not len(numbers):
+        return Section(title)
+    compared = compare(results, y, where=where)
+    drawings = list(_drawings(results, where, by, compared, gains, suffix))
     headlines = [*_headlines(numbers, y), *_unclaimed(gains)]
-    rows: list[dict[str, Any]] = numbers.to_dict("records")  # type: ignore[assignment]  # columns are named by text
-    return Section(title, f"{_words(y)} (%)", rows, bool(numbers["gain"].notna().any()), headlines, drawings)
+    lead = drawings.pop(0) if compared.shared() else None
+    if lead and not numbers["gain"].notna().any():
+        numbers = numbers.sort_values(["sparsity", "mean"], ascending=[True, False], kind="stable")
+    return Section(title, f"{_words(y)} (%)", numbers, headlines, lead, drawings)
+
+
+def _with_costs(numbers: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
+    """The summary, where dense networks have the arm ``dense``, with what training of that length cost."""
+    named = costs.assign(arm=costs["arm"].where(costs["sparsity"] > 0, "dense"))
+    keys = ["arm", "sparsity", "epochs"]
+    return numbers.merge(named[[*keys, *COSTS]].drop_duplicates(keys), on=keys, how="left")
 
 
 def _drawings(
-    results: Results, where: Mapping[str, Any], by: str | None, y: str, gains: pd.DataFrame, suffix: str
+    results: Results,
+    where: Mapping[str, Any],
+    by: str | None,
+    compared: Comparison,
+    gains: pd.DataFrame,
+    suffix: str,
 ) -> Iterator[Drawing]:
-    folder = results.directory.figures
+    folder, y = results.directory.figures, compared.y
 
     def drawn(name: str, title: str, figure: Any, frame: pd.DataFrame, caption: str) -> Drawing:
         svg = draw.save(figure, frame, folder / f"{name}{suffix}")
@@ -141,7 +176,12 @@ def _drawings(
             note += " Shaded: dense is under-trained too, nothing is claimed."
         return drawn(f"{curve.y}-{curve.x}", title, figure, curve.frame(), note)
 
-    yield curve(sparsity_curve(results, y, by, where=where), f"{_words(y)} against sparsity")
+    if compared.shared():
+        length = f", after {compared.epochs:g} epochs" if by else ""
+        title = f"{_words(y)} and cost of training against sparsity{length}"
+        yield drawn("comparison", title, compared.plot(), compared.frame(), compared.note())
+    if by or not compared.shared():
+        yield curve(sparsity_curve(results, y, by, where=where), f"{_words(y)} against sparsity")
     if by:
         yield curve(length_curve(results, y, where=where), f"{_words(y)} against training length")
         if gains["claimed"].eq(True).any():
@@ -152,9 +192,9 @@ def _drawings(
         if by:
             yield curve(length_curve(results, column, where=where), f"{_words(column)} against training length")
     history = winners_history(results, where)
-    note = (
-        "Winners' report trials, a line per seed; of more than three training lengths the shortest, middle and longest."
-    )
+    note = "Winners' report trials, a line per seed."
+    if by and history["epochs"].nunique() > 2:
+        note += " Of more than three training lengths the shortest, middle and longest are drawn."
     for column in ("val_loss", "train_loss"):
         figure = draw.histories(history, column)
         yield drawn(f"history-{column}", f"{_words(column)} over training", figure, history[[*TRACE, column]], note)
@@ -189,7 +229,9 @@ def _headlines(numbers: pd.DataFrame, y: str) -> Iterator[str]:
     dense, sparse = numbers[numbers["sparsity"] == 0], numbers[numbers["sparsity"] > 0]
     for row in dense.to_dict("records"):
         yield f"Dense: {_words(y).lower()} {_reached(row)}."
-    for arm, rows in sparse.groupby("arm", sort=False):
+    ranking = _ranking(sparse, y)
+    yield from ranking
+    for arm, rows in sparse.groupby("arm", sort=False) if not ranking else ():
         row = rows.sort_values("sparsity").to_dict("records")[-1]
         twin = interval(row["difference"], row["difference_low"], row["difference_high"])
         distance = f"; {twin} points from its dense twin" if twin else ""
@@ -207,6 +249,18 @@ def _headlines(numbers: pd.DataFrame, y: str) -> Iterator[str]:
             else f"{arm} {step}: gain over dense {verdict}"
         )
         yield f"{said}: {gains}."
+
+
+def _ranking(sparse: pd.DataFrame, y: str) -> list[str]:
+    """The arms from the best down at the highest sparsity that many have; nothing where no sparsity has many."""
+    arms = sparse.groupby("sparsity")["arm"].nunique()
+    shared = arms.index[arms > MANY]
+    if shared.empty:
+        return []
+    ranked = sparse[sparse["sparsity"] == shared.max()].sort_values("mean", ascending=False, kind="stable")
+    values = ", ".join(f"{row['arm']} {100 * row['mean']:.2f}" for row in ranked.to_dict("records"))
+    at = f"At {100 * float(shared.max()):.10g} % sparsity"
+    return [f"{at}, {_words(y).lower()} in percent: {values}. Where intervals overlap, the order is not settled."]
 
 
 def _unclaimed(gains: pd.DataFrame) -> list[str]:
@@ -227,6 +281,21 @@ def interval(value: Any, low: Any, high: Any) -> str:
     return f"{100 * value:.2f}" + ("" if pd.isna(low) else f" [{100 * low:.2f}, {100 * high:.2f}]")
 
 
+def percent(value: Any) -> str:
+    """A fraction as percent; missing is empty."""
+    return "" if pd.isna(value) else f"{100 * value:.2f}"
+
+
+def _counted(trials: pd.DataFrame) -> list[str]:
+    """What sparsity is a fraction of, for each network of the study: prunable weights of all parameters."""
+    known = trials.dropna(subset=["prunable_weights", "parameters"])
+    networks = known[["task.model", "prunable_weights", "parameters"]].drop_duplicates()
+    return [
+        f"{row['prunable_weights']:,.0f} prunable weights of {row['parameters']:,.0f} parameters ({row['task.model']})"
+        for row in networks.to_dict("records")
+    ]
+
+
 def _gain_note(gains: pd.DataFrame) -> str:
     claimed = gains[gains["claimed"].eq(True)]
     return (
@@ -245,6 +314,11 @@ def _value(value: Any) -> str:
     if pd.isna(value):
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _exact(value: Any) -> str:
+    """A value as it was declared."""
+    return f"{value:.10g}" if isinstance(value, float) and not pd.isna(value) else _value(value)
 
 
 def _field(path: str) -> str:

@@ -130,21 +130,22 @@ class Stops(Checkpoints):
 def interrupted_in_turn(spec: TrialSpec, folder: Path, steps: set[int]) -> Outcome:
     """Of a trial that is stopped after each of the steps, and goes on from what the attempt before left on disk."""
     for attempt in range(len(steps)):
+        stops = Stops(folder / f"attempt-{attempt}", steps)
         with pytest.raises(Interrupted):
-            outcome(spec, folder, latest(folder.glob("*")), checkpoints=Stops(folder / f"attempt-{attempt}", steps))
-    return outcome(spec, folder, latest(folder.glob("attempt-*")), checkpoints=Stops(folder / "last", steps))
+            outcome(spec, folder, latest(folder.glob("attempt-*")), checkpoints=stops)
+    return outcome(spec, folder, latest(folder.glob("attempt-*")))
 
 
 def telling_steps(spec: TrialSpec) -> set[int]:
-    """Steps done just before, at and after the first and a middle change of each kind, and halfway to the next."""
+    """Steps done around the first and a middle change of each kind, and halfway to the next one; and the last step."""
     changes, kinds = plan(spec), defaultdict[tuple[str, str], list[int]](list)
     for place, change in enumerate(changes):
         kinds[change.phase, change.action].append(place)
     steps = [*(change.step for change in changes), spec.total_steps()]
     told = {place for places in kinds.values() for place in (places[0], places[len(places) // 2])}
-    around = {steps[place] + near for place in told for near in (-1, 0, 1)}
+    around = {steps[place] + near for place in told for near in (-1, 0, 1)} | {spec.total_steps()}
     halfway = {(steps[place] + steps[place + 1]) // 2 for place in told}
-    return {step for step in around | halfway if 0 < step < spec.total_steps()}
+    return {step for step in around | halfway if 0 < step <= spec.total_steps()}
 
 
 def assert_resumed_equals_uninterrupted(spec: TrialSpec, folder: Path, steps: set[int]) -> None:

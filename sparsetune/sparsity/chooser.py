@@ -63,9 +63,11 @@ class Chooser:
     ) -> tuple[Masks, Compensate | None]:
         """Masks of a sparsity nested in those in force (empty: none are), and how survivors make up for the pruned."""
         scored = SCORES[score or self.spec.score or "magnitude"](self._moment(masks, seed))
-        groups, scores = self.groups(sparsity), scored.values
+        groups = self.groups(sparsity)
         if self._n_m is None:
-            return compute_masks(scores, groups, masks or None), scored.compensate
+            chosen = compute_masks(scored.values, groups, masks or None, absolute=scored.absolute)
+            return chosen, scored.compensate
+        scores = scored.positive()
         if masks:
             scores = {name: score.masked_fill(~masks[name], -torch.inf) for name, score in scores.items()}
         return compute_masks(scores, groups, masks or None, candidates=self._candidates(scores)), scored.compensate
@@ -92,7 +94,7 @@ class Chooser:
         The lowest scores are dropped; what has the largest of ``gradients`` grows, or for SET (no gradients) a random
         choice.
         """
-        drop = SCORES[self.spec.score or "magnitude"](self._moment(masks, seed)).values
+        drop = SCORES[self.spec.score or "magnitude"](self._moment(masks, seed)).positive()
         if gradients:
             grow = dict(zip(self._weights, gradients, strict=True))
         else:

@@ -45,14 +45,10 @@ def compute_masks(
             (scores[name], within[name] if within else None, candidates[name] if candidates else None)
             for name in group.names
         ]
-        available = (
-            sum(score.numel() for score, _, _ in layers)
-            if candidates is None
-            else count(candidates[n] for n in group.names)
-        )
-        if group.pruned > available:
+        allowed = [score.numel() if chosen is None else count([chosen]) for score, _, chosen in layers]
+        if group.pruned > sum(allowed):
             raise ValueError(
-                f"a group must prune at most its {available} candidates, got {group.pruned} of"
+                f"a group must prune at most its {sum(allowed)} candidates, got {group.pruned} of"
                 f" {', '.join(group.names)}; lower their sparsity"
             )
         select = select_on_cpu if layers[0][0].device.type == "cpu" else select_on_device
@@ -150,3 +146,12 @@ def count(tensors: Iterable[torch.Tensor]) -> int:
             values = _flat(tensor)
             on_cpu += int(np.count_nonzero(values if values.dtype == bool else values != 0))  # counts bits, fast
     return on_cpu + (int(torch.stack(on_device).sum()) if on_device else 0)
+
+
+def fill(factors: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> None:
+    """Write masks as zeros and ones of the factors' dtypes, in place."""
+    if all(factor.is_cpu and factor.dtype == torch.float32 for factor in factors):
+        for factor, mask in zip(factors, masks, strict=True):  # numpy converts three times faster than torch
+            np.copyto(factor.numpy(), mask.numpy())
+    else:
+        torch._foreach_copy_(list(factors), list(masks))

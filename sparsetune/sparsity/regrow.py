@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from sparsetune.optim import DECAYS
-from sparsetune.sparsity.masks import keep_highest
+from sparsetune.sparsity.allocation import Group
+from sparsetune.sparsity.masks import compute_masks, count
 from sparsetune.sparsity_spec import RegrowSpec
 
 
@@ -24,15 +25,15 @@ def exchange(mask: torch.Tensor, drop_scores: torch.Tensor, grow_scores: torch.T
     Returns:
         A new mask with exactly as many weights kept.
     """
-    kept = int(mask.count_nonzero())
-    survivors = _without_lowest(mask, drop_scores, min(exchanged, kept))
-    return survivors | _without_lowest(~survivors, grow_scores, mask.numel() - kept)
+    kept = count([mask])
+    survivors = mask & _without_lowest(mask, drop_scores, min(exchanged, kept))
+    grown = ~survivors
+    return survivors | (grown & _without_lowest(grown, grow_scores, mask.numel() - kept))
 
 
-def _without_lowest(mask: torch.Tensor, scores: torch.Tensor, dropped: int) -> torch.Tensor:
-    """A mask without those of its entries that have the lowest scores."""
-    inside = scores.masked_select(mask).nan_to_num(nan=torch.inf, posinf=torch.inf, neginf=-torch.inf)
-    return mask.masked_scatter(mask, keep_highest(inside, dropped))
+def _without_lowest(among: torch.Tensor, scores: torch.Tensor, dropped: int) -> torch.Tensor:
+    """False at the lowest scores among the True entries."""
+    return compute_masks({"": scores}, [Group(("",), dropped)], candidates={"": among})[""]
 
 
 def exchange_fraction(step: int, end: int, spec: RegrowSpec) -> float:

@@ -37,10 +37,21 @@ class Moment:
 
 @dataclass(frozen=True)
 class Scored:
-    """Scores of every weight, and what becomes of the survivors once the newly pruned (True) are known."""
+    """Scores of every weight, and what becomes of the survivors once the newly pruned (True) are known.
+
+    Args:
+        values: By layer, of the weights' shapes.
+        absolute: Whether their absolute values are meant, of which a mask update then makes no copy.
+        compensate: Changes the survivors in place.
+    """
 
     values: Tensors
+    absolute: bool = False
     compensate: Callable[[Masks], None] | None = None
+
+    def positive(self) -> Tensors:
+        """The scores themselves, absolute values taken."""
+        return {name: value.abs() for name, value in self.values.items()} if self.absolute else self.values
 
 
 Score = Callable[[Moment], Scored]
@@ -48,7 +59,7 @@ Score = Callable[[Moment], Scored]
 
 def magnitude(moment: Moment) -> Scored:
     """``|w|`` (Janowsky 1989; Han et al. 2015)."""
-    return Scored({name: weight.abs() for name, weight in moment.weights.items()})
+    return Scored(dict(moment.weights), absolute=True)
 
 
 def random(moment: Moment) -> Scored:
@@ -79,8 +90,8 @@ def fisher(moment: Moment) -> Scored:
     estimate = BlockFisher(moment.weights, given)
     for gradients in moment.gradients(given.gradients, given.batch_size, False):
         estimate.add({name: g * moment.masks[name] if moment.masks else g for name, g in gradients.items()})
-    return Scored(estimate.scores(), estimate.compensate)
+    return Scored(estimate.scores(), compensate=estimate.compensate)
 
 
 SCORES: dict[str, Score] = {"magnitude": magnitude, "random": random, "saliency": saliency, "fisher": fisher}
-"""Each gives finite scores, not negative, of the weights' shapes, without changing the weights."""
+"""Each gives finite scores of the weights' shapes, not negative unless absolute values are meant; no weight changes."""

@@ -28,12 +28,9 @@ class Shadow:
         torch._foreach_copy_(self._dense, self._weights)
         torch._foreach_mul_(self._weights, factors)
 
-    def unmask(self) -> None:
-        """Put the dense weights back."""
+    def unmask(self, gradients: list[torch.Tensor] | None = None) -> None:
+        """Put the dense weights back; add to the gradients what draws those outside the mask to zero."""
+        if gradients is not None:
+            torch._foreach_sub_(self._weights, self._dense)  # what is outside the mask, negative: no temporary
+            torch._foreach_add_(gradients, self._weights, alpha=-self._decay)
         torch._foreach_copy_(self._weights, self._dense)
-
-    def pull(self, gradients: list[torch.Tensor], factors: list[torch.Tensor]) -> None:
-        """Add to the gradients of the weights outside the mask what draws them to zero."""
-        outside = torch._foreach_mul(self._weights, factors)
-        torch._foreach_sub_(outside, self._weights)
-        torch._foreach_add_(gradients, outside, alpha=-self._decay)

@@ -14,7 +14,7 @@ from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.chooser import Chooser, Probe
 from sparsetune.sparsity.flops import Flops, step_cost
-from sparsetune.sparsity.masks import Masks, count, intersection_over_union, pack, unpack
+from sparsetune.sparsity.masks import Masks, count, fill, intersection_over_union, pack, unpack
 from sparsetune.sparsity.methods import Change
 from sparsetune.sparsity.plan import plan
 from sparsetune.sparsity.scores import Tensors
@@ -69,6 +69,7 @@ class Sparsifier:
         self._recorded: Masks = {}
         self._masked: list[torch.Tensor] = list(self._weights.values())
         self._factors: list[torch.Tensor] = []
+        self._kept_factors: list[torch.Tensor] = []
         self._shadow: Shadow | None = None
         self._gathered: list[torch.Tensor] = []
         # Under the other fates no trace is left of gradients outside the mask: slots are zeroed where weights return.
@@ -86,8 +87,7 @@ class Sparsifier:
     def after_backward(self) -> None:
         """See to the gradients: gathered where a mask update needs them, masked or pulled where the method says."""
         if self._shadow:
-            self._shadow.unmask()
-            self._shadow.pull(self._gradients(), self._factors)
+            self._shadow.unmask(self._gradients())
         if self._gathers():
             if self._gathered:
                 torch._foreach_add_(self._gathered, self._gradients())
@@ -181,6 +181,8 @@ class Sparsifier:
             if compensate:
                 compensate({name: before[name] & ~mask if before else ~mask for name, mask in masks.items()})
             self._enforce(masks)
+            if part < parts:
+                self._count()  # the next part's gradients cost less
         self._record()
 
     def _regrow(self, change: Change) -> None:
@@ -200,16 +202,22 @@ class Sparsifier:
     def _enforce(self, masks: Masks) -> None:
         """Put masks in force: prune now, and after every step from now on."""
         self._masks = masks
-        self._factors = [masks[name].to(weight.dtype) for name, weight in self._weights.items()]
+        self._refill()
         torch._foreach_mul_(self._masked, self._factors)
 
     def _mask_shadow(self, shadow: Shadow) -> None:
         self._masks = self._chooser.straight_through()
-        factors = [self._masks[name].to(weight.dtype) for name, weight in self._weights.items()]
         if not self._factors:
             self._count()
-        self._factors = factors
-        shadow.mask(factors)
+        self._refill()
+        shadow.mask(self._factors)
+
+    def _refill(self) -> None:
+        """The masks in force as numbers to multiply with, in memory that is kept: fresh pages cost more."""
+        if not self._kept_factors:
+            self._kept_factors = [torch.empty_like(weight) for weight in self._masked]
+        self._factors = self._kept_factors
+        fill(self._factors, [self._masks[name] for name in self._weights])
 
     def _record(self) -> None:
         """Take down the masks in force."""
@@ -233,7 +241,7 @@ class Sparsifier:
 
     def _reset(self, returned: Masks) -> None:
         """Zero momentum and moments where weights have come back, as declared."""
-        if self._spec.reset == "all":
+        if self._spec.reset == "all" and count(returned.values()):
             reset_moments(self._optimizer)
         elif self._spec.reset == "grown":
             reset_grown(self._optimizer, [(self._parameters[name], grown) for name, grown in returned.items()])

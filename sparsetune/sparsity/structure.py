@@ -74,12 +74,12 @@ class Structure:
         return [self._row(entry, final) for entry in self._entries]
 
     def _row(self, entry: Entry, final: Masks) -> dict[str, Any]:
-        kept = sum(d * size for d, size in zip(entry.density, self._sizes.values(), strict=True))
+        kept = round(sum(d * size for d, size in zip(entry.density, self._sizes.values(), strict=True)))
         overlap = intersection_over_union(unpack(entry.bits, self._weights), final) if entry.bits else None
         return {
             "step": entry.step,
             "phase": entry.phase,
-            "sparsity": 1 - round(kept) / sum(self._sizes.values()),
+            "sparsity": (sum(self._sizes.values()) - kept) / sum(self._sizes.values()),
             "density": dict(zip(self._sizes, entry.density, strict=True)),
             "iou_previous": None if entry.iou_previous != entry.iou_previous else entry.iou_previous,
             "iou_final": overlap,

@@ -62,9 +62,9 @@ class Part(NamedTuple):
         """What goes first, whatever its score."""
         return self.lower(np.zeros_like(self.kept))
 
-    def equal(self, threshold: Any) -> Flags:
+    def equal(self, values: Numbers, threshold: Any) -> Flags:
         """Where the score decides and is the threshold."""
-        values, ranked = self.values(), self.ranked()
+        ranked = self.ranked()
         equal: Flags = ~(values < threshold) if threshold == math.inf else values == threshold
         return equal if ranked is None else equal & ranked
 
@@ -72,14 +72,13 @@ class Part(NamedTuple):
 def prune_lowest(parts: Sequence[Part], pruned: int) -> None:
     """Write ``kept``: False at the ``pruned`` lowest of all parts together, of equal ones the first in order.
 
-    Raises:
-        ValueError: if there are fewer candidates.
+    Args:
+        parts: With at least ``pruned`` candidates.
+        pruned: How many, from 0.
     """
     candidates = _total((part, part.candidates) for part in parts)
     ranked = _total((part, part.ranked()) for part in parts)
     wanted = pruned - (candidates - ranked)
-    if pruned > candidates:
-        raise ValueError(f"`pruned` must be at most the number of candidates, {candidates}, got {pruned}")
     if wanted <= 0:
         for part in parts:
             part.kept.fill(True)
@@ -162,13 +161,15 @@ def _prune_at(parts: Sequence[Part], threshold: Any, pruned: int) -> bool:
     """Prune if this is the threshold, however many scores equal it; else return False, with ``kept`` undefined."""
     lower = equal = 0
     for chunk in _chunks(parts):
-        below = chunk.lower(np.less(chunk.values(), threshold, out=chunk.kept))
+        values = chunk.values()
+        below = chunk.lower(np.less(values, threshold, out=chunk.kept))
         lower += int(np.count_nonzero(below))
-        equal += int(np.count_nonzero(chunk.equal(threshold)))
+        equal += int(np.count_nonzero(chunk.equal(values, threshold)))
         np.logical_not(below, out=chunk.kept)
     if not lower < pruned <= lower + equal:
         return False
-    _prune_first(((chunk.kept, chunk.equal(threshold)) for chunk in _chunks(parts)), pruned - lower)
+    ties = ((chunk.kept, chunk.equal(chunk.values(), threshold)) for chunk in _chunks(parts))
+    _prune_first(ties, pruned - lower)
     return True
 
 

@@ -56,6 +56,9 @@ SMALL = Study(
     report_seeds=2,
 )
 
+WEIGHTS, PARAMETERS = 17_024, 17_226
+"""Of every simulated network: what may be pruned, and all."""
+
 Outcome = Callable[[str, str, int], str]
 """Status of a trial by (cell, role, seed)."""
 
@@ -162,6 +165,8 @@ class Simulation:
             return None
         complete = status == "COMPLETE"
         end = {"type": "ended", "time": 1.7e9, **key, "status": status, "certified": True if complete else None}
+        pruned = round(spec.sparsity.target * WEIGHTS)
+        end |= {"pruned_weights": pruned, "prunable_weights": WEIGHTS, "parameters": PARAMETERS} if complete else {}
         test = (
             {f"test_{name}": rows[-1][f"val_{name}"] - 0.002 for name in ("accuracy", "score", "loss", "entropy")}
             if complete
@@ -196,7 +201,7 @@ class Simulation:
                 **{"sparsity": sparsity, "zeros_in_mask": 0, "train_loss": loss * 0.8, "train_entropy": loss * 0.7},
                 **{"val_loss": loss, "val_accuracy": accuracy, "val_score": accuracy, "val_error": 1 - accuracy},
                 **{"val_entropy": loss * 0.75, "batch_loss": loss * 1.1, "train_flops": epoch * (1 - 0.5 * target)},
-                **{"extra_flops": 0, "inference_flops": 1 - target, "seconds": epoch * 0.5},
+                **{"extra_flops": 0, "inference_flops": 1 - target, "ever_active": 1.0, "seconds": epoch * 0.5},
             }
 
     @staticmethod

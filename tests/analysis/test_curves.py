@@ -79,7 +79,21 @@ def test_dense_starts_the_lines_of_every_arm_and_counts_once(results: Callable[.
     frame = analysis.sparsity_curve(results(by_hand, arms=arms, sweep={"sparsity.target": [0, 0.9]}), by=None).frame()
     assert list(frame["arm"]) == ["gmp", "gmp", "acdc", "acdc"]
     assert list(frame["sparsity"]) == [0, 0.9, 0, 0.9]
-    assert list(frame["df"]) == [1, 2, 1, 2]
+    assert list(frame["df"]) == [1, 1, 1, 1]
+
+
+def test_arms_vary_alike_only_where_that_is_said(results: Callable[..., analysis.Results]) -> None:
+    def accuracy(spec: TrialSpec) -> float:
+        return 0.8 + {"gmp": 0.02, "acdc": 0.1}.get(spec.sparsity.method, 0.01) * (spec.seed - 1000)
+
+    arms = {name: {"overrides": {"sparsity.method": name}} for name in ("gmp", "acdc")}
+    found = results(accuracy, arms=arms, sweep={"sparsity.target": [0, 0.9]})
+    curve = analysis.sparsity_curve(found, by=None)
+    assert list(curve.frame()["pooled_sd"][1::2]) == pytest.approx([0.02 / 2**0.5, 0.1 / 2**0.5])
+    assert "pooled" not in curve.note()
+    alike = analysis.sparsity_curve(found, by=None, like=["sparsity"])
+    assert list(alike.frame()["pooled_sd"][1::2]) == pytest.approx([np.sqrt((0.02**2 + 0.1**2) / 4)] * 2)
+    assert "standard deviation pooled over cells of the same sparsity (df 1 to 2)" in alike.note()
 
 
 def test_a_diverged_report_seed_leaves_no_mean(results: Callable[..., analysis.Results]) -> None:

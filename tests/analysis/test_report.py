@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import analysis
+from analysis.comparison import compare
 from analysis.summary import summary, verdict
 from sparsetune.errors import StudyDirectoryError
 
@@ -68,6 +69,35 @@ def test_the_summary_chooses_a_length_by_validation(small: Path) -> None:
     for row in numbers.to_dict("records"):
         line = error[error["sparsity.target"] == row["sparsity"]]
         assert row["epochs"] == line.loc[line["mean"].idxmin(), "epochs"]
+
+
+def test_arms_are_compared_before_the_table(simulation: Any, studies: Any, tmp_path: Path) -> None:
+    arms = {name: {"overrides": {"sparsity.method": name}} for name in ("gmp", "acdc", "one_shot", "static")}
+    study = studies["small"].with_changes(search={}, arms=arms, sweep={"sparsity.target": [0, 0.9, 0.95]})
+    text = analysis.report(simulation(study, tmp_path / "s").run()).read_text()
+    figures = tmp_path / "s" / "figures"
+    assert text.index("comparison.svg") < text.index("<table>")
+    drawn = pd.read_csv(figures / "comparison.csv")
+    assert drawn["mean"].tolist() == pytest.approx(compare(analysis.load(tmp_path / "s")).frame()["mean"].tolist())
+    assert not (figures / "test_accuracy-sparsity.csv").exists()  # the same numbers again
+    last = drawn[drawn["sparsity"] == 0.95].sort_values("mean", ascending=False)
+    ranked = ", ".join(f"{arm} {100 * mean:.2f}" for arm, mean in zip(last["arm"], last["mean"], strict=True))
+    assert f"At 95 % sparsity, test accuracy in percent: {ranked}. Where" in text
+    table = re.sub(r"\s*<[^>]+>\s*", "|", text[text.index("<table>") : text.index("</table>")])
+    assert [float(s) for s in re.findall(r"\|(0|90|95)\|", table)] == [0] + [90] * 4 + [95] * 4
+    assert "|52.50|" in table  # training FLOPs at 95 %
+    assert "Mask choice" not in table
+    assert "Nothing was searched" in text
+    assert "16,173" in text
+
+
+def test_one_arm_is_not_compared(small: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree(small, tmp_path / "small")
+    text = analysis.report(directory).read_text()
+    assert not (directory / "figures" / "comparison.csv").exists()
+    assert "Sparsity is a fraction of 17,024 prunable weights of 17,226 parameters (mlp)." in text
+    assert "15,322" in text
+    assert "Each cell has a search of its own" in text
 
 
 @pytest.mark.parametrize(

@@ -38,12 +38,13 @@ DENSE_LIMIT = 1.05
 
 @dataclass(frozen=True)
 class Setting:
-    """A network and how it is timed, for so many steps in a round after some that are not."""
+    """A network and how it is timed: in so many rounds, for some steps in each after others that are not."""
 
     model: str
     input_shape: tuple[int, ...]
     examples: int
     batch: int
+    rounds: int
     timed: int
     untimed: int
     limit: float
@@ -52,12 +53,13 @@ class Setting:
     """Methods left out."""
 
 
-LENET = Setting("lenet_300_100", (1, 28, 28), 20_000, 128, timed=5, untimed=2, limit=1.10)
+LENET = Setting("lenet_300_100", (1, 28, 28), 20_000, 128, rounds=100, timed=5, untimed=2, limit=1.10)
 RESNET18 = Setting(
     "resnet18",
     (3, 32, 32),
     6_400,
     64,
+    rounds=28,
     timed=1,
     untimed=0,
     limit=1.05,

@@ -83,15 +83,15 @@ def moment(seed: int = 0) -> Moment:
 def test_every_score_is_finite_of_the_weights_shape_and_leaves_the_weights_alone(name: str) -> None:
     given = moment()
     before = {layer: weight.clone() for layer, weight in given.weights.items()}
-    scores = SCORES[name](given).values
+    scores = SCORES[name](given).positive()
     for layer, weight in before.items():
         assert scores[layer].shape == weight.shape
         assert scores[layer].isfinite().all()
         assert (scores[layer] >= 0).all()
         assert torch.equal(given.weights[layer], weight)
-    again = SCORES[name](moment()).values
+    again = SCORES[name](moment()).positive()
     assert all(torch.equal(scores[layer], again[layer]) for layer in before)
-    other = SCORES[name](moment(seed=1)).values
+    other = SCORES[name](moment(seed=1)).positive()
     assert torch.equal(scores["a"], other["a"]) == (name == "magnitude")
 
 

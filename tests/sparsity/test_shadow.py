@@ -11,6 +11,7 @@ def test_effective_weights_and_the_pull_by_hand() -> None:
     shadow.unmask()
     assert weight.tolist() == [1, -2, 3, -4]
     gradient = torch.ones(4)
-    shadow.pull([gradient], [mask])
+    shadow.mask([mask])
+    shadow.unmask([gradient])
     assert torch.allclose(gradient, torch.tensor([1.1, 0.8, 1.0, 1.0]))
     assert weight.tolist() == [1, -2, 3, -4]

@@ -10,6 +10,7 @@ import pytest
 
 from sparsetune.find import find_study
 from sparsetune.preflight import preflight
+from sparsetune.sparsity.methods import METHODS
 from sparsetune.study import Study
 from sparsetune.tune.preview import preview
 
@@ -53,9 +54,16 @@ def test_its_file_says_how_to_run_it(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "cells", "trials"),
-    # digits: 15 x 6 search, 15 x 2 report, 12 x (2 twins + 2 controls); extension: 54 x 3.
-    [("digits", 15, 168), ("fashion_mnist_extension", 54, 162)],
+    # digits: 15 x 6 search, 15 x 2 report, 12 x (2 twins + 2 controls); methods: 53 x 5; extension: 54 x 3.
+    [("digits", 15, 168), ("digits_methods", 53, 265), ("fashion_mnist_extension", 54, 162)],
 )
 def test_its_size(name: str, cells: int, trials: int) -> None:
     facts = shown(name, quick=False)
     assert (len(facts["cells"]), facts["trials_at_most"]) == (cells, trials)
+
+
+@pytest.mark.parametrize("quick", [False, True])
+def test_the_comparison_runs_every_method(quick: bool) -> None:
+    cells = declared("digits_methods", quick).cells()
+    assert {cell.spec.sparsity.method for cell in cells} == set(METHODS)
+    assert {cell.spec.schedule.epochs for cell in cells} == {10 if quick else 30}
