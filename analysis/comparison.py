@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.curves import STATISTICS, cell_means, cell_values, interval_note, require_one_cell_each
+from analysis.curves import STATISTICS, cell_means, cell_values, in_order, interval_note, require_one_cell_each
 from analysis.load import Results
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Comparison:
     level: float = 0.95
 
     def frame(self) -> pd.DataFrame:
-        """One row per arm and sparsity, by sparsity; dense arms first.
+        """One row per arm and sparsity, in the order of the study: dense arms first.
 
         Columns: ``arm sparsity epochs``; those of `Curve.frame` from ``n`` on; `COSTS`, and ``total_flops``, the sum of
         ``training_flops`` and ``extra_flops``.
@@ -90,7 +90,7 @@ def compare(
     points = points.loc[points["epochs"] == length, ["arm", "sparsity", "epochs", *STATISTICS, *COSTS]]
     require_one_cell_each(points, ["arm", "sparsity"], "give `where`")
     points = points.assign(total_flops=points["training_flops"] + points["extra_flops"])
-    return Comparison(y, float(length), points.sort_values("sparsity", kind="stable").reset_index(drop=True), level)
+    return Comparison(y, float(length), in_order(points, ["arm", "sparsity"]), level)
 
 
 def costs(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:

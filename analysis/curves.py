@@ -151,9 +151,7 @@ def _curve(
     keys = ["arm", *([_known(by, cells)] if by else []), x]
     points = with_dense(cells[list(dict.fromkeys([*keys, "sparsity", *STATISTICS]))])
     require_one_cell_each(points, keys, f"give `by` (now {by}) or `where`")
-    arms = list(dict.fromkeys(points["arm"]))
-    points = points.sort_values(keys, key=lambda column: column.map(arms.index) if column.name == "arm" else column)
-    return Curve(y, x, by, points[[*keys, *STATISTICS]].reset_index(drop=True), level, tuple(like))
+    return Curve(y, x, by, in_order(points, keys)[[*keys, *STATISTICS]], level, tuple(like))
 
 
 def cell_means(
@@ -189,6 +187,14 @@ def with_dense(points: pd.DataFrame) -> pd.DataFrame:
         own = points[(points["arm"] == arm) | (points["arm"] == mine[arm])]
         parts.append(own.assign(arm=arm))
     return pd.concat(parts)
+
+
+def in_order(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The points sorted by ``keys``, arms as they come in ``points``; with a new index."""
+    rank = {arm: place for place, arm in enumerate(dict.fromkeys(points["arm"]))}
+    return points.sort_values(
+        list(keys), key=lambda column: column.map(rank) if column.name == "arm" else column, ignore_index=True
+    )
 
 
 def interval_note(points: pd.DataFrame, level: float, like: Sequence[str] = LIKE) -> str:

@@ -219,7 +219,7 @@ def _spread_out(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
         axis.set_ylabel(f"{label(column)[:-1]}, by the logarithm of the error)")
         low, high = _ends(drawn[["low", "mean", "high"]].to_numpy(np.float64))
         top = max(1 - least / 1.3, min(high, 1 - least / 2))
-        axis.set_ylim(max(0.0, 100 * low - 2), 100 * top)
+        axis.set_ylim(max(0.0, 100 * low - 5), 100 * top)
         axis.set_yticks([tick for tick in ACCURACIES if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]])
     else:
         axis.set_yscale("log")

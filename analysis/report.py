@@ -260,7 +260,8 @@ def _ranking(sparse: pd.DataFrame, y: str) -> list[str]:
     ranked = sparse[sparse["sparsity"] == shared.max()].sort_values("mean", ascending=False, kind="stable")
     values = ", ".join(f"{row['arm']} {100 * row['mean']:.2f}" for row in ranked.to_dict("records"))
     at = f"At {100 * float(shared.max()):.10g} % sparsity"
-    return [f"{at}, {_words(y).lower()} in percent: {values}. Where intervals overlap, the order is not settled."]
+    unsure = "Where intervals overlap" if ranked["low"].notna().any() else "With one seed each"
+    return [f"{at}, {_words(y).lower()} in percent: {values}. {unsure}, the order is not settled."]
 
 
 def _unclaimed(gains: pd.DataFrame) -> list[str]:

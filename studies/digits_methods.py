@@ -7,9 +7,12 @@ Nothing is searched: all arms share one dense recipe, so that a method which wan
 
 Data: scikit-learn's digits (1,797 images of 8 x 8), embedded: no download. Model: an MLP of 17,024 weights.
 Methods: sources in `sparsetune/sparsity/methods.py`; GMP* after Kurtic et al. 2024, GraNet after arXiv 2106.10404.
+For orientation, test accuracy at 75, 93.75 and 98.44 % (n = 5; dense 97.3): GMP 97.1, 96.5, 94.3; AC/DC 96.7, 95.7,
+92.8; one-shot 97.3, 96.2, 84.2; SNIP 96.7, 94.7, 51.7; RigL 96.4, 92.9, 47.9; SET 96.2, 89.4, 13.1; random 95.9, 71.3,
+13.2.
 
-    uv run sparsetune run studies.digits_methods           about three minutes on two cores, ends in a report
-    uv run sparsetune run studies.digits_methods --quick   under a minute once Ray is up
+    uv run sparsetune run studies.digits_methods           5 minutes on two cores with other work beside it
+    uv run sparsetune run studies.digits_methods --quick   about a minute once Ray is up
 """
 
 from sparsetune import (
@@ -62,8 +65,8 @@ STUDY = Study(
     report_seeds=5,
     quick_form=Quick(
         overrides={"schedule.epochs": 10},
-        sweep={"sparsity.target": [1 - 1 / 16]},
-        report_seeds=2,
+        sweep={"sparsity.target": [1 - 1 / 4, 1 - 1 / 16]},
+        report_seeds=1,
     ),
 )
 

@@ -123,6 +123,15 @@ def assert_counts(run: SmallRun, masks: Masks) -> None:
         assert {layer: pruned[layer] for layer in others} == asked
 
 
+def assert_pattern(run: SmallRun, masks: Masks) -> None:
+    """Of every M weights of a row, N are kept at the target, and never fewer on the way."""
+    if n_m := parse_pattern(run.spec.sparsity.pattern):
+        n, m = n_m
+        fewest = min(int(mask.view(-1, m).sum(1).min()) for mask in masks.values())
+        most = max(int(mask.view(-1, m).sum(1).max()) for mask in masks.values())
+        assert n <= fewest <= most <= (n if made(run).sparsity == run.spec.sparsity.target else m)
+
+
 @pytest.mark.parametrize("method", list(METHODS))
 @settings(max_examples=40)
 @given(data=st.data())
@@ -134,6 +143,7 @@ def test_counts_are_as_planned_and_weights_outside_the_mask_zero_after_every_ste
         run.step()
         weights, masks = run.effective(), run.masks()
         assert_counts(run, masks)
+        assert_pattern(run, masks)
         assert all((weights[name][~mask] == 0).all() for name, mask in masks.items())
         assert run.sparsifier.sparsity() == sum(pruned_in(masks).values()) / sum(SIZES.values())
     assert run.sparsifier.at_target()

@@ -115,6 +115,19 @@ def test_growth_follows_the_sum_of_the_last_batches() -> None:
     assert four.kept() == [False, True, True, False]
 
 
+def test_set_grows_anything_whatever_the_gradients() -> None:
+    regrow = RegrowSpec(fraction=0.5, decay="constant", every="2 steps", until=0.9)
+    grown = set()
+    for seed in range(60):
+        four = Four(1, 2, 3, 4, method="set", regrow=regrow, seed=seed)
+        if four.begin() == [1, 2, 0, 0]:
+            four.end(0, 0, 0, 0)
+            four.step(0, 0, 0, 0)
+            assert four.step(0, 0, 0, 99) in ([1, 2, 0, 0], [0, 2, 0, 0])
+            grown.add(tuple(four.kept()))
+    assert grown == {(True, True, False, False), (False, True, True, False), (False, True, False, True)}
+
+
 def test_granet_steps_and_then_prunes_and_exchanges() -> None:
     """Of equal weights the first is pruned, the other dropped; the one with a gradient grows, and keeps its value."""
     ramp = RampSpec(shape="linear", start=0.0, length="4 steps", updates=2)
@@ -231,6 +244,14 @@ def test_mask_iou_compares_consecutive_pruning_masks() -> None:
     either = sum(int((first[n] | second[n]).sum()) for n in first)
     assert run.sparsifier.mask_iou == both / either < 1
     assert run.run(30).sparsifier.mask_iou == both / either  # until the next compression
+
+
+def test_random_masks_are_drawn_anew_at_every_update() -> None:
+    """Two of density d have in common d / (2 - d) of what either keeps, on average."""
+    run = small(method="acdc", score="random", target=0.5).run(100)
+    overlaps = [row["iou_previous"] for row in run.sparsifier.structure.summary()[1:]]
+    assert len(set(overlaps)) > 3
+    assert overlaps == pytest.approx([1 / 3] * len(overlaps), abs=0.1)
 
 
 def test_cost_follows_the_mask_in_force() -> None:
