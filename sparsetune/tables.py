@@ -55,9 +55,7 @@ MEASURED = (
     Column("val_entropy", "float64", "mean entropy in nats of the softmax, validation split"),
     Column("batch_loss", "float64", "mean of what was optimised since the last evaluation"),
     Column("mask_iou", "float64", "intersection over union with the mask before the last change, in [0, 1]"),
-    Column(
-        "ever_active", "float64", "share of prunable weights in any mask so far (SR-STE: evaluated ones), in [0, 1]"
-    ),
+    Column("ever_active", "float64", "share of prunable weights in any mask so far (SR-STE: if evaluated)"),
     Column("train_flops", "float64", "spent so far, in dense epochs at the base resolution"),
     Column("extra_flops", "float64", "teacher, saliency, Fisher and grow passes so far, in dense epochs"),
     Column("inference_flops", "float64", "of the masked network, as a fraction of the dense one's"),
