@@ -160,9 +160,23 @@ def regrow_until(spec: TrialSpec) -> int:
 
 
 def _regrow_steps(spec: TrialSpec, start: int, until: int) -> list[int]:
-    every = max(1.0, spec.sparsity.regrow.every.steps(spec.total_steps(), spec.steps_per_epoch()))
-    steps = (start + round_half_up(k * every) for k in range(1, math.ceil((until - start) / every) + 1))
-    return [step for step in steps if step < until]
+    every = _regrow_every(spec)
+    return [start + round_half_up(k * every) for k in range(1, _updates_between(start, until, every) + 1)]
+
+
+def _updates_between(start: int, until: int, every: float) -> int:
+    """How many multiples of ``every`` after ``start`` are rounded to steps before ``until``."""
+    return max(0, math.ceil((until - start - 0.5) / every) - 1)
+
+
+def _regrow_every(spec: TrialSpec) -> float:
+    return max(1.0, spec.sparsity.regrow.every.steps(spec.total_steps(), spec.steps_per_epoch()))
+
+
+def regrow_updates(spec: TrialSpec) -> int:
+    """Exchanges that the declaration gives room for, without making the plan."""
+    start = ramp_steps(spec)[0] if spec.sparsity.method == "granet" else 0
+    return _updates_between(start, regrow_until(spec), _regrow_every(spec))
 
 
 def sr_ste(spec: TrialSpec) -> list[Change]:

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable
 
 from sparsetune.errors import Problem
-from sparsetune.sparsity.methods import METHODS, Change, ramp_bounds, ramp_updates, regrow_until
+from sparsetune.sparsity.methods import METHODS, Change, ramp_bounds, ramp_updates, regrow_until, regrow_updates
 from sparsetune.sparsity_spec import METHOD_FIELDS
 from sparsetune.spec import TrialSpec
 
@@ -72,12 +72,12 @@ def _acdc_fits(spec: TrialSpec) -> bool:
 
 
 def _regrow_fits(spec: TrialSpec) -> bool:
-    return sum(change.action == "regrow" for change in plan(spec)) >= MIN_MASK_UPDATES
+    return regrow_updates(spec) >= MIN_MASK_UPDATES
 
 
 def _regrow_got(spec: TrialSpec) -> str:
-    regrow, updates = spec.sparsity.regrow, sum(change.action == "regrow" for change in plan(spec))
-    return f"{updates} (`every` {regrow.every.declared()}, {spec.total_steps()} steps of training)"
+    regrow = spec.sparsity.regrow
+    return f"{regrow_updates(spec)} (`every` {regrow.every.declared()}, {spec.total_steps()} steps of training)"
 
 
 _SCHEDULES: dict[str, tuple[str, Callable[[TrialSpec], bool], Callable[[TrialSpec], str]]] = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.sparsity.methods import METHODS, Change
+from sparsetune.sparsity.methods import METHODS, Change, regrow_updates
 from sparsetune.sparsity.plan import plan, plan_problems
 from sparsetune.sparsity_spec import GMP_STAR, OBERT_RAMP, PUBLISHED_ACDC, AcdcSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec import DigitsTask, EvaluateSpec, ScheduleSpec, TrialSpec
@@ -110,6 +110,16 @@ def test_rigl_by_hand() -> None:
     assert plan(spec.with_values({"sparsity.method": "set"})) == changes
     longer = plan(spec.with_values({"schedule.epoch_multiplier": 5}))
     assert [change.step for change in longer[1:-1]] == list(range(100, 3750, 100))
+
+
+@given(every=st.floats(0.1, 40), epochs=st.integers(1, 300), until=st.floats(0, 1))
+def test_exchanges_come_at_the_rounded_multiples_before_the_end(every: float, epochs: int, until: float) -> None:
+    spec = trial(epochs, method="set", regrow=RegrowSpec(every=f"{every} steps", until=until))
+    end = math.floor(until * epochs + 0.5)
+    multiples = [math.floor(k * max(1.0, every) + 0.5) for k in range(1, 400)]
+    found = [change.step for change in plan(spec) if change.action == "regrow"]
+    assert found == [step for step in multiples if step < end]
+    assert regrow_updates(spec) == len(found)
 
 
 def test_granet_by_hand() -> None:
