@@ -33,7 +33,7 @@ class Results:
 
     Args:
         directory: Where it lies.
-        study: Its declaration, with the seeds and configurations added later counted in.
+        study: Its declaration, with what was added later.
         states: What the ledger says of each trial but its evaluations, in order of first proposal.
         reports: Row of each evaluation that counts, by trial and step.
     """
@@ -124,7 +124,7 @@ def load(directory: str | os.PathLike[str]) -> Results:
     reports = _counting(_table([line for _, line in lines], place.ledger), [number for number, _ in lines], starts)
     order = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
     reports = reports[order >= 0].iloc[order[order >= 0].argsort(kind="stable")].reset_index(drop=True)
-    return Results(place, _extended(study, records), states, reports)
+    return Results(place, study.extended(records), states, reports)
 
 
 def _parsed(line: bytes, ledger: Path) -> Record:
@@ -165,12 +165,6 @@ def _counting(reports: pd.DataFrame, numbers: list[int], starts: list[tuple[int,
     bound = events.sort_values("line", ascending=False).set_index("line").groupby("trial_id")["bound"].cummin()
     rows = rows[rows["step"].astype("float64") <= rows["line"].map(bound)]
     return rows.drop_duplicates(["trial_id", "step"], keep="last").sort_values("step", kind="stable")[reports.columns]
-
-
-def _extended(study: Study, records: Iterable[Record]) -> Study:
-    added = [record for record in records if record["type"] == "extended"]
-    counts = ("report_seeds", "configurations_per_cell")
-    return study.with_changes(**{n: getattr(study, n) + sum(r.get(n) or 0 for r in added) for n in counts})
 
 
 def _typed(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:

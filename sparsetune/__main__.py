@@ -55,6 +55,10 @@ def parser() -> argparse.ArgumentParser:
     resume.add_argument(
         "--add-configurations", type=_count, default=0, metavar="N", help="more configurations per cell"
     )
+    resume.add_argument(
+        "--add-sweep", action="append", default=[], metavar="FIELD=V,V", help="more values of a declared sweep axis"
+    )
+    resume.add_argument("--retry-failed", action="store_true", help="run FAILED trials again, from their checkpoints")
     _launches(resume)
 
     status = _command(commands, "status", _status, "show how far a study is, also while it runs")
@@ -67,6 +71,11 @@ def parser() -> argparse.ArgumentParser:
     _declares(preview)
 
     _prunes(_command(commands, "layers", _layers, "show what a sparsity means for a model's layers; train nothing"))
+
+    doctor = _command(commands, "doctor", _doctor, "check versions, hardware, data, storage and a Ray cluster")
+    doctor.add_argument("--storage", type=_folder, default=Path("runs"), metavar="DIR", help="where studies will lie")
+    doctor.add_argument("--address", help="an existing Ray cluster, whose every node is asked")
+    doctor.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)")
     return top
 
 
@@ -169,16 +178,17 @@ def _run(parsed: argparse.Namespace) -> int:
 
 
 def _resume(parsed: argparse.Namespace) -> int:
+    from sparsetune.find import parse_sweep
     from sparsetune.store import StudyDirectory
 
     home = StudyDirectory(parsed.directory)
-    study = home.study()
+    study, sweep = home.study(), parse_sweep(parsed.add_sweep)
+    from sparsetune.tune.extension import Extension
     from sparsetune.tune.launch import Options, launch
 
     files = [Path(one["study_file"]) for one in home.launches() if one.get("study_file")]
     options = Options(**_options(parsed, home.path.parent, files[-1] if files else None))
-    added = {"report_seeds": parsed.add_report_seeds, "configurations_per_cell": parsed.add_configurations}
-    extend = {name: count for name, count in added.items() if count} or None
+    extend = Extension(parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed)
     return _finish(parsed, launch(study, options, directory=home.path, extend=extend))
 
 
@@ -247,6 +257,17 @@ def _layers(parsed: argparse.Namespace) -> int:
     else:
         show(facts)
     return 0
+
+
+def _doctor(parsed: argparse.Namespace) -> int:
+    from sparsetune.tune.doctor import as_json, doctor, show
+
+    checks = doctor(parsed.storage, address=parsed.address, data_root=parsed.data_root)
+    if not parsed.json:
+        return int(show(checks) > 0)
+    facts = as_json(checks)
+    _print_json(facts)
+    return int(facts["faults"] > 0)
 
 
 def _print_json(facts: dict[str, Any]) -> None:

@@ -78,6 +78,22 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     return {path: _value(text) for path, _, text in (pair.partition("=") for pair in pairs)}
 
 
+def parse_sweep(pairs: list[str]) -> dict[str, list[Any]]:
+    """New values by sweep axis from ``axis=value,value`` texts; of an axis given again, the values follow.
+
+    Raises:
+        DeclarationError: naming every text that is not of this form.
+    """
+    sweep: dict[str, list[Any]] = {}
+    parts = [pair.partition("=") for pair in pairs]
+    if wrong := [pair for pair, (_, _, texts) in zip(pairs, parts, strict=True) if not all(texts.split(","))]:
+        rule = "--add-sweep takes `field=value,value`"
+        raise DeclarationError([Problem("", rule, repr(pair)) for pair in wrong], "--add-sweep")
+    for axis, _, texts in parts:
+        sweep.setdefault(axis, []).extend(_value(text) for text in texts.split(","))
+    return sweep
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text)

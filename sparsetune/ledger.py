@@ -6,11 +6,12 @@ was never acknowledged, and is ignored. Record types and their fields, besides
 
 - ``proposed``: ``trial_id config_id cell arm role index source seed spec twin_id``; durable before the trial starts.
   A trial that serves another cell or role too is proposed again; it runs once. ``index`` counts the cell's
-  configurations; ``source`` says where one came from (``base``, ``control``, ``sobol:3``).
+  configurations; ``source`` says where one came from (``base``, ``control``, ``known:0``, ``sobol:3``).
 - ``started``: ``trial_id attempt resumed_from_step host device threads``, and ``reason`` for a retry.
 - ``report``: ``trial_id attempt step`` and the measured columns of `sparsetune.tables`.
 - ``ended``: ``trial_id attempt status error certified`` and the test columns.
-- ``extended``: ``report_seeds configurations_per_cell``: how many are added to the declaration's.
+- ``extended``: what was added to the declaration: ``report_seeds configurations_per_cell`` (counts), ``sweep`` (new
+  values by axis, named as in `Study.sweep_axes`); and ``retried``, the failed trials that run once more.
 """
 
 from __future__ import annotations
@@ -114,17 +115,21 @@ class TrialState:
         attempts: Process lives so far.
         ended: The last ``ended`` record, or None while it waits, runs or was interrupted.
         reports: Row of each evaluation by step, of the attempts that count.
+        again: Whether it failed, was asked for once more, and has not started since.
     """
 
     proposed: list[Record] = field(default_factory=list)
     attempts: int = 0
     ended: Record | None = None
     reports: dict[int, Record] = field(default_factory=dict)
+    again: bool = False
 
     @property
     def status(self) -> str:
         """WAITING, RUNNING (or interrupted), or how it ended."""
-        return str(self.ended["status"]) if self.ended else ("RUNNING" if self.attempts else "WAITING")
+        if self.ended and not self.again:
+            return str(self.ended["status"])
+        return "RUNNING" if self.attempts and not self.again else "WAITING"
 
     @property
     def finished(self) -> bool:
@@ -154,7 +159,10 @@ def fold(records: Iterable[Record]) -> dict[str, TrialState]:
 
 
 def take(trials: dict[str, TrialState], record: Record) -> None:
-    """Bring the state of the record's trial up to date, in place; records of no trial change nothing."""
+    """Bring the state of the trials that the record names up to date, in place. Only failed ones are run again."""
+    for trial_id in record.get("retried", ()):
+        if trial_id in trials and trials[trial_id].status == "FAILED":
+            trials[trial_id].again = True
     if "trial_id" not in record:
         return
     trial = trials.setdefault(record["trial_id"], TrialState())
@@ -162,9 +170,9 @@ def take(trials: dict[str, TrialState], record: Record) -> None:
         case "proposed":
             trial.proposed.append(record)
         case "started":
-            trial.attempts, trial.ended = max(trial.attempts, record["attempt"]), None
+            trial.attempts, trial.ended, trial.again = max(trial.attempts, record["attempt"]), None, False
             trial.reports = {s: row for s, row in trial.reports.items() if s <= record["resumed_from_step"]}
         case "report":
             trial.reports[record["step"]] = record
         case "ended":
-            trial.ended = record
+            trial.ended, trial.again = record, False

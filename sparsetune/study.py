@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -13,7 +12,7 @@ from pydantic import Field
 from sparsetune.cells import UNUSED, Cell, expand
 from sparsetune.declaration import Declared, digest_of, plain
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.space import Axis, Value
+from sparsetune.space import Axis, Choice, IntRange, Value
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec, flatten
 from sparsetune.tables import OBJECTIVES
 
@@ -22,7 +21,7 @@ FIRST_REPORT_SEED = 1000
 """Report seeds start this far above search seeds, so that both can be extended without meeting."""
 
 EXTENSIBLE = ("report_seeds", "configurations_per_cell")
-"""What may be added to a study that has started."""
+"""Counts that may be added to in a study that has started; so may the values of `Study.sweep_axes`."""
 
 
 class Arm(Declared):
@@ -107,6 +106,8 @@ class Study(Declared):
     arms: dict[str, Arm] = {}
     sweep: dict[str, SweepValues] = {}
     search: dict[str, Axis] = {}
+    known: tuple[dict[str, Value], ...] = ()
+    """Points of the search space that every cell tries first; of each, the fields that apply in the cell."""
     objective: Objective = Minimize(column="val_error")
     sampler: Sampler = Sobol()
     configurations_per_cell: int = Field(default=8, ge=1)
@@ -151,7 +152,9 @@ class Study(Declared):
         """Every problem that can be seen without torch; empty when there is none."""
         found = self.problems()
         sound = sound_part(self, found)
-        return sorted({*found, *_rules(sound), *(p for p in expand(sound)[1] if not found or p.rule != UNUSED)})
+        cells, faults = expand(sound)
+        faults = [problem for problem in faults if not found or problem.rule != UNUSED]
+        return sorted({*found, *_rules(sound), *faults, *_known_problems(sound, cells)})
 
     def quick(self) -> Study:
         """The one-minute variant, named ``<name>-quick``: its ``quick_form``, or the ends of every sweep axis."""
@@ -159,6 +162,7 @@ class Study(Declared):
         changes = {name: value for name, value in form.__dict__.items() if name not in ("overrides", "sweep")}
         if isinstance(self.sampler, TPE) and self.sampler.n_startup * 2 >= form.configurations_per_cell:
             changes["sampler"] = Random()  # what TPE starts with
+        changes["known"] = self.known[: max(0, form.configurations_per_cell - 2)]  # after the base and the control
         arms = {
             name: {**arm.given(), "sweep": {path: _ends(values) for path, values in arm.sweep.items()}}
             for name, arm in self.arms.items()
@@ -175,11 +179,26 @@ class Study(Declared):
 
     def extended(self, records: Iterable[Mapping[str, Any]]) -> Study:
         """The declaration with all that ``extended`` records of its ledger add to it."""
-        added: Counter[str] = Counter()
-        for record in records:
-            if record["type"] == "extended":
-                added.update({name: record.get(name, 0) for name in EXTENSIBLE})
-        return self.with_changes(**{name: getattr(self, name) + count for name, count in added.items()})
+        added = [record for record in records if record["type"] == "extended"]
+        counts = {name: sum(record.get(name) or 0 for record in added) for name in EXTENSIBLE}
+        study = self.with_changes(**{name: getattr(self, name) + count for name, count in counts.items()})
+        for record in added:
+            study = study.with_sweep_values(record["sweep"]) if record.get("sweep") else study
+        return study
+
+    def sweep_axes(self) -> dict[str, tuple[Value, ...]]:
+        """Values of every declared sweep axis: the study's by their fields, arms' as ``arms.<arm>.sweep.<field>``."""
+        of_arms = {_of_arm(name, path): values for name, arm in self.arms.items() for path, values in arm.sweep.items()}
+        return {**self.sweep, **of_arms}
+
+    def with_sweep_values(self, added: Mapping[str, Sequence[Value]]) -> Study:
+        """A copy with values added at the end of sweep axes, named as in `sweep_axes`; not checked."""
+
+        def longer(sweep: Mapping[str, tuple[Value, ...]], arm: str | None = None) -> dict[str, list[Value]]:
+            return {path: [*values, *added.get(_of_arm(arm, path), ())] for path, values in sweep.items()}
+
+        arms = {name: {**arm.given(), "sweep": longer(arm.sweep, name)} for name, arm in self.arms.items()}
+        return self.with_changes(sweep=longer(self.sweep), arms=arms)
 
     def pinned(self, values: Mapping[str, Any]) -> Study:
         """A copy with dotted fields of the base set; a sweep axis over one keeps this value, a search axis goes."""
@@ -194,9 +213,12 @@ class Study(Declared):
             name: {"overrides": unpinned(arm.overrides), "sweep": pinned(arm.sweep), "search": unpinned(arm.search)}
             for name, arm in self.arms.items()
         }
+        points = [{path: value for path, value in point.items() if path not in values} for point in self.known]
+        known = [point for i, point in enumerate(points) if point and point not in points[:i]]
         swept = {*self.sweep, *(path for arm in self.arms.values() for path in arm.sweep)}
         base = self.base.edited({path: value for path, value in values.items() if path not in swept})
-        return self.with_changes(base=base, arms=arms, sweep=pinned(self.sweep), search=unpinned(self.search))
+        search = unpinned(self.search)
+        return self.with_changes(base=base, arms=arms, sweep=pinned(self.sweep), search=search, known=known)
 
 
 def sound_part(study: Study, found: Iterable[Problem]) -> Study:
@@ -222,6 +244,11 @@ def _readable(values: Mapping[str, Any], faults: list[str], prefix: str = "") ->
 
 
 _HOLDS_AXES = re.compile(r"(arms\.[^.]+\.)?(sweep|search)|arms(\.[^.]+)?")
+
+
+def _of_arm(arm: str | None, path: str) -> str:
+    """The name in `Study.sweep_axes` of an arm's sweep axis, or of the study's own."""
+    return path if arm is None else f"arms.{arm}.sweep.{path}"
 
 
 def _ends(values: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -254,6 +281,45 @@ def _rules(study: Study) -> Iterator[Problem]:
     if isinstance(study.sampler, TPE) and study.sampler.n_startup * 2 >= study.configurations_per_cell:
         rule = "must be below half of `configurations_per_cell`, or the sampler hardly adapts"
         yield Problem("sampler.n_startup", rule, f"{study.sampler.n_startup} of {study.configurations_per_cell}")
+
+
+def known_spec(cell: Cell, point: Mapping[str, Value]) -> TrialSpec:
+    """The cell's recipe at a known point, of which it takes the fields that it searches; not checked."""
+    return cell.spec.with_values({path: value for path, value in point.items() if path in cell.search})
+
+
+def _known_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
+    """What is wrong with the known points: their number, their fields and values, and what they make of a cell."""
+    taken = 2 if any(cell.control_from for cell in cells) else 1
+    if study.known and taken + len(study.known) > study.configurations_per_cell:
+        rule = "`configurations_per_cell` must hold the base, the control where there is one, and every known point"
+        yield Problem("known", f"{rule}; {taken + len(study.known)} would do", str(study.configurations_per_cell))
+    for number, point in enumerate(study.known):
+        where = f"known.{number}"
+        if not point or point in study.known[:number]:
+            yield Problem(where, "a known point must set a searched field, and differ from the others", str(point))
+        faults = list(_point_problems(study, point))
+        faults = faults or [fault for cell in cells for fault in known_spec(cell, point).problems()]
+        yield from (Problem(f"{where}.{fault.path}", fault.rule, fault.got) for fault in faults)
+
+
+def _point_problems(study: Study, point: Mapping[str, Value]) -> Iterator[Problem]:
+    """Fields of a known point that are not searched, and values outside an axis of the study or of an arm."""
+    axes = [{**study.search, **arm.search} for arm in study.declared_arms().values()]
+    searched = sorted({path for of_arm in axes for path in of_arm})
+    for path, value in point.items():
+        if path not in searched:
+            yield Problem(path, f"no search axis; searched are {', '.join(searched) or 'none'}")
+        for axis in (of_arm[path] for of_arm in axes if path in of_arm):
+            if not _lies_in(axis, value):
+                yield Problem(path, f"must lie within its axis, {axis.kind} over {axis.ends()}", repr(value))
+
+
+def _lies_in(axis: Axis, value: Value) -> bool:
+    if isinstance(axis, Choice):
+        return value in axis.options
+    whole = isinstance(value, int | float) and (not isinstance(axis, IntRange) or float(value).is_integer())
+    return whole and not isinstance(value, bool) and axis.low <= float(value) <= axis.high
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -237,6 +237,24 @@ def test_another_declaration_over_an_existing_directory(capsys: pytest.CaptureFi
     assert "`base.sparsity.target`: (absent) -> 0.9" in message
 
 
+def test_what_cannot_be_added_is_refused_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    made()
+    message = refused(
+        capsys, "resume", "runs/old", "--add-configurations", "1", "--retry-failed",
+        "--add-sweep", "sparsity.target=0.9,1.5", "--add-sweep", "optim.lr=0.1",
+    )  # fmt: skip
+    assert message.splitlines() == [
+        "sparsetune: 4 problems in what is to be added to study `old`:",
+        "  - `configurations_per_cell`: the study searches nothing, so that it has none to add",
+        "  - `optim.lr`: this is no sweep axis of the study; declared are `sparsity.target`",
+        "  - `sparsity.target`: swept already are [0, 0.9]; give values that are not, got [0.9]",
+        "  - `sweep.sparsity.target`: must be less than 1, got 1.5",
+    ]
+    assert "--add-sweep takes `field=value,value`, got 'optim.lr'" in refused(
+        capsys, "resume", "runs/old", "--add-sweep", "optim.lr"
+    )
+
+
 def test_a_folder_that_holds_something_else(capsys: pytest.CaptureFixture[str]) -> None:
     Path("runs/mine").mkdir(parents=True)
     Path("runs/mine/thesis.tex").write_text("years of work")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sparsetune.errors import DeclarationError, SparsetuneError
-from sparsetune.find import find_study, parse_overrides
+from sparsetune.find import find_study, parse_overrides, parse_sweep
 
 STUDY = 'from sparsetune import Study\nSTUDY = Study(name="mine")\n'
 
@@ -144,3 +144,17 @@ def test_every_override_without_an_equals_sign_is_named() -> None:
         parse_overrides(["optim.lr", "a=1", "0.5"])
     assert "'optim.lr'" in str(caught.value)
     assert "'0.5'" in str(caught.value)
+
+
+def test_sweep_values_are_json_where_they_can_be_read_so() -> None:
+    pairs = ["sparsity.target=0.97,0.99", "optim.nesterov=true", "schedule.lr=cosine", "sparsity.target=0.5"]
+    assert parse_sweep(pairs) == {
+        "sparsity.target": [0.97, 0.99, 0.5], "optim.nesterov": [True], "schedule.lr": ["cosine"],
+    }  # fmt: skip
+    assert parse_sweep([]) == {}
+
+
+def test_every_text_that_is_no_sweep_is_named() -> None:
+    with pytest.raises(DeclarationError) as caught:
+        parse_sweep(["sparsity.target", "optim.lr=0.1,", "optim.momentum=0.5"])
+    assert [problem.got for problem in caught.value.problems] == ["'optim.lr=0.1,'", "'sparsity.target'"]

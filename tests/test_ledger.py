@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from sparsetune.errors import StorageError, StudyDirectoryError
 from sparsetune.ledger import Ledger, encode, fold, read
+from sparsetune.tables import FINISHED
 
 
 def proposed(trial: str = "t", role: str = "search", **fields: Any) -> dict[str, Any]:
@@ -106,6 +107,22 @@ def test_a_failed_trial_that_is_retried_runs_again() -> None:
     records = [proposed(), started(1), ended(1, "FAILED")]
     assert fold(records)["t"].finished
     assert fold([*records, started(2)])["t"].status == "RUNNING"
+
+
+def test_a_failed_trial_that_is_asked_for_again_waits_until_it_starts_and_counts_once() -> None:
+    records = [proposed(), started(1), report(1, 10), ended(1, "FAILED")]
+    again = {"type": "extended", "retried": ["t", "unknown"]}
+    state = fold([*records, again])["t"]
+    assert (state.status, state.finished, state.attempts, list(state.reports)) == ("WAITING", False, 1, [10])
+    states = [fold([*records, again, *later])["t"] for later in ([started(2)], [started(2), ended(2, "FAILED")])]
+    assert [(state.status, state.finished) for state in states] == [("RUNNING", False), ("FAILED", True)]
+    assert fold([*records, again, ended(1, "FAILED")])["t"].status == "FAILED"
+
+
+@pytest.mark.parametrize("status", [status for status in FINISHED if status != "FAILED"])
+def test_only_failed_trials_are_run_again(status: str) -> None:
+    records = [proposed(), started(1), ended(1, status), {"type": "extended", "retried": ["t"]}]
+    assert fold(records)["t"].status == status
 
 
 def test_a_row_told_twice_counts_once() -> None:

@@ -283,6 +283,85 @@ def test_a_fault_is_named_where_it_was_declared(fields: dict[str, Any], fault: s
     assert problem.startswith(fault)
 
 
+SEARCH = {"optim.lr": LR, "sparsity.ramp.start": Uniform(0, 0.3), "task.batch_size": IntRange(16, 64)}
+
+
+def known(*points: Any, **fields: Any) -> Study:
+    return study(**{"arms": {"gmp": GMP}, "search": SEARCH, "known": points, **fields})
+
+
+def test_known_points_are_part_of_the_declaration_and_none_leave_the_digest() -> None:
+    declared = known({"optim.lr": 0.3, "task.batch_size": 32}, {"optim.lr": 0.1})
+    assert declared.validate_declaration() == []
+    again = Study.model_validate(json.loads(json.dumps(declared.given())))
+    assert (again.known, again.digest()) == (
+        ({"optim.lr": 0.3, "task.batch_size": 32}, {"optim.lr": 0.1}),
+        declared.digest(),
+    )
+    assert known().digest() == study(arms={"gmp": GMP}, search=SEARCH).digest() != declared.digest()
+
+
+@pytest.mark.parametrize(
+    ("point", "fault"),
+    [
+        (
+            {"optim.lrr": 0.1},
+            "`known.0.optim.lrr`: no search axis; searched are optim.lr, sparsity.ramp.start, task.batch",
+        ),
+        ({"optim.momentum": 0.1}, "`known.0.optim.momentum`: no search axis; searched are"),
+        ({"optim.lr": 1.5}, "`known.0.optim.lr`: must lie within its axis, log_uniform over [0.01, 1.0], got 1.5"),
+        ({"optim.lr": True}, "`known.0.optim.lr`: must lie within its axis, log_uniform over [0.01, 1.0], got True"),
+        ({"optim.lr": "much"}, "`known.0.optim.lr`: must lie within its axis"),
+        ({"task.batch_size": 32.5}, "`known.0.task.batch_size`: must lie within its axis, int_range over [16, 64]"),
+        ({}, "`known.0`: a known point must set a searched field"),
+    ],
+)
+def test_a_known_point_that_cannot_be(point: dict[str, Any], fault: str) -> None:
+    (problem,) = (str(problem) for problem in known(point).validate_declaration())
+    assert problem.startswith(fault)
+
+
+def test_known_points_must_differ_and_are_judged_in_every_arm() -> None:
+    own = Arm({"sparsity.method": "acdc"}, search={"optim.lr": LogUniform(0.01, 0.2)})
+    faulty = known({"optim.lr": 0.3}, {"optim.lr": 0.3}, arms={"gmp": GMP, "own": own})
+    outside = "must lie within its axis, log_uniform over [0.01, 0.2], got 0.3"
+    assert [str(problem) for problem in faulty.validate_declaration()] == [
+        f"`known.0.optim.lr`: {outside}",
+        "`known.1`: a known point must set a searched field, and differ from the others, got {'optim.lr': 0.3}",
+        f"`known.1.optim.lr`: {outside}",
+    ]
+
+
+def test_known_points_must_make_a_trial_that_can_be() -> None:
+    """The ends of the axes do, one by one and first with first, last with last; this pair is none of those."""
+    axes = {"sparsity.ramp.start": Choice([0.5, 0.1]), "sparsity.ramp.length": Uniform(0.2, 0.6)}
+    point = {"sparsity.ramp.start": 0.5, "sparsity.ramp.length": 0.6}
+    base = TrialSpec(sparsity=SparsitySpec(ramp=RampSpec(length=0.3)))
+    assert known(search=axes, base=base).validate_declaration() == []
+    (problem,) = known(point, search=axes, base=base).validate_declaration()
+    assert str(problem).startswith("`known.0.sparsity.ramp`: `start` + `length` must be at most 1")
+
+
+@pytest.mark.parametrize(("configurations", "fits"), [(5, True), (4, False)])
+def test_known_points_count_within_the_configurations_beside_base_and_control(configurations: int, fits: bool) -> None:
+    points = [{"optim.lr": rate} for rate in (0.2, 0.3, 0.4)]
+    problems = known(*points, configurations_per_cell=configurations).validate_declaration()
+    assert [problem.path for problem in problems] == ([] if fits else ["known"])
+    assert fits or problems[0].rule.endswith("; 5 would do")
+    dense = study(sweep={}, search={"optim.lr": LR}, known=points, configurations_per_cell=configurations - 1)
+    assert [problem.path for problem in dense.validate_declaration()] == ([] if fits else ["known"])
+
+
+def test_known_points_follow_pins_and_the_quick_form() -> None:
+    declared = known(
+        {"optim.lr": 0.3, "task.batch_size": 32}, {"optim.lr": 0.1}, {"optim.lr": 0.2, "task.batch_size": 32}
+    )
+    assert checked(declared.pinned({"optim.lr": 0.05})).known == ({"task.batch_size": 32},)
+    assert checked(declared.quick()).known == ()
+    quick = declared.with_changes(quick_form=Quick(configurations_per_cell=3)).quick()
+    assert checked(quick).known == ({"optim.lr": 0.3, "task.batch_size": 32},)
+
+
 def test_an_axis_of_an_arm_is_blamed_in_that_arm_and_must_apply_there() -> None:
     arm = Arm({"sparsity.method": "gmp"}, sweep={"optim.momentum": [0, 2]}, search={"sparsity.acdc.final": LR})
     assert faults(arms={"gmp": arm}) == ["`arms.gmp.sweep.optim.momentum`: must be less than 1, got 2"]

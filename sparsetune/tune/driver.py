@@ -65,9 +65,15 @@ class Driver:
         if use is None and self.planner.running and not self.stopped:
             return None
         if use is None or self.stopped:
+            self._give_up_unwanted()
             self.complete = not self.stopped
             return "done"
         return self._config(use)
+
+    def _give_up_unwanted(self) -> None:
+        """End the retries that nothing waits for any more: a retried search gave their cell another winner."""
+        left = {trial_id: trial.ended for trial_id, trial in self.trials.items() if trial.again and trial.ended}
+        self.append(*({**ended, "time": time.time()} for ended in left.values()))
 
     def _config(self, use: Use) -> dict[str, Any]:
         trial_id, spec = use.configuration.trial(use.seed)

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -27,11 +26,12 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from sparsetune import ledger, provenance
-from sparsetune.errors import SparsetuneError, StorageError
+from sparsetune.errors import StorageError
 from sparsetune.preflight import check
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Study
 from sparsetune.tune.driver import Driver, python_path
+from sparsetune.tune.extension import Extension
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.planner import Planner
 from sparsetune.tune.progress import Progress
@@ -95,7 +95,7 @@ def launch(
     options: Options = Options(),  # frozen
     *,
     directory: Path | None = None,
-    extend: dict[str, int] | None = None,
+    extend: Extension | None = None,
 ) -> Outcome:
     """Run a study, or go on where an earlier launch of the same declaration ended.
 
@@ -103,28 +103,28 @@ def launch(
         study: The declaration.
         options: How to run it.
         directory: Where the study lies; by default in the folder of its name under ``options.storage``.
-        extend: ``report_seeds`` and ``configurations_per_cell`` to add to what the directory already asks for.
+        extend: What to add to what the directory already asks for.
 
     Raises:
-        DeclarationError: naming every problem, before anything starts.
+        DeclarationError: naming every problem of the study or of ``extend``, before anything starts or is written.
         StudyDirectoryError: if the directory holds another declaration or another driver runs it.
         StorageError: if the disk is full or read-only; what was durable stays, and a later launch resumes.
-        SparsetuneError: if ``extend`` asks for configurations of a study that searches nothing.
     """
     data_root = options.data_root or os.environ.get("SPARSETUNE_DATA")
     data_root = Path(data_root).expanduser().resolve() if data_root else None
     study = check(study, data_root=data_root)
     home = StudyDirectory(directory or options.storage / study.name)
     home.create(study)
-    if extend and "configurations_per_cell" in extend and not any(cell.search for cell in study.cells()):
-        raise SparsetuneError(f"study `{study.name}` searches nothing, so that it has no configurations to add")
+    if extend:
+        extend.record(study, ledger.read(home.ledger), data_root)  # refuse before the lock's file changes
     with home.locked():
         records = ledger.read(home.ledger)
+        added = extend.record(study, records, data_root) if extend else None
         home.record_launch(provenance.facts(options.study_file))
         with closing(ledger.Ledger(home.ledger)) as segment:
-            if extend:
-                records.append({"type": "extended", "time": time.time(), **extend})
-                segment.append(records[-1])
+            if added:
+                records.append(added)
+                segment.append(added)
             return _drive(study.extended(records), home, segment, ledger.fold(records), options, data_root)
 
 

@@ -12,7 +12,7 @@ from sparsetune.ledger import Record, TrialState
 from sparsetune.selection import objective_of, winner_of
 from sparsetune.space import Value
 from sparsetune.spec import TrialSpec
-from sparsetune.study import Minimize, Study
+from sparsetune.study import Minimize, Study, known_spec
 from sparsetune.tables import Role
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.sampling import sample
@@ -54,6 +54,7 @@ class CellPlan:
 
     cell: Cell
     searches: bool
+    known: Iterator[tuple[str, TrialSpec]]
     configurations: dict[str, Configuration] = field(default_factory=dict)
     sampled: int = 0
     exhausted: bool = False
@@ -124,7 +125,9 @@ class Planner:
         self.trials = trials
         self.journal = journal
         several = study.configurations_per_cell > 1
-        self.plans = {cell.name: CellPlan(cell, bool(cell.search) and several) for cell in study.cells()}
+        self.plans = {
+            cell.name: CellPlan(cell, bool(cell.search) and several, _known(study, cell)) for cell in study.cells()
+        }
         self.running: set[str] = set()
         self._complete: set[str] = set()
         for trial in trials.values():
@@ -153,7 +156,7 @@ class Planner:
                 if not use.known_to(trial):
                     notes.append(use.record())
                 complete = complete and use.trial_id not in self.running
-            if complete and plan.searched:
+            if complete and plan.searched and self._controlled(plan):
                 self._complete.add(plan.cell.name)
         return None, notes
 
@@ -187,8 +190,8 @@ class Planner:
             return
         spec = TrialSpec.model_validate({**record["spec"], "seed": 0})
         plan.configurations[record["config_id"]] = Configuration(record["index"], record["source"], spec)
-        _, _, number = record["source"].partition(":")
-        plan.sampled = max(plan.sampled, int(number) + 1) if number else plan.sampled
+        kind, _, number = record["source"].partition(":")
+        plan.sampled = max(plan.sampled, int(number) + 1) if number and kind != "known" else plan.sampled
 
     def _wanted(self, plan: CellPlan) -> Iterator[Use]:
         """Every use that the cell has for a trial now, done or not; proposes configurations while there is room."""
@@ -231,16 +234,19 @@ class Planner:
             plan.searched = True
 
     def _propose(self, plan: CellPlan) -> Configuration | None:
-        """Add the cell's next configuration: the base, the control, sampled points; None when full or waiting."""
+        """Add the cell's next configuration: base, control, known points, sampled ones; None when full or waiting."""
         if plan.exhausted or len(plan.configurations) >= self.study.configurations_per_cell:
             return None
         if not plan.configurations:
             return self._add(plan, "base", plan.cell.spec)
-        if plan.cell.control_from and not self.plans[plan.cell.control_from].searched:
+        if not self._controlled(plan):
             return None
         control = self._control(plan)
         if control and control.config_id not in plan.configurations:
             return self._add(plan, "control", control.spec)
+        for source, spec in plan.known:
+            if spec.config_id() not in plan.configurations:
+                return self._add(plan, source, spec)
         return self._sample(plan)
 
     def _control(self, plan: CellPlan) -> Configuration | None:
@@ -251,6 +257,10 @@ class Planner:
             fixed = {path: value for path, value in values.items() if path not in plan.cell.point}
             plan.control = Configuration(1, "control", plan.cell.spec.with_values(fixed))
         return plan.control
+
+    def _controlled(self, plan: CellPlan) -> bool:
+        """Whether its control can no longer change; a retried search may still give the dense cell another winner."""
+        return plan.cell.control_from is None or self.plans[plan.cell.control_from].searched
 
     def _sample(self, plan: CellPlan) -> Configuration | None:
         self._tell_finished(plan)
@@ -289,3 +299,8 @@ class Planner:
             if self._finished(configuration):
                 values = configuration.values(plan.cell.search)
                 self.journal.tell(plan.cell.name, configuration.config_id, values, self._objective(configuration))
+
+
+def _known(study: Study, cell: Cell) -> Iterator[tuple[str, TrialSpec]]:
+    """Source and recipe of each known point in the cell, in order, built as they are asked for."""
+    return ((f"known:{number}", known_spec(cell, point)) for number, point in enumerate(study.known))

@@ -141,6 +141,17 @@ def test_extensions_count(small: Path, tmp_path: Path) -> None:
     assert set(after.cells()["configurations_asked"]) == {7}
 
 
+def test_added_sweep_values_are_cells_that_are_not_finished(small: Path, tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text((small / "study.json").read_text())
+    (tmp_path / "ledger").mkdir()
+    added = encode({"type": "extended", "sweep": {"sparsity.target": [0.97]}})
+    (tmp_path / "ledger" / "000001.jsonl").write_bytes((small / "ledger" / "000001.jsonl").read_bytes() + added)
+    before, after = (analysis.load(path).cells().set_index("cell") for path in (small, tmp_path))
+    new = after[~after.index.isin(before.index)]
+    assert set(new["sparsity.target"]) == {0.97} and not new["finished"].any()
+    assert after.loc[before.index, "finished"].all()
+
+
 def test_import_is_light() -> None:
     code = "import analysis, sys; print(sorted({'torch', 'ray', 'optuna', 'matplotlib', 'jinja2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

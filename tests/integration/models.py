@@ -35,3 +35,18 @@ class Deadly(nn.Module):
         if not x.is_meta:
             os._exit(7)
         return self.body(x)  # type: ignore[no-any-return]
+
+
+class Tiring(nn.Module):
+    """Raises at its fiftieth training step in one process life: a second attempt from a checkpoint gets through."""
+
+    def __init__(self, input_shape: tuple[int, ...], n_classes: int) -> None:
+        super().__init__()
+        self.body = mlp(input_shape, n_classes)
+        self.steps = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training and not x.is_meta
+        if self.steps == 50:
+            raise RuntimeError("fifty steps are enough")
+        return self.body(x)  # type: ignore[no-any-return]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune import Choice, DigitsTask, OptimSpec, ScheduleSpec, Study, TrialSpec
+from sparsetune import Choice, DigitsTask, OptimSpec, ScheduleSpec, Study, TrialSpec, ledger
 from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.tune.extension import Extension
 from sparsetune.tune.launch import Options, Outcome, launch
-from tests.integration.runs import trials
+from tests.integration.runs import alone, rows, trials
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
 
@@ -57,12 +58,33 @@ def test_dying_worker_is_retried_then_failed(tmp_path: Path) -> None:
     assert outcome.exit_status == 1
 
 
+def test_failed_trials_are_retried_from_their_checkpoints_when_asked_for(tmp_path: Path) -> None:
+    """Eighty steps, of which one attempt manages fifty."""
+    declared = study("tiring", "tests.integration.models:Tiring")
+    declared = declared.with_changes(base=declared.base.edited({"schedule.epochs": 4}), report_seeds=2)
+    options = Options(storage=tmp_path, quiet=True, checkpoint_seconds=0)
+    first = launch(declared, options)
+    assert (first.counts, first.exit_status) == ({"FAILED": 2}, 1)
+    second = launch(declared, options, extend=Extension(retry_failed=True))
+    assert (second.counts, second.exit_status) == ({"COMPLETE": 2}, 0)
+    starts = [r for r in ledger.read(second.directory / "ledger") if r["type"] == "started"]
+    assert [(r["attempt"], r["resumed_from_step"]) for r in starts] == [(1, 0), (1, 0), (2, 40), (2, 40)]
+    for state in trials(second.directory).values():
+        untiring = {**state.use["spec"], "task": {**state.use["spec"]["task"], "model": "mlp"}}
+        expected, final = alone(untiring, read_test=True)
+        assert rows(state) == expected
+        assert {name: state.ended[name] for name in final} == final
+    third = launch(declared, options, extend=Extension(retry_failed=True))
+    assert third.counts == second.counts
+    assert [r["type"] for r in ledger.read(third.directory / "ledger")].count("extended") == 1, "nothing had failed"
+
+
 def test_extension_runs_only_what_was_added(tmp_path: Path) -> None:
     declared = study("longer", rates=(0.1, 0.05, 0.02, 0.01)).with_changes(configurations_per_cell=2)
     first = launch(declared, Options(storage=tmp_path, quiet=True))
     before = set(trials(first.directory))
     assert len(before) == 3
-    added = {"report_seeds": 2, "configurations_per_cell": 1}
+    added = Extension(report_seeds=2, configurations_per_cell=1)
     second = launch(declared, Options(storage=tmp_path, quiet=True), extend=added)
     after = trials(second.directory)
     assert before < set(after) and all(after[trial].attempts == 1 for trial in before)

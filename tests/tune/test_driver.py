@@ -187,6 +187,45 @@ def test_a_lost_worker_is_retried_with_its_reason_and_then_fails(open_driver: Op
     assert configured(driver)["trial_id"] != first["trial_id"]
 
 
+def test_a_retried_trial_goes_on_from_its_checkpoints_as_a_new_attempt(open_driver: Open) -> None:
+    driver = open_driver()
+    config = configured(driver)
+    Path(config["folder"]).mkdir(parents=True)
+    driver.receive([started(config), report(config, 20), report(config, 40), ended(config, "FAILED")])
+    driver.append({"type": "extended", "retried": [config["trial_id"]]})
+    again = open_driver()
+    assert again.trials[config["trial_id"]].status == "WAITING"
+    second = configured(again)
+    assert (second["trial_id"], second["attempt"]) == (config["trial_id"], 2)
+    assert second["earlier"] == [config["folder"]]
+    again.receive([started(second, 20), report(second, 40), report(second, 80), ended(second)])
+    state = again.trials[second["trial_id"]]
+    assert {step: row["attempt"] for step, row in state.reports.items()} == {20: 1, 40: 2, 80: 2}
+    assert (state.status, [r["type"] for r in on_disk(again)].count("proposed")) == ("COMPLETE", 1)
+
+
+def test_a_retry_that_nothing_waits_for_any_more_stays_failed_and_the_status_says_so(open_driver: Open) -> None:
+    """The winner's report failed and so did a better configuration, which takes its place when it runs again."""
+    driver = open_driver()
+    first, second = configured(driver), None
+    driver.receive([started(first), ended(first, "FAILED")])
+    second = configured(driver)
+    driver.receive([started(second), report(second, 80), ended(second)])  # wins, with an error of 0.8
+    failed_report = configured(driver)
+    driver.receive([started(failed_report), {**ended(failed_report, "FAILED"), "error": "lost"}])
+    run_all(driver)
+    driver.append({"type": "extended", "retried": [first["trial_id"], failed_report["trial_id"]]})
+    again = open_driver()
+    config = configured(again)
+    assert config["trial_id"] == first["trial_id"]
+    again.receive([started(config), report(config, 1), ended(config)])
+    run_all(again)
+    left = again.trials[failed_report["trial_id"]]
+    assert (left.status, left.ended and left.ended["error"], left.attempts) == ("FAILED", "lost", 1)
+    assert ledger.fold(on_disk(again))[failed_report["trial_id"]].status == "FAILED"
+    assert "WAITING" not in {trial.status for trial in again.trials.values()}
+
+
 def test_a_worker_that_dies_after_its_trial_ended_changes_nothing(open_driver: Open) -> None:
     driver = open_driver()
     config = configured(driver)

@@ -420,6 +420,68 @@ def test_an_extended_study_equals_one_that_was_declared_so_but_for_the_order() -
     assert extended.run().uses() == declared.uses()
 
 
+def retried(done: Simulation) -> list[Record]:
+    """The ledger of a study, and that its failed trials are to run again."""
+    failed = [trial_id for trial_id, trial in done.trials.items() if trial.status == "FAILED"]
+    assert failed
+    return [*done.records, {"type": "extended", "retried": failed}]
+
+
+@pytest.mark.parametrize("bad", range(6))
+def test_retried_trials_run_once_more_and_change_what_follows_from_them(bad: int) -> None:
+    before = uninterrupted(bad)
+    outcome: Outcomes = lambda r: "DIVERGED" if by_digest(bad)(r) == "DIVERGED" else "COMPLETE"  # noqa: E731
+    again = Simulation(study(), retried(before), outcome, slots=2).run()
+    reruns = Counter(use.trial_id for use in again.handed_out)
+    assert set(reruns.values()) == {1}
+    failed = {trial_id for trial_id, trial in before.trials.items() if trial.status == "FAILED"}
+    assert reruns.keys() & before.trials.keys() <= failed
+    assert not [
+        t for t, trial in again.trials.items() if trial.status == "FAILED" or not (trial.finished or trial.again)
+    ]
+    left = Simulation(study(), again.records)
+    assert not left.start(), "what this launch left is what the next one finds done"
+    assert {n: p.winner for n, p in left.planner.plans.items()} == {n: p.winner for n, p in again.planner.plans.items()}
+
+
+def test_a_failed_control_source_that_is_retried_gives_its_new_winner_to_the_sparse_cells() -> None:
+    dense, best = "dense/epoch_multiplier=1", uninterrupted(None).planner.plans["dense/epoch_multiplier=1"].winner
+    assert best
+    lost = best.trial(0)[0]
+    before = Simulation(study(), outcome=lambda r: "FAILED" if r["trial_id"] == lost else "COMPLETE").run()
+    assert before.planner.plans[dense].winner != best
+    done = Simulation(study(), retried(before), slots=2).run()
+    assert done.handed_out[0].trial_id == lost
+    assert done.trials[lost].attempts == 2
+    assert done.planner.plans[dense].winner == best
+    for name in ("gmp/target=0.9/epoch_multiplier=1", "gmp/target=0.9/epoch_multiplier=2"):
+        plan = done.planner.plans[name]
+        assert plan.winner and plan.control
+        if plan.winner.config_id != plan.control.config_id:
+            controls = {(r["config_id"], r["seed"]) for r in done.of(name, "control")}
+            assert {(plan.control.config_id, seed) for seed in (1000, 1001)} <= controls
+    assert not Simulation(study(), done.records).start()
+
+
+def test_a_trial_that_fails_again_is_not_run_by_the_next_launch() -> None:
+    lost = uninterrupted(None).planner.plans["dense/epoch_multiplier=1"].winner.trial(0)[0]  # type: ignore[union-attr]
+    fail: Outcomes = lambda record: "FAILED" if record["trial_id"] == lost else "COMPLETE"  # noqa: E731
+    before = Simulation(study(), outcome=fail).run()
+    again = Simulation(study(), retried(before), fail).run()
+    assert [use.trial_id for use in again.handed_out] == [lost]
+    assert not Simulation(study(), again.records).start()
+    assert again.planner.plans["dense/epoch_multiplier=1"].searched
+
+
+def test_retries_that_were_not_reached_are_run_by_the_next_launch() -> None:
+    before = Simulation(study(), outcome=lambda r: "FAILED" if r["role"] == "search" else "COMPLETE").run()
+    failed = [trial_id for trial_id, trial in before.trials.items() if trial.status == "FAILED"]
+    cut = Simulation(study(), retried(before)).run(steps=3)
+    done = Simulation(study(), cut.records).run()
+    assert not {use.trial_id for use in cut.handed_out[:3]} & {use.trial_id for use in done.handed_out}
+    assert len(failed) > 3 and all(done.trials[trial_id].status == "COMPLETE" for trial_id in failed)
+
+
 @settings(max_examples=5, deadline=None)
 @given(steps=st.integers(0, 30))
 def test_the_outlook_never_promises_less_than_runs(steps: int) -> None:
@@ -461,3 +523,48 @@ def test_a_trial_that_was_lost_is_handed_out_again_and_comes_first() -> None:
     assert simulation.running[0]["trial_id"] == lost["trial_id"]
     assert simulation.trials[lost["trial_id"]].attempts == 2
     assert len(simulation.of("dense/epoch_multiplier=1", "search")) == 1
+
+
+def test_added_sweep_values_run_only_what_is_new_and_end_like_a_study_declared_so() -> None:
+    short, added = study(configurations_per_cell=3, report_seeds=1), {"sparsity.target": [0.97, 0.99]}
+    before = Simulation(short).run()
+    extended = Simulation(short, [*before.records, {"type": "extended", "sweep": added}], slots=2).run()
+    assert extended.handed_out and not {use.trial_id for use in extended.handed_out} & set(before.trials)
+    assert {use.plan.cell.name.split("/")[1] for use in extended.handed_out} == {"target=0.97", "target=0.99"}
+    whole = study(
+        configurations_per_cell=3, report_seeds=1,
+        sweep={"sparsity.target": [0, 0.9, 0.97, 0.99], "schedule.epoch_multiplier": [1, 2]},
+    )  # fmt: skip
+    assert extended.uses() == Simulation(whole).run().uses()
+
+
+def test_known_points_come_after_the_base_and_the_control_and_the_sampler_fills_what_is_left() -> None:
+    known = [{"optim.lr": 0.3, "sparsity.ramp.start": 0.2}, {"optim.lr": 0.1}, {"sparsity.ramp.start": 0.25}]
+    declared = study(known=known, configurations_per_cell=6, search_seeds=1)
+    done = Simulation(declared, slots=2).run()
+    sources = {name: [record["source"] for record in done.searched(name)] for name in done.planner.plans}
+    # Dense: no ramp there, and 0.1 is the base's own rate. Its winner is the known rate of 0.3.
+    assert sources["dense/epoch_multiplier=1"] == ["base", "known:0", *(f"sobol:{k}" for k in range(4))]
+    known_2 = ["base", "control", "known:0", "known:2", "sobol:0", "sobol:1"]
+    assert sources["gmp/target=0.9/epoch_multiplier=2"] == known_2
+    records = {r["source"]: r["spec"] for r in done.searched("gmp/target=0.9/epoch_multiplier=2")}
+    schedule = {"epoch_multiplier": 2}
+    gmp = {"method": "gmp", "target": 0.9}
+    assert TrialSpec.model_validate(records["known:0"]) == TrialSpec.model_validate(
+        {"optim": {"lr": 0.3}, "schedule": schedule, "sparsity": {**gmp, "ramp": {"start": 0.2}}}
+    )
+    assert TrialSpec.model_validate(records["known:2"]) == TrialSpec.model_validate(
+        {"schedule": schedule, "sparsity": {**gmp, "ramp": {"start": 0.25}}}
+    )
+    assert set(done.planner.outlook()) == set(done.trials)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 3, 6, 9, 14])
+def test_known_points_keep_the_samplers_place_over_a_restart(cut: int) -> None:
+    declared = study(known=[{"optim.lr": rate} for rate in (0.2, 0.4, 0.5, 0.6)], configurations_per_cell=7)
+    whole = Simulation(declared).run()
+    killed = Simulation(declared).run(steps=cut)
+    again = Simulation(declared, json.loads(json.dumps(killed.records))).run()
+    assert again.uses() == whole.uses()
+    sources = [record["source"] for record in again.searched("dense/epoch_multiplier=1")]
+    assert sources == ["base", *(f"known:{k}" for k in range(4)), "sobol:0", "sobol:1"]

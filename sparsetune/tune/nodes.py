@@ -1,0 +1,131 @@
+"""What each node of a Ray cluster says of itself: that it sees the storage and runs the same code."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import secrets
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from sparsetune.provenance import PACKAGES
+
+SHOWN = (*PACKAGES, "transformers")
+"""Packages that a trial's numbers depend on: always shown, equal on every node. Others appear when out of bounds."""
+CONNECT_SECONDS, ANSWER_SECONDS = 5, 60
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was looked at, how it stands, what was found, and what to do where it is not ok."""
+
+    name: str
+    level: Literal["ok", "warning", "fault"]
+    found: str
+    advice: str = ""
+
+
+def cluster_checks(address: str, token: Path) -> Iterator[Check]:
+    """Whether the cluster answers, and what each of its nodes says."""
+    try:
+        answers = ask_nodes(address, token)
+    except Exception as error:  # Ray raises errors of many kinds
+        advice = "see that it runs (`ray status` on its head), that its port is open, and that its Ray is the same"
+        yield Check("cluster", "fault", f"`{address}` does not answer: {one_line(error)}", advice)
+        return
+    total = {kind: sum(node["Resources"].get(kind, 0) for node, _ in answers) for kind in ("CPU", "GPU")}
+    nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
+    yield Check("cluster", "ok", f"`{address}` answers: {nodes}, CPUs {total['CPU']:g}, GPUs {total['GPU']:g}")
+    here = facts_of_code()
+    for node, answer in answers:
+        yield judge_node(node, answer, here, token.parent.parent)
+
+
+def ask_nodes(address: str, token: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each living node as Ray describes it, with its answer or the ``error`` that came instead."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "://" not in host:  # Ray itself would try for minutes
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    from sparsetune.tune.launch import Options, _ray  # sets what Ray must know before its first import
+
+    with _ray(Options(address=address)):
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        remote = ray.remote(num_cpus=0, max_retries=0)(examine)  # a busy node answers too
+        asked = [remote.options(scheduling_strategy=place).remote(str(token), token.read_text()) for place in places]
+        ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
+        return [(node, _answer(ray, one)) for node, one in zip(nodes, asked, strict=True)]
+
+
+def _answer(ray: Any, asked: Any) -> dict[str, Any]:
+    try:
+        return dict(ray.get(asked, timeout=0.1))
+    except ray.exceptions.GetTimeoutError:
+        return {"error": f"nothing came in {ANSWER_SECONDS} s"}
+    except ray.exceptions.RayError as error:
+        return {"error": str(error).strip().splitlines()[-1]}
+
+
+def examine(token: str, text: str) -> dict[str, Any]:
+    """On a node: its versions, and why it cannot use the storage (None where it can)."""
+    reason = None
+    try:
+        Path(token).with_name(secrets.token_hex(8)).write_text("")
+        if Path(token).read_text() != text:
+            reason = "another folder has this path there"
+    except OSError as error:
+        reason = f"{error.strerror}"
+    return {"versions": facts_of_code(), "storage": reason}
+
+
+def facts_of_code() -> dict[str, str | None]:
+    """Versions that must be equal on every node, and a digest of sparsetune's files: a checkout may be older."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(package.rglob("*.py"))))
+    return {name: version_of(name) for name in ("python", *SHOWN)} | {"sparsetune's files": digest.hexdigest()[:12]}
+
+
+def judge_node(
+    node: Mapping[str, Any], answer: Mapping[str, Any], here: Mapping[str, str | None], storage: Path
+) -> Check:
+    """One node's line.
+
+    Args:
+        node: ``NodeManagerAddress``, ``NodeManagerHostname`` and ``Resources``, as Ray tells them.
+        answer: What `examine` returned there, or an ``error``.
+        here: The driver's versions.
+        storage: The folder that the node had to see.
+    """
+    label = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+    if "error" in answer:
+        advice = "see that sparsetune is installed there, and look at its Ray logs"
+        return Check(label, "fault", f"does not answer: {answer['error']}", advice)
+    there, same = answer["versions"], "install the same versions"
+    different = [package for package in here if there.get(package) != here[package]]
+    wrong = {f"{name} is {there.get(name) or 'missing'}, here {here[name] or 'missing'}": same for name in different}
+    if answer["storage"]:
+        wrong[f"cannot use `{storage}`: {answer['storage']}"] = "mount it at the same path on every node"
+    if wrong:
+        return Check(label, "fault", "; ".join(wrong), " and ".join(dict.fromkeys(wrong.values())))
+    cpus, gpus = (node["Resources"].get(kind, 0) for kind in ("CPU", "GPU"))
+    return Check(label, "ok", f"CPUs {cpus:g}, GPUs {gpus:g}; sees the storage, runs the same versions")
+
+
+def one_line(message: object) -> str:
+    """An error or a warning without its line breaks."""
+    return " ".join(str(message).split()) or type(message).__name__
+
+
+def version_of(name: str) -> str | None:
+    """The installed version of a package or of ``python``; None where it is missing."""
+    try:
+        return platform.python_version().rstrip("+") if name == "python" else metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

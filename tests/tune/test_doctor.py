@@ -1,0 +1,183 @@
+"""`doctor`: every check is one line that says what stands and what to do; nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sparsetune.__main__ import main
+from sparsetune.tasks import SOURCES
+from sparsetune.tune.doctor import (
+    DATA,
+    data_checks,
+    doctor,
+    existing,
+    gpu_checks,
+    judge_gpus,
+    requirement_check,
+    show,
+    token_file,
+)
+from sparsetune.tune.nodes import Check, examine, facts_of_code, judge_node
+
+NODE = {"NodeManagerAddress": "10.0.0.7", "NodeManagerHostname": "a100", "Resources": {"CPU": 8.0, "GPU": 2.0}}
+
+
+@pytest.fixture(autouse=True)
+def _no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
+    monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
+
+
+def found(storage: Path, **options: Any) -> dict[str, Check]:
+    return {check.name: check for check in doctor(storage, **options)}
+
+
+def test_a_storage_that_does_not_exist_yet(tmp_path: Path) -> None:
+    checks = found(tmp_path / "new" / "runs")
+    assert checks["storage"].level in ("ok", "warning")
+    assert f"`{tmp_path}/new/runs` can be written" in checks["storage"].found
+    assert (checks["ray"].level, checks["digits"].level) == ("ok", "ok")
+    assert list(tmp_path.iterdir()) == []
+    names = ["python", "sparsetune", "ray", "optuna", "torch", "CUDA build", "pandas", "torchvision", "transformers"]
+    assert [name for name in [*names, "CPUs", "memory"] if name not in checks] == []
+    assert f"{len(os.sched_getaffinity(0))} of {os.cpu_count()}" in checks["CPUs"].found
+
+
+def test_a_storage_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("years of work")
+    check = found(tmp_path / "taken" / "runs", address="127.0.0.1:1")["storage"]
+    assert (check.level, check.found) == ("fault", f"`{tmp_path}/taken` cannot be written and locked: Not a directory")
+    assert check.advice == "free it, or give another folder with --storage, then ask the nodes again"
+
+
+@pytest.mark.parametrize("spoil", [["mount", "-o", "remount,ro"], ["sh", "-c", "cat /dev/zero > $0/ballast"]])
+def test_a_storage_that_refuses(small_disk: Path, spoil: list[str]) -> None:
+    subprocess.run([*spoil, str(small_disk)], capture_output=True)
+    check = found(small_disk)["storage"]
+    assert check.level == "fault"
+    assert check.found.endswith(("Read-only file system", "No space left on device"))
+    assert {path.name for path in small_disk.iterdir()} <= {"ballast"}
+
+
+def test_a_small_disk_is_warned_of(small_disk: Path) -> None:
+    check = found(small_disk)["storage"]
+    assert (check.level, "0.0 GiB free" in check.found, bool(check.advice)) == ("warning", True, True)
+
+
+def test_bounds() -> None:
+    assert requirement_check("torch>=2.9") == Check("torch", "ok", f"{version('torch')} (>=2.9)")
+    check = requirement_check("torch<2")
+    assert (check.level, check.found) == ("fault", f"{version('torch')} is outside <2")
+    assert check.advice == "install `torch<2`"
+    missing = requirement_check("no-such-package[extra]>=1")
+    assert missing == Check("no-such-package", "fault", "is not installed", "install `no-such-package[extra]>=1`")
+    assert requirement_check("python>=4").level == "fault"
+
+
+def test_every_data_set_has_a_line() -> None:
+    assert set(DATA) == set(SOURCES)
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_data_are_found_only_when_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    raw = tmp_path / "FashionMNIST" / "raw"
+    raw.mkdir(parents=True)
+    parts = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+    for count, part in enumerate(parts):
+        assert [c.level for c in data_checks(tmp_path) if c.name == "fashion_mnist"] == ["warning"], count
+        (raw / (part + suffix)).write_text("")
+    monkeypatch.setenv("SPARSETUNE_DATA", str(tmp_path))
+    assert Check("fashion_mnist", "ok", f"in `{tmp_path}`") in data_checks(None)
+
+
+def test_data_that_are_not_asked_for_are_no_warning(tmp_path: Path) -> None:
+    assert [check.level for check in data_checks(None)] == ["ok", "ok"]
+    (wrong, *_) = data_checks(tmp_path / "nowhere")
+    assert (wrong.level, wrong.found) == ("warning", f"`{tmp_path}/nowhere` is not a folder")
+
+
+def test_gpus() -> None:
+    two = list(judge_gpus([("NVIDIA H200", 139 * 2**30)] * 2, driver=True, said=""))
+    assert two == [Check(f"GPU {index}", "ok", "NVIDIA H200, 139 GiB") for index in (0, 1)]
+    (none,) = judge_gpus([], driver=False, said="")
+    assert none == Check("GPUs", "ok", "there are none: trials run on the CPU")
+    for driver, said in ((True, ""), (False, "the driver is too old")):
+        (check,) = judge_gpus([], driver=driver, said=said)
+        assert (check.level, said in check.found, bool(check.advice)) == ("warning", True, True)
+    assert next(iter(gpu_checks())).name == "CUDA build"
+
+
+def test_a_token_is_removed_and_another_folder_noticed(tmp_path: Path) -> None:
+    with token_file(tmp_path / "runs") as token:
+        assert token.parent.parent == existing(tmp_path / "runs") == tmp_path
+        assert examine(str(token), token.read_text()) == {"versions": facts_of_code(), "storage": None}
+        assert examine(str(token), "another")["storage"] == "another folder has this path there"
+    assert list(tmp_path.iterdir()) == []
+    assert examine(str(token), "")["storage"] == "No such file or directory"
+
+
+def test_what_nodes_answer(tmp_path: Path) -> None:
+    here = {"python": "3.12.1", "torch": "2.9.0", "ray": "2.60.0"}
+    good = {"versions": here, "storage": None}
+    name = "node a100 (10.0.0.7)"
+    same = judge_node(NODE, good, here, tmp_path)
+    assert same == Check(name, "ok", "CPUs 8, GPUs 2; sees the storage, runs the same versions")
+    blind = judge_node(NODE, {**good, "storage": "No such file or directory"}, here, tmp_path)
+    assert (blind.level, blind.found) == ("fault", f"cannot use `{tmp_path}`: No such file or directory")
+    assert blind.advice == "mount it at the same path on every node"
+    older = {"python": "3.12.1", "torch": "2.8.0", "ray": None}
+    other = judge_node(NODE, {"versions": older, "storage": None}, here, tmp_path)
+    assert other.found == "torch is 2.8.0, here 2.9.0; ray is missing, here 2.60.0"
+    assert (other.level, other.advice) == ("fault", "install the same versions")
+    silent = judge_node(NODE, {"error": "No module named 'sparsetune'"}, here, tmp_path)
+    assert (silent.level, silent.found) == ("fault", "does not answer: No module named 'sparsetune'")
+
+
+def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
+    with socket.socket() as unused:  # bound, but nobody listens
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        check = found(tmp_path, address=address)["cluster"]
+    assert (check.level, check.found) == ("fault", f"`{address}` does not answer: [Errno 111] Connection refused")
+    assert "ray status" in check.advice
+
+
+def test_what_a_person_sees(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = [
+        Check("torch", "fault", "is outside [bounds]", "install it " + 20 * "again "),
+        Check("CPUs", "warning", "2"),
+    ]
+    assert show(checks) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("fault    torch         is outside [bounds]; install it again again")
+    assert lines[1:] == ["warning  CPUs          2", "1 fault, 1 warning"]
+    assert show([]) == 0
+    assert capsys.readouterr().out == "Nothing stands in a study's way.\n"
+
+
+def test_the_command_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    status = main(["doctor", "--storage", str(tmp_path / "taken"), "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    faults = [check["name"] for check in facts["checks"] if check["level"] == "fault"]
+    assert (status, "storage" in faults, facts["faults"]) == (1, True, len(faults))
+    assert all(check["advice"] for check in facts["checks"] if check["level"] != "ok")
+
+
+def test_the_command_without_faults_starts_no_ray(tmp_path: Path) -> None:
+    code = (
+        "import sys; from sparsetune.__main__ import main; status = main(sys.argv[1:]); assert 'ray' not in sys.modules"
+    )
+    command = [sys.executable, "-c", f"{code}; sys.exit(status)", "doctor", "--storage", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ok       storage" in done.stdout
