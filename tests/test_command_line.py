@@ -302,7 +302,7 @@ def test_arguments_that_cannot_be(capsys: pytest.CaptureFixture[str], arguments:
     assert rule in capsys.readouterr().err
 
 
-COMMANDS = ["run", "resume", "status", "report", "preview"]
+COMMANDS = ["run", "resume", "status", "report", "preview", "layers", "doctor"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
