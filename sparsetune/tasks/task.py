@@ -76,7 +76,7 @@ class Task:
 
 
 def stratified(targets: NDArray[np.integer], size: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of ``size`` examples, drawn so that every class keeps its share to within one, and those of the rest.
+    """Indices of ``size`` examples, of every class one fraction to within half an example, and those of the rest.
 
     Both ascend. The draw is a pure function of its arguments: `RandomState`'s stream is frozen by numpy.
     """
