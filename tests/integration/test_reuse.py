@@ -67,6 +67,7 @@ def config(spec: TrialSpec, folder: Path) -> dict[str, Any]:
         "device": "cpu",
         "threads": 1,
         "checkpoint_seconds": 30,
+        "keep_models": False,
         "python_path": [],
     }
 
