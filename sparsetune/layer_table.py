@@ -14,9 +14,9 @@ from sparsetune.errors import DeclarationError, Problem
 from sparsetune.sparsity.allocation import allocate
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import Flops, forward_flops
-from sparsetune.sparsity.layers import Layer, layers_of, prunable_weights
+from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity_spec import SparsitySpec
-from sparsetune.tasks.models import MODELS, meta_model
+from sparsetune.tasks.models import MODELS, meta_model, require_prunable
 
 DATA = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}
 """Shape of an example and number of classes of the data that a model is known for."""
@@ -49,7 +49,7 @@ def layer_table(
     _refuse(combination_problems(spec), "the sparsity")
     shape, classes = _data(model, input_shape, n_classes)
     network = meta_model(model, shape, classes)
-    layers, flops = layers_of(prunable_weights(network)), _flops(model, network, shape)
+    layers, flops = layers_of(require_prunable(model, network)), _flops(model, network, shape)
     _refuse(layer_problems(layers, spec), f"the sparsity of `{model}`")
     pruned = _pruned(layers, spec)
     rows = [_row(layer, pruned.get(layer.name), flops.weights[layer.name]) for layer in layers]
@@ -119,14 +119,10 @@ def _data(model: str, input_shape: tuple[int, ...] | None, n_classes: int | None
 
 def _flops(model: str, network: nn.Module, shape: tuple[int, ...]) -> Flops:
     try:
-        flops = forward_flops(network, shape)
+        return forward_flops(network, shape)
     except Exception as error:  # a network may raise anything
         rule = f"must take inputs of shape {shape} ({type(error).__name__}: {error})"
         raise DeclarationError([Problem("task.model", rule, repr(model))], "the model") from error
-    if not flops.weights:
-        rule = "the model must have a linear or convolution layer, or nothing can be pruned"
-        raise DeclarationError([Problem("task.model", rule, repr(model))], "the model")
-    return flops
 
 
 def show(facts: Mapping[str, Any]) -> None:

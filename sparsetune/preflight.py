@@ -12,12 +12,12 @@ from sparsetune.cells import Cell
 from sparsetune.errors import DataError, DeclarationError, Problem
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import forward_flops
-from sparsetune.sparsity.layers import Layer, layers_of, prunable_weights
+from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.spec import TaskSpec, TrialSpec
 from sparsetune.study import Arm, Study, checked, sound_part
 from sparsetune.tasks import prepare, source_of, split_problems
-from sparsetune.tasks.models import model_function
+from sparsetune.tasks.models import model_function, require_prunable
 
 
 def preflight(study: Study, *, data_root: Path | None = None, needs_data: bool = True) -> list[Problem]:
@@ -29,18 +29,17 @@ def preflight(study: Study, *, data_root: Path | None = None, needs_data: bool =
         needs_data: Whether to find, unpack or download the data; without, nothing is read.
     """
     found: set[Problem] = set()
-    models: dict[TaskSpec, list[Problem]] = {}
-    layers: dict[TaskSpec, list[Layer]] = {}
+    models: dict[TaskSpec, tuple[list[Layer], list[Problem]]] = {}
     for cell in study.cells():
         for spec in cell.corners():
             model_only = spec.task.model_copy(update={"batch_size": 1, "validation": 0, "split_seed": 0})
             if model_only not in models:
-                models[model_only] = model_problems(spec.task)
-                layers[model_only] = [] if models[model_only] else _layers(spec.task)
+                models[model_only] = examine(spec.task)
+            layers, faults = models[model_only]
             problems = [*split_problems(spec.task), *plan_problems(spec), *combination_problems(spec.sparsity)]
-            if layers[model_only] and not problems:
-                problems = layer_problems(layers[model_only], spec.sparsity)
-            found |= {_located(problem, study, cell) for problem in [*problems, *models[model_only]]}
+            if layers and not problems:
+                problems = layer_problems(layers, spec.sparsity)
+            found |= {_located(problem, study, cell) for problem in [*problems, *faults]}
     if needs_data and not found:
         for task in {cell.spec.task.model_copy(update={"model": ""}) for cell in study.cells()}:
             found |= set(_data_problems(task, data_root))
@@ -64,40 +63,35 @@ def check(study: Study, *, data_root: Path | None = None, needs_data: bool = Tru
     return checked(study)
 
 
-def model_problems(task: TaskSpec) -> list[Problem]:
-    """What is wrong with a task's model, built on the meta device and shown one example."""
+def examine(task: TaskSpec) -> tuple[list[Layer], list[Problem]]:
+    """The layers of a task's model, built on the meta device and shown one example; or what is wrong with it."""
     source = source_of(task)
     path, got = "task.model", repr(task.model)
     try:
         function = model_function(task.model)
     except DeclarationError as error:
-        return error.problems
+        return [], error.problems
     try:
         with torch.device("meta"):
             model = function(source.input_shape, source.n_classes)
         if not isinstance(model, torch.nn.Module):
-            return [Problem(path, "the function must return a torch.nn.Module", f"{type(model).__name__} from {got}")]
+            rule = "the function must return a torch.nn.Module"
+            return [], [Problem(path, rule, f"{type(model).__name__} from {got}")]
         if any(is_lazy(parameter) for parameter in model.parameters()):
-            return [Problem(path, "the model must give every layer its sizes: lazy layers cannot be pruned", got)]
-        if not prunable_weights(model):
-            return [Problem(path, "the model must have a linear or convolution layer, or nothing can be pruned", got)]
+            return [], [Problem(path, "the model must give every layer its sizes: lazy layers cannot be pruned", got)]
+        layers = layers_of(require_prunable(task.model, model))
         forward_flops(model, source.input_shape)
         with torch.device("meta"), torch.no_grad():
             shape = tuple(model.eval()(torch.empty((1, *source.input_shape))).shape)
+    except DeclarationError as error:
+        return [], error.problems
     except Exception as error:  # the user's function may raise anything
         rule = f"must build a network for inputs of shape {source.input_shape} ({type(error).__name__}: {error})"
-        return [Problem(path, rule, got)]
+        return [], [Problem(path, rule, got)]
     if shape != (1, source.n_classes):
-        return [
-            Problem(path, f"the network must return logits of shape (n, {source.n_classes})", f"{shape} from {got}")
-        ]
-    return []
-
-
-def _layers(task: TaskSpec) -> list[Layer]:
-    source = source_of(task)
-    with torch.device("meta"):
-        return layers_of(prunable_weights(model_function(task.model)(source.input_shape, source.n_classes)))
+        rule = f"the network must return logits of shape (n, {source.n_classes})"
+        return [], [Problem(path, rule, f"{shape} from {got}")]
+    return layers, []
 
 
 def _located(problem: Problem, study: Study, cell: Cell) -> Problem:

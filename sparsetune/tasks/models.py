@@ -17,6 +17,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from sparsetune.errors import DeclarationError, Problem
+from sparsetune.sparsity.layers import prunable_weights
 
 ModelFunction = Callable[[tuple[int, ...], int], nn.Module]
 
@@ -115,6 +116,17 @@ def _own_function(name: str) -> ModelFunction:
 
 def _problem(rule: str, name: str) -> DeclarationError:
     return DeclarationError([Problem("task.model", rule, repr(name))], "the model")
+
+
+def require_prunable(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
+    """The weights of the network of that name that may be pruned.
+
+    Raises:
+        DeclarationError: if there is none.
+    """
+    if weights := prunable_weights(model):
+        return weights
+    raise _problem("the model must have a linear or convolution layer, or nothing can be pruned", name)
 
 
 def build_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:

@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from sparsetune.errors import DeclarationError, Problem
-from sparsetune.sparsity.layers import prunable_weights
-from sparsetune.tasks.models import build_model
+from sparsetune.tasks.models import build_model, require_prunable
 
 TRAIN_SUBSET = 10_000
 """The training loss is evaluated on this many examples, or all."""
@@ -65,10 +63,7 @@ class Task:
         Raises:
             DeclarationError: if there is none.
         """
-        if weights := prunable_weights(model):
-            return weights
-        rule = "the model must have a linear or convolution layer, or nothing can be pruned"
-        raise DeclarationError([Problem("task.model", rule, repr(self.model))], "the model")
+        return require_prunable(self.model, model)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """What is optimised: the mean cross-entropy of a batch, in nats."""
