@@ -19,6 +19,7 @@ _HOME = {
         "SparsitySpec",
     ],
     "sparsetune.spec": ["DigitsTask", "EvaluateSpec", "ImageTask", "OptimSpec", "ScheduleSpec", "TrialSpec"],
+    "sparsetune.stopping": ["Halving"],
     "sparsetune.study": ["TPE", "Arm", "Maximize", "Minimize", "Quick", "Random", "Sobol", "Study"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

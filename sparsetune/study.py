@@ -14,6 +14,7 @@ from sparsetune.declaration import Declared, digest_of, plain
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.space import Axis, Choice, IntRange, Value
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec, flatten
+from sparsetune.stopping import Halving
 from sparsetune.tables import OBJECTIVES
 
 SweepValues = Annotated[tuple[Value, ...], Field(min_length=1)]
@@ -110,6 +111,8 @@ class Study(Declared):
     """Points of the search space that every cell tries first; of each, the fields that apply in the cell."""
     objective: Objective = Minimize(column="val_error")
     sampler: Sampler = Sobol()
+    stopping: Halving | None = None
+    """Which search configurations end early; none by default."""
     configurations_per_cell: int = Field(default=8, ge=1)
     search_seeds: int = Field(default=1, ge=1, le=FIRST_REPORT_SEED)
     report_seeds: int = Field(default=3, ge=1)

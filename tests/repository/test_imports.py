@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     "errors durations seeds",
     "declaration",
-    "spec sparsity_spec space tables selection cells study ledger store provenance find",
+    "spec sparsity_spec space stopping tables selection cells study ledger store places provenance find",
     "sparsity tasks optim distill",
     "evaluate checkpoint probe train preflight layer_table",
     "tune",
@@ -27,9 +27,10 @@ LAYERS = [
 
 READERS = {
     "analysis": (
-        "analysis store ledger tables selection cells study space spec sparsity_spec errors declaration durations"
+        "analysis store places ledger tables selection cells study space stopping spec sparsity_spec errors"
+        " declaration durations"
     ),
-    "studies": "study space spec sparsity_spec",
+    "studies": "study space stopping spec sparsity_spec",
 }
 """What `analysis` and `studies` import: themselves, and these parts of `sparsetune`."""
 

@@ -1,0 +1,27 @@
+"""Stopping configurations early: which rule a study declares. `sparsetune.tune.scheduler` carries it out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sparsetune.declaration import Declared
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Halving(Declared):
+    """Asynchronous successive halving that knows ramps: rungs at fractions of each trial's *own* training.
+
+    A configuration is compared at a rung only within its cell, with configurations of equal length, in like phase, and
+    once at target for ``settle`` of training; before, it is neither stopped nor counted. After ASHA (Li et al. 2020,
+    arXiv 1810.05934), which compares epochs.
+    """
+
+    rungs: tuple[Fraction, ...] = Field(default=(0.25, 0.5, 0.75), min_length=1)
+    """Fractions of training, rising; each is judged at the first evaluation at or after it."""
+    reduction: float = Field(default=3, gt=1)
+    """At a rung the best 1/reduction of the configurations that reached it go on."""
+    settle: float = Field(default=0.1, ge=0, lt=1)
+    """Fraction of training at target, in one phase, before a configuration is compared."""
