@@ -8,9 +8,7 @@ from sparsetune.errors import Problem
 from sparsetune.sparsity.allocation import allocate, allocation_problems
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.patterns import pattern_problems
-from sparsetune.sparsity_spec import SparsitySpec, parse_pattern
-
-DROP_AND_GROW = ("set", "rigl", "granet")
+from sparsetune.sparsity_spec import METHOD_FIELDS, SparsitySpec, parse_pattern
 
 
 def combination_problems(given: SparsitySpec) -> list[Problem]:
@@ -36,6 +34,10 @@ def _n_m(spec: SparsitySpec) -> bool:
     return spec.pattern != "unstructured"
 
 
+def _regrows(spec: SparsitySpec) -> bool:
+    return "regrow" in METHOD_FIELDS[spec.method]
+
+
 _RULES: list[tuple[str, str, Callable[[SparsitySpec], bool]]] = [
     (
         "pattern",
@@ -50,7 +52,7 @@ _RULES: list[tuple[str, str, Callable[[SparsitySpec], bool]]] = [
     (
         "pattern",
         "drop and grow moves weights from one group of M to another: the pattern must be `unstructured`",
-        lambda spec: spec.method in DROP_AND_GROW and _n_m(spec),
+        lambda spec: _regrows(spec) and _n_m(spec),
     ),
     (
         "allocation",
@@ -61,7 +63,7 @@ _RULES: list[tuple[str, str, Callable[[SparsitySpec], bool]]] = [
         "score",
         "drop and grow drops by `magnitude`, `random` or `saliency`: the Fisher's survivors make up for what is pruned"
         " for good",
-        lambda spec: spec.method in DROP_AND_GROW and spec.score == "fisher",
+        lambda spec: _regrows(spec) and spec.score == "fisher",
     ),
 ]
 """The field at fault, the rule, and whether a resolved declaration breaks it."""

@@ -21,6 +21,7 @@ from sparsetune.sparsity.scores import Tensors
 from sparsetune.sparsity.shadow import Shadow
 from sparsetune.sparsity.slots import reset_grown, reset_moments
 from sparsetune.sparsity.structure import Structure
+from sparsetune.sparsity_spec import METHOD_FIELDS
 from sparsetune.spec import TrialSpec
 from sparsetune.tables import Phase
 
@@ -73,7 +74,7 @@ class Sparsifier:
         self._shadow: Shadow | None = None
         self._gathered: list[torch.Tensor] = []
         # Under the other fates no trace is left of gradients outside the mask: slots are zeroed where weights return.
-        self._masks_gradients = self._spec.reset == "none" and self._spec.method in ("acdc", "set", "rigl", "granet")
+        self._masks_gradients = self._spec.reset == "none" and "reset" in METHOD_FIELDS[self._spec.method]
 
     def before_forward(self, step: int) -> None:
         """Make every change that is due once ``step`` steps are done, but for one that waits for a gradient."""
