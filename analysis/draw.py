@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
-from sparsetune.store import writing
+from sparsetune.places import Place
+from sparsetune.store import write_durably, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -324,16 +325,18 @@ def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4),
     return kept
 
 
-def save(figure: Figure, frame: pd.DataFrame, stem: Path) -> str:
+def save(figure: Figure, frame: pd.DataFrame, stem: Place) -> str:
     """Write ``stem`` as .png, .svg and the .csv it was drawn from; returns the SVG as it goes into a page."""
+    png, svg = io.BytesIO(), io.BytesIO()
+    with styled():
+        figure.savefig(png, format="png", dpi=150)
+        figure.savefig(svg, format="svg", metadata={"Date": None})
     with writing(stem.parent):
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_csv(stem.with_suffix(".csv"), index=False)
-        with styled():
-            figure.savefig(stem.with_suffix(".png"), dpi=150)
-            figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-    svg = stem.with_suffix(".svg").read_text()
-    return svg[svg.index("<svg") :]
+        write_durably(stem.with_suffix(".csv"), frame.to_csv(index=False))
+        write_durably(stem.with_suffix(".png"), png.getvalue())
+        write_durably(stem.with_suffix(".svg"), svg.getvalue())
+    whole = svg.getvalue().decode()
+    return whole[whole.index("<svg") :]
 
 
 def _bars(axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[str, Any], name: str) -> None:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,6 +16,7 @@ import pyarrow.json
 from analysis import select
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.ledger import Record, TrialState, fold, read, read_lines
+from sparsetune.places import Place
 from sparsetune.spec import TrialSpec
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Study
@@ -104,11 +104,12 @@ class Results:
         return select.cells(self.study, self._uses, self._trials)
 
 
-def load(directory: str | os.PathLike[str]) -> Results:
+def load(directory: str | os.PathLike[str] | Place) -> Results:
     """The results in a study directory, finished or not.
 
     Raises:
         StudyDirectoryError: if it is no study directory, one of another schema version, or its ledger is damaged.
+        StorageError: if it cannot be read.
     """
     place = StudyDirectory(directory)
     study = place.study()
@@ -127,7 +128,7 @@ def load(directory: str | os.PathLike[str]) -> Results:
     return Results(place, study.extended(records), states, reports)
 
 
-def _parsed(line: bytes, ledger: Path) -> Record:
+def _parsed(line: bytes, ledger: Place) -> Record:
     try:
         record: Record = json.loads(line)
     except ValueError:
@@ -136,7 +137,7 @@ def _parsed(line: bytes, ledger: Path) -> Record:
     return record
 
 
-def _table(lines: Sequence[bytes], ledger: Path) -> pd.DataFrame:
+def _table(lines: Sequence[bytes], ledger: Place) -> pd.DataFrame:
     """The report records as a table, in order."""
     columns = (*(c for c in IDENTITY if c.name in ("trial_id", "attempt")), *PROGRESS, *MEASURED)
     schema = pa.schema([(c.name, _ARROW[c.dtype]) for c in columns])

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,6 +18,8 @@ from analysis.load import Results, load
 from analysis.select import axes, report_rows
 from analysis.summary import MORE_OR_LESS, summary
 from analysis.undertraining import extension_gain
+from sparsetune.memory import in_words, peaks
+from sparsetune.places import Place
 from sparsetune.store import write_durably, writing
 from sparsetune.tables import FINISHED
 
@@ -64,7 +65,7 @@ class Section:
         return {name for name, does in says.items() if does}
 
 
-def report(directory: str | os.PathLike[str]) -> Path:
+def report(directory: str | os.PathLike[str] | Place) -> Place:
     """Write ``tables/``, ``figures/`` and ``report/index.html`` into a study directory, finished or not.
 
     Returns:
@@ -77,7 +78,6 @@ def report(directory: str | os.PathLike[str]) -> Path:
     results = load(directory)
     page = results.directory.report
     with writing(page):
-        page.parent.mkdir(parents=True, exist_ok=True)
         write_tables(results)
         write_durably(page, render(results))
     return page
@@ -85,9 +85,8 @@ def report(directory: str | os.PathLike[str]) -> Path:
 
 def write_tables(results: Results) -> None:
     """``tables/trials.csv``, ``history.csv`` and ``cells.csv``."""
-    results.directory.tables.mkdir(parents=True, exist_ok=True)
     for name in ("trials", "history", "cells"):
-        getattr(results, name)().to_csv(results.directory.tables / f"{name}.csv", index=False)
+        write_durably(results.directory.tables / f"{name}.csv", getattr(results, name)().to_csv(index=False))
 
 
 def render(results: Results) -> str:
@@ -98,7 +97,7 @@ def render(results: Results) -> str:
     environment = Environment(
         loader=PackageLoader("analysis", "."), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"svg": Markup, "value": _value, "exact": _exact, "words": _field}
+    environment.filters |= {"svg": Markup, "value": _value, "exact": _exact, "words": _field, "bytes": in_words}
     environment.globals |= {"interval": interval, "percent": percent}
     trials, cells = results.trials(), results.cells()
     return environment.get_template("report.html.jinja").render(
@@ -111,10 +110,11 @@ def render(results: Results) -> str:
         search=[name for name in cells if name in axes(results.study, "search")],
         sections=list(sections(results)),
         counted=_counted(trials),
+        memory=peaks(results.states.values()),
         pruned=report_rows(results).groupby("cell")["pruned_weights"].first().dropna().to_dict(),
         troubled=trials[trials["status"].isin(["DIVERGED", "FAILED", "INVALID"])],
         launches=[_launch(facts) for facts in results.directory.launches()],
-        folder="/".join(results.directory.path.parts[-2:]),
+        folder="/".join(str(results.directory.path).split("/")[-2:]),
         made=datetime.now(UTC),
     )
 

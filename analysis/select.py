@@ -9,6 +9,7 @@ import pandas as pd
 
 from sparsetune.cells import Cell
 from sparsetune.ledger import TrialState
+from sparsetune.samplers import Grid
 from sparsetune.selection import objective_of, winner_of
 from sparsetune.space import Choice, IntRange
 from sparsetune.study import Minimize, Study
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 _USE = {"cell": "string", "arm": "string", "role": "string", "config_id": "string", "source": "string"}
 _USE |= {"index": "Int64", "seed": "Int64", "trial_id": "string", "twin_id": "string"}
 _CELL = {"study": "string", "arm": "string", "cell": "string", "added": "boolean", "finished": "boolean"}
-_CELL |= {"configurations": "Int64", "configurations_asked": "Int64", "diverged": "Int64", "failed": "Int64"}
+_CELL |= {"configurations": "Int64", "configurations_asked": "Int64", "stopped": "Int64"}
+_CELL |= {"diverged": "Int64", "failed": "Int64"}
 _CELL |= {"winner_id": "string", "objective": "float64", "control_id": "string"}
 _CELL |= {"report_trials": "Int64", "report_trials_asked": "Int64"}
 
@@ -34,8 +36,9 @@ def uses(states: Mapping[str, TrialState]) -> pd.DataFrame:
 def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """One row per declared cell, in the study's order.
 
-    Columns: ``study arm cell added``, each sweep axis, ``configurations configurations_asked diverged failed``
-    (trials of the cell that diverged; that failed or are invalid), ``winner_id objective``, each search axis (the
+    Columns: ``study arm cell added``, each sweep axis, ``configurations configurations_asked stopped`` (those that a
+    rung stopped, which cannot win) ``diverged failed`` (trials of the cell that diverged; that failed or are
+    invalid), ``winner_id objective``, each search axis (the
     winner's value), ``control_id report_trials report_trials_asked finished``. The winner is provisional until
     ``finished``.
     """
@@ -68,18 +71,20 @@ def _row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> 
     winner = winner_of(objectives, minimize=minimize) if cell.search else next(iter(objectives), None)
     seeds = len(study.seeds("search" if cell.search else "report"))
     asked = study.configurations_per_cell if cell.search else 1
-    complete = compared.groupby("config_id")["finished"].sum() >= seeds
+    stopped = compared["trial_id"].map(trials["status"]).eq("PRUNED").groupby(compared["config_id"]).any()
+    complete = (compared.groupby("config_id")["finished"].sum() >= seeds) | stopped
     configurations = compared.loc[compared["config_id"].map(complete).eq(True), "index"].nunique()
     rerun = uses[(uses["role"] == "report") & (uses["config_id"] == (winner or ""))].drop_duplicates("trial_id")
     reports = int(rerun["finished"].sum())
     reports_asked = len(study.seeds("report"))
-    small = bool(complete.all()) and all(isinstance(axis, Choice | IntRange) for axis in cell.search.values())
+    discrete = all(isinstance(axis, Choice | IntRange) for axis in cell.search.values())
+    small = bool(complete.all()) and (discrete or isinstance(study.sampler, Grid) or study.at_most is not None)
     searched = configurations >= asked or (small and reports > 0)  # a small space may hold fewer configurations
     own = uses[uses["role"] != "twin"].drop_duplicates("trial_id")["trial_id"].map(trials["status"])
     return {
         **{"study": study.name, "arm": cell.arm, "cell": cell.name, "added": cell.added},
         **_point(study, cell),
-        **{"configurations": int(configurations), "configurations_asked": asked},
+        **{"configurations": int(configurations), "configurations_asked": asked, "stopped": int(stopped.sum())},
         **{"diverged": int((own == "DIVERGED").sum()), "failed": int(own.isin(["FAILED", "INVALID"]).sum())},
         **{"winner_id": winner, "objective": objectives.get(winner or "")},
         **_searched(study, cell, uses, trials, winner),

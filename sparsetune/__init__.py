@@ -4,8 +4,10 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
+    "sparsetune.budget": ["Budget"],
     "sparsetune.durations": ["Length"],
     "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],
+    "sparsetune.samplers": ["TPE", "Grid", "OptunaSampler", "Random", "Sobol"],
     "sparsetune.space": ["Choice", "IntRange", "LogUniform", "Uniform"],
     "sparsetune.sparsity_spec": [
         "GMP_STAR",
@@ -20,7 +22,7 @@ _HOME = {
     ],
     "sparsetune.spec": ["DigitsTask", "EvaluateSpec", "ImageTask", "OptimSpec", "ScheduleSpec", "TrialSpec"],
     "sparsetune.stopping": ["Halving"],
-    "sparsetune.study": ["TPE", "Arm", "Maximize", "Minimize", "Quick", "Random", "Sobol", "Study"],
+    "sparsetune.study": ["Arm", "Maximize", "Minimize", "Quick", "Study"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
+    from sparsetune.places import Place
     from sparsetune.study import Study
     from sparsetune.tune.launch import Outcome
 
@@ -50,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _launches(run)
 
     resume = _command(commands, "resume", _resume, "go on with a study from its directory alone, or extend it")
-    resume.add_argument("directory", type=Path, help="the study's directory, such as runs/digits")
+    resume.add_argument("directory", type=_place, help="the study's directory, such as runs/digits")
     resume.add_argument("--add-report-seeds", type=_count, default=0, metavar="N", help="more seeds for every winner")
     resume.add_argument(
         "--add-configurations", type=_count, default=0, metavar="N", help="more configurations per cell"
@@ -62,18 +63,28 @@ def parser() -> argparse.ArgumentParser:
     _launches(resume)
 
     status = _command(commands, "status", _status, "show how far a study is, also while it runs")
-    status.add_argument("directory", type=Path, help="the study's directory")
+    status.add_argument("directory", type=_place, help="the study's directory")
+    status.add_argument("--watch", action="store_true", help="show it again every two seconds until Ctrl-C")
 
     report = _command(commands, "report", _report, "write report/index.html, figures and tables of a study")
-    report.add_argument("directory", type=Path, help="the study's directory")
+    report.add_argument("directory", type=_place, help="the study's directory")
+
+    replay = _command(commands, "replay", _replay, "replay schedulers over a finished study; train nothing")
+    replay.add_argument("directory", type=_place, help="a study whose search trials trained to their end")
+    replay.add_argument("--workers", type=_size, default=2, metavar="N", help="trials at once (default: 2)")
+    replay.add_argument("--rungs", type=_amounts, metavar="P,P", help="fractions of training (default: the study's)")
+    replay.add_argument("--reduction", type=_amount, metavar="R", help="the best 1/R go on (default: the study's)")
+    replay.add_argument("--settle", type=_amount, metavar="S", help="fraction at target before (default: the study's)")
 
     preview = _command(commands, "preview", _preview, "show cells, trials, schedules and cost; train nothing")
     _declares(preview)
+    preview.add_argument("--probe", action="store_true", help="time some steps here: forecast time and bytes too")
+    _shares(preview)
 
     _prunes(_command(commands, "layers", _layers, "show what a sparsity means for a model's layers; train nothing"))
 
     doctor = _command(commands, "doctor", _doctor, "check versions, hardware, data, storage and a Ray cluster")
-    doctor.add_argument("--storage", type=_folder, default=Path("runs"), metavar="DIR", help="where studies will lie")
+    doctor.add_argument("--storage", type=_place, default=Path("runs"), metavar="DIR", help="a folder or s3://…")
     doctor.add_argument("--address", help="an existing Ray cluster, whose every node is asked")
     doctor.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)")
     return top
@@ -91,7 +102,7 @@ def _declares(command: argparse.ArgumentParser) -> None:
     command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="set a field of the base")
     command.add_argument("--name", help="another name for the study, and so another directory")
     command.add_argument("--quick", action="store_true", help="the one-minute form, named NAME-quick")
-    command.add_argument("--storage", type=_folder, default=Path("runs"), metavar="DIR", help="where studies lie")
+    command.add_argument("--storage", type=_place, default=Path("runs"), metavar="DIR", help="a folder or s3://…")
 
 
 def _prunes(command: argparse.ArgumentParser) -> None:
@@ -109,12 +120,20 @@ def _prunes(command: argparse.ArgumentParser) -> None:
 
 def _launches(command: argparse.ArgumentParser) -> None:
     command.add_argument("--address", help="an existing Ray cluster (default: a local one)")
+    _shares(command)
+    command.add_argument("--checkpoint-seconds", type=_amount, default=30, metavar="S", help="default: 30")
+    command.add_argument("--keep-models", action="store_true", help="keep every final model as safetensors")
+    command.add_argument("--checkpoint-gib", type=_amount, metavar="G", help="default: 10 %% of the free disk")
+    command.add_argument("--max-hours", type=_amount, metavar="H", help="refuse what is forecast to take longer")
+    command.add_argument("--max-gib", type=_amount, metavar="G", help="refuse more checkpoints and models")
+    command.add_argument("--tensorboard", action="store_true", help="write TensorBoard's event files too")
+    command.add_argument("--no-report", action="store_true", help="do not write the report at the end")
+
+
+def _shares(command: argparse.ArgumentParser) -> None:
     command.add_argument("--gpus-per-trial", type=_amount, metavar="SHARE", help="default: 1 where there are GPUs")
     command.add_argument("--cpus-per-trial", type=_amount, default=1, metavar="N", help="default: 1")
     command.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)")
-    command.add_argument("--checkpoint-seconds", type=_amount, default=30, metavar="S", help="default: 30")
-    command.add_argument("--keep-models", action="store_true", help="keep every final model as safetensors")
-    command.add_argument("--no-report", action="store_true", help="do not write the report at the end")
 
 
 def _count(text: str) -> int:
@@ -128,6 +147,10 @@ def _amount(text: str) -> float:
         if 0 <= float(text) < math.inf:
             return float(text)
     raise argparse.ArgumentTypeError(f"must be a number that is not negative, got {text!r}")
+
+
+def _amounts(text: str) -> list[float]:
+    return [_amount(part) for part in text.split(",")]
 
 
 def _size(text: str) -> int:
@@ -145,10 +168,13 @@ def _share(text: str) -> tuple[str, float]:
     return pattern, _amount(sparsity)
 
 
-def _folder(text: str) -> Path:
-    if "://" in text:
-        raise argparse.ArgumentTypeError(f"object stores come later; give a folder, got {text!r}")
-    return Path(text)
+def _place(text: str) -> Place:
+    from sparsetune.places import place
+
+    try:
+        return place(text) if "://" in text else Path(text)
+    except SparsetuneError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
@@ -164,9 +190,9 @@ def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
     return (study.with_changes(name=parsed.name) if parsed.name else study), file
 
 
-def _options(parsed: argparse.Namespace, storage: Path, file: Path | None) -> dict[str, Any]:
+def _options(parsed: argparse.Namespace, storage: Place, file: Path | None) -> dict[str, Any]:
     names = ("address", "gpus_per_trial", "cpus_per_trial", "data_root", "checkpoint_seconds", "keep_models")
-    chosen = {name: getattr(parsed, name) for name in names}
+    chosen = {name: getattr(parsed, name) for name in (*names, "checkpoint_gib", "max_hours", "max_gib", "tensorboard")}
     return {**chosen, "storage": storage, "study_file": file, "quiet": parsed.json}
 
 
@@ -212,7 +238,7 @@ def _status(parsed: argparse.Namespace) -> int:
     if parsed.json:
         _print_json(status(parsed.directory))
     else:
-        show(parsed.directory)
+        show(parsed.directory, watch=parsed.watch)
     return 0
 
 
@@ -227,14 +253,33 @@ def _report(parsed: argparse.Namespace) -> int:
     return 0
 
 
+def _replay(parsed: argparse.Namespace) -> int:
+    from analysis.replay_figure import draw_replay
+    from sparsetune.tune.replay import replay, show
+
+    given = {name: getattr(parsed, name) for name in ("rungs", "reduction", "settle")}
+    changes = {name: value for name, value in given.items() if value is not None}
+    found = replay(parsed.directory, changes, workers=parsed.workers)
+    figure = draw_replay(found.table, found.configurations, found.objective, parsed.directory / "figures" / "replay")
+    if parsed.json:
+        facts = {"study": found.study, "objective": found.objective, "workers": found.workers, "rule": found.rule}
+        _print_json({**facts, "left_out": found.left_out, "table": found.table, "figure": figure and str(figure)})
+    else:
+        show(found)
+        print(f"Figure: {figure}" if figure else "No figure: the study searches no ramp.")  # noqa: T201
+    return 0
+
+
 def _preview(parsed: argparse.Namespace) -> int:
     study, _ = _declared(parsed)
     from sparsetune.tune.preview import preview, show
 
+    names = ("cpus_per_trial", "gpus_per_trial", "data_root")
+    options = {"probe": parsed.probe, **{name: getattr(parsed, name) for name in names if parsed.probe}}
     if parsed.json:
-        _print_json(preview(study))
+        _print_json(preview(study, **options))
     else:
-        show(study)
+        show(study, **options)
     return 0
 
 

@@ -1,20 +1,22 @@
 """The cells that a study opens: one arm at one point of its sweep axes, each with a search of its own.
 
 Target 0 is the dense method, identical cells are one, an axis that does not apply in a cell is absent there, and the
-study adds the dense cells that give the controls.
+study adds the dense cells that give the controls. Where a searched choice decides which fields apply (a method, an
+optimizer), the cell has the axes of every option, and a configuration those of its own.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sparsetune.declaration import digest_of, plain
 from sparsetune.errors import Problem
-from sparsetune.space import Axis, Value
-from sparsetune.spec import TrialSpec, applies
+from sparsetune.space import Axis, Choice, Value
+from sparsetune.spec import DECIDING, TrialSpec, applies, flatten
 
 if TYPE_CHECKING:
     from sparsetune.study import Arm, Study
@@ -31,9 +33,10 @@ class Cell:
         arm: The arm's name; ``dense`` for a cell with target 0.
         point: Value of each sweep axis that applies.
         spec: The canonical base recipe of the cell, seed 0.
-        search: The search axes that apply.
+        search: The search axes that apply, be it under one of its searched choices only.
         control_from: Name of the dense cell whose winner is this cell's control; None where there is no search.
         added: Whether the study added it (a dense cell that only gives the control).
+        latent: Fields of the recipe that apply only under another searched choice than the base's.
     """
 
     name: str
@@ -43,20 +46,86 @@ class Cell:
     search: dict[str, Axis] = field(default_factory=dict)
     control_from: str | None = None
     added: bool = False
+    latent: dict[str, Any] = field(default_factory=dict)
+
+    def at(self, values: Mapping[str, Value]) -> TrialSpec:
+        """The recipe with dotted fields set, without those that do not apply then; not checked."""
+        return self.spec.with_values({**self.latent, **values})
+
+    def known(self, point: Mapping[str, Value]) -> TrialSpec:
+        """The recipe at a known point, of which it takes the fields that it searches; not checked."""
+        return self.at({path: value for path, value in point.items() if path in self.search})
+
+    def applying(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Those of a point's values that apply under its deciding choices, all of which must be given."""
+        axes = self._axes[tuple(values[path] for path in self.deciding)]
+        return {path: value for path, value in values.items() if path in axes}
+
+    @cached_property
+    def deciding(self) -> tuple[str, ...]:
+        """The searched choices that decide which axes apply, in the order in which they are to be chosen."""
+        return _deciding(self.search)
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """The cell under each combination of its deciding choices: one where there are none."""
+        return settings(self.spec.edited(self.latent), self.search)
+
+    @cached_property
+    def _axes(self) -> dict[tuple[Value, ...], dict[str, Axis]]:
+        return {tuple(setting.chosen.values()): setting.axes for setting in self.settings}
 
     def corners(self) -> Iterator[TrialSpec]:
         """The cell's recipe, and those at the ends of its search axes."""
-        yield from corners(self.spec, self.search)
+        yield self.spec
+        yield from corners(self.settings)
 
 
-def corners(spec: TrialSpec, search: Mapping[str, Axis]) -> Iterator[TrialSpec]:
-    """A recipe, those with each search axis alone at its ends, then all low and all high together; not checked."""
-    yield spec
-    ends = {path: axis.ends() for path, axis in search.items()}
-    for path, values in ends.items():
-        yield from (spec.with_values({path: value}) for value in values)
-    for side in (0, -1) if ends else ():
-        yield spec.with_values({path: values[side] for path, values in ends.items()})
+@dataclass(frozen=True)
+class Setting:
+    """A recipe under one combination of its deciding choices.
+
+    Args:
+        chosen: The option of each.
+        spec: The canonical recipe with them.
+        axes: The search axes that apply then, the deciding ones among them.
+    """
+
+    chosen: dict[str, Value]
+    spec: TrialSpec
+    axes: dict[str, Axis]
+
+    @property
+    def free(self) -> dict[str, Axis]:
+        """The axes that are still open."""
+        return {path: axis for path, axis in self.axes.items() if path not in self.chosen}
+
+
+def settings(recipe: TrialSpec, search: Mapping[str, Axis]) -> list[Setting]:
+    """A recipe, which may hold fields that do not apply, under every combination of the deciding choices."""
+    deciding = {path: axis.options for path in _deciding(search) if isinstance(axis := search[path], Choice)}
+    found = []
+    for options in itertools.product(*deciding.values()):
+        chosen = dict(zip(deciding, options, strict=True))
+        spec = recipe.with_values(chosen)
+        given = spec.given()
+        found.append(Setting(chosen, spec, {path: axis for path, axis in search.items() if applies(given, path)}))
+    return found
+
+
+def _deciding(search: Mapping[str, Axis]) -> tuple[str, ...]:
+    return tuple(path for path in DECIDING if isinstance(search.get(path), Choice))
+
+
+def corners(settings: Iterable[Setting]) -> Iterator[TrialSpec]:
+    """Of each setting the recipe, those with each axis alone at its ends, then all low and all high; not checked."""
+    for setting in settings:
+        yield setting.spec
+        ends = {path: axis.ends() for path, axis in setting.free.items()}
+        for path, values in ends.items():
+            yield from (setting.spec.with_values({path: value}) for value in values)
+        for side in (0, -1) if ends else ():
+            yield setting.spec.with_values({path: values[side] for path, values in ends.items()})
 
 
 def _points(study: Study) -> Iterator[tuple[str, Arm, dict[str, Value]]]:
@@ -75,26 +144,36 @@ def expand(study: Study) -> tuple[list[Cell], list[Problem]]:
     unused = {path for part in parts for axes in (part.sweep, part.search) for path in axes}
     base_faults = set(study.base.problems())
     for arm_name, arm, point in _points(study):
-        spec = study.base.with_values({**arm.overrides, **point, "seed": 0})
-        search = {path: axis for path, axis in {**study.search, **arm.search}.items() if applies(spec.given(), path)}
-        faults = spec.problems() or [fault for corner in corners(spec, search) for fault in corner.problems()]
-        problems |= {_located(fault, arm_name, arm, point, search) for fault in faults if fault not in base_faults}
+        recipe = study.base.edited({**arm.overrides, **point, "seed": 0})
+        cell = _cell("", arm_name, point, recipe, {**study.search, **arm.search})
+        faults = cell.spec.problems() or [fault for corner in cell.corners() for fault in corner.problems()]
+        problems |= {_located(fault, arm_name, arm, point, cell.search) for fault in faults if fault not in base_faults}
         if faults:
             unused.clear()
             continue
-        point = {path: value for path, value in point.items() if applies(spec.given(), path)}
-        unused -= {*point, *search} | (set() if _is_dense(arm, study) else {"sparsity.target"})
-        dense = spec.sparsity.method == "dense"
+        unused -= {*cell.point, *cell.search} | (set() if _is_dense(arm, study) else {"sparsity.target"})
+        dense = cell.spec.sparsity.method == "dense"
         name = "dense" if dense and not _is_dense(arm, study) else arm_name
-        if any(cell.name == _cell_name(name, point) for cell in cells.values()):
+        if any(other.name == _cell_name(name, cell.point) for other in cells.values()):
             name = f"dense-{arm_name}"
-        cells.setdefault(_identity(spec, search), Cell(_cell_name(name, point), name, point, spec, search))
+        cells.setdefault(_identity(cell), replace(cell, name=_cell_name(name, cell.point), arm=name))
     problems |= {Problem(path, UNUSED) for path in unused}
     return ([] if problems else _with_controls(study, list(cells.values()))), sorted(problems)
 
 
-def _identity(spec: TrialSpec, search: Mapping[str, Axis]) -> str:
-    return digest_of([spec.trial_id(), plain(search)])
+def _cell(name: str, arm: str, point: Mapping[str, Value], recipe: TrialSpec, axes: Mapping[str, Axis]) -> Cell:
+    """The cell of a recipe, which may hold fields that do not apply, with what applies of its axes."""
+    spec = recipe.with_values({})
+    found = settings(recipe, axes)
+    search = {path: axis for path, axis in axes.items() if any(path in setting.axes for setting in found)}
+    given, kept = flatten(spec.given()), {path for setting in found for path in flatten(setting.spec.given())}
+    latent = {path: value for path, value in flatten(recipe.given()).items() if path in kept and path not in given}
+    swept = {p: value for p, value in point.items() if any(applies(setting.spec.given(), p) for setting in found)}
+    return Cell(name, arm, swept, spec, search, latent=latent)
+
+
+def _identity(cell: Cell) -> str:
+    return digest_of([cell.spec.trial_id(), plain(cell.search), plain(cell.latent)])
 
 
 def _is_dense(arm: Arm, study: Study) -> bool:
@@ -112,10 +191,10 @@ def _text(value: Value) -> str:
 def _with_controls(study: Study, cells: list[Cell]) -> list[Cell]:
     """Name each cell's control source, adding a dense cell at multiplier 1 where the study lacks it; dense first."""
     named = {cell.name: cell for cell in cells}
-    sources = {_identity(cell.spec, cell.search): cell.name for cell in cells}
+    sources = {_identity(cell): cell.name for cell in cells}
     for cell in cells if any(cell.search for cell in cells) else []:
         source = _control_source(cell, taken=named.keys())
-        name = sources.setdefault(_identity(source.spec, source.search), source.name)
+        name = sources.setdefault(_identity(source), source.name)
         named.setdefault(name, source)
         named[cell.name] = replace(cell, control_from=None if name == cell.name else name)
     return sorted(
@@ -125,12 +204,12 @@ def _with_controls(study: Study, cells: list[Cell]) -> list[Cell]:
 
 def _control_source(cell: Cell, taken: Collection[str]) -> Cell:
     """The dense cell at multiplier 1 with the other sweep values of ``cell``."""
-    spec = cell.spec.with_values({"sparsity.target": 0, "schedule.epoch_multiplier": 1})
-    multiplier = {"schedule.epoch_multiplier": 1} if "schedule.epoch_multiplier" in cell.point else {}
-    point = {path: value for path, value in {**cell.point, **multiplier}.items() if applies(spec.given(), path)}
-    search = {path: axis for path, axis in cell.search.items() if applies(spec.given(), path)}
-    arm = "dense" if _cell_name("dense", point) not in taken else f"dense-{cell.arm}"
-    return Cell(_cell_name(arm, point), arm, point, spec, search, added=True)
+    multiplier = {"schedule.epoch_multiplier": 1}
+    recipe = cell.spec.edited({**cell.latent, "sparsity.target": 0, **multiplier})
+    point = {**cell.point, **(multiplier if multiplier.keys() & cell.point.keys() else {})}
+    source = _cell("", "dense", point, recipe, cell.search)
+    arm = "dense" if _cell_name("dense", source.point) not in taken else f"dense-{cell.arm}"
+    return replace(source, name=_cell_name(arm, source.point), arm=arm, added=True)
 
 
 def _located(

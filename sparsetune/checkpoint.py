@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import re
 import time
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load as tensors
+from safetensors.torch import save
 
 from sparsetune.errors import CheckpointError
+from sparsetune.places import Place, content, names
 from sparsetune.spec import SCHEMA_VERSION
-from sparsetune.store import writing
+from sparsetune.store import write_durably, writing
 
 Row = dict[str, float | int | str | bool | None]
 KEPT = 2
@@ -35,15 +38,34 @@ class Checkpoint:
         state: What training goes on from.
     """
 
-    path: Path
+    path: Place
     step: int
     trial_id: str
     reports: list[Row]
     state: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Room:
+    """What the checkpoints of one trial may take.
+
+    Args:
+        size: Bytes at any time, the one that is being written with them.
+        earlier: Folders of the trial's earlier attempts, whose checkpoints count, and go first.
+        tell: Called with why none is written, where not even one has room.
+    """
+
+    size: float = math.inf
+    earlier: Sequence[Place] = ()
+    tell: Callable[[str], None] = lambda said: None
+
+    def kept(self, size: int) -> int:
+        """How many checkpoints of this size stay once another was written: two, one, or none where that has no room."""
+        return int(max(0, min(KEPT, self.size // size - 1)))
+
+
 class Checkpoints:
-    """The checkpoints of one attempt, in a folder of its own; the last two are kept.
+    """The checkpoints of one attempt, in a folder of its own; the last two are kept, where the trial's room holds them.
 
     Args:
         folder: Made when the first is written.
@@ -51,68 +73,104 @@ class Checkpoints:
         mid_epoch_seconds: Between evaluations, one is due this long after the last.
     """
 
-    def __init__(self, folder: Path, seconds: float = 30.0, mid_epoch_seconds: float = 300.0) -> None:
+    def __init__(self, folder: Place, seconds: float = 30.0, mid_epoch_seconds: float = 300.0) -> None:
         self.folder = folder
         self.seconds = seconds
         self.mid_epoch_seconds = mid_epoch_seconds
+        self.room = Room()
         self._last = time.monotonic()
+        self._refused = False
 
     def due(self, evaluated: bool) -> bool:
         """Whether one is due now, just after an evaluation or between two."""
-        return time.monotonic() - self._last >= (self.seconds if evaluated else self.mid_epoch_seconds)
+        seconds = self.seconds if evaluated else self.mid_epoch_seconds
+        return not self._refused and time.monotonic() - self._last >= seconds
 
-    def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Path:
+    def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Place:
         """Write ``checkpoint-<step>.pt`` under a temporary name, sync, verify, rename; then drop all but the last two.
+
+        An object is written with one request, which the store takes as a whole or not at all.
 
         Raises:
             StorageError: if the disk is full or read-only; the checkpoints before stay.
             CheckpointError: if what was written does not read back.
         """
-        content = {"schema": SCHEMA_VERSION, "step": step, "trial_id": trial_id, "reports": reports, "state": state}
+        stored = {"schema": SCHEMA_VERSION, "step": step, "trial_id": trial_id, "reports": reports, "state": state}
         whole = io.BytesIO()
-        torch.save(content, whole)
+        torch.save(stored, whole)
         path = self.folder / f"checkpoint-{step}.pt"
+        if not (kept := self.room.kept(whole.tell())):
+            self._refuse(whole.tell())
+            return path
         with writing(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _write_verified(path, whole.getbuffer())
-            for old in _by_step([self.folder])[KEPT:]:
+            if isinstance(path, Path):
+                _write_verified(path, whole.getbuffer())
+            else:
+                write_durably(path, whole.getbuffer())
+            for old in self._superseded(step, kept):
                 old.unlink()
         self._last = time.monotonic()
         return path
 
+    def _superseded(self, step: int, kept: int) -> list[Place]:
+        """Checkpoints of the trial besides its newest; one of a later step is torn, since nothing resumed it."""
+        found = _by_step([self.folder, *self.room.earlier])
+        newest = [path for path in found if _step_of(path) <= step][:kept]
+        return [path for path in found if path not in newest]
+
+    def _refuse(self, size: int) -> None:
+        """Write no more, and say so once."""
+        if not self._refused:
+            has = f"{self.room.size / 2**20:.1f} MiB of the study's checkpoint quota"
+            self.room.tell(f"no checkpoints: two of {size / 2**20:.1f} MiB must fit, got {has}; raise --checkpoint-gib")
+        self._refused = True
+
     def clear(self) -> None:
-        """Delete them all: the trial has finished."""
-        for path in [*self.folder.glob("checkpoint-*.pt"), *self.folder.glob("checkpoint-*.tmp")]:
-            path.unlink(missing_ok=True)
+        """Delete them all: the trial has finished.
+
+        Raises:
+            StorageError: if the disk or the store refuses.
+        """
+        with writing(self.folder):
+            for name in names(self.folder):
+                if re.fullmatch(r"checkpoint-.*\.(pt|tmp)", name):
+                    (self.folder / name).unlink(missing_ok=True)
 
 
-def _write_verified(path: Path, content: memoryview) -> None:
+def _write_verified(path: Path, data: memoryview) -> None:
     temporary = path.with_suffix(".tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with open(temporary, "wb") as file:
-            file.write(content)
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if temporary.stat().st_size != len(content) or not zipfile.is_zipfile(temporary):
+        if temporary.stat().st_size != len(data) or not zipfile.is_zipfile(temporary):
             raise CheckpointError(f"`{temporary}` must read back as it was written; check the disk")
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _by_step(folders: Iterable[Path]) -> list[Path]:
+def _by_step(folders: Iterable[Place]) -> list[Place]:
     """Every checkpoint file, the newest step first."""
-    found = {
-        path: int(name[1])
-        for folder in folders
-        for path in folder.glob("checkpoint-*.pt")
-        if (name := re.fullmatch(r"checkpoint-(\d+)\.pt", path.name))
-    }
-    return sorted(found, key=lambda path: found[path], reverse=True)
+    found = [folder / name for folder in folders for name in names(folder) if re.fullmatch(_NAME, name)]
+    return sorted(found, key=_step_of, reverse=True)
 
 
-def latest(folders: Iterable[Path]) -> Checkpoint | None:
-    """The checkpoint of the highest step that loads; None if there is none. A torn one falls back to the one before."""
+_NAME = r"checkpoint-(\d+)\.pt"
+
+
+def _step_of(path: Place) -> int:
+    return int(path.stem.rpartition("-")[2])
+
+
+def latest(folders: Iterable[Place]) -> Checkpoint | None:
+    """The checkpoint of the highest step that loads; None if there is none. A torn one falls back to the one before.
+
+    Raises:
+        StorageError: if the folders cannot be read.
+    """
     for path in _by_step(folders):
         try:
             return load(path)
@@ -121,16 +179,23 @@ def latest(folders: Iterable[Path]) -> Checkpoint | None:
     return None
 
 
-def load(path: Path) -> Checkpoint:
+def load(path: Place) -> Checkpoint:
     """Read a checkpoint: tensors and plain values only, on the CPU.
 
     Raises:
-        CheckpointError: if it is torn, no checkpoint, or of another schema version.
+        CheckpointError: if it is torn or damaged, no checkpoint, or of another schema version.
+        StorageError: if an object store does not answer.
     """
+    file = path if isinstance(path, Path) else io.BytesIO(_whole(path))
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        version = content.pop("schema")
-        checkpoint = Checkpoint(path, **content)
+        with zipfile.ZipFile(file) as parts:
+            if damaged := parts.testzip():
+                raise zipfile.BadZipFile(f"`{damaged}` has another checksum")  # torch does not look
+        if isinstance(file, io.BytesIO):
+            file.seek(0)
+        stored = torch.load(file, map_location="cpu", weights_only=True)
+        version = stored.pop("schema")
+        checkpoint = Checkpoint(path, **stored)
     except Exception as error:  # a torn file makes torch raise errors of many kinds
         raise CheckpointError(f"`{path}` must be a whole checkpoint, got {type(error).__name__}; delete it") from error
     if version != SCHEMA_VERSION:
@@ -138,16 +203,25 @@ def load(path: Path) -> Checkpoint:
     return checkpoint
 
 
-def saved(weights: Mapping[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+def _whole(path: Place) -> bytes:
+    """What must be there.
+
+    Raises:
+        CheckpointError: if it is gone.
+        StorageError: if it cannot be read.
+    """
+    data = content(path)
+    if data is None:
+        raise CheckpointError(f"`{path}` must be where it was written, and is gone; see who deletes files there")
+    return data
+
+
+def saved(weights: Mapping[str, torch.Tensor], path: Place) -> dict[str, torch.Tensor]:
     """What ``path`` holds after ``weights`` were written to it as safetensors: the final model, on the CPU.
 
     Raises:
-        StorageError: if the disk is full or read-only.
+        StorageError: if the disk is full or read-only, or the store refuses.
     """
     with writing(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        whole = save({name: weight.cpu().clone().contiguous() for name, weight in weights.items()})
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(whole)
-        os.replace(temporary, path)
-    return load_file(path)
+        write_durably(path, save({name: weight.cpu().clone().contiguous() for name, weight in weights.items()}))
+    return tensors(_whole(path))

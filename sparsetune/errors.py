@@ -46,6 +46,18 @@ class StorageError(SparsetuneError):
     """A disk that is full or read-only: what was durable before stays valid."""
 
 
+class HopelessStudyError(SparsetuneError):
+    """A study whose trials all fail: it ends early, and what it recorded stays."""
+
+
+class LimitError(SparsetuneError):
+    """A study that cannot end within the disk that is free, or within a limit that was asked for."""
+
+
+class ClusterError(SparsetuneError):
+    """Ray that does not start or answer, or a node that cannot run a study's trials."""
+
+
 class DataError(SparsetuneError):
     """Data that are missing or unreadable."""
 

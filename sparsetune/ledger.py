@@ -1,15 +1,18 @@
 """The ledger of a study: append-only, typed records that tell what was proposed, started, reported and ended.
 
-Nothing is ever rewritten. One launch of the driver writes one segment; a torn last line of a segment is a record that
-was never acknowledged, and is ignored. Record types and their fields, besides
+Nothing is ever rewritten. On a disk, one launch of the driver writes one segment, ``<launch>.jsonl``; a torn last line
+of it is a record that was never acknowledged, and is ignored. In an object store a launch writes many segments,
+``<launch>-<number>.jsonl``, each created whole and only where its key is free. Record types and their fields, besides
 ``type`` and ``time`` (seconds since 1970):
 
 - ``proposed``: ``trial_id config_id cell arm role index source seed spec twin_id``; durable before the trial starts.
   A trial that serves another cell or role too is proposed again; it runs once. ``index`` counts the cell's
   configurations; ``source`` says where one came from (``base``, ``control``, ``known:0``, ``sobol:3``).
-- ``started``: ``trial_id attempt resumed_from_step host device threads``, and ``reason`` for a retry.
+- ``started``: ``trial_id attempt resumed_from_step host device device_memory threads`` (memory in bytes), ``reason``
+  for a retry, and a ``note`` where it does not run as asked (on the CPU, since torch sees no GPU).
 - ``report``: ``trial_id attempt step`` and the measured columns of `sparsetune.tables`.
-- ``ended``: ``trial_id attempt status error certified`` and the test columns.
+- ``ended``: ``trial_id attempt status error certified peak_memory`` (bytes) and the test columns.
+- ``note``: ``trial_id attempt note``, what a worker says of its trial once: it had no room for checkpoints.
 - ``extended``: what was added to the declaration: ``report_seeds configurations_per_cell`` (counts), ``sweep`` (new
   values by axis, named as in `Study.sweep_axes`); and ``retried``, the failed trials that run once more.
 """
@@ -18,54 +21,61 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.errors import StudyDirectoryError
+from sparsetune.owner import Owner
+from sparsetune.places import Place, contents
+from sparsetune.segments import Objects, OnDisk, segments
 from sparsetune.tables import FINISHED
 
 Record = dict[str, Any]
+AT_ONCE = ("proposed", "ended", "extended")
+"""Records that must be durable before anything follows from them."""
 ROLE_ORDER = ("report", "control", "search", "twin")
 """A trial of several roles is shown under the first of these."""
 
 
 class Ledger:
-    """The driver's open segment: every append is on disk when it returns."""
+    """The driver's open ledger.
 
-    def __init__(self, folder: Path) -> None:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            number = 1 + max((int(path.stem) for path in folder.glob("*.jsonl")), default=0)
-            path = folder / f"{number:06d}.jsonl"
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # open as long as the launch
-        except OSError as error:
-            raise StorageError(f"the ledger `{folder}` cannot be written: {error.strerror}") from error
+    On a disk every record is durable when `append` returns. In an object store those of `AT_ONCE` are, with all before
+    them; others a second or 64 KiB later, and a checkpoint holds what is on its way.
+
+    Args:
+        folder: Where the segments lie.
+        owner: The driver that this process is; needed in an object store.
+    """
+
+    def __init__(self, folder: Place, owner: Owner | None = None) -> None:
+        if isinstance(folder, Path):
+            self._segment: OnDisk | Objects = OnDisk(folder)
+        elif owner is None:
+            raise StudyDirectoryError(f"the ledger `{folder}` must be written by the study's driver alone")
+        else:
+            self._segment = Objects(folder, owner)
 
     def append(self, *records: Mapping[str, Any]) -> None:
-        """Write the records and sync them to disk.
+        """Write the records, in order.
 
         Raises:
-            StorageError: if the disk is full or read-only; everything appended before stays readable.
+            StorageError: if the disk or the store refuses them; everything that was durable before stays readable.
         """
-        lines = b"".join(encode(record) for record in records)
-        end = os.fstat(self._file.fileno()).st_size
-        try:
-            written = self._file.write(lines)
-            if written != len(lines):
-                raise OSError(28, "No space left on device")
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._file.fileno(), end)  # a torn line must stay the last one
-            raise StorageError(f"the ledger `{self._file.name}` cannot be written: {error.strerror}") from error
+        if not records:
+            return
+        at_once = any(record["type"] in AT_ONCE for record in records)
+        self._segment.write(b"".join(encode(record) for record in records), at_once)
 
     def close(self) -> None:
-        """Close the segment; the next launch opens another."""
-        self._file.close()
+        """Make everything durable; the next launch opens other segments.
+
+        Raises:
+            StorageError: if the store refuses what `append` took.
+        """
+        self._segment.close()
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
@@ -84,18 +94,23 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def read_lines(folder: Path) -> Iterator[bytes]:
-    """Every acknowledged line of every segment, in order."""
-    for segment in sorted(folder.glob("*.jsonl")):
-        *lines, _torn = segment.read_bytes().split(b"\n")
+def read_lines(folder: Place) -> Iterator[bytes]:
+    """Every acknowledged line of every segment, in order.
+
+    Raises:
+        StorageError: if a segment cannot be read.
+    """
+    for segment in contents(folder, segments(folder)):
+        *lines, _torn = segment.split(b"\n")
         yield from lines
 
 
-def read(folder: Path) -> list[Record]:
+def read(folder: Place) -> list[Record]:
     """Every record, in order.
 
     Raises:
         StudyDirectoryError: if a line that is not a segment's last is not JSON: the file was damaged.
+        StorageError: if a segment cannot be read.
     """
     records = []
     for number, line in enumerate(read_lines(folder), start=1):
@@ -116,6 +131,7 @@ class TrialState:
         ended: The last ``ended`` record, or None while it waits, runs or was interrupted.
         reports: Row of each evaluation by step, of the attempts that count.
         again: Whether it failed, was asked for once more, and has not started since.
+        starts: Its ``started`` records, oldest first: why it was tried again, on which device.
     """
 
     proposed: list[Record] = field(default_factory=list)
@@ -123,6 +139,7 @@ class TrialState:
     ended: Record | None = None
     reports: dict[int, Record] = field(default_factory=dict)
     again: bool = False
+    starts: list[Record] = field(default_factory=list)
 
     @property
     def status(self) -> str:
@@ -170,6 +187,7 @@ def take(trials: dict[str, TrialState], record: Record) -> None:
         case "proposed":
             trial.proposed.append(record)
         case "started":
+            trial.starts.append(record)
             trial.attempts, trial.ended, trial.again = max(trial.attempts, record["attempt"]), None, False
             trial.reports = {s: row for s, row in trial.reports.items() if s <= record["resumed_from_step"]}
         case "report":

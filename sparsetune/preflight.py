@@ -9,7 +9,9 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from sparsetune.cells import Cell
+from sparsetune.cost import budget_problems
 from sparsetune.errors import DataError, DeclarationError, Problem
+from sparsetune.samplers import OptunaSampler
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
@@ -40,6 +42,8 @@ def preflight(study: Study, *, data_root: Path | None = None, needs_data: bool =
             if layers and not problems:
                 problems = layer_problems(layers, spec.sparsity)
             found |= {_located(problem, study, cell) for problem in [*problems, *faults]}
+    if not found:
+        found |= {*budget_problems(study), *_sampler_problems(study)}
     if needs_data and not found:
         for task in {cell.spec.task.model_copy(update={"model": ""}) for cell in study.cells()}:
             found |= set(_data_problems(task, data_root))
@@ -105,6 +109,15 @@ def _located(problem: Problem, study: Study, cell: Cell) -> Problem:
         if any(path == problem.path or path.startswith(problem.path + ".") for path in declared):
             return Problem(f"{place}.{problem.path}", problem.rule, problem.got)
     return Problem(f"base.{problem.path}", problem.rule, problem.got)
+
+
+def _sampler_problems(study: Study) -> list[Problem]:
+    """What is wrong with a sampler of Optuna, which is loaded only where one is declared."""
+    if not isinstance(study.sampler, OptunaSampler):
+        return []
+    from sparsetune.tune.adaptation import sampler_problems
+
+    return sampler_problems(study)
 
 
 def _data_problems(task: TaskSpec, data_root: Path | None) -> Iterator[Problem]:

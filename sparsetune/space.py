@@ -28,9 +28,22 @@ class _Range(Declared):
             raise ValueError(f"the low bound must lie below the high bound, got ({self.low}, {self.high})")
         return self
 
+    def at(self, u: float) -> float:
+        """The value at ``u`` in [0, 1)."""
+        raise NotImplementedError
+
     def ends(self) -> list[Value]:
         """The extreme values, which a declaration must allow."""
         return [self.low, self.high]
+
+    def contains(self, value: Value) -> bool:
+        """Whether the value lies in the range."""
+        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+
+    def spaced(self, points: int) -> list[Value]:
+        """So many values, both ends included, evenly spaced on the axis's own scale, with twelve digits."""
+        inner = (self.at(k / (points - 1)) for k in range(1, points - 1))
+        return [self.low, *(float(f"{value:.12g}") for value in inner), self.high]
 
 
 class Uniform(_Range):
@@ -71,6 +84,14 @@ class IntRange(_Range):
         """The value at ``u`` in [0, 1)."""
         return min(self.high, round_half_up(self.low - 0.5 + u * (self.high - self.low + 1)))
 
+    def contains(self, value: Value) -> bool:
+        """Whether the value is a whole number in the range."""
+        return super().contains(value) and float(value).is_integer()
+
+    def spaced(self, points: int) -> list[Value]:
+        """Every whole number of the range, however many points are asked for."""
+        return list(range(self.low, self.high + 1))
+
 
 class Choice(Declared):
     """One of a list of values, in no order."""
@@ -89,6 +110,14 @@ class Choice(Declared):
 
     def ends(self) -> list[Value]:
         """Every option: a declaration must allow each."""
+        return list(self.options)
+
+    def contains(self, value: Value) -> bool:
+        """Whether the value is an option."""
+        return value in self.options
+
+    def spaced(self, points: int) -> list[Value]:
+        """Every option, however many points are asked for."""
         return list(self.options)
 
 

@@ -172,6 +172,9 @@ _FIELDS_OF = {
 }
 """Fields that mean something only under one choice of another field; all others always apply."""
 
+DECIDING = tuple(_FIELDS_OF)
+"""Fields whose value decides which others apply, the method first: scores and allocations belong to one."""
+
 
 def applies(values: Mapping[str, Any], path: str) -> bool:
     """Whether the dotted field ``path`` changes anything in a trial of these (possibly partial, unchecked) values."""

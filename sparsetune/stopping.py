@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sparsetune.declaration import Declared
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _rising(rungs: tuple[float, ...]) -> tuple[float, ...]:
+    if list(rungs) != sorted(set(rungs)):
+        raise ValueError("rungs must rise: each a larger fraction of training than the one before")
+    return rungs
 
 
 class Halving(Declared):
@@ -19,9 +25,9 @@ class Halving(Declared):
     arXiv 1810.05934), which compares epochs.
     """
 
-    rungs: tuple[Fraction, ...] = Field(default=(0.25, 0.5, 0.75), min_length=1)
-    """Fractions of training, rising; each is judged at the first evaluation at or after it."""
+    rungs: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(_rising)] = (0.25, 0.5, 0.75)
+    """Fractions of training, rising; each is judged at the first evaluation at or after it, but the last one."""
     reduction: float = Field(default=3, gt=1)
-    """At a rung the best 1/reduction of the configurations that reached it go on."""
+    """At a rung the best 1/reduction of the configurations that reached it go on, rounded up; ties go on."""
     settle: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of training at target, in one phase, before a configuration is compared."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from sparsetune.budget import COST_AXES, Budget
 from sparsetune.cells import UNUSED, Cell, expand
 from sparsetune.declaration import Declared, digest_of, plain
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.space import Axis, Choice, IntRange, Value
+from sparsetune.grid import grid_problems
+from sparsetune.known import known_problems
+from sparsetune.places import Place
+from sparsetune.samplers import Adaptive, Grid, Random, Sampler, Sobol
+from sparsetune.space import Axis, Value
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec, flatten
 from sparsetune.stopping import Halving
 from sparsetune.tables import OBJECTIVES
@@ -65,27 +69,7 @@ class Maximize(_Objective):
     kind: Literal["maximize"] = "maximize"
 
 
-class Sobol(Declared):
-    """A scrambled Sobol sequence: point k is a function of the study's seed and k, the same in every cell."""
-
-    kind: Literal["sobol"] = "sobol"
-
-
-class Random(Declared):
-    """Independent uniform points: point k is a function of the study's seed and k, the same in every cell."""
-
-    kind: Literal["random"] = "random"
-
-
-class TPE(Declared):
-    """Optuna's tree-structured Parzen estimator, per cell, after ``n_startup`` points of the random sampler."""
-
-    kind: Literal["tpe"] = "tpe"
-    n_startup: int = Field(ge=1)
-
-
 Objective = Annotated[Minimize | Maximize, Field(discriminator="kind")]
-Sampler = Annotated[Sobol | Random | TPE, Field(discriminator="kind")]
 
 
 class Quick(Declared):
@@ -113,13 +97,15 @@ class Study(Declared):
     sampler: Sampler = Sobol()
     stopping: Halving | None = None
     """Which search configurations end early; none by default."""
+    at_most: Budget | None = None
+    """The most that a search configuration may cost; what would cost more is not tried."""
     configurations_per_cell: int = Field(default=8, ge=1)
     search_seeds: int = Field(default=1, ge=1, le=FIRST_REPORT_SEED)
     report_seeds: int = Field(default=3, ge=1)
     seed: int = Field(default=0, ge=0)
     quick_form: Quick | None = None
 
-    def run(self, **options: Any) -> Path:
+    def run(self, **options: Any) -> Place:
         """Run or resume the study; returns its directory.
 
         Args:
@@ -157,14 +143,16 @@ class Study(Declared):
         sound = sound_part(self, found)
         cells, faults = expand(sound)
         faults = [problem for problem in faults if not found or problem.rule != UNUSED]
-        return sorted({*found, *_rules(sound), *faults, *_known_problems(sound, cells)})
+        rules = _rules(sound, budgeted=self.at_most is not None)
+        return sorted({*found, *rules, *faults, *known_problems(sound, cells), *grid_problems(sound, cells)})
 
     def quick(self) -> Study:
         """The one-minute variant, named ``<name>-quick``: its ``quick_form``, or the ends of every sweep axis."""
         form = self.quick_form or Quick(sweep={path: _ends(values) for path, values in self.sweep.items()})
         changes = {name: value for name, value in form.__dict__.items() if name not in ("overrides", "sweep")}
-        if isinstance(self.sampler, TPE) and self.sampler.n_startup * 2 >= form.configurations_per_cell:
-            changes["sampler"] = Random()  # what TPE starts with
+        too_few = isinstance(self.sampler, Adaptive) and self.sampler.n_startup * 2 >= form.configurations_per_cell
+        if too_few or isinstance(self.sampler, Grid):
+            changes["sampler"] = Random()  # what adaptive samplers start with; a grid would not fit
         changes["known"] = self.known[: max(0, form.configurations_per_cell - 2)]  # after the base and the control
         arms = {
             name: {**arm.given(), "sweep": {path: _ends(values) for path, values in arm.sweep.items()}}
@@ -258,8 +246,8 @@ def _ends(values: tuple[Value, ...]) -> tuple[Value, ...]:
     return values if len(values) < 3 else (values[0], values[-1])
 
 
-def _rules(study: Study) -> Iterator[Problem]:
-    """Rules that span several fields of the study."""
+def _rules(study: Study, *, budgeted: bool) -> Iterator[Problem]:
+    """Rules that span several fields of the study; ``budgeted`` where it declares a budget, be it a faulty one."""
     parts: dict[str, Study | Arm] = {"": study, **study.arms}
     for name, part in parts.items():
         where = f"arms.{name}." if name else ""
@@ -267,8 +255,8 @@ def _rules(study: Study) -> Iterator[Problem]:
         both = {*study.sweep, *part.sweep} & {*study.search, *part.search}
         for path in sorted(own & both):
             yield Problem(f"{where}search.{path}", "an axis is either swept or searched, not both")
-        for path in sorted(part.search.keys() & {"schedule.epochs", "schedule.epoch_multiplier"}):
-            rule = "changes a trial's cost, so the longest run would always win; sweep it instead"
+        for path in sorted(part.search.keys() & COST_AXES) if not budgeted else ():
+            rule = "changes a trial's cost, so the longest run would always win; set `at_most`, or sweep it instead"
             yield Problem(f"{where}search.{path}", rule)
         for path, values in part.sweep.items():
             if len(set(values)) < len(values):
@@ -281,48 +269,12 @@ def _rules(study: Study) -> Iterator[Problem]:
         )
     if study.objective.column not in OBJECTIVES:
         yield Problem("objective.column", f"must be one of {', '.join(OBJECTIVES)}", repr(study.objective.column))
-    if isinstance(study.sampler, TPE) and study.sampler.n_startup * 2 >= study.configurations_per_cell:
+    if study.stopping and not (study.configurations_per_cell > 1 and any(part.search for part in parts.values())):
+        rule = "compares the configurations of a cell: search a field, with at least 2 `configurations_per_cell`"
+        yield Problem("stopping", rule)
+    if isinstance(study.sampler, Adaptive) and study.sampler.n_startup * 2 >= study.configurations_per_cell:
         rule = "must be below half of `configurations_per_cell`, or the sampler hardly adapts"
         yield Problem("sampler.n_startup", rule, f"{study.sampler.n_startup} of {study.configurations_per_cell}")
-
-
-def known_spec(cell: Cell, point: Mapping[str, Value]) -> TrialSpec:
-    """The cell's recipe at a known point, of which it takes the fields that it searches; not checked."""
-    return cell.spec.with_values({path: value for path, value in point.items() if path in cell.search})
-
-
-def _known_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
-    """What is wrong with the known points: their number, their fields and values, and what they make of a cell."""
-    taken = 2 if any(cell.control_from for cell in cells) else 1
-    if study.known and taken + len(study.known) > study.configurations_per_cell:
-        rule = "`configurations_per_cell` must hold the base, the control where there is one, and every known point"
-        yield Problem("known", f"{rule}; {taken + len(study.known)} would do", str(study.configurations_per_cell))
-    for number, point in enumerate(study.known):
-        where = f"known.{number}"
-        if not point or point in study.known[:number]:
-            yield Problem(where, "a known point must set a searched field, and differ from the others", str(point))
-        faults = list(_point_problems(study, point))
-        faults = faults or [fault for cell in cells for fault in known_spec(cell, point).problems()]
-        yield from (Problem(f"{where}.{fault.path}", fault.rule, fault.got) for fault in faults)
-
-
-def _point_problems(study: Study, point: Mapping[str, Value]) -> Iterator[Problem]:
-    """Fields of a known point that are not searched, and values outside an axis of the study or of an arm."""
-    axes = [{**study.search, **arm.search} for arm in study.declared_arms().values()]
-    searched = sorted({path for of_arm in axes for path in of_arm})
-    for path, value in point.items():
-        if path not in searched:
-            yield Problem(path, f"no search axis; searched are {', '.join(searched) or 'none'}")
-        for axis in (of_arm[path] for of_arm in axes if path in of_arm):
-            if not _lies_in(axis, value):
-                yield Problem(path, f"must lie within its axis, {axis.kind} over {axis.ends()}", repr(value))
-
-
-def _lies_in(axis: Axis, value: Value) -> bool:
-    if isinstance(axis, Choice):
-        return value in axis.options
-    whole = isinstance(value, int | float) and (not isinstance(axis, IntRange) or float(value).is_integer())
-    return whole and not isinstance(value, bool) and axis.low <= float(value) <= axis.high
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

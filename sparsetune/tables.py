@@ -70,6 +70,7 @@ FINAL = (
     Column("pruned_weights", "float64", "outside the final mask, a count: the numerator of sparsity"),
     Column("prunable_weights", "float64", "that may be pruned, a count: the denominator of sparsity"),
     Column("parameters", "float64", "of the whole network, a count, biases and norms with them"),
+    Column("peak_memory", "float64", "bytes: reserved of the GPU; of a CPU trial the process's resident set"),
     Column("error", "string", "why the trial diverged, is invalid or failed"),
     Column("twin_id", "string", "trial_id of the dense twin: same recipe, seed and epochs"),
 )

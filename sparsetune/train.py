@@ -16,6 +16,7 @@ from sparsetune.durations import round_half_up
 from sparsetune.errors import CheckpointError, DeclarationError
 from sparsetune.evaluate import evaluate
 from sparsetune.optim import build_optimizer, learning_rate
+from sparsetune.places import Place
 from sparsetune.probe import Probe
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.certificate import certify
@@ -62,7 +63,7 @@ def train(
     resume_from: Path | Checkpoint | None = None,
     read_test: bool = False,
     checkpoints: Checkpoints | None = None,
-    save_to: Path | None = None,
+    save_to: Place | None = None,
     data_root: Path | None = None,
     device: str = "cpu",
 ) -> Final:

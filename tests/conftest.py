@@ -44,6 +44,25 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def object_store() -> Iterator[dict[str, str]]:
+    """An object store on this machine, for all tests that use one: the environment that reaches it."""
+    from tests.object_store import serving
+
+    with serving() as environment:
+        yield environment
+
+
+@pytest.fixture
+def bucket(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new bucket, such as ``s3://bucket-1f``; the environment reaches it."""
+    from tests.object_store import new_bucket
+
+    for name, value in object_store.items():
+        monkeypatch.setenv(name, value)
+    return new_bucket()
+
+
+@pytest.fixture(scope="session")
 def data_root() -> Path:
     """The folder of downloaded data sets; the test is skipped where there is none."""
     given = os.environ.get("SPARSETUNE_DATA")

@@ -3,10 +3,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load as tensors
 
 from sparsetune import checkpoint as module
-from sparsetune.checkpoint import Checkpoints, Row, latest, load
+from sparsetune.checkpoint import Checkpoints, Row, latest, load, saved
 from sparsetune.errors import CheckpointError, StorageError
+from sparsetune.places import names as listed
+from sparsetune.places import place
 
 ROWS: list[Row] = [{"step": 1, "val_loss": 0.5, "phase": "dense", "at_target": False}]
 
@@ -108,3 +111,48 @@ def test_when_one_is_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert checkpoints.due(evaluated=False)
     checkpoints.write(1, "abc", [], {})
     assert not checkpoints.due(evaluated=True)
+
+
+def test_an_object_store_keeps_the_last_two_and_falls_back_over_a_torn_one(bucket: str) -> None:
+    folder = place(f"{bucket}/s/trials/abc/attempt-1")
+    checkpoints = Checkpoints(folder)
+    for step in (1, 9, 10):
+        checkpoints.write(step, "abc", ROWS, {"weight": torch.full((3,), step)})
+    assert listed(folder) == ["checkpoint-10.pt", "checkpoint-9.pt"]
+    found = latest([folder, place(f"{bucket}/missing")])
+    assert found is not None
+    assert (found.path, found.step, found.reports) == (folder / "checkpoint-10.pt", 10, ROWS)
+    assert found.state["weight"].tolist() == [10, 10, 10]
+    whole = (folder / "checkpoint-10.pt").read_bytes()
+    for kept in (0, 1, 100, -10):
+        (folder / "checkpoint-10.pt").write_bytes(whole[:kept])
+        found = latest([folder])
+        assert found is not None and found.step == 9
+    checkpoints.clear()
+    assert listed(folder) == []
+    assert latest([folder]) is None
+
+
+def test_an_object_store_that_does_not_answer_is_no_torn_checkpoint(
+    bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place(f"{bucket}/attempt-1")
+    Checkpoints(folder).write(1, "abc", ROWS, {})
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("Access Denied")
+
+    monkeypatch.setattr(folder.fs, "cat_file", refuse)
+    monkeypatch.setattr(folder.fs, "open", refuse)
+    with pytest.raises(StorageError, match=r"checkpoint-1.pt` cannot be read: Access Denied"):
+        latest([folder])
+
+
+def test_a_model_is_read_back_from_where_it_was_written(tmp_path: Path, bucket: str) -> None:
+    weights = {"layer.weight": torch.arange(6.0).reshape(2, 3).T}
+    for folder in (tmp_path, place(bucket)):
+        path = folder / "attempt-1" / "model.safetensors"
+        kept = saved(weights, path)
+        assert torch.equal(kept["layer.weight"], weights["layer.weight"])
+        assert torch.equal(tensors(path.read_bytes())["layer.weight"], weights["layer.weight"])
+    assert names(tmp_path / "attempt-1") == ["model.safetensors"]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import itertools
 import json
+import secrets
 import subprocess
 import sys
-from contextlib import closing
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.ledger import Ledger, encode, fold, read
+from sparsetune.ledger import AT_ONCE, Ledger, encode, fold, read
+from sparsetune.owner import Owner, held
+from sparsetune.places import names, place
 from sparsetune.tables import FINISHED
 
 
@@ -201,3 +206,122 @@ def test_a_ledger_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> No
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written: Not a directory"):
         Ledger(tmp_path / "file" / "ledger")
+
+
+@pytest.fixture
+def owned(bucket: str) -> Iterator[tuple[Any, Owner]]:
+    """The ledger's prefix of a study in an object store, and this process as its driver."""
+    study = place(f"{bucket}/s")
+    with held(study) as owner:
+        yield study / "ledger", owner
+
+
+def test_a_store_has_a_record_that_must_be_durable_with_all_before_it(owned: tuple[Any, Owner]) -> None:
+    folder, owner = owned
+    written = [proposed(), started(1), *(report(1, step) for step in range(1, 4)), ended(1)]
+    with closing(Ledger(folder, owner)) as ledger:
+        ledger.append(written[0])
+        assert read(folder) == written[:1]
+        for record in written[1:]:
+            ledger.append(record)
+        assert read(folder) == written
+    assert read(folder) == written
+    assert 2 <= len(names(folder)) < len(written), "records that may wait share a segment"
+    assert names(folder)[:2] == ["000001-00000001.jsonl", "000001-00000002.jsonl"]
+
+
+def test_a_store_has_the_other_records_after_a_second_or_64_kib_or_at_the_end(owned: tuple[Any, Owner]) -> None:
+    folder, owner = owned
+    with closing(Ledger(folder, owner)) as ledger:
+        ledger.append(report(1, 1))
+        assert read(folder) == []
+        time.sleep(1.5)
+        assert read(folder) == [report(1, 1)]
+        ledger.append(*(report(1, step) for step in range(2, 2000)))
+        deadline = time.monotonic() + 0.9
+        while len(names(folder)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(read(folder)) == 1999
+        ledger.append(report(1, 2000))
+    assert [record["step"] for record in read(folder)] == list(range(1, 2001))
+
+
+@contextmanager
+def refusing(folder: Any) -> Iterator[None]:
+    """A store that takes nothing, as one that is full or whose keys were withdrawn."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError("Access Denied")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folder.fs, "pipe_file", refuse)
+        yield
+
+
+def test_a_store_that_refuses_is_a_storage_error_and_loses_nothing(owned: tuple[Any, Owner]) -> None:
+    folder, owner = owned
+    ledger = Ledger(folder, owner)
+    ledger.append(proposed())
+    with refusing(folder):
+        for record in (ended(1), report(1, 2), ended(1)):
+            with pytest.raises(StorageError, match=r"000001-00000002.jsonl` cannot be written: Access Denied"):
+                ledger.append(record)
+        ledger.close()
+    assert read(folder) == [proposed()]
+
+
+def test_a_store_that_refuses_what_waited_is_told_at_the_end(owned: tuple[Any, Owner]) -> None:
+    folder, owner = owned
+    ledger = Ledger(folder, owner)
+    with refusing(folder):
+        ledger.append(report(1, 1))
+        with pytest.raises(StorageError, match="cannot be written: Access Denied"):
+            ledger.close()
+
+
+def test_a_driver_that_lost_the_study_writes_no_record(owned: tuple[Any, Owner]) -> None:
+    folder, owner = owned
+    with closing(Ledger(folder, owner)) as ledger:
+        owner.lost = "the study was taken over by another driver"
+        with pytest.raises(StorageError, match="taken over by another driver"):
+            ledger.append(proposed())
+        owner.lost = None
+    assert read(folder) == []
+
+
+def test_a_ledger_in_a_store_is_written_by_its_driver_alone(bucket: str) -> None:
+    with pytest.raises(StudyDirectoryError, match="must be written by the study's driver alone"):
+        Ledger(place(f"{bucket}/s/ledger"))
+
+
+def test_a_missing_segment_is_named(tmp_path: Path, owned: tuple[Any, Owner]) -> None:
+    for folder in (tmp_path, owned[0]):
+        for number in (1, 2, 4):
+            (folder / f"000003-{number:08d}.jsonl").write_bytes(encode(proposed()))
+        with pytest.raises(StudyDirectoryError, match=r"segment `000003-00000003.jsonl` of the ledger .* is missing"):
+            read(folder)
+
+
+def test_a_ledger_that_was_copied_from_a_store_goes_on_on_a_disk(tmp_path: Path) -> None:
+    (tmp_path / "000001-00000001.jsonl").write_bytes(encode(proposed("a")))
+    (tmp_path / "000001-00000002.jsonl").write_bytes(b"")
+    with closing(Ledger(tmp_path)) as ledger:
+        ledger.append(proposed("b"))
+    assert sorted(path.name for path in tmp_path.iterdir())[-1] == "000002.jsonl"
+    assert [record["trial_id"] for record in read(tmp_path)] == ["a", "b"]
+
+
+@given(st.lists(st.sampled_from(["proposed", "started", "report", "ended"]), max_size=30), st.integers(0, 30))
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_store_holds_when_the_driver_dies_is_a_beginning_with_all_that_was_acknowledged(
+    owned: tuple[Any, Owner], kinds: list[str], death: int
+) -> None:
+    folder, owner = owned
+    folder, written, acknowledged = folder / secrets.token_hex(4), [], 0
+    with closing(Ledger(folder, owner)) as ledger:
+        for number, kind in enumerate(kinds[:death]):
+            written.append({"type": kind, "trial_id": "t", "number": number})
+            ledger.append(written[-1])
+            acknowledged = len(written) if kind in AT_ONCE else acknowledged
+        found = read(folder)  # what a kill -9 at this moment leaves
+        assert found == written[: len(found)] and len(found) >= acknowledged

@@ -46,3 +46,44 @@ def test_the_commit_is_that_of_the_study_file_and_a_changed_tree_is_said(tmp_pat
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provenance, "PACKAGES", ("pytest", "no-such-package-here"))
     assert provenance.facts()["packages"] == {"pytest": pytest.__version__, "no-such-package-here": None}
+
+
+def launch(**changed: object) -> dict[str, object]:
+    git = {"commit": "0123456789abcdef", "changed": False}
+    same = {"python": "3.11.7", "processor": "A", "cpus": 2, "code": "c0de", "packages": {"torch": "2.15"}, "git": git}
+    return {**same, **changed}
+
+
+def test_what_changed_between_two_launches_is_said_line_by_line() -> None:
+    assert provenance.changes(launch(), launch(time=5, command="other")) == []
+    later = launch(processor="B", packages={"torch": "2.16"}, git={"commit": "fedcba9876543210", "changed": True})
+    assert provenance.changes(launch(), later) == [
+        "processor: A -> B",
+        "torch: 2.15 -> 2.16",
+        "commit: 0123456789ab -> fedcba987654 with changes",
+    ]
+    older = {name: value for name, value in launch().items() if name != "code"}
+    assert provenance.changes(older, launch(code="other")) == [], "an older version did not record it"
+
+
+def test_a_change_of_sparsetunes_files_is_seen() -> None:
+    assert provenance.facts()["code"] == provenance.code_digest()
+    assert provenance.changes(launch(), launch(code="other")) == ["sparsetune's files, by digest: c0de -> other"]
+
+
+def test_trials_on_other_hardware_or_data_are_told_from_those_before() -> None:
+    def started(**fields: object) -> dict[str, object]:
+        return {"type": "started", "data": "digits=aa", "processor": "A", "device": "cpu", "threads": 1, **fields}
+
+    around = provenance.Surroundings([started(), {"type": "report"}, started(data="other=cc")])
+    assert around.news(started()) == []
+    assert around.news(started(data="digits=bb")) == ["digits, data of digest bb, where trials before had aa"]
+    assert around.news(started(processor="B", threads=2)) == [
+        "processor B, where trials before had A",
+        "threads 2, where trials before had 1",
+    ]
+    assert around.news(started(processor="B", threads=2)) == [], "said once"
+    assert provenance.Surroundings().news(started()) == []
+    assert around.changed == []
+    resumed = provenance.Surroundings((), [launch(), launch(), launch(cpus=4)])
+    assert resumed.changed == ["since the last launch, CPUs of the process: 2 -> 4"]

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 
 from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.places import place
 from sparsetune.spec import OptimSpec, TrialSpec
-from sparsetune.store import StudyDirectory
+from sparsetune.store import StudyDirectory, write_durably
 from sparsetune.study import Arm, Study
+from tests.object_store import keys
 
 STUDY = Study(name="s", arms={"gmp": Arm({"sparsity.method": "gmp"})}, sweep={"sparsity.target": [0, 0.9]})
 
@@ -186,3 +188,62 @@ def test_a_place_that_cannot_be_a_folder_is_a_storage_error(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="cannot be written: Not a directory"):
         StudyDirectory(tmp_path / "file" / "s").create(STUDY)
+
+
+@pytest.fixture
+def stored(bucket: str) -> StudyDirectory:
+    created = StudyDirectory(f"{bucket}/runs/s")
+    created.create(STUDY)
+    return created
+
+
+def test_a_study_in_an_object_store_is_what_it_is_on_a_disk(stored: StudyDirectory, directory: StudyDirectory) -> None:
+    assert stored.study() == STUDY
+    assert stored.declaration.read_bytes() == directory.declaration.read_bytes()
+    stored.create(STUDY.with_changes(question="Worded anew?"))
+    with pytest.raises(StudyDirectoryError, match=r"`report_seeds`: \(absent\) -> 5"):
+        stored.create(STUDY.with_changes(report_seeds=5))
+    assert stored.launches() == []
+    stored.record_launch({"command": "run"})
+    stored.record_launch({"command": "resume"})
+    assert stored.launches() == [{"command": "run"}, {"command": "resume"}]
+    for number in (1, 10, 2):
+        (stored.attempt("t", number) / "file").write_bytes(b"")
+    assert (stored.attempts("t"), stored.attempts("other")) == ([1, 2, 10], [])
+
+
+def test_a_prefix_that_is_not_a_study_is_refused_and_left_alone(bucket: str) -> None:
+    place(f"{bucket}/thesis/chapter/one.tex").write_bytes(b"years of work")
+    with pytest.raises(StudyDirectoryError, match="exists and is not a study"):
+        StudyDirectory(f"{bucket}/thesis").create(STUDY)
+    assert keys(bucket) == {"thesis/chapter/one.tex": b"years of work"}
+
+
+def test_of_two_declarations_created_at_once_the_later_is_refused(bucket: str) -> None:
+    late = StudyDirectory(f"{bucket}/s")
+
+    def unused(self: StudyDirectory) -> bool:
+        patch.undo()
+        StudyDirectory(f"{bucket}/s").create(STUDY)  # between its look and its write
+        return True
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(StudyDirectory, "_unused", unused)
+    with pytest.raises(StudyDirectoryError, match="holds a study of another declaration"):
+        late.create(STUDY.with_changes(report_seeds=5))
+    assert late.study() == STUDY
+
+
+def test_the_journal_is_built_on_a_disk_and_copied_to_the_store(stored: StudyDirectory) -> None:
+    with stored.journal_file() as file:
+        assert isinstance(file, Path)
+        file.write_bytes(b"told")
+    assert stored.journal.read_bytes() == b"told"
+    assert not file.exists()
+
+
+def test_a_file_is_replaced_as_a_whole_or_not_at_all(small_disk: Path) -> None:
+    write_durably(small_disk / "new" / "file", "old é")
+    with pytest.raises(OSError, match="No space left"):
+        write_durably(small_disk / "new" / "file", b"x" * 100_000)
+    assert [(path.name, path.read_text()) for path in (small_disk / "new").iterdir()] == [("file", "old é")]

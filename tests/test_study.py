@@ -8,22 +8,11 @@ from typing import Any
 import pytest
 
 from sparsetune.errors import DeclarationError
+from sparsetune.samplers import TPE, OptunaSampler, Random, Sobol
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform
 from sparsetune.sparsity_spec import RampSpec, SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.study import (
-    TPE,
-    Arm,
-    Cell,
-    Maximize,
-    Minimize,
-    Quick,
-    Random,
-    Sobol,
-    Study,
-    checked,
-    differences,
-)
+from sparsetune.study import Arm, Cell, Maximize, Minimize, Quick, Study, checked, differences
 
 GMP = Arm({"sparsity.method": "gmp"})
 ACDC = Arm({"sparsity.method": "acdc"})
@@ -210,6 +199,8 @@ def test_the_quick_form_of_an_adaptive_study_is_valid() -> None:
     declared = study(arms={"gmp": GMP}, sampler=TPE(n_startup=3), search={"optim.lr": LR})
     assert checked(declared).sampler == TPE(n_startup=3)
     assert checked(declared.quick()).sampler == Random()
+    named = declared.with_changes(sampler=OptunaSampler("GPSampler", n_startup=3))
+    assert (checked(named).sampler, checked(named.quick()).sampler) == (named.sampler, Random())
 
 
 FULL = Study(
@@ -235,6 +226,81 @@ def test_a_study_survives_json_with_its_cells_and_digest() -> None:
     assert again == checked(FULL)
     assert again.digest() == FULL.digest()
     assert again.cells() == FULL.cells()
+
+
+CHOOSING = {
+    "sparsity.method": Choice(["gmp", "acdc"]),
+    "sparsity.acdc.final": Uniform(0.1, 0.3),
+    "sparsity.ramp.start": Uniform(0, 0.3),
+    "optim.name": Choice(["sgd", "adamw"]),
+    "optim.momentum": Uniform(0, 0.9),
+}
+
+
+def choosing(**fields: Any) -> Study:
+    """Method and optimizer are searched; the base's `beta1` and `recalibrate` apply under some choices only."""
+    base = TrialSpec(optim=OptimSpec(beta1=0.8), sparsity=SparsitySpec(method="gmp", recalibrate=64))
+    return study(**{"base": base, "search": CHOOSING, **fields})
+
+
+def test_a_searched_choice_brings_the_axes_that_apply_under_any_of_its_options() -> None:
+    dense, sparse = checked(choosing()).cells()
+    assert sorted(dense.search) == ["optim.momentum", "optim.name"]
+    assert sorted(sparse.search) == sorted(CHOOSING)
+    assert sparse.deciding == ("sparsity.method", "optim.name")
+    assert [(tuple(setting.chosen.values()), sorted(setting.free)) for setting in sparse.settings] == [
+        (("gmp", "sgd"), ["optim.momentum", "sparsity.ramp.start"]),
+        (("gmp", "adamw"), ["sparsity.ramp.start"]),
+        (("acdc", "sgd"), ["optim.momentum", "sparsity.acdc.final"]),
+        (("acdc", "adamw"), ["sparsity.acdc.final"]),
+    ]
+
+
+def test_a_point_keeps_the_values_that_apply_under_its_choices() -> None:
+    cell = choosing().cells()[1]
+    point = {
+        "sparsity.method": "acdc", "sparsity.acdc.final": 0.2, "sparsity.ramp.start": 0.1,
+        "optim.name": "adamw", "optim.momentum": 0.5,
+    }  # fmt: skip
+    assert cell.applying(point) == {"sparsity.method": "acdc", "sparsity.acdc.final": 0.2, "optim.name": "adamw"}
+    assert cell.at(point) == cell.at(cell.applying(point))
+
+
+def test_fields_of_the_base_that_another_choice_needs_are_kept_for_it() -> None:
+    cell = choosing().cells()[1]
+    assert cell.spec.optim == OptimSpec()  # SGD has no betas
+    assert cell.at({"optim.name": "adamw"}).optim == OptimSpec(name="adamw", beta1=0.8)
+    assert cell.at({"optim.name": "adamw", "sparsity.method": "acdc"}).sparsity.recalibrate == 64
+    assert cell.at({}) == cell.spec
+
+
+def test_an_axis_of_one_option_is_checked_under_that_option() -> None:
+    (problem,) = choosing(search={**CHOOSING, "sparsity.acdc.final": Uniform(0.1, 1.5)}).validate_declaration()
+    assert (problem.path, problem.got) == ("search.sparsity.acdc.final", "1.5")
+    assert "must lie in [0, 1]" in problem.rule
+
+
+def test_an_axis_that_applies_under_no_option_is_still_refused() -> None:
+    search = {**CHOOSING, "sparsity.regrow.fraction": Uniform(0.1, 0.3)}
+    (problem,) = choosing(search=search).validate_declaration()
+    assert str(problem) == "`sparsity.regrow.fraction`: this axis applies to no cell: it would change nothing"
+
+
+def test_a_swept_axis_may_apply_under_a_searched_option_only() -> None:
+    fields = {"sweep": {"sparsity.target": [0, 0.9], "sparsity.acdc.warmup": [0.1, 0.2]}}
+    dense, *sparse = checked(choosing(**fields)).cells()
+    assert [cell.name for cell in sparse] == ["gmp/target=0.9/warmup=0.1", "gmp/target=0.9/warmup=0.2"]
+    found = [cell.at({"sparsity.method": "acdc"}).sparsity.acdc.warmup.value for cell in sparse]
+    assert (found, dense.name) == ([0.1, 0.2], "dense")
+
+
+def test_corners_without_deciding_choices_are_each_axis_at_its_ends_and_all_together() -> None:
+    cell = study(search={"optim.lr": LogUniform(0.1, 0.2), "optim.momentum": Choice([0, 0.5, 0.9])}, sweep={}).cells()[
+        0
+    ]
+    pairs = [(spec.optim.lr, spec.optim.momentum) for spec in cell.corners()]
+    ends = [(0.1, 0.9), (0.2, 0.9), (0.1, 0), (0.1, 0.5), (0.1, 0.9), (0.1, 0), (0.2, 0.9)]
+    assert sorted(set(pairs)) == sorted(set(ends))
 
 
 def test_the_digest_names_what_runs() -> None:
@@ -269,7 +335,13 @@ def test_differences_name_every_changed_field() -> None:
         ({"sweep": {"sparsity.target": [0.9], "seed": [1, 2]}}, "`seed`: seeds are no axis"),
         ({"objective": Minimize("test_error")}, "`objective.column`: must be one of train_loss, "),
         ({"sampler": TPE(n_startup=4)}, "`sampler.n_startup`: must be below half of `configurations_per_cell`"),
-        ({"sampler": {"kind": "grid"}}, "`sampler`: `kind` must be one of 'sobol', 'random', 'tpe', got 'grid'"),
+        ({"sampler": OptunaSampler("GPSampler", n_startup=4)}, "`sampler.n_startup`: must be below half of"),
+        ({"sampler": {"kind": "optuna", "name": "GPSampler"}}, "`sampler.n_startup`: must be given"),
+        ({"sampler": OptunaSampler("GPSampler", {"f": print}, n_startup=2)}, "`sampler.arguments.f`: "),
+        (
+            {"sampler": {"kind": "bayes"}},
+            "`sampler`: `kind` must be one of 'sobol', 'random', 'grid', 'tpe', 'optuna', got",
+        ),
         ({"base": TrialSpec(optim=OptimSpec(lr=-1))}, "`base.optim.lr`: must be greater than 0, got -1"),
         ({"base": {"optim": {"lr": -1}}}, "`base.optim.lr`: must be greater than 0, got -1"),
         ({"arms": {"gmp": Arm({"sparsity.metod": "gmp"})}}, "`arms.gmp.overrides.sparsity.metod`: unknown field"),

@@ -29,8 +29,16 @@ class Board:
         return Counter(trial.status for trial in self.trials())
 
     def epochs(self) -> tuple[float, float]:
-        """Epochs of training done, and of the whole study as far as its recipes are known."""
-        return sum(trial.last.get("epoch", 0.0) for trial in self.trials()), sum(self.planner.outlook().values())
+        """Epochs that are done or that nothing waits for any more, and those of the whole study, as far as known."""
+        epochs = self.planner.outlook()
+        return sum(epochs.values()) - self._left(epochs), sum(epochs.values())
+
+    def _left(self, epochs: dict[str, float]) -> float:
+        states = {name: self.planner.trials.get(name) for name in epochs}
+        done = {name: trial.last.get("epoch", 0.0) for name, trial in states.items() if trial and not trial.finished}
+        finished = {name for name, trial in states.items() if trial and trial.finished}
+        left: list[float] = [epochs[name] - done.get(name, 0.0) for name in epochs if name not in finished]
+        return sum(max(0.0, one) for one in left)
 
     def cells(self) -> list[dict[str, Any]]:
         """A row per cell: name, trials finished and known, best objective so far, whether its search is over."""

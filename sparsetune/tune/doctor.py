@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import secrets
 import shutil
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
@@ -19,7 +16,9 @@ from packaging.requirements import Requirement
 from rich.console import Console
 from rich.markup import escape
 
-from sparsetune.tune.nodes import SHOWN, Check, cluster_checks, one_line, version_of
+from sparsetune.errors import StorageError
+from sparsetune.places import Place, place, reason, refusals
+from sparsetune.tune.nodes import SHOWN, Check, cluster_checks, existing, one_line, token_file, version_of
 
 DATA = {"digits": "", "fashion_mnist": "FashionMNIST/raw/*-ubyte*"}
 """Where the four files of a data set lie in a root, plain or packed; digits come with scikit-learn."""
@@ -28,7 +27,7 @@ FREE_DISK_GIB = 1
 COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
 
-def doctor(storage: Path, *, address: str | None = None, data_root: Path | None = None) -> Iterator[Check]:
+def doctor(storage: Place, *, address: str | None = None, data_root: Path | None = None) -> Iterator[Check]:
     """Every check as soon as it is made. Starts no Ray; leaves nothing behind.
 
     Args:
@@ -47,10 +46,19 @@ def doctor(storage: Path, *, address: str | None = None, data_root: Path | None 
         with token_file(storage) as token:
             yield disk(storage, token.parent)
             yield from cluster_checks(address, token) if address else ()
-    except OSError as error:
-        unasked = ", then ask the nodes again" if address else ""
-        found = f"`{existing(storage)}` cannot be written and locked: {error.strerror}"
-        yield Check("storage", "fault", found, f"free it, or give another folder with --storage{unasked}")
+    except refusals() as error:
+        yield refused(storage, error, unasked=", then ask the nodes again" if address else "")
+
+
+def refused(storage: Place, error: Exception, unasked: str) -> Check:
+    """Why studies cannot lie there."""
+    if isinstance(error, StorageError):
+        found, mend = str(error), "see that the bucket exists and the environment has its keys"
+    elif isinstance(storage, Path):
+        found, mend = f"`{existing(storage)}` cannot be written and locked: {reason(error)}", "free it"
+    else:
+        found, mend = f"`{storage}` cannot be used: {reason(error)}", "see that the environment has its keys"
+    return Check("storage", "fault", found, f"{mend}, or give another folder with --storage{unasked}")
 
 
 def version_checks() -> Iterator[Check]:
@@ -157,36 +165,12 @@ def _stems(root: Path, pattern: str) -> Iterator[str]:
     return (path.name.removesuffix(".gz") for path in root.glob(pattern))
 
 
-def existing(folder: Path) -> Path:
-    """The folder, or the nearest of its parents that exists."""
-    folder = folder.expanduser().resolve()
-    return next(path for path in (folder, *folder.parents) if os.path.exists(path))
-
-
-@contextmanager
-def token_file(storage: Path) -> Iterator[Path]:
-    """A file with a secret, written, synced and locked in a folder of its own where studies would lie; removed after.
-
-    Raises:
-        OSError: if the disk refuses any of it.
-    """
-    folder = existing(storage) / f".sparsetune-doctor-{secrets.token_hex(8)}"
-    folder.mkdir()  # by the umask, as a study's: a worker may be another user
-    try:
-        with open(folder / "token", "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.write(secrets.token_hex(16))
-            file.flush()
-            os.fsync(file.fileno())
-        yield folder / "token"
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def disk(storage: Path, folder: Path) -> Check:
-    """Free space where studies lie, after a file was written there."""
+def disk(storage: Place, folder: Place) -> Check:
+    """Free space where studies lie, after a file was written there; an object store has no end."""
+    if not isinstance(folder, Path):
+        return Check("storage", "ok", f"`{storage}` can be written and read, and keeps what was created once")
     free = shutil.disk_usage(folder).free / 2**30
-    found = f"`{storage.expanduser().resolve()}` can be written, {free:.1f} GiB free"
+    found = f"`{place(storage.expanduser())}` can be written, {free:.1f} GiB free"
     if free >= FREE_DISK_GIB:
         return Check("storage", "ok", found)
     return Check("storage", "warning", found, "free some: every running trial keeps its last two checkpoints")

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sparsetune.errors import StorageError
+from sparsetune.checkpoint import Checkpoints
+from sparsetune.errors import SparsetuneError, StorageError
 from sparsetune.ledger import Ledger, Record, TrialState, take
+from sparsetune.provenance import Surroundings
 from sparsetune.store import StudyDirectory
+from sparsetune.tune.failures import Cause, Failures
 from sparsetune.tune.planner import Planner, Use
 
-MAX_ATTEMPTS = 3
-"""Process lives of a trial in one launch before a lost worker counts as the trial's failure."""
 Done = Literal["done"]
 
 
@@ -31,9 +31,11 @@ class Driver:
         worker: What every trial's configuration has in common.
         slots: Trials that may run at once.
         announce: Called with every record after it is durable.
-        stopped: Why the launch must end: the disk refused a record.
+        stopped: Why the launch must end: the disk refused a record, or every trial fails.
         complete: Whether nothing was left to run.
         interrupted: Whether a signal asked to stop.
+        failures: What failed in this launch.
+        surroundings: What the trials ran on so far, those of earlier launches included.
     """
 
     directory: StudyDirectory
@@ -43,11 +45,11 @@ class Driver:
     worker: dict[str, Any]
     slots: int
     announce: Callable[[Record], None]
-    stopped: str | None = None
+    stopped: SparsetuneError | None = None
     complete: bool = False
     interrupted: bool = False
-    _lost: Counter[str] = field(default_factory=Counter)
-    _reasons: dict[str, str] = field(default_factory=dict)
+    failures: Failures = field(default_factory=Failures)
+    surroundings: Surroundings = field(default_factory=Surroundings)
 
     def next_config(self) -> dict[str, Any] | Done | None:
         """Configuration of the next trial; None to wait, ``done`` when nothing is left or the launch was stopped."""
@@ -58,7 +60,7 @@ class Driver:
         try:
             use, notes = self.planner.next()
         except StorageError as error:
-            self.stopped = str(error)
+            self._stop(error)
             return "done"
         known = use is None or use.known_to(self.trials.get(use.trial_id))
         self.append(*notes, *([] if use is None or known else [use.record()]))
@@ -68,10 +70,15 @@ class Driver:
             self._give_up_unwanted()
             self.complete = not self.stopped
             return "done"
-        return self._config(use)
+        try:
+            return self._config(use)
+        except StorageError as error:
+            self._stop(error)
+            return "done"
 
     def _give_up_unwanted(self) -> None:
-        """End the retries that nothing waits for any more: a retried search gave their cell another winner."""
+        """End what nothing waits for: retries whose cell has another winner now, seeds of stopped configurations."""
+        self._prune(self.planner.abandoned(), "another seed of its configuration was stopped")
         left = {trial_id: trial.ended for trial_id, trial in self.trials.items() if trial.again and trial.ended}
         self.append(*({**ended, "time": time.time()} for ended in left.values()))
 
@@ -87,30 +94,68 @@ class Driver:
             "read_test": use.role != "search",
             "folder": str(self.directory.attempt(trial_id, attempt)),
             "earlier": [str(self.directory.attempt(trial_id, number)) for number in folders],
-            "retry": self._reasons.get(trial_id),
+            "retry": self.failures.reasons.get(trial_id),
+            "rungs": self.planner.rungs_of(use),
         }
 
     def receive(self, records: list[Record]) -> None:
         """Write a worker's records, leaving out reports that the ledger has from an earlier attempt."""
         for record in records:
             trial = self.trials[record["trial_id"]]
-            if record["type"] != "report" or record["step"] not in trial.reports:
+            if trial.status == "PRUNED":
+                continue  # it was under way when a rung stopped the trial
+            if record["type"] == "failed":
+                self.failed(record["trial_id"], record["attempt"], record["cause"], record["error"])
+            elif record["type"] != "report" or record["step"] not in trial.reports:
                 self.append(record)
+                self._judge(record)
             if record["type"] == "ended":
-                self.planner.ended(record["trial_id"])
+                self._take_end(record)
 
-    def lost(self, trial_id: str, attempt: int, reason: str) -> None:
-        """Retry a trial whose worker died; after `MAX_ATTEMPTS` it has failed."""
+    def _judge(self, record: Record) -> None:
+        """End every trial of a configuration that a report stops at a rung; its workers are told when they report."""
+        stop = self.planner.stop_at(record) if record["type"] == "report" and not self.stopped else None
+        if stop:
+            self._prune(stop.trials, stop.reason, rung=stop.rung)
+            self.failures.ended("PRUNED", stop.reason)
+
+    def _prune(self, trials: list[str], reason: str, **fields: Any) -> None:
+        names = {"type": "ended", "status": "PRUNED", "error": reason, "certified": None, **fields}
+        self.append(*({**names, "trial_id": one, "attempt": self.trials[one].attempts} for one in trials))
+
+    def freed(self, trial_id: str) -> None:
+        """Take note that a worker has left its trial; a stopped one is never continued, so its checkpoints go."""
+        if self.trials[trial_id].status == "PRUNED":
+            self.planner.ended(trial_id)
+            try:
+                for number in self.directory.attempts(trial_id):
+                    Checkpoints(self.directory.attempt(trial_id, number)).clear()
+            except StorageError as error:
+                self._stop(error)
+
+    def failed(self, trial_id: str, attempt: int, cause: Cause, reason: str) -> None:
+        """Try a trial again, end it as FAILED, or end the launch where its storage refuses what a worker writes."""
         if self.trials[trial_id].finished:
+            self.freed(trial_id)
             return
-        self._lost[trial_id] += 1
-        self._reasons[trial_id] = reason
-        if self._lost[trial_id] >= MAX_ATTEMPTS:
-            ended = {"trial_id": trial_id, "attempt": attempt, "status": "FAILED", "error": reason, "certified": None}
-            self.append({"type": "ended", "time": time.time(), **ended})
+        if cause == "storage":
+            self._stop(StorageError(reason))
+        elif self.failures.again(trial_id, cause, reason):
+            self.announce({"type": "retried", "trial_id": trial_id, "attempt": attempt, "error": reason})
+            self.planner.ended(trial_id)
         else:
-            self.announce({"type": "lost", "trial_id": trial_id, "attempt": attempt, "error": reason})
-        self.planner.ended(trial_id)
+            names = {"type": "ended", "time": time.time(), "trial_id": trial_id, "attempt": attempt}
+            self.append(ended := {**names, "status": "FAILED", "error": reason, "certified": None})
+            self._take_end(ended)
+
+    def _take_end(self, ended: Record) -> None:
+        self.planner.ended(ended["trial_id"])
+        self.failures.ended(ended["status"], str(ended.get("error")))
+        self.stopped = self.stopped or self.failures.hopeless()
+
+    def _stop(self, error: StorageError) -> None:
+        advice = "Nothing that was reported is lost; free space and run again"
+        self.stopped = self.stopped or StorageError(f"{error}\n{advice}")
 
     def append(self, *records: Record) -> None:
         """Make records durable, then part of the state. A disk that refuses ends the launch, and loses nothing."""
@@ -120,11 +165,13 @@ class Driver:
         try:
             self.ledger.append(*stamped)
         except StorageError as error:
-            self.stopped = str(error)
+            self._stop(error)
             return
         for record in stamped:
             take(self.trials, record)
             self.announce(record)
+            for line in self.surroundings.news(record) if record["type"] == "started" else ():
+                self.announce({"type": "note", "trial_id": record["trial_id"], "note": line})
 
 
 def python_path(study_file: Path | None) -> list[str]:

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import optuna
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import TrialState
 
 from sparsetune.cells import Cell
 from sparsetune.space import Value
 from sparsetune.store import writing
 from sparsetune.study import Minimize, Study
-from sparsetune.tune.sampling import distribution
+from sparsetune.tune.suggestions import as_trial
 
 
 class Journal:
@@ -37,36 +36,33 @@ class Journal:
         """The cell's configurations told so far."""
         return self._studies[cell]
 
-    def tell(self, cell: str, config_id: str, values: Mapping[str, Value], objective: float | None) -> None:
-        """Record a finished configuration, once; one without an objective (a diverged seed) as PRUNED.
+    def knows(self, cell: str, config_id: str) -> bool:
+        """Whether a configuration was told, or left out."""
+        return (cell, config_id) in self._told
+
+    def tell(
+        self,
+        cell: str,
+        config_id: str,
+        values: Mapping[str, Value],
+        objective: float | None,
+        rungs: Mapping[int, float] = {},
+    ) -> None:
+        """Record a finished configuration, once; one without an objective (stopped, a diverged seed) as PRUNED.
 
         A configuration outside the search ranges (a base recipe may be) is not told: Optuna could not place it.
+        ``rungs`` are its values where it was compared, by the rung's index: Optuna's intermediate values.
 
         Raises:
             StorageError: if the disk is full.
         """
-        search = self._cells[cell].search
-        distributions = {path: distribution(search[path]) for path in values}
-        inside = all(_contains(distributions[path], value) for path, value in values.items())
-        if (cell, config_id) in self._told or not inside:
+        if self.knows(cell, config_id):
             return
         self._told.add((cell, config_id))
-        trial = optuna.trial.create_trial(
-            state=TrialState.PRUNED if objective is None else TrialState.COMPLETE,
-            value=objective,
-            params=dict(values),
-            distributions=distributions,
-            user_attrs={"config_id": config_id},
-        )
-        with writing(self._path):
-            self._studies[cell].add_trial(trial)
-
-
-def _contains(distribution: optuna.distributions.BaseDistribution, value: Value) -> bool:
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except ValueError:  # no option of a choice
-        return False
+        trial = as_trial(self._cells[cell], values, objective, rungs=rungs, config_id=config_id)
+        if trial is not None:
+            with writing(self._path):
+                self._studies[cell].add_trial(trial)
 
 
 def _storage(path: Path | None) -> optuna.storages.BaseStorage:

@@ -4,39 +4,37 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
-import signal
-import tempfile
+import secrets
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else Ray builds a second environment for its workers
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the ledger replaces Ray's own files
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "86400")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-
 import ray
-from ray import tune
-from ray.tune.search import Searcher
 
 from sparsetune import ledger, provenance
-from sparsetune.errors import StorageError
+from sparsetune.places import Place, content, place
 from sparsetune.preflight import check
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Study
 from sparsetune.tune.driver import Driver, python_path
+from sparsetune.tune.engine import fit
 from sparsetune.tune.extension import Extension
+from sparsetune.tune.forecast import Forecast, forecast_here, planner_of
 from sparsetune.tune.journal import Journal
+from sparsetune.tune.limits import Limits
+from sparsetune.tune.nodes import prove_nodes
+from sparsetune.tune.placement import Share, check_share, trials_at_once
 from sparsetune.tune.planner import Planner
 from sparsetune.tune.progress import Progress
+from sparsetune.tune.quota import Quota
 from sparsetune.tune.sampling import quiet_optuna
-from sparsetune.tune.trainable import run_trial
+from sparsetune.tune.session import ray_session
+from sparsetune.tune.stop_request import GRACE_SECONDS, StopRequest, ending_on_signals
+from sparsetune.tune.tensorboard import EventFiles
 
 
 @dataclass(frozen=True)
@@ -44,26 +42,39 @@ class Options:
     """How to run, which changes no number.
 
     Args:
-        storage: Parent of the study's directory.
+        storage: Parent of the study's directory: a folder, or ``s3://bucket/prefix``.
         address: An existing Ray cluster; a local one is started by default.
         gpus_per_trial: Share of a GPU; a whole one by default where there are GPUs, else none.
         cpus_per_trial: Processor share; also the trial's torch threads on a CPU.
         data_root: Where data sets lie; see `sparsetune.tasks`.
         checkpoint_seconds: Time between checkpoints of a running trial.
         keep_models: Whether every finished trial leaves its effective weights as ``model.safetensors``.
+        checkpoint_gib: What all checkpoints take at most, in GiB; by default a tenth of the disk that is free.
+        max_hours: Refuse to start what is forecast to take longer.
+        max_gib: Refuse to start what is forecast to leave more checkpoints and models, in GiB.
+        tensorboard: Whether to write TensorBoard's event files.
         study_file: The file that declares the study, for provenance and imports.
         quiet: Print nothing.
     """
 
-    storage: Path = Path("runs")
+    storage: str | Place = Path("runs")
     address: str | None = None
     gpus_per_trial: float | None = None
     cpus_per_trial: float = 1
     data_root: Path | None = None
     checkpoint_seconds: float = 30
     keep_models: bool = False
+    checkpoint_gib: float | None = None
+    max_hours: float | None = None
+    max_gib: float | None = None
+    tensorboard: bool = False
     study_file: Path | None = None
     quiet: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """What the study may take."""
+        return Limits(self.max_hours, self.max_gib, self.checkpoint_gib, self.keep_models)
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class Outcome:
         interrupted: Whether it was stopped before its end.
     """
 
-    directory: Path
+    directory: Place
     counts: Counter[str] = field(default_factory=Counter)
     unsettled: tuple[str, ...] = ()
     interrupted: bool = False
@@ -94,7 +105,7 @@ def launch(
     study: Study,
     options: Options = Options(),  # frozen
     *,
-    directory: Path | None = None,
+    directory: Place | None = None,
     extend: Extension | None = None,
 ) -> Outcome:
     """Run a study, or go on where an earlier launch of the same declaration ended.
@@ -106,192 +117,124 @@ def launch(
         extend: What to add to what the directory already asks for.
 
     Raises:
-        DeclarationError: naming every problem of the study or of ``extend``, before anything starts or is written.
+        DeclarationError: naming every problem of the study or of ``extend``, before anything starts or is written;
+            and for a share of processors or GPUs that the cluster's nodes do not have.
         StudyDirectoryError: if the directory holds another declaration or another driver runs it.
         StorageError: if the disk is full or read-only; what was durable stays, and a later launch resumes.
+        ClusterError: if a node of the cluster does not see the storage or runs other versions.
+        HopelessStudyError: if the first trials all fail.
+        LimitError: if the study is forecast to exceed the disk that is free or a limit of ``options``.
     """
+    check_share(options.gpus_per_trial)
     data_root = options.data_root or os.environ.get("SPARSETUNE_DATA")
     data_root = Path(data_root).expanduser().resolve() if data_root else None
     study = check(study, data_root=data_root)
-    home = StudyDirectory(directory or options.storage / study.name)
+    home = StudyDirectory(directory or place(options.storage) / study.name)
+    if content(home.declaration):
+        home.create(study)  # refuses another declaration before its ledger is read
+    records = ledger.read(home.ledger)
+    added = extend.record(study, records, data_root) if extend else None  # refuse before the lock's file changes
+    expected = _forecast(study.extended([*records, *([added] if added else [])]), records, home, options, data_root)
     home.create(study)
-    if extend:
-        extend.record(study, ledger.read(home.ledger), data_root)  # refuse before the lock's file changes
-    with home.locked():
+    with home.locked() as owner:
         records = ledger.read(home.ledger)
         added = extend.record(study, records, data_root) if extend else None
         home.record_launch(provenance.facts(options.study_file))
-        with closing(ledger.Ledger(home.ledger)) as segment:
+        with closing(ledger.Ledger(home.ledger, owner)) as segment, home.journal_file() as journal:
             if added:
                 records.append(added)
                 segment.append(added)
-            return _drive(study.extended(records), home, segment, ledger.fold(records), options, data_root)
+            around = provenance.Surroundings(records, home.launches())
+            trials = ledger.fold(records)
+            study = study.extended(records)
+            return _drive(study, home, segment, journal, trials, options, data_root, around, expected)
+
+
+def _forecast(
+    study: Study, records: list[ledger.Record], home: StudyDirectory, options: Options, data_root: Path | None
+) -> Forecast:
+    """What is left to run, timed here; refused where it does not fit. A cluster's size is known when it is connected.
+
+    Raises:
+        LimitError: naming what is exceeded.
+    """
+    quiet_optuna()
+    planner = planner_of(study, ledger.fold(records))
+    expected, slots = forecast_here(planner, options.cpus_per_trial, options.gpus_per_trial, data_root)
+    if not options.address:
+        options.limits.check(expected, slots, home.path)
+    return expected
 
 
 def _drive(
     study: Study,
     directory: StudyDirectory,
     segment: ledger.Ledger,
+    journal: Path,
     trials: dict[str, ledger.TrialState],
     options: Options,
     data_root: Path | None,
+    surroundings: provenance.Surroundings,
+    expected: Forecast,
 ) -> Outcome:
     quiet_optuna()
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the ledger has every reason, and the display says it
-    planner = Planner(study, trials, Journal(directory.journal, study, study.cells()))
+    planner = Planner(study, trials, Journal(journal, study, study.cells()))
     progress = Progress(planner, directory.path, quiet=options.quiet)
+    events = EventFiles(directory.path, planner) if options.tensorboard else None
     interrupted = False
-    with progress:
+    with progress, ending_on_signals(), closing(events) if events else nullcontext():
+        for line in surroundings.changed:
+            progress.announce({"type": "note", "note": line})
         try:
-            with _ray(options) as resources:
+            with ray_session(options.address) as resources:
+                if options.address:
+                    prove_nodes(options.address, directory.path)
                 gpus = options.gpus_per_trial if options.gpus_per_trial is not None else float(resources["GPU"] > 0)
-                share = {"cpu": options.cpus_per_trial, "gpu": gpus}
-                slots = _slots(resources, share)
-                worker = {
+                share = Share(options.cpus_per_trial, gpus)
+                slots = trials_at_once(share, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+                quota = Quota(directory, trials, options.limits.quota(directory.path), slots)
+                if options.address:
+                    options.limits.check(expected, slots, directory.path)
+                for line in expected.lines(slots, keep_models=options.keep_models, quota=quota.size):
+                    progress.announce({"type": "forecast", "note": line})
+                quota.sweep()
+                if events:
+                    events.catch_up()
+                worker: dict[str, Any] = {
                     "data_root": str(data_root) if data_root else None,
                     "device": "cuda" if gpus else "cpu",
                     "threads": max(1, int(options.cpus_per_trial)),
                     "checkpoint_seconds": options.checkpoint_seconds,
+                    "checkpoint_room": quota.share,
                     "keep_models": options.keep_models,
                     "python_path": python_path(options.study_file),
+                    "launch": secrets.token_hex(8),
                 }
-                driver = Driver(directory, segment, trials, planner, worker, slots, progress.announce)
-                with _interruptible(driver):
-                    _fit(driver, share)
+                followers = [progress.announce, quota.take, *([events.take] if events else [])]
+                driver = Driver(directory, segment, trials, planner, worker, slots, partial(_tell, followers))
+                driver.surroundings = surroundings
+                stopping = StopRequest(worker["launch"])
+                with stopping.on_signals(partial(_announce_stop, driver)):
+                    fit(driver, share, stopping)
+                if not driver.stopped:
+                    quota.sweep()
                 interrupted = not (driver.complete or driver.stopped)  # Tune ends by itself on SIGUSR1
         except KeyboardInterrupt:
             interrupted = True
         else:
             if driver.stopped:
-                raise StorageError(f"{driver.stopped}\nNothing that was reported is lost; free space and run again")
+                raise driver.stopped
     unsettled = tuple(name for name, plan in planner.plans.items() if plan.searched and plan.winner is None)
     return Outcome(directory.path, Counter(t.status for t in trials.values()), unsettled, interrupted)
 
 
-def _fit(driver: Driver, share: dict[str, float]) -> None:
-    """Let Tune run trials until the driver has none left. Ray's own files go to a folder that is deleted."""
-    folder = tempfile.mkdtemp(prefix="sparsetune-")
-    try:
-        tune.Tuner(
-            tune.with_resources(run_trial, share),
-            tune_config=tune.TuneConfig(search_alg=_Assignments(driver), num_samples=-1, reuse_actors=True),
-            run_config=tune.RunConfig(
-                name="study",
-                storage_path=folder,
-                verbose=0,
-                callbacks=[_ToLedger(driver)],
-                stop=_WhenStopped(driver),
-                failure_config=tune.FailureConfig(max_failures=0),
-            ),
-        ).fit()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+def _tell(followers: Sequence[Callable[[ledger.Record], None]], record: ledger.Record) -> None:
+    for follower in followers:
+        follower(record)
 
 
-class _Unpickled:
-    """Ray pickles searchers and callbacks with its experiment; the driver's open ledger stays out of that."""
-
-    driver: Driver
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "driver"}
-
-
-class _Assignments(_Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped
-    """Hands out the driver's trials as Tune asks for them."""
-
-    def __init__(self, driver: Driver) -> None:
-        super().__init__()
-        self.driver = driver
-
-    def suggest(self, trial_id: str) -> Any:
-        config = self.driver.next_config()
-        return Searcher.FINISHED if config == "done" else config
-
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        pass
-
-    def save(self, checkpoint_path: str) -> None:
-        pass
-
-    def restore(self, checkpoint_path: str) -> None:
-        pass
-
-
-class _ToLedger(_Unpickled, tune.Callback):  # type: ignore[misc]
-    """Passes what workers send, and their deaths, to the driver."""
-
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-
-    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self.driver.receive(result["records"])
-
-    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        reason = str(trial.get_error() or "the worker died").strip().splitlines()[-1]
-        self.driver.lost(trial.config["trial_id"], trial.config["attempt"], reason)
-
-
-class _WhenStopped(_Unpickled, tune.Stopper):  # type: ignore[misc]
-    """Ends everything when the driver was stopped, by its disk or by a signal that something swallowed."""
-
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self.driver.stopped is not None or self.driver.interrupted
-
-
-@contextmanager
-def _ray(options: Options) -> Iterator[dict[str, float]]:
-    """The cluster's resources; a local Ray is started and stopped unless one is connected already."""
-    connected = ray.is_initialized()
-    folder = None
-    if not connected and options.address:
-        ray.init(address=options.address, log_to_driver=False, logging_level="ERROR")
-    elif not connected:
-        folder = tempfile.mkdtemp(prefix="ray-")
-        ray.init(
-            address="local",
-            num_cpus=len(os.sched_getaffinity(0)),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="ERROR",
-            _temp_dir=folder,
-        )
-    try:
-        yield {"GPU": 0.0, "CPU": 1.0, **ray.cluster_resources()}
-    finally:
-        if not connected:
-            ray.shutdown()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _slots(resources: dict[str, float], share: dict[str, float]) -> int:
-    """Trials that fit at once."""
-    fits = [resources[name] / share[key] for name, key in (("CPU", "cpu"), ("GPU", "gpu")) if share[key] > 0]
-    return max(1, int(min(fits, default=1) + 1e-9))
-
-
-@contextmanager
-def _interruptible(driver: Driver) -> Iterator[None]:
-    """Let SIGTERM, and SLURM's SIGUSR1, stop the launch as Ctrl-C does. Enter after Ray, which takes SIGTERM."""
-
-    def interrupt(number: int, frame: Any) -> None:
-        driver.interrupted = True
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    try:
-        before = {number: signal.signal(number, interrupt) for number in numbers}
-    except ValueError:  # not the main thread: signals are the caller's
-        before = {}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _announce_stop(driver: Driver) -> None:
+    driver.interrupted = True
+    line = f"stopping: running trials save their state, within {GRACE_SECONDS:.0f} s; once more stops at once"
+    driver.announce({"type": "note", "note": line})

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
+import os
 import platform
 import secrets
+import shutil
 import socket
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from sparsetune.provenance import PACKAGES
+from sparsetune.errors import ClusterError
+from sparsetune.places import Place, create, place, reason, refusals
+from sparsetune.provenance import PACKAGES, code_digest
+from sparsetune.store import writing
 
 SHOWN = (*PACKAGES, "transformers")
 """Packages that a trial's numbers depend on: always shown, equal on every node. Others appear when out of bounds."""
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 60
+ENVIRONMENT = "start Ray with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL set there as here"
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,68 @@ class Check:
     advice: str = ""
 
 
-def cluster_checks(address: str, token: Path) -> Iterator[Check]:
+def prove_nodes(address: str, storage: Place) -> None:
+    """Let every node of a cluster show that it sees the storage and runs the same versions.
+
+    Raises:
+        ClusterError: with a line for each fault.
+        StorageError: if this process cannot write there.
+    """
+    with writing(storage), token_file(storage) as token:
+        faults = [check for check in cluster_checks(address, token) if check.level == "fault"]
+    if faults:
+        lines = [f"  - {check.name}: {check.found}; {check.advice}" for check in faults]
+        raise ClusterError("\n".join([f"the cluster `{address}` must be able to run every trial:", *lines]))
+
+
+@contextmanager
+def token_file(storage: Place) -> Iterator[Place]:
+    """A file with a secret, written, synced and locked in a folder of its own where studies would lie; removed after.
+
+    In an object store, a key that is created and refuses to be created again.
+
+    Raises:
+        OSError: or another of `places.failures`, if the disk or the store refuses any of it.
+        StorageError: if the store does.
+    """
+    folder = existing(storage) / f".sparsetune-doctor-{secrets.token_hex(8)}"
+    if isinstance(folder, Path):
+        with _token_on_disk(folder) as file:
+            yield file
+        return
+    token = folder / "token"
+    try:
+        if not create(token, secrets.token_hex(16).encode()) or create(token, b"again"):
+            raise PermissionError("it must refuse to write a key that is taken (If-None-Match), and did not")
+        yield token
+    finally:
+        with suppress(*refusals()):
+            folder.fs.rm(folder.path, recursive=True)
+
+
+@contextmanager
+def _token_on_disk(folder: Path) -> Iterator[Path]:
+    folder.mkdir()  # by the umask, as a study's: a worker may be another user
+    try:
+        with open(folder / "token", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.write(secrets.token_hex(16))
+            file.flush()
+            os.fsync(file.fileno())
+        yield folder / "token"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def existing(folder: Place) -> Place:
+    """The folder, or the nearest of its parents that exists; a prefix of an object store needs none."""
+    if not isinstance(folder, Path):
+        return folder
+    folder = folder.expanduser().resolve()
+    return next(path for path in (folder, *folder.parents) if os.path.exists(path))
+
+
+def cluster_checks(address: str, token: Place) -> Iterator[Check]:
     """Whether the cluster answers, and what each of its nodes says."""
     try:
         answers = ask_nodes(address, token)
@@ -45,14 +113,14 @@ def cluster_checks(address: str, token: Path) -> Iterator[Check]:
         yield judge_node(node, answer, here, token.parent.parent)
 
 
-def ask_nodes(address: str, token: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def ask_nodes(address: str, token: Place) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Each living node as Ray describes it, with its answer or the ``error`` that came instead."""
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "://" not in host:  # Ray itself would try for minutes
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    from sparsetune.tune.launch import Options, _ray  # sets what Ray must know before its first import
+    from sparsetune.tune.session import ray_session
 
-    with _ray(Options(address=address)):
+    with ray_session(address):
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -75,25 +143,24 @@ def _answer(ray: Any, asked: Any) -> dict[str, Any]:
 
 def examine(token: str, text: str) -> dict[str, Any]:
     """On a node: its versions, and why it cannot use the storage (None where it can)."""
-    reason = None
+    refused = None
     try:
-        Path(token).with_name(secrets.token_hex(8)).write_text("")
-        if Path(token).read_text() != text:
-            reason = "another folder has this path there"
-    except OSError as error:
-        reason = f"{error.strerror}"
-    return {"versions": facts_of_code(), "storage": reason}
+        there = place(token)
+        there.with_name(secrets.token_hex(8)).write_bytes(b"")
+        if there.read_text() != text:
+            refused = "another folder has this path there"
+    except refusals() as error:
+        refused = reason(error)
+    return {"versions": facts_of_code(), "storage": refused}
 
 
 def facts_of_code() -> dict[str, str | None]:
     """Versions that must be equal on every node, and a digest of sparsetune's files: a checkout may be older."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(package.rglob("*.py"))))
-    return {name: version_of(name) for name in ("python", *SHOWN)} | {"sparsetune's files": digest.hexdigest()[:12]}
+    return {name: version_of(name) for name in ("python", *SHOWN)} | {"sparsetune's files": code_digest()}
 
 
 def judge_node(
-    node: Mapping[str, Any], answer: Mapping[str, Any], here: Mapping[str, str | None], storage: Path
+    node: Mapping[str, Any], answer: Mapping[str, Any], here: Mapping[str, str | None], storage: Place
 ) -> Check:
     """One node's line.
 
@@ -111,7 +178,8 @@ def judge_node(
     different = [package for package in here if there.get(package) != here[package]]
     wrong = {f"{name} is {there.get(name) or 'missing'}, here {here[name] or 'missing'}": same for name in different}
     if answer["storage"]:
-        wrong[f"cannot use `{storage}`: {answer['storage']}"] = "mount it at the same path on every node"
+        mend = "mount it at the same path on every node" if isinstance(storage, Path) else ENVIRONMENT
+        wrong[f"cannot use `{storage}`: {answer['storage']}"] = mend
     if wrong:
         return Check(label, "fault", "; ".join(wrong), " and ".join(dict.fromkeys(wrong.values())))
     cpus, gpus = (node["Resources"].get(kind, 0) for kind in ("CPU", "GPU"))

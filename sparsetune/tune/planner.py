@@ -2,113 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import NamedTuple
 
-from sparsetune.cells import Cell
+from sparsetune.budget import COST_AXES
+from sparsetune.budget import epochs as epochs_of
 from sparsetune.ledger import Record, TrialState
 from sparsetune.selection import objective_of, winner_of
-from sparsetune.space import Value
 from sparsetune.spec import TrialSpec
-from sparsetune.study import Minimize, Study, known_spec
-from sparsetune.tables import Role
+from sparsetune.study import Minimize, Study
 from sparsetune.tune.journal import Journal
-from sparsetune.tune.sampling import sample
+from sparsetune.tune.plans import CellPlan, Configuration, Use
+from sparsetune.tune.proposals import Proposals
+from sparsetune.tune.scheduler import Candidate, Rungs, Stop
 
-MAX_DUPLICATES = 1000
-"""Sampled points in a row that repeat known configurations, after which a small space counts as used up."""
-
-
-@dataclass(frozen=True)
-class Configuration:
-    """One point of a cell's search space: its number in the cell, where it came from, its trial with seed 0."""
-
-    index: int
-    source: str
-    spec: TrialSpec
-    _trials: dict[int, tuple[str, TrialSpec]] = field(default_factory=dict, compare=False, repr=False)
-
-    @cached_property
-    def config_id(self) -> str:
-        """Names the recipe, whatever the seed."""
-        return self.spec.config_id()
-
-    def trial(self, seed: int) -> tuple[str, TrialSpec]:
-        """Id and declaration of the trial with this seed."""
-        if seed not in self._trials:
-            spec = self.spec.with_values({"seed": seed})
-            self._trials[seed] = (spec.trial_id(), spec)
-        return self._trials[seed]
-
-    def values(self, paths: Mapping[str, object]) -> dict[str, Value]:
-        """Its values of those of these dotted fields that apply: a searched choice of optimizer may rule some out."""
-        columns = self.spec.columns()
-        return {path: columns[path] for path in paths if path in columns}
-
-
-@dataclass
-class CellPlan:
-    """A cell, the configurations proposed in it so far, and what follows from its winner once there is one."""
-
-    cell: Cell
-    searches: bool
-    known: Iterator[tuple[str, TrialSpec]]
-    configurations: dict[str, Configuration] = field(default_factory=dict)
-    sampled: int = 0
-    exhausted: bool = False
-    searched: bool = False
-    winner: Configuration | None = None
-    control: Configuration | None = None
-
-    @property
-    def sparse(self) -> bool:
-        """Whether the cell prunes; then its winner has twins."""
-        return self.cell.spec.sparsity.method != "dense"
-
-    @cached_property
-    def twin(self) -> Configuration | None:
-        """The winner's recipe, dense; ask only when the winner is known."""
-        return Configuration(self.winner.index, "twin", self.winner.spec.dense()) if self.winner else None
-
-
-class Use(NamedTuple):
-    """A trial in one role for one cell. The same trial may serve several."""
-
-    plan: CellPlan
-    role: Role
-    configuration: Configuration
-    seed: int
-
-    @property
-    def trial_id(self) -> str:
-        """Id of the trial that serves."""
-        return self.configuration.trial(self.seed)[0]
-
-    def record(self) -> Record:
-        """The ledger's ``proposed`` record."""
-        trial_id, spec = self.configuration.trial(self.seed)
-        record: Record = {
-            "type": "proposed",
-            "trial_id": trial_id,
-            "config_id": self.configuration.config_id,
-            "cell": self.plan.cell.name,
-            "arm": "dense" if self.role == "twin" else self.plan.cell.arm,
-            "role": self.role,
-            "index": self.configuration.index,
-            "source": self.configuration.source,
-            "seed": self.seed,
-            "spec": spec.given(),
-        }
-        if self.role in ("report", "control") and self.plan.sparse:
-            record["twin_id"] = spec.dense().trial_id()
-        return record
-
-    def known_to(self, trial: TrialState | None) -> bool:
-        """Whether the ledger has this use of the trial already."""
-        uses = trial.proposed if trial else []
-        return any(use["cell"] == self.plan.cell.name and use["role"] == self.role for use in uses)
+__all__ = ["CellPlan", "Configuration", "Planner", "Use"]
 
 
 class Planner:
@@ -124,10 +32,10 @@ class Planner:
         self.study = study
         self.trials = trials
         self.journal = journal
+        self._rungs = Rungs(study.stopping, study.objective) if study.stopping else None
         several = study.configurations_per_cell > 1
-        self.plans = {
-            cell.name: CellPlan(cell, bool(cell.search) and several, _known(study, cell)) for cell in study.cells()
-        }
+        self.plans = {cell.name: CellPlan(cell, bool(cell.search) and several) for cell in study.cells()}
+        self._proposals = Proposals(study, self.plans, journal)
         self.running: set[str] = set()
         self._complete: set[str] = set()
         for trial in trials.values():
@@ -156,7 +64,7 @@ class Planner:
                 if not use.known_to(trial):
                     notes.append(use.record())
                 complete = complete and use.trial_id not in self.running
-            if complete and plan.searched and self._controlled(plan):
+            if complete and plan.searched and self._proposals.controlled(plan):
                 self._complete.add(plan.cell.name)
         return None, notes
 
@@ -166,17 +74,67 @@ class Planner:
 
     def outlook(self) -> dict[str, float]:
         """Epochs of every trial of the study by its id, or by a name of its own until its recipe is known."""
+        return {name: epochs for plan in self.plans.values() for name, epochs in self.outlook_of(plan).items()}
+
+    def outlook_of(self, plan: CellPlan) -> dict[str, float]:
+        """The same of one cell."""
+        length = self._longest(plan)
         epochs: dict[str, float] = {}
-        for plan in self.plans.values():
-            length = plan.cell.spec.total_steps() / plan.cell.spec.steps_per_epoch()
-            known = [use.trial_id for use in self._known(plan)]
-            epochs |= dict.fromkeys(known, length)
-            seeds = self.study.search_seeds if plan.searches and not plan.searched else 0
-            missing = seeds * (self.study.configurations_per_cell - len(plan.configurations))
-            roles = () if plan.searched else ("report", "twin", "control") if plan.sparse else ("report",)
-            epochs |= {f"{plan.cell.name}/search/{i}": length for i in range(missing)}
-            epochs |= {f"{plan.cell.name}/{r}/{i}": length for r in roles for i in range(self.study.report_seeds)}
-        return epochs
+        for use in self._known(plan):
+            trial = self.trials.get(use.trial_id)
+            stopped = trial is not None and trial.status == "PRUNED"
+            whole = epochs_of(use.configuration.spec)
+            epochs[use.trial_id] = trial.last.get("epoch", 0.0) if trial and stopped else whole
+        seeds = self.study.search_seeds if plan.searches and not plan.searched else 0
+        missing = seeds * (self.study.configurations_per_cell - len(plan.configurations))
+        roles = () if plan.searched else ("report", "twin", "control") if plan.sparse else ("report",)
+        epochs |= {f"{plan.cell.name}/search/{i}": length for i in range(missing)}
+        return epochs | {f"{plan.cell.name}/{r}/{i}": length for r in roles for i in range(self.study.report_seeds)}
+
+    def _longest(self, plan: CellPlan) -> float:
+        """The most epochs that a trial of the cell can take."""
+        longest = plan.cell.at({path: axis.ends()[-1] for path, axis in plan.cell.search.items() if path in COST_AXES})
+        limit = self.study.at_most.epochs if self.study.at_most else None
+        return max(epochs_of(plan.cell.spec), min(epochs_of(longest), limit or math.inf))
+
+    def stop_at(self, report: Record) -> Stop | None:
+        """What a report that is in the state already ends: its configuration, where a rung stops that.
+
+        Only search trials are judged. One that serves several cells goes on as long as one of them lets it.
+        """
+        trial = self.trials[report["trial_id"]]
+        uses = [use for use in trial.proposed if use["cell"] in self.plans]
+        if self._rungs is None or any(use["role"] != "search" for use in uses):
+            return None
+        for rung in self._rungs.reached(trial, report):
+            stops = [self._stop_in(self._rungs, use, rung) for use in uses]
+            if stops and all(stops):
+                return stops[0]
+        return None
+
+    def rungs_of(self, use: Use) -> list[float]:
+        """Fractions of training at which a trial may be stopped."""
+        return list(self.study.stopping.rungs) if self.study.stopping and use.role == "search" else []
+
+    def _stop_in(self, rungs: Rungs, use: Record, rung: int) -> Stop | None:
+        configurations = self.plans[use["cell"]].configurations
+        others = [self._candidate(c) for name, c in configurations.items() if name != use["config_id"]]
+        own = configurations[use["config_id"]]
+        reason = rungs.verdict(self._candidate(own), others, rung)
+        return Stop(rung, reason, self._unfinished(own)) if reason else None
+
+    def abandoned(self) -> list[str]:
+        """Trials of stopped configurations that a driver which died had no time to end."""
+        configurations = [c for plan in self.plans.values() for c in plan.configurations.values()]
+        return [trial_id for c in configurations if self._stopped(c) for trial_id in self._unfinished(c)]
+
+    def _unfinished(self, configuration: Configuration) -> list[str]:
+        """Those of its search trials that were proposed and have not finished."""
+        ids = [configuration.trial(seed)[0] for seed in self.study.seeds("search")]
+        return [trial_id for trial_id in ids if trial_id in self.trials and not self.trials[trial_id].finished]
+
+    def _candidate(self, configuration: Configuration) -> Candidate:
+        return Candidate(configuration.spec, [trial for trial in self._search_trials(configuration) if trial])
 
     def _known(self, plan: CellPlan) -> Iterator[Use]:
         for configuration in list(plan.configurations.values()):  # the display asks from a thread of its own
@@ -206,7 +164,7 @@ class Planner:
     def _report_uses(self, plan: CellPlan) -> Iterator[Use]:
         if plan.winner is None or plan.twin is None:
             return
-        control = self._control(plan) if plan.sparse and plan.searches else None
+        control = self._proposals.control(plan) if plan.sparse and plan.searches else None
         for seed in self.study.seeds("report"):
             yield Use(plan, "report", plan.winner, seed)
             if plan.sparse:
@@ -215,7 +173,15 @@ class Planner:
                 yield Use(plan, "control", control, seed)
 
     def _search_uses(self, plan: CellPlan, configuration: Configuration) -> Iterator[Use]:
-        return (Use(plan, "search", configuration, seed) for seed in self.study.seeds("search"))
+        uses = [Use(plan, "search", configuration, seed) for seed in self.study.seeds("search")]
+        if not self._stopped(configuration):
+            return iter(uses)
+        return (use for use in uses if use.trial_id in self.trials and self.trials[use.trial_id].finished)
+
+    def _stopped(self, configuration: Configuration) -> bool:
+        """Whether a rung stopped it: none of its seeds runs on or starts."""
+        trials = self._search_trials(configuration) if self._rungs else []
+        return any(trial is not None and trial.status == "PRUNED" for trial in trials)
 
     def _settle(self, plan: CellPlan) -> None:
         """Name the winner once every configuration's search seeds have ended."""
@@ -226,68 +192,26 @@ class Planner:
             plan.searched = True
             return
         self._tell_finished(plan)
-        full = plan.exhausted or len(plan.configurations) >= self.study.configurations_per_cell
-        if full and all(self._finished(configuration) for configuration in plan.configurations.values()):
+        if self._proposals.full(plan) and all(map(self._finished, plan.configurations.values())):
             objectives = {c.config_id: self._objective(c) for c in plan.configurations.values()}
             best = winner_of(objectives, minimize=isinstance(self.study.objective, Minimize))
             plan.winner = plan.configurations[best] if best else None
             plan.searched = True
 
     def _propose(self, plan: CellPlan) -> Configuration | None:
-        """Add the cell's next configuration: base, control, known points, sampled ones; None when full or waiting."""
-        if plan.exhausted or len(plan.configurations) >= self.study.configurations_per_cell:
+        """The cell's next configuration, told all that is finished and what is not; None when full or waiting."""
+        if self._proposals.full(plan):
             return None
-        if not plan.configurations:
-            return self._add(plan, "base", plan.cell.spec)
-        if not self._controlled(plan):
-            return None
-        control = self._control(plan)
-        if control and control.config_id not in plan.configurations:
-            return self._add(plan, "control", control.spec)
-        for source, spec in plan.known:
-            if spec.config_id() not in plan.configurations:
-                return self._add(plan, source, spec)
-        return self._sample(plan)
-
-    def _control(self, plan: CellPlan) -> Configuration | None:
-        """The dense winner's searched values in the cell's own trial; None where no dense cell gives one."""
-        source = self.plans[plan.cell.control_from].winner if plan.cell.control_from else None
-        if source and plan.control is None:
-            values = source.values(self.plans[plan.cell.control_from or ""].cell.search)
-            fixed = {path: value for path, value in values.items() if path not in plan.cell.point}
-            plan.control = Configuration(1, "control", plan.cell.spec.with_values(fixed))
-        return plan.control
-
-    def _controlled(self, plan: CellPlan) -> bool:
-        """Whether its control can no longer change; a retried search may still give the dense cell another winner."""
-        return plan.cell.control_from is None or self.plans[plan.cell.control_from].searched
-
-    def _sample(self, plan: CellPlan) -> Configuration | None:
         self._tell_finished(plan)
-        tried: set[tuple[Value, ...]] = set()
-        for _ in range(MAX_DUPLICATES):
-            told = self.journal.told(plan.cell.name)
-            values = sample(self.study, plan.cell, plan.sampled, told, adaptive=not tried)
-            plan.sampled += 1
-            if (point := tuple(values.values())) in tried:
-                continue  # a small space repeats its points, and building a trial of each takes milliseconds
-            tried.add(point)
-            spec = plan.cell.spec.with_values(values)
-            if spec.config_id() not in plan.configurations:
-                return self._add(plan, f"{self.study.sampler.kind}:{plan.sampled - 1}", spec)
-        plan.exhausted = True
-        return None
-
-    def _add(self, plan: CellPlan, source: str, spec: TrialSpec) -> Configuration:
-        configuration = Configuration(len(plan.configurations), source, spec)
-        plan.configurations[configuration.config_id] = configuration
-        return configuration
+        pending = [c for c in plan.configurations.values() if not self._finished(c)]
+        return self._proposals.next(plan, pending)
 
     def _search_trials(self, configuration: Configuration) -> list[TrialState | None]:
         return [self.trials.get(configuration.trial(seed)[0]) for seed in self.study.seeds("search")]
 
     def _finished(self, configuration: Configuration) -> bool:
-        return all(trial is not None and trial.finished for trial in self._search_trials(configuration))
+        finished = all(trial is not None and trial.finished for trial in self._search_trials(configuration))
+        return finished or self._stopped(configuration)
 
     def _objective(self, configuration: Configuration) -> float | None:
         column = self.study.objective.column
@@ -296,11 +220,9 @@ class Planner:
 
     def _tell_finished(self, plan: CellPlan) -> None:
         for configuration in plan.configurations.values():
-            if self._finished(configuration):
+            told = self.journal.knows(plan.cell.name, configuration.config_id)
+            if not told and self._finished(configuration):
                 values = configuration.values(plan.cell.search)
-                self.journal.tell(plan.cell.name, configuration.config_id, values, self._objective(configuration))
-
-
-def _known(study: Study, cell: Cell) -> Iterator[tuple[str, TrialSpec]]:
-    """Source and recipe of each known point in the cell, in order, built as they are asked for."""
-    return ((f"known:{number}", known_spec(cell, point)) for number, point in enumerate(study.known))
+                rungs = self._rungs.values(self._candidate(configuration)) if self._rungs else {}
+                objective = self._objective(configuration)
+                self.journal.tell(plan.cell.name, configuration.config_id, values, objective, rungs)

@@ -1,28 +1,39 @@
-"""What a study would run: cells, trials, schedules and cost. Needs no data, trains nothing."""
+"""What a study would run: cells, trials, schedules and cost. Needs no data and trains nothing, unless asked to time."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sparsetune.cells import Cell
 from sparsetune.optim import learning_rate
 from sparsetune.preflight import check
 from sparsetune.sparsity.plan import plan
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
+from sparsetune.train import evaluation_steps
+from sparsetune.tune.forecast import forecast_here
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.planner import Planner
 from sparsetune.tune.sampling import quiet_optuna
+from sparsetune.tune.scheduler import Rungs
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
 
 
-def preview(study: Study) -> dict[str, Any]:
+def preview(study: Study, *, probe: bool = False, **options: Any) -> dict[str, Any]:
     """Cells with their schedules, and totals, as plain JSON values.
+
+    Args:
+        study: The declaration.
+        probe: Whether to time some steps of each kind of trial here, for a forecast of time and bytes.
+        options: Of `sparsetune.tune.forecast.forecast_here`, where it is asked for.
 
     Raises:
         DeclarationError: naming every problem of the declaration.
@@ -31,14 +42,24 @@ def preview(study: Study) -> dict[str, Any]:
     study = check(study, needs_data=False)
     planner = Planner(study, {}, Journal(None, study, study.cells()))
     outlook = planner.outlook()
-    cells = [_cell(plan_.cell.name, plan_.cell.spec, list(plan_.cell.search)) for plan_ in planner.plans.values()]
+    cells = [
+        _cell(plan_.cell.name, plan_.cell.spec, list(plan_.cell.search)) | _rungs(study, plan_.cell)
+        for plan_ in planner.plans.values()
+    ]
     return {
         "study": study.name,
         "question": study.question,
+        "tried_first": list(study.known),
         "trials_at_most": len(outlook),
         "epochs_at_most": sum(outlook.values()),
         "cells": cells,
+        "forecast": _forecast(planner, **options) if probe else None,
     }
+
+
+def _forecast(planner: Planner, **options: Any) -> dict[str, Any]:
+    expected, slots = forecast_here(planner, **options)
+    return expected.facts(slots) | {"summary": expected.lines(slots)}
 
 
 def _cell(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
@@ -59,27 +80,61 @@ def _cell(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
     }
 
 
-def show(study: Study) -> None:
-    """Print the preview for a person."""
-    facts = preview(study)
+def _rungs(study: Study, cell: Cell) -> dict[str, Any]:
+    """The evaluation of the cell's base at each rung, and whether it is at target for long enough to be compared."""
+    if study.stopping is None or not cell.search:
+        return {}
+    spec, rungs, evaluated = cell.spec, Rungs(study.stopping, study.objective), sorted(evaluation_steps(cell.spec))
+    steps = [evaluated[bisect_left(evaluated, rung * spec.total_steps() - 1e-9)] for rung in study.stopping.rungs]
+    compared = [rungs.planned(spec, step) is not None and step < spec.total_steps() for step in steps]
+    epochs = [step / spec.steps_per_epoch() for step in steps]
+    return {"rungs": [{"epoch": at, "compared": is_} for at, is_ in zip(epochs, compared, strict=True)]}
+
+
+def show(study: Study, *, probe: bool = False, **options: Any) -> None:
+    """Print the preview for a person; arguments as `preview`."""
+    facts = preview(study, probe=probe, **options)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(facts['study'])}[/] {escape(facts['question'])}")
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("cell", no_wrap=True)
-    for column in ("epochs", "steps", "mask changes"):
+    for column in ("epochs", "steps", "mask changes", *(["rungs (epochs)"] if study.stopping else [])):
         table.add_column(column, justify="right")
     for cell in facts["cells"]:
         changes = str(len(cell["mask_changes"]) - 1)
-        table.add_row(escape(cell["cell"]), f"{cell['epochs']:g}", str(cell["steps"]), changes)
+        table.add_row(escape(cell["cell"]), f"{cell['epochs']:g}", str(cell["steps"]), changes, _rung_text(cell))
     console.print(table)
     for name, spec in _examples(study).items():
         console.print(
             f"\n{escape(name)}\n  learning rate  {_bars(_rates(spec))}\n  sparsity       {_bars(_sparsities(spec))}"
         )
     console.print()
+    for line in _stopping(study):
+        console.print(line, soft_wrap=True)
     for axis in _axes(study):
         console.print(escape(f"searched in each cell: {axis}"))
+    for point in study.known:
+        console.print(escape(f"tried first: {', '.join(f'{path} {value}' for path, value in point.items())}"))
+    for unit, limit in study.at_most.limits().items() if study.at_most else ():
+        console.print(escape(f"each searched configuration costs at most {limit:g} {unit}"))
     console.print(f"At most {facts['trials_at_most']} trials, {facts['epochs_at_most']:.0f} epochs of training in all.")
+    for line in facts["forecast"]["summary"] if facts["forecast"] else ():
+        console.print(escape(line), soft_wrap=True)
+
+
+def _rung_text(cell: dict[str, Any]) -> str | None:
+    """Epochs of the rungs, in brackets those where the base is not compared."""
+    rungs = [(f"{rung['epoch']:g}", rung["compared"]) for rung in cell.get("rungs", ())]
+    return ", ".join(epoch if compared else f"({epoch})" for epoch, compared in rungs) or None
+
+
+def _stopping(study: Study) -> Iterator[str]:
+    if study.stopping:
+        rule = study.stopping
+        yield (
+            f"At a rung the best 1/{rule.reduction:g} of the configurations go on. One is compared once it is at target"
+            f" for {100 * rule.settle:g} % of training; ( ): the base is not."
+        )
 
 
 def _examples(study: Study) -> dict[str, TrialSpec]:

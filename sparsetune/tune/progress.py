@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from sparsetune.ledger import Record
+from sparsetune.places import Place
 from sparsetune.tune.board import Board, clock
 from sparsetune.tune.planner import CellPlan, Planner
 
@@ -29,7 +29,7 @@ class Progress:
         quiet: Print nothing.
     """
 
-    def __init__(self, planner: Planner, path: Path, *, quiet: bool = False) -> None:
+    def __init__(self, planner: Planner, path: Place, *, quiet: bool = False) -> None:
         self.planner = planner
         self.board = Board(planner)
         self.path = path
@@ -62,7 +62,13 @@ class Progress:
         """Show what a new record changes."""
         if record["type"] == "started" and self._working is None:
             self._working = time.monotonic()
-        if record["type"] in ("ended", "lost"):
+        if record["type"] == "forecast":
+            self._say(escape(record["note"]))
+            return
+        if (note := record.get("note")) and note not in self._settled:
+            self._settled.add(note)
+            self._say(f"  [yellow]note[/] {escape(note)}")
+        if record["type"] in ("ended", "retried"):
             self._announce_end(record)
         for name, plan in self.planner.plans.items():
             if plan.searched and name not in self._settled:
@@ -75,14 +81,16 @@ class Progress:
     def _announce_end(self, record: Record) -> None:
         use = self.planner.trials[record["trial_id"]].use
         where = escape(f"{use['cell']} {use['role']} {record['trial_id']}")
-        if record["type"] == "lost":
+        if record["type"] == "retried":
             self._say(f"  [yellow]retried[/] {where}: {escape(str(record['error']))}")
+        elif record["status"] == "PRUNED":
+            self._say(f"  {where}: {escape(str(record['error']))}")
         elif record["status"] != "COMPLETE":
             self._say(f"  [red]{record['status']}[/] {where}: {escape(str(record['error']))}")
 
     def _verdict(self, plan: CellPlan) -> str:
         if plan.winner is None:
-            return "[red]no winner: every configuration diverged or failed[/]"
+            return "[red]no winner: every configuration diverged, failed or was stopped[/]"
         values = plan.winner.values(plan.cell.search).items()
         return "best " + ", ".join(f"{path.rpartition('.')[2]} {_short(value)}" for path, value in values)
 
@@ -92,7 +100,7 @@ class Progress:
     def _summary(self) -> str:
         counts = self.board.counts()
         parts = [f"{sum(t.finished for t in self.board.trials())} of {len(self.planner.outlook())} trials"]
-        parts += [f"{counts[bad]} {bad.lower()}" for bad in ("DIVERGED", "FAILED", "INVALID") if counts[bad]]
+        parts += [f"{counts[bad]} {bad.lower()}" for bad in ("PRUNED", "DIVERGED", "FAILED", "INVALID") if counts[bad]]
         return ", ".join([*parts, f"{clock(time.monotonic() - self._started)} elapsed", *self._left()])
 
     def _left(self) -> list[str]:

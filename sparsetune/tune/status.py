@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 from sparsetune import ledger
+from sparsetune.memory import in_words, peaks
+from sparsetune.places import Place
 from sparsetune.store import StudyDirectory
 from sparsetune.tune.board import Board, clock
 from sparsetune.tune.journal import Journal
+from sparsetune.tune.pace import Pace, pace
 from sparsetune.tune.planner import Planner
 from sparsetune.tune.sampling import quiet_optuna
 
+LAST = 5
+"""Errors and retries that are shown, the newest of each."""
+WATCH_SECONDS = 2
+"""Between two looks at a study."""
+WATCH_SHARE = 5
+"""A look that takes long comes less often: it takes at most one in so many seconds."""
 
-def status(path: Path) -> dict[str, Any]:
-    """Cells, trials by status, rate, time left and the last errors, as plain JSON values.
+
+def status(path: Place) -> dict[str, Any]:
+    """Cells, trials by status, pace, time left, errors, retries and peak memory, as plain JSON values.
 
     Raises:
         StudyDirectoryError: if ``path`` is not a study directory.
     """
     directory = StudyDirectory(path)
     return _facts(directory, read_board(directory))
-
-
-def _facts(directory: StudyDirectory, board: Board) -> dict[str, Any]:
-    done, total = board.epochs()
-    errors = [trial.ended for trial in board.trials() if trial.ended and trial.ended.get("error")]
-    facts = {
-        "study": board.planner.study.name,
-        "directory": str(directory.path),
-        "driver": directory.driver(),
-        "trials": dict(board.counts()),
-        "expected": len(board.planner.outlook()),
-        "progress": done / total if total else 1.0,
-        "cells": board.cells(),
-        "errors": [{"trial_id": e["trial_id"], "status": e["status"], "error": e["error"]} for e in errors[-5:]],
-    }
-    return facts | {"seconds_left": _seconds_left(directory, board) if facts["driver"] else None}
 
 
 def read_board(directory: StudyDirectory) -> Board:
@@ -51,29 +48,92 @@ def read_board(directory: StudyDirectory) -> Board:
     return Board(Planner(study, ledger.fold(records), Journal(None, study, study.cells())))
 
 
-def _seconds_left(directory: StudyDirectory, board: Board) -> float | None:
-    """From the epochs reported since the last launch."""
-    launches = directory.launches()
-    if not launches:  # the driver has only just begun
-        return None
-    since = launches[-1]["time"]
-    rows = [max(t.reports.values(), key=lambda r: r["step"]) for t in board.trials() if t.reports]
-    recent = sum(row["epoch"] for row in rows if row["time"] > since)
+def _facts(directory: StudyDirectory, board: Board) -> dict[str, Any]:
     done, total = board.epochs()
-    return (total - done) * (time.time() - since) / recent if recent else None
+    driver = directory.driver()
+    speed = _pace(directory, board) if driver else None
+    retries = _retries(board)
+    return {
+        "study": board.planner.study.name,
+        "directory": str(directory.path),
+        "driver": driver,
+        "trials": dict(board.counts()),
+        "expected": len(board.planner.outlook()),
+        "progress": done / total if total else 1.0,
+        "trials_per_hour": speed.trials_per_hour if speed else None,
+        "epochs_per_minute": speed.epochs_per_minute if speed else None,
+        "seconds_left": speed.seconds(total - done) if speed else None,
+        "cells": board.cells(),
+        "errors": _errors(board),
+        "retried": len(retries),
+        "retries": retries[-LAST:],
+        "memory": [peak.facts() | {"advice": peak.advice} for peak in peaks(board.trials())],
+    }
 
 
-def show(path: Path) -> None:
-    """Print the state for a person."""
+def _pace(directory: StudyDirectory, board: Board) -> Pace | None:
+    launches = directory.launches()  # none yet where the driver has only just begun
+    return pace(board.trials(), launches[-1]["time"], time.time()) if launches else None
+
+
+def _errors(board: Board) -> list[dict[str, Any]]:
+    ended = [trial.ended for trial in board.trials() if trial.ended and trial.ended.get("error")]
+    newest = sorted(ended, key=lambda record: record["time"])[-LAST:]
+    return [{name: record[name] for name in ("trial_id", "status", "error")} for record in newest]
+
+
+def _retries(board: Board) -> list[dict[str, Any]]:
+    """Every attempt that followed a failed one, with what had failed; the newest last."""
+    starts = [start for trial in board.trials() for start in trial.starts if start.get("reason")]
+    newest = sorted(starts, key=lambda start: start["time"])
+    return [{name: start[name] for name in ("trial_id", "attempt", "reason")} for start in newest]
+
+
+def show(path: Place, *, watch: bool = False) -> None:
+    """Print the state for a person; to watch it is to print it again and again, until Ctrl-C."""
     directory = StudyDirectory(path)
-    board = read_board(directory)
-    facts = _facts(directory, board)
     console = Console(highlight=False)
-    running = f"running ({facts['driver']})" if facts["driver"] else "not running"
-    console.print(f"[bold]{escape(facts['study'])}[/], {running}, {facts['directory']}")
-    console.print(board.grid())
+    if not watch:
+        console.print(view(directory))
+        return
+    with Live(view(directory), console=console, auto_refresh=False) as live:
+        while True:
+            began = time.monotonic()
+            live.update(view(directory), refresh=True)
+            time.sleep(max(WATCH_SECONDS, WATCH_SHARE * (time.monotonic() - began)))
+
+
+def view(directory: StudyDirectory) -> Group:
+    """The state as a person sees it."""
+    board = read_board(directory)
+    return Group(*_lines(_facts(directory, board), board))
+
+
+def _lines(facts: dict[str, Any], board: Board) -> Iterator[RenderableType]:
+    running = f"running ({escape(facts['driver'])})" if facts["driver"] else "not running"
+    yield Text.from_markup(f"[bold]{escape(facts['study'])}[/], {running}, {escape(facts['directory'])}")
+    yield board.grid()
     counts = ", ".join(f"{count} {name.lower()}" for name, count in sorted(facts["trials"].items())) or "no trial yet"
-    left = f", about {clock(facts['seconds_left'])} left" if facts["seconds_left"] else ""
-    console.print(f"{counts}; {facts['expected']} expected; {100 * facts['progress']:.0f} % of all epochs done{left}")
+    yield f"{counts}; {facts['expected']} expected; {100 * facts['progress']:.0f} % of all epochs done"
+    if facts["epochs_per_minute"]:
+        speed = f"{facts['trials_per_hour']:.3g} trials an hour, {facts['epochs_per_minute']:.3g} epochs a minute"
+        yield f"{speed}; about {clock(facts['seconds_left'])} left"
     for error in facts["errors"]:
-        console.print(f"  [red]{error['status']}[/] {error['trial_id']}: {escape(str(error['error']))}")
+        yield Text.assemble("  ", (error["status"], "red"), f" {error['trial_id']}: {error['error']}")
+    if facts["retried"]:
+        yield f"{facts['retried']} retried, the last of them after"
+    for retry in facts["retries"]:
+        yield Text.assemble("  ", ("retried", "yellow"), f" {retry['trial_id']}: {retry['reason']}")
+    if facts["memory"]:
+        yield _memory(facts["memory"])
+
+
+def _memory(rows: list[dict[str, Any]]) -> Table:
+    """Peak memory by model and batch size."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for name in ("peak memory of", "batch size", "on", "at most", "trials", "suggests"):
+        table.add_column(name, justify="right" if name in ("batch size", "at most", "trials") else "left")
+    for row in rows:
+        cells = (row["model"], str(row["batch_size"]), row["device"], in_words(row["peak"]), str(row["trials"]))
+        table.add_row(*map(escape, cells), row["advice"])
+    return table

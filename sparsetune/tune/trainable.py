@@ -9,13 +9,21 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
+from sparsetune.errors import DataError, StorageError
 from sparsetune.ledger import Record
+from sparsetune.places import Place, failures, place
+from sparsetune.provenance import processor
+from sparsetune.store import write_durably, writing
+from sparsetune.tune.failures import Cause
+from sparsetune.tune.placement import claim_device
+from sparsetune.tune.stop_request import SavedToGoOnError, StoppableCheckpoints
 
 FLUSH_SECONDS = 0.5
 """Records go to the driver this often: a message costs milliseconds there, and checkpoints hold what is on its way."""
@@ -29,13 +37,21 @@ class Messages:
     attempt: int
     waiting: list[Record] = field(default_factory=list)
     sent: float = field(default_factory=time.monotonic)
+    rungs: list[float] = field(default_factory=list)
 
     def add(self, kind: str, **fields: Any) -> None:
         """Queue a record; send what waits when it is time."""
         names = {"type": kind, "time": time.time(), "trial_id": self.trial_id, "attempt": self.attempt}
         self.waiting.append({**names, **fields})
-        if kind == "started" or time.monotonic() - self.sent > FLUSH_SECONDS:
+        due = time.monotonic() - self.sent > FLUSH_SECONDS
+        if kind == "started" or self._at_rung(fields.get("progress", 0.0)) or due:
             self.send()
+
+    def _at_rung(self, progress: float) -> bool:
+        """Whether a rung was reached, where the driver may end the trial: better now than an epoch later."""
+        reached = [rung for rung in self.rungs if rung <= progress]
+        self.rungs = self.rungs[len(reached) :]
+        return bool(reached)
 
     def send(self) -> None:
         """Send what waits, in one message."""
@@ -48,17 +64,20 @@ def run_trial(config: dict[str, Any]) -> None:
 
     Args:
         config: ``trial_id``, ``attempt``, ``spec``, ``read_test``, ``folder`` (of this attempt), ``earlier`` (folders
-            of earlier attempts), ``data_root``, ``device``, ``threads``, ``checkpoint_seconds``, ``keep_models``,
-            ``python_path``.
+            of earlier attempts), ``data_root``, ``device``, ``threads``, ``checkpoint_seconds``, ``checkpoint_room``
+            (bytes), ``keep_models``, ``python_path``, ``retry`` (why the attempt before failed, or None),
+            ``rungs`` (fractions of training at which the driver may stop it).
     """
     sys.path += [path for path in config["python_path"] if path not in sys.path]
-    messages = Messages(config["trial_id"], config["attempt"])
+    messages = Messages(config["trial_id"], config["attempt"], rungs=list(config["rungs"]))
     try:
         messages.add("ended", **_train(config, messages))
+    except SavedToGoOnError:
+        pass  # the launch was asked to stop, and the trial saved
     except Exception as error:
         # Raising would cost this worker, and starting another takes seconds.
-        messages.add("ended", status="FAILED", error=_reason(error), certified=None)
-        _keep_traceback(Path(config["folder"]), error)
+        messages.add("failed", error=_reason(error), cause=cause_of(error))
+        _keep_traceback(place(config["folder"]), error)
         leave = _spoils_worker(error)
         del error
         if leave:
@@ -71,42 +90,60 @@ def run_trial(config: dict[str, Any]) -> None:
 def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
     import torch
 
-    from sparsetune.checkpoint import Checkpoints, latest
+    from sparsetune.checkpoint import Checkpoints, Room, latest
     from sparsetune.spec import TrialSpec
+    from sparsetune.tasks import data_digest
     from sparsetune.train import train
+    from sparsetune.tune import meter
 
+    device, note = claim_device(config["device"])
     torch.set_num_threads(config["threads"])
-    checkpoint = latest(map(Path, config["earlier"]))
+    checkpoint = latest(map(place, config["earlier"]))
     resumed = checkpoint.step if checkpoint else 0
-    machine = {"host": platform.node(), "device": config["device"], "threads": config["threads"]}
-    messages.add("started", resumed_from_step=resumed, pid=os.getpid(), **machine)
+    spec, data_root = TrialSpec.model_validate(config["spec"]), config["data_root"] and Path(config["data_root"])
+    machine = {"host": platform.node(), "device": device, "threads": config["threads"]}
+    machine |= {"processor": processor_of(device), "data": data_digest(spec.task, data_root)}
+    machine["device_memory"] = meter.available(device)
+    meter.start(device)
+    retry = {"reason": config["retry"]} if config["retry"] else {}
+    messages.add("started", resumed_from_step=resumed, pid=os.getpid(), **machine, **retry, **note)
     for row in checkpoint.reports if checkpoint else []:
         messages.add("report", **row)  # the ledger may be behind the checkpoint; the driver drops what it has
-    checkpoints = Checkpoints(Path(config["folder"]), seconds=config["checkpoint_seconds"])
+    checkpoints = StoppableCheckpoints(config["launch"], place(config["folder"]), config["checkpoint_seconds"])
+    earlier = [place(folder) for folder in config["earlier"]]
+    checkpoints.room = Room(config["checkpoint_room"], earlier, lambda why: messages.add("note", note=why))
     final = train(
-        TrialSpec.model_validate(config["spec"]),
+        spec,
         report=lambda row: messages.add("report", **row),
         resume_from=checkpoint,
         read_test=config["read_test"],
         checkpoints=checkpoints,
-        save_to=Path(config["folder"]) / "model.safetensors" if config["keep_models"] else None,
-        data_root=Path(config["data_root"]) if config["data_root"] else None,
-        device=config["device"],
+        save_to=place(config["folder"]) / "model.safetensors" if config["keep_models"] else None,
+        data_root=data_root,
+        device=device,
     )
     for name, facts in (("certificate", final.certificate), ("structure", final.structure)):
-        _write_json(Path(config["folder"]) / f"{name}.json", facts)
+        _write_json(place(config["folder"]) / f"{name}.json", facts)
     for folder in [config["folder"], *config["earlier"]]:
-        Checkpoints(Path(folder)).clear()
+        Checkpoints(place(folder)).clear()
     counts = {"pruned_weights": "pruned", "prunable_weights": "weights", "parameters": "parameters"}
     counted = {column: final.certificate[name] for column, name in counts.items() if final.certificate}
-    return {"status": final.status, "error": final.error, "certified": final.certified, **counted, **final.test}
+    ended = {"status": final.status, "error": final.error, "certified": final.certified}
+    return {**ended, **counted, "peak_memory": meter.peak(device), **final.test}
 
 
-def _write_json(path: Path, facts: object) -> None:
+def processor_of(device: str) -> str:
+    """The model name of what a trial runs on."""
+    import torch
+
+    return str(torch.cuda.get_device_name(device)) if device.startswith("cuda") else processor()
+
+
+def _write_json(path: Place, facts: object) -> None:
     import json
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(facts, indent=1) + "\n")
+    with writing(path):
+        write_durably(path, json.dumps(facts, indent=1) + "\n")
 
 
 def _reason(error: BaseException) -> str:
@@ -115,13 +152,21 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _keep_traceback(folder: Path, error: BaseException) -> None:
+def _keep_traceback(folder: Place, error: BaseException) -> None:
     """For whoever looks for the cause; a disk that refuses it must not hide the reason."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "error.txt").write_text("".join(traceback.format_exception(error)))
-    except OSError:
-        pass
+    with suppress(*failures()):
+        write_durably(folder / "error.txt", "".join(traceback.format_exception(error)))
+
+
+def cause_of(error: Exception) -> Cause:
+    """What kind of failure an exception is."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return "memory"
+    if isinstance(error, StorageError):
+        return "storage"
+    return "data" if isinstance(error, DataError) else "code"
 
 
 def _spoils_worker(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -106,3 +107,24 @@ def test_one_arm_is_not_compared(small: Path, tmp_path: Path) -> None:
 )
 def test_nothing_is_claimed_of_an_interval_with_zero(low: float, high: float, said: str) -> None:
     assert verdict({"gain": (low + high) / 2, "gain_low": low, "gain_high": high, "gain_n": 2}) == said
+
+
+def test_peak_memory_is_shown_with_what_it_suggests(small: Path, tmp_path: Path) -> None:
+    directory = shutil.copytree(small, tmp_path / "small")
+    assert "Peak memory" not in analysis.report(directory).read_text()  # recorded before it was measured
+    for segment in (directory / "ledger").iterdir():
+        records = [json.loads(line) for line in segment.read_text().splitlines()]
+        for number, record in enumerate(records):
+            if record["type"] == "started":
+                record |= {"device": "cuda", "device_memory": 80 << 30}
+            elif record["type"] == "ended":
+                record["peak_memory"] = 10 * 2**30 - number
+        segment.write_text("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records))
+    text = analysis.report(directory).read_text()
+    table = re.sub(r"\s*<[^>]+>\s*", "|", text[text.index("Peak memory") :])
+    assert "||mlp||64||cuda||" in table
+    assert "||10 GiB||--gpus-per-trial 0.2||" in table
+    peaks = analysis.load(directory).trials()["peak_memory"]
+    assert peaks.dtype == "float64"
+    assert peaks.max() < 10 * 2**30
+    assert analysis.load(small).trials()["peak_memory"].isna().all()

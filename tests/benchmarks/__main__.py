@@ -1,8 +1,16 @@
-"""What sparse training costs: steps of training and mask updates, in one table.
+"""What sparse training and studies cost, in one table.
 
-    uv run python -m tests.benchmarks [--quick] [--json FILE] [--device cuda]
+    uv run python -m tests.benchmarks [SECTION ...] [--quick] [--json FILE] [--device cuda]
 
-On one thread. The whole takes about six minutes, ``--quick`` less than two; twice that on a busy machine.
+On one thread, and with two workers where Ray is started. Sections, with their minutes on two idle cores:
+
+- ``steps`` (3): steps of training, against a plain loop and torch's own pruning.
+- ``masks`` (3): mask updates, against four other ways to find a threshold.
+- ``trials`` (8): what a trial costs beyond its training, against plain Ray Tune scripts.
+- ``resume`` (4): going on with 1,000 and 5,000 finished trials, and the driver's memory.
+- ``ledger`` (1): durable appends, against a bare loop.
+
+``--quick`` takes a quarter of the rounds; a busy machine twice the time.
 """
 
 from __future__ import annotations
@@ -11,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,29 +27,48 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.ledger_cost import ledger_rows
 from tests.benchmarks.mask_update import mask_rows
+from tests.benchmarks.resume_cost import resume_rows
 from tests.benchmarks.rows import Row, quartiles
 from tests.benchmarks.step_cost import LENET, RESNET18, step_rows
+from tests.benchmarks.trial_cost import trial_rows
 
 SETTINGS = [LENET, RESNET18]
 MASK_ROUNDS = 8
+TRIALS = 100
+RESUME_ROUNDS = 5
+LEDGER_ROUNDS = 20
 QUICK = 4
 """By what the number of rounds is divided."""
+
+
+def _steps(divisor: int, device: str) -> list[Row]:
+    return [row for setting in SETTINGS for row in step_rows(setting, setting.rounds // divisor, device)]
+
+
+SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
+    "steps": _steps,
+    "masks": lambda divisor, device: mask_rows(MASK_ROUNDS // divisor, device),
+    "trials": lambda divisor, device: trial_rows(TRIALS // divisor),
+    "resume": lambda divisor, device: resume_rows(max(2, RESUME_ROUNDS // divisor)),
+    "ledger": lambda divisor, device: ledger_rows(LEDGER_ROUNDS // divisor),
+}
 
 
 def main(given: list[str] | None = None) -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
+    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="a quarter of the rounds")
     parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every time measured")
     parser.add_argument("--device", default="cpu", help="as torch names it; cpu by default")
     arguments = parser.parse_args(given)
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"sections are {', '.join(SECTIONS)}, got {', '.join(sorted(unknown))}")
     torch.set_num_threads(1)
     divisor, device = QUICK if arguments.quick else 1, arguments.device
-    rows: list[Row] = []
-    for setting in SETTINGS:
-        rows += step_rows(setting, setting.rounds // divisor, device)
-    rows += mask_rows(MASK_ROUNDS // divisor, device)
+    rows = [row for name in arguments.sections or SECTIONS for row in SECTIONS[name](divisor, device)]
     Console(width=140).print(table(rows))  # files and pipes get the whole table too
     if arguments.json:
         content = {"machine": machine(device), "rows": [row.as_json(rows) for row in rows]}
@@ -57,7 +85,7 @@ def machine(device: str) -> dict[str, str | int]:
 def table(rows: list[Row]) -> Table:
     """Medians, with quartiles beside them."""
     made = Table(title="Medians of rounds, and their quartiles")
-    for column in ("", "ms", "quartiles", "ratio", "quartiles", "limit", "mean ms", "peak B/weight"):
+    for column in ("", "ms", "quartiles", "ratio", "quartiles", "limit", "mean ms", "memory", "per s"):
         made.add_column(column, justify="right" if made.columns else "left", no_wrap=True)
     for place, row in enumerate(rows):
         if place == 0 or rows[place - 1].table != row.table:
@@ -68,15 +96,31 @@ def table(rows: list[Row]) -> Table:
 
 
 def _cells(row: Row, ratios: list[float]) -> list[str]:
-    mean, peak = row.notes.get("mean_seconds"), row.notes.get("peak_bytes_per_weight")
+    mean, rate = row.notes.get("mean_seconds"), row.notes.get("per_second")
     return [
         f"  {row.name}",
         *_spread([1000 * seconds for seconds in row.seconds]),
         *(_spread(ratios) if ratios else ("", "")),
-        "" if row.limit is None else f"{row.limit:.2f}",
+        _limit(row),
         "" if mean is None else _short(1000 * mean),
-        "" if peak is None else f"{peak:.1f}",
+        _memory(row),
+        "" if rate is None else f"{rate:,.0f}",
     ]
+
+
+def _limit(row: Row) -> str:
+    """Of the ratio, or of the time."""
+    if row.at_most is not None:
+        return f"{1000 * row.at_most:,.0f} ms"
+    return "" if row.limit is None else f"{row.limit:.2f}"
+
+
+def _memory(row: Row) -> str:
+    """Per weight, or what a process has grown by."""
+    if (peak := row.notes.get("peak_bytes_per_weight")) is not None:
+        return f"{peak:.1f} B/weight"
+    grown = row.notes.get("mebibytes")
+    return "" if grown is None else f"{grown:,.0f} MiB"
 
 
 def _spread(values: list[float]) -> tuple[str, str]:

@@ -139,14 +139,15 @@ def peak_bytes(work: Callable[[], object], device: str) -> float:
     ctypes.CDLL(None).malloc_trim(0)  # what was freed before would hide what is taken now
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-        before = _resident("VmRSS")
+        before = resident("VmRSS")
         result = work()
-        peak = _resident("VmHWM") - before
+        peak = resident("VmHWM") - before
         del result
         return peak
     return math.nan
 
 
-def _resident(field: str) -> float:
+def resident(field: str) -> float:
+    """Bytes of this process's memory, as Linux tells: ``VmRSS`` now, ``VmHWM`` at most."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(float(line.split()[1]) for line in lines if line.startswith(field))

@@ -22,6 +22,7 @@ class Row:
         seconds: Of every round.
         against: The row of the table that ratios refer to; None: to none.
         limit: What the ratio should stay below.
+        at_most: What the seconds should stay below.
         notes: Further numbers by name.
     """
 
@@ -30,6 +31,7 @@ class Row:
     seconds: Sequence[float]
     against: str | None = None
     limit: float | None = None
+    at_most: float | None = None
     notes: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self, rows: Sequence[Row]) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def _row(setting: Setting, name: str, taken: list[list[float]]) -> Row:
     mean = statistics.fmean(second for steps in taken for second in steps)
     seconds = [statistics.median(steps) for steps in taken]
     return Row(
-        f"a step of {setting.model}, batch {setting.batch}", name, seconds, against, limit, {"mean_seconds": mean}
+        f"a step of {setting.model}, batch {setting.batch}", name, seconds, against, limit, notes={"mean_seconds": mean}
     )
 
 

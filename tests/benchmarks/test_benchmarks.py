@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from sparsetune.ledger import fold, read
 from sparsetune.sparsity.methods import METHODS
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import mask_update
+from tests.benchmarks import ledger_cost, mask_update, resume_cost
 from tests.benchmarks.mask_update import ONE_PASS, peak_bytes
 from tests.benchmarks.rows import Row, Turn, in_turn, quartiles
 from tests.benchmarks.step_cost import BARE, PRUNED, Setting
+from tests.benchmarks.trial_cost import OURS, PLAIN, REUSED, Life, slot_seconds, trial_rows, warm_since
 
 TINY = Setting("mlp", (1, 8, 8), 2000, 20, rounds=4, timed=2, untimed=1, limit=1.1, without=("obert",))
 
@@ -63,14 +65,48 @@ def test_the_command_prints_every_row_and_writes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(command, "SETTINGS", [TINY])
+    monkeypatch.setattr(ledger_cost, "APPENDS", 3)
     monkeypatch.setattr(mask_update, "NETWORKS", {"mlp": mask_update.NETWORKS["mlp"]})
     threads = torch.get_num_threads()
     try:
-        command.main(["--quick", "--json", str(tmp_path / "rows.json")])
+        command.main(["steps", "masks", "ledger", "--quick", "--json", str(tmp_path / "rows.json")])
     finally:
         torch.set_num_threads(threads)
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     printed = capsys.readouterr().out
     assert all(row["name"] in printed and row["seconds"] for row in rows)
-    expected = {BARE, PRUNED, *METHODS, ONE_PASS, "torch.sort", "mlp, 17,024 weights"}
+    expected = {BARE, PRUNED, *METHODS, ONE_PASS, "torch.sort", "mlp, 17,024 weights", "Ledger.append"}
     assert expected - {"obert"} <= {row["name"] for row in rows}
+
+
+def test_an_unknown_section_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command.main(["speed"])
+    assert "sections are steps, masks, trials, resume, ledger, got speed" in capsys.readouterr().err
+
+
+def test_a_trials_seconds_are_of_one_workers_time() -> None:
+    # of two workers, one takes 2 s for each of three trials, the other 3 s for each of two
+    assert slot_seconds([2, 4, 6, 3, 6], workers=2) == [2, 3, 2]
+    assert slot_seconds([0, 1, 2, 3], workers=1) == [1, 1, 1]
+
+
+def test_warm_is_when_the_last_worker_trains() -> None:
+    lives = [Life(7, 10, 11), Life(7, 11, 12), Life(8, 12.5, 13), Life(7, 12, 13)]
+    assert warm_since(lives, workers=2) == 12.5
+    assert warm_since([Life(pid, 10 + pid, 11 + pid) for pid in range(5)], workers=2) == 11  # none is used again
+
+
+def test_a_long_study_is_measured_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resume_cost, "REPORTS", 2)
+    home = resume_cost.write_study(tmp_path, 6)
+    *parts, (name, whole, _) = resume_cost.by_parts(home)
+    assert name == resume_cost.WHOLE and sum(seconds for _, seconds, _ in parts) <= whole
+    assert len(fold(read(home.ledger))) == 6 and len(list(home.ledger.iterdir())) == 1, "the study stays as it was"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_trials_are_run_in_every_way() -> None:
+    rows = {row.name: row.seconds for row in trial_rows(6) if row.table.startswith("6")}
+    assert len(rows[OURS]) >= 2 and len(rows[REUSED]) >= 2 and len(rows[PLAIN]) == 4

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.ledger import Ledger
+from sparsetune.samplers import TPE
 from sparsetune.space import IntRange, LogUniform, Uniform
 from sparsetune.sparsity_spec import PUBLISHED_ACDC, RampSpec, SparsitySpec
 from sparsetune.spec import SCHEMA_VERSION, DigitsTask, EvaluateSpec, ImageTask, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.store import StudyDirectory
-from sparsetune.study import TPE, Arm, Maximize, Study
+from sparsetune.study import Arm, Maximize, Study
 
 HERE = Path(__file__).parent
 GMP = SparsitySpec(method="gmp", target=0.9)

@@ -29,13 +29,15 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 150) -> Any:
+def wait_for(
+    condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 150, pause: float = 0.02
+) -> Any:
     """Poll until the condition is truthy; fails when the process ends or the time is over before."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if (value := condition()) or process.poll() is not None:
             return value
-        time.sleep(0.02)
+        time.sleep(pause)
     raise TimeoutError("the condition did not come true")
 
 

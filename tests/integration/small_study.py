@@ -1,4 +1,4 @@
-"""The study that the kill test interrupts: digits, some thirteen trials of about three seconds each."""
+"""The study that is interrupted, killed and resumed: digits, nine trials of about three seconds each."""
 
 from sparsetune import Arm, DigitsTask, LogUniform, OptimSpec, ScheduleSpec, Study, TrialSpec, Uniform
 

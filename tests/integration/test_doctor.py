@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.runs import start
+from tests.integration.runs import HERE, start
+from tests.object_store import keys
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -38,3 +39,19 @@ def test_both_nodes_see_the_storage(cluster: str, tmp_path: Path) -> None:
     assert all(node["found"].endswith("sees the storage, runs the same versions") for node in nodes)
     assert process.returncode == int(facts["faults"] > 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nodes_without_the_keys_of_the_store_are_refused_before_the_first_trial(
+    cluster: str, bucket: str, tmp_path: Path
+) -> None:
+    command = ("run", HERE / "small_study.py", "--storage", bucket, "--address", cluster)
+    with start(*command, cwd=tmp_path) as process:
+        output, _ = process.communicate(timeout=240)
+    assert process.returncode == 2, output
+    assert f"the cluster `{cluster}` must be able to run every trial:" in output
+    assert (
+        output.count(f"cannot use `{bucket}/small`: Unable to locate credentials; start Ray with AWS_ACCESS_KEY_ID")
+        == 2
+    )
+    assert "Traceback" not in output
+    assert not any(key.startswith("small/ledger") or "doctor" in key for key in keys(bucket))

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from sparsetune import Choice, DigitsTask, OptimSpec, ScheduleSpec, Study, TrialSpec, ledger
+from sparsetune.errors import HopelessStudyError
 from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.tune.extension import Extension
+from sparsetune.tune.failures import HOPELESS, MAX_ATTEMPTS
 from sparsetune.tune.launch import Options, Outcome, launch
 from tests.integration.runs import alone, rows, trials
 
@@ -49,6 +51,19 @@ def test_exit_status_tells_lost_cells_from_good_ends(tmp_path: Path) -> None:
     assert Outcome(tmp_path, Counter(DIVERGED=3), unsettled=("dense",)).exit_status == 1
     assert Outcome(tmp_path, Counter(COMPLETE=3, INVALID=1)).exit_status == 1
     assert Outcome(tmp_path, Counter(COMPLETE=3), interrupted=True).exit_status == 130
+
+
+def test_a_study_without_enough_memory_anywhere_tries_again_and_then_stops_early(tmp_path: Path) -> None:
+    declared = study("greedy", "tests.integration.models:Greedy", rates=tuple(k / 100 for k in range(1, 11)))
+    with pytest.raises(HopelessStudyError, match=f"first {HOPELESS} trials all failed.*(?s:.)*can't allocate memory"):
+        launch(declared, Options(storage=tmp_path, quiet=True))
+    states = trials(tmp_path / "greedy")
+    ends = [state for state in states.values() if state.ended]
+    assert {state.status for state in ends} == {"FAILED"} and {state.attempts for state in ends} == {MAX_ATTEMPTS}
+    assert len(ends) >= HOPELESS and len(states) < 10
+    records = ledger.read(tmp_path / "greedy" / "ledger")
+    reasons = [record["reason"] for record in records if record["type"] == "started" and record["attempt"] > 1]
+    assert len(reasons) >= 2 * HOPELESS and all("can't allocate memory" in reason for reason in reasons)
 
 
 def test_dying_worker_is_retried_then_failed(tmp_path: Path) -> None:

@@ -68,7 +68,10 @@ def config(spec: TrialSpec, folder: Path) -> dict[str, Any]:
         "threads": 1,
         "checkpoint_seconds": 30,
         "keep_models": False,
+        "rungs": [],
         "python_path": [],
+        "retry": None,
+        "launch": "test",
     }
 
 
@@ -86,7 +89,8 @@ def test_numbers_do_not_depend_on_what_the_worker_did_before(tmp_path: Path) -> 
     assert len({record["pid"] for record in started}) == 1, "the trials were meant to share one worker"
     proposed = [{"type": "proposed", "trial_id": c["trial_id"], "spec": c["spec"], "role": "report"} for c in configs]
     states = fold([*proposed, *collect.records])
-    assert states[RAISING.trial_id()].status == "FAILED"
+    (failed,) = (record for record in collect.records if record["type"] == "failed")
+    assert failed["trial_id"] == RAISING.trial_id() and failed["cause"] == "code"
     assert states[STOPPED.trial_id()].status == "RUNNING" and states[STOPPED.trial_id()].reports
     for spec in ORDER:
         if spec not in (RAISING, STOPPED):

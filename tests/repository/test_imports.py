@@ -17,9 +17,10 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     "errors durations seeds",
     "declaration",
-    "spec sparsity_spec space stopping tables selection cells study ledger store places provenance find",
+    "spec sparsity_spec space samplers budget cells grid known stopping tables selection study ledger memory store"
+    " places owner segments provenance find",
     "sparsity tasks optim distill",
-    "evaluate checkpoint probe train preflight layer_table",
+    "evaluate checkpoint probe train cost preflight layer_table",
     "tune",
     "__main__",
 ]
@@ -27,15 +28,15 @@ LAYERS = [
 
 READERS = {
     "analysis": (
-        "analysis store places ledger tables selection cells study space stopping spec sparsity_spec errors"
-        " declaration durations"
+        "analysis store places ledger memory tables selection cells study space samplers stopping spec sparsity_spec"
+        " errors declaration durations"
     ),
-    "studies": "study space stopping spec sparsity_spec",
+    "studies": "study space samplers budget stopping spec sparsity_spec",
 }
 """What `analysis` and `studies` import: themselves, and these parts of `sparsetune`."""
 
 HEAVY = {
-    "torch": "sparsity tasks optim distill evaluate checkpoint probe train preflight layer_table tune __main__",
+    "torch": "sparsity tasks optim distill evaluate checkpoint probe train cost preflight layer_table tune __main__",
     "torchvision": "tasks",
     "ray": "tune",
     "optuna": "tune",
@@ -47,8 +48,8 @@ HEAVY = {
 PUBLIC = sparsetune._MODULE_OF
 """The module that a public name is loaded from: `from sparsetune import Study` imports `sparsetune.study`."""
 
-INSIDE_FUNCTIONS = {("study", "tune"), ("__main__", "analysis"), ("analysis", "optuna")}
-"""What besides is imported inside functions: the command line, the launch of a study, importance."""
+INSIDE_FUNCTIONS = {("study", "tune"), ("preflight", "tune"), ("__main__", "analysis"), ("analysis", "optuna")}
+"""What besides is imported inside functions: a study's launch, a check of Optuna's samplers, commands, importance."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,17 @@
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sparsetune import tasks
 from sparsetune.errors import DeclarationError
 from sparsetune.spec import DigitsTask, ImageTask
 from sparsetune.tasks import load_task, split_problems
+from sparsetune.tasks.digits import read_digits
 from sparsetune.tasks.task import stratified
 
 
@@ -50,3 +56,22 @@ def test_sizes_that_do_not_fit_are_problems(task: DigitsTask | ImageTask, path: 
 @pytest.mark.parametrize("task", [DigitsTask(), DigitsTask(validation=0), DigitsTask(batch_size=1293), ImageTask()])
 def test_sizes_that_fit_are_none(task: DigitsTask | ImageTask) -> None:
     assert split_problems(task) == []
+
+
+def test_the_digest_of_the_data_names_every_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    def digest(read: Callable[[], dict[str, tuple[torch.Tensor, torch.Tensor]]]) -> str:
+        source = dataclasses.replace(tasks.SOURCES["digits"], read=lambda _: read())
+        monkeypatch.setitem(tasks.SOURCES, "digits", source)
+        tasks._digest_of.cache_clear()
+        return tasks.data_digest(DigitsTask(model="other", batch_size=7))
+
+    def one_pixel_else() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        sets = read_digits()
+        inputs = sets["test"][0].clone()
+        inputs[-1, 0, 7, 7] += 1 / 16
+        return {**sets, "test": (inputs, sets["test"][1])}
+
+    first = digest(read_digits)
+    assert first.startswith("digits=") and len(first) == len("digits=") + 12
+    assert digest(read_digits) == first != digest(one_pixel_else)
+    tasks._digest_of.cache_clear()

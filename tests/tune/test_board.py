@@ -19,7 +19,8 @@ from sparsetune.tune.status import read_board
 def test_counts_steps_and_cells(half_done: StudyDirectory) -> None:
     board = read_board(half_done)
     assert board.counts() == {"COMPLETE": 1, "DIVERGED": 1, "RUNNING": 1, "FAILED": 1}
-    assert board.epochs() == (4 + 1 + 2, 2 * 2 * (4 + 8))
+    # Of what ended early, the rest does not run: 4 epochs that diverged at the first, 8 that failed.
+    assert board.epochs() == (4 + 4 + 2 + 8, 2 * 2 * (4 + 8))
     assert [(c["cell"], c["finished"], c["running"], c["best"], c["searched"]) for c in board.cells()] == [
         ("dense/epoch_multiplier=1", 2, [], 0.04, True),  # the diverged trial's 0.01 does not count
         ("dense/epoch_multiplier=2", 0, [], None, True),

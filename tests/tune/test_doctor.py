@@ -14,19 +14,29 @@ from typing import Any
 import pytest
 
 from sparsetune.__main__ import main
+from sparsetune.places import place
 from sparsetune.tasks import SOURCES
+from sparsetune.tune import nodes
 from sparsetune.tune.doctor import (
     DATA,
     data_checks,
     doctor,
-    existing,
     gpu_checks,
     judge_gpus,
     requirement_check,
     show,
+)
+from sparsetune.tune.nodes import (
+    Check,
+    ClusterError,
+    examine,
+    existing,
+    facts_of_code,
+    judge_node,
+    prove_nodes,
     token_file,
 )
-from sparsetune.tune.nodes import Check, examine, facts_of_code, judge_node
+from tests.object_store import keys
 
 NODE = {"NodeManagerAddress": "10.0.0.7", "NodeManagerHostname": "a100", "Resources": {"CPU": 8.0, "GPU": 2.0}}
 
@@ -181,3 +191,64 @@ def test_the_command_without_faults_starts_no_ray(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "ok       storage" in done.stdout
+
+
+def test_an_object_store_keeps_what_was_created_once(bucket: str) -> None:
+    check = found(place(f"{bucket}/runs"))["storage"]
+    said = f"`{bucket}/runs` can be written and read, and keeps what was created once"
+    assert (check.level, check.found) == ("ok", said)
+    assert keys(bucket) == {}
+
+
+def test_an_object_store_that_cannot_be_used(bucket: str) -> None:
+    check = found(place("s3://no-such-bucket/runs"), address="127.0.0.1:1")["storage"]
+    assert check.level == "fault"
+    assert check.found.endswith("cannot be written: The specified bucket does not exist")
+    assert check.advice.endswith("with --storage, then ask the nodes again")
+
+
+def test_an_object_store_that_overwrites_is_a_fault(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = place(f"{bucket}/runs")
+    put = folder.fs.pipe_file
+    monkeypatch.setattr(folder.fs, "pipe_file", lambda path, data, mode="overwrite": put(path, data))
+    check = found(folder)["storage"]
+    assert (check.level, "must refuse to write a key that is taken (If-None-Match)" in check.found) == ("fault", True)
+    assert keys(bucket) == {}
+
+
+def test_a_node_uses_the_object_store_with_the_keys_of_its_own_environment(bucket: str) -> None:
+    with token_file(place(f"{bucket}/runs")) as token:
+        text = token.read_text()
+        assert examine(str(token), text)["storage"] is None
+        assert examine(str(token), "another")["storage"] == "another folder has this path there"
+        code = "from sparsetune.tune.nodes import examine; import sys; print(examine(*sys.argv[1:])['storage'])"
+        without = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        command = [sys.executable, "-c", code, str(token), text]
+        environment = {
+            **without,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
+        }
+        node = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert node.stdout == "Unable to locate credentials\n", node.stderr
+    here: dict[str, str | None] = {"ray": "2.60.0"}
+    blind = {"versions": here, "storage": node.stdout.strip()}
+    check = judge_node(NODE, blind, here, token.parent.parent)
+    assert check.found == f"cannot use `{bucket}/runs`: Unable to locate credentials"
+    assert "AWS_ACCESS_KEY_ID" in check.advice
+
+
+def test_a_cluster_with_a_faulty_node_is_refused_naming_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {"versions": facts_of_code(), "storage": None}
+    other = {**NODE, "NodeManagerHostname": "b200"}
+    answers = [(NODE, good), (other, {**good, "storage": "No such file or directory"})]
+    monkeypatch.setattr(nodes, "ask_nodes", lambda address, token: answers)
+    with pytest.raises(ClusterError) as caught:
+        prove_nodes("10.0.0.1:6379", tmp_path)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "the cluster `10.0.0.1:6379` must be able to run every trial:"
+    assert len(lines) == 1
+    assert lines[0].startswith(f"  - node b200 (10.0.0.7): cannot use `{tmp_path}`: No such file or directory; mount")
+    assert list(tmp_path.iterdir()) == []
+    answers.pop()
+    prove_nodes("10.0.0.1:6379", tmp_path)

@@ -16,7 +16,8 @@ from sparsetune.ledger import Ledger, Record
 from sparsetune.space import LogUniform
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Arm, Study
-from sparsetune.tune.driver import MAX_ATTEMPTS, Driver, python_path
+from sparsetune.tune.driver import Driver, python_path
+from sparsetune.tune.failures import HOPELESS, MAX_ATTEMPTS
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.planner import Planner
 
@@ -179,12 +180,64 @@ def test_a_lost_worker_is_retried_with_its_reason_and_then_fails(open_driver: Op
         assert (config["trial_id"], config["attempt"]) == (first["trial_id"], number)
         assert config["retry"] == (None if number == 1 else f"death {number - 1}")
         driver.receive([started(config)])
-        driver.lost(config["trial_id"], number, f"death {number}")
+        driver.failed(config["trial_id"], number, "lost", f"death {number}")
     trial = driver.trials[first["trial_id"]]
     assert (trial.status, trial.ended and trial.ended["error"]) == ("FAILED", f"death {MAX_ATTEMPTS}")
-    assert [r["error"] for r in announced if r["type"] == "lost"] == ["death 1", "death 2"]
+    assert [r["error"] for r in announced if r["type"] == "retried"] == ["death 1", "death 2"]
     assert [r["error"] for r in on_disk(driver) if r["type"] == "ended"] == [f"death {MAX_ATTEMPTS}"]
     assert configured(driver)["trial_id"] != first["trial_id"]
+
+
+def failed(config: dict[str, Any], cause: str, error: str = "why") -> Record:
+    names = {"trial_id": config["trial_id"], "attempt": config["attempt"]}
+    return {"type": "failed", **names, "cause": cause, "error": error}
+
+
+def test_what_may_pass_is_tried_again_and_a_trials_own_error_is_not(open_driver: Open) -> None:
+    driver = open_driver()
+    first = configured(driver)
+    driver.receive([started(first), failed(first, "memory")])
+    second = configured(driver)
+    assert (second["trial_id"], second["attempt"], second["retry"]) == (first["trial_id"], 2, "why")
+    driver.receive([started(second), failed(second, "code", "ValueError: no")])
+    assert driver.trials[first["trial_id"]].status == "FAILED"
+    assert [r["error"] for r in on_disk(driver) if r["type"] == "ended"] == ["ValueError: no"]
+    assert not [r for r in on_disk(driver) if r["type"] in ("failed", "retried")]
+    assert configured(driver)["trial_id"] != first["trial_id"]
+
+
+def test_a_worker_whose_disk_is_full_ends_the_launch_and_its_trial_can_go_on(open_driver: Open) -> None:
+    driver = open_driver()
+    config = configured(driver)
+    driver.receive([started(config), failed(config, "storage", "`x` cannot be written: No space left on device")])
+    assert "No space left on device" in str(driver.stopped) and "free space" in str(driver.stopped)
+    assert driver.next_config() == "done" and not driver.complete
+    again = open_driver()
+    assert again.trials[config["trial_id"]].status == "RUNNING"
+    assert configured(again)["trial_id"] == config["trial_id"]
+
+
+MANY = STUDY.with_changes(configurations_per_cell=9)
+
+
+@pytest.mark.parametrize("good", [None, 0, HOPELESS - 1])
+def test_a_study_in_which_everything_fails_stops_and_says_why(tmp_path: Path, good: int | None) -> None:
+    directory = StudyDirectory(tmp_path / "s")
+    directory.create(MANY)
+    segment = Ledger(directory.ledger)
+    planner = Planner(MANY, trials := {}, Journal(None, MANY, MANY.cells()))
+    driver = Driver(directory, segment, trials, planner, WORKER, 1, lambda record: None)
+    for number in range(HOPELESS):
+        assert driver.stopped is None
+        config = configured(driver)
+        driver.receive([started(config), ended(config) if number == good else failed(config, "code", "KeyError: 'x'")])
+    said = str(driver.stopped)
+    if good is None:
+        assert f"the first {HOPELESS} trials all failed" in said and "KeyError: 'x'" in said
+        assert driver.next_config() == "done" and not driver.complete
+    else:
+        assert driver.stopped is None and configured(driver)
+    segment.close()
 
 
 def test_a_retried_trial_goes_on_from_its_checkpoints_as_a_new_attempt(open_driver: Open) -> None:
@@ -231,7 +284,7 @@ def test_a_worker_that_dies_after_its_trial_ended_changes_nothing(open_driver: O
     config = configured(driver)
     driver.receive([started(config), report(config, 80), ended(config)])
     before = on_disk(driver)
-    driver.lost(config["trial_id"], 1, "killed while idle")
+    driver.failed(config["trial_id"], 1, "lost", "killed while idle")
     assert (on_disk(driver), driver.trials[config["trial_id"]].status) == (before, "COMPLETE")
 
 
@@ -266,7 +319,7 @@ while not driver.stopped:
     driver.receive([{"type": "report", **names, "step": (step := step + 1)}])
 driver.receive([{"type": "ended", **names, "status": "COMPLETE"}])
 state = trials[config["trial_id"]]
-print(json.dumps([driver.stopped, driver.next_config(), len(announced), len(state.reports), state.status]))
+print(json.dumps([str(driver.stopped), driver.next_config(), len(announced), len(state.reports), state.status]))
 """
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,10 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sparsetune.budget import Budget, epochs
 from sparsetune.ledger import Record, TrialState, fold, take
+from sparsetune.samplers import TPE, Grid, OptunaSampler, Random, Sobol
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform
-from sparsetune.spec import OptimSpec, TrialSpec
-from sparsetune.study import TPE, Arm, Random, Sobol, Study
+from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.study import Arm, Study
 from sparsetune.tables import FINISHED, Status
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.planner import Planner, Use
@@ -568,3 +573,153 @@ def test_known_points_keep_the_samplers_place_over_a_restart(cut: int) -> None:
     assert again.uses() == whole.uses()
     sources = [record["source"] for record in again.searched("dense/epoch_multiplier=1")]
     assert sources == ["base", *(f"known:{k}" for k in range(4)), "sobol:0", "sobol:1"]
+
+
+CHOOSING = {
+    "sparsity.method": Choice(["gmp", "acdc"]),
+    "sparsity.acdc.final": Uniform(0.1, 0.3),
+    "optim.name": Choice(["sgd", "adamw"]),
+    "optim.momentum": Uniform(0, 0.9),
+    "optim.lr": LogUniform(0.01, 1),
+}
+DECIDES = {"sparsity.acdc.final": ("sparsity.method", "acdc"), "optim.momentum": ("optim.name", "sgd")}
+NSGA = OptunaSampler("NSGAIISampler", {"population_size": 3}, n_startup=2)
+
+
+def choosing(sampler: Any, **fields: Any) -> Study:
+    base = TrialSpec(sparsity=SparsitySpec(method="gmp"))
+    sweep = {"sparsity.target": [0, 0.9]}
+    return study(**{"arms": {}, "base": base, "sweep": sweep, "search": CHOOSING, "sampler": sampler, **fields})
+
+
+@pytest.mark.parametrize("sampler", [Sobol(), TPE(n_startup=3), NSGA], ids=["sobol", "tpe", "nsga-ii"])
+def test_an_axis_that_another_choice_rules_out_is_nowhere_in_a_configuration(sampler: Any) -> None:
+    done = Simulation(choosing(sampler, configurations_per_cell=9), slots=2).run()
+    plan = done.planner.plans["gmp/target=0.9"]
+    told = {t.user_attrs["config_id"]: t.params for t in done.planner.journal.told("gmp/target=0.9").trials}
+    assert len(told) == len(plan.configurations) == 9
+    for name, configuration in plan.configurations.items():
+        values = configuration.values(plan.cell.search)
+        applying = {path for path in CHOOSING if path not in DECIDES or values[DECIDES[path][0]] == DECIDES[path][1]}
+        assert values.keys() == told[name].keys() == applying
+        assert ("acdc" in configuration.spec.given()["sparsity"]) <= (values["sparsity.method"] == "acdc")
+
+
+@pytest.mark.parametrize("cut", [4, 13])
+@pytest.mark.parametrize("sampler", [Grid(points=2), TPE(n_startup=2), NSGA], ids=["grid", "tpe", "nsga-ii"])
+def test_a_conditional_search_goes_on_where_it_was_cut(sampler: Any, cut: int) -> None:
+    search = {path: axis for path, axis in CHOOSING.items() if path != "optim.lr"}
+    declared = choosing(sampler, search=search, configurations_per_cell=11, report_seeds=1)
+    whole = Simulation(declared).run()
+    killed = Simulation(declared).run(steps=cut)
+    again = Simulation(declared, json.loads(json.dumps(killed.records))).run()
+    assert again.uses() == whole.uses()
+    assert [r["source"] for r in again.searched("dense")] == [r["source"] for r in whole.searched("dense")]
+
+
+def test_a_grid_is_tried_in_order_and_then_the_cell_is_settled() -> None:
+    search = {"optim.lr": LogUniform(0.01, 1), "optim.momentum": Choice([0, 0.9])}
+    declared = study(search=search, sampler=Grid(points=3), configurations_per_cell=12)
+    done = Simulation(declared, slots=2).run()
+    dense = done.searched("dense/epoch_multiplier=1")
+    assert [r["source"] for r in dense] == ["base", *(f"grid:{k}" for k in (0, 1, 2, 4, 5))]  # the base is grid:3
+    assert [r["spec"]["optim"].get("lr", 0.1) for r in dense[1:]] == [0.01, 0.01, 0.1, 1.0, 1.0]
+    assert all(plan.searched for plan in done.planner.plans.values())
+
+
+def asked(planner: Planner, count: int) -> list[tuple[str, TrialSpec]]:
+    uses = [planner.next()[0] for _ in range(count)]
+    return [(use.configuration.source, use.configuration.spec) for use in uses if use]
+
+
+def test_eight_workers_who_ask_at_once_get_eight_places() -> None:
+    search = {"optim.lr": LogUniform(0.01, 1), "optim.momentum": Uniform(0, 0.8)}
+    declared = study(
+        search=search, sampler=TPE(n_startup=6), sweep={"sparsity.target": [0]}, configurations_per_cell=20
+    )
+    simulation = Simulation(declared).run(steps=7)  # the base and the start-up
+    found = asked(simulation.planner, 8)
+    assert [source for source, _ in found] == [f"tpe:{k}" for k in range(6, 14)]
+    points = [(math.log(spec.optim.lr / 0.01) / math.log(100), spec.optim.momentum / 0.8) for _, spec in found]
+    distances = [math.dist(a, b) for a, b in itertools.combinations(points, 2)]
+    assert min(distances) > 0.05  # without the lie: 0.01 to 0.03 for most seeds, and half the mean
+    assert sum(distances) / len(distances) > 0.4
+
+
+def costing(sampler: Any, **fields: Any) -> Study:
+    """Two epochs in the base, up to eight searched, at most four allowed."""
+    return study(**{
+        "base": TrialSpec(schedule=ScheduleSpec(epochs=2)), "sampler": sampler, "at_most": Budget(epochs=4),
+        "search": {"schedule.epochs": Uniform(1, 8), "optim.lr": LogUniform(0.01, 1)},
+        "configurations_per_cell": 7, "report_seeds": 1, **fields,
+    })  # fmt: skip
+
+
+def longer_is_better(record: Record) -> float:
+    return -spec_of(json.dumps(record["spec"])).total_steps()
+
+
+@pytest.mark.parametrize("sampler", [Sobol(), TPE(n_startup=3)], ids=lambda s: s.kind)
+def test_every_search_configuration_costs_at_most_the_budget(sampler: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "error_of", longer_is_better)
+    done = Simulation(costing(sampler, sweep={"sparsity.target": [0, 0.9]}), slots=2).run()
+    numbers = []
+    for name in done.planner.plans:
+        configurations = done.searched(name)
+        assert len(configurations) == 7
+        assert all(epochs(spec_of(json.dumps(r["spec"]))) <= 4 for r in configurations)
+        numbers += [int(r["source"].split(":")[1]) for r in configurations if ":" in r["source"]]
+    assert max(numbers) > 7  # points beyond it were skipped
+    assert max(done.planner.outlook().values()) <= 4
+
+
+def test_a_control_that_would_cost_more_than_the_budget_is_not_tried() -> None:
+    """The dense winner trains 4 epochs, which is the budget; in a cell at twice the epochs it would be 8."""
+    fields = {"search": {"schedule.epochs": Choice([2, 3, 4])}, "configurations_per_cell": 3}
+    simulation = Simulation(costing(Sobol(), **fields))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(globals(), "error_of", longer_is_better)
+        done = simulation.run()
+    winner = done.planner.plans["dense/epoch_multiplier=1"].winner
+    assert winner and winner.spec.schedule.epochs == 4
+    assert "control" in {r["source"] for r in done.searched("gmp/target=0.9/epoch_multiplier=1")}
+    for name in ("dense/epoch_multiplier=2", "gmp/target=0.9/epoch_multiplier=2"):
+        assert [r["source"] for r in done.searched(name)] == ["base"]  # 3 and 4 epochs would be 6 and 8
+        assert done.of(name, "control") == []
+
+
+@pytest.mark.parametrize("cut", [1, 6])
+def test_a_search_under_a_budget_goes_on_where_it_was_cut(cut: int) -> None:
+    declared = costing(TPE(n_startup=3), sweep={"sparsity.target": [0]})
+    whole = Simulation(declared).run()
+    killed = Simulation(declared).run(steps=cut)
+    again = Simulation(declared, json.loads(json.dumps(killed.records))).run()
+    assert again.uses() == whole.uses()
+    assert [r["source"] for r in again.searched("dense")] == [r["source"] for r in whole.searched("dense")]
+
+
+def test_a_sampler_that_keeps_to_what_costs_too_much_is_replaced_by_random_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asks = []
+
+    def stubborn(*arguments: Any) -> dict[str, Any]:
+        asks.append(arguments)
+        return {"schedule.epochs": 8.0, "optim.lr": 0.1 + len(asks) / 1000}
+
+    monkeypatch.setattr("sparsetune.tune.sampling.suggest", stubborn)
+    done = Simulation(costing(TPE(n_startup=3), sweep={"sparsity.target": [0]})).run()
+    assert len(done.searched("dense")) == 7
+    assert len(asks) == 20 * 3  # for each of three configurations after the base and the start-up
+
+
+def test_flops_are_a_budget_too() -> None:
+    """A static mask of 90 % costs a tenth: eight epochs of it fit where the dense cell has four."""
+    declared = costing(
+        Sobol(), at_most=Budget(train_flops=4), arms={"static": Arm({"sparsity.method": "static"})},
+        sweep={"sparsity.target": [0, 0.9]},
+    )  # fmt: skip
+    done = Simulation(declared).run()
+    longest = {name: max(epochs(spec_of(json.dumps(r["spec"]))) for r in done.searched(name)) for name in
+               done.planner.plans}  # fmt: skip
+    assert longest["dense"] <= 4 < 6 < longest["static/target=0.9"]

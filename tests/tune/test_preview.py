@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sparsetune.errors import DeclarationError
@@ -82,3 +84,25 @@ def test_no_data_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_plan_that_is_too_short_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"base\.sparsity\.acdc.*compressed phases"):
         preview(published(epochs=20))
+
+
+def test_time_and_bytes_only_where_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    study = Study(name="s", base=TrialSpec(schedule=ScheduleSpec(epochs=8)), report_seeds=2)
+    assert preview(study)["forecast"] is None
+    show(study, probe=True)
+    *_, time, size = capsys.readouterr().out.splitlines()
+    assert time.startswith("About ")
+    assert size.startswith("Writes at most ")
+    assert size.endswith("of models with --keep-models.")
+    facts = preview(study, probe=True)["forecast"]
+    assert (facts["trials_left"], facts["epochs_left"]) == (2, 16)
+    assert 20 < facts["seconds"] < 120
+    assert facts["model_bytes"] == 2 * 68_904
+
+
+@pytest.mark.cluster
+def test_a_forecast_without_data_says_why(tmp_path: Path) -> None:
+    study = Study(name="s", base=TrialSpec(task=ImageTask()))
+    facts = preview(study, probe=True, data_root=tmp_path)["forecast"]
+    assert facts["seconds"] is None
+    assert str(tmp_path) in facts["summary"][0]

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsetune.cells import Cell
+from sparsetune.samplers import TPE, Random, Sobol
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform, Value
-from sparsetune.study import TPE, Arm, Random, Sobol, Study
+from sparsetune.study import Arm, Study
 from sparsetune.tune.journal import Journal
-from sparsetune.tune.sampling import _sobol, distribution, sample
+from sparsetune.tune.sampling import _sobol, sample
+from sparsetune.tune.suggestions import distribution
 
 SEARCH = {
     "optim.lr": LogUniform(0.001, 1),

@@ -1,0 +1,59 @@
+"""Samplers: how the search of a cell chooses its configurations. `sparsetune.tune.sampling` carries them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, JsonValue
+
+from sparsetune.declaration import Declared
+
+
+class Sobol(Declared):
+    """A scrambled Sobol sequence: point k is a function of the study's seed and k, the same in every cell."""
+
+    kind: Literal["sobol"] = "sobol"
+
+
+class Random(Declared):
+    """Independent uniform points: point k is a function of the study's seed and k, the same in every cell."""
+
+    kind: Literal["random"] = "random"
+
+
+class Grid(Declared):
+    """Every combination of the cell's search axes, in one order: options and whole numbers as they are."""
+
+    kind: Literal["grid"] = "grid"
+    points: int | None = Field(default=None, ge=2)
+    """Values of every range of real numbers, both ends included, evenly spaced on the axis's own scale."""
+
+
+class TPE(Declared):
+    """Optuna's tree-structured Parzen estimator, per cell, after ``n_startup`` points of the random sampler."""
+
+    kind: Literal["tpe"] = "tpe"
+    n_startup: int = Field(ge=1)
+
+
+class OptunaSampler(Declared):
+    """Any sampler of Optuna that adapts, by its name in `optuna.samplers`, after ``n_startup`` random points.
+
+    Its seed and its own start-up count are the study's to set; every other argument may be given.
+    """
+
+    positional: ClassVar[tuple[str, ...]] = ("name", "arguments")
+    kind: Literal["optuna"] = "optuna"
+    name: str
+    arguments: dict[str, JsonValue] = {}
+    n_startup: int = Field(ge=1)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, name: str, arguments: Mapping[str, Any] = ..., *, n_startup: int) -> None: ...
+
+
+Sampler = Annotated[Sobol | Random | Grid | TPE | OptunaSampler, Field(discriminator="kind")]
+Adaptive = TPE | OptunaSampler
+"""Samplers whose next point depends on the objectives of the finished ones."""

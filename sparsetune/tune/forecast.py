@@ -1,0 +1,206 @@
+"""What a study still costs: epochs, time and bytes, from the costs of its trials and what is left to run."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from sparsetune import ledger
+from sparsetune.checkpoint import KEPT
+from sparsetune.memory import in_words
+from sparsetune.spec import TrialSpec
+from sparsetune.study import Study
+from sparsetune.tables import MEASURED, PROGRESS
+from sparsetune.tasks.task import TRAIN_SUBSET
+from sparsetune.train import evaluation_steps
+from sparsetune.tune.board import clock
+from sparsetune.tune.journal import Journal
+from sparsetune.tune.placement import Share
+from sparsetune.tune.planner import Planner
+from sparsetune.tune.stopwatch import Cost, measure_apart, measure_here
+
+START_SECONDS = 20.0
+"""Starting Ray and its workers; 9 to 30 s where it was measured."""
+TRIAL_SECONDS = 0.1
+"""Handing a trial to a worker that is warm."""
+PROPOSED_BYTES = 1_200
+"""Records of a trial besides its rows: proposed, started, ended."""
+ROW_BYTES = len(ledger.encode({"type": "report"} | {c.name: 1 / 3 for c in (*PROGRESS, *MEASURED)})) + 80
+"""A row of a trial's history in the ledger, at full length, with its time and its trial's name."""
+REPORT_BYTES = 4 << 20
+"""A report with its figures, more where a study has many arms; its table of all rows comes besides."""
+NOTHING = Cost(0.0, 0.0, 0.0, 0, 0)
+
+
+class Kind(NamedTuple):
+    """What a trial's cost depends on, as far as it is measured; see `kind_of`."""
+
+    task: str
+    method: str
+    optimizer: str
+
+
+Costs = Mapping[Kind, Cost | str]
+
+
+def kind_of(spec: TrialSpec) -> Kind:
+    """Trials of one kind cost the same per step."""
+    return Kind(spec.task.model_dump_json(), spec.sparsity.method, spec.optim.name)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Of all that is left to run of a study.
+
+    Args:
+        trials: How many, at most.
+        epochs: Of training.
+        seconds: Of one worker alone, from training's start to the last trial's end; None where nothing was timed.
+        missing: Why the time and the bytes are not known, or None.
+        checkpoint: Bytes of one checkpoint, the largest.
+        models: Bytes of the final weights of every trial that is left.
+        kept: Bytes of the final weights of trials that have finished.
+        records: Bytes of what is left to write of the ledger.
+        report: Bytes of the report with its tables and figures, of what was left to run.
+        conditions: Where and how it was timed.
+    """
+
+    trials: int
+    epochs: float
+    seconds: float | None = None
+    missing: str | None = None
+    checkpoint: float = 0.0
+    models: float = 0.0
+    kept: float = 0.0
+    records: float = 0.0
+    report: float = 0.0
+    conditions: str = ""
+
+    def wall_seconds(self, slots: int) -> float | None:
+        """Seconds from the command to the last trial's end with so many trials at once."""
+        if self.seconds is None:
+            return None
+        return START_SECONDS + self.seconds / max(1, min(slots, self.trials))
+
+    def checkpoints(self, slots: int, quota: float = math.inf) -> float:
+        """Bytes of checkpoints at most while trials run: those that are kept and the one being written."""
+        return min(quota, (KEPT + 1) * self.checkpoint * min(slots, self.trials))
+
+    def facts(self, slots: int) -> dict[str, Any]:
+        """Plain JSON values."""
+        known = self.missing is None
+        return {
+            "trials_left": self.trials,
+            "epochs_left": self.epochs,
+            "trials_at_once": slots,
+            "seconds": self.wall_seconds(slots),
+            "checkpoint_bytes": self.checkpoints(slots) if known else None,
+            "model_bytes": self.models if known else None,
+            "record_bytes": self.records + self.report if known else None,
+            "missing": self.missing,
+            "conditions": self.conditions,
+        }
+
+    def lines(self, slots: int, *, keep_models: bool | None = None, quota: float = math.inf) -> list[str]:
+        """For people: time and bytes, or why they are not known. Whether models are kept may be open."""
+        if self.missing:
+            return [f"Time and bytes are not known: {self.missing}"]
+        wall = self.wall_seconds(slots)
+        together = f"{slots} trials at once" if slots > 1 else "one trial at a time"
+        time = [f"About {clock(wall)} with {together} ({self.conditions})."] if wall is not None else []
+        models = f", {in_words(self.models)} of models" if keep_models else ""
+        kept = f", and {in_words(self.models)} of models with --keep-models" if keep_models is None else ""
+        parts = f"{in_words(self.checkpoints(slots, quota))} of checkpoints while it runs{models}"
+        return [*time, f"Writes at most {parts}, {in_words(self.records + self.report)} of records and report{kept}."]
+
+
+class _Part(NamedTuple):
+    """One trial's share of a forecast."""
+
+    epochs: float
+    seconds: float
+    model: float
+    rows: float
+
+
+def planner_of(study: Study, trials: Mapping[str, ledger.TrialState]) -> Planner:
+    """Plans the study from what is known of its trials, and writes nothing."""
+    return Planner(study, trials, Journal(None, study, study.cells()))
+
+
+def time_kinds(planner: Planner, *, device: str, threads: int, data_root: Path | None) -> Costs:
+    """What each kind of trial that is left to run costs here, or why that is not known."""
+    left = [plan.cell.spec for plan in planner.plans.values() if _left(planner, planner.outlook_of(plan))]
+    specs = {kind_of(spec): spec for spec in left}
+    # A user's own network may take its process down; data that were read, and a GPU that was used, keep their memory.
+    harmless = all(":" not in spec.task.model and spec.task.kind == "digits" for spec in specs.values())
+    measure = measure_here if harmless and device == "cpu" else measure_apart
+    costs = measure(list(specs.values()), device=device, threads=threads, data_root=data_root)
+    return dict(zip(specs, costs, strict=True))
+
+
+def forecast(planner: Planner, costs: Costs, conditions: str = "") -> Forecast:
+    """Of what is left to run; time and bytes only where every kind of trial was timed.
+
+    Args:
+        planner: Knows what is done.
+        costs: By kind; one that is no cost says why.
+        conditions: Where and how they were timed.
+    """
+    parts: dict[str, _Part] = {}
+    known = {kind: cost for kind, cost in costs.items() if isinstance(cost, Cost)}
+    for plan in planner.plans.values():
+        cost = known.get(kind_of(plan.cell.spec), NOTHING)
+        left = _left(planner, planner.outlook_of(plan))
+        parts |= {name: _part(plan.cell.spec, epochs, cost) for name, epochs in left.items()}
+    epochs, seconds, models, rows = (sum(column) for column in zip(*parts.values(), strict=True)) if parts else (0,) * 4
+    missing = next((cost for cost in costs.values() if isinstance(cost, str)), None)
+    if missing:
+        return Forecast(len(parts), epochs, missing=missing)
+    finished = sum(trial.finished for trial in planner.trials.values())
+    return Forecast(
+        trials=len(parts),
+        epochs=epochs,
+        seconds=seconds,
+        checkpoint=max((cost.checkpoint for cost in known.values()), default=0),
+        models=models,
+        kept=finished * max((cost.model for cost in known.values()), default=0),
+        records=rows * ROW_BYTES + len(parts) * PROPOSED_BYTES,
+        report=rows * ROW_BYTES + REPORT_BYTES,
+        conditions=conditions,
+    )
+
+
+def _left(planner: Planner, epochs: Mapping[str, float]) -> dict[str, float]:
+    """Those of the trials that have not finished, with the epochs that they still train."""
+    states = {name: planner.trials.get(name) for name in epochs}
+    waiting = {name: state for name, state in states.items() if not (state and state.finished)}
+    done = {name: state.last.get("epoch", 0.0) if state else 0.0 for name, state in waiting.items()}
+    return {name: max(0.0, epochs[name] - done[name]) for name in waiting}
+
+
+def _part(spec: TrialSpec, epochs: float, cost: Cost) -> _Part:
+    """A trial of so many epochs; the evaluation of the test set counts as one of the others."""
+    per_epoch = spec.steps_per_epoch()
+    rows = epochs * len(evaluation_steps(spec)) * per_epoch / spec.total_steps()
+    examples = min(TRAIN_SUBSET, spec.task.train_size()) + spec.task.held_out()
+    seconds = cost.setup + epochs * per_epoch * cost.step + (rows + 1) * examples * cost.example
+    return _Part(epochs, seconds + TRIAL_SECONDS, cost.model, rows)
+
+
+def forecast_here(
+    planner: Planner, cpus_per_trial: float = 1, gpus_per_trial: float | None = None, data_root: Path | None = None
+) -> tuple[Forecast, int]:
+    """The forecast with every kind of trial timed on this machine, and how many trials it runs at once."""
+    node = {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(torch.cuda.device_count())}
+    gpus = gpus_per_trial if gpus_per_trial is not None else float(node["GPU"] > 0)
+    device, threads = "cuda" if gpus and node["GPU"] else "cpu", max(1, int(cpus_per_trial))
+    costs = time_kinds(planner, device=device, threads=threads, data_root=data_root)
+    conditions = f"steps timed alone on this machine's {'GPU' if device == 'cuda' else 'CPU'}; trials at once share it"
+    return forecast(planner, costs, conditions), max(1, Share(cpus_per_trial, gpus).fits(node))

@@ -1,0 +1,68 @@
+"""What durability costs: appends to a study's ledger, against a loop that writes and syncs the same bytes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from sparsetune import ScheduleSpec, TrialSpec
+from sparsetune.ledger import Ledger, Record, encode
+from sparsetune.train import train
+from tests.benchmarks.rows import Row, interleaved
+
+APPENDS = 200
+"""In a round."""
+BARE, OURS = "write and fsync", "Ledger.append"
+
+
+def ledger_rows(rounds: int) -> list[Row]:
+    """Seconds of a record in each round; the folder lies on the disk of the current one, as studies do."""
+    records = [{"time": 1.0, **row, "step": step} for step, row in enumerate(report_rows(1) * APPENDS)][:APPENDS]
+    lines = [encode(record) for record in records]
+    with (
+        tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder,
+        _bare(Path(folder)) as file,
+        closing(Ledger(Path(folder) / "ledger")) as segment,
+    ):
+        works = {BARE: lambda: _sync_all(file, lines), OURS: lambda: _append_all(segment, records)}
+        taken = interleaved(works, rounds)
+    title = f"a ledger record of {len(lines[0])} bytes, durable"
+    return [Row(title, name, taken[name], None if name == BARE else BARE, notes=_rate(taken[name])) for name in works]
+
+
+def _rate(seconds: list[float]) -> dict[str, float]:
+    return {"per_second": 1 / sorted(seconds)[len(seconds) // 2]}
+
+
+def report_rows(epochs: int, trial_id: str = "t" * 16) -> list[Record]:
+    """The ``report`` records of a short trial, with every column of a real one."""
+    rows: list[dict[str, Any]] = []
+    train(TrialSpec(schedule=ScheduleSpec(epochs=epochs)), report=rows.append)
+    return [{"type": "report", "trial_id": trial_id, "attempt": 1, **row} for row in rows]
+
+
+@contextmanager
+def _bare(folder: Path) -> Iterator[int]:
+    file = os.open(folder / "bare", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    yield file
+    os.close(file)
+
+
+def _sync_all(file: int, lines: list[bytes]) -> float:
+    start = time.perf_counter()  # of the clock: what the disk takes is no processor's time
+    for line in lines:
+        os.write(file, line)
+        os.fsync(file)
+    return (time.perf_counter() - start) / len(lines)
+
+
+def _append_all(segment: Ledger, records: list[Record]) -> float:
+    start = time.perf_counter()
+    for record in records:
+        segment.append(record)
+    return (time.perf_counter() - start) / len(records)

@@ -1,0 +1,81 @@
+"""What a study takes and leaves in a real launch: memory is recorded, checkpoints keep to their quota, time is foretold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import analysis
+from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec, ledger
+from sparsetune.errors import LimitError
+from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.tune.forecast import forecast_here, planner_of
+from sparsetune.tune.launch import Options, launch
+from tests.integration.runs import assert_equal_to_training_alone, trials
+from tests.tune.test_tensorboard import scalars
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+
+def study(name: str, epochs: int = 4) -> Study:
+    """A cell with two report trials and their twins."""
+    return Study(
+        name=name,
+        base=TrialSpec(
+            task=DigitsTask(),
+            schedule=ScheduleSpec(epochs=epochs),
+            sparsity=SparsitySpec(method="gmp", target=0.9),
+        ),
+        report_seeds=2,
+    )
+
+
+@pytest.mark.usefixtures("ray_session")
+def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
+    options = Options(storage=tmp_path, quiet=True, checkpoint_seconds=0, checkpoint_gib=1e-4, tensorboard=True)
+    outcome = launch(study("small"), options)
+    assert outcome.exit_status == 0
+    records = ledger.read(outcome.directory / "ledger")
+    notes = [record for record in records if record["type"] == "note"]
+    assert {record["trial_id"] for record in notes} == set(trials(outcome.directory))
+    assert len(notes) == 4
+    assert all("raise --checkpoint-gib" in record["note"] for record in notes)
+    assert not list((outcome.directory / "trials").glob("*/*/checkpoint-*"))
+    for trial_id, state in trials(outcome.directory).items():
+        assert_equal_to_training_alone(state)
+        assert 1 << 26 < state.ended["peak_memory"] < state.starts[-1]["device_memory"]
+        written = scalars(outcome.directory / "tensorboard" / trial_id)["val_error"]
+        assert [step for step, _, _ in written] == sorted(state.reports)
+        assert [value for _, value, _ in written] == [round(row["val_error"], 6) for row in state.reports.values()]
+    frame = analysis.load(outcome.directory).trials()
+    assert frame["peak_memory"].notna().all()
+    again = launch(study("small"), options)
+    assert again.counts == outcome.counts
+    assert ledger.read(again.directory / "ledger") == records
+
+
+def test_what_cannot_fit_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    for limits in ({"max_hours": 1e-4}, {"max_gib": 1e-6}, {"max_gib": 1e-4, "keep_models": True}):
+        with pytest.raises(LimitError, match="got a forecast of"):
+            launch(study("large", epochs=400), Options(storage=tmp_path, quiet=True, **limits))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("ray_session")
+def test_the_forecast_against_a_real_launch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Training and evaluation of all trials, of which Ray and its workers' start are no part."""
+    declared = study("timed", epochs=200)
+    expected, slots = forecast_here(planner_of(declared, {}))
+    outcome = launch(declared, Options(storage=tmp_path, quiet=True, keep_models=True))
+    actual = sum(state.last["seconds"] for state in trials(outcome.directory).values())
+    size = sum(path.stat().st_size for path in (outcome.directory / "ledger").iterdir())
+    models = sum(path.stat().st_size for path in outcome.directory.rglob("model.safetensors"))
+    with capsys.disabled():
+        print(f"\nforecast {expected.seconds:.1f} s of trials at {slots} at once, actual {actual:.1f} s")
+        print(f"forecast {expected.records} and {expected.models} bytes, actual {size} and {models}")
+    assert expected.seconds is not None
+    assert actual / 2 < expected.seconds < 2 * actual
+    assert size <= expected.records < 2 * size
+    assert models == pytest.approx(expected.models, rel=0.05)

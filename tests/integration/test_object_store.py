@@ -1,0 +1,71 @@
+"""A whole study in an object store over the wire: killed, resumed from its prefix alone, read and reported."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import analysis
+from sparsetune import ledger
+from sparsetune.places import names, place
+from sparsetune.store import StudyDirectory
+from sparsetune.tune.status import status
+from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
+from tests.object_store import KEYS, keys
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+LAUNCH = ("--checkpoint-seconds", "0.2")
+
+
+def well_on_its_way(directory: Any) -> bool:
+    """Whether some trials have ended and one has a checkpoint; asked twice a second, since the server is slow."""
+    time.sleep(0.5)
+    return len(names(directory / "ledger")) >= 8 and any(directory.glob("trials/*/*/checkpoint-*.pt"))
+
+
+def test_a_killed_study_goes_on_from_the_store_alone(tmp_path: Path, bucket: str, object_store: dict[str, str]) -> None:
+    directory, folder = place(f"{bucket}/runs/small"), tmp_path / "elsewhere"
+    folder.mkdir()
+    short = ("--set", "task.batch_size=64", "--set", "schedule.epochs=40", "--storage", f"{bucket}/runs")
+    driver = start("run", HERE / "small_study.py", *short, *LAUNCH, "--no-report", cwd=tmp_path)
+    wait_for(lambda: well_on_its_way(directory), driver, 280)
+    before = list(ledger.read_lines(directory / "ledger"))
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    assert driver.stdout
+    driver.stdout.close()  # its workers, which outlive it by seconds, hold the other end
+    acknowledged = list(ledger.read_lines(directory / "ledger"))
+    assert acknowledged[: len(before)] == before
+    assert any(not trial.finished for trial in trials(directory).values()), "it ended before it could be killed"
+    assert StudyDirectory(directory).driver() is None
+
+    with start("resume", str(directory), *LAUNCH, cwd=folder) as last:
+        output, _ = last.communicate(timeout=280)
+    assert last.returncode == 0, output
+    assert list(ledger.read_lines(directory / "ledger"))[: len(acknowledged)] == acknowledged
+
+    records = ledger.read(directory / "ledger")
+    ended = [record["trial_id"] for record in records if record["type"] == "ended"]
+    states = trials(directory)
+    assert len(ended) == len(set(ended)) and set(ended) == set(states)
+    assert all(state.status == "COMPLETE" for state in states.values())
+    assert any(record["resumed_from_step"] > 0 for record in records if record["type"] == "started")
+    for state in states.values():
+        assert_equal_to_training_alone(state)
+
+    left = keys(str(directory))
+    assert not any("checkpoint-" in key for key in left), "finished trials keep no checkpoint"
+    assert {"study.json", "search.journal", "report/index.html", "tables/trials.csv"} <= set(left)
+    assert any(key.startswith("figures/") and key.endswith(".png") for key in left)
+    secrets = [*KEYS.values(), object_store["AWS_ENDPOINT_URL"].partition("://")[2]]
+    assert [key for key, whole in left.items() if any(secret.encode() in whole for secret in secrets)] == []
+    assert not any(secret in output for secret in secrets)
+    assert len(analysis.load(directory).trials()) == len(states)
+    facts = status(directory)
+    assert (facts["driver"], facts["trials"], facts["progress"]) == (None, {"COMPLETE": len(states)}, 1.0)
+    assert list(folder.iterdir()) == [] and not (tmp_path / "runs").exists()
