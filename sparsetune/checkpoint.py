@@ -18,6 +18,7 @@ from safetensors.torch import load as tensors
 from safetensors.torch import save
 
 from sparsetune.errors import CheckpointError
+from sparsetune.memory import in_words
 from sparsetune.places import Place, content, names
 from sparsetune.spec import SCHEMA_VERSION
 from sparsetune.store import write_durably, writing
@@ -121,8 +122,8 @@ class Checkpoints:
     def _refuse(self, size: int) -> None:
         """Write no more, and say so once."""
         if not self._refused:
-            has = f"{self.room.size / 2**20:.1f} MiB of the study's checkpoint quota"
-            self.room.tell(f"no checkpoints: two of {size / 2**20:.1f} MiB must fit, got {has}; raise --checkpoint-gib")
+            has = f"{in_words(self.room.size)} of the study's checkpoint quota"
+            self.room.tell(f"no checkpoints: two of {in_words(size)} must fit, got {has}; raise --checkpoint-gib")
         self._refused = True
 
     def clear(self) -> None:

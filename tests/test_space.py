@@ -76,3 +76,32 @@ def test_whole_numbers_stay_within_their_bounds(low: int, width: int, u: float) 
 @given(st.lists(st.integers(), min_size=1), unit)
 def test_a_choice_is_one_of_its_options(options: list[int], u: float) -> None:
     assert Choice(options).at(u) in options
+
+
+def test_spaced_values_lie_evenly_on_the_axis_own_scale_with_both_ends() -> None:
+    assert LogUniform(0.001, 10).spaced(5) == [0.001, 0.01, 0.1, 1.0, 10]
+    assert Uniform(0, 0.9).spaced(4) == [0, 0.3, 0.6, 0.9]
+    assert IntRange(2, 5).spaced(2) == [2, 3, 4, 5]
+    assert Choice(["a", "b", "c"]).spaced(2) == ["a", "b", "c"]
+
+
+@given(bounds, st.integers(2, 50))
+def test_spaced_values_rise_within_their_bounds(ends: tuple[float, float], points: int) -> None:
+    for axis in (Uniform(*ends), LogUniform(*ends)):
+        values = axis.spaced(points)
+        assert (len(values), values[0], values[-1]) == (points, *ends)
+        assert all(axis.contains(value) or value == pytest.approx(ends[0]) or value == pytest.approx(ends[1])
+                   for value in values)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("axis", "inside", "outside"),
+    [
+        (LogUniform(0.01, 1), [0.01, 1, 0.5], [0.009, 1.1, "0.1", True]),
+        (IntRange(1, 4), [1, 4, 2.0], [0, 5, 2.5, True]),
+        (Choice(["a", 2]), ["a", 2], ["b", 3]),
+    ],
+)
+def test_what_an_axis_contains(axis: Any, inside: list[Any], outside: list[Any]) -> None:
+    assert all(axis.contains(value) for value in inside)
+    assert not any(axis.contains(value) for value in outside)

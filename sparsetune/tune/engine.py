@@ -43,12 +43,12 @@ def fit(driver: Driver, share: Share, stopping: StopRequest) -> None:
 
 
 class _Unpickled:
-    """Ray pickles searchers and callbacks with its experiment; the driver's open ledger stays out of that."""
+    """Ray pickles searchers and callbacks with its experiment; the driver and its open ledger stay out of that."""
 
     driver: Driver
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "driver"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("driver", "stopping")}
 
 
 class _Assignments(_Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped
@@ -110,4 +110,5 @@ class _WhenStopped(_Unpickled, tune.Stopper):  # type: ignore[misc]
         return False
 
     def stop_all(self) -> bool:
+        self.stopping.keep_signals()
         return self.driver.stopped is not None or self.stopping.overdue

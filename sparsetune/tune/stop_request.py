@@ -34,6 +34,7 @@ class StopRequest:
     def __init__(self, launch: str) -> None:
         self.launch = launch
         self._since: float | None = None
+        self._handler: Callable[[int, Any], None] | None = None
 
     @property
     def made(self) -> bool:
@@ -69,9 +70,16 @@ class StopRequest:
             announce()
 
         with _handled_by(ask):
+            self._handler = ask if signal.getsignal(signal.SIGUSR1) is ask else None
             yield
+            self._handler = None
         if self.made:
             internal_kv._internal_kv_del(self.launch, namespace=NAMESPACE)
+
+    def keep_signals(self) -> None:
+        """Take SIGUSR1 back from Tune, which takes it for itself once it runs, and would end without saving."""
+        if self._handler and signal.getsignal(signal.SIGUSR1) is not self._handler:
+            signal.signal(signal.SIGUSR1, self._handler)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a study takes and leaves in a real launch: memory is recorded, checkpoints keep to their quota, time is foretold."""
+"""What a real launch takes and leaves: memory recorded, checkpoints within their quota, time and bytes as foretold."""
 
 from __future__ import annotations
 

@@ -18,22 +18,22 @@ from sparsetune.tune.status import status
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 from tests.object_store import KEYS, keys
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 LAUNCH = ("--checkpoint-seconds", "0.2")
 
 
 def well_on_its_way(directory: Any) -> bool:
     """Whether some trials have ended and one has a checkpoint; asked twice a second, since the server is slow."""
     time.sleep(0.5)
-    return len(names(directory / "ledger")) >= 8 and any(directory.glob("trials/*/*/checkpoint-*.pt"))
+    return len(names(directory / "ledger")) >= 6 and any(directory.glob("trials/*/*/checkpoint-*.pt"))
 
 
 def test_a_killed_study_goes_on_from_the_store_alone(tmp_path: Path, bucket: str, object_store: dict[str, str]) -> None:
     directory, folder = place(f"{bucket}/runs/small"), tmp_path / "elsewhere"
     folder.mkdir()
-    short = ("--set", "task.batch_size=64", "--set", "schedule.epochs=40", "--storage", f"{bucket}/runs")
+    short = ("--set", "task.batch_size=64", "--set", "schedule.epochs=30", "--storage", f"{bucket}/runs")
     driver = start("run", HERE / "small_study.py", *short, *LAUNCH, "--no-report", cwd=tmp_path)
-    wait_for(lambda: well_on_its_way(directory), driver, 280)
+    wait_for(lambda: well_on_its_way(directory), driver, 400)
     before = list(ledger.read_lines(directory / "ledger"))
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait()
@@ -45,7 +45,7 @@ def test_a_killed_study_goes_on_from_the_store_alone(tmp_path: Path, bucket: str
     assert StudyDirectory(directory).driver() is None
 
     with start("resume", str(directory), *LAUNCH, cwd=folder) as last:
-        output, _ = last.communicate(timeout=280)
+        output, _ = last.communicate(timeout=400)
     assert last.returncode == 0, output
     assert list(ledger.read_lines(directory / "ledger"))[: len(acknowledged)] == acknowledged
 

@@ -106,3 +106,16 @@ def test_a_forecast_without_data_says_why(tmp_path: Path) -> None:
     facts = preview(study, probe=True, data_root=tmp_path)["forecast"]
     assert facts["seconds"] is None
     assert str(tmp_path) in facts["summary"][0]
+
+
+def test_known_points_and_the_budget_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    known = [{"optim.lr": 0.3}, {"optim.lr": 0.05}]
+    declared = searching().with_changes(known=known, at_most={"epochs": 8})
+    show(declared)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line.startswith("tried first")] == [
+        "tried first: optim.lr 0.3",
+        "tried first: optim.lr 0.05",
+    ]
+    assert "each searched configuration costs at most 8 epochs" in lines
+    assert preview(declared)["tried_first"] == known
