@@ -3,10 +3,10 @@
 LeNet-300-100 on 20,000 training images of Fashion-MNIST, pruned by GMP to 95 and 99 % in 12 epochs, with 64
 configurations a cell: ramp start, ramp length and learning rate from one Sobol sequence. Nothing is stopped: every
 configuration trains to its end, so that `sparsetune replay` can tell what a scheduler would have stopped, what that
-would have saved, and whether it would have kept the best. Before its ramp a network is dense and looks good, so a
-scheduler that compares epochs favours late ramps; here that can be seen, or not.
+would have saved, and whether it would have kept the best. Before its ramp a network is dense and looks good, so one
+expects a scheduler that compares epochs to favour late ramps; at these rungs it favoured early ones (studies/README.md).
 
-Hardware: two CPU cores, about 20 minutes. Data: Fashion-MNIST, 31 MB, downloaded by torchvision or found in
+Hardware: two CPU cores, about 20 minutes (36 with much other work beside it). Data: Fashion-MNIST, 31 MB, downloaded by torchvision or found in
 `SPARSETUNE_DATA`. Numbers to compare with: C1 of 2308.02060's programme (Gale et al., arXiv 1902.09574) found late
 starts and early ends bad for ResNet50; here the whole plane is sampled.
 
