@@ -4,11 +4,11 @@ LeNet-300-100 on 20,000 training images of Fashion-MNIST, pruned by GMP to 95 an
 configurations a cell: ramp start, ramp length and learning rate from one Sobol sequence. Nothing is stopped: every
 configuration trains to its end, so that `sparsetune replay` can tell what a scheduler would have stopped, what that
 would have saved, and whether it would have kept the best. Before its ramp a network is dense and looks good, so one
-expects a scheduler that compares epochs to favour late ramps; at these rungs it favoured early ones (studies/README.md).
+expects a scheduler that compares epochs to favour late ramps; here it favoured early ones (see README.md).
 
-Hardware: two CPU cores, about 20 minutes (36 with much other work beside it). Data: Fashion-MNIST, 31 MB, downloaded by torchvision or found in
-`SPARSETUNE_DATA`. Numbers to compare with: C1 of 2308.02060's programme (Gale et al., arXiv 1902.09574) found late
-starts and early ends bad for ResNet50; here the whole plane is sampled.
+Hardware: two CPU cores, 36 minutes with much other work beside it. Data: Fashion-MNIST, 31 MB, downloaded by
+torchvision or found in `SPARSETUNE_DATA`. Numbers to compare with: none published; for ResNet50, Gale et al.
+(arXiv 1902.09574) found late starts and early ends bad.
 
     uv run sparsetune run studies.fashion_mnist_ramps
     uv run sparsetune replay runs/fashion-mnist-ramps

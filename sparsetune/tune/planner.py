@@ -144,10 +144,14 @@ class Planner:
     def _recall(self, record: Record) -> None:
         """Take a configuration from the ledger, with its place in the sampler's sequence."""
         plan = self.plans.get(record["cell"])
-        if plan is None or record["role"] != "search" or record["config_id"] in plan.configurations:
+        if plan is None or record["role"] != "search":
+            return
+        if record["config_id"] in plan.configurations:
+            plan.configurations[record["config_id"]].recall(record)
             return
         spec = TrialSpec.model_validate({**record["spec"], "seed": 0})
         plan.configurations[record["config_id"]] = Configuration(record["index"], record["source"], spec)
+        plan.configurations[record["config_id"]].recall(record)
         kind, _, number = record["source"].partition(":")
         plan.sampled = max(plan.sampled, int(number) + 1) if number and kind != "known" else plan.sampled
 

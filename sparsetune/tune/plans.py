@@ -35,6 +35,11 @@ class Configuration:
             self._trials[seed] = (spec.trial_id(), spec)
         return self._trials[seed]
 
+    def recall(self, record: Record) -> None:
+        """Take the names that the ledger has for it; working out their digests takes milliseconds."""
+        self.__dict__["config_id"] = record["config_id"]
+        self._trials[record["seed"]] = (record["trial_id"], TrialSpec.model_validate(record["spec"]))
+
     def values(self, paths: Mapping[str, object]) -> dict[str, Value]:
         """Its values of those of these dotted fields that apply: a searched choice of optimizer may rule some out."""
         columns = self.spec.columns()

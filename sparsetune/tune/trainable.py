@@ -70,8 +70,10 @@ def run_trial(config: dict[str, Any]) -> None:
     """
     sys.path += [path for path in config["python_path"] if path not in sys.path]
     messages = Messages(config["trial_id"], config["attempt"], rungs=list(config["rungs"]))
+    finished = False
     try:
         messages.add("ended", **_train(config, messages))
+        finished = True
     except SavedToGoOnError:
         pass  # the launch was asked to stop, and the trial saved
     except Exception as error:
@@ -84,13 +86,15 @@ def run_trial(config: dict[str, Any]) -> None:
             messages.send()
             os._exit(1)
         _free_memory()
-    messages.send()
+    messages.send()  # returns when the driver has made it durable
+    if finished:
+        _clear_checkpoints(config)
 
 
 def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
     import torch
 
-    from sparsetune.checkpoint import Checkpoints, Room, latest
+    from sparsetune.checkpoint import Room, latest
     from sparsetune.spec import TrialSpec
     from sparsetune.tasks import data_digest
     from sparsetune.train import train
@@ -124,12 +128,19 @@ def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
     )
     for name, facts in (("certificate", final.certificate), ("structure", final.structure)):
         _write_json(place(config["folder"]) / f"{name}.json", facts)
-    for folder in [config["folder"], *config["earlier"]]:
-        Checkpoints(place(folder)).clear()
     counts = {"pruned_weights": "pruned", "prunable_weights": "weights", "parameters": "parameters"}
     counted = {column: final.certificate[name] for column, name in counts.items() if final.certificate}
     ended = {"status": final.status, "error": final.error, "certified": final.certified}
     return {**ended, **counted, "peak_memory": meter.peak(device), **final.test}
+
+
+def _clear_checkpoints(config: Mapping[str, Any]) -> None:
+    """Call once the driver has the trial's end; where the storage refuses, the driver's next sweep sees to it."""
+    from sparsetune.checkpoint import Checkpoints
+
+    with suppress(StorageError):
+        for folder in [config["folder"], *config["earlier"]]:
+            Checkpoints(place(folder)).clear()
 
 
 def processor_of(device: str) -> str:

@@ -42,7 +42,7 @@ def filling(disk: Path, segment: Path) -> Iterator[None]:
         while not segment.exists() or segment.read_bytes().count(b"\n") < 20:
             time.sleep(0.02)
         with suppress(OSError):
-            (disk / "ballast").write_bytes(b"x" * 2**22)
+            (disk / "ballast").write_bytes(b"x" * 2**24)
 
     other = threading.Thread(target=fill, daemon=True)
     other.start()
@@ -56,7 +56,7 @@ def test_a_disk_that_fills_under_ledger_and_checkpoints_loses_nothing(
 ) -> None:
     (tmp_path / "full.py").write_text(STUDY)
     directory = small_disk / "full"
-    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,size=16m", str(small_disk)], check=True)
 
     with filling(small_disk, directory / "ledger" / "000001.jsonl"):
         assert run(tmp_path, small_disk, "--checkpoint-seconds", "1000") == 2
@@ -68,9 +68,10 @@ def test_a_disk_that_fills_under_ledger_and_checkpoints_loses_nothing(
     folder = directory / "trials"
     folder.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], check=True)
-    assert run(tmp_path, small_disk, "--checkpoint-seconds", "0") == 2
+    assert run(tmp_path, small_disk, "--checkpoint-seconds", "0", "--checkpoint-gib", "0.005") == 2
     said = capsys.readouterr().err
     assert f"`{folder}" in said and "No space left on device" in said and "Traceback" not in said
+    assert ".json" not in said, "a checkpoint was refused, not what a trial leaves at its end"
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
     assert run(tmp_path, small_disk) == 0
