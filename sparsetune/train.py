@@ -15,9 +15,10 @@ from sparsetune.checkpoint import Checkpoint, Checkpoints, Row, load, saved
 from sparsetune.durations import round_half_up
 from sparsetune.errors import CheckpointError, DeclarationError
 from sparsetune.evaluate import evaluate
-from sparsetune.optim import build_optimizer, learning_rate
+from sparsetune.optim import build_optimizer
 from sparsetune.places import Place
 from sparsetune.probe import Probe
+from sparsetune.schedule import learning_rate
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import combination_problems, layer_problems

@@ -269,8 +269,8 @@ def test_a_storage_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_disk_without_room(capsys: pytest.CaptureFixture[str], small_disk: Path) -> None:
     fill = ["dd", "if=/dev/zero", f"of={small_disk / 'ballast'}", "bs=1k"]
     assert b"No space left" in subprocess.run(fill, capture_output=True).stderr
-    assert main(["run", "mine.py", "--storage", str(small_disk)]) == 2
-    assert "cannot be written: No space left on device" in capsys.readouterr().err
+    message = refused(capsys, "run", "mine.py", "--storage", str(small_disk))
+    assert "must have room for the study, with 0 KiB free" in message
     assert not ray.is_initialized()
 
 

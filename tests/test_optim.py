@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.optim import build_optimizer, learning_rate
+from sparsetune.optim import build_optimizer
+from sparsetune.schedule import learning_rate
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sparsetune.durations import fraction_to_step, round_half_up
+from sparsetune.schedule import DECAYS
 from sparsetune.sparsity.ramps import RAMPS
-from sparsetune.sparsity.regrow import exchange_fraction
+from sparsetune.sparsity_spec import RegrowSpec
 from sparsetune.spec import TrialSpec
 from sparsetune.tables import Phase
 
@@ -152,6 +153,19 @@ def _granet_change(spec: TrialSpec, step: int, until: int) -> Change:
     sparsity = ramp_sparsity(spec, step)
     phase: Phase = "ramp" if step < ramp_steps(spec)[1] else "dynamic"
     return Change(step, phase, sparsity, "regrow", exchange_fraction(step, until, spec.sparsity.regrow))
+
+
+def exchange_fraction(step: int, end: int, spec: RegrowSpec) -> float:
+    """The fraction of a layer's kept weights that an update exchanges.
+
+    Under ``cosine`` it is ``fraction / 2 (1 + cos(pi step / end))`` (Evci et al. 2020, section 3).
+
+    Args:
+        step: Optimizer steps done before the update, in [0, end].
+        end: Those done when updates end, from 1.
+        spec: The fraction at the start, and how it falls.
+    """
+    return spec.fraction * DECAYS[spec.decay](step / end)
 
 
 def regrow_until(spec: TrialSpec) -> int:

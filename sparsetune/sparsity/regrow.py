@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from sparsetune.optim import DECAYS
 from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.masks import compute_masks, count
-from sparsetune.sparsity_spec import RegrowSpec
 
 
 def exchange(mask: torch.Tensor, drop_scores: torch.Tensor, grow_scores: torch.Tensor, exchanged: int) -> torch.Tensor:
@@ -34,16 +32,3 @@ def exchange(mask: torch.Tensor, drop_scores: torch.Tensor, grow_scores: torch.T
 def _without_lowest(among: torch.Tensor, scores: torch.Tensor, dropped: int) -> torch.Tensor:
     """False at the lowest scores among the True entries."""
     return compute_masks({"": scores}, [Group(("",), dropped)], candidates={"": among})[""]
-
-
-def exchange_fraction(step: int, end: int, spec: RegrowSpec) -> float:
-    """The fraction of a layer's kept weights that an update exchanges.
-
-    Under ``cosine`` it is ``fraction / 2 (1 + cos(pi step / end))`` (Evci et al. 2020, section 3).
-
-    Args:
-        step: Optimizer steps done before the update, in [0, end].
-        end: Those done when updates end, from 1.
-        spec: The fraction at the start, and how it falls.
-    """
-    return spec.fraction * DECAYS[spec.decay](step / end)

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sparsetune.cells import Cell
-from sparsetune.optim import learning_rate
 from sparsetune.preflight import check
+from sparsetune.schedule import learning_rate
 from sparsetune.sparsity.plan import plan
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study

@@ -20,7 +20,7 @@ from torch.nn.utils import prune
 
 from sparsetune import tasks
 from sparsetune.checkpoint import Checkpoints
-from sparsetune.optim import learning_rate
+from sparsetune.schedule import learning_rate
 from sparsetune.sparsity.layers import PRUNABLE
 from sparsetune.sparsity.methods import METHODS
 from sparsetune.sparsity_spec import AcdcSpec, FisherSpec, RampSpec, SparsitySpec

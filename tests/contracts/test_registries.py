@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.optim import DECAYS, OPTIMIZERS
+from sparsetune.optim import OPTIMIZERS
+from sparsetune.schedule import DECAYS
 from sparsetune.sparsity.allocation import ALLOCATIONS, Group, allocate
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.methods import METHODS

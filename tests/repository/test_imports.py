@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     "errors durations seeds",
     "declaration",
-    "spec sparsity_spec space samplers budget cells grid known stopping tables selection study ledger memory store"
-    " places owner segments provenance find",
+    "spec sparsity_spec schedule space samplers budget cells grid known stopping tables selection study ledger"
+    " memory store places owner segments provenance find",
     "sparsity tasks optim distill",
     "evaluate checkpoint probe train cost preflight layer_table",
     "tune",

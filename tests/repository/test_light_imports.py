@@ -8,6 +8,7 @@ import sys
 import pytest
 
 HEAVY = {"torch", "torchvision", "ray", "optuna", "matplotlib", "transformers", "datasets", "sklearn"}
+STORES = {"fsspec", "upath", "s3fs", "botocore", "aiobotocore"}
 
 
 def loaded(*arguments: str) -> set[str]:
@@ -21,7 +22,13 @@ def loaded(*arguments: str) -> set[str]:
 def test_importing_is_light(module: str) -> None:
     packages = loaded("-c", f"import {module}")
     assert module.partition(".")[0] in packages
-    assert packages & HEAVY == set()
+    assert packages & (HEAVY | STORES) == set()
+
+
+def test_the_state_of_a_study_is_shown_without_torch_or_ray() -> None:
+    packages = loaded("-c", "import sparsetune.tune.status")
+    assert "optuna" in packages
+    assert packages & ((HEAVY | STORES) - {"optuna"}) == set()
 
 
 def test_the_public_names_are_those_that_load() -> None:

@@ -11,6 +11,7 @@ from sparsetune.ledger import encode, fold, read
 from sparsetune.spec import DigitsTask, ImageTask, ScheduleSpec, TrialSpec
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Study
+from sparsetune.tasks.image import UNPACKED
 from sparsetune.tune.forecast import (
     PROPOSED_BYTES,
     REPORT_BYTES,
@@ -130,7 +131,15 @@ def test_a_trial_of_one_step_is_timed() -> None:
     assert cost.checkpoint > 0
 
 
-def test_missing_data_are_a_reason(tmp_path: Path) -> None:
+def torn_data(root: Path) -> None:
+    """Fashion-MNIST's files, empty: found before a cache or a network is asked."""
+    (root / "FashionMNIST" / "raw").mkdir(parents=True)
+    for name in UNPACKED:
+        (root / "FashionMNIST" / "raw" / name).touch()
+
+
+def test_data_that_cannot_be_read_are_a_reason(tmp_path: Path) -> None:
+    torn_data(tmp_path)
     (reason,) = measure_here([TrialSpec(task=ImageTask())], device="cpu", threads=1, data_root=tmp_path)
     assert isinstance(reason, str)
     assert str(tmp_path) in reason
@@ -138,6 +147,7 @@ def test_missing_data_are_a_reason(tmp_path: Path) -> None:
 
 @pytest.mark.cluster
 def test_a_process_of_its_own_finds_the_same(tmp_path: Path) -> None:
+    torn_data(tmp_path)
     wrong = TrialSpec(task=ImageTask())
     cost, reason = measure_apart([TrialSpec(), wrong], device="cpu", threads=1, data_root=tmp_path)
     assert isinstance(cost, Cost)
