@@ -30,7 +30,7 @@ class Driver:
         planner: Names the next trial; shares ``trials``.
         worker: What every trial's configuration has in common.
         slots: Trials that may run at once.
-        announce: Called with every record after it is durable.
+        followers: Called with every record after it is durable, and with what else is worth telling.
         stopped: Why the launch must end: the disk refused a record, or every trial fails.
         complete: Whether nothing was left to run.
         interrupted: Whether a signal asked to stop.
@@ -44,7 +44,7 @@ class Driver:
     planner: Planner
     worker: dict[str, Any]
     slots: int
-    announce: Callable[[Record], None]
+    followers: list[Callable[[Record], None]]
     stopped: SparsetuneError | None = None
     complete: bool = False
     interrupted: bool = False
@@ -75,6 +75,23 @@ class Driver:
         except StorageError as error:
             self._stop(error)
             return "done"
+
+    def finish(self) -> bool:
+        """Whether nothing is left to run; then the last notes are recorded, without any worker."""
+        config = self.next_config()
+        if isinstance(config, dict):
+            self.planner.ended(config["trial_id"])
+        return config == "done"
+
+    def announce(self, record: Record) -> None:
+        """Tell every follower."""
+        for follower in self.followers:
+            follower(record)
+
+    def note(self, *lines: str, kind: str = "note") -> None:
+        """Tell the followers what is no record."""
+        for line in lines:
+            self.announce({"type": kind, "note": line})
 
     def _give_up_unwanted(self) -> None:
         """End what nothing waits for: retries whose cell has another winner now, seeds of stopped configurations."""

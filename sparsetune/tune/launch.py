@@ -6,7 +6,7 @@ import logging
 import os
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -145,9 +145,9 @@ def launch(
                 records.append(added)
                 segment.append(added)
             around = provenance.Surroundings(records, home.launches())
-            trials = ledger.fold(records)
-            study = study.extended(records)
-            return _drive(study, home, segment, journal, trials, options, data_root, around, expected)
+            study, trials = study.extended(records), ledger.fold(records)
+            planner = Planner(study, trials, Journal(journal, study, study.cells()))
+            return _Launch(options, home, segment, trials, planner, data_root, around, expected).run()
 
 
 def _forecast(
@@ -166,75 +166,86 @@ def _forecast(
     return expected
 
 
-def _drive(
-    study: Study,
-    directory: StudyDirectory,
-    segment: ledger.Ledger,
-    journal: Path,
-    trials: dict[str, ledger.TrialState],
-    options: Options,
-    data_root: Path | None,
-    surroundings: provenance.Surroundings,
-    expected: Forecast,
-) -> Outcome:
-    quiet_optuna()
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the ledger has every reason, and the display says it
-    planner = Planner(study, trials, Journal(journal, study, study.cells()))
-    progress = Progress(planner, directory.path, quiet=options.quiet)
-    events = EventFiles(directory.path, planner) if options.tensorboard else None
-    interrupted = False
-    with progress, ending_on_signals(), closing(events) if events else nullcontext():
-        for line in surroundings.changed:
-            progress.announce({"type": "note", "note": line})
-        try:
-            with ray_session(options.address) as resources:
-                if options.address:
-                    prove_nodes(options.address, directory.path)
-                gpus = options.gpus_per_trial if options.gpus_per_trial is not None else float(resources["GPU"] > 0)
-                share = Share(options.cpus_per_trial, gpus)
-                slots = trials_at_once(share, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-                quota = Quota(directory, trials, options.limits.quota(directory.path), slots)
-                if options.address:
-                    options.limits.check(expected, slots, directory.path)
-                for line in expected.lines(slots, keep_models=options.keep_models, quota=quota.size):
-                    progress.announce({"type": "forecast", "note": line})
-                quota.sweep()
-                if events:
-                    events.catch_up()
-                worker: dict[str, Any] = {
-                    "data_root": str(data_root) if data_root else None,
-                    "device": "cuda" if gpus else "cpu",
-                    "threads": max(1, int(options.cpus_per_trial)),
-                    "checkpoint_seconds": options.checkpoint_seconds,
-                    "checkpoint_room": quota.share,
-                    "keep_models": options.keep_models,
-                    "python_path": python_path(options.study_file),
-                    "launch": secrets.token_hex(8),
-                }
-                followers = [progress.announce, quota.take, *([events.take] if events else [])]
-                driver = Driver(directory, segment, trials, planner, worker, slots, partial(_tell, followers))
-                driver.surroundings = surroundings
-                stopping = StopRequest(worker["launch"])
-                with stopping.on_signals(partial(_announce_stop, driver)):
-                    fit(driver, share, stopping)
-                if not driver.stopped:
-                    quota.sweep()
-                interrupted = not (driver.complete or driver.stopped)  # Tune ends by itself on SIGUSR1
-        except KeyboardInterrupt:
-            interrupted = True
-        else:
+@dataclass
+class _Launch:
+    """One launch, from its first line to its outcome."""
+
+    options: Options
+    directory: StudyDirectory
+    segment: ledger.Ledger
+    trials: dict[str, ledger.TrialState]
+    planner: Planner
+    data_root: Path | None
+    surroundings: provenance.Surroundings
+    expected: Forecast
+
+    def run(self) -> Outcome:
+        """Run what is left of the study; Ray is started only where something is."""
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the ledger has every reason, and the display says it
+        progress = Progress(self.planner, self.directory.path, quiet=self.options.quiet)
+        events = EventFiles(self.directory.path, self.planner) if self.options.tensorboard else None
+        followers: list[Callable[[ledger.Record], None]] = [progress.announce, *([events.take] if events else [])]
+        driver = Driver(self.directory, self.segment, self.trials, self.planner, self._worker(), 1, followers)
+        driver.surroundings = self.surroundings
+        interrupted = False
+        with progress, ending_on_signals(), closing(events) if events else nullcontext():
+            driver.note(*self.surroundings.changed)
+            if events:
+                events.catch_up()
+            try:
+                if self.expected.trials or not driver.finish():
+                    self._train(driver)
+                    interrupted = not (driver.complete or driver.stopped)
+            except KeyboardInterrupt:
+                interrupted = True
             if driver.stopped:
                 raise driver.stopped
-    unsettled = tuple(name for name, plan in planner.plans.items() if plan.searched and plan.winner is None)
-    return Outcome(directory.path, Counter(t.status for t in trials.values()), unsettled, interrupted)
+        unsettled = tuple(name for name, plan in self.planner.plans.items() if plan.searched and plan.winner is None)
+        counts = Counter(trial.status for trial in self.trials.values())
+        return Outcome(self.directory.path, counts, unsettled, interrupted)
 
+    def _worker(self) -> dict[str, Any]:
+        return {
+            "data_root": str(self.data_root) if self.data_root else None,
+            "threads": max(1, int(self.options.cpus_per_trial)),
+            "checkpoint_seconds": self.options.checkpoint_seconds,
+            "keep_models": self.options.keep_models,
+            "python_path": python_path(self.options.study_file),
+            "launch": secrets.token_hex(8),
+        }
 
-def _tell(followers: Sequence[Callable[[ledger.Record], None]], record: ledger.Record) -> None:
-    for follower in followers:
-        follower(record)
+    def _train(self, driver: Driver) -> None:
+        """Run trials on Ray until none is left, or a signal or a fault ends it."""
+        options = self.options
+        with ray_session(options.address) as resources:
+            if options.address:
+                prove_nodes(options.address, self.directory.path)
+            gpus = options.gpus_per_trial if options.gpus_per_trial is not None else float(resources["GPU"] > 0)
+            share = Share(options.cpus_per_trial, gpus)
+            driver.slots = trials_at_once(share, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+            quota = self._quota(driver)
+            driver.worker |= {"device": "cuda" if gpus else "cpu", "checkpoint_room": quota.share}
+            stopping = StopRequest(driver.worker["launch"])
+            with stopping.on_signals(partial(_announce_stop, driver)):
+                fit(driver, share, stopping)
+            if not driver.stopped:
+                quota.sweep()
+
+    def _quota(self, driver: Driver) -> Quota:
+        """The checkpoints' quota, in force; says what is forecast, and refuses what a cluster of this size cannot."""
+        options, limits = self.options, self.options.limits
+        quota = Quota(self.directory, self.trials, limits.quota(self.directory.path), driver.slots)
+        if options.address:
+            limits.check(self.expected, driver.slots, self.directory.path)
+        driver.note(
+            *self.expected.lines(driver.slots, keep_models=options.keep_models, quota=quota.size), kind="forecast"
+        )
+        driver.followers.append(quota.take)
+        quota.sweep()
+        return quota
 
 
 def _announce_stop(driver: Driver) -> None:
     driver.interrupted = True
     line = f"stopping: running trials save their state, within {GRACE_SECONDS:.0f} s; once more stops at once"
-    driver.announce({"type": "note", "note": line})
+    driver.note(line)

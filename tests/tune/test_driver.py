@@ -44,7 +44,7 @@ def open_driver(tmp_path: Path) -> Iterator[Open]:
         trials = ledger.fold(ledger.read(directory.ledger))
         opened.append(Ledger(directory.ledger))
         planner = Planner(STUDY, trials, Journal(None, STUDY, STUDY.cells()))
-        return Driver(directory, opened[-1], trials, planner, WORKER, slots, announce)
+        return Driver(directory, opened[-1], trials, planner, WORKER, slots, [announce])
 
     yield open_
     for segment in opened:
@@ -226,7 +226,7 @@ def test_a_study_in_which_everything_fails_stops_and_says_why(tmp_path: Path, go
     directory.create(MANY)
     segment = Ledger(directory.ledger)
     planner = Planner(MANY, trials := {}, Journal(None, MANY, MANY.cells()))
-    driver = Driver(directory, segment, trials, planner, WORKER, 1, lambda record: None)
+    driver = Driver(directory, segment, trials, planner, WORKER, 1, [])
     for number in range(HOPELESS):
         assert driver.stopped is None
         config = configured(driver)
@@ -310,7 +310,7 @@ directory = StudyDirectory(sys.argv[1])
 study, announced = directory.study(), []
 planner = Planner(study, trials := {}, Journal(None, study, study.cells()))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-driver = Driver(directory, ledger.Ledger(directory.ledger), trials, planner, {}, 1, announced.append)
+driver = Driver(directory, ledger.Ledger(directory.ledger), trials, planner, {}, 1, [announced.append])
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
 config, step = driver.next_config(), 0
 names = {"trial_id": config["trial_id"], "attempt": 1}

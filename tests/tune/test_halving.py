@@ -47,7 +47,7 @@ class Launch:
         self.segment = ledger.Ledger(self.directory.ledger)
         journal = Journal(self.directory.journal, study, study.cells())
         planner = Planner(study, self.trials, journal)
-        self.driver = Driver(self.directory, self.segment, self.trials, planner, {}, 2, lambda record: None)
+        self.driver = Driver(self.directory, self.segment, self.trials, planner, {}, 2, [])
 
     def next(self) -> dict[str, Any]:
         config = self.driver.next_config()
