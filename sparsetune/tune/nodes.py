@@ -7,7 +7,6 @@ import os
 import platform
 import secrets
 import shutil
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from sparsetune.store import writing
 
 SHOWN = (*PACKAGES, "transformers")
 """Packages that a trial's numbers depend on: always shown, equal on every node. Others appear when out of bounds."""
-CONNECT_SECONDS, ANSWER_SECONDS = 5, 60
+ANSWER_SECONDS = 60
 ENVIRONMENT = "start Ray with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL set there as here"
 
 
@@ -103,7 +102,7 @@ def cluster_checks(address: str, token: Place) -> Iterator[Check]:
         answers = ask_nodes(address, token)
     except Exception as error:  # Ray raises errors of many kinds
         advice = "see that it runs (`ray status` on its head), that its port is open, and that its Ray is the same"
-        yield Check("cluster", "fault", f"`{address}` does not answer: {one_line(error)}", advice)
+        yield Check("cluster", "fault", f"`{address}` does not answer: {one_line(error.__cause__ or error)}", advice)
         return
     total = {kind: sum(node["Resources"].get(kind, 0) for node, _ in answers) for kind in ("CPU", "GPU")}
     nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
@@ -115,9 +114,6 @@ def cluster_checks(address: str, token: Place) -> Iterator[Check]:
 
 def ask_nodes(address: str, token: Place) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Each living node as Ray describes it, with its answer or the ``error`` that came instead."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal() and "://" not in host:  # Ray itself would try for minutes
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     from sparsetune.tune.session import ray_session
 
     with ray_session(address):

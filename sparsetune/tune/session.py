@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import ray
 
 from sparsetune.errors import ClusterError
 
+CONNECT_SECONDS = 5
 STARTS = 2
 """A local Ray gives up after 30 s, which a busy machine may take: it is started once more."""
 
@@ -44,6 +46,8 @@ def _connect(address: str | None, folder: str | None) -> None:
     local = {"num_cpus": len(os.sched_getaffinity(0)), "include_dashboard": False, "_temp_dir": folder}
     for start in range(1, STARTS + 1):
         try:
+            if address:
+                _listens(address)
             ray.init(address=address or "local", **quiet, **({} if address else local))
             return
         except Exception as error:  # Ray raises errors of many kinds
@@ -53,3 +57,14 @@ def _connect(address: str | None, folder: str | None) -> None:
                 raise ClusterError(f"the cluster `{address}` does not answer: {error}; {advice}") from error
             if start == STARTS:
                 raise ClusterError(f"Ray did not start: {error} Try again when the machine is less busy") from error
+
+
+def _listens(address: str) -> None:
+    """Refuse a port that is closed at once: Ray itself would try for minutes.
+
+    Raises:
+        OSError: if nothing listens there.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "://" not in host:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
