@@ -72,6 +72,7 @@ def config(spec: TrialSpec, folder: Path) -> dict[str, Any]:
         "python_path": [],
         "retry": None,
         "launch": "test",
+        "checkpoint_room": float("inf"),
     }
 
 
