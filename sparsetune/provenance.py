@@ -48,7 +48,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         now: Those of the later one.
     """
     old, new = ({COMPARED[name]: facts[name] for name in COMPARED if name in facts} for facts in (before, now))
-    old, new = ({**shown, **facts["packages"]} for shown, facts in ((old, before), (new, now)))
+    old, new = ({**shown, **facts.get("packages", {})} for shown, facts in ((old, before), (new, now)))
     old, new = ({**shown, "commit": _commit(facts)} for shown, facts in ((old, before), (new, now)))
     return [f"{name}: {old[name]} -> {new[name]}" for name in old if name in new and old[name] != new[name]]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import statistics
 import subprocess
@@ -140,6 +141,7 @@ def through_tune(trials: int, folder: Path, reuse: bool) -> list[Life]:
     """A script of a few lines, which keeps nothing but what Tune keeps."""
     from ray import tune
 
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it misses files that it was told not to write
     results = tune.Tuner(
         tune.with_resources(train_and_tell, {"cpu": 1}),
         param_space={"spec": tune.grid_search([spec.given() for spec in specs(trials)])},
