@@ -20,6 +20,11 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported, which is not for every test
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes, with a Ray each, for the tests that mostly wait for Ray; none besides this for all others."""
+    return 2 if config.option.markexpr.startswith("cluster") else 0
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _cache() -> Iterator[None]:
     """A cache of the session's own, unless one is given."""
