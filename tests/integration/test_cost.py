@@ -15,7 +15,7 @@ from sparsetune.tune.launch import Options, launch
 from tests.integration.runs import assert_equal_to_training_alone, trials
 from tests.tune.test_tensorboard import scalars
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(300)]
 
 
 def study(name: str, epochs: int = 4) -> Study:
@@ -31,6 +31,7 @@ def study(name: str, epochs: int = 4) -> Study:
     )
 
 
+@pytest.mark.cluster
 @pytest.mark.usefixtures("ray_session")
 def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
     options = Options(storage=tmp_path, quiet=True, checkpoint_seconds=0, checkpoint_gib=1e-4, tensorboard=True)
@@ -55,6 +56,7 @@ def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
     assert ledger.read(again.directory / "ledger") == records
 
 
+@pytest.mark.cluster
 def test_what_cannot_fit_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     for limits in ({"max_hours": 1e-4}, {"max_gib": 1e-6}, {"max_gib": 1e-4, "keep_models": True}):
         with pytest.raises(LimitError, match="got a forecast of"):
