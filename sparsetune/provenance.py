@@ -21,7 +21,7 @@ def facts(study_file: Path | None = None) -> dict[str, Any]:
     return {
         "time": time.time(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
@@ -96,9 +96,10 @@ class Surroundings:
         return lines
 
 
-def _version(package: str) -> str | None:
+def version_of(name: str) -> str | None:
+    """The installed version of a package or of ``python``; None where it is missing."""
     try:
-        return version(package)
+        return platform.python_version().rstrip("+") if name == "python" else version(name)
     except PackageNotFoundError:
         return None
 

@@ -18,7 +18,8 @@ from rich.markup import escape
 
 from sparsetune.errors import StorageError
 from sparsetune.places import Place, place, reason, refusals
-from sparsetune.tune.nodes import SHOWN, Check, cluster_checks, existing, one_line, token_file, version_of
+from sparsetune.provenance import version_of
+from sparsetune.tune.nodes import SHOWN, Check, cluster_checks, existing, one_line, token_file
 
 DATA = {"digits": "", "fashion_mnist": "FashionMNIST/raw/*-ubyte*"}
 """Where the four files of a data set lie in a root, plain or packed; digits come with scikit-learn."""

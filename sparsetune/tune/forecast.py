@@ -15,13 +15,11 @@ from sparsetune import ledger
 from sparsetune.checkpoint import KEPT
 from sparsetune.memory import in_words
 from sparsetune.spec import TrialSpec
-from sparsetune.study import Study
 from sparsetune.tables import MEASURED, PROGRESS
 from sparsetune.tasks.task import TRAIN_SUBSET
 from sparsetune.train import evaluation_steps
 from sparsetune.tune.board import clock
-from sparsetune.tune.journal import Journal
-from sparsetune.tune.placement import Share
+from sparsetune.tune.placement import share_of
 from sparsetune.tune.planner import Planner
 from sparsetune.tune.stopwatch import Cost, measure_apart, measure_here
 
@@ -129,11 +127,6 @@ class _Part(NamedTuple):
     rows: float
 
 
-def planner_of(study: Study, trials: Mapping[str, ledger.TrialState]) -> Planner:
-    """Plans the study from what is known of its trials, and writes nothing."""
-    return Planner(study, trials, Journal(None, study, study.cells()))
-
-
 def time_kinds(planner: Planner, *, device: str, threads: int, data_root: Path | None) -> Costs:
     """What each kind of trial that is left to run costs here, or why that is not known."""
     left = [plan.cell.spec for plan in planner.plans.values() if _left(planner, planner.outlook_of(plan))]
@@ -199,8 +192,8 @@ def forecast_here(
 ) -> tuple[Forecast, int]:
     """The forecast with every kind of trial timed on this machine, and how many trials it runs at once."""
     node = {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(torch.cuda.device_count())}
-    gpus = gpus_per_trial if gpus_per_trial is not None else float(node["GPU"] > 0)
-    device, threads = "cuda" if gpus and node["GPU"] else "cpu", max(1, int(cpus_per_trial))
+    share = share_of(cpus_per_trial, gpus_per_trial, node["GPU"])
+    device, threads = "cuda" if share.gpu and node["GPU"] else "cpu", max(1, int(cpus_per_trial))
     costs = time_kinds(planner, device=device, threads=threads, data_root=data_root)
     conditions = f"steps timed alone on this machine's {'GPU' if device == 'cuda' else 'CPU'}; trials at once share it"
-    return forecast(planner, costs, conditions), max(1, Share(cpus_per_trial, gpus).fits(node))
+    return forecast(planner, costs, conditions), max(1, share.fits(node))

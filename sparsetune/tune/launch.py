@@ -23,12 +23,12 @@ from sparsetune.study import Study
 from sparsetune.tune.driver import Driver, python_path
 from sparsetune.tune.engine import fit
 from sparsetune.tune.extension import Extension
-from sparsetune.tune.forecast import Forecast, forecast_here, planner_of
+from sparsetune.tune.forecast import Forecast, forecast_here
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.limits import Limits
 from sparsetune.tune.nodes import prove_nodes
-from sparsetune.tune.placement import Share, check_share, trials_at_once
-from sparsetune.tune.planner import Planner
+from sparsetune.tune.placement import check_share, share_of, trials_at_once
+from sparsetune.tune.planner import Planner, planner_of
 from sparsetune.tune.progress import Progress
 from sparsetune.tune.quota import Quota
 from sparsetune.tune.sampling import quiet_optuna
@@ -220,11 +220,10 @@ class _Launch:
         with ray_session(options.address) as resources:
             if options.address:
                 prove_nodes(options.address, self.directory.path)
-            gpus = options.gpus_per_trial if options.gpus_per_trial is not None else float(resources["GPU"] > 0)
-            share = Share(options.cpus_per_trial, gpus)
+            share = share_of(options.cpus_per_trial, options.gpus_per_trial, resources["GPU"])
             driver.slots = trials_at_once(share, [node["Resources"] for node in ray.nodes() if node["Alive"]])
             quota = self._quota(driver)
-            driver.worker |= {"device": "cuda" if gpus else "cpu", "checkpoint_room": quota.share}
+            driver.worker |= {"device": "cuda" if share.gpu else "cpu", "checkpoint_room": quota.share}
             stopping = StopRequest(driver.worker["launch"])
             with stopping.on_signals(partial(_announce_stop, driver)):
                 fit(driver, share, stopping)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import platform
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
 from sparsetune.errors import ClusterError
 from sparsetune.places import Place, create, place, reason, refusals
-from sparsetune.provenance import PACKAGES, code_digest
+from sparsetune.provenance import PACKAGES, code_digest, version_of
 from sparsetune.store import writing
 
 SHOWN = (*PACKAGES, "transformers")
@@ -185,11 +183,3 @@ def judge_node(
 def one_line(message: object) -> str:
     """An error or a warning without its line breaks."""
     return " ".join(str(message).split()) or type(message).__name__
-
-
-def version_of(name: str) -> str | None:
-    """The installed version of a package or of ``python``; None where it is missing."""
-    try:
-        return platform.python_version().rstrip("+") if name == "python" else metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None

@@ -27,6 +27,11 @@ class Share(NamedTuple):
         return min(counts, default=1)
 
 
+def share_of(cpus: float, gpus: float | None, there: float) -> Share:
+    """What a trial takes: as asked, by default a whole GPU where ``there`` are any, else none."""
+    return Share(cpus, float(there > 0) if gpus is None else gpus)
+
+
 def _parts(whole: float, share: float) -> int:
     return int(whole / share + ROUNDING) if share > 0 else 0
 

@@ -18,8 +18,7 @@ from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from sparsetune.train import evaluation_steps
 from sparsetune.tune.forecast import forecast_here
-from sparsetune.tune.journal import Journal
-from sparsetune.tune.planner import Planner
+from sparsetune.tune.planner import Planner, planner_of
 from sparsetune.tune.sampling import quiet_optuna
 from sparsetune.tune.scheduler import Rungs
 
@@ -40,7 +39,7 @@ def preview(study: Study, *, probe: bool = False, **options: Any) -> dict[str, A
     """
     quiet_optuna()
     study = check(study, needs_data=False)
-    planner = Planner(study, {}, Journal(None, study, study.cells()))
+    planner = planner_of(study, {})
     outlook = planner.outlook()
     cells = [
         _cell(plan_.cell.name, plan_.cell.spec, list(plan_.cell.search)) | _rungs(study, plan_.cell)

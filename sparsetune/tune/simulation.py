@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import sparsetune.tune.launch  # noqa: F401  # sets what Ray must know before its first import
 from sparsetune.ledger import Record, TrialState
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Minimize, Study

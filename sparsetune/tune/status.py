@@ -17,9 +17,8 @@ from sparsetune.memory import in_words, peaks
 from sparsetune.places import Place
 from sparsetune.store import StudyDirectory
 from sparsetune.tune.board import Board, clock
-from sparsetune.tune.journal import Journal
 from sparsetune.tune.pace import Pace, pace
-from sparsetune.tune.planner import Planner
+from sparsetune.tune.planner import planner_of
 from sparsetune.tune.sampling import quiet_optuna
 
 LAST = 5
@@ -45,7 +44,7 @@ def read_board(directory: StudyDirectory) -> Board:
     quiet_optuna()
     records = ledger.read(directory.ledger)
     study = directory.study().extended(records)
-    return Board(Planner(study, ledger.fold(records), Journal(None, study, study.cells())))
+    return Board(planner_of(study, ledger.fold(records)))
 
 
 def _facts(directory: StudyDirectory, board: Board) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import analysis
 from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec, ledger
 from sparsetune.errors import LimitError
 from sparsetune.sparsity_spec import SparsitySpec
-from sparsetune.tune.forecast import forecast_here, planner_of
+from sparsetune.tune.forecast import forecast_here
 from sparsetune.tune.launch import Options, launch
+from sparsetune.tune.planner import planner_of
 from tests.integration.runs import assert_equal_to_training_alone, trials
 from tests.tune.test_tensorboard import scalars
 

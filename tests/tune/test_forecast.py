@@ -21,10 +21,9 @@ from sparsetune.tune.forecast import (
     Forecast,
     forecast,
     kind_of,
-    planner_of,
     time_kinds,
 )
-from sparsetune.tune.planner import Planner
+from sparsetune.tune.planner import Planner, planner_of
 from sparsetune.tune.stopwatch import Cost, measure, measure_apart, measure_here
 
 COST = Cost(setup=0.5, step=0.01, example=1e-4, checkpoint=1000, model=300)

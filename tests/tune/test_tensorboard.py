@@ -17,8 +17,7 @@ from sparsetune.space import LogUniform
 from sparsetune.spec import TrialSpec
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Study
-from sparsetune.tune.forecast import planner_of
-from sparsetune.tune.planner import Planner
+from sparsetune.tune.planner import Planner, planner_of
 from sparsetune.tune.tensorboard import EventFiles
 
 
