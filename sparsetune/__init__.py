@@ -20,9 +20,10 @@ _HOME = {
         "RegrowSpec",
         "SparsitySpec",
     ],
-    "sparsetune.spec": ["DigitsTask", "EvaluateSpec", "ImageTask", "OptimSpec", "ScheduleSpec", "TrialSpec"],
+    "sparsetune.spec": ["ComputeSpec", "EvaluateSpec", "OptimSpec", "ScheduleSpec", "TrialSpec"],
     "sparsetune.stopping": ["Halving"],
     "sparsetune.study": ["Arm", "Maximize", "Minimize", "Quick", "Study"],
+    "sparsetune.task_spec": ["DigitsTask", "FolderTask", "GrowthSpec", "ImageTask"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

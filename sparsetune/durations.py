@@ -1,7 +1,8 @@
 """Durations of training to whole optimizer steps: the only rounding of time in the project.
 
 A schedule item carries its own unit, and the unit says how it extends when training gets longer: a fraction of
-training stretches, an absolute number of epochs or steps does not.
+training stretches, an absolute number of epochs, steps or samples does not. Samples stay the same at another batch
+size, steps do not.
 """
 
 from __future__ import annotations
@@ -14,14 +15,28 @@ from typing import Annotated, Any, Literal
 from pydantic import GetPydanticSchema
 from pydantic_core import core_schema
 
-Unit = Literal["fraction", "epochs", "steps"]
+Unit = Literal["fraction", "epochs", "steps", "samples"]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """A trial's time: its optimizer steps in all and in one epoch, and the examples of each step."""
+
+    total: int
+    per_epoch: int
+    batch_size: int
+
+
+ABSOLUTE: dict[str, Unit] = {"epochs": "epochs", "steps": "steps", "samples": "samples"}
+"""Units that are written out, by their word."""
 
 
 @dataclass(frozen=True)
 class Length:
     """A stretch of training: ``value`` in ``unit``, never negative.
 
-    Written as a plain number it is a fraction of training in [0, 1]; as text, ``"5 epochs"`` or ``"100 steps"``.
+    Written as a plain number it is a fraction of training in [0, 1]; as text, ``"5 epochs"``, ``"100 steps"`` or
+    ``"409600 samples"``, training examples seen.
     """
 
     value: float
@@ -29,7 +44,7 @@ class Length:
 
     @classmethod
     def parse(cls, given: Any) -> Length:
-        """Read a number (a fraction of training), ``"5 epochs"``, ``"100 steps"`` or a ``Length``.
+        """Read a number (a fraction of training), text as in the class's description, or a ``Length``.
 
         Raises:
             ValueError: if the text is neither, the number is negative, or a fraction exceeds 1.
@@ -50,18 +65,20 @@ class Length:
         if isinstance(given, str):
             number, _, unit = given.strip().partition(" ")
             unit = unit.strip().removesuffix("s") + "s"
-            if unit in ("epochs", "steps"):
+            if unit in ABSOLUTE:
                 with suppress(ValueError):
-                    return cls(float(number), "epochs" if unit == "epochs" else "steps")
-        raise ValueError("a length must be a fraction of training, `5 epochs` or `100 steps`")
+                    return cls(float(number), ABSOLUTE[unit])
+        raise ValueError("a length must be a fraction of training, `5 epochs`, `100 steps` or `4096 samples`")
 
     def declared(self) -> float | str:
         """The form it is written in: a number for a fraction, text otherwise."""
         return self.value if self.unit == "fraction" else f"{float(self.value)!r} {self.unit}".replace(".0 ", " ")
 
-    def steps(self, total: int, per_epoch: int) -> float:
+    def steps(self, clock: Clock) -> float:
         """Its length in optimizer steps, not rounded: boundaries are sums of lengths and are rounded once."""
-        return self.value * {"fraction": total, "epochs": per_epoch, "steps": 1}[self.unit]
+        if self.unit == "samples":
+            return self.value / clock.batch_size
+        return self.value * {"fraction": clock.total, "epochs": clock.per_epoch, "steps": 1}[self.unit]
 
 
 LengthField = Annotated[

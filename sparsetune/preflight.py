@@ -16,8 +16,9 @@ from sparsetune.sparsity.combinations import combination_problems, layer_problem
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.plan import plan_problems
-from sparsetune.spec import TaskSpec, TrialSpec
+from sparsetune.spec import TrialSpec
 from sparsetune.study import Arm, Study, checked, sound_part
+from sparsetune.task_spec import TaskSpec
 from sparsetune.tasks import prepare, source_of, split_problems
 from sparsetune.tasks.models import model_function, require_prunable
 

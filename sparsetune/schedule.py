@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from sparsetune.durations import round_half_up
+from sparsetune.durations import Clock, round_half_up
 from sparsetune.spec import TrialSpec
 
 
@@ -28,12 +28,40 @@ DECAYS: dict[str, Callable[[float], float]] = {"linear": linear, "cosine": cosin
 """Each maps the fraction of training done since the warm-up to the fraction of the peak learning rate."""
 
 
-def learning_rate(spec: TrialSpec, step: int, total: int) -> float:
-    """The learning rate of step ``step`` (from 0) of ``total``: a linear rise to the peak, then the declared decay.
+def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
+    """The learning rate by step (from 0): a linear rise to the peak, then the declared decay.
 
-    The last step of the warm-up and the first after it have the peak.
+    The last step of the warm-up and the first after it have the peak. Where the learning rate stays the same through an
+    epoch, epochs take the place of steps: epoch e < w of the warm-up has (e + 1) / w of the peak.
     """
-    warmup = round_half_up(spec.schedule.warmup * total)
-    if step < warmup:
-        return spec.optim.lr * (step + 1) / warmup
-    return spec.optim.lr * DECAYS[spec.schedule.lr]((step - warmup) / (total - warmup))
+    clock, peak = spec.clock(), spec.peak_lr()
+    unit = clock.per_epoch if spec.schedule.lr_per == "epoch" else 1
+    warmup = round_half_up(spec.schedule.warmup.steps(clock))
+    decay = _decay(spec, clock, warmup)
+
+    def rate(step: int) -> float:
+        start = step - step % unit
+        return min(peak, peak * (start + unit) / warmup) if start < warmup else peak * decay(start)
+
+    return rate
+
+
+def _decay(spec: TrialSpec, clock: Clock, warmup: int) -> Callable[[int], float]:
+    """The fraction of the peak learning rate by step, from the end of the warm-up on."""
+    if spec.schedule.lr == "step":
+        falls = [round_half_up(anchor.steps(clock)) for anchor in spec.schedule.anchors]
+        return lambda step: spec.schedule.factor ** sum(step >= at for at in falls)
+    shape = DECAYS[spec.schedule.lr]
+    return lambda step: shape((step - warmup) / (clock.total - warmup))
+
+
+def resolution(spec: TrialSpec, step: int) -> int | None:
+    """Pixels of a training image's side at a step (from 0), where the task's images grow; None where they do not."""
+    growth = spec.task.growth if spec.task.kind == "folder" else None
+    if growth is None or spec.task.kind != "folder":
+        return None
+    clock, last = spec.clock(), spec.task.resolution
+    start, length = growth.start.steps(clock), growth.length.steps(clock)
+    done = min(1.0, max(0.0, (step - start) / length)) if length else float(step >= start)
+    side = growth.first + done * (last - growth.first)
+    return last if done == 1 else min(last, round_half_up(side / growth.multiple) * growth.multiple)

@@ -6,72 +6,17 @@ Every new field needs a default that changes nothing: the digest leaves defaults
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sparsetune.declaration import Declared, digest_of, plain
-from sparsetune.durations import LengthField, round_half_up, steps_per_epoch, total_steps
+from sparsetune.durations import Clock, Length, LengthField, steps_per_epoch, total_steps
 from sparsetune.sparsity_spec import ALLOCATION_FIELDS, METHOD_DEFAULTS, METHOD_FIELDS, SCORE_FIELDS, SparsitySpec
+from sparsetune.task_spec import DigitsTask, TaskSpec
 
 SCHEMA_VERSION = 1
 """Of every declaration, ledger and study directory; raised when old ones can no longer be read as they are."""
-
-Validation = Annotated[float, Field(ge=0)]
-
-
-class _Examples(Declared):
-    """What data sets have in common: how many examples are trained on, and which are held out."""
-
-    batch_size: int = Field(default=128, ge=1)
-    validation: Validation = 0.1
-    """Held out of the training set, stratified: a fraction below 1, otherwise a number of examples."""
-    split_seed: int = Field(default=0, ge=0)
-
-    def pool(self) -> int:
-        """Examples of the published training set."""
-        raise NotImplementedError
-
-    def held_out(self) -> int:
-        """Examples of the validation split."""
-        return round_half_up(self.validation * self.pool() if self.validation < 1 else self.validation)
-
-    def train_size(self) -> int:
-        """Examples trained on in one epoch."""
-        return self.pool() - self.held_out()
-
-
-class DigitsTask(_Examples):
-    """scikit-learn's handwritten digits: 1,797 grey images of 8 x 8; a stratified fifth, 360, is the test set."""
-
-    kind: Literal["digits"] = "digits"
-    model: str = "mlp"
-    batch_size: int = Field(default=64, ge=1)
-
-    def pool(self) -> int:
-        """Examples outside the test set."""
-        return 1437
-
-
-class ImageTask(_Examples):
-    """A public image data set, read through torchvision."""
-
-    kind: Literal["image"] = "image"
-    dataset: Literal["fashion_mnist"] = "fashion_mnist"
-    model: str = "lenet_300_100"
-    train_examples: int | None = Field(default=None, ge=1)
-    """Train on a stratified subset of this many examples; all by default. Validation is held out first."""
-
-    def pool(self) -> int:
-        """Examples of the published training set."""
-        return {"fashion_mnist": 60_000}[self.dataset]
-
-    def train_size(self) -> int:
-        """Examples trained on in one epoch."""
-        return min(super().train_size(), self.train_examples or self.pool())
-
-
-TaskSpec = Annotated[DigitsTask | ImageTask, Field(discriminator="kind")]
 
 
 class OptimSpec(Declared):
@@ -79,29 +24,61 @@ class OptimSpec(Declared):
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: float = Field(default=0.1, gt=0)
+    """The peak."""
+    lr_batch: int | None = Field(default=None, ge=1)
+    """The batch size that ``lr`` is given for: it is scaled in proportion to the task's (Goyal et al. 2017)."""
     weight_decay: float = Field(default=1e-4, ge=0)
     decay_bias_and_norm: bool = False
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = False
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.999, ge=0, lt=1)
+    ema: float = Field(default=0, ge=0, lt=1)
+    """Decay a step of a moving average of the weights, masked, which is what is evaluated and saved; 0 for none."""
 
 
 class ScheduleSpec(Declared):
-    """How long to train, and the learning rate over training: a linear warm-up, then a decay to zero."""
+    """How long to train, and the learning rate over training: a linear warm-up, then a decay."""
 
     epochs: float = Field(default=4, gt=0)
     epoch_multiplier: float = Field(default=1, gt=0)
     """Extends training: learning rate, ramp and every other fraction of training stretch with it."""
-    lr: Literal["linear", "cosine", "constant"] = "linear"
-    warmup: float = Field(default=0.05, ge=0, lt=1)
-    """Fraction of training over which the learning rate rises to its peak."""
+    lr: Literal["linear", "cosine", "constant", "step"] = "linear"
+    """How the learning rate falls after the warm-up: to zero, or for ``step`` by ``factor`` at each of ``anchors``."""
+    warmup: LengthField = Length(0.05)
+    """Training over which the learning rate rises to its peak: a fraction stretches, epochs do not."""
+    anchors: tuple[LengthField, ...] = ()
+    """``step`` only: training done at each fall."""
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    """``step`` only: what the learning rate is multiplied by at each fall."""
+    lr_per: Literal["step", "epoch"] = "step"
+    """Whether the learning rate moves at every step or stays the same through an epoch, as in AC/DC's code."""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> ScheduleSpec:
+        if (self.lr == "step") != bool(self.anchors):
+            given = [Length.parse(anchor).declared() for anchor in self.anchors]
+            raise ValueError(f"`anchors` belong to the decay `step`, and only there, got {given} for `{self.lr}`")
+        return self
 
 
 class EvaluateSpec(Declared):
     """When to evaluate besides the end of every epoch."""
 
     every: LengthField | None = None
+
+
+class ComputeSpec(Declared):
+    """How the arithmetic is done; what is not the default changes the numbers in their last digits, or more."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of forward passes, by autocast; weights, optimizer and measures stay in float32 and float64."""
+    channels_last: bool = False
+    """The memory layout of images and convolutions that GPUs with bfloat16 are fastest with."""
+    compile: bool = False
+    """Whether the network is compiled by `torch.compile`: not bit-exact from one process to another."""
+    accumulate: int = Field(default=1, ge=1)
+    """Equal parts that a batch passes through the network in, to save memory; batch norm sees each part alone."""
 
 
 class TrialSpec(Declared):
@@ -112,6 +89,7 @@ class TrialSpec(Declared):
     schedule: ScheduleSpec = ScheduleSpec()
     sparsity: SparsitySpec = SparsitySpec()
     evaluate: EvaluateSpec = EvaluateSpec()
+    compute: ComputeSpec = ComputeSpec()
     seed: int = Field(default=0, ge=0)
 
     def steps_per_epoch(self) -> int:
@@ -121,6 +99,15 @@ class TrialSpec(Declared):
     def total_steps(self) -> int:
         """Optimizer steps of the whole training."""
         return total_steps(self.schedule.epochs, self.schedule.epoch_multiplier, self.steps_per_epoch())
+
+    def clock(self) -> Clock:
+        """What turns the lengths of its schedule into steps."""
+        return Clock(self.total_steps(), self.steps_per_epoch(), self.task.batch_size)
+
+    def peak_lr(self) -> float:
+        """The peak learning rate at the task's batch size."""
+        given_for = self.optim.lr_batch
+        return self.optim.lr if given_for is None else self.optim.lr * self.task.batch_size / given_for
 
     def canonical(self) -> TrialSpec:
         """The same training with the fields that do not apply at their defaults; a target of 0 is `dense`."""
@@ -168,6 +155,7 @@ _FIELDS_OF = {
     "sparsity.method": _fields("sparsity", METHOD_FIELDS),
     "sparsity.score": _fields("sparsity", SCORE_FIELDS),
     "sparsity.allocation": _fields("sparsity", ALLOCATION_FIELDS),
+    "schedule.lr": _fields("schedule", {"linear": (), "cosine": (), "constant": (), "step": ("anchors", "factor")}),
     "optim.name": _fields("optim", {"sgd": ("momentum", "nesterov"), "adamw": ("beta1", "beta2")}),
 }
 """Fields that mean something only under one choice of another field; all others always apply."""

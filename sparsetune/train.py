@@ -125,14 +125,14 @@ def train(
         reports = list(checkpoint.reports)
         load_rng_state(state["rng"], device)
 
-    due = evaluation_steps(spec)
+    due, rate = evaluation_steps(spec), learning_rate(spec)
     order = torch.empty(0)
     for step in range(first, total):
         sparsifier.before_forward(step)
         epoch, batch = divmod(step, per_epoch)
         if batch == 0 or step == first:
             order = epoch_order(spec.seed, epoch, len(targets)).to(device)
-        lr = learning_rate(spec, step, total)
+        lr = rate(step)
         for group in optimizer.param_groups:
             group["lr"] = lr
 
@@ -229,7 +229,7 @@ def evaluation_steps(spec: TrialSpec) -> frozenset[int]:
     total, per_epoch = spec.total_steps(), spec.steps_per_epoch()
     steps = {*range(per_epoch, total + 1, per_epoch), total}
     if spec.evaluate.every is not None:
-        every = spec.evaluate.every.steps(total, per_epoch)
+        every = spec.evaluate.every.steps(spec.clock())
         steps |= {round_half_up(k * every) for k in range(1, math.floor(total / every) + 1)}
     return frozenset(steps)
 

@@ -11,8 +11,9 @@ from sparsetune.cost import affordable, budget_problems, train_flops
 from sparsetune.preflight import preflight
 from sparsetune.space import Choice, IntRange, LogUniform
 from sparsetune.sparsity_spec import SparsitySpec
-from sparsetune.spec import ImageTask, ScheduleSpec, TrialSpec
+from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.study import Arm, Study
+from sparsetune.task_spec import ImageTask
 
 EPOCHS = {"schedule.epochs": IntRange(1, 8)}
 

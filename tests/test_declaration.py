@@ -9,7 +9,8 @@ from sparsetune.durations import Length
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.space import LogUniform, Uniform
 from sparsetune.sparsity_spec import AcdcSpec, RampSpec, SparsitySpec
-from sparsetune.spec import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.task_spec import DigitsTask
 
 
 def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault() -> None:
@@ -38,11 +39,14 @@ def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault
             "`method`: must be 'dense', 'static', 'one_shot', 'gmp', 'acdc',",
         ),
         (SparsitySpec(target=0.9), "a target of 0.9 needs a sparse method: static, one_shot, gmp, acdc, set"),
-        (TrialSpec(task={"kind": "digit"}), "`task`: `kind` must be one of 'digits', 'image', got 'digit'"),
+        (TrialSpec(task={"kind": "digit"}), "`task`: `kind` must be one of 'digits', 'image', 'folder', got 'digit'"),
         (TrialSpec(task=DigitsTask(modl="mlp")), "`task.modl`: unknown field; valid are"),
         (ScheduleSpec(epochs=0), "`epochs`: must be greater than 0, got 0"),
         (ScheduleSpec(epochs=float("nan")), "`epochs`: must be a finite number, got nan"),
-        (AcdcSpec(final="15 minutes"), "`final`: a length must be a fraction of training, `5 epochs` or `100 steps`"),
+        (
+            AcdcSpec(final="15 minutes"),
+            "`final`: a length must be a fraction of training, `5 epochs`, `100 steps` or",
+        ),
     ],
 )
 def test_a_fault_is_said_in_our_words(spec: TrialSpec, problem: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.durations import Length, fraction_to_step, round_half_up, steps_per_epoch, total_steps
+from sparsetune.durations import Clock, Length, fraction_to_step, round_half_up, steps_per_epoch, total_steps
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,10 @@ def test_a_length_is_read_in_the_unit_it_is_written_in(written: Any, length: Len
         ("-5 epochs", "must not be negative"),
         ("nan epochs", "must not be negative"),
         (float("inf"), "must not be negative"),
-        ("5 minutes", "`5 epochs` or `100 steps`"),
-        ("five epochs", "`5 epochs` or `100 steps`"),
-        (True, "`5 epochs` or `100 steps`"),
-        (None, "`5 epochs` or `100 steps`"),
+        ("5 minutes", "`5 epochs`, `100 steps` or `4096 samples`"),
+        ("five epochs", "`5 epochs`, `100 steps` or `4096 samples`"),
+        (True, "`5 epochs`, `100 steps` or `4096 samples`"),
+        (None, "`5 epochs`, `100 steps` or `4096 samples`"),
     ],
 )
 def test_what_is_no_length_is_refused_with_the_rule(written: Any, rule: str) -> None:
@@ -45,11 +45,18 @@ def test_what_is_no_length_is_refused_with_the_rule(written: Any, rule: str) -> 
         Length.parse(written)
 
 
-@pytest.mark.parametrize(("unit", "steps"), [("fraction", 50.0), ("epochs", 5.0), ("steps", 0.5)])
+@pytest.mark.parametrize(("unit", "steps"), [("fraction", 50.0), ("epochs", 5.0), ("steps", 0.5), ("samples", 0.0625)])
 def test_only_a_fraction_stretches_with_training(unit: Any, steps: float) -> None:
     length = Length(0.5, unit)
-    assert length.steps(total=100, per_epoch=10) == steps
-    assert length.steps(total=200, per_epoch=10) == (100.0 if unit == "fraction" else steps)
+    assert length.steps(Clock(total=100, per_epoch=10, batch_size=8)) == steps
+    assert length.steps(Clock(total=200, per_epoch=10, batch_size=8)) == (100.0 if unit == "fraction" else steps)
+
+
+def test_samples_keep_their_number_at_another_batch_size_and_steps_do_not() -> None:
+    """RigL's 100 steps at batch 4096 are 409,600 samples, and 1,600 steps at batch 256."""
+    imagenet = [Clock(32_000, 312, 4096), Clock(512_000, 5004, 256)]
+    assert [Length.parse("409600 samples").steps(clock) for clock in imagenet] == [100, 1600]
+    assert [Length.parse("100 steps").steps(clock) for clock in imagenet] == [100, 100]
 
 
 @pytest.mark.parametrize("written", [0.1, "5 epochs", "2.5 epochs", "1234567 steps", "0.1234567890123 epochs"])

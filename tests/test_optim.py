@@ -8,11 +8,16 @@ from torch import nn
 from sparsetune.optim import build_optimizer
 from sparsetune.schedule import learning_rate
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.task_spec import DigitsTask
 
 
 def rates(lr: str, warmup: float) -> list[float]:
-    spec = TrialSpec(optim=OptimSpec(lr=0.8), schedule=ScheduleSpec(lr=lr, warmup=warmup))
-    return [learning_rate(spec, step, 10) for step in range(10)]
+    spec = TrialSpec(
+        optim=OptimSpec(lr=0.8),
+        task=DigitsTask(batch_size=1293),
+        schedule=ScheduleSpec(epochs=10, lr=lr, warmup=warmup),
+    )
+    return [learning_rate(spec)(step) for step in range(10)]
 
 
 def test_linear_decay_after_warmup_by_hand() -> None:

@@ -7,8 +7,9 @@ from torchvision.datasets import FashionMNIST
 from sparsetune.preflight import preflight
 from sparsetune.space import Uniform
 from sparsetune.sparsity_spec import AcdcSpec, SparsitySpec
-from sparsetune.spec import DigitsTask, ImageTask, ScheduleSpec, TrialSpec
+from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.study import Arm, Study
+from sparsetune.task_spec import DigitsTask, ImageTask
 
 OWN = """
 import torch

@@ -4,7 +4,7 @@ from torch import nn
 
 from sparsetune.probe import Probe
 from sparsetune.sparsity.layers import prunable_weights
-from sparsetune.spec import DigitsTask
+from sparsetune.task_spec import DigitsTask
 from sparsetune.tasks import Task, load_task
 
 

@@ -15,7 +15,8 @@ from sparsetune.checkpoint import Checkpoint, Checkpoints, latest
 from sparsetune.sparsity.methods import METHODS
 from sparsetune.sparsity.plan import plan
 from sparsetune.sparsity_spec import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
-from sparsetune.spec import DigitsTask, EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.task_spec import DigitsTask
 from sparsetune.train import Final, train
 
 NOISY = """

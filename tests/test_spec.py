@@ -8,7 +8,8 @@ from typing import Any, get_args
 import pytest
 
 from sparsetune.sparsity_spec import PUBLISHED_ACDC, AcdcSpec, Method, RampSpec, SparsitySpec
-from sparsetune.spec import DigitsTask, ImageTask, OptimSpec, ScheduleSpec, TrialSpec, applies, flatten, set_at
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec, applies, flatten, set_at
+from sparsetune.task_spec import DigitsTask, ImageTask
 
 GMP = TrialSpec(sparsity=SparsitySpec(method="gmp", target=0.9))
 

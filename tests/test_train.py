@@ -14,8 +14,9 @@ from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.masks import Masks, compute_masks
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity_spec import RampSpec, SparsitySpec
-from sparsetune.spec import DigitsTask, EvaluateSpec, ImageTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.tables import MEASURED, PROGRESS
+from sparsetune.task_spec import DigitsTask, ImageTask
 from sparsetune.tasks import load_task
 from sparsetune.train import Final, epoch_order, evaluation_steps, train
 

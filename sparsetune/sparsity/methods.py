@@ -74,11 +74,11 @@ def ramp_steps(spec: TrialSpec) -> tuple[int, int]:
 
 def ramp_bounds(spec: TrialSpec) -> tuple[float, float]:
     """The declared ends of the ramp in steps, wherever they lie."""
-    ramp, total, per_epoch = spec.sparsity.ramp, spec.total_steps(), spec.steps_per_epoch()
-    start = ramp.start.steps(total, per_epoch)
+    ramp, clock = spec.sparsity.ramp, spec.clock()
+    start = ramp.start.steps(clock)
     if ramp.tail is not None:
-        return start, total - ramp.tail.steps(total, per_epoch)
-    return start, start + ramp.length.steps(total, per_epoch)
+        return start, clock.total - ramp.tail.steps(clock)
+    return start, start + ramp.length.steps(clock)
 
 
 def ramp_sparsity(spec: TrialSpec, step: int) -> float:
@@ -94,7 +94,7 @@ def ramp_updates(spec: TrialSpec) -> float:
         return len(ramp.levels) + 1
     if ramp.every is None:
         return ramp.updates
-    return max(1.0, (end - start) / max(ramp.every.steps(spec.total_steps(), spec.steps_per_epoch()), 1e-9))
+    return max(1.0, (end - start) / max(ramp.every.steps(spec.clock()), 1e-9))
 
 
 def _between(spec: TrialSpec) -> Iterator[int]:
@@ -114,7 +114,7 @@ def acdc(spec: TrialSpec) -> list[Change]:
     """
     given, total = spec.sparsity.acdc, spec.total_steps()
     lengths = (given.warmup, given.compress, given.decompress, given.last_dense, given.final)
-    warmup, compress, decompress, last_dense, final = (n.steps(total, spec.steps_per_epoch()) for n in lengths)
+    warmup, compress, decompress, last_dense, final = (n.steps(spec.clock()) for n in lengths)
     cycle = compress + decompress
     room = total - warmup - last_dense - final
     phases = max(1, math.floor(min(total, (room + decompress) / cycle + 1e-9))) if cycle else 1
@@ -170,7 +170,7 @@ def exchange_fraction(step: int, end: int, spec: RegrowSpec) -> float:
 
 def regrow_until(spec: TrialSpec) -> int:
     """The step from which the mask stays."""
-    return round_half_up(spec.sparsity.regrow.until.steps(spec.total_steps(), spec.steps_per_epoch()))
+    return round_half_up(spec.sparsity.regrow.until.steps(spec.clock()))
 
 
 def _regrow_steps(spec: TrialSpec, start: int, until: int) -> list[int]:
@@ -184,7 +184,7 @@ def _updates_between(start: int, until: int, every: float) -> int:
 
 
 def _regrow_every(spec: TrialSpec) -> float:
-    return max(1.0, spec.sparsity.regrow.every.steps(spec.total_steps(), spec.steps_per_epoch()))
+    return max(1.0, spec.sparsity.regrow.every.steps(spec.clock()))
 
 
 def regrow_updates(spec: TrialSpec) -> int:

@@ -35,7 +35,7 @@ def plan_problems(spec: TrialSpec) -> list[Problem]:
     """What makes a valid declaration's schedule too short for its method, naming the value that would do."""
     found = []
     every = spec.evaluate.every
-    if every is not None and every.steps(spec.total_steps(), spec.steps_per_epoch()) < 1:
+    if every is not None and every.steps(spec.clock()) < 1:
         found.append(Problem("evaluate.every", "must be at least one optimizer step", str(every.declared())))
     fields = METHOD_FIELDS[spec.sparsity.method]
     for name, (rule, fits, got) in _SCHEDULES.items():
@@ -64,11 +64,11 @@ def _ramp_got(spec: TrialSpec) -> str:
 
 def _acdc_fits(spec: TrialSpec) -> bool:
     """Whether the declared lengths leave room for two alternating phases and the final one."""
-    given, total, per_epoch = spec.sparsity.acdc, spec.total_steps(), spec.steps_per_epoch()
-    compress, decompress = given.compress.steps(total, per_epoch), given.decompress.steps(total, per_epoch)
-    rest = sum(n.steps(total, per_epoch) for n in (given.warmup, given.last_dense, given.final))
-    alternating = MIN_COMPRESSED_PHASES - 1
-    return min(compress, decompress) >= 1 and rest + alternating * (compress + decompress) - decompress <= total + 1e-9
+    given, clock = spec.sparsity.acdc, spec.clock()
+    compress, decompress = given.compress.steps(clock), given.decompress.steps(clock)
+    rest = sum(n.steps(clock) for n in (given.warmup, given.last_dense, given.final))
+    needed = rest + (MIN_COMPRESSED_PHASES - 1) * (compress + decompress) - decompress
+    return min(compress, decompress) >= 1 and needed <= clock.total + 1e-9
 
 
 def _regrow_fits(spec: TrialSpec) -> bool:

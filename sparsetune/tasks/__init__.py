@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.spec import TaskSpec
+from sparsetune.task_spec import TaskSpec
 from sparsetune.tasks import digits, image
 from sparsetune.tasks.models import MODELS
 from sparsetune.tasks.task import TRAIN_SUBSET, Split, Splits, Task, stratified

@@ -67,7 +67,8 @@ def _cell(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
         {"step": c.step, "epoch": c.step / per_epoch, "phase": c.phase, "sparsity": c.sparsity, "action": c.action}
         for c in plan(spec)
     ]
-    rates = [learning_rate(spec, min(step, total - 1), total) for step in range(0, total + 1, per_epoch)]
+    rate = learning_rate(spec)
+    rates = [rate(min(step, total - 1)) for step in range(0, total + 1, per_epoch)]
     return {
         "cell": name,
         "search": searched,
@@ -148,8 +149,8 @@ def _axes(study: Study) -> list[str]:
 
 
 def _rates(spec: TrialSpec) -> list[float]:
-    total = spec.total_steps()
-    return [learning_rate(spec, i * (total - 1) // (WIDTH - 1), total) / spec.optim.lr for i in range(WIDTH)]
+    total, rate = spec.total_steps(), learning_rate(spec)
+    return [rate(i * (total - 1) // (WIDTH - 1)) / spec.peak_lr() for i in range(WIDTH)]
 
 
 def _sparsities(spec: TrialSpec) -> list[float]:

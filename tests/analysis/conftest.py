@@ -14,9 +14,10 @@ from sparsetune.cells import Cell
 from sparsetune.ledger import Ledger
 from sparsetune.selection import objective_of, winner_of
 from sparsetune.space import LogUniform, Uniform
-from sparsetune.spec import ImageTask, ScheduleSpec, TrialSpec
+from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Arm, Study
+from sparsetune.task_spec import ImageTask
 
 DIGITS = Study(
     name="digits",

@@ -27,7 +27,8 @@ from sparsetune.sparsity.masks import Masks, compute_masks
 from sparsetune.sparsity.plan import plan
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity_spec import RampSpec, SparsitySpec
-from sparsetune.spec import ImageTask, ScheduleSpec, TrialSpec
+from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.task_spec import ImageTask
 from sparsetune.tasks.models import build_model
 from tests.benchmarks.rows import Row, interleaved, timed
 

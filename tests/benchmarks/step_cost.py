@@ -24,7 +24,8 @@ from sparsetune.schedule import learning_rate
 from sparsetune.sparsity.layers import PRUNABLE
 from sparsetune.sparsity.methods import METHODS
 from sparsetune.sparsity_spec import AcdcSpec, FisherSpec, RampSpec, SparsitySpec
-from sparsetune.spec import ImageTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.task_spec import ImageTask
 from sparsetune.tasks.models import build_model
 from sparsetune.train import train
 from tests.benchmarks.rows import Row, Turn, in_turn
@@ -134,10 +135,11 @@ def bare(setting: Setting, device: str, turn: Turn, pruned: bool = False) -> Non
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True)
     order, trial = torch.randperm(setting.examples, device=device), _trial(setting, SparsitySpec())
     total, per_epoch, size = trial.total_steps(), trial.steps_per_epoch(), setting.batch
+    rate = learning_rate(trial)
     for step in range(total):
         batch = step % per_epoch
         chosen = order[batch * size : (batch + 1) * size]
-        optimizer.param_groups[0]["lr"] = learning_rate(trial, step, total)
+        optimizer.param_groups[0]["lr"] = rate(step)
         loss = functional.cross_entropy(model(inputs[chosen]), targets[chosen])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

@@ -16,9 +16,10 @@ from sparsetune.ledger import Ledger
 from sparsetune.samplers import TPE
 from sparsetune.space import IntRange, LogUniform, Uniform
 from sparsetune.sparsity_spec import PUBLISHED_ACDC, RampSpec, SparsitySpec
-from sparsetune.spec import SCHEMA_VERSION, DigitsTask, EvaluateSpec, ImageTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec import SCHEMA_VERSION, EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Arm, Maximize, Study
+from sparsetune.task_spec import DigitsTask, ImageTask
 
 HERE = Path(__file__).parent
 GMP = SparsitySpec(method="gmp", target=0.9)

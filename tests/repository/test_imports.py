@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 LAYERS = [
     "errors durations seeds",
     "declaration",
-    "spec sparsity_spec schedule space samplers budget cells grid known stopping tables selection study ledger"
-    " memory store places owner segments provenance find",
+    "spec task_spec sparsity_spec schedule space samplers budget cells grid known stopping tables selection study"
+    " ledger memory store places owner segments provenance find",
     "sparsity tasks optim distill",
     "evaluate checkpoint probe train cost preflight layer_table",
     "tune",
@@ -28,10 +28,10 @@ LAYERS = [
 
 READERS = {
     "analysis": (
-        "analysis store places ledger memory tables selection cells study space samplers stopping spec sparsity_spec"
-        " errors declaration durations"
+        "analysis store places ledger memory tables selection cells study space samplers stopping spec task_spec"
+        " sparsity_spec errors declaration durations"
     ),
-    "studies": "study space samplers budget stopping spec sparsity_spec",
+    "studies": "study space samplers budget stopping spec task_spec sparsity_spec",
 }
 """What `analysis` and `studies` import: themselves, and these parts of `sparsetune`."""
 

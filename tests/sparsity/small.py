@@ -17,7 +17,8 @@ from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.masks import Masks
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity_spec import SparsitySpec
-from sparsetune.spec import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.task_spec import DigitsTask
 from sparsetune.tasks import Split, Splits, Task
 
 EXAMPLES = 1293

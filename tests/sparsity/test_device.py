@@ -14,7 +14,8 @@ from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity_spec import SparsitySpec
-from sparsetune.spec import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.task_spec import DigitsTask
 from sparsetune.tasks.models import lenet_300_100
 
 METHODS = {

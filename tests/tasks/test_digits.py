@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sparsetune.spec import DigitsTask
+from sparsetune.task_spec import DigitsTask
 from sparsetune.tasks import Split, load_task
 
 

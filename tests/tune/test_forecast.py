@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from sparsetune.ledger import encode, fold, read
-from sparsetune.spec import DigitsTask, ImageTask, ScheduleSpec, TrialSpec
+from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Study
+from sparsetune.task_spec import DigitsTask, ImageTask
 from sparsetune.tasks.image import UNPACKED
 from sparsetune.tune.forecast import (
     PROPOSED_BYTES,

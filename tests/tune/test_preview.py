@@ -9,8 +9,9 @@ import pytest
 from sparsetune.errors import DeclarationError
 from sparsetune.space import LogUniform
 from sparsetune.sparsity_spec import PUBLISHED_ACDC, SparsitySpec
-from sparsetune.spec import ImageTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.study import Arm, Study
+from sparsetune.task_spec import ImageTask
 from sparsetune.tune.preview import preview, show
 
 

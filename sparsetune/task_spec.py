@@ -1,0 +1,141 @@
+"""The declaration of a task: data, model, batches, what is held out, and how images are augmented.
+
+Sizes are declared here, so that a study can be planned and previewed without its data.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sparsetune.declaration import Declared
+from sparsetune.durations import Length, LengthField, round_half_up
+
+Validation = Annotated[float, Field(ge=0)]
+
+IMAGES = {"fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "cifar10_jpeg": 50_000}
+"""Examples of the published training sets, by the name of the data set."""
+
+
+class _Examples(Declared):
+    """What data sets have in common: how many examples are trained on, and which are held out."""
+
+    batch_size: int = Field(default=128, ge=1)
+    """Examples of one optimizer step."""
+    validation: Validation = 0.1
+    """Held out of the training set, stratified: a fraction below 1, otherwise a number of examples."""
+    split_seed: int = Field(default=0, ge=0)
+    label_smoothing: float = Field(default=0, ge=0, lt=1)
+    """Of the loss that is optimised (Szegedy et al. 2016); every measured loss is plain cross-entropy."""
+    weights: str | None = None
+    """A local file of trained weights to start from, whose name ends in digits of its SHA-256; see `tasks.weights`."""
+
+    def pool(self) -> int:
+        """Examples of the published training set."""
+        raise NotImplementedError
+
+    def held_out(self) -> int:
+        """Examples of the validation split."""
+        return round_half_up(self.validation * self.pool() if self.validation < 1 else self.validation)
+
+    def train_size(self) -> int:
+        """Examples trained on in one epoch."""
+        return self.pool() - self.held_out()
+
+
+class DigitsTask(_Examples):
+    """scikit-learn's handwritten digits: 1,797 grey images of 8 x 8; a stratified fifth, 360, is the test set."""
+
+    kind: Literal["digits"] = "digits"
+    model: str = "mlp"
+    batch_size: int = Field(default=64, ge=1)
+
+    def pool(self) -> int:
+        """Examples outside the test set."""
+        return 1437
+
+
+class ImageTask(_Examples):
+    """A public set of small images, read through torchvision and held on the device whole.
+
+    ``cifar10_jpeg`` is CIFAR-10 compressed by JPEG with loss: a number from it is none of CIFAR-10.
+    """
+
+    kind: Literal["image"] = "image"
+    dataset: Literal["fashion_mnist", "cifar10", "cifar100", "cifar10_jpeg"] = "fashion_mnist"
+    model: str = "lenet_300_100"
+    train_examples: int | None = Field(default=None, ge=1)
+    """Train on a stratified subset of this many examples; all by default. Validation is held out first."""
+    crop: int = Field(default=0, ge=0, le=16)
+    """Random crops of the image within so many pixels of black around it; the published CIFAR recipes take 4."""
+    flip: bool = False
+    """Mirror every other training image, at random."""
+    cutout: int = Field(default=0, ge=0)
+    """Side of a square at a random place that is set to the mean colour (DeVries & Taylor 2017, arXiv 1708.04552)."""
+
+    def pool(self) -> int:
+        """Examples of the published training set."""
+        return IMAGES[self.dataset]
+
+    def train_size(self) -> int:
+        """Examples trained on in one epoch."""
+        return min(super().train_size(), self.train_examples or self.pool())
+
+
+class GrowthSpec(Declared):
+    """Progressive resizing: training images that start small and grow in steps (after ffcv-imagenet)."""
+
+    first: int = Field(ge=8)
+    """Pixels of a side until the growth starts."""
+    start: LengthField = Length(0.75)
+    """Training done when images start to grow."""
+    length: LengthField = Length(0.125)
+    """How long they grow, to the task's ``resolution``."""
+    multiple: int = Field(default=32, ge=1)
+    """Sides are rounded to a multiple of this."""
+
+
+class FolderTask(_Examples):
+    """Images in folders by class, as ImageNet is kept: ``train/CLASS/*`` and ``val/CLASS/*``; ``val`` is the test set.
+
+    The defaults are ImageNet's (Russakovsky et al. 2015), with 10,000 training images held out for validation.
+    """
+
+    kind: Literal["folder"] = "folder"
+    folder: str = "imagenet"
+    """Below the data root, or a path."""
+    examples: int = Field(default=1_281_167, ge=1)
+    """Images in ``train``."""
+    classes: int = Field(default=1000, ge=2)
+    model: str = "resnet50"
+    batch_size: int = Field(default=256, ge=1)
+    validation: Validation = 10_000
+    resolution: int = Field(default=224, ge=8)
+    """Pixels of a training image's side, after random-resized-crop; training FLOPs are in epochs at this size."""
+    growth: GrowthSpec | None = None
+    """Smaller training images early on; none by default."""
+    least_area: float = Field(default=0.08, gt=0, le=1)
+    """Of the image, in a random-resized-crop (Szegedy et al. 2015)."""
+    flip: bool = True
+    """Mirror every other training image, at random."""
+    eval_resolution: int = Field(default=224, ge=8)
+    """Pixels of an evaluated image's side: its centre, of the image resized to ``eval_resize``."""
+    eval_resize: int = Field(default=256, ge=8)
+    """Pixels of the shorter side before the centre is cut out."""
+
+    @model_validator(mode="after")
+    def _sizes_fit(self) -> FolderTask:
+        if self.eval_resize < self.eval_resolution:
+            rule = f"`eval_resize` must be at least `eval_resolution`, got {self.eval_resize} < {self.eval_resolution}"
+            raise ValueError(rule)
+        if self.growth and self.growth.first > self.resolution:
+            raise ValueError(f"`growth.first` must be at most `resolution`, {self.resolution}, got {self.growth.first}")
+        return self
+
+    def pool(self) -> int:
+        """Images in ``train``."""
+        return self.examples
+
+
+TaskSpec = Annotated[DigitsTask | ImageTask | FolderTask, Field(discriminator="kind")]
