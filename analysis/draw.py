@@ -301,7 +301,7 @@ def histories(frame: pd.DataFrame, y: str) -> Figure:
             axis.set_title(f"{arm}, {length:g} epochs" if len(lengths) > 1 else arm)
             axis.set_xlim(0, 100)
             if y == "sparsity_now":
-                _sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
+                sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
         for axis in axes[::columns]:
             axis.set_ylabel(label(y))
         for axis in axes[-columns:]:
@@ -357,7 +357,7 @@ def _bars(axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[
 def _x_axis(axis: Axes, x: str, values: Iterable[float]) -> None:
     axis.set_xlabel(label(x))
     if x == "sparsity":
-        _sparsity_ticks(axis.xaxis, values)
+        sparsity_ticks(axis.xaxis, values)
     else:
         ticks = sorted(set(values))
         axis.set_xscale("log", base=2)
@@ -365,7 +365,7 @@ def _x_axis(axis: Axes, x: str, values: Iterable[float]) -> None:
         axis.minorticks_off()
 
 
-def _sparsity_ticks(axis: Any, values: Iterable[float]) -> None:
+def sparsity_ticks(axis: Any, values: Iterable[float]) -> None:
     """A tick at every sparsity of the study that has room, the highest first."""
     kept: list[float] = []
     spread = float(log_density(max(values, default=0))) or 1.0

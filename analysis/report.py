@@ -14,6 +14,7 @@ import pandas as pd
 from analysis import draw
 from analysis.comparison import COSTS, Comparison, compare, costs
 from analysis.curves import Curve, cell_values, length_curve, sparsity_curve, with_dense
+from analysis.fairness import uneven
 from analysis.load import Results, load
 from analysis.select import axes, report_rows
 from analysis.summary import MORE_OR_LESS, summary
@@ -109,6 +110,7 @@ def render(results: Results) -> str:
         sweep=[name for name in cells if name in axes(results.study, "sweep") or name == "sparsity.target"],
         search=[name for name in cells if name in axes(results.study, "search")],
         sections=list(sections(results)),
+        uneven=uneven(results),
         counted=_counted(trials),
         memory=peaks(results.states.values()),
         pruned=report_rows(results).groupby("cell")["pruned_weights"].first().dropna().to_dict(),

@@ -24,7 +24,7 @@ _CELL = {"study": "string", "arm": "string", "cell": "string", "added": "boolean
 _CELL |= {"configurations": "Int64", "configurations_asked": "Int64", "stopped": "Int64"}
 _CELL |= {"diverged": "Int64", "failed": "Int64"}
 _CELL |= {"winner_id": "string", "objective": "float64", "control_id": "string"}
-_CELL |= {"report_trials": "Int64", "report_trials_asked": "Int64"}
+_CELL |= {"report_trials": "Int64", "report_trials_asked": "Int64", "flops_ratio": "float64"}
 
 
 def uses(states: Mapping[str, TrialState]) -> pd.DataFrame:
@@ -39,8 +39,8 @@ def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFram
     Columns: ``study arm cell added``, each sweep axis, ``configurations configurations_asked stopped`` (those that a
     rung stopped, which cannot win) ``diverged failed`` (trials of the cell that diverged; that failed or are
     invalid), ``winner_id objective``, each search axis (the
-    winner's value), ``control_id report_trials report_trials_asked finished``. The winner is provisional until
-    ``finished``.
+    winner's value), ``control_id report_trials report_trials_asked flops_ratio`` (training FLOPs of its report trials
+    over those of their dense twins) ``finished``. The winner is provisional until ``finished``.
     """
     trials = trials.set_index("trial_id")
     by_cell = dict(list(uses.groupby("cell", sort=False)))
@@ -90,8 +90,17 @@ def _row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> 
         **_searched(study, cell, uses, trials, winner),
         **{"control_id": next(iter(uses.loc[uses["source"] == "control", "config_id"]), None)},
         **{"report_trials": reports, "report_trials_asked": reports_asked},
+        "flops_ratio": _flops_ratio(rerun, trials),
         "finished": searched and (winner is None or reports >= reports_asked),
     }
+
+
+def _flops_ratio(reports: pd.DataFrame, trials: pd.DataFrame) -> float:
+    """Mean over the pairs of which both are COMPLETE; NaN where there is none."""
+    spent = trials["train_flops"].where(trials["status"] == "COMPLETE")
+    pairs = reports.dropna(subset="twin_id")
+    ratios = spent.reindex(pairs["trial_id"]).to_numpy() / spent.reindex(pairs["twin_id"]).to_numpy()
+    return float(pd.Series(ratios, dtype="float64").mean())
 
 
 def _objective(study: Study, cell: Cell, rows: pd.DataFrame) -> float | None:
@@ -123,14 +132,18 @@ def _searched(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
 def report_rows(results: Results) -> pd.DataFrame:
     """One row per report trial of a cell's current winner: the columns of `trials()`, plus ``epochs``.
 
-    ``cell`` and ``arm`` are those it reports for; ``epochs`` is the whole training, multiplier included.
+    ``cell`` and ``arm`` are those it reports for; ``epochs`` is the whole training, multiplier included, or that of the
+    dense twin where the study equals training FLOPs.
     """
     trials = results.trials().drop(columns=["arm", "cell", "config_id", "role", "seed", "twin_id"])
     winners = results.cells()[["cell", "winner_id"]].rename(columns={"winner_id": "config_id"}).dropna()
     uses = results.uses()
     kept = uses[uses["role"] == "report"].merge(winners.astype("string"), on=["cell", "config_id"])
     rows = kept.drop_duplicates(["cell", "trial_id"]).merge(trials, on="trial_id")
-    return rows.assign(epochs=rows["schedule.epochs"] * rows["schedule.epoch_multiplier"])
+    epochs = rows["schedule.epochs"] * rows["schedule.epoch_multiplier"]
+    if results.study.equal == "epochs" and "schedule.stretch" in rows:
+        epochs = epochs * rows["schedule.stretch"].fillna(1.0)
+    return rows.assign(epochs=epochs)
 
 
 def dense_arm_of(arm: str, dense: list[str]) -> str | None:

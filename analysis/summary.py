@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.curves import length_curve
+from analysis.curves import cell_values, length_curve
+from analysis.fairness import with_ratios
 from analysis.load import Results
 from analysis.undertraining import extension_gain
 from sparsetune.study import Minimize
@@ -27,7 +28,7 @@ def summary(
     Returns:
         ``arm sparsity epochs n mean low high difference difference_low difference_high`` (to the dense twins), then the
         step from the shortest claimed to the longest length: ``from_epochs to_epochs gain gain_low gain_high gain_n
-        verdict``; see `extension_gain`.
+        verdict``; see `extension_gain`; last ``flops_ratio`` (training FLOPs over the dense twin's) and ``warning``.
 
     Raises:
         SparsetuneError: if a name is unknown, or a point would mix several cells.
@@ -47,6 +48,7 @@ def summary(
     rows = best.merge(steps[[*keys, *step]], on=keys, how="left")
     found = ["epochs", "n", "mean", "low", "high", "difference", "difference_low", "difference_high"]
     rows = rows[[*keys, *found, *step]].assign(verdict=[verdict(row) for row in rows.to_dict("records")])
+    rows = with_ratios(rows, cell_values(results, "train_flops", where)[0], results)
     dense = rows[rows["sparsity"] == 0].assign(arm="dense").drop_duplicates()
     return pd.concat([dense, rows[rows["sparsity"] > 0]], ignore_index=True)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from math import nan
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from sparsetune.tasks import Split
+from sparsetune.tasks import Examples
 
 BATCH = 1_000
 """Examples per forward pass; part of the numbers, since sums change in the last bit with it."""
@@ -31,16 +32,15 @@ class Measures:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Split) -> Measures:
+def evaluate(model: nn.Module, split: Examples) -> Measures:
     """Measure ``model`` in evaluation mode; it is left in the mode that it came in. The score is the accuracy."""
     if not len(split):
         return Measures()
     was_training = model.training
     model.eval()
-    sums = torch.zeros(3, dtype=torch.float64, device=split.targets.device)
-    for inputs, targets in zip(torch.split(split.inputs, BATCH), torch.split(split.targets, BATCH), strict=True):
-        # a copy, since trials share the data and a network may begin with an operation in place
-        sums += _sums(model(inputs.clone()).double(), targets)
+    # Batches are copies: trials share the data, and a network may begin with an operation in place.
+    batches = split.read(torch.split(torch.arange(len(split)), BATCH))
+    sums = reduce(torch.add, (_sums(model(inputs).double(), targets) for inputs, targets in batches))
     model.train(was_training)
     loss, right, entropy = (sums / len(split)).tolist()
     return Measures(loss, right, right, entropy)

@@ -20,7 +20,8 @@ from sparsetune.spec import TrialSpec
 from sparsetune.study import Arm, Study, checked, sound_part
 from sparsetune.task_spec import TaskSpec
 from sparsetune.tasks import prepare, source_of, split_problems
-from sparsetune.tasks.models import model_function, require_prunable
+from sparsetune.tasks.models import meta_model, model_function, require_prunable
+from sparsetune.tasks.weights import fitting_weights
 
 
 def preflight(study: Study, *, data_root: Path | None = None, needs_data: bool = True) -> list[Problem]:
@@ -46,8 +47,9 @@ def preflight(study: Study, *, data_root: Path | None = None, needs_data: bool =
     if not found:
         found |= {*budget_problems(study), *_sampler_problems(study)}
     if needs_data and not found:
-        for task in {cell.spec.task.model_copy(update={"model": ""}) for cell in study.cells()}:
+        for task in {cell.spec.task.model_copy(update={"model": "", "weights": None}) for cell in study.cells()}:
             found |= set(_data_problems(task, data_root))
+        found |= set(_weights_problems(study, data_root))
     return sorted(found)
 
 
@@ -126,3 +128,16 @@ def _data_problems(task: TaskSpec, data_root: Path | None) -> Iterator[Problem]:
         prepare(task, data_root)
     except DataError as error:
         yield Problem("base.task", str(error))
+
+
+def _weights_problems(study: Study, data_root: Path | None) -> Iterator[Problem]:
+    """What is wrong with trained weights to start from, of which each file is read once for each model."""
+    alike = {"batch_size": 1, "validation": 0, "split_seed": 0, "label_smoothing": 0}
+    declared = ((spec.task, cell) for cell in study.cells() for spec in cell.corners())
+    for task, cell in {task.model_copy(update=alike): cell for task, cell in declared}.items():
+        if task.weights is not None:
+            source = source_of(task)
+            try:
+                fitting_weights(meta_model(task.model, source.input_shape, source.n_classes), task.weights, data_root)
+            except DataError as error:
+                yield _located(Problem("task.weights", str(error)), study, cell)

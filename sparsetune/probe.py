@@ -41,21 +41,20 @@ class Probe:
             batch_size: Examples of each; training's where None.
             training: Whether dropout and batch norm are as in training.
         """
-        split = self._task.splits.train
-        order = self._order(seed, batches * (batch_size or self._batch_size)).to(split.targets.device)
+        size = batch_size or self._batch_size
+        order = self._order(seed, batches * size)
         with self._no_trace(seed, training):
-            for chosen in torch.split(order, batch_size or self._batch_size):
-                loss = self._task.loss(self._model(split.inputs[chosen]), split.targets[chosen])
+            for inputs, targets in self._task.splits.train.read(torch.split(order, size)):
+                loss = self._task.loss(self._model(inputs), targets)
                 yield dict(zip(self._weights, torch.autograd.grad(loss, list(self._weights.values())), strict=True))
 
     def recalibrate(self, seed: int, examples: int) -> None:
         """Estimate batch-norm statistics anew, as plain means over training examples."""
         split = self._task.splits.train
-        chosen = self._order(seed, min(examples, len(split))).to(split.targets.device)
-        devices = [chosen.device] if chosen.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):
+        chosen = self._order(seed, min(examples, len(split)))
+        with torch.random.fork_rng(self._on_gpu()):
             torch.manual_seed(derived_seed(self._seed, "recalibrate", seed))
-            update_bn([split.inputs[part] for part in torch.split(chosen, self._batch_size)], self._model)
+            update_bn((inputs for inputs, _ in split.read(torch.split(chosen, self._batch_size))), self._model)
 
     def _order(self, seed: int, examples: int) -> torch.Tensor:
         """Indices of so many training examples, one permutation after the other."""
@@ -69,11 +68,14 @@ class Probe:
         """The model in a mode, with everything put back that a pass changes."""
         was_training = self._model.training
         buffers = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
-        on_gpu = [p.device for p in self._weights.values() if p.device.type == "cuda"][:1]
-        with torch.random.fork_rng(on_gpu):
+        with torch.random.fork_rng(self._on_gpu()):
             torch.manual_seed(derived_seed(self._seed, "probe", seed, "noise"))
             self._model.train(training)
             yield
             self._model.train(was_training)
         for buffer, kept in buffers:
             buffer.copy_(kept)
+
+    def _on_gpu(self) -> list[torch.device]:
+        """The GPU whose generator must be put back, if there is one."""
+        return [p.device for p in self._weights.values() if p.device.type == "cuda"][:1]

@@ -43,6 +43,9 @@ class ScheduleSpec(Declared):
     epochs: float = Field(default=4, gt=0)
     epoch_multiplier: float = Field(default=1, gt=0)
     """Extends training: learning rate, ramp and every other fraction of training stretch with it."""
+    stretch: float = Field(default=1, gt=0)
+    """Sparse networks only: extends training as the multiplier does, which dense twins do not share. A study that
+    equals training FLOPs sets it."""
     lr: Literal["linear", "cosine", "constant", "step"] = "linear"
     """How the learning rate falls after the warm-up: to zero, or for ``step`` by ``factor`` at each of ``anchors``."""
     warmup: LengthField = Length(0.05)
@@ -92,12 +95,24 @@ class TrialSpec(Declared):
     compute: ComputeSpec = ComputeSpec()
     seed: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _parts_are_equal(self) -> TrialSpec:
+        if self.task.batch_size % self.compute.accumulate:
+            rule = "`compute.accumulate` must divide `task.batch_size`"
+            raise ValueError(f"{rule}, got {self.compute.accumulate} and {self.task.batch_size}")
+        return self
+
     def steps_per_epoch(self) -> int:
         """Optimizer steps of one epoch."""
         return steps_per_epoch(self.task.train_size(), self.task.batch_size)
 
     def total_steps(self) -> int:
         """Optimizer steps of the whole training."""
+        given = self.schedule
+        return total_steps(given.epochs, given.epoch_multiplier * given.stretch, self.steps_per_epoch())
+
+    def twin_steps(self) -> int:
+        """Optimizer steps of its dense twin, which has no stretch."""
         return total_steps(self.schedule.epochs, self.schedule.epoch_multiplier, self.steps_per_epoch())
 
     def clock(self) -> Clock:
@@ -128,7 +143,7 @@ class TrialSpec(Declared):
         return given
 
     def dense(self) -> TrialSpec:
-        """The dense twin: the same recipe, seed and epochs, nothing pruned."""
+        """The dense twin: the same recipe, seed and epochs, nothing pruned, and so no stretch."""
         return self.with_values({"sparsity.target": 0})
 
     def trial_id(self) -> str:
@@ -152,7 +167,10 @@ def _fields(part: str, of: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str
 
 
 _FIELDS_OF = {
-    "sparsity.method": _fields("sparsity", METHOD_FIELDS),
+    "sparsity.method": {
+        method: (*names, "schedule.stretch") if names else ()
+        for method, names in _fields("sparsity", METHOD_FIELDS).items()
+    },
     "sparsity.score": _fields("sparsity", SCORE_FIELDS),
     "sparsity.allocation": _fields("sparsity", ALLOCATION_FIELDS),
     "schedule.lr": _fields("schedule", {"linear": (), "cosine": (), "constant": (), "step": ("anchors", "factor")}),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparsetune.budget import COST_AXES, Budget
+from sparsetune.budget import COST_AXES, Budget, equality_problems
 from sparsetune.cells import UNUSED, Cell, expand
 from sparsetune.declaration import Declared, digest_of, plain
 from sparsetune.errors import DeclarationError, Problem
@@ -77,6 +77,8 @@ class Quick(Declared):
 
     overrides: dict[str, Any] = {}
     sweep: dict[str, SweepValues] = {}
+    arms: dict[str, Arm] = {}
+    """Of arms that need it: all overrides and values of a sweep axis; other axes of arms are taken at their ends."""
     configurations_per_cell: int = Field(default=2, ge=1)
     search_seeds: int = Field(default=1, ge=1)
     report_seeds: int = Field(default=2, ge=1)
@@ -97,6 +99,9 @@ class Study(Declared):
     sampler: Sampler = Sobol()
     stopping: Halving | None = None
     """Which search configurations end early; none by default."""
+    equal: Literal["epochs", "train_flops"] = "epochs"
+    """What sparse networks share with their dense twins. Under ``train_flops`` each trains longer, by a stretch that is
+    planned from the densities known in advance; epochs and multiplier are then the dense network's."""
     at_most: Budget | None = None
     """The most that a search configuration may cost; what would cost more is not tried."""
     configurations_per_cell: int = Field(default=8, ge=1)
@@ -144,20 +149,18 @@ class Study(Declared):
         cells, faults = expand(sound)
         faults = [problem for problem in faults if not found or problem.rule != UNUSED]
         rules = _rules(sound, budgeted=self.at_most is not None)
-        return sorted({*found, *rules, *faults, *known_problems(sound, cells), *grid_problems(sound, cells)})
+        points = [*known_problems(sound, cells), *grid_problems(sound, cells), *equality_problems(sound, cells)]
+        return sorted({*found, *rules, *faults, *points})
 
     def quick(self) -> Study:
         """The one-minute variant, named ``<name>-quick``: its ``quick_form``, or the ends of every sweep axis."""
         form = self.quick_form or Quick(sweep={path: _ends(values) for path, values in self.sweep.items()})
-        changes = {name: value for name, value in form.__dict__.items() if name not in ("overrides", "sweep")}
+        changes = {name: value for name, value in form.__dict__.items() if name not in ("overrides", "sweep", "arms")}
         too_few = isinstance(self.sampler, Adaptive) and self.sampler.n_startup * 2 >= form.configurations_per_cell
         if too_few or isinstance(self.sampler, Grid):
             changes["sampler"] = Random()  # what adaptive samplers start with; a grid would not fit
         changes["known"] = self.known[: max(0, form.configurations_per_cell - 2)]  # after the base and the control
-        arms = {
-            name: {**arm.given(), "sweep": {path: _ends(values) for path, values in arm.sweep.items()}}
-            for name, arm in self.arms.items()
-        }
+        arms = {name: _quick_arm(arm, form.arms.get(name, Arm())) for name, arm in self.arms.items()}
         return self.with_changes(
             base=self.base.edited(form.overrides), sweep={**self.sweep, **form.sweep}, arms=arms, **changes
         ).with_changes(name=f"{self.name}-quick", quick_form=None)
@@ -246,6 +249,11 @@ def _ends(values: tuple[Value, ...]) -> tuple[Value, ...]:
     return values if len(values) < 3 else (values[0], values[-1])
 
 
+def _quick_arm(arm: Arm, form: Arm) -> dict[str, Any]:
+    sweep = {path: form.sweep.get(path, _ends(values)) for path, values in arm.sweep.items()}
+    return {**arm.given(), "overrides": form.overrides or arm.overrides, "sweep": sweep}
+
+
 def _rules(study: Study, *, budgeted: bool) -> Iterator[Problem]:
     """Rules that span several fields of the study; ``budgeted`` where it declares a budget, be it a faulty one."""
     parts: dict[str, Study | Arm] = {"": study, **study.arms}
@@ -263,6 +271,8 @@ def _rules(study: Study, *, budgeted: bool) -> Iterator[Problem]:
                 yield Problem(f"{where}sweep.{path}", "the values of a sweep axis must differ", str(list(values)))
         for path in sorted({"seed"} & own):
             yield Problem(f"{where}{path}", "seeds are no axis; set `search_seeds` and `report_seeds`")
+    for name in sorted(study.quick_form.arms.keys() - study.arms.keys() if study.quick_form else ()):
+        yield Problem(f"quick_form.arms.{name}", f"must be an arm of the study: {', '.join(study.arms) or 'none'}")
     if study.base.given().get("seed"):
         yield Problem(
             "base.seed", "the study's trials have seeds of their own; set the study's `seed`", str(study.base.seed)

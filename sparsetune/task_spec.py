@@ -95,6 +95,12 @@ class GrowthSpec(Declared):
     multiple: int = Field(default=32, ge=1)
     """Sides are rounded to a multiple of this."""
 
+    @model_validator(mode="after")
+    def _starts_at_a_multiple(self) -> GrowthSpec:
+        if self.first % self.multiple:
+            raise ValueError(f"`first` must be a multiple of `multiple`, {self.multiple}, got {self.first}")
+        return self
+
 
 class FolderTask(_Examples):
     """Images in folders by class, as ImageNet is kept: ``train/CLASS/*`` and ``val/CLASS/*``; ``val`` is the test set.

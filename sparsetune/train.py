@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
+from sparsetune.average import WeightAverage
 from sparsetune.checkpoint import Checkpoint, Checkpoints, Row, load, saved
+from sparsetune.compute import Compute
 from sparsetune.durations import round_half_up
 from sparsetune.errors import CheckpointError, DeclarationError
 from sparsetune.evaluate import evaluate
 from sparsetune.optim import build_optimizer
 from sparsetune.places import Place
 from sparsetune.probe import Probe
-from sparsetune.schedule import learning_rate
+from sparsetune.schedule import learning_rate, resolution
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
-from sparsetune.sparsity.flops import forward_flops
+from sparsetune.sparsity.flops import Flops, forward_flops
 from sparsetune.sparsity.layers import layers_of
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import TrialSpec
-from sparsetune.tasks import Splits, load_task
+from sparsetune.tasks import Splits, epoch_order, load_task
 
 __all__ = ["Final", "Row", "epoch_order", "evaluation_steps", "train"]
 
@@ -98,15 +102,17 @@ def train(
     )
 
     task = load_task(spec.task, data_root=data_root, device=device)
-    inputs, targets = task.splits.train.inputs, task.splits.train.targets
     torch.manual_seed(derived_seed(spec.seed, "initialisation"))
     model = task.build_model().to(device).train()
+    compute = Compute(spec.compute, model, device)  # before anything holds on to the weights' memory
     optimizer = build_optimizer(spec.optim, model)
     weights = task.prunable(model)
     if problems := layer_problems(layers_of(weights), spec.sparsity):
         raise DeclarationError(problems, "the TrialSpec")
     probe = Probe(task, model, weights, batch_size, spec.seed)
-    sparsifier = Sparsifier(spec, weights, optimizer, forward_flops(model, task.input_shape), probe)
+    flops = forward_flops(model, task.input_shape)
+    sparsifier = Sparsifier(spec, weights, optimizer, flops, probe)
+    average = WeightAverage(model, spec.optim.ema) if spec.optim.ema else None
     torch.manual_seed(derived_seed(spec.seed, "training"))
 
     reports: list[Row] = []
@@ -120,37 +126,40 @@ def train(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         sparsifier.load(state["sparsifier"])
+        if average:
+            average.load(state["average"])
         loss_sum.copy_(state["loss_sum"])
         first, seconds, evaluated_at = checkpoint.step, state["seconds"], state["evaluated_at"]
         reports = list(checkpoint.reports)
         load_rng_state(state["rng"], device)
 
     due, rate = evaluation_steps(spec), learning_rate(spec)
-    order = torch.empty(0)
-    for step in range(first, total):
+    scale = _step_scale(spec, flops, model)
+    for step, batch in zip(range(first, total), task.splits.train.training(spec, first), strict=True):
         sparsifier.before_forward(step)
-        epoch, batch = divmod(step, per_epoch)
-        if batch == 0 or step == first:
-            order = epoch_order(spec.seed, epoch, len(targets)).to(device)
+        sparsifier.step_scale = scale(step)
         lr = rate(step)
         for group in optimizer.param_groups:
             group["lr"] = lr
 
-        chosen = order[batch * batch_size : (batch + 1) * batch_size]
-        loss = task.loss(model(inputs[chosen]), targets[chosen])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        for inputs, targets in compute.parts(batch):
+            with compute.arithmetic():
+                loss = task.loss(compute.network(inputs), targets) / spec.compute.accumulate
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss_sum += loss.detach()
         sparsifier.after_backward()
         if not sparsifier.replaces_step:
             optimizer.step()
         sparsifier.after_step()
-        loss_sum += loss.detach()
+        if average:
+            average.update(step)
 
         done = step + 1
         if done == total:
             sparsifier.finish()
         if done in due:
-            with sparsifier.effective_weights():
+            with measured(sparsifier, average), compute.arithmetic():
                 sparsifier.observe()
                 row: Row = {
                     "step": done,
@@ -174,6 +183,7 @@ def train(
                 "model": model.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "sparsifier": sparsifier.state(),
+                "average": average.state() if average else [],
                 "loss_sum": loss_sum,
                 "seconds": seconds + time.perf_counter() - started,
                 "evaluated_at": evaluated_at,
@@ -181,7 +191,7 @@ def train(
             }
             checkpoints.write(done, trial_id, reports, state)
 
-    with sparsifier.effective_weights():
+    with measured(sparsifier, average), compute.arithmetic():
         final = {name: weight.detach() for name, weight in model.state_dict().items()}
         if save_to is not None:
             final = saved(final, save_to)
@@ -198,6 +208,23 @@ def train(
             return Final("INVALID", "; ".join(certificate["faults"]), False, certificate, structure)
         test = dict(evaluate(model, task.splits.test).columns("test")) if read_test else {}
     return Final("COMPLETE", None, True, certificate, structure, test)
+
+
+@contextmanager
+def measured(sparsifier: Sparsifier, average: WeightAverage | None) -> Iterator[None]:
+    """While open, the network has the weights that are measured and saved: masked, and averaged where declared."""
+    with average.in_force(sparsifier.enforce) if average else nullcontext(), sparsifier.effective_weights():
+        yield
+
+
+def _step_scale(spec: TrialSpec, flops: Flops, model: torch.nn.Module) -> Callable[[int], float]:
+    """By step, the FLOPs of an example of its size, as a multiple of those at the task's full resolution."""
+
+    @cache
+    def of(side: int | None) -> float:
+        return 1.0 if side is None else forward_flops(model, (3, side, side)).total / flops.total
+
+    return lambda step: of(resolution(spec, step))
 
 
 def _mask_columns(sparsifier: Sparsifier, per_epoch: int) -> Row:
@@ -232,12 +259,6 @@ def evaluation_steps(spec: TrialSpec) -> frozenset[int]:
         every = spec.evaluate.every.steps(spec.clock())
         steps |= {round_half_up(k * every) for k in range(1, math.floor(total / every) + 1)}
     return frozenset(steps)
-
-
-def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
-    """The order in which an epoch goes through ``examples``: a permutation of their indices, and no other state."""
-    generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
-    return torch.randperm(examples, generator=generator)
 
 
 def divergence(row: Row, *, has_validation: bool) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from sparsetune import tasks
 from sparsetune.checkpoint import Checkpoint, Checkpoints, latest
 from sparsetune.sparsity.methods import METHODS
 from sparsetune.sparsity.plan import plan
 from sparsetune.sparsity_spec import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.task_spec import DigitsTask, FolderTask, GrowthSpec, ImageTask
 from sparsetune.train import Final, train
+from tests.pictures import write_folder
 
 NOISY = """
 from torch import nn
@@ -170,3 +173,61 @@ def test_every_method(method: str, optimizer: str, tmp_path: Path, noisy: str) -
 def test_every_score_pattern_allocation_and_fate_of_momentum(name: str, tmp_path: Path, noisy: str) -> None:
     spec = trial(noisy, "adamw" if "momentum" in name else "sgd", AXES[name])
     assert_resumed_equals_uninterrupted(spec, tmp_path, telling_steps(spec))
+
+
+VISION: dict[str, dict[str, Any]] = {
+    "average of weights": {"optim.ema": 0.9},
+    "bfloat16": {"compute.precision": "bfloat16"},
+    "parts, layout, smoothing": {
+        "compute.accumulate": 4,
+        "compute.channels_last": True,
+        "task.label_smoothing": 0.1,
+    },
+}
+
+
+@pytest.mark.parametrize("name", list(VISION))
+def test_what_full_size_training_adds(name: str, tmp_path: Path) -> None:
+    spec = trial("resnet8", "sgd", {"method": "gmp", **RAMP}).edited(VISION[name])
+    assert_resumed_equals_uninterrupted(spec, tmp_path, {3, 7, 11})
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_augmented_files_within_an_epoch_and_across_workers(threads: int, tmp_path: Path) -> None:
+    """By the process itself or by two workers, while images grow."""
+    task = FolderTask(
+        folder=str(write_folder(tmp_path / "images")),
+        examples=36,
+        classes=3,
+        model="resnet8",
+        batch_size=8,
+        validation=6,
+        resolution=32,
+        growth=GrowthSpec(first=16, start=0.2, length=0.5, multiple=8),
+        eval_resolution=32,
+        eval_resize=36,
+    )
+    spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=2), sparsity=SparsitySpec(method="static", target=0.5))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        assert_resumed_equals_uninterrupted(spec, tmp_path, {2, 5})
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["crop", "flip", "cutout"])
+def test_augmentation_on_the_device(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (60_000, 1, 8, 8), generator=generator, dtype=torch.uint8)
+    sets = {"train": (pixels, torch.arange(60_000) % 10), "test": (pixels[:100], torch.arange(100) % 10)}
+    source = dataclasses.replace(tasks.SOURCES["fashion_mnist"], input_shape=(1, 8, 8), read=lambda _: sets)
+    monkeypatch.setitem(tasks.SOURCES, "fashion_mnist", source)
+    tasks._splits.cache_clear()
+    given: dict[str, Any] = {"model": "mlp", "train_examples": 240, "validation": 100, "batch_size": 40}
+    schedule, value = ScheduleSpec(epochs=2), True if name == "flip" else 2
+    plain = TrialSpec(task=ImageTask(**given), schedule=schedule)
+    augmented = TrialSpec(task=ImageTask(**given, **{name: value}), schedule=schedule)
+    assert outcome(plain, tmp_path).rows != outcome(augmented, tmp_path).rows
+    assert_resumed_equals_uninterrupted(augmented, tmp_path, {2, 5, 8})
+    tasks._splits.cache_clear()

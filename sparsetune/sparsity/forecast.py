@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import pairwise
 
 from sparsetune.sparsity.allocation import allocate
@@ -14,7 +15,9 @@ from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import TrialSpec
 
 
-def train_flops(spec: TrialSpec, layers: Sequence[Layer], flops: Flops) -> float:
+def train_flops(
+    spec: TrialSpec, layers: Sequence[Layer], flops: Flops, scales: Sequence[tuple[int, float]] = ((0, 1.0),)
+) -> float:
     """FLOPs of the whole training in epochs of the dense network, as the column ``train_flops`` will have it.
 
     Exact where the allocation follows from the layers' shapes. Under ``global``, where it follows from the weights,
@@ -24,33 +27,41 @@ def train_flops(spec: TrialSpec, layers: Sequence[Layer], flops: Flops) -> float
         spec: A valid trial.
         layers: The network's prunable layers.
         flops: Dense forward FLOPs of one example.
+        scales: What a dense step costs from a step (from 0) on, as a fraction of ``flops``; in order, the first at 0.
     """
-    return sum(steps * cost for steps, cost in _stretches(spec, layers, flops)) / spec.steps_per_epoch()
+    parts = [(first, end, scale) for (first, scale), (end, _) in pairwise([*scales, (spec.total_steps(), 0.0)])]
+    spent = 0.0
+    for start, until, cost in _stretches(spec, layers, flops):
+        spent += cost * sum(scale * max(0, min(until, end) - max(start, first)) for first, end, scale in parts)
+    return spent / spec.steps_per_epoch()
 
 
-def _stretches(spec: TrialSpec, layers: Sequence[Layer], flops: Flops) -> Iterator[tuple[int, float]]:
-    """Steps at the same density, and what each of them costs in dense steps."""
+def _stretches(spec: TrialSpec, layers: Sequence[Layer], flops: Flops) -> Iterator[tuple[int, int, float]]:
+    """First step and end of each part of training at one density, and what a step costs in dense steps."""
     total, request, fraction, shadow = spec.total_steps(), spec.sparsity.resolved(), 1.0, False
+
+    @cache
+    def masked(sparsity: float) -> float:
+        return _fraction(sparsity, layers, flops, request)
+
     changes = plan(spec)
     for change, following in pairwise([*changes, Change(total, "fixed", 0.0)]):
         if change.step >= total:
             return
-        before = int(change.action == "regrow")  # which waits for the gradient of its own step
-        if before and not (change.replaces_step and request.method != "set"):  # SET's update needs no gradient
-            yield 1, step_cost(fraction, fraction)
+        start = change.step + int(change.action == "regrow")  # which waits for the gradient of its own step
+        if start > change.step and not (change.replaces_step and request.method != "set"):  # SET's needs no gradient
+            yield change.step, start, step_cost(fraction, fraction)
         shadow = shadow or change.action == "shadow"
-        fraction = _fraction(change, fraction, layers, flops, request)
-        until = min(total, following.step)
-        yield until - change.step - before, step_cost(fraction, 1.0 if shadow else fraction)
+        if change.action != "keep":
+            fraction = 1.0 if change.action == "release" else masked(change.sparsity)
+        yield start, min(total, following.step), step_cost(fraction, 1.0 if shadow else fraction)
 
 
-def _fraction(change: Change, before: float, layers: Sequence[Layer], flops: Flops, request: SparsitySpec) -> float:
-    """FLOPs of a forward pass after the change, as a fraction of the dense one's."""
-    if change.action in ("keep", "release"):
-        return before if change.action == "keep" else 1.0
+def _fraction(sparsity: float, layers: Sequence[Layer], flops: Flops, request: SparsitySpec) -> float:
+    """FLOPs of a forward pass at a sparsity, as a fraction of the dense one's."""
     weights = {layer.name: layer.weights for layer in layers}
     density: dict[str, float] = {}
-    for group in allocate(layers, change.sparsity, request):
+    for group in allocate(layers, sparsity, request):
         size = sum(weights[name] for name in group.names)
         density |= dict.fromkeys(group.names, 1 - group.pruned / size)
     return flops.fraction(density)

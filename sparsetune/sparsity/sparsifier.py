@@ -55,6 +55,8 @@ class Sparsifier:
         """What the optimizer's steps so far cost, in steps of the dense network."""
         self.extra_steps = 0.0
         """The same of passes that only choose a mask: grow gradients, saliency, Fisher."""
+        self.step_scale = 1.0
+        """What a step costs, as a multiple of one on examples of the task's shape: less where images are smaller."""
         self.replaces_step = False
         """Whether a mask update takes the place of the optimizer's step on this batch."""
         self.structure = Structure(weights)
@@ -101,11 +103,15 @@ class Sparsifier:
         """Set the weights outside the mask back to zero, which momentum moves; make the change that waited."""
         if not self._factors:
             self.structure.all_active = True
-        elif not self._shadow:
-            torch._foreach_mul_(self._masked, self._factors)
+        self.enforce()
         self._add_cost()
         if self._next and self._regrows_now():
             self._make(self._next)
+
+    def enforce(self) -> None:
+        """Set the weights outside the mask to zero, but for a method that keeps dense ones behind them."""
+        if self._factors and not self._shadow:
+            torch._foreach_mul_(self._masked, self._factors)
 
     def finish(self) -> None:
         """Make the changes due at the end of training."""
@@ -264,9 +270,9 @@ class Sparsifier:
         sparse = self.inference_flops
         taken, gathering = step_cost(sparse, 1.0 if self._shadow else sparse), self._gathers()
         if not (self.replaces_step and gathering):
-            self.dense_steps += taken
+            self.dense_steps += self.step_scale * taken
         if gathering:
-            self.extra_steps += step_cost(sparse, 1.0) - (0.0 if self.replaces_step else taken)
+            self.extra_steps += self.step_scale * (step_cost(sparse, 1.0) - (0.0 if self.replaces_step else taken))
 
     def _probed(self, seed: int, batches: int, batch_size: int | None, training: bool) -> Iterator[Tensors]:
         """The probe's gradients, their cost counted."""

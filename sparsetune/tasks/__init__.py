@@ -2,71 +2,73 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.task_spec import TaskSpec
-from sparsetune.tasks import digits, image
+from sparsetune.task_spec import FolderTask, ImageTask, TaskSpec
+from sparsetune.tasks import digits, jpeg
+from sparsetune.tasks.folder import FolderSource
+from sparsetune.tasks.image import CIFAR10, CIFAR100, FASHION_MNIST, Published
 from sparsetune.tasks.models import MODELS
-from sparsetune.tasks.task import TRAIN_SUBSET, Split, Splits, Task, stratified
+from sparsetune.tasks.resident import Source, Split
+from sparsetune.tasks.task import Batch, Examples, Splits, Task, epoch_order, parts, stratified
 
 __all__ = [
     "MODELS",
     "SOURCES",
+    "Batch",
+    "Examples",
+    "FolderSource",
     "Source",
     "Split",
     "Splits",
     "Task",
     "data_digest",
+    "epoch_order",
     "load_task",
+    "parts",
     "prepare",
     "source_of",
     "split_problems",
+    "stratified",
 ]
 
-Tensors = tuple[torch.Tensor, torch.Tensor]
 
-
-@dataclass(frozen=True)
-class Source:
-    """A data set: the shape of an example, how it is read (``train`` and ``test``), and what a model sees of it."""
-
-    input_shape: tuple[int, ...]
-    n_classes: int
-    prepare: Callable[[Path | None], object]
-    read: Callable[[Path | None], dict[str, Tensors]]
-    normalised: Callable[[torch.Tensor], torch.Tensor]
+def _published(images: Published) -> Source:
+    return Source(images.input_shape, images.n_classes, images.prepare, images.read, images.normalised)
 
 
 SOURCES = {
     "digits": Source(
         digits.INPUT_SHAPE, digits.N_CLASSES, lambda _: None, lambda _: digits.read_digits(), lambda inputs: inputs
     ),
-    "fashion_mnist": Source(
-        image.INPUT_SHAPE, image.N_CLASSES, image.prepare_fashion_mnist, image.read_fashion_mnist, image.normalised
+    "fashion_mnist": _published(FASHION_MNIST),
+    "cifar10": _published(CIFAR10),
+    "cifar100": _published(CIFAR100),
+    "cifar10_jpeg": Source(
+        jpeg.INPUT_SHAPE, jpeg.N_CLASSES, jpeg.prepare_cifar10_jpeg, jpeg.read_cifar10_jpeg, jpeg.normalised_jpeg
     ),
 }
-"""By the name of the data set: an image task's ``dataset``, otherwise the task's kind."""
+"""Data sets that fit on a device, by name: an image task's ``dataset``, otherwise the task's kind."""
 
 
-def source_of(spec: TaskSpec) -> Source:
+def source_of(spec: TaskSpec) -> Source | FolderSource:
     """The data set that a task reads."""
-    return SOURCES[name_of(spec)]
+    return FolderSource(spec) if isinstance(spec, FolderTask) else SOURCES[name_of(spec)]
 
 
 def name_of(spec: TaskSpec) -> str:
     """The data set's name."""
-    return spec.dataset if spec.kind == "image" else spec.kind
+    if isinstance(spec, FolderTask):
+        return Path(spec.folder).name
+    return spec.dataset if isinstance(spec, ImageTask) else spec.kind
 
 
 def prepare(spec: TaskSpec, data_root: Path | None) -> None:
-    """Download or unpack what the task needs, so that trials only read.
+    """Download, unpack or find what the task needs, so that trials only read.
 
     Raises:
         DataError: in one line, where it looked and what to set.
@@ -75,21 +77,14 @@ def prepare(spec: TaskSpec, data_root: Path | None) -> None:
 
 
 def data_digest(spec: TaskSpec, data_root: Path | None = None) -> str:
-    """The data set's name and twelve hexadecimal digits that name every byte read of it: ``digits=0a1b…``.
+    """The data set's name and twelve hexadecimal digits: ``digits=0a1b…``.
+
+    They name every byte read of it; of a folder of images, every path and size.
 
     Raises:
         DataError: if the data are missing.
     """
-    return f"{name_of(spec)}={_digest_of(name_of(spec), data_root)}"
-
-
-@lru_cache(maxsize=8)
-def _digest_of(name: str, data_root: Path | None) -> str:
-    digest = hashlib.sha256()
-    for _, tensors in sorted(SOURCES[name].read(data_root).items()):
-        for tensor in tensors:
-            digest.update(tensor.contiguous().numpy().data)
-    return digest.hexdigest()[:12]
+    return f"{name_of(spec)}={source_of(spec).digest(data_root)}"
 
 
 def split_problems(task: TaskSpec) -> list[Problem]:
@@ -99,7 +94,7 @@ def split_problems(task: TaskSpec) -> list[Problem]:
     if 0 < held_out < classes or held_out > task.pool() - classes:
         rule = f"must hold out 0, or {classes} (one a class) to {task.pool() - classes} examples of {task.pool()}"
         found.append(Problem("task.validation", rule, f"{held_out} examples"))
-    elif task.kind == "image" and (task.train_examples or 0) > task.pool() - held_out:
+    elif isinstance(task, ImageTask) and (task.train_examples or 0) > task.pool() - held_out:
         rule = f"must be at most {task.pool() - held_out}, what validation leaves"
         found.append(Problem("task.train_examples", rule, str(task.train_examples)))
     elif task.batch_size > task.train_size():
@@ -109,7 +104,7 @@ def split_problems(task: TaskSpec) -> list[Problem]:
 
 
 def load_task(spec: TaskSpec, *, data_root: Path | None = None, device: str | torch.device = "cpu") -> Task:
-    """The task with its splits on ``device``; tasks on equal data share them within a process.
+    """The task with its splits for ``device``; tasks on equal data share them within a process.
 
     Raises:
         DataError: if the data are missing.
@@ -118,28 +113,11 @@ def load_task(spec: TaskSpec, *, data_root: Path | None = None, device: str | to
     if problems := split_problems(spec):
         raise DeclarationError(problems, "the task")
     source = source_of(spec)
-    data = spec.model_copy(update={"model": "", "batch_size": 1})
-    return Task(_splits(data, data_root, str(device)), spec.model, source.input_shape, source.n_classes)
+    data = spec.model_copy(update={"model": "", "batch_size": 1, "label_smoothing": 0, "weights": None})
+    splits = _splits(data, data_root, str(device))
+    return Task(splits, spec.model, source.input_shape, source.n_classes, spec.label_smoothing, spec.weights, data_root)
 
 
 @lru_cache(maxsize=2)
 def _splits(spec: TaskSpec, data_root: Path | None, device: str) -> Splits:
-    """Validation is held out first; a smaller training set is drawn from what is left."""
-    source = source_of(spec)
-    sets = source.read(data_root)
-    inputs, targets = sets["train"]
-    labels = targets.numpy()
-    validation, rest = stratified(labels, spec.held_out(), spec.split_seed)
-    chosen, _ = stratified(labels[rest], spec.train_size(), spec.split_seed)
-    train = rest[chosen]
-    subset, _ = stratified(labels[train], min(TRAIN_SUBSET, len(train)), spec.split_seed)
-
-    def split(inputs: torch.Tensor, targets: torch.Tensor) -> Split:
-        return Split(source.normalised(inputs).to(device), targets.to(device))
-
-    return Splits(
-        train=split(inputs[train], targets[train]),
-        train_subset=split(inputs[train[subset]], targets[train[subset]]),
-        validation=split(inputs[validation], targets[validation]),
-        test=split(*sets["test"]),
-    )
+    return source_of(spec).splits(spec, data_root, device)

@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.sparsity.layers import prunable_weights
+from sparsetune.tasks.residual import resnet8, resnet18_cifar, resnet20, resnet56, wrn_22_2
 
 ModelFunction = Callable[[tuple[int, ...], int], nn.Module]
 
@@ -39,7 +40,15 @@ def _fully_connected(*sizes: int) -> nn.Module:
     return nn.Sequential(*layers[:-1])
 
 
-MODELS: dict[str, ModelFunction] = {"mlp": mlp, "lenet_300_100": lenet_300_100}
+MODELS: dict[str, ModelFunction] = {
+    "mlp": mlp,
+    "lenet_300_100": lenet_300_100,
+    "resnet8": resnet8,
+    "resnet20": resnet20,
+    "resnet56": resnet56,
+    "resnet18_cifar": resnet18_cifar,
+    "wrn_22_2": wrn_22_2,
+}
 """Each takes an example's shape, (channels, height, width), and the number of classes; its network gives logits."""
 
 

@@ -21,8 +21,14 @@ from sparsetune.places import Place, place, reason, refusals
 from sparsetune.provenance import version_of
 from sparsetune.tune.nodes import SHOWN, Check, cluster_checks, existing, one_line, token_file
 
-DATA = {"digits": "", "fashion_mnist": "FashionMNIST/raw/*-ubyte*"}
-"""Where the four files of a data set lie in a root, plain or packed; digits come with scikit-learn."""
+DATA = {
+    "digits": ("", 0),
+    "fashion_mnist": ("FashionMNIST/raw/*-ubyte*", 4),
+    "cifar10": ("cifar-10-*", 1),
+    "cifar100": ("cifar-100-*", 1),
+    "cifar10_jpeg": ("cifar10-jpeg/*.parquet", 2),
+}
+"""Where the files of a data set lie in a root, plain or packed, and how many; digits come with scikit-learn."""
 WORKER_GIB = 1
 FREE_DISK_GIB = 1
 COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
@@ -150,14 +156,14 @@ def data_checks(data_root: Path | None) -> Iterator[Check]:
     roots += [] if os.environ.get("SPARSETUNE_CACHE") else [Path("~/.cache/sparsetune").expanduser()]
     if given and not roots[0].is_dir():
         yield Check("data", "warning", f"`{roots[0]}` is not a folder", "mend --data-root or SPARSETUNE_DATA")
-    for name, pattern in DATA.items():
-        home = next((root for root in roots if pattern and len({*_stems(root, pattern)}) == 4), None)
+    for name, (pattern, files) in DATA.items():
+        found = {root: len({*_stems(root, pattern)}) for root in roots if pattern}
+        home = next((root for root, count in found.items() if count >= files), None)
+        torn = next((root for root, count in found.items() if count), None)
         if home or not pattern:
             yield Check(name, "ok", f"in `{home}`" if home else "comes with scikit-learn")
-        elif given:
-            yield Check(
-                name, "warning", f"is not in `{roots[0]}`", f"put `{pattern}` there, or let a study download it"
-            )
+        elif torn:
+            yield Check(name, "warning", f"is in part in `{torn}`", f"put all {files} files there, or none")
         else:
             yield Check(name, "ok", "not here; a study that needs it downloads it (or set SPARSETUNE_DATA)")
 

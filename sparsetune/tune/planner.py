@@ -12,7 +12,7 @@ from sparsetune.selection import objective_of, winner_of
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Minimize, Study
 from sparsetune.tune.journal import Journal
-from sparsetune.tune.plans import CellPlan, Configuration, Use
+from sparsetune.tune.plans import CellPlan, Configuration, Use, trial_of
 from sparsetune.tune.proposals import Proposals
 from sparsetune.tune.scheduler import Candidate, Rungs, Stop
 
@@ -32,7 +32,7 @@ class Planner:
         self.study = study
         self.trials = trials
         self.journal = journal
-        self._rungs = Rungs(study.stopping, study.objective) if study.stopping else None
+        self._rungs = Rungs(study.stopping, study.objective, study.equal) if study.stopping else None
         several = study.configurations_per_cell > 1
         self.plans = {cell.name: CellPlan(cell, bool(cell.search) and several) for cell in study.cells()}
         self._proposals = Proposals(study, self.plans, journal)
@@ -78,7 +78,9 @@ class Planner:
 
     def outlook_of(self, plan: CellPlan) -> dict[str, float]:
         """The same of one cell."""
-        length = self._longest(plan)
+        if plan.longest is None:
+            plan.longest = self._longest(plan)
+        length = plan.longest
         epochs: dict[str, float] = {}
         for use in self._known(plan):
             trial = self.trials.get(use.trial_id)
@@ -95,7 +97,11 @@ class Planner:
         """The most epochs that a trial of the cell can take."""
         longest = plan.cell.at({path: axis.ends()[-1] for path, axis in plan.cell.search.items() if path in COST_AXES})
         limit = self.study.at_most.epochs if self.study.at_most else None
-        return max(epochs_of(plan.cell.spec), min(epochs_of(longest), limit or math.inf))
+        if self.study.equal == "epochs":
+            return max(epochs_of(plan.cell.spec), min(epochs_of(longest), limit or math.inf))
+        # A searched ramp changes how far a trial is stretched.
+        stretched = max(epochs_of(trial_of(self.study, spec)) for spec in (longest, *plan.cell.corners()))
+        return min(stretched, limit or math.inf)
 
     def stop_at(self, report: Record) -> Stop | None:
         """What a report that is in the state already ends: its configuration, where a rung stops that.
@@ -192,7 +198,7 @@ class Planner:
         if plan.searched:
             return
         if not plan.searches:
-            plan.winner = Configuration(0, "base", plan.cell.spec)
+            plan.winner = Configuration(0, "base", trial_of(self.study, plan.cell.spec))
             plan.searched = True
             return
         self._tell_finished(plan)

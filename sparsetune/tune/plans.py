@@ -11,7 +11,17 @@ from sparsetune.cells import Cell
 from sparsetune.ledger import Record, TrialState
 from sparsetune.space import Value
 from sparsetune.spec import TrialSpec
+from sparsetune.study import Study
 from sparsetune.tables import Role
+
+
+def trial_of(study: Study, recipe: TrialSpec) -> TrialSpec:
+    """The trial of a recipe: stretched where the study equals training FLOPs."""
+    if study.equal == "epochs":
+        return recipe
+    from sparsetune.cost import equal_flops  # loads torch, which `status` need not wait for
+
+    return equal_flops(recipe)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,8 @@ class CellPlan:
     control: Configuration | None = None
     uncontrolled: bool = False
     """Whether its control would cost more than the study's budget."""
+    longest: float | None = None
+    """The most epochs that a trial of it can take, once that was worked out."""
 
     @property
     def sparse(self) -> bool:

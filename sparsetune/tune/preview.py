@@ -11,14 +11,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from sparsetune.cells import Cell
+from sparsetune.cost import train_flops
+from sparsetune.durations import round_half_up
 from sparsetune.preflight import check
-from sparsetune.schedule import learning_rate
+from sparsetune.schedule import learning_rate, resolution
+from sparsetune.sparsity.methods import Change, regrow_until
 from sparsetune.sparsity.plan import plan
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from sparsetune.train import evaluation_steps
 from sparsetune.tune.forecast import forecast_here
 from sparsetune.tune.planner import Planner, planner_of
+from sparsetune.tune.plans import trial_of
 from sparsetune.tune.sampling import quiet_optuna
 from sparsetune.tune.scheduler import Rungs
 
@@ -42,7 +46,7 @@ def preview(study: Study, *, probe: bool = False, **options: Any) -> dict[str, A
     planner = planner_of(study, {})
     outlook = planner.outlook()
     cells = [
-        _cell(plan_.cell.name, plan_.cell.spec, list(plan_.cell.search)) | _rungs(study, plan_.cell)
+        _cell(plan_.cell.name, trial_of(study, plan_.cell.spec), list(plan_.cell.search)) | _rungs(study, plan_.cell)
         for plan_ in planner.plans.values()
     ]
     return {
@@ -62,29 +66,57 @@ def _forecast(planner: Planner, **options: Any) -> dict[str, Any]:
 
 
 def _cell(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
-    total, per_epoch = spec.total_steps(), spec.steps_per_epoch()
-    changes = [
-        {"step": c.step, "epoch": c.step / per_epoch, "phase": c.phase, "sparsity": c.sparsity, "action": c.action}
-        for c in plan(spec)
-    ]
-    rate = learning_rate(spec)
-    rates = [rate(min(step, total - 1)) for step in range(0, total + 1, per_epoch)]
+    total, per_epoch, changes, rate = spec.total_steps(), spec.steps_per_epoch(), plan(spec), learning_rate(spec)
+    epochs = [min(step, total - 1) for step in range(0, total + 1, per_epoch)]
     return {
         "cell": name,
         "search": searched,
+        "batch_size": spec.task.batch_size,
         "steps": total,
         "steps_per_epoch": per_epoch,
         "epochs": total / per_epoch,
-        "mask_changes": changes,
-        "learning_rate_at_epochs": rates,
+        "train_flops": train_flops(spec),
+        "mask_changes": [_change(change, per_epoch) for change in changes],
+        "learning_rate_at_epochs": [rate(step) for step in epochs],
+        "learning_rate_falls": [round_half_up(anchor.steps(spec.clock())) for anchor in spec.schedule.anchors],
+        "warmup_steps": round_half_up(spec.schedule.warmup.steps(spec.clock())),
+        "resolution_at_epochs": [resolution(spec, step) for step in epochs] if _grows(spec) else None,
+        "regrow": _regrow(spec, changes) if any(change.action == "regrow" for change in changes) else None,
     }
+
+
+def _change(change: Change, per_epoch: int) -> dict[str, Any]:
+    return {
+        "step": change.step,
+        "epoch": change.step / per_epoch,
+        "phase": change.phase,
+        "sparsity": change.sparsity,
+        "action": change.action,
+        "exchanged": change.exchanged,
+    }
+
+
+def _regrow(spec: TrialSpec, changes: list[Change]) -> dict[str, Any]:
+    """The steps of drop and grow, the one from which the mask stays, and training examples from one to the next."""
+    every = spec.sparsity.regrow.every.steps(spec.clock())
+    return {
+        "updates": [change.step for change in changes if change.action == "regrow"],
+        "until": regrow_until(spec),
+        "samples_per_update": round_half_up(every * spec.task.batch_size),
+    }
+
+
+def _grows(spec: TrialSpec) -> bool:
+    """Whether training images change their size."""
+    return resolution(spec, 0) is not None
 
 
 def _rungs(study: Study, cell: Cell) -> dict[str, Any]:
     """The evaluation of the cell's base at each rung, and whether it is at target for long enough to be compared."""
     if study.stopping is None or not cell.search:
         return {}
-    spec, rungs, evaluated = cell.spec, Rungs(study.stopping, study.objective), sorted(evaluation_steps(cell.spec))
+    spec, rungs = trial_of(study, cell.spec), Rungs(study.stopping, study.objective, study.equal)
+    evaluated = sorted(evaluation_steps(spec))
     steps = [evaluated[bisect_left(evaluated, rung * spec.total_steps() - 1e-9)] for rung in study.stopping.rungs]
     compared = [rungs.planned(spec, step) is not None and step < spec.total_steps() for step in steps]
     epochs = [step / spec.steps_per_epoch() for step in steps]
@@ -105,9 +137,9 @@ def show(study: Study, *, probe: bool = False, **options: Any) -> None:
         table.add_row(escape(cell["cell"]), f"{cell['epochs']:g}", str(cell["steps"]), changes, _rung_text(cell))
     console.print(table)
     for name, spec in _examples(study).items():
-        console.print(
-            f"\n{escape(name)}\n  learning rate  {_bars(_rates(spec))}\n  sparsity       {_bars(_sparsities(spec))}"
-        )
+        console.print("\n" + escape(name))
+        for what, values in _pictures(spec).items():
+            console.print(f"  {what:<14} {_bars(values)}")
     console.print()
     for line in _stopping(study):
         console.print(line, soft_wrap=True)
@@ -117,6 +149,9 @@ def show(study: Study, *, probe: bool = False, **options: Any) -> None:
         console.print(escape(f"tried first: {', '.join(f'{path} {value}' for path, value in point.items())}"))
     for unit, limit in study.at_most.limits().items() if study.at_most else ():
         console.print(escape(f"each searched configuration costs at most {limit:g} {unit}"))
+    if study.equal == "train_flops":
+        line = "Sparse networks train on to the FLOPs of their dense twins, as far as densities are known before."
+        console.print(line, soft_wrap=True)
     console.print(f"At most {facts['trials_at_most']} trials, {facts['epochs_at_most']:.0f} epochs of training in all.")
     for line in facts["forecast"]["summary"] if facts["forecast"] else ():
         console.print(escape(line), soft_wrap=True)
@@ -139,7 +174,7 @@ def _stopping(study: Study) -> Iterator[str]:
 
 def _examples(study: Study) -> dict[str, TrialSpec]:
     """The last cell of each arm: its longest and sparsest."""
-    return {cell.arm: cell.spec for cell in study.cells()}
+    return {cell.arm: trial_of(study, cell.spec) for cell in study.cells()}
 
 
 def _axes(study: Study) -> list[str]:
@@ -148,15 +183,16 @@ def _axes(study: Study) -> list[str]:
     return list(dict.fromkeys(f"{path}, {axis.kind.replace('_', ' ')} over {axis.ends()}" for path, axis in axes))
 
 
-def _rates(spec: TrialSpec) -> list[float]:
-    total, rate = spec.total_steps(), learning_rate(spec)
-    return [rate(i * (total - 1) // (WIDTH - 1)) / spec.peak_lr() for i in range(WIDTH)]
-
-
-def _sparsities(spec: TrialSpec) -> list[float]:
-    changes, total = plan(spec), spec.total_steps()
-    at = [i * (total - 1) // (WIDTH - 1) for i in range(WIDTH)]
-    return [[c.sparsity for c in changes if c.step <= step][-1] for step in at]
+def _pictures(spec: TrialSpec) -> dict[str, list[float]]:
+    """What is drawn of a schedule, each in [0, 1] of its largest, at evenly spaced steps."""
+    total, rate, changes = spec.total_steps(), learning_rate(spec), plan(spec)
+    steps = [i * (total - 1) // (WIDTH - 1) for i in range(WIDTH)]
+    sizes = [resolution(spec, step) or 0 for step in steps]
+    return {
+        "learning rate": [rate(step) / spec.peak_lr() for step in steps],
+        "sparsity": [[change.sparsity for change in changes if change.step <= step][-1] for step in steps],
+        **({"resolution": [size / max(sizes) for size in sizes]} if _grows(spec) else {}),
+    }
 
 
 def _bars(values: list[float]) -> str:

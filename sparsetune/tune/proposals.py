@@ -8,7 +8,7 @@ from sparsetune.space import Value
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from sparsetune.tune.journal import Journal
-from sparsetune.tune.plans import CellPlan, Configuration
+from sparsetune.tune.plans import CellPlan, Configuration, trial_of
 from sparsetune.tune.sampling import sample
 
 MAX_SKIPPED = 1000
@@ -43,7 +43,7 @@ class Proposals:
         if self.full(plan):
             return None
         if not plan.configurations:
-            return self._add(plan, "base", plan.cell.spec)
+            return self._add(plan, "base", trial_of(self._study, plan.cell.spec))
         if not self.controlled(plan):
             return None
         control = self.control(plan)
@@ -51,7 +51,7 @@ class Proposals:
             return self._add(plan, "control", control.spec)
         for number, point in enumerate(self._study.known[plan.known :], plan.known):
             plan.known += 1
-            spec = plan.cell.known(point)
+            spec = trial_of(self._study, plan.cell.known(point))
             if spec.config_id() not in plan.configurations:
                 return self._add(plan, f"known:{number}", spec)
         return self._sample(plan, [configuration.values(plan.cell.search) for configuration in pending])
@@ -61,7 +61,8 @@ class Proposals:
         source = self._plans[plan.cell.control_from] if plan.cell.control_from else None
         if source and source.winner and plan.control is None and not plan.uncontrolled:
             values = source.winner.values(source.cell.search)
-            spec = plan.cell.at({path: value for path, value in values.items() if path not in plan.cell.point})
+            recipe = plan.cell.at({path: value for path, value in values.items() if path not in plan.cell.point})
+            spec = trial_of(self._study, recipe)
             plan.uncontrolled = not self._affordable(spec)
             plan.control = None if plan.uncontrolled else Configuration(1, "control", spec)
         return plan.control
@@ -87,7 +88,7 @@ class Proposals:
             if (point := tuple(values.items())) in tried:
                 continue  # a small space repeats its points, and building a trial of each takes milliseconds
             tried.add(point)
-            spec = plan.cell.at(values)
+            spec = trial_of(self._study, plan.cell.at(values))
             if not self._affordable(spec):
                 costly.append(values)
             elif spec.config_id() not in plan.configurations:

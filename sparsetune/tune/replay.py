@@ -41,7 +41,7 @@ def schedulers(rule: Halving) -> dict[str, Make]:
     return {
         "no stopping": lambda study, trials: NoStopping(),
         "ASHA on epochs": lambda study, trials: asha(study, trials, rule.reduction),
-        "ramp-aware halving": lambda study, trials: RampAware(Rungs(rule, study.objective), trials),
+        "ramp-aware halving": lambda study, trials: RampAware(Rungs(rule, study.objective, study.equal), trials),
     }
 
 

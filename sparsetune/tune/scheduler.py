@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sparsetune.durations import fraction_to_step
 from sparsetune.ledger import Record, TrialState
@@ -28,7 +28,10 @@ TOLERANCE = 1e-9
 
 
 class Group(NamedTuple):
-    """Whom a configuration is compared with at a rung of its cell: those of equal length, in like phase."""
+    """Whom a configuration is compared with at a rung of its cell: those of equal length, in like phase.
+
+    Where training FLOPs are equal, and not epochs, the length is that of the dense twin.
+    """
 
     steps: int
     phase: str
@@ -63,10 +66,12 @@ class Rungs:
     Args:
         rule: Where they lie, how many go on, how long a network must be at target before it is compared.
         objective: What is compared.
+        equal: What the study's networks of equal length share; see `Study.equal`.
     """
 
     rule: Halving
     objective: Minimize | Maximize
+    equal: Literal["epochs", "train_flops"] = "epochs"
 
     def reached(self, trial: TrialState, row: Record) -> list[int]:
         """Index of each rung that a row of the trial is the first to reach; none if the trial ends with the row."""
@@ -89,7 +94,7 @@ class Rungs:
             values = [row.get(self.objective.column) for row in rows]
             known = [value for value in values if value is not None and math.isfinite(value)]
             value = self._worst if diverged or len(known) < len(rows) else fmean(known)
-            return Standing(Group(candidate.spec.total_steps(), rows[0]["phase"]), value)
+            return Standing(Group(self._length(candidate.spec), rows[0]["phase"]), value)
         index, group = self._fall(candidate) or (None, None)
         return Standing(group, self._worst) if group and index == rung else None
 
@@ -125,7 +130,10 @@ class Rungs:
         """The group of a configuration after so many steps; None where its plan is not settled at target there."""
         at = stretch(spec, step)
         settled = at.sparsity == spec.sparsity.target and self._settled(spec, step)
-        return Group(spec.total_steps(), at.phase) if settled else None
+        return Group(self._length(spec), at.phase) if settled else None
+
+    def _length(self, spec: TrialSpec) -> int:
+        return spec.twin_steps() if self.equal == "train_flops" else spec.total_steps()
 
     @property
     def _worst(self) -> float:

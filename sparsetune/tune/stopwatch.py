@@ -21,7 +21,7 @@ from sparsetune.checkpoint import Checkpoints, Row
 from sparsetune.errors import SparsetuneError
 from sparsetune.evaluate import BATCH, evaluate
 from sparsetune.spec import TrialSpec
-from sparsetune.tasks import Split, load_task
+from sparsetune.tasks import Examples, Split, load_task
 from sparsetune.train import train
 
 SECONDS = 0.3
@@ -108,10 +108,10 @@ def measure(spec: TrialSpec, *, device: str = "cpu", threads: int = 1, data_root
         return Cost(max(0.0, watch.ends[0] - watch.began - step), step, example, whole.tell(), weights)
 
 
-def _example_seconds(model: torch.nn.Module, split: Split, batch_size: int) -> float:
+def _example_seconds(model: torch.nn.Module, split: Examples, batch_size: int) -> float:
     """Of an evaluation: a batch of training's size, and some of full size where that is quick."""
-    batches = [Split(split.inputs[:size], split.targets[:size]) for size in (batch_size, BATCH)]
-    for batch in batches:
+    sizes = (torch.arange(min(size, len(split))) for size in (batch_size, BATCH))
+    for batch in (Split(*examples) for examples in split.read(sizes)):
         evaluate(model, batch)
         done, began = 0, time.perf_counter()
         while not done or time.perf_counter() - began < EVALUATION_SECONDS:

@@ -20,7 +20,7 @@ LAYERS = [
     "spec task_spec sparsity_spec schedule space samplers budget cells grid known stopping tables selection study"
     " ledger memory store places owner segments provenance find",
     "sparsity tasks optim distill",
-    "evaluate checkpoint probe train cost preflight layer_table",
+    "compute average evaluate checkpoint probe train cost preflight layer_table",
     "tune",
     "__main__",
 ]
@@ -36,7 +36,10 @@ READERS = {
 """What `analysis` and `studies` import: themselves, and these parts of `sparsetune`."""
 
 HEAVY = {
-    "torch": "sparsity tasks optim distill evaluate checkpoint probe train cost preflight layer_table tune __main__",
+    "torch": (
+        "sparsity tasks optim distill compute average evaluate checkpoint probe train cost preflight layer_table"
+        " tune __main__"
+    ),
     "torchvision": "tasks",
     "ray": "tune",
     "optuna": "tune",

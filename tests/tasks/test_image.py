@@ -8,7 +8,7 @@ from torchvision.datasets import FashionMNIST
 from sparsetune.errors import DataError
 from sparsetune.task_spec import ImageTask
 from sparsetune.tasks import load_task, prepare
-from sparsetune.tasks.image import prepare_fashion_mnist, read_fashion_mnist
+from sparsetune.tasks.image import FASHION_MNIST, _read
 
 DATA = Path(os.environ.get("SPARSETUNE_DATA", "/nonexistent"))
 needs_data = pytest.mark.skipif(
@@ -22,7 +22,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
     monkeypatch.setattr(FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
-    read_fashion_mnist.cache_clear()
+    _read.cache_clear()
 
 
 @needs_data
@@ -45,7 +45,7 @@ def test_packed_data_are_unpacked_into_the_cache_and_read(tmp_path: Path) -> Non
 
 def test_without_data_and_network_the_error_says_where_it_looked_and_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        prepare_fashion_mnist(tmp_path / "nothing")
+        FASHION_MNIST.prepare(tmp_path / "nothing")
     message = str(caught.value)
     assert "\n" not in message
     assert str(tmp_path / "nothing" / "FashionMNIST" / "raw") in message
@@ -59,7 +59,7 @@ def test_a_damaged_file_is_never_taken_for_data(tmp_path: Path) -> None:
     raw.mkdir(parents=True)
     (raw / "train-images-idx3-ubyte.gz").write_bytes(b"torn")
     with pytest.raises(DataError):
-        prepare_fashion_mnist(tmp_path / "damaged")
+        FASHION_MNIST.prepare(tmp_path / "damaged")
     assert (raw / "train-images-idx3-ubyte.gz").read_bytes() == b"torn"
 
 
@@ -76,4 +76,4 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path: Path, monke
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match="NotADirectoryError"):
-        prepare_fashion_mnist(tmp_path)
+        FASHION_MNIST.prepare(tmp_path)

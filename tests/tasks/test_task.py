@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sparsetune import tasks
 from sparsetune.errors import DeclarationError
 from sparsetune.task_spec import DigitsTask, ImageTask
-from sparsetune.tasks import load_task, split_problems
+from sparsetune.tasks import load_task, resident, split_problems
 from sparsetune.tasks.digits import read_digits
 from sparsetune.tasks.task import stratified
 
@@ -62,7 +62,7 @@ def test_the_digest_of_the_data_names_every_byte(monkeypatch: pytest.MonkeyPatch
     def digest(read: Callable[[], dict[str, tuple[torch.Tensor, torch.Tensor]]]) -> str:
         source = dataclasses.replace(tasks.SOURCES["digits"], read=lambda _: read())
         monkeypatch.setitem(tasks.SOURCES, "digits", source)
-        tasks._digest_of.cache_clear()
+        resident._digest.cache_clear()
         return tasks.data_digest(DigitsTask(model="other", batch_size=7))
 
     def one_pixel_else() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -74,4 +74,4 @@ def test_the_digest_of_the_data_names_every_byte(monkeypatch: pytest.MonkeyPatch
     first = digest(read_digits)
     assert first.startswith("digits=") and len(first) == len("digits=") + 12
     assert digest(read_digits) == first != digest(one_pixel_else)
-    tasks._digest_of.cache_clear()
+    resident._digest.cache_clear()

@@ -103,14 +103,15 @@ def test_data_are_found_only_when_whole(tmp_path: Path, monkeypatch: pytest.Monk
     raw.mkdir(parents=True)
     parts = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
     for count, part in enumerate(parts):
-        assert [c.level for c in data_checks(tmp_path) if c.name == "fashion_mnist"] == ["warning"], count
+        levels = [check.level for check in data_checks(tmp_path) if check.name == "fashion_mnist"]
+        assert levels == ["warning" if count else "ok"], count
         (raw / (part + suffix)).write_text("")
     monkeypatch.setenv("SPARSETUNE_DATA", str(tmp_path))
     assert Check("fashion_mnist", "ok", f"in `{tmp_path}`") in data_checks(None)
 
 
 def test_data_that_are_not_asked_for_are_no_warning(tmp_path: Path) -> None:
-    assert [check.level for check in data_checks(None)] == ["ok", "ok"]
+    assert {check.level for check in data_checks(None)} == {"ok"}
     (wrong, *_) = data_checks(tmp_path / "nowhere")
     assert (wrong.level, wrong.found) == ("warning", f"`{tmp_path}/nowhere` is not a folder")
 

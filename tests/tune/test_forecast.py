@@ -12,7 +12,7 @@ from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.store import StudyDirectory
 from sparsetune.study import Study
 from sparsetune.task_spec import DigitsTask, ImageTask
-from sparsetune.tasks.image import UNPACKED
+from sparsetune.tasks.image import FASHION_MNIST
 from sparsetune.tune.forecast import (
     PROPOSED_BYTES,
     REPORT_BYTES,
@@ -134,7 +134,7 @@ def test_a_trial_of_one_step_is_timed() -> None:
 def torn_data(root: Path) -> None:
     """Fashion-MNIST's files, empty: found before a cache or a network is asked."""
     (root / "FashionMNIST" / "raw").mkdir(parents=True)
-    for name in UNPACKED:
+    for name in FASHION_MNIST.unpacked:
         (root / "FashionMNIST" / "raw" / name).touch()
 
 

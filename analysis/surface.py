@@ -1,0 +1,121 @@
+"""Where a noisy function of a few variables is lowest: draws from an additive Gaussian process given its values.
+
+A quadratic surface was tried first. On responses as those of sparse training (a cliff above the best learning rate, no
+effect of weight decay up to a bend) its minimum is biased and its intervals covered 20 to 80 % where 95 % was claimed;
+those of a bootstrap over 32 points are sound but wide, since a resample often lacks the few good ones.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+GRID = np.linspace(0.0, 1.0, 101)
+"""Where the minimum is looked for on every axis."""
+OFFSET = 4.0
+"""Prior variance of the mean of the levelled values, which have mean 0 and variance 1."""
+MEDIANS = {"effect": 0.5, "length": 0.6, "noise": 0.1}
+"""Prior medians: variance of an axis's effect, length scale in units of its range, variance of the noise."""
+SPREADS = {"effect": 1.5, "length": 0.5, "noise": 1.5}
+"""Standard deviations of their logarithms a priori."""
+LEAST_CURVATURE = 0.2
+"""Of the log posterior in any direction: below it the quadratic approximation would wander off."""
+
+
+def levelled(y: ArrayLike) -> Floats:
+    """Normal scores of the ranks: where a function is lowest stays, and a cliff at its side no longer matters.
+
+    Args:
+        y: Values to be minimised, shape [n]; NaN, a run that diverged, counts as the worst; ties share a rank.
+
+    Returns:
+        Mean 0 and standard deviation 1, in the order of ``y``; zeros where all values are equal.
+    """
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    values = np.asarray(y, dtype=np.float64)
+    scores = ndtri((rankdata(np.where(np.isnan(values), np.inf, values)) - 0.5) / len(values))
+    return np.asarray((scores - scores.mean()) / (scores.std() or 1.0))
+
+
+def lowest(x: ArrayLike, y: ArrayLike, *, draws: int = 10_000, seed: Any = 0) -> Floats:
+    """Draws of where the function behind ``y`` is lowest on each axis.
+
+    In normal scores the function is a sum of smooth functions of one axis each, of unknown size and length scale, plus
+    noise. What axes do jointly counts as noise: each is judged on average over the others. Sizes and scales are drawn
+    from a normal approximation of their posterior in logarithms, functions from their posterior given those. A flat
+    effect gives draws all over the axis.
+
+    Args:
+        x: Points, shape [n, n_axes], in units of each axis's range.
+        y: Shape [n]; NaN counts as the worst.
+        draws: How many; 40 sets of scales share them.
+        seed: Anything `numpy.random.default_rng` takes.
+
+    Returns:
+        Shape [draws, n_axes], in [0, 1].
+    """
+    points, values = np.asarray(x, dtype=np.float64), levelled(y)
+    random = np.random.default_rng(seed)
+    sets = min(40, draws)
+    counts = np.diff(np.linspace(0, draws, sets + 1).round().astype(int))
+    scales = _scales(points, values, sets, random)
+    return np.concatenate([_draws(points, values, s, n, random) for s, n in zip(scales, counts, strict=True)])
+
+
+def _scales(x: Floats, z: Floats, count: int, random: np.random.Generator) -> Floats:
+    """Draws of the logarithms of effects, length scales and noise, shape [count, 2 n_axes + 1]."""
+    from scipy.optimize import minimize
+
+    def of(kind: dict[str, float]) -> Floats:
+        axes = x.shape[1]
+        return np.array([*[kind["effect"]] * axes, *[kind["length"]] * axes, kind["noise"]])
+
+    prior = np.log(of(MEDIANS)), of(SPREADS)
+    squares = (x[:, None] - x[None]) ** 2
+    found = minimize(_loss, prior[0], args=(squares, z, prior), method="L-BFGS-B", jac=True)
+    best, step = np.asarray(found.x), 1e-4 * np.eye(len(prior[0]))
+    slopes = [_loss(best + s, squares, z, prior)[1] - _loss(best - s, squares, z, prior)[1] for s in step]
+    curvature = np.stack(slopes) / 2e-4
+    values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
+    normal = random.normal(size=(count, len(best))) / np.sqrt(np.maximum(values, LEAST_CURVATURE))
+    return np.asarray(best + normal @ vectors.T)
+
+
+def _loss(scales: Floats, squares: Floats, z: Floats, prior: tuple[Floats, Floats]) -> tuple[float, Floats]:
+    """Minus the log posterior of the logarithms of the scales, up to a constant, and its gradient."""
+    axes = squares.shape[-1]
+    effect, length, noise = np.exp(scales[:axes]), np.exp(scales[axes:-1]), np.exp(scales[-1])
+    parts = effect * np.exp(-squares / (2 * length**2))
+    covariance = parts.sum(axis=-1) + noise * np.eye(len(z)) + OFFSET
+    inverse = np.linalg.inv(covariance)
+    weights = inverse @ z
+    away = (scales - prior[0]) / prior[1]
+    value = (z @ weights + np.linalg.slogdet(covariance)[1] + away @ away) / 2
+    pull = inverse - np.outer(weights, weights)
+    of_effect, of_length = (np.einsum("ij,ijk->k", pull, p) for p in (parts, parts * squares / length**2))
+    gradient = np.concatenate([of_effect, of_length, [noise * np.trace(pull)]]) / 2
+    return float(value), gradient + away / prior[1]
+
+
+def _draws(x: Floats, z: Floats, scales: Floats, count: int, random: np.random.Generator) -> Floats:
+    """Where functions drawn from the posterior at given scales are lowest, shape [count, n_axes]."""
+    axes = x.shape[1]
+    effect, length, noise = np.exp(scales[:axes]), np.exp(scales[axes:-1]), np.exp(scales[-1])
+    parts = effect * np.exp(-((x[:, None] - x[None]) ** 2) / (2 * length**2))
+    inverse = np.linalg.inv(parts.sum(axis=-1) + noise * np.eye(len(z)) + OFFSET)
+    found = np.empty((count, axes))
+    for axis in range(axes):
+        cross = effect[axis] * np.exp(-((GRID[:, None] - x[None, :, axis]) ** 2) / (2 * length[axis] ** 2))
+        own = effect[axis] * np.exp(-((GRID[:, None] - GRID) ** 2) / (2 * length[axis] ** 2))
+        spread, directions = np.linalg.eigh(own - cross @ inverse @ cross.T)
+        kept = spread > 1e-9 * effect[axis]  # the rest is rounding
+        normal = random.normal(size=(int(kept.sum()), count))
+        functions = (cross @ inverse @ z)[:, None] + (directions[:, kept] * np.sqrt(spread[kept])) @ normal
+        found[:, axis] = GRID[functions.argmin(axis=0)]
+    return found

@@ -1,0 +1,123 @@
+"""Residual networks for small images: of any number of channels, at least 8 x 8 pixels, down to a quarter of each side.
+
+Convolutions have no bias and are drawn as He et al. (2015) do, by their outputs, as in the code of both publications.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn.functional import pad, relu
+
+Block = Callable[[int, int, int], nn.Module]
+"""From the channels of its inputs, those of its outputs and the stride of its first convolution."""
+DROPOUT = 0.3
+"""Between a wide block's convolutions: what RigL's code, and others that train a sparse WRN-22-2 after it, set."""
+
+
+def resnet8(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    """One block a stage (He et al. 2016, section 4.2, n = 1): 75,290 parameters with 3 channels and 10 classes."""
+    return _resnet(1, input_shape, n_classes)
+
+
+def resnet20(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    """Three blocks a stage (He et al. 2016, section 4.2, n = 3): 0.27 M parameters with 3 channels and 10 classes."""
+    return _resnet(3, input_shape, n_classes)
+
+
+def resnet56(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    """Nine blocks a stage (He et al. 2016, section 4.2, n = 9): 0.85 M parameters with 3 channels and 10 classes."""
+    return _resnet(9, input_shape, n_classes)
+
+
+def resnet18_cifar(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    """ResNet-18 of torchvision with a first convolution of 3 x 3 and stride 1, and no max-pool.
+
+    11.17 M parameters with 3 channels and 10 classes.
+    """
+    from torchvision.models import resnet18  # seconds, and not needed for the others
+
+    model: nn.Module = resnet18(num_classes=n_classes)
+    model.conv1 = _initialised(_convolution(input_shape[0], 64))
+    model.maxpool = nn.Identity()
+    return model
+
+
+def wrn_22_2(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    """A wide ResNet of depth 22 and width 2 (Zagoruyko & Komodakis 2016), as in RigL's experiments on CIFAR-10.
+
+    After `rigl/cifar_resnet` (Evci et al. 2020): pre-activation, a projection of the activated inputs where the number
+    of channels changes, dropout of 0.3. 1.08 M parameters with 3 channels and 10 classes.
+    """
+    first, last = _convolution(input_shape[0], 16), [("bn", nn.BatchNorm2d(128)), ("relu", nn.ReLU())]
+    return _network([("conv1", first), *_stages(WideBlock, (32, 64, 128), 3), *last], 128, n_classes)
+
+
+def _resnet(blocks: int, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
+    first = [("conv1", _convolution(input_shape[0], 16)), ("bn1", nn.BatchNorm2d(16)), ("relu", nn.ReLU())]
+    return _network([*first, *_stages(BasicBlock, (16, 32, 64), blocks)], 64, n_classes)
+
+
+def _stages(block: Block, widths: tuple[int, ...], blocks: int) -> Iterator[tuple[str, nn.Module]]:
+    """``layer1`` and so on, after a convolution to 16 channels; every stage but the first halves the image's sides."""
+    for number, (inputs, outputs) in enumerate(pairwise((16, *widths)), start=1):
+        rest = [block(outputs, outputs, 1) for _ in range(blocks - 1)]
+        yield f"layer{number}", nn.Sequential(block(inputs, outputs, 1 if number == 1 else 2), *rest)
+
+
+def _network(body: list[tuple[str, nn.Module]], features: int, n_classes: int) -> nn.Module:
+    head = [("pool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten()), ("fc", nn.Linear(features, n_classes))]
+    return _initialised(nn.Sequential(OrderedDict([*body, *head])))
+
+
+def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
+
+
+def _initialised(model: nn.Module) -> nn.Module:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return model
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions, each normalised, and ReLU after the sum with the inputs (He et al. 2016).
+
+    The shortcut has no weights (option A): where the image is halved, every other pixel, and zeros for new channels. It
+    is what the publication trains on CIFAR-10, and leaves no small projection for pruning to cut.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = _convolution(inputs, outputs, stride), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = _convolution(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.stride, self.new_channels = stride, outputs - inputs
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Maps (n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded up."""
+        residual = self.bn2(self.conv2(relu(self.bn1(self.conv1(inputs)))))
+        shortcut = inputs[:, :, :: self.stride, :: self.stride]
+        return relu(residual + pad(shortcut, (0, 0, 0, 0, 0, self.new_channels)))
+
+
+class WideBlock(nn.Module):
+    """Normalisation and ReLU before each of two convolutions, none after the sum (Zagoruyko & Komodakis 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.bn1, self.conv1 = nn.BatchNorm2d(inputs), _convolution(inputs, outputs, stride)
+        self.bn2, self.conv2 = nn.BatchNorm2d(outputs), _convolution(outputs, outputs)
+        self.dropout = nn.Dropout(DROPOUT)
+        self.shortcut = None if inputs == outputs else _convolution(inputs, outputs, stride, size=1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Maps (n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded up."""
+        active = relu(self.bn1(inputs))
+        residual: torch.Tensor = self.conv2(self.dropout(relu(self.bn2(self.conv1(active)))))
+        shortcut: torch.Tensor = inputs if self.shortcut is None else self.shortcut(active)
+        return residual + shortcut
