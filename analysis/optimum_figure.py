@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -106,8 +106,8 @@ def _line(panel: Axes, part: pd.DataFrame, aside: float, style: dict[str, Any], 
         panel.vlines(x[k], low[k], high[k], color=colour, linewidth=1.1, alpha=0.3 if lost[k] else 0.9)
     verdicts = part["verdict"].to_numpy()
     for ends, end, sign in ((low, "at most", "v"), (high, "at least", "^")):
-        at = verdicts == end
-        panel.plot(x[at], ends[at], sign, color=colour, markersize=5, clip_on=False)
+        for place, at in zip(x[verdicts == end], ends[verdicts == end], strict=True):
+            panel.plot(place, at, sign, color=colour, markersize=5)
 
 
 def _points(panel: Axes, found: Optima, row: dict[Any, Any], path: str) -> None:
@@ -157,3 +157,19 @@ def _legend(grid: Sequence[Axes], lines: Sequence[str]) -> Figure:
     if names and len(lines) > 1:
         figure.legend(handles, names, title="Epochs", loc="outside right upper", alignment="left")
     return figure
+
+
+def drawings(found: Optima) -> Iterator[tuple[str, str, Figure, pd.DataFrame, str]]:
+    """File name, title, figure, numbers and caption of each figure of a report; none where nothing was located."""
+    frame = found.frame().dropna(subset="value")
+    if frame.empty:
+        return
+    yield "optimum", "Where the best hyperparameters lie", found.plot(), found.frame(), found.note()
+    for path in dict.fromkeys(frame.loc[frame["verdict"] != "not located", "axis"]):
+        points = found.points[found.points["axis"] == path]
+        note = (
+            "Every configuration that counts; triangles at the top: the worst ones, diverged ones among them. Shaded:"
+        )
+        note += f" the {100 * found.level:g} % interval of the best value, on average over the other axes."
+        title = f"{label(found.y).split(' (')[0]} against {axis_name(path).split(' (')[0].lower()}"
+        yield f"response-{path.replace('.', '_')}", title, response(found, path), points, note

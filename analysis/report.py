@@ -11,11 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import draw
+from analysis import draw, optimum_figure
 from analysis.comparison import COSTS, Comparison, compare, costs
 from analysis.curves import Curve, cell_values, length_curve, sparsity_curve, with_dense
 from analysis.fairness import uneven
+from analysis.hyperparameters import optima
 from analysis.load import Results, load
+from analysis.retuning import retuning_gain
 from analysis.select import axes, report_rows
 from analysis.summary import MORE_OR_LESS, summary
 from analysis.undertraining import extension_gain
@@ -110,6 +112,7 @@ def render(results: Results) -> str:
         sweep=[name for name in cells if name in axes(results.study, "sweep") or name == "sparsity.target"],
         search=[name for name in cells if name in axes(results.study, "search")],
         sections=list(sections(results)),
+        recipe=_recipe(results) if axes(results.study, "search") else None,
         uneven=uneven(results),
         counted=_counted(trials),
         memory=peaks(results.states.values()),
@@ -131,6 +134,31 @@ def sections(results: Results) -> Iterator[Section]:
         where = dict(zip(others, combination, strict=True))
         title = ", ".join(f"{path} {_value(value)}" for path, value in where.items())
         yield _section(results, where, lengths[0] if lengths else None, title, f"-{number}" if others else "")
+
+
+def _recipe(results: Results) -> dict[str, Any] | None:
+    """How the best hyperparameters move, for the page; None where there is nothing to say yet."""
+    measured = cell_values(results, "test_accuracy")[1].notna().any(axis=None)
+    y = "test_accuracy" if measured else "test_score"
+    found, gains = optima(results), retuning_gain(results, y)
+    best, shifts = found.frame(), found.shifts()
+    for name, frame in (("optimum", best), ("shifts", shifts), ("retuning", gains)):
+        write_durably(results.directory.tables / f"{name}.csv", frame.to_csv(index=False))
+    if best["value"].isna().all() and gains.empty:
+        return None
+    return {
+        "drawings": [_saved(results, *drawing) for drawing in optimum_figure.drawings(found)],
+        "best": best.dropna(subset="value").to_dict("records"),
+        "shifts": shifts.to_dict("records"),
+        "gains": gains.to_dict("records"),
+        "objective": found.y,
+        "measure": _words(y),
+    }
+
+
+def _saved(results: Results, name: str, title: str, figure: Any, frame: pd.DataFrame, caption: str) -> Drawing:
+    svg = draw.save(figure, frame, results.directory.figures / name)
+    return Drawing(name, title, svg, caption, round(96 * figure.get_figwidth()))
 
 
 def _section(results: Results, where: Mapping[str, Any], by: str | None, title: str, suffix: str) -> Section:
@@ -164,11 +192,10 @@ def _drawings(
     gains: pd.DataFrame,
     suffix: str,
 ) -> Iterator[Drawing]:
-    folder, y = results.directory.figures, compared.y
+    y = compared.y
 
     def drawn(name: str, title: str, figure: Any, frame: pd.DataFrame, caption: str) -> Drawing:
-        svg = draw.save(figure, frame, folder / f"{name}{suffix}")
-        return Drawing(f"{name}{suffix}", title, svg, caption, round(96 * figure.get_figwidth()))
+        return _saved(results, f"{name}{suffix}", title, figure, frame, caption)
 
     def curve(curve: Curve, title: str) -> Drawing:
         figure, note = curve.plot(), curve.note()

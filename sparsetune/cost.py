@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from itertools import count
 
+import torch
+
 from sparsetune.budget import COST_AXES, Budget, epochs
 from sparsetune.cells import Cell
 from sparsetune.errors import Problem
@@ -15,10 +17,11 @@ from sparsetune.schedule import resolution
 from sparsetune.sparsity import forecast
 from sparsetune.sparsity.flops import Flops, forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of, prunable_weights
+from sparsetune.sparsity.magnitudes import Magnitudes
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from sparsetune.tasks import source_of
-from sparsetune.tasks.models import meta_model
+from sparsetune.tasks.models import build_model, meta_model
 
 
 def train_flops(spec: TrialSpec) -> float:
@@ -29,7 +32,24 @@ def train_flops(spec: TrialSpec) -> float:
     """
     source = source_of(spec.task)
     layers, flops = _network(spec.task.model, source.input_shape, source.n_classes)
-    return forecast.train_flops(spec, layers, flops, _scales(spec, flops))
+    uses = {flops.weights[layer.name] / layer.weights for layer in layers}  # equal in a network of linear layers
+    given = spec.sparsity.resolved()
+    matter = (
+        len(uses) > 1 and given.method in FROM_WEIGHTS and (given.allocation, given.score) == ("global", "magnitude")
+    )
+    magnitudes = _magnitudes(spec.task.model, source.input_shape, source.n_classes) if matter else None
+    return forecast.train_flops(spec, layers, flops, _scales(spec, flops), magnitudes)
+
+
+FROM_WEIGHTS = ("static", "one_shot", "gmp", "acdc")
+"""Methods whose global masks are nothing but the largest weights."""
+
+
+@lru_cache(maxsize=8)
+def _magnitudes(model: str, input_shape: tuple[int, ...], n_classes: int) -> Magnitudes:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Magnitudes.of(prunable_weights(build_model(model, input_shape, n_classes)))
 
 
 def _scales(spec: TrialSpec, flops: Flops) -> list[tuple[int, float]]:

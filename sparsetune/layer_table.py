@@ -20,6 +20,8 @@ from sparsetune.tasks.models import MODELS, meta_model, require_prunable
 
 DATA = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}
 """Shape of an example and number of classes of the data that a model is known for."""
+CIFAR10 = ((3, 32, 32), 10)
+"""The same of all other models of ours."""
 IMAGENET = ((3, 224, 224), 1000)
 """The same of all models of torchvision."""
 MISSING = "–"  # noqa: RUF001
@@ -113,7 +115,7 @@ def _data(model: str, input_shape: tuple[int, ...] | None, n_classes: int | None
     if ":" in model and None in (input_shape, n_classes):
         rule = "of your own function's network, give the input's shape and the classes: --input-shape and --classes"
         raise DeclarationError([Problem("task.model", rule, repr(model))], "the model")
-    shape, classes = DATA[model] if model in MODELS else IMAGENET
+    shape, classes = DATA.get(model, CIFAR10) if model in MODELS else IMAGENET
     return input_shape or shape, n_classes or classes
 
 

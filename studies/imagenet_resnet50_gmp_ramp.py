@@ -14,8 +14,8 @@ convolution too, by its flags' defaults, hence `spared=()`.
 
 Hardware, an estimate, nothing was run at full size: 54 trials and 2 dense twins of 102 epochs at 224 pixels, 1.8 times
 the FLOPs of ffcv-imagenet's, of which an epoch takes 7.0 A100 minutes: 21 A100 hours a trial, 1,200 for a sparsity. The
-published others: `--set sparsity.target=0.8 --name imagenet-resnet50-gmp-ramp-80`, and 0.5, 0.7, 0.95. Data: ImageNet in
-folders, as in `imagenet_resnet50_extension`; nothing is held out, since nothing is chosen.
+published others: `--set sparsity.target=0.8 --name imagenet-resnet50-gmp-ramp-80`, and 0.5, 0.7, 0.95. Data: ImageNet
+in folders, as in `imagenet_resnet50_extension`; nothing is held out, since nothing is chosen.
 
 Numbers to compare with (top-1 in percent, from their `rn50_magnitude_pruning.csv`): best of 54 76.53, 75.58, 73.91 at
 50, 80, 90 %, 76.38 at 70 %; of 22, 70.59 at 95 %; 57.9 at 98 %, one run. Starts at 8,000, 20,000, 40,000, means over

@@ -11,8 +11,8 @@ at 120 epochs.
 Recipe: as in `imagenet_resnet50_extension`, after ffcv-imagenet.
 
 Hardware, an estimate, nothing was run at full size: at most 14,100 epochs, 9,600 of them for 16 configurations in each
-of 8 cells if none is stopped; at 7.0 A100 minutes an epoch (from ffcv-imagenet's README) at most 1,650 A100 hours. Data:
-ImageNet in folders, as in `imagenet_resnet50_extension`.
+of 8 cells if none is stopped; at 7.0 A100 minutes an epoch (from ffcv-imagenet's README) at most 1,650 A100 hours.
+Data: ImageNet in folders, as in `imagenet_resnet50_extension`.
 
 Numbers to compare with, in direction only: higher sparsity wants a higher learning rate (S-muPar, section 4.4); late
 starts of the ramp are best at 50 to 80 % and worst at 95 %, where early ends are best (Gale et al. 2019, means over

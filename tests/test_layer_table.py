@@ -11,6 +11,7 @@ import pytest
 from sparsetune.__main__ import main
 from sparsetune.layer_table import layer_table, show
 from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.tasks.models import MODELS
 
 NET = """
 from torch import nn
@@ -201,3 +202,10 @@ def test_an_option_that_cannot_be_read(capsys: pytest.CaptureFixture[str], optio
         main(["layers", "--model", "mlp", "--sparsity", "0.5", f"{option}={value}"])
     assert stopped.value.code == 2
     assert rule in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("model", list(MODELS))
+def test_every_model_of_ours_is_shown_on_the_data_that_it_is_known_for(model: str) -> None:
+    facts = layer_table(model, SparsitySpec(method="static", target=0.9, allocation="erk"))
+    assert facts["prunable_sparsity"] == pytest.approx(0.9, abs=1e-4)
+    assert facts["classes"] == 10

@@ -46,7 +46,7 @@ def test_a_sound_study_has_none() -> None:
 @pytest.mark.parametrize(
     ("model", "rule"),
     [
-        ("resnet", "must be one of mlp, lenet_300_100, a classification model of torchvision (resnet50,"),
+        ("resnet", "wrn_22_2, a classification model of torchvision (resnet50,"),
         ("no_such_module:net", "No module named 'no_such_module'"),
         ("preflight_networks:raises", "RuntimeError: out of ideas"),
         ("preflight_networks:misfit", r"inputs of shape (1, 8, 8) (RuntimeError"),

@@ -195,6 +195,20 @@ def test_a_study_states_its_own_quick_form() -> None:
     assert quick.report_seeds == 1
 
 
+def test_a_quick_form_replaces_overrides_and_axes_of_arms() -> None:
+    axes = {"sparsity.target": [0.8, 0.9, 0.95], "schedule.epochs": [2, 4, 8]}
+    arm = Arm({"sparsity.method": "gmp", "schedule.lr": "cosine"}, sweep=axes)
+    form = Quick(arms={"gmp": Arm({"sparsity.method": "gmp"}, sweep={"schedule.epochs": [1]})})
+    declared = study(arms={"gmp": arm}, sweep={}, search={}, quick_form=form)
+    cells = checked(declared.quick()).cells()
+    assert [cell.name for cell in cells] == ["gmp/target=0.8/epochs=1", "gmp/target=0.95/epochs=1"]
+    assert {cell.spec.schedule.lr for cell in cells} == {"linear"}
+    unknown = declared.with_changes(quick_form=Quick(arms={"gpm": Arm()}))
+    assert [str(problem) for problem in unknown.validate_declaration()] == [
+        "`quick_form.arms.gpm`: must be an arm of the study: gmp"
+    ]
+
+
 def test_the_quick_form_of_an_adaptive_study_is_valid() -> None:
     declared = study(arms={"gmp": GMP}, sampler=TPE(n_startup=3), search={"optim.lr": LR})
     assert checked(declared).sampler == TPE(n_startup=3)

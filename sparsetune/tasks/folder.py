@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -235,7 +236,7 @@ def _listed(folder: Path) -> tuple[Listing, Listing]:
     return found[0], found[1]
 
 
-def decoded(path: Path) -> torch.Tensor:
+def decoded(file: Path | io.BytesIO) -> torch.Tensor:
     """The image as bytes, (3, height, width); grey becomes three equal channels.
 
     Raises:
@@ -244,7 +245,7 @@ def decoded(path: Path) -> torch.Tensor:
     from PIL import Image
     from torchvision.transforms.v2.functional import pil_to_tensor
 
-    with Image.open(path) as image:
+    with Image.open(file) as image:
         pixels: torch.Tensor = pil_to_tensor(image.convert("RGB"))
     return pixels
 

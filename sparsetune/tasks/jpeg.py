@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from sparsetune.errors import DataError
+from sparsetune.tasks.folder import decoded
 from sparsetune.tasks.image import Tensors, normalised
 from sparsetune.tasks.roots import given_root
 
@@ -48,12 +50,10 @@ def read_cifar10_jpeg(data_root: Path | None) -> dict[str, Tensors]:
 def _read(path: Path) -> Tensors:
     import pyarrow
     from pyarrow import parquet
-    from torchvision.io import ImageReadMode, decode_jpeg
 
     try:
         table = parquet.read_table(path, columns=["image_jpeg", "label"])
-        encoded = [torch.frombuffer(bytearray(image), dtype=torch.uint8) for image in table["image_jpeg"].to_pylist()]
-        pixels = torch.stack([decode_jpeg(image, mode=ImageReadMode.RGB) for image in encoded])
+        pixels = torch.stack([decoded(io.BytesIO(image)) for image in table["image_jpeg"].to_pylist()])
         labels = table["label"].to_numpy().astype(np.int64)
     except (OSError, RuntimeError, pyarrow.ArrowException) as error:
         rule = "must be a whole Parquet file with columns `image_jpeg` and `label`"

@@ -12,7 +12,7 @@ from sparsetune.selection import objective_of, winner_of
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Minimize, Study
 from sparsetune.tune.journal import Journal
-from sparsetune.tune.plans import CellPlan, Configuration, Use, trial_of
+from sparsetune.tune.plans import CellPlan, Configuration, Use
 from sparsetune.tune.proposals import Proposals
 from sparsetune.tune.scheduler import Candidate, Rungs, Stop
 
@@ -100,7 +100,7 @@ class Planner:
         if self.study.equal == "epochs":
             return max(epochs_of(plan.cell.spec), min(epochs_of(longest), limit or math.inf))
         # A searched ramp changes how far a trial is stretched.
-        stretched = max(epochs_of(trial_of(self.study, spec)) for spec in (longest, *plan.cell.corners()))
+        stretched = max(epochs_of(self._proposals.trial_of(spec)) for spec in (longest, *plan.cell.corners()))
         return min(stretched, limit or math.inf)
 
     def stop_at(self, report: Record) -> Stop | None:
@@ -150,6 +150,7 @@ class Planner:
     def _recall(self, record: Record) -> None:
         """Take a configuration from the ledger, with its place in the sampler's sequence."""
         plan = self.plans.get(record["cell"])
+        self._proposals.recall(record)
         if plan is None or record["role"] != "search":
             return
         if record["config_id"] in plan.configurations:
@@ -198,7 +199,7 @@ class Planner:
         if plan.searched:
             return
         if not plan.searches:
-            plan.winner = Configuration(0, "base", trial_of(self.study, plan.cell.spec))
+            plan.winner = Configuration(0, "base", self._proposals.trial_of(plan.cell.spec))
             plan.searched = True
             return
         self._tell_finished(plan)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from sparsetune.ledger import Record
 from sparsetune.space import Value
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
@@ -28,6 +29,18 @@ class Proposals:
 
     def __init__(self, study: Study, plans: Mapping[str, CellPlan], journal: Journal) -> None:
         self._study, self._plans, self._journal = study, plans, journal
+        self._recorded: dict[str, TrialSpec] = {}
+
+    def recall(self, record: Record) -> None:
+        """Take a trial from the ledger: its recipe keeps the stretch that it got, should another be planned today."""
+        if self._study.equal == "train_flops":
+            trial = TrialSpec.model_validate({**record["spec"], "seed": 0})
+            self._recorded[_recipe_id(trial)] = trial
+
+    def trial_of(self, recipe: TrialSpec) -> TrialSpec:
+        """The trial of a recipe with seed 0, as the ledger has it where it does."""
+        recorded = self._recorded.get(_recipe_id(recipe)) if self._recorded else None
+        return recorded or trial_of(self._study, recipe)
 
     def full(self, plan: CellPlan) -> bool:
         """Whether the cell has all configurations that it gets."""
@@ -43,7 +56,7 @@ class Proposals:
         if self.full(plan):
             return None
         if not plan.configurations:
-            return self._add(plan, "base", trial_of(self._study, plan.cell.spec))
+            return self._add(plan, "base", self.trial_of(plan.cell.spec))
         if not self.controlled(plan):
             return None
         control = self.control(plan)
@@ -51,7 +64,7 @@ class Proposals:
             return self._add(plan, "control", control.spec)
         for number, point in enumerate(self._study.known[plan.known :], plan.known):
             plan.known += 1
-            spec = trial_of(self._study, plan.cell.known(point))
+            spec = self.trial_of(plan.cell.known(point))
             if spec.config_id() not in plan.configurations:
                 return self._add(plan, f"known:{number}", spec)
         return self._sample(plan, [configuration.values(plan.cell.search) for configuration in pending])
@@ -62,7 +75,7 @@ class Proposals:
         if source and source.winner and plan.control is None and not plan.uncontrolled:
             values = source.winner.values(source.cell.search)
             recipe = plan.cell.at({path: value for path, value in values.items() if path not in plan.cell.point})
-            spec = trial_of(self._study, recipe)
+            spec = self.trial_of(recipe)
             plan.uncontrolled = not self._affordable(spec)
             plan.control = None if plan.uncontrolled else Configuration(1, "control", spec)
         return plan.control
@@ -88,7 +101,7 @@ class Proposals:
             if (point := tuple(values.items())) in tried:
                 continue  # a small space repeats its points, and building a trial of each takes milliseconds
             tried.add(point)
-            spec = trial_of(self._study, plan.cell.at(values))
+            spec = self.trial_of(plan.cell.at(values))
             if not self._affordable(spec):
                 costly.append(values)
             elif spec.config_id() not in plan.configurations:
@@ -107,3 +120,7 @@ class Proposals:
         configuration = Configuration(len(plan.configurations), source, spec)
         plan.configurations[configuration.config_id] = configuration
         return configuration
+
+
+def _recipe_id(trial: TrialSpec) -> str:
+    return trial.with_values({"schedule.stretch": 1}).config_id()

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sparsetune.find import find_study
-from sparsetune.preflight import preflight
 from sparsetune.sparsity.methods import METHODS
 from sparsetune.study import Study
+from sparsetune.train import train
 from sparsetune.tune.preview import preview
 
 FOLDER = Path(__file__).parents[2] / "studies"
@@ -31,10 +31,8 @@ def shown(name: str, quick: bool) -> dict[str, Any]:
 @pytest.mark.parametrize("quick", [False, True])
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_valid_without_data(name: str, quick: bool) -> None:
-    study = declared(name, quick)
-    assert study.validate_declaration() == []
-    assert preflight(study, needs_data=False) == []
-    assert study.question
+    """A preview checks the whole declaration and builds every model, or raises."""
+    assert shown(name, quick)["question"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -67,3 +65,20 @@ def test_the_comparison_runs_every_method(quick: bool) -> None:
     cells = declared("digits_methods", quick).cells()
     assert {cell.spec.sparsity.method for cell in cells} == set(METHODS)
     assert {cell.spec.schedule.epochs for cell in cells} == {10 if quick else 30}
+
+
+ON_DIGITS = [name for name in NAMES if name.startswith(("imagenet_", "cifar10_"))]
+
+
+@pytest.mark.parametrize("name", ON_DIGITS)
+def test_a_trial_of_the_quick_form_runs_without_data(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first cell of the last arm; every other differs in its method or its numbers alone."""
+    monkeypatch.setenv("SPARSETUNE_DATA", "/nowhere")
+    cells = declared(name, quick=True).cells()
+    spec = next(cell.spec for cell in cells if cell.arm == cells[-1].arm)
+    assert (spec.task.kind, spec.compute.precision) == ("digits", "float32")
+    rows: list[dict[str, Any]] = []
+    final = train(spec, report=rows.append)
+    assert (final.status, final.certified) == ("COMPLETE", True)
+    assert rows[-1]["sparsity"] == pytest.approx(spec.sparsity.target, abs=1e-3)
+    assert rows[-1]["train_loss"] < 1.5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from pyarrow import parquet
 
 from sparsetune.errors import DataError
 from sparsetune.schedule import resolution
 from sparsetune.sparsity_spec import SparsitySpec
-from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.task_spec import FolderTask, GrowthSpec
 from sparsetune.tasks import data_digest, load_task, prepare
 from sparsetune.tasks.folder import MEAN, STANDARD_DEVIATION, _listed
@@ -183,3 +186,30 @@ def test_the_digest_names_every_file_and_size(images: Path) -> None:
     assert first.startswith("images=") and data_digest(task(images, batch_size=4)) == first
     (images / "val" / "class0" / "012.jpg").write_bytes(b"longer or shorter")
     assert data_digest(task(images)) != first
+
+
+@pytest.mark.skipif("not os.environ.get('SPARSETUNE_DATA')", reason="SPARSETUNE_DATA names no folder with cifar10-jpeg")
+@pytest.mark.parametrize(
+    "method", ["acdc", *(pytest.param(method, marks=pytest.mark.slow) for method in ("dense", "rigl"))]
+)
+def test_resnet50_takes_real_steps_on_real_pictures(method: str, tmp_path: Path) -> None:
+    """The full-size model, recipe and reader; small pictures of CIFAR's JPEG copy and few steps."""
+    for part, count in (("train", 40), ("test", 20)):
+        table = parquet.read_table(Path(os.environ["SPARSETUNE_DATA"], "cifar10-jpeg", f"cifar10_{part}_jpeg.parquet"))
+        for i, row in enumerate(table.slice(0, count).to_pylist()):
+            path = tmp_path / {"train": "train", "test": "val"}[part] / row["label_name"] / f"{i}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(row["image_jpeg"])
+    sizes = {"examples": 40, "classes": 10, "validation": 0, "batch_size": 4}
+    spec = TrialSpec(
+        task=task(tmp_path, model="resnet50", label_smoothing=0.1, **sizes),
+        optim=OptimSpec(lr=0.5, lr_batch=1024, ema=0.9),
+        schedule=ScheduleSpec(epochs=2, warmup="2 steps"),
+        compute=ComputeSpec(channels_last=True, accumulate=2),
+    ).edited({"sparsity.method": method, "sparsity.target": 0.9 * (method != "dense")})
+    spec = spec.edited({"sparsity.regrow.every": "1 step"}).canonical()
+    rows: list[Any] = []
+    final = train(spec, report=rows.append, save_to=tmp_path / "model.safetensors")
+    assert final.status == "COMPLETE" and final.certified, final.error
+    assert rows[-1]["sparsity"] == pytest.approx(spec.sparsity.target, abs=1e-6)
+    assert math.isfinite(rows[-1]["batch_loss"])

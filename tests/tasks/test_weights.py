@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sparsetune.errors import DataError
 from sparsetune.preflight import preflight
 from sparsetune.space import Choice
-from sparsetune.spec import TrialSpec
+from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.study import Study
 from sparsetune.task_spec import DigitsTask
 from sparsetune.tasks.models import build_model
 from sparsetune.tasks.weights import load_weights, weights_file
+from sparsetune.train import train
 
 GREY, COLOURED = (1, 8, 8), (3, 32, 32)
 
@@ -236,6 +238,26 @@ def test_only_the_number_of_classes_excuses_a_shape(
 ) -> None:
     state = drawn("mlp", 0).state_dict() | {key: torch.zeros(shape) for key, shape in change.items()}
     assert fault in refusal(str(saved(tmp_path, "mlp", state)))
+
+
+@pytest.mark.parametrize("method", ["dense", "one_shot", "gmp"])
+def test_training_starts_from_the_weights(method: Any, tmp_path: Path) -> None:
+    """At a learning rate of next to nothing, what is left at the end is what the file held, the largest of it."""
+    trained = drawn("mlp", 7).state_dict()
+    spec = TrialSpec(
+        task=DigitsTask(weights=saved(tmp_path / "weights", "mlp", trained).name),
+        optim=OptimSpec(lr=1e-12, weight_decay=0),
+        schedule=ScheduleSpec(epochs=2),
+        sparsity=SparsitySpec(method=method, target=0 if method == "dense" else 0.9, allocation="global"),
+    )
+    assert train(spec, data_root=tmp_path, save_to=tmp_path / "final.safetensors").status == "COMPLETE"
+    final = load_file(tmp_path / "final.safetensors")
+    prunable = [key for key in trained if key.endswith("weight")]
+    before, after = (torch.cat([state[key].flatten() for key in prunable]) for state in (trained, final))
+    kept = after != 0
+    assert torch.allclose(after[kept], before[kept], atol=1e-8)
+    assert kept.sum() == (len(before) if method == "dense" else round(0.1 * len(before)))
+    assert method == "dense" or before[kept].abs().min() >= before[~kept].abs().max() - 1e-8
 
 
 def test_preflight_refuses_bad_weights_before_anything_starts(tmp_path: Path) -> None:

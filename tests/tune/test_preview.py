@@ -8,10 +8,10 @@ import pytest
 
 from sparsetune.errors import DeclarationError
 from sparsetune.space import LogUniform
-from sparsetune.sparsity_spec import PUBLISHED_ACDC, SparsitySpec
+from sparsetune.sparsity_spec import PUBLISHED_ACDC, RegrowSpec, SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.study import Arm, Study
-from sparsetune.task_spec import ImageTask
+from sparsetune.task_spec import FolderTask, GrowthSpec, ImageTask
 from sparsetune.tune.preview import preview, show
 
 
@@ -42,6 +42,41 @@ def test_the_learning_rate_at_every_epoch() -> None:
     assert (cell["steps"], cell["steps_per_epoch"], cell["epochs"]) == (total, 20, 4)
     expected = [0.2 * (1 - step / total) for step in (0, 20, 40, 60, 79)]
     assert cell["learning_rate_at_epochs"] == pytest.approx(expected, rel=0.02)
+
+
+def test_steps_of_falls_and_of_drop_and_grow() -> None:
+    """Ten epochs of 20 steps of 64: falls at half and at 9 epochs; updates each 320 images until three quarters."""
+    base = TrialSpec(
+        schedule=ScheduleSpec(epochs=10, lr="step", anchors=(0.5, "9 epochs"), warmup="8 steps"),
+        sparsity=SparsitySpec(method="rigl", target=0.9, regrow=RegrowSpec(every="320 samples")),
+    )
+    (cell,) = preview(Study(name="s", base=base))["cells"]
+    assert (cell["batch_size"], cell["warmup_steps"], cell["learning_rate_falls"]) == (64, 8, [100, 180])
+    assert cell["regrow"] == {"updates": list(range(5, 150, 5)), "until": 150, "samples_per_update": 320}
+    assert cell["resolution_at_epochs"] is None
+    exchanged = {change["step"]: change["exchanged"] for change in cell["mask_changes"]}
+    assert (exchanged[0], exchanged[75], exchanged[150]) == (0, pytest.approx(0.15), 0)
+    (dense,) = preview(Study(name="s"))["cells"]
+    assert (dense["regrow"], dense["learning_rate_falls"]) == (None, [])
+
+
+def test_the_resolution_at_every_epoch(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten steps an epoch: 64 pixels until epoch 2, 128 from epoch 4, in multiples of 32 between."""
+    task = FolderTask(
+        examples=1000,
+        classes=10,
+        model="resnet18",
+        batch_size=100,
+        validation=0,
+        resolution=128,
+        growth=GrowthSpec(first=64, start="2 epochs", length="2 epochs"),
+    )
+    study = Study(name="s", base=TrialSpec(task=task, schedule=ScheduleSpec(epochs=5)))
+    (cell,) = preview(study)["cells"]
+    assert cell["resolution_at_epochs"] == [64, 64, 64, 96, 128, 128]
+    show(study)
+    (line,) = (line.split()[-1] for line in capsys.readouterr().out.splitlines() if line.startswith("  resolution"))
+    assert (line[0], line[-1], len(line)) == ("▅", "█", 60)
 
 
 def searching() -> Study:
