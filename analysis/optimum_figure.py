@@ -66,6 +66,7 @@ def response(found: Optima, path: str) -> Figure:
         wanted = [(arm, line, s) for arm, line in rows for s in sparsities]
         for number, (panel, (arm, line, sparsity)) in enumerate(zip(grid, wanted, strict=True)):
             own = frame[(frame["arm"] == arm) & (frame["line"] == line) & (frame["sparsity"] == sparsity)]
+            panel.set_visible(len(own) > 0)
             for row in own.to_dict("records"):
                 _points(panel, found, row, path)
             name = ", ".join(part for part in (arm if len(arms) > 1 else "", line) if part)
@@ -147,7 +148,10 @@ def _log_ticks(axis: Any, ratio: float) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 1000 else (1,)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    text = (
+        (lambda v, _: f"{v:.3g}") if ratio < 1000 else (lambda v, _: f"1e{round(np.log10(v))}" if v < 1 else f"{v:g}")
+    )
+    axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_formatter(NullFormatter())
 
 

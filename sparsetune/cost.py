@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import count
 
@@ -18,6 +18,7 @@ from sparsetune.sparsity import forecast
 from sparsetune.sparsity.flops import Flops, forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of, prunable_weights
 from sparsetune.sparsity.magnitudes import Magnitudes
+from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from sparsetune.tasks import source_of
@@ -32,13 +33,16 @@ def train_flops(spec: TrialSpec) -> float:
     """
     source = source_of(spec.task)
     layers, flops = _network(spec.task.model, source.input_shape, source.n_classes)
-    uses = {flops.weights[layer.name] / layer.weights for layer in layers}  # equal in a network of linear layers
-    given = spec.sparsity.resolved()
-    matter = (
-        len(uses) > 1 and given.method in FROM_WEIGHTS and (given.allocation, given.score) == ("global", "magnitude")
-    )
-    magnitudes = _magnitudes(spec.task.model, source.input_shape, source.n_classes) if matter else None
+    unsure = _shares_by_magnitude(spec.sparsity.resolved(), layers, flops)
+    magnitudes = _magnitudes(spec.task.model, source.input_shape, source.n_classes) if unsure else None
     return forecast.train_flops(spec, layers, flops, _scales(spec, flops), magnitudes)
+
+
+def _shares_by_magnitude(given: SparsitySpec, layers: Sequence[Layer], flops: Flops) -> bool:
+    """Whether masks are the largest of all weights, and it matters in which layers those lie."""
+    largest = (given.allocation, given.score, given.pattern) == ("global", "magnitude", "unstructured")
+    uses = {flops.weights[layer.name] / layer.weights for layer in layers}  # one number where all layers are linear
+    return largest and given.method in FROM_WEIGHTS and len(uses) > 1
 
 
 FROM_WEIGHTS = ("static", "one_shot", "gmp", "acdc")
@@ -75,7 +79,7 @@ are rounded to a few steps each, and a step more may cost less."""
 def equal_flops(spec: TrialSpec) -> TrialSpec:
     """A valid trial stretched to the training FLOPs of its dense twin; a dense one as it is.
 
-    Planned with the densities that follow from the declaration, as in `train_flops`. What a method spends besides, on
+    Planned with the densities that are known before training, as in `train_flops`. What a method spends besides, on
     gradients for growth or Fisher information (the column ``extra_flops``), does not count: batches for a mask's
     choice train no weight, and how many they are is no property of the network that is compared.
 

@@ -113,3 +113,10 @@ def test_parts_divide_what_is_scored_by_gradients_too() -> None:
     assert [row["mask_iou"] for row in parts] == pytest.approx(
         [row["mask_iou"] for row in whole], nan_ok=True, rel=0.05
     )
+
+
+@pytest.mark.slow
+def test_a_compiled_network_trains_as_the_other() -> None:
+    plain, compiled = rows(trial("rigl", False)), rows(trial("rigl", False, compile=True))
+    assert compiled[-1]["train_loss"] == pytest.approx(plain[-1]["train_loss"], rel=2e-2)
+    assert compiled[-1]["sparsity"] == plain[-1]["sparsity"]

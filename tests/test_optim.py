@@ -67,3 +67,43 @@ def step(spec: OptimSpec, steps: int = 2) -> torch.Tensor:
 )
 def test_two_steps_by_hand(fields: dict[str, Any], expected: float) -> None:
     assert step(OptimSpec(lr=0.1, **fields)).item() == pytest.approx(expected, abs=1e-6)
+
+
+def declared(batch_size: int = 129, optim: dict[str, Any] | None = None, **schedule: Any) -> list[float]:
+    """Two epochs, of ten steps each at batch 129."""
+    task, optim_spec = DigitsTask(batch_size=batch_size), OptimSpec(**{"lr": 1.0, **(optim or {})})
+    spec = TrialSpec(task=task, optim=optim_spec, schedule=ScheduleSpec(epochs=2, **schedule)).checked()
+    rate = learning_rate(spec)
+    return [rate(step) for step in range(spec.total_steps())]
+
+
+def test_steps_fall_at_their_anchors_after_the_warmup() -> None:
+    rates = declared(lr="step", warmup="2 steps", anchors=[0.5, "15 steps"], factor=0.2)
+    assert rates == pytest.approx([0.5, 1, *[1] * 8, *[0.2] * 5, *[0.04] * 5])
+
+
+def test_anchors_in_fractions_stretch_and_those_in_steps_do_not() -> None:
+    rates = declared(lr="step", warmup=0, anchors=[0.5, "15 steps"], epoch_multiplier=2)
+    assert rates == pytest.approx([*[1] * 15, *[0.1] * 5, *[0.01] * 20])
+
+
+def test_a_rate_per_epoch_stays_through_the_epoch() -> None:
+    assert declared(lr="cosine", warmup=0, lr_per="epoch") == pytest.approx([*[1] * 10, *[0.5] * 10])
+    assert declared(lr="linear", warmup="1 epoch", lr_per="epoch") == pytest.approx([1] * 20)
+    assert declared(lr="linear", warmup="1.5 epochs", lr_per="epoch") == pytest.approx([*[2 / 3] * 10, *[1] * 10])
+
+
+def test_a_rate_is_scaled_from_the_batch_that_it_is_given_for() -> None:
+    assert declared(64, {"lr": 0.256, "lr_batch": 256}, lr="constant", warmup=0)[0] == pytest.approx(0.064)
+    assert declared(64, {"lr": 0.256}, lr="constant", warmup=0)[0] == 0.256
+
+
+@pytest.mark.parametrize("given", [{"lr": "step"}, {"lr": "cosine", "anchors": [0.5]}])
+def test_anchors_and_the_decay_by_steps_belong_together(given: dict[str, Any]) -> None:
+    (problem,) = ScheduleSpec(**given).problems()
+    assert problem.rule.startswith("`anchors` belong to the decay `step`, and only there")
+
+
+def test_anchors_do_not_count_under_another_decay() -> None:
+    spec = TrialSpec(schedule=ScheduleSpec(lr="step", anchors=[0.5]))
+    assert spec.with_values({"schedule.lr": "linear"}).trial_id() == TrialSpec().trial_id()

@@ -197,7 +197,7 @@ def test_a_late_ramp_of_gmp() -> None:
 
 
 def test_learning_rate_of_gmp() -> None:
-    """0.4 in 5 epochs of 1,251.14 steps, a tenth from 30, 60 and 80 on: steps 37,534.2, 75,068.4 and 100,091.2, rounded up."""
+    """0.4 in 5 epochs of 1,251.14 steps, a tenth from 30, 60 and 80 on: steps 37,534.2, 75,068.4, 100,091.2."""
     facts = gmp(8000, 60_000, 2000)
     assert (facts["steps"], facts["steps_per_epoch"], facts["batch_size"]) == (128_000, 1251, 1024)
     assert (facts["warmup_steps"], facts["learning_rate_falls"]) == (6256, [37_535, 75_069, 100_092])

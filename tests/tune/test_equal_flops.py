@@ -128,7 +128,7 @@ def planned(length: float) -> TrialSpec:
 
 
 def test_halving_compares_configurations_of_different_length() -> None:
-    """Each in the first third of training at target, as long as its ramp asks for: one group."""
+    """Their progress is compared; alone in its group, none would ever be stopped."""
     halving = Halving(rungs=[0.9], settle=0)
     short, long = (equal_flops(planned(length)) for length in (0.3, 0.6))
     assert short.total_steps() > long.total_steps()
@@ -140,6 +140,9 @@ def test_halving_compares_configurations_of_different_length() -> None:
     (group,) = groups(Rungs(halving, Minimize("val_error"), "train_flops"))
     assert group is not None
     assert group.steps == 80
+    rungs = planner_of(study(stopping=halving), {})._rungs
+    assert rungs is not None
+    assert len(groups(rungs)) == 1
 
 
 def test_what_is_expected_counts_the_longest_stretch() -> None:
