@@ -53,7 +53,7 @@ FROM_WEIGHTS = ("static", "one_shot", "gmp", "acdc")
 def _magnitudes(model: str, input_shape: tuple[int, ...], n_classes: int) -> Magnitudes:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Magnitudes.of(prunable_weights(build_model(model, input_shape, n_classes)))
+        return Magnitudes(prunable_weights(build_model(model, input_shape, n_classes)))
 
 
 def _scales(spec: TrialSpec, flops: Flops) -> list[tuple[int, float]]:
@@ -66,7 +66,7 @@ def _scales(spec: TrialSpec, flops: Flops) -> list[tuple[int, float]]:
     return found or [(0, 1.0)]
 
 
-EQUAL_WITHIN = 1e-4
+EQUAL_WITHIN = 1e-3
 """Of the FLOPs asked for, at which a length is not looked for any more closely."""
 LONGEST = 10_000
 """What a training may be stretched to at most."""

@@ -9,13 +9,13 @@ With twice the training all of these double but the 100 and the 1,000 (`training
 same for drop and grow; GMP at twice the length is ours). ERK for all four, as their table labels them.
 
 What differs from the code: it mirrors the border of an image where this crops into black, it normalises every image by
-itself, and its flags' defaults leave the first convolution dense (432 weights) and do not decay the exchange; the paper
-says ERK is over all layers, and cosine. Its dropout of 0.3 is in the model.
+itself, and its flags' defaults leave the first convolution dense (432 weights) and do not decay the exchange; its
+README says that ERK applies to all layers, the paper decays along a cosine. Its dropout of 0.3 is in the model.
 
-Hardware, an estimate, nothing was run at full size: 51 times 250 epochs a seed. A step of so small a network takes a
-GPU some 15 ms, bound by the starts of its kernels: half an hour a trial, 21 GPU hours a seed, of which several share a
-GPU. On two CPU cores it trains 77 images/s, 45 hours a trial. Data: CIFAR-10, 170 MB, downloaded by torchvision or
-found in `SPARSETUNE_DATA`; nothing is held out, since nothing is chosen.
+Hardware, an estimate, nothing was run at full size: 51 times 250 epochs a seed. If a step takes a GPU 15 ms, which is a
+guess (so small a network is bound by the starts of its kernels): half an hour a trial, 21 GPU hours a seed, of which
+several share a GPU. On two CPU cores it trains 77 images/s, 45 hours a trial. Data: CIFAR-10, 170 MB, downloaded by
+torchvision or found in `SPARSETUNE_DATA`; nothing is held out, since nothing is chosen.
 
 Numbers to compare with, accuracy in percent at 50, 80, 90, 95 % (the author's figures, seeds not stated; dense 94.1):
 RigL 1x 94.2, 93.6, 92.9, 91.8; 2x 94.2, 93.8, 93.3, 92.4; static 1x 94.1, 92.9, 91.5, 89.0; 2x 94.1, 93.2, 91.8, 89.7;

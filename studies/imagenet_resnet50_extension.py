@@ -12,8 +12,8 @@ available, so this is inferred. Left out: BlurPool and test-time flips; bfloat16
 
 Hardware, an estimate, nothing was run at full size: 5,006 epochs a seed, 750 of them for the dense twins of 250 and 500
 epochs. ffcv-imagenet's README gives 77.2 minutes for 88 epochs on 8 A100, 7.0 minutes an epoch of one; so about 590
-A100 hours a seed, if images arrive as fast, 3,050 a second, for which torchvision may want 25 CPU cores. Memory: two
-parts of 512 images, some 30 GB. Data: ImageNet (ILSVRC 2012) in folders,
+A100 hours a seed, if images arrive as fast, 3,050 a second, for which torchvision may want 25 CPU cores. Memory, by
+rule of thumb: 30 GB for a part of 512 images. Data: ImageNet (ILSVRC 2012) in folders,
 `$SPARSETUNE_DATA/imagenet/{train,val}/CLASS/*.JPEG`; nothing is held out, since nothing is chosen.
 
 Numbers to compare with, top-1 in percent, read off the figure of 2308.02060 to about 0.03 (the method, AC/DC, is

@@ -6,11 +6,11 @@ mask update every 2,000, 4,000 or 8,000 steps, label smoothing 0 or 0.1: 54 reci
 swept, none is searched: the published table has one run of each, and its "best of 54" was chosen on the test images.
 
 The end is declared as what is left after it (`tail`), so that start and end cross exactly. Where the interval does not
-divide the ramp, the original stops below its target (by 0.03 % of it at most); here one more update at the end reaches
-it. Learning rate and optimizer are those of their `imagenet_train_eval.py`: 0.1 for a batch of 256, so 0.4, reached in
-5 epochs, a tenth from epochs 30, 60 and 80 on, of 1,251.14 steps each; Nesterov momentum 0.9, weight decay 1e-4. That
-the sweep ran with these defaults is inferred, its table does not say. Uniform allocation; the original prunes the first
-convolution too, by its flags' defaults, hence `spared=()`.
+divide the ramp, one more update at its end reaches the target. Learning rate and optimizer are those of their
+`imagenet_train_eval.py`: 0.1 for a batch of 256, so 0.4, reached in 5 epochs, a tenth from epochs 30, 60 and 80 on, of
+1,251.14 steps each; Nesterov momentum 0.9, weight decay 1e-4. That the sweep ran with these defaults is inferred, its
+table does not say. Uniform allocation; the original prunes the first convolution too, by its flags' defaults, hence
+`spared=()`.
 
 Hardware, an estimate, nothing was run at full size: 54 trials and 2 dense twins of 102 epochs at 224 pixels, 1.8 times
 the FLOPs of ffcv-imagenet's, of which an epoch takes 7.0 A100 minutes: 21 A100 hours a trial, 1,200 for a sparsity. The

@@ -7,9 +7,9 @@ arms.rigl_99.sweep.schedule.epoch_multiplier=10,40,100`.
 
 Schedule: peak 1.6 (0.1 for 256) reached in 5 epochs, a tenth from epochs 30, 70 and 90 on, of 312.78 steps each; three
 tenths of a layer's kept weights exchanged at first, falling along a cosine to none at step 25,000, every 100 steps. All
-but the last stretch with the length. The 100 steps are declared as the 409,600 images that they are, so that `--set
-task.batch_size=256` keeps the schedule (1,600 steps). Nesterov momentum 0.9, weight decay 1e-4, label smoothing 0.1.
-The repository's code starts at the peak, without the warm-up, and its flag for the decay of the exchange defaults to
+but the last stretch with the length. The 100 steps are declared as the 409,600 images that they are, so that they
+become 1,600 steps with `--set task.batch_size=256`. Nesterov momentum 0.9, weight decay 1e-4, label smoothing 0.1. The
+repository's code starts at the peak, without the warm-up, and its flag for the decay of the exchange defaults to
 `constant`; this follows the paper. Its TPUs normalise the batches of each core alone; here batch norm sees eight parts
 of 512.
 

@@ -8,44 +8,54 @@ would be with every layer pruned equally.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from sparsetune.sparsity.allocation import Group
 
 SAMPLED = 4096
 """Weights of a layer that stand for all of it."""
+THRESHOLDS = 4096
+"""At which shares are counted; between two of them they are interpolated."""
+
+Floats = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
 class Magnitudes:
     """Sampled weights of a network, from the smallest magnitude up.
 
     Args:
-        names: Of the layers.
-        layer: Of each sampled weight, the index of its layer.
-        stands_for: How many weights of its layer each of them stands for.
+        weights: The prunable ones, by layer.
     """
 
-    names: tuple[str, ...]
-    layer: torch.Tensor
-    stands_for: torch.Tensor
-
-    @classmethod
-    def of(cls, weights: Mapping[str, torch.Tensor]) -> Magnitudes:
-        """Those of a network's prunable weights."""
-        samples = [weight.detach().flatten()[:: -(-weight.numel() // SAMPLED)].abs() for weight in weights.values()]
-        sizes = torch.tensor([len(sample) for sample in samples])
-        layer = torch.repeat_interleave(torch.arange(len(samples)), sizes)[torch.cat(samples).argsort()]
-        of_each = torch.tensor([weight.numel() for weight in weights.values()], dtype=torch.float64) / sizes
-        return cls(tuple(weights), layer, of_each[layer])
+    def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
+        self._sizes = {name: weight.numel() for name, weight in weights.items()}
+        self._samples = {name: _sampled(weight) for name, weight in weights.items()}
+        self._tables: dict[tuple[str, ...], tuple[Floats, Floats]] = {}
 
     def densities(self, group: Group) -> dict[str, float]:
         """The share of each of the group's layers that lies above its threshold, in [0, 1]."""
-        members = torch.tensor([name in group.names for name in self.names])
-        inside = members[self.layer]
-        layer, stands_for = self.layer[inside], self.stands_for[inside]
-        kept = (stands_for.cumsum(0) > group.pruned).double()
-        totals, above = (torch.bincount(layer, weights, len(self.names)) for weights in (stands_for, stands_for * kept))
-        return {name: float(above[i] / totals[i]) for i, name in enumerate(self.names) if members[i]}
+        if group.names not in self._tables:
+            self._tables[group.names] = self._table(group.names)
+        below, pruned = self._tables[group.names]
+        layers = zip(group.names, pruned, strict=True)
+        return {name: 1 - float(np.interp(group.pruned, below, each)) / self._sizes[name] for name, each in layers}
+
+    def _table(self, names: tuple[str, ...]) -> tuple[Floats, Floats]:
+        """Weights below each threshold, from none to all: of the group [n], and of each layer [n_layers, n]."""
+        samples = [self._samples[name] for name in names]
+        order = np.concatenate(samples).argsort(kind="stable")
+        layer = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])[order]
+        stands_for = np.array([self._sizes[name] / len(self._samples[name]) for name in names])[layer]
+        n = min(THRESHOLDS, len(layer))
+        part = np.arange(len(layer)) * n // len(layer)
+        counts = np.bincount(layer * n + part, stands_for, len(names) * n).reshape(len(names), n)
+        pruned = np.concatenate([np.zeros((len(names), 1)), counts.cumsum(axis=1)], axis=1)
+        return pruned.sum(axis=0), pruned
+
+
+def _sampled(weight: torch.Tensor) -> Floats:
+    every = -(-weight.numel() // SAMPLED)
+    return weight.detach().flatten()[::every].abs().double().numpy()

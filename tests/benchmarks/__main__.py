@@ -4,11 +4,13 @@
 
 On one thread, and with two workers where Ray is started. Sections, with their minutes on two idle cores:
 
-- ``steps`` (3): steps of training, against a plain loop and torch's own pruning.
+- ``steps`` (3): steps of training, against a plain loop and torch's own pruning; on a GPU, of ResNet-50 too.
 - ``masks`` (3): mask updates, against four other ways to find a threshold.
 - ``trials`` (8): what a trial costs beyond its training, against plain Ray Tune scripts.
 - ``resume`` (4): going on with 1,000 and 5,000 finished trials, and the driver's memory.
 - ``ledger`` (1): durable appends, against a bare loop.
+- ``data`` (6): images a second of each kind of data, against torchvision's pipelines; how long steps wait for them.
+- ``sharing`` (2): trials an hour of 1, 4 and 16 processes that share a device; meant for GPUs.
 
 ``--quick`` takes a quarter of the rounds; a busy machine twice the time.
 """
@@ -27,24 +29,35 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.data_cost import folder_rows, resident_rows, waiting_rows
+from tests.benchmarks.device_sharing import sharing_rows
 from tests.benchmarks.ledger_cost import ledger_rows
 from tests.benchmarks.mask_update import mask_rows
 from tests.benchmarks.resume_cost import resume_rows
 from tests.benchmarks.rows import Row, quartiles
-from tests.benchmarks.step_cost import LENET, RESNET18, step_rows
+from tests.benchmarks.step_cost import LENET, RESNET18, RESNET50, step_rows
 from tests.benchmarks.trial_cost import trial_rows
 
 SETTINGS = [LENET, RESNET18]
+GPU_SETTINGS = [RESNET50]
 MASK_ROUNDS = 8
 TRIALS = 100
 RESUME_ROUNDS = 5
 LEDGER_ROUNDS = 20
+DATA_ROUNDS = 8
+SHARING_ROUNDS = 4
 QUICK = 4
 """By what the number of rounds is divided."""
 
 
 def _steps(divisor: int, device: str) -> list[Row]:
-    return [row for setting in SETTINGS for row in step_rows(setting, setting.rounds // divisor, device)]
+    settings = SETTINGS if device == "cpu" else [*SETTINGS, *GPU_SETTINGS]
+    return [row for setting in settings for row in step_rows(setting, setting.rounds // divisor, device)]
+
+
+def _data(divisor: int, device: str) -> list[Row]:
+    rounds = DATA_ROUNDS // divisor
+    return [*resident_rows(rounds, device), *folder_rows(rounds, device), *waiting_rows(rounds, device)]
 
 
 SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
@@ -53,6 +66,8 @@ SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
     "trials": lambda divisor, device: trial_rows(TRIALS // divisor),
     "resume": lambda divisor, device: resume_rows(max(2, RESUME_ROUNDS // divisor)),
     "ledger": lambda divisor, device: ledger_rows(LEDGER_ROUNDS // divisor),
+    "data": _data,
+    "sharing": lambda divisor, device: sharing_rows(SHARING_ROUNDS // divisor, device),
 }
 
 
@@ -85,7 +100,7 @@ def machine(device: str) -> dict[str, str | int]:
 def table(rows: list[Row]) -> Table:
     """Medians, with quartiles beside them."""
     made = Table(title="Medians of rounds, and their quartiles")
-    for column in ("", "ms", "quartiles", "ratio", "quartiles", "limit", "mean ms", "memory", "per s"):
+    for column in ("", "ms", "quartiles", "ratio", "quartiles", "limit", "mean ms", "memory", "rate"):
         made.add_column(column, justify="right" if made.columns else "left", no_wrap=True)
     for place, row in enumerate(rows):
         if place == 0 or rows[place - 1].table != row.table:
@@ -96,7 +111,7 @@ def table(rows: list[Row]) -> Table:
 
 
 def _cells(row: Row, ratios: list[float]) -> list[str]:
-    mean, rate = row.notes.get("mean_seconds"), row.notes.get("per_second")
+    mean = row.notes.get("mean_seconds")
     return [
         f"  {row.name}",
         *_spread([1000 * seconds for seconds in row.seconds]),
@@ -104,7 +119,7 @@ def _cells(row: Row, ratios: list[float]) -> list[str]:
         _limit(row),
         "" if mean is None else _short(1000 * mean),
         _memory(row),
-        "" if rate is None else f"{rate:,.0f}",
+        _rate(row),
     ]
 
 
@@ -121,6 +136,12 @@ def _memory(row: Row) -> str:
         return f"{peak:.1f} B/weight"
     grown = row.notes.get("mebibytes")
     return "" if grown is None else f"{grown:,.0f} MiB"
+
+
+def _rate(row: Row) -> str:
+    """Of what the table counts."""
+    rates = {unit: row.notes.get(f"per_{unit}") for unit in ("second", "hour")}
+    return next((f"{rate:,.0f} /{unit[0]}" for unit, rate in rates.items() if rate is not None), "")
 
 
 def _spread(values: list[float]) -> tuple[str, str]:

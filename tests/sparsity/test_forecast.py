@@ -71,10 +71,10 @@ def test_weights_before_training_tell_how_layers_share_under_global() -> None:
     layers, flops = network()
     weights = {"0.weight": torch.tensor([0.1, -9.0]), "2.weight": torch.tensor([0.2, 0.3, 8.0, -0.4, 0.5, -0.6])}
     static = trial(method="static", target=0.75, allocation="global", score="magnitude")
-    spent = forecast.train_flops(static, layers, flops, magnitudes=Magnitudes.of(weights))
+    spent = forecast.train_flops(static, layers, flops, magnitudes=Magnitudes(weights))
     assert spent == pytest.approx(4 * 20 / 56)
     spared = trial(method="static", target=0.5, allocation="global", score="magnitude", spared=["0"])
-    spent = forecast.train_flops(spared, layers, flops, magnitudes=Magnitudes.of(weights))
+    spent = forecast.train_flops(spared, layers, flops, magnitudes=Magnitudes(weights))
     assert spent == pytest.approx(4 * (32 + 12) / 56)
 
 
@@ -95,7 +95,7 @@ def test_shares_by_magnitude_keep_what_is_asked_for_in_all(target: float, sizes:
     generator = torch.Generator().manual_seed(len(sizes))
     weights = {str(i): torch.randn(size, generator=generator) * (i + 1) for i, size in enumerate(sizes)}
     pruned = round(target * sum(sizes))
-    densities = Magnitudes.of(weights).densities(Group(tuple(weights), pruned))
+    densities = Magnitudes(weights).densities(Group(tuple(weights), pruned))
     kept = sum(densities[str(i)] * size for i, size in enumerate(sizes))
     assert kept == pytest.approx(sum(sizes) - pruned, abs=3)
     assert all(0 <= density <= 1 for density in densities.values())
