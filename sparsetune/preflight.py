@@ -18,7 +18,7 @@ from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Arm, Study, checked, sound_part
-from sparsetune.task_spec import TaskSpec
+from sparsetune.task_spec import FolderTask, TaskSpec
 from sparsetune.tasks import prepare, source_of, split_problems
 from sparsetune.tasks.models import meta_model, model_function, require_prunable
 from sparsetune.tasks.weights import fitting_weights
@@ -90,6 +90,8 @@ def examine(task: TaskSpec) -> tuple[list[Layer], list[Problem]]:
         forward_flops(model, source.input_shape)
         with torch.device("meta"), torch.no_grad():
             shape = tuple(model.eval()(torch.empty((1, *source.input_shape))).shape)
+        if problem := _side_problem(task, model):
+            return [], [problem]
     except DeclarationError as error:
         return [], error.problems
     except Exception as error:  # the user's function may raise anything
@@ -99,6 +101,22 @@ def examine(task: TaskSpec) -> tuple[list[Layer], list[Problem]]:
         rule = f"the network must return logits of shape (n, {source.n_classes})"
         return [], [Problem(path, rule, f"{shape} from {got}")]
     return layers, []
+
+
+def _side_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
+    """Where a task shows its network images of other sizes than the one that it is built for: what it cannot take."""
+    if not isinstance(task, FolderTask):
+        return None
+    sides = {"task.eval_resolution": task.eval_resolution} | (
+        {"task.growth.first": task.growth.first} if task.growth else {}
+    )
+    for path, side in sides.items():
+        try:
+            forward_flops(model, (3, side, side))
+        except Exception as error:  # a network may refuse a size in any way
+            rule = f"must be a size that `{task.model}` takes, built for {task.resolution} pixels"
+            return Problem(path, rule, f"{side} ({type(error).__name__}: {str(error).splitlines()[0]})")
+    return None
 
 
 def _located(problem: Problem, study: Study, cell: Cell) -> Problem:

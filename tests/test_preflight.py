@@ -9,7 +9,7 @@ from sparsetune.space import Uniform
 from sparsetune.sparsity_spec import AcdcSpec, SparsitySpec
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.study import Arm, Study
-from sparsetune.task_spec import DigitsTask, ImageTask
+from sparsetune.task_spec import DigitsTask, FolderTask, GrowthSpec, ImageTask
 
 OWN = """
 import torch
@@ -97,3 +97,21 @@ def test_missing_data_are_a_problem_only_where_data_are_needed(tmp_path: Path, m
     (problem,) = preflight(study, data_root=tmp_path / "nothing")
     assert problem.path == "base.task"
     assert "SPARSETUNE_DATA" in problem.rule
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "path"),
+    [
+        ("resnet18", {"resolution": 64, "eval_resolution": 96, "growth": GrowthSpec(first=32)}, None),
+        ("vit_b_32", {"resolution": 224, "eval_resolution": 224}, None),
+        ("vit_b_32", {"resolution": 192, "eval_resolution": 224}, "base.task.eval_resolution"),
+        ("vit_b_32", {"resolution": 224, "growth": GrowthSpec(first=192)}, "base.task.growth.first"),
+    ],
+)
+def test_a_network_must_take_every_size_that_it_will_be_shown(
+    model: str, given: dict[str, Any], path: str | None
+) -> None:
+    study = Study(name="sides", base=TrialSpec(task=FolderTask(model=model, **given)))
+    problems = preflight(study, needs_data=False)
+    assert [problem.path for problem in problems] == ([path] if path else [])
+    assert all("must be a size that `vit_b_32` takes" in problem.rule for problem in problems)

@@ -1,17 +1,15 @@
 """What data cost: images a second of our pipelines against torchvision's usual ones, and how long a step waits.
 
-Seconds are of the clock where worker processes read, otherwise of the processor. Every round reads an epoch of each;
-its first batch, with which worker processes start, is not timed.
+In a round every pipeline reads an epoch of its images. The first batch, with which worker processes start, is not timed.
 """
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,56 +17,243 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
+from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch.utils.data import DataLoader, Dataset
-from torchvision import datasets
+from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from sparsetune import ScheduleSpec, TrialSpec, tasks
 from sparsetune.task_spec import FolderTask, ImageTask, TaskSpec
-from sparsetune.tasks import Batch
+from sparsetune.tasks import Batch, Examples
 from sparsetune.tasks.folder import MEAN, STANDARD_DEVIATION, FolderSplit
 from sparsetune.tasks.image import CIFAR10, FASHION_MNIST, Published
 from sparsetune.train import train
 from tests.benchmarks.rows import Enough, Row, interleaved, now
-from tests.benchmarks.step_cost import CLASSES, HELD_OUT, random_images
+from tests.benchmarks.step_cost import HELD_OUT, random_images
 
+OURS = "sparsetune"
 SETS: dict[str, Published] = {"fashion_mnist": FASHION_MNIST, "cifar10": CIFAR10}
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "no augmentation": {},
     "crop 4, flip": {"crop": 4, "flip": True},
     "crop 4, flip, cutout 8": {"crop": 4, "flip": True, "cutout": 8},
 }
-RESIDENT, FOLDER = "sparsetune, on the device", "sparsetune, folder"
-BATCH, FOLDER_BATCH = 128, 16
 IMAGES, PEER_IMAGES = 50_000, 2_560
 """Of an epoch of ours, and of torchvision's, which takes a second for fewer."""
-WORKERS = (0, 2)
-FILES, FILE_SIZE, SIDE = 240, (400, 350), 224
-"""Of the folder: JPEG files, their width and height, and the side of a training image."""
-FOLDER_WORKERS = (0, 1)
+BATCH, WORKERS = 128, (0, 2)
+FILES, FILE_SIZE, SIDE, FOLDER_BATCH = 240, (400, 350), 224, 16
+"""Of the folder: JPEG files, their width and height as in ImageNet, the side of a training image."""
+FOLDER_WORKERS = {"cpu": (0, 1), "cuda": (1, 8)}
 PER = 1_000
 """Images that a row's seconds are of."""
-STEPS = 40
-"""Of a training, in a round."""
+Batches = Callable[[], Iterator[Batch]]
+
+
+@dataclass(frozen=True)
+class Training:
+    """A trial whose waits are timed: in ``steps`` steps of a round, which must be fewer than those of an epoch."""
+
+    title: str
+    task: TaskSpec
+    steps: int
+    workers: int = 0
 
 
 def resident_rows(rounds: int, device: str = "cpu") -> list[Row]:
-    """Random images of two sets' shapes, by augmentation, and torchvision's own classes in a `DataLoader`."""
+    """Random images of two sets' shapes, by augmentation, and torchvision's own data sets in a `DataLoader`."""
     return [row for name in SETS for kind in AUGMENTATIONS for row in _resident(name, kind, rounds, device)]
 
 
 def _resident(name: str, kind: str, rounds: int, device: str) -> list[Row]:
-    published, augmentation = SETS[name], AUGMENTATIONS[kind]
-    task = ImageTask.model_validate(
-        {"dataset": name, "validation": HELD_OUT, "batch_size": BATCH, "train_examples": IMAGES} | augmentation
+    given = {"dataset": name, "validation": HELD_OUT, "train_examples": IMAGES, "batch_size": BATCH}
+    task = ImageTask.model_validate(given | AUGMENTATIONS[kind])
+    with random_images(SETS[name].input_shape, IMAGES + HELD_OUT, name):
+        source = tasks.SOURCES[name]
+        split, (pixels, targets) = source.splits(task, None, device).train, source.read(None)["train"]
+        peer = published_images(SETS[name], pixels[:PEER_IMAGES], targets[:PEER_IMAGES], AUGMENTATIONS[kind])
+        works = {f"{OURS}, on the device": partial(one_epoch, split, task)}
+        for workers in WORKERS:
+            loader = DataLoader(peer, BATCH, shuffle=True, num_workers=workers, pin_memory=device != "cpu")
+            works[f"torchvision, DataLoader, {workers} workers"] = partial(_moved, loader, device)
+        clock = partial(_clock, device, max(WORKERS))
+        taken = interleaved({name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds)
+    title = f"{PER:,} images of {name}, {kind}"
+    return [_row(title, row, taken[row], None if row.startswith(OURS) else next(iter(works))) for row in works]
+
+
+def published_images(
+    published: Published, pixels: torch.Tensor, targets: torch.Tensor, augmentation: Mapping[str, Any]
+) -> Dataset[Any]:
+    """The set's class in torchvision with other pixels (n, channels, height, width), and the same augmentation."""
+    images = object.__new__(published.dataset())  # without its files
+    grey = published.input_shape[0] == 1
+    images.data = pixels[:, 0] if grey else pixels.permute(0, 2, 3, 1).contiguous().numpy()
+    images.targets = targets if grey else targets.tolist()
+    images.transform, images.target_transform = v2.Compose(list(_transforms(published, **augmentation))), None
+    dataset: Dataset[Any] = images
+    return dataset
+
+
+def _transforms(published: Published, crop: int = 0, flip: bool = False, cutout: int = 0) -> Iterator[Any]:
+    side = published.input_shape[1]
+    if crop:
+        yield v2.RandomCrop(side, padding=crop)
+    if flip:
+        yield v2.RandomHorizontalFlip()
+    yield from _floats(published.mean, published.deviation)
+    if cutout:  # torchvision has no other; this one stays inside the image
+        area = (cutout / side) ** 2
+        yield v2.RandomErasing(p=1, scale=(area, area), ratio=(1, 1))
+
+
+def _floats(mean: Sequence[float], deviation: Sequence[float]) -> tuple[Any, ...]:
+    return v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, deviation)
+
+
+def folder_rows(rounds: int, device: str = "cpu") -> list[Row]:
+    """Photographs in an `ImageFolder`, read by as many worker processes as in the loops beside it."""
+    with photographs() as folder:
+        counts = FOLDER_WORKERS[torch.device(device).type]
+        return [row for workers in counts for row in _folder(folder, workers, rounds, device)]
+
+
+def _folder(folder: Path, workers: int, rounds: int, device: str) -> list[Row]:
+    task = folder_task(folder, "resnet50", SIDE)
+    changes = [v2.RandomResizedCrop(SIDE, antialias=True), v2.RandomHorizontalFlip()]
+    to_image, *to_floats = _floats(MEAN, STANDARD_DEVIATION)
+    peers = {"v2 on tensors": [to_image, *changes, *to_floats], "v2 on PIL images": [*changes, to_image, *to_floats]}
+    works: dict[str, Batches] = {}
+    for name, transforms in peers.items():
+        dataset = ImageFolder(folder / "train", v2.Compose(transforms))
+        pinned = device != "cpu"
+        loader = DataLoader(dataset, FOLDER_BATCH, shuffle=True, num_workers=workers, pin_memory=pinned)
+        works[f"torchvision, {name}"] = partial(_moved, loader, device)
+    works[OURS] = partial(one_epoch, tasks.source_of(task).splits(task, None, device).train, task)
+    clock = partial(_clock, device, workers)
+    with reading(workers, device):
+        taken = interleaved({name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds)
+    title, base = f"{PER:,} photographs of a folder at {SIDE} px, {workers} workers", next(iter(works))
+    return [_row(title, name, taken[name], base if name == OURS else None) for name in works]
+
+
+def _row(title: str, name: str, seconds: list[float], against: str | None) -> Row:
+    return Row(title, name, seconds, against, notes={"per_second": PER / statistics.median(seconds)})
+
+
+def _moved(loader: DataLoader[Any], device: str) -> Iterator[Batch]:
+    """A bare loop over it."""
+    for inputs, targets in loader:
+        yield inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True)
+
+
+def one_epoch(split: Examples, task: TaskSpec) -> Iterator[Batch]:
+    """The last batch of an epoch, then those of the next: a trial's own, with what begins an epoch."""
+    spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=2))
+    return split.training(spec, spec.steps_per_epoch() - 1)
+
+
+def seconds_of(batches: Batches, clock: Callable[[], float]) -> float:
+    """Seconds of `PER` images, after the first batch."""
+    iterator, images = batches(), 0
+    next(iterator)
+    start = clock()
+    for _, targets in iterator:
+        images += len(targets)
+    return PER * (clock() - start) / images
+
+
+def _clock(device: str, workers: int) -> float:
+    """Seconds of the wall where other processes take part, else of the processor: see `rows.now`."""
+    return now(device) if device != "cpu" or not workers else time.perf_counter()
+
+
+@contextmanager
+def reading(workers: int, device: str) -> Iterator[None]:
+    """While open, a trial reads folders with so many worker processes: its threads, without one on a CPU."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(workers + (device == "cpu"))
+    yield
+    torch.set_num_threads(before)
+
+
+@contextmanager
+def photographs() -> Iterator[Path]:
+    """A folder of two classes: random cuts of scikit-learn's two photographs, as JPEG files; gone at the end."""
+    generator, (width, height) = torch.Generator().manual_seed(0), FILE_SIZE
+    with tempfile.TemporaryDirectory() as made:
+        for label, pixels in enumerate(load_sample_images().images):
+            for part, files in (("train", FILES // 2), ("val", 1)):
+                folder = Path(made) / part / str(label)
+                folder.mkdir(parents=True)
+                for number in range(files):
+                    spare = torch.tensor(pixels.shape[:2]) - torch.tensor([height, width])
+                    top, left = (torch.rand(2, generator=generator) * (spare + 1)).long().tolist()
+                    cut = Image.fromarray(pixels[top : top + height, left : left + width])
+                    cut.save(folder / f"{number:04}.jpg", quality=90)
+        yield Path(made)
+
+
+def folder_task(folder: Path, model: str, side: int) -> FolderTask:
+    """Training on all of `photographs`."""
+    return FolderTask(
+        folder=str(folder),
+        examples=FILES // 2 * 2,
+        classes=2,
+        model=model,
+        batch_size=FOLDER_BATCH,
+        validation=0,
+        resolution=side,
+        eval_resolution=side,
     )
-    with random_images(published.input_shape, IMAGES + HELD_OUT, name):
-        split = tasks.source_of(task).splits(task, None, device).train
-        peer = peer_images(published, tasks.SOURCES[name].read(None)["train"], augmentation)
-    clock = partial(now, device) if device != "cpu" else time.perf_counter
-    works = {RESIDENT: partial(seconds_of, partial(one_epoch, split, task), clock)}
-    for workers in WORKERS:
-        loader = DataLoader(peer, BATCH, shuffle=True, num_workers=workers)
-        works[_named("DataLoader", workers)] = partial(seconds_of, partial(_moved, loader, device), clock)
-    return _rows(f"{PER:,} images of {name}, {kind}", works, rounds, RESIDENT)
+
+
+def waiting_rows(rounds: int, device: str = "cpu") -> list[Row]:
+    """Mean seconds of a training's step, and of those that it waits for its batch, whose ratio is the share."""
+    lenet = ImageTask(validation=HELD_OUT, train_examples=20_000, batch_size=BATCH)
+    resnet = lenet.model_copy(update={"dataset": "cifar10", "model": "resnet8", "crop": 4, "flip": True})
+    shapes = [(name, published.input_shape) for name, published in SETS.items()]
+    (grey, grey_shape), (coloured, coloured_shape) = shapes
+    with (
+        photographs() as folder,
+        random_images(grey_shape, 20_000 + HELD_OUT, grey),
+        random_images(coloured_shape, 20_000 + HELD_OUT, coloured),
+    ):
+        trainings = [
+            Training("lenet_300_100, fashion_mnist", lenet, 150),
+            Training("resnet8, cifar10, crop 4, flip", resnet, 12),
+            Training("resnet18, folder at 64 px, 1 worker", folder_task(folder, "resnet18", 64), 12, workers=1),
+        ]
+        return [row for training in trainings for row in _waits(training, rounds, device)]
+
+
+def _waits(training: Training, rounds: int, device: str) -> list[Row]:
+    spec = TrialSpec(task=training.task, schedule=ScheduleSpec(epochs=2))
+    with reading(training.workers, device) if training.workers else suppress():
+        taken = [waits(spec, training.steps, device) for _ in range(rounds)]
+    steps, waiting = (list(seconds) for seconds in zip(*taken, strict=True))
+    title, base = "a step, and its wait for data", f"{training.title}, batch {spec.task.batch_size}"
+    notes = {"per_second": spec.task.batch_size / statistics.median(steps)}
+    return [Row(title, base, steps, notes=notes), Row(title, f"waits of {training.title}", waiting, base)]
+
+
+def waits(spec: TrialSpec, steps: int, device: str = "cpu") -> tuple[float, float]:
+    """Mean seconds of a step of `train` by the clock, and of its wait for the next batch, after the first step."""
+    kind = FolderSplit if isinstance(spec.task, FolderTask) else tasks.Split
+    original, marks = kind.training, list[float]()
+
+    def training(split: Any, spec: TrialSpec, first: int) -> Iterator[Batch]:
+        with closing(original(split, spec, first)) as batches:
+            for _ in range(steps + 1):
+                marks.append(time.perf_counter())
+                batch = next(batches)
+                marks.append(time.perf_counter())
+                yield batch
+            marks.append(time.perf_counter())
+            raise Enough
+
+    with patch.object(kind, "training", training), suppress(Enough):
+        train(spec, device=device)
+    asked, given = marks[2::2], marks[3::2]
+    waiting = sum(later - earlier for earlier, later in zip(asked, given, strict=False))
+    return (asked[-1] - asked[0]) / steps, waiting / steps

@@ -124,7 +124,14 @@ def _row(setting: Setting, name: str, taken: list[list[float]], peak: dict[str, 
     mean = statistics.fmean(second for steps in taken for second in steps)
     seconds = [statistics.median(steps) for steps in taken]
     notes = {"mean_seconds": mean, "per_second": setting.batch / statistics.median(seconds), **peak}
-    return Row(f"a step of {setting.model}, batch {setting.batch}, and images a second", name, seconds, against, limit, notes=notes)
+    return Row(
+        f"a step of {setting.model}, batch {setting.batch}, and images a second",
+        name,
+        seconds,
+        against,
+        limit,
+        notes=notes,
+    )
 
 
 def _peak(loop: Loop, device: str) -> dict[str, float]:
