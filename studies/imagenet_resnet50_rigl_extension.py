@@ -81,7 +81,10 @@ STUDY = Study(
             "sparsity.regrow.every": "320 samples",
         },
         sweep={"sparsity.target": [0.8, 0.95], "schedule.epoch_multiplier": [1, 2]},
-        arms={"rigl_99": Arm(sweep={"schedule.epoch_multiplier": [1]})},
+        arms={
+            "dense": Arm(sweep={"schedule.epoch_multiplier": [1, 2]}),
+            "rigl_99": Arm(sweep={"schedule.epoch_multiplier": [1]}),
+        },
         report_seeds=1,
     ),
 )

@@ -39,10 +39,10 @@ def test_the_last_axis_changes_fastest_and_ranges_are_spaced_on_their_own_scale(
 
 
 def test_linear_ranges_hold_both_ends_and_a_choice_every_option() -> None:
-    declared = study({"optim.momentum": Uniform(0, 0.9), "schedule.lr": Choice(["linear", "cosine"])}, points=4)
+    declared = study({"optim.momentum": Uniform(0, 0.9), "optim.nesterov": Choice([False, True])}, points=4)
     found = points(declared)
     assert [point["optim.momentum"] for point in found[::2]] == [0, 0.3, 0.6, 0.9]
-    assert [point["schedule.lr"] for point in found[:2]] == ["linear", "cosine"]
+    assert [point["optim.nesterov"] for point in found[:2]] == [False, True]
 
 
 CONDITIONAL = {

@@ -29,7 +29,8 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from tests.benchmarks.data_cost import folder_rows, resident_rows, waiting_rows
+from tests.benchmarks.data_cost import folder_rows, resident_rows
+from tests.benchmarks.data_wait import waiting_rows
 from tests.benchmarks.device_sharing import sharing_rows
 from tests.benchmarks.ledger_cost import ledger_rows
 from tests.benchmarks.mask_update import mask_rows

@@ -1,6 +1,6 @@
-"""What data cost: images a second of our pipelines against torchvision's usual ones, and how long a step waits.
+"""What data cost: images a second of our pipelines against torchvision's usual ones.
 
-In a round every pipeline reads an epoch of its images. The first batch, with which worker processes start, is not timed.
+In a round every pipeline reads an epoch of its images. The first batch, while worker processes start, is not timed.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from PIL import Image
@@ -26,10 +24,9 @@ from torchvision.transforms import v2
 from sparsetune import ScheduleSpec, TrialSpec, tasks
 from sparsetune.task_spec import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import Batch, Examples
-from sparsetune.tasks.folder import MEAN, STANDARD_DEVIATION, FolderSplit
+from sparsetune.tasks.folder import MEAN, STANDARD_DEVIATION
 from sparsetune.tasks.image import CIFAR10, FASHION_MNIST, Published
-from sparsetune.train import train
-from tests.benchmarks.rows import Enough, Row, interleaved, now
+from tests.benchmarks.rows import Row, interleaved, now
 from tests.benchmarks.step_cost import HELD_OUT, random_images
 
 OURS = "sparsetune"
@@ -48,16 +45,6 @@ FOLDER_WORKERS = {"cpu": (0, 1), "cuda": (1, 8)}
 PER = 1_000
 """Images that a row's seconds are of."""
 Batches = Callable[[], Iterator[Batch]]
-
-
-@dataclass(frozen=True)
-class Training:
-    """A trial whose waits are timed: in ``steps`` steps of a round, which must be fewer than those of an epoch."""
-
-    title: str
-    task: TaskSpec
-    steps: int
-    workers: int = 0
 
 
 def resident_rows(rounds: int, device: str = "cpu") -> list[Row]:
@@ -172,7 +159,7 @@ def _clock(device: str, workers: int) -> float:
 def reading(workers: int, device: str) -> Iterator[None]:
     """While open, a trial reads folders with so many worker processes: its threads, without one on a CPU."""
     before = torch.get_num_threads()
-    torch.set_num_threads(workers + (device == "cpu"))
+    torch.set_num_threads(max(1, workers + (device == "cpu")))
     yield
     torch.set_num_threads(before)
 
@@ -206,54 +193,3 @@ def folder_task(folder: Path, model: str, side: int) -> FolderTask:
         resolution=side,
         eval_resolution=side,
     )
-
-
-def waiting_rows(rounds: int, device: str = "cpu") -> list[Row]:
-    """Mean seconds of a training's step, and of those that it waits for its batch, whose ratio is the share."""
-    lenet = ImageTask(validation=HELD_OUT, train_examples=20_000, batch_size=BATCH)
-    resnet = lenet.model_copy(update={"dataset": "cifar10", "model": "resnet8", "crop": 4, "flip": True})
-    shapes = [(name, published.input_shape) for name, published in SETS.items()]
-    (grey, grey_shape), (coloured, coloured_shape) = shapes
-    with (
-        photographs() as folder,
-        random_images(grey_shape, 20_000 + HELD_OUT, grey),
-        random_images(coloured_shape, 20_000 + HELD_OUT, coloured),
-    ):
-        trainings = [
-            Training("lenet_300_100, fashion_mnist", lenet, 150),
-            Training("resnet8, cifar10, crop 4, flip", resnet, 12),
-            Training("resnet18, folder at 64 px, 1 worker", folder_task(folder, "resnet18", 64), 12, workers=1),
-        ]
-        return [row for training in trainings for row in _waits(training, rounds, device)]
-
-
-def _waits(training: Training, rounds: int, device: str) -> list[Row]:
-    spec = TrialSpec(task=training.task, schedule=ScheduleSpec(epochs=2))
-    with reading(training.workers, device) if training.workers else suppress():
-        taken = [waits(spec, training.steps, device) for _ in range(rounds)]
-    steps, waiting = (list(seconds) for seconds in zip(*taken, strict=True))
-    title, base = "a step, and its wait for data", f"{training.title}, batch {spec.task.batch_size}"
-    notes = {"per_second": spec.task.batch_size / statistics.median(steps)}
-    return [Row(title, base, steps, notes=notes), Row(title, f"waits of {training.title}", waiting, base)]
-
-
-def waits(spec: TrialSpec, steps: int, device: str = "cpu") -> tuple[float, float]:
-    """Mean seconds of a step of `train` by the clock, and of its wait for the next batch, after the first step."""
-    kind = FolderSplit if isinstance(spec.task, FolderTask) else tasks.Split
-    original, marks = kind.training, list[float]()
-
-    def training(split: Any, spec: TrialSpec, first: int) -> Iterator[Batch]:
-        with closing(original(split, spec, first)) as batches:
-            for _ in range(steps + 1):
-                marks.append(time.perf_counter())
-                batch = next(batches)
-                marks.append(time.perf_counter())
-                yield batch
-            marks.append(time.perf_counter())
-            raise Enough
-
-    with patch.object(kind, "training", training), suppress(Enough):
-        train(spec, device=device)
-    asked, given = marks[2::2], marks[3::2]
-    waiting = sum(later - earlier for earlier, later in zip(asked, given, strict=False))
-    return (asked[-1] - asked[0]) / steps, waiting / steps

@@ -11,7 +11,6 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.synchronize import Barrier
 
 import torch
@@ -45,7 +44,7 @@ class Sharer:
         """Get ready."""
         global _started
         torch.set_num_threads(1)
-        ExitStack().enter_context(random_images((1, 28, 28)))  # never left
+        _held.enter_context(random_images((1, 28, 28)))
         _started = barrier
 
     def warm_up(self, seed: int) -> None:
@@ -59,6 +58,8 @@ class Sharer:
 
 
 _started: Barrier
+_held = ExitStack()
+"""What a process never leaves."""
 
 
 def sharing_rows(rounds: int, device: str = "cpu") -> list[Row]:

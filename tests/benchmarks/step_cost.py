@@ -175,7 +175,8 @@ def bare(setting: Setting, device: str, turn: Turn, pruned: bool = False) -> Non
     assert isinstance(train_split, tasks.Split)
     inputs, targets = train_split.inputs, train_split.targets
     layout = torch.channels_last if compute.channels_last else torch.contiguous_format
-    model = build_model(setting.model, setting.input_shape, CLASSES).to(device, memory_format=layout).train()
+    model = build_model(setting.model, setting.input_shape, CLASSES).to(device).train()
+    model.to(memory_format=layout)
     if pruned:
         weights = [(module, "weight") for module in model.modules() if isinstance(module, PRUNABLE)]
         prune.global_unstructured(weights, prune.L1Unstructured, amount=SPARSITY)  # type: ignore[no-untyped-call]

@@ -19,7 +19,7 @@ from tests.benchmarks.rows import Row, Turn, in_turn, quartiles
 from tests.benchmarks.step_cost import BARE, PRUNED, Setting
 from tests.benchmarks.trial_cost import OURS, PLAIN, REUSED, Life, slot_seconds, trial_rows, warm_since
 
-TINY = Setting("mlp", (1, 8, 8), 2000, 20, rounds=4, timed=2, untimed=1, limit=1.1, without=("obert",))
+TINY = Setting("mlp", (1, 8, 8), 2000, 20, rounds=4, timed=2, untimed=1, limit=1.1, methods=("dense", "gmp", "rigl"))
 
 
 def _loop(log: list[str], name: str) -> Callable[[Turn], None]:
