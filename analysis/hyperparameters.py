@@ -119,7 +119,8 @@ class Optima:
         return (
             f"Median and {100 * self.level:g} % interval of where {self.y} is best on each axis, from n = {count}"
             " configurations that all cells share, one surface per cell (an additive Gaussian process); diverged ones"
-            " count as the worst. An abrupt cliff close above an optimum draws its estimate down. Hollow and faint: not located, the interval covers most of the range. A triangle at"
+            " count as the worst. An abrupt cliff close above an optimum draws its estimate down."
+            " Hollow and faint: not located, the interval covers most of the range. A triangle at"
             " the end of a bar: it reaches the end of the searched range, which the panel shows from edge to edge."
         )
 

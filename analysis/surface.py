@@ -4,8 +4,8 @@ A quadratic surface was tried first. On responses as those of sparse training (a
 effect of weight decay up to a bend) its minimum is biased and its intervals covered 20 to 80 % where 95 % was claimed;
 those of a bootstrap over 32 points are sound but wide, since a resample often lacks the few good ones.
 
-A limit, by simulation with 32 points on four axes: an abrupt cliff draws the minimum away from itself. Where it lies 0.2
-of the range above the true minimum, a 95 % interval covers 92 %; at 0.1 of the range only 12 %, and lies below the truth.
+A limit, by simulation with 32 points on four axes: an abrupt cliff pushes the minimum away from itself. Where it lies
+0.2 of the range above the true minimum, a 95 % interval covers 92 %; at 0.1 only 12 %, and lies below the truth.
 """
 
 from __future__ import annotations

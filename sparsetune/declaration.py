@@ -58,8 +58,9 @@ class Declared(BaseModel, metaclass=_Lenient):
         kept = {}
         for name, value in self.__dict__.items():
             field = type(self).model_fields.get(name)
+            default = None if field is None else _default(field)
             # As plain values: pydantic's own equality overlooks unknown fields.
-            if field is None or name == "kind" or plain(value) != plain(_default(field)):
+            if field is None or name == "kind" or (value is not default and plain(value) != plain(default)):
                 kept[name] = plain(value)
         return kept
 

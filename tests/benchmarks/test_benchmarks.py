@@ -4,22 +4,46 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
+from torch.optim import SGD
+from torch.utils.data import DataLoader
 
+from sparsetune import ScheduleSpec, TrialSpec
 from sparsetune.ledger import fold, read
 from sparsetune.sparsity.methods import METHODS
+from sparsetune.task_spec import ImageTask
+from sparsetune.tasks import SOURCES, Batch, Split
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import ledger_cost, mask_update, resume_cost
+from tests.benchmarks import data_cost, device_sharing, ledger_cost, mask_update, resume_cost
+from tests.benchmarks.data_cost import (
+    AUGMENTATIONS,
+    OURS,
+    SETS,
+    folder_rows,
+    one_epoch,
+    published_images,
+    seconds_of,
+)
+from tests.benchmarks.data_wait import waits
+from tests.benchmarks.device_sharing import sharing_rows
 from tests.benchmarks.mask_update import ONE_PASS, peak_bytes
 from tests.benchmarks.rows import Row, Turn, in_turn, quartiles
-from tests.benchmarks.step_cost import BARE, PRUNED, Setting
-from tests.benchmarks.trial_cost import OURS, PLAIN, REUSED, Life, slot_seconds, trial_rows, warm_since
+from tests.benchmarks.step_cost import BARE, HELD_OUT, PRUNED, RESNET50, Setting, random_images, step_rows
+from tests.benchmarks.trial_cost import OURS as LAUNCH
+from tests.benchmarks.trial_cost import PLAIN, REUSED, Life, slot_seconds, trial_rows, warm_since
 
-TINY = Setting("mlp", (1, 8, 8), 2000, 20, rounds=4, timed=2, untimed=1, limit=1.1, methods=("dense", "gmp", "rigl"))
+TINY = Setting(
+    "mlp", (1, 8, 8), 2000, 20, rounds=4, timed=2, untimed=1, limit=1.1, methods=tuple(set(METHODS) - {"obert"})
+)
+TINY_ON_GPU = replace(RESNET50, model="resnet8", input_shape=(3, 16, 16), examples=256, batch=16)
 
 
 def _loop(log: list[str], name: str) -> Callable[[Turn], None]:
@@ -75,14 +99,119 @@ def test_the_command_prints_every_row_and_writes_it(
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     printed = capsys.readouterr().out
     assert all(row["name"] in printed and row["seconds"] for row in rows)
-    expected = {BARE, PRUNED, *METHODS, ONE_PASS, "torch.sort", "mlp, 17,024 weights", "Ledger.append"}
-    assert expected - {"obert"} <= {row["name"] for row in rows}
+    expected = {BARE, PRUNED, *TINY.methods, ONE_PASS, "torch.sort", "mlp, 17,024 weights", "Ledger.append"}
+    assert expected <= {row["name"] for row in rows}
+
+
+def test_the_full_size_step_is_the_declared_one_on_both_sides() -> None:
+    """On a CPU with a tiny network: layout, precision and smoothing are those of ResNet-50."""
+    seen: dict[type, set[str]] = {}
+
+    def see(module: nn.Module, given: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        layout = given[0].is_contiguous(memory_format=torch.channels_last)
+        seen.setdefault(type(module), set()).add(f"{output.dtype} {layout} {module.weight.dtype}")
+
+    with register_module_forward_hook(lambda m, i, o: see(m, i, o) if isinstance(m, nn.Conv2d) else None):
+        rows = step_rows(TINY_ON_GPU, rounds=1)
+    assert [row.name for row in rows] == [BARE, PRUNED, "dense", "gmp", "rigl", "acdc"]
+    assert seen == {nn.Conv2d: {"torch.bfloat16 True torch.float32"}}
+    assert rows[2].limit == pytest.approx(1 / 0.97) and rows[3].limit == RESNET50.limit
+    assert all(set(row.notes) == {"mean_seconds", "per_second", "mebibytes"} for row in rows)
+    assert rows[0].notes["per_second"] == pytest.approx(16 / rows[0].seconds[0])
+
+
+@pytest.mark.gpu
+def test_a_full_size_step_on_a_gpu() -> None:
+    rows = {row.name: row for row in step_rows(RESNET50, rounds=2, device="cuda")}
+    assert rows["dense"].notes["mebibytes"] < 1.1 * rows[BARE].notes["mebibytes"]
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_both_pipelines_give_the_same_images(name: str) -> None:
+    published, examples = SETS[name], 30
+    with random_images(published.input_shape, examples + HELD_OUT, name):
+        task = ImageTask.model_validate({"dataset": name, "validation": HELD_OUT, "train_examples": examples})
+        pixels, targets = SOURCES[name].read(None)["train"]
+        (ours, _), *_ = SOURCES[name].splits(task, None, "cpu").train.read([torch.arange(examples)])
+    theirs, _ = next(iter(DataLoader(published_images(published, pixels, targets, {}), len(pixels))))
+    places = torch.cdist(ours.flatten(1), theirs.flatten(1)).argmin(1)
+    torch.testing.assert_close(ours, theirs[places])
+    changed = published_images(published, pixels, targets, AUGMENTATIONS["crop 4, flip, cutout 8"])
+    assert (torch.stack([changed[i][0] for i in range(8)]) == 0).flatten(2).sum(2).min() >= 64
+
+
+def test_a_rate_counts_all_batches_but_the_first() -> None:
+    ticks = iter([10.0, 13.0])
+    batches = [(torch.empty(0), torch.empty(n)) for n in (100, 4, 2)]
+    assert seconds_of(lambda: iter(batches), lambda: next(ticks)) == 1000 * 3 / 6
+
+
+def test_an_epoch_of_ours_is_whole() -> None:
+    task = ImageTask(validation=HELD_OUT, train_examples=50, batch_size=10)
+    with random_images((1, 28, 28), 50 + HELD_OUT):
+        _, *batches = one_epoch(SOURCES["fashion_mnist"].splits(task, None, "cpu").train, task)
+    assert len(torch.cat([inputs for inputs, _ in batches]).unique(dim=0)) == 50
+
+
+def test_photographs_are_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"FILES": 8, "FOLDER_BATCH": 2, "FOLDER_WORKERS": {"cpu": (0,)}, "SIDE": 32}.items():
+        monkeypatch.setattr(data_cost, name, value)
+    threads = torch.get_num_threads()
+    rows = folder_rows(1)
+    assert [row.name for row in rows] == ["torchvision, v2 on tensors", "torchvision, v2 on PIL images", OURS]
+    assert rows[2].ratios(rows) == [rows[2].seconds[0] / rows[0].seconds[0]]
+    assert torch.get_num_threads() == threads
+
+
+def test_a_wait_is_of_the_data_and_not_of_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(split: Split, spec: TrialSpec, first: int) -> Iterator[Batch]:
+        for batch in given(split, spec, first):
+            time.sleep(0.05)
+            yield batch
+
+    given = Split.training
+    monkeypatch.setattr(Split, "training", late)
+    steps: list[int] = []
+    monkeypatch.setattr(SGD, "step", lambda *_, **__: (steps.append(1), time.sleep(0.1)))
+    step, wait = waits(TrialSpec(schedule=ScheduleSpec(epochs=1)), steps=4)
+    assert len(steps) == 5, "the first is not timed, and nothing is evaluated"
+    assert 0.05 <= wait < 0.09 and 0.15 <= step < 0.3
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_processes_share_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_sharing, "PROCESSES", (1, 2))
+    monkeypatch.setattr(device_sharing, "BASE", TrialSpec(schedule=ScheduleSpec(epochs=1)))
+    alone, together = sharing_rows(rounds=2)
+    assert (alone.name, together.name, together.against) == ("1 process", "2 processes", "1 process")
+    assert len(together.seconds) == 2 and together.notes["per_hour"] > 0
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_data_are_measured_with_worker_processes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = {"IMAGES": 1000, "PEER_IMAGES": 300, "FILES": 32, "FOLDER_BATCH": 2, "SIDE": 32}
+    for name, value in small.items():
+        monkeypatch.setattr(data_cost, name, value)
+    monkeypatch.setattr(command, "DATA_ROUNDS", 4)
+    threads = torch.get_num_threads()
+    try:
+        command.main(["data", "--quick"])
+    finally:
+        torch.set_num_threads(threads)
+    printed = capsys.readouterr().out
+    assert all(
+        words in printed for words in ("1,000 images of cifar10, crop 4, flip", "1 workers", "waits of lenet", "/s")
+    )
 
 
 def test_an_unknown_section_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["speed"])
-    assert "sections are steps, masks, trials, resume, ledger, got speed" in capsys.readouterr().err
+    assert "sections are steps, masks, trials, resume, ledger, data, sharing, got speed" in capsys.readouterr().err
 
 
 def test_a_trials_seconds_are_of_one_workers_time() -> None:
@@ -109,4 +238,4 @@ def test_a_long_study_is_measured_part_by_part(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.timeout(600)
 def test_trials_are_run_in_every_way() -> None:
     rows = {row.name: row.seconds for row in trial_rows(6) if row.table.startswith("6")}
-    assert len(rows[OURS]) >= 2 and len(rows[REUSED]) >= 2 and len(rows[PLAIN]) == 4
+    assert len(rows[LAUNCH]) >= 2 and len(rows[REUSED]) >= 2 and len(rows[PLAIN]) == 4
