@@ -50,7 +50,7 @@ STUDY = Study(
         overrides={"task.train_examples": 5_000, "schedule.epochs": 6},
         sweep={"sparsity.target": [0, 0.99], "schedule.epoch_multiplier": [1, 4]},
         configurations_per_cell=4,
-        report_seeds=2,
+        report_seeds=1,
     ),
 )
 

@@ -176,10 +176,10 @@ def bare(setting: Setting, device: str, turn: Turn, pruned: bool = False) -> Non
     inputs, targets = train_split.inputs, train_split.targets
     layout = torch.channels_last if compute.channels_last else torch.contiguous_format
     model = build_model(setting.model, setting.input_shape, CLASSES).to(device).train()
-    model.to(memory_format=layout)
     if pruned:
         weights = [(module, "weight") for module in model.modules() if isinstance(module, PRUNABLE)]
         prune.global_unstructured(weights, prune.L1Unstructured, amount=SPARSITY)  # type: ignore[no-untyped-call]
+    model.to(memory_format=layout)  # last: `prune` takes no other than the usual
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True)
     order = torch.randperm(setting.examples, device=device)
     total, per_epoch, size = trial.total_steps(), trial.steps_per_epoch(), setting.batch
