@@ -51,7 +51,7 @@ TINY = Setting(
     limit=1.1,
     methods=tuple(m for m in METHODS if m != "obert"),
 )
-TINY_ON_GPU = replace(RESNET50, model="resnet8", input_shape=(3, 16, 16), examples=256, batch=16)
+TINY_ON_GPU = replace(RESNET50, model="resnet8", input_shape=(3, 8, 8), examples=256, batch=16, timed=1)
 
 
 def _loop(log: list[str], name: str) -> Callable[[Turn], None]:
