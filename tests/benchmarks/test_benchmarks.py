@@ -51,7 +51,9 @@ TINY = Setting(
     limit=1.1,
     methods=tuple(m for m in METHODS if m != "obert"),
 )
-TINY_ON_GPU = replace(RESNET50, model="resnet8", input_shape=(3, 8, 8), examples=256, batch=16, timed=1)
+TINY_ON_GPU = replace(
+    RESNET50, model="resnet8", input_shape=(3, 8, 8), examples=64, batch=4, timed=1, methods=("dense", "acdc")
+)
 
 
 def _loop(log: list[str], name: str) -> Callable[[Turn], None]:
@@ -123,11 +125,11 @@ def test_the_full_size_step_is_the_declared_one_on_both_sides() -> None:
 
     with register_module_forward_hook(lambda m, i, o: see(m, i, o) if isinstance(m, nn.Conv2d) else None):
         rows = step_rows(TINY_ON_GPU, rounds=1)
-    assert [row.name for row in rows] == [BARE, PRUNED, "dense", "gmp", "rigl", "acdc"]
+    assert [row.name for row in rows] == [BARE, PRUNED, "dense", "acdc"]
     assert seen == {nn.Conv2d: {"torch.bfloat16 True torch.float32"}}
     assert rows[2].limit == pytest.approx(1 / 0.97) and rows[3].limit == RESNET50.limit
     assert all(set(row.notes) == {"mean_seconds", "per_second", "mebibytes"} for row in rows)
-    assert rows[0].notes["per_second"] == pytest.approx(16 / rows[0].seconds[0])
+    assert rows[0].notes["per_second"] == pytest.approx(4 / rows[0].seconds[0])
 
 
 @pytest.mark.gpu
@@ -160,7 +162,8 @@ def test_an_epoch_of_ours_is_whole() -> None:
     task = ImageTask(validation=HELD_OUT, train_examples=50, batch_size=10)
     with random_images((1, 28, 28), 50 + HELD_OUT):
         _, *batches = one_epoch(SOURCES["fashion_mnist"].splits(task, None, "cpu").train, task)
-    assert len(torch.cat([inputs for inputs, _ in batches]).unique(dim=0)) == 50
+    assert {len(targets) for _, targets in batches} == {10} and len(batches) == 5
+    assert len({image.sum().item() for inputs, _ in batches for image in inputs}) == 50
 
 
 def test_photographs_are_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,10 +184,8 @@ def test_a_wait_is_of_the_data_and_not_of_the_step(monkeypatch: pytest.MonkeyPat
 
     given = Split.training
     monkeypatch.setattr(Split, "training", late)
-    steps: list[int] = []
-    monkeypatch.setattr(SGD, "step", lambda *_, **__: (steps.append(1), time.sleep(0.1)))
+    monkeypatch.setattr(SGD, "step", lambda *_, **__: time.sleep(0.1))
     step, wait = waits(TrialSpec(schedule=ScheduleSpec(epochs=1)), steps=4)
-    assert len(steps) == 5, "the first is not timed, and nothing is evaluated"
     assert 0.05 <= wait < 0.09 and 0.15 <= step < 0.3
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,14 +10,17 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from sparsetune import tasks
+from sparsetune.checkpoint import Checkpoints
 from sparsetune.optim import build_optimizer
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity_spec import SparsitySpec
-from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.task_spec import DigitsTask, ImageTask
 from sparsetune.tasks.models import lenet_300_100
+from sparsetune.train import train
 
 METHODS = {
     "dense": SparsitySpec(),
@@ -59,3 +63,39 @@ def test_no_step_waits_for_the_device(method: str) -> None:
     with no_waiting():
         for number in range(3, 20):
             step(number)
+
+
+class _Watch(Checkpoints):
+    """Told of the end of every step: from the third to the last but one of an epoch, none may wait."""
+
+    def __init__(self, per_epoch: int) -> None:
+        self._per_epoch, self._steps = per_epoch, 0
+
+    def due(self, evaluated: bool) -> bool:
+        self._steps += 1
+        watched = 2 <= self._steps % self._per_epoch < self._per_epoch - 1
+        torch.cuda.set_sync_debug_mode("error" if watched else "default")
+        return False
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["dense", "static", "sr_ste"])
+def test_no_step_of_a_whole_trial_waits(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches, augmentation, parts, bfloat16 and the average of weights included."""
+    pixels = torch.randint(0, 256, (60_000, 1, 28, 28), dtype=torch.uint8)
+    sets = {"train": (pixels, torch.arange(60_000) % 10), "test": (pixels[:1000], torch.arange(1000) % 10)}
+    source = dataclasses.replace(tasks.SOURCES["fashion_mnist"], read=lambda _: sets)
+    monkeypatch.setitem(tasks.SOURCES, "fashion_mnist", source)
+    task = ImageTask(model="resnet8", batch_size=128, train_examples=1280, crop=4, flip=True, cutout=8)
+    spec = TrialSpec(
+        task=task,
+        optim=OptimSpec(ema=0.9),
+        schedule=ScheduleSpec(epochs=2),
+        sparsity=METHODS[method],
+        compute=ComputeSpec(precision="bfloat16", channels_last=True, accumulate=2),
+    )
+    try:
+        assert train(spec, device="cuda", checkpoints=_Watch(spec.steps_per_epoch())).status == "COMPLETE"
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        tasks._splits.cache_clear()
