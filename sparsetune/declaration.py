@@ -91,6 +91,11 @@ def _default(field: FieldInfo) -> Any:
     return field.default if field.default_factory is None else field.get_default(call_default_factory=True)
 
 
+def are_positive(*values: Any) -> bool:
+    """Whether all are numbers above 0: a faulty part that is checked in another holds what it was given."""
+    return all(isinstance(value, int | float) and value > 0 for value in values)
+
+
 def plain(value: Any) -> Any:
     """``value`` as JSON types: parts become dictionaries of what was set in them."""
     if isinstance(value, Declared):

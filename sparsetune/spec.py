@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sparsetune.declaration import Declared, digest_of, plain
+from sparsetune.declaration import Declared, are_positive, digest_of, plain
 from sparsetune.durations import Clock, Length, LengthField, steps_per_epoch, total_steps
 from sparsetune.sparsity_spec import ALLOCATION_FIELDS, METHOD_DEFAULTS, METHOD_FIELDS, SCORE_FIELDS, SparsitySpec
 from sparsetune.task_spec import DigitsTask, TaskSpec
@@ -60,7 +60,7 @@ class ScheduleSpec(Declared):
     @model_validator(mode="after")
     def _is_consistent(self) -> ScheduleSpec:
         if (self.lr == "step") != bool(self.anchors):
-            given = [Length.parse(anchor).declared() for anchor in self.anchors]
+            given = plain(self.anchors)
             raise ValueError(f"`anchors` belong to the decay `step`, and only there, got {given} for `{self.lr}`")
         return self
 
@@ -97,9 +97,10 @@ class TrialSpec(Declared):
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> TrialSpec:
-        if self.task.batch_size % self.compute.accumulate:
-            rule = "`compute.accumulate` must divide `task.batch_size`"
-            raise ValueError(f"{rule}, got {self.compute.accumulate} and {self.task.batch_size}")
+        size: Any = getattr(self.task, "batch_size", None)
+        parts: Any = getattr(self.compute, "accumulate", None)
+        if are_positive(size, parts) and size % parts:
+            raise ValueError(f"`compute.accumulate` must divide `task.batch_size`, got {parts} and {size}")
         return self
 
     def steps_per_epoch(self) -> int:

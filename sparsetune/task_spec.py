@@ -5,11 +5,11 @@ Sizes are declared here, so that a study can be planned and previewed without it
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from sparsetune.declaration import Declared
+from sparsetune.declaration import Declared, are_positive
 from sparsetune.durations import Length, LengthField, round_half_up
 
 Validation = Annotated[float, Field(ge=0)]
@@ -97,7 +97,7 @@ class GrowthSpec(Declared):
 
     @model_validator(mode="after")
     def _starts_at_a_multiple(self) -> GrowthSpec:
-        if self.first % self.multiple:
+        if are_positive(self.first, self.multiple) and self.first % self.multiple:
             raise ValueError(f"`first` must be a multiple of `multiple`, {self.multiple}, got {self.first}")
         return self
 
@@ -132,11 +132,13 @@ class FolderTask(_Examples):
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> FolderTask:
-        if self.eval_resize < self.eval_resolution:
+        sides = (self.eval_resize, self.eval_resolution)
+        if are_positive(*sides) and sides[0] < sides[1]:
             rule = f"`eval_resize` must be at least `eval_resolution`, got {self.eval_resize} < {self.eval_resolution}"
             raise ValueError(rule)
-        if self.growth and self.growth.first > self.resolution:
-            raise ValueError(f"`growth.first` must be at most `resolution`, {self.resolution}, got {self.growth.first}")
+        first: Any = getattr(self.growth, "first", None)
+        if are_positive(first, self.resolution) and first > self.resolution:
+            raise ValueError(f"`growth.first` must be at most `resolution`, {self.resolution}, got {first}")
         return self
 
     def pool(self) -> int:

@@ -9,8 +9,9 @@ from sparsetune.durations import Length
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.space import LogUniform, Uniform
 from sparsetune.sparsity_spec import AcdcSpec, RampSpec, SparsitySpec
-from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.study import Study
+from sparsetune.task_spec import DigitsTask, FolderTask, GrowthSpec
 
 
 def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault() -> None:
@@ -52,6 +53,24 @@ def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault
 def test_a_fault_is_said_in_our_words(spec: TrialSpec, problem: str) -> None:
     assert len(spec.problems()) == 1
     assert str(spec.problems()[0]).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        TrialSpec(task={"kind": "digit"}, compute=ComputeSpec(accumulate=2)),
+        TrialSpec(task=DigitsTask(batch_size="many"), compute=ComputeSpec(accumulate=2)),
+        TrialSpec(task=DigitsTask(), compute=ComputeSpec(accumulate=0)),
+        TrialSpec(schedule=ScheduleSpec(lr="step", anchors=5)),
+        TrialSpec(task=FolderTask(resolution="big", growth=GrowthSpec(first=32))),
+        TrialSpec(task=FolderTask(growth=GrowthSpec(first="small"))),
+        TrialSpec(task=FolderTask(eval_resize=None)),
+        TrialSpec(task=FolderTask(growth=GrowthSpec(first=32, multiple=0))),
+    ],
+)
+def test_rules_between_fields_stand_faulty_ones(spec: TrialSpec) -> None:
+    assert spec.problems()
+    assert Study(name="faulty", base=spec).validate_declaration()
 
 
 def test_positional_fields_are_counted() -> None:

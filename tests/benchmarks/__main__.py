@@ -9,7 +9,7 @@ On one thread, and with two workers where Ray is started. Sections, with their m
 - ``trials`` (8): what a trial costs beyond its training, against plain Ray Tune scripts.
 - ``resume`` (4): going on with 1,000 and 5,000 finished trials, and the driver's memory.
 - ``ledger`` (1): durable appends, against a bare loop.
-- ``data`` (6): images a second of each kind of data, against torchvision's pipelines; how long steps wait for them.
+- ``data`` (8): images a second of each kind of data, against torchvision's pipelines; how long steps wait for them.
 - ``sharing`` (2): trials an hour of 1, 4 and 16 processes that share a device; meant for GPUs.
 
 ``--quick`` takes a quarter of the rounds; a busy machine twice the time.
@@ -85,7 +85,7 @@ def main(given: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     divisor, device = QUICK if arguments.quick else 1, arguments.device
     rows = [row for name in arguments.sections or SECTIONS for row in SECTIONS[name](divisor, device)]
-    Console(width=140).print(table(rows))  # files and pipes get the whole table too
+    Console(width=150).print(table(rows))  # files and pipes get the whole table too
     if arguments.json:
         content = {"machine": machine(device), "rows": [row.as_json(rows) for row in rows]}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")

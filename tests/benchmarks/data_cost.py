@@ -63,7 +63,7 @@ def _resident(name: str, kind: str, rounds: int, device: str) -> list[Row]:
         for workers in WORKERS:
             loader = DataLoader(peer, BATCH, shuffle=True, num_workers=workers, pin_memory=device != "cpu")
             works[f"torchvision, DataLoader, {workers} workers"] = partial(_moved, loader, device)
-        clock = partial(_clock, device, max(WORKERS))
+        clock = partial(wall_clock, device)
         taken = interleaved({name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds)
     title = f"{PER:,} images of {name}, {kind}"
     return [_row(title, row, taken[row], None if row.startswith(OURS) else next(iter(works))) for row in works]
@@ -117,7 +117,7 @@ def _folder(folder: Path, workers: int, rounds: int, device: str) -> list[Row]:
         loader = DataLoader(dataset, FOLDER_BATCH, shuffle=True, num_workers=workers, pin_memory=pinned)
         works[f"torchvision, {name}"] = partial(_moved, loader, device)
     works[OURS] = partial(one_epoch, tasks.source_of(task).splits(task, None, device).train, task)
-    clock = partial(_clock, device, workers)
+    clock = partial(wall_clock if workers else now, device)
     with reading(workers, device):
         taken = interleaved({name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds)
     title, base = f"{PER:,} photographs of a folder at {SIDE} px, {workers} workers", next(iter(works))
@@ -150,9 +150,9 @@ def seconds_of(batches: Batches, clock: Callable[[], float]) -> float:
     return PER * (clock() - start) / images
 
 
-def _clock(device: str, workers: int) -> float:
-    """Seconds of the wall where other processes take part, else of the processor: see `rows.now`."""
-    return now(device) if device != "cpu" or not workers else time.perf_counter()
+def wall_clock(device: str) -> float:
+    """Seconds, once a GPU has done what it was given: for what other processes take part in."""
+    return time.perf_counter() if device == "cpu" else now(device)
 
 
 @contextmanager

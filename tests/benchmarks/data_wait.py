@@ -16,7 +16,7 @@ from sparsetune.tasks import Batch
 from sparsetune.tasks.folder import FolderSplit
 from sparsetune.tasks.image import CIFAR10, FASHION_MNIST
 from sparsetune.train import train
-from tests.benchmarks.data_cost import BATCH, folder_task, photographs, reading
+from tests.benchmarks.data_cost import BATCH, folder_task, photographs, reading, wall_clock
 from tests.benchmarks.rows import Enough, Row
 from tests.benchmarks.step_cost import HELD_OUT, random_images
 
@@ -68,12 +68,12 @@ def waits(spec: TrialSpec, steps: int, device: str = "cpu") -> tuple[float, floa
 
     def training(split: Any, spec: TrialSpec, first: int) -> Iterator[Batch]:
         batches = original(split, spec, first)
-        for _ in range(steps + 1):
-            marks.append(time.perf_counter())
+        for step in range(steps + 1):
+            marks.append(wall_clock(device) if step == 1 else time.perf_counter())
             batch = next(batches)
             marks.append(time.perf_counter())
             yield batch
-        marks.append(time.perf_counter())
+        marks.append(wall_clock(device))  # on a GPU, when all steps are done
         raise Enough
 
     with patch.object(kind, "training", training), suppress(Enough):

@@ -6,6 +6,7 @@ Every process trains one trial before the clock starts: what a new process costs
 from __future__ import annotations
 
 import multiprocessing
+import os
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -63,11 +64,12 @@ _held = ExitStack()
 
 
 def sharing_rows(rounds: int, device: str = "cpu") -> list[Row]:
-    """Seconds of the clock from one finished trial to the next, by number of processes, and their rates."""
+    """Seconds of the clock from one finished trial to the next, by number of processes; on a CPU one a core at most."""
     sharer = Sharer(BASE, device)
     title = f"a trial of {BASE.task.model}, {BASE.schedule.epochs:g} epochs, of processes on one device"
-    taken = {processes: seconds_a_trial(sharer, processes, rounds) for processes in PROCESSES}
-    names = {processes: f"{processes} process{'es' * (processes > 1)}" for processes in PROCESSES}
+    counts = [count for count in PROCESSES if device != "cpu" or count <= (os.cpu_count() or 1)]
+    taken = {processes: seconds_a_trial(sharer, processes, rounds) for processes in counts}
+    names = {processes: f"{processes} process{'es' * (processes > 1)}" for processes in counts}
     return [
         Row(
             title,

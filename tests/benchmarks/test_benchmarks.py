@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook
 from torch.optim import SGD
 from torch.utils.data import DataLoader
@@ -51,9 +53,7 @@ TINY = Setting(
     limit=1.1,
     methods=tuple(m for m in METHODS if m != "obert"),
 )
-TINY_ON_GPU = replace(
-    RESNET50, model="resnet8", input_shape=(3, 8, 8), examples=64, batch=4, timed=1, methods=("dense", "acdc")
-)
+TINY_ON_GPU = replace(RESNET50, model="resnet8", input_shape=(3, 8, 8), examples=64, batch=4, timed=1)
 
 
 def _loop(log: list[str], name: str) -> Callable[[Turn], None]:
@@ -113,20 +113,24 @@ def test_the_command_prints_every_row_and_writes_it(
     assert expected <= {row["name"] for row in rows}
 
 
-def test_the_full_size_step_is_the_declared_one_on_both_sides() -> None:
+def test_the_full_size_step_is_the_declared_one_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     """On a CPU with a tiny network: layout, precision and smoothing are those of ResNet-50."""
-    seen: dict[type, set[str]] = {}
+    arithmetic, smoothing = set[tuple[Any, ...]](), set[float]()
+    cross_entropy = functional.cross_entropy
 
     def see(module: nn.Module, given: tuple[torch.Tensor], output: torch.Tensor) -> None:
-        if len(given[0]) != TINY_ON_GPU.batch:
-            return  # FLOPs are counted on an example
-        layout = given[0].is_contiguous(memory_format=torch.channels_last)
-        seen.setdefault(type(module), set()).add(f"{output.dtype} {layout} {module.weight.dtype}")
+        if isinstance(module, nn.Conv2d) and len(given[0]) == TINY_ON_GPU.batch:  # FLOPs are counted on an example
+            arithmetic.add((output.dtype, given[0].is_contiguous(memory_format=torch.channels_last)))
 
-    with register_module_forward_hook(lambda m, i, o: see(m, i, o) if isinstance(m, nn.Conv2d) else None):
+    def smoothed(*given: torch.Tensor, label_smoothing: float) -> torch.Tensor:
+        smoothing.add(label_smoothing)
+        return cross_entropy(*given, label_smoothing=label_smoothing)
+
+    monkeypatch.setattr(functional, "cross_entropy", smoothed)
+    with register_module_forward_hook(see):
         rows = step_rows(TINY_ON_GPU, rounds=1)
-    assert [row.name for row in rows] == [BARE, PRUNED, "dense", "acdc"]
-    assert seen == {nn.Conv2d: {"torch.bfloat16 True torch.float32"}}
+    assert [row.name for row in rows] == [BARE, PRUNED, "dense", "gmp", "rigl", "acdc"]
+    assert arithmetic == {(torch.bfloat16, True)} and smoothing == {0.1}
     assert rows[2].limit == pytest.approx(1 / 0.97) and rows[3].limit == RESNET50.limit
     assert all(set(row.notes) == {"mean_seconds", "per_second", "mebibytes"} for row in rows)
     assert rows[0].notes["per_second"] == pytest.approx(4 / rows[0].seconds[0])
