@@ -43,7 +43,11 @@ class Compute:
         return inputs.contiguous(memory_format=torch.channels_last) if is_image else inputs
 
     def parts(self, batch: Batch) -> Iterator[Batch]:
-        """The batch in equal parts, each small enough for one pass; gradients of their mean losses are averaged."""
+        """The batch in equal parts, each small enough for one pass."""
         inputs, targets = batch
         count = self._spec.accumulate
         return zip(self.inputs(inputs).chunk(count), targets.chunk(count), strict=True)
+
+    def part_of_mean(self, loss: torch.Tensor) -> torch.Tensor:
+        """What the mean loss of a part adds to that of its batch; a division costs what a small network notices."""
+        return loss / self._spec.accumulate if self._spec.accumulate > 1 else loss

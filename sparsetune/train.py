@@ -145,7 +145,7 @@ def train(
         optimizer.zero_grad()
         for inputs, targets in compute.parts(batch):
             with compute.arithmetic():
-                loss = task.loss(compute.network(inputs), targets) / spec.compute.accumulate
+                loss = compute.part_of_mean(task.loss(compute.network(inputs), targets))
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             loss_sum += loss.detach()
         sparsifier.after_backward()

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from PIL import Image
@@ -118,7 +119,7 @@ def _folder(folder: Path, workers: int, rounds: int, device: str) -> list[Row]:
         works[f"torchvision, {name}"] = partial(_moved, loader, device)
     works[OURS] = partial(one_epoch, tasks.source_of(task).splits(task, None, device).train, task)
     clock = partial(wall_clock if workers else now, device)
-    with reading(workers, device):
+    with reading(workers):
         taken = interleaved({name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds)
     title, base = f"{PER:,} photographs of a folder at {SIDE} px, {workers} workers", next(iter(works))
     return [_row(title, name, taken[name], base if name == OURS else None) for name in works]
@@ -156,11 +157,12 @@ def wall_clock(device: str) -> float:
 
 
 @contextmanager
-def reading(workers: int, device: str) -> Iterator[None]:
-    """While open, a trial reads folders with so many worker processes: its threads, without one on a CPU."""
+def reading(workers: int) -> Iterator[None]:
+    """While open, a trial reads folders with so many worker processes, and computes on one thread."""
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, workers + (device == "cpu")))
-    yield
+    torch.set_num_threads(1)
+    with patch.object(tasks.folder, "workers", lambda _: workers):
+        yield
     torch.set_num_threads(before)
 
 

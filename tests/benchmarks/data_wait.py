@@ -16,7 +16,7 @@ from sparsetune.tasks import Batch
 from sparsetune.tasks.folder import FolderSplit
 from sparsetune.tasks.image import CIFAR10, FASHION_MNIST
 from sparsetune.train import train
-from tests.benchmarks.data_cost import BATCH, folder_task, photographs, reading, wall_clock
+from tests.benchmarks.data_cost import BATCH, folder_task, photographs, wall_clock
 from tests.benchmarks.rows import Enough, Row
 from tests.benchmarks.step_cost import HELD_OUT, random_images
 
@@ -31,7 +31,6 @@ class Training:
     title: str
     task: TaskSpec
     steps: int
-    workers: int = 0
 
 
 def waiting_rows(rounds: int, device: str = "cpu") -> list[Row]:
@@ -46,15 +45,14 @@ def waiting_rows(rounds: int, device: str = "cpu") -> list[Row]:
         trainings = [
             Training("lenet_300_100, fashion_mnist", lenet, 150),
             Training("resnet8, cifar10, crop 4, flip", resnet, 12),
-            Training("resnet18, folder at 64 px, 1 worker", folder_task(folder, "resnet18", 64), 12, workers=1),
+            Training("resnet18, folder at 64 px", folder_task(folder, "resnet18", 64), 12),
         ]
         return [row for training in trainings for row in _waits(training, rounds, device)]
 
 
 def _waits(training: Training, rounds: int, device: str) -> list[Row]:
     spec = TrialSpec(task=training.task, schedule=ScheduleSpec(epochs=2))
-    with reading(training.workers, device):
-        taken = [waits(spec, training.steps, device) for _ in range(rounds)]
+    taken = [waits(spec, training.steps, device) for _ in range(rounds)]
     steps, waiting = (list(seconds) for seconds in zip(*taken, strict=True))
     title, base = "a step, and its wait for data", f"{training.title}, batch {spec.task.batch_size}"
     notes = {"per_second": spec.task.batch_size / statistics.median(steps)}

@@ -18,7 +18,7 @@ from sparsetune.schedule import resolution
 from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.task_spec import FolderTask, GrowthSpec
-from sparsetune.tasks import data_digest, load_task, prepare
+from sparsetune.tasks import data_digest, folder, load_task, prepare
 from sparsetune.tasks.folder import MEAN, STANDARD_DEVIATION, _listed
 from sparsetune.tasks.task import Batch
 from sparsetune.train import train
@@ -86,15 +86,14 @@ def test_augmentation_is_a_function_of_seed_epoch_and_example(images: Path) -> N
     assert not any(torch.equal(row, other) for row in first for other in second)  # another epoch, other crops
 
 
-def test_numbers_do_not_depend_on_workers_nor_on_what_was_drawn_before(images: Path) -> None:
-    before, alone = torch.get_num_threads(), batches(trial(images))
+def test_numbers_do_not_depend_on_workers_nor_on_what_was_drawn_before(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = batches(trial(images))
     torch.manual_seed(7)
     state = torch.get_rng_state()
-    try:
-        torch.set_num_threads(3)
-        assert equal(batches(trial(images)), alone)
-    finally:
-        torch.set_num_threads(before)
+    monkeypatch.setattr(folder, "workers", lambda _: 2)
+    assert equal(batches(trial(images)), alone)
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -140,17 +139,15 @@ def test_batch_norm_is_recalibrated_from_files(images: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", None])
-@pytest.mark.parametrize("threads", [1, 3])
-def test_a_broken_image_is_one_line_with_its_path(images: Path, content: bytes | None, threads: int) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_image_is_one_line_with_its_path(
+    images: Path, content: bytes | None, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = images / "train" / "class1" / "004.jpg"
     path.write_bytes(path.read_bytes()[:300] if content is None else content)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(threads)
-        with pytest.raises(DataError) as caught:
-            batches(trial(images, validation=0))
-    finally:
-        torch.set_num_threads(before)
+    monkeypatch.setattr(folder, "workers", lambda _: workers)
+    with pytest.raises(DataError) as caught:
+        batches(trial(images, validation=0))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -213,3 +210,12 @@ def test_resnet50_takes_real_steps_on_real_pictures(method: str, tmp_path: Path)
     assert final.status == "COMPLETE" and final.certified, final.error
     assert rows[-1]["sparsity"] == pytest.approx(spec.sparsity.target, abs=1e-6)
     assert math.isfinite(rows[-1]["batch_loss"])
+
+
+def test_a_gpu_has_readers_for_all_its_cpus_and_a_cpu_computes_on_them() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert (folder.workers("cuda:0"), folder.workers("cpu")) == (3, 0)
+    finally:
+        torch.set_num_threads(before)
