@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,13 +23,20 @@ class Probe:
         weights: The prunable ones by name.
         batch_size: Of training.
         seed: The trial's.
+        arithmetic: Within it, forward passes have the trial's precision.
     """
 
     def __init__(
-        self, task: Task, model: nn.Module, weights: Mapping[str, nn.Parameter], batch_size: int, seed: int
+        self,
+        task: Task,
+        model: nn.Module,
+        weights: Mapping[str, nn.Parameter],
+        batch_size: int,
+        seed: int,
+        arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self._task, self._model, self._weights = task, model, dict(weights)
-        self._batch_size, self._seed = batch_size, seed
+        self._batch_size, self._seed, self._arithmetic = batch_size, seed, arithmetic
 
     def gradients(
         self, seed: int, batches: int, batch_size: int | None, training: bool
@@ -45,14 +53,15 @@ class Probe:
         order = self._order(seed, batches * size)
         with self._no_trace(seed, training):
             for inputs, targets in self._task.splits.train.read(torch.split(order, size)):
-                loss = self._task.loss(self._model(inputs), targets)
+                with self._arithmetic():
+                    loss = self._task.loss(self._model(inputs), targets)
                 yield dict(zip(self._weights, torch.autograd.grad(loss, list(self._weights.values())), strict=True))
 
     def recalibrate(self, seed: int, examples: int) -> None:
         """Estimate batch-norm statistics anew, as plain means over training examples."""
         split = self._task.splits.train
         chosen = self._order(seed, min(examples, len(split)))
-        with torch.random.fork_rng(self._on_gpu()):
+        with torch.random.fork_rng(self._on_gpu()), self._arithmetic():
             torch.manual_seed(derived_seed(self._seed, "recalibrate", seed))
             update_bn((inputs for inputs, _ in split.read(torch.split(chosen, self._batch_size))), self._model)
 

@@ -109,7 +109,7 @@ def train(
     weights = task.prunable(model)
     if problems := layer_problems(layers_of(weights), spec.sparsity):
         raise DeclarationError(problems, "the TrialSpec")
-    probe = Probe(task, model, weights, batch_size, spec.seed)
+    probe = Probe(task, model, weights, batch_size, spec.seed, compute.arithmetic)
     flops = forward_flops(model, task.input_shape)
     sparsifier = Sparsifier(spec, weights, optimizer, flops, probe)
     average = WeightAverage(model, spec.optim.ema) if spec.optim.ema else None

@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch import nn
 
+from sparsetune.compute import Compute
 from sparsetune.probe import Probe
 from sparsetune.sparsity.layers import prunable_weights
+from sparsetune.spec import ComputeSpec
 from sparsetune.task_spec import DigitsTask
 from sparsetune.tasks import Task, load_task
 
@@ -75,3 +77,15 @@ def test_recalibration_estimates_the_statistics_of_what_it_sees(task: Task) -> N
     assert not torch.equal(model.layers[2].running_mean, torch.zeros(16))
     assert torch.equal(torch.get_rng_state(), state)
     assert model.training
+
+
+def test_passes_have_the_precision_of_the_trial(task: Task) -> None:
+    torch.manual_seed(0)
+    model, seen = Network().train(), set[torch.dtype]()
+    model.layers[1].register_forward_hook(lambda _module, _inputs, output: seen.add(output.dtype))
+    compute = Compute(ComputeSpec(precision="bfloat16"), model, "cpu")
+    own = Probe(task, model, prunable_weights(model), 64, 0, compute.arithmetic)
+    (gradients,) = own.gradients(0, 1, 16, training=True)
+    own.recalibrate(0, 64)
+    assert seen == {torch.bfloat16}
+    assert {gradient.dtype for gradient in gradients.values()} == {torch.float32}
