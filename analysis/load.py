@@ -15,10 +15,10 @@ import pyarrow.json
 
 from analysis import select
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.ledger import Record, TrialState, fold, read, read_lines
 from sparsetune.places import Place
 from sparsetune.spec import TrialSpec
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Record, TrialState, fold, read, read_lines
 from sparsetune.study import Study
 from sparsetune.tables import FINAL, HISTORY, IDENTITY, MEASURED, PROGRESS, TRIALS, Column
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from sparsetune.cells import Cell
-from sparsetune.ledger import TrialState
-from sparsetune.samplers import Grid
-from sparsetune.selection import objective_of, winner_of
 from sparsetune.space import Choice, IntRange
+from sparsetune.store.ledger import TrialState
 from sparsetune.study import Minimize, Study
+from sparsetune.study.cells import Cell
+from sparsetune.study.samplers import Grid
+from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.tables import FINISHED
 
 if TYPE_CHECKING:

@@ -4,12 +4,12 @@ from importlib import import_module
 from typing import Any
 
 _HOME = {
-    "sparsetune.budget": ["Budget"],
+    "sparsetune.study.budget": ["Budget"],
     "sparsetune.durations": ["Length"],
     "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],
-    "sparsetune.samplers": ["TPE", "Grid", "OptunaSampler", "Random", "Sobol"],
+    "sparsetune.study.samplers": ["TPE", "Grid", "OptunaSampler", "Random", "Sobol"],
     "sparsetune.space": ["Choice", "IntRange", "LogUniform", "Uniform"],
-    "sparsetune.sparsity_spec": [
+    "sparsetune.spec.sparsity": [
         "GMP_STAR",
         "GRANET_CIFAR",
         "OBERT_RAMP",
@@ -21,9 +21,9 @@ _HOME = {
         "SparsitySpec",
     ],
     "sparsetune.spec": ["ComputeSpec", "EvaluateSpec", "OptimSpec", "ScheduleSpec", "TrialSpec"],
-    "sparsetune.stopping": ["Halving"],
+    "sparsetune.study.stopping": ["Halving"],
     "sparsetune.study": ["Arm", "Maximize", "Minimize", "Quick", "Study"],
-    "sparsetune.task_spec": ["DigitsTask", "FolderTask", "GrowthSpec", "ImageTask"],
+    "sparsetune.spec.task": ["DigitsTask", "FolderTask", "GrowthSpec", "ImageTask"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -285,7 +285,7 @@ def _preview(parsed: argparse.Namespace) -> int:
 
 def _layers(parsed: argparse.Namespace) -> int:
     from sparsetune.layer_table import layer_table, show
-    from sparsetune.sparsity_spec import SparsitySpec
+    from sparsetune.spec.sparsity import SparsitySpec
 
     sys.path += [folder for folder in [str(Path.cwd())] if folder not in sys.path]
     sparsity = SparsitySpec(

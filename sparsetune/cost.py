@@ -10,17 +10,17 @@ from itertools import count
 
 import torch
 
-from sparsetune.budget import COST_AXES, Budget, epochs
-from sparsetune.cells import Cell
 from sparsetune.errors import Problem
 from sparsetune.schedule import resolution
 from sparsetune.sparsity import forecast
 from sparsetune.sparsity.flops import Flops, forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of, prunable_weights
 from sparsetune.sparsity.magnitudes import Magnitudes
-from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study import Study
+from sparsetune.study.budget import COST_AXES, Budget, epochs
+from sparsetune.study.cells import Cell
 from sparsetune.tasks import source_of
 from sparsetune.tasks.models import build_model, meta_model
 

@@ -15,7 +15,7 @@ from sparsetune.sparsity.allocation import allocate
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import Flops, forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import MODELS, meta_model, require_prunable
 
 DATA = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}

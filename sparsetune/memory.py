@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sparsetune.ledger import Record, TrialState
 from sparsetune.spec import TrialSpec
+from sparsetune.store.ledger import Record, TrialState
 
 GIB = 1 << 30
 MARGIN = 1.2

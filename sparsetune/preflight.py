@@ -8,17 +8,17 @@ from pathlib import Path
 import torch
 from torch.nn.parameter import is_lazy
 
-from sparsetune.cells import Cell
 from sparsetune.cost import budget_problems
 from sparsetune.errors import DataError, DeclarationError, Problem
-from sparsetune.samplers import OptunaSampler
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.task import FolderTask, TaskSpec
 from sparsetune.study import Arm, Study, checked, sound_part
-from sparsetune.task_spec import FolderTask, TaskSpec
+from sparsetune.study.cells import Cell
+from sparsetune.study.samplers import OptunaSampler
 from sparsetune.tasks import prepare, source_of, split_problems
 from sparsetune.tasks.models import meta_model, model_function, require_prunable
 from sparsetune.tasks.weights import fitting_weights

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from sparsetune.declaration import Declared
 from sparsetune.durations import round_half_up
+from sparsetune.spec.declaration import Declared
 
 Value = float | int | str | bool
 

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.average import WeightAverage
-from sparsetune.sparsity_spec import RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec.sparsity import RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask
 from sparsetune.train import train
+from sparsetune.train.average import WeightAverage
 
 
 def trial(ema: float, method: str = "gmp") -> TrialSpec:

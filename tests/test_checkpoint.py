@@ -5,11 +5,11 @@ import pytest
 import torch
 from safetensors.torch import load as tensors
 
-from sparsetune import checkpoint as module
-from sparsetune.checkpoint import Checkpoints, Row, latest, load, saved
 from sparsetune.errors import CheckpointError, StorageError
 from sparsetune.places import names as listed
 from sparsetune.places import place
+from sparsetune.train import checkpoint as module
+from sparsetune.train.checkpoint import Checkpoints, Row, latest, load, saved
 
 ROWS: list[Row] = [{"step": 1, "val_loss": 0.5, "phase": "dense", "at_target": False}]
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.checkpoint import Checkpoints, Room, latest
+from sparsetune.train.checkpoint import Checkpoints, Room, latest
 
 WEIGHTS = {"w": torch.zeros(25_000)}
 SIZE = 102_000

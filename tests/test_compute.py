@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.compute import Compute
-from sparsetune.sparsity_spec import AcdcSpec, FisherSpec, Method, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, Method, RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask
 from sparsetune.train import train
+from sparsetune.train.compute import Compute
 
 PATTERNS = {"sr_ste": {"pattern": "1:4", "target": 0.75}}
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from sparsetune.budget import Budget, epochs
 from sparsetune.cost import affordable, budget_problems, train_flops
 from sparsetune.preflight import preflight
 from sparsetune.space import Choice, IntRange, LogUniform
-from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec.task import ImageTask
 from sparsetune.study import Arm, Study
-from sparsetune.task_spec import ImageTask
+from sparsetune.study.budget import Budget, epochs
 
 EPOCHS = {"schedule.epochs": IntRange(1, 8)}
 

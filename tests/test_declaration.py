@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from sparsetune.declaration import digest_of
 from sparsetune.durations import Length
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.space import LogUniform, Uniform
-from sparsetune.sparsity_spec import AcdcSpec, RampSpec, SparsitySpec
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec.declaration import digest_of
+from sparsetune.spec.sparsity import AcdcSpec, RampSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec
 from sparsetune.study import Study
-from sparsetune.task_spec import DigitsTask, FolderTask, GrowthSpec
 
 
 def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault() -> None:

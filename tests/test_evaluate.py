@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune import evaluate as module
-from sparsetune.evaluate import evaluate
 from sparsetune.tasks import Split
+from sparsetune.train import evaluate as module
+from sparsetune.train.evaluate import evaluate
 
 
 def test_measures_by_hand() -> None:

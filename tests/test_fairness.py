@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsetune.budget import Budget, epochs
 from sparsetune.cost import EQUAL_WITHIN, equal_flops, train_flops
 from sparsetune.preflight import preflight
 from sparsetune.space import IntRange, LogUniform, Uniform
-from sparsetune.sparsity_spec import PUBLISHED_ACDC, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import PUBLISHED_ACDC, RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask
 from sparsetune.study import Arm, Study
-from sparsetune.task_spec import DigitsTask
+from sparsetune.study.budget import Budget, epochs
 from sparsetune.train import train
 
 GMP = {"gmp": Arm({"sparsity.method": "gmp"})}

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from sparsetune.cells import Cell
-from sparsetune.grid import grid_points, grid_size
-from sparsetune.samplers import Grid, Random, Sobol
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform
-from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import OptimSpec, TrialSpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study import Arm, Study, checked
+from sparsetune.study.cells import Cell
+from sparsetune.study.grid import grid_points, grid_size
+from sparsetune.study.samplers import Grid, Random, Sobol
 
 GMP = TrialSpec(sparsity=SparsitySpec(method="gmp"))
 

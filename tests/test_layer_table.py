@@ -10,7 +10,7 @@ import pytest
 
 from sparsetune.__main__ import main
 from sparsetune.layer_table import layer_table, show
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import MODELS
 
 NET = """

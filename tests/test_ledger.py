@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.ledger import AT_ONCE, Ledger, encode, fold, read
-from sparsetune.owner import Owner, held
 from sparsetune.places import names, place
+from sparsetune.store.ledger import AT_ONCE, Ledger, encode, fold, read
+from sparsetune.store.owner import Owner, held
 from sparsetune.tables import FINISHED
 
 
@@ -182,7 +182,7 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 from sparsetune.errors import StorageError
-from sparsetune.ledger import Ledger
+from sparsetune.store.ledger import Ledger
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 ledger = Ledger(Path(sys.argv[1]))

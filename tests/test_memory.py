@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.ledger import TrialState, fold
 from sparsetune.memory import GIB, Peak, in_words, peaks
+from sparsetune.store.ledger import TrialState, fold
 
 
 def on_gpu(peak: float, available: float | None = 80 * GIB) -> Peak:

@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.optim import build_optimizer
 from sparsetune.schedule import learning_rate
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec.task import DigitsTask
+from sparsetune.train.optim import build_optimizer
 
 
 def rates(lr: str, warmup: float) -> list[float]:

@@ -15,19 +15,18 @@ from typing import Any
 
 import pytest
 
-from sparsetune import owner, segments
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.ledger import Ledger, read
-from sparsetune.owner import Owner, began, claim, held, holder, records, this_machine
 from sparsetune.places import place
-from sparsetune.store import StudyDirectory
+from sparsetune.store import StudyDirectory, owner, segments
+from sparsetune.store.ledger import Ledger, read
+from sparsetune.store.owner import Owner, began, claim, held, holder, records, this_machine
 from sparsetune.study import Study
 
 HOLD = """
 import itertools, sys
 from contextlib import closing
-from sparsetune import owner
-from sparsetune.ledger import Ledger
+from sparsetune.store import owner
+from sparsetune.store.ledger import Ledger
 from sparsetune.store import StudyDirectory
 owner.BEAT_SECONDS = 0.2
 directory = StudyDirectory(sys.argv[1])

@@ -6,10 +6,10 @@ from torchvision.datasets import FashionMNIST
 
 from sparsetune.preflight import preflight
 from sparsetune.space import Uniform
-from sparsetune.sparsity_spec import AcdcSpec, SparsitySpec
 from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import AcdcSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
 from sparsetune.study import Arm, Study
-from sparsetune.task_spec import DigitsTask, FolderTask, GrowthSpec, ImageTask
 
 OWN = """
 import torch

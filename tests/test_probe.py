@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.compute import Compute
-from sparsetune.probe import Probe
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.spec import ComputeSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec.task import DigitsTask
 from sparsetune.tasks import Task, load_task
+from sparsetune.train.compute import Compute
+from sparsetune.train.probe import Probe
 
 
 class Network(nn.Module):

@@ -13,13 +13,13 @@ import torch
 from safetensors.torch import load_file
 
 from sparsetune import tasks
-from sparsetune.checkpoint import Checkpoint, Checkpoints, latest
 from sparsetune.sparsity.methods import METHODS
 from sparsetune.sparsity.plan import plan
-from sparsetune.sparsity_spec import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask, FolderTask, GrowthSpec, ImageTask
+from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
 from sparsetune.train import Final, train
+from sparsetune.train.checkpoint import Checkpoint, Checkpoints, latest
 from tests.pictures import write_folder
 
 NOISY = """

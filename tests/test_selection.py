@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sparsetune.selection import objective_of, winner_of
+from sparsetune.study.selection import objective_of, winner_of
 
 
 def test_an_objective_is_the_mean_over_the_search_seeds() -> None:

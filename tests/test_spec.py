@@ -7,9 +7,9 @@ from typing import Any, get_args
 
 import pytest
 
-from sparsetune.sparsity_spec import PUBLISHED_ACDC, AcdcSpec, Method, RampSpec, SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec, applies, flatten, set_at
-from sparsetune.task_spec import DigitsTask, ImageTask
+from sparsetune.spec.sparsity import PUBLISHED_ACDC, AcdcSpec, Method, RampSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask, ImageTask
 
 GMP = TrialSpec(sparsity=SparsitySpec(method="gmp", target=0.9))
 

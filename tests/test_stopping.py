@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sparsetune.space import LogUniform
-from sparsetune.stopping import Halving
 from sparsetune.study import Arm, Study
+from sparsetune.study.stopping import Halving
 
 SEARCH = {"optim.lr": LogUniform(0.01, 1)}
 

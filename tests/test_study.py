@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from sparsetune.errors import DeclarationError
-from sparsetune.samplers import TPE, OptunaSampler, Random, Sobol
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform
-from sparsetune.sparsity_spec import RampSpec, SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.study import Arm, Cell, Maximize, Minimize, Quick, Study, checked, differences
+from sparsetune.spec.sparsity import RampSpec, SparsitySpec
+from sparsetune.study import Arm, Maximize, Minimize, Quick, Study, checked, differences
+from sparsetune.study.cells import Cell
+from sparsetune.study.samplers import TPE, OptunaSampler, Random, Sobol
 
 GMP = Arm({"sparsity.method": "gmp"})
 ACDC = Arm({"sparsity.method": "acdc"})

@@ -6,19 +6,19 @@ from typing import Any
 import pytest
 import torch
 
-from sparsetune.checkpoint import Checkpoint, Checkpoints, Row, latest, load
 from sparsetune.errors import CheckpointError, DeclarationError
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity import chooser
 from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.masks import Masks, compute_masks
 from sparsetune.sparsity.sparsifier import Sparsifier
-from sparsetune.sparsity_spec import RampSpec, SparsitySpec
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import RampSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.tables import MEASURED, PROGRESS
-from sparsetune.task_spec import DigitsTask, ImageTask
 from sparsetune.tasks import load_task
 from sparsetune.train import Final, epoch_order, evaluation_steps, train
+from sparsetune.train.checkpoint import Checkpoint, Checkpoints, Row, latest, load
 
 NOISY = """
 from torch import nn

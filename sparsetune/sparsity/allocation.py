@@ -10,7 +10,7 @@ from fractions import Fraction
 from sparsetune.durations import round_half_up
 from sparsetune.errors import Problem
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 
 TOLERANCE = 0.0005
 """How far the overall sparsity of explicit layers may lie from the target: the target's third decimal holds."""

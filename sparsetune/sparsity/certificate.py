@@ -10,7 +10,7 @@ import torch
 from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.masks import Masks, count
 from sparsetune.sparsity.patterns import n_m_faults
-from sparsetune.sparsity_spec import parse_pattern
+from sparsetune.spec.sparsity import parse_pattern
 
 
 def certify(

@@ -15,8 +15,8 @@ from sparsetune.sparsity.masks import Masks, compute_masks, count
 from sparsetune.sparsity.patterns import n_m_mask
 from sparsetune.sparsity.regrow import exchange
 from sparsetune.sparsity.scores import SCORES, Moment, Tensors
-from sparsetune.sparsity_spec import parse_pattern
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.sparsity import parse_pattern
 
 Compensate = Callable[[Masks], None]
 

@@ -8,7 +8,7 @@ from sparsetune.errors import Problem
 from sparsetune.sparsity.allocation import allocate, allocation_problems
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.patterns import pattern_problems
-from sparsetune.sparsity_spec import METHOD_FIELDS, SparsitySpec, parse_pattern
+from sparsetune.spec.sparsity import METHOD_FIELDS, SparsitySpec, parse_pattern
 
 
 def combination_problems(given: SparsitySpec) -> list[Problem]:

@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import pad
 
 from sparsetune.sparsity.masks import Masks
-from sparsetune.sparsity_spec import FisherSpec
+from sparsetune.spec.sparsity import FisherSpec
 
 EPSILON = torch.finfo(torch.float32).eps
 """Added to the diagonal of the inverse where it divides, as in the authors' code."""

@@ -10,8 +10,8 @@ from typing import Literal
 from sparsetune.durations import fraction_to_step, round_half_up
 from sparsetune.schedule import DECAYS
 from sparsetune.sparsity.ramps import RAMPS
-from sparsetune.sparsity_spec import RegrowSpec
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.sparsity import RegrowSpec
 from sparsetune.tables import Phase
 
 Action = Literal["keep", "draw", "prune", "release", "regrow", "shadow"]

@@ -17,7 +17,7 @@ import torch
 from sparsetune.errors import Problem
 from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity_spec import SparsitySpec, parse_pattern
+from sparsetune.spec.sparsity import SparsitySpec, parse_pattern
 
 
 def fits(shape: Sequence[int], m: int) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 
 from sparsetune.errors import Problem
 from sparsetune.sparsity.methods import METHODS, Change, ramp_bounds, ramp_updates, regrow_until, regrow_updates
-from sparsetune.sparsity_spec import METHOD_FIELDS
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.sparsity import METHOD_FIELDS
 
 MIN_MASK_UPDATES = 10
 MIN_COMPRESSED_PHASES = 3

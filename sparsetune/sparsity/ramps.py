@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from sparsetune.sparsity_spec import RampSpec
+from sparsetune.spec.sparsity import RampSpec
 
 Ramp = Callable[[float, RampSpec, float], float]
 

@@ -10,7 +10,7 @@ import torch
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.fisher import BlockFisher
 from sparsetune.sparsity.masks import Masks
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 
 Tensors = dict[str, torch.Tensor]
 

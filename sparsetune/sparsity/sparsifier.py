@@ -21,8 +21,8 @@ from sparsetune.sparsity.scores import Tensors
 from sparsetune.sparsity.shadow import Shadow
 from sparsetune.sparsity.slots import reset_grown, reset_moments
 from sparsetune.sparsity.structure import Structure
-from sparsetune.sparsity_spec import METHOD_FIELDS
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.sparsity import METHOD_FIELDS
 from sparsetune.tables import Phase
 
 

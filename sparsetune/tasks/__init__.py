@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.task_spec import FolderTask, ImageTask, TaskSpec
+from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import digits, jpeg
 from sparsetune.tasks.folder import FolderSource
 from sparsetune.tasks.image import CIFAR10, CIFAR100, FASHION_MNIST, Published

@@ -14,7 +14,7 @@ DRAWS = 5
 
 @dataclass(frozen=True)
 class Augment:
-    """What is done to training images; see `sparsetune.task_spec.ImageTask`.
+    """What is done to training images; see `sparsetune.spec.task.ImageTask`.
 
     Args:
         crop: Pixels of black around the image, within which it is cut out anew.

@@ -19,7 +19,7 @@ from sparsetune.errors import DataError
 from sparsetune.schedule import resolution
 from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
-from sparsetune.task_spec import FolderTask, TaskSpec
+from sparsetune.spec.task import FolderTask, TaskSpec
 from sparsetune.tasks.roots import given_root
 from sparsetune.tasks.task import Batch, Splits, epoch_order, parts
 
@@ -146,7 +146,7 @@ class _Reiterable:
 
 @dataclass(frozen=True)
 class FolderSource:
-    """A folder of images as a data set; see `sparsetune.task_spec.FolderTask`."""
+    """A folder of images as a data set; see `sparsetune.spec.task.FolderTask`."""
 
     spec: FolderTask
 

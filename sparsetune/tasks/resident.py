@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from sparsetune.spec import TrialSpec
-from sparsetune.task_spec import ImageTask, TaskSpec
+from sparsetune.spec.task import ImageTask, TaskSpec
 from sparsetune.tasks.augment import Augment
 from sparsetune.tasks.task import Batch, Splits, epoch_order, parts
 

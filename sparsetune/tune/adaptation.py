@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import optuna
 
-from sparsetune.cells import Cell
-from sparsetune.declaration import digest_of, plain
 from sparsetune.errors import Problem
-from sparsetune.grid import grid_size
-from sparsetune.samplers import Grid, OptunaSampler
 from sparsetune.space import Choice, IntRange
+from sparsetune.spec.declaration import digest_of, plain
 from sparsetune.study import Study
+from sparsetune.study.cells import Cell
+from sparsetune.study.grid import grid_size
+from sparsetune.study.samplers import Grid, OptunaSampler
 from sparsetune.tune.sampling import quiet_optuna, unit_sample
 from sparsetune.tune.suggestions import as_trial, suggest
 

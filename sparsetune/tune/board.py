@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from sparsetune.ledger import TrialState
+from sparsetune.store.ledger import TrialState
 from sparsetune.tune.planner import CellPlan, Planner
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sparsetune.checkpoint import Checkpoints
 from sparsetune.errors import SparsetuneError, StorageError
-from sparsetune.ledger import Ledger, Record, TrialState, take
 from sparsetune.provenance import Surroundings
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Ledger, Record, TrialState, take
+from sparsetune.train.checkpoint import Checkpoints
 from sparsetune.tune.failures import Cause, Failures
 from sparsetune.tune.planner import Planner, Use
 

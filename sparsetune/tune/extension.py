@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sparsetune.declaration import plain
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.ledger import Record, fold
 from sparsetune.preflight import check
 from sparsetune.space import Value
+from sparsetune.spec.declaration import plain
+from sparsetune.store.ledger import Record, fold
 from sparsetune.study import Study
 
 

@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import torch
 
-from sparsetune import ledger
-from sparsetune.checkpoint import KEPT
 from sparsetune.memory import in_words
 from sparsetune.spec import TrialSpec
+from sparsetune.store import ledger
 from sparsetune.tables import MEASURED, PROGRESS
 from sparsetune.tasks.task import TRAIN_SUBSET
 from sparsetune.train import evaluation_steps
+from sparsetune.train.checkpoint import KEPT
 from sparsetune.tune.board import clock
 from sparsetune.tune.placement import share_of
 from sparsetune.tune.planner import Planner

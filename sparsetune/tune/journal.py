@@ -11,10 +11,10 @@ from pathlib import Path
 import optuna
 from optuna.storages.journal import JournalFileBackend
 
-from sparsetune.cells import Cell
 from sparsetune.space import Value
 from sparsetune.store import writing
 from sparsetune.study import Minimize, Study
+from sparsetune.study.cells import Cell
 from sparsetune.tune.suggestions import as_trial
 
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import ray
 
-from sparsetune import ledger, provenance
+from sparsetune import provenance
 from sparsetune.places import Place, content, place
 from sparsetune.preflight import check
-from sparsetune.store import StudyDirectory
+from sparsetune.store import StudyDirectory, ledger
 from sparsetune.study import Study
 from sparsetune.tune.driver import Driver, python_path
 from sparsetune.tune.engine import fit

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sparsetune.ledger import TrialState
+from sparsetune.store.ledger import TrialState
 
 RECENT_SECONDS = 600
 """What counts as the recent past, unless nothing was reported in it."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from sparsetune.budget import COST_AXES
-from sparsetune.budget import epochs as epochs_of
-from sparsetune.ledger import Record, TrialState
-from sparsetune.selection import objective_of, winner_of
 from sparsetune.spec import TrialSpec
+from sparsetune.store.ledger import Record, TrialState
 from sparsetune.study import Minimize, Study
+from sparsetune.study.budget import COST_AXES
+from sparsetune.study.budget import epochs as epochs_of
+from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.plans import CellPlan, Configuration, Use
 from sparsetune.tune.proposals import Proposals

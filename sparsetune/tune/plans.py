@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from sparsetune.cells import Cell
-from sparsetune.ledger import Record, TrialState
 from sparsetune.space import Value
 from sparsetune.spec import TrialSpec
+from sparsetune.store.ledger import Record, TrialState
 from sparsetune.study import Study
+from sparsetune.study.cells import Cell
 from sparsetune.tables import Role
 
 

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sparsetune.cells import Cell
 from sparsetune.cost import train_flops
 from sparsetune.durations import round_half_up
 from sparsetune.preflight import check
@@ -19,6 +18,7 @@ from sparsetune.sparsity.methods import Change, regrow_until
 from sparsetune.sparsity.plan import plan
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
+from sparsetune.study.cells import Cell
 from sparsetune.train import evaluation_steps
 from sparsetune.tune.forecast import forecast_here
 from sparsetune.tune.planner import Planner, planner_of

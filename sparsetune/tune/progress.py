@@ -11,8 +11,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
-from sparsetune.ledger import Record
 from sparsetune.places import Place
+from sparsetune.store.ledger import Record
 from sparsetune.tune.board import Board, clock
 from sparsetune.tune.planner import CellPlan, Planner
 

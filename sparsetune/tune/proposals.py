@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sparsetune.ledger import Record
 from sparsetune.space import Value
 from sparsetune.spec import TrialSpec
+from sparsetune.store.ledger import Record
 from sparsetune.study import Study
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.plans import CellPlan, Configuration, trial_of

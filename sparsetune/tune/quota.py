@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sparsetune.ledger import Record, TrialState
 from sparsetune.places import Place
 from sparsetune.store import StudyDirectory, writing
+from sparsetune.store.ledger import Record, TrialState
 
 
 @dataclass(frozen=True)

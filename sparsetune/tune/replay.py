@@ -13,18 +13,17 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sparsetune import ledger
-from sparsetune.cells import Cell
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.ledger import Record, TrialState
 from sparsetune.places import Place
-from sparsetune.selection import objective_of, winner_of
 from sparsetune.sparsity.methods import ramp_steps
-from sparsetune.sparsity_spec import METHOD_FIELDS
 from sparsetune.spec import TrialSpec
-from sparsetune.stopping import Halving
-from sparsetune.store import StudyDirectory
+from sparsetune.spec.sparsity import METHOD_FIELDS
+from sparsetune.store import StudyDirectory, ledger
+from sparsetune.store.ledger import Record, TrialState
 from sparsetune.study import Minimize, Study
+from sparsetune.study.cells import Cell
+from sparsetune.study.selection import objective_of, winner_of
+from sparsetune.study.stopping import Halving
 from sparsetune.tune.scheduler import Rungs
 from sparsetune.tune.simulation import NoStopping, Pool, RampAware, RecordedTrial, Scheduler, asha
 

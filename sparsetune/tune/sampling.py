@@ -16,11 +16,11 @@ import numpy as np
 import optuna
 from scipy.stats import qmc
 
-from sparsetune.cells import Cell
-from sparsetune.grid import grid_points
-from sparsetune.samplers import Adaptive, Grid, Sobol
 from sparsetune.space import Value
 from sparsetune.study import Study
+from sparsetune.study.cells import Cell
+from sparsetune.study.grid import grid_points
+from sparsetune.study.samplers import Adaptive, Grid, Sobol
 from sparsetune.tune.suggestions import Point, suggest
 
 

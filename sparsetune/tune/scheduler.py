@@ -15,11 +15,11 @@ from statistics import fmean
 from typing import Literal, NamedTuple
 
 from sparsetune.durations import fraction_to_step
-from sparsetune.ledger import Record, TrialState
 from sparsetune.sparsity.plan import plan
 from sparsetune.spec import TrialSpec
-from sparsetune.stopping import Halving
+from sparsetune.store.ledger import Record, TrialState
 from sparsetune.study import Maximize, Minimize
+from sparsetune.study.stopping import Halving
 
 LOSSES = ("batch_loss", "train_loss")
 """A trial whose row has one of these missing or infinite ends there as DIVERGED."""

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sparsetune.ledger import Record, TrialState
 from sparsetune.spec import TrialSpec
+from sparsetune.store.ledger import Record, TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.tune.scheduler import Candidate, Rungs
 

@@ -12,10 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sparsetune import ledger
 from sparsetune.memory import in_words, peaks
 from sparsetune.places import Place
-from sparsetune.store import StudyDirectory
+from sparsetune.store import StudyDirectory, ledger
 from sparsetune.tune.board import Board, clock
 from sparsetune.tune.pace import Pace, pace
 from sparsetune.tune.planner import planner_of

@@ -10,8 +10,8 @@ from typing import Any
 
 from ray.experimental import internal_kv
 
-from sparsetune.checkpoint import Checkpoints, Row
 from sparsetune.places import Place
+from sparsetune.train.checkpoint import Checkpoints, Row
 
 POLL_SECONDS = 1.0
 """A running trial asks the cluster this often; a question takes about a millisecond."""

@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from sparsetune.checkpoint import Checkpoints, Row
 from sparsetune.errors import SparsetuneError
-from sparsetune.evaluate import BATCH, evaluate
 from sparsetune.spec import TrialSpec
 from sparsetune.tasks import Examples, Split, load_task
 from sparsetune.train import train
+from sparsetune.train.checkpoint import Checkpoints, Row
+from sparsetune.train.evaluate import BATCH, evaluate
 
 SECONDS = 0.3
 """Steps are timed for so long: a machine that others use too gives its time in slices. The first warms up."""

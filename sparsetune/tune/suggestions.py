@@ -15,10 +15,10 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from sparsetune.cells import Cell
-from sparsetune.samplers import TPE, Adaptive, OptunaSampler
 from sparsetune.space import Axis, Choice, IntRange, LogUniform, Value
 from sparsetune.study import Study
+from sparsetune.study.cells import Cell
+from sparsetune.study.samplers import TPE, Adaptive, OptunaSampler
 
 Point = Mapping[str, Value]
 STATEFUL = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.errors import StorageError
-from sparsetune.ledger import Record, TrialState
 from sparsetune.places import Place
 from sparsetune.spec import TrialSpec
+from sparsetune.store.ledger import Record, TrialState
 from sparsetune.tables import FINAL, MEASURED
 from sparsetune.tune.planner import Planner
 

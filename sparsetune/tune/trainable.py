@@ -17,10 +17,10 @@ from typing import Any
 from ray import tune
 
 from sparsetune.errors import DataError, StorageError
-from sparsetune.ledger import Record
 from sparsetune.places import Place, failures, place
 from sparsetune.provenance import processor
 from sparsetune.store import write_durably, writing
+from sparsetune.store.ledger import Record
 from sparsetune.tune.failures import Cause
 from sparsetune.tune.placement import claim_device
 from sparsetune.tune.stop_request import SavedToGoOnError, StoppableCheckpoints
@@ -94,10 +94,10 @@ def run_trial(config: dict[str, Any]) -> None:
 def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
     import torch
 
-    from sparsetune.checkpoint import Room, latest
     from sparsetune.spec import TrialSpec
     from sparsetune.tasks import data_digest
     from sparsetune.train import train
+    from sparsetune.train.checkpoint import Room, latest
     from sparsetune.tune import meter
 
     device, note = claim_device(config["device"])
@@ -136,7 +136,7 @@ def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
 
 def _clear_checkpoints(config: Mapping[str, Any]) -> None:
     """Call once the driver has the trial's end; where the storage refuses, the driver's next sweep sees to it."""
-    from sparsetune.checkpoint import Checkpoints
+    from sparsetune.train.checkpoint import Checkpoints
 
     with suppress(StorageError):
         for folder in [config["folder"], *config["earlier"]]:

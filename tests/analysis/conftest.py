@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sparsetune.cells import Cell
-from sparsetune.ledger import Ledger
-from sparsetune.selection import objective_of, winner_of
 from sparsetune.space import LogUniform, Uniform
 from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.spec.task import ImageTask
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Ledger
 from sparsetune.study import Arm, Study
-from sparsetune.task_spec import ImageTask
+from sparsetune.study.cells import Cell
+from sparsetune.study.selection import objective_of, winner_of
 
 DIGITS = Study(
     name="digits",

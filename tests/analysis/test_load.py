@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import analysis
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.ledger import encode, fold, read
+from sparsetune.store.ledger import encode, fold, read
 from sparsetune.tables import HISTORY, TRIALS
 
 

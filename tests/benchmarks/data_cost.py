@@ -23,7 +23,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from sparsetune import ScheduleSpec, TrialSpec, tasks
-from sparsetune.task_spec import FolderTask, ImageTask, TaskSpec
+from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import Batch, Examples
 from sparsetune.tasks.folder import MEAN, STANDARD_DEVIATION
 from sparsetune.tasks.image import CIFAR10, FASHION_MNIST, Published

@@ -11,7 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 from sparsetune import ScheduleSpec, TrialSpec, tasks
-from sparsetune.task_spec import FolderTask, ImageTask, TaskSpec
+from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import Batch
 from sparsetune.tasks.folder import FolderSplit
 from sparsetune.tasks.image import CIFAR10, FASHION_MNIST

@@ -17,7 +17,7 @@ from multiprocessing.synchronize import Barrier
 import torch
 
 from sparsetune import ScheduleSpec, TrialSpec
-from sparsetune.task_spec import ImageTask
+from sparsetune.spec.task import ImageTask
 from sparsetune.train import train
 from tests.benchmarks.rows import Row
 from tests.benchmarks.step_cost import random_images

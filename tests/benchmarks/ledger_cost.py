@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune import ScheduleSpec, TrialSpec
-from sparsetune.ledger import Ledger, Record, encode
+from sparsetune.store.ledger import Ledger, Record, encode
 from sparsetune.train import train
 from tests.benchmarks.rows import Row, interleaved
 

@@ -26,9 +26,9 @@ from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.masks import Masks, compute_masks
 from sparsetune.sparsity.plan import plan
 from sparsetune.sparsity.sparsifier import Sparsifier
-from sparsetune.sparsity_spec import RampSpec, SparsitySpec
 from sparsetune.spec import ScheduleSpec, TrialSpec
-from sparsetune.task_spec import ImageTask
+from sparsetune.spec.sparsity import RampSpec, SparsitySpec
+from sparsetune.spec.task import ImageTask
 from sparsetune.tasks.models import build_model
 from tests.benchmarks.rows import Row, interleaved, timed
 

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune import LogUniform, ScheduleSpec, Study, TrialSpec
-from sparsetune.ledger import Ledger, Record, TrialState, fold, read, take
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Ledger, Record, TrialState, fold, read, take
 from sparsetune.tune.planner import Planner
 from tests.benchmarks.ledger_cost import report_rows
 from tests.benchmarks.mask_update import resident

@@ -19,17 +19,18 @@ import torch
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from sparsetune import task_spec, tasks
-from sparsetune.checkpoint import Checkpoints
-from sparsetune.compute import PRECISIONS
+from sparsetune import tasks
 from sparsetune.schedule import learning_rate
 from sparsetune.sparsity.layers import PRUNABLE
 from sparsetune.sparsity.methods import METHODS
-from sparsetune.sparsity_spec import AcdcSpec, FisherSpec, RampSpec, SparsitySpec
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import ImageTask
+from sparsetune.spec import task as task_spec
+from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, RampSpec, SparsitySpec
+from sparsetune.spec.task import ImageTask
 from sparsetune.tasks.models import build_model
 from sparsetune.train import train
+from sparsetune.train.checkpoint import Checkpoints
+from sparsetune.train.compute import PRECISIONS
 from tests.benchmarks.mask_update import peak_bytes
 from tests.benchmarks.rows import Row, Turn, in_turn
 

@@ -19,9 +19,9 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader
 
 from sparsetune import ScheduleSpec, TrialSpec
-from sparsetune.ledger import fold, read
 from sparsetune.sparsity.methods import METHODS
-from sparsetune.task_spec import ImageTask
+from sparsetune.spec.task import ImageTask
+from sparsetune.store.ledger import fold, read
 from sparsetune.tasks import SOURCES, Batch, Split
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import data_cost, device_sharing, ledger_cost, mask_update, resume_cost

@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from sparsetune import LogUniform, ScheduleSpec, Study, TrialSpec, ledger
+from sparsetune import LogUniform, ScheduleSpec, Study, TrialSpec
+from sparsetune.store import ledger
 from sparsetune.train import train
 from tests.benchmarks.rows import Row
 

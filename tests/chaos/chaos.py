@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sparsetune import ledger
-from sparsetune.checkpoint import latest
+from sparsetune.store import ledger
+from sparsetune.train.checkpoint import latest
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 
 PATIENCE = 900

@@ -21,11 +21,11 @@ from types import FrameType
 from typing import Any
 
 from sparsetune.errors import StorageError
-from sparsetune.ledger import Ledger, encode, read
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Ledger, encode, read
 from sparsetune.study import Arm, Study
 
-WRITERS = ("store.py", "segments.py", "checkpoint.py")
+WRITERS = ("directory.py", "segments.py", "checkpoint.py")
 STUDY = Study(name="s", arms={"gmp": Arm({"sparsity.method": "gmp"})}, sweep={"sparsity.target": [0, 0.9]})
 Acknowledge = Callable[[int], None]
 Write = Callable[[Acknowledge], None]
@@ -267,14 +267,14 @@ def declaration_full(folder: Path) -> int:
 def checkpoint(folder: Path, step: int) -> None:
     import torch
 
-    from sparsetune.checkpoint import Checkpoints
+    from sparsetune.train.checkpoint import Checkpoints
 
     Checkpoints(folder).write(step, "t", [{"step": step}], {"weight": torch.full((1000,), float(step))})
 
 
 def step_of(folder: Path) -> int:
     """The step of the checkpoint that a trial would go on from, which is whole; 0 if there is none."""
-    from sparsetune.checkpoint import latest
+    from sparsetune.train.checkpoint import latest
 
     found = latest([folder])
     if found is None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sparsetune import ledger
+from sparsetune.store import ledger
 from tests.chaos.chaos import PATIENCE, Chaos, parent
 from tests.integration.runs import trials
 

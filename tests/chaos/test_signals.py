@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sparsetune import ledger
-from sparsetune.checkpoint import latest
+from sparsetune.store import ledger
+from sparsetune.train.checkpoint import latest
 from tests.chaos.chaos import PATIENCE
 from tests.integration.runs import HERE, start, trials, wait_for
 

@@ -9,17 +9,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.optim import OPTIMIZERS
 from sparsetune.schedule import DECAYS
 from sparsetune.sparsity.allocation import ALLOCATIONS, Group, allocate
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.methods import METHODS
 from sparsetune.sparsity.ramps import RAMPS
 from sparsetune.sparsity.scores import SCORES, Moment
-from sparsetune.sparsity_spec import Allocation, FisherSpec, Method, RampShape, RampSpec, Score, SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec
-from sparsetune.task_spec import DigitsTask, ImageTask, TaskSpec
+from sparsetune.spec.sparsity import Allocation, FisherSpec, Method, RampShape, RampSpec, Score, SparsitySpec
+from sparsetune.spec.task import DigitsTask, ImageTask, TaskSpec
 from sparsetune.tasks import SOURCES, source_of
+from sparsetune.train.optim import OPTIMIZERS
 
 
 @pytest.mark.parametrize(

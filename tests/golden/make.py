@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sparsetune.ledger import Ledger
-from sparsetune.samplers import TPE
 from sparsetune.space import IntRange, LogUniform, Uniform
-from sparsetune.sparsity_spec import PUBLISHED_ACDC, RampSpec, SparsitySpec
 from sparsetune.spec import SCHEMA_VERSION, EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import PUBLISHED_ACDC, RampSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Ledger
 from sparsetune.study import Arm, Maximize, Study
-from sparsetune.task_spec import DigitsTask, ImageTask
+from sparsetune.study.samplers import TPE
 
 HERE = Path(__file__).parent
 GMP = SparsitySpec(method="gmp", target=0.9)

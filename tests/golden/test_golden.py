@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune import ledger
-from sparsetune.selection import winner_of
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
-from sparsetune.store import StudyDirectory
+from sparsetune.store import StudyDirectory, ledger
+from sparsetune.study.selection import winner_of
 
 HERE = Path(__file__).parent
 MEANING = (

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from sparsetune import ledger
 from sparsetune.spec import TrialSpec
+from sparsetune.store import ledger
 from sparsetune.train import train
 
 HERE = Path(__file__).parent

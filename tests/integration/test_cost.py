@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 import analysis
-from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec, ledger
+from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec
 from sparsetune.errors import LimitError
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.store import ledger
 from sparsetune.tune.forecast import forecast_here
 from sparsetune.tune.launch import Options, launch
 from sparsetune.tune.planner import planner_of

@@ -9,7 +9,7 @@ import pytest
 import analysis
 from analysis.fairness import uneven
 from sparsetune import Arm, LogUniform, RampSpec, ScheduleSpec, SparsitySpec, Study, TrialSpec
-from sparsetune import ledger as ledgers
+from sparsetune.store import ledger as ledgers
 from sparsetune.tune.launch import Options, launch
 from tests.integration.runs import assert_equal_to_training_alone, trials
 

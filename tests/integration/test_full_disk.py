@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune import ledger
 from sparsetune.__main__ import main
+from sparsetune.store import ledger
 from tests.integration.runs import assert_equal_to_training_alone, trials
 
 STUDY = """

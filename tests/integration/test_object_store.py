@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 import analysis
-from sparsetune import ledger
 from sparsetune.places import names, place
-from sparsetune.store import StudyDirectory
+from sparsetune.store import StudyDirectory, ledger
 from sparsetune.tune.status import status
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 from tests.object_store import KEYS, keys

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune import Choice, DigitsTask, OptimSpec, ScheduleSpec, Study, TrialSpec, ledger
+from sparsetune import Choice, DigitsTask, OptimSpec, ScheduleSpec, Study, TrialSpec
 from sparsetune.errors import HopelessStudyError
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.store import ledger
 from sparsetune.tune.extension import Extension
 from sparsetune.tune.failures import HOPELESS, MAX_ATTEMPTS
 from sparsetune.tune.launch import Options, Outcome, launch

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sparsetune import ledger
+from sparsetune.store import ledger
 from tests.integration.placement import ALLOWED, GPUS, REFUSED, Launch
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500)]

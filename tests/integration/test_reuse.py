@@ -10,8 +10,8 @@ import pytest
 from ray import tune
 
 from sparsetune import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.ledger import encode, fold
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.store.ledger import encode, fold
 from sparsetune.tune.trainable import run_trial
 from tests.integration.runs import assert_equal_to_training_alone
 

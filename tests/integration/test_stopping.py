@@ -21,7 +21,7 @@ from sparsetune import (
     Study,
     TrialSpec,
 )
-from sparsetune import ledger as ledgers
+from sparsetune.store import ledger as ledgers
 from sparsetune.tune.launch import Options, launch
 from tests.integration.runs import alone, assert_equal_to_training_alone, rows, trials
 

@@ -14,7 +14,7 @@ from sparsetune.sparsity.combinations import combination_problems
 from sparsetune.sparsity.masks import Masks
 from sparsetune.sparsity.methods import METHODS, Change
 from sparsetune.sparsity.plan import plan
-from sparsetune.sparsity_spec import AcdcSpec, FisherSpec, RampSpec, RegrowSpec, SparsitySpec, parse_pattern
+from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, RampSpec, RegrowSpec, SparsitySpec, parse_pattern
 from tests.sparsity import reference
 from tests.sparsity.small import SmallRun
 

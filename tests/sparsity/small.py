@@ -10,16 +10,16 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from sparsetune.optim import build_optimizer
-from sparsetune.probe import Probe
 from sparsetune.sparsity.flops import Flops, forward_flops
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.masks import Masks
 from sparsetune.sparsity.sparsifier import Sparsifier
-from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec.task import DigitsTask
 from sparsetune.tasks import Split, Splits, Task
+from sparsetune.train.optim import build_optimizer
+from sparsetune.train.probe import Probe
 
 EXAMPLES = 1293
 """A batch of all of them makes one step an epoch, so that a plan in epochs is one in steps."""

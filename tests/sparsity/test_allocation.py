@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sparsetune.durations import round_half_up
 from sparsetune.sparsity.allocation import Group, allocate, allocation_problems
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 
 CONVOLUTION, HEAD = Layer("conv.weight", (4, 1, 3, 3)), Layer("head.weight", (5, 3))  # 36 and 15 weights
 

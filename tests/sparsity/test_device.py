@@ -11,16 +11,16 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from sparsetune import tasks
-from sparsetune.checkpoint import Checkpoints
-from sparsetune.optim import build_optimizer
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.sparsifier import Sparsifier
-from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask, ImageTask
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.tasks.models import lenet_300_100
 from sparsetune.train import train
+from sparsetune.train.checkpoint import Checkpoints
+from sparsetune.train.optim import build_optimizer
 
 METHODS = {
     "dense": SparsitySpec(),

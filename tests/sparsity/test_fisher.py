@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sparsetune.sparsity.fisher import BlockFisher
-from sparsetune.sparsity_spec import FisherSpec
+from sparsetune.spec.sparsity import FisherSpec
 
 HAND = FisherSpec(block=2, gradients=1, dampening=1)
 

@@ -17,9 +17,9 @@ from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import layers_of, prunable_weights
 from sparsetune.sparsity.magnitudes import Magnitudes
-from sparsetune.sparsity_spec import RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec import ScheduleSpec, TrialSpec
-from sparsetune.task_spec import FolderTask, GrowthSpec
+from sparsetune.spec.sparsity import RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec.task import FolderTask, GrowthSpec
 from sparsetune.tasks.residual import resnet8
 from sparsetune.train import train
 

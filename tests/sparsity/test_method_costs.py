@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sparsetune.sparsity.methods import METHODS
-from sparsetune.sparsity_spec import PUBLISHED_ACDC, FisherSpec, RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec.sparsity import PUBLISHED_ACDC, FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from tests.sparsity.small import EXAMPLES, SmallRun
 
 STEPS = 100

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.patterns import fits, keep_by_count, n_m_faults, n_m_mask, pattern_problems
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 
 VALUES = [-math.inf, -1.0, 0.0, 0.5, 1.0, 2.0, math.inf, math.nan]
 SPEC = SparsitySpec(method="one_shot", target=0.5, pattern="2:4")

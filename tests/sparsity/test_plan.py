@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from sparsetune.sparsity.methods import METHODS, Change, regrow_updates
 from sparsetune.sparsity.plan import plan, plan_problems
-from sparsetune.sparsity_spec import GMP_STAR, OBERT_RAMP, PUBLISHED_ACDC, AcdcSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec import EvaluateSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec.sparsity import GMP_STAR, OBERT_RAMP, PUBLISHED_ACDC, AcdcSpec, RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask
 
 ONE_STEP_AN_EPOCH = DigitsTask(batch_size=1293)
 

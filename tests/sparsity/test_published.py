@@ -11,7 +11,7 @@ import pytest
 from sparsetune.sparsity.allocation import allocate
 from sparsetune.sparsity.flops import Flops, forward_flops, step_cost
 from sparsetune.sparsity.layers import Layer, layers_of, prunable_weights
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import meta_model
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from sparsetune.sparsity.ramps import cubic, exponential, linear, stepped
-from sparsetune.sparsity_spec import RampSpec
+from sparsetune.spec.sparsity import RampSpec
 
 
 @pytest.mark.parametrize(("fraction", "expected"), [(0, 0), (0.5, 0.875 * 0.8), (0.9, 0.999 * 0.8), (1, 0.8)])

@@ -12,7 +12,7 @@ import torch
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from sparsetune.sparsity_spec import PUBLISHED_ACDC, RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec.sparsity import PUBLISHED_ACDC, RampSpec, RegrowSpec, SparsitySpec
 from tests.sparsity import reference
 from tests.sparsity.small import SmallRun
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sparsetune.sparsity.methods import exchange_fraction
 from sparsetune.sparsity.regrow import exchange
-from sparsetune.sparsity_spec import Decay, RegrowSpec
+from sparsetune.spec.sparsity import Decay, RegrowSpec
 
 VALUES = st.sampled_from([-math.inf, -1.0, 0.0, 0.5, 1.0, 2.0, math.inf, math.nan])
 KEPT, OUTSIDE = True, False

@@ -7,9 +7,9 @@ from torch import nn
 
 from sparsetune.sparsity.flops import Flops
 from sparsetune.sparsity.sparsifier import Sparsifier
-from sparsetune.sparsity_spec import AcdcSpec, FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec import ScheduleSpec, TrialSpec
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, RampSpec, RegrowSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask
 from tests.sparsity.small import EXAMPLES, SmallRun
 
 WEIGHTS = 20 * 16 + 16 * 12 + 12 * 5

@@ -14,7 +14,7 @@ import torch
 from torchvision import datasets
 
 from sparsetune.errors import DataError
-from sparsetune.task_spec import ImageTask
+from sparsetune.spec.task import ImageTask
 from sparsetune.tasks import Split, load_task, prepare
 from sparsetune.tasks.image import CIFAR10, CIFAR100, _read, normalised
 from sparsetune.tasks.jpeg import read_cifar10_jpeg

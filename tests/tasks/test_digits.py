@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sparsetune.task_spec import DigitsTask
+from sparsetune.spec.task import DigitsTask
 from sparsetune.tasks import Split, load_task
 
 

@@ -15,9 +15,9 @@ from pyarrow import parquet
 
 from sparsetune.errors import DataError
 from sparsetune.schedule import resolution
-from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.task_spec import FolderTask, GrowthSpec
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec.task import FolderTask, GrowthSpec
 from sparsetune.tasks import data_digest, folder, load_task, prepare
 from sparsetune.tasks.folder import MEAN, STANDARD_DEVIATION, _listed
 from sparsetune.tasks.task import Batch

@@ -6,7 +6,7 @@ import torch
 from torchvision.datasets import FashionMNIST
 
 from sparsetune.errors import DataError
-from sparsetune.task_spec import ImageTask
+from sparsetune.spec.task import ImageTask
 from sparsetune.tasks import load_task, prepare
 from sparsetune.tasks.image import FASHION_MNIST, _read
 

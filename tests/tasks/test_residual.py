@@ -9,7 +9,7 @@ from torch import nn
 from sparsetune.sparsity.allocation import allocate
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import layers_of, prunable_weights
-from sparsetune.sparsity_spec import SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import build_model, meta_model
 from sparsetune.tasks.residual import BasicBlock, WideBlock
 

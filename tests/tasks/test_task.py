@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sparsetune import tasks
 from sparsetune.errors import DeclarationError
-from sparsetune.task_spec import DigitsTask, ImageTask
+from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.tasks import load_task, resident, split_problems
 from sparsetune.tasks.digits import read_digits
 from sparsetune.tasks.task import stratified

@@ -15,10 +15,10 @@ from torch import nn
 from sparsetune.errors import DataError
 from sparsetune.preflight import preflight
 from sparsetune.space import Choice
-from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec.task import DigitsTask
 from sparsetune.study import Study
-from sparsetune.task_spec import DigitsTask
 from sparsetune.tasks.models import build_model
 from sparsetune.tasks.weights import load_weights, weights_file
 from sparsetune.train import train

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.ledger import Ledger, Record
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Ledger, Record
 from sparsetune.study import Arm, Study
 from sparsetune.tune.sampling import quiet_optuna
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from sparsetune.preflight import preflight
-from sparsetune.samplers import TPE, OptunaSampler
 from sparsetune.space import Choice, LogUniform, Uniform
 from sparsetune.study import Arm, Study
+from sparsetune.study.samplers import TPE, OptunaSampler
 from sparsetune.tune.adaptation import sampler_problems
 
 SEARCH: dict[str, Any] = {"optim.lr": LogUniform(0.01, 1), "optim.momentum": Uniform(0, 0.8)}

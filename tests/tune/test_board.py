@@ -7,8 +7,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from sparsetune.ledger import TrialState
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import TrialState
 from sparsetune.study import Maximize
 from sparsetune.tune.board import Board, clock
 from sparsetune.tune.journal import Journal

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from sparsetune import ledger
-from sparsetune.ledger import Ledger, Record
 from sparsetune.space import LogUniform
-from sparsetune.store import StudyDirectory
+from sparsetune.store import StudyDirectory, ledger
+from sparsetune.store.ledger import Ledger, Record
 from sparsetune.study import Arm, Study
 from sparsetune.tune.driver import Driver, python_path
 from sparsetune.tune.failures import HOPELESS, MAX_ATTEMPTS
@@ -299,7 +298,7 @@ def test_records_are_announced_after_they_are_durable(open_driver: Open) -> None
 FULL = """
 import json, resource, signal, sys
 from pathlib import Path
-from sparsetune import ledger
+from sparsetune.store import ledger
 from sparsetune.store import StudyDirectory
 from sparsetune.tune.driver import Driver
 from sparsetune.tune.journal import Journal

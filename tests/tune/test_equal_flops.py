@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from sparsetune.budget import Budget, epochs
 from sparsetune.cost import equal_flops, train_flops
-from sparsetune.ledger import fold
 from sparsetune.space import Choice, LogUniform, Uniform
 from sparsetune.spec import TrialSpec
-from sparsetune.stopping import Halving
+from sparsetune.store.ledger import fold
 from sparsetune.study import Arm, Minimize, Study
+from sparsetune.study.budget import Budget, epochs
+from sparsetune.study.stopping import Halving
 from sparsetune.tune.planner import planner_of
 from sparsetune.tune.preview import preview, show
 from sparsetune.tune.scheduler import Rungs

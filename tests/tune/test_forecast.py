@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparsetune.ledger import encode, fold, read
 from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import encode, fold, read
 from sparsetune.study import Study
-from sparsetune.task_spec import DigitsTask, ImageTask
 from sparsetune.tasks.image import FASHION_MNIST
 from sparsetune.tune.forecast import (
     PROPOSED_BYTES,

@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 
 import analysis
-from sparsetune import ledger
 from sparsetune.space import LogUniform
 from sparsetune.spec import TrialSpec
-from sparsetune.stopping import Halving
-from sparsetune.store import StudyDirectory
+from sparsetune.store import StudyDirectory, ledger
 from sparsetune.study import Study
+from sparsetune.study.stopping import Halving
 from sparsetune.tune.driver import Driver
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.planner import Planner

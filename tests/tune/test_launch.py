@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune import ledger
 from sparsetune.errors import ClusterError
-from sparsetune.store import StudyDirectory
+from sparsetune.store import StudyDirectory, ledger
 from sparsetune.study import Study
 from sparsetune.tune.driver import Driver
 from sparsetune.tune.extension import Extension

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sparsetune.ledger import TrialState, fold
+from sparsetune.store.ledger import TrialState, fold
 from sparsetune.tune.pace import Pace, pace
 
 

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsetune.budget import Budget, epochs
-from sparsetune.ledger import Record, TrialState, fold, take
-from sparsetune.samplers import TPE, Grid, OptunaSampler, Random, Sobol
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform
-from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.store.ledger import Record, TrialState, fold, take
 from sparsetune.study import Arm, Study
+from sparsetune.study.budget import Budget, epochs
+from sparsetune.study.samplers import TPE, Grid, OptunaSampler, Random, Sobol
 from sparsetune.tables import FINISHED, Status
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.planner import Planner, Use

@@ -8,10 +8,10 @@ import pytest
 
 from sparsetune.errors import DeclarationError
 from sparsetune.space import LogUniform
-from sparsetune.sparsity_spec import PUBLISHED_ACDC, RegrowSpec, SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import PUBLISHED_ACDC, RegrowSpec, SparsitySpec
+from sparsetune.spec.task import FolderTask, GrowthSpec, ImageTask
 from sparsetune.study import Arm, Study
-from sparsetune.task_spec import FolderTask, GrowthSpec, ImageTask
 from sparsetune.tune.preview import preview, show
 
 

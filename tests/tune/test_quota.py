@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.ledger import TrialState
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import TrialState
 from sparsetune.tune.quota import Quota
 
 STATUS = {

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from sparsetune.__main__ import main
 from sparsetune.errors import DeclarationError, StudyDirectoryError
-from sparsetune.ledger import Ledger, Record
 from sparsetune.space import LogUniform, Uniform
-from sparsetune.sparsity_spec import RampSpec, SparsitySpec
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.stopping import Halving
+from sparsetune.spec.sparsity import RampSpec, SparsitySpec
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Ledger, Record
 from sparsetune.study import Minimize, Study
+from sparsetune.study.stopping import Halving
 from sparsetune.tune.replay import recorded, replay, schedulers
 from sparsetune.tune.scheduler import Rungs, stretch
 from sparsetune.tune.simulation import NoStopping, Pool, RampAware, RayScheduler, RecordedTrial
@@ -240,7 +240,7 @@ def test_the_studys_own_rule_is_the_default(directory: StudyDirectory, tmp_path:
 
 
 def test_trials_are_taken_in_order_of_proposal(directory: StudyDirectory) -> None:
-    from sparsetune import ledger
+    from sparsetune.store import ledger
 
     cells, left_out = recorded(study(), ledger.read(directory.ledger))
     assert [(cell.name, [one.trial_id for one in trials]) for cell, trials in cells] == [

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsetune.cells import Cell
-from sparsetune.samplers import TPE, Random, Sobol
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform, Value
 from sparsetune.study import Arm, Study
+from sparsetune.study.cells import Cell
+from sparsetune.study.samplers import TPE, Random, Sobol
 from sparsetune.tune.journal import Journal
 from sparsetune.tune.sampling import _sobol, sample
 from sparsetune.tune.suggestions import distribution

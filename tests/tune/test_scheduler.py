@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.ledger import TrialState
-from sparsetune.sparsity_spec import AcdcSpec, RampSpec, SparsitySpec
 from sparsetune.spec import ScheduleSpec, TrialSpec
-from sparsetune.stopping import Halving
+from sparsetune.spec.sparsity import AcdcSpec, RampSpec, SparsitySpec
+from sparsetune.store.ledger import TrialState
 from sparsetune.study import Maximize, Minimize
+from sparsetune.study.stopping import Halving
 from sparsetune.tune.scheduler import Candidate, Group, Rungs, stretch
 
 EPOCH = TrialSpec().steps_per_epoch()

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.ledger import Ledger
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Ledger
 from sparsetune.study import Study
 from sparsetune.tune.status import WATCH_SECONDS, read_board, show, status
 

@@ -12,12 +12,12 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sparsetune.cells import Cell
-from sparsetune.samplers import TPE, Adaptive, OptunaSampler
 from sparsetune.space import Choice, LogUniform, Uniform, Value
-from sparsetune.sparsity_spec import SparsitySpec
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study import Study
+from sparsetune.study.cells import Cell
+from sparsetune.study.samplers import TPE, Adaptive, OptunaSampler
 from sparsetune.tune.sampling import sample, unit_sample
 from sparsetune.tune.suggestions import as_trial, suggest
 

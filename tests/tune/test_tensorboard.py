@@ -12,10 +12,10 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from sparsetune.errors import StorageError
-from sparsetune.ledger import Record, fold, read, take
 from sparsetune.space import LogUniform
 from sparsetune.spec import TrialSpec
 from sparsetune.store import StudyDirectory
+from sparsetune.store.ledger import Record, fold, read, take
 from sparsetune.study import Study
 from sparsetune.tune.planner import Planner, planner_of
 from sparsetune.tune.tensorboard import EventFiles

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from sparsetune.declaration import Declared, are_positive
 from sparsetune.durations import Length, LengthField, round_half_up
+from sparsetune.spec.declaration import Declared, are_positive
 
 Validation = Annotated[float, Field(ge=0)]
 

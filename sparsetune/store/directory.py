@@ -16,11 +16,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sparsetune import owner
 from sparsetune.errors import StorageError, StudyDirectoryError
 from sparsetune.places import Place, content, create, failures, names, place, reason
-from sparsetune.segments import last_launch, seal
 from sparsetune.spec import SCHEMA_VERSION
+from sparsetune.store import owner
+from sparsetune.store.segments import last_launch, seal
 from sparsetune.study import Study, differences
 
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sparsetune.budget import COST_AXES, Budget, equality_problems
-from sparsetune.cells import UNUSED, Cell, expand
-from sparsetune.declaration import Declared, digest_of, plain
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.grid import grid_problems
-from sparsetune.known import known_problems
 from sparsetune.places import Place
-from sparsetune.samplers import Adaptive, Grid, Random, Sampler, Sobol
 from sparsetune.space import Axis, Value
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec, flatten
-from sparsetune.stopping import Halving
+from sparsetune.spec.declaration import Declared, digest_of, plain
+from sparsetune.study.budget import COST_AXES, Budget, equality_problems
+from sparsetune.study.cells import UNUSED, Cell, expand
+from sparsetune.study.grid import grid_problems
+from sparsetune.study.known import known_problems
+from sparsetune.study.samplers import Adaptive, Grid, Random, Sampler, Sobol
+from sparsetune.study.stopping import Halving
 from sparsetune.tables import OBJECTIVES
 
 SweepValues = Annotated[tuple[Value, ...], Field(min_length=1)]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from sparsetune.cells import Cell
 from sparsetune.errors import Problem
 from sparsetune.space import Value
+from sparsetune.study.cells import Cell
 
 if TYPE_CHECKING:
-    from sparsetune.study import Study
+    from sparsetune.study.study import Study
 
 
 def known_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:

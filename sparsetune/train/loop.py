@@ -13,15 +13,9 @@ from typing import Any, Literal
 
 import torch
 
-from sparsetune.average import WeightAverage
-from sparsetune.checkpoint import Checkpoint, Checkpoints, Row, load, saved
-from sparsetune.compute import Compute
 from sparsetune.durations import round_half_up
 from sparsetune.errors import CheckpointError, DeclarationError
-from sparsetune.evaluate import evaluate
-from sparsetune.optim import build_optimizer
 from sparsetune.places import Place
-from sparsetune.probe import Probe
 from sparsetune.schedule import learning_rate, resolution
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.certificate import certify
@@ -32,6 +26,12 @@ from sparsetune.sparsity.plan import plan_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import TrialSpec
 from sparsetune.tasks import Splits, epoch_order, load_task
+from sparsetune.train.average import WeightAverage
+from sparsetune.train.checkpoint import Checkpoint, Checkpoints, Row, load, saved
+from sparsetune.train.compute import Compute
+from sparsetune.train.evaluate import evaluate
+from sparsetune.train.optim import build_optimizer
+from sparsetune.train.probe import Probe
 
 __all__ = ["Final", "Row", "epoch_order", "evaluation_steps", "train"]
 

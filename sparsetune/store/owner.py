@@ -1,8 +1,8 @@
 """The one driver of a study in an object store: an owner record created conditionally, with a heartbeat.
 
 Every launch is a generation with a record of its own, ``owner-<generation>.json``: of several drivers that start at
-once, exactly one can create it. The generation numbers the segments of the ledger too (`sparsetune.ledger`), and a
-driver that takes over seals those of the one before, so that one that was only paused can write no record any more.
+once, exactly one can create it. The generation numbers the segments of the ledger too (`sparsetune.store.ledger`), and
+a driver that takes over seals those of the one before, so that one that was only paused can write no record any more.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.owner import Owner
 from sparsetune.places import Place, contents, create, names
+from sparsetune.store.owner import Owner
 
 if TYPE_CHECKING:
     from upath import UPath

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from sparsetune.declaration import digest_of, plain
 from sparsetune.errors import Problem
 from sparsetune.space import Axis, Choice, Value
 from sparsetune.spec import DECIDING, TrialSpec, applies, flatten
+from sparsetune.spec.declaration import digest_of, plain
 
 if TYPE_CHECKING:
-    from sparsetune.study import Arm, Study
+    from sparsetune.study.study import Arm, Study
 
 UNUSED = "this axis applies to no cell: it would change nothing"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from sparsetune.declaration import Declared
+from sparsetune.spec.declaration import Declared
 
 
 class Sobol(Declared):

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sparsetune.declaration import Declared
 from sparsetune.durations import Length, LengthField
+from sparsetune.spec.declaration import Declared
 
 Method = Literal["dense", "static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "obert"]
 Score = Literal["magnitude", "random", "saliency", "fisher"]

@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.owner import Owner
 from sparsetune.places import Place, contents
-from sparsetune.segments import Objects, OnDisk, segments
+from sparsetune.store.owner import Owner
+from sparsetune.store.segments import Objects, OnDisk, segments
 from sparsetune.tables import FINISHED
 
 Record = dict[str, Any]

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sparsetune.declaration import Declared, are_positive, digest_of, plain
 from sparsetune.durations import Clock, Length, LengthField, steps_per_epoch, total_steps
-from sparsetune.sparsity_spec import ALLOCATION_FIELDS, METHOD_DEFAULTS, METHOD_FIELDS, SCORE_FIELDS, SparsitySpec
-from sparsetune.task_spec import DigitsTask, TaskSpec
+from sparsetune.spec.declaration import Declared, are_positive, digest_of, plain
+from sparsetune.spec.sparsity import ALLOCATION_FIELDS, METHOD_DEFAULTS, METHOD_FIELDS, SCORE_FIELDS, SparsitySpec
+from sparsetune.spec.task import DigitsTask, TaskSpec
 
 SCHEMA_VERSION = 1
 """Of every declaration, ledger and study directory; raised when old ones can no longer be read as they are."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from sparsetune.declaration import Declared
+from sparsetune.spec.declaration import Declared
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 

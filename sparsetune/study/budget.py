@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, model_validator
 
-from sparsetune.declaration import Declared
 from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec, flatten
+from sparsetune.spec.declaration import Declared
 
 if TYPE_CHECKING:
-    from sparsetune.cells import Cell
-    from sparsetune.study import Study
+    from sparsetune.study.cells import Cell
+    from sparsetune.study.study import Study
 
 COST_AXES = ("schedule.epochs", "schedule.epoch_multiplier", "schedule.stretch")
 """Fields that change what a trial costs: searched without a budget, the longest run would always win."""

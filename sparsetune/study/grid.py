@@ -7,14 +7,14 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from sparsetune.cells import Cell, Setting
 from sparsetune.errors import Problem
-from sparsetune.samplers import Grid
 from sparsetune.space import LogUniform, Uniform, Value
 from sparsetune.spec import TrialSpec
+from sparsetune.study.cells import Cell, Setting
+from sparsetune.study.samplers import Grid
 
 if TYPE_CHECKING:
-    from sparsetune.study import Study
+    from sparsetune.study.study import Study
 
 
 def grid_points(cell: Cell, grid: Grid) -> Iterator[dict[str, Value]]:

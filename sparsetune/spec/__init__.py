@@ -1,0 +1,29 @@
+"""What a trial is: task, optimizer, schedule, sparsity and arithmetic, declared."""
+
+from sparsetune.spec.trial import (
+    DECIDING,
+    SCHEMA_VERSION,
+    ComputeSpec,
+    EvaluateSpec,
+    OptimSpec,
+    ScheduleSpec,
+    TrialSpec,
+    applies,
+    canonical,
+    flatten,
+    set_at,
+)
+
+__all__ = [
+    "DECIDING",
+    "SCHEMA_VERSION",
+    "ComputeSpec",
+    "EvaluateSpec",
+    "OptimSpec",
+    "ScheduleSpec",
+    "TrialSpec",
+    "applies",
+    "canonical",
+    "flatten",
+    "set_at",
+]
