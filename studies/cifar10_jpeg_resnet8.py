@@ -60,8 +60,8 @@ STUDY = Study(
     quick_form=Quick(
         overrides={
             "task": DigitsTask(model="resnet8"),
-            "schedule.epochs": 5,
-            "sparsity.regrow.every": "5 steps",
+            "schedule.epochs": 3,
+            "sparsity.regrow.every": "3 steps",
         },
         sweep={"sparsity.target": [0, 0.95]},
         report_seeds=1,
