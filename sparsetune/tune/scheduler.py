@@ -50,6 +50,11 @@ class Candidate(NamedTuple):
     spec: TrialSpec
     trials: Sequence[TrialState]
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a seed has ended at a rung, and so all of them do."""
+        return any(trial.status == "PRUNED" for trial in self.trials)
+
 
 class Stop(NamedTuple):
     """The end of a configuration at a rung: its index, why, and the trials that it ends."""
@@ -116,11 +121,12 @@ class Rungs:
         mine = self.standing(own, rung)
         if mine is None:
             return None
-        standings = [self.standing(other, rung) for other in others]
-        rivals = [other.value for other in standings if other and other.group == mine.group]
+        met = [(other, at) for other in others if (at := self.standing(other, rung)) and at.group == mine.group]
+        rivals = [at.value for _, at in met]
         rank = 1 + sum(self._beats(rival, mine.value) for rival in rivals)
         kept = math.ceil((len(rivals) + 1) / self.rule.reduction - TOLERANCE)
-        if rank <= kept:
+        ahead = [other for other, at in met if self._beats(at.value, mine.value) and not other.stopped]
+        if rank <= kept or (math.isfinite(mine.value) and not ahead):  # all ahead stopped later: somebody must arrive
             return None
         what = f"{self.objective.column} {mine.value:.4g}" if math.isfinite(mine.value) else "a seed diverged"
         place = f"rung {rung + 1} of {len(self.rule.rungs)} ({100 * self.rule.rungs[rung]:.3g} % of training)"

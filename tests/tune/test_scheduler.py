@@ -211,3 +211,12 @@ def test_the_best_always_goes_on_and_no_more_than_the_share_without_ties(
     assert min([*values, own]) in kept
     assert len(set(kept)) <= len(everyone) / reduction + 1
     assert max(kept) <= min([v for v in [*values, own] if v not in kept], default=1.0)
+
+
+def test_somebody_arrives_though_all_that_were_ahead_have_been_stopped_since() -> None:
+    """A second seed may stop a configuration that others were stopped behind; then no winner would be left."""
+    stopped = candidate(gmp(), {5: 0.1}, status="PRUNED")
+    own = candidate(gmp(), {5: 0.2})
+    assert RUNGS.verdict(own, [stopped], 0) is None
+    assert RUNGS.verdict(own, [stopped, candidate(gmp(), {5: 0.15})], 0)
+    assert RUNGS.verdict(own, [stopped, candidate(gmp(), {5: 0.15}, status="COMPLETE")], 0)
