@@ -138,8 +138,7 @@ def sections(results: Results) -> Iterator[Section]:
 
 def _recipe(results: Results) -> dict[str, Any] | None:
     """How the best hyperparameters move, for the page; None where there is nothing to say yet."""
-    measured = cell_values(results, "test_accuracy")[1].notna().any(axis=None)
-    y = "test_accuracy" if measured else "test_score"
+    y = _headline(results)
     found, gains = optima(results), retuning_gain(results, y)
     best, shifts = found.frame(), found.shifts()
     for name, frame in (("optimum", best), ("shifts", shifts), ("retuning", gains)):
@@ -156,14 +155,19 @@ def _recipe(results: Results) -> dict[str, Any] | None:
     }
 
 
+def _headline(results: Results, where: Mapping[str, Any] | None = None) -> str:
+    """What cells are judged by: accuracy where it was measured, else the task's score."""
+    measured = cell_values(results, "test_accuracy", where)[1].notna().any(axis=None)
+    return "test_accuracy" if measured else "test_score"
+
+
 def _saved(results: Results, name: str, title: str, figure: Any, frame: pd.DataFrame, caption: str) -> Drawing:
     svg = draw.save(figure, frame, results.directory.figures / name)
     return Drawing(name, title, svg, caption, round(96 * figure.get_figwidth()))
 
 
 def _section(results: Results, where: Mapping[str, Any], by: str | None, title: str, suffix: str) -> Section:
-    measured = cell_values(results, "test_accuracy", where)[1].notna().any(axis=None)
-    y = "test_accuracy" if measured else "test_score"
+    y = _headline(results, where)
     gains = extension_gain(results, y, where=where)
     numbers = _with_costs(summary(results, y, where=where), costs(results, where))
     if not len(numbers):

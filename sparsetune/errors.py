@@ -64,3 +64,8 @@ class DataError(SparsetuneError):
 
 class CheckpointError(SparsetuneError):
     """A checkpoint that is torn, or of another trial."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, for a message of one line; libraries may say nothing."""
+    return str(error).splitlines()[0] if str(error) else "no reason"

@@ -9,7 +9,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from sparsetune.cost import budget_problems
-from sparsetune.errors import DataError, DeclarationError, Problem
+from sparsetune.errors import DataError, DeclarationError, Problem, first_line
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
@@ -115,7 +115,7 @@ def _side_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
             forward_flops(model, (3, side, side))
         except Exception as error:  # a network may refuse a size in any way
             rule = f"must be a size that `{task.model}` takes, built for {task.resolution} pixels"
-            return Problem(path, rule, f"{side} ({type(error).__name__}: {str(error).splitlines()[0]})")
+            return Problem(path, rule, f"{side} ({type(error).__name__}: {first_line(error)})")
     return None
 
 

@@ -36,7 +36,7 @@ def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
     """
     clock, peak = spec.clock(), spec.peak_lr()
     unit = clock.per_epoch if spec.schedule.lr_per == "epoch" else 1
-    warmup = round_half_up(spec.schedule.warmup.steps(clock))
+    warmup = warmup_steps(spec)
     decay = _decay(spec, clock, warmup)
 
     def rate(step: int) -> float:
@@ -49,17 +49,27 @@ def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
 def _decay(spec: TrialSpec, clock: Clock, warmup: int) -> Callable[[int], float]:
     """The fraction of the peak learning rate by step, from the end of the warm-up on."""
     if spec.schedule.lr == "step":
-        falls = [round_half_up(anchor.steps(clock)) for anchor in spec.schedule.anchors]
-        return lambda step: spec.schedule.factor ** sum(step >= at for at in falls)
+        fallen = falls(spec)
+        return lambda step: spec.schedule.factor ** sum(step >= at for at in fallen)
     shape = DECAYS[spec.schedule.lr]
     return lambda step: shape((step - warmup) / (clock.total - warmup))
 
 
+def warmup_steps(spec: TrialSpec) -> int:
+    """Steps over which the learning rate rises."""
+    return round_half_up(spec.schedule.warmup.steps(spec.clock()))
+
+
+def falls(spec: TrialSpec) -> list[int]:
+    """The steps from which the decay ``step`` multiplies the learning rate once more."""
+    return [round_half_up(anchor.steps(spec.clock())) for anchor in spec.schedule.anchors]
+
+
 def resolution(spec: TrialSpec, step: int) -> int | None:
     """Pixels of a training image's side at a step (from 0), where the task's images grow; None where they do not."""
-    growth = spec.task.growth if spec.task.kind == "folder" else None
-    if growth is None or spec.task.kind != "folder":
+    if spec.task.kind != "folder" or spec.task.growth is None:
         return None
+    growth = spec.task.growth
     clock, last = spec.clock(), spec.task.resolution
     start, length = growth.start.steps(clock), growth.length.steps(clock)
     done = min(1.0, max(0.0, (step - start) / length)) if length else float(step >= start)

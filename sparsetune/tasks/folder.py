@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from sparsetune.errors import DataError
+from sparsetune.errors import DataError, first_line
 from sparsetune.schedule import resolution
 from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
@@ -64,7 +64,9 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
             else:
                 image = self._augmented(image, seed, side)
         except (OSError, RuntimeError, ValueError, SyntaxError) as error:  # Pillow raises all four on broken files
-            return Broken(f"`{path}` must be an image that can be read, got {type(error).__name__} ({_line(error)})")
+            return Broken(
+                f"`{path}` must be an image that can be read, got {type(error).__name__} ({first_line(error)})"
+            )
         return image, int(self._targets[index])
 
     def _augmented(self, image: torch.Tensor, seed: int, side: int) -> torch.Tensor:
@@ -234,7 +236,7 @@ def _listed(folder: Path) -> tuple[Listing, Listing]:
         except OSError as error:
             raise DataError(
                 f"`{folder / name}` must hold a folder of images for every class, got {type(error).__name__}"
-                f" ({_line(error)}); set `task.folder`, and --data-root or SPARSETUNE_DATA to the folder above it"
+                f" ({first_line(error)}); set `task.folder`, and --data-root or SPARSETUNE_DATA to the folder above it"
             ) from error
         paths = [str(Path(path).relative_to(folder / name)).encode() for path, _ in listed.samples]
         found.append(Listing(np.array(paths), np.array(listed.targets, dtype=np.int64), listed.classes))
@@ -276,7 +278,3 @@ def _collated(items: list[Any]) -> Any:
         return broken
     images, targets = zip(*items, strict=True)
     return torch.stack(images), torch.tensor(targets)
-
-
-def _line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else "no reason"

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from sparsetune.errors import DataError
+from sparsetune.errors import DataError, first_line
 from sparsetune.tasks.roots import cache_root, given_root
 
 Tensors = tuple[torch.Tensor, torch.Tensor]
@@ -69,7 +69,7 @@ class Published:
             looked = " and ".join(f"`{root / self.folder}`" for root in roots)
             raise DataError(
                 f"{self.title} must lie in {looked} or be downloadable, got {type(error).__name__}"
-                f" ({str(error).splitlines()[0] if str(error) else 'no reason'}); set --data-root or SPARSETUNE_DATA to"
+                f" ({first_line(error)}); set --data-root or SPARSETUNE_DATA to"
                 f" the folder that holds `{self.packed}`"
             ) from error
         return cache

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sparsetune.errors import DataError
+from sparsetune.errors import DataError, first_line
 from sparsetune.tasks.folder import decoded
 from sparsetune.tasks.image import Tensors, normalised
 from sparsetune.tasks.roots import given_root
@@ -57,7 +57,7 @@ def _read(path: Path) -> Tensors:
         labels = table["label"].to_numpy().astype(np.int64)
     except (OSError, RuntimeError, pyarrow.ArrowException) as error:
         rule = "must be a whole Parquet file with columns `image_jpeg` and `label`"
-        raise DataError(f"`{path}` {rule}, got {type(error).__name__} ({str(error).splitlines()[0]})") from error
+        raise DataError(f"`{path}` {rule}, got {type(error).__name__} ({first_line(error)})") from error
     return pixels, torch.from_numpy(labels)
 
 

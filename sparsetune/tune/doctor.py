@@ -19,6 +19,7 @@ from rich.markup import escape
 from sparsetune.errors import StorageError
 from sparsetune.places import Place, place, reason, refusals
 from sparsetune.provenance import version_of
+from sparsetune.tasks.roots import cache_root, given_root
 from sparsetune.tune.nodes import SHOWN, Check, cluster_checks, existing, one_line, token_file
 
 DATA = {
@@ -151,11 +152,10 @@ def judge_gpus(gpus: Sequence[tuple[str, int]], *, driver: bool, said: str) -> I
 
 def data_checks(data_root: Path | None) -> Iterator[Check]:
     """Data sets at hand, recognised by their files' names; nothing is read, unpacked or downloaded."""
-    given = data_root or os.environ.get("SPARSETUNE_DATA")
-    roots = [Path(root).expanduser().resolve() for root in (given, os.environ.get("SPARSETUNE_CACHE")) if root]
-    roots += [] if os.environ.get("SPARSETUNE_CACHE") else [Path("~/.cache/sparsetune").expanduser()]
-    if given and not roots[0].is_dir():
-        yield Check("data", "warning", f"`{roots[0]}` is not a folder", "mend --data-root or SPARSETUNE_DATA")
+    given = given_root(data_root)
+    roots = [root for root in (given, cache_root()) if root is not None]
+    if given and not given.is_dir():
+        yield Check("data", "warning", f"`{given}` is not a folder", "mend --data-root or SPARSETUNE_DATA")
     for name, (pattern, files) in DATA.items():
         found = {root: len({*_stems(root, pattern)}) for root in roots if pattern}
         home = next((root for root, count in found.items() if count >= files), None)

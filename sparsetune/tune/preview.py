@@ -13,7 +13,7 @@ from rich.table import Table
 from sparsetune.cost import train_flops
 from sparsetune.durations import round_half_up
 from sparsetune.preflight import check
-from sparsetune.schedule import learning_rate, resolution
+from sparsetune.schedule import falls, learning_rate, resolution, warmup_steps
 from sparsetune.sparsity.methods import Change, regrow_until
 from sparsetune.sparsity.plan import plan
 from sparsetune.spec import TrialSpec
@@ -78,8 +78,8 @@ def _cell(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
         "train_flops": train_flops(spec),
         "mask_changes": [_change(change, per_epoch) for change in changes],
         "learning_rate_at_epochs": [rate(step) for step in epochs],
-        "learning_rate_falls": [round_half_up(anchor.steps(spec.clock())) for anchor in spec.schedule.anchors],
-        "warmup_steps": round_half_up(spec.schedule.warmup.steps(spec.clock())),
+        "learning_rate_falls": falls(spec),
+        "warmup_steps": warmup_steps(spec),
         "resolution_at_epochs": [resolution(spec, step) for step in epochs] if _grows(spec) else None,
         "regrow": _regrow(spec, changes) if any(change.action == "regrow" for change in changes) else None,
     }
