@@ -12,6 +12,7 @@ _HOME = {
     "sparsetune.spec.sparsity": [
         "GMP_STAR",
         "GRANET_CIFAR",
+        "OBERT_10_RAMP",
         "OBERT_RAMP",
         "PUBLISHED_ACDC",
         "AcdcSpec",
@@ -20,10 +21,19 @@ _HOME = {
         "RegrowSpec",
         "SparsitySpec",
     ],
-    "sparsetune.spec": ["ComputeSpec", "EvaluateSpec", "OptimSpec", "ScheduleSpec", "TrialSpec"],
+    "sparsetune.spec.trial": ["GMP_STAR_REWINDS", "OBERT_REWINDS"],
+    "sparsetune.spec": [
+        "ComputeSpec",
+        "DistillSpec",
+        "EvaluateSpec",
+        "OptimSpec",
+        "RewindSpec",
+        "ScheduleSpec",
+        "TrialSpec",
+    ],
     "sparsetune.study.stopping": ["Halving"],
     "sparsetune.study": ["Arm", "Maximize", "Minimize", "Quick", "Study"],
-    "sparsetune.spec.task": ["DigitsTask", "FolderTask", "GrowthSpec", "ImageTask"],
+    "sparsetune.spec.task": ["DigitsTask", "FolderTask", "GrowthSpec", "ImageTask", "TextTask"],
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

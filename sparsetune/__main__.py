@@ -69,6 +69,11 @@ def parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", _report, "write report/index.html, figures and tables of a study")
     report.add_argument("directory", type=_place, help="the study's directory")
 
+    export = _command(commands, "export", _export, "write a trial's final network with its certificate and a card")
+    export.add_argument("trial", type=_place, metavar="TRIAL_DIR", help="such as runs/digits/trials/0123456789ab")
+    export.add_argument("out", type=Path, metavar="OUT", help="a new folder")
+    export.add_argument("--data-root", type=Path, metavar="DIR", help="where models lie (or SPARSETUNE_DATA)")
+
     replay = _command(commands, "replay", _replay, "replay schedulers over a finished study; train nothing")
     replay.add_argument("directory", type=_place, help="a study whose search trials trained to their end")
     replay.add_argument("--workers", type=_size, default=2, metavar="N", help="trials at once (default: 2)")
@@ -250,6 +255,17 @@ def _report(parsed: argparse.Namespace) -> int:
         _print_json({"report": str(page)})
     else:
         print(f"Report: {page}")  # noqa: T201
+    return 0
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from sparsetune.export import export
+
+    facts = export(parsed.trial, parsed.out, parsed.data_root)
+    if parsed.json:
+        _print_json(facts)
+    else:
+        print(f"Exported: {facts['directory']}")  # noqa: T201
     return 0
 
 

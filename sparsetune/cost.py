@@ -14,15 +14,14 @@ from sparsetune.errors import Problem
 from sparsetune.schedule import resolution
 from sparsetune.sparsity import forecast
 from sparsetune.sparsity.flops import Flops, forward_flops
-from sparsetune.sparsity.layers import Layer, layers_of, prunable_weights
+from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.magnitudes import Magnitudes
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study import Study
 from sparsetune.study.budget import COST_AXES, Budget, epochs
 from sparsetune.study.cells import Cell
-from sparsetune.tasks import source_of
-from sparsetune.tasks.models import build_model, meta_model
+from sparsetune.tasks import ImageNetwork, Network, network_of
 
 
 def train_flops(spec: TrialSpec) -> float:
@@ -31,10 +30,10 @@ def train_flops(spec: TrialSpec) -> float:
     Raises:
         DeclarationError: if its model cannot be built.
     """
-    source = source_of(spec.task)
-    layers, flops = _network(spec.task.model, source.input_shape, source.n_classes)
+    network = network_of(spec.task)
+    layers, flops = _outlined(network)
     unsure = _shares_by_magnitude(spec.sparsity.resolved(), layers, flops)
-    magnitudes = _magnitudes(spec.task.model, source.input_shape, source.n_classes) if unsure else None
+    magnitudes = _magnitudes(network) if unsure else None
     return forecast.train_flops(spec, layers, flops, _scales(spec, flops), magnitudes)
 
 
@@ -50,17 +49,18 @@ FROM_WEIGHTS = ("static", "one_shot", "gmp", "acdc")
 
 
 @lru_cache(maxsize=8)
-def _magnitudes(model: str, input_shape: tuple[int, ...], n_classes: int) -> Magnitudes:
+def _magnitudes(network: Network) -> Magnitudes:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Magnitudes(prunable_weights(build_model(model, input_shape, n_classes)))
+        return Magnitudes(network.prunable(network.build()))
 
 
 def _scales(spec: TrialSpec, flops: Flops) -> list[tuple[int, float]]:
     """What a dense step costs where training images grow, from a step on, in steps at full size."""
-    source, found, step, total = source_of(spec.task), [], 0, spec.total_steps()
-    while step < total and (side := resolution(spec, step)):
-        _, small = _network(spec.task.model, (source.input_shape[0], side, side), source.n_classes)
+    network, step, total = network_of(spec.task), 0, spec.total_steps()
+    found: list[tuple[int, float]] = []
+    while isinstance(network, ImageNetwork) and step < total and (side := resolution(spec, step)):
+        _, small = _outlined(network.at(side))
         found.append((step, small.total / flops.total))
         step = bisect_right(range(total), side, lo=step, key=lambda at: resolution(spec, at) or 0)  # sides never fall
     return found or [(0, 1.0)]
@@ -132,9 +132,10 @@ UNITS = {"epochs": epochs, "train_flops": train_flops}
 
 
 @lru_cache(maxsize=32)
-def _network(model: str, input_shape: tuple[int, ...], n_classes: int) -> tuple[list[Layer], Flops]:
-    network = meta_model(model, input_shape, n_classes)
-    return layers_of(prunable_weights(network)), forward_flops(network, input_shape)
+def _outlined(network: Network) -> tuple[list[Layer], Flops]:
+    outline = network.meta()
+    weights = network.prunable(outline)
+    return layers_of(weights), forward_flops(outline, example=network.example(), prunable=weights)
 
 
 def affordable(budget: Budget | None, spec: TrialSpec) -> bool:

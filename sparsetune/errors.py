@@ -50,6 +50,10 @@ class HopelessStudyError(SparsetuneError):
     """A study whose trials all fail: it ends early, and what it recorded stays."""
 
 
+class TeacherError(SparsetuneError):
+    """A teacher that did not end well: its students cannot start."""
+
+
 class LimitError(SparsetuneError):
     """A study that cannot end within the disk that is free, or within a limit that was asked for."""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
-from torch.nn.parameter import is_lazy
 
 from sparsetune.cost import budget_problems
 from sparsetune.errors import DataError, DeclarationError, Problem, first_line
@@ -15,12 +14,12 @@ from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.task import FolderTask, TaskSpec
+from sparsetune.spec.task import FolderTask, TaskSpec, TextTask
 from sparsetune.study import Arm, Study, checked, sound_part
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import OptunaSampler
-from sparsetune.tasks import prepare, source_of, split_problems
-from sparsetune.tasks.models import meta_model, model_function, require_prunable
+from sparsetune.tasks import ImageNetwork, logits_of, network_of, prepare, split_problems
+from sparsetune.tasks.encoders import longest, model_digest
 from sparsetune.tasks.weights import fitting_weights
 
 
@@ -35,22 +34,34 @@ def preflight(study: Study, *, data_root: Path | None = None, needs_data: bool =
     found: set[Problem] = set()
     models: dict[TaskSpec, tuple[list[Layer], list[Problem]]] = {}
     for cell in study.cells():
-        for spec in cell.corners():
+        for place, spec in _trials_of(cell):
             model_only = spec.task.model_copy(update={"batch_size": 1, "validation": 0, "split_seed": 0})
             if model_only not in models:
-                models[model_only] = examine(spec.task)
+                models[model_only] = examine(spec.task, data_root)
             layers, faults = models[model_only]
             problems = [*split_problems(spec.task), *plan_problems(spec), *combination_problems(spec.sparsity)]
             if layers and not problems:
                 problems = layer_problems(layers, spec.sparsity)
-            found |= {_located(problem, study, cell) for problem in [*problems, *faults]}
+            found |= {_located(_below(place, problem), study, cell) for problem in [*problems, *faults]}
     if not found:
         found |= {*budget_problems(study), *_sampler_problems(study)}
     if needs_data and not found:
-        for task in {cell.spec.task.model_copy(update={"model": "", "weights": None}) for cell in study.cells()}:
-            found |= set(_data_problems(task, data_root))
+        declared = {(spec.sparsity.checkpoint, _data_of(spec.task)) for c in study.cells() for _, spec in _trials_of(c)}
+        for checkpoint, task in sorted(declared, key=str):
+            found |= set(_data_problems(task, checkpoint, data_root))
         found |= set(_weights_problems(study, data_root))
     return sorted(found)
+
+
+def _trials_of(cell: Cell) -> Iterator[tuple[str, TrialSpec]]:
+    """The cell's recipe and those at the ends of its axes, then its teacher; with the path in front of their fields."""
+    yield from (("", spec) for spec in cell.corners())
+    if cell.spec.distill.teacher:
+        yield "distill.teacher.", cell.spec.distill.teacher
+
+
+def _below(place: str, problem: Problem) -> Problem:
+    return Problem(place + problem.path, problem.rule, problem.got)
 
 
 def check(study: Study, *, data_root: Path | None = None, needs_data: bool = True) -> Study:
@@ -70,37 +81,40 @@ def check(study: Study, *, data_root: Path | None = None, needs_data: bool = Tru
     return checked(study)
 
 
-def examine(task: TaskSpec) -> tuple[list[Layer], list[Problem]]:
+def examine(task: TaskSpec, data_root: Path | None = None) -> tuple[list[Layer], list[Problem]]:
     """The layers of a task's model, built on the meta device and shown one example; or what is wrong with it."""
-    source = source_of(task)
-    path, got = "task.model", repr(task.model)
+    network = network_of(task, data_root)
     try:
-        function = model_function(task.model)
+        model = network.meta()
+        weights = network.prunable(model)
     except DeclarationError as error:
         return [], error.problems
+    except DataError as error:
+        return [], [Problem("task.model", str(error))]
+    if problem := _length_problem(task, model):
+        return [], [problem]
     try:
-        with torch.device("meta"):
-            model = function(source.input_shape, source.n_classes)
-        if not isinstance(model, torch.nn.Module):
-            rule = "the function must return a torch.nn.Module"
-            return [], [Problem(path, rule, f"{type(model).__name__} from {got}")]
-        if any(is_lazy(parameter) for parameter in model.parameters()):
-            return [], [Problem(path, "the model must give every layer its sizes: lazy layers cannot be pruned", got)]
-        layers = layers_of(require_prunable(task.model, model))
-        forward_flops(model, source.input_shape)
+        example = network.example()
+        forward_flops(model, example=example, prunable=weights)
         with torch.device("meta"), torch.no_grad():
-            shape = tuple(model.eval()(torch.empty((1, *source.input_shape))).shape)
-        if problem := _side_problem(task, model):
-            return [], [problem]
-    except DeclarationError as error:
-        return [], error.problems
+            shape = tuple(logits_of(model.eval(), dict(example) if isinstance(example, Mapping) else example).shape)
     except Exception as error:  # the user's function may raise anything
-        rule = f"must build a network for inputs of shape {source.input_shape} ({type(error).__name__}: {error})"
-        return [], [Problem(path, rule, got)]
-    if shape != (1, source.n_classes):
-        rule = f"the network must return logits of shape (n, {source.n_classes})"
-        return [], [Problem(path, rule, f"{shape} from {got}")]
-    return layers, []
+        taken = f"inputs of shape {network.input_shape}" if isinstance(network, ImageNetwork) else "token ids"
+        rule = f"must build a network for {taken} ({type(error).__name__}: {error})"
+        return [], [Problem("task.model", rule, repr(task.model))]
+    if problem := _side_problem(task, model):
+        return [], [problem]
+    if shape != (1, network.outputs):
+        rule = f"the network must return logits of shape (n, {network.outputs})"
+        return [], [Problem("task.model", rule, f"{shape} from {task.model!r}")]
+    return layers_of(weights), []
+
+
+def _length_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
+    """Where texts may be longer than their encoder takes."""
+    if isinstance(task, TextTask) and task.max_length > (limit := longest(model.config)):
+        return Problem("task.max_length", f"must be at most {limit}, the tokens that `{task.model}` takes", str(task.max_length))
+    return None
 
 
 def _side_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
@@ -141,9 +155,16 @@ def _sampler_problems(study: Study) -> list[Problem]:
     return sampler_problems(study)
 
 
-def _data_problems(task: TaskSpec, data_root: Path | None) -> Iterator[Problem]:
+def _data_of(task: TaskSpec) -> TaskSpec:
+    """What the data of a task depend on: of texts the model too, which brings the tokenizer."""
+    return task.model_copy(update={"weights": None} if isinstance(task, TextTask) else {"weights": None, "model": ""})
+
+
+def _data_problems(task: TaskSpec, checkpoint: str | None, data_root: Path | None) -> Iterator[Problem]:
     try:
         prepare(task, data_root)
+        if checkpoint:
+            model_digest(checkpoint, data_root)
     except DataError as error:
         yield Problem("base.task", str(error))
 
@@ -154,8 +175,7 @@ def _weights_problems(study: Study, data_root: Path | None) -> Iterator[Problem]
     declared = ((spec.task, cell) for cell in study.cells() for spec in cell.corners())
     for task, cell in {task.model_copy(update=alike): cell for task, cell in declared}.items():
         if task.weights is not None:
-            source = source_of(task)
             try:
-                fitting_weights(meta_model(task.model, source.input_shape, source.n_classes), task.weights, data_root)
+                fitting_weights(network_of(task, data_root).meta(), task.weights, data_root)
             except DataError as error:
                 yield _located(Problem("task.weights", str(error)), study, cell)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable
+from itertools import count, takewhile
 
 from sparsetune.durations import Clock, round_half_up
 from sparsetune.spec import TrialSpec
@@ -25,14 +27,18 @@ def constant(fraction: float) -> float:
 
 
 DECAYS: dict[str, Callable[[float], float]] = {"linear": linear, "cosine": cosine, "constant": constant}
-"""Each maps the fraction of training done since the warm-up to the fraction of the peak learning rate."""
+"""Each maps the fraction of the decay that is done to the fraction of the peak learning rate, floor left out."""
 
 
 def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
-    """The learning rate by step (from 0): a linear rise to the peak, then the declared decay.
+    """The learning rate by step (from 0): a linear rise to the peak, then the declared decay, again at each rewind.
 
-    The last step of the warm-up and the first after it have the peak. Where the learning rate stays the same through an
-    epoch, epochs take the place of steps: epoch e < w of the warm-up has (e + 1) / w of the peak.
+    The last step of the warm-up, the first after it and the first from each rewind have the peak. Where the learning
+    rate stays the same through an epoch, epochs take the place of steps: epoch e < w of the warm-up has (e + 1) / w of
+    the peak, and a rewind counts from the next epoch's start.
+
+    A linear decay over n steps is 1/n of its way above the floor in its last step. SparseML divides by n - 1 and so has
+    the floor in that step itself (`modifier_lr.py`): rates differ by less than 1/(n - 1) of the way.
     """
     clock, peak = spec.clock(), spec.peak_lr()
     unit = clock.per_epoch if spec.schedule.lr_per == "epoch" else 1
@@ -51,8 +57,14 @@ def _decay(spec: TrialSpec, clock: Clock, warmup: int) -> Callable[[int], float]
     if spec.schedule.lr == "step":
         fallen = falls(spec)
         return lambda step: spec.schedule.factor ** sum(step >= at for at in fallen)
-    shape = DECAYS[spec.schedule.lr]
-    return lambda step: shape((step - warmup) / (clock.total - warmup))
+    shape, floor, bounds = DECAYS[spec.schedule.lr], spec.schedule.floor, [warmup, *rewinds(spec), clock.total]
+
+    def decay(step: int) -> float:
+        index = min(bisect_right(bounds, step), len(bounds) - 1)
+        start, end = bounds[index - 1], bounds[index]
+        return floor + (1 - floor) * shape((step - start) / (end - start))
+
+    return decay
 
 
 def warmup_steps(spec: TrialSpec) -> int:
@@ -63,6 +75,19 @@ def warmup_steps(spec: TrialSpec) -> int:
 def falls(spec: TrialSpec) -> list[int]:
     """The steps from which the decay ``step`` multiplies the learning rate once more."""
     return [round_half_up(anchor.steps(spec.clock())) for anchor in spec.schedule.anchors]
+
+
+def rewinds(spec: TrialSpec) -> list[int]:
+    """The steps from which the decay starts again; none in the warm-up, whose end has the peak anyway.
+
+    They are rounded as updates of a mask are: equal lengths of ramp and rewinds meet at equal steps.
+    """
+    given, clock, warmup = spec.schedule.rewind, spec.clock(), warmup_steps(spec)
+    if given is None:
+        return []
+    start, every = round_half_up(given.start.steps(clock)), max(1.0, given.every.steps(clock))
+    steps = (start + round_half_up(k * every) for k in count())
+    return [step for step in takewhile(lambda step: step < clock.total, steps) if step > warmup]
 
 
 def resolution(spec: TrialSpec, step: int) -> int | None:

@@ -60,6 +60,11 @@ _RULES: list[tuple[str, str, Callable[[SparsitySpec], bool]]] = [
         lambda spec: _n_m(spec) and spec.allocation not in ("uniform", "global"),
     ),
     (
+        "checkpoint",
+        "transfer needs a sparse model to start from: give `sparsity.checkpoint`",
+        lambda spec: spec.method == "transfer" and spec.checkpoint is None,
+    ),
+    (
         "score",
         "drop and grow drops by `magnitude`, `random` or `saliency`: the Fisher's survivors make up for what is pruned"
         " for good",

@@ -7,7 +7,7 @@ gradient of the inputs, one for that of the weights (Evci et al. 2020, appendix 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,11 @@ def step_cost(forward: float, weight_gradient: float) -> float:
 
 
 def forward_flops(
-    model: nn.Module, input_shape: tuple[int, ...] | None = None, *, example: Example | None = None
+    model: nn.Module,
+    input_shape: tuple[int, ...] | None = None,
+    *,
+    example: Example | None = None,
+    prunable: Collection[str] | None = None,
 ) -> Flops:
     """Forward FLOPs of one example, counted on the meta device, in evaluation mode; the model stays as it is.
 
@@ -65,6 +69,8 @@ def forward_flops(
         model: On any device; its tensors are neither read nor copied.
         input_shape: Of one floating-point example, without the batch dimension; or else
         example: One example (a batch of one), such as token ids; of its tensors only shape and type count.
+        prunable: Names of the weights whose cost falls with their density; by default every linear and convolution
+            layer's.
 
     Raises:
         ValueError: unless exactly one of ``input_shape`` and ``example`` is given.
@@ -73,7 +79,12 @@ def forward_flops(
         raise ValueError(f"give either `input_shape` or `example`, got {input_shape} and {type(example).__name__}")
     given = torch.empty((1, *(input_shape or ())), device="meta") if example is None else example
     on_meta = _meta_copy(model).eval()
-    with torch.no_grad(), torch.device("meta"), _Count(prunable_weights(on_meta)) as count:
+    if prunable is None:
+        weights: dict[str, nn.Parameter] = prunable_weights(on_meta)
+    else:
+        named = dict(on_meta.named_parameters())
+        weights = {name: named[name] for name in prunable}
+    with torch.no_grad(), torch.device("meta"), _Count(weights) as count:
         if isinstance(given, Mapping):
             on_meta(**{name: _on_meta(value) for name, value in given.items()})
         else:

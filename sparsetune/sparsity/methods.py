@@ -50,6 +50,11 @@ def static(spec: TrialSpec) -> list[Change]:
     return [Change(0, "fixed", spec.sparsity.target, "prune")]
 
 
+def transfer(spec: TrialSpec) -> list[Change]:
+    """The zeros of a sparse checkpoint, its lowest magnitudes; only what remains trains (Kurtic et al. 2022)."""
+    return [Change(0, "fixed", spec.sparsity.target, "prune")]
+
+
 def one_shot(spec: TrialSpec) -> list[Change]:
     """One step from dense to the target; the mask stays."""
     at = fraction_to_step(spec.sparsity.prune_at, spec.total_steps())
@@ -209,5 +214,6 @@ METHODS: dict[str, Callable[[TrialSpec], list[Change]]] = {
     "granet": granet,
     "sr_ste": sr_ste,
     "obert": gradual,
+    "transfer": transfer,
 }
 """Each gives its changes in order of step; the network is dense before the first."""

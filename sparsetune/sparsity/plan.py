@@ -33,10 +33,11 @@ def _one_per_step(changes: Iterable[Change]) -> list[Change]:
 
 def plan_problems(spec: TrialSpec) -> list[Problem]:
     """What makes a valid declaration's schedule too short for its method, naming the value that would do."""
-    found = []
-    every = spec.evaluate.every
-    if every is not None and every.steps(spec.clock()) < 1:
-        found.append(Problem("evaluate.every", "must be at least one optimizer step", str(every.declared())))
+    found, rewind = [], spec.schedule.rewind
+    intervals = {"evaluate.every": spec.evaluate.every, "schedule.rewind.every": rewind.every if rewind else None}
+    for path, every in intervals.items():
+        if every is not None and every.steps(spec.clock()) < 1:
+            found.append(Problem(path, "must be at least one optimizer step", str(every.declared())))
     fields = METHOD_FIELDS[spec.sparsity.method]
     for name, (rule, fits, got) in _SCHEDULES.items():
         if name in fields and not fits(spec):

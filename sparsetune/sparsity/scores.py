@@ -25,7 +25,7 @@ class Moment:
         spec: Resolved.
         seed: For whatever the score draws at this update.
         gradients: Gradients of ``weights`` on so many batches of that many examples (None: training's batch size), in
-            training mode or evaluation mode.
+            training mode or evaluation mode; every call gives the same.
     """
 
     weights: Mapping[str, torch.Tensor]
@@ -87,9 +87,12 @@ def fisher(moment: Moment) -> Scored:
     Gradients are taken in evaluation mode, within the mask (Kurtic et al. 2022, arXiv 2203.07259, section 3.2).
     """
     given = moment.spec.fisher
-    estimate = BlockFisher(moment.weights, given)
-    for gradients in moment.gradients(given.gradients, given.batch_size, False):
-        estimate.add({name: g * moment.masks[name] if moment.masks else g for name, g in gradients.items()})
+
+    def within_mask() -> Iterator[Tensors]:
+        for gradients in moment.gradients(given.gradients, given.batch_size, False):
+            yield {name: g * moment.masks[name] if moment.masks else g for name, g in gradients.items()}
+
+    estimate = BlockFisher(moment.weights, given, within_mask)
     return Scored(estimate.scores(), compensate=estimate.compensate)
 
 

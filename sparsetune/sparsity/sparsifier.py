@@ -67,6 +67,7 @@ class Sparsifier:
         self._batch_size, self._total, self._plan = spec.task.batch_size, spec.total_steps(), plan(spec)
         self._optimizer, self._flops, self._probe = optimizer, flops, probe
         self._position = self._step = 0
+        self._probed_by: int | None = None
         self._next: Change | None = self._plan[0]
         self._masks: Masks = {}
         self._recorded: Masks = {}
@@ -279,8 +280,12 @@ class Sparsifier:
         if self._probe is None:
             raise ValueError(f"the score `{self._spec.score}` needs gradients: give the Sparsifier a `probe`")
         sparse, examples = self.inference_flops, batch_size or self._batch_size
+        # The Fisher in pieces passes over the same gradients again: for want of memory, which must change no number.
+        again = self._spec.score == "fisher" and seed == self._probed_by
+        self._probed_by = seed
         for gradients in self._probe.gradients(seed, batches, batch_size, training):
-            self.extra_steps += examples / self._batch_size * step_cost(sparse, 1.0 if training else sparse)
+            if not again:
+                self.extra_steps += examples / self._batch_size * step_cost(sparse, 1.0 if training else sparse)
             yield gradients
 
     def state(self) -> dict[str, Any]:

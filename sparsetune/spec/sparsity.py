@@ -10,7 +10,9 @@ from pydantic import AfterValidator, Field, model_validator
 from sparsetune.durations import Length, LengthField
 from sparsetune.spec.declaration import Declared
 
-Method = Literal["dense", "static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "obert"]
+Method = Literal[
+    "dense", "static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "obert", "transfer"
+]
 Score = Literal["magnitude", "random", "saliency", "fisher"]
 Allocation = Literal["global", "uniform", "erk", "er", "explicit"]
 RampShape = Literal["cubic", "linear", "exponential", "stepped"]
@@ -81,6 +83,8 @@ class RampSpec(Declared):
 
 GMP_STAR = RampSpec(first=0.7, start="2 epochs", tail="2 epochs", every="0.1 epochs")
 """GMP*: straight to 70 %, then ten updates an epoch; first and last two epochs fixed (Kurtic et al. 2024, app. A)."""
+OBERT_10_RAMP = RampSpec(first=0.7, start="2 epochs", tail="2 epochs", every="0.5 epochs")
+"""oBERT's 10-epoch recipe: two epochs dense, two updates an epoch, two epochs fixed (arXiv 2203.07259, section 4.1)."""
 OBERT_RAMP = RampSpec(first=0.7, start="2 epochs", tail="4 epochs", every="4 epochs")
 """oBERT's 30-epoch recipe: pruned at epochs 2, 6, … 26 (Kurtic et al. 2022, arXiv 2203.07259)."""
 
@@ -158,6 +162,9 @@ class SparsitySpec(Declared):
     acdc: AcdcSpec = AcdcSpec()
     regrow: RegrowSpec = RegrowSpec()
     fisher: FisherSpec = FisherSpec()
+    checkpoint: str | None = None
+    """``transfer`` only: a sparse model, as ``task.model`` names one, whose weights training starts from and whose zeros
+    are the mask; its sparsity must be the target's."""
     saliency_batches: int = Field(default=1, ge=1)
     """Training batches whose gradients are averaged for the score ``saliency``."""
     prune_at: Fraction = 0.5
@@ -195,6 +202,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "granet": _OWN | {"reset": "grown"},
     "sr_ste": _OWN | {"allocation": "uniform"},
     "obert": _OWN | {"score": "fisher"},
+    "transfer": _OWN,
 }
 """What a method takes, as published, where the declaration leaves a field open."""
 
@@ -210,6 +218,7 @@ METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "granet": (*_SHARED, "ramp", "regrow", "reset"),
     "sr_ste": (*_SHARED, "shadow_decay"),
     "obert": (*_SHARED, "ramp", "recalibrate"),
+    "transfer": ("method", "target", "checkpoint"),
 }
 """Fields that change something under each method; the others are left out of its trials' names."""
 SCORE_FIELDS: dict[str, tuple[str, ...]] = {

@@ -16,6 +16,12 @@ Validation = Annotated[float, Field(ge=0)]
 
 IMAGES = {"fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "cifar10_jpeg": 50_000}
 """Examples of the published training sets, by the name of the data set."""
+GLUE = {
+    "cola": 8_551, "sst2": 67_349, "mrpc": 3_668, "qqp": 363_846, "stsb": 5_749,
+    "mnli": 392_702, "mnli_mismatched": 392_702, "qnli": 104_743, "rte": 2_490, "wnli": 635,
+}  # fmt: skip
+"""The same of GLUE's tasks (Wang et al. 2018, arXiv 1804.07461)."""
+Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 
 
 class _Examples(Declared):
@@ -146,4 +152,43 @@ class FolderTask(_Examples):
         return self.examples
 
 
-TaskSpec = Annotated[DigitsTask | ImageTask | FolderTask, Field(discriminator="kind")]
+class TextTask(_Examples):
+    """A task of GLUE: sentences or pairs of them, classified by a fine-tuned encoder; GLUE's dev set is the test set."""
+
+    kind: Literal["text"] = "text"
+    dataset: Literal[
+        "cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mismatched", "qnli", "rte", "wnli"
+    ] = "sst2"
+    """``mnli_mismatched`` has MNLI's training set and its mismatched dev set."""
+    folder: str | None = None
+    """Of the task's TSV files in GLUE's layout, below the data root or a path. None: GLUE's own name for it
+    (``glue/SST-2``) below the data root where that exists, else the Hugging Face hub."""
+    model: str = "google-bert/bert-base-uncased"
+    """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an untrained encoder of
+    `sparsetune.tasks.encoders.UNTRAINED`."""
+    batch_size: int = Field(default=32, ge=1)
+    max_length: int = Field(default=128, ge=8)
+    """Tokens; longer texts are cut. FLOPs are those of texts of this length."""
+    train_examples: int | None = Field(default=None, ge=1)
+    """Train on a stratified subset of this many examples; all by default. Validation is held out first."""
+    group_by_length: bool = True
+    """Whether batches are of texts of like lengths, which saves padding; the order stays random."""
+    metric: Metric | None = None
+    """What ``score`` means; None: Matthews' correlation for CoLA, F1 for MRPC, Pearson's correlation for STS-B, accuracy
+    for the others."""
+
+    def pool(self) -> int:
+        """Examples of the published training set."""
+        return GLUE[self.dataset]
+
+    def train_size(self) -> int:
+        """Examples trained on in one epoch."""
+        return min(super().train_size(), self.train_examples or self.pool())
+
+    def headline(self) -> Metric:
+        """What ``score`` means."""
+        own: dict[str, Metric] = {"cola": "matthews", "mrpc": "f1", "stsb": "pearson"}
+        return self.metric or own.get(self.dataset, "accuracy")
+
+
+TaskSpec = Annotated[DigitsTask | ImageTask | FolderTask | TextTask, Field(discriminator="kind")]

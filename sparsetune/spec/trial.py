@@ -37,6 +37,21 @@ class OptimSpec(Declared):
     """Decay a step of a moving average of the weights, masked, which is what is evaluated and saved; 0 for none."""
 
 
+class RewindSpec(Declared):
+    """Learning-rate rewinds: the decay starts again at its peak, and ends in its floor before the next rewind."""
+
+    start: LengthField = Length(2, "epochs")
+    """Training done at the first rewind."""
+    every: LengthField = Length(2, "epochs")
+    """From one to the next; the last decay ends with training, however short it is."""
+
+
+GMP_STAR_REWINDS = RewindSpec()
+"""GMP*: the two-epoch schedule of dense fine-tuning again and again (Kurtic et al. 2024, app. A)."""
+OBERT_REWINDS = RewindSpec(every="4 epochs")
+"""oBERT's 30-epoch recipe: at each pruning step, epochs 2, 6, … 26 (Kurtic et al. 2022, arXiv 2203.07259)."""
+
+
 class ScheduleSpec(Declared):
     """How long to train, and the learning rate over training: a linear warm-up, then a decay."""
 
@@ -54,6 +69,10 @@ class ScheduleSpec(Declared):
     """``step`` only: training done at each fall."""
     factor: float = Field(default=0.1, gt=0, lt=1)
     """``step`` only: what the learning rate is multiplied by at each fall."""
+    floor: float = Field(default=0, ge=0, lt=1)
+    """``linear`` and ``cosine``: what they fall to, as a fraction of the peak."""
+    rewind: RewindSpec | None = None
+    """``linear`` and ``cosine``: when they start again; never by default."""
     lr_per: Literal["step", "epoch"] = "step"
     """Whether the learning rate moves at every step or stays the same through an epoch, as in AC/DC's code."""
 
@@ -66,9 +85,11 @@ class ScheduleSpec(Declared):
 
 
 class EvaluateSpec(Declared):
-    """When to evaluate besides the end of every epoch."""
+    """When to evaluate besides the end of every epoch, and on how much."""
 
     every: LengthField | None = None
+    train_examples: int = Field(default=10_000, ge=1)
+    """Of the training split, on which the training loss is measured; all where it has fewer."""
 
 
 class ComputeSpec(Declared):
@@ -93,6 +114,7 @@ class TrialSpec(Declared):
     sparsity: SparsitySpec = SparsitySpec()
     evaluate: EvaluateSpec = EvaluateSpec()
     compute: ComputeSpec = ComputeSpec()
+    distill: DistillSpec = Field(default_factory=lambda: DistillSpec())
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -101,6 +123,29 @@ class TrialSpec(Declared):
         parts: Any = getattr(self.compute, "accumulate", None)
         if are_positive(size, parts) and size % parts:
             raise ValueError(f"`compute.accumulate` must divide `task.batch_size`, got {parts} and {size}")
+        return self
+
+    @model_validator(mode="after")
+    def _transfers_texts(self) -> TrialSpec:
+        given = self.sparsity if isinstance(self.sparsity, SparsitySpec) else SparsitySpec()
+        if given.method == "transfer" and given.target and getattr(self.task, "kind", "text") != "text":
+            raise ValueError("the method `transfer` goes on from a sparse encoder: `task.kind` must be 'text'")
+        return self
+
+    @model_validator(mode="after")
+    def _teaches_what_it_learned(self) -> TrialSpec:
+        hardness, teacher = getattr(self.distill, "hardness", 0), getattr(self.distill, "teacher", None)
+        if isinstance(hardness, float | int) and hardness > 0 and teacher is None:
+            raise ValueError(f"a `distill.hardness` of {hardness:g} needs a `distill.teacher`, a whole TrialSpec")
+        if isinstance(teacher, TrialSpec) and (odd := _other_split(self.task, teacher.task)):
+            raise ValueError(
+                "`distill.teacher` must have the trial's data and training split, or its logits are not of the examples"
+                f" that it teaches, got another {', '.join(odd)}"
+            )
+        if isinstance(teacher, TrialSpec) and getattr(teacher.distill, "teacher", None) is not None:
+            raise ValueError("a `distill.teacher` must learn from labels alone, got one with a teacher of its own")
+        if isinstance(teacher, TrialSpec) and _augments(self.task):
+            raise ValueError("a `distill.teacher` says what it thinks of each example once: no random crops, flips, cutout")
         return self
 
     def steps_per_epoch(self) -> int:
@@ -159,14 +204,45 @@ class TrialSpec(Declared):
         """Every applicable field by its dotted name, defaults included: the configuration's columns in tables."""
         trial = self.canonical()
         values = trial.model_dump(mode="json") | {"sparsity": trial.sparsity.resolved().model_dump(mode="json")}
+        if trial.distill.teacher is not None:
+            values["distill"]["teacher"] = trial.distill.teacher.trial_id()
         kept = {path: value for path, value in flatten(values).items() if applies(values, path)}
         return kept | {path: flatten(values)[path] for path in ("sparsity.method", "sparsity.target")}
+
+
+class DistillSpec(Declared):
+    """Knowledge distillation from a teacher, a trial of its own, trained once (Hinton et al. 2015, arXiv 1503.02531).
+
+    The loss is ``(1 - h) task + h T^2 KL(softmax(teacher / T) || softmax(student / T))``, a mean over examples.
+    """
+
+    hardness: float = Field(default=0, ge=0, le=1)
+    """h: the weight of the teacher. 0: no distillation; 1: labels are not used."""
+    temperature: float = Field(default=1, gt=0)
+    """T: what logits are divided by."""
+    teacher: TrialSpec | None = None
+    """The whole declaration of the teacher, seed included. It inherits nothing, and shares task and training split."""
+
+
+TrialSpec.model_rebuild()
+
+
+def _augments(task: TaskSpec) -> bool:
+    """Whether training examples change from one epoch to the next."""
+    return getattr(task, "kind", None) == "folder" or any(getattr(task, n, 0) for n in ("crop", "flip", "cutout"))
+
+
+def _other_split(task: TaskSpec, other: TaskSpec) -> list[str]:
+    """The fields of two tasks that make other examples, or the same in other forms, of them."""
+    names = ("kind", "dataset", "folder", "examples", "train_examples", "validation", "split_seed")
+    return [f"`task.{name}`" for name in names if getattr(task, name, None) != getattr(other, name, None)]
 
 
 def _fields(part: str, of: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     return {choice: tuple(f"{part}.{name}" for name in names) for choice, names in of.items()}
 
 
+_CYCLIC = ("floor", "rewind")
 _FIELDS_OF = {
     "sparsity.method": {
         method: (*names, "schedule.stretch") if names else ()
@@ -174,7 +250,10 @@ _FIELDS_OF = {
     },
     "sparsity.score": _fields("sparsity", SCORE_FIELDS),
     "sparsity.allocation": _fields("sparsity", ALLOCATION_FIELDS),
-    "schedule.lr": _fields("schedule", {"linear": (), "cosine": (), "constant": (), "step": ("anchors", "factor")}),
+    "schedule.lr": _fields(
+        "schedule",
+        {"linear": _CYCLIC, "cosine": _CYCLIC, "constant": (), "step": ("anchors", "factor")},
+    ),
     "optim.name": _fields("optim", {"sgd": ("momentum", "nesterov"), "adamw": ("beta1", "beta2")}),
 }
 """Fields that mean something only under one choice of another field; all others always apply."""
@@ -185,12 +264,19 @@ DECIDING = tuple(_FIELDS_OF)
 
 def applies(values: Mapping[str, Any], path: str) -> bool:
     """Whether the dotted field ``path`` changes anything in a trial of these (possibly partial, unchecked) values."""
+    if _within(path, ("distill",)) and path != "distill.hardness" and not _distils(values):
+        return False
     for choice, fields_of in _FIELDS_OF.items():
         chosen = _chosen(values, choice)
         conditional = {field for fields in fields_of.values() for field in fields}
         if chosen in fields_of and _within(path, conditional) and not _within(path, fields_of[chosen]):
             return False
     return True
+
+
+def _distils(values: Mapping[str, Any]) -> bool:
+    given = values.get("distill", {})
+    return not isinstance(given, Mapping) or given.get("hardness", 0) != 0
 
 
 def _chosen(values: Mapping[str, Any], choice: str) -> Any:
@@ -226,6 +312,8 @@ def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
     for path, value in flat.items():
         if applies(values, path) and (value is None or value != _method_default(values, path)):
             set_at(kept, path, value)
+    if isinstance(teacher := kept.get("distill", {}).get("teacher"), Mapping):
+        kept["distill"]["teacher"] = canonical(teacher)
     return kept
 
 

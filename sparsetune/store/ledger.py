@@ -35,7 +35,7 @@ from sparsetune.tables import FINISHED
 Record = dict[str, Any]
 AT_ONCE = ("proposed", "ended", "extended")
 """Records that must be durable before anything follows from them."""
-ROLE_ORDER = ("report", "control", "search", "twin")
+ROLE_ORDER = ("report", "control", "search", "twin", "teacher")
 """A trial of several roles is shown under the first of these."""
 
 

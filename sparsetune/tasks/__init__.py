@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
-from sparsetune.tasks import digits, jpeg
+from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec, TextTask
+from sparsetune.tasks import digits, encoders, glue, jpeg, text
 from sparsetune.tasks.folder import FolderSource
 from sparsetune.tasks.image import CIFAR10, CIFAR100, FASHION_MNIST, Published
 from sparsetune.tasks.models import MODELS
+from sparsetune.tasks.network import ImageNetwork, Inputs, Network, logits_of
 from sparsetune.tasks.resident import Source, Split
-from sparsetune.tasks.task import Batch, Examples, Splits, Task, epoch_order, parts, stratified
+from sparsetune.tasks.task import Batch, Examples, Splits, Task, TrainingBatch, epoch_order, parts, stratified
 
 __all__ = [
     "MODELS",
@@ -22,13 +23,19 @@ __all__ = [
     "Batch",
     "Examples",
     "FolderSource",
+    "ImageNetwork",
+    "Inputs",
+    "Network",
     "Source",
     "Split",
     "Splits",
     "Task",
+    "TrainingBatch",
     "data_digest",
     "epoch_order",
     "load_task",
+    "logits_of",
+    "network_of",
     "parts",
     "prepare",
     "source_of",
@@ -55,16 +62,34 @@ SOURCES = {
 """Data sets that fit on a device, by name: an image task's ``dataset``, otherwise the task's kind."""
 
 
-def source_of(spec: TaskSpec) -> Source | FolderSource:
+AnySource = Source | FolderSource | text.TextSource
+
+
+def source_of(spec: TaskSpec) -> AnySource:
     """The data set that a task reads."""
-    return FolderSource(spec) if isinstance(spec, FolderTask) else SOURCES[name_of(spec)]
+    match spec:
+        case FolderTask():
+            return FolderSource(spec)
+        case TextTask():
+            return text.TextSource(spec)
+        case _:
+            return SOURCES[name_of(spec)]
 
 
 def name_of(spec: TaskSpec) -> str:
     """The data set's name."""
     if isinstance(spec, FolderTask):
         return Path(spec.folder).name
-    return spec.dataset if isinstance(spec, ImageTask) else spec.kind
+    return spec.dataset if isinstance(spec, ImageTask | TextTask) else spec.kind
+
+
+def network_of(task: TaskSpec, data_root: Path | None = None, checkpoint: str | None = None) -> Network:
+    """The network of a task before training: its model, or for texts the sparse checkpoint to go on from."""
+    if isinstance(task, TextTask):
+        return text.EncoderNetwork(checkpoint or task.model, glue.outputs(task), task.max_length, data_root)
+    source = source_of(task)
+    assert not isinstance(source, text.TextSource)
+    return ImageNetwork(task.model, source.input_shape, source.n_classes)
 
 
 def prepare(spec: TaskSpec, data_root: Path | None) -> None:
@@ -84,7 +109,10 @@ def data_digest(spec: TaskSpec, data_root: Path | None = None) -> str:
     Raises:
         DataError: if the data are missing.
     """
-    return f"{name_of(spec)}={source_of(spec).digest(data_root)}"
+    data = f"{name_of(spec)}={source_of(spec).digest(data_root)}"
+    if isinstance(spec, TextTask):
+        return f"{data} {spec.model}={encoders.model_digest(spec.model, data_root)}"
+    return data
 
 
 def split_problems(task: TaskSpec) -> list[Problem]:
@@ -94,7 +122,7 @@ def split_problems(task: TaskSpec) -> list[Problem]:
     if 0 < held_out < classes or held_out > task.pool() - classes:
         rule = f"must hold out 0, or {classes} (one a class) to {task.pool() - classes} examples of {task.pool()}"
         found.append(Problem("task.validation", rule, f"{held_out} examples"))
-    elif isinstance(task, ImageTask) and (task.train_examples or 0) > task.pool() - held_out:
+    elif isinstance(task, ImageTask | TextTask) and (task.train_examples or 0) > task.pool() - held_out:
         rule = f"must be at most {task.pool() - held_out}, what validation leaves"
         found.append(Problem("task.train_examples", rule, str(task.train_examples)))
     elif task.batch_size > task.train_size():
@@ -103,8 +131,22 @@ def split_problems(task: TaskSpec) -> list[Problem]:
     return found
 
 
-def load_task(spec: TaskSpec, *, data_root: Path | None = None, device: str | torch.device = "cpu") -> Task:
+def load_task(
+    spec: TaskSpec,
+    *,
+    data_root: Path | None = None,
+    device: str | torch.device = "cpu",
+    subset: int = 10_000,
+    checkpoint: str | None = None,
+) -> Task:
     """The task with its splits for ``device``; tasks on equal data share them within a process.
+
+    Args:
+        spec: The declaration.
+        data_root: The folder that data sets lie in.
+        device: As torch names it.
+        subset: Training examples on which the training loss is measured.
+        checkpoint: Of a text: see `network_of`.
 
     Raises:
         DataError: if the data are missing.
@@ -112,12 +154,14 @@ def load_task(spec: TaskSpec, *, data_root: Path | None = None, device: str | to
     """
     if problems := split_problems(spec):
         raise DeclarationError(problems, "the task")
-    source = source_of(spec)
-    data = spec.model_copy(update={"model": "", "batch_size": 1, "label_smoothing": 0, "weights": None})
-    splits = _splits(data, data_root, str(device))
-    return Task(splits, spec.model, source.input_shape, source.n_classes, spec.label_smoothing, spec.weights, data_root)
+    data: dict[str, object] = {"batch_size": 1, "label_smoothing": 0, "weights": None}
+    data |= {"metric": None} if isinstance(spec, TextTask) else {"model": ""}  # a text's tokens are its model's
+    splits = _splits(spec.model_copy(update=data), data_root, str(device), subset)
+    metric = spec.headline() if isinstance(spec, TextTask) else "accuracy"
+    network = network_of(spec, data_root, checkpoint)
+    return Task(splits, network, spec.label_smoothing, spec.weights, data_root, metric)
 
 
 @lru_cache(maxsize=2)
-def _splits(spec: TaskSpec, data_root: Path | None, device: str) -> Splits:
-    return source_of(spec).splits(spec, data_root, device)
+def _splits(spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
+    return source_of(spec).splits(spec, data_root, device, subset)

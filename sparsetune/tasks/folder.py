@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.task import FolderTask, TaskSpec
 from sparsetune.tasks.roots import given_root
-from sparsetune.tasks.task import Batch, Splits, epoch_order, parts
+from sparsetune.tasks.task import EVALUATED_TOGETHER, Batch, Splits, TrainingBatch, epoch_order, parts
 
 MEAN, STANDARD_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet's channels, as torchvision's models take them."""
@@ -93,13 +94,20 @@ class FolderSplit:
     def __len__(self) -> int:
         return len(self.images)
 
+    def chunks(self) -> Iterable[torch.Tensor]:
+        """See `sparsetune.tasks.task.Examples`."""
+        return torch.split(torch.arange(len(self)), EVALUATED_TOGETHER)
+
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
         """See `sparsetune.tasks.task.Examples`."""
         return self._batches([(i, None, self.eval_side) for i in index.tolist()] for index in chosen)
 
-    def training(self, spec: TrialSpec, first: int) -> Iterator[Batch]:
+    def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
         """See `sparsetune.tasks.task.Examples`; workers read ahead from one epoch into the next."""
-        return self._batches(self._draws(spec, first))
+        drawn, read = tee(self._draws(spec, first))
+        for draws, (inputs, targets) in zip(drawn, self._batches(read), strict=True):
+            index = torch.tensor([index for index, _, _ in draws])
+            yield inputs, targets, index.to(self.device, non_blocking=True)
 
     def _draws(self, spec: TrialSpec, first: int) -> Iterator[list[Draw]]:
         assert isinstance(spec.task, FolderTask)
@@ -197,13 +205,13 @@ class FolderSource:
                 digest.update(path + str((folder / name / path.decode()).stat().st_size).encode())
         return digest.hexdigest()[:12]
 
-    def splits(self, spec: TaskSpec, data_root: Path | None, device: str) -> Splits:
+    def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
         """The four splits; ``val`` is the test split."""
         assert isinstance(spec, FolderTask)
         self.prepare(data_root)
         folder = self.folder(data_root)
         train, test = _listed(folder)
-        chosen = parts(train.targets, spec.held_out(), spec.train_size(), spec.split_seed)
+        chosen = parts(train.targets, spec.held_out(), spec.train_size(), spec.split_seed, subset)
 
         def split(name: str, listing: Listing, index: NDArray[np.intp] | slice) -> FolderSplit:
             images = Images(folder / name, listing.paths[index], listing.targets[index], spec)

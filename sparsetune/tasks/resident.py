@@ -13,7 +13,7 @@ import torch
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.task import ImageTask, TaskSpec
 from sparsetune.tasks.augment import Augment
-from sparsetune.tasks.task import Batch, Splits, epoch_order, parts
+from sparsetune.tasks.task import EVALUATED_TOGETHER, Batch, Splits, TrainingBatch, epoch_order, parts
 
 Tensors = tuple[torch.Tensor, torch.Tensor]
 
@@ -29,13 +29,17 @@ class Split:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def chunks(self) -> Iterable[torch.Tensor]:
+        """See `sparsetune.tasks.task.Examples`."""
+        return torch.split(torch.arange(len(self)), EVALUATED_TOGETHER)
+
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
         """See `sparsetune.tasks.task.Examples`."""
         for index in chosen:
             index = index.to(self.targets.device)
             yield self.inputs[index], self.targets[index]
 
-    def training(self, spec: TrialSpec, first: int) -> Iterator[Batch]:
+    def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
         """See `sparsetune.tasks.task.Examples`; order and augmentation of an epoch are drawn and moved once."""
         per_epoch, size, device = spec.steps_per_epoch(), spec.task.batch_size, self.targets.device
         order, draws = torch.empty(0), torch.empty(0)
@@ -46,7 +50,7 @@ class Split:
                 draws = self.augment.draws(spec.seed, epoch, len(self)).to(device) if self.augment else draws
             index = order[batch * size : (batch + 1) * size]
             inputs = self.inputs[index]
-            yield self.augment(inputs, draws[index]) if self.augment else inputs, self.targets[index]
+            yield self.augment(inputs, draws[index]) if self.augment else inputs, self.targets[index], index
 
 
 @dataclass(frozen=True)
@@ -63,11 +67,11 @@ class Source:
         """Twelve hexadecimal digits that name every byte read."""
         return _digest(self.read, data_root)
 
-    def splits(self, spec: TaskSpec, data_root: Path | None, device: str) -> Splits:
+    def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
         """The four splits, normalised, on the device."""
         sets = self.read(data_root)
         inputs, targets = sets["train"]
-        chosen = parts(targets.numpy(), spec.held_out(), spec.train_size(), spec.split_seed)
+        chosen = parts(targets.numpy(), spec.held_out(), spec.train_size(), spec.split_seed, subset)
 
         def split(inputs: torch.Tensor, targets: torch.Tensor, augment: Augment | None = None) -> Split:
             return Split(self.normalised(inputs).to(device), targets.to(device), augment)

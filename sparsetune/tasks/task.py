@@ -15,14 +15,17 @@ from torch.nn import functional
 
 from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
-from sparsetune.tasks.models import build_model, require_prunable
+from sparsetune.spec.task import Metric
+from sparsetune.tasks.network import Inputs, Network
 from sparsetune.tasks.weights import load_weights
 
-TRAIN_SUBSET = 10_000
-"""The training loss is evaluated on this many examples, or all."""
+EVALUATED_TOGETHER = 1_000
+"""Images of a forward pass in evaluations; part of the numbers, since sums change in the last bit with it."""
 
-Batch = tuple[torch.Tensor, torch.Tensor]
-"""Inputs (n, *input_shape) as the network takes them, and targets (n,) class numbers, on the trial's device."""
+Batch = tuple[Inputs, torch.Tensor]
+"""Inputs as the network takes them, and targets (n,): class numbers, or scores; on the trial's device."""
+TrainingBatch = tuple[Inputs, torch.Tensor, torch.Tensor]
+"""A batch, and which examples of the training split it has (n,), on the trial's device."""
 
 
 class Examples(Protocol):
@@ -31,10 +34,13 @@ class Examples(Protocol):
     def __len__(self) -> int:
         """How many there are."""
 
+    def chunks(self) -> Iterable[torch.Tensor]:
+        """All indices in tensors, each of which one forward pass of an evaluation takes."""
+
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
         """A batch for each tensor of indices, as evaluations see it: without augmentation."""
 
-    def training(self, spec: TrialSpec, first: int) -> Iterator[Batch]:
+    def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
         """The augmented batches of a trial, from step ``first`` to its last: a function of its seed and the step."""
 
 
@@ -50,43 +56,46 @@ class Splits:
 
 @dataclass(frozen=True)
 class Task:
-    """Classification of inputs of one shape by one network.
+    """Classification, or the prediction of a number, by one network.
 
     Args:
         splits: For the device of the trial.
-        model: A name of `MODELS`, of torchvision's classification models, or ``package.module:function``.
-        input_shape: Of one example.
-        n_classes: Number of classes.
+        network: Before training.
         label_smoothing: Of the loss that is optimised.
         weights: Trained weights to start from; see `sparsetune.tasks.weights`.
         data_root: Where to look for those.
+        metric: What ``score`` means.
     """
 
     splits: Splits
-    model: str
-    input_shape: tuple[int, ...]
-    n_classes: int
+    network: Network
     label_smoothing: float = 0.0
     weights: str | None = None
     data_root: Path | None = None
+    metric: Metric = "accuracy"
 
     def build_model(self) -> nn.Module:
         """A fresh network, drawn from torch's global generator, or with the declared weights."""
-        model = build_model(self.model, self.input_shape, self.n_classes)
+        model = self.network.build()
         if self.weights is not None:
             load_weights(model, self.weights, self.data_root)
         return model
 
     def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
-        """What may be pruned: the weights of every linear and convolution layer, by name.
+        """What may be pruned, by name.
 
         Raises:
-            DeclarationError: if there is none.
+            DeclarationError: if there is nothing.
         """
-        return require_prunable(self.model, model)
+        return self.network.prunable(model)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """What is optimised: the mean cross-entropy of a batch, in nats, with smoothed labels where declared."""
+        """What is optimised: the mean cross-entropy of a batch in nats, with smoothed labels where declared.
+
+        Where targets are numbers it is the mean squared error.
+        """
+        if targets.is_floating_point():
+            return functional.mse_loss(outputs.squeeze(1), targets)
         return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
 
 
@@ -109,7 +118,9 @@ def stratified(targets: NDArray[np.integer], size: int, seed: int) -> tuple[NDAr
     return np.sort(by_share[:size]), np.sort(by_share[size:])
 
 
-def parts(labels: NDArray[np.integer], held_out: int, train_size: int, seed: int) -> dict[str, NDArray[np.intp]]:
+def parts(
+    labels: NDArray[np.integer], held_out: int, train_size: int, seed: int, subset_size: int
+) -> dict[str, NDArray[np.intp]]:
     """Indices of ``train``, ``train_subset`` and ``validation`` in the published training set.
 
     Validation is held out first; a smaller training set is drawn from what is left.
@@ -117,5 +128,5 @@ def parts(labels: NDArray[np.integer], held_out: int, train_size: int, seed: int
     validation, rest = stratified(labels, held_out, seed)
     chosen, _ = stratified(labels[rest], train_size, seed)
     train = rest[chosen]
-    subset, _ = stratified(labels[train], min(TRAIN_SUBSET, len(train)), seed)
+    subset, _ = stratified(labels[train], min(subset_size, len(train)), seed)
     return {"train": train, "train_subset": train[subset], "validation": validation}

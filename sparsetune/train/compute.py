@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sparsetune.spec import ComputeSpec
-from sparsetune.tasks import Batch
+from sparsetune.tasks import Inputs, TrainingBatch
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Of forward passes, by name."""
@@ -37,17 +37,24 @@ class Compute:
         precision = PRECISIONS[self._spec.precision]
         return torch.autocast(self._device, precision, enabled=precision is not torch.float32)
 
-    def inputs(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Images in the memory layout of the network."""
-        is_image = self._spec.channels_last and inputs.dim() == 4
+    def inputs(self, inputs: Inputs) -> Inputs:
+        """Images in the memory layout of the network; other inputs as they are."""
+        is_image = self._spec.channels_last and isinstance(inputs, torch.Tensor) and inputs.dim() == 4
         return inputs.contiguous(memory_format=torch.channels_last) if is_image else inputs
 
-    def parts(self, batch: Batch) -> Iterator[Batch]:
+    def parts(self, batch: TrainingBatch) -> Iterator[TrainingBatch]:
         """The batch in equal parts, each small enough for one pass."""
-        inputs, targets = batch
+        inputs, targets, index = batch
         count = self._spec.accumulate
-        return zip(self.inputs(inputs).chunk(count), targets.chunk(count), strict=True)
+        return zip(_chunks(self.inputs(inputs), count), targets.chunk(count), index.chunk(count), strict=True)
 
     def part_of_mean(self, loss: torch.Tensor) -> torch.Tensor:
         """What the mean loss of a part adds to that of its batch; a division costs what a small network notices."""
         return loss / self._spec.accumulate if self._spec.accumulate > 1 else loss
+
+
+def _chunks(inputs: Inputs, count: int) -> Sequence[Inputs]:
+    if isinstance(inputs, torch.Tensor):
+        return inputs.chunk(count)
+    parts = zip(*(tensor.chunk(count) for tensor in inputs.values()), strict=True)
+    return [dict(zip(inputs, part, strict=True)) for part in parts]

@@ -11,11 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sparsetune.tasks import Examples
-
-BATCH = 1_000
-"""Examples per forward pass; part of the numbers, since sums change in the last bit with it."""
-
+from sparsetune.spec.task import Metric
+from sparsetune.tasks import Examples, logits_of
+from sparsetune.train.metrics import score
 
 @dataclass(frozen=True)
 class Measures:
@@ -32,22 +30,35 @@ class Measures:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Examples) -> Measures:
-    """Measure ``model`` in evaluation mode; it is left in the mode that it came in. The score is the accuracy."""
+def evaluate(model: nn.Module, split: Examples, metric: Metric = "accuracy") -> Measures:
+    """Measure ``model`` in evaluation mode; it is left in the mode that it came in.
+
+    Args:
+        model: As `sparsetune.tasks.logits_of` calls it.
+        split: Its targets are class numbers, or numbers to predict: then the loss is the squared error, and there is no
+            accuracy and no entropy.
+        metric: What the score is.
+    """
     if not len(split):
         return Measures()
     was_training = model.training
     model.eval()
     # Batches are copies: trials share the data, and a network may begin with an operation in place.
-    batches = split.read(torch.split(torch.arange(len(split)), BATCH))
-    sums = reduce(torch.add, (_sums(model(inputs).double(), targets) for inputs, targets in batches))
+    batches = ((logits_of(model, inputs).double(), targets) for inputs, targets in split.read(split.chunks()))
+    said = [(_sums(logits, targets), *((logits, targets) if metric != "accuracy" else ())) for logits, targets in batches]
     model.train(was_training)
-    loss, right, entropy = (sums / len(split)).tolist()
-    return Measures(loss, right, right, entropy)
+    loss, right, entropy = (reduce(torch.add, (sums for sums, *_ in said)) / len(split)).tolist()
+    if metric == "accuracy":
+        return Measures(loss, right, right, entropy)
+    logits, targets = (torch.cat(parts) for parts in zip(*(rest for _, *rest in said), strict=True))
+    return Measures(loss, right, score(metric, logits, targets), entropy)
 
 
 def _sums(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Summed over a batch: cross-entropy, correct answers, entropy."""
+    """Summed over a batch: loss, correct answers, entropy."""
+    if targets.is_floating_point():
+        loss = functional.mse_loss(logits.squeeze(1), targets.double(), reduction="sum")
+        return torch.stack([loss, torch.full_like(loss, nan), torch.full_like(loss, nan)])
     loss = functional.cross_entropy(logits, targets, reduction="sum")
     right = (logits.argmax(1) == targets).sum()
     return torch.stack([loss, right.double(), torch.special.entr(logits.softmax(1)).sum()])

@@ -24,11 +24,13 @@ from sparsetune.sparsity.flops import Flops, forward_flops
 from sparsetune.sparsity.layers import layers_of
 from sparsetune.sparsity.plan import plan_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
+from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
-from sparsetune.tasks import Splits, epoch_order, load_task
+from sparsetune.tasks import Task, epoch_order, load_task, logits_of, network_of
 from sparsetune.train.average import WeightAverage
 from sparsetune.train.checkpoint import Checkpoint, Checkpoints, Row, load, saved
 from sparsetune.train.compute import Compute
+from sparsetune.train.distill import Teacher, logits_for, read_logits, trained_teacher
 from sparsetune.train.evaluate import evaluate
 from sparsetune.train.optim import build_optimizer
 from sparsetune.train.probe import Probe
@@ -69,6 +71,8 @@ def train(
     read_test: bool = False,
     checkpoints: Checkpoints | None = None,
     save_to: Place | None = None,
+    logits_to: Place | None = None,
+    teacher: Place | torch.Tensor | None = None,
     data_root: Path | None = None,
     device: str = "cpu",
 ) -> Final:
@@ -81,6 +85,9 @@ def train(
         read_test: Whether to measure the test split at the end.
         checkpoints: Where and how often to write checkpoints; none by default.
         save_to: A file for the final effective weights, as safetensors; the certificate is made from what it reads.
+        logits_to: A file for the final logits of the training split, which students learn from.
+        teacher: That file of the trial's teacher, or its logits; where the trial has a teacher and there is neither,
+            the teacher is trained first.
         data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare`.
         device: As torch names it.
 
@@ -101,17 +108,26 @@ def train(
         spec.task.batch_size,
     )
 
-    task = load_task(spec.task, data_root=data_root, device=device)
+    task = load_task(
+        spec.task,
+        data_root=data_root,
+        device=device,
+        subset=spec.evaluate.train_examples,
+        checkpoint=spec.sparsity.checkpoint,
+    )
+    taught = _teacher(spec, teacher, len(task.splits.train), data_root, device)
     torch.manual_seed(derived_seed(spec.seed, "initialisation"))
     model = task.build_model().to(device).train()
     compute = Compute(spec.compute, model, device)  # before anything holds on to the weights' memory
     optimizer = build_optimizer(spec.optim, model)
     weights = task.prunable(model)
-    if problems := layer_problems(layers_of(weights), spec.sparsity):
+    if problems := [*layer_problems(layers_of(weights), spec.sparsity), *transfer_problems(weights, spec.sparsity)]:
         raise DeclarationError(problems, "the TrialSpec")
     probe = Probe(task, model, weights, batch_size, spec.seed, compute.arithmetic)
-    flops = forward_flops(model, task.input_shape)
+    flops = forward_flops(model, example=task.network.example(), prunable=weights)
     sparsifier = Sparsifier(spec, weights, optimizer, flops, probe)
+    if taught:
+        sparsifier.extra_steps += per_epoch * _teaching_cost(spec, flops, data_root)
     average = WeightAverage(model, spec.optim.ema) if spec.optim.ema else None
     torch.manual_seed(derived_seed(spec.seed, "training"))
 
@@ -143,9 +159,11 @@ def train(
             group["lr"] = lr
 
         optimizer.zero_grad()
-        for inputs, targets in compute.parts(batch):
+        for inputs, targets, index in compute.parts(batch):
             with compute.arithmetic():
-                loss = compute.part_of_mean(task.loss(compute.network(inputs), targets))
+                outputs = logits_of(compute.network, inputs)
+                loss = taught.loss(outputs, targets, index, task.loss) if taught else task.loss(outputs, targets)
+                loss = compute.part_of_mean(loss)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             loss_sum += loss.detach()
         sparsifier.after_backward()
@@ -167,7 +185,7 @@ def train(
                     "progress": done / total,
                     "lr": lr,
                     **_mask_columns(sparsifier, per_epoch),
-                    **_loss_columns(model, task.splits),
+                    **_loss_columns(model, task),
                     "target": float(spec.sparsity.target),
                     "batch_loss": loss_sum.item() / (done - evaluated_at),
                     "seconds": seconds + time.perf_counter() - started,
@@ -206,7 +224,9 @@ def train(
         structure = sparsifier.structure.summary()
         if certificate["faults"]:
             return Final("INVALID", "; ".join(certificate["faults"]), False, certificate, structure)
-        test = dict(evaluate(model, task.splits.test).columns("test")) if read_test else {}
+        test = dict(evaluate(model, task.splits.test, task.metric).columns("test")) if read_test else {}
+        if logits_to is not None:
+            saved({"logits": logits_for(model, task.splits.train)}, logits_to)
     return Final("COMPLETE", None, True, certificate, structure, test)
 
 
@@ -215,6 +235,26 @@ def measured(sparsifier: Sparsifier, average: WeightAverage | None) -> Iterator[
     """While open, the network has the weights that are measured and saved: masked, and averaged where declared."""
     with average.in_force(sparsifier.enforce) if average else nullcontext(), sparsifier.effective_weights():
         yield
+
+
+def _teacher(
+    spec: TrialSpec, given: Place | torch.Tensor | None, examples: int, data_root: Path | None, device: str
+) -> Teacher | None:
+    """The teacher of a trial, if it has one, with its logits on the device."""
+    if spec.distill.teacher is None:
+        return None
+    if given is None:
+        how = {"spec": spec.distill.teacher, "data_root": data_root, "device": device}
+        given = trained_teacher(train, how, examples)
+    logits = given if isinstance(given, torch.Tensor) else read_logits(given, examples)
+    return Teacher(spec.distill, logits.to(device))
+
+
+def _teaching_cost(spec: TrialSpec, flops: Flops, data_root: Path | None) -> float:
+    """Of the teacher's forward pass over the training split, in dense epochs of the student."""
+    assert spec.distill.teacher is not None
+    network = network_of(spec.distill.teacher.task, data_root)
+    return forward_flops(network.meta(), example=network.example()).total / (3 * flops.total)
 
 
 def _step_scale(spec: TrialSpec, flops: Flops, model: torch.nn.Module) -> Callable[[int], float]:
@@ -241,8 +281,9 @@ def _mask_columns(sparsifier: Sparsifier, per_epoch: int) -> Row:
     }
 
 
-def _loss_columns(model: torch.nn.Module, splits: Splits) -> Row:
-    on_train, on_validation = evaluate(model, splits.train_subset), evaluate(model, splits.validation)
+def _loss_columns(model: torch.nn.Module, task: Task) -> Row:
+    on_train = evaluate(model, task.splits.train_subset, task.metric)
+    on_validation = evaluate(model, task.splits.validation, task.metric)
     return {
         "train_loss": on_train.loss,
         "train_entropy": on_train.entropy,

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from sparsetune.seeds import derived_seed
-from sparsetune.tasks import Task
+from sparsetune.tasks import Task, logits_of
 
 
 class Probe:
@@ -54,7 +54,7 @@ class Probe:
         with self._no_trace(seed, training):
             for inputs, targets in self._task.splits.train.read(torch.split(order, size)):
                 with self._arithmetic():
-                    loss = self._task.loss(self._model(inputs), targets)
+                    loss = self._task.loss(logits_of(self._model, inputs), targets)
                 yield dict(zip(self._weights, torch.autograd.grad(loss, list(self._weights.values())), strict=True))
 
     def recalibrate(self, seed: int, examples: int) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from sparsetune.errors import SparsetuneError, StorageError
+from sparsetune.errors import SparsetuneError, StorageError, TeacherError
 from sparsetune.provenance import Surroundings
 from sparsetune.store import StudyDirectory
 from sparsetune.store.ledger import Ledger, Record, TrialState, take
 from sparsetune.train.checkpoint import Checkpoints
+from sparsetune.train.distill import LOGITS
 from sparsetune.tune.failures import Cause, Failures
 from sparsetune.tune.planner import Planner, Use
 
@@ -62,6 +63,9 @@ class Driver:
         except StorageError as error:
             self._stop(error)
             return "done"
+        except TeacherError as error:
+            self.stopped = error
+            return "done"
         known = use is None or use.known_to(self.trials.get(use.trial_id))
         self.append(*notes, *([] if use is None or known else [use.record()]))
         if use is None and self.planner.running and not self.stopped:
@@ -109,11 +113,21 @@ class Driver:
             "attempt": attempt,
             "spec": spec.given(),
             "read_test": use.role != "search",
+            "teaches": trial_id in self.planner.teachers,
+            "teacher": self._logits_for(use),
             "folder": str(self.directory.attempt(trial_id, attempt)),
             "earlier": [str(self.directory.attempt(trial_id, number)) for number in folders],
             "retry": self.failures.reasons.get(trial_id),
             "rungs": self.planner.rungs_of(use),
         }
+
+    def _logits_for(self, use: Use) -> str | None:
+        """Where the last attempt of the trial's teacher left its logits."""
+        teacher = self.planner.teaching(use)
+        if teacher is None:
+            return None
+        attempt = self.trials[teacher.trial_id].attempts
+        return str(self.directory.attempt(teacher.trial_id, attempt) / LOGITS)
 
     def receive(self, records: list[Record]) -> None:
         """Write a worker's records, leaving out reports that the ledger has from an earlier attempt."""

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from sparsetune.errors import LimitError
 from sparsetune.memory import in_words
 from sparsetune.spec import TrialSpec
 from sparsetune.store import ledger
 from sparsetune.tables import MEASURED, PROGRESS
-from sparsetune.tasks.task import TRAIN_SUBSET
 from sparsetune.train import evaluation_steps
 from sparsetune.train.checkpoint import KEPT
 from sparsetune.tune.board import clock
+from sparsetune.tune.fisher_forecast import FisherCost, estimates, scores_by_fisher
 from sparsetune.tune.placement import share_of
 from sparsetune.tune.planner import Planner
 from sparsetune.tune.stopwatch import Cost, measure_apart, measure_here
@@ -34,6 +35,7 @@ ROW_BYTES = len(ledger.encode({"type": "report"} | {c.name: 1 / 3 for c in (*PRO
 REPORT_BYTES = 4 << 20
 """A report with its figures, more where a study has many arms; its table of all rows comes besides."""
 NOTHING = Cost(0.0, 0.0, 0.0, 0, 0)
+NO_FISHER = FisherCost()
 
 
 class Kind(NamedTuple):
@@ -42,6 +44,7 @@ class Kind(NamedTuple):
     task: str
     method: str
     optimizer: str
+    fisher: str
 
 
 Costs = Mapping[Kind, Cost | str]
@@ -49,7 +52,8 @@ Costs = Mapping[Kind, Cost | str]
 
 def kind_of(spec: TrialSpec) -> Kind:
     """Trials of one kind cost the same per step."""
-    return Kind(spec.task.model_dump_json(), spec.sparsity.method, spec.optim.name)
+    fisher = spec.sparsity.fisher.model_dump_json() if scores_by_fisher(spec) else ""
+    return Kind(spec.task.model_dump_json(), spec.sparsity.method, spec.optim.name, fisher)
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Forecast:
         records: Bytes of what is left to write of the ledger.
         report: Bytes of the report with its tables and figures, of what was left to run.
         conditions: Where and how it was timed.
+        fisher: Seconds, bytes and pieces of one estimate of the Fisher, of the trials whose takes longest.
+        unfit: Why the Fisher of some trials does not fit into memory.
     """
 
     trials: int
@@ -79,6 +85,17 @@ class Forecast:
     records: float = 0.0
     report: float = 0.0
     conditions: str = ""
+    fisher: FisherCost = NO_FISHER
+    unfit: tuple[str, ...] = ()
+
+    def require_memory(self) -> None:
+        """Refuse trials that could not be pruned for want of memory.
+
+        Raises:
+            LimitError: saying what they need, what there is and what would do.
+        """
+        if self.unfit:
+            raise LimitError("\n".join(self.unfit))
 
     def wall_seconds(self, slots: int) -> float | None:
         """Seconds from the command to the last trial's end with so many trials at once."""
@@ -101,9 +118,24 @@ class Forecast:
             "checkpoint_bytes": self.checkpoints(slots) if known else None,
             "model_bytes": self.models if known else None,
             "record_bytes": self.records + self.report if known else None,
+            "fisher": self._fisher_facts(),
             "missing": self.missing,
             "conditions": self.conditions,
         }
+
+    def _fisher_facts(self) -> dict[str, Any] | None:
+        """None where there is no Fisher, or it does not fit."""
+        seconds, size, pieces, _ = self.fisher
+        return {"seconds": seconds, "bytes": size, "pieces": pieces} if pieces else None
+
+    def _fisher_lines(self) -> list[str]:
+        seconds, size, pieces, _ = self.fisher
+        if not pieces:
+            return list(self.unfit)
+        parts = f"in {pieces} pieces, one after the other" if pieces > 1 else "in one piece"
+        long = clock(seconds) if seconds >= 1 else "less than 1 s"
+        line = f"An estimate of the Fisher takes {long} and {in_words(size)} of a trial's memory, {parts}."
+        return [line, *self.unfit]
 
     def lines(self, slots: int, *, keep_models: bool | None = None, quota: float = math.inf) -> list[str]:
         """For people: time and bytes, or why they are not known. Whether models are kept may be open."""
@@ -115,7 +147,8 @@ class Forecast:
         models = f", {in_words(self.models)} of models" if keep_models else ""
         kept = f", and {in_words(self.models)} of models with --keep-models" if keep_models is None else ""
         parts = f"{in_words(self.checkpoints(slots, quota))} of checkpoints while it runs{models}"
-        return [*time, f"Writes at most {parts}, {in_words(self.records + self.report)} of records and report{kept}."]
+        records = in_words(self.records + self.report)
+        return [*time, *self._fisher_lines(), f"Writes at most {parts}, {records} of records and report{kept}."]
 
 
 class _Part(NamedTuple):
@@ -154,8 +187,9 @@ def forecast(planner: Planner, costs: Costs, conditions: str = "") -> Forecast:
         parts |= {name: _part(plan.cell.spec, epochs, cost) for name, epochs in left.items()}
     epochs, seconds, models, rows = (sum(column) for column in zip(*parts.values(), strict=True)) if parts else (0,) * 4
     missing = next((cost for cost in costs.values() if isinstance(cost, str)), None)
+    unfit = tuple(sorted({cost.unfit for cost in known.values() if cost.unfit}))
     if missing:
-        return Forecast(len(parts), epochs, missing=missing)
+        return Forecast(len(parts), epochs, missing=missing, unfit=unfit)
     finished = sum(trial.finished for trial in planner.trials.values())
     return Forecast(
         trials=len(parts),
@@ -167,6 +201,8 @@ def forecast(planner: Planner, costs: Costs, conditions: str = "") -> Forecast:
         records=rows * ROW_BYTES + len(parts) * PROPOSED_BYTES,
         report=rows * ROW_BYTES + REPORT_BYTES,
         conditions=conditions,
+        fisher=max((cost.of_fisher() for cost in known.values()), default=NO_FISHER),
+        unfit=unfit,
     )
 
 
@@ -182,8 +218,9 @@ def _part(spec: TrialSpec, epochs: float, cost: Cost) -> _Part:
     """A trial of so many epochs; the evaluation of the test set counts as one of the others."""
     per_epoch = spec.steps_per_epoch()
     rows = epochs * len(evaluation_steps(spec)) * per_epoch / spec.total_steps()
-    examples = min(TRAIN_SUBSET, spec.task.train_size()) + spec.task.held_out()
+    examples = min(spec.evaluate.train_examples, spec.task.train_size()) + spec.task.held_out()
     seconds = cost.setup + epochs * per_epoch * cost.step + (rows + 1) * examples * cost.example
+    seconds += epochs * per_epoch / spec.total_steps() * estimates(spec) * cost.fisher
     return _Part(epochs, seconds + TRIAL_SECONDS, cost.model, rows)
 
 

@@ -162,6 +162,7 @@ def _forecast(
     planner = planner_of(study, ledger.fold(records))
     expected, slots = forecast_here(planner, options.cpus_per_trial, options.gpus_per_trial, data_root)
     if not options.address:
+        expected.require_memory()
         options.limits.check(expected, slots, home.path)
     return expected
 

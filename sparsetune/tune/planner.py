@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 
+from sparsetune.errors import TeacherError
 from sparsetune.spec import TrialSpec
 from sparsetune.store.ledger import Record, TrialState
 from sparsetune.study import Minimize, Study
@@ -59,14 +61,53 @@ class Planner:
             for use in self._wanted(plan):
                 trial = self.trials.get(use.trial_id)
                 if use.trial_id not in self.running and not (trial and trial.finished):
-                    self.running.add(use.trial_id)
-                    return use, notes
+                    if (first := self._teacher_of(use, notes)) is None:
+                        complete = False
+                        break  # all of the cell waits for its teacher
+                    self.running.add(first.trial_id)
+                    return first, notes
                 if not use.known_to(trial):
                     notes.append(use.record())
                 complete = complete and use.trial_id not in self.running
             if complete and plan.searched and self._proposals.controlled(plan):
                 self._complete.add(plan.cell.name)
         return None, notes
+
+    def _teacher_of(self, use: Use, notes: list[Record]) -> Use | None:
+        """What must run before a use can: its teacher, or nothing else than itself; None while the teacher runs.
+
+        Raises:
+            TeacherError: if the teacher ended without logits to learn from.
+        """
+        teacher = self.teaching(use)
+        if teacher is None:
+            return use
+        if teacher.trial_id in self.running:
+            return None
+        trial = self.trials.get(teacher.trial_id)
+        if not (trial and trial.finished):
+            return teacher
+        if trial.status != "COMPLETE":
+            raise TeacherError(
+                f"the teacher {teacher.trial_id} of `{use.plan.cell.name}` must end well, got {trial.status}"
+                f" ({(trial.ended or {}).get('error')}); change its recipe, and start the study under another name"
+            )
+        if not teacher.known_to(trial):
+            notes.append(teacher.record())
+        return use
+
+    def teaching(self, use: Use) -> Use | None:
+        """The teacher's use for the cell, where the trial of another use of it learns from one."""
+        spec, teacher = use.configuration.spec.distill.teacher, use.plan.teacher
+        if spec is None or teacher is None or use.role == "teacher":
+            return None
+        return Use(use.plan, "teacher", teacher, spec.seed)
+
+    @cached_property
+    def teachers(self) -> frozenset[str]:
+        """Ids of all trials that others learn from."""
+        uses = (Use(plan, "report", Configuration(0, "base", plan.cell.spec), 0) for plan in self.plans.values())
+        return frozenset(teacher.trial_id for use in uses if (teacher := self.teaching(use)))
 
     def ended(self, trial_id: str) -> None:
         """Take note that a trial runs no more; unless the ledger says that it finished, it is handed out again."""
@@ -110,7 +151,8 @@ class Planner:
         """
         trial = self.trials[report["trial_id"]]
         uses = [use for use in trial.proposed if use["cell"] in self.plans]
-        if self._rungs is None or any(use["role"] != "search" for use in uses):
+        judged = report["trial_id"] not in self.teachers and all(use["role"] == "search" for use in uses)
+        if self._rungs is None or not judged:
             return None
         for rung in self._rungs.reached(trial, report):
             stops = [self._stop_in(self._rungs, use, rung) for use in uses]
@@ -143,6 +185,8 @@ class Planner:
         return Candidate(configuration.spec, [trial for trial in self._search_trials(configuration) if trial])
 
     def _known(self, plan: CellPlan) -> Iterator[Use]:
+        if teacher := self.teaching(Use(plan, "report", Configuration(0, "base", plan.cell.spec), 0)):
+            yield teacher
         for configuration in list(plan.configurations.values()):  # the display asks from a thread of its own
             yield from self._search_uses(plan, configuration)
         yield from self._report_uses(plan)

@@ -87,6 +87,13 @@ class CellPlan:
         return Configuration(self.winner.index, "twin", self.winner.spec.dense()) if self.winner else None
 
 
+    @cached_property
+    def teacher(self) -> Configuration | None:
+        """The trial that the cell's trials learn from, where they do; its seed is declared."""
+        spec = self.cell.spec.distill.teacher
+        return Configuration(0, "teacher", spec.with_values({"seed": 0})) if spec else None
+
+
 class Use(NamedTuple):
     """A trial in one role for one cell. The same trial may serve several."""
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from sparsetune.cost import train_flops
 from sparsetune.durations import round_half_up
 from sparsetune.preflight import check
-from sparsetune.schedule import falls, learning_rate, resolution, warmup_steps
+from sparsetune.schedule import falls, learning_rate, resolution, rewinds, warmup_steps
 from sparsetune.sparsity.methods import Change, regrow_until
 from sparsetune.sparsity.plan import plan
 from sparsetune.spec import TrialSpec
@@ -79,6 +79,7 @@ def _cell(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
         "mask_changes": [_change(change, per_epoch) for change in changes],
         "learning_rate_at_epochs": [rate(step) for step in epochs],
         "learning_rate_falls": falls(spec),
+        "learning_rate_rewinds": rewinds(spec),
         "warmup_steps": warmup_steps(spec),
         "resolution_at_epochs": [resolution(spec, step) for step in epochs] if _grows(spec) else None,
         "regrow": _regrow(spec, changes) if any(change.action == "regrow" for change in changes) else None,

@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -19,10 +19,11 @@ import torch
 
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
-from sparsetune.tasks import Examples, Split, load_task
+from sparsetune.tasks import Batch, Inputs, Task, TrainingBatch, load_task
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints, Row
-from sparsetune.train.evaluate import BATCH, evaluate
+from sparsetune.train.evaluate import evaluate
+from sparsetune.tune.fisher_forecast import FisherCost, fisher_cost, scores_by_fisher
 
 SECONDS = 0.3
 """Steps are timed for so long: a machine that others use too gives its time in slices. The first warms up."""
@@ -34,7 +35,7 @@ EVALUATION_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Cost:
-    """Of trials of one task and method, each measured alone. Mask updates are not in it.
+    """Of trials of one task and method, each measured alone. Of mask updates only the Fisher is in it.
 
     Args:
         setup: Seconds before the first step, data apart: every worker reads them once.
@@ -42,6 +43,7 @@ class Cost:
         example: Seconds to evaluate one example.
         checkpoint: Bytes of a checkpoint.
         model: Bytes of the final weights.
+        fisher: Seconds of an estimate of the Fisher, and of the rest below: see `FisherCost`.
     """
 
     setup: float
@@ -49,6 +51,14 @@ class Cost:
     example: float
     checkpoint: int
     model: int
+    fisher: float = 0.0
+    fisher_bytes: int = 0
+    fisher_pieces: int = 0
+    unfit: str = ""
+
+    def of_fisher(self) -> FisherCost:
+        """The part of the Fisher."""
+        return FisherCost(self.fisher, self.fisher_bytes, self.fisher_pieces, self.unfit)
 
 
 class _Enough(Exception):
@@ -93,34 +103,61 @@ def measure(spec: TrialSpec, *, device: str = "cpu", threads: int = 1, data_root
         DataError: if the data are missing.
     """
     spec = spec.checked().canonical()
-    task = load_task(spec.task, data_root=data_root, device=device)
+    task = load_task(spec.task, data_root=data_root, device=device, checkpoint=spec.sparsity.checkpoint)
+    # steps cost the same whatever is pruned by, and the Fisher is timed on its own
+    steps_of = spec.with_values({"sparsity.score": "magnitude"}) if scores_by_fisher(spec) else spec
+    untaught = torch.zeros((len(task.splits.train), task.network.outputs))  # costs what a teacher's logits do
     with _undisturbed(threads):
         for steps in (1, spec.total_steps()):  # the first trial of a process pays for what is loaded on use
             watch = _Stopwatch(steps, device)
             with suppress(_Enough):
-                train(spec, checkpoints=watch, data_root=data_root, device=device)
+                train(steps_of, checkpoints=watch, teacher=untaught, data_root=data_root, device=device)
         step = watch.step_seconds()
         model = task.build_model().to(device)
-        example = _example_seconds(model, task.splits.train, spec.task.batch_size)
+        example = _example_seconds(model, task, spec.task.batch_size)
         whole = io.BytesIO()
         torch.save(watch.content, whole)
         weights = sum(tensor.nbytes for tensor in model.state_dict().values())
-        return Cost(max(0.0, watch.ends[0] - watch.began - step), step, example, whole.tell(), weights)
+        setup, fisher = max(0.0, watch.ends[0] - watch.began - step), fisher_cost(spec, task, model, device)
+        return Cost(setup, step, example, whole.tell(), weights, *fisher)
 
 
-def _example_seconds(model: torch.nn.Module, split: Examples, batch_size: int) -> float:
+def _example_seconds(model: torch.nn.Module, task: Task, batch_size: int) -> float:
     """Of an evaluation: a batch of training's size, and some of full size where that is quick."""
-    sizes = (torch.arange(min(size, len(split))) for size in (batch_size, BATCH))
-    for batch in (Split(*examples) for examples in split.read(sizes)):
-        evaluate(model, batch)
+    split = task.splits.train
+    sizes = (torch.arange(batch_size), next(iter(split.chunks())))
+    for batch in (_Batch(*examples) for examples in split.read(index[: len(split)] for index in sizes)):
+        evaluate(model, batch, task.metric)
         done, began = 0, time.perf_counter()
         while not done or time.perf_counter() - began < EVALUATION_SECONDS:
-            evaluate(model, batch)
+            evaluate(model, batch, task.metric)
             done += len(batch)
         seconds = (time.perf_counter() - began) / done
         if seconds * len(batch) > EVALUATION_SECONDS:
             break
     return seconds
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One batch as a split of its own: at hand, however it was read."""
+
+    inputs: Inputs
+    targets: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def chunks(self) -> list[torch.Tensor]:
+        return [torch.arange(len(self))]
+
+    def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
+        for _ in chosen:
+            copied = self.inputs.clone() if isinstance(self.inputs, torch.Tensor) else dict(self.inputs)
+            yield copied, self.targets
+
+    def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
+        raise NotImplementedError
 
 
 @contextmanager

@@ -66,7 +66,8 @@ def run_trial(config: dict[str, Any]) -> None:
         config: ``trial_id``, ``attempt``, ``spec``, ``read_test``, ``folder`` (of this attempt), ``earlier`` (folders
             of earlier attempts), ``data_root``, ``device``, ``threads``, ``checkpoint_seconds``, ``checkpoint_room``
             (bytes), ``keep_models``, ``python_path``, ``retry`` (why the attempt before failed, or None),
-            ``rungs`` (fractions of training at which the driver may stop it).
+            ``rungs`` (fractions of training at which the driver may stop it), ``teaches`` (whether it leaves logits for
+            others to learn from), ``teacher`` (where the teacher's are, or None).
     """
     sys.path += [path for path in config["python_path"] if path not in sys.path]
     messages = Messages(config["trial_id"], config["attempt"], rungs=list(config["rungs"]))
@@ -98,6 +99,7 @@ def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
     from sparsetune.tasks import data_digest
     from sparsetune.train import train
     from sparsetune.train.checkpoint import Room, latest
+    from sparsetune.train.distill import LOGITS
     from sparsetune.tune import meter
 
     device, note = claim_device(config["device"])
@@ -123,6 +125,8 @@ def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
         read_test=config["read_test"],
         checkpoints=checkpoints,
         save_to=place(config["folder"]) / "model.safetensors" if config["keep_models"] else None,
+        logits_to=place(config["folder"]) / LOGITS if config["teaches"] else None,
+        teacher=place(config["teacher"]) if config["teacher"] else None,
         data_root=data_root,
         device=device,
     )

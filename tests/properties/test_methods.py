@@ -75,7 +75,8 @@ def sparsities(method: str) -> st.SearchStrategy[SparsitySpec]:
         "reset": st.sampled_from([None, "none", "grown", "all"]),
     }
     given = st.tuples(st.fixed_dictionaries(fields), allocations() | patterns())
-    specs = given.map(lambda parts: SparsitySpec(**{"method": method, **parts[0], **parts[1]}))
+    start = {"method": method, "checkpoint": "sparse" if method == "transfer" else None}
+    specs = given.map(lambda parts: SparsitySpec(**{**start, **parts[0], **parts[1]}))
     return specs.filter(lambda spec: not combination_problems(spec))
 
 
@@ -184,7 +185,7 @@ def test_slots_after_every_change_are_as_declared(method: str, data: st.DataObje
         assert_slots(reset, before, (run.slots(), run.masks()))
 
 
-@pytest.mark.parametrize("method", ["static", "one_shot", "gmp", "obert"])
+@pytest.mark.parametrize("method", ["static", "one_shot", "gmp", "obert", "transfer"])
 @settings(max_examples=40)
 @given(data=st.data())
 def test_masks_of_a_gradual_ramp_nest(method: str, data: st.DataObject) -> None:
@@ -239,7 +240,7 @@ def test_ever_active_is_the_union_of_all_masks(method: str, seed: int, target: f
     assert shares == sorted(shares)
     if method in DENSE_START:
         assert shares[0] == 1
-    elif method == "static":
+    elif method in ("static", "transfer"):
         assert set(shares) == {kept_in(run.masks()) / sum(SIZES.values())}
     else:
         assert shares[-1] > kept_in(run.masks()) / sum(SIZES.values())

@@ -21,7 +21,7 @@ LAYERS = [
     "study",
     "store memory provenance find",
     "sparsity tasks",
-    "train cost preflight layer_table",
+    "train cost preflight layer_table export",
     "tune",
     "__main__",
 ]
@@ -34,7 +34,7 @@ READERS = {
 """What `analysis` and `studies` import: themselves, and these parts of `sparsetune`."""
 
 HEAVY = {
-    "torch": "sparsity tasks train cost preflight layer_table tune __main__",
+    "torch": "sparsity tasks train cost preflight layer_table export tune __main__",
     "torchvision": "tasks",
     "ray": "tune",
     "optuna": "tune",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 
@@ -16,8 +17,8 @@ from sparsetune.sparsity.masks import Masks
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.spec.task import DigitsTask
-from sparsetune.tasks import Split, Splits, Task
+from sparsetune.spec.task import DigitsTask, TextTask
+from sparsetune.tasks import ImageNetwork, Split, Splits, Task
 from sparsetune.train.optim import build_optimizer
 from sparsetune.train.probe import Probe
 
@@ -48,6 +49,17 @@ def data(inputs: int, classes: int, examples: int = 64) -> Split:
     return Split(drawn, torch.randint(classes, (examples,), generator=generator))
 
 
+def prune_lowest(weights: Mapping[str, nn.Parameter], sparsity: float) -> None:
+    """Zero this fraction of all weights, halves rounded up: a sparse checkpoint to start from."""
+    together = torch.cat([weight.detach().flatten() for weight in weights.values()])
+    lowest = together.abs().argsort()[: math.floor(sparsity * len(together) + 0.5)]
+    together[lowest] = 0
+    parts = together.split([weight.numel() for weight in weights.values()])
+    with torch.no_grad():
+        for weight, part in zip(weights.values(), parts, strict=True):
+            weight.copy_(part.view_as(weight))
+
+
 class SmallRun:
     """A trial whose every step takes a batch of `batch_size` random examples; `at` counts the steps done."""
 
@@ -63,8 +75,10 @@ class SmallRun:
         seed: int = 0,
         **optim: object,
     ) -> None:
+        transfers = sparsity.method == "transfer"
+        texts = TextTask(train_examples=EXAMPLES, batch_size=EXAMPLES)
         self.spec = TrialSpec(
-            task=DigitsTask(batch_size=EXAMPLES),
+            task=texts if transfers else DigitsTask(batch_size=EXAMPLES),
             schedule=ScheduleSpec(epochs=steps),
             optim=OptimSpec(**({"lr": 0.05} | optim)),
             sparsity=sparsity,
@@ -74,9 +88,11 @@ class SmallRun:
         torch.manual_seed(seed)
         self.model = network(sizes, norm)
         self.weights = prunable_weights(self.model)
+        if transfers:
+            prune_lowest(self.weights, sparsity.target)
         self.optimizer = build_optimizer(self.spec.optim, self.model)
         self.split = data(sizes[0], sizes[-1])
-        task = Task(Splits(*[self.split] * 4), "mlp", sizes[:1], sizes[-1])
+        task = Task(Splits(*[self.split] * 4), ImageNetwork("mlp", sizes[:1], sizes[-1]))
         self.probe = Probe(task, self.model, self.weights, self.batch_size, seed)
         self.sparsifier = Sparsifier(self.spec, self.weights, self.optimizer, flops(sizes, norm), self.probe)
 

@@ -24,6 +24,7 @@ LAYERS = [Layer("conv.weight", (8, 3, 3, 3)), Layer("fc.weight", (10, 8))]
         ({"method": "gmp", "target": 0.5, "pattern": "2:4", "allocation": "erk"}, "allocation", "uniform"),
         ({"method": "set", "target": 0.5, "score": "fisher"}, "score", "saliency"),
         ({"method": "gmp", "target": 0.9, "pattern": "1:4"}, "target", "0.75 would do"),
+        ({"method": "transfer", "target": 0.9}, "checkpoint", "transfer needs"),
     ],
 )
 def test_what_cannot_work_is_refused_with_the_reason(given: dict[str, object], path: str, said: str) -> None:
@@ -35,8 +36,8 @@ def test_what_cannot_work_is_refused_with_the_reason(given: dict[str, object], p
 def test_every_other_pair_of_axes_is_allowed() -> None:
     refused = set()
     for method, score, allocation in product(get_args(Method)[1:], get_args(Score), get_args(Allocation)):
-        n_m = {"pattern": "2:4"} if method == "sr_ste" else {}
-        spec = SparsitySpec(method=method, target=0.5, score=score, allocation=allocation, **n_m)
+        needed = {"sr_ste": {"pattern": "2:4"}, "transfer": {"checkpoint": "sparse"}}.get(method, {})
+        spec = SparsitySpec(method=method, target=0.5, score=score, allocation=allocation, **needed)
         if combination_problems(spec):
             refused.add((method, score, allocation))
     grown = {(m, "fisher", a) for m in ("set", "rigl", "granet") for a in get_args(Allocation)}

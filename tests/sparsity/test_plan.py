@@ -9,7 +9,7 @@ from sparsetune.sparsity.methods import METHODS, Change, regrow_updates
 from sparsetune.sparsity.plan import plan, plan_problems
 from sparsetune.spec import EvaluateSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import GMP_STAR, OBERT_RAMP, PUBLISHED_ACDC, AcdcSpec, RampSpec, RegrowSpec, SparsitySpec
-from sparsetune.spec.task import DigitsTask
+from sparsetune.spec.task import DigitsTask, TextTask
 
 ONE_STEP_AN_EPOCH = DigitsTask(batch_size=1293)
 
@@ -180,7 +180,7 @@ def test_every_plan_is_ordered_within_training_and_ends_on_its_target(
         ramp=RampSpec(start=start, length=length * (1 - start), updates=updates),
         acdc=AcdcSpec(**dict(zip(AcdcSpec.model_fields, acdc, strict=True))),
     )
-    task = DigitsTask(batch_size=batch_size)
+    task = TextTask(batch_size=batch_size) if method == "transfer" else DigitsTask(batch_size=batch_size)
     spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=epochs), sparsity=sparsity).checked()
     changes = plan(spec)
     steps = [change.step for change in changes]

@@ -1,0 +1,55 @@
+"""The tasks' own metrics, as scikit-learn and SciPy compute them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sparsetune.spec.task import Metric
+
+CORRELATIONS = ("matthews", "pearson", "spearman")
+"""Metrics that are undefined where all predictions, or all targets, are equal."""
+
+
+def score(metric: Metric, logits: Tensor, targets: Tensor) -> float:
+    """How well predictions fit: accuracy and F1 of class 1 in [0, 1], correlations in [-1, 1].
+
+    Args:
+        metric: What is computed.
+        logits: (n, classes); for Pearson's and Spearman's correlation (n,) or (n, 1).
+        targets: (n,) class numbers, or numbers.
+
+    Returns:
+        NaN where a logit is not finite; 0 for a correlation where all predictions, or all targets, are equal.
+    """
+    if not torch.isfinite(logits).all():
+        return float("nan")
+    if metric in ("pearson", "spearman"):
+        predicted, expected = logits.double().reshape(-1).cpu().numpy(), targets.double().cpu().numpy()
+    else:
+        predicted, expected = logits.argmax(-1).cpu().numpy(), targets.cpu().numpy()
+    if metric in CORRELATIONS and (np.ptp(predicted) == 0 or np.ptp(expected) == 0):
+        # Undefined. A network that says the same of every text has learned nothing: a score, not a missing one.
+        return 0.0
+    return _computed(metric, predicted, expected)
+
+
+def _computed(metric: Metric, predicted: NDArray[Any], expected: NDArray[Any]) -> float:
+    from scipy import stats  # both take seconds, which only a trial with such a metric should pay
+    from sklearn import metrics
+
+    match metric:
+        case "accuracy":
+            return float(metrics.accuracy_score(expected, predicted))
+        case "f1":
+            return float(metrics.f1_score(expected, predicted, zero_division=0))
+        case "matthews":
+            return float(metrics.matthews_corrcoef(expected, predicted))
+        case "pearson":
+            return float(stats.pearsonr(predicted, expected).statistic)
+        case "spearman":
+            return float(stats.spearmanr(predicted, expected).statistic)
