@@ -48,6 +48,22 @@ TEACHER = TrialSpec(
     schedule=ScheduleSpec(epochs=3, lr="linear", warmup=0.1),
     compute=ComputeSpec(precision="bfloat16"),
 )
+SETTINGS = {
+    "first_0": {"sparsity.ramp.first": 0},
+    "first_30": {"sparsity.ramp.first": 0.3},
+    "first_50": {"sparsity.ramp.first": 0.5},
+    "lr_3e-5": {"optim.lr": 3e-5},
+    "lr_5e-5": {"optim.lr": 5e-5},
+    "lr_8e-5": {"optim.lr": 8e-5},
+    "hardness_0_6": {"distill.hardness": 0.6},
+    "hardness_0_8": {"distill.hardness": 0.8},
+    "hardness_0_9": {"distill.hardness": 0.9},
+    "temperature_1": {"distill.temperature": 1},
+    "temperature_2": {"distill.temperature": 2},
+    "temperature_8_5": {"distill.temperature": 8.5},
+}
+"""What differs from GMP*, by arm."""
+
 TINY = TextTask(dataset="sst2", model="bert_tiny", max_length=32, validation=0, train_examples=320)
 
 STUDY = Study(
@@ -61,20 +77,18 @@ STUDY = Study(
         distill=DistillSpec(hardness=1, temperature=5.5, teacher=TEACHER),
         compute=ComputeSpec(precision="bfloat16"),
     ),
-    arms={
-        "gmp_star": Arm(),
-        "first_step": Arm(sweep={"sparsity.ramp.first": [0, 0.3, 0.5]}),
-        "learning_rate": Arm(sweep={"optim.lr": [3e-5, 5e-5, 8e-5]}),
-        "hardness": Arm(sweep={"distill.hardness": [0.6, 0.8, 0.9]}),
-        "temperature": Arm(sweep={"distill.temperature": [1, 2, 8.5]}),
-    },
+    arms={"gmp_star": Arm(), **{name: Arm(setting) for name, setting in SETTINGS.items()}},
     sweep={"sparsity.target": [0.9, 0.97]},
     report_seeds=3,
     quick_form=Quick(
         overrides={
             "task": TINY,
             "compute": ComputeSpec(),
-            "distill.teacher": TrialSpec(task=TINY, optim=TEACHER.optim, schedule=TEACHER.schedule),
+            "distill.teacher": TrialSpec(
+                task=TINY, optim=OptimSpec(name="adamw", lr=2e-3), schedule=ScheduleSpec(epochs=6)
+            ),
+            "optim.lr": 2e-3,
+            "schedule.epochs": 8,
         },
         sweep={"sparsity.target": [0.97]},
         report_seeds=1,

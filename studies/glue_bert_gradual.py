@@ -115,11 +115,18 @@ STUDY = Study(
         overrides={
             "task": TINY,
             "compute": ComputeSpec(),
-            "distill.teacher": TrialSpec(task=TINY, optim=TEACHER.optim, schedule=TEACHER.schedule),
-            "sparsity.fisher.gradients": 32,
+            "distill.teacher": TrialSpec(
+                task=TINY, optim=OptimSpec(name="adamw", lr=2e-3), schedule=ScheduleSpec(epochs=6)
+            ),
+            "optim.lr": 2e-3,
+            "sparsity.fisher.gradients": 16,
         },
         sweep={"sparsity.target": [0.9]},
-        arms={"gmp_star": Arm(sweep={"schedule.epoch_multiplier": [1]})},
+        arms={
+            "gmp_star": Arm(sweep={"schedule.epoch_multiplier": [1]}),
+            "obert_10": Arm(OBERT_10 | {"optim.lr": 2e-3}),
+            "obert_30": Arm(OBERT_30 | {"optim.lr": 2e-3}),
+        },
         configurations_per_cell=2,
         report_seeds=1,
     ),

@@ -82,7 +82,10 @@ STUDY = Study(
         overrides={
             "task": TINY,
             "compute": ComputeSpec(),
-            "distill.teacher": TrialSpec(task=TINY, optim=TEACHER.optim, schedule=TEACHER.schedule),
+            "distill.teacher": TrialSpec(
+                task=TINY, optim=OptimSpec(name="adamw", lr=2e-3), schedule=ScheduleSpec(epochs=6)
+            ),
+            "optim.lr": 2e-3,
         },
         sweep={"schedule.epoch_multiplier": [1]},
         arms={

@@ -56,7 +56,7 @@ def rows(spec: TrialSpec) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("method", get_args(Method))
+@pytest.mark.parametrize("method", sorted({*get_args(Method)} - {"transfer"}))  # which goes on from a sparse encoder
 def test_a_memory_layout_changes_only_the_last_digits_of_any_method(method: str) -> None:
     plain, laid_out = rows(trial(method, False)), rows(trial(method, False, channels_last=True))
     assert [row["sparsity"] for row in laid_out] == [row["sparsity"] for row in plain]

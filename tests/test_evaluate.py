@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.tasks import Split
-from sparsetune.train import evaluate as module
+from sparsetune.tasks import Split, resident
 from sparsetune.train.evaluate import evaluate
 
 
@@ -23,7 +22,7 @@ def test_batches_do_not_change_the_means(monkeypatch: pytest.MonkeyPatch) -> Non
     generator = torch.Generator().manual_seed(0)
     split = Split(torch.randn(50, 10, generator=generator), torch.randint(0, 10, (50,), generator=generator))
     whole = evaluate(nn.Identity(), split)
-    monkeypatch.setattr(module, "BATCH", 7)
+    monkeypatch.setattr(resident, "EVALUATED_TOGETHER", 7)
     assert vars(evaluate(nn.Identity(), split)) == pytest.approx(vars(whole))
 
 

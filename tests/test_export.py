@@ -26,7 +26,7 @@ from sparsetune.store import StudyDirectory, write_durably
 from sparsetune.store.ledger import Ledger
 from sparsetune.study import Arm, Study
 from sparsetune.tasks import data_digest, load_task
-from sparsetune.tasks.encoders import build_encoder, encoder_weights, tokenizer_of
+from sparsetune.tasks.encoders import build_encoder, encoder_weights, model_digest, tokenizer_of
 from sparsetune.tasks.models import build_model
 from sparsetune.train import train
 from sparsetune.train.checkpoint import saved
@@ -46,7 +46,7 @@ def digits_study() -> Study:
     return study_of(DigitsTask(), "digits-export")
 
 
-def study_of(task: TaskSpec, name: str, **sparsity: Any) -> Study:
+def study_of(task: TaskSpec, name: str) -> Study:
     base = TrialSpec(task=task, optim=OptimSpec(lr=0.05), schedule=ScheduleSpec(epochs=10))
     return Study(name=name, base=base, arms={"gmp": Arm({"sparsity.method": "gmp"})}, sweep={"sparsity.target": [0.9]})
 
@@ -199,7 +199,7 @@ def test_labels_have_glues_names(tmp_path: Path, dataset: str, names: list[str])
     build_encoder("bert_tiny", 2, None).save_pretrained(saved_bert)
     tokenizer_of("bert_tiny", None, lambda: SENTENCES, "0").save_pretrained(saved_bert)
     task = text_task(tmp_path, dataset=dataset, model="tiny")
-    data = f"{dataset}=0 tiny={data_of(saved_bert)}"
+    data = f"{dataset}=0 tiny={model_digest(str(saved_bert), None)}"
     trial, _ = recorded(study_of(task, "text-export"), tmp_path / "runs", data)
     model = build_encoder("tiny", len(names), tmp_path)
     keep(trial, model.state_dict(), pruned(model, encoder_weights("tiny", model)))
@@ -207,12 +207,6 @@ def test_labels_have_glues_names(tmp_path: Path, dataset: str, names: list[str])
     assert AutoModelForSequenceClassification.from_pretrained(tmp_path / "out").config.id2label == dict(
         enumerate(names)
     )
-
-
-def data_of(folder: Path) -> str:
-    from sparsetune.tasks.encoders import model_digest
-
-    return model_digest(str(folder), None)
 
 
 def other_encoder(root: Path) -> None:

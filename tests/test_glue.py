@@ -150,6 +150,11 @@ def test_any_text_without_tab_and_line_break_is_read_as_written(tmp_path: Path, 
     assert read_tsv(tmp_path / "any.tsv", ["b", "a"]).columns == {"b": second, "a": first}
 
 
+def test_what_would_tear_a_row_is_written_as_a_space(tmp_path: Path) -> None:
+    write_tsv(tmp_path / "any.tsv", {"a": ["one\ttwo\r\nthree"], "b": ["0"]}, header=("empty", "a", "b"))
+    assert (tmp_path / "any.tsv").read_text() == "\tone two  three\t0\n"
+
+
 @pytest.mark.parametrize(
     ("name", "train", "said"),
     [
@@ -164,6 +169,7 @@ def test_any_text_without_tab_and_line_break_is_read_as_written(tmp_path: Path, 
         ("cola", "gj04\tyes\t\tFine .\n", "line 1: a label must be one of 0, 1, got 'yes'"),
         ("rte", "index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n", "one of entailment, not_entailment, got '1'"),
         ("stsb", "sentence1\tsentence2\tscore\na\tb\t5.1\n", "line 2: a label must be a number from 0 to 5, got '5.1'"),
+        ("stsb", "sentence1\tsentence2\tscore\na\tb\t-1\n", "a number from 0 to 5, got '-1'"),
         ("stsb", "sentence1\tsentence2\tscore\na\tb\tnan\n", "a number from 0 to 5, got 'nan'"),
         ("stsb", "sentence1\tsentence2\tscore\na\tb\thigh\n", "a number from 0 to 5, got 'high'"),
         ("qqp", FILES["qqp"].replace("What ?\t0", "What ?\t3"), "line 6: a label must be one of 0, 1, got '3'"),

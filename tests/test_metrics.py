@@ -62,6 +62,7 @@ def test_metrics_of_numbers(shape: tuple[int, ...]) -> None:
 def test_predictions_that_are_all_equal_score_nothing(same: int) -> None:
     assert score("matthews", logits(torch.full_like(TARGETS, same)), TARGETS) == 0
     assert score("f1", logits(torch.zeros_like(TARGETS)), TARGETS) == 0
+    assert score("f1", logits(torch.zeros_like(TARGETS)), torch.zeros_like(TARGETS)) == 0
     for metric in ("pearson", "spearman"):
         assert score(metric, torch.full((10,), float(same)), TARGETS.float()) == 0
         assert score(metric, torch.arange(10.0), torch.full((10,), float(same))) == 0

@@ -163,7 +163,7 @@ def assert_resumed_equals_uninterrupted(spec: TrialSpec, folder: Path, steps: se
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize("method", list(METHOD_SPECS))
 def test_every_method(method: str, optimizer: str, tmp_path: Path, noisy: str) -> None:
     spec = trial(noisy, optimizer, {"method": method, **METHOD_SPECS[method]})
     assert_resumed_equals_uninterrupted(spec, tmp_path, telling_steps(spec))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsetune.durations import Length
-from sparsetune.schedule import learning_rate, rewinds, warmup_steps
+from sparsetune.schedule import DECAYS, learning_rate, rewinds, warmup_steps
 from sparsetune.sparsity.plan import plan, plan_problems
 from sparsetune.spec import OptimSpec, RewindSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import OBERT_RAMP, RampSpec, SparsitySpec
@@ -33,6 +33,13 @@ def test_a_linear_decay_ends_at_its_floor() -> None:
 
 def test_half_a_cosine_ends_at_its_floor() -> None:
     assert rates(declared(4, epochs=1, lr="cosine", floor=0.2))[::2] == pytest.approx([1, 0.6])
+
+
+@pytest.mark.parametrize("lr", ["linear", "cosine"])
+def test_without_floor_and_rewinds_no_bit_changes(lr: str) -> None:
+    """Trials that were trained before there were any would be others under the same name."""
+    spec = declared(37, epochs=5, lr=lr, warmup=0.07).with_values({"optim.lr": 0.3})
+    assert rates(spec)[13:] == [0.3 * DECAYS[lr]((step - 13) / (185 - 13)) for step in range(13, 185)]
 
 
 def test_each_rewind_repeats_the_decay_and_the_last_is_shortened() -> None:

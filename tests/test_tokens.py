@@ -53,8 +53,15 @@ def rows(read: Tokens) -> list[list[int]]:
 
 def trained(task: TextTask) -> PreTrainedTokenizerBase:
     """The tokenizer that was trained for an untrained model."""
-    key = f"{task.dataset}-{glue_digest(task, None)}"
-    return encoders.tokenizer_of(task.model, None, lambda: pytest.fail("trained anew"), key)
+    return encoders.tokenizer_of(task.model, None, lambda: pytest.fail("trained anew"), glue_digest(task, None))
+
+
+def saved(task: TextTask, folder: Path, *added: str) -> None:
+    """The same in a folder of a model, with tokens added."""
+    tokenizer = trained(task)
+    tokenizer.backend_tokenizer.add_tokens(list(added))
+    tokenizer.save_pretrained(folder)
+    encoders.config_of("bert_tiny", 2, None).save_pretrained(folder)
 
 
 def files(cache: Path) -> dict[str, int]:
@@ -139,12 +146,8 @@ def test_other_inputs_are_kept_apart(change: str, task: TextTask, tmp_path: Path
         case "length":
             tokenised(task.model_copy(update={"max_length": 9}), None)
         case "tokenizer":
-            folder = tmp_path / "model"
-            tokenizer = trained(task)
-            tokenizer.backend_tokenizer.add_tokens(["finework"])
-            tokenizer.save_pretrained(folder)
-            encoders.config_of("bert_tiny", 2, None).save_pretrained(folder)
-            tokenised(task.model_copy(update={"model": str(folder)}), None)
+            saved(task, tmp_path / "model", "finework")
+            tokenised(task.model_copy(update={"model": str(tmp_path / "model")}), None)
     assert len(files(cache)) == 2
 
 
@@ -155,6 +158,9 @@ def test_tasks_of_equal_files_are_kept_apart_with_their_tokenizers(tmp_path: Pat
     assert tokenised(single, None)["train"].types.sum() == 0 < tokenised(pairs, None)["train"].types.sum()
     assert "fine" in trained(single).get_vocab()
     assert "fine" not in trained(pairs).get_vocab()
+    saved(single, tmp_path / "model")
+    single, pairs = (task.model_copy(update={"model": str(tmp_path / "model")}) for task in (single, pairs))
+    assert tokenised(single, None)["train"].types.sum() == 0 < tokenised(pairs, None)["train"].types.sum()
 
 
 def test_a_tokenizer_whose_state_is_not_known_is_refused(task: TextTask, tmp_path: Path) -> None:

@@ -25,9 +25,10 @@ def transfer_problems(weights: Mapping[str, torch.Tensor], spec: SparsitySpec) -
     if spec.method != "transfer":
         return []
     total = sum(weight.numel() for weight in weights.values())
-    sparsity = 1 - count(weight.detach() for weight in weights.values()) / total
-    if abs(sparsity - spec.target) <= TOLERANCE:
+    zeros = total - count(weight.detach() for weight in weights.values())
+    if abs(zeros - spec.target * total) <= TOLERANCE * total + 0.5:
         return []
+    sparsity = zeros / total
     return [
         Problem("sparsity.target", f"must be the checkpoint's sparsity, {sparsity:.4f}: set it", f"{spec.target:g}")
     ]

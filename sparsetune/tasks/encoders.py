@@ -81,7 +81,7 @@ def _read_config(name: str, folder: Path) -> PretrainedConfig:
 def build_encoder(name: str, outputs: int, data_root: Path | None) -> PreTrainedModel:
     """A model in float32, in training mode: pre-trained but for its head, which torch's global generator draws.
 
-    All of an untrained model is drawn.
+    A folder's own head is kept where it has as many outputs; all of an untrained model is drawn.
 
     Raises:
         DeclarationError: as `config_of` does, or if transformers cannot put a classification head on it.

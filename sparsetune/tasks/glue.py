@@ -150,12 +150,12 @@ def check_size(task: TextTask, rows: int) -> None:
 
 
 def glue_digest(task: TextTask, data_root: Path | None) -> str:
-    """Twelve hexadecimal digits that name every byte of the two files.
+    """Twelve hexadecimal digits that name the task, since it says which columns are read, and every byte of its files.
 
     Raises:
         DataError: if there are none.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(task.dataset.encode())
     for path in _files(task, data_root).values():
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

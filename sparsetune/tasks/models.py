@@ -161,7 +161,8 @@ def meta_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Mo
         rule = f"must build a network for inputs of shape {input_shape} ({type(error).__name__}: {error})"
         raise _problem(rule, name) from error
     if not isinstance(model, nn.Module):
-        raise _problem(f"the function must return a torch.nn.Module, not {type(model).__name__}", name)
+        rule, got = "the function must return a torch.nn.Module", f"{type(model).__name__} from {name!r}"
+        raise DeclarationError([Problem("task.model", rule, got)], "the model")
     if any(is_lazy(parameter) for parameter in model.parameters()):
         raise _problem("the model must give every layer its sizes: lazy layers cannot be pruned", name)
     return model

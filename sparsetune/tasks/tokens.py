@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterable
@@ -11,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -85,16 +84,18 @@ def _tokenised(task: TextTask, data_root: Path | None, texts_digest: str, cache:
         sets.update(sets or read_glue(task, data_root))
         return chain(sets["train"].first, sets["train"].second or ())
 
-    tokenizer = tokenizer_of(task.model, data_root, texts, key=f"{task.dataset}-{texts_digest}")
+    tokenizer = tokenizer_of(task.model, data_root, texts, key=texts_digest)
     path = cache / "tokens" / f"{_digest(task, texts_digest, tokenizer)}.safetensors"
+    if kept := _kept(path):
+        return kept
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        kept = _kept(path)
-        if kept is None:
-            read = sets or read_glue(task, data_root)
-            kept = {name: _encoded(part, tokenizer, task.max_length) for name, part in read.items()}
-            _keep(kept, path)
-    return kept
+        if kept := _kept(path):  # another process made it meanwhile
+            return kept
+        read = sets or read_glue(task, data_root)
+        made = {name: _encoded(part, tokenizer, task.max_length) for name, part in read.items()}
+        _keep(made, path)
+    return made
 
 
 def _digest(task: TextTask, texts_digest: str, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -106,12 +107,10 @@ def _digest(task: TextTask, texts_digest: str, tokenizer: PreTrainedTokenizerBas
     if not tokenizer.is_fast:
         kind = type(tokenizer).__name__
         raise DataError(f"the tokenizer of `{task.model}` must be one of the library `tokenizers`, got {kind}")
-    state: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
-    for changed_by_calls in ("truncation", "padding"):
-        del state[changed_by_calls]
-    sides = tokenizer.truncation_side, tokenizer.model_input_names, tokenizer.pad_token_id
-    parts = FORMAT, task.dataset, texts_digest, task.max_length, sides, state
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    text = FORMAT, texts_digest, task.max_length
+    state = tokenizer.truncation_side, tokenizer.model_input_names, tokenizer.pad_token_id
+    whole = repr((*text, *state, tokenizer.backend_tokenizer.to_str()))
+    return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
 def _encoded(texts: Sentences, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokens:

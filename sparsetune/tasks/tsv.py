@@ -96,7 +96,6 @@ def _columns(path: Path, columns: list[str], wanted: Sequence[str], *, named: bo
             quoting=NO_QUOTING,
             keep_default_na=False,
             skip_blank_lines=False,
-            encoding="utf-8-sig",
         )
         return {name: rows[name][:] for name in wanted}
 

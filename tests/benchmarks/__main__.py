@@ -9,6 +9,7 @@ On one thread, and with two workers where Ray is started. Sections, with their m
 - ``trials`` (8): what a trial costs beyond its training, against plain Ray Tune scripts.
 - ``resume`` (4): going on with 1,000 and 5,000 finished trials, and the driver's memory.
 - ``ledger`` (1): durable appends, against a bare loop.
+- ``fisher`` (2): estimates of the Fisher, against a bare loop that only computes their gradients.
 - ``data`` (8): images a second of each kind of data, against torchvision's pipelines; how long steps wait for them.
 - ``sharing`` (2): trials an hour of 1, 4 and 16 processes that share a device; meant for GPUs.
 
@@ -32,6 +33,7 @@ from rich.table import Table
 from tests.benchmarks.data_cost import folder_rows, resident_rows
 from tests.benchmarks.data_wait import waiting_rows
 from tests.benchmarks.device_sharing import sharing_rows
+from tests.benchmarks.fisher import fisher_rows
 from tests.benchmarks.ledger_cost import ledger_rows
 from tests.benchmarks.mask_update import mask_rows
 from tests.benchmarks.resume_cost import resume_rows
@@ -45,6 +47,7 @@ MASK_ROUNDS = 8
 TRIALS = 100
 RESUME_ROUNDS = 5
 LEDGER_ROUNDS = 20
+FISHER_ROUNDS = 8
 DATA_ROUNDS = 8
 SHARING_ROUNDS = 4
 QUICK = 4
@@ -67,6 +70,7 @@ SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
     "trials": lambda divisor, device: trial_rows(TRIALS // divisor),
     "resume": lambda divisor, device: resume_rows(max(2, RESUME_ROUNDS // divisor)),
     "ledger": lambda divisor, device: ledger_rows(LEDGER_ROUNDS // divisor),
+    "fisher": lambda divisor, device: fisher_rows(FISHER_ROUNDS // divisor, device),
     "data": _data,
     "sharing": lambda divisor, device: sharing_rows(SHARING_ROUNDS // divisor, device),
 }

@@ -58,7 +58,7 @@ def _resident(name: str, kind: str, rounds: int, device: str) -> list[Row]:
     task = ImageTask.model_validate(given | AUGMENTATIONS[kind])
     with random_images(SETS[name].input_shape, IMAGES + HELD_OUT, name):
         source = tasks.SOURCES[name]
-        split, (pixels, targets) = source.splits(task, None, device).train, source.read(None)["train"]
+        split, (pixels, targets) = source.splits(task, None, device, IMAGES).train, source.read(None)["train"]
         peer = published_images(SETS[name], pixels[:PEER_IMAGES], targets[:PEER_IMAGES], AUGMENTATIONS[kind])
         works = {f"{OURS}, on the device": partial(one_epoch, split, task)}
         for workers in WORKERS:
@@ -117,7 +117,7 @@ def _folder(folder: Path, workers: int, rounds: int, device: str) -> list[Row]:
         pinned = device != "cpu"
         loader = DataLoader(dataset, FOLDER_BATCH, shuffle=True, num_workers=workers, pin_memory=pinned)
         works[f"torchvision, {name}"] = partial(_moved, loader, device)
-    works[OURS] = partial(one_epoch, tasks.source_of(task).splits(task, None, device).train, task)
+    works[OURS] = partial(one_epoch, tasks.source_of(task).splits(task, None, device, IMAGES).train, task)
     clock = partial(wall_clock if workers else now, device)
     with reading(workers):
         taken = interleaved({name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds)
@@ -138,7 +138,7 @@ def _moved(loader: DataLoader[Any], device: str) -> Iterator[Batch]:
 def one_epoch(split: Examples, task: TaskSpec) -> Iterator[Batch]:
     """The last batch of an epoch, then those of the next: a trial's own, with what begins an epoch."""
     spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=2))
-    return split.training(spec, spec.steps_per_epoch() - 1)
+    return ((inputs, targets) for inputs, targets, _ in split.training(spec, spec.steps_per_epoch() - 1))
 
 
 def seconds_of(batches: Batches, clock: Callable[[], float]) -> float:

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from sparsetune import ScheduleSpec, TrialSpec, tasks
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
-from sparsetune.tasks import Batch
+from sparsetune.tasks import TrainingBatch
 from sparsetune.tasks.folder import FolderSplit
 from sparsetune.tasks.image import CIFAR10, FASHION_MNIST
 from sparsetune.train import train
@@ -64,7 +64,7 @@ def waits(spec: TrialSpec, steps: int, device: str = "cpu") -> tuple[float, floa
     kind = FolderSplit if isinstance(spec.task, FolderTask) else tasks.Split
     original, marks = kind.training, list[float]()
 
-    def training(split: Any, spec: TrialSpec, first: int) -> Iterator[Batch]:
+    def training(split: Any, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
         batches = original(split, spec, first)
         for step in range(steps + 1):
             marks.append(wall_clock(device) if step == 1 else time.perf_counter())

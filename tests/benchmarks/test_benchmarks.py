@@ -148,7 +148,7 @@ def test_both_pipelines_give_the_same_images(name: str) -> None:
     with random_images(published.input_shape, examples + HELD_OUT, name):
         task = ImageTask.model_validate({"dataset": name, "validation": HELD_OUT, "train_examples": examples})
         pixels, targets = SOURCES[name].read(None)["train"]
-        (ours, _), *_ = SOURCES[name].splits(task, None, "cpu").train.read([torch.arange(examples)])
+        (ours, _), *_ = SOURCES[name].splits(task, None, "cpu", 10_000).train.read([torch.arange(examples)])
     theirs, _ = next(iter(DataLoader(published_images(published, pixels, targets, {}), len(pixels))))
     places = torch.cdist(ours.flatten(1), theirs.flatten(1)).argmin(1)
     torch.testing.assert_close(ours, theirs[places])
@@ -165,7 +165,7 @@ def test_a_rate_counts_all_batches_but_the_first() -> None:
 def test_an_epoch_of_ours_is_whole() -> None:
     task = ImageTask(validation=HELD_OUT, train_examples=50, batch_size=10)
     with random_images((1, 28, 28), 50 + HELD_OUT):
-        _, *batches = one_epoch(SOURCES["fashion_mnist"].splits(task, None, "cpu").train, task)
+        _, *batches = one_epoch(SOURCES["fashion_mnist"].splits(task, None, "cpu", 10_000).train, task)
     assert {len(targets) for _, targets in batches} == {10} and len(batches) == 5
     assert len({image.sum().item() for inputs, _ in batches for image in inputs}) == 50
 

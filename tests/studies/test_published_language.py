@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from sparsetune.__main__ import main
 from sparsetune.find import find_study
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
+from sparsetune.train import train
 from sparsetune.tune.preview import preview
 
 EPOCH = 12_271
@@ -188,4 +190,34 @@ def _others(setting: tuple[float, ...], axis: int) -> tuple[float, ...]:
 def test_the_command_shows_rewinds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preview", "studies.glue_bert_ablation", "--quick", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["cells"][0]["learning_rate_rewinds"] == [20, 40, 60, 80]  # 320 sentences in batches of 32
+    assert facts["cells"][0]["learning_rate_rewinds"] == [20, 40, 60]  # 320 sentences in batches of 32
+
+
+# ---- quick forms
+
+VERDICTS = {1: ["good", "fine", "warm"], 0: ["bad", "dull", "cold"]}
+
+
+@pytest.fixture
+def sentences(tmp_path: Path) -> Path:
+    """A data root with 600 sentences in SST-2's layout, told apart by one word."""
+    folder = tmp_path / "glue" / "SST-2"
+    folder.mkdir(parents=True)
+    rows = [f"the film number {i} was {VERDICTS[i % 2][i % 3]}\t{i % 2}" for i in range(600)]
+    for name, part in {"train": rows, "dev": rows[:60]}.items():
+        (folder / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *part, ""]))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("study", "arm"),
+    [("gradual", "gmp_star"), ("gradual", "obert_10"), ("transfer", "transfer_90"), ("ablation", "temperature_2")],
+)
+def test_a_trial_of_the_quick_form_learns_from_its_teacher(study: str, arm: str, sentences: Path) -> None:
+    quick = find_study(f"studies.glue_bert_{study}")[0].quick()
+    spec = next(cell.spec for cell in quick.cells() if cell.arm == arm)
+    rows: list[dict[str, Any]] = []
+    final = train(spec, report=rows.append, data_root=sentences)
+    assert (final.status, final.certified) == ("COMPLETE", True)
+    assert rows[-1]["at_target"]
+    assert rows[-1]["train_loss"] < 0.6  # log 2 where nothing is learned

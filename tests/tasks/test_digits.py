@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from sparsetune.spec.task import DigitsTask
-from sparsetune.tasks import Split, load_task
+from sparsetune.tasks import Split, digits, load_task
 
 
 def rows(split: Split) -> set[bytes]:
@@ -25,7 +25,7 @@ def test_splits_are_disjoint_stratified_and_scaled() -> None:
     for split in (splits.validation, splits.test):
         counts = split.targets.bincount(minlength=10)
         assert counts.max() - counts.min() <= 2
-    assert splits.train.inputs.shape == (1293, *task.input_shape)
+    assert splits.train.inputs.shape == (1293, *digits.INPUT_SHAPE)
     assert (splits.train.inputs.min(), splits.train.inputs.max()) == (0, 1)
 
 

@@ -45,7 +45,7 @@ def trial(folder: Path, seed: int = 0, **given: Any) -> TrialSpec:
 
 
 def batches(spec: TrialSpec, first: int = 0) -> list[Batch]:
-    return list(load_task(spec.task).splits.train.training(spec, first))
+    return [(inputs, targets) for inputs, targets, _ in load_task(spec.task).splits.train.training(spec, first)]
 
 
 def equal(ours: list[Batch], theirs: list[Batch]) -> bool:

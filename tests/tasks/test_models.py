@@ -49,7 +49,7 @@ def test_a_users_function_is_imported() -> None:
     ("name", "rule"),
     [
         ("own_networks:raises", r"must build a network for inputs of shape \(1, 8, 8\) \(RuntimeError: out of ideas\)"),
-        ("own_networks:no_module", r"must return a torch\.nn\.Module, not int"),
+        ("own_networks:no_module", r"must return a torch\.nn\.Module, got int"),
         ("own_networks:net", "lazy layers cannot be pruned"),
         ("resnet18", r"take images of shape \(3, height, width\), got \(1, 8, 8\)"),
     ],
