@@ -69,6 +69,8 @@ def config(spec: TrialSpec, folder: Path) -> dict[str, Any]:
         "checkpoint_seconds": 30,
         "keep_models": False,
         "rungs": [],
+        "teaches": False,
+        "teacher": None,
         "python_path": [],
         "retry": None,
         "launch": "test",
