@@ -22,6 +22,13 @@ GLUE = {
 }  # fmt: skip
 """The same of GLUE's tasks (Wang et al. 2018, arXiv 1804.07461)."""
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
+TWO_CLASSES: tuple[Metric, ...] = ("accuracy", "f1", "matthews")
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "stsb": ("pearson", "spearman"),
+    "mnli": ("accuracy", "matthews"),
+    "mnli_mismatched": ("accuracy", "matthews"),
+}
+"""Of GLUE's tasks that are not of two classes: scores of numbers, three classes."""
 
 
 class _Examples(Declared):
@@ -176,6 +183,13 @@ class TextTask(_Examples):
     metric: Metric | None = None
     """What ``score`` means; None: Matthews' correlation for CoLA, F1 for MRPC, Pearson's correlation for STS-B, accuracy
     for the others."""
+
+    @model_validator(mode="after")
+    def _measures_what_there_is(self) -> TextTask:
+        fitting = METRICS.get(self.dataset, TWO_CLASSES)
+        if self.metric is not None and self.metric not in fitting:
+            raise ValueError(f"`metric` must be one of {', '.join(fitting)} for `{self.dataset}`, got {self.metric!r}")
+        return self
 
     def pool(self) -> int:
         """Examples of the published training set."""

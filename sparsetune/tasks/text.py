@@ -115,7 +115,6 @@ class TextSource:
         Raises:
             DataError: in one line, what is missing or wrong, and where it was looked for.
         """
-        glue.prepare_glue(self.spec, data_root)
         return tokenised(self.spec, data_root)
 
     def digest(self, data_root: Path | None) -> str:

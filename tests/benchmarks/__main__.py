@@ -10,6 +10,7 @@ On one thread, and with two workers where Ray is started. Sections, with their m
 - ``resume`` (4): going on with 1,000 and 5,000 finished trials, and the driver's memory.
 - ``ledger`` (1): durable appends, against a bare loop.
 - ``fisher`` (2): estimates of the Fisher, against a bare loop that only computes their gradients.
+- ``text`` (4): tokens a second of an encoder's fine-tuning, against transformers' trainer; padding.
 - ``data`` (8): images a second of each kind of data, against torchvision's pipelines; how long steps wait for them.
 - ``sharing`` (2): trials an hour of 1, 4 and 16 processes that share a device; meant for GPUs.
 
@@ -39,6 +40,7 @@ from tests.benchmarks.mask_update import mask_rows
 from tests.benchmarks.resume_cost import resume_rows
 from tests.benchmarks.rows import Row, quartiles
 from tests.benchmarks.step_cost import LENET, RESNET18, RESNET50, step_rows
+from tests.benchmarks.text_cost import text_rows
 from tests.benchmarks.trial_cost import trial_rows
 
 SETTINGS = [LENET, RESNET18]
@@ -48,6 +50,7 @@ TRIALS = 100
 RESUME_ROUNDS = 5
 LEDGER_ROUNDS = 20
 FISHER_ROUNDS = 8
+TEXT_ROUNDS = 12
 DATA_ROUNDS = 8
 SHARING_ROUNDS = 4
 QUICK = 4
@@ -71,6 +74,7 @@ SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
     "resume": lambda divisor, device: resume_rows(max(2, RESUME_ROUNDS // divisor)),
     "ledger": lambda divisor, device: ledger_rows(LEDGER_ROUNDS // divisor),
     "fisher": lambda divisor, device: fisher_rows(FISHER_ROUNDS // divisor, device),
+    "text": lambda divisor, device: text_rows(TEXT_ROUNDS // divisor, device),
     "data": _data,
     "sharing": lambda divisor, device: sharing_rows(SHARING_ROUNDS // divisor, device),
 }
@@ -136,7 +140,9 @@ def _limit(row: Row) -> str:
 
 
 def _memory(row: Row) -> str:
-    """Per weight, or what a process has grown by."""
+    """Per weight, or what a process has grown by; of texts the share that is padding."""
+    if (padding := row.notes.get("padding")) is not None:
+        return f"{padding:.0%} padding"
     if (peak := row.notes.get("peak_bytes_per_weight")) is not None:
         return f"{peak:.1f} B/weight"
     grown = row.notes.get("mebibytes")
