@@ -113,7 +113,9 @@ def examine(task: TaskSpec, data_root: Path | None = None) -> tuple[list[Layer],
 def _length_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
     """Where texts may be longer than their encoder takes."""
     if isinstance(task, TextTask) and task.max_length > (limit := longest(model.config)):
-        return Problem("task.max_length", f"must be at most {limit}, the tokens that `{task.model}` takes", str(task.max_length))
+        return Problem(
+            "task.max_length", f"must be at most {limit}, the tokens that `{task.model}` takes", str(task.max_length)
+        )
     return None
 
 

@@ -30,7 +30,9 @@ IDENTITY = (
     Column("config_id", "string", "digest of the trial's declaration without its seed"),
     Column("trial_id", "string", "digest of the trial's declaration"),
     Column("seed", "Int64", "of initialisation, data order and everything random in the trial"),
-    Column("role", "string", "search, report, control (the dense winner's recipe), twin (dense, same recipe) or teacher"),
+    Column(
+        "role", "string", "search, report, control (the dense winner's recipe), twin (dense, same recipe) or teacher"
+    ),
     Column("attempt", "Int64", "process lives of the trial so far, from 1"),
     Column("status", "string", "WAITING, RUNNING, COMPLETE, PRUNED, DIVERGED, INVALID or FAILED"),
 )
@@ -46,7 +48,9 @@ MEASURED = (
     Column("target", "float64", "sparsity asked for, in [0, 1)"),
     Column("sparsity", "float64", "fraction of prunable weights outside the mask, in [0, 1)"),
     Column("zeros_in_mask", "float64", "exact zeros inside the mask, a count"),
-    Column("train_loss", "float64", "plain cross-entropy in nats on a fixed subset of the training split; squared error"),
+    Column(
+        "train_loss", "float64", "plain cross-entropy in nats on a fixed subset of the training split; squared error"
+    ),
     Column("train_entropy", "float64", "mean entropy in nats of the softmax, same subset"),
     Column("val_loss", "float64", "plain cross-entropy in nats, validation split"),
     Column("val_accuracy", "float64", "fraction right, validation split, in [0, 1]"),

@@ -18,7 +18,8 @@ temperature 2. No weight decay is published for oBERT here; 0 is GMP*'s.
 
 Hardware, an estimate, nothing was run at full size: at most 313 trials, 5,838 epochs of MNLI of 11,959 steps each; at
 20 steps a second (assumed for one A100 in bfloat16) 970 A100 hours. At most 108 trials of oBERT estimate the Fisher 13
-or 7 times each, from 1,024 gradients of 16 pairs, in 17 GB; at a minute each (assumed) 18 hours more. Other tasks:
+or 7 times each, from 1,024 gradients of 16 pairs, in 41 GB, or in pieces in less; at a minute each (assumed) 18 hours
+more. Other tasks:
 `--set task.dataset=qqp --set distill.teacher.task.dataset=qqp`. Data: GLUE and BERT-base from the Hugging Face hub, or
 `glue/MNLI` and `models/google-bert/bert-base-uncased` below `SPARSETUNE_DATA`.
 

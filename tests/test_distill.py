@@ -89,7 +89,9 @@ def test_logits_are_those_of_each_example_in_its_order(tmp_path: Path) -> None:
     assert loss == pytest.approx(last[-1]["train_loss"], rel=1e-5)
 
 
-@pytest.mark.parametrize("changed", [{"hardness": 0.9}, {"temperature": 4}, {"teacher": TEACHER.with_values({"seed": 8})}])
+@pytest.mark.parametrize(
+    "changed", [{"hardness": 0.9}, {"temperature": 4}, {"teacher": TEACHER.with_values({"seed": 8})}]
+)
 def test_every_field_matters(changed: dict[str, Any]) -> None:
     assert rows(student(**changed))[-1]["train_loss"] != rows(student())[-1]["train_loss"]
 

@@ -10,9 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 from sparsetune.durations import Length, LengthField
 from sparsetune.spec.declaration import Declared
 
-Method = Literal[
-    "dense", "static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "obert", "transfer"
-]
+Method = Literal["dense", "static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "obert", "transfer"]
 Score = Literal["magnitude", "random", "saliency", "fisher"]
 Allocation = Literal["global", "uniform", "erk", "er", "explicit"]
 RampShape = Literal["cubic", "linear", "exponential", "stepped"]
@@ -163,8 +161,8 @@ class SparsitySpec(Declared):
     regrow: RegrowSpec = RegrowSpec()
     fisher: FisherSpec = FisherSpec()
     checkpoint: str | None = None
-    """``transfer`` only: a sparse model, as ``task.model`` names one, whose weights training starts from and whose zeros
-    are the mask; its sparsity must be the target's."""
+    """``transfer`` only: a sparse model, as ``task.model`` names one, whose weights training starts from and whose
+    zeros are the mask; its sparsity must be the target's."""
     saliency_batches: int = Field(default=1, ge=1)
     """Training batches whose gradients are averaged for the score ``saliency``."""
     prune_at: Fraction = 0.5

@@ -160,19 +160,17 @@ class FolderTask(_Examples):
 
 
 class TextTask(_Examples):
-    """A task of GLUE: sentences or pairs of them, classified by a fine-tuned encoder; GLUE's dev set is the test set."""
+    """A task of GLUE: sentences or pairs, classified by a fine-tuned encoder; GLUE's dev set is the test set."""
 
     kind: Literal["text"] = "text"
-    dataset: Literal[
-        "cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mismatched", "qnli", "rte", "wnli"
-    ] = "sst2"
+    dataset: Literal["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mismatched", "qnli", "rte", "wnli"] = "sst2"
     """``mnli_mismatched`` has MNLI's training set and its mismatched dev set."""
     folder: str | None = None
     """Of the task's TSV files in GLUE's layout, below the data root or a path. None: GLUE's own name for it
     (``glue/SST-2``) below the data root where that exists, else the Hugging Face hub."""
     model: str = "google-bert/bert-base-uncased"
-    """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an untrained encoder of
-    `sparsetune.tasks.encoders.UNTRAINED`."""
+    """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an untrained encoder
+    of `sparsetune.tasks.encoders.UNTRAINED`."""
     batch_size: int = Field(default=32, ge=1)
     max_length: int = Field(default=128, ge=8)
     """Tokens; longer texts are cut. FLOPs are those of texts of this length."""
@@ -181,8 +179,8 @@ class TextTask(_Examples):
     group_by_length: bool = True
     """Whether batches are of texts of like lengths, which saves padding; the order stays random."""
     metric: Metric | None = None
-    """What ``score`` means; None: Matthews' correlation for CoLA, F1 for MRPC, Pearson's correlation for STS-B, accuracy
-    for the others."""
+    """What ``score`` means; None: Matthews' correlation for CoLA, F1 for MRPC, Pearson's correlation for STS-B,
+    accuracy for the others."""
 
     @model_validator(mode="after")
     def _measures_what_there_is(self) -> TextTask:

@@ -145,7 +145,9 @@ class TrialSpec(Declared):
         if isinstance(teacher, TrialSpec) and getattr(teacher.distill, "teacher", None) is not None:
             raise ValueError("a `distill.teacher` must learn from labels alone, got one with a teacher of its own")
         if isinstance(teacher, TrialSpec) and _augments(self.task):
-            raise ValueError("a `distill.teacher` says what it thinks of each example once: no random crops, flips, cutout")
+            raise ValueError(
+                "a `distill.teacher` says what it thinks of each example once: no random crops, flips, cutout"
+            )
         return self
 
     def steps_per_epoch(self) -> int:

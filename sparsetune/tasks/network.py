@@ -27,6 +27,9 @@ class Network(Protocol):
     def outputs(self) -> int:
         """Logits of an example: as many as classes, or one where a number is predicted."""
 
+    def __hash__(self) -> int:
+        """Networks of equal names and sizes are one in caches."""
+
     def build(self) -> nn.Module:
         """A fresh network; what is not trained before is drawn from torch's global generator.
 

@@ -39,8 +39,9 @@ class Compute:
 
     def inputs(self, inputs: Inputs) -> Inputs:
         """Images in the memory layout of the network; other inputs as they are."""
-        is_image = self._spec.channels_last and isinstance(inputs, torch.Tensor) and inputs.dim() == 4
-        return inputs.contiguous(memory_format=torch.channels_last) if is_image else inputs
+        if self._spec.channels_last and isinstance(inputs, torch.Tensor) and inputs.dim() == 4:
+            return inputs.contiguous(memory_format=torch.channels_last)
+        return inputs
 
     def parts(self, batch: TrainingBatch) -> Iterator[TrainingBatch]:
         """The batch in equal parts, each small enough for one pass."""

@@ -15,6 +15,7 @@ from sparsetune.spec.task import Metric
 from sparsetune.tasks import Examples, logits_of
 from sparsetune.train.metrics import score
 
+
 @dataclass(frozen=True)
 class Measures:
     """Means over a split: ``loss`` and ``entropy`` in nats, ``accuracy`` and ``score`` in [0, 1]; NaN if empty."""
@@ -45,7 +46,9 @@ def evaluate(model: nn.Module, split: Examples, metric: Metric = "accuracy") -> 
     model.eval()
     # Batches are copies: trials share the data, and a network may begin with an operation in place.
     batches = ((logits_of(model, inputs).double(), targets) for inputs, targets in split.read(split.chunks()))
-    said = [(_sums(logits, targets), *((logits, targets) if metric != "accuracy" else ())) for logits, targets in batches]
+    said = [
+        (_sums(logits, targets), *((logits, targets) if metric != "accuracy" else ())) for logits, targets in batches
+    ]
     model.train(was_training)
     loss, right, entropy = (reduce(torch.add, (sums for sums, *_ in said)) / len(split)).tolist()
     if metric == "accuracy":

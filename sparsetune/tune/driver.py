@@ -179,6 +179,12 @@ class Driver:
             self.append(ended := {**names, "status": "FAILED", "error": reason, "certified": None})
             self._take_end(ended)
 
+    def ran_out_of_memory(self, reason: str) -> None:
+        """Take note that no worker is left: Ray killed one of them for its node's memory, and gave up on the others."""
+        self.note("Ray killed a worker because memory ran out; running trials go on from their checkpoints")
+        for trial_id in sorted(self.planner.running):
+            self.failed(trial_id, self.trials[trial_id].attempts, "memory", reason)
+
     def _take_end(self, ended: Record) -> None:
         self.planner.ended(ended["trial_id"])
         self.failures.ended(ended["status"], str(ended.get("error")))

@@ -7,17 +7,24 @@ import tempfile
 from typing import Any
 
 from ray import tune
+from ray.exceptions import OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from sparsetune.errors import first_line
 from sparsetune.tune.driver import Driver
 from sparsetune.tune.placement import Share
 from sparsetune.tune.stop_request import StopRequest
 from sparsetune.tune.trainable import run_trial
 
 
-def fit(driver: Driver, share: Share, stopping: StopRequest) -> None:
-    """Let Tune run trials until the driver has none left. Ray's own files go to a folder that is deleted."""
+def fit(driver: Driver, share: Share, stopping: StopRequest) -> bool:
+    """Let Tune run trials until the driver has none left. Ray's own files go to a folder that is deleted.
+
+    Returns:
+        Whether it came to that; False where Ray killed a worker because its node ran out of memory, which ends Tune:
+        the trials that ran count as failed once, and Ray must be started anew.
+    """
     folder = tempfile.mkdtemp(prefix="sparsetune-")
     try:
         tune.Tuner(
@@ -38,6 +45,12 @@ def fit(driver: Driver, share: Share, stopping: StopRequest) -> None:
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         ).fit()
+        return True
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, OutOfMemoryError):
+            raise
+        driver.ran_out_of_memory(first_line(error.__cause__))
+        return False
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

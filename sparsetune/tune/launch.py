@@ -179,6 +179,7 @@ class _Launch:
     data_root: Path | None
     surroundings: provenance.Surroundings
     expected: Forecast
+    quota: Quota | None = None
 
     def run(self) -> Outcome:
         """Run what is left of the study; Ray is started only where something is."""
@@ -217,19 +218,25 @@ class _Launch:
 
     def _train(self, driver: Driver) -> None:
         """Run trials on Ray until none is left, or a signal or a fault ends it."""
+        while not self._session(driver) and not driver.stopped:
+            pass
+
+    def _session(self, driver: Driver) -> bool:
+        """The same as far as one start of Ray goes; whether another is not needed."""
         options = self.options
         with ray_session(options.address) as resources:
             if options.address:
                 prove_nodes(options.address, self.directory.path)
             share = share_of(options.cpus_per_trial, options.gpus_per_trial, resources["GPU"])
             driver.slots = trials_at_once(share, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-            quota = self._quota(driver)
+            quota = self.quota = self.quota or self._quota(driver)
             driver.worker |= {"device": "cuda" if share.gpu else "cpu", "checkpoint_room": quota.share}
             stopping = StopRequest(driver.worker["launch"])
             with stopping.on_signals(partial(_announce_stop, driver)):
-                fit(driver, share, stopping)
+                ended = fit(driver, share, stopping)
             if not driver.stopped:
                 quota.sweep()
+        return ended
 
     def _quota(self, driver: Driver) -> Quota:
         """The checkpoints' quota, in force; says what is forecast, and refuses what a cluster of this size cannot."""

@@ -86,7 +86,6 @@ class CellPlan:
         """The winner's recipe, dense; ask only when the winner is known."""
         return Configuration(self.winner.index, "twin", self.winner.spec.dense()) if self.winner else None
 
-
     @cached_property
     def teacher(self) -> Configuration | None:
         """The trial that the cell's trials learn from, where they do; its seed is declared."""

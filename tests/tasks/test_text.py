@@ -40,7 +40,9 @@ def trial(folder: Path, **given: Any) -> TrialSpec:
         "task": text_task(folder),
         "optim": OptimSpec(name="adamw", lr=2e-3, weight_decay=0),
         "schedule": ScheduleSpec(epochs=3, warmup=0, floor=0.01, rewind=RewindSpec(start=0.25, every=0.25)),
-        "sparsity": SparsitySpec(method="gmp", target=0.9, ramp=RampSpec(first=0.7, start=0.25, length=0.5, updates=10)),
+        "sparsity": SparsitySpec(
+            method="gmp", target=0.9, ramp=RampSpec(first=0.7, start=0.25, length=0.5, updates=10)
+        ),
     }
     return TrialSpec(**{**settings, **given})
 
@@ -90,7 +92,7 @@ def tokenizer_key(task: Any) -> str:
 def test_every_epoch_takes_every_example_once_in_another_order(folder: Path) -> None:
     spec = trial(folder)
     seen = [index.tolist() for _, _, index in split_of(folder).training(spec, 0)]
-    epochs = [sum(seen[start : start + 10], []) for start in (0, 10, 20)]
+    epochs = [[one for batch in seen[start : start + 10] for one in batch] for start in (0, 10, 20)]
     assert all(sorted(epoch) == list(range(160)) for epoch in epochs)
     assert epochs[0] != epochs[1] != epochs[2]
     other = [index.tolist() for _, _, index in split_of(folder).training(spec.with_values({"seed": 1}), 0)]
@@ -133,7 +135,8 @@ def test_padding_changes_no_prediction(folder: Path) -> None:
     assert split.lengths[short] < split.lengths[long]
     with torch.no_grad():
         alone, together = (
-            logits_of(model, inputs)[0] for inputs, _ in split.read([torch.tensor([short]), torch.tensor([short, long])])
+            logits_of(model, inputs)[0]
+            for inputs, _ in split.read([torch.tensor([short]), torch.tensor([short, long])])
         )
     assert torch.allclose(alone, together, atol=1e-5)
 
@@ -253,7 +256,10 @@ def problems_of(task: Any) -> str:
 @pytest.mark.parametrize(
     "given, words",
     [
-        ({"max_length": 129}, "`base.task.max_length`: must be at most 128, the tokens that `bert_tiny` takes, got 129"),
+        (
+            {"max_length": 129},
+            "`base.task.max_length`: must be at most 128, the tokens that `bert_tiny` takes, got 129",
+        ),
         ({"train_examples": 400}, "task.train_examples"),
         ({"model": "nobody/nothing"}, "models/nobody/nothing"),
         ({"folder": "/nowhere"}, "must be there; set `task.folder`"),

@@ -34,7 +34,9 @@ def test_a_teacher_runs_once_and_before_all_that_learn_from_it(slots: int) -> No
     assert order.count(TEACHER.trial_id()) == 1
     ended = [record["trial_id"] for record in done.records if record["type"] == "ended"]
     started = [record["trial_id"] for record in done.records if record["type"] == "started"]
-    taught_after = done.records.index(next(r for r in done.records if r["type"] == "ended" and r["trial_id"] == TEACHER.trial_id()))
+    taught_after = done.records.index(
+        next(r for r in done.records if r["type"] == "ended" and r["trial_id"] == TEACHER.trial_id())
+    )
     first_pupil = next(
         i for i, r in enumerate(done.records) if r["type"] == "started" and r["trial_id"] in pupils_of(done)
     )
@@ -100,6 +102,8 @@ def test_without_hardness_a_cell_has_no_teacher() -> None:
     pupils = {"sparsity.method": "gmp", "distill": DistillSpec(hardness=1, temperature=2, teacher=TEACHER)}
     swept = study(arms={"gmp": Arm(pupils)}, sweep={"sparsity.target": [0.9], "distill.hardness": [0, 1]})
     done = Simulation(swept).run()
-    plain = [r for r in done.records if r["type"] == "proposed" and "hardness=0" in r["cell"] and r["role"] != "teacher"]
+    plain = [
+        r for r in done.records if r["type"] == "proposed" and "hardness=0" in r["cell"] and r["role"] != "teacher"
+    ]
     assert plain and all("distill" not in record["spec"] for record in plain)
     assert [use.trial_id for use in done.handed_out].count(TEACHER.trial_id()) == 1
