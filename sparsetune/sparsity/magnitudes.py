@@ -40,8 +40,8 @@ class Magnitudes:
         if group.names not in self._tables:
             self._tables[group.names] = self._table(group.names)
         below, pruned = self._tables[group.names]
-        layers = zip(group.names, pruned, strict=True)
-        return {name: 1 - float(np.interp(group.pruned, below, each)) / self._sizes[name] for name, each in layers}
+        shares = {name: np.interp(group.pruned, below, each) for name, each in zip(group.names, pruned, strict=True)}
+        return {name: max(0.0, 1 - float(share) / self._sizes[name]) for name, share in shares.items()}
 
     def _table(self, names: tuple[str, ...]) -> tuple[Floats, Floats]:
         """Weights below each threshold, from none to all: of the group [n], and of each layer [n_layers, n]."""
