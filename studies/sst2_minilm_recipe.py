@@ -50,7 +50,13 @@ STANDARD = TrialSpec(
     schedule=ScheduleSpec(epochs=2, lr="linear", warmup=0),
     evaluate=EvaluateSpec(train_examples=500),
 )
-UNTRAINED = {"task.model": "bert_tiny", "task.train_examples": 256, "task.validation": 100, "task.batch_size": 16}
+UNTRAINED = {
+    "task.model": "bert_tiny",
+    "task.train_examples": 1_024,
+    "task.validation": 200,
+    "task.batch_size": 8,
+    "optim.lr": 8e-4,
+}
 
 
 def extended(teacher: TrialSpec, epochs: float) -> Arm:

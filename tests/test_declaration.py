@@ -40,7 +40,10 @@ def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault
             "`method`: must be 'dense', 'static', 'one_shot', 'gmp', 'acdc',",
         ),
         (SparsitySpec(target=0.9), "a target of 0.9 needs a sparse method: static, one_shot, gmp, acdc, set"),
-        (TrialSpec(task={"kind": "digit"}), "`task`: `kind` must be one of 'digits', 'image', 'folder', got 'digit'"),
+        (
+            TrialSpec(task={"kind": "digit"}),
+            "`task`: `kind` must be one of 'digits', 'image', 'folder', 'text', got 'digit'",
+        ),
         (TrialSpec(task=DigitsTask(modl="mlp")), "`task.modl`: unknown field; valid are"),
         (ScheduleSpec(epochs=0), "`epochs`: must be greater than 0, got 0"),
         (ScheduleSpec(epochs=float("nan")), "`epochs`: must be a finite number, got nan"),

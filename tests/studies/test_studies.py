@@ -63,7 +63,7 @@ def test_its_size(name: str, cells: int, trials: int) -> None:
 @pytest.mark.parametrize("quick", [False, True])
 def test_the_comparison_runs_every_method(quick: bool) -> None:
     cells = declared("digits_methods", quick).cells()
-    assert {cell.spec.sparsity.method for cell in cells} == set(METHODS)
+    assert {cell.spec.sparsity.method for cell in cells} == set(METHODS) - {"transfer"}  # of texts
     assert {cell.spec.schedule.epochs for cell in cells} == {10 if quick else 30}
 
 
