@@ -51,7 +51,7 @@ TINY = Setting(
     timed=2,
     untimed=1,
     limit=1.1,
-    methods=tuple(m for m in METHODS if m != "obert"),
+    methods=tuple(m for m in METHODS if m not in ("obert", "transfer")),
 )
 TINY_ON_GPU = replace(RESNET50, model="resnet8", input_shape=(3, 8, 8), examples=64, batch=4, timed=1)
 
@@ -226,7 +226,10 @@ def test_data_are_measured_with_worker_processes(
 def test_an_unknown_section_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         command.main(["speed"])
-    assert "sections are steps, masks, trials, resume, ledger, data, sharing, got speed" in capsys.readouterr().err
+    assert (
+        "sections are steps, masks, trials, resume, ledger, fisher, text, data, sharing, got speed"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_trials_seconds_are_of_one_workers_time() -> None:
