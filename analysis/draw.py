@@ -213,7 +213,11 @@ def _spread_out(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
     means = drawn["mean"].dropna().to_numpy(np.float64)
     least, most = _ends(1 - means if fraction else means)
     if not most > FAR * least > 0:
-        axis.set_ylim(*((0, None) if column == "total_flops" else ()))
+        low, high = axis.get_ylim()
+        if column == "total_flops":
+            axis.set_ylim(0, None)
+        elif fraction:  # an interval of two seeds may end beyond what there is
+            axis.set_ylim(max(0.0, low), min(100.0, high))
         return
     if fraction:
         axis.set_yscale("function", functions=(_by_error, _of_error))
@@ -275,18 +279,21 @@ def shade_below(figure: Figure, x: float) -> None:
 def histories(frame: pd.DataFrame, y: str) -> Figure:
     """``y`` over training, a thin line per trial coloured by its sparsity; rows of panels are arms, columns lengths.
 
-    Where all have one length, the arms follow each other in three columns.
+    Where every arm has one length, the arms follow each other in three columns.
 
     Args:
         frame: One row per trial and evaluation: ``arm sparsity epochs trial_id progress`` and ``y``.
         y: The column; sparsity itself is drawn on the log-density axis.
     """
     arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
+    wanted = [(arm, length) for arm in arms for length in lengths]
+    trained = set(zip(frame["arm"], frame["epochs"], strict=True))
+    one_each = len(trained) == len(arms)
+    wanted = [pair for pair in wanted if pair in trained] if one_each else wanted
     with styled():
-        columns = min(3, len(lengths) if len(lengths) > 1 else len(arms))
-        axes = panels(len(arms) * len(lengths), columns=columns, size=(3.3, 2.3))
+        columns = min(3, len(arms) if one_each else len(lengths))
+        axes = panels(len(wanted), columns=columns, size=(3.3, 2.3))
         palette = colours(frame["sparsity"], "sparsity.target")
-        wanted = [(arm, length) for arm in arms for length in lengths]
         for (arm, length), axis in zip(wanted, axes, strict=False):
             panel = frame[(frame["arm"] == arm) & (frame["epochs"] == length)]
             for sparsity in sorted(set(panel["sparsity"])):

@@ -5,22 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
 from sparsetune import tasks
+from sparsetune.sparsity.fisher import BlockFisher
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.sparsifier import Sparsifier
-from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec import ComputeSpec, DistillSpec, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import FisherSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.tasks.models import lenet_300_100
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints
 from sparsetune.train.optim import build_optimizer
+from tests.texts import text_task, write_sst2
 
 METHODS = {
     "dense": SparsitySpec(),
@@ -99,3 +103,41 @@ def test_no_step_of_a_whole_trial_waits(method: str, monkeypatch: pytest.MonkeyP
     finally:
         torch.cuda.set_sync_debug_mode("default")
         tasks._splits.cache_clear()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["dense", "static"])
+def test_no_step_of_a_text_waits(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Padding, masks and distillation included."""
+    monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path))
+    task = text_task(write_sst2(tmp_path / "SST-2"))
+    given: dict[str, Any] = {"task": task, "schedule": ScheduleSpec(epochs=2)}
+    given["optim"] = OptimSpec(name="adamw", lr=1e-3)
+    taught = DistillSpec(hardness=1, temperature=2, teacher=TrialSpec(**given))
+    compute = ComputeSpec(precision="bfloat16")
+    spec = TrialSpec(**given, sparsity=METHODS[method], distill=taught, compute=compute)
+    teacher = torch.zeros(task.train_size(), 2)
+    try:
+        watch = _Watch(spec.steps_per_epoch())
+        assert train(spec, device="cuda", teacher=teacher, checkpoints=watch).status == "COMPLETE"
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+        tasks._splits.cache_clear()
+
+
+@pytest.mark.gpu
+def test_the_fisher_fits_the_device_and_changes_nothing_in_pieces() -> None:
+    """On the device as on the CPU, in one piece as in three."""
+    generator = torch.Generator().manual_seed(0)
+    weights = {"a": torch.randn(64, 100, generator=generator), "b": torch.randn(30, 70, generator=generator)}
+    given = FisherSpec(gradients=20, block=50)
+    gradients = [{n: torch.randn(w.shape, generator=generator) for n, w in weights.items()} for _ in range(20)]
+
+    def scores(device: str, pieces: int) -> dict[str, torch.Tensor]:
+        moved = {name: weight.to(device) for name, weight in weights.items()}
+        on = [{name: gradient.to(device) for name, gradient in one.items()} for one in gradients]
+        return {n: s.cpu() for n, s in BlockFisher(moved, given, lambda: iter(on), pieces).scores().items()}
+
+    here, one, three = scores("cpu", 1), scores("cuda", 1), scores("cuda", 3)
+    assert all(torch.equal(one[name], three[name]) for name in weights)
+    assert all(torch.allclose(here[name], one[name], rtol=1e-5) for name in weights)
