@@ -57,6 +57,8 @@ class Declared(BaseModel, metaclass=_Lenient):
         """What was set, as plain JSON values, defaults left out; a discriminating ``kind`` always stays."""
         kept = {}
         for name, value in self.__dict__.items():
+            if name not in self.__pydantic_fields_set__ and name != "kind":
+                continue  # its default
             field = type(self).model_fields.get(name)
             default = None if field is None else _default(field)
             # As plain values: pydantic's own equality overlooks unknown fields.
