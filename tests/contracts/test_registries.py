@@ -17,8 +17,9 @@ from sparsetune.sparsity.ramps import RAMPS
 from sparsetune.sparsity.scores import SCORES, Moment
 from sparsetune.spec import OptimSpec, ScheduleSpec
 from sparsetune.spec.sparsity import Allocation, FisherSpec, Method, RampShape, RampSpec, Score, SparsitySpec
-from sparsetune.spec.task import DigitsTask, ImageTask, TaskSpec
+from sparsetune.spec.task import GLUE, DigitsTask, ImageTask, TaskSpec, TextTask
 from sparsetune.tasks import SOURCES, source_of
+from sparsetune.tasks.glue import PUBLISHED
 from sparsetune.train.optim import OPTIMIZERS
 
 
@@ -40,8 +41,10 @@ def test_a_registry_has_the_names_of_the_declaration(registry: Iterable[str], na
 def test_every_task_has_a_source() -> None:
     datasets = get_args(ImageTask.model_fields["dataset"].annotation)
     kinds = {task.model_fields["kind"].default for task in get_args(get_args(TaskSpec)[0])}
-    assert set(SOURCES) == {*datasets, *(kinds - {"image", "folder"})}
-    assert [source_of(task).n_classes for task in (DigitsTask(), ImageTask())] == [10, 10]
+    assert set(SOURCES) == {*datasets, *(kinds - {"image", "folder", "text"})}
+    assert [source_of(task).n_classes for task in (DigitsTask(), ImageTask(), TextTask())] == [10, 10, 2]
+    texts = get_args(TextTask.model_fields["dataset"].annotation)
+    assert set(texts) == set(PUBLISHED) == set(GLUE)
 
 
 @pytest.mark.parametrize("name", list(RAMPS))

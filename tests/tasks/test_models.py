@@ -58,7 +58,7 @@ def test_what_cannot_be_built_is_one_problem(name: str, rule: str) -> None:
     with pytest.raises(DeclarationError, match=rule) as raised:
         meta_model(name, (1, 8, 8), 10)
     (problem,) = raised.value.problems
-    assert (problem.path, problem.got) == ("task.model", repr(name))
+    assert problem.path == "task.model" and problem.got.endswith(repr(name))
 
 
 def test_an_unknown_name_lists_the_valid_ones() -> None:
