@@ -20,8 +20,9 @@ from sparsetune.spec.task import TextTask
 from sparsetune.store import StudyDirectory, ledger, writing
 from sparsetune.store.ledger import TrialState
 from sparsetune.tasks import ImageNetwork, data_digest, glue, network_of
-from sparsetune.tasks.encoders import UNTRAINED, meta_encoder, model_digest, tokenizer_of
+from sparsetune.tasks.encoders import UNTRAINED, meta_encoder, model_digest
 from sparsetune.tasks.model_folder import quiet
+from sparsetune.tasks.tokens import tokenizer_for
 
 LABELS = {
     "cola": ("unacceptable", "acceptable"),
@@ -160,7 +161,7 @@ def _write_encoder(kept: Kept, task: TextTask, folder: Path, data_root: Path | N
     model.config.id2label = dict(enumerate(names))
     model.config.label2id = {label: number for number, label in enumerate(names)}
     model.config.problem_type = "regression" if len(names) == 1 else "single_label_classification"
-    tokenizer = _tokenizer(task, data_root)
+    tokenizer = tokenizer_for(task, data_root)
     tokenizer.model_max_length = task.max_length
     with quiet():
         model.save_pretrained(folder)
@@ -176,15 +177,6 @@ def _require_same_encoder(kept: Kept, task: TextTask, data_root: Path | None) ->
     if here not in recorded:
         rule = f"trial {kept.trial_id} must be exported with the files that it was trained on, {recorded or 'unknown'}"
         raise DataError(f"{rule}; got {here}")
-
-
-def _tokenizer(task: TextTask, data_root: Path | None) -> Any:
-    def texts() -> list[str]:
-        train = glue.read_glue(task, data_root)["train"]
-        return [*train.first, *(train.second or ())]
-
-    key = glue.glue_digest(task, data_root) if task.model in UNTRAINED else ""
-    return tokenizer_of(task.model, data_root, texts, key)
 
 
 TEXT_LINES = """\

@@ -11,8 +11,8 @@ from sparsetune.spec import DistillSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.train import train
-from sparsetune.train.checkpoint import Checkpoints
 from sparsetune.train.distill import LOGITS, Teacher, divergence_from, read_logits
+from tests.interruption import Interrupted, Stops
 
 TASK = DigitsTask(batch_size=128)
 TEACHER = TrialSpec(task=TASK, schedule=ScheduleSpec(epochs=2), seed=7)
@@ -118,32 +118,12 @@ def test_the_teachers_pass_is_counted() -> None:
     assert rows(student(), teacher=torch.zeros(TASK.train_size(), 10))[-1]["extra_flops"] == pytest.approx(1 / 3)
 
 
-class _Stop(Exception):
-    pass
-
-
-class _At(Checkpoints):
-    """Writes one checkpoint after a step, and ends the process life there."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        super().__init__(folder)
-        self.step, self.asked = step, 0
-
-    def due(self, evaluated: bool) -> bool:
-        self.asked += 1
-        return self.asked == self.step
-
-    def write(self, *arguments: Any) -> Any:
-        super().write(*arguments)
-        raise _Stop
-
-
 def test_a_student_resumes_bit_for_bit(tmp_path: Path) -> None:
     logits = torch.randn(TASK.train_size(), 10, generator=torch.Generator().manual_seed(1))
     spec = student()
     first: list[dict[str, Any]] = []
-    with pytest.raises(_Stop):
-        train(spec, report=first.append, teacher=logits, checkpoints=_At(tmp_path, 17))
+    with pytest.raises(Interrupted):
+        train(spec, report=first.append, teacher=logits, checkpoints=Stops(tmp_path, {17}))
     rest = rows(spec, teacher=logits, resume_from=tmp_path / "checkpoint-17.pt")
     before = [{name: value for name, value in row.items() if name != "seconds"} for row in first]
     assert [*before, *rest] == rows(spec, teacher=logits)

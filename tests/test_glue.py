@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 from sparsetune.errors import DataError
 from sparsetune.spec.task import GLUE, TextTask
 from sparsetune.tasks import glue
-from sparsetune.tasks.glue import PUBLISHED, check_size, glue_digest, outputs, prepare_glue, read_glue
+from sparsetune.tasks.glue import PUBLISHED, check_size, glue_digest, outputs, read_glue
 from sparsetune.tasks.tsv import read_tsv, write_tsv
+
+
+def prepare_glue(task: TextTask, data_root: Path | None) -> dict[str, glue.Sentences]:
+    """The texts, proved to be enough."""
+    sets = read_glue(task, data_root)
+    check_size(task, len(sets["train"]))
+    return sets
+
 
 PARSES = "index\tpromptID\tpairID\tgenre\tparse1\tparse2\ttree1\ttree2\tsentence1\tsentence2\tlabel1\tgold_label\n"
 MNLI = PARSES + (

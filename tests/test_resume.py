@@ -19,7 +19,8 @@ from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
 from sparsetune.train import Final, train
-from sparsetune.train.checkpoint import Checkpoint, Checkpoints, latest
+from sparsetune.train.checkpoint import Checkpoint, latest
+from tests.interruption import Interrupted, Stops
 from tests.pictures import write_folder
 
 NOISY = """
@@ -111,24 +112,6 @@ def outcome(spec: TrialSpec, folder: Path, before: Checkpoint | None = None, **o
     final = train(spec, report=rows.append, read_test=True, save_to=path, resume_from=before, **options)
     text = [{name: repr(value) for name, value in row.items() if name != "seconds"} for row in rows]
     return Outcome(text, final, load_file(path))
-
-
-class Interrupted(Exception):
-    pass
-
-
-class Stops(Checkpoints):
-    """Writes a checkpoint after each of the given steps, and ends the attempt there."""
-
-    def __init__(self, folder: Path, steps: set[int]) -> None:
-        super().__init__(folder, seconds=0, mid_epoch_seconds=0)
-        self.steps = steps
-
-    def write(self, step: int, *args: Any) -> Path:
-        if step not in self.steps:
-            return self.folder
-        super().write(step, *args)
-        raise Interrupted
 
 
 def interrupted_in_turn(spec: TrialSpec, folder: Path, steps: set[int]) -> Outcome:

@@ -119,17 +119,6 @@ def read_glue(task: TextTask, data_root: Path | None) -> dict[str, Sentences]:
     return {name: _read(path, published) for name, path in _files(task, data_root).items()}
 
 
-def prepare_glue(task: TextTask, data_root: Path | None) -> dict[str, Sentences]:
-    """The same, if there are enough.
-
-    Raises:
-        DataError: besides, for a training set that is not the declared one; see `check_size`.
-    """
-    sets = read_glue(task, data_root)
-    check_size(task, len(sets["train"]))
-    return sets
-
-
 def check_size(task: TextTask, rows: int) -> None:
     """That a training set of ``rows`` examples serves what is declared: GLUE's own, or a part of it that suffices.
 

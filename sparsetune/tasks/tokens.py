@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache as once
+from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,17 +75,33 @@ def tokenised(task: TextTask, data_root: Path | None) -> dict[str, Tokens]:
     return sets
 
 
-@lru_cache(maxsize=2)
-def _tokenised(task: TextTask, data_root: Path | None, texts_digest: str, cache: Path) -> dict[str, Tokens]:
-    from sparsetune.tasks.encoders import tokenizer_of
+def tokenizer_for(
+    task: TextTask, data_root: Path | None, read: Callable[[], dict[str, Sentences]] | None = None
+) -> PreTrainedTokenizerBase:
+    """The tokenizer of a task's model; that of an untrained one is trained on the task's training texts.
 
-    sets: dict[str, Sentences] = {}
+    Args:
+        task: The declaration.
+        data_root: The folder that data sets and models lie in.
+        read: Gives the task's texts; by default they are read where they are needed.
+
+    Raises:
+        DataError: for a tokenizer, or texts that it must be trained on, which are missing or wrong.
+    """
+    from sparsetune.tasks.encoders import UNTRAINED, tokenizer_of
 
     def texts() -> Iterable[str]:
-        sets.update(sets or read_glue(task, data_root))
-        return chain(sets["train"].first, sets["train"].second or ())
+        train = (read or partial(read_glue, task, data_root))()["train"]
+        return chain(train.first, train.second or ())
 
-    tokenizer = tokenizer_of(task.model, data_root, texts, key=texts_digest)
+    key = glue_digest(task, data_root) if task.model in UNTRAINED else ""
+    return tokenizer_of(task.model, data_root, texts, key)
+
+
+@lru_cache(maxsize=2)
+def _tokenised(task: TextTask, data_root: Path | None, texts_digest: str, cache: Path) -> dict[str, Tokens]:
+    read = once(partial(read_glue, task, data_root))
+    tokenizer = tokenizer_for(task, data_root, read)
     path = cache / "tokens" / f"{_digest(task, texts_digest, tokenizer)}.safetensors"
     if kept := _kept(path):
         return kept
@@ -92,8 +109,7 @@ def _tokenised(task: TextTask, data_root: Path | None, texts_digest: str, cache:
     with FileLock(path.with_suffix(".lock")):
         if kept := _kept(path):  # another process made it meanwhile
             return kept
-        read = sets or read_glue(task, data_root)
-        made = {name: _encoded(part, tokenizer, task.max_length) for name, part in read.items()}
+        made = {name: _encoded(part, tokenizer, task.max_length) for name, part in read().items()}
         _keep(made, path)
     return made
 

@@ -18,7 +18,7 @@ from sparsetune.tasks.glue import read_glue
 from sparsetune.tasks.text import TextSplit
 from sparsetune.tasks.tokens import tokenised
 from sparsetune.train import train
-from sparsetune.train.checkpoint import Checkpoints
+from tests.interruption import Interrupted, Stops
 from tests.texts import text_task, write_sst2
 
 
@@ -177,26 +177,6 @@ def test_scores_are_predicted_as_numbers(tmp_path: Path) -> None:
     assert all(final[name] != final[name] for name in ("val_accuracy", "val_entropy", "train_entropy"))
 
 
-class _Stop(Exception):
-    pass
-
-
-class _At(Checkpoints):
-    """Writes one checkpoint after a step, and ends the process life there."""
-
-    def __init__(self, folder: Path, step: int) -> None:
-        super().__init__(folder)
-        self.step, self.asked = step, 0
-
-    def due(self, evaluated: bool) -> bool:
-        self.asked += 1
-        return self.asked == self.step
-
-    def write(self, *arguments: Any) -> Any:
-        super().write(*arguments)
-        raise _Stop
-
-
 OBERT = SparsitySpec(
     method="obert",
     target=0.9,
@@ -212,8 +192,8 @@ def test_gradual_pruning_resumes_bit_for_bit(folder: Path, tmp_path: Path, metho
     spec = trial(folder) if method == "gmp" else trial(folder, sparsity=OBERT)
     assert not spec.problems()
     first: list[dict[str, Any]] = []
-    with pytest.raises(_Stop):
-        train(spec, report=first.append, checkpoints=_At(tmp_path, step))
+    with pytest.raises(Interrupted):
+        train(spec, report=first.append, checkpoints=Stops(tmp_path, {step}))
     torch.manual_seed(99)  # another process life has another random state
     rest = rows(spec, resume_from=tmp_path / f"checkpoint-{step}.pt")
     before = [{name: value for name, value in row.items() if name != "seconds"} for row in first]
