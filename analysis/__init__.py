@@ -5,8 +5,9 @@ Needs neither torch nor Ray. Matplotlib and Jinja load when something is drawn o
 
 from analysis.curves import Curve, length_curve, sparsity_curve
 from analysis.hyperparameters import Optima, optima
-from analysis.load import Results, load
+from analysis.load import StudyResults, load
 from analysis.report import report
+from analysis.results import Results
 from analysis.retuning import retuning_gain
 from analysis.undertraining import extension_gain
 
@@ -15,6 +16,7 @@ __all__ = [
     "Curve",
     "Optima",
     "Results",
+    "StudyResults",
     "extension_gain",
     "length_curve",
     "load",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis.curves import STATISTICS, cell_means, cell_values, in_order, interval_note, require_one_cell_each
-from analysis.load import Results
+from analysis.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

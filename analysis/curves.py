@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.load import Results
+from analysis.results import Results
 from analysis.select import dense_arm_of, report_rows
 from analysis.statistics import estimate
 from sparsetune.errors import SparsetuneError

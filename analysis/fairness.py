@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.select import report_rows
 
 if TYPE_CHECKING:
-    from analysis.load import Results
+    from analysis.results import Results
 
 TOLERANCE = 0.05
 """What the recorded FLOPs may differ by from the twin's, as a fraction of them."""
@@ -17,7 +17,7 @@ TOLERANCE = 0.05
 
 def uneven(results: Results) -> dict[str, str]:
     """What to say of every cell whose recorded FLOPs are not those that the study asks for, by the cell's name."""
-    if results.study.equal != "train_flops":
+    if results.design.equal != "train_flops":
         return {}
     ratios = results.cells().set_index("cell")["flops_ratio"].dropna()
     allocations = report_rows(results).groupby("cell")["sparsity.allocation"].first()

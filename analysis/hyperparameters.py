@@ -11,12 +11,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import MEASURES, with_dense
-from analysis.load import Results
-from analysis.select import axes
+from analysis.results import Results
 from analysis.surface import Floats, lowest
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform
-from sparsetune.study import Minimize
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -185,7 +183,7 @@ def optima(results: Results, y: str | None = None, *, level: float = 0.95, seed:
     Raises:
         SparsetuneError: if ``y`` is unknown.
     """
-    column = y or results.study.objective.column
+    column = y or results.design.objective
     if column not in MEASURES:
         raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{column}`")
     table = results.cells()
@@ -193,7 +191,7 @@ def optima(results: Results, y: str | None = None, *, level: float = 0.95, seed:
     ranges = _ranges(results, table)
     points = _points(results, column, ranges)
     ranges = {key: span for key, span in ranges.items() if key in set(zip(points["cell"], points["axis"], strict=True))}
-    minimize = isinstance(results.study.objective, Minimize) if y is None else not y.endswith(("accuracy", "score"))
+    minimize = results.design.minimize if y is None else not y.endswith(("accuracy", "score"))
     draws: dict[tuple[str, str], Floats] = {}
     rows = []
     for cell, own in points.groupby("cell", sort=False):
@@ -207,7 +205,7 @@ def optima(results: Results, y: str | None = None, *, level: float = 0.95, seed:
             row: dict[str, Any] = {"cell": cell, "axis": path, "n": len(wide), "diverged": int(values.isna().sum())}
             row |= _located(axis, draws.get((str(cell), path)), level) | _quarter(wide[path], values)
             rows.append(row | {"winner": table.at[cell, path] if path in table else np.nan})
-    sweep = [path for path in dict.fromkeys(["sparsity.target", *axes(results.study, "sweep")]) if path in table]
+    sweep = [path for path in results.design.points() if path in table]
     cells = table[["arm", *sweep]]
     frame = pd.DataFrame(rows, columns=["cell", "axis", *OPTIMUM]).join(cells, on="cell")
     return Optima(column, points, frame[["cell", "arm", *sweep, "axis", *OPTIMUM]], cells, draws, ranges, level)
@@ -222,13 +220,8 @@ def _wide(points: pd.DataFrame, minimize: bool) -> tuple[pd.DataFrame, pd.Series
 
 def _ranges(results: Results, cells: pd.DataFrame) -> dict[tuple[str, str], Range]:
     """The ordered search axes of each cell."""
-    declared = {cell.name: cell.search for cell in results.study.cells() if cell.name in cells.index}
-    return {
-        (cell, path): axis
-        for cell, search in declared.items()
-        for path, axis in search.items()
-        if not isinstance(axis, Choice)
-    }
+    declared = results.design.ranges.items()
+    return {key: axis for key, axis in declared if key[0] in cells.index and not isinstance(axis, Choice)}
 
 
 def _points(results: Results, y: str, ranges: Mapping[tuple[str, str], Range]) -> pd.DataFrame:

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.json
 
 from analysis import select
+from analysis.design import Design
+from analysis.results import Results
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.places import Place
 from sparsetune.spec import TrialSpec
@@ -28,8 +30,8 @@ _ARROW = {"string": pa.string(), "float64": pa.float64(), "Int64": pa.int64(), "
 
 
 @dataclass(frozen=True)
-class Results:
-    """What a study has found so far, as pandas tables; missing is NaN or NA, never 0.
+class StudyResults(Results):
+    """What a study has found so far.
 
     Args:
         directory: Where it lies.
@@ -43,21 +45,10 @@ class Results:
     states: Mapping[str, TrialState]
     reports: pd.DataFrame
 
-    def trials(self) -> pd.DataFrame:
-        """One row per trial: the columns of `sparsetune.tables.TRIALS`, then the configuration's dotted fields."""
-        return self._trials.copy()
-
-    def history(self) -> pd.DataFrame:
-        """One row per trial and evaluation: `sparsetune.tables.HISTORY`, then the configuration's dotted fields."""
-        return self._history.copy()
-
-    def cells(self) -> pd.DataFrame:
-        """One row per declared cell: progress, the winner with its searched values, the control (`select.cells`)."""
-        return self._cells.copy()
-
-    def uses(self) -> pd.DataFrame:
-        """One row per cell and role that a trial serves; `trials()` shows only the first of `ledger.ROLE_ORDER`."""
-        return self._uses.copy()
+    @cached_property
+    def design(self) -> Design:
+        """What the study was meant to show."""
+        return Design.of(self.study)
 
     @cached_property
     def _identity(self) -> pd.DataFrame:
@@ -104,7 +95,7 @@ class Results:
         return select.cells(self.study, self._uses, self._trials)
 
 
-def load(directory: str | os.PathLike[str] | Place) -> Results:
+def load(directory: str | os.PathLike[str] | Place) -> StudyResults:
     """The results in a study directory, finished or not.
 
     Raises:
@@ -125,7 +116,7 @@ def load(directory: str | os.PathLike[str] | Place) -> Results:
     reports = _counting(_table([line for _, line in lines], place.ledger), [number for number, _ in lines], starts)
     order = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
     reports = reports[order >= 0].iloc[order[order >= 0].argsort(kind="stable")].reset_index(drop=True)
-    return Results(place, study.extended(records), states, reports)
+    return StudyResults(place, study.extended(records), states, reports)
 
 
 def _parsed(line: bytes, ledger: Place) -> Record:

@@ -16,9 +16,10 @@ from analysis.comparison import COSTS, Comparison, compare, costs
 from analysis.curves import Curve, cell_values, length_curve, sparsity_curve, with_dense
 from analysis.fairness import uneven
 from analysis.hyperparameters import optima
-from analysis.load import Results, load
+from analysis.load import StudyResults, load
+from analysis.results import Results
 from analysis.retuning import retuning_gain
-from analysis.select import axes, report_rows
+from analysis.select import report_rows
 from analysis.summary import MORE_OR_LESS, summary
 from analysis.undertraining import extension_gain
 from sparsetune.memory import in_words, peaks
@@ -26,7 +27,6 @@ from sparsetune.places import Place
 from sparsetune.store import write_durably, writing
 from sparsetune.tables import FINISHED
 
-LENGTHS = ("schedule.epochs", "schedule.epoch_multiplier")
 MANY = 3
 """Arms at one sparsity that the headlines still give a sentence each; more are ranked in one."""
 TRACE = ["arm", "sparsity", "epochs", "seed", "trial_id", "progress"]
@@ -86,13 +86,13 @@ def report(directory: str | os.PathLike[str] | Place) -> Place:
     return page
 
 
-def write_tables(results: Results) -> None:
+def write_tables(results: StudyResults) -> None:
     """``tables/trials.csv``, ``history.csv`` and ``cells.csv``."""
     for name in ("trials", "history", "cells"):
         write_durably(results.directory.tables / f"{name}.csv", getattr(results, name)().to_csv(index=False))
 
 
-def render(results: Results) -> str:
+def render(results: StudyResults) -> str:
     """The page as HTML; everything that a study's author may name is escaped."""
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
@@ -109,10 +109,10 @@ def render(results: Results) -> str:
         finished=bool(cells["finished"].all() and trials["status"].isin(FINISHED).all()),
         trials=trials,
         cells=cells,
-        sweep=[name for name in cells if name in axes(results.study, "sweep") or name == "sparsity.target"],
-        search=[name for name in cells if name in axes(results.study, "search")],
+        sweep=[name for name in cells if name in results.design.sweep or name == "sparsity.target"],
+        search=[name for name in cells if name in results.design.search],
         sections=list(sections(results)),
-        recipe=_recipe(results) if axes(results.study, "search") else None,
+        recipe=_recipe(results) if results.design.search else None,
         uneven=uneven(results),
         counted=_counted(trials),
         memory=peaks(results.states.values()),
@@ -124,11 +124,10 @@ def render(results: Results) -> str:
     )
 
 
-def sections(results: Results) -> Iterator[Section]:
+def sections(results: StudyResults) -> Iterator[Section]:
     """A section per combination of the sweep axes that are neither sparsity nor training length; usually one."""
     rows = report_rows(results)
-    lengths = [path for path in LENGTHS if path in axes(results.study, "sweep")]
-    others = [p for p in axes(results.study, "sweep") if p in rows and p not in ("sparsity.target", *lengths[:1])]
+    lengths, others = results.design.lengths(), [path for path in results.design.others() if path in rows]
     values = [list(dict.fromkeys(rows[path].dropna())) for path in others]
     for number, combination in enumerate(itertools.product(*values)):
         where = dict(zip(others, combination, strict=True))
@@ -136,7 +135,7 @@ def sections(results: Results) -> Iterator[Section]:
         yield _section(results, where, lengths[0] if lengths else None, title, f"-{number}" if others else "")
 
 
-def _recipe(results: Results) -> dict[str, Any] | None:
+def _recipe(results: StudyResults) -> dict[str, Any] | None:
     """How the best hyperparameters move, for the page; None where there is nothing to say yet."""
     y = _headline(results)
     found, gains = optima(results), retuning_gain(results, y)
@@ -161,12 +160,12 @@ def _headline(results: Results, where: Mapping[str, Any] | None = None) -> str:
     return "test_accuracy" if measured else "test_score"
 
 
-def _saved(results: Results, name: str, title: str, figure: Any, frame: pd.DataFrame, caption: str) -> Drawing:
+def _saved(results: StudyResults, name: str, title: str, figure: Any, frame: pd.DataFrame, caption: str) -> Drawing:
     svg = draw.save(figure, frame, results.directory.figures / name)
     return Drawing(name, title, svg, caption, round(96 * figure.get_figwidth()))
 
 
-def _section(results: Results, where: Mapping[str, Any], by: str | None, title: str, suffix: str) -> Section:
+def _section(results: StudyResults, where: Mapping[str, Any], by: str | None, title: str, suffix: str) -> Section:
     y = _headline(results, where)
     gains = extension_gain(results, y, where=where)
     numbers = _with_costs(summary(results, y, where=where), costs(results, where))
@@ -189,7 +188,7 @@ def _with_costs(numbers: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _drawings(
-    results: Results,
+    results: StudyResults,
     where: Mapping[str, Any],
     by: str | None,
     compared: Comparison,

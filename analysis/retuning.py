@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.curves import cell_values
-from analysis.load import Results
-from analysis.select import axes
+from analysis.results import Results
 from analysis.statistics import estimate
 
 
@@ -40,6 +39,6 @@ def retuning_gain(results: Results, y: str = "test_accuracy", *, level: float = 
     frame = frame.assign(
         control=control.where(both).mean(axis=1), winner=winner.reindex(table.index).where(both).mean(axis=1)
     )
-    sweep = [path for path in dict.fromkeys(["sparsity.target", *axes(results.study, "sweep")]) if path in table]
+    sweep = [path for path in results.design.points() if path in table]
     kept = ["control", "winner", "gain", "n", "sd", "pooled_sd", "df", "low", "high"]
     return table[["arm", *sweep]].join(frame[kept]).dropna(subset="gain").reset_index()

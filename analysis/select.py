@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analysis.design import declared_axes
 from sparsetune.space import Choice, IntRange
 from sparsetune.store.ledger import TrialState
 from sparsetune.study import Minimize, Study
@@ -16,7 +17,7 @@ from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.tables import FINISHED
 
 if TYPE_CHECKING:
-    from analysis.load import Results
+    from analysis.results import Results
 
 _USE = {"cell": "string", "arm": "string", "role": "string", "config_id": "string", "source": "string"}
 _USE |= {"index": "Int64", "seed": "Int64", "trial_id": "string", "twin_id": "string"}
@@ -110,21 +111,15 @@ def _objective(study: Study, cell: Cell, rows: pd.DataFrame) -> float | None:
     return objective_of([None if pd.isna(values.get(seed)) else float(values[seed]) for seed in seeds])
 
 
-def axes(study: Study, kind: str) -> list[str]:
-    """The dotted fields of every ``sweep`` or ``search`` axis of the study, those of its arms after its own."""
-    declared = [getattr(study, kind), *(getattr(arm, kind) for arm in study.arms.values())]
-    return list(dict.fromkeys(path for part in declared for path in part))
-
-
 def _point(study: Study, cell: Cell) -> dict[str, Any]:
     """The sweep axes' values; a dense cell has the target 0."""
     given = {"sparsity.target": cell.spec.sparsity.target, **cell.point}
-    return {path: given.get(path) for path in dict.fromkeys(["sparsity.target", *axes(study, "sweep")])}
+    return {path: given.get(path) for path in dict.fromkeys(["sparsity.target", *declared_axes(study, "sweep")])}
 
 
 def _searched(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame, winner: str | None) -> dict[str, Any]:
     """The winner's value on each search axis that is no sweep axis elsewhere."""
-    paths = [path for path in axes(study, "search") if path not in axes(study, "sweep")]
+    paths = [path for path in declared_axes(study, "search") if path not in declared_axes(study, "sweep")]
     first = next(iter(uses.loc[uses["config_id"] == winner, "trial_id"]), None)
     return {p: trials[p].get(first) if first and p in cell.search and p in trials else None for p in paths}
 
@@ -141,7 +136,7 @@ def report_rows(results: Results) -> pd.DataFrame:
     kept = uses[uses["role"] == "report"].merge(winners.astype("string"), on=["cell", "config_id"])
     rows = kept.drop_duplicates(["cell", "trial_id"]).merge(trials, on="trial_id")
     epochs = rows["schedule.epochs"] * rows["schedule.epoch_multiplier"]
-    if results.study.equal == "epochs" and "schedule.stretch" in rows:
+    if results.design.equal == "epochs" and "schedule.stretch" in rows:
         epochs = epochs * rows["schedule.stretch"].fillna(1.0)
     return rows.assign(epochs=epochs)
 

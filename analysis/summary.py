@@ -9,9 +9,8 @@ import pandas as pd
 
 from analysis.curves import cell_values, length_curve
 from analysis.fairness import with_ratios
-from analysis.load import Results
+from analysis.results import Results
 from analysis.undertraining import extension_gain
-from sparsetune.study import Minimize
 
 MORE_OR_LESS = ("gains more", "gains less")
 """Verdicts of a step whose interval excludes zero."""
@@ -36,11 +35,11 @@ def summary(
     points = length_curve(results, y, where=where, level=level).frame()
     points = points.rename(columns={"sparsity.target": "sparsity"}).dropna(subset="mean")
     keys = ["arm", "sparsity"]
-    objective = length_curve(results, results.study.objective.column, where=where).frame()
+    objective = length_curve(results, results.design.objective or y, where=where).frame()
     objective = objective.rename(columns={"sparsity.target": "sparsity"})[[*keys, "epochs", "mean"]]
     points = points.merge(objective.rename(columns={"mean": "objective"}), on=[*keys, "epochs"])
-    minimize = isinstance(results.study.objective, Minimize)
-    best = points.sort_values("objective", ascending=minimize, kind="stable").drop_duplicates(keys).sort_index()
+    ranked = points.sort_values("objective", ascending=results.design.minimize, kind="stable")
+    best = ranked.drop_duplicates(keys).sort_index()
     gains = extension_gain(results, y, where=where, level=level)
     steps = gains[gains["claimed"].eq(True)].sort_values("to_epochs", kind="stable").drop_duplicates(keys, keep="last")
     steps = steps.rename(columns={"n": "gain_n", "low": "gain_low", "high": "gain_high"})

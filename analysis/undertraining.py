@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import cell_values
-from analysis.load import Results
+from analysis.results import Results
 from analysis.select import dense_arm_of
 from analysis.statistics import estimate, t_interval
 
