@@ -118,7 +118,7 @@ class Simulation:
             yield 1, "control", {path: value for path, value in control.items() if path in cell.search}
             index = 2
         for k in range(index, self.study.configurations_per_cell):
-            u = np.random.default_rng(k).random(8)
+            u = np.random.default_rng(k - index).random(8)
             yield (
                 k,
                 f"sobol:{k - index}",
