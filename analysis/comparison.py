@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.curves import STATISTICS, cell_means, cell_values, in_order, interval_note, require_one_cell_each
+from analysis.means import STATISTICS, cell_means, cell_values, in_order, interval_note, require_one_cell_each
 from analysis.results import Results
 
 if TYPE_CHECKING:

@@ -1,31 +1,49 @@
-"""Curves over report trials: a column against sparsity or training length, with intervals and paired differences."""
+"""Curves over report trials: a column against sparsity, length or cost, with intervals and paired differences."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from analysis.exhibit import Exhibit
+from analysis.means import (
+    GAPS,
+    LIKE,
+    MEASURES,
+    STATISTICS,
+    Gap,
+    cell_means,
+    cell_values,
+    field_of,
+    in_order,
+    interval_note,
+    require_one_cell_each,
+    with_dense,
+)
 from analysis.results import Results
-from analysis.select import dense_arm_of, report_rows
-from analysis.statistics import estimate
+from analysis.statistics import MORE, not_separated
 from sparsetune.errors import SparsetuneError
-from sparsetune.tables import FINAL, MEASURED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MEASURES = tuple(column.name for column in (*MEASURED, *FINAL) if column.dtype == "float64")
-"""What may stand on the y axis."""
-STATISTICS: tuple[str, ...] = ("n", "mean", "sd", "pooled_sd", "df", "low", "high", "diverged")
-STATISTICS += ("difference", "difference_df", "difference_low", "difference_high")
-"""Of a cell's values over report seeds; what they are, `Curve.frame` says."""
-LIKE = ("arm", "sparsity")
-"""Columns that cells share whose spreads are pooled: methods differ in theirs, as does one method in its sparsities."""
+__all__ = ["AXES", "MEASURES", "STATISTICS", "Curve", "cell_means", "cell_values", "cost_curve", "exhibits"]
+__all__ += ["in_order", "interval_note", "length_curve", "require_one_cell_each", "sparsity_curve", "with_dense"]
+
+Cost = Literal["train_flops", "gpu_hours"]
+COSTS: dict[Cost, tuple[str, float]] = {"train_flops": ("train_flops", 1.0), "gpu_hours": ("seconds", 1 / 3600)}
+"""What a cell may have cost: the column whose mean over report seeds it is, and what that is multiplied with."""
+AXES = ("density", "linear", "logit")
+"""How sparsity may lie on its axis: by -ln(1 - s), as it is, or by ln(s / (1 - s))."""
+SUPPORT = ("train_loss", "val_loss", "train_entropy", "val_entropy")
+UNITS = {"epochs": "epochs", "train_flops": "dense epochs of FLOPs", "gpu_hours": "hours"}
+FEW = 3
+"""Points that a note names one by one."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +52,12 @@ class Curve:
 
     Args:
         y: The measured column.
-        x: ``sparsity`` or ``epochs`` (the whole training, multiplier included).
+        x: ``sparsity``, ``epochs`` (the whole training, multiplier included), ``train_flops`` or ``gpu_hours``.
         by: The dotted field that separates the lines of an arm; None for one line.
         points: What `frame` returns.
         level: Coverage of the intervals.
         like: What cells share whose standard deviations are pooled.
+        gap: Of what ``y`` is the winner's difference; None where it is ``y`` itself.
     """
 
     y: str
@@ -47,25 +66,58 @@ class Curve:
     points: pd.DataFrame
     level: float = 0.95
     like: tuple[str, ...] = LIKE
+    gap: Gap | None = None
 
     def frame(self) -> pd.DataFrame:
         """One row per arm, line and x.
 
-        Columns: ``arm``, the field ``by``, ``sparsity`` or ``epochs``; ``n mean sd pooled_sd df low high`` over report
-        seeds; ``diverged`` (report trials that did: then no mean is given, never that of the survivors);
-        ``difference difference_df difference_low difference_high`` to the dense twins, paired by seed.
+        Columns: ``arm``, the field ``by``, ``x``; ``n mean sd pooled_sd df low high`` over report seeds; ``diverged``
+        (report trials that did: then no mean is given, never that of the survivors); ``difference difference_df
+        difference_low difference_high`` to the dense twins, paired by seed (with a ``gap``, to that); ``more_seeds``
+        until a difference whose interval holds 0 would exclude it, if mean and spread stayed, infinite above 1000;
+        ``iqm``, from n = 8; ``interval``, ``t`` or from n = 10 ``bootstrap``.
         """
         return self.points.copy()
 
-    def plot(self, ax: Axes | None = None) -> Figure:
-        """Draw means and intervals: a panel per arm, or all arms into ``ax``."""
+    def plot(self, ax: Axes | None = None, axis: str = "density") -> Figure:
+        """Draw means and intervals: a panel per arm, or all arms into ``ax``.
+
+        Args:
+            ax: Where to draw; a new figure by default.
+            axis: How sparsity lies on its axis: ``density`` (-ln(1 - s)), ``linear`` or ``logit`` (dense stands apart).
+
+        Raises:
+            SparsetuneError: if there is no such axis.
+        """
         from analysis import draw
 
-        return draw.curve(self, ax)
+        if axis not in AXES:
+            raise SparsetuneError(f"`axis` must be one of {', '.join(AXES)}, got `{axis}`")
+        return draw.curve(self, ax, axis)
 
     def note(self) -> str:
-        """What the marks and bars mean, for a caption."""
-        return interval_note(self.points, self.level, self.like)
+        """What the marks and bars mean, for a caption, and which differences n does not show."""
+        subject = f"Winner minus {GAPS[self.gap]}, paired by seed. " if self.gap else ""
+        return subject + interval_note(self.points, self.level, self.like) + self._vague()
+
+    def _vague(self) -> str:
+        """The points whose difference is not separated from 0."""
+        other = GAPS[self.gap or "twin"]
+        compared, vague = self.points["difference_low"].notna().sum(), self.points[self.points["more_seeds"].notna()]
+        if len(vague) > FEW:
+            least, most = vague["more_seeds"].min(), vague["more_seeds"].max()
+            upper = f"{most:.0f}" if np.isfinite(most) else f"more than {MORE}"
+            subject = f" {len(vague)} of {compared} points are {not_separated(vague['n'].min(), np.nan, other)}"
+            return f"{subject}: about {least:.0f} to {upper} more seeds each."
+        names = (self._name(row) for row in vague.to_dict("records"))
+        notes = (not_separated(n, k, other) for n, k in zip(vague["n"], vague["more_seeds"], strict=True))
+        return "".join(f" {name}: {note}." for name, note in zip(names, notes, strict=True))
+
+    def _name(self, row: Mapping[Any, Any]) -> str:
+        from analysis import draw
+
+        x = f"{100 * row['sparsity']:.10g} %" if self.x == "sparsity" else f"{row[self.x]:.3g} {UNITS[self.x]}"
+        return ", ".join(filter(None, [row["arm"], draw.line_name(self.by, row[self.by]) if self.by else "", x]))
 
 
 def sparsity_curve(
@@ -76,6 +128,8 @@ def sparsity_curve(
     where: Mapping[str, Any] | None = None,
     like: Sequence[str] = LIKE,
     level: float = 0.95,
+    gap: Gap | None = None,
+    seed: int = 0,
 ) -> Curve:
     """``y`` of every cell's winner against sparsity, over fresh report seeds; the dense cell starts every arm's lines.
 
@@ -88,11 +142,14 @@ def sparsity_curve(
         like: Columns of the frame that cells share which are taken to vary alike; their standard deviation is pooled.
             By default all cells of one arm and sparsity; ``()`` for all cells of the curve.
         level: Coverage of the intervals.
+        gap: ``twin`` for ``y`` minus that of the dense twins, ``control`` for the winner minus the dense recipe run
+            unchanged (what re-tuning gained), both paired by seed; cells that have none are left out.
+        seed: Of the bootstrap, which takes over from the t interval at n = 10.
 
     Raises:
         SparsetuneError: if a name is unknown, or a point would mix several cells.
     """
-    return _curve(results, y, "sparsity", by, where, like, level)
+    return _curve(results, y, "sparsity", by, where, like, level, gap, seed)
 
 
 def length_curve(
@@ -103,39 +160,40 @@ def length_curve(
     where: Mapping[str, Any] | None = None,
     like: Sequence[str] = LIKE,
     level: float = 0.95,
+    gap: Gap | None = None,
+    seed: int = 0,
 ) -> Curve:
     """``y`` of every cell's winner against epochs of training, multiplier included: a line per sparsity.
 
     The figure of arXiv 2308.02060; arguments and errors as in `sparsity_curve`.
     """
-    return _curve(results, y, "epochs", by, where, like, level)
+    return _curve(results, y, "epochs", by, where, like, level, gap, seed)
 
 
-def cell_values(
-    results: Results, y: str, where: Mapping[str, Any] | None = None
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """What every cell's winner measured, by report seed.
+def cost_curve(
+    results: Results,
+    y: str = "test_accuracy",
+    by: str | None = "sparsity.target",
+    *,
+    x: Cost = "train_flops",
+    where: Mapping[str, Any] | None = None,
+    like: Sequence[str] = LIKE,
+    level: float = 0.95,
+    gap: Gap | None = None,
+    seed: int = 0,
+) -> Curve:
+    """``y`` of every cell's winner against what a report trial of it cost on average: a line per sparsity.
 
-    Returns:
-        One row per cell with ``arm sparsity epochs diverged`` and the configuration's fields; the values of ``y``,
-        shape [n_cells, n_seeds], NaN where a trial is not COMPLETE or a seed of the cell diverged; those of the twins.
+    ``x`` is ``train_flops``, in dense epochs, or ``gpu_hours``, the training and evaluation of one trial on whatever it
+    ran: comparable only where every trial had the same device and the same share of it. Other arguments as in
+    `sparsity_curve`.
 
     Raises:
-        SparsetuneError: if ``y`` or a field in ``where`` is unknown.
+        SparsetuneError: as there; if no cell has the cost.
     """
-    if y not in MEASURES:
-        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{y}`")
-    rows, trials = report_rows(results), results.trials().set_index("trial_id")
-    for path, value in (where or {}).items():
-        rows = rows[(rows[_known(path, rows)] == value) | rows[path].isna()]
-    finished = trials[y].where(trials["status"] == "COMPLETE")
-    diverged = (rows["status"] == "DIVERGED").groupby(rows["cell"]).transform("sum")
-    rows = rows.assign(sparsity=rows["sparsity.target"], diverged=diverged.astype("int64"))
-    rows["value"] = np.where(rows["diverged"] == 0, finished.reindex(rows["trial_id"]), np.nan)
-    rows["twin"] = finished.reindex(rows["twin_id"]).to_numpy()
-    cells = rows.drop_duplicates("cell").set_index("cell")
-    value, twin = (rows.pivot(index="cell", columns="seed", values=v).reindex(cells.index) for v in ("value", "twin"))
-    return cells, value, twin
+    if x not in COSTS:
+        raise SparsetuneError(f"`x` must be one of {', '.join(COSTS)}, got `{x}`")
+    return _curve(results, y, x, by, where, like, level, gap, seed)
 
 
 def _curve(
@@ -146,94 +204,46 @@ def _curve(
     where: Mapping[str, Any] | None,
     like: Sequence[str],
     level: float,
+    gap: Gap | None,
+    seed: int,
 ) -> Curve:
-    cells = cell_means(results, y, where, like, level)
-    keys = ["arm", *([_known(by, cells)] if by else []), x]
+    cells = cell_means(results, y, where, like, level, gap=gap, seed=seed)
+    for cost, (column, factor) in COSTS.items():
+        if x == cost:
+            spent = factor * cell_values(results, column, where)[1].mean(axis=1)
+            cells = cells.assign(**{x: spent.reindex(cells.index)}).dropna(subset=x)
+            if cells.empty:
+                raise SparsetuneError(f"a curve against {x} needs `{column}` of report trials, of which there is none")
+    keys = list(dict.fromkeys(["arm", *([field_of(by, cells)] if by else []), x]))
     points = with_dense(cells[list(dict.fromkeys([*keys, "sparsity", *STATISTICS]))])
     require_one_cell_each(points, keys, f"give `by` (now {by}) or `where`")
-    return Curve(y, x, by, in_order(points, keys)[[*keys, *STATISTICS]], level, tuple(like))
+    return Curve(y, x, by, in_order(points, keys)[[*keys, *STATISTICS]], level, tuple(like), gap)
 
 
-def cell_means(
-    results: Results,
-    y: str,
-    where: Mapping[str, Any] | None = None,
-    like: Sequence[str] = LIKE,
-    level: float = 0.95,
-) -> pd.DataFrame:
-    """One row per cell, by its name: ``arm sparsity epochs``, the configuration's fields, and `STATISTICS` of ``y``.
-
-    Raises:
-        SparsetuneError: if ``y`` or a field in ``where`` is unknown.
-    """
-    cells, values, twins = cell_values(results, y, where)
-    groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)]
-    points = estimate(values, groups, level).set_index(cells.index)
-    pairs = estimate(values - twins, groups, level).set_index(cells.index)
-    points = points.assign(diverged=cells["diverged"], difference=pairs["mean"], difference_df=pairs["df"])
-    points = points.assign(difference_low=pairs["low"], difference_high=pairs["high"])
-    fields = [name for name in map(str, cells) if "." in name]
-    return cells[["arm", "sparsity", "epochs", *fields]].join(points[list(STATISTICS)])
+def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
+    """Accuracy against sparsity, length and cost; its gap to the twin and gain over the dense recipe; then losses."""
+    by = next(iter(results.design.lengths()), None)
+    yield from _shown(sparsity_curve(results, y, by, where=where))
+    for gap in GAPS:
+        yield from _shown(sparsity_curve(results, y, by, where=where, gap=gap))
+    if by:
+        yield from _shown(length_curve(results, y, where=where))
+        for cost, (column, _) in COSTS.items():
+            if cell_values(results, column, where)[1].notna().any(axis=None):
+                yield from _shown(cost_curve(results, y, x=cost, where=where))
+    for column in SUPPORT:
+        yield from _shown(sparsity_curve(results, column, by, where=where))
+        if by:
+            yield from _shown(length_curve(results, column, where=where))
 
 
-def with_dense(points: pd.DataFrame) -> pd.DataFrame:
-    """The points of the sparse arms, each with those of its dense arm as its own; dense arms without any stay."""
-    dense = list(dict.fromkeys(points.loc[points["sparsity"] == 0, "arm"]))
-    sparse = list(dict.fromkeys(points.loc[points["sparsity"] > 0, "arm"]))
-    mine = {arm: dense_arm_of(arm, dense) for arm in sparse}
-    alone = points[points["arm"].isin(set(dense) - set(mine.values()) - set(sparse))]
-    parts = [alone]
-    for arm in sparse:
-        own = points[(points["arm"] == arm) | (points["arm"] == mine[arm])]
-        parts.append(own.assign(arm=arm))
-    return pd.concat(parts)
+def _shown(curve: Curve) -> Iterator[Exhibit]:
+    """The curve, if anything was measured."""
+    from analysis import draw
 
-
-def in_order(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """The points sorted by ``keys``, arms as they come in ``points``; with a new index."""
-    rank = {arm: place for place, arm in enumerate(dict.fromkeys(points["arm"]))}
-    return points.sort_values(
-        list(keys), key=lambda column: column.map(rank) if column.name == "arm" else column, ignore_index=True
-    )
-
-
-def interval_note(points: pd.DataFrame, level: float, like: Sequence[str] = LIKE) -> str:
-    """How many seeds stand behind the means, and what the intervals are."""
-    given = points[points["n"] > 0]
-    if given.empty:
-        return "No report trial has finished."
-    seeds, df = _span(given["n"]), _span(given["df"])
-    note = f"Means over n = {seeds} report seeds"
-    if (given["df"] == 0).all():
-        return f"{note}; one seed each, so no interval can be given."
-    note += f"; bars: {100 * level:g} % t intervals"
-    if (given["df"] > given["n"] - 1).any():
-        note += f", standard deviation pooled over cells of the same {' and '.join(like) or 'study'}"
-    note += f" (df {df})."
-    return note + (" Cells with a diverged report seed have no mean." if (points["diverged"] > 0).any() else "")
-
-
-def _span(values: pd.Series[Any]) -> str:
-    low, high = int(values.min()), int(values.max())
-    return f"{low}" if low == high else f"{low} to {high}"
-
-
-def _known(path: str, frame: pd.DataFrame) -> str:
-    if "." not in path or path not in frame:
-        fields = ", ".join(name for name in frame.columns if "." in name)
-        raise SparsetuneError(f"a field of the configuration must be one of {fields}, got `{path}`")
-    return path
-
-
-def require_one_cell_each(points: pd.DataFrame, keys: Sequence[str], remedy: str) -> None:
-    """Raise where several cells, which ``points`` has as its index, share a point.
-
-    Raises:
-        SparsetuneError: naming the first.
-    """
-    repeated = points[points.duplicated(list(keys), keep=False)]
-    if len(repeated):
-        point = ", ".join(f"{key} {repeated[key].iloc[0]}" for key in keys)
-        same = repeated.index[(repeated[list(keys)] == repeated[list(keys)].iloc[0]).all(axis=1)]
-        names = ", ".join(f"`{name}`" for name in same)
-        raise SparsetuneError(f"a point of the curve must be one cell, got {names} at {point}; {remedy}")
+    if curve.frame()["n"].gt(0).any():
+        against = {"sparsity": "sparsity", "epochs": "training length", "train_flops": "training FLOPs"}
+        words = draw.label(curve.y).split(" (")[0] + (f" minus that of {GAPS[curve.gap]}" if curve.gap else "")
+        name = "-".join(filter(None, [curve.y, curve.gap, curve.x]))
+        title = f"{words} against {against.get(curve.x, 'hours on the device')}"
+        yield Exhibit(name, title, curve.frame(), curve.note(), curve.plot)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,6 +28,7 @@ STYLE: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 11,
+    "axes.titley": 1.0,  # else placed anew at every drawing, which costs a fifth of it
     "axes.edgecolor": "#888888",
     "figure.facecolor": "white",
     "font.family": "sans-serif",
@@ -64,7 +65,8 @@ LABELS = {
     "sparsity_now": "Sparsity of the mask (%)",
     "epochs": "Training length (epochs, log scale)",
     "progress": "Training done (%)",
-    "train_flops": "Training cost (dense epochs)",
+    "train_flops": "Training FLOPs (dense epochs)",
+    "gpu_hours": "Time of a trial on its device (hours)",
     "total_flops": "Training FLOPs (fraction of dense)",
     "inference_flops": "Inference cost (fraction of dense)",
     "lr": "Learning rate",
@@ -100,6 +102,25 @@ def log_density(sparsity: Any) -> Any:
     return -np.log1p(-np.asarray(sparsity, dtype=np.float64))
 
 
+def placing(axis: str, sparsities: Iterable[float]) -> Callable[[Any], Any]:
+    """Where sparsities lie on an axis: ``density``, ``linear`` or ``logit``, on which dense stands left of the others.
+
+    Args:
+        axis: Which one.
+        sparsities: All of the figure, since a logit has no place for 0.
+    """
+    if axis == "logit":
+        inner = _logit([sparsity for sparsity in sparsities if sparsity > 0] or [0.5])
+        dense = inner.min() - max(0.5, 0.2 * (inner.max() - inner.min()))
+        return lambda sparsity: np.where(np.asarray(sparsity) > 0, _logit(sparsity), dense)
+    return log_density if axis == "density" else lambda sparsity: np.asarray(sparsity, dtype=np.float64)
+
+
+def _logit(sparsity: Any) -> Any:
+    sparsity = np.maximum(np.asarray(sparsity, dtype=np.float64), 1e-12)
+    return np.log(sparsity) - np.log1p(-sparsity)
+
+
 def colours(values: Iterable[Hashable], by: str | None) -> dict[Any, Any]:
     """A colour for each line, from a sequential map: sparsity and any other field have one each; dense is black."""
     from matplotlib import colormaps
@@ -123,34 +144,48 @@ def styled() -> Iterator[None]:
         yield
 
 
-def curve(curve: Curve, ax: Axes | None = None) -> Figure:
+def curve(curve: Curve, ax: Axes | None = None, axis: str = "density") -> Figure:
     """Means and intervals of a curve: a panel per arm, or all arms into ``ax``, told apart by line style.
 
-    Arms of one line each against sparsity share a panel.
+    Arms of one line each against sparsity share a panel. How sparsity lies on its axis, `placing` says.
     """
     frame, names = curve.frame(), curve.by
     arms = list(dict.fromkeys(frame["arm"]))
-    if not ax and names is None and curve.x == "sparsity" and len(arms) > 1:
-        return _arms_together(frame, [curve.y])
+    place = placing(axis, frame.get("sparsity", []))
+    together = not ax and names is None and curve.x == "sparsity" and len(arms) > 1
+    if together and not curve.gap:
+        return _arms_together(frame, [curve.y], place)
     with styled():
-        axes = [ax] * len(arms) if ax else panels(len(arms))
+        axes = [ax or panels(1)[0]] * len(arms) if ax or together else panels(len(arms))
         lines = frame[names] if names else pd.Series("", index=frame.index)
-        palette = colours(lines, names)
-        for position, (arm, axis) in enumerate(zip(arms, axes, strict=False)):
+        palette, styles = colours(lines, names), arm_styles(arms)
+        for position, (arm, panel) in enumerate(zip(arms, axes, strict=False)):
+            if curve.gap:
+                panel.axhline(0, color="#555555", linewidth=1)
             for rank, (value, part) in enumerate(frame[frame["arm"] == arm].groupby(lines, sort=False)):
                 style = {"color": palette[value], "marker": MARKERS[rank % len(MARKERS)]}
                 style |= {"linestyle": ("-", "--", ":", "-.")[position % 4] if ax else "-"}
                 name = line_name(names, value)
-                x = log_density(part["sparsity"]) if curve.x == "sparsity" else part[curve.x]
-                _bars(axis, x, part, scale(curve.y), style, f"{arm} {name}".strip() if ax else name)
-            if not ax:
-                axis.set_title(arm)
-            _x_axis(axis, curve.x, frame[curve.x])
-            axis.set_ylabel(label(curve.y) if axis is axes[0] else "")
+                x = place(part["sparsity"]) if curve.x == "sparsity" else part[curve.x]
+                shown = f"{arm} {name}".strip() if ax or together else name
+                _bars(panel, x, part, scale(curve.y), styles[arm] if together else style, shown)
+            if not ax and not together:
+                panel.set_title(arm)
+            _x_axis(panel, curve.x, frame[curve.x], place)
+            panel.set_ylabel(_y_label(curve) if panel is axes[0] else "")
         if ax:
             ax.legend()
             return cast("Figure", ax.get_figure(root=True))
-        return _legend(axes, names, palette)
+        return legend(axes[:1], "arm", by_right_end(frame)) if together else legend(axes, names, palette)
+
+
+def _y_label(curve: Curve) -> str:
+    """The measure, or what it is the difference of."""
+    if not curve.gap:
+        return label(curve.y)
+    name, _, unit = label(curve.y).partition(" (")
+    other = "dense twin" if curve.gap == "twin" else "dense recipe"
+    return f"{name} minus {other}\n({'points)' if unit == '%)' else unit}"
 
 
 def comparison(comparison: Comparison) -> Figure:
@@ -158,12 +193,13 @@ def comparison(comparison: Comparison) -> Figure:
     return _arms_together(comparison.frame(), [comparison.y, "total_flops"])
 
 
-def _arms_together(frame: pd.DataFrame, columns: Sequence[str]) -> Figure:
+def _arms_together(frame: pd.DataFrame, columns: Sequence[str], place: Callable[[Any], Any] = log_density) -> Figure:
     """A panel for each column, a line per arm, dense networks as horizontal lines.
 
     Args:
         frame: ``arm sparsity mean low high``, which are of the first column, and the others by their names.
         columns: What is drawn against sparsity.
+        place: Where a sparsity lies on the axis.
     """
     sparse, dense = frame[frame["sparsity"] > 0], frame[frame["sparsity"] == 0].drop_duplicates(["mean", "low", "high"])
     styles = arm_styles(sparse["arm"])
@@ -174,12 +210,12 @@ def _arms_together(frame: pd.DataFrame, columns: Sequence[str]) -> Figure:
             lines, levels = (part.assign(**{k: part[v] for k, v in own.items()}) for part in (sparse, dense))
             for level in scale(column) * levels["mean"].dropna():
                 axis.axhline(level, color="black", linestyle="--", linewidth=1.2, label="dense")
-            for (arm, style), x in zip(styles.items(), _apart(lines, styles), strict=True):
+            for (arm, style), x in zip(styles.items(), _apart(lines, styles, place), strict=True):
                 _bars(axis, x, lines[lines["arm"] == arm], scale(column), style, arm)
             axis.set_ylabel(label(column))
-            _x_axis(axis, "sparsity", sparse["sparsity"])
+            _x_axis(axis, "sparsity", sparse["sparsity"], place)
             _spread_out(axis, column, pd.concat([lines, levels]))
-        return _legend(axes, "arm", by_right_end(sparse))
+        return legend(axes, "arm", by_right_end(sparse))
 
 
 def arm_styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -196,9 +232,9 @@ def by_right_end(sparse: pd.DataFrame) -> list[str]:
     return [str(arm) for arm in ends.sort_values(["sparsity", "mean"], ascending=False, kind="stable")["arm"]]
 
 
-def _apart(lines: pd.DataFrame, arms: Iterable[str]) -> Iterator[Any]:
+def _apart(lines: pd.DataFrame, arms: Iterable[str], place: Callable[[Any], Any]) -> Iterator[Any]:
     """Each arm's positions on the axis, a little beside its sparsities so that intervals can be told apart."""
-    positions = pd.Series(log_density(lines["sparsity"]), lines.index)
+    positions = pd.Series(place(lines["sparsity"]), lines.index)
     step = 0.005 * (positions.max() - positions.min())
     names = list(arms)
     for rank, arm in enumerate(names):
@@ -267,54 +303,13 @@ def gains(frame: pd.DataFrame, y: str) -> Figure:
             axis.set_xlabel("Trained for (epochs)")
         name, _, unit = label(y).partition(" (")
         axes[0].set_ylabel(f"{name}: gain beyond dense\n({'points)' if unit == '%)' else unit}")
-        return _legend(axes, "sparsity.target", palette)
+        return legend(axes, "sparsity.target", palette)
 
 
 def shade_below(figure: Figure, x: float) -> None:
     """Shade every panel left of ``x``."""
     for axis in figure.axes:
         axis.axvspan(axis.get_xlim()[0], x, color="#f1f1f1", zorder=-1, linewidth=0)
-
-
-def histories(frame: pd.DataFrame, y: str) -> Figure:
-    """``y`` over training, a thin line per trial coloured by its sparsity; rows of panels are arms, columns lengths.
-
-    Where every arm has one length, the arms follow each other in three columns.
-
-    Args:
-        frame: One row per trial and evaluation: ``arm sparsity epochs trial_id progress`` and ``y``.
-        y: The column; sparsity itself is drawn on the log-density axis.
-    """
-    arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
-    wanted = [(arm, length) for arm in arms for length in lengths]
-    trained = set(zip(frame["arm"], frame["epochs"], strict=True))
-    one_each = len(trained) == len(arms)
-    wanted = [pair for pair in wanted if pair in trained] if one_each else wanted
-    with styled():
-        columns = min(3, len(arms) if one_each else len(lengths))
-        axes = panels(len(wanted), columns=columns, size=(3.3, 2.3))
-        palette = colours(frame["sparsity"], "sparsity.target")
-        for (arm, length), axis in zip(wanted, axes, strict=False):
-            panel = frame[(frame["arm"] == arm) & (frame["epochs"] == length)]
-            for sparsity in sorted(set(panel["sparsity"])):
-                for position, (_, trial) in enumerate(
-                    panel[panel["sparsity"] == sparsity].groupby("trial_id", sort=False)
-                ):
-                    values = log_density(trial[y]) if y == "sparsity_now" else scale(y) * trial[y]
-                    name = line_name("sparsity.target", sparsity) if position == 0 else None
-                    axis.plot(
-                        100 * trial["progress"], values, color=palette[sparsity], linewidth=1.1, alpha=0.85, label=name
-                    )
-            axis.set_title(f"{arm}, {length:g} epochs" if len(lengths) > 1 else arm)
-            axis.set_xlim(0, 100)
-            if y == "sparsity_now":
-                sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
-        for axis in axes[::columns]:
-            axis.set_ylabel(label(y))
-        for axis in axes[-columns:]:
-            axis.set_xlabel(label("progress"))
-            axis.tick_params(labelbottom=True)
-        return _legend(axes, "sparsity.target", palette)
 
 
 def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4), share: bool = True) -> Sequence[Axes]:
@@ -333,22 +328,51 @@ def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4),
 
 
 def save(figure: Figure, frame: pd.DataFrame, stem: Place) -> str:
-    """Write ``stem`` as .png, .svg and the .csv it was drawn from; returns the SVG as it goes into a page."""
-    png, svg = io.BytesIO(), io.BytesIO()
+    """Write ``stem`` as .pdf, .png, .svg and the .csv it was drawn from; returns the SVG as it goes into a page."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    files = {kind: io.BytesIO() for kind in ("pdf", "png", "svg")}
     with styled():
-        figure.savefig(png, format="png", dpi=150)
-        figure.savefig(svg, format="svg", metadata={"Date": None})
+        settle(figure)
+        figure.dpi = 150
+        # Not `savefig`, which would lay the figure out anew for each.
+        FigureCanvasPdf(figure).print_pdf(files["pdf"], metadata={"CreationDate": None})
+        FigureCanvasAgg(figure).print_png(files["png"])
+        FigureCanvasSVG(figure).print_svg(files["svg"], metadata={"Date": None})
     with writing(stem.parent):
         write_durably(stem.with_suffix(".csv"), frame.to_csv(index=False))
-        write_durably(stem.with_suffix(".png"), png.getvalue())
-        write_durably(stem.with_suffix(".svg"), svg.getvalue())
-    whole = svg.getvalue().decode()
+        for kind, file in files.items():
+            write_durably(stem.with_suffix(f".{kind}"), file.getvalue())
+    whole = files["svg"].getvalue().decode()
     return whole[whole.index("<svg") :]
+
+
+def settle(figure: Figure) -> None:
+    """Lay a figure out once and hold its ticks and labels there, since each drawing would do all that again."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
+        formatter = axis.get_major_formatter()
+        held = FixedFormatter(formatter.format_ticks(ticks))
+        held.set_offset_string(formatter.get_offset())
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_major_formatter(held)
+        axis.set_minor_locator(NullLocator())
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        place = axis.label.get_transform().transform(axis.label.get_position())
+        x, y = figure.transFigure.inverted().transform(place)
+        axis.set_label_coords(x, y, transform=figure.transFigure)
 
 
 def _bars(axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[str, Any], name: str) -> None:
     ends = factor * np.stack([part["mean"] - part["low"], part["high"] - part["mean"]])
-    axis.errorbar(
+    bars = axis.errorbar(
         x,
         factor * part["mean"],
         yerr=np.nan_to_num(ends),
@@ -359,30 +383,59 @@ def _bars(axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[
         capsize=2,
         **style,
     )
+    describe(bars, [_told(row, factor) for row in part.to_dict("records")])
 
 
-def _x_axis(axis: Axes, x: str, values: Iterable[float]) -> None:
+def describe(artist: Any, told: Sequence[str]) -> None:
+    """Say what a reader who points at each of an artist's marks is told in the interactive figure, a line break apart.
+
+    Without it that is where the mark lies.
+    """
+    artist.told = list(told)
+
+
+def _told(row: Mapping[Any, Any], factor: float) -> str:
+    """Where a mark stands, its mean with the interval, and n."""
+    where = [f"{100 * row['sparsity']:.10g} % sparsity"] if "sparsity" in row else []
+    where += [f"{row[length]:g} epochs" for length in ("epochs", "to_epochs") if length in row]
+    mean, low, high = (factor * row[end] for end in ("mean", "low", "high"))
+    said = f"{mean:.4g}" + (f" [{low:.4g}, {high:.4g}]" if low < high else "")
+    return "\n".join([", ".join(where), said + (f", n = {row['n']}" if "n" in row else "")]).strip()
+
+
+def _x_axis(axis: Axes, x: str, values: Iterable[float], place: Callable[[Any], Any] = log_density) -> None:
+    from matplotlib.ticker import LogLocator
+
     axis.set_xlabel(label(x))
     if x == "sparsity":
-        sparsity_ticks(axis.xaxis, values)
-    else:
+        sparsity_ticks(axis.xaxis, values, place)
+    elif x == "epochs":
         ticks = sorted(set(values))
         axis.set_xscale("log", base=2)
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
+    elif max(values, default=0) > FAR * min(values, default=0) > 0:  # of costs, no two are equal
+        axis.set_xscale("log")
+        far = max(values) > FAR**2 * min(values)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3) if far else (1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.minorticks_off()
 
 
-def sparsity_ticks(axis: Any, values: Iterable[float]) -> None:
+def sparsity_ticks(axis: Any, values: Iterable[float], place: Callable[[Any], Any] = log_density) -> None:
     """A tick at every sparsity of the study that has room, the highest first."""
-    kept: list[float] = []
-    spread = float(log_density(max(values, default=0))) or 1.0
+    values, kept = [float(value) for value in values], list[float]()
+    spread = float(np.ptp(place(sorted({0.0, *values})))) or 1.0
     for value in sorted(set(values), reverse=True):
-        if all(abs(log_density(value) - log_density(other)) > 0.06 * spread for other in kept):
+        if all(abs(place(value) - place(other)) > 0.06 * spread for other in kept):
             kept.append(value)
-    axis.set_ticks(log_density(kept), [f"{100 * value:.10g}" for value in kept])
+    axis.set_ticks(place(kept), [f"{100 * value:.10g}" for value in kept])
+    known = np.unique(np.asarray(list(values), dtype=np.float64))
+    nearest = lambda at: f"{100 * known[np.abs(place(known) - at).argmin()]:.10g}"  # noqa: E731
+    setattr(axis.axes, f"fmt_{axis.axis_name}data", nearest)
 
 
-def _legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure:
+def legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure:
     """One legend for all panels, beside them; the names in ``order``."""
     found = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure = cast("Figure", axes[0].get_figure(root=True))

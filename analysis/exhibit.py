@@ -22,7 +22,9 @@ class Exhibit:
         frame: The numbers, one row per mark; they are written beside the figure as a CSV.
         caption: What marks, bars and n mean, and what may not be concluded.
         draw: Makes the figure when asked; None where the table is all there is.
-        columns: Of the frame that the page's table shows, with their headings; None for no table.
+        columns: Of the frame that the page's table shows, with their headings; None for no table. Three names with
+            spaces between are a value with its interval: ``"mean low high"``. A heading with ``(%)`` or ``(points)``
+            prints a fraction times 100.
     """
 
     name: str

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,19 +16,19 @@ import pyarrow as pa
 import pyarrow.json
 
 from analysis import select
+from analysis.compact import REPORTS, as_frame, ledger_digest, read_compact, write_compact
+from analysis.declared import configurations
 from analysis.design import Design
 from analysis.results import Results
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.places import Place
-from sparsetune.spec import TrialSpec
 from sparsetune.store import StudyDirectory
 from sparsetune.store.ledger import Record, TrialState, fold, read, read_lines
 from sparsetune.study import Study
-from sparsetune.tables import FINAL, HISTORY, IDENTITY, MEASURED, PROGRESS, TRIALS, Column
+from sparsetune.tables import FINAL, HISTORY, IDENTITY, TRIALS, Column
 
 REPORT = b'{"type":"report"'
 """How the lines begin of which a ledger has many; they are flat and read as a table."""
-_ARROW = {"string": pa.string(), "float64": pa.float64(), "Int64": pa.int64(), "boolean": pa.bool_()}
 
 
 @dataclass(frozen=True)
@@ -53,25 +55,16 @@ class StudyResults(Results):
     @cached_property
     def _identity(self) -> pd.DataFrame:
         """What does not change during a trial; indexed like ``states``."""
-        rows = []
-        for trial_id, state in self.states.items():
-            use = state.use
-            kept = {name: use[name] for name in ("arm", "cell", "config_id", "seed", "role")}
-            kept |= {"study": self.study.name, "trial_id": trial_id, "attempt": state.attempts or None}
-            kept |= {"status": state.status, "twin_id": use.get("twin_id")}
-            rows.append(kept | {c.name: (state.ended or {}).get(c.name) for c in FINAL if c.name != "twin_id"})
-        return pd.concat([_typed(pd.DataFrame(rows), (*IDENTITY, *FINAL)), self._configurations()], axis=1)
-
-    def _configurations(self) -> pd.DataFrame:
-        columns: dict[str, dict[str, Any]] = {}
-        for state in self.states.values():
-            if state.use["config_id"] not in columns:
-                fields = TrialSpec.model_validate(state.use["spec"]).columns()
-                columns[state.use["config_id"]] = {name: value for name, value in fields.items() if name != "seed"}
-        rows = [columns[state.use["config_id"]] for state in self.states.values()]
-        names = None if rows else [name for name in self.study.base.columns() if name != "seed"]
-        frame = pd.DataFrame(rows, columns=names)
-        return frame.assign(**{name: select.narrowed(frame[name]) for name in frame.columns})
+        states = list(self.states.values())
+        uses, ends = [state.use for state in states], [state.ended or {} for state in states]
+        names = ("arm", "cell", "config_id", "seed", "role")
+        rows: dict[str, Any] = {name: [use[name] for use in uses] for name in names}
+        rows |= {c.name: [end.get(c.name) for end in ends] for c in FINAL}
+        rows |= {"study": self.study.name, "trial_id": list(self.states)}
+        rows |= {"attempt": [state.attempts or None for state in states]}
+        rows |= {"status": [state.status for state in states], "twin_id": [use.get("twin_id") for use in uses]}
+        fields = configurations([use["spec"] for use in uses] or [self.study.base.given()])[: len(uses)]
+        return pd.concat([_typed(pd.DataFrame(rows), (*IDENTITY, *FINAL)), fields], axis=1)
 
     @cached_property
     def _history(self) -> pd.DataFrame:
@@ -95,52 +88,86 @@ class StudyResults(Results):
         return select.cells(self.study, self._uses, self._trials)
 
 
-def load(directory: str | os.PathLike[str] | Place) -> StudyResults:
+def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) -> StudyResults:
     """The results in a study directory, finished or not.
+
+    Args:
+        directory: Of the study.
+        compact: Whether to write, where the ledger has grown since, the two files of `analysis.compact`, from which
+            the study loads faster; `analysis.report` does. Nothing is ever written otherwise.
 
     Raises:
         StudyDirectoryError: if it is no study directory, one of another schema version, or its ledger is damaged.
-        StorageError: if it cannot be read.
+        StorageError: if it cannot be read, or the files not be written.
     """
-    place = StudyDirectory(directory)
-    study = place.study()
-    lines, records, starts = [], [], []
-    for number, line in enumerate(read_lines(place.ledger)):
-        if line.startswith(REPORT):
-            lines.append((number, line))
+    home = StudyDirectory(directory)
+    study, digest = home.study(), ledger_digest(home)  # of before it is read: it may grow meanwhile
+    kept = read_compact(home, digest)
+    with _without_collecting():
+        if kept:
+            (lines, reports), (records, states) = kept, _folded(kept[0], home.ledger)
         else:
-            records.append(_parsed(line, place.ledger))
-            if records[-1]["type"] == "started":
-                starts.append((number, records[-1]["trial_id"], records[-1]["resumed_from_step"]))
-    states = fold(records)
-    reports = _counting(_table([line for _, line in lines], place.ledger), [number for number, _ in lines], starts)
+            lines, records, states, reports = _read(home.ledger)
+    if compact and not kept:
+        write_compact(home, digest, lines, reports)
+    return StudyResults(home, study.extended(records), states, reports)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Without looking for cycles among the many objects that a ledger becomes: there are none, and it takes as long."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _read(ledger: Place) -> tuple[list[bytes], list[Record], dict[str, TrialState], pd.DataFrame]:
+    """Lines of all records but evaluations, these records, the trials' states, and the evaluations that count."""
+    evaluations: list[bytes] = []
+    lines: list[bytes] = []
+    numbers: list[int] = []
+    places: list[int] = []
+    for number, line in enumerate(read_lines(ledger)):
+        is_evaluation = line.startswith(REPORT)
+        (evaluations if is_evaluation else lines).append(line)
+        (numbers if is_evaluation else places).append(number)
+    records, states = _folded(lines, ledger)
+    starts = [
+        (number, record["trial_id"], record["resumed_from_step"])
+        for number, record in zip(places, records, strict=True)
+        if record["type"] == "started"
+    ]
+    reports = _counting(_table(evaluations, ledger), numbers, starts)
     order = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
     reports = reports[order >= 0].iloc[order[order >= 0].argsort(kind="stable")].reset_index(drop=True)
-    return StudyResults(place, study.extended(records), states, reports)
+    return lines, records, states, reports
 
 
-def _parsed(line: bytes, ledger: Place) -> Record:
+def _folded(lines: Sequence[bytes], ledger: Place) -> tuple[list[Record], dict[str, TrialState]]:
+    """The records of the lines, read at once, and what they say of each trial."""
     try:
-        record: Record = json.loads(line)
+        records: list[Record] = json.loads(b"[" + b",".join(lines) + b"]")
     except ValueError:
         read(ledger)  # names the damaged record
         raise
-    return record
+    return records, fold(records)
 
 
 def _table(lines: Sequence[bytes], ledger: Place) -> pd.DataFrame:
     """The report records as a table, in order."""
-    columns = (*(c for c in IDENTITY if c.name in ("trial_id", "attempt")), *PROGRESS, *MEASURED)
-    schema = pa.schema([(c.name, _ARROW[c.dtype]) for c in columns])
     if not lines:
-        return _typed(pd.DataFrame(schema.empty_table().to_pandas()), columns)
-    options = pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore")
+        return as_frame(REPORTS.empty_table())
+    options = pyarrow.json.ParseOptions(explicit_schema=REPORTS, unexpected_field_behavior="ignore")
     try:
         table = pyarrow.json.read_json(pa.BufferReader(b"\n".join(lines)), parse_options=options)
     except pa.ArrowInvalid as error:
         read(ledger)  # names the damaged record, if it is not JSON
         raise StudyDirectoryError(f"a report in the ledger `{ledger}` breaks the table contract: {error}") from error
-    return _typed(table.select(schema.names).to_pandas(integer_object_nulls=True), columns)
+    return as_frame(table.select(REPORTS.names))
 
 
 def _counting(reports: pd.DataFrame, numbers: list[int], starts: list[tuple[int, str, int]]) -> pd.DataFrame:

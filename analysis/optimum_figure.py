@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
-from analysis.curves import with_dense
 from analysis.draw import MARKERS, colours, label, line_name, log_density, panels, scale, sparsity_ticks, styled
+from analysis.exhibit import Exhibit
+from analysis.means import with_dense
 from sparsetune.space import LogUniform
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 NAMES = {"optim.lr": "Learning rate", "sparsity.target": "Sparsity"}
 SHARES = ("sparsity.ramp.start", "sparsity.ramp.length")
 """Axes that are drawn in percent of training."""
+RESPONSES = "Every configuration that counts; triangles at the top: the worst ones, diverged ones among them. Shaded:"
+"""How a caption of single responses begins."""
 APART = 0.1
 """Distance between the marks of one sparsity, on the axis of log density."""
 
@@ -98,11 +102,13 @@ def _palette(lines: Sequence[str]) -> dict[str, Any]:
 def _line(panel: Axes, part: pd.DataFrame, aside: float, style: dict[str, Any], name: str, factor: float) -> None:
     """One line, broken where nothing is located: those marks are hollow and their bars faint."""
     x = log_density(part["sparsity"]) + aside
-    values, low, high = (factor * part[column].to_numpy(dtype=np.float64) for column in ("value", "low", "high"))
+    columns = ("value", "low", "high", "flat_low", "flat_high")
+    values, low, high, *flat = (factor * part[column].to_numpy(dtype=np.float64) for column in columns)
     lost = part["verdict"].eq("not located").to_numpy()
     panel.plot(x, np.where(lost, np.nan, values), linewidth=1.3, markersize=5, label=name or None, **style)
     colour, marker = style["color"], style["marker"]
     panel.plot(x[lost], values[lost], marker, color=colour, markerfacecolor="white", markersize=5, alpha=0.45)
+    panel.vlines(x, *flat, color=colour, linewidth=5, alpha=0.16)
     for k in range(len(part)):
         panel.vlines(x[k], low[k], high[k], color=colour, linewidth=1.1, alpha=0.3 if lost[k] else 0.9)
     verdicts = part["verdict"].to_numpy()
@@ -163,17 +169,45 @@ def _legend(grid: Sequence[Axes], lines: Sequence[str]) -> Figure:
     return figure
 
 
-def drawings(found: Optima) -> Iterator[tuple[str, str, Figure, pd.DataFrame, str]]:
-    """File name, title, figure, numbers and caption of each figure of a report; none where nothing was located."""
+def exhibits(found: Optima, whole: bool = True) -> Iterator[Exhibit]:
+    """The map of the optima and, where ``whole``, what they were read from and how they move; none without an optimum.
+
+    Args:
+        found: The optima.
+        whole: False for a second measure beside the objective.
+    """
     frame = found.frame().dropna(subset="value")
     if frame.empty:
         return
-    yield "optimum", "Where the best hyperparameters lie", found.plot(), found.frame(), found.note()
-    for path in dict.fromkeys(frame.loc[frame["verdict"] != "not located", "axis"]):
-        points = found.points[found.points["axis"] == path]
-        note = (
-            "Every configuration that counts; triangles at the top: the worst ones, diverged ones among them. Shaded:"
-        )
-        note += f" the {100 * found.level:g} % interval of the best value, on average over the other axes."
-        title = f"{label(found.y).split(' (')[0]} against {axis_name(path).split(' (')[0].lower()}"
-        yield f"response-{path.replace('.', '_')}", title, response(found, path), points, note
+    suffix, measure = "" if whole else f"-{found.y}", label(found.y).split(" (")[0]
+    title = f"Where the best hyperparameters lie, for {measure.lower()}"
+    points = {path: label("sparsity") if path == "sparsity.target" else axis_name(path) for path in _sweep(found)}
+    columns = {"arm": "Arm", **points, "axis": "Axis", "n": "n", "value": "Best", "low": "Low", "high": "High"}
+    columns |= {"flat_low": "Flat from", "flat_high": "to", "winner": "Winner", "verdict": "Verdict"}
+    yield Exhibit(f"optimum{suffix}", title, found.frame(), found.note(), found.plot, columns)
+    shifts = found.shifts()
+    if len(shifts):
+        columns = {"arm": "Arm", "axis": "Axis", "along": "Along", "from": "From", "to": "To", "cell": "Cell", "n": "n"}
+        columns |= {"shift": "Shift", "low": "Low", "high": "High", "p_holm": "p (Holm)", "verdict": "Verdict"}
+        title = f"How the best hyperparameters move, for {measure.lower()}"
+        yield Exhibit(f"shifts{suffix}", title, shifts, _shift_note(shifts, found.level), None, columns)
+    for path in dict.fromkeys(frame.loc[frame["verdict"] != "not located", "axis"]) if whole else ():
+        rows = found.points[found.points["axis"] == path]
+        title = f"{measure} against {axis_name(path).split(' (')[0].lower()}"
+        note = f"{RESPONSES} the {100 * found.level:g} % interval of the best value, on average over the other axes."
+        yield Exhibit(f"response-{path.replace('.', '_')}", title, rows, note, partial(response, found, path))
+
+
+def _sweep(found: Optima) -> list[str]:
+    return [name for name in map(str, found.cells) if "." in name]
+
+
+def _shift_note(shifts: pd.DataFrame, level: float) -> str:
+    """What the table compares, and what was found in a sentence."""
+    moved = int(shifts["verdict"].str.startswith(("higher", "lower")).sum())
+    found = f"{moved} of {len(shifts)} comparisons show a shift" if moved else "No evidence of a shift"
+    return (
+        f"{found}; all {len(shifts)} comparisons are corrected together (Holm). Each cell is compared with the lowest"
+        " sparsity that searches the axis, or with the shortest training, all else equal. Factors on logarithmic axes,"
+        f" differences on others, with {100 * level:g} % intervals that are not corrected."
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pandas as pd
 
 from analysis.draw import label, panels, save, scale, styled
+from analysis.ramp_figure import ramp_best, ramp_points
 from sparsetune.places import Place
 from sparsetune.store import write_durably, writing
 
@@ -66,19 +67,11 @@ def _figure(points: pd.DataFrame, objective: str) -> Figure:
 
 def _panel(axis: Axes, part: pd.DataFrame, ringed: str, factor: float, high: bool) -> Any:
     """Configurations coloured by their final objective, where ``high`` may be good; those ``ringed`` have a ring."""
-    known, lost = part[part["objective"].notna()], part[part["objective"].isna()]
-    known = known.iloc[::-1].sort_values("winner", kind="stable")  # the winner on top of who shares its ramp
-    values = factor * known["objective"].astype("float64")
-    limits: dict[str, Any] = {"vmin": values.quantile(0.1 * high), "vmax": values.quantile(1 - 0.1 * (not high))}
-    axis.plot(100 * lost["ramp_start"], 100 * lost["ramp_end"], "x", color="#999999", markersize=4, label="diverged")
-    place = (100 * known["ramp_start"], 100 * known["ramp_end"])
-    drawn = axis.scatter(*place, c=values, cmap="viridis" if high else "viridis_r", s=18, linewidths=0, **limits)
+    known, drawn = ramp_points(axis, part.rename(columns={"objective": "value", "winner": "best"}), factor, high)
     rings = known[known[ringed]]
     ring: dict[str, Any] = {"facecolors": "none", "edgecolors": KEPT, "linewidths": 1.1}
     axis.scatter(100 * rings["ramp_start"], 100 * rings["ramp_end"], s=48, label="kept (left: better half)", **ring)
-    best = known[known["winner"]]
-    star: dict[str, Any] = {"marker": "*", "s": 150, "facecolors": "none", "edgecolors": "black", "linewidths": 1.0}
-    axis.scatter(100 * best["ramp_start"], 100 * best["ramp_end"], label="winner", zorder=3, **star)
+    ramp_best(axis, known, "winner")
     return drawn
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.curves import cell_values
+from analysis.means import cell_values, control_values
 from analysis.results import Results
 from analysis.statistics import estimate
 
@@ -24,15 +24,10 @@ def retuning_gain(results: Results, y: str = "test_accuracy", *, level: float = 
     Raises:
         SparsetuneError: if ``y`` is unknown.
     """
+    winner, control = cell_values(results, y)[1], control_values(results, y)
     table = results.cells().set_index("cell")
-    winner = cell_values(results, y)[1]
-    table = table.loc[table.index.isin(winner.index) & table["control_id"].notna()]
-    table = table[table["control_id"] != table["winner_id"]]
-    uses, trials = results.uses(), results.trials().set_index("trial_id")
-    uses = uses[uses["role"].isin(["control", "report"]) & (uses["config_id"] == uses["cell"].map(table["control_id"]))]
-    uses = uses.drop_duplicates(["cell", "seed"])
-    uses = uses.assign(value=uses["trial_id"].map(trials[y].where(trials["status"] == "COMPLETE")))
-    control = uses.pivot(index="cell", columns="seed", values="value").reindex(table.index, columns=winner.columns)
+    table = table.loc[table.index.isin(winner.index) & table.index.isin(control.index)]
+    control = control.reindex(table.index, columns=winner.columns)
     gains = (winner.reindex(table.index) - control).astype("float64")
     frame = estimate(gains, [0] * len(gains), level).set_index(gains.index).rename(columns={"mean": "gain"})
     both = gains.notna()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from analysis.declared import narrowed
 from analysis.design import declared_axes
 from sparsetune.space import Choice, IntRange
 from sparsetune.store.ledger import TrialState
@@ -50,24 +52,12 @@ def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFram
     return frame.assign(**{path: narrowed(frame[path]) for path in frame.columns if "." in path})
 
 
-def narrowed(column: pd.Series[Any]) -> pd.Series[Any]:
-    """A configuration's column with the narrowest dtype that holds its values; mixed ones become text."""
-    kinds = {type(value) for value in column.dropna()}
-    if kinds == {bool}:
-        return column.astype("boolean")
-    if kinds == {int}:
-        return column.astype("Int64")
-    if kinds <= {int, float}:
-        return column.astype("float64")
-    return column.map(str, na_action="ignore").astype("string")
-
-
 def _row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
     status = uses["trial_id"].map(trials["status"])
     uses = uses.assign(finished=status.isin(FINISHED), value=uses["trial_id"].map(trials[study.objective.column]))
     uses["value"] = uses["value"].where(status == "COMPLETE")
     compared = uses[uses["role"] == ("search" if cell.search else "report")]
-    objectives = {str(c): _objective(study, cell, rows) for c, rows in compared.groupby("config_id", sort=False)}
+    objectives = _objectives(compared, study.seeds("search" if cell.search else "report"))
     minimize = isinstance(study.objective, Minimize)
     winner = winner_of(objectives, minimize=minimize) if cell.search else next(iter(objectives), None)
     seeds = len(study.seeds("search" if cell.search else "report"))
@@ -104,11 +94,16 @@ def _flops_ratio(reports: pd.DataFrame, trials: pd.DataFrame) -> float:
     return float(pd.Series(ratios, dtype="float64").mean())
 
 
-def _objective(study: Study, cell: Cell, rows: pd.DataFrame) -> float | None:
-    """Mean over the seeds of one configuration; None unless every one is COMPLETE."""
-    values = rows.drop_duplicates("seed").set_index("seed")["value"]
-    seeds = study.seeds("search" if cell.search else "report")
-    return objective_of([None if pd.isna(values.get(seed)) else float(values[seed]) for seed in seeds])
+def _objectives(rows: pd.DataFrame, seeds: Sequence[int]) -> dict[str, float | None]:
+    """Mean over the seeds of each configuration, in order of proposal; None unless every one is COMPLETE."""
+    once = rows.drop_duplicates(["config_id", "seed"])
+    values = once.assign(seed=once["seed"].astype("int64")).pivot(index="config_id", columns="seed", values="value")
+    values = values.reindex(index=once["config_id"].unique(), columns=list(seeds))
+    lists = values.astype("float64").to_numpy().tolist()
+    return {
+        str(config): objective_of([None if math.isnan(value) else value for value in row])
+        for config, row in zip(values.index, lists, strict=True)
+    }
 
 
 def _point(study: Study, cell: Cell) -> dict[str, Any]:
@@ -130,6 +125,11 @@ def report_rows(results: Results) -> pd.DataFrame:
     ``cell`` and ``arm`` are those it reports for; ``epochs`` is the whole training, multiplier included, or that of the
     dense twin where the study equals training FLOPs.
     """
+    return results._report_rows.copy(deep=False)
+
+
+def reported(results: Results) -> pd.DataFrame:
+    """What `report_rows` returns, made anew."""
     trials = results.trials().drop(columns=["arm", "cell", "config_id", "role", "seed", "twin_id"])
     winners = results.cells()[["cell", "winner_id"]].rename(columns={"winner_id": "config_id"}).dropna()
     uses = results.uses()

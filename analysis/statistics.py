@@ -1,18 +1,28 @@
-"""Means and their intervals from few seeds: Student's t with a standard deviation pooled over like cells.
+"""Means and their intervals: Student's t for few seeds, with a standard deviation pooled over like cells; a bootstrap.
 
 At n = 3 a percentile bootstrap covers 74 % where 95 % is claimed; the t interval covers 95 %, and pooling the standard
-deviation over cells that vary alike makes it narrower, since every cell adds its degrees of freedom.
+deviation over cells that vary alike makes it narrower, since every cell adds its degrees of freedom. From n = `MANY` on
+a cell's own values say more about their spread than its neighbours', skew included: a bootstrap of them alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+
+MANY = 10
+"""Values from which on an interval is a bootstrap of them."""
+IQM_FROM = 8
+"""Values from which on an interquartile mean is given: the middle half is then four or more."""
+RESAMPLES = 5_000
+MORE = 1_000
+"""No more seeds than this are ever suggested."""
 
 
 def pooled_sd(sd: ArrayLike, n: ArrayLike) -> tuple[float, int]:
@@ -53,16 +63,59 @@ def t_interval(
     return np.asarray(mean) - half, np.asarray(mean) + half
 
 
-def estimate(values: ArrayLike, like: Sequence[Hashable], level: float = 0.95) -> pd.DataFrame:
-    """Mean of each cell over its seeds, with the t interval of the standard deviation pooled over like cells.
+def bootstrap_interval(values: ArrayLike, level: float = 0.95, seed: int = 0) -> tuple[Floats, Floats]:
+    """Ends of the BCa bootstrap interval of each row's mean, its level raised for how few values there are.
+
+    A plain bootstrap of n values varies like sqrt((n - 1) / n) times their standard deviation, and by the normal, not
+    by t: at n = 12 BCa covers 91 % where 95 % is claimed. At the level 2 Phi(sqrt(n / (n - 1)) t(n - 1)) - 1 it covers
+    94 to 95 % (Hesterberg, "What teachers should know about the bootstrap", 2015, section 4.2).
+
+    Args:
+        values: Shape [n_rows, n], none missing.
+        level: Coverage in (0, 1).
+        seed: Of the resampling.
+
+    Returns:
+        Low and high ends, shape [n_rows]; NaN where all values of a row are equal.
+    """
+    from scipy.special import ndtr, stdtrit
+    from scipy.stats import bootstrap
+
+    values = np.asarray(values, dtype=np.float64)
+    n = values.shape[1]
+    low, high = np.full((2, len(values)), np.nan)
+    varied = np.ptp(values, axis=1) > 1e-12 * np.abs(values).max(axis=1, initial=0)
+    if varied.any():
+        raised = float(2 * ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2)) - 1)
+        found = bootstrap(
+            (values[varied],),
+            np.mean,
+            n_resamples=RESAMPLES,
+            batch=500,
+            vectorized=True,
+            axis=-1,
+            confidence_level=raised,
+            method="BCa",
+            rng=seed,
+        )
+        low[varied], high[varied] = found.confidence_interval
+    return low, high
+
+
+def estimate(values: ArrayLike, like: Sequence[Hashable], level: float = 0.95, seed: int = 0) -> pd.DataFrame:
+    """Mean of each cell over its seeds, with its interval: t below n = `MANY` values, a bootstrap from there on.
 
     Args:
         values: Shape [n_cells, n_seeds]; NaN where a cell lacks the seed.
         like: Group of each cell, length n_cells: cells of one group are taken to vary alike.
         level: Coverage in (0, 1).
+        seed: Of the bootstrap.
 
     Returns:
-        One row per cell: ``n mean sd pooled_sd df low high``; a cell of one seed has an interval only by its group.
+        One row per cell: ``n mean sd pooled_sd df low high iqm interval``. ``t`` intervals are of the standard
+        deviation pooled over like cells, so that a cell of one seed has one by its group; a ``bootstrap`` is of the
+        cell's own values; ``interval`` is empty where there is none. ``iqm`` is the mean of what is left without the
+        floor(n / 4) lowest and highest values (`scipy.stats.trim_mean`, as in rliable), NaN below n = `IQM_FROM`.
     """
     values = np.asarray(values, dtype=np.float64)
     present = ~np.isnan(values)
@@ -70,11 +123,88 @@ def estimate(values: ArrayLike, like: Sequence[Hashable], level: float = 0.95) -
     mean = np.where(n > 0, np.where(present, values, 0.0).sum(axis=1) / np.maximum(n, 1), np.nan)
     squares = np.where(present, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
     sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
-    frame = pd.DataFrame({"n": n, "mean": mean, "sd": sd, "pooled_sd": np.nan, "df": 0})
     groups: dict[Hashable, list[int]] = {}
     for cell, group in enumerate(like):
         groups.setdefault(group, []).append(cell)
+    pooled, df = np.full(len(n), np.nan), np.zeros(len(n), dtype=np.int64)
     for members in groups.values():
-        frame.loc[members, "pooled_sd"], frame.loc[members, "df"] = pooled_sd(sd[members], n[members])
-    low, high = t_interval(mean, frame["pooled_sd"], n, frame["df"], level)
-    return frame.assign(low=low, high=high)
+        pooled[members], df[members] = pooled_sd(sd[members], n[members])
+    low, high = t_interval(mean, pooled, n, df, level)
+    frame = pd.DataFrame({"n": n, "mean": mean, "sd": sd, "pooled_sd": pooled, "df": df})
+    frame = frame.assign(low=low, high=high, iqm=np.nan, interval=np.where(np.isnan(low), "", "t"))
+    for count in np.unique(n[n >= min(MANY, IQM_FROM)]):
+        rows = np.flatnonzero(n == count)
+        own = np.stack([values[row, present[row]] for row in rows])
+        if count >= IQM_FROM:
+            frame.loc[rows, "iqm"] = np.sort(own, axis=1)[:, count // 4 : count - count // 4].mean(axis=1)
+        if count >= MANY:
+            ends = bootstrap_interval(own, level, seed)
+            given = ~np.isnan(ends[0])
+            frame.loc[rows[given], "low"], frame.loc[rows[given], "high"] = ends[0][given], ends[1][given]
+            frame.loc[rows[given], "interval"] = "bootstrap"
+    return frame
+
+
+def welch(values: ArrayLike, others: ArrayLike, level: float = 0.95) -> dict[str, float]:
+    """Mean of ``values`` minus that of ``others``, from runs that share nothing (Welch 1947).
+
+    Returns:
+        ``n`` of the smaller, ``mean sd df low high``; ``sd`` / sqrt(n) is the standard error; NaN from one value.
+    """
+    kept = [np.asarray(part, dtype=np.float64) for part in (values, others)]
+    kept = [part[~np.isnan(part)] for part in kept]
+    n = min(map(len, kept))
+    mean = float(kept[0].mean() - kept[1].mean()) if n else float("nan")
+    found = {"n": n, "mean": mean, "sd": np.nan, "df": np.nan, "low": np.nan, "high": np.nan}
+    if n < 2:
+        return found
+    errors = [float(part.var(ddof=1)) / len(part) for part in kept]
+    weight = sum(error**2 / (len(part) - 1) for error, part in zip(errors, kept, strict=True))
+    df = sum(errors) ** 2 / weight if weight else float(sum(map(len, kept)) - 2)
+    sd = float(np.sqrt(n * sum(errors)))
+    low, high = t_interval(mean, sd, n, df, level)
+    return found | {"sd": sd, "df": df, "low": float(low), "high": float(high)}
+
+
+def seeds_needed(
+    mean: ArrayLike, sd: ArrayLike, n: ArrayLike, level: float = 0.95, df: ArrayLike | None = None
+) -> Floats:
+    """How many more seeds until a t interval would exclude 0, if mean and standard deviation stayed as they are.
+
+    Args:
+        mean: Sample mean, any shape; of differences, most often.
+        sd: Standard deviation, of the sample or pooled.
+        n: Values behind the mean so far.
+        level: Coverage in (0, 1).
+        df: Degrees of freedom of ``sd`` now, to which every new seed adds one; n - 1 by default.
+
+    Returns:
+        Elementwise, 0 where 0 is excluded already, infinite above `MORE`, NaN where anything is missing.
+    """
+    mean, sd, n = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (mean, sd, n)))
+    df = np.broadcast_to(n - 1 if df is None else np.asarray(df, dtype=np.float64), n.shape)
+    needed = np.full(n.shape, np.nan)
+    for place in np.ndindex(n.shape):
+        if not np.isnan([mean[place], sd[place], n[place], df[place]]).any() and n[place] > 0:
+            far = abs(mean[place]) > sd[place] * _half_widths(float(n[place]), float(df[place]), level)
+            needed[place] = far.argmax() if far.any() else np.inf
+    return needed
+
+
+@cache
+def _half_widths(n: float, df: float, level: float) -> Floats:
+    """Of t intervals at n to n + `MORE` values, in standard deviations; infinite without degrees of freedom."""
+    from scipy.special import stdtrit
+
+    more = np.arange(MORE + 1)
+    with np.errstate(invalid="ignore"):
+        widths = stdtrit(df + more, (1 + level) / 2) / np.sqrt(n + more)
+    return np.asarray(np.where(df + more > 0, widths, np.inf), dtype=np.float64)
+
+
+def not_separated(n: float, more: float, other: str = "") -> str:
+    """In words: ``not separated from the dense twin at n = 3: about 4 more seeds``, ``other`` left out if empty."""
+    seeds = f"more than {MORE}" if np.isinf(more) else f"about {more:.0f}"
+    seeds += " more seed" if more == 1 else " more seeds"
+    against = f" from {other}" if other else ""
+    return f"not separated{against} at n = {n:.0f}" + ("" if np.isnan(more) else f": {seeds}")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.curves import cell_values, length_curve
+from analysis.curves import length_curve
 from analysis.fairness import with_ratios
+from analysis.means import cell_values
 from analysis.results import Results
 from analysis.undertraining import extension_gain
 

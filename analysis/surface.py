@@ -10,6 +10,7 @@ A limit, by simulation with 32 points on four axes: an abrupt cliff pushes the m
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -46,29 +47,70 @@ def levelled(y: ArrayLike) -> Floats:
     return np.asarray((scores - scores.mean()) / (scores.std() or 1.0))
 
 
-def lowest(x: ArrayLike, y: ArrayLike, *, draws: int = 10_000, seed: Any = 0) -> Floats:
-    """Draws of where the function behind ``y`` is lowest on each axis.
+@dataclass(frozen=True)
+class Effects:
+    """What each axis does to the levelled values, on average over the others: draws of functions of `GRID`.
+
+    Args:
+        functions: Shape [draws, n_axes, len(GRID)], in standard deviations of the levelled values.
+        noise: Standard deviation between two runs of one point in each draw, shape [draws]; what axes do jointly and
+            no single one explains is in it.
+    """
+
+    functions: Floats
+    noise: Floats
+
+    def lowest(self) -> Floats:
+        """Where each function is lowest, shape [draws, n_axes], in [0, 1]; a flat effect gives places all over."""
+        return np.asarray(GRID[self.functions.argmin(axis=2)])
+
+    def flat(self) -> Floats:
+        """Ends of the stretch around the lowest place in which nothing is lost that noise would not hide.
+
+        There, in at least half of the draws, the function is within one standard deviation of the noise of its lowest.
+        The stretch is wide rather than narrow: of 32 clean values the noise is overestimated.
+
+        Returns:
+            Shape [n_axes, 2], in [0, 1].
+        """
+        above = self.functions - self.functions.min(axis=2, keepdims=True)
+        within = (above <= self.noise[:, None, None]).mean(axis=0)
+        ends = np.empty((len(within), 2))
+        for axis, share in enumerate(within):
+            best, outside = int(share.argmax()), np.flatnonzero(share < 0.5)
+            below, beyond = outside[outside < best], outside[outside > best]
+            ends[axis] = (
+                GRID[below.max() + 1 if below.size else 0],
+                GRID[beyond.min() - 1 if beyond.size else len(GRID) - 1],
+            )
+        return ends
+
+
+def effects(x: ArrayLike, y: ArrayLike, *, draws: int = 10_000, seed: Any = 0) -> Effects:
+    """Draws of what each axis does to ``y``, given its values at points.
 
     In normal scores the function is a sum of smooth functions of one axis each, of unknown size and length scale, plus
     noise. What axes do jointly counts as noise: each is judged on average over the others. Sizes and scales are drawn
-    from a normal approximation of their posterior in logarithms, functions from their posterior given those. A flat
-    effect gives draws all over the axis.
+    from a normal approximation of their posterior in logarithms, functions from their posterior given those.
 
     Args:
         x: Points, shape [n, n_axes], in units of each axis's range.
         y: Shape [n]; NaN counts as the worst.
         draws: How many; 40 sets of scales share them.
         seed: Anything `numpy.random.default_rng` takes.
-
-    Returns:
-        Shape [draws, n_axes], in [0, 1].
     """
     points, values = np.asarray(x, dtype=np.float64), levelled(y)
     random = np.random.default_rng(seed)
     sets = min(40, draws)
     counts = np.diff(np.linspace(0, draws, sets + 1).round().astype(int))
     scales = _scales(points, values, sets, random)
-    return np.concatenate([_draws(points, values, s, n, random) for s, n in zip(scales, counts, strict=True)])
+    functions = [_draws(points, values, s, n, random) for s, n in zip(scales, counts, strict=True)]
+    return Effects(np.concatenate(functions), np.repeat(np.exp(scales[:, -1] / 2), counts))
+
+
+def lowest(x: ArrayLike, y: ArrayLike, *, draws: int = 10_000, seed: Any = 0) -> Floats:
+    """Draws of where the function behind ``y`` is lowest, shape [draws, n_axes]; arguments as in `effects`."""
+    return effects(x, y, draws=draws, seed=seed).lowest()
 
 
 def _scales(x: Floats, z: Floats, count: int, random: np.random.Generator) -> Floats:
@@ -107,18 +149,17 @@ def _loss(scales: Floats, squares: Floats, z: Floats, prior: tuple[Floats, Float
 
 
 def _draws(x: Floats, z: Floats, scales: Floats, count: int, random: np.random.Generator) -> Floats:
-    """Where functions drawn from the posterior at given scales are lowest, shape [count, n_axes]."""
+    """Functions drawn from the posterior at given scales, shape [count, n_axes, len(GRID)]."""
     axes = x.shape[1]
     effect, length, noise = np.exp(scales[:axes]), np.exp(scales[axes:-1]), np.exp(scales[-1])
     parts = effect * np.exp(-((x[:, None] - x[None]) ** 2) / (2 * length**2))
     inverse = np.linalg.inv(parts.sum(axis=-1) + noise * np.eye(len(z)) + OFFSET)
-    found = np.empty((count, axes))
+    found = np.empty((count, axes, len(GRID)))
     for axis in range(axes):
         cross = effect[axis] * np.exp(-((GRID[:, None] - x[None, :, axis]) ** 2) / (2 * length[axis] ** 2))
         own = effect[axis] * np.exp(-((GRID[:, None] - GRID) ** 2) / (2 * length[axis] ** 2))
         spread, directions = np.linalg.eigh(own - cross @ inverse @ cross.T)
         kept = spread > 1e-9 * effect[axis]  # the rest is rounding
         normal = random.normal(size=(int(kept.sum()), count))
-        functions = (cross @ inverse @ z)[:, None] + (directions[:, kept] * np.sqrt(spread[kept])) @ normal
-        found[:, axis] = GRID[functions.argmin(axis=0)]
+        found[:, axis] = ((cross @ inverse @ z)[:, None] + (directions[:, kept] * np.sqrt(spread[kept])) @ normal).T
     return found

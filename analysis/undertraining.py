@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.curves import cell_values
+from analysis.means import cell_values
 from analysis.results import Results
 from analysis.select import dense_arm_of
 from analysis.statistics import estimate, t_interval
@@ -76,7 +76,7 @@ def _by_length(cells: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
 def _steps(sparse: pd.DataFrame, dense: pd.DataFrame, start: float, level: float) -> pd.DataFrame:
     """One row per step between ``start`` and every other length that both networks were trained for."""
     both = sparse.index.intersection(dense.index)
-    if start not in both:
+    if pd.isna(start) or start not in both:
         return pd.DataFrame()
     others = [length for length in both if length != start]
     sign = np.array([1 if length > start else -1 for length in others])[:, None]

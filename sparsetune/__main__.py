@@ -69,6 +69,11 @@ def parser() -> argparse.ArgumentParser:
     report = _command(commands, "report", _report, "write report/index.html, figures and tables of a study")
     report.add_argument("directory", type=_place, help="the study's directory")
 
+    diff = _command(commands, "diff", _diff, "show what changed between two studies: declaration, code, conclusions")
+    diff.add_argument("before", type=_place, help="a study's directory")
+    diff.add_argument("after", type=_place, help="another's")
+    diff.add_argument("--measure", metavar="COLUMN", help="what conclusions are of (default: test_accuracy)")
+
     export = _command(commands, "export", _export, "write a trial's final network with its certificate and a card")
     export.add_argument("trial", type=_place, metavar="TRIAL_DIR", help="such as runs/digits/trials/0123456789ab")
     export.add_argument("out", type=Path, metavar="OUT", help="a new folder")
@@ -255,6 +260,18 @@ def _report(parsed: argparse.Namespace) -> int:
         _print_json({"report": str(page)})
     else:
         print(f"Report: {page}")  # noqa: T201
+    return 0
+
+
+def _diff(parsed: argparse.Namespace) -> int:
+    from analysis.diff import diff
+    from analysis.diff_text import as_json, show
+
+    found = diff(parsed.before, parsed.after, parsed.measure)
+    if parsed.json:
+        _print_json(as_json(found))
+    else:
+        show(found)
     return 0
 
 

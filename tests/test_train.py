@@ -1,10 +1,14 @@
+import json
 import math
 import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
 
 from sparsetune.errors import CheckpointError, DeclarationError
 from sparsetune.seeds import derived_seed
@@ -241,6 +245,21 @@ def test_the_certificate_counts_what_was_asked(allocation: str) -> None:
     if allocation == "uniform":
         assert [layer["kept"] for layer in certificate["layers"]] == [819, 819, 64]
         assert [layer["asked"] for layer in certificate["layers"]] == [819, 819, 64]
+
+
+def test_final_masks_are_written_a_bit_a_weight_and_agree_with_the_weights(tmp_path: Path) -> None:
+    spec = TrialSpec(sparsity=SparsitySpec(method="gmp", target=0.93), schedule=ScheduleSpec(epochs=2))
+    final = train(spec, save_to=tmp_path / "model.safetensors", masks_to=tmp_path / "masks.safetensors")
+    weights = load_file(tmp_path / "model.safetensors")
+    with safe_open(tmp_path / "masks.safetensors", "np") as masks:
+        shapes = json.loads(masks.metadata()["shapes"])
+        assert shapes == {layer["name"]: layer["shape"] for layer in final.certificate["layers"]}
+        for layer in final.certificate["layers"]:
+            name, packed = layer["name"], masks.get_tensor(layer["name"])
+            mask = np.unpackbits(packed, count=layer["weights"]).astype(bool).reshape(shapes[name])
+            assert mask.sum() == layer["kept"] < layer["weights"]
+            assert packed.dtype == np.uint8 and packed.size == math.ceil(layer["weights"] / 8)
+            assert not weights[name].numpy()[~mask].any()
 
 
 def test_a_mask_that_is_not_enforced_makes_the_trial_invalid(monkeypatch: pytest.MonkeyPatch) -> None:

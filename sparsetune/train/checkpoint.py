@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import re
@@ -20,6 +21,7 @@ from safetensors.torch import save
 from sparsetune.errors import CheckpointError
 from sparsetune.memory import in_words
 from sparsetune.places import Place, content, names
+from sparsetune.sparsity.masks import Masks, pack
 from sparsetune.spec import SCHEMA_VERSION
 from sparsetune.store import write_durably, writing
 
@@ -226,3 +228,14 @@ def saved(weights: Mapping[str, torch.Tensor], path: Place) -> dict[str, torch.T
     with writing(path.parent):
         write_durably(path, save({name: weight.cpu().clone().contiguous() for name, weight in weights.items()}))
     return tensors(_whole(path))
+
+
+def save_masks(masks: Masks, path: Place) -> None:
+    """Write masks as safetensors: a uint8 tensor per layer, eight weights a byte in order; ``shapes`` in the metadata.
+
+    Raises:
+        StorageError: if the disk is full or read-only, or the store refuses.
+    """
+    shapes = {name: list(mask.shape) for name, mask in masks.items()}
+    with writing(path.parent):
+        write_durably(path, save(pack(masks), {"shapes": json.dumps(shapes)}))

@@ -28,7 +28,7 @@ from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.tasks import Task, epoch_order, load_task, logits_of, network_of
 from sparsetune.train.average import WeightAverage
-from sparsetune.train.checkpoint import Checkpoint, Checkpoints, Row, load, saved
+from sparsetune.train.checkpoint import Checkpoint, Checkpoints, Row, load, save_masks, saved
 from sparsetune.train.compute import Compute
 from sparsetune.train.distill import Teacher, logits_for, read_logits, trained_teacher
 from sparsetune.train.evaluate import evaluate
@@ -72,6 +72,7 @@ def train(
     checkpoints: Checkpoints | None = None,
     save_to: Place | None = None,
     logits_to: Place | None = None,
+    masks_to: Place | None = None,
     teacher: Place | torch.Tensor | None = None,
     data_root: Path | None = None,
     device: str = "cpu",
@@ -86,6 +87,7 @@ def train(
         checkpoints: Where and how often to write checkpoints; none by default.
         save_to: A file for the final effective weights, as safetensors; the certificate is made from what it reads.
         logits_to: A file for the final logits of the training split, which students learn from.
+        masks_to: A file for the final masks, a bit a weight; see `sparsetune.train.checkpoint.save_masks`.
         teacher: That file of the trial's teacher, or its logits; where the trial has a teacher and there is neither,
             the teacher is trained first.
         data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare`.
@@ -227,6 +229,8 @@ def train(
         test = dict(evaluate(model, task.splits.test, task.metric).columns("test")) if read_test else {}
         if logits_to is not None:
             saved({"logits": logits_for(model, task.splits.train)}, logits_to)
+        if masks_to is not None:
+            save_masks(sparsifier.masks(), masks_to)
     return Final("COMPLETE", None, True, certificate, structure, test)
 
 

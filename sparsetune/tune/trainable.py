@@ -119,6 +119,7 @@ def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
     checkpoints = StoppableCheckpoints(config["launch"], place(config["folder"]), config["checkpoint_seconds"])
     earlier = [place(folder) for folder in config["earlier"]]
     checkpoints.room = Room(config["checkpoint_room"], earlier, lambda why: messages.add("note", note=why))
+    reported = config["read_test"] and spec.sparsity.target > 0  # the mask of a dense trial says nothing
     final = train(
         spec,
         report=lambda row: messages.add("report", **row),
@@ -127,6 +128,7 @@ def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
         checkpoints=checkpoints,
         save_to=place(config["folder"]) / "model.safetensors" if config["keep_models"] else None,
         logits_to=place(config["folder"]) / LOGITS if config["teaches"] else None,
+        masks_to=place(config["folder"]) / "masks.safetensors" if reported else None,
         teacher=place(config["teacher"]) if config["teacher"] else None,
         data_root=data_root,
         device=device,

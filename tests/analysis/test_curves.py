@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import analysis
+from analysis.curves import AXES, cost_curve, exhibits
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
 
@@ -153,3 +154,104 @@ def test_extension_gain_by_hand(results: Callable[..., analysis.Results]) -> Non
     assert frame["high"][1] == pytest.approx(0.069 + 5.517 * pooled / 2**0.5, rel=1e-3)
     none = analysis.extension_gain(results(accuracy, sweep=sweep), tolerance=0.0)
     assert not none["claimed"].any()
+
+
+def test_a_gap_is_the_winner_minus_its_twin_by_seed(results: Callable[..., analysis.Results]) -> None:
+    found = results(by_hand)
+    curve = analysis.sparsity_curve(found, gap="twin")
+    frame, plain = curve.frame(), analysis.sparsity_curve(found).frame().iloc[1::2]
+    assert list(frame["sparsity"]) == [0.9, 0.9]
+    assert list(frame["mean"]) == list(frame["difference"]) == pytest.approx([-0.09, -0.09])
+    for mine, other in (("low", "difference_low"), ("high", "difference_high"), ("df", "difference_df")):
+        assert list(frame[mine]) == pytest.approx(list(plain[other]))
+    assert curve.note().startswith("Winner minus the dense twin, paired by seed. Means over n = 2")
+    axis = curve.plot().axes[0]
+    assert axis.get_ylabel() == "Test accuracy minus dense twin\n(points)"
+    assert [line.get_ydata()[0] for line in axis.containers[0].lines[:1]] == pytest.approx([-9])
+    with pytest.raises(SparsetuneError, match="`gap` must be one of twin, control or None, got `dense`"):
+        analysis.sparsity_curve(found, gap="dense")  # type: ignore[arg-type]
+
+
+def test_a_gap_to_the_control_is_what_retuning_gained(small: Path) -> None:
+    found = analysis.load(small)
+    curve = analysis.sparsity_curve(found, gap="control", like=())
+    expected = analysis.retuning_gain(found).set_index(["sparsity.target", "schedule.epoch_multiplier"])
+    assert len(curve.frame()) == len(expected) > 0
+    for row in curve.frame().to_dict("records"):
+        gained = expected.loc[(row["sparsity"], row["schedule.epoch_multiplier"])]
+        assert [row[name] for name in ("mean", "n", "low")] == pytest.approx([gained[g] for g in ("gain", "n", "low")])
+
+
+def test_differences_that_n_does_not_show_are_named_with_the_seeds_they_lack(
+    results: Callable[..., analysis.Results],
+) -> None:
+    def accuracy(spec: TrialSpec) -> float:
+        sparse = spec.sparsity.target > 0
+        return 0.9 - (0.01 * spec.schedule.epoch_multiplier if sparse else 0) + 0.01 * (spec.seed == 1001) * sparse
+
+    # differences -0.01, 0 and -0.02, -0.01: sd 0.0070711 pooled, df 2
+    curve = analysis.sparsity_curve(results(accuracy))
+    frame = curve.frame()
+    assert frame["more_seeds"].isna().tolist() == [True, False, True, False]
+    # 0.70711 of the sd: t(0.975, 9) / sqrt(9) = 0.7541, t(0.975, 10) / sqrt(10) = 0.7046
+    # 2.12132 of it: t(0.975, 2) / sqrt(2) = 3.04, t(0.975, 3) / sqrt(3) = 1.84
+    assert list(frame["more_seeds"].dropna()) == [8, 1]
+    assert "gmp, 1x, 90 %: not separated from the dense twin at n = 2: about 8 more seeds." in curve.note()
+    assert "not separated" not in analysis.sparsity_curve(results(by_hand), level=0.5).note()
+
+
+def test_from_ten_seeds_on_a_bootstrap_whose_seed_matters(results: Callable[..., analysis.Results]) -> None:
+    def accuracy(spec: TrialSpec) -> float:
+        return 0.8 + 0.01 * np.random.default_rng(spec.seed).exponential()
+
+    found = results(accuracy, report_seeds=10, sweep={"sparsity.target": [0, 0.9]})
+    curve = analysis.sparsity_curve(found, by=None)
+    assert set(curve.frame()["interval"]) == {"bootstrap"} and curve.frame()["iqm"].notna().all()
+    assert "bars: 95 % bootstrap intervals." in curve.note()
+    other = analysis.sparsity_curve(found, by=None, seed=1)
+    assert not other.frame()["low"].equals(curve.frame()["low"])
+    assert analysis.sparsity_curve(found, by=None).frame().equals(curve.frame())
+
+
+def test_cost_is_the_mean_over_report_seeds(results: Callable[..., analysis.Results]) -> None:
+    found = results(by_hand)
+    frame = cost_curve(found).frame()
+    # the simulation's steps cost 1 - sparsity / 2 of a dense epoch, and half a second
+    assert list(frame["sparsity.target"]) == [0, 0, 0.9, 0.9]
+    assert list(frame["train_flops"]) == pytest.approx([4, 8, 2.2, 4.4])
+    assert list(frame["mean"]) == pytest.approx([0.91, 0.96, 0.82, 0.87])
+    hours = cost_curve(found, x="gpu_hours")
+    assert list(hours.frame()["gpu_hours"]) == pytest.approx([2 / 3600, 4 / 3600] * 2)
+    assert hours.plot().axes[0].get_xlabel() == "Time of a trial on its device (hours)"
+    with pytest.raises(SparsetuneError, match="`x` must be one of train_flops, gpu_hours, got `epochs`"):
+        cost_curve(found, x="epochs")  # type: ignore[arg-type]
+
+
+def test_sparsity_lies_on_three_axes(results: Callable[..., analysis.Results]) -> None:
+    curve = analysis.sparsity_curve(results(by_hand, sweep={"sparsity.target": [0, 0.5, 0.9]}), by=None)
+    positions = {}
+    for axis in AXES:
+        (panel,) = curve.plot(axis=axis).axes
+        positions[axis] = panel.containers[0].lines[0].get_xdata().tolist()
+        assert {label.get_text() for label in panel.get_xticklabels()} == {"0", "50", "90"}
+    assert positions["linear"] == pytest.approx([0, 0.5, 0.9])
+    assert positions["density"] == pytest.approx([0, np.log(2), np.log(10)])
+    assert positions["logit"] == pytest.approx([-0.5, 0, np.log(9)])
+    with pytest.raises(SparsetuneError, match="`axis` must be one of density, linear, logit, got `log`"):
+        curve.plot(axis="log")
+
+
+def test_exhibits_show_what_was_measured_and_nothing_else(
+    results: Callable[..., analysis.Results], small: Path
+) -> None:
+    names = [exhibit.name for exhibit in exhibits(results(by_hand), "test_accuracy")]
+    assert names[:5] == [
+        *("test_accuracy-sparsity", "test_accuracy-twin-sparsity", "test_accuracy-epochs"),
+        *("test_accuracy-train_flops", "test_accuracy-gpu_hours"),
+    ]
+    assert "test_accuracy-control-sparsity" in [e.name for e in exhibits(analysis.load(small), "test_accuracy")]
+
+
+def test_a_study_of_which_nothing_has_finished_shows_nothing(results: Callable[..., analysis.Results]) -> None:
+    waiting = results(by_hand, lambda cell, role, seed: "WAITING")
+    assert not list(exhibits(waiting, "test_accuracy"))

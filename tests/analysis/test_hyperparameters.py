@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import analysis
-from analysis.hyperparameters import Optima, optima
+from analysis.hyperparameters import Optima, exhibits, optima
 from analysis.retuning import retuning_gain
-from analysis.surface import levelled, lowest
+from analysis.shifts import SHIFT
+from analysis.surface import effects, levelled, lowest
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import LogUniform, Uniform
 from sparsetune.study import Arm, Study
+from tests.analysis.made import Made
 
 Floats = NDArray[np.float64]
 AXES = ("lr", "decay", "start", "length")
@@ -104,6 +106,18 @@ def test_the_seed_of_the_draws_matters_and_repeats() -> None:
     assert (lowest(x, y, draws=200, seed=1) != lowest(x, y, draws=200, seed=2)).any()
 
 
+def test_the_flat_region_is_where_noise_hides_a_loss() -> None:
+    x = sobol(32, 2)
+    random = np.random.default_rng(0)
+    for curvature, half in ((0.05, 0.2), (0.2, 0.1)):  # half: the root of the noise's sd over the curvature
+        y = curvature * (x[:, 0] - 0.5) ** 2 + random.normal(0, 0.002, 32)
+        (low, high), _ = effects(x, y, draws=1000).flat()
+        assert (high - low) / 2 == pytest.approx(half, rel=0.6)
+        assert low < 0.5 < high
+    flat = effects(x, random.normal(0, 0.002, 32), draws=1000).flat()
+    assert (flat[:, 1] - flat[:, 0]).mean() > 0.6
+
+
 def test_planted_optima_are_covered_and_a_planted_shift_is_seen() -> None:
     rows = trials(8, "cliff", 0.002, moved=0.3)
     assert rows["covers"].mean() >= 0.85
@@ -176,7 +190,7 @@ def test_optima_and_shifts_are_read_from_a_study(moving: Optima) -> None:
     assert seen["reference"] == names["dense"]
     back = shifts.loc[("schedule.epoch_multiplier", "gmp/target=0.9/epoch_multiplier=2")]
     assert back["verdict"].startswith("lower by a factor ")
-    assert shifts.loc[("sparsity.target", "gmp/target=0.9/epoch_multiplier=2"), "verdict"] == "no shift seen"
+    assert shifts.loc[("sparsity.target", "gmp/target=0.9/epoch_multiplier=2"), "verdict"] == "no evidence of a shift"
 
 
 def test_only_points_that_all_cells_share_count(moving: Optima) -> None:
@@ -218,13 +232,7 @@ def test_few_configurations_locate_nothing(small: Path) -> None:
     found = optima(analysis.load(small))
     assert set(found.frame()["verdict"]) == {"too few configurations"}
     assert found.shifts().empty
-    assert list(found.shifts()) == list(moving_columns())
-
-
-def moving_columns() -> list[str]:
-    from analysis.hyperparameters import SHIFT
-
-    return SHIFT
+    assert list(found.shifts()) == SHIFT
 
 
 def test_a_study_that_searches_nothing_and_one_without_trials_have_no_rows(
@@ -263,6 +271,34 @@ def test_the_gain_of_retuning_is_the_winner_minus_the_control_by_seed(small: Pat
         expected = values[other.loc[cell, "winner_id"]] - values[other.loc[cell, "control_id"]]
         assert row["gain"] == pytest.approx(float(expected.mean()))
         assert row["n"] == 2
+
+
+def test_flat_regions_hold_the_optimum_and_are_whole_where_nothing_matters(moving: Optima) -> None:
+    frame = moving.frame().set_index("axis")
+    rates, starts = frame.loc["optim.lr"], frame.loc["sparsity.ramp.start"]
+    assert ((rates["flat_low"] <= rates["value"]) & (rates["value"] <= rates["flat_high"])).all()
+    assert (rates["flat_high"] / rates["flat_low"] < 10).all()
+    assert (starts["flat_high"] - starts["flat_low"]).mean() > 0.15
+
+
+def test_loss_and_score_each_have_a_map_and_nothing_searched_has_none() -> None:
+    x, random, made = sobol(32, 2), np.random.default_rng(0), Made()
+    for epochs in (4, 8):
+        y = 0.1 + 0.1 * (x[:, 0] - 0.4) ** 2 + random.normal(0, 0.002, 32)
+        values = {"val_error": y, "val_accuracy": 1 - y, "val_loss": 1 + (x[:, 0] - 0.8) ** 2}
+        made.search(f"c{epochs}", dict(PLANTED.search), x, values, epochs=epochs)
+    shown = {exhibit.name: exhibit for exhibit in exhibits(made, "test_accuracy")}
+    assert {"optimum", "shifts", "response-optim_lr", "optimum-val_loss", "shifts-val_loss"} <= set(shown)
+    assert shown["shifts"].caption.startswith("No evidence of a shift; all 2 comparisons")
+    for exhibit in shown.values():
+        assert set(exhibit.columns or ()) <= set(exhibit.frame)
+    assert set(optima(made, where={"schedule.epochs": 8}).frame()["cell"]) == {"c8"}
+    frames = {y: optima(made, y).frame().set_index("axis") for y in ("val_error", "val_accuracy", "val_loss")}
+    assert frames["val_accuracy"]["value"].to_numpy() == pytest.approx(frames["val_error"]["value"].to_numpy())
+    assert (frames["val_loss"].loc["optim.lr", "value"] > 2 * frames["val_error"].loc["optim.lr", "value"]).all()
+    with pytest.raises(SparsetuneError, match=r"`where` must be one of sparsity\.target, .*got `optim\.lr`"):
+        optima(made, where={"optim.lr": 1})
+    assert list(exhibits(Made(), "test_accuracy")) == []
 
 
 def test_the_figure_shows_every_located_optimum(moving: Optima) -> None:

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import analysis
+from analysis.select import report_rows
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.store.ledger import encode, fold, read
 from sparsetune.tables import HISTORY, TRIALS
@@ -156,3 +157,16 @@ def test_import_is_light() -> None:
     code = "import analysis, sys; print(sorted({'torch', 'ray', 'optuna', 'matplotlib', 'jinja2'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", ["trials", "history", "cells", "uses"])
+def test_a_table_that_is_changed_stays_as_it_was_for_others(small: Path, name: str) -> None:
+    results = analysis.load(small)
+    before = getattr(results, name)().copy()
+    changed = getattr(results, name)()
+    changed["arm"] = "mine"
+    changed.loc[0, "cell"] = "mine"
+    pd.testing.assert_frame_equal(getattr(results, name)(), before)
+    rows = report_rows(results)
+    rows.loc[:, "val_loss"] = 0.0
+    assert (report_rows(results)["val_loss"] > 0).all()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import html
 import json
 import re
 import shutil
@@ -10,23 +11,41 @@ import pandas as pd
 import pytest
 
 import analysis
+from analysis.checks import checks
 from analysis.comparison import compare
+from analysis.foreign import load_table
+from analysis.markup import latex, markdown
+from analysis.page_table import page_table
+from analysis.report import as_json
 from analysis.summary import summary, verdict
-from sparsetune.errors import StudyDirectoryError
+from sparsetune.errors import SparsetuneError, StudyDirectoryError
 
 
-def test_a_finished_study_has_one_page_that_needs_no_network(small: Path, tmp_path: Path) -> None:
-    directory = shutil.copytree(small, tmp_path / "small")
-    page = analysis.report(directory)
-    assert page == directory.resolve() / "report" / "index.html"
-    text = page.read_text()
+@pytest.fixture(scope="module")
+def reported(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished study, with its report."""
+    directory = shutil.copytree(small, tmp_path_factory.mktemp("reported") / "small")
+    assert analysis.report(directory) == directory.resolve() / "report" / "index.html"
+    return directory
+
+
+def page_of(directory: Path) -> str:
+    """The page without its scripts."""
+    text = (directory / "report" / "index.html").read_text()
+    return re.sub(r"<script[^>]*>.*?</script>", "", text, flags=re.DOTALL)
+
+
+def test_a_finished_study_has_one_page_that_needs_no_network(reported: Path) -> None:
+    directory, text = reported, page_of(reported)
     assert "Unfinished" not in text
-    assert not re.search(r"(?:src|href)=\"(?!\.\./|#)", text)
+    assert not re.search(r"(?:src|href)=\"(?!\.\./|#|data:)", text)
     assert "@import" not in text
+    assert "default-src 'none'" in html.unescape(text)
+    assert len(re.findall(r"'sha256-[^']{44}'", html.unescape(text))) == 2
     for link in re.findall(r"href=\"\.\./([^\"]+)\"", text):
         assert (directory / link).is_file(), link
     for name in ("test_accuracy-sparsity", "train_loss-epochs", "val_entropy-sparsity", "history-sparsity"):
-        for ending in ("png", "svg", "csv"):
+        for ending in ("png", "svg", "pdf", "csv"):
             assert (directory / "figures" / f"{name}.{ending}").stat().st_size > 200
     curve = analysis.sparsity_curve(analysis.load(directory)).frame()
     drawn = pd.read_csv(directory / "figures" / "test_accuracy-sparsity.csv")
@@ -43,10 +62,13 @@ def test_an_unfinished_study_says_so_and_foreign_text_is_escaped(simulation: Any
     run.run(3)
     run.trial(study.cells()[3], "search", study.cells()[3].spec, 0, "base", 0)
     run.close()
-    text = analysis.report(tmp_path / "s").read_text()
+    page = analysis.report(tmp_path / "s").read_text()
+    text = page_of(tmp_path / "s")
     assert "Unfinished" in text
     assert "3 of 4 cells are finished" in text
-    assert "<script>" not in text
+    assert "Finish 1 of 4 cells" in text
+    assert "<script>alert" not in page
+    assert "</script>" not in text
     assert "&lt;script&gt;" in text
     assert "<i>" not in text
     assert "failed &lt;b&gt;here&lt;/b&gt;" in text
@@ -75,16 +97,17 @@ def test_the_summary_chooses_a_length_by_validation(small: Path) -> None:
 def test_arms_are_compared_before_the_table(simulation: Any, studies: Any, tmp_path: Path) -> None:
     arms = {name: {"overrides": {"sparsity.method": name}} for name in ("gmp", "acdc", "one_shot", "static")}
     study = studies["small"].with_changes(search={}, arms=arms, sweep={"sparsity.target": [0, 0.9, 0.95]})
-    text = analysis.report(simulation(study, tmp_path / "s").run()).read_text()
+    analysis.report(simulation(study, tmp_path / "s").run())
+    text = page_of(tmp_path / "s")
     figures = tmp_path / "s" / "figures"
-    assert text.index("comparison.svg") < text.index("<table>")
+    assert text.index("comparison.svg") < text.index("<table")
     drawn = pd.read_csv(figures / "comparison.csv")
     assert drawn["mean"].tolist() == pytest.approx(compare(analysis.load(tmp_path / "s")).frame()["mean"].tolist())
     assert not (figures / "test_accuracy-sparsity.csv").exists()  # the same numbers again
     last = drawn[drawn["sparsity"] == 0.95].sort_values("mean", ascending=False)
     ranked = ", ".join(f"{arm} {100 * mean:.2f}" for arm, mean in zip(last["arm"], last["mean"], strict=True))
     assert f"At 95 % sparsity, test accuracy in percent: {ranked}. Where" in text
-    table = re.sub(r"\s*<[^>]+>\s*", "|", text[text.index("<table>") : text.index("</table>")])
+    table = re.sub(r"\s*<[^>]+>\s*", "|", text[text.index("<table") : text.index("</table>")])
     assert [float(s) for s in re.findall(r"\|(0|90|95)\|", table)] == [0] + [90] * 4 + [95] * 4
     assert "|52.50|" in table  # training FLOPs at 95 %
     assert "Mask choice" not in table
@@ -92,9 +115,8 @@ def test_arms_are_compared_before_the_table(simulation: Any, studies: Any, tmp_p
     assert "16,173" in text
 
 
-def test_one_arm_is_not_compared(small: Path, tmp_path: Path) -> None:
-    directory = shutil.copytree(small, tmp_path / "small")
-    text = analysis.report(directory).read_text()
+def test_one_arm_is_not_compared(reported: Path) -> None:
+    directory, text = reported, page_of(reported)
     assert not (directory / "figures" / "comparison.csv").exists()
     assert "Sparsity is a fraction of 17,024 prunable weights of 17,226 parameters (mlp)." in text
     assert "15,322" in text
@@ -109,9 +131,9 @@ def test_nothing_is_claimed_of_an_interval_with_zero(low: float, high: float, sa
     assert verdict({"gain": (low + high) / 2, "gain_low": low, "gain_high": high, "gain_n": 2}) == said
 
 
-def test_peak_memory_is_shown_with_what_it_suggests(small: Path, tmp_path: Path) -> None:
+def test_peak_memory_is_shown_with_what_it_suggests(small: Path, reported: Path, tmp_path: Path) -> None:
+    assert "Peak memory" not in page_of(reported)  # recorded before it was measured
     directory = shutil.copytree(small, tmp_path / "small")
-    assert "Peak memory" not in analysis.report(directory).read_text()  # recorded before it was measured
     for segment in (directory / "ledger").iterdir():
         records = [json.loads(line) for line in segment.read_text().splitlines()]
         for number, record in enumerate(records):
@@ -128,3 +150,87 @@ def test_peak_memory_is_shown_with_what_it_suggests(small: Path, tmp_path: Path)
     assert peaks.dtype == "float64"
     assert peaks.max() < 10 * 2**30
     assert analysis.load(small).trials()["peak_memory"].isna().all()
+
+
+def test_the_verdict_comes_first_then_findings_then_figures(reported: Path) -> None:
+    text = page_of(reported)
+    order = ['id="verdict"', 'id="findings"', "What was found", "<figure", 'id="cells"', 'id="origin"']
+    assert [text.index(mark) for mark in order] == sorted(text.index(mark) for mark in order)
+    findings = checks(analysis.load(reported))
+    assert len(findings) > 0
+    for row in findings.to_dict("records"):
+        assert f"{row['severity'].capitalize()} {row['code']}" in text
+    assert len(pd.read_csv(reported / "tables" / "findings.csv")) == len(findings)
+
+
+def test_the_data_of_an_interactive_figure_are_those_of_its_csv(reported: Path) -> None:
+    whole = (reported / "report" / "index.html").read_text()
+    figure = whole[whole.index('id="test_accuracy-sparsity"') :]
+    panels = json.loads(figure[figure.index("<script") : figure.index("</script>")].partition(">")[2])
+    drawn = pd.read_csv(reported / "figures" / "test_accuracy-sparsity.csv")
+    shown = [y for trace in panels[0]["data"] for y in trace["y"]]
+    assert sorted(shown) == pytest.approx(sorted(100 * drawn["mean"]), rel=1e-5)
+    said = [text for trace in panels[0]["data"] for text in trace["hovertext"]]
+    row = drawn.iloc[0]
+    assert f"{100 * row['mean']:.4g} [{100 * row['low']:.4g}, {100 * row['high']:.4g}], n = 2" in said[0]
+
+
+def test_tables_are_for_a_manuscript_too(reported: Path) -> None:
+    numbers = summary(analysis.load(reported))
+    plain = (reported / "tables" / "summary.md").read_text().splitlines()
+    tex = (reported / "tables" / "summary.tex").read_text()
+    assert len(plain) == 2 + len(numbers)
+    assert f"{100 * numbers['mean'].iloc[0]:.2f} \\[" in plain[2]
+    assert tex.startswith("\\begin{tabular}{lr")
+    assert "\\toprule" in tex
+    assert tex.count(r" \\") == 1 + len(numbers)
+
+
+HOSTILE = "<b> </script> $x_ | % \\input{a} & # ^ ~ \" ' `"
+
+
+def test_names_are_escaped_for_markdown_and_latex() -> None:
+    table = page_table(pd.DataFrame({"a": [HOSTILE], "b": [1]}), {"a": HOSTILE, "b": "n"})
+    plain, tex = markdown(table), latex(table)
+    assert "<" not in plain
+    assert re.search(r"(?<!\\)[`*_|$]", plain.splitlines()[2].strip("| \n").rpartition(" | ")[0]) is None
+    cell = tex.splitlines()[4].rpartition(" & ")[0]
+    assert "\\textbackslash{}input\\{a\\}" in cell
+    assert re.search(r"(?<!\\)[$%#_&]", cell) is None
+
+
+def test_json_in_a_page_cannot_end_its_script() -> None:
+    text = as_json({"name": HOSTILE})
+    assert not set("<>&") & set(text)
+    assert json.loads(text) == {"name": HOSTILE}
+
+
+def test_results_of_no_directory_need_a_folder(small: Path, tmp_path: Path) -> None:
+    table = analysis.load(small).trials()
+    names = {name: name for name in ("test_accuracy", "seed", "sparsity.target", "arm")}
+    results = load_table(
+        table[table["role"] == "report"], names, {"sparsity.target": "fraction", "test_accuracy": "fraction"}
+    )
+    with pytest.raises(SparsetuneError, match="give `out`"):
+        analysis.report(results)
+    page = analysis.report(results, tmp_path / "out")
+    assert page == (tmp_path / "out" / "report" / "index.html").resolve()
+    assert "study.json" not in page.read_text()
+
+
+def test_a_table_sorts_numbers_by_value_and_leaves_out_empty_columns() -> None:
+    frame = pd.DataFrame(
+        {
+            "mean": [0.9, None],
+            "low": [0.8, None],
+            "high": [1.0, None],
+            "none": [None, None],
+            "sparsity": [0.95, 0.0],
+            "arm": ["b", "a"],
+        }
+    )
+    table = page_table(frame, {"arm": "Arm", "sparsity": "Sparsity", "mean low high": "Accuracy (%)", "none": "None"})
+    assert [column.heading for column in table.columns] == ["Arm", "Sparsity (%)", "Accuracy (%)"]
+    assert [cell.text for cell in table.rows[0].cells] == ["b", "95", "90.00 [80.00, 100.00]"]
+    assert [cell.key for cell in table.rows[0].cells] == [None, "0.95", "0.9"]
+    assert [cell.key for cell in table.rows[1].cells] == [None, "0.0", ""]

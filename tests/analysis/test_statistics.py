@@ -2,10 +2,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.statistics import estimate, pooled_sd, t_interval
+from analysis.statistics import (
+    IQM_FROM,
+    MANY,
+    bootstrap_interval,
+    estimate,
+    not_separated,
+    pooled_sd,
+    seeds_needed,
+    t_interval,
+    welch,
+)
 
 
 def test_pooled_sd_weighs_by_degrees_of_freedom() -> None:
@@ -35,18 +46,13 @@ def test_estimate_pools_within_groups() -> None:
     # one value has an interval only through its group: t(0.975, df 3) = 3.182446
     assert frame["high"][2] == pytest.approx(5 + 3.182446 * pooled)
     assert np.isnan(frame["high"][3])
+    assert frame["interval"].tolist() == ["t", "t", "t", ""]
 
 
 def test_nothing_measured_is_nan() -> None:
-    assert estimate([[np.nan, np.nan]], ["a"]).isna().to_numpy()[0].tolist() == [
-        False,
-        True,
-        True,
-        True,
-        False,
-        True,
-        True,
-    ]
+    row = estimate([[np.nan, np.nan]], ["a"]).iloc[0]
+    assert row[["mean", "sd", "pooled_sd", "low", "high", "iqm"]].isna().all()
+    assert (row["n"], row["df"], row["interval"]) == (0, 0, "")
 
 
 @settings(deadline=None, max_examples=40)
@@ -59,7 +65,93 @@ def test_intervals_hold_the_mean_and_move_with_the_values(values: list[list[floa
     assert (estimate(values, like, level=0.99)["high"] >= frame["high"]).all()
 
 
-def test_intervals_cover_what_they_claim() -> None:
-    values = np.random.default_rng(0).normal(size=(2000, 3))
-    frame = estimate(values, range(2000))
-    assert ((frame["low"] <= 0) & (frame["high"] >= 0)).mean() == pytest.approx(0.95, abs=0.015)
+@pytest.mark.parametrize(("n", "pooled"), [(2, 1), (3, 1), (5, 1), (2, 4), (3, 4), (5, 4), (12, 1)])
+def test_intervals_cover_what_they_claim(n: int, pooled: int) -> None:
+    """Studies of ``pooled`` cells with means and, from study to study, a spread of their own; normal values."""
+    cells = 4_000 if n < MANY else 1_600
+    random = np.random.default_rng(n)
+    true, spread = random.normal(size=(cells, 1)), np.repeat(random.uniform(0.1, 3, cells // pooled), pooled)[:, None]
+    frame = estimate(true + spread * random.normal(size=(cells, n)), np.arange(cells) // pooled)
+    covered = ((frame["low"] <= true[:, 0]) & (frame["high"] >= true[:, 0])).mean()
+    assert 0.93 <= covered <= 0.97
+    assert set(frame["interval"]) == {"t" if n < MANY else "bootstrap"}
+
+
+def test_a_bootstrap_follows_the_skew_and_only_its_own_cell() -> None:
+    skewed = np.random.default_rng(3).exponential(size=MANY + 2)
+    frame = estimate([skewed, -100 * skewed], ["a", "a"])
+    assert frame["interval"].tolist() == ["bootstrap"] * 2
+    first = frame.iloc[0]
+    assert first["high"] - first["mean"] > 1.15 * (first["mean"] - first["low"])
+    alone = estimate([skewed], ["a"]).iloc[0]
+    assert (alone["low"], alone["high"]) == pytest.approx((first["low"], first["high"]))
+
+
+def test_from_ten_values_on_a_bootstrap_and_from_eight_a_middle_half() -> None:
+    values = np.full((3, MANY), np.nan)
+    values[0] = np.random.default_rng(0).normal(size=MANY)
+    values[1, : MANY - 1], values[2, : IQM_FROM - 1] = values[0, 1:], values[0, 3:]
+    frame = estimate(values, range(3))
+    assert frame["interval"].tolist() == ["bootstrap", "t", "t"]
+    expected = [scipy.stats.trim_mean(row[~np.isnan(row)], 0.25) for row in values[:2]]
+    assert frame["iqm"].tolist()[:2] == pytest.approx(expected)
+    assert np.isnan(frame["iqm"][2])
+    # eight values: two cut at each end
+    assert estimate([[0, 100, 3, 4, 5, 6, -90, 90.0]], [0])["iqm"][0] == pytest.approx(4.5)
+
+
+def test_equal_values_leave_nothing_to_resample() -> None:
+    same = np.full(MANY, 0.1)
+    frame = estimate([same, same + np.linspace(-0.01, 0.01, MANY)], [0, 0])
+    assert frame["interval"].tolist() == ["t", "bootstrap"]
+    assert frame["high"][0] > 0.1
+    assert estimate([same], [0])[["low", "mean", "high"]].to_numpy().ravel() == pytest.approx([0.1] * 3)
+
+
+def test_the_seed_of_the_bootstrap_matters() -> None:
+    values = np.random.default_rng(0).normal(size=(1, MANY))
+    ends = [float(bootstrap_interval(values, seed=seed)[0][0]) for seed in (0, 0, 1)]
+    assert ends[0] == ends[1] != ends[2]
+    first, again, other = (estimate(values, [0], seed=seed) for seed in (0, 0, 1))
+    assert first.equals(again) and not first.equals(other)
+
+
+def test_seeds_needed_by_hand() -> None:
+    # mean 1, sd 1: t(0.975, N - 1) / sqrt(N) is 1.2415 at 5, 1.0494 at 6, 0.9248 at 7 values
+    assert float(seeds_needed(1.0, 1.0, 3)) == 4
+    assert float(seeds_needed(-1.0, 1.0, 3)) == 4
+    # 20 degrees of freedom now: t(0.975, 21) / sqrt(4) = 1.0398, t(0.975, 22) / sqrt(5) = 0.9275
+    assert float(seeds_needed(1.0, 1.0, 3, df=20)) == 2
+    assert seeds_needed([9.0, 0.0, 1e-6, np.nan], 1.0, 3).tolist()[:3] == [0, np.inf, np.inf]
+    assert np.isnan(seeds_needed(np.nan, 1.0, 3)) and np.isnan(seeds_needed(1.0, np.nan, 1))
+    # one seed whose spread is known from like cells: t(0.975, 5) / sqrt(2) = 1.8177
+    assert float(seeds_needed(2.0, 1.0, 1, df=4)) == 1
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.floats(0.05, 3), st.integers(2, 9), st.sampled_from([0.8, 0.95, 0.99]))
+def test_seeds_needed_are_the_fewest_that_separate(mean: float, n: int, level: float) -> None:
+    k = float(seeds_needed(mean, 1.0, n, level))
+    if np.isfinite(k):
+        assert t_interval(mean, 1.0, n + k, level=level)[0] > 0
+    if 0 < k < np.inf:
+        assert t_interval(mean, 1.0, n + k - 1, level=level)[0] <= 0
+
+
+def test_not_separated_in_words() -> None:
+    assert not_separated(3, 4) == "not separated at n = 3: about 4 more seeds"
+    assert not_separated(3, 1) == "not separated at n = 3: about 1 more seed"
+    assert not_separated(3, np.inf) == "not separated at n = 3: more than 1000 more seeds"
+    assert not_separated(1, np.nan) == "not separated at n = 1"
+
+
+def test_welch_is_scipys() -> None:
+    values, others = [1.0, 2.0, 4.0, np.nan], [0.0, 0.5]
+    found = welch(values, others)
+    expected = scipy.stats.ttest_ind([1.0, 2.0, 4.0], others, equal_var=False)
+    ends = expected.confidence_interval(0.95)
+    assert (found["mean"], found["n"]) == (pytest.approx(7 / 3 - 0.25), 2)
+    assert [found["df"], found["low"], found["high"]] == pytest.approx([expected.df, ends.low, ends.high])
+    assert found["mean"] / (found["sd"] / 2**0.5) == pytest.approx(expected.statistic)
+    assert np.isnan(welch([1.0], [2.0, 3.0])["low"]) and welch([1.0], [2.0, 3.0])["mean"] == -1.5
+    assert welch([1.0, 1.0], [2.0, 2.0])["high"] == -1

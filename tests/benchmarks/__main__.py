@@ -9,6 +9,7 @@ On one thread, and with two workers where Ray is started. Sections, with their m
 - ``trials`` (8): what a trial costs beyond its training, against plain Ray Tune scripts.
 - ``resume`` (4): going on with 1,000 and 5,000 finished trials, and the driver's memory.
 - ``ledger`` (1): durable appends, against a bare loop.
+- ``analysis_scale`` (6): reading studies of up to 100,000 trials, from the ledger and compacted, and their reports.
 - ``fisher`` (2): estimates of the Fisher, against a bare loop that only computes their gradients.
 - ``text`` (4): tokens a second of an encoder's fine-tuning, against transformers' trainer; padding.
 - ``data`` (8): images a second of each kind of data, against torchvision's pipelines; how long steps wait for them.
@@ -31,6 +32,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks.analysis_scale import scale_rows
 from tests.benchmarks.data_cost import folder_rows, resident_rows
 from tests.benchmarks.data_wait import waiting_rows
 from tests.benchmarks.device_sharing import sharing_rows
@@ -49,6 +51,7 @@ MASK_ROUNDS = 8
 TRIALS = 100
 RESUME_ROUNDS = 5
 LEDGER_ROUNDS = 20
+SCALE_ROUNDS = 8
 FISHER_ROUNDS = 8
 TEXT_ROUNDS = 12
 DATA_ROUNDS = 8
@@ -73,6 +76,7 @@ SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
     "trials": lambda divisor, device: trial_rows(TRIALS // divisor),
     "resume": lambda divisor, device: resume_rows(max(2, RESUME_ROUNDS // divisor)),
     "ledger": lambda divisor, device: ledger_rows(LEDGER_ROUNDS // divisor),
+    "analysis_scale": lambda divisor, device: scale_rows(SCALE_ROUNDS // divisor),
     "fisher": lambda divisor, device: fisher_rows(FISHER_ROUNDS // divisor, device),
     "text": lambda divisor, device: text_rows(TEXT_ROUNDS // divisor, device),
     "data": _data,

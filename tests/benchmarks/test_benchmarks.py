@@ -227,7 +227,7 @@ def test_an_unknown_section_is_refused_with_the_known_ones(capsys: pytest.Captur
     with pytest.raises(SystemExit):
         command.main(["speed"])
     assert (
-        "sections are steps, masks, trials, resume, ledger, fisher, text, data, sharing, got speed"
+        "sections are steps, masks, trials, resume, ledger, analysis_scale, fisher, text, data, sharing, got speed"
         in capsys.readouterr().err
     )
 

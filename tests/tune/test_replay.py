@@ -258,7 +258,7 @@ def test_the_command_prints_a_table_and_writes_a_figure(
     assert "ramp-aware halving" in printed and "65 (46 %)" in printed and "0 to 10 %" in printed
     assert all(len(line) <= 80 for line in printed.splitlines() if not line.startswith("Figure: "))
     figures = directory.path / "figures"
-    assert {path.name for path in figures.iterdir()} == {"replay.csv", "replay.png", "replay.svg"}
+    assert {path.name for path in figures.iterdir()} == {"replay.csv", "replay.pdf", "replay.png", "replay.svg"}
     with open(figures / "replay.csv") as file:
         assert [row["scheduler"] for row in csv.DictReader(file)][:3] == list(schedulers(Halving()))
     svg = (figures / "replay.svg").read_text()

@@ -1,0 +1,69 @@
+"""The check of every trial's evaluations: none twice, none left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis.checks.evidence import Evidence, holds, require
+from analysis.checks.finding import Finding, counted
+
+HALF = 0.5
+"""A step belongs to the grid of like trials if this share of those that got so far has it."""
+FEWEST = 3
+"""Like trials from which on they show what the grid is."""
+
+
+def broken(evidence: Evidence) -> Iterator[Finding]:
+    """Trials with a step twice, without one that like trials have, or COMPLETE before their training ended."""
+    trials = require(evidence.trials, "status").set_index("trial_id")
+    history = evidence.history.dropna(subset=evidence.clock)
+    history = history.assign(step=history[evidence.clock].astype("float64"))
+    twice = history.loc[history.duplicated(["trial_id", "step"]), "trial_id"].unique()
+    gaps = _gaps(history.drop_duplicates(["trial_id", "step"]))
+    short = trials.index[:0]
+    if "progress" in trials:
+        short = trials.index[holds(trials["status"], "COMPLETE") & (trials["progress"] < 1 - 1e-6).fillna(False)]
+    kinds = {"with a step twice": twice, "without a step that like ones have": gaps, "COMPLETE before their end": short}
+    runs = evidence.runs.drop_duplicates("trial_id").set_index("trial_id")[["arm", "cell"]]
+    for arm, own in runs.groupby("arm", sort=False):
+        parts = {words: own.index[own.index.isin(found)] for words, found in kinds.items()}
+        parts = {words: found for words, found in parts.items() if len(found)}
+        if parts:
+            got = ", ".join(f"{len(found)} {words}" for words, found in parts.items())
+            cells = [str(own.at[trial, "cell"]) for found in parts.values() for trial in found]
+            yield Finding(str(arm), cells, f"of {counted(len(own), 'trial')}, {got}")
+
+
+def _gaps(history: pd.DataFrame) -> pd.Index:
+    """Trials that lack a step, before their last one, which most trials as long as they are have."""
+    if "progress" in history and history["progress"].notna().any():
+        total = (
+            (history["step"] / history["progress"].astype("float64")).groupby(history["trial_id"]).transform("median")
+        )
+    else:
+        total = history.groupby("trial_id")["step"].transform("max").astype("float64")
+    keys = [history["trial_id"], total.round().rename("total")]
+    if "epoch" in history and history["epoch"].notna().any():  # another batch size has another grid
+        ends = (history["step"] / history["epoch"].astype("float64")).groupby(history["trial_id"]).transform("median")
+        keys.append(ends.round().rename("per_epoch"))
+    lasts = history.groupby([key for key in keys], dropna=False)["step"].max().reset_index()
+    names = [str(key.name) for key in keys if key.name != "trial_id"]
+    rows = history[["step"]].assign(**{str(key.name): key for key in keys})
+    gone: list[str] = []
+    for _, like in lasts.groupby(names, dropna=False):
+        mine = rows[rows["trial_id"].isin(like["trial_id"])]
+        if len(like) >= FEWEST:
+            gone += _without(mine, like)
+    return pd.Index(gone)
+
+
+def _without(rows: pd.DataFrame, lasts: pd.DataFrame) -> list[str]:
+    """Of trials that should share a grid of steps, those that lack one of them."""
+    have = rows.groupby("step").size()
+    reached = pd.Series([int((lasts["step"] >= step).sum()) for step in have.index], have.index)
+    grid = have.index[have > HALF * reached].to_series().sort_values()
+    due = pd.Series(grid.searchsorted(lasts["step"], side="right"), lasts["trial_id"])
+    got = rows[rows["step"].isin(grid)].groupby("trial_id").size().reindex(due.index, fill_value=0)
+    return [str(name) for name in due.index[got < due]]

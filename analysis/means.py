@@ -1,0 +1,192 @@
+"""What every cell's winner measured over its report seeds: values by seed, means with intervals, paired differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.results import Results
+from analysis.select import dense_arm_of, report_rows
+from analysis.statistics import MANY, estimate, seeds_needed
+from sparsetune.errors import SparsetuneError
+from sparsetune.tables import FINAL, MEASURED
+
+MEASURES = tuple(column.name for column in (*MEASURED, *FINAL) if column.dtype == "float64")
+"""What may stand on the y axis."""
+STATISTICS: tuple[str, ...] = ("n", "mean", "sd", "pooled_sd", "df", "low", "high", "diverged")
+STATISTICS += ("difference", "difference_df", "difference_low", "difference_high")
+STATISTICS += ("more_seeds", "iqm", "interval")
+"""Of a cell's values over report seeds; what they are, `Curve.frame` says."""
+LIKE = ("arm", "sparsity")
+"""Columns that cells share whose spreads are pooled: methods differ in theirs, as does one method in its sparsities."""
+Gap = Literal["twin", "control"]
+GAPS: dict[Gap, str] = {"twin": "the dense twin", "control": "the dense recipe"}
+"""What a cell's winner may be compared with, seed by seed: dense with its own recipe, or itself with that of dense."""
+
+
+def cell_values(
+    results: Results, y: str, where: Mapping[str, Any] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """What every cell's winner measured, by report seed.
+
+    Returns:
+        One row per cell with ``arm sparsity epochs diverged`` and the configuration's fields; the values of ``y``,
+        shape [n_cells, n_seeds], NaN where a trial is not COMPLETE or a seed of the cell diverged; those of the twins.
+
+    Raises:
+        SparsetuneError: if ``y`` or a field in ``where`` is unknown.
+    """
+    if y not in MEASURES:
+        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{y}`")
+    rows, finished = report_rows(results), _finished(results, y)
+    for path, value in (where or {}).items():
+        rows = rows[(rows[field_of(path, rows)] == value) | rows[path].isna()]
+    diverged = (rows["status"] == "DIVERGED").groupby(rows["cell"]).transform("sum")
+    rows = rows.assign(sparsity=rows["sparsity.target"], diverged=diverged.astype("int64"))
+    rows["value"] = np.where(rows["diverged"] == 0, finished.reindex(rows["trial_id"]), np.nan)
+    rows["twin"] = finished.reindex(rows["twin_id"]).to_numpy()
+    cells = rows.drop_duplicates("cell").set_index("cell")
+    value, twin = (rows.pivot(index="cell", columns="seed", values=v).reindex(cells.index) for v in ("value", "twin"))
+    return cells, value, twin
+
+
+def control_values(results: Results, y: str) -> pd.DataFrame:
+    """What the dense recipe, run unchanged, measured in every cell that did not choose it: [n_cells, n_seeds]."""
+    cells, uses = results.cells().set_index("cell"), results.uses()
+    chosen = cells["control_id"] if "control_id" in cells else pd.Series(dtype="string")
+    if "winner_id" in cells:
+        chosen = chosen[chosen != cells["winner_id"]]
+    uses = uses[uses["role"].isin(["control", "report"]) & (uses["config_id"] == uses["cell"].map(chosen.dropna()))]
+    uses = uses.drop_duplicates(["cell", "seed"])
+    uses = uses.assign(value=uses["trial_id"].map(_finished(results, y)).astype("float64"))
+    return uses.pivot(index="cell", columns="seed", values="value")
+
+
+def _finished(results: Results, y: str) -> pd.Series[Any]:
+    """``y`` of every COMPLETE trial, NaN of others and where the column is missing."""
+    trials = results.trials().set_index("trial_id")
+    values = trials[y] if y in trials else pd.Series(np.nan, trials.index)
+    return values.astype("float64").where(trials["status"] == "COMPLETE")
+
+
+def cell_means(
+    results: Results,
+    y: str,
+    where: Mapping[str, Any] | None = None,
+    like: Sequence[str] = LIKE,
+    level: float = 0.95,
+    *,
+    gap: Gap | None = None,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row per cell, by its name: ``arm sparsity epochs``, the configuration's fields, and `STATISTICS` of ``y``.
+
+    Args:
+        results: The study.
+        y: A measured column.
+        where: Dotted fields and their values.
+        like: Columns that cells share which vary alike.
+        level: Coverage of the intervals.
+        gap: Of what ``y`` is the winner's difference, by seed; then only cells that have one stay, and ``difference``
+            repeats it.
+        seed: Of the bootstrap.
+
+    Raises:
+        SparsetuneError: if ``y``, ``gap`` or a field in ``where`` is unknown.
+    """
+    if gap is not None and gap not in GAPS:
+        raise SparsetuneError(f"`gap` must be one of {', '.join(GAPS)} or None, got `{gap}`")
+    cells, values, others = cell_values(results, y, where)
+    if gap == "control":
+        others = control_values(results, y).reindex(values.index, columns=values.columns)
+    if gap:
+        given = others.notna().any(axis=1)
+        cells, values, others = cells[given], (values - others)[given], (0 * others)[given]
+    groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)]
+    points = estimate(values, groups, level, seed).set_index(cells.index)
+    pairs = estimate(values - others, groups, level, seed).set_index(cells.index)
+    own = pairs["interval"] == "bootstrap"
+    sd, df = pairs["sd"].where(own, pairs["pooled_sd"]), (pairs["n"] - 1).where(own, pairs["df"])
+    more = np.maximum(seeds_needed(pairs["mean"], sd, pairs["n"], level, df), 1)
+    vague = (pairs["low"] <= 0) & (pairs["high"] >= 0)
+    points = points.assign(diverged=cells["diverged"], difference=pairs["mean"], difference_df=pairs["df"])
+    points = points.assign(difference_low=pairs["low"], difference_high=pairs["high"])
+    points = points.assign(more_seeds=np.where(vague, more, np.nan))
+    fields = [name for name in map(str, cells) if "." in name]
+    return cells[["arm", "sparsity", "epochs", *fields]].join(points[list(STATISTICS)])
+
+
+def with_dense(points: pd.DataFrame) -> pd.DataFrame:
+    """The points of the sparse arms, each with those of its dense arm as its own; dense arms without any stay."""
+    dense = list(dict.fromkeys(points.loc[points["sparsity"] == 0, "arm"]))
+    sparse = list(dict.fromkeys(points.loc[points["sparsity"] > 0, "arm"]))
+    mine = {arm: dense_arm_of(arm, dense) for arm in sparse}
+    alone = points[points["arm"].isin(set(dense) - set(mine.values()) - set(sparse))]
+    parts = [alone]
+    for arm in sparse:
+        own = points[(points["arm"] == arm) | (points["arm"] == mine[arm])]
+        parts.append(own.assign(arm=arm))
+    return pd.concat(parts)
+
+
+def in_order(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The points sorted by ``keys``, arms as they come in ``points``; with a new index."""
+    rank = {arm: place for place, arm in enumerate(dict.fromkeys(points["arm"]))}
+    return points.sort_values(
+        list(keys), key=lambda column: column.map(rank) if column.name == "arm" else column, ignore_index=True
+    )
+
+
+def interval_note(points: pd.DataFrame, level: float, like: Sequence[str] = LIKE) -> str:
+    """How many seeds stand behind the means, and what the intervals are."""
+    given = points[points["n"] > 0]
+    if given.empty:
+        return "No report trial has finished."
+    note = f"Means over n = {span(given['n'])} report seeds"
+    if (given["interval"] == "").all():
+        return f"{note}; one seed each, so no interval can be given."
+    kinds, small = (
+        [kind for kind in ("t", "bootstrap") if kind in set(given["interval"])],
+        given[given["interval"] == "t"],
+    )
+    note += f"; bars: {100 * level:g} % {' and '.join(kinds)} intervals"
+    note += f" (bootstrap from n = {MANY} on)" if len(kinds) > 1 else ""
+    if (small["df"] > small["n"] - 1).any():
+        note += f", standard deviation pooled over cells of the same {' and '.join(like) or 'study'}"
+    note += f" (df {span(small['df'])})" if len(small) else ""
+    return note + "." + (" Cells with a diverged report seed have no mean." if (points["diverged"] > 0).any() else "")
+
+
+def span(values: pd.Series[Any]) -> str:
+    """``3``, or ``2 to 3`` where they differ."""
+    low, high = int(values.min()), int(values.max())
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def field_of(path: str, frame: pd.DataFrame) -> str:
+    """The dotted field, if ``frame`` has it.
+
+    Raises:
+        SparsetuneError: naming those that it has.
+    """
+    if "." not in path or path not in frame:
+        fields = ", ".join(name for name in frame.columns if "." in name)
+        raise SparsetuneError(f"a field of the configuration must be one of {fields}, got `{path}`")
+    return path
+
+
+def require_one_cell_each(points: pd.DataFrame, keys: Sequence[str], remedy: str) -> None:
+    """Raise where several cells, which ``points`` has as its index, share a point.
+
+    Raises:
+        SparsetuneError: naming the first.
+    """
+    repeated = points[points.duplicated(list(keys), keep=False)]
+    if len(repeated):
+        point = ", ".join(f"{key} {repeated[key].iloc[0]}" for key in keys)
+        same = repeated.index[(repeated[list(keys)] == repeated[list(keys)].iloc[0]).all(axis=1)]
+        names = ", ".join(f"`{name}`" for name in same)
+        raise SparsetuneError(f"a point of the curve must be one cell, got {names} at {point}; {remedy}")

@@ -1,0 +1,44 @@
+"""Drawing what a search saw of its winners beside what fresh seeds show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis import draw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from analysis.optimism import Optimism
+
+
+def optimism(found: Optimism) -> Figure:
+    """A line per cell, the first on top: hollow the search's value, filled with bars the mean over fresh seeds."""
+    frame, factor = found.frame(), draw.scale(found.y)
+    names = [_name(row) for row in frame.to_dict("records")]
+    places = np.arange(len(frame))[::-1]
+    with draw.styled():
+        (axis,) = draw.panels(1, size=(5.6, 0.7 + 0.26 * len(frame)))
+        ends = factor * np.stack([frame["report"] - frame["low"], frame["high"] - frame["report"]])
+        report, search = factor * frame["report"], factor * frame["search"]
+        axis.hlines(places, search, report, color="#bbbbbb", linewidth=1.2, zorder=1)
+        style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5, "color": draw.ARM_COLOURS[0]}
+        axis.errorbar(
+            report, places, xerr=np.nan_to_num(ends), label="on fresh seeds", elinewidth=1, capsize=2, **style
+        )
+        axis.plot(search, places, label="in the search", markerfacecolor="white", **style)
+        axis.set_yticks(places, names)
+        axis.set_ylim(-0.7, len(frame) - 0.3)
+        axis.grid(visible=False, axis="y")
+        axis.set_xlabel(draw.label(found.y))
+        figure: Any = axis.get_figure(root=True)
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", alignment="left")
+        return figure  # type: ignore[no-any-return]
+
+
+def _name(row: dict[Any, Any]) -> str:
+    sparsity = "dense" if row["sparsity"] == 0 else f"{row['arm']}, {100 * row['sparsity']:.10g} %"
+    others = (f"{path.rpartition('.')[2]} {row[path]}" for path in row if "." in path and row[path] == row[path])
+    return ", ".join([sparsity, *others, f"{row['epochs']:g} epochs"])

@@ -1,0 +1,57 @@
+"""Numbers and names as a reader is shown them: percent, intervals, headings; missing is empty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis import draw
+
+
+def interval(value: Any, low: Any, high: Any, factor: float = 100) -> str:
+    """A value with its interval, fractions as percent: ``87.12 [86.90, 87.34]``."""
+    if pd.isna(value):
+        return ""
+    shown = "{:.2f}" if factor == 100 else "{:.4g}"
+    ends = "" if pd.isna(low) or pd.isna(high) else f" [{shown}, {shown}]".format(factor * low, factor * high)
+    return shown.format(factor * value) + ends
+
+
+def percent(value: Any) -> str:
+    """A fraction as percent."""
+    return "" if pd.isna(value) else f"{100 * value:.2f}"
+
+
+def sparsity(value: Any) -> str:
+    """A sparsity in percent, as it was declared."""
+    return "" if pd.isna(value) else f"{100 * value:.10g}"
+
+
+def value(given: Any) -> str:
+    """A configuration's value: four significant digits."""
+    if not isinstance(given, (list, tuple, dict)) and pd.isna(given):
+        return ""
+    return f"{given:.4g}" if isinstance(given, float) else str(given)
+
+
+def exact(given: Any) -> str:
+    """A value as it was declared."""
+    return f"{given:.10g}" if isinstance(given, float) and not pd.isna(given) else value(given)
+
+
+def field(path: str) -> str:
+    """A dotted field as a column's heading: ``sparsity.ramp.start`` is ``Ramp start``."""
+    words = " ".join(path.split(".")[1:]).replace("_", " ")
+    return {"target": "Sparsity (%)", "lr": "Learning rate"}.get(words, words.capitalize())
+
+
+def measure(column: str) -> str:
+    """A measured column without its unit: ``Test accuracy``."""
+    return draw.label(column).split(" (")[0]
+
+
+def several(names: list[str], most: int = 4) -> str:
+    """The first few of a list: ``a, b and 12 more``."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
