@@ -3,29 +3,29 @@
 Needs neither torch nor Ray. Matplotlib, SciPy, Optuna and Jinja load when something is drawn, computed or written.
 """
 
-from analysis.budgets import best_at
 from analysis.checks import CHECKS, checks
 from analysis.curves import Curve, cost_curve, length_curve, sparsity_curve
-from analysis.density import density_profile
 from analysis.diff import diff
-from analysis.edges import edges
 from analysis.foreign import TableResults, load_table
-from analysis.frontiers import pareto_front
-from analysis.hyperparameters import Optima, optima
-from analysis.importance import importance
-from analysis.iso_flops import iso_flops
+from analysis.frontiers.budgets import best_at
+from analysis.frontiers.iso_flops import iso_flops
+from analysis.frontiers.pareto import pareto_front
+from analysis.hyperparameters.edges import edges
+from analysis.hyperparameters.importance import importance
+from analysis.hyperparameters.optima import Optima, optima
+from analysis.lengths.extension import extension_gain
+from analysis.lengths.saturation import Saturation, epochs_needed
+from analysis.lengths.verdicts import Undertraining, undertraining
 from analysis.load import StudyResults, load
-from analysis.mask_overlap import mask_overlap
 from analysis.optimism import optimism
-from analysis.ramp_atlas import ramp_atlas
-from analysis.reference_figure import paper_figure
+from analysis.ramps.atlas import ramp_atlas
 from analysis.references import overlay, references
+from analysis.references.figures import paper_figure
 from analysis.report import report
 from analysis.results import Results
 from analysis.retuning import retuning_gain
-from analysis.saturation import Saturation, epochs_needed
-from analysis.undertraining import extension_gain
-from analysis.verdicts import Undertraining, undertraining
+from analysis.structure.density import density_profile
+from analysis.structure.mask_overlap import mask_overlap
 
 # Imported at once, not on first use: `load`, `report` and others are modules too, which would hide the functions.
 __all__ = [

@@ -13,17 +13,17 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import draw, origin
+from analysis import draw
 from analysis.checks import checks
 from analysis.exhibit import Exhibit
 from analysis.fairness import uneven
-from analysis.headlines import headlines, lengths_needed, recipes, what_next
-from analysis.interactive import Interactive, interactive
+from analysis.lengths.extension import extension_gain
 from analysis.load import StudyResults, load
-from analysis.markup import latex, markdown
-from analysis.page_table import PageTable, page_table
-from analysis.results import Results
-from analysis.sections import (
+from analysis.page import origin
+from analysis.page.headlines import headlines, lengths_needed, recipes, what_next
+from analysis.page.interactive import Interactive, interactive
+from analysis.page.markup import latex, markdown
+from analysis.page.sections import (
     SECTIONS,
     Combination,
     cell_columns,
@@ -33,8 +33,9 @@ from analysis.sections import (
     number_columns,
     numbers,
 )
+from analysis.page.table import PageTable, page_table
+from analysis.results import Results
 from analysis.select import report_rows
-from analysis.undertraining import extension_gain
 from sparsetune.errors import SparsetuneError
 from sparsetune.places import Place, place
 from sparsetune.store import write_durably, writing

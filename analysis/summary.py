@@ -9,9 +9,9 @@ import pandas as pd
 
 from analysis.curves import length_curve
 from analysis.fairness import with_ratios
+from analysis.lengths.extension import extension_gain
 from analysis.means import cell_values
 from analysis.results import Results
-from analysis.undertraining import extension_gain
 
 MORE_OR_LESS = ("gains more", "gains less")
 """Verdicts of a step whose interval excludes zero."""

@@ -265,7 +265,7 @@ def _report(parsed: argparse.Namespace) -> int:
 
 def _diff(parsed: argparse.Namespace) -> int:
     from analysis.diff import diff
-    from analysis.diff_text import as_json, show
+    from analysis.diff.text import as_json, show
 
     found = diff(parsed.before, parsed.after, parsed.measure)
     if parsed.json:
@@ -287,7 +287,7 @@ def _export(parsed: argparse.Namespace) -> int:
 
 
 def _replay(parsed: argparse.Namespace) -> int:
-    from analysis.replay_figure import draw_replay
+    from analysis.ramps.replay_figure import draw_replay
     from sparsetune.tune.replay import replay, show
 
     given = {name: getattr(parsed, name) for name in ("rungs", "reduction", "settle")}

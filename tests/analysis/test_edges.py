@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.edges import edges, exhibits
+from analysis.hyperparameters.edges import edges, exhibits
 from sparsetune.space import Axis, IntRange, LogUniform, Uniform
 from tests.analysis.made import Made
 from tests.analysis.test_hyperparameters import sobol

@@ -15,11 +15,11 @@ import analysis
 from analysis.comparison import compare
 from analysis.curves import length_curve, sparsity_curve
 from analysis.foreign import TableResults, load_table
-from analysis.hyperparameters import optima
+from analysis.hyperparameters.optima import optima
+from analysis.lengths.extension import extension_gain
 from analysis.results import Results
 from analysis.retuning import retuning_gain
 from analysis.summary import summary
-from analysis.undertraining import extension_gain
 from sparsetune.errors import DataError, DeclarationError, SparsetuneError
 from sparsetune.space import Choice, LogUniform, Uniform
 from sparsetune.tables import HISTORY, TRIALS

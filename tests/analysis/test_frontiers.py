@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.budgets import best_at, spending
-from analysis.frontiers import dominates, exhibits, pareto_front
-from analysis.iso_flops import iso_flops
+from analysis.frontiers.budgets import best_at, spending
+from analysis.frontiers.iso_flops import iso_flops
+from analysis.frontiers.pareto import dominates, exhibits, pareto_front
 from sparsetune.errors import SparsetuneError
 from tests.analysis.made import Made
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import analysis
-from analysis.hyperparameters import Optima, exhibits, optima
+from analysis.hyperparameters.optima import Optima, exhibits, optima
+from analysis.hyperparameters.shifts import SHIFT
+from analysis.hyperparameters.surface import effects, levelled, lowest
 from analysis.retuning import retuning_gain
-from analysis.shifts import SHIFT
-from analysis.surface import effects, levelled, lowest
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import LogUniform, Uniform
 from sparsetune.study import Arm, Study
@@ -302,7 +302,7 @@ def test_loss_and_score_each_have_a_map_and_nothing_searched_has_none() -> None:
 
 
 def test_the_figure_shows_every_located_optimum(moving: Optima) -> None:
-    from analysis import optimum_figure
+    from analysis.hyperparameters import optimum_figure
 
     figure = moving.plot()
     assert [axis.get_title() for axis in figure.axes] == ["Learning rate", "Ramp start (% of training)"]

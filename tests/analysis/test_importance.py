@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.evaluators import Band
-from analysis.importance import exhibits, importance
+from analysis.hyperparameters.evaluators import Band
+from analysis.hyperparameters.importance import exhibits, importance
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import Axis, Choice, IntRange, LogUniform, Uniform
 from tests.analysis.made import Made

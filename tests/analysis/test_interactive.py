@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.draw import describe, settle, sparsity_ticks
-from analysis.interactive import interactive
+from analysis.page.interactive import interactive
 
 
 def drawn(axes_count: int = 1) -> tuple[Figure, Any]:

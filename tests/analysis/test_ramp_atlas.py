@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.ramp_atlas import exhibits, ramp_atlas
-from analysis.ramp_plane import LENGTH, START
+from analysis.ramps.atlas import exhibits, ramp_atlas
+from analysis.ramps.plane import LENGTH, START
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import LogUniform, Uniform
 from tests.analysis.made import Made

@@ -10,10 +10,9 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import reference_figure
 from analysis.curves import Curve
 from analysis.draw import log_density
-from analysis.references import epochs, overlay, references
+from analysis.references import epochs, figures, overlay, references
 from sparsetune.errors import SparsetuneError
 
 RESNET = "ResNet50/ImageNet"
@@ -91,12 +90,12 @@ def test_marks_and_baselines_are_those_of_the_sources() -> None:
 
 
 def test_the_papers_figure_is_its_digitised_points_with_the_best_budget_of_each_line() -> None:
-    points = reference_figure.paper_points()
+    points = figures.paper_points()
     assert len(points) == 21 and points["source"].str.contains("digitised").all()
     best = points[points["best"]].set_index("sparsity")
     assert best["epochs"].to_dict() == {0: 88, 0.8: 250, 0.9: 250, 0.95: 500, 0.98: 500}
     assert best["value"].tolist() == pytest.approx([0.768, 0.7719, 0.769, 0.7594, 0.7417])
-    (axis,) = reference_figure.paper_figure().axes
+    (axis,) = figures.paper_figure().axes
     assert axis.get_title("left").startswith("arXiv 2308.02060, digitised") and axis.get_xscale() == "log"
     lines, marks = axis.get_lines()[::2], axis.get_lines()[1::2]
     assert [len(line.get_xdata()) for line in lines] == [9, 3, 3, 3, 3]
@@ -106,15 +105,15 @@ def test_the_papers_figure_is_its_digitised_points_with_the_best_budget_of_each_
 
 
 def test_only_digitised_points_bear_the_papers_name() -> None:
-    named = [exhibit.name for exhibit in reference_figure.exhibits() if "2308.02060" in exhibit.title + exhibit.caption]
+    named = [exhibit.name for exhibit in figures.exhibits() if "2308.02060" in exhibit.title + exhibit.caption]
     assert named == ["paper"]
-    for exhibit in reference_figure.exhibits():
+    for exhibit in figures.exhibits():
         assert exhibit.draw and isinstance(exhibit.draw(), Figure)
 
 
 def test_stretching_the_rate_is_what_pays() -> None:
     """80 %: 71.02 at 1x, 72.59 at 2x stretched, 71.35 with the rate held; sd 0.11, 0.08 and 0.15 of 9 seeds."""
-    points = reference_figure.stretch_points().set_index(["sparsity", "length"])
+    points = figures.stretch_points().set_index(["sparsity", "length"])
     row = points.loc[(0.8, "2x LR stretched")]
     assert row["gain"] == pytest.approx(0.0157) and points.loc[(0.8, "2x LR held at final"), "gain"] == pytest.approx(
         0.0033

@@ -14,8 +14,8 @@ import analysis
 from analysis.checks import checks
 from analysis.comparison import compare
 from analysis.foreign import load_table
-from analysis.markup import latex, markdown
-from analysis.page_table import page_table
+from analysis.page.markup import latex, markdown
+from analysis.page.table import page_table
 from analysis.report import as_json
 from analysis.summary import summary, verdict
 from sparsetune.errors import SparsetuneError, StudyDirectoryError

@@ -19,15 +19,15 @@ from safetensors.numpy import save_file
 
 import analysis
 from analysis import structure
-from analysis.density import density_profile
-from analysis.final_masks import UNTRAINED, Final, final_mask, final_masks
 from analysis.load import StudyResults
-from analysis.mask_history import ever_active, mask_history
-from analysis.mask_overlap import _overlaps, jackknife, mask_overlap
 from analysis.results import Results
 from analysis.select import report_rows
 from analysis.statistics import t_interval
-from analysis.structure_figure import short
+from analysis.structure.density import density_profile
+from analysis.structure.figures import short
+from analysis.structure.final_masks import UNTRAINED, Final, final_mask, final_masks
+from analysis.structure.mask_history import ever_active, mask_history
+from analysis.structure.mask_overlap import _overlaps, jackknife, mask_overlap
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
 from sparsetune.places import place
 from sparsetune.spec import ScheduleSpec, TrialSpec
@@ -270,13 +270,19 @@ def test_trials_without_a_mask_are_counted_and_said(study: StudyResults) -> None
     assert mask_overlap(study).missing == 0 and "left no final mask" not in mask_overlap(study).note()
 
 
+def with_trials(study: StudyResults, trials: pd.DataFrame) -> None:
+    """Another table of trials, and nothing kept of what was worked out from the one before."""
+    study.__dict__["_trials"] = trials
+    study.__dict__.pop("_report_rows", None)
+
+
 def test_seeds_that_start_from_one_pretrained_network_are_said_to(study: StudyResults) -> None:
     masked(study, "gmp", (A, B, C))
     assert not mask_overlap(study).frame()["same_start"].any() and "pre-trained" not in mask_overlap(study).note()
     trials = study._trials.assign(**{"task.kind": "text", "task.model": "owner/encoder"})
-    study.__dict__["_trials"] = trials
+    with_trials(study, trials)
     assert mask_overlap(study).frame()["same_start"].all() and "pre-trained" in mask_overlap(study).note()
-    study.__dict__["_trials"] = trials.assign(**{"task.model": UNTRAINED[0]})
+    with_trials(study, trials.assign(**{"task.model": UNTRAINED[0]}))
     assert not mask_overlap(study).frame()["same_start"].any()
 
 
@@ -293,14 +299,12 @@ def test_untrained_encoders_are_those_of_the_training_side() -> None:
 def test_what_was_ever_active_needs_only_its_column(study: StudyResults) -> None:
     trials = study._trials
     seeds = trials["seed"].astype("float64")
-    study.__dict__["_trials"] = trials.assign(
-        ever_active=0.7 + 0.05 * (seeds - seeds.min()) / (seeds.max() - seeds.min())
-    )
+    with_trials(study, trials.assign(ever_active=0.7 + 0.05 * (seeds - seeds.min()) / (seeds.max() - seeds.min())))
     for results in (study, Foreign(study)):
         frame = ever_active(results)
         assert frame["arm"].tolist() == ["gmp", "acdc"] and (frame["n"] == 3).all()
         assert frame["mean"].between(0.7, 0.75).all() and (frame["low"] < frame["mean"]).all()
-    study.__dict__["_trials"] = study._trials.assign(ever_active=math.nan)
+    with_trials(study, study._trials.assign(ever_active=math.nan))
     assert ever_active(study).empty
 
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import saturation, verdicts
 from analysis.design import Design
-from analysis.lengths import gains
+from analysis.lengths import saturation, verdicts
+from analysis.lengths.saturation import epochs_needed
+from analysis.lengths.steps import gains
+from analysis.lengths.verdicts import undertraining
 from analysis.results import Results
-from analysis.saturation import epochs_needed
 from analysis.statistics import MANY
-from analysis.verdicts import undertraining
 from sparsetune.errors import SparsetuneError
 
 matplotlib.use("Agg")

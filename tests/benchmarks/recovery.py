@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 import analysis
-from analysis.saturation import epochs_needed
-from analysis.verdicts import undertraining
+from analysis.lengths.saturation import epochs_needed
+from analysis.lengths.verdicts import undertraining
 from tests.analysis.planted import LENGTHS, LINES, Planted, Truth, lengths_study, rates_study
 
 SATED = dict.fromkeys((0.0, 0.9, 0.98), "sated")

@@ -48,7 +48,7 @@ def test_installed_wheel_runs_a_study_file_in_an_empty_folder(tmp_path: Path) ->
     facts = json.loads(done.stdout)
     assert facts["trials"] == {"COMPLETE": 4}
     page = Path(facts["report"])
-    assert (installed / "analysis" / "references.csv").is_file()
+    assert (installed / "analysis" / "references" / "references.csv").is_file()
     masks = list((folder / "runs" / "mine" / "trials").rglob("masks.safetensors"))
     assert len(masks) == 2, "of the sparse report trials, not of their dense twins"
     assert page == folder / "runs" / "mine" / "report" / "index.html" and "<svg" in page.read_text()

@@ -1,0 +1,138 @@
+"""The figures of budgets, equal costs and the Pareto front: a measure against sparsity or training FLOPs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from analysis.draw import MARKERS, colours, label, line_name, log_density, panels, scale, sparsity_ticks, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from analysis.frontiers.budgets import BestAt
+    from analysis.frontiers.iso_flops import IsoFlops
+    from analysis.frontiers.pareto import Front
+
+LIMITS = {"epochs": "{:.4g} epochs", "train_flops": "{:.3g} dense epochs", "gpu_hours": "{:.2g} h"}
+FAR = 3
+"""From this ratio between the means' ends, a loss is drawn on a logarithmic axis."""
+
+
+def best(found: BestAt) -> Figure:
+    """``y`` of the best cell against sparsity, a line per limit; an arm's mark at each where there are several."""
+    frame = found.frame()
+    limits, arms = sorted(set(frame["limit"])), list(dict.fromkeys(frame.loc[frame["sparsity"] > 0, "arm"]))
+    palette = colours(limits, "schedule.epochs")
+    marks = {arm: MARKERS[rank % len(MARKERS)] for rank, arm in enumerate(arms)}
+    with styled():
+        (panel,) = panels(1, size=(5.2, 4.0))
+        for rank, limit in enumerate(limits):
+            part = frame[frame["limit"] == limit].sort_values("sparsity")
+            x = log_density(part["sparsity"]) + 0.035 * (rank - (len(limits) - 1) / 2)
+            name = LIMITS[found.budget].format(limit)
+            panel.plot(x, scale(found.y) * part["mean"], color=palette[limit], linewidth=1.3, label=f"at most {name}")
+            for arm, own in part.assign(x=x).groupby("arm", sort=False):
+                _marks(panel, own["x"], own, scale(found.y), palette[limit], marks.get(str(arm), "o"))
+        for arm in arms if len(arms) > 1 else ():
+            panel.plot([], [], marks[arm], color="#777777", label=f"best: {arm}")
+        sparsity_ticks(panel.xaxis, frame["sparsity"])
+        panel.set_xlabel(label("sparsity"))
+        panel.set_ylabel(label(found.y))
+        return _legend([panel])
+
+
+def iso_flops(found: IsoFlops) -> Figure:
+    """``y`` against training FLOPs, a line per sparsity and a panel per arm; dense networks in every panel."""
+    arms = _arms(found.points)
+    palette = colours(found.points["sparsity"], "sparsity.target")
+    with styled():
+        axes = panels(len(arms), size=(4.4, 3.8))
+        for arm, panel in zip(arms, axes, strict=True):
+            own = found.points[(found.points["arm"] == arm) | (found.points["sparsity"] == 0)]
+            for rank, (sparsity, part) in enumerate(own.groupby("sparsity")):
+                part = part.sort_values("train_flops")
+                name, marker = line_name("sparsity.target", sparsity), MARKERS[rank % len(MARKERS)]
+                values = scale(found.y) * part["mean"]
+                style: dict[str, Any] = {"color": palette[sparsity], "linewidth": 1.3, "markersize": 4.5}
+                panel.plot(part["train_flops"], values, marker, linestyle="-", label=name, **style)
+                _marks(panel, part["train_flops"], part, scale(found.y), palette[sparsity], marker)
+            panel.set_title(arm if len(arms) > 1 else "")
+            _costs(panel, found.points, found.y)
+        axes[0].set_ylabel(label(found.y))
+        return _legend(axes, "Sparsity")
+
+
+def front(found: Front) -> Figure:
+    """``y`` against training FLOPs: filled on the front, hollow off it, faint where that is not sure."""
+    frame = found.frame()
+    arms = _arms(frame)
+    palette = colours(frame["sparsity"], "sparsity.target")
+    with styled():
+        (panel,) = panels(1, size=(6.0, 4.4))
+        for sparsity, part in frame.groupby("sparsity"):
+            on, name = part[part["front"]].sort_values("train_flops"), line_name("sparsity.target", sparsity)
+            values = scale(found.y) * on["mean"]
+            panel.plot(on["train_flops"], values, color=palette[sparsity], linewidth=1.2, label=name)
+            for row in part.to_dict("records"):
+                arm = arms.index(row["arm"]) if row["arm"] in arms else 0
+                one = pd.DataFrame([row])
+                style = {"alpha": 1.0 if row["sure"] else 0.4, "fill": row["front"]}
+                marker = MARKERS[arm % len(MARKERS)]
+                _marks(panel, one["train_flops"], one, scale(found.y), palette[sparsity], marker, **style)
+        for rank, named in enumerate(arms if len(arms) > 1 else ()):
+            panel.plot([], [], MARKERS[rank % len(MARKERS)], color="#777777", label=named)
+        _costs(panel, frame, found.y)
+        panel.set_ylabel(label(found.y))
+        return _legend([panel])
+
+
+def _arms(frame: pd.DataFrame) -> list[str]:
+    """The arms with sparse networks, or the dense ones where there is no other."""
+    return list(dict.fromkeys(frame.loc[frame["sparsity"] > 0, "arm"])) or list(dict.fromkeys(frame["arm"]))
+
+
+def _marks(
+    panel: Axes,
+    x: Any,
+    part: pd.DataFrame,
+    factor: float,
+    colour: Any,
+    marker: str,
+    alpha: float = 1,
+    fill: bool = True,
+) -> None:
+    """Means with their intervals."""
+    means, low, high = (factor * part[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high"))
+    panel.vlines(x, low, high, color=colour, linewidth=1.0, alpha=alpha)
+    inside = colour if fill else "white"
+    panel.plot(x, means, marker, color=colour, markerfacecolor=inside, markersize=5.5, alpha=alpha)
+
+
+def _costs(panel: Axes, frame: pd.DataFrame, y: str) -> None:
+    """Training FLOPs on a logarithmic axis with plain numbers; a loss too where its values lie far apart."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axes: list[Any] = [panel.xaxis]
+    panel.set_xscale("log")
+    means = frame["mean"].to_numpy(dtype=np.float64)
+    if y.endswith("loss") and means.min() > 0 and means.max() > FAR * means.min():
+        panel.set_yscale("log")
+        axes.append(panel.yaxis)
+    for axis in axes:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
+    panel.set_xlabel("Training FLOPs (dense epochs, log scale)")
+
+
+def _legend(axes: Sequence[Axes], title: str | None = None) -> Figure:
+    """One legend beside the panels, every name once."""
+    found = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure = cast("Figure", axes[0].get_figure(root=True))
+    figure.legend(list(found.values()), list(found), title=title, loc="outside right upper", alignment="left")
+    return figure

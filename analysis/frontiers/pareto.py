@@ -1,0 +1,180 @@
+"""The Pareto front of loss, sparsity and training cost over the cells, and what a report shows of all frontiers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.exhibit import Exhibit
+from analysis.frontiers.budgets import BUDGETS, candidates, spending
+from analysis.frontiers.iso_flops import iso_flops
+from analysis.hyperparameters.responses import lower_is_better
+from analysis.hyperparameters.surface import Floats
+from analysis.means import cell_values, interval_note
+from analysis.results import Results
+from analysis.statistics import estimate
+from sparsetune.errors import SparsetuneError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ROUNDING = 0.01
+"""Costs within this part of each other are equal: a mask's FLOPs differ a little between seeds."""
+FRONT = ["cell", "arm", "sparsity", "epochs", "train_flops", "n", "mean", "low", "high", "df", "diverged", "interval"]
+FRONT += ["front", "sure", "dominated_by", "verdict"]
+
+
+@dataclass(frozen=True)
+class Front:
+    """Cells that no other cell beats in all of a loss, sparsity and training FLOPs.
+
+    Args:
+        y: The loss, or another measured column.
+        rows: What `frame` returns.
+        level: Coverage of the intervals.
+    """
+
+    y: str
+    rows: pd.DataFrame
+    level: float = 0.95
+
+    def frame(self) -> pd.DataFrame:
+        """One row per cell, the cheapest first.
+
+        Columns: ``cell arm sparsity epochs train_flops``; ``n mean low high df diverged interval`` of ``y`` over report
+        seeds; ``front``, whether no cell that is as sparse and as cheap has as good a mean; ``sure``: of a cell off the
+        front, that such a cell's interval lies wholly on the better side of its own, of one on the front, that all such
+        cells' lie on the worse; ``dominated_by``, the cell that beats it by most, empty on the front; ``verdict``.
+        """
+        return self.rows.copy()
+
+    def plot(self) -> Figure:
+        """Draw ``y`` against training FLOPs, filled on the front and hollow off it, coloured by sparsity."""
+        from analysis.frontiers import figures
+
+        return figures.front(self)
+
+    def note(self) -> str:
+        """What the marks and bars mean, for a caption."""
+        on, unsure = int(self.rows["front"].sum()), int((~self.rows["sure"]).sum())
+        return (
+            f"Filled: the Pareto front, {on} of {len(self.rows)} cells that no cell at least as sparse and, to"
+            f" {100 * ROUNDING:g} %, as cheap beats in the mean of {self.y}. Hollow: beaten by one."
+            f" {interval_note(self.rows, self.level)} Of {unsure} cells, overlapping intervals leave open on which side"
+            " they are; they are drawn faint."
+        )
+
+
+def pareto_front(
+    results: Results, y: str = "val_loss", *, where: Mapping[str, Any] | None = None, level: float = 0.95
+) -> Front:
+    """The Pareto front of ``y``, sparsity (high) and training FLOPs (low) over the cells' report trials.
+
+    Args:
+        results: The study.
+        y: A measured column.
+        where: Dotted fields and their values, as in `analysis.sparsity_curve`.
+        level: Coverage of the intervals.
+
+    Raises:
+        SparsetuneError: if a name is unknown.
+    """
+    cells, values, _ = cell_values(results, y, where)
+    costs = spending(results, where)
+    means = estimate(values, [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)], level)
+    frame = costs.join(means.set_index(costs.index)).assign(diverged=cells["diverged"], cell=costs.index)
+    frame = frame[frame["n"] > 0].dropna(subset="train_flops")
+    frame = frame.sort_values(["train_flops", "sparsity"], kind="stable", ignore_index=True)
+    sign = 1.0 if lower_is_better(results, y) else -1.0
+    mean, low, high = (sign * frame[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high"))
+    bounds = np.minimum(low, high), np.maximum(low, high)
+    sparsity, cost = (frame[name].to_numpy(dtype=np.float64) for name in ("sparsity", "train_flops"))
+    rivals, beaten = _rivals(sparsity, cost), dominates(mean, sparsity, cost)
+    front = ~beaten.any(axis=0)
+    below = bounds[1][:, None] < bounds[0][None]
+    sure = np.where(front, (~rivals | below.T).all(axis=0), (rivals & below).any(axis=0))
+    names = frame["cell"].to_numpy(dtype=object)
+    most = np.where(beaten, mean[:, None], np.inf).argmin(axis=0) if len(frame) else np.empty(0, dtype=int)
+    frame = frame.assign(front=front, sure=sure, dominated_by=np.where(front, "", names[most]))
+    return Front(y, frame.assign(verdict=_verdicts(frame))[FRONT], level)
+
+
+def _rivals(sparsity: Floats, cost: Floats) -> Any:
+    """Whether row i is at least as sparse and as cheap as column k, shape [n_cells, n_cells]; never of itself."""
+    rivals = (sparsity[:, None] >= sparsity) & (cost[:, None] <= (1 + ROUNDING) * cost)
+    return rivals & ~np.eye(len(cost), dtype=bool)
+
+
+def dominates(loss: Floats, sparsity: Floats, cost: Floats) -> Any:
+    """Whether cell i beats cell k: as good in all three and better in one, shape [n_cells, n_cells].
+
+    Args:
+        loss: Of each cell, lower is better.
+        sparsity: Higher is better.
+        cost: Lower is better, equal within `ROUNDING`.
+    """
+    more = (sparsity[:, None] > sparsity) | ((1 + ROUNDING) * cost[:, None] < cost)
+    better = (loss[:, None] < loss) | ((loss[:, None] == loss) & more)
+    return _rivals(sparsity, cost) & better
+
+
+def _verdicts(frame: pd.DataFrame) -> list[str]:
+    """In words, a sentence's part each."""
+    said = {(True, True): "on the front", (True, False): "on the front, but another may be as good"}
+    return [
+        said.get((row["front"], row["sure"]))
+        or f"{'beaten' if row['sure'] else 'not surely beaten'} by {row['dominated_by']}"
+        for row in frame.to_dict("records")
+    ]
+
+
+def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
+    """The best at each budget, cells at equal FLOPs, and the Pareto front; nothing where all cells cost the same.
+
+    Args:
+        results: The study.
+        y: The headline measure, of the best at a budget; the others are of the validation loss.
+        where: Dotted fields and their values.
+    """
+    costs = spending(results, where)
+    yield from _best(results, y, where)
+    loss = next((c for c in ("val_loss", "train_loss") if cell_values(results, c, where)[1].notna().any(axis=None)), "")
+    if not loss or costs["train_flops"].nunique() < 2:
+        return
+    found = iso_flops(results, loss, where=where)
+    columns = {"train_flops": "FLOPs", "cell": "Cell", "other_cell": "Other", "n": "n", "difference": "Difference"}
+    columns |= {"low": "Low", "high": "High", "p_holm": "p (Holm)", "verdict": "Verdict"}
+    yield Exhibit(
+        "iso-flops",
+        "At equal training FLOPs",
+        found.frame(),
+        found.note(),
+        found.plot,
+        columns if len(found.pairs) else None,
+    )
+    front = pareto_front(results, loss, where=where)
+    columns = {"arm": "Arm", "sparsity": "Sparsity", "epochs": "Epochs", "train_flops": "FLOPs", "n": "n"}
+    columns |= {"mean": "Mean", "low": "Low", "high": "High", "verdict": "Verdict"}
+    title = "Pareto front of loss, sparsity and training FLOPs"
+    yield Exhibit("pareto-front", title, front.frame(), front.note(), front.plot, columns)
+
+
+def _best(results: Results, y: str, where: Mapping[str, Any] | None) -> Iterator[Exhibit]:
+    """A table per budget that tells lengths apart, drawn for FLOPs, or epochs where those are unknown."""
+    try:
+        found = candidates(results, y, where)
+    except SparsetuneError:  # nothing to choose by
+        return
+    costs = found.means
+    measured = [name for name in BUDGETS if costs[name].notna().any() and costs["epochs"].nunique() > 1]
+    columns = {"limit": "At most", "sparsity": "Sparsity", "arm": "Arm", "epochs": "Epochs", "train_flops": "FLOPs"}
+    columns |= {"n": "n", "mean": "Mean", "low": "Low", "high": "High", "cells": "Of", "verdict": "Verdict"}
+    for name in measured:
+        best = found.best(name)
+        drawn = name == ("train_flops" if "train_flops" in measured else "epochs")
+        title, stem = f"The best at a budget of {BUDGETS[name]}", f"best-at-{name.replace('_', '-')}"
+        yield Exhibit(stem, title, best.frame(), best.note(), best.plot if drawn else None, columns)

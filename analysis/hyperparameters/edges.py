@@ -1,0 +1,141 @@
+"""Optima at the edge of what was searched: the best value may lie beyond, so which way to widen, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.exhibit import Exhibit
+from analysis.hyperparameters.optima import Optima, optima
+from analysis.hyperparameters.optimum_figure import axis_name
+from analysis.hyperparameters.responses import Range, unit_of, value_at
+from analysis.results import Results
+from sparsetune.space import IntRange, LogUniform
+
+NEAR = 0.05
+"""A winner within this part of its range of an end, on the axis's own scale, lies at the edge."""
+WIDER = 10**0.5
+"""By this factor a logarithmic range is widened, others by half of their width."""
+FRACTIONS = ("sparsity.ramp.start", "sparsity.ramp.length", "sparsity.ramp.first", "schedule.warmup")
+"""Axes that end at 1 by nature; all that are not logarithmic end at 0."""
+EDGE = ["end", "bound", "winner", "low", "high", "n", "sure", "wider_low", "wider_high", "finding"]
+
+
+def edges(results: Results, y: str | None = None, *, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """Where the best value of a search axis lies at an end of its range, or may do so.
+
+    ``sure`` is where the interval of the optimum's place reaches that end and not the other. Where the optimum was not
+    located, or there are too few configurations to try, a winner within 5 % of the range of an end is reported as not
+    ``sure``: one in ten lies there by chance. An optimum located inside its range is no finding, wherever the winner
+    lies, nor is an end beyond which there is nothing, a ramp that starts at 0 say.
+
+    Args:
+        results: A study that searches something.
+        y: A measured column; by default the objective, by which winners were chosen.
+        where: Sweep axes and their values: only those cells.
+
+    Returns:
+        One row per cell and axis at an edge: ``cell arm``, the sweep axes, ``axis``; ``end`` (``low`` or ``high``) and
+        its ``bound``; ``winner``; ``low high``, the optimum's interval, from ``n`` configurations; ``sure``;
+        ``wider_low wider_high``, the range to search next; ``finding``, all that in words.
+
+    Raises:
+        SparsetuneError: if ``y`` or a field in ``where`` is unknown.
+    """
+    found = optima(results, y, where=where)
+    if results.design.objective not in (None, found.y):
+        found = replace(found, rows=found.rows.assign(winner=np.nan))
+    return of_optima(found)
+
+
+def of_optima(found: Optima) -> pd.DataFrame:
+    """The rows of `edges` from optima that are known already."""
+    frame = found.frame()
+    keys = [str(name) for name in frame.columns[: list(frame.columns).index("axis") + 1]]
+    rows = [
+        {key: row[key] for key in keys} | edge
+        for row in frame.to_dict("records")
+        if (edge := _edge(row, found.ranges[row["cell"], row["axis"]])) is not None
+    ]
+    return pd.DataFrame(rows, columns=[*keys, *EDGE])
+
+
+def _edge(row: Mapping[Any, Any], axis: Range) -> dict[str, Any] | None:
+    end, sure = _end(row, axis)
+    if end is None or _natural(row["axis"], axis, end):
+        return None
+    bound = axis.low if end == "low" else axis.high
+    wider = _wider(row["axis"], axis, end)
+    kept = {name: row[name] for name in ("winner", "low", "high", "n")}
+    edge = {"end": end, "bound": bound, "sure": sure, "wider_low": wider[0], "wider_high": wider[1]} | kept
+    return edge | {"finding": _finding(row, edge)}
+
+
+def _end(row: Mapping[Any, Any], axis: Range) -> tuple[str | None, bool]:
+    """At which end, and whether the interval says so."""
+    if row["verdict"] in ("at most", "at least"):
+        return ("low" if row["verdict"] == "at most" else "high"), True
+    if row["verdict"] == "located" or pd.isna(row["winner"]):
+        return None, False
+    place = float(unit_of(axis, row["winner"]))
+    if isinstance(axis, IntRange):  # the share of an end's own value may be more than 5 %
+        return ("low" if place <= 0 else "high" if place >= 1 else None), False
+    return ("low" if place <= NEAR else "high" if place >= 1 - NEAR else None), False
+
+
+def _natural(path: str, axis: Range, end: str) -> bool:
+    """Whether there is nothing beyond."""
+    return bool((axis.low <= 0 and not isinstance(axis, LogUniform)) if end == "low" else _most(path) <= axis.high)
+
+
+def _most(path: str) -> float:
+    return 1.0 if path in FRACTIONS else np.inf
+
+
+def _wider(path: str, axis: Range, end: str) -> tuple[float, float]:
+    """The range with the one end moved outwards, as far as there is anything."""
+    if isinstance(axis, LogUniform):
+        low, high = axis.low / WIDER, axis.high * WIDER
+    else:
+        low, high = (max(0.0, float(value_at(axis, -0.5))), float(value_at(axis, 1.5)))
+    low, high = (low, float(axis.high)) if end == "low" else (float(axis.low), min(high, _most(path)))
+    return (np.floor(low), np.ceil(high)) if isinstance(axis, IntRange) else (low, high)
+
+
+def _finding(row: Mapping[Any, Any], edge: Mapping[str, Any]) -> str:
+    which = "lower" if edge["end"] == "low" else "upper"
+    name = axis_name(row["axis"]).split(" (")[0]
+    if edge["sure"]:
+        said = f"the best lies at the {which} end {edge['bound']:g} of its range or beyond (n = {row['n']})"
+    else:
+        why = "too few configurations" if row["verdict"].startswith("too few") else "the optimum was not located"
+        said = f"the winner {row['winner']:.3g} lies within 5 % of the {which} end {edge['bound']:g}; {why},"
+        said += f" so this may be chance (n = {row['n']})"
+    return f"{name}, {row['cell']}: {said}. Search {edge['wider_low']:.2g} to {edge['wider_high']:.2g}."
+
+
+def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
+    """A table of the edges, for the objective; nothing where there is none.
+
+    Args:
+        results: The study.
+        y: The headline measure; not used, since search trials never read the test set.
+        where: Sweep axes and their values.
+    """
+    if results.design.objective is None or not results.design.search:
+        return
+    frame = edges(results, where=where)
+    if frame.empty:
+        return
+    columns = {"cell": "Cell", "axis": "Axis", "end": "End", "bound": "Bound", "winner": "Winner", "n": "n"}
+    columns |= {"low": "Low", "high": "High", "sure": "Sure", "wider_low": "Search from", "wider_high": "to"}
+    caption = (
+        "Sure: the interval of the optimum's place reaches that end of the range and not the other. Not sure: only the"
+        " winner lies there, within 5 % of the range, as one in ten does by chance where an axis does nothing."
+        " Logarithmic ranges are widened by a factor 10^0.5, others by half of their width."
+    )
+    yield Exhibit("edges", "Best at the edge of its range", frame, caption, None, columns)

@@ -1,0 +1,47 @@
+"""The figure of `analysis.hyperparameters.importance`: a panel per band of sparsity, a dot per search axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from analysis.draw import ARM_COLOURS, panels, styled
+from analysis.hyperparameters.optimum_figure import axis_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from analysis.hyperparameters.importance import Importance
+
+
+def dots(found: Importance) -> Figure:
+    """The share of every axis with its spread: filled where it matters, hollow where chance may explain it."""
+    frame = found.frame().dropna(subset="share")
+    axes = list(dict.fromkeys(frame["axis"]))
+    arms = list(dict.fromkeys(frame["arm"]))
+    bands = list(frame.groupby(["arm", "band"], sort=False))
+    with styled():
+        grid = panels(len(bands), columns=4, size=(2.3, 0.55 + 0.42 * len(axes)))
+        for number, (panel, ((arm, band), part)) in enumerate(zip(grid, bands, strict=True)):
+            at = part["axis"].map(axes.index).to_numpy()
+            share, low, high = (100 * part[name].to_numpy(dtype=np.float64) for name in ("share", "low", "high"))
+            sure = part["verdict"].eq("matters").to_numpy()
+            panel.hlines(at, low, high, color=ARM_COLOURS[0], linewidth=1.3, alpha=0.6)
+            for which, fill in ((sure, ARM_COLOURS[0]), (~sure, "white")):
+                panel.plot(share[which], at[which], "o", color=ARM_COLOURS[0], markerfacecolor=fill, markersize=6)
+            several = len(arms) > 1 and str(band) != str(arm)
+            panel.set_title(f"{arm}, {band}" if several else str(band))
+            _axis(panel, [axis_name(path).split(" (")[0] for path in axes], last=number >= len(bands) - 4)
+        return cast("Figure", grid[0].get_figure(root=True))
+
+
+def _axis(panel: Axes, names: list[str], last: bool) -> None:
+    panel.set_yticks(range(len(names)), names)
+    panel.set_ylim(len(names) - 0.5, -0.5)
+    panel.set_xlim(-3, 103)
+    panel.grid(visible=False, axis="y")
+    panel.tick_params(labelbottom=last)
+    if last:
+        panel.set_xlabel("Importance (%)")

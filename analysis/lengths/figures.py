@@ -1,0 +1,103 @@
+"""Drawing verdicts on the length of training, and how many epochs each sparsity needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import draw
+from analysis.means import with_dense
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from analysis.lengths.saturation import Saturation
+    from analysis.lengths.verdicts import Undertraining
+
+LETTERS = {"under-trained": "U", "saturated": "S", "over-trained": "O", "cannot tell": "?"}
+COLOURS = {"under-trained": "#ee7733", "saturated": "#009988", "over-trained": "#332288", "cannot tell": "#dddddd"}
+PALE = 0.3
+"""How opaque a tile is whose verdict is not sure."""
+
+
+def verdicts(found: Undertraining) -> Figure:
+    """A panel per arm, dense networks in each: sparsity by length, a tile with letter and gain for every cell."""
+    from matplotlib.patches import Patch
+
+    frame = with_dense(found.frame())
+    arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
+    sparsities = sorted(set(frame["sparsity"]))
+    size = (max(2.4, 0.62 * len(sparsities) + 0.6), max(1.8, 0.52 * len(lengths) + 0.6))
+    with draw.styled():
+        axes = draw.panels(len(arms), size=size)
+        for arm, axis in zip(arms, axes, strict=True):
+            for row in frame[frame["arm"] == arm].to_dict("records"):
+                _tile(axis, sparsities.index(row["sparsity"]), lengths.index(row["epochs"]), row, draw.scale(found.y))
+            axis.grid(visible=False)
+            axis.set_title(arm)
+            axis.set_xticks(range(len(sparsities)), [f"{100 * sparsity:.10g}" for sparsity in sparsities])
+            axis.set_yticks(range(len(lengths)), [f"{length:g}" for length in lengths])
+            axis.set_xlim(-0.55, len(sparsities) - 0.45)
+            axis.set_ylim(-0.55, len(lengths) - 0.45)
+            axis.set_xlabel("Sparsity (%)")
+        axes[0].set_ylabel("Trained for (epochs)")
+        handles = [Patch(color=colour, label=f"{LETTERS[name]}  {name}") for name, colour in COLOURS.items()]
+        handles.insert(2, Patch(color=COLOURS["saturated"], alpha=PALE, label="S  saturated or too few seeds"))
+        figure: Any = axes[0].get_figure(root=True)
+        figure.legend(handles=handles, loc="outside right upper", alignment="left")
+        return figure  # type: ignore[no-any-return]
+
+
+def _tile(axis: Axes, x: int, y: int, row: dict[Any, Any], scale: float) -> None:
+    from matplotlib.patches import Rectangle
+
+    sure = row["verdict"] != "saturated" or bool(row["sure"])
+    colour, dark = COLOURS[row["verdict"]], sure and row["verdict"] in ("over-trained", "saturated")
+    tile = Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=colour, alpha=1 if sure else PALE, edgecolor="none")
+    axis.add_patch(tile)
+    ink, known = "white" if dark else "black", not pd.isna(row["gain"])
+    letter = axis.text(x, y + 0.15 * known, LETTERS[row["verdict"]], color=ink, ha="center", va="center", weight="bold")
+    letter.set_fontsize(10)
+    if known:
+        axis.text(x, y - 0.22, f"{scale * row['gain']:+.1f}", color=ink, ha="center", va="center", fontsize=7)
+
+
+def saturation(found: Saturation) -> Figure:
+    """Epochs needed against sparsity, a line per arm that starts at dense; hollow with an arrow for "at least"."""
+    frame = with_dense(found.frame())
+    styles = draw.arm_styles(frame["arm"])
+    with draw.styled():
+        axes = draw.panels(1, size=(5.2, 3.8))
+        axis, lengths = axes[0], sorted({*frame["epochs"], *frame["longest"], *frame["low"].dropna()})
+        step = 0.015 * float(np.ptp(draw.log_density(frame["sparsity"])))
+        for rank, (arm, style) in enumerate(styles.items()):
+            part = frame[frame["arm"] == arm].sort_values("sparsity", kind="stable")
+            moved = step * (rank - (len(styles) - 1) / 2)
+            x = np.asarray(draw.log_density(part["sparsity"])) + moved
+            _needed(axis, x, part, style, arm)
+        axis.set_xlabel("Sparsity (%)")
+        draw.sparsity_ticks(axis.xaxis, frame["sparsity"])
+        axis.set_yscale("log", base=2)
+        axis.set_yticks(lengths, [f"{length:g}" for length in lengths])
+        axis.minorticks_off()
+        axis.set_ylabel("Epochs needed (log scale)")
+        return draw.legend(axes, "arm", styles)
+
+
+def _needed(axis: Axes, x: Any, part: pd.DataFrame, style: dict[str, Any], arm: str) -> None:
+    low = part["low"].fillna(part["epochs"]).clip(upper=part["epochs"])
+    high = part["high"].replace(np.inf, np.nan).fillna(part["longest"]).where(part["high"].notna(), part["epochs"])
+    ends = np.stack([part["epochs"] - low, (high - part["epochs"]).clip(lower=0)])
+    quiet = {"linestyle": "none", "color": style["color"], "marker": style["marker"], "markersize": 6}
+    axis.plot(x, part["epochs"], color=style["color"], linewidth=1.3, zorder=2)
+    axis.errorbar(x, part["epochs"], yerr=ends, ecolor=style["color"], elinewidth=1, capsize=3, fmt="none", zorder=2)
+    axis.plot(x, part["epochs"], label=arm, zorder=3, **quiet)
+    open_ = part["at_least"].astype(bool).to_numpy()
+    axis.plot(x[open_], part["epochs"][open_], markerfacecolor="white", zorder=4, **quiet)
+    above = part["longest"][open_ | np.isinf(part["high"])] * 1.12
+    axis.plot(
+        x[open_ | np.isinf(part["high"])], above, linestyle="none", marker="^", color=style["color"], markersize=5
+    )

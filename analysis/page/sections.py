@@ -1,0 +1,172 @@
+"""What a report shows, in order: which exhibits stand under which heading. A new analysis is a line in `SECTIONS`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis import curves, optimism, structure
+from analysis.comparison import COSTS, compare, costs
+from analysis.curves import cell_values
+from analysis.exhibit import Exhibit
+from analysis.frontiers import pareto
+from analysis.hyperparameters import edges, importance, optima
+from analysis.lengths import saturation, verdicts
+from analysis.lengths.extension import extension_gain
+from analysis.page import histories
+from analysis.page.wording import field, measure, value
+from analysis.ramps import atlas
+from analysis.results import Results
+from analysis.retuning import retuning_gain
+from analysis.select import report_rows
+from analysis.summary import summary
+from sparsetune.errors import SparsetuneError
+
+Exhibits = Callable[[Results, str, Mapping[str, Any]], Iterator[Exhibit]]
+"""What an analysis offers: exhibits of results, of a headline measure, where dotted fields have one value each."""
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One value of each sweep axis besides sparsity and training length, which a figure cannot show several of.
+
+    Args:
+        where: The axes and their values.
+        y: The headline measure.
+        suffix: Of its file names; empty where it is the only one.
+    """
+
+    where: Mapping[str, Any]
+    y: str
+    suffix: str = ""
+
+    @property
+    def title(self) -> str:
+        """For a heading; empty where it is the only one."""
+        return ", ".join(f"{path} {value(given)}" for path, given in self.where.items())
+
+
+def combinations(results: Results) -> Iterator[Combination]:
+    """Every one of the study; usually a single one that fixes nothing."""
+    rows = report_rows(results)
+    others = [path for path in results.design.others() if path in rows]
+    values = [list(dict.fromkeys(rows[path].dropna())) for path in others]
+    for number, chosen in enumerate(itertools.product(*values)):
+        where = dict(zip(others, chosen, strict=True))
+        yield Combination(where, headline(results, where), f"-{number}" if others else "")
+
+
+def headline(results: Results, where: Mapping[str, Any] | None = None) -> str:
+    """What cells are judged by: accuracy where it was measured, else the task's score; on validation without a test."""
+    measures = ("test_accuracy", "test_score", "val_accuracy", "val_score")
+    measured = (y for y in measures if cell_values(results, y, where)[1].notna().any(axis=None))
+    return next(measured, "test_accuracy")
+
+
+def numbers(results: Results, at: Combination) -> pd.DataFrame:
+    """The main table: `analysis.summary.summary` with the costs of each row beside it."""
+    found = summary(results, at.y, where=at.where)
+    spent = costs(results, at.where)
+    named = spent.assign(arm=spent["arm"].where(spent["sparsity"] > 0, "dense"))
+    keys = ["arm", "sparsity", "epochs"]
+    merged = found.merge(named[[*keys, *COSTS]].drop_duplicates(keys), on=keys, how="left")
+    steps = [f"{value(row['from_epochs'])} to {value(row['to_epochs'])}" for row in merged.to_dict("records")]
+    merged = merged.assign(step=pd.Series(steps, merged.index, dtype="str").where(merged["verdict"] != "", ""))
+    if not merged["gain"].notna().any() and merged["arm"].nunique() > 2:  # arms side by side, the best first
+        merged = merged.sort_values(["sparsity", "mean"], ascending=[True, False], kind="stable", ignore_index=True)
+    shown = {"extra_flops": merged["extra_flops"].gt(0), "ever_active": merged["ever_active"].lt(1)}
+    return merged.drop(columns=[name for name, says in shown.items() if not says.any()])
+
+
+def number_columns(y: str, one_length: bool) -> dict[str, str]:
+    """The headings of `numbers`, for a page's table."""
+    return {
+        **{"arm": "Arm", "sparsity": "Sparsity (%)"},
+        **({} if one_length else {"epochs": "Best length\n(epochs)"}),
+        **{"mean low high": f"{measure(y)} (%)\n[95 % interval]", "n": "n"},
+        **{"difference difference_low difference_high": "Minus dense\ntwin (points)"},
+        **{"training_flops": "Training\nFLOPs (%)", "extra_flops": "Mask choice\nFLOPs (%)"},
+        **{"inference_flops": "Inference\nFLOPs (%)", "ever_active": "Ever active\n(%)"},
+        **{"step": "Longer training\n(epochs)", "gain gain_low gain_high": "Gain beyond\ndense (points)"},
+        "verdict": "Verdict",
+    }
+
+
+def lead(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:
+    """Arms side by side, where several share a sparsity."""
+    compared = compare(results, y, where=where)
+    if compared.shared():
+        length = f", after {compared.epochs:g} epochs" if results.design.lengths() else ""
+        title = f"{measure(y)} and cost of training against sparsity{length}"
+        yield Exhibit("comparison", title, compared.frame(), compared.note(), compared.plot)
+
+
+def lengthening(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:
+    """What longer training gains beyond dense, where that may be claimed."""
+    from analysis import draw
+
+    gains = extension_gain(results, y, where=where)
+    claimed = gains[gains["claimed"].eq(True) & gains["n"].gt(0)]
+    if claimed.empty:
+        return
+    note = (
+        f"{measure(y)} gained from {claimed['from_epochs'].iloc[0]:g} epochs on (the shortest length at which dense is"
+        f" within 0.2 points of its best) minus what dense gained, paired by seed, n = {claimed['n'].max()};"
+        " bars: 95 % t intervals, not corrected for the number of comparisons."
+    )
+    title = "What longer training gains beyond dense"
+    yield Exhibit("extension-gain", title, gains, note, lambda: draw.gains(gains, y))
+
+
+def retuning(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:
+    """What tuning in each cell gained over the dense recipe."""
+    gains = retuning_gain(results, y)
+    cells = cell_values(results, y, where)[0].index
+    gains = gains[gains["cell"].isin(cells)]
+    columns = {"cell": "Cell", "control": f"{measure(y)} of\nthe control (%)", "winner": "of the winner (%)"}
+    columns |= {"gain low high": "Gain (points)\n[95 % interval]", "n": "n"}
+    note = (
+        "The control is the dense winner at the shortest length, run unchanged; differences are paired by report seed,"
+        " t intervals with the standard deviation pooled over all cells, not corrected for their number."
+    )
+    if len(gains):
+        yield Exhibit("retuning", "What tuning in the cell gained over the dense recipe", gains, note, None, columns)
+
+
+SECTIONS: Mapping[str, tuple[Exhibits, ...]] = {
+    "Is the sparse network under-trained?": (verdicts.exhibits, saturation.exhibits, lengthening),
+    "Curves": (curves.exhibits,),
+    "Best hyperparameters": (optima.exhibits, edges.exhibits, atlas.exhibits, importance.exhibits),
+    "What tuning is worth": (retuning, optimism.exhibits),
+    "What to spend": (pareto.exhibits,),
+    "Structure of the sparse networks": (structure.exhibits,),
+    "During training": (histories.exhibits,),
+}
+"""Heading to the analyses whose exhibits stand under it, each once per combination."""
+
+
+def exhibits(results: Results, at: Combination, analyses: tuple[Exhibits, ...]) -> Iterator[Exhibit | SparsetuneError]:
+    """What the analyses show; an error where one lacks what it needs, so that the others still can."""
+    for analysis in analyses:
+        try:
+            yield from analysis(results, at.y, at.where)
+        except SparsetuneError as error:
+            yield error
+
+
+def cell_columns(results: Results, cells: pd.DataFrame) -> dict[str, str]:
+    """The headings of the table of cells."""
+    design = results.design
+    sweep = {path: field(path) for path in cells if path in design.points()}
+    search = {path: field(path) for path in cells if path in design.search and path not in sweep}
+    return {
+        **{"arm": "Arm"} | sweep | {"pruned": "Pruned weights", "searched": "Configurations"} | search,
+        **{"objective": design.objective or "Objective", "reported": "Report trials"},
+        **({"flops_ratio": "FLOPs over\ntwin's"} if design.equal == "train_flops" else {}),
+        **{"stopped": "Stopped early", "diverged": "Diverged", "failed": "Failed", "winner_id": "Winner"},
+        "state": "State",
+    }

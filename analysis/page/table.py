@@ -1,0 +1,108 @@
+"""A table as the page, Markdown and LaTeX show it: text in its cells, and what they are sorted by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.page.wording import exact, interval, percent, value
+
+LONG = 48
+"""Characters from which a cell is running text that may wrap."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading; numbers stand at the right."""
+
+    heading: str
+    right: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text, and the key that it is sorted by where that is another; numbers stand at the right, long text wraps."""
+
+    text: str
+    key: str | None = None
+    right: bool = False
+
+    @property
+    def long(self) -> bool:
+        """Whether it may wrap."""
+        return len(self.text) > LONG
+
+
+@dataclass(frozen=True)
+class Row:
+    """Cells; ``first`` of a group that is set apart by a line."""
+
+    cells: Sequence[Cell]
+    first: bool = False
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """Headings and rows."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+
+
+def page_table(frame: pd.DataFrame, columns: Mapping[str, str], by: str | None = None) -> PageTable:
+    """The ``columns`` of a frame that it has and that say something, as `analysis.exhibit.Exhibit` names them.
+
+    Args:
+        frame: One row per line.
+        columns: Heading of each column, or of three that are a value with its interval.
+        by: A column whose change begins a group of rows, where groups have several.
+    """
+    kept = {key: _united(key, heading) for key, heading in columns.items() if _says(frame, key.split())}
+    heads = [Column(heading, _right(frame, key.split()[0])) for key, heading in kept.items()]
+    columns_of_cells = [_cells(frame, key.split(), heading) for key, heading in kept.items()]
+    keys = frame[by].astype("string").fillna("") if by in frame else pd.Series("", index=frame.index)
+    begins = keys.ne(keys.shift()).fillna(True)
+    groups = (begins & (2 * begins.sum() <= len(begins))).tolist()
+    lines = zip(*columns_of_cells, strict=True) if columns_of_cells else [()] * 0
+    return PageTable(heads, [Row(cells, first) for cells, first in zip(lines, groups, strict=True)])
+
+
+def _united(key: str, heading: str) -> str:
+    """A heading with its unit: sparsity is a fraction in a frame, a percentage in print."""
+    return f"{heading} (%)" if key in ("sparsity", "sparsity.target") and "(" not in heading else heading
+
+
+def _says(frame: pd.DataFrame, names: Sequence[str]) -> bool:
+    return all(name in frame for name in names) and not (frame[names[0]].isna() | frame[names[0]].eq("")).all()
+
+
+def _right(frame: pd.DataFrame, name: str) -> bool:
+    return pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+
+
+def _cells(frame: pd.DataFrame, names: Sequence[str], heading: str) -> list[Cell]:
+    hundredfold = "(%)" in heading or "(points)" in heading
+    right = _right(frame, names[0])
+    if len(names) == 3:
+        rows = frame[list(names)].astype("float64").to_numpy()
+        factor = 100 if hundredfold else 1
+        return [Cell(interval(mean, low, high, factor), _key(mean), right) for mean, low, high in rows]
+    written = _percent if hundredfold and "parsity" in heading else percent if hundredfold else _words
+    return [Cell(written(given), _key(given) if right else None, right) for given in frame[names[0]]]
+
+
+def _percent(given: Any) -> str:
+    return "" if pd.isna(given) else f"{100 * given:.10g}"
+
+
+def _words(given: Any) -> str:
+    if isinstance(given, bool) or type(given).__name__ == "bool_":
+        return "yes" if given else "no"
+    return exact(given) if isinstance(given, float) and given == round(given, 3) else value(given)
+
+
+def _key(given: Any) -> str:
+    return "" if pd.isna(given) else repr(float(given))

@@ -1,0 +1,216 @@
+"""The ramp atlas: what each ramp reached, in the plane of where it starts and where it ends."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.exhibit import Exhibit
+from analysis.hyperparameters import responses
+from analysis.hyperparameters.responses import FEWEST, Range, unit_of
+from analysis.hyperparameters.surface import effects
+from analysis.ramps.plane import LENGTH, START, Plane, plane_of
+from analysis.results import Results
+from sparsetune.errors import SparsetuneError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DRAWS = 4000
+REGION = ["n", "diverged", "best_start", "best_end", "best_value", "start", "start_low", "start_high"]
+REGION += ["end", "end_low", "end_high", "contrast", "p", "supported", "verdict"]
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """What each ramp reached.
+
+    Args:
+        y: The measured column.
+        points: What `frame` returns.
+        rows: What `regions` returns.
+        planes: The surface of each cell that searched both axes and has enough configurations.
+        sweep: The sweep axes.
+        lower_is_better: Whether low values are good.
+        level: Coverage of the intervals, and of the support of a surface.
+    """
+
+    y: str
+    points: pd.DataFrame
+    rows: pd.DataFrame
+    planes: Mapping[str, Plane]
+    sweep: tuple[str, ...]
+    lower_is_better: bool
+    level: float = 0.95
+
+    def frame(self) -> pd.DataFrame:
+        """One row per cell and configuration.
+
+        Columns: ``cell arm``, the sweep axes; ``ramp_start ramp_length ramp_end``, fractions of training; ``value``,
+        the measure over ``n`` search seeds, NaN where one ``diverged``; ``best``, whether it is the best of its cell.
+        """
+        return self.points.copy()
+
+    def regions(self) -> pd.DataFrame:
+        """One row per cell: where its ramps are best, and whether that can be told.
+
+        Columns: ``cell arm``, the sweep axes; ``n`` configurations, ``diverged`` of them; ``best_start best_end
+        best_value`` of the best one, which is lucky too; ``start start_low start_high end end_low end_high``: median
+        and interval of where the surface is best; ``contrast``, the modelled worst minus best place, in units of the
+        measure; ``p``, the share of draws that do not agree; ``supported``; ``verdict`` in words.
+        """
+        return self.rows.copy()
+
+    def plot(self) -> Figure:
+        """Draw a panel per cell: its configurations by value, the best, contours where they are supported."""
+        from analysis.ramps import figures
+
+        return figures.atlas(self)
+
+    def note(self) -> str:
+        """What the marks and lines mean, for a caption."""
+        n = (
+            f"{self.rows['n'].min()}"
+            if self.rows["n"].nunique() == 1
+            else f"{self.rows['n'].min()} to {self.rows['n'].max()}"
+        )
+        on = int(self.rows["supported"].sum())
+        drawn = (
+            f"Contours: the typical {self.y} of a surface (an additive Gaussian process), in {on} of {len(self.rows)}"
+            f" cells, where {100 - 25 * (1 - self.level):.4g} % of its draws agree that the best place beats the worst"
+            if on
+            else "No contours: in no cell can it be told that one place beats another"
+        )
+        return (
+            f"Every configuration of a cell's search, n = {n}, one mark each, coloured by its {self.y}; other axes were"
+            f" searched at the same time, so neighbours may differ. The star is the best one measured, which is lucky"
+            f" too. {drawn}. Grey outline: what was searched. The worst tenth has one colour."
+        )
+
+
+def ramp_atlas(
+    results: Results,
+    y: str | None = None,
+    *,
+    where: Mapping[str, Any] | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Atlas:
+    """What each ramp reached in the cells that search its start or its length, or both.
+
+    Args:
+        results: The study.
+        y: A measured column; by default the objective.
+        where: Sweep axes and their values: only those cells.
+        level: Coverage of the intervals, and of the support of a surface.
+        seed: Of the draws.
+
+    Raises:
+        SparsetuneError: if ``y`` or a field in ``where`` is unknown, or no cell searches its ramp.
+    """
+    column = str(y or results.design.objective)
+    cells = responses.finished_searches(results, where)
+    tried = responses.responses(results, column)
+    ranges = responses.ranges(results, cells.index)
+    ramped = list(dict.fromkeys(cell for cell, path in ranges if path in (START, LENGTH)))
+    if not ramped:
+        raise SparsetuneError(f"a ramp atlas needs a finished search of {START} or {LENGTH}: no cell has one")
+    fixed = results.trials().set_index("trial_id").reindex(columns=[START, LENGTH])
+    tried = tried.drop(columns=[START, LENGTH], errors="ignore").join(fixed, on="trial_id")
+    tried = tried[tried["cell"].isin(ramped)].dropna(subset=[START, LENGTH]).drop_duplicates(["cell", "config_id"])
+    tried = tried[tried["value"].notna() | tried["diverged"]].astype({START: "float64", LENGTH: "float64"})
+    lower = responses.lower_is_better(results, column)
+    signed = tried["value"] * (1.0 if lower else -1.0)
+    best = signed == signed.groupby(tried["cell"]).transform("min")
+    tried = tried.assign(ramp_start=tried[START], ramp_length=tried[LENGTH], ramp_end=tried[START] + tried[LENGTH])
+    tried = tried.assign(best=best & ~(best & best.groupby(tried["cell"]).cumsum().gt(1)), signed=signed)
+    planes: dict[str, Plane] = {}
+    rows = []
+    for cell, part in tried.groupby("cell", sort=False):
+        spans = {path: axis for (name, path), axis in ranges.items() if name == cell and _given(part, path)}
+        rows.append({"cell": cell} | _region(part, spans, lower, level, [seed, zlib.crc32(str(cell).encode())], planes))
+    sweep = [path for path in results.design.points() if path in cells]
+    about = cells[["arm", *sweep]]
+    points = tried.drop(columns="arm").join(about, on="cell")
+    kept = [
+        "cell",
+        "arm",
+        *sweep,
+        "config_id",
+        "ramp_start",
+        "ramp_length",
+        "ramp_end",
+        "n",
+        "value",
+        "diverged",
+        "best",
+    ]
+    regions = pd.DataFrame(rows, columns=["cell", *REGION]).join(about, on="cell")[["cell", "arm", *sweep, *REGION]]
+    return Atlas(column, points[kept].reset_index(drop=True), regions, planes, tuple(sweep), lower, level)
+
+
+def _given(part: pd.DataFrame, path: str) -> bool:
+    return path in part and bool(part[path].notna().all())
+
+
+def _region(
+    part: pd.DataFrame,
+    spans: Mapping[str, Range],
+    lower: bool,
+    level: float,
+    seed: list[int],
+    planes: dict[str, Plane],
+) -> dict[str, Any]:
+    """A row of `Atlas.regions`; its plane is added to ``planes``."""
+    row: dict[str, Any] = {"n": len(part), "diverged": int(part["diverged"].sum()), "supported": False}
+    best = part[part["best"]]
+    if len(best):
+        row |= {f"best_{name}": float(best[f"ramp_{name}"].iloc[0]) for name in ("start", "end")}
+        row |= {"best_value": float(best["value"].iloc[0])}
+    if not {START, LENGTH} <= set(spans):
+        return row | {"verdict": "only one end of the ramp was searched"}
+    if len(part) < FEWEST or part["value"].nunique() < 2:
+        return row | {"verdict": "too few configurations"}
+    units = np.stack([unit_of(axis, part[path]) for path, axis in spans.items()], axis=1)
+    found = effects(units, part["signed"], draws=DRAWS, seed=seed)
+    plane, surface = plane_of(found, part, spans, lower, level)
+    planes[str(part["cell"].iloc[0])] = plane
+    return row | surface
+
+
+def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
+    """The atlas of the validation loss and of the objective; nothing where no cell searches its ramp.
+
+    Args:
+        results: The study.
+        y: The headline measure; not used, since search trials never read the test set.
+        where: Sweep axes and their values.
+    """
+    cells = responses.finished_searches(results, where)
+    if not any(path in (START, LENGTH) for _, path in responses.ranges(results, cells.index)):
+        return
+    for column in dict.fromkeys(["val_loss", results.design.objective]):
+        if column is None:
+            continue
+        found = ramp_atlas(results, column, where=where)
+        if found.points["value"].isna().all():
+            continue
+        title = f"Ramp atlas: final {column.replace('_', ' ')} by start and end of the ramp"
+        yield Exhibit(f"ramp-atlas-{column}", title, found.frame(), found.note(), found.plot)
+        columns = {"cell": "Cell", "n": "n", "best_start": "Best start", "best_end": "Best end"}
+        columns |= {"start_low": "Start from", "start_high": "to", "end_low": "End from", "end_high": "to "}
+        columns |= {"contrast": "Worst - best", "verdict": "Verdict"}
+        caption = "Where the ramp is best by the surface of the atlas above, in fractions of training, with intervals."
+        yield Exhibit(
+            f"ramp-regions-{column}",
+            f"Where ramps are best for {column.replace('_', ' ')}",
+            found.regions(),
+            caption,
+            None,
+            columns,
+        )

@@ -1,0 +1,221 @@
+"""The figures of `analysis.structure`: densities by layer, masks over training, overlaps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from analysis.draw import MARKERS, arm_styles, colours, label, line_name, panels, styled
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from analysis.structure.density import DensityProfile
+    from analysis.structure.mask_history import MaskHistory
+    from analysis.structure.mask_overlap import MaskOverlap
+
+NAMED = 14
+"""Layers, or blocks of layers, up to which each has its name on the axis."""
+MATRIX = 12
+"""Recipes up to which a matrix is drawn whole; else those of the shortest and longest training."""
+
+
+def densities(profile: DensityProfile) -> Figure:
+    """Density over layers, a line per sparsity: a panel per arm and length, one for those of equally dense layers."""
+    frame, layers = profile.frame(), profile.layers
+    wanted = _alike(frame, _panels(frame))
+    palette = colours(frame["sparsity"], "sparsity.target")
+    floor = 100 * min(frame.loc[frame["mean"] > 0, "mean"].min(), 1 - frame["sparsity"].max()) / 2
+    with styled():
+        axes = panels(len(wanted), columns=2 if len(wanted) in (2, 4) else 3, size=(4.2, 3.6))
+        for axis, (title, (arm, epochs)) in zip(axes, wanted.items(), strict=True):
+            part = frame[(frame["arm"] == arm) & (frame["epochs"] == epochs)]
+            for rank, (sparsity, colour) in enumerate(palette.items()):
+                own = part[part["sparsity"] == sparsity].drop_duplicates("position")
+                _bars(axis, own, floor, {"color": colour, "marker": MARKERS[rank % len(MARKERS)]}, sparsity)
+            axis.set_yscale("log")
+            _layers(axis, list(dict.fromkeys(layers["layer"])))
+            axis.set_title(title)
+            axis.tick_params(labelbottom=True)
+        axes[0].yaxis.set_major_formatter("{x:g}")
+        axes[0].set_ylabel("Density (%, log scale)")
+        return _legend(axes, "Sparsity")
+
+
+def _alike(frame: pd.DataFrame, wanted: Sequence[tuple[str, float]]) -> dict[str, tuple[str, float]]:
+    """The first arm and length of those whose layers are equally dense, by a title that names all."""
+    groups: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
+    for arm, epochs in wanted:
+        part = frame[(frame["arm"] == arm) & (frame["epochs"] == epochs)]
+        dense = tuple(part[["sparsity", "layer", "mean"]].round(5).itertuples(index=False, name=None))
+        groups.setdefault(dense, []).append((arm, epochs))
+    titles = (", ".join(dict.fromkeys(arm for arm, _ in same)) for same in groups.values())
+    alone = (_title(*same[0], frame) if len(same) == 1 else None for same in groups.values())
+    return {one or title: same[0] for one, title, same in zip(alone, titles, groups.values(), strict=True)}
+
+
+def _bars(axis: Axes, own: pd.DataFrame, floor: float, style: dict[str, Any], sparsity: float) -> None:
+    if own.empty:
+        return
+    mean, low, high = (100 * own[name].to_numpy(np.float64) for name in ("mean", "low", "high"))
+    dead = (own["kept"] == 0).to_numpy()
+    shown = np.maximum(mean, floor)
+    ends = np.nan_to_num(np.stack([shown - np.clip(low, floor, None), high - shown])).clip(0)
+    x = own["position"].to_numpy()
+    name = line_name("sparsity.target", sparsity)
+    axis.errorbar(x, shown, ends, label=name, markersize=4, linewidth=1.2, elinewidth=1, capsize=2, **style)
+    axis.plot(x[dead], shown[dead], "x", color="#cc3311", markersize=9, markeredgewidth=2, zorder=5)
+    axis.axhline(100 * (1 - sparsity), color=style["color"], linestyle=":", linewidth=0.9)
+
+
+def masks(history: MaskHistory) -> Figure:
+    """A row per arm whose masks moved: overlap with the mask before, share of the final mask; a line per trial."""
+    frame = history.moved()
+    wanted = _panels(frame)
+    arms = list(dict.fromkeys(arm for arm, _ in wanted))
+    shown = {"iou_previous": "IoU with the mask before"}
+    shown |= {} if history.nested() else {"of_final": "Of the final mask\nalready active (%)"}
+    width = max(sum(arm == name for name, _ in wanted) for arm in arms)
+    palette = colours(frame["sparsity"], "sparsity.target")
+    lowest = max(0.0, frame["iou_previous"].min() - 0.02)
+    with styled():
+        axes = panels(len(arms) * len(shown) * width, len(shown) * width, size=(3.2, 2.5), share=False)
+        for row, arm in enumerate(arms):
+            lengths = [epochs for name, epochs in wanted if name == arm]
+            for block, (column, name) in enumerate(shown.items()):
+                for place in range(width):
+                    axis = axes[(row * len(shown) + block) * width + place]
+                    axis.set_visible(place < len(lengths))
+                    if place < len(lengths):
+                        part = frame[(frame["arm"] == arm) & (frame["epochs"] == lengths[place])]
+                        _trials(axis, part.dropna(subset=column), column, palette)
+                        axis.set_ylim(*((0, 104) if column == "of_final" else (lowest, 1.01)))
+                        axis.set_title(_title(arm, lengths[place], frame))
+                        axis.set_ylabel(name if place == 0 else "")
+                        axis.tick_params(labelbottom=True)
+        for axis in axes[-len(shown) * width :]:
+            axis.set_xlabel(label("progress"))
+        return _legend(axes, "Sparsity")
+
+
+def _trials(axis: Axes, part: pd.DataFrame, column: str, palette: Mapping[float, Any]) -> None:
+    """A thin line per trial over its training; the first of each sparsity has its name."""
+    factor, named = (100 if column == "of_final" else 1), set()
+    for _, trial in part.groupby("trial_id", sort=False):
+        sparsity = trial["sparsity"].iloc[0]
+        name = None if sparsity in named else line_name("sparsity.target", sparsity)
+        named.add(sparsity)
+        style = {"color": palette[sparsity], "linewidth": 1.1, "alpha": 0.85, "marker": ".", "markersize": 4}
+        axis.plot(100 * trial["progress"], factor * trial[column], label=name, **style)
+    axis.set_xlim(0, 100)
+
+
+def overlaps(found: MaskOverlap) -> Figure:
+    """A matrix of recipes for each sparsity, IoU in percent, chance in brackets."""
+    frame = found.whole()
+    sparsities = sorted(set(frame["sparsity"]))
+    recipes = _recipes(frame)
+    side = max(2.4, 0.62 * len(recipes) + 1.2)
+    with styled():
+        axes = panels(len(sparsities), columns=2 if len(recipes) > 4 else 3, size=(side, side))
+        most = max(0.01, frame["iou"].max())
+        for axis, sparsity in zip(axes, sparsities, strict=True):
+            part = frame[frame["sparsity"] == sparsity]
+            values, chances = _matrix(part, recipes, "iou"), _matrix(part, recipes, "chance")
+            axis.imshow(100 * values, cmap="cividis", vmin=0, vmax=100 * most)
+            for (row, column), value in np.ndenumerate(values):
+                if not np.isnan(value):
+                    text = f"{100 * value:.3g}\n({100 * chances[row, column]:.2g})"
+                    colour = "white" if value < 0.55 * most else "black"
+                    axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+            axis.set_title(line_name("sparsity.target", sparsity))
+            axis.set_xticks(range(len(recipes)), recipes, rotation=45, ha="right")
+            axis.set_yticks(range(len(recipes)), recipes)
+            axis.tick_params(labelbottom=True, labelleft=True, length=0)
+            axis.grid(False)
+        return cast("Figure", axes[0].get_figure(root=True))
+
+
+def _recipes(frame: pd.DataFrame) -> list[str]:
+    """Those of the matrix, in order."""
+    recipes = list(dict.fromkeys([*frame["recipe"], *frame["other"]]))
+    if len(recipes) <= MATRIX:
+        return recipes
+    lengths = {name: float(name.split()[-2]) for name in recipes if name.endswith(" ep")}
+    ends = {min(lengths.values(), default=0.0), max(lengths.values(), default=0.0)}
+    return [name for name in recipes if lengths.get(name) in ends] or recipes[:MATRIX]
+
+
+def _matrix(part: pd.DataFrame, recipes: Sequence[str], column: str) -> Any:
+    """Two seeds on and below the diagonal, one seed above; NaN where there is no pair."""
+    values = np.full((len(recipes), len(recipes)), np.nan)
+    place = {name: rank for rank, name in enumerate(recipes)}
+    for row in part[part["recipe"].isin(recipes) & part["other"].isin(recipes)].to_dict("records"):
+        low, high = sorted((place[row["recipe"]], place[row["other"]]))
+        values[(low, high) if row["same_seed"] else (high, low)] = row[column]
+    return values
+
+
+def layer_overlaps(found: MaskOverlap) -> Figure:
+    """Overlap of two seeds of one recipe by layer: a panel per sparsity, a line per recipe, chance dotted."""
+    frame = found.by_layer()
+    frame = frame[frame["recipe"].isin(_recipes(frame))]
+    layers, styles = list(dict.fromkeys(frame["layer"])), arm_styles(frame["recipe"])
+    sparsities = sorted(set(frame["sparsity"]))
+    with styled():
+        axes = panels(len(sparsities), columns=min(3, len(sparsities)), size=(4.2, 3.6))
+        for axis, sparsity in zip(axes, sparsities, strict=True):
+            for recipe, style in styles.items():
+                own = frame[(frame["sparsity"] == sparsity) & (frame["recipe"] == recipe)]
+                x = own["layer"].map(layers.index)
+                low, high = own["low"].clip(lower=0), own["high"].clip(upper=1)  # what an overlap can be
+                ends = np.nan_to_num(100 * np.stack([own["iou"] - low, high - own["iou"]])).clip(0)
+                axis.errorbar(x, 100 * own["iou"], ends, label=recipe, markersize=4, elinewidth=1, capsize=2, **style)
+                axis.plot(x, 100 * own["chance"], ":", color=style["color"], linewidth=1.1)
+            _layers(axis, layers)
+            axis.set_title(line_name("sparsity.target", sparsity))
+            axis.tick_params(labelbottom=True)
+        axes[0].set_ylim(0, None)
+        axes[0].set_ylabel("IoU of two seeds (%)")
+        return _legend(axes, None)
+
+
+def _panels(frame: pd.DataFrame) -> list[tuple[str, float]]:
+    """Arms with their shortest and longest training."""
+    ends = {arm: sorted({part["epochs"].min(), part["epochs"].max()}) for arm, part in frame.groupby("arm", sort=False)}
+    return [(str(arm), epochs) for arm, lengths in ends.items() for epochs in lengths]
+
+
+def _title(arm: str, epochs: float, frame: pd.DataFrame) -> str:
+    return f"{arm}, {epochs:g} epochs" if frame["epochs"].nunique() > 1 else arm
+
+
+def _layers(axis: Axes, names: Sequence[str]) -> None:
+    """Names of layers on the x axis, without what they have in common; of many layers those of their blocks."""
+    shown, every = short(names), list(range(len(names)))
+    if len(names) > NAMED:
+        blocks = [name.split(".")[0] for name in shown]
+        every = [place for place in every if place == 0 or blocks[place] != blocks[place - 1]]
+        shown = [blocks[place] for place in every] if len(every) <= NAMED else []
+    axis.set_xticks(every if shown else [], shown, rotation=90 if len(shown) > 4 and max(map(len, shown)) > 2 else 0)
+    axis.set_xlabel("Layer, input first" if len(names) <= NAMED else "Layer, input first, by block")
+
+
+def short(names: Iterable[str]) -> list[str]:
+    """Parameter names without ``.weight`` and without the dotted parts that all begin with."""
+    parts = [name.removesuffix(".weight").split(".") for name in names]
+    while parts and min(map(len, parts)) > 1 and len({part[0] for part in parts}) == 1:
+        parts = [part[1:] for part in parts]
+    return [".".join(part) for part in parts]
+
+
+def _legend(axes: Sequence[Axes], title: str | None) -> Figure:
+    """One legend beside all panels."""
+    found = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure = cast("Figure", axes[0].get_figure(root=True))
+    figure.legend(list(found.values()), list(found), title=title, loc="outside right upper", alignment="left")
+    return figure
