@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.results import Results
+from analysis.results import Results, once
 from analysis.select import dense_arm_of, report_rows
 from analysis.statistics import MANY, estimate, seeds_needed
 from sparsetune.errors import SparsetuneError
@@ -41,6 +41,14 @@ def cell_values(
     """
     if y not in MEASURES:
         raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{y}`")
+    cells, value, twin = _cell_values(results, y, where)
+    return cells.copy(deep=False), value.copy(deep=False), twin.copy(deep=False)
+
+
+@once
+def _cell_values(
+    results: Results, y: str, where: Mapping[str, Any] | None
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     rows, finished = report_rows(results), _finished(results, y)
     for path, value in (where or {}).items():
         rows = rows[(rows[field_of(path, rows)] == value) | rows[path].isna()]

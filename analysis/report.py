@@ -197,7 +197,7 @@ class Writer:
         leads = [self.show(exhibit, at.suffix) for exhibit in lead(self.results, at.y, at.where)]
         if leads and not self.results.design.lengths():
             self.drawn.add(f"{at.y}-sparsity")
-        lines = [*headlines(found, gains, at.y), *lengths_needed(self.results, at.where)]
+        lines = [*lengths_needed(self.results, at.where), *headlines(found, gains, at.y)]
         lines += recipes(self.results, at.y, at.where)
         return Finding(at.title, at.y, found, table, leads, lines)
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from functools import cached_property
+from collections.abc import Callable, Mapping
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
 from analysis import select
 from analysis.design import Design
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Results(ABC):
@@ -48,6 +54,11 @@ class Results(ABC):
     def _report_rows(self) -> pd.DataFrame:
         return select.reported(self)
 
+    @cached_property
+    def _known(self) -> dict[Any, Any]:
+        """What functions that are asked `once` have given."""
+        return {}
+
     @property
     @abstractmethod
     def _trials(self) -> pd.DataFrame: ...
@@ -63,3 +74,26 @@ class Results(ABC):
     @property
     @abstractmethod
     def _uses(self) -> pd.DataFrame: ...
+
+
+def once(compute: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
+    """Let a function of results compute only once for equal arguments; nobody may change what it gives."""
+    signature = inspect.signature(compute)
+
+    @wraps(compute)
+    def asked(results: Results, /, *args: P.args, **options: P.kwargs) -> T:
+        given = signature.bind(results, *args, **options)
+        given.apply_defaults()
+        key = compute.__qualname__, *map(_hashable, list(given.arguments.values())[1:])
+        if key not in results._known:
+            results._known[key] = compute(results, *args, **options)
+        found: T = results._known[key]
+        return found
+
+    return asked
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return tuple(sorted((name, repr(one)) for name, one in value.items()))
+    return tuple(value) if isinstance(value, list) else value

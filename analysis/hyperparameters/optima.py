@@ -16,7 +16,7 @@ from analysis.hyperparameters.responses import FEWEST, Range, lower_is_better, u
 from analysis.hyperparameters.shifts import shifts
 from analysis.hyperparameters.surface import Floats, effects
 from analysis.means import MEASURES
-from analysis.results import Results
+from analysis.results import Results, once
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
@@ -141,8 +141,15 @@ def optima(
         SparsetuneError: if ``y`` or a field in ``where`` is unknown.
     """
     column = y or results.design.objective
+    if column is None:
+        raise SparsetuneError("nothing was selected in these runs, so there is no objective: give `y`")
     if column not in MEASURES:
         raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{column}`")
+    return _optima(results, column, where, level, seed)
+
+
+@once
+def _optima(results: Results, column: str, where: Mapping[str, Any] | None, level: float, seed: int) -> Optima:
     table = responses.finished_searches(results, where)
     ranges = responses.ranges(results, table.index)
     points = _points(responses.responses(results, column), ranges)

@@ -158,8 +158,23 @@ def _draws(x: Floats, z: Floats, scales: Floats, count: int, random: np.random.G
     for axis in range(axes):
         cross = effect[axis] * np.exp(-((GRID[:, None] - x[None, :, axis]) ** 2) / (2 * length[axis] ** 2))
         own = effect[axis] * np.exp(-((GRID[:, None] - GRID) ** 2) / (2 * length[axis] ** 2))
-        spread, directions = np.linalg.eigh(own - cross @ inverse @ cross.T)
-        kept = spread > 1e-9 * effect[axis]  # the rest is rounding
-        normal = random.normal(size=(int(kept.sum()), count))
-        found[:, axis] = ((cross @ inverse @ z)[:, None] + (directions[:, kept] * np.sqrt(spread[kept])) @ normal).T
+        root = _root(own - cross @ inverse @ cross.T, 1e-9 * effect[axis])
+        normal = random.normal(size=(root.shape[1], count))
+        found[:, axis] = ((cross @ inverse @ z)[:, None] + root @ normal).T
     return found
+
+
+def _root(covariance: Floats, least: float) -> Floats:
+    """A matrix of few columns whose product with its transpose is the covariance of a smooth function.
+
+    By pivoted Cholesky, which stops where no point has more than ``least`` of its variance left: the rest is rounding.
+
+    Returns:
+        Shape [n, rank].
+    """
+    from scipy.linalg.lapack import dpstrf
+
+    factor, pivots, rank, _ = dpstrf(covariance, tol=least, lower=1)
+    root = np.empty((len(covariance), rank))
+    root[pivots - 1] = np.tril(factor)[:, :rank]
+    return root

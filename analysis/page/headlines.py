@@ -49,15 +49,17 @@ def lengths_needed(results: Results, where: Mapping[str, Any]) -> Iterator[str]:
         cells, needed = undertraining(results, where=where).frame(), epochs_needed(results, where=where).frame()
     except SparsetuneError:
         return  # no validation was measured
-    judged = cells[cells["gain_low"].notna() & cells["sparsity"].gt(0)]
-    for arm, rows in judged.groupby("arm", sort=False):
-        row = rows.sort_values(["sparsity", "epochs"]).to_dict("records")[-1]
-        sure = "" if row["verdict"] == "under-trained" or row["sure"] is True else ", though not surely"
-        at = f"{arm} at {sparsity(row['sparsity'])} %, {row['epochs']:g} epochs"
-        yield f"{at}: {row['verdict']}{sure}; validation gains {row['reason']}."
+    for arm, rows in cells[cells["gain_low"].notna()].groupby("arm", sort=False):
+        under = rows[rows["verdict"] == "under-trained"].groupby("sparsity")["epochs"].max()
+        each = ", ".join(f"{_at(at)}up to {epochs:g} epochs" for at, epochs in under.items())
+        yield f"{arm} is under-trained {each}." if each else f"{arm}: no cell is shown to be under-trained."
     for arm, rows in needed[needed["needed"].astype("string").fillna("") != ""].groupby("arm", sort=False):
-        each = ", ".join(f"{row['needed']} at {sparsity(row['sparsity'])} %" for row in rows.to_dict("records"))
+        each = ", ".join(f"{_at(row['sparsity'])}{row['needed']}" for row in rows.to_dict("records"))
         yield f"Epochs that {arm} needs: {each}."
+
+
+def _at(target: Any) -> str:
+    return f"at {sparsity(target)} % " if target > 0 else ""
 
 
 def recipes(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[str]:
