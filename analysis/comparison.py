@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.means import STATISTICS, cell_means, cell_values, in_order, interval_note, require_one_cell_each
+from analysis.means import STATISTICS, cell_means, cell_values, in_order, interval_note, require_one_cell_each, runs_of
 from analysis.results import Results
 
 if TYPE_CHECKING:
@@ -28,12 +28,14 @@ class Comparison:
         epochs: The length of training.
         points: What `frame` returns.
         level: Coverage of the intervals.
+        runs: What the means are over.
     """
 
     y: str
     epochs: float
     points: pd.DataFrame
     level: float = 0.95
+    runs: str = "report seeds"
 
     def frame(self) -> pd.DataFrame:
         """One row per arm and sparsity, in the order of the study: dense arms first.
@@ -52,9 +54,9 @@ class Comparison:
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
         return (
-            f"{interval_note(self.points, self.level)} Arms are listed as their lines end on the right; marks of one"
-            " sparsity stand a little apart. Training FLOPs are those of all passes, with those that only choose a"
-            f" mask, over those of one dense training of the same {self.epochs:g} epochs."
+            f"{interval_note(self.points, self.level, runs=self.runs)} Arms are listed as their lines end on the right;"
+            " marks of one sparsity stand a little apart. Training FLOPs are those of all passes, with those that only"
+            f" choose a mask, over those of one dense training of the same {self.epochs:g} epochs."
         )
 
     def shared(self) -> list[float]:
@@ -90,7 +92,7 @@ def compare(
     points = points.loc[points["epochs"] == length, ["arm", "sparsity", "epochs", *STATISTICS, *COSTS]]
     require_one_cell_each(points, ["arm", "sparsity"], "give `where`")
     points = points.assign(total_flops=points["training_flops"] + points["extra_flops"])
-    return Comparison(y, float(length), in_order(points, ["arm", "sparsity"]), level)
+    return Comparison(y, float(length), in_order(points, ["arm", "sparsity"]), level, runs_of(results))
 
 
 def costs(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from analysis.means import (
     in_order,
     interval_note,
     require_one_cell_each,
+    runs_of,
     with_dense,
 )
 from analysis.results import Results
@@ -58,6 +59,7 @@ class Curve:
         level: Coverage of the intervals.
         like: What cells share whose standard deviations are pooled.
         gap: Of what ``y`` is the winner's difference; None where it is ``y`` itself.
+        runs: What the means are over: ``report seeds``, or ``runs`` where nothing was selected.
     """
 
     y: str
@@ -67,6 +69,7 @@ class Curve:
     level: float = 0.95
     like: tuple[str, ...] = LIKE
     gap: Gap | None = None
+    runs: str = "report seeds"
 
     def frame(self) -> pd.DataFrame:
         """One row per arm, line and x.
@@ -87,18 +90,20 @@ class Curve:
             axis: How sparsity lies on its axis: ``density`` (-ln(1 - s)), ``linear`` or ``logit`` (dense stands apart).
 
         Raises:
-            SparsetuneError: if there is no such axis.
+            SparsetuneError: if there is no such axis, or no point.
         """
         from analysis import draw
 
         if axis not in AXES:
             raise SparsetuneError(f"`axis` must be one of {', '.join(AXES)}, got `{axis}`")
+        if self.points.empty:
+            raise SparsetuneError(f"there is nothing to draw: no cell has a finished report trial with {self.y}")
         return draw.curve(self, ax, axis)
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption, and which differences n does not show."""
         subject = f"Winner minus {GAPS[self.gap]}, paired by seed. " if self.gap else ""
-        return subject + interval_note(self.points, self.level, self.like) + self._vague()
+        return subject + interval_note(self.points, self.level, self.like, self.runs) + self._vague()
 
     def _vague(self) -> str:
         """The points whose difference is not separated from 0."""
@@ -217,7 +222,7 @@ def _curve(
     keys = list(dict.fromkeys(["arm", *([field_of(by, cells)] if by else []), x]))
     points = with_dense(cells[list(dict.fromkeys([*keys, "sparsity", *STATISTICS]))])
     require_one_cell_each(points, keys, f"give `by` (now {by}) or `where`")
-    return Curve(y, x, by, in_order(points, keys)[[*keys, *STATISTICS]], level, tuple(like), gap)
+    return Curve(y, x, by, in_order(points, keys)[[*keys, *STATISTICS]], level, tuple(like), gap, runs_of(results))
 
 
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:

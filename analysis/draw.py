@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -132,7 +133,7 @@ def colours(values: Iterable[Hashable], by: str | None) -> dict[Any, Any]:
     chosen = colormaps["viridis" if sparsity else "inferno"](
         np.linspace(*ends, len(coloured)) if len(coloured) > 1 else [ends[1]]
     )
-    return {**dict.fromkeys(ordered, "black"), **dict(zip(coloured, chosen, strict=True))}
+    return {**dict.fromkeys(ordered, "black"), **dict(zip(coloured, chosen, strict=False))}
 
 
 @contextmanager
@@ -327,30 +328,49 @@ def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4),
     return kept
 
 
-def save(figure: Figure, frame: pd.DataFrame, stem: Place) -> str:
-    """Write ``stem`` as .pdf, .png, .svg and the .csv it was drawn from; returns the SVG as it goes into a page."""
+def save(figure: Figure, frame: pd.DataFrame, stem: Place) -> None:
+    """Write ``stem`` as .pdf, .png, .svg and the .csv it was drawn from."""
+    found = files(figure)
+    with writing(stem.parent):
+        write_durably(stem.with_suffix(".csv"), frame.to_csv(index=False))
+        for kind, whole in found.items():
+            write_durably(stem.with_suffix(f".{kind}"), whole)
+
+
+def files(figure: Figure) -> dict[str, bytes]:
+    """A figure as ``pdf``, ``png`` and ``svg``, equal bytes for equal figures."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    files = {kind: io.BytesIO() for kind in ("pdf", "png", "svg")}
+    found = {kind: io.BytesIO() for kind in ("pdf", "png", "svg")}
     with styled():
         settle(figure)
         figure.dpi = 150
         # Not `savefig`, which would lay the figure out anew for each.
-        FigureCanvasPdf(figure).print_pdf(files["pdf"], metadata={"CreationDate": None})
-        FigureCanvasAgg(figure).print_png(files["png"])
-        FigureCanvasSVG(figure).print_svg(files["svg"], metadata={"Date": None})
-    with writing(stem.parent):
-        write_durably(stem.with_suffix(".csv"), frame.to_csv(index=False))
-        for kind, file in files.items():
-            write_durably(stem.with_suffix(f".{kind}"), file.getvalue())
-    whole = files["svg"].getvalue().decode()
-    return whole[whole.index("<svg") :]
+        FigureCanvasPdf(figure).print_pdf(found["pdf"], metadata={"CreationDate": None})
+        FigureCanvasAgg(figure).print_png(found["png"])
+        FigureCanvasSVG(figure).print_svg(found["svg"], metadata={"Date": None})
+    return {kind: file.getvalue() for kind, file in found.items()}
 
 
 def settle(figure: Figure) -> None:
     """Lay a figure out once and hold its ticks and labels there, since each drawing would do all that again."""
+    hold_ticks(figure)
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        if axes.get_axes_locator() is not None:  # a colour bar takes its place only now
+            axes.get_tightbbox()
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        place = axis.label.get_transform().transform(axis.label.get_position())
+        x, y = figure.transFigure.inverted().transform(place)
+        axis.set_label_coords(x, y, transform=figure.transFigure)
+
+
+def hold_ticks(figure: Figure) -> None:
+    """Let every axis keep the ticks and their texts that it has now, the minor ones none."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
@@ -362,12 +382,6 @@ def settle(figure: Figure) -> None:
         axis.set_major_locator(FixedLocator(ticks))
         axis.set_major_formatter(held)
         axis.set_minor_locator(NullLocator())
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        place = axis.label.get_transform().transform(axis.label.get_position())
-        x, y = figure.transFigure.inverted().transform(place)
-        axis.set_label_coords(x, y, transform=figure.transFigure)
 
 
 def _bars(axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[str, Any], name: str) -> None:
@@ -431,8 +445,12 @@ def sparsity_ticks(axis: Any, values: Iterable[float], place: Callable[[Any], An
             kept.append(value)
     axis.set_ticks(place(kept), [f"{100 * value:.10g}" for value in kept])
     known = np.unique(np.asarray(list(values), dtype=np.float64))
-    nearest = lambda at: f"{100 * known[np.abs(place(known) - at).argmin()]:.10g}"  # noqa: E731
-    setattr(axis.axes, f"fmt_{axis.axis_name}data", nearest)
+    setattr(axis.axes, f"fmt_{axis.axis_name}data", partial(_nearest, known, place(known)))
+
+
+def _nearest(sparsities: Any, places: Any, at: float) -> str:
+    """The sparsity whose place on an axis is nearest, in percent."""
+    return f"{100 * sparsities[np.abs(places - at).argmin()]:.10g}"
 
 
 def legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure:

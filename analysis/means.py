@@ -148,14 +148,19 @@ def in_order(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def interval_note(points: pd.DataFrame, level: float, like: Sequence[str] = LIKE) -> str:
-    """How many seeds stand behind the means, and what the intervals are."""
-    given = points[points["n"] > 0]
+def runs_of(results: Results) -> str:
+    """What means are over: ``report seeds`` of a winner, or ``runs`` where nothing was selected."""
+    return "runs" if results.design.objective is None else "report seeds"
+
+
+def interval_note(points: pd.DataFrame, level: float, like: Sequence[str] = LIKE, runs: str = "report seeds") -> str:
+    """How many ``runs`` stand behind the means, and what the intervals are."""
+    given, one = points[points["n"] > 0], runs.removesuffix("s")
     if given.empty:
-        return "No report trial has finished."
-    note = f"Means over n = {span(given['n'])} report seeds"
+        return f"No {'run' if runs == 'runs' else 'report trial'} has finished."
+    note = f"Means over n = {span(given['n'])} {runs}"
     if (given["interval"] == "").all():
-        return f"{note}; one seed each, so no interval can be given."
+        return f"{note}; one {one.rpartition(' ')[2]} each, so no interval can be given."
     kinds, small = (
         [kind for kind in ("t", "bootstrap") if kind in set(given["interval"])],
         given[given["interval"] == "t"],
@@ -165,7 +170,7 @@ def interval_note(points: pd.DataFrame, level: float, like: Sequence[str] = LIKE
     if (small["df"] > small["n"] - 1).any():
         note += f", standard deviation pooled over cells of the same {' and '.join(like) or 'study'}"
     note += f" (df {span(small['df'])})" if len(small) else ""
-    return note + "." + (" Cells with a diverged report seed have no mean." if (points["diverged"] > 0).any() else "")
+    return note + "." + (f" Cells with a diverged {one} have no mean." if (points["diverged"] > 0).any() else "")
 
 
 def span(values: pd.Series[Any]) -> str:

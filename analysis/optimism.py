@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.draw import label
 from analysis.exhibit import Exhibit
 from analysis.means import LIKE, MEASURES, cell_values, span
 from analysis.results import Results
@@ -125,8 +126,11 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     """The winners in search and on fresh seeds, where something was searched; whatever ``y`` the report shows."""
     found = optimism(results, where=where)
     if len(found.frame()):
-        columns = {"cell": "Cell", "configurations": "Best of", "search": "In the search", "report": "On fresh seeds"}
-        columns |= {"luck": "Luck", "luck_low": "from", "luck_high": "to", "n": "n", "expected": "Luck alone"}
+        unit = label(found.y).rpartition("(")[2].rstrip(")")
+        apart = "points" if unit == "%" else unit
+        columns = {"cell": "Cell", "configurations": "Best of", "search": f"In the\nsearch ({unit})"}
+        columns |= {"report low high": f"On fresh seeds ({unit})\n[95 % interval]", "n": "n"}
+        columns |= {"luck luck_low luck_high": f"Luck ({apart})\n[95 % interval]", "expected": f"Luck\nalone ({apart})"}
         yield Exhibit("optimism", "How much of the best is luck", found.frame(), found.note(), found.plot, columns)
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis import draw
+from analysis.page import wording
+from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,8 +17,16 @@ if TYPE_CHECKING:
 
 
 def optimism(found: Optimism) -> Figure:
-    """A line per cell, the first on top: hollow the search's value, filled with bars the mean over fresh seeds."""
+    """A line per cell, the first on top: hollow the search's value, filled with bars the mean over fresh seeds.
+
+    Raises:
+        SparsetuneError: if no winner of a search was run again.
+    """
     frame, factor = found.frame(), draw.scale(found.y)
+    if frame.empty:
+        raise SparsetuneError(
+            "how much of the best is luck needs a search and report trials of its winner: there are none"
+        )
     names = [_name(row) for row in frame.to_dict("records")]
     places = np.arange(len(frame))[::-1]
     with draw.styled():
@@ -25,10 +35,19 @@ def optimism(found: Optimism) -> Figure:
         report, search = factor * frame["report"], factor * frame["search"]
         axis.hlines(places, search, report, color="#bbbbbb", linewidth=1.2, zorder=1)
         style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5, "color": draw.ARM_COLOURS[0]}
-        axis.errorbar(
+        bars = axis.errorbar(
             report, places, xerr=np.nan_to_num(ends), label="on fresh seeds", elinewidth=1, capsize=2, **style
         )
-        axis.plot(search, places, label="in the search", markerfacecolor="white", **style)
+        (best,) = axis.plot(search, places, label="in the search", markerfacecolor="white", **style)
+        rows = list(zip(names, frame.to_dict("records"), strict=True))
+        draw.describe(bars, [_told(name, row, factor) for name, row in rows])
+        draw.describe(
+            best,
+            [
+                wording.told(name, f"best of {row['configurations']}: {factor * row['search']:.4g}")
+                for name, row in rows
+            ],
+        )
         axis.set_yticks(places, names)
         axis.set_ylim(-0.7, len(frame) - 0.3)
         axis.grid(visible=False, axis="y")
@@ -36,6 +55,13 @@ def optimism(found: Optimism) -> Figure:
         figure: Any = axis.get_figure(root=True)
         figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", alignment="left")
         return figure  # type: ignore[no-any-return]
+
+
+def _told(name: str, row: dict[Any, Any], factor: float) -> str:
+    luck = wording.interval(row["luck"], row["luck_low"], row["luck_high"], factor)
+    return wording.told(
+        name, wording.interval(row["report"], row["low"], row["high"], factor), row["n"], f"luck {luck}"
+    )
 
 
 def _name(row: dict[Any, Any]) -> str:

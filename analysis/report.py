@@ -7,13 +7,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
-from analysis import draw
 from analysis.checks import checks
 from analysis.exhibit import Exhibit
 from analysis.fairness import uneven
@@ -21,8 +21,9 @@ from analysis.lengths.extension import extension_gain
 from analysis.load import StudyResults, load
 from analysis.page import origin
 from analysis.page.headlines import headlines, lengths_needed, recipes, what_next
-from analysis.page.interactive import Interactive, interactive
+from analysis.page.interactive import Interactive
 from analysis.page.markup import latex, markdown
+from analysis.page.printer import Order, Printer
 from analysis.page.sections import (
     SECTIONS,
     Combination,
@@ -57,11 +58,32 @@ class Shown:
     name: str
     title: str
     caption: str
-    svg: str = ""
-    width: int = 0
-    height: int = 0
-    interactive: Interactive | None = None
+    order: Order | None = None
     table: PageTable | None = None
+
+    @property
+    def svg(self) -> str:
+        """As it goes into a page; empty for a table."""
+        whole = self.order.result().files["svg"].decode() if self.order else ""
+        return whole[whole.find("<svg") :]
+
+    @property
+    def interactive(self) -> Interactive | None:
+        """What makes it interactive, where it can be."""
+        return self.order.result().interactive if self.order else None
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+        return self.order.result().width if self.order else 0
+
+    @property
+    def height(self) -> int:
+        """Of a panel, in pixels."""
+        found = self.order.result() if self.order else None
+        live = found.interactive if found else None
+        rows = -(-len(live.panels) // live.columns) if live else 1
+        return max(260, min(420, found.height // rows)) if found else 0
 
 
 @dataclass(frozen=True)
@@ -107,17 +129,21 @@ def report(
         raise SparsetuneError("the report of results that are no study directory needs a folder: give `out`")
     folder = place(out) if out is not None else results.directory.path  # type: ignore[attr-defined]
     page = folder / "report" / "index.html"
-    with writing(page):
-        write_tables(results, folder / "tables")
-        write_durably(page, Writer(results, folder).page())
+    with writing(page), one_thread(), Printer() as printer:
+        writer = Writer(results, folder, printer)
+        writer.tables()
+        write_durably(page, writer.page())
     return page
 
 
-def write_tables(results: Results, folder: Place) -> None:
-    """``trials.csv``, ``history.csv`` and ``cells.csv``."""
-    for name in ("trials", "history", "cells"):
-        frame: pd.DataFrame = getattr(results, name)()
-        write_durably(folder / f"{name}.csv", csv(frame))
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Linear algebra on one thread: here matrices are small, and threads that wait for each other cost a third more."""
+    from scipy import linalg  # noqa: F401  # what is loaded later would not be limited
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):
+        yield
 
 
 def csv(frame: pd.DataFrame) -> bytes:
@@ -140,15 +166,21 @@ class Writer:
     Args:
         results: What it is of.
         folder: Where ``figures/`` and ``tables/`` are.
+        printer: Prints figures and writes files.
     """
 
-    def __init__(self, results: Results, folder: Place) -> None:
-        self.results, self.folder = results, folder
+    def __init__(self, results: Results, folder: Place, printer: Printer) -> None:
+        self.results, self.folder, self.printer = results, folder, printer
         self.drawn: set[str] = set()
         """Names of exhibits whose numbers are on the page already."""
 
+    def tables(self) -> None:
+        """``trials.csv``, ``history.csv`` and ``cells.csv``."""
+        for name in ("trials", "history", "cells"):
+            self.numbers(name, getattr(self.results, name)())
+
     def page(self) -> str:
-        """The page as HTML; whatever somebody may have named is escaped."""
+        """The page as HTML, when all other files are written; whatever somebody may have named is escaped."""
         results = self.results
         trials, cells = results.trials(), results.cells()
         findings = [self.finding(at) for at in combinations(results)]
@@ -156,8 +188,10 @@ class Writer:
         command = origin.resuming(results)
         found = pd.concat([part.numbers for part in findings]) if findings else pd.DataFrame()
         cells_table, warnings = self.cells_table(), checks(results)
-        write_durably(self.folder / "tables" / "findings.csv", csv(warnings))
+        self.numbers("findings", warnings)
         self.write("cells", cells_table)
+        sections = list(self.sections())
+        self.printer.finish()
         template = _environment().get_template("page.html.jinja")
         page: str = template.render(
             design=results.design,
@@ -172,7 +206,7 @@ class Writer:
             uneven=uneven(results),
             warnings=warnings.to_dict("records"),
             unchecked=warnings.attrs["not_run"],
-            sections=list(self.sections()),
+            sections=sections,
             cells_table=cells_table,
             counted=origin.counted(trials),
             memory=origin.memory(results),
@@ -222,23 +256,23 @@ class Writer:
         name = f"{exhibit.name}{suffix}"
         table = page_table(exhibit.frame, exhibit.columns, "arm") if exhibit.columns else None
         if exhibit.draw is None:
-            write_durably(self.folder / "tables" / f"{name}.csv", csv(exhibit.frame))
+            self.numbers(name, exhibit.frame)
             return Shown(name, exhibit.title, exhibit.caption, table=table)
-        figure = exhibit.draw()
-        svg = draw.save(figure, exhibit.frame, self.folder / "figures" / name)
-        width, height = (round(96 * inches) for inches in figure.get_size_inches())
-        live = interactive(figure)
-        rows = -(-len(live.panels) // live.columns) if live else 1
-        tall = max(260, min(420, height // rows))
-        return Shown(name, exhibit.title, exhibit.caption, svg, width, tall, live, table)
+        stem = self.folder / "figures" / name
+        self.printer.write(stem.with_suffix(".csv"), lambda: exhibit.frame.to_csv(index=False))
+        return Shown(name, exhibit.title, exhibit.caption, self.printer.order(exhibit.draw(), stem), table)
 
     def write(self, name: str, table: PageTable, frame: pd.DataFrame | None = None) -> None:
         """A table for a manuscript, and its numbers."""
         folder = self.folder / "tables"
-        write_durably(folder / f"{name}.md", markdown(table))
-        write_durably(folder / f"{name}.tex", latex(table))
+        self.printer.write(folder / f"{name}.md", lambda: markdown(table))
+        self.printer.write(folder / f"{name}.tex", lambda: latex(table))
         if frame is not None:
-            write_durably(folder / f"{name}.csv", csv(frame))
+            self.numbers(name, frame)
+
+    def numbers(self, name: str, frame: pd.DataFrame) -> None:
+        """A frame as ``tables/name.csv``."""
+        self.printer.write(self.folder / "tables" / f"{name}.csv", lambda: csv(frame))
 
     def cells_table(self) -> PageTable:
         """One row per cell, with its winner."""

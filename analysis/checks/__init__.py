@@ -5,7 +5,7 @@ What each code means, why it matters and how it is detected stands in ``docs/che
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -14,6 +14,7 @@ from analysis.checks import cells, comparability, seeds, selection, steps
 from analysis.checks.evidence import Evidence
 from analysis.checks.finding import SEVERITIES, Check, Finding, Missing, Severity, listed
 from analysis.curves import MEASURES
+from analysis.load import StudyResults
 from analysis.results import Results
 from sparsetune.errors import SparsetuneError
 
@@ -32,6 +33,7 @@ CHECKS: dict[str, Check] = {
             cells.off_target,
             "a trial must end with the sparsity that was asked for",
             "Leave these trials out; read their `error` and `certificate.json`, mend the cause, and run them again.",
+            "Leave these runs out, mend the cause, and run them again.",
         ),
         Check(
             "SPT002",
@@ -48,6 +50,7 @@ CHECKS: dict[str, Check] = {
             seeds.too_few,
             f"a claim needs at least {seeds.FEWEST} report seeds and an interval narrower than the effect",
             "Add report seeds (`sparsetune resume DIRECTORY --add-report-seeds 2`), or claim no difference there.",
+            "Add runs with other seeds, or claim no difference there.",
         ),
         Check(
             "SPT004",
@@ -56,6 +59,7 @@ CHECKS: dict[str, Check] = {
             cells.unfinished,
             "every cell should have finished its search and its report trials",
             "Let the study run on (`sparsetune resume DIRECTORY`); until then call its curves provisional.",
+            "Add the runs that have not finished; until then call the curves provisional.",
         ),
         Check(
             "SPT005",
@@ -64,6 +68,7 @@ CHECKS: dict[str, Check] = {
             cells.failed,
             "no trial should be lost to its infrastructure",
             "Read the reasons in `sparsetune status DIRECTORY`, mend them, and retry the failed trials.",
+            "Find out why these runs failed, mend it, and run them again.",
         ),
         Check(
             "SPT006",
@@ -208,7 +213,7 @@ CHECKS: dict[str, Check] = {
 
 
 def checks(results: Results, where: Mapping[str, Any] | None = None, *, y: str | None = None) -> pd.DataFrame:
-    """What a reader of these results must know before believing a curve: at most one finding a code and arm.
+    """What a reader of these results must know before believing a curve: at most one finding a code and severity.
 
     Args:
         results: Of a study, finished or not, or of a table.
@@ -216,9 +221,10 @@ def checks(results: Results, where: Mapping[str, Any] | None = None, *, y: str |
         y: The measure that is shown; by default accuracy on the test set where it was measured, or the nearest to it.
 
     Returns:
-        One row per finding, the gravest first: ``code severity`` (error, warning or note) ``arm cell`` (the first few
-        names; empty where all are meant) ``message remedy``. ``attrs["not_run"]`` holds, by code, what the results
-        lack for a check to be made: no finding of such a one means nothing.
+        One row per finding, the gravest first: ``code severity`` (error, warning or note) ``arm`` (all that it was
+        found in) ``cell`` (the first few names; both empty where all are meant) ``message remedy``.
+        ``attrs["not_run"]`` holds, by code, what the results lack for a check to be made: no finding of such a one
+        means nothing.
 
     Raises:
         SparsetuneError: if a field in ``where`` or ``y`` is unknown.
@@ -227,13 +233,16 @@ def checks(results: Results, where: Mapping[str, Any] | None = None, *, y: str |
         raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{y}`")
     evidence = Evidence(results, dict(where or {}), y)
     evidence.cells  # noqa: B018  # an unknown field in `where` is the caller's mistake, no missing column
-    rows, lacking = [], {}
+    rows: list[dict[str, str]] = []
+    lacking: dict[str, list[str]] = {}
     for check in CHECKS.values():
+        found: list[Finding] = []
         try:
             for finding in check.function(evidence):
-                rows.append(_row(check, finding))  # noqa: PERF401  # what it found before it lacked a column stays
+                found.append(finding)  # noqa: PERF402  # what it found before it lacked a column stays
         except SparsetuneError as error:
             lacking[check.code] = error.columns if isinstance(error, Missing) else [str(error)]
+        rows += _rows(check, found, isinstance(results, StudyResults))
     frame = pd.DataFrame(rows, columns=[*COLUMNS], dtype="str")
     rank = frame["severity"].map({severity: place for place, severity in enumerate(SEVERITIES)})
     frame = frame.assign(rank=rank).sort_values(["rank", "code", "arm"], kind="stable", ignore_index=True)
@@ -242,7 +251,24 @@ def checks(results: Results, where: Mapping[str, Any] | None = None, *, y: str |
     return frame
 
 
-def _row(check: Check, finding: Finding) -> dict[str, str]:
+def _rows(check: Check, found: Sequence[Finding], study: bool) -> Iterator[dict[str, str]]:
+    """A row for each severity of what a check found, all arms together."""
     rule = check.rule[0].upper() + check.rule[1:]
-    told = {"code": check.code, "severity": finding.severity or check.severity, "arm": finding.arm}
-    return told | {"cell": listed(finding.cells), "message": f"{rule}: {finding.got}.", "remedy": check.remedy}
+    remedy = check.remedy if study else check.of_table or check.remedy
+    for severity in SEVERITIES:
+        mine = [finding for finding in found if (finding.severity or check.severity) == severity]
+        if mine:
+            arms = ", ".join(dict.fromkeys(finding.arm for finding in mine if finding.arm))
+            cells = listed(cell for finding in mine for cell in finding.cells)
+            told = {"code": check.code, "severity": severity, "arm": arms, "cell": cells}
+            yield told | {"message": f"{rule}: {_together(mine)}.", "remedy": remedy}
+
+
+def _together(found: Sequence[Finding]) -> str:
+    """What came in every arm, each thing once."""
+    arms: dict[str, list[str]] = {}
+    for finding in found:
+        arms.setdefault(finding.got, []).append(finding.arm)
+    if len(arms) == 1:
+        return next(iter(arms))
+    return "; ".join(f"in {' and '.join(names)}, {got}" if all(names) else got for got, names in arms.items())

@@ -47,6 +47,7 @@ class Check:
         function: Gives its findings, and raises `Missing` where it cannot judge.
         rule: What must hold, a sentence without its full stop.
         remedy: What to do, in a sentence.
+        of_table: The same where the results are no study's, if it differs.
     """
 
     code: str
@@ -55,6 +56,7 @@ class Check:
     function: Callable[[Evidence], Iterator[Finding]]
     rule: str
     remedy: str
+    of_table: str = ""
 
     @property
     def anchor(self) -> str:
@@ -70,11 +72,11 @@ class Missing(SparsetuneError):
         super().__init__(f"the results lack {', '.join(self.columns)}")
 
 
-def listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str], most: int = NAMED) -> str:
     """The first few names, and how many more: ``a, b, c and 12 more``."""
     names = list(dict.fromkeys(names))
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def counted(count: int, word: str) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.checks.evidence import Evidence, holds, require
-from analysis.checks.finding import Finding, Missing, Severity, counted, listed
+from analysis.checks.finding import NAMED, Finding, Missing, Severity, counted, listed
 from analysis.curves import cell_means, with_dense
 
 FEWEST = 3
@@ -36,6 +36,7 @@ def too_few(evidence: Evidence) -> Iterator[Finding]:
     means = cell_means(evidence.results, evidence.y, evidence.where)
     few = means[(means["n"] > 0) & (means["n"] < FEWEST)]
     unsure = means[(means["difference_low"] < 0) & (means["difference_high"] > 0) & (means["sparsity"] > 0)]
+    most = NAMED if pd.concat([few, unsure])["arm"].nunique() < 2 else 1
     for arm, own in means[means["n"] > 0].groupby("arm", sort=False):
         mine, wide = few[few["arm"] == arm], unsure[unsure["arm"] == arm]
         parts: list[tuple[Severity, str, list[str]]] = [
@@ -44,7 +45,7 @@ def too_few(evidence: Evidence) -> Iterator[Finding]:
         ]
         parts = [part for part in parts if part[2]]
         if parts:
-            got = "; ".join(words.format(len(names), listed(names)) for _, words, names in parts)
+            got = "; ".join(words.format(len(names), listed(names, most)) for _, words, names in parts)
             yield Finding(str(arm), [name for part in parts for name in part[2]], got, parts[0][0])
 
 

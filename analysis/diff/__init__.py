@@ -171,10 +171,15 @@ def _conclusions(before: Results, after: Results, y: str, level: float) -> pd.Da
         named = means[list(SIDES)].set_index(cells.index).add_suffix(f"_{side}")
         sides.append(cells.reindex(columns=keys).join(named).assign(**{side: cells.index}))
     frame = sides[0].drop_duplicates(keys).merge(sides[1].drop_duplicates(keys), on=keys, how="outer", sort=False)
-    order = [*map(tuple, sides[0][keys].to_numpy()), *map(tuple, sides[1][keys].to_numpy())]
-    frame = frame.iloc[np.argsort([order.index(tuple(row)) for row in frame[keys].to_numpy()], kind="stable")]
+    order = [*_known(sides[0][keys]), *_known(sides[1][keys])]
+    frame = frame.iloc[np.argsort([order.index(row) for row in _known(frame[keys])], kind="stable")]
     found = _differences(frame.reset_index(drop=True), values["before"], values["after"], level)
     return found.reindex(columns=[*keys, *CONCLUSIONS]).astype(CONCLUSIONS)
+
+
+def _known(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """The rows, None for what is missing: NaN equals nothing, not even itself."""
+    return [tuple(None if pd.isna(value) else value for value in row) for row in frame.to_numpy()]
 
 
 def _differences(frame: pd.DataFrame, old: pd.DataFrame, new: pd.DataFrame, level: float) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.hyperparameters.responses import lower_is_better
-from analysis.means import LIKE, cell_means, cell_values, interval_note
+from analysis.means import LIKE, cell_means, cell_values, interval_note, runs_of
 from analysis.results import Results
 from analysis.statistics import estimate, not_separated, seeds_needed
 from sparsetune.errors import SparsetuneError
@@ -39,6 +39,7 @@ class BestAt:
         budget: ``epochs``, ``train_flops`` or ``gpu_hours``.
         rows: What `frame` returns.
         level: Coverage of the intervals.
+        runs: What the means are over.
     """
 
     y: str
@@ -46,6 +47,7 @@ class BestAt:
     budget: str
     rows: pd.DataFrame
     level: float = 0.95
+    runs: str = "report seeds"
 
     def frame(self) -> pd.DataFrame:
         """One row per limit and sparsity that it allows.
@@ -68,7 +70,8 @@ class BestAt:
         unsure = int(self.rows["rivals"].gt(0).sum())
         return (
             f"For each limit in {BUDGETS[self.budget]}, the best cell of each sparsity that costs no more, by {self.by}"
-            f" of its report trials; shown is {self.y} of the same trials. {interval_note(self.rows, self.level)}"
+            f" over its {self.runs}; shown is {self.y} of the same trials."
+            f" {interval_note(self.rows, self.level, runs=self.runs)}"
             f" In {unsure} of {len(self.rows)} the best is not separated from other cells that the limit allows."
         )
 
@@ -111,6 +114,7 @@ class Candidates:
         means: One row per cell: its costs, and its mean of ``y`` with its interval.
         values: What chooses by report seed, lower is better, shape [n_cells, n_seeds].
         level: Coverage of the intervals.
+        runs: What the means are over.
     """
 
     y: str
@@ -118,6 +122,7 @@ class Candidates:
     means: pd.DataFrame
     values: pd.DataFrame
     level: float = 0.95
+    runs: str = "report seeds"
 
     def best(self, budget: str, given: float | Sequence[float] | None = None) -> BestAt:
         """The best of each sparsity within each limit; see `best_at`."""
@@ -129,7 +134,7 @@ class Candidates:
             for limit in _limits(budget, given, means)
             for _, part in means[means[budget] <= limit * (1 + EXACT)].groupby("sparsity")
         ]
-        return BestAt(self.y, self.by, budget, pd.DataFrame(rows, columns=BEST), self.level)
+        return BestAt(self.y, self.by, budget, pd.DataFrame(rows, columns=BEST), self.level, self.runs)
 
 
 def candidates(
@@ -140,7 +145,8 @@ def candidates(
     values = cell_values(results, by, where)[1]
     means = spending(results, where).join(cell_means(results, y, where, level=level).drop(columns=["arm", *_SHARED]))
     means = means.assign(chosen=values.mean(axis=1)).dropna(subset="chosen")
-    return Candidates(y, by, means, values if lower_is_better(results, by) else -values, level)
+    values = values if lower_is_better(results, by) else -values
+    return Candidates(y, by, means, values, level, runs_of(results))
 
 
 def spending(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:

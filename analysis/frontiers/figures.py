@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.draw import MARKERS, colours, label, line_name, log_density, panels, scale, sparsity_ticks, styled
+from analysis.draw import (
+    MARKERS,
+    colours,
+    describe,
+    label,
+    line_name,
+    log_density,
+    panels,
+    scale,
+    sparsity_ticks,
+    styled,
+)
+from analysis.page import wording
+from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +38,7 @@ FAR = 3
 
 def best(found: BestAt) -> Figure:
     """``y`` of the best cell against sparsity, a line per limit; an arm's mark at each where there are several."""
-    frame = found.frame()
+    frame = _some(found.frame(), found.y)
     limits, arms = sorted(set(frame["limit"])), list(dict.fromkeys(frame.loc[frame["sparsity"] > 0, "arm"]))
     palette = colours(limits, "schedule.epochs")
     marks = {arm: MARKERS[rank % len(MARKERS)] for rank, arm in enumerate(arms)}
@@ -35,7 +48,9 @@ def best(found: BestAt) -> Figure:
             part = frame[frame["limit"] == limit].sort_values("sparsity")
             x = log_density(part["sparsity"]) + 0.035 * (rank - (len(limits) - 1) / 2)
             name = LIMITS[found.budget].format(limit)
-            panel.plot(x, scale(found.y) * part["mean"], color=palette[limit], linewidth=1.3, label=f"at most {name}")
+            values = scale(found.y) * part["mean"]
+            (line,) = panel.plot(x, values, color=palette[limit], linewidth=1.3, label=f"at most {name}")
+            describe(line, _told(part, scale(found.y)))
             for arm, own in part.assign(x=x).groupby("arm", sort=False):
                 _marks(panel, own["x"], own, scale(found.y), palette[limit], marks.get(str(arm), "o"))
         for arm in arms if len(arms) > 1 else ():
@@ -48,7 +63,7 @@ def best(found: BestAt) -> Figure:
 
 def iso_flops(found: IsoFlops) -> Figure:
     """``y`` against training FLOPs, a line per sparsity and a panel per arm; dense networks in every panel."""
-    arms = _arms(found.points)
+    arms = _arms(_some(found.points, found.y))
     palette = colours(found.points["sparsity"], "sparsity.target")
     with styled():
         axes = panels(len(arms), size=(4.4, 3.8))
@@ -59,7 +74,8 @@ def iso_flops(found: IsoFlops) -> Figure:
                 name, marker = line_name("sparsity.target", sparsity), MARKERS[rank % len(MARKERS)]
                 values = scale(found.y) * part["mean"]
                 style: dict[str, Any] = {"color": palette[sparsity], "linewidth": 1.3, "markersize": 4.5}
-                panel.plot(part["train_flops"], values, marker, linestyle="-", label=name, **style)
+                (line,) = panel.plot(part["train_flops"], values, marker, linestyle="-", label=name, **style)
+                describe(line, _told(part, scale(found.y)))
                 _marks(panel, part["train_flops"], part, scale(found.y), palette[sparsity], marker)
             panel.set_title(arm if len(arms) > 1 else "")
             _costs(panel, found.points, found.y)
@@ -69,7 +85,7 @@ def iso_flops(found: IsoFlops) -> Figure:
 
 def front(found: Front) -> Figure:
     """``y`` against training FLOPs: filled on the front, hollow off it, faint where that is not sure."""
-    frame = found.frame()
+    frame = _some(found.frame(), found.y)
     arms = _arms(frame)
     palette = colours(frame["sparsity"], "sparsity.target")
     with styled():
@@ -77,7 +93,8 @@ def front(found: Front) -> Figure:
         for sparsity, part in frame.groupby("sparsity"):
             on, name = part[part["front"]].sort_values("train_flops"), line_name("sparsity.target", sparsity)
             values = scale(found.y) * on["mean"]
-            panel.plot(on["train_flops"], values, color=palette[sparsity], linewidth=1.2, label=name)
+            (line,) = panel.plot(on["train_flops"], values, color=palette[sparsity], linewidth=1.2, label=name)
+            describe(line, _told(on, scale(found.y)))
             for row in part.to_dict("records"):
                 arm = arms.index(row["arm"]) if row["arm"] in arms else 0
                 one = pd.DataFrame([row])
@@ -110,7 +127,33 @@ def _marks(
     means, low, high = (factor * part[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high"))
     panel.vlines(x, low, high, color=colour, linewidth=1.0, alpha=alpha)
     inside = colour if fill else "white"
-    panel.plot(x, means, marker, color=colour, markerfacecolor=inside, markersize=5.5, alpha=alpha)
+    (marks,) = panel.plot(x, means, marker, color=colour, markerfacecolor=inside, markersize=5.5, alpha=alpha)
+    describe(marks, _told(part, factor))
+
+
+def _some(frame: pd.DataFrame, y: str) -> pd.DataFrame:
+    """The frame, if there is anything to draw."""
+    if frame.empty:
+        raise SparsetuneError(
+            f"there is nothing to draw: no cell has both {y} and its cost over finished report trials"
+        )
+    return frame
+
+
+def _told(part: pd.DataFrame, factor: float) -> list[str]:
+    """What each mark says when pointed at."""
+    told = []
+    for row in part.to_dict("records"):
+        sparsity, cost = f"{100 * row['sparsity']:.10g} % sparsity", row["train_flops"]
+        known = [
+            row["arm"] if row["sparsity"] else "dense",
+            sparsity * bool(row["sparsity"]),
+            f"{row['epochs']:g} epochs",
+        ]
+        known += [] if pd.isna(cost) else [f"{cost:.3g} dense epochs of FLOPs"]
+        found = wording.interval(row["mean"], row["low"], row["high"], factor)
+        told.append(wording.told(", ".join(filter(None, known)), found, row["n"], row.get("verdict", "")))
+    return told
 
 
 def _costs(panel: Axes, frame: pd.DataFrame, y: str) -> None:

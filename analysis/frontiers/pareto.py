@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.draw import label
 from analysis.exhibit import Exhibit
 from analysis.frontiers.budgets import BUDGETS, candidates, spending
 from analysis.frontiers.iso_flops import iso_flops
 from analysis.hyperparameters.responses import lower_is_better
 from analysis.hyperparameters.surface import Floats
-from analysis.means import cell_values, interval_note
+from analysis.means import cell_values, interval_note, runs_of
 from analysis.results import Results
 from analysis.statistics import estimate
 from sparsetune.errors import SparsetuneError
@@ -22,6 +23,8 @@ from sparsetune.errors import SparsetuneError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+COST = "Training FLOPs\n(dense epochs)"
+"""Heading of what a training costs."""
 ROUNDING = 0.01
 """Costs within this part of each other are equal: a mask's FLOPs differ a little between seeds."""
 FRONT = ["cell", "arm", "sparsity", "epochs", "train_flops", "n", "mean", "low", "high", "df", "diverged", "interval"]
@@ -36,11 +39,13 @@ class Front:
         y: The loss, or another measured column.
         rows: What `frame` returns.
         level: Coverage of the intervals.
+        runs: What the means are over.
     """
 
     y: str
     rows: pd.DataFrame
     level: float = 0.95
+    runs: str = "report seeds"
 
     def frame(self) -> pd.DataFrame:
         """One row per cell, the cheapest first.
@@ -64,8 +69,8 @@ class Front:
         return (
             f"Filled: the Pareto front, {on} of {len(self.rows)} cells that no cell at least as sparse and, to"
             f" {100 * ROUNDING:g} %, as cheap beats in the mean of {self.y}. Hollow: beaten by one."
-            f" {interval_note(self.rows, self.level)} Of {unsure} cells, overlapping intervals leave open on which side"
-            " they are; they are drawn faint."
+            f" {interval_note(self.rows, self.level, runs=self.runs)} Of {unsure} cells, overlapping intervals leave"
+            " open on which side they are; they are drawn faint."
         )
 
 
@@ -100,7 +105,7 @@ def pareto_front(
     names = frame["cell"].to_numpy(dtype=object)
     most = np.where(beaten, mean[:, None], np.inf).argmin(axis=0) if len(frame) else np.empty(0, dtype=int)
     frame = frame.assign(front=front, sure=sure, dominated_by=np.where(front, "", names[most]))
-    return Front(y, frame.assign(verdict=_verdicts(frame))[FRONT], level)
+    return Front(y, frame.assign(verdict=_verdicts(frame))[FRONT], level, runs_of(results))
 
 
 def _rivals(sparsity: Floats, cost: Floats) -> Any:
@@ -146,8 +151,8 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     if not loss or costs["train_flops"].nunique() < 2:
         return
     found = iso_flops(results, loss, where=where)
-    columns = {"train_flops": "FLOPs", "cell": "Cell", "other_cell": "Other", "n": "n", "difference": "Difference"}
-    columns |= {"low": "Low", "high": "High", "p_holm": "p (Holm)", "verdict": "Verdict"}
+    columns = {"cell": "Cell", "other_cell": "With", "train_flops": COST, "n": "n"}
+    columns |= {"difference low high": "Difference (nats)\n[95 % interval]", "p_holm": "p (Holm)", "verdict": "Verdict"}
     yield Exhibit(
         "iso-flops",
         "At equal training FLOPs",
@@ -157,8 +162,8 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         columns if len(found.pairs) else None,
     )
     front = pareto_front(results, loss, where=where)
-    columns = {"arm": "Arm", "sparsity": "Sparsity", "epochs": "Epochs", "train_flops": "FLOPs", "n": "n"}
-    columns |= {"mean": "Mean", "low": "Low", "high": "High", "verdict": "Verdict"}
+    columns = {"arm": "Arm", "sparsity": "Sparsity", "epochs": "Epochs", "train_flops": COST}
+    columns |= {"mean low high": f"{label(loss)}\n[95 % interval]", "n": "n", "verdict": "Verdict"}
     title = "Pareto front of loss, sparsity and training FLOPs"
     yield Exhibit("pareto-front", title, front.frame(), front.note(), front.plot, columns)
 
@@ -171,10 +176,16 @@ def _best(results: Results, y: str, where: Mapping[str, Any] | None) -> Iterator
         return
     costs = found.means
     measured = [name for name in BUDGETS if costs[name].notna().any() and costs["epochs"].nunique() > 1]
-    columns = {"limit": "At most", "sparsity": "Sparsity", "arm": "Arm", "epochs": "Epochs", "train_flops": "FLOPs"}
-    columns |= {"n": "n", "mean": "Mean", "low": "Low", "high": "High", "cells": "Of", "verdict": "Verdict"}
+    columns = {"sparsity": "Sparsity", "arm": "Arm", "epochs": "Epochs", "train_flops": COST}
+    columns |= {
+        "mean low high": f"{label(y)}\n[95 % interval]",
+        "n": "n",
+        "cells": "Best of\n(cells)",
+        "verdict": "Verdict",
+    }
     for name in measured:
+        limit = {"limit": f"At most\n({'dense epochs' if name == 'train_flops' else BUDGETS[name]})"}
         best = found.best(name)
         drawn = name == ("train_flops" if "train_flops" in measured else "epochs")
         title, stem = f"The best at a budget of {BUDGETS[name]}", f"best-at-{name.replace('_', '-')}"
-        yield Exhibit(stem, title, best.frame(), best.note(), best.plot if drawn else None, columns)
+        yield Exhibit(stem, title, best.frame(), best.note(), best.plot if drawn else None, limit | columns)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.exhibit import Exhibit
 from analysis.hyperparameters.optima import Optima, optima
-from analysis.hyperparameters.optimum_figure import axis_name
+from analysis.hyperparameters.optimum_figure import axis_name, between, place
 from analysis.hyperparameters.responses import Range, unit_of, value_at
 from analysis.results import Results
 from sparsetune.space import IntRange, LogUniform
@@ -81,10 +81,10 @@ def _end(row: Mapping[Any, Any], axis: Range) -> tuple[str | None, bool]:
         return ("low" if row["verdict"] == "at most" else "high"), True
     if row["verdict"] == "located" or pd.isna(row["winner"]):
         return None, False
-    place = float(unit_of(axis, row["winner"]))
+    at = float(unit_of(axis, row["winner"]))
     if isinstance(axis, IntRange):  # the share of an end's own value may be more than 5 %
-        return ("low" if place <= 0 else "high" if place >= 1 else None), False
-    return ("low" if place <= NEAR else "high" if place >= 1 - NEAR else None), False
+        return ("low" if at <= 0 else "high" if at >= 1 else None), False
+    return ("low" if at <= NEAR else "high" if at >= 1 - NEAR else None), False
 
 
 def _natural(path: str, axis: Range, end: str) -> bool:
@@ -108,14 +108,17 @@ def _wider(path: str, axis: Range, end: str) -> tuple[float, float]:
 
 def _finding(row: Mapping[Any, Any], edge: Mapping[str, Any]) -> str:
     which = "lower" if edge["end"] == "low" else "upper"
-    name = axis_name(row["axis"]).split(" (")[0]
+    path, name = row["axis"], axis_name(row["axis"]).split(" (")[0]
+    bound, wider = place(path, edge["bound"]), between(path, edge["wider_low"], edge["wider_high"])
     if edge["sure"]:
-        said = f"the best lies at the {which} end {edge['bound']:g} of its range or beyond (n = {row['n']})"
+        said = f"the best lies at the {which} end {bound} of its range or beyond (n = {row['n']})"
     else:
         why = "too few configurations" if row["verdict"].startswith("too few") else "the optimum was not located"
-        said = f"the winner {row['winner']:.3g} lies within 5 % of the {which} end {edge['bound']:g}; {why},"
+        said = (
+            f"the winner {place(path, row['winner'])} lies within 5 % of the range of the {which} end {bound}; {why},"
+        )
         said += f" so this may be chance (n = {row['n']})"
-    return f"{name}, {row['cell']}: {said}. Search {edge['wider_low']:.2g} to {edge['wider_high']:.2g}."
+    return f"{name}, {row['cell']}: {said}. Search {wider}."
 
 
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
@@ -131,11 +134,16 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     frame = edges(results, where=where)
     if frame.empty:
         return
-    columns = {"cell": "Cell", "axis": "Axis", "end": "End", "bound": "Bound", "winner": "Winner", "n": "n"}
-    columns |= {"low": "Low", "high": "High", "sure": "Sure", "wider_low": "Search from", "wider_high": "to"}
+    rows = frame.to_dict("records")
+    told = {"end_is": [f"{row['end']}, {place(row['axis'], row['bound'])}" for row in rows]}
+    told |= {"winner_is": [place(row["axis"], row["winner"]) for row in rows]}
+    told |= {"best": [between(row["axis"], row["low"], row["high"]) for row in rows]}
+    told |= {"wider": [between(row["axis"], row["wider_low"], row["wider_high"]) for row in rows]}
+    columns = {"cell": "Cell", "axis": "Axis", "end_is": "End of its range", "winner_is": "Winner"}
+    columns |= {"best": "95 % interval\nof the best", "n": "n", "sure": "Sure", "wider": "Search next"}
     caption = (
         "Sure: the interval of the optimum's place reaches that end of the range and not the other. Not sure: only the"
         " winner lies there, within 5 % of the range, as one in ten does by chance where an axis does nothing."
         " Logarithmic ranges are widened by a factor 10^0.5, others by half of their width."
     )
-    yield Exhibit("edges", "Best at the edge of its range", frame, caption, None, columns)
+    yield Exhibit("edges", "Best at the edge of its range", frame.assign(**told), caption, None, columns)

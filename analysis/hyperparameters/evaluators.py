@@ -1,9 +1,9 @@
-"""The bridge to Optuna's importance evaluators: a band's configurations as a study in memory."""
+"""Importances of search axes in a band of sparsity: PED-ANOVA, and Optuna's fANOVA of a study in memory."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from analysis.hyperparameters.ped_anova import divergences, on_grid
 from analysis.hyperparameters.surface import Floats
 from sparsetune.space import Axis, Choice, IntRange, LogUniform
 
@@ -29,7 +30,7 @@ class Band:
     Args:
         axes: What was searched in all of its cells, within the same ranges.
         tried: One row per configuration: ``cell diverged score``, lower is better, and the axes.
-        evaluator: Of Optuna.
+        evaluator: Which importances.
         seed: Of fANOVA's trees.
     """
 
@@ -64,32 +65,39 @@ class Band:
         return study
 
     def importances(self, scores: ArrayLike | None = None) -> Floats:
-        """Optuna's importance of each axis, not normalised, shape [n_axes].
+        """Importance of each axis as Optuna has it, not normalised, shape [orders, n_axes].
 
         Args:
-            scores: Instead of those of the configurations; NaN leaves one out.
+            scores: Instead of those of the configurations, shape [orders, n]; NaN leaves one out of that order.
         """
-        values = np.asarray(self.tried["score"] if scores is None else scores, dtype=np.float64)
-        with _quiet():
-            evaluator = EVALUATORS[self.evaluator](self.seed)
-            found = evaluator.evaluate(self.study, list(self.axes), target=lambda trial: float(values[trial.number]))
-        return np.array([float(found[path]) for path in self.axes])
+        values = np.atleast_2d(np.asarray(self.tried["score"] if scores is None else scores, dtype=np.float64))
+        return EVALUATORS[self.evaluator](self, values)
 
 
-def _ped_anova(seed: int) -> Any:
-    from optuna.importance import PedAnovaImportanceEvaluator
+def _ped_anova(band: Band, scores: Floats) -> Floats:
+    found = []
+    for path, axis in band.axes.items():
+        places, size = on_grid(axis, band.tried[path])
+        found.append(divergences(places, size, isinstance(axis, Choice), scores, BETTER))
+    return np.stack(found, axis=1)
 
-    return PedAnovaImportanceEvaluator(target_quantile=BETTER)  # draws nothing
 
-
-def _fanova(seed: int) -> Any:
+def _fanova(band: Band, scores: Floats) -> Floats:
     from optuna.importance import FanovaImportanceEvaluator
 
-    return FanovaImportanceEvaluator(seed=seed)
+    rows = []
+    with _quiet():
+        for values in scores:
+            evaluator = FanovaImportanceEvaluator(seed=band.seed)
+            found = evaluator.evaluate(
+                band.study, list(band.axes), target=lambda trial, own=values: float(own[trial.number])
+            )
+            rows.append([float(found[path]) for path in band.axes])
+    return np.array(rows)
 
 
-EVALUATORS: dict[str, Any] = {"ped_anova": _ped_anova, "fanova": _fanova}
-"""Makes each evaluator from a seed."""
+EVALUATORS: dict[str, Callable[[Band, Floats], Floats]] = {"ped_anova": _ped_anova, "fanova": _fanova}
+"""Importances of a band for each row of scores."""
 
 
 @contextmanager

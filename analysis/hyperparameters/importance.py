@@ -137,7 +137,7 @@ def _ranked(results: Results, tried: pd.DataFrame, cells: pd.DataFrame, y: str) 
 
 def _rows(parts: Mapping[tuple[str, str], Band], level: float, seed: int) -> pd.DataFrame:
     enough = {key: part for key, part in parts.items() if len(part.tried) >= FEWEST and part.tried["score"].any()}
-    found = {key: part.importances() for key, part in enough.items()}
+    found = {key: part.importances()[0] for key, part in enough.items()}
     chance = {key: _shuffled(part, [seed, zlib.crc32(repr(key).encode())]) for key, part in enough.items()}
     standard = {key: (c.mean(), c.std() or 1.0) for key, c in chance.items()}
     by_shuffle = [(c.max(axis=1) - standard[key][0]) / standard[key][1] for key, c in chance.items()]
@@ -169,7 +169,7 @@ def _shuffled(part: Band, seed: Sequence[int]) -> Floats:
     """Importances where the values stand in random order, shape [SHUFFLES, n_axes]."""
     random = np.random.default_rng(seed)
     scores = part.tried["score"].to_numpy(dtype=np.float64)
-    return np.stack([part.importances(random.permutation(scores)) for _ in range(SHUFFLES)])
+    return part.importances([random.permutation(scores) for _ in range(SHUFFLES)])
 
 
 def _spread(part: Band, level: float, seed: Sequence[int]) -> Floats:
@@ -178,7 +178,7 @@ def _spread(part: Band, level: float, seed: Sequence[int]) -> Floats:
     scores = part.tried["score"].to_numpy(dtype=np.float64)
     ranks = np.argsort(random.random((HALVES, len(scores))), axis=1)
     halves = np.where(ranks < len(scores) // 2, scores, np.nan)
-    shares = np.stack([_shares(part.importances(half)) for half in halves])
+    shares = np.stack([_shares(found) for found in part.importances(halves)])
     return np.asarray(np.quantile(shares, [(1 - level) / 2, (1 + level) / 2], axis=0))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from analysis.draw import ARM_COLOURS, panels, styled
+from analysis.draw import ARM_COLOURS, describe, panels, styled
 from analysis.hyperparameters.optimum_figure import axis_name
+from analysis.hyperparameters.responses import FEWEST
+from analysis.page import wording
+from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,8 +20,14 @@ if TYPE_CHECKING:
 
 
 def dots(found: Importance) -> Figure:
-    """The share of every axis with its spread: filled where it matters, hollow where chance may explain it."""
+    """The share of every axis with its spread: filled where it matters, hollow where chance may explain it.
+
+    Raises:
+        SparsetuneError: if no band has enough configurations.
+    """
     frame = found.frame().dropna(subset="share")
+    if frame.empty:
+        raise SparsetuneError(f"importance needs {FEWEST} configurations in a band of sparsity: no band has them")
     axes = list(dict.fromkeys(frame["axis"]))
     arms = list(dict.fromkeys(frame["arm"]))
     bands = list(frame.groupby(["arm", "band"], sort=False))
@@ -29,12 +38,20 @@ def dots(found: Importance) -> Figure:
             share, low, high = (100 * part[name].to_numpy(dtype=np.float64) for name in ("share", "low", "high"))
             sure = part["verdict"].eq("matters").to_numpy()
             panel.hlines(at, low, high, color=ARM_COLOURS[0], linewidth=1.3, alpha=0.6)
+            told: Any = np.array([_told(row) for row in part.to_dict("records")], dtype=object)
             for which, fill in ((sure, ARM_COLOURS[0]), (~sure, "white")):
-                panel.plot(share[which], at[which], "o", color=ARM_COLOURS[0], markerfacecolor=fill, markersize=6)
+                style: dict[str, Any] = {"color": ARM_COLOURS[0], "markerfacecolor": fill, "markersize": 6}
+                (marks,) = panel.plot(share[which], at[which], "o", **style)
+                describe(marks, told[which])
             several = len(arms) > 1 and str(band) != str(arm)
             panel.set_title(f"{arm}, {band}" if several else str(band))
             _axis(panel, [axis_name(path).split(" (")[0] for path in axes], last=number >= len(bands) - 4)
         return cast("Figure", grid[0].get_figure(root=True))
+
+
+def _told(row: dict[Any, Any]) -> str:
+    found = f"importance {wording.interval(row['share'], row['low'], row['high'], 100, '{:.3g}')} %"
+    return wording.told(axis_name(row["axis"]).split(" (")[0], found, row["n"], row["verdict"])
 
 
 def _axis(panel: Axes, names: list[str], last: bool) -> None:

@@ -105,6 +105,8 @@ class Optima:
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
         n = self.rows.loc[self.rows["value"].notna(), "n"]
+        if n.empty:
+            return f"Too few configurations: an optimum needs {FEWEST} that all cells of finished searches share."
         count = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
         return (
             f"Median and {100 * self.level:g} % interval of where {self.y} is best on each axis, from n = {count}"
@@ -142,7 +144,7 @@ def optima(
     """
     column = y or results.design.objective
     if column is None:
-        raise SparsetuneError("nothing was selected in these runs, so there is no objective: give `y`")
+        raise SparsetuneError("nothing was selected in these runs, so there is no objective: give `y`, `val_loss` say")
     if column not in MEASURES:
         raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{column}`")
     return _optima(results, column, where, level, seed)
@@ -232,9 +234,9 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         y: The headline measure; not used, since search trials never read the test set.
         where: Sweep axes and their values, as in `optima`.
     """
-    from analysis.hyperparameters import optimum_figure
+    from analysis.hyperparameters import optimum_exhibits
 
     if results.design.objective is None or not results.design.search:
         return
     for column in dict.fromkeys([results.design.objective, "val_loss"]):
-        yield from optimum_figure.exhibits(optima(results, column, where=where), column == results.design.objective)
+        yield from optimum_exhibits.exhibits(optima(results, column, where=where), column == results.design.objective)

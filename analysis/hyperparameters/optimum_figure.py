@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
-from analysis.draw import MARKERS, colours, label, line_name, log_density, panels, scale, sparsity_ticks, styled
-from analysis.exhibit import Exhibit
+from analysis.draw import (
+    MARKERS,
+    colours,
+    describe,
+    label,
+    line_name,
+    log_density,
+    panels,
+    scale,
+    sparsity_ticks,
+    styled,
+)
+from analysis.hyperparameters.responses import FEWEST
 from analysis.means import with_dense
+from analysis.page import wording
+from sparsetune.errors import SparsetuneError
 from sparsetune.space import LogUniform
 
 if TYPE_CHECKING:
@@ -23,8 +35,6 @@ if TYPE_CHECKING:
 NAMES = {"optim.lr": "Learning rate", "sparsity.target": "Sparsity"}
 SHARES = ("sparsity.ramp.start", "sparsity.ramp.length")
 """Axes that are drawn in percent of training."""
-RESPONSES = "Every configuration that counts; triangles at the top: the worst ones, diverged ones among them. Shaded:"
-"""How a caption of single responses begins."""
 APART = 0.1
 """Distance between the marks of one sparsity, on the axis of log density."""
 
@@ -35,9 +45,29 @@ def axis_name(path: str) -> str:
     return NAMES.get(path, f"{words} (% of training)" if path in SHARES else words)
 
 
+def place(path: str, value: Any, low: Any = np.nan, high: Any = np.nan) -> str:
+    """A value of a search axis in words, with its interval: ``0.11 [0.084, 0.13]``, ``10 [0, 50] %`` of training."""
+    said = wording.interval(value, low, high, factor_of(path), "{:.3g}")
+    return f"{said} %" if said and path in SHARES else said
+
+
+def between(path: str, low: Any, high: Any) -> str:
+    """A part of a search axis in words: ``0.056 to 0.19``, ``0 to 50 %`` of training."""
+    factor, unit = factor_of(path), " %" * (path in SHARES)
+    return "" if pd.isna(low) or pd.isna(high) else f"{factor * low:.3g} to {factor * high:.3g}{unit}"
+
+
 def optima(found: Optima) -> Figure:
-    """Medians and intervals against sparsity: a column of panels per search axis, a row per arm, a line per length."""
+    """Medians and intervals against sparsity: a column of panels per search axis, a row per arm, a line per length.
+
+    Raises:
+        SparsetuneError: if no cell has enough configurations.
+    """
     frame, lines = _lines(found)
+    if frame.empty:
+        raise SparsetuneError(
+            f"optima need a finished search of {FEWEST} configurations that all its cells share: there is none"
+        )
     axes, arms = list(dict.fromkeys(frame["axis"])), list(dict.fromkeys(frame["arm"]))
     palette = _palette(lines)
     with styled():
@@ -47,14 +77,15 @@ def optima(found: Optima) -> Figure:
             for rank, line in enumerate(lines):
                 style = {"color": palette[line], "marker": MARKERS[rank % len(MARKERS)]}
                 own = part[part["line"] == line].sort_values("sparsity")
-                _line(panel, own, APART * (rank - (len(lines) - 1) / 2), style, line, _factor(path))
+                _line(panel, own, APART * (rank - (len(lines) - 1) / 2), style, line, factor_of(path))
             _ranged(panel, found, path)
             sparsity_ticks(panel.xaxis, frame["sparsity"])
             panel.set_xlim(*(log_density([0, frame["sparsity"].max()]) + np.array([-0.35, 0.35])))
             panel.set_title(axis_name(path) if len(arms) == 1 else f"{arm}: {axis_name(path).lower()}")
             panel.set_xlabel(label("sparsity"))
             panel.tick_params(labelbottom=True)
-        grid[0].set_ylabel(f"Best for {label(found.y).split(' (')[0].lower()}")
+        for panel in grid[:: len(axes)]:
+            panel.set_ylabel(f"Best for {label(found.y).split(' (')[0].lower()}")
         return _legend(grid, lines)
 
 
@@ -105,32 +136,49 @@ def _line(panel: Axes, part: pd.DataFrame, aside: float, style: dict[str, Any], 
     columns = ("value", "low", "high", "flat_low", "flat_high")
     values, low, high, *flat = (factor * part[column].to_numpy(dtype=np.float64) for column in columns)
     lost = part["verdict"].eq("not located").to_numpy()
-    panel.plot(x, np.where(lost, np.nan, values), linewidth=1.3, markersize=5, label=name or None, **style)
+    told: Any = np.array([_told(row) for row in part.to_dict("records")], dtype=object)
+    (kept,) = panel.plot(x, np.where(lost, np.nan, values), linewidth=1.3, markersize=5, label=name or None, **style)
     colour, marker = style["color"], style["marker"]
-    panel.plot(x[lost], values[lost], marker, color=colour, markerfacecolor="white", markersize=5, alpha=0.45)
+    faint = {"color": colour, "markerfacecolor": "white", "markersize": 5, "alpha": 0.45}
+    (hollow,) = panel.plot(x[lost], values[lost], marker, **faint)
+    describe(kept, told)
+    describe(hollow, told[lost])
     panel.vlines(x, *flat, color=colour, linewidth=5, alpha=0.16)
     for k in range(len(part)):
         panel.vlines(x[k], low[k], high[k], color=colour, linewidth=1.1, alpha=0.3 if lost[k] else 0.9)
     verdicts = part["verdict"].to_numpy()
     for ends, end, sign in ((low, "at most", "v"), (high, "at least", "^")):
-        for place, at in zip(x[verdicts == end], ends[verdicts == end], strict=True):
-            panel.plot(place, at, sign, color=colour, markersize=5)
+        (at,) = panel.plot(x[verdicts == end], ends[verdicts == end], sign, color=colour, markersize=5)
+        describe(at, told[verdicts == end])
+
+
+def _told(row: dict[Any, Any]) -> str:
+    """What an optimum says when pointed at."""
+    found = place(row["axis"], row["value"], row["low"], row["high"])
+    return wording.told(
+        f"{line_name('sparsity.target', row['sparsity'])}, {row['line']}", found, row["n"], row["verdict"]
+    )
 
 
 def _points(panel: Axes, found: Optima, row: dict[Any, Any], path: str) -> None:
-    """Configurations of one cell, diverged ones as crosses at the top, and the optimum's interval behind them."""
+    """Configurations of one cell, the worst and diverged ones at the top, and the optimum's interval behind them."""
     points = found.response(row["cell"])
-    points, factor = points[points["axis"] == path], _factor(path)
+    points, factor = points[points["axis"] == path], factor_of(path)
     x, y = factor * points["x"].to_numpy(dtype=np.float64), scale(found.y) * points["value"].to_numpy(dtype=np.float64)
     middle, worst = np.nanmedian(y), np.nanquantile(y, 0.85)
     beyond = np.isnan(y) | (y > worst) if middle - np.nanmin(y) <= np.nanmax(y) - middle else np.isnan(y)
     faint = 0.12 if row["verdict"] == "not located" else 0.25
     panel.axvspan(factor * row["low"], factor * row["high"], color="#0055aa", alpha=faint, linewidth=0)
-    panel.plot(x[~beyond], y[~beyond], "o", color="#333333", markersize=3.2, alpha=0.7)
-    panel.plot(x[beyond], np.full(beyond.sum(), worst), "^", color="#cc3311", markersize=3.5, alpha=0.8)
+    (near,) = panel.plot(x[~beyond], y[~beyond], "o", color="#333333", markersize=3.2, alpha=0.7)
+    (far,) = panel.plot(x[beyond], np.full(beyond.sum(), worst), "^", color="#cc3311", markersize=3.5, alpha=0.8)
+    reached = zip(x, np.where(np.isnan(y), "diverged", [f"{value:.4g}" for value in y]), strict=True)
+    told: Any = np.array([wording.told(f"{axis_name(path)}: {at:.3g}", said) for at, said in reached], dtype=object)
+    describe(near, told[~beyond])
+    describe(far, told[beyond])
 
 
-def _factor(path: str) -> float:
+def factor_of(path: str) -> float:
+    """What a value of a search axis is multiplied with before it is drawn or printed."""
     return 100.0 if path in SHARES else 1.0
 
 
@@ -141,7 +189,7 @@ def _ranged(panel: Axes, found: Optima, path: str, vertical: bool = True) -> Non
     logarithmic = all(isinstance(axis, LogUniform) for axis in ranges)
     room = (high / low) ** 0.04 if logarithmic else 0.04 * (high - low)
     ends = (low / room, high * room) if logarithmic else (low - room, high + room)
-    ends = (_factor(path) * ends[0], _factor(path) * ends[1])
+    ends = (factor_of(path) * ends[0], factor_of(path) * ends[1])
     if logarithmic:
         (panel.set_yscale if vertical else panel.set_xscale)("log")
         _log_ticks(panel.yaxis if vertical else panel.xaxis, high / low)
@@ -167,47 +215,3 @@ def _legend(grid: Sequence[Axes], lines: Sequence[str]) -> Figure:
     if names and len(lines) > 1:
         figure.legend(handles, names, title="Epochs", loc="outside right upper", alignment="left")
     return figure
-
-
-def exhibits(found: Optima, whole: bool = True) -> Iterator[Exhibit]:
-    """The map of the optima and, where ``whole``, what they were read from and how they move; none without an optimum.
-
-    Args:
-        found: The optima.
-        whole: False for a second measure beside the objective.
-    """
-    frame = found.frame().dropna(subset="value")
-    if frame.empty:
-        return
-    suffix, measure = "" if whole else f"-{found.y}", label(found.y).split(" (")[0]
-    title = f"Where the best hyperparameters lie, for {measure.lower()}"
-    points = {path: label("sparsity") if path == "sparsity.target" else axis_name(path) for path in _sweep(found)}
-    columns = {"arm": "Arm", **points, "axis": "Axis", "n": "n", "value": "Best", "low": "Low", "high": "High"}
-    columns |= {"flat_low": "Flat from", "flat_high": "to", "winner": "Winner", "verdict": "Verdict"}
-    yield Exhibit(f"optimum{suffix}", title, found.frame(), found.note(), found.plot, columns)
-    shifts = found.shifts()
-    if len(shifts):
-        columns = {"arm": "Arm", "axis": "Axis", "along": "Along", "from": "From", "to": "To", "cell": "Cell", "n": "n"}
-        columns |= {"shift": "Shift", "low": "Low", "high": "High", "p_holm": "p (Holm)", "verdict": "Verdict"}
-        title = f"How the best hyperparameters move, for {measure.lower()}"
-        yield Exhibit(f"shifts{suffix}", title, shifts, _shift_note(shifts, found.level), None, columns)
-    for path in dict.fromkeys(frame.loc[frame["verdict"] != "not located", "axis"]) if whole else ():
-        rows = found.points[found.points["axis"] == path]
-        title = f"{measure} against {axis_name(path).split(' (')[0].lower()}"
-        note = f"{RESPONSES} the {100 * found.level:g} % interval of the best value, on average over the other axes."
-        yield Exhibit(f"response-{path.replace('.', '_')}", title, rows, note, partial(response, found, path))
-
-
-def _sweep(found: Optima) -> list[str]:
-    return [name for name in map(str, found.cells) if "." in name]
-
-
-def _shift_note(shifts: pd.DataFrame, level: float) -> str:
-    """What the table compares, and what was found in a sentence."""
-    moved = int(shifts["verdict"].str.startswith(("higher", "lower")).sum())
-    found = f"{moved} of {len(shifts)} comparisons show a shift" if moved else "No evidence of a shift"
-    return (
-        f"{found}; all {len(shifts)} comparisons are corrected together (Holm). Each cell is compared with the lowest"
-        " sparsity that searches the axis, or with the shortest training, all else equal. Factors on logarithmic axes,"
-        f" differences on others, with {100 * level:g} % intervals that are not corrected."
-    )

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import draw
 from analysis.means import with_dense
+from analysis.page import wording
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,6 +37,7 @@ def verdicts(found: Undertraining) -> Figure:
         for arm, axis in zip(arms, axes, strict=True):
             for row in frame[frame["arm"] == arm].to_dict("records"):
                 _tile(axis, sparsities.index(row["sparsity"]), lengths.index(row["epochs"]), row, draw.scale(found.y))
+            _say(axis, frame[frame["arm"] == arm], sparsities, lengths)
             axis.grid(visible=False)
             axis.set_title(arm)
             axis.set_xticks(range(len(sparsities)), [f"{100 * sparsity:.10g}" for sparsity in sparsities])
@@ -49,6 +51,15 @@ def verdicts(found: Undertraining) -> Figure:
         figure: Any = axes[0].get_figure(root=True)
         figure.legend(handles=handles, loc="outside right upper", alignment="left")
         return figure  # type: ignore[no-any-return]
+
+
+def _say(axis: Axes, part: pd.DataFrame, sparsities: list[float], lengths: list[float]) -> None:
+    """An unseen mark on every tile, which tells its verdict when pointed at."""
+    x, y = (part[column].map(known.index) for column, known in (("sparsity", sparsities), ("epochs", lengths)))
+    (marks,) = axis.plot(x, y, "s", markersize=14, color="none", markeredgecolor="none", zorder=5)
+    rows = part.to_dict("records")
+    where = [f"{100 * row['sparsity']:.10g} % sparsity, {row['epochs']:g} epochs" for row in rows]
+    draw.describe(marks, [f"{at}\n{row['verdict']}: {row['reason']}" for at, row in zip(where, rows, strict=True)])
 
 
 def _tile(axis: Axes, x: int, y: int, row: dict[Any, Any], scale: float) -> None:
@@ -87,17 +98,28 @@ def saturation(found: Saturation) -> Figure:
         return draw.legend(axes, "arm", styles)
 
 
+def _told(row: dict[Any, Any]) -> str:
+    """What a number of epochs says when pointed at."""
+    return wording.told(f"{100 * row['sparsity']:.10g} % sparsity", row["needed"], row["n"])
+
+
 def _needed(axis: Axes, x: Any, part: pd.DataFrame, style: dict[str, Any], arm: str) -> None:
     low = part["low"].fillna(part["epochs"]).clip(upper=part["epochs"])
     high = part["high"].replace(np.inf, np.nan).fillna(part["longest"]).where(part["high"].notna(), part["epochs"])
     ends = np.stack([part["epochs"] - low, (high - part["epochs"]).clip(lower=0)])
     quiet = {"linestyle": "none", "color": style["color"], "marker": style["marker"], "markersize": 6}
-    axis.plot(x, part["epochs"], color=style["color"], linewidth=1.3, zorder=2)
-    axis.errorbar(x, part["epochs"], yerr=ends, ecolor=style["color"], elinewidth=1, capsize=3, fmt="none", zorder=2)
-    axis.plot(x, part["epochs"], label=arm, zorder=3, **quiet)
-    open_ = part["at_least"].astype(bool).to_numpy()
-    axis.plot(x[open_], part["epochs"][open_], markerfacecolor="white", zorder=4, **quiet)
-    above = part["longest"][open_ | np.isinf(part["high"])] * 1.12
-    axis.plot(
-        x[open_ | np.isinf(part["high"])], above, linestyle="none", marker="^", color=style["color"], markersize=5
+    (line,) = axis.plot(x, part["epochs"], color=style["color"], linewidth=1.3, zorder=2)
+    bars = axis.errorbar(
+        x, part["epochs"], yerr=ends, ecolor=style["color"], elinewidth=1, capsize=3, fmt="none", zorder=2
     )
+    (marks,) = axis.plot(x, part["epochs"], label=arm, zorder=3, **quiet)
+    open_ = part["at_least"].astype(bool).to_numpy()
+    (hollow,) = axis.plot(x[open_], part["epochs"][open_], markerfacecolor="white", zorder=4, **quiet)
+    beyond = open_ | np.isinf(part["high"]).to_numpy()
+    above = {"linestyle": "none", "marker": "^", "color": style["color"], "markersize": 5}
+    (open_end,) = axis.plot(x[beyond], part["longest"][beyond] * 1.12, **above)
+    told: Any = np.array([_told(row) for row in part.to_dict("records")], dtype=object)
+    for drawn in (line, marks, *bars.lines[1]):
+        draw.describe(drawn, told)
+    draw.describe(hollow, told[open_])
+    draw.describe(open_end, told[beyond])

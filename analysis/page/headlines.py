@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
+from analysis.checks.seeds import FEWEST
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.verdicts import undertraining
+from analysis.load import StudyResults
 from analysis.means import cell_values
 from analysis.page.wording import interval, measure, several, sparsity
 from analysis.results import Results
@@ -18,6 +21,8 @@ from sparsetune.errors import SparsetuneError
 
 MANY = 3
 """Arms at one sparsity that the headlines still give a sentence each; more are ranked in one."""
+WORTH = 20
+"""More seeds than this are not advised: what they would settle is small."""
 
 
 def headlines(numbers: pd.DataFrame, gains: pd.DataFrame, y: str) -> Iterator[str]:
@@ -34,7 +39,7 @@ def headlines(numbers: pd.DataFrame, gains: pd.DataFrame, y: str) -> Iterator[st
     ranking = _ranking(sparse, y)
     yield from ranking
     for arm, rows in sparse.groupby("arm", sort=False) if not ranking else ():
-        row = rows.sort_values("sparsity").to_dict("records")[-1]
+        row = rows.sort_values(["sparsity", "epochs"]).to_dict("records")[-1]
         twin = interval(row["difference"], row["difference_low"], row["difference_high"])
         distance = f"; {twin} points from its dense twin" if twin else ""
         yield f"{arm} at {sparsity(row['sparsity'])} % sparsity: {measure(y).lower()} {_reached(row)}{distance}."
@@ -80,7 +85,8 @@ def recipes(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[str]
 
 def _longer(sparse: pd.DataFrame) -> Iterator[str]:
     """What longer training gains, a sentence for each arm and verdict."""
-    for _, rows in sparse[sparse["verdict"] != ""].groupby(["arm", "verdict"], sort=False):
+    known = sparse[sparse["verdict"] != ""].drop_duplicates(["arm", "sparsity"])
+    for _, rows in known.groupby(["arm", "verdict"], sort=False):
         arm, verdict = rows["arm"].iloc[0], rows["verdict"].iloc[0]
         step = f"from {rows['from_epochs'].iloc[0]:g} to {rows['to_epochs'].iloc[0]:g} epochs"
         gains = ", ".join(
@@ -101,7 +107,8 @@ def _ranking(sparse: pd.DataFrame, y: str) -> list[str]:
     shared = arms.index[arms > MANY]
     if shared.empty:
         return []
-    ranked = sparse[sparse["sparsity"] == shared.max()].sort_values("mean", ascending=False, kind="stable")
+    ranked = sparse[sparse["sparsity"] == shared.max()].sort_values("epochs", ascending=False, kind="stable")
+    ranked = ranked.drop_duplicates("arm").sort_values("mean", ascending=False, kind="stable")
     values = ", ".join(f"{row['arm']} {100 * row['mean']:.2f}" for row in ranked.to_dict("records"))
     unsure = "Where intervals overlap" if ranked["low"].notna().any() else "With one seed each"
     at = f"At {sparsity(shared.max())} % sparsity"
@@ -134,17 +141,34 @@ def what_next(results: Results, numbers: pd.DataFrame, command: str) -> Iterator
         yield f"Run {failed} failed trials again, once their reason is mended{with_it('--retry-failed')}"
     seeds = numbers["n"].min() if len(numbers) else pd.NA
     unsure = numbers[numbers["verdict"].str.startswith("not separated")] if len(numbers) else numbers
-    if len(unsure):
-        at = several([f"{row['arm']} at {sparsity(row['sparsity'])} %" for row in unsure.to_dict("records")])
-        yield f"Add report seeds, now n = {seeds}: longer training is not separated from dense for {at}" + with_it(
-            "--add-report-seeds 3"
-        )
+    unsure = unsure.drop_duplicates(["arm", "sparsity"]) if len(unsure) else unsure
+    vague = "longer training is not separated from dense for"
+    if len(near := unsure[~(unsure["gain_more_seeds"] > WORTH)] if len(unsure) else unsure):
+        few = math.ceil(near["gain_more_seeds"].fillna(max(1, FEWEST - seeds)).max())
+        again = with_it(f"--add-report-seeds {few}")
+        yield f"Add about {few} {seeds_in_words(results, few)}, now n = {seeds}: {vague} {_lines(near)}{again}"
+    if len(far := unsure[unsure["gain_more_seeds"] > WORTH] if len(unsure) else unsure):
+        yield f"More than {WORTH} seeds, another question may be worth more: {vague} {_lines(far)}"
     gaining = [row for row in _still_gaining(results) if row["sparsity"] > 0]
     for longest in dict.fromkeys(row["longest"] for row in gaining):
         lines = [f"{row['arm']} at {sparsity(row['sparsity'])} %" for row in gaining if row["longest"] == longest]
         yield f"Train longer than {longest:g} epochs, the longest, where validation is still best: {several(lines)}"
-    if not len(unsure) and pd.notna(seeds) and seeds < 3:
-        yield f"Add report seeds: n = {seeds} is less than three{with_it('--add-report-seeds 3')}"
+    if not len(unsure) and pd.notna(seeds) and seeds < FEWEST:
+        few = FEWEST - int(seeds)
+        again = with_it(f"--add-report-seeds {few}")
+        yield f"Add {few} {seeds_in_words(results, few)}: n = {seeds} is less than three{again}"
+
+
+def seeds_in_words(results: Results, count: int) -> str:
+    """What is added: ``report seeds``, or of a table ``runs with other seeds``."""
+    one, many = ("run with another seed", "runs with other seeds")
+    if isinstance(results, StudyResults):
+        one, many = ("report seed", "report seeds")
+    return one if count == 1 else many
+
+
+def _lines(rows: pd.DataFrame) -> str:
+    return several([f"{row['arm']} at {sparsity(row['sparsity'])} %" for row in rows.to_dict("records")])
 
 
 def _still_gaining(results: Results) -> list[dict[Any, Any]]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
+from analysis.foreign import TableResults
 from analysis.load import StudyResults
 from analysis.results import Results
 from sparsetune.memory import Peak, peaks
@@ -25,11 +27,20 @@ def resuming(results: Results) -> str:
     return f"sparsetune resume {_folder(results)}" if isinstance(results, StudyResults) else ""
 
 
-def source(results: Results) -> str:
-    """How to read the same numbers in Python."""
+@dataclass(frozen=True)
+class Source:
+    """How to read the same numbers in Python, and what was decided in reading them, a sentence each."""
+
+    code: str
+    notes: Sequence[str] = ()
+
+
+def source(results: Results) -> Source:
+    """Where the tables come from."""
     if isinstance(results, StudyResults):
-        return f'analysis.load("{_folder(results)}")'
-    return f"a table of runs: {results.design.name}, {len(results.trials())} trials"
+        return Source(f'analysis.load("{_folder(results)}")')
+    code = f"a table of runs: {results.design.name}, {len(results.trials())} trials"
+    return Source(code, results.notes if isinstance(results, TableResults) else ())
 
 
 def launches(results: Results) -> list[dict[str, Any]]:

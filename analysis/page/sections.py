@@ -86,7 +86,7 @@ def number_columns(y: str, one_length: bool) -> dict[str, str]:
     """The headings of `numbers`, for a page's table."""
     return {
         **{"arm": "Arm", "sparsity": "Sparsity (%)"},
-        **({} if one_length else {"epochs": "Best length\n(epochs)"}),
+        **({} if one_length else {"epochs": "Length\n(epochs)"}),
         **{"mean low high": f"{measure(y)} (%)\n[95 % interval]", "n": "n"},
         **{"difference difference_low difference_high": "Minus dense\ntwin (points)"},
         **{"training_flops": "Training\nFLOPs (%)", "extra_flops": "Mask choice\nFLOPs (%)"},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from analysis.hyperparameters.optimum_figure import axis_name
 from analysis.page.wording import exact, interval, percent, value
 
 LONG = 48
@@ -90,7 +91,9 @@ def _cells(frame: pd.DataFrame, names: Sequence[str], heading: str) -> list[Cell
         rows = frame[list(names)].astype("float64").to_numpy()
         factor = 100 if hundredfold else 1
         return [Cell(interval(mean, low, high, factor), _key(mean), right) for mean, low, high in rows]
-    written = _percent if hundredfold and "parsity" in heading else percent if hundredfold else _words
+    written: Callable[[Any], str] = _percent if "parsity" in heading else percent
+    if not hundredfold:
+        written = axis_name if names == ["axis"] else _words
     return [Cell(written(given), _key(given) if right else None, right) for given in frame[names[0]]]
 
 

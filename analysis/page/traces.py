@@ -242,8 +242,9 @@ def _parts(bars: Any) -> list[Any]:
 
 
 def _with_gaps(parts: Iterable[Any]) -> np.ndarray:
-    """Lines one after the other, a missing point behind each."""
-    return np.concatenate([np.vstack([np.asarray(part), [[np.nan, np.nan]]]) for part in parts])
+    """Lines one after the other, a missing point behind each; those of missing values have no point at all."""
+    known = [part for part in map(np.asarray, parts) if len(part)]
+    return np.concatenate([np.empty((0, 2)), *(np.vstack([part, [[np.nan, np.nan]]]) for part in known)])
 
 
 def _trace(x: np.ndarray, y: np.ndarray, name: str, hover: Trace | None = None) -> Trace:

@@ -9,13 +9,19 @@ import pandas as pd
 from analysis import draw
 
 
-def interval(value: Any, low: Any, high: Any, factor: float = 100) -> str:
-    """A value with its interval, fractions as percent: ``87.12 [86.90, 87.34]``."""
+def interval(value: Any, low: Any, high: Any, factor: float = 100, shown: str = "") -> str:
+    """A value with its interval, fractions as percent: ``87.12 [86.90, 87.34]``; ``shown`` is another format."""
     if pd.isna(value):
         return ""
-    shown = "{:.2f}" if factor == 100 else "{:.4g}"
+    shown = shown or ("{:.2f}" if factor == 100 else "{:.4g}")
     ends = "" if pd.isna(low) or pd.isna(high) else f" [{shown}, {shown}]".format(factor * low, factor * high)
     return shown.format(factor * value) + ends
+
+
+def told(where: str, found: str, n: Any = None, more: str = "") -> str:
+    """What a mark says when pointed at, for `analysis.draw.describe`: where it stands; what was found there, and n."""
+    parts = [found or "not measured", "" if n is None or pd.isna(n) else f"n = {n:g}", more]
+    return f"{where}\n{', '.join(filter(None, parts))}"
 
 
 def percent(value: Any) -> str:

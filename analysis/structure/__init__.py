@@ -13,10 +13,11 @@ from analysis.structure.density import density_profile
 from analysis.structure.mask_history import MaskHistory, ever_active, mask_history
 from analysis.structure.mask_overlap import MaskOverlap, mask_overlap
 
-TABLE = {"arm": "Arm", "sparsity": "Sparsity", "epochs": "Epochs", "n": "n", "mean": "Ever active", "low": "from"}
-TABLE |= {"high": "to", "masks": "Masks", "iou_at_target": "IoU of masks in a row, at target"}
+TABLE = {"arm": "Arm", "sparsity": "Sparsity", "epochs": "Epochs", "n": "n"}
+TABLE |= {"mean low high": "Ever active (%)\n[95 % interval]", "masks": "Masks"}
+TABLE |= {"iou_at_target": "IoU of masks in a\nrow, at target (%)"}
 PAIRS = {"sparsity": "Sparsity", "recipe": "Recipe", "other": "With", "pair": "Pairs of", "n": "Seeds"}
-PAIRS |= {"pairs": "Pairs", "iou": "IoU", "low": "from", "high": "to", "chance": "By chance", "verdict": "Verdict"}
+PAIRS |= {"pairs": "Pairs", "iou low high": "IoU (%)\n[95 % interval]", "chance": "By chance (%)", "verdict": "Verdict"}
 
 
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
@@ -45,5 +46,4 @@ def _moved(active: pd.DataFrame, history: MaskHistory, overlap: MaskOverlap) -> 
     caption += " masks that a trial had, and the mean overlap of two in a row that are both at the target."
     if overlap.points.empty and overlap.missing:
         caption += " No final mask was kept, so that no overlap between seeds or recipes can be given."
-    columns = {name: head for name, head in TABLE.items() if table[name].notna().any()}
-    return Exhibit("ever-active", "How much the masks moved", table, caption, None, columns)
+    return Exhibit("ever-active", "How much the masks moved", table, caption, None, TABLE)

@@ -66,6 +66,8 @@ class DensityProfile:
 
     def note(self) -> str:
         """What the marks mean, for a caption."""
+        if self.layers.empty:
+            return "No certificate of a sparse winner's report trial says how dense its layers are."
         seeds = self.frame()["n"]
         text = f"Density of each prunable layer, input first; means over n = {span(seeds)} report seeds of each cell's"
         text += f" winner, bars: {100 * self.level:g} % t intervals. Dotted: the density of the whole network."

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.draw import MARKERS, arm_styles, colours, label, line_name, panels, styled
+from analysis.draw import MARKERS, arm_styles, colours, describe, label, line_name, panels, styled
+from analysis.page import wording
+from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +28,7 @@ MATRIX = 12
 
 def densities(profile: DensityProfile) -> Figure:
     """Density over layers, a line per sparsity: a panel per arm and length, one for those of equally dense layers."""
-    frame, layers = profile.frame(), profile.layers
+    frame, layers = _some(profile.frame(), "the certificates"), profile.layers
     wanted = _alike(frame, _panels(frame))
     palette = colours(frame["sparsity"], "sparsity.target")
     floor = 100 * min(frame.loc[frame["mean"] > 0, "mean"].min(), 1 - frame["sparsity"].max()) / 2
@@ -44,6 +46,21 @@ def densities(profile: DensityProfile) -> Figure:
         axes[0].yaxis.set_major_formatter("{x:g}")
         axes[0].set_ylabel("Density (%, log scale)")
         return _legend(axes, "Sparsity")
+
+
+def _told(row: Mapping[Any, Any], column: str) -> str:
+    """What a layer's mark says when pointed at."""
+    found = wording.interval(row[column], row["low"], row["high"], 100, "{:.3g}")
+    return wording.told(row["layer"], found, row["n"], f"{row['weights']:,.0f} weights" if "weights" in row else "")
+
+
+def _some(frame: pd.DataFrame, needed: str) -> pd.DataFrame:
+    """The frame, if there is anything to draw."""
+    if frame.empty:
+        raise SparsetuneError(
+            f"there is nothing to draw: it takes {needed} of finished report trials of sparse winners"
+        )
+    return frame
 
 
 def _alike(frame: pd.DataFrame, wanted: Sequence[tuple[str, float]]) -> dict[str, tuple[str, float]]:
@@ -67,14 +84,15 @@ def _bars(axis: Axes, own: pd.DataFrame, floor: float, style: dict[str, Any], sp
     ends = np.nan_to_num(np.stack([shown - np.clip(low, floor, None), high - shown])).clip(0)
     x = own["position"].to_numpy()
     name = line_name("sparsity.target", sparsity)
-    axis.errorbar(x, shown, ends, label=name, markersize=4, linewidth=1.2, elinewidth=1, capsize=2, **style)
+    bars = axis.errorbar(x, shown, ends, label=name, markersize=4, linewidth=1.2, elinewidth=1, capsize=2, **style)
+    describe(bars, [_told(row, "mean") for row in own.to_dict("records")])
     axis.plot(x[dead], shown[dead], "x", color="#cc3311", markersize=9, markeredgewidth=2, zorder=5)
     axis.axhline(100 * (1 - sparsity), color=style["color"], linestyle=":", linewidth=0.9)
 
 
 def masks(history: MaskHistory) -> Figure:
     """A row per arm whose masks moved: overlap with the mask before, share of the final mask; a line per trial."""
-    frame = history.moved()
+    frame = _some(history.moved(), "masks that changed,")
     wanted = _panels(frame)
     arms = list(dict.fromkeys(arm for arm, _ in wanted))
     shown = {"iou_previous": "IoU with the mask before"}
@@ -110,13 +128,21 @@ def _trials(axis: Axes, part: pd.DataFrame, column: str, palette: Mapping[float,
         name = None if sparsity in named else line_name("sparsity.target", sparsity)
         named.add(sparsity)
         style = {"color": palette[sparsity], "linewidth": 1.1, "alpha": 0.85, "marker": ".", "markersize": 4}
-        axis.plot(100 * trial["progress"], factor * trial[column], label=name, **style)
+        (line,) = axis.plot(100 * trial["progress"], factor * trial[column], label=name, **style)
+        place = f"{line_name('sparsity.target', sparsity)}, seed {trial['seed'].iloc[0]}"
+        describe(
+            line,
+            [
+                wording.told(f"{place}, {100 * at:.3g} % of training", f"{factor * value:.3g}")
+                for at, value in zip(trial["progress"], trial[column], strict=True)
+            ],
+        )
     axis.set_xlim(0, 100)
 
 
 def overlaps(found: MaskOverlap) -> Figure:
     """A matrix of recipes for each sparsity, IoU in percent, chance in brackets."""
-    frame = found.whole()
+    frame = _some(found.whole(), "two final masks")
     sparsities = sorted(set(frame["sparsity"]))
     recipes = _recipes(frame)
     side = max(2.4, 0.62 * len(recipes) + 1.2)
@@ -162,7 +188,7 @@ def _matrix(part: pd.DataFrame, recipes: Sequence[str], column: str) -> Any:
 
 def layer_overlaps(found: MaskOverlap) -> Figure:
     """Overlap of two seeds of one recipe by layer: a panel per sparsity, a line per recipe, chance dotted."""
-    frame = found.by_layer()
+    frame = _some(found.by_layer(), "the final masks of two seeds")
     frame = frame[frame["recipe"].isin(_recipes(frame))]
     layers, styles = list(dict.fromkeys(frame["layer"])), arm_styles(frame["recipe"])
     sparsities = sorted(set(frame["sparsity"]))
@@ -174,8 +200,13 @@ def layer_overlaps(found: MaskOverlap) -> Figure:
                 x = own["layer"].map(layers.index)
                 low, high = own["low"].clip(lower=0), own["high"].clip(upper=1)  # what an overlap can be
                 ends = np.nan_to_num(100 * np.stack([own["iou"] - low, high - own["iou"]])).clip(0)
-                axis.errorbar(x, 100 * own["iou"], ends, label=recipe, markersize=4, elinewidth=1, capsize=2, **style)
-                axis.plot(x, 100 * own["chance"], ":", color=style["color"], linewidth=1.1)
+                bars = axis.errorbar(
+                    x, 100 * own["iou"], ends, label=recipe, markersize=4, elinewidth=1, capsize=2, **style
+                )
+                (chance,) = axis.plot(x, 100 * own["chance"], ":", color=style["color"], linewidth=1.1)
+                rows = own.to_dict("records")
+                describe(bars, [_told(row, "iou") for row in rows])
+                describe(chance, [wording.told(row["layer"], f"{100 * row['chance']:.3g} by chance") for row in rows])
             _layers(axis, layers)
             axis.set_title(line_name("sparsity.target", sparsity))
             axis.tick_params(labelbottom=True)

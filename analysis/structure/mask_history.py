@@ -64,6 +64,8 @@ class MaskHistory:
 
     def note(self) -> str:
         """What the marks mean, for a caption."""
+        if self.masks.empty:
+            return "No report trial of a sparse winner left a record of its masks."
         trials = self.masks.groupby("cell")["trial_id"].nunique()
         text = f"A line per report trial (n = {span(trials)} a cell): intersection over union of each mask with the one"
         text += " before it. On a ramp the later mask is smaller, so that even nested masks overlap less than 1."

@@ -484,7 +484,7 @@ def test_a_check_fires_on_its_example_and_not_on_its_twin(
     assert code in set(found["code"]), found
     assert code not in set(silent["code"]), silent[silent["code"] == code]["message"].tolist()
     assert code not in silent.attrs["not_run"]
-    assert not found.duplicated(["code", "arm"]).any()
+    assert not found.duplicated(["code", "severity"]).any()
 
 
 def test_a_sound_study_has_no_finding(example: Callable[[Change], Results]) -> None:

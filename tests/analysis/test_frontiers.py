@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,10 +56,9 @@ def test_the_test_set_chooses_nothing() -> None:
     for row in made.rows:
         row["test_accuracy"] = {"short": 0.5, "middle": 0.6, "long": 0.99}[row["cell"]]
     assert best_at(made, {"epochs": 16}).frame()["cell"].iloc[0] == "middle"
-    made.objective = None  # as of a table: the first validation column chooses
+    made = replace(made, objective=None)  # as of a table: the first validation column chooses
     assert best_at(made, {"epochs": 16}).by == "val_error"
-    for row in made.rows:
-        row |= {"val_error": np.nan, "val_loss": np.nan}
+    made = replace(made, rows=[row | {"val_error": np.nan, "val_loss": np.nan} for row in made.rows])
     with pytest.raises(SparsetuneError, match=r"chosen on validation: no report trial has any of val_error"):
         best_at(made, {"epochs": 16})
     assert [exhibit.name for exhibit in exhibits(made, "test_accuracy")] == []
@@ -89,8 +90,7 @@ def test_budgets_that_say_nothing_are_refused() -> None:
         best_at(made, {"flops": 3})
     with pytest.raises(SparsetuneError, match=r"must be a positive number, got -1"):
         best_at(made, {"epochs": -1})
-    for row in made.rows:
-        row["seconds"] = np.nan
+    made = replace(made, rows=[row | {"seconds": np.nan} for row in made.rows])
     with pytest.raises(SparsetuneError, match=r"needs gpu_hours of finished report trials"):
         best_at(made, {"gpu_hours": 1})
     assert {e.name for e in exhibits(made, "test_accuracy")} >= {"best-at-epochs", "pareto-front"}
@@ -185,7 +185,7 @@ def test_every_exhibit_draws_and_one_length_has_no_budgets() -> None:
     assert drawn["best-at-train-flops"].get_ylabel() == "Test accuracy (%)"
     assert drawn["iso-flops"].get_xscale() == "log"
     for exhibit in shown.values():
-        assert set(exhibit.columns or ()) <= set(exhibit.frame)
+        assert set(" ".join(exhibit.columns or ()).split()) <= set(exhibit.frame)
     single = cells(("a", 0.9, 4, 2.0, 0.2), ("b", 0.98, 4, 1.0, 0.3))
     assert [exhibit.name for exhibit in exhibits(single, "test_accuracy")] == ["iso-flops", "pareto-front"]
 

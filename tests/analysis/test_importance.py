@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analysis.hyperparameters.evaluators import Band
+from analysis.hyperparameters.evaluators import BETTER, Band
 from analysis.hyperparameters.importance import exhibits, importance
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import Axis, Choice, IntRange, LogUniform, Uniform
@@ -99,10 +104,42 @@ def test_the_seed_of_the_halves_matters_and_fanova_agrees() -> None:
     assert first.equals(again)
     assert not first["low"].equals(other["low"])
     tried = made.trials().assign(score=noise(16) + 0.1 * x[:, 0])
-    trees = [Band.of(tried, made.ranges, "fanova", seed).importances() for seed in (0, 0, 1)]
+    trees = [Band.of(tried, made.ranges, "fanova", seed).importances()[0] for seed in (0, 0, 1)]
     assert (trees[0] == trees[1]).all()
     assert (trees[0] != trees[2]).any()
     assert trees[0].argmax() == 0
+
+
+def optunas(tried: pd.DataFrame, axes: dict[str, Axis], scores: NDArray[np.float64]) -> list[float]:
+    """What Optuna's evaluator says of one order."""
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator
+
+    band = Band(axes, tried, "ped_anova", 0)
+    before = optuna.logging.get_verbosity()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=BETTER)
+        found = evaluator.evaluate(band.study, list(axes), target=lambda trial: float(scores[trial.number]))
+        optuna.logging.set_verbosity(before)
+    return [found[path] for path in axes]
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(2, 40), high=st.integers(2, 80), seed=st.integers(0, 2**32 - 1))
+def test_ped_anova_of_many_orders_is_what_optuna_says_of_each(n: int, high: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    axes: dict[str, Axis] = {"a.log": LogUniform(0.001, 1.0), "a.flat": Uniform(-1, 2), "a.whole": IntRange(1, high)}
+    axes["a.choice"] = Choice(["x", "y", "z"])
+    columns = {"a.log": 10 ** random.uniform(-3, 0, n), "a.flat": 3 * random.beta(0.3, 0.4, n) - 1}
+    columns |= {"a.whole": random.integers(1, high + 1, n), "a.choice": random.choice(["x", "y", "z"], n)}
+    scores = random.normal(size=(4, n)).round(1)  # with ties
+    scores[1:, 2:][random.random((3, n - 2)) < 0.4] = np.nan
+    tried = pd.DataFrame(columns).assign(score=0.0)
+    found = Band(axes, tried, "ped_anova", 0).importances(scores)
+    for own, order in zip(found, scores, strict=True):
+        assert own == pytest.approx(optunas(tried, axes, order), abs=1e-9)
 
 
 def test_wrong_names_are_answered_with_the_right_ones() -> None:

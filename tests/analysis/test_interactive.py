@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from analysis.draw import describe, settle, sparsity_ticks
@@ -64,6 +65,14 @@ def test_error_bars_carry_interval_and_n_and_what_they_were_described_with() -> 
     assert trace["error_y"]["array"] == pytest.approx([3, 4], abs=1e-4)
     assert trace["error_y"]["arrayminus"] == pytest.approx([1, 2], abs=1e-4)
     assert trace["hovertext"][0] == "acdc<br>90 %<br>Accuracy (%): 5 [4, 8], n = 3"
+
+
+def test_lines_of_missing_values_are_left_out() -> None:
+    figure, axes = drawn()
+    axes.add_collection(LineCollection([[(0, np.nan), (0, np.nan)], [(1, 1), (1, 2)]], colors=["red", "blue"]))
+    red, blue = panel(figure)["data"]
+    assert (red["x"], red["y"]) == ([], [])
+    assert blue["y"][:2] == pytest.approx([1, 2])
 
 
 def test_what_spans_a_panel_lies_at_its_ends_in_the_data() -> None:

@@ -1,0 +1,215 @@
+"""Prints the figures of a report in a second process and writes its files in a thread, while the analyses go on.
+
+The process is no child of `multiprocessing`: that would run a user's script once more where it has no guard, or fork a
+process that has threads. It reads pickled figures from its standard input and answers on its standard output, and ends
+with the process that started it, since then its input ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from analysis import draw
+from analysis.page.interactive import Interactive, interactive
+from sparsetune.places import Place
+from sparsetune.store import write_durably
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+AT_ONCE = 3
+"""Figures up to which none is handed over: the start of a process takes as long as to print so many."""
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Printed:
+    """A figure, laid out.
+
+    Args:
+        files: What it is as ``pdf``, ``png`` and ``svg``.
+        width: In pixels of a page.
+        height: The same.
+        interactive: What makes it interactive, where it can be.
+    """
+
+    files: Mapping[str, bytes]
+    width: int
+    height: int
+    interactive: Interactive | None
+
+
+def printed(figure: Figure) -> Printed:
+    """Lay a figure out and print it."""
+    files = draw.files(figure)
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return Printed(files, width, height, interactive(figure))
+
+
+class Order:
+    """A figure that is printed, or will be.
+
+    Args:
+        figure: What to print; nobody may change it any more.
+        keep: Told once what came of it.
+        future: The answer of the second process; None where this process prints.
+    """
+
+    def __init__(self, figure: Figure, keep: Callable[[Printed], None], future: Future[Printed] | None = None) -> None:
+        self._figure, self._keep, self._future = figure, keep, future
+        self._printed: Printed | None = None
+
+    def result(self) -> Printed:
+        """What came of it; printed here where the second process has not begun with it, or is gone."""
+        if self._printed is None and self._future and not self._future.cancel():
+            with suppress(EOFError, BrokenPipeError):
+                self._printed = self._future.result()
+        if self._printed is None:
+            self._printed = printed(self._figure)
+            self._keep(self._printed)
+        return self._printed
+
+
+class Printer:
+    """Prints and writes while its caller goes on; leaving its ``with`` block ends the process and the threads.
+
+    Args:
+        at_once: Figures that are printed when they are ordered, before a process is started for the others.
+    """
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._at_once = at_once
+        self._child: subprocess.Popen[bytes] | None = None
+        self._orders: list[Order] = []
+        self._written: list[Future[None]] = []
+        self._asker, self._writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Printer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._child:
+            self._child.kill()
+        self._asker.shutdown(cancel_futures=True)
+        self._writer.shutdown(cancel_futures=True)
+        if self._child:
+            with self._child:  # closes its pipes and waits
+                pass
+
+    def write(self, path: Place, contents: Callable[[], str | bytes]) -> None:
+        """Write a file, made when its turn comes."""
+        self._written.append(self._writer.submit(lambda: write_durably(path, contents())))
+
+    def order(self, figure: Figure, stem: Place) -> Order:
+        """Print a figure into ``stem`` as .pdf, .png and .svg."""
+
+        def keep(found: Printed) -> None:
+            for kind, whole in found.files.items():
+                self.write(stem.with_suffix(f".{kind}"), lambda whole=whole: whole)  # type: ignore[misc]
+
+        job = _pickled(figure) if len(self._orders) >= self._at_once and self._started() else None
+        order = Order(figure, keep, self._asker.submit(self._ask, job, keep) if job else None)
+        self._orders.append(order)
+        if job is None:
+            order.result()
+        return order
+
+    def finish(self) -> None:
+        """Wait until all is printed and written; what is left is shared with the second process, from both ends.
+
+        Raises:
+            Exception: the first that printing or writing met.
+        """
+        for order in reversed(self._orders):
+            order.result()
+        for written in self._written:
+            written.result()
+
+    def _started(self) -> bool:
+        if self._child is None and _can_start():
+            found = os.pathsep.join(path or os.getcwd() for path in sys.path)
+            environment = {**os.environ, **THREADS, "PYTHONPATH": found}
+            command = [sys.executable, "-P", "-c", "from analysis.page.printer import serve; serve()"]
+            pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            try:  # in a session of its own: an interrupt from the keyboard is its parent's to handle
+                self._child = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+            except OSError:
+                self._at_once = sys.maxsize
+        return self._child is not None
+
+    def _ask(self, job: bytes, keep: Callable[[Printed], None]) -> Printed:
+        """In the thread: one figure's answer, kept.
+
+        Raises:
+            EOFError: if the process is gone, as BrokenPipeError.
+            Exception: what printing raised.
+        """
+        assert self._child and self._child.stdin and self._child.stdout
+        self._child.stdin.write(job)
+        self._child.stdin.flush()
+        found, warned = pickle.load(self._child.stdout)
+        for warning in warned:
+            warnings.warn(warning, stacklevel=2)
+        if isinstance(found, Exception):
+            raise found
+        keep(found)
+        return cast("Printed", found)
+
+
+def _can_start() -> bool:
+    """Whether this is Python, and not a program that has it inside and would start once more."""
+    name = Path(sys.executable or "").name.lower()
+    return name.startswith(("python", "pypy")) and not getattr(sys, "frozen", False)
+
+
+def _pickled(figure: Figure) -> bytes | None:
+    """A figure with the settings it is to be printed by; None where something in it cannot be sent."""
+    import matplotlib
+
+    draw.hold_ticks(figure)
+    settings = {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
+    try:
+        return pickle.dumps((figure, settings), pickle.HIGHEST_PROTOCOL)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return None
+
+
+def serve() -> None:
+    """Answer on standard output each figure that comes on standard input, until that ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever else prints must not stand between answers
+    while True:
+        try:
+            figure, settings = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        answers.write(_answer(figure, settings))
+        answers.flush()
+
+
+def _answer(figure: Figure, settings: Mapping[str, Any]) -> bytes:
+    import matplotlib
+
+    found: Printed | Exception
+    with warnings.catch_warnings(record=True) as warned, matplotlib.rc_context(cast("Any", settings)):
+        warnings.simplefilter("always")
+        try:
+            found = printed(figure)
+        except Exception as error:  # the one who ordered the figure raises it
+            found = error
+    said = [warning.message for warning in warned]
+    try:
+        return pickle.dumps((found, said), pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        return pickle.dumps((RuntimeError(repr(found)), []))

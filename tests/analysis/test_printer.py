@@ -1,0 +1,157 @@
+"""Figures that a second process prints are those that this one would, and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+import analysis
+from analysis.draw import describe, sparsity_ticks, styled
+from analysis.exhibit import Exhibit
+from analysis.page.printer import Printer, _pickled, printed
+from analysis.page.sections import SECTIONS, combinations, exhibits
+
+
+def drawn(words: str = "plain") -> Figure:
+    with styled():
+        figure = Figure(layout="constrained", figsize=(3, 2))
+        axes = figure.subplots()
+        describe(axes.errorbar([0, 2.3], [1, 2], yerr=[0.1, 0.2], label="gmp"), ["a\n1", "b\n2"])
+        sparsity_ticks(axes.xaxis, [0, 0.9])
+        axes.set_title(words)
+    return figure
+
+
+def broken() -> Figure:
+    """Its text is no mathematics, which only its printing finds out."""
+    figure = drawn()
+    figure.axes[0].set_title("$\\frac{$", parse_math=True)
+    return figure
+
+
+@pytest.fixture(scope="module")
+def printer() -> Iterator[Printer]:
+    with Printer(at_once=0) as one:
+        yield one
+
+
+def test_the_second_process_prints_the_same_bytes_and_says_the_same(printer: Printer, tmp_path: Path) -> None:
+    order = printer.order(drawn(), tmp_path / "figure")
+    found = order._future.result()  # type: ignore[union-attr]  # not `result`, which would print it here meanwhile
+    here = printed(drawn())
+    assert found.files == here.files
+    assert (found.width, found.height, found.interactive) == (here.width, here.height, here.interactive)
+    assert order.result() is found
+    printer.finish()
+    assert {file.suffix: file.read_bytes() for file in tmp_path.iterdir()} == {
+        f".{kind}": whole for kind, whole in here.files.items()
+    }
+
+
+def test_what_printing_raises_or_warns_of_comes_back(printer: Printer, tmp_path: Path) -> None:
+    order = printer.order(drawn("\N{SNOWMAN}\U0001f980"), tmp_path / "figure")
+    with pytest.raises(UserWarning, match="Glyph"):
+        order._future.result()  # type: ignore[union-attr]
+    order = printer.order(broken(), tmp_path / "figure")
+    with pytest.raises(ValueError, match="Parse"):
+        order._future.result()  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match="Parse"):
+        printer.finish()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_cannot_be_sent_or_answered_is_printed_here(tmp_path: Path) -> None:
+    with Printer(at_once=0) as printer:
+        figure = drawn()
+        figure.axes[0].fmt_ydata = lambda value: f"{value}"  # type: ignore[method-assign, assignment]
+        assert printer.order(figure, tmp_path / "lambda")._future is None
+        order = printer.order(drawn(), tmp_path / "figure")
+        child = printer._child
+        assert child is not None
+        child.kill()
+        with pytest.raises((EOFError, BrokenPipeError)):
+            order._future.result()  # type: ignore[union-attr]
+        printer.finish()
+        assert order.result().files == printed(drawn()).files
+    assert child.returncode is not None
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_few_figures_start_no_process_and_a_program_that_has_python_inside_none_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Printer(at_once=1) as printer:
+        printer.order(drawn(), tmp_path / "a")
+        assert printer._child is None
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+        printer.order(drawn(), tmp_path / "b")
+        assert printer._child is None
+        printer.finish()
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with Printer() as printer:
+        printer.write(tmp_path / "file" / "a.csv", lambda: "a")
+        with pytest.raises(OSError, match="file"):
+            printer.finish()
+
+
+SCRIPT = """
+import os, signal
+from pathlib import Path
+from analysis.page.printer import Printer
+from matplotlib.figure import Figure
+print("ran", flush=True)
+printer = Printer(at_once=0)
+printer.order(Figure(), Path("figure"))._future.result()
+print(printer._child.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no SIGKILL")
+def test_a_script_without_a_guard_runs_once_and_its_process_ends_with_it(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    found = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    ended = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": found},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    ran, pid = ended.stdout.split()
+    assert ran == "ran"
+    until = time.monotonic() + 30
+    while _alive(int(pid)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _alive(int(pid))
+
+
+def _alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_every_figure_of_a_report_can_be_sent(small: Path) -> None:
+    results = analysis.load(small)
+    for at in combinations(results):
+        for analyses in SECTIONS.values():
+            for found in exhibits(results, at, analyses):
+                if isinstance(found, Exhibit) and found.draw:
+                    assert _pickled(found.draw()) is not None, found.name
