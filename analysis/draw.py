@@ -43,6 +43,7 @@ STYLE: dict[str, Any] = {
     "xtick.color": "#555555",
     "ytick.color": "#555555",
 }
+PNG_DPI = 150
 MARKERS = "osD^vPX*"
 ARM_MARKERS = "osD^vPX<>ph"
 ARM_COLOURS = (
@@ -346,9 +347,9 @@ def files(figure: Figure) -> dict[str, bytes]:
     found = {kind: io.BytesIO() for kind in ("pdf", "png", "svg")}
     with styled():
         settle(figure)
-        figure.dpi = 150
         # Not `savefig`, which would lay the figure out anew for each.
         FigureCanvasPdf(figure).print_pdf(found["pdf"], metadata={"CreationDate": None})
+        figure.dpi = PNG_DPI  # a PDF leaves its own 72
         FigureCanvasAgg(figure).print_png(found["png"])
         FigureCanvasSVG(figure).print_svg(found["svg"], metadata={"Date": None})
     return {kind: file.getvalue() for kind, file in found.items()}

@@ -21,8 +21,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported, which
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes, with a Ray each, for the tests that mostly wait for Ray; none besides this for all others."""
-    return 2 if config.option.markexpr.startswith("cluster") else 0
+    """Two processes: what starts Ray mostly waits for it, and quick tests take longer than one may be asked to wait."""
+    return 2
 
 
 @pytest.fixture(scope="session", autouse=True)

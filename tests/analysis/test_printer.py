@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import analysis
-from analysis.draw import describe, sparsity_ticks, styled
+from analysis.draw import describe, files, sparsity_ticks, styled
 from analysis.exhibit import Exhibit
 from analysis.page.printer import Printer, _pickled, printed
 from analysis.page.sections import SECTIONS, combinations, exhibits
@@ -155,3 +156,8 @@ def test_every_figure_of_a_report_can_be_sent(small: Path) -> None:
             for found in exhibits(results, at, analyses):
                 if isinstance(found, Exhibit) and found.draw:
                     assert _pickled(found.draw()) is not None, found.name
+
+
+def test_a_picture_is_sharp_enough_to_print() -> None:
+    width, height = struct.unpack(">II", files(drawn())["png"][16:24])
+    assert (width, height) == (450, 300)  # 3 x 2 inches
