@@ -30,6 +30,7 @@ from analysis.page.sections import (
     cell_columns,
     combinations,
     exhibits,
+    fault,
     lead,
     number_columns,
     numbers,
@@ -245,7 +246,10 @@ class Writer:
                     if isinstance(found, Exhibit) and found.name in self.drawn:
                         continue
                     if isinstance(found, Exhibit):
-                        shown.append(self.show(found, at.suffix))
+                        try:
+                            shown.append(self.show(found, at.suffix))
+                        except Exception as error:  # days of training must not end without a page
+                            lacking.append(str(fault(found.title, error)))
                     else:
                         lacking.append(str(found))
                 if shown or lacking:

@@ -51,10 +51,15 @@ class Printed:
 
 
 def printed(figure: Figure) -> Printed:
-    """Lay a figure out and print it."""
+    """Lay a figure out and print it; where it cannot be made interactive for a fault of ours, it stays as drawn."""
     files = draw.files(figure)
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return Printed(files, width, height, interactive(figure))
+    try:
+        live = interactive(figure)
+    except Exception as error:  # days of training must not end without a page
+        warnings.warn(f"a figure stays as drawn, for a fault of sparsetune: {error!r}", RuntimeWarning, stacklevel=2)
+        live = None
+    return Printed(files, width, height, live)
 
 
 class Order:

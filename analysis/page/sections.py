@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -156,6 +157,15 @@ def exhibits(results: Results, at: Combination, analyses: tuple[Exhibits, ...]) 
             yield from analysis(results, at.y, at.where)
         except SparsetuneError as error:
             yield error
+        except Exception as error:  # one analysis that fails must not take the others' place
+            yield fault(analysis.__module__, error)
+
+
+def fault(what: str, error: Exception) -> SparsetuneError:
+    """What the page says instead of something that our own fault keeps from it; also said as a warning."""
+    text = f"{what}: not shown for a fault of sparsetune, please report it ({type(error).__name__}: {error})"
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
+    return SparsetuneError(text)
 
 
 def cell_columns(results: Results, cells: pd.DataFrame) -> dict[str, str]:

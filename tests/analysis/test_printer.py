@@ -161,3 +161,13 @@ def test_every_figure_of_a_report_can_be_sent(small: Path) -> None:
 def test_a_picture_is_sharp_enough_to_print() -> None:
     width, height = struct.unpack(">II", files(drawn())["png"][16:24])
     assert (width, height) == (450, 300)  # 3 x 2 inches
+
+
+def test_a_figure_that_cannot_be_made_interactive_is_printed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(figure: Figure) -> None:
+        raise ValueError("no such mark")
+
+    monkeypatch.setattr("analysis.page.printer.interactive", breaks)
+    with pytest.warns(RuntimeWarning, match="no such mark"):
+        found = printed(drawn())
+    assert found.interactive is None and set(found.files) == {"pdf", "png", "svg"}

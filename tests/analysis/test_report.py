@@ -13,8 +13,10 @@ import pytest
 import analysis
 from analysis.checks import checks
 from analysis.comparison import compare
+from analysis.exhibit import Exhibit
 from analysis.foreign import load_table
 from analysis.page.markup import latex, markdown
+from analysis.page.sections import SECTIONS
 from analysis.page.table import page_table
 from analysis.report import as_json
 from analysis.summary import summary, verdict
@@ -234,3 +236,22 @@ def test_a_table_sorts_numbers_by_value_and_leaves_out_empty_columns() -> None:
     assert [cell.text for cell in table.rows[0].cells] == ["b", "95", "90.00 [80.00, 100.00]"]
     assert [cell.key for cell in table.rows[0].cells] == [None, "0.95", "0.9"]
     assert [cell.key for cell in table.rows[1].cells] == [None, "0.0", ""]
+
+
+def test_an_analysis_that_breaks_leaves_the_rest_of_the_page(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: Any) -> Any:
+        raise ZeroDivisionError("by <zero>")
+
+    def cannot_be_drawn(*_: Any) -> Any:
+        yield Exhibit("broken", "A broken figure", pd.DataFrame({"n": [1]}), "", breaks)
+        yield Exhibit("sound", "A sound table", pd.DataFrame({"n": [1]}), "says something", columns={"n": "n"})
+
+    monkeypatch.setitem(SECTIONS, "Faults", (breaks, cannot_be_drawn))
+    with pytest.warns(RuntimeWarning, match="please report it") as warned:
+        text = analysis.report(analysis.load(small), tmp_path / "out").read_text()
+    assert len(warned) == 2
+    assert "A broken figure: not shown for a fault of sparsetune" in text
+    assert "(ZeroDivisionError: by &lt;zero&gt;)" in text
+    assert "A sound table" in text and "What was found" in text
