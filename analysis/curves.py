@@ -13,7 +13,6 @@ from analysis.exhibit import Exhibit
 from analysis.means import (
     GAPS,
     LIKE,
-    MEASURES,
     STATISTICS,
     Gap,
     cell_means,
@@ -32,9 +31,6 @@ from sparsetune.errors import SparsetuneError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-__all__ = ["AXES", "MEASURES", "STATISTICS", "Curve", "cell_means", "cell_values", "cost_curve", "exhibits"]
-__all__ += ["in_order", "interval_note", "length_curve", "require_one_cell_each", "sparsity_curve", "with_dense"]
 
 Cost = Literal["train_flops", "gpu_hours"]
 COSTS: dict[Cost, tuple[str, float]] = {"train_flops": ("train_flops", 1.0), "gpu_hours": ("seconds", 1 / 3600)}

@@ -89,6 +89,11 @@ def scale(column: str) -> float:
     return 100.0 if column.rpartition("_")[2] in PERCENT else 1.0
 
 
+def unit(column: str) -> str:
+    """What a difference of a column is counted in: ``points`` of percent, or ``nats``."""
+    return "points" if scale(column) > 1 else "nats"
+
+
 def line_name(by: str | None, value: Any) -> str:
     """A line of the legend: ``2x``, ``8 epochs``, ``98 %``, or the field with its value."""
     if by is None or pd.isna(value):
@@ -173,7 +178,7 @@ def curve(curve: Curve, ax: Axes | None = None, axis: str = "density") -> Figure
                 _bars(panel, x, part, scale(curve.y), styles[arm] if together else style, shown)
             if not ax and not together:
                 panel.set_title(arm)
-            _x_axis(panel, curve.x, frame[curve.x], place)
+            x_axis(panel, curve.x, frame[curve.x], place)
             panel.set_ylabel(_y_label(curve) if panel is axes[0] else "")
         if ax:
             ax.legend()
@@ -215,7 +220,7 @@ def _arms_together(frame: pd.DataFrame, columns: Sequence[str], place: Callable[
             for (arm, style), x in zip(styles.items(), _apart(lines, styles, place), strict=True):
                 _bars(axis, x, lines[lines["arm"] == arm], scale(column), style, arm)
             axis.set_ylabel(label(column))
-            _x_axis(axis, "sparsity", sparse["sparsity"], place)
+            x_axis(axis, "sparsity", sparse["sparsity"], place)
             _spread_out(axis, column, pd.concat([lines, levels]))
         return legend(axes, "arm", by_right_end(sparse))
 
@@ -306,12 +311,6 @@ def gains(frame: pd.DataFrame, y: str) -> Figure:
         name, _, unit = label(y).partition(" (")
         axes[0].set_ylabel(f"{name}: gain beyond dense\n({'points)' if unit == '%)' else unit}")
         return legend(axes, "sparsity.target", palette)
-
-
-def shade_below(figure: Figure, x: float) -> None:
-    """Shade every panel left of ``x``."""
-    for axis in figure.axes:
-        axis.axvspan(axis.get_xlim()[0], x, color="#f1f1f1", zorder=-1, linewidth=0)
 
 
 def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4), share: bool = True) -> Sequence[Axes]:
@@ -418,7 +417,8 @@ def _told(row: Mapping[Any, Any], factor: float) -> str:
     return "\n".join([", ".join(where), said + (f", n = {row['n']}" if "n" in row else "")]).strip()
 
 
-def _x_axis(axis: Axes, x: str, values: Iterable[float], place: Callable[[Any], Any] = log_density) -> None:
+def x_axis(axis: Axes, x: str, values: Iterable[float], place: Callable[[Any], Any] = log_density) -> None:
+    """The horizontal axis of a curve: ticks at the sparsities or lengths that there are, logarithmic ones of costs."""
     from matplotlib.ticker import LogLocator
 
     axis.set_xlabel(label(x))
@@ -456,7 +456,7 @@ def _nearest(sparsities: Any, places: Any, at: float) -> str:
 
 def legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure:
     """One legend for all panels, beside them; the names in ``order``."""
-    found = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    found = _named(axes)
     figure = cast("Figure", axes[0].get_figure(root=True))
     if by and found:
         titles = {
@@ -467,6 +467,20 @@ def legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure
         }
         ordered = [line_name(None if by == "arm" else by, value) or str(value) for value in order]
         names = sorted(found, key=lambda name: ordered.index(name) if name in ordered else -1)
-        handles = [found[name] for name in names]
-        figure.legend(handles, names, title=titles.get(by, by), loc="outside right upper", alignment="left")
+        return beside(axes, titles.get(by, by), names)
     return figure
+
+
+def beside(axes: Sequence[Axes], title: str | None = None, names: Sequence[str] = ()) -> Figure:
+    """One legend for all panels, beside them: every name once, in the order of ``names`` where that is given."""
+    found = _named(axes)
+    figure = cast("Figure", axes[0].get_figure(root=True))
+    names = [*(names or found)]
+    handles = [found[name] for name in names]
+    figure.legend(handles, names, title=title, loc="outside right upper", alignment="left")
+    return figure
+
+
+def _named(axes: Sequence[Axes]) -> dict[str, Any]:
+    """The handle of each name; of names in several panels the last one's."""
+    return {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}

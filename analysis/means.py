@@ -27,6 +27,11 @@ GAPS: dict[Gap, str] = {"twin": "the dense twin", "control": "the dense recipe"}
 """What a cell's winner may be compared with, seed by seed: dense with its own recipe, or itself with that of dense."""
 
 
+def direction_of(y: str) -> int:
+    """1 where more of a measured column is better, as of an accuracy or a score; -1 where less is."""
+    return 1 if y.endswith(("accuracy", "score")) else -1
+
+
 def cell_values(
     results: Results, y: str, where: Mapping[str, Any] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:

@@ -60,7 +60,7 @@ class Optimism:
         rows = self.rows[self.rows["luck"].notna()]
         if rows.empty:
             return "No cell has a search and a winner that was run again."
-        scale, unit = draw.scale(self.y), "points" if draw.scale(self.y) > 1 else "nats"
+        scale, unit = draw.scale(self.y), draw.unit(self.y)
         mean = estimate([rows["luck"]], [0], self.level).iloc[0]
         ends = f" [{scale * mean['low']:.2f}, {scale * mean['high']:.2f}]" if len(rows) > 1 else ""
         note = (

@@ -52,9 +52,7 @@ def optimism(found: Optimism) -> Figure:
         axis.set_ylim(-0.7, len(frame) - 0.3)
         axis.grid(visible=False, axis="y")
         axis.set_xlabel(draw.label(found.y))
-        figure: Any = axis.get_figure(root=True)
-        figure.legend(*axis.get_legend_handles_labels(), loc="outside right upper", alignment="left")
-        return figure  # type: ignore[no-any-return]
+        return draw.beside([axis])
 
 
 def _told(name: str, row: dict[Any, Any], factor: float) -> str:

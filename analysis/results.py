@@ -10,7 +10,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from analysis import select
 from analysis.design import Design
 
 P = ParamSpec("P")
@@ -51,10 +50,6 @@ class Results(ABC):
         return self._uses.copy(deep=False)
 
     @cached_property
-    def _report_rows(self) -> pd.DataFrame:
-        return select.reported(self)
-
-    @cached_property
     def _known(self) -> dict[Any, Any]:
         """What functions that are asked `once` have given."""
         return {}
@@ -84,7 +79,7 @@ def once(compute: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[
     def asked(results: Results, /, *args: P.args, **options: P.kwargs) -> T:
         given = signature.bind(results, *args, **options)
         given.apply_defaults()
-        key = compute.__qualname__, *map(_hashable, list(given.arguments.values())[1:])
+        key = compute.__module__, compute.__qualname__, *map(_hashable, list(given.arguments.values())[1:])
         if key not in results._known:
             results._known[key] = compute(results, *args, **options)
         found: T = results._known[key]

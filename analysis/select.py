@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from analysis.declared import narrowed
 from analysis.design import declared_axes
+from analysis.results import Results, once
 from sparsetune.space import Choice, IntRange
 from sparsetune.store.ledger import TrialState
 from sparsetune.study import Minimize, Study
@@ -17,9 +18,6 @@ from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import Grid
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.tables import FINISHED
-
-if TYPE_CHECKING:
-    from analysis.results import Results
 
 _USE = {"cell": "string", "arm": "string", "role": "string", "config_id": "string", "source": "string"}
 _USE |= {"index": "Int64", "seed": "Int64", "trial_id": "string", "twin_id": "string"}
@@ -96,9 +94,9 @@ def _flops_ratio(reports: pd.DataFrame, trials: pd.DataFrame) -> float:
 
 def _objectives(rows: pd.DataFrame, seeds: Sequence[int]) -> dict[str, float | None]:
     """Mean over the seeds of each configuration, in order of proposal; None unless every one is COMPLETE."""
-    once = rows.drop_duplicates(["config_id", "seed"])
-    values = once.assign(seed=once["seed"].astype("int64")).pivot(index="config_id", columns="seed", values="value")
-    values = values.reindex(index=once["config_id"].unique(), columns=list(seeds))
+    each = rows.drop_duplicates(["config_id", "seed"])
+    values = each.assign(seed=each["seed"].astype("int64")).pivot(index="config_id", columns="seed", values="value")
+    values = values.reindex(index=each["config_id"].unique(), columns=list(seeds))
     lists = values.astype("float64").to_numpy().tolist()
     return {
         str(config): objective_of([None if math.isnan(value) else value for value in row])
@@ -125,11 +123,11 @@ def report_rows(results: Results) -> pd.DataFrame:
     ``cell`` and ``arm`` are those it reports for; ``epochs`` is the whole training, multiplier included, or that of the
     dense twin where the study equals training FLOPs.
     """
-    return results._report_rows.copy(deep=False)
+    return _report_rows(results).copy(deep=False)
 
 
-def reported(results: Results) -> pd.DataFrame:
-    """What `report_rows` returns, made anew."""
+@once
+def _report_rows(results: Results) -> pd.DataFrame:
     trials = results.trials().drop(columns=["arm", "cell", "config_id", "role", "seed", "twin_id"])
     winners = results.cells()[["cell", "winner_id"]].rename(columns={"winner_id": "config_id"}).dropna()
     uses = results.uses()

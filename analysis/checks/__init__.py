@@ -13,8 +13,8 @@ import pandas as pd
 from analysis.checks import cells, comparability, seeds, selection, steps
 from analysis.checks.evidence import Evidence
 from analysis.checks.finding import SEVERITIES, Check, Finding, Missing, Severity, listed
-from analysis.curves import MEASURES
 from analysis.load import StudyResults
+from analysis.means import MEASURES
 from analysis.results import Results
 from sparsetune.errors import SparsetuneError
 

@@ -12,6 +12,7 @@ from analysis.checks.evidence import Evidence, holds, require
 from analysis.checks.finding import Finding, Missing, Severity, counted, listed
 from analysis.fairness import uneven
 from analysis.load import StudyResults
+from analysis.means import direction_of
 
 LEVEL = 0.01
 """p below which dense baselines differ, before it is divided by how many groups of them are compared."""
@@ -133,7 +134,7 @@ def baselines(evidence: Evidence) -> Iterator[Finding]:
     p, own = min(tested, key=lambda pair: pair[0], default=(1.0, found))
     if groups and p * len(groups) < LEVEL:
         means = own.groupby("config_id")["value"].mean()
-        best = means.idxmax() if y.endswith(("accuracy", "score")) else means.idxmin()
+        best = (direction_of(y) * means).idxmax()
         yield Finding("", list(own.loc[own["config_id"] != best, "cell"]), _unequal(own, y, p * len(groups)))
 
 

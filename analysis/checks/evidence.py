@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.checks.finding import Missing
-from analysis.curves import with_dense
 from analysis.load import StudyResults
+from analysis.means import with_dense
 from analysis.results import Results
 from analysis.select import report_rows
 from sparsetune.errors import SparsetuneError

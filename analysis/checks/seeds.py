@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.checks.evidence import Evidence, holds, require
 from analysis.checks.finding import NAMED, Finding, Missing, Severity, counted, listed
-from analysis.curves import cell_means, with_dense
+from analysis.means import cell_means, with_dense
 
 FEWEST = 3
 """Report seeds below which an interval says little."""

@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.checks.evidence import Evidence, holds, require
 from analysis.checks.finding import Finding, Missing, Severity, counted, listed
+from analysis.means import direction_of
 from sparsetune.space import Axis, Choice, IntRange, LogUniform, Uniform
 
 EDGE = 0.1
@@ -22,7 +23,6 @@ FEWEST = 8
 SURE = 2.33
 """Standard errors by which they must: 1 % by chance."""
 MEASURED = ("val_accuracy", "val_score", "val_error", "val_loss", "test_accuracy", "test_score", "test_loss")
-HIGHER = ("val_accuracy", "val_score", "test_accuracy", "test_score")
 BEST = re.compile(r"(^|[^a-z])(best|max)([^a-z]|$)")
 """In the name of a column that holds the best of several epochs."""
 
@@ -137,7 +137,7 @@ def _not_the_last(rows: pd.DataFrame, history: pd.DataFrame, clock: str) -> pd.S
         found |= rows[clock].astype("float64") < groups[clock].max().reindex(rows.index).astype("float64")
     for name in (name for name in MEASURED if name in history and name in rows):
         final = rows[name].astype("float64")
-        best = groups[name].max() if name in HIGHER else groups[name].min()
+        best = groups[name].max() if direction_of(name) > 0 else groups[name].min()
         best, last = best.reindex(rows.index), groups[name].last().reindex(rows.index)
         found |= (final == best) & (final != last) & last.notna()
     return found

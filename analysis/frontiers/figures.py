@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from analysis.draw import (
     MARKERS,
+    beside,
     colours,
     describe,
     label,
@@ -58,7 +58,7 @@ def best(found: BestAt) -> Figure:
         sparsity_ticks(panel.xaxis, frame["sparsity"])
         panel.set_xlabel(label("sparsity"))
         panel.set_ylabel(label(found.y))
-        return _legend([panel])
+        return beside([panel])
 
 
 def iso_flops(found: IsoFlops) -> Figure:
@@ -80,7 +80,7 @@ def iso_flops(found: IsoFlops) -> Figure:
             panel.set_title(arm if len(arms) > 1 else "")
             _costs(panel, found.points, found.y)
         axes[0].set_ylabel(label(found.y))
-        return _legend(axes, "Sparsity")
+        return beside(axes, "Sparsity")
 
 
 def front(found: Front) -> Figure:
@@ -105,7 +105,7 @@ def front(found: Front) -> Figure:
             panel.plot([], [], MARKERS[rank % len(MARKERS)], color="#777777", label=named)
         _costs(panel, frame, found.y)
         panel.set_ylabel(label(found.y))
-        return _legend([panel])
+        return beside([panel])
 
 
 def _arms(frame: pd.DataFrame) -> list[str]:
@@ -171,11 +171,3 @@ def _costs(panel: Axes, frame: pd.DataFrame, y: str) -> None:
         axis.set_major_formatter("{x:g}")
         axis.set_minor_formatter(NullFormatter())
     panel.set_xlabel("Training FLOPs (dense epochs, log scale)")
-
-
-def _legend(axes: Sequence[Axes], title: str | None = None) -> Figure:
-    """One legend beside the panels, every name once."""
-    found = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure = cast("Figure", axes[0].get_figure(root=True))
-    figure.legend(list(found.values()), list(found), title=title, loc="outside right upper", alignment="left")
-    return figure

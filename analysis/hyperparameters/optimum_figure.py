@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.draw import (
     MARKERS,
+    beside,
     colours,
     describe,
     label,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from analysis.hyperparameters.optima import Optima
 
-NAMES = {"optim.lr": "Learning rate", "sparsity.target": "Sparsity"}
 SHARES = ("sparsity.ramp.start", "sparsity.ramp.length")
 """Axes that are drawn in percent of training."""
 APART = 0.1
@@ -41,8 +41,8 @@ APART = 0.1
 
 def axis_name(path: str) -> str:
     """A search axis in words."""
-    words = " ".join(path.split(".")[1:]).replace("_", " ").capitalize()
-    return NAMES.get(path, f"{words} (% of training)" if path in SHARES else words)
+    words = wording.field(path).removesuffix(" (%)")
+    return f"{words} (% of training)" if path in SHARES else words
 
 
 def place(path: str, value: Any, low: Any = np.nan, high: Any = np.nan) -> str:
@@ -210,8 +210,6 @@ def _log_ticks(axis: Any, ratio: float) -> None:
 
 
 def _legend(grid: Sequence[Axes], lines: Sequence[str]) -> Figure:
-    figure = cast("Figure", grid[0].get_figure(root=True))
-    handles, names = grid[0].get_legend_handles_labels()
-    if names and len(lines) > 1:
-        figure.legend(handles, names, title="Epochs", loc="outside right upper", alignment="left")
-    return figure
+    if grid[0].get_legend_handles_labels()[1] and len(lines) > 1:
+        return beside(grid[:1], "Epochs")
+    return cast("Figure", grid[0].get_figure(root=True))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.hyperparameters.surface import Floats
-from analysis.means import MEASURES
+from analysis.means import MEASURES, direction_of
 from analysis.results import Results
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import Choice, IntRange, LogUniform, Uniform
@@ -80,7 +80,7 @@ def finished_searches(results: Results, where: Mapping[str, Any] | None = None) 
 
 def lower_is_better(results: Results, y: str) -> bool:
     """Whether less of a column is better: as the study says of its objective; of others, all but accuracy and score."""
-    return results.design.minimize if y == results.design.objective else not y.endswith(("accuracy", "score"))
+    return results.design.minimize if y == results.design.objective else direction_of(y) < 0
 
 
 def position(axis: Range, unit: Any) -> Floats:

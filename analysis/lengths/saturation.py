@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibit import Exhibit
-from analysis.lengths.steps import direction_of, gains, lines, validation_of
-from analysis.means import cell_values, in_order, span
+from analysis.lengths.steps import gains, lines, validation_of
+from analysis.means import cell_values, direction_of, in_order, span
 from analysis.results import Results
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Saturation:
         """What the marks and bars mean, for a caption."""
         from analysis import draw
 
-        unit = "points" if draw.scale(self.y) > 1 else "nats"
+        unit = draw.unit(self.y)
         note = (
             f"The shortest training within {draw.scale(self.y) * self.epsilon:g} {unit} of the best"
             f" {draw.label(self.y).split(' (')[0].lower()} of its arm and sparsity, among the lengths that were run,"

@@ -16,8 +16,6 @@ from sparsetune.errors import SparsetuneError
 
 VALIDATION = ("val_score", "val_accuracy", "val_error", "val_loss")
 """What may tell whether longer training helps, the first that was measured."""
-HIGHER = ("accuracy", "score")
-"""Quantities of which more is better."""
 
 
 def validation_of(results: Results, where: Mapping[str, Any] | None, y: str | None, *, required: bool = True) -> str:
@@ -35,11 +33,6 @@ def validation_of(results: Results, where: Mapping[str, Any] | None, y: str | No
         known = f"{wanted} and `schedule.epochs` of finished report trials"
         raise SparsetuneError(f"to judge the length of training takes {known}: none has it")
     return ""
-
-
-def direction_of(y: str) -> int:
-    """1 where more of ``y`` is better, -1 where less is."""
-    return 1 if y.rpartition("_")[2] in HIGHER else -1
 
 
 def lines(cells: pd.DataFrame, values: pd.DataFrame, others: Sequence[str]) -> Iterator[pd.Index]:

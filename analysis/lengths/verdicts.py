@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibit import Exhibit
-from analysis.lengths.steps import direction_of, gains, lines, validation_of
-from analysis.means import LIKE, cell_values, in_order, span
+from analysis.lengths.steps import gains, lines, validation_of
+from analysis.means import LIKE, cell_values, direction_of, in_order, span
 from analysis.results import Results
 from analysis.select import report_rows
 from analysis.statistics import estimate, not_separated, seeds_needed
@@ -66,7 +66,7 @@ class Undertraining:
         """What the verdicts mean, for a caption, and how many false ones to expect."""
         from analysis import draw
 
-        unit = "points" if draw.scale(self.y) > 1 else "nats"
+        unit = draw.unit(self.y)
         judged = self.rows[self.rows["gain_low"].notna()]
         if judged.empty:
             return "No cell can be judged: that takes two lengths of training and two report seeds."
@@ -166,7 +166,7 @@ def _step(gain: Mapping[Any, Any], loss: Mapping[Any, Any], level: float, epsilo
 def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
     from analysis import draw
 
-    scale, unit = draw.scale(y), "points" if draw.scale(y) > 1 else "nats"
+    scale, unit = draw.scale(y), draw.unit(y)
     if pd.isna(row["to_epochs"]):
         return {"verdict": "cannot tell", "reason": "nothing longer was run", "sure": pd.NA}
     if pd.isna(row["gain_low"]):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.curves import cell_values, with_dense
 from analysis.exhibit import Exhibit
+from analysis.means import cell_values, with_dense
 from analysis.page.wording import measure
 from analysis.results import Results
 from analysis.select import report_rows

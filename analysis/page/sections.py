@@ -12,12 +12,12 @@ import pandas as pd
 
 from analysis import curves, optimism, structure
 from analysis.comparison import COSTS, compare, costs
-from analysis.curves import cell_values
 from analysis.exhibit import Exhibit
 from analysis.frontiers import pareto
 from analysis.hyperparameters import edges, importance, optima
 from analysis.lengths import saturation, verdicts
 from analysis.lengths.extension import extension_gain
+from analysis.means import cell_values
 from analysis.page import histories
 from analysis.page.wording import field, measure, value
 from analysis.ramps import atlas

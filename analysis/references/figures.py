@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.draw import (
     ARM_COLOURS,
     MARKERS,
+    beside,
     colours,
     label,
     line_name,
@@ -19,6 +20,7 @@ from analysis.draw import (
     scale,
     sparsity_ticks,
     styled,
+    x_axis,
 )
 from analysis.exhibit import Exhibit
 from analysis.references import references
@@ -77,10 +79,10 @@ def paper_figure() -> Figure:
             at = f"{best['epochs'].iloc[0]:g} epochs{' or more' if longest else ''}"
             name = f"{line_name('sparsity.target', sparsity)}: best at {at}"
             axis.plot(best["epochs"], 100 * best["value"], markersize=11, markeredgecolor="white", label=name, **style)
-        _epochs_axis(axis, [16, 32, 56, 100, 250, 500])
+        x_axis(axis, "epochs", [16, 32, 56, 100, 250, 500])
         axis.set_ylabel("Top-1 accuracy (%)")
         axis.set_title(PAPER.replace(" (", "\n("), fontsize=8.5, loc="left", color="#555555")
-        return _legend(axis, "Sparsity")
+        return beside([axis], "Sparsity")
 
 
 def length_points() -> pd.DataFrame:
@@ -112,11 +114,11 @@ def length_figure(points: pd.DataFrame) -> Figure:
                 if len(own):
                     name = line_name("sparsity.target", sparsity)
                     axis.errorbar(own["epochs"], 100 * own["value"], bars, capsize=2, label=name, **style)
-            _epochs_axis(axis, [16, 32, 100, 500, 2000, 10000])
+            x_axis(axis, "epochs", [16, 32, 100, 500, 2000, 10000])
             axis.set_title(line)
         axes[0].set_ylabel("Top-1 accuracy (%)")
         names = [line_name("sparsity.target", sparsity) for sparsity in palette]
-        return _legend(axes[0], "Sparsity", axes, names)
+        return beside(axes, "Sparsity", names)
 
 
 def stretch_points() -> pd.DataFrame:
@@ -150,7 +152,7 @@ def stretch_figure(points: pd.DataFrame) -> Figure:
         )
         axis.set_xlabel(label("sparsity"))
         axis.set_ylabel("Top-1 gained over 1x (points)")
-        return _legend(axis, "Trained for")
+        return beside([axis], "Trained for")
 
 
 def overlay(overlay: Overlay, ax: Axes | None = None) -> Figure:
@@ -196,23 +198,4 @@ def _room(axis: Axes, overlay: Overlay) -> None:
     if overlay.curve.x == "sparsity":
         sparsity_ticks(axis.xaxis, [*overlay.curve.frame()["sparsity"], *overlay.points["x"].round(2)])
     else:
-        _epochs_axis(axis, sorted({*overlay.curve.frame()["epochs"], *overlay.points["x"]}))
-
-
-def _epochs_axis(axis: Axes, ticks: Sequence[float]) -> None:
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axis.minorticks_off()
-    axis.set_xlabel(label("epochs"))
-
-
-def _legend(axis: Axes, title: str, axes: Sequence[Axes] = (), order: Sequence[str] = ()) -> Figure:
-    """One legend beside all panels, its names in ``order``."""
-    figure = cast("Figure", axis.get_figure(root=True))
-    found: Mapping[str, Any] = {
-        name: handle for each in axes or [axis] for handle, name in zip(*each.get_legend_handles_labels(), strict=True)
-    }
-    names = [*order] or [*found]
-    handles = [found[name] for name in names]
-    figure.legend(handles, names, title=title, loc="outside right upper", alignment="left")
-    return figure
+        x_axis(axis, "epochs", sorted({*overlay.curve.frame()["epochs"], *overlay.points["x"]}))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.draw import MARKERS, arm_styles, colours, describe, label, line_name, panels, styled
+from analysis.draw import MARKERS, arm_styles, beside, colours, describe, label, line_name, panels, styled
 from analysis.page import wording
 from sparsetune.errors import SparsetuneError
 
@@ -45,7 +45,7 @@ def densities(profile: DensityProfile) -> Figure:
             axis.tick_params(labelbottom=True)
         axes[0].yaxis.set_major_formatter("{x:g}")
         axes[0].set_ylabel("Density (%, log scale)")
-        return _legend(axes, "Sparsity")
+        return beside(axes, "Sparsity")
 
 
 def _told(row: Mapping[Any, Any], column: str) -> str:
@@ -117,7 +117,7 @@ def masks(history: MaskHistory) -> Figure:
                         axis.tick_params(labelbottom=True)
         for axis in axes[-len(shown) * width :]:
             axis.set_xlabel(label("progress"))
-        return _legend(axes, "Sparsity")
+        return beside(axes, "Sparsity")
 
 
 def _trials(axis: Axes, part: pd.DataFrame, column: str, palette: Mapping[float, Any]) -> None:
@@ -212,7 +212,7 @@ def layer_overlaps(found: MaskOverlap) -> Figure:
             axis.tick_params(labelbottom=True)
         axes[0].set_ylim(0, None)
         axes[0].set_ylabel("IoU of two seeds (%)")
-        return _legend(axes, None)
+        return beside(axes, None)
 
 
 def _panels(frame: pd.DataFrame) -> list[tuple[str, float]]:
@@ -242,11 +242,3 @@ def short(names: Iterable[str]) -> list[str]:
     while parts and min(map(len, parts)) > 1 and len({part[0] for part in parts}) == 1:
         parts = [part[1:] for part in parts]
     return [".".join(part) for part in parts]
-
-
-def _legend(axes: Sequence[Axes], title: str | None) -> Figure:
-    """One legend beside all panels."""
-    found = {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure = cast("Figure", axes[0].get_figure(root=True))
-    figure.legend(list(found.values()), list(found), title=title, loc="outside right upper", alignment="left")
-    return figure

@@ -273,7 +273,7 @@ def test_trials_without_a_mask_are_counted_and_said(study: StudyResults) -> None
 def with_trials(study: StudyResults, trials: pd.DataFrame) -> None:
     """Another table of trials, and nothing kept of what was worked out from the one before."""
     study.__dict__["_trials"] = trials
-    study.__dict__.pop("_report_rows", None)
+    study.__dict__.pop("_known", None)
 
 
 def test_seeds_that_start_from_one_pretrained_network_are_said_to(study: StudyResults) -> None:
