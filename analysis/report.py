@@ -8,9 +8,9 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -92,7 +92,7 @@ class Section:
     """A heading with what stands under it, and why something does not."""
 
     title: str
-    shown: Sequence[Shown]
+    shown: Sequence[Shown] = ()
     lacking: Sequence[str] = ()
 
 
@@ -104,8 +104,12 @@ class Finding:
     measure: str = ""
     numbers: pd.DataFrame = field(default_factory=pd.DataFrame)
     table: PageTable | None = None
-    leads: Sequence[Shown] = ()
+    shown: Sequence[Shown] = ()
+    lacking: Sequence[str] = ()
     lines: Sequence[str] = ()
+
+
+Part = TypeVar("Part", Section, Finding)
 
 
 def report(
@@ -193,6 +197,7 @@ class Writer:
         self.write("cells", cells_table)
         sections = list(self.sections())
         self.printer.finish()
+        findings, sections = list(map(printable, findings)), list(map(printable, sections))
         template = _environment().get_template("page.html.jinja")
         page: str = template.render(
             design=results.design,
@@ -234,7 +239,7 @@ class Writer:
             self.drawn.add(f"{at.y}-sparsity")
         lines = [*lengths_needed(self.results, at.where), *headlines(found, gains, at.y)]
         lines += recipes(self.results, at.y, at.where)
-        return Finding(at.title, at.y, found, table, leads, lines)
+        return Finding(at.title, at.y, found, table, leads, lines=lines)
 
     def sections(self) -> Iterator[Section]:
         """Every heading under which there is something."""
@@ -243,15 +248,10 @@ class Writer:
             for at in several:
                 shown, lacking = [], []
                 for found in exhibits(self.results, at, analyses):
-                    if isinstance(found, Exhibit) and found.name in self.drawn:
-                        continue
-                    if isinstance(found, Exhibit):
-                        try:
-                            shown.append(self.show(found, at.suffix))
-                        except Exception as error:  # days of training must not end without a page
-                            lacking.append(str(fault(found.title, error)))
-                    else:
+                    if not isinstance(found, Exhibit):
                         lacking.append(str(found))
+                    elif found.name not in self.drawn:
+                        shown.append(self.show(found, at.suffix))
                 if shown or lacking:
                     yield Section(": ".join(filter(None, [title, at.title])), shown, lacking)
 
@@ -264,7 +264,7 @@ class Writer:
             return Shown(name, exhibit.title, exhibit.caption, table=table)
         stem = self.folder / "figures" / name
         self.printer.write(stem.with_suffix(".csv"), lambda: exhibit.frame.to_csv(index=False))
-        return Shown(name, exhibit.title, exhibit.caption, self.printer.order(exhibit.draw(), stem), table)
+        return Shown(name, exhibit.title, exhibit.caption, self.printer.order(exhibit.draw, stem), table)
 
     def write(self, name: str, table: PageTable, frame: pd.DataFrame | None = None) -> None:
         """A table for a manuscript, and its numbers."""
@@ -303,6 +303,19 @@ class Writer:
         """Trials that diverged or failed."""
         rows = trials[trials["status"].isin(["DIVERGED", "FAILED", "INVALID"])]
         return page_table(rows, TROUBLED) if len(rows) else None
+
+
+def printable(part: Part) -> Part:
+    """What can be shown of a part, and why the rest cannot: days of training must not end without a page."""
+    shown, lacking = [], list(part.lacking)
+    for one in part.shown:
+        try:
+            if one.order:
+                one.order.result()
+            shown.append(one)
+        except Exception as error:
+            lacking.append(str(fault(one.title, error)))
+    return replace(part, shown=shown, lacking=lacking)
 
 
 def scripts() -> dict[str, Any]:

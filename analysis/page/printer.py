@@ -1,7 +1,7 @@
-"""Prints the figures of a report in a second process and writes its files in a thread, while the analyses go on.
+"""Draws the figures of a report in a second process and writes its files in a thread, while the analyses go on.
 
 The process is no child of `multiprocessing`: that would run a user's script once more where it has no guard, or fork a
-process that has threads. It reads pickled figures from its standard input and answers on its standard output, and ends
+process that has threads. It reads pickled drawers from its standard input and answers on its standard output, and ends
 with the process that started it, since then its input ends.
 """
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 3
 """Figures up to which none is handed over: the start of a process takes as long as to print so many."""
+Drawer = Callable[[], "Figure"]
+"""Makes a figure when asked."""
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
@@ -50,15 +52,24 @@ class Printed:
     interactive: Interactive | None
 
 
-def printed(figure: Figure) -> Printed:
-    """Lay a figure out and print it; where it cannot be made interactive for a fault of ours, it stays as drawn."""
-    files = draw.files(figure)
-    width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    try:
-        live = interactive(figure)
-    except Exception as error:  # days of training must not end without a page
-        warnings.warn(f"a figure stays as drawn, for a fault of sparsetune: {error!r}", RuntimeWarning, stacklevel=2)
-        live = None
+def printed(drawer: Drawer) -> Printed:
+    """Draw a figure, lay it out and print it, whatever settings of matplotlib this process has.
+
+    Where it cannot be made interactive for a fault of ours, it stays as drawn.
+    """
+    import matplotlib
+
+    settings = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    with matplotlib.rc_context(cast("Any", settings)):
+        figure = drawer()
+        files = draw.files(figure)
+        width, height = (round(96 * inches) for inches in figure.get_size_inches())
+        try:
+            live = interactive(figure)
+        except Exception as error:  # days of training must not end without a page
+            text = f"a figure stays as drawn, for a fault of sparsetune: {error!r}"
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            live = None
     return Printed(files, width, height, live)
 
 
@@ -66,31 +77,52 @@ class Order:
     """A figure that is printed, or will be.
 
     Args:
-        figure: What to print; nobody may change it any more.
+        drawer: Makes the figure.
         keep: Told once what came of it.
-        future: The answer of the second process; None where this process prints.
     """
 
-    def __init__(self, figure: Figure, keep: Callable[[Printed], None], future: Future[Printed] | None = None) -> None:
-        self._figure, self._keep, self._future = figure, keep, future
-        self._printed: Printed | None = None
+    def __init__(self, drawer: Drawer, keep: Callable[[Printed], None]) -> None:
+        self._drawer, self._keep = drawer, keep
+        self._future: Future[Printed] | None = None
+        self._done: Printed | Exception | None = None
+
+    def sent(self, asker: ThreadPoolExecutor, ask: Callable[[bytes], Printed]) -> None:
+        """Let the second process print it, where it can be sent."""
+        if job := _pickled(self._drawer):
+            self._future = asker.submit(self._kept, lambda: ask(job))
 
     def result(self) -> Printed:
-        """What came of it; printed here where the second process has not begun with it, or is gone."""
-        if self._printed is None and self._future and not self._future.cancel():
-            with suppress(EOFError, BrokenPipeError):
-                self._printed = self._future.result()
-        if self._printed is None:
-            self._printed = printed(self._figure)
-            self._keep(self._printed)
-        return self._printed
+        """What came of it; printed here where the second process has not begun with it, or is gone.
+
+        Raises:
+            Exception: the same each time, that drawing or printing met.
+        """
+        if self._done is None:
+            self._done = self._found()
+        if isinstance(self._done, Exception):
+            raise self._done
+        return self._done
+
+    def _found(self) -> Printed | Exception:
+        try:
+            if self._future and not self._future.cancel():
+                with suppress(EOFError, BrokenPipeError):
+                    return self._future.result()
+            return self._kept(lambda: printed(self._drawer))
+        except Exception as error:
+            return error
+
+    def _kept(self, make: Callable[[], Printed]) -> Printed:
+        found = make()
+        self._keep(found)
+        return found
 
 
 class Printer:
     """Prints and writes while its caller goes on; leaving its ``with`` block ends the process and the threads.
 
     Args:
-        at_once: Figures that are printed when they are ordered, before a process is started for the others.
+        at_once: Figures that wait until `finish`; with the next one a second process is started for all.
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
@@ -116,28 +148,28 @@ class Printer:
         """Write a file, made when its turn comes."""
         self._written.append(self._writer.submit(lambda: write_durably(path, contents())))
 
-    def order(self, figure: Figure, stem: Place) -> Order:
-        """Print a figure into ``stem`` as .pdf, .png and .svg."""
+    def order(self, drawer: Drawer, stem: Place) -> Order:
+        """Print a figure into ``stem`` as .pdf, .png and .svg; nobody may change any more what it is drawn from."""
 
         def keep(found: Printed) -> None:
             for kind, whole in found.files.items():
                 self.write(stem.with_suffix(f".{kind}"), lambda whole=whole: whole)  # type: ignore[misc]
 
-        job = _pickled(figure) if len(self._orders) >= self._at_once and self._started() else None
-        order = Order(figure, keep, self._asker.submit(self._ask, job, keep) if job else None)
-        self._orders.append(order)
-        if job is None:
-            order.result()
-        return order
+        self._orders.append(Order(drawer, keep))
+        if len(self._orders) > self._at_once and self._started():
+            for order in self._orders[-1 if len(self._orders) > self._at_once + 1 else 0 :]:
+                order.sent(self._asker, self._ask)
+        return self._orders[-1]
 
     def finish(self) -> None:
         """Wait until all is printed and written; what is left is shared with the second process, from both ends.
 
         Raises:
-            Exception: the first that printing or writing met.
+            Exception: the first that writing met; an order raises itself what drawing met.
         """
         for order in reversed(self._orders):
-            order.result()
+            with suppress(Exception):
+                order.result()
         for written in self._written:
             written.result()
 
@@ -153,8 +185,8 @@ class Printer:
                 self._at_once = sys.maxsize
         return self._child is not None
 
-    def _ask(self, job: bytes, keep: Callable[[Printed], None]) -> Printed:
-        """In the thread: one figure's answer, kept.
+    def _ask(self, job: bytes) -> Printed:
+        """In the thread: one figure's answer.
 
         Raises:
             EOFError: if the process is gone, as BrokenPipeError.
@@ -168,7 +200,6 @@ class Printer:
             warnings.warn(warning, stacklevel=2)
         if isinstance(found, Exception):
             raise found
-        keep(found)
         return cast("Printed", found)
 
 
@@ -178,39 +209,33 @@ def _can_start() -> bool:
     return name.startswith(("python", "pypy")) and not getattr(sys, "frozen", False)
 
 
-def _pickled(figure: Figure) -> bytes | None:
-    """A figure with the settings it is to be printed by; None where something in it cannot be sent."""
-    import matplotlib
-
-    draw.hold_ticks(figure)
-    settings = {name: matplotlib.rcParams[name] for name in matplotlib.rcParams if name != "backend"}
+def _pickled(drawer: Drawer) -> bytes | None:
+    """A drawer as it can be sent; None where something in it cannot."""
     try:
-        return pickle.dumps((figure, settings), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(drawer, pickle.HIGHEST_PROTOCOL)
     except (pickle.PicklingError, AttributeError, TypeError):
         return None
 
 
 def serve() -> None:
-    """Answer on standard output each figure that comes on standard input, until that ends."""
+    """Answer on standard output each drawer that comes on standard input, until that ends."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever else prints must not stand between answers
     while True:
         try:
-            figure, settings = pickle.load(sys.stdin.buffer)
+            drawer = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        answers.write(_answer(figure, settings))
+        answers.write(_answer(drawer))
         answers.flush()
 
 
-def _answer(figure: Figure, settings: Mapping[str, Any]) -> bytes:
-    import matplotlib
-
+def _answer(drawer: Drawer) -> bytes:
     found: Printed | Exception
-    with warnings.catch_warnings(record=True) as warned, matplotlib.rc_context(cast("Any", settings)):
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
-            found = printed(figure)
+            found = printed(drawer)
         except Exception as error:  # the one who ordered the figure raises it
             found = error
     said = [warning.message for warning in warned]

@@ -6,6 +6,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -120,7 +121,7 @@ def lengthening(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[
         " bars: 95 % t intervals, not corrected for the number of comparisons."
     )
     title = "What longer training gains beyond dense"
-    yield Exhibit("extension-gain", title, gains, note, lambda: draw.gains(gains, y))
+    yield Exhibit("extension-gain", title, gains, note, partial(draw.gains, gains, y))
 
 
 def retuning(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,13 +48,13 @@ def exhibits() -> Iterator[Exhibit]:
         "Published networks trained for longer, schedule stretched, each from its source's own recipe: only points"
     )
     caption += " of one line may be compared. Bars: standard deviation over 3 seeds, where published; else single runs."
-    yield Exhibit("published-length", "Published: training for longer", length, caption, lambda: length_figure(length))
+    yield Exhibit("published-length", "Published: training for longer", length, caption, partial(length_figure, length))
     caption = (
         "Networks trained from scratch under a fixed mask for one or two times the steps (Gale et al. 2019), top-1"
     )
     caption += " gained over 1x; means of 9 seeds, bars: two standard errors of the difference."
     yield Exhibit(
-        "published-stretch", "Published: what stretching buys", stretch, caption, lambda: stretch_figure(stretch)
+        "published-stretch", "Published: what stretching buys", stretch, caption, partial(stretch_figure, stretch)
     )
 
 

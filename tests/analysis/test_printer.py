@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import matplotlib
 import pytest
 from matplotlib.figure import Figure
 
@@ -37,6 +39,10 @@ def broken() -> Figure:
     return figure
 
 
+def unknown() -> Figure:
+    raise KeyError("no such column")
+
+
 @pytest.fixture(scope="module")
 def printer() -> Iterator[Printer]:
     with Printer(at_once=0) as one:
@@ -44,9 +50,9 @@ def printer() -> Iterator[Printer]:
 
 
 def test_the_second_process_prints_the_same_bytes_and_says_the_same(printer: Printer, tmp_path: Path) -> None:
-    order = printer.order(drawn(), tmp_path / "figure")
+    order = printer.order(drawn, tmp_path / "figure")
     found = order._future.result()  # type: ignore[union-attr]  # not `result`, which would print it here meanwhile
-    here = printed(drawn())
+    here = printed(drawn)
     assert found.files == here.files
     assert (found.width, found.height, found.interactive) == (here.width, here.height, here.interactive)
     assert order.result() is found
@@ -57,30 +63,30 @@ def test_the_second_process_prints_the_same_bytes_and_says_the_same(printer: Pri
 
 
 def test_what_printing_raises_or_warns_of_comes_back(printer: Printer, tmp_path: Path) -> None:
-    order = printer.order(drawn("\N{SNOWMAN}\U0001f980"), tmp_path / "figure")
+    order = printer.order(partial(drawn, "\N{SNOWMAN}\U0001f980"), tmp_path / "figure")
     with pytest.raises(UserWarning, match="Glyph"):
         order._future.result()  # type: ignore[union-attr]
-    order = printer.order(broken(), tmp_path / "figure")
-    with pytest.raises(ValueError, match="Parse"):
-        order._future.result()  # type: ignore[union-attr]
-    with pytest.raises(ValueError, match="Parse"):
+    for fault, error, text in ((broken, ValueError, "Parse"), (unknown, KeyError, "no such column")):
+        order = printer.order(fault, tmp_path / "figure")
+        with pytest.raises(error, match=text):
+            order._future.result()  # type: ignore[union-attr]
         printer.finish()
+        with pytest.raises(error, match=text):
+            order.result()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_cannot_be_sent_or_answered_is_printed_here(tmp_path: Path) -> None:
     with Printer(at_once=0) as printer:
-        figure = drawn()
-        figure.axes[0].fmt_ydata = lambda value: f"{value}"  # type: ignore[method-assign, assignment]
-        assert printer.order(figure, tmp_path / "lambda")._future is None
-        order = printer.order(drawn(), tmp_path / "figure")
+        assert printer.order(lambda: drawn("plain"), tmp_path / "lambda")._future is None
+        order = printer.order(drawn, tmp_path / "figure")
         child = printer._child
         assert child is not None
         child.kill()
         with pytest.raises((EOFError, BrokenPipeError)):
             order._future.result()  # type: ignore[union-attr]
         printer.finish()
-        assert order.result().files == printed(drawn()).files
+        assert order.result().files == printed(drawn).files
     assert child.returncode is not None
     assert len(list(tmp_path.iterdir())) == 6
 
@@ -89,13 +95,27 @@ def test_few_figures_start_no_process_and_a_program_that_has_python_inside_none_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Printer(at_once=1) as printer:
-        printer.order(drawn(), tmp_path / "a")
+        printer.order(drawn, tmp_path / "a")
         assert printer._child is None
         monkeypatch.setattr(sys, "frozen", True, raising=False)
-        printer.order(drawn(), tmp_path / "b")
+        printer.order(drawn, tmp_path / "b")
         assert printer._child is None
         printer.finish()
     assert len(list(tmp_path.iterdir())) == 6
+
+
+def test_figures_that_waited_go_to_the_second_process_with_the_first_one_too_many(tmp_path: Path) -> None:
+    with Printer(at_once=2) as printer:
+        orders = [printer.order(drawn, tmp_path / name) for name in "abcd"]
+        assert len({order._future for order in orders} - {None}) == 4
+        printer.finish()
+    assert len(list(tmp_path.iterdir())) == 12
+
+
+def test_settings_of_the_process_change_no_figure() -> None:
+    plain = printed(drawn)
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        assert printed(drawn).files == plain.files
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
@@ -113,7 +133,7 @@ from analysis.page.printer import Printer
 from matplotlib.figure import Figure
 print("ran", flush=True)
 printer = Printer(at_once=0)
-printer.order(Figure(), Path("figure"))._future.result()
+printer.order(Figure, Path("figure"))._future.result()
 print(printer._child.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -155,7 +175,7 @@ def test_every_figure_of_a_report_can_be_sent(small: Path) -> None:
         for analyses in SECTIONS.values():
             for found in exhibits(results, at, analyses):
                 if isinstance(found, Exhibit) and found.draw:
-                    assert _pickled(found.draw()) is not None, found.name
+                    assert _pickled(found.draw) is not None, found.name
 
 
 def test_a_picture_is_sharp_enough_to_print() -> None:
@@ -169,5 +189,5 @@ def test_a_figure_that_cannot_be_made_interactive_is_printed_all_the_same(monkey
 
     monkeypatch.setattr("analysis.page.printer.interactive", breaks)
     with pytest.warns(RuntimeWarning, match="no such mark"):
-        found = printed(drawn())
+        found = printed(drawn)
     assert found.interactive is None and set(found.files) == {"pdf", "png", "svg"}
