@@ -23,7 +23,7 @@ from analysis.page import origin
 from analysis.page.headlines import headlines, lengths_needed, recipes, what_next
 from analysis.page.interactive import Interactive
 from analysis.page.markup import latex, markdown
-from analysis.page.printer import Order, Printer
+from analysis.page.printer import AT_ONCE, Order, Printer
 from analysis.page.sections import (
     SECTIONS,
     Combination,
@@ -134,7 +134,7 @@ def report(
         raise SparsetuneError("the report of results that are no study directory needs a folder: give `out`")
     folder = place(out) if out is not None else results.directory.path  # type: ignore[attr-defined]
     page = folder / "report" / "index.html"
-    with writing(page), one_thread(), Printer() as printer:
+    with writing(page), one_thread(), Printer(0 if len(results.trials()) > FEW else AT_ONCE) as printer:
         writer = Writer(results, folder, printer)
         writer.tables()
         write_durably(page, writer.page())

@@ -155,7 +155,8 @@ def _optima(results: Results, column: str, where: Mapping[str, Any] | None, leve
     table = responses.finished_searches(results, where)
     ranges = responses.ranges(results, table.index)
     points = _points(responses.responses(results, column), ranges)
-    ranges = {key: span for key, span in ranges.items() if key in set(zip(points["cell"], points["axis"], strict=True))}
+    given = set(points.groupby(["cell", "axis"]).groups)
+    ranges = {key: span for key, span in ranges.items() if key in given}
     draws: dict[tuple[str, str], Floats] = {}
     rows = []
     for cell, own in points.groupby("cell", sort=False):

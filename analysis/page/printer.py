@@ -122,7 +122,8 @@ class Printer:
     """Prints and writes while its caller goes on; leaving its ``with`` block ends the process and the threads.
 
     Args:
-        at_once: Figures that wait until `finish`; with the next one a second process is started for all.
+        at_once: Figures that wait until `finish`; with the next one a second process is started for all. With 0 it
+            is started before the first, to be ready by then.
     """
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
@@ -133,6 +134,8 @@ class Printer:
         self._asker, self._writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
 
     def __enter__(self) -> Printer:
+        if not self._at_once:
+            self._started()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

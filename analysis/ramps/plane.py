@@ -49,7 +49,7 @@ def plane_of(
         ends = np.quantile(values, [0.5, (1 - level) / 2, (1 + level) / 2])
         row |= dict(zip((name, f"{name}_low", f"{name}_high"), map(float, ends), strict=True))
     functions = found.functions[:, [start, length]]
-    mean = functions.mean(axis=0)
+    mean = functions.mean(axis=0, dtype=np.float64)
     worst, best = mean.argmax(axis=1), mean.argmin(axis=1)
     apart = sum(functions[:, k, worst[k]] - functions[:, k, best[k]] for k in (0, 1))
     p = float((np.asarray(apart) <= 0).mean())
