@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Cost = Literal["train_flops", "gpu_hours"]
 COSTS: dict[Cost, tuple[str, float]] = {"train_flops": ("train_flops", 1.0), "gpu_hours": ("seconds", 1 / 3600)}
 """What a cell may have cost: the column whose mean over report seeds it is, and what that is multiplied with."""
+LEAST_HOURS = 1 / 60
+"""A report shows hours where a training took longer; below they tell of start-up and noise."""
 AXES = ("density", "linear", "logit")
 """How sparsity may lie on its axis: by -ln(1 - s), as it is, or by ln(s / (1 - s))."""
 SUPPORT = ("train_loss", "val_loss", "train_entropy", "val_entropy")
@@ -229,13 +231,22 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         yield from _shown(sparsity_curve(results, y, by, where=where, gap=gap))
     if by:
         yield from _shown(length_curve(results, y, where=where))
-        for cost, (column, _) in COSTS.items():
-            if cell_values(results, column, where)[1].notna().any(axis=None):
-                yield from _shown(cost_curve(results, y, x=cost, where=where))
+        for cost in worth_showing(results, where):
+            yield from _shown(cost_curve(results, y, x=cost, where=where))
     for column in SUPPORT:
         yield from _shown(sparsity_curve(results, column, by, where=where))
         if by:
             yield from _shown(length_curve(results, column, where=where))
+
+
+def worth_showing(results: Results, where: Mapping[str, Any] | None = None) -> list[Cost]:
+    """The costs of `COSTS` that a report shows: those that were measured, and hours only of trainings that last."""
+    shown: list[Cost] = []
+    for cost, (column, factor) in COSTS.items():
+        spent = factor * cell_values(results, column, where)[1].to_numpy(dtype=np.float64)
+        if (spent > (LEAST_HOURS if cost == "gpu_hours" else 0)).any():
+            shown.append(cost)
+    return shown
 
 
 def _shown(curve: Curve) -> Iterator[Exhibit]:

@@ -16,7 +16,6 @@ import pandas as pd
 
 from analysis.checks import checks
 from analysis.exhibit import Exhibit
-from analysis.fairness import uneven
 from analysis.lengths.extension import extension_gain
 from analysis.load import StudyResults, load
 from analysis.page import origin
@@ -209,7 +208,6 @@ class Writer:
             cells=len(cells),
             findings=findings,
             next=list(what_next(results, found, command)),
-            uneven=uneven(results),
             warnings=warnings.to_dict("records"),
             unchecked=warnings.attrs["not_run"],
             sections=sections,

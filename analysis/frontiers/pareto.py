@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.curves import worth_showing
 from analysis.draw import label
 from analysis.exhibit import Exhibit
 from analysis.frontiers.budgets import BUDGETS, candidates, spending
@@ -175,7 +176,8 @@ def _best(results: Results, y: str, where: Mapping[str, Any] | None) -> Iterator
     except SparsetuneError:  # nothing to choose by
         return
     costs = found.means
-    measured = [name for name in BUDGETS if costs[name].notna().any() and costs["epochs"].nunique() > 1]
+    shown = ["epochs", *worth_showing(results, where)] if costs["epochs"].nunique() > 1 else []
+    measured = [name for name in BUDGETS if name in shown]
     columns = {"sparsity": "Sparsity", "arm": "Arm", "epochs": "Epochs", "train_flops": COST}
     columns |= {
         "mean low high": f"{label(y)}\n[95 % interval]",

@@ -114,10 +114,10 @@ def _finding(row: Mapping[Any, Any], edge: Mapping[str, Any]) -> str:
         said = f"the best lies at the {which} end {bound} of its range or beyond (n = {row['n']})"
     else:
         why = "too few configurations" if row["verdict"].startswith("too few") else "the optimum was not located"
-        said = (
-            f"the winner {place(path, row['winner'])} lies within 5 % of the range of the {which} end {bound}; {why},"
-        )
-        said += f" so this may be chance (n = {row['n']})"
+        lies = f"within 5 % of the range of the {which} end {bound}"
+        if row["winner"] < edge["bound"] if edge["end"] == "low" else row["winner"] > edge["bound"]:
+            lies = f"beyond the {which} end {bound} of the searched range"  # the base recipe, or a known point
+        said = f"the winner {place(path, row['winner'])} lies {lies}; {why}, so this may be chance (n = {row['n']})"
     return f"{name}, {row['cell']}: {said}. Search {wider}."
 
 
@@ -143,7 +143,8 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     columns |= {"best": "95 % interval\nof the best", "n": "n", "sure": "Sure", "wider": "Search next"}
     caption = (
         "Sure: the interval of the optimum's place reaches that end of the range and not the other. Not sure: only the"
-        " winner lies there, within 5 % of the range, as one in ten does by chance where an axis does nothing."
+        " winner lies there, within 5 % of the range or beyond it, as one in ten does by chance where an axis does"
+        " nothing."
         " Logarithmic ranges are widened by a factor 10^0.5, others by half of their width."
     )
     yield Exhibit("edges", "Best at the edge of its range", frame.assign(**told), caption, None, columns)

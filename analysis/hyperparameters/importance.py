@@ -109,9 +109,7 @@ def importance(
     for name, given, known in (("by", by, (None, "sparsity", "band")), ("evaluator", evaluator, EVALUATORS)):
         if given not in known:
             raise SparsetuneError(f"`{name}` must be one of {', '.join(map(str, known))}, got `{given}`")
-    if y is None and results.design.objective is None:
-        raise SparsetuneError("importance must be of a measured column: nothing was selected here, so give `y`")
-    column = str(y or results.design.objective)
+    column = responses.measure_of(results, y)
     cells = responses.finished_searches(results, where)
     tried = _ranked(results, responses.responses(results, column), cells, column)
     groups = tried.groupby(["arm", "sparsity"])["config_id"].size()
@@ -213,6 +211,6 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     found = importance(results, where=where)
     if found.rows["share"].isna().all():
         return
-    columns = {"arm": "Arm", "band": "Sparsity", "axis": "Axis", "n": "n", "share": "Share", "low": "Low"}
-    columns |= {"high": "High", "p": "p", "verdict": "Verdict"}
+    columns = {"arm": "Arm", "band": "Sparsity", "axis": "Axis", "n": "n"}
+    columns |= {"share low high": "Importance (%)\n[95 % interval]", "p": "p", "verdict": "Verdict"}
     yield Exhibit("importance", "Which hyperparameters matter", found.frame(), found.note(), found.plot, columns)

@@ -15,7 +15,6 @@ from analysis.hyperparameters import responses
 from analysis.hyperparameters.responses import FEWEST, Range, lower_is_better, unit_of, value_at
 from analysis.hyperparameters.shifts import shifts
 from analysis.hyperparameters.surface import Floats, effects
-from analysis.means import MEASURES
 from analysis.results import Results, once
 from sparsetune.errors import SparsetuneError
 
@@ -142,12 +141,7 @@ def optima(
     Raises:
         SparsetuneError: if ``y`` or a field in ``where`` is unknown.
     """
-    column = y or results.design.objective
-    if column is None:
-        raise SparsetuneError("nothing was selected in these runs, so there is no objective: give `y`, `val_loss` say")
-    if column not in MEASURES:
-        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{column}`")
-    return _optima(results, column, where, level, seed)
+    return _optima(results, responses.measure_of(results, y), where, level, seed)
 
 
 @once

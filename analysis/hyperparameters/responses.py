@@ -21,6 +21,20 @@ FEWEST = 10
 COLUMNS = ["cell", "arm", "source", "config_id", "trial_id", "n", "value", "diverged"]
 
 
+def measure_of(results: Results, y: str | None) -> str:
+    """The column ``y``, by default the objective.
+
+    Raises:
+        SparsetuneError: if it is unknown, or not given where nothing was selected.
+    """
+    column = y or results.design.objective
+    if column is None:
+        raise SparsetuneError("nothing was selected in these runs, so there is no objective: give `y`, `val_loss` say")
+    if column not in MEASURES:
+        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{column}`")
+    return column
+
+
 def responses(results: Results, y: str) -> pd.DataFrame:
     """What every configuration of every cell's search reached at the end of its training.
 
@@ -37,8 +51,7 @@ def responses(results: Results, y: str) -> pd.DataFrame:
     Raises:
         SparsetuneError: if ``y`` is unknown.
     """
-    if y not in MEASURES:
-        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{y}`")
+    measure_of(results, y)
     trials, uses = results.trials().set_index("trial_id"), results.uses()
     trials = trials if y in trials else trials.assign(**{y: np.nan})
     fields = [path for path in results.design.search if path in trials]

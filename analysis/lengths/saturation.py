@@ -113,7 +113,8 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         return
     found = epochs_needed(results, where=where)
     if len(found.frame()):
-        columns = {"arm": "Arm", "sparsity": "Sparsity", "needed": "Epochs needed", "best_epochs": "Best at", "n": "n"}
+        columns = {"arm": "Arm", "sparsity": "Sparsity", "needed": "Epochs needed"}
+        columns |= {"best_epochs": "Best at (epochs)", "n": "n"}
         title = "How many epochs each sparsity needs"
         yield Exhibit("epochs-needed", title, found.frame(), found.note(), found.plot, columns)
 

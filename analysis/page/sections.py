@@ -13,14 +13,16 @@ import pandas as pd
 
 from analysis import curves, optimism, structure
 from analysis.comparison import COSTS, compare, costs
+from analysis.draw import label
 from analysis.exhibit import Exhibit
 from analysis.frontiers import pareto
 from analysis.hyperparameters import edges, importance, optima
+from analysis.hyperparameters.optimum_figure import axis_name
 from analysis.lengths import saturation, verdicts
 from analysis.lengths.extension import extension_gain
 from analysis.means import cell_values
 from analysis.page import histories
-from analysis.page.wording import field, measure, value
+from analysis.page.wording import measure, value
 from analysis.ramps import atlas
 from analysis.results import Results
 from analysis.retuning import retuning_gain
@@ -172,11 +174,11 @@ def fault(what: str, error: Exception) -> SparsetuneError:
 def cell_columns(results: Results, cells: pd.DataFrame) -> dict[str, str]:
     """The headings of the table of cells."""
     design = results.design
-    sweep = {path: field(path) for path in cells if path in design.points()}
-    search = {path: field(path) for path in cells if path in design.search and path not in sweep}
+    sweep = {path: axis_name(path) for path in cells if path in design.points()}
+    search = {path: axis_name(path) for path in cells if path in design.search and path not in sweep}
     return {
         **{"arm": "Arm"} | sweep | {"pruned": "Pruned weights", "searched": "Configurations"} | search,
-        **{"objective": design.objective or "Objective", "reported": "Report trials"},
+        **{"objective": label(design.objective or "objective"), "reported": "Report trials"},
         **({"flops_ratio": "FLOPs over\ntwin's"} if design.equal == "train_flops" else {}),
         **{"stopped": "Stopped early", "diverged": "Diverged", "failed": "Failed", "winner_id": "Winner"},
         "state": "State",

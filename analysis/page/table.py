@@ -9,8 +9,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.hyperparameters.optimum_figure import axis_name
-from analysis.page.wording import exact, interval, percent, value
+from analysis.page.wording import exact, interval, percent, sparsity, value
 
+UNITS = ("(%)", "(points)", "(% of training)")
+"""In headings of columns that hold fractions."""
 LONG = 48
 """Characters from which a cell is running text that may wrap."""
 
@@ -85,20 +87,21 @@ def _right(frame: pd.DataFrame, name: str) -> bool:
 
 
 def _cells(frame: pd.DataFrame, names: Sequence[str], heading: str) -> list[Cell]:
-    hundredfold = "(%)" in heading or "(points)" in heading
+    hundredfold = any(unit in heading for unit in UNITS)
     right = _right(frame, names[0])
     if len(names) == 3:
         rows = frame[list(names)].astype("float64").to_numpy()
         factor = 100 if hundredfold else 1
         return [Cell(interval(mean, low, high, factor), _key(mean), right) for mean, low, high in rows]
-    written: Callable[[Any], str] = _percent if "parsity" in heading else percent
-    if not hundredfold:
-        written = axis_name if names == ["axis"] else _words
+    written = _of_fractions(heading) if hundredfold else axis_name if names == ["axis"] else _words
     return [Cell(written(given), _key(given) if right else None, right) for given in frame[names[0]]]
 
 
-def _percent(given: Any) -> str:
-    return "" if pd.isna(given) else f"{100 * given:.10g}"
+def _of_fractions(heading: str) -> Callable[[Any], str]:
+    """Sparsity as it was declared, parts of training to four digits, what was measured to two decimals."""
+    if "parsity" in heading:
+        return sparsity
+    return (lambda given: value(100 * given)) if "training" in heading else percent
 
 
 def _words(given: Any) -> str:

@@ -225,13 +225,15 @@ def raster(panel: Panel, image: Any) -> Trace:
         x, y = np.linspace(left, right, columns + 1), np.linspace(bottom, top, rows + 1)
         y = y[::-1] if image.origin == "upper" else y
     values = filled(image.get_array()).reshape(len(y) - 1, len(x) - 1)
+    told = getattr(image, "told", None) or [f"{value:.4g}" for value in values.ravel()]
+    said = ["<br>".join(map(html.escape, text.split("\n"))) for text in told]
     across = panel.places(np.column_stack([x, np.full(len(x), y[0])]), panel.axes.transData)[0]
     up = panel.places(np.column_stack([np.full(len(y), x[0]), y]), panel.axes.transData)[1]
     scale = {"zmin": 0, "zmax": 1, "colorscale": colour_scale(image.cmap), "showscale": bool(image.colorbar)}
     return {
         **{"type": "heatmap", "name": _name(image), "x": numbers(across), "y": numbers(up), **scale},
         **{"z": [numbers(row) for row in filled(image.norm(values))], "hoverinfo": "text"},
-        **{"text": [[f"{value:.4g}" for value in row] for row in values]},
+        **{"text": np.reshape(said, values.shape).tolist()},
         **({"colorbar": colour_bar(image.colorbar)} if image.colorbar else {}),
     }
 

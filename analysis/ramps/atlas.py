@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.draw import label, unit
 from analysis.exhibit import Exhibit
 from analysis.hyperparameters import responses
 from analysis.hyperparameters.responses import FEWEST, Range, unit_of
@@ -113,7 +114,7 @@ def ramp_atlas(
     Raises:
         SparsetuneError: if ``y`` or a field in ``where`` is unknown, or no cell searches its ramp.
     """
-    column = str(y or results.design.objective)
+    column = responses.measure_of(results, y)
     cells = responses.finished_searches(results, where)
     tried = responses.responses(results, column)
     ranges = responses.ranges(results, cells.index)
@@ -200,17 +201,19 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         found = ramp_atlas(results, column, where=where)
         if found.points["value"].isna().all():
             continue
-        title = f"Ramp atlas: final {column.replace('_', ' ')} by start and end of the ramp"
+        measure = label(column).split(" (")[0].lower()
+        most = int(found.rows["n"].max())
+        if most < FEWEST:
+            raise SparsetuneError(f"the ramp atlas needs {FEWEST} configurations in a cell, got at most {most}")
+        title = f"Ramp atlas: final {measure} by start and end of the ramp"
         yield Exhibit(f"ramp-atlas-{column}", title, found.frame(), found.note(), found.plot)
-        columns = {"cell": "Cell", "n": "n", "best_start": "Best start", "best_end": "Best end"}
-        columns |= {"start_low": "Start from", "start_high": "to", "end_low": "End from", "end_high": "to "}
-        columns |= {"contrast": "Worst - best", "verdict": "Verdict"}
-        caption = "Where the ramp is best by the surface of the atlas above, in fractions of training, with intervals."
-        yield Exhibit(
-            f"ramp-regions-{column}",
-            f"Where ramps are best for {column.replace('_', ' ')}",
-            found.regions(),
-            caption,
-            None,
-            columns,
+        columns = {"cell": "Cell", "n": "n", "best_start": "Best start (%)", "best_end": "Best end (%)"}
+        columns |= {"start start_low start_high": "Start by the\nsurface (%)"}
+        columns |= {"end end_low end_high": "End by the\nsurface (%)"}
+        columns |= {"contrast": f"Worst - best\n({unit(column)})", "verdict": "Verdict"}
+        caption = (
+            "The best ramp measured, and where the surface of the atlas above is best, in percent of training, with"
+            " 95 % intervals."
         )
+        title = f"Where ramps are best for {measure}"
+        yield Exhibit(f"ramp-regions-{column}", title, found.regions(), caption, None, columns)

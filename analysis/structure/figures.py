@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -152,7 +152,8 @@ def overlaps(found: MaskOverlap) -> Figure:
         for axis, sparsity in zip(axes, sparsities, strict=True):
             part = frame[frame["sparsity"] == sparsity]
             values, chances = _matrix(part, recipes, "iou"), _matrix(part, recipes, "chance")
-            axis.imshow(100 * values, cmap="cividis", vmin=0, vmax=100 * most)
+            image = axis.imshow(100 * values, cmap="cividis", vmin=0, vmax=100 * most)
+            describe(image, _pairs_told(part, recipes).ravel().tolist())
             for (row, column), value in np.ndenumerate(values):
                 if not np.isnan(value):
                     text = f"{100 * value:.3g}\n({100 * chances[row, column]:.2g})"
@@ -179,11 +180,27 @@ def _recipes(frame: pd.DataFrame) -> list[str]:
 def _matrix(part: pd.DataFrame, recipes: Sequence[str], column: str) -> Any:
     """Two seeds on and below the diagonal, one seed above; NaN where there is no pair."""
     values = np.full((len(recipes), len(recipes)), np.nan)
+    for place, row in _placed(part, recipes):
+        values[place] = row[column]
+    return values
+
+
+def _pairs_told(part: pd.DataFrame, recipes: Sequence[str]) -> Any:
+    """What each place of the matrix says when pointed at; nothing where there is no pair."""
+    said = np.full((len(recipes), len(recipes)), "", dtype=object)
+    for place, row in _placed(part, recipes):
+        overlap = wording.interval(row["iou"], row["low"], row["high"], 100, "{:.3g}")
+        pair, chance = f"{row['recipe']} and {row['other']}, {row['pair']}", f"{100 * row['chance']:.3g} by chance"
+        said[place] = wording.told(pair, f"IoU {overlap} %", row["n"], chance)
+    return said
+
+
+def _placed(part: pd.DataFrame, recipes: Sequence[str]) -> Iterator[tuple[tuple[int, int], Mapping[Any, Any]]]:
+    """Row and column of each pair in the matrix."""
     place = {name: rank for rank, name in enumerate(recipes)}
     for row in part[part["recipe"].isin(recipes) & part["other"].isin(recipes)].to_dict("records"):
         low, high = sorted((place[row["recipe"]], place[row["other"]]))
-        values[(low, high) if row["same_seed"] else (high, low)] = row[column]
-    return values
+        yield ((low, high) if row["same_seed"] else (high, low)), row
 
 
 def layer_overlaps(found: MaskOverlap) -> Figure:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.curves import AXES, cost_curve, exhibits
+from analysis.curves import AXES, cost_curve, exhibits, worth_showing
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
+from tests.analysis.made import Made
 
 matplotlib.use("Agg")
 Accuracy = Callable[[TrialSpec], float]
@@ -245,11 +246,17 @@ def test_exhibits_show_what_was_measured_and_nothing_else(
     results: Callable[..., analysis.Results], small: Path
 ) -> None:
     names = [exhibit.name for exhibit in exhibits(results(by_hand), "test_accuracy")]
-    assert names[:5] == [
+    assert names[:4] == [
         *("test_accuracy-sparsity", "test_accuracy-twin-sparsity", "test_accuracy-epochs"),
-        *("test_accuracy-train_flops", "test_accuracy-gpu_hours"),
+        "test_accuracy-train_flops",  # and no hours: its trials take seconds
     ]
     assert "test_accuracy-control-sparsity" in [e.name for e in exhibits(analysis.load(small), "test_accuracy")]
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(59, ["train_flops"]), (61, ["train_flops", "gpu_hours"])])
+def test_hours_are_shown_of_trainings_that_last(seconds: float, shown: list[str]) -> None:
+    made = Made().report("a", {"test_accuracy": [0.9, 0.8], "seconds": seconds, "train_flops": 4.0}, target=0.9)
+    assert worth_showing(made) == shown
 
 
 def test_a_study_of_which_nothing_has_finished_shows_nothing(results: Callable[..., analysis.Results]) -> None:

@@ -51,6 +51,16 @@ def test_of_few_configurations_a_winner_within_five_percent_of_an_end_is_not_sur
     assert rows["finding"].str.contains("too few configurations, so this may be chance").all()
 
 
+@pytest.mark.parametrize(("unit", "side", "end", "base"), [(1, "upper", "0.001", 2e-3), (0, "lower", "1e-06", 1e-7)])
+def test_a_winner_outside_the_range_is_said_to_lie_there(unit: float, side: str, end: str, base: float) -> None:
+    inside = edges(winner_at(unit, LogUniform(1e-6, 1e-3))).iloc[0]["finding"]
+    assert f"within 5 % of the range of the {side} end {end}; too few" in inside
+    made = winner_at(unit, LogUniform(1e-6, 1e-3))
+    made.named["c"]["optim.weight_decay"] = base
+    finding = edges(made).iloc[0]["finding"]
+    assert f"the winner {base:.3g} lies beyond the {side} end {end} of the searched range; too few" in finding
+
+
 def test_there_is_nothing_beyond_a_natural_end() -> None:
     assert edges(winner_at(0.0, Uniform(0.0, 0.3), "sparsity.ramp.start")).empty
     assert edges(winner_at(0.9999, Uniform(0.3, 1.0), "sparsity.ramp.length")).empty

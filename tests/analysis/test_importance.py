@@ -152,7 +152,7 @@ def test_wrong_names_are_answered_with_the_right_ones() -> None:
     with pytest.raises(SparsetuneError, match=r"must be one of sparsity\.target, .*got `arm`"):
         importance(made, where={"arm": "gmp"})
     made.objective = None
-    with pytest.raises(SparsetuneError, match=r"so give `y`"):
+    with pytest.raises(SparsetuneError, match=r"give `y`"):
         importance(made)
     assert list(exhibits(made, "test_accuracy")) == []
 

@@ -94,6 +94,12 @@ def test_the_seed_of_the_draws_matters_and_repeats() -> None:
     assert first == again != other
 
 
+def test_of_few_configurations_a_report_says_how_many_it_takes() -> None:
+    few = Made().search("c", AXES, sobol(9, 3), {"val_error": error(sobol(9, 3), 0.05)})
+    with pytest.raises(SparsetuneError, match="needs 10 configurations in a cell, got at most 9"):
+        list(exhibits(few, "test_accuracy"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_ramps_without_effect_are_seldom_supported() -> None:

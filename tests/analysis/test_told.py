@@ -14,7 +14,7 @@ import analysis
 from analysis import optimism_figure
 from analysis.checks import checks
 from analysis.curves import sparsity_curve
-from analysis.draw import settle
+from analysis.draw import label, settle
 from analysis.frontiers.iso_flops import IsoFlops
 from analysis.hyperparameters import importance_figure, optimum_figure
 from analysis.hyperparameters.importance import IMPORTANCE, Importance
@@ -26,6 +26,7 @@ from analysis.page.interactive import interactive
 from analysis.page.table import page_table
 from analysis.structure import figures as structures
 from analysis.structure.density import LAYER, DensityProfile
+from analysis.structure.mask_overlap import COLUMNS, MaskOverlap
 from analysis.summary import summary
 
 SEEDS = (0, 1, 2)
@@ -83,6 +84,29 @@ def test_marks_of_costs_and_layers_say_their_interval_and_n() -> None:
     rows = [layer | {"seed": seed, "weights": 1000, "kept": k, "density": k / 1000} for seed, k in enumerate((90, 110))]
     told = hovers(structures.densities(DensityProfile(pd.DataFrame(rows, columns=LAYER))))
     assert any("fc<br>" in text and text.endswith("n = 2, 1,000 weights") and "10 [" in text for text in told)
+
+
+def test_places_of_a_matrix_say_whose_masks_overlap_by_how_much() -> None:
+    pair = {"sparsity": 0.9, "recipe": "gmp", "other": "gmp", "same_seed": False, "same_start": False, "layer": "all"}
+    pair |= {"n": 3, "pairs": 3, "iou": 0.35, "low": 0.25, "high": 0.45, "chance": 0.0526, "verdict": "above"}
+    rows = [pair, pair | {"other": "<acdc>", "iou": 0.3, "low": np.nan, "high": np.nan}]
+    settle(figure := structures.overlaps(MaskOverlap(pd.DataFrame(rows, columns=COLUMNS))))
+    found = interactive(figure)
+    assert found is not None
+    told = [text for panel in found.panels for row in panel["data"][0]["text"] for text in row]
+    assert told[0] == "gmp and gmp, two seeds, two starts<br>IoU 35 [25, 45] %, n = 3, 5.26 by chance"
+    assert sorted(told)[:2] == ["", ""]  # no pair of two AC/DC masks, none of one seed
+    assert any(text.startswith("gmp and &lt;acdc&gt;, two seeds") and "IoU 30 %, n = 3" in text for text in told)
+
+
+def test_tables_show_parts_of_training_and_measures_in_percent() -> None:
+    frame = pd.DataFrame({"sparsity.ramp.start": [0.1391119204], "objective": [0.12345], "sparsity.target": [0.995]})
+    columns = {name: optimum_figure.axis_name(name) for name in ("sparsity.ramp.start", "sparsity.target")}
+    table = page_table(frame, {**columns, "objective": label("val_error")})
+    assert [column.heading for column in table.columns] == [
+        *("Ramp start (% of training)", "Sparsity (%)", "Validation error (%)")
+    ]
+    assert [cell.text for cell in table.rows[0].cells] == ["13.91", "99.5", "12.35"]
 
 
 def test_verdicts_and_epochs_needed_say_why() -> None:
