@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from analysis.statistics import (
     IQM_FROM,
     MANY,
+    bca,
     bootstrap_interval,
     estimate,
     not_separated,
@@ -106,6 +109,18 @@ def test_equal_values_leave_nothing_to_resample() -> None:
     assert frame["interval"].tolist() == ["t", "bootstrap"]
     assert frame["high"][0] > 0.1
     assert estimate([same], [0])[["low", "mean", "high"]].to_numpy().ravel() == pytest.approx([0.1] * 3)
+
+
+@pytest.mark.parametrize("level", [0.9, 0.97])
+def test_a_bootstrap_interval_is_that_of_scipy(level: float) -> None:
+    random = np.random.default_rng(1)
+    for values in (random.lognormal(size=12), random.normal(size=10), np.r_[np.zeros(11), 1.0]):
+        means = values[random.integers(len(values), size=(2_000, len(values)))].mean(axis=1)
+        given = SimpleNamespace(bootstrap_distribution=means)
+        theirs = scipy.stats.bootstrap(
+            (values,), np.mean, n_resamples=0, confidence_level=level, method="BCa", bootstrap_result=given
+        )
+        assert bca(values, means, level) == pytest.approx(theirs.confidence_interval)
 
 
 def test_the_seed_of_the_bootstrap_matters() -> None:
