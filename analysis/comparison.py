@@ -47,9 +47,9 @@ class Comparison:
 
     def plot(self) -> Figure:
         """Draw two panels: ``y`` with intervals, and the cost of training, both against sparsity, a line per arm."""
-        from analysis import draw
+        from analysis.drawing.curves import comparison
 
-        return draw.comparison(self)
+        return comparison(self)
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""

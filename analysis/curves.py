@@ -24,6 +24,7 @@ from analysis.means import (
     runs_of,
     with_dense,
 )
+from analysis.quantities import line_name, measure
 from analysis.results import Results
 from analysis.statistics import MORE, not_separated
 from sparsetune.errors import SparsetuneError
@@ -90,13 +91,13 @@ class Curve:
         Raises:
             SparsetuneError: if there is no such axis, or no point.
         """
-        from analysis import draw
+        from analysis.drawing.curves import curve
 
         if axis not in AXES:
             raise SparsetuneError(f"`axis` must be one of {', '.join(AXES)}, got `{axis}`")
         if self.points.empty:
             raise SparsetuneError(f"there is nothing to draw: no cell has a finished report trial with {self.y}")
-        return draw.curve(self, ax, axis)
+        return curve(self, ax, axis)
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption, and which differences n does not show."""
@@ -117,10 +118,8 @@ class Curve:
         return "".join(f" {name}: {note}." for name, note in zip(names, notes, strict=True))
 
     def _name(self, row: Mapping[Any, Any]) -> str:
-        from analysis import draw
-
         x = f"{100 * row['sparsity']:.10g} %" if self.x == "sparsity" else f"{row[self.x]:.3g} {UNITS[self.x]}"
-        return ", ".join(filter(None, [row["arm"], draw.line_name(self.by, row[self.by]) if self.by else "", x]))
+        return ", ".join(filter(None, [row["arm"], line_name(self.by, row[self.by]) if self.by else "", x]))
 
 
 def sparsity_curve(
@@ -251,11 +250,9 @@ def worth_showing(results: Results, where: Mapping[str, Any] | None = None) -> l
 
 def _shown(curve: Curve) -> Iterator[Exhibit]:
     """The curve, if anything was measured."""
-    from analysis import draw
-
     if curve.frame()["n"].gt(0).any():
         against = {"sparsity": "sparsity", "epochs": "training length", "train_flops": "training FLOPs"}
-        words = draw.label(curve.y).split(" (")[0] + (f" minus that of {GAPS[curve.gap]}" if curve.gap else "")
+        words = measure(curve.y) + (f" minus that of {GAPS[curve.gap]}" if curve.gap else "")
         name = "-".join(filter(None, [curve.y, curve.gap, curve.x]))
         title = f"{words} against {against.get(curve.x, 'hours on the device')}"
         yield Exhibit(name, title, curve.frame(), curve.note(), curve.plot)

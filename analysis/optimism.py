@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.draw import label
 from analysis.exhibit import Exhibit
 from analysis.means import LIKE, MEASURES, cell_values, span
+from analysis.quantities import label, measure, scale, unit
 from analysis.results import Results
 from analysis.statistics import estimate
 
@@ -55,25 +55,23 @@ class Optimism:
 
     def note(self) -> str:
         """What the marks mean, for a caption, and how much luck there was on average."""
-        from analysis import draw
-
         rows = self.rows[self.rows["luck"].notna()]
         if rows.empty:
             return "No cell has a search and a winner that was run again."
-        scale, unit = draw.scale(self.y), draw.unit(self.y)
+        factor = scale(self.y)
         mean = estimate([rows["luck"]], [0], self.level).iloc[0]
-        ends = f" [{scale * mean['low']:.2f}, {scale * mean['high']:.2f}]" if len(rows) > 1 else ""
+        ends = f" [{factor * mean['low']:.2f}, {factor * mean['high']:.2f}]" if len(rows) > 1 else ""
         note = (
-            f"{draw.label(self.y).split(' (')[0]} of each cell's winner: hollow, in the search that chose it as best"
+            f"{measure(self.y)} of each cell's winner: hollow, in the search that chose it as best"
             f" of N = {span(rows['configurations'])}; filled, over n = {span(rows['n'])} fresh seeds, with"
-            f" {100 * self.level:g} % intervals. The search flattered it by {scale * mean['mean']:.2f}{ends} {unit} on"
-            f" average over {len(rows)} cells"
+            f" {100 * self.level:g} % intervals. The search flattered it by"
+            f" {factor * mean['mean']:.2f}{ends} {unit(self.y)} on average over {len(rows)} cells"
         )
         if rows["expected"].isna().all():
             return note + "."
         return (
             f"{note}; were all configurations of a cell equally good, luck alone would give"
-            f" {scale * rows['expected'].mean():.2f}. Neither enters a curve: those are over fresh seeds."
+            f" {factor * rows['expected'].mean():.2f}. Neither enters a curve: those are over fresh seeds."
         )
 
 

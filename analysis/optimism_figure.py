@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import draw
+from analysis.drawing.axes import panels
+from analysis.drawing.marks import beside, describe
+from analysis.drawing.style import ARM_COLOURS, styled
 from analysis.page import wording
+from analysis.quantities import label, scale
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
@@ -22,26 +25,26 @@ def optimism(found: Optimism) -> Figure:
     Raises:
         SparsetuneError: if no winner of a search was run again.
     """
-    frame, factor = found.frame(), draw.scale(found.y)
+    frame, factor = found.frame(), scale(found.y)
     if frame.empty:
         raise SparsetuneError(
             "how much of the best is luck needs a search and report trials of its winner: there are none"
         )
     names = [_name(row) for row in frame.to_dict("records")]
     places = np.arange(len(frame))[::-1]
-    with draw.styled():
-        (axis,) = draw.panels(1, size=(5.6, 0.7 + 0.26 * len(frame)))
+    with styled():
+        (axis,) = panels(1, size=(5.6, 0.7 + 0.26 * len(frame)))
         ends = factor * np.stack([frame["report"] - frame["low"], frame["high"] - frame["report"]])
         report, search = factor * frame["report"], factor * frame["search"]
         axis.hlines(places, search, report, color="#bbbbbb", linewidth=1.2, zorder=1)
-        style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5, "color": draw.ARM_COLOURS[0]}
+        style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5, "color": ARM_COLOURS[0]}
         bars = axis.errorbar(
             report, places, xerr=np.nan_to_num(ends), label="on fresh seeds", elinewidth=1, capsize=2, **style
         )
         (best,) = axis.plot(search, places, label="in the search", markerfacecolor="white", **style)
         rows = list(zip(names, frame.to_dict("records"), strict=True))
-        draw.describe(bars, [_told(name, row, factor) for name, row in rows])
-        draw.describe(
+        describe(bars, [_told(name, row, factor) for name, row in rows])
+        describe(
             best,
             [
                 wording.told(name, f"best of {row['configurations']}: {factor * row['search']:.4g}")
@@ -51,8 +54,8 @@ def optimism(found: Optimism) -> Figure:
         axis.set_yticks(places, names)
         axis.set_ylim(-0.7, len(frame) - 0.3)
         axis.grid(visible=False, axis="y")
-        axis.set_xlabel(draw.label(found.y))
-        return draw.beside([axis])
+        axis.set_xlabel(label(found.y))
+        return beside([axis])
 
 
 def _told(name: str, row: dict[Any, Any], factor: float) -> str:

@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.draw import (
-    MARKERS,
-    beside,
-    colours,
-    describe,
-    label,
-    line_name,
-    log_density,
-    panels,
-    scale,
-    sparsity_ticks,
-    styled,
-)
+from analysis.drawing.axes import log_density, panels, sparsity_ticks
+from analysis.drawing.marks import beside, describe
+from analysis.drawing.style import MARKERS, colours, styled
 from analysis.page import wording
+from analysis.quantities import label, line_name, scale
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves import worth_showing
-from analysis.draw import label
 from analysis.exhibit import Exhibit
 from analysis.frontiers.budgets import BUDGETS, candidates, spending
 from analysis.frontiers.iso_flops import iso_flops
 from analysis.hyperparameters.responses import lower_is_better
 from analysis.hyperparameters.surface import Floats
 from analysis.means import cell_values, interval_note, runs_of
+from analysis.quantities import label
 from analysis.results import Results
 from analysis.statistics import estimate
 from sparsetune.errors import SparsetuneError

@@ -15,6 +15,7 @@ from analysis.hyperparameters import responses
 from analysis.hyperparameters.evaluators import EVALUATORS, Band, Evaluator
 from analysis.hyperparameters.responses import FEWEST
 from analysis.hyperparameters.surface import Floats, levelled
+from analysis.quantities import line_name
 from analysis.results import Results
 from sparsetune.errors import SparsetuneError
 
@@ -193,8 +194,6 @@ def _band(sparsity: float) -> str:
 
 
 def _named(sparsity: float) -> str:
-    from analysis.draw import line_name
-
     return line_name("sparsity.target", sparsity)
 
 

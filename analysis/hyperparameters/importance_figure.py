@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from analysis.draw import ARM_COLOURS, describe, panels, styled
+from analysis.drawing.axes import panels
+from analysis.drawing.marks import describe
+from analysis.drawing.style import ARM_COLOURS, styled
 from analysis.hyperparameters.optimum_figure import axis_name
 from analysis.hyperparameters.responses import FEWEST
 from analysis.page import wording

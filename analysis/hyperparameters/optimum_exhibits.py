@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.draw import label
 from analysis.exhibit import Exhibit
 from analysis.hyperparameters.optimum_figure import axis_name, between, factor_of, place, response
 from analysis.page import wording
+from analysis.quantities import label, measure
 
 if TYPE_CHECKING:
     from analysis.hyperparameters.optima import Optima
@@ -30,8 +30,8 @@ def exhibits(found: Optima, whole: bool = True) -> Iterator[Exhibit]:
     frame = found.frame().dropna(subset="value")
     if frame.empty:
         return
-    suffix, measure = "" if whole else f"-{found.y}", label(found.y).split(" (")[0]
-    title = f"Where the best hyperparameters lie, for {measure.lower()}"
+    suffix, named = "" if whole else f"-{found.y}", measure(found.y)
+    title = f"Where the best hyperparameters lie, for {named.lower()}"
     points = {path: label("sparsity") if path == "sparsity.target" else axis_name(path) for path in _sweep(found)}
     columns = {"arm": "Arm", **points, "axis": "Axis", "n": "n", "best": f"Best\n[{100 * found.level:g} % interval]"}
     columns |= {"flat": "Flat region", "winner_is": "Winner", "verdict": "Verdict"}
@@ -40,13 +40,13 @@ def exhibits(found: Optima, whole: bool = True) -> Iterator[Exhibit]:
     if len(shifts):
         columns = {"arm": "Arm", "axis": "Axis", "step": "Along", "cell": "Cell", "n": "n"}
         columns |= {"moved": f"Shift\n[{100 * found.level:g} % interval]", "p_holm": "p (Holm)", "verdict": "Verdict"}
-        title = f"How the best hyperparameters move, for {measure.lower()}"
+        title = f"How the best hyperparameters move, for {named.lower()}"
         shifts = shifts.assign(step=[_step(row) for row in shifts.to_dict("records")])
         shifts = shifts.assign(moved=[_moved(row) for row in shifts.to_dict("records")])
         yield Exhibit(f"shifts{suffix}", title, shifts, _shift_note(shifts, found.level), None, columns)
     for path in dict.fromkeys(frame.loc[frame["verdict"] != "not located", "axis"]) if whole else ():
         rows = found.points[found.points["axis"] == path]
-        title = f"{measure} against {axis_name(path).split(' (')[0].lower()}"
+        title = f"{named} against {axis_name(path).split(' (')[0].lower()}"
         note = f"{RESPONSES} the {100 * found.level:g} % interval of the best value, on average over the other axes."
         yield Exhibit(f"response-{path.replace('.', '_')}", title, rows, note, partial(response, found, path))
 

@@ -8,22 +8,13 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.draw import (
-    MARKERS,
-    beside,
-    colours,
-    describe,
-    label,
-    line_name,
-    log_density,
-    panels,
-    scale,
-    sparsity_ticks,
-    styled,
-)
+from analysis.drawing.axes import log_density, panels, sparsity_ticks
+from analysis.drawing.marks import beside, describe
+from analysis.drawing.style import MARKERS, colours, styled
 from analysis.hyperparameters.responses import FEWEST
 from analysis.means import with_dense
 from analysis.page import wording
+from analysis.quantities import label, line_name, measure, scale
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import LogUniform
 
@@ -85,7 +76,7 @@ def optima(found: Optima) -> Figure:
             panel.set_xlabel(label("sparsity"))
             panel.tick_params(labelbottom=True)
         for panel in grid[:: len(axes)]:
-            panel.set_ylabel(f"Best for {label(found.y).split(' (')[0].lower()}")
+            panel.set_ylabel(f"Best for {measure(found.y).lower()}")
         return _legend(grid, lines)
 
 

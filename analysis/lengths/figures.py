@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis import draw
+from analysis.drawing.axes import log_density, panels, sparsity_ticks
+from analysis.drawing.marks import describe, legend
+from analysis.drawing.style import arm_styles, styled
 from analysis.means import with_dense
 from analysis.page import wording
+from analysis.quantities import scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,11 +35,11 @@ def verdicts(found: Undertraining) -> Figure:
     arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
     sparsities = sorted(set(frame["sparsity"]))
     size = (max(2.4, 0.62 * len(sparsities) + 0.6), max(1.8, 0.52 * len(lengths) + 0.6))
-    with draw.styled():
-        axes = draw.panels(len(arms), size=size)
+    with styled():
+        axes = panels(len(arms), size=size)
         for arm, axis in zip(arms, axes, strict=True):
             for row in frame[frame["arm"] == arm].to_dict("records"):
-                _tile(axis, sparsities.index(row["sparsity"]), lengths.index(row["epochs"]), row, draw.scale(found.y))
+                _tile(axis, sparsities.index(row["sparsity"]), lengths.index(row["epochs"]), row, scale(found.y))
             _say(axis, frame[frame["arm"] == arm], sparsities, lengths)
             axis.grid(visible=False)
             axis.set_title(arm)
@@ -59,7 +62,7 @@ def _say(axis: Axes, part: pd.DataFrame, sparsities: list[float], lengths: list[
     (marks,) = axis.plot(x, y, "s", markersize=14, color="none", markeredgecolor="none", zorder=5)
     rows = part.to_dict("records")
     where = [f"{100 * row['sparsity']:.10g} % sparsity, {row['epochs']:g} epochs" for row in rows]
-    draw.describe(marks, [f"{at}\n{row['verdict']}: {row['reason']}" for at, row in zip(where, rows, strict=True)])
+    describe(marks, [f"{at}\n{row['verdict']}: {row['reason']}" for at, row in zip(where, rows, strict=True)])
 
 
 def _tile(axis: Axes, x: int, y: int, row: dict[Any, Any], scale: float) -> None:
@@ -79,23 +82,23 @@ def _tile(axis: Axes, x: int, y: int, row: dict[Any, Any], scale: float) -> None
 def saturation(found: Saturation) -> Figure:
     """Epochs needed against sparsity, a line per arm that starts at dense; hollow with an arrow for "at least"."""
     frame = with_dense(found.frame())
-    styles = draw.arm_styles(frame["arm"])
-    with draw.styled():
-        axes = draw.panels(1, size=(5.2, 3.8))
+    styles = arm_styles(frame["arm"])
+    with styled():
+        axes = panels(1, size=(5.2, 3.8))
         axis, lengths = axes[0], sorted({*frame["epochs"], *frame["longest"], *frame["low"].dropna()})
-        step = 0.015 * float(np.ptp(draw.log_density(frame["sparsity"])))
+        step = 0.015 * float(np.ptp(log_density(frame["sparsity"])))
         for rank, (arm, style) in enumerate(styles.items()):
             part = frame[frame["arm"] == arm].sort_values("sparsity", kind="stable")
             moved = step * (rank - (len(styles) - 1) / 2)
-            x = np.asarray(draw.log_density(part["sparsity"])) + moved
+            x = np.asarray(log_density(part["sparsity"])) + moved
             _needed(axis, x, part, style, arm)
         axis.set_xlabel("Sparsity (%)")
-        draw.sparsity_ticks(axis.xaxis, frame["sparsity"])
+        sparsity_ticks(axis.xaxis, frame["sparsity"])
         axis.set_yscale("log", base=2)
         axis.set_yticks(lengths, [f"{length:g}" for length in lengths])
         axis.minorticks_off()
         axis.set_ylabel("Epochs needed (log scale)")
-        return draw.legend(axes, "arm", styles)
+        return legend(axes, "arm", styles)
 
 
 def _told(row: dict[Any, Any]) -> str:
@@ -120,6 +123,6 @@ def _needed(axis: Axes, x: Any, part: pd.DataFrame, style: dict[str, Any], arm: 
     (open_end,) = axis.plot(x[beyond], part["longest"][beyond] * 1.12, **above)
     told: Any = np.array([_told(row) for row in part.to_dict("records")], dtype=object)
     for drawn in (line, marks, *bars.lines[1]):
-        draw.describe(drawn, told)
-    draw.describe(hollow, told[open_])
-    draw.describe(open_end, told[beyond])
+        describe(drawn, told)
+    describe(hollow, told[open_])
+    describe(open_end, told[beyond])

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.exhibit import Exhibit
 from analysis.lengths.steps import gains, lines, validation_of
 from analysis.means import cell_values, direction_of, in_order, span
+from analysis.quantities import measure, scale, unit
 from analysis.results import Results
 
 if TYPE_CHECKING:
@@ -54,12 +55,9 @@ class Saturation:
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
-        from analysis import draw
-
-        unit = draw.unit(self.y)
         note = (
-            f"The shortest training within {draw.scale(self.y) * self.epsilon:g} {unit} of the best"
-            f" {draw.label(self.y).split(' (')[0].lower()} of its arm and sparsity, among the lengths that were run,"
+            f"The shortest training within {scale(self.y) * self.epsilon:g} {unit(self.y)} of the best"
+            f" {measure(self.y).lower()} of its arm and sparsity, among the lengths that were run,"
             f" n = {span(self.rows['n'])}; bars: from the shortest length not excluded to be that, to the shortest"
             f" beyond which {100 * self.level:g} % intervals leave no larger gain open."
         )

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.exhibit import Exhibit
 from analysis.lengths.steps import gains, lines, validation_of
 from analysis.means import LIKE, cell_values, direction_of, in_order, span
+from analysis.quantities import measure, scale, unit
 from analysis.results import Results
 from analysis.select import report_rows
 from analysis.statistics import estimate, not_separated, seeds_needed
@@ -64,21 +65,20 @@ class Undertraining:
 
     def note(self) -> str:
         """What the verdicts mean, for a caption, and how many false ones to expect."""
-        from analysis import draw
-
-        unit = draw.unit(self.y)
+        counted = unit(self.y)
         judged = self.rows[self.rows["gain_low"].notna()]
         if judged.empty:
             return "No cell can be judged: that takes two lengths of training and two report seeds."
+        chance = (1 - self.level) / 2 * len(judged)
         return (
             f"U, under-trained: the next longer training, with its whole schedule, lowers training loss and improves"
-            f" {draw.label(self.y).split(' (')[0].lower()} by more than {draw.scale(self.y) * self.epsilon:g} {unit},"
+            f" {measure(self.y).lower()} by more than {scale(self.y) * self.epsilon:g} {counted},"
             f" both intervals excluding 0. O, over-trained: validation worsens likewise."
-            f" S, saturated: neither; pale where a gain above {draw.scale(self.y) * self.epsilon:g} {unit} is not"
-            f" excluded. ?, cannot tell: nothing longer was run. Below each letter the gain in {unit}, paired by seed,"
-            f" n = {span(judged['n'])}; {100 * self.level:g} % intervals, t to n = 9 with the standard deviation pooled"
-            f" with those of the next lengths (df {span(judged['gain_df'])}), bootstrap from n = 10, not corrected for"
-            f" the {len(judged)} cells judged: where nothing is there, up to {(1 - self.level) / 2 * len(judged):.1f}"
+            f" S, saturated: neither; pale where a gain above {scale(self.y) * self.epsilon:g} {counted} is not"
+            f" excluded. ?, cannot tell: nothing longer was run. Below each letter the gain in {counted}, paired by"
+            f" seed, n = {span(judged['n'])}; {100 * self.level:g} % intervals, t to n = 9 with the standard deviation"
+            f" pooled with those of the next lengths (df {span(judged['gain_df'])}), bootstrap from n = 10, not"
+            f" corrected for the {len(judged)} cells judged: where nothing is there, up to {chance:.1f}"
             " of them would be called under-trained and as many over-trained by chance."
         )
 
@@ -164,14 +164,13 @@ def _step(gain: Mapping[Any, Any], loss: Mapping[Any, Any], level: float, epsilo
 
 
 def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
-    from analysis import draw
-
-    scale, unit = draw.scale(y), draw.unit(y)
+    factor, counted = scale(y), unit(y)
     if pd.isna(row["to_epochs"]):
         return {"verdict": "cannot tell", "reason": "nothing longer was run", "sure": pd.NA}
     if pd.isna(row["gain_low"]):
         return {"verdict": "cannot tell", "reason": "no two report seeds, so no interval", "sure": pd.NA}
-    gain = f"{scale * row['gain']:+.2f} [{scale * row['gain_low']:+.2f}, {scale * row['gain_high']:+.2f}] {unit}"
+    ends = f"[{factor * row['gain_low']:+.2f}, {factor * row['gain_high']:+.2f}]"
+    gain = f"{factor * row['gain']:+.2f} {ends} {counted}"
     reason = f"{gain} by {row['to_epochs']:g} epochs at n = {row['n']}"
     loss = f"; training loss {row['train_loss_change']:+.3f}"
     loss += f" [{row['train_loss_change_low']:+.3f}, {row['train_loss_change_high']:+.3f}]"
@@ -184,7 +183,7 @@ def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
             return {"verdict": "under-trained", "reason": reason + loss, "sure": True}
         return {"verdict": "saturated", "reason": f"{reason}{loss}, not shown to fall", "sure": False}
     sure = bool(row["gain_high"] <= epsilon)
-    against = "0" if row["gain"] > epsilon else f"{scale * epsilon:g} {unit}"
+    against = "0" if row["gain"] > epsilon else f"{factor * epsilon:g} {counted}"
     vague = "" if sure else f"; {not_separated(row['n'], row['more_seeds'], against)}"
     return {"verdict": "saturated", "reason": reason + vague, "sure": sure}
 

@@ -13,7 +13,8 @@ from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.verdicts import undertraining
 from analysis.load import StudyResults
 from analysis.means import cell_values
-from analysis.page.wording import interval, measure, several, sparsity
+from analysis.page.wording import interval, several, sparsity
+from analysis.quantities import measure
 from analysis.results import Results
 from analysis.retuning import retuning_gain
 from analysis.summary import MORE_OR_LESS

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.exhibit import Exhibit
 from analysis.means import cell_values, with_dense
-from analysis.page.wording import measure
+from analysis.quantities import label, line_name, measure, scale
 from analysis.results import Results
 from analysis.select import report_rows
 
@@ -72,7 +72,9 @@ def histories(frame: pd.DataFrame, y: str) -> Figure:
         frame: One row per trial and evaluation: ``arm sparsity epochs trial_id progress`` and ``y``.
         y: The column; sparsity itself is drawn on the log-density axis.
     """
-    from analysis.draw import colours, label, legend, panels, sparsity_ticks, styled
+    from analysis.drawing.axes import panels, sparsity_ticks
+    from analysis.drawing.marks import legend
+    from analysis.drawing.style import colours, styled
 
     arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
     trained = set(zip(frame["arm"], frame["epochs"], strict=True))
@@ -98,7 +100,7 @@ def histories(frame: pd.DataFrame, y: str) -> Figure:
 
 def _lines(axis: Axes, panel: pd.DataFrame, y: str, palette: Mapping[Any, Any], step: int) -> None:
     """The lines of one panel, those of one sparsity as one artist with gaps between trials."""
-    from analysis.draw import line_name, log_density, scale
+    from analysis.drawing.axes import log_density
 
     for sparsity, rows in panel.groupby("sparsity"):
         parts = []

@@ -42,7 +42,7 @@ class Interactive:
 
 
 def interactive(figure: Figure) -> Interactive | None:
-    """What a figure shows, once it is laid out (`analysis.draw.settle`); None where it can only be shown as drawn."""
+    """What a figure shows, once it is laid out (`drawing.files.settle`); None where it can only be shown as drawn."""
     axes = [part for part in figure.axes if part.get_visible() and part.get_label() != "<colorbar>"]
     if not 0 < len(axes) <= MOST:
         return None

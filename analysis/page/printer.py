@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from analysis import draw
+from analysis.drawing.files import rendered
 from analysis.page.interactive import Interactive, interactive
 from sparsetune.places import Place
 from sparsetune.store import write_durably
@@ -62,7 +62,7 @@ def printed(drawer: Drawer) -> Printed:
     settings = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
     with matplotlib.rc_context(cast("Any", settings)):
         figure = drawer()
-        files = draw.files(figure)
+        files = rendered(figure)
         width, height = (round(96 * inches) for inches in figure.get_size_inches())
         try:
             live = interactive(figure)

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis import curves, optimism, structure
 from analysis.comparison import COSTS, compare, costs
-from analysis.draw import label
+from analysis.drawing.curves import gains as draw_gains
 from analysis.exhibit import Exhibit
 from analysis.frontiers import pareto
 from analysis.hyperparameters import edges, importance, optima
@@ -22,7 +22,8 @@ from analysis.lengths import saturation, verdicts
 from analysis.lengths.extension import extension_gain
 from analysis.means import cell_values
 from analysis.page import histories
-from analysis.page.wording import measure, value
+from analysis.page.wording import value
+from analysis.quantities import label, measure
 from analysis.ramps import atlas
 from analysis.results import Results
 from analysis.retuning import retuning_gain
@@ -111,8 +112,6 @@ def lead(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit
 
 def lengthening(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:
     """What longer training gains beyond dense, where that may be claimed."""
-    from analysis import draw
-
     gains = extension_gain(results, y, where=where)
     claimed = gains[gains["claimed"].eq(True) & gains["n"].gt(0)]
     if claimed.empty:
@@ -123,7 +122,7 @@ def lengthening(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[
         " bars: 95 % t intervals, not corrected for the number of comparisons."
     )
     title = "What longer training gains beyond dense"
-    yield Exhibit("extension-gain", title, gains, note, partial(draw.gains, gains, y))
+    yield Exhibit("extension-gain", title, gains, note, partial(draw_gains, gains, y))
 
 
 def retuning(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:

@@ -6,8 +6,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import draw
-
 
 def interval(value: Any, low: Any, high: Any, factor: float = 100, shown: str = "") -> str:
     """A value with its interval, fractions as percent: ``87.12 [86.90, 87.34]``; ``shown`` is another format."""
@@ -19,7 +17,7 @@ def interval(value: Any, low: Any, high: Any, factor: float = 100, shown: str = 
 
 
 def told(where: str, found: str, n: Any = None, more: str = "") -> str:
-    """What a mark says when pointed at, for `analysis.draw.describe`: where it stands; what was found there, and n."""
+    """What a mark says when pointed at, for `drawing.marks.describe`: where it stands; what was found there, and n."""
     parts = [found or "not measured", "" if n is None or pd.isna(n) else f"n = {n:g}", more]
     return f"{where}\n{', '.join(filter(None, parts))}"
 
@@ -50,11 +48,6 @@ def field(path: str) -> str:
     """A dotted field as a column's heading: ``sparsity.ramp.start`` is ``Ramp start``."""
     words = " ".join(path.split(".")[1:]).replace("_", " ")
     return {"target": "Sparsity (%)", "lr": "Learning rate"}.get(words, words.capitalize())
-
-
-def measure(column: str) -> str:
-    """A measured column without its unit: ``Test accuracy``."""
-    return draw.label(column).split(" (")[0]
 
 
 def several(names: list[str], most: int = 4) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.draw import label, unit
 from analysis.exhibit import Exhibit
 from analysis.hyperparameters import responses
 from analysis.hyperparameters.responses import FEWEST, Range, unit_of
 from analysis.hyperparameters.surface import effects
+from analysis.quantities import measure, unit
 from analysis.ramps.plane import LENGTH, START, Plane, plane_of
 from analysis.results import Results
 from sparsetune.errors import SparsetuneError
@@ -201,11 +201,11 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         found = ramp_atlas(results, column, where=where)
         if found.points["value"].isna().all():
             continue
-        measure = label(column).split(" (")[0].lower()
+        named = measure(column).lower()
         most = int(found.rows["n"].max())
         if most < FEWEST:
             raise SparsetuneError(f"the ramp atlas needs {FEWEST} configurations in a cell, got at most {most}")
-        title = f"Ramp atlas: final {measure} by start and end of the ramp"
+        title = f"Ramp atlas: final {named} by start and end of the ramp"
         yield Exhibit(f"ramp-atlas-{column}", title, found.frame(), found.note(), found.plot)
         columns = {"cell": "Cell", "n": "n", "best_start": "Best start (%)", "best_end": "Best end (%)"}
         columns |= {"start start_low start_high": "Start by the\nsurface (%)"}
@@ -215,5 +215,5 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
             "The best ramp measured, and where the surface of the atlas above is best, in percent of training, with"
             " 95 % intervals."
         )
-        title = f"Where ramps are best for {measure}"
+        title = f"Where ramps are best for {named}"
         yield Exhibit(f"ramp-regions-{column}", title, found.regions(), caption, None, columns)

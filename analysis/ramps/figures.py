@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.draw import label, line_name, panels, scale, styled
+from analysis.drawing.axes import panels
+from analysis.drawing.style import styled
+from analysis.quantities import label, line_name, scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from analysis.draw import label, panels, save, scale, styled
+from analysis.drawing.axes import panels
+from analysis.drawing.files import save
+from analysis.drawing.style import styled
+from analysis.quantities import label, scale
 from analysis.ramps.figures import ramp_best, ramp_points
 from sparsetune.places import Place
 from sparsetune.store import write_durably, writing

@@ -9,21 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.draw import (
-    ARM_COLOURS,
-    MARKERS,
-    beside,
-    colours,
-    label,
-    line_name,
-    log_density,
-    panels,
-    scale,
-    sparsity_ticks,
-    styled,
-    x_axis,
-)
+from analysis.drawing.axes import log_density, panels, sparsity_ticks, x_axis
+from analysis.drawing.marks import beside
+from analysis.drawing.style import ARM_COLOURS, MARKERS, colours, styled
 from analysis.exhibit import Exhibit
+from analysis.quantities import label, line_name, scale
 from analysis.references import references
 
 if TYPE_CHECKING:

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.draw import MARKERS, arm_styles, beside, colours, describe, label, line_name, panels, styled
+from analysis.drawing.axes import panels
+from analysis.drawing.marks import beside, describe
+from analysis.drawing.style import MARKERS, arm_styles, colours, styled
 from analysis.page import wording
+from analysis.quantities import label, line_name
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:

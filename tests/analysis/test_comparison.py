@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis import draw
 from analysis.comparison import compare, costs
+from analysis.drawing.curves import by_right_end
+from analysis.drawing.style import arm_styles
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Arm
@@ -136,12 +137,12 @@ def test_accuracies_far_apart_are_spread_by_their_error(results: Callable[..., a
 
 def test_the_legend_is_in_the_order_of_the_right_ends() -> None:
     rows = [("a", 0.9, 0.7), ("b", 0.9, 0.5), ("b", 0.95, 0.6), ("c", 0.95, 0.65), ("c", 0.9, 0.1)]
-    assert draw.by_right_end(pd.DataFrame(rows, columns=["arm", "sparsity", "mean"])) == ["c", "b", "a"]
+    assert by_right_end(pd.DataFrame(rows, columns=["arm", "sparsity", "mean"])) == ["c", "b", "a"]
 
 
 def test_a_dozen_arms_look_different() -> None:
     names = [f"arm {i}" for i in range(132)]
-    styles = draw.arm_styles(names)
+    styles = arm_styles(names)
     assert list(styles) == names
     assert len({style["color"] for style in list(styles.values())[:12]}) == 12
     assert len({(style["color"], style["marker"]) for style in styles.values()}) == 132

@@ -8,7 +8,9 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analysis.draw import describe, settle, sparsity_ticks
+from analysis.drawing.axes import sparsity_ticks
+from analysis.drawing.files import settle
+from analysis.drawing.marks import describe
 from analysis.page.interactive import interactive
 
 

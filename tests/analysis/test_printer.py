@@ -16,7 +16,10 @@ import pytest
 from matplotlib.figure import Figure
 
 import analysis
-from analysis.draw import describe, files, sparsity_ticks, styled
+from analysis.drawing.axes import sparsity_ticks
+from analysis.drawing.files import rendered
+from analysis.drawing.marks import describe
+from analysis.drawing.style import styled
 from analysis.exhibit import Exhibit
 from analysis.page.printer import Printer, _pickled, printed
 from analysis.page.sections import SECTIONS, combinations, exhibits
@@ -179,7 +182,7 @@ def test_every_figure_of_a_report_can_be_sent(small: Path) -> None:
 
 
 def test_a_picture_is_sharp_enough_to_print() -> None:
-    width, height = struct.unpack(">II", files(drawn())["png"][16:24])
+    width, height = struct.unpack(">II", rendered(drawn())["png"][16:24])
     assert (width, height) == (450, 300)  # 3 x 2 inches
 
 

@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from analysis.curves import Curve
-from analysis.draw import log_density
+from analysis.drawing.axes import log_density
 from analysis.references import epochs, figures, overlay, references
 from sparsetune.errors import SparsetuneError
 

@@ -18,7 +18,7 @@ from analysis.foreign import load_table
 from analysis.page.markup import latex, markdown
 from analysis.page.sections import SECTIONS
 from analysis.page.table import page_table
-from analysis.report import as_json
+from analysis.page.template import as_json
 from analysis.summary import summary, verdict
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
 

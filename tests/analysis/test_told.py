@@ -14,7 +14,7 @@ import analysis
 from analysis import optimism_figure
 from analysis.checks import checks
 from analysis.curves import sparsity_curve
-from analysis.draw import label, settle
+from analysis.drawing.files import settle
 from analysis.frontiers.iso_flops import IsoFlops
 from analysis.hyperparameters import importance_figure, optimum_figure
 from analysis.hyperparameters.importance import IMPORTANCE, Importance
@@ -24,6 +24,7 @@ from analysis.optimism import NUMBERS, Optimism
 from analysis.page.headlines import what_next
 from analysis.page.interactive import interactive
 from analysis.page.table import page_table
+from analysis.quantities import label
 from analysis.structure import figures as structures
 from analysis.structure.density import LAYER, DensityProfile
 from analysis.structure.mask_overlap import COLUMNS, MaskOverlap

@@ -1,0 +1,48 @@
+"""The page's template, with its style and scripts in it: it asks nothing of any network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+
+def render(**shown: Any) -> str:
+    """The page as HTML; whatever somebody may have named is escaped."""
+    page: str = _environment().get_template("page.html.jinja").render(**shown, **scripts())
+    return page
+
+
+def scripts() -> dict[str, Any]:
+    """The page's style and scripts, and the policy that lets these run and nothing else, nor ask any network."""
+    from importlib.resources import files
+
+    from plotly.offline import get_plotlyjs
+
+    own = {name: (files("analysis") / "page" / name).read_text() for name in ("page.css", "page.js")}
+    # Never written into the page as they are: what a parser of HTML, or a reader who looks for links, could act on.
+    code = [get_plotlyjs().replace("</script", "<\\/script"), own["page.js"]]
+    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in code]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
+    return {"style": own["page.css"], "scripts": code, "policy": policy}
+
+
+def as_json(value: Any) -> str:
+    """JSON that may stand in a script of a page, whatever text is in it."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader
+    from markupsafe import Markup
+
+    from sparsetune.memory import in_words
+
+    environment = Environment(
+        loader=PackageLoader("analysis", "page"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"html": Markup, "json": lambda given: Markup(as_json(given)), "bytes": in_words}
+    return environment

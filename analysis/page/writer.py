@@ -1,0 +1,178 @@
+"""Writes one report into a folder: figures, tables, and the page that shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pandas as pd
+
+from analysis.checks import checks
+from analysis.exhibit import Exhibit
+from analysis.lengths.extension import extension_gain
+from analysis.load import StudyResults
+from analysis.page import origin
+from analysis.page.headlines import headlines, lengths_needed, recipes, what_next
+from analysis.page.markup import csv, latex, markdown
+from analysis.page.parts import Finding, Section, Shown, printable
+from analysis.page.printer import Printer
+from analysis.page.sections import (
+    SECTIONS,
+    Combination,
+    cell_columns,
+    combinations,
+    exhibits,
+    lead,
+    number_columns,
+    numbers,
+)
+from analysis.page.table import PageTable, page_table
+from analysis.page.template import render
+from analysis.results import Results
+from analysis.select import report_rows
+from sparsetune.places import Place
+from sparsetune.tables import FINISHED
+
+FEW = 200
+"""Trials up to which the page shows them in a table."""
+TRIALS = {"trial_id": "Trial", "arm": "Arm", "cell": "Cell", "role": "Role", "seed": "Seed", "status": "Status"}
+TRIALS |= {"epoch": "Epochs", "val_loss": "Validation\nloss", "val_score": "Validation\nscore (%)"}
+TRIALS |= {"test_score": "Test\nscore (%)"}
+TROUBLED = {name: TRIALS[name] for name in ("trial_id", "cell", "role", "seed", "status")}
+TROUBLED |= {"step": "Last step", "error": "Reason"}
+
+
+class Writer:
+    """Writes one report into a folder.
+
+    Args:
+        results: What it is of.
+        folder: Where ``figures/`` and ``tables/`` are.
+        printer: Prints figures and writes files.
+    """
+
+    def __init__(self, results: Results, folder: Place, printer: Printer) -> None:
+        self.results, self.folder, self.printer = results, folder, printer
+        self.drawn: set[str] = set()
+        """Names of exhibits whose numbers are on the page already."""
+
+    def tables(self) -> None:
+        """``trials.csv``, ``history.csv`` and ``cells.csv``."""
+        for name in ("trials", "history", "cells"):
+            self.numbers(name, getattr(self.results, name)())
+
+    def page(self) -> str:
+        """The page as HTML, when all other files are written; whatever somebody may have named is escaped."""
+        results = self.results
+        trials, cells = results.trials(), results.cells()
+        findings = [self.finding(at) for at in combinations(results)]
+        study = results.study if isinstance(results, StudyResults) else None
+        command = origin.resuming(results)
+        found = pd.concat([part.numbers for part in findings]) if findings else pd.DataFrame()
+        cells_table, warnings = self.cells_table(), checks(results)
+        self.numbers("findings", warnings)
+        self.write("cells", cells_table)
+        sections = list(self.sections())
+        self.printer.finish()
+        findings, sections = list(map(printable, findings)), list(map(printable, sections))
+        return render(
+            design=results.design,
+            study=study,
+            status=trials["status"].value_counts().to_dict(),
+            finished=bool(cells["finished"].all() and trials["status"].isin(FINISHED).all()),
+            unfinished=f"{cells['finished'].sum()} of {len(cells)} cells are finished",
+            trials=len(trials),
+            cells=len(cells),
+            findings=findings,
+            next=list(what_next(results, found, command)),
+            warnings=warnings.to_dict("records"),
+            unchecked=warnings.attrs["not_run"],
+            sections=sections,
+            cells_table=cells_table,
+            counted=origin.counted(trials),
+            memory=origin.memory(results),
+            trials_table=page_table(trials, TRIALS) if len(trials) <= FEW else None,
+            troubled=self.troubled(trials),
+            launches=origin.launches(results),
+            source=origin.source(results),
+            command=origin.command(results),
+            made=datetime.now(UTC),
+        )
+
+    def finding(self, at: Combination) -> Finding:
+        """The numbers of one combination, which also go into ``tables/summary``."""
+        found = numbers(self.results, at)
+        if not len(found):
+            return Finding(at.title)
+        table = page_table(found, number_columns(at.y, found["epochs"].nunique() < 2), "sparsity")
+        self.write(f"summary{at.suffix}", table, found)
+        gains = extension_gain(self.results, at.y, where=at.where)
+        leads = [self.show(exhibit, at.suffix) for exhibit in lead(self.results, at.y, at.where)]
+        if leads and not self.results.design.lengths():
+            self.drawn.add(f"{at.y}-sparsity")
+        lines = [*lengths_needed(self.results, at.where), *headlines(found, gains, at.y)]
+        lines += recipes(self.results, at.y, at.where)
+        return Finding(at.title, at.y, found, table, leads, lines=lines)
+
+    def sections(self) -> Iterator[Section]:
+        """Every heading under which there is something."""
+        several = list(combinations(self.results))
+        for title, analyses in SECTIONS.items():
+            for at in several:
+                shown, lacking = [], []
+                for found in exhibits(self.results, at, analyses):
+                    if not isinstance(found, Exhibit):
+                        lacking.append(str(found))
+                    elif found.name not in self.drawn:
+                        shown.append(self.show(found, at.suffix))
+                if shown or lacking:
+                    yield Section(": ".join(filter(None, [title, at.title])), shown, lacking)
+
+    def show(self, exhibit: Exhibit, suffix: str = "") -> Shown:
+        """Write an exhibit's files; what the page shows of it."""
+        name = f"{exhibit.name}{suffix}"
+        table = page_table(exhibit.frame, exhibit.columns, "arm") if exhibit.columns else None
+        if exhibit.draw is None:
+            self.numbers(name, exhibit.frame)
+            return Shown(name, exhibit.title, exhibit.caption, table=table)
+        stem = self.folder / "figures" / name
+        self.printer.write(stem.with_suffix(".csv"), lambda: exhibit.frame.to_csv(index=False))
+        return Shown(name, exhibit.title, exhibit.caption, self.printer.order(exhibit.draw, stem), table)
+
+    def write(self, name: str, table: PageTable, frame: pd.DataFrame | None = None) -> None:
+        """A table for a manuscript, and its numbers."""
+        folder = self.folder / "tables"
+        self.printer.write(folder / f"{name}.md", lambda: markdown(table))
+        self.printer.write(folder / f"{name}.tex", lambda: latex(table))
+        if frame is not None:
+            self.numbers(name, frame)
+
+    def numbers(self, name: str, frame: pd.DataFrame) -> None:
+        """A frame as ``tables/name.csv``."""
+        self.printer.write(self.folder / "tables" / f"{name}.csv", lambda: csv(frame))
+
+    def cells_table(self) -> PageTable:
+        """One row per cell, with its winner."""
+        cells = self.results.cells()
+        pruned = report_rows(self.results).groupby("cell")["pruned_weights"].first()
+        of = {
+            name: cells[name].astype("string")
+            for name in map(str, cells)
+            if "configurations" in name or "report_" in name
+        }
+        added = cells["added"].fillna(False).astype(bool)
+        shown = cells.assign(
+            arm=cells["arm"].where(~added, cells["arm"] + " (control only)"),
+            pruned=cells["cell"].map(pruned).map(lambda n: "" if pd.isna(n) else f"{n:,.0f}"),
+            searched=of["configurations"] + " / " + of["configurations_asked"],
+            reported=of["report_trials"] + " / " + of["report_trials_asked"],
+            state=cells["finished"].map({True: "finished", False: "unfinished"}),
+        )
+        for name in ("stopped", "diverged", "failed"):
+            shown[name] = cells[name].where(cells[name] > 0)
+        return page_table(shown, cell_columns(self.results, cells), "arm")
+
+    def troubled(self, trials: pd.DataFrame) -> PageTable | None:
+        """Trials that diverged or failed."""
+        rows = trials[trials["status"].isin(["DIVERGED", "FAILED", "INVALID"])]
+        return page_table(rows, TROUBLED) if len(rows) else None
