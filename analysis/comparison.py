@@ -80,7 +80,7 @@ def compare(
         results: The study.
         y: A measured column.
         where: Dotted fields and their values, as in `analysis.sparsity_curve`.
-        epochs: Length of training, multiplier included; by default the longest.
+        epochs: Length of training, multiplier included; by default the longest of those that most arms have.
         level: Coverage of the intervals.
 
     Raises:
@@ -88,11 +88,17 @@ def compare(
     """
     points = cell_means(results, y, where, level=level)
     points = points.join(costs(results, where)[list(COSTS)])
-    length = points["epochs"].max() if epochs is None else epochs
+    length = _common(points) if epochs is None else epochs
     points = points.loc[points["epochs"] == length, ["arm", "sparsity", "epochs", *STATISTICS, *COSTS]]
     require_one_cell_each(points, ["arm", "sparsity"], "give `where`")
     points = points.assign(total_flops=points["training_flops"] + points["extra_flops"])
     return Comparison(y, float(length), in_order(points, ["arm", "sparsity"]), level, runs_of(results))
+
+
+def _common(points: pd.DataFrame) -> float:
+    """The longest of the lengths that most arms were trained for; NaN where nothing was."""
+    arms = points[points["n"] > 0].groupby("epochs")["arm"].nunique()
+    return float(arms.index[arms == arms.max()].max()) if len(arms) else float(points["epochs"].max())
 
 
 def costs(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:

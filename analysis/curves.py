@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +21,8 @@ from analysis.means import (
     field_of,
     in_order,
     interval_note,
+    measured,
+    require_measured,
     require_one_cell_each,
     runs_of,
     with_dense,
@@ -40,7 +43,7 @@ LEAST_HOURS = 1 / 60
 """A report shows hours where a training took longer; below they tell of start-up and noise."""
 AXES = ("density", "linear", "logit")
 """How sparsity may lie on its axis: by -ln(1 - s), as it is, or by ln(s / (1 - s))."""
-SUPPORT = ("train_loss", "val_loss", "train_entropy", "val_entropy")
+SUPPORT = ("train_loss", "val_loss", "test_loss", "train_entropy", "val_entropy")
 UNITS = {"epochs": "epochs", "train_flops": "dense epochs of FLOPs", "gpu_hours": "hours"}
 FEW = 3
 """Points that a note names one by one."""
@@ -210,6 +213,7 @@ def _curve(
     seed: int,
 ) -> Curve:
     cells = cell_means(results, y, where, like, level, gap=gap, seed=seed)
+    require_measured(results, y)
     for cost, (column, factor) in COSTS.items():
         if x == cost:
             spent = factor * cell_values(results, column, where)[1].mean(axis=1)
@@ -225,17 +229,14 @@ def _curve(
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
     """Accuracy against sparsity, length and cost; its gap to the twin and gain over the dense recipe; then losses."""
     by = next(iter(results.design.lengths()), None)
-    yield from _shown(sparsity_curve(results, y, by, where=where))
-    for gap in GAPS:
-        yield from _shown(sparsity_curve(results, y, by, where=where, gap=gap))
-    if by:
-        yield from _shown(length_curve(results, y, where=where))
-        for cost in worth_showing(results, where):
-            yield from _shown(cost_curve(results, y, x=cost, where=where))
-    for column in SUPPORT:
+    for column in filter(partial(measured, results), (y, *SUPPORT)):
         yield from _shown(sparsity_curve(results, column, by, where=where))
+        for gap in GAPS if column == y else ():
+            yield from _shown(sparsity_curve(results, y, by, where=where, gap=gap))
         if by:
             yield from _shown(length_curve(results, column, where=where))
+        for cost in worth_showing(results, where) if by and column == y else ():
+            yield from _shown(cost_curve(results, y, x=cost, where=where))
 
 
 def worth_showing(results: Results, where: Mapping[str, Any] | None = None) -> list[Cost]:

@@ -39,7 +39,8 @@ def cell_values(
 
     Returns:
         One row per cell with ``arm sparsity epochs diverged`` and the configuration's fields; the values of ``y``,
-        shape [n_cells, n_seeds], NaN where a trial is not COMPLETE or a seed of the cell diverged; those of the twins.
+        shape [n_cells, n_seeds], NaN where a trial is not COMPLETE or a seed of the cell diverged; those of the twins,
+        NaN likewise: what is left of a recipe that diverges on some seeds flatters it.
 
     Raises:
         SparsetuneError: if ``y`` or a field in ``where`` is unknown.
@@ -56,26 +57,68 @@ def _cell_values(
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     rows, finished = report_rows(results), _finished(results, y)
     for path, value in (where or {}).items():
+        known = list(dict.fromkeys(rows[field_of(path, rows)].dropna()))
+        if len(rows) and value not in known:
+            raise SparsetuneError(f"`{path}` must be one of {', '.join(map(str, known)) or '(none)'}, got {value}")
         rows = rows[(rows[field_of(path, rows)] == value) | rows[path].isna()]
     diverged = (rows["status"] == "DIVERGED").groupby(rows["cell"]).transform("sum")
     rows = rows.assign(sparsity=rows["sparsity.target"], diverged=diverged.astype("int64"))
     rows["value"] = np.where(rows["diverged"] == 0, finished.reindex(rows["trial_id"]), np.nan)
     rows["twin"] = finished.reindex(rows["twin_id"]).to_numpy()
+    rows["twin"] = rows["twin"].where(~_diverged(results, rows["twin_id"]).groupby(rows["cell"]).transform("any"))
     cells = rows.drop_duplicates("cell").set_index("cell")
     value, twin = (rows.pivot(index="cell", columns="seed", values=v).reindex(cells.index) for v in ("value", "twin"))
     return cells, value, twin
 
 
+def measured(results: Results, y: str) -> bool:
+    """Whether a finished report trial has ``y``."""
+    return bool(_finished(results, y).reindex(report_rows(results)["trial_id"]).notna().any())
+
+
+def require_measured(results: Results, y: str) -> None:
+    """Raise where report trials have finished and none has ``y``.
+
+    Raises:
+        SparsetuneError: naming what was measured.
+    """
+    if measured(results, y) or not report_rows(results)["status"].eq("COMPLETE").any():
+        return
+    names = [name for name in MEASURES if name.startswith(("train_", "val_", "test_")) and measured(results, name)]
+    raise SparsetuneError(f"no finished run has `{y}`; measured were {', '.join(names) or '(nothing)'}: give `y`")
+
+
 def control_values(results: Results, y: str) -> pd.DataFrame:
-    """What the dense recipe, run unchanged, measured in every cell that did not choose it: [n_cells, n_seeds]."""
+    """What the dense recipe, run unchanged, measured in every cell that did not choose it: [n_cells, n_seeds].
+
+    NaN in a whole cell of which a seed diverged, whose number `diverged_controls` gives.
+    """
+    uses = control_uses(results)
+    values = uses["trial_id"].map(_finished(results, y)).astype("float64")
+    lost = _diverged(results, uses["trial_id"]).groupby(uses["cell"]).transform("any")
+    return uses.assign(value=values.where(~lost)).pivot(index="cell", columns="seed", values="value")
+
+
+def diverged_controls(results: Results) -> pd.Series[Any]:
+    """How many seeds of the dense recipe, run unchanged, diverged in each cell that did not choose it."""
+    uses = control_uses(results)
+    return _diverged(results, uses["trial_id"]).groupby(uses["cell"], sort=False).sum()
+
+
+def control_uses(results: Results) -> pd.DataFrame:
+    """The runs of the dense recipe, unchanged, in every cell that did not choose it: one row per cell and seed."""
     cells, uses = results.cells().set_index("cell"), results.uses()
     chosen = cells["control_id"] if "control_id" in cells else pd.Series(dtype="string")
     if "winner_id" in cells:
         chosen = chosen[chosen != cells["winner_id"]]
     uses = uses[uses["role"].isin(["control", "report"]) & (uses["config_id"] == uses["cell"].map(chosen.dropna()))]
-    uses = uses.drop_duplicates(["cell", "seed"])
-    uses = uses.assign(value=uses["trial_id"].map(_finished(results, y)).astype("float64"))
-    return uses.pivot(index="cell", columns="seed", values="value")
+    return uses.drop_duplicates(["cell", "seed"])
+
+
+def _diverged(results: Results, trials: pd.Series[Any]) -> pd.Series[Any]:
+    """Whether each of the trials, by name, diverged."""
+    status = results.trials().set_index("trial_id")["status"]
+    return trials.map(status).eq("DIVERGED").fillna(False).astype(bool)
 
 
 def _finished(results: Results, y: str) -> pd.Series[Any]:
@@ -164,8 +207,10 @@ def interval_note(points: pd.DataFrame, level: float, like: Sequence[str] = LIKE
     if given.empty:
         return f"No {'run' if runs == 'runs' else 'report trial'} has finished."
     note = f"Means over n = {span(given['n'])} {runs}"
+    equal = (given["interval"] == "") & (given["n"] > 1)
     if (given["interval"] == "").all():
-        return f"{note}; one {one.rpartition(' ')[2]} each, so no interval can be given."
+        why = f"one {one.rpartition(' ')[2]} each" if not equal.any() else "equal on every seed, which proves nothing"
+        return f"{note}; {why}, so no interval can be given."
     kinds, small = (
         [kind for kind in ("t", "bootstrap") if kind in set(given["interval"])],
         given[given["interval"] == "t"],
@@ -175,6 +220,7 @@ def interval_note(points: pd.DataFrame, level: float, like: Sequence[str] = LIKE
     if (small["df"] > small["n"] - 1).any():
         note += f", standard deviation pooled over cells of the same {' and '.join(like) or 'study'}"
     note += f" (df {span(small['df'])})" if len(small) else ""
+    note += "; none where all seeds are equal" if equal.any() else ""
     return note + "." + (f" Cells with a diverged {one} have no mean." if (points["diverged"] > 0).any() else "")
 
 
@@ -205,6 +251,6 @@ def require_one_cell_each(points: pd.DataFrame, keys: Sequence[str], remedy: str
     repeated = points[points.duplicated(list(keys), keep=False)]
     if len(repeated):
         point = ", ".join(f"{key} {repeated[key].iloc[0]}" for key in keys)
-        same = repeated.index[(repeated[list(keys)] == repeated[list(keys)].iloc[0]).all(axis=1)]
-        names = ", ".join(f"`{name}`" for name in same)
+        _, same = next(iter(repeated.groupby(list(keys), dropna=False, sort=False)))
+        names = ", ".join(f"`{name}`" for name in same.index)
         raise SparsetuneError(f"a point of the curve must be one cell, got {names} at {point}; {remedy}")

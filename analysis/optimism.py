@@ -14,6 +14,7 @@ from analysis.means import LIKE, MEASURES, cell_values, span
 from analysis.quantities import label, measure, scale, unit
 from analysis.results import Results
 from analysis.statistics import estimate
+from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -60,7 +61,7 @@ class Optimism:
             return "No cell has a search and a winner that was run again."
         factor = scale(self.y)
         mean = estimate([rows["luck"]], [0], self.level).iloc[0]
-        ends = f" [{factor * mean['low']:.2f}, {factor * mean['high']:.2f}]" if len(rows) > 1 else ""
+        ends = f" [{factor * mean['low']:.2f}, {factor * mean['high']:.2f}]" if pd.notna(mean["low"]) else ""
         note = (
             f"{measure(self.y)} of each cell's winner: hollow, in the search that chose it as best"
             f" of N = {span(rows['configurations'])}; filled, over n = {span(rows['n'])} fresh seeds, with"
@@ -81,7 +82,7 @@ def optimism(
     """How far every winner's objective in the search was above what fresh seeds show, in the objective's direction.
 
     Args:
-        results: A study that searches something; else the frame is empty.
+        results: A study that searches something, with fresh seeds for the winners; else the frame is empty.
         where: Dotted fields and their values, as in `sparsity_curve`.
         level: Coverage of the intervals.
         seed: Of the bootstrap, which takes over from the t interval at n = 10.
@@ -90,7 +91,7 @@ def optimism(
         SparsetuneError: if a field in ``where`` is unknown.
     """
     y, table = results.design.objective, results.cells().set_index("cell")
-    if y not in MEASURES or not results.design.search or not len(table):
+    if y not in MEASURES or not results.design.search or not len(table) or not results.fresh_seeds:
         return Optimism(y or "", pd.DataFrame(columns=["cell", "arm", "sparsity", "epochs", *NUMBERS]), level)
     cells, values, _ = cell_values(results, y, where)
     table = table.loc[table.index.isin(cells.index) & table.index.isin(_searched(results))]
@@ -122,6 +123,8 @@ def expected_maximum(n: int) -> float:
 
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
     """The winners in search and on fresh seeds, where something was searched; whatever ``y`` the report shows."""
+    if results.design.objective and results.design.search and not results.fresh_seeds:
+        raise SparsetuneError("how much of the best is luck takes winners that ran again, on seeds that did not choose")
     found = optimism(results, where=where)
     if len(found.frame()):
         unit = label(found.y).rpartition("(")[2].rstrip(")")

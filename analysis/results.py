@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 
 from analysis.design import Design
+from sparsetune.errors import SparsetuneError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,6 +78,8 @@ def once(compute: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[
 
     @wraps(compute)
     def asked(results: Results, /, *args: P.args, **options: P.kwargs) -> T:
+        if not isinstance(results, Results):
+            raise SparsetuneError(f"an analysis takes results: give `analysis.load(...)`, got {type(results).__name__}")
         given = signature.bind(results, *args, **options)
         given.apply_defaults()
         key = compute.__module__, compute.__qualname__, *map(_hashable, list(given.arguments.values())[1:])

@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from sparsetune.errors import SparsetuneError
+
 Floats = NDArray[np.float64]
 
 MANY = 10
@@ -23,6 +25,9 @@ IQM_FROM = 8
 RESAMPLES = 5_000
 MORE = 1_000
 """No more seeds than this are ever suggested."""
+ROUNDING = 1e-12
+"""Spreads up to this part of the values count as 0, or up to this where values are below 1: differences carry the
+rounding of what they were taken from."""
 
 
 def pooled_sd(sd: ArrayLike, n: ArrayLike) -> tuple[float, int]:
@@ -44,7 +49,7 @@ def pooled_sd(sd: ArrayLike, n: ArrayLike) -> tuple[float, int]:
 def t_interval(
     mean: ArrayLike, sd: ArrayLike, n: ArrayLike, df: ArrayLike | None = None, level: float = 0.95
 ) -> tuple[Floats, Floats]:
-    """Ends of the two-sided interval mean -+ t(df) sd / sqrt(n), elementwise; NaN where df or n is below 1.
+    """Ends of the two-sided interval mean -+ t(df) sd / sqrt(n), elementwise.
 
     Args:
         mean: Sample mean, any shape.
@@ -52,15 +57,33 @@ def t_interval(
         n: Values behind the mean.
         df: Degrees of freedom of ``sd``; n - 1 by default.
         level: Coverage in (0, 1).
+
+    Returns:
+        Low and high ends; NaN where df or n is below 1, or ``sd`` is 0 up to rounding: equal values say nothing of how
+        far the next one may lie.
+
+    Raises:
+        SparsetuneError: if ``level`` is outside (0, 1).
     """
     from scipy.special import stdtrit
 
-    n = np.asarray(n, dtype=np.float64)
+    _require_level(level)
+    mean, sd, n = (np.asarray(part, dtype=np.float64) for part in (mean, sd, n))
     df = n - 1 if df is None else np.asarray(df, dtype=np.float64)
-    valid = (df > 0) & (n > 0)
+    valid = (df > 0) & (n > 0) & ~no_spread(sd, mean)
     quantile = stdtrit(np.where(valid, df, 1.0), (1 + level) / 2)
-    half = np.where(valid, quantile * np.asarray(sd) / np.sqrt(np.where(valid, n, 1.0)), np.nan)
-    return np.asarray(mean) - half, np.asarray(mean) + half
+    half = np.where(valid, quantile * sd / np.sqrt(np.where(valid, n, 1.0)), np.nan)
+    return mean - half, mean + half
+
+
+def no_spread(sd: ArrayLike, size: ArrayLike) -> NDArray[np.bool_]:
+    """Where a standard deviation is 0 up to the rounding of values of this size, elementwise; false where it is NaN."""
+    return np.asarray(np.asarray(sd) <= ROUNDING * np.maximum(1.0, np.abs(size)), dtype=np.bool_)
+
+
+def _require_level(level: float) -> None:
+    if not isinstance(level, int | float) or not 0 < level < 1:
+        raise SparsetuneError(f"`level` must be a fraction such as 0.95, above 0 and below 1, got {level}")
 
 
 def bootstrap_interval(values: ArrayLike, level: float = 0.95, seed: int = 0) -> tuple[Floats, Floats]:
@@ -76,16 +99,20 @@ def bootstrap_interval(values: ArrayLike, level: float = 0.95, seed: int = 0) ->
         seed: Of the resampling.
 
     Returns:
-        Low and high ends, shape [n_rows]; NaN where all values of a row are equal.
+        Low and high ends, shape [n_rows]; NaN where all values of a row are equal up to rounding.
+
+    Raises:
+        SparsetuneError: if ``level`` is outside (0, 1).
     """
     from scipy.special import ndtr, stdtrit
 
+    _require_level(level)
     values = np.asarray(values, dtype=np.float64)
     n = values.shape[1]
     ends = np.full((2, len(values)), np.nan)
     raised = float(2 * ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2)) - 1)
     resamples = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))  # one for all: no row depends on another
-    for row in np.flatnonzero(np.ptp(values, axis=1) > 1e-12 * np.abs(values).max(axis=1, initial=0)):
+    for row in np.flatnonzero(~no_spread(values.std(axis=1), np.abs(values).max(axis=1, initial=0))):
         ends[:, row] = bca(values[row], values[row][resamples].mean(axis=1), raised)
     return ends[0], ends[1]
 
@@ -124,8 +151,12 @@ def estimate(values: ArrayLike, like: Sequence[Hashable], level: float = 0.95, s
     Returns:
         One row per cell: ``n mean sd pooled_sd df low high iqm interval``. ``t`` intervals are of the standard
         deviation pooled over like cells, so that a cell of one seed has one by its group; a ``bootstrap`` is of the
-        cell's own values; ``interval`` is empty where there is none. ``iqm`` is the mean of what is left without the
+        cell's own values; ``interval`` is empty where there is none: of one value without like cells, or where neither
+        the cell nor the like ones spread, so that ``pooled_sd`` is 0. ``iqm`` is the mean of what is left without the
         floor(n / 4) lowest and highest values (`scipy.stats.trim_mean`, as in rliable), NaN below n = `IQM_FROM`.
+
+    Raises:
+        SparsetuneError: if ``level`` is outside (0, 1).
     """
     values = np.asarray(values, dtype=np.float64)
     present = ~np.isnan(values)
@@ -133,6 +164,7 @@ def estimate(values: ArrayLike, like: Sequence[Hashable], level: float = 0.95, s
     mean = np.where(n > 0, np.where(present, values, 0.0).sum(axis=1) / np.maximum(n, 1), np.nan)
     squares = np.where(present, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
     sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
+    sd = np.where(no_spread(sd, mean), 0.0, sd)
     groups: dict[Hashable, list[int]] = {}
     for cell, group in enumerate(like):
         groups.setdefault(group, []).append(cell)
@@ -160,6 +192,7 @@ def welch(values: ArrayLike, others: ArrayLike, level: float = 0.95) -> dict[str
 
     Returns:
         ``n`` of the smaller, ``mean sd df low high``; ``sd`` / sqrt(n) is the standard error; NaN from one value.
+        No interval where neither has a spread.
     """
     kept = [np.asarray(part, dtype=np.float64) for part in (values, others)]
     kept = [part[~np.isnan(part)] for part in kept]
@@ -189,13 +222,15 @@ def seeds_needed(
         df: Degrees of freedom of ``sd`` now, to which every new seed adds one; n - 1 by default.
 
     Returns:
-        Elementwise, 0 where 0 is excluded already, infinite above `MORE`, NaN where anything is missing.
+        Elementwise, 0 where 0 is excluded already, infinite above `MORE`, NaN where anything is missing or ``sd`` is 0:
+        equal values do not say how many would do.
     """
     mean, sd, n = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (mean, sd, n)))
     df = np.broadcast_to(n - 1 if df is None else np.asarray(df, dtype=np.float64), n.shape)
     needed = np.full(n.shape, np.nan)
     for place in np.ndindex(n.shape):
-        if not np.isnan([mean[place], sd[place], n[place], df[place]]).any() and n[place] > 0:
+        known = not np.isnan([mean[place], sd[place], n[place], df[place]]).any() and n[place] > 0
+        if known and not no_spread(sd[place], mean[place]):
             far = abs(mean[place]) > sd[place] * _half_widths(float(n[place]), float(df[place]), level)
             needed[place] = far.argmax() if far.any() else np.inf
     return needed
@@ -206,6 +241,7 @@ def _half_widths(n: float, df: float, level: float) -> Floats:
     """Of t intervals at n to n + `MORE` values, in standard deviations; infinite without degrees of freedom."""
     from scipy.special import stdtrit
 
+    _require_level(level)
     more = np.arange(MORE + 1)
     with np.errstate(invalid="ignore"):
         widths = stdtrit(df + more, (1 + level) / 2) / np.sqrt(n + more)

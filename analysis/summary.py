@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.curves import length_curve
 from analysis.fairness import with_ratios
 from analysis.lengths.extension import extension_gain
-from analysis.means import cell_values
+from analysis.means import cell_values, direction_of
 from analysis.results import Results
 from analysis.statistics import seeds_needed
 
@@ -31,8 +31,8 @@ def summary(
     Returns:
         ``arm sparsity epochs n mean low high difference difference_low difference_high`` (to the dense twins), then the
         step from the shortest claimed to the longest length: ``from_epochs to_epochs gain gain_low gain_high gain_n
-        gain_more_seeds`` (until the interval would exclude 0, NaN where it does) ``verdict``; see `extension_gain`;
-        last ``flops_ratio`` (training FLOPs over the dense twin's) and ``warning``.
+        sparse_gain dense_gain gain_more_seeds`` (until the interval would exclude 0, NaN where it does) ``verdict``,
+        see `extension_gain`; last ``flops_ratio`` (training FLOPs over the dense twin's) and ``warning``.
 
     Raises:
         SparsetuneError: if a name is unknown, or a point would mix several cells.
@@ -42,14 +42,16 @@ def summary(
     keys = ["arm", "sparsity"]
     best = points if results.design.objective is None else _best_length(results, points, where)
     gains = extension_gain(results, y, where=where, level=level)
-    steps = gains[gains["claimed"].eq(True)].sort_values("to_epochs", kind="stable").drop_duplicates(keys, keep="last")
+    claimed = gains[gains["claimed"].eq(True) & gains["gain"].notna()]
+    steps = claimed.sort_values("to_epochs", kind="stable").drop_duplicates(keys, keep="last")
     more = seeds_needed(steps["gain"], steps["pooled_sd"], steps["n"].astype("float64"), level, steps["df"])
     steps = steps.assign(gain_more_seeds=np.where(more > 0, more, np.nan))
     steps = steps.rename(columns={"n": "gain_n", "low": "gain_low", "high": "gain_high"})
     step = ["from_epochs", "to_epochs", "gain", "gain_low", "gain_high", "gain_n", "gain_more_seeds"]
+    step += ["sparse_gain", "dense_gain"]
     rows = best.merge(steps[[*keys, *step]], on=keys, how="left")
     found = ["epochs", "n", "mean", "low", "high", "difference", "difference_low", "difference_high"]
-    rows = rows[[*keys, *found, *step]].assign(verdict=[verdict(row) for row in rows.to_dict("records")])
+    rows = rows[[*keys, *found, *step]].assign(verdict=[verdict(row, y) for row in rows.to_dict("records")])
     rows = with_ratios(rows, cell_values(results, "train_flops", where)[0], results)
     dense = rows[rows["sparsity"] == 0].assign(arm="dense").drop_duplicates()
     return pd.concat([dense, rows[rows["sparsity"] > 0]], ignore_index=True)
@@ -65,12 +67,10 @@ def _best_length(results: Results, points: pd.DataFrame, where: Mapping[str, Any
     return ranked.drop_duplicates(keys).sort_index()
 
 
-def verdict(row: Mapping[Any, Any]) -> str:
-    """What the interval of an extension gain allows to say; empty where there is none to judge."""
+def verdict(row: Mapping[Any, Any], y: str) -> str:
+    """What the interval of an extension gain of ``y`` allows to say; empty where there is none to judge."""
     if pd.isna(row["gain"]):
         return ""
-    if row["gain_low"] > 0:
-        return MORE_OR_LESS[0]
-    if row["gain_high"] < 0:
-        return MORE_OR_LESS[1]
+    if row["gain_low"] > 0 or row["gain_high"] < 0:
+        return MORE_OR_LESS[0 if direction_of(y) * row["gain"] > 0 else 1]
     return f"not separated at n = {int(row['gain_n'])}"

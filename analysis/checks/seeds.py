@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 
 from analysis.checks.evidence import Evidence, holds, require
 from analysis.checks.finding import NAMED, Finding, Missing, Severity, counted, listed
-from analysis.means import cell_means, with_dense
+from analysis.means import MEASURES, cell_means, with_dense
 
 FEWEST = 3
 """Report seeds below which an interval says little."""
@@ -20,6 +21,8 @@ DRAWS = 9_999
 """Of the permutation test."""
 LOSSES = ("train_loss", "val_loss", "train_entropy", "val_entropy", "test_loss")
 """Columns that two independent runs never share to the last digit."""
+DIGITS = 5
+"""Significant digits from which on equal numbers are no chance: a spreadsheet's .31 and .31 say nothing."""
 SAME = {
     "equal": "have the losses of another seed to the last digit",
     "start": "start from the weights of another seed",
@@ -104,10 +107,19 @@ def not_independent(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _same_numbers(rows: pd.DataFrame) -> pd.Series[Any]:
-    """Trials whose final losses are those of another seed of their configuration."""
+    """Trials whose final losses are those of another seed of their configuration, and no other measure differs."""
     losses = [name for name in LOSSES if name in rows and rows[name].notna().any()]
     measured = rows[rows[losses].notna().all(axis=1)] if losses else rows[:0]
-    return measured.duplicated(["arm", "config_id", *losses], keep=False).reindex(rows.index, fill_value=False)
+    measured = measured[_exact(measured[losses])]
+    others = [name for name in MEASURES if name in rows and name.endswith(("_accuracy", "_score", "_error", "_loss"))]
+    keys = list(dict.fromkeys(["arm", "config_id", *losses, *others]))
+    return measured.duplicated(keys, keep=False).reindex(rows.index, fill_value=False)
+
+
+def _exact(values: pd.DataFrame) -> pd.Series[Any]:
+    """Rows in which some value is given to `DIGITS` significant digits or more."""
+    digits = values.astype("float64").map(lambda value: len(Decimal(repr(value)).normalize().as_tuple().digits))
+    return (digits.where(values.notna(), 0) >= DIGITS).any(axis=1)
 
 
 def _same_start(evidence: Evidence, rows: pd.DataFrame) -> pd.Series[Any]:
@@ -117,5 +129,6 @@ def _same_start(evidence: Evidence, rows: pd.DataFrame) -> pd.Series[Any]:
     losses = [name for name in LOSSES if name in first and first[name].notna().any()]
     if "task.weights" in first:
         first = first[first["task.weights"].isna()]
+    first = first[_exact(first[losses])]
     same = first.loc[first.duplicated(["config_id", *losses], keep=False), "trial_id"] if losses else []
     return rows["trial_id"].isin(same)

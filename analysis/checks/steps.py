@@ -12,11 +12,11 @@ from analysis.checks.finding import Finding, counted
 HALF = 0.5
 """A step belongs to the grid of like trials if this share of those that got so far has it."""
 FEWEST = 3
-"""Like trials from which on they show what the grid is."""
+"""Like trials from which on they show what the grid is, or where training ends."""
 
 
 def broken(evidence: Evidence) -> Iterator[Finding]:
-    """Trials with a step twice, without one that like trials have, or COMPLETE before their training ended."""
+    """Trials with a step twice, without one that like trials have, or that count as COMPLETE before their end."""
     trials = require(evidence.trials, "status").set_index("trial_id")
     history = evidence.history.dropna(subset=evidence.clock)
     history = history.assign(step=history[evidence.clock].astype("float64"))
@@ -26,6 +26,7 @@ def broken(evidence: Evidence) -> Iterator[Finding]:
     if "progress" in trials:
         short = trials.index[holds(trials["status"], "COMPLETE") & (trials["progress"] < 1 - 1e-6).fillna(False)]
     kinds = {"with a step twice": twice, "without a step that like ones have": gaps, "COMPLETE before their end": short}
+    kinds["COMPLETE, though most like ones end later"] = _outlasted(evidence, trials)
     runs = evidence.runs.drop_duplicates("trial_id").set_index("trial_id")[["arm", "cell"]]
     for arm, own in runs.groupby("arm", sort=False):
         parts = {words: own.index[own.index.isin(found)] for words, found in kinds.items()}
@@ -34,6 +35,27 @@ def broken(evidence: Evidence) -> Iterator[Finding]:
             got = ", ".join(f"{len(found)} {words}" for words, found in parts.items())
             cells = [str(own.at[trial, "cell"]) for found in parts.values() for trial in found]
             yield Finding(str(arm), cells, f"of {counted(len(own), 'trial')}, {got}")
+
+
+def _outlasted(evidence: Evidence, trials: pd.DataFrame) -> pd.Index:
+    """COMPLETE trials of no declared length that end before most of their cell, or configuration, end together.
+
+    Where most do not end together a stopping rule is at work; other batch sizes have other steps, but not epochs.
+    """
+    declared = trials["schedule.epochs"].notna() if "schedule.epochs" in trials else False
+    open_ended = trials.index[holds(trials["status"], "COMPLETE") & ~pd.Series(declared, trials.index)]
+    epochs = "epoch" in evidence.history and evidence.history["epoch"].notna().any()
+    clock = "epoch" if epochs else evidence.clock
+    rows = evidence.history[evidence.history["trial_id"].isin(open_ended)]
+    lasts = rows.groupby("trial_id")[clock].max().astype("float64").dropna()
+    own = evidence.own.drop_duplicates("trial_id").set_index("trial_id")
+    like = own["cell"] if epochs else own["config_id"]
+    gone: list[str] = []
+    for _, ends in lasts.groupby(like.reindex(lasts.index)):
+        together = (ends == ends.max()).mean() > HALF
+        if len(ends) >= FEWEST and together:
+            gone += list(ends.index[1.01 * ends + epochs < ends.max()])
+    return pd.Index(gone)
 
 
 def _gaps(history: pd.DataFrame) -> pd.Index:

@@ -49,6 +49,11 @@ class Diff:
     compared: pd.DataFrame
     level: float = 0.95
 
+    def __repr__(self) -> str:
+        names = ", ".join(results.design.name for results in (self.before, self.after))
+        said = f"{len(self.compared)} cells" if not self.unlike else "not comparable"
+        return f"<Diff of {names}: {self.y}, {said}>"
+
     def declaration(self) -> pd.DataFrame:
         """One row per dotted field that differs, defaults counted in: ``field before after``; NA where it is absent."""
         frame = _side_by_side(declared(self.before), declared(self.after))
@@ -121,7 +126,7 @@ def diff(
         SparsetuneError: if ``y`` is unknown, or a directory is no readable study.
     """
     if y is not None and y not in MEASURES:
-        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{y}`")
+        raise SparsetuneError(f"the measure must be one of {', '.join(MEASURES)}, got `{y}`")
     first, second = (given if isinstance(given, Results) else load(given) for given in (before, after))
     unlike = tuple(_unlike(first, second))
     y = y or headline(second if headline(first) == "test_accuracy" else first)

@@ -18,6 +18,8 @@ PERCENT = ("_accuracy", "_score", "_error")
 """How the names of measures end that are shown in percent."""
 WIDE = 120
 """Columns from which both intervals are shown, not the difference's alone."""
+SAID = {"verdict": "does longer training gain more than dense", "epochs": "best length (epochs)"}
+"""What the summary's columns are called here."""
 
 
 def as_json(diff: Diff) -> dict[str, Any]:
@@ -49,7 +51,7 @@ def show(diff: Diff, console: Console | None = None) -> None:
         _print_conclusions(console, diff)
     if len(findings):
         places = findings["arm"] + findings["sparsity"].map(lambda value: f" {100 * value:.10g} %")
-        fields = findings.assign(field=places + ": " + findings["field"])
+        fields = findings.assign(field=places + ": " + findings["field"].replace(SAID))
         _print_fields(console, "The summary", fields, f"{len(fields)} of its words differ")
     console.print()
     console.print(escape(diff.note()))
@@ -64,14 +66,28 @@ def _fields(count: int) -> str:
 
 
 def _print_fields(console: Console, title: str, frame: pd.DataFrame, said: str) -> None:
+    """The fields as a table, or where long names would leave its values no room, before and after below each other."""
     console.print(f"\n[bold]{title}[/]: {said}")
-    if len(frame):
+    if max(map(len, frame["field"]), default=0) > console.width / 3:
+        for row in frame.to_dict("records"):
+            _print_pair(console, row)
+    elif len(frame):
         table = _table()
         for name in ("field", "before", "after"):
             table.add_column(name, overflow="fold", no_wrap=name == "field")
         for row in frame.to_dict("records"):
             table.add_row(*(_text(row[name]) for name in ("field", "before", "after")))
         console.print(table)
+
+
+def _print_pair(console: Console, row: dict[Any, Any]) -> None:
+    pair = Table.grid(padding=(0, 2, 0, 2), pad_edge=True)
+    pair.add_column(no_wrap=True)
+    pair.add_column(overflow="fold")
+    for side in ("before", "after"):
+        pair.add_row(side, _text(row[side]))
+    console.print(_text(row["field"]), overflow="fold")
+    console.print(pair)
 
 
 def _print_conclusions(console: Console, diff: Diff) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.drawing.axes import log_density, panels, placing, spread_out, x_axis
 from analysis.drawing.marks import bars, legend
 from analysis.drawing.style import MARKERS, arm_styles, colours, styled
+from analysis.page.wording import several
 from analysis.quantities import label, line_name, scale
 
 if TYPE_CHECKING:
@@ -70,28 +71,44 @@ def comparison(comparison: Comparison) -> Figure:
 
 
 def _arms_together(frame: pd.DataFrame, columns: Sequence[str], place: Callable[[Any], Any] = log_density) -> Figure:
-    """A panel for each column, a line per arm, dense networks as horizontal lines.
+    """A panel for each column, a line per arm, dense networks as horizontal lines, named by arm where they differ.
 
     Args:
         frame: ``arm sparsity mean low high``, which are of the first column, and the others by their names.
         columns: What is drawn against sparsity.
         place: Where a sparsity lies on the axis.
     """
-    sparse, dense = frame[frame["sparsity"] > 0], frame[frame["sparsity"] == 0].drop_duplicates(["mean", "low", "high"])
+    sparse, dense = frame[frame["sparsity"] > 0], _levels(frame[frame["sparsity"] == 0])
     styles = arm_styles(sparse["arm"])
     with styled():
         axes = panels(len(columns), size=(4.4, 4.2), share=False)
         for column, axis in zip(columns, axes, strict=True):
             own = {"mean": column, "low": column, "high": column} if column in frame else {}
             lines, levels = (part.assign(**{k: part[v] for k, v in own.items()}) for part in (sparse, dense))
-            for level in scale(column) * levels["mean"].dropna():
-                axis.axhline(level, color="black", linestyle="--", linewidth=1.2, label="dense")
+            for level in levels.dropna(subset="mean").to_dict("records"):
+                style = {"color": styles.get(level["of"], {}).get("color", "black"), "linestyle": "--"}
+                axis.axhline(scale(column) * level["mean"], linewidth=1.2, label=level["name"], **style)
             for (arm, style), x in zip(styles.items(), _apart(lines, styles, place), strict=True):
                 bars(axis, x, lines[lines["arm"] == arm], scale(column), style, arm)
             axis.set_ylabel(label(column))
             x_axis(axis, "sparsity", sparse["sparsity"], place)
             spread_out(axis, column, pd.concat([lines, levels]))
         return legend(axes, "arm", by_right_end(sparse))
+
+
+def _levels(dense: pd.DataFrame) -> pd.DataFrame:
+    """One row per dense network, with its ``name``, and ``of``, its arm, empty where several share the network.
+
+    The only network is ``dense``; several, as of arms that train for other lengths, are ``gmp (dense)``.
+    """
+    key = ["mean", "low", "high"]
+    measured = dense.dropna(subset="mean")
+    arms = measured.groupby(key, dropna=False, sort=False)["arm"].agg(list).rename("arms").reset_index()
+    levels = measured.drop_duplicates(key).merge(arms, on=key)
+    one = len(levels) < 2
+    names = ["dense" if one else f"{several(own, 2)} (dense)" for own in levels["arms"]]
+    of = ["" if one or len(own) > 1 else str(own[0]).removeprefix("dense-") for own in levels["arms"]]
+    return levels.assign(name=names, of=of)
 
 
 def by_right_end(sparse: pd.DataFrame) -> list[str]:

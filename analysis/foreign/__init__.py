@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -86,7 +86,8 @@ def load_table(
             ``val_loss``, ``sparsity``, ``epoch``, ``seed``, ``status``, ``arm``, ``trial_id``) and dotted fields of a
             `TrialSpec` (``optim.lr``, ``sparsity.target``). Columns that have our names need not be listed.
         units: What a fraction is written in: ``percent``, ``fraction``, or for a sparsity ``density`` or
-            ``compression_ratio``. Without it numbers above 1 are refused where a fraction is due.
+            ``compression_ratio``. Without it numbers above 1 are refused where a fraction is due; with ``percent``,
+            what looks like fractions is refused.
         select: ``best``: in each cell (an arm at one sparsity, length and point of ``sweep``), the configuration with
             the best validation mean stands for it; ``all``: every run does. By default the best where the table has a
             validation column, else all. The design's question says which.
@@ -96,9 +97,10 @@ def load_table(
 
     Returns:
         Rows of one ``trial_id`` are a run's evaluations, told apart by ``step``, ``epoch`` or ``progress``; the last
-        is its result. Without ``trial_id`` they are those of one arm, configuration and seed. Sparse runs are
-        paired with the dense one of equal seed and recipe. A run without ``status`` is COMPLETE unless it has no finite
-        result, lacks a loss that others have, or ended more than an epoch before its schedule.
+        is its result. Without ``trial_id`` they are those of one arm, configuration and seed. A ``val_score`` that is
+        missing is 1 - ``val_error``. Sparse runs are paired with the dense one of equal seed and recipe. A run without
+        ``status`` is COMPLETE unless it has no finite result, lacks a loss that others have, or ended more than an
+        epoch before its schedule.
 
     Raises:
         DataError: if the file cannot be read.
@@ -109,12 +111,13 @@ def load_table(
     problems = list(_argument_problems(columns, units, name))
     if problems:
         raise DeclarationError(problems, "the arguments of `load_table`")
-    rows, problems = read_columns(table, dict(columns or {}), dict(units or {}))
+    rows, problems, notes = read_columns(table, dict(columns or {}), dict(units or {}))
     if not len(table):
         problems.append(Problem("", "a table must have at least one row of runs", "none"))
     if problems:
         raise DeclarationError(problems, f"the table {shown(name)}")
     runs = runs_of(rows, name)
+    runs = replace(runs, notes=(*notes, *runs.notes))
     taken = {str(theirs) for theirs in (columns or {}).values()} | set(rows)
     ignored = tuple(str(column) for column in table.columns if str(column) not in taken)
     sources = tuple((str(ours), str(theirs)) for ours, theirs in (columns or {}).items())

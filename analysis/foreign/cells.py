@@ -282,9 +282,11 @@ def _same_runs(uses: pd.DataFrame, cells: pd.DataFrame) -> bool:
 
 def _question(trials: pd.DataFrame, cells: pd.DataFrame, objective: str | None, fresh: bool) -> str:
     """What stands behind a point of a curve, in a sentence."""
-    runs = f"{len(trials)} runs in {len(cells)} cells"
+    runs = f"{len(trials)} run{'s' * (len(trials) != 1)} in {len(cells)} cell{'s' * (len(cells) != 1)}"
     if objective is None:
         return f"{runs}; nothing was selected: every cell's curve is over all its runs."
+    if cells["configurations"].le(1).all():
+        return f"{runs}; every cell has one configuration, so nothing was chosen: its curve is over that one's runs."
     how = f"{runs}; each cell's winner has the best mean {objective}"
     return (
         f"{how}, and is reported on runs that did not choose it."

@@ -13,13 +13,26 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel
 
-from analysis.foreign.units import OF_SPARSITY, SPARSITIES, UNITS, as_text, fractions, numbers, whole_numbers
+from analysis.foreign.units import (
+    OF_SPARSITY,
+    SPARSITIES,
+    UNITS,
+    as_text,
+    fractions,
+    numbers,
+    small_percents,
+    whole_numbers,
+)
 from sparsetune.durations import Length
 from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec
 from sparsetune.tables import TRIALS, Phase, Role, Status
 
 Kind = Literal["number", "whole", "fraction", "length", "boolean", "text"]
+NEAREST = 10
+"""Of our names in a message about an unknown one."""
+LIKE = 0.6
+"""A ratio of `difflib` from which on two names differ by a slip."""
 LONGEST = 200
 """Characters of a name or another text."""
 MADE = ("study", "cell", "attempt", "error")
@@ -40,6 +53,8 @@ _WORDS: dict[str, dict[str, str]] = {
     "role": {role: role for role in get_args(Role)},
     "phase": {phase: phase for phase in get_args(Phase)},
 }
+COMMAS = r"[+-]?(?:[0-9]+,[0-9]+|[0-9]{1,3}(?:[., '][0-9]{3})+(?:[.,][0-9]+)?)"
+"""Decimal commas and thousands separators."""
 _TRUTH = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 assert set(_STATUS) == set(get_args(Status))
 
@@ -107,8 +122,8 @@ def _kind(members: list[Any], metadata: Iterable[Any]) -> Known:
 
 def read_columns(
     table: pd.DataFrame, columns: Mapping[str, Hashable], units: Mapping[str, str]
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """The table's columns under our names, each as its numbers, text or truth; and everything that is wrong.
+) -> tuple[pd.DataFrame, list[Problem], list[str]]:
+    """The table's columns under our names, each as its numbers, text or truth; all that is wrong; what to know.
 
     Columns that have our names already are taken where ``columns`` says nothing else. Infinite numbers stay.
 
@@ -121,25 +136,29 @@ def read_columns(
     theirs = {**{ours: name for ours, name in names.items() if name not in columns.values()}, **columns}
     problems = list(_naming(table, theirs, columns, units))
     good = {ours: name for ours, name in theirs.items() if ours in known() and (table.columns == name).sum() == 1}
-    read = {}
+    read, notes = {}, []
     for ours, name in good.items():
         unit = units.get(ours)
         read[ours], rules = _read(table[name], ours, unit if unit in UNITS else None)
         problems += [Problem(ours, f"column {shown(name)}: {rule}") for rule in rules]
-    return pd.DataFrame(read, index=table.index), problems
+        if unit == "percent" and (told := small_percents(numbers(table[name]), ours)):
+            notes.append(told)
+    return pd.DataFrame(read, index=table.index), problems, notes
 
 
 def _naming(
     table: pd.DataFrame, theirs: Mapping[str, Hashable], columns: Mapping[str, Hashable], units: Mapping[str, str]
 ) -> Iterator[Problem]:
     """What is wrong with names and units before anything is read."""
-    unknown = [name for name in {*columns, *units} if name not in known()]
-    for mistaken in unknown:
-        near = difflib.get_close_matches(str(mistaken)[:LONGEST], known(), 3, 0.5)
-        made = "is worked out from the runs" if mistaken in MADE else "is no column of ours"
-        yield Problem(shown(mistaken)[1:-1], made + (f"; near: {listed(near)}" if near else ""))
-    if unknown:
-        yield Problem("", f"`columns` and `units` take our names: {', '.join(known())}")
+    ours_of = {str(name): ours for ours, name in theirs.items()}
+    for mistaken in [name for name in {*columns, *units} if name not in known()]:
+        rule = "is worked out from the runs" if mistaken in MADE else "is no column of ours"
+        if str(mistaken) in ours_of and mistaken not in columns:
+            yield Problem(str(mistaken), f"`units` takes our names, here `{ours_of[str(mistaken)]}`")
+            continue
+        near = listed(_nearest(str(mistaken)[:LONGEST]))
+        every = f"of {len(known())} names, all in `list(analysis.foreign.columns.known())`"
+        yield Problem(shown(mistaken)[1:-1], f"{rule}; near: {near}, {every}")
     counts = table.columns.value_counts()
     for ours, name in theirs.items():
         if ours in known() and not isinstance(name, Hashable):
@@ -151,6 +170,15 @@ def _naming(
     for ours, unit in units.items():
         if ours in known():
             yield from _unit_problems(ours, unit, ours in theirs)
+
+
+def _nearest(mistaken: str) -> list[str]:
+    """Our names most like it, at most `NEAREST`: first those that hold it, as ``test_accuracy`` holds ``acc``."""
+    word = mistaken.lower().rpartition(".")[2]
+    holding = [name for name in known() if word and word in name.rpartition(".")[2]]
+    like = difflib.get_close_matches(mistaken, known(), NEAREST, 0.0)
+    first = [name for name in like if difflib.SequenceMatcher(None, name, mistaken).ratio() > LIKE]
+    return list(dict.fromkeys([*first, *holding, *like]))[:NEAREST]
 
 
 def _unit_problems(ours: str, unit: str, given: bool) -> Iterator[Problem]:
@@ -177,11 +205,11 @@ def _read(column: pd.Series[Any], ours: str, unit: str | None) -> tuple[pd.Serie
             return lengths, []
     if what.kind == "whole":
         values, bad = whole_numbers(column)
-        rules = _refused(bad, column, "must hold whole numbers")
+        rules = _refused(bad, column, "must hold whole numbers" + _commas(column, bad))
         low = (values < what.low).fillna(False)
         return values, rules + _refused(low.to_numpy(dtype=bool), column, f"must hold numbers of at least {what.low:g}")
     found = numbers(column)
-    rules = _refused(found.bad, column, "must hold numbers")
+    rules = _refused(found.bad, column, "must hold numbers" + _commas(column, found.bad))
     if what.kind == "number":
         outside = (found.values < what.low) | (found.values > what.high)
         rules += _refused(found.percent, column, "takes no percent sign")
@@ -190,6 +218,15 @@ def _read(column: pd.Series[Any], ours: str, unit: str | None) -> tuple[pd.Serie
     unit = unit if ours in SPARSITIES or unit not in OF_SPARSITY else None
     fraction, rule = fractions(found, unit, ours, what.low, what.high)
     return pd.Series(fraction, column.index), rules + ([rule] if rule else [])
+
+
+def _commas(column: pd.Series[Any], bad: Any) -> str:
+    """What to do about numbers that people write with commas; empty where there are none."""
+    texts = as_text(column[np.asarray(bad, dtype=bool)]).str.strip().str.removesuffix("%").str.strip()
+    if not texts.str.fullmatch(COMMAS).any():
+        return ""
+    read = 'pandas.read_csv(path, sep=None, engine="python", decimal=",", thousands=".")'
+    return f" without commas or thousands separators (`{read}` gives a frame of such a file; adapt both marks)"
 
 
 def _lengths(column: pd.Series[Any]) -> pd.Series[Any] | None:

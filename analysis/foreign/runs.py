@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.declared import narrowed
 from analysis.design import TARGET
 from analysis.foreign.columns import listed, shown
+from analysis.foreign.units import DIGITS
 from analysis.select import dense_arm_of
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.spec.declaration import digest_of
@@ -52,7 +53,7 @@ def runs_of(rows: pd.DataFrame, name: str) -> Runs:
         DeclarationError: with every reason why rows are no runs.
     """
     notes: list[str] = []
-    rows = rows.assign(arm=_arms(rows, name))
+    rows, named = rows.assign(arm=_arms(rows, name)), "trial_id" in rows
     order = next((column for column in ORDER if column in rows and rows[column].notna().any()), None)
     rows, problems = _identified(rows, order)
     problems = problems or [*_order_problems(rows, order), *_steady_problems(rows)]
@@ -62,8 +63,10 @@ def runs_of(rows: pd.DataFrame, name: str) -> Runs:
         problems.append(Problem(TARGET, "the table must say how sparse its runs are, in this column or in `sparsity`"))
     if problems:
         raise DeclarationError(problems, f"the table {shown(name)}")
-    rows = _sorted(rows, order)
+    rows = _scored(_sorted(rows, order), notes)
     trials = _final_rows(rows)
+    if len(trials) < len(rows):
+        notes.append(_counted(rows, trials, order, named))
     trials[TARGET] = _targets(trials, notes)
     problems = [Problem(TARGET, f"a run must have a sparsity; {_these(trials, trials[TARGET].isna())}")]
     problems = problems if trials[TARGET].isna().any() else list(_length_problems(trials))
@@ -131,7 +134,8 @@ def _order_problems(rows: pd.DataFrame, order: str | None) -> Iterator[Problem]:
     if double.any():
         first = rows.loc[double, ["trial_id", order]].drop_duplicates().head(3).itertuples(index=False)
         got = ", ".join(f"{shown(trial)} at {value:g}" for trial, value in first)
-        rule = f"a run must have one row at each `{order}`; drop or merge the others"
+        rule = f"a run must have one row at each `{order}`: drop or merge the others; if they are several runs, give"
+        rule += f" what tells them apart, such as `trial_id` or `{TARGET}`"
         yield Problem(order, rule, f"several of {got}, {int(double.sum())} rows in all")
 
 
@@ -168,6 +172,25 @@ def _final_rows(rows: pd.DataFrame) -> pd.DataFrame:
         if "status" in rows:
             final["status"] = groups["status"].last()
     return final.reset_index()
+
+
+def _counted(rows: pd.DataFrame, trials: pd.DataFrame, order: str | None, named: bool) -> str:
+    """That rows became fewer runs, and by what."""
+    by = "`trial_id`" if named else "arm, configuration and seed"
+    note = f"{len(rows)} rows are {len(trials)} runs by {by}, of which `{order}` tells the evaluations apart"
+    return note + ("." if named else f"; if every row is a run of that length, map that column to `{EPOCHS}`.")
+
+
+def _scored(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """With ``val_score`` = 1 - ``val_error`` where only the error is given."""
+    error = rows.get("val_error", pd.Series(np.nan, rows.index)).astype("float64")
+    score = rows.get("val_score", pd.Series(np.nan, rows.index)).astype("float64")
+    derived = score.isna() & error.notna()
+    if not derived.any():
+        return rows
+    where = "" if derived.sum() == error.notna().sum() else f", in {int(derived.sum())} of {len(rows)} rows"
+    notes.append(f"`val_score` is taken to be 1 - `val_error`{where}.")
+    return rows.assign(val_score=score.fillna((1 - error).round(DIGITS)))
 
 
 def _targets(trials: pd.DataFrame, notes: list[str]) -> pd.Series[Any]:

@@ -13,6 +13,7 @@ from sparsetune.errors import DataError, first_line
 
 _MAGIC = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 """What files begin with that are refused by name."""
+_OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
 
 def read_source(source: str | os.PathLike[str] | pd.DataFrame) -> tuple[pd.DataFrame, str]:
@@ -67,7 +68,14 @@ def _parquet(data: bytes) -> pd.DataFrame:
     return pd.DataFrame(table.to_pandas())
 
 
+def _is_excel(data: bytes) -> bool:
+    """Whether it is a workbook: since 2007 a zip archive with a list of its parts, before a file of one magic."""
+    return data.startswith(_OLD_EXCEL) or (data.startswith(b"PK\x03\x04") and b"[Content_Types].xml" in data)
+
+
 def _csv(data: bytes) -> pd.DataFrame:
+    if _is_excel(data):
+        raise DataError("is an Excel workbook: save it as CSV, or give the frame of `pandas.read_excel`")
     for magic, kind in _MAGIC.items():
         if data.startswith(magic):
             raise DataError(f"must be UTF-8 text or Parquet, got {kind}: unpack or convert it first")

@@ -147,8 +147,8 @@ def fractions(found: Numbers, unit: str | None, of: str, low: float, high: float
     unit = unit or ("percent" if found.percent.any() else None)
     if unit is None and len(finite) and 1 < finite.max() <= 100:
         return values, _ambiguous(finite, of, span)
-    if unit == "percent" and of in SPARSITIES and ((finite > 0) & (finite < 1)).any() and (finite > 1).any():
-        return values, f"percent and fractions seem mixed in one column, with {span}: convert it before"
+    if unit == "percent" and (rule := _no_percents(found, of)):
+        return values, rule + f", with {span}"
     bottom, top = _LIMITS.get(unit or "", (low, high))
     if unit in ("percent", "fraction"):
         bottom, top = (bottom, top) if low >= 0 or unit == "fraction" else (100 * low, 100 * high)
@@ -162,6 +162,59 @@ def fractions(found: Numbers, unit: str | None, of: str, low: float, high: float
     return converted, ""
 
 
+def _no_percents(found: Numbers, of: str) -> str:
+    """Why a column seems not to be in percent, though it is said to be; empty where nothing speaks against it."""
+    small, large = _about_one(found)
+    if of in SPARSITIES:
+        small &= found.values < 1
+    elif not of.endswith(MEASURES):
+        return ""
+    elif large.any():  # a fraction lies among the others if it is written as they are
+        low, high = found.values[large].min(), found.values[large].max()
+        small &= (100 * found.values >= 0.9 * low) & (100 * found.values <= 1.1 * high) & _far(found)
+    if not small.any():
+        return ""
+    if large.any():
+        return f"percent and fractions seem mixed, fractions in {_rows(small)} (counted from 0): write all in one unit"
+    return f"these look like fractions, not percent: give units={{'{of}': 'fraction'}}, or convert them before"
+
+
+def small_percents(found: Numbers, of: str) -> str:
+    """A sentence on rows of a measure at most 1 percent and far below all others; empty where there are none.
+
+    A network at chance on many classes has them; so has a column in which somebody mixed percent and fractions.
+    """
+    if not of.endswith(MEASURES) or not _far(found):
+        return ""
+    small, _ = _about_one(found)
+    least, most = found.values[small].min(), found.values[small].max()
+    span = f"{least:g}" if least == most else f"{least:g} to {most:g}"
+    where = f"{span} % in {_rows(small)} (counted from 0) too"
+    return f"`{of}` is read as percent, {where}: if these are fractions, convert them before."
+
+
+def _far(found: Numbers) -> bool:
+    """Whether there are numbers up to 1, and the others are `FAR` times as large."""
+    small, large = _about_one(found)
+    return bool(small.any() and large.any() and found.values[large].min() >= FAR * found.values[small].max())
+
+
+def _about_one(found: Numbers) -> tuple[Mask, Mask]:
+    """Rows without a percent sign whose numbers lie in (0, 1], and those of any that lie above."""
+    with np.errstate(invalid="ignore"):
+        return (found.values > 0) & (found.values <= 1) & ~found.percent, found.values > 1
+
+
+def _rows(which: Mask) -> str:
+    rows = np.flatnonzero(which)
+    more = f" and {len(rows) - 3} more" if len(rows) > 3 else ""
+    return f"row{'s' * (len(rows) > 1)} {', '.join(map(str, rows[:3]))}{more}"
+
+
+MEASURES = ("_accuracy", "_score")
+"""How columns end that are compared with each other; an error may well be below 1 percent."""
+FAR = 10
+"""Numbers that are smaller than the others by this factor or more are another thing, or in another unit."""
 SPARSITIES = ("sparsity", "target", "sparsity.target", "sparsity.ramp.first")
 """Columns that hold a sparsity."""
 

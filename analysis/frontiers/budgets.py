@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.hyperparameters.responses import lower_is_better
-from analysis.means import LIKE, cell_means, cell_values, interval_note, runs_of
+from analysis.means import LIKE, cell_means, cell_values, interval_note, require_measured, runs_of
 from analysis.results import Results
 from analysis.statistics import estimate, not_separated, seeds_needed
 from sparsetune.errors import SparsetuneError
@@ -98,6 +98,10 @@ def best_at(
     Raises:
         SparsetuneError: if a name is unknown, a limit is no positive number, or costs or validation were not measured.
     """
+    if not isinstance(budget, Mapping):
+        raise SparsetuneError(
+            f'`budget` must name one of {", ".join(BUDGETS)} with its limit, {{"epochs": 10}} say, got {budget!r}'
+        )
     (name, limits), *more = list(budget.items()) or [("", None)]
     if more or name not in BUDGETS:
         raise SparsetuneError(f"`budget` must name one of {', '.join(BUDGETS)}, got {', '.join(budget) or 'none'}")
@@ -160,6 +164,24 @@ def spending(results: Results, where: Mapping[str, Any] | None = None) -> pd.Dat
     costs = {"train_flops": flops.mean(axis=1) + extra.fillna(0.0), "gpu_hours": seconds / 3600}
     kept = cells[["arm", "sparsity", "epochs"]].astype({"sparsity": "float64", "epochs": "float64"})
     return kept.assign(**costs)
+
+
+def priced(results: Results, y: str, where: Mapping[str, Any] | None, level: float) -> pd.DataFrame:
+    """One row per cell, by its name, that has ``y`` and training FLOPs: `spending`, and the columns of `estimate`.
+
+    Raises:
+        SparsetuneError: if there is no such cell; it says which of the two is missing.
+    """
+    costs, values = spending(results, where), cell_values(results, y, where)[1]
+    require_measured(results, y)
+    means = estimate(values, [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)], level)
+    frame = costs.join(means.set_index(costs.index))
+    frame = frame[frame["n"] > 0].dropna(subset="train_flops")
+    if frame.empty:
+        raise SparsetuneError(
+            f"a comparison by cost needs `{y}` and `train_flops` of finished report trials: no cell has both"
+        )
+    return frame
 
 
 def _chooser(results: Results, where: Mapping[str, Any] | None) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.frontiers.budgets import spending
+from analysis.frontiers.budgets import priced
 from analysis.hyperparameters.responses import lower_is_better
 from analysis.hyperparameters.shifts import holm
 from analysis.means import cell_values
@@ -51,8 +51,9 @@ class IsoFlops:
 
         Columns: ``cell arm sparsity epochs train_flops`` of one, those with ``other_`` of the other, denser one;
         ``difference`` of ``y`` (the first minus the other) over ``n`` seeds that both have, with ``low high`` of a t
-        interval of ``df``, and ``p``; ``p_holm`` corrected for all pairs; ``more_seeds`` until the interval would
-        exclude 0; ``better``, the cell that is, empty where the pair is not separated; ``verdict`` in words.
+        interval of ``df``, and ``p``, all NaN where seeds are too few or no spread was seen; ``p_holm`` corrected for
+        all pairs; ``more_seeds`` until the interval would exclude 0; ``better``, the cell that is,
+        empty where the pair is not separated; ``verdict`` in words.
         """
         return self.pairs.copy()
 
@@ -99,14 +100,12 @@ def iso_flops(
         level: Coverage of the intervals, and of the correction for many pairs.
 
     Raises:
-        SparsetuneError: if a name is unknown, or the tolerance is not in [0, 1).
+        SparsetuneError: if a name is unknown, the tolerance is not in [0, 1), or no cell has ``y`` and training FLOPs.
     """
     if not 0 <= tolerance < 1:
         raise SparsetuneError(f"`tolerance` must be a part of the cost, in [0, 1), got {tolerance}")
-    costs, values = spending(results, where), cell_values(results, y, where)[1]
-    means = estimate(values, [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)], level)
-    points = costs.join(means.set_index(costs.index)[["n", "mean", "low", "high", "df", "interval"]])
-    points = points[points["n"] > 0].dropna(subset="train_flops").assign(cell=lambda frame: frame.index)
+    points, values = priced(results, y, where, level), cell_values(results, y, where)[1]
+    points = points.assign(cell=points.index)
     points = points.sort_values(["sparsity", "train_flops"], ascending=[False, True], kind="stable")
     found = list(_equal(points.reset_index(drop=True), tolerance))
     sides = [points[SIDE].iloc[[pair[side] for pair in found]].reset_index(drop=True) for side in (0, 1)]
@@ -144,7 +143,7 @@ def _compared(pairs: pd.DataFrame, values: pd.DataFrame, level: float, lower: bo
     found = estimate(apart, kinds, level)
     n, df, mean, sd = (found[name].to_numpy(dtype=np.float64) for name in ("n", "df", "mean", "pooled_sd"))
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stdtr(np.where(df > 0, df, np.nan), -np.abs(mean) / (sd / np.sqrt(n)))
+        p = 2 * stdtr(np.where((df > 0) & (sd > 0), df, np.nan), -np.abs(mean) / (sd / np.sqrt(n)))
     corrected = np.where(np.isnan(p), np.nan, holm(np.where(np.isnan(p), 1.0, p)))
     sure = corrected < 1 - level
     first = (mean < 0) == lower
@@ -158,6 +157,8 @@ def _compared(pairs: pd.DataFrame, values: pd.DataFrame, level: float, lower: bo
 def _verdict(row: Mapping[Any, Any], lower: bool, level: float, count: int) -> str:
     if not row["better"] and row["p"] < 1 - level:
         return f"not separated after correction for {count} pairs, n = {row['n']}"
+    if row["n"] and row["df"] > 0 and pd.isna(row["p"]):
+        return f"not separated at n = {row['n']}: no spread was seen"
     if not row["better"]:
         return not_separated(row["n"], row["more_seeds"]) if row["n"] else "no seed in common"
     low, high = sorted(abs(row[name]) for name in ("low", "high"))

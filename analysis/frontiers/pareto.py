@@ -11,14 +11,13 @@ import pandas as pd
 
 from analysis.curves import worth_showing
 from analysis.exhibit import Exhibit
-from analysis.frontiers.budgets import BUDGETS, candidates, spending
+from analysis.frontiers.budgets import BUDGETS, candidates, priced, spending
 from analysis.frontiers.iso_flops import iso_flops
 from analysis.hyperparameters.responses import lower_is_better
 from analysis.hyperparameters.surface import Floats
 from analysis.means import cell_values, interval_note, runs_of
 from analysis.quantities import label
 from analysis.results import Results
-from analysis.statistics import estimate
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
@@ -87,13 +86,10 @@ def pareto_front(
         level: Coverage of the intervals.
 
     Raises:
-        SparsetuneError: if a name is unknown.
+        SparsetuneError: if a name is unknown, or no cell has ``y`` and training FLOPs.
     """
-    cells, values, _ = cell_values(results, y, where)
-    costs = spending(results, where)
-    means = estimate(values, [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)], level)
-    frame = costs.join(means.set_index(costs.index)).assign(diverged=cells["diverged"], cell=costs.index)
-    frame = frame[frame["n"] > 0].dropna(subset="train_flops")
+    frame = priced(results, y, where, level)
+    frame = frame.assign(diverged=cell_values(results, y, where)[0]["diverged"], cell=frame.index)
     frame = frame.sort_values(["train_flops", "sparsity"], kind="stable", ignore_index=True)
     sign = 1.0 if lower_is_better(results, y) else -1.0
     mean, low, high = (sign * frame[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high"))
@@ -104,7 +100,7 @@ def pareto_front(
     below = bounds[1][:, None] < bounds[0][None]
     sure = np.where(front, (~rivals | below.T).all(axis=0), (rivals & below).any(axis=0))
     names = frame["cell"].to_numpy(dtype=object)
-    most = np.where(beaten, mean[:, None], np.inf).argmin(axis=0) if len(frame) else np.empty(0, dtype=int)
+    most = np.where(beaten, mean[:, None], np.inf).argmin(axis=0)
     frame = frame.assign(front=front, sure=sure, dominated_by=np.where(front, "", names[most]))
     return Front(y, frame.assign(verdict=_verdicts(frame))[FRONT], level, runs_of(results))
 
@@ -148,7 +144,7 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     """
     costs = spending(results, where)
     yield from _best(results, y, where)
-    loss = next((c for c in ("val_loss", "train_loss") if cell_values(results, c, where)[1].notna().any(axis=None)), "")
+    loss = next((c for c in ("val_loss", "train_loss") if _priced(results, c, where)), "")
     if not loss or costs["train_flops"].nunique() < 2:
         return
     found = iso_flops(results, loss, where=where)
@@ -167,6 +163,12 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     columns |= {"mean low high": f"{label(loss)}\n[95 % interval]", "n": "n", "verdict": "Verdict"}
     title = "Pareto front of loss, sparsity and training FLOPs"
     yield Exhibit("pareto-front", title, front.frame(), front.note(), front.plot, columns)
+
+
+def _priced(results: Results, y: str, where: Mapping[str, Any] | None) -> bool:
+    """Whether a cell has ``y`` and training FLOPs."""
+    known = spending(results, where)["train_flops"].notna()
+    return bool((cell_values(results, y, where)[1].notna().any(axis=1) & known).any())
 
 
 def _best(results: Results, y: str, where: Mapping[str, Any] | None) -> Iterator[Exhibit]:

@@ -12,7 +12,7 @@ import pandas as pd
 from analysis.exhibit import Exhibit
 from analysis.hyperparameters.optima import Optima, optima
 from analysis.hyperparameters.optimum_figure import axis_name, between, place
-from analysis.hyperparameters.responses import Range, unit_of, value_at
+from analysis.hyperparameters.responses import Range, most, natural, unit_of, value_at
 from analysis.results import Results
 from sparsetune.space import IntRange, LogUniform
 
@@ -20,18 +20,21 @@ NEAR = 0.05
 """A winner within this part of its range of an end, on the axis's own scale, lies at the edge."""
 WIDER = 10**0.5
 """By this factor a logarithmic range is widened, others by half of their width."""
-FRACTIONS = ("sparsity.ramp.start", "sparsity.ramp.length", "sparsity.ramp.first", "schedule.warmup")
-"""Axes that end at 1 by nature; all that are not logarithmic end at 0."""
+SURE = 0.1
+"""An interval that lies wholly within this part of the range of an end says that the best is there or beyond. Measured
+on quadratic bowls of 12 to 48 points: it is said of none that lie 0.25 of the range or more inside and of nine in ten
+that lie 0.1 beyond; of truths spread evenly over the inner 80 % of the range, of one in twenty."""
 EDGE = ["end", "bound", "winner", "low", "high", "n", "sure", "wider_low", "wider_high", "finding"]
 
 
 def edges(results: Results, y: str | None = None, *, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """Where the best value of a search axis lies at an end of its range, or may do so.
 
-    ``sure`` is where the interval of the optimum's place reaches that end and not the other. Where the optimum was not
-    located, or there are too few configurations to try, a winner within 5 % of the range of an end is reported as not
-    ``sure``: one in ten lies there by chance. An optimum located inside its range is no finding, wherever the winner
-    lies, nor is an end beyond which there is nothing, a ramp that starts at 0 say.
+    ``sure`` is where the interval of the optimum's place lies wholly within a tenth of the range of that end. Where it
+    only reaches that end, the best may lie at or beyond it, or inside. Where the optimum was not located, or there are
+    too few configurations to try, a winner within 5 % of the range of an end is reported as not ``sure``: one in ten
+    lies there by chance. An optimum located inside its range is no finding, wherever the winner lies, nor is an end
+    beyond which there is nothing, a ramp that starts at 0 say.
 
     Args:
         results: A study that searches something.
@@ -66,7 +69,7 @@ def of_optima(found: Optima) -> pd.DataFrame:
 
 def _edge(row: Mapping[Any, Any], axis: Range) -> dict[str, Any] | None:
     end, sure = _end(row, axis)
-    if end is None or _natural(row["axis"], axis, end):
+    if end is None or natural(row["axis"], axis, end):
         return None
     bound = axis.low if end == "low" else axis.high
     wider = _wider(row["axis"], axis, end)
@@ -76,9 +79,11 @@ def _edge(row: Mapping[Any, Any], axis: Range) -> dict[str, Any] | None:
 
 
 def _end(row: Mapping[Any, Any], axis: Range) -> tuple[str | None, bool]:
-    """At which end, and whether the interval says so."""
-    if row["verdict"] in ("at most", "at least"):
-        return ("low" if row["verdict"] == "at most" else "high"), True
+    """At which end, and whether the whole interval lies there."""
+    if row["verdict"] == "at most":
+        return "low", bool(unit_of(axis, row["high"]) <= SURE)
+    if row["verdict"] == "at least":
+        return "high", bool(unit_of(axis, row["low"]) >= 1 - SURE)
     if row["verdict"] == "located" or pd.isna(row["winner"]):
         return None, False
     at = float(unit_of(axis, row["winner"]))
@@ -87,22 +92,13 @@ def _end(row: Mapping[Any, Any], axis: Range) -> tuple[str | None, bool]:
     return ("low" if at <= NEAR else "high" if at >= 1 - NEAR else None), False
 
 
-def _natural(path: str, axis: Range, end: str) -> bool:
-    """Whether there is nothing beyond."""
-    return bool((axis.low <= 0 and not isinstance(axis, LogUniform)) if end == "low" else _most(path) <= axis.high)
-
-
-def _most(path: str) -> float:
-    return 1.0 if path in FRACTIONS else np.inf
-
-
 def _wider(path: str, axis: Range, end: str) -> tuple[float, float]:
     """The range with the one end moved outwards, as far as there is anything."""
     if isinstance(axis, LogUniform):
         low, high = axis.low / WIDER, axis.high * WIDER
     else:
         low, high = (max(0.0, float(value_at(axis, -0.5))), float(value_at(axis, 1.5)))
-    low, high = (low, float(axis.high)) if end == "low" else (float(axis.low), min(high, _most(path)))
+    low, high = (low, float(axis.high)) if end == "low" else (float(axis.low), min(high, most(path)))
     return (np.floor(low), np.ceil(high)) if isinstance(axis, IntRange) else (low, high)
 
 
@@ -112,6 +108,9 @@ def _finding(row: Mapping[Any, Any], edge: Mapping[str, Any]) -> str:
     bound, wider = place(path, edge["bound"]), between(path, edge["wider_low"], edge["wider_high"])
     if edge["sure"]:
         said = f"the best lies at the {which} end {bound} of its range or beyond (n = {row['n']})"
+    elif row["verdict"] in ("at most", "at least"):
+        interval = between(path, row["low"], row["high"])
+        said = f"the interval {interval} reaches the {which} end: the best may lie at or beyond it (n = {row['n']})"
     else:
         why = "too few configurations" if row["verdict"].startswith("too few") else "the optimum was not located"
         lies = f"within 5 % of the range of the {which} end {bound}"
@@ -142,8 +141,9 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     columns = {"cell": "Cell", "axis": "Axis", "end_is": "End of its range", "winner_is": "Winner"}
     columns |= {"best": "95 % interval\nof the best", "n": "n", "sure": "Sure", "wider": "Search next"}
     caption = (
-        "Sure: the interval of the optimum's place reaches that end of the range and not the other. Not sure: only the"
-        " winner lies there, within 5 % of the range or beyond it, as one in ten does by chance where an axis does"
+        "Sure: the interval of the optimum's place lies wholly within 10 % of the range of that end. Not sure: the"
+        " interval reaches that end but also holds places inside; or the optimum was not located and only the winner"
+        " lies there, within 5 % of the range or beyond it, as one in ten does by chance where an axis does"
         " nothing."
         " Logarithmic ranges are widened by a factor 10^0.5, others by half of their width."
     )

@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.exhibit import Exhibit
 from analysis.hyperparameters import responses
-from analysis.hyperparameters.responses import FEWEST, Range, lower_is_better, unit_of, value_at
+from analysis.hyperparameters.responses import FEWEST, Range, lower_is_better, reached, unit_of, value_at
 from analysis.hyperparameters.shifts import shifts
 from analysis.hyperparameters.surface import Floats, effects
 from analysis.results import Results, once
@@ -39,6 +39,7 @@ class Optima:
         draws: Where the best value may lie, for each cell and axis, in units of the searched range.
         ranges: What was searched, for each cell and axis.
         level: Coverage of the intervals.
+        shared: Whether only configurations that all cells have tried count; otherwise each cell's own do.
     """
 
     y: str
@@ -48,14 +49,16 @@ class Optima:
     draws: Mapping[tuple[str, str], Floats]
     ranges: Mapping[tuple[str, str], Range]
     level: float = 0.95
+    shared: bool = True
 
     def frame(self) -> pd.DataFrame:
         """One row per cell and search axis, in the study's order.
 
-        Columns: ``cell arm``, the sweep axes, ``axis``; ``n`` configurations that all cells share, ``diverged`` of
-        them, which count as the worst; ``value low high`` (median and interval of the optimum's place); ``flat_low
-        flat_high``, between which nothing is lost that the spread between runs would not hide (`Effects.flat`); as a
-        check without a model ``quarter_low quarter_high``, quartiles of the best quarter of configurations;
+        Columns: ``cell arm``, the sweep axes, ``axis``; ``n`` configurations that all cells share, or of each cell's
+        own where not `shared`, ``diverged`` of them, which count as the worst; ``value low high`` (median and interval
+        of the optimum's place); ``flat_low flat_high``, between which nothing is lost that the spread between runs
+        would not hide (`Effects.flat`); as a check without a model ``quarter_low quarter_high``, quartiles of the best
+        quarter of configurations;
         ``winner``, the value of the cell's winner; ``verdict``: ``located``, ``at most``, ``at least``, ``not located``
         (the interval covers most of the range) or ``too few configurations``.
         """
@@ -76,7 +79,10 @@ class Optima:
 
         All other sweep axes are equal in a pair. ``p`` is twice the smaller share of draws on one side of no shift;
         ``p_holm`` is it after Holm's correction for all rows, so that in a study where nothing shifts, a shift is
-        claimed with a probability of at most 1 - level.
+        claimed with a probability of at most 1 - level. Where the optimum of one of the two reaches an end of its range
+        it may lie beyond, so that side of the shift's interval is open (infinite; 0 for a factor), and ``p`` counts
+        only the other; where both sides are, ``shift`` is NaN and nothing is claimed. Where not `shared`, cells may
+        also differ by which configurations were tried, as each claim then says.
 
         Args:
             axis: Only this search axis; the correction is for all of them none the less.
@@ -105,16 +111,22 @@ class Optima:
         """What the marks and bars mean, for a caption."""
         n = self.rows.loc[self.rows["value"].notna(), "n"]
         if n.empty:
-            return f"Too few configurations: an optimum needs {FEWEST} that all cells of finished searches share."
+            return f"Too few configurations: an optimum needs {FEWEST} in a cell whose search has finished."
         count = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
         return (
             f"Median and {100 * self.level:g} % interval of where {self.y} is best on each axis, from n = {count}"
-            " configurations that all cells share, one surface per cell (an additive Gaussian process); diverged ones"
-            " count as the worst. Broad and pale: the flat region, where nothing is lost that the spread between runs"
-            " would not hide. An abrupt cliff close above an optimum draws its estimate down."
-            " Hollow and faint: not located, the interval covers most of the range. A triangle at"
-            " the end of a bar: it reaches the end of the searched range, which the panel shows from edge to edge."
+            f" {self._which()}, one surface per cell (an additive Gaussian process); diverged ones count as the worst."
+            " Broad and pale: the flat region, where nothing is lost that the spread between runs would not hide."
+            " An abrupt cliff close above an optimum draws its estimate down. Hollow and faint: not located, the"
+            " interval covers most of the range. A triangle at the end of a bar: it reaches the end of the searched"
+            " range, which the panel shows from edge to edge."
         )
+
+    def _which(self) -> str:
+        if self.shared:
+            return "configurations that all cells share"
+        few = f"fewer than {FEWEST} are shared, so cells may also differ by which were tried"
+        return f"configurations, each cell's own ({few})"
 
 
 def optima(
@@ -127,7 +139,8 @@ def optima(
 ) -> Optima:
     """Where the best value of each search axis lies, in every cell whose search has finished.
 
-    Only configurations that all those cells have tried count, so that cells differ by their response alone; axes of
+    Only configurations that all those cells have tried count, so that cells differ by their response alone; where they
+    are fewer than ten, as of independent random searches, each cell's own do (`Optima.shared`). Axes of
     unordered choices are left out, as are those that apply only in some configurations of a cell.
 
     Args:
@@ -148,7 +161,7 @@ def optima(
 def _optima(results: Results, column: str, where: Mapping[str, Any] | None, level: float, seed: int) -> Optima:
     table = responses.finished_searches(results, where)
     ranges = responses.ranges(results, table.index)
-    points = _points(responses.responses(results, column), ranges)
+    points, shared = _points(responses.responses(results, column), ranges)
     given = set(points.groupby(["cell", "axis"]).groups)
     ranges = {key: span for key, span in ranges.items() if key in given}
     draws: dict[tuple[str, str], Floats] = {}
@@ -170,7 +183,7 @@ def _optima(results: Results, column: str, where: Mapping[str, Any] | None, leve
     sweep = [path for path in results.design.points() if path in table]
     cells = table[["arm", *sweep]]
     frame = pd.DataFrame(rows, columns=["cell", "axis", *OPTIMUM]).join(cells, on="cell")
-    return Optima(column, points, frame[["cell", "arm", *sweep, "axis", *OPTIMUM]], cells, draws, ranges, level)
+    return Optima(column, points, frame[["cell", "arm", *sweep, "axis", *OPTIMUM]], cells, draws, ranges, level, shared)
 
 
 def _wide(points: pd.DataFrame, minimize: bool) -> tuple[pd.DataFrame, pd.Series[Any]]:
@@ -180,26 +193,37 @@ def _wide(points: pd.DataFrame, minimize: bool) -> tuple[pd.DataFrame, pd.Series
     return wide.astype("float64"), values if minimize else -values
 
 
-def _points(tried: pd.DataFrame, ranges: Mapping[tuple[str, str], Range]) -> pd.DataFrame:
-    """One row per cell, shared configuration and axis: ``cell source axis x value``, NaN where a seed diverged."""
+def _points(tried: pd.DataFrame, ranges: Mapping[tuple[str, str], Range]) -> tuple[pd.DataFrame, bool]:
+    """One row per cell, configuration and axis, ``cell source axis x value``, and whether all cells share them.
+
+    ``value`` is NaN where a seed diverged; axes that some configurations of a cell lack are left out.
+    """
     cells = list(dict.fromkeys(cell for cell, _ in ranges))
     tried = tried[tried["cell"].isin(cells) & (tried["value"].notna() | tried["diverged"])]
-    shared = tried.groupby("source")["cell"].nunique()
-    tried = tried[tried["source"].map(shared) == len(cells)]
     columns = ["cell", "source", "axis", "x", "value"]
     parts = []
     for cell, path in ranges:
         own = tried[tried["cell"] == cell]
         x = own[path].to_numpy(dtype=object) if path in own else np.nan
         parts.append(own.assign(axis=path, x=x)[columns])
-    return _complete(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns))
+    points = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+    shared = _common(points, len(cells))
+    if len(cells) < 2 or shared["source"].nunique() >= FEWEST:
+        return shared, True
+    return _complete(points), False
+
+
+def _common(points: pd.DataFrame, cells: int) -> pd.DataFrame:
+    """Configurations that all cells have tried, with the same values in each."""
+    points = _complete(points[points.groupby("source")["cell"].transform("nunique") == cells])
+    differ = points.groupby(["source", "axis"])["x"].nunique() > 1
+    return points[~points["source"].isin(differ.index[differ].get_level_values("source"))].reset_index(drop=True)
 
 
 def _complete(points: pd.DataFrame) -> pd.DataFrame:
-    """Without axes that some configurations of a cell lack, and configurations whose values differ between cells."""
-    points = points[points.groupby(["cell", "axis"])["x"].transform(lambda x: x.notna().all()).astype(bool)]
-    differ = points.groupby(["source", "axis"])["x"].nunique() > 1
-    return points[~points["source"].isin(differ.index[differ].get_level_values("source"))].reset_index(drop=True)
+    """Without axes that some configurations of a cell lack."""
+    whole = points.groupby(["cell", "axis"])["x"].transform(lambda x: x.notna().all()).astype(bool)
+    return points[whole].reset_index(drop=True)
 
 
 def _located(axis: Range, draws: Floats | None, level: float) -> dict[str, Any]:
@@ -208,7 +232,7 @@ def _located(axis: Range, draws: Floats | None, level: float) -> dict[str, Any]:
         return {"value": np.nan, "low": np.nan, "high": np.nan, "verdict": "too few configurations"}
     ends = np.quantile(draws, [0.5, (1 - level) / 2, (1 + level) / 2])
     value, low, high = value_at(axis, ends)
-    at_low, at_high = ends[1] <= 0.005, ends[2] >= 0.995
+    at_low, at_high = reached(draws, level)
     verdict = "at most" if at_low else "at least" if at_high else "located"
     if (at_low and at_high) or ends[2] - ends[1] > WIDE:
         verdict = "not located"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.exhibit import Exhibit
@@ -43,7 +44,7 @@ def exhibits(found: Optima, whole: bool = True) -> Iterator[Exhibit]:
         title = f"How the best hyperparameters move, for {named.lower()}"
         shifts = shifts.assign(step=[_step(row) for row in shifts.to_dict("records")])
         shifts = shifts.assign(moved=[_moved(row) for row in shifts.to_dict("records")])
-        yield Exhibit(f"shifts{suffix}", title, shifts, _shift_note(shifts, found.level), None, columns)
+        yield Exhibit(f"shifts{suffix}", title, shifts, _shift_note(shifts, found), None, columns)
     for path in dict.fromkeys(frame.loc[frame["verdict"] != "not located", "axis"]) if whole else ():
         rows = found.points[found.points["axis"] == path]
         title = f"{named} against {axis_name(path).split(' (')[0].lower()}"
@@ -70,11 +71,17 @@ def _step(row: dict[Any, Any]) -> str:
 
 
 def _moved(row: dict[Any, Any]) -> str:
-    """A factor or a difference with its interval, the latter in the axis's unit."""
-    if row["scale"] == "factor":
-        return f"times {wording.interval(row['shift'], row['low'], row['high'], 1, '{:.3g}')}"
-    factor = factor_of(row["axis"])
-    said = wording.interval(row["shift"], row["low"], row["high"], factor, "{:+.3g}")
+    """A factor or a difference with its interval, the latter in the axis's unit; the bound of one that is half open."""
+    logarithmic = row["scale"] == "factor"
+    factor, shown = (1.0, "times {:.3g}") if logarithmic else (factor_of(row["axis"]), "{:+.3g}")
+    low, high = row["low"] > 0 if logarithmic else np.isfinite(row["low"]), np.isfinite(row["high"])
+    if low and high:
+        said = wording.interval(row["shift"], row["low"], row["high"], factor, shown.split()[-1])
+        said = f"times {said}" if logarithmic else said
+    elif low or high:
+        said = f"{'at least' if low else 'at most'} {shown.format(factor * row['low' if low else 'high'])}"
+    else:
+        return "open on both sides"
     return f"{said} points" if factor == 100 else said
 
 
@@ -82,12 +89,14 @@ def _sweep(found: Optima) -> list[str]:
     return [name for name in map(str, found.cells) if "." in name]
 
 
-def _shift_note(shifts: pd.DataFrame, level: float) -> str:
+def _shift_note(shifts: pd.DataFrame, found: Optima) -> str:
     """What the table compares, and what was found in a sentence."""
     moved = int(shifts["verdict"].str.startswith(("higher", "lower")).sum())
-    found = f"{moved} of {len(shifts)} comparisons show a shift" if moved else "No evidence of a shift"
+    claim = f"{moved} of {len(shifts)} comparisons show a shift" if moved else "No evidence of a shift"
+    own = "" if found.shared else " Cells may also differ by which configurations were tried: each has its own."
     return (
-        f"{found}; all {len(shifts)} comparisons are corrected together (Holm). Each cell is compared with the lowest"
+        f"{claim}; all {len(shifts)} comparisons are corrected together (Holm). Each cell is compared with the lowest"
         " sparsity that searches the axis, or with the shortest training, all else equal. Factors on logarithmic axes,"
-        f" differences on others, with {100 * level:g} % intervals that are not corrected."
+        f" differences on others, with {100 * found.level:g} % intervals that are not corrected, open"
+        f" where an optimum reaches an end of its range and may lie beyond.{own}"
     )

@@ -56,9 +56,7 @@ def optima(found: Optima) -> Figure:
     """
     frame, lines = _lines(found)
     if frame.empty:
-        raise SparsetuneError(
-            f"optima need a finished search of {FEWEST} configurations that all its cells share: there is none"
-        )
+        raise SparsetuneError(f"optima need a finished search of {FEWEST} configurations in a cell: there is none")
     axes, arms = list(dict.fromkeys(frame["axis"])), list(dict.fromkeys(frame["arm"]))
     palette = _palette(lines)
     with styled():

@@ -18,6 +18,10 @@ Range = Uniform | LogUniform | IntRange
 """Search axes whose values have an order."""
 FEWEST = 10
 """Configurations from which on anything is said of a response."""
+FRACTIONS = ("sparsity.ramp.start", "sparsity.ramp.length", "sparsity.ramp.first", "schedule.warmup")
+"""Axes that end at 1 by nature; all that are not logarithmic end at 0."""
+REACHED = 0.005
+"""An interval that ends within this part of the range of its end reaches it."""
 COLUMNS = ["cell", "arm", "source", "config_id", "trial_id", "n", "value", "diverged"]
 
 
@@ -113,3 +117,19 @@ def unit_of(axis: Range, values: Any) -> Floats:
     low, high = position(axis, [0.0, 1.0])
     x = np.asarray(values, dtype=np.float64)
     return np.asarray(((np.log(x) if isinstance(axis, LogUniform) else x) - low) / (high - low))
+
+
+def reached(draws: Floats, level: float) -> tuple[bool, bool]:
+    """Whether the interval of an optimum's place, in units of the searched range, reaches its low and its high end."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+    return bool(low <= REACHED), bool(high >= 1 - REACHED)
+
+
+def natural(path: str, axis: Range, end: str) -> bool:
+    """Whether there is nothing beyond the ``low`` or ``high`` end of an axis: a ramp starts at 0 and not before."""
+    return bool((axis.low <= 0 and not isinstance(axis, LogUniform)) if end == "low" else most(path) <= axis.high)
+
+
+def most(path: str) -> float:
+    """The largest value that a search axis can have."""
+    return 1.0 if path in FRACTIONS else np.inf

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.hyperparameters.responses import position
+from analysis.hyperparameters.responses import natural, position, reached
 from analysis.hyperparameters.surface import Floats
 from analysis.means import with_dense
 from sparsetune.space import LogUniform
@@ -20,6 +20,8 @@ ALONG = ("sparsity.target", "schedule.epochs", "schedule.epoch_multiplier")
 """Sweep axes along which optima are compared, each value with the smallest."""
 VAGUE = 0.5
 """Where the interval of a shift is wider than this part of the range, a shift could hide in it."""
+OWN = "; each cell's own configurations"
+"""What is added to a claim where cells may also differ by which configurations were tried."""
 SHIFT = ["arm", "axis", "along", "from", "to", "reference", "cell", "n", "scale", "shift", "low", "high"]
 SHIFT += ["p", "p_holm", "verdict"]
 
@@ -57,32 +59,57 @@ def _shift(found: Optima, pair: Mapping[str, Any]) -> dict[str, Any]:
     logarithmic = isinstance(found.ranges[mine], LogUniform)
     moved = position(found.ranges[mine], found.draws[mine]) - position(found.ranges[other], found.draws[other])
     ends = np.quantile(moved, [0.5, (1 - found.level) / 2, (1 + found.level) / 2])
+    down, up = _open(found, mine, other)
+    ends = np.where([down and up, down, up], [np.nan, -np.inf, np.inf], ends)
     middle, low, high = np.exp(ends) if logarithmic else ends
-    p = min(1.0, 2 * (min((moved >= 0).sum(), (moved <= 0).sum()) + 1) / (len(moved) + 1))
+    against = [(moved <= 0).sum()] * (not down) + [(moved >= 0).sum()] * (not up)
+    p = min(1.0, 2 * (min(against, default=len(moved)) + 1) / (len(moved) + 1))
     n = found.rows.loc[found.rows["axis"].eq(pair["axis"]) & found.rows["cell"].isin([mine[0], other[0]]), "n"].min()
     scale = "factor" if logarithmic else "difference"
     return {"n": n, "scale": scale, "shift": middle, "low": low, "high": high, "p": p}
 
 
+def _open(found: Optima, mine: tuple[str, str], other: tuple[str, str]) -> tuple[bool, bool]:
+    """Whether a shift may be any further down, or up: an optimum that reaches an end of its range may lie beyond."""
+    (low, high), (other_low, other_high) = _cut(found, mine), _cut(found, other)
+    return low or other_high, high or other_low
+
+
+def _cut(found: Optima, key: tuple[str, str]) -> tuple[bool, bool]:
+    """Whether an optimum may lie below its range, or above: nothing lies beyond a natural end."""
+    low, high = reached(found.draws[key], found.level)
+    axis = found.ranges[key]
+    return low and not natural(key[1], axis, "low"), high and not natural(key[1], axis, "high")
+
+
 def _verdict(found: Optima, row: Mapping[Any, Any], count: int) -> str:
     """In words; ``count`` comparisons were made."""
-    ends, factor = np.array([row["shift"], row["low"], row["high"]]), row["scale"] == "factor"
-    zero = 1 if factor else 0
     if row["p_holm"] < 1 - found.level:
-        higher = ends[0] > zero
-        middle, *bounds = ends if higher else (1 / ends if factor else -ends)
-        low, high = sorted(bounds)
-        by = "by a factor " if factor else "by "
-        return f"{'higher' if higher else 'lower'} {by}{middle:.2g} [{low:.2g}, {high:.2g}]"
+        return _claim(row) + (OWN if not found.shared else "")
     if row["p"] < 1 - found.level:
         return f"no evidence of a shift after correction for {count} comparisons"
-    wide = np.diff(np.log(ends[1:]) if factor else ends[1:])[0]
+    ends = np.array([row["low"], row["high"]])
+    with np.errstate(divide="ignore"):
+        wide = np.diff(np.log(ends) if row["scale"] == "factor" else ends)[0]
     low, high = position(found.ranges[row["cell"], row["axis"]], np.array([0.0, 1.0]))
     return (
         "no evidence of a shift"
         if wide <= VAGUE * (high - low)
         else "no evidence of a shift; a large one is not excluded"
     )
+
+
+def _claim(row: Mapping[Any, Any]) -> str:
+    """A shift with its interval, or the least that it is where one of the optima may lie beyond its range."""
+    ends, factor = np.array([row["shift"], row["low"], row["high"]]), row["scale"] == "factor"
+    higher = ends[0] > (1 if factor else 0)
+    with np.errstate(divide="ignore"):
+        middle, *bounds = ends if higher else (1 / ends if factor else -ends)
+    low, high = sorted(bounds)
+    way, by = "higher" if higher else "lower", "a factor " * factor
+    if np.isinf(high):
+        return f"{way} by at least {by}{low:.2g}"
+    return f"{way} by {by}{middle:.2g} [{low:.2g}, {high:.2g}]"
 
 
 def holm(p: Floats) -> Floats:

@@ -138,14 +138,16 @@ def _loss(scales: Floats, squares: Floats, z: Floats, prior: tuple[Floats, Float
     """Minus the log posterior of the logarithms of the scales, up to a constant, and its gradient."""
     axes = len(squares)
     effect, length, noise = np.exp(scales[:axes]), np.exp(scales[axes:-1]), np.exp(scales[-1])
-    parts = effect[:, None, None] * np.exp(squares * (-1 / (2 * length**2))[:, None, None])
+    with np.errstate(over="ignore"):  # the search for the best may try an endless length: a constant
+        square = length**2
+    parts = effect[:, None, None] * np.exp(squares * (-1 / (2 * square))[:, None, None])
     inverse, logarithm = _inverse(parts.sum(axis=0) + noise * np.eye(len(z)) + OFFSET)
     weights = inverse @ z
     away = (scales - prior[0]) / prior[1]
     value = (z @ weights + logarithm + away @ away) / 2
     pull = inverse - np.outer(weights, weights)
     of_effect, by_square = (p.reshape(axes, -1) @ pull.ravel() for p in (parts, parts * squares))
-    of_length = by_square / length**2
+    of_length = by_square / square
     gradient = np.concatenate([of_effect, of_length, [noise * np.trace(pull)]]) / 2
     return float(value), gradient + away / prior[1]
 

@@ -13,6 +13,7 @@ from analysis.drawing.style import arm_styles, styled
 from analysis.means import with_dense
 from analysis.page import wording
 from analysis.quantities import scale
+from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,10 +29,14 @@ PALE = 0.3
 
 
 def verdicts(found: Undertraining) -> Figure:
-    """A panel per arm, dense networks in each: sparsity by length, a tile with letter and gain for every cell."""
+    """A panel per arm, dense networks in each: sparsity by length, a tile with letter and gain for every cell.
+
+    Raises:
+        SparsetuneError: if there is no cell.
+    """
     from matplotlib.patches import Patch
 
-    frame = with_dense(found.frame())
+    frame = with_dense(_some(found.frame(), "a finished report trial with a length"))
     arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
     sparsities = sorted(set(frame["sparsity"]))
     size = (max(2.4, 0.62 * len(sparsities) + 0.6), max(1.8, 0.52 * len(lengths) + 0.6))
@@ -54,6 +59,17 @@ def verdicts(found: Undertraining) -> Figure:
         figure: Any = axes[0].get_figure(root=True)
         figure.legend(handles=handles, loc="outside right upper", alignment="left")
         return figure  # type: ignore[no-any-return]
+
+
+def _some(frame: pd.DataFrame, lacking: str) -> pd.DataFrame:
+    """The frame, if there is a row to draw.
+
+    Raises:
+        SparsetuneError: if there is none, since no cell has what is ``lacking``.
+    """
+    if frame.empty:
+        raise SparsetuneError(f"there is nothing to draw: no cell has {lacking}")
+    return frame
 
 
 def _say(axis: Axes, part: pd.DataFrame, sparsities: list[float], lengths: list[float]) -> None:
@@ -80,8 +96,12 @@ def _tile(axis: Axes, x: int, y: int, row: dict[Any, Any], scale: float) -> None
 
 
 def saturation(found: Saturation) -> Figure:
-    """Epochs needed against sparsity, a line per arm that starts at dense; hollow with an arrow for "at least"."""
-    frame = with_dense(found.frame())
+    """Epochs needed against sparsity, a line per arm that starts at dense; hollow with an arrow for "at least".
+
+    Raises:
+        SparsetuneError: if there is no line of cells.
+    """
+    frame = with_dense(_some(found.frame(), "finished report trials of two lengths or more"))
     styles = arm_styles(frame["arm"])
     with styled():
         axes = panels(1, size=(5.2, 3.8))

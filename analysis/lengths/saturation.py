@@ -42,13 +42,19 @@ class Saturation:
 
         Columns: ``arm sparsity``, other sweep axes; ``epochs``, the shortest length whose mean is within epsilon of the
         best of its line; ``low high``, the shortest one not excluded to be so, and the shortest one beyond which no
-        gain above epsilon is left open (infinite if none, NaN without an interval); ``at_least`` where the best is the
-        longest and saturation not shown; ``best_epochs longest lengths n``; ``needed`` in words.
+        gain above epsilon is left open (infinite if none); ``at_least`` where the best is the longest and saturation
+        not shown; ``best_epochs longest lengths``; ``n`` of each mean; ``needed`` in words. Means are over the seeds
+        that all lengths of the line have, or over each length's own where they share none. Without an interval ``low
+        high`` are NaN, ``at_least`` is False, and ``needed`` ends with "(no interval)".
         """
         return self.rows.copy()
 
     def plot(self) -> Figure:
-        """Draw the epochs needed against sparsity, a line per arm."""
+        """Draw the epochs needed against sparsity, a line per arm.
+
+        Raises:
+            SparsetuneError: if there is nothing to draw.
+        """
         from analysis.lengths import figures
 
         return figures.saturation(self)
@@ -63,6 +69,8 @@ class Saturation:
         )
         if self.rows["at_least"].any():
             note += " A hollow mark: at least that, since the longest training is still the best."
+        if self.rows["low"].isna().any():
+            note += " A mark without a bar: no interval, it claims nothing."
         if np.isinf(self.rows["high"].astype("float64")).any():
             note += " A triangle: no upper end, a larger gain beyond the longest training is left open."
         return note
@@ -121,6 +129,8 @@ def _line(
     values: pd.DataFrame, epochs: pd.Series[Any], pairs: Sequence[Mapping[Any, Any]], epsilon: float
 ) -> dict[str, Any]:
     """One row of `Saturation.frame`, of values of which more is better, shortest length first."""
+    shared = values.dropna(axis="columns")
+    values = values if shared.empty else shared  # a length that lacks a hard seed must not look better for it
     means, lengths, edge = values.mean(axis=1).to_numpy(), epochs.to_numpy(dtype=np.float64), epsilon + 1e-12
     longest, best = float(lengths[-1]), float(lengths[means.argmax()])
     enough = float(lengths[means >= means.max() - edge][0])
@@ -132,14 +142,14 @@ def _line(
     low = float(min(possible, default=longest)) if known else np.nan
     high = float(min(certain, default=np.inf)) if known else np.nan
     climbing = any(pair["high"] > edge for pair in pairs if pair["to"] == longest and pair["step"] == 1)
-    at_least = best == longest and (enough == longest or climbing or not known)
+    at_least = known and best == longest and (enough == longest or climbing)
     row = {"epochs": enough, "low": low, "high": high, "at_least": at_least, "best_epochs": best, "longest": longest}
     n = int(values.notna().sum(axis=1).min())
     return row | {"lengths": len(values), "n": n, "needed": _in_words(enough, low, high, at_least)}
 
 
 def _in_words(epochs: float, low: float, high: float, at_least: bool) -> str:
-    """``at least 32``, ``8 (4 to 16)``, ``8 (4 or more)``, ``8`` where nothing else is left."""
+    """``at least 32``, ``8 (4 to 16)``, ``8 (4 or more)``, ``8`` where nothing else is left, ``8 (no interval)``."""
     if at_least:
         return f"at least {epochs:g}" + (f" ({low:g} not excluded)" if low < epochs else "")
     if np.isnan(low):

@@ -58,7 +58,11 @@ class Undertraining:
         return self.rows.copy()
 
     def plot(self) -> Figure:
-        """Draw the verdicts: a panel per arm, a tile per sparsity and length, with its letter and gain."""
+        """Draw the verdicts: a panel per arm, a tile per sparsity and length, with its letter and gain.
+
+        Raises:
+            SparsetuneError: if there is nothing to draw.
+        """
         from analysis.lengths import figures
 
         return figures.verdicts(self)
@@ -68,7 +72,7 @@ class Undertraining:
         counted = unit(self.y)
         judged = self.rows[self.rows["gain_low"].notna()]
         if judged.empty:
-            return "No cell can be judged: that takes two lengths of training and two report seeds."
+            return "No cell can be judged: that takes two lengths of training and two report seeds that differ."
         chance = (1 - self.level) / 2 * len(judged)
         return (
             f"U, under-trained: the next longer training, with its whole schedule, lowers training loss and improves"
@@ -168,7 +172,7 @@ def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
     if pd.isna(row["to_epochs"]):
         return {"verdict": "cannot tell", "reason": "nothing longer was run", "sure": pd.NA}
     if pd.isna(row["gain_low"]):
-        return {"verdict": "cannot tell", "reason": "no two report seeds, so no interval", "sure": pd.NA}
+        return {"verdict": "cannot tell", "reason": f"no interval: {_lacking(row['n'])}", "sure": pd.NA}
     ends = f"[{factor * row['gain_low']:+.2f}, {factor * row['gain_high']:+.2f}]"
     gain = f"{factor * row['gain']:+.2f} {ends} {counted}"
     reason = f"{gain} by {row['to_epochs']:g} epochs at n = {row['n']}"
@@ -186,6 +190,10 @@ def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
     against = "0" if row["gain"] > epsilon else f"{factor * epsilon:g} {counted}"
     vague = "" if sure else f"; {not_separated(row['n'], row['more_seeds'], against)}"
     return {"verdict": "saturated", "reason": reason + vague, "sure": sure}
+
+
+def _lacking(n: float) -> str:
+    return "no two report seeds" if n < 2 else f"all {n} report seeds gained the same"
 
 
 def _support(results: Results, where: Mapping[str, Any] | None, level: float, seed: int) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.checks.seeds import FEWEST
+from analysis.lengths.extension import extension_gain
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.verdicts import undertraining
 from analysis.load import StudyResults
@@ -17,6 +18,7 @@ from analysis.page.wording import interval, several, sparsity
 from analysis.quantities import measure
 from analysis.results import Results
 from analysis.retuning import retuning_gain
+from analysis.select import report_rows
 from analysis.summary import MORE_OR_LESS
 from sparsetune.errors import SparsetuneError
 
@@ -26,13 +28,14 @@ WORTH = 20
 """More seeds than this are not advised: what they would settle is small."""
 
 
-def headlines(numbers: pd.DataFrame, gains: pd.DataFrame, y: str) -> Iterator[str]:
+def headlines(results: Results, numbers: pd.DataFrame, y: str, where: Mapping[str, Any]) -> Iterator[str]:
     """The dense network, the sparsest one of each arm, and what longer training gains.
 
     Args:
+        results: The study.
         numbers: Of `analysis.summary.summary`.
-        gains: Of `analysis.lengths.extension.extension_gain`.
-        y: The measure of both.
+        y: Its measure.
+        where: Sweep axes and their values.
     """
     dense, sparse = numbers[numbers["sparsity"] == 0], numbers[numbers["sparsity"] > 0]
     for row in dense.to_dict("records"):
@@ -45,7 +48,7 @@ def headlines(numbers: pd.DataFrame, gains: pd.DataFrame, y: str) -> Iterator[st
         distance = f"; {twin} points from its dense twin" if twin else ""
         yield f"{arm} at {sparsity(row['sparsity'])} % sparsity: {measure(y).lower()} {_reached(row)}{distance}."
     yield from _longer(sparse)
-    if len(gains) and not gains["claimed"].any():
+    if _dense_needs_the_longest(results, y, where):
         yield "No gain from longer training is claimed: dense is within 0.2 points of its best only at the longest one."
 
 
@@ -56,12 +59,23 @@ def lengths_needed(results: Results, where: Mapping[str, Any]) -> Iterator[str]:
     except SparsetuneError:
         return  # no validation was measured
     for arm, rows in cells[cells["gain_low"].notna()].groupby("arm", sort=False):
-        under = rows[rows["verdict"] == "under-trained"].groupby("sparsity")["epochs"].max()
-        each = ", ".join(f"{_at(at)}up to {epochs:g} epochs" for at, epochs in under.items())
-        yield f"{arm} is under-trained {each}." if each else f"{arm}: no cell is shown to be under-trained."
+        lines = rows.groupby("sparsity")
+        each = ", ".join(f"{_at(at)}{_under(line)}" for at, line in lines if line["verdict"].eq("under-trained").any())
+        many = f" ({len(rows)} cells judged, {0.025 * len(rows):.1f} of them would be called so by chance)"
+        judged = many if len(rows) > 1 else ""
+        yield f"{arm} is under-trained {each}{judged}." if each else f"{arm}: no cell is shown to be under-trained."
     for arm, rows in needed[needed["needed"].astype("string").fillna("") != ""].groupby("arm", sort=False):
         each = ", ".join(f"{_at(row['sparsity'])}{row['needed']}" for row in rows.to_dict("records"))
         yield f"Epochs that {arm} needs: {each}."
+
+
+def _under(line: pd.DataFrame) -> str:
+    """The under-trained lengths of a line: ``up to 16 epochs`` where all shorter ones are, else each."""
+    line = line.sort_values("epochs")
+    lengths = line.loc[line["verdict"] == "under-trained", "epochs"].tolist()
+    if lengths == line["epochs"].tolist()[: len(lengths)]:
+        return f"up to {lengths[-1]:g} epochs" if len(lengths) > 1 else f"after {lengths[0]:g} epochs"
+    return f"after {' and '.join(f'{length:g}' for length in lengths)} epochs"
 
 
 def _at(target: Any) -> str:
@@ -70,49 +84,88 @@ def _at(target: Any) -> str:
 
 def recipes(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[str]:
     """What tuning at the sparsest cell of each arm gained over the dense recipe."""
-    gains = retuning_gain(results, y)
-    cells = cell_values(results, y, where)[0]
-    gains = gains[gains["cell"].isin(cells[cells["sparsity"] > 0].index)]
-    gains = gains.assign(sparsity=gains["cell"].map(cells["sparsity"]))
-    for arm, rows in gains.groupby("arm", sort=False):
-        best = rows[rows["sparsity"] == rows["sparsity"].max()]
-        each = "; ".join(
-            f"{interval(row['gain'], row['low'], row['high'])} points in {row['cell']}, n = {row['n']}"
-            + ("" if row["low"] > 0 or row["high"] < 0 else " (not separated from 0)")
-            for row in best.to_dict("records")
-        )
-        yield f"{arm}: tuning in the cell gains over the dense recipe {each}."
+    cells, gains = cell_values(results, y, where)[0], retuning_gain(results, y).set_index("cell")
+    table = results.cells().set_index("cell").reindex(columns=["control_id", "winner_id"])
+    itself = set(table.index[table["control_id"].eq(table["winner_id"]).fillna(False)])
+    sparse = cells[cells["sparsity"] > 0]
+    for arm, rows in sparse[sparse["arm"].isin(gains["arm"])].groupby("arm", sort=False):
+        sparsest = rows.index[rows["sparsity"] == rows["sparsity"].max()]
+        said = [_tuned(gains.loc[cell], cell) for cell in sparsest if cell in gains.index]
+        said += [f"{cell} is best with the dense recipe itself" for cell in sparsest if cell in itself]
+        if said:
+            lucky = "" if results.fresh_seeds else " (on the runs that chose it, so too good by luck)"
+            yield f"{arm}, tuned in the cell{lucky}: {'; '.join(said)}."
+
+
+def _tuned(row: Mapping[Any, Any], cell: Any) -> str:
+    """What one cell's winner gained over its control."""
+    if pd.isna(row["gain"]):
+        lost = row["control_diverged"]
+        return f"in {cell} the dense recipe diverged on {lost} seed{'' if lost == 1 else 's'}, the winner did not"
+    if not (row["low"] > 0 or row["high"] < 0):
+        said = "not separated from the dense recipe:"
+    else:
+        said = "better than the dense recipe by" if row["gain"] > 0 else "worse than the dense recipe:"
+    return f"{said} {interval(row['gain'], row['low'], row['high'])} points in {cell}, n = {row['n']}"
+
+
+def _dense_needs_the_longest(results: Results, y: str, where: Mapping[str, Any]) -> bool:
+    """Whether dense was trained for several lengths and only the longest suffices, so that nothing is claimed."""
+    gains, (cells, values, _) = extension_gain(results, y, where=where), cell_values(results, y, where)
+    dense = cells[(cells["sparsity"] == 0) & values.notna().any(axis=1)]["epochs"]
+    if gains.empty or gains["claimed"].any() or dense.nunique() < 2:
+        return False
+    return bool(gains["to_epochs"].max() == dense.max())  # what is not claimed ends where dense first suffices
 
 
 def _longer(sparse: pd.DataFrame) -> Iterator[str]:
-    """What longer training gains, a sentence for each arm and verdict."""
+    """What longer training gains, a sentence for each arm, verdict and step."""
     known = sparse[sparse["verdict"] != ""].drop_duplicates(["arm", "sparsity"])
-    for _, rows in known.groupby(["arm", "verdict"], sort=False):
-        arm, verdict = rows["arm"].iloc[0], rows["verdict"].iloc[0]
-        step = f"from {rows['from_epochs'].iloc[0]:g} to {rows['to_epochs'].iloc[0]:g} epochs"
+    known = known.assign(said=[_compared(row) for row in known.to_dict("records")])
+    for (arm, said, start, end), rows in known.groupby(["arm", "said", "from_epochs", "to_epochs"], sort=False):
+        step = f"from {start:g} to {end:g} epochs"
         gains = ", ".join(
             f"{interval(row['gain'], row['gain_low'], row['gain_high'])} points at {sparsity(row['sparsity'])} %"
+            + (f" (itself {100 * row['sparse_gain']:+.2f})" if row["verdict"] in MORE_OR_LESS else "")
             for row in rows.to_dict("records")
         )
-        said = (
-            f"{arm} {verdict} than dense {step}"
-            if verdict in MORE_OR_LESS
-            else f"{arm} {step}: gain over dense {verdict}"
-        )
-        yield f"{said}: {gains}."
+        claimed = rows["verdict"].isin(MORE_OR_LESS).all()
+        found = f"{said} than dense {step}" if claimed else f"{step}: gain over dense {said}"
+        yield f"{arm} {found}: {gains}."
+
+
+def _compared(row: Mapping[Any, Any]) -> str:
+    """The verdict; where the sparse network itself became worse, longer training loses rather than gains."""
+    if row["verdict"] not in MORE_OR_LESS or row["sparse_gain"] > 0:
+        return str(row["verdict"])
+    return "loses less" if row["gain"] > 0 else "loses more"
 
 
 def _ranking(sparse: pd.DataFrame, y: str) -> list[str]:
-    """The arms from the best down at the highest sparsity that many have; nothing where no sparsity has many."""
+    """The arms from the best down at the highest sparsity that many have; nothing where no sparsity has many.
+
+    After the longest training that all of them had; where there is none, each after its own, which is named.
+    """
     arms = sparse.groupby("sparsity")["arm"].nunique()
     shared = arms.index[arms > MANY]
     if shared.empty:
         return []
-    ranked = sparse[sparse["sparsity"] == shared.max()].sort_values("epochs", ascending=False, kind="stable")
-    ranked = ranked.drop_duplicates("arm").sort_values("mean", ascending=False, kind="stable")
-    values = ", ".join(f"{row['arm']} {100 * row['mean']:.2f}" for row in ranked.to_dict("records"))
-    unsure = "Where intervals overlap" if ranked["low"].notna().any() else "With one seed each"
-    at = f"At {sparsity(shared.max())} % sparsity"
+    rows = sparse[sparse["sparsity"] == shared.max()]
+    lengths = rows.groupby("epochs")["arm"].nunique()
+    common = lengths.index[lengths == rows["arm"].nunique()]
+    rows = rows[rows["epochs"] == common.max()] if len(common) else rows
+    ranked = rows.sort_values("epochs", ascending=False, kind="stable").drop_duplicates("arm")
+    ranked = ranked.sort_values("mean", ascending=False, kind="stable")
+    known, apart = ranked["low"].notna(), ranked["epochs"].nunique() > 1
+    values = ", ".join(
+        f"{row['arm']} {100 * row['mean']:.2f}"
+        + (f" after {row['epochs']:g} epochs" if apart else "")
+        + (" (one seed)" if known.any() and row["n"] < 2 else "")
+        for row in ranked.to_dict("records")
+    )
+    unsure = "Where intervals overlap" if known.any() else "Without intervals"
+    after = f" after {ranked['epochs'].iloc[0]:g} epochs" if sparse["epochs"].nunique() > 1 and not apart else ""
+    at = f"At {sparsity(shared.max())} % sparsity{after}"
     return [f"{at}, {measure(y).lower()} in percent: {values}. {unsure}, the order is not settled."]
 
 
@@ -150,9 +203,9 @@ def what_next(results: Results, numbers: pd.DataFrame, command: str) -> Iterator
         yield f"Add about {few} {seeds_in_words(results, few)}, now n = {seeds}: {vague} {_lines(near)}{again}"
     if len(far := unsure[unsure["gain_more_seeds"] > WORTH] if len(unsure) else unsure):
         yield f"More than {WORTH} seeds, another question may be worth more: {vague} {_lines(far)}"
-    gaining = [row for row in _still_gaining(results) if row["sparsity"] > 0]
+    gaining = _still_gaining(results)
     for longest in dict.fromkeys(row["longest"] for row in gaining):
-        lines = [f"{row['arm']} at {sparsity(row['sparsity'])} %" for row in gaining if row["longest"] == longest]
+        lines = [_line(row) for row in gaining if row["longest"] == longest]
         yield f"Train longer than {longest:g} epochs, the longest, where validation is still best: {several(lines)}"
     if not len(unsure) and pd.notna(seeds) and seeds < FEWEST:
         few = FEWEST - int(seeds)
@@ -169,15 +222,24 @@ def seeds_in_words(results: Results, count: int) -> str:
 
 
 def _lines(rows: pd.DataFrame) -> str:
-    return several([f"{row['arm']} at {sparsity(row['sparsity'])} %" for row in rows.to_dict("records")])
+    return several([_line(row) for row in rows.to_dict("records")])
+
+
+def _line(row: Mapping[Any, Any]) -> str:
+    return f"{row['arm']} at {sparsity(row['sparsity'])} %" if row["sparsity"] > 0 else str(row["arm"])
 
 
 def _still_gaining(results: Results) -> list[dict[Any, Any]]:
-    """Lines of which the longest training is the best, where several axes do not hinder telling so."""
+    """Lines of which the longest training is the best with some certainty, where several axes do not hinder telling so.
+
+    Not those of which a longer one was tried and has no mean, since it diverged say.
+    """
     if results.design.others():
         return []
     try:
         needed = epochs_needed(results).frame()
     except SparsetuneError:
         return []
-    return needed[needed["at_least"].eq(True)].to_dict("records")
+    longest = report_rows(results).groupby(["arm", "sparsity.target"])["epochs"].max()
+    rows = needed[needed["at_least"].eq(True) & needed["low"].notna()].to_dict("records")
+    return [row for row in rows if longest.get((row["arm"], row["sparsity"])) == row["longest"]]

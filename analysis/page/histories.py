@@ -25,24 +25,29 @@ MOST = 12_000
 
 
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
-    """Losses over training, and the sparsity of the mask; nothing where no history was recorded."""
+    """Losses over training, and the sparsity of the mask; nothing where no trial was evaluated twice."""
     history = winners_history(results, where)
     note = "Winners' report trials, a line per seed."
     if results.design.lengths() and history["epochs"].nunique() > 2:
         note += " Of more than three training lengths the shortest, middle and longest are drawn."
     for column in ("val_loss", "train_loss"):
         rows = history.dropna(subset=column)
-        if len(rows):
+        if _drawn(rows):
             title = f"{measure(column)} over training"
             yield Exhibit(f"history-{column}", title, rows[[*TRACE, column]], note, partial(histories, rows, column))
     first = history[history["seed"] == history.groupby(["arm", "epochs", "sparsity"])["seed"].transform("min")]
     rows = first.dropna(subset="sparsity_now")
-    if len(rows) and rows["sparsity_now"].gt(0).any():
+    if _drawn(rows) and rows["sparsity_now"].gt(0).any():
         caption = note.replace("a line per", "first")
         figure = partial(histories, rows, "sparsity_now")
         yield Exhibit(
             "history-sparsity", "Sparsity of the mask over training", rows[[*TRACE, "sparsity_now"]], caption, figure
         )
+
+
+def _drawn(rows: pd.DataFrame) -> bool:
+    """Whether a trial has two evaluations: one makes no line."""
+    return bool(rows.duplicated(["arm", "trial_id"]).any())
 
 
 def winners_history(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def _axis(panel: Panel, side: int) -> dict[str, Any]:
     words = [str(text) for text in axis.get_major_formatter().format_ticks(list(ticks))]
     free = axis.get_scale() == "linear" and all(_same(word, tick) for word, tick in zip(words, ticks, strict=True))
     held = {"tickvals": numbers(axis.get_transform().transform(ticks)), "ticktext": [html.escape(w) for w in words]}
-    title = {"text": html.escape(panel.label("xy"[side])), "standoff": 6}
+    title = {"text": html.escape(panel.label("xy"[side])).replace("\n", "<br>"), "standoff": 6}
     return {**GRID, "range": numbers(panel.ends[side]), "title": title, **({} if free else held)}
 
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from typing import Any
+
+from markupsafe import Markup, escape
+
+CODE = re.compile("`([^`\n]+)`")
 
 
 def render(**shown: Any) -> str:
@@ -35,9 +40,13 @@ def as_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
+def with_code(text: Any) -> Markup:
+    """Text as HTML, escaped, with what stands between backticks as code."""
+    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
+
+
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader
-    from markupsafe import Markup
 
     from sparsetune.memory import in_words
 
@@ -45,4 +54,5 @@ def _environment() -> Any:
         loader=PackageLoader("analysis", "page"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"html": Markup, "json": lambda given: Markup(as_json(given)), "bytes": in_words}
+    environment.filters["words"] = with_code
     return environment

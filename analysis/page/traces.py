@@ -51,7 +51,7 @@ class Panel:
         return x, y
 
     def label(self, which: str) -> str:
-        """The label of the ``x`` or ``y`` axis, or of a neighbour's: a grid of panels is labelled at its edge."""
+        """The label of the ``x`` or ``y`` axis, its lines apart, or a neighbour's: a grid is labelled at its edge."""
         axes = self.axes
         place, shared = axes.get_subplotspec(), getattr(axes, f"get_shared_{which}_axes")().get_siblings(axes)
         span = "colspan" if which == "x" else "rowspan"
@@ -59,12 +59,12 @@ class Panel:
             spec = other.get_subplotspec()
             beside = place and spec and getattr(place, span) == getattr(spec, span)
             if (other in shared or beside) and (text := getattr(other, f"{which}axis").get_label_text()):
-                return " ".join(str(text).split())
+                return "\n".join(" ".join(line.split()) for line in str(text).splitlines())
         return ""
 
     def hover(self, artist: Any, name: str, points: np.ndarray) -> Trace:
         """What each point says when pointed at: what its artist was described with, else where it lies."""
-        x_label, y_label = (self.label(which).partition(", ")[0] for which in "xy")
+        x_label, y_label = (self.label(which).replace("\n", " ").partition(", ")[0] for which in "xy")
         given = getattr(artist, "told", None)
         if given is None and self._linear():
             lines = [name, f"{x_label}: %(x)", f"{y_label}: %(y)"]

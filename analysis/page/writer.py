@@ -9,7 +9,6 @@ import pandas as pd
 
 from analysis.checks import checks
 from analysis.exhibit import Exhibit
-from analysis.lengths.extension import extension_gain
 from analysis.load import StudyResults
 from analysis.page import origin
 from analysis.page.headlines import headlines, lengths_needed, recipes, what_next
@@ -33,6 +32,11 @@ from analysis.select import report_rows
 from sparsetune.places import Place
 from sparsetune.tables import FINISHED
 
+NOTHING = {
+    False: "No report trial has finished yet.",
+    True: "No accuracy or score was measured, so there is no verdict; what was measured stands below.",
+}
+"""What the verdict says where there is none, by whether a report trial has finished."""
 FEW = 200
 """Trials up to which the page shows them in a table."""
 TRIALS = {"trial_id": "Trial", "arm": "Arm", "cell": "Cell", "role": "Role", "seed": "Seed", "status": "Status"}
@@ -78,6 +82,7 @@ class Writer:
         return render(
             design=results.design,
             study=study,
+            nothing=NOTHING[bool(report_rows(results)["status"].eq("COMPLETE").any())],
             status=trials["status"].value_counts().to_dict(),
             finished=bool(cells["finished"].all() and trials["status"].isin(FINISHED).all()),
             unfinished=f"{cells['finished'].sum()} of {len(cells)} cells are finished",
@@ -106,11 +111,10 @@ class Writer:
             return Finding(at.title)
         table = page_table(found, number_columns(at.y, found["epochs"].nunique() < 2), "sparsity")
         self.write(f"summary{at.suffix}", table, found)
-        gains = extension_gain(self.results, at.y, where=at.where)
         leads = [self.show(exhibit, at.suffix) for exhibit in lead(self.results, at.y, at.where)]
         if leads and not self.results.design.lengths():
             self.drawn.add(f"{at.y}-sparsity")
-        lines = [*lengths_needed(self.results, at.where), *headlines(found, gains, at.y)]
+        lines = [*lengths_needed(self.results, at.where), *headlines(self.results, found, at.y, at.where)]
         lines += recipes(self.results, at.y, at.where)
         return Finding(at.title, at.y, found, table, leads, lines=lines)
 

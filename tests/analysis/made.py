@@ -66,6 +66,15 @@ class Made(Results):
             self._trial(cell, "report", f"{cell}-w", "base", 100 + seed, row, "COMPLETE")
         return self
 
+    def control(self, cell: str, values: Mapping[str, Sequence[float]]) -> Made:
+        """The dense recipe, unchanged, in a cell that `report` has added: by column, a value per seed; NaN diverged."""
+        self.named[cell]["control_id"] = f"{cell}-control"
+        for seed in range(max(np.size(column) for column in values.values())):
+            row = {name: float(column[seed]) for name, column in values.items()}
+            status = "DIVERGED" if any(np.isnan(value) for value in row.values()) else "COMPLETE"
+            self._trial(cell, "control", f"{cell}-control", "control", 100 + seed, row, status)
+        return self
+
     def _cell(self, cell: str, target: float, more: Mapping[str, Any]) -> None:
         about = {"schedule.epochs": more.get("epochs", 8), "arm": more.get("arm", "dense" if target == 0 else "gmp")}
         about |= {"cell": cell, "sparsity.target": target, "configurations": 1, "configurations_asked": 1}
@@ -102,6 +111,6 @@ class Made(Results):
 
     @property
     def _cells(self) -> pd.DataFrame:
-        return pd.DataFrame(list(self.named.values())).astype(
-            {"cell": "string", "arm": "string", "winner_id": "string"}
-        )
+        names = ("cell", "arm", "winner_id", "control_id")
+        always: dict[str, Any] = {"control_id": None, "flops_ratio": np.nan}
+        return pd.DataFrame([always | cell for cell in self.named.values()]).astype(dict.fromkeys(names, "string"))

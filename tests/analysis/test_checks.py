@@ -18,6 +18,8 @@ import analysis
 from analysis.checks import CHECKS, SEVERITIES, checks
 from analysis.checks.seeds import trend
 from analysis.design import Design
+from analysis.foreign import load_table
+from analysis.means import MEASURES
 from analysis.results import Results
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import Choice, LogUniform, Uniform
@@ -280,6 +282,13 @@ def copied(frames: Frames, columns: tuple[str, ...]) -> Frames:
     return frames
 
 
+def rounded(frames: Frames) -> Frames:
+    """As a spreadsheet has it, with two decimals."""
+    trials = frames.trials()
+    measures = {name: trials[name].round(2) for name in MEASURES if "loss" in name or "entropy" in name}
+    return frames.with_table("trials", trials.assign(**measures))
+
+
 def flops(ratio: float) -> Callable[[Frames], Frames]:
     def change(frames: Frames) -> Frames:
         asked = replace(frames, said=replace(frames.design, equal="train_flops"))
@@ -381,9 +390,14 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
     ],
     "SPT016": [
         (
-            lambda frames: copied(frames, ("train_loss", "val_loss", "train_entropy", "val_entropy", "test_loss")),
+            lambda frames: copied(frames, MEASURES),
             lambda frames: copied(frames, ("val_accuracy", "test_accuracy")),
         ),
+        (
+            lambda frames: copied(frames, MEASURES),
+            lambda frames: copied(frames, tuple(name for name in MEASURES if name != "test_accuracy")),
+        ),
+        (lambda frames: copied(frames, MEASURES), lambda frames: rounded(copied(frames, MEASURES))),
         (
             lambda frames: frames.trial("seed", 1000, where=in_cell(SPARSE, "report")).with_table(
                 "uses",
@@ -398,7 +412,8 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
                 lambda rows: pd.concat(
                     [
                         rows.drop_duplicates("trial_id").assign(
-                            step=0, **dict.fromkeys(("train_loss", "val_loss", "train_entropy", "val_entropy"), 2.3)
+                            step=0,
+                            **dict.fromkeys(("train_loss", "val_loss", "train_entropy", "val_entropy"), 2.30264),
                         ),
                         rows,
                     ]
@@ -569,6 +584,29 @@ def test_the_measure_that_is_shown_may_be_given(example: Callable[[Change], Resu
 def test_an_unstarted_study_is_unfinished_and_nothing_else(tmp_path: Path) -> None:
     path = Simulation(STUDY, tmp_path / "s").run(cells=0)
     assert set(checks(analysis.load(path))["code"]) == {"SPT004"}
+
+
+def ended(*lasts: int, **more: Any) -> Results:
+    """A table of one run for each last epoch, of one sparsity, with every evaluation."""
+    rows = [(k, epoch, 0.5 + 0.01 * epoch) for k, last in enumerate(lasts) for epoch in range(1, last + 1)]
+    frame = pd.DataFrame(rows, columns=["trial_id", "epoch", "val_accuracy"])
+    return load_table(frame.assign(seed=frame["trial_id"], sparsity=0.9).assign(**more), name="cut")
+
+
+@pytest.mark.parametrize(
+    ("results", "found"),
+    [
+        (lambda: ended(10, 10, 6), 1),
+        (lambda: ended(10, 10, 9), 0),  # counted from 0 or from 1
+        (lambda: ended(10, 8, 6), 0),  # a stopping rule
+        (lambda: ended(10, 10, 6, status=["finished"] * 20 + ["stopped"] * 6), 0),
+        (lambda: ended(10, 10, 6, **{"schedule.epochs": 10}), 0),  # then it was stopped
+    ],
+)
+def test_a_run_that_like_ones_outlast_is_found(results: Callable[[], Results], found: int) -> None:
+    rows = checks(results()).query("code == 'SPT019'")
+    assert len(rows) == found
+    assert all("of 3 trials, 1 COMPLETE, though most like ones end later" in text for text in rows["message"])
 
 
 def test_the_trend_test_is_exact_enough_and_rarely_accuses() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
@@ -149,11 +150,15 @@ def test_code_and_data(small: Path, tmp_path: Path) -> None:
 def test_findings_are_what_the_summary_says_otherwise(write: Any) -> None:
     dense = {DENSE: [0.9, 0.9], LONG: [0.901, 0.901]}
     sparse = "gmp/target=0.9/epoch_multiplier=2"
-    before = write(dense | {SPARSE: [0.80, 0.81], sparse: [0.83, 0.84]})
-    after = write(dense | {SPARSE: [0.83, 0.84], sparse: [0.80, 0.81]})
-    found = diff(before, after).findings()
+    before = write(dense | {SPARSE: [0.80, 0.81], sparse: [0.83, 0.8402]})
+    after = write(dense | {SPARSE: [0.83, 0.8402], sparse: [0.80, 0.81]})
+    compared = diff(before, after)
+    found = compared.findings()
     epochs = found[(found["field"] == "epochs") & (found["arm"] == "gmp")]
     assert epochs[["before", "after"]].to_numpy().tolist() == [["8", "4"]]
+    console = Console(width=120, record=True, highlight=False, file=io.StringIO())
+    show(compared, console)
+    assert "gmp 90 %: does longer training gain more than dense" in console.export_text()
     assert found[found["field"] == "verdict"][["before", "after"]].to_numpy().tolist() == [["gains more", "gains less"]]
 
 
@@ -175,8 +180,25 @@ def test_unlike_studies_are_not_compared(write: Any, changes: dict[str, Any], re
 
 
 def test_an_unknown_measure_lists_the_known(small: Path) -> None:
-    with pytest.raises(SparsetuneError, match=r"must be one of .*test_accuracy.*got `speed`"):
+    with pytest.raises(SparsetuneError, match=r"^the measure must be one of .*test_accuracy.*got `speed`"):
         diff(small, small, "speed")
+
+
+def test_it_is_named_in_one_line(small: Path, write: Any) -> None:
+    assert repr(diff(small, small)) == "<Diff of small, small: test_accuracy, 4 cells>"
+    task = write({DENSE: [0.8]}, base={"task": {"kind": "image"}})
+    assert repr(diff(small, task)).endswith("not comparable>")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_values_of_fields_with_long_names_have_room(small: Path, write: Any, width: int) -> None:
+    other = write({DENSE: [0.9]}, report_seeds=1)
+    console = Console(width=width, record=True, highlight=False, file=io.StringIO())
+    show(diff(small, other), console)
+    text = console.export_text()
+    assert max(map(len, text.splitlines()[2:])) <= width
+    stacked = "search.sparsity.ramp.start.kind\n  before  uniform" in "\n".join(map(str.rstrip, text.splitlines()))
+    assert stacked == (width == 80)  # 31 characters: more than a third of 80, less than one of 120
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -30,6 +30,31 @@ def test_an_optimum_beyond_the_range_is_found_and_says_which_way_to_widen(
     assert "n = 24" in row["finding"]
 
 
+def test_an_interval_that_only_reaches_the_end_is_not_sure() -> None:
+    row = edges(bowl(0.75, curvature=0.02)).set_index("axis").loc["optim.lr"]
+    assert row["low"] < 0.4
+    assert row["high"] == pytest.approx(1.0)
+    assert (row["end"], row["sure"]) == ("high", False)
+    assert (
+        f"the interval {row['low']:.3g} to 1 reaches the upper end: the best may lie at or beyond it" in row["finding"]
+    )
+    assert row["wider_high"] == pytest.approx(10**0.5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_how_often_an_edge_is_sure() -> None:
+    def sure(best: float, seed: int) -> bool:
+        random = np.random.default_rng(seed)
+        x = random.permutation((np.arange(24) + 0.5) / 24)[:, None]
+        values = 0.1 + 0.08 * (x[:, 0] - best) ** 2 + random.normal(0, 0.004, 24)
+        found = edges(Made().search("c", {"optim.lr": AXES["optim.lr"]}, x, {"val_error": values}))
+        return bool(found["sure"].any())
+
+    assert np.mean([sure(best, seed) for seed, best in enumerate(np.linspace(0.1, 0.9, 161))]) <= 0.06
+    assert np.mean([sure(1.15, seed) for seed in range(40)]) >= 0.8
+
+
 def test_an_optimum_inside_the_range_is_no_finding() -> None:
     assert "optim.lr" not in set(edges(bowl(0.5))["axis"])
     assert list(exhibits(Made(), "test_accuracy")) == []

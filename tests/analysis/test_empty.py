@@ -63,7 +63,6 @@ def test_the_errors_say_what_is_missing() -> None:
     for found, missing in (
         (analysis.optima(results, "val_loss"), "a finished search of 10 configurations"),
         (analysis.importance(results, "val_loss"), "10 configurations in a band of sparsity"),
-        (analysis.iso_flops(results), "no cell has both val_loss and its cost"),
         (analysis.density_profile(results), "the certificates of finished report trials"),
         (analysis.mask_overlap(results), "two final masks of finished report trials"),
         (mask_history(results), "masks that changed, of finished report trials"),

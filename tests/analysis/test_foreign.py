@@ -15,6 +15,7 @@ import analysis
 from analysis.comparison import compare
 from analysis.curves import length_curve, sparsity_curve
 from analysis.foreign import TableResults, load_table
+from analysis.foreign.columns import NEAREST, known
 from analysis.hyperparameters.optima import optima
 from analysis.lengths.extension import extension_gain
 from analysis.results import Results
@@ -134,7 +135,12 @@ def test_a_unit_and_back_is_the_same(sparsities: list[float], unit: Any) -> None
         ([90, 95], None, "values from 90 to 95: if it is percent, give units={'sparsity.target': 'percent'}"),
         ([2, 10], None, "or 'compression_ratio'"),
         ([0.9, 95], None, "percent and fractions may be mixed, with values from 0.9 to 95"),
-        ([0.9, 95], "percent", "percent and fractions seem mixed"),
+        ([0.9, 95], "percent", "percent and fractions seem mixed, fractions in row 0 (counted from 0)"),
+        (
+            [0, 0.9, 0.95],
+            "percent",
+            "these look like fractions, not percent: give units={'sparsity.target': 'fraction'}",
+        ),
         (["90%", "0.95"], None, "some values have a percent sign and some have none"),
         (["90%", "95%"], "density", "a percent sign, but `units` says `density`"),
         ([0.9, 1.0], None, "a sparsity must lie in [0, 1)"),
@@ -152,6 +158,41 @@ def test_an_ambiguous_or_impossible_unit_is_refused(given: list[Any], unit: Any,
     assert said in message and "sparsity.target" in message
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ([93.1, 0.932, 92.5], "percent and fractions seem mixed, fractions in row 1 (counted from 0)"),
+        ([0.931, 0.932, 0.925], "these look like fractions, not percent: give units={'test_accuracy': 'fraction'}"),
+    ],
+)
+def test_fractions_are_not_taken_for_percent(given: list[Any], said: str) -> None:
+    frame = table(sparsity=[0, 0.9, 0.95], test_accuracy=given)
+    assert said in refusal(frame, units={"test_accuracy": "percent"})
+    assert "test_accuracy" in refusal(
+        frame.assign(test_accuracy=[93.1, 0.932, 9250]), units={"test_accuracy": "percent"}
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([60.0, 0.9, 55.0], True),  # at chance on a hundred classes
+        ([60.0, 5.0, 0.9], False),  # an early evaluation
+        ([93.1, "0.93%", 92.5], False),
+        ([93.1, 0.0, 92.5], False),
+    ],
+)
+def test_small_percents_are_named_where_they_are_far_from_the_others(given: list[Any], told: bool) -> None:
+    read = load_table(table(sparsity=[0, 0.9, 0.95], test_accuracy=given), units={"test_accuracy": "percent"})
+    said = "`test_accuracy` is read as percent, 0.9 % in row 1 (counted from 0) too"
+    assert any(note.startswith(said) for note in read.notes) == told
+
+
+def test_errors_may_well_be_below_one_percent() -> None:
+    frame = table(sparsity=[0, 0.9, 0.95], val_error=[0.5, 0.6, 30.0])
+    assert load_table(frame, units={"val_error": "percent"}).trials()["val_error"].tolist() == [0.005, 0.006, 0.3]
+
+
 def test_only_fractions_have_units() -> None:
     frame = table(sparsity=[0.9], test_accuracy=[0.8], val_loss=[1.0])
     assert "only a sparsity can be in density" in refusal(frame, units={"test_accuracy": "density"})
@@ -165,6 +206,19 @@ def test_scores_and_errors_are_held_to_units_too() -> None:
     assert read.trials()["val_error"].tolist() == [0.125]
 
 
+def test_a_missing_score_is_one_less_the_error() -> None:
+    frame = table(sparsity=[0, 0.9], val_error=[0.07, 0.1])
+    read = load_table(frame)
+    assert read.trials()["val_score"].tolist() == read.history()["val_score"].tolist() == [0.93, 0.9]
+    assert "`val_score` is taken to be 1 - `val_error`." in read.notes
+    half = load_table(frame.assign(val_score=[0.5, None]))
+    assert half.trials()["val_score"].tolist() == [0.5, 0.9]
+    assert "`val_score` is taken to be 1 - `val_error`, in 1 of 2 rows." in half.notes
+    whole = load_table(frame.assign(val_score=[0.5, 0.4]))
+    assert whole.trials()["val_score"].tolist() == [0.5, 0.4] and not any("val_score" in note for note in whole.notes)
+    assert load_table(table(sparsity=[0.9], val_loss=[1.0])).trials()["val_score"].isna().all()
+
+
 # Names and text
 
 
@@ -172,8 +226,38 @@ def test_unknown_names_list_near_and_valid_ones() -> None:
     message = refusal(
         table(sparsity=[0.9], acc=[0.8]), {"test_acuracy": "acc", "optim.learning_rate": "acc", "cell": "acc"}
     )
-    assert "`test_acuracy`: is no column of ours; near: `test_accuracy`" in message
-    assert "optim.lr, " in message and "val_loss, " in message and "`cell`: is worked out from the runs" in message
+    assert "`test_acuracy`: is no column of ours; near: `test_accuracy`, `val_accuracy`, " in message
+    assert "`cell`: is worked out from the runs" in message
+    assert f"of {len(known())} names, all in `list(analysis.foreign.columns.known())`" in message
+    assert all(line.count("`") <= 2 * (NEAREST + 2) for line in message.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("mistaken", "meant"),
+    [("acc", "test_accuracy"), ("epochs", "schedule.epochs"), ("sparsity.targt", "sparsity.target")],
+)
+def test_the_name_that_was_meant_is_near(mistaken: str, meant: str) -> None:
+    assert f"`{meant}`" in refusal(table(sparsity=[0.9], x=[0.8]), {mistaken: "x"})
+
+
+def test_units_go_by_our_names() -> None:
+    frame = table(sparsity=[0.9], acc=[80.0])
+    assert "`acc`: `units` takes our names, here `test_accuracy`" in refusal(
+        frame, {"test_accuracy": "acc"}, {"acc": "percent"}
+    )
+    read = load_table(frame, {"test_accuracy": "acc"}, {"test_accuracy": "percent"})
+    assert read.trials()["test_accuracy"].tolist() == [0.8]
+
+
+@pytest.mark.parametrize("text", ["93,1", "1.234,5", "1,234.5", "1.234.567", "93,1 %"])
+def test_commas_and_thousands_separators_have_a_remedy(text: str, tmp_path: Path) -> None:
+    frame = table(sparsity=[0.9, 0.9], val_loss=["1.5", text])
+    assert 'decimal=",", thousands="."' in refusal(frame) and f"got `{text}` in row 1" in refusal(frame)
+    assert "thousands" not in refusal(frame.assign(val_loss=["1.5", "many"]))
+    path = tmp_path / "german.csv"
+    path.write_text("sparsity;val_loss;train_flops\n0,9;1,5;1.234,5\n")
+    read = pd.read_csv(path, sep=None, engine="python", decimal=",", thousands=".")
+    assert load_table(read).trials()[["val_loss", "train_flops"]].to_numpy().tolist() == [[1.5, 1234.5]]
 
 
 def test_all_problems_come_at_once() -> None:
@@ -230,6 +314,12 @@ def test_a_dotted_field_is_held_to_its_range() -> None:
         (b"sparsity,val_loss\n0.9,\x00\n", "a zero byte"),
         (b"sparsity,val_loss\n0.9,\xff\n", "must be UTF-8"),
         (b"\x1f\x8b123", "gzip"),
+        (b"PK\x03\x04rows", "got zip: unpack"),
+        (
+            b"PK\x03\x04\x14[Content_Types].xml",
+            "is an Excel workbook: save it as CSV, or give the frame of `pandas.read",
+        ),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel workbook"),
         (b"PAR1 and rubbish", "no CSV or Parquet table"),
         (b"sparsity,val_loss,val_loss\n0.9,1,2\n", "2 columns of that name"),
     ],
@@ -301,6 +391,17 @@ def test_without_an_id_arm_configuration_and_seed_name_a_run() -> None:
     assert read.trials()["val_loss"].tolist() == [0.3, 0.5] and read.trials()["seed"].tolist() == [1, 0]
     message = refusal(history().drop(columns="trial_id").drop(index=[0, 3, 5]))
     assert "rows 0 and 1 differ in `epoch`" in message and "map that column to `schedule.epochs`" in message
+
+
+def test_rows_that_became_fewer_runs_are_counted() -> None:
+    assert (
+        "6 rows are 2 runs by `trial_id`, of which `epoch` tells the evaluations apart." in load_table(history()).notes
+    )
+    alike = load_table(history().assign(seed=[1, 0, 0, 1, 0, 1]).drop(columns="trial_id")).notes
+    assert any(note.startswith("6 rows are 2 runs by arm, configuration and seed") for note in alike)
+    assert any(note.endswith("map that column to `schedule.epochs`.") for note in alike)
+    single = load_table(history().drop_duplicates("trial_id")).notes
+    assert not any("rows are" in note for note in single)
 
 
 def test_final_rows_without_an_id_are_a_run_each() -> None:
@@ -419,6 +520,13 @@ def test_selection_needs_validation_and_all_counts_every_run() -> None:
         assert read.design.objective is None and read.fresh_seeds and "nothing was selected" in read.design.question
         assert sparsity_curve(read).frame()["n"].tolist() == [6, 6]
         assert sparsity_curve(read).frame()["mean"].round(6).tolist() == [0.805, 0.738333]
+
+
+def test_where_nothing_could_be_chosen_nothing_was() -> None:
+    one = load_table(table(sparsity=[0.9] * 3, val_error=[0.1, 0.2, 0.3], seed=range(3)))
+    assert one.design.question.startswith("3 runs in 1 cell; every cell has one configuration, so nothing was chosen")
+    assert load_table(table(sparsity=[0.9], test_accuracy=[0.9])).design.question.startswith("1 run in 1 cell;")
+    assert "12 runs in 2 cells; each cell's winner" in load_table(search(2)).design.question
 
 
 def test_fresh_report_runs_are_used_where_they_are_marked() -> None:

@@ -26,6 +26,14 @@ def cells(*rows: tuple[str, float, float, float, float], spread: float = 1.0) ->
     return made
 
 
+def scattered(made: Made) -> Made:
+    """Errors and losses that differ between cells by other amounts on every seed."""
+    for k, row in enumerate(made.rows):
+        for name in ("val_error", "val_loss"):
+            row[name] += 0.001 * (k * k % 7)
+    return made
+
+
 THREE = (("short", 0.9, 4, 2.0, 0.20), ("middle", 0.9, 8, 4.0, 0.15), ("long", 0.9, 16, 8.0, 0.25))
 
 
@@ -73,7 +81,7 @@ def test_rivals_that_are_not_separated_are_counted_and_others_are_not() -> None:
     assert (row["cells"], row["rivals"]) == (3, 1)
     assert row["verdict"].startswith("not separated from 1 other at n = 3: about ")
     assert "In 1 of 1 " in best_at(made, {"epochs": 16}).note()
-    alone = best_at(cells(*THREE), {"epochs": [4, 16]}).frame()
+    alone = best_at(scattered(cells(*THREE)), {"epochs": [4, 16]}).frame()
     assert list(alone["verdict"]) == ["the only one", "best of 3"]
 
 
@@ -88,6 +96,8 @@ def test_budgets_that_say_nothing_are_refused() -> None:
     made = cells(*THREE)
     with pytest.raises(SparsetuneError, match=r"one of epochs, train_flops, gpu_hours, got flops"):
         best_at(made, {"flops": 3})
+    with pytest.raises(SparsetuneError, match=r'gpu_hours with its limit, \{"epochs": 10\} say, got 10'):
+        best_at(made, budget=10)  # type: ignore[arg-type]
     with pytest.raises(SparsetuneError, match=r"must be a positive number, got -1"):
         best_at(made, {"epochs": -1})
     made = replace(made, rows=[row | {"seconds": np.nan} for row in made.rows])
@@ -108,6 +118,8 @@ def test_cells_of_equal_cost_are_paired_by_seed() -> None:
     made = cells(("sparse", 0.98, 16, 4.0, 0.15), ("dense", 0, 4, 4.2, 0.2), ("far", 0.9, 8, 4.5, 0.3))
     for k, row in enumerate(row for row in made.rows if row["cell"] == "sparse"):
         row["val_loss"] = 0.6 + 3 * NEAR[k] - [0.14, 0.15, 0.16][k]
+    for k, row in enumerate(row for row in made.rows if row["cell"] == "far"):
+        row["val_loss"] += [0.0, 0.01, -0.01][k]
     found = iso_flops(made)
     row = found.frame().iloc[0]
     assert len(found.frame()) == 1  # 4.5 is 7 % above 4.2
@@ -135,6 +147,34 @@ def test_equal_losses_are_not_separated_and_without_a_pair_that_is_said() -> Non
     assert apart.note() == "No two cells of another sparsity or arm are within 5 % in training FLOPs."
     with pytest.raises(SparsetuneError, match=r"in \[0, 1\), got 5"):
         iso_flops(made, tolerance=5)
+
+
+def test_of_equal_differences_nothing_is_certain() -> None:
+    rows = (("a", 0.98, 16, 4.0, 0.20), ("b", 0.9, 8, 4.0, 0.21))
+    found = iso_flops(cells(*rows))  # 0.03 lower on every seed, up to rounding
+    row = found.frame().iloc[0]
+    assert row[["low", "high", "p", "p_holm"]].isna().all()
+    assert (row["better"], row["verdict"]) == ("", "not separated at n = 3: no spread was seen")
+    assert "0 of 1 pairs are separated" in found.note()
+    assert iso_flops(scattered(cells(rows[0], ("b", 0.9, 8, 4.0, 0.25)))).frame().iloc[0]["better"] == "a"
+    same = cells(*rows, spread=0.0)
+    assert list(pareto_front(same).frame()["verdict"]) == ["not surely beaten by a", "on the front"]
+    best = best_at(cells(*THREE), {"epochs": 16}).frame().iloc[0]
+    assert (best["rivals"], best["verdict"]) == (2, "not separated from 2 others at n = 3")
+
+
+def test_what_is_missing_for_a_comparison_by_cost_is_said() -> None:
+    made = cells(*THREE)
+    bare = replace(made, rows=[row | {"val_loss": np.nan} for row in made.rows])
+    free = replace(made, rows=[row | {"train_flops": np.nan} for row in made.rows])
+    for analysed in (iso_flops, pareto_front):
+        with pytest.raises(SparsetuneError, match=r"no finished run has `val_loss`; measured were .*val_error"):
+            analysed(bare)
+        with pytest.raises(SparsetuneError, match=r"needs `val_loss` and `train_flops` of finished report trials"):
+            analysed(free)
+        assert len(analysed(bare, "val_error").frame()) == len(analysed(made).frame())
+    for lacking in (bare, free):
+        assert not {e.name for e in exhibits(lacking, "test_accuracy")} & {"iso-flops", "pareto-front"}
 
 
 def test_the_front_by_hand() -> None:

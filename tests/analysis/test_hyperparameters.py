@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import analysis
 from analysis.hyperparameters.optima import Optima, exhibits, optima
 from analysis.hyperparameters.shifts import SHIFT
-from analysis.hyperparameters.surface import effects, levelled, lowest
+from analysis.hyperparameters.surface import _loss, effects, levelled, lowest
 from analysis.retuning import retuning_gain
 from sparsetune.errors import SparsetuneError
 from sparsetune.space import LogUniform, Uniform
@@ -97,6 +97,16 @@ def test_the_lowest_point_of_a_clean_bowl_is_found_and_a_flat_axis_is_not() -> N
     noise = np.random.default_rng(0).normal(size=32)
     low, high = np.quantile(lowest(x, noise, draws=2000)[:, 1], [0.025, 0.975])
     assert high - low > 0.75
+
+
+def test_an_endless_length_is_a_constant_and_no_warning() -> None:
+    x = np.linspace(0, 1, 5)
+    prior = np.zeros(3), np.ones(3)
+    values = [_loss(np.array([0.0, size, 0.0]), (x[:, None] - x)[None] ** 2, x, prior) for size in (300.0, 400.0)]
+    assert [value - size**2 / 2 for (value, _), size in zip(values, (300, 400), strict=True)] == pytest.approx(
+        [values[0][0] - 300**2 / 2] * 2
+    )
+    assert values[1][1] == pytest.approx(values[0][1] + np.array([0, 100, 0]))
 
 
 def test_the_seed_of_the_draws_matters_and_repeats() -> None:
@@ -271,6 +281,79 @@ def test_the_gain_of_retuning_is_the_winner_minus_the_control_by_seed(small: Pat
         expected = values[other.loc[cell, "winner_id"]] - values[other.loc[cell, "control_id"]]
         assert row["gain"] == pytest.approx(float(expected.mean()))
         assert row["n"] == 2
+
+
+RATE, START = LogUniform(0.01, 1.0), Uniform(0.0, 0.3)
+
+
+def moves(best: dict[float, float], path: str = "optim.lr", axis: LogUniform | Uniform = RATE, own: int = 0) -> Made:
+    """Cells whose optimum lies at ``best`` of the range; ``own`` random points of each cell, or 24 that all share."""
+    made, random = Made(sweep=("sparsity.target",)), np.random.default_rng(0)
+    for target, at in best.items():
+        x = random.random((own, 1)) if own else sobol(24, 1)
+        y = 0.1 + 0.1 * (x[:, 0] - at) ** 2 + random.normal(0, 0.002, len(x))
+        made.search(f"c{target:g}", {path: axis}, x, {"val_error": y}, target=target, arm="gmp")
+        for row in made.rows:
+            row["source"] = row["config_id"] if own else row["source"]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("dense", "sparse", "said"),
+    [
+        (-0.6, 0.5, "higher by at least a factor "),
+        (0.5, 1.6, "higher by at least a factor "),
+        (0.5, -0.6, "lower by at least a factor "),
+    ],
+)
+def test_a_shift_beyond_the_range_is_bounded_on_one_side(dense: float, sparse: float, said: str) -> None:
+    found = optima(moves({0: dense, 0.9: sparse}))
+    row = found.shifts().iloc[0]
+    assert row["verdict"].startswith(said)
+    assert row["low"] <= 100 ** (sparse - dense) <= row["high"]
+    assert np.isinf(row["high"]) if sparse > dense else row["low"] == 0
+    bound = row["low"] if sparse > dense else row["high"]
+    assert row["verdict"].endswith(f" {max(bound, 1 / bound):.2g}")
+    shown = {exhibit.name: exhibit for exhibit in exhibits(moves({0: dense, 0.9: sparse}), "test_accuracy")}
+    words = "at least" if sparse > dense else "at most"
+    assert shown["shifts"].frame["moved"].iloc[0] == f"{words} times {bound:.3g}"
+
+
+def test_two_optima_beyond_the_same_end_say_nothing_of_a_shift() -> None:
+    for best in ({0: -0.8, 0.9: -0.3}, {0: 1.3, 0.9: 1.9}):
+        row = optima(moves(best)).shifts().iloc[0]
+        assert (row["low"], row["high"], row["p"]) == (0, np.inf, 1)
+        assert np.isnan(row["shift"])
+        assert row["verdict"] == "no evidence of a shift; a large one is not excluded"
+
+
+def test_nothing_lies_beyond_a_natural_end_so_a_shift_from_there_is_bounded() -> None:
+    row = optima(moves({0.5: -0.3, 0.9: 0.6}, "sparsity.ramp.start", START)).shifts().iloc[0]
+    assert row["verdict"].startswith("higher by 0.1")
+    assert np.isfinite(row[["low", "high"]].astype(float)).all()
+    row = optima(moves({0.5: 1.4, 0.9: 0.5}, "sparsity.ramp.start", START)).shifts().iloc[0]
+    assert row["verdict"].startswith("lower by at least 0.1")
+    assert row["low"] == -np.inf
+
+
+def test_independent_searches_count_each_cells_own_configurations() -> None:
+    found = optima(moves({0: 0.3, 0.9: 0.3, 0.98: 0.7}, own=30))
+    frame = found.frame()
+    assert not found.shared
+    assert list(frame["n"]) == [30, 30, 30]
+    assert list(frame["verdict"]) == ["located"] * 3
+    assert "n = 30 configurations, each cell's own (fewer than 10 are shared, so cells may also differ" in found.note()
+    shifts = found.shifts("optim.lr")
+    assert shifts["verdict"].iloc[0] == "no evidence of a shift"
+    assert shifts["verdict"].iloc[1].startswith("higher by a factor ")
+    assert shifts["verdict"].iloc[1].endswith("; each cell's own configurations")
+    shared = optima(moves({0: 0.3, 0.98: 0.7}))
+    assert shared.shared
+    assert shared.shifts()["verdict"].iloc[0].endswith("]")
+    assert "that all cells share" in shared.note()
+    few = optima(moves({0: 0.3, 0.98: 0.7}, own=9))
+    assert list(few.frame()["verdict"]) == ["too few configurations"] * 2
+    assert few.shifts("optim.lr").empty
 
 
 def test_flat_regions_hold_the_optimum_and_are_whole_where_nothing_matters(moving: Optima) -> None:

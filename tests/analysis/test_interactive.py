@@ -122,6 +122,17 @@ def test_a_grid_shares_the_labels_at_its_edge_and_its_legend() -> None:
     assert [(entry["name"], entry["line"]) for entry in found.legend] == [("x", True)]
 
 
+def test_lines_of_a_label_stay_apart_or_a_short_panel_cuts_it_off() -> None:
+    figure, axes = drawn()
+    axes.plot([1, 2], [1, 2], "o", label="gmp")
+    axes.set_ylabel("Test accuracy minus dense recipe\n(points)")
+    axes.set_xlabel("Epochs <b>")
+    read = panel(figure)
+    assert read["layout"]["yaxis"]["title"]["text"] == "Test accuracy minus dense recipe<br>(points)"
+    assert read["layout"]["xaxis"]["title"]["text"] == "Epochs &lt;b&gt;"
+    assert "Test accuracy minus dense recipe (points): " in read["data"][0]["hovertemplate"]
+
+
 def test_a_sparsity_is_said_as_it_was_declared() -> None:
     figure, axes = drawn()
     sparsity_ticks(axes.xaxis, [0, 0.9, 0.95])

@@ -89,4 +89,4 @@ def test_the_picture_shows_the_search_beside_fresh_seeds(results: Callable[..., 
     assert hollow.get_xdata().tolist() == pytest.approx([10] * 4)
     assert axis.containers[0].lines[0].get_xdata().tolist() == pytest.approx([11.5] * 4)
     assert next(label.get_text() for label in axis.get_yticklabels()) == "dense, 4 epochs"
-    assert "flattered it by 1.50 [1.50, 1.50] points on average over 4 cells" in exhibit.caption
+    assert "flattered it by 1.50 points on average over 4 cells" in exhibit.caption

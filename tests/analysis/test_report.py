@@ -130,7 +130,7 @@ def test_one_arm_is_not_compared(reported: Path) -> None:
     [(0.1, 0.2, "gains more"), (-0.2, -0.1, "gains less"), (-0.1, 0.1, "not separated at n = 2")],
 )
 def test_nothing_is_claimed_of_an_interval_with_zero(low: float, high: float, said: str) -> None:
-    assert verdict({"gain": (low + high) / 2, "gain_low": low, "gain_high": high, "gain_n": 2}) == said
+    assert verdict({"gain": (low + high) / 2, "gain_low": low, "gain_high": high, "gain_n": 2}, "test_accuracy") == said
 
 
 def test_peak_memory_is_shown_with_what_it_suggests(small: Path, reported: Path, tmp_path: Path) -> None:

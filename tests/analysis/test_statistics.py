@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,6 +21,7 @@ from analysis.statistics import (
     t_interval,
     welch,
 )
+from sparsetune.errors import SparsetuneError
 
 
 def test_pooled_sd_weighs_by_degrees_of_freedom() -> None:
@@ -63,9 +65,12 @@ def test_nothing_measured_is_nan() -> None:
 def test_intervals_hold_the_mean_and_move_with_the_values(values: list[list[float]], shift: float) -> None:
     like = [0] * len(values)
     frame, moved = estimate(values, like), estimate(np.asarray(values) + shift, like)
+    if frame["low"].isna().any():
+        assert (frame["pooled_sd"] < 1e-10).all()
+        return
     assert (frame["low"] <= frame["mean"]).all() and (frame["mean"] <= frame["high"]).all()
-    assert np.allclose(moved["low"], frame["low"] + shift)
     assert (estimate(values, like, level=0.99)["high"] >= frame["high"]).all()
+    assert moved["low"].isna().any() or np.allclose(moved["low"], frame["low"] + shift)
 
 
 @pytest.mark.parametrize(("n", "pooled"), [(2, 1), (3, 1), (5, 1), (2, 4), (3, 4), (5, 4), (12, 1)])
@@ -108,7 +113,37 @@ def test_equal_values_leave_nothing_to_resample() -> None:
     frame = estimate([same, same + np.linspace(-0.01, 0.01, MANY)], [0, 0])
     assert frame["interval"].tolist() == ["t", "bootstrap"]
     assert frame["high"][0] > 0.1
-    assert estimate([same], [0])[["low", "mean", "high"]].to_numpy().ravel() == pytest.approx([0.1] * 3)
+    alone = estimate([same], [0]).iloc[0]
+    assert np.isnan(alone["low"]) and alone["mean"] == pytest.approx(0.1) and alone["interval"] == ""
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[[0.95, 0.95]], [[0.1 + 0.2, 0.3]], [[1e6 * (0.1 + 0.2), 1e6 * 0.3]], [[0.94 - 0.95, 0.84 - 0.85]]],
+)
+def test_equal_seeds_have_no_interval_and_others_have(values: list[list[float]]) -> None:
+    """Rounding, as in 0.1 + 0.2, is no spread; differences carry that of what they were taken from."""
+    frame = estimate(values, ["a"])
+    assert frame[["sd", "pooled_sd"]].to_numpy().tolist() == [[0, 0]] and frame["interval"].tolist() == [""]
+    assert frame[["low", "high"]].isna().all(axis=None) and frame["n"].tolist() == [2]
+    spread = estimate([[x + 1e-6 * k for k, x in enumerate(row)] for row in values], ["a"])
+    assert spread[["low", "high"]].notna().all(axis=None) and spread["interval"].tolist() == ["t"]
+    like = estimate([*values, [0.0, 1.0]], ["a", "a"])
+    assert like[["low", "high"]].notna().all(axis=None), "a cell like it tells how far seeds may lie apart"
+
+
+@pytest.mark.parametrize("level", [0, 1, 95, -0.5, "0.95"])
+def test_a_level_is_a_fraction(level: float) -> None:
+    message = f"a fraction such as 0.95, above 0 and below 1, got {level}"
+    calls: list[Callable[[], object]] = [
+        lambda: estimate([[1.0, 2.0]], [0], level),
+        lambda: t_interval(1.0, 1.0, 3, level=level),
+        lambda: bootstrap_interval(np.arange(24.0).reshape(2, 12), level),
+        lambda: seeds_needed(1.0, 1.0, 3, level),
+    ]
+    for call in calls:
+        with pytest.raises(SparsetuneError, match=message):
+            call()
 
 
 @pytest.mark.parametrize("level", [0.9, 0.97])
@@ -139,6 +174,8 @@ def test_seeds_needed_by_hand() -> None:
     assert float(seeds_needed(1.0, 1.0, 3, df=20)) == 2
     assert seeds_needed([9.0, 0.0, 1e-6, np.nan], 1.0, 3).tolist()[:3] == [0, np.inf, np.inf]
     assert np.isnan(seeds_needed(np.nan, 1.0, 3)) and np.isnan(seeds_needed(1.0, np.nan, 1))
+    # equal values do not say how many would do
+    assert np.isnan(seeds_needed([1.0, 0.0, 1.0], [0.0, 0.0, 7.9e-17], 3)).all()
     # one seed whose spread is known from like cells: t(0.975, 5) / sqrt(2) = 1.8177
     assert float(seeds_needed(2.0, 1.0, 1, df=4)) == 1
 
@@ -169,4 +206,6 @@ def test_welch_is_scipys() -> None:
     assert [found["df"], found["low"], found["high"]] == pytest.approx([expected.df, ends.low, ends.high])
     assert found["mean"] / (found["sd"] / 2**0.5) == pytest.approx(expected.statistic)
     assert np.isnan(welch([1.0], [2.0, 3.0])["low"]) and welch([1.0], [2.0, 3.0])["mean"] == -1.5
-    assert welch([1.0, 1.0], [2.0, 2.0])["high"] == -1
+    same = welch([1.0, 1.0], [2.0, 2.0])
+    assert same["mean"] == -1 and np.isnan(same["low"]) and np.isnan(same["high"])
+    assert np.isfinite(welch([1.0, 1.0], [2.0, 2.1])["high"])

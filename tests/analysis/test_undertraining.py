@@ -10,9 +10,10 @@ import pytest
 
 from analysis.design import Design
 from analysis.lengths import saturation, verdicts
+from analysis.lengths.extension import extension_gain
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.steps import gains
-from analysis.lengths.verdicts import undertraining
+from analysis.lengths.verdicts import Undertraining, undertraining
 from analysis.results import Results
 from analysis.statistics import MANY
 from sparsetune.errors import SparsetuneError
@@ -69,11 +70,12 @@ def line(
 ) -> Rows:
     """One trial per length and seed; a score for all seeds gets the noise of three."""
     for epochs, given in scores.items():
-        values = np.atleast_1d(given) if np.ndim(given) else given + NOISE
+        noise = NOISE * (1 + epochs / 1000)  # seeds differ in what they gain too, or nothing has an interval
+        values = np.atleast_1d(given) if np.ndim(given) else given + noise
         spent = {8: 0.5, 16: 0.4, 32: 0.3, 64: 0.2}[epochs] if losses is None else losses[epochs]
         for seed, value in enumerate(values):
             yield {"arm": arm, "sparsity": sparsity, "epochs": epochs, "seed": seed, "val_score": value} | {
-                "train_loss": (spent[seed] if np.ndim(spent) else spent + NOISE[seed % 3])
+                "train_loss": (spent[seed] if np.ndim(spent) else spent + noise[seed % 3])
             }
 
 
@@ -150,9 +152,10 @@ def test_cells_that_share_no_seed_are_compared_by_welch() -> None:
     rows = [{**row, "seed": row["seed"] + 10 * (row["epochs"] == 16)} for row in line({8: 0.8, 16: 0.85})]
     found = undertraining(Given(rows)).frame()
     assert found["verdict"][0] == "under-trained"
-    # both sd 0.0005: standard error 0.0005 sqrt(2 / 3), df 4, t 2.776445
-    assert found["gain_df"][0] == pytest.approx(4)
-    assert found["gain_low"][0] == pytest.approx(0.05 - 2.776445 * 0.0005 * (2 / 3) ** 0.5, rel=1e-4)
+    # sd 0.0005 times 1.008 and 1.016, nearly equal: df 4, t 2.776445
+    assert found["gain_df"][0] == pytest.approx(4, rel=1e-3)
+    error = 0.0005 * ((1.008**2 + 1.016**2) / 3) ** 0.5
+    assert found["gain_low"][0] == pytest.approx(0.05 - 2.776445 * error, rel=1e-5)
 
 
 def test_what_cannot_be_told() -> None:
@@ -263,8 +266,62 @@ def test_noise_widens_what_is_needed() -> None:
         Given(list(line({8: 0.80, 16: [0.850, 0.845, 0.852], 32: [0.846, 0.851, 0.853]}))), epsilon=0.02
     )
     assert looser.frame()["needed"][0] == "16"
-    assert epochs_needed(Given(line({8: [0.8], 16: [0.9]}))).frame()["needed"][0] == "at least 16"
+
+
+def test_one_seed_claims_nothing() -> None:
+    found = epochs_needed(Given(line({8: [0.8], 16: [0.9]})))
+    row = found.frame().iloc[0]
+    assert (row["needed"], row["at_least"], np.isnan(row["low"])) == ("16 (no interval)", False, True)
+    assert "no interval" in found.note() and "hollow" not in found.note()
+    (axis,) = found.plot().axes
+    hollow = [mark for mark in axis.get_lines() if mark.get_markerfacecolor() == "white" and len(mark.get_xdata())]
+    assert not hollow
     assert epochs_needed(Given(line({8: [0.9], 16: [0.9]}))).frame()["needed"][0] == "8 (no interval)"
+    assert "no interval" not in epochs_needed(Given(line({8: 0.8, 16: 0.9}))).note()
+
+
+def test_a_length_that_lacks_its_easiest_seed_loses_nothing() -> None:
+    easy = np.array([0.0, 0.0, 0.03])  # what the third seed has beyond the others
+    same = {8: 0.80 + NOISE + easy, 16: 0.80 + NOISE + easy, 32: 0.80 + NOISE + easy}
+    whole = epochs_needed(Given(line(same))).frame().iloc[0]
+    rows = [row for row in line(same) if (row["epochs"], row["seed"]) != (8, 2)]
+    lacking = epochs_needed(Given(rows)).frame().iloc[0]
+    assert (whole["epochs"], whole["best_epochs"], whole["n"]) == (8, 8, 3)
+    assert (lacking["epochs"], lacking["best_epochs"], lacking["n"]) == (8, 8, 2)
+    apart = [row | {"seed": row["seed"] + row["epochs"]} for row in line({8: 0.8, 16: 0.85})]  # no seed in common
+    assert epochs_needed(Given(apart)).frame()["epochs"][0] == 16
+
+
+def test_equal_gains_leave_no_interval_and_say_so() -> None:
+    found = undertraining(Given(line({8: 0.8 + NOISE, 16: 0.85 + NOISE}))).frame()
+    assert found["reason"][0] == "no interval: all 3 report seeds gained the same"
+    alone = undertraining(Given(line({8: [0.8], 16: [0.85]}))).frame()
+    assert alone["reason"][0] == "no interval: no two report seeds"
+
+
+def test_nothing_to_draw_is_said() -> None:
+    for draw in (epochs_needed(Given(line({8: 0.8}))).plot, Undertraining("val_score", 0.002, pd.DataFrame()).plot):
+        with pytest.raises(SparsetuneError, match="there is nothing to draw: no cell has"):
+            draw()
+
+
+def score_only(dense: Mapping[int, Any], sparse: Mapping[int, Any], y: str, sign: int = 1) -> pd.DataFrame:
+    rows = [*line(dense, arm="dense", sparsity=0.0), *line(sparse)]
+    return extension_gain(Given({**row, y: sign * row["val_score"]} for row in rows), y)
+
+
+@pytest.mark.parametrize(("y", "sign"), [("test_score", 1), ("test_loss", -1)])
+def test_extension_gain_starts_by_y_where_no_accuracy_was_measured(y: str, sign: int) -> None:
+    dense, sparse = {8: 0.80, 16: 0.899, 32: 0.90}, {8: 0.70, 16: 0.80, 32: 0.86}
+    found = score_only(dense, sparse, y, sign)
+    assert found[["from_epochs", "to_epochs", "claimed"]].to_numpy().tolist() == [[8, 16, False], [16, 32, True]]
+    assert list(found["gain"]) == pytest.approx([sign * 0.001, sign * 0.059])  # 0.1 - 0.099 and 0.06 - 0.001
+
+
+def test_extension_gain_starts_by_accuracy_where_there_is_one() -> None:
+    rows = [*line({8: 0.8, 16: 0.9}, arm="dense", sparsity=0.0), *line({8: 0.7, 16: 0.8})]
+    rows = [{**row, "test_score": row["val_score"], "test_accuracy": 0.9} for row in rows]
+    assert extension_gain(Given(rows), "test_score")["claimed"].tolist() == [True]  # by score it would be False
 
 
 def test_the_curve_of_epochs_needed_marks_what_is_only_a_lower_end() -> None:
