@@ -135,14 +135,14 @@ def retuning(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exh
     cells = cell_values(results, y, where)[0].index
     gains = gains[gains["cell"].isin(cells)]
     columns = {"cell": "Cell", "control": f"{measure(y)} of\nthe control (%)", "winner": "of the winner (%)"}
-    columns |= {"gain low high": "Gain (points)\n[95 % interval]", "n": "n", "lost": "Diverged\ncontrols"}
+    columns |= {"gain low high": "Gain (points)\n[95 % interval]", "n": "n"}
     note = (
         "The control is the dense winner at the shortest length, run unchanged; differences are paired by report seed,"
         " t intervals with the standard deviation pooled over an arm's cells of one sparsity, not corrected for their"
         " number. A control that diverged on some seeds has no value: those that are left would flatter it."
     )
     if len(gains):
-        gains = gains.assign(lost=gains["control_diverged"].where(gains["control_diverged"] > 0))
+        columns |= {"control_diverged": "Diverged\ncontrols"} if gains["control_diverged"].any() else {}
         yield Exhibit("retuning", "What tuning in the cell gained over the dense recipe", gains, note, None, columns)
 
 
