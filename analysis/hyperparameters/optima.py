@@ -14,7 +14,7 @@ from analysis.exhibit import Exhibit
 from analysis.hyperparameters import responses
 from analysis.hyperparameters.responses import FEWEST, Range, lower_is_better, reached, unit_of, value_at
 from analysis.hyperparameters.shifts import shifts
-from analysis.hyperparameters.surface import Floats, effects
+from analysis.hyperparameters.surface import MOST, Floats, effects
 from analysis.results import Results, once
 from sparsetune.errors import SparsetuneError
 
@@ -113,6 +113,7 @@ class Optima:
         if n.empty:
             return f"Too few configurations: an optimum needs {FEWEST} in a cell whose search has finished."
         count = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
+        count += f" (at most {MOST} of them, drawn at random)" if n.max() > MOST else ""
         return (
             f"Median and {100 * self.level:g} % interval of where {self.y} is best on each axis, from n = {count}"
             f" {self._which()}, one surface per cell (an additive Gaussian process); diverged ones count as the worst."

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 
 GRID = np.linspace(0.0, 1.0, 101)
 """Where the minimum is looked for on every axis."""
+MOST = 256
+"""Points that are read at most: time grows with the cube of their number, and what they say hardly at all."""
 OFFSET = 4.0
 """Prior variance of the mean of the levelled values, which have mean 0 and variance 1."""
 MEDIANS = {"effect": 0.5, "length": 0.6, "noise": 0.1}
@@ -94,13 +96,16 @@ def effects(x: ArrayLike, y: ArrayLike, *, draws: int = 10_000, seed: Any = 0) -
     from a normal approximation of their posterior in logarithms, functions from their posterior given those.
 
     Args:
-        x: Points, shape [n, n_axes], in units of each axis's range.
+        x: Points, shape [n, n_axes], in units of each axis's range; of more than `MOST` as many are drawn at random.
         y: Shape [n]; NaN counts as the worst.
         draws: How many; 20 sets of scales share them.
         seed: Anything `numpy.random.default_rng` takes.
     """
-    points, values = np.asarray(x, dtype=np.float64), levelled(y)
-    random = np.random.default_rng(seed)
+    points, values, random = np.asarray(x, dtype=np.float64), np.asarray(y), np.random.default_rng(seed)
+    if len(points) > MOST:
+        kept = random.choice(len(points), MOST, replace=False)
+        points, values = points[kept], values[kept]
+    values = levelled(values)
     sets = min(20, draws)
     counts = np.diff(np.linspace(0, draws, sets + 1).round().astype(int))
     scales = _scales(points, values, sets, random)

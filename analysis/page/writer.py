@@ -73,10 +73,10 @@ class Writer:
         study = results.study if isinstance(results, StudyResults) else None
         command = origin.resuming(results)
         found = pd.concat([part.numbers for part in findings]) if findings else pd.DataFrame()
+        sections = list(self.sections())  # what is drawn comes first: the second process then has something to do
         cells_table, warnings = self.cells_table(), checks(results)
         self.numbers("findings", warnings)
         self.write("cells", cells_table)
-        sections = list(self.sections())
         self.printer.finish()
         findings, sections = list(map(printable, findings)), list(map(printable, sections))
         return render(

@@ -185,7 +185,7 @@ def _region(
 
 
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
-    """The atlas of the validation loss and of the objective; nothing where no cell searches its ramp.
+    """The atlas of the validation loss, or of the objective without one; nothing where no cell searches its ramp.
 
     Args:
         results: The study.
@@ -195,25 +195,22 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     cells = responses.finished_searches(results, where)
     if not any(path in (START, LENGTH) for _, path in responses.ranges(results, cells.index)):
         return
-    for column in dict.fromkeys(["val_loss", results.design.objective]):
-        if column is None:
-            continue
-        found = ramp_atlas(results, column, where=where)
-        if found.points["value"].isna().all():
-            continue
-        named = measure(column).lower()
-        most = int(found.rows["n"].max())
-        if most < FEWEST:
-            raise SparsetuneError(f"the ramp atlas needs {FEWEST} configurations in a cell, got at most {most}")
-        title = f"Ramp atlas: final {named} by start and end of the ramp"
-        yield Exhibit(f"ramp-atlas-{column}", title, found.frame(), found.note(), found.plot)
-        columns = {"cell": "Cell", "n": "n", "best_start": "Best start (%)", "best_end": "Best end (%)"}
-        columns |= {"start start_low start_high": "Start by the\nsurface (%)"}
-        columns |= {"end end_low end_high": "End by the\nsurface (%)"}
-        columns |= {"contrast": f"Worst - best\n({unit(column)})", "verdict": "Verdict"}
-        caption = (
-            "The best ramp measured, and where the surface of the atlas above is best, in percent of training, with"
-            " 95 % intervals."
-        )
-        title = f"Where ramps are best for {named}"
-        yield Exhibit(f"ramp-regions-{column}", title, found.regions(), caption, None, columns)
+    columns = [name for name in ("val_loss", results.design.objective) if name]
+    atlases = (ramp_atlas(results, column, where=where) for column in columns)
+    found = next((atlas for atlas in atlases if atlas.points["value"].notna().any()), None)
+    if found is None:
+        return
+    named, most = measure(found.y).lower(), int(found.rows["n"].max())
+    if most < FEWEST:
+        raise SparsetuneError(f"the ramp atlas needs {FEWEST} configurations in a cell, got at most {most}")
+    title = f"Ramp atlas: final {named} by start and end of the ramp"
+    yield Exhibit(f"ramp-atlas-{found.y}", title, found.frame(), found.note(), found.plot)
+    shown = {"cell": "Cell", "n": "n", "best_start": "Best start (%)", "best_end": "Best end (%)"}
+    shown |= {"start start_low start_high": "Start by the\nsurface (%)"}
+    shown |= {"end end_low end_high": "End by the\nsurface (%)"}
+    shown |= {"contrast": f"Worst - best\n({unit(found.y)})", "verdict": "Verdict"}
+    caption = (
+        "The best ramp measured, and where the surface of the atlas above is best, in percent of training, with"
+        " 95 % intervals."
+    )
+    yield Exhibit(f"ramp-regions-{found.y}", f"Where ramps are best for {named}", found.regions(), caption, None, shown)

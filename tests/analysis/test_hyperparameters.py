@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,18 @@ def test_a_study_that_searches_nothing_and_one_without_trials_have_no_rows(
         assert optima(results).frame().empty
         assert optima(results).shifts().empty
         assert retuning_gain(results).empty
+
+
+def test_of_very_many_points_some_are_read_and_tell_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.hyperparameters.surface.MOST", 64)
+    random = np.random.default_rng(0)
+    x = random.random((600, 2))
+    y = (x[:, 0] - 0.3) ** 2 + random.normal(0, 0.01, 600)
+    few, again, other = (effects(x, y, draws=500, seed=seed).lowest()[:, 0] for seed in (0, 0, 1))
+    assert np.median(few) == pytest.approx(0.3, abs=0.05) and (few == again).all() and (few != other).any()
+    start = time.perf_counter()
+    effects(random.random((2_000, 2)), random.random(2_000), draws=20)
+    assert time.perf_counter() - start < 1  # of all it would take a minute
 
 
 def test_wrong_names_are_answered_with_the_right_ones(moving: Optima, small: Path) -> None:

@@ -76,11 +76,13 @@ def test_one_axis_or_few_configurations_have_points_but_no_surface() -> None:
     assert len(ramp_atlas(made).plot().axes) == 2
 
 
-def test_exhibits_are_of_loss_and_objective_and_silent_without_a_ramp() -> None:
+def test_exhibits_are_of_the_loss_or_the_objective_and_silent_without_a_ramp() -> None:
     x = sobol(16, 3)
     y = error(x, 0.05)
     shown = list(exhibits(Made().search("c", AXES, x, {"val_error": y, "val_loss": 3 * y}), "test_accuracy"))
-    assert [exhibit.name.partition("-val")[0] for exhibit in shown] == ["ramp-atlas", "ramp-regions"] * 2
+    assert [exhibit.name for exhibit in shown] == ["ramp-atlas-val_loss", "ramp-regions-val_loss"]
+    (first, _) = exhibits(Made().search("c", AXES, x, {"val_error": y}), "test_accuracy")
+    assert first.name == "ramp-atlas-val_error"
     plain = Made().search("c", {"optim.lr": AXES["optim.lr"]}, x[:, :1], {"val_error": y})
     assert list(exhibits(plain, "test_accuracy")) == []
     with pytest.raises(SparsetuneError, match=r"needs a finished search of sparsity\.ramp\.start"):
