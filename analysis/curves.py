@@ -43,7 +43,7 @@ LEAST_HOURS = 1 / 60
 """A report shows hours where a training took longer; below they tell of start-up and noise."""
 AXES = ("density", "linear", "logit")
 """How sparsity may lie on its axis: by -ln(1 - s), as it is, or by ln(s / (1 - s))."""
-SUPPORT = ("train_loss", "val_loss", "test_loss", "train_entropy", "val_entropy")
+SUPPORT = ("train_loss", "val_loss", "train_entropy", "val_entropy")
 UNITS = {"epochs": "epochs", "train_flops": "dense epochs of FLOPs", "gpu_hours": "hours"}
 FEW = 3
 """Points that a note names one by one."""
@@ -229,6 +229,7 @@ def _curve(
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
     """Accuracy against sparsity, length and cost; its gap to the twin and gain over the dense recipe; then losses."""
     by = next(iter(results.design.lengths()), None)
+    y = y if measured(results, y) else "test_loss"  # what there is where neither accuracy nor score was measured
     for column in filter(partial(measured, results), (y, *SUPPORT)):
         yield from _shown(sparsity_curve(results, column, by, where=where))
         for gap in GAPS if column == y else ():
