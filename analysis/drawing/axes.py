@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.quantities import label
+from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +44,17 @@ def placing(axis: str, sparsities: Iterable[float]) -> Callable[[Any], Any]:
 def _logit(sparsity: Any) -> Any:
     sparsity = np.maximum(np.asarray(sparsity, dtype=np.float64), 1e-12)
     return np.log(sparsity) - np.log1p(-sparsity)
+
+
+def some(frame: pd.DataFrame, lacking: str) -> pd.DataFrame:
+    """The frame, if there is anything to draw.
+
+    Raises:
+        SparsetuneError: with what is ``lacking``, if there is none.
+    """
+    if frame.empty:
+        raise SparsetuneError(f"there is nothing to draw: {lacking}")
+    return frame
 
 
 def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4), share: bool = True) -> Sequence[Axes]:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.axes import log_density, panels, sparsity_ticks
+from analysis.drawing.axes import log_density, panels, some, sparsity_ticks
 from analysis.drawing.marks import describe, legend
 from analysis.drawing.style import arm_styles, styled
 from analysis.means import with_dense
 from analysis.page import wording
 from analysis.quantities import scale
-from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,7 +35,7 @@ def verdicts(found: Undertraining) -> Figure:
     """
     from matplotlib.patches import Patch
 
-    frame = with_dense(_some(found.frame(), "a finished report trial with a length"))
+    frame = with_dense(some(found.frame(), "no cell has a finished report trial with a length"))
     arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
     sparsities = sorted(set(frame["sparsity"]))
     size = (max(2.4, 0.62 * len(sparsities) + 0.6), max(1.8, 0.52 * len(lengths) + 0.6))
@@ -59,17 +58,6 @@ def verdicts(found: Undertraining) -> Figure:
         figure: Any = axes[0].get_figure(root=True)
         figure.legend(handles=handles, loc="outside right upper", alignment="left")
         return figure  # type: ignore[no-any-return]
-
-
-def _some(frame: pd.DataFrame, lacking: str) -> pd.DataFrame:
-    """The frame, if there is a row to draw.
-
-    Raises:
-        SparsetuneError: if there is none, since no cell has what is ``lacking``.
-    """
-    if frame.empty:
-        raise SparsetuneError(f"there is nothing to draw: no cell has {lacking}")
-    return frame
 
 
 def _say(axis: Axes, part: pd.DataFrame, sparsities: list[float], lengths: list[float]) -> None:
@@ -101,7 +89,7 @@ def saturation(found: Saturation) -> Figure:
     Raises:
         SparsetuneError: if there is no line of cells.
     """
-    frame = with_dense(_some(found.frame(), "finished report trials of two lengths or more"))
+    frame = with_dense(some(found.frame(), "no cell has finished report trials of two lengths or more"))
     styles = arm_styles(frame["arm"])
     with styled():
         axes = panels(1, size=(5.2, 3.8))

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.axes import panels
+from analysis.drawing.axes import panels, some
 from analysis.drawing.marks import beside, describe
 from analysis.drawing.style import MARKERS, arm_styles, colours, styled
 from analysis.page import wording
 from analysis.quantities import label, line_name
-from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,12 +57,7 @@ def _told(row: Mapping[Any, Any], column: str) -> str:
 
 
 def _some(frame: pd.DataFrame, needed: str) -> pd.DataFrame:
-    """The frame, if there is anything to draw."""
-    if frame.empty:
-        raise SparsetuneError(
-            f"there is nothing to draw: it takes {needed} of finished report trials of sparse winners"
-        )
-    return frame
+    return some(frame, f"it takes {needed} of finished report trials of sparse winners")
 
 
 def _alike(frame: pd.DataFrame, wanted: Sequence[tuple[str, float]]) -> dict[str, tuple[str, float]]:
