@@ -15,17 +15,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.json
 
-from analysis import select
-from analysis.compact import REPORTS, as_frame, ledger_digest, read_compact, write_compact
-from analysis.declared import configurations
-from analysis.design import Design
-from analysis.results import Results
+from analysis.tables import selection
+from analysis.tables.compact import REPORTS, as_frame, ledger_digest, read_compact, write_compact
+from analysis.tables.declared import configurations
+from analysis.tables.design import Design
+from analysis.tables.results import Results
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.places import Place
-from sparsetune.store import StudyDirectory
-from sparsetune.store.ledger import Record, TrialState, fold, read, read_lines
+from sparsetune.paths import Place
+from sparsetune.spec.columns import FINAL, HISTORY, IDENTITY, TRIALS, Column
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import Record, TrialState, fold, read, read_lines
 from sparsetune.study import Study
-from sparsetune.tables import FINAL, HISTORY, IDENTITY, TRIALS, Column
 
 REPORT = b'{"type":"report"'
 """How the lines begin of which a ledger has many; they are flat and read as a table."""
@@ -56,20 +56,32 @@ class StudyResults(Results):
     def _identity(self) -> pd.DataFrame:
         """What does not change during a trial; indexed like ``states``."""
         states = list(self.states.values())
-        uses, ends = [state.use for state in states], [state.ended or {} for state in states]
+        uses = [state.use for state in states]
+        ends = [state.ended or {} for state in states]
         names = ("arm", "cell", "config_id", "seed", "role")
         rows: dict[str, Any] = {name: [use[name] for use in uses] for name in names}
         rows |= {c.name: [end.get(c.name) for end in ends] for c in FINAL}
         rows |= {"study": self.study.name, "trial_id": list(self.states)}
         rows |= {"attempt": [state.attempts or None for state in states]}
-        rows |= {"status": [state.status for state in states], "twin_id": [use.get("twin_id") for use in uses]}
-        fields = configurations([use["spec"] for use in uses] or [self.study.base.given()])[: len(uses)]
+        rows |= {
+            "status": [state.status for state in states],
+            "twin_id": [use.get("twin_id") for use in uses],
+        }
+        fields = configurations([use["spec"] for use in uses] or [self.study.base.given()])[
+            : len(uses)
+        ]
         return pd.concat([_typed(pd.DataFrame(rows), (*IDENTITY, *FINAL)), fields], axis=1)
 
     @cached_property
     def _history(self) -> pd.DataFrame:
-        position = pd.Index(self._identity["trial_id"]).get_indexer(pd.Index(self.reports["trial_id"]))
-        same = self._identity.drop(columns=["attempt", *(c.name for c in FINAL)]).take(position).reset_index(drop=True)
+        position = pd.Index(self._identity["trial_id"]).get_indexer(
+            pd.Index(self.reports["trial_id"])
+        )
+        same = (
+            self._identity.drop(columns=["attempt", *(c.name for c in FINAL)])
+            .take(position)
+            .reset_index(drop=True)
+        )
         rows = pd.concat([same, self.reports.drop(columns="trial_id")], axis=1)
         return rows[_ordered(rows, HISTORY)]
 
@@ -81,11 +93,11 @@ class StudyResults(Results):
 
     @cached_property
     def _uses(self) -> pd.DataFrame:
-        return select.uses(self.states)
+        return selection.uses(self.states)
 
     @cached_property
     def _cells(self) -> pd.DataFrame:
-        return select.cells(self.study, self._uses, self._trials)
+        return selection.cells(self.study, self._uses, self._trials)
 
 
 def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) -> StudyResults:
@@ -93,7 +105,7 @@ def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) ->
 
     Args:
         directory: Of the study.
-        compact: Whether to write, where the ledger has grown since, the two files of `analysis.compact`, from which
+        compact: Whether to write, where the ledger has grown since, the two files of `analysis.tables.compact`, from which
             the study loads faster; `analysis.report` does. Nothing is ever written otherwise.
 
     Raises:
@@ -101,7 +113,8 @@ def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) ->
         StorageError: if it cannot be read, or the files not be written.
     """
     home = StudyDirectory(directory)
-    study, digest = home.study(), ledger_digest(home)  # of before it is read: it may grow meanwhile
+    study = home.study()
+    digest = ledger_digest(home)  # of before it is read: it may grow meanwhile
     kept = read_compact(home, digest)
     with _without_collecting():
         if kept:
@@ -143,7 +156,9 @@ def _read(ledger: Place) -> tuple[list[bytes], list[Record], dict[str, TrialStat
     ]
     reports = _counting(_table(evaluations, ledger), numbers, starts)
     order = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
-    reports = reports[order >= 0].iloc[order[order >= 0].argsort(kind="stable")].reset_index(drop=True)
+    reports = (
+        reports[order >= 0].iloc[order[order >= 0].argsort(kind="stable")].reset_index(drop=True)
+    )
     return lines, records, states, reports
 
 
@@ -166,11 +181,15 @@ def _table(lines: Sequence[bytes], ledger: Place) -> pd.DataFrame:
         table = pyarrow.json.read_json(pa.BufferReader(b"\n".join(lines)), parse_options=options)
     except pa.ArrowInvalid as error:
         read(ledger)  # names the damaged record, if it is not JSON
-        raise StudyDirectoryError(f"a report in the ledger `{ledger}` breaks the table contract: {error}") from error
+        raise StudyDirectoryError(
+            f"a report in the ledger `{ledger}` breaks the table contract: {error}"
+        ) from error
     return as_frame(table.select(REPORTS.names))
 
 
-def _counting(reports: pd.DataFrame, numbers: list[int], starts: list[tuple[int, str, int]]) -> pd.DataFrame:
+def _counting(
+    reports: pd.DataFrame, numbers: list[int], starts: list[tuple[int, str, int]]
+) -> pd.DataFrame:
     """The rows that no later attempt did again, sorted by step within a trial: what `ledger.fold` keeps.
 
     Args:
@@ -180,10 +199,19 @@ def _counting(reports: pd.DataFrame, numbers: list[int], starts: list[tuple[int,
     """
     rows = reports.assign(line=numbers, bound=float("inf"))
     again = pd.DataFrame(starts, columns=["line", "trial_id", "bound"])
-    events = pd.concat([rows[["line", "trial_id", "bound"]], again]).astype({"line": "int64", "bound": "float64"})
-    bound = events.sort_values("line", ascending=False).set_index("line").groupby("trial_id")["bound"].cummin()
+    events = pd.concat([rows[["line", "trial_id", "bound"]], again]).astype(
+        {"line": "int64", "bound": "float64"}
+    )
+    bound = (
+        events.sort_values("line", ascending=False)
+        .set_index("line")
+        .groupby("trial_id")["bound"]
+        .cummin()
+    )
     rows = rows[rows["step"].astype("float64") <= rows["line"].map(bound)]
-    return rows.drop_duplicates(["trial_id", "step"], keep="last").sort_values("step", kind="stable")[reports.columns]
+    return rows.drop_duplicates(["trial_id", "step"], keep="last").sort_values(
+        "step", kind="stable"
+    )[reports.columns]
 
 
 def _typed(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:

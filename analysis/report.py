@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from analysis.load import StudyResults, load
 from analysis.page.printer import AT_ONCE, Printer
 from analysis.page.writer import FEW, Writer
-from analysis.results import Results
+from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
-from sparsetune.places import Place, place
-from sparsetune.store import write_durably, writing
+from sparsetune.paths import Place, place
+from sparsetune.storage import write_durably, writing
 
 
 def report(
-    source: str | os.PathLike[str] | Place | Results, out: str | os.PathLike[str] | Place | None = None
+    source: str | os.PathLike[str] | Place | Results,
+    out: str | os.PathLike[str] | Place | None = None,
 ) -> Place:
     """Write ``tables/``, ``figures/`` and ``report/index.html`` of a study, finished or not, or of anybody's runs.
 
@@ -34,10 +35,16 @@ def report(
     """
     results = source if isinstance(source, Results) else load(source, compact=out is None)
     if out is None and not isinstance(results, StudyResults):
-        raise SparsetuneError("the report of results that are no study directory needs a folder: give `out`")
+        raise SparsetuneError(
+            "the report of results that are no study directory needs a folder: give `out`"
+        )
     folder = place(out) if out is not None else results.directory.path  # type: ignore[attr-defined]
     page = folder / "report" / "index.html"
-    with writing(page), one_thread(), Printer(0 if len(results.trials()) > FEW else AT_ONCE) as printer:
+    with (
+        writing(page),
+        one_thread(),
+        Printer(0 if len(results.trials()) > FEW else AT_ONCE) as printer,
+    ):
         writer = Writer(results, folder, printer)
         writer.tables()
         write_durably(page, writer.page())

@@ -8,7 +8,7 @@ _HOME = {
     "sparsetune.durations": ["Length"],
     "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],
     "sparsetune.study.samplers": ["TPE", "Grid", "OptunaSampler", "Random", "Sobol"],
-    "sparsetune.space": ["Choice", "IntRange", "LogUniform", "Uniform"],
+    "sparsetune.study.space": ["Choice", "IntRange", "LogUniform", "Uniform"],
     "sparsetune.spec.sparsity": [
         "GMP_STAR",
         "GRANET_CIFAR",

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
-    from sparsetune.places import Place
+    from sparsetune.launch.launch import Outcome
+    from sparsetune.paths import Place
     from sparsetune.study import Study
-    from sparsetune.tune.launch import Outcome
 
 DISK = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}
 
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in DISK:
             raise
-        print(f"sparsetune: `{error.filename}` cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
+        message = f"sparsetune: `{error.filename}` cannot be written: {error.strerror}"
+        print(message, file=sys.stderr)  # noqa: T201
     except KeyboardInterrupt:
         return 130
     return 2
@@ -43,112 +44,230 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The commands with their options."""
-    top = argparse.ArgumentParser(prog="sparsetune", description="Hyperparameter studies of sparse training.")
+    top = argparse.ArgumentParser(
+        prog="sparsetune", description="Hyperparameter studies of sparse training."
+    )
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = _command(commands, "run", _run, "run a study; the same command again resumes it")
     _declares(run)
     _launches(run)
 
-    resume = _command(commands, "resume", _resume, "go on with a study from its directory alone, or extend it")
+    resume = _command(
+        commands, "resume", _resume, "go on with a study from its directory alone, or extend it"
+    )
     resume.add_argument("directory", type=_place, help="the study's directory, such as runs/digits")
-    resume.add_argument("--add-report-seeds", type=_count, default=0, metavar="N", help="more seeds for every winner")
     resume.add_argument(
-        "--add-configurations", type=_count, default=0, metavar="N", help="more configurations per cell"
+        "--add-report-seeds",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="more seeds for every winner",
     )
     resume.add_argument(
-        "--add-sweep", action="append", default=[], metavar="FIELD=V,V", help="more values of a declared sweep axis"
+        "--add-configurations",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="more configurations per cell",
     )
-    resume.add_argument("--retry-failed", action="store_true", help="run FAILED trials again, from their checkpoints")
+    resume.add_argument(
+        "--add-sweep",
+        action="append",
+        default=[],
+        metavar="FIELD=V,V",
+        help="more values of a declared sweep axis",
+    )
+    resume.add_argument(
+        "--retry-failed",
+        action="store_true",
+        help="run FAILED trials again, from their checkpoints",
+    )
     _launches(resume)
 
     status = _command(commands, "status", _status, "show how far a study is, also while it runs")
     status.add_argument("directory", type=_place, help="the study's directory")
-    status.add_argument("--watch", action="store_true", help="show it again every two seconds until Ctrl-C")
+    status.add_argument(
+        "--watch", action="store_true", help="show it again every two seconds until Ctrl-C"
+    )
 
-    report = _command(commands, "report", _report, "write report/index.html, figures and tables of a study")
+    report = _command(
+        commands, "report", _report, "write report/index.html, figures and tables of a study"
+    )
     report.add_argument("directory", type=_place, help="the study's directory")
 
-    diff = _command(commands, "diff", _diff, "show what changed between two studies: declaration, code, conclusions")
+    diff = _command(
+        commands,
+        "diff",
+        _diff,
+        "show what changed between two studies: declaration, code, conclusions",
+    )
     diff.add_argument("before", type=_place, help="a study's directory")
     diff.add_argument("after", type=_place, help="another's")
-    diff.add_argument("--measure", metavar="COLUMN", help="what conclusions are of (default: test_accuracy)")
+    diff.add_argument(
+        "--measure", metavar="COLUMN", help="what conclusions are of (default: test_accuracy)"
+    )
 
-    export = _command(commands, "export", _export, "write a trial's final network with its certificate and a card")
-    export.add_argument("trial", type=_place, metavar="TRIAL_DIR", help="such as runs/digits/trials/0123456789ab")
+    export = _command(
+        commands, "export", _export, "write a trial's final network with its certificate and a card"
+    )
+    export.add_argument(
+        "trial", type=_place, metavar="TRIAL_DIR", help="such as runs/digits/trials/0123456789ab"
+    )
     export.add_argument("out", type=Path, metavar="OUT", help="a new folder")
-    export.add_argument("--data-root", type=Path, metavar="DIR", help="where models lie (or SPARSETUNE_DATA)")
+    export.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="where models lie (or SPARSETUNE_DATA)"
+    )
 
-    replay = _command(commands, "replay", _replay, "replay schedulers over a finished study; train nothing")
-    replay.add_argument("directory", type=_place, help="a study whose search trials trained to their end")
-    replay.add_argument("--workers", type=_size, default=2, metavar="N", help="trials at once (default: 2)")
-    replay.add_argument("--rungs", type=_amounts, metavar="P,P", help="fractions of training (default: the study's)")
-    replay.add_argument("--reduction", type=_amount, metavar="R", help="the best 1/R go on (default: the study's)")
-    replay.add_argument("--settle", type=_amount, metavar="S", help="fraction at target before (default: the study's)")
+    replay = _command(
+        commands, "replay", _replay, "replay schedulers over a finished study; train nothing"
+    )
+    replay.add_argument(
+        "directory", type=_place, help="a study whose search trials trained to their end"
+    )
+    replay.add_argument(
+        "--workers", type=_size, default=2, metavar="N", help="trials at once (default: 2)"
+    )
+    replay.add_argument(
+        "--rungs", type=_amounts, metavar="P,P", help="fractions of training (default: the study's)"
+    )
+    replay.add_argument(
+        "--reduction", type=_amount, metavar="R", help="the best 1/R go on (default: the study's)"
+    )
+    replay.add_argument(
+        "--settle",
+        type=_amount,
+        metavar="S",
+        help="fraction at target before (default: the study's)",
+    )
 
-    preview = _command(commands, "preview", _preview, "show cells, trials, schedules and cost; train nothing")
+    preview = _command(
+        commands, "preview", _preview, "show cells, trials, schedules and cost; train nothing"
+    )
     _declares(preview)
-    preview.add_argument("--probe", action="store_true", help="time some steps here: forecast time and bytes too")
+    preview.add_argument(
+        "--probe", action="store_true", help="time some steps here: forecast time and bytes too"
+    )
     _shares(preview)
 
-    _prunes(_command(commands, "layers", _layers, "show what a sparsity means for a model's layers; train nothing"))
+    _prunes(
+        _command(
+            commands,
+            "layers",
+            _layers,
+            "show what a sparsity means for a model's layers; train nothing",
+        )
+    )
 
-    doctor = _command(commands, "doctor", _doctor, "check versions, hardware, data, storage and a Ray cluster")
-    doctor.add_argument("--storage", type=_place, default=Path("runs"), metavar="DIR", help="a folder or s3://…")
+    doctor = _command(
+        commands, "doctor", _doctor, "check versions, hardware, data, storage and a Ray cluster"
+    )
+    doctor.add_argument(
+        "--storage", type=_place, default=Path("runs"), metavar="DIR", help="a folder or s3://…"
+    )
     doctor.add_argument("--address", help="an existing Ray cluster, whose every node is asked")
-    doctor.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)")
+    doctor.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)"
+    )
     return top
 
 
 def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
-    added: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    added: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + "."
+    )
     added.add_argument("--json", action="store_true", help="print one JSON object instead")
     added.set_defaults(command=run)
     return added
 
 
 def _declares(command: argparse.ArgumentParser) -> None:
-    command.add_argument("study", help="a module (studies.digits) or a .py file that holds one Study")
-    command.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="set a field of the base")
+    command.add_argument(
+        "study", help="a module (studies.digits) or a .py file that holds one Study"
+    )
+    command.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="set a field of the base"
+    )
     command.add_argument("--name", help="another name for the study, and so another directory")
-    command.add_argument("--quick", action="store_true", help="the one-minute form, named NAME-quick")
-    command.add_argument("--storage", type=_place, default=Path("runs"), metavar="DIR", help="a folder or s3://…")
+    command.add_argument(
+        "--quick", action="store_true", help="the one-minute form, named NAME-quick"
+    )
+    command.add_argument(
+        "--storage", type=_place, default=Path("runs"), metavar="DIR", help="a folder or s3://…"
+    )
 
 
 def _prunes(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", required=True, help="mlp, resnet50, … or your own package.module:function")
-    command.add_argument("--sparsity", required=True, type=_amount, metavar="S", help="in [0, 1)")
-    command.add_argument("--allocation", metavar="NAME", help="global (default), uniform, erk, er or explicit")
-    command.add_argument("--pattern", default="unstructured", metavar="N:M", help="such as 2:4")
-    command.add_argument("--spare", action="append", metavar="PATTERN", help="layers that stay dense; '' for none")
     command.add_argument(
-        "--layer", action="append", default=[], type=_share, metavar="PATTERN=S", help="explicit: a layer's sparsity"
+        "--model", required=True, help="mlp, resnet50, … or your own package.module:function"
     )
-    command.add_argument("--input-shape", type=_shape, metavar="3x224x224", help="default: that of the model's data")
-    command.add_argument("--classes", type=_size, metavar="N", help="default: that of the model's data")
+    command.add_argument("--sparsity", required=True, type=_amount, metavar="S", help="in [0, 1)")
+    command.add_argument(
+        "--allocation", metavar="NAME", help="global (default), uniform, erk, er or explicit"
+    )
+    command.add_argument("--pattern", default="unstructured", metavar="N:M", help="such as 2:4")
+    command.add_argument(
+        "--spare", action="append", metavar="PATTERN", help="layers that stay dense; '' for none"
+    )
+    command.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        type=_share,
+        metavar="PATTERN=S",
+        help="explicit: a layer's sparsity",
+    )
+    command.add_argument(
+        "--input-shape", type=_shape, metavar="3x224x224", help="default: that of the model's data"
+    )
+    command.add_argument(
+        "--classes", type=_size, metavar="N", help="default: that of the model's data"
+    )
 
 
 def _launches(command: argparse.ArgumentParser) -> None:
     command.add_argument("--address", help="an existing Ray cluster (default: a local one)")
     _shares(command)
-    command.add_argument("--checkpoint-seconds", type=_amount, default=30, metavar="S", help="default: 30")
-    command.add_argument("--keep-models", action="store_true", help="keep every final model as safetensors")
-    command.add_argument("--checkpoint-gib", type=_amount, metavar="G", help="default: 10 %% of the free disk")
-    command.add_argument("--max-hours", type=_amount, metavar="H", help="refuse what is forecast to take longer")
-    command.add_argument("--max-gib", type=_amount, metavar="G", help="refuse more checkpoints and models")
-    command.add_argument("--tensorboard", action="store_true", help="write TensorBoard's event files too")
-    command.add_argument("--no-report", action="store_true", help="do not write the report at the end")
+    command.add_argument(
+        "--checkpoint-seconds", type=_amount, default=30, metavar="S", help="default: 30"
+    )
+    command.add_argument(
+        "--keep-models", action="store_true", help="keep every final model as safetensors"
+    )
+    command.add_argument(
+        "--checkpoint-gib", type=_amount, metavar="G", help="default: 10 %% of the free disk"
+    )
+    command.add_argument(
+        "--max-hours", type=_amount, metavar="H", help="refuse what is forecast to take longer"
+    )
+    command.add_argument(
+        "--max-gib", type=_amount, metavar="G", help="refuse more checkpoints and models"
+    )
+    command.add_argument(
+        "--tensorboard", action="store_true", help="write TensorBoard's event files too"
+    )
+    command.add_argument(
+        "--no-report", action="store_true", help="do not write the report at the end"
+    )
 
 
 def _shares(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--gpus-per-trial", type=_amount, metavar="SHARE", help="default: 1 where there are GPUs")
-    command.add_argument("--cpus-per-trial", type=_amount, default=1, metavar="N", help="default: 1")
-    command.add_argument("--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)")
+    command.add_argument(
+        "--gpus-per-trial", type=_amount, metavar="SHARE", help="default: 1 where there are GPUs"
+    )
+    command.add_argument(
+        "--cpus-per-trial", type=_amount, default=1, metavar="N", help="default: 1"
+    )
+    command.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)"
+    )
 
 
 def _count(text: str) -> int:
     if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be a whole number that is not negative, got {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number that is not negative, got {text!r}"
+        )
     return int(text)
 
 
@@ -179,7 +298,7 @@ def _share(text: str) -> tuple[str, float]:
 
 
 def _place(text: str) -> Place:
-    from sparsetune.places import place
+    from sparsetune.paths import place
 
     try:
         return place(text) if "://" in text else Path(text)
@@ -188,43 +307,58 @@ def _place(text: str) -> Place:
 
 
 def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
-    from sparsetune.find import find_study, parse_overrides
+    from sparsetune.cli.find import find_study, parse_overrides
 
     study, file = find_study(parsed.study)
     if (parsed.set or parsed.quick) and study.problems():
-        from sparsetune.preflight import check
+        from sparsetune.launch.preflight import check
 
-        check(study, needs_data=False)  # raises: what is not valid has no axes to pin and no quick form
+        check(
+            study, needs_data=False
+        )  # raises: what is not valid has no axes to pin and no quick form
     study = study.pinned(parse_overrides(parsed.set)) if parsed.set else study
     study = study.quick() if parsed.quick else study
     return (study.with_changes(name=parsed.name) if parsed.name else study), file
 
 
 def _options(parsed: argparse.Namespace, storage: Place, file: Path | None) -> dict[str, Any]:
-    names = ("address", "gpus_per_trial", "cpus_per_trial", "data_root", "checkpoint_seconds", "keep_models")
-    chosen = {name: getattr(parsed, name) for name in (*names, "checkpoint_gib", "max_hours", "max_gib", "tensorboard")}
+    names = (
+        "address",
+        "gpus_per_trial",
+        "cpus_per_trial",
+        "data_root",
+        "checkpoint_seconds",
+        "keep_models",
+    )
+    chosen = {
+        name: getattr(parsed, name)
+        for name in (*names, "checkpoint_gib", "max_hours", "max_gib", "tensorboard")
+    }
     return {**chosen, "storage": storage, "study_file": file, "quiet": parsed.json}
 
 
 def _run(parsed: argparse.Namespace) -> int:
     study, file = _declared(parsed)
-    from sparsetune.tune.launch import Options, launch
+    from sparsetune.launch.launch import Options, launch
 
     return _finish(parsed, launch(study, Options(**_options(parsed, parsed.storage, file))))
 
 
 def _resume(parsed: argparse.Namespace) -> int:
-    from sparsetune.find import parse_sweep
-    from sparsetune.store import StudyDirectory
+    from sparsetune.cli.find import parse_sweep
+    from sparsetune.storage import StudyDirectory
 
     home = StudyDirectory(parsed.directory)
-    study, sweep = home.study(), parse_sweep(parsed.add_sweep)
-    from sparsetune.tune.extension import Extension
-    from sparsetune.tune.launch import Options, launch
+    study = home.study()
+    sweep = parse_sweep(parsed.add_sweep)
+    from sparsetune.launch.extension import Extension
+    from sparsetune.launch.launch import Options, launch
 
     files = [Path(one["study_file"]) for one in home.launches() if one.get("study_file")]
     options = Options(**_options(parsed, home.path.parent, files[-1] if files else None))
-    extend = Extension(parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed)
+    extend = Extension(
+        parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed
+    )
     return _finish(parsed, launch(study, options, directory=home.path, extend=extend))
 
 
@@ -233,8 +367,14 @@ def _finish(parsed: argparse.Namespace, outcome: Outcome) -> int:
 
     page = None if parsed.no_report or outcome.interrupted else report(outcome.directory)
     if parsed.json:
-        facts = {"directory": str(outcome.directory), "trials": dict(outcome.counts), "report": page and str(page)}
-        _print_json({**facts, "interrupted": outcome.interrupted, "unsettled": list(outcome.unsettled)})
+        facts = {
+            "directory": str(outcome.directory),
+            "trials": dict(outcome.counts),
+            "report": page and str(page),
+        }
+        _print_json(
+            {**facts, "interrupted": outcome.interrupted, "unsettled": list(outcome.unsettled)}
+        )
     elif outcome.interrupted:
         print(f"Stopped. Go on with: sparsetune resume {outcome.directory}")  # noqa: T201
     elif page:
@@ -243,7 +383,7 @@ def _finish(parsed: argparse.Namespace, outcome: Outcome) -> int:
 
 
 def _status(parsed: argparse.Namespace) -> int:
-    from sparsetune.tune.status import show, status
+    from sparsetune.cli.status import show, status
 
     if parsed.json:
         _print_json(status(parsed.directory))
@@ -276,7 +416,7 @@ def _diff(parsed: argparse.Namespace) -> int:
 
 
 def _export(parsed: argparse.Namespace) -> int:
-    from sparsetune.export import export
+    from sparsetune.train.export import export
 
     facts = export(parsed.trial, parsed.out, parsed.data_root)
     if parsed.json:
@@ -288,15 +428,29 @@ def _export(parsed: argparse.Namespace) -> int:
 
 def _replay(parsed: argparse.Namespace) -> int:
     from analysis.ramps.replay_figure import draw_replay
-    from sparsetune.tune.replay import replay, show
+    from sparsetune.search.replay import replay, show
 
     given = {name: getattr(parsed, name) for name in ("rungs", "reduction", "settle")}
     changes = {name: value for name, value in given.items() if value is not None}
     found = replay(parsed.directory, changes, workers=parsed.workers)
-    figure = draw_replay(found.table, found.configurations, found.objective, parsed.directory / "figures" / "replay")
+    figure = draw_replay(
+        found.table, found.configurations, found.objective, parsed.directory / "figures" / "replay"
+    )
     if parsed.json:
-        facts = {"study": found.study, "objective": found.objective, "workers": found.workers, "rule": found.rule}
-        _print_json({**facts, "left_out": found.left_out, "table": found.table, "figure": figure and str(figure)})
+        facts = {
+            "study": found.study,
+            "objective": found.objective,
+            "workers": found.workers,
+            "rule": found.rule,
+        }
+        _print_json(
+            {
+                **facts,
+                "left_out": found.left_out,
+                "table": found.table,
+                "figure": figure and str(figure),
+            }
+        )
     else:
         show(found)
         print(f"Figure: {figure}" if figure else "No figure: the study searches no ramp.")  # noqa: T201
@@ -305,10 +459,13 @@ def _replay(parsed: argparse.Namespace) -> int:
 
 def _preview(parsed: argparse.Namespace) -> int:
     study, _ = _declared(parsed)
-    from sparsetune.tune.preview import preview, show
+    from sparsetune.cli.preview import preview, show
 
     names = ("cpus_per_trial", "gpus_per_trial", "data_root")
-    options = {"probe": parsed.probe, **{name: getattr(parsed, name) for name in names if parsed.probe}}
+    options = {
+        "probe": parsed.probe,
+        **{name: getattr(parsed, name) for name in names if parsed.probe},
+    }
     if parsed.json:
         _print_json(preview(study, **options))
     else:
@@ -317,7 +474,7 @@ def _preview(parsed: argparse.Namespace) -> int:
 
 
 def _layers(parsed: argparse.Namespace) -> int:
-    from sparsetune.layer_table import layer_table, show
+    from sparsetune.costs.layer_table import layer_table, show
     from sparsetune.spec.sparsity import SparsitySpec
 
     sys.path += [folder for folder in [str(Path.cwd())] if folder not in sys.path]
@@ -338,7 +495,7 @@ def _layers(parsed: argparse.Namespace) -> int:
 
 
 def _doctor(parsed: argparse.Namespace) -> int:
-    from sparsetune.tune.doctor import as_json, doctor, show
+    from sparsetune.cli.doctor import as_json, doctor, show
 
     checks = doctor(parsed.storage, address=parsed.address, data_root=parsed.data_root)
     if not parsed.json:
@@ -353,5 +510,7 @@ def _print_json(facts: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.append(sys.path.pop(0))  # `-m` puts the current folder first, where a user's own `analysis/` may lie
+    sys.path.append(
+        sys.path.pop(0)
+    )  # `-m` puts the current folder first, where a user's own `analysis/` may lie
     sys.exit(main())

@@ -53,7 +53,9 @@ class Length:
         if not (math.isfinite(length.value) and length.value >= 0):
             raise ValueError("a length must not be negative")
         if length.unit == "fraction" and length.value > 1:
-            raise ValueError("a fraction of training must lie in [0, 1]; write `5 epochs` or `100 steps` otherwise")
+            raise ValueError(
+                "a fraction of training must lie in [0, 1]; write `5 epochs` or `100 steps` otherwise"
+            )
         return length
 
     @classmethod
@@ -68,24 +70,33 @@ class Length:
             if unit in ABSOLUTE:
                 with suppress(ValueError):
                     return cls(float(number), ABSOLUTE[unit])
-        raise ValueError("a length must be a fraction of training, `5 epochs`, `100 steps` or `4096 samples`")
+        raise ValueError(
+            "a length must be a fraction of training, `5 epochs`, `100 steps` or `4096 samples`"
+        )
 
     def declared(self) -> float | str:
         """The form it is written in: a number for a fraction, text otherwise."""
-        return self.value if self.unit == "fraction" else f"{float(self.value)!r} {self.unit}".replace(".0 ", " ")
+        return (
+            self.value
+            if self.unit == "fraction"
+            else f"{float(self.value)!r} {self.unit}".replace(".0 ", " ")
+        )
 
     def steps(self, clock: Clock) -> float:
         """Its length in optimizer steps, not rounded: boundaries are sums of lengths and are rounded once."""
         if self.unit == "samples":
             return self.value / clock.batch_size
-        return self.value * {"fraction": clock.total, "epochs": clock.per_epoch, "steps": 1}[self.unit]
+        return (
+            self.value * {"fraction": clock.total, "epochs": clock.per_epoch, "steps": 1}[self.unit]
+        )
 
 
 LengthField = Annotated[
     Length,
     GetPydanticSchema(
         lambda _source, _handler: core_schema.no_info_plain_validator_function(
-            Length.parse, serialization=core_schema.plain_serializer_function_ser_schema(Length.declared)
+            Length.parse,
+            serialization=core_schema.plain_serializer_function_ser_schema(Length.declared),
         )
     ),
 ]

@@ -35,7 +35,9 @@ class DeclarationError(SparsetuneError):
     def __init__(self, problems: Iterable[Problem], subject: str = "the declaration") -> None:
         self.problems = sorted(set(problems))
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__("\n".join([f"{count} in {subject}:", *(f"  - {p}" for p in self.problems)]))
+        super().__init__(
+            "\n".join([f"{count} in {subject}:", *(f"  - {p}" for p in self.problems)])
+        )
 
 
 class StudyDirectoryError(SparsetuneError):

@@ -41,13 +41,16 @@ from sparsetune import (
     TrialSpec,
 )
 
-STEPS, PER_EPOCH = 97_656, 390
+STEPS = 97_656
+PER_EPOCH = 390
 
 STUDY = Study(
     name="cifar10-wrn22-methods",
     question="Which sparse training keeps most accuracy of a WRN-22-2, and what does twice the training add?",
     base=TrialSpec(
-        task=ImageTask(dataset="cifar10", model="wrn_22_2", batch_size=128, validation=0, crop=4, flip=True),
+        task=ImageTask(
+            dataset="cifar10", model="wrn_22_2", batch_size=128, validation=0, crop=4, flip=True
+        ),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4),
         schedule=ScheduleSpec(
             epochs=STEPS / PER_EPOCH,
@@ -57,7 +60,9 @@ STUDY = Study(
             warmup=0,
         ),
         sparsity=SparsitySpec(
-            regrow=RegrowSpec(fraction=0.3, decay="cosine", every="100 steps", until=75_000 / STEPS),
+            regrow=RegrowSpec(
+                fraction=0.3, decay="cosine", every="100 steps", until=75_000 / STEPS
+            ),
             ramp=RampSpec(start=20_000 / STEPS, length=55_000 / STEPS, every="1000 steps"),
         ),
     ),

@@ -43,22 +43,36 @@ STUDY = Study(
     arms={
         "dense": Arm({"sparsity.method": "dense"}, sweep={"sparsity.target": [0]}),
         "random": Arm({"sparsity.method": "static"}),
-        "snip": Arm({"sparsity.method": "static", "sparsity.score": "saliency", "sparsity.allocation": "global"}),
+        "snip": Arm(
+            {
+                "sparsity.method": "static",
+                "sparsity.score": "saliency",
+                "sparsity.allocation": "global",
+            }
+        ),
         "set": Arm({"sparsity.method": "set", "sparsity.regrow": RegrowSpec(every=EVERY)}),
         "rigl": Arm({"sparsity.method": "rigl", "sparsity.regrow": RegrowSpec(every=EVERY)}),
-        "granet": Arm({"sparsity.method": "granet", "sparsity.regrow": RegrowSpec(fraction=0.5, every=EVERY)}),
+        "granet": Arm(
+            {"sparsity.method": "granet", "sparsity.regrow": RegrowSpec(fraction=0.5, every=EVERY)}
+        ),
         "one_shot": Arm({"sparsity.method": "one_shot"}),
         "gmp": Arm({"sparsity.method": "gmp"}),
         "gmp_star": Arm({"sparsity.method": "gmp", "sparsity.ramp": GMP_STAR}),
         "acdc": Arm({"sparsity.method": "acdc"}),
         "obert": Arm(
-            {"sparsity.method": "obert", "sparsity.ramp": RampSpec(updates=10), "sparsity.fisher": FISHER},
+            {
+                "sparsity.method": "obert",
+                "sparsity.ramp": RampSpec(updates=10),
+                "sparsity.fisher": FISHER,
+            },
         ),
         "sr_ste 1:4": Arm(
-            {"sparsity.method": "sr_ste", "sparsity.pattern": "1:4"}, sweep={"sparsity.target": [1 - 1 / 4]}
+            {"sparsity.method": "sr_ste", "sparsity.pattern": "1:4"},
+            sweep={"sparsity.target": [1 - 1 / 4]},
         ),
         "sr_ste 1:16": Arm(
-            {"sparsity.method": "sr_ste", "sparsity.pattern": "1:16"}, sweep={"sparsity.target": [1 - 1 / 16]}
+            {"sparsity.method": "sr_ste", "sparsity.pattern": "1:16"},
+            sweep={"sparsity.target": [1 - 1 / 16]},
         ),
     },
     sweep={"sparsity.target": [1 - 1 / kept for kept in (4, 8, 16, 32, 64)]},

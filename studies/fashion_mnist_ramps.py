@@ -31,7 +31,9 @@ STUDY = Study(
     name="fashion-mnist-ramps",
     question="Where should the ramp start and how long should it be, and would early stopping have kept the best?",
     base=TrialSpec(
-        task=ImageTask(dataset="fashion_mnist", model="lenet_300_100", batch_size=128, train_examples=20_000),
+        task=ImageTask(
+            dataset="fashion_mnist", model="lenet_300_100", batch_size=128, train_examples=20_000
+        ),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleSpec(epochs=12, lr="linear", warmup=0.05),
         sparsity=SparsitySpec(method="gmp", target=0.95, ramp=RampSpec(start=0.2, length=0.3)),
@@ -44,7 +46,9 @@ STUDY = Study(
     },
     configurations_per_cell=64,
     report_seeds=2,
-    quick_form=Quick(overrides={"task.train_examples": 5_000, "schedule.epochs": 4}, configurations_per_cell=4),
+    quick_form=Quick(
+        overrides={"task.train_examples": 5_000, "schedule.epochs": 4}, configurations_per_cell=4
+    ),
 )
 
 if __name__ == "__main__":

@@ -31,7 +31,9 @@ STUDY = Study(
     name="fashion-mnist-recipe",
     question="How do the best learning rate, ramp and weight decay move with sparsity and the length of training?",
     base=TrialSpec(
-        task=ImageTask(dataset="fashion_mnist", model="lenet_300_100", batch_size=256, train_examples=20_000),
+        task=ImageTask(
+            dataset="fashion_mnist", model="lenet_300_100", batch_size=256, train_examples=20_000
+        ),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleSpec(epochs=8, lr="linear", warmup=0.05),
         sparsity=SparsitySpec(ramp=RampSpec(start=0.1, length=0.5)),

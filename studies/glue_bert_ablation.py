@@ -41,7 +41,13 @@ from sparsetune import (
     TrialSpec,
 )
 
-TASK = TextTask(dataset="mnli", model="google-bert/bert-base-uncased", batch_size=32, max_length=128, validation=0)
+TASK = TextTask(
+    dataset="mnli",
+    model="google-bert/bert-base-uncased",
+    batch_size=32,
+    max_length=128,
+    validation=0,
+)
 TEACHER = TrialSpec(
     task=TASK,
     optim=OptimSpec(name="adamw", lr=3e-5, weight_decay=0.01),
@@ -72,7 +78,9 @@ STUDY = Study(
     base=TrialSpec(
         task=TASK,
         optim=OptimSpec(name="adamw", lr=1e-4, weight_decay=0),
-        schedule=ScheduleSpec(epochs=10, lr="linear", warmup=0, floor=0.01, rewind=GMP_STAR_REWINDS),
+        schedule=ScheduleSpec(
+            epochs=10, lr="linear", warmup=0, floor=0.01, rewind=GMP_STAR_REWINDS
+        ),
         sparsity=SparsitySpec(method="gmp", target=0.9, ramp=GMP_STAR),
         distill=DistillSpec(hardness=1, temperature=5.5, teacher=TEACHER),
         compute=ComputeSpec(precision="bfloat16"),

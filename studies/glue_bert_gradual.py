@@ -55,7 +55,13 @@ from sparsetune import (
     Uniform,
 )
 
-TASK = TextTask(dataset="mnli", model="google-bert/bert-base-uncased", batch_size=32, max_length=128, validation=10_000)
+TASK = TextTask(
+    dataset="mnli",
+    model="google-bert/bert-base-uncased",
+    batch_size=32,
+    max_length=128,
+    validation=10_000,
+)
 TEACHER = TrialSpec(
     task=TASK,
     optim=OptimSpec(name="adamw", lr=3e-5, weight_decay=0.01),
@@ -90,7 +96,9 @@ STANDARD = {
     "schedule": TEACHER.schedule,
 }
 
-TINY = TextTask(dataset="sst2", model="bert_tiny", max_length=32, validation=256, train_examples=320)
+TINY = TextTask(
+    dataset="sst2", model="bert_tiny", max_length=32, validation=256, train_examples=320
+)
 
 STUDY = Study(
     name="glue-bert-gradual",
@@ -98,14 +106,20 @@ STUDY = Study(
     base=TrialSpec(
         task=TASK,
         optim=OptimSpec(name="adamw", lr=1e-4, weight_decay=0),
-        schedule=ScheduleSpec(epochs=10, lr="linear", warmup=0, floor=0.01, rewind=GMP_STAR_REWINDS),
+        schedule=ScheduleSpec(
+            epochs=10, lr="linear", warmup=0, floor=0.01, rewind=GMP_STAR_REWINDS
+        ),
         sparsity=SparsitySpec(ramp=GMP_STAR),
         distill=DistillSpec(hardness=1, temperature=5.5, teacher=TEACHER),
         compute=ComputeSpec(precision="bfloat16"),
     ),
     arms={
-        "dense_standard": Arm(STANDARD, sweep={"sparsity.target": [0]}, search={"optim.lr": LogUniform(1e-5, 1e-4)}),
-        "gmp_star": Arm({"sparsity.method": "gmp"}, sweep={"schedule.epoch_multiplier": [1, 3]}, search=SEARCH),
+        "dense_standard": Arm(
+            STANDARD, sweep={"sparsity.target": [0]}, search={"optim.lr": LogUniform(1e-5, 1e-4)}
+        ),
+        "gmp_star": Arm(
+            {"sparsity.method": "gmp"}, sweep={"schedule.epoch_multiplier": [1, 3]}, search=SEARCH
+        ),
         "obert_10": Arm(OBERT_10, search=SEARCH),
         "obert_30": Arm(OBERT_30, search=SEARCH),
     },

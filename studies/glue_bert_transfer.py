@@ -41,7 +41,13 @@ from sparsetune import (
     TrialSpec,
 )
 
-TASK = TextTask(dataset="mnli", model="google-bert/bert-base-uncased", batch_size=32, max_length=128, validation=10_000)
+TASK = TextTask(
+    dataset="mnli",
+    model="google-bert/bert-base-uncased",
+    batch_size=32,
+    max_length=128,
+    validation=10_000,
+)
 TEACHER = TrialSpec(
     task=TASK,
     optim=OptimSpec(name="adamw", lr=3e-5, weight_decay=0.01),
@@ -52,10 +58,14 @@ PRUNED_90 = SparsitySpec(
     method="transfer", target=0.9, checkpoint="neuralmagic/oBERT-12-upstream-pruned-unstructured-90"
 )
 PRUNED_97 = SparsitySpec(
-    method="transfer", target=0.97, checkpoint="neuralmagic/oBERT-12-upstream-pruned-unstructured-97"
+    method="transfer",
+    target=0.97,
+    checkpoint="neuralmagic/oBERT-12-upstream-pruned-unstructured-97",
 )
 
-TINY = TextTask(dataset="sst2", model="bert_tiny", max_length=32, validation=256, train_examples=320)
+TINY = TextTask(
+    dataset="sst2", model="bert_tiny", max_length=32, validation=256, train_examples=320
+)
 
 STUDY = Study(
     name="glue-bert-transfer",
@@ -89,8 +99,12 @@ STUDY = Study(
         },
         sweep={"schedule.epoch_multiplier": [1]},
         arms={
-            "transfer_90": Arm({"sparsity": SparsitySpec(method="one_shot", target=0.9, prune_at=0)}),
-            "transfer_97": Arm({"sparsity": SparsitySpec(method="one_shot", target=0.97, prune_at=0)}),
+            "transfer_90": Arm(
+                {"sparsity": SparsitySpec(method="one_shot", target=0.9, prune_at=0)}
+            ),
+            "transfer_97": Arm(
+                {"sparsity": SparsitySpec(method="one_shot", target=0.97, prune_at=0)}
+            ),
         },
         configurations_per_cell=3,
         report_seeds=1,

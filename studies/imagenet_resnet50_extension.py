@@ -42,7 +42,11 @@ from sparsetune import (
 )
 
 TENTH = AcdcSpec(
-    warmup="1 epochs", compress="0.5 epochs", decompress="0.5 epochs", last_dense="1 epochs", final="1.5 epochs"
+    warmup="1 epochs",
+    compress="0.5 epochs",
+    decompress="0.5 epochs",
+    last_dense="1 epochs",
+    final="1.5 epochs",
 )
 
 STUDY = Study(
@@ -71,10 +75,16 @@ STUDY = Study(
     },
     report_seeds=3,
     quick_form=Quick(
-        overrides={"task": DigitsTask(model="resnet8", label_smoothing=0.1), "compute": ComputeSpec()},
+        overrides={
+            "task": DigitsTask(model="resnet8", label_smoothing=0.1),
+            "compute": ComputeSpec(),
+        },
         arms={
             "dense": Arm(sweep={"schedule.epochs": [3, 10]}),
-            "acdc": Arm({"sparsity.method": "acdc", "sparsity.acdc": TENTH}, sweep={"schedule.epochs": [10, 20]}),
+            "acdc": Arm(
+                {"sparsity.method": "acdc", "sparsity.acdc": TENTH},
+                sweep={"schedule.epochs": [10, 20]},
+            ),
         },
         report_seeds=2,
     ),

@@ -40,14 +40,17 @@ from sparsetune import (
     TrialSpec,
 )
 
-STEPS, PER_EPOCH = 128_000, 1251  # the original's epochs have 1,281,167 / 1,024 = 1,251.14 steps
+STEPS = 128_000
+PER_EPOCH = 1251  # the original's epochs have 1,281,167 / 1,024 = 1,251.14 steps
 
 STUDY = Study(
     name="imagenet-resnet50-gmp-ramp",
     question="When should GMP's ramp start and end, how often should it prune, and with label smoothing or without?",
     base=TrialSpec(
         task=FolderTask(folder="imagenet", model="resnet50", batch_size=1024, validation=0),
-        optim=OptimSpec(name="sgd", lr=0.1, lr_batch=256, momentum=0.9, nesterov=True, weight_decay=1e-4),
+        optim=OptimSpec(
+            name="sgd", lr=0.1, lr_batch=256, momentum=0.9, nesterov=True, weight_decay=1e-4
+        ),
         schedule=ScheduleSpec(
             epochs=STEPS / PER_EPOCH,
             lr="step",

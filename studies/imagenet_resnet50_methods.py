@@ -47,7 +47,12 @@ from sparsetune import (
 RECIPE_OF_ACDC = {
     "sparsity.method": "acdc",
     "optim": OptimSpec(
-        lr=0.256, lr_batch=256, momentum=0.875, weight_decay=2**-15, decay_bias_and_norm=True, nesterov=False
+        lr=0.256,
+        lr_batch=256,
+        momentum=0.875,
+        weight_decay=2**-15,
+        decay_bias_and_norm=True,
+        nesterov=False,
     ),
     "schedule.lr": "cosine",
     "schedule.lr_per": "epoch",
@@ -55,7 +60,11 @@ RECIPE_OF_ACDC = {
     "task.label_smoothing": 0,
 }
 TENTH = AcdcSpec(
-    warmup="1 epochs", compress="0.5 epochs", decompress="0.5 epochs", last_dense="1 epochs", final="1.5 epochs"
+    warmup="1 epochs",
+    compress="0.5 epochs",
+    decompress="0.5 epochs",
+    last_dense="1 epochs",
+    final="1.5 epochs",
 )
 
 STUDY = Study(
@@ -74,7 +83,8 @@ STUDY = Study(
         optim=OptimSpec(name="sgd", lr=1.7, lr_batch=4096, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleSpec(epochs=100, lr="linear", warmup="2 epochs"),
         sparsity=SparsitySpec(
-            ramp=RampSpec(start=0.2, length=0.6), regrow=RegrowSpec(every="409600 samples", batches=4)
+            ramp=RampSpec(start=0.2, length=0.6),
+            regrow=RegrowSpec(every="409600 samples", batches=4),
         ),
         compute=ComputeSpec(precision="bfloat16", channels_last=True, accumulate=2),
     ),
@@ -105,7 +115,11 @@ STUDY = Study(
             "sparsity.regrow": RegrowSpec(every="320 samples"),
         },
         sweep={"sparsity.target": [0.8, 0.95], "schedule.epoch_multiplier": [1, 2]},
-        arms={"acdc_published": Arm({**RECIPE_OF_ACDC, "sparsity.acdc": TENTH, "schedule.warmup": "1 epochs"})},
+        arms={
+            "acdc_published": Arm(
+                {**RECIPE_OF_ACDC, "sparsity.acdc": TENTH, "schedule.warmup": "1 epochs"}
+            )
+        },
         report_seeds=1,
     ),
 )

@@ -42,7 +42,8 @@ from sparsetune import (
     TrialSpec,
 )
 
-STEPS, PER_EPOCH = 32_000, 312
+STEPS = 32_000
+PER_EPOCH = 312
 EXACT_EPOCH = 1_281_167 / 4096 / STEPS
 """The original's epochs are not whole steps: the fraction of its training that one is."""
 
@@ -50,8 +51,12 @@ STUDY = Study(
     name="imagenet-resnet50-rigl-extension",
     question="How much does RigL gain from five times the training, and does it saturate?",
     base=TrialSpec(
-        task=FolderTask(folder="imagenet", model="resnet50", batch_size=4096, validation=0, label_smoothing=0.1),
-        optim=OptimSpec(name="sgd", lr=0.1, lr_batch=256, momentum=0.9, nesterov=True, weight_decay=1e-4),
+        task=FolderTask(
+            folder="imagenet", model="resnet50", batch_size=4096, validation=0, label_smoothing=0.1
+        ),
+        optim=OptimSpec(
+            name="sgd", lr=0.1, lr_batch=256, momentum=0.9, nesterov=True, weight_decay=1e-4
+        ),
         schedule=ScheduleSpec(
             epochs=STEPS / PER_EPOCH,
             lr="step",
@@ -59,7 +64,9 @@ STUDY = Study(
             warmup=5 * EXACT_EPOCH,
         ),
         sparsity=SparsitySpec(
-            regrow=RegrowSpec(fraction=0.3, decay="cosine", every="409600 samples", until=25_000 / STEPS)
+            regrow=RegrowSpec(
+                fraction=0.3, decay="cosine", every="409600 samples", until=25_000 / STEPS
+            )
         ),
         compute=ComputeSpec(precision="bfloat16", channels_last=True, accumulate=8),
     ),

@@ -14,10 +14,14 @@ from hypothesis import settings
 
 settings.register_profile("patient", deadline=None)  # a busy machine is slow, not wrong
 settings.load_profile("patient")
-os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # else Ray builds a second environment under `uv run`
+os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = (
+    "0"  # else Ray builds a second environment under `uv run`
+)
 os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 os.environ["MPLBACKEND"] = "Agg"
-os.environ["OMP_NUM_THREADS"] = "1"  # torch reads it when it is imported, which is not for every test
+os.environ["OMP_NUM_THREADS"] = (
+    "1"  # torch reads it when it is imported, which is not for every test
+)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -31,7 +35,10 @@ def _cache() -> Iterator[None]:
     if "SPARSETUNE_CACHE" in os.environ:
         yield
         return
-    with tempfile.TemporaryDirectory(prefix="sparsetune-cache-") as folder, pytest.MonkeyPatch.context() as patch:
+    with (
+        tempfile.TemporaryDirectory(prefix="sparsetune-cache-") as folder,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         patch.setenv("SPARSETUNE_CACHE", folder)
         yield
 
@@ -72,5 +79,7 @@ def data_root() -> Path:
     """The folder of downloaded data sets; the test is skipped where there is none."""
     given = os.environ.get("SPARSETUNE_DATA")
     if not given or not Path(given).is_dir():
-        pytest.skip(f"reads real data: set SPARSETUNE_DATA to the folder that holds them, got {given or 'nothing'}")
+        pytest.skip(
+            f"reads real data: set SPARSETUNE_DATA to the folder that holds them, got {given or 'nothing'}"
+        )
     return Path(given).resolve()

@@ -25,19 +25,27 @@ def serving() -> Iterator[dict[str, str]]:
     """The environment that reaches a server, which ends with this process."""
     command = [sys.executable, "-c", SERVER]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as server:
+    with subprocess.Popen(
+        command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True
+    ) as server:
         assert server.stdout
         lines = iter(server.stdout.readline, "")
-        port = next(line for line in lines if line.strip().isdecimal()).strip()  # moto says that it starts
+        port = next(
+            line for line in lines if line.strip().isdecimal()
+        ).strip()  # moto says that it starts
         try:
-            yield {**KEYS, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_DEFAULT_REGION": "us-east-1"}
+            yield {
+                **KEYS,
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            }
         finally:
             server.kill()
 
 
 def new_bucket() -> str:
     """A bucket in the store that the environment names."""
-    from sparsetune.places import place
+    from sparsetune.paths import place
 
     made = place(f"s3://bucket-{secrets.token_hex(4)}")
     made.fs.mkdir(made.path.rstrip("/"))
@@ -46,11 +54,13 @@ def new_bucket() -> str:
 
 def keys(prefix: str) -> dict[str, bytes]:
     """Everything under a prefix: key without the prefix, and content."""
-    from sparsetune.places import place
+    from sparsetune.paths import place
 
     folder = place(prefix)
     found = folder.fs.find(folder.path)
-    return {key.removeprefix(folder.path.rstrip("/") + "/"): folder.fs.cat_file(key) for key in found}
+    return {
+        key.removeprefix(folder.path.rstrip("/") + "/"): folder.fs.cat_file(key) for key in found
+    }
 
 
 def environment(reaching: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.durations import Clock, Length, fraction_to_step, round_half_up, steps_per_epoch, total_steps
+from sparsetune.durations import (
+    Clock,
+    Length,
+    fraction_to_step,
+    round_half_up,
+    steps_per_epoch,
+    total_steps,
+)
 
 
 @pytest.mark.parametrize(
@@ -45,11 +52,15 @@ def test_what_is_no_length_is_refused_with_the_rule(written: Any, rule: str) -> 
         Length.parse(written)
 
 
-@pytest.mark.parametrize(("unit", "steps"), [("fraction", 50.0), ("epochs", 5.0), ("steps", 0.5), ("samples", 0.0625)])
+@pytest.mark.parametrize(
+    ("unit", "steps"), [("fraction", 50.0), ("epochs", 5.0), ("steps", 0.5), ("samples", 0.0625)]
+)
 def test_only_a_fraction_stretches_with_training(unit: Any, steps: float) -> None:
     length = Length(0.5, unit)
     assert length.steps(Clock(total=100, per_epoch=10, batch_size=8)) == steps
-    assert length.steps(Clock(total=200, per_epoch=10, batch_size=8)) == (100.0 if unit == "fraction" else steps)
+    assert length.steps(Clock(total=200, per_epoch=10, batch_size=8)) == (
+        100.0 if unit == "fraction" else steps
+    )
 
 
 def test_samples_keep_their_number_at_another_batch_size_and_steps_do_not() -> None:
@@ -59,20 +70,27 @@ def test_samples_keep_their_number_at_another_batch_size_and_steps_do_not() -> N
     assert [Length.parse("100 steps").steps(clock) for clock in imagenet] == [100, 100]
 
 
-@pytest.mark.parametrize("written", [0.1, "5 epochs", "2.5 epochs", "1234567 steps", "0.1234567890123 epochs"])
+@pytest.mark.parametrize(
+    "written", [0.1, "5 epochs", "2.5 epochs", "1234567 steps", "0.1234567890123 epochs"]
+)
 def test_a_length_is_declared_as_it_was_written(written: float | str) -> None:
     assert Length.parse(written).declared() == written
 
 
-@pytest.mark.parametrize(("examples", "batch", "steps"), [(1293, 64, 20), (128, 64, 2), (127, 64, 1), (3, 64, 1)])
+@pytest.mark.parametrize(
+    ("examples", "batch", "steps"), [(1293, 64, 20), (128, 64, 2), (127, 64, 1), (3, 64, 1)]
+)
 def test_an_epoch_leaves_its_incomplete_batch_out(examples: int, batch: int, steps: int) -> None:
     assert steps_per_epoch(examples, batch) == steps
 
 
 @pytest.mark.parametrize(
-    ("epochs", "multiplier", "steps"), [(4, 1, 80), (4, 2, 160), (0.5, 1, 10), (0.001, 1, 1), (0.125, 1, 3)]
+    ("epochs", "multiplier", "steps"),
+    [(4, 1, 80), (4, 2, 160), (0.5, 1, 10), (0.001, 1, 1), (0.125, 1, 3)],
 )
-def test_training_has_whole_steps_and_at_least_one(epochs: float, multiplier: float, steps: int) -> None:
+def test_training_has_whole_steps_and_at_least_one(
+    epochs: float, multiplier: float, steps: int
+) -> None:
     assert total_steps(epochs, multiplier, per_epoch=20) == steps
 
 
@@ -81,7 +99,9 @@ def test_halves_are_rounded_upward_so_that_boundaries_stay_evenly_apart() -> Non
 
 
 @given(st.integers(1, 10**7), st.lists(st.floats(0, 1), min_size=2))
-def test_steps_are_monotone_in_the_fraction_and_exact_at_the_ends(total: int, fractions: list[float]) -> None:
+def test_steps_are_monotone_in_the_fraction_and_exact_at_the_ends(
+    total: int, fractions: list[float]
+) -> None:
     steps = [fraction_to_step(fraction, total) for fraction in sorted(fractions)]
     assert steps == sorted(steps)
     assert fraction_to_step(0, total) == 0

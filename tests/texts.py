@@ -9,7 +9,8 @@ import numpy as np
 
 from sparsetune.spec.task import TextTask
 
-GOOD, BAD = ("fine", "warm", "bright", "clever"), ("dull", "cold", "clumsy", "tired")
+GOOD = ("fine", "warm", "bright", "clever")
+BAD = ("dull", "cold", "clumsy", "tired")
 FILLERS = ("film", "plot", "cast", "scene", "music", "story", "ending", "joke", "line", "face")
 
 
@@ -30,5 +31,12 @@ def write_sst2(folder: Path, train: int = 240, dev: int = 60, seed: int = 0) -> 
 
 def text_task(folder: Path, **given: Any) -> TextTask:
     """The task on such files, with the smallest encoder."""
-    sizes: dict[str, Any] = {"train_examples": 160, "validation": 40, "batch_size": 16, "max_length": 16}
-    return TextTask(**{"dataset": "sst2", "folder": str(folder), "model": "bert_tiny", **sizes, **given})
+    sizes: dict[str, Any] = {
+        "train_examples": 160,
+        "validation": 40,
+        "batch_size": 16,
+        "max_length": 16,
+    }
+    return TextTask(
+        **{"dataset": "sst2", "folder": str(folder), "model": "bert_tiny", **sizes, **given}
+    )

@@ -13,9 +13,9 @@ import pandas as pd
 from analysis.checks import cells, comparability, seeds, selection, steps
 from analysis.checks.evidence import Evidence
 from analysis.checks.finding import SEVERITIES, Check, Finding, Missing, Severity, listed
+from analysis.estimates.means import MEASURES
 from analysis.load import StudyResults
-from analysis.means import MEASURES
-from analysis.results import Results
+from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 __all__ = ["CHECKS", "COLUMNS", "SEVERITIES", "Check", "Finding", "Severity", "checks"]
@@ -212,7 +212,9 @@ CHECKS: dict[str, Check] = {
 }
 
 
-def checks(results: Results, where: Mapping[str, Any] | None = None, *, y: str | None = None) -> pd.DataFrame:
+def checks(
+    results: Results, where: Mapping[str, Any] | None = None, *, y: str | None = None
+) -> pd.DataFrame:
     """What a reader of these results must know before believing a curve: at most one finding a code and severity.
 
     Args:
@@ -245,7 +247,9 @@ def checks(results: Results, where: Mapping[str, Any] | None = None, *, y: str |
         rows += _rows(check, found, isinstance(results, StudyResults))
     frame = pd.DataFrame(rows, columns=[*COLUMNS], dtype="str")
     rank = frame["severity"].map({severity: place for place, severity in enumerate(SEVERITIES)})
-    frame = frame.assign(rank=rank).sort_values(["rank", "code", "arm"], kind="stable", ignore_index=True)
+    frame = frame.assign(rank=rank).sort_values(
+        ["rank", "code", "arm"], kind="stable", ignore_index=True
+    )
     frame = frame[[*COLUMNS]]
     frame.attrs["not_run"] = lacking
     return frame
@@ -271,4 +275,6 @@ def _together(found: Sequence[Finding]) -> str:
         arms.setdefault(finding.got, []).append(finding.arm)
     if len(arms) == 1:
         return next(iter(arms))
-    return "; ".join(f"in {' and '.join(names)}, {got}" if all(names) else got for got, names in arms.items())
+    return "; ".join(
+        f"in {' and '.join(names)}, {got}" if all(names) else got for got, names in arms.items()
+    )

@@ -10,9 +10,9 @@ import pandas as pd
 
 from analysis.checks.evidence import Evidence, holds, require
 from analysis.checks.finding import Finding, Missing, Severity, counted, listed
-from analysis.fairness import uneven
+from analysis.estimates.equal_flops import uneven
+from analysis.estimates.means import direction_of
 from analysis.load import StudyResults
-from analysis.means import direction_of
 
 LEVEL = 0.01
 """p below which dense baselines differ, before it is divided by how many groups of them are compared."""
@@ -30,7 +30,9 @@ SPLIT += ("task.train_examples", "evaluate.train_examples")
 PACKAGES = ("sparsetune", "torch", "torchvision", "transformers", "numpy")
 
 
-def mixed(evidence: Evidence, kinds: pd.Series[Any], severity: Severity, *, dense: bool = True) -> Iterator[Finding]:
+def mixed(
+    evidence: Evidence, kinds: pd.Series[Any], severity: Severity, *, dense: bool = True
+) -> Iterator[Finding]:
     """Where report trials of different kinds share a line; or, if none do, a figure.
 
     Args:
@@ -53,7 +55,9 @@ def mixed(evidence: Evidence, kinds: pd.Series[Any], severity: Severity, *, dens
 
 def _groups(lines: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """The rows of groups of more than one kind."""
-    return lines[lines.groupby(list(keys))["kind"].transform("nunique") > 1] if len(lines) else lines
+    return (
+        lines[lines.groupby(list(keys))["kind"].transform("nunique") > 1] if len(lines) else lines
+    )
 
 
 def _odd(rows: pd.DataFrame) -> list[str]:
@@ -71,7 +75,9 @@ def _breakdown(rows: pd.DataFrame, by: str) -> str:
 def described(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series[Any]:
     """Each row in words, ``validation 0.1, split seed 0``: the columns in which rows differ."""
     differ = [name for name in columns if name in rows and rows[name].nunique(dropna=False) > 1]
-    words = [rows[name].map(lambda value, name=name: f"{_plain(name)} {_text(value)}") for name in differ]
+    words = [
+        rows[name].map(lambda value, name=name: f"{_plain(name)} {_text(value)}") for name in differ
+    ]
     if not words:
         return pd.Series("the same", rows.index)
     return pd.concat(words, axis=1).agg(", ".join, axis=1)
@@ -89,8 +95,14 @@ def _text(value: Any) -> str:
 
 def smoothing(evidence: Evidence) -> Iterator[Finding]:
     """Entropies of networks trained with and without label smoothing, or with different ones."""
-    rows = require(evidence.report, "task.label_smoothing", "train_entropy|val_entropy|test_entropy")
-    yield from mixed(evidence, described(rows.fillna({"task.label_smoothing": 0}), ["task.label_smoothing"]), "warning")
+    rows = require(
+        evidence.report, "task.label_smoothing", "train_entropy|val_entropy|test_entropy"
+    )
+    yield from mixed(
+        evidence,
+        described(rows.fillna({"task.label_smoothing": 0}), ["task.label_smoothing"]),
+        "warning",
+    )
 
 
 def distillation(evidence: Evidence) -> Iterator[Finding]:
@@ -98,51 +110,76 @@ def distillation(evidence: Evidence) -> Iterator[Finding]:
     measured = "train_entropy|val_entropy|test_entropy|train_loss|val_loss|test_loss"
     rows = require(evidence.report, "distill.hardness", measured)
     rows = rows.assign(**{"distill.hardness": rows["distill.hardness"].fillna(0)})
-    yield from mixed(evidence, described(rows, ["distill.hardness", "distill.temperature"]), "warning")
+    yield from mixed(
+        evidence, described(rows, ["distill.hardness", "distill.temperature"]), "warning"
+    )
 
 
 def denominators(evidence: Evidence) -> Iterator[Finding]:
     """Sparsities that are fractions of different numbers of weights; a dense network's is 0 of any."""
     rows = require(evidence.report, "prunable_weights")
-    kinds = rows["prunable_weights"].map(lambda count: f"{count:,.0f} prunable weights", na_action="ignore")
+    kinds = rows["prunable_weights"].map(
+        lambda count: f"{count:,.0f} prunable weights", na_action="ignore"
+    )
     yield from mixed(evidence, kinds, "error", dense=False)
 
 
 def splits(evidence: Evidence) -> Iterator[Finding]:
     """Networks trained or measured on different examples."""
-    rows = require(evidence.report, "task.validation|task.split_seed|task.train_examples|task.dataset")
+    rows = require(
+        evidence.report, "task.validation|task.split_seed|task.train_examples|task.dataset"
+    )
     found = list(mixed(evidence, described(rows, SPLIT), "error"))
     yield from found or mixed(evidence, _digests(rows["data"]), "warning")
 
 
 def _digests(data: pd.Series[Any]) -> pd.Series[Any]:
     """What tells the data of some trials from those of others: ``the digest sst2=f6787db7e448``."""
-    shared = set.intersection(*(set(str(digest).split()) for digest in data)) if len(data) else set()
-    return data.map(lambda digest: f"the digest {' '.join(w for w in digest.split() if w not in shared)}", "ignore")
+    shared = (
+        set.intersection(*(set(str(digest).split()) for digest in data)) if len(data) else set()
+    )
+    return data.map(
+        lambda digest: f"the digest {' '.join(w for w in digest.split() if w not in shared)}",
+        "ignore",
+    )
 
 
 def baselines(evidence: Evidence) -> Iterator[Finding]:
     """Dense networks that gaps are measured to, of different recipes and accuracies: an F test at each length."""
-    rows, y = evidence.report, evidence.y
+    rows = evidence.report
+    y = evidence.y
     if y is None:
         raise Missing(["test_accuracy or test_score or val_accuracy or val_score"])
     found = _dense(evidence, y)
     if len(rows) and found.empty:
         raise Missing(["sparsity.target of 0 or twin_id"])
-    groups = [own for _, own in found.groupby(["figure", "epochs"], sort=False) if own["config_id"].nunique() > 1]
-    tested = [(_f_test([part["value"].to_numpy() for _, part in own.groupby("config_id")]), own) for own in groups]
+    groups = [
+        own
+        for _, own in found.groupby(["figure", "epochs"], sort=False)
+        if own["config_id"].nunique() > 1
+    ]
+    tested = [
+        (_f_test([part["value"].to_numpy() for _, part in own.groupby("config_id")]), own)
+        for own in groups
+    ]
     p, own = min(tested, key=lambda pair: pair[0], default=(1.0, found))
     if groups and p * len(groups) < LEVEL:
         means = own.groupby("config_id")["value"].mean()
         best = (direction_of(y) * means).idxmax()
-        yield Finding("", list(own.loc[own["config_id"] != best, "cell"]), _unequal(own, y, p * len(groups)))
+        yield Finding(
+            "", list(own.loc[own["config_id"] != best, "cell"]), _unequal(own, y, p * len(groups))
+        )
 
 
 def _unequal(own: pd.DataFrame, y: str, p: float) -> str:
     """What dense baselines of one length reach, from the lowest to the highest."""
-    recipes = own.groupby("config_id").agg(cell=("cell", "first"), mean=("value", "mean"), n=("value", "size"))
+    recipes = own.groupby("config_id").agg(
+        cell=("cell", "first"), mean=("value", "mean"), n=("value", "size")
+    )
     rows = recipes.sort_values("mean").to_dict("records")
-    low, high = (f"{end['mean']:.4g} (for {end['cell']}, n = {end['n']})" for end in (rows[0], rows[-1]))
+    low, high = (
+        f"{end['mean']:.4g} (for {end['cell']}, n = {end['n']})" for end in (rows[0], rows[-1])
+    )
     reach = f"{counted(len(recipes), 'dense recipe')} reach a `{y}` from {low} to {high}"
     return f"at {own['epochs'].iloc[0]:g} epochs {reach}, F test p = {p:.2g}"
 
@@ -154,8 +191,12 @@ def _dense(evidence: Evidence, y: str) -> pd.DataFrame:
     lines = evidence.figures(evidence.report, "epochs", "trial_id", "twin_id")
     lines["dense_id"] = lines["trial_id"].where(lines["sparsity"] == 0, lines["twin_id"])
     lines = lines.dropna(subset="dense_id")
-    lines = lines.assign(value=lines["dense_id"].map(trials[y]), config_id=lines["dense_id"].map(trials["config_id"]))
-    return lines.dropna(subset=["value", "config_id"]).drop_duplicates(["figure", "epochs", "dense_id"])
+    lines = lines.assign(
+        value=lines["dense_id"].map(trials[y]), config_id=lines["dense_id"].map(trials["config_id"])
+    )
+    return lines.dropna(subset=["value", "config_id"]).drop_duplicates(
+        ["figure", "epochs", "dense_id"]
+    )
 
 
 def _f_test(groups: Sequence[np.ndarray]) -> float:
@@ -164,11 +205,16 @@ def _f_test(groups: Sequence[np.ndarray]) -> float:
 
     means = np.array([group.mean() for group in groups])
     sizes = np.array([len(group) for group in groups])
-    within, df = sum(((g - g.mean()) ** 2).sum() for g in groups), int(sizes.sum()) - len(groups)
+    within = sum(((g - g.mean()) ** 2).sum() for g in groups)
+    df = int(sizes.sum()) - len(groups)
     between = float(sizes @ (means - np.concatenate(groups).mean()) ** 2)
     if df < 1 or between == 0:
         return 1.0
-    return float(fdtrc(len(groups) - 1, df, between / (len(groups) - 1) / (within / df))) if within else 0.0
+    return (
+        float(fdtrc(len(groups) - 1, df, between / (len(groups) - 1) / (within / df)))
+        if within
+        else 0.0
+    )
 
 
 def machines(evidence: Evidence) -> Iterator[Finding]:
@@ -176,10 +222,16 @@ def machines(evidence: Evidence) -> Iterator[Finding]:
     if not isinstance(evidence.results, StudyResults):
         raise Missing(["the ledger of a study directory"])
     rows = evidence.report
-    rows = rows.assign(device=rows["device"].str.partition(":")[0] if rows["device"].notna().any() else rows["device"])
+    rows = rows.assign(
+        device=rows["device"].str.partition(":")[0]
+        if rows["device"].notna().any()
+        else rows["device"]
+    )
     known = rows["device"].notna()
     yield from mixed(
-        evidence, described(rows[known], ["device", "processor", "threads"]).reindex(rows.index), "warning"
+        evidence,
+        described(rows[known], ["device", "processor", "threads"]).reindex(rows.index),
+        "warning",
     )
     launches = [_versions(facts) for facts in evidence.results.directory.launches()]
     differ = [
@@ -189,7 +241,8 @@ def machines(evidence: Evidence) -> Iterator[Finding]:
     ]
     if differ:
         changes = "; ".join(
-            f"{name} {' then '.join(dict.fromkeys(str(f.get(name)) for f in launches))}" for name in differ
+            f"{name} {' then '.join(dict.fromkeys(str(f.get(name)) for f in launches))}"
+            for name in differ
         )
         yield Finding("", [], f"{counted(len(launches), 'launch')[:-1]}es ran {changes}", "note")
 

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.checks.finding import Missing
+from analysis.estimates.means import with_dense
 from analysis.load import StudyResults
-from analysis.means import with_dense
-from analysis.results import Results
-from analysis.select import report_rows
+from analysis.tables.results import Results
+from analysis.tables.selection import report_rows
 from sparsetune.errors import SparsetuneError
 
 OWN = ("search", "report", "control")
@@ -97,7 +97,11 @@ class Evidence:
         Raises:
             Missing: if there is none.
         """
-        found = (name for name in ("step", "epoch", "progress") if self.history.get(name, pd.Series()).notna().any())
+        found = (
+            name
+            for name in ("step", "epoch", "progress")
+            if self.history.get(name, pd.Series()).notna().any()
+        )
         if (name := next(found, None)) is None:
             raise Missing(["step or epoch or progress"])
         return name
@@ -108,14 +112,17 @@ class Evidence:
         states = self.results.states if isinstance(self.results, StudyResults) else {}
         rows = {trial_id: state.starts[-1] for trial_id, state in states.items() if state.starts}
         frame = pd.DataFrame(
-            [{name: start.get(name) for name in MACHINE} for start in rows.values()], columns=[*MACHINE]
+            [{name: start.get(name) for name in MACHINE} for start in rows.values()],
+            columns=[*MACHINE],
         )
         return frame.set_axis(pd.Index(list(rows), dtype="str"), axis=0)
 
     @cached_property
     def y(self) -> str | None:
         """The measure that curves show; None where none of `HEADLINES` was measured."""
-        measured = (name for name in HEADLINES if name in self.report and self.report[name].notna().any())
+        measured = (
+            name for name in HEADLINES if name in self.report and self.report[name].notna().any()
+        )
         return self.measure or next(measured, None)
 
     @cached_property
@@ -126,7 +133,9 @@ class Evidence:
         """The value of a dotted field by cell."""
         fields = [name for name in map(str, self._trials) if "." in name]
         if path not in fields:
-            raise SparsetuneError(f"a field in `where` must be one of {', '.join(fields)}, got `{path}`")
+            raise SparsetuneError(
+                f"a field in `where` must be one of {', '.join(fields)}, got `{path}`"
+            )
         uses = self.results.uses()
         first = uses[uses["role"].isin(OWN)].drop_duplicates("cell").set_index("cell")["trial_id"]
         return first.map(self._trials.set_index("trial_id")[path])
@@ -151,7 +160,11 @@ def require(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
     Raises:
         Missing: naming those it lacks. A frame without rows lacks nothing: there is nothing to judge yet.
     """
-    lacking = [name for name in names if not any(n in frame and frame[n].notna().any() for n in str(name).split("|"))]
+    lacking = [
+        name
+        for name in names
+        if not any(n in frame and frame[n].notna().any() for n in str(name).split("|"))
+    ]
     if lacking and len(frame):
         raise Missing(name.replace("|", " or ") for name in lacking)
     asked = (name for alternatives in names for name in alternatives.split("|"))

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.checks.evidence import Evidence, holds, require
 from analysis.checks.finding import NAMED, Finding, Missing, Severity, counted, listed
-from analysis.means import MEASURES, cell_means, with_dense
+from analysis.estimates.means import MEASURES, cell_means, with_dense
 
 FEWEST = 3
 """Report seeds below which an interval says little."""
@@ -38,17 +38,30 @@ def too_few(evidence: Evidence) -> Iterator[Finding]:
         raise Missing(["one report trial for each cell and seed"])
     means = cell_means(evidence.results, evidence.y, evidence.where)
     few = means[(means["n"] > 0) & (means["n"] < FEWEST)]
-    unsure = means[(means["difference_low"] < 0) & (means["difference_high"] > 0) & (means["sparsity"] > 0)]
+    unsure = means[
+        (means["difference_low"] < 0) & (means["difference_high"] > 0) & (means["sparsity"] > 0)
+    ]
     most = NAMED if pd.concat([few, unsure])["arm"].nunique() < 2 else 1
     for arm, own in means[means["n"] > 0].groupby("arm", sort=False):
-        mine, wide = few[few["arm"] == arm], unsure[unsure["arm"] == arm]
+        mine = few[few["arm"] == arm]
+        wide = unsure[unsure["arm"] == arm]
         parts: list[tuple[Severity, str, list[str]]] = [
-            ("warning", f"n = {mine['n'].min():.0f} in {{}} of {counted(len(own), 'cell')} ({{}})", list(mine.index)),
-            ("note", "the interval of the gap to the dense twin holds 0 in {} ({})", list(wide.index)),
+            (
+                "warning",
+                f"n = {mine['n'].min():.0f} in {{}} of {counted(len(own), 'cell')} ({{}})",
+                list(mine.index),
+            ),
+            (
+                "note",
+                "the interval of the gap to the dense twin holds 0 in {} ({})",
+                list(wide.index),
+            ),
         ]
         parts = [part for part in parts if part[2]]
         if parts:
-            got = "; ".join(words.format(len(names), listed(names, most)) for _, words, names in parts)
+            got = "; ".join(
+                words.format(len(names), listed(names, most)) for _, words, names in parts
+            )
             yield Finding(str(arm), [name for part in parts for name in part[2]], got, parts[0][0])
 
 
@@ -58,16 +71,23 @@ def missing_not_at_random(evidence: Evidence) -> Iterator[Finding]:
     rows = rows[rows["status"].isin(["COMPLETE", "DIVERGED", "INVALID", "FAILED"])]
     rows = rows.drop_duplicates(["arm", "trial_id"])
     rows = rows.assign(lost=~holds(rows["status"], "COMPLETE"), sparsity=rows["sparsity.target"])
-    for arm, own in with_dense(rows[["arm", "cell", "sparsity", "lost"]]).groupby("arm", sort=False):
+    for arm, own in with_dense(rows[["arm", "cell", "sparsity", "lost"]]).groupby(
+        "arm", sort=False
+    ):
         groups = own.groupby("sparsity")["lost"].agg(["sum", "size"])
         p = trend(groups["sum"].to_numpy(), groups["size"].to_numpy())
         if p < LEVEL:
-            top, rest = groups.iloc[-1], groups.iloc[:-1].sum()
+            top = groups.iloc[-1]
+            rest = groups.iloc[:-1].sum()
             got = (
                 f"{top['sum']} of {counted(top['size'], 'trial')} at {100 * groups.index[-1]:.4g} % sparsity have none,"
                 f" {rest['sum']} of {rest['size']} below (permutation test of a rising share, p = {p:.2g})"
             )
-            yield Finding(str(arm), list(own.loc[own["lost"] & (own["sparsity"] == groups.index[-1]), "cell"]), got)
+            yield Finding(
+                str(arm),
+                list(own.loc[own["lost"] & (own["sparsity"] == groups.index[-1]), "cell"]),
+                got,
+            )
 
 
 def trend(lost: np.ndarray, trials: np.ndarray, seed: int = 0) -> float:
@@ -84,21 +104,28 @@ def trend(lost: np.ndarray, trials: np.ndarray, seed: int = 0) -> float:
     if len(lost) < 2 or not lost.sum() or (lost == trials).all():
         return 1.0
     ranks = np.arange(len(lost))
-    draws = np.random.default_rng(seed).multivariate_hypergeometric(trials, int(lost.sum()), DRAWS, method="marginals")
+    draws = np.random.default_rng(seed).multivariate_hypergeometric(
+        trials, int(lost.sum()), DRAWS, method="marginals"
+    )
     return float((1 + (draws @ ranks >= lost @ ranks).sum()) / (1 + DRAWS))
 
 
 def not_independent(evidence: Evidence) -> Iterator[Finding]:
     """Seeds that are no replicates: a configuration and seed twice, the same numbers, or the same initialisation."""
-    rows = require(evidence.own[holds(evidence.own["status"], "COMPLETE")], "seed").drop_duplicates(["arm", "trial_id"])
+    rows = require(evidence.own[holds(evidence.own["status"], "COMPLETE")], "seed").drop_duplicates(
+        ["arm", "trial_id"]
+    )
     kinds = pd.Series(None, rows.index, dtype="object").mask(_same_start(evidence, rows), "start")
     kinds = kinds.mask(_same_numbers(rows), "equal")
-    kinds = kinds.mask(rows.duplicated(["arm", "config_id", "seed"], keep=False) & rows["seed"].notna(), "twice")
+    kinds = kinds.mask(
+        rows.duplicated(["arm", "config_id", "seed"], keep=False) & rows["seed"].notna(), "twice"
+    )
     suspects = rows[["arm", "cell"]].assign(kind=kinds).dropna(subset="kind")
     for arm, own in suspects.groupby("arm", sort=False):
         parts = {kind: list(part["cell"]) for kind, part in own.groupby("kind")}
         got = "; ".join(
-            f"{counted(len(names), 'trial')} in {listed(names)} {SAME[str(kind)]}" for kind, names in parts.items()
+            f"{counted(len(names), 'trial')} in {listed(names)} {SAME[str(kind)]}"
+            for kind, names in parts.items()
         )
         grave: Severity = "warning" if list(parts) == ["start"] else "error"
         yield Finding(str(arm), list(own["cell"]), got, grave)
@@ -111,14 +138,20 @@ def _same_numbers(rows: pd.DataFrame) -> pd.Series[Any]:
     losses = [name for name in LOSSES if name in rows and rows[name].notna().any()]
     measured = rows[rows[losses].notna().all(axis=1)] if losses else rows[:0]
     measured = measured[_exact(measured[losses])]
-    others = [name for name in MEASURES if name in rows and name.endswith(("_accuracy", "_score", "_error", "_loss"))]
+    others = [
+        name
+        for name in MEASURES
+        if name in rows and name.endswith(("_accuracy", "_score", "_error", "_loss"))
+    ]
     keys = list(dict.fromkeys(["arm", "config_id", *losses, *others]))
     return measured.duplicated(keys, keep=False).reindex(rows.index, fill_value=False)
 
 
 def _exact(values: pd.DataFrame) -> pd.Series[Any]:
     """Rows in which some value is given to `DIGITS` significant digits or more."""
-    digits = values.astype("float64").map(lambda value: len(Decimal(repr(value)).normalize().as_tuple().digits))
+    digits = values.astype("float64").map(
+        lambda value: len(Decimal(repr(value)).normalize().as_tuple().digits)
+    )
     return (digits.where(values.notna(), 0) >= DIGITS).any(axis=1)
 
 
@@ -130,5 +163,9 @@ def _same_start(evidence: Evidence, rows: pd.DataFrame) -> pd.Series[Any]:
     if "task.weights" in first:
         first = first[first["task.weights"].isna()]
     first = first[_exact(first[losses])]
-    same = first.loc[first.duplicated(["config_id", *losses], keep=False), "trial_id"] if losses else []
+    same = (
+        first.loc[first.duplicated(["config_id", *losses], keep=False), "trial_id"]
+        if losses
+        else []
+    )
     return rows["trial_id"].isin(same)

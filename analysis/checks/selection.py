@@ -11,8 +11,8 @@ import pandas as pd
 
 from analysis.checks.evidence import Evidence, holds, require
 from analysis.checks.finding import Finding, Missing, Severity, counted, listed
-from analysis.means import direction_of
-from sparsetune.space import Axis, Choice, IntRange, LogUniform, Uniform
+from analysis.estimates.means import direction_of
+from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Uniform
 
 EDGE = 0.1
 """How near to an end of its range, as a part of it, a winner lies at the edge."""
@@ -22,7 +22,15 @@ FEWEST = 8
 """Configurations from which on the best of them must lie towards the edge too."""
 SURE = 2.33
 """Standard errors by which they must: 1 % by chance."""
-MEASURED = ("val_accuracy", "val_score", "val_error", "val_loss", "test_accuracy", "test_score", "test_loss")
+MEASURED = (
+    "val_accuracy",
+    "val_score",
+    "val_error",
+    "val_loss",
+    "test_accuracy",
+    "test_score",
+    "test_loss",
+)
 BEST = re.compile(r"(^|[^a-z])(best|max)([^a-z]|$)")
 """In the name of a column that holds the best of several epochs."""
 
@@ -35,7 +43,11 @@ def at_the_edge(evidence: Evidence) -> Iterator[Finding]:
     ranges = evidence.results.design.ranges
     if not ranges:
         raise Missing(["the ranges that were searched"])
-    search = require(evidence.own, "status").query("role == 'search'").drop_duplicates(["cell", "config_id"])
+    search = (
+        require(evidence.own, "status")
+        .query("role == 'search'")
+        .drop_duplicates(["cell", "config_id"])
+    )
     if evidence.results.design.objective not in search:
         raise Missing([str(evidence.results.design.objective)])
     by_cell = dict(list(search.groupby("cell", sort=False)))
@@ -66,13 +78,21 @@ def _side(axis: Axis, path: str, value: Any, tried: pd.DataFrame, evidence: Evid
     x = pd.to_numeric(tried[path], errors="coerce").to_numpy(dtype=np.float64)
     if isinstance(axis, Choice | IntRange):
         options = [float(option) for option in axis.spaced(2) if isinstance(option, int | float)]
-        low, high, enough = min(options), max(options), len(options) > 2
+        low = min(options)
+        high = max(options)
+        enough = len(options) > 2
         sides = {"low": value <= low, "high": value >= high}
     else:
-        low, high, enough = axis.low, axis.high, True
+        low = axis.low
+        high = axis.high
+        enough = True
         place = float(_unit(axis, np.array([value], dtype=np.float64))[0])
-        objective = tried[str(evidence.results.design.objective)].where(holds(tried["status"], "COMPLETE"))
-        values = objective.to_numpy(dtype=np.float64) * (1 if evidence.results.design.minimize else -1)
+        objective = tried[str(evidence.results.design.objective)].where(
+            holds(tried["status"], "COMPLETE")
+        )
+        values = objective.to_numpy(dtype=np.float64) * (
+            1 if evidence.results.design.minimize else -1
+        )
         sides = _towards(place, _unit(axis, x), values)
     natural = {"low": low == 0, "high": high == 1 and path != "optim.lr"}
     return next((side for side, at in sides.items() if at and enough and not natural[side]), "")
@@ -81,12 +101,15 @@ def _side(axis: Axis, path: str, value: Any, tried: pd.DataFrame, evidence: Evid
 def _towards(place: float, units: np.ndarray, values: np.ndarray) -> dict[str, bool]:
     """Whether the winner at ``place``, and with enough configurations the best quarter of them, lie at either end."""
     units, values = units[~np.isnan(units)], values[~np.isnan(units)]
-    n, edge, pull = len(units), NEAREST, 0.0
+    n = len(units)
+    edge = NEAREST
+    pull = 0.0
     if n >= FEWEST:
         count = max(2, round(n / 4))
         best = units[np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable")[:count]]
         error = units.std(ddof=1) * np.sqrt((1 - count / n) / count)
-        edge, pull = EDGE, float((best.mean() - units.mean()) / error) if error else 0.0
+        edge = EDGE
+        pull = float((best.mean() - units.mean()) / error) if error else 0.0
     return {
         "low": place <= edge and (n < FEWEST or pull < -SURE),
         "high": place >= 1 - edge and (n < FEWEST or pull > SURE),
@@ -95,10 +118,13 @@ def _towards(place: float, units: np.ndarray, values: np.ndarray) -> dict[str, b
 
 def _unit(axis: Uniform | LogUniform, values: np.ndarray) -> np.ndarray:
     """Values as parts of the range, on the axis's own scale."""
-    low, high = axis.low, axis.high
+    low = axis.low
+    high = axis.high
     if isinstance(axis, LogUniform):
         with np.errstate(divide="ignore", invalid="ignore"):
-            values, low, high = np.log(values), np.log(low), np.log(high)
+            values = np.log(values)
+            low = np.log(low)
+            high = np.log(high)
     return np.asarray((values - low) / (high - low))
 
 
@@ -111,18 +137,32 @@ def on_test(evidence: Evidence) -> Iterator[Finding]:
 
 def best_epoch(evidence: Evidence) -> Iterator[Finding]:
     """Trials whose row is not that of their last evaluation: the best of several is too good by luck."""
-    named = [theirs for _, theirs in getattr(evidence.results, "sources", ()) if BEST.search(theirs.lower())]
+    named = [
+        theirs
+        for _, theirs in getattr(evidence.results, "sources", ())
+        if BEST.search(theirs.lower())
+    ]
     if named:
-        yield Finding("", list(evidence.cells["cell"]), f"the table's {listed(named)} hold the best of several")
+        yield Finding(
+            "",
+            list(evidence.cells["cell"]),
+            f"the table's {listed(named)} hold the best of several",
+        )
         return
-    history = require(evidence.history, "|".join(MEASURED)).sort_values(evidence.clock, kind="stable")
+    history = require(evidence.history, "|".join(MEASURED)).sort_values(
+        evidence.clock, kind="stable"
+    )
     rows = require(evidence.trials, "|".join(MEASURED)).set_index("trial_id")
     evaluations = history.groupby("trial_id").size()
     several = evaluations.index[evaluations > 1].intersection(rows.index)
     if len(rows) and several.empty:
         raise Missing(["more than one evaluation of a trial"])
     early = _not_the_last(rows.loc[several], history, evidence.clock)
-    cells = evidence.runs.drop_duplicates("trial_id").set_index("trial_id")[["arm", "cell"]].loc[several]
+    cells = (
+        evidence.runs.drop_duplicates("trial_id")
+        .set_index("trial_id")[["arm", "cell"]]
+        .loc[several]
+    )
     for arm, own in cells[early.to_numpy(dtype=bool)].groupby("arm", sort=False):
         total = int((cells["arm"] == arm).sum())
         got = f"{len(own)} of {counted(total, 'trial')} show an earlier evaluation or the best of several"
@@ -134,19 +174,25 @@ def _not_the_last(rows: pd.DataFrame, history: pd.DataFrame, clock: str) -> pd.S
     groups = history.groupby("trial_id")
     found = pd.Series(False, rows.index)
     if clock in rows:
-        found |= rows[clock].astype("float64") < groups[clock].max().reindex(rows.index).astype("float64")
+        found |= rows[clock].astype("float64") < groups[clock].max().reindex(rows.index).astype(
+            "float64"
+        )
     for name in (name for name in MEASURED if name in history and name in rows):
         final = rows[name].astype("float64")
         best = groups[name].max() if direction_of(name) > 0 else groups[name].min()
-        best, last = best.reindex(rows.index), groups[name].last().reindex(rows.index)
+        best = best.reindex(rows.index)
+        last = groups[name].last().reindex(rows.index)
         found |= (final == best) & (final != last) & last.notna()
     return found
 
 
 def other_measure(evidence: Evidence) -> Iterator[Finding]:
     """A plotted measure that is not the one by which winners were chosen."""
-    objective, y = evidence.results.design.objective, evidence.y
-    searched = "configurations" not in evidence.cells or (evidence.cells["configurations"] > 1).any()
+    objective = evidence.results.design.objective
+    y = evidence.y
+    searched = (
+        "configurations" not in evidence.cells or (evidence.cells["configurations"] > 1).any()
+    )
     if objective is None or not searched:
         return
     if y is None:
@@ -171,13 +217,17 @@ def _family(column: str, trials: pd.DataFrame) -> str:
 
 def same_runs(evidence: Evidence) -> Iterator[Finding]:
     """Values shown of the very runs that made their configuration the winner."""
-    results, cells = evidence.results, evidence.cells
+    results = evidence.results
+    cells = evidence.cells
     chosen = cells[cells["configurations"].fillna(0) > 1] if "configurations" in cells else cells
     if results.design.objective is None or chosen.empty:
         return
     if getattr(results, "fresh_seeds", True):
         runs = evidence.runs.merge(chosen[["cell", "winner_id"]], on="cell")
-        runs = runs[holds(runs["config_id"] == runs["winner_id"], True) & runs["role"].isin(["search", "report"])]
+        runs = runs[
+            holds(runs["config_id"] == runs["winner_id"], True)
+            & runs["role"].isin(["search", "report"])
+        ]
         both = runs.groupby(["cell", "seed"])["role"].nunique()
         names = set(both.index[both > 1].get_level_values("cell"))
         chosen = chosen[chosen["cell"].isin(names)]

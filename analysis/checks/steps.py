@@ -24,8 +24,14 @@ def broken(evidence: Evidence) -> Iterator[Finding]:
     gaps = _gaps(history.drop_duplicates(["trial_id", "step"]))
     short = trials.index[:0]
     if "progress" in trials:
-        short = trials.index[holds(trials["status"], "COMPLETE") & (trials["progress"] < 1 - 1e-6).fillna(False)]
-    kinds = {"with a step twice": twice, "without a step that like ones have": gaps, "COMPLETE before their end": short}
+        short = trials.index[
+            holds(trials["status"], "COMPLETE") & (trials["progress"] < 1 - 1e-6).fillna(False)
+        ]
+    kinds = {
+        "with a step twice": twice,
+        "without a step that like ones have": gaps,
+        "COMPLETE before their end": short,
+    }
     kinds["COMPLETE, though most like ones end later"] = _outlasted(evidence, trials)
     runs = evidence.runs.drop_duplicates("trial_id").set_index("trial_id")[["arm", "cell"]]
     for arm, own in runs.groupby("arm", sort=False):
@@ -43,7 +49,9 @@ def _outlasted(evidence: Evidence, trials: pd.DataFrame) -> pd.Index:
     Where most do not end together a stopping rule is at work; other batch sizes have other steps, but not epochs.
     """
     declared = trials["schedule.epochs"].notna() if "schedule.epochs" in trials else False
-    open_ended = trials.index[holds(trials["status"], "COMPLETE") & ~pd.Series(declared, trials.index)]
+    open_ended = trials.index[
+        holds(trials["status"], "COMPLETE") & ~pd.Series(declared, trials.index)
+    ]
     epochs = "epoch" in evidence.history and evidence.history["epoch"].notna().any()
     clock = "epoch" if epochs else evidence.clock
     rows = evidence.history[evidence.history["trial_id"].isin(open_ended)]
@@ -62,13 +70,19 @@ def _gaps(history: pd.DataFrame) -> pd.Index:
     """Trials that lack a step, before their last one, which most trials as long as they are have."""
     if "progress" in history and history["progress"].notna().any():
         total = (
-            (history["step"] / history["progress"].astype("float64")).groupby(history["trial_id"]).transform("median")
+            (history["step"] / history["progress"].astype("float64"))
+            .groupby(history["trial_id"])
+            .transform("median")
         )
     else:
         total = history.groupby("trial_id")["step"].transform("max").astype("float64")
     keys = [history["trial_id"], total.round().rename("total")]
     if "epoch" in history and history["epoch"].notna().any():  # another batch size has another grid
-        ends = (history["step"] / history["epoch"].astype("float64")).groupby(history["trial_id"]).transform("median")
+        ends = (
+            (history["step"] / history["epoch"].astype("float64"))
+            .groupby(history["trial_id"])
+            .transform("median")
+        )
         keys.append(ends.round().rename("per_epoch"))
     lasts = history.groupby([key for key in keys], dropna=False)["step"].max().reset_index()
     names = [str(key.name) for key in keys if key.name != "trial_id"]

@@ -10,22 +10,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.diff.provenance import declared, surroundings
+from analysis.estimates.intervals import estimate, not_separated, seeds_needed, welch
+from analysis.estimates.means import LIKE, MEASURES, cell_values
+from analysis.lengths.summary import summary
 from analysis.load import StudyResults, load
-from analysis.means import LIKE, MEASURES, cell_values
 from analysis.page.sections import headline
-from analysis.provenance import declared, surroundings
-from analysis.results import Results
-from analysis.statistics import estimate, not_separated, seeds_needed, welch
-from analysis.summary import summary
+from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
-from sparsetune.places import Place
+from sparsetune.paths import Place
 
 TASK = ("base.task.kind", "base.task.dataset", "base.task.folder")
 """Fields of a declaration that say what is learned: where they differ, numbers are of different things."""
 CHANGED = {"field": "string", "before": "string", "after": "string"}
 SIDES = ("n", "mean", "low", "high")
 CONCLUSIONS = {f"{name}_{side}": "float64" for side in ("before", "after") for name in SIDES}
-CONCLUSIONS |= dict.fromkeys(("difference", "low", "high", "df"), "float64") | {"n": "Int64", "paired": "boolean"}
+CONCLUSIONS |= dict.fromkeys(("difference", "low", "high", "df"), "float64") | {
+    "n": "Int64",
+    "paired": "boolean",
+}
 CONCLUSIONS |= {"n_before": "Int64", "n_after": "Int64", "verdict": "string"}
 
 
@@ -81,13 +84,17 @@ class Diff:
     def findings(self) -> pd.DataFrame:
         """What `analysis.summary.summary` says in words and now says otherwise: ``arm sparsity field before after``."""
         keys = ["arm", "sparsity"]
-        empty = pd.DataFrame(columns=[*keys, *CHANGED]).astype({"arm": "string", "sparsity": "float64", **CHANGED})
+        empty = pd.DataFrame(columns=[*keys, *CHANGED]).astype(
+            {"arm": "string", "sparsity": "float64", **CHANGED}
+        )
         if self.unlike or any(results.design.others() for results in (self.before, self.after)):
             return empty
         said = [_said(results, self.y, keys) for results in (self.before, self.after)]
         frame = said[0].merge(said[1], on=[*keys, "field"], suffixes=("_before", "_after"))
         frame = frame.rename(columns={"said_before": "before", "said_after": "after"})
-        return pd.concat([empty, frame[_differs(frame)]], ignore_index=True).astype(empty.dtypes.to_dict())
+        return pd.concat([empty, frame[_differs(frame)]], ignore_index=True).astype(
+            empty.dtypes.to_dict()
+        )
 
     def note(self) -> str:
         """What the differences are, and what may not be concluded."""
@@ -99,7 +106,9 @@ class Diff:
             return "No cell has report trials that finished in both studies: there is nothing to compare."
         pairs = int(frame["paired"].fillna(False).sum())
         way = "paired by seed" if pairs == both else "Welch's, of runs that share no seeds"
-        way = way if pairs in (0, both) else f"paired by seed in {pairs} cells, Welch's in the others"
+        way = (
+            way if pairs in (0, both) else f"paired by seed in {pairs} cells, Welch's in the others"
+        )
         return (
             f"Differences are after minus before, of means over report seeds, {way}; {100 * self.level:g} % intervals,"
             f" not corrected for {both} comparison{'s' * (both > 1)}: where nothing changed, about one in"
@@ -127,10 +136,16 @@ def diff(
     """
     if y is not None and y not in MEASURES:
         raise SparsetuneError(f"the measure must be one of {', '.join(MEASURES)}, got `{y}`")
-    first, second = (given if isinstance(given, Results) else load(given) for given in (before, after))
+    first, second = (
+        given if isinstance(given, Results) else load(given) for given in (before, after)
+    )
     unlike = tuple(_unlike(first, second))
     y = y or headline(second if headline(first) == "test_accuracy" else first)
-    compared = _conclusions(first, second, y, level) if not unlike else pd.DataFrame(columns=list(CONCLUSIONS))
+    compared = (
+        _conclusions(first, second, y, level)
+        if not unlike
+        else pd.DataFrame(columns=list(CONCLUSIONS))
+    )
     return Diff(first, second, y, unlike, compared, level)
 
 
@@ -149,7 +164,11 @@ def _unlike(before: Results, after: Results) -> Iterable[str]:
 
 def _side_by_side(before: Mapping[str, str], after: Mapping[str, str]) -> pd.DataFrame:
     fields = list(dict.fromkeys([*before, *after]))
-    rows = {"field": fields, "before": [before.get(f) for f in fields], "after": [after.get(f) for f in fields]}
+    rows = {
+        "field": fields,
+        "before": [before.get(f) for f in fields],
+        "after": [after.get(f) for f in fields],
+    }
     return pd.DataFrame(rows).astype(CHANGED)
 
 
@@ -160,22 +179,35 @@ def _differs(frame: pd.DataFrame) -> pd.Series[bool]:
 def _said(results: Results, y: str, keys: list[str]) -> pd.DataFrame:
     """What the summary says in words, and the length it chose: a row per arm, sparsity and column."""
     frame = summary(results, y)
-    words = [name for name in frame.columns if name not in keys and frame[name].dtype in ("str", "string", "object")]
+    words = [
+        name
+        for name in frame.columns
+        if name not in keys and frame[name].dtype in ("str", "string", "object")
+    ]
     frame = frame.assign(epochs=frame["epochs"].map("{:g}".format))
-    return frame.melt(id_vars=keys, value_vars=["epochs", *words], var_name="field", value_name="said")
+    return frame.melt(
+        id_vars=keys, value_vars=["epochs", *words], var_name="field", value_name="said"
+    )
 
 
 def _conclusions(before: Results, after: Results, y: str, level: float) -> pd.DataFrame:
     """One row per cell of either study."""
     others = [path for path in before.design.others() if path in after.design.others()]
     keys = ["arm", "sparsity", "epochs", *others]
-    values, sides = {}, []
+    values = {}
+    sides = []
     for side, results in (("before", before), ("after", after)):
         cells, values[side], _ = cell_values(results, y)
-        means = estimate(values[side], [tuple(row) for row in cells[list(LIKE)].itertuples(index=False)], level)
+        means = estimate(
+            values[side], [tuple(row) for row in cells[list(LIKE)].itertuples(index=False)], level
+        )
         named = means[list(SIDES)].set_index(cells.index).add_suffix(f"_{side}")
         sides.append(cells.reindex(columns=keys).join(named).assign(**{side: cells.index}))
-    frame = sides[0].drop_duplicates(keys).merge(sides[1].drop_duplicates(keys), on=keys, how="outer", sort=False)
+    frame = (
+        sides[0]
+        .drop_duplicates(keys)
+        .merge(sides[1].drop_duplicates(keys), on=keys, how="outer", sort=False)
+    )
     order = [*_known(sides[0][keys]), *_known(sides[1][keys])]
     frame = frame.iloc[np.argsort([order.index(row) for row in _known(frame[keys])], kind="stable")]
     found = _differences(frame.reset_index(drop=True), values["before"], values["after"], level)
@@ -187,22 +219,33 @@ def _known(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     return [tuple(None if pd.isna(value) else value for value in row) for row in frame.to_numpy()]
 
 
-def _differences(frame: pd.DataFrame, old: pd.DataFrame, new: pd.DataFrame, level: float) -> pd.DataFrame:
+def _differences(
+    frame: pd.DataFrame, old: pd.DataFrame, new: pd.DataFrame, level: float
+) -> pd.DataFrame:
     """The frame with the difference of each cell, its interval and verdict."""
-    a, b = old.reindex(frame["before"]), new.reindex(frame["after"])
+    a = old.reindex(frame["before"])
+    b = new.reindex(frame["after"])
     seeds = a.columns.union(b.columns)
     x, y = (side.reindex(columns=seeds).to_numpy(dtype="float64") for side in (a, b))
     paired = (np.isnan(x) == np.isnan(y)).all(axis=1) & ~np.isnan(x).all(axis=1)
     like = [tuple(row) for row in frame[list(LIKE)].itertuples(index=False)]
     found = estimate(np.where(paired[:, None], y - x, np.nan), like, level)
-    apart = pd.DataFrame([welch(new, old, level) for old, new in zip(x, y, strict=True)], index=found.index)
+    apart = pd.DataFrame(
+        [welch(new, old, level) for old, new in zip(x, y, strict=True)], index=found.index
+    )
     found = found.assign(df=found["df"].where(found["interval"] != "bootstrap", found["n"] - 1))
     found = found.assign(sd=found["pooled_sd"].where(found["interval"] != "bootstrap", found["sd"]))
     names = ["n", "mean", "sd", "df", "low", "high"]
-    found = found[names].astype("float64").where(pd.Series(paired), apart.reindex(columns=names).astype("float64"))
+    found = (
+        found[names]
+        .astype("float64")
+        .where(pd.Series(paired), apart.reindex(columns=names).astype("float64"))
+    )
     more = np.maximum(seeds_needed(found["mean"], found["sd"], found["n"], level, found["df"]), 1)
     equal = paired & (np.nan_to_num(x) == np.nan_to_num(y)).all(axis=1)
-    frame = frame.assign(**found.drop(columns=["sd", "mean"]), difference=found["mean"], paired=paired)
+    frame = frame.assign(
+        **found.drop(columns=["sd", "mean"]), difference=found["mean"], paired=paired
+    )
     rows = frame.assign(more=more, equal=equal).to_dict("records")
     return frame.assign(verdict=[_verdict(row) for row in rows])
 

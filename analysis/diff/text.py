@@ -12,7 +12,7 @@ from rich.table import Table
 
 from analysis.diff import Diff
 from analysis.load import StudyResults
-from analysis.results import Results
+from analysis.tables.results import Results
 
 PERCENT = ("_accuracy", "_score", "_error")
 """How the names of measures end that are shown in percent."""
@@ -24,10 +24,19 @@ SAID = {"verdict": "does longer training gain more than dense", "epochs": "best 
 
 def as_json(diff: Diff) -> dict[str, Any]:
     """Everything that differs as plain JSON values: numbers as fractions, missing ones null."""
-    frames = {name: getattr(diff, name)() for name in ("declaration", "code", "conclusions", "findings")}
-    frames = {name: frame.astype("object").where(frame.notna(), None) for name, frame in frames.items()}
+    frames = {
+        name: getattr(diff, name)() for name in ("declaration", "code", "conclusions", "findings")
+    }
+    frames = {
+        name: frame.astype("object").where(frame.notna(), None) for name, frame in frames.items()
+    }
     return {
-        **{"before": _where(diff.before), "after": _where(diff.after), "measure": diff.y, "level": diff.level},
+        **{
+            "before": _where(diff.before),
+            "after": _where(diff.after),
+            "measure": diff.y,
+            "level": diff.level,
+        },
         **{"comparable": not diff.unlike, "unlike": list(diff.unlike), "note": diff.note()},
         **{name: frame.to_dict("records") for name, frame in frames.items()},
     }
@@ -39,13 +48,18 @@ def show(diff: Diff, console: Console | None = None) -> None:
     for side, results in (("before", diff.before), ("after", diff.after)):
         name = escape(results.design.name)
         console.print(f"{side:<6} [bold]{name}[/] {escape(_where(results))}", soft_wrap=True)
-    declaration, code, findings = diff.declaration(), diff.code(), diff.findings()
+    declaration = diff.declaration()
+    code = diff.code()
+    findings = diff.findings()
     _print_fields(console, "Declaration", declaration, f"{_fields(len(declaration))} differ")
     changed = code[code["changed"].fillna(True)]
     unknown = int(code["changed"].isna().sum())
     said = f"{_fields(int(code['changed'].eq(True).sum()))} differ, {int(code['changed'].eq(False).sum())} are the same"
     _print_fields(
-        console, "Code, machine and data", changed, said + (f", {unknown} not recorded in both" * (unknown > 0))
+        console,
+        "Code, machine and data",
+        changed,
+        said + (f", {unknown} not recorded in both" * (unknown > 0)),
     )
     if not diff.unlike:
         _print_conclusions(console, diff)
@@ -91,17 +105,33 @@ def _print_pair(console: Console, row: dict[Any, Any]) -> None:
 
 
 def _print_conclusions(console: Console, diff: Diff) -> None:
-    frame, wide = diff.conclusions(), console.width >= WIDE
+    frame = diff.conclusions()
+    wide = console.width >= WIDE
     both = frame[~frame["verdict"].str.startswith("only")]
     factor = 100.0 if diff.y.endswith(PERCENT) else 1.0
     measure = f"{diff.y} in percent" if factor > 1 else diff.y
-    console.print(f"\n[bold]{measure}[/], by cell" if len(both) else "\n[bold]No cell is in both studies.[/]")
+    console.print(
+        f"\n[bold]{measure}[/], by cell" if len(both) else "\n[bold]No cell is in both studies.[/]"
+    )
     if len(both):
         table = _table()
         others = [name for name in frame.columns if "." in str(name)]
-        for name in ("arm", "sparsity", "epochs", *others, "before", "after", "after - before", "verdict"):
+        for name in (
+            "arm",
+            "sparsity",
+            "epochs",
+            *others,
+            "before",
+            "after",
+            "after - before",
+            "verdict",
+        ):
             left = name in ("arm", "verdict")
-            table.add_column(name.rpartition(".")[2], justify="left" if left else "right", no_wrap=name != "verdict")
+            table.add_column(
+                name.rpartition(".")[2],
+                justify="left" if left else "right",
+                no_wrap=name != "verdict",
+            )
         for row in both.to_dict("records"):
             table.add_row(*_conclusion(row, others, wide, factor))
         console.print(table)
@@ -144,4 +174,8 @@ def _table() -> Table:
 
 
 def _text(value: Any) -> str:
-    return "-" if pd.isna(value) or value == "" else escape(f"{value:.6g}" if isinstance(value, float) else str(value))
+    return (
+        "-"
+        if pd.isna(value) or value == ""
+        else escape(f"{value:.6g}" if isinstance(value, float) else str(value))
+    )

@@ -38,7 +38,11 @@ def placing(axis: str, sparsities: Iterable[float]) -> Callable[[Any], Any]:
         inner = _logit([sparsity for sparsity in sparsities if sparsity > 0] or [0.5])
         dense = inner.min() - max(0.5, 0.2 * (inner.max() - inner.min()))
         return lambda sparsity: np.where(np.asarray(sparsity) > 0, _logit(sparsity), dense)
-    return log_density if axis == "density" else lambda sparsity: np.asarray(sparsity, dtype=np.float64)
+    return (
+        log_density
+        if axis == "density"
+        else lambda sparsity: np.asarray(sparsity, dtype=np.float64)
+    )
 
 
 def _logit(sparsity: Any) -> Any:
@@ -57,7 +61,9 @@ def some(frame: pd.DataFrame, lacking: str) -> pd.DataFrame:
     return frame
 
 
-def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4), share: bool = True) -> Sequence[Axes]:
+def panels(
+    count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4), share: bool = True
+) -> Sequence[Axes]:
     """Axes in a grid, each of a ``size`` in inches, with a common y axis where they ``share`` one."""
     from matplotlib.figure import Figure
 
@@ -72,7 +78,9 @@ def panels(count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4),
     return kept
 
 
-def x_axis(axis: Axes, x: str, values: Iterable[float], place: Callable[[Any], Any] = log_density) -> None:
+def x_axis(
+    axis: Axes, x: str, values: Iterable[float], place: Callable[[Any], Any] = log_density
+) -> None:
     """The horizontal axis of a curve: ticks at the sparsities or lengths that there are, logarithmic ones of costs."""
     from matplotlib.ticker import LogLocator
 
@@ -92,9 +100,12 @@ def x_axis(axis: Axes, x: str, values: Iterable[float], place: Callable[[Any], A
         axis.minorticks_off()
 
 
-def sparsity_ticks(axis: Any, values: Iterable[float], place: Callable[[Any], Any] = log_density) -> None:
+def sparsity_ticks(
+    axis: Any, values: Iterable[float], place: Callable[[Any], Any] = log_density
+) -> None:
     """A tick at every sparsity of the study that has room, the highest first."""
-    values, kept = [float(value) for value in values], list[float]()
+    values = [float(value) for value in values]
+    kept = list[float]()
     spread = float(np.ptp(place(sorted({0.0, *values})))) or 1.0
     for value in sorted(set(values), reverse=True):
         if all(abs(place(value) - place(other)) > 0.06 * spread for other in kept):
@@ -129,7 +140,9 @@ def spread_out(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
         low, high = _ends(drawn[["low", "mean", "high"]].to_numpy(np.float64))
         top = max(1 - least / 1.3, min(high, 1 - least / 2))
         axis.set_ylim(max(0.0, 100 * low - 5), 100 * top)
-        axis.set_yticks([tick for tick in ACCURACIES if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]])
+        axis.set_yticks(
+            [tick for tick in ACCURACIES if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]]
+        )
     else:
         axis.set_yscale("log")
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

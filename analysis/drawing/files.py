@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.drawing.style import styled
-from sparsetune.places import Place
-from sparsetune.store import write_durably, writing
+from sparsetune.paths import Place
+from sparsetune.storage import write_durably, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

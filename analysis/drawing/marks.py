@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def bars(axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[str, Any], name: str) -> None:
+def bars(
+    axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[str, Any], name: str
+) -> None:
     """Means with their intervals, at ``x``, as one line of the legend.
 
     Args:
@@ -87,4 +89,8 @@ def beside(axes: Sequence[Axes], title: str | None = None, names: Sequence[str] 
 
 def _named(axes: Sequence[Axes]) -> dict[str, Any]:
     """The handle of each name; of names in several panels the last one's."""
-    return {name: handle for axis in axes for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+    return {
+        name: handle
+        for axis in axes
+        for handle, name in zip(*axis.get_legend_handles_labels(), strict=True)
+    }

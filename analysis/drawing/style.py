@@ -63,6 +63,10 @@ def colours(values: Iterable[Hashable], by: str | None) -> dict[Any, Any]:
 def arm_styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
     """A colour and a marker for each arm, in order; a pair comes again after 132."""
     return {
-        arm: {"color": ARM_COLOURS[i % len(ARM_COLOURS)], "marker": ARM_MARKERS[i % len(ARM_MARKERS)], "linestyle": "-"}
+        arm: {
+            "color": ARM_COLOURS[i % len(ARM_COLOURS)],
+            "marker": ARM_MARKERS[i % len(ARM_MARKERS)],
+            "linestyle": "-",
+        }
         for i, arm in enumerate(dict.fromkeys(arms))
     }

@@ -9,23 +9,46 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.hyperparameters.responses import lower_is_better
-from analysis.means import LIKE, cell_means, cell_values, interval_note, require_measured, runs_of
-from analysis.results import Results
-from analysis.statistics import estimate, not_separated, seeds_needed
+from analysis.estimates.intervals import estimate, not_separated, seeds_needed
+from analysis.estimates.means import (
+    LIKE,
+    cell_means,
+    cell_values,
+    interval_note,
+    require_measured,
+    runs_of,
+)
+from analysis.recipes.responses import lower_is_better
+from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BUDGETS = {"epochs": "epochs", "train_flops": "dense epochs of training FLOPs", "gpu_hours": "device-hours"}
+BUDGETS = {
+    "epochs": "epochs",
+    "train_flops": "dense epochs of training FLOPs",
+    "gpu_hours": "device-hours",
+}
 """What may be limited, with its unit."""
 VALIDATION = ("val_error", "val_score", "val_accuracy", "val_loss")
 """What cells are chosen by where no objective was declared: the first that was measured."""
 EXACT = 1e-6
 """A cost above its limit by this part of it is rounding."""
 _SHARED = ("sparsity", "epochs")
-BEST = ["budget", "limit", "sparsity", "arm", "cell", "epochs", "train_flops", "gpu_hours", "chosen", "n", "mean"]
+BEST = [
+    "budget",
+    "limit",
+    "sparsity",
+    "arm",
+    "cell",
+    "epochs",
+    "train_flops",
+    "gpu_hours",
+    "chosen",
+    "n",
+    "mean",
+]
 BEST += ["low", "high", "df", "diverged", "interval", "cells", "rivals", "more_seeds", "verdict"]
 
 
@@ -104,7 +127,9 @@ def best_at(
         )
     (name, limits), *more = list(budget.items()) or [("", None)]
     if more or name not in BUDGETS:
-        raise SparsetuneError(f"`budget` must name one of {', '.join(BUDGETS)}, got {', '.join(budget) or 'none'}")
+        raise SparsetuneError(
+            f"`budget` must name one of {', '.join(BUDGETS)}, got {', '.join(budget) or 'none'}"
+        )
     return candidates(results, y, where, level).best(name, limits)
 
 
@@ -132,22 +157,32 @@ class Candidates:
         """The best of each sparsity within each limit; see `best_at`."""
         means = self.means.dropna(subset=budget)
         if means.empty:
-            raise SparsetuneError(f"the best at a budget needs {budget} of finished report trials: there are none")
+            raise SparsetuneError(
+                f"the best at a budget needs {budget} of finished report trials: there are none"
+            )
         rows = [
-            {"budget": budget, "limit": limit} | _best(part, self.values.loc[part.index], self.level)
+            {"budget": budget, "limit": limit}
+            | _best(part, self.values.loc[part.index], self.level)
             for limit in _limits(budget, given, means)
             for _, part in means[means[budget] <= limit * (1 + EXACT)].groupby("sparsity")
         ]
-        return BestAt(self.y, self.by, budget, pd.DataFrame(rows, columns=BEST), self.level, self.runs)
+        return BestAt(
+            self.y, self.by, budget, pd.DataFrame(rows, columns=BEST), self.level, self.runs
+        )
 
 
 def candidates(
-    results: Results, y: str = "test_accuracy", where: Mapping[str, Any] | None = None, level: float = 0.95
+    results: Results,
+    y: str = "test_accuracy",
+    where: Mapping[str, Any] | None = None,
+    level: float = 0.95,
 ) -> Candidates:
     """Every cell with a finished report trial and validation to choose by; arguments and errors as in `best_at`."""
     by = _chooser(results, where)
     values = cell_values(results, by, where)[1]
-    means = spending(results, where).join(cell_means(results, y, where, level=level).drop(columns=["arm", *_SHARED]))
+    means = spending(results, where).join(
+        cell_means(results, y, where, level=level).drop(columns=["arm", *_SHARED])
+    )
     means = means.assign(chosen=values.mean(axis=1)).dropna(subset="chosen")
     values = values if lower_is_better(results, by) else -values
     return Candidates(y, by, means, values, level, runs_of(results))
@@ -160,7 +195,9 @@ def spending(results: Results, where: Mapping[str, Any] | None = None) -> pd.Dat
     ``gpu_hours`` are hours of the trial's device, its evaluations with them. NaN where they were not measured.
     """
     cells, flops, _ = cell_values(results, "train_flops", where)
-    extra, seconds = (cell_values(results, column, where)[1].mean(axis=1) for column in ("extra_flops", "seconds"))
+    extra, seconds = (
+        cell_values(results, column, where)[1].mean(axis=1) for column in ("extra_flops", "seconds")
+    )
     costs = {"train_flops": flops.mean(axis=1) + extra.fillna(0.0), "gpu_hours": seconds / 3600}
     kept = cells[["arm", "sparsity", "epochs"]].astype({"sparsity": "float64", "epochs": "float64"})
     return kept.assign(**costs)
@@ -172,9 +209,12 @@ def priced(results: Results, y: str, where: Mapping[str, Any] | None, level: flo
     Raises:
         SparsetuneError: if there is no such cell; it says which of the two is missing.
     """
-    costs, values = spending(results, where), cell_values(results, y, where)[1]
+    costs = spending(results, where)
+    values = cell_values(results, y, where)[1]
     require_measured(results, y)
-    means = estimate(values, [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)], level)
+    means = estimate(
+        values, [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)], level
+    )
     frame = costs.join(means.set_index(costs.index))
     frame = frame[frame["n"] > 0].dropna(subset="train_flops")
     if frame.empty:
@@ -198,21 +238,30 @@ def _chooser(results: Results, where: Mapping[str, Any] | None) -> str:
 def _limits(name: str, given: float | Sequence[float] | None, means: pd.DataFrame) -> list[float]:
     """What was given; else every length, or what dense networks of every length cost, or quartiles of all costs."""
     if given is not None:
-        limits = sorted({float(limit) for limit in ([given] if isinstance(given, int | float) else given)})
+        limits = sorted(
+            {float(limit) for limit in ([given] if isinstance(given, int | float) else given)}
+        )
         if not all(limit > 0 for limit in limits):
             raise SparsetuneError(f"a limit of {name} must be a positive number, got {given}")
         return limits
     dense = means[means["sparsity"] == 0].groupby("epochs")[name].max()
     if name == "epochs":
         return sorted(set(means[name]))
-    return sorted(set(dense)) if len(dense) else sorted(set(means[name].quantile([0.25, 0.5, 0.75, 1.0])))
+    return (
+        sorted(set(dense))
+        if len(dense)
+        else sorted(set(means[name].quantile([0.25, 0.5, 0.75, 1.0])))
+    )
 
 
 def _best(part: pd.DataFrame, values: pd.DataFrame, level: float) -> dict[str, Any]:
     """The best of some cells of one sparsity, by ``values`` of which lower is better, and what may be as good."""
     name = str(values.mean(axis=1).idxmin())
     best = part.loc[name].to_dict()
-    row = {column: best[column] for column in BEST if column in best} | {"cell": name, "cells": len(part)}
+    row = {column: best[column] for column in BEST if column in best} | {
+        "cell": name,
+        "cells": len(part),
+    }
     others = values.drop(index=name)
     if others.empty:
         return row | {"rivals": 0, "more_seeds": np.nan, "verdict": "the only one"}
@@ -221,7 +270,11 @@ def _best(part: pd.DataFrame, values: pd.DataFrame, level: float) -> dict[str, A
     apart = apart[~(apart["low"] > 0)]
     if apart.empty:
         return row | {"rivals": 0, "more_seeds": np.nan, "verdict": f"best of {len(part)}"}
-    more = np.maximum(seeds_needed(apart["mean"], apart["pooled_sd"], apart["n"], level, apart["df"]), 1)
+    more = np.maximum(
+        seeds_needed(apart["mean"], apart["pooled_sd"], apart["n"], level, apart["df"]), 1
+    )
     most = np.nan if np.isnan(more).all() else float(np.nanmax(more))
-    said = not_separated(float(apart["n"].min()), most, f"{len(apart)} other{'s' * (len(apart) > 1)}")
+    said = not_separated(
+        float(apart["n"].min()), most, f"{len(apart)} other{'s' * (len(apart) > 1)}"
+    )
     return row | {"rivals": len(apart), "more_seeds": most, "verdict": said}

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis import wording
 from analysis.drawing.axes import log_density, panels, sparsity_ticks
 from analysis.drawing.marks import beside, describe
 from analysis.drawing.style import MARKERS, colours, styled
-from analysis.page import wording
 from analysis.quantities import label, line_name, scale
 from sparsetune.errors import SparsetuneError
 
@@ -30,7 +30,8 @@ FAR = 3
 def best(found: BestAt) -> Figure:
     """``y`` of the best cell against sparsity, a line per limit; an arm's mark at each where there are several."""
     frame = _some(found.frame(), found.y)
-    limits, arms = sorted(set(frame["limit"])), list(dict.fromkeys(frame.loc[frame["sparsity"] > 0, "arm"]))
+    limits = sorted(set(frame["limit"]))
+    arms = list(dict.fromkeys(frame.loc[frame["sparsity"] > 0, "arm"]))
     palette = colours(limits, "schedule.epochs")
     marks = {arm: MARKERS[rank % len(MARKERS)] for rank, arm in enumerate(arms)}
     with styled():
@@ -40,10 +41,14 @@ def best(found: BestAt) -> Figure:
             x = log_density(part["sparsity"]) + 0.035 * (rank - (len(limits) - 1) / 2)
             name = LIMITS[found.budget].format(limit)
             values = scale(found.y) * part["mean"]
-            (line,) = panel.plot(x, values, color=palette[limit], linewidth=1.3, label=f"at most {name}")
+            (line,) = panel.plot(
+                x, values, color=palette[limit], linewidth=1.3, label=f"at most {name}"
+            )
             describe(line, _told(part, scale(found.y)))
             for arm, own in part.assign(x=x).groupby("arm", sort=False):
-                _marks(panel, own["x"], own, scale(found.y), palette[limit], marks.get(str(arm), "o"))
+                _marks(
+                    panel, own["x"], own, scale(found.y), palette[limit], marks.get(str(arm), "o")
+                )
         for arm in arms if len(arms) > 1 else ():
             panel.plot([], [], marks[arm], color="#777777", label=f"best: {arm}")
         sparsity_ticks(panel.xaxis, frame["sparsity"])
@@ -62,10 +67,17 @@ def iso_flops(found: IsoFlops) -> Figure:
             own = found.points[(found.points["arm"] == arm) | (found.points["sparsity"] == 0)]
             for rank, (sparsity, part) in enumerate(own.groupby("sparsity")):
                 part = part.sort_values("train_flops")
-                name, marker = line_name("sparsity.target", sparsity), MARKERS[rank % len(MARKERS)]
+                name = line_name("sparsity.target", sparsity)
+                marker = MARKERS[rank % len(MARKERS)]
                 values = scale(found.y) * part["mean"]
-                style: dict[str, Any] = {"color": palette[sparsity], "linewidth": 1.3, "markersize": 4.5}
-                (line,) = panel.plot(part["train_flops"], values, marker, linestyle="-", label=name, **style)
+                style: dict[str, Any] = {
+                    "color": palette[sparsity],
+                    "linewidth": 1.3,
+                    "markersize": 4.5,
+                }
+                (line,) = panel.plot(
+                    part["train_flops"], values, marker, linestyle="-", label=name, **style
+                )
                 describe(line, _told(part, scale(found.y)))
                 _marks(panel, part["train_flops"], part, scale(found.y), palette[sparsity], marker)
             panel.set_title(arm if len(arms) > 1 else "")
@@ -82,16 +94,27 @@ def front(found: Front) -> Figure:
     with styled():
         (panel,) = panels(1, size=(6.0, 4.4))
         for sparsity, part in frame.groupby("sparsity"):
-            on, name = part[part["front"]].sort_values("train_flops"), line_name("sparsity.target", sparsity)
+            on = part[part["front"]].sort_values("train_flops")
+            name = line_name("sparsity.target", sparsity)
             values = scale(found.y) * on["mean"]
-            (line,) = panel.plot(on["train_flops"], values, color=palette[sparsity], linewidth=1.2, label=name)
+            (line,) = panel.plot(
+                on["train_flops"], values, color=palette[sparsity], linewidth=1.2, label=name
+            )
             describe(line, _told(on, scale(found.y)))
             for row in part.to_dict("records"):
                 arm = arms.index(row["arm"]) if row["arm"] in arms else 0
                 one = pd.DataFrame([row])
                 style = {"alpha": 1.0 if row["sure"] else 0.4, "fill": row["front"]}
                 marker = MARKERS[arm % len(MARKERS)]
-                _marks(panel, one["train_flops"], one, scale(found.y), palette[sparsity], marker, **style)
+                _marks(
+                    panel,
+                    one["train_flops"],
+                    one,
+                    scale(found.y),
+                    palette[sparsity],
+                    marker,
+                    **style,
+                )
         for rank, named in enumerate(arms if len(arms) > 1 else ()):
             panel.plot([], [], MARKERS[rank % len(MARKERS)], color="#777777", label=named)
         _costs(panel, frame, found.y)
@@ -101,7 +124,9 @@ def front(found: Front) -> Figure:
 
 def _arms(frame: pd.DataFrame) -> list[str]:
     """The arms with sparse networks, or the dense ones where there is no other."""
-    return list(dict.fromkeys(frame.loc[frame["sparsity"] > 0, "arm"])) or list(dict.fromkeys(frame["arm"]))
+    return list(dict.fromkeys(frame.loc[frame["sparsity"] > 0, "arm"])) or list(
+        dict.fromkeys(frame["arm"])
+    )
 
 
 def _marks(
@@ -115,10 +140,14 @@ def _marks(
     fill: bool = True,
 ) -> None:
     """Means with their intervals."""
-    means, low, high = (factor * part[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high"))
+    means, low, high = (
+        factor * part[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high")
+    )
     panel.vlines(x, low, high, color=colour, linewidth=1.0, alpha=alpha)
     inside = colour if fill else "white"
-    (marks,) = panel.plot(x, means, marker, color=colour, markerfacecolor=inside, markersize=5.5, alpha=alpha)
+    (marks,) = panel.plot(
+        x, means, marker, color=colour, markerfacecolor=inside, markersize=5.5, alpha=alpha
+    )
     describe(marks, _told(part, factor))
 
 
@@ -135,7 +164,8 @@ def _told(part: pd.DataFrame, factor: float) -> list[str]:
     """What each mark says when pointed at."""
     told = []
     for row in part.to_dict("records"):
-        sparsity, cost = f"{100 * row['sparsity']:.10g} % sparsity", row["train_flops"]
+        sparsity = f"{100 * row['sparsity']:.10g} % sparsity"
+        cost = row["train_flops"]
         known = [
             row["arm"] if row["sparsity"] else "dense",
             sparsity * bool(row["sparsity"]),
@@ -143,7 +173,9 @@ def _told(part: pd.DataFrame, factor: float) -> list[str]:
         ]
         known += [] if pd.isna(cost) else [f"{cost:.3g} dense epochs of FLOPs"]
         found = wording.interval(row["mean"], row["low"], row["high"], factor)
-        told.append(wording.told(", ".join(filter(None, known)), found, row["n"], row.get("verdict", "")))
+        told.append(
+            wording.told(", ".join(filter(None, known)), found, row["n"], row.get("verdict", ""))
+        )
     return told
 
 

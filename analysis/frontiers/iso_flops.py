@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.estimates.intervals import estimate, not_separated, seeds_needed
+from analysis.estimates.means import cell_values
 from analysis.frontiers.budgets import priced
-from analysis.hyperparameters.responses import lower_is_better
-from analysis.hyperparameters.shifts import holm
-from analysis.means import cell_values
-from analysis.results import Results
-from analysis.statistics import estimate, not_separated, seeds_needed
+from analysis.recipes.responses import lower_is_better
+from analysis.recipes.shifts import holm
+from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
@@ -24,7 +24,17 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 """Training costs within this part of each other are equal."""
 SIDE = ["cell", "arm", "sparsity", "epochs", "train_flops"]
-PAIR = [*SIDE, *(f"other_{name}" for name in SIDE), "n", "difference", "low", "high", "df", "p", "p_holm"]
+PAIR = [
+    *SIDE,
+    *(f"other_{name}" for name in SIDE),
+    "n",
+    "difference",
+    "low",
+    "high",
+    "df",
+    "p",
+    "p_holm",
+]
 PAIR += ["more_seeds", "better", "verdict"]
 
 
@@ -67,7 +77,8 @@ class IsoFlops:
         """What was compared, and what was found, for a caption."""
         if self.pairs.empty:
             return f"No two cells of another sparsity or arm are within {100 * self.tolerance:g} % in training FLOPs."
-        apart, most = self.pairs[self.pairs["better"] != ""], self.pairs["n"].max()
+        apart = self.pairs[self.pairs["better"] != ""]
+        most = self.pairs["n"].max()
         denser = int((apart["better"] == apart["other_cell"]).sum())
         sparsities = apart["sparsity"] != apart["other_sparsity"]
         found = f"{len(apart)} of {len(self.pairs)} pairs are separated"
@@ -104,11 +115,14 @@ def iso_flops(
     """
     if not 0 <= tolerance < 1:
         raise SparsetuneError(f"`tolerance` must be a part of the cost, in [0, 1), got {tolerance}")
-    points, values = priced(results, y, where, level), cell_values(results, y, where)[1]
+    points = priced(results, y, where, level)
+    values = cell_values(results, y, where)[1]
     points = points.assign(cell=points.index)
     points = points.sort_values(["sparsity", "train_flops"], ascending=[False, True], kind="stable")
     found = list(_equal(points.reset_index(drop=True), tolerance))
-    sides = [points[SIDE].iloc[[pair[side] for pair in found]].reset_index(drop=True) for side in (0, 1)]
+    sides = [
+        points[SIDE].iloc[[pair[side] for pair in found]].reset_index(drop=True) for side in (0, 1)
+    ]
     pairs = sides[0].join(sides[1].add_prefix("other_"))
     return IsoFlops(
         y,
@@ -121,14 +135,13 @@ def iso_flops(
 
 def _equal(points: pd.DataFrame, tolerance: float) -> list[tuple[int, int]]:
     """Places of the pairs, the sparser first, that cost the same and differ in sparsity or arm."""
-    costs, kinds = (
-        points["train_flops"].to_numpy(dtype=np.float64),
-        list(zip(points["arm"], points["sparsity"], strict=True)),
-    )
+    costs = points["train_flops"].to_numpy(dtype=np.float64)
+    kinds = list(zip(points["arm"], points["sparsity"], strict=True))
     return [
         (i, k)
         for i, k in combinations(range(len(points)), 2)
-        if kinds[i] != kinds[k] and max(costs[i], costs[k]) <= (1 + tolerance) * min(costs[i], costs[k])
+        if kinds[i] != kinds[k]
+        and max(costs[i], costs[k]) <= (1 + tolerance) * min(costs[i], costs[k])
     ]
 
 
@@ -138,10 +151,17 @@ def _compared(pairs: pd.DataFrame, values: pd.DataFrame, level: float, lower: bo
 
     if pairs.empty:
         return pd.DataFrame(columns=PAIR)
-    apart = values.loc[pairs["cell"]].to_numpy(np.float64) - values.loc[pairs["other_cell"]].to_numpy(np.float64)
-    kinds = [tuple(key) for key in pairs[["arm", "sparsity", "other_arm", "other_sparsity"]].itertuples(index=False)]
+    apart = values.loc[pairs["cell"]].to_numpy(np.float64) - values.loc[
+        pairs["other_cell"]
+    ].to_numpy(np.float64)
+    kinds = [
+        tuple(key)
+        for key in pairs[["arm", "sparsity", "other_arm", "other_sparsity"]].itertuples(index=False)
+    ]
     found = estimate(apart, kinds, level)
-    n, df, mean, sd = (found[name].to_numpy(dtype=np.float64) for name in ("n", "df", "mean", "pooled_sd"))
+    n, df, mean, sd = (
+        found[name].to_numpy(dtype=np.float64) for name in ("n", "df", "mean", "pooled_sd")
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stdtr(np.where((df > 0) & (sd > 0), df, np.nan), -np.abs(mean) / (sd / np.sqrt(n)))
     corrected = np.where(np.isnan(p), np.nan, holm(np.where(np.isnan(p), 1.0, p)))
@@ -149,9 +169,13 @@ def _compared(pairs: pd.DataFrame, values: pd.DataFrame, level: float, lower: bo
     first = (mean < 0) == lower
     better = np.where(sure, np.where(first, pairs["cell"], pairs["other_cell"]), "")
     more = np.where(p < 1 - level, np.nan, np.maximum(seeds_needed(mean, sd, n, level, df), 1))
-    frame = pairs.assign(n=found["n"], difference=mean, low=found["low"], high=found["high"], df=found["df"], p=p)
+    frame = pairs.assign(
+        n=found["n"], difference=mean, low=found["low"], high=found["high"], df=found["df"], p=p
+    )
     frame = frame.assign(p_holm=corrected, more_seeds=more, better=better)
-    return frame.assign(verdict=[_verdict(row, lower, level, len(frame)) for row in frame.to_dict("records")])[PAIR]
+    return frame.assign(
+        verdict=[_verdict(row, lower, level, len(frame)) for row in frame.to_dict("records")]
+    )[PAIR]
 
 
 def _verdict(row: Mapping[Any, Any], lower: bool, level: float, count: int) -> str:

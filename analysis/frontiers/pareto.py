@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.curves import worth_showing
+from analysis.curves.curve import worth_showing
+from analysis.estimates.means import cell_values, interval_note, runs_of
+from analysis.estimates.surface import Floats
 from analysis.exhibit import Exhibit
 from analysis.frontiers.budgets import BUDGETS, candidates, priced, spending
 from analysis.frontiers.iso_flops import iso_flops
-from analysis.hyperparameters.responses import lower_is_better
-from analysis.hyperparameters.surface import Floats
-from analysis.means import cell_values, interval_note, runs_of
 from analysis.quantities import label
-from analysis.results import Results
+from analysis.recipes.responses import lower_is_better
+from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
@@ -27,7 +27,20 @@ COST = "Training FLOPs\n(dense epochs)"
 """Heading of what a training costs."""
 ROUNDING = 0.01
 """Costs within this part of each other are equal: a mask's FLOPs differ a little between seeds."""
-FRONT = ["cell", "arm", "sparsity", "epochs", "train_flops", "n", "mean", "low", "high", "df", "diverged", "interval"]
+FRONT = [
+    "cell",
+    "arm",
+    "sparsity",
+    "epochs",
+    "train_flops",
+    "n",
+    "mean",
+    "low",
+    "high",
+    "df",
+    "diverged",
+    "interval",
+]
 FRONT += ["front", "sure", "dominated_by", "verdict"]
 
 
@@ -65,7 +78,8 @@ class Front:
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
-        on, unsure = int(self.rows["front"].sum()), int((~self.rows["sure"]).sum())
+        on = int(self.rows["front"].sum())
+        unsure = int((~self.rows["sure"]).sum())
         return (
             f"Filled: the Pareto front, {on} of {len(self.rows)} cells that no cell at least as sparse and, to"
             f" {100 * ROUNDING:g} %, as cheap beats in the mean of {self.y}. Hollow: beaten by one."
@@ -75,7 +89,11 @@ class Front:
 
 
 def pareto_front(
-    results: Results, y: str = "val_loss", *, where: Mapping[str, Any] | None = None, level: float = 0.95
+    results: Results,
+    y: str = "val_loss",
+    *,
+    where: Mapping[str, Any] | None = None,
+    level: float = 0.95,
 ) -> Front:
     """The Pareto front of ``y``, sparsity (high) and training FLOPs (low) over the cells' report trials.
 
@@ -92,10 +110,15 @@ def pareto_front(
     frame = frame.assign(diverged=cell_values(results, y, where)[0]["diverged"], cell=frame.index)
     frame = frame.sort_values(["train_flops", "sparsity"], kind="stable", ignore_index=True)
     sign = 1.0 if lower_is_better(results, y) else -1.0
-    mean, low, high = (sign * frame[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high"))
+    mean, low, high = (
+        sign * frame[name].to_numpy(dtype=np.float64) for name in ("mean", "low", "high")
+    )
     bounds = np.minimum(low, high), np.maximum(low, high)
-    sparsity, cost = (frame[name].to_numpy(dtype=np.float64) for name in ("sparsity", "train_flops"))
-    rivals, beaten = _rivals(sparsity, cost), dominates(mean, sparsity, cost)
+    sparsity, cost = (
+        frame[name].to_numpy(dtype=np.float64) for name in ("sparsity", "train_flops")
+    )
+    rivals = _rivals(sparsity, cost)
+    beaten = dominates(mean, sparsity, cost)
     front = ~beaten.any(axis=0)
     below = bounds[1][:, None] < bounds[0][None]
     sure = np.where(front, (~rivals | below.T).all(axis=0), (rivals & below).any(axis=0))
@@ -149,7 +172,11 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         return
     found = iso_flops(results, loss, where=where)
     columns = {"cell": "Cell", "other_cell": "With", "train_flops": COST, "n": "n"}
-    columns |= {"difference low high": "Difference (nats)\n[95 % interval]", "p_holm": "p (Holm)", "verdict": "Verdict"}
+    columns |= {
+        "difference low high": "Difference (nats)\n[95 % interval]",
+        "p_holm": "p (Holm)",
+        "verdict": "Verdict",
+    }
     yield Exhibit(
         "iso-flops",
         "At equal training FLOPs",
@@ -188,8 +215,13 @@ def _best(results: Results, y: str, where: Mapping[str, Any] | None) -> Iterator
         "verdict": "Verdict",
     }
     for name in measured:
-        limit = {"limit": f"At most\n({'dense epochs' if name == 'train_flops' else BUDGETS[name]})"}
+        limit = {
+            "limit": f"At most\n({'dense epochs' if name == 'train_flops' else BUDGETS[name]})"
+        }
         best = found.best(name)
         drawn = name == ("train_flops" if "train_flops" in measured else "epochs")
-        title, stem = f"The best at a budget of {BUDGETS[name]}", f"best-at-{name.replace('_', '-')}"
-        yield Exhibit(stem, title, best.frame(), best.note(), best.plot if drawn else None, limit | columns)
+        title = f"The best at a budget of {BUDGETS[name]}"
+        stem = f"best-at-{name.replace('_', '-')}"
+        yield Exhibit(
+            stem, title, best.frame(), best.note(), best.plot if drawn else None, limit | columns
+        )

@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.means import cell_values, direction_of
-from analysis.results import Results
-from analysis.select import dense_arm_of
-from analysis.statistics import estimate, t_interval
+from analysis.estimates.intervals import estimate, t_interval
+from analysis.estimates.means import cell_values, direction_of
+from analysis.tables.results import Results
+from analysis.tables.selection import dense_arm_of
 
-COLUMNS = ("arm", "sparsity", "from_epochs", "to_epochs", "claimed", "sparse_gain", "dense_gain", "gain")
+COLUMNS = (
+    "arm",
+    "sparsity",
+    "from_epochs",
+    "to_epochs",
+    "claimed",
+    "sparse_gain",
+    "dense_gain",
+    "gain",
+)
 STATISTICS = ("n", "sd", "pooled_sd", "df", "low", "high")
 
 
@@ -58,14 +67,21 @@ def extension_gain(
     dense_arms = list(dict.fromkeys(cells.loc[cells["sparsity"] == 0, "arm"]))
     parts = []
     for _, line in cells[cells["sparsity"] > 0].groupby(["arm", "sparsity"], sort=False):
-        arm, sparsity = line["arm"].iloc[0], line["sparsity"].iloc[0]
+        arm = line["arm"].iloc[0]
+        sparsity = line["sparsity"].iloc[0]
         dense = cells[(cells["sparsity"] == 0) & (cells["arm"] == dense_arm_of(arm, dense_arms))]
         measured = accuracy.loc[dense.index].notna().any(axis=None)
-        start = _saturated(_by_length(dense, accuracy if measured else direction_of(y) * values), tolerance)
+        start = _saturated(
+            _by_length(dense, accuracy if measured else direction_of(y) * values), tolerance
+        )
         pair = _by_length(line, values), _by_length(dense, values)
         parts.append(_steps(*pair, start, level).assign(arm=arm, sparsity=sparsity))
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    dtypes = dict.fromkeys((*COLUMNS, *STATISTICS), "float64") | {"arm": "string", "claimed": "boolean", "n": "Int64"}
+    dtypes = dict.fromkeys((*COLUMNS, *STATISTICS), "float64") | {
+        "arm": "string",
+        "claimed": "boolean",
+        "n": "Int64",
+    }
     return frame.reindex(columns=list(dtypes)).astype(dtypes)
 
 
@@ -93,7 +109,9 @@ def _steps(sparse: pd.DataFrame, dense: pd.DataFrame, start: float, level: float
     frame = estimate(gains[0] - gains[1], [0] * len(others), level)
     steps = int((frame["n"] > 0).sum())
     frame["df"] = frame["df"] * 4 / (steps + 3)
-    frame["low"], frame["high"] = t_interval(frame["mean"], frame["pooled_sd"], frame["n"], frame["df"], level)
+    frame["low"], frame["high"] = t_interval(
+        frame["mean"], frame["pooled_sd"], frame["n"], frame["df"], level
+    )
     frame = frame.rename(columns={"mean": "gain"}).assign(sparse_gain=means[0], dense_gain=means[1])
     ends = [(min(length, start), max(length, start), length > start) for length in others]
     return frame.join(pd.DataFrame(ends, columns=["from_epochs", "to_epochs", "claimed"]))

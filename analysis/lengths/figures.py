@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis import wording
 from analysis.drawing.axes import log_density, panels, some, sparsity_ticks
 from analysis.drawing.marks import describe, legend
 from analysis.drawing.style import arm_styles, styled
-from analysis.means import with_dense
-from analysis.page import wording
+from analysis.estimates.means import with_dense
 from analysis.quantities import scale
 
 if TYPE_CHECKING:
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from analysis.lengths.verdicts import Undertraining
 
 LETTERS = {"under-trained": "U", "saturated": "S", "over-trained": "O", "cannot tell": "?"}
-COLOURS = {"under-trained": "#ee7733", "saturated": "#009988", "over-trained": "#332288", "cannot tell": "#dddddd"}
+COLOURS = {
+    "under-trained": "#ee7733",
+    "saturated": "#009988",
+    "over-trained": "#332288",
+    "cannot tell": "#dddddd",
+}
 PALE = 0.3
 """How opaque a tile is whose verdict is not sure."""
 
@@ -36,25 +41,39 @@ def verdicts(found: Undertraining) -> Figure:
     from matplotlib.patches import Patch
 
     frame = with_dense(some(found.frame(), "no cell has a finished report trial with a length"))
-    arms, lengths = list(dict.fromkeys(frame["arm"])), sorted(set(frame["epochs"]))
+    arms = list(dict.fromkeys(frame["arm"]))
+    lengths = sorted(set(frame["epochs"]))
     sparsities = sorted(set(frame["sparsity"]))
     size = (max(2.4, 0.62 * len(sparsities) + 0.6), max(1.8, 0.52 * len(lengths) + 0.6))
     with styled():
         axes = panels(len(arms), size=size)
         for arm, axis in zip(arms, axes, strict=True):
             for row in frame[frame["arm"] == arm].to_dict("records"):
-                _tile(axis, sparsities.index(row["sparsity"]), lengths.index(row["epochs"]), row, scale(found.y))
+                _tile(
+                    axis,
+                    sparsities.index(row["sparsity"]),
+                    lengths.index(row["epochs"]),
+                    row,
+                    scale(found.y),
+                )
             _say(axis, frame[frame["arm"] == arm], sparsities, lengths)
             axis.grid(visible=False)
             axis.set_title(arm)
-            axis.set_xticks(range(len(sparsities)), [f"{100 * sparsity:.10g}" for sparsity in sparsities])
+            axis.set_xticks(
+                range(len(sparsities)), [f"{100 * sparsity:.10g}" for sparsity in sparsities]
+            )
             axis.set_yticks(range(len(lengths)), [f"{length:g}" for length in lengths])
             axis.set_xlim(-0.55, len(sparsities) - 0.45)
             axis.set_ylim(-0.55, len(lengths) - 0.45)
             axis.set_xlabel("Sparsity (%)")
         axes[0].set_ylabel("Trained for (epochs)")
-        handles = [Patch(color=colour, label=f"{LETTERS[name]}  {name}") for name, colour in COLOURS.items()]
-        handles.insert(2, Patch(color=COLOURS["saturated"], alpha=PALE, label="S  saturated or too few seeds"))
+        handles = [
+            Patch(color=colour, label=f"{LETTERS[name]}  {name}")
+            for name, colour in COLOURS.items()
+        ]
+        handles.insert(
+            2, Patch(color=COLOURS["saturated"], alpha=PALE, label="S  saturated or too few seeds")
+        )
         figure: Any = axes[0].get_figure(root=True)
         figure.legend(handles=handles, loc="outside right upper", alignment="left")
         return figure  # type: ignore[no-any-return]
@@ -62,25 +81,56 @@ def verdicts(found: Undertraining) -> Figure:
 
 def _say(axis: Axes, part: pd.DataFrame, sparsities: list[float], lengths: list[float]) -> None:
     """An unseen mark on every tile, which tells its verdict when pointed at."""
-    x, y = (part[column].map(known.index) for column, known in (("sparsity", sparsities), ("epochs", lengths)))
+    x, y = (
+        part[column].map(known.index)
+        for column, known in (("sparsity", sparsities), ("epochs", lengths))
+    )
     (marks,) = axis.plot(x, y, "s", markersize=14, color="none", markeredgecolor="none", zorder=5)
     rows = part.to_dict("records")
     where = [f"{100 * row['sparsity']:.10g} % sparsity, {row['epochs']:g} epochs" for row in rows]
-    describe(marks, [f"{at}\n{row['verdict']}: {row['reason']}" for at, row in zip(where, rows, strict=True)])
+    describe(
+        marks,
+        [f"{at}\n{row['verdict']}: {row['reason']}" for at, row in zip(where, rows, strict=True)],
+    )
 
 
 def _tile(axis: Axes, x: int, y: int, row: dict[Any, Any], scale: float) -> None:
     from matplotlib.patches import Rectangle
 
     sure = row["verdict"] != "saturated" or bool(row["sure"])
-    colour, dark = COLOURS[row["verdict"]], sure and row["verdict"] in ("over-trained", "saturated")
-    tile = Rectangle((x - 0.46, y - 0.44), 0.92, 0.88, facecolor=colour, alpha=1 if sure else PALE, edgecolor="none")
+    colour = COLOURS[row["verdict"]]
+    dark = sure and row["verdict"] in ("over-trained", "saturated")
+    tile = Rectangle(
+        (x - 0.46, y - 0.44),
+        0.92,
+        0.88,
+        facecolor=colour,
+        alpha=1 if sure else PALE,
+        edgecolor="none",
+    )
     axis.add_patch(tile)
-    ink, known = "white" if dark else "black", not pd.isna(row["gain"])
-    letter = axis.text(x, y + 0.15 * known, LETTERS[row["verdict"]], color=ink, ha="center", va="center", weight="bold")
+    ink = "white" if dark else "black"
+    known = not pd.isna(row["gain"])
+    letter = axis.text(
+        x,
+        y + 0.15 * known,
+        LETTERS[row["verdict"]],
+        color=ink,
+        ha="center",
+        va="center",
+        weight="bold",
+    )
     letter.set_fontsize(10)
     if known:
-        axis.text(x, y - 0.22, f"{scale * row['gain']:+.1f}", color=ink, ha="center", va="center", fontsize=7)
+        axis.text(
+            x,
+            y - 0.22,
+            f"{scale * row['gain']:+.1f}",
+            color=ink,
+            ha="center",
+            va="center",
+            fontsize=7,
+        )
 
 
 def saturation(found: Saturation) -> Figure:
@@ -89,11 +139,14 @@ def saturation(found: Saturation) -> Figure:
     Raises:
         SparsetuneError: if there is no line of cells.
     """
-    frame = with_dense(some(found.frame(), "no cell has finished report trials of two lengths or more"))
+    frame = with_dense(
+        some(found.frame(), "no cell has finished report trials of two lengths or more")
+    )
     styles = arm_styles(frame["arm"])
     with styled():
         axes = panels(1, size=(5.2, 3.8))
-        axis, lengths = axes[0], sorted({*frame["epochs"], *frame["longest"], *frame["low"].dropna()})
+        axis = axes[0]
+        lengths = sorted({*frame["epochs"], *frame["longest"], *frame["low"].dropna()})
         step = 0.015 * float(np.ptp(log_density(frame["sparsity"])))
         for rank, (arm, style) in enumerate(styles.items()):
             part = frame[frame["arm"] == arm].sort_values("sparsity", kind="stable")
@@ -116,16 +169,35 @@ def _told(row: dict[Any, Any]) -> str:
 
 def _needed(axis: Axes, x: Any, part: pd.DataFrame, style: dict[str, Any], arm: str) -> None:
     low = part["low"].fillna(part["epochs"]).clip(upper=part["epochs"])
-    high = part["high"].replace(np.inf, np.nan).fillna(part["longest"]).where(part["high"].notna(), part["epochs"])
+    high = (
+        part["high"]
+        .replace(np.inf, np.nan)
+        .fillna(part["longest"])
+        .where(part["high"].notna(), part["epochs"])
+    )
     ends = np.stack([part["epochs"] - low, (high - part["epochs"]).clip(lower=0)])
-    quiet = {"linestyle": "none", "color": style["color"], "marker": style["marker"], "markersize": 6}
+    quiet = {
+        "linestyle": "none",
+        "color": style["color"],
+        "marker": style["marker"],
+        "markersize": 6,
+    }
     (line,) = axis.plot(x, part["epochs"], color=style["color"], linewidth=1.3, zorder=2)
     bars = axis.errorbar(
-        x, part["epochs"], yerr=ends, ecolor=style["color"], elinewidth=1, capsize=3, fmt="none", zorder=2
+        x,
+        part["epochs"],
+        yerr=ends,
+        ecolor=style["color"],
+        elinewidth=1,
+        capsize=3,
+        fmt="none",
+        zorder=2,
     )
     (marks,) = axis.plot(x, part["epochs"], label=arm, zorder=3, **quiet)
     open_ = part["at_least"].astype(bool).to_numpy()
-    (hollow,) = axis.plot(x[open_], part["epochs"][open_], markerfacecolor="white", zorder=4, **quiet)
+    (hollow,) = axis.plot(
+        x[open_], part["epochs"][open_], markerfacecolor="white", zorder=4, **quiet
+    )
     beyond = open_ | np.isinf(part["high"]).to_numpy()
     above = {"linestyle": "none", "marker": "^", "color": style["color"], "markersize": 5}
     (open_end,) = axis.plot(x[beyond], part["longest"][beyond] * 1.12, **above)

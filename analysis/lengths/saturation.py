@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.estimates.means import cell_values, direction_of, in_order, span
 from analysis.exhibit import Exhibit
 from analysis.lengths.steps import gains, lines, validation_of
-from analysis.means import cell_values, direction_of, in_order, span
 from analysis.quantities import measure, scale, unit
-from analysis.results import Results
+from analysis.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,9 @@ class Saturation:
         if self.rows["low"].isna().any():
             note += " A mark without a bar: no interval, it claims nothing."
         if np.isinf(self.rows["high"].astype("float64")).any():
-            note += " A triangle: no upper end, a larger gain beyond the longest training is left open."
+            note += (
+                " A triangle: no upper end, a larger gain beyond the longest training is left open."
+            )
         return note
 
 
@@ -101,14 +103,22 @@ def epochs_needed(
     y = validation_of(results, where, y)
     cells, values, _ = cell_values(results, y, where)
     others = [path for path in results.design.others() if path in cells]
-    keys, rows = ["arm", "sparsity", *others], []
+    keys = ["arm", "sparsity", *others]
+    rows = []
     found = [line for line in lines(cells, values, others) if len(line) > 1]
     values = direction_of(y) * values
     pairs = gains(found, values, cells["epochs"], level, seed)
-    of_line = dict(list(pairs.groupby(pairs["cell"].map({cell: line[0] for line in found for cell in line}))))
+    of_line = dict(
+        list(pairs.groupby(pairs["cell"].map({cell: line[0] for line in found for cell in line})))
+    )
     for line in found:
         own = of_line[line[0]].to_dict("records")
-        rows.append({**cells.loc[line[0], keys], **_line(values.loc[line], cells.loc[line, "epochs"], own, epsilon)})
+        rows.append(
+            {
+                **cells.loc[line[0], keys],
+                **_line(values.loc[line], cells.loc[line, "epochs"], own, epsilon),
+            }
+        )
     frame = pd.DataFrame(rows, columns=[*keys, *COLUMNS])
     return Saturation(y, epsilon, in_order(frame, keys), level)
 
@@ -130,20 +140,38 @@ def _line(
 ) -> dict[str, Any]:
     """One row of `Saturation.frame`, of values of which more is better, shortest length first."""
     shared = values.dropna(axis="columns")
-    values = values if shared.empty else shared  # a length that lacks a hard seed must not look better for it
-    means, lengths, edge = values.mean(axis=1).to_numpy(), epochs.to_numpy(dtype=np.float64), epsilon + 1e-12
-    longest, best = float(lengths[-1]), float(lengths[means.argmax()])
+    values = (
+        values if shared.empty else shared
+    )  # a length that lacks a hard seed must not look better for it
+    means = values.mean(axis=1).to_numpy()
+    lengths = epochs.to_numpy(dtype=np.float64)
+    edge = epsilon + 1e-12
+    longest = float(lengths[-1])
+    best = float(lengths[means.argmax()])
     enough = float(lengths[means >= means.max() - edge][0])
     known = not any(np.isnan(pair["low"]) for pair in pairs)
     possible, certain = (
-        [length for length in lengths[:-1] if all(pair[end] <= edge for pair in pairs if pair["from"] == length)]
+        [
+            length
+            for length in lengths[:-1]
+            if all(pair[end] <= edge for pair in pairs if pair["from"] == length)
+        ]
         for end in ("low", "high")
     )
     low = float(min(possible, default=longest)) if known else np.nan
     high = float(min(certain, default=np.inf)) if known else np.nan
-    climbing = any(pair["high"] > edge for pair in pairs if pair["to"] == longest and pair["step"] == 1)
+    climbing = any(
+        pair["high"] > edge for pair in pairs if pair["to"] == longest and pair["step"] == 1
+    )
     at_least = known and best == longest and (enough == longest or climbing)
-    row = {"epochs": enough, "low": low, "high": high, "at_least": at_least, "best_epochs": best, "longest": longest}
+    row = {
+        "epochs": enough,
+        "low": low,
+        "high": high,
+        "at_least": at_least,
+        "best_epochs": best,
+        "longest": longest,
+    }
     n = int(values.notna().sum(axis=1).min())
     return row | {"lengths": len(values), "n": n, "needed": _in_words(enough, low, high, at_least)}
 
@@ -156,4 +184,6 @@ def _in_words(epochs: float, low: float, high: float, at_least: bool) -> str:
         return f"{epochs:g} (no interval)"
     if low == high:
         return f"{epochs:g}"
-    return f"{epochs:g} ({low:g} or more)" if np.isinf(high) else f"{epochs:g} ({low:g} to {high:g})"
+    return (
+        f"{epochs:g} ({low:g} or more)" if np.isinf(high) else f"{epochs:g} ({low:g} to {high:g})"
+    )

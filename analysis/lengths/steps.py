@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.means import cell_values
-from analysis.results import Results
-from analysis.statistics import Floats, estimate, pooled_sd, t_interval, welch
+from analysis.estimates.intervals import Floats, estimate, pooled_sd, t_interval, welch
+from analysis.estimates.means import cell_values
+from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 VALIDATION = ("val_score", "val_accuracy", "val_error", "val_loss")
 """What may tell whether longer training helps, the first that was measured."""
 
 
-def validation_of(results: Results, where: Mapping[str, Any] | None, y: str | None, *, required: bool = True) -> str:
+def validation_of(
+    results: Results, where: Mapping[str, Any] | None, y: str | None, *, required: bool = True
+) -> str:
     """``y``, or the first validation column that a winner's report trial has; empty if none and it is not ``required``.
 
     Raises:
@@ -54,7 +56,11 @@ def lines(cells: pd.DataFrame, values: pd.DataFrame, others: Sequence[str]) -> I
 
 
 def gains(
-    lines: Iterable[pd.Index], values: pd.DataFrame, epochs: pd.Series[Any], level: float, seed: int = 0
+    lines: Iterable[pd.Index],
+    values: pd.DataFrame,
+    epochs: pd.Series[Any],
+    level: float,
+    seed: int = 0,
 ) -> pd.DataFrame:
     """What every longer cell of a line has beyond every shorter one: longer minus shorter, paired by seed.
 
@@ -74,31 +80,52 @@ def gains(
         One row per pair: ``cell other from to step`` (1 for neighbours) ``n mean sd pooled_sd df low high``.
     """
     pairs = [(line, i, j) for line in lines for i, j in itertools.combinations(range(len(line)), 2)]
-    names = pd.DataFrame({"cell": [line[i] for line, i, _ in pairs], "other": [line[j] for line, _, j in pairs]})
+    names = pd.DataFrame(
+        {"cell": [line[i] for line, i, _ in pairs], "other": [line[j] for line, _, j in pairs]}
+    )
     shorter, longer = (values.reindex(names[end]).to_numpy(dtype=np.float64) for end in names)
     frame = estimate(longer - shorter, [0] * len(pairs), level, seed)
     frame[["pooled_sd", "df"]] = _pooled(pairs, frame["sd"].to_list(), frame["n"].to_list())
     low, high = t_interval(frame["mean"], frame["pooled_sd"], frame["n"], frame["df"], level)
     resampled = frame["interval"] == "bootstrap"
-    frame = frame.assign(low=frame["low"].where(resampled, low), high=frame["high"].where(resampled, high))
-    unpaired = (frame["n"] < 2) & (np.isfinite(shorter).sum(axis=1) > 1) & (np.isfinite(longer).sum(axis=1) > 1)
+    frame = frame.assign(
+        low=frame["low"].where(resampled, low), high=frame["high"].where(resampled, high)
+    )
+    unpaired = (
+        (frame["n"] < 2)
+        & (np.isfinite(shorter).sum(axis=1) > 1)
+        & (np.isfinite(longer).sum(axis=1) > 1)
+    )
     for row in np.flatnonzero(unpaired):
         found = welch(longer[row], shorter[row], level)
-        columns = {"n": "n", "mean": "mean", "pooled_sd": "sd", "df": "df", "low": "low", "high": "high"}
+        columns = {
+            "n": "n",
+            "mean": "mean",
+            "pooled_sd": "sd",
+            "df": "df",
+            "low": "low",
+            "high": "high",
+        }
         frame.loc[row, list(columns)] = [found[name] for name in columns.values()]
     length = epochs.to_dict()
     ends = {"from": names["cell"].map(length), "to": names["other"].map(length)}
     return names.assign(**ends, step=[j - i for _, i, j in pairs]).join(frame)
 
 
-def _pooled(pairs: Sequence[tuple[Any, int, int]], sds: Sequence[float], counts: Sequence[int]) -> Floats:
+def _pooled(
+    pairs: Sequence[tuple[Any, int, int]], sds: Sequence[float], counts: Sequence[int]
+) -> Floats:
     """Standard deviation of each difference, and its degrees of freedom, over all pairs of lengths about it: [n, 2]."""
     found = np.full((len(pairs), 2), np.nan)
     for _, block in itertools.groupby(range(len(pairs)), key=lambda row: id(pairs[row][0])):
         rows = list(block)
         for row in rows:
             _, first, last = pairs[row]
-            near = [k for k in rows if first - 1 <= pairs[k][1] and pairs[k][2] <= last + 1 and counts[k] > 1]
+            near = [
+                k
+                for k in rows
+                if first - 1 <= pairs[k][1] and pairs[k][2] <= last + 1 and counts[k] > 1
+            ]
             sd, df = pooled_sd([sds[k] for k in near], [counts[k] for k in near])
             found[row] = sd, df * 2 / max(2, len({end for k in near for end in pairs[k][1:]}))
     return found

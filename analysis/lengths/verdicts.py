@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.estimates.intervals import estimate, not_separated, seeds_needed
+from analysis.estimates.means import LIKE, cell_values, direction_of, in_order, span
 from analysis.exhibit import Exhibit
 from analysis.lengths.steps import gains, lines, validation_of
-from analysis.means import LIKE, cell_values, direction_of, in_order, span
 from analysis.quantities import measure, scale, unit
-from analysis.results import Results
-from analysis.select import report_rows
-from analysis.statistics import estimate, not_separated, seeds_needed
+from analysis.tables.results import Results
+from analysis.tables.selection import report_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,10 +133,14 @@ def undertraining(
             rows.append(row | _verdict(row, epsilon, y))
     names = ["to_epochs", "verdict", "reason", "sure", *STEP]
     judged = pd.DataFrame(rows, columns=["cell", *names]).set_index("cell")
-    judged = judged.astype({"sure": "boolean", "n": "Int64", "verdict": "string", "reason": "string"})
+    judged = judged.astype(
+        {"sure": "boolean", "n": "Int64", "verdict": "string", "reason": "string"}
+    )
     judged = cells[["arm", "sparsity", *others, "epochs"]].join(judged, how="inner")
     judged = judged.join(_support(results, where, level, seed))
-    return Undertraining(y, epsilon, in_order(judged, ["arm", "sparsity", *others, "epochs"]), level)
+    return Undertraining(
+        y, epsilon, in_order(judged, ["arm", "sparsity", *others, "epochs"]), level
+    )
 
 
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
@@ -145,7 +149,13 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         return
     found = undertraining(results, where=where)
     if found.frame()["gain_low"].notna().any():
-        columns = {"arm": "Arm", "sparsity": "Sparsity", "epochs": "Epochs", "verdict": "Verdict", "reason": "Why"}
+        columns = {
+            "arm": "Arm",
+            "sparsity": "Sparsity",
+            "epochs": "Epochs",
+            "verdict": "Verdict",
+            "reason": "Why",
+        }
         title = "Which cells are under-trained"
         yield Exhibit("verdicts", title, found.frame(), found.note(), found.plot, columns)
 
@@ -155,24 +165,40 @@ def _next(pairs: pd.DataFrame) -> dict[Any, dict[Any, Any]]:
     return {row["cell"]: row for row in pairs[pairs["step"] == 1].to_dict("records")}
 
 
-def _step(gain: Mapping[Any, Any], loss: Mapping[Any, Any], level: float, epsilon: float) -> dict[str, Any]:
-    mean, df, n = gain.get("mean", np.nan), gain.get("df", np.nan), gain.get("n", 0)
-    low, high = gain.get("low", np.nan), gain.get("high", np.nan)
+def _step(
+    gain: Mapping[Any, Any], loss: Mapping[Any, Any], level: float, epsilon: float
+) -> dict[str, Any]:
+    mean = gain.get("mean", np.nan)
+    df = gain.get("df", np.nan)
+    n = gain.get("n", 0)
+    low = gain.get("low", np.nan)
+    high = gain.get("high", np.nan)
     goal = mean if mean > epsilon else mean - epsilon
     unknown = low <= 0 if mean > epsilon else high > epsilon
-    more = float(seeds_needed(goal, gain.get("pooled_sd", np.nan), n, level, df)) if unknown else np.nan
+    more = (
+        float(seeds_needed(goal, gain.get("pooled_sd", np.nan), n, level, df))
+        if unknown
+        else np.nan
+    )
     step = {"n": n, "gain": mean, "gain_sd": gain.get("pooled_sd", np.nan), "gain_df": df}
     step |= {"gain_low": low, "gain_high": high, "more_seeds": max(more, 1.0)}
     changes = {"": "mean", "_low": "low", "_high": "high"}
-    return step | {f"train_loss_change{end}": loss.get(name, np.nan) for end, name in changes.items()}
+    return step | {
+        f"train_loss_change{end}": loss.get(name, np.nan) for end, name in changes.items()
+    }
 
 
 def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
-    factor, counted = scale(y), unit(y)
+    factor = scale(y)
+    counted = unit(y)
     if pd.isna(row["to_epochs"]):
         return {"verdict": "cannot tell", "reason": "nothing longer was run", "sure": pd.NA}
     if pd.isna(row["gain_low"]):
-        return {"verdict": "cannot tell", "reason": f"no interval: {_lacking(row['n'])}", "sure": pd.NA}
+        return {
+            "verdict": "cannot tell",
+            "reason": f"no interval: {_lacking(row['n'])}",
+            "sure": pd.NA,
+        }
     ends = f"[{factor * row['gain_low']:+.2f}, {factor * row['gain_high']:+.2f}]"
     gain = f"{factor * row['gain']:+.2f} {ends} {counted}"
     reason = f"{gain} by {row['to_epochs']:g} epochs at n = {row['n']}"
@@ -182,10 +208,18 @@ def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
         return {"verdict": "over-trained", "reason": reason, "sure": True}
     if row["gain"] > epsilon and row["gain_low"] > 0:
         if pd.isna(row["train_loss_change_low"]):
-            return {"verdict": "cannot tell", "reason": f"{reason}; no training loss was measured", "sure": pd.NA}
+            return {
+                "verdict": "cannot tell",
+                "reason": f"{reason}; no training loss was measured",
+                "sure": pd.NA,
+            }
         if row["train_loss_change_high"] < 0:
             return {"verdict": "under-trained", "reason": reason + loss, "sure": True}
-        return {"verdict": "saturated", "reason": f"{reason}{loss}, not shown to fall", "sure": False}
+        return {
+            "verdict": "saturated",
+            "reason": f"{reason}{loss}, not shown to fall",
+            "sure": False,
+        }
     sure = bool(row["gain_high"] <= epsilon)
     against = "0" if row["gain"] > epsilon else f"{factor * epsilon:g} {counted}"
     vague = "" if sure else f"; {not_separated(row['n'], row['more_seeds'], against)}"
@@ -196,32 +230,46 @@ def _lacking(n: float) -> str:
     return "no two report seeds" if n < 2 else f"all {n} report seeds gained the same"
 
 
-def _support(results: Results, where: Mapping[str, Any] | None, level: float, seed: int) -> pd.DataFrame:
+def _support(
+    results: Results, where: Mapping[str, Any] | None, level: float, seed: int
+) -> pd.DataFrame:
     """Per cell, each of `SUPPORT` with its ends."""
     parts = []
     for name in SUPPORT:
         if name == "slope":
-            cells, values = cell_values(results, "val_loss", where)[0], _slopes(results)
+            cells = cell_values(results, "val_loss", where)[0]
+            values = _slopes(results)
             values = values.reindex(cells.index)
         else:
             cells, own, twins = cell_values(results, name.removesuffix("_gap"), where)
             values = own - twins
         groups = [tuple(row) for row in cells[list(LIKE)].itertuples(index=False)]
-        found = estimate(values, groups, level, seed).set_index(cells.index)[["mean", "low", "high"]]
+        found = estimate(values, groups, level, seed).set_index(cells.index)[
+            ["mean", "low", "high"]
+        ]
         parts.append(found.set_axis([name, f"{name}_low", f"{name}_high"], axis=1))
     return pd.concat(parts, axis=1)
 
 
 def _slopes(results: Results) -> pd.DataFrame:
     """Change of the validation loss over the last tenth of training, a least-squares line: [n_cells, n_seeds], nats."""
-    rows, history = report_rows(results)[["cell", "seed", "trial_id", "status"]], results.history()
+    rows = report_rows(results)[["cell", "seed", "trial_id", "status"]]
+    history = results.history()
     rows = rows[rows["status"] == "COMPLETE"]
     if "val_loss" not in history or "progress" not in history:
         return pd.DataFrame(index=rows["cell"].unique())
-    late = history.loc[history["progress"] >= 1 - LAST - 1e-9, ["trial_id", "progress", "val_loss"]].dropna()
-    late = late[late["trial_id"].isin(rows["trial_id"])].astype({"progress": "float64", "val_loss": "float64"})
-    centred = late[["progress", "val_loss"]] - late.groupby("trial_id")[["progress", "val_loss"]].transform("mean")
-    products = pd.DataFrame({"xy": centred["progress"] * centred["val_loss"], "xx": centred["progress"] ** 2})
+    late = history.loc[
+        history["progress"] >= 1 - LAST - 1e-9, ["trial_id", "progress", "val_loss"]
+    ].dropna()
+    late = late[late["trial_id"].isin(rows["trial_id"])].astype(
+        {"progress": "float64", "val_loss": "float64"}
+    )
+    centred = late[["progress", "val_loss"]] - late.groupby("trial_id")[
+        ["progress", "val_loss"]
+    ].transform("mean")
+    products = pd.DataFrame(
+        {"xy": centred["progress"] * centred["val_loss"], "xx": centred["progress"] ** 2}
+    )
     sums = products.groupby(late["trial_id"]).sum()
     slopes = LAST * sums["xy"] / sums["xx"].where(sums["xx"] > 0)
     rows = rows.assign(slope=rows["trial_id"].map(slopes)).drop_duplicates(["cell", "seed"])

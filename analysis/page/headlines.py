@@ -9,17 +9,17 @@ from typing import Any
 import pandas as pd
 
 from analysis.checks.seeds import FEWEST
+from analysis.estimates.means import cell_values
 from analysis.lengths.extension import extension_gain
 from analysis.lengths.saturation import epochs_needed
+from analysis.lengths.summary import MORE_OR_LESS
 from analysis.lengths.verdicts import undertraining
 from analysis.load import StudyResults
-from analysis.means import cell_values
-from analysis.page.wording import interval, several, sparsity
 from analysis.quantities import measure
-from analysis.results import Results
-from analysis.retuning import retuning_gain
-from analysis.select import report_rows
-from analysis.summary import MORE_OR_LESS
+from analysis.recipes.retuning import retuning_gain
+from analysis.tables.results import Results
+from analysis.tables.selection import report_rows
+from analysis.wording import interval, several, sparsity
 from sparsetune.errors import SparsetuneError
 
 MANY = 3
@@ -28,7 +28,9 @@ WORTH = 20
 """More seeds than this are not advised: what they would settle is small."""
 
 
-def headlines(results: Results, numbers: pd.DataFrame, y: str, where: Mapping[str, Any]) -> Iterator[str]:
+def headlines(
+    results: Results, numbers: pd.DataFrame, y: str, where: Mapping[str, Any]
+) -> Iterator[str]:
     """The dense network, the sparsest one of each arm, and what longer training gains.
 
     Args:
@@ -37,7 +39,8 @@ def headlines(results: Results, numbers: pd.DataFrame, y: str, where: Mapping[st
         y: Its measure.
         where: Sweep axes and their values.
     """
-    dense, sparse = numbers[numbers["sparsity"] == 0], numbers[numbers["sparsity"] > 0]
+    dense = numbers[numbers["sparsity"] == 0]
+    sparse = numbers[numbers["sparsity"] > 0]
     for row in dense.to_dict("records"):
         yield f"Dense: {measure(y).lower()} {_reached(row)}."
     ranking = _ranking(sparse, y)
@@ -55,17 +58,30 @@ def headlines(results: Results, numbers: pd.DataFrame, y: str, where: Mapping[st
 def lengths_needed(results: Results, where: Mapping[str, Any]) -> Iterator[str]:
     """Whether the sparse networks are under-trained, and how many epochs each sparsity needs; judged by validation."""
     try:
-        cells, needed = undertraining(results, where=where).frame(), epochs_needed(results, where=where).frame()
+        cells = undertraining(results, where=where).frame()
+        needed = epochs_needed(results, where=where).frame()
     except SparsetuneError:
         return  # no validation was measured
     for arm, rows in cells[cells["gain_low"].notna()].groupby("arm", sort=False):
         lines = rows.groupby("sparsity")
-        each = ", ".join(f"{_at(at)}{_under(line)}" for at, line in lines if line["verdict"].eq("under-trained").any())
+        each = ", ".join(
+            f"{_at(at)}{_under(line)}"
+            for at, line in lines
+            if line["verdict"].eq("under-trained").any()
+        )
         many = f" ({len(rows)} cells judged, {0.025 * len(rows):.1f} of them would be called so by chance)"
         judged = many if len(rows) > 1 else ""
-        yield f"{arm} is under-trained {each}{judged}." if each else f"{arm}: no cell is shown to be under-trained."
-    for arm, rows in needed[needed["needed"].astype("string").fillna("") != ""].groupby("arm", sort=False):
-        each = ", ".join(f"{_at(row['sparsity'])}{row['needed']}" for row in rows.to_dict("records"))
+        yield (
+            f"{arm} is under-trained {each}{judged}."
+            if each
+            else f"{arm}: no cell is shown to be under-trained."
+        )
+    for arm, rows in needed[needed["needed"].astype("string").fillna("") != ""].groupby(
+        "arm", sort=False
+    ):
+        each = ", ".join(
+            f"{_at(row['sparsity'])}{row['needed']}" for row in rows.to_dict("records")
+        )
         yield f"Epochs that {arm} needs: {each}."
 
 
@@ -74,7 +90,9 @@ def _under(line: pd.DataFrame) -> str:
     line = line.sort_values("epochs")
     lengths = line.loc[line["verdict"] == "under-trained", "epochs"].tolist()
     if lengths == line["epochs"].tolist()[: len(lengths)]:
-        return f"up to {lengths[-1]:g} epochs" if len(lengths) > 1 else f"after {lengths[0]:g} epochs"
+        return (
+            f"up to {lengths[-1]:g} epochs" if len(lengths) > 1 else f"after {lengths[0]:g} epochs"
+        )
     return f"after {' and '.join(f'{length:g}' for length in lengths)} epochs"
 
 
@@ -84,16 +102,21 @@ def _at(target: Any) -> str:
 
 def recipes(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[str]:
     """What tuning at the sparsest cell of each arm gained over the dense recipe."""
-    cells, gains = cell_values(results, y, where)[0], retuning_gain(results, y).set_index("cell")
+    cells = cell_values(results, y, where)[0]
+    gains = retuning_gain(results, y).set_index("cell")
     table = results.cells().set_index("cell").reindex(columns=["control_id", "winner_id"])
     itself = set(table.index[table["control_id"].eq(table["winner_id"]).fillna(False)])
     sparse = cells[cells["sparsity"] > 0]
     for arm, rows in sparse[sparse["arm"].isin(gains["arm"])].groupby("arm", sort=False):
         sparsest = rows.index[rows["sparsity"] == rows["sparsity"].max()]
         said = [_tuned(gains.loc[cell], cell) for cell in sparsest if cell in gains.index]
-        said += [f"{cell} is best with the dense recipe itself" for cell in sparsest if cell in itself]
+        said += [
+            f"{cell} is best with the dense recipe itself" for cell in sparsest if cell in itself
+        ]
         if said:
-            lucky = "" if results.fresh_seeds else " (on the runs that chose it, so too good by luck)"
+            lucky = (
+                "" if results.fresh_seeds else " (on the runs that chose it, so too good by luck)"
+            )
             yield f"{arm}, tuned in the cell{lucky}: {'; '.join(said)}."
 
 
@@ -105,28 +128,43 @@ def _tuned(row: Mapping[Any, Any], cell: Any) -> str:
     if not (row["low"] > 0 or row["high"] < 0):
         said = "not separated from the dense recipe:"
     else:
-        said = "better than the dense recipe by" if row["gain"] > 0 else "worse than the dense recipe:"
-    return f"{said} {interval(row['gain'], row['low'], row['high'])} points in {cell}, n = {row['n']}"
+        said = (
+            "better than the dense recipe by" if row["gain"] > 0 else "worse than the dense recipe:"
+        )
+    return (
+        f"{said} {interval(row['gain'], row['low'], row['high'])} points in {cell}, n = {row['n']}"
+    )
 
 
 def _dense_needs_the_longest(results: Results, y: str, where: Mapping[str, Any]) -> bool:
     """Whether dense was trained for several lengths and only the longest suffices, so that nothing is claimed."""
-    gains, (cells, values, _) = extension_gain(results, y, where=where), cell_values(results, y, where)
+    gains, (cells, values, _) = (
+        extension_gain(results, y, where=where),
+        cell_values(results, y, where),
+    )
     dense = cells[(cells["sparsity"] == 0) & values.notna().any(axis=1)]["epochs"]
     if gains.empty or gains["claimed"].any() or dense.nunique() < 2:
         return False
-    return bool(gains["to_epochs"].max() == dense.max())  # what is not claimed ends where dense first suffices
+    return bool(
+        gains["to_epochs"].max() == dense.max()
+    )  # what is not claimed ends where dense first suffices
 
 
 def _longer(sparse: pd.DataFrame) -> Iterator[str]:
     """What longer training gains, a sentence for each arm, verdict and step."""
     known = sparse[sparse["verdict"] != ""].drop_duplicates(["arm", "sparsity"])
     known = known.assign(said=[_compared(row) for row in known.to_dict("records")])
-    for (arm, said, start, end), rows in known.groupby(["arm", "said", "from_epochs", "to_epochs"], sort=False):
+    for (arm, said, start, end), rows in known.groupby(
+        ["arm", "said", "from_epochs", "to_epochs"], sort=False
+    ):
         step = f"from {start:g} to {end:g} epochs"
         gains = ", ".join(
             f"{interval(row['gain'], row['gain_low'], row['gain_high'])} points at {sparsity(row['sparsity'])} %"
-            + (f" (itself {100 * row['sparse_gain']:+.2f})" if row["verdict"] in MORE_OR_LESS else "")
+            + (
+                f" (itself {100 * row['sparse_gain']:+.2f})"
+                if row["verdict"] in MORE_OR_LESS
+                else ""
+            )
             for row in rows.to_dict("records")
         )
         claimed = rows["verdict"].isin(MORE_OR_LESS).all()
@@ -156,7 +194,8 @@ def _ranking(sparse: pd.DataFrame, y: str) -> list[str]:
     rows = rows[rows["epochs"] == common.max()] if len(common) else rows
     ranked = rows.sort_values("epochs", ascending=False, kind="stable").drop_duplicates("arm")
     ranked = ranked.sort_values("mean", ascending=False, kind="stable")
-    known, apart = ranked["low"].notna(), ranked["epochs"].nunique() > 1
+    known = ranked["low"].notna()
+    apart = ranked["epochs"].nunique() > 1
     values = ", ".join(
         f"{row['arm']} {100 * row['mean']:.2f}"
         + (f" after {row['epochs']:g} epochs" if apart else "")
@@ -164,7 +203,11 @@ def _ranking(sparse: pd.DataFrame, y: str) -> list[str]:
         for row in ranked.to_dict("records")
     )
     unsure = "Where intervals overlap" if known.any() else "Without intervals"
-    after = f" after {ranked['epochs'].iloc[0]:g} epochs" if sparse["epochs"].nunique() > 1 and not apart else ""
+    after = (
+        f" after {ranked['epochs'].iloc[0]:g} epochs"
+        if sparse["epochs"].nunique() > 1 and not apart
+        else ""
+    )
     at = f"At {sparsity(shared.max())} % sparsity{after}"
     return [f"{at}, {measure(y).lower()} in percent: {values}. {unsure}, the order is not settled."]
 
@@ -182,7 +225,8 @@ def what_next(results: Results, numbers: pd.DataFrame, command: str) -> Iterator
         numbers: Of `analysis.summary.summary`, those of all sections together.
         command: What resumes the study; empty where nothing does.
     """
-    cells, trials = results.cells(), results.trials()
+    cells = results.cells()
+    trials = results.trials()
 
     def with_it(options: str) -> str:
         return f": {command} {options}".rstrip() if command else ""
@@ -194,7 +238,9 @@ def what_next(results: Results, numbers: pd.DataFrame, command: str) -> Iterator
     if failed:
         yield f"Run {failed} failed trials again, once their reason is mended{with_it('--retry-failed')}"
     seeds = numbers["n"].min() if len(numbers) else pd.NA
-    unsure = numbers[numbers["verdict"].str.startswith("not separated")] if len(numbers) else numbers
+    unsure = (
+        numbers[numbers["verdict"].str.startswith("not separated")] if len(numbers) else numbers
+    )
     unsure = unsure.drop_duplicates(["arm", "sparsity"]) if len(unsure) else unsure
     vague = "longer training is not separated from dense for"
     if len(near := unsure[~(unsure["gain_more_seeds"] > WORTH)] if len(unsure) else unsure):
@@ -215,9 +261,11 @@ def what_next(results: Results, numbers: pd.DataFrame, command: str) -> Iterator
 
 def seeds_in_words(results: Results, count: int) -> str:
     """What is added: ``report seeds``, or of a table ``runs with other seeds``."""
-    one, many = ("run with another seed", "runs with other seeds")
+    one = "run with another seed"
+    many = "runs with other seeds"
     if isinstance(results, StudyResults):
-        one, many = ("report seed", "report seeds")
+        one = "report seed"
+        many = "report seeds"
     return one if count == 1 else many
 
 
@@ -226,7 +274,9 @@ def _lines(rows: pd.DataFrame) -> str:
 
 
 def _line(row: Mapping[Any, Any]) -> str:
-    return f"{row['arm']} at {sparsity(row['sparsity'])} %" if row["sparsity"] > 0 else str(row["arm"])
+    return (
+        f"{row['arm']} at {sparsity(row['sparsity'])} %" if row["sparsity"] > 0 else str(row["arm"])
+    )
 
 
 def _still_gaining(results: Results) -> list[dict[Any, Any]]:

@@ -9,8 +9,18 @@ import pandas as pd
 
 from analysis.page.table import PageTable
 
-LATEX = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}"}
-LATEX |= {"<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "\N{MULTIPLICATION SIGN}": r"$\times$"}
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "|": r"\textbar{}",
+}
+LATEX |= {
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    '"': r"\textquotedbl{}",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+}
 LATEX |= {mark: f"\\{mark}" for mark in "&%$#_{}"}
 
 

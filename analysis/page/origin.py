@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.foreign import TableResults
 from analysis.load import StudyResults
-from analysis.results import Results
-from sparsetune.memory import Peak, peaks
+from analysis.tables.foreign import TableResults
+from analysis.tables.results import Results
+from sparsetune.costs.memory import Peak, peaks
 
 
 def command(results: Results) -> str:
@@ -45,7 +45,11 @@ def source(results: Results) -> Source:
 
 def launches(results: Results) -> list[dict[str, Any]]:
     """Every launch of the study, for a table."""
-    return [_launch(facts) for facts in results.directory.launches()] if isinstance(results, StudyResults) else []
+    return (
+        [_launch(facts) for facts in results.directory.launches()]
+        if isinstance(results, StudyResults)
+        else []
+    )
 
 
 def memory(results: Results) -> list[Peak]:
@@ -71,11 +75,15 @@ def _folder(results: StudyResults) -> str:
 
 def _launch(facts: Mapping[str, Any]) -> dict[str, Any]:
     git = facts.get("git") or {}
-    packages = ", ".join(f"{name} {version}" for name, version in (facts.get("packages") or {}).items() if version)
+    packages = ", ".join(
+        f"{name} {version}" for name, version in (facts.get("packages") or {}).items() if version
+    )
     return {
         "time": datetime.fromtimestamp(facts.get("time", 0), UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": facts.get("command", ""),
         "code": f"{git.get('commit', '')[:12]}{' with changes' if git.get('changed') else ''}",
-        "machine": ", ".join(str(facts[name]) for name in ("processor", "platform") if facts.get(name)),
+        "machine": ", ".join(
+            str(facts[name]) for name in ("processor", "platform") if facts.get(name)
+        ),
         "packages": f"Python {facts.get('python', '')}, {packages}",
     }

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pandas as pd
 
-from analysis.page.interactive import Interactive
+from analysis.page.interactive.figure import Interactive
 from analysis.page.printer import Order
 from analysis.page.sections import fault
 from analysis.page.table import PageTable
@@ -76,7 +76,8 @@ Part = TypeVar("Part", Section, Finding)
 
 def printable(part: Part) -> Part:
     """What can be shown of a part, and why the rest cannot: days of training must not end without a page."""
-    shown, lacking = [], list(part.lacking)
+    shown = []
+    lacking = list(part.lacking)
     for one in part.shown:
         try:
             if one.order:

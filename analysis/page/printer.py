@@ -21,9 +21,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from analysis.drawing.files import rendered
-from analysis.page.interactive import Interactive, interactive
-from sparsetune.places import Place
-from sparsetune.store import write_durably
+from analysis.page.interactive.figure import Interactive, interactive
+from sparsetune.paths import Place
+from sparsetune.storage import write_durably
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,7 +59,9 @@ def printed(drawer: Drawer) -> Printed:
     """
     import matplotlib
 
-    settings = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
+    settings = {
+        name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"
+    }
     with matplotlib.rc_context(cast("Any", settings)):
         figure = drawer()
         files = rendered(figure)
@@ -82,7 +84,8 @@ class Order:
     """
 
     def __init__(self, drawer: Drawer, keep: Callable[[Printed], None]) -> None:
-        self._drawer, self._keep = drawer, keep
+        self._drawer = drawer
+        self._keep = keep
         self._future: Future[Printed] | None = None
         self._done: Printed | Exception | None = None
 
@@ -131,14 +134,20 @@ class Printer:
         self._child: subprocess.Popen[bytes] | None = None
         self._orders: list[Order] = []
         self._written: list[Future[None]] = []
-        self._asker, self._writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
+        self._asker = ThreadPoolExecutor(1)
+        self._writer = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Printer:
         if not self._at_once:
             self._started()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         if self._child:
             self._child.kill()
         self._asker.shutdown(cancel_futures=True)
@@ -180,10 +189,17 @@ class Printer:
         if self._child is None and _can_start():
             found = os.pathsep.join(path or os.getcwd() for path in sys.path)
             environment = {**os.environ, **THREADS, "PYTHONPATH": found}
-            command = [sys.executable, "-P", "-c", "from analysis.page.printer import serve; serve()"]
+            command = [
+                sys.executable,
+                "-P",
+                "-c",
+                "from analysis.page.printer import serve; serve()",
+            ]
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
             try:  # in a session of its own: an interrupt from the keyboard is its parent's to handle
-                self._child = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+                self._child = subprocess.Popen(
+                    command, env=environment, start_new_session=True, **pipes
+                )
             except OSError:
                 self._at_once = sys.maxsize
         return self._child is not None

@@ -11,24 +11,24 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import curves, optimism, structure
-from analysis.comparison import COSTS, compare, costs
-from analysis.drawing.curves import gains as draw_gains
+from analysis import structure
+from analysis.curves import curve, histories
+from analysis.curves.comparison import COSTS, compare, costs
+from analysis.curves.figures import gains as draw_gains
+from analysis.estimates.means import cell_values, measured
 from analysis.exhibit import Exhibit
 from analysis.frontiers import pareto
-from analysis.hyperparameters import edges, importance, optima
-from analysis.hyperparameters.optimum_figure import axis_name
 from analysis.lengths import saturation, verdicts
 from analysis.lengths.extension import extension_gain
-from analysis.means import cell_values, measured
-from analysis.page import histories
-from analysis.page.wording import value
+from analysis.lengths.summary import summary
 from analysis.quantities import label, measure
 from analysis.ramps import atlas
-from analysis.results import Results
-from analysis.retuning import retuning_gain
-from analysis.select import report_rows
-from analysis.summary import summary
+from analysis.recipes import edges, importance, optima, optimism
+from analysis.recipes.optimum_figure import axis_name
+from analysis.recipes.retuning import retuning_gain
+from analysis.tables.results import Results
+from analysis.tables.selection import report_rows
+from analysis.wording import value
 from sparsetune.errors import SparsetuneError
 
 Exhibits = Callable[[Results, str, Mapping[str, Any]], Iterator[Exhibit]]
@@ -81,10 +81,19 @@ def numbers(results: Results, at: Combination) -> pd.DataFrame:
     named = spent.assign(arm=spent["arm"].where(spent["sparsity"] > 0, "dense"))
     keys = ["arm", "sparsity", "epochs"]
     merged = found.merge(named[[*keys, *COSTS]].drop_duplicates(keys), on=keys, how="left")
-    steps = [f"{value(row['from_epochs'])} to {value(row['to_epochs'])}" for row in merged.to_dict("records")]
-    merged = merged.assign(step=pd.Series(steps, merged.index, dtype="str").where(merged["verdict"] != "", ""))
-    if not merged["gain"].notna().any() and merged["arm"].nunique() > 2:  # arms side by side, the best first
-        merged = merged.sort_values(["sparsity", "mean"], ascending=[True, False], kind="stable", ignore_index=True)
+    steps = [
+        f"{value(row['from_epochs'])} to {value(row['to_epochs'])}"
+        for row in merged.to_dict("records")
+    ]
+    merged = merged.assign(
+        step=pd.Series(steps, merged.index, dtype="str").where(merged["verdict"] != "", "")
+    )
+    if (
+        not merged["gain"].notna().any() and merged["arm"].nunique() > 2
+    ):  # arms side by side, the best first
+        merged = merged.sort_values(
+            ["sparsity", "mean"], ascending=[True, False], kind="stable", ignore_index=True
+        )
     shown = {"extra_flops": merged["extra_flops"].gt(0), "ever_active": merged["ever_active"].lt(1)}
     return merged.drop(columns=[name for name, says in shown.items() if not says.any()])
 
@@ -98,7 +107,10 @@ def number_columns(y: str, one_length: bool) -> dict[str, str]:
         **{"difference difference_low difference_high": "Minus dense\ntwin (points)"},
         **{"training_flops": "Training\nFLOPs (%)", "extra_flops": "Mask choice\nFLOPs (%)"},
         **{"inference_flops": "Inference\nFLOPs (%)", "ever_active": "Ever active\n(%)"},
-        **{"step": "Longer training\n(epochs)", "gain gain_low gain_high": "Gain beyond\ndense (points)"},
+        **{
+            "step": "Longer training\n(epochs)",
+            "gain gain_low gain_high": "Gain beyond\ndense (points)",
+        },
         "verdict": "Verdict",
     }
 
@@ -134,7 +146,11 @@ def retuning(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exh
     gains = retuning_gain(results, y)
     cells = cell_values(results, y, where)[0].index
     gains = gains[gains["cell"].isin(cells)]
-    columns = {"cell": "Cell", "control": f"{measure(y)} of\nthe control (%)", "winner": "of the winner (%)"}
+    columns = {
+        "cell": "Cell",
+        "control": f"{measure(y)} of\nthe control (%)",
+        "winner": "of the winner (%)",
+    }
     columns |= {"gain low high": "Gain (points)\n[95 % interval]", "n": "n"}
     note = (
         "The control is the dense winner at the shortest length, run unchanged; differences are paired by report seed,"
@@ -142,13 +158,22 @@ def retuning(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exh
         " number. A control that diverged on some seeds has no value: those that are left would flatter it."
     )
     if len(gains):
-        columns |= {"control_diverged": "Diverged\ncontrols"} if gains["control_diverged"].any() else {}
-        yield Exhibit("retuning", "What tuning in the cell gained over the dense recipe", gains, note, None, columns)
+        columns |= (
+            {"control_diverged": "Diverged\ncontrols"} if gains["control_diverged"].any() else {}
+        )
+        yield Exhibit(
+            "retuning",
+            "What tuning in the cell gained over the dense recipe",
+            gains,
+            note,
+            None,
+            columns,
+        )
 
 
 SECTIONS: Mapping[str, tuple[Exhibits, ...]] = {
     "Is the sparse network under-trained?": (verdicts.exhibits, saturation.exhibits, lengthening),
-    "Curves": (curves.exhibits,),
+    "Curves": (curve.exhibits,),
     "Best hyperparameters": (optima.exhibits, edges.exhibits, atlas.exhibits, importance.exhibits),
     "What tuning is worth": (retuning, optimism.exhibits),
     "What to spend": (pareto.exhibits,),
@@ -158,7 +183,9 @@ SECTIONS: Mapping[str, tuple[Exhibits, ...]] = {
 """Heading to the analyses whose exhibits stand under it, each once per combination."""
 
 
-def exhibits(results: Results, at: Combination, analyses: tuple[Exhibits, ...]) -> Iterator[Exhibit | SparsetuneError]:
+def exhibits(
+    results: Results, at: Combination, analyses: tuple[Exhibits, ...]
+) -> Iterator[Exhibit | SparsetuneError]:
     """What the analyses show; an error where one lacks what it needs, so that the others still can."""
     for analysis in analyses:
         try:
@@ -180,11 +207,21 @@ def cell_columns(results: Results, cells: pd.DataFrame) -> dict[str, str]:
     """The headings of the table of cells."""
     design = results.design
     sweep = {path: axis_name(path) for path in cells if path in design.points()}
-    search = {path: axis_name(path) for path in cells if path in design.search and path not in sweep}
+    search = {
+        path: axis_name(path) for path in cells if path in design.search and path not in sweep
+    }
     return {
-        **{"arm": "Arm"} | sweep | {"pruned": "Pruned weights", "searched": "Configurations"} | search,
+        **{"arm": "Arm"}
+        | sweep
+        | {"pruned": "Pruned weights", "searched": "Configurations"}
+        | search,
         **{"objective": label(design.objective or "objective"), "reported": "Report trials"},
         **({"flops_ratio": "FLOPs over\ntwin's"} if design.equal == "train_flops" else {}),
-        **{"stopped": "Stopped early", "diverged": "Diverged", "failed": "Failed", "winner_id": "Winner"},
+        **{
+            "stopped": "Stopped early",
+            "diverged": "Diverged",
+            "failed": "Failed",
+            "winner_id": "Winner",
+        },
         "state": "State",
     }

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.hyperparameters.optimum_figure import axis_name
-from analysis.page.wording import exact, interval, percent, sparsity, value
+from analysis.recipes.optimum_figure import axis_name
+from analysis.wording import exact, interval, percent, sparsity, value
 
 UNITS = ("(%)", "(points)", "(% of training)")
 """In headings of columns that hold fractions."""
@@ -63,10 +63,14 @@ def page_table(frame: pd.DataFrame, columns: Mapping[str, str], by: str | None =
         columns: Heading of each column, or of three that are a value with its interval.
         by: A column whose change begins a group of rows, where groups have several.
     """
-    kept = {key: _united(key, heading) for key, heading in columns.items() if _says(frame, key.split())}
+    kept = {
+        key: _united(key, heading) for key, heading in columns.items() if _says(frame, key.split())
+    }
     heads = [Column(heading, _right(frame, key.split()[0])) for key, heading in kept.items()]
     columns_of_cells = [_cells(frame, key.split(), heading) for key, heading in kept.items()]
-    keys = frame[by].astype("string").fillna("") if by in frame else pd.Series("", index=frame.index)
+    keys = (
+        frame[by].astype("string").fillna("") if by in frame else pd.Series("", index=frame.index)
+    )
     begins = keys.ne(keys.shift()).fillna(True)
     groups = (begins & (2 * begins.sum() <= len(begins))).tolist()
     lines = zip(*columns_of_cells, strict=True) if columns_of_cells else [()] * 0
@@ -75,15 +79,24 @@ def page_table(frame: pd.DataFrame, columns: Mapping[str, str], by: str | None =
 
 def _united(key: str, heading: str) -> str:
     """A heading with its unit: sparsity is a fraction in a frame, a percentage in print."""
-    return f"{heading} (%)" if key in ("sparsity", "sparsity.target") and "(" not in heading else heading
+    return (
+        f"{heading} (%)"
+        if key in ("sparsity", "sparsity.target") and "(" not in heading
+        else heading
+    )
 
 
 def _says(frame: pd.DataFrame, names: Sequence[str]) -> bool:
-    return all(name in frame for name in names) and not (frame[names[0]].isna() | frame[names[0]].eq("")).all()
+    return (
+        all(name in frame for name in names)
+        and not (frame[names[0]].isna() | frame[names[0]].eq("")).all()
+    )
 
 
 def _right(frame: pd.DataFrame, name: str) -> bool:
-    return pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(frame[name])
+    return pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(
+        frame[name]
+    )
 
 
 def _cells(frame: pd.DataFrame, names: Sequence[str], heading: str) -> list[Cell]:
@@ -92,9 +105,13 @@ def _cells(frame: pd.DataFrame, names: Sequence[str], heading: str) -> list[Cell
     if len(names) == 3:
         rows = frame[list(names)].astype("float64").to_numpy()
         factor = 100 if hundredfold else 1
-        return [Cell(interval(mean, low, high, factor), _key(mean), right) for mean, low, high in rows]
+        return [
+            Cell(interval(mean, low, high, factor), _key(mean), right) for mean, low, high in rows
+        ]
     written = _of_fractions(heading) if hundredfold else axis_name if names == ["axis"] else _words
-    return [Cell(written(given), _key(given) if right else None, right) for given in frame[names[0]]]
+    return [
+        Cell(written(given), _key(given) if right else None, right) for given in frame[names[0]]
+    ]
 
 
 def _of_fractions(heading: str) -> Callable[[Any], str]:

@@ -25,12 +25,17 @@ def scripts() -> dict[str, Any]:
 
     from plotly.offline import get_plotlyjs
 
-    own = {name: (files("analysis") / "page" / name).read_text() for name in ("page.css", "page.js")}
+    own = {
+        name: (files("analysis") / "page" / "assets" / name).read_text()
+        for name in ("page.css", "page.js")
+    }
     # Never written into the page as they are: what a parser of HTML, or a reader who looks for links, could act on.
     code = [get_plotlyjs().replace("</script", "<\\/script"), own["page.js"]]
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in code]
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
-    policy = f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
+    policy = (
+        f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
+    )
     return {"style": own["page.css"], "scripts": code, "policy": policy}
 
 
@@ -48,11 +53,18 @@ def with_code(text: Any) -> Markup:
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader
 
-    from sparsetune.memory import in_words
+    from sparsetune.units import format_bytes
 
     environment = Environment(
-        loader=PackageLoader("analysis", "page"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=PackageLoader("analysis", "page/assets"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"html": Markup, "json": lambda given: Markup(as_json(given)), "bytes": in_words}
+    environment.filters |= {
+        "html": Markup,
+        "json": lambda given: Markup(as_json(given)),
+        "bytes": format_bytes,
+    }
     environment.filters["words"] = with_code
     return environment

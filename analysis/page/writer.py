@@ -27,10 +27,10 @@ from analysis.page.sections import (
 )
 from analysis.page.table import PageTable, page_table
 from analysis.page.template import render
-from analysis.results import Results
-from analysis.select import report_rows
-from sparsetune.places import Place
-from sparsetune.tables import FINISHED
+from analysis.tables.results import Results
+from analysis.tables.selection import report_rows
+from sparsetune.paths import Place
+from sparsetune.spec.columns import FINISHED
 
 NOTHING = {
     False: "No report trial has finished yet.",
@@ -39,7 +39,14 @@ NOTHING = {
 """What the verdict says where there is none, by whether a report trial has finished."""
 FEW = 200
 """Trials up to which the page shows them in a table."""
-TRIALS = {"trial_id": "Trial", "arm": "Arm", "cell": "Cell", "role": "Role", "seed": "Seed", "status": "Status"}
+TRIALS = {
+    "trial_id": "Trial",
+    "arm": "Arm",
+    "cell": "Cell",
+    "role": "Role",
+    "seed": "Seed",
+    "status": "Status",
+}
 TRIALS |= {"epoch": "Epochs", "val_loss": "Validation\nloss", "val_score": "Validation\nscore (%)"}
 TRIALS |= {"test_score": "Test\nscore (%)"}
 TROUBLED = {name: TRIALS[name] for name in ("trial_id", "cell", "role", "seed", "status")}
@@ -56,7 +63,9 @@ class Writer:
     """
 
     def __init__(self, results: Results, folder: Place, printer: Printer) -> None:
-        self.results, self.folder, self.printer = results, folder, printer
+        self.results = results
+        self.folder = folder
+        self.printer = printer
         self.drawn: set[str] = set()
         """Names of exhibits whose numbers are on the page already."""
 
@@ -68,17 +77,22 @@ class Writer:
     def page(self) -> str:
         """The page as HTML, when all other files are written; whatever somebody may have named is escaped."""
         results = self.results
-        trials, cells = results.trials(), results.cells()
+        trials = results.trials()
+        cells = results.cells()
         findings = [self.finding(at) for at in combinations(results)]
         study = results.study if isinstance(results, StudyResults) else None
         command = origin.resuming(results)
         found = pd.concat([part.numbers for part in findings]) if findings else pd.DataFrame()
-        sections = list(self.sections())  # what is drawn comes first: the second process then has something to do
-        cells_table, warnings = self.cells_table(), checks(results)
+        sections = list(
+            self.sections()
+        )  # what is drawn comes first: the second process then has something to do
+        cells_table = self.cells_table()
+        warnings = checks(results)
         self.numbers("findings", warnings)
         self.write("cells", cells_table)
         self.printer.finish()
-        findings, sections = list(map(printable, findings)), list(map(printable, sections))
+        findings = list(map(printable, findings))
+        sections = list(map(printable, sections))
         return render(
             design=results.design,
             study=study,
@@ -114,7 +128,10 @@ class Writer:
         leads = [self.show(exhibit, at.suffix) for exhibit in lead(self.results, at.y, at.where)]
         if leads and not self.results.design.lengths():
             self.drawn.add(f"{at.y}-sparsity")
-        lines = [*lengths_needed(self.results, at.where), *headlines(self.results, found, at.y, at.where)]
+        lines = [
+            *lengths_needed(self.results, at.where),
+            *headlines(self.results, found, at.y, at.where),
+        ]
         lines += recipes(self.results, at.y, at.where)
         return Finding(at.title, at.y, found, table, leads, lines=lines)
 
@@ -123,7 +140,8 @@ class Writer:
         several = list(combinations(self.results))
         for title, analyses in SECTIONS.items():
             for at in several:
-                shown, lacking = [], []
+                shown = []
+                lacking = []
                 for found in exhibits(self.results, at, analyses):
                     if not isinstance(found, Exhibit):
                         lacking.append(str(found))
@@ -141,7 +159,9 @@ class Writer:
             return Shown(name, exhibit.title, exhibit.caption, table=table)
         stem = self.folder / "figures" / name
         self.printer.write(stem.with_suffix(".csv"), lambda: exhibit.frame.to_csv(index=False))
-        return Shown(name, exhibit.title, exhibit.caption, self.printer.order(exhibit.draw, stem), table)
+        return Shown(
+            name, exhibit.title, exhibit.caption, self.printer.order(exhibit.draw, stem), table
+        )
 
     def write(self, name: str, table: PageTable, frame: pd.DataFrame | None = None) -> None:
         """A table for a manuscript, and its numbers."""

@@ -10,20 +10,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from analysis.estimates.surface import effects
 from analysis.exhibit import Exhibit
-from analysis.hyperparameters import responses
-from analysis.hyperparameters.responses import FEWEST, Range, unit_of
-from analysis.hyperparameters.surface import effects
 from analysis.quantities import measure, unit
 from analysis.ramps.plane import LENGTH, START, Plane, plane_of
-from analysis.results import Results
+from analysis.recipes import responses
+from analysis.recipes.responses import FEWEST, Range, unit_of
+from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DRAWS = 4000
-REGION = ["n", "diverged", "best_start", "best_end", "best_value", "start", "start_low", "start_high"]
+REGION = [
+    "n",
+    "diverged",
+    "best_start",
+    "best_end",
+    "best_value",
+    "start",
+    "start_low",
+    "start_high",
+]
 REGION += ["end", "end_low", "end_high", "contrast", "p", "supported", "verdict"]
 
 
@@ -120,21 +129,40 @@ def ramp_atlas(
     ranges = responses.ranges(results, cells.index)
     ramped = list(dict.fromkeys(cell for cell, path in ranges if path in (START, LENGTH)))
     if not ramped:
-        raise SparsetuneError(f"a ramp atlas needs a finished search of {START} or {LENGTH}: no cell has one")
+        raise SparsetuneError(
+            f"a ramp atlas needs a finished search of {START} or {LENGTH}: no cell has one"
+        )
     fixed = results.trials().set_index("trial_id").reindex(columns=[START, LENGTH])
     tried = tried.drop(columns=[START, LENGTH], errors="ignore").join(fixed, on="trial_id")
-    tried = tried[tried["cell"].isin(ramped)].dropna(subset=[START, LENGTH]).drop_duplicates(["cell", "config_id"])
-    tried = tried[tried["value"].notna() | tried["diverged"]].astype({START: "float64", LENGTH: "float64"})
+    tried = (
+        tried[tried["cell"].isin(ramped)]
+        .dropna(subset=[START, LENGTH])
+        .drop_duplicates(["cell", "config_id"])
+    )
+    tried = tried[tried["value"].notna() | tried["diverged"]].astype(
+        {START: "float64", LENGTH: "float64"}
+    )
     lower = responses.lower_is_better(results, column)
     signed = tried["value"] * (1.0 if lower else -1.0)
     best = signed == signed.groupby(tried["cell"]).transform("min")
-    tried = tried.assign(ramp_start=tried[START], ramp_length=tried[LENGTH], ramp_end=tried[START] + tried[LENGTH])
-    tried = tried.assign(best=best & ~(best & best.groupby(tried["cell"]).cumsum().gt(1)), signed=signed)
+    tried = tried.assign(
+        ramp_start=tried[START], ramp_length=tried[LENGTH], ramp_end=tried[START] + tried[LENGTH]
+    )
+    tried = tried.assign(
+        best=best & ~(best & best.groupby(tried["cell"]).cumsum().gt(1)), signed=signed
+    )
     planes: dict[str, Plane] = {}
     rows = []
     for cell, part in tried.groupby("cell", sort=False):
-        spans = {path: axis for (name, path), axis in ranges.items() if name == cell and _given(part, path)}
-        rows.append({"cell": cell} | _region(part, spans, lower, level, [seed, zlib.crc32(str(cell).encode())], planes))
+        spans = {
+            path: axis
+            for (name, path), axis in ranges.items()
+            if name == cell and _given(part, path)
+        }
+        rows.append(
+            {"cell": cell}
+            | _region(part, spans, lower, level, [seed, zlib.crc32(str(cell).encode())], planes)
+        )
     sweep = [path for path in results.design.points() if path in cells]
     about = cells[["arm", *sweep]]
     points = tried.drop(columns="arm").join(about, on="cell")
@@ -151,8 +179,12 @@ def ramp_atlas(
         "diverged",
         "best",
     ]
-    regions = pd.DataFrame(rows, columns=["cell", *REGION]).join(about, on="cell")[["cell", "arm", *sweep, *REGION]]
-    return Atlas(column, points[kept].reset_index(drop=True), regions, planes, tuple(sweep), lower, level)
+    regions = pd.DataFrame(rows, columns=["cell", *REGION]).join(about, on="cell")[
+        ["cell", "arm", *sweep, *REGION]
+    ]
+    return Atlas(
+        column, points[kept].reset_index(drop=True), regions, planes, tuple(sweep), lower, level
+    )
 
 
 def _given(part: pd.DataFrame, path: str) -> bool:
@@ -168,7 +200,11 @@ def _region(
     planes: dict[str, Plane],
 ) -> dict[str, Any]:
     """A row of `Atlas.regions`; its plane is added to ``planes``."""
-    row: dict[str, Any] = {"n": len(part), "diverged": int(part["diverged"].sum()), "supported": False}
+    row: dict[str, Any] = {
+        "n": len(part),
+        "diverged": int(part["diverged"].sum()),
+        "supported": False,
+    }
     best = part[part["best"]]
     if len(best):
         row |= {f"best_{name}": float(best[f"ramp_{name}"].iloc[0]) for name in ("start", "end")}
@@ -200,9 +236,12 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     found = next((atlas for atlas in atlases if atlas.points["value"].notna().any()), None)
     if found is None:
         return
-    named, most = measure(found.y).lower(), int(found.rows["n"].max())
+    named = measure(found.y).lower()
+    most = int(found.rows["n"].max())
     if most < FEWEST:
-        raise SparsetuneError(f"the ramp atlas needs {FEWEST} configurations in a cell, got at most {most}")
+        raise SparsetuneError(
+            f"the ramp atlas needs {FEWEST} configurations in a cell, got at most {most}"
+        )
     title = f"Ramp atlas: final {named} by start and end of the ramp"
     yield Exhibit(f"ramp-atlas-{found.y}", title, found.frame(), found.note(), found.plot)
     shown = {"cell": "Cell", "n": "n", "best_start": "Best start (%)", "best_end": "Best end (%)"}
@@ -213,4 +252,11 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         "The best ramp measured, and where the surface of the atlas above is best, in percent of training, with"
         " 95 % intervals."
     )
-    yield Exhibit(f"ramp-regions-{found.y}", f"Where ramps are best for {named}", found.regions(), caption, None, shown)
+    yield Exhibit(
+        f"ramp-regions-{found.y}",
+        f"Where ramps are best for {named}",
+        found.regions(),
+        caption,
+        None,
+        shown,
+    )

@@ -21,7 +21,9 @@ LEVELS = 4
 """Contours of a surface."""
 
 
-def ramp_points(axis: Axes, part: pd.DataFrame, factor: float, high: bool) -> tuple[pd.DataFrame, Any]:
+def ramp_points(
+    axis: Axes, part: pd.DataFrame, factor: float, high: bool
+) -> tuple[pd.DataFrame, Any]:
     """Configurations coloured by ``value``, the worst tenth alike, the ``best`` on top; those without one as crosses.
 
     Args:
@@ -33,20 +35,41 @@ def ramp_points(axis: Axes, part: pd.DataFrame, factor: float, high: bool) -> tu
     Returns:
         The rows that have a value, as they were drawn, and the collection for a colour bar.
     """
-    known, lost = part[part["value"].notna()], part[part["value"].isna()]
-    known = known.iloc[::-1].sort_values("best", kind="stable")  # the best on top of who shares its ramp
+    known = part[part["value"].notna()]
+    lost = part[part["value"].isna()]
+    known = known.iloc[::-1].sort_values(
+        "best", kind="stable"
+    )  # the best on top of who shares its ramp
     values = factor * known["value"].astype("float64")
-    limits: dict[str, Any] = {"vmin": values.quantile(0.1 * high), "vmax": values.quantile(1 - 0.1 * (not high))}
-    axis.plot(100 * lost["ramp_start"], 100 * lost["ramp_end"], "x", color="#999999", markersize=4, label="diverged")
+    limits: dict[str, Any] = {
+        "vmin": values.quantile(0.1 * high),
+        "vmax": values.quantile(1 - 0.1 * (not high)),
+    }
+    axis.plot(
+        100 * lost["ramp_start"],
+        100 * lost["ramp_end"],
+        "x",
+        color="#999999",
+        markersize=4,
+        label="diverged",
+    )
     place = (100 * known["ramp_start"], 100 * known["ramp_end"])
-    drawn = axis.scatter(*place, c=values, cmap="viridis" if high else "viridis_r", s=18, linewidths=0, **limits)
+    drawn = axis.scatter(
+        *place, c=values, cmap="viridis" if high else "viridis_r", s=18, linewidths=0, **limits
+    )
     return known, drawn
 
 
 def ramp_best(axis: Axes, known: pd.DataFrame, name: str) -> None:
     """A star around the ``best``."""
     best = known[known["best"]]
-    star: dict[str, Any] = {"marker": "*", "s": 150, "facecolors": "none", "edgecolors": "black", "linewidths": 1.0}
+    star: dict[str, Any] = {
+        "marker": "*",
+        "s": 150,
+        "facecolors": "none",
+        "edgecolors": "black",
+        "linewidths": 1.0,
+    }
     axis.scatter(100 * best["ramp_start"], 100 * best["ramp_end"], label=name, zorder=3, **star)
 
 
@@ -80,7 +103,8 @@ def _contours(axis: Axes, found: Atlas, cell: str) -> None:
     plane = found.planes.get(cell)
     if plane is None:
         return
-    start, end = 100 * plane.start, 100 * plane.end
+    start = 100 * plane.start
+    end = 100 * plane.end
     corners = (0, 0, -1, -1, 0), (0, -1, -1, 0, 0)
     axis.plot(start[corners], end[corners], color="#bbbbbb", linewidth=0.8, zorder=0)
     if not plane.supported:
@@ -102,7 +126,11 @@ def _legend(figure: Figure) -> Figure:
     for axis in figure.axes:
         handles, names = axis.get_legend_handles_labels()
         known |= {
-            n: h for n, h in zip(names, handles, strict=True) if n != "diverged" or len(cast("Any", h).get_xdata())
+            n: h
+            for n, h in zip(names, handles, strict=True)
+            if n != "diverged" or len(cast("Any", h).get_xdata())
         }
-    figure.legend(list(known.values()), list(known), loc="outside lower center", ncols=max(1, len(known)))
+    figure.legend(
+        list(known.values()), list(known), loc="outside lower center", ncols=max(1, len(known))
+    )
     return figure

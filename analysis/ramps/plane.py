@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.hyperparameters.responses import Range, unit_of, value_at
-from analysis.hyperparameters.surface import GRID, Effects, Floats
+from analysis.estimates.surface import GRID, Effects, Floats
+from analysis.recipes.responses import Range, unit_of, value_at
 
-START, LENGTH = "sparsity.ramp.start", "sparsity.ramp.length"
+START = "sparsity.ramp.start"
+LENGTH = "sparsity.ramp.length"
 EVERY = 4
 """Of the surface's grid, places that are kept along each axis."""
 CHOSEN = 4
@@ -43,20 +44,24 @@ def plane_of(
     """The surface over start and length, and what can be told of its best place."""
     start, length = (list(spans).index(path) for path in (START, LENGTH))
     places = found.lowest()
-    starts, lengths = value_at(spans[START], places[:, start]), value_at(spans[LENGTH], places[:, length])
+    starts = value_at(spans[START], places[:, start])
+    lengths = value_at(spans[LENGTH], places[:, length])
     row: dict[str, Any] = {}
     for name, values in (("start", starts), ("end", starts + lengths)):
         ends = np.quantile(values, [0.5, (1 - level) / 2, (1 + level) / 2])
         row |= dict(zip((name, f"{name}_low", f"{name}_high"), map(float, ends), strict=True))
     functions = found.functions[:, [start, length]]
     mean = functions.mean(axis=0, dtype=np.float64)
-    worst, best = mean.argmax(axis=1), mean.argmin(axis=1)
+    worst = mean.argmax(axis=1)
+    best = mean.argmin(axis=1)
     apart = sum(functions[:, k, worst[k]] - functions[:, k, best[k]] for k in (0, 1))
     p = float((np.asarray(apart) <= 0).mean())
     supported = p <= (1 - level) / CHOSEN
     grid = mean[:, ::EVERY]
     score = (
-        grid[0][:, None] + grid[1][None] - sum(_average(mean[k], part, spans, p) for k, p in ((0, START), (1, LENGTH)))
+        grid[0][:, None]
+        + grid[1][None]
+        - sum(_average(mean[k], part, spans, p) for k, p in ((0, START), (1, LENGTH)))
     )
     value = _value(score, part["signed"].to_numpy(dtype=np.float64))
     row |= {"contrast": float(value.max() - value.min()), "p": p, "supported": supported}
@@ -81,5 +86,8 @@ def _value(score: Floats, signed: Floats) -> Floats:
 
 
 def _verdict(row: Mapping[str, Any], level: float) -> str:
-    spans = (f"{100 * row[f'{name}_low']:.0f} to {100 * row[f'{name}_high']:.0f} %" for name in ("start", "end"))
+    spans = (
+        f"{100 * row[f'{name}_low']:.0f} to {100 * row[f'{name}_high']:.0f} %"
+        for name in ("start", "end")
+    )
     return "best from a start at {} to an end at {} of training".format(*spans)

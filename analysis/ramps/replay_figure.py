@@ -12,8 +12,8 @@ from analysis.drawing.files import save
 from analysis.drawing.style import styled
 from analysis.quantities import label, scale
 from analysis.ramps.figures import ramp_best, ramp_points
-from sparsetune.places import Place
-from sparsetune.store import write_durably, writing
+from sparsetune.paths import Place
+from sparsetune.storage import write_durably, writing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,10 @@ KEPT = "#d62728"
 
 
 def draw_replay(
-    table: Sequence[Mapping[str, Any]], configurations: Sequence[Mapping[str, Any]], objective: str, stem: Place
+    table: Sequence[Mapping[str, Any]],
+    configurations: Sequence[Mapping[str, Any]],
+    objective: str,
+    stem: Place,
 ) -> Place | None:
     """Write ``stem`` as .csv (the table), .png and .svg; returns the PNG, or None where no cell searches its ramp.
 
@@ -46,19 +49,26 @@ def draw_replay(
 
 def _figure(points: pd.DataFrame, objective: str) -> Figure:
     """Rows of panels are cells; the first column rings the better half, the others what a scheduler kept."""
-    cells, schedulers = list(dict.fromkeys(points["cell"])), list(dict.fromkeys(points["scheduler"]))
+    cells = list(dict.fromkeys(points["cell"]))
+    schedulers = list(dict.fromkeys(points["scheduler"]))
     with styled():
         columns = len(schedulers)
         axes = panels(len(cells) * columns, columns=columns, size=(3.0, 2.7))
         for number, cell in enumerate(cells):
             line = axes[number * columns : (number + 1) * columns]
             of_cell = points[points["cell"] == cell]
-            high = bool(of_cell.loc[of_cell["winner"], "objective"].max() == of_cell["objective"].max())
+            high = bool(
+                of_cell.loc[of_cell["winner"], "objective"].max() == of_cell["objective"].max()
+            )
             for scheduler, axis in zip(schedulers, line, strict=True):
                 part = of_cell[of_cell["scheduler"] == scheduler]
                 first = scheduler == schedulers[0]
-                drawn = _panel(axis, part, "top_half" if first else "survived", scale(objective), high)
-                axis.set_title("Better half in the end" if first else scheduler[:1].upper() + scheduler[1:])
+                drawn = _panel(
+                    axis, part, "top_half" if first else "survived", scale(objective), high
+                )
+                axis.set_title(
+                    "Better half in the end" if first else scheduler[:1].upper() + scheduler[1:]
+                )
             line[0].set_ylabel(f"{cell}\nRamp ends at (% of training)")
             end = "min" if high else "max"  # the worst tenth has one colour
             figure = cast("Figure", line[0].get_figure(root=True))
@@ -70,10 +80,18 @@ def _figure(points: pd.DataFrame, objective: str) -> Figure:
 
 def _panel(axis: Axes, part: pd.DataFrame, ringed: str, factor: float, high: bool) -> Any:
     """Configurations coloured by their final objective, where ``high`` may be good; those ``ringed`` have a ring."""
-    known, drawn = ramp_points(axis, part.rename(columns={"objective": "value", "winner": "best"}), factor, high)
+    known, drawn = ramp_points(
+        axis, part.rename(columns={"objective": "value", "winner": "best"}), factor, high
+    )
     rings = known[known[ringed]]
     ring: dict[str, Any] = {"facecolors": "none", "edgecolors": KEPT, "linewidths": 1.1}
-    axis.scatter(100 * rings["ramp_start"], 100 * rings["ramp_end"], s=48, label="kept (left: better half)", **ring)
+    axis.scatter(
+        100 * rings["ramp_start"],
+        100 * rings["ramp_end"],
+        s=48,
+        label="kept (left: better half)",
+        **ring,
+    )
     ramp_best(axis, known, "winner")
     return drawn
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.curves import Curve
+from analysis.curves.curve import Curve
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
@@ -24,14 +24,20 @@ if TYPE_CHECKING:
 
 ONE_X = {"ResNet50/ImageNet": 100.0, "WRN-22-2/CIFAR10": 250.0}
 """Epochs of a length of 1x, where that is known (Evci et al. 2020, sections 4.1 and 4.3)."""
-_BOTH, _SCORE = ("accuracy", "score"), ("score",)
+_BOTH = ("accuracy", "score")
+_SCORE = ("score",)
 QUANTITIES: dict[str, tuple[str, ...]] = {"top1": _BOTH, "acc": _BOTH, "m-acc": _BOTH}
 QUANTITIES |= {"F1": _SCORE, "Mcc": _SCORE, "Pearson": _SCORE}
 """Of each published metric, the measures of a study that it may be compared with."""
 NEAR = 0.001
 """Dense scores that differ by less are one baseline where there is no interval: a tenth of a point."""
 _TYPES = {"seeds": "Int64", "best_of_sweep": "boolean", "digitised": "boolean"}
-_PERCENT = {"sparsity_pct": "sparsity", "value_pct": "value", "sd_pct": "sd", "dense_baseline_pct": "dense_baseline"}
+_PERCENT = {
+    "sparsity_pct": "sparsity",
+    "value_pct": "value",
+    "sd_pct": "sd",
+    "dense_baseline_pct": "dense_baseline",
+}
 Names = str | Sequence[str] | None
 
 
@@ -50,7 +56,12 @@ def references(
         SparsetuneError: if a name is unknown among the rows that the arguments before it leave.
     """
     frame = _table()
-    wanted = {"benchmark": benchmark, "method": method, "distribution": distribution, "source": source}
+    wanted = {
+        "benchmark": benchmark,
+        "method": method,
+        "distribution": distribution,
+        "source": source,
+    }
     for column, names in wanted.items():
         if names is not None:
             frame = _having(frame, column, [names] if isinstance(names, str) else list(names))
@@ -70,7 +81,8 @@ def _table() -> pd.DataFrame:
         frame = pd.read_csv(file, true_values=["yes"], false_values=["no"]).astype(_TYPES)
     shares = {ours: (frame[theirs] / 100).round(6) for theirs, ours in _PERCENT.items()}
     frame = frame.assign(
-        **shares, epochs=[epochs(*row) for row in zip(frame["benchmark"], frame["length"], strict=True)]
+        **shares,
+        epochs=[epochs(*row) for row in zip(frame["benchmark"], frame["length"], strict=True)],
     )
     order = "benchmark method distribution sparsity length epochs metric value sd seeds best_of_sweep digitised"
     return frame[[*order.split(), "dense_baseline", "note", "source"]]
@@ -117,7 +129,10 @@ class Overlay:
         kinds = {"best_of_sweep": "stars are the best of a sweep, so optimistic"}
         kinds["digitised"] = "diamonds were read off a figure (error about 0.03 points)"
         marked = "; ".join(
-            ["Hollow marks are published results", *(t for c, t in kinds.items() if self.points[c].any())]
+            [
+                "Hollow marks are published results",
+                *(t for c, t in kinds.items() if self.points[c].any()),
+            ]
         )
         sources = "; ".join(dict.fromkeys(self.points["source"]))
         return " ".join([f"{marked}. Sources: {sources}.", *self.warnings()])
@@ -136,14 +151,20 @@ def overlay(curve: Curve, points: pd.DataFrame) -> Overlay:
     """
     points = points.dropna(subset=["value", curve.x])
     if points["benchmark"].nunique() != 1:
-        found = "; ".join(dict.fromkeys(points["benchmark"])) or f"no point with a known `{curve.x}`"
+        found = (
+            "; ".join(dict.fromkeys(points["benchmark"])) or f"no point with a known `{curve.x}`"
+        )
         raise SparsetuneError(
             f"the points must be of one benchmark, got {found}; choose with references(benchmark=...)"
         )
     quantity = curve.y.rpartition("_")[2]
-    if other := [metric for metric in dict.fromkeys(points["metric"]) if quantity not in QUANTITIES[metric]]:
+    if other := [
+        metric for metric in dict.fromkeys(points["metric"]) if quantity not in QUANTITIES[metric]
+    ]:
         wanted = " or ".join(QUANTITIES[other[0]])
-        raise SparsetuneError(f"published `{other[0]}` can be compared with a study's {wanted}, got `{curve.y}`")
+        raise SparsetuneError(
+            f"published `{other[0]}` can be compared with a study's {wanted}, got `{curve.y}`"
+        )
     points = points.assign(x=points[curve.x], series=_series(points, curve.x))
     return Overlay(curve, points.sort_values(["series", "x"], ignore_index=True), _dense(curve))
 
@@ -153,13 +174,22 @@ def _series(points: pd.DataFrame, x: str) -> pd.Series[str]:
     keys = ["method", "distribution", "length" if x == "sparsity" else "sparsity"]
     names = points.apply(lambda row: _words(row, keys), axis=1)
     for more in ("source", "note"):
-        several = pd.DataFrame({"name": names, "x": points[x]}).duplicated(keep=False).groupby(names).transform("any")
+        several = (
+            pd.DataFrame({"name": names, "x": points[x]})
+            .duplicated(keep=False)
+            .groupby(names)
+            .transform("any")
+        )
         names = names.where(~several | points[more].isna(), names + ", " + points[more].fillna(""))
     return names
 
 
 def _words(row: pd.Series[Any], keys: Sequence[str]) -> str:
-    words = [f"{100 * row[key]:g} %" if key == "sparsity" else str(row[key]) for key in keys if pd.notna(row[key])]
+    words = [
+        f"{100 * row[key]:g} %" if key == "sparsity" else str(row[key])
+        for key in keys
+        if pd.notna(row[key])
+    ]
     marks = {"best of sweep": row["best_of_sweep"], "digitised": row["digitised"]}
     marked = [mark for mark, is_so in marks.items() if is_so and mark not in row["method"]]
     return ", ".join([*(word for word in words if word != "-"), *marked])
@@ -175,9 +205,13 @@ def _dense(curve: Curve) -> pd.Series[Any]:
 def _mixed(points: pd.DataFrame) -> Iterator[str]:
     """Whether the points' own dense networks differ or are not known."""
     known = points.dropna(subset="dense_baseline")
-    of = known.groupby("dense_baseline")["method"].agg(lambda names: ", ".join(dict.fromkeys(names)))
+    of = known.groupby("dense_baseline")["method"].agg(
+        lambda names: ", ".join(dict.fromkeys(names))
+    )
     if len(of) > 1:
-        each = "; ".join(f"{100 * float(str(baseline)):.4g} % ({names})" for baseline, names in of.items())
+        each = "; ".join(
+            f"{100 * float(str(baseline)):.4g} % ({names})" for baseline, names in of.items()
+        )
         yield f"Published points have different dense baselines, {each}: compare each with its own only."
     if unknown := list(dict.fromkeys(points.loc[points["dense_baseline"].isna(), "method"])):
         yield f"The dense baseline of {', '.join(unknown)} is not known."
@@ -189,7 +223,9 @@ def _apart(points: pd.DataFrame, dense: pd.Series[Any], y: str) -> Iterator[str]
         yield "The curve shows no dense network, so the baselines cannot be compared."
         return
     known = "low" in dense and pd.notna(dense["low"])
-    low, high = (dense["low"], dense["high"]) if known else (dense["mean"] - NEAR, dense["mean"] + NEAR)
+    low, high = (
+        (dense["low"], dense["high"]) if known else (dense["mean"] - NEAR, dense["mean"] + NEAR)
+    )
     other = sorted({b for b in points["dense_baseline"].dropna() if not low <= b <= high})
     if other:
         theirs = ", ".join(f"{100 * baseline:.4g} %" for baseline in other)

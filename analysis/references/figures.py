@@ -23,28 +23,44 @@ if TYPE_CHECKING:
     from analysis.references import Overlay
 
 PAPER = "arXiv 2308.02060, digitised (error about 0.03 points; method inferred)"
-ORDINARY, BEST, DIGITISED = "os^vP<>p", "*", "D"
+ORDINARY = "os^vP<>p"
+BEST = "*"
+DIGITISED = "D"
 """Marks of published points: by series, and those kept for the best of a sweep and for what was read off a figure."""
-STRETCH = {"1x": "1x", "2x LR held at final": "2x, rate held at its end", "2x LR stretched": "2x, rate stretched"}
+STRETCH = {
+    "1x": "1x",
+    "2x LR held at final": "2x, rate held at its end",
+    "2x LR stretched": "2x, rate stretched",
+}
 
 
 def exhibits() -> Iterator[Exhibit]:
     """What is published, as a report shows it on request; it is not a study's."""
-    paper, length, stretch = paper_points(), length_points(), stretch_points()
+    paper = paper_points()
+    length = length_points()
+    stretch = stretch_points()
     caption = f"{PAPER}. Top-1 accuracy over training epochs, a line per sparsity; large: the best budget of each line,"
-    caption += " at its right end where the line still rises. n is not known, so there are no intervals."
+    caption += (
+        " at its right end where the line still rises. n is not known, so there are no intervals."
+    )
     yield Exhibit("paper", "The figure of arXiv 2308.02060", paper, caption, paper_figure)
-    caption = (
-        "Published networks trained for longer, schedule stretched, each from its source's own recipe: only points"
-    )
+    caption = "Published networks trained for longer, schedule stretched, each from its source's own recipe: only points"
     caption += " of one line may be compared. Bars: standard deviation over 3 seeds, where published; else single runs."
-    yield Exhibit("published-length", "Published: training for longer", length, caption, partial(length_figure, length))
-    caption = (
-        "Networks trained from scratch under a fixed mask for one or two times the steps (Gale et al. 2019), top-1"
+    yield Exhibit(
+        "published-length",
+        "Published: training for longer",
+        length,
+        caption,
+        partial(length_figure, length),
     )
+    caption = "Networks trained from scratch under a fixed mask for one or two times the steps (Gale et al. 2019), top-1"
     caption += " gained over 1x; means of 9 seeds, bars: two standard errors of the difference."
     yield Exhibit(
-        "published-stretch", "Published: what stretching buys", stretch, caption, partial(stretch_figure, stretch)
+        "published-stretch",
+        "Published: what stretching buys",
+        stretch,
+        caption,
+        partial(stretch_figure, stretch),
     )
 
 
@@ -53,7 +69,9 @@ def paper_points() -> pd.DataFrame:
     points = references("ResNet50/ImageNet")
     points = points[points["digitised"]].sort_values(["sparsity", "epochs"], ignore_index=True)
     highest = points.groupby("sparsity")["value"].transform("max")
-    return points.assign(best=points["value"] == highest)[["sparsity", "epochs", "value", "best", "source"]]
+    return points.assign(best=points["value"] == highest)[
+        ["sparsity", "epochs", "value", "best", "source"]
+    ]
 
 
 def paper_figure() -> Figure:
@@ -69,7 +87,14 @@ def paper_figure() -> Figure:
             longest = best["epochs"].iloc[0] == line["epochs"].max()
             at = f"{best['epochs'].iloc[0]:g} epochs{' or more' if longest else ''}"
             name = f"{line_name('sparsity.target', sparsity)}: best at {at}"
-            axis.plot(best["epochs"], 100 * best["value"], markersize=11, markeredgecolor="white", label=name, **style)
+            axis.plot(
+                best["epochs"],
+                100 * best["value"],
+                markersize=11,
+                markeredgecolor="white",
+                label=name,
+                **style,
+            )
         x_axis(axis, "epochs", [16, 32, 56, 100, 250, 500])
         axis.set_ylabel("Top-1 accuracy (%)")
         axis.set_title(PAPER.replace(" (", "\n("), fontsize=8.5, loc="left", color="#555555")
@@ -100,11 +125,18 @@ def length_figure(points: pd.DataFrame) -> Figure:
             part = points[points["line"] == line]
             for rank, (sparsity, colour) in enumerate(palette.items()):
                 own = part[part["sparsity"] == sparsity]
-                style = {"color": colour, "marker": MARKERS[rank % len(MARKERS)], "markersize": 5, "linewidth": 1.4}
+                style = {
+                    "color": colour,
+                    "marker": MARKERS[rank % len(MARKERS)],
+                    "markersize": 5,
+                    "linewidth": 1.4,
+                }
                 bars = np.nan_to_num(100 * own["sd"].to_numpy(np.float64))
                 if len(own):
                     name = line_name("sparsity.target", sparsity)
-                    axis.errorbar(own["epochs"], 100 * own["value"], bars, capsize=2, label=name, **style)
+                    axis.errorbar(
+                        own["epochs"], 100 * own["value"], bars, capsize=2, label=name, **style
+                    )
             x_axis(axis, "epochs", [16, 32, 100, 500, 2000, 10000])
             axis.set_title(line)
         axes[0].set_ylabel("Top-1 accuracy (%)")
@@ -136,10 +168,22 @@ def stretch_figure(points: pd.DataFrame) -> Figure:
         for rank, length in enumerate(("2x LR stretched", "2x LR held at final")):
             part = points[points["length"] == length]
             ends = 100 * np.stack([part["gain"] - part["low"], part["high"] - part["gain"]])
-            style: dict[str, Any] = {"color": ARM_COLOURS[rank], "marker": MARKERS[rank], "markersize": 5, "capsize": 2}
-            axis.errorbar(log_density(part["sparsity"]), 100 * part["gain"], ends, label=STRETCH[length], **style)
+            style: dict[str, Any] = {
+                "color": ARM_COLOURS[rank],
+                "marker": MARKERS[rank],
+                "markersize": 5,
+                "capsize": 2,
+            }
+            axis.errorbar(
+                log_density(part["sparsity"]),
+                100 * part["gain"],
+                ends,
+                label=STRETCH[length],
+                **style,
+            )
         axis.set_xticks(
-            log_density(sorted(set(points["sparsity"]))), [f"{100 * s:g}" for s in sorted(set(points["sparsity"]))]
+            log_density(sorted(set(points["sparsity"]))),
+            [f"{100 * s:g}" for s in sorted(set(points["sparsity"]))],
         )
         axis.set_xlabel(label("sparsity"))
         axis.set_ylabel("Top-1 gained over 1x (points)")
@@ -165,7 +209,9 @@ def overlay(overlay: Overlay, ax: Axes | None = None) -> Figure:
             ax.legend(handles=handles, title=title, loc="lower left", fontsize=7)
         else:
             figure.set_figheight(figure.get_figheight() + 0.35 + 0.19 * len(handles))
-            figure.legend(handles=handles, title=title, alignment="left", fontsize=8, loc="outside lower left")
+            figure.legend(
+                handles=handles, title=title, alignment="left", fontsize=8, loc="outside lower left"
+            )
         return figure
 
 
@@ -174,10 +220,21 @@ def _styles(points: pd.DataFrame) -> dict[str, dict[str, Any]]:
     styles = {}
     for rank, (name, part) in enumerate(points.groupby("series", sort=False)):
         colour = ARM_COLOURS[::-1][rank % len(ARM_COLOURS)]
-        marker = DIGITISED if part["digitised"].all() else BEST if part["best_of_sweep"].all() else ORDINARY[rank % 8]
+        marker = (
+            DIGITISED
+            if part["digitised"].all()
+            else BEST
+            if part["best_of_sweep"].all()
+            else ORDINARY[rank % 8]
+        )
         size = 9 if marker == BEST else 6
         line = {"color": colour, "linestyle": ":", "linewidth": 1, "markersize": size}
-        styles[str(name)] = {**line, "marker": marker, "markerfacecolor": "none", "markeredgewidth": 1.2}
+        styles[str(name)] = {
+            **line,
+            "marker": marker,
+            "markerfacecolor": "none",
+            "markeredgewidth": 1.2,
+        }
     return styles
 
 
@@ -187,6 +244,8 @@ def _room(axis: Axes, overlay: Overlay) -> None:
     low, high = axis.get_ylim()
     axis.set_ylim(min(low, values.min() - 1), max(high, min(99.9, values.max() + 0.5)))
     if overlay.curve.x == "sparsity":
-        sparsity_ticks(axis.xaxis, [*overlay.curve.frame()["sparsity"], *overlay.points["x"].round(2)])
+        sparsity_ticks(
+            axis.xaxis, [*overlay.curve.frame()["sparsity"], *overlay.points["x"].round(2)]
+        )
     else:
         x_axis(axis, "epochs", sorted({*overlay.curve.frame()["epochs"], *overlay.points["x"]}))

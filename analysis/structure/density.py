@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.results import Results
-from analysis.statistics import estimate
+from analysis.estimates.intervals import estimate
 from analysis.structure.trial_folders import TRIAL, facts, span, trial_folders
+from analysis.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,19 +40,33 @@ class DensityProfile:
         if self.layers.empty:
             return pd.DataFrame(columns=[*keys, "kept", "n", "mean", "sd", "df", "low", "high"])
         values = self.layers.pivot(index=["cell", "position"], columns="seed", values="density")
-        firsts = self.layers.drop_duplicates(["cell", "position"]).set_index(["cell", "position"]).loc[values.index]
+        firsts = (
+            self.layers.drop_duplicates(["cell", "position"])
+            .set_index(["cell", "position"])
+            .loc[values.index]
+        )
         fewest = self.layers.groupby(["cell", "position"])["kept"].min()
-        points = estimate(values.to_numpy(), list(values.index), self.level)[["n", "mean", "sd", "df", "low", "high"]]
-        frame = pd.concat([firsts.assign(kept=fewest).reset_index()[[*keys, "kept"]], points], axis=1)
+        points = estimate(values.to_numpy(), list(values.index), self.level)[
+            ["n", "mean", "sd", "df", "low", "high"]
+        ]
+        frame = pd.concat(
+            [firsts.assign(kept=fewest).reset_index()[[*keys, "kept"]], points], axis=1
+        )
         order = {cell: rank for rank, cell in enumerate(dict.fromkeys(self.layers["cell"]))}
         return frame.sort_values(
-            ["cell", "position"], key=lambda c: c.map(order) if c.name == "cell" else c, ignore_index=True
+            ["cell", "position"],
+            key=lambda c: c.map(order) if c.name == "cell" else c,
+            ignore_index=True,
         )
 
     def dead(self) -> list[str]:
         """Layers with no weight left in some report trial, in words."""
         empty = self.layers[self.layers["kept"] == 0]
-        trials = empty.groupby(["arm", "sparsity", "layer"], sort=False)["trial_id"].nunique().reset_index()
+        trials = (
+            empty.groupby(["arm", "sparsity", "layer"], sort=False)["trial_id"]
+            .nunique()
+            .reset_index()
+        )
         return [
             f"{row['arm']} at {100 * row['sparsity']:g} %: `{row['layer']}` in {row['trial_id']} trials"
             for row in trials.to_dict("records")
@@ -73,10 +87,14 @@ class DensityProfile:
         text += f" winner, bars: {100 * self.level:g} % t intervals. Dotted: the density of the whole network."
         if self.layers["epochs"].nunique() > 2:
             text += " Only the shortest and the longest training are drawn."
-        return text + (f" No weight is left (crosses): {'; '.join(self.dead())}." if self.dead() else "")
+        return text + (
+            f" No weight is left (crosses): {'; '.join(self.dead())}." if self.dead() else ""
+        )
 
 
-def density_profile(results: Results, where: Mapping[str, Any] | None = None, level: float = 0.95) -> DensityProfile:
+def density_profile(
+    results: Results, where: Mapping[str, Any] | None = None, level: float = 0.95
+) -> DensityProfile:
     """Density by layer of every sparse cell's winner, over report seeds; empty where no folder holds a certificate.
 
     Raises:
@@ -90,7 +108,13 @@ def layer_densities(results: Results, where: Mapping[str, Any] | None = None) ->
     """One row per report trial of a sparse winner and layer: `LAYER`; ``position`` counts from 0 at the input."""
     rows = []
     for trial, folder in trial_folders(results, where):
-        for position, layer in enumerate((facts(folder / "certificate.json") or {}).get("layers", [])):
+        for position, layer in enumerate(
+            (facts(folder / "certificate.json") or {}).get("layers", [])
+        ):
             kept = {"kept": layer["kept"], "density": layer["kept"] / layer["weights"]}
-            rows.append(trial | {"position": position, "layer": layer["name"], "weights": layer["weights"]} | kept)
+            rows.append(
+                trial
+                | {"position": position, "layer": layer["name"], "weights": layer["weights"]}
+                | kept
+            )
     return pd.DataFrame(rows, columns=LAYER)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from analysis import wording
 from analysis.drawing.axes import panels, some
 from analysis.drawing.marks import beside, describe
 from analysis.drawing.style import MARKERS, arm_styles, colours, styled
-from analysis.page import wording
 from analysis.quantities import label, line_name
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ MATRIX = 12
 
 def densities(profile: DensityProfile) -> Figure:
     """Density over layers, a line per sparsity: a panel per arm and length, one for those of equally dense layers."""
-    frame, layers = _some(profile.frame(), "the certificates"), profile.layers
+    frame = _some(profile.frame(), "the certificates")
+    layers = profile.layers
     wanted = _alike(frame, _panels(frame))
     palette = colours(frame["sparsity"], "sparsity.target")
     floor = 100 * min(frame.loc[frame["mean"] > 0, "mean"].min(), 1 - frame["sparsity"].max()) / 2
@@ -40,7 +41,13 @@ def densities(profile: DensityProfile) -> Figure:
             part = frame[(frame["arm"] == arm) & (frame["epochs"] == epochs)]
             for rank, (sparsity, colour) in enumerate(palette.items()):
                 own = part[part["sparsity"] == sparsity].drop_duplicates("position")
-                _bars(axis, own, floor, {"color": colour, "marker": MARKERS[rank % len(MARKERS)]}, sparsity)
+                _bars(
+                    axis,
+                    own,
+                    floor,
+                    {"color": colour, "marker": MARKERS[rank % len(MARKERS)]},
+                    sparsity,
+                )
             axis.set_yscale("log")
             _layers(axis, list(dict.fromkeys(layers["layer"])))
             axis.set_title(title)
@@ -53,26 +60,37 @@ def densities(profile: DensityProfile) -> Figure:
 def _told(row: Mapping[Any, Any], column: str) -> str:
     """What a layer's mark says when pointed at."""
     found = wording.interval(row[column], row["low"], row["high"], 100, "{:.3g}")
-    return wording.told(row["layer"], found, row["n"], f"{row['weights']:,.0f} weights" if "weights" in row else "")
+    return wording.told(
+        row["layer"], found, row["n"], f"{row['weights']:,.0f} weights" if "weights" in row else ""
+    )
 
 
 def _some(frame: pd.DataFrame, needed: str) -> pd.DataFrame:
     return some(frame, f"it takes {needed} of finished report trials of sparse winners")
 
 
-def _alike(frame: pd.DataFrame, wanted: Sequence[tuple[str, float]]) -> dict[str, tuple[str, float]]:
+def _alike(
+    frame: pd.DataFrame, wanted: Sequence[tuple[str, float]]
+) -> dict[str, tuple[str, float]]:
     """The first arm and length of those whose layers are equally dense, by a title that names all."""
     groups: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
     for arm, epochs in wanted:
         part = frame[(frame["arm"] == arm) & (frame["epochs"] == epochs)]
-        dense = tuple(part[["sparsity", "layer", "mean"]].round(5).itertuples(index=False, name=None))
+        dense = tuple(
+            part[["sparsity", "layer", "mean"]].round(5).itertuples(index=False, name=None)
+        )
         groups.setdefault(dense, []).append((arm, epochs))
     titles = (", ".join(dict.fromkeys(arm for arm, _ in same)) for same in groups.values())
     alone = (_title(*same[0], frame) if len(same) == 1 else None for same in groups.values())
-    return {one or title: same[0] for one, title, same in zip(alone, titles, groups.values(), strict=True)}
+    return {
+        one or title: same[0]
+        for one, title, same in zip(alone, titles, groups.values(), strict=True)
+    }
 
 
-def _bars(axis: Axes, own: pd.DataFrame, floor: float, style: dict[str, Any], sparsity: float) -> None:
+def _bars(
+    axis: Axes, own: pd.DataFrame, floor: float, style: dict[str, Any], sparsity: float
+) -> None:
     if own.empty:
         return
     mean, low, high = (100 * own[name].to_numpy(np.float64) for name in ("mean", "low", "high"))
@@ -81,7 +99,9 @@ def _bars(axis: Axes, own: pd.DataFrame, floor: float, style: dict[str, Any], sp
     ends = np.nan_to_num(np.stack([shown - np.clip(low, floor, None), high - shown])).clip(0)
     x = own["position"].to_numpy()
     name = line_name("sparsity.target", sparsity)
-    bars = axis.errorbar(x, shown, ends, label=name, markersize=4, linewidth=1.2, elinewidth=1, capsize=2, **style)
+    bars = axis.errorbar(
+        x, shown, ends, label=name, markersize=4, linewidth=1.2, elinewidth=1, capsize=2, **style
+    )
     describe(bars, [_told(row, "mean") for row in own.to_dict("records")])
     axis.plot(x[dead], shown[dead], "x", color="#cc3311", markersize=9, markeredgewidth=2, zorder=5)
     axis.axhline(100 * (1 - sparsity), color=style["color"], linestyle=":", linewidth=0.9)
@@ -98,7 +118,9 @@ def masks(history: MaskHistory) -> Figure:
     palette = colours(frame["sparsity"], "sparsity.target")
     lowest = max(0.0, frame["iou_previous"].min() - 0.02)
     with styled():
-        axes = panels(len(arms) * len(shown) * width, len(shown) * width, size=(3.2, 2.5), share=False)
+        axes = panels(
+            len(arms) * len(shown) * width, len(shown) * width, size=(3.2, 2.5), share=False
+        )
         for row, arm in enumerate(arms):
             lengths = [epochs for name, epochs in wanted if name == arm]
             for block, (column, name) in enumerate(shown.items()):
@@ -119,12 +141,19 @@ def masks(history: MaskHistory) -> Figure:
 
 def _trials(axis: Axes, part: pd.DataFrame, column: str, palette: Mapping[float, Any]) -> None:
     """A thin line per trial over its training; the first of each sparsity has its name."""
-    factor, named = (100 if column == "of_final" else 1), set()
+    factor = 100 if column == "of_final" else 1
+    named = set()
     for _, trial in part.groupby("trial_id", sort=False):
         sparsity = trial["sparsity"].iloc[0]
         name = None if sparsity in named else line_name("sparsity.target", sparsity)
         named.add(sparsity)
-        style = {"color": palette[sparsity], "linewidth": 1.1, "alpha": 0.85, "marker": ".", "markersize": 4}
+        style = {
+            "color": palette[sparsity],
+            "linewidth": 1.1,
+            "alpha": 0.85,
+            "marker": ".",
+            "markersize": 4,
+        }
         (line,) = axis.plot(100 * trial["progress"], factor * trial[column], label=name, **style)
         place = f"{line_name('sparsity.target', sparsity)}, seed {trial['seed'].iloc[0]}"
         describe(
@@ -148,14 +177,17 @@ def overlaps(found: MaskOverlap) -> Figure:
         most = max(0.01, frame["iou"].max())
         for axis, sparsity in zip(axes, sparsities, strict=True):
             part = frame[frame["sparsity"] == sparsity]
-            values, chances = _matrix(part, recipes, "iou"), _matrix(part, recipes, "chance")
+            values = _matrix(part, recipes, "iou")
+            chances = _matrix(part, recipes, "chance")
             image = axis.imshow(100 * values, cmap="cividis", vmin=0, vmax=100 * most)
             describe(image, _pairs_told(part, recipes).ravel().tolist())
             for (row, column), value in np.ndenumerate(values):
                 if not np.isnan(value):
                     text = f"{100 * value:.3g}\n({100 * chances[row, column]:.2g})"
                     colour = "white" if value < 0.55 * most else "black"
-                    axis.text(column, row, text, ha="center", va="center", fontsize=7.5, color=colour)
+                    axis.text(
+                        column, row, text, ha="center", va="center", fontsize=7.5, color=colour
+                    )
             axis.set_title(line_name("sparsity.target", sparsity))
             axis.set_xticks(range(len(recipes)), recipes, rotation=45, ha="right")
             axis.set_yticks(range(len(recipes)), recipes)
@@ -187,12 +219,15 @@ def _pairs_told(part: pd.DataFrame, recipes: Sequence[str]) -> Any:
     said = np.full((len(recipes), len(recipes)), "", dtype=object)
     for place, row in _placed(part, recipes):
         overlap = wording.interval(row["iou"], row["low"], row["high"], 100, "{:.3g}")
-        pair, chance = f"{row['recipe']} and {row['other']}, {row['pair']}", f"{100 * row['chance']:.3g} by chance"
+        pair = f"{row['recipe']} and {row['other']}, {row['pair']}"
+        chance = f"{100 * row['chance']:.3g} by chance"
         said[place] = wording.told(pair, f"IoU {overlap} %", row["n"], chance)
     return said
 
 
-def _placed(part: pd.DataFrame, recipes: Sequence[str]) -> Iterator[tuple[tuple[int, int], Mapping[Any, Any]]]:
+def _placed(
+    part: pd.DataFrame, recipes: Sequence[str]
+) -> Iterator[tuple[tuple[int, int], Mapping[Any, Any]]]:
     """Row and column of each pair in the matrix."""
     place = {name: rank for rank, name in enumerate(recipes)}
     for row in part[part["recipe"].isin(recipes) & part["other"].isin(recipes)].to_dict("records"):
@@ -204,7 +239,8 @@ def layer_overlaps(found: MaskOverlap) -> Figure:
     """Overlap of two seeds of one recipe by layer: a panel per sparsity, a line per recipe, chance dotted."""
     frame = _some(found.by_layer(), "the final masks of two seeds")
     frame = frame[frame["recipe"].isin(_recipes(frame))]
-    layers, styles = list(dict.fromkeys(frame["layer"])), arm_styles(frame["recipe"])
+    layers = list(dict.fromkeys(frame["layer"]))
+    styles = arm_styles(frame["recipe"])
     sparsities = sorted(set(frame["sparsity"]))
     with styled():
         axes = panels(len(sparsities), columns=min(3, len(sparsities)), size=(4.2, 3.6))
@@ -212,15 +248,31 @@ def layer_overlaps(found: MaskOverlap) -> Figure:
             for recipe, style in styles.items():
                 own = frame[(frame["sparsity"] == sparsity) & (frame["recipe"] == recipe)]
                 x = own["layer"].map(layers.index)
-                low, high = own["low"].clip(lower=0), own["high"].clip(upper=1)  # what an overlap can be
+                low = own["low"].clip(lower=0)
+                high = own["high"].clip(upper=1)  # what an overlap can be
                 ends = np.nan_to_num(100 * np.stack([own["iou"] - low, high - own["iou"]])).clip(0)
                 bars = axis.errorbar(
-                    x, 100 * own["iou"], ends, label=recipe, markersize=4, elinewidth=1, capsize=2, **style
+                    x,
+                    100 * own["iou"],
+                    ends,
+                    label=recipe,
+                    markersize=4,
+                    elinewidth=1,
+                    capsize=2,
+                    **style,
                 )
-                (chance,) = axis.plot(x, 100 * own["chance"], ":", color=style["color"], linewidth=1.1)
+                (chance,) = axis.plot(
+                    x, 100 * own["chance"], ":", color=style["color"], linewidth=1.1
+                )
                 rows = own.to_dict("records")
                 describe(bars, [_told(row, "iou") for row in rows])
-                describe(chance, [wording.told(row["layer"], f"{100 * row['chance']:.3g} by chance") for row in rows])
+                describe(
+                    chance,
+                    [
+                        wording.told(row["layer"], f"{100 * row['chance']:.3g} by chance")
+                        for row in rows
+                    ],
+                )
             _layers(axis, layers)
             axis.set_title(line_name("sparsity.target", sparsity))
             axis.tick_params(labelbottom=True)
@@ -231,7 +283,10 @@ def layer_overlaps(found: MaskOverlap) -> Figure:
 
 def _panels(frame: pd.DataFrame) -> list[tuple[str, float]]:
     """Arms with their shortest and longest training."""
-    ends = {arm: sorted({part["epochs"].min(), part["epochs"].max()}) for arm, part in frame.groupby("arm", sort=False)}
+    ends = {
+        arm: sorted({part["epochs"].min(), part["epochs"].max()})
+        for arm, part in frame.groupby("arm", sort=False)
+    }
     return [(str(arm), epochs) for arm, lengths in ends.items() for epochs in lengths]
 
 
@@ -241,12 +296,17 @@ def _title(arm: str, epochs: float, frame: pd.DataFrame) -> str:
 
 def _layers(axis: Axes, names: Sequence[str]) -> None:
     """Names of layers on the x axis, without what they have in common; of many layers those of their blocks."""
-    shown, every = short(names), list(range(len(names)))
+    shown = short(names)
+    every = list(range(len(names)))
     if len(names) > NAMED:
         blocks = [name.split(".")[0] for name in shown]
         every = [place for place in every if place == 0 or blocks[place] != blocks[place - 1]]
         shown = [blocks[place] for place in every] if len(every) <= NAMED else []
-    axis.set_xticks(every if shown else [], shown, rotation=90 if len(shown) > 4 and max(map(len, shown)) > 2 else 0)
+    axis.set_xticks(
+        every if shown else [],
+        shown,
+        rotation=90 if len(shown) > 4 and max(map(len, shown)) > 2 else 0,
+    )
     axis.set_xlabel("Layer, input first" if len(names) <= NAMED else "Layer, input first, by block")
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.results import Results
-from analysis.select import report_rows
 from analysis.structure.trial_folders import facts, trial_folders
-from sparsetune.places import Place, content
+from analysis.tables.results import Results
+from analysis.tables.selection import report_rows
+from sparsetune.paths import Place, content
 
 Bits = NDArray[np.uint8]
 UNTRAINED = ("bert_tiny", "bert_base")
@@ -37,7 +37,9 @@ class Final:
         return np.array([np.bitwise_count(bits).sum() for bits in self.bits.values()], np.float64)
 
 
-def final_masks(results: Results, where: Mapping[str, Any] | None = None) -> Iterator[tuple[list[Final], int]]:
+def final_masks(
+    results: Results, where: Mapping[str, Any] | None = None
+) -> Iterator[tuple[list[Final], int]]:
     """Those of each sparsity in turn, since all need not fit into memory; and how many trials left none.
 
     Masks are read from ``masks.safetensors`` of a trial, or from a kept model, whose zeros count as pruned; a study of
@@ -47,27 +49,37 @@ def final_masks(results: Results, where: Mapping[str, Any] | None = None) -> Ite
         SparsetuneError: if a field in ``where`` is unknown.
         StorageError: if the folders cannot be read.
     """
-    found, starts = list(trial_folders(results, where)), _starts(results)
+    found = list(trial_folders(results, where))
+    starts = _starts(results)
     recipes = _recipes([trial for trial, _ in found])
     for sparsity in sorted({trial["sparsity"] for trial, _ in found}):
-        masks, missing = [], 0
+        masks = []
+        missing = 0
         for trial, folder in (one for one in found if one[0]["sparsity"] == sparsity):
             bits, sizes = final_mask(folder)
             missing += not bits
             if bits:
                 start = starts[trial["trial_id"]]
-                masks.append(Final(recipes[trial["cell"]], sparsity, int(trial["seed"]), start, bits, sizes))
+                masks.append(
+                    Final(recipes[trial["cell"]], sparsity, int(trial["seed"]), start, bits, sizes)
+                )
         yield masks, missing
 
 
 def _recipes(trials: list[dict[str, Any]]) -> dict[str, str]:
     """A name for the recipe of each cell: the arm, with the length where it has several; else the cell's own."""
-    cells = pd.DataFrame(trials, columns=["cell", "arm", "sparsity", "epochs"]).drop_duplicates("cell")
+    cells = pd.DataFrame(trials, columns=["cell", "arm", "sparsity", "epochs"]).drop_duplicates(
+        "cell"
+    )
     names = cells["arm"].astype("string")
     several = cells.groupby("arm")["epochs"].transform("nunique") > 1
-    names = names.where(~several, names + " " + cells["epochs"].map("{:g} ep".format).astype("string"))
+    names = names.where(
+        ~several, names + " " + cells["epochs"].map("{:g} ep".format).astype("string")
+    )
     alike = pd.DataFrame({"name": names, "sparsity": cells["sparsity"]}).duplicated(keep=False)
-    return dict(zip(cells["cell"], names.where(~alike, cells["cell"].astype("string")), strict=True))
+    return dict(
+        zip(cells["cell"], names.where(~alike, cells["cell"].astype("string")), strict=True)
+    )
 
 
 def _starts(results: Results) -> dict[str, str]:
@@ -94,8 +106,13 @@ def final_mask(folder: Place) -> tuple[dict[str, Bits], dict[str, int]]:
         tensors = _tensors(folder / file)
         if layers and all(name in tensors for name in sizes):
             whole = file.startswith("model")
-            bits = {name: np.packbits(tensors[name] != 0) if whole else tensors[name] for name in sizes}
-            asked = {y["name"]: y["weights"] - y["zeros"] if pruned == "zeros" else y["kept"] for y in layers}
+            bits = {
+                name: np.packbits(tensors[name] != 0) if whole else tensors[name] for name in sizes
+            }
+            asked = {
+                y["name"]: y["weights"] - y["zeros"] if pruned == "zeros" else y["kept"]
+                for y in layers
+            }
             if all(bits[name].size == -(-sizes[name] // 8) for name in sizes) and all(
                 np.bitwise_count(bits[name]).sum() == asked[name] for name in sizes
             ):
@@ -110,5 +127,10 @@ def _tensors(path: Place) -> dict[str, NDArray[Any]]:
     data = content(path)
     try:
         return load(data) if data is not None else {}
-    except (SafetensorError, KeyError, TypeError, ValueError):  # damaged, or of a type that numpy lacks
+    except (
+        SafetensorError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ):  # damaged, or of a type that numpy lacks
         return {}

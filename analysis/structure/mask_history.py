@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.results import Results
-from analysis.statistics import estimate
+from analysis.estimates.intervals import estimate
 from analysis.structure.trial_folders import TRIAL, facts, span, sparse_reports, trial_folders
+from analysis.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MASK = [*TRIAL, "step", "progress", "phase", "mask_sparsity", "iou_previous", "iou_most", "iou_final", "of_final"]
+MASK = [
+    *TRIAL,
+    "step",
+    "progress",
+    "phase",
+    "mask_sparsity",
+    "iou_previous",
+    "iou_most",
+    "iou_final",
+    "of_final",
+]
 
 
 @dataclass(frozen=True)
@@ -99,7 +109,9 @@ def _masks(masks: Sequence[Mapping[str, Any]], steps: int) -> Iterator[dict[str,
     before = np.nan
     for mask in masks:
         density = 1 - mask["sparsity"]
-        previous, last = (np.nan if mask[key] is None else mask[key] for key in ("iou_previous", "iou_final"))
+        previous, last = (
+            np.nan if mask[key] is None else mask[key] for key in ("iou_previous", "iou_final")
+        )
         yield {
             **{"step": mask["step"], "progress": mask["step"] / steps, "phase": mask["phase"]},
             **{"mask_sparsity": mask["sparsity"], "iou_previous": previous, "iou_final": last},
@@ -109,7 +121,9 @@ def _masks(masks: Sequence[Mapping[str, Any]], steps: int) -> Iterator[dict[str,
         before = density
 
 
-def ever_active(results: Results, where: Mapping[str, Any] | None = None, level: float = 0.95) -> pd.DataFrame:
+def ever_active(
+    results: Results, where: Mapping[str, Any] | None = None, level: float = 0.95
+) -> pd.DataFrame:
     """One row per sparse cell: ``cell arm sparsity epochs``, ``n mean sd df low high`` of the share ever active.
 
     Exploration in one number: 1 where all weights were trained at some time (a ramp from dense, a decompression), the
@@ -117,9 +131,17 @@ def ever_active(results: Results, where: Mapping[str, Any] | None = None, level:
     """
     rows = sparse_reports(results, where)
     if "ever_active" not in rows or rows["ever_active"].isna().all():
-        return pd.DataFrame(columns=["cell", "arm", "sparsity", "epochs", "n", "mean", "sd", "df", "low", "high"])
+        return pd.DataFrame(
+            columns=["cell", "arm", "sparsity", "epochs", "n", "mean", "sd", "df", "low", "high"]
+        )
     rows = rows.assign(number=rows.groupby("cell").cumcount())  # of a table, seeds may not be known
-    values = rows.pivot(index="cell", columns="number", values="ever_active").loc[list(dict.fromkeys(rows["cell"]))]
-    points = estimate(values.to_numpy(np.float64), list(values.index), level)[["n", "mean", "sd", "df", "low", "high"]]
-    cells = rows.drop_duplicates("cell")[["cell", "arm", "sparsity", "epochs"]].reset_index(drop=True)
+    values = rows.pivot(index="cell", columns="number", values="ever_active").loc[
+        list(dict.fromkeys(rows["cell"]))
+    ]
+    points = estimate(values.to_numpy(np.float64), list(values.index), level)[
+        ["n", "mean", "sd", "df", "low", "high"]
+    ]
+    cells = rows.drop_duplicates("cell")[["cell", "arm", "sparsity", "epochs"]].reset_index(
+        drop=True
+    )
     return pd.concat([cells, points], axis=1)

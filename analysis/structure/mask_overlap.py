@@ -11,16 +11,28 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.results import Results
-from analysis.statistics import t_interval
+from analysis.estimates.intervals import t_interval
 from analysis.structure.final_masks import Final, final_masks
+from analysis.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WHOLE = "all"
 """The name of the row that counts all layers together."""
-COLUMNS = ["sparsity", "recipe", "other", "same_seed", "same_start", "layer", "n", "pairs", "iou", "low", "high"]
+COLUMNS = [
+    "sparsity",
+    "recipe",
+    "other",
+    "same_seed",
+    "same_start",
+    "layer",
+    "n",
+    "pairs",
+    "iou",
+    "low",
+    "high",
+]
 COLUMNS += ["chance", "verdict"]
 
 
@@ -54,11 +66,15 @@ class MaskOverlap:
         rows = self.points[self.points["layer"] == WHOLE]
         seed = np.where(rows["same_seed"], "one seed", "two seeds")
         start = np.where(rows["same_start"], "one start", "two starts")
-        return rows.assign(pair=[f"{a}, {b}" for a, b in zip(seed, start, strict=True)]).reset_index(drop=True)
+        return rows.assign(
+            pair=[f"{a}, {b}" for a, b in zip(seed, start, strict=True)]
+        ).reset_index(drop=True)
 
     def by_layer(self) -> pd.DataFrame:
         """The rows by layer of two seeds of one recipe."""
-        rows = self.points[(self.points["recipe"] == self.points["other"]) & (self.points["layer"] != WHOLE)]
+        rows = self.points[
+            (self.points["recipe"] == self.points["other"]) & (self.points["layer"] != WHOLE)
+        ]
         return rows[~rows["same_seed"].astype(bool)].reset_index(drop=True)
 
     def plot(self) -> Figure:
@@ -75,19 +91,23 @@ class MaskOverlap:
 
     def note(self) -> str:
         """What the cells mean, for a caption."""
-        text = (
-            "Intersection over union of final masks, in percent: on and below the diagonal between two seeds, above it"
-        )
+        text = "Intersection over union of final masks, in percent: on and below the diagonal between two seeds, above it"
         text += " between two recipes with one seed, which share their initial weights."
         if self.points.loc[~self.points["same_seed"].astype(bool), "same_start"].any():
             text += " All start from one pre-trained network, two seeds too."
         text += " In brackets: what random masks of the same density in every layer give."
         text += " Intervals stand in the table."
-        missing = f" {self.missing} report trials left no final mask and are not in it." if self.missing else ""
+        missing = (
+            f" {self.missing} report trials left no final mask and are not in it."
+            if self.missing
+            else ""
+        )
         return text + missing
 
 
-def mask_overlap(results: Results, where: Mapping[str, Any] | None = None, level: float = 0.95) -> MaskOverlap:
+def mask_overlap(
+    results: Results, where: Mapping[str, Any] | None = None, level: float = 0.95
+) -> MaskOverlap:
     """Overlaps between the final masks of the winners' report trials, all pairs at one sparsity.
 
     Recipes whose layers differ cannot be compared and make no row; nor does a study whose trials left no final mask.
@@ -109,7 +129,9 @@ def _overlaps(masks: list[Final], level: float) -> Iterator[dict[str, Any]]:
     pairs: dict[tuple[str, str, bool], list[tuple[Final, Final]]] = {}
     for one, other in combinations(masks, 2):
         if one.sizes == other.sizes:
-            pairs.setdefault((one.recipe, other.recipe, one.seed == other.seed), []).append((one, other))
+            pairs.setdefault((one.recipe, other.recipe, one.seed == other.seed), []).append(
+                (one, other)
+            )
     kept = {id(mask): mask.kept for mask in masks}
     for (recipe, recipe_2, same_seed), both in pairs.items():
         counts = np.stack([_counts(one, two, kept[id(one)], kept[id(two)]) for one, two in both])
@@ -121,15 +143,36 @@ def _overlaps(masks: list[Final], level: float) -> Iterator[dict[str, Any]]:
             mean, low, high, n = jackknife(iou[:, place], seeds, level)
             expected = float(chance[:, place].mean())
             yield {
-                **{"sparsity": both[0][0].sparsity, "recipe": recipe, "other": recipe_2, "same_seed": same_seed},
-                **{"same_start": same_start, "layer": layer, "n": n, "pairs": len(both), "iou": mean},
-                **{"low": low, "high": high, "chance": expected, "verdict": _verdict(expected, low, high)},
+                **{
+                    "sparsity": both[0][0].sparsity,
+                    "recipe": recipe,
+                    "other": recipe_2,
+                    "same_seed": same_seed,
+                },
+                **{
+                    "same_start": same_start,
+                    "layer": layer,
+                    "n": n,
+                    "pairs": len(both),
+                    "iou": mean,
+                },
+                **{
+                    "low": low,
+                    "high": high,
+                    "chance": expected,
+                    "verdict": _verdict(expected, low, high),
+                },
             }
 
 
-def _counts(one: Final, other: Final, kept: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+def _counts(
+    one: Final, other: Final, kept: NDArray[np.float64], others: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """By layer: weights in both masks, in either; and what random masks have on average: shape [4, n_layers]."""
-    both = np.array([np.bitwise_count(one.bits[name] & other.bits[name]).sum() for name in one.sizes], np.float64)
+    both = np.array(
+        [np.bitwise_count(one.bits[name] & other.bits[name]).sum() for name in one.sizes],
+        np.float64,
+    )
     expected = kept * others / np.array(list(one.sizes.values()), np.float64)
     return np.stack([both, kept + others - both, expected, kept + others - expected])
 
@@ -143,7 +186,10 @@ def jackknife(
     pair, there is no interval. For pairs of one seed each this is the usual t interval.
     """
     every = sorted({seed for pair in seeds for seed in pair})
-    without = [[value for value, pair in zip(values, seeds, strict=True) if seed not in pair] for seed in every]
+    without = [
+        [value for value, pair in zip(values, seeds, strict=True) if seed not in pair]
+        for seed in every
+    ]
     n = len(every)
     if n < 2 or not all(without):
         return float(values.mean()), float("nan"), float("nan"), n
@@ -156,4 +202,10 @@ def jackknife(
 def _verdict(chance: float, low: float, high: float) -> str:
     if np.isnan(low):
         return "no interval"
-    return "above chance" if low > chance else "below chance" if high < chance else "not separated from chance"
+    return (
+        "above chance"
+        if low > chance
+        else "below chance"
+        if high < chance
+        else "not separated from chance"
+    )

@@ -9,20 +9,25 @@ from typing import Any
 import pandas as pd
 
 from analysis.load import StudyResults
-from analysis.results import Results
-from analysis.select import report_rows
+from analysis.tables.results import Results
+from analysis.tables.selection import report_rows
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
-from sparsetune.places import Place, content
+from sparsetune.paths import Place, content
 
 TRIAL = ["cell", "arm", "sparsity", "epochs", "seed", "trial_id"]
 
 
-def trial_folders(results: Results, where: Mapping[str, Any] | None = None) -> Iterator[tuple[dict[str, Any], Place]]:
+def trial_folders(
+    results: Results, where: Mapping[str, Any] | None = None
+) -> Iterator[tuple[dict[str, Any], Place]]:
     """Report trials of sparse winners, COMPLETE ones: `TRIAL`, and the folder of the attempt that ended it."""
     if isinstance(results, StudyResults):
         rows = sparse_reports(results, where).dropna(subset="attempt")
         for row in rows[[*TRIAL, "attempt"]].to_dict("records"):
-            yield {name: row[name] for name in TRIAL}, results.directory.attempt(row["trial_id"], int(row["attempt"]))
+            yield (
+                {name: row[name] for name in TRIAL},
+                results.directory.attempt(row["trial_id"], int(row["attempt"])),
+            )
 
 
 def sparse_reports(results: Results, where: Mapping[str, Any] | None) -> pd.DataFrame:
@@ -31,7 +36,9 @@ def sparse_reports(results: Results, where: Mapping[str, Any] | None) -> pd.Data
     for path, value in (where or {}).items():
         if "." not in path or path not in rows:
             fields = ", ".join(name for name in rows.columns if "." in name)
-            raise SparsetuneError(f"a field of the configuration must be one of {fields}, got `{path}`")
+            raise SparsetuneError(
+                f"a field of the configuration must be one of {fields}, got `{path}`"
+            )
         rows = rows[(rows[path] == value) | rows[path].isna()]
     rows = rows[(rows["sparsity.target"] > 0) & (rows["status"] == "COMPLETE")]
     return rows.assign(sparsity=rows["sparsity.target"])
@@ -48,10 +55,13 @@ def facts(path: Place) -> Any:
     try:
         return None if text is None else json.loads(text)
     except ValueError as error:
-        raise StudyDirectoryError(f"`{path}` is damaged: {error}; delete it to go without") from error
+        raise StudyDirectoryError(
+            f"`{path}` is damaged: {error}; delete it to go without"
+        ) from error
 
 
 def span(values: Iterable[Any]) -> str:
     """A count, or the least and the greatest of several: ``2 to 3``."""
-    low, high = int(min(values)), int(max(values))
+    low = int(min(values))
+    high = int(max(values))
     return f"{low}" if low == high else f"{low} to {high}"

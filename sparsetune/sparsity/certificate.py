@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from sparsetune.sparsity.allocation import Group
-from sparsetune.sparsity.masks import Masks, count
-from sparsetune.sparsity.patterns import n_m_faults
+from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.exact import Masks, count
+from sparsetune.sparsity.masks.patterns import n_m_faults
 from sparsetune.spec.sparsity import parse_pattern
 
 
@@ -35,9 +35,12 @@ def certify(
         ``parameters`` and ``sparsity_of_parameters``, of all; ``pattern``; and ``faults``: empty if all is well.
         ``zeros`` counts exact zeros, inside the mask too, where they are no fault.
     """
-    layers = [_layer(name, weight.detach(), masks[name], groups) for name, weight in weights.items()]
+    layers = [
+        _layer(name, weight.detach(), masks[name], groups) for name, weight in weights.items()
+    ]
     totals = {key: sum(layer[key] for layer in layers) for key in ("weights", "kept", "zeros")}
-    pruned, parameters = totals["weights"] - totals["kept"], parameters or totals["weights"]
+    pruned = totals["weights"] - totals["kept"]
+    parameters = parameters or totals["weights"]
     return {
         "layers": layers,
         **totals,
@@ -47,11 +50,17 @@ def certify(
         "parameters": parameters,
         "sparsity_of_parameters": pruned / parameters,
         "pattern": pattern,
-        "faults": [*_leaks(layers), *_miscounts(layers, groups), *_breaches(weights, masks, groups, pattern)],
+        "faults": [
+            *_leaks(layers),
+            *_miscounts(layers, groups),
+            *_breaches(weights, masks, groups, pattern),
+        ],
     }
 
 
-def _layer(name: str, weight: torch.Tensor, mask: torch.Tensor, groups: Sequence[Group]) -> dict[str, Any]:
+def _layer(
+    name: str, weight: torch.Tensor, mask: torch.Tensor, groups: Sequence[Group]
+) -> dict[str, Any]:
     alone = {group.names[0]: group.pruned for group in groups if len(group.names) == 1}
     return {
         "name": name,
@@ -75,7 +84,11 @@ def _miscounts(layers: Sequence[Mapping[str, Any]], groups: Sequence[Group]) -> 
     for group in groups:
         pruned = sum(pruned_in[name] for name in group.names)
         if pruned != group.pruned:
-            where = f"`{group.names[0]}`" if len(group.names) == 1 else f"all {len(group.names)} layers together"
+            where = (
+                f"`{group.names[0]}`"
+                if len(group.names) == 1
+                else f"all {len(group.names)} layers together"
+            )
             yield f"{where}: {pruned} weights are pruned where {group.pruned} were asked"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sparsetune.errors import Problem
-from sparsetune.sparsity.allocation import allocate, allocation_problems
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity.patterns import pattern_problems
+from sparsetune.sparsity.masks.allocation import allocate, allocation_problems
+from sparsetune.sparsity.masks.patterns import pattern_problems
 from sparsetune.spec.sparsity import METHOD_FIELDS, SparsitySpec, parse_pattern
 
 
@@ -15,7 +15,9 @@ def combination_problems(given: SparsitySpec) -> list[Problem]:
     """What in a valid declaration of sparsity cannot work together; empty when all does."""
     spec = given.resolved()
     broken = [
-        Problem(f"sparsity.{field}", rule, f"{getattr(spec, field)!r} with the method {spec.method!r}")
+        Problem(
+            f"sparsity.{field}", rule, f"{getattr(spec, field)!r} with the method {spec.method!r}"
+        )
         for field, rule, breaks in _RULES
         if breaks(spec)
     ]
@@ -27,7 +29,9 @@ def layer_problems(layers: Sequence[Layer], given: SparsitySpec) -> list[Problem
     spec = given.resolved()
     if spec.method == "dense":
         return []
-    return allocation_problems(layers, spec) or pattern_problems(layers, allocate(layers, spec.target, spec), spec)
+    return allocation_problems(layers, spec) or pattern_problems(
+        layers, allocate(layers, spec.target, spec), spec
+    )
 
 
 def _n_m(spec: SparsitySpec) -> bool:

@@ -76,7 +76,9 @@ def forward_flops(
         ValueError: unless exactly one of ``input_shape`` and ``example`` is given.
     """
     if (input_shape is None) == (example is None):
-        raise ValueError(f"give either `input_shape` or `example`, got {input_shape} and {type(example).__name__}")
+        raise ValueError(
+            f"give either `input_shape` or `example`, got {input_shape} and {type(example).__name__}"
+        )
     given = torch.empty((1, *(input_shape or ())), device="meta") if example is None else example
     on_meta = _meta_copy(model).eval()
     if prunable is None:
@@ -102,13 +104,19 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._names = {weight.untyped_storage(): name for name, weight in weights.items()}
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
         if formula := flop_registry.get(func.overloadpacket):
             cost = int(formula(*args, **kwargs, out_val=result))
-            tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+            tensors = [
+                leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)
+            ]
             read = self._names.keys() & {tensor.untyped_storage() for tensor in tensors}
             if len(read) == 1:
                 self.weights[self._names[read.pop()]] += cost
@@ -122,7 +130,12 @@ def _meta_copy(model: nn.Module) -> nn.Module:
 
     A copy, since a forward pass may keep tensors in the model, such as a cache of positions.
     """
-    plain = [value for module in model.modules() for value in vars(module).values() if isinstance(value, torch.Tensor)]
+    plain = [
+        value
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, torch.Tensor)
+    ]
     tensors = [*model.parameters(), *model.buffers(), *plain]
     return copy.deepcopy(model, {id(tensor): _on_meta(tensor) for tensor in tensors})
 

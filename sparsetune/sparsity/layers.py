@@ -35,7 +35,9 @@ class Layer:
 
     def matches(self, pattern: str) -> bool:
         """Whether a name or pattern (``layer1.*``) means it, with or without ``.weight`` at the end."""
-        return any(fnmatchcase(name, pattern) for name in (self.name, self.name.removesuffix(".weight")))
+        return any(
+            fnmatchcase(name, pattern) for name in (self.name, self.name.removesuffix(".weight"))
+        )
 
 
 def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
@@ -44,7 +46,9 @@ def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
     Depthwise convolutions stay dense: they are few weights and much accuracy (Evci et al. 2020, section 4.1).
     """
     weights = {id(weight) for module in model.modules() for weight in _weights(module)}
-    return {name: parameter for name, parameter in model.named_parameters() if id(parameter) in weights}
+    return {
+        name: parameter for name, parameter in model.named_parameters() if id(parameter) in weights
+    }
 
 
 def layers_of(weights: Mapping[str, torch.Tensor]) -> list[Layer]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from sparsetune.seeds import derived_seed
-from sparsetune.sparsity.fisher import BlockFisher
-from sparsetune.sparsity.masks import Masks
+from sparsetune.sparsity.fisher.blocks import BlockFisher
+from sparsetune.sparsity.masks.exact import Masks
 from sparsetune.spec.sparsity import SparsitySpec
 
 Tensors = dict[str, torch.Tensor]
@@ -51,7 +51,11 @@ class Scored:
 
     def positive(self) -> Tensors:
         """The scores themselves, absolute values taken."""
-        return {name: value.abs() for name, value in self.values.items()} if self.absolute else self.values
+        return (
+            {name: value.abs() for name, value in self.values.items()}
+            if self.absolute
+            else self.values
+        )
 
 
 Score = Callable[[Moment], Scored]
@@ -64,7 +68,12 @@ def magnitude(moment: Moment) -> Scored:
 
 def random(moment: Moment) -> Scored:
     """Uniform in [0, 1), a function of the moment's seed and the layer's name: the control."""
-    return Scored({name: _uniform(weight, derived_seed(moment.seed, name)) for name, weight in moment.weights.items()})
+    return Scored(
+        {
+            name: _uniform(weight, derived_seed(moment.seed, name))
+            for name, weight in moment.weights.items()
+        }
+    )
 
 
 def _uniform(like: torch.Tensor, seed: int) -> torch.Tensor:
@@ -90,11 +99,18 @@ def fisher(moment: Moment) -> Scored:
 
     def within_mask() -> Iterator[Tensors]:
         for gradients in moment.gradients(given.gradients, given.batch_size, False):
-            yield {name: g * moment.masks[name] if moment.masks else g for name, g in gradients.items()}
+            yield {
+                name: g * moment.masks[name] if moment.masks else g for name, g in gradients.items()
+            }
 
     estimate = BlockFisher(moment.weights, given, within_mask)
     return Scored(estimate.scores(), compensate=estimate.compensate)
 
 
-SCORES: dict[str, Score] = {"magnitude": magnitude, "random": random, "saliency": saliency, "fisher": fisher}
+SCORES: dict[str, Score] = {
+    "magnitude": magnitude,
+    "random": random,
+    "saliency": saliency,
+    "fisher": fisher,
+}
 """Each gives finite scores of the weights' shapes, not negative unless absolute values are meant; no weight changes."""

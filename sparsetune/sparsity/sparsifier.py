@@ -11,19 +11,26 @@ import torch
 from torch import nn
 
 from sparsetune.seeds import derived_seed
-from sparsetune.sparsity.allocation import Group
-from sparsetune.sparsity.chooser import Chooser, Probe
 from sparsetune.sparsity.flops import Flops, step_cost
-from sparsetune.sparsity.masks import Masks, count, fill, intersection_over_union, pack, unpack
-from sparsetune.sparsity.methods import Change
-from sparsetune.sparsity.plan import plan
+from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.choice import Chooser, Probe
+from sparsetune.sparsity.masks.exact import (
+    Masks,
+    count,
+    fill,
+    intersection_over_union,
+    pack,
+    unpack,
+)
+from sparsetune.sparsity.methods.changes import Change
+from sparsetune.sparsity.methods.plan import plan
+from sparsetune.sparsity.optimizer_state import reset_grown, reset_moments
 from sparsetune.sparsity.scores import Tensors
-from sparsetune.sparsity.shadow import Shadow
-from sparsetune.sparsity.slots import reset_grown, reset_moments
+from sparsetune.sparsity.straight_through import Shadow
 from sparsetune.sparsity.structure import Structure
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.columns import Phase
 from sparsetune.spec.sparsity import METHOD_FIELDS
-from sparsetune.tables import Phase
 
 
 class Sparsifier:
@@ -63,9 +70,14 @@ class Sparsifier:
         self._parameters = dict(weights)
         self._weights = {name: weight.detach() for name, weight in weights.items()}
         self._chooser = Chooser(spec, self._weights, self._probed)
-        self._spec, self._layers = self._chooser.spec, self._chooser.layers
-        self._batch_size, self._total, self._plan = spec.task.batch_size, spec.total_steps(), plan(spec)
-        self._optimizer, self._flops, self._probe = optimizer, flops, probe
+        self._spec = self._chooser.spec
+        self._layers = self._chooser.layers
+        self._batch_size = spec.task.batch_size
+        self._total = spec.total_steps()
+        self._plan = plan(spec)
+        self._optimizer = optimizer
+        self._flops = flops
+        self._probe = probe
         self._position = self._step = 0
         self._probed_by: int | None = None
         self._next: Change | None = self._plan[0]
@@ -77,14 +89,18 @@ class Sparsifier:
         self._shadow: Shadow | None = None
         self._gathered: list[torch.Tensor] = []
         # Under the other fates no trace is left of gradients outside the mask: slots are zeroed where weights return.
-        self._masks_gradients = self._spec.reset == "none" and "reset" in METHOD_FIELDS[self._spec.method]
+        self._masks_gradients = (
+            self._spec.reset == "none" and "reset" in METHOD_FIELDS[self._spec.method]
+        )
 
     def before_forward(self, step: int) -> None:
         """Make every change that is due once ``step`` steps are done, but for one that waits for a gradient."""
         self._step = step
         while self._next and step >= self._next.step and self._next.action != "regrow":
             self._make(self._next)
-        self.replaces_step = self._regrows_now() and self._next is not None and self._next.replaces_step
+        self.replaces_step = (
+            self._regrows_now() and self._next is not None and self._next.replaces_step
+        )
         if self._shadow:
             self._mask_shadow(self._shadow)
 
@@ -142,13 +158,18 @@ class Sparsifier:
         """The masks in force, all-True ones where the network is dense."""
         if self._factors:
             return self._masks
-        return {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in self._weights.items()}
+        return {
+            name: torch.ones_like(weight, dtype=torch.bool)
+            for name, weight in self._weights.items()
+        }
 
     def at_target(self) -> bool:
         """Whether the masks in force prune exactly as many weights as the target asks for."""
         kept = {name: count([mask]) for name, mask in self.masks().items()}
         sizes = {layer.name: layer.weights for layer in self._layers}
-        return all(sum(sizes[n] - kept[n] for n in group.names) == group.pruned for group in self.groups())
+        return all(
+            sum(sizes[n] - kept[n] for n in group.names) == group.pruned for group in self.groups()
+        )
 
     def sparsity(self) -> float:
         """Fraction of the prunable weights outside the mask in force."""
@@ -180,14 +201,27 @@ class Sparsifier:
 
     def _prune(self, change: Change, score: str | None = None) -> None:
         """Prune to the change's sparsity, in as many parts as the Fisher is estimated anew."""
-        parts = self._spec.fisher.recomputations if self._spec.score == "fisher" and not score else 1
+        parts = (
+            self._spec.fisher.recomputations if self._spec.score == "fisher" and not score else 1
+        )
         start = self.sparsity() if parts > 1 else 0.0
         for part in range(1, parts + 1):
-            reached = change.sparsity if part == parts else start + (change.sparsity - start) * part / parts
+            reached = (
+                change.sparsity
+                if part == parts
+                else start + (change.sparsity - start) * part / parts
+            )
             before = self._in_force()
-            masks, compensate = self._chooser.prune(reached, before, derived_seed(self._step, part), score)
+            masks, compensate = self._chooser.prune(
+                reached, before, derived_seed(self._step, part), score
+            )
             if compensate:
-                compensate({name: before[name] & ~mask if before else ~mask for name, mask in masks.items()})
+                compensate(
+                    {
+                        name: before[name] & ~mask if before else ~mask
+                        for name, mask in masks.items()
+                    }
+                )
             self._enforce(masks)
             if part < parts:
                 self._count()  # the next part's gradients cost less
@@ -195,8 +229,11 @@ class Sparsifier:
 
     def _regrow(self, change: Change) -> None:
         """Prune where the ramp says, then exchange kept weights for others."""
-        before, seed = self._in_force(), derived_seed(self._step, "regrow")
-        pruned = before if self.replaces_step else self._chooser.prune(change.sparsity, before, seed)[0]
+        before = self._in_force()
+        seed = derived_seed(self._step, "regrow")
+        pruned = (
+            before if self.replaces_step else self._chooser.prune(change.sparsity, before, seed)[0]
+        )
         masks = self._chooser.exchange(change.exchanged, pruned, self._gathered, seed)
         self._enforce(masks)
         self._gathered = []
@@ -230,7 +267,9 @@ class Sparsifier:
     def _record(self) -> None:
         """Take down the masks in force."""
         kept = self._count()
-        self.mask_iou = intersection_over_union(self._masks, self._recorded) if self._recorded else math.nan
+        self.mask_iou = (
+            intersection_over_union(self._masks, self._recorded) if self._recorded else math.nan
+        )
         self.structure.record(self._step, self.phase, self._masks, kept, self.mask_iou)
         self._recorded = self._masks
 
@@ -252,13 +291,22 @@ class Sparsifier:
         if self._spec.reset == "all" and count(returned.values()):
             reset_moments(self._optimizer)
         elif self._spec.reset == "grown":
-            reset_grown(self._optimizer, [(self._parameters[name], grown) for name, grown in returned.items()])
+            reset_grown(
+                self._optimizer,
+                [(self._parameters[name], grown) for name, grown in returned.items()],
+            )
 
     def _gradients(self) -> list[torch.Tensor]:
-        return [p.grad if p.grad is not None else torch.zeros_like(p) for p in self._parameters.values()]
+        return [
+            p.grad if p.grad is not None else torch.zeros_like(p) for p in self._parameters.values()
+        ]
 
     def _regrows_now(self) -> bool:
-        return self._next is not None and self._next.action == "regrow" and self._next.step == self._step
+        return (
+            self._next is not None
+            and self._next.action == "regrow"
+            and self._next.step == self._step
+        )
 
     def _gathers(self) -> bool:
         """Whether the next mask update chooses what grows by this batch's gradient, among others."""
@@ -269,23 +317,33 @@ class Sparsifier:
     def _add_cost(self) -> None:
         """Forward and input gradient at the mask's density, the weight gradient at what is computed of it."""
         sparse = self.inference_flops
-        taken, gathering = step_cost(sparse, 1.0 if self._shadow else sparse), self._gathers()
+        taken = step_cost(sparse, 1.0 if self._shadow else sparse)
+        gathering = self._gathers()
         if not (self.replaces_step and gathering):
             self.dense_steps += self.step_scale * taken
         if gathering:
-            self.extra_steps += self.step_scale * (step_cost(sparse, 1.0) - (0.0 if self.replaces_step else taken))
+            self.extra_steps += self.step_scale * (
+                step_cost(sparse, 1.0) - (0.0 if self.replaces_step else taken)
+            )
 
-    def _probed(self, seed: int, batches: int, batch_size: int | None, training: bool) -> Iterator[Tensors]:
+    def _probed(
+        self, seed: int, batches: int, batch_size: int | None, training: bool
+    ) -> Iterator[Tensors]:
         """The probe's gradients, their cost counted."""
         if self._probe is None:
-            raise ValueError(f"the score `{self._spec.score}` needs gradients: give the Sparsifier a `probe`")
-        sparse, examples = self.inference_flops, batch_size or self._batch_size
+            raise ValueError(
+                f"the score `{self._spec.score}` needs gradients: give the Sparsifier a `probe`"
+            )
+        sparse = self.inference_flops
+        examples = batch_size or self._batch_size
         # The Fisher in pieces passes over the same gradients again: for want of memory, which must change no number.
         again = self._spec.score == "fisher" and seed == self._probed_by
         self._probed_by = seed
         for gradients in self._probe.gradients(seed, batches, batch_size, training):
             if not again:
-                self.extra_steps += examples / self._batch_size * step_cost(sparse, 1.0 if training else sparse)
+                self.extra_steps += (
+                    examples / self._batch_size * step_cost(sparse, 1.0 if training else sparse)
+                )
             yield gradients
 
     def state(self) -> dict[str, Any]:
@@ -307,9 +365,13 @@ class Sparsifier:
         """Go on from what ``state`` gave."""
         self._position = state["position"]
         self._next = self._plan[self._position] if self._position < len(self._plan) else None
-        self.phase, self.mask_iou = state["phase"], state["mask_iou"]
-        self.dense_steps, self.extra_steps = state["dense_steps"], state["extra_steps"]
-        self._gathered = [g.to(w.device) for g, w in zip(state["gathered"], self._masked, strict=False)]
+        self.phase = state["phase"]
+        self.mask_iou = state["mask_iou"]
+        self.dense_steps = state["dense_steps"]
+        self.extra_steps = state["extra_steps"]
+        self._gathered = [
+            g.to(w.device) for g, w in zip(state["gathered"], self._masked, strict=False)
+        ]
         self.structure.load(state["structure"])
         if state["masks"]:
             self._masks = self._recorded = unpack(state["masks"], self._weights)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sparsetune.sparsity.masks import Masks, intersection_over_union, pack, unpack
+from sparsetune.sparsity.masks.exact import Masks, intersection_over_union, pack, unpack
 
 KEPT = 16
 """Masks kept as packed bits, for the overlap with the last one: every second is dropped when there are more."""
@@ -42,11 +42,15 @@ class Structure:
         self._ever: dict[str, torch.Tensor] = {}
         self._stride = 1
 
-    def record(self, step: int, phase: str, masks: Masks, kept: Mapping[str, int], iou_previous: float) -> None:
+    def record(
+        self, step: int, phase: str, masks: Masks, kept: Mapping[str, int], iou_previous: float
+    ) -> None:
         """Take down the mask that comes into force after ``step`` steps, with ``kept`` weights in each layer."""
         bits = pack(masks)
         if not self.all_active:
-            self._ever = {n: _either(self._ever[n], bits[n]) if self._ever else bits[n].clone() for n in bits}
+            self._ever = {
+                n: _either(self._ever[n], bits[n]) if self._ever else bits[n].clone() for n in bits
+            }
         if self._entries and (len(self._entries) - 1) % self._stride:
             self._entries[-1].bits = {}
         density = [kept[name] / size for name, size in self._sizes.items()]
@@ -74,26 +78,41 @@ class Structure:
         return [self._row(entry, final) for entry in self._entries]
 
     def _row(self, entry: Entry, final: Masks) -> dict[str, Any]:
-        kept = round(sum(d * size for d, size in zip(entry.density, self._sizes.values(), strict=True)))
-        overlap = intersection_over_union(unpack(entry.bits, self._weights), final) if entry.bits else None
+        kept = round(
+            sum(d * size for d, size in zip(entry.density, self._sizes.values(), strict=True))
+        )
+        overlap = (
+            intersection_over_union(unpack(entry.bits, self._weights), final)
+            if entry.bits
+            else None
+        )
         return {
             "step": entry.step,
             "phase": entry.phase,
             "sparsity": (sum(self._sizes.values()) - kept) / sum(self._sizes.values()),
             "density": dict(zip(self._sizes, entry.density, strict=True)),
-            "iou_previous": None if entry.iou_previous != entry.iou_previous else entry.iou_previous,
+            "iou_previous": None
+            if entry.iou_previous != entry.iou_previous
+            else entry.iou_previous,
             "iou_final": overlap,
         }
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values that ``load`` goes on from."""
         entries = [asdict(entry) for entry in self._entries]
-        return {"entries": entries, "ever": self._ever, "stride": self._stride, "all_active": self.all_active}
+        return {
+            "entries": entries,
+            "ever": self._ever,
+            "stride": self._stride,
+            "all_active": self.all_active,
+        }
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state`` gave."""
         self._entries = [Entry(**entry) for entry in state["entries"]]
-        self._ever, self._stride, self.all_active = state["ever"], state["stride"], state["all_active"]
+        self._ever = state["ever"]
+        self._stride = state["stride"]
+        self.all_active = state["all_active"]
 
 
 def _either(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

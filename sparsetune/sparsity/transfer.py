@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 
 from sparsetune.errors import Problem
-from sparsetune.sparsity.masks import count
+from sparsetune.sparsity.masks.exact import count
 from sparsetune.spec.sparsity import SparsitySpec
 
 TOLERANCE = 1e-3
@@ -30,5 +30,9 @@ def transfer_problems(weights: Mapping[str, torch.Tensor], spec: SparsitySpec) -
         return []
     sparsity = zeros / total
     return [
-        Problem("sparsity.target", f"must be the checkpoint's sparsity, {sparsity:.4f}: set it", f"{spec.target:g}")
+        Problem(
+            "sparsity.target",
+            f"must be the checkpoint's sparsity, {sparsity:.4f}: set it",
+            f"{spec.target:g}",
+        )
     ]

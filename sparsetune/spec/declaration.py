@@ -32,7 +32,9 @@ class _Lenient(ModelMetaclass):
 
     def __call__(cls, *args: Any, **given: Any) -> Any:
         if len(args) > len(cls.positional):
-            raise TypeError(f"{cls.__name__} takes {len(cls.positional)} positional arguments, got {len(args)}")
+            raise TypeError(
+                f"{cls.__name__} takes {len(cls.positional)} positional arguments, got {len(args)}"
+            )
         given |= dict(zip(cls.positional, args, strict=False))
         try:
             return super().__call__(**given)
@@ -41,7 +43,9 @@ class _Lenient(ModelMetaclass):
             fields = cls.model_fields.items()
             defaults = {name: _default(field) for name, field in fields if not field.is_required()}
             state = {"__dict__": defaults | given, "__pydantic_fields_set__": set(given)}
-            for name, value in (state | {"__pydantic_extra__": None, "__pydantic_private__": None}).items():
+            for name, value in (
+                state | {"__pydantic_extra__": None, "__pydantic_private__": None}
+            ).items():
                 object.__setattr__(faulty, name, value)
             return faulty
 
@@ -62,7 +66,11 @@ class Declared(BaseModel, metaclass=_Lenient):
             field = type(self).model_fields.get(name)
             default = None if field is None else _default(field)
             # As plain values: pydantic's own equality overlooks unknown fields.
-            if field is None or name == "kind" or (value is not default and plain(value) != plain(default)):
+            if (
+                field is None
+                or name == "kind"
+                or (value is not default and plain(value) != plain(default))
+            ):
                 kept[name] = plain(value)
         return kept
 
@@ -90,7 +98,11 @@ class Declared(BaseModel, metaclass=_Lenient):
 
 
 def _default(field: FieldInfo) -> Any:
-    return field.default if field.default_factory is None else field.get_default(call_default_factory=True)
+    return (
+        field.default
+        if field.default_factory is None
+        else field.get_default(call_default_factory=True)
+    )
 
 
 def are_positive(*values: Any) -> bool:
@@ -129,10 +141,13 @@ def _whole(value: Any) -> Any:
 def as_problem(model: type[BaseModel], details: ErrorDetails) -> Problem:
     """One of pydantic's errors in our words, listing the valid names where a name is unknown."""
     path = ".".join(_named(details["loc"]))
-    got, context = repr(details["input"]), details.get("ctx", {})
+    got = repr(details["input"])
+    context = details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
-            return Problem(path, f"unknown field; valid are {_names(_model_at(model, details['loc'][:-1]))}")
+            return Problem(
+                path, f"unknown field; valid are {_names(_model_at(model, details['loc'][:-1]))}"
+            )
         case "missing":
             return Problem(path, "must be given")
         case "literal_error":
@@ -140,12 +155,18 @@ def as_problem(model: type[BaseModel], details: ErrorDetails) -> Problem:
         case "too_short":
             return Problem(path, "must not be empty")
         case "union_tag_invalid":
-            return Problem(path, f"`kind` must be one of {context['expected_tags']}", f"'{context['tag']}'")
+            return Problem(
+                path, f"`kind` must be one of {context['expected_tags']}", f"'{context['tag']}'"
+            )
         case "value_error":
-            return Problem(path, str(context["error"]), "" if isinstance(details["input"], dict) else got)
+            return Problem(
+                path, str(context["error"]), "" if isinstance(details["input"], dict) else got
+            )
         case _:
             rule = details["msg"].replace("Input should be", "must be")
-            return Problem(path, rule[:1].lower() + rule[1:], got if len(got) < 200 else got[:200] + "…")
+            return Problem(
+                path, rule[:1].lower() + rule[1:], got if len(got) < 200 else got[:200] + "…"
+            )
 
 
 def _names(model: type[BaseModel] | None) -> str:
@@ -154,7 +175,11 @@ def _names(model: type[BaseModel] | None) -> str:
 
 def _named(location: tuple[int | str, ...]) -> Iterator[str]:
     """The parts of ``location`` that a user wrote: without the tags that pydantic adds for a union."""
-    tags = {model.model_fields["kind"].default for model in _descendants(Declared) if "kind" in model.model_fields}
+    tags = {
+        model.model_fields["kind"].default
+        for model in _descendants(Declared)
+        if "kind" in model.model_fields
+    }
     for before, part in zip(("", *location), location, strict=False):
         if part not in tags or before in ("", "arms"):
             yield str(part)
@@ -170,7 +195,11 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
     """The model whose fields stand at ``location``; None inside plain values."""
     members: list[type[BaseModel]] = [model]
     for part in location:
-        tagged = [m for m in members if "kind" in m.model_fields and m.model_fields["kind"].default == part]
+        tagged = [
+            m
+            for m in members
+            if "kind" in m.model_fields and m.model_fields["kind"].default == part
+        ]
         field = members[0].model_fields.get(str(part)) if members else None
         members = tagged or (_models_in(field.annotation) if field else members)
     return members[0] if members else None
@@ -179,4 +208,6 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in getattr(annotation, "__args__", ()) for model in _models_in(argument)]
+    return [
+        model for argument in getattr(annotation, "__args__", ()) for model in _models_in(argument)
+    ]

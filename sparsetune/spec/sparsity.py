@@ -10,7 +10,19 @@ from pydantic import AfterValidator, Field, model_validator
 from sparsetune.durations import Length, LengthField
 from sparsetune.spec.declaration import Declared
 
-Method = Literal["dense", "static", "one_shot", "gmp", "acdc", "set", "rigl", "granet", "sr_ste", "obert", "transfer"]
+Method = Literal[
+    "dense",
+    "static",
+    "one_shot",
+    "gmp",
+    "acdc",
+    "set",
+    "rigl",
+    "granet",
+    "sr_ste",
+    "obert",
+    "transfer",
+]
 Score = Literal["magnitude", "random", "saliency", "fisher"]
 Allocation = Literal["global", "uniform", "erk", "er", "explicit"]
 RampShape = Literal["cubic", "linear", "exponential", "stepped"]
@@ -59,17 +71,22 @@ class RampSpec(Declared):
     @model_validator(mode="after")
     def _is_consistent(self) -> RampSpec:
         if (self.shape == "stepped") != bool(self.levels):
-            raise ValueError(f"`levels` belong to the shape `stepped`, and only there, got {self.levels} for it")
+            raise ValueError(
+                f"`levels` belong to the shape `stepped`, and only there, got {self.levels} for it"
+            )
         if list(self.levels) != sorted(set(self.levels)):
             raise ValueError(f"`levels` must rise, got {self.levels}")
         # parsed again: a faulty part that is checked in another holds what it was given
-        start, length = Length.parse(self.start), Length.parse(self.length)
+        start = Length.parse(self.start)
+        length = Length.parse(self.length)
         if self.tail is not None and length != Length(0.6):
             raise ValueError(
                 f"give `length` or `tail`, got {length.declared()} and {Length.parse(self.tail).declared()}"
             )
         if self.every is not None and self.updates != 50:
-            raise ValueError(f"give `updates` or `every`, got {self.updates} and {Length.parse(self.every).declared()}")
+            raise ValueError(
+                f"give `updates` or `every`, got {self.updates} and {Length.parse(self.every).declared()}"
+            )
         fractions = self.tail is None and (start.unit, length.unit) == ("fraction", "fraction")
         if fractions and start.value + length.value > 1 + 1e-9:
             raise ValueError(
@@ -102,7 +119,11 @@ class AcdcSpec(Declared):
 
 
 PUBLISHED_ACDC = AcdcSpec(
-    warmup="10 epochs", compress="5 epochs", decompress="5 epochs", last_dense="10 epochs", final="15 epochs"
+    warmup="10 epochs",
+    compress="5 epochs",
+    decompress="5 epochs",
+    last_dense="10 epochs",
+    final="15 epochs",
 )
 """The plan of the authors' ImageNet configurations, in epochs."""
 
@@ -177,7 +198,9 @@ class SparsitySpec(Declared):
     @model_validator(mode="after")
     def _is_consistent(self) -> SparsitySpec:
         if self.method == "dense" and self.target > 0:
-            raise ValueError(f"a target of {self.target:g} needs a sparse method: {', '.join(get_args(Method)[1:])}")
+            raise ValueError(
+                f"a target of {self.target:g} needs a sparse method: {', '.join(get_args(Method)[1:])}"
+            )
         if self.layers and self.allocation != "explicit":
             raise ValueError("`layers` belong to the allocation `explicit`, and only there")
         return self
@@ -185,7 +208,9 @@ class SparsitySpec(Declared):
     def resolved(self) -> SparsitySpec:
         """With the method's own choice for every None."""
         own = METHOD_DEFAULTS[self.method]
-        return self.model_copy(update={name: own[name] for name in own if getattr(self, name) is None})
+        return self.model_copy(
+            update={name: own[name] for name in own if getattr(self, name) is None}
+        )
 
 
 _OWN: dict[str, Any] = {"score": "magnitude", "allocation": "global", "reset": "none"}
@@ -204,7 +229,17 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """What a method takes, as published, where the declaration leaves a field open."""
 
-_SHARED = ("method", "target", "score", "allocation", "pattern", "spared", "layers", "fisher", "saliency_batches")
+_SHARED = (
+    "method",
+    "target",
+    "score",
+    "allocation",
+    "pattern",
+    "spared",
+    "layers",
+    "fisher",
+    "saliency_batches",
+)
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "dense": (),
     "static": _SHARED,

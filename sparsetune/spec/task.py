@@ -50,7 +50,9 @@ class _Examples(Declared):
 
     def held_out(self) -> int:
         """Examples of the validation split."""
-        return round_half_up(self.validation * self.pool() if self.validation < 1 else self.validation)
+        return round_half_up(
+            self.validation * self.pool() if self.validation < 1 else self.validation
+        )
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""
@@ -111,7 +113,9 @@ class GrowthSpec(Declared):
     @model_validator(mode="after")
     def _starts_at_a_multiple(self) -> GrowthSpec:
         if are_positive(self.first, self.multiple) and self.first % self.multiple:
-            raise ValueError(f"`first` must be a multiple of `multiple`, {self.multiple}, got {self.first}")
+            raise ValueError(
+                f"`first` must be a multiple of `multiple`, {self.multiple}, got {self.first}"
+            )
         return self
 
 
@@ -151,7 +155,9 @@ class FolderTask(_Examples):
             raise ValueError(rule)
         first: Any = getattr(self.growth, "first", None)
         if are_positive(first, self.resolution) and first > self.resolution:
-            raise ValueError(f"`growth.first` must be at most `resolution`, {self.resolution}, got {first}")
+            raise ValueError(
+                f"`growth.first` must be at most `resolution`, {self.resolution}, got {first}"
+            )
         return self
 
     def pool(self) -> int:
@@ -163,14 +169,16 @@ class TextTask(_Examples):
     """A task of GLUE: sentences or pairs, classified by a fine-tuned encoder; GLUE's dev set is the test set."""
 
     kind: Literal["text"] = "text"
-    dataset: Literal["cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mismatched", "qnli", "rte", "wnli"] = "sst2"
+    dataset: Literal[
+        "cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mismatched", "qnli", "rte", "wnli"
+    ] = "sst2"
     """``mnli_mismatched`` has MNLI's training set and its mismatched dev set."""
     folder: str | None = None
     """Of the task's TSV files in GLUE's layout, below the data root or a path. None: GLUE's own name for it
     (``glue/SST-2``) below the data root where that exists, else the Hugging Face hub."""
     model: str = "google-bert/bert-base-uncased"
     """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an untrained encoder
-    of `sparsetune.tasks.encoders.UNTRAINED`."""
+    of `sparsetune.tasks.text.encoders.UNTRAINED`."""
     batch_size: int = Field(default=32, ge=1)
     max_length: int = Field(default=128, ge=8)
     """Tokens; longer texts are cut. FLOPs are those of texts of this length."""
@@ -186,7 +194,9 @@ class TextTask(_Examples):
     def _measures_what_there_is(self) -> TextTask:
         fitting = METRICS.get(self.dataset, TWO_CLASSES)
         if self.metric is not None and self.metric not in fitting:
-            raise ValueError(f"`metric` must be one of {', '.join(fitting)} for `{self.dataset}`, got {self.metric!r}")
+            raise ValueError(
+                f"`metric` must be one of {', '.join(fitting)} for `{self.dataset}`, got {self.metric!r}"
+            )
         return self
 
     def pool(self) -> int:

@@ -12,7 +12,13 @@ from pydantic import Field, model_validator
 
 from sparsetune.durations import Clock, Length, LengthField, steps_per_epoch, total_steps
 from sparsetune.spec.declaration import Declared, are_positive, digest_of, plain
-from sparsetune.spec.sparsity import ALLOCATION_FIELDS, METHOD_DEFAULTS, METHOD_FIELDS, SCORE_FIELDS, SparsitySpec
+from sparsetune.spec.sparsity import (
+    ALLOCATION_FIELDS,
+    METHOD_DEFAULTS,
+    METHOD_FIELDS,
+    SCORE_FIELDS,
+    SparsitySpec,
+)
 from sparsetune.spec.task import DigitsTask, TaskSpec
 
 SCHEMA_VERSION = 1
@@ -80,7 +86,9 @@ class ScheduleSpec(Declared):
     def _is_consistent(self) -> ScheduleSpec:
         if (self.lr == "step") != bool(self.anchors):
             given = plain(self.anchors)
-            raise ValueError(f"`anchors` belong to the decay `step`, and only there, got {given} for `{self.lr}`")
+            raise ValueError(
+                f"`anchors` belong to the decay `step`, and only there, got {given} for `{self.lr}`"
+            )
         return self
 
 
@@ -122,28 +130,41 @@ class TrialSpec(Declared):
         size: Any = getattr(self.task, "batch_size", None)
         parts: Any = getattr(self.compute, "accumulate", None)
         if are_positive(size, parts) and size % parts:
-            raise ValueError(f"`compute.accumulate` must divide `task.batch_size`, got {parts} and {size}")
+            raise ValueError(
+                f"`compute.accumulate` must divide `task.batch_size`, got {parts} and {size}"
+            )
         return self
 
     @model_validator(mode="after")
     def _transfers_texts(self) -> TrialSpec:
         given = self.sparsity if isinstance(self.sparsity, SparsitySpec) else SparsitySpec()
-        if given.method == "transfer" and given.target and getattr(self.task, "kind", "text") != "text":
-            raise ValueError("the method `transfer` goes on from a sparse encoder: `task.kind` must be 'text'")
+        if (
+            given.method == "transfer"
+            and given.target
+            and getattr(self.task, "kind", "text") != "text"
+        ):
+            raise ValueError(
+                "the method `transfer` goes on from a sparse encoder: `task.kind` must be 'text'"
+            )
         return self
 
     @model_validator(mode="after")
     def _teaches_what_it_learned(self) -> TrialSpec:
-        hardness, teacher = getattr(self.distill, "hardness", 0), getattr(self.distill, "teacher", None)
+        hardness = getattr(self.distill, "hardness", 0)
+        teacher = getattr(self.distill, "teacher", None)
         if isinstance(hardness, float | int) and hardness > 0 and teacher is None:
-            raise ValueError(f"a `distill.hardness` of {hardness:g} needs a `distill.teacher`, a whole TrialSpec")
+            raise ValueError(
+                f"a `distill.hardness` of {hardness:g} needs a `distill.teacher`, a whole TrialSpec"
+            )
         if isinstance(teacher, TrialSpec) and (odd := _other_split(self.task, teacher.task)):
             raise ValueError(
                 "`distill.teacher` must have the trial's data and training split, or its logits are not of the examples"
                 f" that it teaches, got another {', '.join(odd)}"
             )
         if isinstance(teacher, TrialSpec) and getattr(teacher.distill, "teacher", None) is not None:
-            raise ValueError("a `distill.teacher` must learn from labels alone, got one with a teacher of its own")
+            raise ValueError(
+                "a `distill.teacher` must learn from labels alone, got one with a teacher of its own"
+            )
         if isinstance(teacher, TrialSpec) and _augments(self.task):
             raise ValueError(
                 "a `distill.teacher` says what it thinks of each example once: no random crops, flips, cutout"
@@ -157,11 +178,15 @@ class TrialSpec(Declared):
     def total_steps(self) -> int:
         """Optimizer steps of the whole training."""
         given = self.schedule
-        return total_steps(given.epochs, given.epoch_multiplier * given.stretch, self.steps_per_epoch())
+        return total_steps(
+            given.epochs, given.epoch_multiplier * given.stretch, self.steps_per_epoch()
+        )
 
     def twin_steps(self) -> int:
         """Optimizer steps of its dense twin, which has no stretch."""
-        return total_steps(self.schedule.epochs, self.schedule.epoch_multiplier, self.steps_per_epoch())
+        return total_steps(
+            self.schedule.epochs, self.schedule.epoch_multiplier, self.steps_per_epoch()
+        )
 
     def clock(self) -> Clock:
         """What turns the lengths of its schedule into steps."""
@@ -170,7 +195,9 @@ class TrialSpec(Declared):
     def peak_lr(self) -> float:
         """The peak learning rate at the task's batch size."""
         given_for = self.optim.lr_batch
-        return self.optim.lr if given_for is None else self.optim.lr * self.task.batch_size / given_for
+        return (
+            self.optim.lr if given_for is None else self.optim.lr * self.task.batch_size / given_for
+        )
 
     def canonical(self) -> TrialSpec:
         """The same training with the fields that do not apply at their defaults; a target of 0 is `dense`."""
@@ -205,11 +232,15 @@ class TrialSpec(Declared):
     def columns(self) -> dict[str, Any]:
         """Every applicable field by its dotted name, defaults included: the configuration's columns in tables."""
         trial = self.canonical()
-        values = trial.model_dump(mode="json") | {"sparsity": trial.sparsity.resolved().model_dump(mode="json")}
+        values = trial.model_dump(mode="json") | {
+            "sparsity": trial.sparsity.resolved().model_dump(mode="json")
+        }
         if trial.distill.teacher is not None:
             values["distill"]["teacher"] = trial.distill.teacher.trial_id()
         kept = {path: value for path, value in flatten(values).items() if applies(values, path)}
-        return kept | {path: flatten(values)[path] for path in ("sparsity.method", "sparsity.target")}
+        return kept | {
+            path: flatten(values)[path] for path in ("sparsity.method", "sparsity.target")
+        }
 
 
 class DistillSpec(Declared):
@@ -231,13 +262,19 @@ TrialSpec.model_rebuild()
 
 def _augments(task: TaskSpec) -> bool:
     """Whether training examples change from one epoch to the next."""
-    return getattr(task, "kind", None) == "folder" or any(getattr(task, n, 0) for n in ("crop", "flip", "cutout"))
+    return getattr(task, "kind", None) == "folder" or any(
+        getattr(task, n, 0) for n in ("crop", "flip", "cutout")
+    )
 
 
 def _other_split(task: TaskSpec, other: TaskSpec) -> list[str]:
     """The fields of two tasks that make other examples, or the same in other forms, of them."""
     names = ("kind", "dataset", "folder", "examples", "train_examples", "validation", "split_seed")
-    return [f"`task.{name}`" for name in names if getattr(task, name, None) != getattr(other, name, None)]
+    return [
+        f"`task.{name}`"
+        for name in names
+        if getattr(task, name, None) != getattr(other, name, None)
+    ]
 
 
 def _fields(part: str, of: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
@@ -271,7 +308,11 @@ def applies(values: Mapping[str, Any], path: str) -> bool:
     for choice, fields_of in _FIELDS_OF.items():
         chosen = _chosen(values, choice)
         conditional = {field for fields in fields_of.values() for field in fields}
-        if chosen in fields_of and _within(path, conditional) and not _within(path, fields_of[chosen]):
+        if (
+            chosen in fields_of
+            and _within(path, conditional)
+            and not _within(path, fields_of[chosen])
+        ):
             return False
     return True
 
@@ -308,7 +349,10 @@ def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept: dict[str, Any] = {}
     flat = flatten(values)
-    if flat.get("sparsity.target", 0) == 0 and flat.get("sparsity.method", "dense") in METHOD_DEFAULTS:
+    if (
+        flat.get("sparsity.target", 0) == 0
+        and flat.get("sparsity.method", "dense") in METHOD_DEFAULTS
+    ):
         flat.pop("sparsity.method", None)
         values = {**values, "sparsity": {}}
     for path, value in flat.items():
@@ -323,7 +367,11 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dictionaries as one with dotted names, in order."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {prefix + name: value}
+        flat |= (
+            flatten(value, f"{prefix}{name}.")
+            if isinstance(value, Mapping) and value
+            else {prefix + name: value}
+        )
     return flat
 
 

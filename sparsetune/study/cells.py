@@ -14,9 +14,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sparsetune.errors import Problem
-from sparsetune.space import Axis, Choice, Value
 from sparsetune.spec import DECIDING, TrialSpec, applies, flatten
 from sparsetune.spec.declaration import digest_of, plain
+from sparsetune.study.space import Axis, Choice, Value
 
 if TYPE_CHECKING:
     from sparsetune.study.study import Arm, Study
@@ -103,13 +103,19 @@ class Setting:
 
 def settings(recipe: TrialSpec, search: Mapping[str, Axis]) -> list[Setting]:
     """A recipe, which may hold fields that do not apply, under every combination of the deciding choices."""
-    deciding = {path: axis.options for path in _deciding(search) if isinstance(axis := search[path], Choice)}
+    deciding = {
+        path: axis.options for path in _deciding(search) if isinstance(axis := search[path], Choice)
+    }
     found = []
     for options in itertools.product(*deciding.values()):
         chosen = dict(zip(deciding, options, strict=True))
         spec = recipe.with_values(chosen)
         given = spec.given()
-        found.append(Setting(chosen, spec, {path: axis for path, axis in search.items() if applies(given, path)}))
+        found.append(
+            Setting(
+                chosen, spec, {path: axis for path, axis in search.items() if applies(given, path)}
+            )
+        )
     return found
 
 
@@ -130,7 +136,9 @@ def corners(settings: Iterable[Setting]) -> Iterator[TrialSpec]:
 
 def _points(study: Study) -> Iterator[tuple[str, Arm, dict[str, Value]]]:
     """Every arm at every point of its sweep axes, dense arms first; without arms there is one, named by its method."""
-    for name, arm in sorted(study.declared_arms().items(), key=lambda item: not _is_dense(item[1], study)):
+    for name, arm in sorted(
+        study.declared_arms().items(), key=lambda item: not _is_dense(item[1], study)
+    ):
         sweep = {**study.sweep, **arm.sweep}
         for values in itertools.product(*sweep.values()):
             yield name, arm, dict(zip(sweep, values, strict=True))
@@ -146,29 +154,52 @@ def expand(study: Study) -> tuple[list[Cell], list[Problem]]:
     for arm_name, arm, point in _points(study):
         recipe = study.base.edited({**arm.overrides, **point, "seed": 0})
         cell = _cell("", arm_name, point, recipe, {**study.search, **arm.search})
-        faults = cell.spec.problems() or [fault for corner in cell.corners() for fault in corner.problems()]
-        problems |= {_located(fault, arm_name, arm, point, cell.search) for fault in faults if fault not in base_faults}
+        faults = cell.spec.problems() or [
+            fault for corner in cell.corners() for fault in corner.problems()
+        ]
+        problems |= {
+            _located(fault, arm_name, arm, point, cell.search)
+            for fault in faults
+            if fault not in base_faults
+        }
         if faults:
             unused.clear()
             continue
-        unused -= {*cell.point, *cell.search} | (set() if _is_dense(arm, study) else {"sparsity.target"})
+        unused -= {*cell.point, *cell.search} | (
+            set() if _is_dense(arm, study) else {"sparsity.target"}
+        )
         dense = cell.spec.sparsity.method == "dense"
         name = "dense" if dense and not _is_dense(arm, study) else arm_name
         if any(other.name == _cell_name(name, cell.point) for other in cells.values()):
             name = f"dense-{arm_name}"
-        cells.setdefault(_identity(cell), replace(cell, name=_cell_name(name, cell.point), arm=name))
+        cells.setdefault(
+            _identity(cell), replace(cell, name=_cell_name(name, cell.point), arm=name)
+        )
     problems |= {Problem(path, UNUSED) for path in unused}
     return ([] if problems else _with_controls(study, list(cells.values()))), sorted(problems)
 
 
-def _cell(name: str, arm: str, point: Mapping[str, Value], recipe: TrialSpec, axes: Mapping[str, Axis]) -> Cell:
+def _cell(
+    name: str, arm: str, point: Mapping[str, Value], recipe: TrialSpec, axes: Mapping[str, Axis]
+) -> Cell:
     """The cell of a recipe, which may hold fields that do not apply, with what applies of its axes."""
     spec = recipe.with_values({})
     found = settings(recipe, axes)
-    search = {path: axis for path, axis in axes.items() if any(path in setting.axes for setting in found)}
-    given, kept = flatten(spec.given()), {path for setting in found for path in flatten(setting.spec.given())}
-    latent = {path: value for path, value in flatten(recipe.given()).items() if path in kept and path not in given}
-    swept = {p: value for p, value in point.items() if any(applies(setting.spec.given(), p) for setting in found)}
+    search = {
+        path: axis for path, axis in axes.items() if any(path in setting.axes for setting in found)
+    }
+    given = flatten(spec.given())
+    kept = {path for setting in found for path in flatten(setting.spec.given())}
+    latent = {
+        path: value
+        for path, value in flatten(recipe.given()).items()
+        if path in kept and path not in given
+    }
+    swept = {
+        p: value
+        for p, value in point.items()
+        if any(applies(setting.spec.given(), p) for setting in found)
+    }
     return Cell(name, arm, swept, spec, search, latent=latent)
 
 
@@ -181,11 +212,17 @@ def _is_dense(arm: Arm, study: Study) -> bool:
 
 
 def _cell_name(arm: str, point: Mapping[str, Value]) -> str:
-    return "/".join([arm, *(f"{path.rpartition('.')[2]}={_text(value)}" for path, value in point.items())])
+    return "/".join(
+        [arm, *(f"{path.rpartition('.')[2]}={_text(value)}" for path, value in point.items())]
+    )
 
 
 def _text(value: Value) -> str:
-    return f"{value:.12g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+    return (
+        f"{value:.12g}"
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else str(value)
+    )
 
 
 def _with_controls(study: Study, cells: list[Cell]) -> list[Cell]:
@@ -198,7 +235,8 @@ def _with_controls(study: Study, cells: list[Cell]) -> list[Cell]:
         named.setdefault(name, source)
         named[cell.name] = replace(cell, control_from=None if name == cell.name else name)
     return sorted(
-        named.values(), key=lambda cell: (cell.control_from is not None, cell.spec.sparsity.method != "dense")
+        named.values(),
+        key=lambda cell: (cell.control_from is not None, cell.spec.sparsity.method != "dense"),
     )
 
 

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sparsetune.errors import Problem
-from sparsetune.space import LogUniform, Uniform, Value
 from sparsetune.spec import TrialSpec
 from sparsetune.study.cells import Cell, Setting
 from sparsetune.study.samplers import Grid
+from sparsetune.study.space import LogUniform, Uniform, Value
 
 if TYPE_CHECKING:
     from sparsetune.study.study import Study
@@ -36,11 +36,15 @@ def _values(setting: Setting, grid: Grid) -> dict[str, list[Value]]:
 
 def grid_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
     """What keeps a study's grid from being tried whole: ranges without points, or too few configurations."""
-    grid, searching = study.sampler, [cell for cell in cells if cell.search]
+    grid = study.sampler
+    searching = [cell for cell in cells if cell.search]
     if not isinstance(grid, Grid) or not searching:
         return
     ranges = {
-        path for cell in searching for path, axis in cell.search.items() if isinstance(axis, Uniform | LogUniform)
+        path
+        for cell in searching
+        for path, axis in cell.search.items()
+        if isinstance(axis, Uniform | LogUniform)
     }
     if ranges and grid.points is None:
         rule = f"must be given, as in `Grid(points=5)`, for ranges of real numbers: {', '.join(sorted(ranges))}"
@@ -48,7 +52,11 @@ def grid_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
         return
     needed, size = max((_needed(study, cell, grid), grid_size(cell, grid)) for cell in searching)
     if needed > study.configurations_per_cell:
-        beside = f" and {needed - size} beside it (the base, the control, known points)" if needed > size else ""
+        beside = (
+            f" and {needed - size} beside it (the base, the control, known points)"
+            if needed > size
+            else ""
+        )
         rule = f"must hold the whole grid: {size} points{beside}; {needed} would do"
         yield Problem("configurations_per_cell", rule, str(study.configurations_per_cell))
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from sparsetune.errors import Problem
-from sparsetune.space import Value
 from sparsetune.study.cells import Cell
+from sparsetune.study.space import Value
 
 if TYPE_CHECKING:
     from sparsetune.study.study import Study
@@ -18,11 +18,19 @@ def known_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
     taken = 2 if any(cell.control_from for cell in cells) else 1
     if study.known and taken + len(study.known) > study.configurations_per_cell:
         rule = "`configurations_per_cell` must hold the base, the control where there is one, and every known point"
-        yield Problem("known", f"{rule}; {taken + len(study.known)} would do", str(study.configurations_per_cell))
+        yield Problem(
+            "known",
+            f"{rule}; {taken + len(study.known)} would do",
+            str(study.configurations_per_cell),
+        )
     for number, point in enumerate(study.known):
         where = f"known.{number}"
         if not point or point in study.known[:number]:
-            yield Problem(where, "a known point must set a searched field, and differ from the others", str(point))
+            yield Problem(
+                where,
+                "a known point must set a searched field, and differ from the others",
+                str(point),
+            )
         faults = list(_point_problems(study, point))
         faults = faults or [fault for cell in cells for fault in cell.known(point).problems()]
         yield from (Problem(f"{where}.{fault.path}", fault.rule, fault.got) for fault in faults)
@@ -37,4 +45,6 @@ def _point_problems(study: Study, point: Mapping[str, Value]) -> Iterator[Proble
             yield Problem(path, f"no search axis; searched are {', '.join(searched) or 'none'}")
         for axis in (of_arm[path] for of_arm in axes if path in of_arm):
             if not axis.contains(value):
-                yield Problem(path, f"must lie within its axis, {axis.kind} over {axis.ends()}", repr(value))
+                yield Problem(
+                    path, f"must lie within its axis, {axis.kind} over {axis.ends()}", repr(value)
+                )

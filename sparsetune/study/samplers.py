@@ -1,4 +1,4 @@
-"""Samplers: how the search of a cell chooses its configurations. `sparsetune.tune.sampling` carries them out."""
+"""Samplers: how the search of a cell chooses its configurations. `sparsetune.search.sampling` carries them out."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class OptunaSampler(Declared):
 
     if TYPE_CHECKING:
 
-        def __init__(self, name: str, arguments: Mapping[str, Any] = ..., *, n_startup: int) -> None: ...
+        def __init__(
+            self, name: str, arguments: Mapping[str, Any] = ..., *, n_startup: int
+        ) -> None: ...
 
 
 Sampler = Annotated[Sobol | Random | Grid | TPE | OptunaSampler, Field(discriminator="kind")]

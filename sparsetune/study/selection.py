@@ -20,4 +20,6 @@ def winner_of(objectives: Mapping[str, float | None], *, minimize: bool) -> str 
         minimize: Whether lower is better.
     """
     valued = {config: value for config, value in objectives.items() if value is not None}
-    return min(valued, key=lambda config: valued[config] if minimize else -valued[config], default=None)
+    return min(
+        valued, key=lambda config: valued[config] if minimize else -valued[config], default=None
+    )

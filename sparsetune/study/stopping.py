@@ -1,4 +1,4 @@
-"""Stopping configurations early: which rule a study declares. `sparsetune.tune.scheduler` carries it out."""
+"""Stopping configurations early: which rule a study declares. `sparsetune.search.halving` carries it out."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ class Halving(Declared):
     arXiv 1810.05934), which compares epochs.
     """
 
-    rungs: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(_rising)] = (0.25, 0.5, 0.75)
+    rungs: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(_rising)] = (
+        0.25,
+        0.5,
+        0.75,
+    )
     """Fractions of training, rising; each is judged at the first evaluation at or after it, but the last one."""
     reduction: float = Field(default=3, gt=1)
     """At a rung the best 1/reduction of the configurations that reached it go on, rounded up; ties go on."""

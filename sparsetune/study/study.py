@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.places import Place
-from sparsetune.space import Axis, Value
+from sparsetune.paths import Place
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec, flatten
+from sparsetune.spec.columns import OBJECTIVES
 from sparsetune.spec.declaration import Declared, digest_of, plain
 from sparsetune.study.budget import COST_AXES, Budget, equality_problems
 from sparsetune.study.cells import UNUSED, Cell, expand
 from sparsetune.study.grid import grid_problems
 from sparsetune.study.known import known_problems
 from sparsetune.study.samplers import Adaptive, Grid, Random, Sampler, Sobol
+from sparsetune.study.space import Axis, Value
 from sparsetune.study.stopping import Halving
-from sparsetune.tables import OBJECTIVES
 
 SweepValues = Annotated[tuple[Value, ...], Field(min_length=1)]
 FIRST_REPORT_SEED = 1000
@@ -114,20 +114,26 @@ class Study(Declared):
         """Run or resume the study; returns its directory.
 
         Args:
-            options: Fields of `sparsetune.tune.launch.Options`: ``storage``, ``address``, ``gpus_per_trial``…
+            options: Fields of `sparsetune.launch.launch.Options`: ``storage``, ``address``, ``gpus_per_trial``…
         """
-        from sparsetune.tune.launch import Options, launch
+        from sparsetune.launch.launch import Options, launch
 
         return launch(self, Options(**options)).directory
 
     def seeds(self, role: Literal["search", "report"]) -> list[int]:
         """Seeds of search trials, or the fresh ones of report trials, their twins and controls."""
-        first, count = (0, self.search_seeds) if role == "search" else (FIRST_REPORT_SEED, self.report_seeds)
+        first, count = (
+            (0, self.search_seeds) if role == "search" else (FIRST_REPORT_SEED, self.report_seeds)
+        )
         return [self.seed + first + i for i in range(count)]
 
     def digest(self) -> str:
         """Names the declaration; ``quick_form`` and ``question`` do not change what runs and are left out."""
-        kept = {name: value for name, value in self.given().items() if name not in ("quick_form", "question")}
+        kept = {
+            name: value
+            for name, value in self.given().items()
+            if name not in ("quick_form", "question")
+        }
         return digest_of({"schema": SCHEMA_VERSION, **kept})
 
     def method(self) -> str:
@@ -149,20 +155,40 @@ class Study(Declared):
         cells, faults = expand(sound)
         faults = [problem for problem in faults if not found or problem.rule != UNUSED]
         rules = _rules(sound, budgeted=self.at_most is not None)
-        points = [*known_problems(sound, cells), *grid_problems(sound, cells), *equality_problems(sound, cells)]
+        points = [
+            *known_problems(sound, cells),
+            *grid_problems(sound, cells),
+            *equality_problems(sound, cells),
+        ]
         return sorted({*found, *rules, *faults, *points})
 
     def quick(self) -> Study:
         """The one-minute variant, named ``<name>-quick``: its ``quick_form``, or the ends of every sweep axis."""
-        form = self.quick_form or Quick(sweep={path: _ends(values) for path, values in self.sweep.items()})
-        changes = {name: value for name, value in form.__dict__.items() if name not in ("overrides", "sweep", "arms")}
-        too_few = isinstance(self.sampler, Adaptive) and self.sampler.n_startup * 2 >= form.configurations_per_cell
+        form = self.quick_form or Quick(
+            sweep={path: _ends(values) for path, values in self.sweep.items()}
+        )
+        changes = {
+            name: value
+            for name, value in form.__dict__.items()
+            if name not in ("overrides", "sweep", "arms")
+        }
+        too_few = (
+            isinstance(self.sampler, Adaptive)
+            and self.sampler.n_startup * 2 >= form.configurations_per_cell
+        )
         if too_few or isinstance(self.sampler, Grid):
             changes["sampler"] = Random()  # what adaptive samplers start with; a grid would not fit
-        changes["known"] = self.known[: max(0, form.configurations_per_cell - 2)]  # after the base and the control
-        arms = {name: _quick_arm(arm, form.arms.get(name, Arm())) for name, arm in self.arms.items()}
+        changes["known"] = self.known[
+            : max(0, form.configurations_per_cell - 2)
+        ]  # after the base and the control
+        arms = {
+            name: _quick_arm(arm, form.arms.get(name, Arm())) for name, arm in self.arms.items()
+        }
         return self.with_changes(
-            base=self.base.edited(form.overrides), sweep={**self.sweep, **form.sweep}, arms=arms, **changes
+            base=self.base.edited(form.overrides),
+            sweep={**self.sweep, **form.sweep},
+            arms=arms,
+            **changes,
         ).with_changes(name=f"{self.name}-quick", quick_form=None)
 
     def with_changes(self, **fields: Any) -> Study:
@@ -175,23 +201,37 @@ class Study(Declared):
         """The declaration with all that ``extended`` records of its ledger add to it."""
         added = [record for record in records if record["type"] == "extended"]
         counts = {name: sum(record.get(name) or 0 for record in added) for name in EXTENSIBLE}
-        study = self.with_changes(**{name: getattr(self, name) + count for name, count in counts.items()})
+        study = self.with_changes(
+            **{name: getattr(self, name) + count for name, count in counts.items()}
+        )
         for record in added:
             study = study.with_sweep_values(record["sweep"]) if record.get("sweep") else study
         return study
 
     def sweep_axes(self) -> dict[str, tuple[Value, ...]]:
         """Values of every declared sweep axis: the study's by their fields, arms' as ``arms.<arm>.sweep.<field>``."""
-        of_arms = {_of_arm(name, path): values for name, arm in self.arms.items() for path, values in arm.sweep.items()}
+        of_arms = {
+            _of_arm(name, path): values
+            for name, arm in self.arms.items()
+            for path, values in arm.sweep.items()
+        }
         return {**self.sweep, **of_arms}
 
     def with_sweep_values(self, added: Mapping[str, Sequence[Value]]) -> Study:
         """A copy with values added at the end of sweep axes, named as in `sweep_axes`; not checked."""
 
-        def longer(sweep: Mapping[str, tuple[Value, ...]], arm: str | None = None) -> dict[str, list[Value]]:
-            return {path: [*values, *added.get(_of_arm(arm, path), ())] for path, values in sweep.items()}
+        def longer(
+            sweep: Mapping[str, tuple[Value, ...]], arm: str | None = None
+        ) -> dict[str, list[Value]]:
+            return {
+                path: [*values, *added.get(_of_arm(arm, path), ())]
+                for path, values in sweep.items()
+            }
 
-        arms = {name: {**arm.given(), "sweep": longer(arm.sweep, name)} for name, arm in self.arms.items()}
+        arms = {
+            name: {**arm.given(), "sweep": longer(arm.sweep, name)}
+            for name, arm in self.arms.items()
+        }
         return self.with_changes(sweep=longer(self.sweep), arms=arms)
 
     def pinned(self, values: Mapping[str, Any]) -> Study:
@@ -201,24 +241,44 @@ class Study(Declared):
             return {path: plain(value) for path, value in declared.items() if path not in values}
 
         def pinned(sweep: Mapping[str, Any]) -> dict[str, Any]:
-            return {path: [values[path]] if path in values else plain(swept) for path, swept in sweep.items()}
+            return {
+                path: [values[path]] if path in values else plain(swept)
+                for path, swept in sweep.items()
+            }
 
         arms = {
-            name: {"overrides": unpinned(arm.overrides), "sweep": pinned(arm.sweep), "search": unpinned(arm.search)}
+            name: {
+                "overrides": unpinned(arm.overrides),
+                "sweep": pinned(arm.sweep),
+                "search": unpinned(arm.search),
+            }
             for name, arm in self.arms.items()
         }
-        points = [{path: value for path, value in point.items() if path not in values} for point in self.known]
+        points = [
+            {path: value for path, value in point.items() if path not in values}
+            for point in self.known
+        ]
         known = [point for i, point in enumerate(points) if point and point not in points[:i]]
         swept = {*self.sweep, *(path for arm in self.arms.values() for path in arm.sweep)}
-        base = self.base.edited({path: value for path, value in values.items() if path not in swept})
+        base = self.base.edited(
+            {path: value for path, value in values.items() if path not in swept}
+        )
         search = unpinned(self.search)
-        return self.with_changes(base=base, arms=arms, sweep=pinned(self.sweep), search=search, known=known)
+        return self.with_changes(
+            base=base, arms=arms, sweep=pinned(self.sweep), search=search, known=known
+        )
 
 
 def sound_part(study: Study, found: Iterable[Problem]) -> Study:
     """The study without the fields, arms and axes that cannot be read, so that the rest is checked too."""
     base: Any = study.base
-    base = TrialSpec(**base) if isinstance(base, Mapping) else base if isinstance(base, TrialSpec) else TrialSpec()
+    base = (
+        TrialSpec(**base)
+        if isinstance(base, Mapping)
+        else base
+        if isinstance(base, TrialSpec)
+        else TrialSpec()
+    )
     readable = _readable(study.given(), [problem.path for problem in found])
     sound: Study = Study(**{"name": "unnamed", **readable, "base": base})
     return sound
@@ -268,28 +328,55 @@ def _rules(study: Study, *, budgeted: bool) -> Iterator[Problem]:
             yield Problem(f"{where}search.{path}", rule)
         for path, values in part.sweep.items():
             if len(set(values)) < len(values):
-                yield Problem(f"{where}sweep.{path}", "the values of a sweep axis must differ", str(list(values)))
+                yield Problem(
+                    f"{where}sweep.{path}",
+                    "the values of a sweep axis must differ",
+                    str(list(values)),
+                )
         for path in sorted({"seed"} & own):
-            yield Problem(f"{where}{path}", "seeds are no axis; set `search_seeds` and `report_seeds`")
-    for name in sorted(study.quick_form.arms.keys() - study.arms.keys() if study.quick_form else ()):
-        yield Problem(f"quick_form.arms.{name}", f"must be an arm of the study: {', '.join(study.arms) or 'none'}")
+            yield Problem(
+                f"{where}{path}", "seeds are no axis; set `search_seeds` and `report_seeds`"
+            )
+    for name in sorted(
+        study.quick_form.arms.keys() - study.arms.keys() if study.quick_form else ()
+    ):
+        yield Problem(
+            f"quick_form.arms.{name}",
+            f"must be an arm of the study: {', '.join(study.arms) or 'none'}",
+        )
     if study.base.given().get("seed"):
         yield Problem(
-            "base.seed", "the study's trials have seeds of their own; set the study's `seed`", str(study.base.seed)
+            "base.seed",
+            "the study's trials have seeds of their own; set the study's `seed`",
+            str(study.base.seed),
         )
     if study.objective.column not in OBJECTIVES:
-        yield Problem("objective.column", f"must be one of {', '.join(OBJECTIVES)}", repr(study.objective.column))
-    if study.stopping and not (study.configurations_per_cell > 1 and any(part.search for part in parts.values())):
+        yield Problem(
+            "objective.column",
+            f"must be one of {', '.join(OBJECTIVES)}",
+            repr(study.objective.column),
+        )
+    if study.stopping and not (
+        study.configurations_per_cell > 1 and any(part.search for part in parts.values())
+    ):
         rule = "compares the configurations of a cell: search a field, with at least 2 `configurations_per_cell`"
         yield Problem("stopping", rule)
-    if isinstance(study.sampler, Adaptive) and study.sampler.n_startup * 2 >= study.configurations_per_cell:
+    if (
+        isinstance(study.sampler, Adaptive)
+        and study.sampler.n_startup * 2 >= study.configurations_per_cell
+    ):
         rule = "must be below half of `configurations_per_cell`, or the sampler hardly adapts"
-        yield Problem("sampler.n_startup", rule, f"{study.sampler.n_startup} of {study.configurations_per_cell}")
+        yield Problem(
+            "sampler.n_startup",
+            rule,
+            f"{study.sampler.n_startup} of {study.configurations_per_cell}",
+        )
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two declarations, a line per dotted field."""
-    before, after = flatten(old), flatten(new)
+    before = flatten(old)
+    after = flatten(new)
     absent = "(absent)"
     return [
         f"`{path}`: {before.get(path, absent)} -> {after.get(path, absent)}"

@@ -9,13 +9,23 @@ import torch
 
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec, TextTask
-from sparsetune.tasks import digits, encoders, glue, jpeg, text
-from sparsetune.tasks.folder import FolderSource
-from sparsetune.tasks.image import CIFAR10, CIFAR100, FASHION_MNIST, Published
+from sparsetune.tasks.images import digits, jpeg
+from sparsetune.tasks.images.folder import FolderSource
+from sparsetune.tasks.images.resident import Source, Split
+from sparsetune.tasks.images.small_sets import CIFAR10, CIFAR100, FASHION_MNIST, Published
 from sparsetune.tasks.models import MODELS
 from sparsetune.tasks.network import ImageNetwork, Inputs, Network, logits_of
-from sparsetune.tasks.resident import Source, Split
-from sparsetune.tasks.task import Batch, Examples, Splits, Task, TrainingBatch, epoch_order, parts, stratified
+from sparsetune.tasks.task import (
+    Batch,
+    Examples,
+    Splits,
+    Task,
+    TrainingBatch,
+    epoch_order,
+    parts,
+    stratified,
+)
+from sparsetune.tasks.text import encoders, glue, sentences
 
 __all__ = [
     "MODELS",
@@ -45,24 +55,34 @@ __all__ = [
 
 
 def _published(images: Published) -> Source:
-    return Source(images.input_shape, images.n_classes, images.prepare, images.read, images.normalised)
+    return Source(
+        images.input_shape, images.n_classes, images.prepare, images.read, images.normalised
+    )
 
 
 SOURCES = {
     "digits": Source(
-        digits.INPUT_SHAPE, digits.N_CLASSES, lambda _: None, lambda _: digits.read_digits(), lambda inputs: inputs
+        digits.INPUT_SHAPE,
+        digits.N_CLASSES,
+        lambda _: None,
+        lambda _: digits.read_digits(),
+        lambda inputs: inputs,
     ),
     "fashion_mnist": _published(FASHION_MNIST),
     "cifar10": _published(CIFAR10),
     "cifar100": _published(CIFAR100),
     "cifar10_jpeg": Source(
-        jpeg.INPUT_SHAPE, jpeg.N_CLASSES, jpeg.prepare_cifar10_jpeg, jpeg.read_cifar10_jpeg, jpeg.normalised_jpeg
+        jpeg.INPUT_SHAPE,
+        jpeg.N_CLASSES,
+        jpeg.prepare_cifar10_jpeg,
+        jpeg.read_cifar10_jpeg,
+        jpeg.normalised_jpeg,
     ),
 }
 """Data sets that fit on a device, by name: an image task's ``dataset``, otherwise the task's kind."""
 
 
-AnySource = Source | FolderSource | text.TextSource
+AnySource = Source | FolderSource | sentences.TextSource
 
 
 def source_of(spec: TaskSpec) -> AnySource:
@@ -71,7 +91,7 @@ def source_of(spec: TaskSpec) -> AnySource:
         case FolderTask():
             return FolderSource(spec)
         case TextTask():
-            return text.TextSource(spec)
+            return sentences.TextSource(spec)
         case _:
             return SOURCES[name_of(spec)]
 
@@ -83,12 +103,16 @@ def name_of(spec: TaskSpec) -> str:
     return spec.dataset if isinstance(spec, ImageTask | TextTask) else spec.kind
 
 
-def network_of(task: TaskSpec, data_root: Path | None = None, checkpoint: str | None = None) -> Network:
+def network_of(
+    task: TaskSpec, data_root: Path | None = None, checkpoint: str | None = None
+) -> Network:
     """The network of a task before training: its model, or for texts the sparse checkpoint to go on from."""
     if isinstance(task, TextTask):
-        return text.EncoderNetwork(checkpoint or task.model, glue.outputs(task), task.max_length, data_root)
+        return sentences.EncoderNetwork(
+            checkpoint or task.model, glue.outputs(task), task.max_length, data_root
+        )
     source = source_of(task)
-    assert not isinstance(source, text.TextSource)
+    assert not isinstance(source, sentences.TextSource)
     return ImageNetwork(task.model, source.input_shape, source.n_classes)
 
 
@@ -118,11 +142,15 @@ def data_digest(spec: TaskSpec, data_root: Path | None = None) -> str:
 def split_problems(task: TaskSpec) -> list[Problem]:
     """What is wrong with the sizes of a task's splits and batches."""
     found: list[Problem] = []
-    classes, held_out = source_of(task).n_classes, task.held_out()
+    classes = source_of(task).n_classes
+    held_out = task.held_out()
     if 0 < held_out < classes or held_out > task.pool() - classes:
         rule = f"must hold out 0, or {classes} (one a class) to {task.pool() - classes} examples of {task.pool()}"
         found.append(Problem("task.validation", rule, f"{held_out} examples"))
-    elif isinstance(task, ImageTask | TextTask) and (task.train_examples or 0) > task.pool() - held_out:
+    elif (
+        isinstance(task, ImageTask | TextTask)
+        and (task.train_examples or 0) > task.pool() - held_out
+    ):
         rule = f"must be at most {task.pool() - held_out}, what validation leaves"
         found.append(Problem("task.train_examples", rule, str(task.train_examples)))
     elif task.batch_size > task.train_size():
@@ -155,7 +183,9 @@ def load_task(
     if problems := split_problems(spec):
         raise DeclarationError(problems, "the task")
     data: dict[str, object] = {"batch_size": 1, "label_smoothing": 0, "weights": None}
-    data |= {"metric": None} if isinstance(spec, TextTask) else {"model": ""}  # a text's tokens are its model's
+    data |= (
+        {"metric": None} if isinstance(spec, TextTask) else {"model": ""}
+    )  # a text's tokens are its model's
     splits = _splits(spec.model_copy(update=data), data_root, str(device), subset)
     metric = spec.headline() if isinstance(spec, TextTask) else "accuracy"
     network = network_of(spec, data_root, checkpoint)

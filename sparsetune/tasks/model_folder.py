@@ -10,8 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from sparsetune.errors import DataError, DeclarationError, Problem
-from sparsetune.tasks.encoder_shapes import UNTRAINED
-from sparsetune.tasks.roots import given_root
+from sparsetune.tasks.data_roots import given_root
+from sparsetune.tasks.text.encoder_shapes import UNTRAINED
 
 HUB_NAME = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 CONFIG_FILES = ("config.json",)
@@ -30,7 +30,10 @@ def found_folder(name: str, data_root: Path | None) -> Path | None:
     and ``models/owner/name@revision`` for a pinned one.
     """
     folders = [folder for folder in _places(name, data_root) if name and folder.is_dir()]
-    return next((folder for folder in folders if (folder / "config.json").is_file()), next(iter(folders), None))
+    return next(
+        (folder for folder in folders if (folder / "config.json").is_file()),
+        next(iter(folders), None),
+    )
 
 
 def _places(name: str, data_root: Path | None) -> list[Path]:
@@ -68,9 +71,15 @@ def _from_hub(name: str, data_root: Path | None, files: tuple[str, ...]) -> Path
         return _downloaded(parts["id"], parts["revision"], files)
     except Exception as error:  # the hub's client raises many kinds
         would_do = " or ".join(f"`{folder}`" for folder in _places(name, data_root))
-        root = "" if given_root(data_root) else ", or in `models` of a folder that --data-root or SPARSETUNE_DATA names"
+        root = (
+            ""
+            if given_root(data_root)
+            else ", or in `models` of a folder that --data-root or SPARSETUNE_DATA names"
+        )
         rule = f"the model `{name}` must come from the hub, or lie in a local folder"
-        raise DataError(f"{rule}, got {type(error).__name__}; save it in {would_do}{root}") from error
+        raise DataError(
+            f"{rule}, got {type(error).__name__}; save it in {would_do}{root}"
+        ) from error
 
 
 @lru_cache
@@ -84,10 +93,15 @@ def _downloaded(hub_id: str, revision: str | None, files: tuple[str, ...]) -> Pa
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep transformers and the hub's client from printing progress and advice."""
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    from huggingface_hub.utils.tqdm import (
+        are_progress_bars_disabled,
+        disable_progress_bars,
+        enable_progress_bars,
+    )
     from transformers.utils import logging
 
-    verbosity, loads = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    verbosity = logging.get_verbosity()
+    loads = logging.is_progress_bar_enabled()
     downloads = not are_progress_bars_disabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -106,7 +120,9 @@ def folder_digest(folder: Path) -> str:
     """Twelve hexadecimal digits of the names and contents of weights, configuration and tokenizer."""
     weights = WEIGHT_FILES if any(folder.glob(WEIGHT_FILES[0])) else OLDER_WEIGHT_FILES
     patterns = CONFIG_FILES + TOKENIZER_FILES + weights
-    files = sorted({path for pattern in patterns for path in folder.glob(pattern) if path.is_file()})
+    files = sorted(
+        {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
+    )
     return _digest(tuple((path, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files))
 
 

@@ -69,10 +69,15 @@ def torchvision_model(name: str, input_shape: tuple[int, ...], n_classes: int) -
     from torchvision import models
 
     if len(input_shape) != 3 or input_shape[0] != 3:
-        raise ValueError(f"torchvision's models take images of shape (3, height, width), got {input_shape}")
+        raise ValueError(
+            f"torchvision's models take images of shape (3, height, width), got {input_shape}"
+        )
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
-        options = {"aux_logits": False, "init_weights": True}  # otherwise three outputs in training, and a warning
+        options = {
+            "aux_logits": False,
+            "init_weights": True,
+        }  # otherwise three outputs in training, and a warning
     elif name.startswith("vit_"):
         options = {"image_size": input_shape[1]}
     elif name == "maxvit_t":
@@ -86,7 +91,11 @@ class _TablesOnCpu(TorchFunctionMode):
     """Keeps tables off the meta device: RegNet computes the widths of its layers with them."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         tables = {"device": "cpu"} if func in (torch.arange, torch.tensor) else {}
         return func(*args, **(tables | (kwargs or {})))
@@ -108,7 +117,9 @@ def model_function(name: str) -> ModelFunction:
         return partial(torchvision_model, name)
     near = ", ".join(get_close_matches(name, names, n=4)) or "resnet50, vit_b_16, …"
     theirs = f"a classification model of torchvision ({near})"
-    raise _problem(f"must be one of {', '.join(MODELS)}, {theirs}, or your own `package.module:function`", name)
+    raise _problem(
+        f"must be one of {', '.join(MODELS)}, {theirs}, or your own `package.module:function`", name
+    )
 
 
 def _own_function(name: str) -> ModelFunction:
@@ -116,7 +127,9 @@ def _own_function(name: str) -> ModelFunction:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except Exception as error:  # a user's module may raise anything while it is imported
-        raise _problem(f"must name a function that can be imported ({type(error).__name__}: {error})", name) from error
+        raise _problem(
+            f"must name a function that can be imported ({type(error).__name__}: {error})", name
+        ) from error
     if not callable(function):
         raise _problem("must name a function", name)
     own: ModelFunction = function
@@ -135,7 +148,9 @@ def require_prunable(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
     """
     if weights := prunable_weights(model):
         return weights
-    raise _problem("the model must have a linear or convolution layer, or nothing can be pruned", name)
+    raise _problem(
+        "the model must have a linear or convolution layer, or nothing can be pruned", name
+    )
 
 
 def build_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
@@ -161,8 +176,11 @@ def meta_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Mo
         rule = f"must build a network for inputs of shape {input_shape} ({type(error).__name__}: {error})"
         raise _problem(rule, name) from error
     if not isinstance(model, nn.Module):
-        rule, got = "the function must return a torch.nn.Module", f"{type(model).__name__} from {name!r}"
+        rule = "the function must return a torch.nn.Module"
+        got = f"{type(model).__name__} from {name!r}"
         raise DeclarationError([Problem("task.model", rule, got)], "the model")
     if any(is_lazy(parameter) for parameter in model.parameters()):
-        raise _problem("the model must give every layer its sizes: lazy layers cannot be pruned", name)
+        raise _problem(
+            "the model must give every layer its sizes: lazy layers cannot be pruned", name
+        )
     return model

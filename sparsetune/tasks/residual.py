@@ -53,12 +53,19 @@ def wrn_22_2(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     After `rigl/cifar_resnet` (Evci et al. 2020): pre-activation, a projection of the activated inputs where the number
     of channels changes, dropout of 0.3. 1.08 M parameters with 3 channels and 10 classes.
     """
-    first, last = _convolution(input_shape[0], 16), [("bn", nn.BatchNorm2d(128)), ("relu", nn.ReLU())]
-    return _network([("conv1", first), *_stages(WideBlock, (32, 64, 128), 3), *last], 128, n_classes)
+    first = _convolution(input_shape[0], 16)
+    last = [("bn", nn.BatchNorm2d(128)), ("relu", nn.ReLU())]
+    return _network(
+        [("conv1", first), *_stages(WideBlock, (32, 64, 128), 3), *last], 128, n_classes
+    )
 
 
 def _resnet(blocks: int, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    first = [("conv1", _convolution(input_shape[0], 16)), ("bn1", nn.BatchNorm2d(16)), ("relu", nn.ReLU())]
+    first = [
+        ("conv1", _convolution(input_shape[0], 16)),
+        ("bn1", nn.BatchNorm2d(16)),
+        ("relu", nn.ReLU()),
+    ]
     return _network([*first, *_stages(BasicBlock, (16, 32, 64), blocks)], 64, n_classes)
 
 
@@ -66,11 +73,18 @@ def _stages(block: Block, widths: tuple[int, ...], blocks: int) -> Iterator[tupl
     """``layer1`` and so on, after a convolution to 16 channels; every stage but the first halves the image's sides."""
     for number, (inputs, outputs) in enumerate(pairwise((16, *widths)), start=1):
         rest = [block(outputs, outputs, 1) for _ in range(blocks - 1)]
-        yield f"layer{number}", nn.Sequential(block(inputs, outputs, 1 if number == 1 else 2), *rest)
+        yield (
+            f"layer{number}",
+            nn.Sequential(block(inputs, outputs, 1 if number == 1 else 2), *rest),
+        )
 
 
 def _network(body: list[tuple[str, nn.Module]], features: int, n_classes: int) -> nn.Module:
-    head = [("pool", nn.AdaptiveAvgPool2d(1)), ("flatten", nn.Flatten()), ("fc", nn.Linear(features, n_classes))]
+    head = [
+        ("pool", nn.AdaptiveAvgPool2d(1)),
+        ("flatten", nn.Flatten()),
+        ("fc", nn.Linear(features, n_classes)),
+    ]
     return _initialised(nn.Sequential(OrderedDict([*body, *head])))
 
 
@@ -94,9 +108,12 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.conv1, self.bn1 = _convolution(inputs, outputs, stride), nn.BatchNorm2d(outputs)
-        self.conv2, self.bn2 = _convolution(outputs, outputs), nn.BatchNorm2d(outputs)
-        self.stride, self.new_channels = stride, outputs - inputs
+        self.conv1 = _convolution(inputs, outputs, stride)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = _convolution(outputs, outputs)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.stride = stride
+        self.new_channels = outputs - inputs
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Maps (n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded up."""
@@ -110,8 +127,10 @@ class WideBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.bn1, self.conv1 = nn.BatchNorm2d(inputs), _convolution(inputs, outputs, stride)
-        self.bn2, self.conv2 = nn.BatchNorm2d(outputs), _convolution(outputs, outputs)
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = _convolution(inputs, outputs, stride)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.conv2 = _convolution(outputs, outputs)
         self.dropout = nn.Dropout(DROPOUT)
         self.shortcut = None if inputs == outputs else _convolution(inputs, outputs, stride, size=1)
 

@@ -105,7 +105,9 @@ def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
     return torch.randperm(examples, generator=generator)
 
 
-def stratified(targets: NDArray[np.integer], size: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def stratified(
+    targets: NDArray[np.integer], size: int, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of ``size`` examples, of every class one fraction to within half an example, and those of the rest.
 
     Both ascend. The draw is a pure function of its arguments: `RandomState`'s stream is frozen by numpy.

@@ -17,7 +17,7 @@ from safetensors.torch import load_file as tensors
 from torch import nn
 
 from sparsetune.errors import DataError
-from sparsetune.tasks.roots import given_root
+from sparsetune.tasks.data_roots import given_root
 
 SUFFIXES = (".pth", ".pt", ".safetensors")
 NESTED = ("state_dict", "model")
@@ -43,9 +43,15 @@ def load_weights(model: nn.Module, name: str, data_root: Path | None = None) -> 
     Raises:
         DataError: in one line, if the file is missing, torn, not what its name says, or of another network.
     """
-    state, own = fitting_weights(model, name, data_root), model.state_dict()
+    state = fitting_weights(model, name, data_root)
+    own = model.state_dict()
     with torch.no_grad():
-        for key, tensor in state.items():  # `load_state_dict` of some networks asks for a version, which files may lack
+        for (
+            key,
+            tensor,
+        ) in (
+            state.items()
+        ):  # `load_state_dict` of some networks asks for a version, which files may lack
             own[key].copy_(tensor)
 
 
@@ -56,10 +62,13 @@ def fitting_weights(model: nn.Module, name: str, data_root: Path | None = None) 
         DataError: as `load_weights` does.
     """
     path = weights_file(name, data_root)
-    state, own = _read(path), model.state_dict()
+    state = _read(path)
+    own = model.state_dict()
     kept = _other_head(model, state)
     faults = {
-        "missing": [key for key in own if key not in state and not key.endswith("num_batches_tracked")],
+        "missing": [
+            key for key in own if key not in state and not key.endswith("num_batches_tracked")
+        ],
         "unexpected": [key for key in state if key not in own],
         "misshapen": [
             f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
@@ -69,7 +78,9 @@ def fitting_weights(model: nn.Module, name: str, data_root: Path | None = None) 
     }
     if any(faults.values()):
         got = "; ".join(f"{fault} {_some(keys)}" for fault, keys in faults.items() if keys)
-        raise DataError(f"`{path}` must hold the weights of the task's model, got {got}; set `task.model` to theirs")
+        raise DataError(
+            f"`{path}` must hold the weights of the task's model, got {got}; set `task.model` to theirs"
+        )
     return {key: tensor for key, tensor in state.items() if key not in kept}
 
 
@@ -86,9 +97,13 @@ def weights_file(name: str, data_root: Path | None = None) -> Path:
     if found is None:
         looked = ", ".join(f"`{path}`" for path in dict.fromkeys(places))
         advice = "put it there, or set --data-root or SPARSETUNE_DATA to the folder that holds it"
-        raise DataError(f"`task.weights` must name a local file, got {name!r}, which is none of {looked}; {advice}")
+        raise DataError(
+            f"`task.weights` must name a local file, got {name!r}, which is none of {looked}; {advice}"
+        )
     if found.suffix not in SUFFIXES:
-        raise DataError(f"`task.weights` must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {name!r}")
+        raise DataError(
+            f"`task.weights` must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {name!r}"
+        )
     _check_digits(found)
     return found
 
@@ -98,12 +113,16 @@ def _check_digits(path: Path) -> None:
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(f"`{path}` must be readable, got {type(error).__name__}; see to its permissions") from error
+        raise DataError(
+            f"`{path}` must be readable, got {type(error).__name__}; see to its permissions"
+        ) from error
     named = re.search(r"-([0-9a-f]*)$", path.stem)
     if named is None or len(named[1]) < LEAST_DIGITS:
         would_do = f"{path.stem}-{digest[:LEAST_DIGITS]}{path.suffix}"
         rule = f"must end in `-` and at least {LEAST_DIGITS} digits of the file's SHA-256"
-        raise DataError(f"the name of `{path}` {rule}; rename it to {would_do!r}, and `task.weights` with it")
+        raise DataError(
+            f"the name of `{path}` {rule}; rename it to {would_do!r}, and `task.weights` with it"
+        )
     if not digest.startswith(named[1]):
         raise DataError(
             f"`{path}` must have the SHA-256 that its name says, got {digest[: len(named[1])]}; fetch it again, or name"
@@ -117,32 +136,41 @@ def _read(path: Path) -> State:
         safe = path.suffix == ".safetensors"
         content = tensors(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a torn file may raise anything
-        rule = (
-            "must be a whole file of tensors and plain values, as `torch.load(weights_only=True)` or safetensors reads"
-        )
+        rule = "must be a whole file of tensors and plain values, as `torch.load(weights_only=True)` or safetensors reads"
         advice = "fetch it again, or save the state dict alone"
         raise DataError(f"`{path}` {rule}, got {type(error).__name__}; {advice}") from error
     inner = [content[key] for key in NESTED if key in content] if isinstance(content, dict) else []
     for state in (content, *inner):
         if _is_state(state):
             return state
-    got = f"a dict of {_some(map(str, content))}" if isinstance(content, dict) and content else f"{content!r:.40}"
+    got = (
+        f"a dict of {_some(map(str, content))}"
+        if isinstance(content, dict) and content
+        else f"{content!r:.40}"
+    )
     where = " or ".join(f'"{key}"' for key in NESTED)
     advice = "save `model.state_dict()`"
-    raise DataError(f"`{path}` must hold a state dict, tensors by key, by itself or under {where}, got {got}; {advice}")
+    raise DataError(
+        f"`{path}` must hold a state dict, tensors by key, by itself or under {where}, got {got}; {advice}"
+    )
 
 
 def _is_state(content: object) -> TypeGuard[State]:
     return (
         isinstance(content, dict)
         and len(content) > 0
-        and all(isinstance(key, str) and isinstance(value, torch.Tensor) for key, value in content.items())
+        and all(
+            isinstance(key, str) and isinstance(value, torch.Tensor)
+            for key, value in content.items()
+        )
     )
 
 
 def _other_head(model: nn.Module, state: State) -> set[str]:
     """The keys of the network's last linear layer, if the file's differs from it by the number of its outputs alone."""
-    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linear = [
+        (name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)
+    ]
     if not linear:
         return set()
     name, head = linear[-1]
@@ -151,10 +179,14 @@ def _other_head(model: nn.Module, state: State) -> set[str]:
         return set()
     same_inputs = all(state[key].shape[1:] == tensor.shape[1:] for key, tensor in own.items())
     outputs = {len(state[key]) for key in own}
-    return set(own) if same_inputs and len(outputs) == 1 and outputs != {head.out_features} else set()
+    return (
+        set(own) if same_inputs and len(outputs) == 1 and outputs != {head.out_features} else set()
+    )
 
 
 def _some(keys: Iterable[str]) -> str:
     """The first five, and how many more."""
     listed = list(keys)
-    return ", ".join(listed[:NAMED]) + (f" and {len(listed) - NAMED} more" if len(listed) > NAMED else "")
+    return ", ".join(listed[:NAMED]) + (
+        f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    )

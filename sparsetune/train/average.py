@@ -51,4 +51,6 @@ class WeightAverage:
 
     def load(self, state: list[torch.Tensor]) -> None:
         """Go on from what ``state`` gave."""
-        torch._foreach_copy_(self._averages, [tensor.to(self._averages[0].device) for tensor in state])
+        torch._foreach_copy_(
+            self._averages, [tensor.to(self._averages[0].device) for tensor in state]
+        )

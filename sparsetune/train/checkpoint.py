@@ -19,11 +19,11 @@ from safetensors.torch import load as tensors
 from safetensors.torch import save
 
 from sparsetune.errors import CheckpointError
-from sparsetune.memory import in_words
-from sparsetune.places import Place, content, names
-from sparsetune.sparsity.masks import Masks, pack
+from sparsetune.paths import Place, content, names
+from sparsetune.sparsity.masks.exact import Masks, pack
 from sparsetune.spec import SCHEMA_VERSION
-from sparsetune.store import write_durably, writing
+from sparsetune.storage import write_durably, writing
+from sparsetune.units import format_bytes
 
 Row = dict[str, float | int | str | bool | None]
 KEPT = 2
@@ -76,7 +76,9 @@ class Checkpoints:
         mid_epoch_seconds: Between evaluations, one is due this long after the last.
     """
 
-    def __init__(self, folder: Place, seconds: float = 30.0, mid_epoch_seconds: float = 300.0) -> None:
+    def __init__(
+        self, folder: Place, seconds: float = 30.0, mid_epoch_seconds: float = 300.0
+    ) -> None:
         self.folder = folder
         self.seconds = seconds
         self.mid_epoch_seconds = mid_epoch_seconds
@@ -98,7 +100,13 @@ class Checkpoints:
             StorageError: if the disk is full or read-only; the checkpoints before stay.
             CheckpointError: if what was written does not read back.
         """
-        stored = {"schema": SCHEMA_VERSION, "step": step, "trial_id": trial_id, "reports": reports, "state": state}
+        stored = {
+            "schema": SCHEMA_VERSION,
+            "step": step,
+            "trial_id": trial_id,
+            "reports": reports,
+            "state": state,
+        }
         whole = io.BytesIO()
         torch.save(stored, whole)
         path = self.folder / f"checkpoint-{step}.pt"
@@ -124,8 +132,10 @@ class Checkpoints:
     def _refuse(self, size: int) -> None:
         """Write no more, and say so once."""
         if not self._refused:
-            has = f"{in_words(self.room.size)} of the study's checkpoint quota"
-            self.room.tell(f"no checkpoints: two of {in_words(size)} must fit, got {has}; raise --checkpoint-gib")
+            has = f"{format_bytes(self.room.size)} of the study's checkpoint quota"
+            self.room.tell(
+                f"no checkpoints: two of {format_bytes(size)} must fit, got {has}; raise --checkpoint-gib"
+            )
         self._refused = True
 
     def clear(self) -> None:
@@ -157,7 +167,9 @@ def _write_verified(path: Path, data: memoryview) -> None:
 
 def _by_step(folders: Iterable[Place]) -> list[Place]:
     """Every checkpoint file, the newest step first."""
-    found = [folder / name for folder in folders for name in names(folder) if re.fullmatch(_NAME, name)]
+    found = [
+        folder / name for folder in folders for name in names(folder) if re.fullmatch(_NAME, name)
+    ]
     return sorted(found, key=_step_of, reverse=True)
 
 
@@ -200,9 +212,13 @@ def load(path: Place) -> Checkpoint:
         version = stored.pop("schema")
         checkpoint = Checkpoint(path, **stored)
     except Exception as error:  # a torn file makes torch raise errors of many kinds
-        raise CheckpointError(f"`{path}` must be a whole checkpoint, got {type(error).__name__}; delete it") from error
+        raise CheckpointError(
+            f"`{path}` must be a whole checkpoint, got {type(error).__name__}; delete it"
+        ) from error
     if version != SCHEMA_VERSION:
-        raise CheckpointError(f"`{path}` must have schema version {SCHEMA_VERSION}, got {version}; restart the trial")
+        raise CheckpointError(
+            f"`{path}` must have schema version {SCHEMA_VERSION}, got {version}; restart the trial"
+        )
     return checkpoint
 
 
@@ -215,7 +231,9 @@ def _whole(path: Place) -> bytes:
     """
     data = content(path)
     if data is None:
-        raise CheckpointError(f"`{path}` must be where it was written, and is gone; see who deletes files there")
+        raise CheckpointError(
+            f"`{path}` must be where it was written, and is gone; see who deletes files there"
+        )
     return data
 
 
@@ -226,7 +244,10 @@ def saved(weights: Mapping[str, torch.Tensor], path: Place) -> dict[str, torch.T
         StorageError: if the disk is full or read-only, or the store refuses.
     """
     with writing(path.parent):
-        write_durably(path, save({name: weight.cpu().clone().contiguous() for name, weight in weights.items()}))
+        write_durably(
+            path,
+            save({name: weight.cpu().clone().contiguous() for name, weight in weights.items()}),
+        )
     return tensors(_whole(path))
 
 

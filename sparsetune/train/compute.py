@@ -26,7 +26,8 @@ class Compute:
     """
 
     def __init__(self, spec: ComputeSpec, model: nn.Module, device: str) -> None:
-        self._spec, self._device = spec, torch.device(device).type
+        self._spec = spec
+        self._device = torch.device(device).type
         if spec.channels_last:
             model.to(memory_format=torch.channels_last)
         self.network: Any = torch.compile(model) if spec.compile else model
@@ -47,7 +48,12 @@ class Compute:
         """The batch in equal parts, each small enough for one pass."""
         inputs, targets, index = batch
         count = self._spec.accumulate
-        return zip(_chunks(self.inputs(inputs), count), targets.chunk(count), index.chunk(count), strict=True)
+        return zip(
+            _chunks(self.inputs(inputs), count),
+            targets.chunk(count),
+            index.chunk(count),
+            strict=True,
+        )
 
     def part_of_mean(self, loss: torch.Tensor) -> torch.Tensor:
         """What the mean loss of a part adds to that of its batch; a division costs what a small network notices."""

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from sparsetune.errors import DataError
-from sparsetune.places import Place, content
+from sparsetune.paths import Place, content
 from sparsetune.spec import DistillSpec
 from sparsetune.tasks import Examples, logits_of
 
@@ -22,7 +22,9 @@ LOGITS = "logits.safetensors"
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def divergence_from(teacher: torch.Tensor, student: torch.Tensor, temperature: float) -> torch.Tensor:
+def divergence_from(
+    teacher: torch.Tensor, student: torch.Tensor, temperature: float
+) -> torch.Tensor:
     """``T^2 KL(softmax(teacher / T) || softmax(student / T))`` in nats, a mean over examples and heads.
 
     Args:
@@ -30,8 +32,13 @@ def divergence_from(teacher: torch.Tensor, student: torch.Tensor, temperature: f
         student: The same.
         temperature: T, above 0. Its square keeps gradients of one size (Hinton et al. 2015, section 2.1).
     """
-    wanted, said = (functional.log_softmax(logits.float() / temperature, -1) for logits in (teacher, student))
-    return temperature**2 * functional.kl_div(said, wanted, reduction="none", log_target=True).sum(-1).mean()
+    wanted, said = (
+        functional.log_softmax(logits.float() / temperature, -1) for logits in (teacher, student)
+    )
+    return (
+        temperature**2
+        * functional.kl_div(said, wanted, reduction="none", log_target=True).sum(-1).mean()
+    )
 
 
 class Teacher:
@@ -43,9 +50,12 @@ class Teacher:
     """
 
     def __init__(self, spec: DistillSpec, logits: torch.Tensor) -> None:
-        self._spec, self._logits = spec, logits
+        self._spec = spec
+        self._logits = logits
 
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor, index: torch.Tensor, task: Loss) -> torch.Tensor:
+    def loss(
+        self, outputs: torch.Tensor, targets: torch.Tensor, index: torch.Tensor, task: Loss
+    ) -> torch.Tensor:
         """``(1 - h) task + h KL``, a mean over the batch.
 
         Args:
@@ -54,12 +64,15 @@ class Teacher:
             index: Which examples they are.
             task: The loss without a teacher; not computed where the hardness is 1.
         """
-        hardness, wanted = self._spec.hardness, self._logits[index]
+        hardness = self._spec.hardness
+        wanted = self._logits[index]
         if outputs.shape[-1] == 1:  # a number is predicted: a softmax of one logit says nothing
             taught = functional.mse_loss(outputs.float(), wanted)
         else:
             taught = divergence_from(wanted, outputs, self._spec.temperature)
-        return taught if hardness == 1 else (1 - hardness) * task(outputs, targets) + hardness * taught
+        return (
+            taught if hardness == 1 else (1 - hardness) * task(outputs, targets) + hardness * taught
+        )
 
 
 @torch.no_grad()
@@ -87,13 +100,19 @@ def read_logits(place: Place, examples: int) -> torch.Tensor:
         logits = tensors(whole or b"")["logits"]
     except Exception as error:  # a torn file may raise anything
         got = "nothing" if whole is None else type(error).__name__
-        raise DataError(f"`{place}` must hold the logits of a teacher, got {got}; run the study again") from error
+        raise DataError(
+            f"`{place}` must hold the logits of a teacher, got {got}; run the study again"
+        ) from error
     if len(logits) != examples:
-        raise DataError(f"`{place}` must hold logits of {examples} examples, got {len(logits)}; run the study again")
+        raise DataError(
+            f"`{place}` must hold logits of {examples} examples, got {len(logits)}; run the study again"
+        )
     return logits
 
 
-def trained_teacher(train: Callable[..., Any], how: Mapping[str, Any], examples: int) -> torch.Tensor:
+def trained_teacher(
+    train: Callable[..., Any], how: Mapping[str, Any], examples: int
+) -> torch.Tensor:
     """The logits of a teacher that is trained first, for a student that is trained outside of a study.
 
     Args:
@@ -108,5 +127,7 @@ def trained_teacher(train: Callable[..., Any], how: Mapping[str, Any], examples:
         place = Path(folder) / LOGITS
         final = train(**how, logits_to=place)
         if final.status != "COMPLETE":
-            raise DataError(f"the teacher must end well, got {final.status} ({final.error}); change its recipe")
+            raise DataError(
+                f"the teacher must end well, got {final.status} ({final.error}); change its recipe"
+            )
         return read_logits(place, examples)

@@ -45,9 +45,13 @@ def evaluate(model: nn.Module, split: Examples, metric: Metric = "accuracy") -> 
     was_training = model.training
     model.eval()
     # Batches are copies: trials share the data, and a network may begin with an operation in place.
-    batches = ((logits_of(model, inputs).double(), targets) for inputs, targets in split.read(split.chunks()))
+    batches = (
+        (logits_of(model, inputs).double(), targets)
+        for inputs, targets in split.read(split.chunks())
+    )
     said = [
-        (_sums(logits, targets), *((logits, targets) if metric != "accuracy" else ())) for logits, targets in batches
+        (_sums(logits, targets), *((logits, targets) if metric != "accuracy" else ()))
+        for logits, targets in batches
     ]
     model.train(was_training)
     loss, right, entropy = (reduce(torch.add, (sums for sums, *_ in said)) / len(split)).tolist()

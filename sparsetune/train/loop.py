@@ -15,17 +15,17 @@ import torch
 
 from sparsetune.durations import round_half_up
 from sparsetune.errors import CheckpointError, DeclarationError
-from sparsetune.places import Place
-from sparsetune.schedule import learning_rate, resolution
+from sparsetune.paths import Place
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import Flops, forward_flops
 from sparsetune.sparsity.layers import layers_of
-from sparsetune.sparsity.plan import plan_problems
+from sparsetune.sparsity.methods.plan import plan_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.schedule import learning_rate, resolution
 from sparsetune.tasks import Task, epoch_order, load_task, logits_of, network_of
 from sparsetune.train.average import WeightAverage
 from sparsetune.train.checkpoint import Checkpoint, Checkpoints, Row, load, save_masks, saved
@@ -81,7 +81,7 @@ def train(
 
     Args:
         spec: The trial.
-        report: Called with a row of the progress and measured columns of `sparsetune.tables` at every evaluation.
+        report: Called with a row of the progress and measured columns of `sparsetune.spec.columns` at every evaluation.
         resume_from: A checkpoint of the same trial; rows that it holds are not reported again.
         read_test: Whether to measure the test split at the end.
         checkpoints: Where and how often to write checkpoints; none by default.
@@ -103,12 +103,10 @@ def train(
     spec = spec.checked().canonical()
     if problems := [*combination_problems(spec.sparsity), *plan_problems(spec)]:
         raise DeclarationError(problems, "the TrialSpec")
-    trial_id, total, per_epoch, batch_size = (
-        spec.trial_id(),
-        spec.total_steps(),
-        spec.steps_per_epoch(),
-        spec.task.batch_size,
-    )
+    trial_id = spec.trial_id()
+    total = spec.total_steps()
+    per_epoch = spec.steps_per_epoch()
+    batch_size = spec.task.batch_size
 
     task = load_task(
         spec.task,
@@ -120,10 +118,15 @@ def train(
     taught = _teacher(spec, teacher, len(task.splits.train), data_root, device)
     torch.manual_seed(derived_seed(spec.seed, "initialisation"))
     model = task.build_model().to(device).train()
-    compute = Compute(spec.compute, model, device)  # before anything holds on to the weights' memory
+    compute = Compute(
+        spec.compute, model, device
+    )  # before anything holds on to the weights' memory
     optimizer = build_optimizer(spec.optim, model)
     weights = task.prunable(model)
-    if problems := [*layer_problems(layers_of(weights), spec.sparsity), *transfer_problems(weights, spec.sparsity)]:
+    if problems := [
+        *layer_problems(layers_of(weights), spec.sparsity),
+        *transfer_problems(weights, spec.sparsity),
+    ]:
         raise DeclarationError(problems, "the TrialSpec")
     probe = Probe(task, model, weights, batch_size, spec.seed, compute.arithmetic)
     flops = forward_flops(model, example=task.network.example(), prunable=weights)
@@ -134,12 +137,16 @@ def train(
     torch.manual_seed(derived_seed(spec.seed, "training"))
 
     reports: list[Row] = []
-    first, seconds, evaluated_at = 0, 0.0, 0
+    first = 0
+    seconds = 0.0
+    evaluated_at = 0
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     if resume_from is not None:
         checkpoint = load(resume_from) if isinstance(resume_from, Path) else resume_from
         if checkpoint.trial_id != trial_id:
-            raise CheckpointError(f"`{checkpoint.path}` must be of trial {trial_id}, got {checkpoint.trial_id}")
+            raise CheckpointError(
+                f"`{checkpoint.path}` must be of trial {trial_id}, got {checkpoint.trial_id}"
+            )
         state = checkpoint.state
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -147,13 +154,18 @@ def train(
         if average:
             average.load(state["average"])
         loss_sum.copy_(state["loss_sum"])
-        first, seconds, evaluated_at = checkpoint.step, state["seconds"], state["evaluated_at"]
+        first = checkpoint.step
+        seconds = state["seconds"]
+        evaluated_at = state["evaluated_at"]
         reports = list(checkpoint.reports)
         load_rng_state(state["rng"], device)
 
-    due, rate = evaluation_steps(spec), learning_rate(spec)
+    due = evaluation_steps(spec)
+    rate = learning_rate(spec)
     scale = _step_scale(spec, flops, model)
-    for step, batch in zip(range(first, total), task.splits.train.training(spec, first), strict=True):
+    for step, batch in zip(
+        range(first, total), task.splits.train.training(spec, first), strict=True
+    ):
         sparsifier.before_forward(step)
         sparsifier.step_scale = scale(step)
         lr = rate(step)
@@ -164,7 +176,11 @@ def train(
         for inputs, targets, index in compute.parts(batch):
             with compute.arithmetic():
                 outputs = logits_of(compute.network, inputs)
-                loss = taught.loss(outputs, targets, index, task.loss) if taught else task.loss(outputs, targets)
+                loss = (
+                    taught.loss(outputs, targets, index, task.loss)
+                    if taught
+                    else task.loss(outputs, targets)
+                )
                 loss = compute.part_of_mean(loss)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             loss_sum += loss.detach()
@@ -226,7 +242,11 @@ def train(
         structure = sparsifier.structure.summary()
         if certificate["faults"]:
             return Final("INVALID", "; ".join(certificate["faults"]), False, certificate, structure)
-        test = dict(evaluate(model, task.splits.test, task.metric).columns("test")) if read_test else {}
+        test = (
+            dict(evaluate(model, task.splits.test, task.metric).columns("test"))
+            if read_test
+            else {}
+        )
         if logits_to is not None:
             saved({"logits": logits_for(model, task.splits.train)}, logits_to)
         if masks_to is not None:
@@ -237,12 +257,19 @@ def train(
 @contextmanager
 def measured(sparsifier: Sparsifier, average: WeightAverage | None) -> Iterator[None]:
     """While open, the network has the weights that are measured and saved: masked, and averaged where declared."""
-    with average.in_force(sparsifier.enforce) if average else nullcontext(), sparsifier.effective_weights():
+    with (
+        average.in_force(sparsifier.enforce) if average else nullcontext(),
+        sparsifier.effective_weights(),
+    ):
         yield
 
 
 def _teacher(
-    spec: TrialSpec, given: Place | torch.Tensor | None, examples: int, data_root: Path | None, device: str
+    spec: TrialSpec,
+    given: Place | torch.Tensor | None,
+    examples: int,
+    data_root: Path | None,
+    device: str,
 ) -> Teacher | None:
     """The teacher of a trial, if it has one, with its logits on the device."""
     if spec.distill.teacher is None:
@@ -298,7 +325,8 @@ def _loss_columns(model: torch.nn.Module, task: Task) -> Row:
 
 def evaluation_steps(spec: TrialSpec) -> frozenset[int]:
     """The steps, from 1 to the last, after which a trial is evaluated: epochs' ends, ``evaluate.every``, the last."""
-    total, per_epoch = spec.total_steps(), spec.steps_per_epoch()
+    total = spec.total_steps()
+    per_epoch = spec.steps_per_epoch()
     steps = {*range(per_epoch, total + 1, per_epoch), total}
     if spec.evaluate.every is not None:
         every = spec.evaluate.every.steps(spec.clock())
@@ -308,7 +336,10 @@ def evaluation_steps(spec: TrialSpec) -> frozenset[int]:
 
 def divergence(row: Row, *, has_validation: bool) -> str | None:
     """Which loss of a row is NaN or infinite, in words; None if none is."""
-    columns: Sequence[tuple[str, str]] = [("batch_loss", "batch loss"), ("train_loss", "train loss")]
+    columns: Sequence[tuple[str, str]] = [
+        ("batch_loss", "batch loss"),
+        ("train_loss", "train loss"),
+    ]
     if has_validation:
         columns = [*columns, ("val_loss", "validation loss")]
     for column, words in columns:
@@ -321,7 +352,9 @@ def divergence(row: Row, *, has_validation: bool) -> str | None:
 def rng_state(device: str) -> dict[str, torch.Tensor]:
     """The state of torch's global generators that the trial draws from, which dropout does."""
     states = {"cpu": torch.get_rng_state()}
-    return states | ({"cuda": torch.cuda.get_rng_state(device)} if device.startswith("cuda") else {})
+    return states | (
+        {"cuda": torch.cuda.get_rng_state(device)} if device.startswith("cuda") else {}
+    )
 
 
 def load_rng_state(states: dict[str, torch.Tensor], device: str) -> None:

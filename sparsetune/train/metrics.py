@@ -29,9 +29,11 @@ def score(metric: Metric, logits: Tensor, targets: Tensor) -> float:
     if not torch.isfinite(logits).all():
         return float("nan")
     if metric in ("pearson", "spearman"):
-        predicted, expected = logits.double().reshape(-1).cpu().numpy(), targets.double().cpu().numpy()
+        predicted = logits.double().reshape(-1).cpu().numpy()
+        expected = targets.double().cpu().numpy()
     else:
-        predicted, expected = logits.argmax(-1).cpu().numpy(), targets.cpu().numpy()
+        predicted = logits.argmax(-1).cpu().numpy()
+        expected = targets.cpu().numpy()
     if metric in CORRELATIONS and (np.ptp(predicted) == 0 or np.ptp(expected) == 0):
         # Undefined. A network that says the same of every text has learned nothing: a score, not a missing one.
         return 0.0

@@ -23,13 +23,18 @@ def decay_groups(spec: OptimSpec, model: nn.Module) -> list[dict[str, object]]:
     parameters = [p for p in model.parameters() if p.requires_grad]
     decayed = [p for p in parameters if p.dim() >= 2 or spec.decay_bias_and_norm]
     spared = [p for p in parameters if p.dim() < 2 and not spec.decay_bias_and_norm]
-    return [{"params": decayed, "weight_decay": spec.weight_decay}, {"params": spared, "weight_decay": 0.0}]
+    return [
+        {"params": decayed, "weight_decay": spec.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
 
 
 def sgd(spec: OptimSpec, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum; weight decay is added to the gradient."""
     nesterov = spec.nesterov and spec.momentum > 0
-    return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum, nesterov=nesterov, fused=True)
+    return torch.optim.SGD(
+        groups, lr=spec.lr, momentum=spec.momentum, nesterov=nesterov, fused=True
+    )
 
 
 def adamw(spec: OptimSpec, groups: list[dict[str, object]]) -> torch.optim.Optimizer:

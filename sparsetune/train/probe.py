@@ -35,8 +35,12 @@ class Probe:
         seed: int,
         arithmetic: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        self._task, self._model, self._weights = task, model, dict(weights)
-        self._batch_size, self._seed, self._arithmetic = batch_size, seed, arithmetic
+        self._task = task
+        self._model = model
+        self._weights = dict(weights)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._arithmetic = arithmetic
 
     def gradients(
         self, seed: int, batches: int, batch_size: int | None, training: bool
@@ -55,7 +59,13 @@ class Probe:
             for inputs, targets in self._task.splits.train.read(torch.split(order, size)):
                 with self._arithmetic():
                     loss = self._task.loss(logits_of(self._model, inputs), targets)
-                yield dict(zip(self._weights, torch.autograd.grad(loss, list(self._weights.values())), strict=True))
+                yield dict(
+                    zip(
+                        self._weights,
+                        torch.autograd.grad(loss, list(self._weights.values())),
+                        strict=True,
+                    )
+                )
 
     def recalibrate(self, seed: int, examples: int) -> None:
         """Estimate batch-norm statistics anew, as plain means over training examples."""
@@ -63,14 +73,19 @@ class Probe:
         chosen = self._order(seed, min(examples, len(split)))
         with torch.random.fork_rng(self._on_gpu()), self._arithmetic():
             torch.manual_seed(derived_seed(self._seed, "recalibrate", seed))
-            update_bn((inputs for inputs, _ in split.read(torch.split(chosen, self._batch_size))), self._model)
+            update_bn(
+                (inputs for inputs, _ in split.read(torch.split(chosen, self._batch_size))),
+                self._model,
+            )
 
     def _order(self, seed: int, examples: int) -> torch.Tensor:
         """Indices of so many training examples, one permutation after the other."""
         available = len(self._task.splits.train)
         generator = torch.Generator().manual_seed(derived_seed(self._seed, "probe", seed))
         rounds = -(-examples // available)
-        return torch.cat([torch.randperm(available, generator=generator) for _ in range(rounds)])[:examples]
+        return torch.cat([torch.randperm(available, generator=generator) for _ in range(rounds)])[
+            :examples
+        ]
 
     @contextmanager
     def _no_trace(self, seed: int, training: bool) -> Iterator[None]:

@@ -9,12 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.design import Design
-from analysis.means import MEASURES
-from analysis.results import Results
-from sparsetune.space import Axis
+from analysis.estimates.means import MEASURES
+from analysis.tables.design import Design
+from analysis.tables.results import Results
+from sparsetune.study.space import Axis
 
-USE = {"cell": "string", "arm": "string", "role": "string", "config_id": "string", "source": "string"}
+USE = {
+    "cell": "string",
+    "arm": "string",
+    "role": "string",
+    "config_id": "string",
+    "source": "string",
+}
 USE |= {"seed": "Int64", "trial_id": "string", "twin_id": "string"}
 
 
@@ -43,20 +49,34 @@ class Made(Results):
         self._cell(cell, target, more)
         columns = {name: np.asarray(column, dtype=np.float64) for name, column in values.items()}
         for k, unit in enumerate(np.asarray(units, dtype=np.float64)):
-            point = {path: axis.at(float(u)) for (path, axis), u in zip(axes.items(), unit, strict=True)}
+            point = {
+                path: axis.at(float(u)) for (path, axis), u in zip(axes.items(), unit, strict=True)
+            }
             reached = {name: float(column[k]) for name, column in columns.items()}
             lost = any(np.isnan(value) for value in reached.values())
             self._trial(
-                cell, "search", f"{cell}-{k}", f"sobol:{k}", 0, reached | point, "DIVERGED" if lost else "COMPLETE"
+                cell,
+                "search",
+                f"{cell}-{k}",
+                f"sobol:{k}",
+                0,
+                reached | point,
+                "DIVERGED" if lost else "COMPLETE",
             )
         first = min(columns, key=lambda name: name != self.objective)
         if columns[first].size and not np.isnan(columns[first]).all():
-            best = int(np.nanargmin(columns[first]) if self.minimize else np.nanargmax(columns[first]))
-            self.named[cell] |= {path: a.at(float(u)) for (path, a), u in zip(axes.items(), units[best], strict=True)}
+            best = int(
+                np.nanargmin(columns[first]) if self.minimize else np.nanargmax(columns[first])
+            )
+            self.named[cell] |= {
+                path: a.at(float(u)) for (path, a), u in zip(axes.items(), units[best], strict=True)
+            }
             self.named[cell]["winner_id"] = f"{cell}-{best}"
         return self
 
-    def report(self, cell: str, values: Mapping[str, Sequence[float]], target: float = 0.9, **more: Any) -> Made:
+    def report(
+        self, cell: str, values: Mapping[str, Sequence[float]], target: float = 0.9, **more: Any
+    ) -> Made:
         """A cell's winner on as many seeds as ``values`` has by column; what is one number is the same for all."""
         self._cell(cell, target, more)
         self.named[cell]["winner_id"] = f"{cell}-w"
@@ -76,15 +96,37 @@ class Made(Results):
         return self
 
     def _cell(self, cell: str, target: float, more: Mapping[str, Any]) -> None:
-        about = {"schedule.epochs": more.get("epochs", 8), "arm": more.get("arm", "dense" if target == 0 else "gmp")}
-        about |= {"cell": cell, "sparsity.target": target, "configurations": 1, "configurations_asked": 1}
+        about = {
+            "schedule.epochs": more.get("epochs", 8),
+            "arm": more.get("arm", "dense" if target == 0 else "gmp"),
+        }
+        about |= {
+            "cell": cell,
+            "sparsity.target": target,
+            "configurations": 1,
+            "configurations_asked": 1,
+        }
         self.named.setdefault(cell, about | {"winner_id": None, "finished": True})
 
     def _trial(
-        self, cell: str, role: str, config: str, source: str, seed: int, row: Mapping[str, Any], status: str
+        self,
+        cell: str,
+        role: str,
+        config: str,
+        source: str,
+        seed: int,
+        row: Mapping[str, Any],
+        status: str,
     ) -> None:
         about = self.named[cell]
-        kept = {"cell": cell, "arm": about["arm"], "role": role, "config_id": config, "source": source, "seed": seed}
+        kept = {
+            "cell": cell,
+            "arm": about["arm"],
+            "role": role,
+            "config_id": config,
+            "source": source,
+            "seed": seed,
+        }
         kept |= {"trial_id": f"{config}-{seed}-{role}", "twin_id": None, "status": status}
         kept |= {path: about[path] for path in ("sparsity.target", "schedule.epochs")} | {
             "schedule.epoch_multiplier": 1
@@ -99,7 +141,9 @@ class Made(Results):
     @property
     def _trials(self) -> pd.DataFrame:
         frame = pd.DataFrame(self.rows).drop_duplicates("trial_id", ignore_index=True)
-        return frame.astype({name: dtype for name, dtype in (USE | {"status": "string"}).items() if name in frame})
+        return frame.astype(
+            {name: dtype for name, dtype in (USE | {"status": "string"}).items() if name in frame}
+        )
 
     @property
     def _history(self) -> pd.DataFrame:
@@ -113,4 +157,6 @@ class Made(Results):
     def _cells(self) -> pd.DataFrame:
         names = ("cell", "arm", "winner_id", "control_id")
         always: dict[str, Any] = {"control_id": None, "flops_ratio": np.nan}
-        return pd.DataFrame([always | cell for cell in self.named.values()]).astype(dict.fromkeys(names, "string"))
+        return pd.DataFrame([always | cell for cell in self.named.values()]).astype(
+            dict.fromkeys(names, "string")
+        )

@@ -10,16 +10,22 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sparsetune.space import LogUniform
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.study import Arm, Study
+from sparsetune.study.space import LogUniform
 from tests.analysis.simulation import Simulation
 
 Kind = Literal["sated", "hungry", "limited", "over"]
 
 LENGTHS = (4, 8, 16, 32)
 """Epochs of training."""
-LINES: Mapping[float, Kind] = {0.0: "sated", 0.8: "sated", 0.9: "over", 0.95: "hungry", 0.98: "limited"}
+LINES: Mapping[float, Kind] = {
+    0.0: "sated",
+    0.8: "sated",
+    0.9: "over",
+    0.95: "hungry",
+    0.98: "limited",
+}
 """What each sparsity's networks do when they are trained longer."""
 HUNGER = 0.06
 """Error of a hungry network at the shortest length beyond what it comes to in the end; it halves with each doubling."""
@@ -61,7 +67,11 @@ class Truth:
             "limited": LIMIT,
             "over": WORSE * doublings,
         }
-        return 0.1 + line[self.lines[sparsity]] + CURVATURE * math.log10(lr / self.best_lr(sparsity)) ** 2
+        return (
+            0.1
+            + line[self.lines[sparsity]]
+            + CURVATURE * math.log10(lr / self.best_lr(sparsity)) ** 2
+        )
 
     def train_loss(self, sparsity: float, epochs: float) -> float:
         """What is expected over seeds, in nats: high and flat at the capacity limit, low and flat where sated."""
@@ -80,24 +90,53 @@ class Planted(Simulation):
 
     def __init__(self, study: Study, path: Path, truth: Truth, draw: int) -> None:
         super().__init__(study, path)
-        self.truth, self.draw = truth, draw
+        self.truth = truth
+        self.draw = draw
 
     def rows(self, spec: TrialSpec) -> Iterator[Mapping[str, Any]]:
         """Evaluations at the middle, at nine tenths and at the end."""
         random = np.random.default_rng([self.draw, int(spec.trial_id(), 16)])
-        sparsity, total = spec.sparsity.target, spec.total_steps()
+        sparsity = spec.sparsity.target
+        total = spec.total_steps()
         epochs = total / spec.steps_per_epoch()
-        error = self.truth.error(sparsity, epochs, spec.optim.lr) + random.normal(0, self.truth.noise)
-        loss = self.truth.train_loss(sparsity, epochs) * (1 + random.normal(0, 5 * self.truth.noise))
+        error = self.truth.error(sparsity, epochs, spec.optim.lr) + random.normal(
+            0, self.truth.noise
+        )
+        loss = self.truth.train_loss(sparsity, epochs) * (
+            1 + random.normal(0, 5 * self.truth.noise)
+        )
         for progress in (0.5, 0.9, 1.0):
             step = round(progress * total)
             far = 0.1 * (1 - progress)
             yield {
-                **{"step": step, "epoch": step / spec.steps_per_epoch(), "progress": progress, "phase": "fixed"},
-                **{"at_target": True, "lr": spec.optim.lr, "target": sparsity, "sparsity": sparsity},
-                **{"zeros_in_mask": 0, "train_loss": loss + far, "train_entropy": loss + far, "batch_loss": loss + far},
-                **{"val_loss": 3 * (error + far), "val_entropy": error + far, "val_error": error + far},
-                **{"val_accuracy": 1 - error - far, "val_score": 1 - error - far, "ever_active": 1.0},
+                **{
+                    "step": step,
+                    "epoch": step / spec.steps_per_epoch(),
+                    "progress": progress,
+                    "phase": "fixed",
+                },
+                **{
+                    "at_target": True,
+                    "lr": spec.optim.lr,
+                    "target": sparsity,
+                    "sparsity": sparsity,
+                },
+                **{
+                    "zeros_in_mask": 0,
+                    "train_loss": loss + far,
+                    "train_entropy": loss + far,
+                    "batch_loss": loss + far,
+                },
+                **{
+                    "val_loss": 3 * (error + far),
+                    "val_entropy": error + far,
+                    "val_error": error + far,
+                },
+                **{
+                    "val_accuracy": 1 - error - far,
+                    "val_score": 1 - error - far,
+                    "ever_active": 1.0,
+                },
                 **{"train_flops": progress * epochs * (1 - sparsity / 2), "extra_flops": 0},
                 **{"inference_flops": 1 - sparsity, "seconds": progress * epochs},
             }
@@ -114,7 +153,9 @@ def lengths_study(lines: Mapping[float, Kind], seeds: int = 3) -> Study:
     )
 
 
-def rates_study(sparsities: tuple[float, ...] = (0.0, 0.9, 0.98), configurations: int = 24) -> Study:
+def rates_study(
+    sparsities: tuple[float, ...] = (0.0, 0.9, 0.98), configurations: int = 24
+) -> Study:
     """Every sparsity with a search of its own for the learning rate, at one length."""
     return Study(
         name="planted-rates",

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from sparsetune.space import LogUniform, Uniform
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.task import ImageTask
-from sparsetune.store import StudyDirectory
-from sparsetune.store.ledger import Ledger
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import Ledger
 from sparsetune.study import Arm, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.selection import objective_of, winner_of
+from sparsetune.study.space import LogUniform, Uniform
 
 DIGITS = Study(
     name="digits",
@@ -41,7 +41,9 @@ FASHION = Study(
     arms={
         "dense": Arm({"sparsity.method": "dense"}, sweep={"sparsity.target": [0]}),
         "gmp": Arm({"sparsity.method": "gmp"}, sweep={"sparsity.target": [0.9, 0.95, 0.98, 0.99]}),
-        "acdc": Arm({"sparsity.method": "acdc"}, sweep={"sparsity.target": [0.9, 0.95, 0.98, 0.99]}),
+        "acdc": Arm(
+            {"sparsity.method": "acdc"}, sweep={"sparsity.target": [0.9, 0.95, 0.98, 0.99]}
+        ),
     },
     sweep={"schedule.epochs": [2, 4, 8, 16, 32, 64]},
     report_seeds=3,
@@ -56,7 +58,8 @@ SMALL = Study(
     report_seeds=2,
 )
 
-WEIGHTS, PARAMETERS = 17_024, 17_226
+WEIGHTS = 17_024
+PARAMETERS = 17_226
 """Of every simulated network: what may be pruned, and all."""
 
 Outcome = Callable[[str, str, int], str]
@@ -66,12 +69,21 @@ Outcome = Callable[[str, str, int], str]
 class Simulation:
     """Writes one study directory, cell by cell; `rows` may be replaced by a test's own numbers."""
 
-    def __init__(self, study: Study, path: Path, *, outcome: Outcome = lambda cell, role, seed: "COMPLETE") -> None:
-        self.study, self.outcome = study, outcome
+    def __init__(
+        self, study: Study, path: Path, *, outcome: Outcome = lambda cell, role, seed: "COMPLETE"
+    ) -> None:
+        self.study = study
+        self.outcome = outcome
         self.directory = StudyDirectory(path)
         self.directory.create(study)
-        facts = {"time": 1.7e9, "command": f"sparsetune run studies.{study.name}", "packages": {"torch": "2.15"}}
-        self.directory.record_launch({**facts, "processor": "simulated", "python": "3.11", "git": None})
+        facts = {
+            "time": 1.7e9,
+            "command": f"sparsetune run studies.{study.name}",
+            "packages": {"torch": "2.15"},
+        }
+        self.directory.record_launch(
+            {**facts, "processor": "simulated", "python": "3.11", "git": None}
+        )
         self.records: list[Mapping[str, Any]] = []
         self.winners: dict[str, dict[str, Any]] = {}
         self.done: dict[str, float | None] = {}
@@ -96,7 +108,10 @@ class Simulation:
         objectives = {}
         for index, source, values in configs if cell.search else []:
             spec = cell.spec.with_values(values)
-            seeds = [self.trial(cell, "search", spec, index, source, seed) for seed in self.study.seeds("search")]
+            seeds = [
+                self.trial(cell, "search", spec, index, source, seed)
+                for seed in self.study.seeds("search")
+            ]
             objectives.setdefault(spec.config_id(), objective_of(seeds))
         best = winner_of(objectives, minimize=True)
         for index, source, values in configs:
@@ -115,7 +130,11 @@ class Simulation:
         index = 1
         if cell.control_from:
             control = self.winners.get(cell.control_from, {})
-            yield 1, "control", {path: value for path, value in control.items() if path in cell.search}
+            yield (
+                1,
+                "control",
+                {path: value for path, value in control.items() if path in cell.search},
+            )
             index = 2
         for k in range(index, self.study.configurations_per_cell):
             u = np.random.default_rng(k - index).random(8)
@@ -125,14 +144,28 @@ class Simulation:
                 {p: a.at(float(x)) for (p, a), x in zip(cell.search.items(), u, strict=False)},
             )
 
-    def trial(self, cell: Cell, role: str, spec: TrialSpec, index: int, source: str, seed: int) -> float | None:
+    def trial(
+        self, cell: Cell, role: str, spec: TrialSpec, index: int, source: str, seed: int
+    ) -> float | None:
         """Propose a trial, run it unless it ran before; returns its final validation error."""
         spec = spec.with_values({"seed": seed})
         twin = spec.dense() if spec.sparsity.target and role == "report" else None
         self.records.append(
             {
-                **{"type": "proposed", "time": 1.7e9, "trial_id": spec.trial_id(), "config_id": spec.config_id()},
-                **{"cell": cell.name, "arm": cell.arm, "role": role, "index": index, "source": source, "seed": seed},
+                **{
+                    "type": "proposed",
+                    "time": 1.7e9,
+                    "trial_id": spec.trial_id(),
+                    "config_id": spec.config_id(),
+                },
+                **{
+                    "cell": cell.name,
+                    "arm": cell.arm,
+                    "role": role,
+                    "index": index,
+                    "source": source,
+                    "seed": seed,
+                },
                 **{"spec": spec.given(), "twin_id": twin and twin.trial_id()},
             }
         )
@@ -164,22 +197,39 @@ class Simulation:
         if status == "RUNNING":
             return None
         complete = status == "COMPLETE"
-        end = {"type": "ended", "time": 1.7e9, **key, "status": status, "certified": True if complete else None}
+        end = {
+            "type": "ended",
+            "time": 1.7e9,
+            **key,
+            "status": status,
+            "certified": True if complete else None,
+        }
         pruned = round(spec.sparsity.target * WEIGHTS)
-        end |= {"pruned_weights": pruned, "prunable_weights": WEIGHTS, "parameters": PARAMETERS} if complete else {}
-        test = (
-            {f"test_{name}": rows[-1][f"val_{name}"] - 0.002 for name in ("accuracy", "score", "loss", "entropy")}
+        end |= (
+            {"pruned_weights": pruned, "prunable_weights": WEIGHTS, "parameters": PARAMETERS}
             if complete
             else {}
         )
-        self.records.append({**end, "error": None if complete else f"{status.lower()} <b>here</b>", **test})
+        test = (
+            {
+                f"test_{name}": rows[-1][f"val_{name}"] - 0.002
+                for name in ("accuracy", "score", "loss", "entropy")
+            }
+            if complete
+            else {}
+        )
+        self.records.append(
+            {**end, "error": None if complete else f"{status.lower()} <b>here</b>", **test}
+        )
         return rows[-1]["val_error"] if complete else None
 
     def rows(self, spec: TrialSpec) -> Iterator[Mapping[str, Any]]:
         """Evaluations at the end of every epoch."""
         random = np.random.default_rng(int(spec.trial_id(), 16))
-        per_epoch, total = spec.steps_per_epoch(), spec.total_steps()
-        epochs, target = total / per_epoch, spec.sparsity.target
+        per_epoch = spec.steps_per_epoch()
+        total = spec.total_steps()
+        epochs = total / per_epoch
+        target = spec.sparsity.target
         hardness = 1 / (1 - target) ** 0.6
         off = math.log10(spec.optim.lr / (0.1 * hardness**0.3)) ** 2 * 0.01
         best = (
@@ -193,15 +243,42 @@ class Simulation:
             step = min(total, epoch * per_epoch)
             progress = step / total
             sparsity, phase = self.mask(spec, progress)
-            accuracy = best - 0.2 * (1 - progress) ** 2 * (1 + 1.5 * (sparsity > 0.5)) + random.normal(0, 0.002)
+            accuracy = (
+                best
+                - 0.2 * (1 - progress) ** 2 * (1 + 1.5 * (sparsity > 0.5))
+                + random.normal(0, 0.002)
+            )
             loss = max(0.02, 3.2 * (0.93 - accuracy))
             yield {
                 **{"step": step, "epoch": step / per_epoch, "progress": progress, "phase": phase},
-                **{"at_target": abs(sparsity - target) < 1e-6, "lr": spec.optim.lr * (1 - progress), "target": target},
-                **{"sparsity": sparsity, "zeros_in_mask": 0, "train_loss": loss * 0.8, "train_entropy": loss * 0.7},
-                **{"val_loss": loss, "val_accuracy": accuracy, "val_score": accuracy, "val_error": 1 - accuracy},
-                **{"val_entropy": loss * 0.75, "batch_loss": loss * 1.1, "train_flops": epoch * (1 - 0.5 * target)},
-                **{"extra_flops": 0, "inference_flops": 1 - target, "ever_active": 1.0, "seconds": epoch * 0.5},
+                **{
+                    "at_target": abs(sparsity - target) < 1e-6,
+                    "lr": spec.optim.lr * (1 - progress),
+                    "target": target,
+                },
+                **{
+                    "sparsity": sparsity,
+                    "zeros_in_mask": 0,
+                    "train_loss": loss * 0.8,
+                    "train_entropy": loss * 0.7,
+                },
+                **{
+                    "val_loss": loss,
+                    "val_accuracy": accuracy,
+                    "val_score": accuracy,
+                    "val_error": 1 - accuracy,
+                },
+                **{
+                    "val_entropy": loss * 0.75,
+                    "batch_loss": loss * 1.1,
+                    "train_flops": epoch * (1 - 0.5 * target),
+                },
+                **{
+                    "extra_flops": 0,
+                    "inference_flops": 1 - target,
+                    "ever_active": 1.0,
+                    "seconds": epoch * 0.5,
+                },
             }
 
     @staticmethod
@@ -213,6 +290,10 @@ class Simulation:
             done = min(1.0, max(0.0, (progress - ramp.start.value) / ramp.length.value))
             return target * (1 - (1 - done) ** 3), "fixed" if done == 1 else "ramp"
         if spec.sparsity.method == "acdc":
-            dense = progress < 0.1 or 0.75 <= progress < 0.85 or (progress < 0.75 and int(progress * 20) % 2)
+            dense = (
+                progress < 0.1
+                or 0.75 <= progress < 0.85
+                or (progress < 0.75 and int(progress * 20) % 2)
+            )
             return (0.0, "decompressed") if dense else (target, "compressed")
         return 0.0, "dense"

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.comparison import compare
-from analysis.results import Results
+from analysis.curves.comparison import compare
+from analysis.lengths.summary import summary
 from analysis.structure.mask_history import ever_active, mask_history
-from analysis.summary import summary
+from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 from tests.analysis.simulation import SMALL, Simulation
 
@@ -23,12 +23,32 @@ ANALYSES: dict[str, Callable[[Results], Any]] = {
     for name in analysis.__all__
     if name[0].islower() and name not in NOT_OF_RESULTS | {"report", "diff", "best_at"}
 }
-ANALYSES |= {"compare": compare, "summary": summary, "mask_history": mask_history, "ever_active": ever_active}
+ANALYSES |= {
+    "compare": compare,
+    "summary": summary,
+    "mask_history": mask_history,
+    "ever_active": ever_active,
+}
 ANALYSES |= {"diff": lambda results: analysis.diff(results, results)}
 ANALYSES |= {"best_at": lambda results: analysis.best_at(results, {"epochs": None})}
-ANALYSES |= {f"{name}-loss": lambda r, n=name: getattr(analysis, n)(r, "val_loss") for name in ("optima", "importance")}
+ANALYSES |= {
+    f"{name}-loss": lambda r, n=name: getattr(analysis, n)(r, "val_loss")
+    for name in ("optima", "importance")
+}
 """By name, each with the least that it asks for."""
-SHOWN = ("frame", "note", "plot", "plot_layers", "shifts", "regions", "whole", "by_layer", "moved", "dead", "at_target")
+SHOWN = (
+    "frame",
+    "note",
+    "plot",
+    "plot_layers",
+    "shifts",
+    "regions",
+    "whole",
+    "by_layer",
+    "moved",
+    "dead",
+    "at_target",
+)
 TABLES = {
     "one measure": {"sparsity": [0, 0.9], "test_accuracy": [0.9, 0.8]},
     "validation": {"sparsity": [0, 0.9], "val_loss": [0.3, 0.4]},

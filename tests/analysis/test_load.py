@@ -12,17 +12,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import analysis
-from analysis.select import report_rows
+from analysis.tables.selection import report_rows
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.store.ledger import encode, fold, read
-from sparsetune.tables import HISTORY, TRIALS
+from sparsetune.spec.columns import HISTORY, TRIALS
+from sparsetune.storage.ledger import encode, fold, read
 
 
 def test_tables_follow_the_contract(small: Path) -> None:
     results = analysis.load(small)
     for frame, columns in ((results.trials(), TRIALS), (results.history(), HISTORY)):
         assert list(frame)[: len(columns)] == [column.name for column in columns]
-        assert {c.name: str(frame[c.name].dtype) for c in columns} == {c.name: c.dtype for c in columns}
+        assert {c.name: str(frame[c.name].dtype) for c in columns} == {
+            c.name: c.dtype for c in columns
+        }
         dotted = list(frame)[len(columns) :]
         assert "optim.lr" in dotted
         assert all("." in name for name in dotted)
@@ -31,7 +33,8 @@ def test_tables_follow_the_contract(small: Path) -> None:
 def test_rows_are_those_of_the_ledger(small: Path) -> None:
     results = analysis.load(small)
     states = fold(read(results.directory.ledger))
-    trials, history = results.trials().set_index("trial_id"), results.history()
+    trials = results.trials().set_index("trial_id")
+    history = results.history()
     assert list(trials.index) == list(states)
     assert len(history) == sum(len(state.reports) for state in states.values())
     for trial_id, state in states.items():
@@ -44,7 +47,9 @@ def test_rows_are_those_of_the_ledger(small: Path) -> None:
 
 
 def test_a_trial_of_several_uses_is_one_row(simulation: Any, studies: Any, tmp_path: Path) -> None:
-    results = analysis.load(simulation(studies["small"].with_changes(search={}), tmp_path / "s").run())
+    results = analysis.load(
+        simulation(studies["small"].with_changes(search={}), tmp_path / "s").run()
+    )
     uses = results.uses()
     shared = uses["trial_id"].value_counts()
     assert (shared > 1).any()  # a dense report trial is also the twin of a sparse one
@@ -53,10 +58,13 @@ def test_a_trial_of_several_uses_is_one_row(simulation: Any, studies: Any, tmp_p
     assert set(trials["role"]) == {"report"}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     events=st.lists(
-        st.tuples(st.sampled_from("ab"), st.sampled_from(["start", 1, 2, 3, 4]), st.integers(0, 4)), max_size=25
+        st.tuples(st.sampled_from("ab"), st.sampled_from(["start", 1, 2, 3, 4]), st.integers(0, 4)),
+        max_size=25,
     )
 )
 def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
@@ -65,14 +73,28 @@ def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir(exist_ok=True)
     proposed = [r for r in read(small / "ledger") if r["type"] == "proposed"][:2]
-    records: list[dict[str, Any]] = [{**r, "trial_id": t} for r, t in zip(proposed, "ab", strict=True)]
+    records: list[dict[str, Any]] = [
+        {**r, "trial_id": t} for r, t in zip(proposed, "ab", strict=True)
+    ]
     attempts = {"a": 0, "b": 0}
     for number, (trial, event, at) in enumerate(events):
         if event == "start":
             attempts[trial] += 1
-            records.append({"type": "started", "trial_id": trial, "attempt": attempts[trial], "resumed_from_step": at})
+            records.append(
+                {
+                    "type": "started",
+                    "trial_id": trial,
+                    "attempt": attempts[trial],
+                    "resumed_from_step": at,
+                }
+            )
         else:
-            row = {"trial_id": trial, "attempt": max(1, attempts[trial]), "step": event, "val_loss": float(number)}
+            row = {
+                "trial_id": trial,
+                "attempt": max(1, attempts[trial]),
+                "step": event,
+                "val_loss": float(number),
+            }
             records.append({"type": "report", **row})
     (tmp_path / "ledger" / "000001.jsonl").write_bytes(b"".join(map(encode, records)))
     history = analysis.load(tmp_path).history()
@@ -81,7 +103,12 @@ def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
         for trial, state in fold(records).items()
         for step, row in sorted(state.reports.items())
     ]
-    assert list(history[["trial_id", "step", "attempt", "val_loss"]].itertuples(index=False, name=None)) == expected
+    assert (
+        list(
+            history[["trial_id", "step", "attempt", "val_loss"]].itertuples(index=False, name=None)
+        )
+        == expected
+    )
 
 
 def test_a_torn_last_record_is_ignored_and_a_damaged_one_named(small: Path, tmp_path: Path) -> None:
@@ -90,7 +117,9 @@ def test_a_torn_last_record_is_ignored_and_a_damaged_one_named(small: Path, tmp_
     segment = tmp_path / "ledger" / "000001.jsonl"
     lines = (small / "ledger" / "000001.jsonl").read_bytes().splitlines(keepends=True)[:10]
     segment.write_bytes(b"".join(lines) + b'{"type":"report","trial')
-    assert len(analysis.load(tmp_path).history()) == sum(line.startswith(b'{"type":"report"') for line in lines)
+    assert len(analysis.load(tmp_path).history()) == sum(
+        line.startswith(b'{"type":"report"') for line in lines
+    )
     segment.write_bytes(b"".join(lines) + b'{"type":"report","trial\n')
     with pytest.raises(StudyDirectoryError, match="record 11 of the ledger"):
         analysis.load(tmp_path)
@@ -115,7 +144,9 @@ def test_an_empty_study_has_empty_tables(small: Path, tmp_path: Path) -> None:
 
 def test_missing_is_na_never_zero(simulation: Any, studies: Any, tmp_path: Path) -> None:
     status = {0: "WAITING", 1000: "RUNNING", 1001: "DIVERGED"}
-    run = simulation(studies["small"], tmp_path / "s", outcome=lambda cell, role, seed: status[seed])
+    run = simulation(
+        studies["small"], tmp_path / "s", outcome=lambda cell, role, seed: status[seed]
+    )
     run.cell(studies["small"].cells()[0])
     cell = studies["small"].cells()[0]
     for seed in (1000, 1001):
@@ -134,8 +165,11 @@ def test_extensions_count(small: Path, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir()
     added = encode({"type": "extended", "report_seeds": 2, "configurations_per_cell": 4})
-    (tmp_path / "ledger" / "000001.jsonl").write_bytes((small / "ledger" / "000001.jsonl").read_bytes() + added)
-    before, after = analysis.load(small), analysis.load(tmp_path)
+    (tmp_path / "ledger" / "000001.jsonl").write_bytes(
+        (small / "ledger" / "000001.jsonl").read_bytes() + added
+    )
+    before = analysis.load(small)
+    after = analysis.load(tmp_path)
     assert before.cells()["finished"].all()
     assert not after.cells()["finished"].any()
     assert set(after.cells()["report_trials_asked"]) == {4}
@@ -146,7 +180,9 @@ def test_added_sweep_values_are_cells_that_are_not_finished(small: Path, tmp_pat
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir()
     added = encode({"type": "extended", "sweep": {"sparsity.target": [0.97]}})
-    (tmp_path / "ledger" / "000001.jsonl").write_bytes((small / "ledger" / "000001.jsonl").read_bytes() + added)
+    (tmp_path / "ledger" / "000001.jsonl").write_bytes(
+        (small / "ledger" / "000001.jsonl").read_bytes() + added
+    )
     before, after = (analysis.load(path).cells().set_index("cell") for path in (small, tmp_path))
     new = after[~after.index.isin(before.index)]
     assert set(new["sparsity.target"]) == {0.97} and not new["finished"].any()

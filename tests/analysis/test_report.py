@@ -12,14 +12,14 @@ import pytest
 
 import analysis
 from analysis.checks import checks
-from analysis.comparison import compare
+from analysis.curves.comparison import compare
 from analysis.exhibit import Exhibit
-from analysis.foreign import load_table
+from analysis.lengths.summary import summary, verdict
 from analysis.page.markup import latex, markdown
 from analysis.page.sections import SECTIONS
 from analysis.page.table import page_table
 from analysis.page.template import as_json
-from analysis.summary import summary, verdict
+from analysis.tables.foreign import load_table
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
 
 
@@ -38,7 +38,8 @@ def page_of(directory: Path) -> str:
 
 
 def test_a_finished_study_has_one_page_that_needs_no_network(reported: Path) -> None:
-    directory, text = reported, page_of(reported)
+    directory = reported
+    text = page_of(reported)
     assert "Unfinished" not in text
     assert not re.search(r"(?:src|href)=\"(?!\.\./|#|data:)", text)
     assert "@import" not in text
@@ -46,18 +47,28 @@ def test_a_finished_study_has_one_page_that_needs_no_network(reported: Path) -> 
     assert len(re.findall(r"'sha256-[^']{44}'", html.unescape(text))) == 2
     for link in re.findall(r"href=\"\.\./([^\"]+)\"", text):
         assert (directory / link).is_file(), link
-    for name in ("test_accuracy-sparsity", "train_loss-epochs", "val_entropy-sparsity", "history-sparsity"):
+    for name in (
+        "test_accuracy-sparsity",
+        "train_loss-epochs",
+        "val_entropy-sparsity",
+        "history-sparsity",
+    ):
         for ending in ("png", "svg", "pdf", "csv"):
             assert (directory / "figures" / f"{name}.{ending}").stat().st_size > 200
     curve = analysis.sparsity_curve(analysis.load(directory)).frame()
     drawn = pd.read_csv(directory / "figures" / "test_accuracy-sparsity.csv")
     assert drawn["mean"].tolist() == pytest.approx(curve["mean"].tolist())
-    assert len(pd.read_csv(directory / "tables" / "trials.csv")) == len(analysis.load(directory).trials())
+    assert len(pd.read_csv(directory / "tables" / "trials.csv")) == len(
+        analysis.load(directory).trials()
+    )
 
 
-def test_an_unfinished_study_says_so_and_foreign_text_is_escaped(simulation: Any, studies: Any, tmp_path: Path) -> None:
+def test_an_unfinished_study_says_so_and_foreign_text_is_escaped(
+    simulation: Any, studies: Any, tmp_path: Path
+) -> None:
     study = studies["small"].with_changes(
-        question="<script>alert(1)</script> $x_", arms={"$b<i>": studies["small"].arms["gmp"].given()}
+        question="<script>alert(1)</script> $x_",
+        arms={"$b<i>": studies["small"].arms["gmp"].given()},
     )
     outcome = {"search": "COMPLETE", "report": "COMPLETE", "twin": "COMPLETE", "control": "FAILED"}
     run = simulation(study, tmp_path / "s", outcome=lambda cell, role, seed: outcome[role])
@@ -97,17 +108,26 @@ def test_the_summary_chooses_a_length_by_validation(small: Path) -> None:
 
 
 def test_arms_are_compared_before_the_table(simulation: Any, studies: Any, tmp_path: Path) -> None:
-    arms = {name: {"overrides": {"sparsity.method": name}} for name in ("gmp", "acdc", "one_shot", "static")}
-    study = studies["small"].with_changes(search={}, arms=arms, sweep={"sparsity.target": [0, 0.9, 0.95]})
+    arms = {
+        name: {"overrides": {"sparsity.method": name}}
+        for name in ("gmp", "acdc", "one_shot", "static")
+    }
+    study = studies["small"].with_changes(
+        search={}, arms=arms, sweep={"sparsity.target": [0, 0.9, 0.95]}
+    )
     analysis.report(simulation(study, tmp_path / "s").run())
     text = page_of(tmp_path / "s")
     figures = tmp_path / "s" / "figures"
     assert text.index("comparison.svg") < text.index("<table")
     drawn = pd.read_csv(figures / "comparison.csv")
-    assert drawn["mean"].tolist() == pytest.approx(compare(analysis.load(tmp_path / "s")).frame()["mean"].tolist())
+    assert drawn["mean"].tolist() == pytest.approx(
+        compare(analysis.load(tmp_path / "s")).frame()["mean"].tolist()
+    )
     assert not (figures / "test_accuracy-sparsity.csv").exists()  # the same numbers again
     last = drawn[drawn["sparsity"] == 0.95].sort_values("mean", ascending=False)
-    ranked = ", ".join(f"{arm} {100 * mean:.2f}" for arm, mean in zip(last["arm"], last["mean"], strict=True))
+    ranked = ", ".join(
+        f"{arm} {100 * mean:.2f}" for arm, mean in zip(last["arm"], last["mean"], strict=True)
+    )
     assert f"At 95 % sparsity, test accuracy in percent: {ranked}. Where" in text
     table = re.sub(r"\s*<[^>]+>\s*", "|", text[text.index("<table") : text.index("</table>")])
     assert [float(s) for s in re.findall(r"\|(0|90|95)\|", table)] == [0] + [90] * 4 + [95] * 4
@@ -118,7 +138,8 @@ def test_arms_are_compared_before_the_table(simulation: Any, studies: Any, tmp_p
 
 
 def test_one_arm_is_not_compared(reported: Path) -> None:
-    directory, text = reported, page_of(reported)
+    directory = reported
+    text = page_of(reported)
     assert not (directory / "figures" / "comparison.csv").exists()
     assert "Sparsity is a fraction of 17,024 prunable weights of 17,226 parameters (mlp)." in text
     assert "15,322" in text
@@ -130,10 +151,18 @@ def test_one_arm_is_not_compared(reported: Path) -> None:
     [(0.1, 0.2, "gains more"), (-0.2, -0.1, "gains less"), (-0.1, 0.1, "not separated at n = 2")],
 )
 def test_nothing_is_claimed_of_an_interval_with_zero(low: float, high: float, said: str) -> None:
-    assert verdict({"gain": (low + high) / 2, "gain_low": low, "gain_high": high, "gain_n": 2}, "test_accuracy") == said
+    assert (
+        verdict(
+            {"gain": (low + high) / 2, "gain_low": low, "gain_high": high, "gain_n": 2},
+            "test_accuracy",
+        )
+        == said
+    )
 
 
-def test_peak_memory_is_shown_with_what_it_suggests(small: Path, reported: Path, tmp_path: Path) -> None:
+def test_peak_memory_is_shown_with_what_it_suggests(
+    small: Path, reported: Path, tmp_path: Path
+) -> None:
     assert "Peak memory" not in page_of(reported)  # recorded before it was measured
     directory = shutil.copytree(small, tmp_path / "small")
     for segment in (directory / "ledger").iterdir():
@@ -143,7 +172,9 @@ def test_peak_memory_is_shown_with_what_it_suggests(small: Path, reported: Path,
                 record |= {"device": "cuda", "device_memory": 80 << 30}
             elif record["type"] == "ended":
                 record["peak_memory"] = 10 * 2**30 - number
-        segment.write_text("".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records))
+        segment.write_text(
+            "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
+        )
     text = analysis.report(directory).read_text()
     table = re.sub(r"\s*<[^>]+>\s*", "|", text[text.index("Peak memory") :])
     assert "||mlp||64||cuda||" in table
@@ -156,7 +187,14 @@ def test_peak_memory_is_shown_with_what_it_suggests(small: Path, reported: Path,
 
 def test_the_verdict_comes_first_then_findings_then_figures(reported: Path) -> None:
     text = page_of(reported)
-    order = ['id="verdict"', 'id="findings"', "What was found", "<figure", 'id="cells"', 'id="origin"']
+    order = [
+        'id="verdict"',
+        'id="findings"',
+        "What was found",
+        "<figure",
+        'id="cells"',
+        'id="origin"',
+    ]
     assert [text.index(mark) for mark in order] == sorted(text.index(mark) for mark in order)
     findings = checks(analysis.load(reported))
     assert len(findings) > 0
@@ -168,13 +206,18 @@ def test_the_verdict_comes_first_then_findings_then_figures(reported: Path) -> N
 def test_the_data_of_an_interactive_figure_are_those_of_its_csv(reported: Path) -> None:
     whole = (reported / "report" / "index.html").read_text()
     figure = whole[whole.index('id="test_accuracy-sparsity"') :]
-    panels = json.loads(figure[figure.index("<script") : figure.index("</script>")].partition(">")[2])
+    panels = json.loads(
+        figure[figure.index("<script") : figure.index("</script>")].partition(">")[2]
+    )
     drawn = pd.read_csv(reported / "figures" / "test_accuracy-sparsity.csv")
     shown = [y for trace in panels[0]["data"] for y in trace["y"]]
     assert sorted(shown) == pytest.approx(sorted(100 * drawn["mean"]), rel=1e-5)
     said = [text for trace in panels[0]["data"] for text in trace["hovertext"]]
     row = drawn.iloc[0]
-    assert f"{100 * row['mean']:.4g} [{100 * row['low']:.4g}, {100 * row['high']:.4g}], n = 2" in said[0]
+    assert (
+        f"{100 * row['mean']:.4g} [{100 * row['low']:.4g}, {100 * row['high']:.4g}], n = 2"
+        in said[0]
+    )
 
 
 def test_tables_are_for_a_manuscript_too(reported: Path) -> None:
@@ -193,9 +236,13 @@ HOSTILE = "<b> </script> $x_ | % \\input{a} & # ^ ~ \" ' `"
 
 def test_names_are_escaped_for_markdown_and_latex() -> None:
     table = page_table(pd.DataFrame({"a": [HOSTILE], "b": [1]}), {"a": HOSTILE, "b": "n"})
-    plain, tex = markdown(table), latex(table)
+    plain = markdown(table)
+    tex = latex(table)
     assert "<" not in plain
-    assert re.search(r"(?<!\\)[`*_|$]", plain.splitlines()[2].strip("| \n").rpartition(" | ")[0]) is None
+    assert (
+        re.search(r"(?<!\\)[`*_|$]", plain.splitlines()[2].strip("| \n").rpartition(" | ")[0])
+        is None
+    )
     cell = tex.splitlines()[4].rpartition(" & ")[0]
     assert "\\textbackslash{}input\\{a\\}" in cell
     assert re.search(r"(?<!\\)[$%#_&]", cell) is None
@@ -211,7 +258,9 @@ def test_results_of_no_directory_need_a_folder(small: Path, tmp_path: Path) -> N
     table = analysis.load(small).trials()
     names = {name: name for name in ("test_accuracy", "seed", "sparsity.target", "arm")}
     results = load_table(
-        table[table["role"] == "report"], names, {"sparsity.target": "fraction", "test_accuracy": "fraction"}
+        table[table["role"] == "report"],
+        names,
+        {"sparsity.target": "fraction", "test_accuracy": "fraction"},
     )
     with pytest.raises(SparsetuneError, match="give `out`"):
         analysis.report(results)
@@ -231,7 +280,10 @@ def test_a_table_sorts_numbers_by_value_and_leaves_out_empty_columns() -> None:
             "arm": ["b", "a"],
         }
     )
-    table = page_table(frame, {"arm": "Arm", "sparsity": "Sparsity", "mean low high": "Accuracy (%)", "none": "None"})
+    table = page_table(
+        frame,
+        {"arm": "Arm", "sparsity": "Sparsity", "mean low high": "Accuracy (%)", "none": "None"},
+    )
     assert [column.heading for column in table.columns] == ["Arm", "Sparsity (%)", "Accuracy (%)"]
     assert [cell.text for cell in table.rows[0].cells] == ["b", "95", "90.00 [80.00, 100.00]"]
     assert [cell.key for cell in table.rows[0].cells] == [None, "0.95", "0.9"]
@@ -246,7 +298,9 @@ def test_an_analysis_that_breaks_leaves_the_rest_of_the_page(
 
     def cannot_be_drawn(*_: Any) -> Any:
         yield Exhibit("broken", "A broken figure", pd.DataFrame({"n": [1]}), "", breaks)
-        yield Exhibit("sound", "A sound table", pd.DataFrame({"n": [1]}), "says something", columns={"n": "n"})
+        yield Exhibit(
+            "sound", "A sound table", pd.DataFrame({"n": [1]}), "says something", columns={"n": "n"}
+        )
 
     monkeypatch.setitem(SECTIONS, "Faults", (breaks, cannot_be_drawn))
     with pytest.warns(RuntimeWarning, match="please report it") as warned:

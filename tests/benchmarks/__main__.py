@@ -62,12 +62,18 @@ QUICK = 4
 
 def _steps(divisor: int, device: str) -> list[Row]:
     settings = SETTINGS if device == "cpu" else [*SETTINGS, *GPU_SETTINGS]
-    return [row for setting in settings for row in step_rows(setting, setting.rounds // divisor, device)]
+    return [
+        row for setting in settings for row in step_rows(setting, setting.rounds // divisor, device)
+    ]
 
 
 def _data(divisor: int, device: str) -> list[Row]:
     rounds = DATA_ROUNDS // divisor
-    return [*resident_rows(rounds, device), *folder_rows(rounds, device), *waiting_rows(rounds, device)]
+    return [
+        *resident_rows(rounds, device),
+        *folder_rows(rounds, device),
+        *waiting_rows(rounds, device),
+    ]
 
 
 SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
@@ -86,17 +92,26 @@ SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
 
 def main(given: list[str] | None = None) -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all by default")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "sections", nargs="*", metavar="SECTION", help=f"{', '.join(SECTIONS)}; all by default"
+    )
     parser.add_argument("--quick", action="store_true", help="a quarter of the rounds")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="where to write every time measured")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="where to write every time measured"
+    )
     parser.add_argument("--device", default="cpu", help="as torch names it; cpu by default")
     arguments = parser.parse_args(given)
     if unknown := set(arguments.sections) - set(SECTIONS):
         parser.error(f"sections are {', '.join(SECTIONS)}, got {', '.join(sorted(unknown))}")
     torch.set_num_threads(1)
-    divisor, device = QUICK if arguments.quick else 1, arguments.device
-    rows = [row for name in arguments.sections or SECTIONS for row in SECTIONS[name](divisor, device)]
+    divisor = QUICK if arguments.quick else 1
+    device = arguments.device
+    rows = [
+        row for name in arguments.sections or SECTIONS for row in SECTIONS[name](divisor, device)
+    ]
     Console(width=150).print(table(rows))  # files and pipes get the whole table too
     if arguments.json:
         content = {"machine": machine(device), "rows": [row.as_json(rows) for row in rows]}
@@ -105,15 +120,38 @@ def main(given: list[str] | None = None) -> None:
 
 def machine(device: str) -> dict[str, str | int]:
     """What the times are of."""
-    name = platform.processor() or platform.machine() if device == "cpu" else torch.cuda.get_device_name()
-    versions = {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__}
-    return {"device": name, "cores": os.cpu_count() or 1, "threads": torch.get_num_threads(), **versions}
+    name = (
+        platform.processor() or platform.machine()
+        if device == "cpu"
+        else torch.cuda.get_device_name()
+    )
+    versions = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+    return {
+        "device": name,
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        **versions,
+    }
 
 
 def table(rows: list[Row]) -> Table:
     """Medians, with quartiles beside them."""
     made = Table(title="Medians of rounds, and their quartiles")
-    for column in ("", "ms", "quartiles", "ratio", "quartiles", "limit", "mean ms", "memory", "rate"):
+    for column in (
+        "",
+        "ms",
+        "quartiles",
+        "ratio",
+        "quartiles",
+        "limit",
+        "mean ms",
+        "memory",
+        "rate",
+    ):
         made.add_column(column, justify="right" if made.columns else "left", no_wrap=True)
     for place, row in enumerate(rows):
         if place == 0 or rows[place - 1].table != row.table:

@@ -37,7 +37,9 @@ def _size_rows(folder: Path, trials: int, evaluations: int, rounds: int) -> Iter
     limits = LIMITS.get((trials, evaluations), {})
 
     def row(name: str, work: Callable[[], object], times: int, **notes: float) -> Row:
-        return Row(title, name, [_clock(work) for _ in range(times)], at_most=limits.get(name), notes=notes)
+        return Row(
+            title, name, [_clock(work) for _ in range(times)], at_most=limits.get(name), notes=notes
+        )
 
     yield row("load, from the ledger", lambda: analysis.load(path), rounds)
     yield row("load and all tables", lambda: _tables(path), rounds)
@@ -49,7 +51,9 @@ def _size_rows(folder: Path, trials: int, evaluations: int, rounds: int) -> Iter
     if trials <= REPORTED:
         seconds = _clock(lambda: analysis.report(path))
         page = os.stat(path / "report" / "index.html").st_size / 2**20
-        yield Row(title, "report", [seconds], at_most=limits.get("report"), notes={"mebibytes": page})
+        yield Row(
+            title, "report", [seconds], at_most=limits.get("report"), notes={"mebibytes": page}
+        )
 
 
 def _tables(path: Path) -> None:

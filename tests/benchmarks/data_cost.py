@@ -25,8 +25,8 @@ from torchvision.transforms import v2
 from sparsetune import ScheduleSpec, TrialSpec, tasks
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import Batch, Examples
-from sparsetune.tasks.folder import MEAN, STANDARD_DEVIATION
-from sparsetune.tasks.image import CIFAR10, FASHION_MNIST, Published
+from sparsetune.tasks.images.folder import MEAN, STANDARD_DEVIATION
+from sparsetune.tasks.images.small_sets import CIFAR10, FASHION_MNIST, Published
 from tests.benchmarks.rows import Row, interleaved, now
 from tests.benchmarks.step_cost import HELD_OUT, random_images
 
@@ -37,10 +37,15 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "crop 4, flip": {"crop": 4, "flip": True},
     "crop 4, flip, cutout 8": {"crop": 4, "flip": True, "cutout": 8},
 }
-IMAGES, PEER_IMAGES = 50_000, 2_560
+IMAGES = 50_000
+PEER_IMAGES = 2_560
 """Of an epoch of ours, and of torchvision's, which takes a second for fewer."""
-BATCH, WORKERS = 128, (0, 2)
-FILES, FILE_SIZE, SIDE, FOLDER_BATCH = 240, (400, 350), 224, 16
+BATCH = 128
+WORKERS = (0, 2)
+FILES = 240
+FILE_SIZE = (400, 350)
+SIDE = 224
+FOLDER_BATCH = 16
 """Of the folder: JPEG files, their width and height as in ImageNet, the side of a training image."""
 FOLDER_WORKERS = {"cpu": (0, 1), "cuda": (1, 8)}
 PER = 1_000
@@ -50,7 +55,12 @@ Batches = Callable[[], Iterator[Batch]]
 
 def resident_rows(rounds: int, device: str = "cpu") -> list[Row]:
     """Random images of two sets' shapes, by augmentation, and torchvision's own data sets in a `DataLoader`."""
-    return [row for name in SETS for kind in AUGMENTATIONS for row in _resident(name, kind, rounds, device)]
+    return [
+        row
+        for name in SETS
+        for kind in AUGMENTATIONS
+        for row in _resident(name, kind, rounds, device)
+    ]
 
 
 def _resident(name: str, kind: str, rounds: int, device: str) -> list[Row]:
@@ -58,32 +68,52 @@ def _resident(name: str, kind: str, rounds: int, device: str) -> list[Row]:
     task = ImageTask.model_validate(given | AUGMENTATIONS[kind])
     with random_images(SETS[name].input_shape, IMAGES + HELD_OUT, name):
         source = tasks.SOURCES[name]
-        split, (pixels, targets) = source.splits(task, None, device, IMAGES).train, source.read(None)["train"]
-        peer = published_images(SETS[name], pixels[:PEER_IMAGES], targets[:PEER_IMAGES], AUGMENTATIONS[kind])
+        split, (pixels, targets) = (
+            source.splits(task, None, device, IMAGES).train,
+            source.read(None)["train"],
+        )
+        peer = published_images(
+            SETS[name], pixels[:PEER_IMAGES], targets[:PEER_IMAGES], AUGMENTATIONS[kind]
+        )
         works = {f"{OURS}, on the device": partial(one_epoch, split, task)}
         for workers in WORKERS:
-            loader = DataLoader(peer, BATCH, shuffle=True, num_workers=workers, pin_memory=device != "cpu")
+            loader = DataLoader(
+                peer, BATCH, shuffle=True, num_workers=workers, pin_memory=device != "cpu"
+            )
             works[f"torchvision, DataLoader, {workers} workers"] = partial(_moved, loader, device)
         clock = partial(wall_clock, device)
-        taken = interleaved({name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds)
+        taken = interleaved(
+            {name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds
+        )
     title = f"{PER:,} images of {name}, {kind}"
-    return [_row(title, row, taken[row], None if row.startswith(OURS) else next(iter(works))) for row in works]
+    return [
+        _row(title, row, taken[row], None if row.startswith(OURS) else next(iter(works)))
+        for row in works
+    ]
 
 
 def published_images(
-    published: Published, pixels: torch.Tensor, targets: torch.Tensor, augmentation: Mapping[str, Any]
+    published: Published,
+    pixels: torch.Tensor,
+    targets: torch.Tensor,
+    augmentation: Mapping[str, Any],
 ) -> Dataset[Any]:
     """The set's class in torchvision with other pixels (n, channels, height, width), and the same augmentation."""
     images = object.__new__(published.dataset())  # without its files
     grey = published.input_shape[0] == 1
     images.data = pixels[:, 0] if grey else pixels.permute(0, 2, 3, 1).contiguous().numpy()
     images.targets = targets if grey else targets.tolist()
-    images.transform, images.target_transform = v2.Compose(list(_transforms(published, **augmentation))), None
+    images.transform, images.target_transform = (
+        v2.Compose(list(_transforms(published, **augmentation))),
+        None,
+    )
     dataset: Dataset[Any] = images
     return dataset
 
 
-def _transforms(published: Published, crop: int = 0, flip: bool = False, cutout: int = 0) -> Iterator[Any]:
+def _transforms(
+    published: Published, crop: int = 0, flip: bool = False, cutout: int = 0
+) -> Iterator[Any]:
     side = published.input_shape[1]
     if crop:
         yield v2.RandomCrop(side, padding=crop)
@@ -110,23 +140,35 @@ def _folder(folder: Path, workers: int, rounds: int, device: str) -> list[Row]:
     task = folder_task(folder, "resnet50", SIDE)
     changes = [v2.RandomResizedCrop(SIDE, antialias=True), v2.RandomHorizontalFlip()]
     to_image, *to_floats = _floats(MEAN, STANDARD_DEVIATION)
-    peers = {"v2 on tensors": [to_image, *changes, *to_floats], "v2 on PIL images": [*changes, to_image, *to_floats]}
+    peers = {
+        "v2 on tensors": [to_image, *changes, *to_floats],
+        "v2 on PIL images": [*changes, to_image, *to_floats],
+    }
     works: dict[str, Batches] = {}
     for name, transforms in peers.items():
         dataset = ImageFolder(folder / "train", v2.Compose(transforms))
         pinned = device != "cpu"
-        loader = DataLoader(dataset, FOLDER_BATCH, shuffle=True, num_workers=workers, pin_memory=pinned)
+        loader = DataLoader(
+            dataset, FOLDER_BATCH, shuffle=True, num_workers=workers, pin_memory=pinned
+        )
         works[f"torchvision, {name}"] = partial(_moved, loader, device)
-    works[OURS] = partial(one_epoch, tasks.source_of(task).splits(task, None, device, IMAGES).train, task)
+    works[OURS] = partial(
+        one_epoch, tasks.source_of(task).splits(task, None, device, IMAGES).train, task
+    )
     clock = partial(wall_clock if workers else now, device)
     with reading(workers):
-        taken = interleaved({name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds)
-    title, base = f"{PER:,} photographs of a folder at {SIDE} px, {workers} workers", next(iter(works))
+        taken = interleaved(
+            {name: partial(seconds_of, work, clock) for name, work in works.items()}, rounds
+        )
+    title = f"{PER:,} photographs of a folder at {SIDE} px, {workers} workers"
+    base = next(iter(works))
     return [_row(title, name, taken[name], base if name == OURS else None) for name in works]
 
 
 def _row(title: str, name: str, seconds: list[float], against: str | None) -> Row:
-    return Row(title, name, seconds, against, notes={"per_second": PER / statistics.median(seconds)})
+    return Row(
+        title, name, seconds, against, notes={"per_second": PER / statistics.median(seconds)}
+    )
 
 
 def _moved(loader: DataLoader[Any], device: str) -> Iterator[Batch]:
@@ -138,12 +180,15 @@ def _moved(loader: DataLoader[Any], device: str) -> Iterator[Batch]:
 def one_epoch(split: Examples, task: TaskSpec) -> Iterator[Batch]:
     """The last batch of an epoch, then those of the next: a trial's own, with what begins an epoch."""
     spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=2))
-    return ((inputs, targets) for inputs, targets, _ in split.training(spec, spec.steps_per_epoch() - 1))
+    return (
+        (inputs, targets) for inputs, targets, _ in split.training(spec, spec.steps_per_epoch() - 1)
+    )
 
 
 def seconds_of(batches: Batches, clock: Callable[[], float]) -> float:
     """Seconds of `PER` images, after the first batch."""
-    iterator, images = batches(), 0
+    iterator = batches()
+    images = 0
     next(iterator)
     start = clock()
     for _, targets in iterator:

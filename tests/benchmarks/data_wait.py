@@ -13,8 +13,8 @@ from unittest.mock import patch
 from sparsetune import ScheduleSpec, TrialSpec, tasks
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import TrainingBatch
-from sparsetune.tasks.folder import FolderSplit
-from sparsetune.tasks.image import CIFAR10, FASHION_MNIST
+from sparsetune.tasks.images.folder import FolderSplit
+from sparsetune.tasks.images.small_sets import CIFAR10, FASHION_MNIST
 from sparsetune.train import train
 from tests.benchmarks.data_cost import BATCH, folder_task, photographs, wall_clock
 from tests.benchmarks.rows import Enough, Row
@@ -36,7 +36,9 @@ class Training:
 def waiting_rows(rounds: int, device: str = "cpu") -> list[Row]:
     """Mean seconds of a training's step, and of those that it waits for its batch, whose ratio is the share."""
     lenet = ImageTask(validation=HELD_OUT, train_examples=EXAMPLES, batch_size=BATCH)
-    resnet = lenet.model_copy(update={"dataset": "cifar10", "model": "resnet8", "crop": 4, "flip": True})
+    resnet = lenet.model_copy(
+        update={"dataset": "cifar10", "model": "resnet8", "crop": 4, "flip": True}
+    )
     with (
         photographs() as folder,
         random_images(FASHION_MNIST.input_shape, EXAMPLES + HELD_OUT, "fashion_mnist"),
@@ -54,15 +56,20 @@ def _waits(training: Training, rounds: int, device: str) -> list[Row]:
     spec = TrialSpec(task=training.task, schedule=ScheduleSpec(epochs=2))
     taken = [waits(spec, training.steps, device) for _ in range(rounds)]
     steps, waiting = (list(seconds) for seconds in zip(*taken, strict=True))
-    title, base = "a step, and its wait for data", f"{training.title}, batch {spec.task.batch_size}"
+    title = "a step, and its wait for data"
+    base = f"{training.title}, batch {spec.task.batch_size}"
     notes = {"per_second": spec.task.batch_size / statistics.median(steps)}
-    return [Row(title, base, steps, notes=notes), Row(title, f"waits of {training.title}", waiting, base)]
+    return [
+        Row(title, base, steps, notes=notes),
+        Row(title, f"waits of {training.title}", waiting, base),
+    ]
 
 
 def waits(spec: TrialSpec, steps: int, device: str = "cpu") -> tuple[float, float]:
     """Mean seconds of a step of `train` by the clock, and of its wait for the next batch, after the first step."""
     kind = FolderSplit if isinstance(spec.task, FolderTask) else tasks.Split
-    original, marks = kind.training, list[float]()
+    original = kind.training
+    marks = list[float]()
 
     def training(split: Any, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
         batches = original(split, spec, first)
@@ -76,6 +83,7 @@ def waits(spec: TrialSpec, steps: int, device: str = "cpu") -> tuple[float, floa
 
     with patch.object(kind, "training", training), suppress(Enough):
         train(spec, device=device)
-    asked, given = marks[2::2], marks[3::2]
+    asked = marks[2::2]
+    given = marks[3::2]
     waiting = sum(later - earlier for earlier, later in zip(asked, given, strict=False))
     return (asked[-1] - asked[0]) / steps, waiting / steps

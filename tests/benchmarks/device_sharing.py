@@ -66,7 +66,9 @@ _held = ExitStack()
 def sharing_rows(rounds: int, device: str = "cpu") -> list[Row]:
     """Seconds of the clock from one finished trial to the next, by number of processes; on a CPU one a core at most."""
     sharer = Sharer(BASE, device)
-    title = f"a trial of {BASE.task.model}, {BASE.schedule.epochs:g} epochs, of processes on one device"
+    title = (
+        f"a trial of {BASE.task.model}, {BASE.schedule.epochs:g} epochs, of processes on one device"
+    )
     counts = [count for count in PROCESSES if device != "cpu" or count <= (os.cpu_count() or 1)]
     taken = {processes: seconds_a_trial(sharer, processes, rounds) for processes in counts}
     names = {processes: f"{processes} process{'es' * (processes > 1)}" for processes in counts}
@@ -86,7 +88,8 @@ def seconds_a_trial(sharer: Sharer, processes: int, rounds: int) -> list[float]:
     """Of every round; the processes are new."""
     context = multiprocessing.get_context("spawn")
     started = (context.Barrier(processes),)
-    seconds, trials = [], processes * TRIALS
+    seconds = []
+    trials = processes * TRIALS
     with ProcessPoolExecutor(processes, context, sharer.start, started) as pool:
         list(pool.map(sharer.warm_up, range(processes)))
         for number in range(rounds):

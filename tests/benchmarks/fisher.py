@@ -13,15 +13,17 @@ import torch
 from torch.nn import functional
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedModel
 
-from sparsetune.sparsity.fisher import BlockFisher
+from sparsetune.sparsity.fisher.blocks import BlockFisher
 from sparsetune.spec.sparsity import FisherSpec
-from sparsetune.tasks.encoders import encoder_weights
+from sparsetune.tasks.text.encoders import encoder_weights
 from tests.benchmarks.mask_update import peak_bytes
 from tests.benchmarks.rows import Row, interleaved, timed
 
 SPEC = FisherSpec(gradients=32)
 """BERT-base's published block, batch size and dampening; fewer gradients, of which every one costs the same."""
-SMALL = BertConfig(num_hidden_layers=2, hidden_size=256, num_attention_heads=4, intermediate_size=1024)
+SMALL = BertConfig(
+    num_hidden_layers=2, hidden_size=256, num_attention_heads=4, intermediate_size=1024
+)
 PIECES = 4
 BARE = "bare loop: gradients only"
 
@@ -32,8 +34,12 @@ def fisher_rows(rounds: int, device: str = "cpu") -> list[Row]:
     """Of an encoder of two layers on sequences of 32; on a GPU of BERT-base on sequences of 128."""
     config, length = (SMALL, 32) if device == "cpu" else (BertConfig(), 128)
     torch.manual_seed(0)
-    model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config).to(device).eval()
-    weights = {name: weight.detach() for name, weight in encoder_weights("benchmark", model).items()}
+    model: PreTrainedModel = (
+        AutoModelForSequenceClassification.from_config(config).to(device).eval()
+    )
+    weights = {
+        name: weight.detach() for name, weight in encoder_weights("benchmark", model).items()
+    }
     gradients = partial(passes, model, length)
     works: dict[str, Callable[[], object]] = {
         BARE: lambda: sum(1 for _ in gradients()),
@@ -42,11 +48,11 @@ def fisher_rows(rounds: int, device: str = "cpu") -> list[Row]:
         "the inverse updated by each gradient": lambda: woodbury(weights, gradients),
     }
     size = sum(weight.numel() for weight in weights.values())
-    taken = interleaved({name: partial(timed, work, device) for name, work in works.items()}, rounds)
-    memory = {name: peak_bytes(work, device) / size for name, work in works.items()}
-    title = (
-        f"Fisher of {size:,} weights per million of them: {SPEC.gradients} gradients of {SPEC.batch_size} x {length}"
+    taken = interleaved(
+        {name: partial(timed, work, device) for name, work in works.items()}, rounds
     )
+    memory = {name: peak_bytes(work, device) / size for name, work in works.items()}
+    title = f"Fisher of {size:,} weights per million of them: {SPEC.gradients} gradients of {SPEC.batch_size} x {length}"
     return [
         Row(
             title,
@@ -74,7 +80,8 @@ def passes(model: PreTrainedModel, length: int) -> Iterator[Gradients]:
 
 def woodbury(weights: Gradients, gradients: Callable[[], Iterator[Gradients]]) -> Gradients:
     """The authors' way, in single precision: ``F^-1 -= u u^T / (m + g^T u)`` with ``u = F^-1 g``; the scores."""
-    block, m = SPEC.block, SPEC.gradients
+    block = SPEC.block
+    m = SPEC.gradients
     inverses = {name: _dampened(weight) for name, weight in weights.items()}
     for given in gradients():
         for name, inverse in inverses.items():
@@ -83,7 +90,10 @@ def woodbury(weights: Gradients, gradients: Callable[[], Iterator[Gradients]]) -
             u /= (m + (g * u).sum(1, keepdim=True)).sqrt_()
             inverse.baddbmm_(u.unsqueeze(2), u.unsqueeze(1), alpha=-1)
     diagonals = {name: inverse.diagonal(dim1=1, dim2=2) for name, inverse in inverses.items()}
-    return {name: _blocks(weight, block).square() / (2 * diagonals[name]) for name, weight in weights.items()}
+    return {
+        name: _blocks(weight, block).square() / (2 * diagonals[name])
+        for name, weight in weights.items()
+    }
 
 
 def _dampened(weight: torch.Tensor) -> torch.Tensor:

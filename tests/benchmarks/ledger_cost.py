@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune import ScheduleSpec, TrialSpec
-from sparsetune.store.ledger import Ledger, Record, encode
+from sparsetune.storage.ledger import Ledger, Record, encode
 from sparsetune.train import train
 from tests.benchmarks.rows import Row, interleaved
 
 APPENDS = 200
 """In a round."""
-BARE, OURS = "write and fsync", "Ledger.append"
+BARE = "write and fsync"
+OURS = "Ledger.append"
 
 
 def ledger_rows(rounds: int) -> list[Row]:
     """Seconds of a record in each round; the folder lies on the disk of the current one, as studies do."""
-    records = [{"time": 1.0, **row, "step": step} for step, row in enumerate(report_rows(1) * APPENDS)][:APPENDS]
+    records = [
+        {"time": 1.0, **row, "step": step} for step, row in enumerate(report_rows(1) * APPENDS)
+    ][:APPENDS]
     lines = [encode(record) for record in records]
     with (
         tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder,
@@ -32,7 +35,10 @@ def ledger_rows(rounds: int) -> list[Row]:
         works = {BARE: lambda: _sync_all(file, lines), OURS: lambda: _append_all(segment, records)}
         taken = interleaved(works, rounds)
     title = f"a ledger record of {len(lines[0])} bytes, durable"
-    return [Row(title, name, taken[name], None if name == BARE else BARE, notes=_rate(taken[name])) for name in works]
+    return [
+        Row(title, name, taken[name], None if name == BARE else BARE, notes=_rate(taken[name]))
+        for name in works
+    ]
 
 
 def _rate(seconds: list[float]) -> dict[str, float]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sparsetune.space import LogUniform, Uniform
 from sparsetune.spec import set_at
-from sparsetune.store import StudyDirectory
+from sparsetune.storage import StudyDirectory
 from sparsetune.study import Arm, Study
 from sparsetune.study.cells import Cell
+from sparsetune.study.space import LogUniform, Uniform
 
 SEEDS = range(1000, 1003)
 """Report seeds of a cell."""
@@ -43,17 +43,29 @@ def many_trials(trials: int) -> Study:
         },
         report_seeds=len(SEEDS),
     )
-    return made.with_changes(configurations_per_cell=max(2, trials // len(made.cells()) - len(SEEDS)))
+    return made.with_changes(
+        configurations_per_cell=max(2, trials // len(made.cells()) - len(SEEDS))
+    )
 
 
 def write_study(path: Path, trials: int, evaluations: int) -> Path:
     """A finished study directory; its trials are named by count, since digests take longer than lines."""
-    study, home = many_trials(trials), StudyDirectory(path)
+    study = many_trials(trials)
+    home = StudyDirectory(path)
     home.create(study)
-    home.record_launch({"time": 1.7e9, "command": "sparsetune run many", "packages": {"torch": "2.15"}, "git": None})
+    home.record_launch(
+        {
+            "time": 1.7e9,
+            "command": "sparsetune run many",
+            "packages": {"torch": "2.15"},
+            "git": None,
+        }
+    )
     home.ledger.mkdir()
     random = np.random.default_rng(0)
-    units = random.random((study.configurations_per_cell, len(study.search)))  # the same in every cell
+    units = random.random(
+        (study.configurations_per_cell, len(study.search))
+    )  # the same in every cell
     with open(home.ledger / "000001.jsonl", "w") as file:
         for number, cell in enumerate(study.cells()):
             file.writelines(_Cell(number, cell, evaluations, random).lines(units))
@@ -63,27 +75,47 @@ def write_study(path: Path, trials: int, evaluations: int) -> Path:
 class _Cell:
     """The lines of one cell."""
 
-    def __init__(self, number: int, cell: Cell, evaluations: int, random: np.random.Generator) -> None:
-        self.number, self.cell, self.evaluations, self.random = number, cell, evaluations, random
-        self.given, self.target = cell.spec.given(), float(cell.spec.sparsity.target)
+    def __init__(
+        self, number: int, cell: Cell, evaluations: int, random: np.random.Generator
+    ) -> None:
+        self.number = number
+        self.cell = cell
+        self.evaluations = evaluations
+        self.random = random
+        self.given = cell.spec.given()
+        self.target = float(cell.spec.sparsity.target)
 
     def lines(self, units: Any) -> Iterator[str]:
         """Its search, then report trials of the best configuration with their dense twins."""
         points = [
-            {p: a.at(u) for (p, a), u in zip(self.cell.search.items(), row, strict=False)} for row in units.tolist()
+            {p: a.at(u) for (p, a), u in zip(self.cell.search.items(), row, strict=False)}
+            for row in units.tolist()
         ]
         off = np.log10([point["optim.lr"] for point in points]) + 1
-        finals = (0.1 + 0.1 * self.target**2 + 0.02 * off**2 + 0.002 * self.random.standard_normal(len(off))).tolist()
+        finals = (
+            0.1
+            + 0.1 * self.target**2
+            + 0.02 * off**2
+            + 0.002 * self.random.standard_normal(len(off))
+        ).tolist()
         best = finals.index(min(finals))
         for index, (point, final) in enumerate(zip(points, finals, strict=True)):
-            yield from self.trial(f"{self.number:02x}{index:06x}", "search", index, self.spec(point), 0, final)
+            yield from self.trial(
+                f"{self.number:02x}{index:06x}", "search", index, self.spec(point), 0, final
+            )
         for seed in SEEDS:
-            twin, noise = f"ff{self.number:02x}{best:04x}", (0.003 * self.random.standard_normal(2)).tolist()
-            spec, final = self.spec(points[best]), finals[best] + noise[0]
+            twin = f"ff{self.number:02x}{best:04x}"
+            noise = (0.003 * self.random.standard_normal(2)).tolist()
+            spec = self.spec(points[best])
+            final = finals[best] + noise[0]
             pair = f"{twin}{seed:04x}" if self.target else None
-            yield from self.trial(f"{self.number:02x}{best:06x}", "report", best, spec, seed, final, pair)
+            yield from self.trial(
+                f"{self.number:02x}{best:06x}", "report", best, spec, seed, final, pair
+            )
             if pair:
-                yield from self.trial(twin, "twin", best, {**spec, "sparsity": {}}, seed, 0.1 + noise[1])
+                yield from self.trial(
+                    twin, "twin", best, {**spec, "sparsity": {}}, seed, 0.1 + noise[1]
+                )
 
     def spec(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The declaration at a point."""
@@ -93,18 +125,43 @@ class _Cell:
         return spec
 
     def trial(
-        self, config: str, role: str, index: int, spec: dict[str, Any], seed: int, final: float, twin: str | None = None
+        self,
+        config: str,
+        role: str,
+        index: int,
+        spec: dict[str, Any],
+        seed: int,
+        final: float,
+        twin: str | None = None,
     ) -> Iterator[str]:
         """One trial from proposal to end."""
-        trial, target = f"{config}{seed:04x}", 0.0 if role == "twin" else self.target
+        trial = f"{config}{seed:04x}"
+        target = 0.0 if role == "twin" else self.target
         key = {"trial_id": trial, "attempt": 1}
-        use = {"cell": self.cell.name, "arm": self.cell.arm, "index": index, "source": f"sobol:{index}", "seed": seed}
-        use |= {"config_id": f"{config}0000", "role": role, "twin_id": twin, "spec": {**spec, "seed": seed}}
+        use = {
+            "cell": self.cell.name,
+            "arm": self.cell.arm,
+            "index": index,
+            "source": f"sobol:{index}",
+            "seed": seed,
+        }
+        use |= {
+            "config_id": f"{config}0000",
+            "role": role,
+            "twin_id": twin,
+            "spec": {**spec, "seed": seed},
+        }
         yield _line("proposed", trial_id=trial, **use)
         yield _line("started", **key, resumed_from_step=0, host="h", device="cpu", threads=1)
         yield from self.reports(trial, target, final)
-        test = {f"test_{name}": 1 - final for name in ("accuracy", "score")} | {"test_loss": 3 * final}
-        counts = {"pruned_weights": round(17_024 * target), "prunable_weights": 17_024, "parameters": 17_226}
+        test = {f"test_{name}": 1 - final for name in ("accuracy", "score")} | {
+            "test_loss": 3 * final
+        }
+        counts = {
+            "pruned_weights": round(17_024 * target),
+            "prunable_weights": 17_024,
+            "parameters": 17_226,
+        }
         yield _line("ended", **key, status="COMPLETE", certified=True, error=None, **counts, **test)
 
     def reports(self, trial: str, target: float, final: float) -> Iterator[str]:
@@ -114,11 +171,33 @@ class _Cell:
         errors = (final + 0.3 * (1 - progress) ** 2 + noise).tolist()
         for epoch, (done, error) in enumerate(zip(progress.tolist(), errors, strict=True), start=1):
             yield REPORT.format(
-                **{"trial": trial, "step": 79 * epoch, "epoch": float(epoch), "done": done, "target": target},
-                **{"phase": "fixed" if done > 0.5 else "ramp", "at_target": "true" if done > 0.5 else "false"},
-                **{"rate": 0.1 * (1 - done), "sparsity": target * min(1.0, 2 * done), "density": 1 - target},
-                **{"train_loss": 2.7 * error, "train_entropy": 2.6 * error, "val_loss": 3.1 * error, "error": error},
-                **{"accuracy": 1 - error, "entropy": 2.9 * error, "flops": epoch * (1 - target / 2)},
+                **{
+                    "trial": trial,
+                    "step": 79 * epoch,
+                    "epoch": float(epoch),
+                    "done": done,
+                    "target": target,
+                },
+                **{
+                    "phase": "fixed" if done > 0.5 else "ramp",
+                    "at_target": "true" if done > 0.5 else "false",
+                },
+                **{
+                    "rate": 0.1 * (1 - done),
+                    "sparsity": target * min(1.0, 2 * done),
+                    "density": 1 - target,
+                },
+                **{
+                    "train_loss": 2.7 * error,
+                    "train_entropy": 2.6 * error,
+                    "val_loss": 3.1 * error,
+                    "error": error,
+                },
+                **{
+                    "accuracy": 1 - error,
+                    "entropy": 2.9 * error,
+                    "flops": epoch * (1 - target / 2),
+                },
                 seconds=0.517 * epoch,
             )
 

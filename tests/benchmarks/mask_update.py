@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import prunable_weights
-from sparsetune.sparsity.masks import Masks, compute_masks
-from sparsetune.sparsity.plan import plan
+from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.exact import Masks, compute_masks
+from sparsetune.sparsity.methods.plan import plan
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec
@@ -32,12 +32,18 @@ from sparsetune.spec.task import ImageTask
 from sparsetune.tasks.models import build_model
 from tests.benchmarks.rows import Row, interleaved, timed
 
-BEFORE, SPARSITY = 0.9, 0.92
+BEFORE = 0.9
+SPARSITY = 0.92
 """Of the mask in force where there is one, and of the mask to find."""
-NETWORKS = {"resnet50": ((3, 224, 224), 1000), "lenet_300_100": ((1, 28, 28), 10), "mlp": ((1, 8, 8), 10)}
+NETWORKS = {
+    "resnet50": ((3, 224, 224), 1000),
+    "lenet_300_100": ((1, 28, 28), 10),
+    "mlp": ((1, 8, 8), 10),
+}
 LARGE = "resnet50"
 """Whose memory is measured: that of the others is a few pages."""
-ONE_PASS, OURS = "one pass: the scores' maximum", "ours, from scores"
+ONE_PASS = "one pass: the scores' maximum"
+OURS = "ours, from scores"
 Layers = dict[str, torch.Tensor]
 
 
@@ -55,7 +61,9 @@ def mask_rows(rounds: int, device: str = "cpu") -> list[Row]:
     rows = []
     for model in NETWORKS:
         torch.manual_seed(0)
-        weights = {name: w.detach().to(device) for name, w in prunable_weights(_build(model)).items()}
+        weights = {
+            name: w.detach().to(device) for name, w in prunable_weights(_build(model)).items()
+        }
         for case in _cases(weights):
             rows += _selections(model, case, _rounds(model, rounds), device)
     return rows + [_whole_update(model, _rounds(model, rounds), device) for model in NETWORKS]
@@ -75,7 +83,9 @@ def _cases(weights: Layers) -> Iterator[Case]:
     yield Case("fresh weights", weights, scores)
     within = compute_masks(scores, [_group(scores, BEFORE)])
     masked = {name: weight * within[name] for name, weight in weights.items()}
-    yield Case("a mask in force", masked, {name: weight.abs() for name, weight in masked.items()}, within)
+    yield Case(
+        "a mask in force", masked, {name: weight.abs() for name, weight in masked.items()}, within
+    )
     step = max(float(score.max()) for score in scores.values()) / 100
     rounded = {name: (weight / step).round() for name, weight in weights.items()}
     yield Case("heavy ties", rounded, {name: weight.abs() for name, weight in rounded.items()})
@@ -86,22 +96,31 @@ def _group(scores: Layers, sparsity: float) -> Group:
 
 
 def _selections(model: str, case: Case, rounds: int, device: str) -> list[Row]:
-    group, together = _group(case.scores, SPARSITY), torch.cat([score.flatten() for score in case.scores.values()])
-    size, pruned = together.numel(), group.pruned
+    group = _group(case.scores, SPARSITY)
+    together = torch.cat([score.flatten() for score in case.scores.values()])
+    size = together.numel()
+    pruned = group.pruned
     works: dict[str, Callable[[], object]] = {
         ONE_PASS: together.max if device != "cpu" else together.numpy().max,
         OURS: partial(compute_masks, case.scores, [group], case.within),
-        "ours, from weights": partial(compute_masks, case.weights, [group], case.within, absolute=True),
+        "ours, from weights": partial(
+            compute_masks, case.weights, [group], case.within, absolute=True
+        ),
         "torch.kthvalue": partial(torch.kthvalue, together, pruned),
         "torch.topk": partial(torch.topk, together, size - pruned, sorted=False),
         "torch.sort": partial(torch.sort, together),
     }
     if device == "cpu":
         works["numpy.partition"] = partial(np.partition, together.numpy(), pruned - 1)
-    taken = interleaved({name: partial(timed, work, device) for name, work in works.items()}, rounds)
+    taken = interleaved(
+        {name: partial(timed, work, device) for name, work in works.items()}, rounds
+    )
     title = f"mask of {model}, {size:,} weights: {case.kind}"
     notes = {name: _memory(model, work, size, device) for name, work in works.items()}
-    return [Row(title, name, taken[name], None if name == ONE_PASS else ONE_PASS, notes=notes[name]) for name in works]
+    return [
+        Row(title, name, taken[name], None if name == ONE_PASS else ONE_PASS, notes=notes[name])
+        for name in works
+    ]
 
 
 def _memory(model: str, work: Callable[[], object], size: int, device: str) -> dict[str, float]:
@@ -115,12 +134,16 @@ def _whole_update(model: str, rounds: int, device: str) -> Row:
     spec = TrialSpec(
         task=ImageTask(model=model),
         schedule=ScheduleSpec(epochs=100),
-        sparsity=SparsitySpec(method="gmp", target=SPARSITY, ramp=RampSpec(start=0, first=0.5, updates=rounds + 2)),
+        sparsity=SparsitySpec(
+            method="gmp", target=SPARSITY, ramp=RampSpec(start=0, first=0.5, updates=rounds + 2)
+        ),
     ).canonical()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     sparsifier = Sparsifier(spec, weights, optimizer, forward_flops(network, input_shape))
     steps = [change.step for change in plan(spec)]
-    taken = [timed(partial(sparsifier.before_forward, step), device) for step in steps[: rounds + 2]][2:]
+    taken = [
+        timed(partial(sparsifier.before_forward, step), device) for step in steps[: rounds + 2]
+    ][2:]
     size = sum(weight.numel() for weight in weights.values())
     last = partial(sparsifier.before_forward, steps[rounds + 2])
     title = "whole mask update of gmp: score, mask, record, enforcement"

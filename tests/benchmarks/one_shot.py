@@ -22,9 +22,9 @@ from rich.console import Console
 from rich.table import Table
 from safetensors.torch import load_file
 
-from sparsetune.sparsity.allocation import allocate
 from sparsetune.sparsity.layers import layers_of
-from sparsetune.sparsity.masks import compute_masks
+from sparsetune.sparsity.masks.allocation import allocate
+from sparsetune.sparsity.masks.exact import compute_masks
 from sparsetune.sparsity.scores import SCORES, Moment, Tensors
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, SparsitySpec
@@ -62,11 +62,15 @@ def minilm() -> str | None:
 def recipe(model: str, gradients: int, examples: int = 2000, epochs: float = 2) -> TrialSpec:
     """Dense fine-tuning as in `studies.sst2_minilm_recipe`, with oBERT's Fisher of so many gradients for later."""
     return TrialSpec(
-        task=TextTask(dataset="sst2", model=model, max_length=32, train_examples=examples, validation=1000),
+        task=TextTask(
+            dataset="sst2", model=model, max_length=32, train_examples=examples, validation=1000
+        ),
         optim=OptimSpec(name="adamw", lr=2e-4, weight_decay=0),
         schedule=ScheduleSpec(epochs=epochs, lr="linear", warmup=0),
         evaluate=EvaluateSpec(train_examples=500),
-        sparsity=SparsitySpec(method="one_shot", target=SPARSITIES[0], fisher=FisherSpec(gradients=gradients)),
+        sparsity=SparsitySpec(
+            method="one_shot", target=SPARSITIES[0], fisher=FisherSpec(gradients=gradients)
+        ),
     )
 
 
@@ -109,21 +113,35 @@ def fine_tuned(spec: TrialSpec, task: Task, data_root: Path | None, device: str)
 
 def main() -> None:
     """Measure, print."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.one_shot", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default=minilm(), help="a folder, or a model of the hub; MiniLM by default")
-    parser.add_argument("--gradients", type=int, default=256, help="of the Fisher; 1,024 were published")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.one_shot", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--model", default=minilm(), help="a folder, or a model of the hub; MiniLM by default"
+    )
+    parser.add_argument(
+        "--gradients", type=int, default=256, help="of the Fisher; 1,024 were published"
+    )
     parser.add_argument("--device", default="cpu", help="as torch names it; cpu by default")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    data_root, began = os.environ.get("SPARSETUNE_DATA"), time.perf_counter()
+    data_root = os.environ.get("SPARSETUNE_DATA")
+    began = time.perf_counter()
     table = Table(title=f"One-shot on SST-2's dev set (n = 872), {given.gradients} gradients")
     for column in ("score", "sparsity", "accuracy", "loss", "entropy", "seconds"):
         table.add_column(column, justify="right" if table.columns else "left")
     spec = recipe(given.model, given.gradients)
     for row in one_shot(spec, Path(data_root) if data_root else None, given.device):
         values = row.measures
-        numbers = (f"{row.sparsity:.0%}", f"{values.accuracy:.2%}", f"{values.loss:.3f}", f"{values.entropy:.3f}")
-        table.add_row(CALLED.get(row.score, "dense"), *numbers, f"{time.perf_counter() - began:.0f}")
+        numbers = (
+            f"{row.sparsity:.0%}",
+            f"{values.accuracy:.2%}",
+            f"{values.loss:.3f}",
+            f"{values.entropy:.3f}",
+        )
+        table.add_row(
+            CALLED.get(row.score, "dense"), *numbers, f"{time.perf_counter() - began:.0f}"
+        )
     Console().print(table)
 
 

@@ -52,16 +52,29 @@ def lengths_draw(draw: int, lines: bool = True) -> Found:
 
 def _of_lines(judged: pd.DataFrame, needed: pd.DataFrame) -> Iterator[tuple[str, float]]:
     verdict = judged.set_index(["sparsity", "epochs"])["verdict"]
-    hungry, limited, over = (next(s for s, kind in LINES.items() if kind == k) for k in ("hungry", "limited", "over"))
+    hungry, limited, over = (
+        next(s for s, kind in LINES.items() if kind == k) for k in ("hungry", "limited", "over")
+    )
     for length, longer in itertools.pairwise(LENGTHS):
-        gain = 100 * (Truth(LINES).error(hungry, length, 0.1) - Truth(LINES).error(hungry, longer, 0.1))
+        gain = 100 * (
+            Truth(LINES).error(hungry, length, 0.1) - Truth(LINES).error(hungry, longer, 0.1)
+        )
         name = f"under-trained where {longer} epochs gain {gain:.2g} points"
         yield name, float(verdict[hungry, length] == "under-trained")
-    yield "over-trained where a doubling loses 1.2 points", float((verdict[over] == "over-trained").mean())
+    yield (
+        "over-trained where a doubling loses 1.2 points",
+        float((verdict[over] == "over-trained").mean()),
+    )
     yield "under-trained at the capacity limit", float((verdict[limited] == "under-trained").mean())
-    yield "a hungry network needs the longest training", float(needed.at[hungry, "epochs"] == LENGTHS[-1])
+    yield (
+        "a hungry network needs the longest training",
+        float(needed.at[hungry, "epochs"] == LENGTHS[-1]),
+    )
     sated = needed.loc[0.8]
-    yield "the interval of a sated network's needs holds the shortest", float(sated["low"] <= LENGTHS[0])
+    yield (
+        "the interval of a sated network's needs holds the shortest",
+        float(sated["low"] <= LENGTHS[0]),
+    )
 
 
 def rates_draw(draw: int, shift: float = SHIFT) -> Found:
@@ -70,14 +83,17 @@ def rates_draw(draw: int, shift: float = SHIFT) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         path = Planted(rates_study(), Path(folder) / "study", truth, draw).run()
         best = analysis.optima(analysis.load(path))
-        shifts, places = best.shifts("optim.lr"), best.frame().set_index("sparsity.target")
+        shifts = best.shifts("optim.lr")
+        places = best.frame().set_index("sparsity.target")
     if not shift:
         claimed = shifts["verdict"].str.contains("higher|lower").any()
         return {"a shift is claimed anywhere in a study, nothing planted": float(claimed)}
     far = shifts[shifts["to"] == 0.98].iloc[0]
     held = [places.at[s, "low"] <= truth.best_lr(s) <= places.at[s, "high"] for s in SATED]
     return {
-        f"the optimum at 98 % is seen {10**shift:.1f} times higher": float("higher" in far["verdict"]),
+        f"the optimum at 98 % is seen {10**shift:.1f} times higher": float(
+            "higher" in far["verdict"]
+        ),
         "the interval of the shift holds the truth": float(far["low"] <= 10**shift <= far["high"]),
         "the interval of an optimum holds the truth": sum(held) / len(held),
     }
@@ -95,7 +111,10 @@ def draws(count: int) -> Iterator[list[Found]]:
 def rates(found: list[Found]) -> dict[str, tuple[float, float]]:
     """Of each event, its rate over the draws, and the rate's standard error."""
     table = pd.DataFrame(found)
-    return {str(name): (float(x.mean()), float(x.std() / math.sqrt(len(x)))) for name, x in table.items()}
+    return {
+        str(name): (float(x.mean()), float(x.std() / math.sqrt(len(x))))
+        for name, x in table.items()
+    }
 
 
 def main() -> None:
@@ -105,7 +124,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parsed = parser.parse_args()
     everything: dict[str, tuple[float, float]] = {}
-    table = Table("event", "rate", "standard error", title=f"Over {parsed.draws} simulated studies each")
+    table = Table(
+        "event", "rate", "standard error", title=f"Over {parsed.draws} simulated studies each"
+    )
     for found in draws(parsed.draws):
         for name, (rate, error) in rates(found).items():
             table.add_row(name, f"{100 * rate:.1f} %", f"{100 * error:.1f}")

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune import LogUniform, ScheduleSpec, Study, TrialSpec
-from sparsetune.store import StudyDirectory
-from sparsetune.store.ledger import Ledger, Record, TrialState, fold, read, take
-from sparsetune.tune.planner import Planner
+from sparsetune.search.planner import Planner
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import Ledger, Record, TrialState, fold, read, take
 from tests.benchmarks.ledger_cost import report_rows
 from tests.benchmarks.mask_update import resident
 from tests.benchmarks.rows import Row
@@ -34,7 +34,8 @@ RESUME_SECONDS = 10.0
 """From `launch` to the first new trial, beyond starting Ray and a worker."""
 SIZES = [1000, 5000]
 ROOT = Path(__file__).parents[2]
-WHOLE, LAUNCHED = "all of them", "a real launch, to its first new trial proposed"
+WHOLE = "all of them"
+LAUNCHED = "a real launch, to its first new trial proposed"
 
 
 def resume_rows(rounds: int, *, launches: bool = True) -> list[Row]:
@@ -60,7 +61,9 @@ def _row(title: str, name: str, measured: list[dict[str, tuple[float, float]]]) 
 def _measure(path: Path, *how: str) -> dict[str, tuple[float, float]]:
     command = [sys.executable, "-m", "tests.benchmarks.resume_cost", str(path), *how]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
-    done = subprocess.run(command, check=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        command, check=True, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
     return {name: (taken, grown) for name, taken, grown in json.loads(done.stdout.splitlines()[-1])}
 
 
@@ -77,14 +80,18 @@ def study(trials: int) -> Study:
 
 def write_study(folder: Path, trials: int) -> StudyDirectory:
     """A finished study, as its driver would have written it, with the reports of one real trial in every one."""
-    home, states = StudyDirectory(folder / "long"), dict[str, TrialState]()
+    home = StudyDirectory(folder / "long")
+    states = dict[str, TrialState]()
     home.create(study(trials))
     home.record_launch({"time": time.time()})
     rows = report_rows(REPORTS)
     planner = new_planner(home.study(), states)
     with closing(Ledger(home.ledger)) as segment:
         while use := planner.next()[0]:
-            records = [use.record(), *_life(use.trial_id, rows, error=0.1 + 0.001 * (len(states) % 97))]
+            records = [
+                use.record(),
+                *_life(use.trial_id, rows, error=0.1 + 0.001 * (len(states) % 97)),
+            ]
             for record in records:
                 take(states, record)
             segment.append(*({"time": 1.0, **record} for record in records))
@@ -95,15 +102,29 @@ def write_study(folder: Path, trials: int) -> StudyDirectory:
 
 def _life(trial_id: str, rows: list[Record], error: float) -> list[Record]:
     names = {"trial_id": trial_id, "attempt": 1}
-    start = {"type": "started", **names, "resumed_from_step": 0, "pid": 1, "host": "h", "device": "cpu", "threads": 1}
+    start = {
+        "type": "started",
+        **names,
+        "resumed_from_step": 0,
+        "pid": 1,
+        "host": "h",
+        "device": "cpu",
+        "threads": 1,
+    }
     reports = [{**row, **names, "val_error": error} for row in rows]
-    return [start, *reports, {"type": "ended", **names, "status": "COMPLETE", "error": None, "certified": True}]
+    return [
+        start,
+        *reports,
+        {"type": "ended", **names, "status": "COMPLETE", "error": None, "certified": True},
+    ]
 
 
-def new_planner(study: Study, states: dict[str, TrialState], journal: Path | None = None) -> Planner:
+def new_planner(
+    study: Study, states: dict[str, TrialState], journal: Path | None = None
+) -> Planner:
     """A planner with an Optuna journal of its own."""
-    from sparsetune.tune.journal import Journal
-    from sparsetune.tune.sampling import quiet_optuna
+    from sparsetune.search.journal import Journal
+    from sparsetune.search.sampling import quiet_optuna
 
     quiet_optuna()
     return Planner(study, states, Journal(journal, study, study.cells()))
@@ -115,23 +136,27 @@ class Parts:
     def __init__(self) -> None:
         gc.collect()
         self.taken: list[tuple[str, float, float]] = []
-        self._start, self._before = time.perf_counter(), resident("VmRSS")
+        self._start = time.perf_counter()
+        self._before = resident("VmRSS")
 
     def run(self, name: str, work: Callable[[], Any]) -> Any:
         """What ``work`` gives."""
-        start, before = time.perf_counter(), resident("VmRSS")
+        start = time.perf_counter()
+        before = resident("VmRSS")
         result = work()
         self.taken.append((name, time.perf_counter() - start, (resident("VmRSS") - before) / 2**20))
         return result
 
     def whole(self, name: str) -> None:
         """All since the beginning, as one more part."""
-        self.taken.append((name, time.perf_counter() - self._start, (resident("VmRSS") - self._before) / 2**20))
+        self.taken.append(
+            (name, time.perf_counter() - self._start, (resident("VmRSS") - self._before) / 2**20)
+        )
 
 
 def by_parts(home: StudyDirectory) -> list[tuple[str, float, float]]:
     """What a launch does before its first new trial, without writing to the study; imports come before."""
-    from sparsetune.preflight import check
+    from sparsetune.launch.preflight import check
 
     check(home.study())  # torch imports some of itself when it is first used
     journal = home.path.parent / "search.journal"
@@ -140,7 +165,9 @@ def by_parts(home: StudyDirectory) -> list[tuple[str, float, float]]:
     records = parts.run("read the ledger", lambda: read(home.ledger))
     longer = declared.extended([*records, {"type": "extended", "configurations_per_cell": 1}])
     states = parts.run("fold its records", lambda: fold(records))
-    planner = parts.run("planner and Optuna's journal", lambda: new_planner(longer, states, journal))
+    planner = parts.run(
+        "planner and Optuna's journal", lambda: new_planner(longer, states, journal)
+    )
     use, _ = parts.run("name the new trial", planner.next)
     assert use is not None and use.trial_id not in states
     parts.whole(WHOLE)
@@ -151,14 +178,25 @@ def by_launch(home: StudyDirectory) -> list[tuple[str, float, float]]:
     """Extend the study for real, in a Ray that runs already."""
     import ray
 
-    from sparsetune.tune.extension import Extension
-    from sparsetune.tune.launch import Options, launch
+    from sparsetune.launch.extension import Extension
+    from sparsetune.launch.launch import Options, launch
 
     environment = {"env_vars": {"PYTHONPATH": str(ROOT)}}
-    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False, runtime_env=environment)
+    ray.init(
+        address="local",
+        num_cpus=1,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env=environment,
+    )
     gc.collect()
-    began, before = time.time(), resident("VmRSS")
-    launch(home.study(), Options(home.path.parent, quiet=True), extend=Extension(configurations_per_cell=1))
+    began = time.time()
+    before = resident("VmRSS")
+    launch(
+        home.study(),
+        Options(home.path.parent, quiet=True),
+        extend=Extension(configurations_per_cell=1),
+    )
     grown = (resident("VmHWM") - before) / 2**20
     ray.shutdown()
     proposed = [record["time"] for record in read(home.ledger) if record["type"] == "proposed"]

@@ -37,17 +37,25 @@ class Row:
     def as_json(self, rows: Sequence[Row]) -> dict[str, Any]:
         """Everything measured, with quartiles; ``ratio`` is None where there is nothing to refer to."""
         ratios = self.ratios(rows)
-        return {**asdict(self), "quartiles": quartiles(self.seconds), "ratio": quartiles(ratios) if ratios else None}
+        return {
+            **asdict(self),
+            "quartiles": quartiles(self.seconds),
+            "ratio": quartiles(ratios) if ratios else None,
+        }
 
     def ratios(self, rows: Sequence[Row]) -> list[float]:
         """To the row referred to, round by round."""
-        base = next((row.seconds for row in rows if (row.table, row.name) == (self.table, self.against)), ())
+        base = next(
+            (row.seconds for row in rows if (row.table, row.name) == (self.table, self.against)), ()
+        )
         return [mine / other for mine, other in zip(self.seconds, base, strict=False)]
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     """The lower quartile, the median and the upper quartile."""
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
+    low, middle, high = (
+        statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
+    )
     return low, middle, high
 
 
@@ -92,12 +100,21 @@ class Turn:
         errors: Of all loops; one ends them all.
     """
 
-    def __init__(self, rounds: int, timed: int, untimed: int, device: str, errors: list[Exception]) -> None:
+    def __init__(
+        self, rounds: int, timed: int, untimed: int, device: str, errors: list[Exception]
+    ) -> None:
         self.seconds: list[list[float]] = []
         """Of every step timed, by round."""
-        self.baton, self.following = threading.Semaphore(0), self
-        self._rounds, self._timed, self._untimed, self._device, self._errors = rounds, timed, untimed, device, errors
-        self._steps, self._taken, self._last = 0, list[float](), 0.0
+        self.baton = threading.Semaphore(0)
+        self.following = self
+        self._rounds = rounds
+        self._timed = timed
+        self._untimed = untimed
+        self._device = device
+        self._errors = errors
+        self._steps = 0
+        self._taken = list[float]()
+        self._last = 0.0
 
     def tick(self, counts: bool = True) -> None:
         """A step is done; ``counts`` unless something else was done in it.
@@ -111,7 +128,8 @@ class Turn:
             self._taken.append(taken)
         if len(self._taken) == self._timed:
             self.seconds.append(self._taken)
-            self._steps, self._taken = 0, []
+            self._steps = 0
+            self._taken = []
             if len(self.seconds) > self._rounds:
                 raise Enough
             self.following.baton.release()
@@ -134,7 +152,11 @@ class Turn:
 
 
 def in_turn(
-    loops: Mapping[str, Callable[[Turn], object]], rounds: int, timed: int, untimed: int, device: str
+    loops: Mapping[str, Callable[[Turn], object]],
+    rounds: int,
+    timed: int,
+    untimed: int,
+    device: str,
 ) -> dict[str, list[list[float]]]:
     """Seconds of every timed step by round, of loops that run in threads but never two at a time."""
     errors: list[Exception] = []
@@ -142,7 +164,10 @@ def in_turn(
     ring = list(turns.values())
     for turn, following in zip(ring, [*ring[1:], ring[0]], strict=True):
         turn.following = following
-    threads = [threading.Thread(target=turns[name].run, args=(loop,), daemon=True) for name, loop in loops.items()]
+    threads = [
+        threading.Thread(target=turns[name].run, args=(loop,), daemon=True)
+        for name, loop in loops.items()
+    ]
     for thread in threads:
         thread.start()
     ring[0].baton.release()

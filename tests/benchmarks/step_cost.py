@@ -20,11 +20,11 @@ from torch.nn import functional
 from torch.nn.utils import prune
 
 from sparsetune import tasks
-from sparsetune.schedule import learning_rate
 from sparsetune.sparsity.layers import PRUNABLE
-from sparsetune.sparsity.methods import METHODS
+from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec import task as task_spec
+from sparsetune.spec.schedule import learning_rate
 from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, RampSpec, SparsitySpec
 from sparsetune.spec.task import ImageTask
 from sparsetune.tasks.models import build_model
@@ -36,7 +36,8 @@ from tests.benchmarks.rows import Row, Turn, in_turn
 
 CLASSES = 10
 SPARSITY = 0.9
-BARE, PRUNED = "bare loop", "bare loop with torch.nn.utils.prune"
+BARE = "bare loop"
+PRUNED = "bare loop with torch.nn.utils.prune"
 HELD_OUT = CLASSES
 """Examples of the smallest validation split, which no time counts."""
 Loop = Callable[[Turn], object]
@@ -55,7 +56,9 @@ class Setting:
     untimed: int
     limit: float
     """Of a masked step over a dense one."""
-    methods: tuple[str, ...] = tuple(method for method in METHODS if method != "transfer")  # of encoders
+    methods: tuple[str, ...] = tuple(
+        method for method in METHODS if method != "transfer"
+    )  # of encoders
     dense_limit: float = 1.05
     """Of our dense step over that of the bare loop."""
     epochs: int = 20
@@ -65,7 +68,9 @@ class Setting:
     """Whether the peak of each training is measured."""
 
 
-LENET = Setting("lenet_300_100", (1, 28, 28), 20_000, 128, rounds=100, timed=5, untimed=2, limit=1.10)
+LENET = Setting(
+    "lenet_300_100", (1, 28, 28), 20_000, 128, rounds=100, timed=5, untimed=2, limit=1.10
+)
 RESNET18 = Setting(
     "resnet18",
     (3, 32, 32),
@@ -109,13 +114,20 @@ DECLARED: dict[str, dict[str, Any]] = {
 
 def step_rows(setting: Setting, rounds: int, device: str = "cpu") -> list[Row]:
     """A row for the bare loop, for it with `torch.nn.utils.prune`, for our dense step, and for every method."""
-    loops: dict[str, Loop] = {BARE: partial(bare, setting, device), PRUNED: partial(bare, setting, device, pruned=True)}
+    loops: dict[str, Loop] = {
+        BARE: partial(bare, setting, device),
+        PRUNED: partial(bare, setting, device, pruned=True),
+    }
     for method in setting.methods:
-        sparsity = SparsitySpec.model_validate({"method": method, "target": SPARSITY} | DECLARED.get(method, {}))
+        sparsity = SparsitySpec.model_validate(
+            {"method": method, "target": SPARSITY} | DECLARED.get(method, {})
+        )
         loops[method] = partial(ours, setting, sparsity, device)
     with random_images(setting.input_shape, setting.examples + HELD_OUT):
         taken = in_turn(loops, rounds, setting.timed, setting.untimed, device)
-        peaks = {name: _peak(loop, device) for name, loop in loops.items()} if setting.memory else {}
+        peaks = (
+            {name: _peak(loop, device) for name, loop in loops.items()} if setting.memory else {}
+        )
     return [_row(setting, name, taken[name], peaks.get(name, {})) for name in loops]
 
 
@@ -150,7 +162,13 @@ def _trial(setting: Setting, sparsity: SparsitySpec) -> TrialSpec:
         label_smoothing=setting.label_smoothing,
     )
     schedule = ScheduleSpec(epochs=setting.epochs)
-    return TrialSpec(task=task, optim=OptimSpec(lr=0.01), schedule=schedule, sparsity=sparsity, compute=setting.compute)
+    return TrialSpec(
+        task=task,
+        optim=OptimSpec(lr=0.01),
+        schedule=schedule,
+        sparsity=sparsity,
+        compute=setting.compute,
+    )
 
 
 class Clock(Checkpoints):
@@ -171,19 +189,25 @@ def ours(setting: Setting, sparsity: SparsitySpec, device: str, turn: Turn) -> N
 
 def bare(setting: Setting, device: str, turn: Turn, pruned: bool = False) -> None:
     """Steps of the plainest loop: the same images, optimizer and arithmetic, a learning rate set at every step."""
-    trial, compute = _trial(setting, SparsitySpec()), setting.compute
+    trial = _trial(setting, SparsitySpec())
+    compute = setting.compute
     train_split = tasks.load_task(trial.task, device=device).splits.train
     assert isinstance(train_split, tasks.Split)
-    inputs, targets = train_split.inputs, train_split.targets
+    inputs = train_split.inputs
+    targets = train_split.targets
     layout = torch.channels_last if compute.channels_last else torch.contiguous_format
     model = build_model(setting.model, setting.input_shape, CLASSES).to(device).train()
     if pruned:
         weights = [(module, "weight") for module in model.modules() if isinstance(module, PRUNABLE)]
         prune.global_unstructured(weights, prune.L1Unstructured, amount=SPARSITY)  # type: ignore[no-untyped-call]
     model.to(memory_format=layout)  # last: `prune` takes no other than the usual
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True)
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4, fused=True
+    )
     order = torch.randperm(setting.examples, device=device)
-    total, per_epoch, size = trial.total_steps(), trial.steps_per_epoch(), setting.batch
+    total = trial.total_steps()
+    per_epoch = trial.steps_per_epoch()
+    size = setting.batch
     rate = learning_rate(trial)
     for step in range(total):
         batch = step % per_epoch
@@ -193,7 +217,9 @@ def bare(setting: Setting, device: str, turn: Turn, pruned: bool = False) -> Non
         if compute.channels_last:
             images = images.contiguous(memory_format=layout)
         with _autocast(compute, device):
-            loss = functional.cross_entropy(model(images), targets[chosen], label_smoothing=setting.label_smoothing)
+            loss = functional.cross_entropy(
+                model(images), targets[chosen], label_smoothing=setting.label_smoothing
+            )
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
@@ -218,5 +244,8 @@ def random_images(
     sets = {"train": (inputs, targets), "test": (inputs[:10], targets[:10])}
     source = tasks.SOURCES[dataset]
     images = tasks.Source(input_shape, CLASSES, source.prepare, lambda _: sets, source.normalised)
-    with patch.dict(tasks.SOURCES, {dataset: images}), patch.dict(task_spec.IMAGES, {dataset: examples}):
+    with (
+        patch.dict(tasks.SOURCES, {dataset: images}),
+        patch.dict(task_spec.IMAGES, {dataset: examples}),
+    ):
         yield

@@ -19,9 +19,9 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader
 
 from sparsetune import ScheduleSpec, TrialSpec
-from sparsetune.sparsity.methods import METHODS
+from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.spec.task import ImageTask
-from sparsetune.store.ledger import fold, read
+from sparsetune.storage.ledger import fold, read
 from sparsetune.tasks import SOURCES, Batch, Split
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import data_cost, device_sharing, ledger_cost, mask_update, resume_cost
@@ -38,7 +38,15 @@ from tests.benchmarks.data_wait import waits
 from tests.benchmarks.device_sharing import sharing_rows
 from tests.benchmarks.mask_update import ONE_PASS, peak_bytes
 from tests.benchmarks.rows import Row, Turn, in_turn, quartiles
-from tests.benchmarks.step_cost import BARE, HELD_OUT, PRUNED, RESNET50, Setting, random_images, step_rows
+from tests.benchmarks.step_cost import (
+    BARE,
+    HELD_OUT,
+    PRUNED,
+    RESNET50,
+    Setting,
+    random_images,
+    step_rows,
+)
 from tests.benchmarks.trial_cost import OURS as LAUNCH
 from tests.benchmarks.trial_cost import PLAIN, REUSED, Life, slot_seconds, trial_rows, warm_since
 
@@ -53,7 +61,9 @@ TINY = Setting(
     limit=1.1,
     methods=tuple(m for m in METHODS if m not in ("obert", "transfer")),
 )
-TINY_ON_GPU = replace(RESNET50, model="resnet8", input_shape=(3, 8, 8), examples=64, batch=4, timed=1)
+TINY_ON_GPU = replace(
+    RESNET50, model="resnet8", input_shape=(3, 8, 8), examples=64, batch=4, timed=1
+)
 
 
 def _loop(log: list[str], name: str) -> Callable[[Turn], None]:
@@ -67,9 +77,14 @@ def _loop(log: list[str], name: str) -> Callable[[Turn], None]:
 
 def test_loops_take_turns_of_equal_length() -> None:
     log: list[str] = []
-    taken = in_turn({name: _loop(log, name) for name in "ab"}, rounds=3, timed=2, untimed=1, device="cpu")
+    taken = in_turn(
+        {name: _loop(log, name) for name in "ab"}, rounds=3, timed=2, untimed=1, device="cpu"
+    )
     assert "".join(log) == "aaabbb" * 4
-    assert {name: [len(steps) for steps in rounds] for name, rounds in taken.items()} == {"a": [2] * 3, "b": [2] * 3}
+    assert {name: [len(steps) for steps in rounds] for name, rounds in taken.items()} == {
+        "a": [2] * 3,
+        "b": [2] * 3,
+    }
 
 
 def test_a_loop_that_fails_ends_the_others() -> None:
@@ -78,11 +93,21 @@ def test_a_loop_that_fails_ends_the_others() -> None:
         raise ValueError("no data")
 
     with pytest.raises(ValueError, match="no data"):
-        in_turn({"fails": fails, "other": _loop([], "other")}, rounds=3, timed=1, untimed=0, device="cpu")
+        in_turn(
+            {"fails": fails, "other": _loop([], "other")},
+            rounds=3,
+            timed=1,
+            untimed=0,
+            device="cpu",
+        )
 
 
 def test_ratios_are_round_by_round_within_the_table() -> None:
-    rows = [Row("a", "base", [1.0, 2.0]), Row("b", "base", [5.0, 5.0]), Row("a", "ours", [3.0, 3.0], "base", 1.05)]
+    rows = [
+        Row("a", "base", [1.0, 2.0]),
+        Row("b", "base", [5.0, 5.0]),
+        Row("a", "ours", [3.0, 3.0], "base", 1.05),
+    ]
     assert rows[2].ratios(rows) == [3.0, 1.5]
     assert rows[2].as_json(rows)["ratio"] == (1.875, 2.25, 2.625)
     assert rows[0].as_json(rows)["ratio"] is None
@@ -92,7 +117,9 @@ def test_ratios_are_round_by_round_within_the_table() -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the peak")
 def test_the_peak_counts_what_is_freed_again() -> None:
     size = 64_000_000
-    assert peak_bytes(lambda: torch.ones(size, dtype=torch.uint8).max(), "cpu") == pytest.approx(size, rel=0.1)
+    assert peak_bytes(lambda: torch.ones(size, dtype=torch.uint8).max(), "cpu") == pytest.approx(
+        size, rel=0.1
+    )
 
 
 def test_the_command_prints_every_row_and_writes_it(
@@ -109,18 +136,33 @@ def test_the_command_prints_every_row_and_writes_it(
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     printed = capsys.readouterr().out
     assert all(row["name"] in printed and row["seconds"] for row in rows)
-    expected = {BARE, PRUNED, *TINY.methods, ONE_PASS, "torch.sort", "mlp, 17,024 weights", "Ledger.append"}
+    expected = {
+        BARE,
+        PRUNED,
+        *TINY.methods,
+        ONE_PASS,
+        "torch.sort",
+        "mlp, 17,024 weights",
+        "Ledger.append",
+    }
     assert expected <= {row["name"] for row in rows}
 
 
-def test_the_full_size_step_is_the_declared_one_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_full_size_step_is_the_declared_one_on_both_sides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """On a CPU with a tiny network: layout, precision and smoothing are those of ResNet-50."""
-    arithmetic, smoothing = set[tuple[Any, ...]](), set[float]()
+    arithmetic = set[tuple[Any, ...]]()
+    smoothing = set[float]()
     cross_entropy = functional.cross_entropy
 
     def see(module: nn.Module, given: tuple[torch.Tensor], output: torch.Tensor) -> None:
-        if isinstance(module, nn.Conv2d) and len(given[0]) == TINY_ON_GPU.batch:  # FLOPs are counted on an example
-            arithmetic.add((output.dtype, given[0].is_contiguous(memory_format=torch.channels_last)))
+        if (
+            isinstance(module, nn.Conv2d) and len(given[0]) == TINY_ON_GPU.batch
+        ):  # FLOPs are counted on an example
+            arithmetic.add(
+                (output.dtype, given[0].is_contiguous(memory_format=torch.channels_last))
+            )
 
     def smoothed(*given: torch.Tensor, label_smoothing: float) -> torch.Tensor:
         smoothing.add(label_smoothing)
@@ -144,12 +186,19 @@ def test_a_full_size_step_on_a_gpu() -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_both_pipelines_give_the_same_images(name: str) -> None:
-    published, examples = SETS[name], 30
+    published = SETS[name]
+    examples = 30
     with random_images(published.input_shape, examples + HELD_OUT, name):
-        task = ImageTask.model_validate({"dataset": name, "validation": HELD_OUT, "train_examples": examples})
+        task = ImageTask.model_validate(
+            {"dataset": name, "validation": HELD_OUT, "train_examples": examples}
+        )
         pixels, targets = SOURCES[name].read(None)["train"]
-        (ours, _), *_ = SOURCES[name].splits(task, None, "cpu", 10_000).train.read([torch.arange(examples)])
-    theirs, _ = next(iter(DataLoader(published_images(published, pixels, targets, {}), len(pixels))))
+        (ours, _), *_ = (
+            SOURCES[name].splits(task, None, "cpu", 10_000).train.read([torch.arange(examples)])
+        )
+    theirs, _ = next(
+        iter(DataLoader(published_images(published, pixels, targets, {}), len(pixels)))
+    )
     places = torch.cdist(ours.flatten(1), theirs.flatten(1)).argmin(1)
     torch.testing.assert_close(ours, theirs[places])
     changed = published_images(published, pixels, targets, AUGMENTATIONS["crop 4, flip, cutout 8"])
@@ -165,17 +214,28 @@ def test_a_rate_counts_all_batches_but_the_first() -> None:
 def test_an_epoch_of_ours_is_whole() -> None:
     task = ImageTask(validation=HELD_OUT, train_examples=50, batch_size=10)
     with random_images((1, 28, 28), 50 + HELD_OUT):
-        _, *batches = one_epoch(SOURCES["fashion_mnist"].splits(task, None, "cpu", 10_000).train, task)
+        _, *batches = one_epoch(
+            SOURCES["fashion_mnist"].splits(task, None, "cpu", 10_000).train, task
+        )
     assert {len(targets) for _, targets in batches} == {10} and len(batches) == 5
     assert len({image.sum().item() for inputs, _ in batches for image in inputs}) == 50
 
 
 def test_photographs_are_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"FILES": 8, "FOLDER_BATCH": 2, "FOLDER_WORKERS": {"cpu": (0,)}, "SIDE": 32}.items():
+    for name, value in {
+        "FILES": 8,
+        "FOLDER_BATCH": 2,
+        "FOLDER_WORKERS": {"cpu": (0,)},
+        "SIDE": 32,
+    }.items():
         monkeypatch.setattr(data_cost, name, value)
     threads = torch.get_num_threads()
     rows = folder_rows(1)
-    assert [row.name for row in rows] == ["torchvision, v2 on tensors", "torchvision, v2 on PIL images", OURS]
+    assert [row.name for row in rows] == [
+        "torchvision, v2 on tensors",
+        "torchvision, v2 on PIL images",
+        OURS,
+    ]
     assert rows[2].ratios(rows) == [rows[2].seconds[0] / rows[0].seconds[0]]
     assert torch.get_num_threads() == threads
 
@@ -199,7 +259,11 @@ def test_processes_share_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_sharing, "PROCESSES", (1, 2))
     monkeypatch.setattr(device_sharing, "BASE", TrialSpec(schedule=ScheduleSpec(epochs=1)))
     alone, together = sharing_rows(rounds=2)
-    assert (alone.name, together.name, together.against) == ("1 process", "2 processes", "1 process")
+    assert (alone.name, together.name, together.against) == (
+        "1 process",
+        "2 processes",
+        "1 process",
+    )
     assert len(together.seconds) == 2 and together.notes["per_hour"] > 0
 
 
@@ -219,11 +283,14 @@ def test_data_are_measured_with_worker_processes(
         torch.set_num_threads(threads)
     printed = capsys.readouterr().out
     assert all(
-        words in printed for words in ("1,000 images of cifar10, crop 4, flip", "1 workers", "waits of lenet", "/s")
+        words in printed
+        for words in ("1,000 images of cifar10, crop 4, flip", "1 workers", "waits of lenet", "/s")
     )
 
 
-def test_an_unknown_section_is_refused_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_section_is_refused_with_the_known_ones(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(SystemExit):
         command.main(["speed"])
     assert (
@@ -241,15 +308,21 @@ def test_a_trials_seconds_are_of_one_workers_time() -> None:
 def test_warm_is_when_the_last_worker_trains() -> None:
     lives = [Life(7, 10, 11), Life(7, 11, 12), Life(8, 12.5, 13), Life(7, 12, 13)]
     assert warm_since(lives, workers=2) == 12.5
-    assert warm_since([Life(pid, 10 + pid, 11 + pid) for pid in range(5)], workers=2) == 11  # none is used again
+    assert (
+        warm_since([Life(pid, 10 + pid, 11 + pid) for pid in range(5)], workers=2) == 11
+    )  # none is used again
 
 
-def test_a_long_study_is_measured_part_by_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_study_is_measured_part_by_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(resume_cost, "REPORTS", 2)
     home = resume_cost.write_study(tmp_path, 6)
     *parts, (name, whole, _) = resume_cost.by_parts(home)
     assert name == resume_cost.WHOLE and sum(seconds for _, seconds, _ in parts) <= whole
-    assert len(fold(read(home.ledger))) == 6 and len(list(home.ledger.iterdir())) == 1, "the study stays as it was"
+    assert len(fold(read(home.ledger))) == 6 and len(list(home.ledger.iterdir())) == 1, (
+        "the study stays as it was"
+    )
 
 
 @pytest.mark.slow

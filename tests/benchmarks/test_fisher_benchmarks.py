@@ -10,12 +10,14 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig
 
-from sparsetune.sparsity.fisher import BlockFisher
-from sparsetune.tasks.encoders import encoder_weights
+from sparsetune.sparsity.fisher.blocks import BlockFisher
+from sparsetune.tasks.text.encoders import encoder_weights
 from tests.benchmarks import fisher
 from tests.benchmarks.one_shot import SPARSITIES, one_shot, recipe
 
-TINY = BertConfig(vocab_size=20, num_hidden_layers=1, hidden_size=8, num_attention_heads=2, intermediate_size=16)
+TINY = BertConfig(
+    vocab_size=20, num_hidden_layers=1, hidden_size=8, num_attention_heads=2, intermediate_size=16
+)
 
 
 def test_the_authors_way_gives_the_same_scores() -> None:
@@ -23,9 +25,12 @@ def test_the_authors_way_gives_the_same_scores() -> None:
     model = AutoModelForSequenceClassification.from_config(TINY).eval()
     weights = {name: weight.detach() for name, weight in encoder_weights("tiny", model).items()}
     gradients = partial(fisher.passes, model, 5)
-    ours, theirs = BlockFisher(weights, fisher.SPEC, gradients, 1).scores(), fisher.woodbury(weights, gradients)
+    ours = BlockFisher(weights, fisher.SPEC, gradients, 1).scores()
+    theirs = fisher.woodbury(weights, gradients)
     for name, scores in ours.items():
-        assert torch.allclose(theirs[name].flatten()[: scores.numel()], scores.flatten(), rtol=1e-2, atol=1e-12)
+        assert torch.allclose(
+            theirs[name].flatten()[: scores.numel()], scores.flatten(), rtol=1e-2, atol=1e-12
+        )
 
 
 def test_a_row_of_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,12 +40,18 @@ def test_a_row_of_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(row.seconds[0] > 0 for row in rows)
 
 
-def test_every_score_prunes_the_same_fine_tuned_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_score_prunes_the_same_fine_tuned_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not (data := os.environ.get("SPARSETUNE_DATA")):
         pytest.skip("GLUE's files are not here")
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path))
     spec = recipe("bert_tiny", gradients=4, examples=64, epochs=1)
     rows = list(one_shot(spec, Path(data), "cpu"))
-    wanted = [("", 0.0), *(("magnitude", s) for s in SPARSITIES), *(("fisher", s) for s in SPARSITIES)]
+    wanted = [
+        ("", 0.0),
+        *(("magnitude", s) for s in SPARSITIES),
+        *(("fisher", s) for s in SPARSITIES),
+    ]
     assert [(row.score, row.sparsity) for row in rows] == wanted
     assert len({row.measures.loss for row in rows}) == len(rows)

@@ -15,7 +15,9 @@ SMALL = Encoder(
 )  # fmt: skip
 
 
-def test_all_train_on_alike_batches_and_groups_save_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_train_on_alike_batches_and_groups_save_padding(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(text_cost, "TRAIN", 400)
     rows = {row.name: row for row in text_rows(2, encoder=SMALL)}
     peer, dense, masked, mixed = rows.values()

@@ -16,18 +16,30 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from sparsetune import ComputeSpec, OptimSpec, RampSpec, ScheduleSpec, SparsitySpec, TextTask, TrialSpec
-from sparsetune.tasks import TrainingBatch, encoders, load_task
-from sparsetune.tasks.text import TextSplit
-from sparsetune.tasks.tokens import tokenised
+from sparsetune import (
+    ComputeSpec,
+    OptimSpec,
+    RampSpec,
+    ScheduleSpec,
+    SparsitySpec,
+    TextTask,
+    TrialSpec,
+)
+from sparsetune.tasks import TrainingBatch, load_task
+from sparsetune.tasks.text.sentences import TextSplit, encoders
+from sparsetune.tasks.text.tokens import tokenised
 from sparsetune.train import train
 from tests.benchmarks.rows import Row, Turn, in_turn
 from tests.benchmarks.step_cost import HELD_OUT, SPARSITY, Clock
 from tests.texts import BAD, FILLERS, GOOD
 
-PEER, DENSE = "transformers.Trainer", "dense"
-TIMED, UNTIMED = 6, 1
-TRAIN, DEV, EPOCHS = 3_200, 100, 20
+PEER = "transformers.Trainer"
+DENSE = "dense"
+TIMED = 6
+UNTIMED = 1
+TRAIN = 3_200
+DEV = 100
+EPOCHS = 20
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,12 @@ MINILM = Encoder(
     mean=12, longest=32, batch=32, compute=ComputeSpec(),
 )  # fmt: skip
 BERT_BASE = Encoder(
-    "BERT-base, bfloat16", {}, mean=60, longest=128, batch=32, compute=ComputeSpec(precision="bfloat16")
+    "BERT-base, bfloat16",
+    {},
+    mean=60,
+    longest=128,
+    batch=32,
+    compute=ComputeSpec(precision="bfloat16"),
 )
 """As it is fine-tuned on a GPU: a CPU takes ten seconds a step."""
 
@@ -65,7 +82,10 @@ BERT_BASE = Encoder(
 def text_rows(rounds: int, device: str = "cpu", encoder: Encoder | None = None) -> list[Row]:
     """Seconds of a thousand tokens, padding not counted: the peer's, ours dense and masked, and without groups."""
     encoder = encoder or (MINILM if device == "cpu" else BERT_BASE)
-    with tempfile.TemporaryDirectory() as where, patch.dict(os.environ, SPARSETUNE_CACHE=f"{where}/cache"):
+    with (
+        tempfile.TemporaryDirectory() as where,
+        patch.dict(os.environ, SPARSETUNE_CACHE=f"{where}/cache"),
+    ):
         write_texts(Path(where) / "SST-2", encoder)
         write_encoder(Path(where) / "encoder", encoder)
         trials = {
@@ -74,17 +94,30 @@ def text_rows(rounds: int, device: str = "cpu", encoder: Encoder | None = None) 
             f"{SPARSITY:.0%} masked": trial(Path(where), encoder, pruned=True),
             "texts of any lengths together": trial(Path(where), encoder, grouped=False),
         }
-        loops = {name: Loop(peer if name == PEER else ours, spec, device) for name, spec in trials.items()}
+        loops = {
+            name: Loop(peer if name == PEER else ours, spec, device)
+            for name, spec in trials.items()
+        }
         with patch.object(TextSplit, "training", counted(TextSplit.training)):
             taken = in_turn(loops, rounds, TIMED, UNTIMED, device)
-        return [_row(encoder, name, taken[name], loops[name].tokens, padding(trials[name])) for name in loops]
+        return [
+            _row(encoder, name, taken[name], loops[name].tokens, padding(trials[name]))
+            for name in loops
+        ]
 
 
-def _row(encoder: Encoder, name: str, taken: list[list[float]], tokens: list[int], waste: float) -> Row:
+def _row(
+    encoder: Encoder, name: str, taken: list[list[float]], tokens: list[int], waste: float
+) -> Row:
     period = UNTIMED + TIMED
-    rounds = [tokens[period * round_ + UNTIMED : period * (round_ + 1)] for round_ in range(1, len(taken) + 1)]
+    rounds = [
+        tokens[period * round_ + UNTIMED : period * (round_ + 1)]
+        for round_ in range(1, len(taken) + 1)
+    ]
     seconds = [1000 * sum(steps) / sum(of) for steps, of in zip(taken, rounds, strict=True)]
-    against, limit = {PEER: (None, None), DENSE: (PEER, 1.0)}.get(name, (DENSE, 1.05 if "masked" in name else None))
+    against, limit = {PEER: (None, None), DENSE: (PEER, 1.0)}.get(
+        name, (DENSE, 1.05 if "masked" in name else None)
+    )
     title = f"1,000 tokens of {encoder.title}, {encoder.batch} texts of at most {encoder.longest}, and tokens a second"
     notes = {"padding": waste, "per_second": 1000 / statistics.median(seconds)}
     return Row(title, name, seconds, against, limit, notes=notes)
@@ -107,7 +140,9 @@ class Loop:
         self.work(self.spec, self.device, turn)
 
 
-def counted(original: Callable[..., Iterator[TrainingBatch]]) -> Callable[..., Iterator[TrainingBatch]]:
+def counted(
+    original: Callable[..., Iterator[TrainingBatch]],
+) -> Callable[..., Iterator[TrainingBatch]]:
     """The batches of a split, and their tokens taken down."""
 
     def training(*given: Any) -> Iterator[TrainingBatch]:
@@ -125,18 +160,29 @@ def padding(spec: TrialSpec) -> float:
     assert isinstance(split, TextSplit)
     epoch = spec.with_values({"schedule.epochs": 1})
     widths = [(inputs["input_ids"].numel(), index) for inputs, _, index in split.training(epoch, 0)]  # type: ignore[index]
-    return 1 - sum(int(split.lengths[index].sum()) for _, index in widths) / sum(size for size, _ in widths)
+    return 1 - sum(int(split.lengths[index].sum()) for _, index in widths) / sum(
+        size for size, _ in widths
+    )
 
 
-def trial(where: Path, encoder: Encoder, *, pruned: bool = False, grouped: bool = True) -> TrialSpec:
+def trial(
+    where: Path, encoder: Encoder, *, pruned: bool = False, grouped: bool = True
+) -> TrialSpec:
     """A trial longer than what is timed, its mask in force from the start."""
     task = TextTask(
         folder=str(where / "SST-2"), model=str(where / "encoder"), max_length=encoder.longest, validation=HELD_OUT,
         train_examples=TRAIN, batch_size=encoder.batch, group_by_length=grouped,
     )  # fmt: skip
-    sparsity = SparsitySpec(method="gmp", target=SPARSITY, ramp=RampSpec(start=0)) if pruned else SparsitySpec()
-    optim, schedule = OptimSpec(name="adamw", lr=1e-5), ScheduleSpec(epochs=EPOCHS, warmup=0, lr="constant")
-    return TrialSpec(task=task, optim=optim, schedule=schedule, sparsity=sparsity, compute=encoder.compute)
+    sparsity = (
+        SparsitySpec(method="gmp", target=SPARSITY, ramp=RampSpec(start=0))
+        if pruned
+        else SparsitySpec()
+    )
+    optim = OptimSpec(name="adamw", lr=1e-5)
+    schedule = ScheduleSpec(epochs=EPOCHS, warmup=0, lr="constant")
+    return TrialSpec(
+        task=task, optim=optim, schedule=schedule, sparsity=sparsity, compute=encoder.compute
+    )
 
 
 def ours(spec: TrialSpec, device: str, turn: Turn) -> None:
@@ -150,10 +196,15 @@ def peer(spec: TrialSpec, device: str, turn: Turn) -> None:
 
     assert isinstance(spec.task, TextTask)
     task = load_task(spec.task)
-    tokens, rows = tokenised(spec.task, None)["train"], task.splits.train.rows.tolist()  # type: ignore[attr-defined]
+    tokens = tokenised(spec.task, None)["train"]
+    rows = task.splits.train.rows.tolist()  # type: ignore[attr-defined]
     bounds = [(int(tokens.starts[row]), int(tokens.starts[row + 1])) for row in rows]
     texts = [
-        {"input_ids": tokens.ids[start:end].tolist(), "labels": int(tokens.labels[row]), "length": end - start}
+        {
+            "input_ids": tokens.ids[start:end].tolist(),
+            "labels": int(tokens.labels[row]),
+            "length": end - start,
+        }
         for row, (start, end) in zip(rows, bounds, strict=True)
     ]
     tokenizer = encoders.tokenizer_of(spec.task.model, None, list, "")

@@ -23,14 +23,16 @@ from typing import Any, NamedTuple
 import torch
 
 from sparsetune import LogUniform, ScheduleSpec, Study, TrialSpec
-from sparsetune.store import ledger
+from sparsetune.storage import ledger
 from sparsetune.train import train
 from tests.benchmarks.rows import Row
 
 WORKERS = 2
 BEYOND_SECONDS = 0.3
 """What a warm worker may spend on a trial beside its training."""
-OURS, PLAIN, REUSED = "sparsetune", "Ray Tune, default workers", "Ray Tune, reuse_actors=True"
+OURS = "sparsetune"
+PLAIN = "Ray Tune, default workers"
+REUSED = "Ray Tune, reuse_actors=True"
 ROOT = Path(__file__).parents[2]
 
 
@@ -46,12 +48,20 @@ def trial_rows(trials: int) -> list[Row]:
     """Seconds of a worker's time for one of so many one-epoch digits trials, and the share that is not training."""
     title = f"{trials} one-epoch digits trials, {WORKERS} workers: seconds of a worker for each"
     alone = training_alone(trials)
-    rows, starts = [Row(title, "`train` alone, two processes", alone)], []
+    rows = [Row(title, "`train` alone, two processes", alone)]
+    starts = []
     for name in WAYS:
         startup, seconds = worker_seconds(name, trials)
         beyond = [taken - statistics.median(alone) for taken in seconds]
         rows.append(Row(title, name, seconds))
-        rows.append(Row(title, f"{name}: beyond training", beyond, at_most=BEYOND_SECONDS if name == OURS else None))
+        rows.append(
+            Row(
+                title,
+                f"{name}: beyond training",
+                beyond,
+                at_most=BEYOND_SECONDS if name == OURS else None,
+            )
+        )
         starts.append(Row("start-up: Ray, and until every worker trains", name, [startup]))
     return rows + starts
 
@@ -85,7 +95,9 @@ def slot_seconds(ends: Sequence[float], workers: int = WORKERS) -> list[float]:
 def training_alone(trials: int) -> list[float]:
     """Seconds of each plain call of `train`, in as many processes at once as there are workers."""
     with get_context("spawn").Pool(WORKERS) as pool:
-        taken = pool.map(_train_some, [specs(trials)[worker::WORKERS] for worker in range(WORKERS)], chunksize=1)
+        taken = pool.map(
+            _train_some, [specs(trials)[worker::WORKERS] for worker in range(WORKERS)], chunksize=1
+        )
     return [seconds for some in taken for seconds in some]
 
 
@@ -117,7 +129,7 @@ def specs(trials: int) -> list[TrialSpec]:
 
 def through_launch(trials: int, folder: Path, _reuse: bool) -> list[Life]:
     """What `sparsetune run` does, whose workers are always used again."""
-    from sparsetune.tune.launch import Options, launch
+    from sparsetune.launch.launch import Options, launch
 
     outcome = launch(study(trials), Options(storage=folder, quiet=True))
     records = ledger.read(outcome.directory / "ledger")
@@ -142,7 +154,9 @@ def through_tune(trials: int, folder: Path, reuse: bool) -> list[Life]:
     """A script of a few lines, which keeps nothing but what Tune keeps."""
     from ray import tune
 
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # it misses files that it was told not to write
+    logging.getLogger("ray.tune").setLevel(
+        logging.CRITICAL
+    )  # it misses files that it was told not to write
     results = tune.Tuner(
         tune.with_resources(train_and_tell, {"cpu": 1}),
         param_space={"spec": tune.grid_search([spec.given() for spec in specs(trials)])},
@@ -169,7 +183,13 @@ def main() -> None:
     import ray
 
     environment = {"env_vars": {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}}
-    ray.init(address="local", num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, runtime_env=environment)
+    ray.init(
+        address="local",
+        num_cpus=WORKERS,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env=environment,
+    )
     way, reuse = WAYS[given.way]
     lives = way(given.trials, given.folder / "runs", reuse)
     (given.folder / "lives.json").write_text(json.dumps(lives))

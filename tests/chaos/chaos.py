@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sparsetune.store import ledger
+from sparsetune.storage import ledger
 from sparsetune.train.checkpoint import latest
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 
@@ -28,7 +28,8 @@ class Chaos:
     """
 
     def __init__(self, folder: Path, address: str) -> None:
-        self.folder, self.address = folder, address
+        self.folder = folder
+        self.address = address
         self.directory = folder / "runs" / "small"
         self.faults: Counter[str] = Counter()
         self.kills: list[dict[str, Any]] = []
@@ -44,9 +45,21 @@ class Chaos:
 
     def start(self, *options: str, own_ray: bool = False) -> subprocess.Popen[str]:
         """The command that starts or resumes the study, whoever runs it already."""
-        command = ("resume", self.directory) if self.directory.exists() else ("run", HERE / "small_study.py")
+        command = (
+            ("resume", self.directory)
+            if self.directory.exists()
+            else ("run", HERE / "small_study.py")
+        )
         cluster = () if own_ray else ("--address", self.address)
-        return start(*command, *cluster, "--checkpoint-seconds", "0.2", "--no-report", *options, cwd=self.folder)
+        return start(
+            *command,
+            *cluster,
+            "--checkpoint-seconds",
+            "0.2",
+            "--no-report",
+            *options,
+            cwd=self.folder,
+        )
 
     def lines(self) -> list[bytes]:
         """Every acknowledged line of the ledger."""
@@ -59,7 +72,9 @@ class Chaos:
     def wait(self, condition: Callable[[], Any]) -> Any:
         """What the condition gives once it is truthy; the driver must not end before."""
         value = wait_for(condition, self.driver, PATIENCE, pause=0.1)
-        assert value and self.driver.poll() is None, f"the launch ended too early:\n{self.driver.communicate()[0]}"
+        assert value and self.driver.poll() is None, (
+            f"the launch ended too early:\n{self.driver.communicate()[0]}"
+        )
         return value
 
     def holds(self) -> bool:
@@ -71,7 +86,12 @@ class Chaos:
         """Trials in training that have a checkpoint, by the process that runs them; attempts of this launch alone."""
         found = {}
         for record in ledger.read(self.directory / "ledger"):
-            attempt = self.directory / "trials" / record.get("trial_id", "") / f"attempt-{record.get('attempt')}"
+            attempt = (
+                self.directory
+                / "trials"
+                / record.get("trial_id", "")
+                / f"attempt-{record.get('attempt')}"
+            )
             mine = record["type"] == "started" and record["time"] > self._launched
             if mine and alive(record["pid"]) and any(attempt.glob("checkpoint-*.pt")):
                 found[record["pid"]] = record["trial_id"]
@@ -80,14 +100,24 @@ class Chaos:
 
     def kill_driver(self) -> None:
         """Kill -9, then see that nothing is lost, and that only a stale lock is left."""
-        before, states = self.lines(), trials(self.directory)
+        before = self.lines()
+        states = trials(self.directory)
         os.kill(self.driver.pid, signal.SIGKILL)
         self.driver.wait()
         assert self.driver.stdout
         self.driver.stdout.close()  # its workers, which outlive it by seconds, hold the other end
-        running = [state.last.get("phase", "start") for state in states.values() if state.status == "RUNNING"]
+        running = [
+            state.last.get("phase", "start")
+            for state in states.values()
+            if state.status == "RUNNING"
+        ]
         finished = sum(state.finished for state in states.values())
-        row = {"records": len(before), "reports": self.reports(), "finished": finished, "running": " ".join(running)}
+        row = {
+            "records": len(before),
+            "reports": self.reports(),
+            "finished": finished,
+            "running": " ".join(running),
+        }
         self.kills.append({"kill": len(self.kills) + 1, **row})
         self.count("driver killed")
         assert self.holds(), "the file of the lock stays, and must not block the next launch"
@@ -95,7 +125,11 @@ class Chaos:
 
     def workers_end(self) -> None:
         """Wait for the workers of a killed driver, which may still write checkpoints."""
-        pids = {record["pid"] for record in ledger.read(self.directory / "ledger") if record["type"] == "started"}
+        pids = {
+            record["pid"]
+            for record in ledger.read(self.directory / "ledger")
+            if record["type"] == "started"
+        }
         deadline = time.monotonic() + PATIENCE
         while any(map(alive, pids)):
             assert time.monotonic() < deadline, "a worker outlived its driver"
@@ -110,17 +144,23 @@ class Chaos:
         now = self.lines()
         for before in (self._kept, seen or []):
             assert now[: len(before)] == before
-        finished = {name: state.ended for name, state in trials(self.directory).items() if state.finished}
+        finished = {
+            name: state.ended for name, state in trials(self.directory).items() if state.finished
+        }
         assert self._finished.items() <= finished.items()
-        self._kept, self._finished = now, finished
+        self._kept = now
+        self._finished = finished
 
     def tear_last_record(self) -> None:
         """Cut the last line of the ledger in its middle: it counts as never acknowledged."""
         segment = max((self.directory / "ledger").glob("*.jsonl"))
         whole = segment.read_bytes().rstrip(b"\n").rpartition(b"\n")
         segment.write_bytes(whole[0] + whole[1] + whole[2][: len(whole[2]) // 2])
-        torn, self._kept = self._kept[-1], self._kept[:-1]
-        self._finished = {name: end for name, end in self._finished.items() if ledger.encode(end) != torn + b"\n"}
+        torn = self._kept[-1]
+        self._kept = self._kept[:-1]
+        self._finished = {
+            name: end for name, end in self._finished.items() if ledger.encode(end) != torn + b"\n"
+        }
         self.count("ledger torn")
         self.check()
 
@@ -144,8 +184,11 @@ class Chaos:
         output, _ = self.driver.communicate(timeout=PATIENCE)
         assert self.driver.returncode == 0, output
         self.check()
-        assert not list((self.directory / "trials").glob("*/*/checkpoint-*")), "finished trials keep no checkpoint"
-        states, equal = trials(self.directory), 0
+        assert not list((self.directory / "trials").glob("*/*/checkpoint-*")), (
+            "finished trials keep no checkpoint"
+        )
+        states = trials(self.directory)
+        equal = 0
         for state in states.values():
             assert state.status == "COMPLETE"
             assert_equal_to_training_alone(state)
@@ -158,7 +201,11 @@ class Chaos:
         """What the ledger tells of a study that has ended."""
         records = ledger.read(self.directory / "ledger")
         ends = Counter(record["trial_id"] for record in records if record["type"] == "ended")
-        resumed = [phase_at(states[r["trial_id"]], r["resumed_from_step"]) for r in records if r["type"] == "started"]
+        resumed = [
+            phase_at(states[r["trial_id"]], r["resumed_from_step"])
+            for r in records
+            if r["type"] == "started"
+        ]
         return {
             "launches": len(list((self.directory / "ledger").glob("*.jsonl"))),
             "trials": len(states),

@@ -21,12 +21,14 @@ from types import FrameType
 from typing import Any
 
 from sparsetune.errors import StorageError
-from sparsetune.store import StudyDirectory
-from sparsetune.store.ledger import Ledger, encode, read
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import Ledger, encode, read
 from sparsetune.study import Arm, Study
 
 WRITERS = ("directory.py", "segments.py", "checkpoint.py")
-STUDY = Study(name="s", arms={"gmp": Arm({"sparsity.method": "gmp"})}, sweep={"sparsity.target": [0, 0.9]})
+STUDY = Study(
+    name="s", arms={"gmp": Arm({"sparsity.method": "gmp"})}, sweep={"sparsity.target": [0, 0.9]}
+)
 Acknowledge = Callable[[int], None]
 Write = Callable[[Acknowledge], None]
 
@@ -70,7 +72,9 @@ def in_child(write: Write) -> tuple[list[int], bool]:
         told = pipe.read()
     status = os.waitpid(child, 0)[1]
     assert os.WIFSIGNALED(status) or status == 0, "the child raised"
-    return [int.from_bytes(told[at : at + 4]) for at in range(0, len(told), 4)], os.WIFSIGNALED(status)
+    return [int.from_bytes(told[at : at + 4]) for at in range(0, len(told), 4)], os.WIFSIGNALED(
+        status
+    )
 
 
 def every_line(write: Callable[[int], Write]) -> Iterator[tuple[int, list[int]]]:
@@ -126,10 +130,15 @@ def ledger_killed(folder: Path) -> int:
 
 def ledger_killed_any_time(folder: Path) -> int:
     """A hundred launches of one ledger are killed at random moments, inside system calls too."""
-    chance, kept = random.Random(0), []
+    chance = random.Random(0)
+    kept = []
     for kill in range(1, 101):
 
-        def write(acknowledge: Acknowledge, kill: int = kill, seconds: float = chance.uniform(0.0005, 0.02)) -> None:
+        def write(
+            acknowledge: Acknowledge,
+            kill: int = kill,
+            seconds: float = chance.uniform(0.0005, 0.02),
+        ) -> None:
             signal.setitimer(signal.ITIMER_REAL, seconds)  # its signal ends the process
             appends(folder, 1000 * kill, 999)(acknowledge)
 
@@ -180,11 +189,16 @@ def ledger_full(folder: Path) -> int:
 
 def disk_full(folder: Path) -> int:
     """A small disk fills again and again under a ledger, a declaration and a provenance."""
-    chance, kept, launches = random.Random(0), [], 0
-    home, ballast = StudyDirectory(folder / "s"), folder / "ballast"
+    chance = random.Random(0)
+    kept = []
+    launches = 0
+    home = StudyDirectory(folder / "s")
+    ballast = folder / "ballast"
     home.create(STUDY)
     for fault in range(50):
-        ballast.write_bytes(b"x" * max(0, shutil.disk_usage(folder).free - chance.randrange(12_000)))
+        ballast.write_bytes(
+            b"x" * max(0, shutil.disk_usage(folder).free - chance.randrange(12_000))
+        )
         with closing(Ledger(home.ledger)) as ledger:
             for number in range(1000 * fault, 1000 * fault + 999):
                 try:
@@ -205,7 +219,8 @@ def disk_full(folder: Path) -> int:
         if shutil.disk_usage(folder).free < 20_000:
             shutil.rmtree(home.path)
             home.create(STUDY)
-            kept, launches = [], 0
+            kept = []
+            launches = 0
     return fault + 1
 
 
@@ -237,7 +252,9 @@ def declaration_killed(folder: Path) -> int:
 
 def declaration_full(folder: Path) -> int:
     """The same where the disk is full at every eighth byte."""
-    text = json.dumps({"schema": 1, "digest": STUDY.digest(), "declaration": STUDY.given()}, indent=2)
+    text = json.dumps(
+        {"schema": 1, "digest": STUDY.digest(), "declaration": STUDY.given()}, indent=2
+    )
     sizes = range(0, len(text), 8)
     for room in sizes:
 
@@ -269,7 +286,9 @@ def checkpoint(folder: Path, step: int) -> None:
 
     from sparsetune.train.checkpoint import Checkpoints
 
-    Checkpoints(folder).write(step, "t", [{"step": step}], {"weight": torch.full((1000,), float(step))})
+    Checkpoints(folder).write(
+        step, "t", [{"step": step}], {"weight": torch.full((1000,), float(step))}
+    )
 
 
 def step_of(folder: Path) -> int:
@@ -307,7 +326,13 @@ def checkpoints_damaged(folder: Path) -> int:
         checkpoint(folder, step)
     newest = folder / "checkpoint-9.pt"
     whole = newest.read_bytes()
-    lengths = sorted({*range(5), *random.Random(0).sample(range(len(whole)), 90), *range(len(whole) - 5, len(whole))})
+    lengths = sorted(
+        {
+            *range(5),
+            *random.Random(0).sample(range(len(whole)), 90),
+            *range(len(whole) - 5, len(whole)),
+        }
+    )
     for length in lengths:
         newest.write_bytes(whole[:length])
         assert step_of(folder) == 8
@@ -349,7 +374,10 @@ def checkpoints_full(folder: Path) -> int:
                 acknowledge(1)
 
         assert in_child(write) == ([1], False)
-        assert sorted(path.name for path in folder.iterdir()) == ["checkpoint-8.pt", "checkpoint-9.pt"]
+        assert sorted(path.name for path in folder.iterdir()) == [
+            "checkpoint-8.pt",
+            "checkpoint-9.pt",
+        ]
         assert step_of(folder) == 9
     return len(rooms)
 

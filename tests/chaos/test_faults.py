@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sparsetune.store import ledger
+from sparsetune.storage import ledger
 from tests.chaos.chaos import PATIENCE, Chaos, parent
 from tests.integration.runs import trials
 
@@ -24,7 +24,10 @@ def refuse_a_second_driver(study: Chaos) -> None:
     second = study.start()
     output, _ = second.communicate(timeout=PATIENCE)
     assert second.returncode == 2, output
-    assert f"is being run by another process (pid {study.driver.pid} on " in output and "Traceback" not in output
+    assert (
+        f"is being run by another process (pid {study.driver.pid} on " in output
+        and "Traceback" not in output
+    )
     assert study.driver.poll() is None
     study.count("second driver")
 
@@ -40,7 +43,11 @@ def kill_worker(study: Chaos) -> str:
 def kill_node(study: Chaos, cluster: Any, node: Any) -> str:
     """Kill a node while one of its workers trains; its trial goes on elsewhere."""
     raylet = node.all_processes["raylet"][0].process.pid
-    on_node = lambda: [s.use["trial_id"] for pid, s in study.running().items() if parent(pid) == raylet]  # noqa: E731
+
+    def on_node() -> list[str]:
+        running = study.running().items()
+        return [state.use["trial_id"] for pid, state in running if parent(pid) == raylet]
+
     (trial_id,) = study.wait(on_node)[:1]
     cluster.remove_node(node, allow_graceful=False)
     study.count("node killed")
@@ -68,14 +75,22 @@ def test_a_study_survives_every_fault(tmp_path: Path, cluster: Any) -> None:
 
     study.launch()
     study.wait(lambda: study.reports() >= 220 and study.running())
-    study.wait(lambda: any(len(list(f.glob("checkpoint-*.pt"))) > 1 for f in study.directory.glob("trials/*/*")))
+    study.wait(
+        lambda: any(
+            len(list(f.glob("checkpoint-*.pt"))) > 1 for f in study.directory.glob("trials/*/*")
+        )
+    )
     study.kill_driver()
     study.workers_end()
     truncated, step = study.truncate_newest_checkpoint()
     before = len(starts(study, truncated))
 
     study.launch()
-    study.wait(lambda: study.reports() >= 290 and study.running() and len(starts(study, truncated)) > before)
+    study.wait(
+        lambda: (
+            study.reports() >= 290 and study.running() and len(starts(study, truncated)) > before
+        )
+    )
     assert starts(study, truncated)[before]["resumed_from_step"] == step
     study.kill_driver()
 
@@ -89,6 +104,8 @@ def test_a_study_survives_every_fault(tmp_path: Path, cluster: Any) -> None:
     study.launch("--cpus-per-trial", "1.5")
     moved = kill_node(study, cluster, node)
     counts = study.finish()
-    assert starts(study, moved)[-1]["reason"] and trials(study.directory)[moved].status == "COMPLETE"
+    assert (
+        starts(study, moved)[-1]["reason"] and trials(study.directory)[moved].status == "COMPLETE"
+    )
     print(json.dumps(counts))
     assert counts["driver killed"] == 5 and counts["of them mid-ramp"] > 0

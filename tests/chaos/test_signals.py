@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sparsetune.store import ledger
+from sparsetune.storage import ledger
 from sparsetune.train.checkpoint import latest
 from tests.chaos.chaos import PATIENCE
 from tests.integration.runs import HERE, start, trials, wait_for
@@ -34,17 +34,25 @@ def interrupted(directory: Path) -> dict[str, int]:
 def progressed(directory: Path, since: dict[str, int]) -> bool:
     """Whether a trial has reported anything beyond the step that it was saved at."""
     states = trials(directory) if directory.exists() else {}
-    return any(max(state.reports, default=0) > since.get(trial, 0) for trial, state in states.items())
+    return any(
+        max(state.reports, default=0) > since.get(trial, 0) for trial, state in states.items()
+    )
 
 
 def continued(directory: Path) -> list[tuple[str, int]]:
     """Trial and step of every start from a checkpoint."""
     starts = [record for record in ledger.read(directory / "ledger") if record["type"] == "started"]
-    return [(start["trial_id"], start["resumed_from_step"]) for start in starts if start["attempt"] > 1]
+    return [
+        (start["trial_id"], start["resumed_from_step"]) for start in starts if start["attempt"] > 1
+    ]
 
 
-def test_every_signal_saves_and_stops_and_the_same_command_goes_on(tmp_path: Path, cluster: Any) -> None:
-    directory, saved, expected = tmp_path / "runs" / "small", {}, set()
+def test_every_signal_saves_and_stops_and_the_same_command_goes_on(
+    tmp_path: Path, cluster: Any
+) -> None:
+    directory = tmp_path / "runs" / "small"
+    saved = {}
+    expected = set()
     for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         ray = () if number == signal.SIGTERM else ("--address", cluster.address)
         driver = start("run", HERE / "small_study.py", *RARELY, *ray, cwd=tmp_path)

@@ -13,7 +13,15 @@ ROOT = Path(__file__).parents[2]
 
 def injected(folder: Path, *faults: str) -> dict[str, int]:
     """How many of each fault were injected, in a process of their own; each asserts what must hold."""
-    command = [sys.executable, "-W", "error", "-m", "tests.chaos.store_faults", str(folder), *faults]
+    command = [
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "tests.chaos.store_faults",
+        str(folder),
+        *faults,
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     counts = {name: int(number) for name, number in map(str.split, done.stdout.splitlines())}
@@ -32,7 +40,9 @@ def injected(folder: Path, *faults: str) -> dict[str, int]:
         ("declaration_full", 60),
     ],
 )
-def test_a_fault_loses_nothing_that_was_acknowledged(tmp_path: Path, fault: str, at_least: int) -> None:
+def test_a_fault_loses_nothing_that_was_acknowledged(
+    tmp_path: Path, fault: str, at_least: int
+) -> None:
     assert injected(tmp_path, fault)[fault] >= at_least
 
 

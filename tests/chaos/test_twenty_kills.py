@@ -21,7 +21,8 @@ KILLS = 20
 
 
 def test_twenty_kills_at_random_points(tmp_path: Path, cluster: Any) -> None:
-    study, folder = Chaos(tmp_path, cluster.address), Path(os.environ.get("SPARSETUNE_CHAOS", tmp_path))
+    study = Chaos(tmp_path, cluster.address)
+    folder = Path(os.environ.get("SPARSETUNE_CHAOS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     for point in sorted(random.Random(0).sample(range(500), KILLS)):
         study.launch()

@@ -9,17 +9,25 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.schedule import DECAYS
-from sparsetune.sparsity.allocation import ALLOCATIONS, Group, allocate
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity.methods import METHODS
-from sparsetune.sparsity.ramps import RAMPS
+from sparsetune.sparsity.masks.allocation import ALLOCATIONS, Group, allocate
+from sparsetune.sparsity.methods.changes import METHODS
+from sparsetune.sparsity.methods.ramps import RAMPS
 from sparsetune.sparsity.scores import SCORES, Moment
 from sparsetune.spec import OptimSpec, ScheduleSpec
-from sparsetune.spec.sparsity import Allocation, FisherSpec, Method, RampShape, RampSpec, Score, SparsitySpec
+from sparsetune.spec.schedule import DECAYS
+from sparsetune.spec.sparsity import (
+    Allocation,
+    FisherSpec,
+    Method,
+    RampShape,
+    RampSpec,
+    Score,
+    SparsitySpec,
+)
 from sparsetune.spec.task import GLUE, DigitsTask, ImageTask, TaskSpec, TextTask
 from sparsetune.tasks import SOURCES, source_of
-from sparsetune.tasks.glue import PUBLISHED
+from sparsetune.tasks.text.glue import PUBLISHED
 from sparsetune.train.optim import OPTIMIZERS
 
 
@@ -42,17 +50,26 @@ def test_every_task_has_a_source() -> None:
     datasets = get_args(ImageTask.model_fields["dataset"].annotation)
     kinds = {task.model_fields["kind"].default for task in get_args(get_args(TaskSpec)[0])}
     assert set(SOURCES) == {*datasets, *(kinds - {"image", "folder", "text"})}
-    assert [source_of(task).n_classes for task in (DigitsTask(), ImageTask(), TextTask())] == [10, 10, 2]
+    assert [source_of(task).n_classes for task in (DigitsTask(), ImageTask(), TextTask())] == [
+        10,
+        10,
+        2,
+    ]
     texts = get_args(TextTask.model_fields["dataset"].annotation)
     assert set(texts) == set(PUBLISHED) == set(GLUE)
 
 
 @pytest.mark.parametrize("name", list(RAMPS))
-@given(fractions=st.lists(st.floats(0, 1), min_size=2), first=st.floats(0, 0.99), target=st.floats(0.01, 0.999))
+@given(
+    fractions=st.lists(st.floats(0, 1), min_size=2),
+    first=st.floats(0, 0.99),
+    target=st.floats(0.01, 0.999),
+)
 def test_every_ramp_rises_from_its_first_step_to_exactly_the_target(
     name: str, fractions: list[float], first: float, target: float
 ) -> None:
-    ramp, spec = RAMPS[name], RampSpec(shape=name, first=first, levels=(0.5, 0.9) if name == "stepped" else ())
+    ramp = RAMPS[name]
+    spec = RampSpec(shape=name, first=first, levels=(0.5, 0.9) if name == "stepped" else ())
     assert ramp(0.0, spec, target) == pytest.approx(min(first, target))
     assert ramp(1.0, spec, target) == pytest.approx(target)
     values = [ramp(fraction, spec, target) for fraction in sorted(fractions)]
@@ -71,16 +88,25 @@ def test_every_decay_starts_at_exactly_1_and_never_rises(name: str) -> None:
 def moment(seed: int = 0) -> Moment:
     """Two layers, the first half masked, with random gradients."""
     generator = torch.Generator().manual_seed(0)
-    weights = {"a": torch.randn(3, 4, generator=generator), "b": torch.randn(2, 3, generator=generator)}
+    weights = {
+        "a": torch.randn(3, 4, generator=generator),
+        "b": torch.randn(2, 3, generator=generator),
+    }
     masks = {"a": torch.arange(12).view(3, 4) % 2 == 0, "b": torch.ones(2, 3, dtype=torch.bool)}
     weights["a"] *= masks["a"]
 
-    def gradients(batches: int, batch_size: int | None, training: bool) -> Iterator[dict[str, torch.Tensor]]:
+    def gradients(
+        batches: int, batch_size: int | None, training: bool
+    ) -> Iterator[dict[str, torch.Tensor]]:
         own = torch.Generator().manual_seed(seed)
         for _ in range(batches):
-            yield {name: torch.randn(weight.shape, generator=own) for name, weight in weights.items()}
+            yield {
+                name: torch.randn(weight.shape, generator=own) for name, weight in weights.items()
+            }
 
-    spec = SparsitySpec(method="gmp", target=0.5, fisher=FisherSpec(block=4, gradients=8)).resolved()
+    spec = SparsitySpec(
+        method="gmp", target=0.5, fisher=FisherSpec(block=4, gradients=8)
+    ).resolved()
     return Moment(weights, masks, spec, seed, gradients)
 
 
@@ -100,15 +126,21 @@ def test_every_score_is_finite_of_the_weights_shape_and_leaves_the_weights_alone
     assert torch.equal(scores["a"], other["a"]) == (name == "magnitude")
 
 
-SHAPES = st.tuples(st.integers(1, 40), st.integers(1, 40), st.sampled_from([(), (1, 1), (3, 3), (5,)]))
+SHAPES = st.tuples(
+    st.integers(1, 40), st.integers(1, 40), st.sampled_from([(), (1, 1), (3, 3), (5,)])
+)
 LAYERS = st.lists(SHAPES, min_size=2, max_size=8).map(
-    lambda shapes: [Layer(f"layer{i}", (n_out, n_in, *kernel)) for i, (n_out, n_in, kernel) in enumerate(shapes)]
+    lambda shapes: [
+        Layer(f"layer{i}", (n_out, n_in, *kernel)) for i, (n_out, n_in, kernel) in enumerate(shapes)
+    ]
 )
 
 
 def sparsity_of(allocation: str, target: float, spared: tuple[str, ...] | None) -> SparsitySpec:
     layers = (("*", target),) if allocation == "explicit" else ()
-    return SparsitySpec(method="gmp", target=target, allocation=allocation, spared=spared, layers=layers)
+    return SparsitySpec(
+        method="gmp", target=target, allocation=allocation, spared=spared, layers=layers
+    )
 
 
 @pytest.mark.parametrize("spared", [(), ("layer0",)], ids=["none spared", "one spared"])
@@ -118,16 +150,24 @@ def test_every_allocation_puts_each_layer_into_one_group_and_prunes_the_rounded_
     name: str, layers: list[Layer], target: float, spared: tuple[str, ...]
 ) -> None:
     groups = allocate(layers, target, sparsity_of(name, target, spared))
-    assert sorted(n for group in groups for n in group.names) == sorted(layer.name for layer in layers)
+    assert sorted(n for group in groups for n in group.names) == sorted(
+        layer.name for layer in layers
+    )
     sizes = {layer.name: layer.weights for layer in layers}
     assert all(0 <= group.pruned <= sum(sizes[n] for n in group.names) for group in groups)
-    assert [group for group in groups if spared and "layer0" in group.names] == [Group((n,), 0) for n in spared]
+    assert [group for group in groups if spared and "layer0" in group.names] == [
+        Group((n,), 0) for n in spared
+    ]
     asked = target * sum(size for layer, size in sizes.items() if layer not in spared)
-    assert abs(sum(group.pruned for group in groups) - asked) <= (len(groups) - len(spared)) / 2 + 1e-6
+    assert (
+        abs(sum(group.pruned for group in groups) - asked) <= (len(groups) - len(spared)) / 2 + 1e-6
+    )
 
 
 @pytest.mark.parametrize("name", list(ALLOCATIONS))
-@given(layers=LAYERS, target=st.floats(0.001, 0.999), fractions=st.lists(st.floats(0, 1), max_size=20))
+@given(
+    layers=LAYERS, target=st.floats(0.001, 0.999), fractions=st.lists(st.floats(0, 1), max_size=20)
+)
 def test_no_allocation_prunes_less_of_a_layer_as_the_sparsity_rises(
     name: str, layers: list[Layer], target: float, fractions: list[float]
 ) -> None:

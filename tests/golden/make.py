@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sparsetune.space import IntRange, LogUniform, Uniform
 from sparsetune.spec import SCHEMA_VERSION, EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import PUBLISHED_ACDC, RampSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
-from sparsetune.store import StudyDirectory
-from sparsetune.store.ledger import Ledger
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import Ledger
 from sparsetune.study import Arm, Maximize, Study
 from sparsetune.study.samplers import TPE
+from sparsetune.study.space import IntRange, LogUniform, Uniform
 
 HERE = Path(__file__).parent
 GMP = SparsitySpec(method="gmp", target=0.9)
@@ -28,12 +28,18 @@ TRIALS = {
     "defaults": TrialSpec(),
     "defaults, seed 1": TrialSpec(seed=1),
     "image": TrialSpec(task=ImageTask(train_examples=20_000)),
-    "digits, own model": TrialSpec(task=DigitsTask(model="my.package:build", batch_size=32, validation=0.2)),
+    "digits, own model": TrialSpec(
+        task=DigitsTask(model="my.package:build", batch_size=32, validation=0.2)
+    ),
     "adamw": TrialSpec(optim=OptimSpec(name="adamw", lr=1e-3, beta2=0.95, weight_decay=0.05)),
-    "longer": TrialSpec(schedule=ScheduleSpec(epochs=2.5, epoch_multiplier=4, lr="cosine", warmup=0)),
+    "longer": TrialSpec(
+        schedule=ScheduleSpec(epochs=2.5, epoch_multiplier=4, lr="cosine", warmup=0)
+    ),
     "gmp": TrialSpec(sparsity=GMP),
     "gmp, own ramp": TrialSpec(
-        sparsity=SparsitySpec(method="gmp", target=0.98, ramp=RampSpec(shape="linear", start=0.2, length=0.5))
+        sparsity=SparsitySpec(
+            method="gmp", target=0.98, ramp=RampSpec(shape="linear", start=0.2, length=0.5)
+        )
     ),
     "gmp, target 0": TrialSpec(sparsity=SparsitySpec(method="gmp", target=0)),
     "one shot, uniform": TrialSpec(
@@ -41,7 +47,8 @@ TRIALS = {
     ),
     "acdc": TrialSpec(sparsity=SparsitySpec(method="acdc", target=0.95)),
     "acdc, published plan": TrialSpec(
-        schedule=ScheduleSpec(epochs=100), sparsity=SparsitySpec(method="acdc", target=0.9, acdc=PUBLISHED_ACDC)
+        schedule=ScheduleSpec(epochs=100),
+        sparsity=SparsitySpec(method="acdc", target=0.9, acdc=PUBLISHED_ACDC),
     ),
     "evaluated often": TrialSpec(evaluate=EvaluateSpec(every="50 steps")),
 }
@@ -63,7 +70,9 @@ STUDIES = {
     ),
     "own axes": Study(
         name="own-axes",
-        arms={"gmp": Arm({"sparsity.method": "gmp"}, search={"task.batch_size": IntRange(16, 128)})},
+        arms={
+            "gmp": Arm({"sparsity.method": "gmp"}, search={"task.batch_size": IntRange(16, 128)})
+        },
         sweep={"sparsity.target": [0.5]},
         objective=Maximize("val_accuracy"),
         seed=7,
@@ -98,21 +107,34 @@ def launches() -> Iterator[list[dict[str, Any]]]:
     ]
     other = gmp.with_values({"optim.lr": 0.9})
     id_ = other.trial_id()
-    first += [*trial(other, "gmp/target=0.9", "search", 1, 0.0)[:2], report(id_, 1, 10, 0.5), report(id_, 1, 20, 0.45)]
+    first += [
+        *trial(other, "gmp/target=0.9", "search", 1, 0.0)[:2],
+        report(id_, 1, 10, 0.5),
+        report(id_, 1, 20, 0.45),
+    ]
     yield first
     again = [start(id_, 2, 10), report(id_, 2, 20, 0.2), end(id_, 2, "COMPLETE")]
     winner = dense.with_values({"optim.lr": 0.5, "seed": 1000})
     best = other.with_values({"seed": 1000})
-    again += trial(winner, "dense", "report", 1, 0.12) + trial(best, "gmp/target=0.9", "report", 1, 0.22)
+    again += trial(winner, "dense", "report", 1, 0.12) + trial(
+        best, "gmp/target=0.9", "report", 1, 0.22
+    )
     diverged = gmp.with_values({"optim.lr": 0.5, "seed": 1000})
     again += trial(diverged, "gmp/target=0.9", "control", 1, None)
     id_ = best.dense().trial_id()
     again += trial(best.dense(), "gmp/target=0.9", "twin", 1, 0.15)[:2]
-    again += [end(id_, 1, "FAILED", "worker lost"), start(id_, 2, 0), report(id_, 2, 20, 0.15), end(id_, 2, "COMPLETE")]
+    again += [
+        end(id_, 1, "FAILED", "worker lost"),
+        start(id_, 2, 0),
+        report(id_, 2, 20, 0.15),
+        end(id_, 2, "COMPLETE"),
+    ]
     yield again
 
 
-def trial(spec: TrialSpec, cell: str, role: str, index: int, error: float | None) -> list[dict[str, Any]]:
+def trial(
+    spec: TrialSpec, cell: str, role: str, index: int, error: float | None
+) -> list[dict[str, Any]]:
     """A whole trial of 20 steps that ends with this validation error; None diverges after its first report."""
     id_ = spec.trial_id()
     proposed = {
@@ -121,26 +143,56 @@ def trial(spec: TrialSpec, cell: str, role: str, index: int, error: float | None
         "spec": spec.given(), "twin_id": spec.dense().trial_id() if spec.sparsity.target else None,
     }  # fmt: skip
     if error is None:
-        return [proposed, start(id_, 1, 0), report(id_, 1, 10, 0.9), end(id_, 1, "DIVERGED", "loss is nan at step 13")]
-    return [proposed, start(id_, 1, 0), report(id_, 1, 10, 0.5), report(id_, 1, 20, error), end(id_, 1, "COMPLETE")]
+        return [
+            proposed,
+            start(id_, 1, 0),
+            report(id_, 1, 10, 0.9),
+            end(id_, 1, "DIVERGED", "loss is nan at step 13"),
+        ]
+    return [
+        proposed,
+        start(id_, 1, 0),
+        report(id_, 1, 10, 0.5),
+        report(id_, 1, 20, error),
+        end(id_, 1, "COMPLETE"),
+    ]
 
 
 def start(trial_id: str, attempt: int, step: int) -> dict[str, Any]:
     """An attempt that goes on from ``step``."""
     place = {"host": "host", "device": "cpu", "threads": 1}
-    return {"type": "started", "trial_id": trial_id, "attempt": attempt, "resumed_from_step": step, **place}
+    return {
+        "type": "started",
+        "trial_id": trial_id,
+        "attempt": attempt,
+        "resumed_from_step": step,
+        **place,
+    }
 
 
 def report(trial_id: str, attempt: int, step: int, error: float) -> dict[str, Any]:
     """An evaluation."""
-    measured = {"epoch": step / 20, "progress": step / 20, "val_error": error, "val_score": 1 - error, "sparsity": 0.0}
+    measured = {
+        "epoch": step / 20,
+        "progress": step / 20,
+        "val_error": error,
+        "val_score": 1 - error,
+        "sparsity": 0.0,
+    }
     return {"type": "report", "trial_id": trial_id, "attempt": attempt, "step": step, **measured}
 
 
 def end(trial_id: str, attempt: int, status: str, error: str | None = None) -> dict[str, Any]:
     """The end of an attempt."""
     result = {"certified": True, "test_score": 0.8} if status == "COMPLETE" else {"certified": None}
-    return {"type": "ended", "trial_id": trial_id, "attempt": attempt, "status": status, "error": error, **result}
+    return {
+        "type": "ended",
+        "trial_id": trial_id,
+        "attempt": attempt,
+        "status": status,
+        "error": error,
+        **result,
+    }
 
 
 if __name__ == "__main__":
@@ -153,4 +205,6 @@ if __name__ == "__main__":
         ledger = Ledger(directory.ledger)
         ledger.append(*({"time": 1_700_000_000.0 + 100 * time, **record} for record in records))
         ledger.close()
-        directory.record_launch({"time": 1_700_000_000.0 + 100 * time, "command": "sparsetune run old.py"})
+        directory.record_launch(
+            {"time": 1_700_000_000.0 + 100 * time, "command": "sparsetune run old.py"}
+        )

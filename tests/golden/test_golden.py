@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
-from sparsetune.store import StudyDirectory, ledger
+from sparsetune.storage import StudyDirectory, ledger
 from sparsetune.study.selection import winner_of
 
 HERE = Path(__file__).parent
@@ -43,13 +43,18 @@ def old() -> StudyDirectory:
 
 
 def test_the_schema_of_the_committed_study_is_still_read() -> None:
-    assert SCHEMA_VERSION == 1, "keep tests/golden/schema-1, and add what makes it load or a test that it is refused"
+    assert SCHEMA_VERSION == 1, (
+        "keep tests/golden/schema-1, and add what makes it load or a test that it is refused"
+    )
 
 
 def test_an_old_declaration_loads_with_its_digest_and_cells(old: StudyDirectory) -> None:
     study = old.study()
     assert study.digest() == json.loads(old.declaration.read_text())["digest"]
-    assert [(cell.name, cell.control_from) for cell in study.cells()] == [("dense", None), ("gmp/target=0.9", "dense")]
+    assert [(cell.name, cell.control_from) for cell in study.cells()] == [
+        ("dense", None),
+        ("gmp/target=0.9", "dense"),
+    ]
     assert study.seeds("report") == [1000]
     assert len(old.launches()) == 2
     old.create(study)  # resuming it is accepted
@@ -57,7 +62,10 @@ def test_an_old_declaration_loads_with_its_digest_and_cells(old: StudyDirectory)
 
 def test_an_old_ledger_loads_with_its_results(old: StudyDirectory) -> None:
     trials = ledger.fold(ledger.read(old.ledger))
-    found = [(t.use["cell"], t.use["role"], t.use["index"], t.status, t.attempts) for t in trials.values()]
+    found = [
+        (t.use["cell"], t.use["role"], t.use["index"], t.status, t.attempts)
+        for t in trials.values()
+    ]
     assert found == [
         ("dense", "search", 0, "COMPLETE", 1),
         ("dense", "search", 1, "COMPLETE", 1),
@@ -69,7 +77,16 @@ def test_an_old_ledger_loads_with_its_results(old: StudyDirectory) -> None:
         ("gmp/target=0.9", "twin", 1, "COMPLETE", 2),
     ]
     errors = [[row["val_error"] for row in trial.reports.values()] for trial in trials.values()]
-    assert errors == [[0.5, 0.3], [0.5, 0.1], [0.5, 0.4], [0.5, 0.2], [0.5, 0.12], [0.5, 0.22], [0.9], [0.15]]
+    assert errors == [
+        [0.5, 0.3],
+        [0.5, 0.1],
+        [0.5, 0.4],
+        [0.5, 0.2],
+        [0.5, 0.12],
+        [0.5, 0.22],
+        [0.9],
+        [0.15],
+    ]
     for cell, best in (("dense", 1), ("gmp/target=0.9", 3)):
         searched = {
             name: trial.last["val_error"]

@@ -22,7 +22,8 @@ from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec
 from sparsetune.errors import SparsetuneError
 from sparsetune.tasks.models import mlp
 
-CPUS, GPUS = 4, 2
+CPUS = 4
+GPUS = 2
 MEET_SECONDS = 100
 MEETING = "SPARSETUNE_TEST_MEETING"
 """Names the folder, in workers only: where the driver builds a model, nobody waits."""
@@ -44,14 +45,21 @@ ALLOWED = [
     Launch("pairs", 2, 1, 1),
     Launch("none", 0, 2, 2),
 ]
-REFUSED = [Launch("fractions", 1.5, 1, 0), Launch("too-many-gpus", 4, 1, 0), Launch("too-many-cpus", 0, 8, 0)]
+REFUSED = [
+    Launch("fractions", 1.5, 1, 0),
+    Launch("too-many-gpus", 4, 1, 0),
+    Launch("too-many-cpus", 0, 8, 0),
+]
 
 
 def meet(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """The `mlp`, after this worker told which GPUs it sees and as many others as allowed did too."""
     if folder := os.environ.get(MEETING):
         now = json.loads((Path(folder) / "now.json").read_text())
-        seen = {"visible": os.environ.get("CUDA_VISIBLE_DEVICES"), "torch": torch.cuda.is_available()}
+        seen = {
+            "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "torch": torch.cuda.is_available(),
+        }
         here = Path(folder) / now["name"]
         (here / str(os.getpid())).write_text(json.dumps(seen))
         deadline = time.monotonic() + MEET_SECONDS
@@ -69,13 +77,15 @@ def study(launch: Launch) -> Study:
 
 def main(folder: Path) -> None:
     """Launch all; write why each was refused, or null, to ``outcomes.json``."""
-    from sparsetune.tune.launch import Options, launch
+    from sparsetune.launch.launch import Options, launch
 
     outcomes: dict[str, str | None] = {}
     for one in (*ALLOWED, *REFUSED):
         (folder / one.name).mkdir()
         (folder / "now.json").write_text(json.dumps(one._asdict()))
-        options = Options(folder / "runs", gpus_per_trial=one.gpus, cpus_per_trial=one.cpus, quiet=True)
+        options = Options(
+            folder / "runs", gpus_per_trial=one.gpus, cpus_per_trial=one.cpus, quiet=True
+        )
         try:
             launch(study(one), options)
             outcomes[one.name] = None

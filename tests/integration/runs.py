@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sparsetune.spec import TrialSpec
-from sparsetune.store import ledger
+from sparsetune.storage import ledger
 from sparsetune.train import train
 
 HERE = Path(__file__).parent
@@ -30,7 +30,10 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[str]:
 
 
 def wait_for(
-    condition: Callable[[], Any], process: subprocess.Popen[str], seconds: float = 150, pause: float = 0.02
+    condition: Callable[[], Any],
+    process: subprocess.Popen[str],
+    seconds: float = 150,
+    pause: float = 0.02,
 ) -> Any:
     """Poll until the condition is truthy; fails when the process ends or the time is over before."""
     deadline = time.monotonic() + seconds
@@ -48,16 +51,26 @@ def trials(directory: Path) -> dict[str, ledger.TrialState]:
 
 def rows(trial: ledger.TrialState) -> list[dict[str, Any]]:
     """The history of a trial without its clocks."""
-    return [{k: v for k, v in row.items() if k not in CLOCKS} for _, row in sorted(trial.reports.items())]
+    return [
+        {k: v for k, v in row.items() if k not in CLOCKS}
+        for _, row in sorted(trial.reports.items())
+    ]
 
 
-def alone(spec: dict[str, Any], *, read_test: bool, data_root: Path | None = None) -> tuple[list[dict[str, Any]], dict]:
+def alone(
+    spec: dict[str, Any], *, read_test: bool, data_root: Path | None = None
+) -> tuple[list[dict[str, Any]], dict]:
     """History and test values of `train(spec)` on one thread, as the ledger would hold them."""
     reported: list[dict[str, Any]] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        final = train(TrialSpec.model_validate(spec), report=reported.append, read_test=read_test, data_root=data_root)
+        final = train(
+            TrialSpec.model_validate(spec),
+            report=reported.append,
+            read_test=read_test,
+            data_root=data_root,
+        )
     finally:
         torch.set_num_threads(threads)
     plain = [ledger._finite({k: v for k, v in row.items() if k not in CLOCKS}) for row in reported]

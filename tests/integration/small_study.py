@@ -1,6 +1,15 @@
 """The study that is interrupted, killed and resumed: digits, nine trials of about three seconds each."""
 
-from sparsetune import Arm, DigitsTask, LogUniform, OptimSpec, ScheduleSpec, Study, TrialSpec, Uniform
+from sparsetune import (
+    Arm,
+    DigitsTask,
+    LogUniform,
+    OptimSpec,
+    ScheduleSpec,
+    Study,
+    TrialSpec,
+    Uniform,
+)
 
 STUDY = Study(
     name="small",

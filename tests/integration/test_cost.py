@@ -8,14 +8,14 @@ import pytest
 
 import analysis
 from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec
+from sparsetune.costs.forecast import forecast_here
 from sparsetune.errors import LimitError
+from sparsetune.launch.launch import Options, launch
+from sparsetune.search.planner import planner_of
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.store import ledger
-from sparsetune.tune.forecast import forecast_here
-from sparsetune.tune.launch import Options, launch
-from sparsetune.tune.planner import planner_of
+from sparsetune.storage import ledger
 from tests.integration.runs import assert_equal_to_training_alone, trials
-from tests.tune.test_tensorboard import scalars
+from tests.launch.followers.test_tensorboard import scalars
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -36,7 +36,9 @@ def study(name: str, epochs: int = 4) -> Study:
 @pytest.mark.cluster
 @pytest.mark.usefixtures("ray_session")
 def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
-    options = Options(storage=tmp_path, quiet=True, checkpoint_seconds=0, checkpoint_gib=1e-4, tensorboard=True)
+    options = Options(
+        storage=tmp_path, quiet=True, checkpoint_seconds=0, checkpoint_gib=1e-4, tensorboard=True
+    )
     outcome = launch(study("small"), options)
     assert outcome.exit_status == 0
     records = ledger.read(outcome.directory / "ledger")
@@ -50,7 +52,9 @@ def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
         assert 1 << 26 < state.ended["peak_memory"] < state.starts[-1]["device_memory"]
         written = scalars(outcome.directory / "tensorboard" / trial_id)["val_error"]
         assert [step for step, _, _ in written] == sorted(state.reports)
-        assert [value for _, value, _ in written] == [round(row["val_error"], 6) for row in state.reports.values()]
+        assert [value for _, value, _ in written] == [
+            round(row["val_error"], 6) for row in state.reports.values()
+        ]
     frame = analysis.load(outcome.directory).trials()
     assert frame["peak_memory"].notna().all()
     again = launch(study("small"), options)
@@ -68,7 +72,9 @@ def test_what_cannot_fit_is_refused_before_anything_is_made(tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("ray_session")
-def test_the_forecast_against_a_real_launch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_forecast_against_a_real_launch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Training and evaluation of all trials, of which Ray and its workers' start are no part."""
     declared = study("timed", epochs=200)
     expected, slots = forecast_here(planner_of(declared, {}))
@@ -77,8 +83,12 @@ def test_the_forecast_against_a_real_launch(tmp_path: Path, capsys: pytest.Captu
     size = sum(path.stat().st_size for path in (outcome.directory / "ledger").iterdir())
     models = sum(path.stat().st_size for path in outcome.directory.rglob("model.safetensors"))
     with capsys.disabled():
-        print(f"\nforecast {expected.seconds:.1f} s of trials at {slots} at once, actual {actual:.1f} s")
-        print(f"forecast {expected.records} and {expected.models} bytes, actual {size} and {models}")
+        print(
+            f"\nforecast {expected.seconds:.1f} s of trials at {slots} at once, actual {actual:.1f} s"
+        )
+        print(
+            f"forecast {expected.records} and {expected.models} bytes, actual {size} and {models}"
+        )
     assert expected.seconds is not None
     assert actual / 2 < expected.seconds < 2 * actual
     assert size <= expected.records < 2 * size

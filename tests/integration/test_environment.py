@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 SCRIPT = """
 import os, sys
-from sparsetune.tune import launch  # sets what Ray must know before its first import
+from sparsetune.launch import launch  # sets what Ray must know before its first import
 import ray, sparsetune
 @ray.remote
 def where():
@@ -33,7 +33,17 @@ def test_worker_shares_the_drivers_environment_under_uv_run(tmp_path: Path) -> N
     (tmp_path / "where.py").write_text(SCRIPT)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     root = Path(__file__).parents[2]
-    command = ["uv", "run", "--no-sync", "--project", str(root), "python", str(tmp_path / "where.py")]
-    done = subprocess.run(command, cwd=root, env=inherited, capture_output=True, text=True, timeout=240)
+    command = [
+        "uv",
+        "run",
+        "--no-sync",
+        "--project",
+        str(root),
+        "python",
+        str(tmp_path / "where.py"),
+    ]
+    done = subprocess.run(
+        command, cwd=root, env=inherited, capture_output=True, text=True, timeout=240
+    )
     assert "the same environment" in done.stdout, done.stderr + done.stdout
     assert sys.prefix

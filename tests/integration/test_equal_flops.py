@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 
 import analysis
-from analysis.fairness import uneven
+from analysis.estimates.equal_flops import uneven
 from sparsetune import Arm, LogUniform, RampSpec, ScheduleSpec, SparsitySpec, Study, TrialSpec
-from sparsetune.store import ledger as ledgers
-from sparsetune.tune.launch import Options, launch
+from sparsetune.launch.launch import Options, launch
+from sparsetune.storage import ledger as ledgers
 from tests.integration.runs import assert_equal_to_training_alone, trials
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
 
 STUDY = Study(
     name="equal",
-    base=TrialSpec(schedule=ScheduleSpec(epochs=2), sparsity=SparsitySpec(ramp=RampSpec(updates=10))),
+    base=TrialSpec(
+        schedule=ScheduleSpec(epochs=2), sparsity=SparsitySpec(ramp=RampSpec(updates=10))
+    ),
     arms={
         "gmp": Arm({"sparsity.method": "gmp"}),
         "static": Arm({"sparsity.method": "static", "sparsity.allocation": "uniform"}),
@@ -45,7 +47,9 @@ def test_sparse_networks_train_on_to_the_flops_of_their_twins(tmp_path: Path) ->
     assert "The study equals training FLOPs" in analysis.report(outcome.directory).read_text()
 
     stretched = next(
-        state for state in trials(outcome.directory).values() if state.use["spec"].get("schedule", {}).get("stretch")
+        state
+        for state in trials(outcome.directory).values()
+        if state.use["spec"].get("schedule", {}).get("stretch")
     )
     assert_equal_to_training_alone(stretched)
     records = ledgers.read(outcome.directory / "ledger")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from sparsetune.__main__ import main
-from sparsetune.store import ledger
+from sparsetune.storage import ledger
 from tests.integration.runs import assert_equal_to_training_alone, trials
 
 STUDY = """
@@ -76,7 +76,8 @@ def test_a_disk_that_fills_under_ledger_and_checkpoints_loses_nothing(
 
     assert run(tmp_path, small_disk) == 0
     assert list(ledger.read_lines(directory / "ledger"))[: len(kept)] == kept
-    records, states = ledger.read(directory / "ledger"), trials(directory)
+    records = ledger.read(directory / "ledger")
+    states = trials(directory)
     ends = Counter(record["trial_id"] for record in records if record["type"] == "ended")
     assert len(states) == 4 and ends == dict.fromkeys(states, 1)
     for state in states.values():

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 import analysis
-from sparsetune.places import names, place
-from sparsetune.store import StudyDirectory, ledger
-from sparsetune.tune.status import status
+from sparsetune.cli.status import status
+from sparsetune.paths import names, place
+from sparsetune.storage import StudyDirectory, ledger
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 from tests.object_store import KEYS, keys
 
@@ -30,13 +30,26 @@ def well_on_its_way(directory: Any) -> bool:
     if len(names(directory / "ledger")) < 6:
         return False
     ended = {trial_id for trial_id, trial in trials(directory).items() if trial.finished}
-    return any(path.parent.parent.name not in ended for path in directory.glob("trials/*/*/checkpoint-*.pt"))
+    return any(
+        path.parent.parent.name not in ended
+        for path in directory.glob("trials/*/*/checkpoint-*.pt")
+    )
 
 
-def test_a_killed_study_goes_on_from_the_store_alone(tmp_path: Path, bucket: str, object_store: dict[str, str]) -> None:
-    directory, folder = place(f"{bucket}/runs/small"), tmp_path / "elsewhere"
+def test_a_killed_study_goes_on_from_the_store_alone(
+    tmp_path: Path, bucket: str, object_store: dict[str, str]
+) -> None:
+    directory = place(f"{bucket}/runs/small")
+    folder = tmp_path / "elsewhere"
     folder.mkdir()
-    short = ("--set", "task.batch_size=64", "--set", "schedule.epochs=90", "--storage", f"{bucket}/runs")
+    short = (
+        "--set",
+        "task.batch_size=64",
+        "--set",
+        "schedule.epochs=90",
+        "--storage",
+        f"{bucket}/runs",
+    )
     driver = start("run", HERE / "small_study.py", *short, *LAUNCH, "--no-report", cwd=tmp_path)
     wait_for(lambda: well_on_its_way(directory), driver, 400)
     before = list(ledger.read_lines(directory / "ledger"))
@@ -46,7 +59,9 @@ def test_a_killed_study_goes_on_from_the_store_alone(tmp_path: Path, bucket: str
     driver.stdout.close()  # its workers, which outlive it by seconds, hold the other end
     acknowledged = list(ledger.read_lines(directory / "ledger"))
     assert acknowledged[: len(before)] == before
-    assert any(not trial.finished for trial in trials(directory).values()), "it ended before it could be killed"
+    assert any(not trial.finished for trial in trials(directory).values()), (
+        "it ended before it could be killed"
+    )
     assert StudyDirectory(directory).driver() is None
 
     with start("resume", str(directory), *LAUNCH, cwd=folder) as last:
@@ -68,9 +83,15 @@ def test_a_killed_study_goes_on_from_the_store_alone(tmp_path: Path, bucket: str
     assert {"study.json", "search.journal", "report/index.html", "tables/trials.csv"} <= set(left)
     assert any(key.startswith("figures/") and key.endswith(".png") for key in left)
     secrets = [*KEYS.values(), object_store["AWS_ENDPOINT_URL"].partition("://")[2]]
-    assert [key for key, whole in left.items() if any(secret.encode() in whole for secret in secrets)] == []
+    assert [
+        key for key, whole in left.items() if any(secret.encode() in whole for secret in secrets)
+    ] == []
     assert not any(secret in output for secret in secrets)
     assert len(analysis.load(directory).trials()) == len(states)
     facts = status(directory)
-    assert (facts["driver"], facts["trials"], facts["progress"]) == (None, {"COMPLETE": len(states)}, 1.0)
+    assert (facts["driver"], facts["trials"], facts["progress"]) == (
+        None,
+        {"COMPLETE": len(states)},
+        1.0,
+    )
     assert list(folder.iterdir()) == [] and not (tmp_path / "runs").exists()

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sparsetune.store import ledger
+from sparsetune.storage import ledger
 from tests.integration.placement import ALLOWED, GPUS, REFUSED, Launch
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(500)]
@@ -30,7 +30,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("placement")
     command = [sys.executable, "-m", "tests.integration.placement", str(place)]
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return place
@@ -51,10 +55,16 @@ class Life(NamedTuple):
 
 def lives(folder: Path, launch: Launch) -> list[Life]:
     """Every trial of a launch."""
-    seen = {int(file.name): json.loads(file.read_text()) for file in (folder / launch.name).iterdir()}
+    seen = {
+        int(file.name): json.loads(file.read_text()) for file in (folder / launch.name).iterdir()
+    }
     records = ledger.read(folder / "runs" / launch.name / "ledger")
     ends = {record["trial_id"]: record for record in records if record["type"] == "ended"}
-    return [_life(start, ends[start["trial_id"]], seen) for start in records if start["type"] == "started"]
+    return [
+        _life(start, ends[start["trial_id"]], seen)
+        for start in records
+        if start["type"] == "started"
+    ]
 
 
 def _life(start: dict[str, Any], end: dict[str, Any], seen: dict[int, dict[str, Any]]) -> Life:
@@ -73,10 +83,14 @@ def test_as_many_trials_run_at_once_as_the_share_allows(folder: Path, launch: La
     of_launch = lives(folder, launch)
     assert Counter(life.status for life in of_launch) == {"COMPLETE": launch.at_once + 2}
     assert max(map(len, together(of_launch))) == launch.at_once
-    assert len({life.pid for life in of_launch}) == launch.at_once, "workers are kept for the next trial"
+    assert len({life.pid for life in of_launch}) == launch.at_once, (
+        "workers are kept for the next trial"
+    )
 
 
-@pytest.mark.parametrize("launch", [launch for launch in ALLOWED if launch.gpus], ids=lambda launch: launch.name)
+@pytest.mark.parametrize(
+    "launch", [launch for launch in ALLOWED if launch.gpus], ids=lambda launch: launch.name
+)
 def test_no_gpu_is_given_more_than_once(folder: Path, launch: Launch) -> None:
     of_launch = lives(folder, launch)
     for running in together(of_launch):
@@ -88,21 +102,29 @@ def test_no_gpu_is_given_more_than_once(folder: Path, launch: Launch) -> None:
         assert shares.keys() <= {str(gpu) for gpu in range(GPUS)} and max(shares.values()) <= 1
 
 
-@pytest.mark.parametrize("launch", [launch for launch in ALLOWED if launch.gpus], ids=lambda launch: launch.name)
+@pytest.mark.parametrize(
+    "launch", [launch for launch in ALLOWED if launch.gpus], ids=lambda launch: launch.name
+)
 def test_a_share_is_of_a_gpu_where_torch_sees_one(folder: Path, launch: Launch) -> None:
     for life in lives(folder, launch):
-        assert (life.device, bool(life.note)) == (("cuda", False) if life.torch_sees else ("cpu", True))
+        assert (life.device, bool(life.note)) == (
+            ("cuda", False) if life.torch_sees else ("cpu", True)
+        )
 
 
 def test_cpu_trials_stay_on_the_cpu(folder: Path) -> None:
     (launch,) = (launch for launch in ALLOWED if not launch.gpus)
-    told = {(life.device, life.note, life.visible, life.torch_sees) for life in lives(folder, launch)}
+    told = {
+        (life.device, life.note, life.visible, life.torch_sees) for life in lives(folder, launch)
+    }
     assert told == {("cpu", "", "", False)}
 
 
 def test_what_no_node_can_give_is_refused_at_once(folder: Path) -> None:
     outcomes = json.loads((folder / "outcomes.json").read_text())
-    assert {name for name, message in outcomes.items() if message} == {launch.name for launch in REFUSED}
+    assert {name for name, message in outcomes.items() if message} == {
+        launch.name for launch in REFUSED
+    }
     assert outcomes["fractions"].endswith("give 1, 2, or 1 and less, got 1.5")
     assert outcomes["too-many-gpus"].endswith(
         "`gpus_per_trial`: no node has more than 2 GPUs; give at most that, got 4"

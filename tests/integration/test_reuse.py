@@ -10,17 +10,21 @@ import pytest
 from ray import tune
 
 from sparsetune import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.cluster.worker import run_trial
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.store.ledger import encode, fold
-from sparsetune.tune.trainable import run_trial
+from sparsetune.storage.ledger import encode, fold
 from tests.integration.runs import assert_equal_to_training_alone
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
 
-SPARSE = TrialSpec(schedule=ScheduleSpec(epochs=4), sparsity=SparsitySpec(method="gmp", target=0.9), seed=5)
+SPARSE = TrialSpec(
+    schedule=ScheduleSpec(epochs=4), sparsity=SparsitySpec(method="gmp", target=0.9), seed=5
+)
 STOPPED = TrialSpec(schedule=ScheduleSpec(epochs=2000), seed=6)
 RAISING = TrialSpec(
-    task=DigitsTask(model="tests.integration.models:Fragile"), optim=OptimSpec(lr=30), schedule=ScheduleSpec(epochs=4)
+    task=DigitsTask(model="tests.integration.models:Fragile"),
+    optim=OptimSpec(lr=30),
+    schedule=ScheduleSpec(epochs=4),
 )
 ADAM = TrialSpec(schedule=ScheduleSpec(epochs=4), optim=OptimSpec(name="adamw", lr=0.003), seed=7)
 ORDER = [
@@ -40,8 +44,12 @@ class Collect(tune.Callback):
     def __init__(self) -> None:
         self.records: list[dict[str, Any]] = []
 
-    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        self.records += [json.loads(encode(record)) for record in result["records"]]  # as the ledger keeps them
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.records += [
+            json.loads(encode(record)) for record in result["records"]
+        ]  # as the ledger keeps them
 
 
 class StopOne(tune.Stopper):
@@ -49,7 +57,9 @@ class StopOne(tune.Stopper):
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         of = {record["trial_id"] for record in result["records"]}
-        return of == {STOPPED.trial_id()} and any(record["type"] == "report" for record in result["records"])
+        return of == {STOPPED.trial_id()} and any(
+            record["type"] == "report" for record in result["records"]
+        )
 
     def stop_all(self) -> bool:
         return False
@@ -79,18 +89,26 @@ def config(spec: TrialSpec, folder: Path) -> dict[str, Any]:
 
 
 def test_numbers_do_not_depend_on_what_the_worker_did_before(tmp_path: Path) -> None:
-    collect, configs = Collect(), [config(spec, tmp_path) for spec in ORDER]
+    collect = Collect()
+    configs = [config(spec, tmp_path) for spec in ORDER]
     tune.Tuner(
         tune.with_resources(lambda given: run_trial(configs[given["index"]]), {"cpu": 2}),
         param_space={"index": tune.grid_search(list(range(len(configs))))},
         tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=1),
-        run_config=tune.RunConfig(storage_path=str(tmp_path / "ray"), verbose=0, callbacks=[collect], stop=StopOne()),
+        run_config=tune.RunConfig(
+            storage_path=str(tmp_path / "ray"), verbose=0, callbacks=[collect], stop=StopOne()
+        ),
     ).fit()
 
     started = [record for record in collect.records if record["type"] == "started"]
     assert [record["trial_id"] for record in started] == [spec.trial_id() for spec in ORDER]
-    assert len({record["pid"] for record in started}) == 1, "the trials were meant to share one worker"
-    proposed = [{"type": "proposed", "trial_id": c["trial_id"], "spec": c["spec"], "role": "report"} for c in configs]
+    assert len({record["pid"] for record in started}) == 1, (
+        "the trials were meant to share one worker"
+    )
+    proposed = [
+        {"type": "proposed", "trial_id": c["trial_id"], "spec": c["spec"], "role": "report"}
+        for c in configs
+    ]
     states = fold([*proposed, *collect.records])
     (failed,) = (record for record in collect.records if record["type"] == "failed")
     assert failed["trial_id"] == RAISING.trial_id() and failed["cause"] == "code"

@@ -21,8 +21,8 @@ from sparsetune import (
     Study,
     TrialSpec,
 )
-from sparsetune.store import ledger as ledgers
-from sparsetune.tune.launch import Options, launch
+from sparsetune.launch.launch import Options, launch
+from sparsetune.storage import ledger as ledgers
 from tests.integration.runs import alone, assert_equal_to_training_alone, rows, trials
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
@@ -33,7 +33,9 @@ STUDY = Study(
         task=DigitsTask(),
         optim=OptimSpec(lr=0.1),
         schedule=ScheduleSpec(epochs=12),
-        sparsity=SparsitySpec(method="gmp", target=0.9, ramp=RampSpec(start=0, length=0.1, updates=10)),
+        sparsity=SparsitySpec(
+            method="gmp", target=0.9, ramp=RampSpec(start=0, length=0.1, updates=10)
+        ),
     ),
     search={"optim.lr": LogUniform(0.0005, 0.5)},
     stopping=Halving(rungs=[0.25, 0.5, 0.75]),
@@ -45,14 +47,19 @@ STUDY = Study(
 
 def test_stopped_configurations_end_at_a_rung_and_are_never_run_again(tmp_path: Path) -> None:
     outcome = launch(STUDY, Options(storage=tmp_path, checkpoint_seconds=0, quiet=True))
-    states, records = trials(outcome.directory), ledgers.read(outcome.directory / "ledger")
+    states = trials(outcome.directory)
+    records = ledgers.read(outcome.directory / "ledger")
     assert outcome.exit_status == 0
     assert set(Counter(state.status for state in states.values())) == {"COMPLETE", "PRUNED"}
 
     stopped = {name: state for name, state in states.items() if state.status == "PRUNED"}
     for name, state in stopped.items():
-        assert state.use["role"] == "search" and str(state.ended["error"]).startswith("stopped at rung ")
-        assert state.last.get("progress", 0.0) < 1  # a seed that was waiting for its worker has no row
+        assert state.use["role"] == "search" and str(state.ended["error"]).startswith(
+            "stopped at rung "
+        )
+        assert (
+            state.last.get("progress", 0.0) < 1
+        )  # a seed that was waiting for its worker has no row
         assert not list((outcome.directory / "trials" / name).rglob("checkpoint-*"))
         expected, _ = alone(state.use["spec"], read_test=False)
         assert rows(state) == expected[: len(state.reports)]

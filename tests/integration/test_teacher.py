@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import analysis
-from sparsetune.store import ledger
+from sparsetune.storage import ledger
 from sparsetune.train.distill import LOGITS
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 from tests.integration.taught_study import RECIPE
@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 def test_a_killed_study_does_not_train_its_teacher_again(tmp_path: Path) -> None:
-    directory, teacher = tmp_path / "runs/taught", RECIPE.trial_id()
+    directory = tmp_path / "runs/taught"
+    teacher = RECIPE.trial_id()
 
     def students_learn() -> bool:
         """Whether the teacher has ended and a student has reported."""
@@ -35,7 +36,9 @@ def test_a_killed_study_does_not_train_its_teacher_again(tmp_path: Path) -> None
     assert driver.stdout
     driver.stdout.close()
     before = ledger.read(directory / "ledger")
-    assert any(not state.finished for state in trials(directory).values()), "it ended before it could be killed"
+    assert any(not state.finished for state in trials(directory).values()), (
+        "it ended before it could be killed"
+    )
 
     with start("resume", directory, cwd=tmp_path) as last:
         output, _ = last.communicate(timeout=300)
@@ -47,9 +50,15 @@ def test_a_killed_study_does_not_train_its_teacher_again(tmp_path: Path) -> None
     states = trials(directory)
     assert all(state.status == "COMPLETE" for state in states.values())
     assert (directory / "trials" / teacher / "attempt-1" / LOGITS).is_file()
-    assert not any((directory / "trials" / name / "attempt-1" / LOGITS).exists() for name in states if name != teacher)
+    assert not any(
+        (directory / "trials" / name / "attempt-1" / LOGITS).exists()
+        for name in states
+        if name != teacher
+    )
     for name in ("report", "search"):  # `train` alone trains the teacher itself
-        assert_equal_to_training_alone(next(state for state in states.values() if state.use["role"] == name))
+        assert_equal_to_training_alone(
+            next(state for state in states.values() if state.use["role"] == name)
+        )
     shown = analysis.load(directory)
     assert set(shown.trials()["role"]) >= {"teacher", "search", "report"}
     assert "teacher" not in " ".join(shown.cells()["winner_id"].astype(str))

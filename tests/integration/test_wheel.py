@@ -29,21 +29,43 @@ STUDY = Study(
 def test_installed_wheel_runs_a_study_file_in_an_empty_folder(tmp_path: Path) -> None:
     if shutil.which("uv") is None:
         pytest.skip("builds the wheel with `uv`, which is not installed")
-    built, installed, folder = tmp_path / "built", tmp_path / "installed", tmp_path / "empty"
-    subprocess.run(["uv", "build", "--wheel", "--out-dir", str(built), str(ROOT)], check=True, capture_output=True)
+    built = tmp_path / "built"
+    installed = tmp_path / "installed"
+    folder = tmp_path / "empty"
+    subprocess.run(
+        ["uv", "build", "--wheel", "--out-dir", str(built), str(ROOT)],
+        check=True,
+        capture_output=True,
+    )
     (wheel,) = built.glob("*.whl")
-    install = ["uv", "pip", "install", "--no-deps", "--target", str(installed), "--python", sys.executable, str(wheel)]
+    install = [
+        "uv",
+        "pip",
+        "install",
+        "--no-deps",
+        "--target",
+        str(installed),
+        "--python",
+        sys.executable,
+        str(wheel),
+    ]
     subprocess.run(install, check=True, capture_output=True)
     (folder / "analysis").mkdir(parents=True)
-    (folder / "analysis" / "__init__.py").write_text("raise RuntimeError('a namesake of the user: not to be imported')")
+    (folder / "analysis" / "__init__.py").write_text(
+        "raise RuntimeError('a namesake of the user: not to be imported')"
+    )
     (folder / "mine.py").write_text(STUDY)
 
     environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
     where = "import analysis, sparsetune; print(sparsetune.__file__, analysis.__file__)"
-    found = subprocess.run([sys.executable, "-c", where], cwd=folder, env=environment, capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-c", where], cwd=folder, env=environment, capture_output=True, text=True
+    )
     assert found.stdout.count(str(installed)) == 2, found.stdout + found.stderr
     command = [sys.executable, "-m", "sparsetune", "run", "mine.py", "--json"]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["trials"] == {"COMPLETE": 4}

@@ -13,15 +13,23 @@ from sparsetune.study import differences
 
 fraction = st.floats(0, 1)
 positive = st.floats(1e-6, 1e6)
-length = fraction | st.integers(0, 500).map("{} epochs".format) | st.floats(0, 1e6).map("{} steps".format)
+length = (
+    fraction
+    | st.integers(0, 500).map("{} epochs".format)
+    | st.floats(0, 1e6).map("{} steps".format)
+)
 
 task = st.one_of(
     st.fixed_dictionaries(
-        {"kind": st.just("digits")}, optional={"batch_size": st.integers(1, 999), "model": st.text()}
+        {"kind": st.just("digits")},
+        optional={"batch_size": st.integers(1, 999), "model": st.text()},
     ),
     st.fixed_dictionaries(
         {"kind": st.just("image")},
-        optional={"validation": fraction | st.integers(1, 10_000), "train_examples": st.integers(1, 60_000)},
+        optional={
+            "validation": fraction | st.integers(1, 10_000),
+            "train_examples": st.integers(1, 60_000),
+        },
     ),
 )
 optim = st.fixed_dictionaries(
@@ -34,8 +42,12 @@ optim = st.fixed_dictionaries(
         "nesterov": st.booleans(),
     },
 )
-ramp = st.fixed_dictionaries({}, optional={"start": st.floats(0, 0.4), "updates": st.integers(10, 99)})
-acdc = st.fixed_dictionaries({}, optional={name: length for name in ("warmup", "compress", "final")})
+ramp = st.fixed_dictionaries(
+    {}, optional={"start": st.floats(0, 0.4), "updates": st.integers(10, 99)}
+)
+acdc = st.fixed_dictionaries(
+    {}, optional={name: length for name in ("warmup", "compress", "final")}
+)
 sparsity = st.fixed_dictionaries(
     {"method": st.sampled_from(["one_shot", "gmp", "acdc"])},
     optional={"target": st.floats(0, 0.999), "ramp": ramp, "acdc": acdc, "prune_at": fraction},
@@ -72,20 +84,32 @@ def test_a_canonical_spec_is_its_own_canonical_form(spec: TrialSpec) -> None:
 
 
 @given(declared, st.randoms())
-def test_the_digest_does_not_depend_on_the_order_of_fields(values: dict[str, Any], random: Any) -> None:
+def test_the_digest_does_not_depend_on_the_order_of_fields(
+    values: dict[str, Any], random: Any
+) -> None:
     fields = list(flatten(values).items())
     random.shuffle(fields)
     shuffled: dict[str, Any] = {}
     for path, value in fields:
         set_at(shuffled, path, value)
-    assert TrialSpec.model_validate(shuffled).trial_id() == TrialSpec.model_validate(values).trial_id()
+    assert (
+        TrialSpec.model_validate(shuffled).trial_id() == TrialSpec.model_validate(values).trial_id()
+    )
 
 
 @given(specs, specs)
-def test_the_digest_does_not_depend_on_fields_that_do_not_apply(spec: TrialSpec, other: TrialSpec) -> None:
+def test_the_digest_does_not_depend_on_fields_that_do_not_apply(
+    spec: TrialSpec, other: TrialSpec
+) -> None:
     recipe = spec.canonical()
-    foreign = {path: value for path, value in flatten(other.given()).items() if not applies(recipe.given(), path)}
-    foreign.pop("sparsity.target", None)  # a target applies to every method but the one that it makes dense
+    foreign = {
+        path: value
+        for path, value in flatten(other.given()).items()
+        if not applies(recipe.given(), path)
+    }
+    foreign.pop(
+        "sparsity.target", None
+    )  # a target applies to every method but the one that it makes dense
     foreign.pop("sparsity.method", None)
     assert recipe.with_values(foreign) == recipe
     assert recipe.edited(foreign).trial_id() == recipe.trial_id()
@@ -110,4 +134,6 @@ def test_the_columns_rebuild_the_trial(spec: TrialSpec) -> None:
 def test_differences_are_none_exactly_between_equals(one: TrialSpec, other: TrialSpec) -> None:
     assert differences(one.given(), one.given()) == []
     assert (differences(one.given(), other.given()) == []) is (one == other)
-    assert len(differences(one.given(), other.given())) == len(differences(other.given(), one.given()))
+    assert len(differences(one.given(), other.given())) == len(
+        differences(other.given(), one.given())
+    )

@@ -13,8 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.sparsity.allocation import Group
-from sparsetune.sparsity.masks import Masks, compute_masks, select_on_cpu, select_on_device
+from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.exact import Masks, compute_masks, select_on_cpu, select_on_device
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float64)
 SPECIAL = (0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan)
@@ -41,7 +41,9 @@ class Case:
     candidates: Masks | None
 
 
-def reference(scores: list[torch.Tensor], pruned: int, within: Any, candidates: Any, absolute: bool) -> list[int]:
+def reference(
+    scores: list[torch.Tensor], pruned: int, within: Any, candidates: Any, absolute: bool
+) -> list[int]:
     """Positions of a group's layers, one after the other, that are pruned."""
     values = torch.cat([score.double().flatten() for score in scores]).numpy()
     values = np.abs(values) if absolute else values
@@ -50,19 +52,25 @@ def reference(scores: list[torch.Tensor], pruned: int, within: Any, candidates: 
         classes[~torch.cat([mask.flatten() for mask in within]).numpy()] = 0
     if candidates:
         classes[~torch.cat([mask.flatten() for mask in candidates]).numpy()] = 2
-    values = np.where(classes == 1, np.nan_to_num(values, nan=np.inf, posinf=np.inf, neginf=-np.inf), 0.0)
+    values = np.where(
+        classes == 1, np.nan_to_num(values, nan=np.inf, posinf=np.inf, neginf=-np.inf), 0.0
+    )
     return sorted(np.lexsort((values, classes))[:pruned].tolist())
 
 
 def flags(random: np.random.Generator, scores: dict[str, torch.Tensor]) -> Masks:
     share = random.choice([0.0, 0.1, 0.5, 1.0])
-    return {name: torch.from_numpy(random.random(tuple(score.shape)) < share) for name, score in scores.items()}
+    return {
+        name: torch.from_numpy(random.random(tuple(score.shape)) < share)
+        for name, score in scores.items()
+    }
 
 
 @st.composite
 def cases(draw: st.DrawFn) -> Case:
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
-    dtype, names = draw(st.sampled_from(DTYPES)), "abcd"[: draw(st.integers(1, 4))]
+    dtype = draw(st.sampled_from(DTYPES))
+    names = "abcd"[: draw(st.integers(1, 4))]
     scores = {}
     for name in names:
         shape = tuple(draw(st.lists(st.integers(1, 12), min_size=1, max_size=3)))
@@ -75,7 +83,9 @@ def cases(draw: st.DrawFn) -> Case:
     for part in (names[:cut], names[cut:]):
         if part:
             most = sum(
-                int((candidates or scores)[name].count_nonzero()) if candidates else scores[name].numel()
+                int((candidates or scores)[name].count_nonzero())
+                if candidates
+                else scores[name].numel()
                 for name in part
             )
             groups.append(Group(tuple(part), draw(st.integers(0, most))))
@@ -84,8 +94,12 @@ def cases(draw: st.DrawFn) -> Case:
 
 def check(case: Case, absolute: bool, masks: Masks) -> None:
     for group in case.groups:
-        within, candidates = ([m[n] for n in group.names] if m else None for m in (case.within, case.candidates))
-        expected = reference([case.scores[n] for n in group.names], group.pruned, within, candidates, absolute)
+        within, candidates = (
+            [m[n] for n in group.names] if m else None for m in (case.within, case.candidates)
+        )
+        expected = reference(
+            [case.scores[n] for n in group.names], group.pruned, within, candidates, absolute
+        )
         found = torch.cat([masks[name].flatten() for name in group.names])
         assert (~found).nonzero().flatten().tolist() == expected
         assert all(masks[name].shape == case.scores[name].shape for name in group.names)
@@ -93,7 +107,11 @@ def check(case: Case, absolute: bool, masks: Masks) -> None:
 
 @given(case=cases(), absolute=st.booleans())
 def test_exactly_the_first_of_a_stable_sort_are_pruned(case: Case, absolute: bool) -> None:
-    check(case, absolute, compute_masks(case.scores, case.groups, case.within, case.candidates, absolute=absolute))
+    check(
+        case,
+        absolute,
+        compute_masks(case.scores, case.groups, case.within, case.candidates, absolute=absolute),
+    )
 
 
 @given(case=cases(), absolute=st.booleans())
@@ -104,7 +122,9 @@ def test_bisection_for_devices_prunes_the_same(case: Case, absolute: bool) -> No
             (case.scores[n], case.within and case.within[n], case.candidates and case.candidates[n])
             for n in group.names
         ]
-        masks |= dict(zip(group.names, select_on_device(layers, group.pruned, absolute), strict=True))
+        masks |= dict(
+            zip(group.names, select_on_device(layers, group.pruned, absolute), strict=True)
+        )
     check(case, absolute, masks)
 
 
@@ -115,11 +135,17 @@ def test_bisection_for_devices_prunes_the_same(case: Case, absolute: bool) -> No
     share=st.floats(0, 1),
     masked=st.sampled_from(["no", "within", "candidates"]),
 )
-def test_large_layers_in_several_chunks(kind: str, seed: int, sizes: list[int], share: float, masked: str) -> None:
+def test_large_layers_in_several_chunks(
+    kind: str, seed: int, sizes: list[int], share: float, masked: str
+) -> None:
     random = np.random.default_rng(seed)
-    scores = {str(i): torch.from_numpy(np.asarray(KINDS[kind](random, n), np.float32)) for i, n in enumerate(sizes)}
+    scores = {
+        str(i): torch.from_numpy(np.asarray(KINDS[kind](random, n), np.float32))
+        for i, n in enumerate(sizes)
+    }
     some = flags(random, scores) if masked != "no" else None
-    within, candidates = some if masked == "within" else None, some if masked == "candidates" else None
+    within = some if masked == "within" else None
+    candidates = some if masked == "candidates" else None
     most = sum(int(mask.sum()) for mask in candidates.values()) if candidates else sum(sizes)
     case = Case(scores, [Group(tuple(scores), int(share * most))], within, candidates)
     check(case, False, compute_masks(case.scores, case.groups, case.within, case.candidates))
@@ -128,8 +154,11 @@ def test_large_layers_in_several_chunks(kind: str, seed: int, sizes: list[int], 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.9, 0.999, 1.0])
 def test_both_ways_agree_on_a_quarter_of_a_million(kind: str, share: float) -> None:
-    scores = torch.from_numpy(np.asarray(KINDS[kind](np.random.default_rng(0), 250_001), np.float32))
-    layers, pruned = [(scores, None, None)], round(share * scores.numel())
+    scores = torch.from_numpy(
+        np.asarray(KINDS[kind](np.random.default_rng(0), 250_001), np.float32)
+    )
+    layers = [(scores, None, None)]
+    pruned = round(share * scores.numel())
     expected = reference([scores], pruned, None, None, False)
     for select in (select_on_cpu, select_on_device):
         assert (~select(layers, pruned)[0]).nonzero().flatten().tolist() == expected
@@ -138,6 +167,10 @@ def test_both_ways_agree_on_a_quarter_of_a_million(kind: str, share: float) -> N
 @pytest.mark.parametrize("stride", range(1, 60, 2))
 def test_a_sample_that_misleads_does_no_harm(stride: int) -> None:
     scores = torch.from_numpy(np.random.default_rng(0).standard_normal(100_000).astype(np.float32))
-    scores[::stride] = torch.arange(1000.0, 1000.0 + len(scores[::stride]))  # one stride is the selection's own
+    scores[::stride] = torch.arange(
+        1000.0, 1000.0 + len(scores[::stride])
+    )  # one stride is the selection's own
     expected = reference([scores], 30_000, None, None, False)
-    assert (~select_on_cpu([(scores, None, None)], 30_000)[0]).nonzero().flatten().tolist() == expected
+    assert (
+        ~select_on_cpu([(scores, None, None)], 30_000)[0]
+    ).nonzero().flatten().tolist() == expected

@@ -21,7 +21,9 @@ def output_of(*command: str) -> str:
 
 def committed() -> list[Path]:
     """Files that git tracks or would add."""
-    names = output_of("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split("\0")
+    names = output_of("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").split(
+        "\0"
+    )
     return [ROOT / name for name in names if name and (ROOT / name).is_file()]
 
 
@@ -36,7 +38,9 @@ def test_mypy_has_nothing_to_say() -> None:
 
 
 def test_no_lock_file_is_committed() -> None:
-    locks = re.compile(r"uv\.lock|poetry\.lock|pylock.*\.toml|Pipfile\.lock|package-lock\.json|conda-lock.*")
+    locks = re.compile(
+        r"uv\.lock|poetry\.lock|pylock.*\.toml|Pipfile\.lock|package-lock\.json|conda-lock.*"
+    )
     assert [path for path in committed() if locks.fullmatch(path.name)] == []
 
 
@@ -45,18 +49,23 @@ FOREIGN = re.compile(rb"/(work|root|home)/[a-z.]|python(hosted)\.org|pypi\.(org|
 
 def test_no_committed_file_names_a_path_of_one_machine_or_a_registry() -> None:
     found = {
-        str(path.relative_to(ROOT)): match[0] for path in committed() if (match := FOREIGN.search(path.read_bytes()))
+        str(path.relative_to(ROOT)): match[0]
+        for path in committed()
+        if (match := FOREIGN.search(path.read_bytes()))
     }
     assert found == {}
 
 
-@pytest.mark.parametrize("text", [b"/" + b"work/main", b"/" + b"root/.cache", b"https://files.python" + b"hosted.org"])
+@pytest.mark.parametrize(
+    "text", [b"/" + b"work/main", b"/" + b"root/.cache", b"https://files.python" + b"hosted.org"]
+)
 def test_the_pattern_finds_what_it_should(text: bytes) -> None:
     assert FOREIGN.search(text)
 
 
 @pytest.mark.parametrize(
-    "path", ["runs/digits/study.json", ".venv/bin/python", "uv.lock", "dist/a.whl", "a/__pycache__/b"]
+    "path",
+    ["runs/digits/study.json", ".venv/bin/python", "uv.lock", "dist/a.whl", "a/__pycache__/b"],
 )
 def test_what_is_made_by_running_is_ignored(path: str) -> None:
     assert output_of("git", "check-ignore", "--no-index", path).strip() == path

@@ -21,7 +21,9 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "clusters.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 (SCRIPT,) = (text for language, text in BLOCKS if language == "bash")
-TYPED = re.findall(r"^sparsetune .*$|(?<=`)sparsetune [^`]+(?=`)", PAGE.replace("\\\n", " "), re.MULTILINE)
+TYPED = re.findall(
+    r"^sparsetune .*$|(?<=`)sparsetune [^`]+(?=`)", PAGE.replace("\\\n", " "), re.MULTILINE
+)
 COMMANDS = [line for line in TYPED if line not in ("sparsetune status", "sparsetune doctor")]
 """Those with arguments; two are named in the text alone."""
 STAND_INS = {
@@ -31,7 +33,12 @@ STAND_INS = {
     "sleep": "exit 0",
     "sparsetune": 'until [[ -e leave ]]; do command -p sleep 0.02; done; exit "$(<leave)"',
 }
-JOB = {"SLURM_JOB_ID": "4321", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_NNODES": "2", "SLURM_CPUS_PER_TASK": "4"}
+JOB = {
+    "SLURM_JOB_ID": "4321",
+    "SLURM_JOB_NODELIST": "n[1-2]",
+    "SLURM_NNODES": "2",
+    "SLURM_CPUS_PER_TASK": "4",
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -44,7 +51,9 @@ def test_a_command_is_understood(command: str) -> None:
 
 def test_every_place_has_its_commands() -> None:
     assert len(COMMANDS) >= 12
-    assert {"doctor", "preview", "run", "resume", "status", "report"} <= {line.split()[1] for line in COMMANDS}
+    assert {"doctor", "preview", "run", "resume", "status", "report"} <= {
+        line.split()[1] for line in COMMANDS
+    }
 
 
 @pytest.mark.parametrize("text", [text for language, text in BLOCKS if language in ("sh", "bash")])
@@ -83,20 +92,26 @@ def _calls(folder: Path) -> list[str]:
     return (folder / "calls").read_text().splitlines() if (folder / "calls").exists() else []
 
 
-def test_a_signalled_job_stops_its_study_and_queues_itself_again(job: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_signalled_job_stops_its_study_and_queues_itself_again(
+    job: subprocess.Popen[str], tmp_path: Path
+) -> None:
     job.send_signal(signal.SIGUSR1)
     assert job.wait(timeout=30) == 130
     assert "scontrol requeue 4321" in _calls(tmp_path)
 
 
 @pytest.mark.parametrize("status", [0, 1, 2])
-def test_a_job_whose_study_ends_is_over(job: subprocess.Popen[str], tmp_path: Path, status: int) -> None:
+def test_a_job_whose_study_ends_is_over(
+    job: subprocess.Popen[str], tmp_path: Path, status: int
+) -> None:
     (tmp_path / "leave").write_text(str(status))
     assert job.wait(timeout=30) == status
     assert [call for call in _calls(tmp_path) if "requeue" in call] == []
 
 
-def test_head_workers_and_study_share_one_address(job: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_head_workers_and_study_share_one_address(
+    job: subprocess.Popen[str], tmp_path: Path
+) -> None:
     (tmp_path / "leave").write_text("0")
     job.wait(timeout=30)
     head, workers, study = sorted(

@@ -46,7 +46,12 @@ HEAVY = {
 PUBLIC = sparsetune._MODULE_OF
 """The module that a public name is loaded from: `from sparsetune import Study` imports `sparsetune.study`."""
 
-INSIDE_FUNCTIONS = {("study", "tune"), ("preflight", "tune"), ("__main__", "analysis"), ("analysis", "optuna")}
+INSIDE_FUNCTIONS = {
+    ("study", "tune"),
+    ("preflight", "tune"),
+    ("__main__", "analysis"),
+    ("analysis", "optuna"),
+}
 """What besides is imported inside functions: a study's launch, a check of Optuna's samplers, commands, importance."""
 
 
@@ -68,8 +73,15 @@ def part_of(module: str) -> str:
 
 
 def modules(root: Path) -> dict[str, Path]:
-    paths = [path for package in ("sparsetune", "analysis", "studies") for path in (root / package).rglob("*.py")]
-    return {".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+    paths = [
+        path
+        for package in ("sparsetune", "analysis", "studies")
+        for path in (root / package).rglob("*.py")
+    ]
+    return {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in paths
+    }
 
 
 def imports(root: Path) -> list[Import]:
@@ -78,7 +90,9 @@ def imports(root: Path) -> list[Import]:
         Import(name, target, inside)
         for name, path in known.items()
         for node, inside in statements(ast.parse(path.read_text()), inside=False)
-        for target in targets(node, name if path.stem == "__init__" else name.rpartition(".")[0], known)
+        for target in targets(
+            node, name if path.stem == "__init__" else name.rpartition(".")[0], known
+        )
     ]
 
 
@@ -86,10 +100,16 @@ def statements(node: ast.AST, inside: bool) -> Iterator[tuple[ast.AST, bool]]:
     """Every node that runs, and whether it stands in a function."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            yield from (pair for other in child.orelse for pair in statements(ast.Module([other], []), inside))
+            yield from (
+                pair
+                for other in child.orelse
+                for pair in statements(ast.Module([other], []), inside)
+            )
             continue
         yield child, inside
-        yield from statements(child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+        yield from statements(
+            child, inside or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        )
 
 
 def targets(node: ast.AST, package: str, known: dict[str, Path]) -> Iterator[str]:
@@ -119,21 +139,33 @@ def fault(found: Import) -> str | None:
     if root not in ("sparsetune", "analysis", "studies"):
         return None
     if importer in READERS:
-        return None if imported in {importer, *READERS[importer].split()} else f"{importer} may not import {imported}"
+        return (
+            None
+            if imported in {importer, *READERS[importer].split()}
+            else f"{importer} may not import {imported}"
+        )
     if root != "sparsetune":
         return f"sparsetune may not import {root}"
     if imported == "sparsetune":
         return "name the module: the package's names load everything"
     if {importer, imported} - set(LEVEL) - {"sparsetune"}:
         return f"{importer} or {imported} has no layer: add it to LAYERS"
-    return None if LEVEL.get(importer, -1) >= LEVEL[imported] else f"{importer} stands below {imported}"
+    return (
+        None
+        if LEVEL.get(importer, -1) >= LEVEL[imported]
+        else f"{importer} stands below {imported}"
+    )
 
 
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts.split()}
 
 
 def faults(root: Path) -> list[str]:
-    return [f"{found.importer} -> {found.imported}: {why}" for found in imports(root) if (why := fault(found))]
+    return [
+        f"{found.importer} -> {found.imported}: {why}"
+        for found in imports(root)
+        if (why := fault(found))
+    ]
 
 
 def cycle(root: Path, *, of_parts: bool) -> list[str]:
@@ -215,8 +247,16 @@ def test_the_check_finds_every_wrong_import_and_no_right_one(bad: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "modules", "parts"),
     [
-        ({"draw": "import analysis.load", "load": "from . import draw"}, {"analysis.draw", "analysis.load"}, set()),
-        ({"draw": "import analysis.load", "load": "def f():\n    from . import draw"}, set(), set()),
+        (
+            {"draw": "import analysis.load", "load": "from . import draw"},
+            {"analysis.draw", "analysis.load"},
+            set(),
+        ),
+        (
+            {"draw": "import analysis.load", "load": "def f():\n    from . import draw"},
+            set(),
+            set(),
+        ),
     ],
 )
 def test_the_check_finds_circles_of_modules(

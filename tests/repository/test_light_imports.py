@@ -7,18 +7,31 @@ import sys
 
 import pytest
 
-HEAVY = {"torch", "torchvision", "ray", "optuna", "matplotlib", "transformers", "datasets", "sklearn"}
+HEAVY = {
+    "torch",
+    "torchvision",
+    "ray",
+    "optuna",
+    "matplotlib",
+    "transformers",
+    "datasets",
+    "sklearn",
+}
 STORES = {"fsspec", "upath", "s3fs", "botocore", "aiobotocore"}
 
 
 def loaded(*arguments: str) -> set[str]:
     """Top-level packages that a Python process with these arguments imports."""
-    done = subprocess.run([sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
 
 
-@pytest.mark.parametrize("module", ["sparsetune", "analysis", "sparsetune.study", "sparsetune.store"])
+@pytest.mark.parametrize(
+    "module", ["sparsetune", "analysis", "sparsetune.study", "sparsetune.storage"]
+)
 def test_importing_is_light(module: str) -> None:
     packages = loaded("-c", f"import {module}")
     assert module.partition(".")[0] in packages
@@ -26,16 +39,21 @@ def test_importing_is_light(module: str) -> None:
 
 
 def test_the_state_of_a_study_is_shown_without_torch_or_ray() -> None:
-    packages = loaded("-c", "import sparsetune.tune.status")
+    packages = loaded("-c", "import sparsetune.cli.status")
     assert "optuna" in packages
     assert packages & ((HEAVY | STORES) - {"optuna"}) == set()
 
 
 def test_the_public_names_are_those_that_load() -> None:
-    packages = loaded("-c", "import sparsetune; sparsetune.Study; sparsetune.TrialSpec; sparsetune.LogUniform")
+    packages = loaded(
+        "-c", "import sparsetune; sparsetune.Study; sparsetune.TrialSpec; sparsetune.LogUniform"
+    )
     assert "pydantic" in packages
     assert packages & HEAVY == set()
 
 
 def test_help_loads_no_more_than_the_parser() -> None:
-    assert loaded("-m", "sparsetune", "--help") & (HEAVY | {"pandas", "numpy", "scipy", "pyarrow"}) == set()
+    assert (
+        loaded("-m", "sparsetune", "--help") & (HEAVY | {"pandas", "numpy", "scipy", "pyarrow"})
+        == set()
+    )

@@ -32,9 +32,18 @@ class Recipe:
     weight_decay: float
 
 
-def gmp(weights: Weights, gradients: Gradients, recipe: Recipe, target: float, start: int, end: int, gap: int) -> Trace:
+def gmp(
+    weights: Weights,
+    gradients: Gradients,
+    recipe: Recipe,
+    target: float,
+    start: int,
+    end: int,
+    gap: int,
+) -> Trace:
     """Zhu & Gupta 2017: every ``gap`` steps of the ramp, the lowest magnitudes of the whole network are pruned."""
-    masks, momentum = dense(weights), zeros(weights)
+    masks = dense(weights)
+    momentum = zeros(weights)
     for step in range(recipe.steps):
         if start <= step <= end and (step - start) % gap == 0:
             left = 1 - (step - start) / (end - start)
@@ -44,16 +53,24 @@ def gmp(weights: Weights, gradients: Gradients, recipe: Recipe, target: float, s
         yield masks, weights
 
 
-def acdc(weights: Weights, gradients: Gradients, recipe: Recipe, target: float, phases: list[tuple[int, int]]) -> Trace:
+def acdc(
+    weights: Weights,
+    gradients: Gradients,
+    recipe: Recipe,
+    target: float,
+    phases: list[tuple[int, int]],
+) -> Trace:
     """Peste et al. 2021, algorithm 1: compressed in each half-open range of steps of ``phases``, otherwise dense."""
-    masks, momentum = dense(weights), zeros(weights)
+    masks = dense(weights)
+    momentum = zeros(weights)
     for step in range(recipe.steps):
         for first, after in phases:
             if step == first:
                 masks = prune_globally(weights, dense(weights), target)
                 weights = masked(weights, masks)
             if step == after:
-                masks, momentum = dense(weights), zeros(weights)
+                masks = dense(weights)
+                momentum = zeros(weights)
         descend(weights, momentum, masks, gradients(weights, step), recipe)
         yield masks, weights
 
@@ -81,10 +98,14 @@ def rigl(
             for name in masks:
                 summed = np.sum([batch[name] for batch in recent], axis=0, dtype=np.float32)
                 before = masks[name]
-                number = math.floor(exchanged * before.sum() + 1e-9)  # a whole number may come out just below
+                number = math.floor(
+                    exchanged * before.sum() + 1e-9
+                )  # a whole number may come out just below
                 survivors = without_lowest(np.abs(weights[name]), before, number)
                 places = int((~survivors).sum()) - number
-                masks = masks | {name: survivors | without_lowest(np.abs(summed), ~survivors, places)}
+                masks = masks | {
+                    name: survivors | without_lowest(np.abs(summed), ~survivors, places)
+                }
                 if reset_grown:
                     momentum[name] = np.where(masks[name] & ~before, np.float32(0), momentum[name])
             weights = masked(weights, masks)
@@ -93,7 +114,9 @@ def rigl(
         yield masks, weights
 
 
-def descend(weights: Weights, momentum: Weights, masks: Masks, gradients: Weights, recipe: Recipe) -> None:
+def descend(
+    weights: Weights, momentum: Weights, masks: Masks, gradients: Weights, recipe: Recipe
+) -> None:
     """One step in place: gradients within the mask, weight decay, momentum, and the mask again."""
     for name in weights:
         gradient = gradients[name]
@@ -111,7 +134,8 @@ def prune_globally(weights: Weights, masks: Masks, sparsity: float) -> Masks:
     mask = np.concatenate([masks[name].ravel() for name in masks])
     pruned = math.floor(sparsity * mask.size + 0.5)
     kept = without_lowest(scores, mask, pruned - int((~mask).sum()))
-    found, place = {}, 0
+    found = {}
+    place = 0
     for name in masks:
         found[name] = kept[place : place + masks[name].size].reshape(masks[name].shape)
         place += masks[name].size
@@ -143,11 +167,17 @@ def erk_kept(shapes: dict[str, tuple[int, ...]], sparsity: float) -> dict[str, f
 
 
 def masked(weights: Weights, masks: Masks) -> Weights:
-    return {name: weight * masks[name] if name in masks else weight for name, weight in weights.items()}
+    return {
+        name: weight * masks[name] if name in masks else weight for name, weight in weights.items()
+    }
 
 
 def dense(weights: Weights) -> Masks:
-    return {name: np.ones(weight.shape, dtype=bool) for name, weight in weights.items() if weight.ndim > 1}
+    return {
+        name: np.ones(weight.shape, dtype=bool)
+        for name, weight in weights.items()
+        if weight.ndim > 1
+    }
 
 
 def zeros(weights: Weights) -> Weights:

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from sparsetune.sparsity.flops import Flops, forward_flops
 from sparsetune.sparsity.layers import prunable_weights
-from sparsetune.sparsity.masks import Masks
+from sparsetune.sparsity.masks.exact import Masks
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
@@ -32,7 +32,11 @@ def network(sizes: Sequence[int], norm: bool = False) -> nn.Module:
     """Linear layers with ReLU between them; with ``norm``, batch norm too."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes):
-        layers += [nn.Linear(inputs, outputs), *([nn.BatchNorm1d(outputs)] if norm else []), nn.ReLU()]
+        layers += [
+            nn.Linear(inputs, outputs),
+            *([nn.BatchNorm1d(outputs)] if norm else []),
+            nn.ReLU(),
+        ]
     return nn.Sequential(*layers[:-1])
 
 
@@ -84,7 +88,8 @@ class SmallRun:
             sparsity=sparsity,
             seed=seed,
         ).checked()
-        self.steps, self.at = steps, 0
+        self.steps = steps
+        self.at = 0
         torch.manual_seed(seed)
         self.model = network(sizes, norm)
         self.weights = prunable_weights(self.model)
@@ -94,7 +99,9 @@ class SmallRun:
         self.split = data(sizes[0], sizes[-1])
         task = Task(Splits(*[self.split] * 4), ImageNetwork("mlp", sizes[:1], sizes[-1]))
         self.probe = Probe(task, self.model, self.weights, self.batch_size, seed)
-        self.sparsifier = Sparsifier(self.spec, self.weights, self.optimizer, flops(sizes, norm), self.probe)
+        self.sparsifier = Sparsifier(
+            self.spec, self.weights, self.optimizer, flops(sizes, norm), self.probe
+        )
 
     def batch(self, step: int) -> Split:
         """The examples of a step, the next in order."""
@@ -139,7 +146,9 @@ class SmallRun:
 
     def values(self) -> dict[str, torch.Tensor]:
         """The parameters as they are, apart from the run."""
-        return {name: parameter.detach().clone() for name, parameter in self.model.named_parameters()}
+        return {
+            name: parameter.detach().clone() for name, parameter in self.model.named_parameters()
+        }
 
     def effective(self) -> dict[str, torch.Tensor]:
         """The prunable weights that an evaluation sees."""
@@ -153,6 +162,10 @@ class SmallRun:
         """The optimizer's slots of each prunable weight, apart from the run."""
         state = self.optimizer.state
         return {
-            name: {slot: value.clone() for slot, value in state[weight].items() if isinstance(value, torch.Tensor)}
+            name: {
+                slot: value.clone()
+                for slot, value in state[weight].items()
+                if isinstance(value, torch.Tensor)
+            }
             for name, weight in self.weights.items()
         }

@@ -1,7 +1,7 @@
 import torch
 
-from sparsetune.sparsity.allocation import Group
 from sparsetune.sparsity.certificate import certify
+from sparsetune.sparsity.masks.allocation import Group
 
 WEIGHTS = {"a": torch.tensor([[0.0, 1.0], [0.0, 2.0]]), "b": torch.tensor([[0.0, 3.0]])}
 MASKS = {"a": torch.tensor([[False, True], [True, True]]), "b": torch.tensor([[False, True]])}

@@ -19,15 +19,29 @@ LAYERS = [Layer("conv.weight", (8, 3, 3, 3)), Layer("fc.weight", (10, 8))]
     ("given", "path", "said"),
     [
         ({"method": "sr_ste", "target": 0.5}, "pattern", "2:4"),
-        ({"method": "sr_ste", "target": 0.5, "pattern": "2:4", "score": "random"}, "score", "magnitude"),
-        ({"method": "rigl", "target": 0.5, "pattern": "2:4", "allocation": "uniform"}, "pattern", "unstructured"),
-        ({"method": "gmp", "target": 0.5, "pattern": "2:4", "allocation": "erk"}, "allocation", "uniform"),
+        (
+            {"method": "sr_ste", "target": 0.5, "pattern": "2:4", "score": "random"},
+            "score",
+            "magnitude",
+        ),
+        (
+            {"method": "rigl", "target": 0.5, "pattern": "2:4", "allocation": "uniform"},
+            "pattern",
+            "unstructured",
+        ),
+        (
+            {"method": "gmp", "target": 0.5, "pattern": "2:4", "allocation": "erk"},
+            "allocation",
+            "uniform",
+        ),
         ({"method": "set", "target": 0.5, "score": "fisher"}, "score", "saliency"),
         ({"method": "gmp", "target": 0.9, "pattern": "1:4"}, "target", "0.75 would do"),
         ({"method": "transfer", "target": 0.9}, "checkpoint", "transfer needs"),
     ],
 )
-def test_what_cannot_work_is_refused_with_the_reason(given: dict[str, object], path: str, said: str) -> None:
+def test_what_cannot_work_is_refused_with_the_reason(
+    given: dict[str, object], path: str, said: str
+) -> None:
     (problem,) = combination_problems(SparsitySpec(**given))
     assert problem.path == f"sparsity.{path}"
     assert said in problem.rule
@@ -35,14 +49,20 @@ def test_what_cannot_work_is_refused_with_the_reason(given: dict[str, object], p
 
 def test_every_other_pair_of_axes_is_allowed() -> None:
     refused = set()
-    for method, score, allocation in product(get_args(Method)[1:], get_args(Score), get_args(Allocation)):
-        needed = {"sr_ste": {"pattern": "2:4"}, "transfer": {"checkpoint": "sparse"}}.get(method, {})
+    for method, score, allocation in product(
+        get_args(Method)[1:], get_args(Score), get_args(Allocation)
+    ):
+        needed = {"sr_ste": {"pattern": "2:4"}, "transfer": {"checkpoint": "sparse"}}.get(
+            method, {}
+        )
         spec = SparsitySpec(method=method, target=0.5, score=score, allocation=allocation, **needed)
         if combination_problems(spec):
             refused.add((method, score, allocation))
     grown = {(m, "fisher", a) for m in ("set", "rigl", "granet") for a in get_args(Allocation)}
     other_scores = {("sr_ste", s, a) for s in get_args(Score)[1:] for a in get_args(Allocation)}
-    other_allocations = {("sr_ste", s, a) for s in get_args(Score) for a in ("erk", "er", "explicit")}
+    other_allocations = {
+        ("sr_ste", s, a) for s in get_args(Score) for a in ("erk", "er", "explicit")
+    }
     assert refused == grown | other_scores | other_allocations
 
 

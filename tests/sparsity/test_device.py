@@ -13,7 +13,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from sparsetune import tasks
-from sparsetune.sparsity.fisher import BlockFisher
+from sparsetune.sparsity.fisher.blocks import BlockFisher
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.sparsifier import Sparsifier
@@ -46,12 +46,16 @@ def no_waiting() -> Iterator[None]:
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", list(METHODS))
 def test_no_step_waits_for_the_device(method: str) -> None:
-    task, schedule = DigitsTask(batch_size=1293), ScheduleSpec(epochs=2000)
+    task = DigitsTask(batch_size=1293)
+    schedule = ScheduleSpec(epochs=2000)
     spec = TrialSpec(task=task, schedule=schedule, sparsity=METHODS[method])
     model = lenet_300_100((1, 28, 28), 10).cuda()
     optimizer = build_optimizer(OptimSpec(lr=0.01), model)
-    sparsifier = Sparsifier(spec, prunable_weights(model), optimizer, forward_flops(model, (1, 28, 28)))
-    inputs, targets = torch.randn(64, 1, 28, 28, device="cuda"), torch.randint(10, (64,), device="cuda")
+    sparsifier = Sparsifier(
+        spec, prunable_weights(model), optimizer, forward_flops(model, (1, 28, 28))
+    )
+    inputs = torch.randn(64, 1, 28, 28, device="cuda")
+    targets = torch.randint(10, (64,), device="cuda")
 
     def step(number: int) -> None:
         sparsifier.before_forward(number)
@@ -73,7 +77,8 @@ class _Watch(Checkpoints):
     """Told of the end of every step: from the third to the last but one of an epoch, none may wait."""
 
     def __init__(self, per_epoch: int) -> None:
-        self._per_epoch, self._steps = per_epoch, 0
+        self._per_epoch = per_epoch
+        self._steps = 0
 
     def due(self, evaluated: bool) -> bool:
         self._steps += 1
@@ -87,10 +92,15 @@ class _Watch(Checkpoints):
 def test_no_step_of_a_whole_trial_waits(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Batches, augmentation, parts, bfloat16 and the average of weights included."""
     pixels = torch.randint(0, 256, (60_000, 1, 28, 28), dtype=torch.uint8)
-    sets = {"train": (pixels, torch.arange(60_000) % 10), "test": (pixels[:1000], torch.arange(1000) % 10)}
+    sets = {
+        "train": (pixels, torch.arange(60_000) % 10),
+        "test": (pixels[:1000], torch.arange(1000) % 10),
+    }
     source = dataclasses.replace(tasks.SOURCES["fashion_mnist"], read=lambda _: sets)
     monkeypatch.setitem(tasks.SOURCES, "fashion_mnist", source)
-    task = ImageTask(model="resnet8", batch_size=128, train_examples=1280, crop=4, flip=True, cutout=8)
+    task = ImageTask(
+        model="resnet8", batch_size=128, train_examples=1280, crop=4, flip=True, cutout=8
+    )
     spec = TrialSpec(
         task=task,
         optim=OptimSpec(ema=0.9),
@@ -99,7 +109,10 @@ def test_no_step_of_a_whole_trial_waits(method: str, monkeypatch: pytest.MonkeyP
         compute=ComputeSpec(precision="bfloat16", channels_last=True, accumulate=2),
     )
     try:
-        assert train(spec, device="cuda", checkpoints=_Watch(spec.steps_per_epoch())).status == "COMPLETE"
+        assert (
+            train(spec, device="cuda", checkpoints=_Watch(spec.steps_per_epoch())).status
+            == "COMPLETE"
+        )
     finally:
         torch.cuda.set_sync_debug_mode("default")
         tasks._splits.cache_clear()
@@ -107,7 +120,9 @@ def test_no_step_of_a_whole_trial_waits(method: str, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["dense", "static"])
-def test_no_step_of_a_text_waits(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_step_of_a_text_waits(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Padding, masks and distillation included."""
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path))
     task = text_task(write_sst2(tmp_path / "SST-2"))
@@ -129,15 +144,26 @@ def test_no_step_of_a_text_waits(method: str, tmp_path: Path, monkeypatch: pytes
 def test_the_fisher_fits_the_device_and_changes_nothing_in_pieces() -> None:
     """On the device as on the CPU, in one piece as in three."""
     generator = torch.Generator().manual_seed(0)
-    weights = {"a": torch.randn(64, 100, generator=generator), "b": torch.randn(30, 70, generator=generator)}
+    weights = {
+        "a": torch.randn(64, 100, generator=generator),
+        "b": torch.randn(30, 70, generator=generator),
+    }
     given = FisherSpec(gradients=20, block=50)
-    gradients = [{n: torch.randn(w.shape, generator=generator) for n, w in weights.items()} for _ in range(20)]
+    gradients = [
+        {n: torch.randn(w.shape, generator=generator) for n, w in weights.items()}
+        for _ in range(20)
+    ]
 
     def scores(device: str, pieces: int) -> dict[str, torch.Tensor]:
         moved = {name: weight.to(device) for name, weight in weights.items()}
         on = [{name: gradient.to(device) for name, gradient in one.items()} for one in gradients]
-        return {n: s.cpu() for n, s in BlockFisher(moved, given, lambda: iter(on), pieces).scores().items()}
+        return {
+            n: s.cpu()
+            for n, s in BlockFisher(moved, given, lambda: iter(on), pieces).scores().items()
+        }
 
-    here, one, three = scores("cpu", 1), scores("cuda", 1), scores("cuda", 3)
+    here = scores("cpu", 1)
+    one = scores("cuda", 1)
+    three = scores("cuda", 3)
     assert all(torch.equal(one[name], three[name]) for name in weights)
     assert all(torch.allclose(here[name], one[name], rtol=1e-5) for name in weights)

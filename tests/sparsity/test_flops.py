@@ -31,12 +31,20 @@ def test_convolutions_by_hand() -> None:
         nn.Linear(512, 10),
     )
     flops = forward_flops(model, (3, 8, 8))
-    assert flops.weights == {"0.weight": 2 * 8 * 27 * 64, "2.weight": 2 * 8 * 18 * 16, "6.weight": 2 * 5120}
+    assert flops.weights == {
+        "0.weight": 2 * 8 * 27 * 64,
+        "2.weight": 2 * 8 * 18 * 16,
+        "6.weight": 2 * 5120,
+    }
     assert flops.other == 2 * 8 * 9 * 16 + 2 * 8 * 8 * 4 * 16
 
 
-@pytest.mark.parametrize(("convolution", "shape", "positions"), [(nn.Conv1d, (3, 9), 7), (nn.Conv3d, (3, 5, 5, 5), 27)])
-def test_convolutions_of_other_dimensions(convolution: type, shape: tuple[int, ...], positions: int) -> None:
+@pytest.mark.parametrize(
+    ("convolution", "shape", "positions"), [(nn.Conv1d, (3, 9), 7), (nn.Conv3d, (3, 5, 5, 5), 27)]
+)
+def test_convolutions_of_other_dimensions(
+    convolution: type, shape: tuple[int, ...], positions: int
+) -> None:
     model = convolution(3, 4, 3)
     assert forward_flops(model, shape) == Flops({"weight": 2 * model.weight.numel() * positions}, 0)
 
@@ -60,14 +68,17 @@ def test_a_shared_weight_is_one_weight_that_costs_at_every_use() -> None:
 class Product(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(3, 4), nn.Linear(5, 3)
+        self.first = nn.Linear(3, 4)
+        self.second = nn.Linear(5, 3)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         return functional.linear(inputs, self.first.weight @ self.second.weight)
 
 
 def test_a_product_of_two_weights_is_counted_as_staying_dense() -> None:
-    assert forward_flops(Product(), (5,)) == Flops({"first.weight": 0, "second.weight": 0}, 2 * 4 * 3 * 5 + 2 * 4 * 5)
+    assert forward_flops(Product(), (5,)) == Flops(
+        {"first.weight": 0, "second.weight": 0}, 2 * 4 * 3 * 5 + 2 * 4 * 5
+    )
 
 
 class SelfAttention(nn.Module):
@@ -84,12 +95,17 @@ class SelfAttention(nn.Module):
 def test_multi_head_attention_by_hand() -> None:
     """5 tokens of width 8: three projections and one more; queries with keys, and weights with values, 5 x 5 x 8."""
     assert torch.backends.mha.get_fastpath_enabled()  # off the meta device it has no count
-    projections = {"attention.in_proj_weight": 2 * 24 * 8 * 5, "attention.out_proj.weight": 2 * 8 * 8 * 5}
+    projections = {
+        "attention.in_proj_weight": 2 * 24 * 8 * 5,
+        "attention.out_proj.weight": 2 * 8 * 8 * 5,
+    }
     assert forward_flops(SelfAttention(), (5, 8)) == Flops(projections, 2 * 2 * 5 * 5 * 8)
 
 
 def test_a_transformers_layer_by_hand() -> None:
-    flops = forward_flops(nn.TransformerEncoderLayer(8, 2, dim_feedforward=16, batch_first=True), (5, 8))
+    flops = forward_flops(
+        nn.TransformerEncoderLayer(8, 2, dim_feedforward=16, batch_first=True), (5, 8)
+    )
     weights = {"self_attn.in_proj_weight": 24 * 8, "self_attn.out_proj.weight": 8 * 8}
     weights |= {"linear1.weight": 16 * 8, "linear2.weight": 8 * 16}
     assert flops == Flops({name: 2 * size * 5 for name, size in weights.items()}, 2 * 2 * 5 * 5 * 8)
@@ -98,7 +114,10 @@ def test_a_transformers_layer_by_hand() -> None:
 def test_separate_projections_of_attention_are_layers_too() -> None:
     flops = forward_flops(SelfAttention(kdim=6, vdim=6), (5, 8)).weights
     names = ["q_proj_weight", "k_proj_weight", "v_proj_weight", "out_proj.weight"]
-    assert flops == {f"attention.{name}": 2 * 8 * width * 5 for name, width in zip(names, (8, 6, 6, 8), strict=True)}
+    assert flops == {
+        f"attention.{name}": 2 * 8 * width * 5
+        for name, width in zip(names, (8, 6, 6, 8), strict=True)
+    }
 
 
 class Attention(nn.Module):
@@ -107,7 +126,9 @@ class Attention(nn.Module):
         self.head = nn.Linear(8, 3)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        return self.head(functional.scaled_dot_product_attention(inputs, inputs, inputs, is_causal=True))
+        return self.head(
+            functional.scaled_dot_product_attention(inputs, inputs, inputs, is_causal=True)
+        )
 
 
 def test_scaled_dot_product_attention_by_hand() -> None:
@@ -119,7 +140,8 @@ def test_scaled_dot_product_attention_by_hand() -> None:
 class Tokens(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.embedding, self.head = nn.Embedding(50, 8), nn.Linear(8, 3)
+        self.embedding = nn.Embedding(50, 8)
+        self.head = nn.Linear(8, 3)
 
     def forward(self, input_ids: torch.Tensor) -> torch.Tensor:
         return self.head(self.embedding(input_ids))
@@ -143,7 +165,9 @@ class Remembering(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.linear, self.dropout, self.norm = nn.Linear(4, 3), nn.Dropout(0.5), nn.BatchNorm1d(4)
+        self.linear = nn.Linear(4, 3)
+        self.dropout = nn.Dropout(0.5)
+        self.norm = nn.BatchNorm1d(4)
         self.scale = torch.full((4,), 2.0)
         self.cache: torch.Tensor | None = None
 
@@ -155,7 +179,8 @@ class Remembering(nn.Module):
 def test_the_model_and_the_random_state_stay_as_they_are() -> None:
     model = Remembering()
     model.dropout.eval()
-    before, state = {name: value.clone() for name, value in model.state_dict().items()}, torch.get_rng_state()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
     assert forward_flops(model, (4,)) == Flops({"linear.weight": 24}, 0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert (model.norm.training, model.dropout.training, model.cache) == (True, False, None)
@@ -173,7 +198,9 @@ def test_the_total_is_that_of_torchs_own_counter(name: str) -> None:
 
 def test_a_fraction_weighs_densities_by_flops_and_leaves_the_rest_dense() -> None:
     assert Flops({"a": 300, "b": 100}).fraction({"a": 0.5, "b": 1.0}) == pytest.approx(250 / 400)
-    assert Flops({"a": 300, "b": 100}, 100).fraction({"a": 0.5, "b": 0.0}) == pytest.approx(250 / 500)
+    assert Flops({"a": 300, "b": 100}, 100).fraction({"a": 0.5, "b": 0.0}) == pytest.approx(
+        250 / 500
+    )
     assert Flops({"a": 300, "b": 100}, 7).fraction({"a": 1.0, "b": 1.0}) == 1.0
     assert Flops({"a": 0}).fraction({"a": 0.5}) == 1.0
 

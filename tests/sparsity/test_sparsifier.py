@@ -74,7 +74,9 @@ def test_one_shot_by_hand() -> None:
 
 def rigl(every: int, batches: int = 1) -> Four:
     """Of four weights, the first two in the random mask; every update exchanges one of them."""
-    regrow = RegrowSpec(fraction=0.5, decay="constant", every=f"{every} steps", until=0.9, batches=batches)
+    regrow = RegrowSpec(
+        fraction=0.5, decay="constant", every=f"{every} steps", until=0.9, batches=batches
+    )
     for seed in range(100):
         four = Four(1, 2, 3, 4, method="rigl", regrow=regrow, seed=seed)
         if four.begin() == [1, 2, 0, 0]:
@@ -126,7 +128,11 @@ def test_set_grows_anything_whatever_the_gradients() -> None:
             four.step(0, 0, 0, 0)
             assert four.step(0, 0, 0, 99) in ([1, 2, 0, 0], [0, 2, 0, 0])
             grown.add(tuple(four.kept()))
-    assert grown == {(True, True, False, False), (False, True, True, False), (False, True, False, True)}
+    assert grown == {
+        (True, True, False, False),
+        (False, True, True, False),
+        (False, True, False, True),
+    }
 
 
 def test_granet_steps_and_then_prunes_and_exchanges() -> None:
@@ -159,7 +165,12 @@ def test_sr_ste_by_hand() -> None:
 
 
 def test_structure_and_overlaps_of_three_compressions_by_hand() -> None:
-    lengths = {"warmup": "1 steps", "compress": "1 steps", "decompress": "1 steps", "last_dense": "1 steps"}
+    lengths = {
+        "warmup": "1 steps",
+        "compress": "1 steps",
+        "decompress": "1 steps",
+        "last_dense": "1 steps",
+    }
     four = Four(1, 2, 3, 4, steps=6, method="acdc", acdc=AcdcSpec(**lengths, final="1 steps"))
     four.step(0, 0, 0, 0)
     assert math.isnan(four.sparsifier.mask_iou)
@@ -177,7 +188,9 @@ def test_structure_and_overlaps_of_three_compressions_by_hand() -> None:
     assert [row["step"] for row in rows] == [1, 3, 5]
     assert [row["iou_previous"] for row in rows] == [None, 1 / 3, 1 / 3]
     assert [row["iou_final"] for row in rows] == [1 / 3, 1 / 3, 1]
-    assert {(row["phase"], row["sparsity"], row["density"]["w"]) for row in rows} == {("compressed", 0.5, 0.5)}
+    assert {(row["phase"], row["sparsity"], row["density"]["w"]) for row in rows} == {
+        ("compressed", 0.5, 0.5)
+    }
     assert four.sparsifier.structure.ever_active() == 1
 
 
@@ -219,15 +232,21 @@ def test_compression_keeps_momentum() -> None:
     run.begin()
     assert run.sparsifier.phase == "compressed"
     after = run.slots()
-    assert all(torch.equal(before[name]["momentum_buffer"], after[name]["momentum_buffer"]) for name in before)
+    assert all(
+        torch.equal(before[name]["momentum_buffer"], after[name]["momentum_buffer"])
+        for name in before
+    )
 
 
 @pytest.mark.parametrize("method", ["acdc", "rigl", "set", "granet"])
 def test_where_momentum_is_kept_none_gathers_outside_the_mask(method: str) -> None:
     """Else a weight that comes back would move by gradients of the time that it was gone."""
     regrow = RegrowSpec(every="10 steps")
-    run = small(method=method, target=0.9, reset="none", regrow=regrow, ramp=RampSpec(first=0.5)).run(13)
-    before, outside = run.slots(), {name: ~mask for name, mask in run.masks().items()}
+    run = small(
+        method=method, target=0.9, reset="none", regrow=regrow, ramp=RampSpec(first=0.5)
+    ).run(13)
+    before = run.slots()
+    outside = {name: ~mask for name, mask in run.masks().items()}
     run.step()
     after = run.slots()
     for name, pruned in outside.items():
@@ -256,7 +275,9 @@ def test_random_masks_are_drawn_anew_at_every_update() -> None:
 
 
 def test_cost_follows_the_mask_in_force() -> None:
-    run = SmallRun(SparsitySpec(method="one_shot", target=0.75, allocation="uniform"), sizes=(20, 16, 12)).run()
+    run = SmallRun(
+        SparsitySpec(method="one_shot", target=0.75, allocation="uniform"), sizes=(20, 16, 12)
+    ).run()
     assert run.sparsifier.inference_flops == pytest.approx(0.25)
     assert run.sparsifier.dense_steps == pytest.approx(50 + 50 * 0.25)
     assert run.sparsifier.extra_steps == 0
@@ -286,7 +307,10 @@ def test_the_fisher_makes_survivors_of_every_part_of_an_update_make_up_for_the_p
         assert run.sparsifier.at_target()
         assert [row["step"] for row in run.sparsifier.structure.summary()] == [50]
         survivors = {name: mask for name, mask in run.masks().items() if mask.any()}
-        moved = [(run.weights[name][mask] != before[name][mask]).float().mean() for name, mask in survivors.items()]
+        moved = [
+            (run.weights[name][mask] != before[name][mask]).float().mean()
+            for name, mask in survivors.items()
+        ]
         assert min(moved) > 0.3  # blocks that keep all their weights stay
         found[parts] = {name: weight.detach().clone() for name, weight in run.weights.items()}
     assert not torch.equal(found[1]["2.weight"], found[2]["2.weight"])
@@ -297,11 +321,15 @@ def test_the_fisher_makes_survivors_of_every_part_of_an_update_make_up_for_the_p
 def test_batch_norm_is_recalibrated_where_a_lasting_mask_begins(method: str) -> None:
     def statistics(recalibrate: int) -> tuple[torch.Tensor, torch.Tensor]:
         spec = SparsitySpec(method=method, target=0.9, recalibrate=recalibrate)
-        run = SmallRun(spec, norm=True, lr=1e-3).run({"one_shot": 50, "gmp": 70, "acdc": 85}[method])
+        run = SmallRun(spec, norm=True, lr=1e-3).run(
+            {"one_shot": 50, "gmp": 70, "acdc": 85}[method]
+        )
         run.begin()
         assert run.sparsifier.phase in ("fixed", "compressed")
         assert run.model.training
-        expected = run.model[0](run.split.inputs).mean(0)  # of all examples: four batches of equal size
+        expected = run.model[0](run.split.inputs).mean(
+            0
+        )  # of all examples: four batches of equal size
         return run.model[1].running_mean, expected.detach()
 
     found, expected = statistics(64)
@@ -313,5 +341,7 @@ def test_batch_norm_is_recalibrated_where_a_lasting_mask_begins(method: str) -> 
 @pytest.mark.parametrize("score", ["saliency", "fisher"])
 def test_scores_from_gradients_need_a_probe(score: str) -> None:
     four = Four(1, 2, 3, 4, method="static", score=score)
-    with pytest.raises(ValueError, match=f"score `{score}` needs gradients: give the Sparsifier a `probe`"):
+    with pytest.raises(
+        ValueError, match=f"score `{score}` needs gradients: give the Sparsifier a `probe`"
+    ):
         four.begin()

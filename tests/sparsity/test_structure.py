@@ -63,7 +63,8 @@ def test_at_most_so_many_masks_are_kept_first_and_last_among_them(masks: int) ->
 
 
 def test_bits_are_packed_and_its_state_goes_on() -> None:
-    structure, straight = Structure(WEIGHTS), Structure(WEIGHTS)
+    structure = Structure(WEIGHTS)
+    straight = Structure(WEIGHTS)
     for step in range(50):
         record(structure, step, step % 10)
         record(straight, step, step % 10)

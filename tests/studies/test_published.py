@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sparsetune.find import find_study
+from sparsetune.cli.find import find_study
+from sparsetune.cli.preview import preview
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
-from sparsetune.tune.preview import preview
 
 Facts = dict[str, Any]
 
@@ -36,7 +36,10 @@ def phases(facts: Facts) -> list[tuple[float, str]]:
 
 def alternating(*starts: int) -> list[tuple[float, str]]:
     """Compressed from each of these epochs, for five."""
-    return sorted([(epoch, "compressed") for epoch in starts] + [(epoch + 5, "decompressed") for epoch in starts])
+    return sorted(
+        [(epoch, "compressed") for epoch in starts]
+        + [(epoch + 5, "decompressed") for epoch in starts]
+    )
 
 
 # ---- AC/DC (IST-DASLab/ACDC, configs/neurips, 100, 150, 200 epochs)
@@ -61,11 +64,16 @@ def test_phases_of_acdc(epochs: int, multiplier: str) -> None:
 
 @pytest.mark.parametrize(
     ("epochs", "cell"),
-    [(100, "acdc/target=0.9/epochs=100"), (250, "acdc/target=0.9/epochs=250"), (500, "acdc/target=0.9/epochs=500")],
+    [
+        (100, "acdc/target=0.9/epochs=100"),
+        (250, "acdc/target=0.9/epochs=250"),
+        (500, "acdc/target=0.9/epochs=500"),
+    ],
 )
 def test_longer_training_repeats_the_phases_of_acdc(epochs: int, cell: str) -> None:
     facts = shown("imagenet_resnet50_extension", cell)
-    starts, final = range(10, epochs - 29, 10), epochs - 15
+    starts = range(10, epochs - 29, 10)
+    final = epochs - 15
     assert phases(facts) == [(0, "dense"), *alternating(*starts), (final, "compressed")]
 
 
@@ -76,7 +84,9 @@ def test_learning_rate_of_acdc() -> None:
     rates = facts["learning_rate_at_epochs"]
     assert rates[:6] == pytest.approx([0.0512, 0.1024, 0.1536, 0.2048, 0.256, 0.256])
     # cosines of 36, 72, 108 and 144 degrees: 0.809017, 0.309017, -0.309017, -0.809017
-    assert [rates[e] for e in (24, 43, 62, 81)] == pytest.approx([0.231554, 0.167554, 0.088446, 0.024446], abs=1e-6)
+    assert [rates[e] for e in (24, 43, 62, 81)] == pytest.approx(
+        [0.231554, 0.167554, 0.088446, 0.024446], abs=1e-6
+    )
     assert rates[99] == pytest.approx(0.256 * 2.7335e-4, rel=1e-3)  # (pi / 95)^2 / 4
     assert len(rates) == 101
 
@@ -86,7 +96,11 @@ def test_recipe_of_acdc() -> None:
     optim = spec.optim
     assert (optim.momentum, optim.nesterov, optim.decay_bias_and_norm) == (0.875, False, True)
     assert optim.weight_decay == 0.000030517578125
-    assert (spec.task.label_smoothing, spec.task.held_out(), spec.schedule.lr_per) == (0, 0, "epoch")
+    assert (spec.task.label_smoothing, spec.task.held_out(), spec.schedule.lr_per) == (
+        0,
+        0,
+        "epoch",
+    )
     resolved = spec.sparsity.resolved()
     assert (resolved.reset, resolved.allocation, resolved.score) == ("all", "global", "magnitude")
 
@@ -123,7 +137,9 @@ def test_rigl_five_times() -> None:
 def test_rigl_at_another_batch_size() -> None:
     """The same images in batches of 256: 16 times the steps, an update every 1,600 of 512,000, a sixteenth of 1.6."""
     spec = cells(RIGL)["rigl/target=0.9/epoch_multiplier=1"]
-    smaller = spec.with_values({"task.batch_size": 256, "schedule.epochs": 512_000 / 5004, "compute.accumulate": 1})
+    smaller = spec.with_values(
+        {"task.batch_size": 256, "schedule.epochs": 512_000 / 5004, "compute.accumulate": 1}
+    )
     facts = previewed(smaller)
     assert (facts["steps"], facts["steps_per_epoch"]) == (512_000, 5004)
     assert facts["learning_rate_falls"] == [150_137, 350_319, 450_410]
@@ -142,14 +158,20 @@ def test_rigl_exchanges_less_and_less() -> None:
         for change in shown(RIGL, "rigl/target=0.9/epoch_multiplier=1")["mask_changes"]
     }
     assert exchanged[12_500] == pytest.approx(0.15)
-    assert exchanged[100] == pytest.approx(0.3 - 0.15 * 7.8957e-5, abs=1e-7)  # 1 - cos x = x^2 / 2, x = pi / 250
+    assert exchanged[100] == pytest.approx(
+        0.3 - 0.15 * 7.8957e-5, abs=1e-7
+    )  # 1 - cos x = x^2 / 2, x = pi / 250
     assert exchanged[8300] == pytest.approx(0.15 * (1 + 0.503625), abs=1e-5)  # cos 59.76 degrees
 
 
 def test_the_first_layer_stays_dense_at_99_percent() -> None:
     spec = cells(RIGL)["rigl_99/target=0.99/epoch_multiplier=5"]
     assert spec.sparsity.spared == ("conv1",)
-    assert (spec.optim.nesterov, spec.optim.weight_decay, spec.task.label_smoothing) == (True, 1e-4, 0.1)
+    assert (spec.optim.nesterov, spec.optim.weight_decay, spec.task.label_smoothing) == (
+        True,
+        1e-4,
+        0.1,
+    )
 
 
 # ---- GMP (Gale et al. 2019, state_of_sparsity)
@@ -165,7 +187,9 @@ def test_ramp_of_gmp() -> None:
     changes = gmp(8000, 60_000, 2000)["mask_changes"]
     assert [change["step"] for change in changes] == [0, *range(8000, 68_001, 2000)]
     reached = {change["step"]: change["sparsity"] for change in changes}
-    assert [reached[step] for step in (8000, 10_000, 38_000, 68_000)] == pytest.approx([0, 0.0870333, 0.7875, 0.9])
+    assert [reached[step] for step in (8000, 10_000, 38_000, 68_000)] == pytest.approx(
+        [0, 0.0870333, 0.7875, 0.9]
+    )
     assert reached[56_000] == pytest.approx(0.9 * (1 - 0.2**3))
     assert [change["phase"] for change in changes[-2:]] == ["ramp", "fixed"]
 
@@ -200,9 +224,14 @@ def test_learning_rate_of_gmp() -> None:
     """0.4 in 5 epochs of 1,251.14 steps, a tenth from 30, 60 and 80 on: steps 37,534.2, 75,068.4, 100,091.2."""
     facts = gmp(8000, 60_000, 2000)
     assert (facts["steps"], facts["steps_per_epoch"], facts["batch_size"]) == (128_000, 1251, 1024)
-    assert (facts["warmup_steps"], facts["learning_rate_falls"]) == (6256, [37_535, 75_069, 100_092])
+    assert (facts["warmup_steps"], facts["learning_rate_falls"]) == (
+        6256,
+        [37_535, 75_069, 100_092],
+    )
     rates = facts["learning_rate_at_epochs"]
-    assert [rates[epoch] for epoch in (6, 30, 31, 61, 81)] == pytest.approx([0.4, 0.4, 0.04, 0.004, 0.0004])
+    assert [rates[epoch] for epoch in (6, 30, 31, 61, 81)] == pytest.approx(
+        [0.4, 0.4, 0.04, 0.004, 0.0004]
+    )
 
 
 def test_every_published_recipe_of_gmp_is_a_cell_once() -> None:
@@ -225,7 +254,11 @@ def test_schedules_of_wrn22(times: int) -> None:
     point = f"target=0.9/epoch_multiplier={times}"
     for arm in ("rigl", "set"):
         facts = shown(WRN, f"{arm}/{point}")
-        assert (facts["steps"], facts["steps_per_epoch"], facts["warmup_steps"]) == (97_656 * times, 390, 0)
+        assert (facts["steps"], facts["steps_per_epoch"], facts["warmup_steps"]) == (
+            97_656 * times,
+            390,
+            0,
+        )
         assert facts["learning_rate_falls"] == [30_000 * times, 60_000 * times, 90_000 * times]
         assert facts["regrow"]["updates"] == list(range(100, 75_000 * times, 100))
         assert facts["regrow"]["until"] == 75_000 * times
@@ -253,6 +286,17 @@ def test_images_grow_as_in_ffcv() -> None:
     """The 88-epoch configuration: 160 pixels to epoch 65, 192 from 76, and nearest multiples of 32 between."""
     facts = shown("imagenet_resnet50_extension", "dense/epochs=88")
     sizes = facts["resolution_at_epochs"]
-    assert (sizes[0], sizes[65], sizes[70], sizes[71], sizes[76], sizes[87]) == (160, 160, 160, 192, 192, 192)
-    assert facts["learning_rate_at_epochs"][2] == pytest.approx(1.7 / 4)  # 4,096 images there, 1,024 here
-    assert facts["learning_rate_at_epochs"][45] == pytest.approx(1.7 / 4 / 2)  # half-way from 2 to 88
+    assert (sizes[0], sizes[65], sizes[70], sizes[71], sizes[76], sizes[87]) == (
+        160,
+        160,
+        160,
+        192,
+        192,
+        192,
+    )
+    assert facts["learning_rate_at_epochs"][2] == pytest.approx(
+        1.7 / 4
+    )  # 4,096 images there, 1,024 here
+    assert facts["learning_rate_at_epochs"][45] == pytest.approx(
+        1.7 / 4 / 2
+    )  # half-way from 2 to 88

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from sparsetune.__main__ import main
-from sparsetune.find import find_study
+from sparsetune.cli.find import find_study
+from sparsetune.cli.preview import preview
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from sparsetune.train import train
-from sparsetune.tune.preview import preview
 
 EPOCH = 12_271
 GRADUAL = {
@@ -32,7 +32,10 @@ PUBLISHED = {"task.validation": 0, "distill.teacher.task.validation": 0}
 
 @cache
 def cells(study: str) -> dict[str, TrialSpec]:
-    return {cell.name: cell.spec.with_values(PUBLISHED) for cell in find_study(f"studies.{study}")[0].cells()}
+    return {
+        cell.name: cell.spec.with_values(PUBLISHED)
+        for cell in find_study(f"studies.{study}")[0].cells()
+    }
 
 
 @cache
@@ -48,7 +51,11 @@ def gradual(arm: str, target: float) -> dict[str, Any]:
 def pruned(facts: dict[str, Any]) -> dict[int, float]:
     """Sparsity by the step from which it holds."""
     assert facts["steps_per_epoch"] == EPOCH
-    return {change["step"]: change["sparsity"] for change in facts["mask_changes"] if change["action"] == "prune"}
+    return {
+        change["step"]: change["sparsity"]
+        for change in facts["mask_changes"]
+        if change["action"] == "prune"
+    }
 
 
 # ---- GMP* (Kurtic et al. 2024, appendix A)
@@ -74,9 +81,14 @@ def test_gmp_star_prunes_ten_times_an_epoch(arm: str, epochs: int, last: int, pr
     # 0.9 - 0.2 / 8 and 0.9 - 0.2 * 27 / 64, and so on
     [(0.8, 0.7875, 0.7578125), (0.9, 0.875, 0.815625), (0.97, 0.93625, 0.85609375)],
 )
-def test_gmp_star_starts_at_70_percent_and_rises_along_a_cube(target: float, half: float, quarter: float) -> None:
+def test_gmp_star_starts_at_70_percent_and_rises_along_a_cube(
+    target: float, half: float, quarter: float
+) -> None:
     """A quarter of the way from epoch 2 to 8 is 3.5, half is 5; from 2 to 28 they are 8.5 and 15."""
-    for arm, (quarter_at, half_at) in {"gmp_star": (42_949, 61_355), "gmp_star_30": (104_304, 184_065)}.items():
+    for arm, (quarter_at, half_at) in {
+        "gmp_star": (42_949, 61_355),
+        "gmp_star_30": (104_304, 184_065),
+    }.items():
         reached = pruned(gradual(arm, target))
         assert reached[24_542] == 0.7
         assert reached[quarter_at] == pytest.approx(quarter, abs=2e-5)  # rounded to a step
@@ -105,7 +117,9 @@ def test_obert_in_30_epochs_prunes_every_fourth(target: float, published: list[f
     facts = gradual("obert_30", target)
     reached = pruned(facts)
     assert list(reached) == [24_542, 73_626, 122_710, 171_794, 220_878, 269_962, 319_046]
-    assert list(reached.values()) == pytest.approx(published, abs=5.1e-4)  # three digits; 0.81375 and 0.93625
+    assert list(reached.values()) == pytest.approx(
+        published, abs=5.1e-4
+    )  # three digits; 0.81375 and 0.93625
     assert (facts["steps"], facts["mask_changes"][-1]["phase"]) == (368_130, "fixed")
 
 
@@ -125,7 +139,11 @@ def test_obert_in_10_epochs() -> None:
     reached = pruned(facts)
     assert list(reached)[:4] == [24_542, 30_678, 36_813, 42_949]
     assert (list(reached)[-1], len(reached)) == (98_168, 13)
-    assert (reached[24_542], reached[61_355], reached[98_168]) == (0.7, pytest.approx(0.93625), 0.97)
+    assert (reached[24_542], reached[61_355], reached[98_168]) == (
+        0.7,
+        pytest.approx(0.93625),
+        0.97,
+    )
     assert facts["learning_rate_rewinds"] == [98_168]
     rates = facts["learning_rate_at_epochs"]
     assert rates[:10:4] == pytest.approx([8e-5, 5e-5, 8e-5])
@@ -135,17 +153,24 @@ def test_obert_in_10_epochs() -> None:
 
 def test_recipes_of_gradual_pruning() -> None:
     found = {arm: cells("glue_bert_gradual")[cell.format(0.9)] for arm, cell in GRADUAL.items()}
-    assert {(spec.optim.name, spec.optim.weight_decay, spec.task.max_length) for spec in found.values()} == {
-        ("adamw", 0, 128)
-    }
-    assert {arm: (spec.distill.hardness, spec.distill.temperature) for arm, spec in found.items()} == {
+    assert {
+        (spec.optim.name, spec.optim.weight_decay, spec.task.max_length) for spec in found.values()
+    } == {("adamw", 0, 128)}
+    assert {
+        arm: (spec.distill.hardness, spec.distill.temperature) for arm, spec in found.items()
+    } == {
         "gmp_star": (1, 5.5),
         "gmp_star_30": (1, 5.5),
         "obert_10": (1, 2),
         "obert_30": (1, 2),
     }
     fisher = found["obert_30"].sparsity.fisher
-    assert (fisher.gradients, fisher.block, fisher.dampening, fisher.batch_size) == (1024, 50, 1e-7, 16)
+    assert (fisher.gradients, fisher.block, fisher.dampening, fisher.batch_size) == (
+        1024,
+        50,
+        1e-7,
+        16,
+    )
     teachers = {spec.distill.teacher.trial_id() for spec in found.values() if spec.distill.teacher}
     assert len(teachers) == 1
 
@@ -157,9 +182,16 @@ def test_recipes_of_gradual_pruning() -> None:
 def test_sparse_transfer(arm: str, target: float) -> None:
     """8 epochs of 12,271 steps; 1.5e-4 to 1.5e-6 in a straight line: half-way 7.575e-5."""
     cell = f"{arm}/epoch_multiplier=1"
-    facts, spec = shown("glue_bert_transfer", cell), cells("glue_bert_transfer")[cell]
-    assert (facts["steps"], facts["warmup_steps"], facts["learning_rate_rewinds"]) == (98_168, 0, [])
-    assert [(c["step"], c["phase"], c["sparsity"]) for c in facts["mask_changes"]] == [(0, "fixed", target)]
+    facts = shown("glue_bert_transfer", cell)
+    spec = cells("glue_bert_transfer")[cell]
+    assert (facts["steps"], facts["warmup_steps"], facts["learning_rate_rewinds"]) == (
+        98_168,
+        0,
+        [],
+    )
+    assert [(c["step"], c["phase"], c["sparsity"]) for c in facts["mask_changes"]] == [
+        (0, "fixed", target)
+    ]
     rates = facts["learning_rate_at_epochs"]
     assert (rates[0], rates[4]) == pytest.approx((1.5e-4, 7.575e-5))
     assert rates[8] == pytest.approx(1.5e-6 + 1.485e-4 / 98_168)
@@ -176,9 +208,15 @@ def test_ablations_change_one_setting_of_gmp_star_at_a_time() -> None:
         for spec in cells("glue_bert_ablation").values()
     }
     rows = [
-        {setting[axis] for setting in settings if _others(setting, axis) == _others(center, axis)} for axis in range(4)
+        {setting[axis] for setting in settings if _others(setting, axis) == _others(center, axis)}
+        for axis in range(4)
     ]
-    assert rows == [{0, 0.3, 0.5, 0.7}, {3e-5, 5e-5, 8e-5, 1e-4}, {0.6, 0.8, 0.9, 1}, {1, 2, 5.5, 8.5}]
+    assert rows == [
+        {0, 0.3, 0.5, 0.7},
+        {3e-5, 5e-5, 8e-5, 1e-4},
+        {0.6, 0.8, 0.9, 1},
+        {1, 2, 5.5, 8.5},
+    ]
     assert len(settings) == 13
     assert {spec.sparsity.target for spec in cells("glue_bert_ablation").values()} == {0.9, 0.97}
 
@@ -190,7 +228,11 @@ def _others(setting: tuple[float, ...], axis: int) -> tuple[float, ...]:
 def test_the_command_shows_rewinds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["preview", "studies.glue_bert_ablation", "--quick", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
-    assert facts["cells"][0]["learning_rate_rewinds"] == [20, 40, 60]  # 320 sentences in batches of 32
+    assert facts["cells"][0]["learning_rate_rewinds"] == [
+        20,
+        40,
+        60,
+    ]  # 320 sentences in batches of 32
 
 
 # ---- quick forms
@@ -211,9 +253,16 @@ def sentences(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("study", "arm"),
-    [("gradual", "gmp_star"), ("gradual", "obert_10"), ("transfer", "transfer_90"), ("ablation", "temperature_2")],
+    [
+        ("gradual", "gmp_star"),
+        ("gradual", "obert_10"),
+        ("transfer", "transfer_90"),
+        ("ablation", "temperature_2"),
+    ],
 )
-def test_a_trial_of_the_quick_form_learns_from_its_teacher(study: str, arm: str, sentences: Path) -> None:
+def test_a_trial_of_the_quick_form_learns_from_its_teacher(
+    study: str, arm: str, sentences: Path
+) -> None:
     quick = find_study(f"studies.glue_bert_{study}")[0].quick()
     spec = next(cell.spec for cell in quick.cells() if cell.arm == arm)
     rows: list[dict[str, Any]] = []

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from sparsetune.find import find_study
-from sparsetune.sparsity.methods import METHODS
+from sparsetune.cli.find import find_study
+from sparsetune.cli.preview import preview
+from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.study import Study
 from sparsetune.train import train
-from sparsetune.tune.preview import preview
 
 FOLDER = Path(__file__).parents[2] / "studies"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if not path.stem.startswith("_"))
@@ -37,7 +37,8 @@ def test_it_is_valid_without_data(name: str, quick: bool) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_its_quick_form_is_named_so_and_is_much_smaller(name: str) -> None:
-    whole, quick = shown(name, False), shown(name, True)
+    whole = shown(name, False)
+    quick = shown(name, True)
     assert quick["study"] == f"{whole['study']}-quick"
     assert quick["trials_at_most"] <= 30
     assert quick["epochs_at_most"] < whole["epochs_at_most"] / 5
@@ -71,7 +72,9 @@ ON_DIGITS = [name for name in NAMES if name.startswith(("imagenet_", "cifar10_")
 
 
 @pytest.mark.parametrize("name", ON_DIGITS)
-def test_a_trial_of_the_quick_form_runs_without_data(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_of_the_quick_form_runs_without_data(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first cell of the last arm; every other differs in its method or its numbers alone."""
     monkeypatch.setenv("SPARSETUNE_DATA", "/nowhere")
     cells = declared(name, quick=True).cells()

@@ -48,7 +48,10 @@ def test_a_users_function_is_imported() -> None:
 @pytest.mark.parametrize(
     ("name", "rule"),
     [
-        ("own_networks:raises", r"must build a network for inputs of shape \(1, 8, 8\) \(RuntimeError: out of ideas\)"),
+        (
+            "own_networks:raises",
+            r"must build a network for inputs of shape \(1, 8, 8\) \(RuntimeError: out of ideas\)",
+        ),
         ("own_networks:no_module", r"must return a torch\.nn\.Module, got int"),
         ("own_networks:net", "lazy layers cannot be pruned"),
         ("resnet18", r"take images of shape \(3, height, width\), got \(1, 8, 8\)"),
@@ -74,10 +77,18 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
 def test_torchvisions_classification_models_are_valid_names_and_no_others() -> None:
     names = set(torchvision_names())
     assert {"resnet18", "resnet50", "mobilenet_v2", "vit_b_16"} <= names
-    assert names.isdisjoint({*MODELS, "mobilenet_v1", "fcn_resnet50", "fasterrcnn_resnet50_fpn", "raft_large"})
+    assert names.isdisjoint(
+        {*MODELS, "mobilenet_v1", "fcn_resnet50", "fasterrcnn_resnet50_fpn", "raft_large"}
+    )
 
 
-SPECIAL = {"googlenet": 64, "inception_v3": 96, "vit_b_32": 64, "maxvit_t": 448, "regnet_x_400mf": 64}
+SPECIAL = {
+    "googlenet": 64,
+    "inception_v3": 96,
+    "vit_b_32": 64,
+    "maxvit_t": 448,
+    "regnet_x_400mf": 64,
+}
 """Models that take arguments of their own, or tables on the CPU; by the size of an image."""
 
 

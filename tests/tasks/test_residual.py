@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.sparsity.allocation import allocate
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import layers_of, prunable_weights
+from sparsetune.sparsity.masks.allocation import allocate
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import build_model, meta_model
 from sparsetune.tasks.residual import BasicBlock, WideBlock
@@ -67,7 +67,9 @@ def test_the_layers_read_well_in_a_report() -> None:
     block = [f"layer1.0.{part}.weight" for part in ("conv1", "conv2", "shortcut")]
     assert (names[0], names[1:4], names[-1]) == ("conv1.weight", block, "fc.weight")
     names = list(prunable_weights(meta_model("resnet8", CIFAR, 10)))
-    convolutions = [f"layer{stage}.0.conv{number}.weight" for stage in (1, 2, 3) for number in (1, 2)]
+    convolutions = [
+        f"layer{stage}.0.conv{number}.weight" for stage in (1, 2, 3) for number in (1, 2)
+    ]
     assert names == ["conv1.weight", *convolutions, "fc.weight"]
 
 
@@ -86,7 +88,9 @@ def test_a_network_runs_in_channels_last_and_bfloat16(name: str) -> None:
     inputs = torch.randn(4, 3, 16, 16)
     plain = model.eval()(inputs)
     last = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    assert torch.allclose(last(inputs.contiguous(memory_format=torch.channels_last)), plain, rtol=1e-3, atol=1e-4)
+    assert torch.allclose(
+        last(inputs.contiguous(memory_format=torch.channels_last)), plain, rtol=1e-3, atol=1e-4
+    )
     with torch.autocast("cpu", torch.bfloat16):
         rounded = last.train()(inputs.contiguous(memory_format=torch.channels_last))
     assert rounded.dtype == torch.bfloat16
@@ -117,13 +121,16 @@ def test_a_basic_block_without_weights_is_its_shortcut() -> None:
 def test_a_wide_block_adds_its_inputs_as_they_came() -> None:
     """Nothing is activated on the way of the identity; a projection sees activated inputs."""
     inputs = torch.arange(-8.0, 24.0).reshape(1, 2, 4, 4)
-    same, wider = WideBlock(2, 2, 1).eval(), WideBlock(2, 4, 2).eval()
+    same = WideBlock(2, 2, 1).eval()
+    wider = WideBlock(2, 4, 2).eval()
     for block in (same, wider):
         nn.init.zeros_(block.conv2.weight)
     assert torch.equal(same(inputs), inputs)
     assert wider.shortcut is not None
     nn.init.ones_(wider.shortcut.weight)
-    below = torch.tensor([[8.0, 10.0], [16.0, 20.0]])  # channel 0 is negative at the first three of its four pixels
+    below = torch.tensor(
+        [[8.0, 10.0], [16.0, 20.0]]
+    )  # channel 0 is negative at the first three of its four pixels
     expected = below.expand(1, 4, 2, 2) / (1 + wider.bn1.eps) ** 0.5
     assert torch.allclose(wider(inputs), expected)
 
@@ -152,7 +159,8 @@ def test_erk_densities_are_in_the_proportion_of_their_formula() -> None:
     spec = SparsitySpec(method="static", target=0.9, allocation="erk").resolved()
     pruned = {group.names[0]: group.pruned for group in allocate(layers, 0.9, spec)}
     density = {layer.name: 1 - pruned[layer.name] / layer.weights for layer in layers}
-    wide, narrow = density["layer3.1.conv1.weight"], density["layer1.1.conv1.weight"]
+    wide = density["layer3.1.conv1.weight"]
+    narrow = density["layer1.1.conv1.weight"]
     assert narrow / wide == pytest.approx((38 / (9 * 16 * 16)) / (134 / (9 * 64 * 64)), rel=0.01)
     assert density["fc.weight"] == 1
 
@@ -160,7 +168,11 @@ def test_erk_densities_are_in_the_proportion_of_their_formula() -> None:
 @pytest.mark.parametrize(
     ("name", "by_hand"),
     [
-        ("resnet8", 9 * (16 * (3 + 2 * 16) * 32**2 + 32 * (16 + 32) * 16**2 + 64 * (32 + 64) * 8**2) + 64 * 10),
+        (
+            "resnet8",
+            9 * (16 * (3 + 2 * 16) * 32**2 + 32 * (16 + 32) * 16**2 + 64 * (32 + 64) * 8**2)
+            + 64 * 10,
+        ),
         (
             "resnet18_cifar",
             9 * 64 * (3 + 4 * 64) * 32**2

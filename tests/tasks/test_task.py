@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 from sparsetune import tasks
 from sparsetune.errors import DeclarationError
 from sparsetune.spec.task import DigitsTask, ImageTask
-from sparsetune.tasks import load_task, resident, split_problems
-from sparsetune.tasks.digits import read_digits
+from sparsetune.tasks import load_task, split_problems
+from sparsetune.tasks.images import resident
+from sparsetune.tasks.images.digits import read_digits
 from sparsetune.tasks.task import stratified
 
 
-@given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=6), seed=st.integers(0, 99), data=st.data())
+@given(
+    counts=st.lists(st.integers(1, 40), min_size=1, max_size=6),
+    seed=st.integers(0, 99),
+    data=st.data(),
+)
 def test_a_stratified_draw_is_exact_and_keeps_every_class_in_proportion(
     counts: list[int], seed: int, data: st.DataObject
 ) -> None:
@@ -53,7 +58,9 @@ def test_sizes_that_do_not_fit_are_problems(task: DigitsTask | ImageTask, path: 
         load_task(task)
 
 
-@pytest.mark.parametrize("task", [DigitsTask(), DigitsTask(validation=0), DigitsTask(batch_size=1293), ImageTask()])
+@pytest.mark.parametrize(
+    "task", [DigitsTask(), DigitsTask(validation=0), DigitsTask(batch_size=1293), ImageTask()]
+)
 def test_sizes_that_fit_are_none(task: DigitsTask | ImageTask) -> None:
     assert split_problems(task) == []
 

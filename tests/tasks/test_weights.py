@@ -13,17 +13,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sparsetune.errors import DataError
-from sparsetune.preflight import preflight
-from sparsetune.space import Choice
+from sparsetune.launch.preflight import preflight
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import DigitsTask
 from sparsetune.study import Study
+from sparsetune.study.space import Choice
 from sparsetune.tasks.models import build_model
 from sparsetune.tasks.weights import load_weights, weights_file
 from sparsetune.train import train
 
-GREY, COLOURED = (1, 8, 8), (3, 32, 32)
+GREY = (1, 8, 8)
+COLOURED = (3, 32, 32)
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +56,11 @@ def saved(folder: Path, stem: str, content: Any, suffix: str = ".pth") -> Path:
 
 def same(model: nn.Module, other: nn.Module, besides: tuple[str, ...] = ()) -> bool:
     theirs = other.state_dict()
-    return all(torch.equal(tensor, theirs[key]) for key, tensor in model.state_dict().items() if key not in besides)
+    return all(
+        torch.equal(tensor, theirs[key])
+        for key, tensor in model.state_dict().items()
+        if key not in besides
+    )
 
 
 def refusal(name: str, model: nn.Module | None = None, data_root: Path | None = None) -> str:
@@ -84,7 +89,9 @@ def test_torchvisions_weights_are_loaded_back_equal(resnet18: tuple[nn.Module, s
     assert same(model, trained)
 
 
-def test_the_head_stays_as_drawn_for_another_number_of_classes(resnet18: tuple[nn.Module, str]) -> None:
+def test_the_head_stays_as_drawn_for_another_number_of_classes(
+    resnet18: tuple[nn.Module, str],
+) -> None:
     trained, path = resnet18
     model = drawn("resnet18", 1, COLOURED, 10)
     head = {key: model.state_dict()[key].clone() for key in ("fc.weight", "fc.bias")}
@@ -102,36 +109,50 @@ def test_the_head_stays_as_drawn_for_another_number_of_classes(resnet18: tuple[n
         (".safetensors", lambda state: state),
     ],
 )
-def test_every_form_of_file_is_understood(suffix: str, wrap: Callable[[Any], Any], tmp_path: Path) -> None:
-    trained, model = drawn("mlp", 0), drawn("mlp", 1)
+def test_every_form_of_file_is_understood(
+    suffix: str, wrap: Callable[[Any], Any], tmp_path: Path
+) -> None:
+    trained = drawn("mlp", 0)
+    model = drawn("mlp", 1)
     load_weights(model, str(saved(tmp_path, "mlp", wrap(trained.state_dict()), suffix)))
     assert same(model, trained)
 
 
 def test_a_network_that_asks_for_a_version_needs_none(tmp_path: Path) -> None:
-    trained, model = drawn("mnasnet0_5", 0, COLOURED), drawn("mnasnet0_5", 1, COLOURED)
+    trained = drawn("mnasnet0_5", 0, COLOURED)
+    model = drawn("mnasnet0_5", 1, COLOURED)
     load_weights(model, str(saved(tmp_path, "mnasnet0_5", trained.state_dict(), ".safetensors")))
     assert same(model, trained)
 
 
 def test_older_files_need_no_count_of_batches(tmp_path: Path) -> None:
-    trained, model = drawn("resnet8", 0), drawn("resnet8", 1)
-    state = {key: tensor for key, tensor in trained.state_dict().items() if not key.endswith("num_batches_tracked")}
+    trained = drawn("resnet8", 0)
+    model = drawn("resnet8", 1)
+    state = {
+        key: tensor
+        for key, tensor in trained.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
     assert len(state) < len(trained.state_dict())
     load_weights(model, str(saved(tmp_path, "resnet8", state)))
     assert same(model, trained)
 
 
-def test_a_file_is_looked_for_where_data_and_downloads_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_looked_for_where_data_and_downloads_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state = drawn("mlp", 0).state_dict()
-    root, other = tmp_path / "root", tmp_path / "other"
+    root = tmp_path / "root"
+    other = tmp_path / "other"
     name = saved(tmp_path / "torch" / "hub" / "checkpoints", "mlp", state).name
     assert weights_file(name).parent.name == "checkpoints"
     assert saved(root / "weights", "mlp", state) == weights_file(name, root)
     assert saved(root, "mlp", state) == weights_file(name, root)
     monkeypatch.setenv("SPARSETUNE_DATA", str(root))
     assert weights_file(name).parent == root
-    assert weights_file(name, other).parent.name == "checkpoints"  # the argument stands in for the variable
+    assert (
+        weights_file(name, other).parent.name == "checkpoints"
+    )  # the argument stands in for the variable
     monkeypatch.chdir(saved(other, "mlp", state).parent)
     assert weights_file(name) == Path(name)
 
@@ -168,7 +189,9 @@ def test_all_digits_of_the_name_count(tmp_path: Path) -> None:
     whole = path.rename(tmp_path / f"mlp-{digest}.pth")
     assert weights_file(str(whole)) == whole
     last = "1" if digest[-1] == "0" else "0"
-    assert "must have the SHA-256" in refusal(str(whole.rename(tmp_path / f"mlp-{digest[:-1]}{last}.pth")))
+    assert "must have the SHA-256" in refusal(
+        str(whole.rename(tmp_path / f"mlp-{digest[:-1]}{last}.pth"))
+    )
 
 
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
@@ -191,7 +214,9 @@ class Unsafe:
     ],
 )
 def test_a_torn_or_unsafe_file_is_refused(suffix: str, content: Any, tmp_path: Path) -> None:
-    assert "must be a whole file of tensors and plain values" in refusal(str(saved(tmp_path, "mlp", content, suffix)))
+    assert "must be a whole file of tensors and plain values" in refusal(
+        str(saved(tmp_path, "mlp", content, suffix))
+    )
 
 
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
@@ -217,26 +242,40 @@ def test_what_is_no_state_dict_is_refused(content: Any, got: str, tmp_path: Path
 
 def test_another_networks_weights_name_up_to_five_of_each(tmp_path: Path) -> None:
     state = drawn("mlp", 0).state_dict()
-    state = {"1.weight": state["1.weight"][:, :-1], **{f"layer{number}.weight": torch.ones(1) for number in range(6)}}
+    state = {
+        "1.weight": state["1.weight"][:, :-1],
+        **{f"layer{number}.weight": torch.ones(1) for number in range(6)},
+    }
     said = refusal(str(saved(tmp_path, "mlp", state)))
     assert "missing 1.bias, 3.weight, 3.bias, 5.weight, 5.bias; " in said
-    assert "unexpected layer0.weight, layer1.weight, layer2.weight, layer3.weight, layer4.weight and 1 more; " in said
+    assert (
+        "unexpected layer0.weight, layer1.weight, layer2.weight, layer3.weight, layer4.weight and 1 more; "
+        in said
+    )
     assert "misshapen 1.weight (128, 63) for (128, 64); set `task.model` to theirs" in said
 
 
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"5.weight": (7, 63), "5.bias": (7,)}, "misshapen 5.weight (7, 63) for (10, 64), 5.bias (7,) for (10,)"),
+        (
+            {"5.weight": (7, 63), "5.bias": (7,)},
+            "misshapen 5.weight (7, 63) for (10, 64), 5.bias (7,) for (10,)",
+        ),
         ({"5.weight": (7, 64)}, "misshapen 5.weight (7, 64) for (10, 64)"),
         ({"5.weight": (7, 64), "5.bias": ()}, "5.bias () for (10,)"),
-        ({"3.weight": (63, 128), "3.bias": (63,)}, "misshapen 3.weight (63, 128) for (64, 128), 3.bias"),
+        (
+            {"3.weight": (63, 128), "3.bias": (63,)},
+            "misshapen 3.weight (63, 128) for (64, 128), 3.bias",
+        ),
     ],
 )
 def test_only_the_number_of_classes_excuses_a_shape(
     change: dict[str, tuple[int, ...]], fault: str, tmp_path: Path
 ) -> None:
-    state = drawn("mlp", 0).state_dict() | {key: torch.zeros(shape) for key, shape in change.items()}
+    state = drawn("mlp", 0).state_dict() | {
+        key: torch.zeros(shape) for key, shape in change.items()
+    }
     assert fault in refusal(str(saved(tmp_path, "mlp", state)))
 
 
@@ -248,12 +287,18 @@ def test_training_starts_from_the_weights(method: Any, tmp_path: Path) -> None:
         task=DigitsTask(weights=saved(tmp_path / "weights", "mlp", trained).name),
         optim=OptimSpec(lr=1e-12, weight_decay=0),
         schedule=ScheduleSpec(epochs=2),
-        sparsity=SparsitySpec(method=method, target=0 if method == "dense" else 0.9, allocation="global"),
+        sparsity=SparsitySpec(
+            method=method, target=0 if method == "dense" else 0.9, allocation="global"
+        ),
     )
-    assert train(spec, data_root=tmp_path, save_to=tmp_path / "final.safetensors").status == "COMPLETE"
+    assert (
+        train(spec, data_root=tmp_path, save_to=tmp_path / "final.safetensors").status == "COMPLETE"
+    )
     final = load_file(tmp_path / "final.safetensors")
     prunable = [key for key in trained if key.endswith("weight")]
-    before, after = (torch.cat([state[key].flatten() for key in prunable]) for state in (trained, final))
+    before, after = (
+        torch.cat([state[key].flatten() for key in prunable]) for state in (trained, final)
+    )
     kept = after != 0
     assert torch.allclose(after[kept], before[kept], atol=1e-8)
     assert kept.sum() == (len(before) if method == "dense" else round(0.1 * len(before)))
@@ -273,7 +318,9 @@ def test_preflight_refuses_bad_weights_before_anything_starts(tmp_path: Path) ->
     assert "got 'mlp-01234567.pth'" in problem.rule
     whole = Study(name="study", base=TrialSpec(task=DigitsTask(weights=good.name)))
     assert preflight(whole, data_root=tmp_path) == []
-    other = Study(name="study", base=TrialSpec(task=DigitsTask(weights=good.name, model="lenet_300_100")))
+    other = Study(
+        name="study", base=TrialSpec(task=DigitsTask(weights=good.name, model="lenet_300_100"))
+    )
     (problem,) = preflight(other, data_root=tmp_path)
     assert problem.path == "base.task.weights"
     assert "misshapen 1.weight" in problem.rule

@@ -1,0 +1,1 @@
+"""Curves against sparsity, length and cost, with their figures."""

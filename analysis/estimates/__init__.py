@@ -1,0 +1,1 @@
+"""Means with intervals, paired differences, and the surface fitted to a search."""

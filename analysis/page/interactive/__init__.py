@@ -1,0 +1,1 @@
+"""Interactive figures, read from the drawn ones."""

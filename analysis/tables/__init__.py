@@ -1,0 +1,1 @@
+"""Tables of trials, evaluations and cells, from a ledger or from a table of runs."""

@@ -1,0 +1,106 @@
+"""The configuration of each trial as columns: a declaration is read once for all that differ in numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from sparsetune.spec import TrialSpec, flatten
+
+DECIDES = ("sparsity.target", "distill.hardness")
+"""Numbers of which a 0 says that other fields do not apply."""
+
+
+def configurations(specs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """One row per declaration: every applicable field by its dotted name, defaults included, the seed left out.
+
+    To read a declaration takes milliseconds. Of those that differ only in numbers that are columns as they stand, the
+    first is read, and the numbers of the others are laid over its columns.
+
+    Args:
+        specs: What `TrialSpec.given` gave.
+    """
+    read: list[dict[str, Any]] = []
+    free: dict[Any, tuple[str, ...]] = {}  # by what is alike, the numbers that may differ
+    places: dict[Any, int] = {}
+    codes = []
+    numbers = []
+    for spec in specs:
+        alike, own = _parted(spec)
+        if alike not in free:
+            free[alike] = _as_they_stand(own, _columns(spec))
+        laid = {path: own[path] for path in free[alike]}
+        key = alike, *(value for path, value in own.items() if path not in laid)
+        if key not in places:
+            places[key] = len(read)
+            read.append(_columns(spec))
+        codes.append(places[key])
+        numbers.append(laid)
+    return _laid_over(read, codes, numbers)
+
+
+def narrowed(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A configuration's column with the narrowest dtype that holds its values; mixed ones become text."""
+    if column.dtype in ("float64", "int64"):
+        return column.astype("float64" if column.dtype == "float64" else "Int64")
+    kinds = {type(value) for value in column.dropna()}
+    if kinds == {bool}:
+        return column.astype("boolean")
+    if kinds == {int}:
+        return column.astype("Int64")
+    if kinds <= {int, float}:
+        return column.astype("float64")
+    return column.map(str, na_action="ignore").astype("string")
+
+
+def _columns(spec: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in TrialSpec.model_validate(spec).columns().items()
+        if name != "seed"
+    }
+
+
+def _parted(spec: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
+    """What must be alike to be read together, and the numbers that may differ."""
+    alike: list[tuple[str, Any]] = []
+    numbers: dict[str, float] = {}
+    for path, value in flatten(spec).items():
+        if path == "seed":
+            continue
+        is_number = (
+            type(value) in (int, float)
+            and path not in DECIDES
+            and not path.startswith("distill.teacher.")
+        )
+        alike.append((path, type(value) if is_number else repr(value)))
+        if is_number:
+            numbers[path] = value
+    return tuple(alike), numbers
+
+
+def _as_they_stand(numbers: Mapping[str, float], columns: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields whose column is the number that was declared, and of its type."""
+    same = (path for path, value in numbers.items() if path in columns and columns[path] == value)
+    return tuple(path for path in same if type(columns[path]) is type(numbers[path]))
+
+
+def _laid_over(
+    read: Sequence[Mapping[str, Any]], codes: Sequence[int], numbers: Sequence[Mapping[str, float]]
+) -> pd.DataFrame:
+    """Row i is that of ``read[codes[i]]`` with ``numbers[i]``."""
+    frame = pd.DataFrame(read)
+    columns = {}
+    differing = {path for laid in numbers for path in laid}
+    for path in map(str, frame):
+        if path in differing:
+            first = frame[path].tolist()
+            values = [
+                laid.get(path, first[code]) for laid, code in zip(numbers, codes, strict=True)
+            ]
+            columns[path] = narrowed(pd.Series(values))
+        else:
+            columns[path] = narrowed(frame[path]).take(codes).reset_index(drop=True)
+    return pd.DataFrame(columns)

@@ -1,0 +1,218 @@
+"""What each node of a Ray cluster says of itself: that it sees the storage and runs the same code."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sparsetune.errors import ClusterError
+from sparsetune.paths import Place, create, place, reason, refusals
+from sparsetune.storage import writing
+from sparsetune.storage.provenance import PACKAGES, code_digest, version_of
+
+SHOWN = (*PACKAGES, "transformers")
+"""Packages that a trial's numbers depend on: always shown, equal on every node. Others appear when out of bounds."""
+ANSWER_SECONDS = 60
+ENVIRONMENT = (
+    "start Ray with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL set there as here"
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line: what was looked at, how it stands, what was found, and what to do where it is not ok."""
+
+    name: str
+    level: Literal["ok", "warning", "fault"]
+    found: str
+    advice: str = ""
+
+
+def prove_nodes(address: str, storage: Place) -> None:
+    """Let every node of a cluster show that it sees the storage and runs the same versions.
+
+    Raises:
+        ClusterError: with a line for each fault.
+        StorageError: if this process cannot write there.
+    """
+    with writing(storage), token_file(storage) as token:
+        faults = [check for check in cluster_checks(address, token) if check.level == "fault"]
+    if faults:
+        lines = [f"  - {check.name}: {check.found}; {check.advice}" for check in faults]
+        raise ClusterError(
+            "\n".join([f"the cluster `{address}` must be able to run every trial:", *lines])
+        )
+
+
+@contextmanager
+def token_file(storage: Place) -> Iterator[Place]:
+    """A file with a secret, written, synced and locked in a folder of its own where studies would lie; removed after.
+
+    In an object store, a key that is created and refuses to be created again.
+
+    Raises:
+        OSError: or another of `places.failures`, if the disk or the store refuses any of it.
+        StorageError: if the store does.
+    """
+    folder = existing(storage) / f".sparsetune-doctor-{secrets.token_hex(8)}"
+    if isinstance(folder, Path):
+        with _token_on_disk(folder) as file:
+            yield file
+        return
+    token = folder / "token"
+    try:
+        if not create(token, secrets.token_hex(16).encode()) or create(token, b"again"):
+            raise PermissionError(
+                "it must refuse to write a key that is taken (If-None-Match), and did not"
+            )
+        yield token
+    finally:
+        with suppress(*refusals()):
+            folder.fs.rm(folder.path, recursive=True)
+
+
+@contextmanager
+def _token_on_disk(folder: Path) -> Iterator[Path]:
+    folder.mkdir()  # by the umask, as a study's: a worker may be another user
+    try:
+        with open(folder / "token", "w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.write(secrets.token_hex(16))
+            file.flush()
+            os.fsync(file.fileno())
+        yield folder / "token"
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def existing(folder: Place) -> Place:
+    """The folder, or the nearest of its parents that exists; a prefix of an object store needs none."""
+    if not isinstance(folder, Path):
+        return folder
+    folder = folder.expanduser().resolve()
+    return next(path for path in (folder, *folder.parents) if os.path.exists(path))
+
+
+def cluster_checks(address: str, token: Place) -> Iterator[Check]:
+    """Whether the cluster answers, and what each of its nodes says."""
+    try:
+        answers = ask_nodes(address, token)
+    except Exception as error:  # Ray raises errors of many kinds
+        advice = "see that it runs (`ray status` on its head), that its port is open, and that its Ray is the same"
+        yield Check(
+            "cluster",
+            "fault",
+            f"`{address}` does not answer: {one_line(error.__cause__ or error)}",
+            advice,
+        )
+        return
+    total = {
+        kind: sum(node["Resources"].get(kind, 0) for node, _ in answers) for kind in ("CPU", "GPU")
+    }
+    nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
+    yield Check(
+        "cluster",
+        "ok",
+        f"`{address}` answers: {nodes}, CPUs {total['CPU']:g}, GPUs {total['GPU']:g}",
+    )
+    here = facts_of_code()
+    for node, answer in answers:
+        yield judge_node(node, answer, here, token.parent.parent)
+
+
+def ask_nodes(address: str, token: Place) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each living node as Ray describes it, with its answer or the ``error`` that came instead."""
+    from sparsetune.cluster.session import ray_session
+
+    with ray_session(address):
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+        remote = ray.remote(num_cpus=0, max_retries=0)(examine)  # a busy node answers too
+        asked = [
+            remote.options(scheduling_strategy=place).remote(str(token), token.read_text())
+            for place in places
+        ]
+        ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
+        return [(node, _answer(ray, one)) for node, one in zip(nodes, asked, strict=True)]
+
+
+def _answer(ray: Any, asked: Any) -> dict[str, Any]:
+    try:
+        return dict(ray.get(asked, timeout=0.1))
+    except ray.exceptions.GetTimeoutError:
+        return {"error": f"nothing came in {ANSWER_SECONDS} s"}
+    except ray.exceptions.RayError as error:
+        return {"error": str(error).strip().splitlines()[-1]}
+
+
+def examine(token: str, text: str) -> dict[str, Any]:
+    """On a node: its versions, and why it cannot use the storage (None where it can)."""
+    refused = None
+    try:
+        there = place(token)
+        there.with_name(secrets.token_hex(8)).write_bytes(b"")
+        if there.read_text() != text:
+            refused = "another folder has this path there"
+    except refusals() as error:
+        refused = reason(error)
+    return {"versions": facts_of_code(), "storage": refused}
+
+
+def facts_of_code() -> dict[str, str | None]:
+    """Versions that must be equal on every node, and a digest of sparsetune's files: a checkout may be older."""
+    return {name: version_of(name) for name in ("python", *SHOWN)} | {
+        "sparsetune's files": code_digest()
+    }
+
+
+def judge_node(
+    node: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    here: Mapping[str, str | None],
+    storage: Place,
+) -> Check:
+    """One node's line.
+
+    Args:
+        node: ``NodeManagerAddress``, ``NodeManagerHostname`` and ``Resources``, as Ray tells them.
+        answer: What `examine` returned there, or an ``error``.
+        here: The driver's versions.
+        storage: The folder that the node had to see.
+    """
+    label = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+    if "error" in answer:
+        advice = "see that sparsetune is installed there, and look at its Ray logs"
+        return Check(label, "fault", f"does not answer: {answer['error']}", advice)
+    there = answer["versions"]
+    same = "install the same versions"
+    different = [package for package in here if there.get(package) != here[package]]
+    wrong = {
+        f"{name} is {there.get(name) or 'missing'}, here {here[name] or 'missing'}": same
+        for name in different
+    }
+    if answer["storage"]:
+        mend = (
+            "mount it at the same path on every node" if isinstance(storage, Path) else ENVIRONMENT
+        )
+        wrong[f"cannot use `{storage}`: {answer['storage']}"] = mend
+    if wrong:
+        return Check(label, "fault", "; ".join(wrong), " and ".join(dict.fromkeys(wrong.values())))
+    cpus, gpus = (node["Resources"].get(kind, 0) for kind in ("CPU", "GPU"))
+    return Check(
+        label, "ok", f"CPUs {cpus:g}, GPUs {gpus:g}; sees the storage, runs the same versions"
+    )
+
+
+def one_line(message: object) -> str:
+    """An error or a warning without its line breaks."""
+    return " ".join(str(message).split()) or type(message).__name__

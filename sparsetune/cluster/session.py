@@ -1,0 +1,78 @@
+"""Ray for the time of a launch: a local one, which is started and stopped, or an existing cluster."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from sparsetune.errors import ClusterError
+
+CONNECT_SECONDS = 5
+STARTS = 2
+"""A local Ray gives up after 30 s, which a busy machine may take: it is started once more."""
+
+
+@contextmanager
+def ray_session(address: str | None = None) -> Iterator[dict[str, float]]:
+    """The cluster's resources; what is connected already is used, and stays.
+
+    Args:
+        address: An existing cluster; a local one by default, which gets the CPUs of this process's affinity.
+
+    Raises:
+        ClusterError: if Ray does not start, or the cluster does not answer.
+    """
+    connected = ray.is_initialized()
+    folder = None if connected or address else tempfile.mkdtemp(prefix="ray-")
+    try:
+        if not connected:
+            _connect(address, folder)
+        yield {"GPU": 0.0, "CPU": 1.0, **ray.cluster_resources()}
+    finally:
+        if not connected:
+            ray.shutdown()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connect(address: str | None, folder: str | None) -> None:
+    quiet = {"log_to_driver": False, "logging_level": "ERROR"}
+    local = {
+        "num_cpus": len(os.sched_getaffinity(0)),
+        "include_dashboard": False,
+        "_temp_dir": folder,
+    }
+    for start in range(1, STARTS + 1):
+        try:
+            if address:
+                _listens(address)
+            ray.init(address=address or "local", **quiet, **({} if address else local))
+            return
+        except Exception as error:  # Ray raises errors of many kinds
+            ray.shutdown()
+            if address:
+                advice = "see that it runs (`ray status` on its head) and that its Ray is the same"
+                raise ClusterError(
+                    f"the cluster `{address}` does not answer: {error}; {advice}"
+                ) from error
+            if start == STARTS:
+                raise ClusterError(
+                    f"Ray did not start: {error} Try again when the machine is less busy"
+                ) from error
+
+
+def _listens(address: str) -> None:
+    """Refuse a port that is closed at once: Ray itself would try for minutes.
+
+    Raises:
+        OSError: if nothing listens there.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "://" not in host:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()

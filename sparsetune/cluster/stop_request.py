@@ -1,0 +1,141 @@
+"""A launch that is asked to stop: its running trials write a checkpoint and end, on whatever node they run."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ray.experimental import internal_kv
+
+from sparsetune.paths import Place
+from sparsetune.train.checkpoint import Checkpoints, Row
+
+POLL_SECONDS = 1.0
+"""A running trial asks the cluster this often; a question takes about a millisecond."""
+GRACE_SECONDS = 30.0
+"""After which a launch ends without the trials that have not saved: SLURM kills soon after its signal."""
+NAMESPACE = b"sparsetune"
+
+
+class SavedToGoOnError(Exception):
+    """Ends a trial after its checkpoint; no failure."""
+
+
+class StopRequest:
+    """The driver's side.
+
+    Args:
+        launch: Names the launch in the cluster.
+    """
+
+    def __init__(self, launch: str) -> None:
+        self.launch = launch
+        self._since: float | None = None
+        self._handler: Callable[[int, Any], None] | None = None
+
+    @property
+    def made(self) -> bool:
+        """Whether a signal came."""
+        return self._since is not None
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the trials have had time enough."""
+        return self._since is not None and time.monotonic() - self._since > GRACE_SECONDS
+
+    def make(self) -> None:
+        """Ask every running trial to save and end.
+
+        Raises:
+            KeyboardInterrupt: the second time, so that an impatient Ctrl-C ends at once.
+        """
+        if self.made:
+            raise KeyboardInterrupt
+        self._since = time.monotonic()
+        internal_kv._internal_kv_put(self.launch, b"1", namespace=NAMESPACE)
+
+    @contextmanager
+    def on_signals(self, announce: Callable[[], None]) -> Iterator[None]:
+        """Let Ctrl-C, SIGTERM and SLURM's SIGUSR1 make the request. Enter after Ray, which takes SIGTERM.
+
+        Args:
+            announce: Called once it was made.
+        """
+
+        def ask(number: int, frame: Any) -> None:
+            self.make()
+            announce()
+
+        with _handled_by(ask):
+            self._handler = ask if signal.getsignal(signal.SIGUSR1) is ask else None
+            yield
+            self._handler = None
+        if self.made:
+            internal_kv._internal_kv_del(self.launch, namespace=NAMESPACE)
+
+    def keep_signals(self) -> None:
+        """Take SIGUSR1 back from Tune, which takes it for itself once it runs, and would end without saving."""
+        if self._handler and signal.getsignal(signal.SIGUSR1) is not self._handler:
+            signal.signal(signal.SIGUSR1, self._handler)
+
+
+@contextmanager
+def ending_on_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGUSR1 do what Ctrl-C does, while there is nothing to save."""
+
+    def end(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    with _handled_by(end):
+        yield
+
+
+@contextmanager
+def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    try:
+        before = {number: signal.signal(number, handler) for number in numbers}
+    except ValueError:  # not the main thread: signals are the caller's
+        before = {}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+class StoppableCheckpoints(Checkpoints):
+    """A trial's checkpoints, of which one is due as well when its launch is asked to stop; the trial ends with it.
+
+    Args:
+        launch: As in `StopRequest`.
+        folder: As in `Checkpoints`.
+        seconds: As in `Checkpoints`.
+    """
+
+    def __init__(self, launch: str, folder: Place, seconds: float) -> None:
+        super().__init__(folder, seconds)
+        self._launch = launch
+        self._asked_at = time.monotonic()
+        self._stopping = False
+
+    def due(self, evaluated: bool) -> bool:
+        """Whether one is due now."""
+        if time.monotonic() - self._asked_at > POLL_SECONDS:
+            self._asked_at = time.monotonic()
+            self._stopping = internal_kv._internal_kv_exists(self._launch, namespace=NAMESPACE)
+        return self._stopping or super().due(evaluated)
+
+    def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Place:
+        """Write one, as `Checkpoints` does.
+
+        Raises:
+            SavedToGoOnError: once written, where the launch is asked to stop.
+        """
+        path = super().write(step, trial_id, reports, state)
+        if self._stopping:
+            raise SavedToGoOnError
+        return path

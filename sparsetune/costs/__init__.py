@@ -1,0 +1,1 @@
+"""Costs of trials and studies: FLOPs, time, memory and bytes, measured, forecast and limited."""

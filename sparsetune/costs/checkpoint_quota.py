@@ -1,0 +1,95 @@
+"""Bytes that the checkpoints of a study take together, and which go when no trial needs them any more."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from sparsetune.paths import Place
+from sparsetune.storage import StudyDirectory, writing
+from sparsetune.storage.ledger import Record, TrialState
+
+
+@dataclass(frozen=True)
+class _File:
+    path: Place
+    trial_id: str
+    size: int
+    time: float
+
+
+@dataclass
+class Quota:
+    """Shared out among the running trials; one more share is for those that failed, until they are retried.
+
+    Args:
+        directory: The study's.
+        trials: State of every trial, kept current.
+        size: Bytes of all checkpoints at any time.
+        slots: Trials at once.
+    """
+
+    directory: StudyDirectory
+    trials: Mapping[str, TrialState]
+    size: float
+    slots: int
+    share: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        interrupted = self._of("RUNNING", "WAITING")
+        waiting = 0.0
+        if (
+            len({file.trial_id for file in interrupted}) > self.slots
+        ):  # more were running before than now
+            waiting = sum(file.size for file in interrupted)
+        self.share = max(0.0, self.size - waiting) / (self.slots + 1)
+
+    def sweep(self) -> None:
+        """Delete what no trial needs while none runs: temporary files, checkpoints of ended trials, old failures'.
+
+        Raises:
+            StorageError: if the disk or the store refuses.
+        """
+        keep = ("RUNNING", "WAITING", "FAILED")
+        needed = [file for file in self._files() if file.trial_id in self.trials]
+        for file in needed:
+            if file.path.suffix == ".tmp" or self.trials[file.trial_id].status not in keep:
+                self._delete(file)
+        self.trim()
+
+    def take(self, record: Record) -> None:
+        """Make room when a trial fails and leaves its checkpoints behind."""
+        if record["type"] == "ended" and record["status"] == "FAILED" and self.size < math.inf:
+            self.trim()
+
+    def trim(self) -> None:
+        """Delete failed trials' checkpoints, the oldest first, until their share holds them."""
+        newest = sorted(self._of("FAILED"), key=lambda file: file.time, reverse=True)
+        total = 0
+        for file in newest:
+            total += file.size
+            if total > self.share:
+                self._delete(file)
+
+    def _of(self, *statuses: str) -> list[_File]:
+        return [
+            f
+            for f in self._files()
+            if f.trial_id in self.trials and self.trials[f.trial_id].status in statuses
+        ]
+
+    def _files(self) -> list[_File]:
+        """Every checkpoint, whole or not; one may vanish while it is looked at."""
+        found = []
+        for path in self.directory.trials.glob("*/attempt-*/checkpoint-*"):
+            with suppress(FileNotFoundError):
+                facts = path.stat()
+                found.append(_File(path, path.parent.parent.name, facts.st_size, facts.st_mtime))
+        return found
+
+    @staticmethod
+    def _delete(file: _File) -> None:
+        with writing(file.path):
+            file.path.unlink(missing_ok=True)

@@ -1,0 +1,211 @@
+"""Checks of a study that need torch: names resolved, each model built once without memory, steps counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import torch
+
+from sparsetune.costs.configurations import budget_problems
+from sparsetune.errors import DataError, DeclarationError, Problem, first_line
+from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.flops import forward_flops
+from sparsetune.sparsity.layers import Layer, layers_of
+from sparsetune.sparsity.methods.plan import plan_problems
+from sparsetune.spec import TrialSpec
+from sparsetune.spec.task import FolderTask, TaskSpec, TextTask
+from sparsetune.study import Arm, Study, checked, sound_part
+from sparsetune.study.cells import Cell
+from sparsetune.study.samplers import OptunaSampler
+from sparsetune.tasks import ImageNetwork, logits_of, network_of, prepare, split_problems
+from sparsetune.tasks.text.encoders import longest, model_digest
+from sparsetune.tasks.weights import fitting_weights
+
+
+def preflight(
+    study: Study, *, data_root: Path | None = None, needs_data: bool = True
+) -> list[Problem]:
+    """Every problem of a declared study that only torch and the data show; empty when there is none.
+
+    Args:
+        study: Valid by `sparsetune.study.checked`.
+        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare`.
+        needs_data: Whether to find, unpack or download the data; without, nothing is read.
+    """
+    found: set[Problem] = set()
+    models: dict[TaskSpec, tuple[list[Layer], list[Problem]]] = {}
+    for cell in study.cells():
+        for place, spec in _trials_of(cell):
+            model_only = spec.task.model_copy(
+                update={"batch_size": 1, "validation": 0, "split_seed": 0}
+            )
+            if model_only not in models:
+                models[model_only] = examine(spec.task, data_root)
+            layers, faults = models[model_only]
+            problems = [
+                *split_problems(spec.task),
+                *plan_problems(spec),
+                *combination_problems(spec.sparsity),
+            ]
+            if layers and not problems:
+                problems = layer_problems(layers, spec.sparsity)
+            found |= {
+                _located(_below(place, problem), study, cell) for problem in [*problems, *faults]
+            }
+    if not found:
+        found |= {*budget_problems(study), *_sampler_problems(study)}
+    if needs_data and not found:
+        declared = {
+            (spec.sparsity.checkpoint, _data_of(spec.task))
+            for c in study.cells()
+            for _, spec in _trials_of(c)
+        }
+        for checkpoint, task in sorted(declared, key=str):
+            found |= set(_data_problems(task, checkpoint, data_root))
+        found |= set(_weights_problems(study, data_root))
+    return sorted(found)
+
+
+def _trials_of(cell: Cell) -> Iterator[tuple[str, TrialSpec]]:
+    """The cell's recipe and those at the ends of its axes, then its teacher; with the path in front of their fields."""
+    yield from (("", spec) for spec in cell.corners())
+    if cell.spec.distill.teacher:
+        yield "distill.teacher.", cell.spec.distill.teacher
+
+
+def _below(place: str, problem: Problem) -> Problem:
+    return Problem(place + problem.path, problem.rule, problem.got)
+
+
+def check(study: Study, *, data_root: Path | None = None, needs_data: bool = True) -> Study:
+    """The study, proved runnable. Arguments are those of `preflight`.
+
+    Raises:
+        DeclarationError: naming every problem of the declaration, its models and its data at once.
+    """
+    faults = study.validate_declaration()
+    readable = sound_part(study, faults) if faults else study
+    problems = [*faults, *preflight(readable, data_root=data_root, needs_data=needs_data)]
+    if not readable.cells():  # a fault of the base must not hide an unknown model
+        alone = Study(name="alone", base=TrialSpec(task=readable.base.task))
+        problems += preflight(alone, needs_data=False) if not alone.problems() else []
+    if problems:
+        raise DeclarationError(problems, f"study `{study.__dict__.get('name', '?')}`")
+    return checked(study)
+
+
+def examine(task: TaskSpec, data_root: Path | None = None) -> tuple[list[Layer], list[Problem]]:
+    """The layers of a task's model, built on the meta device and shown one example; or what is wrong with it."""
+    network = network_of(task, data_root)
+    try:
+        model = network.meta()
+        weights = network.prunable(model)
+    except DeclarationError as error:
+        return [], error.problems
+    except DataError as error:
+        return [], [Problem("task.model", str(error))]
+    if problem := _length_problem(task, model):
+        return [], [problem]
+    try:
+        example = network.example()
+        forward_flops(model, example=example, prunable=weights)
+        with torch.device("meta"), torch.no_grad():
+            shape = tuple(
+                logits_of(
+                    model.eval(), dict(example) if isinstance(example, Mapping) else example
+                ).shape
+            )
+    except Exception as error:  # the user's function may raise anything
+        taken = (
+            f"inputs of shape {network.input_shape}"
+            if isinstance(network, ImageNetwork)
+            else "token ids"
+        )
+        rule = f"must build a network for {taken} ({type(error).__name__}: {error})"
+        return [], [Problem("task.model", rule, repr(task.model))]
+    if problem := _side_problem(task, model):
+        return [], [problem]
+    if shape != (1, network.outputs):
+        rule = f"the network must return logits of shape (n, {network.outputs})"
+        return [], [Problem("task.model", rule, f"{shape} from {task.model!r}")]
+    return layers_of(weights), []
+
+
+def _length_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
+    """Where texts may be longer than their encoder takes."""
+    if isinstance(task, TextTask) and task.max_length > (limit := longest(model.config)):
+        return Problem(
+            "task.max_length",
+            f"must be at most {limit}, the tokens that `{task.model}` takes",
+            str(task.max_length),
+        )
+    return None
+
+
+def _side_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
+    """Where a task shows its network images of other sizes than the one that it is built for: what it cannot take."""
+    if not isinstance(task, FolderTask):
+        return None
+    sides = {"task.eval_resolution": task.eval_resolution} | (
+        {"task.growth.first": task.growth.first} if task.growth else {}
+    )
+    for path, side in sides.items():
+        try:
+            forward_flops(model, (3, side, side))
+        except Exception as error:  # a network may refuse a size in any way
+            rule = f"must be a size that `{task.model}` takes, built for {task.resolution} pixels"
+            return Problem(path, rule, f"{side} ({type(error).__name__}: {first_line(error)})")
+    return None
+
+
+def _located(problem: Problem, study: Study, cell: Cell) -> Problem:
+    """The problem with the place where its value was declared in front of its path."""
+    places: dict[str, Iterable[str]] = {
+        "search": cell.search,
+        "sweep": cell.point,
+        f"arms.{cell.arm}.overrides": study.arms.get(cell.arm, Arm()).overrides,
+    }
+    for place, declared in places.items():
+        if any(path == problem.path or path.startswith(problem.path + ".") for path in declared):
+            return Problem(f"{place}.{problem.path}", problem.rule, problem.got)
+    return Problem(f"base.{problem.path}", problem.rule, problem.got)
+
+
+def _sampler_problems(study: Study) -> list[Problem]:
+    """What is wrong with a sampler of Optuna, which is loaded only where one is declared."""
+    if not isinstance(study.sampler, OptunaSampler):
+        return []
+    from sparsetune.search.adaptation import sampler_problems
+
+    return sampler_problems(study)
+
+
+def _data_of(task: TaskSpec) -> TaskSpec:
+    """What the data of a task depend on: of texts the model too, which brings the tokenizer."""
+    return task.model_copy(
+        update={"weights": None} if isinstance(task, TextTask) else {"weights": None, "model": ""}
+    )
+
+
+def _data_problems(
+    task: TaskSpec, checkpoint: str | None, data_root: Path | None
+) -> Iterator[Problem]:
+    try:
+        prepare(task, data_root)
+        if checkpoint:
+            model_digest(checkpoint, data_root)
+    except DataError as error:
+        yield Problem("base.task", str(error))
+
+
+def _weights_problems(study: Study, data_root: Path | None) -> Iterator[Problem]:
+    """What is wrong with trained weights to start from, of which each file is read once for each model."""
+    alike = {"batch_size": 1, "validation": 0, "split_seed": 0, "label_smoothing": 0}
+    declared = ((spec.task, cell) for cell in study.cells() for spec in cell.corners())
+    for task, cell in {task.model_copy(update=alike): cell for task, cell in declared}.items():
+        if task.weights is not None:
+            try:
+                fitting_weights(network_of(task, data_root).meta(), task.weights, data_root)
+            except DataError as error:
+                yield _located(Problem("task.weights", str(error)), study, cell)

@@ -1,0 +1,184 @@
+"""Where a study may lie: a folder of a disk, or a prefix of an object store, both with the interface of `pathlib`.
+
+Credentials and endpoint of an object store come from the environment alone (``AWS_ACCESS_KEY_ID``,
+``AWS_SECRET_ACCESS_KEY``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``); nothing here holds, writes or prints them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from sparsetune.errors import StorageError
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+Place: TypeAlias = "Path | UPath"
+CLIENT = {
+    "use_listings_cache": False,  # another process writes there too
+    "config_kwargs": {
+        "connect_timeout": 5,
+        "read_timeout": 60,
+        "retries": {"mode": "standard", "max_attempts": 5},
+        "max_pool_connections": 64,
+    },
+}
+"""How the store is asked: a request that fails is sent again for about ten seconds before it is an error."""
+CONFLICTS = 10
+CONFLICT_SECONDS = 0.2
+"""How often a conditional write is tried while the store is busy with another one of the same key."""
+
+
+def place(where: str | os.PathLike[str] | Place) -> Place:
+    """The place that a text names: an absolute folder, or a prefix of an object store where the text says ``s3://``.
+
+    Raises:
+        StorageError: if it names a store that is not S3, no bucket, or the packages for it are not installed.
+    """
+    text = str(where)
+    scheme, separator, name = text.partition("://")
+    if not separator:
+        return Path(text).resolve()
+    if scheme != "s3" or not name.strip("/") or set(name) & set("*?["):
+        raise StorageError(
+            f"storage must be a folder or s3://bucket/prefix without * ? [, got `{text}`"
+        )
+    if not os.environ.get("AWS_ENDPOINT_URL", "http").startswith("http"):
+        raise StorageError(
+            "AWS_ENDPOINT_URL must begin with http:// or https://; set it anew, or unset it for AWS"
+        )
+    try:
+        import s3fs  # type: ignore[import-untyped]  # noqa: F401  # else it fails later, with a traceback
+        from upath import UPath
+    except ImportError as error:
+        raise StorageError(
+            f"`{text}` is an object store: install `sparsetune[s3]` ({error})"
+        ) from error
+    return UPath(text.rstrip("/"), protocol="s3", **CLIENT).resolve()
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """What reading and writing may raise: `OSError`, and the errors of an object store's client where one is in use."""
+    if "aiobotocore" not in sys.modules:
+        return (OSError,)
+    import aiohttp
+    from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+    return OSError, BotoCoreError, ClientError, aiohttp.ClientError
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """All of `failures`, and the `StorageError` that they have become where a path was named."""
+    return (*failures(), StorageError)
+
+
+def reason(error: Exception) -> str:
+    """Why storage refused, in a few words without the endpoint's address."""
+    if isinstance(error, OSError) and error.strerror:
+        said = error.strerror
+    else:
+        said = " ".join(str(error).split()) or type(error).__name__
+    return re.sub(r'"?\w+://[^\s"]+"?', "(see AWS_ENDPOINT_URL)", said).rstrip(".")
+
+
+@contextmanager
+def reading(path: Place) -> Iterator[None]:
+    """Turn a refusal to read into one message.
+
+    Raises:
+        StorageError: naming the path and the reason.
+    """
+    try:
+        yield
+    except failures() as error:
+        raise StorageError(f"`{path}` cannot be read: {reason(error)}") from error
+
+
+def content(path: Place) -> bytes | None:
+    """What a file or an object holds; None where there is none.
+
+    Raises:
+        StorageError: if it cannot be read, or its bucket does not exist.
+    """
+    with reading(path):
+        try:
+            return (
+                path.read_bytes() if isinstance(path, Path) else bytes(path.fs.cat_file(path.path))
+            )
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if _code(error) == "NoSuchBucket":
+                raise
+            return None
+
+
+def names(folder: Place) -> list[str]:
+    """What lies in a folder or directly under a prefix, sorted; nothing where there is none.
+
+    Raises:
+        StorageError: if it cannot be read.
+    """
+    with reading(folder):
+        try:
+            if isinstance(folder, Path):
+                return sorted(os.listdir(folder))
+            listed: list[str] = folder.fs.ls(folder.path, detail=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        own = folder.path.rstrip("/")
+        return sorted(
+            path.rstrip("/").rpartition("/")[2] for path in listed if path.rstrip("/") != own
+        )
+
+
+def contents(folder: Place, listed: Sequence[str]) -> Iterator[bytes]:
+    """What the named files of a folder hold, one after the other; objects are fetched at once.
+
+    Raises:
+        StorageError: if one cannot be read.
+    """
+    with reading(folder):
+        if isinstance(folder, Path):
+            yield from ((folder / name).read_bytes() for name in listed)
+        elif listed:
+            paths = [(folder / name).path for name in listed]
+            fetched: dict[str, bytes] = folder.fs.cat(paths)
+            yield from (fetched[path] for path in paths)
+
+
+def create(path: UPath, data: bytes) -> bool:
+    """Write an object unless its key is taken; whether it is there now with exactly this content.
+
+    The client repeats a request whose answer was lost, and is then told that the key is taken: by itself.
+
+    Raises:
+        StorageError: if the store cannot be written.
+    """
+    try:
+        for _ in range(CONFLICTS):
+            try:
+                path.fs.pipe_file(path.path, data, mode="create")
+                return True
+            except OSError as error:
+                if isinstance(error, FileExistsError) or _code(error) == "PreconditionFailed":
+                    return content(path) == data
+                if _code(error) != "ConditionalRequestConflict":
+                    raise
+            time.sleep(CONFLICT_SECONDS)
+        raise TimeoutError(errno.ETIMEDOUT, "other writers are in the way")
+    except failures() as error:
+        raise StorageError(f"`{path}` cannot be written: {reason(error)}") from error
+
+
+def _code(error: Exception) -> str | None:
+    """The store's own code of an error, such as ``NoSuchBucket``."""
+    response = getattr(error.__cause__, "response", None) or {}
+    code: str | None = response.get("Error", {}).get("Code")
+    return code

@@ -1,0 +1,1 @@
+"""Search within each cell: planner, proposals, sampling, stopping and replay. Imports no Ray."""

@@ -1,0 +1,315 @@
+"""Schedulers replayed over a recorded study: what each would have saved, and whether it would have kept the best."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sparsetune.errors import StudyDirectoryError
+from sparsetune.paths import Place
+from sparsetune.search.halving import Rungs
+from sparsetune.search.simulation import NoStopping, Pool, RampAware, RecordedTrial, Scheduler, asha
+from sparsetune.sparsity.methods.changes import ramp_steps
+from sparsetune.spec import TrialSpec
+from sparsetune.spec.sparsity import METHOD_FIELDS
+from sparsetune.storage import StudyDirectory, ledger
+from sparsetune.storage.ledger import Record, TrialState
+from sparsetune.study import Minimize, Study
+from sparsetune.study.cells import Cell
+from sparsetune.study.selection import objective_of, winner_of
+from sparsetune.study.stopping import Halving
+
+ENDED = ("COMPLETE", "DIVERGED")
+"""Trials of these ran to their own end."""
+RAMP = "sparsity.ramp."
+
+
+Make = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
+
+
+def schedulers(rule: Halving) -> dict[str, Make]:
+    """What a replay compares, by name: each makes a scheduler for the recorded trials of one cell."""
+    return {
+        "no stopping": lambda study, trials: NoStopping(),
+        "ASHA on epochs": lambda study, trials: asha(study, trials, rule.reduction),
+        "ramp-aware halving": lambda study, trials: RampAware(
+            Rungs(rule, study.objective, study.equal), trials
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What schedulers would have done to a study.
+
+    Args:
+        study: The study's name.
+        objective: The column that was optimised.
+        workers: Trials at once on the simulated clock.
+        rule: Our halving as it was replayed: ``rungs reduction settle``.
+        left_out: Configurations that did not train to their end, and so cannot be replayed.
+        table: A row per cell and scheduler: ``cell scheduler configurations stopped epochs epochs_fraction`` (of no
+            stopping) ``seconds`` (simulated) ``winner_survived regret`` (the best surviving final objective, less good
+            than the winner's by so much), ``ramp_start ramp_end`` (mean of the survivors, fractions of training) and
+            ``top_ramp_start top_ramp_end`` (of the better half by final objective); None where no ramp is searched.
+        configurations: A row per cell, scheduler and configuration: ``cell scheduler config_id ramp_start ramp_end
+            objective survived top_half winner``.
+    """
+
+    study: str
+    objective: str
+    workers: int
+    rule: dict[str, Any]
+    left_out: int
+    table: list[dict[str, Any]]
+    configurations: list[dict[str, Any]]
+
+
+def replay(
+    path: Place,
+    changes: Mapping[str, Any] = {},
+    *,
+    workers: int = 2,
+    compared: Mapping[str, Make] = {},
+) -> Replay:
+    """Replay schedulers over every cell of a recorded study that searched.
+
+    Args:
+        path: The study directory.
+        changes: Fields of `Halving` that replace the study's own, or the defaults where it declares no stopping.
+        workers: Trials that run at once, at least one.
+        compared: Schedulers by name, the one that stops nothing first; by default those of `schedulers`.
+
+    Raises:
+        StudyDirectoryError: if it is no study directory, or no cell has two configurations that trained to their end.
+        DeclarationError: if the rule is not valid.
+    """
+    directory = StudyDirectory(path)
+    records = ledger.read(directory.ledger)
+    study = directory.study().extended(records)
+    rule = Halving(**{**(study.stopping or Halving()).given(), **changes}).checked()
+    cells, left_out = recorded(study, records)
+    if not cells:
+        raise StudyDirectoryError(
+            f"`{directory.path}` must hold a cell with at least two configurations that trained to their end,"
+            f" got none ({left_out} configurations were stopped, failed or still run); record one without `stopping`"
+        )
+    table = []
+    configurations = []
+    for cell, trials in cells:
+        rows, points = _compare(study, cell, trials, workers, compared or schedulers(rule))
+        table += rows
+        configurations += points
+    return Replay(
+        study.name,
+        study.objective.column,
+        workers,
+        rule.model_dump(mode="json"),
+        left_out,
+        table,
+        configurations,
+    )
+
+
+def recorded(
+    study: Study, records: Sequence[Record]
+) -> tuple[list[tuple[Cell, list[RecordedTrial]]], int]:
+    """Cells with their search trials in order of proposal, and how many configurations did not train to their end."""
+    states = ledger.fold(records)
+    left_out = 0
+    found = []
+    for cell in study.cells():
+        searched = [
+            r
+            for r in records
+            if r["type"] == "proposed" and (r["cell"], r["role"]) == (cell.name, "search")
+        ]
+        trials = [_trial(record, states[record["trial_id"]]) for record in searched]
+        seeds = Counter(trial.config_id for trial in trials if trial.status in ENDED and trial.rows)
+        ended = [trial for trial in trials if seeds[trial.config_id] == study.search_seeds]
+        kept = {trial.config_id for trial in ended}
+        left_out += len({trial.config_id for trial in trials} - kept)
+        if len(kept) > 1:
+            found.append((cell, ended))
+    return found, left_out
+
+
+def _trial(proposed: Record, state: TrialState) -> RecordedTrial:
+    rows = [row for _, row in sorted(state.reports.items())]
+    spec = TrialSpec.model_validate(proposed["spec"])
+    return RecordedTrial(proposed["trial_id"], proposed["config_id"], spec, state.status, rows)
+
+
+def _compare(
+    study: Study,
+    cell: Cell,
+    trials: Sequence[RecordedTrial],
+    workers: int,
+    compared: Mapping[str, Make],
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of `Replay.table` and of `Replay.configurations` for one cell."""
+    facts = _facts(study, cell, trials)
+    rows: list[dict[str, Any]] = []
+    points = []
+    for name, make in compared.items():
+        pool = Pool(trials, make(study, trials), workers).run()
+        stopped = {trial.config_id for trial in trials if trial.trial_id in pool.stopped}
+        survivors = [fact for fact in facts if fact["config_id"] not in stopped]
+        spent = sum(pool.epochs.values())
+        rows.append(
+            {
+                "cell": cell.name,
+                "scheduler": name,
+                "configurations": len(facts),
+                "stopped": len(stopped),
+                "epochs": spent,
+                "epochs_fraction": spent / (rows[0]["epochs"] if rows else spent),
+                "seconds": pool.seconds,
+                "winner_survived": any(fact["winner"] for fact in survivors),
+                "regret": _regret(study, facts, survivors),
+                **_mean_ramp("", [fact for fact in survivors if fact["objective"] is not None]),
+                **_mean_ramp("top_", [fact for fact in facts if fact["top_half"]]),
+            }
+        )
+        points += [
+            {
+                "cell": cell.name,
+                "scheduler": name,
+                **fact,
+                "survived": fact["config_id"] not in stopped,
+            }
+            for fact in facts
+        ]
+    return rows, points
+
+
+def _facts(study: Study, cell: Cell, trials: Sequence[RecordedTrial]) -> list[dict[str, Any]]:
+    """What is true of each configuration, whatever a scheduler does."""
+    by_config: dict[str, list[RecordedTrial]] = {}
+    for trial in trials:
+        by_config.setdefault(trial.config_id, []).append(trial)
+    objectives = {config: _objective(study, of_config) for config, of_config in by_config.items()}
+    minimize = isinstance(study.objective, Minimize)
+    winner = winner_of(objectives, minimize=minimize)
+    known = {config: value for config, value in objectives.items() if value is not None}
+    best = sorted(known, key=known.__getitem__, reverse=not minimize)[: math.ceil(len(known) / 2)]
+    return [
+        {
+            "config_id": config,
+            **_ramp(cell, of_config[0].spec),
+            "objective": objectives[config],
+            "top_half": config in best,
+            "winner": config == winner,
+        }
+        for config, of_config in by_config.items()
+    ]
+
+
+def _objective(study: Study, trials: Sequence[RecordedTrial]) -> float | None:
+    values = [
+        trial.rows[-1].get(study.objective.column) if trial.status == "COMPLETE" else None
+        for trial in trials
+    ]
+    return objective_of(values)
+
+
+def _ramp(cell: Cell, spec: TrialSpec) -> dict[str, float | None]:
+    """Start and end of the ramp as fractions of training, where a part of it is searched."""
+    searched = (
+        any(path.startswith(RAMP) for path in cell.search)
+        and "ramp" in METHOD_FIELDS[spec.sparsity.method]
+    )
+    start, end = ramp_steps(spec) if searched else (None, None)
+    total = spec.total_steps()
+    return {
+        "ramp_start": None if start is None else start / total,
+        "ramp_end": None if end is None else end / total,
+    }
+
+
+def _mean_ramp(prefix: str, facts: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    ends = {
+        name: [fact[name] for fact in facts if fact[name] is not None]
+        for name in ("ramp_start", "ramp_end")
+    }
+    return {prefix + name: fmean(values) if values else None for name, values in ends.items()}
+
+
+def _regret(
+    study: Study, facts: Sequence[Mapping[str, Any]], survivors: Sequence[Mapping[str, Any]]
+) -> float | None:
+    best = min if isinstance(study.objective, Minimize) else max
+    everyone, left = (
+        [f["objective"] for f in part if f["objective"] is not None] for part in (facts, survivors)
+    )
+    return abs(best(left) - best(everyone)) if left else None
+
+
+def show(found: Replay) -> None:
+    """Print the table for a person."""
+    console = Console(highlight=False)
+    left_out = (
+        f"; {found.left_out} configurations left out: not trained to their end"
+        if found.left_out
+        else ""
+    )
+    console.print(
+        f"[bold]{escape(found.study)}[/], replayed with {found.workers} workers{left_out}",
+        soft_wrap=True,
+    )
+    for cell in dict.fromkeys(row["cell"] for row in found.table):
+        rows = [row for row in found.table if row["cell"] == cell]
+        console.print(f"\n{escape(cell)}, {rows[0]['configurations']} configurations", style="bold")
+        console.print(_grid(rows))
+    console.print(
+        "\nwinner: the configuration that is best in the end\n"
+        f"lost: {found.objective} of the best that is left, beyond the winner's\n"
+        "mean ramp: of those left, start to end, in percent of training\n"
+        "the better half: of all configurations, by what they reach in the end",
+        style="dim",
+    )
+
+
+def _grid(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("", no_wrap=True)
+    ramps = rows[0]["top_ramp_start"] is not None
+    for column in (
+        "stopped",
+        "epochs",
+        "minutes",
+        "winner",
+        "lost",
+        *(["mean ramp"] if ramps else []),
+    ):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in rows:
+        regret = "" if row["regret"] is None else f"{row['regret']:.4f}"
+        epochs = f"{row['epochs']:.0f} ({100 * row['epochs_fraction']:.0f} %)"
+        kept = "kept" if row["winner_survived"] else "[red]stopped[/]"
+        ramp = [_span(row["ramp_start"], row["ramp_end"])] if ramps else []
+        table.add_row(
+            row["scheduler"],
+            str(row["stopped"]),
+            epochs,
+            f"{row['seconds'] / 60:.1f}",
+            kept,
+            regret,
+            *ramp,
+        )
+    if ramps:
+        top = _span(rows[0]["top_ramp_start"], rows[0]["top_ramp_end"])
+        table.add_row("the better half", "", "", "", "", "", top, style="dim")
+    return table
+
+
+def _span(start: float | None, end: float | None) -> str:
+    return "" if start is None or end is None else f"{100 * start:.0f} to {100 * end:.0f} %"

@@ -1,0 +1,1 @@
+"""The block-diagonal empirical Fisher, and the pieces that fit into memory."""

@@ -1,0 +1,1 @@
+"""Masks: allocation among layers, exact selection, patterns, and the choice of the next mask."""

@@ -1,0 +1,250 @@
+"""The study directory: where everything lies, who may write it, and what is refused.
+
+The driver writes `study.json`, `provenance.jsonl`, `ledger/` and `search.journal`; a worker only its own
+`trials/<id>/attempt-<n>/`; analysis the rest.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.paths import Place, content, create, failures, names, place, reason
+from sparsetune.spec import SCHEMA_VERSION
+from sparsetune.storage import owner
+from sparsetune.storage.segments import last_launch, seal
+from sparsetune.study import Study, differences
+
+
+class StudyDirectory:
+    """The paths of one study, and the few files that are read and written as a whole."""
+
+    def __init__(self, path: str | os.PathLike[str] | Place) -> None:
+        self.path = place(path)
+        self.declaration = self.path / "study.json"
+        self.provenance = self.path / "provenance.jsonl"
+        self.ledger = self.path / "ledger"
+        self.journal = self.path / "search.journal"
+        self.trials = self.path / "trials"
+        self.tables = self.path / "tables"
+        self.figures = self.path / "figures"
+        self.report = self.path / "report" / "index.html"
+
+    def attempt(self, trial_id: str, attempt: int) -> Place:
+        """The folder of one process life of a trial."""
+        return self.trials / trial_id / f"attempt-{attempt}"
+
+    def attempts(self, trial_id: str) -> list[int]:
+        """The attempts of a trial that left a folder, oldest first; the ledger may lack the last one's start.
+
+        Raises:
+            StorageError: if the folders cannot be listed.
+        """
+        found = (re.fullmatch(r"attempt-(\d+)", name) for name in names(self.trials / trial_id))
+        return sorted(int(name[1]) for name in found if name)
+
+    def study(self) -> Study:
+        """The declaration that the directory was started from.
+
+        Raises:
+            StudyDirectoryError: if this is no study directory, or one of another schema version.
+            StorageError: if it cannot be read.
+        """
+        text = content(self.declaration)
+        if text is None:
+            raise StudyDirectoryError(
+                f"`{self.path}` is not a study directory: it has no `study.json`"
+            )
+        try:
+            stored = json.loads(text)
+            version = stored["schema"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StudyDirectoryError(
+                f"`{self.declaration}` is not a study's declaration: {error!r}"
+            ) from error
+        if version != SCHEMA_VERSION:
+            raise StudyDirectoryError(
+                f"`{self.path}` has schema version {version}, this sparsetune reads {SCHEMA_VERSION};"
+                " read it with the version that wrote it (see its `provenance.jsonl`)"
+            )
+        try:
+            return Study.model_validate(stored["declaration"])
+        except (ValueError, KeyError) as error:
+            raise StudyDirectoryError(f"`{self.declaration}` is damaged: {error}") from error
+
+    def create(self, study: Study) -> None:
+        """Start the directory, or accept the existing one if it was started from the same declaration.
+
+        Raises:
+            StudyDirectoryError: if another declaration or foreign files lie there.
+            StorageError: if it cannot be written.
+        """
+        if content(self.declaration) is not None:
+            self._same(study)
+            return
+        if not self._unused():
+            raise StudyDirectoryError(
+                f"`{self.path}` exists and is not a study; choose another --storage or --name"
+            )
+        declaration = {
+            "schema": SCHEMA_VERSION,
+            "digest": study.digest(),
+            "declaration": study.given(),
+        }
+        text = json.dumps(declaration, indent=2) + "\n"
+        if isinstance(self.declaration, Path):
+            with writing(self.path):
+                write_durably(self.declaration, text)
+        elif not create(self.declaration, text.encode()):  # another driver was faster
+            self._same(study)
+
+    def _unused(self) -> bool:
+        """Whether nothing lies there but what a driver stopped at its start may have left."""
+        left = {f"{self.declaration.name}.tmp", "driver.lock"}
+        is_file = isinstance(self.path, Path) and self.path.is_file()
+        return not is_file and {*names(self.path)} <= left
+
+    def _same(self, study: Study) -> None:
+        before = self.study()
+        if before.digest() != study.digest():
+            changed = "\n".join(
+                f"  - {line}" for line in differences(before.given(), study.given())
+            )
+            raise StudyDirectoryError(
+                f"`{self.path}` holds a study of another declaration; it differs in\n{changed}\n"
+                "Give the new one another name (--name), or undo the change to resume"
+            )
+
+    def record_launch(self, facts: Mapping[str, Any]) -> None:
+        """Add one launch to `provenance.jsonl`.
+
+        Raises:
+            StorageError: if it cannot be written.
+        """
+        before = content(self.provenance) or b""
+        with writing(self.provenance):
+            write_durably(self.provenance, before + json.dumps(facts).encode() + b"\n")
+
+    def launches(self) -> list[dict[str, Any]]:
+        """Every launch so far, oldest first.
+
+        Raises:
+            StorageError: if they cannot be read.
+        """
+        return [json.loads(line) for line in (content(self.provenance) or b"").splitlines()]
+
+    @contextmanager
+    def locked(self) -> Iterator[owner.Owner | None]:
+        """Hold the study as its only driver: by a lock that ends with the process, or as an object store's owner.
+
+        Raises:
+            StudyDirectoryError: if another driver holds it.
+            StorageError: if it cannot be held.
+        """
+        if isinstance(self.path, Path):
+            with _locked(self.path):
+                yield None
+            return
+        assert not isinstance(self.ledger, Path)
+        with owner.held(self.path, last_launch(self.ledger)) as mine:
+            seal(self.ledger, mine.superseded)
+            yield mine
+
+    def driver(self) -> str | None:
+        """Who runs the study now; None when nobody does. In an object store, as far as its last heartbeat tells.
+
+        Raises:
+            StorageError: if the store cannot be read.
+        """
+        if not isinstance(self.path, Path):
+            record = owner.holder(self.path)
+            return str(record) if record else None
+        try:
+            with open(self.path / "driver.lock") as lock:
+                holder = lock.read()
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return holder
+        return None
+
+    @contextmanager
+    def journal_file(self) -> Iterator[Path]:
+        """A file to build `search.journal` in: itself on a disk, else one that is copied to the store at the end
+        of a launch that nothing stopped.
+
+        Raises:
+            StorageError: if it cannot be copied.
+        """
+        if isinstance(self.journal, Path):
+            yield self.journal
+            return
+        with tempfile.TemporaryDirectory(prefix="sparsetune-") as folder:
+            file = Path(folder) / self.journal.name
+            yield file
+            if file.exists():
+                with writing(self.journal):
+                    write_durably(self.journal, file.read_bytes())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a study on a disk."""
+    with writing(path):
+        lock = open(path / "driver.lock", "a+")  # noqa: SIM115  # closed below
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.seek(0)
+            holder = lock.read().strip() or "unknown"
+            rule = f"`{path}` is being run by another process ({holder}); wait for it, or stop it first"
+            raise StudyDirectoryError(rule) from error
+        with writing(path):
+            os.ftruncate(lock.fileno(), 0)
+            os.write(lock.fileno(), f"pid {os.getpid()} on {os.uname().nodename}".encode())
+        yield
+
+
+@contextmanager
+def writing(path: Place) -> Iterator[None]:
+    """Turn a disk's or a store's refusal into one message.
+
+    Raises:
+        StorageError: naming the path and the reason.
+    """
+    try:
+        yield
+    except failures() as error:
+        raise StorageError(
+            f"`{getattr(error, 'filename', None) or path}` cannot be written: {reason(error)}"
+        ) from error
+
+
+def write_durably(path: Place, data: str | bytes | memoryview) -> None:
+    """Replace a file as a whole, and make its folders: a temporary name, synced, renamed. An object with one PUT."""
+    whole = data.encode() if isinstance(data, str) else bytes(data)
+    if not isinstance(path, Path):
+        path.fs.pipe_file(path.path, whole)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(whole)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise

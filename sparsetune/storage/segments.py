@@ -1,0 +1,204 @@
+"""The files that a ledger is made of: one per launch on a disk, many small objects in an object store."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.paths import Place, contents, create, names
+from sparsetune.storage.owner import Owner
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+BUFFER_SECONDS = 1.0
+BUFFER_BYTES = 65536
+"""An object is written when its first line has waited this long, or its lines are this long: a PUT takes 20 ms."""
+NAME = re.compile(r"(\d{6})(?:-(\d{8}))?\.jsonl")
+
+
+class OnDisk:
+    """One segment on a disk, open for appending as long as the launch.
+
+    Raises:
+        StorageError: if it cannot be opened.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{last_launch(folder) + 1:06d}.jsonl"
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # open as long as the launch
+        except OSError as error:
+            raise StorageError(
+                f"the ledger `{folder}` cannot be written: {error.strerror}"
+            ) from error
+
+    def write(self, lines: bytes, at_once: bool) -> None:
+        """Write whole lines; they are durable when it returns, also where that was not asked for.
+
+        Raises:
+            StorageError: if the disk refuses.
+        """
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            written = self._file.write(lines)
+            if written != len(lines):
+                raise OSError(28, "No space left on device")
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                os.ftruncate(self._file.fileno(), end)  # a torn line must stay the last one
+            raise StorageError(
+                f"the ledger `{self._file.name}` cannot be written: {error.strerror}"
+            ) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class Objects:
+    """The segments of one launch in an object store, written by a thread in the order of their numbers.
+
+    One is written only once the one before is acknowledged, so that what a reader finds has no hole.
+    """
+
+    def __init__(self, folder: UPath, owner: Owner) -> None:
+        self._folder = folder
+        self._owner = owner
+        self._changed = threading.Condition()
+        self._waiting: list[bytes] = []
+        self._taken = self._durable = 0
+        self._now = self._closing = False
+        self._failure: StorageError | None = None
+        self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+        self._thread.start()
+
+    def write(self, lines: bytes, at_once: bool) -> None:
+        """Write whole lines; they and all before are durable when it returns, if that is asked for.
+
+        Raises:
+            StorageError: if the store refuses these or earlier lines, or another driver has taken the study over.
+        """
+        with self._changed:
+            self._check()
+            if self._closing:
+                raise ValueError("the ledger is closed")
+            self._waiting.append(lines)
+            self._taken += 1
+            self._now |= at_once or sum(map(len, self._waiting)) >= BUFFER_BYTES
+            self._changed.notify_all()
+            mine = self._taken
+            if at_once:
+                self._changed.wait_for(lambda: self._durable >= mine or self._failure)
+                self._check()
+
+    def close(self) -> None:
+        """Write what waits.
+
+        Raises:
+            StorageError: if the store refuses, and no `write` has told of it.
+        """
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join()
+        failure = self._failure
+        self._failure = None
+        if failure and self._waiting:
+            raise failure
+
+    def _check(self) -> None:
+        if self._owner.lost:
+            raise StorageError(self._owner.lost)
+        if self._failure:
+            self._waiting.clear()
+            raise self._failure
+
+    def _run(self) -> None:
+        number = 0
+        while lines := self._next():
+            number += 1
+            try:
+                path = self._folder / segment_name(self._owner.record.generation, number)
+                if not create(path, b"".join(lines)):
+                    raise StorageError(
+                        f"`{path}` was written by another driver, which took the study over"
+                    )
+            except Exception as error:
+                self._fail(error, lines)
+                return
+            with self._changed:
+                self._durable += len(lines)
+                self._changed.notify_all()
+
+    def _next(self) -> list[bytes]:
+        """What the next segment holds, when it is time to write it; nothing at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._closing)
+            self._changed.wait_for(lambda: self._now or self._closing, timeout=BUFFER_SECONDS)
+            lines = self._waiting
+            self._waiting = []
+            self._now = False
+            return lines
+
+    def _fail(self, error: Exception, lines: list[bytes]) -> None:
+        with self._changed:
+            self._failure = (
+                error if isinstance(error, StorageError) else StorageError(f"the ledger: {error!r}")
+            )
+            self._waiting = lines + self._waiting
+            self._changed.notify_all()
+
+
+def segment_name(launch: int, number: int) -> str:
+    """A segment of a launch in an object store; names sort as they were written."""
+    return f"{launch:06d}-{number:08d}.jsonl"
+
+
+def segments(folder: Place) -> list[str]:
+    """Names of all segments, in order.
+
+    Raises:
+        StorageError: if the folder cannot be read.
+        StudyDirectoryError: if one is missing among those of a launch.
+    """
+    listed = [name for name in names(folder) if NAME.fullmatch(name)]
+    numbers: dict[str, int] = {}
+    for launch, number in (
+        match.groups() for match in map(NAME.fullmatch, listed) if match and match[2]
+    ):
+        numbers[launch] = numbers.get(launch, 0) + 1
+        if int(number) != numbers[launch]:
+            missing = segment_name(int(launch), numbers[launch])
+            raise StudyDirectoryError(
+                f"segment `{missing}` of the ledger `{folder}` is missing: it was deleted"
+            )
+    return listed
+
+
+def last_launch(folder: Place) -> int:
+    """The number of the last launch that has a segment; 0 if none has."""
+    return max((int(name[:6]) for name in segments(folder)), default=0)
+
+
+def seal(folder: UPath, launches: Sequence[int]) -> None:
+    """End the segments of launches whose drivers seem dead: with an empty one where their next would go.
+
+    Such a driver, if it was only paused, then finds its key taken and stops. All that it wrote before is kept.
+    """
+    listed = segments(folder)
+    for launch in launches:
+        own = [name for name in listed if name.startswith(f"{launch:06d}-")]
+        if own and next(contents(folder, own[-1:])) == b"":
+            continue
+        number = len(own) + 1
+        while not create(folder / segment_name(launch, number), b""):
+            number += 1

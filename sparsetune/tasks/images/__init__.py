@@ -1,0 +1,1 @@
+"""Image tasks: data sets, augmentation, and batches held on the device or read from files."""

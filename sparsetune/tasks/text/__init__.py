@@ -1,0 +1,1 @@
+"""Text tasks: sentences, tokens, encoders, and the tasks of GLUE."""

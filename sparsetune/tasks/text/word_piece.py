@@ -1,0 +1,63 @@
+"""A tokenizer trained on a task's own texts, for encoders that have none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparsetune.tasks.data_roots import cache_root
+
+if TYPE_CHECKING:
+    from transformers import BertTokenizer
+
+
+def trained_tokenizer(name: str, size: int, texts: Callable[[], Iterable[str]]) -> Path:
+    """The cached folder with the tokenizer of that name, trained now if there is none.
+
+    It appears whole, so several processes may train it at once.
+
+    Args:
+        name: Of the folder: it must say which texts it is trained on.
+        size: Tokens of its vocabulary, at most.
+        texts: Called only where it must be trained.
+    """
+    folder = cache_root() / "tokenizers" / name
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=folder.parent))
+        word_piece(texts(), size).save_pretrained(fresh)
+        try:
+            os.rename(fresh, folder)
+        except OSError:
+            shutil.rmtree(fresh)
+            if not folder.is_dir():
+                raise
+    return folder
+
+
+def word_piece(texts: Iterable[str], size: int) -> BertTokenizer:
+    """A lower-casing WordPiece tokenizer of at most so many tokens, the same for the same texts."""
+    from tokenizers.trainers import WordPieceTrainer
+    from transformers import BertTokenizer
+
+    fresh = BertTokenizer()
+    special = [fresh.pad_token, fresh.unk_token, fresh.cls_token, fresh.sep_token, fresh.mask_token]
+    backend = fresh.backend_tokenizer
+    known = list(texts)
+    letters = {
+        letter
+        for text in known
+        for letter in backend.normalizer.normalize_str(text)
+        if not letter.isspace()
+    }
+    # The trainer numbers what continues a word in the order of a random hash, unless it has a number already.
+    continuing = [f"##{letter}" for letter in sorted(letters)]
+    trainer = WordPieceTrainer(
+        vocab_size=size, special_tokens=[*special, *continuing], show_progress=False
+    )
+    backend.train_from_iterator(known, trainer)
+    return BertTokenizer(vocab=backend.get_vocab(with_added_tokens=True))

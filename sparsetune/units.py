@@ -1,0 +1,28 @@
+"""Bytes and durations in words."""
+
+from __future__ import annotations
+
+import math
+
+GIB_BYTES = 1 << 30
+MIB_BYTES = 1 << 20
+
+
+def format_bytes(size: float) -> str:
+    """A number of bytes for people: ``1.5 GiB``, ``320 MiB``, ``4 KiB``."""
+    for unit, unit_bytes in (("GiB", GIB_BYTES), ("MiB", MIB_BYTES)):
+        # 0.95: 990 MiB read better as 0.967 GiB than as a number of four digits.
+        if size >= 0.95 * unit_bytes:
+            return f"{size / unit_bytes:.3g} {unit}"
+    return f"{math.ceil(size / 1024)} KiB"
+
+
+def format_duration(seconds: float) -> str:
+    """A duration for people: ``1 h 05 min``, ``2 min 07 s``, ``9 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    if minutes:
+        return f"{minutes} min {rest:02d} s"
+    return f"{rest} s"

@@ -1,0 +1,789 @@
+"""Every check fires on a built example of its fault and stays silent on the innocent twin beside it."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import analysis
+from analysis.checks import CHECKS, SEVERITIES, checks
+from analysis.checks.seeds import trend
+from analysis.estimates.means import MEASURES
+from analysis.tables.design import Design
+from analysis.tables.foreign import load_table
+from analysis.tables.results import Results
+from sparsetune.errors import SparsetuneError
+from sparsetune.study import Study
+from sparsetune.study.space import Choice, LogUniform, Uniform
+from tests.analysis.simulation import SMALL, Simulation
+
+PAGE = Path(__file__).parents[3] / "docs" / "checks.md"
+STUDY = SMALL.with_changes(
+    name="checked",
+    sweep={"sparsity.target": [0, 0.9, 0.95]},
+    search={"optim.lr": LogUniform(0.01, 1.0), "sparsity.ramp.start": Uniform(0.0, 0.3)},
+    configurations_per_cell=12,
+    report_seeds=3,
+)
+PLAIN = STUDY.with_changes(search={})
+"""The same without a search: every report trial is the base."""
+SPARSE = "gmp/target=0.9"
+
+
+@dataclass(frozen=True)
+class Frames(Results):
+    """Results made of given tables; `changed` ones are the built examples."""
+
+    said: Design
+    tables: dict[str, pd.DataFrame]
+    fresh: bool = True
+    sources: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def design(self) -> Design:
+        return self.said
+
+    @property
+    def fresh_seeds(self) -> bool:
+        return self.fresh
+
+    @property
+    def _trials(self) -> pd.DataFrame:
+        return self.tables["trials"]
+
+    @property
+    def _history(self) -> pd.DataFrame:
+        return self.tables["history"]
+
+    @property
+    def _cells(self) -> pd.DataFrame:
+        return self.tables["cells"]
+
+    @property
+    def _uses(self) -> pd.DataFrame:
+        return self.tables["uses"]
+
+    def with_table(self, name: str, frame: pd.DataFrame) -> Frames:
+        return replace(self, tables=self.tables | {name: frame})
+
+    def trial(self, column: str, value: Any, *, where: Callable[[pd.DataFrame], Any]) -> Frames:
+        """With ``column`` of those trials set to a value, or to what a function makes of them."""
+        trials = self.trials()
+        rows = where(trials)
+        assert rows.any()
+        if column in trials and pd.api.types.is_integer_dtype(trials[column]):
+            trials[column] = trials[column].astype("float64")
+        trials.loc[rows, column] = value(trials[rows]) if callable(value) else value
+        return self.with_table("trials", trials)
+
+    def cell(self, column: str, value: Any, *, where: Callable[[pd.DataFrame], Any]) -> Frames:
+        cells = self.cells()
+        cells.loc[where(cells), column] = value
+        return self.with_table("cells", cells)
+
+
+def frames_of(results: Results) -> Frames:
+    names = ("trials", "history", "cells", "uses")
+    return Frames(results.design, {name: getattr(results, name)() for name in names})
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a finished study with three report seeds."""
+    return Simulation(STUDY, tmp_path_factory.mktemp("checked") / "study").run()
+
+
+@pytest.fixture(scope="module")
+def directories(searched: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """A directory by what is wrong with it; made when first asked for."""
+    made: dict[str, Path] = {"none": searched}
+
+    def directory(fault: str) -> Path:
+        if fault not in made:
+            made[fault] = FAULTY[fault](tmp_path_factory.mktemp("checked") / "study")
+        return made[fault]
+
+    return directory
+
+
+# Faults of whole directories
+
+
+def with_certificates(kept: int) -> Callable[[Path], Path]:
+    def make(path: Path) -> Path:
+        Simulation(PLAIN, path).run()
+        results = analysis.load(path)
+        for row in results.trials().to_dict("records"):
+            folder = path / "trials" / row["trial_id"] / "attempt-1"
+            folder.mkdir(parents=True)
+            layers = [{"name": "1.weight", "kept": 5}, {"name": "3.weight", "kept": kept}]
+            (folder / "certificate.json").write_text(json.dumps({"layers": layers}))
+        return path
+
+    return make
+
+
+def on_machines(devices: tuple[str, str]) -> Callable[[Path], Path]:
+    """Dense trials run on the first device, sparse ones on the second."""
+
+    def make(path: Path) -> Path:
+        class Machines(Simulation):
+            def close(self) -> Path:
+                sparse = {
+                    r["trial_id"] for r in self.records if r["type"] == "proposed" and r["twin_id"]
+                }
+                self.records = [
+                    {**r, "device": devices[r["trial_id"] in sparse]}
+                    if r["type"] == "started"
+                    else r
+                    for r in self.records
+                ]
+                return super().close()
+
+        return Machines(PLAIN, path).run()
+
+    return make
+
+
+FAULTY: dict[str, Callable[[Path], Path]] = {
+    "plain": lambda path: Simulation(PLAIN, path).run(),
+    "empty layer": with_certificates(0),
+    "full layers": with_certificates(1),
+    "two devices": on_machines(("cpu", "cuda:0")),
+    "two GPUs": on_machines(("cuda:0", "cuda:1")),
+    "one arm unlike": lambda path: Simulation(two_arms({"optim.lr": 0.001}), path).run(),
+}
+
+
+def two_arms(overrides: dict[str, Any]) -> Study:
+    gmp = {"sparsity.method": "gmp"}
+    arms = {"gmp": {"overrides": gmp}, "other": {"overrides": gmp | overrides}}
+    return PLAIN.with_changes(arms=arms)
+
+
+# Faults of tables
+
+
+def sparse(trials: pd.DataFrame) -> Any:
+    return trials["sparsity.target"] > 0
+
+
+def dense(trials: pd.DataFrame) -> Any:
+    return trials["sparsity.target"] == 0
+
+
+def in_cell(name: str, *roles: str) -> Callable[[pd.DataFrame], Any]:
+    return lambda trials: (
+        (trials["cell"] == name) & trials["role"].isin(roles or ["search", "report", "control"])
+    )
+
+
+def some(count: int, where: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataFrame], Any]:
+    return lambda trials: where(trials) & (where(trials).to_numpy(dtype=bool).cumsum() <= count)
+
+
+def seeds(count: int) -> Callable[[Frames], Frames]:
+    """Only so many report seeds, and gaps to the twin that are many times their spread."""
+
+    def change(frames: Frames) -> Frames:
+        uses = frames.uses()
+        kept = uses[(uses["role"] != "report") | (uses["seed"] < 1000 + count)]
+        clear = frames.trial(
+            "test_accuracy", lambda rows: 0.8 + rows["seed"] % 7 * 1e-5, where=sparse
+        )
+        return clear.with_table("uses", kept)
+
+    return change
+
+
+def winner_at(place: float, path: str = "optim.lr") -> Callable[[Frames], Frames]:
+    """The better, the nearer to a place of the axis's range; the winner is the nearest."""
+
+    def change(frames: Frames) -> Frames:
+        trials = frames.trials()
+        search = in_cell(SPARSE, "search")
+        mine = search(frames.trials())
+        spaced = (
+            np.geomspace(0.01, 1, mine.sum())
+            if path == "optim.lr"
+            else np.linspace(0, 0.3, mine.sum())
+        )
+        trials.loc[mine, path] = spaced
+        trials.loc[mine, "val_error"] = 0.1 + 0.05 * (np.linspace(0, 1, mine.sum()) - place) ** 2
+        best = trials[mine].sort_values("val_error").iloc[0]
+        changed = frames.with_table("trials", trials)
+        for column, value in {"winner_id": best["config_id"], path: best[path]}.items():
+            changed = changed.cell(column, value, where=lambda cells: cells["cell"] == SPARSE)
+        return changed
+
+    return change
+
+
+def lost(counts: dict[float, int]) -> Callable[[Frames], Frames]:
+    """So many diverged search trials at each sparsity."""
+
+    def change(frames: Frames) -> Frames:
+        for target, count in counts.items():
+            chosen = some(
+                count,
+                lambda t, target=target: (t["sparsity.target"] == target) & (t["role"] == "search"),
+            )
+            frames = frames.trial("status", "DIVERGED", where=chosen)
+        return frames
+
+    return change
+
+
+def baseline(difference: float) -> Callable[[Frames], Frames]:
+    """The twins at 95 % have another recipe, and an accuracy that differs by so much."""
+
+    def change(frames: Frames) -> Frames:
+        trials = frames.trials()
+        twins = trials[trials["cell"].eq("gmp/target=0.95") & trials["role"].eq("report")][
+            "twin_id"
+        ]
+        spread = frames.trial(
+            "test_accuracy", lambda rows: 0.9 + rows["seed"] % 3 * 1e-3, where=dense
+        )
+        new = spread.trials()[trials["trial_id"].isin(twins)]
+        new = new.assign(
+            trial_id=new["trial_id"] + "x",
+            config_id="other",
+            test_accuracy=new["test_accuracy"] - difference,
+        )
+        both = pd.concat([spread.trials(), new], ignore_index=True)
+        mine = both["cell"].eq("gmp/target=0.95") & both["role"].eq("report")
+        uses = frames.uses()
+        of = uses["cell"].eq("gmp/target=0.95") & uses["role"].eq("report")
+        uses.loc[of, "twin_id"] = uses.loc[of, "twin_id"] + "x"
+        both.loc[mine, "twin_id"] = both.loc[mine, "twin_id"] + "x"
+        return spread.with_table("trials", both).with_table("uses", uses)
+
+    return change
+
+
+def history(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Frames], Frames]:
+    return lambda frames: frames.with_table("history", change(frames.history()))
+
+
+def without_row(place: int) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """The history without one evaluation of its third trial."""
+    return lambda rows: rows.drop(
+        rows[rows["trial_id"] == rows["trial_id"].unique()[2]].index[place]
+    )
+
+
+def best_shown(frames: Frames) -> Frames:
+    """Every trial shows the best validation accuracy of all its evaluations, which is not the last."""
+    rows = frames.history()
+    second = rows.groupby("trial_id").cumcount() == 1
+    rows.loc[second, "val_accuracy"] = 0.99
+    best = rows.groupby("trial_id")["val_accuracy"].max()
+    changed = frames.with_table("history", rows)
+    return changed.trial(
+        "val_accuracy", lambda trials: trials["trial_id"].map(best), where=lambda t: t["step"] > 0
+    )
+
+
+def peak_within(frames: Frames) -> Frames:
+    """The best evaluation is not the last, and the last is shown."""
+    rows = frames.history()
+    rows.loc[rows.groupby("trial_id").cumcount() == 1, "val_accuracy"] = 0.99
+    return frames.with_table("history", rows)
+
+
+def copied(frames: Frames, columns: tuple[str, ...]) -> Frames:
+    """The report seeds of a cell share their final values in some columns."""
+    for column in columns:
+        frames = frames.trial(
+            column, lambda rows, c=column: rows[c].iloc[0], where=in_cell(SPARSE, "report")
+        )
+    return frames
+
+
+def rounded(frames: Frames) -> Frames:
+    """As a spreadsheet has it, with two decimals."""
+    trials = frames.trials()
+    measures = {
+        name: trials[name].round(2) for name in MEASURES if "loss" in name or "entropy" in name
+    }
+    return frames.with_table("trials", trials.assign(**measures))
+
+
+def flops(ratio: float) -> Callable[[Frames], Frames]:
+    def change(frames: Frames) -> Frames:
+        asked = replace(frames, said=replace(frames.design, equal="train_flops"))
+        return asked.cell("flops_ratio", ratio, where=lambda cells: cells["sparsity.target"] > 0)
+
+    return change
+
+
+def said(**changes: Any) -> Callable[[Frames], Frames]:
+    return lambda frames: replace(frames, said=replace(frames.design, **changes))
+
+
+def setting(
+    column: str, value: Any, where: Callable[[pd.DataFrame], Any]
+) -> Callable[[Frames], Frames]:
+    return lambda frames: frames.trial(column, value, where=where)
+
+
+def everywhere(trials: pd.DataFrame) -> Any:
+    return trials["trial_id"].notna()
+
+
+Change = Callable[[Frames], Results] | str
+"""What is changed of the sound study's tables; or a fault of whole directories by its name."""
+
+EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
+    "SPT001": [
+        (
+            setting("certified", False, in_cell(SPARSE, "report")),
+            setting("certified", True, everywhere),
+        ),
+        (
+            setting("status", "INVALID", some(1, in_cell(SPARSE))),
+            setting("status", "FAILED", some(1, in_cell(SPARSE))),
+        ),
+        (
+            lambda frames: unmeasured(frames).trial("sparsity", 0.88, where=in_cell(SPARSE)),
+            lambda frames: unmeasured(frames).trial("sparsity", 0.9003, where=in_cell(SPARSE)),
+        ),
+    ],
+    "SPT002": [
+        (winner_at(1.0), winner_at(0.6)),
+        (winner_at(0.0), winner_at(0.3)),
+        (
+            winner_at(1.0, "sparsity.ramp.start"),
+            winner_at(0.0, "sparsity.ramp.start"),
+        ),  # no ramp starts before 0
+        (
+            lambda frames: choices(winner_at(1.0)(frames), 3),
+            lambda frames: choices(winner_at(1.0)(frames), 2),
+        ),
+    ],
+    "SPT003": [
+        (seeds(2), seeds(3)),
+        (
+            lambda frames: seeds(3)(frames).trial(
+                "test_accuracy", lambda t: 0.88 + t["seed"] % 2 * 0.02, where=sparse
+            ),
+            seeds(3),
+        ),
+    ],
+    "SPT004": [
+        (
+            lambda frames: frames.cell("finished", False, where=lambda c: c["cell"] == SPARSE),
+            lambda f: f,
+        )
+    ],
+    "SPT005": [
+        (
+            setting("status", "FAILED", some(1, in_cell(SPARSE))),
+            setting("status", "PRUNED", some(1, in_cell(SPARSE))),
+        ),
+    ],
+    "SPT006": [
+        (
+            setting("status", "DIVERGED", some(1, in_cell(SPARSE, "report"))),
+            setting("status", "FAILED", some(1, in_cell(SPARSE, "report"))),
+        ),
+        (lost({0.9: 4}), lost({0.9: 1})),
+        (lost({0.9: 12}), lambda f: f),
+    ],
+    "SPT007": [
+        (
+            lambda frames: pruned(frames).trial(
+                "at_target", False, where=in_cell(SPARSE, "search")
+            ),
+            lambda frames: pruned(frames).trial("at_target", True, where=in_cell(SPARSE, "search")),
+        ),
+        (
+            lambda frames: pruned(unmeasured(frames)).trial(
+                "progress", 0.3, where=in_cell(SPARSE, "search")
+            ),
+            lambda frames: pruned(unmeasured(frames)).trial(
+                "progress", 0.95, where=in_cell(SPARSE, "search")
+            ),
+        ),
+    ],
+    "SPT008": [
+        (
+            setting("task.label_smoothing", 0.1, sparse),
+            setting("task.label_smoothing", 0.1, everywhere),
+        ),
+    ],
+    "SPT009": [
+        (
+            setting("distill.hardness", 0.9, in_cell(SPARSE)),
+            setting("distill.hardness", 0.9, everywhere),
+        ),
+    ],
+    "SPT010": [
+        (
+            setting("prunable_weights", 9_000, in_cell(SPARSE)),
+            setting("prunable_weights", 9_000, sparse),
+        ),
+    ],
+    "SPT011": [
+        (setting("task.split_seed", 1, in_cell(SPARSE)), setting("task.split_seed", 1, everywhere)),
+        (
+            setting("task.split_seed", 1, in_cell(SPARSE)),
+            lambda frames: said(sweep=("sparsity.target", "task.split_seed"))(
+                frames.trial("task.split_seed", 1, where=in_cell(SPARSE))
+            ),
+        ),
+    ],
+    "SPT012": [(baseline(0.02), baseline(0.0002)), ("one arm unlike", "plain")],
+    "SPT013": [
+        (lost({0.95: 6}), lost({0: 2, 0.9: 2, 0.95: 2})),
+        (lost({0.9: 2, 0.95: 7}), lost({0: 6})),
+    ],
+    "SPT014": [
+        (
+            said(objective="test_accuracy", minimize=False),
+            said(objective="val_accuracy", minimize=False),
+        )
+    ],
+    "SPT015": [
+        (best_shown, peak_within),
+        (setting("step", 1, in_cell(SPARSE)), lambda f: f),
+        (
+            lambda frames: replace(frames, sources=(("val_accuracy", "best_val_acc"),)),
+            lambda frames: replace(frames, sources=(("val_accuracy", "val_acc"),)),
+        ),
+    ],
+    "SPT016": [
+        (
+            lambda frames: copied(frames, MEASURES),
+            lambda frames: copied(frames, ("val_accuracy", "test_accuracy")),
+        ),
+        (
+            lambda frames: copied(frames, MEASURES),
+            lambda frames: copied(
+                frames, tuple(name for name in MEASURES if name != "test_accuracy")
+            ),
+        ),
+        (lambda frames: copied(frames, MEASURES), lambda frames: rounded(copied(frames, MEASURES))),
+        (
+            lambda frames: frames.trial("seed", 1000, where=in_cell(SPARSE, "report")).with_table(
+                "uses",
+                frames.uses().assign(
+                    seed=lambda u: u["seed"].where(
+                        u["cell"].ne(SPARSE) | u["role"].ne("report"), 1000
+                    )
+                ),
+            ),
+            lambda f: f,
+        ),
+        (
+            history(
+                lambda rows: pd.concat(
+                    [
+                        rows.drop_duplicates("trial_id").assign(
+                            step=0,
+                            **dict.fromkeys(
+                                ("train_loss", "val_loss", "train_entropy", "val_entropy"), 2.30264
+                            ),
+                        ),
+                        rows,
+                    ]
+                )
+            ),
+            history(
+                lambda rows: pd.concat([rows.drop_duplicates("trial_id").assign(step=0), rows])
+            ),
+        ),
+    ],
+    "SPT017": [("empty layer", "full layers")],
+    "SPT018": [
+        (said(objective="val_loss"), said(objective="val_accuracy", minimize=False)),
+        (said(objective="train_loss"), lambda f: f),
+    ],
+    "SPT019": [
+        (history(without_row(1)), history(without_row(-1))),
+        (history(lambda rows: pd.concat([rows, rows.iloc[:1]])), lambda f: f),
+        (
+            history(lambda rows: without_row(1)(rows).assign(step=pd.NA)),
+            history(lambda rows: rows.assign(step=pd.NA)),
+        ),
+        (setting("progress", 0.75, in_cell(SPARSE, "report")), lambda f: f),
+    ],
+    "SPT020": [("two devices", "two GPUs")],
+    "SPT021": [
+        (lambda frames: replace(frames, fresh=False), lambda f: f),
+        (
+            lambda frames: frames.with_table("uses", reused(frames.uses())),
+            lambda frames: frames,
+        ),
+    ],
+    "SPT022": [(flops(1.2), flops(1.03))],
+}
+
+
+def unmeasured(frames: Frames) -> Frames:
+    """Without the certificate and the mask's state, as a foreign table is."""
+    return frames.with_table("trials", frames.trials().assign(certified=pd.NA, at_target=pd.NA))
+
+
+def choices(frames: Frames, count: int) -> Frames:
+    """The learning rate was chosen from a list of that many values, the winner's the largest."""
+    axis = Choice(list(np.geomspace(0.01, 1, count)))
+    return replace(
+        frames,
+        said=replace(frames.design, ranges={**frames.design.ranges, (SPARSE, "optim.lr"): axis}),
+    )
+
+
+def pruned(frames: Frames) -> Frames:
+    return frames.trial("status", "PRUNED", where=in_cell(SPARSE, "search"))
+
+
+def reused(uses: pd.DataFrame) -> pd.DataFrame:
+    """The winners' search trials stand as report trials too."""
+    report = uses[(uses["role"] == "report") & (uses["cell"] == SPARSE)]
+    own = uses[
+        (uses["role"] == "search")
+        & uses["config_id"].isin(report["config_id"])
+        & (uses["cell"] == SPARSE)
+    ]
+    assert len(own)
+    return pd.concat([uses, own.assign(role="report")], ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def example(directories: Callable[[str], Path]) -> Callable[[Change], Results]:
+    """The results of a built example."""
+    sound = frames_of(analysis.load(directories("none")))
+
+    def build(change: Change) -> Results:
+        return analysis.load(directories(change)) if isinstance(change, str) else change(sound)
+
+    return build
+
+
+PAIRS = [(code, number) for code, pairs in EXAMPLES.items() for number in range(len(pairs))]
+
+
+def test_every_check_has_examples() -> None:
+    assert list(EXAMPLES) == list(CHECKS)
+    assert all(
+        code == check.code and check.severity in SEVERITIES for code, check in CHECKS.items()
+    )
+
+
+@pytest.mark.parametrize(("code", "number"), PAIRS)
+def test_a_check_fires_on_its_example_and_not_on_its_twin(
+    code: str, number: int, example: Callable[[Change], Results]
+) -> None:
+    faulty, innocent = EXAMPLES[code][number]
+    found = checks(example(faulty))
+    silent = checks(example(innocent))
+    assert code in set(found["code"]), found
+    assert code not in set(silent["code"]), silent[silent["code"] == code]["message"].tolist()
+    assert code not in silent.attrs["not_run"]
+    assert not found.duplicated(["code", "severity"]).any()
+
+
+def test_a_sound_study_has_no_finding(example: Callable[[Change], Results]) -> None:
+    found = checks(example(lambda frames: seeds(3)(frames)))
+    assert found.empty, found["message"].tolist()
+    assert list(found) == ["code", "severity", "arm", "cell", "message", "remedy"]
+
+
+@pytest.mark.parametrize("code", CHECKS)
+def test_the_page_explains_every_check(code: str) -> None:
+    check = CHECKS[code]
+    text = PAGE.read_text()
+    heading = f"## {code} {check.title}\n"
+    assert heading in text
+    assert check.anchor == re.sub(r"[^a-z0-9 -]", "", heading[3:].strip().lower()).replace(" ", "-")
+    section = " ".join(text.partition(heading)[2].partition("\n## ")[0].split())
+    assert check.remedy in section
+    assert section.startswith(f"**{check.severity.capitalize()}.**")
+    for part in ("**Why.**", "**Detected.**", "**What to do.**"):
+        assert part in section
+
+
+def test_the_page_names_no_other_code() -> None:
+    assert set(re.findall(r"^## (SPT\d+)", PAGE.read_text(), re.M)) == set(CHECKS)
+
+
+def test_findings_are_sorted_and_messages_say_what_came(
+    example: Callable[[Change], Results],
+) -> None:
+    def change(frames: Frames) -> Frames:
+        frames = frames.trial("certified", False, where=in_cell(SPARSE, "report"))
+        frames = said(objective="val_loss")(frames)
+        return frames.trial("status", "FAILED", where=some(2, in_cell(SPARSE, "control")))
+
+    found = checks(example(change))
+    assert found["code"].tolist() == ["SPT001", "SPT005", "SPT018"]
+    assert found["severity"].tolist() == ["error", "warning", "note"]
+    first = found.iloc[0]
+    assert first["message"] == (
+        "A trial must end with the sparsity that was asked for:"
+        " 3 trials of 1 cell did not (the worst ended at 90 % of 90 %)."
+    )
+    assert (first["arm"], first["cell"]) == ("gmp", SPARSE)
+    assert "2 of 42 trials failed" in found.iloc[1]["message"]
+
+
+def test_many_cells_are_named_by_the_first_few(example: Callable[[Change], Results]) -> None:
+    frames = example(lambda frames: frames)
+    assert isinstance(frames, Frames)
+    cells = pd.concat(
+        [frames.cells().iloc[[1]].assign(cell=f"gmp/{k}", finished=False) for k in range(15)]
+    )
+    found = checks(frames.with_table("cells", cells)).query("code == 'SPT004'")
+    assert found["cell"].tolist() == ["gmp/0, gmp/1, gmp/2 and 12 more"]
+
+
+def test_a_check_without_its_columns_is_listed_and_does_not_fire(
+    example: Callable[[Change], Results],
+) -> None:
+    frames = example(lambda frames: frames)
+    assert isinstance(frames, Frames)
+    blind = frames.trials().drop(columns=["certified", "at_target", "sparsity", "prunable_weights"])
+    found = checks(
+        frames.with_table("trials", blind.assign(seed=pd.NA)).with_table(
+            "history", frames.history()[:0]
+        )
+    )
+    lacking = found.attrs["not_run"]
+    assert lacking["SPT001"] == ["certified or at_target or sparsity"]
+    assert lacking["SPT010"] == ["prunable_weights"]
+    assert lacking["SPT017"] == ["the certificates of a study directory"]
+    assert lacking["SPT020"] == ["the ledger of a study directory"]
+    assert not set(lacking) & set(found["code"])
+
+
+def test_only_the_cells_asked_for_are_looked_at(example: Callable[[Change], Results]) -> None:
+    results = example(setting("certified", False, in_cell(SPARSE)))
+    assert "SPT001" in set(checks(results, {"sparsity.target": 0.9})["code"])
+    assert "SPT001" not in set(checks(results, {"sparsity.target": 0.95})["code"])
+    with pytest.raises(
+        SparsetuneError, match=r"must be one of .*optim\.lr.*, got `optim\.learning_rate`"
+    ):
+        checks(results, {"optim.learning_rate": 1})
+    with pytest.raises(
+        SparsetuneError, match=r"`y` must be one of .*test_accuracy.*, got `accuracy`"
+    ):
+        checks(results, y="accuracy")
+
+
+def test_the_measure_that_is_shown_may_be_given(example: Callable[[Change], Results]) -> None:
+    results = example(lambda frames: frames)
+    assert "SPT018" not in set(
+        checks(results)["code"]
+    )  # chosen by val_error, which is 1 - val_accuracy
+    found = checks(results, y="test_loss").query("code == 'SPT018'")
+    assert "winners were chosen by `val_error`, curves show `test_loss`" in found["message"].iloc[0]
+
+
+def test_an_unstarted_study_is_unfinished_and_nothing_else(tmp_path: Path) -> None:
+    path = Simulation(STUDY, tmp_path / "s").run(cells=0)
+    assert set(checks(analysis.load(path))["code"]) == {"SPT004"}
+
+
+def ended(*lasts: int, **more: Any) -> Results:
+    """A table of one run for each last epoch, of one sparsity, with every evaluation."""
+    rows = [
+        (k, epoch, 0.5 + 0.01 * epoch)
+        for k, last in enumerate(lasts)
+        for epoch in range(1, last + 1)
+    ]
+    frame = pd.DataFrame(rows, columns=["trial_id", "epoch", "val_accuracy"])
+    return load_table(frame.assign(seed=frame["trial_id"], sparsity=0.9).assign(**more), name="cut")
+
+
+@pytest.mark.parametrize(
+    ("results", "found"),
+    [
+        (lambda: ended(10, 10, 6), 1),
+        (lambda: ended(10, 10, 9), 0),  # counted from 0 or from 1
+        (lambda: ended(10, 8, 6), 0),  # a stopping rule
+        (lambda: ended(10, 10, 6, status=["finished"] * 20 + ["stopped"] * 6), 0),
+        (lambda: ended(10, 10, 6, **{"schedule.epochs": 10}), 0),  # then it was stopped
+    ],
+)
+def test_a_run_that_like_ones_outlast_is_found(results: Callable[[], Results], found: int) -> None:
+    rows = checks(results()).query("code == 'SPT019'")
+    assert len(rows) == found
+    assert all(
+        "of 3 trials, 1 COMPLETE, though most like ones end later" in text
+        for text in rows["message"]
+    )
+
+
+def test_the_trend_test_is_exact_enough_and_rarely_accuses() -> None:
+    # all three losses among the 3 trials at the top of 12: 1 of C(12, 3) = 220 draws
+    assert trend(np.array([0, 0, 0, 3]), np.array([3, 3, 3, 3])) == pytest.approx(
+        1 / 220, abs=0.0025
+    )
+    assert trend(np.array([3, 0, 0, 0]), np.array([3, 3, 3, 3])) == 1
+    assert (
+        trend(np.array([0, 0]), np.array([9, 9])) == trend(np.array([9, 9]), np.array([9, 9])) == 1
+    )
+    random = np.random.default_rng(0)
+    accused = [trend(random.binomial(20, 0.2, 4), np.full(4, 20)) < 0.01 for _ in range(300)]
+    assert np.mean(accused) <= 0.02
+
+
+@pytest.mark.parametrize("count", [5, 12, 40])
+def test_edges_are_rarely_found_by_chance(count: int) -> None:
+    """The best of random points of a flat response is seldom called an edge."""
+    from analysis.checks.selection import _towards
+
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(400):
+        units = random.random(count)
+        values = random.random(count)
+        hits += any(_towards(units[values.argmin()], units, values).values())
+    assert hits / 400 <= 0.04
+
+
+def test_1000_trials_of_200_rows_are_checked_in_a_second(
+    example: Callable[[Change], Results],
+) -> None:
+    frames = example(
+        lambda frames: seeds(3)(frames).trial(
+            "step", lambda t: t["step"] + 88 * 49, where=everywhere
+        )
+    )
+    assert isinstance(frames, Frames)
+    times = -(-1000 // len(frames.trials()))
+    per_trial = -(-200 // 4)
+    tables: dict[str, list[pd.DataFrame]] = {"trials": [], "uses": [], "cells": [], "history": []}
+    rows = pd.concat(
+        [frames.history().assign(step=lambda r, k=k: r["step"] + 88 * k) for k in range(per_trial)]
+    )
+    for k in range(times):
+        new = {
+            name: f"-{k}"
+            for name in ("trial_id", "twin_id", "cell", "config_id", "winner_id", "control_id")
+        }
+        for name, frame in {**frames.tables, "history": rows}.items():
+            changed = {
+                column: frame[column] + suffix for column, suffix in new.items() if column in frame
+            }
+            tables[name].append(frame.assign(**changed))
+    big = Frames(
+        frames.design, {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    )
+    assert len(big.trials()) >= 1000
+    start = time.process_time()
+    checks(big)
+    spent = time.process_time() - start
+    print(f"{len(big.trials())} trials, {len(big.history())} rows: {spent:.2f} s")
+    assert spent < 2  # 0.6 s on two cores that nobody shares

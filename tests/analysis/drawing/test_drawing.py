@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+import pytest
+
+from analysis.curves import histories
+from analysis.curves.figures import _arms_together
+from analysis.page import template
+from analysis.page.template import with_code
+
+matplotlib.use("Agg")
+
+
+def arms(dense: dict[str, float]) -> pd.DataFrame:
+    """Two arms at 90 % with the mean of the dense network of each, named as `analysis.estimates.means.with_dense` does."""
+    points = [(arm, 0.9, 0.8) for arm in ("standard", "extended")] + [
+        (arm, 0.0, mean) for arm, mean in dense.items()
+    ]
+    frame = pd.DataFrame(points, columns=["arm", "sparsity", "mean"])
+    return frame.assign(low=frame["mean"] - 0.01, high=frame["mean"] + 0.01, n=3)
+
+
+def dashed(frame: pd.DataFrame) -> dict[str, Any]:
+    (axis,) = _arms_together(frame, ["test_accuracy"]).axes
+    return {
+        line.get_label(): line.get_color()
+        for line in axis.get_lines()
+        if line.get_linestyle() == "--"
+    }
+
+
+def test_dense_networks_of_several_arms_are_told_apart() -> None:
+    found = dashed(arms({"standard": 0.90, "extended": 0.92}))
+    assert list(found) == ["standard (dense)", "extended (dense)"]
+    assert len(set(found.values())) == 2
+    assert list(dashed(arms({"dense-standard": 0.90, "dense-extended": 0.92}))) == [
+        "dense-standard (dense)",
+        "dense-extended (dense)",
+    ]
+
+
+@pytest.mark.parametrize("dense", [{"standard": 0.9, "extended": 0.9}, {"dense": 0.9}])
+def test_the_only_dense_network_is_called_dense(dense: dict[str, float]) -> None:
+    assert dashed(arms(dense)) == {"dense": "black"}
+
+
+@pytest.mark.parametrize(("evaluations", "shown"), [(1, 0), (2, 1)])
+def test_a_history_takes_two_evaluations(
+    monkeypatch: pytest.MonkeyPatch, evaluations: int, shown: int
+) -> None:
+    rows = [
+        {
+            "arm": "gmp",
+            "sparsity": s,
+            "epochs": 8.0,
+            "seed": 0,
+            "trial_id": f"{s}",
+            "progress": (k + 1) / evaluations,
+        }
+        for s in (0.8, 0.9)
+        for k in range(evaluations)
+    ]
+    history = pd.DataFrame(rows).assign(val_loss=0.5, train_loss=float("nan"), sparsity_now=0.0)
+    monkeypatch.setattr(histories, "winners_history", lambda results, where: history)
+
+    class Short:
+        class design:
+            lengths = staticmethod(list)
+
+    assert len([*histories.exhibits(Short(), "test_accuracy")]) == shown  # type: ignore[arg-type]
+
+
+def test_backticks_become_code_and_nothing_else_becomes_markup() -> None:
+    assert (
+        with_code("give `optim.lr` or `where`")
+        == "give <code>optim.lr</code> or <code>where</code>"
+    )
+    assert with_code("`<b>` & <i>") == "<code>&lt;b&gt;</code> &amp; <i>".replace(
+        "<i>", "&lt;i&gt;"
+    )
+    assert with_code("one ` alone") == "one ` alone"
+
+
+def test_only_drawings_appear_when_the_page_is_printed() -> None:
+    style = (Path(template.__file__).parent / "assets" / "page.css").read_text()
+    assert ".drawn[hidden] { display: block !important; }" in style
+    assert style.count("[hidden] {") == 2 and style.count("{") == style.count("}")

@@ -1,0 +1,461 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.estimates.intervals import MANY
+from analysis.lengths import saturation, verdicts
+from analysis.lengths.extension import extension_gain
+from analysis.lengths.saturation import epochs_needed
+from analysis.lengths.steps import gains
+from analysis.lengths.verdicts import Undertraining, undertraining
+from analysis.tables.design import Design
+from analysis.tables.results import Results
+from sparsetune.errors import SparsetuneError
+
+matplotlib.use("Agg")
+Rows = Iterable[Mapping[str, Any]]
+NOISE = np.array([-0.0005, 0.0, 0.0005])
+
+
+class Given(Results):
+    """Report trials as they are given, ``arm sparsity epochs seed`` and measures: a cell per arm, sparsity, length."""
+
+    def __init__(self, rows: Rows, history: pd.DataFrame | None = None) -> None:
+        frame = pd.DataFrame(rows)
+        frame["cell"] = [
+            f"{a}/{s:g}/{e:g}"
+            for a, s, e in zip(*map(frame.get, ("arm", "sparsity", "epochs")), strict=True)
+        ]
+        frame["trial_id"] = frame["cell"] + "/" + frame["seed"].astype(str)
+        twins = "dense/0/" + frame["epochs"].map("{:g}".format) + "/" + frame["seed"].astype(str)
+        frame = frame.assign(config_id=frame["cell"], role="report", source="base", index=0)
+        frame = frame.assign(
+            twin_id=twins.where((frame["sparsity"] > 0) & twins.isin(frame["trial_id"]))
+        )
+        self.uses_ = frame[
+            ["cell", "arm", "role", "config_id", "source", "index", "seed", "trial_id", "twin_id"]
+        ]
+        fields = {
+            "sparsity.target": frame["sparsity"],
+            "schedule.epochs": frame["epochs"],
+            "schedule.epoch_multiplier": 1,
+        }
+        self.trials_ = frame.assign(status=frame.get("status", "COMPLETE"), **fields).drop(
+            columns=["epochs", "source"]
+        )
+        self.history_ = history if history is not None else pd.DataFrame()
+
+    @property
+    def design(self) -> Design:
+        return Design("given", sweep=("sparsity.target", "schedule.epochs"))
+
+    @property
+    def _trials(self) -> pd.DataFrame:
+        return self.trials_
+
+    @property
+    def _history(self) -> pd.DataFrame:
+        return self.history_
+
+    @property
+    def _cells(self) -> pd.DataFrame:
+        return (
+            self.uses_[["cell", "arm"]]
+            .drop_duplicates()
+            .assign(winner_id=lambda frame: frame["cell"])
+        )
+
+    @property
+    def _uses(self) -> pd.DataFrame:
+        return self.uses_
+
+
+def line(
+    scores: Mapping[int, Any],
+    losses: Mapping[int, Any] | None = None,
+    arm: str = "gmp",
+    sparsity: float = 0.9,
+) -> Rows:
+    """One trial per length and seed; a score for all seeds gets the noise of three."""
+    for epochs, given in scores.items():
+        noise = NOISE * (
+            1 + epochs / 1000
+        )  # seeds differ in what they gain too, or nothing has an interval
+        values = np.atleast_1d(given) if np.ndim(given) else given + noise
+        spent = {8: 0.5, 16: 0.4, 32: 0.3, 64: 0.2}[epochs] if losses is None else losses[epochs]
+        for seed, value in enumerate(values):
+            yield {
+                "arm": arm,
+                "sparsity": sparsity,
+                "epochs": epochs,
+                "seed": seed,
+                "val_score": value,
+            } | {"train_loss": (spent[seed] if np.ndim(spent) else spent + noise[seed % 3])}
+
+
+def judged(rows: Rows, **options: Any) -> list[str]:
+    return list(undertraining(Given(rows), **options).frame()["verdict"])
+
+
+def test_a_longer_training_that_gains_shows_under_training_and_one_that_does_not_shows_none() -> (
+    None
+):
+    found = undertraining(Given(line({8: 0.80, 16: 0.85, 32: 0.8505}))).frame()
+    assert list(found["verdict"]) == ["under-trained", "saturated", "cannot tell"]
+    assert list(found["sure"].fillna(False)) == [True, True, False]
+    assert list(found["to_epochs"])[:2] == [16, 32]
+    assert "+5.00" in found["reason"][0] and "training loss -0.100" in found["reason"][0]
+
+
+def test_a_network_at_its_capacity_limit_is_saturated_whatever_its_loss() -> None:
+    rows = [
+        *line({8: 0.6, 16: 0.6}, {8: 2.0, 16: 1.9}),
+        *line({8: 0.9, 16: 0.9}, {8: 0.1, 16: 0.1}, "dense", 0.0),
+    ]
+    found = undertraining(Given(rows)).frame()
+    assert list(found["verdict"]) == ["saturated", "cannot tell"] * 2
+    assert list(found["train_loss_gap"])[:2] == pytest.approx([1.9, 1.8])
+    assert found["sure"][0] and found["train_loss_gap"][2:].isna().all()
+
+
+def test_under_training_takes_a_lower_training_loss() -> None:
+    scores = {8: 0.80, 16: 0.85}
+    assert judged(line(scores, {8: 0.5, 16: 0.4})) == ["under-trained", "cannot tell"]
+    for losses in ({8: 0.4, 16: 0.5}, {8: 0.4, 16: [0.3, 0.4, 0.45]}):
+        found = undertraining(Given(line(scores, losses))).frame()
+        assert (found["verdict"][0], found["sure"][0]) == ("saturated", False)
+        assert "not shown to fall" in found["reason"][0]
+    unmeasured = [{**row, "train_loss": np.nan} for row in line(scores)]
+    assert judged(unmeasured) == ["cannot tell"] * 2
+
+
+def test_a_gain_must_exceed_epsilon_and_be_told_from_chance() -> None:
+    assert judged(line({8: 0.8, 16: 0.8015})) == ["saturated", "cannot tell"]
+    assert judged(line({8: 0.8, 16: 0.8015}), epsilon=0.001) == ["under-trained", "cannot tell"]
+    vague = undertraining(Given(line({8: 0.8, 16: [0.79, 0.82, 0.83]}))).frame()
+    assert (vague["verdict"][0], vague["sure"][0]) == ("saturated", False)
+    # gains -0.0095, 0.02, 0.0295: mean / sd = 0.6558; t(0.975, 11) / sqrt(12) = 0.6354, t(10) / sqrt(11) = 0.6718
+    assert vague["more_seeds"][0] == 9
+    assert "not separated from 0 at n = 3: about 9 more seeds" in vague["reason"][0]
+
+
+def test_validation_that_worsens_is_over_training() -> None:
+    assert judged(line({8: 0.85, 16: 0.84})) == ["over-trained", "cannot tell"]
+    assert judged(line({8: 0.85, 16: [0.83, 0.84, 0.86]})) == ["saturated", "cannot tell"]
+
+
+def test_the_interval_by_hand() -> None:
+    found = undertraining(Given(line({8: [0.80, 0.81, 0.82], 16: [0.83, 0.84, 0.86]}))).frame()
+    # gains 0.03, 0.03, 0.04: sd 0.0057735, t(0.975, 2) = 4.302653
+    assert [found["gain"][0], found["gain_sd"][0], found["gain_df"][0]] == pytest.approx(
+        [1 / 30, 0.0057735, 2], rel=1e-4
+    )
+    assert found["gain_low"][0] == pytest.approx(1 / 30 - 4.302653 * 0.0057735 / 3**0.5, rel=1e-4)
+
+
+def test_the_spread_is_that_beyond_length_and_seed_among_the_nearest_lengths() -> None:
+    table = np.random.default_rng(0).normal(size=(5, 4)) * [[9.0], [1], [1], [1], [9]]
+    values = pd.DataFrame(table, index=list("abcde"))
+    pairs = gains(
+        [values.index], values, pd.Series([1, 2, 4, 8, 16], index=list("abcde")), 0.95
+    ).set_index(["cell", "other"])
+    for cells, near in (
+        (("a", "b"), [0, 1, 2]),
+        (("b", "c"), [0, 1, 2, 3]),
+        (("d", "e"), [2, 3, 4]),
+    ):
+        part = table[near]
+        residuals = part - part.mean(axis=1, keepdims=True) - part.mean(axis=0) + part.mean()
+        df = (len(near) - 1) * 3
+        assert pairs.loc[cells, "df"] == pytest.approx(df)
+        assert pairs.loc[cells, "pooled_sd"] == pytest.approx(
+            np.sqrt(2 * (residuals**2).sum() / df)
+        )
+
+
+def test_cells_that_share_no_seed_are_compared_by_welch() -> None:
+    rows = [
+        {**row, "seed": row["seed"] + 10 * (row["epochs"] == 16)}
+        for row in line({8: 0.8, 16: 0.85})
+    ]
+    found = undertraining(Given(rows)).frame()
+    assert found["verdict"][0] == "under-trained"
+    # sd 0.0005 times 1.008 and 1.016, nearly equal: df 4, t 2.776445
+    assert found["gain_df"][0] == pytest.approx(4, rel=1e-3)
+    error = 0.0005 * ((1.008**2 + 1.016**2) / 3) ** 0.5
+    assert found["gain_low"][0] == pytest.approx(0.05 - 2.776445 * error, rel=1e-5)
+
+
+def test_what_cannot_be_told() -> None:
+    assert judged(line({8: [0.8], 16: [0.85]})) == ["cannot tell"] * 2
+    assert judged(line({8: 0.8})) == ["cannot tell"]
+    diverged = [
+        {**row, "status": "DIVERGED" if row["epochs"] == 16 else "COMPLETE"}
+        for row in line({8: 0.8, 16: 0.9, 32: 0.9})
+    ]
+    found = undertraining(Given(diverged)).frame()
+    assert list(found["epochs"]) == [8, 32]
+    assert list(found["to_epochs"])[:1] == [32]
+
+
+def test_the_column_and_its_direction() -> None:
+    errors = [
+        {**row, "val_error": 1 - row["val_score"]} for row in line({8: 0.8, 16: 0.85, 32: 0.8})
+    ]
+    assert undertraining(Given(errors)).y == "val_score"
+    only = [{name: value for name, value in row.items() if name != "val_score"} for row in errors]
+    found = undertraining(Given(only))
+    assert (found.y, list(found.frame()["verdict"])) == (
+        "val_error",
+        ["under-trained", "over-trained", "cannot tell"],
+    )
+    none = [
+        {name: value for name, value in row.items() if not name.startswith("val_")}
+        for row in errors
+    ]
+    with pytest.raises(SparsetuneError, match=r"one of val_score, val_accuracy, .*: none has it"):
+        undertraining(Given(none))
+    assert not [
+        *verdicts.exhibits(Given(none), "test_accuracy"),
+        *saturation.exhibits(Given(none), "test_accuracy"),
+    ]
+    with pytest.raises(SparsetuneError, match="`y` must be one of"):
+        undertraining(Given(only), "score")
+
+
+def test_the_slope_of_the_last_tenth() -> None:
+    progress = np.array([0.5, 0.9, 0.95, 1.0])
+    ids = [f"gmp/0.9/8/{seed}" for seed in range(3)]
+    losses = {
+        ids[0]: [9.0, 0.5, 0.49, 0.48],
+        ids[1]: [9.0, 0.5, 0.5, 0.5],
+        ids[2]: [9.0, 0.5, 0.52, 0.54],
+    }
+    parts = [
+        pd.DataFrame({"trial_id": name, "progress": progress, "val_loss": loss})
+        for name, loss in losses.items()
+    ]
+    given = Given([{**row, "val_loss": 0.5} for row in line({8: 0.8, 16: 0.8})], pd.concat(parts))
+    frame = undertraining(given).frame()
+    # -0.02, 0 and 0.04 over the last tenth
+    assert frame["slope"][0] == pytest.approx(0.02 / 3)
+    assert frame["slope_low"][0] == pytest.approx(
+        0.02 / 3 - 4.302653 * np.std([-0.02, 0, 0.04], ddof=1) / 3**0.5
+    )
+    assert np.isnan(frame["slope"][1])
+
+
+@pytest.mark.parametrize("arms", [60, pytest.param(2_000, marks=pytest.mark.slow)])
+def test_false_and_missed_verdicts_are_as_rare_as_the_level_says(arms: int) -> None:
+    random = np.random.default_rng(7)
+    noise = random.normal(0, 0.002, size=(arms, 4, 3))
+    planted = {"null": [0.8] * 4, "gain": [0.78, 0.79, 0.8, 0.81]}
+    for name, means in planted.items():
+        rows = [
+            row
+            for k, part in enumerate(noise)
+            for row in line(
+                {
+                    e: m + part[i]
+                    for i, (e, m) in enumerate(zip((8, 16, 32, 64), means, strict=True))
+                },
+                arm=f"{k}",
+            )
+        ]
+        found = undertraining(Given(rows), epsilon=0.0 if name == "null" else 0.002).frame()
+        shares = found.loc[found["to_epochs"].notna(), "verdict"].value_counts(normalize=True)
+        if name == "null":
+            assert shares["under-trained"] == pytest.approx(0.025, abs=0.3 / arms**0.5)
+            assert shares["over-trained"] == pytest.approx(0.025, abs=0.3 / arms**0.5)
+        else:
+            assert shares["under-trained"] > 0.95
+
+
+def test_from_ten_seeds_on_a_seeded_bootstrap() -> None:
+    random = np.random.default_rng(0)
+    rows = list(
+        line({8: 0.8 + random.normal(0, 0.01, MANY), 16: 0.81 + random.normal(0, 0.01, MANY)})
+    )
+    first, again, other = (
+        undertraining(Given(rows), seed=seed).frame()["gain_low"][0] for seed in (0, 0, 1)
+    )
+    assert first == again != other
+    assert (
+        epochs_needed(Given(rows), seed=1)
+        .frame()
+        .equals(epochs_needed(Given(rows), seed=1).frame())
+    )
+
+
+def test_the_picture_has_a_tile_for_every_cell_and_dense_in_every_panel() -> None:
+    parts = [
+        line({8: 0.80, 16: 0.85, 32: 0.84}, arm=arm, sparsity=s)
+        for arm, s in (("dense", 0), ("a", 0.9), ("b", 0.95))
+    ]
+    (exhibit,) = verdicts.exhibits(Given([row for part in parts for row in part]), "test_accuracy")
+    assert exhibit.draw is not None
+    figure = exhibit.draw()
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
+    for axis in figure.axes:
+        assert len(axis.patches) == 6
+        letters = [text.get_text() for text in axis.texts]
+        assert [letters.count(letter) for letter in "UO?"] == [2, 2, 2]
+        assert letters.count("+5.0") == letters.count("-1.0") == 2
+    assert "n = 3" in exhibit.caption and "6 cells judged" in exhibit.caption
+
+
+def test_one_length_has_no_verdict_to_show() -> None:
+    given = Given(line({8: 0.8}))
+    assert not [
+        *verdicts.exhibits(given, "test_accuracy"),
+        *saturation.exhibits(given, "test_accuracy"),
+    ]
+
+
+def test_epochs_needed_by_hand() -> None:
+    row = epochs_needed(Given(line({8: 0.8, 16: 0.85, 32: 0.88, 64: 0.8805}))).frame().iloc[0]
+    assert [row["epochs"], row["low"], row["high"], row["best_epochs"], row["longest"]] == [
+        32,
+        32,
+        32,
+        64,
+        64,
+    ]
+    assert (row["needed"], row["at_least"], row["lengths"], row["n"]) == ("32", False, 4, 3)
+    climbing = epochs_needed(Given(line({8: 0.8, 16: 0.85, 32: 0.88, 64: 0.9}))).frame().iloc[0]
+    assert (climbing["needed"], climbing["at_least"], climbing["high"]) == (
+        "at least 64",
+        True,
+        np.inf,
+    )
+    falling = epochs_needed(Given(line({8: 0.8, 16: 0.85, 32: 0.84}))).frame().iloc[0]
+    assert (falling["needed"], falling["best_epochs"]) == ("16", 16)
+
+
+def test_noise_widens_what_is_needed() -> None:
+    noisy = line({8: 0.80, 16: [0.850, 0.845, 0.852], 32: [0.846, 0.851, 0.853]})
+    row = epochs_needed(Given(noisy)).frame().iloc[0]
+    assert (row["epochs"], row["low"], row["high"]) == (16, 16, np.inf)
+    assert row["needed"] == "at least 16"
+    looser = epochs_needed(
+        Given(list(line({8: 0.80, 16: [0.850, 0.845, 0.852], 32: [0.846, 0.851, 0.853]}))),
+        epsilon=0.02,
+    )
+    assert looser.frame()["needed"][0] == "16"
+
+
+def test_one_seed_claims_nothing() -> None:
+    found = epochs_needed(Given(line({8: [0.8], 16: [0.9]})))
+    row = found.frame().iloc[0]
+    assert (row["needed"], row["at_least"], np.isnan(row["low"])) == (
+        "16 (no interval)",
+        False,
+        True,
+    )
+    assert "no interval" in found.note() and "hollow" not in found.note()
+    (axis,) = found.plot().axes
+    hollow = [
+        mark
+        for mark in axis.get_lines()
+        if mark.get_markerfacecolor() == "white" and len(mark.get_xdata())
+    ]
+    assert not hollow
+    assert (
+        epochs_needed(Given(line({8: [0.9], 16: [0.9]}))).frame()["needed"][0] == "8 (no interval)"
+    )
+    assert "no interval" not in epochs_needed(Given(line({8: 0.8, 16: 0.9}))).note()
+
+
+def test_a_length_that_lacks_its_easiest_seed_loses_nothing() -> None:
+    easy = np.array([0.0, 0.0, 0.03])  # what the third seed has beyond the others
+    same = {8: 0.80 + NOISE + easy, 16: 0.80 + NOISE + easy, 32: 0.80 + NOISE + easy}
+    whole = epochs_needed(Given(line(same))).frame().iloc[0]
+    rows = [row for row in line(same) if (row["epochs"], row["seed"]) != (8, 2)]
+    lacking = epochs_needed(Given(rows)).frame().iloc[0]
+    assert (whole["epochs"], whole["best_epochs"], whole["n"]) == (8, 8, 3)
+    assert (lacking["epochs"], lacking["best_epochs"], lacking["n"]) == (8, 8, 2)
+    apart = [
+        row | {"seed": row["seed"] + row["epochs"]} for row in line({8: 0.8, 16: 0.85})
+    ]  # no seed in common
+    assert epochs_needed(Given(apart)).frame()["epochs"][0] == 16
+
+
+def test_equal_gains_leave_no_interval_and_say_so() -> None:
+    found = undertraining(Given(line({8: 0.8 + NOISE, 16: 0.85 + NOISE}))).frame()
+    assert found["reason"][0] == "no interval: all 3 report seeds gained the same"
+    alone = undertraining(Given(line({8: [0.8], 16: [0.85]}))).frame()
+    assert alone["reason"][0] == "no interval: no two report seeds"
+
+
+def test_nothing_to_draw_is_said() -> None:
+    for draw in (
+        epochs_needed(Given(line({8: 0.8}))).plot,
+        Undertraining("val_score", 0.002, pd.DataFrame()).plot,
+    ):
+        with pytest.raises(SparsetuneError, match="there is nothing to draw: no cell has"):
+            draw()
+
+
+def score_only(
+    dense: Mapping[int, Any], sparse: Mapping[int, Any], y: str, sign: int = 1
+) -> pd.DataFrame:
+    rows = [*line(dense, arm="dense", sparsity=0.0), *line(sparse)]
+    return extension_gain(Given({**row, y: sign * row["val_score"]} for row in rows), y)
+
+
+@pytest.mark.parametrize(("y", "sign"), [("test_score", 1), ("test_loss", -1)])
+def test_extension_gain_starts_by_y_where_no_accuracy_was_measured(y: str, sign: int) -> None:
+    dense = {8: 0.80, 16: 0.899, 32: 0.90}
+    sparse = {8: 0.70, 16: 0.80, 32: 0.86}
+    found = score_only(dense, sparse, y, sign)
+    assert found[["from_epochs", "to_epochs", "claimed"]].to_numpy().tolist() == [
+        [8, 16, False],
+        [16, 32, True],
+    ]
+    assert list(found["gain"]) == pytest.approx(
+        [sign * 0.001, sign * 0.059]
+    )  # 0.1 - 0.099 and 0.06 - 0.001
+
+
+def test_extension_gain_starts_by_accuracy_where_there_is_one() -> None:
+    rows = [*line({8: 0.8, 16: 0.9}, arm="dense", sparsity=0.0), *line({8: 0.7, 16: 0.8})]
+    rows = [{**row, "test_score": row["val_score"], "test_accuracy": 0.9} for row in rows]
+    assert extension_gain(Given(rows), "test_score")["claimed"].tolist() == [
+        True
+    ]  # by score it would be False
+
+
+def test_the_curve_of_epochs_needed_marks_what_is_only_a_lower_end() -> None:
+    rows = [
+        *line({8: 0.8, 16: 0.9, 32: 0.9}, arm="dense", sparsity=0.0),
+        *line({8: 0.6, 16: 0.7, 32: 0.8}),
+    ]
+    (exhibit,) = saturation.exhibits(Given(rows), "test_accuracy")
+    assert exhibit.draw is not None
+    (axis,) = exhibit.draw().axes
+    lines = [line_.get_ydata().tolist() for line_ in axis.get_lines()]
+    assert lines[0] == [16, 32]
+    hollow = [
+        line_.get_ydata().tolist()
+        for line_ in axis.get_lines()
+        if line_.get_markerfacecolor() == "white"
+    ]
+    assert hollow == [[32]]
+    assert "at least that" in exhibit.caption
+
+
+def test_two_cells_of_one_length_are_refused() -> None:
+    rows = [*line({8: 0.8, 16: 0.9})]
+    given = Given(rows)
+    given.trials_ = given.trials_.assign(**{"schedule.epochs": 8})
+    with pytest.raises(
+        SparsetuneError,
+        match=r"each length of a line must be one cell, got `gmp/0.9/8`, .* give `where`",
+    ):
+        undertraining(given)

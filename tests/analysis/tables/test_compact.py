@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+import analysis
+from analysis.load import StudyResults
+from analysis.tables.compact import FILES, LEDGER, ledger_digest, read_compact
+from sparsetune.errors import StorageError
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import encode
+
+TABLES = ("trials", "history", "uses", "cells")
+
+
+@pytest.fixture
+def study(small: Path, tmp_path: Path) -> Path:
+    shutil.copytree(small / "ledger", tmp_path / "ledger")
+    shutil.copy(small / "study.json", tmp_path)
+    return tmp_path
+
+
+def kept(study: Path) -> bool:
+    """Whether the study would be loaded from its two files."""
+    home = StudyDirectory(study)
+    return read_compact(home, ledger_digest(home)) is not None
+
+
+def same(a: StudyResults, b: StudyResults) -> None:
+    for name in TABLES:
+        pd.testing.assert_frame_equal(getattr(a, name)(), getattr(b, name)(), check_exact=True)
+
+
+def test_a_compacted_study_is_the_same_study(study: Path) -> None:
+    raw = analysis.load(study)
+    assert not (study / "tables").exists()  # nothing is written unless asked for
+    same(raw, analysis.load(study, compact=True))
+    assert kept(study)
+    same(raw, analysis.load(study))
+
+
+def test_it_is_read_instead_of_the_ledger(study: Path) -> None:
+    analysis.load(study, compact=True)
+    segment = study / "ledger" / "000001.jsonl"
+    before = segment.stat()
+    segment.write_bytes(b"x" * before.st_size)
+    os.utime(segment, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert len(analysis.load(study).history())
+
+
+def test_a_study_without_evaluations_or_records_is_compacted_too(study: Path) -> None:
+    shutil.rmtree(study / "ledger")
+    raw = analysis.load(study, compact=True)
+    assert kept(study)
+    same(raw, analysis.load(study))
+
+
+def grown(study: Path) -> None:
+    with open(study / "ledger" / "000001.jsonl", "ab") as file:
+        file.write(encode({"type": "extended", "report_seeds": 2}))
+
+
+def resumed(study: Path) -> None:
+    (study / "ledger" / "000002.jsonl").write_bytes(encode({"type": "extended", "report_seeds": 2}))
+
+
+def edited(study: Path) -> None:
+    segment = study / "ledger" / "000001.jsonl"
+    text = segment.read_bytes()
+    before = segment.stat().st_mtime_ns
+    segment.write_bytes(text.replace(b'"status":"COMPLETE"', b'"status":"DIVERGED"'))
+    assert segment.stat().st_size == len(text)
+    os.utime(segment, ns=(before + 1, before + 1))
+
+
+@pytest.mark.parametrize("change", [grown, resumed, edited])
+def test_a_ledger_that_changed_is_read_itself(study: Path, change: Callable[[Path], None]) -> None:
+    before = analysis.load(study, compact=True)
+    change(study)
+    assert not kept(study)
+    after = analysis.load(study)
+    assert not after.cells().equals(before.cells())
+    analysis.load(study, compact=True)
+    assert kept(study)
+    same(after, analysis.load(study))
+
+
+def torn(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def flipped(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[len(data) // 4] ^= 1
+    file.write_bytes(data)
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def other_columns(file: Path) -> None:
+    table = pa.table({"a": [1]}).replace_schema_metadata(pyarrow.parquet.read_schema(file).metadata)
+    assert LEDGER in table.schema.metadata
+    pyarrow.parquet.write_table(table, file)
+
+
+def missing(file: Path) -> None:
+    file.unlink()
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("fault", [torn, flipped, empty, other_columns, missing])
+def test_a_file_that_is_not_right_is_ignored_and_made_anew(
+    study: Path, fault: Callable[[Path], None], name: str
+) -> None:
+    raw = analysis.load(study, compact=True)
+    fault(study / "tables" / f"{name}.parquet")
+    assert not kept(study)
+    same(raw, analysis.load(study, compact=True))
+    assert kept(study)
+
+
+def test_files_of_another_study_are_ignored(study: Path, small: Path, tmp_path: Path) -> None:
+    analysis.load(study, compact=True)
+    other = tmp_path / "other"
+    shutil.copytree(study, other, ignore=shutil.ignore_patterns("other"))
+    resumed(other)
+    assert not kept(other)
+    assert not analysis.load(other).cells()["finished"].any()
+
+
+def test_where_the_files_cannot_be_written_it_is_said(study: Path) -> None:
+    (study / "tables").write_text("in the way")
+    with pytest.raises(StorageError, match="tables"):
+        analysis.load(study, compact=True)
+    assert len(analysis.load(study).trials())

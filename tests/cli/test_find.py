@@ -1,0 +1,173 @@
+"""The study that a command names: modules, files, and what is said when there is none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sparsetune.cli.find import find_study, parse_overrides, parse_sweep
+from sparsetune.errors import DeclarationError, SparsetuneError
+
+STUDY = 'from sparsetune import Study\nSTUDY = Study(name="mine")\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with imports undone afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def refused(name: str) -> str:
+    with pytest.raises(SparsetuneError) as caught:
+        find_study(name)
+    return str(caught.value)
+
+
+def test_a_study_in_a_file(folder: Path) -> None:
+    (folder / "my-study.py").write_text(STUDY)
+    study, file = find_study("my-study.py")
+    assert (study.name, file) == ("mine", folder / "my-study.py")
+
+
+def test_a_study_in_a_module_of_the_current_folder(folder: Path) -> None:
+    (folder / "questions").mkdir()
+    (folder / "questions" / "first.py").write_text(STUDY)
+    study, file = find_study("questions.first")
+    assert (study.name, file) == ("mine", folder / "questions" / "first.py")
+
+
+def test_the_projects_own_study_by_its_module() -> None:
+    assert find_study("studies.digits")[0].name == "digits"
+
+
+def test_a_file_may_import_what_lies_beside_it_and_declare_dataclasses(folder: Path) -> None:
+    elsewhere = folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "beside_the_study.py").write_text('NAME = "beside"\n')
+    (elsewhere / "with_dataclass.py").write_text(
+        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom beside_the_study import NAME\n"
+        "from sparsetune import Study\n@dataclass\nclass Part:\n    size: int = 1\nSTUDY = Study(name=NAME)\n"
+    )
+    assert find_study("elsewhere/with_dataclass.py")[0].name == "beside"
+
+
+def test_one_study_under_two_names_is_one(folder: Path) -> None:
+    (folder / "one.py").write_text(STUDY + "ALSO = STUDY\n")
+    assert find_study("one.py")[0].name == "mine"
+
+
+@pytest.mark.parametrize(("text", "count"), [("", 0), (STUDY + STUDY.replace("STUDY", "OTHER"), 2)])
+def test_a_file_holds_exactly_one_study(folder: Path, text: str, count: int) -> None:
+    (folder / "s.py").write_text(text)
+    assert refused("s.py") == f"`s.py` must hold exactly one `Study` at its top level, got {count}"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "line"),
+    [
+        ("x = 1\nif True print()\n", "SyntaxError", 2),
+        ("\n\n1 / 0\n", "ZeroDivisionError: division by zero", 3),
+        ("import no_such_package\n", "ModuleNotFoundError: No module named 'no_such_package'", 1),
+        ("from sparsetune import Studdy\n", "ImportError: cannot import name 'Studdy'", 1),
+    ],
+)
+@pytest.mark.parametrize("name", ["broken.py", "broken"])
+def test_a_file_that_fails_is_named_with_its_reason_and_line(
+    folder: Path, name: str, text: str, reason: str, line: int
+) -> None:
+    (folder / "broken.py").write_text(text)
+    message = refused(name)
+    assert message.startswith(f"`{name}` cannot be imported: {reason}")
+    assert message.endswith(f"broken.py, line {line})")
+
+
+@pytest.mark.parametrize("name", ["no.such.module", "runs/digits", "studies.no_such"])
+def test_a_module_that_does_not_exist(folder: Path, name: str) -> None:
+    assert refused(name).startswith(
+        f"there is no module `{name}` here; give a module such as `studies.digits`"
+    )
+
+
+def test_a_file_that_does_not_exist(folder: Path) -> None:
+    assert refused("none.py").startswith("there is no file `none.py`")
+
+
+@pytest.mark.parametrize("name", ["", ".relative", "a..b"])
+def test_a_name_that_is_none(folder: Path, name: str) -> None:
+    assert name in refused(name)
+
+
+WHICH = """
+import sys
+sys.path.remove("")
+import sparsetune.find
+study, _ = sparsetune.cli.find.find_study(sys.argv[1])
+import analysis
+print(study.name, analysis.__file__)
+"""
+
+
+def test_a_users_own_analysis_folder_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "__init__.py").write_text("raise SystemExit('own analysis imported')")
+    (tmp_path / "s.py").write_text(STUDY)
+    command = [sys.executable, "-c", WHICH, "s.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        "mine",
+        str(Path(__file__).parents[2] / "analysis" / "__init__.py"),
+    ]
+
+
+def test_python_m_puts_the_current_folder_last_too(tmp_path: Path) -> None:
+    (tmp_path / "analysis").mkdir()
+    (tmp_path / "analysis" / "__init__.py").write_text("raise SystemExit('own analysis imported')")
+    command = [sys.executable, "-m", "sparsetune", "report", "nothing"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, "is not a study directory" in done.stderr) == (2, True), done.stderr
+
+
+def test_overrides_are_json_where_they_can_be() -> None:
+    pairs = ["a.b=0.05", "c=true", "d=text", "e=5 epochs", "f=[1, 2]", "g=a=b", "h=null"]
+    assert parse_overrides(pairs) == {
+        "a.b": 0.05, "c": True, "d": "text", "e": "5 epochs", "f": [1, 2], "g": "a=b", "h": None,
+    }  # fmt: skip
+
+
+def test_every_override_without_an_equals_sign_is_named() -> None:
+    with pytest.raises(DeclarationError) as caught:
+        parse_overrides(["optim.lr", "a=1", "0.5"])
+    assert "'optim.lr'" in str(caught.value)
+    assert "'0.5'" in str(caught.value)
+
+
+def test_sweep_values_are_json_where_they_can_be_read_so() -> None:
+    pairs = [
+        "sparsity.target=0.97,0.99",
+        "optim.nesterov=true",
+        "schedule.lr=cosine",
+        "sparsity.target=0.5",
+    ]
+    assert parse_sweep(pairs) == {
+        "sparsity.target": [0.97, 0.99, 0.5], "optim.nesterov": [True], "schedule.lr": ["cosine"],
+    }  # fmt: skip
+    assert parse_sweep([]) == {}
+
+
+def test_every_text_that_is_no_sweep_is_named() -> None:
+    with pytest.raises(DeclarationError) as caught:
+        parse_sweep(["sparsity.target", "optim.lr=0.1,", "optim.momentum=0.5"])
+    assert [problem.got for problem in caught.value.problems] == [
+        "'optim.lr=0.1,'",
+        "'sparsity.target'",
+    ]

@@ -1,0 +1,210 @@
+"""`status` reads a study from its directory alone, also while another process runs it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from sparsetune.cli.status import WATCH_SECONDS, read_board, show, status
+from sparsetune.errors import StudyDirectoryError
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import Ledger
+from sparsetune.study import Study
+
+HOLD = """
+import sys
+from sparsetune.storage import StudyDirectory
+with StudyDirectory(sys.argv[1]).locked():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def held(directory: StudyDirectory) -> Iterator[int]:
+    """Another process drives the study; its id."""
+    command = [sys.executable, "-c", HOLD, str(directory.path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout and holder.stdout.readline() == "held\n"
+        yield holder.pid
+        holder.communicate()
+
+
+def test_a_study_that_nobody_runs(half_done: StudyDirectory) -> None:
+    facts = status(half_done.path)
+    errors = facts.pop("errors")
+    cells = facts.pop("cells")
+    assert facts == {
+        "study": "half",
+        "directory": str(half_done.path),
+        "driver": None,
+        "trials": {"COMPLETE": 1, "DIVERGED": 1, "RUNNING": 1, "FAILED": 1},
+        "expected": 8,
+        "progress": 18 / 48,
+        "trials_per_hour": None,
+        "epochs_per_minute": None,
+        "seconds_left": None,
+        "retried": 0,
+        "retries": [],
+        "memory": [],
+    }
+    assert [(error["status"], error["error"]) for error in errors] == [
+        ("DIVERGED", "loss is nan [at] 30"),
+        ("FAILED", "worker lost"),
+    ]
+    assert len(cells) == 4
+
+
+def test_a_running_study_names_its_driver_and_the_time_left(half_done: StudyDirectory) -> None:
+    with held(half_done) as pid:
+        facts = status(half_done.path)
+        assert facts["driver"].startswith(f"pid {pid} on ")
+        # 7 epochs and 3 ends since the first start at 1010 seconds, 30 epochs to go.
+        since = time.time() - 1010
+        assert facts["seconds_left"] == pytest.approx(30 * since / 7, rel=1e-3)
+        assert facts["epochs_per_minute"] == pytest.approx(60 * 7 / since, rel=1e-3)
+        assert facts["trials_per_hour"] == pytest.approx(3600 * 3 / since, rel=1e-3)
+    assert status(half_done.path)["driver"] is None
+
+
+def test_a_driver_that_has_only_just_begun(tmp_path: Path) -> None:
+    directory = StudyDirectory(tmp_path / "new")
+    directory.create(Study(name="new"))
+    with held(directory):
+        facts = status(directory.path)
+    assert (facts["trials"], facts["progress"], facts["seconds_left"]) == ({}, 0, None)
+
+
+def test_reading_writes_nothing(half_done: StudyDirectory) -> None:
+    def files() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in half_done.path.rglob("*") if path.is_file()}
+
+    before = files()
+    status(half_done.path)
+    assert files() == before
+
+
+def test_what_a_person_sees(half_done: StudyDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    show(half_done.path)
+    lines = capsys.readouterr().out.splitlines()
+    assert "".join(lines).startswith("half, not running")
+    assert (
+        "1 complete, 1 diverged, 1 failed, 1 running; 8 expected; 38 % of all epochs done" in lines
+    )
+    assert any("DIVERGED" in line and "loss is nan [at] 30" in line for line in lines)
+
+
+def test_extensions_count(half_done: StudyDirectory) -> None:
+    with closing(Ledger(half_done.ledger)) as ledger:
+        ledger.append({"type": "extended", "report_seeds": 1})
+    assert status(half_done.path)["expected"] == 12
+
+
+def test_what_is_not_a_study_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StudyDirectoryError, match="is not a study directory"):
+        status(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_retries_and_memory(half_done: StudyDirectory, capsys: pytest.CaptureFixture[str]) -> None:
+    """The running trial was tried twice; two trials of the same network took 300 and 400 MiB of 2 GiB."""
+    running = next(t for t in read_board(half_done).trials() if t.status == "RUNNING").use[
+        "trial_id"
+    ]
+    ended = [
+        t.use["trial_id"]
+        for t in read_board(half_done).trials()
+        if t.status in ("COMPLETE", "DIVERGED")
+    ]
+    again = {
+        "type": "started",
+        "trial_id": running,
+        "attempt": 2,
+        "resumed_from_step": 40,
+        "time": 1020.0,
+    }
+    machine = {"device": "cpu", "device_memory": 2 << 30, "resumed_from_step": 80, "time": 1030.0}
+    with closing(Ledger(half_done.ledger)) as ledger:
+        ledger.append(again | {"device": "cpu", "reason": "the worker [died]"})
+        for trial_id, peak in zip(ended, (300 << 20, 400 << 20), strict=True):
+            names = {"trial_id": trial_id, "attempt": 2}
+            ledger.append({"type": "started", **names, **machine})
+            ledger.append(
+                {
+                    "type": "ended",
+                    **names,
+                    "status": "COMPLETE",
+                    "peak_memory": peak,
+                    "time": 1040.0,
+                }
+            )
+    facts = status(half_done.path)
+    assert (facts["retried"], facts["retries"]) == (
+        1,
+        [{"trial_id": running, "attempt": 2, "reason": "the worker [died]"}],
+    )
+    (memory,) = facts["memory"]
+    assert (memory["model"], memory["batch_size"], memory["peak"], memory["trials"]) == (
+        "mlp",
+        64,
+        400 << 20,
+        2,
+    )
+    assert memory["advice"] == "4 at once fit in RAM"  # 2,048 MiB by 480
+    show(half_done.path)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["retried", f"{running}:", "the", "worker", "[died]"] in lines
+    assert ["mlp", "64", "cpu", "400", "MiB", "2", "4", "at", "once", "fit", "in", "RAM"] in lines
+
+
+def test_only_the_newest_errors_are_shown(half_done: StudyDirectory) -> None:
+    failed = next(t for t in read_board(half_done).trials() if t.status == "FAILED").use
+    with closing(Ledger(half_done.ledger)) as ledger:
+        for number in range(6):
+            names = {"trial_id": f"trial-{number}", "attempt": 1, "time": 2000.0 + number}
+            ledger.append({**failed, **names})
+            ledger.append(
+                {
+                    "type": "ended",
+                    **names,
+                    "status": "FAILED",
+                    "error": f"no {number}",
+                    "certified": None,
+                }
+            )
+    assert [error["error"] for error in status(half_done.path)["errors"]] == [
+        "no 1",
+        "no 2",
+        "no 3",
+        "no 4",
+        "no 5",
+    ]
+
+
+def test_watching_looks_again_until_it_is_interrupted(
+    half_done: StudyDirectory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        with closing(Ledger(half_done.ledger)) as ledger:
+            ledger.append({"type": "extended", "report_seeds": 1})
+        if len(waited) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("sparsetune.cli.status.time.sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        show(half_done.path, watch=True)
+    assert min(waited) >= WATCH_SECONDS
+    assert (
+        "16 expected" in capsys.readouterr().out
+    )  # 8, then 4 more with each seed, seen at the third look

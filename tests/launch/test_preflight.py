@@ -1,0 +1,133 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torchvision.datasets import FashionMNIST
+
+from sparsetune.launch.preflight import preflight
+from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.spec.sparsity import AcdcSpec, SparsitySpec
+from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
+from sparsetune.study import Arm, Study
+from sparsetune.study.space import Uniform
+
+OWN = """
+import torch
+from torch import nn
+def good(input_shape, n_classes):
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(144, n_classes))
+def raises(input_shape, n_classes):
+    raise RuntimeError("out of ideas")
+def misfit(input_shape, n_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(63, n_classes))
+def few_classes(input_shape, n_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+def nothing_to_prune(input_shape, n_classes):
+    return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64))
+def lazy(input_shape, n_classes):
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(n_classes))
+def no_module(input_shape, n_classes):
+    return 3
+"""
+
+
+def problems(base: TrialSpec, **fields: Any) -> dict[str, str]:
+    found = preflight(Study(name="study", base=base, **fields), needs_data=False)
+    return {problem.path: str(problem) for problem in found}
+
+
+def test_a_sound_study_has_none() -> None:
+    sparsity = {"sparsity.method": "gmp"}
+    sweep = {"sparsity.target": [0, 0.9], "schedule.epoch_multiplier": [1, 2]}
+    search = {"sparsity.ramp.start": Uniform(0.0, 0.3), "sparsity.ramp.length": Uniform(0.2, 0.6)}
+    assert problems(TrialSpec(), arms={"gmp": Arm(sparsity)}, sweep=sweep, search=search) == {}
+
+
+@pytest.mark.parametrize(
+    ("model", "rule"),
+    [
+        ("resnet", "wrn_22_2, a classification model of torchvision (resnet50,"),
+        ("no_such_module:net", "No module named 'no_such_module'"),
+        ("preflight_networks:raises", "RuntimeError: out of ideas"),
+        ("preflight_networks:misfit", r"inputs of shape (1, 8, 8) (RuntimeError"),
+        ("preflight_networks:few_classes", "must return logits of shape (n, 10), got (1, 3)"),
+        ("preflight_networks:nothing_to_prune", "nothing can be pruned"),
+        ("preflight_networks:lazy", "must give every layer its sizes"),
+        ("preflight_networks:no_module", "must return a torch.nn.Module, got int"),
+    ],
+)
+def test_a_faulty_model_is_one_problem(
+    model: str, rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "preflight_networks.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = problems(TrialSpec(task=DigitsTask(model=model)))
+    assert list(found) == ["base.task.model"]
+    assert rule in found["base.task.model"]
+    assert "\n" not in found["base.task.model"]
+    assert problems(TrialSpec(task=DigitsTask(model="preflight_networks:good"))) == {}
+
+
+def test_every_problem_is_named_at_once_and_where_it_was_declared() -> None:
+    base = TrialSpec(task=DigitsTask(model="resnet"), schedule=ScheduleSpec(epochs=1))
+    arms = {
+        "acdc": Arm({"sparsity.method": "acdc", "sparsity.acdc.warmup": "10 epochs"}),
+        "gmp": Arm({"sparsity.method": "gmp"}, search={"sparsity.ramp.length": Uniform(0.1, 0.9)}),
+        "wide": Arm({"sparsity.method": "one_shot"}, sweep={"task.batch_size": [64, 5000]}),
+    }
+    found = problems(base, arms=arms, sweep={"sparsity.target": [0, 0.9]})
+    assert set(found) == {
+        "base.task.model",
+        "arms.acdc.overrides.sparsity.acdc",
+        "search.sparsity.ramp",
+        "sweep.task.batch_size",
+    }
+    assert "would do" in found["arms.acdc.overrides.sparsity.acdc"]
+
+
+def test_a_schedule_too_short_names_the_value_that_would_do() -> None:
+    acdc = SparsitySpec(
+        method="acdc", target=0.9, acdc=AcdcSpec(compress="5 epochs", decompress="5 epochs")
+    )
+    found = problems(TrialSpec(schedule=ScheduleSpec(epochs=20), sparsity=acdc))
+    assert (
+        "`schedule.epochs` of 24 would do" in found["base.sparsity.acdc"]
+    )  # 15 + 0.35 T <= T at T = 23.1
+
+
+def test_missing_data_are_a_problem_only_where_data_are_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path))
+    monkeypatch.setattr(FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
+    study = Study(name="study", base=TrialSpec(task=ImageTask()))
+    assert preflight(study, needs_data=False) == []
+    (problem,) = preflight(study, data_root=tmp_path / "nothing")
+    assert problem.path == "base.task"
+    assert "SPARSETUNE_DATA" in problem.rule
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "path"),
+    [
+        (
+            "resnet18",
+            {"resolution": 64, "eval_resolution": 96, "growth": GrowthSpec(first=32)},
+            None,
+        ),
+        ("vit_b_32", {"resolution": 224, "eval_resolution": 224}, None),
+        ("vit_b_32", {"resolution": 192, "eval_resolution": 224}, "base.task.eval_resolution"),
+        (
+            "vit_b_32",
+            {"resolution": 224, "growth": GrowthSpec(first=192)},
+            "base.task.growth.first",
+        ),
+    ],
+)
+def test_a_network_must_take_every_size_that_it_will_be_shown(
+    model: str, given: dict[str, Any], path: str | None
+) -> None:
+    study = Study(name="sides", base=TrialSpec(task=FolderTask(model=model, **given)))
+    problems = preflight(study, needs_data=False)
+    assert [problem.path for problem in problems] == ([path] if path else [])
+    assert all("must be a size that `vit_b_32` takes" in problem.rule for problem in problems)

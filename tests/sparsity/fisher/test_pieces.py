@@ -1,0 +1,125 @@
+"""Pieces of the Fisher: that they change no number, what they need, and when there is no room for any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sparsetune.errors import LimitError
+from sparsetune.sparsity.fisher import blocks, pieces
+from sparsetune.sparsity.fisher.pieces import ROOM, cut, free_bytes, needed, pieces_within, runs_of
+from sparsetune.spec.sparsity import FisherSpec, SparsitySpec
+from tests.sparsity.small import SmallRun
+
+SIZES = {"a": 700, "b": 3, "c": 1000}
+
+
+@given(block=st.integers(1, 60), run=st.integers(1, 300), count=st.integers(1, 50))
+def test_every_weight_is_in_one_piece_and_every_block_whole(
+    block: int, run: int, count: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "RUN", run)
+        runs = runs_of(SIZES, FisherSpec(block=block))
+    parts = cut(runs, count)
+    assert [part for piece in parts for part in piece] == runs
+    assert len(parts) <= count
+    covered = [(part.layer, index) for part in runs for index in range(part.start, part.end)]
+    assert covered == [(layer, index) for layer, size in SIZES.items() for index in range(size)]
+    assert all(part.start % part.block == 0 for part in runs)
+    assert all(part.end - part.start <= max(run, part.block) for part in runs)
+
+
+def pruned(count: int | None, monkeypatch: pytest.MonkeyPatch, **given: Any) -> SmallRun:
+    """A trial with the Fisher in so many pieces, of runs of two blocks."""
+    monkeypatch.setattr(pieces, "RUN", 16)
+    if count:
+        monkeypatch.setattr(blocks, "pieces_within", lambda runs, free: count)
+    estimate = FisherSpec(block=8, gradients=17, batch_size=4, recomputations=2)
+    return SmallRun(
+        SparsitySpec(method="one_shot", score="fisher", target=0.6, fisher=estimate, **given)
+    ).run(51)
+
+
+def test_pieces_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = pruned(1, monkeypatch)
+    for count in (3, 1000):
+        other = pruned(count, monkeypatch)
+        assert all(
+            torch.equal(other.values()[name], value) for name, value in whole.values().items()
+        )
+        assert all(torch.equal(other.masks()[name], mask) for name, mask in whole.masks().items())
+        assert other.sparsifier.extra_steps == whole.sparsifier.extra_steps
+
+
+def test_only_one_piece_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import weakref
+
+    alive: list[weakref.ref[blocks.Piece]] = []
+    made = blocks.Piece.__init__
+
+    def init(self: blocks.Piece, *args: Any) -> None:
+        assert not any(piece() for piece in alive)
+        alive.append(weakref.ref(self))
+        made(self, *args)
+
+    monkeypatch.setattr(blocks.Piece, "__init__", init)
+    pruned(5, monkeypatch)
+    assert len(alive) == 2 * 2 * 5  # parts of the update, scores and compensation, pieces
+
+
+def test_what_is_needed_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs of 100 weights in blocks of 10: 8 bytes x 10 and 16 waiting gradients of 4 bytes for each weight."""
+    monkeypatch.setattr(pieces, "RUN", 100)
+    runs = runs_of({"a": 200}, FisherSpec(block=10))
+    run = 100 * (80 + 64)
+    assert needed(runs, 1) == 2 * run + 2 * run + 200 * 24
+    assert needed(runs, 2) == run + 2 * run + 200 * 24
+    assert pieces_within(runs, needed(runs, 1) / ROOM) == 1
+    assert pieces_within(runs, (needed(runs, 1) - 1) / ROOM) == 2
+    with pytest.raises(
+        LimitError, match=r"blocks of 10 weights must fit .* got .*`sparsity.fisher.block`"
+    ):
+        pieces_within(runs, (needed(runs, 2) - 1) / ROOM)
+
+
+def test_a_small_memory_makes_pieces_and_a_smaller_one_refuses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = pruned(None, monkeypatch)
+    made = []
+    monkeypatch.setattr(blocks, "cut", lambda runs, count: made.append(count) or cut(runs, count))
+    monkeypatch.setattr(blocks, "free_bytes", lambda device: 60_000.0)
+    small = pruned(None, monkeypatch)
+    assert made[0] > 1
+    assert all(torch.equal(small.values()[name], value) for name, value in whole.values().items())
+    monkeypatch.setattr(blocks, "free_bytes", lambda device: 10_000.0)
+    with pytest.raises(LimitError, match="fewer trials at once would do"):
+        pruned(None, monkeypatch)
+
+
+def test_a_trial_gets_the_part_of_the_ram_that_it_has_of_the_processors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pieces, "_available", lambda: 8000.0)
+    monkeypatch.setattr(pieces.os, "sched_getaffinity", lambda process: set(range(16)))
+    monkeypatch.setattr(pieces.torch, "get_num_threads", lambda: 4)
+    assert free_bytes(torch.device("cpu")) == 2000
+
+
+def test_the_ram_of_a_container_counts_without_the_pages_of_files(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal:  900 kB\nMemAvailable:  500 kB\n")
+    assert pieces._available(meminfo, tmp_path / "none") == 500 * 1024
+    (tmp_path / "memory.max").write_text("300000\n")
+    (tmp_path / "memory.current").write_text("200000\n")
+    (tmp_path / "memory.stat").write_text("anon 90000\nfile 100000\nshmem 10000\n")
+    assert pieces._available(meminfo, tmp_path) == 300_000 - 200_000 + 90_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert pieces._available(meminfo, tmp_path) == 500 * 1024
+    assert 0 < free_bytes(torch.device("cpu")) < 1 << 50

@@ -1,0 +1,118 @@
+"""Launch facts: plain JSON, and true of this process."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sparsetune.storage import provenance
+
+
+def test_the_facts_are_plain_json_and_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/some/bin/sparsetune", "run", "studies.digits"])
+    facts = json.loads(json.dumps(provenance.facts()))
+    assert facts["command"] == "sparsetune run studies.digits"
+    assert facts["python"] == platform.python_version()
+    assert facts["cpus"] == len(os.sched_getaffinity(0))
+    assert abs(facts["time"] - time.time()) < 60
+    assert facts["packages"].keys() == set(provenance.PACKAGES)
+    assert all(facts["packages"].values())
+
+
+def test_the_commit_is_that_of_the_study_file_and_a_changed_tree_is_said(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        names = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        command = ["git", *names, *arguments]
+        return subprocess.run(
+            command, cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    study = tmp_path / "study.py"
+    study.write_text("first")
+    assert provenance.facts(study)["git"] is None
+    git("init")
+    git("add", "study.py")
+    git("commit", "-m", "first")
+    assert provenance.facts(study)["git"] == {"commit": git("rev-parse", "HEAD"), "changed": False}
+    study.write_text("second")
+    assert provenance.facts(study)["git"]["changed"] is True
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "PACKAGES", ("pytest", "no-such-package-here"))
+    assert provenance.facts()["packages"] == {
+        "pytest": pytest.__version__,
+        "no-such-package-here": None,
+    }
+
+
+def launch(**changed: object) -> dict[str, object]:
+    git = {"commit": "0123456789abcdef", "changed": False}
+    same = {
+        "python": "3.11.7",
+        "processor": "A",
+        "cpus": 2,
+        "code": "c0de",
+        "packages": {"torch": "2.15"},
+        "git": git,
+    }
+    return {**same, **changed}
+
+
+def test_what_changed_between_two_launches_is_said_line_by_line() -> None:
+    assert provenance.changes(launch(), launch(time=5, command="other")) == []
+    later = launch(
+        processor="B",
+        packages={"torch": "2.16"},
+        git={"commit": "fedcba9876543210", "changed": True},
+    )
+    assert provenance.changes(launch(), later) == [
+        "processor: A -> B",
+        "torch: 2.15 -> 2.16",
+        "commit: 0123456789ab -> fedcba987654 with changes",
+    ]
+    older = {name: value for name, value in launch().items() if name not in ("code", "packages")}
+    assert provenance.changes(older, launch(code="other")) == [], (
+        "an older version did not record them"
+    )
+
+
+def test_a_change_of_sparsetunes_files_is_seen() -> None:
+    assert provenance.facts()["code"] == provenance.code_digest()
+    assert provenance.changes(launch(), launch(code="other")) == [
+        "sparsetune's files, by digest: c0de -> other"
+    ]
+
+
+def test_trials_on_other_hardware_or_data_are_told_from_those_before() -> None:
+    def started(**fields: object) -> dict[str, object]:
+        return {
+            "type": "started",
+            "data": "digits=aa",
+            "processor": "A",
+            "device": "cpu",
+            "threads": 1,
+            **fields,
+        }
+
+    around = provenance.Surroundings([started(), {"type": "report"}, started(data="other=cc")])
+    assert around.news(started()) == []
+    assert around.news(started(data="digits=bb")) == [
+        "digits, data of digest bb, where trials before had aa"
+    ]
+    assert around.news(started(processor="B", threads=2)) == [
+        "processor B, where trials before had A",
+        "threads 2, where trials before had 1",
+    ]
+    assert around.news(started(processor="B", threads=2)) == [], "said once"
+    assert provenance.Surroundings().news(started()) == []
+    assert around.changed == []
+    resumed = provenance.Surroundings((), [launch(), launch(), launch(cpus=4)])
+    assert resumed.changed == ["since the last launch, CPUs of the process: 2 -> 4"]
