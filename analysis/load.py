@@ -16,18 +16,30 @@ import pyarrow as pa
 import pyarrow.json
 
 from analysis.tables import selection
-from analysis.tables.compact import REPORTS, as_frame, ledger_digest, read_compact, write_compact
+from analysis.tables.compact import (
+    REPORTS_SCHEMA,
+    as_frame,
+    ledger_digest,
+    read_compact,
+    write_compact,
+)
 from analysis.tables.declared import configurations
 from analysis.tables.design import Design
 from analysis.tables.results import Results
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place
-from sparsetune.spec.columns import FINAL, HISTORY, IDENTITY, TRIALS, Column
+from sparsetune.spec.columns import (
+    FINAL_COLUMNS,
+    HISTORY_COLUMNS,
+    IDENTITY_COLUMNS,
+    TRIAL_COLUMNS,
+    Column,
+)
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Record, TrialState, fold, read, read_lines
+from sparsetune.storage.ledger import Record, TrialState, fold_records, read_lines, read_records
 from sparsetune.study import Study
 
-REPORT = b'{"type":"report"'
+REPORT_PREFIX = b'{"type":"report"'
 """How the lines begin of which a ledger has many; they are flat and read as a table."""
 
 
@@ -60,7 +72,7 @@ class StudyResults(Results):
         ends = [state.ended or {} for state in states]
         names = ("arm", "cell", "config_id", "seed", "role")
         rows: dict[str, Any] = {name: [use[name] for use in uses] for name in names}
-        rows |= {c.name: [end.get(c.name) for end in ends] for c in FINAL}
+        rows |= {c.name: [end.get(c.name) for end in ends] for c in FINAL_COLUMNS}
         rows |= {"study": self.study.name, "trial_id": list(self.states)}
         rows |= {"attempt": [state.attempts or None for state in states]}
         rows |= {
@@ -70,7 +82,10 @@ class StudyResults(Results):
         fields = configurations([use["spec"] for use in uses] or [self.study.base.given()])[
             : len(uses)
         ]
-        return pd.concat([_typed(pd.DataFrame(rows), (*IDENTITY, *FINAL)), fields], axis=1)
+        return pd.concat(
+            [_conform_columns(pd.DataFrame(rows), (*IDENTITY_COLUMNS, *FINAL_COLUMNS)), fields],
+            axis=1,
+        )
 
     @cached_property
     def _history(self) -> pd.DataFrame:
@@ -78,18 +93,18 @@ class StudyResults(Results):
             pd.Index(self.reports["trial_id"])
         )
         same = (
-            self._identity.drop(columns=["attempt", *(c.name for c in FINAL)])
+            self._identity.drop(columns=["attempt", *(c.name for c in FINAL_COLUMNS)])
             .take(position)
             .reset_index(drop=True)
         )
         rows = pd.concat([same, self.reports.drop(columns="trial_id")], axis=1)
-        return rows[_ordered(rows, HISTORY)]
+        return rows[_column_order(rows, HISTORY_COLUMNS)]
 
     @cached_property
     def _trials(self) -> pd.DataFrame:
         last = self.reports.groupby("trial_id", sort=False).tail(1).drop(columns="attempt")
         rows = self._identity.merge(last, on="trial_id", how="left")
-        return rows[_ordered(rows, TRIALS)]
+        return rows[_column_order(rows, TRIAL_COLUMNS)]
 
     @cached_property
     def _uses(self) -> pd.DataFrame:
@@ -116,18 +131,18 @@ def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) ->
     study = home.study()
     digest = ledger_digest(home)  # of before it is read: it may grow meanwhile
     kept = read_compact(home, digest)
-    with _without_collecting():
+    with _paused_garbage_collection():
         if kept:
-            (lines, reports), (records, states) = kept, _folded(kept[0], home.ledger)
+            (lines, reports), (records, states) = kept, _fold_lines(kept[0], home.ledger)
         else:
-            lines, records, states, reports = _read(home.ledger)
+            lines, records, states, reports = _read_ledger(home.ledger)
     if compact and not kept:
         write_compact(home, digest, lines, reports)
     return StudyResults(home, study.extended(records), states, reports)
 
 
 @contextmanager
-def _without_collecting() -> Iterator[None]:
+def _paused_garbage_collection() -> Iterator[None]:
     """Without looking for cycles among the many objects that a ledger becomes: there are none, and it takes as long."""
     enabled = gc.isenabled()
     gc.disable()
@@ -138,23 +153,25 @@ def _without_collecting() -> Iterator[None]:
             gc.enable()
 
 
-def _read(ledger: Place) -> tuple[list[bytes], list[Record], dict[str, TrialState], pd.DataFrame]:
+def _read_ledger(
+    ledger: Place,
+) -> tuple[list[bytes], list[Record], dict[str, TrialState], pd.DataFrame]:
     """Lines of all records but evaluations, these records, the trials' states, and the evaluations that count."""
     evaluations: list[bytes] = []
     lines: list[bytes] = []
     numbers: list[int] = []
     places: list[int] = []
     for number, line in enumerate(read_lines(ledger)):
-        is_evaluation = line.startswith(REPORT)
+        is_evaluation = line.startswith(REPORT_PREFIX)
         (evaluations if is_evaluation else lines).append(line)
         (numbers if is_evaluation else places).append(number)
-    records, states = _folded(lines, ledger)
+    records, states = _fold_lines(lines, ledger)
     starts = [
         (number, record["trial_id"], record["resumed_from_step"])
         for number, record in zip(places, records, strict=True)
         if record["type"] == "started"
     ]
-    reports = _counting(_table(evaluations, ledger), numbers, starts)
+    reports = _counting_reports(_table(evaluations, ledger), numbers, starts)
     order = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
     reports = (
         reports[order >= 0].iloc[order[order >= 0].argsort(kind="stable")].reset_index(drop=True)
@@ -162,32 +179,36 @@ def _read(ledger: Place) -> tuple[list[bytes], list[Record], dict[str, TrialStat
     return lines, records, states, reports
 
 
-def _folded(lines: Sequence[bytes], ledger: Place) -> tuple[list[Record], dict[str, TrialState]]:
+def _fold_lines(
+    lines: Sequence[bytes], ledger: Place
+) -> tuple[list[Record], dict[str, TrialState]]:
     """The records of the lines, read at once, and what they say of each trial."""
     try:
         records: list[Record] = json.loads(b"[" + b",".join(lines) + b"]")
     except ValueError:
-        read(ledger)  # names the damaged record
+        read_records(ledger)  # names the damaged record
         raise
-    return records, fold(records)
+    return records, fold_records(records)
 
 
 def _table(lines: Sequence[bytes], ledger: Place) -> pd.DataFrame:
     """The report records as a table, in order."""
     if not lines:
-        return as_frame(REPORTS.empty_table())
-    options = pyarrow.json.ParseOptions(explicit_schema=REPORTS, unexpected_field_behavior="ignore")
+        return as_frame(REPORTS_SCHEMA.empty_table())
+    options = pyarrow.json.ParseOptions(
+        explicit_schema=REPORTS_SCHEMA, unexpected_field_behavior="ignore"
+    )
     try:
         table = pyarrow.json.read_json(pa.BufferReader(b"\n".join(lines)), parse_options=options)
     except pa.ArrowInvalid as error:
-        read(ledger)  # names the damaged record, if it is not JSON
+        read_records(ledger)  # names the damaged record, if it is not JSON
         raise StudyDirectoryError(
             f"a report in the ledger `{ledger}` breaks the table contract: {error}"
         ) from error
-    return as_frame(table.select(REPORTS.names))
+    return as_frame(table.select(REPORTS_SCHEMA.names))
 
 
-def _counting(
+def _counting_reports(
     reports: pd.DataFrame, numbers: list[int], starts: list[tuple[int, str, int]]
 ) -> pd.DataFrame:
     """The rows that no later attempt did again, sorted by step within a trial: what `ledger.fold` keeps.
@@ -214,12 +235,12 @@ def _counting(
     )[reports.columns]
 
 
-def _typed(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
+def _conform_columns(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
     """Exactly ``columns``, each with its declared dtype."""
     wanted = {column.name: column.dtype for column in columns}
     return frame.reindex(columns=list(wanted)).astype(wanted)
 
 
-def _ordered(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
+def _column_order(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
     """The contract's columns, then the dotted ones."""
     return [*(column.name for column in columns), *(name for name in frame.columns if "." in name)]

@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
-QUANTITIES = {
+SPLIT_LABELS = {"train": "Training", "val": "Validation", "test": "Test"}
+QUANTITY_LABELS = {
     "loss": "loss (nats)",
     "entropy": "entropy (nats)",
     "accuracy": "accuracy (%)",
     "score": "score (%)",
     "error": "error (%)",
 }
-LABELS = {
+COLUMN_LABELS = {
     "sparsity": "Sparsity (%)",
     "sparsity_now": "Sparsity of the mask (%)",
     "epochs": "Training length (epochs, log scale)",
@@ -25,30 +25,30 @@ LABELS = {
     "inference_flops": "Inference cost (fraction of dense)",
     "lr": "Learning rate",
 }
-PERCENT = ("accuracy", "score", "error")
+PERCENT_QUANTITIES = ("accuracy", "score", "error")
 
 
-def label(column: str) -> str:
+def column_label(column: str) -> str:
     """A column in words, with its unit."""
     split, _, quantity = column.partition("_")
-    if split in SPLITS and quantity in QUANTITIES:
-        return f"{SPLITS[split]} {QUANTITIES[quantity]}"
-    return LABELS.get(column, column.replace("_", " ").capitalize())
+    if split in SPLIT_LABELS and quantity in QUANTITY_LABELS:
+        return f"{SPLIT_LABELS[split]} {QUANTITY_LABELS[quantity]}"
+    return COLUMN_LABELS.get(column, column.replace("_", " ").capitalize())
 
 
-def measure(column: str) -> str:
+def measure_name(column: str) -> str:
     """A measured column without its unit: ``Test accuracy``."""
-    return label(column).split(" (")[0]
+    return column_label(column).split(" (")[0]
 
 
-def scale(column: str) -> float:
+def display_factor(column: str) -> float:
     """What a column is multiplied with before it is drawn or printed: fractions become percent."""
-    return 100.0 if column.rpartition("_")[2] in PERCENT else 1.0
+    return 100.0 if column.rpartition("_")[2] in PERCENT_QUANTITIES else 1.0
 
 
-def unit(column: str) -> str:
+def difference_unit(column: str) -> str:
     """What a difference of a column is counted in: ``points`` of percent, or ``nats``."""
-    return "points" if scale(column) > 1 else "nats"
+    return "points" if display_factor(column) > 1 else "nats"
 
 
 def line_name(by: str | None, value: Any) -> str:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from analysis.load import StudyResults, load
-from analysis.page.printer import AT_ONCE, Printer
-from analysis.page.writer import FEW, Writer
+from analysis.page.printer import AT_ONCE, FigureExporter
+from analysis.page.writer import MAX_LISTED_TRIALS, ReportWriter
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
-from sparsetune.paths import Place, place
-from sparsetune.storage import write_durably, writing
+from sparsetune.paths import Place, resolve_place
+from sparsetune.storage import translating_write_errors, write_durably
 
 
 def report(
@@ -38,21 +38,21 @@ def report(
         raise SparsetuneError(
             "the report of results that are no study directory needs a folder: give `out`"
         )
-    folder = place(out) if out is not None else results.directory.path  # type: ignore[attr-defined]
+    folder = resolve_place(out) if out is not None else results.directory.path  # type: ignore[attr-defined]
     page = folder / "report" / "index.html"
     with (
-        writing(page),
-        one_thread(),
-        Printer(0 if len(results.trials()) > FEW else AT_ONCE) as printer,
+        translating_write_errors(page),
+        single_threaded_algebra(),
+        FigureExporter(0 if len(results.trials()) > MAX_LISTED_TRIALS else AT_ONCE) as printer,
     ):
-        writer = Writer(results, folder, printer)
+        writer = ReportWriter(results, folder, printer)
         writer.tables()
-        write_durably(page, writer.page())
+        write_durably(page, writer.page_html())
     return page
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
+def single_threaded_algebra() -> Iterator[None]:
     """Linear algebra on one thread: here matrices are small, and threads that wait for each other cost a third more."""
     from scipy import linalg  # noqa: F401  # what is loaded later would not be limited
     from threadpoolctl import threadpool_limits

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import Any
 
-_HOME = {
+_EXPORTS_BY_MODULE = {
     "sparsetune.study.budget": ["Budget"],
     "sparsetune.durations": ["Length"],
     "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],
@@ -35,7 +35,7 @@ _HOME = {
     "sparsetune.study": ["Arm", "Maximize", "Minimize", "Quick", "Study"],
     "sparsetune.spec.task": ["DigitsTask", "FolderTask", "GrowthSpec", "ImageTask", "TextTask"],
 }
-_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+_MODULE_OF = {name: module for module, names in _EXPORTS_BY_MODULE.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)
 

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from sparsetune.paths import Place
     from sparsetune.study import Study
 
-DISK = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}
+STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status. A user's mistake is one message without a traceback, and status 2."""
-    parsed = parser().parse_args(arguments)
+    parsed = build_parser().parse_args(arguments)
     try:
         return int(parsed.command(parsed))
     except SparsetuneError as error:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno not in DISK:
+        if error.errno not in STORAGE_ERRNOS:
             raise
         message = f"sparsetune: `{error.filename}` cannot be written: {error.strerror}"
         print(message, file=sys.stderr)  # noqa: T201
@@ -42,31 +42,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The commands with their options."""
     top = argparse.ArgumentParser(
         prog="sparsetune", description="Hyperparameter studies of sparse training."
     )
     commands = top.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    run = _command(commands, "run", _run, "run a study; the same command again resumes it")
-    _declares(run)
-    _launches(run)
-
-    resume = _command(
-        commands, "resume", _resume, "go on with a study from its directory alone, or extend it"
+    run = _add_command(
+        commands, "run", _run_study, "run a study; the same command again resumes it"
     )
-    resume.add_argument("directory", type=_place, help="the study's directory, such as runs/digits")
+    _add_study_arguments(run)
+    _add_launch_arguments(run)
+
+    resume = _add_command(
+        commands,
+        "resume",
+        _resume_study,
+        "go on with a study from its directory alone, or extend it",
+    )
+    resume.add_argument(
+        "directory", type=_parse_place, help="the study's directory, such as runs/digits"
+    )
     resume.add_argument(
         "--add-report-seeds",
-        type=_count,
+        type=_parse_count,
         default=0,
         metavar="N",
         help="more seeds for every winner",
     )
     resume.add_argument(
         "--add-configurations",
-        type=_count,
+        type=_parse_count,
         default=0,
         metavar="N",
         help="more configurations per cell",
@@ -83,87 +90,105 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="run FAILED trials again, from their checkpoints",
     )
-    _launches(resume)
+    _add_launch_arguments(resume)
 
-    status = _command(commands, "status", _status, "show how far a study is, also while it runs")
-    status.add_argument("directory", type=_place, help="the study's directory")
+    status = _add_command(
+        commands, "status", _show_status, "show how far a study is, also while it runs"
+    )
+    status.add_argument("directory", type=_parse_place, help="the study's directory")
     status.add_argument(
         "--watch", action="store_true", help="show it again every two seconds until Ctrl-C"
     )
 
-    report = _command(
-        commands, "report", _report, "write report/index.html, figures and tables of a study"
+    report = _add_command(
+        commands, "report", _write_report, "write report/index.html, figures and tables of a study"
     )
-    report.add_argument("directory", type=_place, help="the study's directory")
+    report.add_argument("directory", type=_parse_place, help="the study's directory")
 
-    diff = _command(
+    diff = _add_command(
         commands,
         "diff",
-        _diff,
+        _show_diff,
         "show what changed between two studies: declaration, code, conclusions",
     )
-    diff.add_argument("before", type=_place, help="a study's directory")
-    diff.add_argument("after", type=_place, help="another's")
+    diff.add_argument("before", type=_parse_place, help="a study's directory")
+    diff.add_argument("after", type=_parse_place, help="another's")
     diff.add_argument(
         "--measure", metavar="COLUMN", help="what conclusions are of (default: test_accuracy)"
     )
 
-    export = _command(
-        commands, "export", _export, "write a trial's final network with its certificate and a card"
+    export = _add_command(
+        commands,
+        "export",
+        _export_trial,
+        "write a trial's final network with its certificate and a card",
     )
     export.add_argument(
-        "trial", type=_place, metavar="TRIAL_DIR", help="such as runs/digits/trials/0123456789ab"
+        "trial",
+        type=_parse_place,
+        metavar="TRIAL_DIR",
+        help="such as runs/digits/trials/0123456789ab",
     )
     export.add_argument("out", type=Path, metavar="OUT", help="a new folder")
     export.add_argument(
         "--data-root", type=Path, metavar="DIR", help="where models lie (or SPARSETUNE_DATA)"
     )
 
-    replay = _command(
-        commands, "replay", _replay, "replay schedulers over a finished study; train nothing"
+    replay = _add_command(
+        commands, "replay", _replay_study, "replay schedulers over a finished study; train nothing"
     )
     replay.add_argument(
-        "directory", type=_place, help="a study whose search trials trained to their end"
+        "directory", type=_parse_place, help="a study whose search trials trained to their end"
     )
     replay.add_argument(
-        "--workers", type=_size, default=2, metavar="N", help="trials at once (default: 2)"
+        "--workers", type=_parse_size, default=2, metavar="N", help="trials at once (default: 2)"
     )
     replay.add_argument(
-        "--rungs", type=_amounts, metavar="P,P", help="fractions of training (default: the study's)"
+        "--rungs",
+        type=_parse_amounts,
+        metavar="P,P",
+        help="fractions of training (default: the study's)",
     )
     replay.add_argument(
-        "--reduction", type=_amount, metavar="R", help="the best 1/R go on (default: the study's)"
+        "--reduction",
+        type=_parse_amount,
+        metavar="R",
+        help="the best 1/R go on (default: the study's)",
     )
     replay.add_argument(
         "--settle",
-        type=_amount,
+        type=_parse_amount,
         metavar="S",
         help="fraction at target before (default: the study's)",
     )
 
-    preview = _command(
-        commands, "preview", _preview, "show cells, trials, schedules and cost; train nothing"
+    preview = _add_command(
+        commands, "preview", _show_preview, "show cells, trials, schedules and cost; train nothing"
     )
-    _declares(preview)
+    _add_study_arguments(preview)
     preview.add_argument(
         "--probe", action="store_true", help="time some steps here: forecast time and bytes too"
     )
-    _shares(preview)
+    _add_trial_arguments(preview)
 
-    _prunes(
-        _command(
+    _add_sparsity_arguments(
+        _add_command(
             commands,
             "layers",
-            _layers,
+            _show_layers,
             "show what a sparsity means for a model's layers; train nothing",
         )
     )
 
-    doctor = _command(
-        commands, "doctor", _doctor, "check versions, hardware, data, storage and a Ray cluster"
+    doctor = _add_command(
+        commands, "doctor", _run_doctor, "check versions, hardware, data, storage and a Ray cluster"
     )
     doctor.add_argument(
-        "--storage", type=_place, default=Path("runs"), metavar="DIR", help="a folder or s3://…"
+        "--storage",
+        type=_parse_place,
+        default=Path("runs"),
+        metavar="DIR",
+        help="a folder or s3://…",
     )
     doctor.add_argument("--address", help="an existing Ray cluster, whose every node is asked")
     doctor.add_argument(
@@ -172,7 +197,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+def _add_command(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
     added: argparse.ArgumentParser = commands.add_parser(
         name, help=text, description=text[0].upper() + text[1:] + "."
     )
@@ -181,7 +206,7 @@ def _command(commands: Any, name: str, run: Any, text: str) -> argparse.Argument
     return added
 
 
-def _declares(command: argparse.ArgumentParser) -> None:
+def _add_study_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "study", help="a module (studies.digits) or a .py file that holds one Study"
     )
@@ -193,15 +218,21 @@ def _declares(command: argparse.ArgumentParser) -> None:
         "--quick", action="store_true", help="the one-minute form, named NAME-quick"
     )
     command.add_argument(
-        "--storage", type=_place, default=Path("runs"), metavar="DIR", help="a folder or s3://…"
+        "--storage",
+        type=_parse_place,
+        default=Path("runs"),
+        metavar="DIR",
+        help="a folder or s3://…",
     )
 
 
-def _prunes(command: argparse.ArgumentParser) -> None:
+def _add_sparsity_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--model", required=True, help="mlp, resnet50, … or your own package.module:function"
     )
-    command.add_argument("--sparsity", required=True, type=_amount, metavar="S", help="in [0, 1)")
+    command.add_argument(
+        "--sparsity", required=True, type=_parse_amount, metavar="S", help="in [0, 1)"
+    )
     command.add_argument(
         "--allocation", metavar="NAME", help="global (default), uniform, erk, er or explicit"
     )
@@ -213,35 +244,41 @@ def _prunes(command: argparse.ArgumentParser) -> None:
         "--layer",
         action="append",
         default=[],
-        type=_share,
+        type=_parse_layer_sparsity,
         metavar="PATTERN=S",
         help="explicit: a layer's sparsity",
     )
     command.add_argument(
-        "--input-shape", type=_shape, metavar="3x224x224", help="default: that of the model's data"
+        "--input-shape",
+        type=_parse_shape,
+        metavar="3x224x224",
+        help="default: that of the model's data",
     )
     command.add_argument(
-        "--classes", type=_size, metavar="N", help="default: that of the model's data"
+        "--classes", type=_parse_size, metavar="N", help="default: that of the model's data"
     )
 
 
-def _launches(command: argparse.ArgumentParser) -> None:
+def _add_launch_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--address", help="an existing Ray cluster (default: a local one)")
-    _shares(command)
+    _add_trial_arguments(command)
     command.add_argument(
-        "--checkpoint-seconds", type=_amount, default=30, metavar="S", help="default: 30"
+        "--checkpoint-seconds", type=_parse_amount, default=30, metavar="S", help="default: 30"
     )
     command.add_argument(
         "--keep-models", action="store_true", help="keep every final model as safetensors"
     )
     command.add_argument(
-        "--checkpoint-gib", type=_amount, metavar="G", help="default: 10 %% of the free disk"
+        "--checkpoint-gib", type=_parse_amount, metavar="G", help="default: 10 %% of the free disk"
     )
     command.add_argument(
-        "--max-hours", type=_amount, metavar="H", help="refuse what is forecast to take longer"
+        "--max-hours",
+        type=_parse_amount,
+        metavar="H",
+        help="refuse what is forecast to take longer",
     )
     command.add_argument(
-        "--max-gib", type=_amount, metavar="G", help="refuse more checkpoints and models"
+        "--max-gib", type=_parse_amount, metavar="G", help="refuse more checkpoints and models"
     )
     command.add_argument(
         "--tensorboard", action="store_true", help="write TensorBoard's event files too"
@@ -251,19 +288,22 @@ def _launches(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _shares(command: argparse.ArgumentParser) -> None:
+def _add_trial_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--gpus-per-trial", type=_amount, metavar="SHARE", help="default: 1 where there are GPUs"
+        "--gpus-per-trial",
+        type=_parse_amount,
+        metavar="SHARE",
+        help="default: 1 where there are GPUs",
     )
     command.add_argument(
-        "--cpus-per-trial", type=_amount, default=1, metavar="N", help="default: 1"
+        "--cpus-per-trial", type=_parse_amount, default=1, metavar="N", help="default: 1"
     )
     command.add_argument(
         "--data-root", type=Path, metavar="DIR", help="where data sets lie (or SPARSETUNE_DATA)"
     )
 
 
-def _count(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(
             f"must be a whole number that is not negative, got {text!r}"
@@ -271,49 +311,49 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _amount(text: str) -> float:
+def _parse_amount(text: str) -> float:
     with suppress(ValueError):
         if 0 <= float(text) < math.inf:
             return float(text)
     raise argparse.ArgumentTypeError(f"must be a number that is not negative, got {text!r}")
 
 
-def _amounts(text: str) -> list[float]:
-    return [_amount(part) for part in text.split(",")]
+def _parse_amounts(text: str) -> list[float]:
+    return [_parse_amount(part) for part in text.split(",")]
 
 
-def _size(text: str) -> int:
+def _parse_size(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number that is positive, got {text!r}")
     return int(text)
 
 
-def _shape(text: str) -> tuple[int, ...]:
-    return tuple(_size(part) for part in text.split("x"))
+def _parse_shape(text: str) -> tuple[int, ...]:
+    return tuple(_parse_size(part) for part in text.split("x"))
 
 
-def _share(text: str) -> tuple[str, float]:
+def _parse_layer_sparsity(text: str) -> tuple[str, float]:
     pattern, _, sparsity = text.rpartition("=")
-    return pattern, _amount(sparsity)
+    return pattern, _parse_amount(sparsity)
 
 
-def _place(text: str) -> Place:
-    from sparsetune.paths import place
+def _parse_place(text: str) -> Place:
+    from sparsetune.paths import resolve_place
 
     try:
-        return place(text) if "://" in text else Path(text)
+        return resolve_place(text) if "://" in text else Path(text)
     except SparsetuneError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
+def _load_study(parsed: argparse.Namespace) -> tuple[Study, Path]:
     from sparsetune.cli.find import find_study, parse_overrides
 
     study, file = find_study(parsed.study)
     if (parsed.set or parsed.quick) and study.problems():
-        from sparsetune.launch.preflight import check
+        from sparsetune.launch.preflight import require_runnable
 
-        check(
+        require_runnable(
             study, needs_data=False
         )  # raises: what is not valid has no axes to pin and no quick form
     study = study.pinned(parse_overrides(parsed.set)) if parsed.set else study
@@ -321,7 +361,9 @@ def _declared(parsed: argparse.Namespace) -> tuple[Study, Path]:
     return (study.with_changes(name=parsed.name) if parsed.name else study), file
 
 
-def _options(parsed: argparse.Namespace, storage: Place, file: Path | None) -> dict[str, Any]:
+def _launch_options(
+    parsed: argparse.Namespace, storage: Place, file: Path | None
+) -> dict[str, Any]:
     names = (
         "address",
         "gpus_per_trial",
@@ -337,14 +379,16 @@ def _options(parsed: argparse.Namespace, storage: Place, file: Path | None) -> d
     return {**chosen, "storage": storage, "study_file": file, "quiet": parsed.json}
 
 
-def _run(parsed: argparse.Namespace) -> int:
-    study, file = _declared(parsed)
+def _run_study(parsed: argparse.Namespace) -> int:
+    study, file = _load_study(parsed)
     from sparsetune.launch.launch import Options, launch
 
-    return _finish(parsed, launch(study, Options(**_options(parsed, parsed.storage, file))))
+    return _report_outcome(
+        parsed, launch(study, Options(**_launch_options(parsed, parsed.storage, file)))
+    )
 
 
-def _resume(parsed: argparse.Namespace) -> int:
+def _resume_study(parsed: argparse.Namespace) -> int:
     from sparsetune.cli.find import parse_sweep
     from sparsetune.storage import StudyDirectory
 
@@ -355,14 +399,14 @@ def _resume(parsed: argparse.Namespace) -> int:
     from sparsetune.launch.launch import Options, launch
 
     files = [Path(one["study_file"]) for one in home.launches() if one.get("study_file")]
-    options = Options(**_options(parsed, home.path.parent, files[-1] if files else None))
+    options = Options(**_launch_options(parsed, home.path.parent, files[-1] if files else None))
     extend = Extension(
         parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed
     )
-    return _finish(parsed, launch(study, options, directory=home.path, extend=extend))
+    return _report_outcome(parsed, launch(study, options, directory=home.path, extend=extend))
 
 
-def _finish(parsed: argparse.Namespace, outcome: Outcome) -> int:
+def _report_outcome(parsed: argparse.Namespace, outcome: Outcome) -> int:
     from analysis import report
 
     page = None if parsed.no_report or outcome.interrupted else report(outcome.directory)
@@ -382,17 +426,17 @@ def _finish(parsed: argparse.Namespace, outcome: Outcome) -> int:
     return outcome.exit_status
 
 
-def _status(parsed: argparse.Namespace) -> int:
-    from sparsetune.cli.status import show, status
+def _show_status(parsed: argparse.Namespace) -> int:
+    from sparsetune.cli.status import print_status, study_status
 
     if parsed.json:
-        _print_json(status(parsed.directory))
+        _print_json(study_status(parsed.directory))
     else:
-        show(parsed.directory, watch=parsed.watch)
+        print_status(parsed.directory, watch=parsed.watch)
     return 0
 
 
-def _report(parsed: argparse.Namespace) -> int:
+def _write_report(parsed: argparse.Namespace) -> int:
     from analysis import report
 
     page = report(parsed.directory)
@@ -403,7 +447,7 @@ def _report(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _diff(parsed: argparse.Namespace) -> int:
+def _show_diff(parsed: argparse.Namespace) -> int:
     from analysis.diff import diff
     from analysis.diff.text import as_json, show
 
@@ -415,10 +459,10 @@ def _diff(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _export(parsed: argparse.Namespace) -> int:
-    from sparsetune.train.export import export
+def _export_trial(parsed: argparse.Namespace) -> int:
+    from sparsetune.train.export import export_trial
 
-    facts = export(parsed.trial, parsed.out, parsed.data_root)
+    facts = export_trial(parsed.trial, parsed.out, parsed.data_root)
     if parsed.json:
         _print_json(facts)
     else:
@@ -426,13 +470,13 @@ def _export(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _replay(parsed: argparse.Namespace) -> int:
+def _replay_study(parsed: argparse.Namespace) -> int:
     from analysis.ramps.replay_figure import draw_replay
-    from sparsetune.search.replay import replay, show
+    from sparsetune.search.replay import print_replay, replay_study
 
     given = {name: getattr(parsed, name) for name in ("rungs", "reduction", "settle")}
     changes = {name: value for name, value in given.items() if value is not None}
-    found = replay(parsed.directory, changes, workers=parsed.workers)
+    found = replay_study(parsed.directory, changes, workers=parsed.workers)
     figure = draw_replay(
         found.table, found.configurations, found.objective, parsed.directory / "figures" / "replay"
     )
@@ -452,14 +496,14 @@ def _replay(parsed: argparse.Namespace) -> int:
             }
         )
     else:
-        show(found)
+        print_replay(found)
         print(f"Figure: {figure}" if figure else "No figure: the study searches no ramp.")  # noqa: T201
     return 0
 
 
-def _preview(parsed: argparse.Namespace) -> int:
-    study, _ = _declared(parsed)
-    from sparsetune.cli.preview import preview, show
+def _show_preview(parsed: argparse.Namespace) -> int:
+    study, _ = _load_study(parsed)
+    from sparsetune.cli.preview import preview_study, print_preview
 
     names = ("cpus_per_trial", "gpus_per_trial", "data_root")
     options = {
@@ -467,14 +511,14 @@ def _preview(parsed: argparse.Namespace) -> int:
         **{name: getattr(parsed, name) for name in names if parsed.probe},
     }
     if parsed.json:
-        _print_json(preview(study, **options))
+        _print_json(preview_study(study, **options))
     else:
-        show(study, **options)
+        print_preview(study, **options)
     return 0
 
 
-def _layers(parsed: argparse.Namespace) -> int:
-    from sparsetune.costs.layer_table import layer_table, show
+def _show_layers(parsed: argparse.Namespace) -> int:
+    from sparsetune.costs.layer_table import layer_table, print_layer_table
     from sparsetune.spec.sparsity import SparsitySpec
 
     sys.path += [folder for folder in [str(Path.cwd())] if folder not in sys.path]
@@ -490,17 +534,17 @@ def _layers(parsed: argparse.Namespace) -> int:
     if parsed.json:
         _print_json(facts)
     else:
-        show(facts)
+        print_layer_table(facts)
     return 0
 
 
-def _doctor(parsed: argparse.Namespace) -> int:
-    from sparsetune.cli.doctor import as_json, doctor, show
+def _run_doctor(parsed: argparse.Namespace) -> int:
+    from sparsetune.cli.doctor import checks_as_json, print_checks, run_checks
 
-    checks = doctor(parsed.storage, address=parsed.address, data_root=parsed.data_root)
+    checks = run_checks(parsed.storage, address=parsed.address, data_root=parsed.data_root)
     if not parsed.json:
-        return int(show(checks) > 0)
-    facts = as_json(checks)
+        return int(print_checks(checks) > 0)
+    facts = checks_as_json(checks)
     _print_json(facts)
     return int(facts["faults"] > 0)
 

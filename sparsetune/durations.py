@@ -27,7 +27,7 @@ class Clock:
     batch_size: int
 
 
-ABSOLUTE: dict[str, Unit] = {"epochs": "epochs", "steps": "steps", "samples": "samples"}
+ABSOLUTE_UNITS: dict[str, Unit] = {"epochs": "epochs", "steps": "steps", "samples": "samples"}
 """Units that are written out, by their word."""
 
 
@@ -67,9 +67,9 @@ class Length:
         if isinstance(given, str):
             number, _, unit = given.strip().partition(" ")
             unit = unit.strip().removesuffix("s") + "s"
-            if unit in ABSOLUTE:
+            if unit in ABSOLUTE_UNITS:
                 with suppress(ValueError):
-                    return cls(float(number), ABSOLUTE[unit])
+                    return cls(float(number), ABSOLUTE_UNITS[unit])
         raise ValueError(
             "a length must be a fraction of training, `5 epochs`, `100 steps` or `4096 samples`"
         )

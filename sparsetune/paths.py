@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from upath import UPath
 
 Place: TypeAlias = "Path | UPath"
-CLIENT = {
+S3_CLIENT_OPTIONS = {
     "use_listings_cache": False,  # another process writes there too
     "config_kwargs": {
         "connect_timeout": 5,
@@ -32,12 +32,12 @@ CLIENT = {
     },
 }
 """How the store is asked: a request that fails is sent again for about ten seconds before it is an error."""
-CONFLICTS = 10
+MAX_CONFLICTS = 10
 CONFLICT_SECONDS = 0.2
 """How often a conditional write is tried while the store is busy with another one of the same key."""
 
 
-def place(where: str | os.PathLike[str] | Place) -> Place:
+def resolve_place(where: str | os.PathLike[str] | Place) -> Place:
     """The place that a text names: an absolute folder, or a prefix of an object store where the text says ``s3://``.
 
     Raises:
@@ -62,10 +62,10 @@ def place(where: str | os.PathLike[str] | Place) -> Place:
         raise StorageError(
             f"`{text}` is an object store: install `sparsetune[s3]` ({error})"
         ) from error
-    return UPath(text.rstrip("/"), protocol="s3", **CLIENT).resolve()
+    return UPath(text.rstrip("/"), protocol="s3", **S3_CLIENT_OPTIONS).resolve()
 
 
-def failures() -> tuple[type[Exception], ...]:
+def storage_errors() -> tuple[type[Exception], ...]:
     """What reading and writing may raise: `OSError`, and the errors of an object store's client where one is in use."""
     if "aiobotocore" not in sys.modules:
         return (OSError,)
@@ -75,12 +75,12 @@ def failures() -> tuple[type[Exception], ...]:
     return OSError, BotoCoreError, ClientError, aiohttp.ClientError
 
 
-def refusals() -> tuple[type[Exception], ...]:
-    """All of `failures`, and the `StorageError` that they have become where a path was named."""
-    return (*failures(), StorageError)
+def refusal_errors() -> tuple[type[Exception], ...]:
+    """All of `storage_errors`, and the `StorageError` that they have become where a path was named."""
+    return (*storage_errors(), StorageError)
 
 
-def reason(error: Exception) -> str:
+def refusal_reason(error: Exception) -> str:
     """Why storage refused, in a few words without the endpoint's address."""
     if isinstance(error, OSError) and error.strerror:
         said = error.strerror
@@ -90,7 +90,7 @@ def reason(error: Exception) -> str:
 
 
 @contextmanager
-def reading(path: Place) -> Iterator[None]:
+def translating_read_errors(path: Place) -> Iterator[None]:
     """Turn a refusal to read into one message.
 
     Raises:
@@ -98,34 +98,34 @@ def reading(path: Place) -> Iterator[None]:
     """
     try:
         yield
-    except failures() as error:
-        raise StorageError(f"`{path}` cannot be read: {reason(error)}") from error
+    except storage_errors() as error:
+        raise StorageError(f"`{path}` cannot be read: {refusal_reason(error)}") from error
 
 
-def content(path: Place) -> bytes | None:
+def read_content(path: Place) -> bytes | None:
     """What a file or an object holds; None where there is none.
 
     Raises:
         StorageError: if it cannot be read, or its bucket does not exist.
     """
-    with reading(path):
+    with translating_read_errors(path):
         try:
             return (
                 path.read_bytes() if isinstance(path, Path) else bytes(path.fs.cat_file(path.path))
             )
         except (FileNotFoundError, NotADirectoryError) as error:
-            if _code(error) == "NoSuchBucket":
+            if _error_code(error) == "NoSuchBucket":
                 raise
             return None
 
 
-def names(folder: Place) -> list[str]:
+def list_names(folder: Place) -> list[str]:
     """What lies in a folder or directly under a prefix, sorted; nothing where there is none.
 
     Raises:
         StorageError: if it cannot be read.
     """
-    with reading(folder):
+    with translating_read_errors(folder):
         try:
             if isinstance(folder, Path):
                 return sorted(os.listdir(folder))
@@ -138,13 +138,13 @@ def names(folder: Place) -> list[str]:
         )
 
 
-def contents(folder: Place, listed: Sequence[str]) -> Iterator[bytes]:
+def read_contents(folder: Place, listed: Sequence[str]) -> Iterator[bytes]:
     """What the named files of a folder hold, one after the other; objects are fetched at once.
 
     Raises:
         StorageError: if one cannot be read.
     """
-    with reading(folder):
+    with translating_read_errors(folder):
         if isinstance(folder, Path):
             yield from ((folder / name).read_bytes() for name in listed)
         elif listed:
@@ -153,7 +153,7 @@ def contents(folder: Place, listed: Sequence[str]) -> Iterator[bytes]:
             yield from (fetched[path] for path in paths)
 
 
-def create(path: UPath, data: bytes) -> bool:
+def create_object(path: UPath, data: bytes) -> bool:
     """Write an object unless its key is taken; whether it is there now with exactly this content.
 
     The client repeats a request whose answer was lost, and is then told that the key is taken: by itself.
@@ -162,22 +162,22 @@ def create(path: UPath, data: bytes) -> bool:
         StorageError: if the store cannot be written.
     """
     try:
-        for _ in range(CONFLICTS):
+        for _ in range(MAX_CONFLICTS):
             try:
                 path.fs.pipe_file(path.path, data, mode="create")
                 return True
             except OSError as error:
-                if isinstance(error, FileExistsError) or _code(error) == "PreconditionFailed":
-                    return content(path) == data
-                if _code(error) != "ConditionalRequestConflict":
+                if isinstance(error, FileExistsError) or _error_code(error) == "PreconditionFailed":
+                    return read_content(path) == data
+                if _error_code(error) != "ConditionalRequestConflict":
                     raise
             time.sleep(CONFLICT_SECONDS)
         raise TimeoutError(errno.ETIMEDOUT, "other writers are in the way")
-    except failures() as error:
-        raise StorageError(f"`{path}` cannot be written: {reason(error)}") from error
+    except storage_errors() as error:
+        raise StorageError(f"`{path}` cannot be written: {refusal_reason(error)}") from error
 
 
-def _code(error: Exception) -> str | None:
+def _error_code(error: Exception) -> str | None:
     """The store's own code of an error, such as ``NoSuchBucket``."""
     response = getattr(error.__cause__, "response", None) or {}
     code: str | None = response.get("Error", {}).get("Code")

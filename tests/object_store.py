@@ -45,18 +45,18 @@ def serving() -> Iterator[dict[str, str]]:
 
 def new_bucket() -> str:
     """A bucket in the store that the environment names."""
-    from sparsetune.paths import place
+    from sparsetune.paths import resolve_place
 
-    made = place(f"s3://bucket-{secrets.token_hex(4)}")
+    made = resolve_place(f"s3://bucket-{secrets.token_hex(4)}")
     made.fs.mkdir(made.path.rstrip("/"))
     return str(made).rstrip("/")
 
 
 def keys(prefix: str) -> dict[str, bytes]:
     """Everything under a prefix: key without the prefix, and content."""
-    from sparsetune.paths import place
+    from sparsetune.paths import resolve_place
 
-    folder = place(prefix)
+    folder = resolve_place(prefix)
     found = folder.fs.find(folder.path)
     return {
         key.removeprefix(folder.path.rstrip("/") + "/"): folder.fs.cat_file(key) for key in found

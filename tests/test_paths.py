@@ -13,7 +13,14 @@ import pytest
 
 from sparsetune.__main__ import main
 from sparsetune.errors import StorageError
-from sparsetune.paths import CLIENT, content, contents, create, names, place
+from sparsetune.paths import (
+    S3_CLIENT_OPTIONS,
+    create_object,
+    list_names,
+    read_content,
+    read_contents,
+    resolve_place,
+)
 from sparsetune.storage import StudyDirectory
 from sparsetune.study import Study
 from tests.object_store import KEYS
@@ -21,14 +28,14 @@ from tests.object_store import KEYS
 
 def test_a_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert place("runs") == place(Path("runs")) == tmp_path / "runs"
+    assert resolve_place("runs") == resolve_place(Path("runs")) == tmp_path / "runs"
 
 
 def test_a_prefix_is_named_as_it_was_given(bucket: str) -> None:
     for text in (f"{bucket}/runs/x", f"{bucket}/runs/x/", f"{bucket}/runs/y/../x"):
-        assert str(place(text)) == f"{bucket}/runs/x"
-    study = place(f"{bucket}/runs/x")
-    assert (study.name, str(study.parent), place(study)) == ("x", f"{bucket}/runs", study)
+        assert str(resolve_place(text)) == f"{bucket}/runs/x"
+    study = resolve_place(f"{bucket}/runs/x")
+    assert (study.name, str(study.parent), resolve_place(study)) == ("x", f"{bucket}/runs", study)
 
 
 @pytest.mark.parametrize(
@@ -36,13 +43,13 @@ def test_a_prefix_is_named_as_it_was_given(bucket: str) -> None:
 )
 def test_what_is_no_place_is_refused(text: str) -> None:
     with pytest.raises(StorageError, match=r"must be a folder or s3://bucket/prefix"):
-        place(text)
+        resolve_place(text)
 
 
 def test_an_endpoint_without_a_scheme_is_refused_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "10.0.0.7:9000")
     with pytest.raises(StorageError, match="AWS_ENDPOINT_URL must begin with") as caught:
-        place("s3://bucket/x")
+        resolve_place("s3://bucket/x")
     assert "10.0.0.7" not in str(caught.value)
 
 
@@ -56,31 +63,37 @@ def test_a_missing_package_is_named() -> None:
 
 
 def test_a_folder_and_a_prefix_are_read_alike(tmp_path: Path, bucket: str) -> None:
-    for folder in (tmp_path / "x", place(f"{bucket}/x")):
-        assert (names(folder), content(folder / "a"), list(contents(folder, []))) == ([], None, [])
+    for folder in (tmp_path / "x", resolve_place(f"{bucket}/x")):
+        assert (
+            list_names(folder),
+            read_content(folder / "a"),
+            list(read_contents(folder, [])),
+        ) == ([], None, [])
         if isinstance(folder, Path):
             (folder / "sub").mkdir(parents=True)
         for name in ("b", "a", "sub/c"):
             (folder / name).write_bytes(name.encode())
-        assert names(folder) == ["a", "b", "sub"]
-        assert list(contents(folder, ["b", "a"])) == [b"b", b"a"]
-        assert (content(folder / "b"), content(folder / "z")) == (b"b", None)
+        assert list_names(folder) == ["a", "b", "sub"]
+        assert list(read_contents(folder, ["b", "a"])) == [b"b", b"a"]
+        assert (read_content(folder / "b"), read_content(folder / "z")) == (b"b", None)
 
 
 def test_a_key_is_created_once_and_the_same_content_is_no_other_writer(bucket: str) -> None:
-    path = place(f"{bucket}/x/key")
-    assert create(path, b"mine")
-    assert create(path, b"mine"), "a repeated request must not take itself for another driver"
-    assert not create(path, b"yours")
-    assert content(path) == b"mine"
+    path = resolve_place(f"{bucket}/x/key")
+    assert create_object(path, b"mine")
+    assert create_object(path, b"mine"), (
+        "a repeated request must not take itself for another driver"
+    )
+    assert not create_object(path, b"yours")
+    assert read_content(path) == b"mine"
 
 
 def test_of_many_that_create_a_key_exactly_one_does(bucket: str) -> None:
-    path = place(f"{bucket}/x/key")
+    path = resolve_place(f"{bucket}/x/key")
     with ThreadPoolExecutor(8) as pool:
-        made = list(pool.map(lambda number: create(path, b"%d" % number), range(8)))
+        made = list(pool.map(lambda number: create_object(path, b"%d" % number), range(8)))
     assert made.count(True) == 1
-    assert content(path) == b"%d" % made.index(True)
+    assert read_content(path) == b"%d" % made.index(True)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *command: str) -> str:
@@ -98,7 +111,7 @@ def test_a_missing_bucket_is_one_message_and_is_not_made(
     assert "cannot be read: The specified bucket does not exist" in said
     with pytest.raises(StorageError, match="cannot be read: The specified bucket does not exist"):
         StudyDirectory("s3://no-such-bucket/x").create(Study(name="x"))
-    assert not place("s3://no-such-bucket").fs.exists("no-such-bucket")
+    assert not resolve_place("s3://no-such-bucket").fs.exists("no-such-bucket")
 
 
 def test_a_prefix_without_a_study_is_one_message(
@@ -111,7 +124,7 @@ def test_a_store_that_does_not_answer_is_one_message_without_its_address(
     bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setitem(CLIENT, "config_kwargs", {"retries": {"max_attempts": 0}})
+    monkeypatch.setitem(S3_CLIENT_OPTIONS, "config_kwargs", {"retries": {"max_attempts": 0}})
     said = refusal(capsys, "status", f"{bucket}/x")
     assert "cannot be read: Could not connect to the endpoint URL: (see AWS_ENDPOINT_URL)" in said
     assert "127.0.0.1" not in said

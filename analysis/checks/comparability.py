@@ -8,17 +8,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.checks.evidence import Evidence, holds, require
-from analysis.checks.finding import Finding, Missing, Severity, counted, listed
-from analysis.estimates.equal_flops import uneven
+from analysis.checks.evidence import Evidence, has_value, require_columns
+from analysis.checks.finding import (
+    Finding,
+    MissingEvidenceError,
+    Severity,
+    format_count,
+    list_names,
+)
+from analysis.estimates.equal_flops import flops_warnings
 from analysis.estimates.means import direction_of
 from analysis.load import StudyResults
 
-LEVEL = 0.01
+BASELINE_SIGNIFICANCE_LEVEL = 0.01
 """p below which dense baselines differ, before it is divided by how many groups of them are compared."""
-SOFTER: dict[Severity, Severity] = {"error": "warning", "warning": "note", "note": "note"}
+NEXT_LOWER_SEVERITY: dict[Severity, Severity] = {
+    "error": "warning",
+    "warning": "note",
+    "note": "note",
+}
 """Lines that are each of one kind but differ from one another are easier to tell apart than points of one line."""
-SPLIT: tuple[str, ...] = (
+SPLIT_FIELDS: tuple[str, ...] = (
     "task.kind",
     "task.dataset",
     "task.folder",
@@ -26,11 +36,11 @@ SPLIT: tuple[str, ...] = (
     "task.validation",
     "task.split_seed",
 )
-SPLIT += ("task.train_examples", "evaluate.train_examples")
-PACKAGES = ("sparsetune", "torch", "torchvision", "transformers", "numpy")
+SPLIT_FIELDS += ("task.train_examples", "evaluate.train_examples")
+COMPARED_PACKAGES = ("sparsetune", "torch", "torchvision", "transformers", "numpy")
 
 
-def mixed(
+def mixed_kinds(
     evidence: Evidence, kinds: pd.Series[Any], severity: Severity, *, dense: bool = True
 ) -> Iterator[Finding]:
     """Where report trials of different kinds share a line; or, if none do, a figure.
@@ -44,23 +54,25 @@ def mixed(
     rows = evidence.report.assign(kind=kinds)
     rows = rows if dense else rows[rows["sparsity.target"] > 0]
     lines = evidence.figures(rows.dropna(subset="kind"), "kind")
-    found = _groups(lines, ["figure", "arm"])
+    found = _mixed_groups(lines, ["figure", "arm"])
     if found.empty:
-        whole = _groups(lines, ["figure"])
+        whole = _mixed_groups(lines, ["figure"])
         if len(whole):
-            yield Finding("", _odd(whole), _breakdown(whole, "arm"), SOFTER[severity])
+            yield Finding(
+                "", _minority_cells(whole), _breakdown(whole, "arm"), NEXT_LOWER_SEVERITY[severity]
+            )
     for arm, own in found.groupby("arm", sort=False):
-        yield Finding(str(arm), _odd(own), _breakdown(own, "cell"), severity)
+        yield Finding(str(arm), _minority_cells(own), _breakdown(own, "cell"), severity)
 
 
-def _groups(lines: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+def _mixed_groups(lines: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """The rows of groups of more than one kind."""
     return (
         lines[lines.groupby(list(keys))["kind"].transform("nunique") > 1] if len(lines) else lines
     )
 
 
-def _odd(rows: pd.DataFrame) -> list[str]:
+def _minority_cells(rows: pd.DataFrame) -> list[str]:
     """Cells of the rarer kinds."""
     most = rows.groupby("kind")["cell"].nunique().idxmax()
     return list(dict.fromkeys(rows.loc[rows["kind"] != most, "cell"]))
@@ -68,22 +80,23 @@ def _odd(rows: pd.DataFrame) -> list[str]:
 
 def _breakdown(rows: pd.DataFrame, by: str) -> str:
     """``0.1 in a, b and 2 more; 0 in c``."""
-    parts = [f"{kind} in {listed(part[by])}" for kind, part in rows.groupby("kind", sort=False)]
+    parts = [f"{kind} in {list_names(part[by])}" for kind, part in rows.groupby("kind", sort=False)]
     return "; ".join(parts[:4]) + (f"; and {len(parts) - 4} more kinds" if len(parts) > 4 else "")
 
 
-def described(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series[Any]:
+def describe_rows(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series[Any]:
     """Each row in words, ``validation 0.1, split seed 0``: the columns in which rows differ."""
     differ = [name for name in columns if name in rows and rows[name].nunique(dropna=False) > 1]
     words = [
-        rows[name].map(lambda value, name=name: f"{_plain(name)} {_text(value)}") for name in differ
+        rows[name].map(lambda value, name=name: f"{_field_words(name)} {_text(value)}")
+        for name in differ
     ]
     if not words:
         return pd.Series("the same", rows.index)
     return pd.concat(words, axis=1).agg(", ".join, axis=1)
 
 
-def _plain(name: str) -> str:
+def _field_words(name: str) -> str:
     return name.rpartition(".")[2].replace("_", " ")
 
 
@@ -93,44 +106,44 @@ def _text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
-def smoothing(evidence: Evidence) -> Iterator[Finding]:
+def mixed_label_smoothing(evidence: Evidence) -> Iterator[Finding]:
     """Entropies of networks trained with and without label smoothing, or with different ones."""
-    rows = require(
+    rows = require_columns(
         evidence.report, "task.label_smoothing", "train_entropy|val_entropy|test_entropy"
     )
-    yield from mixed(
+    yield from mixed_kinds(
         evidence,
-        described(rows.fillna({"task.label_smoothing": 0}), ["task.label_smoothing"]),
+        describe_rows(rows.fillna({"task.label_smoothing": 0}), ["task.label_smoothing"]),
         "warning",
     )
 
 
-def distillation(evidence: Evidence) -> Iterator[Finding]:
+def mixed_distillation(evidence: Evidence) -> Iterator[Finding]:
     """Entropies and losses of networks that learned from labels, and from a teacher."""
     measured = "train_entropy|val_entropy|test_entropy|train_loss|val_loss|test_loss"
-    rows = require(evidence.report, "distill.hardness", measured)
+    rows = require_columns(evidence.report, "distill.hardness", measured)
     rows = rows.assign(**{"distill.hardness": rows["distill.hardness"].fillna(0)})
-    yield from mixed(
-        evidence, described(rows, ["distill.hardness", "distill.temperature"]), "warning"
+    yield from mixed_kinds(
+        evidence, describe_rows(rows, ["distill.hardness", "distill.temperature"]), "warning"
     )
 
 
-def denominators(evidence: Evidence) -> Iterator[Finding]:
+def mixed_denominators(evidence: Evidence) -> Iterator[Finding]:
     """Sparsities that are fractions of different numbers of weights; a dense network's is 0 of any."""
-    rows = require(evidence.report, "prunable_weights")
+    rows = require_columns(evidence.report, "prunable_weights")
     kinds = rows["prunable_weights"].map(
         lambda count: f"{count:,.0f} prunable weights", na_action="ignore"
     )
-    yield from mixed(evidence, kinds, "error", dense=False)
+    yield from mixed_kinds(evidence, kinds, "error", dense=False)
 
 
-def splits(evidence: Evidence) -> Iterator[Finding]:
+def mixed_splits(evidence: Evidence) -> Iterator[Finding]:
     """Networks trained or measured on different examples."""
-    rows = require(
+    rows = require_columns(
         evidence.report, "task.validation|task.split_seed|task.train_examples|task.dataset"
     )
-    found = list(mixed(evidence, described(rows, SPLIT), "error"))
-    yield from found or mixed(evidence, _digests(rows["data"]), "warning")
+    found = list(mixed_kinds(evidence, describe_rows(rows, SPLIT_FIELDS), "error"))
+    yield from found or mixed_kinds(evidence, _digests(rows["data"]), "warning")
 
 
 def _digests(data: pd.Series[Any]) -> pd.Series[Any]:
@@ -144,15 +157,15 @@ def _digests(data: pd.Series[Any]) -> pd.Series[Any]:
     )
 
 
-def baselines(evidence: Evidence) -> Iterator[Finding]:
+def unequal_baselines(evidence: Evidence) -> Iterator[Finding]:
     """Dense networks that gaps are measured to, of different recipes and accuracies: an F test at each length."""
     rows = evidence.report
     y = evidence.y
     if y is None:
-        raise Missing(["test_accuracy or test_score or val_accuracy or val_score"])
+        raise MissingEvidenceError(["test_accuracy or test_score or val_accuracy or val_score"])
     found = _dense(evidence, y)
     if len(rows) and found.empty:
-        raise Missing(["sparsity.target of 0 or twin_id"])
+        raise MissingEvidenceError(["sparsity.target of 0 or twin_id"])
     groups = [
         own
         for _, own in found.groupby(["figure", "epochs"], sort=False)
@@ -163,15 +176,17 @@ def baselines(evidence: Evidence) -> Iterator[Finding]:
         for own in groups
     ]
     p, own = min(tested, key=lambda pair: pair[0], default=(1.0, found))
-    if groups and p * len(groups) < LEVEL:
+    if groups and p * len(groups) < BASELINE_SIGNIFICANCE_LEVEL:
         means = own.groupby("config_id")["value"].mean()
         best = (direction_of(y) * means).idxmax()
         yield Finding(
-            "", list(own.loc[own["config_id"] != best, "cell"]), _unequal(own, y, p * len(groups))
+            "",
+            list(own.loc[own["config_id"] != best, "cell"]),
+            _baseline_range_text(own, y, p * len(groups)),
         )
 
 
-def _unequal(own: pd.DataFrame, y: str, p: float) -> str:
+def _baseline_range_text(own: pd.DataFrame, y: str, p: float) -> str:
     """What dense baselines of one length reach, from the lowest to the highest."""
     recipes = own.groupby("config_id").agg(
         cell=("cell", "first"), mean=("value", "mean"), n=("value", "size")
@@ -180,14 +195,14 @@ def _unequal(own: pd.DataFrame, y: str, p: float) -> str:
     low, high = (
         f"{end['mean']:.4g} (for {end['cell']}, n = {end['n']})" for end in (rows[0], rows[-1])
     )
-    reach = f"{counted(len(recipes), 'dense recipe')} reach a `{y}` from {low} to {high}"
+    reach = f"{format_count(len(recipes), 'dense recipe')} reach a `{y}` from {low} to {high}"
     return f"at {own['epochs'].iloc[0]:g} epochs {reach}, F test p = {p:.2g}"
 
 
 def _dense(evidence: Evidence, y: str) -> pd.DataFrame:
     """One row per dense trial that a figure compares with: ``figure epochs cell config_id value``."""
-    trials = require(evidence.results.trials(), y).set_index("trial_id")
-    trials = trials[holds(trials["status"], "COMPLETE")]
+    trials = require_columns(evidence.results.trials(), y).set_index("trial_id")
+    trials = trials[has_value(trials["status"], "COMPLETE")]
     lines = evidence.figures(evidence.report, "epochs", "trial_id", "twin_id")
     lines["dense_id"] = lines["trial_id"].where(lines["sparsity"] == 0, lines["twin_id"])
     lines = lines.dropna(subset="dense_id")
@@ -217,10 +232,10 @@ def _f_test(groups: Sequence[np.ndarray]) -> float:
     )
 
 
-def machines(evidence: Evidence) -> Iterator[Finding]:
+def mixed_machines(evidence: Evidence) -> Iterator[Finding]:
     """Trials of a comparison that ran on different hardware or threads, or by different versions."""
     if not isinstance(evidence.results, StudyResults):
-        raise Missing(["the ledger of a study directory"])
+        raise MissingEvidenceError(["the ledger of a study directory"])
     rows = evidence.report
     rows = rows.assign(
         device=rows["device"].str.partition(":")[0]
@@ -228,9 +243,9 @@ def machines(evidence: Evidence) -> Iterator[Finding]:
         else rows["device"]
     )
     known = rows["device"].notna()
-    yield from mixed(
+    yield from mixed_kinds(
         evidence,
-        described(rows[known], ["device", "processor", "threads"]).reindex(rows.index),
+        describe_rows(rows[known], ["device", "processor", "threads"]).reindex(rows.index),
         "warning",
     )
     launches = [_versions(facts) for facts in evidence.results.directory.launches()]
@@ -244,12 +259,14 @@ def machines(evidence: Evidence) -> Iterator[Finding]:
             f"{name} {' then '.join(dict.fromkeys(str(f.get(name)) for f in launches))}"
             for name in differ
         )
-        yield Finding("", [], f"{counted(len(launches), 'launch')[:-1]}es ran {changes}", "note")
+        yield Finding(
+            "", [], f"{format_count(len(launches), 'launch')[:-1]}es ran {changes}", "note"
+        )
 
 
 def _versions(facts: Any) -> dict[str, Any]:
     packages = facts.get("packages") or {}
-    return {name: packages[name] for name in PACKAGES if packages.get(name)} | {
+    return {name: packages[name] for name in COMPARED_PACKAGES if packages.get(name)} | {
         name: facts[name] for name in ("python", "code") if facts.get(name)
     }
 
@@ -258,9 +275,9 @@ def unequal_flops(evidence: Evidence) -> Iterator[Finding]:
     """Cells whose training FLOPs are not their dense twin's, where a study asks for that."""
     if evidence.results.design.equal != "train_flops":
         return
-    require(evidence.cells, "flops_ratio")
-    cells = evidence.cells[evidence.cells["cell"].isin(uneven(evidence.results))]
+    require_columns(evidence.cells, "flops_ratio")
+    cells = evidence.cells[evidence.cells["cell"].isin(flops_warnings(evidence.results))]
     for arm, own in cells.groupby("arm", sort=False):
         ends = own["flops_ratio"].min(), own["flops_ratio"].max()
-        got = f"{counted(len(own), 'cell')} spent {ends[0]:.2f} to {ends[1]:.2f} times their twin's"
+        got = f"{format_count(len(own), 'cell')} spent {ends[0]:.2f} to {ends[1]:.2f} times their twin's"
         yield Finding(str(arm), list(own["cell"]), got)

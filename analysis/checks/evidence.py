@@ -9,17 +9,24 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.checks.finding import Missing
-from analysis.estimates.means import with_dense
+from analysis.checks.finding import MissingEvidenceError
+from analysis.estimates.means import add_dense_points
 from analysis.load import StudyResults
 from analysis.tables.results import Results
 from analysis.tables.selection import report_rows
 from sparsetune.errors import SparsetuneError
 
-OWN = ("search", "report", "control")
+OWN_ROLES = ("search", "report", "control")
 """Roles of the trials that are a cell's own; its dense twins and its teacher are not."""
-HEADLINES = ("test_accuracy", "test_score", "val_accuracy", "val_score", "test_loss", "val_loss")
-HISTORY: tuple[str, ...] = (
+HEADLINE_MEASURES = (
+    "test_accuracy",
+    "test_score",
+    "val_accuracy",
+    "val_score",
+    "test_loss",
+    "val_loss",
+)
+HISTORY_COLUMNS: tuple[str, ...] = (
     "trial_id",
     "config_id",
     "task.weights",
@@ -29,9 +36,9 @@ HISTORY: tuple[str, ...] = (
     "train_loss",
     "train_entropy",
 )
-HISTORY += ("val_accuracy", "val_score", "val_error", "val_loss", "val_entropy")
-HISTORY += ("test_accuracy", "test_score", "test_loss")
-MACHINE = ("host", "device", "processor", "threads", "data")
+HISTORY_COLUMNS += ("val_accuracy", "val_score", "val_error", "val_loss", "val_entropy")
+HISTORY_COLUMNS += ("test_accuracy", "test_score", "test_loss")
+MACHINE_COLUMNS = ("host", "device", "processor", "threads", "data")
 """What the ledger says of where a trial ran last, and the digest of its data."""
 
 
@@ -42,7 +49,7 @@ class Evidence:
     Args:
         results: Of a study, or of a table.
         where: Dotted fields and their values: only cells with these, or where a field does not apply, are looked at.
-        measure: What curves show; None for the first of `HEADLINES` that was measured.
+        measure: What curves show; None for the first of `HEADLINE_MEASURES` that was measured.
     """
 
     results: Results
@@ -67,13 +74,13 @@ class Evidence:
         return uses.merge(self._trials.drop(columns=same), on="trial_id")
 
     @cached_property
-    def own(self) -> pd.DataFrame:
+    def own_trials(self) -> pd.DataFrame:
         """The rows of `runs` that are trials of the cells themselves, each once."""
-        return self.runs[self.runs["role"].isin(OWN)].drop_duplicates(["cell", "trial_id"])
+        return self.runs[self.runs["role"].isin(OWN_ROLES)].drop_duplicates(["cell", "trial_id"])
 
     @cached_property
     def report(self) -> pd.DataFrame:
-        """One row per report trial of a cell's winner (`select.report_rows`), with `MACHINE`."""
+        """One row per report trial of a cell's winner (`select.report_rows`), with `MACHINE_COLUMNS`."""
         rows = report_rows(self.results)
         rows = rows[rows["cell"].isin(self.cells["cell"])]
         return rows.join(self.machines, on="trial_id")
@@ -87,7 +94,7 @@ class Evidence:
     def history(self) -> pd.DataFrame:
         """One row per trial and evaluation: what the checks read of it."""
         history = self.results.history()
-        history = history[[name for name in HISTORY if name in history]]
+        history = history[[name for name in HISTORY_COLUMNS if name in history]]
         return history[history["trial_id"].isin(self.runs["trial_id"])] if self.where else history
 
     @cached_property
@@ -103,25 +110,27 @@ class Evidence:
             if self.history.get(name, pd.Series()).notna().any()
         )
         if (name := next(found, None)) is None:
-            raise Missing(["step or epoch or progress"])
+            raise MissingEvidenceError(["step or epoch or progress"])
         return name
 
     @cached_property
     def machines(self) -> pd.DataFrame:
-        """`MACHINE` of every trial that a study started, by its id; of other results no rows."""
+        """`MACHINE_COLUMNS` of every trial that a study started, by its id; of other results no rows."""
         states = self.results.states if isinstance(self.results, StudyResults) else {}
         rows = {trial_id: state.starts[-1] for trial_id, state in states.items() if state.starts}
         frame = pd.DataFrame(
-            [{name: start.get(name) for name in MACHINE} for start in rows.values()],
-            columns=[*MACHINE],
+            [{name: start.get(name) for name in MACHINE_COLUMNS} for start in rows.values()],
+            columns=[*MACHINE_COLUMNS],
         )
         return frame.set_axis(pd.Index(list(rows), dtype="str"), axis=0)
 
     @cached_property
     def y(self) -> str | None:
-        """The measure that curves show; None where none of `HEADLINES` was measured."""
+        """The measure that curves show; None where none of `HEADLINE_MEASURES` was measured."""
         measured = (
-            name for name in HEADLINES if name in self.report and self.report[name].notna().any()
+            name
+            for name in HEADLINE_MEASURES
+            if name in self.report and self.report[name].notna().any()
         )
         return self.measure or next(measured, None)
 
@@ -137,7 +146,9 @@ class Evidence:
                 f"a field in `where` must be one of {', '.join(fields)}, got `{path}`"
             )
         uses = self.results.uses()
-        first = uses[uses["role"].isin(OWN)].drop_duplicates("cell").set_index("cell")["trial_id"]
+        first = (
+            uses[uses["role"].isin(OWN_ROLES)].drop_duplicates("cell").set_index("cell")["trial_id"]
+        )
         return first.map(self._trials.set_index("trial_id")[path])
 
     def figures(self, rows: pd.DataFrame, *names: str) -> pd.DataFrame:
@@ -146,15 +157,15 @@ class Evidence:
         Combinations of sweep axes besides sparsity and length have a figure each. Dense cells start every line of
         theirs, so that they appear several times.
         """
-        others = [path for path in self.results.design.others() if path in rows]
+        others = [path for path in self.results.design.other_axes() if path in rows]
         figure = rows[others].map(str).agg("/".join, axis=1) if others and len(rows) else ""
         rows = rows.assign(figure=figure, sparsity=rows["sparsity.target"])
         rows = rows[["figure", "arm", "cell", "sparsity", *names]]
-        parts = [with_dense(part) for _, part in rows.groupby("figure", sort=False)]
+        parts = [add_dense_points(part) for _, part in rows.groupby("figure", sort=False)]
         return pd.concat(parts, ignore_index=True) if parts else rows
 
 
-def require(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
+def require_columns(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
     """The frame, if it holds a value in a column of each name; ``a|b`` asks for one of the two.
 
     Raises:
@@ -166,11 +177,11 @@ def require(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
         if not any(n in frame and frame[n].notna().any() for n in str(name).split("|"))
     ]
     if lacking and len(frame):
-        raise Missing(name.replace("|", " or ") for name in lacking)
+        raise MissingEvidenceError(name.replace("|", " or ") for name in lacking)
     asked = (name for alternatives in names for name in alternatives.split("|"))
     return frame.reindex(columns=list(dict.fromkeys([*frame, *asked])))
 
 
-def holds(column: pd.Series[Any], value: Any) -> pd.Series[Any]:
+def has_value(column: pd.Series[Any], value: Any) -> pd.Series[Any]:
     """Where the column has this value, as plain booleans; what is missing has it not."""
     return column.eq(value).astype("boolean").fillna(False).astype(bool)

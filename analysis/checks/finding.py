@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """An error would mislead a reader, a warning may, a note is what they should know; the gravest first."""
-NAMED = 3
+MAX_NAMED_CELLS = 3
 """Cells that a message names; of more it says how many."""
 
 
@@ -44,7 +44,7 @@ class Check:
         code: Stable: it never changes its meaning and is never given again.
         title: In a few words, without a full stop.
         severity: As long as a finding does not say otherwise.
-        function: Gives its findings, and raises `Missing` where it cannot judge.
+        function: Gives its findings, and raises `MissingEvidenceError` where it cannot judge.
         rule: What must hold, a sentence without its full stop.
         remedy: What to do, in a sentence.
         of_table: The same where the results are no study's, if it differs.
@@ -64,7 +64,7 @@ class Check:
         return re.sub(r"[^a-z0-9]+", "-", f"{self.code} {self.title}".lower())
 
 
-class Missing(SparsetuneError):
+class MissingEvidenceError(SparsetuneError):
     """What a check needs is not in the results, so that it says nothing; ``columns`` are their names."""
 
     def __init__(self, columns: Iterable[str]) -> None:
@@ -72,13 +72,13 @@ class Missing(SparsetuneError):
         super().__init__(f"the results lack {', '.join(self.columns)}")
 
 
-def listed(names: Iterable[str], most: int = NAMED) -> str:
+def list_names(names: Iterable[str], most: int = MAX_NAMED_CELLS) -> str:
     """The first few names, and how many more: ``a, b, c and 12 more``."""
     names = list(dict.fromkeys(names))
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-def counted(count: int, word: str) -> str:
+def format_count(count: int, word: str) -> str:
     """``1 trial``, ``3 trials``."""
     return f"{count} {word}{'' if count == 1 else 's'}"

@@ -9,20 +9,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.checks.evidence import Evidence, holds, require
-from analysis.checks.finding import Finding, Missing, Severity, counted, listed
+from analysis.checks.evidence import Evidence, has_value, require_columns
+from analysis.checks.finding import (
+    Finding,
+    MissingEvidenceError,
+    Severity,
+    format_count,
+    list_names,
+)
 from analysis.estimates.means import direction_of
 from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Uniform
 
-EDGE = 0.1
+TREND_EDGE_MARGIN = 0.1
 """How near to an end of its range, as a part of it, a winner lies at the edge."""
-NEAREST = 0.01
+STRICT_EDGE_MARGIN = 0.01
 """The same where there are too few configurations to see a trend."""
-FEWEST = 8
+MIN_TREND_CONFIGURATIONS = 8
 """Configurations from which on the best of them must lie towards the edge too."""
-SURE = 2.33
+TREND_STANDARD_ERRORS = 2.33
 """Standard errors by which they must: 1 % by chance."""
-MEASURED = (
+COMPARED_MEASURES = (
     "val_accuracy",
     "val_score",
     "val_error",
@@ -31,47 +37,47 @@ MEASURED = (
     "test_score",
     "test_loss",
 )
-BEST = re.compile(r"(^|[^a-z])(best|max)([^a-z]|$)")
+BEST_COLUMN_PATTERN = re.compile(r"(^|[^a-z])(best|max)([^a-z]|$)")
 """In the name of a column that holds the best of several epochs."""
 
 
-def at_the_edge(evidence: Evidence) -> Iterator[Finding]:
+def winners_at_range_edge(evidence: Evidence) -> Iterator[Finding]:
     """Winners at an end of a searched range, towards which the better configurations lie too."""
     cells = evidence.cells.dropna(subset="winner_id")
     if not (evidence.results.design.search and len(cells)):
         return
     ranges = evidence.results.design.ranges
     if not ranges:
-        raise Missing(["the ranges that were searched"])
+        raise MissingEvidenceError(["the ranges that were searched"])
     search = (
-        require(evidence.own, "status")
+        require_columns(evidence.own_trials, "status")
         .query("role == 'search'")
         .drop_duplicates(["cell", "config_id"])
     )
     if evidence.results.design.objective not in search:
-        raise Missing([str(evidence.results.design.objective)])
+        raise MissingEvidenceError([str(evidence.results.design.objective)])
     by_cell = dict(list(search.groupby("cell", sort=False)))
     found = [
         (cell["arm"], cell["cell"], path, side, cell[path])
         for cell in cells.to_dict("records")
         for path in evidence.results.design.search
         if (axis := ranges.get((cell["cell"], path))) and cell["cell"] in by_cell
-        if (side := _side(axis, path, cell.get(path), by_cell[cell["cell"]], evidence))
+        if (side := _edge_side(axis, path, cell.get(path), by_cell[cell["cell"]], evidence))
     ]
     frame = pd.DataFrame(found, columns=["arm", "cell", "path", "side", "value"])
     for arm, own in frame.groupby("arm", sort=False):
         parts = [
-            f"`{path}` at its {side} end in {counted(len(part), 'cell')} ({_named(part)})"
+            f"`{path}` at its {side} end in {format_count(len(part), 'cell')} ({_cell_values_text(part)})"
             for (path, side), part in own.groupby(["path", "side"], sort=False)
         ]
         yield Finding(str(arm), list(own["cell"]), "; ".join(parts))
 
 
-def _named(part: pd.DataFrame) -> str:
-    return listed(f"{row.cell}: {row.value:.3g}" for row in part.itertuples())
+def _cell_values_text(part: pd.DataFrame) -> str:
+    return list_names(f"{row.cell}: {row.value:.3g}" for row in part.itertuples())
 
 
-def _side(axis: Axis, path: str, value: Any, tried: pd.DataFrame, evidence: Evidence) -> str:
+def _edge_side(axis: Axis, path: str, value: Any, tried: pd.DataFrame, evidence: Evidence) -> str:
     """``low`` or ``high`` where the winner lies at that end and a better value may lie beyond; else empty."""
     if not isinstance(value, int | float) or pd.isna(value):
         return ""
@@ -86,37 +92,38 @@ def _side(axis: Axis, path: str, value: Any, tried: pd.DataFrame, evidence: Evid
         low = axis.low
         high = axis.high
         enough = True
-        place = float(_unit(axis, np.array([value], dtype=np.float64))[0])
+        place = float(_to_unit_range(axis, np.array([value], dtype=np.float64))[0])
         objective = tried[str(evidence.results.design.objective)].where(
-            holds(tried["status"], "COMPLETE")
+            has_value(tried["status"], "COMPLETE")
         )
         values = objective.to_numpy(dtype=np.float64) * (
             1 if evidence.results.design.minimize else -1
         )
-        sides = _towards(place, _unit(axis, x), values)
+        sides = _near_ends(place, _to_unit_range(axis, x), values)
     natural = {"low": low == 0, "high": high == 1 and path != "optim.lr"}
     return next((side for side, at in sides.items() if at and enough and not natural[side]), "")
 
 
-def _towards(place: float, units: np.ndarray, values: np.ndarray) -> dict[str, bool]:
+def _near_ends(place: float, units: np.ndarray, values: np.ndarray) -> dict[str, bool]:
     """Whether the winner at ``place``, and with enough configurations the best quarter of them, lie at either end."""
     units, values = units[~np.isnan(units)], values[~np.isnan(units)]
     n = len(units)
-    edge = NEAREST
+    edge = STRICT_EDGE_MARGIN
     pull = 0.0
-    if n >= FEWEST:
+    if n >= MIN_TREND_CONFIGURATIONS:
         count = max(2, round(n / 4))
         best = units[np.argsort(np.where(np.isnan(values), np.inf, values), kind="stable")[:count]]
         error = units.std(ddof=1) * np.sqrt((1 - count / n) / count)
-        edge = EDGE
+        edge = TREND_EDGE_MARGIN
         pull = float((best.mean() - units.mean()) / error) if error else 0.0
     return {
-        "low": place <= edge and (n < FEWEST or pull < -SURE),
-        "high": place >= 1 - edge and (n < FEWEST or pull > SURE),
+        "low": place <= edge and (n < MIN_TREND_CONFIGURATIONS or pull < -TREND_STANDARD_ERRORS),
+        "high": place >= 1 - edge
+        and (n < MIN_TREND_CONFIGURATIONS or pull > TREND_STANDARD_ERRORS),
     }
 
 
-def _unit(axis: Uniform | LogUniform, values: np.ndarray) -> np.ndarray:
+def _to_unit_range(axis: Uniform | LogUniform, values: np.ndarray) -> np.ndarray:
     """Values as parts of the range, on the axis's own scale."""
     low = axis.low
     high = axis.high
@@ -128,36 +135,36 @@ def _unit(axis: Uniform | LogUniform, values: np.ndarray) -> np.ndarray:
     return np.asarray((values - low) / (high - low))
 
 
-def on_test(evidence: Evidence) -> Iterator[Finding]:
+def selected_on_test(evidence: Evidence) -> Iterator[Finding]:
     """Winners chosen by a column of the test set."""
     objective = evidence.results.design.objective
     if objective is not None and objective.startswith("test_"):
         yield Finding("", list(evidence.cells["cell"]), f"they were chosen by `{objective}`")
 
 
-def best_epoch(evidence: Evidence) -> Iterator[Finding]:
+def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:
     """Trials whose row is not that of their last evaluation: the best of several is too good by luck."""
     named = [
         theirs
         for _, theirs in getattr(evidence.results, "sources", ())
-        if BEST.search(theirs.lower())
+        if BEST_COLUMN_PATTERN.search(theirs.lower())
     ]
     if named:
         yield Finding(
             "",
             list(evidence.cells["cell"]),
-            f"the table's {listed(named)} hold the best of several",
+            f"the table's {list_names(named)} hold the best of several",
         )
         return
-    history = require(evidence.history, "|".join(MEASURED)).sort_values(
+    history = require_columns(evidence.history, "|".join(COMPARED_MEASURES)).sort_values(
         evidence.clock, kind="stable"
     )
-    rows = require(evidence.trials, "|".join(MEASURED)).set_index("trial_id")
+    rows = require_columns(evidence.trials, "|".join(COMPARED_MEASURES)).set_index("trial_id")
     evaluations = history.groupby("trial_id").size()
     several = evaluations.index[evaluations > 1].intersection(rows.index)
     if len(rows) and several.empty:
-        raise Missing(["more than one evaluation of a trial"])
-    early = _not_the_last(rows.loc[several], history, evidence.clock)
+        raise MissingEvidenceError(["more than one evaluation of a trial"])
+    early = _is_not_last_evaluation(rows.loc[several], history, evidence.clock)
     cells = (
         evidence.runs.drop_duplicates("trial_id")
         .set_index("trial_id")[["arm", "cell"]]
@@ -165,11 +172,13 @@ def best_epoch(evidence: Evidence) -> Iterator[Finding]:
     )
     for arm, own in cells[early.to_numpy(dtype=bool)].groupby("arm", sort=False):
         total = int((cells["arm"] == arm).sum())
-        got = f"{len(own)} of {counted(total, 'trial')} show an earlier evaluation or the best of several"
+        got = f"{len(own)} of {format_count(total, 'trial')} show an earlier evaluation or the best of several"
         yield Finding(str(arm), list(own["cell"]), got)
 
 
-def _not_the_last(rows: pd.DataFrame, history: pd.DataFrame, clock: str) -> pd.Series[Any]:
+def _is_not_last_evaluation(
+    rows: pd.DataFrame, history: pd.DataFrame, clock: str
+) -> pd.Series[Any]:
     """Which trials, by id, show an earlier evaluation than their last, or a measure's best, which is not its last."""
     groups = history.groupby("trial_id")
     found = pd.Series(False, rows.index)
@@ -177,7 +186,7 @@ def _not_the_last(rows: pd.DataFrame, history: pd.DataFrame, clock: str) -> pd.S
         found |= rows[clock].astype("float64") < groups[clock].max().reindex(rows.index).astype(
             "float64"
         )
-    for name in (name for name in MEASURED if name in history and name in rows):
+    for name in (name for name in COMPARED_MEASURES if name in history and name in rows):
         final = rows[name].astype("float64")
         best = groups[name].max() if direction_of(name) > 0 else groups[name].min()
         best = best.reindex(rows.index)
@@ -186,7 +195,7 @@ def _not_the_last(rows: pd.DataFrame, history: pd.DataFrame, clock: str) -> pd.S
     return found
 
 
-def other_measure(evidence: Evidence) -> Iterator[Finding]:
+def unselected_measure(evidence: Evidence) -> Iterator[Finding]:
     """A plotted measure that is not the one by which winners were chosen."""
     objective = evidence.results.design.objective
     y = evidence.y
@@ -196,14 +205,14 @@ def other_measure(evidence: Evidence) -> Iterator[Finding]:
     if objective is None or not searched:
         return
     if y is None:
-        raise Missing(["test_accuracy or test_score or val_accuracy or val_score"])
-    if _family(objective, evidence.trials) != _family(y, evidence.trials):
+        raise MissingEvidenceError(["test_accuracy or test_score or val_accuracy or val_score"])
+    if _measure_family(objective, evidence.trials) != _measure_family(y, evidence.trials):
         got = f"winners were chosen by `{objective}`, curves show `{y}`"
         severity: Severity | None = "warning" if objective.startswith("train_") else None
         yield Finding("", list(evidence.cells["cell"]), got, severity)
 
 
-def _family(column: str, trials: pd.DataFrame) -> str:
+def _measure_family(column: str, trials: pd.DataFrame) -> str:
     """What a column measures, whatever the split: ``accuracy``, ``score``, ``loss``, ``entropy``."""
     split, _, name = column.partition("_")
     name = "score" if name == "error" else name
@@ -215,7 +224,7 @@ def _family(column: str, trials: pd.DataFrame) -> str:
     return name
 
 
-def same_runs(evidence: Evidence) -> Iterator[Finding]:
+def search_runs_reported(evidence: Evidence) -> Iterator[Finding]:
     """Values shown of the very runs that made their configuration the winner."""
     results = evidence.results
     cells = evidence.cells
@@ -225,7 +234,7 @@ def same_runs(evidence: Evidence) -> Iterator[Finding]:
     if getattr(results, "fresh_seeds", True):
         runs = evidence.runs.merge(chosen[["cell", "winner_id"]], on="cell")
         runs = runs[
-            holds(runs["config_id"] == runs["winner_id"], True)
+            has_value(runs["config_id"] == runs["winner_id"], True)
             & runs["role"].isin(["search", "report"])
         ]
         both = runs.groupby(["cell", "seed"])["role"].nunique()
@@ -237,5 +246,5 @@ def same_runs(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             str(arm),
             list(own["cell"]),
-            f"in {counted(len(own), 'cell')} the same runs made a winner,{of} and are shown",
+            f"in {format_count(len(own), 'cell')} the same runs made a winner,{of} and are shown",
         )

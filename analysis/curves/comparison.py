@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from analysis.estimates.means import (
-    STATISTICS,
+    MEAN_STATISTICS,
     cell_means,
     cell_values,
-    in_order,
     interval_note,
+    replicates_name,
     require_one_cell_each,
-    runs_of,
+    sort_points,
 )
 from analysis.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COSTS = ("training_flops", "extra_flops", "inference_flops", "ever_active")
+COST_COLUMNS = ("training_flops", "extra_flops", "inference_flops", "ever_active")
 """Of a cell's winner, means over report seeds: the optimizer's steps, and passes that only choose a mask, both in dense
 trainings of the same length; the masked network over the dense one; the share of weights that ever were in a mask."""
 
@@ -48,16 +48,16 @@ class Comparison:
     def frame(self) -> pd.DataFrame:
         """One row per arm and sparsity, in the order of the study: dense arms first.
 
-        Columns: ``arm sparsity epochs``; those of `Curve.frame` from ``n`` on; `COSTS`, and ``total_flops``, the sum of
+        Columns: ``arm sparsity epochs``; those of `Curve.frame` from ``n`` on; `COST_COLUMNS`, and ``total_flops``, the sum of
         ``training_flops`` and ``extra_flops``.
         """
         return self.points.copy()
 
     def plot(self) -> Figure:
         """Draw two panels: ``y`` with intervals, and the cost of training, both against sparsity, a line per arm."""
-        from analysis.curves.figures import comparison
+        from analysis.curves.figures import draw_comparison
 
-        return comparison(self)
+        return draw_comparison(self)
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
@@ -74,7 +74,7 @@ class Comparison:
         return [float(sparsity) for sparsity in counts.index[counts > 1]]
 
 
-def compare(
+def compare_arms(
     results: Results,
     y: str = "test_accuracy",
     *,
@@ -95,19 +95,19 @@ def compare(
         SparsetuneError: if a name is unknown, or a point would mix several cells.
     """
     points = cell_means(results, y, where, level=level)
-    points = points.join(costs(results, where)[list(COSTS)])
-    length = _common(points) if epochs is None else epochs
+    points = points.join(cell_costs(results, where)[list(COST_COLUMNS)])
+    length = _common_length(points) if epochs is None else epochs
     points = points.loc[
-        points["epochs"] == length, ["arm", "sparsity", "epochs", *STATISTICS, *COSTS]
+        points["epochs"] == length, ["arm", "sparsity", "epochs", *MEAN_STATISTICS, *COST_COLUMNS]
     ]
     require_one_cell_each(points, ["arm", "sparsity"], "give `where`")
     points = points.assign(total_flops=points["training_flops"] + points["extra_flops"])
     return Comparison(
-        y, float(length), in_order(points, ["arm", "sparsity"]), level, runs_of(results)
+        y, float(length), sort_points(points, ["arm", "sparsity"]), level, replicates_name(results)
     )
 
 
-def _common(points: pd.DataFrame) -> float:
+def _common_length(points: pd.DataFrame) -> float:
     """The longest of the lengths that most arms were trained for; NaN where nothing was."""
     arms = points[points["n"] > 0].groupby("epochs")["arm"].nunique()
     return (
@@ -115,11 +115,11 @@ def _common(points: pd.DataFrame) -> float:
     )
 
 
-def costs(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """One row per cell, by its name: ``arm sparsity epochs`` and `COSTS`; NaN where nothing has been measured."""
+def cell_costs(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
+    """One row per cell, by its name: ``arm sparsity epochs`` and `COST_COLUMNS`; NaN where nothing has been measured."""
     cells = cell_values(results, "train_flops", where)[0]
     length = cells["epochs"].astype("float64")
-    columns = {"training_flops": "train_flops"} | {name: name for name in COSTS[1:]}
+    columns = {"training_flops": "train_flops"} | {name: name for name in COST_COLUMNS[1:]}
     measured = {
         name: cell_values(results, column, where)[1].mean(axis=1)
         for name, column in columns.items()

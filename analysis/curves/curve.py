@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import MORE, not_separated
+from analysis.estimates.intervals import MAX_MORE_SEEDS, unseparated_text
 from analysis.estimates.means import (
-    GAPS,
-    LIKE,
-    STATISTICS,
+    GAP_BASELINES,
+    MEAN_STATISTICS,
+    POOLING_COLUMNS,
     Gap,
+    add_dense_points,
     cell_means,
     cell_values,
-    field_of,
-    in_order,
+    find_field,
     interval_note,
-    measured,
+    is_measured,
+    replicates_name,
     require_measured,
     require_one_cell_each,
-    runs_of,
-    with_dense,
+    sort_points,
 )
 from analysis.exhibit import Exhibit
-from analysis.quantities import line_name, measure
+from analysis.quantities import line_name, measure_name
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Cost = Literal["train_flops", "gpu_hours"]
-COSTS: dict[Cost, tuple[str, float]] = {
+COST_SOURCES: dict[Cost, tuple[str, float]] = {
     "train_flops": ("train_flops", 1.0),
     "gpu_hours": ("seconds", 1 / 3600),
 }
 """What a cell may have cost: the column whose mean over report seeds it is, and what that is multiplied with."""
 LEAST_HOURS = 1 / 60
 """A report shows hours where a training took longer; below they tell of start-up and noise."""
-AXES = ("density", "linear", "logit")
+SPARSITY_AXES = ("density", "linear", "logit")
 """How sparsity may lie on its axis: by -ln(1 - s), as it is, or by ln(s / (1 - s))."""
-SUPPORT = ("train_loss", "val_loss", "train_entropy", "val_entropy")
-UNITS = {"epochs": "epochs", "train_flops": "dense epochs of FLOPs", "gpu_hours": "hours"}
-FEW = 3
+SUPPORTING_MEASURES = ("train_loss", "val_loss", "train_entropy", "val_entropy")
+AXIS_UNITS = {"epochs": "epochs", "train_flops": "dense epochs of FLOPs", "gpu_hours": "hours"}
+MAX_NAMED_POINTS = 3
 """Points that a note names one by one."""
 
 
@@ -72,7 +72,7 @@ class Curve:
     by: str | None
     points: pd.DataFrame
     level: float = 0.95
-    like: tuple[str, ...] = LIKE
+    like: tuple[str, ...] = POOLING_COLUMNS
     gap: Gap | None = None
     runs: str = "report seeds"
 
@@ -97,45 +97,48 @@ class Curve:
         Raises:
             SparsetuneError: if there is no such axis, or no point.
         """
-        from analysis.curves.figures import curve
+        from analysis.curves.figures import draw_curve
 
-        if axis not in AXES:
-            raise SparsetuneError(f"`axis` must be one of {', '.join(AXES)}, got `{axis}`")
+        if axis not in SPARSITY_AXES:
+            raise SparsetuneError(f"`axis` must be one of {', '.join(SPARSITY_AXES)}, got `{axis}`")
         if self.points.empty:
             raise SparsetuneError(
                 f"there is nothing to draw: no cell has a finished report trial with {self.y}"
             )
-        return curve(self, ax, axis)
+        return draw_curve(self, ax, axis)
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption, and which differences n does not show."""
-        subject = f"Winner minus {GAPS[self.gap]}, paired by seed. " if self.gap else ""
+        subject = f"Winner minus {GAP_BASELINES[self.gap]}, paired by seed. " if self.gap else ""
         return (
-            subject + interval_note(self.points, self.level, self.like, self.runs) + self._vague()
+            subject
+            + interval_note(self.points, self.level, self.like, self.runs)
+            + self._unseparated_points()
         )
 
-    def _vague(self) -> str:
+    def _unseparated_points(self) -> str:
         """The points whose difference is not separated from 0."""
-        other = GAPS[self.gap or "twin"]
+        other = GAP_BASELINES[self.gap or "twin"]
         compared = self.points["difference_low"].notna().sum()
         vague = self.points[self.points["more_seeds"].notna()]
-        if len(vague) > FEW:
+        if len(vague) > MAX_NAMED_POINTS:
             least = vague["more_seeds"].min()
             most = vague["more_seeds"].max()
-            upper = f"{most:.0f}" if np.isfinite(most) else f"more than {MORE}"
-            subject = f" {len(vague)} of {compared} points are {not_separated(vague['n'].min(), np.nan, other)}"
+            upper = f"{most:.0f}" if np.isfinite(most) else f"more than {MAX_MORE_SEEDS}"
+            subject = f" {len(vague)} of {compared} points are {unseparated_text(vague['n'].min(), np.nan, other)}"
             return f"{subject}: about {least:.0f} to {upper} more seeds each."
-        names = (self._name(row) for row in vague.to_dict("records"))
+        names = (self._point_name(row) for row in vague.to_dict("records"))
         notes = (
-            not_separated(n, k, other) for n, k in zip(vague["n"], vague["more_seeds"], strict=True)
+            unseparated_text(n, k, other)
+            for n, k in zip(vague["n"], vague["more_seeds"], strict=True)
         )
         return "".join(f" {name}: {note}." for name, note in zip(names, notes, strict=True))
 
-    def _name(self, row: Mapping[Any, Any]) -> str:
+    def _point_name(self, row: Mapping[Any, Any]) -> str:
         x = (
             f"{100 * row['sparsity']:.10g} %"
             if self.x == "sparsity"
-            else f"{row[self.x]:.3g} {UNITS[self.x]}"
+            else f"{row[self.x]:.3g} {AXIS_UNITS[self.x]}"
         )
         return ", ".join(
             filter(None, [row["arm"], line_name(self.by, row[self.by]) if self.by else "", x])
@@ -148,7 +151,7 @@ def sparsity_curve(
     by: str | None = "schedule.epoch_multiplier",
     *,
     where: Mapping[str, Any] | None = None,
-    like: Sequence[str] = LIKE,
+    like: Sequence[str] = POOLING_COLUMNS,
     level: float = 0.95,
     gap: Gap | None = None,
     seed: int = 0,
@@ -180,7 +183,7 @@ def length_curve(
     by: str | None = "sparsity.target",
     *,
     where: Mapping[str, Any] | None = None,
-    like: Sequence[str] = LIKE,
+    like: Sequence[str] = POOLING_COLUMNS,
     level: float = 0.95,
     gap: Gap | None = None,
     seed: int = 0,
@@ -199,7 +202,7 @@ def cost_curve(
     *,
     x: Cost = "train_flops",
     where: Mapping[str, Any] | None = None,
-    like: Sequence[str] = LIKE,
+    like: Sequence[str] = POOLING_COLUMNS,
     level: float = 0.95,
     gap: Gap | None = None,
     seed: int = 0,
@@ -213,8 +216,8 @@ def cost_curve(
     Raises:
         SparsetuneError: as there; if no cell has the cost.
     """
-    if x not in COSTS:
-        raise SparsetuneError(f"`x` must be one of {', '.join(COSTS)}, got `{x}`")
+    if x not in COST_SOURCES:
+        raise SparsetuneError(f"`x` must be one of {', '.join(COST_SOURCES)}, got `{x}`")
     return _curve(results, y, x, by, where, like, level, gap, seed)
 
 
@@ -231,7 +234,7 @@ def _curve(
 ) -> Curve:
     cells = cell_means(results, y, where, like, level, gap=gap, seed=seed)
     require_measured(results, y)
-    for cost, (column, factor) in COSTS.items():
+    for cost, (column, factor) in COST_SOURCES.items():
         if x == cost:
             spent = factor * cell_values(results, column, where)[1].mean(axis=1)
             cells = cells.assign(**{x: spent.reindex(cells.index)}).dropna(subset=x)
@@ -239,18 +242,18 @@ def _curve(
                 raise SparsetuneError(
                     f"a curve against {x} needs `{column}` of report trials, of which there is none"
                 )
-    keys = list(dict.fromkeys(["arm", *([field_of(by, cells)] if by else []), x]))
-    points = with_dense(cells[list(dict.fromkeys([*keys, "sparsity", *STATISTICS]))])
+    keys = list(dict.fromkeys(["arm", *([find_field(by, cells)] if by else []), x]))
+    points = add_dense_points(cells[list(dict.fromkeys([*keys, "sparsity", *MEAN_STATISTICS]))])
     require_one_cell_each(points, keys, f"give `by` (now {by}) or `where`")
     return Curve(
         y,
         x,
         by,
-        in_order(points, keys)[[*keys, *STATISTICS]],
+        sort_points(points, keys)[[*keys, *MEAN_STATISTICS]],
         level,
         tuple(like),
         gap,
-        runs_of(results),
+        replicates_name(results),
     )
 
 
@@ -258,29 +261,29 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
     """Accuracy against sparsity, length and cost; its gap to the twin and gain over the dense recipe; then losses."""
     by = next(iter(results.design.lengths()), None)
     y = (
-        y if measured(results, y) else "test_loss"
+        y if is_measured(results, y) else "test_loss"
     )  # what there is where neither accuracy nor score was measured
-    for column in filter(partial(measured, results), (y, *SUPPORT)):
-        yield from _shown(sparsity_curve(results, column, by, where=where))
-        for gap in GAPS if column == y else ():
-            yield from _shown(sparsity_curve(results, y, by, where=where, gap=gap))
+    for column in filter(partial(is_measured, results), (y, *SUPPORTING_MEASURES)):
+        yield from _curve_exhibit(sparsity_curve(results, column, by, where=where))
+        for gap in GAP_BASELINES if column == y else ():
+            yield from _curve_exhibit(sparsity_curve(results, y, by, where=where, gap=gap))
         if by:
-            yield from _shown(length_curve(results, column, where=where))
-        for cost in worth_showing(results, where) if by and column == y else ():
-            yield from _shown(cost_curve(results, y, x=cost, where=where))
+            yield from _curve_exhibit(length_curve(results, column, where=where))
+        for cost in displayed_costs(results, where) if by and column == y else ():
+            yield from _curve_exhibit(cost_curve(results, y, x=cost, where=where))
 
 
-def worth_showing(results: Results, where: Mapping[str, Any] | None = None) -> list[Cost]:
-    """The costs of `COSTS` that a report shows: those that were measured, and hours only of trainings that last."""
+def displayed_costs(results: Results, where: Mapping[str, Any] | None = None) -> list[Cost]:
+    """The costs of `COST_SOURCES` that a report shows: those that were measured, and hours only of trainings that last."""
     shown: list[Cost] = []
-    for cost, (column, factor) in COSTS.items():
+    for cost, (column, factor) in COST_SOURCES.items():
         spent = factor * cell_values(results, column, where)[1].to_numpy(dtype=np.float64)
         if (spent > (LEAST_HOURS if cost == "gpu_hours" else 0)).any():
             shown.append(cost)
     return shown
 
 
-def _shown(curve: Curve) -> Iterator[Exhibit]:
+def _curve_exhibit(curve: Curve) -> Iterator[Exhibit]:
     """The curve, if anything was measured."""
     if curve.frame()["n"].gt(0).any():
         against = {
@@ -288,7 +291,9 @@ def _shown(curve: Curve) -> Iterator[Exhibit]:
             "epochs": "training length",
             "train_flops": "training FLOPs",
         }
-        words = measure(curve.y) + (f" minus that of {GAPS[curve.gap]}" if curve.gap else "")
+        words = measure_name(curve.y) + (
+            f" minus that of {GAP_BASELINES[curve.gap]}" if curve.gap else ""
+        )
         name = "-".join(filter(None, [curve.y, curve.gap, curve.x]))
         title = f"{words} against {against.get(curve.x, 'hours on the device')}"
         yield Exhibit(name, title, curve.frame(), curve.note(), curve.plot)

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from analysis.drawing.axes import log_density, panels, placing, spread_out, x_axis
-from analysis.drawing.marks import bars, legend
-from analysis.drawing.style import MARKERS, arm_styles, colours, styled
-from analysis.quantities import label, line_name, scale
-from analysis.wording import several
+from analysis.drawing.axes import (
+    log_density,
+    make_panels,
+    set_x_axis,
+    set_y_scale,
+    sparsity_transform,
+)
+from analysis.drawing.marks import add_line_legend, draw_means
+from analysis.drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
+from analysis.quantities import column_label, display_factor, line_name
+from analysis.wording import list_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,22 +27,22 @@ if TYPE_CHECKING:
     from analysis.curves.curve import Curve
 
 
-def curve(curve: Curve, ax: Axes | None = None, axis: str = "density") -> Figure:
+def draw_curve(curve: Curve, ax: Axes | None = None, axis: str = "density") -> Figure:
     """Means and intervals of a curve: a panel per arm, or all arms into ``ax``, told apart by line style.
 
-    Arms of one line each against sparsity share a panel. How sparsity lies on its axis, `placing` says.
+    Arms of one line each against sparsity share a panel. How sparsity lies on its axis, `sparsity_transform` says.
     """
     frame = curve.frame()
     names = curve.by
     arms = list(dict.fromkeys(frame["arm"]))
-    place = placing(axis, frame.get("sparsity", []))
+    place = sparsity_transform(axis, frame.get("sparsity", []))
     together = not ax and names is None and curve.x == "sparsity" and len(arms) > 1
     if together and not curve.gap:
-        return _arms_together(frame, [curve.y], place)
-    with styled():
-        axes = [ax or panels(1)[0]] * len(arms) if ax or together else panels(len(arms))
+        return _draw_arms(frame, [curve.y], place)
+    with project_style():
+        axes = [ax or make_panels(1)[0]] * len(arms) if ax or together else make_panels(len(arms))
         lines = frame[names] if names else pd.Series("", index=frame.index)
-        palette = colours(lines, names)
+        palette = line_colours(lines, names)
         styles = arm_styles(arms)
         for position, (arm, panel) in enumerate(zip(arms, axes, strict=False)):
             if curve.gap:
@@ -44,41 +50,48 @@ def curve(curve: Curve, ax: Axes | None = None, axis: str = "density") -> Figure
             for rank, (value, part) in enumerate(
                 frame[frame["arm"] == arm].groupby(lines, sort=False)
             ):
-                style = {"color": palette[value], "marker": MARKERS[rank % len(MARKERS)]}
+                style = {"color": palette[value], "marker": LINE_MARKERS[rank % len(LINE_MARKERS)]}
                 style |= {"linestyle": ("-", "--", ":", "-.")[position % 4] if ax else "-"}
                 name = line_name(names, value)
                 x = place(part["sparsity"]) if curve.x == "sparsity" else part[curve.x]
                 shown = f"{arm} {name}".strip() if ax or together else name
-                bars(panel, x, part, scale(curve.y), styles[arm] if together else style, shown)
+                draw_means(
+                    panel,
+                    x,
+                    part,
+                    display_factor(curve.y),
+                    styles[arm] if together else style,
+                    shown,
+                )
             if not ax and not together:
                 panel.set_title(arm)
-            x_axis(panel, curve.x, frame[curve.x], place)
+            set_x_axis(panel, curve.x, frame[curve.x], place)
             panel.set_ylabel(_y_label(curve) if panel is axes[0] else "")
         if ax:
             ax.legend()
             return cast("Figure", ax.get_figure(root=True))
         return (
-            legend(axes[:1], "arm", by_right_end(frame))
+            add_line_legend(axes[:1], "arm", arms_by_right_end(frame))
             if together
-            else legend(axes, names, palette)
+            else add_line_legend(axes, names, palette)
         )
 
 
 def _y_label(curve: Curve) -> str:
     """The measure, or what it is the difference of."""
     if not curve.gap:
-        return label(curve.y)
-    name, _, unit = label(curve.y).partition(" (")
+        return column_label(curve.y)
+    name, _, unit = column_label(curve.y).partition(" (")
     other = "dense twin" if curve.gap == "twin" else "dense recipe"
     return f"{name} minus {other}\n({'points)' if unit == '%)' else unit}"
 
 
-def comparison(comparison: Comparison) -> Figure:
+def draw_comparison(comparison: Comparison) -> Figure:
     """What arms keep, and what their training costs, against sparsity: two panels, a line per arm."""
-    return _arms_together(comparison.frame(), [comparison.y, "total_flops"])
+    return _draw_arms(comparison.frame(), [comparison.y, "total_flops"])
 
 
-def _arms_together(
+def _draw_arms(
     frame: pd.DataFrame, columns: Sequence[str], place: Callable[[Any], Any] = log_density
 ) -> Figure:
     """A panel for each column, a line per arm, dense networks as horizontal lines, named by arm where they differ.
@@ -91,8 +104,8 @@ def _arms_together(
     sparse = frame[frame["sparsity"] > 0]
     dense = _levels(frame[frame["sparsity"] == 0])
     styles = arm_styles(sparse["arm"])
-    with styled():
-        axes = panels(len(columns), size=(4.4, 4.2), share=False)
+    with project_style():
+        axes = make_panels(len(columns), size=(4.4, 4.2), share=False)
         for column, axis in zip(columns, axes, strict=True):
             own = {"mean": column, "low": column, "high": column} if column in frame else {}
             lines, levels = (
@@ -104,14 +117,19 @@ def _arms_together(
                     "linestyle": "--",
                 }
                 axis.axhline(
-                    scale(column) * level["mean"], linewidth=1.2, label=level["name"], **style
+                    display_factor(column) * level["mean"],
+                    linewidth=1.2,
+                    label=level["name"],
+                    **style,
                 )
-            for (arm, style), x in zip(styles.items(), _apart(lines, styles, place), strict=True):
-                bars(axis, x, lines[lines["arm"] == arm], scale(column), style, arm)
-            axis.set_ylabel(label(column))
-            x_axis(axis, "sparsity", sparse["sparsity"], place)
-            spread_out(axis, column, pd.concat([lines, levels]))
-        return legend(axes, "arm", by_right_end(sparse))
+            for (arm, style), x in zip(
+                styles.items(), _offset_positions(lines, styles, place), strict=True
+            ):
+                draw_means(axis, x, lines[lines["arm"] == arm], display_factor(column), style, arm)
+            axis.set_ylabel(column_label(column))
+            set_x_axis(axis, "sparsity", sparse["sparsity"], place)
+            set_y_scale(axis, column, pd.concat([lines, levels]))
+        return add_line_legend(axes, "arm", arms_by_right_end(sparse))
 
 
 def _levels(dense: pd.DataFrame) -> pd.DataFrame:
@@ -129,14 +147,14 @@ def _levels(dense: pd.DataFrame) -> pd.DataFrame:
     )
     levels = measured.drop_duplicates(key).merge(arms, on=key)
     one = len(levels) < 2
-    names = ["dense" if one else f"{several(own, 2)} (dense)" for own in levels["arms"]]
+    names = ["dense" if one else f"{list_names(own, 2)} (dense)" for own in levels["arms"]]
     of = [
         "" if one or len(own) > 1 else str(own[0]).removeprefix("dense-") for own in levels["arms"]
     ]
     return levels.assign(name=names, of=of)
 
 
-def by_right_end(sparse: pd.DataFrame) -> list[str]:
+def arms_by_right_end(sparse: pd.DataFrame) -> list[str]:
     """Arms from the highest to the lowest mean where their lines end, those that reach furthest right first."""
     ends = sparse.sort_values("sparsity", kind="stable").drop_duplicates("arm", keep="last")
     return [
@@ -145,7 +163,9 @@ def by_right_end(sparse: pd.DataFrame) -> list[str]:
     ]
 
 
-def _apart(lines: pd.DataFrame, arms: Iterable[str], place: Callable[[Any], Any]) -> Iterator[Any]:
+def _offset_positions(
+    lines: pd.DataFrame, arms: Iterable[str], place: Callable[[Any], Any]
+) -> Iterator[Any]:
     """Each arm's positions on the axis, a little beside its sparsities so that intervals can be told apart."""
     positions = pd.Series(place(lines["sparsity"]), lines.index)
     step = 0.005 * (positions.max() - positions.min())
@@ -154,14 +174,14 @@ def _apart(lines: pd.DataFrame, arms: Iterable[str], place: Callable[[Any], Any]
         yield positions[lines["arm"] == arm] + step * (rank - (len(names) - 1) / 2)
 
 
-def gains(frame: pd.DataFrame, y: str) -> Figure:
+def draw_gains(frame: pd.DataFrame, y: str) -> Figure:
     """Extension gain of each sparsity at each longer length, claimed steps only, a panel per arm."""
     frame = frame[frame["claimed"].eq(True) & (frame["n"] > 0)]
     arms = list(dict.fromkeys(frame["arm"]))
     lengths = sorted(set(frame["to_epochs"]))
-    with styled():
-        axes = panels(len(arms))
-        palette = colours(frame["sparsity"], "sparsity.target")
+    with project_style():
+        axes = make_panels(len(arms))
+        palette = line_colours(frame["sparsity"], "sparsity.target")
         for arm, axis in zip(arms, axes, strict=False):
             axis.axhline(0, color="#555555", linewidth=1)
             for rank, (sparsity, colour) in enumerate(palette.items()):
@@ -169,14 +189,14 @@ def gains(frame: pd.DataFrame, y: str) -> Figure:
                 x = part["to_epochs"].map(lengths.index) + 0.14 * (rank - (len(palette) - 1) / 2)
                 style = {
                     "color": colour,
-                    "marker": MARKERS[rank % len(MARKERS)],
+                    "marker": LINE_MARKERS[rank % len(LINE_MARKERS)],
                     "linestyle": "none",
                 }
-                bars(
+                draw_means(
                     axis,
                     x,
                     part.assign(mean=part["gain"]),
-                    scale(y),
+                    display_factor(y),
                     style,
                     line_name("sparsity.target", sparsity),
                 )
@@ -184,6 +204,6 @@ def gains(frame: pd.DataFrame, y: str) -> Figure:
             axis.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
             axis.set_xlim(-0.6, len(lengths) - 0.4)
             axis.set_xlabel("Trained for (epochs)")
-        name, _, unit = label(y).partition(" (")
+        name, _, unit = column_label(y).partition(" (")
         axes[0].set_ylabel(f"{name}: gain beyond dense\n({'points)' if unit == '%)' else unit}")
-        return legend(axes, "sparsity.target", palette)
+        return add_line_legend(axes, "sparsity.target", palette)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.means import cell_values, with_dense
+from analysis.estimates.means import add_dense_points, cell_values
 from analysis.exhibit import Exhibit
-from analysis.quantities import label, line_name, measure, scale
+from analysis.quantities import column_label, display_factor, line_name, measure_name
 from analysis.tables.results import Results
 from analysis.tables.selection import report_rows
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TRACE = ["arm", "sparsity", "epochs", "seed", "trial_id", "progress"]
-MOST = 12_000
+TRACE_COLUMNS = ["arm", "sparsity", "epochs", "seed", "trial_id", "progress"]
+MAX_FIGURE_POINTS = 12_000
 """Points of a figure; of longer histories evaluations are left out, the last one never."""
 
 
@@ -32,32 +32,32 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         note += " Of more than three training lengths the shortest, middle and longest are drawn."
     for column in ("val_loss", "train_loss"):
         rows = history.dropna(subset=column)
-        if _drawn(rows):
-            title = f"{measure(column)} over training"
+        if _has_line(rows):
+            title = f"{measure_name(column)} over training"
             yield Exhibit(
                 f"history-{column}",
                 title,
-                rows[[*TRACE, column]],
+                rows[[*TRACE_COLUMNS, column]],
                 note,
-                partial(histories, rows, column),
+                partial(draw_histories, rows, column),
             )
     first = history[
         history["seed"] == history.groupby(["arm", "epochs", "sparsity"])["seed"].transform("min")
     ]
     rows = first.dropna(subset="sparsity_now")
-    if _drawn(rows) and rows["sparsity_now"].gt(0).any():
+    if _has_line(rows) and rows["sparsity_now"].gt(0).any():
         caption = note.replace("a line per", "first")
-        figure = partial(histories, rows, "sparsity_now")
+        figure = partial(draw_histories, rows, "sparsity_now")
         yield Exhibit(
             "history-sparsity",
             "Sparsity of the mask over training",
-            rows[[*TRACE, "sparsity_now"]],
+            rows[[*TRACE_COLUMNS, "sparsity_now"]],
             caption,
             figure,
         )
 
 
-def _drawn(rows: pd.DataFrame) -> bool:
+def _has_line(rows: pd.DataFrame) -> bool:
     """Whether a trial has two evaluations: one makes no line."""
     return bool(rows.duplicated(["arm", "trial_id"]).any())
 
@@ -70,7 +70,9 @@ def winners_history(results: Results, where: Mapping[str, Any] | None = None) ->
     """
     rows = report_rows(results)
     cells = cell_values(results, "val_loss", where)[0]
-    rows = with_dense(rows[rows["cell"].isin(cells.index)].assign(sparsity=rows["sparsity.target"]))
+    rows = add_dense_points(
+        rows[rows["cell"].isin(cells.index)].assign(sparsity=rows["sparsity.target"])
+    )
     lengths = sorted(set(rows["epochs"].dropna()))
     if len(lengths) > 3:
         rows = rows[rows["epochs"].isin([lengths[0], lengths[len(lengths) // 2], lengths[-1]])]
@@ -82,7 +84,7 @@ def winners_history(results: Results, where: Mapping[str, Any] | None = None) ->
     )
 
 
-def histories(frame: pd.DataFrame, y: str) -> Figure:
+def draw_histories(frame: pd.DataFrame, y: str) -> Figure:
     """``y`` over training, a thin line per trial coloured by its sparsity; rows of panels are arms, columns lengths.
 
     Where every arm has one length, the arms follow each other in three columns.
@@ -91,9 +93,9 @@ def histories(frame: pd.DataFrame, y: str) -> Figure:
         frame: One row per trial and evaluation: ``arm sparsity epochs trial_id progress`` and ``y``.
         y: The column; sparsity itself is drawn on the log-density axis.
     """
-    from analysis.drawing.axes import panels, sparsity_ticks
-    from analysis.drawing.marks import legend
-    from analysis.drawing.style import colours, styled
+    from analysis.drawing.axes import make_panels, set_sparsity_ticks
+    from analysis.drawing.marks import add_line_legend
+    from analysis.drawing.style import line_colours, project_style
 
     arms = list(dict.fromkeys(frame["arm"]))
     lengths = sorted(set(frame["epochs"]))
@@ -106,30 +108,32 @@ def histories(frame: pd.DataFrame, y: str) -> Figure:
         if not one_each or (arm, length) in trained
     ]
     columns = min(3, len(arms) if one_each else len(lengths))
-    with styled():
-        axes = panels(len(wanted), columns=columns, size=(3.3, 2.3))
-        palette = colours(frame["sparsity"], "sparsity.target")
+    with project_style():
+        axes = make_panels(len(wanted), columns=columns, size=(3.3, 2.3))
+        palette = line_colours(frame["sparsity"], "sparsity.target")
         for (arm, length), axis in zip(wanted, axes, strict=False):
-            _lines(
+            _draw_lines(
                 axis,
                 frame[(frame["arm"] == arm) & (frame["epochs"] == length)],
                 y,
                 palette,
-                _step(frame),
+                _evaluation_stride(frame),
             )
             axis.set_title(f"{arm}, {length:g} epochs" if len(lengths) > 1 else arm)
             axis.set_xlim(0, 100)
             if y == "sparsity_now":
-                sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
+                set_sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
         for axis in axes[::columns]:
-            axis.set_ylabel(label(y))
+            axis.set_ylabel(column_label(y))
         for axis in axes[-columns:]:
-            axis.set_xlabel(label("progress"))
+            axis.set_xlabel(column_label("progress"))
             axis.tick_params(labelbottom=True)
-        return legend(axes, "sparsity.target", palette)
+        return add_line_legend(axes, "sparsity.target", palette)
 
 
-def _lines(axis: Axes, panel: pd.DataFrame, y: str, palette: Mapping[Any, Any], step: int) -> None:
+def _draw_lines(
+    axis: Axes, panel: pd.DataFrame, y: str, palette: Mapping[Any, Any], step: int
+) -> None:
     """The lines of one panel, those of one sparsity as one artist with gaps between trials."""
     from analysis.drawing.axes import log_density
 
@@ -141,13 +145,13 @@ def _lines(axis: Axes, panel: pd.DataFrame, y: str, palette: Mapping[Any, Any], 
             kept = trial.iloc[::-step].iloc[::-1]
             parts += [kept[["progress", y]], pd.DataFrame([[np.nan] * 2], columns=["progress", y])]
         line = pd.concat([part.astype("float64") for part in parts], ignore_index=True)
-        values = log_density(line[y]) if y == "sparsity_now" else scale(y) * line[y]
+        values = log_density(line[y]) if y == "sparsity_now" else display_factor(y) * line[y]
         style = {"color": palette[sparsity], "linewidth": 1.1, "alpha": 0.85}
         axis.plot(
             100 * line["progress"], values, label=line_name("sparsity.target", sparsity), **style
         )
 
 
-def _step(frame: pd.DataFrame) -> int:
+def _evaluation_stride(frame: pd.DataFrame) -> int:
     """Every which evaluation is drawn."""
-    return -(-len(frame) // MOST)
+    return -(-len(frame) // MAX_FIGURE_POINTS)

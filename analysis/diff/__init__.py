@@ -10,26 +10,33 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.diff.provenance import declared, surroundings
-from analysis.estimates.intervals import estimate, not_separated, seeds_needed, welch
-from analysis.estimates.means import LIKE, MEASURES, cell_values
+from analysis.diff.provenance import declared_fields, runtime_facts
+from analysis.estimates.intervals import (
+    estimate_means,
+    seeds_needed,
+    unseparated_text,
+    welch_difference,
+)
+from analysis.estimates.means import MEASURE_COLUMNS, POOLING_COLUMNS, cell_values
 from analysis.lengths.summary import summary
 from analysis.load import StudyResults, load
-from analysis.page.sections import headline
+from analysis.page.sections import headline_measure
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 from sparsetune.paths import Place
 
-TASK = ("base.task.kind", "base.task.dataset", "base.task.folder")
+TASK_FIELDS = ("base.task.kind", "base.task.dataset", "base.task.folder")
 """Fields of a declaration that say what is learned: where they differ, numbers are of different things."""
-CHANGED = {"field": "string", "before": "string", "after": "string"}
-SIDES = ("n", "mean", "low", "high")
-CONCLUSIONS = {f"{name}_{side}": "float64" for side in ("before", "after") for name in SIDES}
-CONCLUSIONS |= dict.fromkeys(("difference", "low", "high", "df"), "float64") | {
+CHANGE_DTYPES = {"field": "string", "before": "string", "after": "string"}
+SIDE_STATISTICS = ("n", "mean", "low", "high")
+CONCLUSION_DTYPES = {
+    f"{name}_{side}": "float64" for side in ("before", "after") for name in SIDE_STATISTICS
+}
+CONCLUSION_DTYPES |= dict.fromkeys(("difference", "low", "high", "df"), "float64") | {
     "n": "Int64",
     "paired": "boolean",
 }
-CONCLUSIONS |= {"n_before": "Int64", "n_after": "Int64", "verdict": "string"}
+CONCLUSION_DTYPES |= {"n_before": "Int64", "n_after": "Int64", "verdict": "string"}
 
 
 @dataclass(frozen=True)
@@ -59,17 +66,17 @@ class Diff:
 
     def declaration(self) -> pd.DataFrame:
         """One row per dotted field that differs, defaults counted in: ``field before after``; NA where it is absent."""
-        frame = _side_by_side(declared(self.before), declared(self.after))
-        return frame[_differs(frame)].reset_index(drop=True)
+        frame = _fields_side_by_side(declared_fields(self.before), declared_fields(self.after))
+        return frame[_is_changed(frame)].reset_index(drop=True)
 
     def code(self) -> pd.DataFrame:
         """What trials ran on: ``field before after changed``; commits, packages, machine, data by digest.
 
         Several values mean several launches or workers. ``changed`` is NA where one study did not record the field.
         """
-        frame = _side_by_side(surroundings(self.before), surroundings(self.after))
+        frame = _fields_side_by_side(runtime_facts(self.before), runtime_facts(self.after))
         known = frame["before"].notna() & frame["after"].notna()
-        return frame.assign(changed=_differs(frame).astype("boolean").where(known))
+        return frame.assign(changed=_is_changed(frame).astype("boolean").where(known))
 
     def conclusions(self) -> pd.DataFrame:
         """One row per cell by ``arm sparsity epochs`` and further sweep axes, which are matched.
@@ -84,15 +91,15 @@ class Diff:
     def findings(self) -> pd.DataFrame:
         """What `analysis.summary.summary` says in words and now says otherwise: ``arm sparsity field before after``."""
         keys = ["arm", "sparsity"]
-        empty = pd.DataFrame(columns=[*keys, *CHANGED]).astype(
-            {"arm": "string", "sparsity": "float64", **CHANGED}
+        empty = pd.DataFrame(columns=[*keys, *CHANGE_DTYPES]).astype(
+            {"arm": "string", "sparsity": "float64", **CHANGE_DTYPES}
         )
-        if self.unlike or any(results.design.others() for results in (self.before, self.after)):
+        if self.unlike or any(results.design.other_axes() for results in (self.before, self.after)):
             return empty
-        said = [_said(results, self.y, keys) for results in (self.before, self.after)]
+        said = [_summary_words(results, self.y, keys) for results in (self.before, self.after)]
         frame = said[0].merge(said[1], on=[*keys, "field"], suffixes=("_before", "_after"))
         frame = frame.rename(columns={"said_before": "before", "said_after": "after"})
-        return pd.concat([empty, frame[_differs(frame)]], ignore_index=True).astype(
+        return pd.concat([empty, frame[_is_changed(frame)]], ignore_index=True).astype(
             empty.dtypes.to_dict()
         )
 
@@ -134,25 +141,28 @@ def diff(
     Raises:
         SparsetuneError: if ``y`` is unknown, or a directory is no readable study.
     """
-    if y is not None and y not in MEASURES:
-        raise SparsetuneError(f"the measure must be one of {', '.join(MEASURES)}, got `{y}`")
+    if y is not None and y not in MEASURE_COLUMNS:
+        raise SparsetuneError(f"the measure must be one of {', '.join(MEASURE_COLUMNS)}, got `{y}`")
     first, second = (
         given if isinstance(given, Results) else load(given) for given in (before, after)
     )
-    unlike = tuple(_unlike(first, second))
-    y = y or headline(second if headline(first) == "test_accuracy" else first)
+    unlike = tuple(_incomparable_reasons(first, second))
+    y = y or headline_measure(second if headline_measure(first) == "test_accuracy" else first)
     compared = (
         _conclusions(first, second, y, level)
         if not unlike
-        else pd.DataFrame(columns=list(CONCLUSIONS))
+        else pd.DataFrame(columns=list(CONCLUSION_DTYPES))
     )
     return Diff(first, second, y, unlike, compared, level)
 
 
-def _unlike(before: Results, after: Results) -> Iterable[str]:
+def _incomparable_reasons(before: Results, after: Results) -> Iterable[str]:
     """Why numbers of one say nothing of the other."""
     pairs: list[tuple[str, str | None, str | None]]
-    pairs = [(path, declared(before).get(path), declared(after).get(path)) for path in TASK]
+    pairs = [
+        (path, declared_fields(before).get(path), declared_fields(after).get(path))
+        for path in TASK_FIELDS
+    ]
     named = [(results.design.minimize, results.design.objective) for results in (before, after)]
     if None not in (named[0][1], named[1][1]):
         first, second = (f"{'minimize' if low else 'maximize'} {column}" for low, column in named)
@@ -162,21 +172,21 @@ def _unlike(before: Results, after: Results) -> Iterable[str]:
             yield f"`{path.removeprefix('base.')}` is {old or 'absent'} in the first, {new or 'absent'} in the second"
 
 
-def _side_by_side(before: Mapping[str, str], after: Mapping[str, str]) -> pd.DataFrame:
+def _fields_side_by_side(before: Mapping[str, str], after: Mapping[str, str]) -> pd.DataFrame:
     fields = list(dict.fromkeys([*before, *after]))
     rows = {
         "field": fields,
         "before": [before.get(f) for f in fields],
         "after": [after.get(f) for f in fields],
     }
-    return pd.DataFrame(rows).astype(CHANGED)
+    return pd.DataFrame(rows).astype(CHANGE_DTYPES)
 
 
-def _differs(frame: pd.DataFrame) -> pd.Series[bool]:
+def _is_changed(frame: pd.DataFrame) -> pd.Series[bool]:
     return (frame["before"].fillna("") != frame["after"].fillna("")).astype("bool")
 
 
-def _said(results: Results, y: str, keys: list[str]) -> pd.DataFrame:
+def _summary_words(results: Results, y: str, keys: list[str]) -> pd.DataFrame:
     """What the summary says in words, and the length it chose: a row per arm, sparsity and column."""
     frame = summary(results, y)
     words = [
@@ -192,29 +202,33 @@ def _said(results: Results, y: str, keys: list[str]) -> pd.DataFrame:
 
 def _conclusions(before: Results, after: Results, y: str, level: float) -> pd.DataFrame:
     """One row per cell of either study."""
-    others = [path for path in before.design.others() if path in after.design.others()]
+    others = [path for path in before.design.other_axes() if path in after.design.other_axes()]
     keys = ["arm", "sparsity", "epochs", *others]
     values = {}
     sides = []
     for side, results in (("before", before), ("after", after)):
         cells, values[side], _ = cell_values(results, y)
-        means = estimate(
-            values[side], [tuple(row) for row in cells[list(LIKE)].itertuples(index=False)], level
+        means = estimate_means(
+            values[side],
+            [tuple(row) for row in cells[list(POOLING_COLUMNS)].itertuples(index=False)],
+            level,
         )
-        named = means[list(SIDES)].set_index(cells.index).add_suffix(f"_{side}")
+        named = means[list(SIDE_STATISTICS)].set_index(cells.index).add_suffix(f"_{side}")
         sides.append(cells.reindex(columns=keys).join(named).assign(**{side: cells.index}))
     frame = (
         sides[0]
         .drop_duplicates(keys)
         .merge(sides[1].drop_duplicates(keys), on=keys, how="outer", sort=False)
     )
-    order = [*_known(sides[0][keys]), *_known(sides[1][keys])]
-    frame = frame.iloc[np.argsort([order.index(row) for row in _known(frame[keys])], kind="stable")]
+    order = [*_rows_without_nan(sides[0][keys]), *_rows_without_nan(sides[1][keys])]
+    frame = frame.iloc[
+        np.argsort([order.index(row) for row in _rows_without_nan(frame[keys])], kind="stable")
+    ]
     found = _differences(frame.reset_index(drop=True), values["before"], values["after"], level)
-    return found.reindex(columns=[*keys, *CONCLUSIONS]).astype(CONCLUSIONS)
+    return found.reindex(columns=[*keys, *CONCLUSION_DTYPES]).astype(CONCLUSION_DTYPES)
 
 
-def _known(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+def _rows_without_nan(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
     """The rows, None for what is missing: NaN equals nothing, not even itself."""
     return [tuple(None if pd.isna(value) else value for value in row) for row in frame.to_numpy()]
 
@@ -228,10 +242,11 @@ def _differences(
     seeds = a.columns.union(b.columns)
     x, y = (side.reindex(columns=seeds).to_numpy(dtype="float64") for side in (a, b))
     paired = (np.isnan(x) == np.isnan(y)).all(axis=1) & ~np.isnan(x).all(axis=1)
-    like = [tuple(row) for row in frame[list(LIKE)].itertuples(index=False)]
-    found = estimate(np.where(paired[:, None], y - x, np.nan), like, level)
+    like = [tuple(row) for row in frame[list(POOLING_COLUMNS)].itertuples(index=False)]
+    found = estimate_means(np.where(paired[:, None], y - x, np.nan), like, level)
     apart = pd.DataFrame(
-        [welch(new, old, level) for old, new in zip(x, y, strict=True)], index=found.index
+        [welch_difference(new, old, level) for old, new in zip(x, y, strict=True)],
+        index=found.index,
     )
     found = found.assign(df=found["df"].where(found["interval"] != "bootstrap", found["n"] - 1))
     found = found.assign(sd=found["pooled_sd"].where(found["interval"] != "bootstrap", found["sd"]))
@@ -264,4 +279,4 @@ def _verdict(row: Mapping[Any, Any]) -> str:
         return f"no interval at n = {row['n']:.0f}"
     if row["low"] > 0 or row["high"] < 0:
         return "higher" if row["low"] > 0 else "lower"
-    return not_separated(row["n"], row["more"])
+    return unseparated_text(row["n"], row["more"])

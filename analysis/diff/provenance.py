@@ -7,9 +7,9 @@ from typing import Any
 
 from analysis.load import StudyResults
 from analysis.tables.results import Results
-from sparsetune.spec import flatten
+from sparsetune.spec import flatten_values
 
-FACTS = {
+LAUNCH_FACTS = {
     "python": "Python",
     "platform": "platform",
     "processor": "processor",
@@ -19,14 +19,14 @@ FACTS = {
 """Of a launch, what a trial's numbers may depend on besides commit and packages."""
 
 
-def declared(results: Results) -> dict[str, str]:
+def declared_fields(results: Results) -> dict[str, str]:
     """The declaration by dotted field, defaults and extensions counted in, its quick form left out.
 
     Empty for results that are of no declared study.
     """
     if not isinstance(results, StudyResults):
         return {}
-    values = flatten(results.study.model_dump(mode="json"))
+    values = flatten_values(results.study.model_dump(mode="json"))
     kept = {path: value for path, value in values.items() if not path.startswith("quick_form.")}
     return {path: _text(value) for path, value in kept.items() if value not in (None, {}, [])}
 
@@ -35,7 +35,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def surroundings(results: Results) -> dict[str, str]:
+def runtime_facts(results: Results) -> dict[str, str]:
     """What the trials ran on, every value once, in order."""
     found: dict[str, dict[str, None]] = {}
 
@@ -48,7 +48,7 @@ def surroundings(results: Results) -> dict[str, str]:
             git = launch.get("git") or {}
             see("commit", git.get("commit", "")[:12] or None)
             see("uncommitted changes", "yes" if git.get("changed") else "no" if git else None)
-            for key, name in FACTS.items():
+            for key, name in LAUNCH_FACTS.items():
                 see(name, launch.get(key))
             for name, version in (launch.get("packages") or {}).items():
                 see(name, version)

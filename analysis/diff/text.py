@@ -14,11 +14,14 @@ from analysis.diff import Diff
 from analysis.load import StudyResults
 from analysis.tables.results import Results
 
-PERCENT = ("_accuracy", "_score", "_error")
+PERCENT_SUFFIXES = ("_accuracy", "_score", "_error")
 """How the names of measures end that are shown in percent."""
-WIDE = 120
+WIDE_TERMINAL_COLUMNS = 120
 """Columns from which both intervals are shown, not the difference's alone."""
-SAID = {"verdict": "does longer training gain more than dense", "epochs": "best length (epochs)"}
+SUMMARY_LABELS = {
+    "verdict": "does longer training gain more than dense",
+    "epochs": "best length (epochs)",
+}
 """What the summary's columns are called here."""
 
 
@@ -32,8 +35,8 @@ def as_json(diff: Diff) -> dict[str, Any]:
     }
     return {
         **{
-            "before": _where(diff.before),
-            "after": _where(diff.after),
+            "before": _directory_text(diff.before),
+            "after": _directory_text(diff.after),
             "measure": diff.y,
             "level": diff.level,
         },
@@ -47,7 +50,9 @@ def show(diff: Diff, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     for side, results in (("before", diff.before), ("after", diff.after)):
         name = escape(results.design.name)
-        console.print(f"{side:<6} [bold]{name}[/] {escape(_where(results))}", soft_wrap=True)
+        console.print(
+            f"{side:<6} [bold]{name}[/] {escape(_directory_text(results))}", soft_wrap=True
+        )
     declaration = diff.declaration()
     code = diff.code()
     findings = diff.findings()
@@ -65,13 +70,13 @@ def show(diff: Diff, console: Console | None = None) -> None:
         _print_conclusions(console, diff)
     if len(findings):
         places = findings["arm"] + findings["sparsity"].map(lambda value: f" {100 * value:.10g} %")
-        fields = findings.assign(field=places + ": " + findings["field"].replace(SAID))
+        fields = findings.assign(field=places + ": " + findings["field"].replace(SUMMARY_LABELS))
         _print_fields(console, "The summary", fields, f"{len(fields)} of its words differ")
     console.print()
     console.print(escape(diff.note()))
 
 
-def _where(results: Results) -> str:
+def _directory_text(results: Results) -> str:
     return str(results.directory.path) if isinstance(results, StudyResults) else results.design.name
 
 
@@ -106,9 +111,9 @@ def _print_pair(console: Console, row: dict[Any, Any]) -> None:
 
 def _print_conclusions(console: Console, diff: Diff) -> None:
     frame = diff.conclusions()
-    wide = console.width >= WIDE
+    wide = console.width >= WIDE_TERMINAL_COLUMNS
     both = frame[~frame["verdict"].str.startswith("only")]
-    factor = 100.0 if diff.y.endswith(PERCENT) else 1.0
+    factor = 100.0 if diff.y.endswith(PERCENT_SUFFIXES) else 1.0
     measure = f"{diff.y} in percent" if factor > 1 else diff.y
     console.print(
         f"\n[bold]{measure}[/], by cell" if len(both) else "\n[bold]No cell is in both studies.[/]"
@@ -135,7 +140,7 @@ def _print_conclusions(console: Console, diff: Diff) -> None:
         for row in both.to_dict("records"):
             table.add_row(*_conclusion(row, others, wide, factor))
         console.print(table)
-    for line in _alone(frame):
+    for line in _unmatched_cells_text(frame):
         console.print(escape(line))
 
 
@@ -160,7 +165,7 @@ def _interval(value: Any, low: Any, high: Any, factor: float, sign: str = "") ->
     return f"{factor * value:{form}}{ends}"
 
 
-def _alone(frame: pd.DataFrame) -> Iterator[str]:
+def _unmatched_cells_text(frame: pd.DataFrame) -> Iterator[str]:
     """A line for the cells of one study that the other lacks."""
     for verdict in ("only before", "only after"):
         counts = frame.loc[frame["verdict"] == verdict, "arm"].value_counts(sort=False)

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.quantities import label
+from analysis.quantities import column_label
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FAR = 5
+LOG_AXIS_RATIO = 5
 """From this ratio between its ends, an axis is logarithmic."""
-ACCURACIES = (0, 20, 50, 70, 80, 90, 95, 97, 98, 99, 99.5, 99.8, 99.9)
+ACCURACY_TICKS = (0, 20, 50, 70, 80, 90, 95, 97, 98, 99, 99.5, 99.8, 99.9)
 """Ticks where an accuracy is drawn by the logarithm of its error, in percent."""
 
 
@@ -27,7 +27,7 @@ def log_density(sparsity: Any) -> Any:
     return -np.log1p(-np.asarray(sparsity, dtype=np.float64))
 
 
-def placing(axis: str, sparsities: Iterable[float]) -> Callable[[Any], Any]:
+def sparsity_transform(axis: str, sparsities: Iterable[float]) -> Callable[[Any], Any]:
     """Where sparsities lie on an axis: ``density``, ``linear`` or ``logit``, on which dense stands left of the others.
 
     Args:
@@ -50,7 +50,7 @@ def _logit(sparsity: Any) -> Any:
     return np.log(sparsity) - np.log1p(-sparsity)
 
 
-def some(frame: pd.DataFrame, lacking: str) -> pd.DataFrame:
+def require_rows(frame: pd.DataFrame, lacking: str) -> pd.DataFrame:
     """The frame, if there is anything to draw.
 
     Raises:
@@ -61,7 +61,7 @@ def some(frame: pd.DataFrame, lacking: str) -> pd.DataFrame:
     return frame
 
 
-def panels(
+def make_panels(
     count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4), share: bool = True
 ) -> Sequence[Axes]:
     """Axes in a grid, each of a ``size`` in inches, with a common y axis where they ``share`` one."""
@@ -78,29 +78,31 @@ def panels(
     return kept
 
 
-def x_axis(
+def set_x_axis(
     axis: Axes, x: str, values: Iterable[float], place: Callable[[Any], Any] = log_density
 ) -> None:
     """The horizontal axis of a curve: ticks at the sparsities or lengths that there are, logarithmic ones of costs."""
     from matplotlib.ticker import LogLocator
 
-    axis.set_xlabel(label(x))
+    axis.set_xlabel(column_label(x))
     if x == "sparsity":
-        sparsity_ticks(axis.xaxis, values, place)
+        set_sparsity_ticks(axis.xaxis, values, place)
     elif x == "epochs":
         ticks = sorted(set(values))
         axis.set_xscale("log", base=2)
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
-    elif max(values, default=0) > FAR * min(values, default=0) > 0:  # of costs, no two are equal
+    elif (
+        max(values, default=0) > LOG_AXIS_RATIO * min(values, default=0) > 0
+    ):  # of costs, no two are equal
         axis.set_xscale("log")
-        far = max(values) > FAR**2 * min(values)
+        far = max(values) > LOG_AXIS_RATIO**2 * min(values)
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 3) if far else (1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
         axis.minorticks_off()
 
 
-def sparsity_ticks(
+def set_sparsity_ticks(
     axis: Any, values: Iterable[float], place: Callable[[Any], Any] = log_density
 ) -> None:
     """A tick at every sparsity of the study that has room, the highest first."""
@@ -120,14 +122,14 @@ def _nearest(sparsities: Any, places: Any, at: float) -> str:
     return f"{100 * sparsities[np.abs(places - at).argmin()]:.10g}"
 
 
-def spread_out(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
+def set_y_scale(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
     """A logarithmic y axis where values lie far apart: of a loss or cost, or of the error behind an accuracy."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     fraction = column.rpartition("_")[2] in ("accuracy", "score")
     means = drawn["mean"].dropna().to_numpy(np.float64)
-    least, most = _ends(1 - means if fraction else means)
-    if not most > FAR * least > 0:
+    least, most = _finite_range(1 - means if fraction else means)
+    if not most > LOG_AXIS_RATIO * least > 0:
         low, high = axis.get_ylim()
         if column == "total_flops":
             axis.set_ylim(0, None)
@@ -135,13 +137,13 @@ def spread_out(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
             axis.set_ylim(max(0.0, low), min(100.0, high))
         return
     if fraction:
-        axis.set_yscale("function", functions=(_by_error, _of_error))
-        axis.set_ylabel(f"{label(column)[:-1]}, by the logarithm of the error)")
-        low, high = _ends(drawn[["low", "mean", "high"]].to_numpy(np.float64))
+        axis.set_yscale("function", functions=(_accuracy_to_position, _position_to_accuracy))
+        axis.set_ylabel(f"{column_label(column)[:-1]}, by the logarithm of the error)")
+        low, high = _finite_range(drawn[["low", "mean", "high"]].to_numpy(np.float64))
         top = max(1 - least / 1.3, min(high, 1 - least / 2))
         axis.set_ylim(max(0.0, 100 * low - 5), 100 * top)
         axis.set_yticks(
-            [tick for tick in ACCURACIES if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]]
+            [tick for tick in ACCURACY_TICKS if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]]
         )
     else:
         axis.set_yscale("log")
@@ -150,15 +152,15 @@ def spread_out(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
     axis.yaxis.set_major_formatter("{x:g}")
 
 
-def _ends(values: Any) -> tuple[float, float]:
+def _finite_range(values: Any) -> tuple[float, float]:
     """The lowest and highest, NaN left out; NaN where there is none."""
     known = values[~np.isnan(values)]
     return (float(known.min()), float(known.max())) if known.size else (math.nan, math.nan)
 
 
-def _by_error(percent: Any) -> Any:
+def _accuracy_to_position(percent: Any) -> Any:
     return -np.log(np.maximum(100.0 - np.asarray(percent, dtype=np.float64), 1e-6))
 
 
-def _of_error(position: Any) -> Any:
+def _position_to_accuracy(position: Any) -> Any:
     return 100.0 - np.exp(-np.asarray(position, dtype=np.float64))

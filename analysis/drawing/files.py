@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from analysis.drawing.style import styled
+from analysis.drawing.style import project_style
 from sparsetune.paths import Place
-from sparsetune.storage import write_durably, writing
+from sparsetune.storage import translating_write_errors, write_durably
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 PNG_DPI = 150
 
 
-def save(figure: Figure, frame: pd.DataFrame, stem: Place) -> None:
+def save_figure(figure: Figure, frame: pd.DataFrame, stem: Place) -> None:
     """Write ``stem`` as .pdf, .png, .svg and the .csv it was drawn from."""
-    found = rendered(figure)
-    with writing(stem.parent):
+    found = render_files(figure)
+    with translating_write_errors(stem.parent):
         write_durably(stem.with_suffix(".csv"), frame.to_csv(index=False))
         for kind, whole in found.items():
             write_durably(stem.with_suffix(f".{kind}"), whole)
 
 
-def rendered(figure: Figure) -> dict[str, bytes]:
+def render_files(figure: Figure) -> dict[str, bytes]:
     """A figure as ``pdf``, ``png`` and ``svg``, equal bytes for equal figures."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     found = {kind: io.BytesIO() for kind in ("pdf", "png", "svg")}
-    with styled():
-        settle(figure)
+    with project_style():
+        freeze_layout(figure)
         # Not `savefig`, which would lay the figure out anew for each.
         FigureCanvasPdf(figure).print_pdf(found["pdf"], metadata={"CreationDate": None})
         figure.dpi = PNG_DPI  # a PDF leaves its own 72
@@ -43,9 +43,9 @@ def rendered(figure: Figure) -> dict[str, bytes]:
     return {kind: file.getvalue() for kind, file in found.items()}
 
 
-def settle(figure: Figure) -> None:
+def freeze_layout(figure: Figure) -> None:
     """Lay a figure out once and hold its ticks and labels there, since each drawing would do all that again."""
-    hold_ticks(figure)
+    freeze_ticks(figure)
     if engine := figure.get_layout_engine():
         engine.execute(figure)
     figure.set_layout_engine("none")
@@ -58,7 +58,7 @@ def settle(figure: Figure) -> None:
         axis.set_label_coords(x, y, transform=figure.transFigure)
 
 
-def hold_ticks(figure: Figure) -> None:
+def freeze_ticks(figure: Figure) -> None:
     """Let every axis keep the ticks and their texts that it has now, the minor ones none."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 

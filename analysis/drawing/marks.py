@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def bars(
+def draw_means(
     axis: Axes, x: Any, part: pd.DataFrame, factor: float, style: Mapping[str, Any], name: str
 ) -> None:
     """Means with their intervals, at ``x``, as one line of the legend.
@@ -23,7 +23,7 @@ def bars(
     Args:
         axis: Where to draw.
         x: Positions, one per row.
-        part: ``mean low high``, and what `describe` is to say: ``sparsity``, a length, ``n``.
+        part: ``mean low high``, and what `attach_hover_texts` is to say: ``sparsity``, a length, ``n``.
         factor: What the three are multiplied with.
         style: Colour, marker and line style.
         name: In the legend.
@@ -40,10 +40,10 @@ def bars(
         capsize=2,
         **style,
     )
-    describe(drawn, [_told(row, factor) for row in part.to_dict("records")])
+    attach_hover_texts(drawn, [_mean_hover_text(row, factor) for row in part.to_dict("records")])
 
 
-def describe(artist: Any, told: Sequence[str]) -> None:
+def attach_hover_texts(artist: Any, told: Sequence[str]) -> None:
     """Say what a reader who points at each of an artist's marks is told in the interactive figure, a line break apart.
 
     Without it that is where the mark lies.
@@ -51,7 +51,7 @@ def describe(artist: Any, told: Sequence[str]) -> None:
     artist.told = list(told)
 
 
-def _told(row: Mapping[Any, Any], factor: float) -> str:
+def _mean_hover_text(row: Mapping[Any, Any], factor: float) -> str:
     """Where a mark stands, its mean with the interval, and n."""
     where = [f"{100 * row['sparsity']:.10g} % sparsity"] if "sparsity" in row else []
     where += [f"{row[length]:g} epochs" for length in ("epochs", "to_epochs") if length in row]
@@ -60,9 +60,9 @@ def _told(row: Mapping[Any, Any], factor: float) -> str:
     return "\n".join([", ".join(where), said + (f", n = {row['n']}" if "n" in row else "")]).strip()
 
 
-def legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure:
+def add_line_legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure:
     """One legend for all panels, beside them; the names in ``order``."""
-    found = _named(axes)
+    found = _legend_handles(axes)
     figure = cast("Figure", axes[0].get_figure(root=True))
     if by and found:
         titles = {
@@ -73,13 +73,13 @@ def legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) -> Figure
         }
         ordered = [line_name(None if by == "arm" else by, value) or str(value) for value in order]
         names = sorted(found, key=lambda name: ordered.index(name) if name in ordered else -1)
-        return beside(axes, titles.get(by, by), names)
+        return add_legend(axes, titles.get(by, by), names)
     return figure
 
 
-def beside(axes: Sequence[Axes], title: str | None = None, names: Sequence[str] = ()) -> Figure:
+def add_legend(axes: Sequence[Axes], title: str | None = None, names: Sequence[str] = ()) -> Figure:
     """One legend for all panels, beside them: every name once, in the order of ``names`` where that is given."""
-    found = _named(axes)
+    found = _legend_handles(axes)
     figure = cast("Figure", axes[0].get_figure(root=True))
     names = [*(names or found)]
     handles = [found[name] for name in names]
@@ -87,7 +87,7 @@ def beside(axes: Sequence[Axes], title: str | None = None, names: Sequence[str] 
     return figure
 
 
-def _named(axes: Sequence[Axes]) -> dict[str, Any]:
+def _legend_handles(axes: Sequence[Axes]) -> dict[str, Any]:
     """The handle of each name; of names in several panels the last one's."""
     return {
         name: handle

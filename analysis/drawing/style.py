@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-STYLE: dict[str, Any] = {
+RC_PARAMS: dict[str, Any] = {
     "axes.axisbelow": True,
     "axes.grid": True,
     "axes.labelcolor": "#333333",
@@ -29,7 +29,7 @@ STYLE: dict[str, Any] = {
     "xtick.color": "#555555",
     "ytick.color": "#555555",
 }
-MARKERS = "osD^vPX*"
+LINE_MARKERS = "osD^vPX*"
 ARM_MARKERS = "osD^vPX<>ph"
 ARM_COLOURS = (
     *("#332288", "#ee7733", "#009988", "#cc3311", "#33aadd", "#aa3377"),
@@ -38,15 +38,15 @@ ARM_COLOURS = (
 
 
 @contextmanager
-def styled() -> Iterator[None]:
+def project_style() -> Iterator[None]:
     """The project's style, for the figures made inside."""
     import matplotlib
 
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(RC_PARAMS):
         yield
 
 
-def colours(values: Iterable[Hashable], by: str | None) -> dict[Any, Any]:
+def line_colours(values: Iterable[Hashable], by: str | None) -> dict[Any, Any]:
     """A colour for each line, from a sequential map: sparsity and any other field have one each; dense is black."""
     from matplotlib import colormaps
 

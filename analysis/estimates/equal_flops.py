@@ -11,11 +11,11 @@ from analysis.tables.selection import report_rows
 if TYPE_CHECKING:
     from analysis.tables.results import Results
 
-TOLERANCE = 0.05
+FLOPS_RATIO_TOLERANCE = 0.05
 """What the recorded FLOPs may differ by from the twin's, as a fraction of them."""
 
 
-def uneven(results: Results) -> dict[str, str]:
+def flops_warnings(results: Results) -> dict[str, str]:
     """What to say of every cell whose recorded FLOPs are not those that the study asks for, by the cell's name."""
     if results.design.equal != "train_flops":
         return {}
@@ -24,12 +24,12 @@ def uneven(results: Results) -> dict[str, str]:
     off = {
         str(cell): float(ratio)
         for cell, ratio in ratios.items()
-        if abs(ratio - 1) > TOLERANCE + 1e-9
+        if abs(ratio - 1) > FLOPS_RATIO_TOLERANCE + 1e-9
     }
-    return {cell: _line(ratio, allocations.get(cell)) for cell, ratio in off.items()}
+    return {cell: _flops_warning(ratio, allocations.get(cell)) for cell, ratio in off.items()}
 
 
-def _line(ratio: float, allocation: object) -> str:
+def _flops_warning(ratio: float, allocation: object) -> str:
     known = (
         "global densities are known only afterwards"
         if allocation == "global"
@@ -38,7 +38,7 @@ def _line(ratio: float, allocation: object) -> str:
     return f"trained with {ratio:.2f} times the FLOPs of its dense twin though equal FLOPs were asked for: {known}"
 
 
-def with_ratios(points: pd.DataFrame, cells: pd.DataFrame, results: Results) -> pd.DataFrame:
+def add_flops_ratios(points: pd.DataFrame, cells: pd.DataFrame, results: Results) -> pd.DataFrame:
     """Points by ``arm sparsity epochs`` with ``flops_ratio`` to the dense twin, and ``warning``, empty if all is well.
 
     Args:
@@ -48,7 +48,7 @@ def with_ratios(points: pd.DataFrame, cells: pd.DataFrame, results: Results) -> 
     """
     keys = ["arm", "sparsity", "epochs"]
     ratios = results.cells().set_index("cell")["flops_ratio"]
-    lines = uneven(results)
+    lines = flops_warnings(results)
     warnings = pd.Series(
         cells.index.map(lambda cell: lines.get(cell, "")), cells.index, dtype="string"
     )

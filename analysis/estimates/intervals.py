@@ -1,7 +1,7 @@
 """Means and their intervals: Student's t for few seeds, with a standard deviation pooled over like cells; a bootstrap.
 
 At n = 3 a percentile bootstrap covers 74 % where 95 % is claimed; the t interval covers 95 %, and pooling the standard
-deviation over cells that vary alike makes it narrower, since every cell adds its degrees of freedom. From n = `MANY` on
+deviation over cells that vary alike makes it narrower, since every cell adds its degrees of freedom. From n = `BOOTSTRAP_FROM` on
 a cell's own values say more about their spread than its neighbours', skew included: a bootstrap of them alone.
 """
 
@@ -18,14 +18,14 @@ from sparsetune.errors import SparsetuneError
 
 Floats = NDArray[np.float64]
 
-MANY = 10
+BOOTSTRAP_FROM = 10
 """Values from which on an interval is a bootstrap of them."""
 IQM_FROM = 8
 """Values from which on an interquartile mean is given: the middle half is then four or more."""
-RESAMPLES = 5_000
-MORE = 1_000
+BOOTSTRAP_RESAMPLES = 5_000
+MAX_MORE_SEEDS = 1_000
 """No more seeds than this are ever suggested."""
-ROUNDING = 1e-12
+SPREAD_TOLERANCE = 1e-12
 """Spreads up to this part of the values count as 0, or up to this where values are below 1: differences carry the
 rounding of what they were taken from."""
 
@@ -70,15 +70,17 @@ def t_interval(
     _require_level(level)
     mean, sd, n = (np.asarray(part, dtype=np.float64) for part in (mean, sd, n))
     df = n - 1 if df is None else np.asarray(df, dtype=np.float64)
-    valid = (df > 0) & (n > 0) & ~no_spread(sd, mean)
+    valid = (df > 0) & (n > 0) & ~has_no_spread(sd, mean)
     quantile = stdtrit(np.where(valid, df, 1.0), (1 + level) / 2)
     half = np.where(valid, quantile * sd / np.sqrt(np.where(valid, n, 1.0)), np.nan)
     return mean - half, mean + half
 
 
-def no_spread(sd: ArrayLike, size: ArrayLike) -> NDArray[np.bool_]:
+def has_no_spread(sd: ArrayLike, size: ArrayLike) -> NDArray[np.bool_]:
     """Where a standard deviation is 0 up to the rounding of values of this size, elementwise; false where it is NaN."""
-    return np.asarray(np.asarray(sd) <= ROUNDING * np.maximum(1.0, np.abs(size)), dtype=np.bool_)
+    return np.asarray(
+        np.asarray(sd) <= SPREAD_TOLERANCE * np.maximum(1.0, np.abs(size)), dtype=np.bool_
+    )
 
 
 def _require_level(level: float) -> None:
@@ -116,16 +118,16 @@ def bootstrap_interval(
     ends = np.full((2, len(values)), np.nan)
     raised = float(2 * ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2)) - 1)
     resamples = np.random.default_rng(seed).integers(
-        n, size=(RESAMPLES, n)
+        n, size=(BOOTSTRAP_RESAMPLES, n)
     )  # one for all: no row depends on another
     for row in np.flatnonzero(
-        ~no_spread(values.std(axis=1), np.abs(values).max(axis=1, initial=0))
+        ~has_no_spread(values.std(axis=1), np.abs(values).max(axis=1, initial=0))
     ):
-        ends[:, row] = bca(values[row], values[row][resamples].mean(axis=1), raised)
+        ends[:, row] = bca_interval(values[row], values[row][resamples].mean(axis=1), raised)
     return ends[0], ends[1]
 
 
-def bca(values: Floats, means: Floats, level: float) -> Floats:
+def bca_interval(values: Floats, means: Floats, level: float) -> Floats:
     """Ends of an interval for a mean, corrected for bias and for skew (Efron, "Better bootstrap intervals", 1987).
 
     Args:
@@ -147,10 +149,10 @@ def bca(values: Floats, means: Floats, level: float) -> Floats:
     return np.asarray(np.quantile(means, ndtr(bias + ends / (1 - skew * ends))))
 
 
-def estimate(
+def estimate_means(
     values: ArrayLike, like: Sequence[Hashable], level: float = 0.95, seed: int = 0
 ) -> pd.DataFrame:
-    """Mean of each cell over its seeds, with its interval: t below n = `MANY` values, a bootstrap from there on.
+    """Mean of each cell over its seeds, with its interval: t below n = `BOOTSTRAP_FROM` values, a bootstrap from there on.
 
     Args:
         values: Shape [n_cells, n_seeds]; NaN where a cell lacks the seed.
@@ -174,7 +176,7 @@ def estimate(
     mean = np.where(n > 0, np.where(present, values, 0.0).sum(axis=1) / np.maximum(n, 1), np.nan)
     squares = np.where(present, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
     sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
-    sd = np.where(no_spread(sd, mean), 0.0, sd)
+    sd = np.where(has_no_spread(sd, mean), 0.0, sd)
     groups: dict[Hashable, list[int]] = {}
     for cell, group in enumerate(like):
         groups.setdefault(group, []).append(cell)
@@ -185,14 +187,14 @@ def estimate(
     low, high = t_interval(mean, pooled, n, df, level)
     frame = pd.DataFrame({"n": n, "mean": mean, "sd": sd, "pooled_sd": pooled, "df": df})
     frame = frame.assign(low=low, high=high, iqm=np.nan, interval=np.where(np.isnan(low), "", "t"))
-    for count in np.unique(n[n >= min(MANY, IQM_FROM)]):
+    for count in np.unique(n[n >= min(BOOTSTRAP_FROM, IQM_FROM)]):
         rows = np.flatnonzero(n == count)
         own = np.stack([values[row, present[row]] for row in rows])
         if count >= IQM_FROM:
             frame.loc[rows, "iqm"] = np.sort(own, axis=1)[:, count // 4 : count - count // 4].mean(
                 axis=1
             )
-        if count >= MANY:
+        if count >= BOOTSTRAP_FROM:
             ends = bootstrap_interval(own, level, seed)
             given = ~np.isnan(ends[0])
             frame.loc[rows[given], "low"], frame.loc[rows[given], "high"] = (
@@ -203,7 +205,7 @@ def estimate(
     return frame
 
 
-def welch(values: ArrayLike, others: ArrayLike, level: float = 0.95) -> dict[str, float]:
+def welch_difference(values: ArrayLike, others: ArrayLike, level: float = 0.95) -> dict[str, float]:
     """Mean of ``values`` minus that of ``others``, from runs that share nothing (Welch 1947).
 
     Returns:
@@ -238,7 +240,7 @@ def seeds_needed(
         df: Degrees of freedom of ``sd`` now, to which every new seed adds one; n - 1 by default.
 
     Returns:
-        Elementwise, 0 where 0 is excluded already, infinite above `MORE`, NaN where anything is missing or ``sd`` is 0:
+        Elementwise, 0 where 0 is excluded already, infinite above `MAX_MORE_SEEDS`, NaN where anything is missing or ``sd`` is 0:
         equal values do not say how many would do.
     """
     mean, sd, n = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (mean, sd, n)))
@@ -246,7 +248,7 @@ def seeds_needed(
     needed = np.full(n.shape, np.nan)
     for place in np.ndindex(n.shape):
         known = not np.isnan([mean[place], sd[place], n[place], df[place]]).any() and n[place] > 0
-        if known and not no_spread(sd[place], mean[place]):
+        if known and not has_no_spread(sd[place], mean[place]):
             far = abs(mean[place]) > sd[place] * _half_widths(
                 float(n[place]), float(df[place]), level
             )
@@ -256,19 +258,19 @@ def seeds_needed(
 
 @cache
 def _half_widths(n: float, df: float, level: float) -> Floats:
-    """Of t intervals at n to n + `MORE` values, in standard deviations; infinite without degrees of freedom."""
+    """Of t intervals at n to n + `MAX_MORE_SEEDS` values, in standard deviations; infinite without degrees of freedom."""
     from scipy.special import stdtrit
 
     _require_level(level)
-    more = np.arange(MORE + 1)
+    more = np.arange(MAX_MORE_SEEDS + 1)
     with np.errstate(invalid="ignore"):
         widths = stdtrit(df + more, (1 + level) / 2) / np.sqrt(n + more)
     return np.asarray(np.where(df + more > 0, widths, np.inf), dtype=np.float64)
 
 
-def not_separated(n: float, more: float, other: str = "") -> str:
+def unseparated_text(n: float, more: float, other: str = "") -> str:
     """In words: ``not separated from the dense twin at n = 3: about 4 more seeds``, ``other`` left out if empty."""
-    seeds = f"more than {MORE}" if np.isinf(more) else f"about {more:.0f}"
+    seeds = f"more than {MAX_MORE_SEEDS}" if np.isinf(more) else f"about {more:.0f}"
     seeds += " more seed" if more == 1 else " more seeds"
     against = f" from {other}" if other else ""
     return f"not separated{against} at n = {n:.0f}" + ("" if np.isnan(more) else f": {seeds}")

@@ -8,22 +8,24 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import MANY, estimate, seeds_needed
-from analysis.tables.results import Results, once
+from analysis.estimates.intervals import BOOTSTRAP_FROM, estimate_means, seeds_needed
+from analysis.tables.results import Results, cached_per_results
 from analysis.tables.selection import dense_arm_of, report_rows
 from sparsetune.errors import SparsetuneError
-from sparsetune.spec.columns import FINAL, MEASURED
+from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
 
-MEASURES = tuple(column.name for column in (*MEASURED, *FINAL) if column.dtype == "float64")
+MEASURE_COLUMNS = tuple(
+    column.name for column in (*MEASURED_COLUMNS, *FINAL_COLUMNS) if column.dtype == "float64"
+)
 """What may stand on the y axis."""
-STATISTICS: tuple[str, ...] = ("n", "mean", "sd", "pooled_sd", "df", "low", "high", "diverged")
-STATISTICS += ("difference", "difference_df", "difference_low", "difference_high")
-STATISTICS += ("more_seeds", "iqm", "interval")
+MEAN_STATISTICS: tuple[str, ...] = ("n", "mean", "sd", "pooled_sd", "df", "low", "high", "diverged")
+MEAN_STATISTICS += ("difference", "difference_df", "difference_low", "difference_high")
+MEAN_STATISTICS += ("more_seeds", "iqm", "interval")
 """Of a cell's values over report seeds; what they are, `Curve.frame` says."""
-LIKE = ("arm", "sparsity")
+POOLING_COLUMNS = ("arm", "sparsity")
 """Columns that cells share whose spreads are pooled: methods differ in theirs, as does one method in its sparsities."""
 Gap = Literal["twin", "control"]
-GAPS: dict[Gap, str] = {"twin": "the dense twin", "control": "the dense recipe"}
+GAP_BASELINES: dict[Gap, str] = {"twin": "the dense twin", "control": "the dense recipe"}
 """What a cell's winner may be compared with, seed by seed: dense with its own recipe, or itself with that of dense."""
 
 
@@ -45,31 +47,31 @@ def cell_values(
     Raises:
         SparsetuneError: if ``y`` or a field in ``where`` is unknown.
     """
-    if y not in MEASURES:
-        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{y}`")
+    if y not in MEASURE_COLUMNS:
+        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURE_COLUMNS)}, got `{y}`")
     cells, value, twin = _cell_values(results, y, where)
     return cells.copy(deep=False), value.copy(deep=False), twin.copy(deep=False)
 
 
-@once
+@cached_per_results
 def _cell_values(
     results: Results, y: str, where: Mapping[str, Any] | None
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     rows = report_rows(results)
-    finished = _finished(results, y)
+    finished = _complete_values(results, y)
     for path, value in (where or {}).items():
-        known = list(dict.fromkeys(rows[field_of(path, rows)].dropna()))
+        known = list(dict.fromkeys(rows[find_field(path, rows)].dropna()))
         if len(rows) and value not in known:
             raise SparsetuneError(
                 f"`{path}` must be one of {', '.join(map(str, known)) or '(none)'}, got {value}"
             )
-        rows = rows[(rows[field_of(path, rows)] == value) | rows[path].isna()]
+        rows = rows[(rows[find_field(path, rows)] == value) | rows[path].isna()]
     diverged = (rows["status"] == "DIVERGED").groupby(rows["cell"]).transform("sum")
     rows = rows.assign(sparsity=rows["sparsity.target"], diverged=diverged.astype("int64"))
     rows["value"] = np.where(rows["diverged"] == 0, finished.reindex(rows["trial_id"]), np.nan)
     rows["twin"] = finished.reindex(rows["twin_id"]).to_numpy()
     rows["twin"] = rows["twin"].where(
-        ~_diverged(results, rows["twin_id"]).groupby(rows["cell"]).transform("any")
+        ~_is_diverged(results, rows["twin_id"]).groupby(rows["cell"]).transform("any")
     )
     cells = rows.drop_duplicates("cell").set_index("cell")
     value, twin = (
@@ -79,9 +81,11 @@ def _cell_values(
     return cells, value, twin
 
 
-def measured(results: Results, y: str) -> bool:
+def is_measured(results: Results, y: str) -> bool:
     """Whether a finished report trial has ``y``."""
-    return bool(_finished(results, y).reindex(report_rows(results)["trial_id"]).notna().any())
+    return bool(
+        _complete_values(results, y).reindex(report_rows(results)["trial_id"]).notna().any()
+    )
 
 
 def require_measured(results: Results, y: str) -> None:
@@ -90,12 +94,12 @@ def require_measured(results: Results, y: str) -> None:
     Raises:
         SparsetuneError: naming what was measured.
     """
-    if measured(results, y) or not report_rows(results)["status"].eq("COMPLETE").any():
+    if is_measured(results, y) or not report_rows(results)["status"].eq("COMPLETE").any():
         return
     names = [
         name
-        for name in MEASURES
-        if name.startswith(("train_", "val_", "test_")) and measured(results, name)
+        for name in MEASURE_COLUMNS
+        if name.startswith(("train_", "val_", "test_")) and is_measured(results, name)
     ]
     raise SparsetuneError(
         f"no finished run has `{y}`; measured were {', '.join(names) or '(nothing)'}: give `y`"
@@ -108,8 +112,8 @@ def control_values(results: Results, y: str) -> pd.DataFrame:
     NaN in a whole cell of which a seed diverged, whose number `diverged_controls` gives.
     """
     uses = control_uses(results)
-    values = uses["trial_id"].map(_finished(results, y)).astype("float64")
-    lost = _diverged(results, uses["trial_id"]).groupby(uses["cell"]).transform("any")
+    values = uses["trial_id"].map(_complete_values(results, y)).astype("float64")
+    lost = _is_diverged(results, uses["trial_id"]).groupby(uses["cell"]).transform("any")
     return uses.assign(value=values.where(~lost)).pivot(
         index="cell", columns="seed", values="value"
     )
@@ -118,7 +122,7 @@ def control_values(results: Results, y: str) -> pd.DataFrame:
 def diverged_controls(results: Results) -> pd.Series[Any]:
     """How many seeds of the dense recipe, run unchanged, diverged in each cell that did not choose it."""
     uses = control_uses(results)
-    return _diverged(results, uses["trial_id"]).groupby(uses["cell"], sort=False).sum()
+    return _is_diverged(results, uses["trial_id"]).groupby(uses["cell"], sort=False).sum()
 
 
 def control_uses(results: Results) -> pd.DataFrame:
@@ -135,13 +139,13 @@ def control_uses(results: Results) -> pd.DataFrame:
     return uses.drop_duplicates(["cell", "seed"])
 
 
-def _diverged(results: Results, trials: pd.Series[Any]) -> pd.Series[Any]:
+def _is_diverged(results: Results, trials: pd.Series[Any]) -> pd.Series[Any]:
     """Whether each of the trials, by name, diverged."""
     status = results.trials().set_index("trial_id")["status"]
     return trials.map(status).eq("DIVERGED").fillna(False).astype(bool)
 
 
-def _finished(results: Results, y: str) -> pd.Series[Any]:
+def _complete_values(results: Results, y: str) -> pd.Series[Any]:
     """``y`` of every COMPLETE trial, NaN of others and where the column is missing."""
     trials = results.trials().set_index("trial_id")
     values = trials[y] if y in trials else pd.Series(np.nan, trials.index)
@@ -152,13 +156,13 @@ def cell_means(
     results: Results,
     y: str,
     where: Mapping[str, Any] | None = None,
-    like: Sequence[str] = LIKE,
+    like: Sequence[str] = POOLING_COLUMNS,
     level: float = 0.95,
     *,
     gap: Gap | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """One row per cell, by its name: ``arm sparsity epochs``, the configuration's fields, and `STATISTICS` of ``y``.
+    """One row per cell, by its name: ``arm sparsity epochs``, the configuration's fields, and `MEAN_STATISTICS` of ``y``.
 
     Args:
         results: The study.
@@ -173,8 +177,10 @@ def cell_means(
     Raises:
         SparsetuneError: if ``y``, ``gap`` or a field in ``where`` is unknown.
     """
-    if gap is not None and gap not in GAPS:
-        raise SparsetuneError(f"`gap` must be one of {', '.join(GAPS)} or None, got `{gap}`")
+    if gap is not None and gap not in GAP_BASELINES:
+        raise SparsetuneError(
+            f"`gap` must be one of {', '.join(GAP_BASELINES)} or None, got `{gap}`"
+        )
     cells, values, others = cell_values(results, y, where)
     if gap == "control":
         others = control_values(results, y).reindex(values.index, columns=values.columns)
@@ -184,8 +190,8 @@ def cell_means(
         values = (values - others)[given]
         others = (0 * others)[given]
     groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)]
-    points = estimate(values, groups, level, seed).set_index(cells.index)
-    pairs = estimate(values - others, groups, level, seed).set_index(cells.index)
+    points = estimate_means(values, groups, level, seed).set_index(cells.index)
+    pairs = estimate_means(values - others, groups, level, seed).set_index(cells.index)
     own = pairs["interval"] == "bootstrap"
     sd = pairs["sd"].where(own, pairs["pooled_sd"])
     df = (pairs["n"] - 1).where(own, pairs["df"])
@@ -197,10 +203,10 @@ def cell_means(
     points = points.assign(difference_low=pairs["low"], difference_high=pairs["high"])
     points = points.assign(more_seeds=np.where(vague, more, np.nan))
     fields = [name for name in map(str, cells) if "." in name]
-    return cells[["arm", "sparsity", "epochs", *fields]].join(points[list(STATISTICS)])
+    return cells[["arm", "sparsity", "epochs", *fields]].join(points[list(MEAN_STATISTICS)])
 
 
-def with_dense(points: pd.DataFrame) -> pd.DataFrame:
+def add_dense_points(points: pd.DataFrame) -> pd.DataFrame:
     """The points of the sparse arms, each with those of its dense arm as its own; dense arms without any stay."""
     dense = list(dict.fromkeys(points.loc[points["sparsity"] == 0, "arm"]))
     sparse = list(dict.fromkeys(points.loc[points["sparsity"] > 0, "arm"]))
@@ -213,7 +219,7 @@ def with_dense(points: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def in_order(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+def sort_points(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """The points sorted by ``keys``, arms as they come in ``points``; with a new index."""
     rank = {arm: place for place, arm in enumerate(dict.fromkeys(points["arm"]))}
     return points.sort_values(
@@ -223,20 +229,23 @@ def in_order(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     )
 
 
-def runs_of(results: Results) -> str:
+def replicates_name(results: Results) -> str:
     """What means are over: ``report seeds`` of a winner, or ``runs`` where nothing was selected."""
     return "runs" if results.design.objective is None else "report seeds"
 
 
 def interval_note(
-    points: pd.DataFrame, level: float, like: Sequence[str] = LIKE, runs: str = "report seeds"
+    points: pd.DataFrame,
+    level: float,
+    like: Sequence[str] = POOLING_COLUMNS,
+    runs: str = "report seeds",
 ) -> str:
     """How many ``runs`` stand behind the means, and what the intervals are."""
     given = points[points["n"] > 0]
     one = runs.removesuffix("s")
     if given.empty:
         return f"No {'run' if runs == 'runs' else 'report trial'} has finished."
-    note = f"Means over n = {span(given['n'])} {runs}"
+    note = f"Means over n = {format_span(given['n'])} {runs}"
     equal = (given["interval"] == "") & (given["n"] > 1)
     if (given["interval"] == "").all():
         why = (
@@ -248,12 +257,12 @@ def interval_note(
     kinds = [kind for kind in ("t", "bootstrap") if kind in set(given["interval"])]
     small = given[given["interval"] == "t"]
     note += f"; bars: {100 * level:g} % {' and '.join(kinds)} intervals"
-    note += f" (bootstrap from n = {MANY} on)" if len(kinds) > 1 else ""
+    note += f" (bootstrap from n = {BOOTSTRAP_FROM} on)" if len(kinds) > 1 else ""
     if (small["df"] > small["n"] - 1).any():
         note += (
             f", standard deviation pooled over cells of the same {' and '.join(like) or 'study'}"
         )
-    note += f" (df {span(small['df'])})" if len(small) else ""
+    note += f" (df {format_span(small['df'])})" if len(small) else ""
     note += "; none where all seeds are equal" if equal.any() else ""
     return (
         note
@@ -262,14 +271,14 @@ def interval_note(
     )
 
 
-def span(values: pd.Series[Any]) -> str:
+def format_span(values: pd.Series[Any]) -> str:
     """``3``, or ``2 to 3`` where they differ."""
     low = int(values.min())
     high = int(values.max())
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def field_of(path: str, frame: pd.DataFrame) -> str:
+def find_field(path: str, frame: pd.DataFrame) -> str:
     """The dotted field, if ``frame`` has it.
 
     Raises:

@@ -9,34 +9,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import estimate, not_separated, seeds_needed
+from analysis.estimates.intervals import estimate_means, seeds_needed, unseparated_text
 from analysis.estimates.means import (
-    LIKE,
+    POOLING_COLUMNS,
     cell_means,
     cell_values,
     interval_note,
+    replicates_name,
     require_measured,
-    runs_of,
 )
-from analysis.recipes.responses import lower_is_better
+from analysis.recipes.responses import is_lower_better
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BUDGETS = {
+BUDGET_UNITS = {
     "epochs": "epochs",
     "train_flops": "dense epochs of training FLOPs",
     "gpu_hours": "device-hours",
 }
 """What may be limited, with its unit."""
-VALIDATION = ("val_error", "val_score", "val_accuracy", "val_loss")
+SELECTION_MEASURES = ("val_error", "val_score", "val_accuracy", "val_loss")
 """What cells are chosen by where no objective was declared: the first that was measured."""
-EXACT = 1e-6
+LIMIT_TOLERANCE = 1e-6
 """A cost above its limit by this part of it is rounding."""
-_SHARED = ("sparsity", "epochs")
-BEST = [
+_SHARED_COLUMNS = ("sparsity", "epochs")
+BEST_COLUMNS = [
     "budget",
     "limit",
     "sparsity",
@@ -49,7 +49,17 @@ BEST = [
     "n",
     "mean",
 ]
-BEST += ["low", "high", "df", "diverged", "interval", "cells", "rivals", "more_seeds", "verdict"]
+BEST_COLUMNS += [
+    "low",
+    "high",
+    "df",
+    "diverged",
+    "interval",
+    "cells",
+    "rivals",
+    "more_seeds",
+    "verdict",
+]
 
 
 @dataclass(frozen=True)
@@ -86,13 +96,13 @@ class BestAt:
         """Draw ``y`` of the best against sparsity, a line per limit."""
         from analysis.frontiers import figures
 
-        return figures.best(self)
+        return figures.draw_best(self)
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
         unsure = int(self.rows["rivals"].gt(0).sum())
         return (
-            f"For each limit in {BUDGETS[self.budget]}, the best cell of each sparsity that costs no more, by {self.by}"
+            f"For each limit in {BUDGET_UNITS[self.budget]}, the best cell of each sparsity that costs no more, by {self.by}"
             f" over its {self.runs}; shown is {self.y} of the same trials."
             f" {interval_note(self.rows, self.level, runs=self.runs)}"
             f" In {unsure} of {len(self.rows)} the best is not separated from other cells that the limit allows."
@@ -123,12 +133,12 @@ def best_at(
     """
     if not isinstance(budget, Mapping):
         raise SparsetuneError(
-            f'`budget` must name one of {", ".join(BUDGETS)} with its limit, {{"epochs": 10}} say, got {budget!r}'
+            f'`budget` must name one of {", ".join(BUDGET_UNITS)} with its limit, {{"epochs": 10}} say, got {budget!r}'
         )
     (name, limits), *more = list(budget.items()) or [("", None)]
-    if more or name not in BUDGETS:
+    if more or name not in BUDGET_UNITS:
         raise SparsetuneError(
-            f"`budget` must name one of {', '.join(BUDGETS)}, got {', '.join(budget) or 'none'}"
+            f"`budget` must name one of {', '.join(BUDGET_UNITS)}, got {', '.join(budget) or 'none'}"
         )
     return candidates(results, y, where, level).best(name, limits)
 
@@ -162,12 +172,12 @@ class Candidates:
             )
         rows = [
             {"budget": budget, "limit": limit}
-            | _best(part, self.values.loc[part.index], self.level)
+            | _best_row(part, self.values.loc[part.index], self.level)
             for limit in _limits(budget, given, means)
-            for _, part in means[means[budget] <= limit * (1 + EXACT)].groupby("sparsity")
+            for _, part in means[means[budget] <= limit * (1 + LIMIT_TOLERANCE)].groupby("sparsity")
         ]
         return BestAt(
-            self.y, self.by, budget, pd.DataFrame(rows, columns=BEST), self.level, self.runs
+            self.y, self.by, budget, pd.DataFrame(rows, columns=BEST_COLUMNS), self.level, self.runs
         )
 
 
@@ -178,17 +188,17 @@ def candidates(
     level: float = 0.95,
 ) -> Candidates:
     """Every cell with a finished report trial and validation to choose by; arguments and errors as in `best_at`."""
-    by = _chooser(results, where)
+    by = _selection_measure(results, where)
     values = cell_values(results, by, where)[1]
-    means = spending(results, where).join(
-        cell_means(results, y, where, level=level).drop(columns=["arm", *_SHARED])
+    means = cell_spending(results, where).join(
+        cell_means(results, y, where, level=level).drop(columns=["arm", *_SHARED_COLUMNS])
     )
     means = means.assign(chosen=values.mean(axis=1)).dropna(subset="chosen")
-    values = values if lower_is_better(results, by) else -values
-    return Candidates(y, by, means, values, level, runs_of(results))
+    values = values if is_lower_better(results, by) else -values
+    return Candidates(y, by, means, values, level, replicates_name(results))
 
 
-def spending(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
+def cell_spending(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
     """One row per cell, by its name: ``arm sparsity epochs train_flops gpu_hours``, means over its report trials.
 
     ``train_flops`` are those of all passes, the ones that only choose a mask or teach among them, in dense epochs;
@@ -203,16 +213,18 @@ def spending(results: Results, where: Mapping[str, Any] | None = None) -> pd.Dat
     return kept.assign(**costs)
 
 
-def priced(results: Results, y: str, where: Mapping[str, Any] | None, level: float) -> pd.DataFrame:
-    """One row per cell, by its name, that has ``y`` and training FLOPs: `spending`, and the columns of `estimate`.
+def priced_cells(
+    results: Results, y: str, where: Mapping[str, Any] | None, level: float
+) -> pd.DataFrame:
+    """One row per cell, by its name, that has ``y`` and training FLOPs: `cell_spending`, and the columns of `estimate_means`.
 
     Raises:
         SparsetuneError: if there is no such cell; it says which of the two is missing.
     """
-    costs = spending(results, where)
+    costs = cell_spending(results, where)
     values = cell_values(results, y, where)[1]
     require_measured(results, y)
-    means = estimate(
+    means = estimate_means(
         values, [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)], level
     )
     frame = costs.join(means.set_index(costs.index))
@@ -224,14 +236,14 @@ def priced(results: Results, y: str, where: Mapping[str, Any] | None, level: flo
     return frame
 
 
-def _chooser(results: Results, where: Mapping[str, Any] | None) -> str:
+def _selection_measure(results: Results, where: Mapping[str, Any] | None) -> str:
     """The validation column that chooses: the objective, else the first that was measured."""
-    names = (results.design.objective, *VALIDATION)
+    names = (results.design.objective, *SELECTION_MEASURES)
     for name in (name for name in names if name is not None):
         if cell_values(results, name, where)[1].notna().any(axis=None):
             return name
     raise SparsetuneError(
-        f"the best at a budget is chosen on validation: no report trial has any of {', '.join(VALIDATION)}"
+        f"the best at a budget is chosen on validation: no report trial has any of {', '.join(SELECTION_MEASURES)}"
     )
 
 
@@ -254,19 +266,21 @@ def _limits(name: str, given: float | Sequence[float] | None, means: pd.DataFram
     )
 
 
-def _best(part: pd.DataFrame, values: pd.DataFrame, level: float) -> dict[str, Any]:
+def _best_row(part: pd.DataFrame, values: pd.DataFrame, level: float) -> dict[str, Any]:
     """The best of some cells of one sparsity, by ``values`` of which lower is better, and what may be as good."""
     name = str(values.mean(axis=1).idxmin())
     best = part.loc[name].to_dict()
-    row = {column: best[column] for column in BEST if column in best} | {
+    row = {column: best[column] for column in BEST_COLUMNS if column in best} | {
         "cell": name,
         "cells": len(part),
     }
     others = values.drop(index=name)
     if others.empty:
         return row | {"rivals": 0, "more_seeds": np.nan, "verdict": "the only one"}
-    groups = [tuple(key) for key in part.loc[others.index, list(LIKE)].itertuples(index=False)]
-    apart = estimate(others - values.loc[name], groups, level)
+    groups = [
+        tuple(key) for key in part.loc[others.index, list(POOLING_COLUMNS)].itertuples(index=False)
+    ]
+    apart = estimate_means(others - values.loc[name], groups, level)
     apart = apart[~(apart["low"] > 0)]
     if apart.empty:
         return row | {"rivals": 0, "more_seeds": np.nan, "verdict": f"best of {len(part)}"}
@@ -274,7 +288,7 @@ def _best(part: pd.DataFrame, values: pd.DataFrame, level: float) -> dict[str, A
         seeds_needed(apart["mean"], apart["pooled_sd"], apart["n"], level, apart["df"]), 1
     )
     most = np.nan if np.isnan(more).all() else float(np.nanmax(more))
-    said = not_separated(
+    said = unseparated_text(
         float(apart["n"].min()), most, f"{len(apart)} other{'s' * (len(apart) > 1)}"
     )
     return row | {"rivals": len(apart), "more_seeds": most, "verdict": said}

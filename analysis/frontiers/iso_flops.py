@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import estimate, not_separated, seeds_needed
+from analysis.estimates.intervals import estimate_means, seeds_needed, unseparated_text
 from analysis.estimates.means import cell_values
-from analysis.frontiers.budgets import priced
-from analysis.recipes.responses import lower_is_better
-from analysis.recipes.shifts import holm
+from analysis.frontiers.budgets import priced_cells
+from analysis.recipes.responses import is_lower_better
+from analysis.recipes.shifts import holm_adjusted
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-TOLERANCE = 0.05
+FLOPS_TOLERANCE = 0.05
 """Training costs within this part of each other are equal."""
-SIDE = ["cell", "arm", "sparsity", "epochs", "train_flops"]
-PAIR = [
-    *SIDE,
-    *(f"other_{name}" for name in SIDE),
+SIDE_COLUMNS = ["cell", "arm", "sparsity", "epochs", "train_flops"]
+PAIR_COLUMNS = [
+    *SIDE_COLUMNS,
+    *(f"other_{name}" for name in SIDE_COLUMNS),
     "n",
     "difference",
     "low",
@@ -35,7 +35,7 @@ PAIR = [
     "p",
     "p_holm",
 ]
-PAIR += ["more_seeds", "better", "verdict"]
+PAIR_COLUMNS += ["more_seeds", "better", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class IsoFlops:
     y: str
     points: pd.DataFrame
     pairs: pd.DataFrame
-    tolerance: float = TOLERANCE
+    tolerance: float = FLOPS_TOLERANCE
     level: float = 0.95
 
     def frame(self) -> pd.DataFrame:
@@ -71,7 +71,7 @@ class IsoFlops:
         """Draw ``y`` against training FLOPs: a line per sparsity, a panel per arm."""
         from analysis.frontiers import figures
 
-        return figures.iso_flops(self)
+        return figures.draw_iso_flops(self)
 
     def note(self) -> str:
         """What was compared, and what was found, for a caption."""
@@ -97,7 +97,7 @@ def iso_flops(
     results: Results,
     y: str = "val_loss",
     *,
-    tolerance: float = TOLERANCE,
+    tolerance: float = FLOPS_TOLERANCE,
     where: Mapping[str, Any] | None = None,
     level: float = 0.95,
 ) -> IsoFlops:
@@ -115,25 +115,26 @@ def iso_flops(
     """
     if not 0 <= tolerance < 1:
         raise SparsetuneError(f"`tolerance` must be a part of the cost, in [0, 1), got {tolerance}")
-    points = priced(results, y, where, level)
+    points = priced_cells(results, y, where, level)
     values = cell_values(results, y, where)[1]
     points = points.assign(cell=points.index)
     points = points.sort_values(["sparsity", "train_flops"], ascending=[False, True], kind="stable")
-    found = list(_equal(points.reset_index(drop=True), tolerance))
+    found = list(_equal_cost_pairs(points.reset_index(drop=True), tolerance))
     sides = [
-        points[SIDE].iloc[[pair[side] for pair in found]].reset_index(drop=True) for side in (0, 1)
+        points[SIDE_COLUMNS].iloc[[pair[side] for pair in found]].reset_index(drop=True)
+        for side in (0, 1)
     ]
     pairs = sides[0].join(sides[1].add_prefix("other_"))
     return IsoFlops(
         y,
-        points[[*SIDE, "n", "mean", "low", "high"]].reset_index(drop=True),
-        _compared(pairs, values, level, lower_is_better(results, y)),
+        points[[*SIDE_COLUMNS, "n", "mean", "low", "high"]].reset_index(drop=True),
+        _compare_pairs(pairs, values, level, is_lower_better(results, y)),
         tolerance,
         level,
     )
 
 
-def _equal(points: pd.DataFrame, tolerance: float) -> list[tuple[int, int]]:
+def _equal_cost_pairs(points: pd.DataFrame, tolerance: float) -> list[tuple[int, int]]:
     """Places of the pairs, the sparser first, that cost the same and differ in sparsity or arm."""
     costs = points["train_flops"].to_numpy(dtype=np.float64)
     kinds = list(zip(points["arm"], points["sparsity"], strict=True))
@@ -145,12 +146,14 @@ def _equal(points: pd.DataFrame, tolerance: float) -> list[tuple[int, int]]:
     ]
 
 
-def _compared(pairs: pd.DataFrame, values: pd.DataFrame, level: float, lower: bool) -> pd.DataFrame:
+def _compare_pairs(
+    pairs: pd.DataFrame, values: pd.DataFrame, level: float, lower: bool
+) -> pd.DataFrame:
     """The pairs with their differences, corrected together; spreads are pooled over pairs of the same two kinds."""
     from scipy.special import stdtr
 
     if pairs.empty:
-        return pd.DataFrame(columns=PAIR)
+        return pd.DataFrame(columns=PAIR_COLUMNS)
     apart = values.loc[pairs["cell"]].to_numpy(np.float64) - values.loc[
         pairs["other_cell"]
     ].to_numpy(np.float64)
@@ -158,13 +161,13 @@ def _compared(pairs: pd.DataFrame, values: pd.DataFrame, level: float, lower: bo
         tuple(key)
         for key in pairs[["arm", "sparsity", "other_arm", "other_sparsity"]].itertuples(index=False)
     ]
-    found = estimate(apart, kinds, level)
+    found = estimate_means(apart, kinds, level)
     n, df, mean, sd = (
         found[name].to_numpy(dtype=np.float64) for name in ("n", "df", "mean", "pooled_sd")
     )
     with np.errstate(divide="ignore", invalid="ignore"):
         p = 2 * stdtr(np.where((df > 0) & (sd > 0), df, np.nan), -np.abs(mean) / (sd / np.sqrt(n)))
-    corrected = np.where(np.isnan(p), np.nan, holm(np.where(np.isnan(p), 1.0, p)))
+    corrected = np.where(np.isnan(p), np.nan, holm_adjusted(np.where(np.isnan(p), 1.0, p)))
     sure = corrected < 1 - level
     first = (mean < 0) == lower
     better = np.where(sure, np.where(first, pairs["cell"], pairs["other_cell"]), "")
@@ -175,7 +178,7 @@ def _compared(pairs: pd.DataFrame, values: pd.DataFrame, level: float, lower: bo
     frame = frame.assign(p_holm=corrected, more_seeds=more, better=better)
     return frame.assign(
         verdict=[_verdict(row, lower, level, len(frame)) for row in frame.to_dict("records")]
-    )[PAIR]
+    )[PAIR_COLUMNS]
 
 
 def _verdict(row: Mapping[Any, Any], lower: bool, level: float, count: int) -> str:
@@ -184,6 +187,6 @@ def _verdict(row: Mapping[Any, Any], lower: bool, level: float, count: int) -> s
     if row["n"] and row["df"] > 0 and pd.isna(row["p"]):
         return f"not separated at n = {row['n']}: no spread was seen"
     if not row["better"]:
-        return not_separated(row["n"], row["more_seeds"]) if row["n"] else "no seed in common"
+        return unseparated_text(row["n"], row["more_seeds"]) if row["n"] else "no seed in common"
     low, high = sorted(abs(row[name]) for name in ("low", "high"))
     return f"{row['better']} {'lower' if lower else 'higher'} by {abs(row['difference']):.3g} [{low:.3g}, {high:.3g}]"

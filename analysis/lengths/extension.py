@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import estimate, t_interval
+from analysis.estimates.intervals import estimate_means, t_interval
 from analysis.estimates.means import cell_values, direction_of
 from analysis.tables.results import Results
 from analysis.tables.selection import dense_arm_of
 
-COLUMNS = (
+EXTENSION_COLUMNS = (
     "arm",
     "sparsity",
     "from_epochs",
@@ -23,7 +23,7 @@ COLUMNS = (
     "dense_gain",
     "gain",
 )
-STATISTICS = ("n", "sd", "pooled_sd", "df", "low", "high")
+GAIN_STATISTICS = ("n", "sd", "pooled_sd", "df", "low", "high")
 
 
 def extension_gain(
@@ -71,13 +71,13 @@ def extension_gain(
         sparsity = line["sparsity"].iloc[0]
         dense = cells[(cells["sparsity"] == 0) & (cells["arm"] == dense_arm_of(arm, dense_arms))]
         measured = accuracy.loc[dense.index].notna().any(axis=None)
-        start = _saturated(
+        start = _saturation_length(
             _by_length(dense, accuracy if measured else direction_of(y) * values), tolerance
         )
         pair = _by_length(line, values), _by_length(dense, values)
         parts.append(_steps(*pair, start, level).assign(arm=arm, sparsity=sparsity))
     frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    dtypes = dict.fromkeys((*COLUMNS, *STATISTICS), "float64") | {
+    dtypes = dict.fromkeys((*EXTENSION_COLUMNS, *GAIN_STATISTICS), "float64") | {
         "arm": "string",
         "claimed": "boolean",
         "n": "Int64",
@@ -85,7 +85,7 @@ def extension_gain(
     return frame.reindex(columns=list(dtypes)).astype(dtypes)
 
 
-def _saturated(dense: pd.DataFrame, tolerance: float) -> float:
+def _saturation_length(dense: pd.DataFrame, tolerance: float) -> float:
     """The shortest length at which the mean is within ``tolerance`` of the best; NaN where nothing is measured."""
     means = dense.mean(axis=1)
     return float(means.index[means >= means.max() - tolerance - 1e-12].min())
@@ -105,8 +105,10 @@ def _steps(sparse: pd.DataFrame, dense: pd.DataFrame, start: float, level: float
     sign = np.array([1 if length > start else -1 for length in others])[:, None]
     gains = [sign * (part.loc[others] - part.loc[start]).to_numpy() for part in (sparse, dense)]
     paired = ~np.isnan(gains[0] - gains[1])
-    means = [estimate(np.where(paired, gain, np.nan), [0] * len(others))["mean"] for gain in gains]
-    frame = estimate(gains[0] - gains[1], [0] * len(others), level)
+    means = [
+        estimate_means(np.where(paired, gain, np.nan), [0] * len(others))["mean"] for gain in gains
+    ]
+    frame = estimate_means(gains[0] - gains[1], [0] * len(others), level)
     steps = int((frame["n"] > 0).sum())
     frame["df"] = frame["df"] * 4 / (steps + 3)
     frame["low"], frame["high"] = t_interval(

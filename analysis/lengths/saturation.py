@@ -9,16 +9,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.means import cell_values, direction_of, in_order, span
+from analysis.estimates.means import cell_values, direction_of, format_span, sort_points
 from analysis.exhibit import Exhibit
-from analysis.lengths.steps import gains, lines, validation_of
-from analysis.quantities import measure, scale, unit
+from analysis.lengths.steps import length_gains, length_lines, validation_measure
+from analysis.quantities import difference_unit, display_factor, measure_name
 from analysis.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = ["epochs", "low", "high", "at_least", "best_epochs", "longest", "lengths", "n", "needed"]
+SATURATION_COLUMNS = [
+    "epochs",
+    "low",
+    "high",
+    "at_least",
+    "best_epochs",
+    "longest",
+    "lengths",
+    "n",
+    "needed",
+]
 
 
 @dataclass(frozen=True)
@@ -57,14 +67,14 @@ class Saturation:
         """
         from analysis.lengths import figures
 
-        return figures.saturation(self)
+        return figures.draw_saturation(self)
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
         note = (
-            f"The shortest training within {scale(self.y) * self.epsilon:g} {unit(self.y)} of the best"
-            f" {measure(self.y).lower()} of its arm and sparsity, among the lengths that were run,"
-            f" n = {span(self.rows['n'])}; bars: from the shortest length not excluded to be that, to the shortest"
+            f"The shortest training within {display_factor(self.y) * self.epsilon:g} {difference_unit(self.y)} of the best"
+            f" {measure_name(self.y).lower()} of its arm and sparsity, among the lengths that were run,"
+            f" n = {format_span(self.rows['n'])}; bars: from the shortest length not excluded to be that, to the shortest"
             f" beyond which {100 * self.level:g} % intervals leave no larger gain open."
         )
         if self.rows["at_least"].any():
@@ -100,14 +110,14 @@ def epochs_needed(
     Raises:
         SparsetuneError: if a name is unknown or no validation column was measured.
     """
-    y = validation_of(results, where, y)
+    y = validation_measure(results, where, y)
     cells, values, _ = cell_values(results, y, where)
-    others = [path for path in results.design.others() if path in cells]
+    others = [path for path in results.design.other_axes() if path in cells]
     keys = ["arm", "sparsity", *others]
     rows = []
-    found = [line for line in lines(cells, values, others) if len(line) > 1]
+    found = [line for line in length_lines(cells, values, others) if len(line) > 1]
     values = direction_of(y) * values
-    pairs = gains(found, values, cells["epochs"], level, seed)
+    pairs = length_gains(found, values, cells["epochs"], level, seed)
     of_line = dict(
         list(pairs.groupby(pairs["cell"].map({cell: line[0] for line in found for cell in line})))
     )
@@ -116,16 +126,16 @@ def epochs_needed(
         rows.append(
             {
                 **cells.loc[line[0], keys],
-                **_line(values.loc[line], cells.loc[line, "epochs"], own, epsilon),
+                **_saturation_row(values.loc[line], cells.loc[line, "epochs"], own, epsilon),
             }
         )
-    frame = pd.DataFrame(rows, columns=[*keys, *COLUMNS])
-    return Saturation(y, epsilon, in_order(frame, keys), level)
+    frame = pd.DataFrame(rows, columns=[*keys, *SATURATION_COLUMNS])
+    return Saturation(y, epsilon, sort_points(frame, keys), level)
 
 
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
     """The curve of epochs needed, where two lengths were run; by validation, whatever ``y`` the report shows."""
-    if not validation_of(results, where, None, required=False):
+    if not validation_measure(results, where, None, required=False):
         return
     found = epochs_needed(results, where=where)
     if len(found.frame()):
@@ -135,7 +145,7 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         yield Exhibit("epochs-needed", title, found.frame(), found.note(), found.plot, columns)
 
 
-def _line(
+def _saturation_row(
     values: pd.DataFrame, epochs: pd.Series[Any], pairs: Sequence[Mapping[Any, Any]], epsilon: float
 ) -> dict[str, Any]:
     """One row of `Saturation.frame`, of values of which more is better, shortest length first."""
@@ -173,10 +183,14 @@ def _line(
         "longest": longest,
     }
     n = int(values.notna().sum(axis=1).min())
-    return row | {"lengths": len(values), "n": n, "needed": _in_words(enough, low, high, at_least)}
+    return row | {
+        "lengths": len(values),
+        "n": n,
+        "needed": _epochs_text(enough, low, high, at_least),
+    }
 
 
-def _in_words(epochs: float, low: float, high: float, at_least: bool) -> str:
+def _epochs_text(epochs: float, low: float, high: float, at_least: bool) -> str:
     """``at least 32``, ``8 (4 to 16)``, ``8 (4 or more)``, ``8`` where nothing else is left, ``8 (no interval)``."""
     if at_least:
         return f"at least {epochs:g}" + (f" ({low:g} not excluded)" if low < epochs else "")

@@ -9,16 +9,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import Floats, estimate, pooled_sd, t_interval, welch
+from analysis.estimates.intervals import (
+    Floats,
+    estimate_means,
+    pooled_sd,
+    t_interval,
+    welch_difference,
+)
 from analysis.estimates.means import cell_values
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
-VALIDATION = ("val_score", "val_accuracy", "val_error", "val_loss")
+LENGTH_VALIDATION_MEASURES = ("val_score", "val_accuracy", "val_error", "val_loss")
 """What may tell whether longer training helps, the first that was measured."""
 
 
-def validation_of(
+def validation_measure(
     results: Results, where: Mapping[str, Any] | None, y: str | None, *, required: bool = True
 ) -> str:
     """``y``, or the first validation column that a winner's report trial has; empty if none and it is not ``required``.
@@ -26,18 +32,20 @@ def validation_of(
     Raises:
         SparsetuneError: if a name is unknown, or there is none and it is ``required``.
     """
-    for name in VALIDATION if y is None else (y,):
+    for name in LENGTH_VALIDATION_MEASURES if y is None else (y,):
         cells, values, _ = cell_values(results, name, where)
         if values[cells["epochs"].notna()].notna().any(axis=None):
             return name
     if required:
-        wanted = f"one of {', '.join(VALIDATION)}" if y is None else f"`{y}`"
+        wanted = f"one of {', '.join(LENGTH_VALIDATION_MEASURES)}" if y is None else f"`{y}`"
         known = f"{wanted} and `schedule.epochs` of finished report trials"
         raise SparsetuneError(f"to judge the length of training takes {known}: none has it")
     return ""
 
 
-def lines(cells: pd.DataFrame, values: pd.DataFrame, others: Sequence[str]) -> Iterator[pd.Index]:
+def length_lines(
+    cells: pd.DataFrame, values: pd.DataFrame, others: Sequence[str]
+) -> Iterator[pd.Index]:
     """Cells of one arm, sparsity and value of each of the ``others``, shortest first; only those with a value.
 
     Raises:
@@ -55,7 +63,7 @@ def lines(cells: pd.DataFrame, values: pd.DataFrame, others: Sequence[str]) -> I
         yield ordered.index
 
 
-def gains(
+def length_gains(
     lines: Iterable[pd.Index],
     values: pd.DataFrame,
     epochs: pd.Series[Any],
@@ -84,7 +92,7 @@ def gains(
         {"cell": [line[i] for line, i, _ in pairs], "other": [line[j] for line, _, j in pairs]}
     )
     shorter, longer = (values.reindex(names[end]).to_numpy(dtype=np.float64) for end in names)
-    frame = estimate(longer - shorter, [0] * len(pairs), level, seed)
+    frame = estimate_means(longer - shorter, [0] * len(pairs), level, seed)
     frame[["pooled_sd", "df"]] = _pooled(pairs, frame["sd"].to_list(), frame["n"].to_list())
     low, high = t_interval(frame["mean"], frame["pooled_sd"], frame["n"], frame["df"], level)
     resampled = frame["interval"] == "bootstrap"
@@ -97,7 +105,7 @@ def gains(
         & (np.isfinite(longer).sum(axis=1) > 1)
     )
     for row in np.flatnonzero(unpaired):
-        found = welch(longer[row], shorter[row], level)
+        found = welch_difference(longer[row], shorter[row], level)
         columns = {
             "n": "n",
             "mean": "mean",

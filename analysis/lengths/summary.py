@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.curves.curve import length_curve
-from analysis.estimates.equal_flops import with_ratios
+from analysis.estimates.equal_flops import add_flops_ratios
 from analysis.estimates.intervals import seeds_needed
 from analysis.estimates.means import cell_values, direction_of
 from analysis.lengths.extension import extension_gain
@@ -35,7 +35,7 @@ def summary(
     Returns:
         ``arm sparsity epochs n mean low high difference difference_low difference_high`` (to the dense twins), then the
         step from the shortest claimed to the longest length: ``from_epochs to_epochs gain gain_low gain_high gain_n
-        sparse_gain dense_gain gain_more_seeds`` (until the interval would exclude 0, NaN where it does) ``verdict``,
+        sparse_gain dense_gain gain_more_seeds`` (until the interval would exclude 0, NaN where it does) ``gain_verdict``,
         see `extension_gain`; last ``flops_ratio`` (training FLOPs over the dense twin's) and ``warning``.
 
     Raises:
@@ -75,9 +75,9 @@ def summary(
         "difference_high",
     ]
     rows = rows[[*keys, *found, *step]].assign(
-        verdict=[verdict(row, y) for row in rows.to_dict("records")]
+        verdict=[gain_verdict(row, y) for row in rows.to_dict("records")]
     )
-    rows = with_ratios(rows, cell_values(results, "train_flops", where)[0], results)
+    rows = add_flops_ratios(rows, cell_values(results, "train_flops", where)[0], results)
     dense = rows[rows["sparsity"] == 0].assign(arm="dense").drop_duplicates()
     return pd.concat([dense, rows[rows["sparsity"] > 0]], ignore_index=True)
 
@@ -94,7 +94,7 @@ def _best_length(
     return ranked.drop_duplicates(keys).sort_index()
 
 
-def verdict(row: Mapping[Any, Any], y: str) -> str:
+def gain_verdict(row: Mapping[Any, Any], y: str) -> str:
     """What the interval of an extension gain of ``y`` allows to say; empty where there is none to judge."""
     if pd.isna(row["gain"]):
         return ""

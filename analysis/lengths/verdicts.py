@@ -9,23 +9,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import estimate, not_separated, seeds_needed
-from analysis.estimates.means import LIKE, cell_values, direction_of, in_order, span
+from analysis.estimates.intervals import estimate_means, seeds_needed, unseparated_text
+from analysis.estimates.means import (
+    POOLING_COLUMNS,
+    cell_values,
+    direction_of,
+    format_span,
+    sort_points,
+)
 from analysis.exhibit import Exhibit
-from analysis.lengths.steps import gains, lines, validation_of
-from analysis.quantities import measure, scale, unit
+from analysis.lengths.steps import length_gains, length_lines, validation_measure
+from analysis.quantities import difference_unit, display_factor, measure_name
 from analysis.tables.results import Results
 from analysis.tables.selection import report_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-VERDICTS = ("under-trained", "saturated", "over-trained", "cannot tell")
-LAST = 0.1
+UNDERTRAINING_VERDICTS = ("under-trained", "saturated", "over-trained", "cannot tell")
+SLOPE_WINDOW = 0.1
 """Part of training over which the slope of the validation loss is taken."""
-STEP = ["n", "gain", "gain_sd", "gain_df", "gain_low", "gain_high", "more_seeds"]
-STEP += ["train_loss_change", "train_loss_change_low", "train_loss_change_high"]
-SUPPORT = ("train_loss_gap", "train_entropy_gap", "slope")
+STEP_COLUMNS = ["n", "gain", "gain_sd", "gain_df", "gain_low", "gain_high", "more_seeds"]
+STEP_COLUMNS += ["train_loss_change", "train_loss_change_low", "train_loss_change_high"]
+SUPPORTING_STATISTICS = ("train_loss_gap", "train_entropy_gap", "slope")
 
 
 @dataclass(frozen=True)
@@ -65,23 +71,23 @@ class Undertraining:
         """
         from analysis.lengths import figures
 
-        return figures.verdicts(self)
+        return figures.draw_verdicts(self)
 
     def note(self) -> str:
         """What the verdicts mean, for a caption, and how many false ones to expect."""
-        counted = unit(self.y)
+        counted = difference_unit(self.y)
         judged = self.rows[self.rows["gain_low"].notna()]
         if judged.empty:
             return "No cell can be judged: that takes two lengths of training and two report seeds that differ."
         chance = (1 - self.level) / 2 * len(judged)
         return (
             f"U, under-trained: the next longer training, with its whole schedule, lowers training loss and improves"
-            f" {measure(self.y).lower()} by more than {scale(self.y) * self.epsilon:g} {counted},"
+            f" {measure_name(self.y).lower()} by more than {display_factor(self.y) * self.epsilon:g} {counted},"
             f" both intervals excluding 0. O, over-trained: validation worsens likewise."
-            f" S, saturated: neither; pale where a gain above {scale(self.y) * self.epsilon:g} {counted} is not"
+            f" S, saturated: neither; pale where a gain above {display_factor(self.y) * self.epsilon:g} {counted} is not"
             f" excluded. ?, cannot tell: nothing longer was run. Below each letter the gain in {counted}, paired by"
-            f" seed, n = {span(judged['n'])}; {100 * self.level:g} % intervals, t to n = 9 with the standard deviation"
-            f" pooled with those of the next lengths (df {span(judged['gain_df'])}), bootstrap from n = 10, not"
+            f" seed, n = {format_span(judged['n'])}; {100 * self.level:g} % intervals, t to n = 9 with the standard deviation"
+            f" pooled with those of the next lengths (df {format_span(judged['gain_df'])}), bootstrap from n = 10, not"
             f" corrected for the {len(judged)} cells judged: where nothing is there, up to {chance:.1f}"
             " of them would be called under-trained and as many over-trained by chance."
         )
@@ -114,13 +120,15 @@ def undertraining(
     Raises:
         SparsetuneError: if a name is unknown or no validation column was measured.
     """
-    y = validation_of(results, where, y)
+    y = validation_measure(results, where, y)
     cells, values, _ = cell_values(results, y, where)
     losses = cell_values(results, "train_loss", where)[1]
-    others = [path for path in results.design.others() if path in cells]
-    found = list(lines(cells, values, others))
-    gained = _next(gains(found, direction_of(y) * values, cells["epochs"], level, seed))
-    changed = _next(gains(found, losses, cells["epochs"], level, seed))
+    others = [path for path in results.design.other_axes() if path in cells]
+    found = list(length_lines(cells, values, others))
+    gained = _next_steps(
+        length_gains(found, direction_of(y) * values, cells["epochs"], level, seed)
+    )
+    changed = _next_steps(length_gains(found, losses, cells["epochs"], level, seed))
     rows = []
     for line in found:
         for cell in line:
@@ -128,10 +136,10 @@ def undertraining(
             row = {
                 "cell": cell,
                 "to_epochs": gain.get("to", np.nan),
-                **_step(gain, changed.get(cell, {}), level, epsilon),
+                **_step_row(gain, changed.get(cell, {}), level, epsilon),
             }
             rows.append(row | _verdict(row, epsilon, y))
-    names = ["to_epochs", "verdict", "reason", "sure", *STEP]
+    names = ["to_epochs", "verdict", "reason", "sure", *STEP_COLUMNS]
     judged = pd.DataFrame(rows, columns=["cell", *names]).set_index("cell")
     judged = judged.astype(
         {"sure": "boolean", "n": "Int64", "verdict": "string", "reason": "string"}
@@ -139,13 +147,13 @@ def undertraining(
     judged = cells[["arm", "sparsity", *others, "epochs"]].join(judged, how="inner")
     judged = judged.join(_support(results, where, level, seed))
     return Undertraining(
-        y, epsilon, in_order(judged, ["arm", "sparsity", *others, "epochs"]), level
+        y, epsilon, sort_points(judged, ["arm", "sparsity", *others, "epochs"]), level
     )
 
 
 def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
     """The map of verdicts, if a cell can be judged; always by validation, whatever ``y`` the report shows."""
-    if not validation_of(results, where, None, required=False):
+    if not validation_measure(results, where, None, required=False):
         return
     found = undertraining(results, where=where)
     if found.frame()["gain_low"].notna().any():
@@ -160,12 +168,12 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         yield Exhibit("verdicts", title, found.frame(), found.note(), found.plot, columns)
 
 
-def _next(pairs: pd.DataFrame) -> dict[Any, dict[Any, Any]]:
+def _next_steps(pairs: pd.DataFrame) -> dict[Any, dict[Any, Any]]:
     """The step from each cell to the next longer one, by cell."""
     return {row["cell"]: row for row in pairs[pairs["step"] == 1].to_dict("records")}
 
 
-def _step(
+def _step_row(
     gain: Mapping[Any, Any], loss: Mapping[Any, Any], level: float, epsilon: float
 ) -> dict[str, Any]:
     mean = gain.get("mean", np.nan)
@@ -189,14 +197,14 @@ def _step(
 
 
 def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
-    factor = scale(y)
-    counted = unit(y)
+    factor = display_factor(y)
+    counted = difference_unit(y)
     if pd.isna(row["to_epochs"]):
         return {"verdict": "cannot tell", "reason": "nothing longer was run", "sure": pd.NA}
     if pd.isna(row["gain_low"]):
         return {
             "verdict": "cannot tell",
-            "reason": f"no interval: {_lacking(row['n'])}",
+            "reason": f"no interval: {_missing_seeds_reason(row['n'])}",
             "sure": pd.NA,
         }
     ends = f"[{factor * row['gain_low']:+.2f}, {factor * row['gain_high']:+.2f}]"
@@ -222,20 +230,20 @@ def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
         }
     sure = bool(row["gain_high"] <= epsilon)
     against = "0" if row["gain"] > epsilon else f"{factor * epsilon:g} {counted}"
-    vague = "" if sure else f"; {not_separated(row['n'], row['more_seeds'], against)}"
+    vague = "" if sure else f"; {unseparated_text(row['n'], row['more_seeds'], against)}"
     return {"verdict": "saturated", "reason": reason + vague, "sure": sure}
 
 
-def _lacking(n: float) -> str:
+def _missing_seeds_reason(n: float) -> str:
     return "no two report seeds" if n < 2 else f"all {n} report seeds gained the same"
 
 
 def _support(
     results: Results, where: Mapping[str, Any] | None, level: float, seed: int
 ) -> pd.DataFrame:
-    """Per cell, each of `SUPPORT` with its ends."""
+    """Per cell, each of `SUPPORTING_STATISTICS` with its ends."""
     parts = []
-    for name in SUPPORT:
+    for name in SUPPORTING_STATISTICS:
         if name == "slope":
             cells = cell_values(results, "val_loss", where)[0]
             values = _slopes(results)
@@ -243,8 +251,8 @@ def _support(
         else:
             cells, own, twins = cell_values(results, name.removesuffix("_gap"), where)
             values = own - twins
-        groups = [tuple(row) for row in cells[list(LIKE)].itertuples(index=False)]
-        found = estimate(values, groups, level, seed).set_index(cells.index)[
+        groups = [tuple(row) for row in cells[list(POOLING_COLUMNS)].itertuples(index=False)]
+        found = estimate_means(values, groups, level, seed).set_index(cells.index)[
             ["mean", "low", "high"]
         ]
         parts.append(found.set_axis([name, f"{name}_low", f"{name}_high"], axis=1))
@@ -259,7 +267,7 @@ def _slopes(results: Results) -> pd.DataFrame:
     if "val_loss" not in history or "progress" not in history:
         return pd.DataFrame(index=rows["cell"].unique())
     late = history.loc[
-        history["progress"] >= 1 - LAST - 1e-9, ["trial_id", "progress", "val_loss"]
+        history["progress"] >= 1 - SLOPE_WINDOW - 1e-9, ["trial_id", "progress", "val_loss"]
     ].dropna()
     late = late[late["trial_id"].isin(rows["trial_id"])].astype(
         {"progress": "float64", "val_loss": "float64"}
@@ -271,6 +279,6 @@ def _slopes(results: Results) -> pd.DataFrame:
         {"xy": centred["progress"] * centred["val_loss"], "xx": centred["progress"] ** 2}
     )
     sums = products.groupby(late["trial_id"]).sum()
-    slopes = LAST * sums["xy"] / sums["xx"].where(sums["xx"] > 0)
+    slopes = SLOPE_WINDOW * sums["xy"] / sums["xx"].where(sums["xx"] > 0)
     rows = rows.assign(slope=rows["trial_id"].map(slopes)).drop_duplicates(["cell", "seed"])
     return rows.pivot(index="cell", columns="seed", values="slope").astype("float64")

@@ -8,27 +8,27 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.checks.seeds import FEWEST
+from analysis.checks.seeds import MIN_REPORT_SEEDS
 from analysis.estimates.means import cell_values
 from analysis.lengths.extension import extension_gain
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.summary import MORE_OR_LESS
 from analysis.lengths.verdicts import undertraining
 from analysis.load import StudyResults
-from analysis.quantities import measure
+from analysis.quantities import measure_name
 from analysis.recipes.retuning import retuning_gain
 from analysis.tables.results import Results
 from analysis.tables.selection import report_rows
-from analysis.wording import interval, several, sparsity
+from analysis.wording import format_interval, format_sparsity, list_names
 from sparsetune.errors import SparsetuneError
 
-MANY = 3
+MAX_ARMS_IN_SENTENCES = 3
 """Arms at one sparsity that the headlines still give a sentence each; more are ranked in one."""
-WORTH = 20
+MAX_ADVISED_SEEDS = 20
 """More seeds than this are not advised: what they would settle is small."""
 
 
-def headlines(
+def headline_sentences(
     results: Results, numbers: pd.DataFrame, y: str, where: Mapping[str, Any]
 ) -> Iterator[str]:
     """The dense network, the sparsest one of each arm, and what longer training gains.
@@ -42,20 +42,20 @@ def headlines(
     dense = numbers[numbers["sparsity"] == 0]
     sparse = numbers[numbers["sparsity"] > 0]
     for row in dense.to_dict("records"):
-        yield f"Dense: {measure(y).lower()} {_reached(row)}."
+        yield f"Dense: {measure_name(y).lower()} {_reached_text(row)}."
     ranking = _ranking(sparse, y)
     yield from ranking
     for arm, rows in sparse.groupby("arm", sort=False) if not ranking else ():
         row = rows.sort_values(["sparsity", "epochs"]).to_dict("records")[-1]
-        twin = interval(row["difference"], row["difference_low"], row["difference_high"])
+        twin = format_interval(row["difference"], row["difference_low"], row["difference_high"])
         distance = f"; {twin} points from its dense twin" if twin else ""
-        yield f"{arm} at {sparsity(row['sparsity'])} % sparsity: {measure(y).lower()} {_reached(row)}{distance}."
-    yield from _longer(sparse)
-    if _dense_needs_the_longest(results, y, where):
+        yield f"{arm} at {format_sparsity(row['sparsity'])} % sparsity: {measure_name(y).lower()} {_reached_text(row)}{distance}."
+    yield from _extension_sentences(sparse)
+    if _is_dense_unsaturated(results, y, where):
         yield "No gain from longer training is claimed: dense is within 0.2 points of its best only at the longest one."
 
 
-def lengths_needed(results: Results, where: Mapping[str, Any]) -> Iterator[str]:
+def length_sentences(results: Results, where: Mapping[str, Any]) -> Iterator[str]:
     """Whether the sparse networks are under-trained, and how many epochs each sparsity needs; judged by validation."""
     try:
         cells = undertraining(results, where=where).frame()
@@ -65,7 +65,7 @@ def lengths_needed(results: Results, where: Mapping[str, Any]) -> Iterator[str]:
     for arm, rows in cells[cells["gain_low"].notna()].groupby("arm", sort=False):
         lines = rows.groupby("sparsity")
         each = ", ".join(
-            f"{_at(at)}{_under(line)}"
+            f"{_sparsity_text(at)}{_undertrained_lengths(line)}"
             for at, line in lines
             if line["verdict"].eq("under-trained").any()
         )
@@ -80,12 +80,12 @@ def lengths_needed(results: Results, where: Mapping[str, Any]) -> Iterator[str]:
         "arm", sort=False
     ):
         each = ", ".join(
-            f"{_at(row['sparsity'])}{row['needed']}" for row in rows.to_dict("records")
+            f"{_sparsity_text(row['sparsity'])}{row['needed']}" for row in rows.to_dict("records")
         )
         yield f"Epochs that {arm} needs: {each}."
 
 
-def _under(line: pd.DataFrame) -> str:
+def _undertrained_lengths(line: pd.DataFrame) -> str:
     """The under-trained lengths of a line: ``up to 16 epochs`` where all shorter ones are, else each."""
     line = line.sort_values("epochs")
     lengths = line.loc[line["verdict"] == "under-trained", "epochs"].tolist()
@@ -96,11 +96,11 @@ def _under(line: pd.DataFrame) -> str:
     return f"after {' and '.join(f'{length:g}' for length in lengths)} epochs"
 
 
-def _at(target: Any) -> str:
-    return f"at {sparsity(target)} % " if target > 0 else ""
+def _sparsity_text(target: Any) -> str:
+    return f"at {format_sparsity(target)} % " if target > 0 else ""
 
 
-def recipes(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[str]:
+def tuning_sentences(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[str]:
     """What tuning at the sparsest cell of each arm gained over the dense recipe."""
     cells = cell_values(results, y, where)[0]
     gains = retuning_gain(results, y).set_index("cell")
@@ -109,7 +109,9 @@ def recipes(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[str]
     sparse = cells[cells["sparsity"] > 0]
     for arm, rows in sparse[sparse["arm"].isin(gains["arm"])].groupby("arm", sort=False):
         sparsest = rows.index[rows["sparsity"] == rows["sparsity"].max()]
-        said = [_tuned(gains.loc[cell], cell) for cell in sparsest if cell in gains.index]
+        said = [
+            _tuning_gain_text(gains.loc[cell], cell) for cell in sparsest if cell in gains.index
+        ]
         said += [
             f"{cell} is best with the dense recipe itself" for cell in sparsest if cell in itself
         ]
@@ -120,7 +122,7 @@ def recipes(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[str]
             yield f"{arm}, tuned in the cell{lucky}: {'; '.join(said)}."
 
 
-def _tuned(row: Mapping[Any, Any], cell: Any) -> str:
+def _tuning_gain_text(row: Mapping[Any, Any], cell: Any) -> str:
     """What one cell's winner gained over its control."""
     if pd.isna(row["gain"]):
         lost = row["control_diverged"]
@@ -131,12 +133,10 @@ def _tuned(row: Mapping[Any, Any], cell: Any) -> str:
         said = (
             "better than the dense recipe by" if row["gain"] > 0 else "worse than the dense recipe:"
         )
-    return (
-        f"{said} {interval(row['gain'], row['low'], row['high'])} points in {cell}, n = {row['n']}"
-    )
+    return f"{said} {format_interval(row['gain'], row['low'], row['high'])} points in {cell}, n = {row['n']}"
 
 
-def _dense_needs_the_longest(results: Results, y: str, where: Mapping[str, Any]) -> bool:
+def _is_dense_unsaturated(results: Results, y: str, where: Mapping[str, Any]) -> bool:
     """Whether dense was trained for several lengths and only the longest suffices, so that nothing is claimed."""
     gains, (cells, values, _) = (
         extension_gain(results, y, where=where),
@@ -150,16 +150,16 @@ def _dense_needs_the_longest(results: Results, y: str, where: Mapping[str, Any])
     )  # what is not claimed ends where dense first suffices
 
 
-def _longer(sparse: pd.DataFrame) -> Iterator[str]:
+def _extension_sentences(sparse: pd.DataFrame) -> Iterator[str]:
     """What longer training gains, a sentence for each arm, verdict and step."""
     known = sparse[sparse["verdict"] != ""].drop_duplicates(["arm", "sparsity"])
-    known = known.assign(said=[_compared(row) for row in known.to_dict("records")])
+    known = known.assign(said=[_comparison_text(row) for row in known.to_dict("records")])
     for (arm, said, start, end), rows in known.groupby(
         ["arm", "said", "from_epochs", "to_epochs"], sort=False
     ):
         step = f"from {start:g} to {end:g} epochs"
         gains = ", ".join(
-            f"{interval(row['gain'], row['gain_low'], row['gain_high'])} points at {sparsity(row['sparsity'])} %"
+            f"{format_interval(row['gain'], row['gain_low'], row['gain_high'])} points at {format_sparsity(row['sparsity'])} %"
             + (
                 f" (itself {100 * row['sparse_gain']:+.2f})"
                 if row["verdict"] in MORE_OR_LESS
@@ -172,7 +172,7 @@ def _longer(sparse: pd.DataFrame) -> Iterator[str]:
         yield f"{arm} {found}: {gains}."
 
 
-def _compared(row: Mapping[Any, Any]) -> str:
+def _comparison_text(row: Mapping[Any, Any]) -> str:
     """The verdict; where the sparse network itself became worse, longer training loses rather than gains."""
     if row["verdict"] not in MORE_OR_LESS or row["sparse_gain"] > 0:
         return str(row["verdict"])
@@ -185,7 +185,7 @@ def _ranking(sparse: pd.DataFrame, y: str) -> list[str]:
     After the longest training that all of them had; where there is none, each after its own, which is named.
     """
     arms = sparse.groupby("sparsity")["arm"].nunique()
-    shared = arms.index[arms > MANY]
+    shared = arms.index[arms > MAX_ARMS_IN_SENTENCES]
     if shared.empty:
         return []
     rows = sparse[sparse["sparsity"] == shared.max()]
@@ -208,16 +208,18 @@ def _ranking(sparse: pd.DataFrame, y: str) -> list[str]:
         if sparse["epochs"].nunique() > 1 and not apart
         else ""
     )
-    at = f"At {sparsity(shared.max())} % sparsity{after}"
-    return [f"{at}, {measure(y).lower()} in percent: {values}. {unsure}, the order is not settled."]
+    at = f"At {format_sparsity(shared.max())} % sparsity{after}"
+    return [
+        f"{at}, {measure_name(y).lower()} in percent: {values}. {unsure}, the order is not settled."
+    ]
 
 
-def _reached(row: Mapping[Any, Any]) -> str:
+def _reached_text(row: Mapping[Any, Any]) -> str:
     length = "" if pd.isna(row["epochs"]) else f" after {row['epochs']:g} epochs"
-    return f"{interval(row['mean'], row['low'], row['high'])} %{length}, n = {row['n']}"
+    return f"{format_interval(row['mean'], row['low'], row['high'])} %{length}, n = {row['n']}"
 
 
-def what_next(results: Results, numbers: pd.DataFrame, command: str) -> Iterator[str]:
+def next_step_sentences(results: Results, numbers: pd.DataFrame, command: str) -> Iterator[str]:
     """What to run so that the verdict can be given, or becomes surer.
 
     Args:
@@ -233,7 +235,7 @@ def what_next(results: Results, numbers: pd.DataFrame, command: str) -> Iterator
 
     unfinished = cells.loc[~cells["finished"].astype(bool), "cell"].astype(str).tolist()
     if unfinished:
-        yield f"Finish {len(unfinished)} of {len(cells)} cells ({several(unfinished)}){with_it('')}"
+        yield f"Finish {len(unfinished)} of {len(cells)} cells ({list_names(unfinished)}){with_it('')}"
     failed = int(trials["status"].eq("FAILED").sum())
     if failed:
         yield f"Run {failed} failed trials again, once their reason is mended{with_it('--retry-failed')}"
@@ -243,23 +245,25 @@ def what_next(results: Results, numbers: pd.DataFrame, command: str) -> Iterator
     )
     unsure = unsure.drop_duplicates(["arm", "sparsity"]) if len(unsure) else unsure
     vague = "longer training is not separated from dense for"
-    if len(near := unsure[~(unsure["gain_more_seeds"] > WORTH)] if len(unsure) else unsure):
-        few = math.ceil(near["gain_more_seeds"].fillna(max(1, FEWEST - seeds)).max())
+    if len(
+        near := unsure[~(unsure["gain_more_seeds"] > MAX_ADVISED_SEEDS)] if len(unsure) else unsure
+    ):
+        few = math.ceil(near["gain_more_seeds"].fillna(max(1, MIN_REPORT_SEEDS - seeds)).max())
         again = with_it(f"--add-report-seeds {few}")
-        yield f"Add about {few} {seeds_in_words(results, few)}, now n = {seeds}: {vague} {_lines(near)}{again}"
-    if len(far := unsure[unsure["gain_more_seeds"] > WORTH] if len(unsure) else unsure):
-        yield f"More than {WORTH} seeds, another question may be worth more: {vague} {_lines(far)}"
-    gaining = _still_gaining(results)
+        yield f"Add about {few} {seeds_text(results, few)}, now n = {seeds}: {vague} {_line_names(near)}{again}"
+    if len(far := unsure[unsure["gain_more_seeds"] > MAX_ADVISED_SEEDS] if len(unsure) else unsure):
+        yield f"More than {MAX_ADVISED_SEEDS} seeds, another question may be worth more: {vague} {_line_names(far)}"
+    gaining = _lines_still_gaining(results)
     for longest in dict.fromkeys(row["longest"] for row in gaining):
-        lines = [_line(row) for row in gaining if row["longest"] == longest]
-        yield f"Train longer than {longest:g} epochs, the longest, where validation is still best: {several(lines)}"
-    if not len(unsure) and pd.notna(seeds) and seeds < FEWEST:
-        few = FEWEST - int(seeds)
+        lines = [_line_name(row) for row in gaining if row["longest"] == longest]
+        yield f"Train longer than {longest:g} epochs, the longest, where validation is still best: {list_names(lines)}"
+    if not len(unsure) and pd.notna(seeds) and seeds < MIN_REPORT_SEEDS:
+        few = MIN_REPORT_SEEDS - int(seeds)
         again = with_it(f"--add-report-seeds {few}")
-        yield f"Add {few} {seeds_in_words(results, few)}: n = {seeds} is less than three{again}"
+        yield f"Add {few} {seeds_text(results, few)}: n = {seeds} is less than three{again}"
 
 
-def seeds_in_words(results: Results, count: int) -> str:
+def seeds_text(results: Results, count: int) -> str:
     """What is added: ``report seeds``, or of a table ``runs with other seeds``."""
     one = "run with another seed"
     many = "runs with other seeds"
@@ -269,22 +273,24 @@ def seeds_in_words(results: Results, count: int) -> str:
     return one if count == 1 else many
 
 
-def _lines(rows: pd.DataFrame) -> str:
-    return several([_line(row) for row in rows.to_dict("records")])
+def _line_names(rows: pd.DataFrame) -> str:
+    return list_names([_line_name(row) for row in rows.to_dict("records")])
 
 
-def _line(row: Mapping[Any, Any]) -> str:
+def _line_name(row: Mapping[Any, Any]) -> str:
     return (
-        f"{row['arm']} at {sparsity(row['sparsity'])} %" if row["sparsity"] > 0 else str(row["arm"])
+        f"{row['arm']} at {format_sparsity(row['sparsity'])} %"
+        if row["sparsity"] > 0
+        else str(row["arm"])
     )
 
 
-def _still_gaining(results: Results) -> list[dict[Any, Any]]:
+def _lines_still_gaining(results: Results) -> list[dict[Any, Any]]:
     """Lines of which the longest training is the best with some certainty, where several axes do not hinder telling so.
 
     Not those of which a longer one was tried and has no mean, since it diverged say.
     """
-    if results.design.others():
+    if results.design.other_axes():
         return []
     try:
         needed = epochs_needed(results).frame()

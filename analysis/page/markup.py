@@ -9,37 +9,37 @@ import pandas as pd
 
 from analysis.page.table import PageTable
 
-LATEX = {
+LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "|": r"\textbar{}",
 }
-LATEX |= {
+LATEX_ESCAPES |= {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     '"': r"\textquotedbl{}",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
 }
-LATEX |= {mark: f"\\{mark}" for mark in "&%$#_{}"}
+LATEX_ESCAPES |= {mark: f"\\{mark}" for mark in "&%$#_{}"}
 
 
-def markdown(table: PageTable) -> str:
+def to_markdown(table: PageTable) -> str:
     """A table in GitHub's Markdown; numbers stand at the right."""
     rule = ["---:" if column.right else ":---" for column in table.columns]
-    lines = [_row((column.heading for column in table.columns), _plain), rule]
-    lines += [_row((cell.text for cell in row.cells), _plain) for row in table.rows]
+    lines = [_row((column.heading for column in table.columns), _escape_markdown), rule]
+    lines += [_row((cell.text for cell in row.cells), _escape_markdown) for row in table.rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def latex(table: PageTable) -> str:
+def to_latex(table: PageTable) -> str:
     r"""A ``tabular`` that needs ``\usepackage{booktabs}`` and no more; rows of a group are set apart."""
     kinds = "".join("r" if column.right else "l" for column in table.columns)
-    head = " & ".join(_row((column.heading for column in table.columns), _tex))
+    head = " & ".join(_row((column.heading for column in table.columns), _escape_latex))
     lines = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", rf"{head} \\", r"\midrule"]
     for number, row in enumerate(table.rows):
         lines += [r"\addlinespace"] if row.first and number else []
-        lines.append(rf"{' & '.join(_row((cell.text for cell in row.cells), _tex))} \\")
+        lines.append(rf"{' & '.join(_row((cell.text for cell in row.cells), _escape_latex))} \\")
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
 
 
@@ -47,18 +47,18 @@ def _row(texts: Iterable[str], escaped: Callable[[str], str]) -> list[str]:
     return [escaped(" ".join(text.split())) for text in texts]
 
 
-def _plain(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """Every mark that Markdown or the HTML in it could act on stands for itself."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~$!#])", r"\\\1", text)
 
 
-def _tex(text: str) -> str:
+def _escape_latex(text: str) -> str:
     """Every mark that LaTeX could act on stands for itself; control characters are left out."""
-    return "".join(LATEX.get(mark, mark) for mark in text if mark.isprintable())
+    return "".join(LATEX_ESCAPES.get(mark, mark) for mark in text if mark.isprintable())
 
 
-def csv(frame: pd.DataFrame) -> bytes:
+def to_csv(frame: pd.DataFrame) -> bytes:
     """A frame as CSV, by the fast writer; frames that it cannot write, by the slow one."""
     import pyarrow as pa
     import pyarrow.csv

@@ -12,38 +12,38 @@ import pandas as pd
 from analysis.load import StudyResults
 from analysis.tables.foreign import TableResults
 from analysis.tables.results import Results
-from sparsetune.costs.memory import Peak, peaks
+from sparsetune.costs.memory import PeakMemory, peak_memory
 
 
-def command(results: Results) -> str:
+def report_command(results: Results) -> str:
     """What made the page."""
     if isinstance(results, StudyResults):
         return f"sparsetune report {_folder(results)}"
     return "analysis.report(results, out)"
 
 
-def resuming(results: Results) -> str:
+def resume_command(results: Results) -> str:
     """What resumes the study; empty where nothing does."""
     return f"sparsetune resume {_folder(results)}" if isinstance(results, StudyResults) else ""
 
 
 @dataclass(frozen=True)
-class Source:
+class ResultsOrigin:
     """How to read the same numbers in Python, and what was decided in reading them, a sentence each."""
 
     code: str
     notes: Sequence[str] = ()
 
 
-def source(results: Results) -> Source:
+def results_origin(results: Results) -> ResultsOrigin:
     """Where the tables come from."""
     if isinstance(results, StudyResults):
-        return Source(f'analysis.load("{_folder(results)}")')
+        return ResultsOrigin(f'analysis.load("{_folder(results)}")')
     code = f"a table of runs: {results.design.name}, {len(results.trials())} trials"
-    return Source(code, results.notes if isinstance(results, TableResults) else ())
+    return ResultsOrigin(code, results.notes if isinstance(results, TableResults) else ())
 
 
-def launches(results: Results) -> list[dict[str, Any]]:
+def launch_table(results: Results) -> list[dict[str, Any]]:
     """Every launch of the study, for a table."""
     return (
         [_launch(facts) for facts in results.directory.launches()]
@@ -52,12 +52,12 @@ def launches(results: Results) -> list[dict[str, Any]]:
     )
 
 
-def memory(results: Results) -> list[Peak]:
+def memory_table(results: Results) -> list[PeakMemory]:
     """Peak memory by model, batch size and device."""
-    return peaks(results.states.values()) if isinstance(results, StudyResults) else []
+    return peak_memory(results.states.values()) if isinstance(results, StudyResults) else []
 
 
-def counted(trials: pd.DataFrame) -> list[str]:
+def weight_counts(trials: pd.DataFrame) -> list[str]:
     """What sparsity is a fraction of, for each network of the study: prunable weights of all parameters."""
     if "task.model" not in trials:
         return []

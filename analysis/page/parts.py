@@ -8,20 +8,20 @@ from typing import TypeVar
 
 import pandas as pd
 
-from analysis.page.interactive.figure import Interactive
-from analysis.page.printer import Order
-from analysis.page.sections import fault
+from analysis.page.interactive.figure import PlotlyFigure
+from analysis.page.printer import FigureJob
+from analysis.page.sections import fault_message
 from analysis.page.table import PageTable
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownExhibit:
     """An exhibit on the page: the drawing and what makes it interactive, or a table."""
 
     name: str
     title: str
     caption: str
-    order: Order | None = None
+    order: FigureJob | None = None
     table: PageTable | None = None
 
     @property
@@ -31,7 +31,7 @@ class Shown:
         return whole[whole.find("<svg") :]
 
     @property
-    def interactive(self) -> Interactive | None:
+    def interactive(self) -> PlotlyFigure | None:
         """What makes it interactive, where it can be."""
         return self.order.result().interactive if self.order else None
 
@@ -54,27 +54,27 @@ class Section:
     """A heading with what stands under it, and why something does not."""
 
     title: str
-    shown: Sequence[Shown] = ()
+    shown: Sequence[ShownExhibit] = ()
     lacking: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
-class Finding:
+class CombinationPart:
     """What one combination showed, in a table; a comparison of arms comes before it."""
 
     title: str
     measure: str = ""
     numbers: pd.DataFrame = field(default_factory=pd.DataFrame)
     table: PageTable | None = None
-    shown: Sequence[Shown] = ()
+    shown: Sequence[ShownExhibit] = ()
     lacking: Sequence[str] = ()
     lines: Sequence[str] = ()
 
 
-Part = TypeVar("Part", Section, Finding)
+Part = TypeVar("Part", Section, CombinationPart)
 
 
-def printable(part: Part) -> Part:
+def drop_failed_figures(part: Part) -> Part:
     """What can be shown of a part, and why the rest cannot: days of training must not end without a page."""
     shown = []
     lacking = list(part.lacking)
@@ -84,5 +84,5 @@ def printable(part: Part) -> Part:
                 one.order.result()
             shown.append(one)
         except Exception as error:
-            lacking.append(str(fault(one.title, error)))
+            lacking.append(str(fault_message(one.title, error)))
     return replace(part, shown=shown, lacking=lacking)

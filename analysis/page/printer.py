@@ -20,8 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from analysis.drawing.files import rendered
-from analysis.page.interactive.figure import Interactive, interactive
+from analysis.drawing.files import render_files
+from analysis.page.interactive.figure import PlotlyFigure, to_plotly
 from sparsetune.paths import Place
 from sparsetune.storage import write_durably
 
@@ -32,11 +32,13 @@ AT_ONCE = 3
 """Figures up to which none is handed over: the start of a process takes as long as to print so many."""
 Drawer = Callable[[], "Figure"]
 """Makes a figure when asked."""
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD_ENVIRONMENT = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
 
 
 @dataclass(frozen=True)
-class Printed:
+class RenderedFigure:
     """A figure, laid out.
 
     Args:
@@ -49,10 +51,10 @@ class Printed:
     files: Mapping[str, bytes]
     width: int
     height: int
-    interactive: Interactive | None
+    interactive: PlotlyFigure | None
 
 
-def printed(drawer: Drawer) -> Printed:
+def render_figure(drawer: Drawer) -> RenderedFigure:
     """Draw a figure, lay it out and print it, whatever settings of matplotlib this process has.
 
     Where it cannot be made interactive for a fault of ours, it stays as drawn.
@@ -64,18 +66,18 @@ def printed(drawer: Drawer) -> Printed:
     }
     with matplotlib.rc_context(cast("Any", settings)):
         figure = drawer()
-        files = rendered(figure)
+        files = render_files(figure)
         width, height = (round(96 * inches) for inches in figure.get_size_inches())
         try:
-            live = interactive(figure)
+            live = to_plotly(figure)
         except Exception as error:  # days of training must not end without a page
             text = f"a figure stays as drawn, for a fault of sparsetune: {error!r}"
             warnings.warn(text, RuntimeWarning, stacklevel=2)
             live = None
-    return Printed(files, width, height, live)
+    return RenderedFigure(files, width, height, live)
 
 
-class Order:
+class FigureJob:
     """A figure that is printed, or will be.
 
     Args:
@@ -83,45 +85,45 @@ class Order:
         keep: Told once what came of it.
     """
 
-    def __init__(self, drawer: Drawer, keep: Callable[[Printed], None]) -> None:
+    def __init__(self, drawer: Drawer, keep: Callable[[RenderedFigure], None]) -> None:
         self._drawer = drawer
         self._keep = keep
-        self._future: Future[Printed] | None = None
-        self._done: Printed | Exception | None = None
+        self._future: Future[RenderedFigure] | None = None
+        self._done: RenderedFigure | Exception | None = None
 
-    def sent(self, asker: ThreadPoolExecutor, ask: Callable[[bytes], Printed]) -> None:
+    def sent(self, asker: ThreadPoolExecutor, ask: Callable[[bytes], RenderedFigure]) -> None:
         """Let the second process print it, where it can be sent."""
-        if job := _pickled(self._drawer):
+        if job := _pickle_drawer(self._drawer):
             self._future = asker.submit(self._kept, lambda: ask(job))
 
-    def result(self) -> Printed:
+    def result(self) -> RenderedFigure:
         """What came of it; printed here where the second process has not begun with it, or is gone.
 
         Raises:
             Exception: the same each time, that drawing or printing met.
         """
         if self._done is None:
-            self._done = self._found()
+            self._done = self._await_answer()
         if isinstance(self._done, Exception):
             raise self._done
         return self._done
 
-    def _found(self) -> Printed | Exception:
+    def _await_answer(self) -> RenderedFigure | Exception:
         try:
             if self._future and not self._future.cancel():
                 with suppress(EOFError, BrokenPipeError):
                     return self._future.result()
-            return self._kept(lambda: printed(self._drawer))
+            return self._kept(lambda: render_figure(self._drawer))
         except Exception as error:
             return error
 
-    def _kept(self, make: Callable[[], Printed]) -> Printed:
+    def _kept(self, make: Callable[[], RenderedFigure]) -> RenderedFigure:
         found = make()
         self._keep(found)
         return found
 
 
-class Printer:
+class FigureExporter:
     """Prints and writes while its caller goes on; leaving its ``with`` block ends the process and the threads.
 
     Args:
@@ -132,12 +134,12 @@ class Printer:
     def __init__(self, at_once: int = AT_ONCE) -> None:
         self._at_once = at_once
         self._child: subprocess.Popen[bytes] | None = None
-        self._orders: list[Order] = []
+        self._orders: list[FigureJob] = []
         self._written: list[Future[None]] = []
         self._asker = ThreadPoolExecutor(1)
         self._writer = ThreadPoolExecutor(1)
 
-    def __enter__(self) -> Printer:
+    def __enter__(self) -> FigureExporter:
         if not self._at_once:
             self._started()
         return self
@@ -160,17 +162,17 @@ class Printer:
         """Write a file, made when its turn comes."""
         self._written.append(self._writer.submit(lambda: write_durably(path, contents())))
 
-    def order(self, drawer: Drawer, stem: Place) -> Order:
+    def order(self, drawer: Drawer, stem: Place) -> FigureJob:
         """Print a figure into ``stem`` as .pdf, .png and .svg; nobody may change any more what it is drawn from."""
 
-        def keep(found: Printed) -> None:
+        def keep(found: RenderedFigure) -> None:
             for kind, whole in found.files.items():
                 self.write(stem.with_suffix(f".{kind}"), lambda whole=whole: whole)  # type: ignore[misc]
 
-        self._orders.append(Order(drawer, keep))
+        self._orders.append(FigureJob(drawer, keep))
         if len(self._orders) > self._at_once and self._started():
             for order in self._orders[-1 if len(self._orders) > self._at_once + 1 else 0 :]:
-                order.sent(self._asker, self._ask)
+                order.sent(self._asker, self._request_figure)
         return self._orders[-1]
 
     def finish(self) -> None:
@@ -186,9 +188,9 @@ class Printer:
             written.result()
 
     def _started(self) -> bool:
-        if self._child is None and _can_start():
+        if self._child is None and _can_start_process():
             found = os.pathsep.join(path or os.getcwd() for path in sys.path)
-            environment = {**os.environ, **THREADS, "PYTHONPATH": found}
+            environment = {**os.environ, **ONE_THREAD_ENVIRONMENT, "PYTHONPATH": found}
             command = [
                 sys.executable,
                 "-P",
@@ -204,7 +206,7 @@ class Printer:
                 self._at_once = sys.maxsize
         return self._child is not None
 
-    def _ask(self, job: bytes) -> Printed:
+    def _request_figure(self, job: bytes) -> RenderedFigure:
         """In the thread: one figure's answer.
 
         Raises:
@@ -219,16 +221,16 @@ class Printer:
             warnings.warn(warning, stacklevel=2)
         if isinstance(found, Exception):
             raise found
-        return cast("Printed", found)
+        return cast("RenderedFigure", found)
 
 
-def _can_start() -> bool:
+def _can_start_process() -> bool:
     """Whether this is Python, and not a program that has it inside and would start once more."""
     name = Path(sys.executable or "").name.lower()
     return name.startswith(("python", "pypy")) and not getattr(sys, "frozen", False)
 
 
-def _pickled(drawer: Drawer) -> bytes | None:
+def _pickle_drawer(drawer: Drawer) -> bytes | None:
     """A drawer as it can be sent; None where something in it cannot."""
     try:
         return pickle.dumps(drawer, pickle.HIGHEST_PROTOCOL)
@@ -250,11 +252,11 @@ def serve() -> None:
 
 
 def _answer(drawer: Drawer) -> bytes:
-    found: Printed | Exception
+    found: RenderedFigure | Exception
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
-            found = printed(drawer)
+            found = render_figure(drawer)
         except Exception as error:  # the one who ordered the figure raises it
             found = error
     said = [warning.message for warning in warned]

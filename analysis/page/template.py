@@ -10,16 +10,16 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-CODE = re.compile("`([^`\n]+)`")
+CODE_PATTERN = re.compile("`([^`\n]+)`")
 
 
-def render(**shown: Any) -> str:
+def render_page(**shown: Any) -> str:
     """The page as HTML; whatever somebody may have named is escaped."""
-    page: str = _environment().get_template("page.html.jinja").render(**shown, **scripts())
+    page: str = _environment().get_template("page.html.jinja").render(**shown, **page_scripts())
     return page
 
 
-def scripts() -> dict[str, Any]:
+def page_scripts() -> dict[str, Any]:
     """The page's style and scripts, and the policy that lets these run and nothing else, nor ask any network."""
     from importlib.resources import files
 
@@ -39,15 +39,15 @@ def scripts() -> dict[str, Any]:
     return {"style": own["page.css"], "scripts": code, "policy": policy}
 
 
-def as_json(value: Any) -> str:
+def script_json(value: Any) -> str:
     """JSON that may stand in a script of a page, whatever text is in it."""
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def with_code(text: Any) -> Markup:
+def code_html(text: Any) -> Markup:
     """Text as HTML, escaped, with what stands between backticks as code."""
-    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))
+    return Markup(CODE_PATTERN.sub(r"<code>\1</code>", str(escape(text))))
 
 
 def _environment() -> Any:
@@ -63,8 +63,8 @@ def _environment() -> Any:
     )
     environment.filters |= {
         "html": Markup,
-        "json": lambda given: Markup(as_json(given)),
+        "json": lambda given: Markup(script_json(given)),
         "bytes": format_bytes,
     }
-    environment.filters["words"] = with_code
+    environment.filters["words"] = code_html
     return environment

@@ -11,35 +11,40 @@ from analysis.checks import checks
 from analysis.exhibit import Exhibit
 from analysis.load import StudyResults
 from analysis.page import origin
-from analysis.page.headlines import headlines, lengths_needed, recipes, what_next
-from analysis.page.markup import csv, latex, markdown
-from analysis.page.parts import Finding, Section, Shown, printable
-from analysis.page.printer import Printer
+from analysis.page.headlines import (
+    headline_sentences,
+    length_sentences,
+    next_step_sentences,
+    tuning_sentences,
+)
+from analysis.page.markup import to_csv, to_latex, to_markdown
+from analysis.page.parts import CombinationPart, Section, ShownExhibit, drop_failed_figures
+from analysis.page.printer import FigureExporter
 from analysis.page.sections import (
     SECTIONS,
     Combination,
-    cell_columns,
+    cell_headings,
+    combination_exhibits,
     combinations,
-    exhibits,
-    lead,
-    number_columns,
-    numbers,
+    comparison_exhibits,
+    main_table,
+    main_table_headings,
 )
 from analysis.page.table import PageTable, page_table
-from analysis.page.template import render
+from analysis.page.template import render_page
 from analysis.tables.results import Results
 from analysis.tables.selection import report_rows
 from sparsetune.paths import Place
-from sparsetune.spec.columns import FINISHED
+from sparsetune.spec.columns import FINISHED_STATUSES
 
-NOTHING = {
+NO_VERDICT_TEXTS = {
     False: "No report trial has finished yet.",
     True: "No accuracy or score was measured, so there is no verdict; what was measured stands below.",
 }
 """What the verdict says where there is none, by whether a report trial has finished."""
-FEW = 200
+MAX_LISTED_TRIALS = 200
 """Trials up to which the page shows them in a table."""
-TRIALS = {
+TRIAL_HEADINGS = {
     "trial_id": "Trial",
     "arm": "Arm",
     "cell": "Cell",
@@ -47,13 +52,19 @@ TRIALS = {
     "seed": "Seed",
     "status": "Status",
 }
-TRIALS |= {"epoch": "Epochs", "val_loss": "Validation\nloss", "val_score": "Validation\nscore (%)"}
-TRIALS |= {"test_score": "Test\nscore (%)"}
-TROUBLED = {name: TRIALS[name] for name in ("trial_id", "cell", "role", "seed", "status")}
-TROUBLED |= {"step": "Last step", "error": "Reason"}
+TRIAL_HEADINGS |= {
+    "epoch": "Epochs",
+    "val_loss": "Validation\nloss",
+    "val_score": "Validation\nscore (%)",
+}
+TRIAL_HEADINGS |= {"test_score": "Test\nscore (%)"}
+TROUBLED_HEADINGS = {
+    name: TRIAL_HEADINGS[name] for name in ("trial_id", "cell", "role", "seed", "status")
+}
+TROUBLED_HEADINGS |= {"step": "Last step", "error": "Reason"}
 
 
-class Writer:
+class ReportWriter:
     """Writes one report into a folder.
 
     Args:
@@ -62,7 +73,7 @@ class Writer:
         printer: Prints figures and writes files.
     """
 
-    def __init__(self, results: Results, folder: Place, printer: Printer) -> None:
+    def __init__(self, results: Results, folder: Place, printer: FigureExporter) -> None:
         self.results = results
         self.folder = folder
         self.printer = printer
@@ -74,14 +85,14 @@ class Writer:
         for name in ("trials", "history", "cells"):
             self.numbers(name, getattr(self.results, name)())
 
-    def page(self) -> str:
+    def page_html(self) -> str:
         """The page as HTML, when all other files are written; whatever somebody may have named is escaped."""
         results = self.results
         trials = results.trials()
         cells = results.cells()
-        findings = [self.finding(at) for at in combinations(results)]
+        findings = [self.combination_part(at) for at in combinations(results)]
         study = results.study if isinstance(results, StudyResults) else None
-        command = origin.resuming(results)
+        command = origin.resume_command(results)
         found = pd.concat([part.numbers for part in findings]) if findings else pd.DataFrame()
         sections = list(
             self.sections()
@@ -91,49 +102,58 @@ class Writer:
         self.numbers("findings", warnings)
         self.write("cells", cells_table)
         self.printer.finish()
-        findings = list(map(printable, findings))
-        sections = list(map(printable, sections))
-        return render(
+        findings = list(map(drop_failed_figures, findings))
+        sections = list(map(drop_failed_figures, sections))
+        return render_page(
             design=results.design,
             study=study,
-            nothing=NOTHING[bool(report_rows(results)["status"].eq("COMPLETE").any())],
+            nothing=NO_VERDICT_TEXTS[bool(report_rows(results)["status"].eq("COMPLETE").any())],
             status=trials["status"].value_counts().to_dict(),
-            finished=bool(cells["finished"].all() and trials["status"].isin(FINISHED).all()),
+            finished=bool(
+                cells["finished"].all() and trials["status"].isin(FINISHED_STATUSES).all()
+            ),
             unfinished=f"{cells['finished'].sum()} of {len(cells)} cells are finished",
             trials=len(trials),
             cells=len(cells),
             findings=findings,
-            next=list(what_next(results, found, command)),
+            next=list(next_step_sentences(results, found, command)),
             warnings=warnings.to_dict("records"),
             unchecked=warnings.attrs["not_run"],
             sections=sections,
             cells_table=cells_table,
-            counted=origin.counted(trials),
-            memory=origin.memory(results),
-            trials_table=page_table(trials, TRIALS) if len(trials) <= FEW else None,
-            troubled=self.troubled(trials),
-            launches=origin.launches(results),
-            source=origin.source(results),
-            command=origin.command(results),
+            counted=origin.weight_counts(trials),
+            memory=origin.memory_table(results),
+            trials_table=page_table(trials, TRIAL_HEADINGS)
+            if len(trials) <= MAX_LISTED_TRIALS
+            else None,
+            troubled=self.troubled_table(trials),
+            launches=origin.launch_table(results),
+            source=origin.results_origin(results),
+            command=origin.report_command(results),
             made=datetime.now(UTC),
         )
 
-    def finding(self, at: Combination) -> Finding:
+    def combination_part(self, at: Combination) -> CombinationPart:
         """The numbers of one combination, which also go into ``tables/summary``."""
-        found = numbers(self.results, at)
+        found = main_table(self.results, at)
         if not len(found):
-            return Finding(at.title)
-        table = page_table(found, number_columns(at.y, found["epochs"].nunique() < 2), "sparsity")
+            return CombinationPart(at.title)
+        table = page_table(
+            found, main_table_headings(at.y, found["epochs"].nunique() < 2), "sparsity"
+        )
         self.write(f"summary{at.suffix}", table, found)
-        leads = [self.show(exhibit, at.suffix) for exhibit in lead(self.results, at.y, at.where)]
+        leads = [
+            self.write_exhibit(exhibit, at.suffix)
+            for exhibit in comparison_exhibits(self.results, at.y, at.where)
+        ]
         if leads and not self.results.design.lengths():
             self.drawn.add(f"{at.y}-sparsity")
         lines = [
-            *lengths_needed(self.results, at.where),
-            *headlines(self.results, found, at.y, at.where),
+            *length_sentences(self.results, at.where),
+            *headline_sentences(self.results, found, at.y, at.where),
         ]
-        lines += recipes(self.results, at.y, at.where)
-        return Finding(at.title, at.y, found, table, leads, lines=lines)
+        lines += tuning_sentences(self.results, at.y, at.where)
+        return CombinationPart(at.title, at.y, found, table, leads, lines=lines)
 
     def sections(self) -> Iterator[Section]:
         """Every heading under which there is something."""
@@ -142,38 +162,38 @@ class Writer:
             for at in several:
                 shown = []
                 lacking = []
-                for found in exhibits(self.results, at, analyses):
+                for found in combination_exhibits(self.results, at, analyses):
                     if not isinstance(found, Exhibit):
                         lacking.append(str(found))
                     elif found.name not in self.drawn:
-                        shown.append(self.show(found, at.suffix))
+                        shown.append(self.write_exhibit(found, at.suffix))
                 if shown or lacking:
                     yield Section(": ".join(filter(None, [title, at.title])), shown, lacking)
 
-    def show(self, exhibit: Exhibit, suffix: str = "") -> Shown:
+    def write_exhibit(self, exhibit: Exhibit, suffix: str = "") -> ShownExhibit:
         """Write an exhibit's files; what the page shows of it."""
         name = f"{exhibit.name}{suffix}"
         table = page_table(exhibit.frame, exhibit.columns, "arm") if exhibit.columns else None
         if exhibit.draw is None:
             self.numbers(name, exhibit.frame)
-            return Shown(name, exhibit.title, exhibit.caption, table=table)
+            return ShownExhibit(name, exhibit.title, exhibit.caption, table=table)
         stem = self.folder / "figures" / name
         self.printer.write(stem.with_suffix(".csv"), lambda: exhibit.frame.to_csv(index=False))
-        return Shown(
+        return ShownExhibit(
             name, exhibit.title, exhibit.caption, self.printer.order(exhibit.draw, stem), table
         )
 
     def write(self, name: str, table: PageTable, frame: pd.DataFrame | None = None) -> None:
         """A table for a manuscript, and its numbers."""
         folder = self.folder / "tables"
-        self.printer.write(folder / f"{name}.md", lambda: markdown(table))
-        self.printer.write(folder / f"{name}.tex", lambda: latex(table))
+        self.printer.write(folder / f"{name}.md", lambda: to_markdown(table))
+        self.printer.write(folder / f"{name}.tex", lambda: to_latex(table))
         if frame is not None:
             self.numbers(name, frame)
 
     def numbers(self, name: str, frame: pd.DataFrame) -> None:
         """A frame as ``tables/name.csv``."""
-        self.printer.write(self.folder / "tables" / f"{name}.csv", lambda: csv(frame))
+        self.printer.write(self.folder / "tables" / f"{name}.csv", lambda: to_csv(frame))
 
     def cells_table(self) -> PageTable:
         """One row per cell, with its winner."""
@@ -194,9 +214,9 @@ class Writer:
         )
         for name in ("stopped", "diverged", "failed"):
             shown[name] = cells[name].where(cells[name] > 0)
-        return page_table(shown, cell_columns(self.results, cells), "arm")
+        return page_table(shown, cell_headings(self.results, cells), "arm")
 
-    def troubled(self, trials: pd.DataFrame) -> PageTable | None:
+    def troubled_table(self, trials: pd.DataFrame) -> PageTable | None:
         """Trials that diverged or failed."""
         rows = trials[trials["status"].isin(["DIVERGED", "FAILED", "INVALID"])]
-        return page_table(rows, TROUBLED) if len(rows) else None
+        return page_table(rows, TROUBLED_HEADINGS) if len(rows) else None

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.surface import effects
+from analysis.estimates.surface import sample_effects
 from analysis.exhibit import Exhibit
-from analysis.quantities import measure, unit
-from analysis.ramps.plane import LENGTH, START, Plane, plane_of
+from analysis.quantities import difference_unit, measure_name
+from analysis.ramps.plane import RAMP_LENGTH_FIELD, RAMP_START_FIELD, RampSurface, ramp_surface
 from analysis.recipes import responses
-from analysis.recipes.responses import FEWEST, Range, unit_of
+from analysis.recipes.responses import MIN_CONFIGURATIONS, Range, to_unit_range
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWS = 4000
-REGION = [
+SURFACE_DRAWS = 4000
+REGION_COLUMNS = [
     "n",
     "diverged",
     "best_start",
@@ -33,7 +33,7 @@ REGION = [
     "start_low",
     "start_high",
 ]
-REGION += ["end", "end_low", "end_high", "contrast", "p", "supported", "verdict"]
+REGION_COLUMNS += ["end", "end_low", "end_high", "contrast", "p", "supported", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Atlas:
     y: str
     points: pd.DataFrame
     rows: pd.DataFrame
-    planes: Mapping[str, Plane]
+    planes: Mapping[str, RampSurface]
     sweep: tuple[str, ...]
     lower_is_better: bool
     level: float = 0.95
@@ -80,7 +80,7 @@ class Atlas:
         """Draw a panel per cell: its configurations by value, the best, contours where they are supported."""
         from analysis.ramps import figures
 
-        return figures.atlas(self)
+        return figures.draw_atlas(self)
 
     def note(self) -> str:
         """What the marks and lines mean, for a caption."""
@@ -123,41 +123,53 @@ def ramp_atlas(
     Raises:
         SparsetuneError: if ``y`` or a field in ``where`` is unknown, or no cell searches its ramp.
     """
-    column = responses.measure_of(results, y)
+    column = responses.resolve_measure(results, y)
     cells = responses.finished_searches(results, where)
-    tried = responses.responses(results, column)
-    ranges = responses.ranges(results, cells.index)
-    ramped = list(dict.fromkeys(cell for cell, path in ranges if path in (START, LENGTH)))
+    tried = responses.search_responses(results, column)
+    ranges = responses.searched_ranges(results, cells.index)
+    ramped = list(
+        dict.fromkeys(
+            cell for cell, path in ranges if path in (RAMP_START_FIELD, RAMP_LENGTH_FIELD)
+        )
+    )
     if not ramped:
         raise SparsetuneError(
-            f"a ramp atlas needs a finished search of {START} or {LENGTH}: no cell has one"
+            f"a ramp atlas needs a finished search of {RAMP_START_FIELD} or {RAMP_LENGTH_FIELD}: no cell has one"
         )
-    fixed = results.trials().set_index("trial_id").reindex(columns=[START, LENGTH])
-    tried = tried.drop(columns=[START, LENGTH], errors="ignore").join(fixed, on="trial_id")
+    fixed = (
+        results.trials()
+        .set_index("trial_id")
+        .reindex(columns=[RAMP_START_FIELD, RAMP_LENGTH_FIELD])
+    )
+    tried = tried.drop(columns=[RAMP_START_FIELD, RAMP_LENGTH_FIELD], errors="ignore").join(
+        fixed, on="trial_id"
+    )
     tried = (
         tried[tried["cell"].isin(ramped)]
-        .dropna(subset=[START, LENGTH])
+        .dropna(subset=[RAMP_START_FIELD, RAMP_LENGTH_FIELD])
         .drop_duplicates(["cell", "config_id"])
     )
     tried = tried[tried["value"].notna() | tried["diverged"]].astype(
-        {START: "float64", LENGTH: "float64"}
+        {RAMP_START_FIELD: "float64", RAMP_LENGTH_FIELD: "float64"}
     )
-    lower = responses.lower_is_better(results, column)
+    lower = responses.is_lower_better(results, column)
     signed = tried["value"] * (1.0 if lower else -1.0)
     best = signed == signed.groupby(tried["cell"]).transform("min")
     tried = tried.assign(
-        ramp_start=tried[START], ramp_length=tried[LENGTH], ramp_end=tried[START] + tried[LENGTH]
+        ramp_start=tried[RAMP_START_FIELD],
+        ramp_length=tried[RAMP_LENGTH_FIELD],
+        ramp_end=tried[RAMP_START_FIELD] + tried[RAMP_LENGTH_FIELD],
     )
     tried = tried.assign(
         best=best & ~(best & best.groupby(tried["cell"]).cumsum().gt(1)), signed=signed
     )
-    planes: dict[str, Plane] = {}
+    planes: dict[str, RampSurface] = {}
     rows = []
     for cell, part in tried.groupby("cell", sort=False):
         spans = {
             path: axis
             for (name, path), axis in ranges.items()
-            if name == cell and _given(part, path)
+            if name == cell and _is_complete(part, path)
         }
         rows.append(
             {"cell": cell}
@@ -179,15 +191,15 @@ def ramp_atlas(
         "diverged",
         "best",
     ]
-    regions = pd.DataFrame(rows, columns=["cell", *REGION]).join(about, on="cell")[
-        ["cell", "arm", *sweep, *REGION]
+    regions = pd.DataFrame(rows, columns=["cell", *REGION_COLUMNS]).join(about, on="cell")[
+        ["cell", "arm", *sweep, *REGION_COLUMNS]
     ]
     return Atlas(
         column, points[kept].reset_index(drop=True), regions, planes, tuple(sweep), lower, level
     )
 
 
-def _given(part: pd.DataFrame, path: str) -> bool:
+def _is_complete(part: pd.DataFrame, path: str) -> bool:
     return path in part and bool(part[path].notna().all())
 
 
@@ -197,7 +209,7 @@ def _region(
     lower: bool,
     level: float,
     seed: list[int],
-    planes: dict[str, Plane],
+    planes: dict[str, RampSurface],
 ) -> dict[str, Any]:
     """A row of `Atlas.regions`; its plane is added to ``planes``."""
     row: dict[str, Any] = {
@@ -209,13 +221,13 @@ def _region(
     if len(best):
         row |= {f"best_{name}": float(best[f"ramp_{name}"].iloc[0]) for name in ("start", "end")}
         row |= {"best_value": float(best["value"].iloc[0])}
-    if not {START, LENGTH} <= set(spans):
+    if not {RAMP_START_FIELD, RAMP_LENGTH_FIELD} <= set(spans):
         return row | {"verdict": "only one end of the ramp was searched"}
-    if len(part) < FEWEST or part["value"].nunique() < 2:
+    if len(part) < MIN_CONFIGURATIONS or part["value"].nunique() < 2:
         return row | {"verdict": "too few configurations"}
-    units = np.stack([unit_of(axis, part[path]) for path, axis in spans.items()], axis=1)
-    found = effects(units, part["signed"], draws=DRAWS, seed=seed)
-    plane, surface = plane_of(found, part, spans, lower, level)
+    units = np.stack([to_unit_range(axis, part[path]) for path, axis in spans.items()], axis=1)
+    found = sample_effects(units, part["signed"], draws=SURFACE_DRAWS, seed=seed)
+    plane, surface = ramp_surface(found, part, spans, lower, level)
     planes[str(part["cell"].iloc[0])] = plane
     return row | surface
 
@@ -229,25 +241,28 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         where: Sweep axes and their values.
     """
     cells = responses.finished_searches(results, where)
-    if not any(path in (START, LENGTH) for _, path in responses.ranges(results, cells.index)):
+    if not any(
+        path in (RAMP_START_FIELD, RAMP_LENGTH_FIELD)
+        for _, path in responses.searched_ranges(results, cells.index)
+    ):
         return
     columns = [name for name in ("val_loss", results.design.objective) if name]
     atlases = (ramp_atlas(results, column, where=where) for column in columns)
     found = next((atlas for atlas in atlases if atlas.points["value"].notna().any()), None)
     if found is None:
         return
-    named = measure(found.y).lower()
+    named = measure_name(found.y).lower()
     most = int(found.rows["n"].max())
-    if most < FEWEST:
+    if most < MIN_CONFIGURATIONS:
         raise SparsetuneError(
-            f"the ramp atlas needs {FEWEST} configurations in a cell, got at most {most}"
+            f"the ramp atlas needs {MIN_CONFIGURATIONS} configurations in a cell, got at most {most}"
         )
     title = f"Ramp atlas: final {named} by start and end of the ramp"
     yield Exhibit(f"ramp-atlas-{found.y}", title, found.frame(), found.note(), found.plot)
     shown = {"cell": "Cell", "n": "n", "best_start": "Best start (%)", "best_end": "Best end (%)"}
     shown |= {"start start_low start_high": "Start by the\nsurface (%)"}
     shown |= {"end end_low end_high": "End by the\nsurface (%)"}
-    shown |= {"contrast": f"Worst - best\n({unit(found.y)})", "verdict": "Verdict"}
+    shown |= {"contrast": f"Worst - best\n({difference_unit(found.y)})", "verdict": "Verdict"}
     caption = (
         "The best ramp measured, and where the surface of the atlas above is best, in percent of training, with"
         " 95 % intervals."

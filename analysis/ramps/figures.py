@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.axes import panels
-from analysis.drawing.style import styled
-from analysis.quantities import label, line_name, scale
+from analysis.drawing.axes import make_panels
+from analysis.drawing.style import project_style
+from analysis.quantities import column_label, display_factor, line_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
     from analysis.ramps.atlas import Atlas
 
-LEVELS = 4
+CONTOUR_LEVELS = 4
 """Contours of a surface."""
 
 
-def ramp_points(
+def draw_ramp_points(
     axis: Axes, part: pd.DataFrame, factor: float, high: bool
 ) -> tuple[pd.DataFrame, Any]:
     """Configurations coloured by ``value``, the worst tenth alike, the ``best`` on top; those without one as crosses.
@@ -60,7 +60,7 @@ def ramp_points(
     return known, drawn
 
 
-def ramp_best(axis: Axes, known: pd.DataFrame, name: str) -> None:
+def draw_ramp_best(axis: Axes, known: pd.DataFrame, name: str) -> None:
     """A star around the ``best``."""
     best = known[known["best"]]
     star: dict[str, Any] = {
@@ -73,29 +73,29 @@ def ramp_best(axis: Axes, known: pd.DataFrame, name: str) -> None:
     axis.scatter(100 * best["ramp_start"], 100 * best["ramp_end"], label=name, zorder=3, **star)
 
 
-def atlas(found: Atlas) -> Figure:
+def draw_atlas(found: Atlas) -> Figure:
     """A panel per cell: its configurations, the best, and contours where the surface supports them."""
     frame = found.frame()
     cells = list(dict.fromkeys(frame["cell"]))
     high = not found.lower_is_better
-    with styled():
-        axes = panels(len(cells), size=(3.7, 3.1))
+    with project_style():
+        axes = make_panels(len(cells), size=(3.7, 3.1))
         figure = cast("Figure", axes[0].get_figure(root=True))
         for cell, axis in zip(cells, axes, strict=True):
             part = frame[frame["cell"] == cell]
-            known, drawn = ramp_points(axis, part, scale(found.y), high)
-            ramp_best(axis, known, "best measured")
+            known, drawn = draw_ramp_points(axis, part, display_factor(found.y), high)
+            draw_ramp_best(axis, known, "best measured")
             _contours(axis, found, cell)
             axis.set_title(_title(found, part.iloc[0].to_dict()))
             axis.tick_params(labelbottom=True)
             bar = figure.colorbar(drawn, ax=axis, extend="min" if high else "max", aspect=25)
-            bar.set_label(label(found.y), fontsize=9)
+            bar.set_label(column_label(found.y), fontsize=9)
         columns = min(3, len(cells))
         for axis in axes[::columns]:
             axis.set_ylabel("Ramp ends at (% of training)")
         for axis in axes[-columns:]:
             axis.set_xlabel("Ramp starts at (% of training)")
-        return _legend(figure)
+        return _add_legend(figure)
 
 
 def _contours(axis: Axes, found: Atlas, cell: str) -> None:
@@ -109,8 +109,8 @@ def _contours(axis: Axes, found: Atlas, cell: str) -> None:
     axis.plot(start[corners], end[corners], color="#bbbbbb", linewidth=0.8, zorder=0)
     if not plane.supported:
         return
-    value = scale(found.y) * plane.value
-    levels = np.linspace(value.min(), value.max(), LEVELS + 2)[1:-1]
+    value = display_factor(found.y) * plane.value
+    levels = np.linspace(value.min(), value.max(), CONTOUR_LEVELS + 2)[1:-1]
     lines = axis.contour(start, end, value, levels=levels, colors="#444444", linewidths=0.8)
     axis.clabel(lines, fmt="%.3g", fontsize=7)
 
@@ -121,7 +121,7 @@ def _title(found: Atlas, row: dict[Any, Any]) -> str:
     return ", ".join(part for part in (arm, *parts) if part)
 
 
-def _legend(figure: Figure) -> Figure:
+def _add_legend(figure: Figure) -> Figure:
     known: dict[str, Any] = {}
     for axis in figure.axes:
         handles, names = axis.get_legend_handles_labels()

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.surface import GRID, Effects, Floats
-from analysis.recipes.responses import Range, unit_of, value_at
+from analysis.estimates.surface import UNIT_GRID, Effects, Floats
+from analysis.recipes.responses import Range, to_unit_range, value_at_position
 
-START = "sparsity.ramp.start"
-LENGTH = "sparsity.ramp.length"
-EVERY = 4
+RAMP_START_FIELD = "sparsity.ramp.start"
+RAMP_LENGTH_FIELD = "sparsity.ramp.length"
+GRID_STRIDE = 4
 """Of the surface's grid, places that are kept along each axis."""
-CHOSEN = 4
+SELECTION_CORRECTION = 4
 """The best and the worst place are chosen on two axes: with p at a quarter of 1 - level, of 300 surfaces without an
 effect of the ramp 3 % were supported; at half of it, 9 %."""
 
 
 @dataclass(frozen=True)
-class Plane:
+class RampSurface:
     """A modelled measure over ramp start and length, on average over what else was searched.
 
     Args:
@@ -38,14 +38,14 @@ class Plane:
     supported: bool
 
 
-def plane_of(
+def ramp_surface(
     found: Effects, part: pd.DataFrame, spans: Mapping[str, Range], lower: bool, level: float
-) -> tuple[Plane, dict[str, Any]]:
+) -> tuple[RampSurface, dict[str, Any]]:
     """The surface over start and length, and what can be told of its best place."""
-    start, length = (list(spans).index(path) for path in (START, LENGTH))
-    places = found.lowest()
-    starts = value_at(spans[START], places[:, start])
-    lengths = value_at(spans[LENGTH], places[:, length])
+    start, length = (list(spans).index(path) for path in (RAMP_START_FIELD, RAMP_LENGTH_FIELD))
+    places = found.minimum_places()
+    starts = value_at_position(spans[RAMP_START_FIELD], places[:, start])
+    lengths = value_at_position(spans[RAMP_LENGTH_FIELD], places[:, length])
     row: dict[str, Any] = {}
     for name, values in (("start", starts), ("end", starts + lengths)):
         ends = np.quantile(values, [0.5, (1 - level) / 2, (1 + level) / 2])
@@ -56,27 +56,34 @@ def plane_of(
     best = mean.argmin(axis=1)
     apart = sum(functions[:, k, worst[k]] - functions[:, k, best[k]] for k in (0, 1))
     p = float((np.asarray(apart) <= 0).mean())
-    supported = p <= (1 - level) / CHOSEN
-    grid = mean[:, ::EVERY]
+    supported = p <= (1 - level) / SELECTION_CORRECTION
+    grid = mean[:, ::GRID_STRIDE]
     score = (
         grid[0][:, None]
         + grid[1][None]
-        - sum(_average(mean[k], part, spans, p) for k, p in ((0, START), (1, LENGTH)))
+        - sum(
+            _average(mean[k], part, spans, p)
+            for k, p in ((0, RAMP_START_FIELD), (1, RAMP_LENGTH_FIELD))
+        )
     )
-    value = _value(score, part["signed"].to_numpy(dtype=np.float64))
+    value = _value_at_score(score, part["signed"].to_numpy(dtype=np.float64))
     row |= {"contrast": float(value.max() - value.min()), "p": p, "supported": supported}
     row["verdict"] = _verdict(row, level) if supported else "no evidence that the ramp matters"
-    unit = GRID[::EVERY]
-    at = np.meshgrid(value_at(spans[START], unit), value_at(spans[LENGTH], unit), indexing="ij")
-    return Plane(at[0], at[0] + at[1], value if lower else -value, supported), row
+    unit = UNIT_GRID[::GRID_STRIDE]
+    at = np.meshgrid(
+        value_at_position(spans[RAMP_START_FIELD], unit),
+        value_at_position(spans[RAMP_LENGTH_FIELD], unit),
+        indexing="ij",
+    )
+    return RampSurface(at[0], at[0] + at[1], value if lower else -value, supported), row
 
 
 def _average(function: Floats, part: pd.DataFrame, spans: Mapping[str, Range], path: str) -> float:
     """Of a function of the grid over the configurations."""
-    return float(np.interp(unit_of(spans[path], part[path]), GRID, function).mean())
+    return float(np.interp(to_unit_range(spans[path], part[path]), UNIT_GRID, function).mean())
 
 
-def _value(score: Floats, signed: Floats) -> Floats:
+def _value_at_score(score: Floats, signed: Floats) -> Floats:
     """The value that has a normal score among the configurations, diverged ones being the worst."""
     from scipy.special import ndtr
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from analysis.drawing.axes import panels
-from analysis.drawing.files import save
-from analysis.drawing.style import styled
-from analysis.quantities import label, scale
-from analysis.ramps.figures import ramp_best, ramp_points
+from analysis.drawing.axes import make_panels
+from analysis.drawing.files import save_figure
+from analysis.drawing.style import project_style
+from analysis.quantities import column_label, display_factor
+from analysis.ramps.figures import draw_ramp_best, draw_ramp_points
 from sparsetune.paths import Place
-from sparsetune.storage import write_durably, writing
+from sparsetune.storage import translating_write_errors, write_durably
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KEPT = "#d62728"
+KEPT_COLOUR = "#d62728"
 
 
 def draw_replay(
@@ -40,10 +40,10 @@ def draw_replay(
     points = pd.DataFrame(configurations).dropna(subset=["ramp_start", "ramp_end"])
     rows = pd.DataFrame(table)
     if points.empty:
-        with writing(stem.parent):
+        with translating_write_errors(stem.parent):
             write_durably(stem.with_suffix(".csv"), rows.to_csv(index=False))
         return None
-    save(_figure(points, objective), rows, stem)
+    save_figure(_figure(points, objective), rows, stem)
     return stem.with_suffix(".png")
 
 
@@ -51,9 +51,9 @@ def _figure(points: pd.DataFrame, objective: str) -> Figure:
     """Rows of panels are cells; the first column rings the better half, the others what a scheduler kept."""
     cells = list(dict.fromkeys(points["cell"]))
     schedulers = list(dict.fromkeys(points["scheduler"]))
-    with styled():
+    with project_style():
         columns = len(schedulers)
-        axes = panels(len(cells) * columns, columns=columns, size=(3.0, 2.7))
+        axes = make_panels(len(cells) * columns, columns=columns, size=(3.0, 2.7))
         for number, cell in enumerate(cells):
             line = axes[number * columns : (number + 1) * columns]
             of_cell = points[points["cell"] == cell]
@@ -64,7 +64,7 @@ def _figure(points: pd.DataFrame, objective: str) -> Figure:
                 part = of_cell[of_cell["scheduler"] == scheduler]
                 first = scheduler == schedulers[0]
                 drawn = _panel(
-                    axis, part, "top_half" if first else "survived", scale(objective), high
+                    axis, part, "top_half" if first else "survived", display_factor(objective), high
                 )
                 axis.set_title(
                     "Better half in the end" if first else scheduler[:1].upper() + scheduler[1:]
@@ -72,19 +72,21 @@ def _figure(points: pd.DataFrame, objective: str) -> Figure:
             line[0].set_ylabel(f"{cell}\nRamp ends at (% of training)")
             end = "min" if high else "max"  # the worst tenth has one colour
             figure = cast("Figure", line[0].get_figure(root=True))
-            figure.colorbar(drawn, ax=list(line), label=label(objective), extend=end, aspect=25)
+            figure.colorbar(
+                drawn, ax=list(line), label=column_label(objective), extend=end, aspect=25
+            )
         for axis in axes[-columns:]:
             axis.set_xlabel("Ramp starts at (% of training)")
-        return _with_legend(figure)
+        return _add_legend(figure)
 
 
 def _panel(axis: Axes, part: pd.DataFrame, ringed: str, factor: float, high: bool) -> Any:
     """Configurations coloured by their final objective, where ``high`` may be good; those ``ringed`` have a ring."""
-    known, drawn = ramp_points(
+    known, drawn = draw_ramp_points(
         axis, part.rename(columns={"objective": "value", "winner": "best"}), factor, high
     )
     rings = known[known[ringed]]
-    ring: dict[str, Any] = {"facecolors": "none", "edgecolors": KEPT, "linewidths": 1.1}
+    ring: dict[str, Any] = {"facecolors": "none", "edgecolors": KEPT_COLOUR, "linewidths": 1.1}
     axis.scatter(
         100 * rings["ramp_start"],
         100 * rings["ramp_end"],
@@ -92,11 +94,11 @@ def _panel(axis: Axes, part: pd.DataFrame, ringed: str, factor: float, high: boo
         label="kept (left: better half)",
         **ring,
     )
-    ramp_best(axis, known, "winner")
+    draw_ramp_best(axis, known, "winner")
     return drawn
 
 
-def _with_legend(figure: Figure) -> Figure:
+def _add_legend(figure: Figure) -> Figure:
     found: dict[str, Any] = {}
     for axis in figure.axes:
         handles, names = axis.get_legend_handles_labels()

@@ -14,11 +14,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from analysis.estimates.surface import Floats
-from analysis.recipes.ped_anova import divergences, on_grid
+from analysis.recipes.ped_anova import grid_places, pearson_divergences
 from sparsetune.study.space import Axis, Choice, IntRange, LogUniform
 
 Evaluator = Literal["ped_anova", "fanova"]
-BETTER = 0.5
+BETTER_SHARE = 0.5
 """PED-ANOVA asks what it takes to be in this best part. At 32 points its test saw a planted effect of the learning rate
 in 37 of 40 draws, at the best quarter in 20; Optuna's default, the best tenth, would be three configurations."""
 
@@ -68,10 +68,10 @@ class Band:
         from optuna.trial import create_trial
 
         spans = {path: _distribution(axis, self.tried[path]) for path, axis in self.axes.items()}
-        with _quiet():
+        with _silence_optuna():
             study = optuna.create_study()
             for point in self.tried[["score", *spans]].to_dict("records"):
-                params = {path: _inside(span, point[path]) for path, span in spans.items()}
+                params = {path: _clip_to_range(span, point[path]) for path, span in spans.items()}
                 study.add_trial(
                     create_trial(params=params, distributions=spans, value=float(point["score"]))
                 )
@@ -92,8 +92,10 @@ class Band:
 def _ped_anova(band: Band, scores: Floats) -> Floats:
     found = []
     for path, axis in band.axes.items():
-        places, size = on_grid(axis, band.tried[path])
-        found.append(divergences(places, size, isinstance(axis, Choice), scores, BETTER))
+        places, size = grid_places(axis, band.tried[path])
+        found.append(
+            pearson_divergences(places, size, isinstance(axis, Choice), scores, BETTER_SHARE)
+        )
     return np.stack(found, axis=1)
 
 
@@ -101,7 +103,7 @@ def _fanova(band: Band, scores: Floats) -> Floats:
     from optuna.importance import FanovaImportanceEvaluator
 
     rows = []
-    with _quiet():
+    with _silence_optuna():
         for values in scores:
             evaluator = FanovaImportanceEvaluator(seed=band.seed)
             found = evaluator.evaluate(
@@ -121,7 +123,7 @@ EVALUATORS: dict[str, Callable[[Band, Floats], Floats]] = {
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_optuna() -> Iterator[None]:
     """Nothing that Optuna prints or warns of (that lower is better); its verbosity is as before afterwards."""
     import optuna
 
@@ -145,6 +147,6 @@ def _distribution(axis: Axis, seen: pd.Series[Any]) -> Any:
     return FloatDistribution(axis.low, axis.high, log=isinstance(axis, LogUniform))
 
 
-def _inside(span: Any, value: Any) -> Any:
+def _clip_to_range(span: Any, value: Any) -> Any:
     """A value as Optuna takes it; one beyond its range, as a base recipe's may be, at its end."""
     return min(max(value, span.low), span.high) if hasattr(span, "low") else value

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.surface import Floats, levelled
+from analysis.estimates.surface import Floats, normal_scores
 from analysis.exhibit import Exhibit
 from analysis.quantities import line_name
 from analysis.recipes import responses
 from analysis.recipes.evaluators import EVALUATORS, Band, Evaluator
-from analysis.recipes.responses import FEWEST
+from analysis.recipes.responses import MIN_CONFIGURATIONS
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 By = Literal["sparsity", "band"]
-SHUFFLES = 39
+SHUFFLE_COUNT = 39
 """Orders of the values in which nothing matters; the strongest of all bands and axes in each is what chance gives. With
 39 of them, to exceed all but one has a probability of 5 %."""
-HALVES = 20
+HALF_SAMPLES = 20
 """Random halves of the configurations: what is measured on half of them varies about as much as the whole."""
-IMPORTANCE = [
+IMPORTANCE_COLUMNS = [
     "arm",
     "band",
     "sparsity",
@@ -75,13 +75,13 @@ class Importance:
         """Draw a panel per band: the share of every axis with its spread, hollow where chance may explain it."""
         from analysis.recipes import importance_figure
 
-        return importance_figure.dots(self)
+        return importance_figure.draw_importance(self)
 
     def note(self) -> str:
         """What the marks and bars mean, for a caption."""
         known = self.rows.dropna(subset="share")
         if known.empty:
-            return f"Too few configurations: importance needs {FEWEST} in a band."
+            return f"Too few configurations: importance needs {MIN_CONFIGURATIONS} in a band."
         n = (
             f"{known['n'].min()}"
             if known["n"].nunique() == 1
@@ -134,12 +134,14 @@ def importance(
             raise SparsetuneError(
                 f"`{name}` must be one of {', '.join(map(str, known))}, got `{given}`"
             )
-    column = responses.measure_of(results, y)
+    column = responses.resolve_measure(results, y)
     cells = responses.finished_searches(results, where)
-    tried = _ranked(results, responses.responses(results, column), cells, column)
+    tried = _rank_configurations(
+        results, responses.search_responses(results, column), cells, column
+    )
     groups = tried.groupby(["arm", "sparsity"])["config_id"].size()
-    banded = by == "band" or (by is None and len(groups) > 0 and groups.min() < FEWEST)
-    names = [_band(s) if banded else _named(s) for s in tried["sparsity"]]
+    banded = by == "band" or (by is None and len(groups) > 0 and groups.min() < MIN_CONFIGURATIONS)
+    names = [_band_of_sparsity(s) if banded else _sparsity_text(s) for s in tried["sparsity"]]
     parts = {
         (str(arm), str(band)): Band.of(part, results.design.ranges, evaluator, seed)
         for (arm, band), part in tried.assign(band=names).groupby(["arm", "band"], sort=False)
@@ -148,12 +150,14 @@ def importance(
     return Importance(column, evaluator, rows, level)
 
 
-def _ranked(results: Results, tried: pd.DataFrame, cells: pd.DataFrame, y: str) -> pd.DataFrame:
+def _rank_configurations(
+    results: Results, tried: pd.DataFrame, cells: pd.DataFrame, y: str
+) -> pd.DataFrame:
     """The configurations of finished searches with ``sparsity`` and ``score``, normal scores of ranks in their cell."""
     tried = tried[tried["cell"].isin(cells.index) & (tried["value"].notna() | tried["diverged"])]
     tried = tried.drop_duplicates(["cell", "config_id"])
-    sign = 1.0 if responses.lower_is_better(results, y) else -1.0
-    scores = (sign * tried["value"]).groupby(tried["cell"]).transform(levelled)
+    sign = 1.0 if responses.is_lower_better(results, y) else -1.0
+    scores = (sign * tried["value"]).groupby(tried["cell"]).transform(normal_scores)
     sparsity = tried["cell"].map(cells["sparsity.target"]).astype("float64")
     return tried.assign(score=scores, sparsity=sparsity).sort_values("sparsity", kind="stable")
 
@@ -162,11 +166,12 @@ def _rows(parts: Mapping[tuple[str, str], Band], level: float, seed: int) -> pd.
     enough = {
         key: part
         for key, part in parts.items()
-        if len(part.tried) >= FEWEST and part.tried["score"].any()
+        if len(part.tried) >= MIN_CONFIGURATIONS and part.tried["score"].any()
     }
     found = {key: part.importances()[0] for key, part in enough.items()}
     chance = {
-        key: _shuffled(part, [seed, zlib.crc32(repr(key).encode())]) for key, part in enough.items()
+        key: _shuffled_importances(part, [seed, zlib.crc32(repr(key).encode())])
+        for key, part in enough.items()
     }
     standard = {key: (c.mean(), c.std() or 1.0) for key, c in chance.items()}
     by_shuffle = [
@@ -177,9 +182,14 @@ def _rows(parts: Mapping[tuple[str, str], Band], level: float, seed: int) -> pd.
     for key, part in parts.items():
         shares = low = high = p = np.full(len(part.axes), np.nan)
         if key in enough:
-            shares, (low, high) = _shares(found[key]), _spread(part, level, [seed, len(part.tried)])
+            shares, (low, high) = (
+                _shares(found[key]),
+                _share_quantiles(part, level, [seed, len(part.tried)]),
+            )
             mean, sd = standard[key]
-            p = (1 + (strongest[:, None] >= (found[key] - mean) / sd).sum(axis=0)) / (1 + SHUFFLES)
+            p = (1 + (strongest[:, None] >= (found[key] - mean) / sd).sum(axis=0)) / (
+                1 + SHUFFLE_COUNT
+            )
             low = np.minimum(low, shares)
             high = np.maximum(high, shares)
         common = {"arm": key[0], "band": key[1], "sparsity": part.tried["sparsity"].max()}
@@ -194,7 +204,7 @@ def _rows(parts: Mapping[tuple[str, str], Band], level: float, seed: int) -> pd.
                 "p": p[k],
             }
             rows.append(row | {"verdict": _verdict(p[k], level)})
-    return pd.DataFrame(rows, columns=IMPORTANCE)
+    return pd.DataFrame(rows, columns=IMPORTANCE_COLUMNS)
 
 
 def _verdict(p: float, level: float) -> str:
@@ -203,18 +213,18 @@ def _verdict(p: float, level: float) -> str:
     return "matters" if p <= 1 - level + 1e-9 else "no evidence that it matters"
 
 
-def _shuffled(part: Band, seed: Sequence[int]) -> Floats:
+def _shuffled_importances(part: Band, seed: Sequence[int]) -> Floats:
     """Importances where the values stand in random order, shape [SHUFFLES, n_axes]."""
     random = np.random.default_rng(seed)
     scores = part.tried["score"].to_numpy(dtype=np.float64)
-    return part.importances([random.permutation(scores) for _ in range(SHUFFLES)])
+    return part.importances([random.permutation(scores) for _ in range(SHUFFLE_COUNT)])
 
 
-def _spread(part: Band, level: float, seed: Sequence[int]) -> Floats:
+def _share_quantiles(part: Band, level: float, seed: Sequence[int]) -> Floats:
     """Quantiles of the shares over random halves of the configurations, shape [2, n_axes]."""
     random = np.random.default_rng(seed)
     scores = part.tried["score"].to_numpy(dtype=np.float64)
-    ranks = np.argsort(random.random((HALVES, len(scores))), axis=1)
+    ranks = np.argsort(random.random((HALF_SAMPLES, len(scores))), axis=1)
     halves = np.where(ranks < len(scores) // 2, scores, np.nan)
     shares = np.stack([_shares(found) for found in part.importances(halves)])
     return np.asarray(np.quantile(shares, [(1 - level) / 2, (1 + level) / 2], axis=0))
@@ -226,13 +236,13 @@ def _shares(importances: Floats) -> Floats:
     return importances / total if total > 0 else np.full(len(importances), 1 / len(importances))
 
 
-def _band(sparsity: float) -> str:
+def _band_of_sparsity(sparsity: float) -> str:
     if sparsity == 0:
         return "dense"
     return "below 90 %" if sparsity < 0.9 else "90 to 95 %" if sparsity <= 0.95 else "above 95 %"
 
 
-def _named(sparsity: float) -> str:
+def _sparsity_text(sparsity: float) -> str:
     return line_name("sparsity.target", sparsity)
 
 

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import estimate
-from analysis.estimates.means import LIKE, MEASURES, cell_values, span
+from analysis.estimates.intervals import estimate_means
+from analysis.estimates.means import MEASURE_COLUMNS, POOLING_COLUMNS, cell_values, format_span
 from analysis.exhibit import Exhibit
-from analysis.quantities import label, measure, scale, unit
+from analysis.quantities import column_label, difference_unit, display_factor, measure_name
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-NUMBERS = [
+OPTIMISM_COLUMNS = [
     "configurations",
     "search",
     "n",
@@ -30,7 +30,7 @@ NUMBERS = [
     "luck_low",
     "luck_high",
 ]
-NUMBERS += ["sd", "pooled_sd", "df", "interval", "expected"]
+OPTIMISM_COLUMNS += ["sd", "pooled_sd", "df", "interval", "expected"]
 
 
 @dataclass(frozen=True)
@@ -62,25 +62,25 @@ class Optimism:
         """Draw a line per cell: hollow what the search saw, filled with its interval what fresh seeds show."""
         from analysis.recipes import optimism_figure
 
-        return optimism_figure.optimism(self)
+        return optimism_figure.draw_optimism(self)
 
     def note(self) -> str:
         """What the marks mean, for a caption, and how much luck there was on average."""
         rows = self.rows[self.rows["luck"].notna()]
         if rows.empty:
             return "No cell has a search and a winner that was run again."
-        factor = scale(self.y)
-        mean = estimate([rows["luck"]], [0], self.level).iloc[0]
+        factor = display_factor(self.y)
+        mean = estimate_means([rows["luck"]], [0], self.level).iloc[0]
         ends = (
             f" [{factor * mean['low']:.2f}, {factor * mean['high']:.2f}]"
             if pd.notna(mean["low"])
             else ""
         )
         note = (
-            f"{measure(self.y)} of each cell's winner: hollow, in the search that chose it as best"
-            f" of N = {span(rows['configurations'])}; filled, over n = {span(rows['n'])} fresh seeds, with"
+            f"{measure_name(self.y)} of each cell's winner: hollow, in the search that chose it as best"
+            f" of N = {format_span(rows['configurations'])}; filled, over n = {format_span(rows['n'])} fresh seeds, with"
             f" {100 * self.level:g} % intervals. The search flattered it by"
-            f" {factor * mean['mean']:.2f}{ends} {unit(self.y)} on average over {len(rows)} cells"
+            f" {factor * mean['mean']:.2f}{ends} {difference_unit(self.y)} on average over {len(rows)} cells"
         )
         if rows["expected"].isna().all():
             return note + "."
@@ -106,16 +106,26 @@ def optimism(
     """
     y = results.design.objective
     table = results.cells().set_index("cell")
-    if y not in MEASURES or not results.design.search or not len(table) or not results.fresh_seeds:
+    if (
+        y not in MEASURE_COLUMNS
+        or not results.design.search
+        or not len(table)
+        or not results.fresh_seeds
+    ):
         return Optimism(
-            y or "", pd.DataFrame(columns=["cell", "arm", "sparsity", "epochs", *NUMBERS]), level
+            y or "",
+            pd.DataFrame(columns=["cell", "arm", "sparsity", "epochs", *OPTIMISM_COLUMNS]),
+            level,
         )
     cells, values, _ = cell_values(results, y, where)
-    table = table.loc[table.index.isin(cells.index) & table.index.isin(_searched(results))]
+    table = table.loc[table.index.isin(cells.index) & table.index.isin(_searched_cells(results))]
     cells = cells.loc[table.index]
     values = values.loc[table.index]
-    found = estimate(
-        values, [tuple(row) for row in cells[list(LIKE)].itertuples(index=False)], level, seed
+    found = estimate_means(
+        values,
+        [tuple(row) for row in cells[list(POOLING_COLUMNS)].itertuples(index=False)],
+        level,
+        seed,
     )
     found = found.set_index(cells.index).rename(columns={"mean": "report"})
     better = 1 if results.design.minimize else -1
@@ -132,9 +142,11 @@ def optimism(
     found = found.assign(
         expected=extremes * found["pooled_sd"] / np.sqrt(results.design.search_seeds)
     )
-    others = [path for path in results.design.others() if path in cells]
+    others = [path for path in results.design.other_axes() if path in cells]
     rows = (
-        cells[["arm", "sparsity", *others, "epochs"]].join(found[NUMBERS]).dropna(subset=["luck"])
+        cells[["arm", "sparsity", *others, "epochs"]]
+        .join(found[OPTIMISM_COLUMNS])
+        .dropna(subset=["luck"])
     )
     return Optimism(y, rows.reset_index(), level)
 
@@ -156,7 +168,7 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         )
     found = optimism(results, where=where)
     if len(found.frame()):
-        unit = label(found.y).rpartition("(")[2].rstrip(")")
+        unit = column_label(found.y).rpartition("(")[2].rstrip(")")
         apart = "points" if unit == "%" else unit
         columns = {
             "cell": "Cell",
@@ -178,7 +190,7 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         )
 
 
-def _searched(results: Results) -> set[Any]:
+def _searched_cells(results: Results) -> set[Any]:
     """Cells whose winner was compared with others on search seeds."""
     uses = results.uses()
     return set(uses.loc[uses["role"] == "search", "cell"])

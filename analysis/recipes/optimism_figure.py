@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis import wording
-from analysis.drawing.axes import panels
-from analysis.drawing.marks import beside, describe
-from analysis.drawing.style import ARM_COLOURS, styled
-from analysis.quantities import label, scale
+from analysis.drawing.axes import make_panels
+from analysis.drawing.marks import add_legend, attach_hover_texts
+from analysis.drawing.style import ARM_COLOURS, project_style
+from analysis.quantities import column_label, display_factor
 from sparsetune.errors import SparsetuneError
 
 if TYPE_CHECKING:
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from analysis.recipes.optimism import Optimism
 
 
-def optimism(found: Optimism) -> Figure:
+def draw_optimism(found: Optimism) -> Figure:
     """A line per cell, the first on top: hollow the search's value, filled with bars the mean over fresh seeds.
 
     Raises:
         SparsetuneError: if no winner of a search was run again.
     """
     frame = found.frame()
-    factor = scale(found.y)
+    factor = display_factor(found.y)
     if frame.empty:
         raise SparsetuneError(
             "how much of the best is luck needs a search and report trials of its winner: there are none"
         )
-    names = [_name(row) for row in frame.to_dict("records")]
+    names = [_cell_label(row) for row in frame.to_dict("records")]
     places = np.arange(len(frame))[::-1]
-    with styled():
-        (axis,) = panels(1, size=(5.6, 0.7 + 0.26 * len(frame)))
+    with project_style():
+        (axis,) = make_panels(1, size=(5.6, 0.7 + 0.26 * len(frame)))
         ends = factor * np.stack([frame["report"] - frame["low"], frame["high"] - frame["report"]])
         report = factor * frame["report"]
         search = factor * frame["search"]
@@ -56,32 +56,34 @@ def optimism(found: Optimism) -> Figure:
         )
         (best,) = axis.plot(search, places, label="in the search", markerfacecolor="white", **style)
         rows = list(zip(names, frame.to_dict("records"), strict=True))
-        describe(bars, [_told(name, row, factor) for name, row in rows])
-        describe(
+        attach_hover_texts(bars, [_hover_text(name, row, factor) for name, row in rows])
+        attach_hover_texts(
             best,
             [
-                wording.told(name, f"best of {row['configurations']}: {factor * row['search']:.4g}")
+                wording.hover_text(
+                    name, f"best of {row['configurations']}: {factor * row['search']:.4g}"
+                )
                 for name, row in rows
             ],
         )
         axis.set_yticks(places, names)
         axis.set_ylim(-0.7, len(frame) - 0.3)
         axis.grid(visible=False, axis="y")
-        axis.set_xlabel(label(found.y))
-        return beside([axis])
+        axis.set_xlabel(column_label(found.y))
+        return add_legend([axis])
 
 
-def _told(name: str, row: dict[Any, Any], factor: float) -> str:
-    luck = wording.interval(row["luck"], row["luck_low"], row["luck_high"], factor)
-    return wording.told(
+def _hover_text(name: str, row: dict[Any, Any], factor: float) -> str:
+    luck = wording.format_interval(row["luck"], row["luck_low"], row["luck_high"], factor)
+    return wording.hover_text(
         name,
-        wording.interval(row["report"], row["low"], row["high"], factor),
+        wording.format_interval(row["report"], row["low"], row["high"], factor),
         row["n"],
         f"luck {luck}",
     )
 
 
-def _name(row: dict[Any, Any]) -> str:
+def _cell_label(row: dict[Any, Any]) -> str:
     sparsity = "dense" if row["sparsity"] == 0 else f"{row['arm']}, {100 * row['sparsity']:.10g} %"
     others = (
         f"{path.rpartition('.')[2]} {row[path]}"

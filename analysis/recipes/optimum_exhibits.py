@@ -11,13 +11,19 @@ import pandas as pd
 
 from analysis import wording
 from analysis.exhibit import Exhibit
-from analysis.quantities import label, measure
-from analysis.recipes.optimum_figure import axis_name, between, factor_of, place, response
+from analysis.quantities import column_label, measure_name
+from analysis.recipes.optimum_figure import (
+    axis_factor,
+    axis_name,
+    draw_response,
+    format_range,
+    format_value,
+)
 
 if TYPE_CHECKING:
     from analysis.recipes.optima import Optima
 
-RESPONSES = "Every configuration that counts; triangles at the top: the worst ones, diverged ones among them. Shaded:"
+RESPONSE_CAPTION = "Every configuration that counts; triangles at the top: the worst ones, diverged ones among them. Shaded:"
 """How a caption of single responses begins."""
 
 
@@ -32,11 +38,11 @@ def exhibits(found: Optima, whole: bool = True) -> Iterator[Exhibit]:
     if frame.empty:
         return
     suffix = "" if whole else f"-{found.y}"
-    named = measure(found.y)
+    named = measure_name(found.y)
     title = f"Where the best hyperparameters lie, for {named.lower()}"
     points = {
-        path: label("sparsity") if path == "sparsity.target" else axis_name(path)
-        for path in _sweep(found)
+        path: column_label("sparsity") if path == "sparsity.target" else axis_name(path)
+        for path in _sweep_text(found)
     }
     columns = {
         "arm": "Arm",
@@ -47,7 +53,7 @@ def exhibits(found: Optima, whole: bool = True) -> Iterator[Exhibit]:
     }
     columns |= {"flat": "Flat region", "winner_is": "Winner", "verdict": "Verdict"}
     yield Exhibit(
-        f"optimum{suffix}", title, _in_words(found.frame()), found.note(), found.plot, columns
+        f"optimum{suffix}", title, _format_optima(found.frame()), found.note(), found.plot, columns
     )
     shifts = found.shifts()
     if len(shifts):
@@ -58,31 +64,35 @@ def exhibits(found: Optima, whole: bool = True) -> Iterator[Exhibit]:
             "verdict": "Verdict",
         }
         title = f"How the best hyperparameters move, for {named.lower()}"
-        shifts = shifts.assign(step=[_step(row) for row in shifts.to_dict("records")])
-        shifts = shifts.assign(moved=[_moved(row) for row in shifts.to_dict("records")])
+        shifts = shifts.assign(step=[_format_step(row) for row in shifts.to_dict("records")])
+        shifts = shifts.assign(moved=[_format_shift(row) for row in shifts.to_dict("records")])
         yield Exhibit(f"shifts{suffix}", title, shifts, _shift_note(shifts, found), None, columns)
     for path in (
         dict.fromkeys(frame.loc[frame["verdict"] != "not located", "axis"]) if whole else ()
     ):
         rows = found.points[found.points["axis"] == path]
         title = f"{named} against {axis_name(path).split(' (')[0].lower()}"
-        note = f"{RESPONSES} the {100 * found.level:g} % interval of the best value, on average over the other axes."
+        note = f"{RESPONSE_CAPTION} the {100 * found.level:g} % interval of the best value, on average over the other axes."
         yield Exhibit(
-            f"response-{path.replace('.', '_')}", title, rows, note, partial(response, found, path)
+            f"response-{path.replace('.', '_')}",
+            title,
+            rows,
+            note,
+            partial(draw_response, found, path),
         )
 
 
-def _in_words(frame: pd.DataFrame) -> pd.DataFrame:
+def _format_optima(frame: pd.DataFrame) -> pd.DataFrame:
     """The optima with ``best flat winner_is`` as text, each in its axis's unit."""
     rows = frame.to_dict("records")
     return frame.assign(
-        best=[place(row["axis"], row["value"], row["low"], row["high"]) for row in rows],
-        flat=[between(row["axis"], row["flat_low"], row["flat_high"]) for row in rows],
-        winner_is=[place(row["axis"], row["winner"]) for row in rows],
+        best=[format_value(row["axis"], row["value"], row["low"], row["high"]) for row in rows],
+        flat=[format_range(row["axis"], row["flat_low"], row["flat_high"]) for row in rows],
+        winner_is=[format_value(row["axis"], row["winner"]) for row in rows],
     )
 
 
-def _step(row: dict[Any, Any]) -> str:
+def _format_step(row: dict[Any, Any]) -> str:
     """Between which values of a sweep axis an optimum moved: ``sparsity 0 to 90 %``."""
     ends = (row["from"], row["to"])
     name = axis_name(row["along"]).lower()
@@ -91,14 +101,16 @@ def _step(row: dict[Any, Any]) -> str:
     return f"{name} {ends[0]:g} to {ends[1]:g}"
 
 
-def _moved(row: dict[Any, Any]) -> str:
+def _format_shift(row: dict[Any, Any]) -> str:
     """A factor or a difference with its interval, the latter in the axis's unit; the bound of one that is half open."""
     logarithmic = row["scale"] == "factor"
-    factor, shown = (1.0, "times {:.3g}") if logarithmic else (factor_of(row["axis"]), "{:+.3g}")
+    factor, shown = (1.0, "times {:.3g}") if logarithmic else (axis_factor(row["axis"]), "{:+.3g}")
     low = row["low"] > 0 if logarithmic else np.isfinite(row["low"])
     high = np.isfinite(row["high"])
     if low and high:
-        said = wording.interval(row["shift"], row["low"], row["high"], factor, shown.split()[-1])
+        said = wording.format_interval(
+            row["shift"], row["low"], row["high"], factor, shown.split()[-1]
+        )
         said = f"times {said}" if logarithmic else said
     elif low or high:
         said = f"{'at least' if low else 'at most'} {shown.format(factor * row['low' if low else 'high'])}"
@@ -107,7 +119,7 @@ def _moved(row: dict[Any, Any]) -> str:
     return f"{said} points" if factor == 100 else said
 
 
-def _sweep(found: Optima) -> list[str]:
+def _sweep_text(found: Optima) -> list[str]:
     return [name for name in map(str, found.cells) if "." in name]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.means import MEASURES, direction_of
+from analysis.estimates.means import MEASURE_COLUMNS, direction_of
 from analysis.estimates.surface import Floats
 from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
@@ -16,21 +16,21 @@ from sparsetune.study.space import Choice, IntRange, LogUniform, Uniform
 
 Range = Uniform | LogUniform | IntRange
 """Search axes whose values have an order."""
-FEWEST = 10
+MIN_CONFIGURATIONS = 10
 """Configurations from which on anything is said of a response."""
-FRACTIONS = (
+FRACTION_AXES = (
     "sparsity.ramp.start",
     "sparsity.ramp.length",
     "sparsity.ramp.first",
     "schedule.warmup",
 )
 """Axes that end at 1 by nature; all that are not logarithmic end at 0."""
-REACHED = 0.005
+REACHED_MARGIN = 0.005
 """An interval that ends within this part of the range of its end reaches it."""
-COLUMNS = ["cell", "arm", "source", "config_id", "trial_id", "n", "value", "diverged"]
+RESPONSE_COLUMNS = ["cell", "arm", "source", "config_id", "trial_id", "n", "value", "diverged"]
 
 
-def measure_of(results: Results, y: str | None) -> str:
+def resolve_measure(results: Results, y: str | None) -> str:
     """The column ``y``, by default the objective.
 
     Raises:
@@ -41,12 +41,12 @@ def measure_of(results: Results, y: str | None) -> str:
         raise SparsetuneError(
             "nothing was selected in these runs, so there is no objective: give `y`, `val_loss` say"
         )
-    if column not in MEASURES:
-        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURES)}, got `{column}`")
+    if column not in MEASURE_COLUMNS:
+        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURE_COLUMNS)}, got `{column}`")
     return column
 
 
-def responses(results: Results, y: str) -> pd.DataFrame:
+def search_responses(results: Results, y: str) -> pd.DataFrame:
     """What every configuration of every cell's search reached at the end of its training.
 
     Those that a rung stopped or that have not finished are left out: they have no final value.
@@ -62,7 +62,7 @@ def responses(results: Results, y: str) -> pd.DataFrame:
     Raises:
         SparsetuneError: if ``y`` is unknown.
     """
-    measure_of(results, y)
+    resolve_measure(results, y)
     trials = results.trials().set_index("trial_id")
     uses = results.uses()
     trials = trials if y in trials else trials.assign(**{y: np.nan})
@@ -84,10 +84,14 @@ def responses(results: Results, y: str) -> pd.DataFrame:
         .assign(n=groups.size(), diverged=groups["diverged"].any())
     )
     frame = frame.assign(value=groups["y"].mean().where(groups["y"].count() == frame["n"]))
-    return frame[groups["ended"].all()].reset_index()[COLUMNS].join(trials[fields], on="trial_id")
+    return (
+        frame[groups["ended"].all()]
+        .reset_index()[RESPONSE_COLUMNS]
+        .join(trials[fields], on="trial_id")
+    )
 
 
-def ranges(results: Results, cells: pd.Index[Any]) -> dict[tuple[str, str], Range]:
+def searched_ranges(results: Results, cells: pd.Index[Any]) -> dict[tuple[str, str], Range]:
     """What was searched, for each of the cells and each axis with an order."""
     declared = results.design.ranges.items()
     return {key: axis for key, axis in declared if key[0] in cells and not isinstance(axis, Choice)}
@@ -119,12 +123,12 @@ def finished_searches(results: Results, where: Mapping[str, Any] | None = None) 
     return cells[enough | cells["finished"].fillna(False)].set_index("cell")
 
 
-def lower_is_better(results: Results, y: str) -> bool:
+def is_lower_better(results: Results, y: str) -> bool:
     """Whether less of a column is better: as the study says of its objective; of others, all but accuracy and score."""
     return results.design.minimize if y == results.design.objective else direction_of(y) < 0
 
 
-def position(axis: Range, unit: Any) -> Floats:
+def scale_position(axis: Range, unit: Any) -> Floats:
     """Where on the axis's own scale, logarithmic or not, a part of its range lies."""
     low, high = (
         (np.log(axis.low), np.log(axis.high))
@@ -134,34 +138,34 @@ def position(axis: Range, unit: Any) -> Floats:
     return np.asarray(low + np.asarray(unit, dtype=np.float64) * (high - low))
 
 
-def value_at(axis: Range, unit: Any) -> Floats:
+def value_at_position(axis: Range, unit: Any) -> Floats:
     """The value at a part of the range, not rounded."""
-    places = position(axis, unit)
+    places = scale_position(axis, unit)
     return np.asarray(np.exp(places) if isinstance(axis, LogUniform) else places)
 
 
-def unit_of(axis: Range, values: Any) -> Floats:
+def to_unit_range(axis: Range, values: Any) -> Floats:
     """Values in units of the searched range, on the axis's own scale."""
-    low, high = position(axis, [0.0, 1.0])
+    low, high = scale_position(axis, [0.0, 1.0])
     x = np.asarray(values, dtype=np.float64)
     return np.asarray(((np.log(x) if isinstance(axis, LogUniform) else x) - low) / (high - low))
 
 
-def reached(draws: Floats, level: float) -> tuple[bool, bool]:
+def reaches_ends(draws: Floats, level: float) -> tuple[bool, bool]:
     """Whether the interval of an optimum's place, in units of the searched range, reaches its low and its high end."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    return bool(low <= REACHED), bool(high >= 1 - REACHED)
+    return bool(low <= REACHED_MARGIN), bool(high >= 1 - REACHED_MARGIN)
 
 
-def natural(path: str, axis: Range, end: str) -> bool:
+def is_natural_end(path: str, axis: Range, end: str) -> bool:
     """Whether there is nothing beyond the ``low`` or ``high`` end of an axis: a ramp starts at 0 and not before."""
     return bool(
         (axis.low <= 0 and not isinstance(axis, LogUniform))
         if end == "low"
-        else most(path) <= axis.high
+        else largest_value(path) <= axis.high
     )
 
 
-def most(path: str) -> float:
+def largest_value(path: str) -> float:
     """The largest value that a search axis can have."""
-    return 1.0 if path in FRACTIONS else np.inf
+    return 1.0 if path in FRACTION_AXES else np.inf

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.estimates.intervals import estimate
-from analysis.estimates.means import LIKE, cell_values, control_values, diverged_controls
+from analysis.estimates.intervals import estimate_means
+from analysis.estimates.means import POOLING_COLUMNS, cell_values, control_values, diverged_controls
 from analysis.tables.results import Results
 
 
@@ -33,8 +33,12 @@ def retuning_gain(
     table = table.loc[table.index.isin(winner.index) & table.index.isin(control.index)]
     control = control.reindex(table.index, columns=winner.columns)
     gains = (winner.reindex(table.index) - control).astype("float64")
-    like = [tuple(row) for row in cells.loc[table.index, list(LIKE)].itertuples(index=False)]
-    frame = estimate(gains, like, level).set_index(gains.index).rename(columns={"mean": "gain"})
+    like = [
+        tuple(row) for row in cells.loc[table.index, list(POOLING_COLUMNS)].itertuples(index=False)
+    ]
+    frame = (
+        estimate_means(gains, like, level).set_index(gains.index).rename(columns={"mean": "gain"})
+    )
     both = gains.notna()
     diverged = diverged_controls(results).reindex(table.index).fillna(0).astype("Int64")
     means = {"control": control, "winner": winner.reindex(table.index)}

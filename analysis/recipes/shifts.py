@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.means import with_dense
+from analysis.estimates.means import add_dense_points
 from analysis.estimates.surface import Floats
-from analysis.recipes.responses import natural, position, reached
+from analysis.recipes.responses import is_natural_end, reaches_ends, scale_position
 from sparsetune.study.space import LogUniform
 
 if TYPE_CHECKING:
     from analysis.recipes.optima import Optima
 
-ALONG = ("sparsity.target", "schedule.epochs", "schedule.epoch_multiplier")
+SHIFT_AXES = ("sparsity.target", "schedule.epochs", "schedule.epoch_multiplier")
 """Sweep axes along which optima are compared, each value with the smallest."""
-VAGUE = 0.5
+MAX_SHIFT_WIDTH = 0.5
 """Where the interval of a shift is wider than this part of the range, a shift could hide in it."""
-OWN = "; each cell's own configurations"
+OWN_CONFIGURATIONS_NOTE = "; each cell's own configurations"
 """What is added to a claim where cells may also differ by which configurations were tried."""
-SHIFT = [
+SHIFT_COLUMNS = [
     "arm",
     "axis",
     "along",
@@ -36,28 +36,28 @@ SHIFT = [
     "low",
     "high",
 ]
-SHIFT += ["p", "p_holm", "verdict"]
+SHIFT_COLUMNS += ["p", "p_holm", "verdict"]
 
 
-def shifts(found: Optima) -> pd.DataFrame:
+def optimum_shifts(found: Optima) -> pd.DataFrame:
     """One row per pair of cells and axis, with the columns of `Optima.shifts`."""
     pairs = [pair | _shift(found, pair) for pair in _pairs(found)]
     frame = pd.DataFrame(
-        pairs, columns=[name for name in SHIFT if name not in ("p_holm", "verdict")]
+        pairs, columns=[name for name in SHIFT_COLUMNS if name not in ("p_holm", "verdict")]
     )
-    frame = frame.assign(p_holm=holm(frame["p"].to_numpy(dtype=np.float64)))
+    frame = frame.assign(p_holm=holm_adjusted(frame["p"].to_numpy(dtype=np.float64)))
     verdicts = [_verdict(found, row, len(frame)) for row in frame.to_dict("records")]
-    return frame.assign(verdict=verdicts)[SHIFT]
+    return frame.assign(verdict=verdicts)[SHIFT_COLUMNS]
 
 
 def _pairs(found: Optima) -> Iterator[dict[str, Any]]:
     """Each row: a cell, the one it is compared with, and a search axis that both located or tried to."""
     sweep = [name for name in map(str, found.cells) if "." in name]
-    lines = with_dense(found.cells.assign(sparsity=found.cells["sparsity.target"]))
+    lines = add_dense_points(found.cells.assign(sparsity=found.cells["sparsity.target"]))
     seen = set()
     for axis in dict.fromkeys(found.rows["axis"]):
         located = lines[[(str(cell), axis) in found.draws for cell in lines.index]]
-        for along in (name for name in ALONG if name in sweep):
+        for along in (name for name in SHIFT_AXES if name in sweep):
             others = ["arm", *(name for name in sweep if name != along)]
             for _, line in located.groupby(others, sort=False, dropna=False):
                 first, *rest = line.sort_values(along, kind="stable").to_dict("index").items()
@@ -79,11 +79,11 @@ def _shift(found: Optima, pair: Mapping[str, Any]) -> dict[str, Any]:
     mine = (pair["cell"], pair["axis"])
     other = (pair["reference"], pair["axis"])
     logarithmic = isinstance(found.ranges[mine], LogUniform)
-    moved = position(found.ranges[mine], found.draws[mine]) - position(
+    moved = scale_position(found.ranges[mine], found.draws[mine]) - scale_position(
         found.ranges[other], found.draws[other]
     )
     ends = np.quantile(moved, [0.5, (1 - found.level) / 2, (1 + found.level) / 2])
-    down, up = _open(found, mine, other)
+    down, up = _open_sides(found, mine, other)
     ends = np.where([down and up, down, up], [np.nan, -np.inf, np.inf], ends)
     middle, low, high = np.exp(ends) if logarithmic else ends
     against = [(moved <= 0).sum()] * (not down) + [(moved >= 0).sum()] * (not up)
@@ -95,37 +95,39 @@ def _shift(found: Optima, pair: Mapping[str, Any]) -> dict[str, Any]:
     return {"n": n, "scale": scale, "shift": middle, "low": low, "high": high, "p": p}
 
 
-def _open(found: Optima, mine: tuple[str, str], other: tuple[str, str]) -> tuple[bool, bool]:
+def _open_sides(found: Optima, mine: tuple[str, str], other: tuple[str, str]) -> tuple[bool, bool]:
     """Whether a shift may be any further down, or up: an optimum that reaches an end of its range may lie beyond."""
-    (low, high), (other_low, other_high) = _cut(found, mine), _cut(found, other)
+    (low, high), (other_low, other_high) = _cut_sides(found, mine), _cut_sides(found, other)
     return low or other_high, high or other_low
 
 
-def _cut(found: Optima, key: tuple[str, str]) -> tuple[bool, bool]:
+def _cut_sides(found: Optima, key: tuple[str, str]) -> tuple[bool, bool]:
     """Whether an optimum may lie below its range, or above: nothing lies beyond a natural end."""
-    low, high = reached(found.draws[key], found.level)
+    low, high = reaches_ends(found.draws[key], found.level)
     axis = found.ranges[key]
-    return low and not natural(key[1], axis, "low"), high and not natural(key[1], axis, "high")
+    return low and not is_natural_end(key[1], axis, "low"), high and not is_natural_end(
+        key[1], axis, "high"
+    )
 
 
 def _verdict(found: Optima, row: Mapping[Any, Any], count: int) -> str:
     """In words; ``count`` comparisons were made."""
     if row["p_holm"] < 1 - found.level:
-        return _claim(row) + (OWN if not found.shared else "")
+        return _shift_text(row) + (OWN_CONFIGURATIONS_NOTE if not found.shared else "")
     if row["p"] < 1 - found.level:
         return f"no evidence of a shift after correction for {count} comparisons"
     ends = np.array([row["low"], row["high"]])
     with np.errstate(divide="ignore"):
         wide = np.diff(np.log(ends) if row["scale"] == "factor" else ends)[0]
-    low, high = position(found.ranges[row["cell"], row["axis"]], np.array([0.0, 1.0]))
+    low, high = scale_position(found.ranges[row["cell"], row["axis"]], np.array([0.0, 1.0]))
     return (
         "no evidence of a shift"
-        if wide <= VAGUE * (high - low)
+        if wide <= MAX_SHIFT_WIDTH * (high - low)
         else "no evidence of a shift; a large one is not excluded"
     )
 
 
-def _claim(row: Mapping[Any, Any]) -> str:
+def _shift_text(row: Mapping[Any, Any]) -> str:
     """A shift with its interval, or the least that it is where one of the optima may lie beyond its range."""
     ends = np.array([row["shift"], row["low"], row["high"]])
     factor = row["scale"] == "factor"
@@ -140,7 +142,7 @@ def _claim(row: Mapping[Any, Any]) -> str:
     return f"{way} by {by}{middle:.2g} [{low:.2g}, {high:.2g}]"
 
 
-def holm(p: Floats) -> Floats:
+def holm_adjusted(p: Floats) -> Floats:
     """Holm's adjusted p values: the k-th smallest of m times m - k + 1, never below a smaller one's, at most 1."""
     order = np.argsort(p, kind="stable")
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))

@@ -24,15 +24,19 @@ if TYPE_CHECKING:
 
 ONE_X = {"ResNet50/ImageNet": 100.0, "WRN-22-2/CIFAR10": 250.0}
 """Epochs of a length of 1x, where that is known (Evci et al. 2020, sections 4.1 and 4.3)."""
-_BOTH = ("accuracy", "score")
-_SCORE = ("score",)
-QUANTITIES: dict[str, tuple[str, ...]] = {"top1": _BOTH, "acc": _BOTH, "m-acc": _BOTH}
-QUANTITIES |= {"F1": _SCORE, "Mcc": _SCORE, "Pearson": _SCORE}
+_ACCURACY_COLUMNS = ("accuracy", "score")
+_SCORE_COLUMNS = ("score",)
+QUANTITY_COLUMNS: dict[str, tuple[str, ...]] = {
+    "top1": _ACCURACY_COLUMNS,
+    "acc": _ACCURACY_COLUMNS,
+    "m-acc": _ACCURACY_COLUMNS,
+}
+QUANTITY_COLUMNS |= {"F1": _SCORE_COLUMNS, "Mcc": _SCORE_COLUMNS, "Pearson": _SCORE_COLUMNS}
 """Of each published metric, the measures of a study that it may be compared with."""
-NEAR = 0.001
+BASELINE_TOLERANCE = 0.001
 """Dense scores that differ by less are one baseline where there is no interval: a tenth of a point."""
-_TYPES = {"seeds": "Int64", "best_of_sweep": "boolean", "digitised": "boolean"}
-_PERCENT = {
+_COLUMN_DTYPES = {"seeds": "Int64", "best_of_sweep": "boolean", "digitised": "boolean"}
+_PERCENT_COLUMNS = {
     "sparsity_pct": "sparsity",
     "value_pct": "value",
     "sd_pct": "sd",
@@ -48,7 +52,7 @@ def references(
 
     Returns:
         ``benchmark method distribution``; ``sparsity`` as a fraction of the prunable weights as the source counts them;
-        ``length`` as the source says it and ``epochs`` where that is a number of them, else NaN; ``metric``; ``value sd
+        ``length`` as the source says it and ``length_in_epochs`` where that is a number of them, else NaN; ``metric``; ``value sd
         dense_baseline`` as fractions, the last NaN where the source gives no dense network of its own; ``seeds``;
         ``best_of_sweep`` (the highest of many runs: optimistic), ``digitised`` (read off a figure); ``note source``.
 
@@ -64,11 +68,11 @@ def references(
     }
     for column, names in wanted.items():
         if names is not None:
-            frame = _having(frame, column, [names] if isinstance(names, str) else list(names))
+            frame = _filter_names(frame, column, [names] if isinstance(names, str) else list(names))
     return frame.reset_index(drop=True)
 
 
-def _having(frame: pd.DataFrame, column: str, names: Sequence[str]) -> pd.DataFrame:
+def _filter_names(frame: pd.DataFrame, column: str, names: Sequence[str]) -> pd.DataFrame:
     known = list(dict.fromkeys(frame[column].dropna()))
     if unknown := [name for name in names if name not in known]:
         raise SparsetuneError(f"`{column}` must be of {'; '.join(known)}; got `{unknown[0]}`")
@@ -78,17 +82,19 @@ def _having(frame: pd.DataFrame, column: str, names: Sequence[str]) -> pd.DataFr
 @cache
 def _table() -> pd.DataFrame:
     with resources.files("analysis.references").joinpath("references.csv").open() as file:
-        frame = pd.read_csv(file, true_values=["yes"], false_values=["no"]).astype(_TYPES)
-    shares = {ours: (frame[theirs] / 100).round(6) for theirs, ours in _PERCENT.items()}
+        frame = pd.read_csv(file, true_values=["yes"], false_values=["no"]).astype(_COLUMN_DTYPES)
+    shares = {ours: (frame[theirs] / 100).round(6) for theirs, ours in _PERCENT_COLUMNS.items()}
     frame = frame.assign(
         **shares,
-        epochs=[epochs(*row) for row in zip(frame["benchmark"], frame["length"], strict=True)],
+        epochs=[
+            length_in_epochs(*row) for row in zip(frame["benchmark"], frame["length"], strict=True)
+        ],
     )
     order = "benchmark method distribution sparsity length epochs metric value sd seeds best_of_sweep digitised"
     return frame[[*order.split(), "dense_baseline", "note", "source"]]
 
 
-def epochs(benchmark: str, length: object) -> float:
+def length_in_epochs(benchmark: str, length: object) -> float:
     """What a published length is in epochs: ``100ep``, ``~100ep``, ``5x`` of a benchmark in `ONE_X`; else NaN."""
     found = re.fullmatch(r"~?([\d.]+)(ep|x)( LR .*)?", str(length))
     if not found:
@@ -116,13 +122,16 @@ class Overlay:
 
     def warnings(self) -> list[str]:
         """What forbids a plain comparison, in sentences; empty if nothing does."""
-        return [*_mixed(self.points), *_apart(self.points, self.dense, self.curve.y)]
+        return [
+            *_has_mixed_baselines(self.points),
+            *_has_other_baseline(self.points, self.dense, self.curve.y),
+        ]
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """Draw the curve, and the points hollow in every panel; a legend of their own says what each series is."""
         from analysis.references import figures
 
-        return figures.overlay(self, ax)
+        return figures.draw_overlay(self, ax)
 
     def note(self) -> str:
         """What the hollow marks are, where they come from, and the warnings: a caption must hold it."""
@@ -159,20 +168,24 @@ def overlay(curve: Curve, points: pd.DataFrame) -> Overlay:
         )
     quantity = curve.y.rpartition("_")[2]
     if other := [
-        metric for metric in dict.fromkeys(points["metric"]) if quantity not in QUANTITIES[metric]
+        metric
+        for metric in dict.fromkeys(points["metric"])
+        if quantity not in QUANTITY_COLUMNS[metric]
     ]:
-        wanted = " or ".join(QUANTITIES[other[0]])
+        wanted = " or ".join(QUANTITY_COLUMNS[other[0]])
         raise SparsetuneError(
             f"published `{other[0]}` can be compared with a study's {wanted}, got `{curve.y}`"
         )
     points = points.assign(x=points[curve.x], series=_series(points, curve.x))
-    return Overlay(curve, points.sort_values(["series", "x"], ignore_index=True), _dense(curve))
+    return Overlay(
+        curve, points.sort_values(["series", "x"], ignore_index=True), _best_dense_row(curve)
+    )
 
 
 def _series(points: pd.DataFrame, x: str) -> pd.Series[str]:
     """A name for each point, of as few parts as tell those at one ``x`` apart."""
     keys = ["method", "distribution", "length" if x == "sparsity" else "sparsity"]
-    names = points.apply(lambda row: _words(row, keys), axis=1)
+    names = points.apply(lambda row: _series_name(row, keys), axis=1)
     for more in ("source", "note"):
         several = (
             pd.DataFrame({"name": names, "x": points[x]})
@@ -184,7 +197,7 @@ def _series(points: pd.DataFrame, x: str) -> pd.Series[str]:
     return names
 
 
-def _words(row: pd.Series[Any], keys: Sequence[str]) -> str:
+def _series_name(row: pd.Series[Any], keys: Sequence[str]) -> str:
     words = [
         f"{100 * row[key]:g} %" if key == "sparsity" else str(row[key])
         for key in keys
@@ -195,14 +208,14 @@ def _words(row: pd.Series[Any], keys: Sequence[str]) -> str:
     return ", ".join([*(word for word in words if word != "-"), *marked])
 
 
-def _dense(curve: Curve) -> pd.Series[Any]:
+def _best_dense_row(curve: Curve) -> pd.Series[Any]:
     column = "sparsity" if curve.x == "sparsity" else "sparsity.target"
     frame = curve.frame()
     rows = frame[frame[column] == 0].dropna(subset="mean") if column in frame else frame[:0]
     return rows.sort_values("mean").iloc[-1] if len(rows) else pd.Series({"mean": float("nan")})
 
 
-def _mixed(points: pd.DataFrame) -> Iterator[str]:
+def _has_mixed_baselines(points: pd.DataFrame) -> Iterator[str]:
     """Whether the points' own dense networks differ or are not known."""
     known = points.dropna(subset="dense_baseline")
     of = known.groupby("dense_baseline")["method"].agg(
@@ -217,14 +230,16 @@ def _mixed(points: pd.DataFrame) -> Iterator[str]:
         yield f"The dense baseline of {', '.join(unknown)} is not known."
 
 
-def _apart(points: pd.DataFrame, dense: pd.Series[Any], y: str) -> Iterator[str]:
+def _has_other_baseline(points: pd.DataFrame, dense: pd.Series[Any], y: str) -> Iterator[str]:
     """Whether the study's own dense networks are those that the points start from."""
     if pd.isna(dense["mean"]):
         yield "The curve shows no dense network, so the baselines cannot be compared."
         return
     known = "low" in dense and pd.notna(dense["low"])
     low, high = (
-        (dense["low"], dense["high"]) if known else (dense["mean"] - NEAR, dense["mean"] + NEAR)
+        (dense["low"], dense["high"])
+        if known
+        else (dense["mean"] - BASELINE_TOLERANCE, dense["mean"] + BASELINE_TOLERANCE)
     )
     other = sorted({b for b in points["dense_baseline"].dropna() if not low <= b <= high})
     if other:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.axes import log_density, panels, sparsity_ticks, x_axis
-from analysis.drawing.marks import beside
-from analysis.drawing.style import ARM_COLOURS, MARKERS, colours, styled
+from analysis.drawing.axes import log_density, make_panels, set_sparsity_ticks, set_x_axis
+from analysis.drawing.marks import add_legend
+from analysis.drawing.style import ARM_COLOURS, LINE_MARKERS, line_colours, project_style
 from analysis.exhibit import Exhibit
-from analysis.quantities import label, line_name, scale
+from analysis.quantities import column_label, display_factor, line_name
 from analysis.references import references
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from analysis.references import Overlay
 
-PAPER = "arXiv 2308.02060, digitised (error about 0.03 points; method inferred)"
-ORDINARY = "os^vP<>p"
-BEST = "*"
-DIGITISED = "D"
+PAPER_CAPTION = "arXiv 2308.02060, digitised (error about 0.03 points; method inferred)"
+SERIES_MARKERS = "os^vP<>p"
+BEST_MARKER = "*"
+DIGITISED_MARKER = "D"
 """Marks of published points: by series, and those kept for the best of a sweep and for what was read off a figure."""
-STRETCH = {
+STRETCH_LABELS = {
     "1x": "1x",
     "2x LR held at final": "2x, rate held at its end",
     "2x LR stretched": "2x, rate stretched",
@@ -39,7 +39,7 @@ def exhibits() -> Iterator[Exhibit]:
     paper = paper_points()
     length = length_points()
     stretch = stretch_points()
-    caption = f"{PAPER}. Top-1 accuracy over training epochs, a line per sparsity; large: the best budget of each line,"
+    caption = f"{PAPER_CAPTION}. Top-1 accuracy over training epochs, a line per sparsity; large: the best budget of each line,"
     caption += (
         " at its right end where the line still rises. n is not known, so there are no intervals."
     )
@@ -77,11 +77,11 @@ def paper_points() -> pd.DataFrame:
 def paper_figure() -> Figure:
     """The figure of arXiv 2308.02060 from its digitised points: top-1 over epochs, each line's best budget large."""
     points = paper_points()
-    palette = colours(points["sparsity"], "sparsity.target")
-    with styled():
-        (axis,) = panels(1, size=(5.4, 4.2))
+    palette = line_colours(points["sparsity"], "sparsity.target")
+    with project_style():
+        (axis,) = make_panels(1, size=(5.4, 4.2))
         for rank, (sparsity, line) in enumerate(points.groupby("sparsity")):
-            style = {"color": palette[sparsity], "marker": MARKERS[rank]}
+            style = {"color": palette[sparsity], "marker": LINE_MARKERS[rank]}
             best = line[line["best"]]
             axis.plot(line["epochs"], 100 * line["value"], linewidth=1.5, markersize=5, **style)
             longest = best["epochs"].iloc[0] == line["epochs"].max()
@@ -95,10 +95,12 @@ def paper_figure() -> Figure:
                 label=name,
                 **style,
             )
-        x_axis(axis, "epochs", [16, 32, 56, 100, 250, 500])
+        set_x_axis(axis, "epochs", [16, 32, 56, 100, 250, 500])
         axis.set_ylabel("Top-1 accuracy (%)")
-        axis.set_title(PAPER.replace(" (", "\n("), fontsize=8.5, loc="left", color="#555555")
-        return beside([axis], "Sparsity")
+        axis.set_title(
+            PAPER_CAPTION.replace(" (", "\n("), fontsize=8.5, loc="left", color="#555555"
+        )
+        return add_legend([axis], "Sparsity")
 
 
 def length_points() -> pd.DataFrame:
@@ -118,16 +120,16 @@ def length_points() -> pd.DataFrame:
 def length_figure(points: pd.DataFrame) -> Figure:
     """Top-1 over epochs, a panel per source, a line per sparsity."""
     lines = ["RigL, ERK", "AC/DC, uniform", "dense (FFCV)"]
-    palette = colours(points["sparsity"], "sparsity.target")
-    with styled():
-        axes = panels(len(lines), size=(3.3, 3.4))
+    palette = line_colours(points["sparsity"], "sparsity.target")
+    with project_style():
+        axes = make_panels(len(lines), size=(3.3, 3.4))
         for axis, line in zip(axes, lines, strict=True):
             part = points[points["line"] == line]
             for rank, (sparsity, colour) in enumerate(palette.items()):
                 own = part[part["sparsity"] == sparsity]
                 style = {
                     "color": colour,
-                    "marker": MARKERS[rank % len(MARKERS)],
+                    "marker": LINE_MARKERS[rank % len(LINE_MARKERS)],
                     "markersize": 5,
                     "linewidth": 1.4,
                 }
@@ -137,11 +139,11 @@ def length_figure(points: pd.DataFrame) -> Figure:
                     axis.errorbar(
                         own["epochs"], 100 * own["value"], bars, capsize=2, label=name, **style
                     )
-            x_axis(axis, "epochs", [16, 32, 100, 500, 2000, 10000])
+            set_x_axis(axis, "epochs", [16, 32, 100, 500, 2000, 10000])
             axis.set_title(line)
         axes[0].set_ylabel("Top-1 accuracy (%)")
         names = [line_name("sparsity.target", sparsity) for sparsity in palette]
-        return beside(axes, "Sparsity", names)
+        return add_legend(axes, "Sparsity", names)
 
 
 def stretch_points() -> pd.DataFrame:
@@ -162,15 +164,15 @@ def stretch_points() -> pd.DataFrame:
 
 def stretch_figure(points: pd.DataFrame) -> Figure:
     """Gain of twice the steps over sparsity: learning rate stretched, and held at its last value."""
-    with styled():
-        (axis,) = panels(1, size=(4.8, 3.6))
+    with project_style():
+        (axis,) = make_panels(1, size=(4.8, 3.6))
         axis.axhline(0, color="#555555", linewidth=1)
         for rank, length in enumerate(("2x LR stretched", "2x LR held at final")):
             part = points[points["length"] == length]
             ends = 100 * np.stack([part["gain"] - part["low"], part["high"] - part["gain"]])
             style: dict[str, Any] = {
                 "color": ARM_COLOURS[rank],
-                "marker": MARKERS[rank],
+                "marker": LINE_MARKERS[rank],
                 "markersize": 5,
                 "capsize": 2,
             }
@@ -178,30 +180,30 @@ def stretch_figure(points: pd.DataFrame) -> Figure:
                 log_density(part["sparsity"]),
                 100 * part["gain"],
                 ends,
-                label=STRETCH[length],
+                label=STRETCH_LABELS[length],
                 **style,
             )
         axis.set_xticks(
             log_density(sorted(set(points["sparsity"]))),
             [f"{100 * s:g}" for s in sorted(set(points["sparsity"]))],
         )
-        axis.set_xlabel(label("sparsity"))
+        axis.set_xlabel(column_label("sparsity"))
         axis.set_ylabel("Top-1 gained over 1x (points)")
-        return beside([axis], "Trained for")
+        return add_legend([axis], "Trained for")
 
 
-def overlay(overlay: Overlay, ax: Axes | None = None) -> Figure:
+def draw_overlay(overlay: Overlay, ax: Axes | None = None) -> Figure:
     """A study's curve with published points in every panel, hollow; a second legend names them."""
     from matplotlib.lines import Line2D
 
-    with styled():
+    with project_style():
         figure = overlay.curve.plot(ax)
         styles = _styles(overlay.points)
         for axis in [ax] if ax else figure.axes:
             for series, part in overlay.points.groupby("series", sort=False):
                 x = log_density(part["x"]) if overlay.curve.x == "sparsity" else part["x"]
-                axis.plot(x, scale(overlay.curve.y) * part["value"], **styles[str(series)])
-            _room(axis, overlay)
+                axis.plot(x, display_factor(overlay.curve.y) * part["value"], **styles[str(series)])
+            _extend_axes(axis, overlay)
         handles = [Line2D([], [], label=name, **style) for name, style in styles.items()]
         title = "Published" + (": not one baseline, see the caption" if overlay.warnings() else "")
         if ax:
@@ -221,13 +223,13 @@ def _styles(points: pd.DataFrame) -> dict[str, dict[str, Any]]:
     for rank, (name, part) in enumerate(points.groupby("series", sort=False)):
         colour = ARM_COLOURS[::-1][rank % len(ARM_COLOURS)]
         marker = (
-            DIGITISED
+            DIGITISED_MARKER
             if part["digitised"].all()
-            else BEST
+            else BEST_MARKER
             if part["best_of_sweep"].all()
-            else ORDINARY[rank % 8]
+            else SERIES_MARKERS[rank % 8]
         )
-        size = 9 if marker == BEST else 6
+        size = 9 if marker == BEST_MARKER else 6
         line = {"color": colour, "linestyle": ":", "linewidth": 1, "markersize": size}
         styles[str(name)] = {
             **line,
@@ -238,14 +240,14 @@ def _styles(points: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return styles
 
 
-def _room(axis: Axes, overlay: Overlay) -> None:
+def _extend_axes(axis: Axes, overlay: Overlay) -> None:
     """Limits and ticks that hold the published points too."""
-    values = scale(overlay.curve.y) * overlay.points["value"]
+    values = display_factor(overlay.curve.y) * overlay.points["value"]
     low, high = axis.get_ylim()
     axis.set_ylim(min(low, values.min() - 1), max(high, min(99.9, values.max() + 0.5)))
     if overlay.curve.x == "sparsity":
-        sparsity_ticks(
+        set_sparsity_ticks(
             axis.xaxis, [*overlay.curve.frame()["sparsity"], *overlay.points["x"].round(2)]
         )
     else:
-        x_axis(axis, "epochs", sorted({*overlay.curve.frame()["epochs"], *overlay.points["x"]}))
+        set_x_axis(axis, "epochs", sorted({*overlay.curve.frame()["epochs"], *overlay.points["x"]}))

@@ -13,17 +13,17 @@ from analysis.structure.mask_history import MaskHistory, ever_active, mask_histo
 from analysis.structure.mask_overlap import MaskOverlap, mask_overlap
 from analysis.tables.results import Results
 
-TABLE = {"arm": "Arm", "sparsity": "Sparsity", "epochs": "Epochs", "n": "n"}
-TABLE |= {"mean low high": "Ever active (%)\n[95 % interval]", "masks": "Masks"}
-TABLE |= {"iou_at_target": "IoU of masks in a\nrow, at target (%)"}
-PAIRS = {
+ACTIVE_HEADINGS = {"arm": "Arm", "sparsity": "Sparsity", "epochs": "Epochs", "n": "n"}
+ACTIVE_HEADINGS |= {"mean low high": "Ever active (%)\n[95 % interval]", "masks": "Masks"}
+ACTIVE_HEADINGS |= {"iou_at_target": "IoU of masks in a\nrow, at target (%)"}
+OVERLAP_HEADINGS = {
     "sparsity": "Sparsity",
     "recipe": "Recipe",
     "other": "With",
     "pair": "Pairs of",
     "n": "Seeds",
 }
-PAIRS |= {
+OVERLAP_HEADINGS |= {
     "pairs": "Pairs",
     "iou low high": "IoU (%)\n[95 % interval]",
     "chance": "By chance (%)",
@@ -41,12 +41,12 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         yield Exhibit(
             "density-profile", "Density by layer", profile.frame(), profile.note(), profile.plot
         )
-    if len(history.moved()):
+    if len(history.changed_rows()):
         yield Exhibit(
             "mask-history", "Masks over training", history.frame(), history.note(), history.plot
         )
     if len(active):
-        yield _moved(active, history, overlap)
+        yield _ever_active_table(active, history, overlap)
     if len(overlap.points):
         yield Exhibit(
             "mask-overlap",
@@ -54,7 +54,7 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
             overlap.whole(),
             overlap.note(),
             overlap.plot,
-            PAIRS,
+            OVERLAP_HEADINGS,
         )
     layers = overlap.by_layer()
     if layers["layer"].nunique() > 1:
@@ -71,7 +71,7 @@ def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -
         )
 
 
-def _moved(active: pd.DataFrame, history: MaskHistory, overlap: MaskOverlap) -> Exhibit:
+def _ever_active_table(active: pd.DataFrame, history: MaskHistory, overlap: MaskOverlap) -> Exhibit:
     """The table of what was ever active."""
     table = active.merge(history.at_target(), on="cell", how="left")
     caption = "Share of the prunable weights that were ever in a mask, over n report seeds with its 95 % t interval;"
@@ -82,4 +82,4 @@ def _moved(active: pd.DataFrame, history: MaskHistory, overlap: MaskOverlap) -> 
         caption += (
             " No final mask was kept, so that no overlap between seeds or recipes can be given."
         )
-    return Exhibit("ever-active", "How much the masks moved", table, caption, None, TABLE)
+    return Exhibit("ever-active", "How much the masks moved", table, caption, None, ACTIVE_HEADINGS)

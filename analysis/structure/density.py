@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.estimates.intervals import estimate
-from analysis.structure.trial_folders import TRIAL, facts, span, trial_folders
+from analysis.estimates.intervals import estimate_means
+from analysis.structure.trial_folders import TRIAL_COLUMNS, format_span, read_json, trial_folders
 from analysis.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LAYER = [*TRIAL, "position", "layer", "weights", "kept", "density"]
+LAYER_COLUMNS = [*TRIAL_COLUMNS, "position", "layer", "weights", "kept", "density"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DensityProfile:
             .loc[values.index]
         )
         fewest = self.layers.groupby(["cell", "position"])["kept"].min()
-        points = estimate(values.to_numpy(), list(values.index), self.level)[
+        points = estimate_means(values.to_numpy(), list(values.index), self.level)[
             ["n", "mean", "sd", "df", "low", "high"]
         ]
         frame = pd.concat(
@@ -76,14 +76,14 @@ class DensityProfile:
         """Draw density over layers in order: a panel per arm and length, a line per sparsity."""
         from analysis.structure import figures
 
-        return figures.densities(self)
+        return figures.draw_densities(self)
 
     def note(self) -> str:
         """What the marks mean, for a caption."""
         if self.layers.empty:
             return "No certificate of a sparse winner's report trial says how dense its layers are."
         seeds = self.frame()["n"]
-        text = f"Density of each prunable layer, input first; means over n = {span(seeds)} report seeds of each cell's"
+        text = f"Density of each prunable layer, input first; means over n = {format_span(seeds)} report seeds of each cell's"
         text += f" winner, bars: {100 * self.level:g} % t intervals. Dotted: the density of the whole network."
         if self.layers["epochs"].nunique() > 2:
             text += " Only the shortest and the longest training are drawn."
@@ -105,11 +105,11 @@ def density_profile(
 
 
 def layer_densities(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """One row per report trial of a sparse winner and layer: `LAYER`; ``position`` counts from 0 at the input."""
+    """One row per report trial of a sparse winner and layer: `LAYER_COLUMNS`; ``position`` counts from 0 at the input."""
     rows = []
     for trial, folder in trial_folders(results, where):
         for position, layer in enumerate(
-            (facts(folder / "certificate.json") or {}).get("layers", [])
+            (read_json(folder / "certificate.json") or {}).get("layers", [])
         ):
             kept = {"kept": layer["kept"], "density": layer["kept"] / layer["weights"]}
             rows.append(
@@ -117,4 +117,4 @@ def layer_densities(results: Results, where: Mapping[str, Any] | None = None) ->
                 | {"position": position, "layer": layer["name"], "weights": layer["weights"]}
                 | kept
             )
-    return pd.DataFrame(rows, columns=LAYER)
+    return pd.DataFrame(rows, columns=LAYER_COLUMNS)

@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.structure.trial_folders import facts, trial_folders
+from analysis.structure.trial_folders import read_json, trial_folders
 from analysis.tables.results import Results
 from analysis.tables.selection import report_rows
-from sparsetune.paths import Place, content
+from sparsetune.paths import Place, read_content
 
 Bits = NDArray[np.uint8]
-UNTRAINED = ("bert_tiny", "bert_base")
+UNTRAINED_ENCODERS = ("bert_tiny", "bert_base")
 """Encoders that start from the trial's seed; every other text encoder is pre-trained: one start for all seeds."""
 
 
 @dataclass(frozen=True)
-class Final:
+class FinalMask:
     """The final mask of one report trial: packed bits and sizes by layer, where it started, and which recipe it is."""
 
     recipe: str
@@ -39,7 +39,7 @@ class Final:
 
 def final_masks(
     results: Results, where: Mapping[str, Any] | None = None
-) -> Iterator[tuple[list[Final], int]]:
+) -> Iterator[tuple[list[FinalMask], int]]:
     """Those of each sparsity in turn, since all need not fit into memory; and how many trials left none.
 
     Masks are read from ``masks.safetensors`` of a trial, or from a kept model, whose zeros count as pruned; a study of
@@ -50,18 +50,20 @@ def final_masks(
         StorageError: if the folders cannot be read.
     """
     found = list(trial_folders(results, where))
-    starts = _starts(results)
+    starts = _start_names(results)
     recipes = _recipes([trial for trial, _ in found])
     for sparsity in sorted({trial["sparsity"] for trial, _ in found}):
         masks = []
         missing = 0
         for trial, folder in (one for one in found if one[0]["sparsity"] == sparsity):
-            bits, sizes = final_mask(folder)
+            bits, sizes = read_final_mask(folder)
             missing += not bits
             if bits:
                 start = starts[trial["trial_id"]]
                 masks.append(
-                    Final(recipes[trial["cell"]], sparsity, int(trial["seed"]), start, bits, sizes)
+                    FinalMask(
+                        recipes[trial["cell"]], sparsity, int(trial["seed"]), start, bits, sizes
+                    )
                 )
         yield masks, missing
 
@@ -82,25 +84,25 @@ def _recipes(trials: list[dict[str, Any]]) -> dict[str, str]:
     )
 
 
-def _starts(results: Results) -> dict[str, str]:
+def _start_names(results: Results) -> dict[str, str]:
     """What each report trial's initial weights are a function of."""
     rows = report_rows(results)
     pretrained = pd.Series("", rows.index)
     for path in ("task.weights", "sparsity.checkpoint"):
         pretrained += rows[path].astype("string").fillna("") if path in rows else ""
     if "task.model" in rows:
-        text = rows["task.kind"].eq("text") & ~rows["task.model"].isin(UNTRAINED)
+        text = rows["task.kind"].eq("text") & ~rows["task.model"].isin(UNTRAINED_ENCODERS)
         pretrained += rows["task.model"].astype("string").where(text, "").fillna("")
     start = pretrained.where(pretrained != "", "seed " + rows["seed"].astype("string"))
     return dict(zip(rows["trial_id"], start, strict=True))
 
 
-def final_mask(folder: Place) -> tuple[dict[str, Bits], dict[str, int]]:
+def read_final_mask(folder: Place) -> tuple[dict[str, Bits], dict[str, int]]:
     """The final mask in an attempt's folder: packed bits and number of weights by layer, empty where there is none.
 
     A file that does not hold what the certificate counted is no mask.
     """
-    layers = (facts(folder / "certificate.json") or {}).get("layers", [])
+    layers = (read_json(folder / "certificate.json") or {}).get("layers", [])
     sizes = {layer["name"]: int(layer["weights"]) for layer in layers}
     for file, pruned in (("masks.safetensors", "kept"), ("model.safetensors", "zeros")):
         tensors = _tensors(folder / file)
@@ -124,7 +126,7 @@ def _tensors(path: Place) -> dict[str, NDArray[Any]]:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    data = content(path)
+    data = read_content(path)
     try:
         return load(data) if data is not None else {}
     except (

@@ -9,15 +9,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import estimate
-from analysis.structure.trial_folders import TRIAL, facts, span, sparse_reports, trial_folders
+from analysis.estimates.intervals import estimate_means
+from analysis.structure.trial_folders import (
+    TRIAL_COLUMNS,
+    format_span,
+    read_json,
+    sparse_report_trials,
+    trial_folders,
+)
 from analysis.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MASK = [
-    *TRIAL,
+MASK_COLUMNS = [
+    *TRIAL_COLUMNS,
     "step",
     "progress",
     "phase",
@@ -48,13 +54,13 @@ class MaskHistory:
         """
         return self.masks.copy()
 
-    def moved(self) -> pd.DataFrame:
+    def changed_rows(self) -> pd.DataFrame:
         """The rows of trials whose mask changed."""
         return self.masks[self.masks.groupby("trial_id")["iou_previous"].transform("count") > 0]
 
-    def nested(self) -> bool:
+    def is_nested(self) -> bool:
         """Whether every mask held the final one: nothing that was pruned came back to stay."""
-        return bool((self.moved()["of_final"].dropna() > 1 - 1e-9).all())
+        return bool((self.changed_rows()["of_final"].dropna() > 1 - 1e-9).all())
 
     def at_target(self) -> pd.DataFrame:
         """By cell: ``masks`` (most of a trial) and ``iou_at_target``, the mean overlap of two in a row at target."""
@@ -70,16 +76,16 @@ class MaskHistory:
         """Draw overlaps over training, a thin line per trial: a panel per arm and length."""
         from analysis.structure import figures
 
-        return figures.masks(self)
+        return figures.draw_masks(self)
 
     def note(self) -> str:
         """What the marks mean, for a caption."""
         if self.masks.empty:
             return "No report trial of a sparse winner left a record of its masks."
         trials = self.masks.groupby("cell")["trial_id"].nunique()
-        text = f"A line per report trial (n = {span(trials)} a cell): intersection over union of each mask with the one"
+        text = f"A line per report trial (n = {format_span(trials)} a cell): intersection over union of each mask with the one"
         text += " before it. On a ramp the later mask is smaller, so that even nested masks overlap less than 1."
-        if self.nested():
+        if self.is_nested():
             text += " Every mask held the whole final one: no weight came back to stay."
         else:
             text += " Beside it: share of the final mask's weights that were active then, where the mask was kept."
@@ -98,9 +104,9 @@ def mask_history(results: Results, where: Mapping[str, Any] | None = None) -> Ma
     rows: list[dict[str, Any]] = []
     steps = results.trials().set_index("trial_id")["step"]
     for trial, folder in trial_folders(results, where):
-        masks = facts(folder / "structure.json") or []
+        masks = read_json(folder / "structure.json") or []
         rows += [trial | row for row in _masks(masks, int(steps[trial["trial_id"]]))]
-    return MaskHistory(pd.DataFrame(rows, columns=MASK))
+    return MaskHistory(pd.DataFrame(rows, columns=MASK_COLUMNS))
 
 
 def _masks(masks: Sequence[Mapping[str, Any]], steps: int) -> Iterator[dict[str, Any]]:
@@ -129,7 +135,7 @@ def ever_active(
     Exploration in one number: 1 where all weights were trained at some time (a ramp from dense, a decompression), the
     density where the mask never moved. Needs the column ``ever_active``, else it is empty.
     """
-    rows = sparse_reports(results, where)
+    rows = sparse_report_trials(results, where)
     if "ever_active" not in rows or rows["ever_active"].isna().all():
         return pd.DataFrame(
             columns=["cell", "arm", "sparsity", "epochs", "n", "mean", "sd", "df", "low", "high"]
@@ -138,7 +144,7 @@ def ever_active(
     values = rows.pivot(index="cell", columns="number", values="ever_active").loc[
         list(dict.fromkeys(rows["cell"]))
     ]
-    points = estimate(values.to_numpy(np.float64), list(values.index), level)[
+    points = estimate_means(values.to_numpy(np.float64), list(values.index), level)[
         ["n", "mean", "sd", "df", "low", "high"]
     ]
     cells = rows.drop_duplicates("cell")[["cell", "arm", "sparsity", "epochs"]].reset_index(

@@ -12,15 +12,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.estimates.intervals import t_interval
-from analysis.structure.final_masks import Final, final_masks
+from analysis.structure.final_masks import FinalMask, final_masks
 from analysis.tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-WHOLE = "all"
+WHOLE_NETWORK = "all"
 """The name of the row that counts all layers together."""
-COLUMNS = [
+OVERLAP_COLUMNS = [
     "sparsity",
     "recipe",
     "other",
@@ -33,7 +33,7 @@ COLUMNS = [
     "low",
     "high",
 ]
-COLUMNS += ["chance", "verdict"]
+OVERLAP_COLUMNS += ["chance", "verdict"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class MaskOverlap:
     def frame(self) -> pd.DataFrame:
         """One row per sparsity, pair of recipes (arm and length), kind of pair and layer; ``layer`` "all" for all.
 
-        Columns: `COLUMNS`. ``same_seed``: whether the pairs are of equal seeds; ``same_start``: whether they trained
+        Columns: `OVERLAP_COLUMNS`. ``same_seed``: whether the pairs are of equal seeds; ``same_start``: whether they trained
         from the same initial weights (equal seeds do, as do all that start pre-trained). ``n`` seeds stand behind
         ``pairs`` pairs; ``low high`` is a t interval from the jackknife over seeds, since pairs that share a seed are
         not independent. ``chance``: what random masks with these densities *in every layer* give, d / (2 - d) where
@@ -63,7 +63,7 @@ class MaskOverlap:
 
     def whole(self) -> pd.DataFrame:
         """The rows over all layers, with ``pair`` in words."""
-        rows = self.points[self.points["layer"] == WHOLE]
+        rows = self.points[self.points["layer"] == WHOLE_NETWORK]
         seed = np.where(rows["same_seed"], "one seed", "two seeds")
         start = np.where(rows["same_start"], "one start", "two starts")
         return rows.assign(
@@ -73,7 +73,8 @@ class MaskOverlap:
     def by_layer(self) -> pd.DataFrame:
         """The rows by layer of two seeds of one recipe."""
         rows = self.points[
-            (self.points["recipe"] == self.points["other"]) & (self.points["layer"] != WHOLE)
+            (self.points["recipe"] == self.points["other"])
+            & (self.points["layer"] != WHOLE_NETWORK)
         ]
         return rows[~rows["same_seed"].astype(bool)].reset_index(drop=True)
 
@@ -81,13 +82,13 @@ class MaskOverlap:
         """Draw a matrix of recipes for each sparsity: two seeds on and below the diagonal, one seed above it."""
         from analysis.structure import figures
 
-        return figures.overlaps(self)
+        return figures.draw_overlaps(self)
 
     def plot_layers(self) -> Figure:
         """Draw the overlap of two seeds of a recipe layer by layer, beside what chance gives there."""
         from analysis.structure import figures
 
-        return figures.layer_overlaps(self)
+        return figures.draw_layer_overlaps(self)
 
     def note(self) -> str:
         """What the cells mean, for a caption."""
@@ -121,12 +122,12 @@ def mask_overlap(
     for masks, without in final_masks(results, where):
         rows += _overlaps(masks, level)
         missing += without
-    return MaskOverlap(pd.DataFrame(rows, columns=COLUMNS), missing, level)
+    return MaskOverlap(pd.DataFrame(rows, columns=OVERLAP_COLUMNS), missing, level)
 
 
-def _overlaps(masks: list[Final], level: float) -> Iterator[dict[str, Any]]:
+def _overlaps(masks: list[FinalMask], level: float) -> Iterator[dict[str, Any]]:
     """The rows of one sparsity."""
-    pairs: dict[tuple[str, str, bool], list[tuple[Final, Final]]] = {}
+    pairs: dict[tuple[str, str, bool], list[tuple[FinalMask, FinalMask]]] = {}
     for one, other in combinations(masks, 2):
         if one.sizes == other.sizes:
             pairs.setdefault((one.recipe, other.recipe, one.seed == other.seed), []).append(
@@ -139,8 +140,8 @@ def _overlaps(masks: list[Final], level: float) -> Iterator[dict[str, Any]]:
         iou, chance = (whole[:, k] / np.maximum(whole[:, k + 1], 1e-12) for k in (0, 2))
         seeds = [(one.seed, two.seed) for one, two in both]
         same_start = all(one.start == two.start for one, two in both)
-        for place, layer in enumerate([*both[0][0].sizes, WHOLE]):
-            mean, low, high, n = jackknife(iou[:, place], seeds, level)
+        for place, layer in enumerate([*both[0][0].sizes, WHOLE_NETWORK]):
+            mean, low, high, n = jackknife_interval(iou[:, place], seeds, level)
             expected = float(chance[:, place].mean())
             yield {
                 **{
@@ -166,7 +167,7 @@ def _overlaps(masks: list[Final], level: float) -> Iterator[dict[str, Any]]:
 
 
 def _counts(
-    one: Final, other: Final, kept: NDArray[np.float64], others: NDArray[np.float64]
+    one: FinalMask, other: FinalMask, kept: NDArray[np.float64], others: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """By layer: weights in both masks, in either; and what random masks have on average: shape [4, n_layers]."""
     both = np.array(
@@ -177,7 +178,7 @@ def _counts(
     return np.stack([both, kept + others - both, expected, kept + others - expected])
 
 
-def jackknife(
+def jackknife_interval(
     values: NDArray[np.float64], seeds: list[tuple[int, int]], level: float
 ) -> tuple[float, float, float, int]:
     """Mean of values that belong to pairs of seeds, its t interval, and the number of seeds.

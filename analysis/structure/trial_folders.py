@@ -12,25 +12,25 @@ from analysis.load import StudyResults
 from analysis.tables.results import Results
 from analysis.tables.selection import report_rows
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
-from sparsetune.paths import Place, content
+from sparsetune.paths import Place, read_content
 
-TRIAL = ["cell", "arm", "sparsity", "epochs", "seed", "trial_id"]
+TRIAL_COLUMNS = ["cell", "arm", "sparsity", "epochs", "seed", "trial_id"]
 
 
 def trial_folders(
     results: Results, where: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[dict[str, Any], Place]]:
-    """Report trials of sparse winners, COMPLETE ones: `TRIAL`, and the folder of the attempt that ended it."""
+    """Report trials of sparse winners, COMPLETE ones: `TRIAL_COLUMNS`, and the folder of the attempt that ended it."""
     if isinstance(results, StudyResults):
-        rows = sparse_reports(results, where).dropna(subset="attempt")
-        for row in rows[[*TRIAL, "attempt"]].to_dict("records"):
+        rows = sparse_report_trials(results, where).dropna(subset="attempt")
+        for row in rows[[*TRIAL_COLUMNS, "attempt"]].to_dict("records"):
             yield (
-                {name: row[name] for name in TRIAL},
+                {name: row[name] for name in TRIAL_COLUMNS},
                 results.directory.attempt(row["trial_id"], int(row["attempt"])),
             )
 
 
-def sparse_reports(results: Results, where: Mapping[str, Any] | None) -> pd.DataFrame:
+def sparse_report_trials(results: Results, where: Mapping[str, Any] | None) -> pd.DataFrame:
     """Report trials of sparse winners that are COMPLETE: `report_rows` with ``sparsity``."""
     rows = report_rows(results)
     for path, value in (where or {}).items():
@@ -44,14 +44,14 @@ def sparse_reports(results: Results, where: Mapping[str, Any] | None) -> pd.Data
     return rows.assign(sparsity=rows["sparsity.target"])
 
 
-def facts(path: Place) -> Any:
+def read_json(path: Place) -> Any:
     """What a JSON file of a trial's folder holds; None where there is none.
 
     Raises:
         StudyDirectoryError: if it is damaged.
         StorageError: if it cannot be read.
     """
-    text = content(path)
+    text = read_content(path)
     try:
         return None if text is None else json.loads(text)
     except ValueError as error:
@@ -60,7 +60,7 @@ def facts(path: Place) -> Any:
         ) from error
 
 
-def span(values: Iterable[Any]) -> str:
+def format_span(values: Iterable[Any]) -> str:
     """A count, or the least and the greatest of several: ``2 to 3``."""
     low = int(min(values))
     high = int(max(values))

@@ -17,32 +17,32 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from sparsetune.paths import content, reading
-from sparsetune.spec.columns import IDENTITY, MEASURED, PROGRESS
-from sparsetune.storage import StudyDirectory, write_durably, writing
-from sparsetune.storage.segments import segments
+from sparsetune.paths import read_content, translating_read_errors
+from sparsetune.spec.columns import IDENTITY_COLUMNS, MEASURED_COLUMNS, PROGRESS_COLUMNS
+from sparsetune.storage import StudyDirectory, translating_write_errors, write_durably
+from sparsetune.storage.segments import segment_names
 
-COLUMNS = (
-    *(column for column in IDENTITY if column.name in ("trial_id", "attempt")),
-    *PROGRESS,
-    *MEASURED,
+REPORT_COLUMNS = (
+    *(column for column in IDENTITY_COLUMNS if column.name in ("trial_id", "attempt")),
+    *PROGRESS_COLUMNS,
+    *MEASURED_COLUMNS,
 )
 """Of an evaluation in the ledger."""
-_ARROW = {
+_ARROW_TYPES = {
     "string": pa.string(),
     "float64": pa.float64(),
     "Int64": pa.int64(),
     "boolean": pa.bool_(),
 }
-_PANDAS = {
+_PANDAS_DTYPES = {
     pa.string(): pd.StringDtype(),
     pa.int64(): pd.Int64Dtype(),
     pa.bool_(): pd.BooleanDtype(),
 }
-REPORTS = pa.schema([(column.name, _ARROW[column.dtype]) for column in COLUMNS])
-RECORDS = pa.schema([("line", pa.binary())])
-FILES = {"reports": REPORTS, "records": RECORDS}
-LEDGER = b"sparsetune.ledger"
+REPORTS_SCHEMA = pa.schema([(column.name, _ARROW_TYPES[column.dtype]) for column in REPORT_COLUMNS])
+RECORDS_SCHEMA = pa.schema([("line", pa.binary())])
+FILE_SCHEMAS = {"reports": REPORTS_SCHEMA, "records": RECORDS_SCHEMA}
+LEDGER_DIGEST_KEY = b"sparsetune.ledger"
 """What the files call the digest of their ledger."""
 
 
@@ -52,8 +52,8 @@ def ledger_digest(home: StudyDirectory) -> str:
     Raises:
         StorageError: if they cannot be listed.
     """
-    with reading(home.ledger):
-        listed = segments(home.ledger)
+    with translating_read_errors(home.ledger):
+        listed = segment_names(home.ledger)
         if isinstance(home.ledger, Path):
             stats = [(home.ledger / name).stat() for name in listed]
             facts = [
@@ -78,7 +78,10 @@ def read_compact(home: StudyDirectory, digest: str) -> tuple[list[bytes], pd.Dat
     Raises:
         StorageError: if a file is there and cannot be read.
     """
-    files = ((content(home.tables / f"{name}.parquet"), schema) for name, schema in FILES.items())
+    files = (
+        (read_content(home.tables / f"{name}.parquet"), schema)
+        for name, schema in FILE_SCHEMAS.items()
+    )
     reports, records = (_table(data, schema, digest) for data, schema in files)
     return (
         None
@@ -103,19 +106,19 @@ def write_compact(
     """
     import pyarrow.parquet
 
-    tables = {"reports": pa.Table.from_pandas(reports, REPORTS, preserve_index=False)}
-    tables["records"] = pa.table({"line": pa.array(lines, pa.binary())}, schema=RECORDS)
-    with writing(home.tables):
+    tables = {"reports": pa.Table.from_pandas(reports, REPORTS_SCHEMA, preserve_index=False)}
+    tables["records"] = pa.table({"line": pa.array(lines, pa.binary())}, schema=RECORDS_SCHEMA)
+    with translating_write_errors(home.tables):
         for name, table in tables.items():
             file = io.BytesIO()
-            named = table.replace_schema_metadata({LEDGER: digest.encode()})
+            named = table.replace_schema_metadata({LEDGER_DIGEST_KEY: digest.encode()})
             pyarrow.parquet.write_table(named, file, compression="zstd", write_page_checksum=True)
             write_durably(home.tables / f"{name}.parquet", file.getvalue())
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
     """A table of evaluations with the dtypes of `sparsetune.spec.columns`."""
-    frame: pd.DataFrame = table.to_pandas(types_mapper=_PANDAS.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_PANDAS_DTYPES.get)
     return frame
 
 
@@ -127,7 +130,7 @@ def _table(data: bytes | None, schema: pa.Schema, digest: str) -> pa.Table | Non
         return None
     try:
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        named = (file.schema_arrow.metadata or {}).get(LEDGER) == digest.encode()
+        named = (file.schema_arrow.metadata or {}).get(LEDGER_DIGEST_KEY) == digest.encode()
         return file.read() if named and file.schema_arrow.equals(schema) else None
     except (pa.ArrowException, OSError):
         return None

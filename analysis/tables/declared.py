@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from sparsetune.spec import TrialSpec, flatten
+from sparsetune.spec import TrialSpec, flatten_values
 
-DECIDES = ("sparsity.target", "distill.hardness")
+SWITCH_FIELDS = ("sparsity.target", "distill.hardness")
 """Numbers of which a 0 says that other fields do not apply."""
 
 
@@ -28,9 +28,9 @@ def configurations(specs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     codes = []
     numbers = []
     for spec in specs:
-        alike, own = _parted(spec)
+        alike, own = _split_numbers(spec)
         if alike not in free:
-            free[alike] = _as_they_stand(own, _columns(spec))
+            free[alike] = _verbatim_fields(own, _columns(spec))
         laid = {path: own[path] for path in free[alike]}
         key = alike, *(value for path, value in own.items() if path not in laid)
         if key not in places:
@@ -38,10 +38,10 @@ def configurations(specs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
             read.append(_columns(spec))
         codes.append(places[key])
         numbers.append(laid)
-    return _laid_over(read, codes, numbers)
+    return _overlay_numbers(read, codes, numbers)
 
 
-def narrowed(column: pd.Series[Any]) -> pd.Series[Any]:
+def narrow_dtype(column: pd.Series[Any]) -> pd.Series[Any]:
     """A configuration's column with the narrowest dtype that holds its values; mixed ones become text."""
     if column.dtype in ("float64", "int64"):
         return column.astype("float64" if column.dtype == "float64" else "Int64")
@@ -63,16 +63,16 @@ def _columns(spec: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parted(spec: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
+def _split_numbers(spec: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
     """What must be alike to be read together, and the numbers that may differ."""
     alike: list[tuple[str, Any]] = []
     numbers: dict[str, float] = {}
-    for path, value in flatten(spec).items():
+    for path, value in flatten_values(spec).items():
         if path == "seed":
             continue
         is_number = (
             type(value) in (int, float)
-            and path not in DECIDES
+            and path not in SWITCH_FIELDS
             and not path.startswith("distill.teacher.")
         )
         alike.append((path, type(value) if is_number else repr(value)))
@@ -81,13 +81,13 @@ def _parted(spec: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
     return tuple(alike), numbers
 
 
-def _as_they_stand(numbers: Mapping[str, float], columns: Mapping[str, Any]) -> tuple[str, ...]:
+def _verbatim_fields(numbers: Mapping[str, float], columns: Mapping[str, Any]) -> tuple[str, ...]:
     """The fields whose column is the number that was declared, and of its type."""
     same = (path for path, value in numbers.items() if path in columns and columns[path] == value)
     return tuple(path for path in same if type(columns[path]) is type(numbers[path]))
 
 
-def _laid_over(
+def _overlay_numbers(
     read: Sequence[Mapping[str, Any]], codes: Sequence[int], numbers: Sequence[Mapping[str, float]]
 ) -> pd.DataFrame:
     """Row i is that of ``read[codes[i]]`` with ``numbers[i]``."""
@@ -100,7 +100,7 @@ def _laid_over(
             values = [
                 laid.get(path, first[code]) for laid, code in zip(numbers, codes, strict=True)
             ]
-            columns[path] = narrowed(pd.Series(values))
+            columns[path] = narrow_dtype(pd.Series(values))
         else:
-            columns[path] = narrowed(frame[path]).take(codes).reset_index(drop=True)
+            columns[path] = narrow_dtype(frame[path]).take(codes).reset_index(drop=True)
     return pd.DataFrame(columns)

@@ -9,9 +9,9 @@ from typing import Literal
 from sparsetune.study import Minimize, Study
 from sparsetune.study.space import Axis
 
-LENGTHS = ("schedule.epochs", "schedule.epoch_multiplier")
+LENGTH_FIELDS = ("schedule.epochs", "schedule.epoch_multiplier")
 """Axes that change how long is trained."""
-TARGET = "sparsity.target"
+TARGET_FIELD = "sparsity.target"
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,15 @@ class Design:
 
     def lengths(self) -> list[str]:
         """The sweep axes that change how long is trained."""
-        return [path for path in LENGTHS if path in self.sweep]
+        return [path for path in LENGTH_FIELDS if path in self.sweep]
 
     def points(self) -> list[str]:
         """The sweep axes, sparsity first: what names a cell within its arm."""
-        return list(dict.fromkeys([TARGET, *self.sweep]))
+        return list(dict.fromkeys([TARGET_FIELD, *self.sweep]))
 
-    def others(self) -> list[str]:
+    def other_axes(self) -> list[str]:
         """The sweep axes that are neither sparsity nor the first of length: a figure shows one value of each."""
-        return [path for path in self.sweep if path not in (TARGET, *self.lengths()[:1])]
+        return [path for path in self.sweep if path not in (TARGET_FIELD, *self.lengths()[:1])]
 
 
 def declared_axes(study: Study, kind: Literal["sweep", "search"]) -> tuple[str, ...]:

@@ -35,11 +35,11 @@ class Results(ABC):
         return True
 
     def trials(self) -> pd.DataFrame:
-        """One row per trial: the columns of `sparsetune.spec.columns.TRIALS`, then the configuration's dotted fields."""
+        """One row per trial: the columns of `sparsetune.spec.columns.TRIAL_COLUMNS`, then the configuration's dotted fields."""
         return self._trials.copy(deep=False)
 
     def history(self) -> pd.DataFrame:
-        """One row per trial and evaluation: `sparsetune.spec.columns.HISTORY`, then the configuration's dotted fields."""
+        """One row per trial and evaluation: `sparsetune.spec.columns.HISTORY_COLUMNS`, then the configuration's dotted fields."""
         return self._history.copy(deep=False)
 
     def cells(self) -> pd.DataFrame:
@@ -52,7 +52,7 @@ class Results(ABC):
 
     @cached_property
     def _known(self) -> dict[Any, Any]:
-        """What functions that are asked `once` have given."""
+        """What functions that are asked `cached_per_results` have given."""
         return {}
 
     @property
@@ -72,7 +72,9 @@ class Results(ABC):
     def _uses(self) -> pd.DataFrame: ...
 
 
-def once(compute: Callable[Concatenate[Results, P], T]) -> Callable[Concatenate[Results, P], T]:
+def cached_per_results(
+    compute: Callable[Concatenate[Results, P], T],
+) -> Callable[Concatenate[Results, P], T]:
     """Let a function of results compute only once for equal arguments; nobody may change what it gives."""
     signature = inspect.signature(compute)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tables.declared import narrowed
+from analysis.tables.declared import narrow_dtype
 from analysis.tables.design import declared_axes
-from analysis.tables.results import Results, once
-from sparsetune.spec.columns import FINISHED
+from analysis.tables.results import Results, cached_per_results
+from sparsetune.spec.columns import FINISHED_STATUSES
 from sparsetune.storage.ledger import TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
@@ -19,36 +19,38 @@ from sparsetune.study.samplers import Grid
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.study.space import Choice, IntRange
 
-_USE = {
+_USE_DTYPES = {
     "cell": "string",
     "arm": "string",
     "role": "string",
     "config_id": "string",
     "source": "string",
 }
-_USE |= {"index": "Int64", "seed": "Int64", "trial_id": "string", "twin_id": "string"}
-_CELL = {
+_USE_DTYPES |= {"index": "Int64", "seed": "Int64", "trial_id": "string", "twin_id": "string"}
+_CELL_DTYPES = {
     "study": "string",
     "arm": "string",
     "cell": "string",
     "added": "boolean",
     "finished": "boolean",
 }
-_CELL |= {"configurations": "Int64", "configurations_asked": "Int64", "stopped": "Int64"}
-_CELL |= {"diverged": "Int64", "failed": "Int64"}
-_CELL |= {"winner_id": "string", "objective": "float64", "control_id": "string"}
-_CELL |= {"report_trials": "Int64", "report_trials_asked": "Int64", "flops_ratio": "float64"}
+_CELL_DTYPES |= {"configurations": "Int64", "configurations_asked": "Int64", "stopped": "Int64"}
+_CELL_DTYPES |= {"diverged": "Int64", "failed": "Int64"}
+_CELL_DTYPES |= {"winner_id": "string", "objective": "float64", "control_id": "string"}
+_CELL_DTYPES |= {"report_trials": "Int64", "report_trials_asked": "Int64", "flops_ratio": "float64"}
 
 
 def uses(states: Mapping[str, TrialState]) -> pd.DataFrame:
     """One row per trial, cell and role: ``cell arm role config_id source index seed trial_id twin_id``."""
     proposed = [
-        {name: record.get(name) for name in _USE}
+        {name: record.get(name) for name in _USE_DTYPES}
         for state in states.values()
         for record in state.proposed
     ]
     return (
-        pd.DataFrame(proposed, columns=list(_USE)).astype(_USE).drop_duplicates(ignore_index=True)
+        pd.DataFrame(proposed, columns=list(_USE_DTYPES))
+        .astype(_USE_DTYPES)
+        .drop_duplicates(ignore_index=True)
     )
 
 
@@ -63,15 +65,20 @@ def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFram
     """
     trials = trials.set_index("trial_id")
     by_cell = dict(list(uses.groupby("cell", sort=False)))
-    rows = [_row(study, cell, by_cell.get(cell.name, uses[:0]), trials) for cell in study.cells()]
-    frame = pd.DataFrame(rows).astype(_CELL)
-    return frame.assign(**{path: narrowed(frame[path]) for path in frame.columns if "." in path})
+    rows = [
+        _cell_row(study, cell, by_cell.get(cell.name, uses[:0]), trials) for cell in study.cells()
+    ]
+    frame = pd.DataFrame(rows).astype(_CELL_DTYPES)
+    return frame.assign(
+        **{path: narrow_dtype(frame[path]) for path in frame.columns if "." in path}
+    )
 
 
-def _row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
+def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
     status = uses["trial_id"].map(trials["status"])
     uses = uses.assign(
-        finished=status.isin(FINISHED), value=uses["trial_id"].map(trials[study.objective.column])
+        finished=status.isin(FINISHED_STATUSES),
+        value=uses["trial_id"].map(trials[study.objective.column]),
     )
     uses["value"] = uses["value"].where(status == "COMPLETE")
     compared = uses[uses["role"] == ("search" if cell.search else "report")]
@@ -102,7 +109,7 @@ def _row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> 
     own = uses[uses["role"] != "twin"].drop_duplicates("trial_id")["trial_id"].map(trials["status"])
     return {
         **{"study": study.name, "arm": cell.arm, "cell": cell.name, "added": cell.added},
-        **_point(study, cell),
+        **_sweep_values(study, cell),
         **{
             "configurations": int(configurations),
             "configurations_asked": asked,
@@ -113,7 +120,7 @@ def _row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> 
             "failed": int(own.isin(["FAILED", "INVALID"]).sum()),
         },
         **{"winner_id": winner, "objective": objectives.get(winner or "")},
-        **_searched(study, cell, uses, trials, winner),
+        **_winner_values(study, cell, uses, trials, winner),
         **{"control_id": next(iter(uses.loc[uses["source"] == "control", "config_id"]), None)},
         **{"report_trials": reports, "report_trials_asked": reports_asked},
         "flops_ratio": _flops_ratio(rerun, trials),
@@ -145,7 +152,7 @@ def _objectives(rows: pd.DataFrame, seeds: Sequence[int]) -> dict[str, float | N
     }
 
 
-def _point(study: Study, cell: Cell) -> dict[str, Any]:
+def _sweep_values(study: Study, cell: Cell) -> dict[str, Any]:
     """The sweep axes' values; a dense cell has the target 0."""
     given = {"sparsity.target": cell.spec.sparsity.target, **cell.point}
     return {
@@ -154,7 +161,7 @@ def _point(study: Study, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _searched(
+def _winner_values(
     study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame, winner: str | None
 ) -> dict[str, Any]:
     """The winner's value on each search axis that is no sweep axis elsewhere."""
@@ -177,7 +184,7 @@ def report_rows(results: Results) -> pd.DataFrame:
     return _report_rows(results).copy(deep=False)
 
 
-@once
+@cached_per_results
 def _report_rows(results: Results) -> pd.DataFrame:
     trials = results.trials().drop(columns=["arm", "cell", "config_id", "role", "seed", "twin_id"])
     winners = (

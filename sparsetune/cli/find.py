@@ -24,7 +24,7 @@ def find_study(name: str) -> tuple[Study, Path]:
         SparsetuneError: if there is no such module or file, it fails, or it holds no or several studies.
     """
     sys.path += [folder for folder in [str(Path.cwd())] if folder not in sys.path]
-    module = _from_file(Path(name)) if name.endswith(".py") else _from_module(name)
+    module = _import_file(Path(name)) if name.endswith(".py") else _import_module(name)
     studies = {id(value): value for value in vars(module).values() if isinstance(value, Study)}
     if len(studies) != 1:
         raise SparsetuneError(
@@ -33,7 +33,7 @@ def find_study(name: str) -> tuple[Study, Path]:
     return next(iter(studies.values())), Path(module.__file__ or name)
 
 
-def _from_module(name: str) -> ModuleType:
+def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -41,12 +41,12 @@ def _from_module(name: str) -> ModuleType:
             raise SparsetuneError(
                 f"there is no module `{name}` here; give a module such as `studies.digits`, or the path of a .py file"
             ) from error
-        raise _failure(name, error) from error
+        raise _import_error(name, error) from error
     except Exception as error:
-        raise _failure(name, error) from error
+        raise _import_error(name, error) from error
 
 
-def _from_file(path: Path) -> ModuleType:
+def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise SparsetuneError(
             f"there is no file `{path}`; give the path of a .py file, or a module name"
@@ -62,11 +62,11 @@ def _from_file(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise _failure(str(path), error) from error
+        raise _import_error(str(path), error) from error
     return module
 
 
-def _failure(name: str, error: Exception) -> SparsetuneError:
+def _import_error(name: str, error: Exception) -> SparsetuneError:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     line = error.lineno if isinstance(error, SyntaxError) else frame.lineno
     file = error.filename if isinstance(error, SyntaxError) else frame.filename
@@ -85,7 +85,7 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
         raise DeclarationError(
             [Problem("", "--set takes `field=value`", repr(pair)) for pair in wrong], "--set"
         )
-    return {path: _value(text) for path, _, text in (pair.partition("=") for pair in pairs)}
+    return {path: _parse_value(text) for path, _, text in (pair.partition("=") for pair in pairs)}
 
 
 def parse_sweep(pairs: list[str]) -> dict[str, list[Any]]:
@@ -102,11 +102,11 @@ def parse_sweep(pairs: list[str]) -> dict[str, list[Any]]:
         rule = "--add-sweep takes `field=value,value`"
         raise DeclarationError([Problem("", rule, repr(pair)) for pair in wrong], "--add-sweep")
     for axis, _, texts in parts:
-        sweep.setdefault(axis, []).extend(_value(text) for text in texts.split(","))
+        sweep.setdefault(axis, []).extend(_parse_value(text) for text in texts.split(","))
     return sweep
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:

@@ -11,43 +11,51 @@ from rich.markup import escape
 from rich.table import Table
 
 from sparsetune.costs.configurations import train_flops
-from sparsetune.costs.forecast import forecast_here
+from sparsetune.costs.forecast import forecast_on_this_machine
 from sparsetune.durations import round_half_up
-from sparsetune.launch.preflight import check
-from sparsetune.search.halving import Rungs
-from sparsetune.search.planner import Planner, planner_of
-from sparsetune.search.plans import trial_of
+from sparsetune.launch.preflight import require_runnable
+from sparsetune.search.halving import HalvingRungs
+from sparsetune.search.planner import Planner, build_planner
+from sparsetune.search.plans import trial_from_recipe
 from sparsetune.search.sampling import quiet_optuna
-from sparsetune.sparsity.methods.changes import Change, regrow_until
-from sparsetune.sparsity.methods.plan import plan
+from sparsetune.sparsity.methods.changes import MaskChange, regrow_until
+from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.schedule import falls, learning_rate, resolution, rewinds, warmup_steps
+from sparsetune.spec.schedule import (
+    decay_steps,
+    image_resolution,
+    learning_rate,
+    rewind_steps,
+    warmup_steps,
+)
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell
 from sparsetune.train import evaluation_steps
 
-BARS = "▁▂▃▄▅▆▇█"
-WIDTH = 60
+BAR_CHARACTERS = "▁▂▃▄▅▆▇█"
+WIDTH_CHARACTERS = 60
 
 
-def preview(study: Study, *, probe: bool = False, **options: Any) -> dict[str, Any]:
+def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[str, Any]:
     """Cells with their schedules, and totals, as plain JSON values.
 
     Args:
         study: The declaration.
         probe: Whether to time some steps of each kind of trial here, for a forecast of time and bytes.
-        options: Of `sparsetune.costs.forecast.forecast_here`, where it is asked for.
+        options: Of `sparsetune.costs.forecast.forecast_on_this_machine`, where it is asked for.
 
     Raises:
         DeclarationError: naming every problem of the declaration.
     """
     quiet_optuna()
-    study = check(study, needs_data=False)
-    planner = planner_of(study, {})
-    outlook = planner.outlook()
+    study = require_runnable(study, needs_data=False)
+    planner = build_planner(study, {})
+    outlook = planner.expected_epochs()
     cells = [
-        _cell(plan_.cell.name, trial_of(study, plan_.cell.spec), list(plan_.cell.search))
-        | _rungs(study, plan_.cell)
+        _cell_facts(
+            plan_.cell.name, trial_from_recipe(study, plan_.cell.spec), list(plan_.cell.search)
+        )
+        | _rung_facts(study, plan_.cell)
         for plan_ in planner.plans.values()
     ]
     return {
@@ -57,19 +65,19 @@ def preview(study: Study, *, probe: bool = False, **options: Any) -> dict[str, A
         "trials_at_most": len(outlook),
         "epochs_at_most": sum(outlook.values()),
         "cells": cells,
-        "forecast": _forecast(planner, **options) if probe else None,
+        "forecast": _forecast_facts(planner, **options) if probe else None,
     }
 
 
-def _forecast(planner: Planner, **options: Any) -> dict[str, Any]:
-    expected, slots = forecast_here(planner, **options)
+def _forecast_facts(planner: Planner, **options: Any) -> dict[str, Any]:
+    expected, slots = forecast_on_this_machine(planner, **options)
     return expected.facts(slots) | {"summary": expected.lines(slots)}
 
 
-def _cell(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
+def _cell_facts(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
     total = spec.total_steps()
     per_epoch = spec.steps_per_epoch()
-    changes = plan(spec)
+    changes = mask_schedule(spec)
     rate = learning_rate(spec)
     epochs = [min(step, total - 1) for step in range(0, total + 1, per_epoch)]
     return {
@@ -80,21 +88,21 @@ def _cell(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
         "steps_per_epoch": per_epoch,
         "epochs": total / per_epoch,
         "train_flops": train_flops(spec),
-        "mask_changes": [_change(change, per_epoch) for change in changes],
+        "mask_changes": [_change_facts(change, per_epoch) for change in changes],
         "learning_rate_at_epochs": [rate(step) for step in epochs],
-        "learning_rate_falls": falls(spec),
-        "learning_rate_rewinds": rewinds(spec),
+        "learning_rate_falls": decay_steps(spec),
+        "learning_rate_rewinds": rewind_steps(spec),
         "warmup_steps": warmup_steps(spec),
-        "resolution_at_epochs": [resolution(spec, step) for step in epochs]
-        if _grows(spec)
+        "resolution_at_epochs": [image_resolution(spec, step) for step in epochs]
+        if _image_size_grows(spec)
         else None,
-        "regrow": _regrow(spec, changes)
+        "regrow": _regrow_facts(spec, changes)
         if any(change.action == "regrow" for change in changes)
         else None,
     }
 
 
-def _change(change: Change, per_epoch: int) -> dict[str, Any]:
+def _change_facts(change: MaskChange, per_epoch: int) -> dict[str, Any]:
     return {
         "step": change.step,
         "epoch": change.step / per_epoch,
@@ -105,7 +113,7 @@ def _change(change: Change, per_epoch: int) -> dict[str, Any]:
     }
 
 
-def _regrow(spec: TrialSpec, changes: list[Change]) -> dict[str, Any]:
+def _regrow_facts(spec: TrialSpec, changes: list[MaskChange]) -> dict[str, Any]:
     """The steps of drop and grow, the one from which the mask stays, and training examples from one to the next."""
     every = spec.sparsity.regrow.every.steps(spec.clock())
     return {
@@ -115,24 +123,24 @@ def _regrow(spec: TrialSpec, changes: list[Change]) -> dict[str, Any]:
     }
 
 
-def _grows(spec: TrialSpec) -> bool:
+def _image_size_grows(spec: TrialSpec) -> bool:
     """Whether training images change their size."""
-    return resolution(spec, 0) is not None
+    return image_resolution(spec, 0) is not None
 
 
-def _rungs(study: Study, cell: Cell) -> dict[str, Any]:
+def _rung_facts(study: Study, cell: Cell) -> dict[str, Any]:
     """The evaluation of the cell's base at each rung, and whether it is at target for long enough to be compared."""
     if study.stopping is None or not cell.search:
         return {}
-    spec = trial_of(study, cell.spec)
-    rungs = Rungs(study.stopping, study.objective, study.equal)
+    spec = trial_from_recipe(study, cell.spec)
+    rungs = HalvingRungs(study.stopping, study.objective, study.equal)
     evaluated = sorted(evaluation_steps(spec))
     steps = [
         evaluated[bisect_left(evaluated, rung * spec.total_steps() - 1e-9)]
         for rung in study.stopping.rungs
     ]
     compared = [
-        rungs.planned(spec, step) is not None and step < spec.total_steps() for step in steps
+        rungs.planned_group(spec, step) is not None and step < spec.total_steps() for step in steps
     ]
     epochs = [step / spec.steps_per_epoch() for step in steps]
     return {
@@ -140,9 +148,9 @@ def _rungs(study: Study, cell: Cell) -> dict[str, Any]:
     }
 
 
-def show(study: Study, *, probe: bool = False, **options: Any) -> None:
-    """Print the preview for a person; arguments as `preview`."""
-    facts = preview(study, probe=probe, **options)
+def print_preview(study: Study, *, probe: bool = False, **options: Any) -> None:
+    """Print the preview for a person; arguments as `preview_study`."""
+    facts = preview_study(study, probe=probe, **options)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(facts['study'])}[/] {escape(facts['question'])}")
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold")
@@ -164,14 +172,14 @@ def show(study: Study, *, probe: bool = False, **options: Any) -> None:
             _rung_text(cell),
         )
     console.print(table)
-    for name, spec in _examples(study).items():
+    for name, spec in _example_cells(study).items():
         console.print("\n" + escape(name))
-        for what, values in _pictures(spec).items():
-            console.print(f"  {what:<14} {_bars(values)}")
+        for what, values in _schedule_curves(spec).items():
+            console.print(f"  {what:<14} {_bar_text(values)}")
     console.print()
-    for line in _stopping(study):
+    for line in _stopping_lines(study):
         console.print(line, soft_wrap=True)
-    for axis in _axes(study):
+    for axis in _axis_lines(study):
         console.print(escape(f"searched in each cell: {axis}"))
     for point in study.known:
         console.print(
@@ -195,7 +203,7 @@ def _rung_text(cell: dict[str, Any]) -> str | None:
     return ", ".join(epoch if compared else f"({epoch})" for epoch, compared in rungs) or None
 
 
-def _stopping(study: Study) -> Iterator[str]:
+def _stopping_lines(study: Study) -> Iterator[str]:
     if study.stopping:
         rule = study.stopping
         yield (
@@ -204,12 +212,12 @@ def _stopping(study: Study) -> Iterator[str]:
         )
 
 
-def _examples(study: Study) -> dict[str, TrialSpec]:
+def _example_cells(study: Study) -> dict[str, TrialSpec]:
     """The last cell of each arm: its longest and sparsest."""
-    return {cell.arm: trial_of(study, cell.spec) for cell in study.cells()}
+    return {cell.arm: trial_from_recipe(study, cell.spec) for cell in study.cells()}
 
 
-def _axes(study: Study) -> list[str]:
+def _axis_lines(study: Study) -> list[str]:
     """Every search axis with what it ranges over; arms may search the same field in ranges of their own."""
     axes = [pair for cell in study.cells() for pair in cell.search.items()]
     return list(
@@ -219,22 +227,27 @@ def _axes(study: Study) -> list[str]:
     )
 
 
-def _pictures(spec: TrialSpec) -> dict[str, list[float]]:
+def _schedule_curves(spec: TrialSpec) -> dict[str, list[float]]:
     """What is drawn of a schedule, each in [0, 1] of its largest, at evenly spaced steps."""
     total = spec.total_steps()
     rate = learning_rate(spec)
-    changes = plan(spec)
-    steps = [i * (total - 1) // (WIDTH - 1) for i in range(WIDTH)]
-    sizes = [resolution(spec, step) or 0 for step in steps]
+    changes = mask_schedule(spec)
+    steps = [i * (total - 1) // (WIDTH_CHARACTERS - 1) for i in range(WIDTH_CHARACTERS)]
+    sizes = [image_resolution(spec, step) or 0 for step in steps]
     return {
         "learning rate": [rate(step) / spec.peak_lr() for step in steps],
         "sparsity": [
             [change.sparsity for change in changes if change.step <= step][-1] for step in steps
         ],
-        **({"resolution": [size / max(sizes) for size in sizes]} if _grows(spec) else {}),
+        **(
+            {"resolution": [size / max(sizes) for size in sizes]} if _image_size_grows(spec) else {}
+        ),
     }
 
 
-def _bars(values: list[float]) -> str:
+def _bar_text(values: list[float]) -> str:
     """Values in [0, 1] as a line of blocks."""
-    return "".join(BARS[min(len(BARS) - 1, int(value * len(BARS)))] for value in values)
+    return "".join(
+        BAR_CHARACTERS[min(len(BAR_CHARACTERS) - 1, int(value * len(BAR_CHARACTERS)))]
+        for value in values
+    )

@@ -12,16 +12,16 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from sparsetune.costs.memory import peaks
-from sparsetune.costs.pace import Pace, pace
+from sparsetune.costs.memory import peak_memory
+from sparsetune.costs.pace import StudyPace, measure_pace
 from sparsetune.paths import Place
-from sparsetune.search.planner import planner_of
+from sparsetune.search.planner import build_planner
 from sparsetune.search.sampling import quiet_optuna
-from sparsetune.search.study_view import Board
+from sparsetune.search.study_view import StudyView
 from sparsetune.storage import StudyDirectory, ledger
 from sparsetune.units import format_bytes, format_duration
 
-LAST = 5
+SHOWN_ERRORS = 5
 """Errors and retries that are shown, the newest of each."""
 WATCH_SECONDS = 2
 """Between two looks at a study."""
@@ -29,86 +29,86 @@ WATCH_SHARE = 5
 """A look that takes long comes less often: it takes at most one in so many seconds."""
 
 
-def status(path: Place) -> dict[str, Any]:
+def study_status(path: Place) -> dict[str, Any]:
     """Cells, trials by status, pace, time left, errors, retries and peak memory, as plain JSON values.
 
     Raises:
         StudyDirectoryError: if ``path`` is not a study directory.
     """
     directory = StudyDirectory(path)
-    return _facts(directory, read_board(directory))
+    return _status_facts(directory, load_study_view(directory))
 
 
-def read_board(directory: StudyDirectory) -> Board:
+def load_study_view(directory: StudyDirectory) -> StudyView:
     """The board of a study as its ledger stands."""
     quiet_optuna()
-    records = ledger.read(directory.ledger)
+    records = ledger.read_records(directory.ledger)
     study = directory.study().extended(records)
-    return Board(planner_of(study, ledger.fold(records)))
+    return StudyView(build_planner(study, ledger.fold_records(records)))
 
 
-def _facts(directory: StudyDirectory, board: Board) -> dict[str, Any]:
+def _status_facts(directory: StudyDirectory, board: StudyView) -> dict[str, Any]:
     done, total = board.epochs()
     driver = directory.driver()
-    speed = _pace(directory, board) if driver else None
-    retries = _retries(board)
+    speed = _current_pace(directory, board) if driver else None
+    retries = _list_retries(board)
     return {
         "study": board.planner.study.name,
         "directory": str(directory.path),
         "driver": driver,
         "trials": dict(board.counts()),
-        "expected": len(board.planner.outlook()),
+        "expected": len(board.planner.expected_epochs()),
         "progress": done / total if total else 1.0,
         "trials_per_hour": speed.trials_per_hour if speed else None,
         "epochs_per_minute": speed.epochs_per_minute if speed else None,
         "seconds_left": speed.seconds(total - done) if speed else None,
         "cells": board.cells(),
-        "errors": _errors(board),
+        "errors": _newest_errors(board),
         "retried": len(retries),
-        "retries": retries[-LAST:],
-        "memory": [peak.facts() | {"advice": peak.advice} for peak in peaks(board.trials())],
+        "retries": retries[-SHOWN_ERRORS:],
+        "memory": [peak.facts() | {"advice": peak.advice} for peak in peak_memory(board.trials())],
     }
 
 
-def _pace(directory: StudyDirectory, board: Board) -> Pace | None:
+def _current_pace(directory: StudyDirectory, board: StudyView) -> StudyPace | None:
     launches = directory.launches()  # none yet where the driver has only just begun
-    return pace(board.trials(), launches[-1]["time"], time.time()) if launches else None
+    return measure_pace(board.trials(), launches[-1]["time"], time.time()) if launches else None
 
 
-def _errors(board: Board) -> list[dict[str, Any]]:
+def _newest_errors(board: StudyView) -> list[dict[str, Any]]:
     ended = [trial.ended for trial in board.trials() if trial.ended and trial.ended.get("error")]
-    newest = sorted(ended, key=lambda record: record["time"])[-LAST:]
+    newest = sorted(ended, key=lambda record: record["time"])[-SHOWN_ERRORS:]
     return [{name: record[name] for name in ("trial_id", "status", "error")} for record in newest]
 
 
-def _retries(board: Board) -> list[dict[str, Any]]:
+def _list_retries(board: StudyView) -> list[dict[str, Any]]:
     """Every attempt that followed a failed one, with what had failed; the newest last."""
     starts = [start for trial in board.trials() for start in trial.starts if start.get("reason")]
     newest = sorted(starts, key=lambda start: start["time"])
     return [{name: start[name] for name in ("trial_id", "attempt", "reason")} for start in newest]
 
 
-def show(path: Place, *, watch: bool = False) -> None:
+def print_status(path: Place, *, watch: bool = False) -> None:
     """Print the state for a person; to watch it is to print it again and again, until Ctrl-C."""
     directory = StudyDirectory(path)
     console = Console(highlight=False)
     if not watch:
-        console.print(view(directory))
+        console.print(render_status(directory))
         return
-    with Live(view(directory), console=console, auto_refresh=False) as live:
+    with Live(render_status(directory), console=console, auto_refresh=False) as live:
         while True:
             began = time.monotonic()
-            live.update(view(directory), refresh=True)
+            live.update(render_status(directory), refresh=True)
             time.sleep(max(WATCH_SECONDS, WATCH_SHARE * (time.monotonic() - began)))
 
 
-def view(directory: StudyDirectory) -> Group:
+def render_status(directory: StudyDirectory) -> Group:
     """The state as a person sees it."""
-    board = read_board(directory)
-    return Group(*_lines(_facts(directory, board), board))
+    board = load_study_view(directory)
+    return Group(*_status_lines(_status_facts(directory, board), board))
 
 
-def _lines(facts: dict[str, Any], board: Board) -> Iterator[RenderableType]:
+def _status_lines(facts: dict[str, Any], board: StudyView) -> Iterator[RenderableType]:
     running = f"running ({escape(facts['driver'])})" if facts["driver"] else "not running"
     yield Text.from_markup(
         f"[bold]{escape(facts['study'])}[/], {running}, {escape(facts['directory'])}"
@@ -131,10 +131,10 @@ def _lines(facts: dict[str, Any], board: Board) -> Iterator[RenderableType]:
     for retry in facts["retries"]:
         yield Text.assemble("  ", ("retried", "yellow"), f" {retry['trial_id']}: {retry['reason']}")
     if facts["memory"]:
-        yield _memory(facts["memory"])
+        yield _memory_table(facts["memory"])
 
 
-def _memory(rows: list[dict[str, Any]]) -> Table:
+def _memory_table(rows: list[dict[str, Any]]) -> Table:
     """Peak memory by model and batch size."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("peak memory of", "batch size", "on", "at most", "trials", "suggests"):

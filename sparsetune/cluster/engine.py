@@ -11,14 +11,14 @@ from ray.exceptions import OutOfMemoryError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from sparsetune.cluster.placement import Share
+from sparsetune.cluster.placement import TrialResources
 from sparsetune.cluster.stop_request import StopRequest
 from sparsetune.cluster.worker import run_trial
 from sparsetune.errors import first_line
 from sparsetune.launch.driver import Driver
 
 
-def fit(driver: Driver, share: Share, stopping: StopRequest) -> bool:
+def run_tune(driver: Driver, share: TrialResources, stopping: StopRequest) -> bool:
     """Let Tune run trials until the driver has none left. Ray's own files go to a folder that is deleted.
 
     Returns:
@@ -30,8 +30,8 @@ def fit(driver: Driver, share: Share, stopping: StopRequest) -> bool:
         tune.Tuner(
             tune.with_resources(run_trial, share._asdict()),
             tune_config=tune.TuneConfig(
-                search_alg=_Assignments(driver),
-                scheduler=_ToLedger(driver),
+                search_alg=_DriverSearcher(driver),
+                scheduler=_DriverScheduler(driver),
                 num_samples=-1,
                 max_concurrent_trials=driver.slots,  # without it Tune starts one worker after the other
                 reuse_actors=True,
@@ -40,8 +40,8 @@ def fit(driver: Driver, share: Share, stopping: StopRequest) -> bool:
                 name="study",
                 storage_path=folder,
                 verbose=0,
-                callbacks=[_Ends(driver)],
-                stop=_WhenStopped(driver, stopping),
+                callbacks=[_DriverCallback(driver)],
+                stop=_DriverStopper(driver, stopping),
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         ).fit()
@@ -55,7 +55,7 @@ def fit(driver: Driver, share: Share, stopping: StopRequest) -> bool:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Unpickled:
+class _NotPickled:
     """Ray pickles searchers and callbacks with its experiment; the driver and its open ledger stay out of that."""
 
     driver: Driver
@@ -68,7 +68,7 @@ class _Unpickled:
         }
 
 
-class _Assignments(_Unpickled, Searcher):  # type: ignore[misc]  # Ray is untyped
+class _DriverSearcher(_NotPickled, Searcher):  # type: ignore[misc]  # Ray is untyped
     """Hands out the driver's trials as Tune asks for them."""
 
     def __init__(self, driver: Driver) -> None:
@@ -89,7 +89,7 @@ class _Assignments(_Unpickled, Searcher):  # type: ignore[misc]  # Ray is untype
         pass
 
 
-class _ToLedger(_Unpickled, FIFOScheduler):  # type: ignore[misc]
+class _DriverScheduler(_NotPickled, FIFOScheduler):  # type: ignore[misc]
     """Passes what workers send to the driver, and stops the trials that it ended: their workers live on."""
 
     def __init__(self, driver: Driver) -> None:
@@ -102,21 +102,21 @@ class _ToLedger(_Unpickled, FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.STOP if pruned else TrialScheduler.CONTINUE)
 
 
-class _Ends(_Unpickled, tune.Callback):  # type: ignore[misc]
+class _DriverCallback(_NotPickled, tune.Callback):  # type: ignore[misc]
     """Tells the driver which workers have left their trial, or died."""
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.driver.freed(trial.config["trial_id"])
+        self.driver.on_worker_left(trial.config["trial_id"])
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         reason = str(trial.get_error() or "the worker died").strip().splitlines()[-1]
         self.driver.failed(trial.config["trial_id"], trial.config["attempt"], "lost", reason)
 
 
-class _WhenStopped(_Unpickled, tune.Stopper):  # type: ignore[misc]
+class _DriverStopper(_NotPickled, tune.Stopper):  # type: ignore[misc]
     """Ends everything when the driver was stopped, or when trials that were asked to save take too long."""
 
     def __init__(self, driver: Driver, stopping: StopRequest) -> None:
@@ -128,4 +128,4 @@ class _WhenStopped(_Unpickled, tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         self.stopping.keep_signals()
-        return self.driver.stopped is not None or self.stopping.overdue
+        return self.driver.stopped is not None or self.stopping.is_grace_over

@@ -13,20 +13,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sparsetune.errors import ClusterError
-from sparsetune.paths import Place, create, place, reason, refusals
-from sparsetune.storage import writing
-from sparsetune.storage.provenance import PACKAGES, code_digest, version_of
+from sparsetune.paths import Place, create_object, refusal_errors, refusal_reason, resolve_place
+from sparsetune.storage import translating_write_errors
+from sparsetune.storage.provenance import RECORDED_PACKAGES, code_digest, version_of
 
-SHOWN = (*PACKAGES, "transformers")
+SHOWN_PACKAGES = (*RECORDED_PACKAGES, "transformers")
 """Packages that a trial's numbers depend on: always shown, equal on every node. Others appear when out of bounds."""
 ANSWER_SECONDS = 60
-ENVIRONMENT = (
+CREDENTIALS_ADVICE = (
     "start Ray with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL set there as here"
 )
 
 
 @dataclass(frozen=True)
-class Check:
+class EnvironmentCheck:
     """One line: what was looked at, how it stands, what was found, and what to do where it is not ok."""
 
     name: str
@@ -35,14 +35,14 @@ class Check:
     advice: str = ""
 
 
-def prove_nodes(address: str, storage: Place) -> None:
+def require_equal_nodes(address: str, storage: Place) -> None:
     """Let every node of a cluster show that it sees the storage and runs the same versions.
 
     Raises:
         ClusterError: with a line for each fault.
         StorageError: if this process cannot write there.
     """
-    with writing(storage), token_file(storage) as token:
+    with translating_write_errors(storage), token_file(storage) as token:
         faults = [check for check in cluster_checks(address, token) if check.level == "fault"]
     if faults:
         lines = [f"  - {check.name}: {check.found}; {check.advice}" for check in faults]
@@ -61,20 +61,22 @@ def token_file(storage: Place) -> Iterator[Place]:
         OSError: or another of `places.failures`, if the disk or the store refuses any of it.
         StorageError: if the store does.
     """
-    folder = existing(storage) / f".sparsetune-doctor-{secrets.token_hex(8)}"
+    folder = nearest_existing_folder(storage) / f".sparsetune-doctor-{secrets.token_hex(8)}"
     if isinstance(folder, Path):
         with _token_on_disk(folder) as file:
             yield file
         return
     token = folder / "token"
     try:
-        if not create(token, secrets.token_hex(16).encode()) or create(token, b"again"):
+        if not create_object(token, secrets.token_hex(16).encode()) or create_object(
+            token, b"again"
+        ):
             raise PermissionError(
                 "it must refuse to write a key that is taken (If-None-Match), and did not"
             )
         yield token
     finally:
-        with suppress(*refusals()):
+        with suppress(*refusal_errors()):
             folder.fs.rm(folder.path, recursive=True)
 
 
@@ -92,7 +94,7 @@ def _token_on_disk(folder: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def existing(folder: Place) -> Place:
+def nearest_existing_folder(folder: Place) -> Place:
     """The folder, or the nearest of its parents that exists; a prefix of an object store needs none."""
     if not isinstance(folder, Path):
         return folder
@@ -100,16 +102,16 @@ def existing(folder: Place) -> Place:
     return next(path for path in (folder, *folder.parents) if os.path.exists(path))
 
 
-def cluster_checks(address: str, token: Place) -> Iterator[Check]:
+def cluster_checks(address: str, token: Place) -> Iterator[EnvironmentCheck]:
     """Whether the cluster answers, and what each of its nodes says."""
     try:
         answers = ask_nodes(address, token)
     except Exception as error:  # Ray raises errors of many kinds
         advice = "see that it runs (`ray status` on its head), that its port is open, and that its Ray is the same"
-        yield Check(
+        yield EnvironmentCheck(
             "cluster",
             "fault",
-            f"`{address}` does not answer: {one_line(error.__cause__ or error)}",
+            f"`{address}` does not answer: {join_lines(error.__cause__ or error)}",
             advice,
         )
         return
@@ -117,14 +119,14 @@ def cluster_checks(address: str, token: Place) -> Iterator[Check]:
         kind: sum(node["Resources"].get(kind, 0) for node, _ in answers) for kind in ("CPU", "GPU")
     }
     nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
-    yield Check(
+    yield EnvironmentCheck(
         "cluster",
         "ok",
         f"`{address}` answers: {nodes}, CPUs {total['CPU']:g}, GPUs {total['GPU']:g}",
     )
-    here = facts_of_code()
+    here = code_versions()
     for node, answer in answers:
-        yield judge_node(node, answer, here, token.parent.parent)
+        yield node_check(node, answer, here, token.parent.parent)
 
 
 def ask_nodes(address: str, token: Place) -> list[tuple[dict[str, Any], dict[str, Any]]]:
@@ -137,16 +139,16 @@ def ask_nodes(address: str, token: Place) -> list[tuple[dict[str, Any], dict[str
 
         nodes = [node for node in ray.nodes() if node["Alive"]]
         places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-        remote = ray.remote(num_cpus=0, max_retries=0)(examine)  # a busy node answers too
+        remote = ray.remote(num_cpus=0, max_retries=0)(examine_node)  # a busy node answers too
         asked = [
             remote.options(scheduling_strategy=place).remote(str(token), token.read_text())
             for place in places
         ]
         ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
-        return [(node, _answer(ray, one)) for node, one in zip(nodes, asked, strict=True)]
+        return [(node, _node_answer(ray, one)) for node, one in zip(nodes, asked, strict=True)]
 
 
-def _answer(ray: Any, asked: Any) -> dict[str, Any]:
+def _node_answer(ray: Any, asked: Any) -> dict[str, Any]:
     try:
         return dict(ray.get(asked, timeout=0.1))
     except ray.exceptions.GetTimeoutError:
@@ -155,44 +157,44 @@ def _answer(ray: Any, asked: Any) -> dict[str, Any]:
         return {"error": str(error).strip().splitlines()[-1]}
 
 
-def examine(token: str, text: str) -> dict[str, Any]:
+def examine_node(token: str, text: str) -> dict[str, Any]:
     """On a node: its versions, and why it cannot use the storage (None where it can)."""
     refused = None
     try:
-        there = place(token)
+        there = resolve_place(token)
         there.with_name(secrets.token_hex(8)).write_bytes(b"")
         if there.read_text() != text:
             refused = "another folder has this path there"
-    except refusals() as error:
-        refused = reason(error)
-    return {"versions": facts_of_code(), "storage": refused}
+    except refusal_errors() as error:
+        refused = refusal_reason(error)
+    return {"versions": code_versions(), "storage": refused}
 
 
-def facts_of_code() -> dict[str, str | None]:
+def code_versions() -> dict[str, str | None]:
     """Versions that must be equal on every node, and a digest of sparsetune's files: a checkout may be older."""
-    return {name: version_of(name) for name in ("python", *SHOWN)} | {
+    return {name: version_of(name) for name in ("python", *SHOWN_PACKAGES)} | {
         "sparsetune's files": code_digest()
     }
 
 
-def judge_node(
+def node_check(
     node: Mapping[str, Any],
     answer: Mapping[str, Any],
     here: Mapping[str, str | None],
     storage: Place,
-) -> Check:
+) -> EnvironmentCheck:
     """One node's line.
 
     Args:
         node: ``NodeManagerAddress``, ``NodeManagerHostname`` and ``Resources``, as Ray tells them.
-        answer: What `examine` returned there, or an ``error``.
+        answer: What `examine_node` returned there, or an ``error``.
         here: The driver's versions.
         storage: The folder that the node had to see.
     """
     label = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     if "error" in answer:
         advice = "see that sparsetune is installed there, and look at its Ray logs"
-        return Check(label, "fault", f"does not answer: {answer['error']}", advice)
+        return EnvironmentCheck(label, "fault", f"does not answer: {answer['error']}", advice)
     there = answer["versions"]
     same = "install the same versions"
     different = [package for package in here if there.get(package) != here[package]]
@@ -202,17 +204,21 @@ def judge_node(
     }
     if answer["storage"]:
         mend = (
-            "mount it at the same path on every node" if isinstance(storage, Path) else ENVIRONMENT
+            "mount it at the same path on every node"
+            if isinstance(storage, Path)
+            else CREDENTIALS_ADVICE
         )
         wrong[f"cannot use `{storage}`: {answer['storage']}"] = mend
     if wrong:
-        return Check(label, "fault", "; ".join(wrong), " and ".join(dict.fromkeys(wrong.values())))
+        return EnvironmentCheck(
+            label, "fault", "; ".join(wrong), " and ".join(dict.fromkeys(wrong.values()))
+        )
     cpus, gpus = (node["Resources"].get(kind, 0) for kind in ("CPU", "GPU"))
-    return Check(
+    return EnvironmentCheck(
         label, "ok", f"CPUs {cpus:g}, GPUs {gpus:g}; sees the storage, runs the same versions"
     )
 
 
-def one_line(message: object) -> str:
+def join_lines(message: object) -> str:
     """An error or a warning without its line breaks."""
     return " ".join(str(message).split()) or type(message).__name__

@@ -10,33 +10,39 @@ from sparsetune.errors import DeclarationError, Problem
 
 Node = Mapping[str, float]
 """What a node has, as Ray names it: ``CPU`` and ``GPU``; a kind that it lacks may be missing."""
-ROUNDING = 1e-9
+SHARE_TOLERANCE = 1e-9
 
 
-class Share(NamedTuple):
+class TrialResources(NamedTuple):
     """What one trial takes: processors, and GPUs (a fraction of one, or whole ones)."""
 
     cpu: float
     gpu: float
 
-    def fits(self, node: Node) -> int:
+    def trials_on(self, node: Node) -> int:
         """Trials that the node holds at once; a fraction of a GPU never spans two."""
         gpus = node.get("GPU", 0)
-        by_gpu = int(gpus) * _parts(1, self.gpu) if self.gpu <= 1 else _parts(gpus, self.gpu)
-        counts = [_parts(node.get("CPU", 0), self.cpu)] * (self.cpu > 0) + [by_gpu] * (self.gpu > 0)
+        by_gpu = (
+            int(gpus) * _count_shares(1, self.gpu)
+            if self.gpu <= 1
+            else _count_shares(gpus, self.gpu)
+        )
+        counts = [_count_shares(node.get("CPU", 0), self.cpu)] * (self.cpu > 0) + [by_gpu] * (
+            self.gpu > 0
+        )
         return min(counts, default=1)
 
 
-def share_of(cpus: float, gpus: float | None, there: float) -> Share:
+def resources_per_trial(cpus: float, gpus: float | None, there: float) -> TrialResources:
     """What a trial takes: as asked, by default a whole GPU where ``there`` are any, else none."""
-    return Share(cpus, float(there > 0) if gpus is None else gpus)
+    return TrialResources(cpus, float(there > 0) if gpus is None else gpus)
 
 
-def _parts(whole: float, share: float) -> int:
-    return int(whole / share + ROUNDING) if share > 0 else 0
+def _count_shares(whole: float, share: float) -> int:
+    return int(whole / share + SHARE_TOLERANCE) if share > 0 else 0
 
 
-def check_share(gpus: float | None) -> None:
+def check_gpu_share(gpus: float | None) -> None:
     """Refuse a share that no Ray gives; None is the default.
 
     Raises:
@@ -47,13 +53,13 @@ def check_share(gpus: float | None) -> None:
         raise DeclarationError([Problem("gpus_per_trial", rule, f"{gpus:g}")], "what a trial takes")
 
 
-def trials_at_once(share: Share, nodes: Sequence[Node]) -> int:
+def trials_at_once(share: TrialResources, nodes: Sequence[Node]) -> int:
     """Trials that run at once on all nodes.
 
     Raises:
         DeclarationError: if no node can hold even one, so that trials would wait for ever.
     """
-    if slots := sum(share.fits(node) for node in nodes):
+    if slots := sum(share.trials_on(node) for node in nodes):
         return slots
     wanted = (("cpus_per_trial", "CPU", share.cpu), ("gpus_per_trial", "GPU", share.gpu))
     most = {kind: max((node.get(kind, 0) for node in nodes), default=0) for _, kind, _ in wanted}
@@ -62,7 +68,7 @@ def trials_at_once(share: Share, nodes: Sequence[Node]) -> int:
             name, f"no node has more than {most[kind]:g} {kind}s; give at most that", f"{amount:g}"
         )
         for name, kind, amount in wanted
-        if amount > most[kind] + ROUNDING
+        if amount > most[kind] + SHARE_TOLERANCE
     ]
     both = Problem(
         "", f"no node has {share.cpu:g} CPUs and {share.gpu:g} GPUs together; ask for less"

@@ -14,7 +14,7 @@ import ray
 from sparsetune.errors import ClusterError
 
 CONNECT_SECONDS = 5
-STARTS = 2
+MAX_STARTS = 2
 """A local Ray gives up after 30 s, which a busy machine may take: it is started once more."""
 
 
@@ -32,7 +32,7 @@ def ray_session(address: str | None = None) -> Iterator[dict[str, float]]:
     folder = None if connected or address else tempfile.mkdtemp(prefix="ray-")
     try:
         if not connected:
-            _connect(address, folder)
+            _connect_ray(address, folder)
         yield {"GPU": 0.0, "CPU": 1.0, **ray.cluster_resources()}
     finally:
         if not connected:
@@ -41,17 +41,17 @@ def ray_session(address: str | None = None) -> Iterator[dict[str, float]]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _connect(address: str | None, folder: str | None) -> None:
+def _connect_ray(address: str | None, folder: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     local = {
         "num_cpus": len(os.sched_getaffinity(0)),
         "include_dashboard": False,
         "_temp_dir": folder,
     }
-    for start in range(1, STARTS + 1):
+    for start in range(1, MAX_STARTS + 1):
         try:
             if address:
-                _listens(address)
+                _require_listener(address)
             ray.init(address=address or "local", **quiet, **({} if address else local))
             return
         except Exception as error:  # Ray raises errors of many kinds
@@ -61,13 +61,13 @@ def _connect(address: str | None, folder: str | None) -> None:
                 raise ClusterError(
                     f"the cluster `{address}` does not answer: {error}; {advice}"
                 ) from error
-            if start == STARTS:
+            if start == MAX_STARTS:
                 raise ClusterError(
                     f"Ray did not start: {error} Try again when the machine is less busy"
                 ) from error
 
 
-def _listens(address: str) -> None:
+def _require_listener(address: str) -> None:
     """Refuse a port that is closed at once: Ray itself would try for minutes.
 
     Raises:

@@ -17,10 +17,10 @@ POLL_SECONDS = 1.0
 """A running trial asks the cluster this often; a question takes about a millisecond."""
 GRACE_SECONDS = 30.0
 """After which a launch ends without the trials that have not saved: SLURM kills soon after its signal."""
-NAMESPACE = b"sparsetune"
+KV_NAMESPACE = b"sparsetune"
 
 
-class SavedToGoOnError(Exception):
+class StopRequestedError(Exception):
     """Ends a trial after its checkpoint; no failure."""
 
 
@@ -37,25 +37,25 @@ class StopRequest:
         self._handler: Callable[[int, Any], None] | None = None
 
     @property
-    def made(self) -> bool:
+    def is_requested(self) -> bool:
         """Whether a signal came."""
         return self._since is not None
 
     @property
-    def overdue(self) -> bool:
+    def is_grace_over(self) -> bool:
         """Whether the trials have had time enough."""
         return self._since is not None and time.monotonic() - self._since > GRACE_SECONDS
 
-    def make(self) -> None:
+    def request_stop(self) -> None:
         """Ask every running trial to save and end.
 
         Raises:
             KeyboardInterrupt: the second time, so that an impatient Ctrl-C ends at once.
         """
-        if self.made:
+        if self.is_requested:
             raise KeyboardInterrupt
         self._since = time.monotonic()
-        internal_kv._internal_kv_put(self.launch, b"1", namespace=NAMESPACE)
+        internal_kv._internal_kv_put(self.launch, b"1", namespace=KV_NAMESPACE)
 
     @contextmanager
     def on_signals(self, announce: Callable[[], None]) -> Iterator[None]:
@@ -66,15 +66,15 @@ class StopRequest:
         """
 
         def ask(number: int, frame: Any) -> None:
-            self.make()
+            self.request_stop()
             announce()
 
-        with _handled_by(ask):
+        with _handling_signals(ask):
             self._handler = ask if signal.getsignal(signal.SIGUSR1) is ask else None
             yield
             self._handler = None
-        if self.made:
-            internal_kv._internal_kv_del(self.launch, namespace=NAMESPACE)
+        if self.is_requested:
+            internal_kv._internal_kv_del(self.launch, namespace=KV_NAMESPACE)
 
     def keep_signals(self) -> None:
         """Take SIGUSR1 back from Tune, which takes it for itself once it runs, and would end without saving."""
@@ -83,18 +83,18 @@ class StopRequest:
 
 
 @contextmanager
-def ending_on_signals() -> Iterator[None]:
+def interrupting_on_signals() -> Iterator[None]:
     """Let SIGTERM and SIGUSR1 do what Ctrl-C does, while there is nothing to save."""
 
     def end(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
 
-    with _handled_by(end):
+    with _handling_signals(end):
         yield
 
 
 @contextmanager
-def _handled_by(handler: Callable[[int, Any], None]) -> Iterator[None]:
+def _handling_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     try:
         before = {number: signal.signal(number, handler) for number in numbers}
@@ -126,7 +126,7 @@ class StoppableCheckpoints(Checkpoints):
         """Whether one is due now."""
         if time.monotonic() - self._asked_at > POLL_SECONDS:
             self._asked_at = time.monotonic()
-            self._stopping = internal_kv._internal_kv_exists(self._launch, namespace=NAMESPACE)
+            self._stopping = internal_kv._internal_kv_exists(self._launch, namespace=KV_NAMESPACE)
         return self._stopping or super().due(evaluated)
 
     def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Place:
@@ -137,5 +137,5 @@ class StoppableCheckpoints(Checkpoints):
         """
         path = super().write(step, trial_id, reports, state)
         if self._stopping:
-            raise SavedToGoOnError
+            raise StopRequestedError
         return path

@@ -17,20 +17,20 @@ from typing import Any
 from ray import tune
 
 from sparsetune.cluster.placement import claim_device
-from sparsetune.cluster.stop_request import SavedToGoOnError, StoppableCheckpoints
+from sparsetune.cluster.stop_request import StoppableCheckpoints, StopRequestedError
 from sparsetune.errors import DataError, StorageError
 from sparsetune.launch.failures import Cause
-from sparsetune.paths import Place, failures, place
-from sparsetune.storage import write_durably, writing
+from sparsetune.paths import Place, resolve_place, storage_errors
+from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.storage.ledger import Record
-from sparsetune.storage.provenance import processor
+from sparsetune.storage.provenance import processor_name
 
 FLUSH_SECONDS = 0.5
 """Records go to the driver this often: a message costs milliseconds there, and checkpoints hold what is on its way."""
 
 
 @dataclass
-class Messages:
+class DriverMessages:
     """Records on their way to the driver."""
 
     trial_id: str
@@ -77,49 +77,49 @@ def run_trial(config: dict[str, Any]) -> None:
             others to learn from), ``teacher`` (where the teacher's are, or None).
     """
     sys.path += [path for path in config["python_path"] if path not in sys.path]
-    messages = Messages(config["trial_id"], config["attempt"], rungs=list(config["rungs"]))
+    messages = DriverMessages(config["trial_id"], config["attempt"], rungs=list(config["rungs"]))
     finished = False
     try:
         messages.add("ended", **_train(config, messages))
         finished = True
-    except SavedToGoOnError:
+    except StopRequestedError:
         pass  # the launch was asked to stop, and the trial saved
     except Exception as error:
         # Raising would cost this worker, and starting another takes seconds.
-        messages.add("failed", error=_reason(error), cause=cause_of(error))
-        _keep_traceback(place(config["folder"]), error)
-        leave = _spoils_worker(error)
+        messages.add("failed", error=_error_reason(error), cause=failure_cause(error))
+        _write_traceback(resolve_place(config["folder"]), error)
+        leave = _breaks_cuda(error)
         del error
         if leave:
             messages.send()
             os._exit(1)
-        _empty_cache()
+        _empty_cuda_cache()
     messages.send()  # returns when the driver has made it durable
     if finished:
         _clear_checkpoints(config)
-    _collect()
+    _free_network()
 
 
-def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
+def _train(config: Mapping[str, Any], messages: DriverMessages) -> dict[str, Any]:
     import torch
 
     from sparsetune.costs import device_memory
     from sparsetune.spec import TrialSpec
     from sparsetune.tasks import data_digest
     from sparsetune.train import train
-    from sparsetune.train.checkpoint import Room, latest
-    from sparsetune.train.distill import LOGITS
+    from sparsetune.train.checkpoint import CheckpointAllowance, latest_checkpoint
+    from sparsetune.train.distill import LOGITS_FILE
 
     device, note = claim_device(config["device"])
     torch.set_num_threads(config["threads"])
-    checkpoint = latest(map(place, config["earlier"]))
+    checkpoint = latest_checkpoint(map(resolve_place, config["earlier"]))
     resumed = checkpoint.step if checkpoint else 0
     spec = TrialSpec.model_validate(config["spec"])
     data_root = config["data_root"] and Path(config["data_root"])
     machine = {"host": platform.node(), "device": device, "threads": config["threads"]}
-    machine |= {"processor": processor_of(device), "data": data_digest(spec.task, data_root)}
-    machine["device_memory"] = device_memory.available(device)
-    device_memory.start(device)
+    machine |= {"processor": device_processor(device), "data": data_digest(spec.task, data_root)}
+    machine["device_memory"] = device_memory.device_bytes(device)
+    device_memory.reset_peak(device)
     retry = {"reason": config["retry"]} if config["retry"] else {}
     messages.add("started", resumed_from_step=resumed, pid=os.getpid(), **machine, **retry, **note)
     for row in checkpoint.reports if checkpoint else []:
@@ -127,10 +127,10 @@ def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
             "report", **row
         )  # the ledger may be behind the checkpoint; the driver drops what it has
     checkpoints = StoppableCheckpoints(
-        config["launch"], place(config["folder"]), config["checkpoint_seconds"]
+        config["launch"], resolve_place(config["folder"]), config["checkpoint_seconds"]
     )
-    earlier = [place(folder) for folder in config["earlier"]]
-    checkpoints.room = Room(
+    earlier = [resolve_place(folder) for folder in config["earlier"]]
+    checkpoints.room = CheckpointAllowance(
         config["checkpoint_room"], earlier, lambda why: messages.add("note", note=why)
     )
     reported = (
@@ -142,21 +142,23 @@ def _train(config: Mapping[str, Any], messages: Messages) -> dict[str, Any]:
         resume_from=checkpoint,
         read_test=config["read_test"],
         checkpoints=checkpoints,
-        save_to=place(config["folder"]) / "model.safetensors" if config["keep_models"] else None,
-        logits_to=place(config["folder"]) / LOGITS if config["teaches"] else None,
-        masks_to=place(config["folder"]) / "masks.safetensors" if reported else None,
-        teacher=place(config["teacher"]) if config["teacher"] else None,
+        save_to=resolve_place(config["folder"]) / "model.safetensors"
+        if config["keep_models"]
+        else None,
+        logits_to=resolve_place(config["folder"]) / LOGITS_FILE if config["teaches"] else None,
+        masks_to=resolve_place(config["folder"]) / "masks.safetensors" if reported else None,
+        teacher=resolve_place(config["teacher"]) if config["teacher"] else None,
         data_root=data_root,
         device=device,
     )
     for name, facts in (("certificate", final.certificate), ("structure", final.structure)):
-        _write_json(place(config["folder"]) / f"{name}.json", facts)
+        _write_json(resolve_place(config["folder"]) / f"{name}.json", facts)
     counts = {"pruned_weights": "pruned", "prunable_weights": "weights", "parameters": "parameters"}
     counted = {
         column: final.certificate[name] for column, name in counts.items() if final.certificate
     }
     ended = {"status": final.status, "error": final.error, "certified": final.certified}
-    return {**ended, **counted, "peak_memory": device_memory.peak(device), **final.test}
+    return {**ended, **counted, "peak_memory": device_memory.peak_bytes(device), **final.test}
 
 
 def _clear_checkpoints(config: Mapping[str, Any]) -> None:
@@ -165,36 +167,38 @@ def _clear_checkpoints(config: Mapping[str, Any]) -> None:
 
     with suppress(StorageError):
         for folder in [config["folder"], *config["earlier"]]:
-            Checkpoints(place(folder)).clear()
+            Checkpoints(resolve_place(folder)).clear()
 
 
-def processor_of(device: str) -> str:
+def device_processor(device: str) -> str:
     """The model name of what a trial runs on."""
     import torch
 
-    return str(torch.cuda.get_device_name(device)) if device.startswith("cuda") else processor()
+    return (
+        str(torch.cuda.get_device_name(device)) if device.startswith("cuda") else processor_name()
+    )
 
 
 def _write_json(path: Place, facts: object) -> None:
     import json
 
-    with writing(path):
+    with translating_write_errors(path):
         write_durably(path, json.dumps(facts, indent=1) + "\n")
 
 
-def _reason(error: BaseException) -> str:
+def _error_reason(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}"
 
 
-def _keep_traceback(folder: Place, error: BaseException) -> None:
+def _write_traceback(folder: Place, error: BaseException) -> None:
     """For whoever looks for the cause; a disk that refuses it must not hide the reason."""
-    with suppress(*failures()):
+    with suppress(*storage_errors()):
         write_durably(folder / "error.txt", "".join(traceback.format_exception(error)))
 
 
-def cause_of(error: Exception) -> Cause:
+def failure_cause(error: Exception) -> Cause:
     """What kind of failure an exception is."""
     import torch
 
@@ -207,14 +211,14 @@ def cause_of(error: Exception) -> Cause:
     return "data" if isinstance(error, DataError) else "code"
 
 
-def _spoils_worker(error: BaseException) -> bool:
+def _breaks_cuda(error: BaseException) -> bool:
     """Whether CUDA is in an undefined state: after any of its errors but out-of-memory, the process must end."""
     import torch
 
     return "CUDA" in str(error) and not isinstance(error, torch.OutOfMemoryError)
 
 
-def _collect() -> None:
+def _free_network() -> None:
     """Give back the trial's network, which is part of cycles: Python may let many pile up before it looks.
 
     What was loaded on use is never garbage: frozen after the first trial, it does not make collecting slow.
@@ -224,7 +228,7 @@ def _collect() -> None:
         gc.freeze()
 
 
-def _empty_cache() -> None:
+def _empty_cuda_cache() -> None:
     import torch
 
     gc.collect()

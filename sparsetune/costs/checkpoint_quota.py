@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sparsetune.paths import Place
-from sparsetune.storage import StudyDirectory, writing
+from sparsetune.storage import StudyDirectory, translating_write_errors
 from sparsetune.storage.ledger import Record, TrialState
 
 
 @dataclass(frozen=True)
-class _File:
+class _CheckpointFile:
     path: Place
     trial_id: str
     size: int
@@ -21,7 +21,7 @@ class _File:
 
 
 @dataclass
-class Quota:
+class CheckpointQuota:
     """Shared out among the running trials; one more share is for those that failed, until they are retried.
 
     Args:
@@ -38,7 +38,7 @@ class Quota:
     share: float = field(init=False)
 
     def __post_init__(self) -> None:
-        interrupted = self._of("RUNNING", "WAITING")
+        interrupted = self._files_by_status("RUNNING", "WAITING")
         waiting = 0.0
         if (
             len({file.trial_id for file in interrupted}) > self.slots
@@ -57,39 +57,41 @@ class Quota:
         for file in needed:
             if file.path.suffix == ".tmp" or self.trials[file.trial_id].status not in keep:
                 self._delete(file)
-        self.trim()
+        self.trim_failed()
 
     def take(self, record: Record) -> None:
         """Make room when a trial fails and leaves its checkpoints behind."""
         if record["type"] == "ended" and record["status"] == "FAILED" and self.size < math.inf:
-            self.trim()
+            self.trim_failed()
 
-    def trim(self) -> None:
+    def trim_failed(self) -> None:
         """Delete failed trials' checkpoints, the oldest first, until their share holds them."""
-        newest = sorted(self._of("FAILED"), key=lambda file: file.time, reverse=True)
+        newest = sorted(self._files_by_status("FAILED"), key=lambda file: file.time, reverse=True)
         total = 0
         for file in newest:
             total += file.size
             if total > self.share:
                 self._delete(file)
 
-    def _of(self, *statuses: str) -> list[_File]:
+    def _files_by_status(self, *statuses: str) -> list[_CheckpointFile]:
         return [
             f
             for f in self._files()
             if f.trial_id in self.trials and self.trials[f.trial_id].status in statuses
         ]
 
-    def _files(self) -> list[_File]:
+    def _files(self) -> list[_CheckpointFile]:
         """Every checkpoint, whole or not; one may vanish while it is looked at."""
         found = []
         for path in self.directory.trials.glob("*/attempt-*/checkpoint-*"):
             with suppress(FileNotFoundError):
                 facts = path.stat()
-                found.append(_File(path, path.parent.parent.name, facts.st_size, facts.st_mtime))
+                found.append(
+                    _CheckpointFile(path, path.parent.parent.name, facts.st_size, facts.st_mtime)
+                )
         return found
 
     @staticmethod
-    def _delete(file: _File) -> None:
-        with writing(file.path):
+    def _delete(file: _CheckpointFile) -> None:
+        with translating_write_errors(file.path):
             file.path.unlink(missing_ok=True)

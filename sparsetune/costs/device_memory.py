@@ -10,38 +10,38 @@ from pathlib import Path
 
 import torch
 
-CLEAR = Path("/proc/self/clear_refs")
+CLEAR_REFS_PATH = Path("/proc/self/clear_refs")
 """Linux forgets a process's largest resident set when 5 is written here."""
-STATUS = Path("/proc/self/status")
+PROCESS_STATUS_PATH = Path("/proc/self/status")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 """What a container may take of the machine's RAM, in bytes or ``max``."""
 
 
-def start(device: str) -> None:
+def reset_peak(device: str) -> None:
     """Forget the peaks of the trials that ran before in this process."""
     if device.startswith("cuda"):
         torch.cuda.empty_cache()  # what was freed stays reserved, and would count
         torch.cuda.reset_peak_memory_stats(device)
     else:
         with suppress(OSError):
-            CLEAR.write_text("5")
+            CLEAR_REFS_PATH.write_text("5")
 
 
-def peak(device: str) -> int:
-    """Bytes at most since ``start``: reserved of a GPU by torch, or resident of this process.
+def peak_bytes(device: str) -> int:
+    """Bytes at most since ``reset_peak``: reserved of a GPU by torch, or resident of this process.
 
     Where the system keeps no peak that can be reset, a CPU trial's is that of the whole process so far.
     """
     if device.startswith("cuda"):
         return torch.cuda.max_memory_reserved(device)
     with suppress(OSError, StopIteration):
-        lines = STATUS.read_text().splitlines()
+        lines = PROCESS_STATUS_PATH.read_text().splitlines()
         return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmHWM:")))
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return largest if sys.platform == "darwin" else 1024 * largest
 
 
-def available(device: str) -> int:
+def device_bytes(device: str) -> int:
     """Bytes of the whole device: a GPU's memory, or the RAM that this machine or container has."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_properties(device).total_memory

@@ -11,16 +11,16 @@ from typing import Any, NamedTuple
 
 import torch
 
-from sparsetune.cluster.placement import share_of
-from sparsetune.costs.fisher_cost import FisherCost, estimates, scores_by_fisher
-from sparsetune.costs.timing import Cost, measure_apart, measure_here
+from sparsetune.cluster.placement import resources_per_trial
+from sparsetune.costs.fisher_cost import FisherCost, count_estimates, uses_fisher
+from sparsetune.costs.timing import TrialCost, measure_in_process, measure_in_subprocess
 from sparsetune.errors import LimitError
 from sparsetune.search.planner import Planner
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.columns import MEASURED, PROGRESS
+from sparsetune.spec.columns import MEASURED_COLUMNS, PROGRESS_COLUMNS
 from sparsetune.storage import ledger
 from sparsetune.train import evaluation_steps
-from sparsetune.train.checkpoint import KEPT
+from sparsetune.train.checkpoint import CHECKPOINTS_KEPT
 from sparsetune.units import format_bytes, format_duration
 
 START_SECONDS = 20.0
@@ -30,17 +30,22 @@ TRIAL_SECONDS = 0.1
 PROPOSED_BYTES = 1_200
 """Records of a trial besides its rows: proposed, started, ended."""
 ROW_BYTES = (
-    len(ledger.encode({"type": "report"} | {c.name: 1 / 3 for c in (*PROGRESS, *MEASURED)})) + 80
+    len(
+        ledger.encode_record(
+            {"type": "report"} | {c.name: 1 / 3 for c in (*PROGRESS_COLUMNS, *MEASURED_COLUMNS)}
+        )
+    )
+    + 80
 )
 """A row of a trial's history in the ledger, at full length, with its time and its trial's name."""
 REPORT_BYTES = 4 << 20
 """A report with its figures, more where a study has many arms; its table of all rows comes besides."""
-NOTHING = Cost(0.0, 0.0, 0.0, 0, 0)
+ZERO_COST = TrialCost(0.0, 0.0, 0.0, 0, 0)
 NO_FISHER = FisherCost()
 
 
-class Kind(NamedTuple):
-    """What a trial's cost depends on, as far as it is measured; see `kind_of`."""
+class CostKind(NamedTuple):
+    """What a trial's cost depends on, as far as it is measured; see `cost_kind`."""
 
     task: str
     method: str
@@ -48,13 +53,13 @@ class Kind(NamedTuple):
     fisher: str
 
 
-Costs = Mapping[Kind, Cost | str]
+Costs = Mapping[CostKind, TrialCost | str]
 
 
-def kind_of(spec: TrialSpec) -> Kind:
+def cost_kind(spec: TrialSpec) -> CostKind:
     """Trials of one kind cost the same per step."""
-    fisher = spec.sparsity.fisher.model_dump_json() if scores_by_fisher(spec) else ""
-    return Kind(spec.task.model_dump_json(), spec.sparsity.method, spec.optim.name, fisher)
+    fisher = spec.sparsity.fisher.model_dump_json() if uses_fisher(spec) else ""
+    return CostKind(spec.task.model_dump_json(), spec.sparsity.method, spec.optim.name, fisher)
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,7 @@ class Forecast:
 
     def checkpoints(self, slots: int, quota: float = math.inf) -> float:
         """Bytes of checkpoints at most while trials run: those that are kept and the one being written."""
-        return min(quota, (KEPT + 1) * self.checkpoint * min(slots, self.trials))
+        return min(quota, (CHECKPOINTS_KEPT + 1) * self.checkpoint * min(slots, self.trials))
 
     def facts(self, slots: int) -> dict[str, Any]:
         """Plain JSON values."""
@@ -168,7 +173,7 @@ class Forecast:
         ]
 
 
-class _Part(NamedTuple):
+class _TrialForecast(NamedTuple):
     """One trial's share of a forecast."""
 
     epochs: float
@@ -177,24 +182,24 @@ class _Part(NamedTuple):
     rows: float
 
 
-def time_kinds(planner: Planner, *, device: str, threads: int, data_root: Path | None) -> Costs:
+def measure_costs(planner: Planner, *, device: str, threads: int, data_root: Path | None) -> Costs:
     """What each kind of trial that is left to run costs here, or why that is not known."""
     left = [
         plan.cell.spec
         for plan in planner.plans.values()
-        if _left(planner, planner.outlook_of(plan))
+        if _remaining_epochs(planner, planner.expected_cell_epochs(plan))
     ]
-    specs = {kind_of(spec): spec for spec in left}
+    specs = {cost_kind(spec): spec for spec in left}
     # A user's own network may take its process down; data that were read, and a GPU that was used, keep their memory.
     harmless = all(
         ":" not in spec.task.model and spec.task.kind == "digits" for spec in specs.values()
     )
-    measure = measure_here if harmless and device == "cpu" else measure_apart
+    measure = measure_in_process if harmless and device == "cpu" else measure_in_subprocess
     costs = measure(list(specs.values()), device=device, threads=threads, data_root=data_root)
     return dict(zip(specs, costs, strict=True))
 
 
-def forecast(planner: Planner, costs: Costs, conditions: str = "") -> Forecast:
+def forecast_study(planner: Planner, costs: Costs, conditions: str = "") -> Forecast:
     """Of what is left to run; time and bytes only where every kind of trial was timed.
 
     Args:
@@ -202,12 +207,14 @@ def forecast(planner: Planner, costs: Costs, conditions: str = "") -> Forecast:
         costs: By kind; one that is no cost says why.
         conditions: Where and how they were timed.
     """
-    parts: dict[str, _Part] = {}
-    known = {kind: cost for kind, cost in costs.items() if isinstance(cost, Cost)}
+    parts: dict[str, _TrialForecast] = {}
+    known = {kind: cost for kind, cost in costs.items() if isinstance(cost, TrialCost)}
     for plan in planner.plans.values():
-        cost = known.get(kind_of(plan.cell.spec), NOTHING)
-        left = _left(planner, planner.outlook_of(plan))
-        parts |= {name: _part(plan.cell.spec, epochs, cost) for name, epochs in left.items()}
+        cost = known.get(cost_kind(plan.cell.spec), ZERO_COST)
+        left = _remaining_epochs(planner, planner.expected_cell_epochs(plan))
+        parts |= {
+            name: _forecast_trial(plan.cell.spec, epochs, cost) for name, epochs in left.items()
+        }
     epochs, seconds, models, rows = (
         (sum(column) for column in zip(*parts.values(), strict=True)) if parts else (0,) * 4
     )
@@ -226,12 +233,12 @@ def forecast(planner: Planner, costs: Costs, conditions: str = "") -> Forecast:
         records=rows * ROW_BYTES + len(parts) * PROPOSED_BYTES,
         report=rows * ROW_BYTES + REPORT_BYTES,
         conditions=conditions,
-        fisher=max((cost.of_fisher() for cost in known.values()), default=NO_FISHER),
+        fisher=max((cost.fisher_part() for cost in known.values()), default=NO_FISHER),
         unfit=unfit,
     )
 
 
-def _left(planner: Planner, epochs: Mapping[str, float]) -> dict[str, float]:
+def _remaining_epochs(planner: Planner, epochs: Mapping[str, float]) -> dict[str, float]:
     """Those of the trials that have not finished, with the epochs that they still train."""
     states = {name: planner.trials.get(name) for name in epochs}
     waiting = {name: state for name, state in states.items() if not (state and state.finished)}
@@ -239,17 +246,17 @@ def _left(planner: Planner, epochs: Mapping[str, float]) -> dict[str, float]:
     return {name: max(0.0, epochs[name] - done[name]) for name in waiting}
 
 
-def _part(spec: TrialSpec, epochs: float, cost: Cost) -> _Part:
+def _forecast_trial(spec: TrialSpec, epochs: float, cost: TrialCost) -> _TrialForecast:
     """A trial of so many epochs; the evaluation of the test set counts as one of the others."""
     per_epoch = spec.steps_per_epoch()
     rows = epochs * len(evaluation_steps(spec)) * per_epoch / spec.total_steps()
     examples = min(spec.evaluate.train_examples, spec.task.train_size()) + spec.task.held_out()
     seconds = cost.setup + epochs * per_epoch * cost.step + (rows + 1) * examples * cost.example
-    seconds += epochs * per_epoch / spec.total_steps() * estimates(spec) * cost.fisher
-    return _Part(epochs, seconds + TRIAL_SECONDS, cost.model, rows)
+    seconds += epochs * per_epoch / spec.total_steps() * count_estimates(spec) * cost.fisher
+    return _TrialForecast(epochs, seconds + TRIAL_SECONDS, cost.model, rows)
 
 
-def forecast_here(
+def forecast_on_this_machine(
     planner: Planner,
     cpus_per_trial: float = 1,
     gpus_per_trial: float | None = None,
@@ -257,9 +264,9 @@ def forecast_here(
 ) -> tuple[Forecast, int]:
     """The forecast with every kind of trial timed on this machine, and how many trials it runs at once."""
     node = {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(torch.cuda.device_count())}
-    share = share_of(cpus_per_trial, gpus_per_trial, node["GPU"])
+    share = resources_per_trial(cpus_per_trial, gpus_per_trial, node["GPU"])
     device = "cuda" if share.gpu and node["GPU"] else "cpu"
     threads = max(1, int(cpus_per_trial))
-    costs = time_kinds(planner, device=device, threads=threads, data_root=data_root)
+    costs = measure_costs(planner, device=device, threads=threads, data_root=data_root)
     conditions = f"steps timed alone on this machine's {'GPU' if device == 'cuda' else 'CPU'}; trials at once share it"
-    return forecast(planner, costs, conditions), max(1, share.fits(node))
+    return forecast_study(planner, costs, conditions), max(1, share.trials_on(node))

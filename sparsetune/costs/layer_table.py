@@ -12,19 +12,19 @@ from torch import nn
 
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
-from sparsetune.sparsity.flops import Flops, forward_flops
+from sparsetune.sparsity.flops import ForwardFlops, forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.masks.allocation import allocate
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import MODELS, meta_model, require_prunable
 
-DATA = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}
+DATA_BY_MODEL = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}
 """Shape of an example and number of classes of the data that a model is known for."""
-CIFAR10 = ((3, 32, 32), 10)
+CIFAR10_DATA = ((3, 32, 32), 10)
 """The same of all other models of ours."""
-IMAGENET = ((3, 224, 224), 1000)
+IMAGENET_DATA = ((3, 224, 224), 1000)
 """The same of all models of torchvision."""
-MISSING = "–"  # noqa: RUF001
+MISSING_TEXT = "–"  # noqa: RUF001
 
 
 def layer_table(
@@ -51,26 +51,28 @@ def layer_table(
         DeclarationError: naming what is wrong with the model or the request.
     """
     spec = sparsity.checked().resolved()
-    _refuse(combination_problems(spec), "the sparsity")
-    shape, classes = _data(model, input_shape, n_classes)
+    _raise_problems(combination_problems(spec), "the sparsity")
+    shape, classes = _example_shape(model, input_shape, n_classes)
     network = meta_model(model, shape, classes)
     layers = layers_of(require_prunable(model, network))
-    flops = _flops(model, network, shape)
-    _refuse(layer_problems(layers, spec), f"the sparsity of `{model}`")
-    pruned = _pruned(layers, spec)
-    rows = [_row(layer, pruned.get(layer.name), flops.weights[layer.name]) for layer in layers]
+    flops = _count_flops(model, network, shape)
+    _raise_problems(layer_problems(layers, spec), f"the sparsity of `{model}`")
+    pruned = _pruned_counts(layers, spec)
+    rows = [
+        _layer_row(layer, pruned.get(layer.name), flops.weights[layer.name]) for layer in layers
+    ]
     request = {"allocation": spec.allocation, "pattern": spec.pattern, "sparsity": spec.target}
     names = {"model": model, "input_shape": list(shape), "classes": classes}
     return {
         **names,
         **request,
         **_totals(network, layers, spec),
-        **_costs(flops, rows),
+        **_cost_fractions(flops, rows),
         "layers": rows,
     }
 
 
-def _pruned(layers: Sequence[Layer], spec: SparsitySpec) -> dict[str, int]:
+def _pruned_counts(layers: Sequence[Layer], spec: SparsitySpec) -> dict[str, int]:
     """How many weights each layer loses, of those where it is known before there are weights."""
     groups = allocate(layers, spec.target, spec)
     if spec.pattern != "unstructured":  # all groups of M lose the same, wherever else they compete
@@ -95,7 +97,7 @@ def _totals(network: nn.Module, layers: Sequence[Layer], spec: SparsitySpec) -> 
     }
 
 
-def _costs(flops: Flops, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _cost_fractions(flops: ForwardFlops, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     fraction = None
     if all(row["sparsity"] is not None for row in rows):
         fraction = flops.fraction({row["name"]: 1 - row["sparsity"] for row in rows})
@@ -107,7 +109,7 @@ def _costs(flops: Flops, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _row(layer: Layer, pruned: int | None, flops: int) -> dict[str, Any]:
+def _layer_row(layer: Layer, pruned: int | None, flops: int) -> dict[str, Any]:
     return {
         "name": layer.name,
         "shape": list(layer.shape),
@@ -121,22 +123,22 @@ def _row(layer: Layer, pruned: int | None, flops: int) -> dict[str, Any]:
     }
 
 
-def _refuse(problems: list[Problem], subject: str) -> None:
+def _raise_problems(problems: list[Problem], subject: str) -> None:
     if problems:
         raise DeclarationError(problems, subject)
 
 
-def _data(
+def _example_shape(
     model: str, input_shape: tuple[int, ...] | None, n_classes: int | None
 ) -> tuple[tuple[int, ...], int]:
     if ":" in model and None in (input_shape, n_classes):
         rule = "of your own function's network, give the input's shape and the classes: --input-shape and --classes"
         raise DeclarationError([Problem("task.model", rule, repr(model))], "the model")
-    shape, classes = DATA.get(model, CIFAR10) if model in MODELS else IMAGENET
+    shape, classes = DATA_BY_MODEL.get(model, CIFAR10_DATA) if model in MODELS else IMAGENET_DATA
     return input_shape or shape, n_classes or classes
 
 
-def _flops(model: str, network: nn.Module, shape: tuple[int, ...]) -> Flops:
+def _count_flops(model: str, network: nn.Module, shape: tuple[int, ...]) -> ForwardFlops:
     try:
         return forward_flops(network, shape)
     except Exception as error:  # a network may raise anything
@@ -144,12 +146,12 @@ def _flops(model: str, network: nn.Module, shape: tuple[int, ...]) -> Flops:
         raise DeclarationError([Problem("task.model", rule, repr(model))], "the model") from error
 
 
-def show(facts: Mapping[str, Any]) -> None:
+def print_layer_table(facts: Mapping[str, Any]) -> None:
     """Print the table for a person."""
     console = Console(highlight=False)
     pattern = "" if facts["pattern"] == "unstructured" else f" {facts['pattern']}"
     request = f"{facts['allocation']}{pattern}, sparsity {facts['sparsity']:g}"
-    inputs = f"inputs {_sizes(facts['input_shape'])}, {facts['classes']} classes"
+    inputs = f"inputs {_format_shape(facts['input_shape'])}, {facts['classes']} classes"
     console.print(f"[bold]{escape(facts['model'])}[/]: {request}; {inputs}")
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("layer", overflow="fold")
@@ -157,47 +159,49 @@ def show(facts: Mapping[str, Any]) -> None:
         table.add_column(column, justify="right", no_wrap=True)
     for layer in facts["layers"]:
         sparsity = (
-            MISSING
+            MISSING_TEXT
             if layer["sparsity"] is None
             else f"{layer['sparsity']:.4f}"
             if layer["pruned"]
             else "dense"
         )
-        costs = (_short(layer["flops"]), _short(layer["sparse_flops"]))
+        costs = (_format_flops(layer["flops"]), _format_flops(layer["sparse_flops"]))
         name = escape(layer["name"].removesuffix(".weight"))
-        table.add_row(name, _sizes(layer["shape"]), f"{layer['weights']:,}", sparsity, *costs)
+        table.add_row(
+            name, _format_shape(layer["shape"]), f"{layer['weights']:,}", sparsity, *costs
+        )
     if facts["other_flops"]:
-        table.add_row("not prunable", "", "", "", *[_short(facts["other_flops"])] * 2)
+        table.add_row("not prunable", "", "", "", *[_format_flops(facts["other_flops"])] * 2)
     console.print(table)
-    console.print(_conclusion(facts))
+    console.print(_totals_text(facts))
 
 
-def _conclusion(facts: Mapping[str, Any]) -> str:
+def _totals_text(facts: Mapping[str, Any]) -> str:
     pruned = f"{facts['pruned']:,} pruned: sparsity {facts['prunable_sparsity']:.4f}"
     lines = [
         "",
         f"prunable   {facts['prunable']:,} weights, {pruned}",
         f"all        {facts['parameters']:,} parameters: sparsity {facts['parameter_sparsity']:.4f}",
-        f"inference  {_short(facts['flops'])}FLOPs an example, sparse {_short(facts['sparse_flops'])}",
+        f"inference  {_format_flops(facts['flops'])}FLOPs an example, sparse {_format_flops(facts['sparse_flops'])}",
     ]
     if facts["inference_flops"] is None:
         return "\n".join(
             [
                 *lines,
-                f"{MISSING}: under `global` a layer's sparsity depends on the weights themselves",
+                f"{MISSING_TEXT}: under `global` a layer's sparsity depends on the weights themselves",
             ]
         )
     return "\n".join(lines) + f": {facts['inference_flops']:.4f} of dense"
 
 
-def _sizes(shape: Sequence[int]) -> str:
+def _format_shape(shape: Sequence[int]) -> str:
     return "x".join(str(size) for size in shape)
 
 
-def _short(flops: int | None) -> str:
+def _format_flops(flops: int | None) -> str:
     """FLOPs with one decimal, in the largest unit that they reach, followed by its prefix."""
     if flops is None:
-        return MISSING
+        return MISSING_TEXT
     prefix, unit = next(
         (pair for pair in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if flops >= pair[1]), ("", 1.0)
     )

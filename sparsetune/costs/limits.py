@@ -37,7 +37,7 @@ class Limits:
         """Bytes that the study's checkpoints take at most; infinite in an object store, unless asked for."""
         if self.checkpoint_gib is not None:
             return self.checkpoint_gib * GIB_BYTES
-        space = free(path)
+        space = free_bytes(path)
         return math.inf if space is None else DEFAULT_QUOTA * space
 
     def check(self, forecast: Forecast, slots: int, path: Place) -> None:
@@ -52,20 +52,23 @@ class Limits:
             LimitError: naming every limit that it breaks, and what would do.
         """
         if forecast.missing is None and (
-            faults := [*self._time(forecast, slots), *self._space(forecast, slots, path)]
+            faults := [
+                *self._time_problems(forecast, slots),
+                *self._space_problems(forecast, slots, path),
+            ]
         ):
             raise LimitError("\n".join(faults))
 
-    def _time(self, forecast: Forecast, slots: int) -> Iterator[str]:
+    def _time_problems(self, forecast: Forecast, slots: int) -> Iterator[str]:
         seconds = forecast.wall_seconds(slots)
         if self.hours is None or seconds is None or seconds <= 3600 * self.hours:
             return
         needed = math.ceil(100 * seconds / 3600) / 100
         rule = f"the study must end within --max-hours {self.hours:g}"
         got = f"got a forecast of {needed:g} hours for {forecast.trials} trials, {slots} at once"
-        yield f"{rule}, {got}; --max-hours {needed:g} would do{self._faster(forecast, slots)}"
+        yield f"{rule}, {got}; --max-hours {needed:g} would do{self._slots_in_time_text(forecast, slots)}"
 
-    def _faster(self, forecast: Forecast, slots: int) -> str:
+    def _slots_in_time_text(self, forecast: Forecast, slots: int) -> str:
         """How many trials at once would end in time; empty where no number does."""
         more = (n for n in range(slots + 1, forecast.trials + 1))
         enough = next(
@@ -73,14 +76,14 @@ class Limits:
         )
         return f", as would {enough} trials at once" if enough else ""
 
-    def _space(self, forecast: Forecast, slots: int, path: Place) -> Iterator[str]:
+    def _space_problems(self, forecast: Forecast, slots: int, path: Place) -> Iterator[str]:
         quota = self.quota(path)
         checkpoints = forecast.checkpoints(slots, quota)
         models, kept = (forecast.models, forecast.kept) if self.keep_models else (0.0, 0.0)
         if self.gib is not None and checkpoints + models + kept > self.gib * GIB_BYTES:
             rule = f"checkpoints and models must take at most --max-gib {self.gib:g}"
             yield self._too_large(rule, checkpoints, models + kept, self.gib * GIB_BYTES)
-        space = free(path)
+        space = free_bytes(path)
         if space is not None and checkpoints + models + forecast.records > space:
             rule = f"`{path}` must have room for the study, with {format_bytes(space)} free"
             yield self._too_large(
@@ -99,19 +102,19 @@ class Limits:
         if room <= 0:
             return f"{said}; choose another --storage"
         if models < room:
-            return f"{said}; --checkpoint-gib {_in_gib(room - models)} would do"
+            return f"{said}; --checkpoint-gib {_round_up_gib(room - models)} would do"
         if checkpoints <= room:
             return f"{said}; without --keep-models it takes {format_bytes(checkpoints + ledger)}"
-        return f"{said}; --checkpoint-gib {_in_gib(room)} without --keep-models would do"
+        return f"{said}; --checkpoint-gib {_round_up_gib(room)} without --keep-models would do"
 
 
-def _in_gib(size: float) -> str:
+def _round_up_gib(size: float) -> str:
     """Three digits, never more than the size."""
     digits = 2 - math.floor(math.log10(size / GIB_BYTES))
     return f"{math.floor(size / GIB_BYTES * 10**digits) / 10**digits:.10f}".rstrip("0").rstrip(".")
 
 
-def free(path: Place) -> int | None:
+def free_bytes(path: Place) -> int | None:
     """Bytes that are free where the path lies or will lie; None for an object store."""
     if not isinstance(path, Path):
         return None

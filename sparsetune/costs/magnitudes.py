@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.allocation import LayerGroup
 
-SAMPLED = 4096
+SAMPLED_WEIGHTS_PER_LAYER = 4096
 """Weights of a layer that stand for all of it."""
-THRESHOLDS = 4096
+MAX_THRESHOLDS = 4096
 """At which shares are counted; between two of them they are interpolated."""
 
 Floats = npt.NDArray[np.float64]
@@ -32,10 +32,10 @@ class Magnitudes:
 
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
         self._sizes = {name: weight.numel() for name, weight in weights.items()}
-        self._samples = {name: _sampled(weight) for name, weight in weights.items()}
+        self._samples = {name: _sample_magnitudes(weight) for name, weight in weights.items()}
         self._tables: dict[tuple[str, ...], tuple[Floats, Floats]] = {}
 
-    def densities(self, group: Group) -> dict[str, float]:
+    def densities(self, group: LayerGroup) -> dict[str, float]:
         """The share of each of the group's layers that lies above its threshold, in [0, 1]."""
         if group.names not in self._tables:
             self._tables[group.names] = self._table(group.names)
@@ -56,13 +56,13 @@ class Magnitudes:
         stands_for = np.array([self._sizes[name] / len(self._samples[name]) for name in names])[
             layer
         ]
-        n = min(THRESHOLDS, len(layer))
+        n = min(MAX_THRESHOLDS, len(layer))
         part = np.arange(len(layer)) * n // len(layer)
         counts = np.bincount(layer * n + part, stands_for, len(names) * n).reshape(len(names), n)
         pruned = np.concatenate([np.zeros((len(names), 1)), counts.cumsum(axis=1)], axis=1)
         return pruned.sum(axis=0), pruned
 
 
-def _sampled(weight: torch.Tensor) -> Floats:
-    every = -(-weight.numel() // SAMPLED)
+def _sample_magnitudes(weight: torch.Tensor) -> Floats:
+    every = -(-weight.numel() // SAMPLED_WEIGHTS_PER_LAYER)
     return weight.detach().flatten()[::every].abs().double().numpy()

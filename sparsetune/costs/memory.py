@@ -12,16 +12,16 @@ from sparsetune.spec import TrialSpec
 from sparsetune.storage.ledger import Record, TrialState
 from sparsetune.units import GIB_BYTES
 
-MARGIN = 1.2
+PEAK_MARGIN = 1.2
 """A share holds this much more than the peak that was seen: allocators fragment, and data differ."""
-CONTEXT = GIB_BYTES // 2
+CUDA_CONTEXT_BYTES = GIB_BYTES // 2
 """What CUDA itself takes on the device for every process."""
-PARTS = 20
+PARTS_PER_GPU = 20
 """Shares are rounded up to such a part of a GPU."""
 
 
 @dataclass(frozen=True)
-class Peak:
+class PeakMemory:
     """The most that trials of one model and batch size took of one kind of device.
 
     Args:
@@ -46,15 +46,15 @@ class Peak:
         """The ``--gpus-per-trial`` that holds such a trial, in (0, 1]; None on a CPU or an unknown GPU."""
         if self.device == "cpu" or not self.available:
             return None
-        needed = (MARGIN * self.peak + CONTEXT) / self.available
-        return min(PARTS, math.ceil(round(PARTS * needed, 9))) / PARTS
+        needed = (PEAK_MARGIN * self.peak + CUDA_CONTEXT_BYTES) / self.available
+        return min(PARTS_PER_GPU, math.ceil(round(PARTS_PER_GPU * needed, 9))) / PARTS_PER_GPU
 
     @property
     def at_once(self) -> int | None:
         """Such trials that a machine's RAM holds at once, at least 1; None on a GPU."""
         if self.device != "cpu" or not self.available:
             return None
-        return max(1, int(self.available / (MARGIN * self.peak)))
+        return max(1, int(self.available / (PEAK_MARGIN * self.peak)))
 
     @property
     def advice(self) -> str:
@@ -68,7 +68,7 @@ class Peak:
         return {**self.__dict__, "gpu_share": self.gpu_share, "at_once": self.at_once}
 
 
-def peaks(trials: Iterable[TrialState]) -> list[Peak]:
+def peak_memory(trials: Iterable[TrialState]) -> list[PeakMemory]:
     """The measured peaks, in order of first appearance; trials that never ended, or before it was measured, are out."""
     tasks: dict[str, tuple[str, int]] = {}
     found: dict[tuple[str, int, str], list[tuple[float, float | None]]] = {}
@@ -77,10 +77,10 @@ def peaks(trials: Iterable[TrialState]) -> list[Peak]:
         if not measured or not trial.starts:
             continue
         start = trial.starts[-1]
-        key = (*_task(trial.use, tasks), str(start["device"]).partition(":")[0])
+        key = (*_model_and_batch_size(trial.use, tasks), str(start["device"]).partition(":")[0])
         found.setdefault(key, []).append((measured, start.get("device_memory")))
     return [
-        Peak(
+        PeakMemory(
             *key,
             max(peak for peak, _ in seen),
             len(seen),
@@ -90,7 +90,7 @@ def peaks(trials: Iterable[TrialState]) -> list[Peak]:
     ]
 
 
-def _task(use: Record, known: dict[str, tuple[str, int]]) -> tuple[str, int]:
+def _model_and_batch_size(use: Record, known: dict[str, tuple[str, int]]) -> tuple[str, int]:
     """Model and batch size of a trial; declarations are costly to read, and a study has few different tasks."""
     given = use["spec"].get("task", {})
     if (name := json.dumps(given, sort_keys=True)) not in known:

@@ -11,7 +11,7 @@ RECENT_SECONDS = 600
 """What counts as the recent past, unless nothing was reported in it."""
 
 
-class Pace(NamedTuple):
+class StudyPace(NamedTuple):
     """Of the whole study, all its workers together."""
 
     trials_per_hour: float
@@ -22,7 +22,7 @@ class Pace(NamedTuple):
         return 60 * epochs / self.epochs_per_minute if self.epochs_per_minute else None
 
 
-def pace(trials: Iterable[TrialState], launched: float, now: float) -> Pace | None:
+def measure_pace(trials: Iterable[TrialState], launched: float, now: float) -> StudyPace | None:
     """Over the recent past, or since the first start of the launch where nothing was reported recently.
 
     Args:
@@ -37,15 +37,15 @@ def pace(trials: Iterable[TrialState], launched: float, now: float) -> Pace | No
     )
     if first is None or first >= now:
         return None
-    recent = _between(trials, max(first, now - RECENT_SECONDS), now)
-    return recent if recent.epochs_per_minute else _between(trials, first, now)
+    recent = _pace_between(trials, max(first, now - RECENT_SECONDS), now)
+    return recent if recent.epochs_per_minute else _pace_between(trials, first, now)
 
 
-def _between(trials: Iterable[TrialState], since: float, now: float) -> Pace:
+def _pace_between(trials: Iterable[TrialState], since: float, now: float) -> StudyPace:
     ended = epochs = 0.0
     for trial in trials:
         rows = trial.reports.values()
         before = max((row["epoch"] for row in rows if row["time"] < since), default=0.0)
         epochs += max((row["epoch"] for row in rows), default=0.0) - before
         ended += bool(trial.ended and trial.ended["time"] >= since)
-    return Pace(3600 * ended / (now - since), 60 * epochs / (now - since))
+    return StudyPace(3600 * ended / (now - since), 60 * epochs / (now - since))

@@ -17,15 +17,15 @@ from typing import Any
 
 import torch
 
-from sparsetune.costs.fisher_cost import FisherCost, fisher_cost, scores_by_fisher
+from sparsetune.costs.fisher_cost import FisherCost, measure_fisher_cost, uses_fisher
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
 from sparsetune.tasks import Batch, Inputs, Task, TrainingBatch, load_task
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints, Row
-from sparsetune.train.evaluate import evaluate
+from sparsetune.train.evaluate import evaluate_model
 
-SECONDS = 0.3
+TIMING_SECONDS = 0.3
 """Steps are timed for so long: a machine that others use too gives its time in slices. The first warms up."""
 PATIENCE_SECONDS = 120
 """What a process that times may take, its imports and the data with it."""
@@ -34,7 +34,7 @@ EVALUATION_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Cost:
+class TrialCost:
     """Of trials of one task and method, each measured alone. Of mask updates only the Fisher is in it.
 
     Args:
@@ -56,16 +56,16 @@ class Cost:
     fisher_pieces: int = 0
     unfit: str = ""
 
-    def of_fisher(self) -> FisherCost:
+    def fisher_part(self) -> FisherCost:
         """The part of the Fisher."""
         return FisherCost(self.fisher, self.fisher_bytes, self.fisher_pieces, self.unfit)
 
 
-class _Enough(Exception):
+class _TimingDoneError(Exception):
     """The steps that were wanted are timed."""
 
 
-class _Stopwatch(Checkpoints):
+class _StepTimer(Checkpoints):
     """Stands where checkpoints do: asked after every step, given the whole state once, and ends the training there."""
 
     def __init__(self, steps: int, device: str) -> None:
@@ -83,12 +83,12 @@ class _Stopwatch(Checkpoints):
         self.ends.append(time.perf_counter())
         if len(self.ends) > 1 and not evaluated:
             self.pure.append(self.ends[-1] - self.ends[-2])
-        over = len(self.ends) > 1 and self.ends[-1] - self.ends[0] > SECONDS
+        over = len(self.ends) > 1 and self.ends[-1] - self.ends[0] > TIMING_SECONDS
         return over or len(self.ends) >= self.steps
 
     def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Path:
         self.content = state
-        raise _Enough
+        raise _TimingDoneError
 
     def step_seconds(self) -> float:
         """Of a step, without evaluation where that was seen."""
@@ -96,9 +96,9 @@ class _Stopwatch(Checkpoints):
         return mean(self.pure or between or [self.ends[0] - self.began])
 
 
-def measure(
+def measure_cost(
     spec: TrialSpec, *, device: str = "cpu", threads: int = 1, data_root: Path | None = None
-) -> Cost:
+) -> TrialCost:
     """The cost of such a trial on this machine now.
 
     Raises:
@@ -109,17 +109,17 @@ def measure(
         spec.task, data_root=data_root, device=device, checkpoint=spec.sparsity.checkpoint
     )
     # steps cost the same whatever is pruned by, and the Fisher is timed on its own
-    steps_of = spec.with_values({"sparsity.score": "magnitude"}) if scores_by_fisher(spec) else spec
+    steps_of = spec.with_values({"sparsity.score": "magnitude"}) if uses_fisher(spec) else spec
     untaught = torch.zeros(
         (len(task.splits.train), task.network.outputs)
     )  # costs what a teacher's logits do
-    with _undisturbed(threads):
+    with _restoring_torch_state(threads):
         for steps in (
             1,
             spec.total_steps(),
         ):  # the first trial of a process pays for what is loaded on use
-            watch = _Stopwatch(steps, device)
-            with suppress(_Enough):
+            watch = _StepTimer(steps, device)
+            with suppress(_TimingDoneError):
                 train(
                     steps_of,
                     checkpoints=watch,
@@ -134,8 +134,8 @@ def measure(
         torch.save(watch.content, whole)
         weights = sum(tensor.nbytes for tensor in model.state_dict().values())
         setup = max(0.0, watch.ends[0] - watch.began - step)
-        fisher = fisher_cost(spec, task, model, device)
-        return Cost(setup, step, example, whole.tell(), weights, *fisher)
+        fisher = measure_fisher_cost(spec, task, model, device)
+        return TrialCost(setup, step, example, whole.tell(), weights, *fisher)
 
 
 def _example_seconds(model: torch.nn.Module, task: Task, batch_size: int) -> float:
@@ -143,13 +143,13 @@ def _example_seconds(model: torch.nn.Module, task: Task, batch_size: int) -> flo
     split = task.splits.train
     sizes = (torch.arange(batch_size), next(iter(split.chunks())))
     for batch in (
-        _Batch(*examples) for examples in split.read(index[: len(split)] for index in sizes)
+        _BatchSplit(*examples) for examples in split.read(index[: len(split)] for index in sizes)
     ):
-        evaluate(model, batch, task.metric)
+        evaluate_model(model, batch, task.metric)
         done = 0
         began = time.perf_counter()
         while not done or time.perf_counter() - began < EVALUATION_SECONDS:
-            evaluate(model, batch, task.metric)
+            evaluate_model(model, batch, task.metric)
             done += len(batch)
         seconds = (time.perf_counter() - began) / done
         if seconds * len(batch) > EVALUATION_SECONDS:
@@ -158,7 +158,7 @@ def _example_seconds(model: torch.nn.Module, task: Task, batch_size: int) -> flo
 
 
 @dataclass(frozen=True)
-class _Batch:
+class _BatchSplit:
     """One batch as a split of its own: at hand, however it was read."""
 
     inputs: Inputs
@@ -182,7 +182,7 @@ class _Batch:
 
 
 @contextmanager
-def _undisturbed(threads: int) -> Iterator[None]:
+def _restoring_torch_state(threads: int) -> Iterator[None]:
     """Torch's thread count and generators are put back."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -193,12 +193,12 @@ def _undisturbed(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def measure_apart(specs: Sequence[TrialSpec], **how: Any) -> list[Cost | str]:
+def measure_in_subprocess(specs: Sequence[TrialSpec], **how: Any) -> list[TrialCost | str]:
     """The costs, or why there is none, from a process of their own: one that has used a GPU keeps some of its memory.
 
     Args:
         specs: A trial each.
-        how: Arguments of `measure`.
+        how: Arguments of `measure_cost`.
     """
     how = {**how, "data_root": how["data_root"] and str(how["data_root"])}
     asked = json.dumps({"specs": [spec.given() for spec in specs], "how": how, "path": sys.path})
@@ -213,17 +213,17 @@ def measure_apart(specs: Sequence[TrialSpec], **how: Any) -> list[Cost | str]:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return [f"timing ended with status {done.returncode}: {last}"] * len(specs)
     return [
-        Cost(**one) if isinstance(one, dict) else one
+        TrialCost(**one) if isinstance(one, dict) else one
         for one in json.loads(done.stdout.splitlines()[-1])
     ]
 
 
-def measure_here(specs: Sequence[TrialSpec], **how: Any) -> list[Cost | str]:
-    """The costs, or why there is none, from this process; arguments as `measure_apart`."""
+def measure_in_process(specs: Sequence[TrialSpec], **how: Any) -> list[TrialCost | str]:
+    """The costs, or why there is none, from this process; arguments as `measure_in_subprocess`."""
 
-    def one(spec: TrialSpec) -> Cost | str:
+    def one(spec: TrialSpec) -> TrialCost | str:
         try:
-            return measure(spec, **how)
+            return measure_cost(spec, **how)
         except SparsetuneError as error:
             return str(error)
         except (
@@ -235,14 +235,14 @@ def measure_here(specs: Sequence[TrialSpec], **how: Any) -> list[Cost | str]:
 
 
 def main() -> None:
-    """Answer `measure_apart`: a JSON object in, a JSON list out."""
+    """Answer `measure_in_subprocess`: a JSON object in, a JSON list out."""
     asked = json.load(sys.stdin)
     sys.path += [path for path in asked["path"] if path not in sys.path]
     how = {
         **asked["how"],
         "data_root": asked["how"]["data_root"] and Path(asked["how"]["data_root"]),
     }
-    costs = measure_here([TrialSpec.model_validate(spec) for spec in asked["specs"]], **how)
+    costs = measure_in_process([TrialSpec.model_validate(spec) for spec in asked["specs"]], **how)
     print(json.dumps([cost if isinstance(cost, str) else asdict(cost) for cost in costs]))  # noqa: T201
 
 

@@ -7,22 +7,22 @@ from functools import cache
 from itertools import pairwise
 
 from sparsetune.costs.magnitudes import Magnitudes
-from sparsetune.sparsity.flops import Flops, step_cost
+from sparsetune.sparsity.flops import ForwardFlops, step_cost
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity.masks.allocation import Group, allocate
-from sparsetune.sparsity.methods.changes import Change
-from sparsetune.sparsity.methods.plan import plan
+from sparsetune.sparsity.masks.allocation import LayerGroup, allocate
+from sparsetune.sparsity.methods.changes import MaskChange
+from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
 
 
-def train_flops(
+def planned_train_flops(
     spec: TrialSpec,
     layers: Sequence[Layer],
-    flops: Flops,
+    flops: ForwardFlops,
     scales: Sequence[tuple[int, float]] = ((0, 1.0),),
     magnitudes: Magnitudes | None = None,
 ) -> float:
-    """FLOPs of the whole training in epochs of the dense network, as the column ``train_flops`` will have it.
+    """FLOPs of the whole training in epochs of the dense network, as the column ``planned_train_flops`` will have it.
 
     Exact where the allocation follows from the layers' shapes. Under ``global``, where it follows from the weights,
     layers share as they would before training.
@@ -39,15 +39,15 @@ def train_flops(
         for (first, scale), (end, _) in pairwise([*scales, (spec.total_steps(), 0.0)])
     ]
     spent = 0.0
-    for start, until, cost in _stretches(spec, layers, flops, magnitudes):
+    for start, until, cost in _density_spans(spec, layers, flops, magnitudes):
         spent += cost * sum(
             scale * max(0, min(until, end) - max(start, first)) for first, end, scale in parts
         )
     return spent / spec.steps_per_epoch()
 
 
-def _stretches(
-    spec: TrialSpec, layers: Sequence[Layer], flops: Flops, magnitudes: Magnitudes | None
+def _density_spans(
+    spec: TrialSpec, layers: Sequence[Layer], flops: ForwardFlops, magnitudes: Magnitudes | None
 ) -> Iterator[tuple[int, int, float]]:
     """First step and end of each part of training at one density, and what a step costs in dense steps."""
     total = spec.total_steps()
@@ -59,8 +59,8 @@ def _stretches(
     def masked(sparsity: float) -> float:
         return flops.fraction(_densities(allocate(layers, sparsity, request), layers, magnitudes))
 
-    changes = plan(spec)
-    for change, following in pairwise([*changes, Change(total, "fixed", 0.0)]):
+    changes = mask_schedule(spec)
+    for change, following in pairwise([*changes, MaskChange(total, "fixed", 0.0)]):
         if change.step >= total:
             return
         start = change.step + int(
@@ -77,7 +77,7 @@ def _stretches(
 
 
 def _densities(
-    groups: Sequence[Group], layers: Sequence[Layer], magnitudes: Magnitudes | None
+    groups: Sequence[LayerGroup], layers: Sequence[Layer], magnitudes: Magnitudes | None
 ) -> dict[str, float]:
     """The share of each layer's weights inside the mask."""
     weights = {layer.name: layer.weights for layer in layers}

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sparsetune.errors import SparsetuneError, StorageError, TeacherError
-from sparsetune.launch.failures import Cause, Failures
-from sparsetune.search.planner import Planner, Use
+from sparsetune.launch.failures import Cause, FailureCounter
+from sparsetune.search.planner import Planner, TrialUse
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Ledger, Record, TrialState, take
-from sparsetune.storage.provenance import Surroundings
+from sparsetune.storage.ledger import Ledger, Record, TrialState, apply_record
+from sparsetune.storage.provenance import EnvironmentTracker
 from sparsetune.train.checkpoint import Checkpoints
-from sparsetune.train.distill import LOGITS
+from sparsetune.train.distill import LOGITS_FILE
 
 Done = Literal["done"]
 
@@ -49,8 +49,8 @@ class Driver:
     stopped: SparsetuneError | None = None
     complete: bool = False
     interrupted: bool = False
-    failures: Failures = field(default_factory=Failures)
-    surroundings: Surroundings = field(default_factory=Surroundings)
+    failures: FailureCounter = field(default_factory=FailureCounter)
+    surroundings: EnvironmentTracker = field(default_factory=EnvironmentTracker)
 
     def next_config(self) -> dict[str, Any] | Done | None:
         """Configuration of the next trial; None to wait, ``done`` when nothing is left or the launch was stopped."""
@@ -66,12 +66,12 @@ class Driver:
         except TeacherError as error:
             self.stopped = error
             return "done"
-        known = use is None or use.known_to(self.trials.get(use.trial_id))
+        known = use is None or use.is_recorded_in(self.trials.get(use.trial_id))
         self.append(*notes, *([] if use is None or known else [use.record()]))
         if use is None and self.planner.running and not self.stopped:
             return None
         if use is None or self.stopped:
-            self._give_up_unwanted()
+            self._end_unneeded_trials()
             self.complete = not self.stopped
             return "done"
         try:
@@ -97,9 +97,9 @@ class Driver:
         for line in lines:
             self.announce({"type": kind, "note": line})
 
-    def _give_up_unwanted(self) -> None:
+    def _end_unneeded_trials(self) -> None:
         """End what nothing waits for: retries whose cell has another winner now, seeds of stopped configurations."""
-        self._prune(self.planner.abandoned(), "another seed of its configuration was stopped")
+        self._prune(self.planner.unended_trials(), "another seed of its configuration was stopped")
         left = {
             trial_id: trial.ended
             for trial_id, trial in self.trials.items()
@@ -107,7 +107,7 @@ class Driver:
         }
         self.append(*({**ended, "time": time.time()} for ended in left.values()))
 
-    def _config(self, use: Use) -> dict[str, Any]:
+    def _config(self, use: TrialUse) -> dict[str, Any]:
         trial_id, spec = use.configuration.trial(use.seed)
         folders = self.directory.attempts(trial_id)
         attempt = 1 + max([self.trials[trial_id].attempts, *folders])
@@ -118,20 +118,20 @@ class Driver:
             "spec": spec.given(),
             "read_test": use.role != "search",
             "teaches": trial_id in self.planner.teachers,
-            "teacher": self._logits_for(use),
+            "teacher": self._teacher_logits_path(use),
             "folder": str(self.directory.attempt(trial_id, attempt)),
             "earlier": [str(self.directory.attempt(trial_id, number)) for number in folders],
             "retry": self.failures.reasons.get(trial_id),
-            "rungs": self.planner.rungs_of(use),
+            "rungs": self.planner.rung_fractions(use),
         }
 
-    def _logits_for(self, use: Use) -> str | None:
+    def _teacher_logits_path(self, use: TrialUse) -> str | None:
         """Where the last attempt of the trial's teacher left its logits."""
-        teacher = self.planner.teaching(use)
+        teacher = self.planner.teacher_use(use)
         if teacher is None:
             return None
         attempt = self.trials[teacher.trial_id].attempts
-        return str(self.directory.attempt(teacher.trial_id, attempt) / LOGITS)
+        return str(self.directory.attempt(teacher.trial_id, attempt) / LOGITS_FILE)
 
     def receive(self, records: list[Record]) -> None:
         """Write a worker's records, leaving out reports that the ledger has from an earlier attempt."""
@@ -143,14 +143,14 @@ class Driver:
                 self.failed(record["trial_id"], record["attempt"], record["cause"], record["error"])
             elif record["type"] != "report" or record["step"] not in trial.reports:
                 self.append(record)
-                self._judge(record)
+                self._stop_at_rungs(record)
             if record["type"] == "ended":
-                self._take_end(record)
+                self._count_end(record)
 
-    def _judge(self, record: Record) -> None:
+    def _stop_at_rungs(self, record: Record) -> None:
         """End every trial of a configuration that a report stops at a rung; its workers are told when they report."""
         stop = (
-            self.planner.stop_at(record)
+            self.planner.stop_after_report(record)
             if record["type"] == "report" and not self.stopped
             else None
         )
@@ -164,7 +164,7 @@ class Driver:
             *({**names, "trial_id": one, "attempt": self.trials[one].attempts} for one in trials)
         )
 
-    def freed(self, trial_id: str) -> None:
+    def on_worker_left(self, trial_id: str) -> None:
         """Take note that a worker has left its trial; a stopped one is never continued, so its checkpoints go."""
         if self.trials[trial_id].status == "PRUNED":
             self.planner.ended(trial_id)
@@ -177,7 +177,7 @@ class Driver:
     def failed(self, trial_id: str, attempt: int, cause: Cause, reason: str) -> None:
         """Try a trial again, end it as FAILED, or end the launch where its storage refuses what a worker writes."""
         if self.trials[trial_id].finished:
-            self.freed(trial_id)
+            self.on_worker_left(trial_id)
             return
         if cause == "storage":
             self._stop(StorageError(reason))
@@ -189,7 +189,7 @@ class Driver:
         else:
             names = {"type": "ended", "time": time.time(), "trial_id": trial_id, "attempt": attempt}
             self.append(ended := {**names, "status": "FAILED", "error": reason, "certified": None})
-            self._take_end(ended)
+            self._count_end(ended)
 
     def ran_out_of_memory(self, reason: str) -> None:
         """Take note that no worker is left: Ray killed one of them for its node's memory, and gave up on the others."""
@@ -199,10 +199,10 @@ class Driver:
         for trial_id in sorted(self.planner.running):
             self.failed(trial_id, self.trials[trial_id].attempts, "memory", reason)
 
-    def _take_end(self, ended: Record) -> None:
+    def _count_end(self, ended: Record) -> None:
         self.planner.ended(ended["trial_id"])
         self.failures.ended(ended["status"], str(ended.get("error")))
-        self.stopped = self.stopped or self.failures.hopeless()
+        self.stopped = self.stopped or self.failures.hopeless_reason()
 
     def _stop(self, error: StorageError) -> None:
         advice = "Nothing that was reported is lost; free space and run again"
@@ -219,9 +219,11 @@ class Driver:
             self._stop(error)
             return
         for record in stamped:
-            take(self.trials, record)
+            apply_record(self.trials, record)
             self.announce(record)
-            for line in self.surroundings.news(record) if record["type"] == "started" else ():
+            for line in (
+                self.surroundings.describe_changes(record) if record["type"] == "started" else ()
+            ):
                 self.announce({"type": "note", "trial_id": record["trial_id"], "note": line})
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.launch.preflight import check
-from sparsetune.spec.declaration import plain
-from sparsetune.storage.ledger import Record, fold
+from sparsetune.launch.preflight import require_runnable
+from sparsetune.spec.declaration import to_plain
+from sparsetune.storage.ledger import Record, fold_records
 from sparsetune.study import Study
 from sparsetune.study.space import Value
 
@@ -39,7 +39,7 @@ class Extension:
         Args:
             study: The declaration that the directory was started from.
             records: Its ledger so far, with earlier extensions.
-            data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare`.
+            data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
 
         Raises:
             DeclarationError: naming every problem.
@@ -47,7 +47,7 @@ class Extension:
         before = study.extended(records)
         if problems := sorted(set(self._problems(before, data_root))):
             raise DeclarationError(problems, f"what is to be added to study `{study.name}`")
-        trials = fold(records) if self.retry_failed else {}
+        trials = fold_records(records) if self.retry_failed else {}
         failed = [trial_id for trial_id, trial in trials.items() if trial.status == "FAILED"]
         counts = {
             "report_seeds": self.report_seeds,
@@ -89,12 +89,12 @@ class Extension:
 def _cell_problems(before: Study, after: Study, data_root: Path | None) -> Iterator[Problem]:
     """What is wrong with the longer study; its cells must be those of before under their names, and new ones."""
     try:
-        after = check(after, data_root=data_root)
+        after = require_runnable(after, data_root=data_root)
     except DeclarationError as error:
         yield from error.problems
         return
     old, new = (
-        {cell.name: plain([cell.spec, cell.search]) for cell in study.cells()}
+        {cell.name: to_plain([cell.spec, cell.search]) for cell in study.cells()}
         for study in (before, after)
     )
     if moved := [name for name, recipe in old.items() if new.get(name) != recipe]:

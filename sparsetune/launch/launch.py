@@ -15,22 +15,22 @@ from typing import Any
 
 import ray
 
-from sparsetune.cluster.engine import fit
-from sparsetune.cluster.nodes import prove_nodes
-from sparsetune.cluster.placement import check_share, share_of, trials_at_once
+from sparsetune.cluster.engine import run_tune
+from sparsetune.cluster.nodes import require_equal_nodes
+from sparsetune.cluster.placement import check_gpu_share, resources_per_trial, trials_at_once
 from sparsetune.cluster.session import ray_session
-from sparsetune.cluster.stop_request import GRACE_SECONDS, StopRequest, ending_on_signals
-from sparsetune.costs.checkpoint_quota import Quota
-from sparsetune.costs.forecast import Forecast, forecast_here
+from sparsetune.cluster.stop_request import GRACE_SECONDS, StopRequest, interrupting_on_signals
+from sparsetune.costs.checkpoint_quota import CheckpointQuota
+from sparsetune.costs.forecast import Forecast, forecast_on_this_machine
 from sparsetune.costs.limits import Limits
 from sparsetune.launch.driver import Driver, python_path
 from sparsetune.launch.extension import Extension
-from sparsetune.launch.followers.progress import Progress
-from sparsetune.launch.followers.tensorboard import EventFiles
-from sparsetune.launch.preflight import check
-from sparsetune.paths import Place, content, place
-from sparsetune.search.journal import Journal
-from sparsetune.search.planner import Planner, planner_of
+from sparsetune.launch.followers.progress import ProgressDisplay
+from sparsetune.launch.followers.tensorboard import EventFileWriter
+from sparsetune.launch.preflight import require_runnable
+from sparsetune.paths import Place, read_content, resolve_place
+from sparsetune.search.journal import SearchJournal
+from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.sampling import quiet_optuna
 from sparsetune.storage import StudyDirectory, ledger, provenance
 from sparsetune.study import Study
@@ -124,39 +124,39 @@ def launch(
         HopelessStudyError: if the first trials all fail.
         LimitError: if the study is forecast to exceed the disk that is free or a limit of ``options``.
     """
-    check_share(options.gpus_per_trial)
+    check_gpu_share(options.gpus_per_trial)
     data_root = options.data_root or os.environ.get("SPARSETUNE_DATA")
     data_root = Path(data_root).expanduser().resolve() if data_root else None
-    study = check(study, data_root=data_root)
-    home = StudyDirectory(directory or place(options.storage) / study.name)
-    if content(home.declaration):
+    study = require_runnable(study, data_root=data_root)
+    home = StudyDirectory(directory or resolve_place(options.storage) / study.name)
+    if read_content(home.declaration):
         home.create(study)  # refuses another declaration before its ledger is read
-    records = ledger.read(home.ledger)
+    records = ledger.read_records(home.ledger)
     added = (
         extend.record(study, records, data_root) if extend else None
     )  # refuse before the lock's file changes
-    expected = _forecast(
+    expected = _checked_forecast(
         study.extended([*records, *([added] if added else [])]), records, home, options, data_root
     )
     home.create(study)
     with home.locked() as owner:
-        records = ledger.read(home.ledger)
+        records = ledger.read_records(home.ledger)
         added = extend.record(study, records, data_root) if extend else None
-        home.record_launch(provenance.facts(options.study_file))
+        home.record_launch(provenance.launch_facts(options.study_file))
         with closing(ledger.Ledger(home.ledger, owner)) as segment, home.journal_file() as journal:
             if added:
                 records.append(added)
                 segment.append(added)
-            around = provenance.Surroundings(records, home.launches())
+            around = provenance.EnvironmentTracker(records, home.launches())
             study = study.extended(records)
-            trials = ledger.fold(records)
-            planner = Planner(study, trials, Journal(journal, study, study.cells()))
+            trials = ledger.fold_records(records)
+            planner = Planner(study, trials, SearchJournal(journal, study, study.cells()))
             return _Launch(
                 options, home, segment, trials, planner, data_root, around, expected
             ).run()
 
 
-def _forecast(
+def _checked_forecast(
     study: Study,
     records: list[ledger.Record],
     home: StudyDirectory,
@@ -169,8 +169,8 @@ def _forecast(
         LimitError: naming what is exceeded.
     """
     quiet_optuna()
-    planner = planner_of(study, ledger.fold(records))
-    expected, slots = forecast_here(
+    planner = build_planner(study, ledger.fold_records(records))
+    expected, slots = forecast_on_this_machine(
         planner, options.cpus_per_trial, options.gpus_per_trial, data_root
     )
     if not options.address:
@@ -189,27 +189,35 @@ class _Launch:
     trials: dict[str, ledger.TrialState]
     planner: Planner
     data_root: Path | None
-    surroundings: provenance.Surroundings
+    surroundings: provenance.EnvironmentTracker
     expected: Forecast
-    quota: Quota | None = None
+    quota: CheckpointQuota | None = None
 
     def run(self) -> Outcome:
         """Run what is left of the study; Ray is started only where something is."""
         logging.getLogger("ray.tune").setLevel(
             logging.CRITICAL
         )  # the ledger has every reason, and the display says it
-        progress = Progress(self.planner, self.directory.path, quiet=self.options.quiet)
-        events = EventFiles(self.directory.path, self.planner) if self.options.tensorboard else None
+        progress = ProgressDisplay(self.planner, self.directory.path, quiet=self.options.quiet)
+        events = (
+            EventFileWriter(self.directory.path, self.planner) if self.options.tensorboard else None
+        )
         followers: list[Callable[[ledger.Record], None]] = [
             progress.announce,
             *([events.take] if events else []),
         ]
         driver = Driver(
-            self.directory, self.segment, self.trials, self.planner, self._worker(), 1, followers
+            self.directory,
+            self.segment,
+            self.trials,
+            self.planner,
+            self._worker_config(),
+            1,
+            followers,
         )
         driver.surroundings = self.surroundings
         interrupted = False
-        with progress, ending_on_signals(), closing(events) if events else nullcontext():
+        with progress, interrupting_on_signals(), closing(events) if events else nullcontext():
             driver.note(*self.surroundings.changed)
             if events:
                 events.catch_up()
@@ -229,7 +237,7 @@ class _Launch:
         counts = Counter(trial.status for trial in self.trials.values())
         return Outcome(self.directory.path, counts, unsettled, interrupted)
 
-    def _worker(self) -> dict[str, Any]:
+    def _worker_config(self) -> dict[str, Any]:
         return {
             "data_root": str(self.data_root) if self.data_root else None,
             "threads": max(1, int(self.options.cpus_per_trial)),
@@ -241,16 +249,18 @@ class _Launch:
 
     def _train(self, driver: Driver) -> None:
         """Run trials on Ray until none is left, or a signal or a fault ends it."""
-        while not self._session(driver) and not driver.stopped:
+        while not self._run_session(driver) and not driver.stopped:
             pass
 
-    def _session(self, driver: Driver) -> bool:
+    def _run_session(self, driver: Driver) -> bool:
         """The same as far as one start of Ray goes; whether another is not needed."""
         options = self.options
         with ray_session(options.address) as resources:
             if options.address:
-                prove_nodes(options.address, self.directory.path)
-            share = share_of(options.cpus_per_trial, options.gpus_per_trial, resources["GPU"])
+                require_equal_nodes(options.address, self.directory.path)
+            share = resources_per_trial(
+                options.cpus_per_trial, options.gpus_per_trial, resources["GPU"]
+            )
             driver.slots = trials_at_once(
                 share, [node["Resources"] for node in ray.nodes() if node["Alive"]]
             )
@@ -261,16 +271,18 @@ class _Launch:
             }
             stopping = StopRequest(driver.worker["launch"])
             with stopping.on_signals(partial(_announce_stop, driver)):
-                ended = fit(driver, share, stopping)
+                ended = run_tune(driver, share, stopping)
             if not driver.stopped:
                 quota.sweep()
         return ended
 
-    def _quota(self, driver: Driver) -> Quota:
+    def _quota(self, driver: Driver) -> CheckpointQuota:
         """The checkpoints' quota, in force; says what is forecast, and refuses what a cluster of this size cannot."""
         options = self.options
         limits = self.options.limits
-        quota = Quota(self.directory, self.trials, limits.quota(self.directory.path), driver.slots)
+        quota = CheckpointQuota(
+            self.directory, self.trials, limits.quota(self.directory.path), driver.slots
+        )
         if options.address:
             limits.check(self.expected, driver.slots, self.directory.path)
         driver.note(

@@ -12,25 +12,25 @@ from sparsetune.errors import DataError, DeclarationError, Problem, first_line
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
-from sparsetune.sparsity.methods.plan import plan_problems
+from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.task import FolderTask, TaskSpec, TextTask
-from sparsetune.study import Arm, Study, checked, sound_part
+from sparsetune.study import Arm, Study, readable_part, require_valid
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import OptunaSampler
-from sparsetune.tasks import ImageNetwork, logits_of, network_of, prepare, split_problems
-from sparsetune.tasks.text.encoders import longest, model_digest
+from sparsetune.tasks import ImageNetwork, compute_logits, network_of, prepare_data, split_problems
+from sparsetune.tasks.text.encoders import max_tokens, model_digest
 from sparsetune.tasks.weights import fitting_weights
 
 
-def preflight(
+def preflight_problems(
     study: Study, *, data_root: Path | None = None, needs_data: bool = True
 ) -> list[Problem]:
     """Every problem of a declared study that only torch and the data show; empty when there is none.
 
     Args:
-        study: Valid by `sparsetune.study.checked`.
-        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare`.
+        study: Valid by `sparsetune.study.require_valid`.
+        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
         needs_data: Whether to find, unpack or download the data; without, nothing is read.
     """
     found: set[Problem] = set()
@@ -41,23 +41,24 @@ def preflight(
                 update={"batch_size": 1, "validation": 0, "split_seed": 0}
             )
             if model_only not in models:
-                models[model_only] = examine(spec.task, data_root)
+                models[model_only] = examine_model(spec.task, data_root)
             layers, faults = models[model_only]
             problems = [
                 *split_problems(spec.task),
-                *plan_problems(spec),
+                *mask_schedule_problems(spec),
                 *combination_problems(spec.sparsity),
             ]
             if layers and not problems:
                 problems = layer_problems(layers, spec.sparsity)
             found |= {
-                _located(_below(place, problem), study, cell) for problem in [*problems, *faults]
+                _locate_problem(_prefix_path(place, problem), study, cell)
+                for problem in [*problems, *faults]
             }
     if not found:
         found |= {*budget_problems(study), *_sampler_problems(study)}
     if needs_data and not found:
         declared = {
-            (spec.sparsity.checkpoint, _data_of(spec.task))
+            (spec.sparsity.checkpoint, _data_key(spec.task))
             for c in study.cells()
             for _, spec in _trials_of(c)
         }
@@ -69,33 +70,37 @@ def preflight(
 
 def _trials_of(cell: Cell) -> Iterator[tuple[str, TrialSpec]]:
     """The cell's recipe and those at the ends of its axes, then its teacher; with the path in front of their fields."""
-    yield from (("", spec) for spec in cell.corners())
+    yield from (("", spec) for spec in cell.corner_recipes())
     if cell.spec.distill.teacher:
         yield "distill.teacher.", cell.spec.distill.teacher
 
 
-def _below(place: str, problem: Problem) -> Problem:
+def _prefix_path(place: str, problem: Problem) -> Problem:
     return Problem(place + problem.path, problem.rule, problem.got)
 
 
-def check(study: Study, *, data_root: Path | None = None, needs_data: bool = True) -> Study:
-    """The study, proved runnable. Arguments are those of `preflight`.
+def require_runnable(
+    study: Study, *, data_root: Path | None = None, needs_data: bool = True
+) -> Study:
+    """The study, proved runnable. Arguments are those of `preflight_problems`.
 
     Raises:
         DeclarationError: naming every problem of the declaration, its models and its data at once.
     """
     faults = study.validate_declaration()
-    readable = sound_part(study, faults) if faults else study
-    problems = [*faults, *preflight(readable, data_root=data_root, needs_data=needs_data)]
+    readable = readable_part(study, faults) if faults else study
+    problems = [*faults, *preflight_problems(readable, data_root=data_root, needs_data=needs_data)]
     if not readable.cells():  # a fault of the base must not hide an unknown model
         alone = Study(name="alone", base=TrialSpec(task=readable.base.task))
-        problems += preflight(alone, needs_data=False) if not alone.problems() else []
+        problems += preflight_problems(alone, needs_data=False) if not alone.problems() else []
     if problems:
         raise DeclarationError(problems, f"study `{study.__dict__.get('name', '?')}`")
-    return checked(study)
+    return require_valid(study)
 
 
-def examine(task: TaskSpec, data_root: Path | None = None) -> tuple[list[Layer], list[Problem]]:
+def examine_model(
+    task: TaskSpec, data_root: Path | None = None
+) -> tuple[list[Layer], list[Problem]]:
     """The layers of a task's model, built on the meta device and shown one example; or what is wrong with it."""
     network = network_of(task, data_root)
     try:
@@ -112,7 +117,7 @@ def examine(task: TaskSpec, data_root: Path | None = None) -> tuple[list[Layer],
         forward_flops(model, example=example, prunable=weights)
         with torch.device("meta"), torch.no_grad():
             shape = tuple(
-                logits_of(
+                compute_logits(
                     model.eval(), dict(example) if isinstance(example, Mapping) else example
                 ).shape
             )
@@ -134,7 +139,7 @@ def examine(task: TaskSpec, data_root: Path | None = None) -> tuple[list[Layer],
 
 def _length_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
     """Where texts may be longer than their encoder takes."""
-    if isinstance(task, TextTask) and task.max_length > (limit := longest(model.config)):
+    if isinstance(task, TextTask) and task.max_length > (limit := max_tokens(model.config)):
         return Problem(
             "task.max_length",
             f"must be at most {limit}, the tokens that `{task.model}` takes",
@@ -159,7 +164,7 @@ def _side_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
     return None
 
 
-def _located(problem: Problem, study: Study, cell: Cell) -> Problem:
+def _locate_problem(problem: Problem, study: Study, cell: Cell) -> Problem:
     """The problem with the place where its value was declared in front of its path."""
     places: dict[str, Iterable[str]] = {
         "search": cell.search,
@@ -181,7 +186,7 @@ def _sampler_problems(study: Study) -> list[Problem]:
     return sampler_problems(study)
 
 
-def _data_of(task: TaskSpec) -> TaskSpec:
+def _data_key(task: TaskSpec) -> TaskSpec:
     """What the data of a task depend on: of texts the model too, which brings the tokenizer."""
     return task.model_copy(
         update={"weights": None} if isinstance(task, TextTask) else {"weights": None, "model": ""}
@@ -192,7 +197,7 @@ def _data_problems(
     task: TaskSpec, checkpoint: str | None, data_root: Path | None
 ) -> Iterator[Problem]:
     try:
-        prepare(task, data_root)
+        prepare_data(task, data_root)
         if checkpoint:
             model_digest(checkpoint, data_root)
     except DataError as error:
@@ -202,10 +207,10 @@ def _data_problems(
 def _weights_problems(study: Study, data_root: Path | None) -> Iterator[Problem]:
     """What is wrong with trained weights to start from, of which each file is read once for each model."""
     alike = {"batch_size": 1, "validation": 0, "split_seed": 0, "label_smoothing": 0}
-    declared = ((spec.task, cell) for cell in study.cells() for spec in cell.corners())
+    declared = ((spec.task, cell) for cell in study.cells() for spec in cell.corner_recipes())
     for task, cell in {task.model_copy(update=alike): cell for task, cell in declared}.items():
         if task.weights is not None:
             try:
                 fitting_weights(network_of(task, data_root).meta(), task.weights, data_root)
             except DataError as error:
-                yield _located(Problem("task.weights", str(error)), study, cell)
+                yield _locate_problem(Problem("task.weights", str(error)), study, cell)

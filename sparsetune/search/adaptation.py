@@ -9,16 +9,16 @@ from collections.abc import Iterator
 import optuna
 
 from sparsetune.errors import Problem
-from sparsetune.search.sampling import quiet_optuna, unit_sample
-from sparsetune.search.suggestions import as_trial, suggest
-from sparsetune.spec.declaration import digest_of, plain
+from sparsetune.search.sampling import quiet_optuna, sample_sequence_point
+from sparsetune.search.suggestions import suggest_values, to_optuna_trial
+from sparsetune.spec.declaration import digest_of, to_plain
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.grid import grid_size
 from sparsetune.study.samplers import Grid, OptunaSampler
 from sparsetune.study.space import Choice, IntRange
 
-REFUSED = {
+REFUSED_SAMPLERS = {
     "RandomSampler": "it does not adapt; declare `Random()`, whose points are the same in every cell",
     "QMCSampler": "it does not adapt; declare `Sobol()`, whose points are the same in every cell",
     "GridSampler": "it does not adapt; declare `Grid()`",
@@ -26,13 +26,13 @@ REFUSED = {
     "PartialFixedSampler": "it wraps another sampler; fix a field in the base, and name the other sampler",
 }
 """Samplers of Optuna that cannot be asked anew for every suggestion, and what to declare instead."""
-ARGUMENTS = {
+REFUSED_ARGUMENTS = {
     "seed": "every suggestion has a seed of its own, from the study's `seed`",
     "n_startup_trials": "give `n_startup` beside `arguments`",
     "with_margin": "it steps by its own suggestions, not by what was told",
 }
 """Arguments that may not be given, and why."""
-TRIES = 8
+COMPARED_SUGGESTIONS = 8
 """Suggestions that are compared under two objectives: in a space of few options two may agree by chance."""
 
 
@@ -40,7 +40,7 @@ def sampler_problems(study: Study) -> list[Problem]:
     """What is wrong with an Optuna sampler, found by asking it; empty for the study's own samplers."""
     if not isinstance(study.sampler, OptunaSampler):
         return []
-    return list(_named(study.sampler)) or list(_tried(study, study.sampler))
+    return list(_name_problems(study.sampler)) or list(_sampling_problems(study, study.sampler))
 
 
 def adaptive_samplers() -> list[str]:
@@ -51,25 +51,25 @@ def adaptive_samplers() -> list[str]:
         for name, kind in found.items()
         if inspect.isclass(kind) and not name.startswith("Base")
     ]
-    return sorted(name for name in kinds if name not in REFUSED)
+    return sorted(name for name in kinds if name not in REFUSED_SAMPLERS)
 
 
-def _named(sampler: OptunaSampler) -> Iterator[Problem]:
-    if sampler.name in REFUSED:
-        yield Problem("sampler.name", REFUSED[sampler.name], repr(sampler.name))
+def _name_problems(sampler: OptunaSampler) -> Iterator[Problem]:
+    if sampler.name in REFUSED_SAMPLERS:
+        yield Problem("sampler.name", REFUSED_SAMPLERS[sampler.name], repr(sampler.name))
     elif sampler.name not in adaptive_samplers():
         rule = f"must be a sampler of Optuna that adapts: {', '.join(adaptive_samplers())}"
         yield Problem("sampler.name", rule, repr(sampler.name))
-    for name in sorted(ARGUMENTS.keys() & sampler.arguments):
-        yield Problem(f"sampler.arguments.{name}", f"must not be given: {ARGUMENTS[name]}")
+    for name in sorted(REFUSED_ARGUMENTS.keys() & sampler.arguments):
+        yield Problem(f"sampler.arguments.{name}", f"must not be given: {REFUSED_ARGUMENTS[name]}")
 
 
-def _tried(study: Study, sampler: OptunaSampler) -> Iterator[Problem]:
+def _sampling_problems(study: Study, sampler: OptunaSampler) -> Iterator[Problem]:
     """Faults that only show when each search space of the study is sampled."""
-    searching = [cell for cell in study.cells() if cell.search and not _is_small(study, cell)]
-    for cell in {digest_of(plain(cell.search)): cell for cell in searching}.values():
+    searching = [cell for cell in study.cells() if cell.search and not _is_exhaustible(study, cell)]
+    for cell in {digest_of(to_plain(cell.search)): cell for cell in searching}.values():
         try:
-            adapts = _adapts(study, cell)
+            adapts = _is_adaptive(study, cell)
         except ImportError as error:
             yield Problem(
                 "sampler.name",
@@ -94,26 +94,34 @@ def _tried(study: Study, sampler: OptunaSampler) -> Iterator[Problem]:
             return
 
 
-def _is_small(study: Study, cell: Cell) -> bool:
+def _is_exhaustible(study: Study, cell: Cell) -> bool:
     """Whether every point of the cell is tried anyway."""
     whole = all(isinstance(axis, Choice | IntRange) for axis in cell.search.values())
     return whole and grid_size(cell, Grid()) <= study.configurations_per_cell
 
 
-def _adapts(study: Study, cell: Cell) -> bool:
+def _is_adaptive(study: Study, cell: Cell) -> bool:
     """Whether the last suggestions of a cell change when the order of its objectives is turned round."""
     with warnings.catch_warnings():
         quiet_optuna()
-        rising, falling = (_told(study, cell, sign) for sign in (1, -1))
+        rising, falling = (_synthetic_trials(study, cell, sign) for sign in (1, -1))
         last = study.configurations_per_cell - 1
-        ks = range(last, last + TRIES)
-        return any(suggest(study, cell, k, rising) != suggest(study, cell, k, falling) for k in ks)
+        ks = range(last, last + COMPARED_SUGGESTIONS)
+        return any(
+            suggest_values(study, cell, k, rising) != suggest_values(study, cell, k, falling)
+            for k in ks
+        )
 
 
-def _told(study: Study, cell: Cell, sign: int) -> optuna.Study:
+def _synthetic_trials(study: Study, cell: Cell, sign: int) -> optuna.Study:
     """All but one of a cell's configurations, at random points, each better than the one before, or worse."""
     told = optuna.create_study()
-    points = (unit_sample(study, cell, index) for index in range(study.configurations_per_cell - 1))
-    trials = (as_trial(cell, point, float(sign * index)) for index, point in enumerate(points))
+    points = (
+        sample_sequence_point(study, cell, index)
+        for index in range(study.configurations_per_cell - 1)
+    )
+    trials = (
+        to_optuna_trial(cell, point, float(sign * index)) for index, point in enumerate(points)
+    )
     told.add_trials([trial for trial in trials if trial])
     return told

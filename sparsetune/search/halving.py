@@ -15,19 +15,19 @@ from statistics import fmean
 from typing import Literal, NamedTuple
 
 from sparsetune.durations import fraction_to_step
-from sparsetune.sparsity.methods.plan import plan
+from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
 from sparsetune.storage.ledger import Record, TrialState
 from sparsetune.study import Maximize, Minimize
 from sparsetune.study.stopping import Halving
 
-LOSSES = ("batch_loss", "train_loss")
+LOSS_COLUMNS = ("batch_loss", "train_loss")
 """A trial whose row has one of these missing or infinite ends there as DIVERGED."""
-TOLERANCE = 1e-9
+STEP_TOLERANCE = 1e-9
 """Of products of fractions with whole numbers of steps."""
 
 
-class Group(NamedTuple):
+class ComparisonGroup(NamedTuple):
     """Whom a configuration is compared with at a rung of its cell: those of equal length, in like phase.
 
     Where training FLOPs are equal, and not epochs, the length is that of the dense twin.
@@ -37,14 +37,14 @@ class Group(NamedTuple):
     phase: str
 
 
-class Standing(NamedTuple):
+class RungStanding(NamedTuple):
     """A configuration at a rung: its group, and the mean objective of its seeds there; infinite if one diverged."""
 
-    group: Group
+    group: ComparisonGroup
     value: float
 
 
-class Candidate(NamedTuple):
+class RungCandidate(NamedTuple):
     """A configuration as its cell's rungs see it: its recipe, and those of its search trials that were proposed."""
 
     spec: TrialSpec
@@ -56,7 +56,7 @@ class Candidate(NamedTuple):
         return any(trial.status == "PRUNED" for trial in self.trials)
 
 
-class Stop(NamedTuple):
+class RungStop(NamedTuple):
     """The end of a configuration at a rung: its index, why, and the trials that it ends."""
 
     rung: int
@@ -65,7 +65,7 @@ class Stop(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rungs:
+class HalvingRungs:
     """The rungs of a study.
 
     Args:
@@ -78,9 +78,9 @@ class Rungs:
     objective: Minimize | Maximize
     equal: Literal["epochs", "train_flops"] = "epochs"
 
-    def reached(self, trial: TrialState, row: Record) -> list[int]:
+    def rungs_reached(self, trial: TrialState, row: Record) -> list[int]:
         """Index of each rung that a row of the trial is the first to reach; none if the trial ends with the row."""
-        losses = [row[loss] for loss in LOSSES if loss in row]
+        losses = [row[loss] for loss in LOSS_COLUMNS if loss in row]
         if row["progress"] >= 1 or any(loss is None or not math.isfinite(loss) for loss in losses):
             return []
         before = max(
@@ -91,7 +91,7 @@ class Rungs:
             index for index, rung in enumerate(self.rule.rungs) if before < rung <= row["progress"]
         ]
 
-    def standing(self, candidate: Candidate, rung: int) -> Standing | None:
+    def standing_at(self, candidate: RungCandidate, rung: int) -> RungStanding | None:
         """How a configuration stands at the rung of this index; None where it is not compared.
 
         One with a diverged seed stands last at every rung that it reached, and at the first that it did not reach but
@@ -106,20 +106,24 @@ class Rungs:
             values = [row.get(self.objective.column) for row in rows]
             known = [value for value in values if value is not None and math.isfinite(value)]
             value = self._worst if diverged or len(known) < len(rows) else fmean(known)
-            return Standing(Group(self._length(candidate.spec), rows[0]["phase"]), value)
-        index, group = self._fall(candidate) or (None, None)
-        return Standing(group, self._worst) if group and index == rung else None
+            return RungStanding(
+                ComparisonGroup(self._length(candidate.spec), rows[0]["phase"]), value
+            )
+        index, group = self._missed_rung(candidate) or (None, None)
+        return RungStanding(group, self._worst) if group and index == rung else None
 
-    def values(self, candidate: Candidate) -> dict[int, float]:
+    def values(self, candidate: RungCandidate) -> dict[int, float]:
         """The mean objective at each rung where the configuration was compared, by the rung's index."""
         standings = {
-            index: self.standing(candidate, index) for index in range(len(self.rule.rungs))
+            index: self.standing_at(candidate, index) for index in range(len(self.rule.rungs))
         }
         return {
             index: at.value for index, at in standings.items() if at and math.isfinite(at.value)
         }
 
-    def verdict(self, own: Candidate, others: Iterable[Candidate], rung: int) -> str | None:
+    def stop_reason(
+        self, own: RungCandidate, others: Iterable[RungCandidate], rung: int
+    ) -> str | None:
         """Why a configuration goes no further than this rung, in words; None if it goes on or is not compared.
 
         Of n configurations that its group has here, the best n / reduction go on, rounded up.
@@ -129,19 +133,21 @@ class Rungs:
             others: The other configurations of its cell.
             rung: Index of the rung.
         """
-        mine = self.standing(own, rung)
+        mine = self.standing_at(own, rung)
         if mine is None:
             return None
         met = [
             (other, at)
             for other in others
-            if (at := self.standing(other, rung)) and at.group == mine.group
+            if (at := self.standing_at(other, rung)) and at.group == mine.group
         ]
         rivals = [at.value for _, at in met]
-        rank = 1 + sum(self._beats(rival, mine.value) for rival in rivals)
-        kept = math.ceil((len(rivals) + 1) / self.rule.reduction - TOLERANCE)
+        rank = 1 + sum(self._is_better(rival, mine.value) for rival in rivals)
+        kept = math.ceil((len(rivals) + 1) / self.rule.reduction - STEP_TOLERANCE)
         ahead = [
-            other for other, at in met if self._beats(at.value, mine.value) and not other.stopped
+            other
+            for other, at in met
+            if self._is_better(at.value, mine.value) and not other.stopped
         ]
         if rank <= kept or (
             math.isfinite(mine.value) and not ahead
@@ -155,11 +161,11 @@ class Rungs:
         place = f"rung {rung + 1} of {len(self.rule.rungs)} ({100 * self.rule.rungs[rung]:.3g} % of training)"
         return f"stopped at {place}: {what}, rank {rank} of {len(rivals) + 1}, of which {kept} may go on"
 
-    def planned(self, spec: TrialSpec, step: int) -> Group | None:
+    def planned_group(self, spec: TrialSpec, step: int) -> ComparisonGroup | None:
         """The group of a configuration after so many steps; None where its plan is not settled at target there."""
-        at = stretch(spec, step)
+        at = phase_span_at(spec, step)
         settled = at.sparsity == spec.sparsity.target and self._settled(spec, step)
-        return Group(self._length(spec), at.phase) if settled else None
+        return ComparisonGroup(self._length(spec), at.phase) if settled else None
 
     def _length(self, spec: TrialSpec) -> int:
         return spec.twin_steps() if self.equal == "train_flops" else spec.total_steps()
@@ -168,7 +174,7 @@ class Rungs:
     def _worst(self) -> float:
         return math.inf if isinstance(self.objective, Minimize) else -math.inf
 
-    def _beats(self, value: float, other: float) -> bool:
+    def _is_better(self, value: float, other: float) -> bool:
         return value < other if isinstance(self.objective, Minimize) else value > other
 
     def _row(self, trial: TrialState, rung: int) -> Record | None:
@@ -181,21 +187,24 @@ class Rungs:
 
     def _settled(self, spec: TrialSpec, step: int) -> bool:
         """Whether the mask has been as it is after ``step`` steps, in one phase, for long enough."""
-        return step - stretch(spec, step).start >= self.rule.settle * spec.total_steps() - TOLERANCE
+        return (
+            step - phase_span_at(spec, step).start
+            >= self.rule.settle * spec.total_steps() - STEP_TOLERANCE
+        )
 
-    def _fall(self, candidate: Candidate) -> tuple[int, Group] | None:
+    def _missed_rung(self, candidate: RungCandidate) -> tuple[int, ComparisonGroup] | None:
         """The first rung, with its group, that a diverged configuration missed and would have been compared at."""
         if not any(trial.status == "DIVERGED" for trial in candidate.trials):
             return None
         for index, rung in enumerate(self.rule.rungs):
             missed = not any(self._row(trial, index) for trial in candidate.trials)
             step = fraction_to_step(rung, candidate.spec.total_steps())
-            if missed and (group := self.planned(candidate.spec, step)):
+            if missed and (group := self.planned_group(candidate.spec, step)):
                 return index, group
         return None
 
 
-class Stretch(NamedTuple):
+class PhaseSpan(NamedTuple):
     """A part of training in which neither phase nor sparsity changes, and the step at which it begins."""
 
     start: int
@@ -203,19 +212,19 @@ class Stretch(NamedTuple):
     sparsity: float
 
 
-def stretch(spec: TrialSpec, step: int) -> Stretch:
+def phase_span_at(spec: TrialSpec, step: int) -> PhaseSpan:
     """The stretch that a row after ``step`` steps belongs to; a change at the very end counts for the last row."""
     last = spec.total_steps()
     return [
-        part for part in _stretches(spec) if part.start < step or part.start == 0 or step == last
+        part for part in _phase_spans(spec) if part.start < step or part.start == 0 or step == last
     ][-1]
 
 
 @lru_cache(maxsize=16_384)
-def _stretches(spec: TrialSpec) -> list[Stretch]:
+def _phase_spans(spec: TrialSpec) -> list[PhaseSpan]:
     """Every stretch of a trial in order, as planned."""
-    found: list[Stretch] = []
-    for change in plan(spec):
+    found: list[PhaseSpan] = []
+    for change in mask_schedule(spec):
         if not found or (change.phase, change.sparsity) != found[-1][1:]:
-            found.append(Stretch(change.step, change.phase, change.sparsity))
+            found.append(PhaseSpan(change.step, change.phase, change.sparsity))
     return found

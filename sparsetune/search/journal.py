@@ -11,14 +11,14 @@ from pathlib import Path
 import optuna
 from optuna.storages.journal import JournalFileBackend
 
-from sparsetune.search.suggestions import as_trial
-from sparsetune.storage import writing
+from sparsetune.search.suggestions import to_optuna_trial
+from sparsetune.storage import translating_write_errors
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.space import Value
 
 
-class Journal:
+class SearchJournal:
     """`search.journal`, written anew; in memory without a path."""
 
     def __init__(self, path: Path | None, study: Study, cells: Iterable[Cell]) -> None:
@@ -26,8 +26,8 @@ class Journal:
         self._cells = {cell.name: cell for cell in cells if cell.search}
         self._told: set[tuple[str, str]] = set()
         direction = "minimize" if isinstance(study.objective, Minimize) else "maximize"
-        with writing(self._path):
-            storage = _storage(path)
+        with translating_write_errors(self._path):
+            storage = _open_storage(path)
             self._studies = {
                 name: optuna.create_study(storage=storage, study_name=name, direction=direction)
                 for name in self._cells
@@ -37,7 +37,7 @@ class Journal:
         """The cell's configurations told so far."""
         return self._studies[cell]
 
-    def knows(self, cell: str, config_id: str) -> bool:
+    def has_configuration(self, cell: str, config_id: str) -> bool:
         """Whether a configuration was told, or left out."""
         return (cell, config_id) in self._told
 
@@ -57,16 +57,18 @@ class Journal:
         Raises:
             StorageError: if the disk is full.
         """
-        if self.knows(cell, config_id):
+        if self.has_configuration(cell, config_id):
             return
         self._told.add((cell, config_id))
-        trial = as_trial(self._cells[cell], values, objective, rungs=rungs, config_id=config_id)
+        trial = to_optuna_trial(
+            self._cells[cell], values, objective, rungs=rungs, config_id=config_id
+        )
         if trial is not None:
-            with writing(self._path):
+            with translating_write_errors(self._path):
                 self._studies[cell].add_trial(trial)
 
 
-def _storage(path: Path | None) -> optuna.storages.BaseStorage:
+def _open_storage(path: Path | None) -> optuna.storages.BaseStorage:
     if path is None:
         return optuna.storages.InMemoryStorage()
     path.unlink(missing_ok=True)

@@ -7,18 +7,18 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 
 from sparsetune.errors import TeacherError
-from sparsetune.search.halving import Candidate, Rungs, Stop
-from sparsetune.search.journal import Journal
-from sparsetune.search.plans import CellPlan, Configuration, Use
-from sparsetune.search.proposals import Proposals
+from sparsetune.search.halving import HalvingRungs, RungCandidate, RungStop
+from sparsetune.search.journal import SearchJournal
+from sparsetune.search.plans import CellPlan, Configuration, TrialUse
+from sparsetune.search.proposals import ConfigurationProposer
 from sparsetune.spec import TrialSpec
 from sparsetune.storage.ledger import Record, TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.study.budget import COST_AXES
-from sparsetune.study.budget import epochs as epochs_of
+from sparsetune.study.budget import trained_epochs as epochs_of
 from sparsetune.study.selection import objective_of, winner_of
 
-__all__ = ["CellPlan", "Configuration", "Planner", "Use"]
+__all__ = ["CellPlan", "Configuration", "Planner", "TrialUse"]
 
 
 class Planner:
@@ -30,18 +30,20 @@ class Planner:
         journal: Told every finished configuration; adaptive samplers ask it.
     """
 
-    def __init__(self, study: Study, trials: Mapping[str, TrialState], journal: Journal) -> None:
+    def __init__(
+        self, study: Study, trials: Mapping[str, TrialState], journal: SearchJournal
+    ) -> None:
         self.study = study
         self.trials = trials
         self.journal = journal
         self._rungs = (
-            Rungs(study.stopping, study.objective, study.equal) if study.stopping else None
+            HalvingRungs(study.stopping, study.objective, study.equal) if study.stopping else None
         )
         several = study.configurations_per_cell > 1
         self.plans = {
             cell.name: CellPlan(cell, bool(cell.search) and several) for cell in study.cells()
         }
-        self._proposals = Proposals(study, self.plans, journal)
+        self._proposals = ConfigurationProposer(study, self.plans, journal)
         self.running: set[str] = set()
         self._complete: set[str] = set()
         for trial in trials.values():
@@ -52,9 +54,9 @@ class Planner:
             plan.configurations = dict(
                 sorted(plan.configurations.items(), key=lambda item: item[1].index)
             )
-            self._settle(plan)
+            self._choose_winner(plan)
 
-    def next(self) -> tuple[Use | None, list[Record]]:
+    def next(self) -> tuple[TrialUse | None, list[Record]]:
         """The next trial to run, now marked as running, and records of trials that got another use on the way.
 
         The use is None when nothing can start before a running trial ends, or when the study is done.
@@ -64,7 +66,7 @@ class Planner:
             if plan.cell.name in self._complete:
                 continue
             complete = True
-            for use in self._wanted(plan):
+            for use in self._needed_uses(plan):
                 trial = self.trials.get(use.trial_id)
                 if use.trial_id not in self.running and not (trial and trial.finished):
                     if (first := self._teacher_of(use, notes)) is None:
@@ -72,20 +74,20 @@ class Planner:
                         break  # all of the cell waits for its teacher
                     self.running.add(first.trial_id)
                     return first, notes
-                if not use.known_to(trial):
+                if not use.is_recorded_in(trial):
                     notes.append(use.record())
                 complete = complete and use.trial_id not in self.running
-            if complete and plan.searched and self._proposals.controlled(plan):
+            if complete and plan.searched and self._proposals.is_control_final(plan):
                 self._complete.add(plan.cell.name)
         return None, notes
 
-    def _teacher_of(self, use: Use, notes: list[Record]) -> Use | None:
+    def _teacher_of(self, use: TrialUse, notes: list[Record]) -> TrialUse | None:
         """What must run before a use can: its teacher, or nothing else than itself; None while the teacher runs.
 
         Raises:
             TeacherError: if the teacher ended without logits to learn from.
         """
-        teacher = self.teaching(use)
+        teacher = self.teacher_use(use)
         if teacher is None:
             return use
         if teacher.trial_id in self.running:
@@ -98,40 +100,40 @@ class Planner:
                 f"the teacher {teacher.trial_id} of `{use.plan.cell.name}` must end well, got {trial.status}"
                 f" ({(trial.ended or {}).get('error')}); change its recipe, and start the study under another name"
             )
-        if not teacher.known_to(trial):
+        if not teacher.is_recorded_in(trial):
             notes.append(teacher.record())
         return use
 
-    def teaching(self, use: Use) -> Use | None:
+    def teacher_use(self, use: TrialUse) -> TrialUse | None:
         """The teacher's use for the cell, where the trial of another use of it learns from one."""
         spec = use.configuration.spec.distill.teacher
         teacher = use.plan.teacher
         if spec is None or teacher is None or use.role == "teacher":
             return None
-        return Use(use.plan, "teacher", teacher, spec.seed)
+        return TrialUse(use.plan, "teacher", teacher, spec.seed)
 
     @cached_property
     def teachers(self) -> frozenset[str]:
         """Ids of all trials that others learn from."""
         uses = (
-            Use(plan, "report", Configuration(0, "base", plan.cell.spec), 0)
+            TrialUse(plan, "report", Configuration(0, "base", plan.cell.spec), 0)
             for plan in self.plans.values()
         )
-        return frozenset(teacher.trial_id for use in uses if (teacher := self.teaching(use)))
+        return frozenset(teacher.trial_id for use in uses if (teacher := self.teacher_use(use)))
 
     def ended(self, trial_id: str) -> None:
         """Take note that a trial runs no more; unless the ledger says that it finished, it is handed out again."""
         self.running.discard(trial_id)
 
-    def outlook(self) -> dict[str, float]:
+    def expected_epochs(self) -> dict[str, float]:
         """Epochs of every trial of the study by its id, or by a name of its own until its recipe is known."""
         return {
             name: epochs
             for plan in self.plans.values()
-            for name, epochs in self.outlook_of(plan).items()
+            for name, epochs in self.expected_cell_epochs(plan).items()
         }
 
-    def outlook_of(self, plan: CellPlan) -> dict[str, float]:
+    def expected_cell_epochs(self, plan: CellPlan) -> dict[str, float]:
         """The same of one cell."""
         if plan.longest is None:
             plan.longest = self._longest(plan)
@@ -164,11 +166,12 @@ class Planner:
             return max(epochs_of(plan.cell.spec), min(epochs_of(longest), limit or math.inf))
         # A searched ramp changes how far a trial is stretched.
         stretched = max(
-            epochs_of(self._proposals.trial_of(spec)) for spec in (longest, *plan.cell.corners())
+            epochs_of(self._proposals.find_trial(spec))
+            for spec in (longest, *plan.cell.corner_recipes())
         )
         return min(stretched, limit or math.inf)
 
-    def stop_at(self, report: Record) -> Stop | None:
+    def stop_after_report(self, report: Record) -> RungStop | None:
         """What a report that is in the state already ends: its configuration, where a rung stops that.
 
         Only search trials are judged. One that serves several cells goes on as long as one of them lets it.
@@ -180,28 +183,28 @@ class Planner:
         )
         if self._rungs is None or not judged:
             return None
-        for rung in self._rungs.reached(trial, report):
-            stops = [self._stop_in(self._rungs, use, rung) for use in uses]
+        for rung in self._rungs.rungs_reached(trial, report):
+            stops = [self._stop_at_rung(self._rungs, use, rung) for use in uses]
             if stops and all(stops):
                 return stops[0]
         return None
 
-    def rungs_of(self, use: Use) -> list[float]:
+    def rung_fractions(self, use: TrialUse) -> list[float]:
         """Fractions of training at which a trial may be stopped."""
         return (
             list(self.study.stopping.rungs) if self.study.stopping and use.role == "search" else []
         )
 
-    def _stop_in(self, rungs: Rungs, use: Record, rung: int) -> Stop | None:
+    def _stop_at_rung(self, rungs: HalvingRungs, use: Record, rung: int) -> RungStop | None:
         configurations = self.plans[use["cell"]].configurations
         others = [
             self._candidate(c) for name, c in configurations.items() if name != use["config_id"]
         ]
         own = configurations[use["config_id"]]
-        reason = rungs.verdict(self._candidate(own), others, rung)
-        return Stop(rung, reason, self._unfinished(own)) if reason else None
+        reason = rungs.stop_reason(self._candidate(own), others, rung)
+        return RungStop(rung, reason, self._unfinished(own)) if reason else None
 
-    def abandoned(self) -> list[str]:
+    def unended_trials(self) -> list[str]:
         """Trials of stopped configurations that a driver which died had no time to end."""
         configurations = [c for plan in self.plans.values() for c in plan.configurations.values()]
         return [
@@ -217,14 +220,14 @@ class Planner:
             if trial_id in self.trials and not self.trials[trial_id].finished
         ]
 
-    def _candidate(self, configuration: Configuration) -> Candidate:
-        return Candidate(
+    def _candidate(self, configuration: Configuration) -> RungCandidate:
+        return RungCandidate(
             configuration.spec, [trial for trial in self._search_trials(configuration) if trial]
         )
 
-    def _known(self, plan: CellPlan) -> Iterator[Use]:
-        if teacher := self.teaching(
-            Use(plan, "report", Configuration(0, "base", plan.cell.spec), 0)
+    def _known(self, plan: CellPlan) -> Iterator[TrialUse]:
+        if teacher := self.teacher_use(
+            TrialUse(plan, "report", Configuration(0, "base", plan.cell.spec), 0)
         ):
             yield teacher
         for configuration in list(
@@ -236,45 +239,47 @@ class Planner:
     def _recall(self, record: Record) -> None:
         """Take a configuration from the ledger, with its place in the sampler's sequence."""
         plan = self.plans.get(record["cell"])
-        self._proposals.recall(record)
+        self._proposals.restore_from_ledger(record)
         if plan is None or record["role"] != "search":
             return
         if record["config_id"] in plan.configurations:
-            plan.configurations[record["config_id"]].recall(record)
+            plan.configurations[record["config_id"]].restore_from_ledger(record)
             return
         spec = TrialSpec.model_validate({**record["spec"], "seed": 0})
         plan.configurations[record["config_id"]] = Configuration(
             record["index"], record["source"], spec
         )
-        plan.configurations[record["config_id"]].recall(record)
+        plan.configurations[record["config_id"]].restore_from_ledger(record)
         kind, _, number = record["source"].partition(":")
         plan.sampled = (
             max(plan.sampled, int(number) + 1) if number and kind != "known" else plan.sampled
         )
 
-    def _wanted(self, plan: CellPlan) -> Iterator[Use]:
+    def _needed_uses(self, plan: CellPlan) -> Iterator[TrialUse]:
         """Every use that the cell has for a trial now, done or not; proposes configurations while there is room."""
         if plan.searches and not plan.searched:
             for configuration in list(plan.configurations.values()):
                 yield from self._search_uses(plan, configuration)
             while new := self._propose(plan):
                 yield from self._search_uses(plan, new)
-        self._settle(plan)
+        self._choose_winner(plan)
         yield from self._report_uses(plan)
 
-    def _report_uses(self, plan: CellPlan) -> Iterator[Use]:
+    def _report_uses(self, plan: CellPlan) -> Iterator[TrialUse]:
         if plan.winner is None or plan.twin is None:
             return
         control = self._proposals.control(plan) if plan.sparse and plan.searches else None
         for seed in self.study.seeds("report"):
-            yield Use(plan, "report", plan.winner, seed)
+            yield TrialUse(plan, "report", plan.winner, seed)
             if plan.sparse:
-                yield Use(plan, "twin", plan.twin, seed)
+                yield TrialUse(plan, "twin", plan.twin, seed)
             if control and control.config_id != plan.winner.config_id:
-                yield Use(plan, "control", control, seed)
+                yield TrialUse(plan, "control", control, seed)
 
-    def _search_uses(self, plan: CellPlan, configuration: Configuration) -> Iterator[Use]:
-        uses = [Use(plan, "search", configuration, seed) for seed in self.study.seeds("search")]
+    def _search_uses(self, plan: CellPlan, configuration: Configuration) -> Iterator[TrialUse]:
+        uses = [
+            TrialUse(plan, "search", configuration, seed) for seed in self.study.seeds("search")
+        ]
         if not self._stopped(configuration):
             return iter(uses)
         return (
@@ -288,12 +293,12 @@ class Planner:
         trials = self._search_trials(configuration) if self._rungs else []
         return any(trial is not None and trial.status == "PRUNED" for trial in trials)
 
-    def _settle(self, plan: CellPlan) -> None:
+    def _choose_winner(self, plan: CellPlan) -> None:
         """Name the winner once every configuration's search seeds have ended."""
         if plan.searched:
             return
         if not plan.searches:
-            plan.winner = Configuration(0, "base", self._proposals.trial_of(plan.cell.spec))
+            plan.winner = Configuration(0, "base", self._proposals.find_trial(plan.cell.spec))
             plan.searched = True
             return
         self._tell_finished(plan)
@@ -331,7 +336,7 @@ class Planner:
 
     def _tell_finished(self, plan: CellPlan) -> None:
         for configuration in plan.configurations.values():
-            told = self.journal.knows(plan.cell.name, configuration.config_id)
+            told = self.journal.has_configuration(plan.cell.name, configuration.config_id)
             if not told and self._finished(configuration):
                 values = configuration.values(plan.cell.search)
                 rungs = self._rungs.values(self._candidate(configuration)) if self._rungs else {}
@@ -339,6 +344,6 @@ class Planner:
                 self.journal.tell(plan.cell.name, configuration.config_id, values, objective, rungs)
 
 
-def planner_of(study: Study, trials: Mapping[str, TrialState]) -> Planner:
+def build_planner(study: Study, trials: Mapping[str, TrialState]) -> Planner:
     """Plans a study from what is known of its trials, and writes nothing."""
-    return Planner(study, trials, Journal(None, study, study.cells()))
+    return Planner(study, trials, SearchJournal(None, study, study.cells()))

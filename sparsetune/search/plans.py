@@ -15,15 +15,15 @@ from sparsetune.study.cells import Cell
 from sparsetune.study.space import Value
 
 
-def trial_of(study: Study, recipe: TrialSpec) -> TrialSpec:
+def trial_from_recipe(study: Study, recipe: TrialSpec) -> TrialSpec:
     """The trial of a recipe: stretched where the study equals training FLOPs."""
     if study.equal == "epochs":
         return recipe
     from sparsetune.costs.configurations import (
-        equal_flops,  # loads torch, which `status` need not wait for
+        match_dense_flops,  # loads torch, which `status` need not wait for
     )
 
-    return equal_flops(recipe)
+    return match_dense_flops(recipe)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Configuration:
             self._trials[seed] = (spec.trial_id(), spec)
         return self._trials[seed]
 
-    def recall(self, record: Record) -> None:
+    def restore_from_ledger(self, record: Record) -> None:
         """Take the names that the ledger has for it; working out their digests takes milliseconds."""
         self.__dict__["config_id"] = record["config_id"]
         self._trials[record["seed"]] = (
@@ -104,7 +104,7 @@ class CellPlan:
         return Configuration(0, "teacher", spec.with_values({"seed": 0})) if spec else None
 
 
-class Use(NamedTuple):
+class TrialUse(NamedTuple):
     """A trial in one role for one cell. The same trial may serve several."""
 
     plan: CellPlan
@@ -136,7 +136,7 @@ class Use(NamedTuple):
             record["twin_id"] = spec.dense().trial_id()
         return record
 
-    def known_to(self, trial: TrialState | None) -> bool:
+    def is_recorded_in(self, trial: TrialState | None) -> bool:
         """Whether the ledger has this use of the trial already."""
         uses = trial.proposed if trial else []
         return any(use["cell"] == self.plan.cell.name and use["role"] == self.role for use in uses)

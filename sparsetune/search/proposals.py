@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sparsetune.search.journal import Journal
-from sparsetune.search.plans import CellPlan, Configuration, trial_of
-from sparsetune.search.sampling import sample
+from sparsetune.search.journal import SearchJournal
+from sparsetune.search.plans import CellPlan, Configuration, trial_from_recipe
+from sparsetune.search.sampling import sample_point
 from sparsetune.spec import TrialSpec
 from sparsetune.storage.ledger import Record
 from sparsetune.study import Study
@@ -18,7 +18,7 @@ MAX_OVERSHOOTS = 20
 """Points beyond the budget that an adaptive sampler is asked to replace, before random points do."""
 
 
-class Proposals:
+class ConfigurationProposer:
     """Adds configurations to the cells of a study.
 
     Args:
@@ -27,22 +27,22 @@ class Proposals:
         journal: What adaptive samplers were told.
     """
 
-    def __init__(self, study: Study, plans: Mapping[str, CellPlan], journal: Journal) -> None:
+    def __init__(self, study: Study, plans: Mapping[str, CellPlan], journal: SearchJournal) -> None:
         self._study = study
         self._plans = plans
         self._journal = journal
         self._recorded: dict[str, TrialSpec] = {}
 
-    def recall(self, record: Record) -> None:
+    def restore_from_ledger(self, record: Record) -> None:
         """Take a trial from the ledger: its recipe keeps the stretch that it got, should another be planned today."""
         if self._study.equal == "train_flops":
             trial = TrialSpec.model_validate({**record["spec"], "seed": 0})
             self._recorded[_recipe_id(trial)] = trial
 
-    def trial_of(self, recipe: TrialSpec) -> TrialSpec:
+    def find_trial(self, recipe: TrialSpec) -> TrialSpec:
         """The trial of a recipe with seed 0, as the ledger has it where it does."""
         recorded = self._recorded.get(_recipe_id(recipe)) if self._recorded else None
-        return recorded or trial_of(self._study, recipe)
+        return recorded or trial_from_recipe(self._study, recipe)
 
     def full(self, plan: CellPlan) -> bool:
         """Whether the cell has all configurations that it gets."""
@@ -58,15 +58,15 @@ class Proposals:
         if self.full(plan):
             return None
         if not plan.configurations:
-            return self._add(plan, "base", self.trial_of(plan.cell.spec))
-        if not self.controlled(plan):
+            return self._add(plan, "base", self.find_trial(plan.cell.spec))
+        if not self.is_control_final(plan):
             return None
         control = self.control(plan)
         if control and control.config_id not in plan.configurations:
             return self._add(plan, "control", control.spec)
         for number, point in enumerate(self._study.known[plan.known :], plan.known):
             plan.known += 1
-            spec = self.trial_of(plan.cell.known(point))
+            spec = self.find_trial(plan.cell.known(point))
             if spec.config_id() not in plan.configurations:
                 return self._add(plan, f"known:{number}", spec)
         return self._sample(
@@ -81,12 +81,12 @@ class Proposals:
             recipe = plan.cell.at(
                 {path: value for path, value in values.items() if path not in plan.cell.point}
             )
-            spec = self.trial_of(recipe)
+            spec = self.find_trial(recipe)
             plan.uncontrolled = not self._affordable(spec)
             plan.control = None if plan.uncontrolled else Configuration(1, "control", spec)
         return plan.control
 
-    def controlled(self, plan: CellPlan) -> bool:
+    def is_control_final(self, plan: CellPlan) -> bool:
         """Whether its control can no longer change; a retried search may still give the dense cell another winner."""
         return plan.cell.control_from is None or self._plans[plan.cell.control_from].searched
 
@@ -103,7 +103,7 @@ class Proposals:
             adaptive = (
                 attempt == len(costly) < MAX_OVERSHOOTS
             )  # a sampler repeats itself in a small space
-            values = sample(
+            values = sample_point(
                 self._study, plan.cell, plan.sampled, told,
                 pending=pending, rejected=costly, drawn=drawn, adaptive=adaptive,
             )  # fmt: skip
@@ -113,7 +113,7 @@ class Proposals:
             if (point := tuple(values.items())) in tried:
                 continue  # a small space repeats its points, and building a trial of each takes milliseconds
             tried.add(point)
-            spec = self.trial_of(plan.cell.at(values))
+            spec = self.find_trial(plan.cell.at(values))
             if not self._affordable(spec):
                 costly.append(values)
             elif spec.config_id() not in plan.configurations:
@@ -125,10 +125,10 @@ class Proposals:
         if self._study.at_most is None:
             return True
         from sparsetune.costs.configurations import (
-            affordable,  # loads torch, which `status` need not wait for
+            is_affordable,  # loads torch, which `status` need not wait for
         )
 
-        return affordable(self._study.at_most, spec)
+        return is_affordable(self._study.at_most, spec)
 
     def _add(self, plan: CellPlan, source: str, spec: TrialSpec) -> Configuration:
         configuration = Configuration(len(plan.configurations), source, spec)

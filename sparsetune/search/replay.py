@@ -15,8 +15,15 @@ from rich.table import Table
 
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place
-from sparsetune.search.halving import Rungs
-from sparsetune.search.simulation import NoStopping, Pool, RampAware, RecordedTrial, Scheduler, asha
+from sparsetune.search.halving import HalvingRungs
+from sparsetune.search.simulation import (
+    NoStopping,
+    RampAwareHalving,
+    RecordedTrial,
+    Scheduler,
+    WorkerPool,
+    build_asha,
+)
 from sparsetune.sparsity.methods.changes import ramp_steps
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import METHOD_FIELDS
@@ -27,27 +34,27 @@ from sparsetune.study.cells import Cell
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.study.stopping import Halving
 
-ENDED = ("COMPLETE", "DIVERGED")
+COMPLETED_STATUSES = ("COMPLETE", "DIVERGED")
 """Trials of these ran to their own end."""
-RAMP = "sparsity.ramp."
+RAMP_PREFIX = "sparsity.ramp."
 
 
 Make = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
 
 
-def schedulers(rule: Halving) -> dict[str, Make]:
+def build_schedulers(rule: Halving) -> dict[str, Make]:
     """What a replay compares, by name: each makes a scheduler for the recorded trials of one cell."""
     return {
         "no stopping": lambda study, trials: NoStopping(),
-        "ASHA on epochs": lambda study, trials: asha(study, trials, rule.reduction),
-        "ramp-aware halving": lambda study, trials: RampAware(
-            Rungs(rule, study.objective, study.equal), trials
+        "ASHA on epochs": lambda study, trials: build_asha(study, trials, rule.reduction),
+        "ramp-aware halving": lambda study, trials: RampAwareHalving(
+            HalvingRungs(rule, study.objective, study.equal), trials
         ),
     }
 
 
 @dataclass(frozen=True)
-class Replay:
+class ReplayResult:
     """What schedulers would have done to a study.
 
     Args:
@@ -73,30 +80,30 @@ class Replay:
     configurations: list[dict[str, Any]]
 
 
-def replay(
+def replay_study(
     path: Place,
     changes: Mapping[str, Any] = {},
     *,
     workers: int = 2,
     compared: Mapping[str, Make] = {},
-) -> Replay:
+) -> ReplayResult:
     """Replay schedulers over every cell of a recorded study that searched.
 
     Args:
         path: The study directory.
         changes: Fields of `Halving` that replace the study's own, or the defaults where it declares no stopping.
         workers: Trials that run at once, at least one.
-        compared: Schedulers by name, the one that stops nothing first; by default those of `schedulers`.
+        compared: Schedulers by name, the one that stops nothing first; by default those of `build_schedulers`.
 
     Raises:
         StudyDirectoryError: if it is no study directory, or no cell has two configurations that trained to their end.
         DeclarationError: if the rule is not valid.
     """
     directory = StudyDirectory(path)
-    records = ledger.read(directory.ledger)
+    records = ledger.read_records(directory.ledger)
     study = directory.study().extended(records)
     rule = Halving(**{**(study.stopping or Halving()).given(), **changes}).checked()
-    cells, left_out = recorded(study, records)
+    cells, left_out = recorded_cells(study, records)
     if not cells:
         raise StudyDirectoryError(
             f"`{directory.path}` must hold a cell with at least two configurations that trained to their end,"
@@ -105,10 +112,12 @@ def replay(
     table = []
     configurations = []
     for cell, trials in cells:
-        rows, points = _compare(study, cell, trials, workers, compared or schedulers(rule))
+        rows, points = _compare_schedulers(
+            study, cell, trials, workers, compared or build_schedulers(rule)
+        )
         table += rows
         configurations += points
-    return Replay(
+    return ReplayResult(
         study.name,
         study.objective.column,
         workers,
@@ -119,11 +128,11 @@ def replay(
     )
 
 
-def recorded(
+def recorded_cells(
     study: Study, records: Sequence[Record]
 ) -> tuple[list[tuple[Cell, list[RecordedTrial]]], int]:
     """Cells with their search trials in order of proposal, and how many configurations did not train to their end."""
-    states = ledger.fold(records)
+    states = ledger.fold_records(records)
     left_out = 0
     found = []
     for cell in study.cells():
@@ -132,8 +141,10 @@ def recorded(
             for r in records
             if r["type"] == "proposed" and (r["cell"], r["role"]) == (cell.name, "search")
         ]
-        trials = [_trial(record, states[record["trial_id"]]) for record in searched]
-        seeds = Counter(trial.config_id for trial in trials if trial.status in ENDED and trial.rows)
+        trials = [_recorded_trial(record, states[record["trial_id"]]) for record in searched]
+        seeds = Counter(
+            trial.config_id for trial in trials if trial.status in COMPLETED_STATUSES and trial.rows
+        )
         ended = [trial for trial in trials if seeds[trial.config_id] == study.search_seeds]
         kept = {trial.config_id for trial in ended}
         left_out += len({trial.config_id for trial in trials} - kept)
@@ -142,13 +153,13 @@ def recorded(
     return found, left_out
 
 
-def _trial(proposed: Record, state: TrialState) -> RecordedTrial:
+def _recorded_trial(proposed: Record, state: TrialState) -> RecordedTrial:
     rows = [row for _, row in sorted(state.reports.items())]
     spec = TrialSpec.model_validate(proposed["spec"])
     return RecordedTrial(proposed["trial_id"], proposed["config_id"], spec, state.status, rows)
 
 
-def _compare(
+def _compare_schedulers(
     study: Study,
     cell: Cell,
     trials: Sequence[RecordedTrial],
@@ -156,11 +167,11 @@ def _compare(
     compared: Mapping[str, Make],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of `Replay.table` and of `Replay.configurations` for one cell."""
-    facts = _facts(study, cell, trials)
+    facts = _configuration_facts(study, cell, trials)
     rows: list[dict[str, Any]] = []
     points = []
     for name, make in compared.items():
-        pool = Pool(trials, make(study, trials), workers).run()
+        pool = WorkerPool(trials, make(study, trials), workers).run()
         stopped = {trial.config_id for trial in trials if trial.trial_id in pool.stopped}
         survivors = [fact for fact in facts if fact["config_id"] not in stopped]
         spent = sum(pool.epochs.values())
@@ -174,7 +185,7 @@ def _compare(
                 "epochs_fraction": spent / (rows[0]["epochs"] if rows else spent),
                 "seconds": pool.seconds,
                 "winner_survived": any(fact["winner"] for fact in survivors),
-                "regret": _regret(study, facts, survivors),
+                "regret": _objective_regret(study, facts, survivors),
                 **_mean_ramp("", [fact for fact in survivors if fact["objective"] is not None]),
                 **_mean_ramp("top_", [fact for fact in facts if fact["top_half"]]),
             }
@@ -191,12 +202,16 @@ def _compare(
     return rows, points
 
 
-def _facts(study: Study, cell: Cell, trials: Sequence[RecordedTrial]) -> list[dict[str, Any]]:
+def _configuration_facts(
+    study: Study, cell: Cell, trials: Sequence[RecordedTrial]
+) -> list[dict[str, Any]]:
     """What is true of each configuration, whatever a scheduler does."""
     by_config: dict[str, list[RecordedTrial]] = {}
     for trial in trials:
         by_config.setdefault(trial.config_id, []).append(trial)
-    objectives = {config: _objective(study, of_config) for config, of_config in by_config.items()}
+    objectives = {
+        config: _mean_objective(study, of_config) for config, of_config in by_config.items()
+    }
     minimize = isinstance(study.objective, Minimize)
     winner = winner_of(objectives, minimize=minimize)
     known = {config: value for config, value in objectives.items() if value is not None}
@@ -204,7 +219,7 @@ def _facts(study: Study, cell: Cell, trials: Sequence[RecordedTrial]) -> list[di
     return [
         {
             "config_id": config,
-            **_ramp(cell, of_config[0].spec),
+            **_ramp_bounds(cell, of_config[0].spec),
             "objective": objectives[config],
             "top_half": config in best,
             "winner": config == winner,
@@ -213,7 +228,7 @@ def _facts(study: Study, cell: Cell, trials: Sequence[RecordedTrial]) -> list[di
     ]
 
 
-def _objective(study: Study, trials: Sequence[RecordedTrial]) -> float | None:
+def _mean_objective(study: Study, trials: Sequence[RecordedTrial]) -> float | None:
     values = [
         trial.rows[-1].get(study.objective.column) if trial.status == "COMPLETE" else None
         for trial in trials
@@ -221,10 +236,10 @@ def _objective(study: Study, trials: Sequence[RecordedTrial]) -> float | None:
     return objective_of(values)
 
 
-def _ramp(cell: Cell, spec: TrialSpec) -> dict[str, float | None]:
+def _ramp_bounds(cell: Cell, spec: TrialSpec) -> dict[str, float | None]:
     """Start and end of the ramp as fractions of training, where a part of it is searched."""
     searched = (
-        any(path.startswith(RAMP) for path in cell.search)
+        any(path.startswith(RAMP_PREFIX) for path in cell.search)
         and "ramp" in METHOD_FIELDS[spec.sparsity.method]
     )
     start, end = ramp_steps(spec) if searched else (None, None)
@@ -243,7 +258,7 @@ def _mean_ramp(prefix: str, facts: Sequence[Mapping[str, Any]]) -> dict[str, flo
     return {prefix + name: fmean(values) if values else None for name, values in ends.items()}
 
 
-def _regret(
+def _objective_regret(
     study: Study, facts: Sequence[Mapping[str, Any]], survivors: Sequence[Mapping[str, Any]]
 ) -> float | None:
     best = min if isinstance(study.objective, Minimize) else max
@@ -253,7 +268,7 @@ def _regret(
     return abs(best(left) - best(everyone)) if left else None
 
 
-def show(found: Replay) -> None:
+def print_replay(found: ReplayResult) -> None:
     """Print the table for a person."""
     console = Console(highlight=False)
     left_out = (
@@ -268,7 +283,7 @@ def show(found: Replay) -> None:
     for cell in dict.fromkeys(row["cell"] for row in found.table):
         rows = [row for row in found.table if row["cell"] == cell]
         console.print(f"\n{escape(cell)}, {rows[0]['configurations']} configurations", style="bold")
-        console.print(_grid(rows))
+        console.print(_result_table(rows))
     console.print(
         "\nwinner: the configuration that is best in the end\n"
         f"lost: {found.objective} of the best that is left, beyond the winner's\n"
@@ -278,7 +293,7 @@ def show(found: Replay) -> None:
     )
 
 
-def _grid(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     ramps = rows[0]["top_ramp_start"] is not None
@@ -295,7 +310,7 @@ def _grid(rows: Sequence[Mapping[str, Any]]) -> Table:
         regret = "" if row["regret"] is None else f"{row['regret']:.4f}"
         epochs = f"{row['epochs']:.0f} ({100 * row['epochs_fraction']:.0f} %)"
         kept = "kept" if row["winner_survived"] else "[red]stopped[/]"
-        ramp = [_span(row["ramp_start"], row["ramp_end"])] if ramps else []
+        ramp = [_format_span(row["ramp_start"], row["ramp_end"])] if ramps else []
         table.add_row(
             row["scheduler"],
             str(row["stopped"]),
@@ -306,10 +321,10 @@ def _grid(rows: Sequence[Mapping[str, Any]]) -> Table:
             *ramp,
         )
     if ramps:
-        top = _span(rows[0]["top_ramp_start"], rows[0]["top_ramp_end"])
+        top = _format_span(rows[0]["top_ramp_start"], rows[0]["top_ramp_end"])
         table.add_row("the better half", "", "", "", "", "", top, style="dim")
     return table
 
 
-def _span(start: float | None, end: float | None) -> str:
+def _format_span(start: float | None, end: float | None) -> str:
     return "" if start is None or end is None else f"{100 * start:.0f} to {100 * end:.0f} %"

@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 from scipy.stats import qmc
 
-from sparsetune.search.suggestions import Point, suggest
+from sparsetune.search.suggestions import Point, suggest_values
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.grid import grid_points
@@ -24,7 +24,7 @@ from sparsetune.study.samplers import Adaptive, Grid, Sobol
 from sparsetune.study.space import Value
 
 
-def sample(
+def sample_point(
     study: Study,
     cell: Cell,
     index: int,
@@ -55,11 +55,13 @@ def sample(
         and adaptive
         and (index if drawn is None else drawn) >= sampler.n_startup
     ):
-        return suggest(study, cell, index, told, pending, rejected)
-    return unit_sample(study, cell, index, sobol=isinstance(sampler, Sobol))
+        return suggest_values(study, cell, index, told, pending, rejected)
+    return sample_sequence_point(study, cell, index, sobol=isinstance(sampler, Sobol))
 
 
-def unit_sample(study: Study, cell: Cell, index: int, *, sobol: bool = False) -> dict[str, Value]:
+def sample_sequence_point(
+    study: Study, cell: Cell, index: int, *, sobol: bool = False
+) -> dict[str, Value]:
     """Point ``index`` of the random or the Sobol sequence, those of its values that apply."""
     paths = sorted(
         {
@@ -69,7 +71,7 @@ def unit_sample(study: Study, cell: Cell, index: int, *, sobol: bool = False) ->
         }
     )
     point = _unit_point(sobol, study.seed, len(paths), index)
-    return cell.applying(
+    return cell.applicable_values(
         {path: axis.at(point[paths.index(path)]) for path, axis in cell.search.items()}
     )
 
@@ -78,11 +80,11 @@ def _unit_point(sobol: bool, seed: int, dimensions: int, index: int) -> list[flo
     """Point ``index`` in the unit cube over all of the study's search axes, in alphabetical order."""
     if not sobol:
         return list(np.random.default_rng([seed, index]).random(dimensions))
-    return list(_sobol(seed, dimensions, max(6, index.bit_length()))[index])
+    return list(_sobol_points(seed, dimensions, max(6, index.bit_length()))[index])
 
 
 @lru_cache(maxsize=8)
-def _sobol(seed: int, dimensions: int, log2_points: int) -> np.ndarray:
+def _sobol_points(seed: int, dimensions: int, log2_points: int) -> np.ndarray:
     """The first 2^m points; a longer sequence begins with the shorter one."""
     return qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed)).random_base2(
         log2_points

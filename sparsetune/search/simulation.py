@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sparsetune.search.halving import Candidate, Rungs
+from sparsetune.search.halving import HalvingRungs, RungCandidate
 from sparsetune.spec import TrialSpec
 from sparsetune.storage.ledger import Record, TrialState
 from sparsetune.study import Minimize, Study
@@ -61,10 +61,10 @@ class NoStopping:
         """Nothing to note."""
 
 
-class RampAware:
+class RampAwareHalving:
     """Halving as a study's ``stopping`` declares it, carried out by the functions that a launch uses."""
 
-    def __init__(self, rungs: Rungs, trials: Sequence[RecordedTrial]) -> None:
+    def __init__(self, rungs: HalvingRungs, trials: Sequence[RecordedTrial]) -> None:
         self._rungs = rungs
         self._states = {trial.trial_id: TrialState() for trial in trials}
         self._trials: dict[str, list[RecordedTrial]] = {}
@@ -78,9 +78,9 @@ class RampAware:
         """Stops every seed of a configuration that a rung stops."""
         state = self._states[trial.trial_id]
         state.reports[row["step"]] = row
-        for rung in self._rungs.reached(state, row):
+        for rung in self._rungs.rungs_reached(state, row):
             others = [self._candidate(name) for name in self._trials if name != trial.config_id]
-            if self._rungs.verdict(self._candidate(trial.config_id), others, rung):
+            if self._rungs.stop_reason(self._candidate(trial.config_id), others, rung):
                 return [one.trial_id for one in self._trials[trial.config_id]]
         return ()
 
@@ -88,13 +88,13 @@ class RampAware:
         """A diverged one stands last."""
         self._states[trial.trial_id].ended = {"status": trial.status}
 
-    def _candidate(self, config_id: str) -> Candidate:
+    def _candidate(self, config_id: str) -> RungCandidate:
         trials = self._trials[config_id]
-        return Candidate(trials[0].spec, [self._states[trial.trial_id] for trial in trials])
+        return RungCandidate(trials[0].spec, [self._states[trial.trial_id] for trial in trials])
 
 
 @dataclass(eq=False)
-class RunningTrial:
+class RayTrial:
     """What Ray's schedulers read of a trial."""
 
     trial_id: str
@@ -108,15 +108,15 @@ class RayScheduler:
 
     def __init__(self, scheduler: Any) -> None:
         self._scheduler = scheduler
-        self._trials: dict[str, RunningTrial] = {}
+        self._trials: dict[str, RayTrial] = {}
 
-    def get_live_trials(self) -> list[RunningTrial]:
+    def get_live_trials(self) -> list[RayTrial]:
         """What the schedulers ask Tune's controller for."""
         return [one for one in self._trials.values() if one.status == "RUNNING"]
 
     def started(self, trial: RecordedTrial) -> None:
         """Announces the trial to Ray's scheduler."""
-        self._trials[trial.trial_id] = RunningTrial(trial.trial_id)
+        self._trials[trial.trial_id] = RayTrial(trial.trial_id)
         self._scheduler.on_trial_add(self, self._trials[trial.trial_id])
 
     def reported(self, trial: RecordedTrial, row: Record) -> Collection[str]:
@@ -154,7 +154,7 @@ class RayScheduler:
             self._scheduler.on_trial_complete(self, one, one.last_result)
 
 
-def asha(study: Study, trials: Sequence[RecordedTrial], reduction: float) -> RayScheduler:
+def build_asha(study: Study, trials: Sequence[RecordedTrial], reduction: float) -> RayScheduler:
     """Ray's ASHA as it is mostly used: on epochs, from one epoch on, up to the longest of the trials."""
     from ray.tune.schedulers import AsyncHyperBandScheduler
 
@@ -172,7 +172,7 @@ def asha(study: Study, trials: Sequence[RecordedTrial], reduction: float) -> Ray
 
 
 @dataclass
-class Pool:
+class WorkerPool:
     """Workers that take recorded trials in order; each row comes its recorded ``seconds`` after the trial's start.
 
     Args:
@@ -192,7 +192,7 @@ class Pool:
     seconds: float = 0.0
     _ended: set[str] = field(default_factory=set)
 
-    def run(self) -> Pool:
+    def run(self) -> WorkerPool:
         """Play every trial to its end or to where it is stopped."""
         waiting = iter(enumerate(self.trials))
         events: list[tuple[float, int, int, float]] = []

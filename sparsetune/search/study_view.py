@@ -13,7 +13,7 @@ from sparsetune.search.planner import CellPlan, Planner
 from sparsetune.storage.ledger import TrialState
 
 
-class Board:
+class StudyView:
     """Reads the planner's cells and trials; safe to draw while the launch goes on."""
 
     def __init__(self, planner: Planner) -> None:
@@ -30,7 +30,7 @@ class Board:
 
     def epochs(self) -> tuple[float, float]:
         """Epochs that are done or that nothing waits for any more, and those of the whole study, as far as known."""
-        epochs = self.planner.outlook()
+        epochs = self.planner.expected_epochs()
         return sum(epochs.values()) - self._left(epochs), sum(epochs.values())
 
     def _left(self, epochs: dict[str, float]) -> float:
@@ -59,7 +59,7 @@ class Board:
         running = [trial.last.get("progress", 0.0) for trial in trials if trial.status == "RUNNING"]
         return {
             "cell": plan.cell.name,
-            "row": _row(plan.cell.name),
+            "row": _row_name(plan.cell.name),
             "target": plan.cell.spec.sparsity.target,
             "finished": sum(trial.finished for trial in trials),
             "running": running,
@@ -83,7 +83,7 @@ class Board:
         table.add_column(no_wrap=True)
         for target in targets:
             table.add_column(f"{100 * target:g} %" if target else "dense", justify="right")
-        entries = {(cell["row"], cell["target"]): _entry(cell) for cell in cells}
+        entries = {(cell["row"], cell["target"]): _cell_text(cell) for cell in cells}
         for row in dict.fromkeys(cell["row"] for cell in cells):
             table.add_row(row, *(entries.get((row, target), "") for target in targets))
         return Group(
@@ -91,13 +91,13 @@ class Board:
         )
 
 
-def _row(cell: str) -> str:
+def _row_name(cell: str) -> str:
     """The cell's name without its target, which is a column, and short enough for five sparsities in 80 columns."""
     parts = [part for part in cell.split("/") if not part.startswith("target=")]
     return " ".join(parts).replace("epoch_multiplier=", "x")
 
 
-def _entry(cell: dict[str, Any]) -> Text:
+def _cell_text(cell: dict[str, Any]) -> Text:
     if not cell["finished"] and not cell["running"]:
         return Text("·", style="dim")
     best = f" {cell['best']:.4f}" if cell["best"] is not None else ""

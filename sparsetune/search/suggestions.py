@@ -26,11 +26,11 @@ from sparsetune.study.samplers import TPE, Adaptive, OptunaSampler
 from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Value
 
 Point = Mapping[str, Value]
-STATEFUL = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler")
+STATEFUL_SAMPLERS = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler")
 """Samplers that keep what they learned in the trials they suggested: they are led through all that was told."""
 
 
-def suggest(
+def suggest_values(
     study: Study,
     cell: Cell,
     index: int,
@@ -52,25 +52,27 @@ def suggest(
     if not isinstance(study.sampler, Adaptive):
         raise TypeError(f"`{study.sampler.kind}` does not adapt")
     digest = hashlib.sha256(f"{study.seed}/{cell.name}/{index}".encode()).digest()
-    sampler = build(
-        study.sampler, int.from_bytes(digest[:4], "big"), conditional=bool(cell.deciding)
+    sampler = build_sampler(
+        study.sampler, int.from_bytes(digest[:4], "big"), conditional=bool(cell.deciding_choices)
     )
     asked = optuna.create_study(sampler=sampler, direction=told.direction)
     trials = told.get_trials(deepcopy=False)
-    lies = [as_trial(cell, point, _worst(told)) for point in pending]
+    lies = [to_optuna_trial(cell, point, _worst_objective(told)) for point in pending]
     avoided = [
-        as_trial(cell, point, None if _heeds_pruned(study.sampler) else _worst(told))
+        to_optuna_trial(
+            cell, point, None if _uses_pruned_trials(study.sampler) else _worst_objective(told)
+        )
         for point in rejected
     ]
-    _tell(
+    _add_trials(
         asked,
         [*trials, *(trial for trial in (*lies, *avoided) if trial)],
         lead=_is_stateful(study.sampler),
     )
-    return _ask(asked.ask(), cell)
+    return _ask_values(asked.ask(), cell)
 
 
-def build(
+def build_sampler(
     sampler: Adaptive, seed: int, *, conditional: bool = False
 ) -> optuna.samplers.BaseSampler:
     """Optuna's sampler as declared; ``conditional`` for a space whose axes do not always apply.
@@ -91,7 +93,7 @@ def build(
     return built
 
 
-def as_trial(
+def to_optuna_trial(
     cell: Cell,
     values: Point,
     objective: float | None,
@@ -114,13 +116,13 @@ def as_trial(
         state=TrialState.PRUNED if objective is None else TrialState.COMPLETE,
         value=objective,
         params=dict(values),
-        distributions={path: distribution(cell.search[path]) for path in values},
+        distributions={path: optuna_distribution(cell.search[path]) for path in values},
         intermediate_values=dict(rungs or {}),
         user_attrs=attributes,
     )
 
 
-def distribution(axis: Axis) -> BaseDistribution:
+def optuna_distribution(axis: Axis) -> BaseDistribution:
     """Optuna's form of a search axis."""
     if isinstance(axis, Choice):
         return CategoricalDistribution(axis.options)
@@ -130,14 +132,14 @@ def distribution(axis: Axis) -> BaseDistribution:
 
 
 def _is_stateful(sampler: Adaptive) -> bool:
-    return isinstance(sampler, OptunaSampler) and sampler.name in STATEFUL
+    return isinstance(sampler, OptunaSampler) and sampler.name in STATEFUL_SAMPLERS
 
 
-def _heeds_pruned(sampler: Adaptive) -> bool:
+def _uses_pruned_trials(sampler: Adaptive) -> bool:
     return isinstance(sampler, TPE) or sampler.name == "TPESampler"
 
 
-def _worst(told: optuna.Study) -> float:
+def _worst_objective(told: optuna.Study) -> float:
     """The worst objective told so far; 0 where none was."""
     values = [
         trial.value for trial in told.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
@@ -148,7 +150,7 @@ def _worst(told: optuna.Study) -> float:
     )
 
 
-def _tell(asked: optuna.Study, trials: list[FrozenTrial], *, lead: bool) -> None:
+def _add_trials(asked: optuna.Study, trials: list[FrozenTrial], *, lead: bool) -> None:
     """Put the trials into the study; with ``lead`` as though its sampler had suggested every one of them."""
     if not lead:
         asked.add_trials(trials)
@@ -161,16 +163,18 @@ def _tell(asked: optuna.Study, trials: list[FrozenTrial], *, lead: bool) -> None
         asked.tell(trial, told.value, state=told.state)
 
 
-def _ask(trial: Trial, cell: Cell) -> dict[str, Value]:
-    chosen = {path: _value(trial, path, cell.search[path]) for path in cell.deciding}
-    applying = cell.applying({**dict.fromkeys(cell.search, 0), **chosen})
+def _ask_values(trial: Trial, cell: Cell) -> dict[str, Value]:
+    chosen = {
+        path: _suggest_value(trial, path, cell.search[path]) for path in cell.deciding_choices
+    }
+    applying = cell.applicable_values({**dict.fromkeys(cell.search, 0), **chosen})
     return {
-        path: chosen[path] if path in chosen else _value(trial, path, cell.search[path])
+        path: chosen[path] if path in chosen else _suggest_value(trial, path, cell.search[path])
         for path in applying
     }
 
 
-def _value(trial: Trial, path: str, axis: Axis) -> Value:
+def _suggest_value(trial: Trial, path: str, axis: Axis) -> Value:
     value: Value
     if isinstance(axis, Choice):
         value = trial.suggest_categorical(path, axis.options)

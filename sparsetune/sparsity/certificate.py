@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from sparsetune.sparsity.masks.allocation import Group
-from sparsetune.sparsity.masks.exact import Masks, count
+from sparsetune.sparsity.masks.allocation import LayerGroup
+from sparsetune.sparsity.masks.exact import Masks, count_nonzero
 from sparsetune.sparsity.masks.patterns import n_m_faults
 from sparsetune.spec.sparsity import parse_pattern
 
@@ -16,7 +16,7 @@ from sparsetune.spec.sparsity import parse_pattern
 def certify(
     weights: Mapping[str, torch.Tensor],
     masks: Masks,
-    groups: Sequence[Group],
+    groups: Sequence[LayerGroup],
     pattern: str = "unstructured",
     parameters: int | None = None,
 ) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def certify(
         ``zeros`` counts exact zeros, inside the mask too, where they are no fault.
     """
     layers = [
-        _layer(name, weight.detach(), masks[name], groups) for name, weight in weights.items()
+        _layer_facts(name, weight.detach(), masks[name], groups) for name, weight in weights.items()
     ]
     totals = {key: sum(layer[key] for layer in layers) for key in ("weights", "kept", "zeros")}
     pruned = totals["weights"] - totals["kept"]
@@ -51,35 +51,37 @@ def certify(
         "sparsity_of_parameters": pruned / parameters,
         "pattern": pattern,
         "faults": [
-            *_leaks(layers),
-            *_miscounts(layers, groups),
-            *_breaches(weights, masks, groups, pattern),
+            *_leak_faults(layers),
+            *_count_faults(layers, groups),
+            *_pattern_faults(weights, masks, groups, pattern),
         ],
     }
 
 
-def _layer(
-    name: str, weight: torch.Tensor, mask: torch.Tensor, groups: Sequence[Group]
+def _layer_facts(
+    name: str, weight: torch.Tensor, mask: torch.Tensor, groups: Sequence[LayerGroup]
 ) -> dict[str, Any]:
     alone = {group.names[0]: group.pruned for group in groups if len(group.names) == 1}
     return {
         "name": name,
         "shape": list(weight.shape),
         "weights": weight.numel(),
-        "kept": count([mask]),
+        "kept": count_nonzero([mask]),
         "asked": weight.numel() - alone[name] if name in alone else None,
-        "zeros": weight.numel() - count([weight]),
-        "outside_mask": count([weight.masked_fill(mask.to(weight.device), 0)]),
+        "zeros": weight.numel() - count_nonzero([weight]),
+        "outside_mask": count_nonzero([weight.masked_fill(mask.to(weight.device), 0)]),
     }
 
 
-def _leaks(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _leak_faults(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for layer in layers:
         if layer["outside_mask"]:
             yield f"`{layer['name']}` has {layer['outside_mask']} weights outside its mask that are not zero"
 
 
-def _miscounts(layers: Sequence[Mapping[str, Any]], groups: Sequence[Group]) -> Iterator[str]:
+def _count_faults(
+    layers: Sequence[Mapping[str, Any]], groups: Sequence[LayerGroup]
+) -> Iterator[str]:
     pruned_in = {layer["name"]: layer["weights"] - layer["kept"] for layer in layers}
     for group in groups:
         pruned = sum(pruned_in[name] for name in group.names)
@@ -92,8 +94,8 @@ def _miscounts(layers: Sequence[Mapping[str, Any]], groups: Sequence[Group]) -> 
             yield f"{where}: {pruned} weights are pruned where {group.pruned} were asked"
 
 
-def _breaches(
-    weights: Mapping[str, torch.Tensor], masks: Masks, groups: Sequence[Group], pattern: str
+def _pattern_faults(
+    weights: Mapping[str, torch.Tensor], masks: Masks, groups: Sequence[LayerGroup], pattern: str
 ) -> Iterator[str]:
     if (n_m := parse_pattern(pattern)) is None:
         return

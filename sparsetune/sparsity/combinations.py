@@ -18,7 +18,7 @@ def combination_problems(given: SparsitySpec) -> list[Problem]:
         Problem(
             f"sparsity.{field}", rule, f"{getattr(spec, field)!r} with the method {spec.method!r}"
         )
-        for field, rule, breaks in _RULES
+        for field, rule, breaks in _FIELD_RULES
         if breaks(spec)
     ]
     return broken + _target_problems(spec)
@@ -34,19 +34,19 @@ def layer_problems(layers: Sequence[Layer], given: SparsitySpec) -> list[Problem
     )
 
 
-def _n_m(spec: SparsitySpec) -> bool:
+def _has_pattern(spec: SparsitySpec) -> bool:
     return spec.pattern != "unstructured"
 
 
-def _regrows(spec: SparsitySpec) -> bool:
+def _uses_regrow(spec: SparsitySpec) -> bool:
     return "regrow" in METHOD_FIELDS[spec.method]
 
 
-_RULES: list[tuple[str, str, Callable[[SparsitySpec], bool]]] = [
+_FIELD_RULES: list[tuple[str, str, Callable[[SparsitySpec], bool]]] = [
     (
         "pattern",
         "SR-STE makes N:M masks: give `pattern`, such as `2:4`",
-        lambda spec: spec.method == "sr_ste" and not _n_m(spec),
+        lambda spec: spec.method == "sr_ste" and not _has_pattern(spec),
     ),
     (
         "score",
@@ -56,12 +56,12 @@ _RULES: list[tuple[str, str, Callable[[SparsitySpec], bool]]] = [
     (
         "pattern",
         "drop and grow moves weights from one group of M to another: the pattern must be `unstructured`",
-        lambda spec: _regrows(spec) and _n_m(spec),
+        lambda spec: _uses_regrow(spec) and _has_pattern(spec),
     ),
     (
         "allocation",
         "an N:M pattern gives every pruned layer the same sparsity: must be `uniform` or `global`",
-        lambda spec: _n_m(spec) and spec.allocation not in ("uniform", "global"),
+        lambda spec: _has_pattern(spec) and spec.allocation not in ("uniform", "global"),
     ),
     (
         "checkpoint",
@@ -72,7 +72,7 @@ _RULES: list[tuple[str, str, Callable[[SparsitySpec], bool]]] = [
         "score",
         "drop and grow drops by `magnitude`, `random` or `saliency`: the Fisher's survivors make up for what is pruned"
         " for good",
-        lambda spec: _regrows(spec) and spec.score == "fisher",
+        lambda spec: _uses_regrow(spec) and spec.score == "fisher",
     ),
 ]
 """The field at fault, the rule, and whether a resolved declaration breaks it."""

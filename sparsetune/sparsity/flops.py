@@ -24,7 +24,7 @@ Example = torch.Tensor | Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Flops:
+class ForwardFlops:
     """Forward FLOPs of one example through the dense network.
 
     Args:
@@ -62,7 +62,7 @@ def forward_flops(
     *,
     example: Example | None = None,
     prunable: Collection[str] | None = None,
-) -> Flops:
+) -> ForwardFlops:
     """Forward FLOPs of one example, counted on the meta device, in evaluation mode; the model stays as it is.
 
     Args:
@@ -86,15 +86,15 @@ def forward_flops(
     else:
         named = dict(on_meta.named_parameters())
         weights = {name: named[name] for name in prunable}
-    with torch.no_grad(), torch.device("meta"), _Count(weights) as count:
+    with torch.no_grad(), torch.device("meta"), _FlopCounter(weights) as count:
         if isinstance(given, Mapping):
-            on_meta(**{name: _on_meta(value) for name, value in given.items()})
+            on_meta(**{name: _meta_tensor(value) for name, value in given.items()})
         else:
-            on_meta(_on_meta(given))
-    return Flops(count.weights, count.other)
+            on_meta(_meta_tensor(given))
+    return ForwardFlops(count.weights, count.other)
 
 
-class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds what each operation costs to the one weight that it reads; a view of a weight has the weight's storage."""
 
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
@@ -137,9 +137,9 @@ def _meta_copy(model: nn.Module) -> nn.Module:
         if isinstance(value, torch.Tensor)
     ]
     tensors = [*model.parameters(), *model.buffers(), *plain]
-    return copy.deepcopy(model, {id(tensor): _on_meta(tensor) for tensor in tensors})
+    return copy.deepcopy(model, {id(tensor): _meta_tensor(tensor) for tensor in tensors})
 
 
-def _on_meta(tensor: torch.Tensor) -> torch.Tensor:
+def _meta_tensor(tensor: torch.Tensor) -> torch.Tensor:
     empty = torch.empty_like(tensor, device="meta")
     return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty

@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 import torch
 from torch import nn
 
-PRUNABLE = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+PRUNABLE_MODULES = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 """Modules whose weight is pruned: never a bias, a norm or an embedding."""
-PROJECTIONS = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
+ATTENTION_WEIGHT_NAMES = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 """Weights of attention's linear layers that `torch.nn.MultiheadAttention` keeps without a module of their own."""
 
 
@@ -45,7 +45,7 @@ def prunable_weights(model: nn.Module) -> dict[str, nn.Parameter]:
 
     Depthwise convolutions stay dense: they are few weights and much accuracy (Evci et al. 2020, section 4.1).
     """
-    weights = {id(weight) for module in model.modules() for weight in _weights(module)}
+    weights = {id(weight) for module in model.modules() for weight in _module_weights(module)}
     return {
         name: parameter for name, parameter in model.named_parameters() if id(parameter) in weights
     }
@@ -56,13 +56,13 @@ def layers_of(weights: Mapping[str, torch.Tensor]) -> list[Layer]:
     return [Layer(name, tuple(weight.shape)) for name, weight in weights.items()]
 
 
-def _weights(module: nn.Module) -> Iterator[object]:
-    if isinstance(module, PRUNABLE) and not _depthwise(module):
+def _module_weights(module: nn.Module) -> Iterator[object]:
+    if isinstance(module, PRUNABLE_MODULES) and not _is_depthwise(module):
         yield module.weight
     if isinstance(module, nn.MultiheadAttention):
-        yield from (getattr(module, name) for name in PROJECTIONS)
+        yield from (getattr(module, name) for name in ATTENTION_WEIGHT_NAMES)
 
 
-def _depthwise(module: nn.Module) -> bool:
+def _is_depthwise(module: nn.Module) -> bool:
     groups = getattr(module, "groups", 1)
     return bool(groups > 1 and groups == module.in_channels)

@@ -15,7 +15,7 @@ def reset_moments(optimizer: torch.optim.Optimizer) -> None:
                 slot.zero_()
 
 
-def reset_grown(
+def reset_grown_moments(
     optimizer: torch.optim.Optimizer, grown: Iterable[tuple[torch.Tensor, torch.Tensor]]
 ) -> None:
     """Zero momentum and both moments of weights that come back; step counts are a whole tensor's and stay.

@@ -16,7 +16,7 @@ Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Moment:
+class ScoreContext:
     """What a score may look at: the network at the time of a mask update.
 
     Args:
@@ -36,7 +36,7 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoreResult:
     """Scores of every weight, and what becomes of the survivors once the newly pruned (True) are known.
 
     Args:
@@ -49,7 +49,7 @@ class Scored:
     absolute: bool = False
     compensate: Callable[[Masks], None] | None = None
 
-    def positive(self) -> Tensors:
+    def absolute_values(self) -> Tensors:
         """The scores themselves, absolute values taken."""
         return (
             {name: value.abs() for name, value in self.values.items()}
@@ -58,39 +58,41 @@ class Scored:
         )
 
 
-Score = Callable[[Moment], Scored]
+Score = Callable[[ScoreContext], ScoreResult]
 
 
-def magnitude(moment: Moment) -> Scored:
+def magnitude(moment: ScoreContext) -> ScoreResult:
     """``|w|`` (Janowsky 1989; Han et al. 2015)."""
-    return Scored(dict(moment.weights), absolute=True)
+    return ScoreResult(dict(moment.weights), absolute=True)
 
 
-def random(moment: Moment) -> Scored:
+def random(moment: ScoreContext) -> ScoreResult:
     """Uniform in [0, 1), a function of the moment's seed and the layer's name: the control."""
-    return Scored(
+    return ScoreResult(
         {
-            name: _uniform(weight, derived_seed(moment.seed, name))
+            name: _uniform_scores(weight, derived_seed(moment.seed, name))
             for name, weight in moment.weights.items()
         }
     )
 
 
-def _uniform(like: torch.Tensor, seed: int) -> torch.Tensor:
+def _uniform_scores(like: torch.Tensor, seed: int) -> torch.Tensor:
     return torch.rand(like.shape, generator=torch.Generator().manual_seed(seed)).to(like.device)
 
 
-def saliency(moment: Moment) -> Scored:
+def saliency(moment: ScoreContext) -> ScoreResult:
     """``|g w|`` with the mean gradient of training batches (SNIP, Lee et al. 2019, eq. 6)."""
     batches = moment.spec.saliency_batches
     summed = {name: torch.zeros_like(weight) for name, weight in moment.weights.items()}
     for gradients in moment.gradients(batches, None, True):
         for name, gradient in gradients.items():
             summed[name] += gradient / batches
-    return Scored({name: (summed[name] * weight).abs() for name, weight in moment.weights.items()})
+    return ScoreResult(
+        {name: (summed[name] * weight).abs() for name, weight in moment.weights.items()}
+    )
 
 
-def fisher(moment: Moment) -> Scored:
+def fisher(moment: ScoreContext) -> ScoreResult:
     """``w^2 / (2 [F^-1]_qq)`` with the block-diagonal empirical Fisher; survivors make up for what is pruned.
 
     Gradients are taken in evaluation mode, within the mask (Kurtic et al. 2022, arXiv 2203.07259, section 3.2).
@@ -104,7 +106,7 @@ def fisher(moment: Moment) -> Scored:
             }
 
     estimate = BlockFisher(moment.weights, given, within_mask)
-    return Scored(estimate.scores(), compensate=estimate.compensate)
+    return ScoreResult(estimate.scores(), compensate=estimate.compensate)
 
 
 SCORES: dict[str, Score] = {

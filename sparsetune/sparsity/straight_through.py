@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 
-class Shadow:
+class ShadowWeights:
     """Swaps effective weights in for a forward and backward pass, and the dense ones back for the optimizer's step.
 
     The gradient by the effective weights goes to the dense ones as it is; those outside the mask are pulled towards

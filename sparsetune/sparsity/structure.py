@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from sparsetune.sparsity.masks.exact import Masks, intersection_over_union, pack, unpack
+from sparsetune.sparsity.masks.exact import Masks, intersection_over_union, pack_masks, unpack_masks
 
-KEPT = 16
+MAX_KEPT_MASKS = 16
 """Masks kept as packed bits, for the overlap with the last one: every second is dropped when there are more."""
 
 
 @dataclass
-class Entry:
+class MaskEntry:
     """One mask: where in training it came into force, each layer's density, its overlap with the mask before."""
 
     step: int
@@ -26,8 +26,8 @@ class Entry:
     bits: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
-class Structure:
-    """Every mask of a trial in order; whole masks as packed bits, at most `KEPT` of them.
+class MaskRecorder:
+    """Every mask of a trial in order; whole masks as packed bits, at most `MAX_KEPT_MASKS` of them.
 
     Args:
         weights: Prunable weights by layer, for their shapes.
@@ -38,7 +38,7 @@ class Structure:
         """Whether every weight has been trained, in a dense or decompressed phase."""
         self._weights = dict(weights)
         self._sizes = {name: weight.numel() for name, weight in weights.items()}
-        self._entries: list[Entry] = []
+        self._entries: list[MaskEntry] = []
         self._ever: dict[str, torch.Tensor] = {}
         self._stride = 1
 
@@ -46,16 +46,16 @@ class Structure:
         self, step: int, phase: str, masks: Masks, kept: Mapping[str, int], iou_previous: float
     ) -> None:
         """Take down the mask that comes into force after ``step`` steps, with ``kept`` weights in each layer."""
-        bits = pack(masks)
+        bits = pack_masks(masks)
         if not self.all_active:
             self._ever = {
-                n: _either(self._ever[n], bits[n]) if self._ever else bits[n].clone() for n in bits
+                n: _union(self._ever[n], bits[n]) if self._ever else bits[n].clone() for n in bits
             }
         if self._entries and (len(self._entries) - 1) % self._stride:
             self._entries[-1].bits = {}
         density = [kept[name] / size for name, size in self._sizes.items()]
-        self._entries.append(Entry(step, phase, density, iou_previous, bits))
-        while sum(bool(entry.bits) for entry in self._entries) > KEPT:
+        self._entries.append(MaskEntry(step, phase, density, iou_previous, bits))
+        while sum(bool(entry.bits) for entry in self._entries) > MAX_KEPT_MASKS:
             self._stride *= 2
             for place, entry in enumerate(self._entries[:-1]):
                 if place % self._stride:
@@ -65,7 +65,7 @@ class Structure:
         """Share of the prunable weights that have been inside a mask, in [0, 1]."""
         if self.all_active or not self._entries:
             return 1.0
-        return sum(_ones(bits) for bits in self._ever.values()) / sum(self._sizes.values())
+        return sum(_count_ones(bits) for bits in self._ever.values()) / sum(self._sizes.values())
 
     def summary(self) -> list[dict[str, Any]]:
         """A row per mask, as plain JSON values: ``step phase sparsity density iou_previous iou_final``.
@@ -74,15 +74,15 @@ class Structure:
         """
         if not self._entries:
             return []
-        final = unpack(self._entries[-1].bits, self._weights)
+        final = unpack_masks(self._entries[-1].bits, self._weights)
         return [self._row(entry, final) for entry in self._entries]
 
-    def _row(self, entry: Entry, final: Masks) -> dict[str, Any]:
+    def _row(self, entry: MaskEntry, final: Masks) -> dict[str, Any]:
         kept = round(
             sum(d * size for d, size in zip(entry.density, self._sizes.values(), strict=True))
         )
         overlap = (
-            intersection_over_union(unpack(entry.bits, self._weights), final)
+            intersection_over_union(unpack_masks(entry.bits, self._weights), final)
             if entry.bits
             else None
         )
@@ -109,15 +109,15 @@ class Structure:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state`` gave."""
-        self._entries = [Entry(**entry) for entry in state["entries"]]
+        self._entries = [MaskEntry(**entry) for entry in state["entries"]]
         self._ever = state["ever"]
         self._stride = state["stride"]
         self.all_active = state["all_active"]
 
 
-def _either(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+def _union(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return first | second
 
 
-def _ones(bits: torch.Tensor) -> int:
+def _count_ones(bits: torch.Tensor) -> int:
     return int(np.bitwise_count(bits.numpy()).sum())

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 
 from sparsetune.errors import Problem
-from sparsetune.sparsity.masks.exact import count
+from sparsetune.sparsity.masks.exact import count_nonzero
 from sparsetune.spec.sparsity import SparsitySpec
 
-TOLERANCE = 1e-3
+TARGET_TOLERANCE = 1e-3
 """How far the target may lie from the checkpoint's sparsity. The mask has the target's count exactly: where they
 differ, a few of the checkpoint's zeros train, or a few of its lowest weights become zero."""
 
@@ -25,8 +25,8 @@ def transfer_problems(weights: Mapping[str, torch.Tensor], spec: SparsitySpec) -
     if spec.method != "transfer":
         return []
     total = sum(weight.numel() for weight in weights.values())
-    zeros = total - count(weight.detach() for weight in weights.values())
-    if abs(zeros - spec.target * total) <= TOLERANCE * total + 0.5:
+    zeros = total - count_nonzero(weight.detach() for weight in weights.values())
+    if abs(zeros - spec.target * total) <= TARGET_TOLERANCE * total + 0.5:
         return []
     sparsity = zeros / total
     return [

@@ -1,7 +1,7 @@
 """What a trial is: task, optimizer, schedule, sparsity and arithmetic, declared."""
 
 from sparsetune.spec.trial import (
-    DECIDING,
+    DECIDING_FIELDS,
     SCHEMA_VERSION,
     ComputeSpec,
     DistillSpec,
@@ -10,14 +10,14 @@ from sparsetune.spec.trial import (
     RewindSpec,
     ScheduleSpec,
     TrialSpec,
-    applies,
-    canonical,
-    flatten,
-    set_at,
+    canonical_values,
+    field_applies,
+    flatten_values,
+    set_field,
 )
 
 __all__ = [
-    "DECIDING",
+    "DECIDING_FIELDS",
     "SCHEMA_VERSION",
     "ComputeSpec",
     "DistillSpec",
@@ -26,8 +26,8 @@ __all__ = [
     "RewindSpec",
     "ScheduleSpec",
     "TrialSpec",
-    "applies",
-    "canonical",
-    "flatten",
-    "set_at",
+    "canonical_values",
+    "field_applies",
+    "flatten_values",
+    "set_field",
 ]

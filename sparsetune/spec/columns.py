@@ -10,7 +10,7 @@ Status = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "DIVERGED", "INVALI
 Role = Literal["search", "report", "control", "twin", "teacher"]
 Phase = Literal["dense", "ramp", "compressed", "decompressed", "dynamic", "fixed"]
 
-FINISHED: tuple[Status, ...] = ("COMPLETE", "PRUNED", "DIVERGED", "INVALID", "FAILED")
+FINISHED_STATUSES: tuple[Status, ...] = ("COMPLETE", "PRUNED", "DIVERGED", "INVALID", "FAILED")
 """A trial of one of these is never run again by itself."""
 
 
@@ -23,7 +23,7 @@ class Column:
     meaning: str
 
 
-IDENTITY = (
+IDENTITY_COLUMNS = (
     Column("study", "string", "name of the study"),
     Column("arm", "string", "method with its recipe"),
     Column("cell", "string", "one arm at one point of its sweep axes"),
@@ -38,14 +38,14 @@ IDENTITY = (
     Column("attempt", "Int64", "process lives of the trial so far, from 1"),
     Column("status", "string", "WAITING, RUNNING, COMPLETE, PRUNED, DIVERGED, INVALID or FAILED"),
 )
-PROGRESS = (
+PROGRESS_COLUMNS = (
     Column("step", "Int64", "optimizer steps done"),
     Column("epoch", "float64", "step / steps per epoch"),
     Column("progress", "float64", "fraction of the trial's own training done, in [0, 1]"),
     Column("phase", "string", "dense, ramp, compressed, decompressed, dynamic or fixed"),
     Column("at_target", "boolean", "whether the mask has the target sparsity now"),
 )
-MEASURED = (
+MEASURED_COLUMNS = (
     Column("lr", "float64", "learning rate of the last step"),
     Column("target", "float64", "sparsity asked for, in [0, 1)"),
     Column("sparsity", "float64", "fraction of prunable weights outside the mask, in [0, 1)"),
@@ -81,7 +81,7 @@ MEASURED = (
     Column("inference_flops", "float64", "of the masked network, as a fraction of the dense one's"),
     Column("seconds", "float64", "training and evaluation time so far, over all attempts"),
 )
-FINAL = (
+FINAL_COLUMNS = (
     Column("test_loss", "float64", "plain cross-entropy in nats, test split, read once at the end"),
     Column("test_accuracy", "float64", "fraction right, test split, in [0, 1]"),
     Column("test_score", "float64", "the task's headline metric, test split"),
@@ -103,12 +103,14 @@ FINAL = (
     Column("twin_id", "string", "trial_id of the dense twin: same recipe, seed and epochs"),
 )
 
-HISTORY = (*IDENTITY, *PROGRESS, *MEASURED)
+HISTORY_COLUMNS = (*IDENTITY_COLUMNS, *PROGRESS_COLUMNS, *MEASURED_COLUMNS)
 """`history()`: one row per trial and evaluation; the configuration's dotted fields follow."""
-TRIALS = (*HISTORY, *FINAL)
+TRIAL_COLUMNS = (*HISTORY_COLUMNS, *FINAL_COLUMNS)
 """`trials()`: one row per trial, with the values of its last evaluation; the configuration's dotted fields follow."""
 
-OBJECTIVES = tuple(
-    c.name for c in MEASURED if c.name.startswith(("val_", "train_")) and c.name != "train_flops"
+OBJECTIVE_COLUMNS = tuple(
+    c.name
+    for c in MEASURED_COLUMNS
+    if c.name.startswith(("val_", "train_")) and c.name != "train_flops"
 )
 """What a study may optimise: never a test column."""

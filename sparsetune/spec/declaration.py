@@ -24,7 +24,7 @@ else:
     ModelMetaclass = type(BaseModel)  # not public under its own name
 
 
-class _Lenient(ModelMetaclass):
+class _LenientMeta(ModelMetaclass):
     """Lets a faulty part exist, holding the raw values, until its declaration is checked as a whole."""
 
     positional: tuple[str, ...]
@@ -41,7 +41,9 @@ class _Lenient(ModelMetaclass):
         except ValidationError:
             faulty: Any = object.__new__(cls)  # type: ignore[arg-type]
             fields = cls.model_fields.items()
-            defaults = {name: _default(field) for name, field in fields if not field.is_required()}
+            defaults = {
+                name: _default_of(field) for name, field in fields if not field.is_required()
+            }
             state = {"__dict__": defaults | given, "__pydantic_fields_set__": set(given)}
             for name, value in (
                 state | {"__pydantic_extra__": None, "__pydantic_private__": None}
@@ -50,7 +52,7 @@ class _Lenient(ModelMetaclass):
             return faulty
 
 
-class Declared(BaseModel, metaclass=_Lenient):
+class Declaration(BaseModel, metaclass=_LenientMeta):
     """A frozen part of a declaration. Unknown fields are problems, never ignored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -64,14 +66,14 @@ class Declared(BaseModel, metaclass=_Lenient):
             if name not in self.__pydantic_fields_set__ and name != "kind":
                 continue  # its default
             field = type(self).model_fields.get(name)
-            default = None if field is None else _default(field)
+            default = None if field is None else _default_of(field)
             # As plain values: pydantic's own equality overlooks unknown fields.
             if (
                 field is None
                 or name == "kind"
-                or (value is not default and plain(value) != plain(default))
+                or (value is not default and to_plain(value) != to_plain(default))
             ):
-                kept[name] = plain(value)
+                kept[name] = to_plain(value)
         return kept
 
     def problems(self) -> list[Problem]:
@@ -79,7 +81,10 @@ class Declared(BaseModel, metaclass=_Lenient):
         try:
             type(self).model_validate(self.given())
         except ValidationError as error:
-            return [as_problem(type(self), details) for details in error.errors(include_url=False)]
+            return [
+                problem_from_error(type(self), details)
+                for details in error.errors(include_url=False)
+            ]
         return []
 
     def checked(self) -> Self:
@@ -97,7 +102,7 @@ class Declared(BaseModel, metaclass=_Lenient):
         return digest_of(self.given())
 
 
-def _default(field: FieldInfo) -> Any:
+def _default_of(field: FieldInfo) -> Any:
     return (
         field.default
         if field.default_factory is None
@@ -105,48 +110,49 @@ def _default(field: FieldInfo) -> Any:
     )
 
 
-def are_positive(*values: Any) -> bool:
+def all_positive(*values: Any) -> bool:
     """Whether all are numbers above 0: a faulty part that is checked in another holds what it was given."""
     return all(isinstance(value, int | float) and value > 0 for value in values)
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """``value`` as JSON types: parts become dictionaries of what was set in them."""
-    if isinstance(value, Declared):
+    if isinstance(value, Declaration):
         return value.given()
     if isinstance(value, Length):
         return value.declared()
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return value
 
 
 def digest_of(values: Any) -> str:
     """The first twelve hexadecimal digits of SHA-256 over the sorted JSON of ``values``; 1.0 counts as 1."""
-    text = json.dumps(_whole(values), sort_keys=True, separators=(",", ":"), default=repr)
+    text = json.dumps(_whole_numbers(values), sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _whole(value: Any) -> Any:
+def _whole_numbers(value: Any) -> Any:
     """Plain values with whole floats as integers, so that equal numbers have equal digests."""
     if isinstance(value, Mapping):
-        return {key: _whole(item) for key, item in value.items()}
+        return {key: _whole_numbers(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_whole(item) for item in value]
+        return [_whole_numbers(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def as_problem(model: type[BaseModel], details: ErrorDetails) -> Problem:
+def problem_from_error(model: type[BaseModel], details: ErrorDetails) -> Problem:
     """One of pydantic's errors in our words, listing the valid names where a name is unknown."""
-    path = ".".join(_named(details["loc"]))
+    path = ".".join(_user_path(details["loc"]))
     got = repr(details["input"])
     context = details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
             return Problem(
-                path, f"unknown field; valid are {_names(_model_at(model, details['loc'][:-1]))}"
+                path,
+                f"unknown field; valid are {_field_names(_model_at(model, details['loc'][:-1]))}",
             )
         case "missing":
             return Problem(path, "must be given")
@@ -169,15 +175,15 @@ def as_problem(model: type[BaseModel], details: ErrorDetails) -> Problem:
             )
 
 
-def _names(model: type[BaseModel] | None) -> str:
+def _field_names(model: type[BaseModel] | None) -> str:
     return ", ".join(f"`{name}`" for name in model.model_fields) if model else "none"
 
 
-def _named(location: tuple[int | str, ...]) -> Iterator[str]:
+def _user_path(location: tuple[int | str, ...]) -> Iterator[str]:
     """The parts of ``location`` that a user wrote: without the tags that pydantic adds for a union."""
     tags = {
         model.model_fields["kind"].default
-        for model in _descendants(Declared)
+        for model in _descendants(Declaration)
         if "kind" in model.model_fields
     }
     for before, part in zip(("", *location), location, strict=False):
@@ -185,7 +191,7 @@ def _named(location: tuple[int | str, ...]) -> Iterator[str]:
             yield str(part)
 
 
-def _descendants(model: type[Declared]) -> Iterator[type[Declared]]:
+def _descendants(model: type[Declaration]) -> Iterator[type[Declaration]]:
     for child in model.__subclasses__():
         yield child
         yield from _descendants(child)

@@ -60,11 +60,11 @@ def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
 def _decay(spec: TrialSpec, clock: Clock, warmup: int) -> Callable[[int], float]:
     """The fraction of the peak learning rate by step, from the end of the warm-up on."""
     if spec.schedule.lr == "step":
-        fallen = falls(spec)
+        fallen = decay_steps(spec)
         return lambda step: spec.schedule.factor ** sum(step >= at for at in fallen)
     shape = DECAYS[spec.schedule.lr]
     floor = spec.schedule.floor
-    bounds = [warmup, *rewinds(spec), clock.total]
+    bounds = [warmup, *rewind_steps(spec), clock.total]
 
     def decay(step: int) -> float:
         index = min(bisect_right(bounds, step), len(bounds) - 1)
@@ -80,12 +80,12 @@ def warmup_steps(spec: TrialSpec) -> int:
     return round_half_up(spec.schedule.warmup.steps(spec.clock()))
 
 
-def falls(spec: TrialSpec) -> list[int]:
+def decay_steps(spec: TrialSpec) -> list[int]:
     """The steps from which the decay ``step`` multiplies the learning rate once more."""
     return [round_half_up(anchor.steps(spec.clock())) for anchor in spec.schedule.anchors]
 
 
-def rewinds(spec: TrialSpec) -> list[int]:
+def rewind_steps(spec: TrialSpec) -> list[int]:
     """The steps from which the decay starts again; none in the warm-up, whose end has the peak anyway.
 
     They are rounded as updates of a mask are: equal lengths of ramp and rewinds meet at equal steps.
@@ -101,7 +101,7 @@ def rewinds(spec: TrialSpec) -> list[int]:
     return [step for step in takewhile(lambda step: step < clock.total, steps) if step > warmup]
 
 
-def resolution(spec: TrialSpec, step: int) -> int | None:
+def image_resolution(spec: TrialSpec, step: int) -> int | None:
     """Pixels of a training image's side at a step (from 0), where the task's images grow; None where they do not."""
     if spec.task.kind != "folder" or spec.task.growth is None:
         return None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from sparsetune.durations import Length, LengthField
-from sparsetune.spec.declaration import Declared
+from sparsetune.spec.declaration import Declaration
 
 Method = Literal[
     "dense",
@@ -44,12 +44,12 @@ def parse_pattern(pattern: str) -> tuple[int, int] | None:
     raise ValueError("a pattern must be `unstructured`, or N:M with 0 < N < M as in `2:4`")
 
 
-def _as_pattern(pattern: str) -> str:
+def _check_pattern(pattern: str) -> str:
     parse_pattern(pattern)
     return pattern
 
 
-class RampSpec(Declared):
+class RampSpec(Declaration):
     """A gradual ramp from dense to the target (Zhu & Gupta 2017, arXiv 1710.01878)."""
 
     shape: RampShape = "cubic"
@@ -104,7 +104,7 @@ OBERT_RAMP = RampSpec(first=0.7, start="2 epochs", tail="4 epochs", every="4 epo
 """oBERT's 30-epoch recipe: pruned at epochs 2, 6, … 26 (Kurtic et al. 2022, arXiv 2203.07259)."""
 
 
-class AcdcSpec(Declared):
+class AcdcSpec(Declaration):
     """The five lengths of AC/DC (Peste et al. 2021, arXiv 2106.12379), each a fraction of training or in epochs.
 
     The defaults stretch the published 100-epoch plan with training; lengths in epochs (`PUBLISHED_ACDC`) repeat more
@@ -128,7 +128,7 @@ PUBLISHED_ACDC = AcdcSpec(
 """The plan of the authors' ImageNet configurations, in epochs."""
 
 
-class RegrowSpec(Declared):
+class RegrowSpec(Declaration):
     """Drop and grow: SET, RigL (Evci et al. 2020, arXiv 1911.11134, algorithm 1) and GraNet."""
 
     fraction: float = Field(default=0.3, gt=0, lt=1)
@@ -147,7 +147,7 @@ GRANET_CIFAR = RegrowSpec(fraction=0.5, every="1000 steps")
 """GraNet's updates on CIFAR (Liu et al. 2021, arXiv 2106.10404)."""
 
 
-class FisherSpec(Declared):
+class FisherSpec(Declaration):
     """The block-diagonal empirical Fisher of WoodFisher and oBERT; BERT-base's published values."""
 
     block: int = Field(default=50, ge=1)
@@ -160,7 +160,7 @@ class FisherSpec(Declared):
     """Parts that each mask update is split into, with the Fisher estimated anew for every part."""
 
 
-class SparsitySpec(Declared):
+class SparsitySpec(Declaration):
     """Which weights are pruned, how many, and when. None stands for the method's own choice: `METHOD_DEFAULTS`."""
 
     method: Method = "dense"
@@ -170,7 +170,7 @@ class SparsitySpec(Declared):
     """What the lowest is pruned of; with drop and grow, what is dropped."""
     allocation: Allocation | None = None
     """How the sparsity is shared among layers; with drop and grow, of the random mask it starts with."""
-    pattern: Annotated[str, AfterValidator(_as_pattern)] = "unstructured"
+    pattern: Annotated[str, AfterValidator(_check_pattern)] = "unstructured"
     """``unstructured``, or ``N:M``: N of every M weights along the input dimension are kept."""
     spared: tuple[str, ...] | None = None
     """Layers outside the request, which stay dense, by name or pattern (``*.downsample.*``); the target then holds
@@ -213,23 +213,23 @@ class SparsitySpec(Declared):
         )
 
 
-_OWN: dict[str, Any] = {"score": "magnitude", "allocation": "global", "reset": "none"}
+_BASE_DEFAULTS: dict[str, Any] = {"score": "magnitude", "allocation": "global", "reset": "none"}
 METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "dense": _OWN,
-    "static": _OWN | {"score": "random", "allocation": "erk"},
-    "one_shot": _OWN,
-    "gmp": _OWN,
-    "acdc": _OWN | {"reset": "all"},
-    "set": _OWN | {"allocation": "erk", "reset": "grown"},
-    "rigl": _OWN | {"allocation": "erk", "reset": "grown"},
-    "granet": _OWN | {"reset": "grown"},
-    "sr_ste": _OWN | {"allocation": "uniform"},
-    "obert": _OWN | {"score": "fisher"},
-    "transfer": _OWN,
+    "dense": _BASE_DEFAULTS,
+    "static": _BASE_DEFAULTS | {"score": "random", "allocation": "erk"},
+    "one_shot": _BASE_DEFAULTS,
+    "gmp": _BASE_DEFAULTS,
+    "acdc": _BASE_DEFAULTS | {"reset": "all"},
+    "set": _BASE_DEFAULTS | {"allocation": "erk", "reset": "grown"},
+    "rigl": _BASE_DEFAULTS | {"allocation": "erk", "reset": "grown"},
+    "granet": _BASE_DEFAULTS | {"reset": "grown"},
+    "sr_ste": _BASE_DEFAULTS | {"allocation": "uniform"},
+    "obert": _BASE_DEFAULTS | {"score": "fisher"},
+    "transfer": _BASE_DEFAULTS,
 }
 """What a method takes, as published, where the declaration leaves a field open."""
 
-_SHARED = (
+_SHARED_FIELDS = (
     "method",
     "target",
     "score",
@@ -242,15 +242,15 @@ _SHARED = (
 )
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "dense": (),
-    "static": _SHARED,
-    "one_shot": (*_SHARED, "prune_at", "recalibrate"),
-    "gmp": (*_SHARED, "ramp", "recalibrate"),
-    "acdc": (*_SHARED, "acdc", "reset", "recalibrate"),
-    "set": (*_SHARED, "regrow", "reset"),
-    "rigl": (*_SHARED, "regrow", "reset"),
-    "granet": (*_SHARED, "ramp", "regrow", "reset"),
-    "sr_ste": (*_SHARED, "shadow_decay"),
-    "obert": (*_SHARED, "ramp", "recalibrate"),
+    "static": _SHARED_FIELDS,
+    "one_shot": (*_SHARED_FIELDS, "prune_at", "recalibrate"),
+    "gmp": (*_SHARED_FIELDS, "ramp", "recalibrate"),
+    "acdc": (*_SHARED_FIELDS, "acdc", "reset", "recalibrate"),
+    "set": (*_SHARED_FIELDS, "regrow", "reset"),
+    "rigl": (*_SHARED_FIELDS, "regrow", "reset"),
+    "granet": (*_SHARED_FIELDS, "ramp", "regrow", "reset"),
+    "sr_ste": (*_SHARED_FIELDS, "shadow_decay"),
+    "obert": (*_SHARED_FIELDS, "ramp", "recalibrate"),
     "transfer": ("method", "target", "checkpoint"),
 }
 """Fields that change something under each method; the others are left out of its trials' names."""

@@ -10,20 +10,25 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from sparsetune.durations import Length, LengthField, round_half_up
-from sparsetune.spec.declaration import Declared, are_positive
+from sparsetune.spec.declaration import Declaration, all_positive
 
 Validation = Annotated[float, Field(ge=0)]
 
-IMAGES = {"fashion_mnist": 60_000, "cifar10": 50_000, "cifar100": 50_000, "cifar10_jpeg": 50_000}
+IMAGE_TRAIN_SIZES = {
+    "fashion_mnist": 60_000,
+    "cifar10": 50_000,
+    "cifar100": 50_000,
+    "cifar10_jpeg": 50_000,
+}
 """Examples of the published training sets, by the name of the data set."""
-GLUE = {
+GLUE_TRAIN_SIZES = {
     "cola": 8_551, "sst2": 67_349, "mrpc": 3_668, "qqp": 363_846, "stsb": 5_749,
     "mnli": 392_702, "mnli_mismatched": 392_702, "qnli": 104_743, "rte": 2_490, "wnli": 635,
 }  # fmt: skip
 """The same of GLUE's tasks (Wang et al. 2018, arXiv 1804.07461)."""
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 TWO_CLASSES: tuple[Metric, ...] = ("accuracy", "f1", "matthews")
-METRICS: dict[str, tuple[Metric, ...]] = {
+METRICS_BY_DATASET: dict[str, tuple[Metric, ...]] = {
     "stsb": ("pearson", "spearman"),
     "mnli": ("accuracy", "matthews"),
     "mnli_mismatched": ("accuracy", "matthews"),
@@ -31,7 +36,7 @@ METRICS: dict[str, tuple[Metric, ...]] = {
 """Of GLUE's tasks that are not of two classes: scores of numbers, three classes."""
 
 
-class _Examples(Declared):
+class _DatasetTask(Declaration):
     """What data sets have in common: how many examples are trained on, and which are held out."""
 
     batch_size: int = Field(default=128, ge=1)
@@ -59,7 +64,7 @@ class _Examples(Declared):
         return self.pool() - self.held_out()
 
 
-class DigitsTask(_Examples):
+class DigitsTask(_DatasetTask):
     """scikit-learn's handwritten digits: 1,797 grey images of 8 x 8; a stratified fifth, 360, is the test set."""
 
     kind: Literal["digits"] = "digits"
@@ -71,7 +76,7 @@ class DigitsTask(_Examples):
         return 1437
 
 
-class ImageTask(_Examples):
+class ImageTask(_DatasetTask):
     """A public set of small images, read through torchvision and held on the device whole.
 
     ``cifar10_jpeg`` is CIFAR-10 compressed by JPEG with loss: a number from it is none of CIFAR-10.
@@ -91,14 +96,14 @@ class ImageTask(_Examples):
 
     def pool(self) -> int:
         """Examples of the published training set."""
-        return IMAGES[self.dataset]
+        return IMAGE_TRAIN_SIZES[self.dataset]
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""
         return min(super().train_size(), self.train_examples or self.pool())
 
 
-class GrowthSpec(Declared):
+class GrowthSpec(Declaration):
     """Progressive resizing: training images that start small and grow in steps (after ffcv-imagenet)."""
 
     first: int = Field(ge=8)
@@ -112,14 +117,14 @@ class GrowthSpec(Declared):
 
     @model_validator(mode="after")
     def _starts_at_a_multiple(self) -> GrowthSpec:
-        if are_positive(self.first, self.multiple) and self.first % self.multiple:
+        if all_positive(self.first, self.multiple) and self.first % self.multiple:
             raise ValueError(
                 f"`first` must be a multiple of `multiple`, {self.multiple}, got {self.first}"
             )
         return self
 
 
-class FolderTask(_Examples):
+class FolderTask(_DatasetTask):
     """Images in folders by class, as ImageNet is kept: ``train/CLASS/*`` and ``val/CLASS/*``; ``val`` is the test set.
 
     The defaults are ImageNet's (Russakovsky et al. 2015), with 10,000 training images held out for validation.
@@ -150,11 +155,11 @@ class FolderTask(_Examples):
     @model_validator(mode="after")
     def _sizes_fit(self) -> FolderTask:
         sides = (self.eval_resize, self.eval_resolution)
-        if are_positive(*sides) and sides[0] < sides[1]:
+        if all_positive(*sides) and sides[0] < sides[1]:
             rule = f"`eval_resize` must be at least `eval_resolution`, got {self.eval_resize} < {self.eval_resolution}"
             raise ValueError(rule)
         first: Any = getattr(self.growth, "first", None)
-        if are_positive(first, self.resolution) and first > self.resolution:
+        if all_positive(first, self.resolution) and first > self.resolution:
             raise ValueError(
                 f"`growth.first` must be at most `resolution`, {self.resolution}, got {first}"
             )
@@ -165,7 +170,7 @@ class FolderTask(_Examples):
         return self.examples
 
 
-class TextTask(_Examples):
+class TextTask(_DatasetTask):
     """A task of GLUE: sentences or pairs, classified by a fine-tuned encoder; GLUE's dev set is the test set."""
 
     kind: Literal["text"] = "text"
@@ -178,7 +183,7 @@ class TextTask(_Examples):
     (``glue/SST-2``) below the data root where that exists, else the Hugging Face hub."""
     model: str = "google-bert/bert-base-uncased"
     """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an untrained encoder
-    of `sparsetune.tasks.text.encoders.UNTRAINED`."""
+    of `sparsetune.tasks.text.encoders.UNTRAINED_ENCODERS`."""
     batch_size: int = Field(default=32, ge=1)
     max_length: int = Field(default=128, ge=8)
     """Tokens; longer texts are cut. FLOPs are those of texts of this length."""
@@ -192,7 +197,7 @@ class TextTask(_Examples):
 
     @model_validator(mode="after")
     def _measures_what_there_is(self) -> TextTask:
-        fitting = METRICS.get(self.dataset, TWO_CLASSES)
+        fitting = METRICS_BY_DATASET.get(self.dataset, TWO_CLASSES)
         if self.metric is not None and self.metric not in fitting:
             raise ValueError(
                 f"`metric` must be one of {', '.join(fitting)} for `{self.dataset}`, got {self.metric!r}"
@@ -201,7 +206,7 @@ class TextTask(_Examples):
 
     def pool(self) -> int:
         """Examples of the published training set."""
-        return GLUE[self.dataset]
+        return GLUE_TRAIN_SIZES[self.dataset]
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from sparsetune.durations import Clock, Length, LengthField, steps_per_epoch, total_steps
-from sparsetune.spec.declaration import Declared, are_positive, digest_of, plain
+from sparsetune.spec.declaration import Declaration, all_positive, digest_of, to_plain
 from sparsetune.spec.sparsity import (
     ALLOCATION_FIELDS,
     METHOD_DEFAULTS,
@@ -25,7 +25,7 @@ SCHEMA_VERSION = 1
 """Of every declaration, ledger and study directory; raised when old ones can no longer be read as they are."""
 
 
-class OptimSpec(Declared):
+class OptimSpec(Declaration):
     """The optimizer. Weight decay spares biases and norms unless ``decay_bias_and_norm``."""
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -43,7 +43,7 @@ class OptimSpec(Declared):
     """Decay a step of a moving average of the weights, masked, which is what is evaluated and saved; 0 for none."""
 
 
-class RewindSpec(Declared):
+class RewindSpec(Declaration):
     """Learning-rate rewinds: the decay starts again at its peak, and ends in its floor before the next rewind."""
 
     start: LengthField = Length(2, "epochs")
@@ -58,7 +58,7 @@ OBERT_REWINDS = RewindSpec(every="4 epochs")
 """oBERT's 30-epoch recipe: at each pruning step, epochs 2, 6, … 26 (Kurtic et al. 2022, arXiv 2203.07259)."""
 
 
-class ScheduleSpec(Declared):
+class ScheduleSpec(Declaration):
     """How long to train, and the learning rate over training: a linear warm-up, then a decay."""
 
     epochs: float = Field(default=4, gt=0)
@@ -85,14 +85,14 @@ class ScheduleSpec(Declared):
     @model_validator(mode="after")
     def _is_consistent(self) -> ScheduleSpec:
         if (self.lr == "step") != bool(self.anchors):
-            given = plain(self.anchors)
+            given = to_plain(self.anchors)
             raise ValueError(
                 f"`anchors` belong to the decay `step`, and only there, got {given} for `{self.lr}`"
             )
         return self
 
 
-class EvaluateSpec(Declared):
+class EvaluateSpec(Declaration):
     """When to evaluate besides the end of every epoch, and on how much."""
 
     every: LengthField | None = None
@@ -100,7 +100,7 @@ class EvaluateSpec(Declared):
     """Of the training split, on which the training loss is measured; all where it has fewer."""
 
 
-class ComputeSpec(Declared):
+class ComputeSpec(Declaration):
     """How the arithmetic is done; what is not the default changes the numbers in their last digits, or more."""
 
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -113,7 +113,7 @@ class ComputeSpec(Declared):
     """Equal parts that a batch passes through the network in, to save memory; batch norm sees each part alone."""
 
 
-class TrialSpec(Declared):
+class TrialSpec(Declaration):
     """Everything that decides a trial's numbers. Equal specs give equal histories on one kind of CPU."""
 
     task: TaskSpec = DigitsTask()
@@ -129,7 +129,7 @@ class TrialSpec(Declared):
     def _parts_are_equal(self) -> TrialSpec:
         size: Any = getattr(self.task, "batch_size", None)
         parts: Any = getattr(self.compute, "accumulate", None)
-        if are_positive(size, parts) and size % parts:
+        if all_positive(size, parts) and size % parts:
             raise ValueError(
                 f"`compute.accumulate` must divide `task.batch_size`, got {parts} and {size}"
             )
@@ -156,7 +156,7 @@ class TrialSpec(Declared):
             raise ValueError(
                 f"a `distill.hardness` of {hardness:g} needs a `distill.teacher`, a whole TrialSpec"
             )
-        if isinstance(teacher, TrialSpec) and (odd := _other_split(self.task, teacher.task)):
+        if isinstance(teacher, TrialSpec) and (odd := _split_differences(self.task, teacher.task)):
             raise ValueError(
                 "`distill.teacher` must have the trial's data and training split, or its logits are not of the examples"
                 f" that it teaches, got another {', '.join(odd)}"
@@ -165,7 +165,7 @@ class TrialSpec(Declared):
             raise ValueError(
                 "a `distill.teacher` must learn from labels alone, got one with a teacher of its own"
             )
-        if isinstance(teacher, TrialSpec) and _augments(self.task):
+        if isinstance(teacher, TrialSpec) and _uses_augmentation(self.task):
             raise ValueError(
                 "a `distill.teacher` says what it thinks of each example once: no random crops, flips, cutout"
             )
@@ -201,20 +201,20 @@ class TrialSpec(Declared):
 
     def canonical(self) -> TrialSpec:
         """The same training with the fields that do not apply at their defaults; a target of 0 is `dense`."""
-        return TrialSpec.model_validate(canonical(self.given()))
+        return TrialSpec.model_validate(canonical_values(self.given()))
 
     def with_values(self, values: Mapping[str, Any]) -> TrialSpec:
         """A canonical copy with dotted fields set; not checked."""
-        return _trial(canonical(self._given_with(values)))
+        return _build_trial(canonical_values(self._given_with(values)))
 
     def edited(self, values: Mapping[str, Any]) -> TrialSpec:
         """A copy with dotted fields set that keeps the fields that do not apply yet; not checked."""
-        return _trial(self._given_with(values))
+        return _build_trial(self._given_with(values))
 
     def _given_with(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        given = {"task": plain(self.task), **self.given()}
+        given = {"task": to_plain(self.task), **self.given()}
         for path, value in values.items():
-            set_at(given, path, plain(value))
+            set_field(given, path, to_plain(value))
         return given
 
     def dense(self) -> TrialSpec:
@@ -237,13 +237,17 @@ class TrialSpec(Declared):
         }
         if trial.distill.teacher is not None:
             values["distill"]["teacher"] = trial.distill.teacher.trial_id()
-        kept = {path: value for path, value in flatten(values).items() if applies(values, path)}
+        kept = {
+            path: value
+            for path, value in flatten_values(values).items()
+            if field_applies(values, path)
+        }
         return kept | {
-            path: flatten(values)[path] for path in ("sparsity.method", "sparsity.target")
+            path: flatten_values(values)[path] for path in ("sparsity.method", "sparsity.target")
         }
 
 
-class DistillSpec(Declared):
+class DistillSpec(Declaration):
     """Knowledge distillation from a teacher, a trial of its own, trained once (Hinton et al. 2015, arXiv 1503.02531).
 
     The loss is ``(1 - h) task + h T^2 KL(softmax(teacher / T) || softmax(student / T))``, a mean over examples.
@@ -260,14 +264,14 @@ class DistillSpec(Declared):
 TrialSpec.model_rebuild()
 
 
-def _augments(task: TaskSpec) -> bool:
+def _uses_augmentation(task: TaskSpec) -> bool:
     """Whether training examples change from one epoch to the next."""
     return getattr(task, "kind", None) == "folder" or any(
         getattr(task, n, 0) for n in ("crop", "flip", "cutout")
     )
 
 
-def _other_split(task: TaskSpec, other: TaskSpec) -> list[str]:
+def _split_differences(task: TaskSpec, other: TaskSpec) -> list[str]:
     """The fields of two tasks that make other examples, or the same in other forms, of them."""
     names = ("kind", "dataset", "folder", "examples", "train_examples", "validation", "split_seed")
     return [
@@ -277,52 +281,63 @@ def _other_split(task: TaskSpec, other: TaskSpec) -> list[str]:
     ]
 
 
-def _fields(part: str, of: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+def _prefixed_fields(part: str, of: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
     return {choice: tuple(f"{part}.{name}" for name in names) for choice, names in of.items()}
 
 
-_CYCLIC = ("floor", "rewind")
+_CYCLIC_FIELDS = ("floor", "rewind")
 _FIELDS_OF = {
     "sparsity.method": {
         method: (*names, "schedule.stretch") if names else ()
-        for method, names in _fields("sparsity", METHOD_FIELDS).items()
+        for method, names in _prefixed_fields("sparsity", METHOD_FIELDS).items()
     },
-    "sparsity.score": _fields("sparsity", SCORE_FIELDS),
-    "sparsity.allocation": _fields("sparsity", ALLOCATION_FIELDS),
-    "schedule.lr": _fields(
+    "sparsity.score": _prefixed_fields("sparsity", SCORE_FIELDS),
+    "sparsity.allocation": _prefixed_fields("sparsity", ALLOCATION_FIELDS),
+    "schedule.lr": _prefixed_fields(
         "schedule",
-        {"linear": _CYCLIC, "cosine": _CYCLIC, "constant": (), "step": ("anchors", "factor")},
+        {
+            "linear": _CYCLIC_FIELDS,
+            "cosine": _CYCLIC_FIELDS,
+            "constant": (),
+            "step": ("anchors", "factor"),
+        },
     ),
-    "optim.name": _fields("optim", {"sgd": ("momentum", "nesterov"), "adamw": ("beta1", "beta2")}),
+    "optim.name": _prefixed_fields(
+        "optim", {"sgd": ("momentum", "nesterov"), "adamw": ("beta1", "beta2")}
+    ),
 }
 """Fields that mean something only under one choice of another field; all others always apply."""
 
-DECIDING = tuple(_FIELDS_OF)
+DECIDING_FIELDS = tuple(_FIELDS_OF)
 """Fields whose value decides which others apply, the method first: scores and allocations belong to one."""
 
 
-def applies(values: Mapping[str, Any], path: str) -> bool:
+def field_applies(values: Mapping[str, Any], path: str) -> bool:
     """Whether the dotted field ``path`` changes anything in a trial of these (possibly partial, unchecked) values."""
-    if _within(path, ("distill",)) and path != "distill.hardness" and not _distils(values):
+    if (
+        _is_within(path, ("distill",))
+        and path != "distill.hardness"
+        and not _uses_distillation(values)
+    ):
         return False
     for choice, fields_of in _FIELDS_OF.items():
-        chosen = _chosen(values, choice)
+        chosen = _choice_value(values, choice)
         conditional = {field for fields in fields_of.values() for field in fields}
         if (
             chosen in fields_of
-            and _within(path, conditional)
-            and not _within(path, fields_of[chosen])
+            and _is_within(path, conditional)
+            and not _is_within(path, fields_of[chosen])
         ):
             return False
     return True
 
 
-def _distils(values: Mapping[str, Any]) -> bool:
+def _uses_distillation(values: Mapping[str, Any]) -> bool:
     given = values.get("distill", {})
     return not isinstance(given, Mapping) or given.get("hardness", 0) != 0
 
 
-def _chosen(values: Mapping[str, Any], choice: str) -> Any:
+def _choice_value(values: Mapping[str, Any], choice: str) -> Any:
     """The value of the dotted field ``choice``: as given, or the method's own, or the default."""
     part, _, name = choice.partition(".")
     given = values.get(part, {})
@@ -334,21 +349,21 @@ def _chosen(values: Mapping[str, Any], choice: str) -> Any:
 def _method_default(values: Mapping[str, Any], path: str) -> Any:
     """What the method takes where the dotted field is open; None for other fields."""
     part, _, name = path.partition(".")
-    method = _chosen(values, "sparsity.method") if part == "sparsity" else None
+    method = _choice_value(values, "sparsity.method") if part == "sparsity" else None
     return METHOD_DEFAULTS.get(str(method), {}).get(name)
 
 
-def _within(path: str, fields: Iterable[str]) -> bool:
+def _is_within(path: str, fields: Iterable[str]) -> bool:
     return any(path == field or path.startswith(field + ".") for field in fields)
 
 
-def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
+def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Nested plain values without fields that do not apply or say what the method takes anyway. Not checked.
 
     A target of 0 becomes `dense`.
     """
     kept: dict[str, Any] = {}
-    flat = flatten(values)
+    flat = flatten_values(values)
     if (
         flat.get("sparsity.target", 0) == 0
         and flat.get("sparsity.method", "dense") in METHOD_DEFAULTS
@@ -356,26 +371,28 @@ def canonical(values: Mapping[str, Any]) -> dict[str, Any]:
         flat.pop("sparsity.method", None)
         values = {**values, "sparsity": {}}
     for path, value in flat.items():
-        if applies(values, path) and (value is None or value != _method_default(values, path)):
-            set_at(kept, path, value)
+        if field_applies(values, path) and (
+            value is None or value != _method_default(values, path)
+        ):
+            set_field(kept, path, value)
     if isinstance(teacher := kept.get("distill", {}).get("teacher"), Mapping):
-        kept["distill"]["teacher"] = canonical(teacher)
+        kept["distill"]["teacher"] = canonical_values(teacher)
     return kept
 
 
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten_values(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dictionaries as one with dotted names, in order."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= (
-            flatten(value, f"{prefix}{name}.")
+            flatten_values(value, f"{prefix}{name}.")
             if isinstance(value, Mapping) and value
             else {prefix + name: value}
         )
     return flat
 
 
-def set_at(values: dict[str, Any], path: str, value: Any) -> None:
+def set_field(values: dict[str, Any], path: str, value: Any) -> None:
     """Set the dotted field ``path`` of nested dictionaries, in place."""
     *parts, name = path.split(".")
     for part in parts:
@@ -385,7 +402,7 @@ def set_at(values: dict[str, Any], path: str, value: Any) -> None:
     values[name] = value
 
 
-def _trial(given: dict[str, Any]) -> TrialSpec:
+def _build_trial(given: dict[str, Any]) -> TrialSpec:
     """A trial of plain values: valid where they are, else holding them as they came."""
     spec: TrialSpec = TrialSpec(**given)
     return spec

@@ -17,18 +17,26 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.paths import Place, content, create, failures, names, place, reason
+from sparsetune.paths import (
+    Place,
+    create_object,
+    list_names,
+    read_content,
+    refusal_reason,
+    resolve_place,
+    storage_errors,
+)
 from sparsetune.spec import SCHEMA_VERSION
 from sparsetune.storage import owner
-from sparsetune.storage.segments import last_launch, seal
-from sparsetune.study import Study, differences
+from sparsetune.storage.segments import last_launch_number, seal_launches
+from sparsetune.study import Study, declaration_differences
 
 
 class StudyDirectory:
     """The paths of one study, and the few files that are read and written as a whole."""
 
     def __init__(self, path: str | os.PathLike[str] | Place) -> None:
-        self.path = place(path)
+        self.path = resolve_place(path)
         self.declaration = self.path / "study.json"
         self.provenance = self.path / "provenance.jsonl"
         self.ledger = self.path / "ledger"
@@ -48,7 +56,9 @@ class StudyDirectory:
         Raises:
             StorageError: if the folders cannot be listed.
         """
-        found = (re.fullmatch(r"attempt-(\d+)", name) for name in names(self.trials / trial_id))
+        found = (
+            re.fullmatch(r"attempt-(\d+)", name) for name in list_names(self.trials / trial_id)
+        )
         return sorted(int(name[1]) for name in found if name)
 
     def study(self) -> Study:
@@ -58,7 +68,7 @@ class StudyDirectory:
             StudyDirectoryError: if this is no study directory, or one of another schema version.
             StorageError: if it cannot be read.
         """
-        text = content(self.declaration)
+        text = read_content(self.declaration)
         if text is None:
             raise StudyDirectoryError(
                 f"`{self.path}` is not a study directory: it has no `study.json`"
@@ -87,10 +97,10 @@ class StudyDirectory:
             StudyDirectoryError: if another declaration or foreign files lie there.
             StorageError: if it cannot be written.
         """
-        if content(self.declaration) is not None:
-            self._same(study)
+        if read_content(self.declaration) is not None:
+            self._require_same_study(study)
             return
-        if not self._unused():
+        if not self._is_unused():
             raise StudyDirectoryError(
                 f"`{self.path}` exists and is not a study; choose another --storage or --name"
             )
@@ -101,22 +111,22 @@ class StudyDirectory:
         }
         text = json.dumps(declaration, indent=2) + "\n"
         if isinstance(self.declaration, Path):
-            with writing(self.path):
+            with translating_write_errors(self.path):
                 write_durably(self.declaration, text)
-        elif not create(self.declaration, text.encode()):  # another driver was faster
-            self._same(study)
+        elif not create_object(self.declaration, text.encode()):  # another driver was faster
+            self._require_same_study(study)
 
-    def _unused(self) -> bool:
+    def _is_unused(self) -> bool:
         """Whether nothing lies there but what a driver stopped at its start may have left."""
         left = {f"{self.declaration.name}.tmp", "driver.lock"}
         is_file = isinstance(self.path, Path) and self.path.is_file()
-        return not is_file and {*names(self.path)} <= left
+        return not is_file and {*list_names(self.path)} <= left
 
-    def _same(self, study: Study) -> None:
+    def _require_same_study(self, study: Study) -> None:
         before = self.study()
         if before.digest() != study.digest():
             changed = "\n".join(
-                f"  - {line}" for line in differences(before.given(), study.given())
+                f"  - {line}" for line in declaration_differences(before.given(), study.given())
             )
             raise StudyDirectoryError(
                 f"`{self.path}` holds a study of another declaration; it differs in\n{changed}\n"
@@ -129,8 +139,8 @@ class StudyDirectory:
         Raises:
             StorageError: if it cannot be written.
         """
-        before = content(self.provenance) or b""
-        with writing(self.provenance):
+        before = read_content(self.provenance) or b""
+        with translating_write_errors(self.provenance):
             write_durably(self.provenance, before + json.dumps(facts).encode() + b"\n")
 
     def launches(self) -> list[dict[str, Any]]:
@@ -139,7 +149,7 @@ class StudyDirectory:
         Raises:
             StorageError: if they cannot be read.
         """
-        return [json.loads(line) for line in (content(self.provenance) or b"").splitlines()]
+        return [json.loads(line) for line in (read_content(self.provenance) or b"").splitlines()]
 
     @contextmanager
     def locked(self) -> Iterator[owner.Owner | None]:
@@ -150,12 +160,12 @@ class StudyDirectory:
             StorageError: if it cannot be held.
         """
         if isinstance(self.path, Path):
-            with _locked(self.path):
+            with _disk_lock(self.path):
                 yield None
             return
         assert not isinstance(self.ledger, Path)
-        with owner.held(self.path, last_launch(self.ledger)) as mine:
-            seal(self.ledger, mine.superseded)
+        with owner.hold_study(self.path, last_launch_number(self.ledger)) as mine:
+            seal_launches(self.ledger, mine.superseded)
             yield mine
 
     def driver(self) -> str | None:
@@ -165,7 +175,7 @@ class StudyDirectory:
             StorageError: if the store cannot be read.
         """
         if not isinstance(self.path, Path):
-            record = owner.holder(self.path)
+            record = owner.current_owner(self.path)
             return str(record) if record else None
         try:
             with open(self.path / "driver.lock") as lock:
@@ -192,14 +202,14 @@ class StudyDirectory:
             file = Path(folder) / self.journal.name
             yield file
             if file.exists():
-                with writing(self.journal):
+                with translating_write_errors(self.journal):
                     write_durably(self.journal, file.read_bytes())
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _disk_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a study on a disk."""
-    with writing(path):
+    with translating_write_errors(path):
         lock = open(path / "driver.lock", "a+")  # noqa: SIM115  # closed below
     with lock:
         try:
@@ -209,14 +219,14 @@ def _locked(path: Path) -> Iterator[None]:
             holder = lock.read().strip() or "unknown"
             rule = f"`{path}` is being run by another process ({holder}); wait for it, or stop it first"
             raise StudyDirectoryError(rule) from error
-        with writing(path):
+        with translating_write_errors(path):
             os.ftruncate(lock.fileno(), 0)
             os.write(lock.fileno(), f"pid {os.getpid()} on {os.uname().nodename}".encode())
         yield
 
 
 @contextmanager
-def writing(path: Place) -> Iterator[None]:
+def translating_write_errors(path: Place) -> Iterator[None]:
     """Turn a disk's or a store's refusal into one message.
 
     Raises:
@@ -224,9 +234,9 @@ def writing(path: Place) -> Iterator[None]:
     """
     try:
         yield
-    except failures() as error:
+    except storage_errors() as error:
         raise StorageError(
-            f"`{getattr(error, 'filename', None) or path}` cannot be written: {reason(error)}"
+            f"`{getattr(error, 'filename', None) or path}` cannot be written: {refusal_reason(error)}"
         ) from error
 
 

@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.paths import Place, contents
-from sparsetune.spec.columns import FINISHED
+from sparsetune.paths import Place, read_contents
+from sparsetune.spec.columns import FINISHED_STATUSES
 from sparsetune.storage.owner import Owner
-from sparsetune.storage.segments import Objects, OnDisk, segments
+from sparsetune.storage.segments import DiskSegment, ObjectSegments, segment_names
 
 Record = dict[str, Any]
 AT_ONCE = ("proposed", "ended", "extended")
@@ -52,13 +52,13 @@ class Ledger:
 
     def __init__(self, folder: Place, owner: Owner | None = None) -> None:
         if isinstance(folder, Path):
-            self._segment: OnDisk | Objects = OnDisk(folder)
+            self._segment: DiskSegment | ObjectSegments = DiskSegment(folder)
         elif owner is None:
             raise StudyDirectoryError(
                 f"the ledger `{folder}` must be written by the study's driver alone"
             )
         else:
-            self._segment = Objects(folder, owner)
+            self._segment = ObjectSegments(folder, owner)
 
     def append(self, *records: Mapping[str, Any]) -> None:
         """Write the records, in order.
@@ -69,7 +69,7 @@ class Ledger:
         if not records:
             return
         at_once = any(record["type"] in AT_ONCE for record in records)
-        self._segment.write(b"".join(encode(record) for record in records), at_once)
+        self._segment.write(b"".join(encode_record(record) for record in records), at_once)
 
     def close(self) -> None:
         """Make everything durable; the next launch opens other segments.
@@ -80,19 +80,19 @@ class Ledger:
         self._segment.close()
 
 
-def encode(record: Mapping[str, Any]) -> bytes:
+def encode_record(record: Mapping[str, Any]) -> bytes:
     """One line of JSON, its type first; numbers that are not finite become null, which reads as missing."""
-    line = _finite({"type": record["type"], **record})
+    line = _null_non_finite({"type": record["type"], **record})
     return json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def _finite(value: Any) -> Any:
+def _null_non_finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: _null_non_finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [_null_non_finite(item) for item in value]
     return value
 
 
@@ -102,12 +102,12 @@ def read_lines(folder: Place) -> Iterator[bytes]:
     Raises:
         StorageError: if a segment cannot be read.
     """
-    for segment in contents(folder, segments(folder)):
+    for segment in read_contents(folder, segment_names(folder)):
         *lines, _torn = segment.split(b"\n")
         yield from lines
 
 
-def read(folder: Place) -> list[Record]:
+def read_records(folder: Place) -> list[Record]:
     """Every record, in order.
 
     Raises:
@@ -155,7 +155,7 @@ class TrialState:
     @property
     def finished(self) -> bool:
         """Whether it is never run again by itself."""
-        return self.status in FINISHED
+        return self.status in FINISHED_STATUSES
 
     @property
     def use(self) -> Record:
@@ -168,18 +168,18 @@ class TrialState:
         return self.reports[max(self.reports)] if self.reports else {}
 
 
-def fold(records: Iterable[Record]) -> dict[str, TrialState]:
+def fold_records(records: Iterable[Record]) -> dict[str, TrialState]:
     """The state of every trial, in order of first proposal.
 
     Rows of an earlier attempt beyond a later attempt's ``resumed_from_step`` are dropped: that attempt did them again.
     """
     trials: dict[str, TrialState] = {}
     for record in records:
-        take(trials, record)
+        apply_record(trials, record)
     return {trial_id: trial for trial_id, trial in trials.items() if trial.proposed}
 
 
-def take(trials: dict[str, TrialState], record: Record) -> None:
+def apply_record(trials: dict[str, TrialState], record: Record) -> None:
     """Bring the state of the trials that the record names up to date, in place. Only failed ones are run again."""
     for trial_id in record.get("retried", ()):
         if trial_id in trials and trials[trial_id].status == "FAILED":

@@ -21,7 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.paths import Place, content, contents, create, failures, names, refusals
+from sparsetune.paths import (
+    Place,
+    create_object,
+    list_names,
+    read_content,
+    read_contents,
+    refusal_errors,
+    storage_errors,
+)
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -33,13 +41,13 @@ POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Record:
+class OwnerRecord:
     """Who drives, or drove, one launch of a study.
 
     Args:
         generation: The launch's number.
         host: The machine's name.
-        machine: Boot and process namespace, in which ``pid`` and ``began`` name one process.
+        machine: Boot and process namespace, in which ``pid`` and ``process_start`` name one process.
         pid: The process.
         began: Its start, in clock ticks since the machine's.
         token: Random; tells two records apart.
@@ -60,9 +68,13 @@ class Record:
         return f"pid {self.pid} on {self.host}"
 
     @property
-    def alive(self) -> bool | None:
+    def is_alive(self) -> bool | None:
         """Whether its process lives; None where only its heartbeat can tell: it is another machine's."""
-        return began(self.pid) == self.began is not None if self.machine == this_machine() else None
+        return (
+            process_start(self.pid) == self.began is not None
+            if self.machine == machine_id()
+            else None
+        )
 
     def encode(self) -> bytes:
         """One line of JSON."""
@@ -81,34 +93,36 @@ class Owner:
     """
 
     folder: UPath
-    record: Record
+    record: OwnerRecord
     superseded: tuple[int, ...] = ()
     lost: str | None = None
     _ended: threading.Event = field(default_factory=threading.Event)
 
-    def beat(self) -> None:
+    def keep_heartbeat(self) -> None:
         """Show every `BEAT_SECONDS` that this driver lives, until it ends or another one has taken over."""
         while not self._ended.wait(BEAT_SECONDS):
             with suppress(
-                *refusals()
+                *refusal_errors()
             ):  # a store that is away for longer refuses the ledger's records
-                if after := content(_path(self.folder, self.record.generation + 1)):
-                    self.lost = f"the study was taken over by another driver ({_decode(0, after)})"
+                if after := read_content(_record_path(self.folder, self.record.generation + 1)):
+                    self.lost = (
+                        f"the study was taken over by another driver ({_decode_record(0, after)})"
+                    )
                     return
                 self._write(replace(self.record, time=time.time()))
 
     def release(self) -> None:
         """Let the next driver start at once. Where the store refuses, that one will watch for a little first."""
-        with suppress(*failures()):
+        with suppress(*storage_errors()):
             self._write(replace(self.record, time=time.time(), released=True))
 
-    def _write(self, record: Record) -> None:
+    def _write(self, record: OwnerRecord) -> None:
         self.record = record
-        self.folder.fs.pipe_file(_path(self.folder, record.generation).path, record.encode())
+        self.folder.fs.pipe_file(_record_path(self.folder, record.generation).path, record.encode())
 
 
 @contextmanager
-def held(folder: UPath, after: int = 0) -> Iterator[Owner]:
+def hold_study(folder: UPath, after: int = 0) -> Iterator[Owner]:
     """Hold a study as its only driver, with a heartbeat.
 
     Args:
@@ -119,8 +133,8 @@ def held(folder: UPath, after: int = 0) -> Iterator[Owner]:
         StudyDirectoryError: if another driver holds it.
         StorageError: if the store cannot be used, or does not know conditional writes.
     """
-    owner = claim(folder, after)
-    heart = threading.Thread(target=owner.beat, name="heartbeat", daemon=True)
+    owner = claim_study(folder, after)
+    heart = threading.Thread(target=owner.keep_heartbeat, name="heartbeat", daemon=True)
     heart.start()
     try:
         yield owner
@@ -131,24 +145,26 @@ def held(folder: UPath, after: int = 0) -> Iterator[Owner]:
             owner.release()
 
 
-def claim(folder: UPath, after: int = 0) -> Owner:
-    """Become the driver, once no other one lives; see `held`."""
-    before = records(folder)
+def claim_study(folder: UPath, after: int = 0) -> Owner:
+    """Become the driver, once no other one lives; see `hold_study`."""
+    before = owner_records(folder)
     if before and not before[-1].released:
-        _see_it_dead(folder, before[-1])
+        _wait_for_death(folder, before[-1])
     generation = 1 + max([after, *(record.generation for record in before)])
     pid = os.getpid()
     who: dict[str, Any] = {
         "host": os.uname().nodename,
-        "machine": this_machine(),
+        "machine": machine_id(),
         "pid": pid,
-        "began": began(pid),
+        "began": process_start(pid),
     }
-    record = Record(generation, **who, token=secrets.token_hex(8), time=time.time())
-    path = _path(folder, generation)
-    if not create(path, record.encode()):
-        raise StudyDirectoryError(_busy(folder, _decode(generation, content(path) or b"")))
-    if create(path, b"\n"):
+    record = OwnerRecord(generation, **who, token=secrets.token_hex(8), time=time.time())
+    path = _record_path(folder, generation)
+    if not create_object(path, record.encode()):
+        raise StudyDirectoryError(
+            _busy_message(folder, _decode_record(generation, read_content(path) or b""))
+        )
+    if create_object(path, b"\n"):
         rule = "its store must refuse to write a key that is taken (If-None-Match), and did not"
         raise StorageError(
             f"`{folder}` cannot hold a study: {rule}; use another store, or a folder"
@@ -158,62 +174,62 @@ def claim(folder: UPath, after: int = 0) -> Owner:
     )
 
 
-def records(folder: Place) -> list[Record]:
+def owner_records(folder: Place) -> list[OwnerRecord]:
     """Every launch's record, oldest first."""
-    listed = [name for name in names(folder) if re.fullmatch(r"owner-\d+\.json", name)]
+    listed = [name for name in list_names(folder) if re.fullmatch(r"owner-\d+\.json", name)]
     return [
-        _decode(int(name[6:-5]), data)
-        for name, data in zip(listed, contents(folder, listed), strict=True)
+        _decode_record(int(name[6:-5]), data)
+        for name, data in zip(listed, read_contents(folder, listed), strict=True)
     ]
 
 
-def holder(folder: Place) -> Record | None:
+def current_owner(folder: Place) -> OwnerRecord | None:
     """Who drives the study now, as far as its last heartbeat tells by this machine's clock; None when nobody does."""
-    last = records(folder)[-1:]
+    last = owner_records(folder)[-1:]
     if not last or last[0].released:
         return None
     beats = time.time() - last[0].time < WATCH_SECONDS
-    return last[0] if (beats if last[0].alive is None else last[0].alive) else None
+    return last[0] if (beats if last[0].is_alive is None else last[0].is_alive) else None
 
 
-def _see_it_dead(folder: UPath, last: Record) -> None:
+def _wait_for_death(folder: UPath, last: OwnerRecord) -> None:
     """Return once the holder is known to be dead.
 
     Raises:
         StudyDirectoryError: if it lives.
     """
-    alive = last.alive
-    path = _path(folder, last.generation)
+    alive = last.is_alive
+    path = _record_path(folder, last.generation)
     deadline = time.monotonic() + WATCH_SECONDS
     if alive is None:
         said = "`%s` was left by %s; waiting %g s to see whether it still runs"
         logging.getLogger(__name__).warning(said, folder, last, WATCH_SECONDS)
-        before = content(path)
+        before = read_content(path)
         while not alive and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
-            alive = content(path) != before
-    if alive and not _decode(last.generation, content(path) or b"").released:
-        raise StudyDirectoryError(_busy(folder, last))
+            alive = read_content(path) != before
+    if alive and not _decode_record(last.generation, read_content(path) or b"").released:
+        raise StudyDirectoryError(_busy_message(folder, last))
 
 
-def _busy(folder: UPath, record: Record) -> str:
+def _busy_message(folder: UPath, record: OwnerRecord) -> str:
     return f"`{folder}` is being run by another process ({record}); wait for it, or stop it first"
 
 
-def _path(folder: UPath, generation: int) -> UPath:
+def _record_path(folder: UPath, generation: int) -> UPath:
     return folder / f"owner-{generation:06d}.json"
 
 
-def _decode(generation: int, data: bytes) -> Record:
+def _decode_record(generation: int, data: bytes) -> OwnerRecord:
     """A record; where it cannot be read, one of an unknown machine."""
     fields: Mapping[str, Any] = {}
     with suppress(ValueError, TypeError):
         fields = {**json.loads(data), "generation": generation}
-        return Record(**fields)
-    return Record(generation)
+        return OwnerRecord(**fields)
+    return OwnerRecord(generation)
 
 
-def this_machine() -> str:
+def machine_id() -> str:
     """Names the boot of this machine and the process namespace: a pid says something in there only."""
     try:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
@@ -221,7 +237,7 @@ def this_machine() -> str:
         return os.uname().nodename
 
 
-def began(pid: int) -> str | None:
+def process_start(pid: int) -> str | None:
     """When a process began, which tells it from a later one of the same number; None if there is none."""
     try:
         state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
+RECORDED_PACKAGES = (
     "sparsetune",
     "torch",
     "torchvision",
@@ -25,23 +25,23 @@ PACKAGES = (
 )
 
 
-def facts(study_file: Path | None = None) -> dict[str, Any]:
+def launch_facts(study_file: Path | None = None) -> dict[str, Any]:
     """What is worth knowing of this launch, as plain JSON values."""
     return {
         "time": time.time(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "packages": {name: version_of(name) for name in PACKAGES},
+        "packages": {name: version_of(name) for name in RECORDED_PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": processor(),
+        "processor": processor_name(),
         "cpus": len(os.sched_getaffinity(0)),
         "code": code_digest(),
         "study_file": str(study_file.resolve()) if study_file else None,
-        "git": _git(study_file.resolve().parent if study_file else Path(__file__).parent),
+        "git": _git_facts(study_file.resolve().parent if study_file else Path(__file__).parent),
     }
 
 
-COMPARED = {
+COMPARED_FACTS = {
     "python": "Python",
     "processor": "processor",
     "cpus": "CPUs of the process",
@@ -49,21 +49,23 @@ COMPARED = {
 }
 
 
-def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def environment_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """What differs between two launches that a trial's numbers may depend on, a line each.
 
     Args:
-        before: `facts` of the earlier launch; what it lacks, of an older version, is not compared.
+        before: `launch_facts` of the earlier launch; what it lacks, of an older version, is not compared.
         now: Those of the later one.
     """
     old, new = (
-        {COMPARED[name]: facts[name] for name in COMPARED if name in facts}
+        {COMPARED_FACTS[name]: facts[name] for name in COMPARED_FACTS if name in facts}
         for facts in (before, now)
     )
     old, new = (
         {**shown, **facts.get("packages", {})} for shown, facts in ((old, before), (new, now))
     )
-    old, new = ({**shown, "commit": _commit(facts)} for shown, facts in ((old, before), (new, now)))
+    old, new = (
+        {**shown, "commit": _format_commit(facts)} for shown, facts in ((old, before), (new, now))
+    )
     return [
         f"{name}: {old[name]} -> {new[name]}"
         for name in old
@@ -71,12 +73,12 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _commit(facts: Mapping[str, Any]) -> str:
+def _format_commit(facts: Mapping[str, Any]) -> str:
     git = facts.get("git")
     return f"{git['commit'][:12]}{' with changes' if git['changed'] else ''}" if git else "none"
 
 
-WATCHED = {
+WATCHED_FIELDS = {
     "data": "data of digest",
     "processor": "processor",
     "device": "device",
@@ -85,7 +87,7 @@ WATCHED = {
 """Fields of a ``started`` record that a trial's numbers depend on."""
 
 
-class Surroundings:
+class EnvironmentTracker:
     """What a study's trials ran on; says when one runs on something else than those before it.
 
     Args:
@@ -97,26 +99,26 @@ class Surroundings:
         self, records: Iterable[Mapping[str, Any]] = (), launches: Sequence[Mapping[str, Any]] = ()
     ) -> None:
         self.changed = (
-            [f"since the last launch, {line}" for line in changes(*launches[-2:])]
+            [f"since the last launch, {line}" for line in environment_changes(*launches[-2:])]
             if launches[1:]
             else []
         )
         self._seen: dict[tuple[str, str], set[str]] = {}
         for record in records:
             if record["type"] == "started":
-                self.news(record)
+                self.describe_changes(record)
 
-    def news(self, started: Mapping[str, Any]) -> list[str]:
+    def describe_changes(self, started: Mapping[str, Any]) -> list[str]:
         """A line for whatever is new in this record; none for the first trial of all."""
         lines = []
-        for field in (name for name in WATCHED if started.get(name) is not None):
+        for field in (name for name in WATCHED_FIELDS if started.get(name) is not None):
             text = str(started[field])
             subject, _, value = text.rpartition("=") if field == "data" else ("", "", text)
             seen = self._seen.setdefault((field, subject), set())
             if seen and value not in seen:
                 where = f"{subject}, " if subject else ""
                 lines.append(
-                    f"{where}{WATCHED[field]} {value}, where trials before had {' and '.join(sorted(seen))}"
+                    f"{where}{WATCHED_FIELDS[field]} {value}, where trials before had {' and '.join(sorted(seen))}"
                 )
             seen.add(value)
         return lines
@@ -137,7 +139,7 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def processor() -> str:
+def processor_name() -> str:
     """The processor's model name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -149,15 +151,15 @@ def processor() -> str:
     )
 
 
-def _git(folder: Path) -> dict[str, Any] | None:
+def _git_facts(folder: Path) -> dict[str, Any] | None:
     """Commit and whether the tree had changes; None outside a checkout."""
-    commit = _run(folder, "rev-parse", "HEAD")
+    commit = _run_git(folder, "rev-parse", "HEAD")
     return (
-        commit and {"commit": commit, "changed": bool(_run(folder, "status", "--porcelain"))}
+        commit and {"commit": commit, "changed": bool(_run_git(folder, "status", "--porcelain"))}
     ) or None
 
 
-def _run(folder: Path, *arguments: str) -> str | None:
+def _run_git(folder: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10

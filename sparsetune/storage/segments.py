@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.paths import Place, contents, create, names
+from sparsetune.paths import Place, create_object, list_names, read_contents
 from sparsetune.storage.owner import Owner
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 BUFFER_SECONDS = 1.0
 BUFFER_BYTES = 65536
 """An object is written when its first line has waited this long, or its lines are this long: a PUT takes 20 ms."""
-NAME = re.compile(r"(\d{6})(?:-(\d{8}))?\.jsonl")
+SEGMENT_NAME_PATTERN = re.compile(r"(\d{6})(?:-(\d{8}))?\.jsonl")
 
 
-class OnDisk:
+class DiskSegment:
     """One segment on a disk, open for appending as long as the launch.
 
     Raises:
@@ -33,7 +33,7 @@ class OnDisk:
     def __init__(self, folder: Path) -> None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{last_launch(folder) + 1:06d}.jsonl"
+            path = folder / f"{last_launch_number(folder) + 1:06d}.jsonl"
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # open as long as the launch
         except OSError as error:
             raise StorageError(
@@ -64,7 +64,7 @@ class OnDisk:
         self._file.close()
 
 
-class Objects:
+class ObjectSegments:
     """The segments of one launch in an object store, written by a thread in the order of their numbers.
 
     One is written only once the one before is acknowledged, so that what a reader finds has no hole.
@@ -128,7 +128,7 @@ class Objects:
             number += 1
             try:
                 path = self._folder / segment_name(self._owner.record.generation, number)
-                if not create(path, b"".join(lines)):
+                if not create_object(path, b"".join(lines)):
                     raise StorageError(
                         f"`{path}` was written by another driver, which took the study over"
                     )
@@ -163,17 +163,19 @@ def segment_name(launch: int, number: int) -> str:
     return f"{launch:06d}-{number:08d}.jsonl"
 
 
-def segments(folder: Place) -> list[str]:
+def segment_names(folder: Place) -> list[str]:
     """Names of all segments, in order.
 
     Raises:
         StorageError: if the folder cannot be read.
         StudyDirectoryError: if one is missing among those of a launch.
     """
-    listed = [name for name in names(folder) if NAME.fullmatch(name)]
+    listed = [name for name in list_names(folder) if SEGMENT_NAME_PATTERN.fullmatch(name)]
     numbers: dict[str, int] = {}
     for launch, number in (
-        match.groups() for match in map(NAME.fullmatch, listed) if match and match[2]
+        match.groups()
+        for match in map(SEGMENT_NAME_PATTERN.fullmatch, listed)
+        if match and match[2]
     ):
         numbers[launch] = numbers.get(launch, 0) + 1
         if int(number) != numbers[launch]:
@@ -184,21 +186,21 @@ def segments(folder: Place) -> list[str]:
     return listed
 
 
-def last_launch(folder: Place) -> int:
+def last_launch_number(folder: Place) -> int:
     """The number of the last launch that has a segment; 0 if none has."""
-    return max((int(name[:6]) for name in segments(folder)), default=0)
+    return max((int(name[:6]) for name in segment_names(folder)), default=0)
 
 
-def seal(folder: UPath, launches: Sequence[int]) -> None:
+def seal_launches(folder: UPath, launches: Sequence[int]) -> None:
     """End the segments of launches whose drivers seem dead: with an empty one where their next would go.
 
     Such a driver, if it was only paused, then finds its key taken and stops. All that it wrote before is kept.
     """
-    listed = segments(folder)
+    listed = segment_names(folder)
     for launch in launches:
         own = [name for name in listed if name.startswith(f"{launch:06d}-")]
-        if own and next(contents(folder, own[-1:])) == b"":
+        if own and next(read_contents(folder, own[-1:])) == b"":
             continue
         number = len(own) + 1
-        while not create(folder / segment_name(launch, number), b""):
+        while not create_object(folder / segment_name(launch, number), b""):
             number += 1

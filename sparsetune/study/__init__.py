@@ -6,9 +6,18 @@ from sparsetune.study.study import (
     Minimize,
     Quick,
     Study,
-    checked,
-    differences,
-    sound_part,
+    declaration_differences,
+    readable_part,
+    require_valid,
 )
 
-__all__ = ["Arm", "Maximize", "Minimize", "Quick", "Study", "checked", "differences", "sound_part"]
+__all__ = [
+    "Arm",
+    "Maximize",
+    "Minimize",
+    "Quick",
+    "Study",
+    "declaration_differences",
+    "readable_part",
+    "require_valid",
+]

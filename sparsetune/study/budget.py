@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field, model_validator
 
 from sparsetune.errors import Problem
-from sparsetune.spec import TrialSpec, flatten
-from sparsetune.spec.declaration import Declared
+from sparsetune.spec import TrialSpec, flatten_values
+from sparsetune.spec.declaration import Declaration
 
 if TYPE_CHECKING:
     from sparsetune.study.cells import Cell
@@ -19,7 +19,7 @@ COST_AXES = ("schedule.epochs", "schedule.epoch_multiplier", "schedule.stretch")
 """Fields that change what a trial costs: searched without a budget, the longest run would always win."""
 
 
-class Budget(Declared):
+class Budget(Declaration):
     """The most that a search configuration may cost, trained to its end; at least one unit is given."""
 
     epochs: float | None = Field(default=None, gt=0)
@@ -30,7 +30,7 @@ class Budget(Declared):
     @model_validator(mode="after")
     def _bounds_something(self) -> Budget:
         if not self.limits():
-            raise ValueError("a budget must bound `epochs`, `train_flops` or both")
+            raise ValueError("a budget must bound `trained_epochs`, `train_flops` or both")
         return self
 
     def limits(self) -> dict[str, float]:
@@ -39,7 +39,7 @@ class Budget(Declared):
         return {unit: limit for unit, limit in given.items() if limit is not None}
 
 
-def epochs(spec: TrialSpec) -> float:
+def trained_epochs(spec: TrialSpec) -> float:
     """Epochs that a trial trains, the multiplier counted in."""
     return spec.total_steps() / spec.steps_per_epoch()
 
@@ -49,14 +49,18 @@ def equality_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
     if study.equal != "train_flops":
         return
     path = "schedule.stretch"
-    places = {"base": flatten(study.base.given()), "sweep": study.sweep, "search": study.search}
+    places = {
+        "base": flatten_values(study.base.given()),
+        "sweep": study.sweep,
+        "search": study.search,
+    }
     for name, arm in study.arms.items():
         parts = {"overrides": arm.overrides, "sweep": arm.sweep, "search": arm.search}
         places |= {f"arms.{name}.{part}": values for part, values in parts.items()}
     for place in (place for place, values in places.items() if path in values):
-        rule = "is set by a study whose `equal` is `train_flops`; leave it out, or set `equal` to `epochs`"
+        rule = "is set by a study whose `equal` is `train_flops`; leave it out, or set `equal` to `trained_epochs`"
         yield Problem(f"{place}.{path}", rule)
-    recipes = [spec for cell in cells for spec in cell.corners()]
+    recipes = [spec for cell in cells for spec in cell.corner_recipes()]
     if recipes and all(spec.sparsity.method == "dense" for spec in recipes):
         rule = "`train_flops` needs a sparse network, whose training is to cost what its dense twin's does"
         yield Problem("equal", rule, "dense networks only")

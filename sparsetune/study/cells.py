@@ -14,14 +14,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sparsetune.errors import Problem
-from sparsetune.spec import DECIDING, TrialSpec, applies, flatten
-from sparsetune.spec.declaration import digest_of, plain
+from sparsetune.spec import DECIDING_FIELDS, TrialSpec, field_applies, flatten_values
+from sparsetune.spec.declaration import digest_of, to_plain
 from sparsetune.study.space import Axis, Choice, Value
 
 if TYPE_CHECKING:
     from sparsetune.study.study import Arm, Study
 
-UNUSED = "this axis applies to no cell: it would change nothing"
+UNUSED_AXIS_RULE = "this axis applies to no cell: it would change nothing"
 
 
 @dataclass(frozen=True)
@@ -56,33 +56,33 @@ class Cell:
         """The recipe at a known point, of which it takes the fields that it searches; not checked."""
         return self.at({path: value for path, value in point.items() if path in self.search})
 
-    def applying(self, values: Mapping[str, Value]) -> dict[str, Value]:
+    def applicable_values(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """Those of a point's values that apply under its deciding choices, all of which must be given."""
-        axes = self._axes[tuple(values[path] for path in self.deciding)]
+        axes = self._axes[tuple(values[path] for path in self.deciding_choices)]
         return {path: value for path, value in values.items() if path in axes}
 
     @cached_property
-    def deciding(self) -> tuple[str, ...]:
+    def deciding_choices(self) -> tuple[str, ...]:
         """The searched choices that decide which axes apply, in the order in which they are to be chosen."""
-        return _deciding(self.search)
+        return _deciding_fields(self.search)
 
     @cached_property
-    def settings(self) -> list[Setting]:
+    def settings(self) -> list[ChoiceSetting]:
         """The cell under each combination of its deciding choices: one where there are none."""
-        return settings(self.spec.edited(self.latent), self.search)
+        return choice_settings(self.spec.edited(self.latent), self.search)
 
     @cached_property
     def _axes(self) -> dict[tuple[Value, ...], dict[str, Axis]]:
         return {tuple(setting.chosen.values()): setting.axes for setting in self.settings}
 
-    def corners(self) -> Iterator[TrialSpec]:
+    def corner_recipes(self) -> Iterator[TrialSpec]:
         """The cell's recipe, and those at the ends of its search axes."""
         yield self.spec
-        yield from corners(self.settings)
+        yield from corner_recipes(self.settings)
 
 
 @dataclass(frozen=True)
-class Setting:
+class ChoiceSetting:
     """A recipe under one combination of its deciding choices.
 
     Args:
@@ -101,10 +101,12 @@ class Setting:
         return {path: axis for path, axis in self.axes.items() if path not in self.chosen}
 
 
-def settings(recipe: TrialSpec, search: Mapping[str, Axis]) -> list[Setting]:
+def choice_settings(recipe: TrialSpec, search: Mapping[str, Axis]) -> list[ChoiceSetting]:
     """A recipe, which may hold fields that do not apply, under every combination of the deciding choices."""
     deciding = {
-        path: axis.options for path in _deciding(search) if isinstance(axis := search[path], Choice)
+        path: axis.options
+        for path in _deciding_fields(search)
+        if isinstance(axis := search[path], Choice)
     }
     found = []
     for options in itertools.product(*deciding.values()):
@@ -112,18 +114,20 @@ def settings(recipe: TrialSpec, search: Mapping[str, Axis]) -> list[Setting]:
         spec = recipe.with_values(chosen)
         given = spec.given()
         found.append(
-            Setting(
-                chosen, spec, {path: axis for path, axis in search.items() if applies(given, path)}
+            ChoiceSetting(
+                chosen,
+                spec,
+                {path: axis for path, axis in search.items() if field_applies(given, path)},
             )
         )
     return found
 
 
-def _deciding(search: Mapping[str, Axis]) -> tuple[str, ...]:
-    return tuple(path for path in DECIDING if isinstance(search.get(path), Choice))
+def _deciding_fields(search: Mapping[str, Axis]) -> tuple[str, ...]:
+    return tuple(path for path in DECIDING_FIELDS if isinstance(search.get(path), Choice))
 
 
-def corners(settings: Iterable[Setting]) -> Iterator[TrialSpec]:
+def corner_recipes(settings: Iterable[ChoiceSetting]) -> Iterator[TrialSpec]:
     """Of each setting the recipe, those with each axis alone at its ends, then all low and all high; not checked."""
     for setting in settings:
         yield setting.spec
@@ -134,7 +138,7 @@ def corners(settings: Iterable[Setting]) -> Iterator[TrialSpec]:
             yield setting.spec.with_values({path: values[side] for path, values in ends.items()})
 
 
-def _points(study: Study) -> Iterator[tuple[str, Arm, dict[str, Value]]]:
+def _sweep_points(study: Study) -> Iterator[tuple[str, Arm, dict[str, Value]]]:
     """Every arm at every point of its sweep axes, dense arms first; without arms there is one, named by its method."""
     for name, arm in sorted(
         study.declared_arms().items(), key=lambda item: not _is_dense(item[1], study)
@@ -144,21 +148,21 @@ def _points(study: Study) -> Iterator[tuple[str, Arm, dict[str, Value]]]:
             yield name, arm, dict(zip(sweep, values, strict=True))
 
 
-def expand(study: Study) -> tuple[list[Cell], list[Problem]]:
+def expand_cells(study: Study) -> tuple[list[Cell], list[Problem]]:
     """The cells of a study, dense ones first, and the problems of those that cannot be built."""
     cells: dict[str, Cell] = {}
     problems: set[Problem] = set()
     parts: tuple[Study | Arm, ...] = (study, *study.arms.values())
     unused = {path for part in parts for axes in (part.sweep, part.search) for path in axes}
     base_faults = set(study.base.problems())
-    for arm_name, arm, point in _points(study):
+    for arm_name, arm, point in _sweep_points(study):
         recipe = study.base.edited({**arm.overrides, **point, "seed": 0})
-        cell = _cell("", arm_name, point, recipe, {**study.search, **arm.search})
+        cell = _build_cell("", arm_name, point, recipe, {**study.search, **arm.search})
         faults = cell.spec.problems() or [
-            fault for corner in cell.corners() for fault in corner.problems()
+            fault for corner in cell.corner_recipes() for fault in corner.problems()
         ]
         problems |= {
-            _located(fault, arm_name, arm, point, cell.search)
+            _locate_problem(fault, arm_name, arm, point, cell.search)
             for fault in faults
             if fault not in base_faults
         }
@@ -173,38 +177,38 @@ def expand(study: Study) -> tuple[list[Cell], list[Problem]]:
         if any(other.name == _cell_name(name, cell.point) for other in cells.values()):
             name = f"dense-{arm_name}"
         cells.setdefault(
-            _identity(cell), replace(cell, name=_cell_name(name, cell.point), arm=name)
+            _cell_identity(cell), replace(cell, name=_cell_name(name, cell.point), arm=name)
         )
-    problems |= {Problem(path, UNUSED) for path in unused}
-    return ([] if problems else _with_controls(study, list(cells.values()))), sorted(problems)
+    problems |= {Problem(path, UNUSED_AXIS_RULE) for path in unused}
+    return ([] if problems else _add_controls(study, list(cells.values()))), sorted(problems)
 
 
-def _cell(
+def _build_cell(
     name: str, arm: str, point: Mapping[str, Value], recipe: TrialSpec, axes: Mapping[str, Axis]
 ) -> Cell:
     """The cell of a recipe, which may hold fields that do not apply, with what applies of its axes."""
     spec = recipe.with_values({})
-    found = settings(recipe, axes)
+    found = choice_settings(recipe, axes)
     search = {
         path: axis for path, axis in axes.items() if any(path in setting.axes for setting in found)
     }
-    given = flatten(spec.given())
-    kept = {path for setting in found for path in flatten(setting.spec.given())}
+    given = flatten_values(spec.given())
+    kept = {path for setting in found for path in flatten_values(setting.spec.given())}
     latent = {
         path: value
-        for path, value in flatten(recipe.given()).items()
+        for path, value in flatten_values(recipe.given()).items()
         if path in kept and path not in given
     }
     swept = {
         p: value
         for p, value in point.items()
-        if any(applies(setting.spec.given(), p) for setting in found)
+        if any(field_applies(setting.spec.given(), p) for setting in found)
     }
     return Cell(name, arm, swept, spec, search, latent=latent)
 
 
-def _identity(cell: Cell) -> str:
-    return digest_of([cell.spec.trial_id(), plain(cell.search), plain(cell.latent)])
+def _cell_identity(cell: Cell) -> str:
+    return digest_of([cell.spec.trial_id(), to_plain(cell.search), to_plain(cell.latent)])
 
 
 def _is_dense(arm: Arm, study: Study) -> bool:
@@ -213,11 +217,14 @@ def _is_dense(arm: Arm, study: Study) -> bool:
 
 def _cell_name(arm: str, point: Mapping[str, Value]) -> str:
     return "/".join(
-        [arm, *(f"{path.rpartition('.')[2]}={_text(value)}" for path, value in point.items())]
+        [
+            arm,
+            *(f"{path.rpartition('.')[2]}={_format_value(value)}" for path, value in point.items()),
+        ]
     )
 
 
-def _text(value: Value) -> str:
+def _format_value(value: Value) -> str:
     return (
         f"{value:.12g}"
         if isinstance(value, int | float) and not isinstance(value, bool)
@@ -225,13 +232,13 @@ def _text(value: Value) -> str:
     )
 
 
-def _with_controls(study: Study, cells: list[Cell]) -> list[Cell]:
+def _add_controls(study: Study, cells: list[Cell]) -> list[Cell]:
     """Name each cell's control source, adding a dense cell at multiplier 1 where the study lacks it; dense first."""
     named = {cell.name: cell for cell in cells}
-    sources = {_identity(cell): cell.name for cell in cells}
+    sources = {_cell_identity(cell): cell.name for cell in cells}
     for cell in cells if any(cell.search for cell in cells) else []:
         source = _control_source(cell, taken=named.keys())
-        name = sources.setdefault(_identity(source), source.name)
+        name = sources.setdefault(_cell_identity(source), source.name)
         named.setdefault(name, source)
         named[cell.name] = replace(cell, control_from=None if name == cell.name else name)
     return sorted(
@@ -245,12 +252,12 @@ def _control_source(cell: Cell, taken: Collection[str]) -> Cell:
     multiplier = {"schedule.epoch_multiplier": 1}
     recipe = cell.spec.edited({**cell.latent, "sparsity.target": 0, **multiplier})
     point = {**cell.point, **(multiplier if multiplier.keys() & cell.point.keys() else {})}
-    source = _cell("", "dense", point, recipe, cell.search)
+    source = _build_cell("", "dense", point, recipe, cell.search)
     arm = "dense" if _cell_name("dense", source.point) not in taken else f"dense-{cell.arm}"
     return replace(source, name=_cell_name(arm, source.point), arm=arm, added=True)
 
 
-def _located(
+def _locate_problem(
     fault: Problem, arm_name: str, arm: Arm, point: Mapping[str, Value], search: Mapping[str, Axis]
 ) -> Problem:
     """The fault with the place where its value was declared in front of its path."""

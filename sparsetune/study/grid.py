@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec
-from sparsetune.study.cells import Cell, Setting
+from sparsetune.study.cells import Cell, ChoiceSetting
 from sparsetune.study.samplers import Grid
 from sparsetune.study.space import LogUniform, Uniform, Value
 
@@ -20,17 +20,19 @@ if TYPE_CHECKING:
 def grid_points(cell: Cell, grid: Grid) -> Iterator[dict[str, Value]]:
     """Every point, deciding choices first, then the axes that apply under them; the last axis changes fastest."""
     for setting in cell.settings:
-        values = _values(setting, grid)
+        values = _axis_values(setting, grid)
         for point in itertools.product(*values.values()):
             yield {**setting.chosen, **dict(zip(values, point, strict=True))}
 
 
 def grid_size(cell: Cell, grid: Grid) -> int:
     """How many points the grid has."""
-    return sum(math.prod(map(len, _values(setting, grid).values())) for setting in cell.settings)
+    return sum(
+        math.prod(map(len, _axis_values(setting, grid).values())) for setting in cell.settings
+    )
 
 
-def _values(setting: Setting, grid: Grid) -> dict[str, list[Value]]:
+def _axis_values(setting: ChoiceSetting, grid: Grid) -> dict[str, list[Value]]:
     return {path: axis.spaced(grid.points or 2) for path, axis in setting.free.items()}
 
 
@@ -50,7 +52,9 @@ def grid_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
         rule = f"must be given, as in `Grid(points=5)`, for ranges of real numbers: {', '.join(sorted(ranges))}"
         yield Problem("sampler.points", rule)
         return
-    needed, size = max((_needed(study, cell, grid), grid_size(cell, grid)) for cell in searching)
+    needed, size = max(
+        (_needed_configurations(study, cell, grid), grid_size(cell, grid)) for cell in searching
+    )
     if needed > study.configurations_per_cell:
         beside = (
             f" and {needed - size} beside it (the base, the control, known points)"
@@ -61,17 +65,17 @@ def grid_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
         yield Problem("configurations_per_cell", rule, str(study.configurations_per_cell))
 
 
-def _needed(study: Study, cell: Cell, grid: Grid) -> int:
+def _needed_configurations(study: Study, cell: Cell, grid: Grid) -> int:
     """Configurations that the cell tries: the grid, and what is tried first and does not lie on it."""
     first = [cell.spec, *(cell.known(point) for point in study.known)]
-    outside = {spec.config_id() for spec in first if not _lies_on(cell, grid, spec)}
+    outside = {spec.config_id() for spec in first if not _is_on_grid(cell, grid, spec)}
     return grid_size(cell, grid) + len(outside) + bool(outside and cell.control_from)
 
 
-def _lies_on(cell: Cell, grid: Grid, spec: TrialSpec) -> bool:
+def _is_on_grid(cell: Cell, grid: Grid, spec: TrialSpec) -> bool:
     columns = spec.columns()
     return any(
         all(columns.get(path) == option for path, option in setting.chosen.items())
-        and all(columns.get(path) in values for path, values in _values(setting, grid).items())
+        and all(columns.get(path) in values for path, values in _axis_values(setting, grid).items())
         for setting in cell.settings
     )

@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from sparsetune.spec.declaration import Declared
+from sparsetune.spec.declaration import Declaration
 
 
-class Sobol(Declared):
+class Sobol(Declaration):
     """A scrambled Sobol sequence: point k is a function of the study's seed and k, the same in every cell."""
 
     kind: Literal["sobol"] = "sobol"
 
 
-class Random(Declared):
+class Random(Declaration):
     """Independent uniform points: point k is a function of the study's seed and k, the same in every cell."""
 
     kind: Literal["random"] = "random"
 
 
-class Grid(Declared):
+class Grid(Declaration):
     """Every combination of the cell's search axes, in one order: options and whole numbers as they are."""
 
     kind: Literal["grid"] = "grid"
@@ -30,14 +30,14 @@ class Grid(Declared):
     """Values of every range of real numbers, both ends included, evenly spaced on the axis's own scale."""
 
 
-class TPE(Declared):
+class TPE(Declaration):
     """Optuna's tree-structured Parzen estimator, per cell, after ``n_startup`` points of the random sampler."""
 
     kind: Literal["tpe"] = "tpe"
     n_startup: int = Field(ge=1)
 
 
-class OptunaSampler(Declared):
+class OptunaSampler(Declaration):
     """Any sampler of Optuna that adapts, by its name in `optuna.samplers`, after ``n_startup`` random points.
 
     Its seed and its own start-up count are the study's to set; every other argument may be given.

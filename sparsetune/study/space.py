@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from sparsetune.durations import round_half_up
-from sparsetune.spec.declaration import Declared
+from sparsetune.spec.declaration import Declaration
 
 Value = float | int | str | bool
 
 
-class _Range(Declared):
+class _Range(Declaration):
     positional: ClassVar[tuple[str, ...]] = ("low", "high")
     low: float
     high: float
@@ -100,7 +100,7 @@ class IntRange(_Range):
         return list(range(self.low, self.high + 1))
 
 
-class Choice(Declared):
+class Choice(Declaration):
     """One of a list of values, in no order."""
 
     positional: ClassVar[tuple[str, ...]] = ("options",)

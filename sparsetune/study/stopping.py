@@ -6,18 +6,18 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from sparsetune.spec.declaration import Declared
+from sparsetune.spec.declaration import Declaration
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-def _rising(rungs: tuple[float, ...]) -> tuple[float, ...]:
+def _check_rising(rungs: tuple[float, ...]) -> tuple[float, ...]:
     if list(rungs) != sorted(set(rungs)):
         raise ValueError("rungs must rise: each a larger fraction of training than the one before")
     return rungs
 
 
-class Halving(Declared):
+class Halving(Declaration):
     """Asynchronous successive halving that knows ramps: rungs at fractions of each trial's *own* training.
 
     A configuration is compared at a rung only within its cell, with configurations of equal length, in like phase, and
@@ -25,7 +25,7 @@ class Halving(Declared):
     arXiv 1810.05934), which compares epochs.
     """
 
-    rungs: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(_rising)] = (
+    rungs: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(_check_rising)] = (
         0.25,
         0.5,
         0.75,

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.paths import Place
-from sparsetune.spec import SCHEMA_VERSION, TrialSpec, flatten
-from sparsetune.spec.columns import OBJECTIVES
-from sparsetune.spec.declaration import Declared, digest_of, plain
+from sparsetune.spec import SCHEMA_VERSION, TrialSpec, flatten_values
+from sparsetune.spec.columns import OBJECTIVE_COLUMNS
+from sparsetune.spec.declaration import Declaration, digest_of, to_plain
 from sparsetune.study.budget import COST_AXES, Budget, equality_problems
-from sparsetune.study.cells import UNUSED, Cell, expand
+from sparsetune.study.cells import UNUSED_AXIS_RULE, Cell, expand_cells
 from sparsetune.study.grid import grid_problems
 from sparsetune.study.known import known_problems
 from sparsetune.study.samplers import Adaptive, Grid, Random, Sampler, Sobol
@@ -25,11 +25,11 @@ SweepValues = Annotated[tuple[Value, ...], Field(min_length=1)]
 FIRST_REPORT_SEED = 1000
 """Report seeds start this far above search seeds, so that both can be extended without meeting."""
 
-EXTENSIBLE = ("report_seeds", "configurations_per_cell")
+EXTENSIBLE_COUNTS = ("report_seeds", "configurations_per_cell")
 """Counts that may be added to in a study that has started; so may the values of `Study.sweep_axes`."""
 
 
-class Arm(Declared):
+class Arm(Declaration):
     """A named bundle of overrides of the base: a method with its recipe, and axes of its own."""
 
     positional: ClassVar[tuple[str, ...]] = ("overrides",)
@@ -48,7 +48,7 @@ class Arm(Declared):
         ) -> None: ...
 
 
-class _Objective(Declared):
+class _Objective(Declaration):
     positional: ClassVar[tuple[str, ...]] = ("column",)
     column: str
 
@@ -72,7 +72,7 @@ class Maximize(_Objective):
 Objective = Annotated[Minimize | Maximize, Field(discriminator="kind")]
 
 
-class Quick(Declared):
+class Quick(Declaration):
     """The study's one-minute form: what replaces its own values."""
 
     overrides: dict[str, Any] = {}
@@ -84,7 +84,7 @@ class Quick(Declared):
     report_seeds: int = Field(default=2, ge=1)
 
 
-class Study(Declared):
+class Study(Declaration):
     """One question: a base trial, arms, sweep and search axes, an objective, seeds and a budget per cell."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
@@ -138,7 +138,7 @@ class Study(Declared):
 
     def method(self) -> str:
         """The base's method, also where the base is faulty."""
-        return str(flatten(self.base.given()).get("sparsity.method", "dense"))
+        return str(flatten_values(self.base.given()).get("sparsity.method", "dense"))
 
     def declared_arms(self) -> dict[str, Arm]:
         """The arms; a study that declares none has one, named by its base's method."""
@@ -146,15 +146,15 @@ class Study(Declared):
 
     def cells(self) -> list[Cell]:
         """Every cell, dense ones first: target 0 is dense, identical cells are one, absent axes do not count."""
-        return expand(self)[0]
+        return expand_cells(self)[0]
 
     def validate_declaration(self) -> list[Problem]:
         """Every problem that can be seen without torch; empty when there is none."""
         found = self.problems()
-        sound = sound_part(self, found)
-        cells, faults = expand(sound)
-        faults = [problem for problem in faults if not found or problem.rule != UNUSED]
-        rules = _rules(sound, budgeted=self.at_most is not None)
+        sound = readable_part(self, found)
+        cells, faults = expand_cells(sound)
+        faults = [problem for problem in faults if not found or problem.rule != UNUSED_AXIS_RULE]
+        rules = _study_problems(sound, budgeted=self.at_most is not None)
         points = [
             *known_problems(sound, cells),
             *grid_problems(sound, cells),
@@ -165,7 +165,7 @@ class Study(Declared):
     def quick(self) -> Study:
         """The one-minute variant, named ``<name>-quick``: its ``quick_form``, or the ends of every sweep axis."""
         form = self.quick_form or Quick(
-            sweep={path: _ends(values) for path, values in self.sweep.items()}
+            sweep={path: _end_values(values) for path, values in self.sweep.items()}
         )
         changes = {
             name: value
@@ -200,7 +200,9 @@ class Study(Declared):
     def extended(self, records: Iterable[Mapping[str, Any]]) -> Study:
         """The declaration with all that ``extended`` records of its ledger add to it."""
         added = [record for record in records if record["type"] == "extended"]
-        counts = {name: sum(record.get(name) or 0 for record in added) for name in EXTENSIBLE}
+        counts = {
+            name: sum(record.get(name) or 0 for record in added) for name in EXTENSIBLE_COUNTS
+        }
         study = self.with_changes(
             **{name: getattr(self, name) + count for name, count in counts.items()}
         )
@@ -211,7 +213,7 @@ class Study(Declared):
     def sweep_axes(self) -> dict[str, tuple[Value, ...]]:
         """Values of every declared sweep axis: the study's by their fields, arms' as ``arms.<arm>.sweep.<field>``."""
         of_arms = {
-            _of_arm(name, path): values
+            _sweep_axis_name(name, path): values
             for name, arm in self.arms.items()
             for path, values in arm.sweep.items()
         }
@@ -224,7 +226,7 @@ class Study(Declared):
             sweep: Mapping[str, tuple[Value, ...]], arm: str | None = None
         ) -> dict[str, list[Value]]:
             return {
-                path: [*values, *added.get(_of_arm(arm, path), ())]
+                path: [*values, *added.get(_sweep_axis_name(arm, path), ())]
                 for path, values in sweep.items()
             }
 
@@ -238,11 +240,11 @@ class Study(Declared):
         """A copy with dotted fields of the base set; a sweep axis over one keeps this value, a search axis goes."""
 
         def unpinned(declared: Mapping[str, Any]) -> dict[str, Any]:
-            return {path: plain(value) for path, value in declared.items() if path not in values}
+            return {path: to_plain(value) for path, value in declared.items() if path not in values}
 
         def pinned(sweep: Mapping[str, Any]) -> dict[str, Any]:
             return {
-                path: [values[path]] if path in values else plain(swept)
+                path: [values[path]] if path in values else to_plain(swept)
                 for path, swept in sweep.items()
             }
 
@@ -269,7 +271,7 @@ class Study(Declared):
         )
 
 
-def sound_part(study: Study, found: Iterable[Problem]) -> Study:
+def readable_part(study: Study, found: Iterable[Problem]) -> Study:
     """The study without the fields, arms and axes that cannot be read, so that the rest is checked too."""
     base: Any = study.base
     base = (
@@ -279,19 +281,21 @@ def sound_part(study: Study, found: Iterable[Problem]) -> Study:
         if isinstance(base, TrialSpec)
         else TrialSpec()
     )
-    readable = _readable(study.given(), [problem.path for problem in found])
+    readable = _without_faults(study.given(), [problem.path for problem in found])
     sound: Study = Study(**{"name": "unnamed", **readable, "base": base})
     return sound
 
 
-def _readable(values: Mapping[str, Any], faults: list[str], prefix: str = "") -> dict[str, Any]:
+def _without_faults(
+    values: Mapping[str, Any], faults: list[str], prefix: str = ""
+) -> dict[str, Any]:
     """``values`` without its faulty fields; of arms and axes only the faulty ones go."""
     kept = {}
     for name, value in values.items():
         path = prefix + name
         inside = [fault for fault in faults if fault.startswith(path + ".")]
         if inside and isinstance(value, Mapping) and _HOLDS_AXES.fullmatch(path):
-            kept[name] = _readable(value, inside, path + ".")
+            kept[name] = _without_faults(value, inside, path + ".")
         elif path not in faults and not inside:
             kept[name] = value
     return kept
@@ -300,21 +304,21 @@ def _readable(values: Mapping[str, Any], faults: list[str], prefix: str = "") ->
 _HOLDS_AXES = re.compile(r"(arms\.[^.]+\.)?(sweep|search)|arms(\.[^.]+)?")
 
 
-def _of_arm(arm: str | None, path: str) -> str:
+def _sweep_axis_name(arm: str | None, path: str) -> str:
     """The name in `Study.sweep_axes` of an arm's sweep axis, or of the study's own."""
     return path if arm is None else f"arms.{arm}.sweep.{path}"
 
 
-def _ends(values: tuple[Value, ...]) -> tuple[Value, ...]:
+def _end_values(values: tuple[Value, ...]) -> tuple[Value, ...]:
     return values if len(values) < 3 else (values[0], values[-1])
 
 
 def _quick_arm(arm: Arm, form: Arm) -> dict[str, Any]:
-    sweep = {path: form.sweep.get(path, _ends(values)) for path, values in arm.sweep.items()}
+    sweep = {path: form.sweep.get(path, _end_values(values)) for path, values in arm.sweep.items()}
     return {**arm.given(), "overrides": form.overrides or arm.overrides, "sweep": sweep}
 
 
-def _rules(study: Study, *, budgeted: bool) -> Iterator[Problem]:
+def _study_problems(study: Study, *, budgeted: bool) -> Iterator[Problem]:
     """Rules that span several fields of the study; ``budgeted`` where it declares a budget, be it a faulty one."""
     parts: dict[str, Study | Arm] = {"": study, **study.arms}
     for name, part in parts.items():
@@ -350,10 +354,10 @@ def _rules(study: Study, *, budgeted: bool) -> Iterator[Problem]:
             "the study's trials have seeds of their own; set the study's `seed`",
             str(study.base.seed),
         )
-    if study.objective.column not in OBJECTIVES:
+    if study.objective.column not in OBJECTIVE_COLUMNS:
         yield Problem(
             "objective.column",
-            f"must be one of {', '.join(OBJECTIVES)}",
+            f"must be one of {', '.join(OBJECTIVE_COLUMNS)}",
             repr(study.objective.column),
         )
     if study.stopping and not (
@@ -373,10 +377,10 @@ def _rules(study: Study, *, budgeted: bool) -> Iterator[Problem]:
         )
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+def declaration_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What differs between two declarations, a line per dotted field."""
-    before = flatten(old)
-    after = flatten(new)
+    before = flatten_values(old)
+    after = flatten_values(new)
     absent = "(absent)"
     return [
         f"`{path}`: {before.get(path, absent)} -> {after.get(path, absent)}"
@@ -385,7 +389,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def checked(study: Study) -> Study:
+def require_valid(study: Study) -> Study:
     """The study, proved valid as far as can be seen without torch.
 
     Raises:

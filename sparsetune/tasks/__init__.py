@@ -11,10 +11,15 @@ from sparsetune.errors import DeclarationError, Problem
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec, TextTask
 from sparsetune.tasks.images import digits, jpeg
 from sparsetune.tasks.images.folder import FolderSource
-from sparsetune.tasks.images.resident import Source, Split
-from sparsetune.tasks.images.small_sets import CIFAR10, CIFAR100, FASHION_MNIST, Published
+from sparsetune.tasks.images.resident import ResidentSource, ResidentSplit
+from sparsetune.tasks.images.small_sets import (
+    CIFAR10_DATASET,
+    CIFAR100_DATASET,
+    FASHION_MNIST_DATASET,
+    TorchvisionDataset,
+)
 from sparsetune.tasks.models import MODELS
-from sparsetune.tasks.network import ImageNetwork, Inputs, Network, logits_of
+from sparsetune.tasks.network import ImageNetwork, Inputs, Network, compute_logits
 from sparsetune.tasks.task import (
     Batch,
     Examples,
@@ -22,8 +27,8 @@ from sparsetune.tasks.task import (
     Task,
     TrainingBatch,
     epoch_order,
-    parts,
-    stratified,
+    split_indices,
+    stratified_split,
 )
 from sparsetune.tasks.text import encoders, glue, sentences
 
@@ -36,53 +41,53 @@ __all__ = [
     "ImageNetwork",
     "Inputs",
     "Network",
-    "Source",
-    "Split",
+    "ResidentSource",
+    "ResidentSplit",
     "Splits",
     "Task",
     "TrainingBatch",
+    "compute_logits",
     "data_digest",
     "epoch_order",
     "load_task",
-    "logits_of",
     "network_of",
-    "parts",
-    "prepare",
+    "prepare_data",
     "source_of",
+    "split_indices",
     "split_problems",
-    "stratified",
+    "stratified_split",
 ]
 
 
-def _published(images: Published) -> Source:
-    return Source(
+def _torchvision_source(images: TorchvisionDataset) -> ResidentSource:
+    return ResidentSource(
         images.input_shape, images.n_classes, images.prepare, images.read, images.normalised
     )
 
 
 SOURCES = {
-    "digits": Source(
+    "digits": ResidentSource(
         digits.INPUT_SHAPE,
         digits.N_CLASSES,
         lambda _: None,
         lambda _: digits.read_digits(),
         lambda inputs: inputs,
     ),
-    "fashion_mnist": _published(FASHION_MNIST),
-    "cifar10": _published(CIFAR10),
-    "cifar100": _published(CIFAR100),
-    "cifar10_jpeg": Source(
+    "fashion_mnist": _torchvision_source(FASHION_MNIST_DATASET),
+    "cifar10": _torchvision_source(CIFAR10_DATASET),
+    "cifar100": _torchvision_source(CIFAR100_DATASET),
+    "cifar10_jpeg": ResidentSource(
         jpeg.INPUT_SHAPE,
         jpeg.N_CLASSES,
         jpeg.prepare_cifar10_jpeg,
         jpeg.read_cifar10_jpeg,
-        jpeg.normalised_jpeg,
+        jpeg.normalise_jpeg,
     ),
 }
 """Data sets that fit on a device, by name: an image task's ``dataset``, otherwise the task's kind."""
 
 
-AnySource = Source | FolderSource | sentences.TextSource
+AnySource = ResidentSource | FolderSource | sentences.TextSource
 
 
 def source_of(spec: TaskSpec) -> AnySource:
@@ -93,10 +98,10 @@ def source_of(spec: TaskSpec) -> AnySource:
         case TextTask():
             return sentences.TextSource(spec)
         case _:
-            return SOURCES[name_of(spec)]
+            return SOURCES[dataset_name(spec)]
 
 
-def name_of(spec: TaskSpec) -> str:
+def dataset_name(spec: TaskSpec) -> str:
     """The data set's name."""
     if isinstance(spec, FolderTask):
         return Path(spec.folder).name
@@ -109,14 +114,14 @@ def network_of(
     """The network of a task before training: its model, or for texts the sparse checkpoint to go on from."""
     if isinstance(task, TextTask):
         return sentences.EncoderNetwork(
-            checkpoint or task.model, glue.outputs(task), task.max_length, data_root
+            checkpoint or task.model, glue.output_count(task), task.max_length, data_root
         )
     source = source_of(task)
     assert not isinstance(source, sentences.TextSource)
     return ImageNetwork(task.model, source.input_shape, source.n_classes)
 
 
-def prepare(spec: TaskSpec, data_root: Path | None) -> None:
+def prepare_data(spec: TaskSpec, data_root: Path | None) -> None:
     """Download, unpack or find what the task needs, so that trials only read.
 
     Raises:
@@ -133,7 +138,7 @@ def data_digest(spec: TaskSpec, data_root: Path | None = None) -> str:
     Raises:
         DataError: if the data are missing.
     """
-    data = f"{name_of(spec)}={source_of(spec).digest(data_root)}"
+    data = f"{dataset_name(spec)}={source_of(spec).digest(data_root)}"
     if isinstance(spec, TextTask):
         return f"{data} {spec.model}={encoders.model_digest(spec.model, data_root)}"
     return data
@@ -186,12 +191,12 @@ def load_task(
     data |= (
         {"metric": None} if isinstance(spec, TextTask) else {"model": ""}
     )  # a text's tokens are its model's
-    splits = _splits(spec.model_copy(update=data), data_root, str(device), subset)
+    splits = _load_splits(spec.model_copy(update=data), data_root, str(device), subset)
     metric = spec.headline() if isinstance(spec, TextTask) else "accuracy"
     network = network_of(spec, data_root, checkpoint)
     return Task(splits, network, spec.label_smoothing, spec.weights, data_root, metric)
 
 
 @lru_cache(maxsize=2)
-def _splits(spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
+def _load_splits(spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
     return source_of(spec).splits(spec, data_root, device, subset)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sparsetune.errors import DataError, DeclarationError, Problem
 from sparsetune.tasks.data_roots import given_root
-from sparsetune.tasks.text.encoder_shapes import UNTRAINED
+from sparsetune.tasks.text.encoder_shapes import UNTRAINED_ENCODERS
 
 HUB_NAME = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 CONFIG_FILES = ("config.json",)
@@ -23,20 +23,20 @@ OLDER_WEIGHT_FILES = ("pytorch_model*.bin*",)
 """Where there are no `WEIGHT_FILES`; transformers reads nothing but tensors from them."""
 
 
-def found_folder(name: str, data_root: Path | None) -> Path | None:
+def find_model_folder(name: str, data_root: Path | None) -> Path | None:
     """The local folder that serves for a model's name; None if there is none.
 
     It is a path, or below the data root, or below its ``models/``: ``models/owner/name`` serves for a model of the hub,
     and ``models/owner/name@revision`` for a pinned one.
     """
-    folders = [folder for folder in _places(name, data_root) if name and folder.is_dir()]
+    folders = [folder for folder in _candidate_folders(name, data_root) if name and folder.is_dir()]
     return next(
         (folder for folder in folders if (folder / "config.json").is_file()),
         next(iter(folders), None),
     )
 
 
-def _places(name: str, data_root: Path | None) -> list[Path]:
+def _candidate_folders(name: str, data_root: Path | None) -> list[Path]:
     given = given_root(data_root)
     roots = [given / name, given / "models" / name] if given else []
     return list(dict.fromkeys([Path(name).expanduser().absolute(), *roots]))
@@ -46,7 +46,7 @@ def model_folder(name: str, data_root: Path | None, *, weights: bool = True) -> 
     """The folder with a pre-trained model's files, which are downloaded now if need be.
 
     Args:
-        name: The model's; see `found_folder`.
+        name: The model's; see `find_model_folder`.
         data_root: The folder that data sets and models lie in.
         weights: Whether they are needed, besides configuration and tokenizer.
 
@@ -54,23 +54,25 @@ def model_folder(name: str, data_root: Path | None, *, weights: bool = True) -> 
         DeclarationError: if the name is that of no model.
         DataError: if the hub does not give it, naming the local folders that would serve.
     """
-    if folder := found_folder(name, data_root):
+    if folder := find_model_folder(name, data_root):
         return folder
-    folder = _from_hub(name, data_root, CONFIG_FILES + TOKENIZER_FILES + WEIGHT_FILES * weights)
+    folder = _download_model(
+        name, data_root, CONFIG_FILES + TOKENIZER_FILES + WEIGHT_FILES * weights
+    )
     if weights and not any(folder.glob(WEIGHT_FILES[0])):
-        folder = _from_hub(name, data_root, OLDER_WEIGHT_FILES)
+        folder = _download_model(name, data_root, OLDER_WEIGHT_FILES)
     return folder
 
 
-def _from_hub(name: str, data_root: Path | None, files: tuple[str, ...]) -> Path:
+def _download_model(name: str, data_root: Path | None, files: tuple[str, ...]) -> Path:
     if (parts := HUB_NAME.fullmatch(name)) is None:
-        untrained = ", ".join(UNTRAINED)
+        untrained = ", ".join(UNTRAINED_ENCODERS)
         rule = f"must be a local folder, a model of the hub as `owner/name` or `owner/name@revision`, or {untrained}"
         raise DeclarationError([Problem("task.model", rule, repr(name))], "the model")
     try:
-        return _downloaded(parts["id"], parts["revision"], files)
+        return _download_snapshot(parts["id"], parts["revision"], files)
     except Exception as error:  # the hub's client raises many kinds
-        would_do = " or ".join(f"`{folder}`" for folder in _places(name, data_root))
+        would_do = " or ".join(f"`{folder}`" for folder in _candidate_folders(name, data_root))
         root = (
             ""
             if given_root(data_root)
@@ -83,15 +85,15 @@ def _from_hub(name: str, data_root: Path | None, files: tuple[str, ...]) -> Path
 
 
 @lru_cache
-def _downloaded(hub_id: str, revision: str | None, files: tuple[str, ...]) -> Path:
+def _download_snapshot(hub_id: str, revision: str | None, files: tuple[str, ...]) -> Path:
     from huggingface_hub import snapshot_download
 
-    with quiet():
+    with quiet_transformers():
         return Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(files)))
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers and the hub's client from printing progress and advice."""
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
@@ -123,11 +125,13 @@ def folder_digest(folder: Path) -> str:
     files = sorted(
         {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
     )
-    return _digest(tuple((path, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files))
+    return _files_digest(
+        tuple((path, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files)
+    )
 
 
 @lru_cache
-def _digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+def _files_digest(files: tuple[tuple[Path, int, int], ...]) -> str:
     """Remembered while sizes and times stay: every trial asks."""
     whole = hashlib.sha256()
     for path, *_ in files:

@@ -112,31 +112,31 @@ def model_function(name: str) -> ModelFunction:
     if name in MODELS:
         return MODELS[name]
     if ":" in name:
-        return _own_function(name)
+        return _import_model_function(name)
     if name in (names := torchvision_names()):
         return partial(torchvision_model, name)
     near = ", ".join(get_close_matches(name, names, n=4)) or "resnet50, vit_b_16, …"
     theirs = f"a classification model of torchvision ({near})"
-    raise _problem(
+    raise _model_error(
         f"must be one of {', '.join(MODELS)}, {theirs}, or your own `package.module:function`", name
     )
 
 
-def _own_function(name: str) -> ModelFunction:
+def _import_model_function(name: str) -> ModelFunction:
     module_name, _, function_name = name.partition(":")
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except Exception as error:  # a user's module may raise anything while it is imported
-        raise _problem(
+        raise _model_error(
             f"must name a function that can be imported ({type(error).__name__}: {error})", name
         ) from error
     if not callable(function):
-        raise _problem("must name a function", name)
+        raise _model_error("must name a function", name)
     own: ModelFunction = function
     return own
 
 
-def _problem(rule: str, name: str) -> DeclarationError:
+def _model_error(rule: str, name: str) -> DeclarationError:
     return DeclarationError([Problem("task.model", rule, repr(name))], "the model")
 
 
@@ -148,7 +148,7 @@ def require_prunable(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
     """
     if weights := prunable_weights(model):
         return weights
-    raise _problem(
+    raise _model_error(
         "the model must have a linear or convolution layer, or nothing can be pruned", name
     )
 
@@ -174,13 +174,13 @@ def meta_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Mo
             model = function(input_shape, n_classes)
     except Exception as error:  # a user's function may raise anything
         rule = f"must build a network for inputs of shape {input_shape} ({type(error).__name__}: {error})"
-        raise _problem(rule, name) from error
+        raise _model_error(rule, name) from error
     if not isinstance(model, nn.Module):
         rule = "the function must return a torch.nn.Module"
         got = f"{type(model).__name__} from {name!r}"
         raise DeclarationError([Problem("task.model", rule, got)], "the model")
     if any(is_lazy(parameter) for parameter in model.parameters()):
-        raise _problem(
+        raise _model_error(
             "the model must give every layer its sizes: lazy layers cannot be pruned", name
         )
     return model

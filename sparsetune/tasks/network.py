@@ -87,7 +87,7 @@ class ImageNetwork:
         return replace(self, input_shape=(self.input_shape[0], side, side))
 
 
-def logits_of(network: Any, inputs: Inputs) -> torch.Tensor:
+def compute_logits(network: Any, inputs: Inputs) -> torch.Tensor:
     """What a network says of inputs: (n, outputs)."""
     if isinstance(inputs, Mapping):
         logits: torch.Tensor = network(**inputs).logits

@@ -15,7 +15,7 @@ from torch.nn.functional import pad, relu
 
 Block = Callable[[int, int, int], nn.Module]
 """From the channels of its inputs, those of its outputs and the stride of its first convolution."""
-DROPOUT = 0.3
+WIDE_BLOCK_DROPOUT = 0.3
 """Between a wide block's convolutions: what RigL's code, and others that train a sparse WRN-22-2 after it, set."""
 
 
@@ -42,7 +42,7 @@ def resnet18_cifar(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     from torchvision.models import resnet18  # seconds, and not needed for the others
 
     model: nn.Module = resnet18(num_classes=n_classes)
-    model.conv1 = _initialised(_convolution(input_shape[0], 64))
+    model.conv1 = _initialise(_convolution(input_shape[0], 64))
     model.maxpool = nn.Identity()
     return model
 
@@ -55,8 +55,8 @@ def wrn_22_2(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """
     first = _convolution(input_shape[0], 16)
     last = [("bn", nn.BatchNorm2d(128)), ("relu", nn.ReLU())]
-    return _network(
-        [("conv1", first), *_stages(WideBlock, (32, 64, 128), 3), *last], 128, n_classes
+    return _build_network(
+        [("conv1", first), *_build_stages(WideBlock, (32, 64, 128), 3), *last], 128, n_classes
     )
 
 
@@ -66,10 +66,12 @@ def _resnet(blocks: int, input_shape: tuple[int, ...], n_classes: int) -> nn.Mod
         ("bn1", nn.BatchNorm2d(16)),
         ("relu", nn.ReLU()),
     ]
-    return _network([*first, *_stages(BasicBlock, (16, 32, 64), blocks)], 64, n_classes)
+    return _build_network([*first, *_build_stages(BasicBlock, (16, 32, 64), blocks)], 64, n_classes)
 
 
-def _stages(block: Block, widths: tuple[int, ...], blocks: int) -> Iterator[tuple[str, nn.Module]]:
+def _build_stages(
+    block: Block, widths: tuple[int, ...], blocks: int
+) -> Iterator[tuple[str, nn.Module]]:
     """``layer1`` and so on, after a convolution to 16 channels; every stage but the first halves the image's sides."""
     for number, (inputs, outputs) in enumerate(pairwise((16, *widths)), start=1):
         rest = [block(outputs, outputs, 1) for _ in range(blocks - 1)]
@@ -79,20 +81,20 @@ def _stages(block: Block, widths: tuple[int, ...], blocks: int) -> Iterator[tupl
         )
 
 
-def _network(body: list[tuple[str, nn.Module]], features: int, n_classes: int) -> nn.Module:
+def _build_network(body: list[tuple[str, nn.Module]], features: int, n_classes: int) -> nn.Module:
     head = [
         ("pool", nn.AdaptiveAvgPool2d(1)),
         ("flatten", nn.Flatten()),
         ("fc", nn.Linear(features, n_classes)),
     ]
-    return _initialised(nn.Sequential(OrderedDict([*body, *head])))
+    return _initialise(nn.Sequential(OrderedDict([*body, *head])))
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
 
 
-def _initialised(model: nn.Module) -> nn.Module:
+def _initialise(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -131,7 +133,7 @@ class WideBlock(nn.Module):
         self.conv1 = _convolution(inputs, outputs, stride)
         self.bn2 = nn.BatchNorm2d(outputs)
         self.conv2 = _convolution(outputs, outputs)
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(WIDE_BLOCK_DROPOUT)
         self.shortcut = None if inputs == outputs else _convolution(inputs, outputs, stride, size=1)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:

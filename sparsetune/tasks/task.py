@@ -105,7 +105,7 @@ def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
     return torch.randperm(examples, generator=generator)
 
 
-def stratified(
+def stratified_split(
     targets: NDArray[np.integer], size: int, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Indices of ``size`` examples, of every class one fraction to within half an example, and those of the rest.
@@ -120,15 +120,15 @@ def stratified(
     return np.sort(by_share[:size]), np.sort(by_share[size:])
 
 
-def parts(
+def split_indices(
     labels: NDArray[np.integer], held_out: int, train_size: int, seed: int, subset_size: int
 ) -> dict[str, NDArray[np.intp]]:
     """Indices of ``train``, ``train_subset`` and ``validation`` in the published training set.
 
     Validation is held out first; a smaller training set is drawn from what is left.
     """
-    validation, rest = stratified(labels, held_out, seed)
-    chosen, _ = stratified(labels[rest], train_size, seed)
+    validation, rest = stratified_split(labels, held_out, seed)
+    chosen, _ = stratified_split(labels[rest], train_size, seed)
     train = rest[chosen]
-    subset, _ = stratified(labels[train], min(subset_size, len(train)), seed)
+    subset, _ = stratified_split(labels[train], min(subset_size, len(train)), seed)
     return {"train": train, "train_subset": train[subset], "validation": validation}

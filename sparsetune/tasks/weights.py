@@ -19,11 +19,11 @@ from torch import nn
 from sparsetune.errors import DataError
 from sparsetune.tasks.data_roots import given_root
 
-SUFFIXES = (".pth", ".pt", ".safetensors")
-NESTED = ("state_dict", "model")
+WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
+NESTED_STATE_KEYS = ("state_dict", "model")
 """Where a training script's checkpoint keeps the network's weights."""
 LEAST_DIGITS = 8
-NAMED = 5
+MAX_NAMED_KEYS = 5
 """How many keys an error names."""
 
 State = dict[str, torch.Tensor]
@@ -62,9 +62,9 @@ def fitting_weights(model: nn.Module, name: str, data_root: Path | None = None) 
         DataError: as `load_weights` does.
     """
     path = weights_file(name, data_root)
-    state = _read(path)
+    state = _read_state(path)
     own = model.state_dict()
-    kept = _other_head(model, state)
+    kept = _mismatched_head(model, state)
     faults = {
         "missing": [
             key for key in own if key not in state and not key.endswith("num_batches_tracked")
@@ -77,7 +77,7 @@ def fitting_weights(model: nn.Module, name: str, data_root: Path | None = None) 
         ],
     }
     if any(faults.values()):
-        got = "; ".join(f"{fault} {_some(keys)}" for fault, keys in faults.items() if keys)
+        got = "; ".join(f"{fault} {_list_keys(keys)}" for fault, keys in faults.items() if keys)
         raise DataError(
             f"`{path}` must hold the weights of the task's model, got {got}; set `task.model` to theirs"
         )
@@ -100,9 +100,9 @@ def weights_file(name: str, data_root: Path | None = None) -> Path:
         raise DataError(
             f"`task.weights` must name a local file, got {name!r}, which is none of {looked}; {advice}"
         )
-    if found.suffix not in SUFFIXES:
+    if found.suffix not in WEIGHT_SUFFIXES:
         raise DataError(
-            f"`task.weights` must end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}, got {name!r}"
+            f"`task.weights` must end in {', '.join(WEIGHT_SUFFIXES[:-1])} or {WEIGHT_SUFFIXES[-1]}, got {name!r}"
         )
     _check_digits(found)
     return found
@@ -130,7 +130,7 @@ def _check_digits(path: Path) -> None:
         )
 
 
-def _read(path: Path) -> State:
+def _read_state(path: Path) -> State:
     """The state dict that the file holds, maybe one level down."""
     try:
         safe = path.suffix == ".safetensors"
@@ -139,23 +139,27 @@ def _read(path: Path) -> State:
         rule = "must be a whole file of tensors and plain values, as `torch.load(weights_only=True)` or safetensors reads"
         advice = "fetch it again, or save the state dict alone"
         raise DataError(f"`{path}` {rule}, got {type(error).__name__}; {advice}") from error
-    inner = [content[key] for key in NESTED if key in content] if isinstance(content, dict) else []
+    inner = (
+        [content[key] for key in NESTED_STATE_KEYS if key in content]
+        if isinstance(content, dict)
+        else []
+    )
     for state in (content, *inner):
-        if _is_state(state):
+        if _is_state_dict(state):
             return state
     got = (
-        f"a dict of {_some(map(str, content))}"
+        f"a dict of {_list_keys(map(str, content))}"
         if isinstance(content, dict) and content
         else f"{content!r:.40}"
     )
-    where = " or ".join(f'"{key}"' for key in NESTED)
+    where = " or ".join(f'"{key}"' for key in NESTED_STATE_KEYS)
     advice = "save `model.state_dict()`"
     raise DataError(
         f"`{path}` must hold a state dict, tensors by key, by itself or under {where}, got {got}; {advice}"
     )
 
 
-def _is_state(content: object) -> TypeGuard[State]:
+def _is_state_dict(content: object) -> TypeGuard[State]:
     return (
         isinstance(content, dict)
         and len(content) > 0
@@ -166,7 +170,7 @@ def _is_state(content: object) -> TypeGuard[State]:
     )
 
 
-def _other_head(model: nn.Module, state: State) -> set[str]:
+def _mismatched_head(model: nn.Module, state: State) -> set[str]:
     """The keys of the network's last linear layer, if the file's differs from it by the number of its outputs alone."""
     linear = [
         (name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)
@@ -184,9 +188,9 @@ def _other_head(model: nn.Module, state: State) -> set[str]:
     )
 
 
-def _some(keys: Iterable[str]) -> str:
+def _list_keys(keys: Iterable[str]) -> str:
     """The first five, and how many more."""
     listed = list(keys)
-    return ", ".join(listed[:NAMED]) + (
-        f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    return ", ".join(listed[:MAX_NAMED_KEYS]) + (
+        f" and {len(listed) - MAX_NAMED_KEYS} more" if len(listed) > MAX_NAMED_KEYS else ""
     )

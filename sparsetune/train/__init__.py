@@ -1,5 +1,5 @@
 """One trial, trained without Ray."""
 
-from sparsetune.train.loop import Final, epoch_order, evaluation_steps, train
+from sparsetune.train.loop import TrialResult, epoch_order, evaluation_steps, train
 
-__all__ = ["Final", "epoch_order", "evaluation_steps", "train"]
+__all__ = ["TrialResult", "epoch_order", "evaluation_steps", "train"]

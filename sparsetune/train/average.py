@@ -34,7 +34,7 @@ class WeightAverage:
 
     @contextmanager
     @torch.no_grad()
-    def in_force(self, mask: Callable[[], None]) -> Iterator[None]:
+    def averaged_weights(self, mask: Callable[[], None]) -> Iterator[None]:
         """While open, the network has the average for its weights; ``mask`` sets those outside the mask to zero.
 
         An average over a change of the mask is not sparse by itself.

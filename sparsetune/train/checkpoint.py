@@ -19,14 +19,14 @@ from safetensors.torch import load as tensors
 from safetensors.torch import save
 
 from sparsetune.errors import CheckpointError
-from sparsetune.paths import Place, content, names
-from sparsetune.sparsity.masks.exact import Masks, pack
+from sparsetune.paths import Place, list_names, read_content
+from sparsetune.sparsity.masks.exact import Masks, pack_masks
 from sparsetune.spec import SCHEMA_VERSION
-from sparsetune.storage import write_durably, writing
+from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.units import format_bytes
 
 Row = dict[str, float | int | str | bool | None]
-KEPT = 2
+CHECKPOINTS_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Room:
+class CheckpointAllowance:
     """What the checkpoints of one trial may take.
 
     Args:
@@ -64,7 +64,7 @@ class Room:
 
     def kept(self, size: int) -> int:
         """How many checkpoints of this size stay once another was written: two, one, or none where that has no room."""
-        return int(max(0, min(KEPT, self.size // size - 1)))
+        return int(max(0, min(CHECKPOINTS_KEPT, self.size // size - 1)))
 
 
 class Checkpoints:
@@ -82,7 +82,7 @@ class Checkpoints:
         self.folder = folder
         self.seconds = seconds
         self.mid_epoch_seconds = mid_epoch_seconds
-        self.room = Room()
+        self.room = CheckpointAllowance()
         self._last = time.monotonic()
         self._refused = False
 
@@ -113,7 +113,7 @@ class Checkpoints:
         if not (kept := self.room.kept(whole.tell())):
             self._refuse(whole.tell())
             return path
-        with writing(self.folder):
+        with translating_write_errors(self.folder):
             if isinstance(path, Path):
                 _write_verified(path, whole.getbuffer())
             else:
@@ -125,8 +125,8 @@ class Checkpoints:
 
     def _superseded(self, step: int, kept: int) -> list[Place]:
         """Checkpoints of the trial besides its newest; one of a later step is torn, since nothing resumed it."""
-        found = _by_step([self.folder, *self.room.earlier])
-        newest = [path for path in found if _step_of(path) <= step][:kept]
+        found = _list_checkpoints([self.folder, *self.room.earlier])
+        newest = [path for path in found if _checkpoint_step(path) <= step][:kept]
         return [path for path in found if path not in newest]
 
     def _refuse(self, size: int) -> None:
@@ -144,8 +144,8 @@ class Checkpoints:
         Raises:
             StorageError: if the disk or the store refuses.
         """
-        with writing(self.folder):
-            for name in names(self.folder):
+        with translating_write_errors(self.folder):
+            for name in list_names(self.folder):
                 if re.fullmatch(r"checkpoint-.*\.(pt|tmp)", name):
                     (self.folder / name).unlink(missing_ok=True)
 
@@ -165,43 +165,46 @@ def _write_verified(path: Path, data: memoryview) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _by_step(folders: Iterable[Place]) -> list[Place]:
+def _list_checkpoints(folders: Iterable[Place]) -> list[Place]:
     """Every checkpoint file, the newest step first."""
     found = [
-        folder / name for folder in folders for name in names(folder) if re.fullmatch(_NAME, name)
+        folder / name
+        for folder in folders
+        for name in list_names(folder)
+        if re.fullmatch(_CHECKPOINT_NAME_PATTERN, name)
     ]
-    return sorted(found, key=_step_of, reverse=True)
+    return sorted(found, key=_checkpoint_step, reverse=True)
 
 
-_NAME = r"checkpoint-(\d+)\.pt"
+_CHECKPOINT_NAME_PATTERN = r"checkpoint-(\d+)\.pt"
 
 
-def _step_of(path: Place) -> int:
+def _checkpoint_step(path: Place) -> int:
     return int(path.stem.rpartition("-")[2])
 
 
-def latest(folders: Iterable[Place]) -> Checkpoint | None:
+def latest_checkpoint(folders: Iterable[Place]) -> Checkpoint | None:
     """The checkpoint of the highest step that loads; None if there is none. A torn one falls back to the one before.
 
     Raises:
         StorageError: if the folders cannot be read.
     """
-    for path in _by_step(folders):
+    for path in _list_checkpoints(folders):
         try:
-            return load(path)
+            return load_checkpoint(path)
         except CheckpointError:
             continue
     return None
 
 
-def load(path: Place) -> Checkpoint:
+def load_checkpoint(path: Place) -> Checkpoint:
     """Read a checkpoint: tensors and plain values only, on the CPU.
 
     Raises:
         CheckpointError: if it is torn or damaged, no checkpoint, or of another schema version.
         StorageError: if an object store does not answer.
     """
-    file = path if isinstance(path, Path) else io.BytesIO(_whole(path))
+    file = path if isinstance(path, Path) else io.BytesIO(_expected_content(path))
     try:
         with zipfile.ZipFile(file) as parts:
             if damaged := parts.testzip():
@@ -222,14 +225,14 @@ def load(path: Place) -> Checkpoint:
     return checkpoint
 
 
-def _whole(path: Place) -> bytes:
+def _expected_content(path: Place) -> bytes:
     """What must be there.
 
     Raises:
         CheckpointError: if it is gone.
         StorageError: if it cannot be read.
     """
-    data = content(path)
+    data = read_content(path)
     if data is None:
         raise CheckpointError(
             f"`{path}` must be where it was written, and is gone; see who deletes files there"
@@ -237,18 +240,18 @@ def _whole(path: Place) -> bytes:
     return data
 
 
-def saved(weights: Mapping[str, torch.Tensor], path: Place) -> dict[str, torch.Tensor]:
+def save_weights(weights: Mapping[str, torch.Tensor], path: Place) -> dict[str, torch.Tensor]:
     """What ``path`` holds after ``weights`` were written to it as safetensors: the final model, on the CPU.
 
     Raises:
         StorageError: if the disk is full or read-only, or the store refuses.
     """
-    with writing(path.parent):
+    with translating_write_errors(path.parent):
         write_durably(
             path,
             save({name: weight.cpu().clone().contiguous() for name, weight in weights.items()}),
         )
-    return tensors(_whole(path))
+    return tensors(_expected_content(path))
 
 
 def save_masks(masks: Masks, path: Place) -> None:
@@ -258,5 +261,5 @@ def save_masks(masks: Masks, path: Place) -> None:
         StorageError: if the disk is full or read-only, or the store refuses.
     """
     shapes = {name: list(mask.shape) for name, mask in masks.items()}
-    with writing(path.parent):
-        write_durably(path, save(pack(masks), {"shapes": json.dumps(shapes)}))
+    with translating_write_errors(path.parent):
+        write_durably(path, save(pack_masks(masks), {"shapes": json.dumps(shapes)}))

@@ -12,11 +12,11 @@ from torch import nn
 from sparsetune.spec import ComputeSpec
 from sparsetune.tasks import Inputs, TrainingBatch
 
-PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+DTYPE_BY_PRECISION = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Of forward passes, by name."""
 
 
-class Compute:
+class ComputedModel:
     """A network as the declaration wants it computed.
 
     Args:
@@ -35,7 +35,7 @@ class Compute:
 
     def arithmetic(self) -> AbstractContextManager[Any]:
         """Within it, forward passes have the declared precision."""
-        precision = PRECISIONS[self._spec.precision]
+        precision = DTYPE_BY_PRECISION[self._spec.precision]
         return torch.autocast(self._device, precision, enabled=precision is not torch.float32)
 
     def inputs(self, inputs: Inputs) -> Inputs:
@@ -49,7 +49,7 @@ class Compute:
         inputs, targets, index = batch
         count = self._spec.accumulate
         return zip(
-            _chunks(self.inputs(inputs), count),
+            _split_inputs(self.inputs(inputs), count),
             targets.chunk(count),
             index.chunk(count),
             strict=True,
@@ -60,7 +60,7 @@ class Compute:
         return loss / self._spec.accumulate if self._spec.accumulate > 1 else loss
 
 
-def _chunks(inputs: Inputs, count: int) -> Sequence[Inputs]:
+def _split_inputs(inputs: Inputs, count: int) -> Sequence[Inputs]:
     if isinstance(inputs, torch.Tensor):
         return inputs.chunk(count)
     parts = zip(*(tensor.chunk(count) for tensor in inputs.values()), strict=True)

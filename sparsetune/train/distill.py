@@ -13,16 +13,16 @@ from torch import nn
 from torch.nn import functional
 
 from sparsetune.errors import DataError
-from sparsetune.paths import Place, content
+from sparsetune.paths import Place, read_content
 from sparsetune.spec import DistillSpec
-from sparsetune.tasks import Examples, logits_of
+from sparsetune.tasks import Examples, compute_logits
 
-LOGITS = "logits.safetensors"
+LOGITS_FILE = "logits.safetensors"
 """The file of a teacher's logits, in the folder of its trial's attempt."""
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def divergence_from(
+def distillation_loss(
     teacher: torch.Tensor, student: torch.Tensor, temperature: float
 ) -> torch.Tensor:
     """``T^2 KL(softmax(teacher / T) || softmax(student / T))`` in nats, a mean over examples and heads.
@@ -41,7 +41,7 @@ def divergence_from(
     )
 
 
-class Teacher:
+class DistillationLoss:
     """What a student is optimised for, where it has a teacher.
 
     Args:
@@ -69,19 +69,21 @@ class Teacher:
         if outputs.shape[-1] == 1:  # a number is predicted: a softmax of one logit says nothing
             taught = functional.mse_loss(outputs.float(), wanted)
         else:
-            taught = divergence_from(wanted, outputs, self._spec.temperature)
+            taught = distillation_loss(wanted, outputs, self._spec.temperature)
         return (
             taught if hardness == 1 else (1 - hardness) * task(outputs, targets) + hardness * taught
         )
 
 
 @torch.no_grad()
-def logits_for(model: nn.Module, split: Examples) -> torch.Tensor:
+def compute_split_logits(model: nn.Module, split: Examples) -> torch.Tensor:
     """The logits of every example of a split, in evaluation mode, in the split's order: float32 on the CPU."""
     was_training = model.training
     model.eval()
     chunks = list(split.chunks())
-    said = torch.cat([logits_of(model, inputs).float().cpu() for inputs, _ in split.read(chunks)])
+    said = torch.cat(
+        [compute_logits(model, inputs).float().cpu() for inputs, _ in split.read(chunks)]
+    )
     model.train(was_training)
     whole = torch.empty_like(said)
     whole[torch.cat(chunks)] = said
@@ -95,7 +97,7 @@ def read_logits(place: Place, examples: int) -> torch.Tensor:
         DataError: if they are gone, torn, or of another number of examples.
         StorageError: if an object store does not answer.
     """
-    whole = content(place)
+    whole = read_content(place)
     try:
         logits = tensors(whole or b"")["logits"]
     except Exception as error:  # a torn file may raise anything
@@ -110,9 +112,7 @@ def read_logits(place: Place, examples: int) -> torch.Tensor:
     return logits
 
 
-def trained_teacher(
-    train: Callable[..., Any], how: Mapping[str, Any], examples: int
-) -> torch.Tensor:
+def train_teacher(train: Callable[..., Any], how: Mapping[str, Any], examples: int) -> torch.Tensor:
     """The logits of a teacher that is trained first, for a student that is trained outside of a study.
 
     Args:
@@ -124,7 +124,7 @@ def trained_teacher(
         DataError: if the teacher diverges.
     """
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / LOGITS
+        place = Path(folder) / LOGITS_FILE
         final = train(**how, logits_to=place)
         if final.status != "COMPLETE":
             raise DataError(

@@ -12,13 +12,13 @@ from torch import nn
 from torch.nn import functional
 
 from sparsetune.spec.task import Metric
-from sparsetune.tasks import Examples, logits_of
-from sparsetune.train.metrics import score
+from sparsetune.tasks import Examples, compute_logits
+from sparsetune.train.metrics import compute_metric
 
 
 @dataclass(frozen=True)
-class Measures:
-    """Means over a split: ``loss`` and ``entropy`` in nats, ``accuracy`` and ``score`` in [0, 1]; NaN if empty."""
+class EvaluationResult:
+    """Means over a split: ``loss`` and ``entropy`` in nats, ``accuracy`` and ``compute_metric`` in [0, 1]; NaN if empty."""
 
     loss: float = nan
     accuracy: float = nan
@@ -31,37 +31,39 @@ class Measures:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Examples, metric: Metric = "accuracy") -> Measures:
+def evaluate_model(
+    model: nn.Module, split: Examples, metric: Metric = "accuracy"
+) -> EvaluationResult:
     """Measure ``model`` in evaluation mode; it is left in the mode that it came in.
 
     Args:
-        model: As `sparsetune.tasks.logits_of` calls it.
+        model: As `sparsetune.tasks.compute_logits` calls it.
         split: Its targets are class numbers, or numbers to predict: then the loss is the squared error, and there is no
             accuracy and no entropy.
         metric: What the score is.
     """
     if not len(split):
-        return Measures()
+        return EvaluationResult()
     was_training = model.training
     model.eval()
     # Batches are copies: trials share the data, and a network may begin with an operation in place.
     batches = (
-        (logits_of(model, inputs).double(), targets)
+        (compute_logits(model, inputs).double(), targets)
         for inputs, targets in split.read(split.chunks())
     )
     said = [
-        (_sums(logits, targets), *((logits, targets) if metric != "accuracy" else ()))
+        (_batch_sums(logits, targets), *((logits, targets) if metric != "accuracy" else ()))
         for logits, targets in batches
     ]
     model.train(was_training)
     loss, right, entropy = (reduce(torch.add, (sums for sums, *_ in said)) / len(split)).tolist()
     if metric == "accuracy":
-        return Measures(loss, right, right, entropy)
+        return EvaluationResult(loss, right, right, entropy)
     logits, targets = (torch.cat(parts) for parts in zip(*(rest for _, *rest in said), strict=True))
-    return Measures(loss, right, score(metric, logits, targets), entropy)
+    return EvaluationResult(loss, right, compute_metric(metric, logits, targets), entropy)
 
 
-def _sums(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def _batch_sums(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Summed over a batch: loss, correct answers, entropy."""
     if targets.is_floating_point():
         loss = functional.mse_loss(logits.squeeze(1), targets.double(), reduction="sum")

@@ -14,18 +14,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
 from sparsetune.errors import DataError, SparsetuneError, StudyDirectoryError
-from sparsetune.paths import Place, content, place
+from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
 from sparsetune.spec.task import TextTask
-from sparsetune.storage import StudyDirectory, ledger, writing
+from sparsetune.storage import StudyDirectory, ledger, translating_write_errors
 from sparsetune.storage.ledger import TrialState
 from sparsetune.tasks import ImageNetwork, data_digest, network_of
-from sparsetune.tasks.model_folder import quiet
+from sparsetune.tasks.model_folder import quiet_transformers
 from sparsetune.tasks.text import glue
-from sparsetune.tasks.text.encoders import UNTRAINED, meta_encoder, model_digest
+from sparsetune.tasks.text.encoders import UNTRAINED_ENCODERS, meta_encoder, model_digest
 from sparsetune.tasks.text.tokens import tokenizer_for
 
-LABELS = {
+GLUE_CLASS_NAMES = {
     "cola": ("unacceptable", "acceptable"),
     "sst2": ("negative", "positive"),
     "mrpc": ("not_equivalent", "equivalent"),
@@ -37,7 +37,7 @@ LABELS = {
 
 
 @dataclass(frozen=True)
-class Kept:
+class FinishedTrial:
     """A finished trial with its model.
 
     Args:
@@ -57,7 +57,7 @@ class Kept:
     certificate: dict[str, Any]
 
 
-def export(trial: Place, out: Path, data_root: Path | None = None) -> dict[str, Any]:
+def export_trial(trial: Place, out: Path, data_root: Path | None = None) -> dict[str, Any]:
     """Write the final network of a trial to a new folder, with its certificate, declaration and a model card.
 
     An encoder is written with configuration and tokenizer, as transformers loads it; of another network the state dict
@@ -79,13 +79,13 @@ def export(trial: Place, out: Path, data_root: Path | None = None) -> dict[str, 
     out = Path(out).expanduser().absolute()
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise SparsetuneError(f"`{out}` must be a new or an empty folder; name another one")
-    kept = kept_model(trial)
-    with writing(out):
+    kept = find_finished_trial(trial)
+    with translating_write_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as inside:
             folder = Path(inside) / out.name
             folder.mkdir()
-            _write(kept, folder, data_root)
+            _write_model(kept, folder, data_root)
             os.replace(folder, out)
     shares = {name: kept.certificate[name] for name in ("sparsity", "sparsity_of_parameters")}
     files = sorted(path.name for path in out.iterdir())
@@ -98,14 +98,14 @@ def export(trial: Place, out: Path, data_root: Path | None = None) -> dict[str, 
     }
 
 
-def kept_model(trial: Place) -> Kept:
+def find_finished_trial(trial: Place) -> FinishedTrial:
     """The finished trial whose folder this is.
 
     Raises:
         StudyDirectoryError: if it is no trial's, the trial did not end well, or kept no model.
         StorageError: if the study cannot be read.
     """
-    given = place(trial)
+    given = resolve_place(trial)
     folder = given.parent if given.name.startswith("attempt-") else given
     if folder.parent.name != "trials":
         raise StudyDirectoryError(
@@ -114,7 +114,7 @@ def kept_model(trial: Place) -> Kept:
     directory = StudyDirectory(folder.parent.parent)
     study = directory.study()
     trial_id = folder.name
-    state = ledger.fold(ledger.read(directory.ledger)).get(trial_id)
+    state = ledger.fold_records(ledger.read_records(directory.ledger)).get(trial_id)
     if state is None:
         raise StudyDirectoryError(
             f"the study `{study.name}` must have the trial `{trial_id}`, and does not; see its table"
@@ -125,8 +125,8 @@ def kept_model(trial: Place) -> Kept:
             f"trial {trial_id} ended in attempt-{attempt}, not in {given.name}; name that one"
         )
     last = directory.attempt(trial_id, attempt)
-    weights = content(last / "model.safetensors")
-    certificate = content(last / "certificate.json")
+    weights = read_content(last / "model.safetensors")
+    certificate = read_content(last / "certificate.json")
     if weights is None or certificate is None:
         advice = "run the study with --keep-models, and with another --name, since a finished trial is never run again"
         raise StudyDirectoryError(
@@ -139,7 +139,7 @@ def kept_model(trial: Place) -> Kept:
         raise StudyDirectoryError(
             f"`{last}` must hold a whole model, got {type(error).__name__}: damaged?"
         ) from error
-    return Kept(
+    return FinishedTrial(
         study.name, trial_id, state, TrialSpec.model_validate(state.use["spec"]), tensors, facts
     )
 
@@ -154,7 +154,7 @@ def _finished_attempt(trial_id: str, state: TrialState) -> int:
     )
 
 
-def _write(kept: Kept, folder: Path, data_root: Path | None) -> None:
+def _write_model(kept: FinishedTrial, folder: Path, data_root: Path | None) -> None:
     task = kept.spec.task
     if isinstance(task, TextTask):
         _write_encoder(kept, task, folder, data_root)
@@ -169,14 +169,16 @@ def _write(kept: Kept, folder: Path, data_root: Path | None) -> None:
     declaration = json.dumps({"schema": SCHEMA_VERSION, **kept.spec.given()}, indent=2)
     (folder / "certificate.json").write_text(json.dumps(kept.certificate, indent=1) + "\n")
     (folder / "declaration.json").write_text(declaration + "\n")
-    (folder / "README.md").write_text(_card(kept, library, load_lines, declaration))
+    (folder / "README.md").write_text(_model_card(kept, library, load_lines, declaration))
 
 
-def _write_encoder(kept: Kept, task: TextTask, folder: Path, data_root: Path | None) -> None:
+def _write_encoder(
+    kept: FinishedTrial, task: TextTask, folder: Path, data_root: Path | None
+) -> None:
     _require_same_encoder(kept, task, data_root)
     name = kept.spec.sparsity.checkpoint or task.model
-    names = LABELS.get(task.dataset) or glue.PUBLISHED[task.dataset].classes
-    model = meta_encoder(name, glue.outputs(task), data_root)
+    names = GLUE_CLASS_NAMES.get(task.dataset) or glue.GLUE_TASKS[task.dataset].classes
+    model = meta_encoder(name, glue.output_count(task), data_root)
     try:
         model.load_state_dict(kept.weights, assign=True)
     except RuntimeError as error:
@@ -188,16 +190,16 @@ def _write_encoder(kept: Kept, task: TextTask, folder: Path, data_root: Path | N
     model.config.problem_type = "regression" if len(names) == 1 else "single_label_classification"
     tokenizer = tokenizer_for(task, data_root)
     tokenizer.model_max_length = task.max_length
-    with quiet():
+    with quiet_transformers():
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
 
 
-def _require_same_encoder(kept: Kept, task: TextTask, data_root: Path | None) -> None:
+def _require_same_encoder(kept: FinishedTrial, task: TextTask, data_root: Path | None) -> None:
     """A tokenizer other than the trial's would go unnoticed, and spoil every prediction."""
     recorded = kept.state.starts[-1].get("data", "") if kept.state.starts else ""
     here = f"{task.model}={model_digest(task.model, data_root)}"
-    if task.model in UNTRAINED:  # its tokenizer is trained on the texts
+    if task.model in UNTRAINED_ENCODERS:  # its tokenizer is trained on the texts
         here = data_digest(task, data_root)
     if here not in recorded:
         rule = f"trial {kept.trial_id} must be exported with the files that it was trained on, {recorded or 'unknown'}"
@@ -218,7 +220,7 @@ model = build_model({network.name!r}, {network.input_shape}, {network.outputs})
 model.load_state_dict(load_file("model.safetensors"))"""
 
 
-def _card(kept: Kept, library: str, load_lines: str, declaration: str) -> str:
+def _model_card(kept: FinishedTrial, library: str, load_lines: str, declaration: str) -> str:
     use = kept.state.use
     facts = kept.certificate
     return f"""\

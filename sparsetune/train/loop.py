@@ -19,27 +19,39 @@ from sparsetune.paths import Place
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
-from sparsetune.sparsity.flops import Flops, forward_flops
+from sparsetune.sparsity.flops import ForwardFlops, forward_flops
 from sparsetune.sparsity.layers import layers_of
-from sparsetune.sparsity.methods.plan import plan_problems
+from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.schedule import learning_rate, resolution
-from sparsetune.tasks import Task, epoch_order, load_task, logits_of, network_of
+from sparsetune.spec.schedule import image_resolution, learning_rate
+from sparsetune.tasks import Task, compute_logits, epoch_order, load_task, network_of
 from sparsetune.train.average import WeightAverage
-from sparsetune.train.checkpoint import Checkpoint, Checkpoints, Row, load, save_masks, saved
-from sparsetune.train.compute import Compute
-from sparsetune.train.distill import Teacher, logits_for, read_logits, trained_teacher
-from sparsetune.train.evaluate import evaluate
+from sparsetune.train.checkpoint import (
+    Checkpoint,
+    Checkpoints,
+    Row,
+    load_checkpoint,
+    save_masks,
+    save_weights,
+)
+from sparsetune.train.compute import ComputedModel
+from sparsetune.train.distill import (
+    DistillationLoss,
+    compute_split_logits,
+    read_logits,
+    train_teacher,
+)
+from sparsetune.train.evaluate import evaluate_model
 from sparsetune.train.optim import build_optimizer
-from sparsetune.train.probe import Probe
+from sparsetune.train.probe import GradientProbe
 
-__all__ = ["Final", "Row", "epoch_order", "evaluation_steps", "train"]
+__all__ = ["Row", "TrialResult", "epoch_order", "evaluation_steps", "train"]
 
 
 @dataclass(frozen=True)
-class Final:
+class TrialResult:
     """How a trial ended.
 
     Args:
@@ -47,7 +59,7 @@ class Final:
         error: What diverged and when, or what the certificate found; None if all is well.
         certified: Whether the weights have the sparsity asked for; None if the trial diverged.
         certificate: See `sparsetune.sparsity.certificate.certify`; empty if the trial diverged.
-        structure: See `sparsetune.sparsity.structure.Structure.summary`; empty if the trial diverged.
+        structure: See `sparsetune.sparsity.structure.MaskRecorder.summary`; empty if the trial diverged.
         test: ``test_loss test_accuracy test_score test_entropy``; empty unless the test set was read.
     """
 
@@ -59,14 +71,14 @@ class Final:
     test: dict[str, float] = field(default_factory=dict)
 
 
-def _ignore(row: Row) -> None:
+def _ignore_row(row: Row) -> None:
     pass
 
 
 def train(
     spec: TrialSpec,
     *,
-    report: Callable[[Row], None] = _ignore,
+    report: Callable[[Row], None] = _ignore_row,
     resume_from: Path | Checkpoint | None = None,
     read_test: bool = False,
     checkpoints: Checkpoints | None = None,
@@ -76,7 +88,7 @@ def train(
     teacher: Place | torch.Tensor | None = None,
     data_root: Path | None = None,
     device: str = "cpu",
-) -> Final:
+) -> TrialResult:
     """Train the declared trial; on one kind of CPU and thread count its rows are a function of ``spec`` alone.
 
     Args:
@@ -90,7 +102,7 @@ def train(
         masks_to: A file for the final masks, a bit a weight; see `sparsetune.train.checkpoint.save_masks`.
         teacher: That file of the trial's teacher, or its logits; where the trial has a teacher and there is neither,
             the teacher is trained first.
-        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare`.
+        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
         device: As torch names it.
 
     Raises:
@@ -101,7 +113,7 @@ def train(
     """
     started = time.perf_counter()
     spec = spec.checked().canonical()
-    if problems := [*combination_problems(spec.sparsity), *plan_problems(spec)]:
+    if problems := [*combination_problems(spec.sparsity), *mask_schedule_problems(spec)]:
         raise DeclarationError(problems, "the TrialSpec")
     trial_id = spec.trial_id()
     total = spec.total_steps()
@@ -115,10 +127,10 @@ def train(
         subset=spec.evaluate.train_examples,
         checkpoint=spec.sparsity.checkpoint,
     )
-    taught = _teacher(spec, teacher, len(task.splits.train), data_root, device)
+    taught = _load_teacher(spec, teacher, len(task.splits.train), data_root, device)
     torch.manual_seed(derived_seed(spec.seed, "initialisation"))
     model = task.build_model().to(device).train()
-    compute = Compute(
+    compute = ComputedModel(
         spec.compute, model, device
     )  # before anything holds on to the weights' memory
     optimizer = build_optimizer(spec.optim, model)
@@ -128,11 +140,11 @@ def train(
         *transfer_problems(weights, spec.sparsity),
     ]:
         raise DeclarationError(problems, "the TrialSpec")
-    probe = Probe(task, model, weights, batch_size, spec.seed, compute.arithmetic)
+    probe = GradientProbe(task, model, weights, batch_size, spec.seed, compute.arithmetic)
     flops = forward_flops(model, example=task.network.example(), prunable=weights)
     sparsifier = Sparsifier(spec, weights, optimizer, flops, probe)
     if taught:
-        sparsifier.extra_steps += per_epoch * _teaching_cost(spec, flops, data_root)
+        sparsifier.extra_steps += per_epoch * _teacher_flops(spec, flops, data_root)
     average = WeightAverage(model, spec.optim.ema) if spec.optim.ema else None
     torch.manual_seed(derived_seed(spec.seed, "training"))
 
@@ -142,7 +154,7 @@ def train(
     evaluated_at = 0
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     if resume_from is not None:
-        checkpoint = load(resume_from) if isinstance(resume_from, Path) else resume_from
+        checkpoint = load_checkpoint(resume_from) if isinstance(resume_from, Path) else resume_from
         if checkpoint.trial_id != trial_id:
             raise CheckpointError(
                 f"`{checkpoint.path}` must be of trial {trial_id}, got {checkpoint.trial_id}"
@@ -162,7 +174,7 @@ def train(
 
     due = evaluation_steps(spec)
     rate = learning_rate(spec)
-    scale = _step_scale(spec, flops, model)
+    scale = _step_flops_scale(spec, flops, model)
     for step, batch in zip(
         range(first, total), task.splits.train.training(spec, first), strict=True
     ):
@@ -175,7 +187,7 @@ def train(
         optimizer.zero_grad()
         for inputs, targets, index in compute.parts(batch):
             with compute.arithmetic():
-                outputs = logits_of(compute.network, inputs)
+                outputs = compute_logits(compute.network, inputs)
                 loss = (
                     taught.loss(outputs, targets, index, task.loss)
                     if taught
@@ -195,8 +207,8 @@ def train(
         if done == total:
             sparsifier.finish()
         if done in due:
-            with measured(sparsifier, average), compute.arithmetic():
-                sparsifier.observe()
+            with measured_weights(sparsifier, average), compute.arithmetic():
+                sparsifier.record_dynamic_mask()
                 row: Row = {
                     "step": done,
                     "epoch": done / per_epoch,
@@ -210,8 +222,8 @@ def train(
                 }
             reports.append(row)
             report(row)
-            if reason := divergence(row, has_validation=len(task.splits.validation) > 0):
-                return Final("DIVERGED", reason)
+            if reason := find_divergence(row, has_validation=len(task.splits.validation) > 0):
+                return TrialResult("DIVERGED", reason)
             loss_sum.zero_()
             evaluated_at = done
         if checkpoints is not None and checkpoints.due(evaluated=done in due):
@@ -227,10 +239,10 @@ def train(
             }
             checkpoints.write(done, trial_id, reports, state)
 
-    with measured(sparsifier, average), compute.arithmetic():
+    with measured_weights(sparsifier, average), compute.arithmetic():
         final = {name: weight.detach() for name, weight in model.state_dict().items()}
         if save_to is not None:
-            final = saved(final, save_to)
+            final = save_weights(final, save_to)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         certificate = certify(
             {name: final[name] for name in weights},
@@ -241,61 +253,65 @@ def train(
         )
         structure = sparsifier.structure.summary()
         if certificate["faults"]:
-            return Final("INVALID", "; ".join(certificate["faults"]), False, certificate, structure)
+            return TrialResult(
+                "INVALID", "; ".join(certificate["faults"]), False, certificate, structure
+            )
         test = (
-            dict(evaluate(model, task.splits.test, task.metric).columns("test"))
+            dict(evaluate_model(model, task.splits.test, task.metric).columns("test"))
             if read_test
             else {}
         )
         if logits_to is not None:
-            saved({"logits": logits_for(model, task.splits.train)}, logits_to)
+            save_weights({"logits": compute_split_logits(model, task.splits.train)}, logits_to)
         if masks_to is not None:
             save_masks(sparsifier.masks(), masks_to)
-    return Final("COMPLETE", None, True, certificate, structure, test)
+    return TrialResult("COMPLETE", None, True, certificate, structure, test)
 
 
 @contextmanager
-def measured(sparsifier: Sparsifier, average: WeightAverage | None) -> Iterator[None]:
+def measured_weights(sparsifier: Sparsifier, average: WeightAverage | None) -> Iterator[None]:
     """While open, the network has the weights that are measured and saved: masked, and averaged where declared."""
     with (
-        average.in_force(sparsifier.enforce) if average else nullcontext(),
+        average.averaged_weights(sparsifier.apply_masks) if average else nullcontext(),
         sparsifier.effective_weights(),
     ):
         yield
 
 
-def _teacher(
+def _load_teacher(
     spec: TrialSpec,
     given: Place | torch.Tensor | None,
     examples: int,
     data_root: Path | None,
     device: str,
-) -> Teacher | None:
+) -> DistillationLoss | None:
     """The teacher of a trial, if it has one, with its logits on the device."""
     if spec.distill.teacher is None:
         return None
     if given is None:
         how = {"spec": spec.distill.teacher, "data_root": data_root, "device": device}
-        given = trained_teacher(train, how, examples)
+        given = train_teacher(train, how, examples)
     logits = given if isinstance(given, torch.Tensor) else read_logits(given, examples)
-    return Teacher(spec.distill, logits.to(device))
+    return DistillationLoss(spec.distill, logits.to(device))
 
 
-def _teaching_cost(spec: TrialSpec, flops: Flops, data_root: Path | None) -> float:
+def _teacher_flops(spec: TrialSpec, flops: ForwardFlops, data_root: Path | None) -> float:
     """Of the teacher's forward pass over the training split, in dense epochs of the student."""
     assert spec.distill.teacher is not None
     network = network_of(spec.distill.teacher.task, data_root)
     return forward_flops(network.meta(), example=network.example()).total / (3 * flops.total)
 
 
-def _step_scale(spec: TrialSpec, flops: Flops, model: torch.nn.Module) -> Callable[[int], float]:
+def _step_flops_scale(
+    spec: TrialSpec, flops: ForwardFlops, model: torch.nn.Module
+) -> Callable[[int], float]:
     """By step, the FLOPs of an example of its size, as a multiple of those at the task's full resolution."""
 
     @cache
     def of(side: int | None) -> float:
         return 1.0 if side is None else forward_flops(model, (3, side, side)).total / flops.total
 
-    return lambda step: of(resolution(spec, step))
+    return lambda step: of(image_resolution(spec, step))
 
 
 def _mask_columns(sparsifier: Sparsifier, per_epoch: int) -> Row:
@@ -313,8 +329,8 @@ def _mask_columns(sparsifier: Sparsifier, per_epoch: int) -> Row:
 
 
 def _loss_columns(model: torch.nn.Module, task: Task) -> Row:
-    on_train = evaluate(model, task.splits.train_subset, task.metric)
-    on_validation = evaluate(model, task.splits.validation, task.metric)
+    on_train = evaluate_model(model, task.splits.train_subset, task.metric)
+    on_validation = evaluate_model(model, task.splits.validation, task.metric)
     return {
         "train_loss": on_train.loss,
         "train_entropy": on_train.entropy,
@@ -334,7 +350,7 @@ def evaluation_steps(spec: TrialSpec) -> frozenset[int]:
     return frozenset(steps)
 
 
-def divergence(row: Row, *, has_validation: bool) -> str | None:
+def find_divergence(row: Row, *, has_validation: bool) -> str | None:
     """Which loss of a row is NaN or infinite, in words; None if none is."""
     columns: Sequence[tuple[str, str]] = [
         ("batch_loss", "batch loss"),

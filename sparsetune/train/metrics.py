@@ -11,11 +11,11 @@ from torch import Tensor
 
 from sparsetune.spec.task import Metric
 
-CORRELATIONS = ("matthews", "pearson", "spearman")
+CORRELATION_METRICS = ("matthews", "pearson", "spearman")
 """Metrics that are undefined where all predictions, or all targets, are equal."""
 
 
-def score(metric: Metric, logits: Tensor, targets: Tensor) -> float:
+def compute_metric(metric: Metric, logits: Tensor, targets: Tensor) -> float:
     """How well predictions fit: accuracy and F1 of class 1 in [0, 1], correlations in [-1, 1].
 
     Args:
@@ -34,13 +34,13 @@ def score(metric: Metric, logits: Tensor, targets: Tensor) -> float:
     else:
         predicted = logits.argmax(-1).cpu().numpy()
         expected = targets.cpu().numpy()
-    if metric in CORRELATIONS and (np.ptp(predicted) == 0 or np.ptp(expected) == 0):
+    if metric in CORRELATION_METRICS and (np.ptp(predicted) == 0 or np.ptp(expected) == 0):
         # Undefined. A network that says the same of every text has learned nothing: a score, not a missing one.
         return 0.0
-    return _computed(metric, predicted, expected)
+    return _metric_value(metric, predicted, expected)
 
 
-def _computed(metric: Metric, predicted: NDArray[Any], expected: NDArray[Any]) -> float:
+def _metric_value(metric: Metric, predicted: NDArray[Any], expected: NDArray[Any]) -> float:
     from scipy import stats  # both take seconds, which only a trial with such a metric should pay
     from sklearn import metrics
 

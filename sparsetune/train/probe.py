@@ -11,10 +11,10 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from sparsetune.seeds import derived_seed
-from sparsetune.tasks import Task, logits_of
+from sparsetune.tasks import Task, compute_logits
 
 
-class Probe:
+class GradientProbe:
     """Draws its batches by a seed of its own; the model's gradients, mode and buffers, and torch's generators stay.
 
     Args:
@@ -55,10 +55,10 @@ class Probe:
         """
         size = batch_size or self._batch_size
         order = self._order(seed, batches * size)
-        with self._no_trace(seed, training):
+        with self._restoring_model(seed, training):
             for inputs, targets in self._task.splits.train.read(torch.split(order, size)):
                 with self._arithmetic():
-                    loss = self._task.loss(logits_of(self._model, inputs), targets)
+                    loss = self._task.loss(compute_logits(self._model, inputs), targets)
                 yield dict(
                     zip(
                         self._weights,
@@ -88,7 +88,7 @@ class Probe:
         ]
 
     @contextmanager
-    def _no_trace(self, seed: int, training: bool) -> Iterator[None]:
+    def _restoring_model(self, seed: int, training: bool) -> Iterator[None]:
         """The model in a mode, with everything put back that a pass changes."""
         was_training = self._model.training
         buffers = [(buffer, buffer.clone()) for buffer in self._model.buffers()]

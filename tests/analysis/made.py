@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.means import MEASURES
+from analysis.estimates.means import MEASURE_COLUMNS
 from analysis.tables.design import Design
 from analysis.tables.results import Results
 from sparsetune.study.space import Axis
@@ -131,7 +131,7 @@ class Made(Results):
         kept |= {path: about[path] for path in ("sparsity.target", "schedule.epochs")} | {
             "schedule.epoch_multiplier": 1
         }
-        self.rows.append({**dict.fromkeys(MEASURES, np.nan), **kept, **row})
+        self.rows.append({**dict.fromkeys(MEASURE_COLUMNS, np.nan), **kept, **row})
 
     @property
     def design(self) -> Design:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.curves.comparison import compare
+from analysis.curves.comparison import compare_arms
 from analysis.lengths.summary import summary
 from analysis.structure.mask_history import ever_active, mask_history
 from analysis.tables.results import Results
@@ -24,7 +24,7 @@ ANALYSES: dict[str, Callable[[Results], Any]] = {
     if name[0].islower() and name not in NOT_OF_RESULTS | {"report", "diff", "best_at"}
 }
 ANALYSES |= {
-    "compare": compare,
+    "compare": compare_arms,
     "summary": summary,
     "mask_history": mask_history,
     "ever_active": ever_active,

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 import analysis
 from analysis.tables.selection import report_rows
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.spec.columns import HISTORY, TRIALS
-from sparsetune.storage.ledger import encode, fold, read
+from sparsetune.spec.columns import HISTORY_COLUMNS, TRIAL_COLUMNS
+from sparsetune.storage.ledger import encode_record, fold_records, read_records
 
 
 def test_tables_follow_the_contract(small: Path) -> None:
     results = analysis.load(small)
-    for frame, columns in ((results.trials(), TRIALS), (results.history(), HISTORY)):
+    for frame, columns in ((results.trials(), TRIAL_COLUMNS), (results.history(), HISTORY_COLUMNS)):
         assert list(frame)[: len(columns)] == [column.name for column in columns]
         assert {c.name: str(frame[c.name].dtype) for c in columns} == {
             c.name: c.dtype for c in columns
@@ -32,7 +32,7 @@ def test_tables_follow_the_contract(small: Path) -> None:
 
 def test_rows_are_those_of_the_ledger(small: Path) -> None:
     results = analysis.load(small)
-    states = fold(read(results.directory.ledger))
+    states = fold_records(read_records(results.directory.ledger))
     trials = results.trials().set_index("trial_id")
     history = results.history()
     assert list(trials.index) == list(states)
@@ -72,7 +72,7 @@ def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
 ) -> None:
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir(exist_ok=True)
-    proposed = [r for r in read(small / "ledger") if r["type"] == "proposed"][:2]
+    proposed = [r for r in read_records(small / "ledger") if r["type"] == "proposed"][:2]
     records: list[dict[str, Any]] = [
         {**r, "trial_id": t} for r, t in zip(proposed, "ab", strict=True)
     ]
@@ -96,11 +96,11 @@ def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
                 "val_loss": float(number),
             }
             records.append({"type": "report", **row})
-    (tmp_path / "ledger" / "000001.jsonl").write_bytes(b"".join(map(encode, records)))
+    (tmp_path / "ledger" / "000001.jsonl").write_bytes(b"".join(map(encode_record, records)))
     history = analysis.load(tmp_path).history()
     expected = [
         (trial, step, row["attempt"], row["val_loss"])
-        for trial, state in fold(records).items()
+        for trial, state in fold_records(records).items()
         for step, row in sorted(state.reports.items())
     ]
     assert (
@@ -164,7 +164,7 @@ def test_missing_is_na_never_zero(simulation: Any, studies: Any, tmp_path: Path)
 def test_extensions_count(small: Path, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir()
-    added = encode({"type": "extended", "report_seeds": 2, "configurations_per_cell": 4})
+    added = encode_record({"type": "extended", "report_seeds": 2, "configurations_per_cell": 4})
     (tmp_path / "ledger" / "000001.jsonl").write_bytes(
         (small / "ledger" / "000001.jsonl").read_bytes() + added
     )
@@ -179,7 +179,7 @@ def test_extensions_count(small: Path, tmp_path: Path) -> None:
 def test_added_sweep_values_are_cells_that_are_not_finished(small: Path, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir()
-    added = encode({"type": "extended", "sweep": {"sparsity.target": [0.97]}})
+    added = encode_record({"type": "extended", "sweep": {"sparsity.target": [0.97]}})
     (tmp_path / "ledger" / "000001.jsonl").write_bytes(
         (small / "ledger" / "000001.jsonl").read_bytes() + added
     )

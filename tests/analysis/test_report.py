@@ -12,13 +12,13 @@ import pytest
 
 import analysis
 from analysis.checks import checks
-from analysis.curves.comparison import compare
+from analysis.curves.comparison import compare_arms
 from analysis.exhibit import Exhibit
-from analysis.lengths.summary import summary, verdict
-from analysis.page.markup import latex, markdown
+from analysis.lengths.summary import gain_verdict, summary
+from analysis.page.markup import to_latex, to_markdown
 from analysis.page.sections import SECTIONS
 from analysis.page.table import page_table
-from analysis.page.template import as_json
+from analysis.page.template import script_json
 from analysis.tables.foreign import load_table
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
 
@@ -121,7 +121,7 @@ def test_arms_are_compared_before_the_table(simulation: Any, studies: Any, tmp_p
     assert text.index("comparison.svg") < text.index("<table")
     drawn = pd.read_csv(figures / "comparison.csv")
     assert drawn["mean"].tolist() == pytest.approx(
-        compare(analysis.load(tmp_path / "s")).frame()["mean"].tolist()
+        compare_arms(analysis.load(tmp_path / "s")).frame()["mean"].tolist()
     )
     assert not (figures / "test_accuracy-sparsity.csv").exists()  # the same numbers again
     last = drawn[drawn["sparsity"] == 0.95].sort_values("mean", ascending=False)
@@ -152,7 +152,7 @@ def test_one_arm_is_not_compared(reported: Path) -> None:
 )
 def test_nothing_is_claimed_of_an_interval_with_zero(low: float, high: float, said: str) -> None:
     assert (
-        verdict(
+        gain_verdict(
             {"gain": (low + high) / 2, "gain_low": low, "gain_high": high, "gain_n": 2},
             "test_accuracy",
         )
@@ -236,8 +236,8 @@ HOSTILE = "<b> </script> $x_ | % \\input{a} & # ^ ~ \" ' `"
 
 def test_names_are_escaped_for_markdown_and_latex() -> None:
     table = page_table(pd.DataFrame({"a": [HOSTILE], "b": [1]}), {"a": HOSTILE, "b": "n"})
-    plain = markdown(table)
-    tex = latex(table)
+    plain = to_markdown(table)
+    tex = to_latex(table)
     assert "<" not in plain
     assert (
         re.search(r"(?<!\\)[`*_|$]", plain.splitlines()[2].strip("| \n").rpartition(" | ")[0])
@@ -249,7 +249,7 @@ def test_names_are_escaped_for_markdown_and_latex() -> None:
 
 
 def test_json_in_a_page_cannot_end_its_script() -> None:
-    text = as_json({"name": HOSTILE})
+    text = script_json({"name": HOSTILE})
     assert not set("<>&") & set(text)
     assert json.loads(text) == {"name": HOSTILE}
 

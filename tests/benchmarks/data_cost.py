@@ -25,13 +25,20 @@ from torchvision.transforms import v2
 from sparsetune import ScheduleSpec, TrialSpec, tasks
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import Batch, Examples
-from sparsetune.tasks.images.folder import MEAN, STANDARD_DEVIATION
-from sparsetune.tasks.images.small_sets import CIFAR10, FASHION_MNIST, Published
+from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN
+from sparsetune.tasks.images.small_sets import (
+    CIFAR10_DATASET,
+    FASHION_MNIST_DATASET,
+    TorchvisionDataset,
+)
 from tests.benchmarks.rows import Row, interleaved, now
 from tests.benchmarks.step_cost import HELD_OUT, random_images
 
 OURS = "sparsetune"
-SETS: dict[str, Published] = {"fashion_mnist": FASHION_MNIST, "cifar10": CIFAR10}
+SETS: dict[str, TorchvisionDataset] = {
+    "fashion_mnist": FASHION_MNIST_DATASET,
+    "cifar10": CIFAR10_DATASET,
+}
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "no augmentation": {},
     "crop 4, flip": {"crop": 4, "flip": True},
@@ -93,7 +100,7 @@ def _resident(name: str, kind: str, rounds: int, device: str) -> list[Row]:
 
 
 def published_images(
-    published: Published,
+    published: TorchvisionDataset,
     pixels: torch.Tensor,
     targets: torch.Tensor,
     augmentation: Mapping[str, Any],
@@ -112,7 +119,7 @@ def published_images(
 
 
 def _transforms(
-    published: Published, crop: int = 0, flip: bool = False, cutout: int = 0
+    published: TorchvisionDataset, crop: int = 0, flip: bool = False, cutout: int = 0
 ) -> Iterator[Any]:
     side = published.input_shape[1]
     if crop:
@@ -139,7 +146,7 @@ def folder_rows(rounds: int, device: str = "cpu") -> list[Row]:
 def _folder(folder: Path, workers: int, rounds: int, device: str) -> list[Row]:
     task = folder_task(folder, "resnet50", SIDE)
     changes = [v2.RandomResizedCrop(SIDE, antialias=True), v2.RandomHorizontalFlip()]
-    to_image, *to_floats = _floats(MEAN, STANDARD_DEVIATION)
+    to_image, *to_floats = _floats(CHANNEL_MEAN, CHANNEL_DEVIATION)
     peers = {
         "v2 on tensors": [to_image, *changes, *to_floats],
         "v2 on PIL images": [*changes, to_image, *to_floats],

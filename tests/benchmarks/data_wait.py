@@ -14,7 +14,7 @@ from sparsetune import ScheduleSpec, TrialSpec, tasks
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import TrainingBatch
 from sparsetune.tasks.images.folder import FolderSplit
-from sparsetune.tasks.images.small_sets import CIFAR10, FASHION_MNIST
+from sparsetune.tasks.images.small_sets import CIFAR10_DATASET, FASHION_MNIST_DATASET
 from sparsetune.train import train
 from tests.benchmarks.data_cost import BATCH, folder_task, photographs, wall_clock
 from tests.benchmarks.rows import Enough, Row
@@ -41,8 +41,8 @@ def waiting_rows(rounds: int, device: str = "cpu") -> list[Row]:
     )
     with (
         photographs() as folder,
-        random_images(FASHION_MNIST.input_shape, EXAMPLES + HELD_OUT, "fashion_mnist"),
-        random_images(CIFAR10.input_shape, EXAMPLES + HELD_OUT, "cifar10"),
+        random_images(FASHION_MNIST_DATASET.input_shape, EXAMPLES + HELD_OUT, "fashion_mnist"),
+        random_images(CIFAR10_DATASET.input_shape, EXAMPLES + HELD_OUT, "cifar10"),
     ):
         trainings = [
             Training("lenet_300_100, fashion_mnist", lenet, 150),
@@ -67,7 +67,7 @@ def _waits(training: Training, rounds: int, device: str) -> list[Row]:
 
 def waits(spec: TrialSpec, steps: int, device: str = "cpu") -> tuple[float, float]:
     """Mean seconds of a step of `train` by the clock, and of its wait for the next batch, after the first step."""
-    kind = FolderSplit if isinstance(spec.task, FolderTask) else tasks.Split
+    kind = FolderSplit if isinstance(spec.task, FolderTask) else tasks.ResidentSplit
     original = kind.training
     marks = list[float]()
 

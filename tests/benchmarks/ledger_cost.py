@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune import ScheduleSpec, TrialSpec
-from sparsetune.storage.ledger import Ledger, Record, encode
+from sparsetune.storage.ledger import Ledger, Record, encode_record
 from sparsetune.train import train
 from tests.benchmarks.rows import Row, interleaved
 
@@ -26,7 +26,7 @@ def ledger_rows(rounds: int) -> list[Row]:
     records = [
         {"time": 1.0, **row, "step": step} for step, row in enumerate(report_rows(1) * APPENDS)
     ][:APPENDS]
-    lines = [encode(record) for record in records]
+    lines = [encode_record(record) for record in records]
     with (
         tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder,
         _bare(Path(folder)) as file,

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sparsetune.spec import set_at
+from sparsetune.spec import set_field
 from sparsetune.storage import StudyDirectory
 from sparsetune.study import Arm, Study
 from sparsetune.study.cells import Cell
@@ -121,7 +121,7 @@ class _Cell:
         """The declaration at a point."""
         spec: dict[str, Any] = json.loads(json.dumps(self.given))
         for path, value in point.items():
-            set_at(spec, path, value)
+            set_field(spec, path, value)
         return spec
 
     def trial(

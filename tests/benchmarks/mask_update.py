@@ -22,9 +22,9 @@ from torch import nn
 
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import prunable_weights
-from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.sparsity.masks.exact import Masks, compute_masks
-from sparsetune.sparsity.methods.plan import plan
+from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec
@@ -91,8 +91,10 @@ def _cases(weights: Layers) -> Iterator[Case]:
     yield Case("heavy ties", rounded, {name: weight.abs() for name, weight in rounded.items()})
 
 
-def _group(scores: Layers, sparsity: float) -> Group:
-    return Group(tuple(scores), round(sparsity * sum(score.numel() for score in scores.values())))
+def _group(scores: Layers, sparsity: float) -> LayerGroup:
+    return LayerGroup(
+        tuple(scores), round(sparsity * sum(score.numel() for score in scores.values()))
+    )
 
 
 def _selections(model: str, case: Case, rounds: int, device: str) -> list[Row]:
@@ -140,7 +142,7 @@ def _whole_update(model: str, rounds: int, device: str) -> Row:
     ).canonical()
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     sparsifier = Sparsifier(spec, weights, optimizer, forward_flops(network, input_shape))
-    steps = [change.step for change in plan(spec)]
+    steps = [change.step for change in mask_schedule(spec)]
     taken = [
         timed(partial(sparsifier.before_forward, step), device) for step in steps[: rounds + 2]
     ][2:]

@@ -25,14 +25,14 @@ from safetensors.torch import load_file
 from sparsetune.sparsity.layers import layers_of
 from sparsetune.sparsity.masks.allocation import allocate
 from sparsetune.sparsity.masks.exact import compute_masks
-from sparsetune.sparsity.scores import SCORES, Moment, Tensors
+from sparsetune.sparsity.scores import SCORES, ScoreContext, Tensors
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, SparsitySpec
 from sparsetune.spec.task import TextTask
 from sparsetune.tasks import Task, load_task
 from sparsetune.train import train
-from sparsetune.train.evaluate import Measures, evaluate
-from sparsetune.train.probe import Probe
+from sparsetune.train.evaluate import EvaluationResult, evaluate_model
+from sparsetune.train.probe import GradientProbe
 
 SPARSITIES = (0.5, 0.7, 0.8)
 CALLED = {"magnitude": "magnitude", "fisher": "oBERT"}
@@ -50,7 +50,7 @@ class Pruned:
 
     score: str
     sparsity: float
-    measures: Measures
+    measures: EvaluationResult
 
 
 def minilm() -> str | None:
@@ -78,17 +78,17 @@ def one_shot(spec: TrialSpec, data_root: Path | None, device: str) -> Iterator[P
     """The dense network, then every score at every sparsity, each from the same fine-tuned weights."""
     task = load_task(spec.task, data_root=data_root, device=device)
     model = fine_tuned(spec, task, data_root, device)
-    yield Pruned("", 0.0, evaluate(model, task.splits.test))
+    yield Pruned("", 0.0, evaluate_model(model, task.splits.test))
     weights = {name: weight.detach() for name, weight in task.prunable(model).items()}
     dense = {name: weight.clone() for name, weight in weights.items()}
-    probe = Probe(task, model, task.prunable(model), spec.task.batch_size, spec.seed)
+    probe = GradientProbe(task, model, task.prunable(model), spec.task.batch_size, spec.seed)
 
     def gradients(batches: int, batch_size: int | None, training: bool) -> Iterator[Tensors]:
         return probe.gradients(0, batches, batch_size, training)
 
     for name in CALLED:
         given = spec.sparsity.model_copy(update={"score": name}).resolved()
-        scored = SCORES[name](Moment(weights, {}, given, 0, gradients))
+        scored = SCORES[name](ScoreContext(weights, {}, given, 0, gradients))
         for sparsity in SPARSITIES:
             groups = allocate(layers_of(weights), sparsity, given)
             masks = compute_masks(scored.values, groups, None, absolute=scored.absolute)
@@ -96,7 +96,7 @@ def one_shot(spec: TrialSpec, data_root: Path | None, device: str) -> Iterator[P
                 scored.compensate({layer: ~mask for layer, mask in masks.items()})
             for layer, mask in masks.items():
                 weights[layer].mul_(mask)
-            yield Pruned(name, sparsity, evaluate(model, task.splits.test))
+            yield Pruned(name, sparsity, evaluate_model(model, task.splits.test))
             for layer, weight in dense.items():
                 weights[layer].copy_(weight)
 

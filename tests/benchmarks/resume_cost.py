@@ -23,7 +23,14 @@ from typing import Any
 from sparsetune import LogUniform, ScheduleSpec, Study, TrialSpec
 from sparsetune.search.planner import Planner
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Ledger, Record, TrialState, fold, read, take
+from sparsetune.storage.ledger import (
+    Ledger,
+    Record,
+    TrialState,
+    apply_record,
+    fold_records,
+    read_records,
+)
 from tests.benchmarks.ledger_cost import report_rows
 from tests.benchmarks.mask_update import resident
 from tests.benchmarks.rows import Row
@@ -93,7 +100,7 @@ def write_study(folder: Path, trials: int) -> StudyDirectory:
                 *_life(use.trial_id, rows, error=0.1 + 0.001 * (len(states) % 97)),
             ]
             for record in records:
-                take(states, record)
+                apply_record(states, record)
             segment.append(*({"time": 1.0, **record} for record in records))
             planner.ended(use.trial_id)
     assert len(states) == trials
@@ -123,11 +130,11 @@ def new_planner(
     study: Study, states: dict[str, TrialState], journal: Path | None = None
 ) -> Planner:
     """A planner with an Optuna journal of its own."""
-    from sparsetune.search.journal import Journal
+    from sparsetune.search.journal import SearchJournal
     from sparsetune.search.sampling import quiet_optuna
 
     quiet_optuna()
-    return Planner(study, states, Journal(journal, study, study.cells()))
+    return Planner(study, states, SearchJournal(journal, study, study.cells()))
 
 
 class Parts:
@@ -156,15 +163,15 @@ class Parts:
 
 def by_parts(home: StudyDirectory) -> list[tuple[str, float, float]]:
     """What a launch does before its first new trial, without writing to the study; imports come before."""
-    from sparsetune.launch.preflight import check
+    from sparsetune.launch.preflight import require_runnable
 
-    check(home.study())  # torch imports some of itself when it is first used
+    require_runnable(home.study())  # torch imports some of itself when it is first used
     journal = home.path.parent / "search.journal"
     parts = Parts()
-    declared = parts.run("check the declaration", lambda: check(home.study()))
-    records = parts.run("read the ledger", lambda: read(home.ledger))
+    declared = parts.run("check the declaration", lambda: require_runnable(home.study()))
+    records = parts.run("read the ledger", lambda: read_records(home.ledger))
     longer = declared.extended([*records, {"type": "extended", "configurations_per_cell": 1}])
-    states = parts.run("fold its records", lambda: fold(records))
+    states = parts.run("fold its records", lambda: fold_records(records))
     planner = parts.run(
         "planner and Optuna's journal", lambda: new_planner(longer, states, journal)
     )
@@ -199,7 +206,9 @@ def by_launch(home: StudyDirectory) -> list[tuple[str, float, float]]:
     )
     grown = (resident("VmHWM") - before) / 2**20
     ray.shutdown()
-    proposed = [record["time"] for record in read(home.ledger) if record["type"] == "proposed"]
+    proposed = [
+        record["time"] for record in read_records(home.ledger) if record["type"] == "proposed"
+    ]
     return [(LAUNCHED, min(time for time in proposed if time > began) - began, grown)]
 
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from torch.nn.utils import prune
 
 from sparsetune import tasks
-from sparsetune.sparsity.layers import PRUNABLE
+from sparsetune.sparsity.layers import PRUNABLE_MODULES
 from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec import task as task_spec
@@ -30,7 +30,7 @@ from sparsetune.spec.task import ImageTask
 from sparsetune.tasks.models import build_model
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints
-from sparsetune.train.compute import PRECISIONS
+from sparsetune.train.compute import DTYPE_BY_PRECISION
 from tests.benchmarks.mask_update import peak_bytes
 from tests.benchmarks.rows import Row, Turn, in_turn
 
@@ -192,13 +192,15 @@ def bare(setting: Setting, device: str, turn: Turn, pruned: bool = False) -> Non
     trial = _trial(setting, SparsitySpec())
     compute = setting.compute
     train_split = tasks.load_task(trial.task, device=device).splits.train
-    assert isinstance(train_split, tasks.Split)
+    assert isinstance(train_split, tasks.ResidentSplit)
     inputs = train_split.inputs
     targets = train_split.targets
     layout = torch.channels_last if compute.channels_last else torch.contiguous_format
     model = build_model(setting.model, setting.input_shape, CLASSES).to(device).train()
     if pruned:
-        weights = [(module, "weight") for module in model.modules() if isinstance(module, PRUNABLE)]
+        weights = [
+            (module, "weight") for module in model.modules() if isinstance(module, PRUNABLE_MODULES)
+        ]
         prune.global_unstructured(weights, prune.L1Unstructured, amount=SPARSITY)  # type: ignore[no-untyped-call]
     model.to(memory_format=layout)  # last: `prune` takes no other than the usual
     optimizer = torch.optim.SGD(
@@ -230,7 +232,7 @@ def _autocast(compute: ComputeSpec, device: str) -> AbstractContextManager[Any]:
     """Nothing at all in float32, as a bare loop is written."""
     if compute.precision == "float32":
         return nullcontext()
-    return torch.autocast(torch.device(device).type, PRECISIONS[compute.precision])
+    return torch.autocast(torch.device(device).type, DTYPE_BY_PRECISION[compute.precision])
 
 
 @contextmanager
@@ -243,9 +245,11 @@ def random_images(
     targets = torch.arange(examples) % CLASSES
     sets = {"train": (inputs, targets), "test": (inputs[:10], targets[:10])}
     source = tasks.SOURCES[dataset]
-    images = tasks.Source(input_shape, CLASSES, source.prepare, lambda _: sets, source.normalised)
+    images = tasks.ResidentSource(
+        input_shape, CLASSES, source.prepare, lambda _: sets, source.normalised
+    )
     with (
         patch.dict(tasks.SOURCES, {dataset: images}),
-        patch.dict(task_spec.IMAGES, {dataset: examples}),
+        patch.dict(task_spec.IMAGE_TRAIN_SIZES, {dataset: examples}),
     ):
         yield

@@ -21,8 +21,8 @@ from torch.utils.data import DataLoader
 from sparsetune import ScheduleSpec, TrialSpec
 from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.spec.task import ImageTask
-from sparsetune.storage.ledger import fold, read
-from sparsetune.tasks import SOURCES, Batch, Split
+from sparsetune.storage.ledger import fold_records, read_records
+from sparsetune.tasks import SOURCES, Batch, ResidentSplit
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import data_cost, device_sharing, ledger_cost, mask_update, resume_cost
 from tests.benchmarks.data_cost import (
@@ -241,13 +241,13 @@ def test_photographs_are_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wait_is_of_the_data_and_not_of_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(split: Split, spec: TrialSpec, first: int) -> Iterator[Batch]:
+    def late(split: ResidentSplit, spec: TrialSpec, first: int) -> Iterator[Batch]:
         for batch in given(split, spec, first):
             time.sleep(0.05)
             yield batch
 
-    given = Split.training
-    monkeypatch.setattr(Split, "training", late)
+    given = ResidentSplit.training
+    monkeypatch.setattr(ResidentSplit, "training", late)
     monkeypatch.setattr(SGD, "step", lambda *_, **__: time.sleep(0.1))
     step, wait = waits(TrialSpec(schedule=ScheduleSpec(epochs=1)), steps=4)
     assert 0.05 <= wait < 0.09 and 0.15 <= step < 0.3
@@ -320,9 +320,9 @@ def test_a_long_study_is_measured_part_by_part(
     home = resume_cost.write_study(tmp_path, 6)
     *parts, (name, whole, _) = resume_cost.by_parts(home)
     assert name == resume_cost.WHOLE and sum(seconds for _, seconds, _ in parts) <= whole
-    assert len(fold(read(home.ledger))) == 6 and len(list(home.ledger.iterdir())) == 1, (
-        "the study stays as it was"
-    )
+    assert (
+        len(fold_records(read_records(home.ledger))) == 6 and len(list(home.ledger.iterdir())) == 1
+    ), "the study stays as it was"
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ from sparsetune import (
 )
 from sparsetune.tasks import TrainingBatch, load_task
 from sparsetune.tasks.text.sentences import TextSplit, encoders
-from sparsetune.tasks.text.tokens import tokenised
+from sparsetune.tasks.text.tokens import tokenised_task
 from sparsetune.train import train
 from tests.benchmarks.rows import Row, Turn, in_turn
 from tests.benchmarks.step_cost import HELD_OUT, SPARSITY, Clock
@@ -196,7 +196,7 @@ def peer(spec: TrialSpec, device: str, turn: Turn) -> None:
 
     assert isinstance(spec.task, TextTask)
     task = load_task(spec.task)
-    tokens = tokenised(spec.task, None)["train"]
+    tokens = tokenised_task(spec.task, None)["train"]
     rows = task.splits.train.rows.tolist()  # type: ignore[attr-defined]
     bounds = [(int(tokens.starts[row]), int(tokens.starts[row + 1])) for row in rows]
     texts = [

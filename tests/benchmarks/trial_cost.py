@@ -132,7 +132,7 @@ def through_launch(trials: int, folder: Path, _reuse: bool) -> list[Life]:
     from sparsetune.launch.launch import Options, launch
 
     outcome = launch(study(trials), Options(storage=folder, quiet=True))
-    records = ledger.read(outcome.directory / "ledger")
+    records = ledger.read_records(outcome.directory / "ledger")
     ends = {record["trial_id"]: record["time"] for record in records if record["type"] == "ended"}
     starts = [record for record in records if record["type"] == "started"]
     return [Life(record["pid"], record["time"], ends[record["trial_id"]]) for record in starts]

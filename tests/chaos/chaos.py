@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.storage import ledger
-from sparsetune.train.checkpoint import latest
+from sparsetune.train.checkpoint import latest_checkpoint
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 
 PATIENCE = 900
@@ -85,7 +85,7 @@ class Chaos:
     def running(self) -> dict[int, ledger.TrialState]:
         """Trials in training that have a checkpoint, by the process that runs them; attempts of this launch alone."""
         found = {}
-        for record in ledger.read(self.directory / "ledger"):
+        for record in ledger.read_records(self.directory / "ledger"):
             attempt = (
                 self.directory
                 / "trials"
@@ -127,7 +127,7 @@ class Chaos:
         """Wait for the workers of a killed driver, which may still write checkpoints."""
         pids = {
             record["pid"]
-            for record in ledger.read(self.directory / "ledger")
+            for record in ledger.read_records(self.directory / "ledger")
             if record["type"] == "started"
         }
         deadline = time.monotonic() + PATIENCE
@@ -159,7 +159,9 @@ class Chaos:
         torn = self._kept[-1]
         self._kept = self._kept[:-1]
         self._finished = {
-            name: end for name, end in self._finished.items() if ledger.encode(end) != torn + b"\n"
+            name: end
+            for name, end in self._finished.items()
+            if ledger.encode_record(end) != torn + b"\n"
         }
         self.count("ledger torn")
         self.check()
@@ -168,12 +170,12 @@ class Chaos:
         """Halve the newest checkpoint of a trial that has two; the trial, and the step it must go on from."""
         for trial_id, state in trials(self.directory).items():
             folders = sorted((self.directory / "trials" / trial_id).glob("attempt-*"))
-            newest = None if state.finished else latest(folders)
+            newest = None if state.finished else latest_checkpoint(folders)
             if newest is None or len(list(newest.path.parent.glob("checkpoint-*.pt"))) < 2:
                 continue
             os.truncate(newest.path, newest.path.stat().st_size // 2)
             self.count("checkpoint truncated")
-            before = latest(folders)
+            before = latest_checkpoint(folders)
             assert before is not None
             assert 0 < before.step < newest.step
             return trial_id, before.step
@@ -199,7 +201,7 @@ class Chaos:
 
     def counts(self, states: dict[str, ledger.TrialState]) -> dict[str, int]:
         """What the ledger tells of a study that has ended."""
-        records = ledger.read(self.directory / "ledger")
+        records = ledger.read_records(self.directory / "ledger")
         ends = Counter(record["trial_id"] for record in records if record["type"] == "ended")
         resumed = [
             phase_at(states[r["trial_id"]], r["resumed_from_step"])

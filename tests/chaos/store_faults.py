@@ -22,7 +22,7 @@ from typing import Any
 
 from sparsetune.errors import StorageError
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Ledger, encode, read
+from sparsetune.storage.ledger import Ledger, encode_record, read_records
 from sparsetune.study import Arm, Study
 
 WRITERS = ("directory.py", "segments.py", "checkpoint.py")
@@ -98,8 +98,8 @@ def record(number: int) -> dict[str, Any]:
 
 def numbers(folder: Path) -> list[int]:
     """The numbers of the records that are read back; each is whole."""
-    found = [int(one["trial_id"][1:]) for one in read(folder)]
-    assert read(folder) == [record(number) for number in found]
+    found = [int(one["trial_id"][1:]) for one in read_records(folder)]
+    assert read_records(folder) == [record(number) for number in found]
     return found
 
 
@@ -152,8 +152,8 @@ def ledger_killed_any_time(folder: Path) -> int:
 
 def ledger_torn(folder: Path) -> int:
     """A last record that is cut at every byte was never acknowledged; the next launch goes on."""
-    whole = b"".join(map(encode, map(record, (1, 2)))) + encode(record(49))
-    first = len(whole) - len(encode(record(49)))
+    whole = b"".join(map(encode_record, map(record, (1, 2)))) + encode_record(record(49))
+    first = len(whole) - len(encode_record(record(49)))
     for end in range(first, len(whole)):
         (folder / "000001.jsonl").write_bytes(whole[:end])
         assert numbers(folder) == [1, 2]
@@ -165,7 +165,9 @@ def ledger_torn(folder: Path) -> int:
 
 def ledger_full(folder: Path) -> int:
     """A disk that is full at every third byte of an append refuses it; with room again the same launch goes on."""
-    rooms = range(0, len(encode(record(1)) + encode(record(49)) + encode(record(3))), 3)
+    rooms = range(
+        0, len(encode_record(record(1)) + encode_record(record(49)) + encode_record(record(3))), 3
+    )
     for room in rooms:
 
         def write(acknowledge: Acknowledge, room: int = room) -> None:
@@ -293,9 +295,9 @@ def checkpoint(folder: Path, step: int) -> None:
 
 def step_of(folder: Path) -> int:
     """The step of the checkpoint that a trial would go on from, which is whole; 0 if there is none."""
-    from sparsetune.train.checkpoint import latest
+    from sparsetune.train.checkpoint import latest_checkpoint
 
-    found = latest([folder])
+    found = latest_checkpoint([folder])
     if found is None:
         return 0
     assert found.reports == [{"step": found.step}]

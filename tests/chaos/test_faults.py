@@ -55,7 +55,7 @@ def kill_node(study: Chaos, cluster: Any, node: Any) -> str:
 
 
 def starts(study: Chaos, trial_id: str) -> list[dict[str, Any]]:
-    records = ledger.read(study.directory / "ledger")
+    records = ledger.read_records(study.directory / "ledger")
     return [r for r in records if r["type"] == "started" and r["trial_id"] == trial_id]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sparsetune.storage import ledger
-from sparsetune.train.checkpoint import latest
+from sparsetune.train.checkpoint import latest_checkpoint
 from tests.chaos.chaos import PATIENCE
 from tests.integration.runs import HERE, start, trials, wait_for
 
@@ -24,7 +24,7 @@ def interrupted(directory: Path) -> dict[str, int]:
     found = {}
     for trial_id, state in trials(directory).items():
         if state.status == "RUNNING":
-            checkpoint = latest((directory / "trials" / trial_id).glob("attempt-*"))
+            checkpoint = latest_checkpoint((directory / "trials" / trial_id).glob("attempt-*"))
             assert checkpoint is not None, "a trial that ran when the signal came was not saved"
             assert checkpoint.step >= max(state.reports, default=1)
             found[trial_id] = checkpoint.step
@@ -41,7 +41,11 @@ def progressed(directory: Path, since: dict[str, int]) -> bool:
 
 def continued(directory: Path) -> list[tuple[str, int]]:
     """Trial and step of every start from a checkpoint."""
-    starts = [record for record in ledger.read(directory / "ledger") if record["type"] == "started"]
+    starts = [
+        record
+        for record in ledger.read_records(directory / "ledger")
+        if record["type"] == "started"
+    ]
     return [
         (start["trial_id"], start["resumed_from_step"]) for start in starts if start["attempt"] > 1
     ]

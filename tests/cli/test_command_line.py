@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 
-from sparsetune.__main__ import main, parser
+from sparsetune.__main__ import build_parser, main
 from sparsetune.search.sampling import quiet_optuna
 from sparsetune.spec import OptimSpec, TrialSpec
 from sparsetune.storage import StudyDirectory
@@ -361,7 +361,7 @@ def test_every_command_has_help(capsys: pytest.CaptureFixture[str], command: str
         main([command, "--help"])
     assert caught.value.code == 0
     assert f"usage: sparsetune {command}" in capsys.readouterr().out
-    assert command in parser().format_help()
+    assert command in build_parser().format_help()
 
 
 HEAVY = """

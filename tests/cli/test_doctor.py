@@ -1,4 +1,4 @@
-"""`doctor`: every check is one line that says what stands and what to do; nothing is left behind."""
+"""`run_checks`: every check is one line that says what stands and what to do; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ import pytest
 
 from sparsetune.__main__ import main
 from sparsetune.cli.doctor import (
-    DATA,
+    DATASET_FILES,
     data_checks,
-    doctor,
     gpu_checks,
-    judge_gpus,
+    gpu_checks_for,
+    print_checks,
     requirement_check,
-    show,
+    run_checks,
 )
 from sparsetune.cluster import nodes
 from sparsetune.cluster.nodes import (
-    Check,
     ClusterError,
-    examine,
-    existing,
-    facts_of_code,
-    judge_node,
-    prove_nodes,
+    EnvironmentCheck,
+    code_versions,
+    examine_node,
+    nearest_existing_folder,
+    node_check,
+    require_equal_nodes,
     token_file,
 )
-from sparsetune.paths import place
+from sparsetune.paths import resolve_place
 from sparsetune.tasks import SOURCES
 from tests.object_store import keys
 
@@ -51,8 +51,8 @@ def _no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
 
 
-def found(storage: Path, **options: Any) -> dict[str, Check]:
-    return {check.name: check for check in doctor(storage, **options)}
+def found(storage: Path, **options: Any) -> dict[str, EnvironmentCheck]:
+    return {check.name: check for check in run_checks(storage, **options)}
 
 
 def test_a_storage_that_does_not_exist_yet(tmp_path: Path) -> None:
@@ -109,19 +109,21 @@ def test_a_small_disk_is_warned_of(small_disk: Path) -> None:
 
 
 def test_bounds() -> None:
-    assert requirement_check("torch>=2.9") == Check("torch", "ok", f"{version('torch')} (>=2.9)")
+    assert requirement_check("torch>=2.9") == EnvironmentCheck(
+        "torch", "ok", f"{version('torch')} (>=2.9)"
+    )
     check = requirement_check("torch<2")
     assert (check.level, check.found) == ("fault", f"{version('torch')} is outside <2")
     assert check.advice == "install `torch<2`"
     missing = requirement_check("no-such-package[extra]>=1")
-    assert missing == Check(
+    assert missing == EnvironmentCheck(
         "no-such-package", "fault", "is not installed", "install `no-such-package[extra]>=1`"
     )
     assert requirement_check("python>=4").level == "fault"
 
 
 def test_every_data_set_has_a_line() -> None:
-    assert set(DATA) == set(SOURCES)
+    assert set(DATASET_FILES) == set(SOURCES)
 
 
 @pytest.mark.parametrize("suffix", ["", ".gz"])
@@ -140,7 +142,7 @@ def test_data_are_found_only_when_whole(
         assert levels == ["warning" if count else "ok"], count
         (raw / (part + suffix)).write_text("")
     monkeypatch.setenv("SPARSETUNE_DATA", str(tmp_path))
-    assert Check("fashion_mnist", "ok", f"in `{tmp_path}`") in data_checks(None)
+    assert EnvironmentCheck("fashion_mnist", "ok", f"in `{tmp_path}`") in data_checks(None)
 
 
 def test_data_that_are_not_asked_for_are_no_warning(tmp_path: Path) -> None:
@@ -150,45 +152,51 @@ def test_data_that_are_not_asked_for_are_no_warning(tmp_path: Path) -> None:
 
 
 def test_gpus() -> None:
-    two = list(judge_gpus([("NVIDIA H200", 139 * 2**30)] * 2, driver=True, said=""))
-    assert two == [Check(f"GPU {index}", "ok", "NVIDIA H200, 139 GiB") for index in (0, 1)]
-    (none,) = judge_gpus([], driver=False, said="")
-    assert none == Check("GPUs", "ok", "there are none: trials run on the CPU")
+    two = list(gpu_checks_for([("NVIDIA H200", 139 * 2**30)] * 2, driver=True, said=""))
+    assert two == [
+        EnvironmentCheck(f"GPU {index}", "ok", "NVIDIA H200, 139 GiB") for index in (0, 1)
+    ]
+    (none,) = gpu_checks_for([], driver=False, said="")
+    assert none == EnvironmentCheck("GPUs", "ok", "there are none: trials run on the CPU")
     for driver, said in ((True, ""), (False, "the driver is too old")):
-        (check,) = judge_gpus([], driver=driver, said=said)
+        (check,) = gpu_checks_for([], driver=driver, said=said)
         assert (check.level, said in check.found, bool(check.advice)) == ("warning", True, True)
     assert next(iter(gpu_checks())).name == "CUDA build"
 
 
 def test_a_token_is_removed_and_another_folder_noticed(tmp_path: Path) -> None:
     with token_file(tmp_path / "runs") as token:
-        assert token.parent.parent == existing(tmp_path / "runs") == tmp_path
-        assert examine(str(token), token.read_text()) == {
-            "versions": facts_of_code(),
+        assert token.parent.parent == nearest_existing_folder(tmp_path / "runs") == tmp_path
+        assert examine_node(str(token), token.read_text()) == {
+            "versions": code_versions(),
             "storage": None,
         }
-        assert examine(str(token), "another")["storage"] == "another folder has this path there"
+        assert (
+            examine_node(str(token), "another")["storage"] == "another folder has this path there"
+        )
     assert list(tmp_path.iterdir()) == []
-    assert examine(str(token), "")["storage"] == "No such file or directory"
+    assert examine_node(str(token), "")["storage"] == "No such file or directory"
 
 
 def test_what_nodes_answer(tmp_path: Path) -> None:
     here = {"python": "3.12.1", "torch": "2.9.0", "ray": "2.60.0"}
     good = {"versions": here, "storage": None}
     name = "node a100 (10.0.0.7)"
-    same = judge_node(NODE, good, here, tmp_path)
-    assert same == Check(name, "ok", "CPUs 8, GPUs 2; sees the storage, runs the same versions")
-    blind = judge_node(NODE, {**good, "storage": "No such file or directory"}, here, tmp_path)
+    same = node_check(NODE, good, here, tmp_path)
+    assert same == EnvironmentCheck(
+        name, "ok", "CPUs 8, GPUs 2; sees the storage, runs the same versions"
+    )
+    blind = node_check(NODE, {**good, "storage": "No such file or directory"}, here, tmp_path)
     assert (blind.level, blind.found) == (
         "fault",
         f"cannot use `{tmp_path}`: No such file or directory",
     )
     assert blind.advice == "mount it at the same path on every node"
     older = {"python": "3.12.1", "torch": "2.8.0", "ray": None}
-    other = judge_node(NODE, {"versions": older, "storage": None}, here, tmp_path)
+    other = node_check(NODE, {"versions": older, "storage": None}, here, tmp_path)
     assert other.found == "torch is 2.8.0, here 2.9.0; ray is missing, here 2.60.0"
     assert (other.level, other.advice) == ("fault", "install the same versions")
-    silent = judge_node(NODE, {"error": "No module named 'sparsetune'"}, here, tmp_path)
+    silent = node_check(NODE, {"error": "No module named 'sparsetune'"}, here, tmp_path)
     assert (silent.level, silent.found) == (
         "fault",
         "does not answer: No module named 'sparsetune'",
@@ -209,14 +217,14 @@ def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
 
 def test_what_a_person_sees(capsys: pytest.CaptureFixture[str]) -> None:
     checks = [
-        Check("torch", "fault", "is outside [bounds]", "install it " + 20 * "again "),
-        Check("CPUs", "warning", "2"),
+        EnvironmentCheck("torch", "fault", "is outside [bounds]", "install it " + 20 * "again "),
+        EnvironmentCheck("CPUs", "warning", "2"),
     ]
-    assert show(checks) == 1
+    assert print_checks(checks) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("fault    torch         is outside [bounds]; install it again again")
     assert lines[1:] == ["warning  CPUs          2", "1 fault, 1 warning"]
-    assert show([]) == 0
+    assert print_checks([]) == 0
     assert capsys.readouterr().out == "Nothing stands in a study's way.\n"
 
 
@@ -245,14 +253,14 @@ def test_the_command_without_faults_starts_no_ray(tmp_path: Path) -> None:
 
 
 def test_an_object_store_keeps_what_was_created_once(bucket: str) -> None:
-    check = found(place(f"{bucket}/runs"))["storage"]
+    check = found(resolve_place(f"{bucket}/runs"))["storage"]
     said = f"`{bucket}/runs` can be written and read, and keeps what was created once"
     assert (check.level, check.found) == ("ok", said)
     assert keys(bucket) == {}
 
 
 def test_an_object_store_that_cannot_be_used(bucket: str) -> None:
-    check = found(place("s3://no-such-bucket/runs"), address="127.0.0.1:1")["storage"]
+    check = found(resolve_place("s3://no-such-bucket/runs"), address="127.0.0.1:1")["storage"]
     assert check.level == "fault"
     assert check.found.endswith("cannot be written: The specified bucket does not exist")
     assert check.advice.endswith("with --storage, then ask the nodes again")
@@ -261,7 +269,7 @@ def test_an_object_store_that_cannot_be_used(bucket: str) -> None:
 def test_an_object_store_that_overwrites_is_a_fault(
     bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = place(f"{bucket}/runs")
+    folder = resolve_place(f"{bucket}/runs")
     put = folder.fs.pipe_file
     monkeypatch.setattr(
         folder.fs, "pipe_file", lambda path, data, mode="overwrite": put(path, data)
@@ -275,11 +283,13 @@ def test_an_object_store_that_overwrites_is_a_fault(
 
 
 def test_a_node_uses_the_object_store_with_the_keys_of_its_own_environment(bucket: str) -> None:
-    with token_file(place(f"{bucket}/runs")) as token:
+    with token_file(resolve_place(f"{bucket}/runs")) as token:
         text = token.read_text()
-        assert examine(str(token), text)["storage"] is None
-        assert examine(str(token), "another")["storage"] == "another folder has this path there"
-        code = "from sparsetune.cluster.nodes import examine; import sys; print(examine(*sys.argv[1:])['storage'])"
+        assert examine_node(str(token), text)["storage"] is None
+        assert (
+            examine_node(str(token), "another")["storage"] == "another folder has this path there"
+        )
+        code = "from sparsetune.cluster.nodes import examine_node; import sys; print(examine_node(*sys.argv[1:])['storage'])"
         without = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         command = [sys.executable, "-c", code, str(token), text]
         environment = {
@@ -291,7 +301,7 @@ def test_a_node_uses_the_object_store_with_the_keys_of_its_own_environment(bucke
     assert node.stdout == "Unable to locate credentials\n", node.stderr
     here: dict[str, str | None] = {"ray": "2.60.0"}
     blind = {"versions": here, "storage": node.stdout.strip()}
-    check = judge_node(NODE, blind, here, token.parent.parent)
+    check = node_check(NODE, blind, here, token.parent.parent)
     assert check.found == f"cannot use `{bucket}/runs`: Unable to locate credentials"
     assert "AWS_ACCESS_KEY_ID" in check.advice
 
@@ -299,12 +309,12 @@ def test_a_node_uses_the_object_store_with_the_keys_of_its_own_environment(bucke
 def test_a_cluster_with_a_faulty_node_is_refused_naming_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = {"versions": facts_of_code(), "storage": None}
+    good = {"versions": code_versions(), "storage": None}
     other = {**NODE, "NodeManagerHostname": "b200"}
     answers = [(NODE, good), (other, {**good, "storage": "No such file or directory"})]
     monkeypatch.setattr(nodes, "ask_nodes", lambda address, token: answers)
     with pytest.raises(ClusterError) as caught:
-        prove_nodes("10.0.0.1:6379", tmp_path)
+        require_equal_nodes("10.0.0.1:6379", tmp_path)
     first, *lines = str(caught.value).splitlines()
     assert first == "the cluster `10.0.0.1:6379` must be able to run every trial:"
     assert len(lines) == 1
@@ -313,4 +323,4 @@ def test_a_cluster_with_a_faulty_node_is_refused_naming_it(
     )
     assert list(tmp_path.iterdir()) == []
     answers.pop()
-    prove_nodes("10.0.0.1:6379", tmp_path)
+    require_equal_nodes("10.0.0.1:6379", tmp_path)

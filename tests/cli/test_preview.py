@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.cli.preview import preview, show
+from sparsetune.cli.preview import preview_study, print_preview
 from sparsetune.errors import DeclarationError
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import PUBLISHED_ACDC, RegrowSpec, SparsitySpec
@@ -24,7 +24,7 @@ def published(**schedule: object) -> Study:
 
 
 def phases(study: Study) -> list[tuple[float, str, float]]:
-    (cell,) = preview(study)["cells"]
+    (cell,) = preview_study(study)["cells"]
     return [
         (change["epoch"], change["phase"], change["sparsity"]) for change in cell["mask_changes"]
     ]
@@ -45,7 +45,7 @@ def test_the_learning_rate_at_every_epoch() -> None:
     base = TrialSpec(
         optim=OptimSpec(lr=0.2), schedule=ScheduleSpec(epochs=4, warmup=0, lr="linear")
     )
-    (cell,) = preview(Study(name="s", base=base))["cells"]
+    (cell,) = preview_study(Study(name="s", base=base))["cells"]
     total = 80
     assert (cell["steps"], cell["steps_per_epoch"], cell["epochs"]) == (total, 20, 4)
     expected = [0.2 * (1 - step / total) for step in (0, 20, 40, 60, 79)]
@@ -58,7 +58,7 @@ def test_steps_of_falls_and_of_drop_and_grow() -> None:
         schedule=ScheduleSpec(epochs=10, lr="step", anchors=(0.5, "9 epochs"), warmup="8 steps"),
         sparsity=SparsitySpec(method="rigl", target=0.9, regrow=RegrowSpec(every="320 samples")),
     )
-    (cell,) = preview(Study(name="s", base=base))["cells"]
+    (cell,) = preview_study(Study(name="s", base=base))["cells"]
     assert (cell["batch_size"], cell["warmup_steps"], cell["learning_rate_falls"]) == (
         64,
         8,
@@ -72,7 +72,7 @@ def test_steps_of_falls_and_of_drop_and_grow() -> None:
     assert cell["resolution_at_epochs"] is None
     exchanged = {change["step"]: change["exchanged"] for change in cell["mask_changes"]}
     assert (exchanged[0], exchanged[75], exchanged[150]) == (0, pytest.approx(0.15), 0)
-    (dense,) = preview(Study(name="s"))["cells"]
+    (dense,) = preview_study(Study(name="s"))["cells"]
     assert (dense["regrow"], dense["learning_rate_falls"]) == (None, [])
 
 
@@ -88,9 +88,9 @@ def test_the_resolution_at_every_epoch(capsys: pytest.CaptureFixture[str]) -> No
         growth=GrowthSpec(first=64, start="2 epochs", length="2 epochs"),
     )
     study = Study(name="s", base=TrialSpec(task=task, schedule=ScheduleSpec(epochs=5)))
-    (cell,) = preview(study)["cells"]
+    (cell,) = preview_study(study)["cells"]
     assert cell["resolution_at_epochs"] == [64, 64, 64, 96, 128, 128]
-    show(study)
+    print_preview(study)
     (line,) = (
         line.split()[-1]
         for line in capsys.readouterr().out.splitlines()
@@ -112,7 +112,7 @@ def searching() -> Study:
 
 
 def test_totals_are_upper_bounds() -> None:
-    facts = preview(searching())
+    facts = preview_study(searching())
     assert facts["trials_at_most"] == 4 * 4 + 2 * (4 + 2 + 2)
     assert facts["epochs_at_most"] == 4 * (8 + 2 + 6) + 8 * (8 + 2 + 6)
     assert {cell["cell"]: cell["search"] for cell in facts["cells"]}[
@@ -121,7 +121,7 @@ def test_totals_are_upper_bounds() -> None:
 
 
 def test_what_a_person_sees(capsys: pytest.CaptureFixture[str]) -> None:
-    show(searching())
+    print_preview(searching())
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "s Which [recipe]?"
     assert lines[-2] == "searched in each cell: optim.lr, log uniform over [0.01, 1.0]"
@@ -137,24 +137,24 @@ def test_what_a_person_sees(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_no_data_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARSETUNE_DATA", "/nowhere")
-    facts = preview(Study(name="s", base=TrialSpec(task=ImageTask(train_examples=20_000))))
+    facts = preview_study(Study(name="s", base=TrialSpec(task=ImageTask(train_examples=20_000))))
     assert facts["cells"][0]["steps_per_epoch"] == 20_000 // 128
 
 
 def test_a_plan_that_is_too_short_is_refused() -> None:
     with pytest.raises(DeclarationError, match=r"base\.sparsity\.acdc.*compressed phases"):
-        preview(published(epochs=20))
+        preview_study(published(epochs=20))
 
 
 def test_time_and_bytes_only_where_they_are_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     study = Study(name="s", base=TrialSpec(schedule=ScheduleSpec(epochs=8)), report_seeds=2)
-    assert preview(study)["forecast"] is None
-    show(study, probe=True)
+    assert preview_study(study)["forecast"] is None
+    print_preview(study, probe=True)
     *_, time, size = capsys.readouterr().out.splitlines()
     assert time.startswith("About ")
     assert size.startswith("Writes at most ")
     assert size.endswith("of models with --keep-models.")
-    facts = preview(study, probe=True)["forecast"]
+    facts = preview_study(study, probe=True)["forecast"]
     assert (facts["trials_left"], facts["epochs_left"]) == (2, 16)
     assert 20 < facts["seconds"] < 120
     assert facts["model_bytes"] == 2 * 68_904
@@ -163,7 +163,7 @@ def test_time_and_bytes_only_where_they_are_asked_for(capsys: pytest.CaptureFixt
 @pytest.mark.cluster
 def test_a_forecast_without_data_says_why(tmp_path: Path) -> None:
     study = Study(name="s", base=TrialSpec(task=ImageTask()))
-    facts = preview(study, probe=True, data_root=tmp_path)["forecast"]
+    facts = preview_study(study, probe=True, data_root=tmp_path)["forecast"]
     assert facts["seconds"] is None
     assert str(tmp_path) in facts["summary"][0]
 
@@ -171,11 +171,11 @@ def test_a_forecast_without_data_says_why(tmp_path: Path) -> None:
 def test_known_points_and_the_budget_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     known = [{"optim.lr": 0.3}, {"optim.lr": 0.05}]
     declared = searching().with_changes(known=known, at_most={"epochs": 8})
-    show(declared)
+    print_preview(declared)
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if line.startswith("tried first")] == [
         "tried first: optim.lr 0.3",
         "tried first: optim.lr 0.05",
     ]
     assert "each searched configuration costs at most 8 epochs" in lines
-    assert preview(declared)["tried_first"] == known
+    assert preview_study(declared)["tried_first"] == known

@@ -1,4 +1,4 @@
-"""`status` reads a study from its directory alone, also while another process runs it."""
+"""`study_status` reads a study from its directory alone, also while another process runs it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.cli.status import WATCH_SECONDS, read_board, show, status
+from sparsetune.cli.status import WATCH_SECONDS, load_study_view, print_status, study_status
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger
@@ -39,7 +39,7 @@ def held(directory: StudyDirectory) -> Iterator[int]:
 
 
 def test_a_study_that_nobody_runs(half_done: StudyDirectory) -> None:
-    facts = status(half_done.path)
+    facts = study_status(half_done.path)
     errors = facts.pop("errors")
     cells = facts.pop("cells")
     assert facts == {
@@ -65,21 +65,21 @@ def test_a_study_that_nobody_runs(half_done: StudyDirectory) -> None:
 
 def test_a_running_study_names_its_driver_and_the_time_left(half_done: StudyDirectory) -> None:
     with held(half_done) as pid:
-        facts = status(half_done.path)
+        facts = study_status(half_done.path)
         assert facts["driver"].startswith(f"pid {pid} on ")
         # 7 epochs and 3 ends since the first start at 1010 seconds, 30 epochs to go.
         since = time.time() - 1010
         assert facts["seconds_left"] == pytest.approx(30 * since / 7, rel=1e-3)
         assert facts["epochs_per_minute"] == pytest.approx(60 * 7 / since, rel=1e-3)
         assert facts["trials_per_hour"] == pytest.approx(3600 * 3 / since, rel=1e-3)
-    assert status(half_done.path)["driver"] is None
+    assert study_status(half_done.path)["driver"] is None
 
 
 def test_a_driver_that_has_only_just_begun(tmp_path: Path) -> None:
     directory = StudyDirectory(tmp_path / "new")
     directory.create(Study(name="new"))
     with held(directory):
-        facts = status(directory.path)
+        facts = study_status(directory.path)
     assert (facts["trials"], facts["progress"], facts["seconds_left"]) == ({}, 0, None)
 
 
@@ -88,12 +88,12 @@ def test_reading_writes_nothing(half_done: StudyDirectory) -> None:
         return {path: path.read_bytes() for path in half_done.path.rglob("*") if path.is_file()}
 
     before = files()
-    status(half_done.path)
+    study_status(half_done.path)
     assert files() == before
 
 
 def test_what_a_person_sees(half_done: StudyDirectory, capsys: pytest.CaptureFixture[str]) -> None:
-    show(half_done.path)
+    print_status(half_done.path)
     lines = capsys.readouterr().out.splitlines()
     assert "".join(lines).startswith("half, not running")
     assert (
@@ -105,23 +105,23 @@ def test_what_a_person_sees(half_done: StudyDirectory, capsys: pytest.CaptureFix
 def test_extensions_count(half_done: StudyDirectory) -> None:
     with closing(Ledger(half_done.ledger)) as ledger:
         ledger.append({"type": "extended", "report_seeds": 1})
-    assert status(half_done.path)["expected"] == 12
+    assert study_status(half_done.path)["expected"] == 12
 
 
 def test_what_is_not_a_study_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StudyDirectoryError, match="is not a study directory"):
-        status(tmp_path)
+        study_status(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_retries_and_memory(half_done: StudyDirectory, capsys: pytest.CaptureFixture[str]) -> None:
     """The running trial was tried twice; two trials of the same network took 300 and 400 MiB of 2 GiB."""
-    running = next(t for t in read_board(half_done).trials() if t.status == "RUNNING").use[
+    running = next(t for t in load_study_view(half_done).trials() if t.status == "RUNNING").use[
         "trial_id"
     ]
     ended = [
         t.use["trial_id"]
-        for t in read_board(half_done).trials()
+        for t in load_study_view(half_done).trials()
         if t.status in ("COMPLETE", "DIVERGED")
     ]
     again = {
@@ -146,7 +146,7 @@ def test_retries_and_memory(half_done: StudyDirectory, capsys: pytest.CaptureFix
                     "time": 1040.0,
                 }
             )
-    facts = status(half_done.path)
+    facts = study_status(half_done.path)
     assert (facts["retried"], facts["retries"]) == (
         1,
         [{"trial_id": running, "attempt": 2, "reason": "the worker [died]"}],
@@ -159,14 +159,14 @@ def test_retries_and_memory(half_done: StudyDirectory, capsys: pytest.CaptureFix
         2,
     )
     assert memory["advice"] == "4 at once fit in RAM"  # 2,048 MiB by 480
-    show(half_done.path)
+    print_status(half_done.path)
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["retried", f"{running}:", "the", "worker", "[died]"] in lines
     assert ["mlp", "64", "cpu", "400", "MiB", "2", "4", "at", "once", "fit", "in", "RAM"] in lines
 
 
 def test_only_the_newest_errors_are_shown(half_done: StudyDirectory) -> None:
-    failed = next(t for t in read_board(half_done).trials() if t.status == "FAILED").use
+    failed = next(t for t in load_study_view(half_done).trials() if t.status == "FAILED").use
     with closing(Ledger(half_done.ledger)) as ledger:
         for number in range(6):
             names = {"trial_id": f"trial-{number}", "attempt": 1, "time": 2000.0 + number}
@@ -180,7 +180,7 @@ def test_only_the_newest_errors_are_shown(half_done: StudyDirectory) -> None:
                     "certified": None,
                 }
             )
-    assert [error["error"] for error in status(half_done.path)["errors"]] == [
+    assert [error["error"] for error in study_status(half_done.path)["errors"]] == [
         "no 1",
         "no 2",
         "no 3",
@@ -203,7 +203,7 @@ def test_watching_looks_again_until_it_is_interrupted(
 
     monkeypatch.setattr("sparsetune.cli.status.time.sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
-        show(half_done.path, watch=True)
+        print_status(half_done.path, watch=True)
     assert min(waited) >= WATCH_SECONDS
     assert (
         "16 expected" in capsys.readouterr().out

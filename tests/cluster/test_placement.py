@@ -10,7 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsetune import Study
-from sparsetune.cluster.placement import Share, check_share, claim_device, trials_at_once
+from sparsetune.cluster.placement import (
+    TrialResources,
+    check_gpu_share,
+    claim_device,
+    trials_at_once,
+)
 from sparsetune.errors import DeclarationError
 from sparsetune.launch.launch import Options, launch
 
@@ -20,21 +25,31 @@ BOX = {"CPU": 64.0, "GPU": 8.0}
 @pytest.mark.parametrize(
     ("share", "nodes", "expected"),
     [
-        (Share(1, 1), [BOX], 8),
-        (Share(1, 0.25), [BOX], 32),
-        (Share(1, 0.6), [BOX], 8),  # two of 0.6 do not share a GPU, though 1.2 of 8 are little
-        (Share(1, 0.1), [BOX], 64),  # of 80 by the GPUs
-        (Share(1, 2), [BOX], 4),
-        (Share(1, 3), [BOX], 2),
-        (Share(16, 0), [BOX], 4),
-        (Share(0.5, 0), [{"CPU": 3}], 6),
-        (Share(0.1, 0), [{"CPU": 0.3}], 3),  # 0.3 / 0.1 is a little less than 3
-        (Share(3, 0), [{"CPU": 4}, {"CPU": 4}], 2),  # one on each, though 8 / 3 is more than 2
-        (Share(1, 1), [{"CPU": 8}, {"CPU": 2, "GPU": 4}], 2),
-        (Share(0, 0.5), [{"CPU": 1, "GPU": 1}], 2),
+        (TrialResources(1, 1), [BOX], 8),
+        (TrialResources(1, 0.25), [BOX], 32),
+        (
+            TrialResources(1, 0.6),
+            [BOX],
+            8,
+        ),  # two of 0.6 do not share a GPU, though 1.2 of 8 are little
+        (TrialResources(1, 0.1), [BOX], 64),  # of 80 by the GPUs
+        (TrialResources(1, 2), [BOX], 4),
+        (TrialResources(1, 3), [BOX], 2),
+        (TrialResources(16, 0), [BOX], 4),
+        (TrialResources(0.5, 0), [{"CPU": 3}], 6),
+        (TrialResources(0.1, 0), [{"CPU": 0.3}], 3),  # 0.3 / 0.1 is a little less than 3
+        (
+            TrialResources(3, 0),
+            [{"CPU": 4}, {"CPU": 4}],
+            2,
+        ),  # one on each, though 8 / 3 is more than 2
+        (TrialResources(1, 1), [{"CPU": 8}, {"CPU": 2, "GPU": 4}], 2),
+        (TrialResources(0, 0.5), [{"CPU": 1, "GPU": 1}], 2),
     ],
 )
-def test_trials_at_once(share: Share, nodes: list[dict[str, float]], expected: int) -> None:
+def test_trials_at_once(
+    share: TrialResources, nodes: list[dict[str, float]], expected: int
+) -> None:
     assert trials_at_once(share, nodes) == expected
 
 
@@ -46,8 +61,10 @@ def test_trials_at_once(share: Share, nodes: list[dict[str, float]], expected: i
 def test_never_more_than_the_resources(cpu: int, tenths: int, nodes: list[int]) -> None:
     gpu = tenths / 10 if tenths <= 10 else float(tenths // 10)
     have = [{"CPU": 8.0, "GPU": float(gpus)} for gpus in nodes]
-    fits = sum(Share(cpu, gpu).fits(node) for node in have)
-    assert all(Share(cpu, gpu).fits(node) * gpu <= node["GPU"] + 1e-6 for node in have)
+    fits = sum(TrialResources(cpu, gpu).trials_on(node) for node in have)
+    assert all(
+        TrialResources(cpu, gpu).trials_on(node) * gpu <= node["GPU"] + 1e-6 for node in have
+    )
     assert fits * cpu <= 8 * len(nodes)
     one_more = [
         min(8 // cpu, gpus * int(1 / gpu + 1e-9) if gpu <= 1 else gpus // int(gpu))
@@ -60,34 +77,34 @@ def test_never_more_than_the_resources(cpu: int, tenths: int, nodes: list[int]) 
     ("share", "nodes", "said"),
     [
         (
-            Share(1, 16),
+            TrialResources(1, 16),
             [BOX, BOX],
             "`gpus_per_trial`: no node has more than 8 GPUs; give at most that, got 16",
         ),
         (
-            Share(1, 0.5),
+            TrialResources(1, 0.5),
             [{"CPU": 4}],
             "`gpus_per_trial`: no node has more than 0 GPUs; give at most that, got 0.5",
         ),
         (
-            Share(65, 0),
+            TrialResources(65, 0),
             [BOX],
             "`cpus_per_trial`: no node has more than 64 CPUs; give at most that, got 65",
         ),
         (
-            Share(4, 1),
+            TrialResources(4, 1),
             [{"CPU": 8}, {"CPU": 2, "GPU": 4}],
             "no node has 4 CPUs and 1 GPUs together; ask for less",
         ),
         (
-            Share(1, 0),
+            TrialResources(1, 0),
             [],
             "`cpus_per_trial`: no node has more than 0 CPUs; give at most that, got 1",
         ),
     ],
 )
 def test_what_no_node_has_is_refused(
-    share: Share, nodes: list[dict[str, float]], said: str
+    share: TrialResources, nodes: list[dict[str, float]], said: str
 ) -> None:
     with pytest.raises(DeclarationError) as refused:
         trials_at_once(share, nodes)
@@ -98,9 +115,9 @@ def test_several_gpus_are_whole_ones() -> None:
     with pytest.raises(
         DeclarationError, match=r"whole number of GPUs; give 1, 2, or 1 and less, got 1\.5"
     ):
-        check_share(1.5)
+        check_gpu_share(1.5)
     for share in (None, 0, 0.25, 1, 2, 8):
-        check_share(share)
+        check_gpu_share(share)
 
 
 def test_it_is_refused_before_anything_is_written(tmp_path: Path) -> None:

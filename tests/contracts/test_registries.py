@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity.masks.allocation import ALLOCATIONS, Group, allocate
+from sparsetune.sparsity.masks.allocation import ALLOCATIONS, LayerGroup, allocate
 from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.sparsity.methods.ramps import RAMPS
-from sparsetune.sparsity.scores import SCORES, Moment
+from sparsetune.sparsity.scores import SCORES, ScoreContext
 from sparsetune.spec import OptimSpec, ScheduleSpec
 from sparsetune.spec.schedule import DECAYS
 from sparsetune.spec.sparsity import (
@@ -25,9 +25,9 @@ from sparsetune.spec.sparsity import (
     Score,
     SparsitySpec,
 )
-from sparsetune.spec.task import GLUE, DigitsTask, ImageTask, TaskSpec, TextTask
+from sparsetune.spec.task import GLUE_TRAIN_SIZES, DigitsTask, ImageTask, TaskSpec, TextTask
 from sparsetune.tasks import SOURCES, source_of
-from sparsetune.tasks.text.glue import PUBLISHED
+from sparsetune.tasks.text.glue import GLUE_TASKS
 from sparsetune.train.optim import OPTIMIZERS
 
 
@@ -56,7 +56,7 @@ def test_every_task_has_a_source() -> None:
         2,
     ]
     texts = get_args(TextTask.model_fields["dataset"].annotation)
-    assert set(texts) == set(PUBLISHED) == set(GLUE)
+    assert set(texts) == set(GLUE_TASKS) == set(GLUE_TRAIN_SIZES)
 
 
 @pytest.mark.parametrize("name", list(RAMPS))
@@ -85,7 +85,7 @@ def test_every_decay_starts_at_exactly_1_and_never_rises(name: str) -> None:
     assert min(values) >= 0
 
 
-def moment(seed: int = 0) -> Moment:
+def moment(seed: int = 0) -> ScoreContext:
     """Two layers, the first half masked, with random gradients."""
     generator = torch.Generator().manual_seed(0)
     weights = {
@@ -107,22 +107,22 @@ def moment(seed: int = 0) -> Moment:
     spec = SparsitySpec(
         method="gmp", target=0.5, fisher=FisherSpec(block=4, gradients=8)
     ).resolved()
-    return Moment(weights, masks, spec, seed, gradients)
+    return ScoreContext(weights, masks, spec, seed, gradients)
 
 
 @pytest.mark.parametrize("name", list(SCORES))
 def test_every_score_is_finite_of_the_weights_shape_and_leaves_the_weights_alone(name: str) -> None:
     given = moment()
     before = {layer: weight.clone() for layer, weight in given.weights.items()}
-    scores = SCORES[name](given).positive()
+    scores = SCORES[name](given).absolute_values()
     for layer, weight in before.items():
         assert scores[layer].shape == weight.shape
         assert scores[layer].isfinite().all()
         assert (scores[layer] >= 0).all()
         assert torch.equal(given.weights[layer], weight)
-    again = SCORES[name](moment()).positive()
+    again = SCORES[name](moment()).absolute_values()
     assert all(torch.equal(scores[layer], again[layer]) for layer in before)
-    other = SCORES[name](moment(seed=1)).positive()
+    other = SCORES[name](moment(seed=1)).absolute_values()
     assert torch.equal(scores["a"], other["a"]) == (name == "magnitude")
 
 
@@ -156,7 +156,7 @@ def test_every_allocation_puts_each_layer_into_one_group_and_prunes_the_rounded_
     sizes = {layer.name: layer.weights for layer in layers}
     assert all(0 <= group.pruned <= sum(sizes[n] for n in group.names) for group in groups)
     assert [group for group in groups if spared and "layer0" in group.names] == [
-        Group((n,), 0) for n in spared
+        LayerGroup((n,), 0) for n in spared
     ]
     asked = target * sum(size for layer, size in sizes.items() if layer not in spared)
     assert (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.costs.checkpoint_quota import Quota
+from sparsetune.costs.checkpoint_quota import CheckpointQuota
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import TrialState
 
@@ -47,8 +47,8 @@ def left(directory: StudyDirectory) -> set[str]:
     return {f"{p.parent.parent.name}/{p.name}" for p in directory.trials.glob("*/*/checkpoint-*")}
 
 
-def quota(directory: StudyDirectory, size: float, slots: int = 2, *more: str) -> Quota:
-    return Quota(
+def quota(directory: StudyDirectory, size: float, slots: int = 2, *more: str) -> CheckpointQuota:
+    return CheckpointQuota(
         directory, {name: state(name) for name in (*STATUS, "running", *more)}, size, slots
     )
 

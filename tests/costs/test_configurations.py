@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from sparsetune.costs.configurations import affordable, budget_problems, train_flops
-from sparsetune.launch.preflight import preflight
+from sparsetune.costs.configurations import budget_problems, is_affordable, train_flops
+from sparsetune.launch.preflight import preflight_problems
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import ImageTask
 from sparsetune.study import Arm, Study
-from sparsetune.study.budget import Budget, epochs
+from sparsetune.study.budget import Budget, trained_epochs
 from sparsetune.study.space import Choice, IntRange, LogUniform
 
 EPOCHS = {"schedule.epochs": IntRange(1, 8)}
@@ -27,8 +27,10 @@ def study(**fields: Any) -> Study:
 
 def test_epochs_count_the_multiplier_in_and_are_whole_steps() -> None:
     schedule = ScheduleSpec(epochs=3, epoch_multiplier=1.5)
-    assert epochs(TrialSpec(schedule=schedule)) == 4.5
-    assert epochs(TrialSpec(schedule=ScheduleSpec(epochs=0.33))) == 7 / 20  # 6.6 of 20 steps
+    assert trained_epochs(TrialSpec(schedule=schedule)) == 4.5
+    assert (
+        trained_epochs(TrialSpec(schedule=ScheduleSpec(epochs=0.33))) == 7 / 20
+    )  # 6.6 of 20 steps
 
 
 def test_flops_of_dense_training_are_its_epochs_and_of_a_static_mask_its_density() -> None:
@@ -42,20 +44,22 @@ def test_a_budget_bounds_one_unit_or_both() -> None:
     one_shot = TrialSpec(
         sparsity=SparsitySpec(method="one_shot", target=0.9, prune_at=0.5)
     )  # costs 2 + 0.2
-    assert affordable(None, one_shot)
-    assert affordable(Budget(epochs=4), one_shot) and not affordable(Budget(epochs=3.9), one_shot)
-    assert affordable(Budget(train_flops=2.21), one_shot) and not affordable(
+    assert is_affordable(None, one_shot)
+    assert is_affordable(Budget(epochs=4), one_shot) and not is_affordable(
+        Budget(epochs=3.9), one_shot
+    )
+    assert is_affordable(Budget(train_flops=2.21), one_shot) and not is_affordable(
         Budget(train_flops=2.19), one_shot
     )
-    assert not affordable(Budget(epochs=4, train_flops=2), one_shot)
+    assert not is_affordable(Budget(epochs=4, train_flops=2), one_shot)
 
 
 @pytest.mark.parametrize(
     ("budget", "rule"),
     [
-        ({}, "a budget must bound `epochs`, `train_flops` or both"),
+        ({}, "a budget must bound `trained_epochs`, `train_flops` or both"),
         ({"epochs": 0}, "must be greater than 0"),
-        ({"hours": 1}, "unknown field; valid are `epochs`, `train_flops`"),
+        ({"hours": 1}, "unknown field; valid are `trained_epochs`, `train_flops`"),
     ],
 )
 def test_a_budget_that_cannot_be(budget: dict[str, Any], rule: str) -> None:
@@ -133,7 +137,7 @@ def test_an_axis_that_lies_outside_the_budget_as_a_whole_would_never_be_tried() 
 
 
 def test_the_preflight_names_what_does_not_fit() -> None:
-    found = preflight(
+    found = preflight_problems(
         study(search={"optim.lr": LogUniform(0.01, 1)}, at_most=Budget(epochs=2)), needs_data=False
     )
     assert [problem.path for problem in found] == ["at_most.epochs"]

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsetune.costs.configurations import EQUAL_WITHIN, equal_flops, train_flops
-from sparsetune.launch.preflight import preflight
+from sparsetune.costs.configurations import EQUAL_WITHIN, match_dense_flops, train_flops
+from sparsetune.launch.preflight import preflight_problems
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import PUBLISHED_ACDC, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask
 from sparsetune.study import Arm, Study
-from sparsetune.study.budget import Budget, epochs
+from sparsetune.study.budget import Budget, trained_epochs
 from sparsetune.study.space import IntRange, LogUniform, Uniform
 from sparsetune.train import train
 
@@ -57,7 +57,7 @@ def study(**fields: Any) -> Study:
     ids=lambda value: value.sparsity.method if isinstance(value, TrialSpec) else str(value),
 )
 def test_a_sparse_trial_is_stretched_by_what_its_steps_save(spec: TrialSpec, steps: int) -> None:
-    stretched = equal_flops(spec)
+    stretched = match_dense_flops(spec)
     assert stretched.total_steps() == pytest.approx(steps, abs=spec.schedule.epochs / 4)
     assert stretched.schedule.stretch == pytest.approx(stretched.total_steps() / spec.total_steps())
     assert train_flops(stretched) == pytest.approx(spec.schedule.epochs, rel=0.01)
@@ -66,10 +66,10 @@ def test_a_sparse_trial_is_stretched_by_what_its_steps_save(spec: TrialSpec, ste
 
 def test_dense_twins_keep_their_epochs_and_their_names() -> None:
     spec = trial(method="static")
-    assert equal_flops(spec).dense() == spec.dense() == equal_flops(spec.dense())
-    assert equal_flops(spec).dense().trial_id() == TrialSpec().trial_id()
+    assert match_dense_flops(spec).dense() == spec.dense() == match_dense_flops(spec.dense())
+    assert match_dense_flops(spec).dense().trial_id() == TrialSpec().trial_id()
     assert TrialSpec(schedule=ScheduleSpec(stretch=3)).trial_id() == TrialSpec().trial_id()
-    assert equal_flops(equal_flops(spec)) == equal_flops(spec)
+    assert match_dense_flops(match_dense_flops(spec)) == match_dense_flops(spec)
 
 
 def test_fractions_of_training_stretch_and_epochs_do_not() -> None:
@@ -91,7 +91,7 @@ def test_no_length_near_by_comes_closer(
     method: str, target: float, length: int, allocation: str
 ) -> None:
     spec = trial(length, method=method, target=target, allocation=allocation)
-    found = equal_flops(spec)
+    found = match_dense_flops(spec)
     off = abs(train_flops(found) - length) / length
     assert off <= 0.02
     unit = spec.total_steps()
@@ -105,7 +105,7 @@ def test_no_length_near_by_comes_closer(
 
 def test_phases_that_do_not_stretch_come_one_by_one() -> None:
     """AC/DC's published plan: each cycle of 10 epochs brings 5 dense ones at once."""
-    found = equal_flops(trial(100, method="acdc", acdc=PUBLISHED_ACDC))
+    found = match_dense_flops(trial(100, method="acdc", acdc=PUBLISHED_ACDC))
     assert found.sparsity.acdc == PUBLISHED_ACDC
     assert 0.975 < train_flops(found) / 100 < 1.025
 
@@ -128,7 +128,7 @@ def test_what_training_records_is_what_was_asked_for(
     rows: dict[bool, Any] = {}
     for dense in (True, False):
         train(
-            equal_flops(spec).dense() if dense else equal_flops(spec),
+            match_dense_flops(spec).dense() if dense else match_dense_flops(spec),
             report=lambda row, d=dense: rows.update({d: row}),
         )
     assert rows[True]["epoch"] == rows[True]["train_flops"] == 3
@@ -140,7 +140,7 @@ def test_convolutions_cost_what_they_are_used() -> None:
     """The first convolution stays dense under ``uniform``, and ERK prunes a small layer less."""
     task = DigitsTask(model="resnet8", batch_size=128)
     uniform, erk = (
-        equal_flops(trial(method="static", allocation=name).with_values({"task": task}))
+        match_dense_flops(trial(method="static", allocation=name).with_values({"task": task}))
         for name in ("uniform", "erk")
     )
     assert 4 < erk.schedule.stretch < uniform.schedule.stretch < 10
@@ -182,7 +182,9 @@ def test_a_study_is_equal_in_epochs_unless_it_says_otherwise() -> None:
 def test_what_leaves_nothing_to_equal_is_refused(fields: dict[str, Any], path: str) -> None:
     (problem,) = study(**fields).validate_declaration()
     assert problem.path == path
-    assert ("set `equal` to `epochs`" in problem.rule) or ("needs a sparse network" in problem.rule)
+    assert ("set `equal` to `trained_epochs`" in problem.rule) or (
+        "needs a sparse network" in problem.rule
+    )
     assert study(**fields, equal="epochs").validate_declaration() == []
 
 
@@ -191,7 +193,7 @@ def test_a_stretch_of_ones_own_is_an_axis_like_any_other() -> None:
         equal="epochs", sweep={"sparsity.target": [0, 0.9], "schedule.stretch": [1, 2]}
     )
     assert declared.validate_declaration() == []
-    assert {cell.name: epochs(cell.spec) for cell in declared.cells()} == {
+    assert {cell.name: trained_epochs(cell.spec) for cell in declared.cells()} == {
         "dense": 4, "gmp/target=0.9/stretch=1": 4, "gmp/target=0.9/stretch=2": 8,
     }  # fmt: skip
     (problem,) = study(
@@ -202,13 +204,20 @@ def test_a_stretch_of_ones_own_is_an_axis_like_any_other() -> None:
 
 def test_a_budget_counts_stretched_epochs() -> None:
     search = {"optim.lr": LogUniform(0.01, 1)}
-    assert preflight(study(search=search, at_most=Budget(train_flops=4.01)), needs_data=False) == []
-    (problem,) = preflight(study(search=search, at_most=Budget(epochs=4)), needs_data=False)
-    needed = epochs(equal_flops(TrialSpec(sparsity=SparsitySpec(method="gmp", target=0.9))))
+    assert (
+        preflight_problems(study(search=search, at_most=Budget(train_flops=4.01)), needs_data=False)
+        == []
+    )
+    (problem,) = preflight_problems(
+        study(search=search, at_most=Budget(epochs=4)), needs_data=False
+    )
+    needed = trained_epochs(
+        match_dense_flops(TrialSpec(sparsity=SparsitySpec(method="gmp", target=0.9)))
+    )
     assert needed > 8
     assert problem.path == "at_most.epochs"
     assert f"{needed:g}, the cost of the base of cell `gmp/target=0.9`, would do" in problem.rule
-    (longest,) = preflight(
+    (longest,) = preflight_problems(
         study(search={"schedule.epochs": IntRange(4, 8)}, at_most=Budget(epochs=5)),
         needs_data=False,
     )

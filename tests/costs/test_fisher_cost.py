@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 import torch
 
-from sparsetune.cli.preview import preview
+from sparsetune.cli.preview import preview_study
 from sparsetune.costs import fisher_cost
-from sparsetune.costs.fisher_cost import FisherCost, estimates
-from sparsetune.costs.forecast import forecast, kind_of, time_kinds
-from sparsetune.costs.timing import Cost, measure
+from sparsetune.costs.fisher_cost import FisherCost, count_estimates
+from sparsetune.costs.forecast import cost_kind, forecast_study, measure_costs
+from sparsetune.costs.timing import TrialCost, measure_cost
 from sparsetune.errors import LimitError
 from sparsetune.launch.launch import Options, launch
-from sparsetune.search.planner import planner_of
+from sparsetune.search.planner import build_planner
 from sparsetune.sparsity.fisher import pieces
 from sparsetune.sparsity.fisher.blocks import BlockFisher
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, SparsitySpec
 from sparsetune.study import Study
 
-COST = Cost(
+COST = TrialCost(
     setup=0.5,
     step=0.01,
     example=1e-4,
@@ -46,21 +46,21 @@ def study(spec: TrialSpec) -> Study:
 
 
 def test_estimates_are_the_prunings_times_the_parts_of_each() -> None:
-    assert estimates(obert()) == 12
-    assert estimates(obert(recomputations=3)) == 36
-    assert estimates(obert().with_values({"sparsity.score": "magnitude"})) == 0
-    assert estimates(TrialSpec()) == 0
+    assert count_estimates(obert()) == 12
+    assert count_estimates(obert(recomputations=3)) == 36
+    assert count_estimates(obert().with_values({"sparsity.score": "magnitude"})) == 0
+    assert count_estimates(TrialSpec()) == 0
 
 
 def test_every_estimate_is_in_the_time_by_hand() -> None:
-    planner = planner_of(study(obert()), {})
-    costs = {kind_of(plan.cell.spec): COST for plan in planner.plans.values()}
-    without = {kind: Cost(**{**COST.__dict__, "fisher": 0.0}) for kind in costs}
+    planner = build_planner(study(obert()), {})
+    costs = {cost_kind(plan.cell.spec): COST for plan in planner.plans.values()}
+    without = {kind: TrialCost(**{**COST.__dict__, "fisher": 0.0}) for kind in costs}
     sparse = [plan for plan in planner.plans.values() if plan.cell.spec.sparsity.method == "obert"]
-    trials = sum(len(planner.outlook_of(plan)) for plan in sparse)
+    trials = sum(len(planner.expected_cell_epochs(plan)) for plan in sparse)
     assert trials == 2  # one that searches, one that reports
-    found = forecast(planner, costs)
-    bare = forecast(planner, without)
+    found = forecast_study(planner, costs)
+    bare = forecast_study(planner, without)
     assert found.seconds is not None
     assert bare.seconds is not None
     assert found.seconds - bare.seconds == pytest.approx(trials * 12 * 7)
@@ -71,28 +71,28 @@ def test_every_estimate_is_in_the_time_by_hand() -> None:
 
 def test_trials_that_differ_in_the_fisher_are_timed_apart() -> None:
     kinds = {
-        kind_of(spec) for spec in (obert(), obert(gradients=8), TrialSpec(), TrialSpec(seed=1))
+        cost_kind(spec) for spec in (obert(), obert(gradients=8), TrialSpec(), TrialSpec(seed=1))
     }
     assert len(kinds) == 3
     other_score = obert().with_values({"sparsity.score": "magnitude"})
-    assert kind_of(other_score).fisher == ""
+    assert cost_kind(other_score).fisher == ""
 
 
 def test_the_measured_cost_is_near_that_of_the_estimate_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    few, many = (measure(obert(gradients=count)) for count in (32, 3200))
+    few, many = (measure_cost(obert(gradients=count)) for count in (32, 3200))
     assert few.fisher_pieces == many.fisher_pieces == 1
     assert few.fisher_bytes == many.fisher_bytes > 16_000 * 50 * 8
     assert many.fisher > 3 * few.fisher > 0
-    assert measure(TrialSpec()).of_fisher() == FisherCost()
+    assert measure_cost(TrialSpec()).fisher_part() == FisherCost()
 
 
 def test_the_steps_of_a_trial_that_begins_with_its_fisher_are_timed_without_it() -> None:
     start = SparsitySpec(
         method="static", score="fisher", target=0.5, fisher=FisherSpec(gradients=100_000)
     )
-    cost = measure(TrialSpec(schedule=ScheduleSpec(epochs=2), sparsity=start))
+    cost = measure_cost(TrialSpec(schedule=ScheduleSpec(epochs=2), sparsity=start))
     assert cost.setup < 2
     assert cost.fisher > 5
 
@@ -101,8 +101,10 @@ def test_what_does_not_fit_is_refused_and_says_what_would_do(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fisher_cost, "free_bytes", lambda device: 5e6)
-    planner = planner_of(study(obert(block=500)), {})
-    expected = forecast(planner, time_kinds(planner, device="cpu", threads=1, data_root=None))
+    planner = build_planner(study(obert(block=500)), {})
+    expected = forecast_study(
+        planner, measure_costs(planner, device="cpu", threads=1, data_root=None)
+    )
     assert expected.missing is None
     with pytest.raises(
         LimitError,
@@ -110,8 +112,10 @@ def test_what_does_not_fit_is_refused_and_says_what_would_do(
     ):
         expected.require_memory()
     assert any("sparsity.fisher.block" in line for line in expected.lines(1))
-    fitting = planner_of(study(TrialSpec()), {})
-    forecast(fitting, time_kinds(fitting, device="cpu", threads=1, data_root=None)).require_memory()
+    fitting = build_planner(study(TrialSpec()), {})
+    forecast_study(
+        fitting, measure_costs(fitting, device="cpu", threads=1, data_root=None)
+    ).require_memory()
 
 
 def test_a_study_without_room_never_starts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -124,23 +128,23 @@ def test_a_study_without_room_never_starts(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_preview_shows_it() -> None:
-    shown = preview(study(obert(gradients=16)), probe=True)["forecast"]
+    shown = preview_study(study(obert(gradients=16)), probe=True)["forecast"]
     assert shown["fisher"]["pieces"] == 1
     assert any(
         line.startswith("An estimate of the Fisher takes less than 1 s and 1")
         for line in shown["summary"]
     )
-    assert preview(study(TrialSpec()), probe=True)["forecast"]["fisher"] is None
+    assert preview_study(study(TrialSpec()), probe=True)["forecast"]["fisher"] is None
 
 
 def test_memory_taken_is_not_more_than_said() -> None:
     weights = {"a": torch.ones(400_000), "b": torch.ones(300_000)}
     spec = FisherSpec(block=40, gradients=2)
-    runs = pieces.runs_of({name: weight.numel() for name, weight in weights.items()}, spec)
+    runs = pieces.plan_runs({name: weight.numel() for name, weight in weights.items()}, spec)
     gradients = [
         {name: torch.rand_like(weight) for name, weight in weights.items()} for _ in range(2)
     ]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     BlockFisher(weights, spec, lambda: gradients, 1).scores()
     grown = 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
-    assert grown <= 1.05 * pieces.needed(runs, 1) + (32 << 20)
+    assert grown <= 1.05 * pieces.needed_bytes(runs, 1) + (32 << 20)

@@ -14,24 +14,29 @@ from sparsetune.costs.forecast import (
     START_SECONDS,
     TRIAL_SECONDS,
     Forecast,
-    forecast,
-    kind_of,
-    time_kinds,
+    cost_kind,
+    forecast_study,
+    measure_costs,
 )
-from sparsetune.costs.timing import Cost, measure, measure_apart, measure_here
-from sparsetune.search.planner import Planner, planner_of
+from sparsetune.costs.timing import (
+    TrialCost,
+    measure_cost,
+    measure_in_process,
+    measure_in_subprocess,
+)
+from sparsetune.search.planner import Planner, build_planner
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import encode, fold, read
+from sparsetune.storage.ledger import encode_record, fold_records, read_records
 from sparsetune.study import Study
-from sparsetune.tasks.images.small_sets import FASHION_MNIST
+from sparsetune.tasks.images.small_sets import FASHION_MNIST_DATASET
 
-COST = Cost(setup=0.5, step=0.01, example=1e-4, checkpoint=1000, model=300)
+COST = TrialCost(setup=0.5, step=0.01, example=1e-4, checkpoint=1000, model=300)
 
 
 def half(directory: StudyDirectory) -> Planner:
-    return planner_of(directory.study(), fold(read(directory.ledger)))
+    return build_planner(directory.study(), fold_records(read_records(directory.ledger)))
 
 
 def test_what_is_left_of_a_study_by_hand(half_done: StudyDirectory) -> None:
@@ -41,8 +46,8 @@ def test_what_is_left_of_a_study_by_hand(half_done: StudyDirectory) -> None:
     reads 1,293 training and 144 validation examples; there is one an epoch, and one of the test set a trial.
     """
     planner = half(half_done)
-    found = forecast(
-        planner, {kind_of(plan.cell.spec): COST for plan in planner.plans.values()}, "alone"
+    found = forecast_study(
+        planner, {cost_kind(plan.cell.spec): COST for plan in planner.plans.values()}, "alone"
     )
     assert (found.trials, found.epochs) == (5, 8 + 8 + 2 + 4 + 8)
     examples = 1293 + 144
@@ -64,7 +69,7 @@ def test_what_is_left_of_a_study_by_hand(half_done: StudyDirectory) -> None:
 
 def test_a_finished_study_costs_nothing_more() -> None:
     study = Study(name="s", base=TrialSpec(), report_seeds=1)
-    trials = fold(
+    trials = fold_records(
         [
             {
                 "type": "proposed",
@@ -78,14 +83,14 @@ def test_a_finished_study_costs_nothing_more() -> None:
         ]
         + [{"type": "ended", "trial_id": TrialSpec(seed=1000).trial_id(), "status": "COMPLETE"}]
     )
-    found = forecast(planner_of(study, trials), {})
+    found = forecast_study(build_planner(study, trials), {})
     assert (found.trials, found.epochs, found.seconds, found.models) == (0, 0, 0, 0)
 
 
 def test_what_could_not_be_timed_says_why(half_done: StudyDirectory) -> None:
     planner = half(half_done)
-    first, *_ = {kind_of(plan.cell.spec) for plan in planner.plans.values()}
-    found = forecast(planner, {first: "no data here"})
+    first, *_ = {cost_kind(plan.cell.spec) for plan in planner.plans.values()}
+    found = forecast_study(planner, {first: "no data here"})
     assert (found.trials, found.epochs, found.seconds, found.missing) == (
         5,
         30,
@@ -132,7 +137,7 @@ def test_a_row_of_the_ledger_is_not_longer_than_its_forecast(half_done: StudyDir
         "attempt": 1,
         **rows[0],
     }
-    assert 0.6 * ROW_BYTES < len(encode(record)) <= ROW_BYTES
+    assert 0.6 * ROW_BYTES < len(encode_record(record)) <= ROW_BYTES
 
 
 @pytest.mark.parametrize("method", ["dense", "gmp", "acdc"])
@@ -142,7 +147,7 @@ def test_steps_are_timed_without_a_trace(method: str) -> None:
         spec = spec.with_values({"sparsity.method": method, "sparsity.target": 0.9})
     threads = torch.get_num_threads()
     state = torch.get_rng_state()
-    cost = measure(spec, threads=1)
+    cost = measure_cost(spec, threads=1)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
     assert 1e-5 < cost.step < 1
@@ -152,14 +157,14 @@ def test_steps_are_timed_without_a_trace(method: str) -> None:
 
 
 def test_a_larger_network_takes_longer() -> None:
-    small, large = (measure(TrialSpec(task=DigitsTask(batch_size=size))) for size in (8, 1024))
+    small, large = (measure_cost(TrialSpec(task=DigitsTask(batch_size=size))) for size in (8, 1024))
     assert large.step > small.step
 
 
 def test_a_trial_of_one_step_is_timed() -> None:
     spec = TrialSpec(task=DigitsTask(batch_size=1293), schedule=ScheduleSpec(epochs=1, warmup=0))
     assert spec.total_steps() == 1
-    cost = measure(spec)
+    cost = measure_cost(spec)
     assert cost.step > 0
     assert cost.checkpoint > 0
 
@@ -167,13 +172,13 @@ def test_a_trial_of_one_step_is_timed() -> None:
 def torn_data(root: Path) -> None:
     """Fashion-MNIST's files, empty: found before a cache or a network is asked."""
     (root / "FashionMNIST" / "raw").mkdir(parents=True)
-    for name in FASHION_MNIST.unpacked:
+    for name in FASHION_MNIST_DATASET.unpacked:
         (root / "FashionMNIST" / "raw" / name).touch()
 
 
 def test_data_that_cannot_be_read_are_a_reason(tmp_path: Path) -> None:
     torn_data(tmp_path)
-    (reason,) = measure_here(
+    (reason,) = measure_in_process(
         [TrialSpec(task=ImageTask())], device="cpu", threads=1, data_root=tmp_path
     )
     assert isinstance(reason, str)
@@ -184,8 +189,10 @@ def test_data_that_cannot_be_read_are_a_reason(tmp_path: Path) -> None:
 def test_a_process_of_its_own_finds_the_same(tmp_path: Path) -> None:
     torn_data(tmp_path)
     wrong = TrialSpec(task=ImageTask())
-    cost, reason = measure_apart([TrialSpec(), wrong], device="cpu", threads=1, data_root=tmp_path)
-    assert isinstance(cost, Cost)
+    cost, reason = measure_in_subprocess(
+        [TrialSpec(), wrong], device="cpu", threads=1, data_root=tmp_path
+    )
+    assert isinstance(cost, TrialCost)
     assert cost.model == 68_904
     assert isinstance(reason, str)
     assert str(tmp_path) in reason
@@ -196,5 +203,7 @@ def test_a_network_that_takes_its_process_down_only_costs_the_forecast() -> None
     study = Study(
         name="s", base=TrialSpec(task=DigitsTask(model="tests.integration.models:Deadly"))
     )
-    (reason,) = time_kinds(planner_of(study, {}), device="cpu", threads=1, data_root=None).values()
+    (reason,) = measure_costs(
+        build_planner(study, {}), device="cpu", threads=1, data_root=None
+    ).values()
     assert reason == "timing ended with status 7: no message"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sparsetune.__main__ import main
-from sparsetune.costs.layer_table import layer_table, show
+from sparsetune.costs.layer_table import layer_table, print_layer_table
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import MODELS
 
@@ -175,7 +175,9 @@ def test_a_models_own_data(model: str, shape: list[int], classes: int, parameter
 
 
 def test_the_table_of_resnet50(capsys: pytest.CaptureFixture[str]) -> None:
-    show(layer_table("resnet50", SparsitySpec(method="gmp", target=0.8, allocation="erk")))
+    print_layer_table(
+        layer_table("resnet50", SparsitySpec(method="gmp", target=0.8, allocation="erk"))
+    )
     text = capsys.readouterr().out
     lines = text.splitlines()
     assert lines[0] == "resnet50: erk, sparsity 0.8; inputs 3x224x224, 1000 classes"

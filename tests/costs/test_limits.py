@@ -9,7 +9,7 @@ import pytest
 
 from sparsetune.costs import limits
 from sparsetune.costs.forecast import START_SECONDS, Forecast
-from sparsetune.costs.limits import Limits, free
+from sparsetune.costs.limits import Limits, free_bytes
 from sparsetune.errors import LimitError
 from sparsetune.units import GIB_BYTES
 
@@ -24,7 +24,7 @@ def _room(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> No
     """A hundred GiB are free, or what a test asks for."""
     space = getattr(request, "param", 100)
     monkeypatch.setattr(
-        limits, "free", lambda path: None if space is None else int(space * GIB_BYTES)
+        limits, "free_bytes", lambda path: None if space is None else int(space * GIB_BYTES)
     )
 
 
@@ -103,4 +103,4 @@ def test_the_quota_of_checkpoints() -> None:
 
 
 def test_free_space_is_that_of_the_folder_that_will_hold_it(tmp_path: Path) -> None:
-    assert free(tmp_path / "new" / "study") == pytest.approx(free(tmp_path), rel=0.01)
+    assert free_bytes(tmp_path / "new" / "study") == pytest.approx(free_bytes(tmp_path), rel=0.01)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.costs.memory import Peak, peaks
-from sparsetune.storage.ledger import TrialState, fold
+from sparsetune.costs.memory import PeakMemory, peak_memory
+from sparsetune.storage.ledger import TrialState, fold_records
 from sparsetune.units import GIB_BYTES, format_bytes
 
 
-def on_gpu(peak: float, available: float | None = 80 * GIB_BYTES) -> Peak:
-    return Peak("resnet50", 256, "cuda", peak, 3, available)
+def on_gpu(peak: float, available: float | None = 80 * GIB_BYTES) -> PeakMemory:
+    return PeakMemory("resnet50", 256, "cuda", peak, 3, available)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_an_unknown_gpu_gives_no_advice() -> None:
 )
 def test_trials_that_fit_in_ram(peak: float, at_once: int) -> None:
     """16 GiB hold 6.67 times 2.4 GiB, and 5.33 times 3 GiB; one runs in any case."""
-    on_cpu = Peak("mlp", 64, "cpu", peak, 1, 16 * GIB_BYTES)
+    on_cpu = PeakMemory("mlp", 64, "cpu", peak, 1, 16 * GIB_BYTES)
     assert (on_cpu.at_once, on_cpu.gpu_share) == (at_once, None)
     assert on_cpu.advice == f"{at_once} at once fit in RAM"
 
@@ -93,12 +93,12 @@ def trial(
 
 
 def states(*trials: list[Any]) -> list[TrialState]:
-    return list(fold(record for one in trials for record in one).values())
+    return list(fold_records(record for one in trials for record in one).values())
 
 
 def test_the_most_by_model_and_batch_size() -> None:
     wide = {"kind": "digits", "batch_size": 32}
-    found = peaks(
+    found = peak_memory(
         states(
             trial("a", {}, 3e8),
             trial(
@@ -120,7 +120,7 @@ def test_the_most_by_model_and_batch_size() -> None:
 
 
 def test_a_ledger_without_device_memory_still_has_peaks() -> None:
-    (found,) = peaks(states(trial("a", {}, 3e8, memory=None)))
+    (found,) = peak_memory(states(trial("a", {}, 3e8, memory=None)))
     assert (found.peak, found.available, found.advice) == (3e8, None, "")
 
 

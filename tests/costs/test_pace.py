@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sparsetune.costs.pace import Pace, pace
-from sparsetune.storage.ledger import TrialState, fold
+from sparsetune.costs.pace import StudyPace, measure_pace
+from sparsetune.storage.ledger import TrialState, fold_records
 
 
 def trial(
@@ -27,13 +27,13 @@ def trial(
 
 
 def states(*trials: list[dict[str, Any]]) -> list[TrialState]:
-    return list(fold(record for one in trials for record in one).values())
+    return list(fold_records(record for one in trials for record in one).values())
 
 
 def test_the_whole_launch_while_it_is_young() -> None:
     """From the first start at 30: three epochs and one trial in 90 seconds."""
     trials = states(trial("a", 30, {50: 1, 70: 2}, end=71), trial("b", 40, {100: 1}))
-    assert pace(trials, launched=0, now=120) == Pace(3600 / 90, 60 * 3 / 90)
+    assert measure_pace(trials, launched=0, now=120) == StudyPace(3600 / 90, 60 * 3 / 90)
 
 
 def test_only_the_last_ten_minutes_later_on() -> None:
@@ -43,12 +43,12 @@ def test_only_the_last_ten_minutes_later_on() -> None:
         trial("b", 20, {900: 7}, end=1300),
         trial("c", 1500, {1700: 1}, end=1800),
     )
-    assert pace(trials, launched=0, now=2000) == Pace(3600 / 600, 60 * 3 / 600)
+    assert measure_pace(trials, launched=0, now=2000) == StudyPace(3600 / 600, 60 * 3 / 600)
 
 
 def test_long_epochs_count_since_the_launch() -> None:
     trials = states(trial("a", 100, {1000: 1}))
-    assert pace(trials, launched=50, now=2100) == Pace(0, 60 / 2000)
+    assert measure_pace(trials, launched=50, now=2100) == StudyPace(0, 60 / 2000)
 
 
 def test_what_an_earlier_launch_did_does_not_count() -> None:
@@ -61,14 +61,14 @@ def test_what_an_earlier_launch_did_does_not_count() -> None:
     }
     later = {"type": "report", "trial_id": "a", "attempt": 2, "time": 5060, "step": 30, "epoch": 3}
     trials = states([*trial("a", 10, {100: 1, 200: 2}), resumed, later])
-    assert pace(trials, launched=4990, now=5120) == Pace(0, 60 * 1 / 120)
+    assert measure_pace(trials, launched=4990, now=5120) == StudyPace(0, 60 * 1 / 120)
 
 
 @pytest.mark.parametrize("trials", [[], states(trial("a", 10, {}))])
 def test_nothing_has_started_in_this_launch(trials: list[TrialState]) -> None:
-    assert pace(trials, launched=20, now=30) is None
+    assert measure_pace(trials, launched=20, now=30) is None
 
 
 def test_the_time_that_is_left() -> None:
-    assert Pace(1, 6).seconds(30) == 300
-    assert Pace(1, 0).seconds(30) is None
+    assert StudyPace(1, 6).seconds(30) == 300
+    assert StudyPace(1, 0).seconds(30) is None

@@ -15,9 +15,9 @@ from sparsetune.costs.configurations import train_flops
 from sparsetune.costs.magnitudes import Magnitudes
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import layers_of, prunable_weights
-from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.spec import ScheduleSpec, TrialSpec
-from sparsetune.spec.schedule import resolution
+from sparsetune.spec.schedule import image_resolution
 from sparsetune.spec.sparsity import RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import FolderTask, GrowthSpec
 from sparsetune.tasks.residual import resnet8
@@ -67,7 +67,7 @@ def test_without_weights_every_layer_counts_as_pruned_equally_under_global() -> 
     """At 75 % everywhere a quarter of the FLOPs is left."""
     layers, flops = network()
     static = trial(method="static", target=0.75, allocation="global", score="magnitude")
-    assert training_flops.train_flops(static, layers, flops) == pytest.approx(4 * 0.25)
+    assert training_flops.planned_train_flops(static, layers, flops) == pytest.approx(4 * 0.25)
 
 
 def test_weights_before_training_tell_how_layers_share_under_global() -> None:
@@ -78,12 +78,16 @@ def test_weights_before_training_tell_how_layers_share_under_global() -> None:
         "2.weight": torch.tensor([0.2, 0.3, 8.0, -0.4, 0.5, -0.6]),
     }
     static = trial(method="static", target=0.75, allocation="global", score="magnitude")
-    spent = training_flops.train_flops(static, layers, flops, magnitudes=Magnitudes(weights))
+    spent = training_flops.planned_train_flops(
+        static, layers, flops, magnitudes=Magnitudes(weights)
+    )
     assert spent == pytest.approx(4 * 20 / 56)
     spared = trial(
         method="static", target=0.5, allocation="global", score="magnitude", spared=["0"]
     )
-    spent = training_flops.train_flops(spared, layers, flops, magnitudes=Magnitudes(weights))
+    spent = training_flops.planned_train_flops(
+        spared, layers, flops, magnitudes=Magnitudes(weights)
+    )
     assert spent == pytest.approx(4 * (32 + 12) / 56)
 
 
@@ -108,7 +112,7 @@ def test_shares_by_magnitude_keep_what_is_asked_for_in_all(target: float, sizes:
         str(i): torch.randn(size, generator=generator) * (i + 1) for i, size in enumerate(sizes)
     }
     pruned = round(target * sum(sizes))
-    densities = Magnitudes(weights).densities(Group(tuple(weights), pruned))
+    densities = Magnitudes(weights).densities(LayerGroup(tuple(weights), pruned))
     kept = sum(densities[str(i)] * size for i, size in enumerate(sizes))
     assert kept == pytest.approx(sum(sizes) - pruned, abs=3)
     assert all(0 <= density <= 1 for density in densities.values())
@@ -118,15 +122,17 @@ def test_smaller_images_cost_less() -> None:
     """Half of 80 steps at a quarter of the cost, dense and at 90 %; then a ramp that lies in the second half."""
     layers, flops = network()
     growing = [(0, 0.25), (40, 1.0)]
-    assert training_flops.train_flops(
+    assert training_flops.planned_train_flops(
         trial(method="dense", target=0), layers, flops, growing
     ) == pytest.approx(2.5)
     static = trial(method="static", target=0.5, allocation="uniform", spared=[])
-    assert training_flops.train_flops(static, layers, flops, growing) == pytest.approx(
+    assert training_flops.planned_train_flops(static, layers, flops, growing) == pytest.approx(
         1.25, rel=0.01
     )
     late = trial(method="one_shot", target=0.5, allocation="uniform", spared=[], prune_at=0.75)
-    assert training_flops.train_flops(late, layers, flops, growing) == pytest.approx(0.5 + 1 + 0.5)
+    assert training_flops.planned_train_flops(late, layers, flops, growing) == pytest.approx(
+        0.5 + 1 + 0.5
+    )
 
 
 def test_growing_images_are_counted_at_their_size_each_epoch() -> None:
@@ -137,7 +143,7 @@ def test_growing_images_are_counted_at_their_size_each_epoch() -> None:
         eval_resolution=64, eval_resize=72,
     )  # fmt: skip
     spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=14))
-    sides = [resolution(spec, step) for step in range(140)]
+    sides = [image_resolution(spec, step) for step in range(140)]
     assert {side: sides.count(side) for side in sides} == {32: 90, 48: 20, 64: 30}
     cost = {
         side: forward_flops(resnet8((3, side, side), 10), (3, side, side)).total

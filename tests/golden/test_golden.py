@@ -61,7 +61,7 @@ def test_an_old_declaration_loads_with_its_digest_and_cells(old: StudyDirectory)
 
 
 def test_an_old_ledger_loads_with_its_results(old: StudyDirectory) -> None:
-    trials = ledger.fold(ledger.read(old.ledger))
+    trials = ledger.fold_records(ledger.read_records(old.ledger))
     found = [
         (t.use["cell"], t.use["role"], t.use["index"], t.status, t.attempts)
         for t in trials.values()
@@ -97,6 +97,6 @@ def test_an_old_ledger_loads_with_its_results(old: StudyDirectory) -> None:
 
 
 def test_old_trials_keep_their_names(old: StudyDirectory) -> None:
-    for name, trial in ledger.fold(ledger.read(old.ledger)).items():
+    for name, trial in ledger.fold_records(ledger.read_records(old.ledger)).items():
         spec = TrialSpec.model_validate(trial.use["spec"])
         assert (spec.trial_id(), spec.config_id()) == (name, trial.use["config_id"])

@@ -46,7 +46,7 @@ def wait_for(
 
 def trials(directory: Path) -> dict[str, ledger.TrialState]:
     """What the ledger says of every trial."""
-    return ledger.fold(ledger.read(directory / "ledger"))
+    return ledger.fold_records(ledger.read_records(directory / "ledger"))
 
 
 def rows(trial: ledger.TrialState) -> list[dict[str, Any]]:
@@ -73,7 +73,10 @@ def alone(
         )
     finally:
         torch.set_num_threads(threads)
-    plain = [ledger._finite({k: v for k, v in row.items() if k not in CLOCKS}) for row in reported]
+    plain = [
+        ledger._null_non_finite({k: v for k, v in row.items() if k not in CLOCKS})
+        for row in reported
+    ]
     return plain, {"status": final.status, **final.test}
 
 

@@ -8,10 +8,10 @@ import pytest
 
 import analysis
 from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec
-from sparsetune.costs.forecast import forecast_here
+from sparsetune.costs.forecast import forecast_on_this_machine
 from sparsetune.errors import LimitError
 from sparsetune.launch.launch import Options, launch
-from sparsetune.search.planner import planner_of
+from sparsetune.search.planner import build_planner
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.storage import ledger
 from tests.integration.runs import assert_equal_to_training_alone, trials
@@ -41,7 +41,7 @@ def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
     )
     outcome = launch(study("small"), options)
     assert outcome.exit_status == 0
-    records = ledger.read(outcome.directory / "ledger")
+    records = ledger.read_records(outcome.directory / "ledger")
     notes = [record for record in records if record["type"] == "note"]
     assert {record["trial_id"] for record in notes} == set(trials(outcome.directory))
     assert len(notes) == 4
@@ -59,7 +59,7 @@ def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
     assert frame["peak_memory"].notna().all()
     again = launch(study("small"), options)
     assert again.counts == outcome.counts
-    assert ledger.read(again.directory / "ledger") == records
+    assert ledger.read_records(again.directory / "ledger") == records
 
 
 @pytest.mark.cluster
@@ -77,7 +77,7 @@ def test_the_forecast_against_a_real_launch(
 ) -> None:
     """Training and evaluation of all trials, of which Ray and its workers' start are no part."""
     declared = study("timed", epochs=200)
-    expected, slots = forecast_here(planner_of(declared, {}))
+    expected, slots = forecast_on_this_machine(build_planner(declared, {}))
     outcome = launch(declared, Options(storage=tmp_path, quiet=True, keep_models=True))
     actual = sum(state.last["seconds"] for state in trials(outcome.directory).values())
     size = sum(path.stat().st_size for path in (outcome.directory / "ledger").iterdir())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import analysis
-from analysis.estimates.equal_flops import uneven
+from analysis.estimates.equal_flops import flops_warnings
 from sparsetune import Arm, LogUniform, RampSpec, ScheduleSpec, SparsitySpec, Study, TrialSpec
 from sparsetune.launch.launch import Options, launch
 from sparsetune.storage import ledger as ledgers
@@ -39,7 +39,7 @@ def test_sparse_networks_train_on_to_the_flops_of_their_twins(tmp_path: Path) ->
     cells = results.cells().set_index("cell")
     for name in ("gmp/target=0.8", "static/target=0.8"):
         assert cells["flops_ratio"][name] == pytest.approx(1, abs=0.05)
-    assert uneven(results) == {}
+    assert flops_warnings(results) == {}
     spent = results.trials().groupby(["arm", "role"])["epoch"].max()
     assert spent["dense", "report"] == 2
     assert spent["gmp", "report"] > 4
@@ -52,6 +52,6 @@ def test_sparse_networks_train_on_to_the_flops_of_their_twins(tmp_path: Path) ->
         if state.use["spec"].get("schedule", {}).get("stretch")
     )
     assert_equal_to_training_alone(stretched)
-    records = ledgers.read(outcome.directory / "ledger")
+    records = ledgers.read_records(outcome.directory / "ledger")
     again = launch(STUDY, Options(storage=tmp_path, quiet=True))
-    assert ledgers.read(again.directory / "ledger") == records
+    assert ledgers.read_records(again.directory / "ledger") == records

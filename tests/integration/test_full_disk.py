@@ -76,7 +76,7 @@ def test_a_disk_that_fills_under_ledger_and_checkpoints_loses_nothing(
 
     assert run(tmp_path, small_disk) == 0
     assert list(ledger.read_lines(directory / "ledger"))[: len(kept)] == kept
-    records = ledger.read(directory / "ledger")
+    records = ledger.read_records(directory / "ledger")
     states = trials(directory)
     ends = Counter(record["trial_id"] for record in records if record["type"] == "ended")
     assert len(states) == 4 and ends == dict.fromkeys(states, 1)

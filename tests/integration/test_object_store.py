@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import analysis
-from sparsetune.cli.status import status
-from sparsetune.paths import names, place
+from sparsetune.cli.status import study_status
+from sparsetune.paths import list_names, resolve_place
 from sparsetune.storage import StudyDirectory, ledger
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 from tests.object_store import KEYS, keys
@@ -27,7 +27,7 @@ def well_on_its_way(directory: Any) -> bool:
     The store is listed last, so that the trial has hardly gone on when the driver is killed.
     """
     time.sleep(0.5)
-    if len(names(directory / "ledger")) < 6:
+    if len(list_names(directory / "ledger")) < 6:
         return False
     ended = {trial_id for trial_id, trial in trials(directory).items() if trial.finished}
     return any(
@@ -39,7 +39,7 @@ def well_on_its_way(directory: Any) -> bool:
 def test_a_killed_study_goes_on_from_the_store_alone(
     tmp_path: Path, bucket: str, object_store: dict[str, str]
 ) -> None:
-    directory = place(f"{bucket}/runs/small")
+    directory = resolve_place(f"{bucket}/runs/small")
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     short = (
@@ -69,7 +69,7 @@ def test_a_killed_study_goes_on_from_the_store_alone(
     assert last.returncode == 0, output
     assert list(ledger.read_lines(directory / "ledger"))[: len(acknowledged)] == acknowledged
 
-    records = ledger.read(directory / "ledger")
+    records = ledger.read_records(directory / "ledger")
     ended = [record["trial_id"] for record in records if record["type"] == "ended"]
     states = trials(directory)
     assert len(ended) == len(set(ended)) and set(ended) == set(states)
@@ -88,7 +88,7 @@ def test_a_killed_study_goes_on_from_the_store_alone(
     ] == []
     assert not any(secret in output for secret in secrets)
     assert len(analysis.load(directory).trials()) == len(states)
-    facts = status(directory)
+    facts = study_status(directory)
     assert (facts["driver"], facts["trials"], facts["progress"]) == (
         None,
         {"COMPLETE": len(states)},

@@ -10,7 +10,7 @@ import pytest
 from sparsetune import Choice, DigitsTask, OptimSpec, ScheduleSpec, Study, TrialSpec
 from sparsetune.errors import HopelessStudyError
 from sparsetune.launch.extension import Extension
-from sparsetune.launch.failures import HOPELESS, MAX_ATTEMPTS
+from sparsetune.launch.failures import HOPELESS_FAILURES, MAX_ATTEMPTS
 from sparsetune.launch.launch import Options, Outcome, launch
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.storage import ledger
@@ -73,7 +73,7 @@ def test_a_study_without_enough_memory_anywhere_tries_again_and_then_stops_early
     )
     with pytest.raises(
         HopelessStudyError,
-        match=f"first {HOPELESS} trials all failed.*(?s:.)*can't allocate memory",
+        match=f"first {HOPELESS_FAILURES} trials all failed.*(?s:.)*can't allocate memory",
     ):
         launch(declared, Options(storage=tmp_path, quiet=True))
     states = trials(tmp_path / "greedy")
@@ -81,14 +81,14 @@ def test_a_study_without_enough_memory_anywhere_tries_again_and_then_stops_early
     assert {state.status for state in ends} == {"FAILED"} and {
         state.attempts for state in ends
     } == {MAX_ATTEMPTS}
-    assert len(ends) >= HOPELESS and len(states) < 10
-    records = ledger.read(tmp_path / "greedy" / "ledger")
+    assert len(ends) >= HOPELESS_FAILURES and len(states) < 10
+    records = ledger.read_records(tmp_path / "greedy" / "ledger")
     reasons = [
         record["reason"]
         for record in records
         if record["type"] == "started" and record["attempt"] > 1
     ]
-    assert len(reasons) >= 2 * HOPELESS and all(
+    assert len(reasons) >= 2 * HOPELESS_FAILURES and all(
         "can't allocate memory" in reason for reason in reasons
     )
 
@@ -113,7 +113,7 @@ def test_failed_trials_are_retried_from_their_checkpoints_when_asked_for(tmp_pat
     assert (first.counts, first.exit_status) == ({"FAILED": 2}, 1)
     second = launch(declared, options, extend=Extension(retry_failed=True))
     assert (second.counts, second.exit_status) == ({"COMPLETE": 2}, 0)
-    starts = [r for r in ledger.read(second.directory / "ledger") if r["type"] == "started"]
+    starts = [r for r in ledger.read_records(second.directory / "ledger") if r["type"] == "started"]
     assert [(r["attempt"], r["resumed_from_step"]) for r in starts] == [
         (1, 0),
         (1, 0),
@@ -127,9 +127,9 @@ def test_failed_trials_are_retried_from_their_checkpoints_when_asked_for(tmp_pat
         assert {name: state.ended[name] for name in final} == final
     third = launch(declared, options, extend=Extension(retry_failed=True))
     assert third.counts == second.counts
-    assert [r["type"] for r in ledger.read(third.directory / "ledger")].count("extended") == 1, (
-        "nothing had failed"
-    )
+    assert [r["type"] for r in ledger.read_records(third.directory / "ledger")].count(
+        "extended"
+    ) == 1, "nothing had failed"
 
 
 def test_extension_runs_only_what_was_added(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def lives(folder: Path, launch: Launch) -> list[Life]:
     seen = {
         int(file.name): json.loads(file.read_text()) for file in (folder / launch.name).iterdir()
     }
-    records = ledger.read(folder / "runs" / launch.name / "ledger")
+    records = ledger.read_records(folder / "runs" / launch.name / "ledger")
     ends = {record["trial_id"]: record for record in records if record["type"] == "ended"}
     return [
         _life(start, ends[start["trial_id"]], seen)

@@ -12,7 +12,7 @@ from ray import tune
 from sparsetune import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.cluster.worker import run_trial
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.storage.ledger import encode, fold
+from sparsetune.storage.ledger import encode_record, fold_records
 from tests.integration.runs import assert_equal_to_training_alone
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
@@ -48,7 +48,7 @@ class Collect(tune.Callback):
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         self.records += [
-            json.loads(encode(record)) for record in result["records"]
+            json.loads(encode_record(record)) for record in result["records"]
         ]  # as the ledger keeps them
 
 
@@ -109,7 +109,7 @@ def test_numbers_do_not_depend_on_what_the_worker_did_before(tmp_path: Path) -> 
         {"type": "proposed", "trial_id": c["trial_id"], "spec": c["spec"], "role": "report"}
         for c in configs
     ]
-    states = fold([*proposed, *collect.records])
+    states = fold_records([*proposed, *collect.records])
     (failed,) = (record for record in collect.records if record["type"] == "failed")
     assert failed["trial_id"] == RAISING.trial_id() and failed["cause"] == "code"
     assert states[STOPPED.trial_id()].status == "RUNNING" and states[STOPPED.trial_id()].reports

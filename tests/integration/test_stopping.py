@@ -48,7 +48,7 @@ STUDY = Study(
 def test_stopped_configurations_end_at_a_rung_and_are_never_run_again(tmp_path: Path) -> None:
     outcome = launch(STUDY, Options(storage=tmp_path, checkpoint_seconds=0, quiet=True))
     states = trials(outcome.directory)
-    records = ledgers.read(outcome.directory / "ledger")
+    records = ledgers.read_records(outcome.directory / "ledger")
     assert outcome.exit_status == 0
     assert set(Counter(state.status for state in states.values())) == {"COMPLETE", "PRUNED"}
 
@@ -71,7 +71,7 @@ def test_stopped_configurations_end_at_a_rung_and_are_never_run_again(tmp_path: 
     told_by_configuration(outcome.directory, {state.use["config_id"] for state in stopped.values()})
 
     again = launch(STUDY, Options(storage=tmp_path, quiet=True))
-    assert ledgers.read(again.directory / "ledger") == records
+    assert ledgers.read_records(again.directory / "ledger") == records
 
 
 def told_by_configuration(directory: Path, stopped: set[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import analysis
 from sparsetune.storage import ledger
-from sparsetune.train.distill import LOGITS
+from sparsetune.train.distill import LOGITS_FILE
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 from tests.integration.taught_study import RECIPE
 
@@ -35,7 +35,7 @@ def test_a_killed_study_does_not_train_its_teacher_again(tmp_path: Path) -> None
     driver.wait()
     assert driver.stdout
     driver.stdout.close()
-    before = ledger.read(directory / "ledger")
+    before = ledger.read_records(directory / "ledger")
     assert any(not state.finished for state in trials(directory).values()), (
         "it ended before it could be killed"
     )
@@ -43,15 +43,15 @@ def test_a_killed_study_does_not_train_its_teacher_again(tmp_path: Path) -> None
     with start("resume", directory, cwd=tmp_path) as last:
         output, _ = last.communicate(timeout=300)
     assert last.returncode == 0, output
-    records = ledger.read(directory / "ledger")
+    records = ledger.read_records(directory / "ledger")
     assert records[: len(before)] == before
     starts = [r["trial_id"] for r in records if r["type"] == "started"]
     assert starts.count(teacher) == 1 and starts[0] == teacher
     states = trials(directory)
     assert all(state.status == "COMPLETE" for state in states.values())
-    assert (directory / "trials" / teacher / "attempt-1" / LOGITS).is_file()
+    assert (directory / "trials" / teacher / "attempt-1" / LOGITS_FILE).is_file()
     assert not any(
-        (directory / "trials" / name / "attempt-1" / LOGITS).exists()
+        (directory / "trials" / name / "attempt-1" / LOGITS_FILE).exists()
         for name in states
         if name != teacher
     )

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from sparsetune.launch.driver import Driver, python_path
-from sparsetune.launch.failures import HOPELESS, MAX_ATTEMPTS
-from sparsetune.search.journal import Journal
+from sparsetune.launch.failures import HOPELESS_FAILURES, MAX_ATTEMPTS
+from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
 from sparsetune.storage import StudyDirectory, ledger
 from sparsetune.storage.ledger import Ledger, Record
@@ -40,9 +40,9 @@ def open_driver(tmp_path: Path) -> Iterator[Open]:
     def open_(slots: int = 1, announce: Callable[[Record], None] = lambda record: None) -> Driver:
         directory = StudyDirectory(tmp_path / "s")
         directory.create(STUDY)
-        trials = ledger.fold(ledger.read(directory.ledger))
+        trials = ledger.fold_records(ledger.read_records(directory.ledger))
         opened.append(Ledger(directory.ledger))
-        planner = Planner(STUDY, trials, Journal(None, STUDY, STUDY.cells()))
+        planner = Planner(STUDY, trials, SearchJournal(None, STUDY, STUDY.cells()))
         return Driver(directory, opened[-1], trials, planner, WORKER, slots, [announce])
 
     yield open_
@@ -51,7 +51,7 @@ def open_driver(tmp_path: Path) -> Iterator[Open]:
 
 
 def on_disk(driver: Driver) -> list[Record]:
-    return ledger.read(driver.directory.ledger)
+    return ledger.read_records(driver.directory.ledger)
 
 
 def started(config: dict[str, Any], step: int = 0) -> Record:
@@ -131,7 +131,7 @@ def test_a_study_is_done_when_nothing_is_left_and_only_searches_skip_the_test_se
     driver = open_driver()
     configs = run_all(driver)
     # Two configurations in each of two cells; a report each, a twin and, if it is not the winner, a control.
-    assert len(configs) == len(driver.trials) == len(driver.planner.outlook())
+    assert len(configs) == len(driver.trials) == len(driver.planner.expected_epochs())
     reads = {config["trial_id"]: config["read_test"] for config in configs}
     assert reads == {
         name: trial.proposed[0]["role"] != "search" for name, trial in driver.trials.items()
@@ -180,7 +180,7 @@ def test_reports_beyond_the_checkpoint_are_written_again(open_driver: Open) -> N
     )
     rows = [(r["attempt"], r["step"]) for r in on_disk(again) if r["type"] == "report"]
     assert rows == [(1, 20), (1, 40), (2, 40), (2, 60)]
-    states = ledger.fold(on_disk(again))[second["trial_id"]].reports
+    states = ledger.fold_records(on_disk(again))[second["trial_id"]].reports
     assert {step: row["attempt"] for step, row in states.items()} == {20: 1, 40: 2, 60: 2}
 
 
@@ -265,16 +265,16 @@ def test_a_worker_whose_disk_is_full_ends_the_launch_and_its_trial_can_go_on(
 MANY = STUDY.with_changes(configurations_per_cell=9)
 
 
-@pytest.mark.parametrize("good", [None, 0, HOPELESS - 1])
+@pytest.mark.parametrize("good", [None, 0, HOPELESS_FAILURES - 1])
 def test_a_study_in_which_everything_fails_stops_and_says_why(
     tmp_path: Path, good: int | None
 ) -> None:
     directory = StudyDirectory(tmp_path / "s")
     directory.create(MANY)
     segment = Ledger(directory.ledger)
-    planner = Planner(MANY, trials := {}, Journal(None, MANY, MANY.cells()))
+    planner = Planner(MANY, trials := {}, SearchJournal(None, MANY, MANY.cells()))
     driver = Driver(directory, segment, trials, planner, WORKER, 1, [])
-    for number in range(HOPELESS):
+    for number in range(HOPELESS_FAILURES):
         assert driver.stopped is None
         config = configured(driver)
         driver.receive(
@@ -285,7 +285,9 @@ def test_a_study_in_which_everything_fails_stops_and_says_why(
         )
     said = str(driver.stopped)
     if good is None:
-        assert f"the first {HOPELESS} trials all failed" in said and "KeyError: 'x'" in said
+        assert (
+            f"the first {HOPELESS_FAILURES} trials all failed" in said and "KeyError: 'x'" in said
+        )
         assert driver.next_config() == "done" and not driver.complete
     else:
         assert driver.stopped is None and configured(driver)
@@ -334,7 +336,7 @@ def test_a_retry_that_nothing_waits_for_any_more_stays_failed_and_the_status_say
     run_all(again)
     left = again.trials[failed_report["trial_id"]]
     assert (left.status, left.ended and left.ended["error"], left.attempts) == ("FAILED", "lost", 1)
-    assert ledger.fold(on_disk(again))[failed_report["trial_id"]].status == "FAILED"
+    assert ledger.fold_records(on_disk(again))[failed_report["trial_id"]].status == "FAILED"
     assert "WAITING" not in {trial.status for trial in again.trials.values()}
 
 
@@ -363,13 +365,13 @@ from pathlib import Path
 from sparsetune.storage import ledger
 from sparsetune.storage import StudyDirectory
 from sparsetune.launch.driver import Driver
-from sparsetune.search.journal import Journal
+from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
 from sparsetune.search.sampling import quiet_optuna
 quiet_optuna()
 directory = StudyDirectory(sys.argv[1])
 study, announced = directory.study(), []
-planner = Planner(study, trials := {}, Journal(None, study, study.cells()))
+planner = Planner(study, trials := {}, SearchJournal(None, study, study.cells()))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 driver = Driver(directory, ledger.Ledger(directory.ledger), trials, planner, {}, 1, [announced.append])
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
@@ -394,7 +396,7 @@ def test_a_full_disk_stops_the_launch_and_loses_nothing_acknowledged(tmp_path: P
         check=True,
     )
     stopped, next_config, announced, reports, status = json.loads(done.stdout)
-    records = ledger.read(directory.ledger)
+    records = ledger.read_records(directory.ledger)
     assert "ledger/000001.jsonl` cannot be written" in stopped
     assert next_config == "done"
     assert (len(records), status) == (announced, "RUNNING")
@@ -410,7 +412,7 @@ def test_a_disk_without_room_stops_the_launch(small_disk: Path, open_driver: Ope
     driver.receive([started(config), {**report(config, 1), "filler": "x" * 40_000}])
     assert "No space left on device" in str(driver.stopped)
     assert driver.next_config() == "done"
-    assert [record["type"] for record in ledger.read(small_disk / "ledger")] == [
+    assert [record["type"] for record in ledger.read_records(small_disk / "ledger")] == [
         "proposed",
         "started",
     ]

@@ -11,7 +11,7 @@ from sparsetune.errors import ClusterError
 from sparsetune.launch.driver import Driver
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.launch import Options, launch
-from sparsetune.search.journal import Journal
+from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
 from sparsetune.storage import StudyDirectory, ledger
 from sparsetune.study import Study
@@ -29,7 +29,7 @@ def finish(storage: Path) -> None:
             directory,
             segment,
             {},
-            Planner(STUDY, {}, Journal(None, STUDY, STUDY.cells())),
+            Planner(STUDY, {}, SearchJournal(None, STUDY, STUDY.cells())),
             {},
             1,
             [],

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from torchvision.datasets import FashionMNIST
 
-from sparsetune.launch.preflight import preflight
+from sparsetune.launch.preflight import preflight_problems
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import AcdcSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
@@ -32,7 +32,7 @@ def no_module(input_shape, n_classes):
 
 
 def problems(base: TrialSpec, **fields: Any) -> dict[str, str]:
-    found = preflight(Study(name="study", base=base, **fields), needs_data=False)
+    found = preflight_problems(Study(name="study", base=base, **fields), needs_data=False)
     return {problem.path: str(problem) for problem in found}
 
 
@@ -101,8 +101,8 @@ def test_missing_data_are_a_problem_only_where_data_are_needed(
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path))
     monkeypatch.setattr(FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
     study = Study(name="study", base=TrialSpec(task=ImageTask()))
-    assert preflight(study, needs_data=False) == []
-    (problem,) = preflight(study, data_root=tmp_path / "nothing")
+    assert preflight_problems(study, needs_data=False) == []
+    (problem,) = preflight_problems(study, data_root=tmp_path / "nothing")
     assert problem.path == "base.task"
     assert "SPARSETUNE_DATA" in problem.rule
 
@@ -128,6 +128,6 @@ def test_a_network_must_take_every_size_that_it_will_be_shown(
     model: str, given: dict[str, Any], path: str | None
 ) -> None:
     study = Study(name="sides", base=TrialSpec(task=FolderTask(model=model, **given)))
-    problems = preflight(study, needs_data=False)
+    problems = preflight_problems(study, needs_data=False)
     assert [problem.path for problem in problems] == ([path] if path else [])
     assert all("must be a size that `vit_b_32` takes" in problem.rule for problem in problems)

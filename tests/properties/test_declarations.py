@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.spec import TrialSpec, applies, canonical, flatten, set_at
-from sparsetune.study import differences
+from sparsetune.spec import TrialSpec, canonical_values, field_applies, flatten_values, set_field
+from sparsetune.study import declaration_differences
 
 fraction = st.floats(0, 1)
 positive = st.floats(1e-6, 1e6)
@@ -80,18 +80,18 @@ def test_a_canonical_spec_is_its_own_canonical_form(spec: TrialSpec) -> None:
     assert once.canonical() == once
     assert once.trial_id() == spec.trial_id()
     assert once.problems() == []
-    assert canonical(once.given()) == once.given()
+    assert canonical_values(once.given()) == once.given()
 
 
 @given(declared, st.randoms())
 def test_the_digest_does_not_depend_on_the_order_of_fields(
     values: dict[str, Any], random: Any
 ) -> None:
-    fields = list(flatten(values).items())
+    fields = list(flatten_values(values).items())
     random.shuffle(fields)
     shuffled: dict[str, Any] = {}
     for path, value in fields:
-        set_at(shuffled, path, value)
+        set_field(shuffled, path, value)
     assert (
         TrialSpec.model_validate(shuffled).trial_id() == TrialSpec.model_validate(values).trial_id()
     )
@@ -104,8 +104,8 @@ def test_the_digest_does_not_depend_on_fields_that_do_not_apply(
     recipe = spec.canonical()
     foreign = {
         path: value
-        for path, value in flatten(other.given()).items()
-        if not applies(recipe.given(), path)
+        for path, value in flatten_values(other.given()).items()
+        if not field_applies(recipe.given(), path)
     }
     foreign.pop(
         "sparsity.target", None
@@ -126,14 +126,14 @@ def test_seeds_share_a_configuration_and_nothing_else(spec: TrialSpec, seed: int
 def test_the_columns_rebuild_the_trial(spec: TrialSpec) -> None:
     rebuilt: dict[str, Any] = {}
     for path, value in spec.columns().items():
-        set_at(rebuilt, path, value)
+        set_field(rebuilt, path, value)
     assert TrialSpec.model_validate(rebuilt).trial_id() == spec.trial_id()
 
 
 @given(specs, specs)
 def test_differences_are_none_exactly_between_equals(one: TrialSpec, other: TrialSpec) -> None:
-    assert differences(one.given(), one.given()) == []
-    assert (differences(one.given(), other.given()) == []) is (one == other)
-    assert len(differences(one.given(), other.given())) == len(
-        differences(other.given(), one.given())
+    assert declaration_differences(one.given(), one.given()) == []
+    assert (declaration_differences(one.given(), other.given()) == []) is (one == other)
+    assert len(declaration_differences(one.given(), other.given())) == len(
+        declaration_differences(other.given(), one.given())
     )

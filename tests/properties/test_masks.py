@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.sparsity.masks.exact import Masks, compute_masks, select_on_cpu, select_on_device
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float64)
@@ -36,7 +36,7 @@ KINDS: dict[str, Callable[[np.random.Generator, int], np.ndarray[Any, Any]]] = {
 @dataclass
 class Case:
     scores: dict[str, torch.Tensor]
-    groups: list[Group]
+    groups: list[LayerGroup]
     within: Masks | None
     candidates: Masks | None
 
@@ -88,7 +88,7 @@ def cases(draw: st.DrawFn) -> Case:
                 else scores[name].numel()
                 for name in part
             )
-            groups.append(Group(tuple(part), draw(st.integers(0, most))))
+            groups.append(LayerGroup(tuple(part), draw(st.integers(0, most))))
     return Case(scores, groups, within, candidates)
 
 
@@ -147,7 +147,7 @@ def test_large_layers_in_several_chunks(
     within = some if masked == "within" else None
     candidates = some if masked == "candidates" else None
     most = sum(int(mask.sum()) for mask in candidates.values()) if candidates else sum(sizes)
-    case = Case(scores, [Group(tuple(scores), int(share * most))], within, candidates)
+    case = Case(scores, [LayerGroup(tuple(scores), int(share * most))], within, candidates)
     check(case, False, compute_masks(case.scores, case.groups, case.within, case.candidates))
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from sparsetune.sparsity.combinations import combination_problems
 from sparsetune.sparsity.masks.exact import Masks
-from sparsetune.sparsity.methods.changes import METHODS, Change
-from sparsetune.sparsity.methods.plan import plan
+from sparsetune.sparsity.methods.changes import METHODS, MaskChange
+from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec.sparsity import (
     AcdcSpec,
     FisherSpec,
@@ -115,9 +115,11 @@ def runs(method: str) -> st.SearchStrategy[SmallRun]:
     )
 
 
-def made(run: SmallRun) -> Change:
+def made(run: SmallRun) -> MaskChange:
     """The last change so far; at the end, of all."""
-    return [change for change in plan(run.spec) if change.step < run.at or run.at == run.steps][-1]
+    return [
+        change for change in mask_schedule(run.spec) if change.step < run.at or run.at == run.steps
+    ][-1]
 
 
 def pruned_in(masks: Masks) -> dict[str, int]:
@@ -280,7 +282,7 @@ def test_ever_active_is_the_union_of_all_masks(method: str, seed: int, target: f
     while run.at < run.steps:
         run.step()
         with run.sparsifier.effective_weights():
-            run.sparsifier.observe()
+            run.sparsifier.record_dynamic_mask()
             union = {name: union[name] | mask for name, mask in run.masks().items()}
         shares.append(run.sparsifier.structure.ever_active())
         assert shares[-1] == kept_in(union) / sum(SIZES.values())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.__main__ import parser
+from sparsetune.__main__ import build_parser
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "clusters.md").read_text()
@@ -44,7 +44,7 @@ JOB = {
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_is_understood(command: str) -> None:
     words = [word for word in shlex.split(command, comments=True) if word != "&"]
-    parsed = parser().parse_args(words[1:])
+    parsed = build_parser().parse_args(words[1:])
     if study := getattr(parsed, "study", None):
         assert (ROOT / (study.replace(".", "/") + ".py")).is_file()
 

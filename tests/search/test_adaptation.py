@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sparsetune.launch.preflight import preflight
+from sparsetune.launch.preflight import preflight_problems
 from sparsetune.search.adaptation import sampler_problems
 from sparsetune.study import Arm, Study
 from sparsetune.study.samplers import TPE, OptunaSampler
@@ -130,6 +130,6 @@ def test_the_studys_own_samplers_need_no_check() -> None:
 
 
 def test_the_preflight_asks_before_anything_starts() -> None:
-    assert [problem.path for problem in preflight(study("Bayes"), needs_data=False)] == [
+    assert [problem.path for problem in preflight_problems(study("Bayes"), needs_data=False)] == [
         "sampler.name"
     ]

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from sparsetune.cli.preview import preview, show
-from sparsetune.costs.configurations import equal_flops, train_flops
-from sparsetune.search.halving import Rungs
-from sparsetune.search.planner import planner_of
+from sparsetune.cli.preview import preview_study, print_preview
+from sparsetune.costs.configurations import match_dense_flops, train_flops
+from sparsetune.search.halving import HalvingRungs
+from sparsetune.search.planner import build_planner
 from sparsetune.spec import TrialSpec
-from sparsetune.storage.ledger import fold
+from sparsetune.storage.ledger import fold_records
 from sparsetune.study import Arm, Minimize, Study
-from sparsetune.study.budget import Budget, epochs
+from sparsetune.study.budget import Budget, trained_epochs
 from sparsetune.study.space import Choice, LogUniform, Uniform
 from sparsetune.study.stopping import Halving
 from tests.search.test_planner import Simulation
@@ -54,12 +54,12 @@ def test_every_configuration_costs_what_its_dense_twin_does() -> None:
     simulation = finished(study())
     tried = specs(simulation, CELL, "search", "report", "control")
     assert (
-        len({epochs(spec) for spec in tried}) == 2
+        len({trained_epochs(spec) for spec in tried}) == 2
     )  # a ramp of another length saves another share
     for spec in tried:
         assert train_flops(spec) == pytest.approx(4, rel=0.01)
-        assert spec == equal_flops(spec)
-    assert {epochs(spec) for spec in specs(simulation, CELL, "twin")} == {4}
+        assert spec == match_dense_flops(spec)
+    assert {trained_epochs(spec) for spec in specs(simulation, CELL, "twin")} == {4}
     assert {spec.schedule.stretch for spec in specs(simulation, "dense", "search", "report")} == {1}
 
 
@@ -69,14 +69,14 @@ def test_the_control_is_the_dense_recipe_stretched() -> None:
     winner = simulation.planner.plans["dense"].winner
     assert control and winner
     assert control.spec.optim == winner.spec.optim
-    assert control.spec == equal_flops(control.spec)
+    assert control.spec == match_dense_flops(control.spec)
     assert control.spec.schedule.stretch > 1
 
 
 def test_a_cell_without_a_search_is_stretched_too() -> None:
     simulation = finished(study(search={}))
     (spec,) = {spec.with_values({"seed": 0}) for spec in specs(simulation, CELL, "report")}
-    assert spec == equal_flops(simulation.planner.plans[CELL].cell.spec)
+    assert spec == match_dense_flops(simulation.planner.plans[CELL].cell.spec)
 
 
 @pytest.mark.parametrize("cut", [3, 10, 20])
@@ -129,7 +129,9 @@ def test_a_known_point_is_stretched() -> None:
 
 def test_a_budget_bounds_stretched_epochs() -> None:
     search = {"sparsity.ramp.length": Choice([0.3, 0.5, 0.6])}
-    longest = {length: epochs(equal_flops(planned(length))) for length in (0.3, 0.5, 0.6)}
+    longest = {
+        length: trained_epochs(match_dense_flops(planned(length))) for length in (0.3, 0.5, 0.6)
+    }
     assert longest[0.3] > longest[0.5] > longest[0.6] > 4
     simulation = finished(study(search=search, at_most=Budget(epochs=longest[0.5])))
     lengths = {spec.sparsity.ramp.length.value for spec in specs(simulation, CELL, "search")}
@@ -144,37 +146,41 @@ def planned(length: float) -> TrialSpec:
 def test_halving_compares_configurations_of_different_length() -> None:
     """Their progress is compared; alone in its group, none would ever be stopped."""
     halving = Halving(rungs=[0.9], settle=0)
-    short, long = (equal_flops(planned(length)) for length in (0.3, 0.6))
+    short, long = (match_dense_flops(planned(length)) for length in (0.3, 0.6))
     assert short.total_steps() > long.total_steps()
 
-    def groups(rungs: Rungs) -> set[Any]:
-        return {rungs.planned(spec, round(0.9 * spec.total_steps())) for spec in (short, long)}
+    def groups(rungs: HalvingRungs) -> set[Any]:
+        return {
+            rungs.planned_group(spec, round(0.9 * spec.total_steps())) for spec in (short, long)
+        }
 
-    assert len(groups(Rungs(halving, Minimize("val_error")))) == 2
-    (group,) = groups(Rungs(halving, Minimize("val_error"), "train_flops"))
+    assert len(groups(HalvingRungs(halving, Minimize("val_error")))) == 2
+    (group,) = groups(HalvingRungs(halving, Minimize("val_error"), "train_flops"))
     assert group is not None
     assert group.steps == 80
-    rungs = planner_of(study(stopping=halving), {})._rungs
+    rungs = build_planner(study(stopping=halving), {})._rungs
     assert rungs is not None
     assert len(groups(rungs)) == 1
 
 
 def test_what_is_expected_counts_the_longest_stretch() -> None:
-    planner = planner_of(study(), fold([]))
-    longest = max(epochs(equal_flops(spec)) for spec in study().cells()[1].corners())
-    outlook = planner.outlook()
+    planner = build_planner(study(), fold_records([]))
+    longest = max(
+        trained_epochs(match_dense_flops(spec)) for spec in study().cells()[1].corner_recipes()
+    )
+    outlook = planner.expected_epochs()
     assert outlook[f"{CELL}/search/0"] == longest
     assert outlook["dense/search/0"] == 4
 
 
 def test_the_preview_shows_stretched_epochs(capsys: pytest.CaptureFixture[str]) -> None:
-    facts = preview(study())
+    facts = preview_study(study())
     dense, sparse = facts["cells"]
     assert (dense["epochs"], dense["train_flops"]) == (4, 4)
-    assert sparse["epochs"] == epochs(equal_flops(study().cells()[1].spec)) > 8
+    assert sparse["epochs"] == trained_epochs(match_dense_flops(study().cells()[1].spec)) > 8
     assert sparse["train_flops"] == pytest.approx(4, rel=0.01)
     assert sparse["mask_changes"][-1]["epoch"] > 4
-    show(study())
+    print_preview(study())
     printed = capsys.readouterr().out
     assert f"{sparse['epochs']:g}" in printed
     assert "to the FLOPs of their dense twins" in printed

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import analysis
-from sparsetune.cli.preview import preview, show
+from sparsetune.cli.preview import preview_study, print_preview
 from sparsetune.launch.driver import Driver
-from sparsetune.search.journal import Journal
+from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
 from sparsetune.spec import TrialSpec
 from sparsetune.storage import StudyDirectory, ledger
@@ -41,10 +41,10 @@ class Launch:
     def __init__(self, path: Path, study: Study) -> None:
         self.directory = StudyDirectory(path)
         self.directory.create(study)
-        records = ledger.read(self.directory.ledger)
-        self.trials = ledger.fold(records)
+        records = ledger.read_records(self.directory.ledger)
+        self.trials = ledger.fold_records(records)
         self.segment = ledger.Ledger(self.directory.ledger)
-        journal = Journal(self.directory.journal, study, study.cells())
+        journal = SearchJournal(self.directory.journal, study, study.cells())
         planner = Planner(study, self.trials, journal)
         self.driver = Driver(self.directory, self.segment, self.trials, planner, {}, 2, [])
 
@@ -67,10 +67,10 @@ class Launch:
     def finish(self, config: dict[str, Any], error: float, status: str = "COMPLETE") -> None:
         if self.report(config, dict.fromkeys(range(1, 21), error)) == "RUNNING":
             self.send(config, "ended", status=status)
-        self.driver.freed(config["trial_id"])
+        self.driver.on_worker_left(config["trial_id"])
 
     def records(self) -> list[dict[str, Any]]:
-        return ledger.read(self.directory.ledger)
+        return ledger.read_records(self.directory.ledger)
 
 
 Open = Callable[..., Launch]
@@ -128,7 +128,7 @@ def test_what_was_under_way_is_ignored_and_the_slot_is_free_when_the_worker_has_
     assert launched.send(second, "failed", cause="code", error="ValueError") == "PRUNED"
     assert launched.records() == before
     assert launched.driver.next_config() is None  # both workers still stand in their last report
-    launched.driver.freed(first["trial_id"])
+    launched.driver.on_worker_left(first["trial_id"])
     assert launched.next()["trial_id"] not in (first["trial_id"], second["trial_id"])
     launched.driver.failed(
         second["trial_id"], 1, "lost", "the worker died"
@@ -143,10 +143,10 @@ def test_checkpoints_of_a_stopped_trial_go_when_its_worker_has_left(launched: La
     folder.mkdir(parents=True)
     for name in ("checkpoint-80.pt", "checkpoint-100.pt", "error.txt"):
         (folder / name).touch()
-    launched.driver.freed(config["trial_id"])
+    launched.driver.on_worker_left(config["trial_id"])
     assert len(list(folder.iterdir())) == 3  # it runs on: only its worker's end was noted
     launched.report(config, {5: 0.2})
-    launched.driver.freed(config["trial_id"])
+    launched.driver.on_worker_left(config["trial_id"])
     assert [path.name for path in folder.iterdir()] == ["error.txt"]
 
 
@@ -202,7 +202,7 @@ def test_a_study_ends_with_a_winner_that_trained_to_its_end(open_launch: Open) -
     best = min(c.spec.optim.lr for c in done.driver.planner.plans[CELL].configurations.values())
     winner = done.driver.planner.plans[CELL].winner
     assert winner and winner.spec.optim.lr == best
-    spent = sum(done.driver.planner.outlook().values())
+    spent = sum(done.driver.planner.expected_epochs().values())
     assert spent == sum(trial.last["epoch"] for trial in done.trials.values())
     before = done.records()
     again = open_launch()
@@ -275,9 +275,11 @@ def test_preview_shows_the_rungs_and_where_the_base_is_compared(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     late = STUDY.with_changes(base=gmp(0.3, 0.1), stopping=Halving(rungs=[0.26, 0.5]))
-    facts = {cell["cell"]: cell["rungs"] for cell in preview(late)["cells"]}
+    facts = {cell["cell"]: cell["rungs"] for cell in preview_study(late)["cells"]}
     assert facts[CELL] == [{"epoch": 6, "compared": False}, {"epoch": 10, "compared": True}]
     assert [rung["compared"] for rung in facts["dense"]] == [True, True]
-    show(late)
+    print_preview(late)
     assert "(6), 10" in capsys.readouterr().out
-    assert all("rungs" not in cell for cell in preview(STUDY.with_changes(stopping=None))["cells"])
+    assert all(
+        "rungs" not in cell for cell in preview_study(STUDY.with_changes(stopping=None))["cells"]
+    )

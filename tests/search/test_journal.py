@@ -11,7 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from sparsetune.search.journal import Journal
+from sparsetune.search.journal import SearchJournal
 from sparsetune.study import Arm, Maximize, Study
 from sparsetune.study.space import Choice, LogUniform, Uniform
 
@@ -46,7 +46,7 @@ def values(lr: float = 0.1, schedule: str = "linear") -> dict[str, Any]:
 
 
 def test_a_file_holds_a_study_per_cell_and_a_trial_per_configuration(path: Path) -> None:
-    journal = Journal(path, study(), study().cells())
+    journal = SearchJournal(path, study(), study().cells())
     journal.tell(GMP, "good", values(0.1), 0.25)
     journal.tell(GMP, "diverged", values(0.9, "cosine"), None)
     journal.tell("dense", "other", values(0.5), 0.125)
@@ -61,7 +61,7 @@ def test_a_file_holds_a_study_per_cell_and_a_trial_per_configuration(path: Path)
 
 
 def test_a_configuration_is_told_once(path: Path) -> None:
-    journal = Journal(path, study(), study().cells())
+    journal = SearchJournal(path, study(), study().cells())
     for objective in (0.25, 0.5):
         journal.tell(GMP, "same", values(), objective)
     assert [t.value for t in opened(path).trials] == [0.25]
@@ -69,7 +69,7 @@ def test_a_configuration_is_told_once(path: Path) -> None:
 
 @pytest.mark.parametrize("outside", [values(0.001), values(2.0), values(0.1, "constant")])
 def test_a_base_outside_the_ranges_is_left_out(path: Path, outside: dict[str, Any]) -> None:
-    journal = Journal(path, study(), study().cells())
+    journal = SearchJournal(path, study(), study().cells())
     journal.tell(GMP, "base", outside, 0.1)
     journal.tell(GMP, "inside", values(), 0.2)
     assert [t.user_attrs["config_id"] for t in opened(path).trials] == ["inside"]
@@ -79,7 +79,7 @@ def test_an_axis_that_a_choice_rules_out_is_absent(path: Path) -> None:
     declared = study(
         search={"optim.name": Choice(["sgd", "adamw"]), "optim.momentum": Uniform(0, 0.9)}
     )
-    journal = Journal(path, declared, declared.cells())
+    journal = SearchJournal(path, declared, declared.cells())
     journal.tell(GMP, "adamw", {"optim.name": "adamw"}, 0.1)
     journal.tell(GMP, "sgd", {"optim.name": "sgd", "optim.momentum": 0.5}, 0.2)
     assert [t.params for t in opened(path).trials] == [
@@ -89,20 +89,20 @@ def test_an_axis_that_a_choice_rules_out_is_absent(path: Path) -> None:
 
 
 def test_it_is_written_anew_at_every_launch_over_whatever_lay_there(path: Path) -> None:
-    Journal(path, study(), study().cells()).tell(GMP, "before", values(), 0.1)
+    SearchJournal(path, study(), study().cells()).tell(GMP, "before", values(), 0.1)
     with path.open("a") as file:
         file.write('{"torn')
-    Journal(path, study(), study().cells()).tell(GMP, "after", values(), 0.2)
+    SearchJournal(path, study(), study().cells()).tell(GMP, "after", values(), 0.2)
     assert [t.user_attrs["config_id"] for t in opened(path).trials] == ["after"]
 
 
 def test_the_direction_is_the_studys(path: Path) -> None:
     declared = study(objective=Maximize("val_accuracy"))
-    Journal(path, declared, declared.cells())
+    SearchJournal(path, declared, declared.cells())
     assert opened(path).direction == optuna.study.StudyDirection.MAXIMIZE
 
 
 def test_a_cell_that_searches_nothing_has_no_study(path: Path) -> None:
     declared = study(search={"sparsity.ramp.start": Uniform(0, 0.3)})
-    Journal(path, declared, declared.cells())
+    SearchJournal(path, declared, declared.cells())
     assert optuna.get_all_study_names(JournalStorage(JournalFileBackend(str(path)))) == [GMP]

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsetune.search.journal import Journal
-from sparsetune.search.planner import Planner, Use
+from sparsetune.search.journal import SearchJournal
+from sparsetune.search.planner import Planner, TrialUse
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.columns import FINISHED, Status
+from sparsetune.spec.columns import FINISHED_STATUSES, Status
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.storage.ledger import Record, TrialState, fold, take
+from sparsetune.storage.ledger import Record, TrialState, apply_record, fold_records
 from sparsetune.study import Arm, Study
-from sparsetune.study.budget import Budget, epochs
+from sparsetune.study.budget import Budget, trained_epochs
 from sparsetune.study.samplers import TPE, Grid, OptunaSampler, Random, Sobol
 from sparsetune.study.space import Choice, IntRange, LogUniform, Uniform
 from studies.fashion_mnist_extension import STUDY as EXTENSION
@@ -67,19 +67,19 @@ class Simulation:
     records: list[Record] = field(default_factory=list)
     outcome: Outcomes = complete
     slots: int = 1
-    handed_out: list[Use] = field(default_factory=list)
+    handed_out: list[TrialUse] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.study = self.study.extended(self.records)
-        self.trials: dict[str, TrialState] = fold(self.records)
+        self.trials: dict[str, TrialState] = fold_records(self.records)
         self.planner = Planner(
-            self.study, self.trials, Journal(None, self.study, self.study.cells())
+            self.study, self.trials, SearchJournal(None, self.study, self.study.cells())
         )
         self.running: list[Record] = []
 
     def append(self, record: Record) -> None:
         self.records.append(record)
-        take(self.trials, record)
+        apply_record(self.trials, record)
 
     def start(self) -> bool:
         """Start the next trial; False when there is none now."""
@@ -93,7 +93,7 @@ class Simulation:
             "handed out while it runs"
         )
         assert not (state and state.finished), "handed out after it finished"
-        if not use.known_to(state):
+        if not use.is_recorded_in(state):
             self.append(use.record())
         attempt = self.trials[use.trial_id].attempts + 1
         self.append(
@@ -182,7 +182,7 @@ def test_the_rules_hold_in_any_order_of_ends(
     once_each(done)
     the_search_is_as_declared(done)
     winners_are_reported(done)
-    assert set(done.planner.outlook()) == set(done.trials)
+    assert set(done.planner.expected_epochs()) == set(done.trials)
 
 
 def once_each(done: Simulation) -> None:
@@ -348,7 +348,7 @@ def test_when_every_dense_configuration_diverges_the_others_go_on_without_a_cont
         assert (len(done.of(name, "report")), done.of(name, "control")) == (2, [])
 
 
-@pytest.mark.parametrize("status", [status for status in FINISHED if status != "COMPLETE"])
+@pytest.mark.parametrize("status", [status for status in FINISHED_STATUSES if status != "COMPLETE"])
 def test_a_configuration_wins_only_when_every_search_seed_is_complete(status: Status) -> None:
     declared = study(search_seeds=2, sweep={"sparsity.target": [0]}, configurations_per_cell=3,
                      search={"optim.lr": LogUniform(0.01, 1)})  # fmt: skip
@@ -389,7 +389,7 @@ def test_a_study_without_search_axes_goes_straight_to_report_trials() -> None:
 def test_the_extension_study_runs_162_trials() -> None:
     done = Simulation(EXTENSION, slots=2).run()
     assert (len(done.planner.plans), len(done.handed_out)) == (54, 162)
-    assert len(done.trials) == len(done.planner.outlook()) == 162
+    assert len(done.trials) == len(done.planner.expected_epochs()) == 162
     assert sum(len(trial.proposed) for trial in done.trials.values()) == 162 + 48 * 3
 
 
@@ -407,7 +407,7 @@ def test_a_choice_space_is_used_up_and_then_settled(sampler: Sobol | Random | TP
             0.1,
             0.2,
         ]
-    assert set(done.planner.outlook()) == set(done.trials)
+    assert set(done.planner.expected_epochs()) == set(done.trials)
 
 
 def test_a_base_outside_its_search_ranges_is_tried_all_the_same() -> None:
@@ -592,14 +592,14 @@ def test_retries_that_were_not_reached_are_run_by_the_next_launch() -> None:
 @given(steps=st.integers(0, 30))
 def test_the_outlook_never_promises_less_than_runs(steps: int) -> None:
     simulation = Simulation(study(), slots=2).run(steps=steps)
-    promised = simulation.planner.outlook()
+    promised = simulation.planner.expected_epochs()
     assert set(simulation.trials) <= set(promised)
     done = simulation.run()
-    assert len(promised) >= len(done.trials) == len(done.planner.outlook())
+    assert len(promised) >= len(done.trials) == len(done.planner.expected_epochs())
 
 
 def test_the_outlook_of_a_study_that_has_not_begun() -> None:
-    outlook = Simulation(study()).planner.outlook()
+    outlook = Simulation(study()).planner.expected_epochs()
     # 4 cells x 4 configurations, 2 seeds: report in 4 cells, twin and control in 2.
     assert len(outlook) == 4 * 4 + 2 * (4 + 2 + 2)
     assert sorted(Counter(outlook.values()).items()) == [(4, 8 + 2 + 2 + 4), (8, 8 + 2 + 2 + 4)]
@@ -691,7 +691,7 @@ def test_known_points_come_after_the_base_and_the_control_and_the_sampler_fills_
     assert TrialSpec.model_validate(records["known:2"]) == TrialSpec.model_validate(
         {"schedule": schedule, "sparsity": {**gmp, "ramp": {"start": 0.25}}}
     )
-    assert set(done.planner.outlook()) == set(done.trials)
+    assert set(done.planner.expected_epochs()) == set(done.trials)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 3, 6, 9, 14])
@@ -837,10 +837,10 @@ def test_every_search_configuration_costs_at_most_the_budget(
     for name in done.planner.plans:
         configurations = done.searched(name)
         assert len(configurations) == 7
-        assert all(epochs(spec_of(json.dumps(r["spec"]))) <= 4 for r in configurations)
+        assert all(trained_epochs(spec_of(json.dumps(r["spec"]))) <= 4 for r in configurations)
         numbers += [int(r["source"].split(":")[1]) for r in configurations if ":" in r["source"]]
     assert max(numbers) > 7  # points beyond it were skipped
-    assert max(done.planner.outlook().values()) <= 4
+    assert max(done.planner.expected_epochs().values()) <= 4
 
 
 def test_a_control_that_would_cost_more_than_the_budget_is_not_tried() -> None:
@@ -881,7 +881,7 @@ def test_a_sampler_that_keeps_to_what_costs_too_much_is_replaced_by_random_point
         asks.append(arguments)
         return {"schedule.epochs": 8.0, "optim.lr": 0.1 + len(asks) / 1000}
 
-    monkeypatch.setattr("sparsetune.search.sampling.suggest", stubborn)
+    monkeypatch.setattr("sparsetune.search.sampling.suggest_values", stubborn)
     done = Simulation(costing(TPE(n_startup=3), sweep={"sparsity.target": [0]})).run()
     assert len(done.searched("dense")) == 7
     assert len(asks) == 20 * 3  # for each of three configurations after the base and the start-up
@@ -894,6 +894,6 @@ def test_flops_are_a_budget_too() -> None:
         sweep={"sparsity.target": [0, 0.9]},
     )  # fmt: skip
     done = Simulation(declared).run()
-    longest = {name: max(epochs(spec_of(json.dumps(r["spec"]))) for r in done.searched(name)) for name in
+    longest = {name: max(trained_epochs(spec_of(json.dumps(r["spec"]))) for r in done.searched(name)) for name in
                done.planner.plans}  # fmt: skip
     assert longest["dense"] <= 4 < 6 < longest["static/target=0.9"]

@@ -15,9 +15,15 @@ from hypothesis import strategies as st
 
 from sparsetune.__main__ import main
 from sparsetune.errors import DeclarationError, StudyDirectoryError
-from sparsetune.search.halving import Rungs, stretch
-from sparsetune.search.replay import recorded, replay, schedulers
-from sparsetune.search.simulation import NoStopping, Pool, RampAware, RayScheduler, RecordedTrial
+from sparsetune.search.halving import HalvingRungs, phase_span_at
+from sparsetune.search.replay import build_schedulers, recorded_cells, replay_study
+from sparsetune.search.simulation import (
+    NoStopping,
+    RampAwareHalving,
+    RayScheduler,
+    RecordedTrial,
+    WorkerPool,
+)
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec
 from sparsetune.storage import StudyDirectory
@@ -35,7 +41,7 @@ BASE = TrialSpec(
 STEPS = BASE.steps_per_epoch()
 LATE = 0.5
 EARLY = 0.0
-RUNGS = Rungs(Halving(), Minimize("val_error"))
+RUNGS = HalvingRungs(Halving(), Minimize("val_error"))
 
 
 def study(**fields: Any) -> Study:
@@ -56,7 +62,7 @@ def rows(given: TrialSpec, final: float, falls: float = 0.0, seconds: float = 1.
     """A row an epoch; the error is 0.5 in the dense phase, worse in the ramp, then goes to ``final``."""
     found = []
     for epoch in range(1, EPOCHS + 1):
-        at = stretch(given, epoch * STEPS)
+        at = phase_span_at(given, epoch * STEPS)
         error = {"dense": 0.5, "ramp": 0.9}.get(at.phase, final + falls * (EPOCHS - epoch))
         found.append({
             "type": "report", "step": epoch * STEPS, "epoch": float(epoch), "progress": epoch / EPOCHS,
@@ -115,7 +121,7 @@ def by_name(table: list[dict[str, Any]], cell: str = CELL) -> dict[str, dict[str
 def test_plain_asha_stops_the_late_ramp_that_wins_and_ours_keeps_it(
     directory: StudyDirectory,
 ) -> None:
-    found = replay(directory.path, {"rungs": [0.25, 0.4]}, workers=1)
+    found = replay_study(directory.path, {"rungs": [0.25, 0.4]}, workers=1)
     rows = by_name(found.table)
     assert list(rows) == ["no stopping", "ASHA on epochs", "ramp-aware halving"]
     plain, asha, ours = rows.values()
@@ -138,7 +144,7 @@ def test_the_ramps_of_who_is_left_stand_beside_those_of_the_better_half(
     directory: StudyDirectory,
 ) -> None:
     _, asha, ours = by_name(
-        replay(directory.path, {"rungs": [0.25, 0.4]}, workers=1).table
+        replay_study(directory.path, {"rungs": [0.25, 0.4]}, workers=1).table
     ).values()
     assert (ours["ramp_start"], ours["ramp_end"]) == pytest.approx((0.5 / 2, (0.1 + 0.6) / 2))
     assert (asha["ramp_start"], asha["ramp_end"]) == pytest.approx((0, 0.1))
@@ -147,7 +153,7 @@ def test_the_ramps_of_who_is_left_stand_beside_those_of_the_better_half(
 
 
 def test_a_rule_that_stops_nothing_spends_all_epochs(directory: StudyDirectory) -> None:
-    for row in by_name(replay(directory.path, {"settle": 0.99}).table).values():
+    for row in by_name(replay_study(directory.path, {"settle": 0.99}).table).values():
         if row["scheduler"] != "ASHA on epochs":
             assert (row["stopped"], row["epochs"], row["winner_survived"]) == (0, 140, True)
 
@@ -155,8 +161,8 @@ def test_a_rule_that_stops_nothing_spends_all_epochs(directory: StudyDirectory) 
 def test_what_another_cell_did_changes_nothing(directory: StudyDirectory, tmp_path: Path) -> None:
     alone = StudyDirectory(tmp_path / "alone")
     record(alone, study(), {OTHER: OTHERS[::-1], CELL: [*EARLIER, WINNER]})
-    both = replay(directory.path)
-    one = replay(alone.path)
+    both = replay_study(directory.path)
+    one = replay_study(alone.path)
     assert by_name(both.table) == by_name(one.table)
     assert by_name(both.table, OTHER) != by_name(one.table, OTHER)  # its own order does count
 
@@ -168,7 +174,7 @@ def test_whatever_the_order_all_epochs_are_counted_and_the_best_survives_ours(
 ) -> None:
     trials = [*EARLIER, WINNER]
     order.shuffle(trials)
-    pool = Pool(trials, RampAware(RUNGS, trials), workers).run()
+    pool = WorkerPool(trials, RampAwareHalving(RUNGS, trials), workers).run()
     assert WINNER.trial_id not in pool.stopped
     assert set(pool.epochs) == {one.trial_id for one in trials}
     for one in trials:
@@ -183,10 +189,10 @@ def test_workers_take_trials_in_order_and_are_free_when_one_is_stopped() -> None
         trial(spec(EARLY, 0.2), 0.2, seconds=2),
         trial(spec(EARLY, 0.3), 0.3),
     ]
-    assert Pool(trials, NoStopping(), 2).run().seconds == 40
-    assert Pool(trials, NoStopping(), 1).run().seconds == 80
-    assert Pool(trials, NoStopping(), 5).run().seconds == 40
-    pool = Pool(trials, RampAware(RUNGS, trials), 2).run()
+    assert WorkerPool(trials, NoStopping(), 2).run().seconds == 40
+    assert WorkerPool(trials, NoStopping(), 1).run().seconds == 80
+    assert WorkerPool(trials, NoStopping(), 5).run().seconds == 40
+    pool = WorkerPool(trials, RampAwareHalving(RUNGS, trials), 2).run()
     # The second stops at 10 s after 5 epochs, so that the third runs from 10 s and stops at 15 s; the first ends at 20.
     assert (pool.seconds, list(pool.epochs.values())) == (20, [20, 5, 5])
 
@@ -195,7 +201,7 @@ def test_a_stop_ends_all_seeds_running_and_waiting() -> None:
     good = [trial(spec(EARLY, 0.1, seed=seed), 0.1) for seed in range(3)]
     bad = [trial(spec(EARLY, 0.2, seed=seed), 0.2, seconds=2) for seed in range(3)]
     trials = [good[0], *bad, *good[1:]]
-    pool = Pool(trials, RampAware(RUNGS, trials), 3).run()
+    pool = WorkerPool(trials, RampAwareHalving(RUNGS, trials), 3).run()
     assert pool.stopped == {one.trial_id for one in bad}
     # Two seeds reach the rung together at 10 s: the first of them ends both; the third had no worker and never starts.
     assert [pool.epochs.get(one.trial_id) for one in bad] == [5, 5, None]
@@ -205,7 +211,7 @@ def test_a_stop_ends_all_seeds_running_and_waiting() -> None:
 def test_diverged_trials_are_replayed_to_their_end_and_cannot_win(tmp_path: Path) -> None:
     directory = StudyDirectory(tmp_path / "s")
     record(directory, study(), {CELL: [*EARLIER, trial(spec(EARLY, 0.9), 0.0, "DIVERGED")]})
-    found = replay(directory.path)
+    found = replay_study(directory.path)
     row = by_name(found.table)["no stopping"]
     assert (row["configurations"], row["epochs"], row["winner_survived"]) == (7, 6 * 20 + 3, True)
     lost = [point for point in found.configurations if point["objective"] is None]
@@ -215,21 +221,21 @@ def test_diverged_trials_are_replayed_to_their_end_and_cannot_win(tmp_path: Path
 def test_what_did_not_train_to_its_end_is_left_out_and_counted(tmp_path: Path) -> None:
     directory = StudyDirectory(tmp_path / "s")
     record(directory, study(), {CELL: [*EARLIER, trial(spec(LATE), 0.0, "PRUNED")]})
-    found = replay(directory.path)
+    found = replay_study(directory.path)
     assert (found.left_out, by_name(found.table)["no stopping"]["configurations"]) == (1, 6)
     empty = StudyDirectory(tmp_path / "empty")
     record(empty, study(), {CELL: [trial(spec(LATE), 0.0, "PRUNED"), EARLIER[0]]})
     with pytest.raises(
         StudyDirectoryError, match="at least two configurations that trained to their end"
     ):
-        replay(empty.path)
+        replay_study(empty.path)
 
 
 def test_a_configuration_with_a_seed_missing_is_left_out(tmp_path: Path) -> None:
     directory = StudyDirectory(tmp_path / "s")
     seeds = [trial(spec(EARLY, lr, seed=seed), lr) for lr in (0.1, 0.2, 0.3) for seed in (0, 1)]
     record(directory, study(search_seeds=2), {CELL: seeds[:-1]})
-    found = replay(directory.path)
+    found = replay_study(directory.path)
     assert (found.left_out, by_name(found.table)["no stopping"]["configurations"]) == (1, 2)
 
 
@@ -240,31 +246,31 @@ def test_any_of_rays_schedulers_that_stops_may_be_compared(directory: StudyDirec
         how = {"time_attr": "training_iteration", "metric": "val_error", "mode": "min"}
         return RayScheduler(MedianStoppingRule(**how, grace_period=6, min_samples_required=2))
 
-    compared = {"no stopping": schedulers(Halving())["no stopping"], "median": median}
-    found = by_name(replay(directory.path, compared=compared, workers=1).table)
+    compared = {"no stopping": build_schedulers(Halving())["no stopping"], "median": median}
+    found = by_name(replay_study(directory.path, compared=compared, workers=1).table)
     assert found["median"]["stopped"] > 0 and found["median"]["epochs"] < 140
 
     def pauses(study: Study, trials: list[RecordedTrial]) -> RayScheduler:
         return RayScheduler(HyperBandScheduler(metric="val_error", mode="min", max_t=20))
 
     with pytest.raises((ValueError, AttributeError)):
-        replay(directory.path, compared={"hyperband": pauses})
+        replay_study(directory.path, compared={"hyperband": pauses})
 
 
 def test_a_rule_is_checked_before_it_is_replayed(directory: StudyDirectory) -> None:
     with pytest.raises(DeclarationError, match="rungs must rise"):
-        replay(directory.path, {"rungs": [0.5, 0.25]})
+        replay_study(directory.path, {"rungs": [0.5, 0.25]})
 
 
 def test_the_studys_own_rule_is_the_default(directory: StudyDirectory, tmp_path: Path) -> None:
-    assert replay(directory.path).rule == {
+    assert replay_study(directory.path).rule == {
         "rungs": [0.25, 0.5, 0.75],
         "reduction": 3,
         "settle": 0.1,
     }
     own = StudyDirectory(tmp_path / "own")
     record(own, study(stopping=Halving(reduction=2)), {CELL: EARLIER})
-    assert replay(own.path, {"settle": 0.2}).rule == {
+    assert replay_study(own.path, {"settle": 0.2}).rule == {
         "rungs": [0.25, 0.5, 0.75],
         "reduction": 2,
         "settle": 0.2,
@@ -274,7 +280,7 @@ def test_the_studys_own_rule_is_the_default(directory: StudyDirectory, tmp_path:
 def test_trials_are_taken_in_order_of_proposal(directory: StudyDirectory) -> None:
     from sparsetune.storage import ledger
 
-    cells, left_out = recorded(study(), ledger.read(directory.ledger))
+    cells, left_out = recorded_cells(study(), ledger.read_records(directory.ledger))
     assert [(cell.name, [one.trial_id for one in trials]) for cell, trials in cells] == [
         (CELL, [one.trial_id for one in [*EARLIER, WINNER]]),
         (OTHER, [one.trial_id for one in OTHERS]),
@@ -297,7 +303,9 @@ def test_the_command_prints_a_table_and_writes_a_figure(
         "replay.svg",
     }
     with open(figures / "replay.csv") as file:
-        assert [row["scheduler"] for row in csv.DictReader(file)][:3] == list(schedulers(Halving()))
+        assert [row["scheduler"] for row in csv.DictReader(file)][:3] == list(
+            build_schedulers(Halving())
+        )
     svg = (figures / "replay.svg").read_text()
     assert all(
         text in svg

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.search.halving import Candidate, Group, Rungs, stretch
+from sparsetune.search.halving import ComparisonGroup, HalvingRungs, RungCandidate, phase_span_at
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import AcdcSpec, RampSpec, SparsitySpec
 from sparsetune.storage.ledger import TrialState
@@ -18,7 +18,7 @@ from sparsetune.study.stopping import Halving
 EPOCH = TrialSpec().steps_per_epoch()
 """Twenty steps of digits."""
 RULE = Halving(rungs=[0.25, 0.5, 0.75], reduction=3, settle=0.1)
-RUNGS = Rungs(RULE, Minimize("val_error"))
+RUNGS = HalvingRungs(RULE, Minimize("val_error"))
 
 
 def spec(epochs: int = 20, **sparsity: Any) -> TrialSpec:
@@ -34,7 +34,7 @@ def trial(spec: TrialSpec, errors: dict[int, float | None], status: str = "RUNNI
     rows = {}
     for epoch, error in errors.items():
         step = epoch * EPOCH
-        at = stretch(spec, epoch * EPOCH)
+        at = phase_span_at(spec, epoch * EPOCH)
         rows[step] = {
             "step": step, "epoch": float(epoch), "progress": step / spec.total_steps(),
             "phase": at.phase, "at_target": at.sparsity == spec.sparsity.target, "val_error": error,
@@ -46,11 +46,11 @@ def trial(spec: TrialSpec, errors: dict[int, float | None], status: str = "RUNNI
 
 def candidate(
     spec: TrialSpec, *errors: dict[int, float | None], status: str = "RUNNING"
-) -> Candidate:
-    return Candidate(spec, [trial(spec, given, status) for given in errors])
+) -> RungCandidate:
+    return RungCandidate(spec, [trial(spec, given, status) for given in errors])
 
 
-def at_first_rung(*errors: float) -> list[Candidate]:
+def at_first_rung(*errors: float) -> list[RungCandidate]:
     return [candidate(gmp(), {5: error}) for error in errors]
 
 
@@ -68,16 +68,16 @@ def at_first_rung(*errors: float) -> list[Candidate]:
     ],
 )
 def test_the_best_third_goes_on(others: list[float], own: float, kept: bool) -> None:
-    reason = RUNGS.verdict(candidate(gmp(), {5: own}), at_first_rung(*others), 0)
+    reason = RUNGS.stop_reason(candidate(gmp(), {5: own}), at_first_rung(*others), 0)
     assert (reason is None) == kept
 
 
 def test_the_reason_says_where_by_what_and_against_how_many() -> None:
-    reason = RUNGS.verdict(
+    reason = RUNGS.stop_reason(
         candidate(gmp(), {10: 0.1434}), [candidate(gmp(), {10: 0.1 * k}) for k in range(1, 9)], 1
     )
     assert reason is None  # second of nine
-    reason = RUNGS.verdict(
+    reason = RUNGS.stop_reason(
         candidate(gmp(), {10: 0.65}), [candidate(gmp(), {10: 0.1 * k}) for k in range(1, 9)], 1
     )
     assert (
@@ -87,18 +87,18 @@ def test_the_reason_says_where_by_what_and_against_how_many() -> None:
 
 
 def test_a_maximised_objective_keeps_the_highest() -> None:
-    rungs = Rungs(RULE, Maximize("val_accuracy"))
+    rungs = HalvingRungs(RULE, Maximize("val_accuracy"))
     others = at_first_rung(0.5, 0.6)
-    assert rungs.verdict(candidate(gmp(), {5: 0.7}), others, 0) is None
-    assert rungs.verdict(candidate(gmp(), {5: 0.4}), others, 0)
+    assert rungs.stop_reason(candidate(gmp(), {5: 0.7}), others, 0) is None
+    assert rungs.stop_reason(candidate(gmp(), {5: 0.4}), others, 0)
 
 
 def test_another_reduction_keeps_another_share() -> None:
     own = candidate(gmp(), {5: 0.2})
     others = at_first_rung(0.1, 0.3, 0.4)
-    assert Rungs(Halving(reduction=4), Minimize("val_error")).verdict(own, others, 0)
+    assert HalvingRungs(Halving(reduction=4), Minimize("val_error")).stop_reason(own, others, 0)
     assert (
-        Rungs(Halving(reduction=1.5), Minimize("val_error")).verdict(
+        HalvingRungs(Halving(reduction=1.5), Minimize("val_error")).stop_reason(
             candidate(gmp(), {5: 0.35}), others, 0
         )
         is None
@@ -121,21 +121,21 @@ def test_a_network_is_compared_once_it_is_settled_at_target(
     ramp: tuple[float, float], epoch: int, rung: int, compared: bool
 ) -> None:
     given = candidate(gmp(*ramp), {epoch: 0.2})
-    assert (RUNGS.standing(given, rung) == Standing_of(400, "fixed", 0.2)) == compared
+    assert (RUNGS.standing_at(given, rung) == Standing_of(400, "fixed", 0.2)) == compared
     # Before that it is neither stopped nor counted.
     best = [candidate(gmp(*ramp), {epoch: 0.0})] * 5
-    assert (RUNGS.verdict(given, at_first_rung(0.1) + best, rung) is not None) == compared
-    assert (RUNGS.verdict(candidate(gmp(), {epoch: 0.2}), best, rung) is not None) == compared
+    assert (RUNGS.stop_reason(given, at_first_rung(0.1) + best, rung) is not None) == compared
+    assert (RUNGS.stop_reason(candidate(gmp(), {epoch: 0.2}), best, rung) is not None) == compared
 
 
-def Standing_of(steps: int, phase: str, value: float) -> tuple[Group, float]:
-    return Group(steps, phase), value
+def Standing_of(steps: int, phase: str, value: float) -> tuple[ComparisonGroup, float]:
+    return ComparisonGroup(steps, phase), value
 
 
 def test_a_dense_network_is_settled_from_the_start() -> None:
-    assert RUNGS.standing(candidate(spec(), {5: 0.3}), 0) == Standing_of(400, "dense", 0.3)
-    strict = Rungs(Halving(rungs=[0.25], settle=0.3), Minimize("val_error"))
-    assert strict.standing(candidate(spec(), {5: 0.3}), 0) is None
+    assert RUNGS.standing_at(candidate(spec(), {5: 0.3}), 0) == Standing_of(400, "dense", 0.3)
+    strict = HalvingRungs(Halving(rungs=[0.25], settle=0.3), Minimize("val_error"))
+    assert strict.standing_at(candidate(spec(), {5: 0.3}), 0) is None
 
 
 def acdc(compress: float, decompress: float) -> TrialSpec:
@@ -153,24 +153,24 @@ def test_acdc_is_compared_in_compressed_phases_that_lasted() -> None:
     given = acdc(
         0.2, 0.1
     )  # compressed in epochs 2 to 6, 8 to 12, 14 to the last dense phase; dense between
-    phases = {epoch: stretch(given, epoch * EPOCH).phase for epoch in (2, 3, 6, 7, 8, 9, 12)}
+    phases = {epoch: phase_span_at(given, epoch * EPOCH).phase for epoch in (2, 3, 6, 7, 8, 9, 12)}
     assert phases == {
         2: "dense", 3: "compressed", 6: "compressed", 7: "decompressed", 8: "decompressed", 9: "compressed",
         12: "compressed",
     }  # fmt: skip
     errors = {epoch: 0.2 for epoch in range(1, 20)}
-    assert RUNGS.standing(candidate(given, errors), 0) == Standing_of(
+    assert RUNGS.standing_at(candidate(given, errors), 0) == Standing_of(
         400, "compressed", 0.2
     )  # 3 epochs in
-    assert RUNGS.standing(candidate(given, errors), 1) == Standing_of(
+    assert RUNGS.standing_at(candidate(given, errors), 1) == Standing_of(
         400, "compressed", 0.2
     )  # 2 epochs in
     late = {
         epoch: 0.2 for epoch in (7, 9)
     }  # evaluated while decompressed, then an epoch into the next phase
-    assert RUNGS.standing(candidate(given, late), 0) is None
+    assert RUNGS.standing_at(candidate(given, late), 0) is None
     assert (
-        Rungs(Halving(rungs=[0.4], settle=0.1), Minimize("val_error")).standing(
+        HalvingRungs(Halving(rungs=[0.4], settle=0.1), Minimize("val_error")).standing_at(
             candidate(given, late), 0
         )
         is None
@@ -182,46 +182,48 @@ def test_lengths_and_phases_are_never_compared_with_each_other() -> None:
     static = [candidate(spec(method="static", target=0.9), {5: 0.0, 10: 0.0})]
     dynamic = [candidate(spec(method="set", target=0.9), {5: 0.0, 10: 0.0})]
     own = candidate(gmp(), {5: 0.5, 10: 0.5})
-    assert RUNGS.verdict(own, best + dynamic, 0) is None
-    assert RUNGS.verdict(own, static, 0)  # a fixed mask at target, as after a ramp
+    assert RUNGS.stop_reason(own, best + dynamic, 0) is None
+    assert RUNGS.stop_reason(own, static, 0)  # a fixed mask at target, as after a ramp
     assert {
-        RUNGS.standing(c, 1).group for c in [*best, *static, *dynamic, own] if RUNGS.standing(c, 1)
+        RUNGS.standing_at(c, 1).group
+        for c in [*best, *static, *dynamic, own]
+        if RUNGS.standing_at(c, 1)
     } == {
-        Group(400, "fixed"),
-        Group(800, "fixed"),
-        Group(400, "dynamic"),
+        ComparisonGroup(400, "fixed"),
+        ComparisonGroup(800, "fixed"),
+        ComparisonGroup(400, "dynamic"),
     }
 
 
 def test_a_configuration_is_judged_by_the_mean_of_the_seeds_that_arrived() -> None:
     other = candidate(gmp(), {5: 0.2})
     assert (
-        RUNGS.verdict(candidate(gmp(), {5: 0.1}, {4: 0.9}), [other], 0) is None
+        RUNGS.stop_reason(candidate(gmp(), {5: 0.1}, {4: 0.9}), [other], 0) is None
     )  # the second seed is not there yet
     own = candidate(gmp(), {5: 0.1}, {5: 0.4})
-    assert RUNGS.standing(own, 0) == Standing_of(400, "fixed", 0.25)
-    assert "val_error 0.25, rank 2 of 2" in str(RUNGS.verdict(own, [other], 0))
+    assert RUNGS.standing_at(own, 0) == Standing_of(400, "fixed", 0.25)
+    assert "val_error 0.25, rank 2 of 2" in str(RUNGS.stop_reason(own, [other], 0))
 
 
 def test_a_diverged_configuration_stands_last_where_it_was_and_where_it_first_failed_to_be() -> (
     None
 ):
     fell = candidate(gmp(), {5: 0.1, 6: None}, status="DIVERGED")
-    assert [RUNGS.standing(fell, rung) for rung in range(3)] == [
+    assert [RUNGS.standing_at(fell, rung) for rung in range(3)] == [
         Standing_of(400, "fixed", float("inf")),
         Standing_of(400, "fixed", float("inf")),
         None,
     ]
-    assert RUNGS.verdict(candidate(gmp(), {5: 0.9}), [fell], 0) is None
+    assert RUNGS.stop_reason(candidate(gmp(), {5: 0.9}), [fell], 0) is None
     two = at_first_rung(0.1, 0.2)
-    assert RUNGS.verdict(candidate(gmp(), {5: 0.15}), two, 0)  # of three, one goes on
-    assert RUNGS.verdict(candidate(gmp(), {5: 0.15}), [*two, fell], 0) is None  # of four, two
+    assert RUNGS.stop_reason(candidate(gmp(), {5: 0.15}), two, 0)  # of three, one goes on
+    assert RUNGS.stop_reason(candidate(gmp(), {5: 0.15}), [*two, fell], 0) is None  # of four, two
     early = candidate(
         gmp(0.2, 0.1), {1: None}, status="DIVERGED"
     )  # it would not have been compared at the first rung
-    assert [RUNGS.standing(early, rung) is not None for rung in range(3)] == [False, True, False]
-    one_seed = Candidate(gmp(), [trial(gmp(), {5: 0.1}), trial(gmp(), {1: None}, "DIVERGED")])
-    assert "a seed diverged, rank 2 of 2" in str(RUNGS.verdict(one_seed, at_first_rung(0.9), 0))
+    assert [RUNGS.standing_at(early, rung) is not None for rung in range(3)] == [False, True, False]
+    one_seed = RungCandidate(gmp(), [trial(gmp(), {5: 0.1}), trial(gmp(), {1: None}, "DIVERGED")])
+    assert "a seed diverged, rank 2 of 2" in str(RUNGS.stop_reason(one_seed, at_first_rung(0.9), 0))
 
 
 def test_values_are_those_of_the_rungs_where_it_was_compared() -> None:
@@ -231,7 +233,9 @@ def test_values_are_those_of_the_rungs_where_it_was_compared() -> None:
 
 def test_a_rung_is_reached_once_by_the_first_row_at_or_after_it() -> None:
     given = trial(gmp(), dict.fromkeys([4, 5, 6, 16, 17], 0.1))
-    reached = {row["step"] // EPOCH: RUNGS.reached(given, row) for row in given.reports.values()}
+    reached = {
+        row["step"] // EPOCH: RUNGS.rungs_reached(given, row) for row in given.reports.values()
+    }
     assert reached == {4: [], 5: [0], 6: [], 16: [1, 2], 17: []}
     assert RUNGS._row(given, 1) == given.reports[16 * EPOCH]
 
@@ -244,12 +248,12 @@ def test_a_rung_is_reached_once_by_the_first_row_at_or_after_it() -> None:
 def test_the_best_always_goes_on_and_no_more_than_the_share_without_ties(
     values: list[float], own: float, reduction: float
 ) -> None:
-    rungs = Rungs(Halving(rungs=[0.25], reduction=reduction), Minimize("val_error"))
+    rungs = HalvingRungs(Halving(rungs=[0.25], reduction=reduction), Minimize("val_error"))
     everyone = at_first_rung(*values, own)
     kept = [
         c.trials[0].reports[5 * EPOCH]["val_error"]
         for i, c in enumerate(everyone)
-        if rungs.verdict(c, everyone[:i] + everyone[i + 1 :], 0) is None
+        if rungs.stop_reason(c, everyone[:i] + everyone[i + 1 :], 0) is None
     ]
     assert min([*values, own]) in kept
     assert len(set(kept)) <= len(everyone) / reduction + 1
@@ -260,6 +264,6 @@ def test_somebody_arrives_though_all_that_were_ahead_have_been_stopped_since() -
     """A second seed may stop a configuration that others were stopped behind; then no winner would be left."""
     stopped = candidate(gmp(), {5: 0.1}, status="PRUNED")
     own = candidate(gmp(), {5: 0.2})
-    assert RUNGS.verdict(own, [stopped], 0) is None
-    assert RUNGS.verdict(own, [stopped, candidate(gmp(), {5: 0.15})], 0)
-    assert RUNGS.verdict(own, [stopped, candidate(gmp(), {5: 0.15}, status="COMPLETE")], 0)
+    assert RUNGS.stop_reason(own, [stopped], 0) is None
+    assert RUNGS.stop_reason(own, [stopped, candidate(gmp(), {5: 0.15})], 0)
+    assert RUNGS.stop_reason(own, [stopped, candidate(gmp(), {5: 0.15}, status="COMPLETE")], 0)

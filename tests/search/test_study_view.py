@@ -7,10 +7,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from sparsetune.cli.status import read_board
-from sparsetune.search.journal import Journal
+from sparsetune.cli.status import load_study_view
+from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
-from sparsetune.search.study_view import Board
+from sparsetune.search.study_view import StudyView
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import TrialState
 from sparsetune.study import Maximize
@@ -18,7 +18,7 @@ from sparsetune.units import format_duration
 
 
 def test_counts_steps_and_cells(half_done: StudyDirectory) -> None:
-    board = read_board(half_done)
+    board = load_study_view(half_done)
     assert board.counts() == {"COMPLETE": 1, "DIVERGED": 1, "RUNNING": 1, "FAILED": 1}
     # Of what ended early, the rest does not run: 4 epochs that diverged at the first, 8 that failed.
     assert board.epochs() == (4 + 4 + 2 + 8, 2 * 2 * (4 + 8))
@@ -41,9 +41,11 @@ def test_the_best_follows_the_objective_and_leaves_twins_out(half_done: StudyDir
 
     study = half_done.study()
     trials = [trial(0.3, "search"), trial(0.2, "report"), trial(0.1, "twin")]
-    assert Board(Planner(study, {}, Journal(None, study, study.cells()))).best(trials) == 0.2
+    assert (
+        StudyView(Planner(study, {}, SearchJournal(None, study, study.cells()))).best(trials) == 0.2
+    )
     study = study.with_changes(objective=Maximize("val_score"))
-    assert Board(Planner(study, {}, Journal(None, study, study.cells()))).best(
+    assert StudyView(Planner(study, {}, SearchJournal(None, study, study.cells()))).best(
         trials
     ) == pytest.approx(0.8)
 
@@ -52,7 +54,7 @@ def test_the_grid_has_a_row_per_arm_and_length_and_a_column_per_sparsity(
     half_done: StudyDirectory,
 ) -> None:
     output = StringIO()
-    Console(file=output, width=100).print(read_board(half_done).grid())
+    Console(file=output, width=100).print(load_study_view(half_done).grid())
     rows = [line.split() for line in output.getvalue().splitlines()]
     assert rows == [
         ["Trials", "done", "and", "best", "val_error", "so", "far:"],

@@ -12,8 +12,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from sparsetune.search.sampling import sample, unit_sample
-from sparsetune.search.suggestions import as_trial, suggest
+from sparsetune.search.sampling import sample_point, sample_sequence_point
+from sparsetune.search.suggestions import suggest_values, to_optuna_trial
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study import Study
@@ -67,11 +67,11 @@ def bowl(point: Mapping[str, Value]) -> float:
 def told(declared: Study, values: list[float | None] | None = None) -> optuna.Study:
     """A cell that was told eight random points with these objectives; by default a bowl's."""
     cell = cell_of(declared)
-    points = [unit_sample(declared, cell, index) for index in range(8)]
+    points = [sample_sequence_point(declared, cell, index) for index in range(8)]
     values = [bowl(point) for point in points] if values is None else values
     found = optuna.create_study()
     found.add_trials(
-        [t for p, v in zip(points, values, strict=True) if (t := as_trial(cell, p, v))]
+        [t for p, v in zip(points, values, strict=True) if (t := to_optuna_trial(cell, p, v))]
     )
     return found
 
@@ -83,17 +83,23 @@ RISING: list[float | None] = [float(k) for k in range(8)]
 def test_a_suggestion_depends_on_the_objectives_and_on_nothing_else(sampler: Adaptive) -> None:
     declared = study(sampler)
     cell = cell_of(declared)
-    ahead = [suggest(declared, cell, k, told(declared, RISING)) for k in (8, 9)]
-    assert ahead[0] == suggest(study(sampler), cell_of(study(sampler)), 8, told(declared, RISING))
+    ahead = [suggest_values(declared, cell, k, told(declared, RISING)) for k in (8, 9)]
+    assert ahead[0] == suggest_values(
+        study(sampler), cell_of(study(sampler)), 8, told(declared, RISING)
+    )
     assert all(SEARCH[path].contains(value) for point in ahead for path, value in point.items())
-    assert ahead != [suggest(declared, cell, k, told(declared, RISING[::-1])) for k in (8, 9)]
+    assert ahead != [
+        suggest_values(declared, cell, k, told(declared, RISING[::-1])) for k in (8, 9)
+    ]
 
 
 def test_an_argument_reaches_the_sampler() -> None:
     one, many = (
         study(OptunaSampler("TPESampler", {"n_ei_candidates": n}, n_startup=3)) for n in (1, 200)
     )
-    found = [[bowl(suggest(s, cell_of(s), k, told(s))) for k in range(8, 16)] for s in (one, many)]
+    found = [
+        [bowl(suggest_values(s, cell_of(s), k, told(s))) for k in range(8, 16)] for s in (one, many)
+    ]
     assert sum(found[1]) < sum(found[0])  # the best of many candidates lies nearer to the optimum
 
 
@@ -109,7 +115,9 @@ def asked_at_once(sampler: Adaptive, count: int, *, liar: bool) -> list[dict[str
     known = told(declared)
     points = list[dict[str, Value]]()
     for k in range(count):
-        point = sample(declared, cell_of(declared), 8 + k, known, pending=points if liar else ())
+        point = sample_point(
+            declared, cell_of(declared), 8 + k, known, pending=points if liar else ()
+        )
         points.append(point or {})
     return points
 
@@ -129,22 +137,22 @@ def test_a_sampler_that_would_send_them_to_one_place_sends_them_apart() -> None:
 
 
 def test_the_lie_is_the_worst_objective_and_0_before_there_is_one() -> None:
-    from sparsetune.search.suggestions import _worst
+    from sparsetune.search.suggestions import _worst_objective
 
     declared = study(TPE(n_startup=3))
-    assert _worst(told(declared, [*RISING[:7], None])) == 6
-    assert _worst(optuna.create_study()) == 0
+    assert _worst_objective(told(declared, [*RISING[:7], None])) == 6
+    assert _worst_objective(optuna.create_study()) == 0
     upwards = optuna.create_study(direction="maximize")
     upwards.add_trials(told(declared, RISING).trials)
-    assert _worst(upwards) == 0.0
+    assert _worst_objective(upwards) == 0.0
 
 
 def test_a_pending_configuration_outside_the_axes_is_not_told() -> None:
     declared = study(TPE(n_startup=3))
     outside = {"optim.lr": 5.0, "optim.momentum": 0.1}
-    assert as_trial(cell_of(declared), outside, 0.1) is None
+    assert to_optuna_trial(cell_of(declared), outside, 0.1) is None
     one, other = (
-        suggest(declared, cell_of(declared), 9, told(declared), pending)
+        suggest_values(declared, cell_of(declared), 9, told(declared), pending)
         for pending in ([], [outside])
     )
     assert one == other
@@ -155,8 +163,10 @@ def test_rejected_points_turn_the_sampler_away(sampler: Adaptive, count: int) ->
     declared = study(sampler)
     cell = cell_of(declared)
     known = told(declared)
-    first = [suggest(declared, cell, k, known) for k in range(8, 8 + count)]
-    again = [suggest(declared, cell, 8 + count + k, known, rejected=first) for k in range(count)]
+    first = [suggest_values(declared, cell, k, known) for k in range(8, 8 + count)]
+    again = [
+        suggest_values(declared, cell, 8 + count + k, known, rejected=first) for k in range(count)
+    ]
     near, away = (
         [
             min(math.dist(unit(point), unit(other)) for other in first if other != point)
@@ -180,11 +190,13 @@ def test_a_suggestion_has_the_axes_that_its_own_choices_let_apply(sampler: Adapt
     base = TrialSpec(sparsity=SparsitySpec(method="gmp"))
     declared = study(sampler, base=base, sweep={"sparsity.target": [0.9]}, search=CONDITIONAL)
     cell = cell_of(declared)
-    methods = [unit_sample(declared, cell, index)["sparsity.method"] for index in range(8)]
+    methods = [
+        sample_sequence_point(declared, cell, index)["sparsity.method"] for index in range(8)
+    ]
     bests = [
         told(declared, [float(method != best) for method in methods]) for best in ("gmp", "acdc")
     ]
-    points = [suggest(declared, cell, k, found) for found in bests for k in range(8, 13)]
+    points = [suggest_values(declared, cell, k, found) for found in bests for k in range(8, 13)]
     own = {"gmp": "sparsity.ramp.start", "acdc": "sparsity.acdc.final"}
     for point in points:
         assert point.keys() == {"sparsity.method", "optim.lr", own[str(point["sparsity.method"])]}
@@ -199,11 +211,12 @@ def test_a_conditional_axis_adapts_to_what_was_told_of_it() -> None:
     cell = cell_of(declared)
     found = optuna.create_study()
     for index in range(20):
-        point = unit_sample(declared, cell, index)
+        point = sample_sequence_point(declared, cell, index)
         found.add_trial(
-            as_trial(cell, point, 1 - float(point.get("sparsity.acdc.final", 0))) or pytest.fail()
+            to_optuna_trial(cell, point, 1 - float(point.get("sparsity.acdc.final", 0)))
+            or pytest.fail()
         )
-    points = [suggest(declared, cell, k, found) for k in range(20, 40)]
+    points = [suggest_values(declared, cell, k, found) for k in range(20, 40)]
     finals = [
         float(point["sparsity.acdc.final"]) for point in points if "sparsity.acdc.final" in point
     ]
@@ -212,7 +225,7 @@ def test_a_conditional_axis_adapts_to_what_was_told_of_it() -> None:
 
 
 def test_rung_values_are_optunas_intermediate_values() -> None:
-    trial = as_trial(
+    trial = to_optuna_trial(
         cell_of(study(GP)), {"optim.lr": 0.1}, None, rungs={0: 0.5, 1: 0.25}, config_id="x"
     )
     assert trial and (trial.state, trial.intermediate_values) == (

@@ -64,7 +64,7 @@ def test_each_cell_notes_the_teacher_that_it_learns_from() -> None:
     done = Simulation(taught()).run()
     cells = [r["cell"] for r in done.records if r["type"] == "proposed" and r["role"] == "teacher"]
     assert sorted(cells) == sorted(name for name in done.planner.plans if "taught" in name)
-    assert set(done.planner.outlook()) == set(done.trials)
+    assert set(done.planner.expected_epochs()) == set(done.trials)
 
 
 @pytest.mark.parametrize("cut", [1, 2, 7, 20])

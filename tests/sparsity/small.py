@@ -11,16 +11,16 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from sparsetune.sparsity.flops import Flops, forward_flops
+from sparsetune.sparsity.flops import ForwardFlops, forward_flops
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.sparsity.masks.exact import Masks
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import DigitsTask, TextTask
-from sparsetune.tasks import ImageNetwork, Split, Splits, Task
+from sparsetune.tasks import ImageNetwork, ResidentSplit, Splits, Task
 from sparsetune.train.optim import build_optimizer
-from sparsetune.train.probe import Probe
+from sparsetune.train.probe import GradientProbe
 
 EXAMPLES = 1293
 """A batch of all of them makes one step an epoch, so that a plan in epochs is one in steps."""
@@ -41,16 +41,16 @@ def network(sizes: Sequence[int], norm: bool = False) -> nn.Module:
 
 
 @cache
-def flops(sizes: tuple[int, ...], norm: bool) -> Flops:
+def flops(sizes: tuple[int, ...], norm: bool) -> ForwardFlops:
     return forward_flops(network(sizes, norm), sizes[:1])
 
 
-def data(inputs: int, classes: int, examples: int = 64) -> Split:
+def data(inputs: int, classes: int, examples: int = 64) -> ResidentSplit:
     """Random examples, the first inputs dead."""
     generator = torch.Generator().manual_seed(7)
     drawn = torch.randn(examples, inputs, generator=generator)
     drawn[:, :DEAD] = 0
-    return Split(drawn, torch.randint(classes, (examples,), generator=generator))
+    return ResidentSplit(drawn, torch.randint(classes, (examples,), generator=generator))
 
 
 def prune_lowest(weights: Mapping[str, nn.Parameter], sparsity: float) -> None:
@@ -98,15 +98,15 @@ class SmallRun:
         self.optimizer = build_optimizer(self.spec.optim, self.model)
         self.split = data(sizes[0], sizes[-1])
         task = Task(Splits(*[self.split] * 4), ImageNetwork("mlp", sizes[:1], sizes[-1]))
-        self.probe = Probe(task, self.model, self.weights, self.batch_size, seed)
+        self.probe = GradientProbe(task, self.model, self.weights, self.batch_size, seed)
         self.sparsifier = Sparsifier(
             self.spec, self.weights, self.optimizer, flops(sizes, norm), self.probe
         )
 
-    def batch(self, step: int) -> Split:
+    def batch(self, step: int) -> ResidentSplit:
         """The examples of a step, the next in order."""
         rows = torch.arange(step * self.batch_size, (step + 1) * self.batch_size) % len(self.split)
-        return Split(self.split.inputs[rows], self.split.targets[rows])
+        return ResidentSplit(self.split.inputs[rows], self.split.targets[rows])
 
     def begin(self) -> None:
         """What `step` does first: the changes before a forward pass."""

@@ -115,7 +115,7 @@ def test_no_step_of_a_whole_trial_waits(method: str, monkeypatch: pytest.MonkeyP
         )
     finally:
         torch.cuda.set_sync_debug_mode("default")
-        tasks._splits.cache_clear()
+        tasks._load_splits.cache_clear()
 
 
 @pytest.mark.gpu
@@ -137,7 +137,7 @@ def test_no_step_of_a_text_waits(
         assert train(spec, device="cuda", teacher=teacher, checkpoints=watch).status == "COMPLETE"
     finally:
         torch.cuda.set_sync_debug_mode("default")
-        tasks._splits.cache_clear()
+        tasks._load_splits.cache_clear()
 
 
 @pytest.mark.gpu

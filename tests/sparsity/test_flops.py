@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from sparsetune.sparsity.flops import Flops, forward_flops, step_cost
+from sparsetune.sparsity.flops import ForwardFlops, forward_flops, step_cost
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.tasks.models import lenet_300_100, meta_model
 
@@ -17,7 +17,7 @@ def test_lenet_has_the_published_count_of_weights() -> None:
     model = lenet_300_100((1, 28, 28), 10)
     assert sum(w.numel() for w in prunable_weights(model).values()) == 266_200
     flops = {"1.weight": 470_400, "3.weight": 60_000, "5.weight": 2_000}
-    assert forward_flops(model, (1, 28, 28)) == Flops(flops, 0)
+    assert forward_flops(model, (1, 28, 28)) == ForwardFlops(flops, 0)
 
 
 def test_convolutions_by_hand() -> None:
@@ -46,7 +46,9 @@ def test_convolutions_of_other_dimensions(
     convolution: type, shape: tuple[int, ...], positions: int
 ) -> None:
     model = convolution(3, 4, 3)
-    assert forward_flops(model, shape) == Flops({"weight": 2 * model.weight.numel() * positions}, 0)
+    assert forward_flops(model, shape) == ForwardFlops(
+        {"weight": 2 * model.weight.numel() * positions}, 0
+    )
 
 
 class Shared(nn.Module):
@@ -62,7 +64,7 @@ class Shared(nn.Module):
 
 def test_a_shared_weight_is_one_weight_that_costs_at_every_use() -> None:
     assert list(prunable_weights(Shared())) == ["first.weight"]
-    assert forward_flops(Shared(), (4,)) == Flops({"first.weight": 2 * 16 * 3}, 0)
+    assert forward_flops(Shared(), (4,)) == ForwardFlops({"first.weight": 2 * 16 * 3}, 0)
 
 
 class Product(nn.Module):
@@ -76,7 +78,7 @@ class Product(nn.Module):
 
 
 def test_a_product_of_two_weights_is_counted_as_staying_dense() -> None:
-    assert forward_flops(Product(), (5,)) == Flops(
+    assert forward_flops(Product(), (5,)) == ForwardFlops(
         {"first.weight": 0, "second.weight": 0}, 2 * 4 * 3 * 5 + 2 * 4 * 5
     )
 
@@ -99,7 +101,7 @@ def test_multi_head_attention_by_hand() -> None:
         "attention.in_proj_weight": 2 * 24 * 8 * 5,
         "attention.out_proj.weight": 2 * 8 * 8 * 5,
     }
-    assert forward_flops(SelfAttention(), (5, 8)) == Flops(projections, 2 * 2 * 5 * 5 * 8)
+    assert forward_flops(SelfAttention(), (5, 8)) == ForwardFlops(projections, 2 * 2 * 5 * 5 * 8)
 
 
 def test_a_transformers_layer_by_hand() -> None:
@@ -108,7 +110,9 @@ def test_a_transformers_layer_by_hand() -> None:
     )
     weights = {"self_attn.in_proj_weight": 24 * 8, "self_attn.out_proj.weight": 8 * 8}
     weights |= {"linear1.weight": 16 * 8, "linear2.weight": 8 * 16}
-    assert flops == Flops({name: 2 * size * 5 for name, size in weights.items()}, 2 * 2 * 5 * 5 * 8)
+    assert flops == ForwardFlops(
+        {name: 2 * size * 5 for name, size in weights.items()}, 2 * 2 * 5 * 5 * 8
+    )
 
 
 def test_separate_projections_of_attention_are_layers_too() -> None:
@@ -134,7 +138,7 @@ class Attention(nn.Module):
 def test_scaled_dot_product_attention_by_hand() -> None:
     """2 heads, 5 tokens, width 8; a causal mask saves nothing in the count."""
     flops = forward_flops(Attention(), (2, 5, 8))
-    assert flops == Flops({"head.weight": 2 * 24 * 10}, 2 * (2 * 2 * 5 * 5 * 8))
+    assert flops == ForwardFlops({"head.weight": 2 * 24 * 10}, 2 * (2 * 2 * 5 * 5 * 8))
 
 
 class Tokens(nn.Module):
@@ -151,7 +155,7 @@ class Tokens(nn.Module):
 def test_an_example_of_tokens(named: bool) -> None:
     ids = torch.zeros(1, 7, dtype=torch.long)
     flops = forward_flops(Tokens(), example={"input_ids": ids} if named else ids)
-    assert flops == Flops({"head.weight": 2 * 24 * 7}, 0)  # an embedding multiplies nothing
+    assert flops == ForwardFlops({"head.weight": 2 * 24 * 7}, 0)  # an embedding multiplies nothing
 
 
 @pytest.mark.parametrize("given", [{}, {"input_shape": (8,), "example": torch.zeros(1, 8)}])
@@ -181,7 +185,7 @@ def test_the_model_and_the_random_state_stay_as_they_are() -> None:
     model.dropout.eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
-    assert forward_flops(model, (4,)) == Flops({"linear.weight": 24}, 0)
+    assert forward_flops(model, (4,)) == ForwardFlops({"linear.weight": 24}, 0)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert (model.norm.training, model.dropout.training, model.cache) == (True, False, None)
     assert (model.scale.device.type, model.linear.weight.requires_grad) == ("cpu", True)
@@ -197,12 +201,14 @@ def test_the_total_is_that_of_torchs_own_counter(name: str) -> None:
 
 
 def test_a_fraction_weighs_densities_by_flops_and_leaves_the_rest_dense() -> None:
-    assert Flops({"a": 300, "b": 100}).fraction({"a": 0.5, "b": 1.0}) == pytest.approx(250 / 400)
-    assert Flops({"a": 300, "b": 100}, 100).fraction({"a": 0.5, "b": 0.0}) == pytest.approx(
+    assert ForwardFlops({"a": 300, "b": 100}).fraction({"a": 0.5, "b": 1.0}) == pytest.approx(
+        250 / 400
+    )
+    assert ForwardFlops({"a": 300, "b": 100}, 100).fraction({"a": 0.5, "b": 0.0}) == pytest.approx(
         250 / 500
     )
-    assert Flops({"a": 300, "b": 100}, 7).fraction({"a": 1.0, "b": 1.0}) == 1.0
-    assert Flops({"a": 0}).fraction({"a": 0.5}) == 1.0
+    assert ForwardFlops({"a": 300, "b": 100}, 7).fraction({"a": 1.0, "b": 1.0}) == 1.0
+    assert ForwardFlops({"a": 0}).fraction({"a": 0.5}) == 1.0
 
 
 def test_a_step_by_hand() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sparsetune.sparsity.optimizer_state import reset_grown, reset_moments
+from sparsetune.sparsity.optimizer_state import reset_grown_moments, reset_moments
 
 Build = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
 
@@ -39,7 +39,7 @@ def stepped(
 @pytest.mark.parametrize("name", SGD)
 def test_momentum_is_zeroed_where_weights_come_back_and_nowhere_else(name: str) -> None:
     weight, other, optimizer = stepped(SGD[name])
-    reset_grown(optimizer, [(weight, GROWN)])
+    reset_grown_moments(optimizer, [(weight, GROWN)])
     full = 2 * (1 + 0.9 + 0.81)
     assert optimizer.state[weight]["momentum_buffer"].tolist() == [
         pytest.approx([0, full]),
@@ -51,7 +51,7 @@ def test_momentum_is_zeroed_where_weights_come_back_and_nowhere_else(name: str) 
 @pytest.mark.parametrize("name", ADAM)
 def test_both_moments_are_zeroed_and_the_step_count_stays(name: str) -> None:
     weight, other, optimizer = stepped(ADAM[name])
-    reset_grown(optimizer, [(weight, GROWN)])
+    reset_grown_moments(optimizer, [(weight, GROWN)])
     first = 2 * (1 - 0.9**3)
     second = 4 * (1 - 0.999**3)
     state = optimizer.state[weight]
@@ -66,7 +66,7 @@ def test_both_moments_are_zeroed_and_the_step_count_stays(name: str) -> None:
 @pytest.mark.parametrize("name", SGD)
 def test_grown_weights_then_step_without_momentum(name: str) -> None:
     weight, _, optimizer = stepped(SGD[name])
-    reset_grown(optimizer, [(weight, GROWN)])
+    reset_grown_moments(optimizer, [(weight, GROWN)])
     before = weight.detach().clone()
     weight.grad = torch.ones(2, 2)
     optimizer.step()
@@ -81,7 +81,7 @@ def test_an_optimizer_without_state_is_left_without(name: str, fate: str) -> Non
     if fate == "all":
         reset_moments(optimizer)
     else:
-        reset_grown(optimizer, [(weight, GROWN)])
+        reset_grown_moments(optimizer, [(weight, GROWN)])
     assert not optimizer.state
     weight.grad = torch.ones(2, 2)
     optimizer.step()
@@ -90,7 +90,7 @@ def test_an_optimizer_without_state_is_left_without(name: str, fate: str) -> Non
 
 def test_plain_gradient_descent_has_nothing_to_zero() -> None:
     weight, _, optimizer = stepped(lambda p: torch.optim.SGD(p, lr=0.1))
-    reset_grown(optimizer, [(weight, GROWN)])
+    reset_grown_moments(optimizer, [(weight, GROWN)])
     reset_moments(optimizer)
     assert optimizer.state[weight].get("momentum_buffer") is None
 
@@ -105,7 +105,7 @@ def test_a_tensor_that_the_optimizer_does_not_hold_is_refused(
     with pytest.raises(
         ValueError, match=r"must hold the parameter, got another tensor of shape \(2, 2\)"
     ):
-        reset_grown(optimizer, [(other(weight), GROWN)])
+        reset_grown_moments(optimizer, [(other(weight), GROWN)])
 
 
 @pytest.mark.parametrize("name", [*SGD, *ADAM])
@@ -135,7 +135,7 @@ def test_exactly_the_grown_entries_are_zero(mask: list[bool], name: str) -> None
     optimizer = (SGD | ADAM)[name]([weight])
     weight.grad = torch.ones(len(mask))
     optimizer.step()
-    reset_grown(optimizer, [(weight, grown)])
+    reset_grown_moments(optimizer, [(weight, grown)])
     slots = [slot for key, slot in optimizer.state[weight].items() if key != "step"]
     assert slots
     assert all(torch.equal(slot == 0, grown) for slot in slots)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.sparsity.flops import Flops
+from sparsetune.sparsity.flops import ForwardFlops
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, RampSpec, RegrowSpec, SparsitySpec
@@ -32,7 +32,9 @@ class Four:
         )
         self.weight = nn.Parameter(torch.tensor([values], dtype=torch.float32))
         self.optimizer = torch.optim.SGD([self.weight], lr=1.0, momentum=0.5)
-        self.sparsifier = Sparsifier(spec, {"w": self.weight}, self.optimizer, Flops({"w": 8}))
+        self.sparsifier = Sparsifier(
+            spec, {"w": self.weight}, self.optimizer, ForwardFlops({"w": 8})
+        )
         self.at = 0
 
     def begin(self) -> list[float]:

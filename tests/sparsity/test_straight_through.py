@@ -1,12 +1,12 @@
 import torch
 
-from sparsetune.sparsity.straight_through import Shadow
+from sparsetune.sparsity.straight_through import ShadowWeights
 
 
 def test_effective_weights_and_the_pull_by_hand() -> None:
     weight = torch.tensor([1.0, -2.0, 3.0, -4.0])
     mask = torch.tensor([0.0, 0.0, 1.0, 1.0])
-    shadow = Shadow([weight], decay=0.1)
+    shadow = ShadowWeights([weight], decay=0.1)
     shadow.mask([mask])
     assert weight.tolist() == [0, 0, 3, -4]
     shadow.unmask()

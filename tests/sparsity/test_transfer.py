@@ -18,7 +18,7 @@ from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import TextTask
 from sparsetune.tasks.text.encoders import build_encoder, encoder_weights
 from sparsetune.train import train
-from sparsetune.train.checkpoint import latest
+from sparsetune.train.checkpoint import latest_checkpoint
 from tests.sparsity.small import SmallRun, prune_lowest
 from tests.train.test_resume import Interrupted, Stops, outcome
 
@@ -106,7 +106,7 @@ def test_a_trial_on_texts_keeps_the_checkpoint_s_zeros_through_an_interruption(
     stops = Stops(tmp_path / "checkpoints", {11})
     with pytest.raises(Interrupted):
         train(rte, checkpoints=stops, data_root=data)
-    again = outcome(rte, tmp_path, latest([tmp_path / "checkpoints"]), data_root=data)
+    again = outcome(rte, tmp_path, latest_checkpoint([tmp_path / "checkpoints"]), data_root=data)
     assert again.rows == whole.rows
     assert all(torch.equal(again.weights[name], weight) for name, weight in whole.weights.items())
 

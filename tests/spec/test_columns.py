@@ -20,26 +20,27 @@ FINAL = (
 
 
 def test_both_tables_have_the_columns_of_the_design_in_order() -> None:
-    history = [column.name for column in columns.HISTORY]
+    history = [column.name for column in columns.HISTORY_COLUMNS]
     assert history == f"{IDENTITY} {PROGRESS} {MEASURED}".split()
-    assert [column.name for column in columns.TRIALS] == [*history, *FINAL.split()]
+    assert [column.name for column in columns.TRIAL_COLUMNS] == [*history, *FINAL.split()]
 
 
 def test_every_column_is_named_once_and_explained() -> None:
-    names = [column.name for column in columns.TRIALS]
+    names = [column.name for column in columns.TRIAL_COLUMNS]
     assert len(names) == len(set(names))
     assert all(
-        column.meaning and column.dtype in get_args(columns.Dtype) for column in columns.TRIALS
+        column.meaning and column.dtype in get_args(columns.Dtype)
+        for column in columns.TRIAL_COLUMNS
     )
 
 
 def test_a_study_optimises_validation_or_training_never_test() -> None:
     allowed = "train_loss train_entropy val_loss val_accuracy val_score val_error val_entropy"
-    assert " ".join(columns.OBJECTIVES) == allowed
+    assert " ".join(columns.OBJECTIVE_COLUMNS) == allowed
 
 
 def test_waiting_and_running_trials_are_the_unfinished_ones() -> None:
-    assert set(get_args(columns.Status)) - set(columns.FINISHED) == {"WAITING", "RUNNING"}
+    assert set(get_args(columns.Status)) - set(columns.FINISHED_STATUSES) == {"WAITING", "RUNNING"}
 
 
 def test_every_role_has_its_place_in_the_order_of_display() -> None:

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsetune.durations import Length
-from sparsetune.sparsity.methods.plan import plan, plan_problems
+from sparsetune.sparsity.methods.plan import mask_schedule, mask_schedule_problems
 from sparsetune.spec import OptimSpec, RewindSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.schedule import DECAYS, learning_rate, rewinds, warmup_steps
+from sparsetune.spec.schedule import DECAYS, learning_rate, rewind_steps, warmup_steps
 from sparsetune.spec.sparsity import OBERT_RAMP, RampSpec, SparsitySpec
 from sparsetune.spec.task import TextTask
 from sparsetune.spec.trial import OBERT_REWINDS
@@ -48,7 +48,7 @@ def test_without_floor_and_rewinds_no_bit_changes(lr: str) -> None:
 
 def test_each_rewind_repeats_the_decay_and_the_last_is_shortened() -> None:
     spec = declared(2, epochs=5, floor=0.5, rewind=RewindSpec(start="1 epoch", every="2 epochs"))
-    assert rewinds(spec) == [2, 6]
+    assert rewind_steps(spec) == [2, 6]
     assert rates(spec) == pytest.approx([1, 0.75, 1, 0.875, 0.75, 0.625, 1, 0.875, 0.75, 0.625])
     assert rates(spec.with_values({"schedule.epochs": 4})) == pytest.approx(
         [1, 0.75, 1, 0.875, 0.75, 0.625, 1, 0.75]
@@ -64,13 +64,13 @@ def test_rewinds_within_the_warmup_change_nothing() -> None:
     spec = declared(
         4, epochs=2, warmup="4 steps", rewind=RewindSpec(start="1 step", every="3 steps")
     )
-    assert rewinds(spec) == [7]
+    assert rewind_steps(spec) == [7]
     assert rates(spec) == pytest.approx([0.25, 0.5, 0.75, 1, 1, 2 / 3, 1 / 3, 1])
 
 
 def test_rewinds_beyond_training_change_nothing() -> None:
     beyond = declared(4, epochs=2, rewind=RewindSpec(start="2 epochs"))
-    assert rewinds(beyond) == []
+    assert rewind_steps(beyond) == []
     assert rates(beyond) == rates(declared(4, epochs=2))
 
 
@@ -89,18 +89,18 @@ def test_decays_without_an_end_have_neither_floor_nor_rewinds(lr: str) -> None:
         floor=0.5,
         rewind=RewindSpec(),
     )
-    assert rewinds(given.canonical()) == []
+    assert rewind_steps(given.canonical()) == []
     assert rates(given.canonical()) == pytest.approx([1] * 4 + [0.1 if lr == "step" else 1] * 4)
 
 
 @pytest.mark.parametrize("every", ["0.5 steps", "0.1 epochs", 0])
 def test_rewinds_more_often_than_steps_are_a_problem(every: str | float) -> None:
-    (problem,) = plan_problems(declared(4, epochs=2, rewind=RewindSpec(every=every)))
+    (problem,) = mask_schedule_problems(declared(4, epochs=2, rewind=RewindSpec(every=every)))
     assert (problem.path, problem.rule) == (
         "schedule.rewind.every",
         "must be at least one optimizer step",
     )
-    assert plan_problems(declared(4, epochs=2, rewind=RewindSpec(every="1 step"))) == []
+    assert mask_schedule_problems(declared(4, epochs=2, rewind=RewindSpec(every="1 step"))) == []
 
 
 HALF_EPOCHS = st.integers(1, 12).map(lambda halves: Length(halves / 2, "epochs"))
@@ -120,7 +120,7 @@ SCHEDULES = st.builds(
 def test_rates_fall_from_the_peak_to_the_floor_between_rewinds(spec: TrialSpec) -> None:
     found = rates(spec)
     warmup = warmup_steps(spec)
-    again = rewinds(spec)
+    again = rewind_steps(spec)
     assert max(found) <= 1
     assert all(found[step] == 1 for step in (warmup, *again) if step < len(found))
     assert all(rate >= spec.schedule.floor for rate in found[warmup:])
@@ -147,9 +147,9 @@ def test_rewinds_meet_the_pruning_steps_of_the_same_lengths(
         per_epoch, epochs=start + 2 * halves, rewind=RewindSpec(start=starts, every=every)
     )
     *pruned, last = [
-        c.step for c in plan(spec.edited({"sparsity": gmp(ramp)})) if c.action == "prune"
+        c.step for c in mask_schedule(spec.edited({"sparsity": gmp(ramp)})) if c.action == "prune"
     ]
-    assert rewinds(spec) == pruned
+    assert rewind_steps(spec) == pruned
     assert (len(pruned), last) == (4, spec.total_steps())
 
 
@@ -162,5 +162,7 @@ def test_rewinds_of_obert_meet_its_pruning_steps(per_epoch: int) -> None:
     spec = declared(per_epoch, epochs=30, rewind=OBERT_REWINDS).edited(
         {"sparsity": gmp(OBERT_RAMP)}
     )
-    pruned = [change.step for change in plan(spec) if change.action == "prune"]
-    assert rewinds(spec) == pruned == [epoch * per_epoch for epoch in (2, 6, 10, 14, 18, 22, 26)]
+    pruned = [change.step for change in mask_schedule(spec) if change.action == "prune"]
+    assert (
+        rewind_steps(spec) == pruned == [epoch * per_epoch for epoch in (2, 6, 10, 14, 18, 22, 26)]
+    )

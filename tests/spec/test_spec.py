@@ -7,7 +7,14 @@ from typing import Any, get_args
 
 import pytest
 
-from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec, applies, flatten, set_at
+from sparsetune.spec import (
+    OptimSpec,
+    ScheduleSpec,
+    TrialSpec,
+    field_applies,
+    flatten_values,
+    set_field,
+)
 from sparsetune.spec.sparsity import PUBLISHED_ACDC, AcdcSpec, Method, RampSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
 
@@ -55,7 +62,7 @@ def test_a_target_of_zero_is_dense_whatever_the_method() -> None:
 )
 def test_fields_that_do_not_apply_do_not_name_a_trial(spec: TrialSpec, path: str) -> None:
     value: Any = {"sparsity.score": "magnitude"}.get(path, 0.25)
-    assert not applies(spec.given(), path)
+    assert not field_applies(spec.given(), path)
     assert spec.with_values({path: value}).trial_id() == spec.trial_id()
     assert path not in spec.columns()
 
@@ -162,8 +169,8 @@ def test_the_columns_of_a_dense_trial_say_that_it_is_dense() -> None:
 def test_flat_and_nested_values_are_two_forms_of_one_thing() -> None:
     nested = {"a": {"b": {"c": 1}, "d": 2}, "e": 3, "empty": {}}
     flat = {"a.b.c": 1, "a.d": 2, "e": 3, "empty": {}}
-    assert flatten(nested) == flat
+    assert flatten_values(nested) == flat
     rebuilt: dict[str, Any] = {}
     for path, value in flat.items():
-        set_at(rebuilt, path, value)
+        set_field(rebuilt, path, value)
     assert rebuilt == nested

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.paths import place
+from sparsetune.paths import resolve_place
 from sparsetune.spec import OptimSpec, TrialSpec
 from sparsetune.storage import StudyDirectory, write_durably
 from sparsetune.study import Arm, Study
@@ -234,7 +234,7 @@ def test_a_study_in_an_object_store_is_what_it_is_on_a_disk(
 
 
 def test_a_prefix_that_is_not_a_study_is_refused_and_left_alone(bucket: str) -> None:
-    place(f"{bucket}/thesis/chapter/one.tex").write_bytes(b"years of work")
+    resolve_place(f"{bucket}/thesis/chapter/one.tex").write_bytes(b"years of work")
     with pytest.raises(StudyDirectoryError, match="exists and is not a study"):
         StudyDirectory(f"{bucket}/thesis").create(STUDY)
     assert keys(bucket) == {"thesis/chapter/one.tex": b"years of work"}
@@ -249,7 +249,7 @@ def test_of_two_declarations_created_at_once_the_later_is_refused(bucket: str) -
         return True
 
     patch = pytest.MonkeyPatch()
-    patch.setattr(StudyDirectory, "_unused", unused)
+    patch.setattr(StudyDirectory, "_is_unused", unused)
     with pytest.raises(StudyDirectoryError, match="holds a study of another declaration"):
         late.create(STUDY.with_changes(report_seeds=5))
     assert late.study() == STUDY

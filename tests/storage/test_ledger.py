@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.paths import names, place
-from sparsetune.spec.columns import FINISHED
-from sparsetune.storage.ledger import AT_ONCE, Ledger, encode, fold, read
-from sparsetune.storage.owner import Owner, held
+from sparsetune.paths import list_names, resolve_place
+from sparsetune.spec.columns import FINISHED_STATUSES
+from sparsetune.storage.ledger import AT_ONCE, Ledger, encode_record, fold_records, read_records
+from sparsetune.storage.owner import Owner, hold_study
 
 
 def proposed(trial: str = "t", role: str = "search", **fields: Any) -> dict[str, Any]:
@@ -54,11 +54,11 @@ def test_records_come_back_in_order_from_all_segments(tmp_path: Path) -> None:
         "000001.jsonl",
         "000002.jsonl",
     ]
-    assert read(tmp_path / "ledger") == records
+    assert read_records(tmp_path / "ledger") == records
 
 
 def test_a_ledger_that_does_not_exist_yet_is_empty(tmp_path: Path) -> None:
-    assert read(tmp_path / "none") == []
+    assert read_records(tmp_path / "none") == []
 
 
 def test_what_is_not_finite_is_missing_at_any_depth() -> None:
@@ -68,11 +68,15 @@ def test_what_is_not_finite_is_missing_at_any_depth() -> None:
         "spec": {"lr": [float("inf"), 0.1]},
         "step": 3,
     }
-    assert json.loads(encode(record)) == {**record, "loss": None, "spec": {"lr": [None, 0.1]}}
+    assert json.loads(encode_record(record)) == {
+        **record,
+        "loss": None,
+        "spec": {"lr": [None, 0.1]},
+    }
 
 
 def test_the_type_comes_first_in_a_line() -> None:
-    assert encode({"step": 3, "type": "report"}) == b'{"type":"report","step":3}\n'
+    assert encode_record({"step": 3, "type": "report"}) == b'{"type":"report","step":3}\n'
 
 
 @given(
@@ -84,37 +88,37 @@ def test_the_type_comes_first_in_a_line() -> None:
 def test_a_record_is_one_line_whatever_it_holds(record: dict[str, Any]) -> None:
     record = {"type": "report", **record}
     finite = {k: None if v in (float("inf"), float("-inf")) else v for k, v in record.items()}
-    assert encode(record).count(b"\n") == 1
-    assert json.loads(encode(record)) == finite
+    assert encode_record(record).count(b"\n") == 1
+    assert json.loads(encode_record(record)) == finite
 
 
 def test_a_last_line_torn_at_any_byte_is_ignored_and_the_next_launch_goes_on(
     tmp_path: Path,
 ) -> None:
     whole = proposed("whole")
-    torn = encode(proposed("torn é"))
+    torn = encode_record(proposed("torn é"))
     later = proposed("later")
     for position in range(len(torn)):
         folder = tmp_path / str(position)
         folder.mkdir()
-        (folder / "000001.jsonl").write_bytes(encode(whole) + torn[:position])
-        assert read(folder) == [whole]
+        (folder / "000001.jsonl").write_bytes(encode_record(whole) + torn[:position])
+        assert read_records(folder) == [whole]
         with closing(Ledger(folder)) as ledger:
             ledger.append(later)
-        assert read(folder) == [whole, later]
+        assert read_records(folder) == [whole, later]
 
 
 def test_a_damaged_line_in_the_middle_is_refused_by_number(tmp_path: Path) -> None:
     (tmp_path / "000001.jsonl").write_bytes(
-        encode(proposed()) + b'{"type": "rep\n' + encode(report(1, 10))
+        encode_record(proposed()) + b'{"type": "rep\n' + encode_record(report(1, 10))
     )
     with pytest.raises(StudyDirectoryError, match=r"record 2 of the ledger .* is damaged"):
-        read(tmp_path)
+        read_records(tmp_path)
 
 
 def test_a_trial_waits_runs_and_ends() -> None:
     records = [proposed(), started(1), report(1, 10), ended(1)]
-    states = [fold(records[: n + 1])["t"] for n in range(4)]
+    states = [fold_records(records[: n + 1])["t"] for n in range(4)]
     assert [state.status for state in states] == ["WAITING", "RUNNING", "RUNNING", "COMPLETE"]
     assert [state.finished for state in states] == [False, False, False, True]
     assert [state.last.get("step") for state in states] == [None, None, 10, 10]
@@ -122,26 +126,26 @@ def test_a_trial_waits_runs_and_ends() -> None:
 
 def test_rows_beyond_the_step_of_resumption_are_done_again() -> None:
     records = [proposed(), started(1), report(1, 10), report(1, 20), report(1, 30), started(2, 10)]
-    assert list(fold(records)["t"].reports) == [10]
-    state = fold([*records, report(2, 20), ended(2)])["t"]
+    assert list(fold_records(records)["t"].reports) == [10]
+    state = fold_records([*records, report(2, 20), ended(2)])["t"]
     assert {step: row["attempt"] for step, row in state.reports.items()} == {10: 1, 20: 2}
     assert (state.attempts, state.last["step"]) == (2, 20)
 
 
 def test_an_attempt_from_scratch_drops_every_earlier_row() -> None:
-    assert fold([proposed(), started(1), report(1, 10), started(2, 0)])["t"].reports == {}
+    assert fold_records([proposed(), started(1), report(1, 10), started(2, 0)])["t"].reports == {}
 
 
 def test_a_failed_trial_that_is_retried_runs_again() -> None:
     records = [proposed(), started(1), ended(1, "FAILED")]
-    assert fold(records)["t"].finished
-    assert fold([*records, started(2)])["t"].status == "RUNNING"
+    assert fold_records(records)["t"].finished
+    assert fold_records([*records, started(2)])["t"].status == "RUNNING"
 
 
 def test_a_failed_trial_that_is_asked_for_again_waits_until_it_starts_and_counts_once() -> None:
     records = [proposed(), started(1), report(1, 10), ended(1, "FAILED")]
     again = {"type": "extended", "retried": ["t", "unknown"]}
-    state = fold([*records, again])["t"]
+    state = fold_records([*records, again])["t"]
     assert (state.status, state.finished, state.attempts, list(state.reports)) == (
         "WAITING",
         False,
@@ -149,40 +153,42 @@ def test_a_failed_trial_that_is_asked_for_again_waits_until_it_starts_and_counts
         [10],
     )
     states = [
-        fold([*records, again, *later])["t"]
+        fold_records([*records, again, *later])["t"]
         for later in ([started(2)], [started(2), ended(2, "FAILED")])
     ]
     assert [(state.status, state.finished) for state in states] == [
         ("RUNNING", False),
         ("FAILED", True),
     ]
-    assert fold([*records, again, ended(1, "FAILED")])["t"].status == "FAILED"
+    assert fold_records([*records, again, ended(1, "FAILED")])["t"].status == "FAILED"
 
 
-@pytest.mark.parametrize("status", [status for status in FINISHED if status != "FAILED"])
+@pytest.mark.parametrize("status", [status for status in FINISHED_STATUSES if status != "FAILED"])
 def test_only_failed_trials_are_run_again(status: str) -> None:
     records = [proposed(), started(1), ended(1, status), {"type": "extended", "retried": ["t"]}]
-    assert fold(records)["t"].status == status
+    assert fold_records(records)["t"].status == status
 
 
 def test_a_row_told_twice_counts_once() -> None:
-    assert len(fold([proposed(), started(1), report(1, 10), report(1, 10)])["t"].reports) == 1
+    assert (
+        len(fold_records([proposed(), started(1), report(1, 10), report(1, 10)])["t"].reports) == 1
+    )
 
 
 def test_a_trial_of_several_uses_runs_once_and_is_shown_by_the_weightiest() -> None:
     uses = [proposed(role=role, cell=role) for role in ("twin", "search", "control", "report")]
     for count, shown in enumerate(["twin", "search", "control", "report"], start=1):
-        state = fold([*uses[:count], started(1), ended(1)])["t"]
+        state = fold_records([*uses[:count], started(1), ended(1)])["t"]
         assert (len(state.proposed), state.use["cell"]) == (count, shown)
 
 
 def test_a_trial_that_was_never_proposed_does_not_exist() -> None:
-    assert fold([started(1), report(1, 10), {"type": "extended", "report_seeds": 2}]) == {}
+    assert fold_records([started(1), report(1, 10), {"type": "extended", "report_seeds": 2}]) == {}
 
 
 def test_trials_are_in_order_of_their_proposal() -> None:
     assert list(
-        fold([proposed("b"), proposed("a"), started(1, trial="a"), proposed("b", "twin")])
+        fold_records([proposed("b"), proposed("a"), started(1, trial="a"), proposed("b", "twin")])
     ) == ["b", "a"]
 
 
@@ -200,7 +206,7 @@ def fill(folder: Path) -> int:
 def test_a_full_disk_refuses_the_record_and_keeps_what_was_acknowledged(small_disk: Path) -> None:
     acknowledged = fill(small_disk / "ledger")
     assert acknowledged > 10
-    assert [record["trial_id"] for record in read(small_disk / "ledger")] == [
+    assert [record["trial_id"] for record in read_records(small_disk / "ledger")] == [
         str(i) for i in range(acknowledged)
     ]
 
@@ -214,7 +220,10 @@ def test_a_ledger_goes_on_once_a_full_disk_has_room_again(small_disk: Path) -> N
             ledger.append({**proposed("torn"), "filler": "x" * 20_000})
         ballast.unlink()
         ledger.append(proposed("after"))
-    assert [record["trial_id"] for record in read(small_disk / "ledger")] == ["before", "after"]
+    assert [record["trial_id"] for record in read_records(small_disk / "ledger")] == [
+        "before",
+        "after",
+    ]
 
 
 LIMITED = """
@@ -239,7 +248,7 @@ def test_a_file_that_may_not_grow_refuses_the_record_and_keeps_the_others(tmp_pa
     )
     acknowledged, message = done.stderr.split(" ", 1)
     assert "cannot be written" in message
-    assert [record["trial_id"] for record in read(tmp_path)] == [
+    assert [record["trial_id"] for record in read_records(tmp_path)] == [
         str(i) for i in range(int(acknowledged))
     ]
     assert int(acknowledged) == 6  # 5,000 bytes hold six records of about 750
@@ -254,8 +263,8 @@ def test_a_ledger_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> No
 @pytest.fixture
 def owned(bucket: str) -> Iterator[tuple[Any, Owner]]:
     """The ledger's prefix of a study in an object store, and this process as its driver."""
-    study = place(f"{bucket}/s")
-    with held(study) as owner:
+    study = resolve_place(f"{bucket}/s")
+    with hold_study(study) as owner:
         yield study / "ledger", owner
 
 
@@ -266,13 +275,13 @@ def test_a_store_has_a_record_that_must_be_durable_with_all_before_it(
     written = [proposed(), started(1), *(report(1, step) for step in range(1, 4)), ended(1)]
     with closing(Ledger(folder, owner)) as ledger:
         ledger.append(written[0])
-        assert read(folder) == written[:1]
+        assert read_records(folder) == written[:1]
         for record in written[1:]:
             ledger.append(record)
-        assert read(folder) == written
-    assert read(folder) == written
-    assert 2 <= len(names(folder)) < len(written), "records that may wait share a segment"
-    assert names(folder)[:2] == ["000001-00000001.jsonl", "000001-00000002.jsonl"]
+        assert read_records(folder) == written
+    assert read_records(folder) == written
+    assert 2 <= len(list_names(folder)) < len(written), "records that may wait share a segment"
+    assert list_names(folder)[:2] == ["000001-00000001.jsonl", "000001-00000002.jsonl"]
 
 
 def test_a_store_has_the_other_records_after_a_second_or_64_kib_or_at_the_end(
@@ -281,16 +290,16 @@ def test_a_store_has_the_other_records_after_a_second_or_64_kib_or_at_the_end(
     folder, owner = owned
     with closing(Ledger(folder, owner)) as ledger:
         ledger.append(report(1, 1))
-        assert read(folder) == []
+        assert read_records(folder) == []
         time.sleep(1.5)
-        assert read(folder) == [report(1, 1)]
+        assert read_records(folder) == [report(1, 1)]
         ledger.append(*(report(1, step) for step in range(2, 2000)))
         deadline = time.monotonic() + 0.9
-        while len(names(folder)) < 2 and time.monotonic() < deadline:
+        while len(list_names(folder)) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert len(read(folder)) == 1999
+        assert len(read_records(folder)) == 1999
         ledger.append(report(1, 2000))
-    assert [record["step"] for record in read(folder)] == list(range(1, 2001))
+    assert [record["step"] for record in read_records(folder)] == list(range(1, 2001))
 
 
 @contextmanager
@@ -318,7 +327,7 @@ def test_a_store_that_refuses_is_a_storage_error_and_loses_nothing(
             ):
                 ledger.append(record)
         ledger.close()
-    assert read(folder) == [proposed()]
+    assert read_records(folder) == [proposed()]
 
 
 def test_a_store_that_refuses_what_waited_is_told_at_the_end(owned: tuple[Any, Owner]) -> None:
@@ -337,32 +346,32 @@ def test_a_driver_that_lost_the_study_writes_no_record(owned: tuple[Any, Owner])
         with pytest.raises(StorageError, match="taken over by another driver"):
             ledger.append(proposed())
         owner.lost = None
-    assert read(folder) == []
+    assert read_records(folder) == []
 
 
 def test_a_ledger_in_a_store_is_written_by_its_driver_alone(bucket: str) -> None:
     with pytest.raises(StudyDirectoryError, match="must be written by the study's driver alone"):
-        Ledger(place(f"{bucket}/s/ledger"))
+        Ledger(resolve_place(f"{bucket}/s/ledger"))
 
 
 def test_a_missing_segment_is_named(tmp_path: Path, owned: tuple[Any, Owner]) -> None:
     for folder in (tmp_path, owned[0]):
         for number in (1, 2, 4):
-            (folder / f"000003-{number:08d}.jsonl").write_bytes(encode(proposed()))
+            (folder / f"000003-{number:08d}.jsonl").write_bytes(encode_record(proposed()))
         with pytest.raises(
             StudyDirectoryError,
             match=r"segment `000003-00000003.jsonl` of the ledger .* is missing",
         ):
-            read(folder)
+            read_records(folder)
 
 
 def test_a_ledger_that_was_copied_from_a_store_goes_on_on_a_disk(tmp_path: Path) -> None:
-    (tmp_path / "000001-00000001.jsonl").write_bytes(encode(proposed("a")))
+    (tmp_path / "000001-00000001.jsonl").write_bytes(encode_record(proposed("a")))
     (tmp_path / "000001-00000002.jsonl").write_bytes(b"")
     with closing(Ledger(tmp_path)) as ledger:
         ledger.append(proposed("b"))
     assert sorted(path.name for path in tmp_path.iterdir())[-1] == "000002.jsonl"
-    assert [record["trial_id"] for record in read(tmp_path)] == ["a", "b"]
+    assert [record["trial_id"] for record in read_records(tmp_path)] == ["a", "b"]
 
 
 @given(
@@ -382,5 +391,5 @@ def test_whatever_the_store_holds_when_the_driver_dies_is_a_beginning_with_all_t
             written.append({"type": kind, "trial_id": "t", "number": number})
             ledger.append(written[-1])
             acknowledged = len(written) if kind in AT_ONCE else acknowledged
-        found = read(folder)  # what a kill -9 at this moment leaves
+        found = read_records(folder)  # what a kill -9 at this moment leaves
         assert found == written[: len(found)] and len(found) >= acknowledged

@@ -16,10 +16,18 @@ from typing import Any
 import pytest
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.paths import place
+from sparsetune.paths import resolve_place
 from sparsetune.storage import StudyDirectory, owner, segments
-from sparsetune.storage.ledger import Ledger, read
-from sparsetune.storage.owner import Owner, began, claim, held, holder, records, this_machine
+from sparsetune.storage.ledger import Ledger, read_records
+from sparsetune.storage.owner import (
+    Owner,
+    claim_study,
+    current_owner,
+    hold_study,
+    machine_id,
+    owner_records,
+    process_start,
+)
 from sparsetune.study import Study
 
 HOLD = """
@@ -61,14 +69,14 @@ def driver(study: str) -> Iterator[subprocess.Popen[str]]:
 
 def pretend(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the holder of the study seem to be on another machine, which is watched for a second."""
-    here = this_machine()
-    monkeypatch.setattr(owner, "this_machine", lambda: f"not {here}")
+    here = machine_id()
+    monkeypatch.setattr(owner, "machine_id", lambda: f"not {here}")
     monkeypatch.setattr(owner, "WATCH_SECONDS", 1.0)
     monkeypatch.setattr(owner, "POLL_SECONDS", 0.05)
 
 
 def trial_ids(study: str) -> list[str]:
-    return [record["trial_id"] for record in read(StudyDirectory(study).ledger)]
+    return [record["trial_id"] for record in read_records(StudyDirectory(study).ledger)]
 
 
 def test_a_second_driver_is_refused_and_told_who_holds_the_study(
@@ -135,7 +143,7 @@ def test_a_paused_driver_loses_the_study_and_writes_nothing_into_it(
             "taken over by another driver" in said or "took the study over" in said
         )
         ledger.append({"type": "ended", "trial_id": "of the second"})
-        assert records(mine.folder)[-1].token == mine.record.token
+        assert owner_records(mine.folder)[-1].token == mine.record.token
     assert trial_ids(study) == ["", "before", "of the second"]
 
 
@@ -143,12 +151,12 @@ def test_a_paused_driver_that_has_not_looked_yet_is_stopped_by_the_seal(study: s
     directory = StudyDirectory(study)
     folder = directory.path
     ledger_folder = directory.ledger
-    first = claim(folder)
+    first = claim_study(folder)
     with closing(Ledger(ledger_folder, first)) as paused:
         paused.append({"type": "ended", "trial_id": "a"})
-        second = Owner(folder, owner.Record(2), superseded=(1,))
-        segments.seal(ledger_folder, second.superseded)
-        segments.seal(ledger_folder, second.superseded)
+        second = Owner(folder, owner.OwnerRecord(2), superseded=(1,))
+        segments.seal_launches(ledger_folder, second.superseded)
+        segments.seal_launches(ledger_folder, second.superseded)
         with pytest.raises(
             StorageError, match="was written by another driver, which took the study over"
         ):
@@ -174,17 +182,17 @@ def test_of_drivers_that_start_at_once_exactly_one_wins(study: str) -> None:
 
 
 def test_of_many_claims_at_once_exactly_one_is_granted(study: str) -> None:
-    folder = place(study)
+    folder = resolve_place(study)
 
     def claimed(_: int) -> Owner | None:
         with suppress(StudyDirectoryError):
-            return claim(folder)
+            return claim_study(folder)
         return None
 
     with ThreadPoolExecutor(6) as pool:
         won = [one for one in pool.map(claimed, range(6)) if one]
     assert len(won) == 1
-    assert [record.token for record in records(folder)] == [won[0].record.token]
+    assert [record.token for record in owner_records(folder)] == [won[0].record.token]
 
 
 def test_a_launch_is_numbered_above_the_segments_of_every_earlier_one(study: str) -> None:
@@ -198,18 +206,18 @@ def test_a_launch_is_numbered_above_the_segments_of_every_earlier_one(study: str
 
 
 def test_a_process_that_took_the_number_of_a_dead_driver_is_not_that_driver(study: str) -> None:
-    folder = place(study)
-    dead = claim(folder)
+    folder = resolve_place(study)
+    dead = claim_study(folder)
     fields = {**dead.record.__dict__, "began": "1"}
     (folder / "owner-000001.json").write_bytes(json.dumps(fields).encode())
-    with held(folder) as mine:
+    with hold_study(folder) as mine:
         assert mine.record.generation == 2
 
 
 def test_a_store_that_overwrites_keys_is_refused(
     study: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder: Any = place(study)
+    folder: Any = resolve_place(study)
     put = folder.fs.pipe_file
     monkeypatch.setattr(
         folder.fs, "pipe_file", lambda path, data, mode="overwrite": put(path, data)
@@ -217,26 +225,28 @@ def test_a_store_that_overwrites_keys_is_refused(
     with pytest.raises(
         StorageError, match=r"must refuse to write a key that is taken \(If-None-Match\)"
     ):
-        claim(folder)
+        claim_study(folder)
 
 
 def test_a_heart_that_stopped_long_ago_drives_nothing(study: str) -> None:
-    folder = place(study)
-    mine = claim(folder)
-    assert holder(folder) == mine.record
+    folder = resolve_place(study)
+    mine = claim_study(folder)
+    assert current_owner(folder) == mine.record
     for age, drives in ((5, True), (60, False)):
         fields = {**mine.record.__dict__, "machine": "another", "time": time.time() - age}
         (folder / "owner-000001.json").write_bytes(json.dumps(fields).encode())
-        assert (holder(folder) is not None) == drives
+        assert (current_owner(folder) is not None) == drives
     mine.release()
-    assert holder(folder) is None
+    assert current_owner(folder) is None
 
 
 def test_when_a_process_began() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
-        first = began(process.pid)
-        assert first and first.isdecimal() and int(first) >= int(began(os.getpid()) or 0)
+        first = process_start(process.pid)
+        assert first and first.isdecimal() and int(first) >= int(process_start(os.getpid()) or 0)
         process.kill()
         time.sleep(0.2)
-        assert began(process.pid) is None, "a dead process that nobody waited for drives nothing"
-    assert began(process.pid) is None
+        assert process_start(process.pid) is None, (
+            "a dead process that nobody waited for drives nothing"
+        )
+    assert process_start(process.pid) is None

@@ -17,12 +17,12 @@ from sparsetune.storage import provenance
 
 def test_the_facts_are_plain_json_and_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/some/bin/sparsetune", "run", "studies.digits"])
-    facts = json.loads(json.dumps(provenance.facts()))
+    facts = json.loads(json.dumps(provenance.launch_facts()))
     assert facts["command"] == "sparsetune run studies.digits"
     assert facts["python"] == platform.python_version()
     assert facts["cpus"] == len(os.sched_getaffinity(0))
     assert abs(facts["time"] - time.time()) < 60
-    assert facts["packages"].keys() == set(provenance.PACKAGES)
+    assert facts["packages"].keys() == set(provenance.RECORDED_PACKAGES)
     assert all(facts["packages"].values())
 
 
@@ -36,18 +36,21 @@ def test_the_commit_is_that_of_the_study_file_and_a_changed_tree_is_said(tmp_pat
 
     study = tmp_path / "study.py"
     study.write_text("first")
-    assert provenance.facts(study)["git"] is None
+    assert provenance.launch_facts(study)["git"] is None
     git("init")
     git("add", "study.py")
     git("commit", "-m", "first")
-    assert provenance.facts(study)["git"] == {"commit": git("rev-parse", "HEAD"), "changed": False}
+    assert provenance.launch_facts(study)["git"] == {
+        "commit": git("rev-parse", "HEAD"),
+        "changed": False,
+    }
     study.write_text("second")
-    assert provenance.facts(study)["git"]["changed"] is True
+    assert provenance.launch_facts(study)["git"]["changed"] is True
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(provenance, "PACKAGES", ("pytest", "no-such-package-here"))
-    assert provenance.facts()["packages"] == {
+    monkeypatch.setattr(provenance, "RECORDED_PACKAGES", ("pytest", "no-such-package-here"))
+    assert provenance.launch_facts()["packages"] == {
         "pytest": pytest.__version__,
         "no-such-package-here": None,
     }
@@ -67,26 +70,26 @@ def launch(**changed: object) -> dict[str, object]:
 
 
 def test_what_changed_between_two_launches_is_said_line_by_line() -> None:
-    assert provenance.changes(launch(), launch(time=5, command="other")) == []
+    assert provenance.environment_changes(launch(), launch(time=5, command="other")) == []
     later = launch(
         processor="B",
         packages={"torch": "2.16"},
         git={"commit": "fedcba9876543210", "changed": True},
     )
-    assert provenance.changes(launch(), later) == [
+    assert provenance.environment_changes(launch(), later) == [
         "processor: A -> B",
         "torch: 2.15 -> 2.16",
         "commit: 0123456789ab -> fedcba987654 with changes",
     ]
     older = {name: value for name, value in launch().items() if name not in ("code", "packages")}
-    assert provenance.changes(older, launch(code="other")) == [], (
+    assert provenance.environment_changes(older, launch(code="other")) == [], (
         "an older version did not record them"
     )
 
 
 def test_a_change_of_sparsetunes_files_is_seen() -> None:
-    assert provenance.facts()["code"] == provenance.code_digest()
-    assert provenance.changes(launch(), launch(code="other")) == [
+    assert provenance.launch_facts()["code"] == provenance.code_digest()
+    assert provenance.environment_changes(launch(), launch(code="other")) == [
         "sparsetune's files, by digest: c0de -> other"
     ]
 
@@ -102,17 +105,19 @@ def test_trials_on_other_hardware_or_data_are_told_from_those_before() -> None:
             **fields,
         }
 
-    around = provenance.Surroundings([started(), {"type": "report"}, started(data="other=cc")])
-    assert around.news(started()) == []
-    assert around.news(started(data="digits=bb")) == [
+    around = provenance.EnvironmentTracker(
+        [started(), {"type": "report"}, started(data="other=cc")]
+    )
+    assert around.describe_changes(started()) == []
+    assert around.describe_changes(started(data="digits=bb")) == [
         "digits, data of digest bb, where trials before had aa"
     ]
-    assert around.news(started(processor="B", threads=2)) == [
+    assert around.describe_changes(started(processor="B", threads=2)) == [
         "processor B, where trials before had A",
         "threads 2, where trials before had 1",
     ]
-    assert around.news(started(processor="B", threads=2)) == [], "said once"
-    assert provenance.Surroundings().news(started()) == []
+    assert around.describe_changes(started(processor="B", threads=2)) == [], "said once"
+    assert provenance.EnvironmentTracker().describe_changes(started()) == []
     assert around.changed == []
-    resumed = provenance.Surroundings((), [launch(), launch(), launch(cpus=4)])
+    resumed = provenance.EnvironmentTracker((), [launch(), launch(), launch(cpus=4)])
     assert resumed.changed == ["since the last launch, CPUs of the process: 2 -> 4"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sparsetune.cli.find import find_study
-from sparsetune.cli.preview import preview
+from sparsetune.cli.preview import preview_study
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 
@@ -26,7 +26,7 @@ def shown(study: str, cell: str) -> Facts:
 
 
 def previewed(spec: TrialSpec) -> Facts:
-    (facts,) = preview(Study(name="one", base=spec))["cells"]
+    (facts,) = preview_study(Study(name="one", base=spec))["cells"]
     return dict(facts)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from sparsetune.__main__ import main
 from sparsetune.cli.find import find_study
-from sparsetune.cli.preview import preview
+from sparsetune.cli.preview import preview_study
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from sparsetune.train import train
@@ -40,7 +40,7 @@ def cells(study: str) -> dict[str, TrialSpec]:
 
 @cache
 def shown(study: str, cell: str) -> dict[str, Any]:
-    (facts,) = preview(Study(name="one", base=cells(study)[cell]))["cells"]
+    (facts,) = preview_study(Study(name="one", base=cells(study)[cell]))["cells"]
     return dict(facts)
 
 

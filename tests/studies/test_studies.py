@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sparsetune.cli.find import find_study
-from sparsetune.cli.preview import preview
+from sparsetune.cli.preview import preview_study
 from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.study import Study
 from sparsetune.train import train
@@ -25,7 +25,7 @@ def declared(name: str, quick: bool) -> Study:
 
 @cache
 def shown(name: str, quick: bool) -> dict[str, Any]:
-    return preview(declared(name, quick))
+    return preview_study(declared(name, quick))
 
 
 @pytest.mark.parametrize("quick", [False, True])

@@ -8,7 +8,7 @@ import pytest
 
 from sparsetune.spec import OptimSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.study import Arm, Study, checked
+from sparsetune.study import Arm, Study, require_valid
 from sparsetune.study.cells import Cell
 from sparsetune.study.grid import grid_points, grid_size
 from sparsetune.study.samplers import Grid, Random, Sobol
@@ -64,7 +64,7 @@ CONDITIONAL = {
 
 def test_an_axis_counts_only_where_a_choice_lets_it_apply() -> None:
     declared = study(CONDITIONAL, points=2, base=GMP, sweep={"sparsity.target": [0.9]})
-    assert checked(declared) is not None
+    assert require_valid(declared) is not None
     assert points(declared, "gmp/target=0.9") == [
         {"sparsity.method": "gmp", "sparsity.ramp.start": 0},
         {"sparsity.method": "gmp", "sparsity.ramp.start": 0.1},
@@ -123,7 +123,7 @@ def test_a_range_needs_points() -> None:
 
 def test_a_grid_becomes_random_in_the_quick_form() -> None:
     assert (
-        checked(study(RATES, arms={"gmp": Arm({"sparsity.method": "gmp"})}).quick()).sampler
+        require_valid(study(RATES, arms={"gmp": Arm({"sparsity.method": "gmp"})}).quick()).sampler
         == Random()
     )
 

@@ -10,7 +10,15 @@ import pytest
 from sparsetune.errors import DeclarationError
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec
-from sparsetune.study import Arm, Maximize, Minimize, Quick, Study, checked, differences
+from sparsetune.study import (
+    Arm,
+    Maximize,
+    Minimize,
+    Quick,
+    Study,
+    declaration_differences,
+    require_valid,
+)
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import TPE, OptunaSampler, Random, Sobol
 from sparsetune.study.space import Choice, IntRange, LogUniform, Uniform
@@ -176,7 +184,7 @@ def test_a_pinned_sweep_axis_keeps_one_value_and_a_pinned_search_axis_goes() -> 
     declared = study(
         arms={"gmp": GMP}, search={"optim.lr": LR, "sparsity.ramp.start": Uniform(0, 0.2)}
     )
-    pinned = checked(
+    pinned = require_valid(
         declared.pinned({"sparsity.target": 0.8, "sparsity.ramp.start": 0.15, "schedule.epochs": 2})
     )
     dense, gmp = pinned.cells()
@@ -187,7 +195,9 @@ def test_a_pinned_sweep_axis_keeps_one_value_and_a_pinned_search_axis_goes() -> 
 
 def test_pinning_reaches_arms_too() -> None:
     arm = Arm({"sparsity.method": "gmp", "optim.lr": 0.5}, sweep={"optim.momentum": [0, 0.9]})
-    pinned = checked(study(arms={"gmp": arm}).pinned({"optim.lr": 0.3, "optim.momentum": 0.8}))
+    pinned = require_valid(
+        study(arms={"gmp": arm}).pinned({"optim.lr": 0.3, "optim.momentum": 0.8})
+    )
     assert [cell.name for cell in pinned.cells()] == [
         "dense/momentum=0.8",
         "gmp/target=0.9/momentum=0.8",
@@ -198,7 +208,7 @@ def test_pinning_reaches_arms_too() -> None:
 def test_a_target_pinned_to_zero_leaves_the_dense_cell() -> None:
     assert [
         cell.name
-        for cell in checked(study(arms={"gmp": GMP}).pinned({"sparsity.target": 0})).cells()
+        for cell in require_valid(study(arms={"gmp": GMP}).pinned({"sparsity.target": 0})).cells()
     ] == ["dense"]
 
 
@@ -213,7 +223,7 @@ def test_the_quick_form_is_the_ends_of_every_sweep_and_few_trials() -> None:
     ).quick()
     assert quick.name == "s-quick"
     assert (quick.configurations_per_cell, quick.search_seeds, quick.report_seeds) == (2, 1, 2)
-    assert [cell.name for cell in checked(quick).cells()][2:] == [
+    assert [cell.name for cell in require_valid(quick).cells()][2:] == [
         "gmp/target=0.9/momentum=0",
         "gmp/target=0.9/momentum=0.9",
     ]
@@ -223,7 +233,7 @@ def test_the_quick_form_is_the_ends_of_every_sweep_and_few_trials() -> None:
 def test_a_study_states_its_own_quick_form() -> None:
     form = Quick(overrides={"schedule.epochs": 1}, sweep={"sparsity.target": [0.9]}, report_seeds=1)
     quick = study(arms={"gmp": GMP}, quick_form=form).quick()
-    assert [(cell.name, cell.spec.schedule.epochs) for cell in checked(quick).cells()] == [
+    assert [(cell.name, cell.spec.schedule.epochs) for cell in require_valid(quick).cells()] == [
         ("gmp/target=0.9", 1)
     ]
     assert quick.report_seeds == 1
@@ -234,7 +244,7 @@ def test_a_quick_form_replaces_overrides_and_axes_of_arms() -> None:
     arm = Arm({"sparsity.method": "gmp", "schedule.lr": "cosine"}, sweep=axes)
     form = Quick(arms={"gmp": Arm({"sparsity.method": "gmp"}, sweep={"schedule.epochs": [1]})})
     declared = study(arms={"gmp": arm}, sweep={}, search={}, quick_form=form)
-    cells = checked(declared.quick()).cells()
+    cells = require_valid(declared.quick()).cells()
     assert [cell.name for cell in cells] == ["gmp/target=0.8/epochs=1", "gmp/target=0.95/epochs=1"]
     assert {cell.spec.schedule.lr for cell in cells} == {"linear"}
     unknown = declared.with_changes(quick_form=Quick(arms={"gpm": Arm()}))
@@ -245,10 +255,13 @@ def test_a_quick_form_replaces_overrides_and_axes_of_arms() -> None:
 
 def test_the_quick_form_of_an_adaptive_study_is_valid() -> None:
     declared = study(arms={"gmp": GMP}, sampler=TPE(n_startup=3), search={"optim.lr": LR})
-    assert checked(declared).sampler == TPE(n_startup=3)
-    assert checked(declared.quick()).sampler == Random()
+    assert require_valid(declared).sampler == TPE(n_startup=3)
+    assert require_valid(declared.quick()).sampler == Random()
     named = declared.with_changes(sampler=OptunaSampler("GPSampler", n_startup=3))
-    assert (checked(named).sampler, checked(named.quick()).sampler) == (named.sampler, Random())
+    assert (require_valid(named).sampler, require_valid(named.quick()).sampler) == (
+        named.sampler,
+        Random(),
+    )
 
 
 FULL = Study(
@@ -271,7 +284,7 @@ FULL = Study(
 
 def test_a_study_survives_json_with_its_cells_and_digest() -> None:
     again = Study.model_validate(json.loads(json.dumps(FULL.given())))
-    assert again == checked(FULL)
+    assert again == require_valid(FULL)
     assert again.digest() == FULL.digest()
     assert again.cells() == FULL.cells()
 
@@ -294,10 +307,10 @@ def choosing(**fields: Any) -> Study:
 
 
 def test_a_searched_choice_brings_the_axes_that_apply_under_any_of_its_options() -> None:
-    dense, sparse = checked(choosing()).cells()
+    dense, sparse = require_valid(choosing()).cells()
     assert sorted(dense.search) == ["optim.momentum", "optim.name"]
     assert sorted(sparse.search) == sorted(CHOOSING)
-    assert sparse.deciding == ("sparsity.method", "optim.name")
+    assert sparse.deciding_choices == ("sparsity.method", "optim.name")
     assert [
         (tuple(setting.chosen.values()), sorted(setting.free)) for setting in sparse.settings
     ] == [
@@ -314,12 +327,12 @@ def test_a_point_keeps_the_values_that_apply_under_its_choices() -> None:
         "sparsity.method": "acdc", "sparsity.acdc.final": 0.2, "sparsity.ramp.start": 0.1,
         "optim.name": "adamw", "optim.momentum": 0.5,
     }  # fmt: skip
-    assert cell.applying(point) == {
+    assert cell.applicable_values(point) == {
         "sparsity.method": "acdc",
         "sparsity.acdc.final": 0.2,
         "optim.name": "adamw",
     }
-    assert cell.at(point) == cell.at(cell.applying(point))
+    assert cell.at(point) == cell.at(cell.applicable_values(point))
 
 
 def test_fields_of_the_base_that_another_choice_needs_are_kept_for_it() -> None:
@@ -349,7 +362,7 @@ def test_an_axis_that_applies_under_no_option_is_still_refused() -> None:
 
 def test_a_swept_axis_may_apply_under_a_searched_option_only() -> None:
     fields = {"sweep": {"sparsity.target": [0, 0.9], "sparsity.acdc.warmup": [0.1, 0.2]}}
-    dense, *sparse = checked(choosing(**fields)).cells()
+    dense, *sparse = require_valid(choosing(**fields)).cells()
     assert [cell.name for cell in sparse] == [
         "gmp/target=0.9/warmup=0.1",
         "gmp/target=0.9/warmup=0.2",
@@ -362,7 +375,7 @@ def test_corners_without_deciding_choices_are_each_axis_at_its_ends_and_all_toge
     cell = study(
         search={"optim.lr": LogUniform(0.1, 0.2), "optim.momentum": Choice([0, 0.5, 0.9])}, sweep={}
     ).cells()[0]
-    pairs = [(spec.optim.lr, spec.optim.momentum) for spec in cell.corners()]
+    pairs = [(spec.optim.lr, spec.optim.momentum) for spec in cell.corner_recipes()]
     ends = [(0.1, 0.9), (0.2, 0.9), (0.1, 0), (0.1, 0.5), (0.1, 0.9), (0.1, 0), (0.2, 0.9)]
     assert sorted(set(pairs)) == sorted(set(ends))
 
@@ -380,11 +393,11 @@ def test_differences_name_every_changed_field() -> None:
     changed = FULL.with_changes(
         base=FULL.base.edited({"optim.lr": 0.3}), sweep={"sparsity.target": [0, 0.9]}
     )
-    assert differences(FULL.given(), changed.given()) == [
+    assert declaration_differences(FULL.given(), changed.given()) == [
         "`base.optim.lr`: 0.2 -> 0.3",
         "`sweep.optim.nesterov`: [True, False] -> (absent)",
     ]
-    assert differences(study(arms={"a": Arm()}).given(), study().given()) == [
+    assert declaration_differences(study(arms={"a": Arm()}).given(), study().given()) == [
         "`arms.a`: {} -> (absent)"
     ]
 
@@ -569,10 +582,10 @@ def test_known_points_follow_pins_and_the_quick_form() -> None:
         {"optim.lr": 0.1},
         {"optim.lr": 0.2, "task.batch_size": 32},
     )
-    assert checked(declared.pinned({"optim.lr": 0.05})).known == ({"task.batch_size": 32},)
-    assert checked(declared.quick()).known == ()
+    assert require_valid(declared.pinned({"optim.lr": 0.05})).known == ({"task.batch_size": 32},)
+    assert require_valid(declared.quick()).known == ()
     quick = declared.with_changes(quick_form=Quick(configurations_per_cell=3)).quick()
-    assert checked(quick).known == ({"optim.lr": 0.3, "task.batch_size": 32},)
+    assert require_valid(quick).known == ({"optim.lr": 0.3, "task.batch_size": 32},)
 
 
 def test_an_axis_of_an_arm_is_blamed_in_that_arm_and_must_apply_there() -> None:
@@ -609,7 +622,7 @@ def test_ramps_are_checked_where_their_axes_meet() -> None:
 
 def test_everything_wrong_is_reported_at_once() -> None:
     with pytest.raises(DeclarationError) as caught:
-        checked(
+        require_valid(
             Study(
                 name="no good",
                 base=TrialSpec(optim=OptimSpec(lr=-1, momentums=1)),
@@ -640,5 +653,5 @@ def test_everything_wrong_is_reported_at_once() -> None:
 
 
 def test_a_valid_study_is_returned_as_it_is() -> None:
-    assert checked(FULL).sampler == TPE(n_startup=2)
-    assert checked(study(arms={"gmp": GMP})).sampler == Sobol()
+    assert require_valid(FULL).sampler == TPE(n_startup=2)
+    assert require_valid(study(arms={"gmp": GMP})).sampler == Sobol()

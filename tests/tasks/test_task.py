@@ -13,7 +13,7 @@ from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.tasks import load_task, split_problems
 from sparsetune.tasks.images import resident
 from sparsetune.tasks.images.digits import read_digits
-from sparsetune.tasks.task import stratified
+from sparsetune.tasks.task import stratified_split
 
 
 @given(
@@ -26,7 +26,7 @@ def test_a_stratified_draw_is_exact_and_keeps_every_class_in_proportion(
 ) -> None:
     targets = np.repeat(np.arange(len(counts)), counts)
     size = data.draw(st.integers(0, len(targets)))
-    chosen, rest = stratified(targets, size, seed)
+    chosen, rest = stratified_split(targets, size, seed)
     assert len(chosen) == size
     assert sorted([*chosen, *rest]) == list(range(len(targets)))
     drawn = np.bincount(targets[chosen], minlength=len(counts))
@@ -37,8 +37,14 @@ def test_a_stratified_draw_is_exact_and_keeps_every_class_in_proportion(
 
 def test_the_draw_follows_its_seed() -> None:
     targets = np.repeat(np.arange(10), 50)
-    assert stratified(targets, 100, 1)[0].tolist() == stratified(targets, 100, 1)[0].tolist()
-    assert stratified(targets, 100, 1)[0].tolist() != stratified(targets, 100, 2)[0].tolist()
+    assert (
+        stratified_split(targets, 100, 1)[0].tolist()
+        == stratified_split(targets, 100, 1)[0].tolist()
+    )
+    assert (
+        stratified_split(targets, 100, 1)[0].tolist()
+        != stratified_split(targets, 100, 2)[0].tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,7 +75,7 @@ def test_the_digest_of_the_data_names_every_byte(monkeypatch: pytest.MonkeyPatch
     def digest(read: Callable[[], dict[str, tuple[torch.Tensor, torch.Tensor]]]) -> str:
         source = dataclasses.replace(tasks.SOURCES["digits"], read=lambda _: read())
         monkeypatch.setitem(tasks.SOURCES, "digits", source)
-        resident._digest.cache_clear()
+        resident._data_digest.cache_clear()
         return tasks.data_digest(DigitsTask(model="other", batch_size=7))
 
     def one_pixel_else() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -81,4 +87,4 @@ def test_the_digest_of_the_data_names_every_byte(monkeypatch: pytest.MonkeyPatch
     first = digest(read_digits)
     assert first.startswith("digits=") and len(first) == len("digits=") + 12
     assert digest(read_digits) == first != digest(one_pixel_else)
-    resident._digest.cache_clear()
+    resident._data_digest.cache_clear()

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from sparsetune.errors import DataError
-from sparsetune.launch.preflight import preflight
+from sparsetune.launch.preflight import preflight_problems
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import DigitsTask
@@ -312,15 +312,15 @@ def test_preflight_refuses_bad_weights_before_anything_starts(tmp_path: Path) ->
         base=TrialSpec(task=DigitsTask(weights=good.name)),
         search={"task.weights": Choice([good.name, "mlp-01234567.pth"])},
     )
-    assert preflight(study, data_root=tmp_path, needs_data=False) == []
-    (problem,) = preflight(study, data_root=tmp_path)
+    assert preflight_problems(study, data_root=tmp_path, needs_data=False) == []
+    (problem,) = preflight_problems(study, data_root=tmp_path)
     assert problem.path == "search.task.weights"
     assert "got 'mlp-01234567.pth'" in problem.rule
     whole = Study(name="study", base=TrialSpec(task=DigitsTask(weights=good.name)))
-    assert preflight(whole, data_root=tmp_path) == []
+    assert preflight_problems(whole, data_root=tmp_path) == []
     other = Study(
         name="study", base=TrialSpec(task=DigitsTask(weights=good.name, model="lenet_300_100"))
     )
-    (problem,) = preflight(other, data_root=tmp_path)
+    (problem,) = preflight_problems(other, data_root=tmp_path)
     assert problem.path == "base.task.weights"
     assert "misshapen 1.weight" in problem.rule

@@ -41,7 +41,7 @@ def test_the_average_by_hand() -> None:
     for step, weight in enumerate([2.0, 4.0, 8.0]):
         nn.init.constant_(model.weight, weight)
         average.update(step)
-        with average.in_force(lambda: None):
+        with average.averaged_weights(lambda: None):
             values.append(model.weight.item())
     # decays are min(0.5, 1/10), min(0.5, 2/11), min(0.5, 3/12)
     first = 0.1 * 1 + 0.9 * 2
@@ -57,7 +57,7 @@ def test_batch_norm_statistics_are_averaged_and_counters_are_not() -> None:
     average.update(8)
     assert model.running_mean is not None and model.num_batches_tracked is not None
     live = model.running_mean.clone()
-    with average.in_force(lambda: None):
+    with average.averaged_weights(lambda: None):
         assert torch.allclose(model.running_mean, 0.5 * live)
         assert model.num_batches_tracked == 1
     assert torch.equal(model.running_mean, live)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.train.checkpoint import Checkpoints, Room, latest
+from sparsetune.train.checkpoint import CheckpointAllowance, Checkpoints, latest_checkpoint
 
 WEIGHTS = {"w": torch.zeros(25_000)}
 SIZE = 102_000
@@ -18,7 +18,7 @@ SIZE = 102_000
 
 def write(folder: Path, steps: list[int], size: float, **room: object) -> Checkpoints:
     checkpoints = Checkpoints(folder, seconds=0)
-    checkpoints.room = Room(size, **room)  # type: ignore[arg-type]
+    checkpoints.room = CheckpointAllowance(size, **room)  # type: ignore[arg-type]
     for step in steps:
         checkpoints.write(step, "t", [], WEIGHTS)
     return checkpoints
@@ -38,7 +38,7 @@ def test_two_stay_where_three_have_room_and_one_where_two_have(
 
 @given(st.floats(0, 1e15), st.integers(1, 10**12))
 def test_what_is_kept_and_one_more_have_room(room: float, size: int) -> None:
-    kept = Room(room).kept(size)
+    kept = CheckpointAllowance(room).kept(size)
     assert kept in (0, 1, 2)
     assert kept == 0 or (kept + 1) * size <= room
     assert kept == 2 or (kept + 2) * size > room
@@ -70,6 +70,6 @@ def test_a_torn_one_of_an_earlier_attempt_does_not_displace_a_whole_one(tmp_path
     (first / "checkpoint-30.pt").write_bytes(b"torn")
     write(second, [25], 10 * SIZE, earlier=[first])
     assert left(first, second) == ["checkpoint-20.pt", "checkpoint-25.pt"]
-    found = latest([first, second])
+    found = latest_checkpoint([first, second])
     assert found is not None
     assert found.step == 25

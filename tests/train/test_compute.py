@@ -19,7 +19,7 @@ from sparsetune.spec.sparsity import (
 )
 from sparsetune.spec.task import DigitsTask
 from sparsetune.train import train
-from sparsetune.train.compute import Compute
+from sparsetune.train.compute import ComputedModel
 
 PATTERNS = {"sr_ste": {"pattern": "1:4", "target": 0.75}}
 
@@ -76,7 +76,7 @@ def test_a_memory_layout_changes_only_the_last_digits_of_any_method(method: str)
 def test_convolutions_have_the_layout_and_parameters_keep_their_identity() -> None:
     model = without_batch_norm((1, 8, 8), 10)
     before = list(model.parameters())
-    compute = Compute(ComputeSpec(channels_last=True), model, "cpu")
+    compute = ComputedModel(ComputeSpec(channels_last=True), model, "cpu")
     assert all(one is other for one, other in zip(before, model.parameters(), strict=True))
     assert (
         before[2].is_contiguous(memory_format=torch.channels_last) and not before[2].is_contiguous()
@@ -108,7 +108,7 @@ def test_bfloat16_is_of_forward_passes_and_not_of_weights() -> None:
     seen: list[torch.dtype] = []
     model = nn.Linear(4, 2)
     model.register_forward_hook(lambda _module, _inputs, output: seen.append(output.dtype))
-    compute = Compute(ComputeSpec(precision="bfloat16"), model, "cpu")
+    compute = ComputedModel(ComputeSpec(precision="bfloat16"), model, "cpu")
     with compute.arithmetic():
         compute.network(torch.zeros(1, 4)).sum().backward()
     assert seen == [torch.bfloat16]

@@ -11,7 +11,7 @@ from sparsetune.spec import DistillSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.train import train
-from sparsetune.train.distill import LOGITS, Teacher, divergence_from, read_logits
+from sparsetune.train.distill import LOGITS_FILE, DistillationLoss, distillation_loss, read_logits
 from tests.interruption import Interrupted, Stops
 
 TASK = DigitsTask(batch_size=128)
@@ -38,19 +38,19 @@ def test_divergence_by_hand() -> None:
     teacher = torch.tensor([[math.log(9), 0.0]])
     said = torch.zeros(1, 2)
     expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
-    assert divergence_from(teacher, said, 2).item() == pytest.approx(4 * expected)
-    assert divergence_from(teacher, teacher, 2).item() == pytest.approx(0, abs=1e-6)
+    assert distillation_loss(teacher, said, 2).item() == pytest.approx(4 * expected)
+    assert distillation_loss(teacher, teacher, 2).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_a_mean_over_examples_and_heads() -> None:
     generator = torch.Generator().manual_seed(0)
     teacher, said = (torch.randn(3, 2, 5, generator=generator) for _ in range(2))
     each = [
-        divergence_from(teacher[i, h][None], said[i, h][None], 3)
+        distillation_loss(teacher[i, h][None], said[i, h][None], 3)
         for i in range(3)
         for h in range(2)
     ]
-    assert divergence_from(teacher, said, 3).item() == pytest.approx(
+    assert distillation_loss(teacher, said, 3).item() == pytest.approx(
         torch.stack(each).mean().item()
     )
 
@@ -60,7 +60,7 @@ def test_the_square_of_the_temperature_keeps_the_gradient() -> None:
     teacher = torch.tensor([[0.3, -0.3]])
     for temperature in (50.0, 100.0):
         said = torch.zeros(1, 2, requires_grad=True)
-        divergence_from(teacher, said, temperature).backward()
+        distillation_loss(teacher, said, temperature).backward()
         assert said.grad is not None
         assert said.grad.flatten().tolist() == pytest.approx([-0.15, 0.15], rel=1e-3)
 
@@ -71,20 +71,22 @@ def test_hardness_weighs_the_teacher(hardness: float) -> None:
     logits, said = (torch.randn(4, 3, generator=generator) for _ in range(2))
     index = torch.tensor([2, 0])
     targets = torch.tensor([1, 2])
-    teacher = Teacher(DistillSpec(hardness=hardness, temperature=2, teacher=TEACHER), logits)
+    teacher = DistillationLoss(
+        DistillSpec(hardness=hardness, temperature=2, teacher=TEACHER), logits
+    )
     loss = teacher.loss(said[:2], targets, index, functional.cross_entropy).item()
     label = functional.cross_entropy(said[:2], targets)
-    taught = divergence_from(logits[index], said[:2], 2)
+    taught = distillation_loss(logits[index], said[:2], 2)
     assert loss == pytest.approx(((1 - hardness) * label + hardness * taught).item())
 
 
 def test_a_teacher_is_trained_first_where_there_is_none_and_its_logits_are_the_same(
     tmp_path: Path,
 ) -> None:
-    train(TEACHER, logits_to=tmp_path / LOGITS)
-    logits = read_logits(tmp_path / LOGITS, TASK.train_size())
+    train(TEACHER, logits_to=tmp_path / LOGITS_FILE)
+    logits = read_logits(tmp_path / LOGITS_FILE, TASK.train_size())
     alone = rows(student())
-    shared = rows(student(), teacher=tmp_path / LOGITS)
+    shared = rows(student(), teacher=tmp_path / LOGITS_FILE)
     assert alone == shared == rows(student(), teacher=logits)
 
 
@@ -93,9 +95,9 @@ def test_logits_are_those_of_each_example_in_its_order(tmp_path: Path) -> None:
     from sparsetune.tasks import load_task
 
     last = []
-    train(TEACHER, report=last.append, logits_to=tmp_path / LOGITS)
+    train(TEACHER, report=last.append, logits_to=tmp_path / LOGITS_FILE)
     split = load_task(TASK).splits.train
-    logits = read_logits(tmp_path / LOGITS, len(split))
+    logits = read_logits(tmp_path / LOGITS_FILE, len(split))
     ((_, targets),) = split.read([torch.arange(len(split))])
     loss = functional.cross_entropy(logits.double(), targets).item()
     assert loss == pytest.approx(last[-1]["train_loss"], rel=1e-5)
@@ -118,7 +120,7 @@ def test_without_hardness_there_is_no_teacher() -> None:
 def test_losses_that_are_measured_are_plain(tmp_path: Path) -> None:
     """Trained on its teacher alone, a student's measured loss is still cross-entropy against labels."""
     spec = student(hardness=1, temperature=1, teacher=TEACHER)
-    train(TEACHER, logits_to=tmp_path / LOGITS)
+    train(TEACHER, logits_to=tmp_path / LOGITS_FILE)
     wrong = torch.zeros(TASK.train_size(), 10)
     wrong[:, 3] = 5  # a teacher that takes every digit for a three
     last = rows(spec, teacher=wrong)[-1]
@@ -153,12 +155,12 @@ def test_a_diverged_teacher_ends_a_student_with_one_message() -> None:
 
 
 def test_logits_of_another_split_are_refused(tmp_path: Path) -> None:
-    train(TEACHER, logits_to=tmp_path / LOGITS)
+    train(TEACHER, logits_to=tmp_path / LOGITS_FILE)
     with pytest.raises(DataError, match="must hold logits of 99 examples, got 1293"):
-        read_logits(tmp_path / LOGITS, 99)
-    (tmp_path / LOGITS).write_bytes(b"torn")
+        read_logits(tmp_path / LOGITS_FILE, 99)
+    (tmp_path / LOGITS_FILE).write_bytes(b"torn")
     with pytest.raises(DataError, match="must hold the logits of a teacher"):
-        read_logits(tmp_path / LOGITS, 1293)
+        read_logits(tmp_path / LOGITS_FILE, 1293)
     with pytest.raises(DataError, match="got nothing"):
         read_logits(tmp_path / "gone", 1293)
 

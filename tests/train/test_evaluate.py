@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.tasks import Split
+from sparsetune.tasks import ResidentSplit
 from sparsetune.tasks.images import resident
-from sparsetune.train.evaluate import evaluate
+from sparsetune.train.evaluate import evaluate_model
 
 
 def test_measures_by_hand() -> None:
     logits = torch.tensor([[0.0, math.log(3)], [0.0, 0.0], [1000.0, -1000.0]])
-    measures = evaluate(nn.Identity(), Split(logits, torch.tensor([1, 1, 0])))
+    measures = evaluate_model(nn.Identity(), ResidentSplit(logits, torch.tensor([1, 1, 0])))
     quarter = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     assert measures.loss == pytest.approx((-math.log(0.75) + math.log(2) + 0) / 3)
     assert measures.entropy == pytest.approx((quarter + math.log(2) + 0) / 3)
@@ -21,25 +21,27 @@ def test_measures_by_hand() -> None:
 
 def test_batches_do_not_change_the_means(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
-    split = Split(
+    split = ResidentSplit(
         torch.randn(50, 10, generator=generator), torch.randint(0, 10, (50,), generator=generator)
     )
-    whole = evaluate(nn.Identity(), split)
+    whole = evaluate_model(nn.Identity(), split)
     monkeypatch.setattr(resident, "EVALUATED_TOGETHER", 7)
-    assert vars(evaluate(nn.Identity(), split)) == pytest.approx(vars(whole))
+    assert vars(evaluate_model(nn.Identity(), split)) == pytest.approx(vars(whole))
 
 
 def test_an_empty_split_has_no_measures() -> None:
-    measures = evaluate(nn.Identity(), Split(torch.zeros(0, 10), torch.zeros(0, dtype=torch.long)))
+    measures = evaluate_model(
+        nn.Identity(), ResidentSplit(torch.zeros(0, 10), torch.zeros(0, dtype=torch.long))
+    )
     assert all(math.isnan(value) for value in measures.columns("val").values())
 
 
 def test_the_model_keeps_its_mode_and_the_data_their_values() -> None:
     model = nn.Sequential(nn.ReLU(inplace=True), nn.BatchNorm1d(4), nn.Dropout(0.9))
-    split = Split(torch.full((8, 4), -1.0), torch.zeros(8, dtype=torch.long))
-    assert evaluate(model.train(), split) == evaluate(model, split)
+    split = ResidentSplit(torch.full((8, 4), -1.0), torch.zeros(8, dtype=torch.long))
+    assert evaluate_model(model.train(), split) == evaluate_model(model, split)
     assert model.training
     assert (split.inputs == -1).all()
     assert model[1].running_mean.abs().sum() == 0
-    evaluate(model.eval(), split)
+    evaluate_model(model.eval(), split)
     assert not model.training

@@ -16,9 +16,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from sparsetune.__main__ import main
 from sparsetune.errors import DataError, SparsetuneError
-from sparsetune.paths import Place, place
+from sparsetune.paths import Place, resolve_place
 from sparsetune.sparsity.certificate import certify
-from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.task import DigitsTask, TaskSpec, TextTask
 from sparsetune.storage import StudyDirectory, write_durably
@@ -33,8 +33,8 @@ from sparsetune.tasks.text.encoders import (
     tokenizer_of,
 )
 from sparsetune.train import train
-from sparsetune.train.checkpoint import saved
-from sparsetune.train.export import export
+from sparsetune.train.checkpoint import save_weights
+from sparsetune.train.export import export_trial
 
 SENTENCES = [
     "a gorgeous , witty film",
@@ -111,7 +111,7 @@ def segment_of(directory: StudyDirectory) -> closing[Ledger]:
 
 
 def keep(trial: Place, weights: dict[str, torch.Tensor], certificate: dict[str, Any]) -> None:
-    saved(weights, trial / "attempt-2" / "model.safetensors")
+    save_weights(weights, trial / "attempt-2" / "model.safetensors")
     write_durably(trial / "attempt-2" / "certificate.json", json.dumps(certificate))
 
 
@@ -124,7 +124,7 @@ def pruned(model: nn.Module, weights: dict[str, nn.Parameter]) -> dict[str, Any]
         for name, weight in weights.items():
             weight *= masks[name]
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return certify(weights, masks, [Group(tuple(weights), PRUNED)], parameters=parameters)
+    return certify(weights, masks, [LayerGroup(tuple(weights), PRUNED)], parameters=parameters)
 
 
 def text_trial(parent: Path, task: TextTask, root: Path) -> tuple[Place, nn.Module]:
@@ -143,7 +143,7 @@ def test_an_exported_encoder_says_the_same_to_the_bit_without_us(tmp_path: Path)
     task = text_task(tmp_path)
     trial, model = text_trial(tmp_path / "runs", task, tmp_path)
     state = torch.random.get_rng_state()
-    facts = export(trial, tmp_path / "out", tmp_path)
+    facts = export_trial(trial, tmp_path / "out", tmp_path)
     assert torch.equal(torch.random.get_rng_state(), state)
     theirs = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
     words = AutoTokenizer.from_pretrained(tmp_path / "out")
@@ -170,7 +170,7 @@ def test_an_exported_encoder_says_the_same_to_the_bit_without_us(tmp_path: Path)
 
 def test_an_exported_encoder_is_a_folder_that_a_trial_may_start_from(tmp_path: Path) -> None:
     trial, model = text_trial(tmp_path / "runs", text_task(tmp_path), tmp_path)
-    export(trial, tmp_path / "out", tmp_path)
+    export_trial(trial, tmp_path / "out", tmp_path)
     again = build_encoder(str(tmp_path / "out"), 2, None)
     assert all(
         torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items()
@@ -180,7 +180,7 @@ def test_an_exported_encoder_is_a_folder_that_a_trial_may_start_from(tmp_path: P
 def test_the_card_and_the_files_beside_it_say_what_was_pruned_and_declared(tmp_path: Path) -> None:
     task = text_task(tmp_path)
     trial, model = text_trial(tmp_path / "runs", task, tmp_path)
-    export(trial, tmp_path / "out", tmp_path)
+    export_trial(trial, tmp_path / "out", tmp_path)
     card = (tmp_path / "out" / "README.md").read_text()
     parameters = sum(parameter.numel() for parameter in model.parameters())
     assert f"# text-export, trial {trial.name}" in card
@@ -244,7 +244,7 @@ def test_labels_have_glues_names(tmp_path: Path, dataset: str, names: list[str])
     trial, _ = recorded(study_of(task, "text-export"), tmp_path / "runs", data)
     model = build_encoder("tiny", len(names), tmp_path)
     keep(trial, model.state_dict(), pruned(model, encoder_weights("tiny", model)))
-    export(trial, tmp_path / "out", tmp_path)  # no text is read
+    export_trial(trial, tmp_path / "out", tmp_path)  # no text is read
     assert AutoModelForSequenceClassification.from_pretrained(
         tmp_path / "out"
     ).config.id2label == dict(enumerate(names))
@@ -273,7 +273,7 @@ def test_another_encoder_than_the_trials_is_refused(
     trial, _ = text_trial(tmp_path / "runs", text_task(tmp_path, model="tiny"), tmp_path)
     spoil(tmp_path)
     with pytest.raises(SparsetuneError, match=says):
-        export(trial, tmp_path / "out", tmp_path)
+        export_trial(trial, tmp_path / "out", tmp_path)
     assert not (tmp_path / "out").exists()
 
 
@@ -281,7 +281,7 @@ def test_an_untrained_encoders_tokenizer_must_be_of_the_same_texts(tmp_path: Pat
     trial, _ = text_trial(tmp_path / "runs", text_task(tmp_path), tmp_path)
     (tmp_path / "glue" / "SST-2" / "train.tsv").write_text("sentence\tlabel\nother words\t1\n" * 40)
     with pytest.raises(DataError, match=r"trained on, sst2=\w+ bert_tiny=\w+; got sst2="):
-        export(trial, tmp_path / "out", tmp_path)
+        export_trial(trial, tmp_path / "out", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_a_trial_that_did_not_end_well_is_refused(
     trial, _ = recorded(digits_study(), tmp_path, "", status, error="loss is nan")
     keep(trial, {"0.weight": torch.zeros(1)}, {})
     with pytest.raises(SparsetuneError, match=says):
-        export(trial, tmp_path / "out")
+        export_trial(trial, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -320,7 +320,7 @@ def test_what_is_no_trial_with_a_model_is_refused(
 ) -> None:
     trial, _ = recorded(digits_study(), tmp_path, "")
     with pytest.raises(SparsetuneError, match=says):
-        export(wrong(trial), tmp_path / "out")
+        export_trial(wrong(trial), tmp_path / "out")
     assert main(["export", str(wrong(trial)), str(tmp_path / "out")]) == 2
     printed, complained = capfd.readouterr()
     assert printed == "" and complained.startswith("sparsetune: ") and complained.count("\n") == 1
@@ -331,18 +331,18 @@ def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     keep(trial, {"0.weight": torch.zeros(1)}, {})
     (trial / "attempt-2" / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(SparsetuneError, match="must hold a whole model, got SafetensorError"):
-        export(trial, tmp_path / "out")
+        export_trial(trial, tmp_path / "out")
 
 
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     trial, _ = text_trial(tmp_path / "runs", text_task(tmp_path), tmp_path)
     (tmp_path / "out").mkdir()
-    export(trial, tmp_path / "out", tmp_path)  # an empty one will do
+    export_trial(trial, tmp_path / "out", tmp_path)  # an empty one will do
     before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     (tmp_path / "file").write_text("mine")
     for used in ("out", "file"):
         with pytest.raises(SparsetuneError, match="must be a new or an empty folder"):
-            export(trial, tmp_path / used, tmp_path)
+            export_trial(trial, tmp_path / used, tmp_path)
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
 
 
@@ -351,9 +351,9 @@ def test_a_trial_in_an_object_store_is_exported(bucket: str, tmp_path: Path) -> 
     here, spec = recorded(digits_study(), tmp_path, "digits=0")
     final = train(spec, save_to=here / "attempt-2" / "model.safetensors")
     write_durably(here / "attempt-2" / "certificate.json", json.dumps(final.certificate))
-    there = place(bucket)
+    there = resolve_place(bucket)
     for path in (here.parent.parent).rglob("*"):
         if path.is_file():
             write_durably(there / str(path.relative_to(tmp_path)), path.read_bytes())
-    export(there / str(here.relative_to(tmp_path)), tmp_path / "out")
+    export_trial(there / str(here.relative_to(tmp_path)), tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors").is_file()

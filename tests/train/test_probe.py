@@ -6,8 +6,8 @@ from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.spec import ComputeSpec
 from sparsetune.spec.task import DigitsTask
 from sparsetune.tasks import Task, load_task
-from sparsetune.train.compute import Compute
-from sparsetune.train.probe import Probe
+from sparsetune.train.compute import ComputedModel
+from sparsetune.train.probe import GradientProbe
 
 
 class Network(nn.Module):
@@ -33,10 +33,10 @@ def task() -> Task:
     return load_task(DigitsTask())
 
 
-def probe(task: Task, seed: int = 0) -> tuple[Network, Probe]:
+def probe(task: Task, seed: int = 0) -> tuple[Network, GradientProbe]:
     torch.manual_seed(0)
     model = Network().train()
-    return model, Probe(task, model, prunable_weights(model), 64, seed)
+    return model, GradientProbe(task, model, prunable_weights(model), 64, seed)
 
 
 def norms(task: Task, seed: int, drawn: int, training: bool = True) -> list[float]:
@@ -93,8 +93,8 @@ def test_passes_have_the_precision_of_the_trial(task: Task) -> None:
     model = Network().train()
     seen = set[torch.dtype]()
     model.layers[1].register_forward_hook(lambda _module, _inputs, output: seen.add(output.dtype))
-    compute = Compute(ComputeSpec(precision="bfloat16"), model, "cpu")
-    own = Probe(task, model, prunable_weights(model), 64, 0, compute.arithmetic)
+    compute = ComputedModel(ComputeSpec(precision="bfloat16"), model, "cpu")
+    own = GradientProbe(task, model, prunable_weights(model), 64, 0, compute.arithmetic)
     (gradients,) = own.gradients(0, 1, 16, training=True)
     own.recalibrate(0, 64)
     assert seen == {torch.bfloat16}

@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 
 from sparsetune import tasks
 from sparsetune.sparsity.methods.changes import METHODS
-from sparsetune.sparsity.methods.plan import plan
+from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
-from sparsetune.train import Final, train
-from sparsetune.train.checkpoint import Checkpoint, latest
+from sparsetune.train import TrialResult, train
+from sparsetune.train.checkpoint import Checkpoint, latest_checkpoint
 from tests.interruption import Interrupted, Stops
 from tests.pictures import write_folder
 
@@ -101,7 +101,7 @@ class Outcome:
     """Everything that a trial leaves behind, ``seconds`` aside; numbers as text, so that NaN equals NaN."""
 
     rows: list[dict[str, str]]
-    final: Final
+    final: TrialResult
     weights: dict[str, torch.Tensor]
 
 
@@ -123,13 +123,13 @@ def interrupted_in_turn(spec: TrialSpec, folder: Path, steps: set[int]) -> Outco
     for attempt in range(len(steps)):
         stops = Stops(folder / f"attempt-{attempt}", steps)
         with pytest.raises(Interrupted):
-            outcome(spec, folder, latest(folder.glob("attempt-*")), checkpoints=stops)
-    return outcome(spec, folder, latest(folder.glob("attempt-*")))
+            outcome(spec, folder, latest_checkpoint(folder.glob("attempt-*")), checkpoints=stops)
+    return outcome(spec, folder, latest_checkpoint(folder.glob("attempt-*")))
 
 
 def telling_steps(spec: TrialSpec) -> set[int]:
     """Steps done around the first and a middle change of each kind, and halfway to the next one; and the last step."""
-    changes = plan(spec)
+    changes = mask_schedule(spec)
     kinds = defaultdict[tuple[str, str], list[int]](list)
     for place, change in enumerate(changes):
         kinds[change.phase, change.action].append(place)
@@ -222,7 +222,7 @@ def test_augmentation_on_the_device(
         tasks.SOURCES["fashion_mnist"], input_shape=(1, 8, 8), read=lambda _: sets
     )
     monkeypatch.setitem(tasks.SOURCES, "fashion_mnist", source)
-    tasks._splits.cache_clear()
+    tasks._load_splits.cache_clear()
     given: dict[str, Any] = {
         "model": "mlp",
         "train_examples": 240,
@@ -235,4 +235,4 @@ def test_augmentation_on_the_device(
     augmented = TrialSpec(task=ImageTask(**given, **{name: value}), schedule=schedule)
     assert outcome(plain, tmp_path).rows != outcome(augmented, tmp_path).rows
     assert_resumed_equals_uninterrupted(augmented, tmp_path, {2, 5, 8})
-    tasks._splits.cache_clear()
+    tasks._load_splits.cache_clear()

@@ -13,16 +13,22 @@ from safetensors.torch import load_file
 from sparsetune.errors import CheckpointError, DeclarationError
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.masks import choice
-from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.sparsity.masks.exact import Masks, compute_masks
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.columns import MEASURED, PROGRESS
+from sparsetune.spec.columns import MEASURED_COLUMNS, PROGRESS_COLUMNS
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.tasks import load_task
-from sparsetune.train import Final, epoch_order, evaluation_steps, train
-from sparsetune.train.checkpoint import Checkpoint, Checkpoints, Row, latest, load
+from sparsetune.train import TrialResult, epoch_order, evaluation_steps, train
+from sparsetune.train.checkpoint import (
+    Checkpoint,
+    Checkpoints,
+    Row,
+    latest_checkpoint,
+    load_checkpoint,
+)
 
 NOISY = """
 from torch import nn
@@ -91,7 +97,7 @@ class Everywhere(Checkpoints):
 
     def write(self, *args: Any) -> Path:
         path = super().write(*args)
-        self.read.append(load(path))
+        self.read.append(load_checkpoint(path))
         return path
 
 
@@ -124,7 +130,7 @@ def test_interrupted_at_every_report_and_resumed_from_disk(method: str, tmp_path
         stop = Stop(
             2
         )  # the first row of each attempt is followed by a checkpoint, the second is not
-        found = latest(tmp_path.glob("attempt-*"))
+        found = latest_checkpoint(tmp_path.glob("attempt-*"))
         before = list(found.reports) if found else []
         policy = Checkpoints(tmp_path / f"attempt-{attempt}", seconds=0)
         try:
@@ -170,8 +176,8 @@ def test_a_row_has_every_column_of_the_contract() -> None:
     rows = history(trial("gmp"))
     kinds = {"string": str, "boolean": bool, "Int64": int, "float64": float}
     for row in rows:
-        assert set(row) == {column.name for column in (*PROGRESS, *MEASURED)}
-        for column in (*PROGRESS, *MEASURED):
+        assert set(row) == {column.name for column in (*PROGRESS_COLUMNS, *MEASURED_COLUMNS)}
+        for column in (*PROGRESS_COLUMNS, *MEASURED_COLUMNS):
             assert isinstance(row[column.name], kinds[column.dtype]), column.name
     assert [row["step"] for row in rows] == [4, 6, 8, 12, 16, 18, 20, 24]
     last = rows[-1]
@@ -321,9 +327,9 @@ def test_a_mask_that_is_not_enforced_makes_the_trial_invalid(
 
 
 def test_a_mask_of_another_count_makes_the_trial_invalid(monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(scores: Any, groups: list[Group], *rest: Any, **more: Any) -> Masks:
+    def half(scores: Any, groups: list[LayerGroup], *rest: Any, **more: Any) -> Masks:
         return compute_masks(
-            scores, [Group(group.names, group.pruned // 2) for group in groups], *rest, **more
+            scores, [LayerGroup(group.names, group.pruned // 2) for group in groups], *rest, **more
         )
 
     monkeypatch.setattr(choice, "compute_masks", half)
@@ -356,7 +362,7 @@ def test_faulty_declarations_are_refused_before_training() -> None:
 def test_a_checkpoint_of_another_trial_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         train(trial(), report=Stop(2), checkpoints=Checkpoints(tmp_path, seconds=0))
-    found = latest([tmp_path])
+    found = latest_checkpoint([tmp_path])
     with pytest.raises(CheckpointError, match=r"must be of trial .*, got"):
         train(trial(seed=1), resume_from=found)
 
@@ -375,7 +381,7 @@ def test_fashion_mnist_is_learnt_at_high_sparsity(method: str) -> None:
     spec = TrialSpec(
         task=ImageTask(train_examples=20_000), schedule=ScheduleSpec(epochs=1), sparsity=sparsity
     )
-    final: Final = train(spec, read_test=True)
+    final: TrialResult = train(spec, read_test=True)
     assert final.certified
     assert final.test["test_accuracy"] > 0.7
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-SYMBOLS = {
+PLOTLY_SYMBOLS = {
     "o": "circle",
     "s": "square",
     "D": "diamond",
@@ -15,7 +15,7 @@ SYMBOLS = {
     "v": "triangle-down",
     "P": "cross",
 }
-SYMBOLS |= {
+PLOTLY_SYMBOLS |= {
     "X": "x",
     "*": "star",
     "<": "triangle-left",
@@ -23,23 +23,23 @@ SYMBOLS |= {
     "p": "pentagon",
     "h": "hexagon2",
 }
-SYMBOLS |= {
+PLOTLY_SYMBOLS |= {
     "d": "diamond-tall",
     "+": "cross-thin-open",
     "x": "x-thin-open",
     ".": "circle",
     "|": "line-ns-open",
 }
-SYMBOLS |= {"_": "line-ew-open"}
+PLOTLY_SYMBOLS |= {"_": "line-ew-open"}
 """Plotly's names of Matplotlib's markers."""
-DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
-NOTHING = ("None", "none", " ", "", None)
+PLOTLY_DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+EMPTY_STYLES = ("None", "none", " ", "", None)
 """What Matplotlib calls no marker, and no line."""
-PX = 96 / 72
+PIXELS_PER_POINT = 96 / 72
 """Of a page for each point of a figure."""
 
 
-def css(colour: Any) -> str:
+def css_colour(colour: Any) -> str:
     """A colour, with its opacity where it has one."""
     from matplotlib.colors import to_rgba
 
@@ -52,45 +52,45 @@ def css(colour: Any) -> str:
     )
 
 
-def numbers(values: Any) -> list[float | None]:
+def json_numbers(values: Any) -> list[float | None]:
     """As JSON knows them: six significant digits, None for what is missing."""
     return [
-        rounded(value) if np.isfinite(value) else None
+        round_significant(value) if np.isfinite(value) else None
         for value in np.asarray(values, dtype=np.float64)
     ]
 
 
-def rounded(value: Any) -> float:
+def round_significant(value: Any) -> float:
     """Six significant digits."""
     return float(f"{float(value):.6g}")
 
 
-def filled(values: Any) -> np.ndarray:
+def fill_masked(values: Any) -> np.ndarray:
     """As floats, NaN for what is masked."""
     return np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
 
 
-def marker_of(line: Any) -> dict[str, Any]:
+def plotly_marker(line: Any) -> dict[str, Any]:
     """Plotly's marker of a Line2D."""
     outline = {
-        "color": css(line.get_markeredgecolor()),
-        "width": rounded(line.get_markeredgewidth()),
+        "color": css_colour(line.get_markeredgecolor()),
+        "width": round_significant(line.get_markeredgewidth()),
     }
-    symbol = SYMBOLS.get(line.get_marker(), "circle")
-    size = rounded(PX * line.get_markersize())
+    symbol = PLOTLY_SYMBOLS.get(line.get_marker(), "circle")
+    size = round_significant(PIXELS_PER_POINT * line.get_markersize())
     return {
         "symbol": symbol,
         "size": size,
-        "color": css(line.get_markerfacecolor()),
+        "color": css_colour(line.get_markerfacecolor()),
         "line": outline,
     }
 
 
-def symbol_of(path: Any) -> str:
+def plotly_symbol(path: Any) -> str:
     """Plotly's name of the marker that a path outlines."""
     from matplotlib.markers import MarkerStyle
 
-    for mark, name in SYMBOLS.items():
+    for mark, name in PLOTLY_SYMBOLS.items():
         style = MarkerStyle(mark)
         own = np.asarray(style.get_path().transformed(style.get_transform()).vertices)
         if own.shape == path.vertices.shape and np.allclose(own, path.vertices):
@@ -100,7 +100,10 @@ def symbol_of(path: Any) -> str:
 
 def colour_scale(colours: Any) -> list[list[Any]]:
     """A colour map at 17 places of its range."""
-    return [[rounded(share), css(colours(float(share)))] for share in np.linspace(0, 1, 17)]
+    return [
+        [round_significant(share), css_colour(colours(float(share)))]
+        for share in np.linspace(0, 1, 17)
+    ]
 
 
 def colour_bar(bar: Any) -> dict[str, Any]:
@@ -110,24 +113,29 @@ def colour_bar(bar: Any) -> dict[str, Any]:
     words = [html.escape(str(word)) for word in axis.get_major_formatter().format_ticks(ticks)]
     title = {"text": html.escape(axis.get_label_text()), "side": "right"}
     return {
-        "tickvals": numbers(filled(bar.norm(ticks))),
+        "tickvals": json_numbers(fill_masked(bar.norm(ticks))),
         "ticktext": words,
         "title": title,
         "thickness": 12,
     }
 
 
-def swatch(artist: Any) -> dict[str, str]:
+def legend_swatch(artist: Any) -> dict[str, str]:
     """How a legend shows an artist: ``colour fill dash mark``, the last an SVG path around 0, 0."""
     from matplotlib.lines import Line2D
 
     artist = artist.lines[0] if hasattr(artist, "has_yerr") else artist
     if isinstance(artist, Line2D):
-        dash = DASHES.get(artist.get_linestyle(), "")
-        colour = css(artist.get_color())
-        fill = css(artist.get_markerfacecolor())
-        return {"colour": colour, "fill": fill, "dash": dash, "mark": _outline(artist.get_marker())}
-    face, edge = (_first(getattr(artist, f"get_{part}color")()) for part in ("face", "edge"))
+        dash = PLOTLY_DASHES.get(artist.get_linestyle(), "")
+        colour = css_colour(artist.get_color())
+        fill = css_colour(artist.get_markerfacecolor())
+        return {
+            "colour": colour,
+            "fill": fill,
+            "dash": dash,
+            "mark": _marker_path(artist.get_marker()),
+        }
+    face, edge = (_first_colour(getattr(artist, f"get_{part}color")()) for part in ("face", "edge"))
     path = (
         artist.get_paths()[0]
         if hasattr(artist, "get_paths") and len(artist.get_paths()) == 1
@@ -140,26 +148,26 @@ def swatch(artist: Any) -> dict[str, str]:
         "colour": edge or face or "#333333",
         "fill": face or "#ffffff",
         "dash": "",
-        "mark": _svg(path) if near else _outline("s"),
+        "mark": _svg_path(path) if near else _marker_path("s"),
     }
 
 
-def _first(colours: Any) -> str:
+def _first_colour(colours: Any) -> str:
     """The first of a collection's colours, or a patch's; empty for none."""
     colours = np.asarray(colours, dtype=np.float64)
-    return css(np.atleast_2d(colours)[0]) if colours.size else ""
+    return css_colour(np.atleast_2d(colours)[0]) if colours.size else ""
 
 
-def _outline(marker: Any) -> str:
+def _marker_path(marker: Any) -> str:
     from matplotlib.markers import MarkerStyle
 
-    if marker in NOTHING:
+    if marker in EMPTY_STYLES:
         return ""
     style = MarkerStyle(marker)
-    return _svg(style.get_path().transformed(style.get_transform()))
+    return _svg_path(style.get_path().transformed(style.get_transform()))
 
 
-def _svg(path: Any) -> str:
+def _svg_path(path: Any) -> str:
     """A marker's path as an SVG has it."""
     parts: Any = path.to_polygons(closed_only=False)
     return " ".join(f"M{'L'.join(f'{9 * x:.2f},{-9 * y:.2f}' for x, y in part)}Z" for part in parts)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.page.interactive.marks import (
-    DASHES,
-    NOTHING,
-    PX,
+    EMPTY_STYLES,
+    PIXELS_PER_POINT,
+    PLOTLY_DASHES,
     colour_bar,
     colour_scale,
-    css,
-    filled,
-    marker_of,
-    numbers,
-    rounded,
-    symbol_of,
+    css_colour,
+    fill_masked,
+    json_numbers,
+    plotly_marker,
+    plotly_symbol,
+    round_significant,
 )
 
 if TYPE_CHECKING:
@@ -43,13 +43,15 @@ class Panel:
             for axis in self.sides
         ]
 
-    def places(self, points: Any, transform: Any) -> tuple[np.ndarray, np.ndarray]:
+    def positions(self, points: Any, transform: Any) -> tuple[np.ndarray, np.ndarray]:
         """Points, shape [n, 2], that an artist draws through ``transform``, on Plotly's axes."""
-        points = filled(np.ma.masked_invalid(filled(points).reshape(-1, 2)))
+        points = fill_masked(np.ma.masked_invalid(fill_masked(points).reshape(-1, 2)))
         if not len(points):
             return np.empty(0), np.empty(0)
         with np.errstate(all="ignore"):
-            shares = self.axes.transAxes.inverted().transform(filled(transform.transform(points)))
+            shares = self.axes.transAxes.inverted().transform(
+                fill_masked(transform.transform(points))
+            )
         x, y = (
             ends[0] + share * (ends[1] - ends[0])
             for ends, share in zip(self.ends, shares.T, strict=True)
@@ -71,13 +73,13 @@ class Panel:
                 return "\n".join(" ".join(line.split()) for line in str(text).splitlines())
         return ""
 
-    def hover(self, artist: Any, name: str, points: np.ndarray) -> Trace:
+    def hover_texts(self, artist: Any, name: str, points: np.ndarray) -> Trace:
         """What each point says when pointed at: what its artist was described with, else where it lies."""
         x_label, y_label = (
             self.label(which).replace("\n", " ").partition(", ")[0] for which in "xy"
         )
         given = getattr(artist, "told", None)
-        if given is None and self._linear():
+        if given is None and self._is_linear():
             lines = [name, f"{x_label}: %(x)", f"{y_label}: %(y)"]
             said = "<br>".join(html.escape(line).replace("%{", "%&#123;") for line in lines if line)
             said = said.replace("%(x)", "%{x:.4~g}").replace("%(y)", "%{y:.4~g}")
@@ -96,7 +98,7 @@ class Panel:
         lines = ["<br>".join(html.escape(line) for line in parts if line) for parts in told]
         return {"hoverinfo": "text", "hovertext": lines}
 
-    def _linear(self) -> bool:
+    def _is_linear(self) -> bool:
         """Whether coordinates of the page are those of the data."""
         plain = all(axis.get_scale() == "linear" for axis in self.sides)
         return plain and not (self.axes.fmt_xdata or self.axes.fmt_ydata)
@@ -115,21 +117,24 @@ class Panel:
         axes = self.axes
         known: list[Any] = list(axes.containers)
         bars = [part for part in known if hasattr(part, "has_yerr") and part.lines[0] is not None]
-        own = {id(part) for bar in bars for part in _parts(bar)}
+        own = {id(part) for bar in bars for part in _error_bar_parts(bar)}
         artists = [*axes.patches, *axes.collections, *axes.images, *axes.lines]
         drawn = [
-            (artist.get_zorder(), list(traces(self, artist)))
+            (artist.get_zorder(), list(artist_traces(self, artist)))
             for artist in artists
             if id(artist) not in own and artist.get_visible()
         ]
         drawn += [
-            (min(part.get_zorder() for part in _parts(bar)), [error_bars(self, bar)])
+            (
+                min(part.get_zorder() for part in _error_bar_parts(bar)),
+                [error_bar_traces(self, bar)],
+            )
             for bar in bars
         ]
         return [trace for _, found in sorted(drawn, key=lambda pair: pair[0]) for trace in found]
 
 
-def traces(panel: Panel, artist: Any) -> Iterator[Trace]:
+def artist_traces(panel: Panel, artist: Any) -> Iterator[Trace]:
     """Those of one artist."""
     from matplotlib.collections import LineCollection, PathCollection, QuadMesh
     from matplotlib.image import AxesImage
@@ -138,144 +143,157 @@ def traces(panel: Panel, artist: Any) -> Iterator[Trace]:
     from matplotlib.transforms import IdentityTransform
 
     if isinstance(artist, Line2D):
-        yield line(panel, artist)
+        yield line_trace(panel, artist)
     elif isinstance(artist, PathCollection):
-        yield scatter(panel, artist)
+        yield scatter_traces(panel, artist)
     elif isinstance(artist, LineCollection):
-        yield from segments(panel, artist)
+        yield from segment_traces(panel, artist)
     elif isinstance(artist, Patch):
-        yield area(panel, artist, artist.get_path(), artist.get_facecolor())
+        yield area_trace(panel, artist, artist.get_path(), artist.get_facecolor())
     elif isinstance(artist, QuadMesh | AxesImage):
-        yield raster(panel, artist)
+        yield raster_traces(panel, artist)
     elif hasattr(artist, "get_paths") and isinstance(
         artist.get_offset_transform(), IdentityTransform
     ):
-        yield from shapes(panel, artist)
+        yield from shape_traces(panel, artist)
     else:
         raise UnreadableError(type(artist).__name__)
 
 
-def line(panel: Panel, drawn: Any) -> Trace:
+def line_trace(panel: Panel, drawn: Any) -> Trace:
     """A line, its markers, or both."""
     points = np.column_stack(
         [np.atleast_1d(part) for part in np.broadcast_arrays(*drawn.get_data(orig=False))]
     )
-    name = _name(drawn)
+    name = _legend_name(drawn)
     style = drawn.get_linestyle()
     trace = _trace(
-        *panel.places(points, drawn.get_transform()), name, panel.hover(drawn, name, points)
+        *panel.positions(points, drawn.get_transform()),
+        name,
+        panel.hover_texts(drawn, name, points),
     )
-    lines = style not in NOTHING
-    markers = drawn.get_marker() not in NOTHING
-    stroke = {"color": css(drawn.get_color()), "width": rounded(PX * drawn.get_linewidth())}
-    trace["line"] = stroke | ({"dash": DASHES.get(style, "dash")} if lines else {})
+    lines = style not in EMPTY_STYLES
+    markers = drawn.get_marker() not in EMPTY_STYLES
+    stroke = {
+        "color": css_colour(drawn.get_color()),
+        "width": round_significant(PIXELS_PER_POINT * drawn.get_linewidth()),
+    }
+    trace["line"] = stroke | ({"dash": PLOTLY_DASHES.get(style, "dash")} if lines else {})
     trace["mode"] = "+".join(["lines"] * lines + ["markers"] * markers) or "none"
     return (
         trace
         | {"opacity": drawn.get_alpha() or 1}
-        | ({"marker": marker_of(drawn)} if markers else {})
+        | ({"marker": plotly_marker(drawn)} if markers else {})
     )
 
 
-def error_bars(panel: Panel, bars: Any) -> Trace:
+def error_bar_traces(panel: Panel, bars: Any) -> Trace:
     """Means with error bars."""
     drawn, _, spans = bars.lines
-    name = _name(bars)
+    name = _legend_name(bars)
     points = np.column_stack(drawn.get_data(orig=False))
     drawn_line = {
-        key: value for key, value in line(panel, drawn).items() if not key.startswith("hover")
+        key: value for key, value in line_trace(panel, drawn).items() if not key.startswith("hover")
     }
-    trace = drawn_line | {"name": name} | panel.hover(bars, name, points)
+    trace = drawn_line | {"name": name} | panel.hover_texts(bars, name, points)
     sides = [side for side, has in (("x", bars.has_xerr), ("y", bars.has_yerr)) if has]
     for side, span in zip(sides, spans, strict=True):
         rank = "xy".index(side)
         pairs = [part if len(part) else np.full((2, 2), np.nan) for part in span.get_segments()]
-        ends = panel.places(pairs, span.get_transform())[rank].reshape(-1, 2)
-        middle = panel.places(points, drawn.get_transform())[rank]
+        ends = panel.positions(pairs, span.get_transform())[rank].reshape(-1, 2)
+        middle = panel.positions(points, drawn.get_transform())[rank]
         over = np.nan_to_num(ends.max(axis=1) - middle)
         under = np.nan_to_num(middle - ends.min(axis=1))
         trace[f"error_{side}"] = {
             **{
                 "type": "data",
                 "symmetric": False,
-                "array": numbers(over),
-                "arrayminus": numbers(under),
+                "array": json_numbers(over),
+                "arrayminus": json_numbers(under),
             },
-            **{"color": css(span.get_color()[0]), "thickness": 1.3, "width": 3},
+            **{"color": css_colour(span.get_color()[0]), "thickness": 1.3, "width": 3},
         }
     return trace
 
 
-def scatter(panel: Panel, dots: Any) -> Trace:
+def scatter_traces(panel: Panel, dots: Any) -> Trace:
     """Points of one marker, coloured alike, each for itself, or by a map that a colour bar explains."""
-    points = filled(dots.get_offsets())
-    name = _name(dots)
+    points = fill_masked(dots.get_offsets())
+    name = _legend_name(dots)
     faces = dots.get_facecolor()
     edges = dots.get_edgecolor()
-    sizes = PX * np.sqrt(dots.get_sizes())
+    sizes = PIXELS_PER_POINT * np.sqrt(dots.get_sizes())
     hollow = not len(faces)
     colours = faces if len(faces) else edges
-    symbol = symbol_of(dots.get_paths()[0])
+    symbol = plotly_symbol(dots.get_paths()[0])
     marker: dict[str, Any] = {
         "symbol": f"{symbol}-open" if hollow and not symbol.endswith("-open") else symbol
     }
-    marker["size"] = numbers(sizes) if len(sizes) > 1 else rounded(sizes[0])
-    marker["color"] = [css(colour) for colour in colours] if len(colours) > 1 else css(colours[0])
+    marker["size"] = json_numbers(sizes) if len(sizes) > 1 else round_significant(sizes[0])
+    marker["color"] = (
+        [css_colour(colour) for colour in colours] if len(colours) > 1 else css_colour(colours[0])
+    )
     if not hollow and len(edges) == 1:
-        marker["line"] = {"color": css(edges[0]), "width": 0.8}
+        marker["line"] = {"color": css_colour(edges[0]), "width": 0.8}
     if dots.colorbar:
         marker |= {
-            "color": numbers(filled(dots.norm(dots.get_array()))),
+            "color": json_numbers(fill_masked(dots.norm(dots.get_array()))),
             "cmin": 0,
             "cmax": 1,
             "showscale": True,
         }
         marker |= {"colorscale": colour_scale(dots.cmap), "colorbar": colour_bar(dots.colorbar)}
     trace = _trace(
-        *panel.places(points, dots.get_offset_transform()), name, panel.hover(dots, name, points)
+        *panel.positions(points, dots.get_offset_transform()),
+        name,
+        panel.hover_texts(dots, name, points),
     )
     return trace | {"mode": "markers", "marker": marker}
 
 
-def segments(panel: Panel, drawn: Any) -> Iterator[Trace]:
+def segment_traces(panel: Panel, drawn: Any) -> Iterator[Trace]:
     """Lines that stand alone, a trace per colour."""
     colours = drawn.get_color()
-    width = rounded(PX * float(drawn.get_linewidth()[0]))
+    width = round_significant(PIXELS_PER_POINT * float(drawn.get_linewidth()[0]))
     groups: dict[str, list[np.ndarray]] = {}
     for number, segment in enumerate(drawn.get_segments()):
-        groups.setdefault(css(colours[number % len(colours)]), []).append(np.asarray(segment))
+        groups.setdefault(css_colour(colours[number % len(colours)]), []).append(
+            np.asarray(segment)
+        )
     for colour, own in groups.items():
-        trace = _trace(*panel.places(_with_gaps(own), drawn.get_transform()), _name(drawn))
+        trace = _trace(
+            *panel.positions(_with_gaps(own), drawn.get_transform()), _legend_name(drawn)
+        )
         yield trace | {"mode": "lines", "line": {"color": colour, "width": width}}
 
 
-def shapes(panel: Panel, drawn: Any) -> Iterator[Trace]:
+def shape_traces(panel: Panel, drawn: Any) -> Iterator[Trace]:
     """Bands and contours, filled or not."""
     faces = drawn.get_facecolor()
     edges = drawn.get_edgecolor()
     for number, path in enumerate(drawn.get_paths()):
         if not len(path.vertices):
             continue
-        trace = area(panel, drawn, path, faces[number % len(faces)] if len(faces) else "none")
+        trace = area_trace(panel, drawn, path, faces[number % len(faces)] if len(faces) else "none")
         if not len(faces) and len(edges):
-            trace["line"] = {"color": css(edges[number % len(edges)]), "width": 1}
+            trace["line"] = {"color": css_colour(edges[number % len(edges)]), "width": 1}
             del trace["fill"]
         yield trace
 
 
-def area(panel: Panel, artist: Any, path: Any, colour: Any) -> Trace:
+def area_trace(panel: Panel, artist: Any, path: Any, colour: Any) -> Trace:
     """One filled shape."""
     points = _with_gaps(path.to_polygons(closed_only=False))[:-1]
-    trace = _trace(*panel.places(points, artist.get_transform()), _name(artist))
+    trace = _trace(*panel.positions(points, artist.get_transform()), _legend_name(artist))
     return trace | {
         "mode": "lines",
         "fill": "toself",
-        "fillcolor": css(colour),
+        "fillcolor": css_colour(colour),
         "line": {"width": 0},
     }
 
 
-def raster(panel: Panel, image: Any) -> Trace:
+def raster_traces(panel: Panel, image: Any) -> Trace:
     """A map of coloured cells, with its colour bar."""
     if hasattr(image, "get_coordinates"):
         corners = np.asarray(image.get_coordinates())
@@ -287,11 +305,11 @@ def raster(panel: Panel, image: Any) -> Trace:
         x = np.linspace(left, right, columns + 1)
         y = np.linspace(bottom, top, rows + 1)
         y = y[::-1] if image.origin == "upper" else y
-    values = filled(image.get_array()).reshape(len(y) - 1, len(x) - 1)
+    values = fill_masked(image.get_array()).reshape(len(y) - 1, len(x) - 1)
     told = getattr(image, "told", None) or [f"{value:.4g}" for value in values.ravel()]
     said = ["<br>".join(map(html.escape, text.split("\n"))) for text in told]
-    across = panel.places(np.column_stack([x, np.full(len(x), y[0])]), panel.axes.transData)[0]
-    up = panel.places(np.column_stack([np.full(len(y), x[0]), y]), panel.axes.transData)[1]
+    across = panel.positions(np.column_stack([x, np.full(len(x), y[0])]), panel.axes.transData)[0]
+    up = panel.positions(np.column_stack([np.full(len(y), x[0]), y]), panel.axes.transData)[1]
     scale = {
         "zmin": 0,
         "zmax": 1,
@@ -301,18 +319,21 @@ def raster(panel: Panel, image: Any) -> Trace:
     return {
         **{
             "type": "heatmap",
-            "name": _name(image),
-            "x": numbers(across),
-            "y": numbers(up),
+            "name": _legend_name(image),
+            "x": json_numbers(across),
+            "y": json_numbers(up),
             **scale,
         },
-        **{"z": [numbers(row) for row in filled(image.norm(values))], "hoverinfo": "text"},
+        **{
+            "z": [json_numbers(row) for row in fill_masked(image.norm(values))],
+            "hoverinfo": "text",
+        },
         **{"text": np.reshape(said, values.shape).tolist()},
         **({"colorbar": colour_bar(image.colorbar)} if image.colorbar else {}),
     }
 
 
-def _parts(bars: Any) -> list[Any]:
+def _error_bar_parts(bars: Any) -> list[Any]:
     drawn, caps, spans = bars.lines
     return [part for part in (drawn, *caps, *spans) if part is not None]
 
@@ -328,14 +349,14 @@ def _with_gaps(parts: Iterable[Any]) -> np.ndarray:
 def _trace(x: np.ndarray, y: np.ndarray, name: str, hover: Trace | None = None) -> Trace:
     return {
         "type": "scatter",
-        "x": numbers(x),
-        "y": numbers(y),
+        "x": json_numbers(x),
+        "y": json_numbers(y),
         "name": name,
         **(hover or {"hoverinfo": "skip"}),
     }
 
 
-def _name(artist: Any) -> str:
+def _legend_name(artist: Any) -> str:
     """What the legend calls it; empty where it is in none."""
     label = str(artist.get_label() or "")
     return "" if label.startswith("_") else label

@@ -9,9 +9,14 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from analysis.tables.design import Design
-from analysis.tables.foreign.cells import Cells, Select, cells_of
-from analysis.tables.foreign.columns import LONGEST, listed, read_columns, shown
-from analysis.tables.foreign.runs import Runs, runs_of
+from analysis.tables.foreign.cells import ImpliedCells, Select, infer_cells
+from analysis.tables.foreign.columns import (
+    MAX_TEXT_CHARACTERS,
+    list_names,
+    quote_value,
+    read_columns,
+)
+from analysis.tables.foreign.runs import ForeignRuns, build_runs
 from analysis.tables.foreign.source import read_source
 from analysis.tables.foreign.units import Unit
 from analysis.tables.results import Results
@@ -29,8 +34,8 @@ class TableResults(Results):
         sources: Of those that were named, ours and theirs.
     """
 
-    runs: Runs
-    implied: Cells
+    runs: ForeignRuns
+    implied: ImpliedCells
     ignored: tuple[str, ...]
     sources: tuple[tuple[str, str], ...] = ()
 
@@ -47,7 +52,7 @@ class TableResults(Results):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was decided in reading the table, a sentence each."""
-        ignored = f"Columns not taken: {listed(self.ignored, 20)}."
+        ignored = f"Columns not taken: {list_names(self.ignored, 20)}."
         return (self.design.question, *self.runs.notes, *([ignored] if self.ignored else []))
 
     @property
@@ -82,7 +87,7 @@ def load_table(
 
     Args:
         path_or_frame: A CSV (UTF-8) or Parquet file, or a pandas frame.
-        columns: The table's column for each of ours: names of `sparsetune.spec.columns.TRIALS` (``test_accuracy``,
+        columns: The table's column for each of ours: names of `sparsetune.spec.columns.TRIAL_COLUMNS` (``test_accuracy``,
             ``val_loss``, ``sparsity``, ``epoch``, ``seed``, ``status``, ``arm``, ``trial_id``) and dotted fields of a
             `TrialSpec` (``optim.lr``, ``sparsity.target``). Columns that have our names need not be listed.
         units: What a fraction is written in: ``percent``, ``fraction``, or for a sparsity ``density`` or
@@ -115,23 +120,27 @@ def load_table(
     if not len(table):
         problems.append(Problem("", "a table must have at least one row of runs", "none"))
     if problems:
-        raise DeclarationError(problems, f"the table {shown(name)}")
-    runs = runs_of(rows, name)
+        raise DeclarationError(problems, f"the table {quote_value(name)}")
+    runs = build_runs(rows, name)
     runs = replace(runs, notes=(*notes, *runs.notes))
     taken = {str(theirs) for theirs in (columns or {}).values()} | set(rows)
     ignored = tuple(str(column) for column in table.columns if str(column) not in taken)
     sources = tuple((str(ours), str(theirs)) for ours, theirs in (columns or {}).items())
-    return TableResults(runs, cells_of(runs, name, select, list(sweep)), ignored, sources)
+    return TableResults(runs, infer_cells(runs, name, select, list(sweep)), ignored, sources)
 
 
 def _argument_problems(columns: object, units: object, name: str) -> list[Problem]:
     problems = [
-        Problem(which, "must be a mapping by our names", shown(given))
+        Problem(which, "must be a mapping by our names", quote_value(given))
         for which, given in (("columns", columns), ("units", units))
         if given is not None and not isinstance(given, Mapping)
     ]
-    if not 0 < len(name) <= LONGEST:
+    if not 0 < len(name) <= MAX_TEXT_CHARACTERS:
         problems.append(
-            Problem("name", f"must have 1 to {LONGEST} characters; give a `name`", shown(name))
+            Problem(
+                "name",
+                f"must have 1 to {MAX_TEXT_CHARACTERS} characters; give a `name`",
+                quote_value(name),
+            )
         )
     return problems

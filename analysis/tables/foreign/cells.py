@@ -9,28 +9,39 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.tables.design import LENGTHS, TARGET, Design
-from analysis.tables.foreign.columns import listed, shown
-from analysis.tables.foreign.runs import EPOCHS, MULTIPLIER, Runs, beside, dotted_fields
+from analysis.tables.design import LENGTH_FIELDS, TARGET_FIELD, Design
+from analysis.tables.foreign.columns import list_names, quote_value
+from analysis.tables.foreign.runs import (
+    EPOCH_MULTIPLIER_FIELD,
+    EPOCHS_FIELD,
+    ForeignRuns,
+    dotted_fields,
+    is_auxiliary,
+)
 from analysis.tables.selection import dense_arm_of
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.spec.columns import FINISHED
+from sparsetune.spec.columns import FINISHED_STATUSES
 from sparsetune.spec.declaration import digest_of
 from sparsetune.study.space import Axis, Choice, LogUniform, Uniform
 
 Select = Literal["best", "all"]
-OBJECTIVES = {"val_error": True, "val_score": False, "val_accuracy": False, "val_loss": True}
+OBJECTIVE_LOWER_IS_BETTER = {
+    "val_error": True,
+    "val_score": False,
+    "val_accuracy": False,
+    "val_loss": True,
+}
 """Validation columns that winners may be chosen by, and whether lower is better; the first that was measured counts."""
-USE = ["cell", "arm", "role", "config_id", "source", "index", "seed", "trial_id", "twin_id"]
-_DTYPES = dict.fromkeys(USE, "string") | {"index": "Int64", "seed": "Int64"}
-_LOST = ("DIVERGED", "PRUNED", "INVALID")
+USE_COLUMNS = ["cell", "arm", "role", "config_id", "source", "index", "seed", "trial_id", "twin_id"]
+_USE_DTYPES = dict.fromkeys(USE_COLUMNS, "string") | {"index": "Int64", "seed": "Int64"}
+_LOST_STATUSES = ("DIVERGED", "PRUNED", "INVALID")
 """A configuration with a run of one of these cannot win."""
-MOST = 50_000_000
+MAX_SEED_ENTRIES = 50_000_000
 """Cells times runs without a seed: tables of seeds that are larger do not fit into memory."""
 
 
 @dataclass(frozen=True)
-class Cells:
+class ImpliedCells:
     """What a table's runs imply.
 
     Args:
@@ -48,7 +59,9 @@ class Cells:
     fresh_seeds: bool
 
 
-def cells_of(runs: Runs, name: str, select: Select | None, sweep: Sequence[str]) -> Cells:
+def infer_cells(
+    runs: ForeignRuns, name: str, select: Select | None, sweep: Sequence[str]
+) -> ImpliedCells:
     """Cells, winners and report trials.
 
     Args:
@@ -61,63 +74,70 @@ def cells_of(runs: Runs, name: str, select: Select | None, sweep: Sequence[str])
     Raises:
         DeclarationError: if a field of ``sweep`` is not given, or nothing can be chosen by.
     """
-    objective = next((c for c in OBJECTIVES if runs.trials[c].notna().any()), None)
+    objective = next((c for c in OBJECTIVE_LOWER_IS_BETTER if runs.trials[c].notna().any()), None)
     problems = [
         Problem(
-            path, f"`sweep` takes fields that the table gives: {listed(dotted_fields(runs.trials))}"
+            path,
+            f"`sweep` takes fields that the table gives: {list_names(dotted_fields(runs.trials))}",
         )
         for path in sweep
         if path not in dotted_fields(runs.trials)
     ]
     if select not in (None, "best", "all"):
-        problems.append(Problem("select", "must be `best`, `all` or left out", shown(select)))
+        problems.append(Problem("select", "must be `best`, `all` or left out", quote_value(select)))
     if select == "best" and objective is None:
-        rule = f"`best` chooses by validation: the table must give one of {', '.join(OBJECTIVES)}; or take `all`"
+        rule = f"`best` chooses by validation: the table must give one of {', '.join(OBJECTIVE_LOWER_IS_BETTER)}; or take `all`"
         problems.append(Problem("select", rule, "best"))
     if problems:
-        raise DeclarationError(problems, f"the table {shown(name)}")
+        raise DeclarationError(problems, f"the table {quote_value(name)}")
     swept = tuple(
-        dict.fromkeys([TARGET, *(p for p in LENGTHS if runs.trials[p].nunique() > 1), *sweep])
+        dict.fromkeys(
+            [TARGET_FIELD, *(p for p in LENGTH_FIELDS if runs.trials[p].nunique() > 1), *sweep]
+        )
     )
-    apart = beside(runs.trials)
+    apart = is_auxiliary(runs.trials)
     trials = runs.trials[~apart]
-    trials = trials.assign(cell=_names(trials, swept))
+    trials = trials.assign(cell=_cell_names(trials, swept))
     chosen = None if select == "all" else objective
-    search, ranges = _searched(trials, swept)
+    search, ranges = _search_ranges(trials, swept)
     uses = _uses(trials, search, chosen)
     complete = runs.trials["status"] == "COMPLETE"
     spent = runs.trials["train_flops"].where(complete).set_axis(runs.trials["trial_id"])
     value = trials[chosen] if chosen else np.nan
     cells = _table(trials.assign(value=value), uses, swept, search, spent)
-    rank = cells[list(swept)].assign(dense=cells[TARGET] > 0, arm=pd.factorize(cells["arm"])[0])
+    rank = cells[list(swept)].assign(
+        dense=cells[TARGET_FIELD] > 0, arm=pd.factorize(cells["arm"])[0]
+    )
     cells = cells.loc[rank.sort_values(["dense", "arm", *swept], kind="stable").index].reset_index(
         drop=True
     )
     roles = uses.drop_duplicates("trial_id").set_index("trial_id")["role"]
     role = trials["role"].fillna(trials["trial_id"].map(roles)).fillna("search").astype("string")
-    fresh = chosen is None or not _same_runs(uses, cells)
+    fresh = chosen is None or not _reports_search_runs(uses, cells)
     seeds = trials.groupby(["cell", "config_id"])["trial_id"].nunique()
     design = Design(
         name=name,
         question=_question(trials, cells, chosen, fresh),
         objective=chosen,
-        minimize=OBJECTIVES.get(chosen or "", True),
+        minimize=OBJECTIVE_LOWER_IS_BETTER.get(chosen or "", True),
         sweep=swept,
         search=search,
         ranges=ranges,
         search_seeds=int(seeds.min()),
     )
-    trials = pd.concat([trials.assign(role=role), _served(runs.trials[apart], trials)]).sort_index()
-    return Cells(design, trials, _typed(cells), uses, fresh)
+    trials = pd.concat(
+        [trials.assign(role=role), _assign_served_cells(runs.trials[apart], trials)]
+    ).sort_index()
+    return ImpliedCells(design, trials, _narrow_columns(cells), uses, fresh)
 
 
-def _served(apart: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def _assign_served_cells(apart: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Twins and teachers, with the cell of the first run that they serve."""
     cells = trials.drop_duplicates("twin_id").set_index("twin_id")["cell"]
     return apart.assign(cell=apart["trial_id"].map(cells).astype("string"))
 
 
-def _names(trials: pd.DataFrame, sweep: Sequence[str]) -> pd.Series[Any]:
+def _cell_names(trials: pd.DataFrame, sweep: Sequence[str]) -> pd.Series[Any]:
     """``gmp/target=0.9/epochs=8``, as a study names its cells; a dense cell names no target."""
     short = {path: path.rpartition(".")[2] for path in sweep}
     short = {
@@ -127,7 +147,9 @@ def _names(trials: pd.DataFrame, sweep: Sequence[str]) -> pd.Series[Any]:
     points = trials[["arm", *sweep]].drop_duplicates()
     names = []
     for point in points.to_dict("records"):
-        kept = [p for p in sweep if not pd.isna(point[p]) and not (p == TARGET and point[p] == 0)]
+        kept = [
+            p for p in sweep if not pd.isna(point[p]) and not (p == TARGET_FIELD and point[p] == 0)
+        ]
         parts = [
             f"{short[p]}={point[p]:g}" if isinstance(point[p], float) else f"{short[p]}={point[p]}"
             for p in kept
@@ -139,7 +161,7 @@ def _names(trials: pd.DataFrame, sweep: Sequence[str]) -> pd.Series[Any]:
     return group.map(dict(enumerate(named))).astype("string")
 
 
-def _searched(
+def _search_ranges(
     trials: pd.DataFrame, sweep: Sequence[str]
 ) -> tuple[tuple[str, ...], dict[tuple[str, str], Axis]]:
     """The fields that vary within a cell, and the range that they were seen in, over the whole table."""
@@ -164,11 +186,13 @@ def _uses(trials: pd.DataFrame, search: Sequence[str], objective: str | None) ->
     role = trials["role"].fillna("both")
     searching = trials["cell"].isin(trials.loc[role.isin(["both", "search"]), "cell"])
     competing = trials[role.isin(["both", "search"]) | (role.eq("report") & ~searching)]
-    source = _sources(trials, search)
+    source = _source_names(trials, search)
     index = trials.groupby("cell", sort=False)["config_id"].transform(
         lambda ids: pd.factorize(ids)[0]
     )
-    base = trials.assign(source=source, index=index)[[column for column in USE if column != "role"]]
+    base = trials.assign(source=source, index=index)[
+        [column for column in USE_COLUMNS if column != "role"]
+    ]
     searched = base.loc[competing.index].assign(role="search")
     winners = _winners(trials.loc[competing.index], objective) if objective else {}
     if objective is None:
@@ -185,7 +209,7 @@ def _uses(trials: pd.DataFrame, search: Sequence[str], objective: str | None) ->
         )
     report = report.assign(role="report", seed=_seeds(report))
     parts = [report, _controls(trials, base, search, winners), searched]
-    return pd.concat(parts, ignore_index=True)[USE].astype(_DTYPES)
+    return pd.concat(parts, ignore_index=True)[USE_COLUMNS].astype(_USE_DTYPES)
 
 
 def _digest(cell: str) -> str:
@@ -198,11 +222,11 @@ def _winners(trials: pd.DataFrame, objective: str) -> dict[str, str]:
     complete = trials[trials["status"] == "COMPLETE"]
     groups = complete.groupby(keys, sort=False)[objective]
     means = groups.mean().where(groups.count() == groups.size())
-    lost = trials[trials["status"].isin(_LOST)].set_index(keys).index
+    lost = trials[trials["status"].isin(_LOST_STATUSES)].set_index(keys).index
     means = (
         means[~means.index.isin(lost)]
         .dropna()
-        .sort_values(ascending=OBJECTIVES[objective], kind="stable")
+        .sort_values(ascending=OBJECTIVE_LOWER_IS_BETTER[objective], kind="stable")
     )
     best = means.reset_index().drop_duplicates("cell")
     return dict(zip(best["cell"], best["config_id"], strict=True))
@@ -217,7 +241,7 @@ def _seeds(report: pd.DataFrame) -> pd.Series[Any]:
     seed = report["seed"].astype("Int64")
     broken = seed.isna() | report.assign(seed=seed).duplicated(["cell", "seed"], keep=False)
     unpaired = report["cell"].isin(report.loc[broken, "cell"])
-    if report["cell"].nunique() * int(unpaired.sum()) > MOST:
+    if report["cell"].nunique() * int(unpaired.sum()) > MAX_SEED_ENTRIES:
         got = f"{report['cell'].nunique()} cells, {int(unpaired.sum())} runs without a seed of their own"
         raise DeclarationError(
             [Problem("seed", "so many runs need seeds: give the column", got)], "the table"
@@ -226,7 +250,7 @@ def _seeds(report: pd.DataFrame) -> pd.Series[Any]:
     return seed.mask(unpaired, own)
 
 
-def _sources(trials: pd.DataFrame, search: Sequence[str]) -> pd.Series[Any]:
+def _source_names(trials: pd.DataFrame, search: Sequence[str]) -> pd.Series[Any]:
     """A name for each point of the search, the same in every cell, by the axes that all cells share if they suffice."""
     shared = [path for path in search if trials.groupby("cell")[path].count().gt(0).all()]
     for axes in (shared, list(search)):
@@ -247,8 +271,8 @@ def _controls(
     Where several configurations have that recipe, or none, the cell has no control.
     """
     given = base[(trials["role"] == "control").to_numpy(dtype=bool, na_value=False)]
-    dense = trials[trials[TARGET] == 0]
-    sparse = trials[trials[TARGET] > 0]
+    dense = trials[trials[TARGET_FIELD] == 0]
+    sparse = trials[trials[TARGET_FIELD] > 0]
     arms = list(dict.fromkeys(dense["arm"]))
     shared = [path for path in search if dense[path].notna().any()]
     found: list[Any] = list(given.index)
@@ -258,7 +282,9 @@ def _controls(
             & (dense["config_id"] == dense["cell"].map(winners))
         ]
         if len(own):
-            recipe = own.sort_values([EPOCHS, MULTIPLIER], kind="stable")[shared].iloc[0]
+            recipe = own.sort_values([EPOCHS_FIELD, EPOCH_MULTIPLIER_FIELD], kind="stable")[
+                shared
+            ].iloc[0]
             same = runs[
                 (runs[shared].eq(recipe) | (runs[shared].isna() & recipe.isna())).all(axis=1)
             ]
@@ -309,7 +335,7 @@ def _table(
         report_trials=reports,
         report_trials_asked=reports,
         flops_ratio=_ratios(report, spent),
-        finished=status.isin(FINISHED).groupby(trials["cell"]).all(),
+        finished=status.isin(FINISHED_STATUSES).groupby(trials["cell"]).all(),
     ).reset_index(drop=True)
 
 
@@ -322,7 +348,7 @@ def _ratios(report: pd.DataFrame, spent: pd.Series[Any]) -> pd.Series[Any]:
     return (own / twin.where(twin > 0)).groupby(pairs["cell"]).mean()
 
 
-def _same_runs(uses: pd.DataFrame, cells: pd.DataFrame) -> bool:
+def _reports_search_runs(uses: pd.DataFrame, cells: pd.DataFrame) -> bool:
     """Whether a cell with several configurations reports on runs that took part in its search."""
     report = uses[uses["role"] == "report"].merge(
         uses[uses["role"] == "search"], on=["cell", "trial_id"]
@@ -349,7 +375,7 @@ def _question(trials: pd.DataFrame, cells: pd.DataFrame, objective: str | None, 
     )
 
 
-def _typed(cells: pd.DataFrame) -> pd.DataFrame:
+def _narrow_columns(cells: pd.DataFrame) -> pd.DataFrame:
     whole = [
         "configurations",
         "configurations_asked",

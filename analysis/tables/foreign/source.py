@@ -11,7 +11,12 @@ import pandas as pd
 
 from sparsetune.errors import DataError, first_line
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+_REFUSED_SIGNATURES = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+}
 """What files begin with that are refused by name."""
 _OLD_EXCEL = b"\xd0\xcf\x11\xe0"
 
@@ -34,7 +39,7 @@ def read_source(source: str | os.PathLike[str] | pd.DataFrame) -> tuple[pd.DataF
         )
     data, name = _bytes(source)
     read = _parquet if data[:4] == b"PAR1" else _csv
-    table = _guarded(read, data, name)
+    table = _parse_guarded(read, data, name)
     if table.columns.nlevels > 1:
         raise DataError(
             f"`{name}` must have one row of column names, got several: flatten its columns"
@@ -56,7 +61,7 @@ def _bytes(source: str | os.PathLike[str]) -> tuple[bytes, str]:
         raise DataError(f"the table `{name}` cannot be read: {reason}") from error
 
 
-def _guarded(read: Callable[[bytes], pd.DataFrame], data: bytes, name: str) -> pd.DataFrame:
+def _parse_guarded(read: Callable[[bytes], pd.DataFrame], data: bytes, name: str) -> pd.DataFrame:
     """What the parser finds; it may raise anything on data that are damaged."""
     try:
         return read(data)
@@ -90,7 +95,7 @@ def _csv(data: bytes) -> pd.DataFrame:
         raise DataError(
             "is an Excel workbook: save it as CSV, or give the frame of `pandas.read_excel`"
         )
-    for magic, kind in _MAGIC.items():
+    for magic, kind in _REFUSED_SIGNATURES.items():
         if data.startswith(magic):
             raise DataError(
                 f"must be UTF-8 text or Parquet, got {kind}: unpack or convert it first"

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sparsetune.paths import Place
 from sparsetune.search.planner import CellPlan, Planner
-from sparsetune.search.study_view import Board
+from sparsetune.search.study_view import StudyView
 from sparsetune.storage.ledger import Record
 from sparsetune.units import format_duration
 
@@ -21,7 +21,7 @@ SUMMARY_SECONDS = 30
 """Without a terminal, one summary line this often."""
 
 
-class Progress:
+class ProgressDisplay:
     """Follows a launch.
 
     Args:
@@ -32,7 +32,7 @@ class Progress:
 
     def __init__(self, planner: Planner, path: Place, *, quiet: bool = False) -> None:
         self.planner = planner
-        self.board = Board(planner)
+        self.board = StudyView(planner)
         self.path = path
         self.console = Console(quiet=quiet, highlight=False)
         self._started = time.monotonic()
@@ -44,11 +44,15 @@ class Progress:
             console=self.console, get_renderable=self._render, refresh_per_second=2, transient=True
         )
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressDisplay:
         finished = sum(trial.finished for trial in self.board.trials())
         resumed = f"; {finished} trials finished before" if finished else ""
-        cells = f"{len(self.planner.plans)} cells, {len(self.planner.outlook())} trials at most"
-        self._say(f"[bold]{escape(self.planner.study.name)}[/]: {cells}, in {self.path}{resumed}")
+        cells = (
+            f"{len(self.planner.plans)} cells, {len(self.planner.expected_epochs())} trials at most"
+        )
+        self._print_line(
+            f"[bold]{escape(self.planner.study.name)}[/]: {cells}, in {self.path}{resumed}"
+        )
         if self.console.is_terminal and not self.console.quiet:
             self._live.start()
         return self
@@ -61,9 +65,9 @@ class Progress:
     ) -> None:
         self._live.stop()
         self.console.print(self.board.grid())
-        self._say(self._summary())
+        self._print_line(self._summary())
 
-    def _say(self, line: str) -> None:
+    def _print_line(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)
 
     def announce(self, record: Record) -> None:
@@ -71,37 +75,39 @@ class Progress:
         if record["type"] == "started" and self._working is None:
             self._working = time.monotonic()
         if record["type"] == "forecast":
-            self._say(escape(record["note"]))
+            self._print_line(escape(record["note"]))
             return
         if (note := record.get("note")) and note not in self._settled:
             self._settled.add(note)
-            self._say(f"  [yellow]note[/] {escape(note)}")
+            self._print_line(f"  [yellow]note[/] {escape(note)}")
         if record["type"] in ("ended", "retried"):
             self._announce_end(record)
         for name, plan in self.planner.plans.items():
             if plan.searched and name not in self._settled:
                 self._settled.add(name)
-                self._say(f"  {escape(name)}: {self._verdict(plan)}")
+                self._print_line(f"  {escape(name)}: {self._winner_text(plan)}")
         if not self.console.is_terminal and time.monotonic() > self._summary_due:
             self._summary_due = time.monotonic() + SUMMARY_SECONDS
-            self._say(self._summary())
+            self._print_line(self._summary())
 
     def _announce_end(self, record: Record) -> None:
         use = self.planner.trials[record["trial_id"]].use
         where = escape(f"{use['cell']} {use['role']} {record['trial_id']}")
         if record["type"] == "retried":
-            self._say(f"  [yellow]retried[/] {where}: {escape(str(record['error']))}")
+            self._print_line(f"  [yellow]retried[/] {where}: {escape(str(record['error']))}")
         elif record["status"] == "PRUNED":
-            self._say(f"  {where}: {escape(str(record['error']))}")
+            self._print_line(f"  {where}: {escape(str(record['error']))}")
         elif record["status"] != "COMPLETE":
-            self._say(f"  [red]{record['status']}[/] {where}: {escape(str(record['error']))}")
+            self._print_line(
+                f"  [red]{record['status']}[/] {where}: {escape(str(record['error']))}"
+            )
 
-    def _verdict(self, plan: CellPlan) -> str:
+    def _winner_text(self, plan: CellPlan) -> str:
         if plan.winner is None:
             return "[red]no winner: every configuration diverged, failed or was stopped[/]"
         values = plan.winner.values(plan.cell.search).items()
         return "best " + ", ".join(
-            f"{path.rpartition('.')[2]} {_short(value)}" for path, value in values
+            f"{path.rpartition('.')[2]} {_format_value(value)}" for path, value in values
         )
 
     def _render(self) -> Group:
@@ -110,7 +116,7 @@ class Progress:
     def _summary(self) -> str:
         counts = self.board.counts()
         parts = [
-            f"{sum(t.finished for t in self.board.trials())} of {len(self.planner.outlook())} trials"
+            f"{sum(t.finished for t in self.board.trials())} of {len(self.planner.expected_epochs())} trials"
         ]
         parts += [
             f"{counts[bad]} {bad.lower()}"
@@ -134,5 +140,5 @@ class Progress:
         )
 
 
-def _short(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)

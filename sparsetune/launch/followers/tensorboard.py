@@ -11,15 +11,15 @@ from sparsetune.errors import StorageError
 from sparsetune.paths import Place
 from sparsetune.search.planner import Planner
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.columns import FINAL, MEASURED
+from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
 from sparsetune.storage.ledger import Record, TrialState
 
-SCALARS = tuple(column.name for column in MEASURED)
-FINAL_SCALARS = tuple(column.name for column in FINAL if column.dtype == "float64")
+REPORT_SCALARS = tuple(column.name for column in MEASURED_COLUMNS)
+FINAL_SCALARS = tuple(column.name for column in FINAL_COLUMNS if column.dtype == "float64")
 FLUSH_SECONDS = 5
 
 
-class EventFiles:
+class EventFileWriter:
     """Follows a launch: rows as they come, and of every other trial what the ledger has of it.
 
     A trial's folder is made anew whenever an attempt starts, so that no step is there twice.
@@ -53,7 +53,7 @@ class EventFiles:
         if record["type"] == "started":
             self._begin(record["trial_id"])
         elif record["type"] == "report" and (writer := self._open.get(record["trial_id"])):
-            _add(writer, record, SCALARS, record["step"])
+            _add_scalars(writer, record, REPORT_SCALARS, record["step"])
         elif record["type"] == "ended" and record["trial_id"] in self._open:
             self._end(record["trial_id"])
 
@@ -73,7 +73,7 @@ class EventFiles:
             str(self.folder / trial_id), flush_secs=FLUSH_SECONDS
         )
         for step, row in sorted(self.planner.trials[trial_id].reports.items()):
-            _add(writer, row, SCALARS, step)
+            _add_scalars(writer, row, REPORT_SCALARS, step)
 
     def _end(self, trial_id: str) -> None:
         from tensorboardX.summary import hparams  # type: ignore[import-untyped]
@@ -82,7 +82,7 @@ class EventFiles:
         trial = self.planner.trials[trial_id]
         ended = trial.ended or {}
         step = trial.last.get("step", 0)
-        _add(writer, ended, FINAL_SCALARS, step)
+        _add_scalars(writer, ended, FINAL_SCALARS, step)
         values = self._values(trial)
         column = self.planner.study.objective.column
         reached = trial.last.get(column)
@@ -111,7 +111,7 @@ class EventFiles:
         return {"cell": trial.use["cell"], "role": trial.use["role"], **searched}
 
 
-def _add(writer: Any, record: Record, columns: tuple[str, ...], step: int) -> None:
+def _add_scalars(writer: Any, record: Record, columns: tuple[str, ...], step: int) -> None:
     """Add what is there: a worker's NaN is missing, as in the ledger."""
     for name in columns:
         if isinstance(value := record.get(name), int | float) and math.isfinite(value):

@@ -14,13 +14,20 @@ from functools import cached_property
 import torch
 from torch.nn.functional import pad
 
-from sparsetune.sparsity.fisher.pieces import WAITING, Run, cut, free_bytes, pieces_within, runs_of
+from sparsetune.sparsity.fisher.pieces import (
+    GRADIENTS_PER_UPDATE,
+    BlockRun,
+    free_bytes,
+    pieces_within,
+    plan_runs,
+    split_runs,
+)
 from sparsetune.sparsity.masks.exact import Masks
 from sparsetune.spec.sparsity import FisherSpec
 
-EPSILON = torch.finfo(torch.float32).eps
+DIAGONAL_EPSILON = torch.finfo(torch.float32).eps
 """Added to the diagonal of the inverse where it divides, as in the authors' code."""
-RESOLVED = torch.finfo(torch.float64).eps
+MIN_RELATIVE_DAMPENING = torch.finfo(torch.float64).eps
 """Dampening is at least so much of a block's trace, for every weight of the block: less is lost in rounding."""
 
 Gradients = Mapping[str, torch.Tensor]
@@ -53,15 +60,15 @@ class BlockFisher:
         self._weights = {name: weight.detach() for name, weight in weights.items()}
         self._spec = spec
         self._gradients = gradients
-        runs = runs_of({name: weight.numel() for name, weight in weights.items()}, spec)
+        runs = plan_runs({name: weight.numel() for name, weight in weights.items()}, spec)
         self._device = next(iter(self._weights.values())).device
-        self.pieces = cut(runs, pieces or pieces_within(runs, free_bytes(self._device)))
+        self.pieces = split_runs(runs, pieces or pieces_within(runs, free_bytes(self._device)))
 
     def scores(self) -> dict[str, torch.Tensor]:
         """By layer, the loss that pruning each weight alone costs: ``w^2 / (2 [F^-1]_qq)``, of the weight's shape."""
         diagonals = self._diagonals
         return {
-            name: weight.float().square() / (2 * diagonals[name] + EPSILON)
+            name: weight.float().square() / (2 * diagonals[name] + DIAGONAL_EPSILON)
             for name, weight in self._weights.items()
         }
 
@@ -75,12 +82,12 @@ class BlockFisher:
             pruned: By layer, True where a weight is newly pruned. Earlier ones stay zero if their gradients were.
         """
         changes = {
-            name: (weight.float() / (self._diagonals[name] + EPSILON))
+            name: (weight.float() / (self._diagonals[name] + DIAGONAL_EPSILON))
             .masked_fill_(~pruned[name], 0)
             .flatten()
             for name, weight in self._weights.items()
         }
-        self._estimated(lambda piece: piece.multiply(changes))
+        self._for_each_piece(lambda piece: piece.multiply(changes))
         for (
             name,
             weight,
@@ -96,30 +103,30 @@ class BlockFisher:
             name: torch.empty(weight.numel(), device=self._device)
             for name, weight in self._weights.items()
         }
-        self._estimated(lambda piece: piece.write_diagonals(flat))
+        self._for_each_piece(lambda piece: piece.write_diagonals(flat))
         return {name: diagonal.view(self._weights[name].shape) for name, diagonal in flat.items()}
 
-    def _estimated(self, use: Callable[[Piece], None]) -> None:
+    def _for_each_piece(self, use: Callable[[FisherPiece], None]) -> None:
         """Call ``use`` with every piece, inverted; of several, one is in memory at a time."""
         if len(self.pieces) == 1:
-            use(self._only)
+            use(self._single_piece)
         else:
             for runs in self.pieces:
                 use(self._estimate(runs))
 
     @cached_property
-    def _only(self) -> Piece:
+    def _single_piece(self) -> FisherPiece:
         return self._estimate(self.pieces[0])
 
-    def _estimate(self, runs: Sequence[Run]) -> Piece:
-        piece = Piece(runs, self._spec, self._device)
+    def _estimate(self, runs: Sequence[BlockRun]) -> FisherPiece:
+        piece = FisherPiece(runs, self._spec, self._device)
         for gradients in self._gradients():
             piece.add(gradients)
         piece.invert()
         return piece
 
 
-class Piece:
+class FisherPiece:
     """The Fisher of some runs of blocks, summed gradient by gradient, then its inverse in the same memory.
 
     Args:
@@ -128,11 +135,12 @@ class Piece:
         device: As the weights'.
     """
 
-    def __init__(self, runs: Sequence[Run], spec: FisherSpec, device: torch.device) -> None:
+    def __init__(self, runs: Sequence[BlockRun], spec: FisherSpec, device: torch.device) -> None:
         self._spec = spec
         self._added = 0
         self._waiting = {
-            run: torch.zeros(run.blocks, WAITING, run.block, device=device) for run in runs
+            run: torch.zeros(run.blocks, GRADIENTS_PER_UPDATE, run.block, device=device)
+            for run in runs
         }
         shapes = {run: (run.blocks, run.block, run.block) for run in runs}
         self._blocks = {
@@ -142,25 +150,25 @@ class Piece:
 
     def add(self, gradients: Gradients) -> None:
         """Take in one gradient of the layers."""
-        place = self._added % WAITING
+        place = self._added % GRADIENTS_PER_UPDATE
         for run, waiting in self._waiting.items():
-            waiting[:, place] = _blocks(gradients[run.layer].detach().flatten(), run)
+            waiting[:, place] = _as_blocks(gradients[run.layer].detach().flatten(), run)
         self._added += 1
-        if place == WAITING - 1:
-            self._sum_up(WAITING)
+        if place == GRADIENTS_PER_UPDATE - 1:
+            self._accumulate(GRADIENTS_PER_UPDATE)
 
-    def _sum_up(self, count: int) -> None:
+    def _accumulate(self, count: int) -> None:
         for run, waiting in self._waiting.items():
             gradients = waiting[:, :count].double()
             self._blocks[run].baddbmm_(gradients.mT, gradients, alpha=1 / self._spec.gradients)
 
     def invert(self) -> None:
         """Dampen and invert, once all gradients are in."""
-        self._sum_up(self._added % WAITING)
+        self._accumulate(self._added % GRADIENTS_PER_UPDATE)
         self._waiting.clear()
         for blocks in self._blocks.values():
             diagonal = blocks.diagonal(dim1=1, dim2=2)
-            least = RESOLVED * blocks.shape[1] * diagonal.sum(1, keepdim=True)
+            least = MIN_RELATIVE_DAMPENING * blocks.shape[1] * diagonal.sum(1, keepdim=True)
             diagonal += least.clamp_(min=self._spec.dampening)
             factor, _ = torch.linalg.cholesky_ex(
                 blocks
@@ -176,13 +184,13 @@ class Piece:
     def multiply(self, flat: Mapping[str, torch.Tensor]) -> None:
         """Values of the flattened layers with the inverse, in place."""
         for run, inverse in self._blocks.items():
-            vectors = _blocks(flat[run.layer], run).double()
+            vectors = _as_blocks(flat[run.layer], run).double()
             # from the left, which is three times faster on a CPU; the matrices are symmetric
             product = torch.bmm(vectors.unsqueeze(1), inverse).flatten()
             flat[run.layer][run.start : run.end] = product[: run.end - run.start]
 
 
-def _blocks(flat: torch.Tensor, run: Run) -> torch.Tensor:
+def _as_blocks(flat: torch.Tensor, run: BlockRun) -> torch.Tensor:
     """A run's part of a flattened layer as (blocks, block), the last block filled up with zeros."""
     part = flat[run.start : run.end]
     return pad(part, (0, -part.numel() % run.block)).view(-1, run.block)

@@ -15,20 +15,20 @@ from sparsetune.errors import LimitError
 from sparsetune.spec.sparsity import FisherSpec
 from sparsetune.units import format_bytes
 
-RUN = 1 << 18
+MAX_RUN_WEIGHTS = 1 << 18
 """Weights of a run, which is computed in one go whatever the pieces: sums must not depend on these."""
-WAITING = 16
+GRADIENTS_PER_UPDATE = 16
 """Gradients that are taken in together: one pass over the Fisher for all of them."""
-DOUBLE = 8
-SINGLE = 4
+FLOAT64_BYTES = 8
+FLOAT32_BYTES = 4
 """Bytes of a number."""
-WHOLE = 6 * SINGLE
+BYTES_PER_WEIGHT = 6 * FLOAT32_BYTES
 """Bytes for every weight of the network, whatever the pieces: gradients, the same masked, diagonals, scores, steps."""
-ROOM = 0.8
+FREE_MEMORY_SHARE = 0.8
 """Of the free memory that is taken at most: allocators fragment, and the pass that gives gradients takes some."""
 
 
-class Run(NamedTuple):
+class BlockRun(NamedTuple):
     """Consecutive blocks of a layer.
 
     Args:
@@ -51,52 +51,56 @@ class Run(NamedTuple):
     @property
     def bytes(self) -> int:
         """Of its Fisher and the gradients that wait to be taken in."""
-        return self.blocks * self.block * (DOUBLE * self.block + SINGLE * WAITING)
+        return (
+            self.blocks
+            * self.block
+            * (FLOAT64_BYTES * self.block + FLOAT32_BYTES * GRADIENTS_PER_UPDATE)
+        )
 
 
-def runs_of(sizes: Mapping[str, int], spec: FisherSpec) -> list[Run]:
-    """All blocks of layers of so many weights, in runs of at most `RUN` weights or one block."""
+def plan_runs(sizes: Mapping[str, int], spec: FisherSpec) -> list[BlockRun]:
+    """All blocks of layers of so many weights, in runs of at most `MAX_RUN_WEIGHTS` weights or one block."""
     return [
         run
         for layer, size in sizes.items()
-        for run in _of_layer(layer, size, min(spec.block, size))
+        for run in _layer_runs(layer, size, min(spec.block, size))
     ]
 
 
-def _of_layer(layer: str, size: int, block: int) -> Iterator[Run]:
-    step = block * max(1, RUN // block)
+def _layer_runs(layer: str, size: int, block: int) -> Iterator[BlockRun]:
+    step = block * max(1, MAX_RUN_WEIGHTS // block)
     for start in range(0, size, step):
-        yield Run(layer, start, min(size, start + step), block)
+        yield BlockRun(layer, start, min(size, start + step), block)
 
 
-def cut(runs: Sequence[Run], pieces: int) -> list[list[Run]]:
+def split_runs(runs: Sequence[BlockRun], pieces: int) -> list[list[BlockRun]]:
     """Runs in at most so many pieces, in order and of like size."""
     size = math.ceil(len(runs) / pieces)
     return [list(runs[start : start + size]) for start in range(0, len(runs), size)]
 
 
-def needed(runs: Sequence[Run], pieces: int) -> int:
+def needed_bytes(runs: Sequence[BlockRun], pieces: int) -> int:
     """Bytes that the estimate takes at most."""
-    largest = max(sum(run.bytes for run in piece) for piece in cut(runs, pieces))
+    largest = max(sum(run.bytes for run in piece) for piece in split_runs(runs, pieces))
     inverting = 2 * max(run.bytes for run in runs)
-    return largest + inverting + WHOLE * sum(run.end - run.start for run in runs)
+    return largest + inverting + BYTES_PER_WEIGHT * sum(run.end - run.start for run in runs)
 
 
-def pieces_within(runs: Sequence[Run], free: float) -> int:
-    """The fewest pieces that `ROOM` of the free bytes can hold.
+def pieces_within(runs: Sequence[BlockRun], free: float) -> int:
+    """The fewest pieces that `FREE_MEMORY_SHARE` of the free bytes can hold.
 
     Raises:
         LimitError: if not even one run after the other fits.
     """
-    least = needed(runs, len(runs))
-    if least > ROOM * free:
+    least = needed_bytes(runs, len(runs))
+    if least > FREE_MEMORY_SHARE * free:
         raise LimitError(
-            f"the Fisher in blocks of {max(run.block for run in runs):,} weights must fit into {ROOM:.0%} of the memory"
-            f" that is free for a trial, {format_bytes(ROOM * free)}, got {format_bytes(least)} for its smallest pieces; a"
+            f"the Fisher in blocks of {max(run.block for run in runs):,} weights must fit into {FREE_MEMORY_SHARE:.0%} of the memory"
+            f" that is free for a trial, {format_bytes(FREE_MEMORY_SHARE * free)}, got {format_bytes(least)} for its smallest pieces; a"
             " smaller `sparsity.fisher.block` or fewer trials at once would do"
         )
     pieces = 1
-    while needed(runs, pieces) > ROOM * free:
+    while needed_bytes(runs, pieces) > FREE_MEMORY_SHARE * free:
         pieces += 1
     return pieces
 
@@ -116,25 +120,25 @@ def free_bytes(device: torch.device) -> float:
     processors = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    return _available() * min(1.0, torch.get_num_threads() / processors)
+    return _available_ram_bytes() * min(1.0, torch.get_num_threads() / processors)
 
 
-def _available(
+def _available_ram_bytes(
     meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
 ) -> float:
     """Bytes of RAM that this machine and its container still give; all there are where the system does not tell."""
     free = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with suppress(OSError, KeyError):
-        free = 1024.0 * _numbers(meminfo)["MemAvailable"]
+        free = 1024.0 * _read_numbers(meminfo)["MemAvailable"]
     with suppress(OSError, KeyError, ValueError):
         used = int((cgroup / "memory.current").read_text())
-        kept = _numbers(cgroup / "memory.stat")
+        kept = _read_numbers(cgroup / "memory.stat")
         cached = kept["file"] - kept["shmem"]  # files' pages are given back when asked for
         free = min(free, int((cgroup / "memory.max").read_text()) - used + cached)
     return free
 
 
-def _numbers(file: Path) -> dict[str, int]:
+def _read_numbers(file: Path) -> dict[str, int]:
     """The first number of every line, by its name."""
     lines = (line.replace(":", "").split() for line in file.read_text().splitlines())
     return {name: int(number) for name, number, *_ in lines}

@@ -12,19 +12,19 @@ from sparsetune.errors import Problem
 from sparsetune.sparsity.layers import Layer
 from sparsetune.spec.sparsity import SparsitySpec
 
-TOLERANCE = 0.0005
+EXPLICIT_SPARSITY_TOLERANCE = 0.0005
 """How far the overall sparsity of explicit layers may lie from the target: the target's third decimal holds."""
 
 
 @dataclass(frozen=True)
-class Group:
+class LayerGroup:
     """Layers under one threshold, and exactly how many of their weights lie outside the mask."""
 
     names: tuple[str, ...]
     pruned: int
 
 
-def allocate(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[Group]:
+def allocate(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
     """Every layer in exactly one group; a spared one alone, with nothing pruned.
 
     As the sparsity rises, no group's count falls, so that each mask of a ramp lies within the one before.
@@ -44,7 +44,7 @@ def allocate(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> li
     spared = spared_layers(layers, spec)
     others = [layer for layer in layers if layer not in spared]
     groups = ALLOCATIONS[spec.allocation](others, sparsity, spec) if others else []
-    return [*groups, *(Group((layer.name,), 0) for layer in spared)]
+    return [*groups, *(LayerGroup((layer.name,), 0) for layer in spared)]
 
 
 def spared_layers(layers: Sequence[Layer], spec: SparsitySpec) -> list[Layer]:
@@ -54,39 +54,41 @@ def spared_layers(layers: Sequence[Layer], spec: SparsitySpec) -> list[Layer]:
     return [layer for layer in layers if any(layer.matches(pattern) for pattern in spec.spared)]
 
 
-def global_(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[Group]:
+def global_(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
     """One threshold over all weights."""
     pruned = round_half_up(sparsity * sum(layer.weights for layer in layers))
-    return [Group(tuple(layer.name for layer in layers), pruned)]
+    return [LayerGroup(tuple(layer.name for layer in layers), pruned)]
 
 
-def uniform(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[Group]:
+def uniform(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
     """The same sparsity in every layer."""
-    return [Group((layer.name,), round_half_up(sparsity * layer.weights)) for layer in layers]
+    return [LayerGroup((layer.name,), round_half_up(sparsity * layer.weights)) for layer in layers]
 
 
-def erk(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[Group]:
+def erk(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
     """Density in proportion to sum(shape) / prod(shape): Erdős-Rényi-Kernel (Evci et al. 2020, section 3)."""
-    return _in_proportion(layers, sparsity, [sum(layer.shape) for layer in layers])
+    return _allocate_in_proportion(layers, sparsity, [sum(layer.shape) for layer in layers])
 
 
-def er(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[Group]:
+def er(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
     """Density in proportion to (n_in + n_out) / (n_in * n_out): Erdős-Rényi (Mocanu et al. 2018, equation 3)."""
-    return _in_proportion(
+    return _allocate_in_proportion(
         layers, sparsity, [sum(layer.shape[:2]) * math.prod(layer.shape[2:]) for layer in layers]
     )
 
 
-def explicit(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[Group]:
+def explicit(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
     """The declared sparsity of each layer, scaled by what ``sparsity`` is of the target."""
     scale = sparsity / spec.target if spec.target else 0.0
     return [
-        Group((layer.name,), round_half_up(_declared(layer, spec) * scale * layer.weights))
+        LayerGroup(
+            (layer.name,), round_half_up(_declared_sparsity(layer, spec) * scale * layer.weights)
+        )
         for layer in layers
     ]
 
 
-ALLOCATIONS: dict[str, Callable[[Sequence[Layer], float, SparsitySpec], list[Group]]] = {
+ALLOCATIONS: dict[str, Callable[[Sequence[Layer], float, SparsitySpec], list[LayerGroup]]] = {
     "global": global_,
     "uniform": uniform,
     "erk": erk,
@@ -96,7 +98,9 @@ ALLOCATIONS: dict[str, Callable[[Sequence[Layer], float, SparsitySpec], list[Gro
 """Each puts every layer that is not spared, at least one, into exactly one group."""
 
 
-def _in_proportion(layers: Sequence[Layer], sparsity: float, shares: Sequence[int]) -> list[Group]:
+def _allocate_in_proportion(
+    layers: Sequence[Layer], sparsity: float, shares: Sequence[int]
+) -> list[LayerGroup]:
     """Kept weights in proportion to ``shares``; a layer that would keep more than it has is dense, the rest re-solved.
 
     Fractions are exact: rounding errors could let a count fall by one where a layer stops being dense.
@@ -112,25 +116,30 @@ def _in_proportion(layers: Sequence[Layer], sparsity: float, shares: Sequence[in
         sparse = {layer: share for layer, share in sparse.items() if layer not in dense}
     kept = {layer: scale * share for layer, share in sparse.items()}
     return [
-        Group((layer.name,), round_half_up(float(layer.weights - kept.get(layer, layer.weights))))
+        LayerGroup(
+            (layer.name,), round_half_up(float(layer.weights - kept.get(layer, layer.weights)))
+        )
         for layer in layers
     ]
 
 
-def _declared(layer: Layer, spec: SparsitySpec) -> float:
+def _declared_sparsity(layer: Layer, spec: SparsitySpec) -> float:
     """A layer's sparsity at the target: of the first pattern that matches it, otherwise 0."""
     return next((sparsity for pattern, sparsity in spec.layers if layer.matches(pattern)), 0.0)
 
 
 def allocation_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Problem]:
     """What of a resolved declaration does not fit the layers, naming those there are or the value that would do."""
-    rule = f"each pattern must match a layer of {_names(layers)}"
+    rule = f"each pattern must match a layer of {_format_names(layers)}"
     unknown = [p for p in spec.spared or () if not any(layer.matches(p) for layer in layers)]
     found = [Problem("sparsity.spared", rule, repr(pattern)) for pattern in unknown]
     spared = spared_layers(layers, spec)
     if len(spared) == len(layers):
         rule = "must leave a layer to prune; `uniform` spares a first convolution unless another list is given, `()` too"
-        return [*found, Problem("sparsity.spared", rule, f"{_names(spared)} spared, all there are")]
+        return [
+            *found,
+            Problem("sparsity.spared", rule, f"{_format_names(spared)} spared, all there are"),
+        ]
     if spec.allocation == "explicit":
         found += _explicit_problems([layer for layer in layers if layer not in spared], spec)
     return found
@@ -138,25 +147,25 @@ def allocation_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Pro
 
 def _explicit_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Problem]:
     if not spec.layers:
-        rule = f"`explicit` needs pairs of a name or pattern and a sparsity, for layers of {_names(layers)}"
+        rule = f"`explicit` needs pairs of a name or pattern and a sparsity, for layers of {_format_names(layers)}"
         return [Problem("sparsity.layers", rule, "none")]
     patterns = [pattern for pattern, _ in spec.layers]
     first = {
         next((i for i, pattern in enumerate(patterns) if layer.matches(pattern)), -1)
         for layer in layers
     }
-    rule = f"each pattern must be the first that matches some layer of {_names(layers)}"
+    rule = f"each pattern must be the first that matches some layer of {_format_names(layers)}"
     found = [
         Problem("sparsity.layers", rule, repr(p)) for i, p in enumerate(patterns) if i not in first
     ]
-    overall = sum(_declared(layer, spec) * layer.weights for layer in layers) / sum(
+    overall = sum(_declared_sparsity(layer, spec) * layer.weights for layer in layers) / sum(
         layer.weights for layer in layers
     )
-    if abs(overall - spec.target) > TOLERANCE:
-        rule = f"must be what `sparsity.layers` come to, within {TOLERANCE}; {overall:.4f} would do"
+    if abs(overall - spec.target) > EXPLICIT_SPARSITY_TOLERANCE:
+        rule = f"must be what `sparsity.layers` come to, within {EXPLICIT_SPARSITY_TOLERANCE}; {overall:.4f} would do"
         found.append(Problem("sparsity.target", rule, f"{spec.target:g}"))
     return found
 
 
-def _names(layers: Sequence[Layer]) -> str:
+def _format_names(layers: Sequence[Layer]) -> str:
     return ", ".join(f"`{layer.name}`" for layer in layers)

@@ -10,18 +10,18 @@ import torch
 
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.layers import layers_of
-from sparsetune.sparsity.masks.allocation import Group, allocate
-from sparsetune.sparsity.masks.exact import Masks, compute_masks, count
+from sparsetune.sparsity.masks.allocation import LayerGroup, allocate
+from sparsetune.sparsity.masks.exact import Masks, compute_masks, count_nonzero
 from sparsetune.sparsity.masks.patterns import n_m_mask
-from sparsetune.sparsity.masks.regrow import exchange
-from sparsetune.sparsity.scores import SCORES, Moment, Tensors
+from sparsetune.sparsity.masks.regrow import exchange_weights
+from sparsetune.sparsity.scores import SCORES, ScoreContext, Tensors
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import parse_pattern
 
 Compensate = Callable[[Masks], None]
 
 
-class Probe(Protocol):
+class GradientSource(Protocol):
     """Passes over training data beside training, which leave no trace in the trial's random state."""
 
     def gradients(
@@ -33,13 +33,13 @@ class Probe(Protocol):
         """Estimate batch-norm statistics anew on training examples drawn by ``seed``."""
 
 
-class Chooser:
+class MaskChooser:
     """Chooses masks for one trial's network.
 
     Args:
         spec: A canonical trial.
         weights: Prunable weights by name, effective whenever a mask is chosen.
-        gradients: As `Moment` has them, with a seed in front.
+        gradients: As `ScoreContext` has them, with a seed in front.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Chooser:
         }
         self._patterned = pruned if self._n_m else set()
 
-    def groups(self, sparsity: float) -> list[Group]:
+    def groups(self, sparsity: float) -> list[LayerGroup]:
         """Which layers compete, and how many of their weights are pruned."""
         return allocate(self.layers, sparsity, self.spec)
 
@@ -72,7 +72,7 @@ class Chooser:
         if self._n_m is None:
             chosen = compute_masks(scored.values, groups, masks or None, absolute=scored.absolute)
             return chosen, scored.compensate
-        scores = scored.positive()
+        scores = scored.absolute_values()
         if masks:
             scores = {
                 name: score.masked_fill(~masks[name], -torch.inf) for name, score in scores.items()
@@ -86,7 +86,7 @@ class Chooser:
         kept = self._n_m_masks(scores)
         return {name: ~mask for name, mask in kept.items()}
 
-    def straight_through(self) -> Masks:
+    def straight_through_masks(self) -> Masks:
         """N:M masks of the weights as they are now."""
         return self._n_m_masks({name: weight.abs() for name, weight in self._weights.items()})
 
@@ -99,7 +99,7 @@ class Chooser:
             for name, score in scores.items()
         }
 
-    def exchange(
+    def exchange_weights(
         self, fraction: float, masks: Masks, gradients: list[torch.Tensor], seed: int
     ) -> Masks:
         """Masks with the same counts, a fraction of each layer's kept weights exchanged.
@@ -107,27 +107,28 @@ class Chooser:
         The lowest scores are dropped; what has the largest of ``gradients`` grows, or for SET (no gradients) a random
         choice.
         """
-        drop = SCORES[self.spec.score or "magnitude"](self._moment(masks, seed)).positive()
+        drop = SCORES[self.spec.score or "magnitude"](self._moment(masks, seed)).absolute_values()
         if gradients:
             grow = dict(zip(self._weights, gradients, strict=True))
         else:
             grow = self._random(derived_seed(seed, "grow"))
         exchanged = {
-            name: math.floor(fraction * count([mask]) + 1e-9) for name, mask in masks.items()
+            name: math.floor(fraction * count_nonzero([mask]) + 1e-9)
+            for name, mask in masks.items()
         }
         return {
-            name: exchange(mask, drop[name], grow[name].abs(), exchanged[name])
+            name: exchange_weights(mask, drop[name], grow[name].abs(), exchanged[name])
             for name, mask in masks.items()
         }
 
     def _random(self, seed: int) -> Tensors:
         return SCORES["random"](self._moment({}, seed)).values
 
-    def _moment(self, masks: Masks, seed: int) -> Moment:
+    def _moment(self, masks: Masks, seed: int) -> ScoreContext:
         def gradients(batches: int, batch_size: int | None, training: bool) -> Iterator[Tensors]:
             return self._gradients(seed, batches, batch_size, training)
 
-        return Moment(
+        return ScoreContext(
             self._weights,
             masks,
             self.spec,

@@ -16,17 +16,17 @@ import torch
 
 from sparsetune.errors import Problem
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.spec.sparsity import SparsitySpec, parse_pattern
 
 
-def fits(shape: Sequence[int], m: int) -> bool:
+def fits_pattern(shape: Sequence[int], m: int) -> bool:
     """Whether the weights of one output divide into groups of ``m``."""
     return math.prod(shape[1:]) % m == 0
 
 
 def pattern_problems(
-    layers: Sequence[Layer], groups: Sequence[Group], spec: SparsitySpec
+    layers: Sequence[Layer], groups: Sequence[LayerGroup], spec: SparsitySpec
 ) -> list[Problem]:
     """Pruned layers whose weights do not divide into the pattern's groups; empty when all do, or without a pattern."""
     if (n_m := parse_pattern(spec.pattern)) is None:
@@ -35,7 +35,7 @@ def pattern_problems(
     odd = {
         layer.name: layer.shape
         for layer in layers
-        if layer.name in pruned and not fits(layer.shape, n_m[1])
+        if layer.name in pruned and not fits_pattern(layer.shape, n_m[1])
     }
     if not odd:
         return []
@@ -71,18 +71,20 @@ def n_m_mask(scores: torch.Tensor, n: int, m: int) -> torch.Tensor:
 
 def _highest_of_groups(scores: torch.Tensor, n: int, m: int, stride: int) -> torch.Tensor:
     """True at the ``n`` highest of each group of ``scores`` (out, width), whose neighbours lie ``stride`` apart."""
-    positions = _positions(scores.shape[1], stride, m, scores.device)
+    positions = _group_positions(scores.shape[1], stride, m, scores.device)
     higher = positions.expand(scores.shape).clone()
     kept = torch.empty(scores.shape, dtype=torch.uint8, device=scores.device)
     if scores.is_cpu:  # numpy, which knows no bfloat16, compares six times faster than torch
         full = scores if scores.itemsize > 2 else scores.float()
-        keep_by_count(full.numpy(), higher.numpy(), kept.numpy(), positions.numpy(), n, m, stride)
+        keep_highest_by_count(
+            full.numpy(), higher.numpy(), kept.numpy(), positions.numpy(), n, m, stride
+        )
     else:
-        keep_by_count(scores, higher, kept, positions, n, m, stride)
+        keep_highest_by_count(scores, higher, kept, positions, n, m, stride)
     return kept.view(torch.bool)
 
 
-def keep_by_count(
+def keep_highest_by_count(
     scores: Any, higher: Any, kept: Any, positions: Any, n: int, m: int, stride: int
 ) -> None:
     """Fill ``kept`` by counting the higher ones in the group of each score; all are NumPy arrays, or all tensors.
@@ -113,7 +115,7 @@ def keep_by_count(
 
 
 @functools.cache
-def _positions(width: int, stride: int, m: int, device: torch.device) -> torch.Tensor:
+def _group_positions(width: int, stride: int, m: int, device: torch.device) -> torch.Tensor:
     """The place in its group, in [0, m), of each weight of one output."""
     places = torch.arange(width, device=device) // stride % m
     return places.to(torch.uint8 if m <= 256 else torch.int16)
@@ -131,7 +133,7 @@ def n_m_faults(tensor: torch.Tensor, n: int, m: int) -> int:
 
 
 def _require_fit(shape: torch.Size, m: int) -> None:
-    if not fits(shape, m):
+    if not fits_pattern(shape, m):
         raise ValueError(
             f"the weights of each output must divide by {m}, got the shape {tuple(shape)}."
             " Leave the layer dense: `sparsity.spared`"

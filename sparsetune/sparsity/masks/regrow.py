@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from sparsetune.sparsity.masks.allocation import Group
-from sparsetune.sparsity.masks.exact import compute_masks, count
+from sparsetune.sparsity.masks.allocation import LayerGroup
+from sparsetune.sparsity.masks.exact import compute_masks, count_nonzero
 
 
-def exchange(
+def exchange_weights(
     mask: torch.Tensor, drop_scores: torch.Tensor, grow_scores: torch.Tensor, exchanged: int
 ) -> torch.Tensor:
     """The mask after dropping the lowest kept weights and growing as many of the highest others (Evci et al. 2020).
@@ -25,12 +25,12 @@ def exchange(
     Returns:
         A new mask with exactly as many weights kept.
     """
-    kept = count([mask])
-    survivors = mask & _without_lowest(mask, drop_scores, min(exchanged, kept))
+    kept = count_nonzero([mask])
+    survivors = mask & _drop_lowest(mask, drop_scores, min(exchanged, kept))
     grown = ~survivors
-    return survivors | (grown & _without_lowest(grown, grow_scores, mask.numel() - kept))
+    return survivors | (grown & _drop_lowest(grown, grow_scores, mask.numel() - kept))
 
 
-def _without_lowest(among: torch.Tensor, scores: torch.Tensor, dropped: int) -> torch.Tensor:
+def _drop_lowest(among: torch.Tensor, scores: torch.Tensor, dropped: int) -> torch.Tensor:
     """False at the lowest scores among the True entries."""
-    return compute_masks({"": scores}, [Group(("",), dropped)], candidates={"": among})[""]
+    return compute_masks({"": scores}, [LayerGroup(("",), dropped)], candidates={"": among})[""]

@@ -16,13 +16,13 @@ import numpy.typing as npt
 Numbers = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
-CHUNK = 1 << 17
+CHUNK_SCORES = 1 << 17
 """Scores at a time: with what is compared to them, they stay in a processor's own cache."""
-MARGIN = 3.0
+BRACKET_STANDARD_ERRORS = 3.0
 """Standard errors of the sampled threshold on either side of it: one time in 370 it lies outside."""
 
 
-class Part(NamedTuple):
+class ScoredLayer(NamedTuple):
     """One layer of a selection; every array is (n,)."""
 
     scores: Numbers
@@ -39,14 +39,14 @@ class Part(NamedTuple):
         """The scores that count; NaN stands for infinite."""
         return np.absolute(self.scores) if self.absolute else self.scores
 
-    def at(self, where: slice) -> Part:
+    def at(self, where: slice) -> ScoredLayer:
         """A view of some entries."""
         within, candidates = (
             None if flags is None else flags[where] for flags in (self.within, self.candidates)
         )
-        return Part(self.scores[where], self.kept[where], within, candidates, self.absolute)
+        return ScoredLayer(self.scores[where], self.kept[where], within, candidates, self.absolute)
 
-    def ranked(self) -> Flags | None:
+    def ranked_entries(self) -> Flags | None:
         """Where the score decides. None: everywhere."""
         if self.within is None or self.candidates is None:
             return self.candidates if self.within is None else self.within
@@ -60,35 +60,37 @@ class Part(NamedTuple):
             np.logical_and(self.candidates, by_score, out=by_score)
         return by_score
 
-    def outside(self) -> Flags:
+    def excluded_entries(self) -> Flags:
         """What goes first, whatever its score."""
         return self.lower(np.zeros_like(self.kept))
 
     def equal(self, values: Numbers, threshold: Any) -> Flags:
         """Where the score decides and is the threshold."""
-        ranked = self.ranked()
+        ranked = self.ranked_entries()
         equal: Flags = ~(values < threshold) if threshold == math.inf else values == threshold
         return equal if ranked is None else equal & ranked
 
 
-def prune_lowest(parts: Sequence[Part], pruned: int) -> None:
+def prune_lowest(parts: Sequence[ScoredLayer], pruned: int) -> None:
     """Write ``kept``: False at the ``pruned`` lowest of all parts together, of equal ones the first in order.
 
     Args:
         parts: With at least ``pruned`` candidates.
         pruned: How many, from 0.
     """
-    candidates = _total((part, part.candidates) for part in parts)
-    ranked = _total((part, part.ranked()) for part in parts)
+    candidates = _count_flagged((part, part.candidates) for part in parts)
+    ranked = _count_flagged((part, part.ranked_entries()) for part in parts)
     wanted = pruned - (candidates - ranked)
     if wanted <= 0:
         for part in parts:
             part.kept.fill(True)
-        return _prune_first(((chunk.kept, chunk.outside()) for chunk in _chunks(parts)), pruned)
-    sample = _sample(parts)
-    margin = MARGIN
+        return _prune_first(
+            ((chunk.kept, chunk.excluded_entries()) for chunk in _split_chunks(parts)), pruned
+        )
+    sample = _sample_scores(parts)
+    margin = BRACKET_STANDARD_ERRORS
     while True:
-        low, high = _bracket(sample, wanted / ranked, margin)
+        low, high = _bracket_threshold(sample, wanted / ranked, margin)
         if low < high and _prune_between(parts, low, high, pruned):
             return None
         if any(_prune_at(parts, threshold, pruned) for threshold in dict.fromkeys((low, high))):
@@ -96,20 +98,20 @@ def prune_lowest(parts: Sequence[Part], pruned: int) -> None:
         margin *= 8
 
 
-def _total(flagged: Iterable[tuple[Part, Flags | None]]) -> int:
+def _count_flagged(flagged: Iterable[tuple[ScoredLayer, Flags | None]]) -> int:
     """How many entries are flagged, where None flags all."""
     return sum(
         part.kept.size if flags is None else int(np.count_nonzero(flags)) for part, flags in flagged
     )
 
 
-def _chunks(parts: Iterable[Part]) -> Iterator[Part]:
+def _split_chunks(parts: Iterable[ScoredLayer]) -> Iterator[ScoredLayer]:
     for part in parts:
-        for start in range(0, part.kept.size, CHUNK):
-            yield part.at(slice(start, start + CHUNK))
+        for start in range(0, part.kept.size, CHUNK_SCORES):
+            yield part.at(slice(start, start + CHUNK_SCORES))
 
 
-def _sample(parts: Sequence[Part]) -> Numbers:
+def _sample_scores(parts: Sequence[ScoredLayer]) -> Numbers:
     """About 2 n^(2/3) of the n scores, evenly spaced, of which those that decide; infinite where not numbers."""
     stride = (
         round(sum(part.kept.size for part in parts) ** (1 / 3) / 2) | 1
@@ -118,7 +120,7 @@ def _sample(parts: Sequence[Part]) -> Numbers:
     offset = 0
     for part in parts:
         chosen = part.at(slice(-offset % stride, None, stride))
-        ranked = chosen.ranked()
+        ranked = chosen.ranked_entries()
         taken.append(chosen.values() if ranked is None else chosen.values()[ranked])
         offset += part.kept.size
     sample = np.concatenate(taken)
@@ -126,7 +128,7 @@ def _sample(parts: Sequence[Part]) -> Numbers:
     return sample
 
 
-def _bracket(sample: Numbers, fraction: float, margin: float) -> tuple[Any, Any]:
+def _bracket_threshold(sample: Numbers, fraction: float, margin: float) -> tuple[Any, Any]:
     """Two of its values, or infinities, between which that fraction of all scores ends, to so many standard errors."""
     spread = margin * math.sqrt(sample.size * fraction * (1 - fraction)) + 1
     first = math.floor(sample.size * fraction - spread)
@@ -136,11 +138,11 @@ def _bracket(sample: Numbers, fraction: float, margin: float) -> tuple[Any, Any]
     return sample[first] if first >= 0 else -np.inf, sample[last] if last < sample.size else np.inf
 
 
-def _prune_between(parts: Sequence[Part], low: Any, high: Any, pruned: int) -> bool:
+def _prune_between(parts: Sequence[ScoredLayer], low: Any, high: Any, pruned: int) -> bool:
     """Prune in one pass if the threshold lies between the two; else return False, with ``kept`` undefined."""
     lower = 0
     found = []
-    for chunk in _chunks(parts):
+    for chunk in _split_chunks(parts):
         values = chunk.values()
         below_high = chunk.lower(np.less(values, high, out=chunk.kept))
         up_to_low = chunk.lower(values <= low)
@@ -168,10 +170,10 @@ def _keep_highest(values: Numbers, pruned: int) -> Flags:
     return kept
 
 
-def _prune_at(parts: Sequence[Part], threshold: Any, pruned: int) -> bool:
+def _prune_at(parts: Sequence[ScoredLayer], threshold: Any, pruned: int) -> bool:
     """Prune if this is the threshold, however many scores equal it; else return False, with ``kept`` undefined."""
     lower = equal = 0
-    for chunk in _chunks(parts):
+    for chunk in _split_chunks(parts):
         values = chunk.values()
         below = chunk.lower(np.less(values, threshold, out=chunk.kept))
         lower += int(np.count_nonzero(below))
@@ -179,7 +181,7 @@ def _prune_at(parts: Sequence[Part], threshold: Any, pruned: int) -> bool:
         np.logical_not(below, out=chunk.kept)
     if not lower < pruned <= lower + equal:
         return False
-    ties = ((chunk.kept, chunk.equal(chunk.values(), threshold)) for chunk in _chunks(parts))
+    ties = ((chunk.kept, chunk.equal(chunk.values(), threshold)) for chunk in _split_chunks(parts))
     _prune_first(ties, pruned - lower)
     return True
 

@@ -18,7 +18,7 @@ Action = Literal["keep", "draw", "prune", "release", "regrow", "shadow"]
 
 
 @dataclass(frozen=True)
-class Change:
+class MaskChange:
     """What happens to the mask at optimizer step ``step``: before it, or for ``regrow`` after its gradient is known.
 
     Args:
@@ -40,37 +40,37 @@ class Change:
     replaces_step: bool = False
 
 
-def dense(spec: TrialSpec) -> list[Change]:
+def dense(spec: TrialSpec) -> list[MaskChange]:
     """Nothing is ever pruned."""
     return []
 
 
-def static(spec: TrialSpec) -> list[Change]:
+def static(spec: TrialSpec) -> list[MaskChange]:
     """A mask at initialisation, random or by saliency (SNIP, Lee et al. 2019), that never changes."""
-    return [Change(0, "fixed", spec.sparsity.target, "prune")]
+    return [MaskChange(0, "fixed", spec.sparsity.target, "prune")]
 
 
-def transfer(spec: TrialSpec) -> list[Change]:
+def transfer(spec: TrialSpec) -> list[MaskChange]:
     """The zeros of a sparse checkpoint, its lowest magnitudes; only what remains trains (Kurtic et al. 2022)."""
-    return [Change(0, "fixed", spec.sparsity.target, "prune")]
+    return [MaskChange(0, "fixed", spec.sparsity.target, "prune")]
 
 
-def one_shot(spec: TrialSpec) -> list[Change]:
+def one_shot(spec: TrialSpec) -> list[MaskChange]:
     """One step from dense to the target; the mask stays."""
     at = fraction_to_step(spec.sparsity.prune_at, spec.total_steps())
-    return [Change(at, "fixed", spec.sparsity.target, "prune")]
+    return [MaskChange(at, "fixed", spec.sparsity.target, "prune")]
 
 
-def gradual(spec: TrialSpec) -> list[Change]:
+def gradual(spec: TrialSpec) -> list[MaskChange]:
     """Updates along a ramp, then a fixed mask (Zhu & Gupta 2017; with the Fisher, Kurtic et al. 2022)."""
     ramp, target, (start, end) = spec.sparsity.ramp, spec.sparsity.target, ramp_steps(spec)
     first = min(ramp.first, target)
     updates = [
-        Change(step, "ramp", ramp_sparsity(spec, step), "prune")
-        for step in sorted(set(_between(spec)))
+        MaskChange(step, "ramp", ramp_sparsity(spec, step), "prune")
+        for step in sorted(set(_inner_ramp_steps(spec)))
     ]
-    begin = Change(start, "ramp", first, "prune" if first else "keep")
-    return [begin, *updates, Change(end, "fixed", target, "prune")]
+    begin = MaskChange(start, "ramp", first, "prune" if first else "keep")
+    return [begin, *updates, MaskChange(end, "fixed", target, "prune")]
 
 
 def ramp_steps(spec: TrialSpec) -> tuple[int, int]:
@@ -108,7 +108,7 @@ def ramp_updates(spec: TrialSpec) -> float:
     return max(1.0, (end - start) / max(ramp.every.steps(spec.clock()), 1e-9))
 
 
-def _between(spec: TrialSpec) -> Iterator[int]:
+def _inner_ramp_steps(spec: TrialSpec) -> Iterator[int]:
     """The steps of updates strictly between the ramp's ends."""
     (start, end), updates = ramp_steps(spec), ramp_updates(spec)
     most = min(updates, max(0, end - start) * 2)  # rounding to steps may not skip one
@@ -118,7 +118,7 @@ def _between(spec: TrialSpec) -> Iterator[int]:
             yield step
 
 
-def acdc(spec: TrialSpec) -> list[Change]:
+def acdc(spec: TrialSpec) -> list[MaskChange]:
     """Alternating compressed and decompressed training (Peste et al. 2021, algorithm 1 and released configurations).
 
     What the alternation leaves over lengthens the final compressed phase.
@@ -143,20 +143,20 @@ def acdc(spec: TrialSpec) -> list[Change]:
     ]
 
 
-def _acdc_change(step: int, phase: Phase, target: float) -> Change:
+def _acdc_change(step: int, phase: Phase, target: float) -> MaskChange:
     return (
-        Change(step, phase, target, "prune")
+        MaskChange(step, phase, target, "prune")
         if phase == "compressed"
-        else Change(step, phase, 0.0, "release")
+        else MaskChange(step, phase, 0.0, "release")
     )
 
 
-def drop_and_grow(spec: TrialSpec) -> list[Change]:
+def drop_and_grow(spec: TrialSpec) -> list[MaskChange]:
     """SET and RigL: a random mask, then updates that each take a batch's step (Evci et al. 2020, algorithm 1)."""
     target = spec.sparsity.target
     until = regrow_until(spec)
     updates = [
-        Change(
+        MaskChange(
             step,
             "dynamic",
             target,
@@ -166,23 +166,25 @@ def drop_and_grow(spec: TrialSpec) -> list[Change]:
         )
         for step in _regrow_steps(spec, 0, until)
     ]
-    return [Change(0, "dynamic", target, "draw"), *updates, Change(until, "fixed", target)]
+    return [MaskChange(0, "dynamic", target, "draw"), *updates, MaskChange(until, "fixed", target)]
 
 
-def granet(spec: TrialSpec) -> list[Change]:
+def granet(spec: TrialSpec) -> list[MaskChange]:
     """A ramp whose every update also exchanges weights, on to the end of updates (Liu et al. 2021)."""
     target, until, (start, end) = spec.sparsity.target, regrow_until(spec), ramp_steps(spec)
     steps = sorted({*_regrow_steps(spec, start, until), *([end] if end < until else [])})
     updates = [_granet_change(spec, step, until) for step in steps]
     first = min(spec.sparsity.ramp.first, target)
-    begin = [Change(start, "ramp", first, "prune" if first else "keep")] if start < until else []
-    return [*begin, *updates, Change(until, "fixed", target, "prune")]
+    begin = (
+        [MaskChange(start, "ramp", first, "prune" if first else "keep")] if start < until else []
+    )
+    return [*begin, *updates, MaskChange(until, "fixed", target, "prune")]
 
 
-def _granet_change(spec: TrialSpec, step: int, until: int) -> Change:
+def _granet_change(spec: TrialSpec, step: int, until: int) -> MaskChange:
     sparsity = ramp_sparsity(spec, step)
     phase: Phase = "ramp" if step < ramp_steps(spec)[1] else "dynamic"
-    return Change(
+    return MaskChange(
         step, phase, sparsity, "regrow", exchange_fraction(step, until, spec.sparsity.regrow)
     )
 
@@ -228,12 +230,12 @@ def regrow_updates(spec: TrialSpec) -> int:
     return _updates_between(start, regrow_until(spec), _regrow_every(spec))
 
 
-def sr_ste(spec: TrialSpec) -> list[Change]:
+def sr_ste(spec: TrialSpec) -> list[MaskChange]:
     """N:M masks of dense weights, anew before every forward pass (Zhou et al. 2021, arXiv 2102.04010)."""
-    return [Change(0, "dynamic", spec.sparsity.target, "shadow")]
+    return [MaskChange(0, "dynamic", spec.sparsity.target, "shadow")]
 
 
-METHODS: dict[str, Callable[[TrialSpec], list[Change]]] = {
+METHODS: dict[str, Callable[[TrialSpec], list[MaskChange]]] = {
     "dense": dense,
     "static": static,
     "one_shot": one_shot,

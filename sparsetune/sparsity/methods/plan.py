@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from sparsetune.errors import Problem
 from sparsetune.sparsity.methods.changes import (
     METHODS,
-    Change,
+    MaskChange,
     ramp_bounds,
     ramp_updates,
     regrow_until,
@@ -22,7 +22,7 @@ MIN_COMPRESSED_PHASES = 3
 LONGEST_EPOCHS = 100_000
 
 
-def plan(spec: TrialSpec) -> list[Change]:
+def mask_schedule(spec: TrialSpec) -> list[MaskChange]:
     """Every change of the trial's mask, in order, at most one a step; the first is at step 0.
 
     Raises:
@@ -32,15 +32,15 @@ def plan(spec: TrialSpec) -> list[Change]:
         raise ValueError(
             f"`sparsity.method` must be one of {', '.join(METHODS)}, got {spec.sparsity.method!r}"
         )
-    return _one_per_step([Change(0, "dense", 0.0), *METHODS[spec.sparsity.method](spec)])
+    return _one_per_step([MaskChange(0, "dense", 0.0), *METHODS[spec.sparsity.method](spec)])
 
 
-def _one_per_step(changes: Iterable[Change]) -> list[Change]:
+def _one_per_step(changes: Iterable[MaskChange]) -> list[MaskChange]:
     """The last change of every step."""
     return list({change.step: change for change in changes}.values())
 
 
-def plan_problems(spec: TrialSpec) -> list[Problem]:
+def mask_schedule_problems(spec: TrialSpec) -> list[Problem]:
     """What makes a valid declaration's schedule too short for its method, naming the value that would do."""
     found = []
     rewind = spec.schedule.rewind
@@ -54,15 +54,16 @@ def plan_problems(spec: TrialSpec) -> list[Problem]:
                 Problem(path, "must be at least one optimizer step", str(every.declared()))
             )
     fields = METHOD_FIELDS[spec.sparsity.method]
-    for name, (rule, fits, got) in _SCHEDULES.items():
+    for name, (rule, fits, got) in _SCHEDULE_RULES.items():
         if name in fields and not fits(spec):
-            found.append(Problem(f"sparsity.{name}", rule + _remedy(spec, fits), got(spec)))
+            found.append(Problem(f"sparsity.{name}", rule + _epochs_advice(spec, fits), got(spec)))
     return found
 
 
-def _mask_updates(spec: TrialSpec) -> int:
+def _count_mask_updates(spec: TrialSpec) -> int:
     return sum(
-        change.action in ("prune", "regrow") and change.sparsity > 0 for change in plan(spec)
+        change.action in ("prune", "regrow") and change.sparsity > 0
+        for change in mask_schedule(spec)
     )
 
 
@@ -72,12 +73,12 @@ def _ramp_fits(spec: TrialSpec) -> bool:
     if spec.sparsity.method == "granet":
         return start < end <= regrow_until(spec) + 0.5
     asked = min(MIN_MASK_UPDATES, ramp_updates(spec))
-    return start < end <= spec.total_steps() + 0.5 and _mask_updates(spec) >= asked
+    return start < end <= spec.total_steps() + 0.5 and _count_mask_updates(spec) >= asked
 
 
-def _ramp_got(spec: TrialSpec) -> str:
+def _describe_ramp(spec: TrialSpec) -> str:
     start, end = ramp_bounds(spec)
-    return f"{_mask_updates(spec)} from step {start:g} to {end:g} of {spec.total_steps()}"
+    return f"{_count_mask_updates(spec)} from step {start:g} to {end:g} of {spec.total_steps()}"
 
 
 def _acdc_fits(spec: TrialSpec) -> bool:
@@ -95,17 +96,17 @@ def _regrow_fits(spec: TrialSpec) -> bool:
     return regrow_updates(spec) >= MIN_MASK_UPDATES
 
 
-def _regrow_got(spec: TrialSpec) -> str:
+def _describe_regrow(spec: TrialSpec) -> str:
     regrow = spec.sparsity.regrow
     return f"{regrow_updates(spec)} (`every` {regrow.every.declared()}, {spec.total_steps()} steps of training)"
 
 
-_SCHEDULES: dict[str, tuple[str, Callable[[TrialSpec], bool], Callable[[TrialSpec], str]]] = {
+_SCHEDULE_RULES: dict[str, tuple[str, Callable[[TrialSpec], bool], Callable[[TrialSpec], str]]] = {
     "ramp": (
         f"the ramp needs at least {MIN_MASK_UPDATES} mask updates at different steps, or as many as declared, within"
         " training (GraNet's before `regrow.until`); ",
         _ramp_fits,
-        _ramp_got,
+        _describe_ramp,
     ),
     "acdc": (
         f"AC/DC needs at least {MIN_COMPRESSED_PHASES} compressed phases of a step or more; ",
@@ -115,13 +116,13 @@ _SCHEDULES: dict[str, tuple[str, Callable[[TrialSpec], bool], Callable[[TrialSpe
     "regrow": (
         f"drop and grow needs at least {MIN_MASK_UPDATES} updates; a smaller `every` or ",
         _regrow_fits,
-        _regrow_got,
+        _describe_regrow,
     ),
 }
 """By the field of `SparsitySpec`: the rule, whether a trial keeps it, and what came instead."""
 
 
-def _remedy(spec: TrialSpec, fits: Callable[[TrialSpec], bool]) -> str:
+def _epochs_advice(spec: TrialSpec, fits: Callable[[TrialSpec], bool]) -> str:
     """The fewest whole epochs for which ``fits`` holds, as advice."""
     tried = range(1, LONGEST_EPOCHS)
     index = bisect_left(

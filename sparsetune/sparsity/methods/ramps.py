@@ -12,12 +12,12 @@ Ramp = Callable[[float, RampSpec, float], float]
 
 def cubic(fraction: float, ramp: RampSpec, target: float) -> float:
     """``target + (first - target) (1 - fraction)^3``: slow near the target (Zhu & Gupta 2017, eq. 1)."""
-    return _between(ramp, target, 1 - (1 - fraction) ** 3)
+    return _interpolate(ramp, target, 1 - (1 - fraction) ** 3)
 
 
 def linear(fraction: float, ramp: RampSpec, target: float) -> float:
     """The same number of weights at every update."""
-    return _between(ramp, target, fraction)
+    return _interpolate(ramp, target, fraction)
 
 
 def exponential(fraction: float, ramp: RampSpec, target: float) -> float:
@@ -36,7 +36,7 @@ def stepped(fraction: float, ramp: RampSpec, target: float) -> float:
     return min(target, levels[math.floor(fraction * (len(levels) - 1) + 1e-9)])
 
 
-def _between(ramp: RampSpec, target: float, done: float) -> float:
+def _interpolate(ramp: RampSpec, target: float, done: float) -> float:
     first = min(ramp.first, target)
     return first + (target - first) * done
 

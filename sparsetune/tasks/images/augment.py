@@ -8,12 +8,12 @@ import torch
 
 from sparsetune.seeds import derived_seed
 
-DRAWS = 5
+DRAWS_PER_IMAGE = 5
 """Numbers that an image's augmentation is a function of: row and column of the crop, mirror, centre of the cutout."""
 
 
 @dataclass(frozen=True)
-class Augment:
+class Augmentation:
     """What is done to training images; see `sparsetune.spec.task.ImageTask`.
 
     Args:
@@ -29,12 +29,12 @@ class Augment:
     black: torch.Tensor
 
     def draws(self, seed: int, epoch: int, examples: int) -> torch.Tensor:
-        """Numbers in [0, 1), (examples, `DRAWS`): those of an example are a function of seed, epoch and its index."""
+        """Numbers in [0, 1), (examples, `DRAWS_PER_IMAGE`): those of an example are a function of seed, epoch and its index."""
         generator = torch.Generator().manual_seed(derived_seed(seed, "augment", epoch))
-        return torch.rand(examples, DRAWS, generator=generator)
+        return torch.rand(examples, DRAWS_PER_IMAGE, generator=generator)
 
     def __call__(self, images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-        """The images (n, _, height, width), normalised, changed by their numbers (n, `DRAWS`)."""
+        """The images (n, _, height, width), normalised, changed by their numbers (n, `DRAWS_PER_IMAGE`)."""
         row, column, mirrored, *centre = draws.unbind(1)
         if self.crop:
             images = self._cropped(images, row, column)
@@ -52,7 +52,7 @@ class Augment:
         )
         canvas[:, :, pad : pad + height, pad : pad + width] = images
         windows = canvas.unfold(2, height, 1).unfold(3, width, 1)
-        top, left = (_whole(number, 2 * pad + 1) for number in (row, column))
+        top, left = (_to_integers(number, 2 * pad + 1) for number in (row, column))
         return windows[torch.arange(n, device=images.device), :, top, left]
 
     def _cut_out(self, images: torch.Tensor, *centre: torch.Tensor) -> torch.Tensor:
@@ -65,11 +65,11 @@ class Augment:
 
     def _covered(self, number: torch.Tensor, size: int) -> torch.Tensor:
         """Which rows (or columns) the square covers: (n, size)."""
-        first = _whole(number, size) - self.cutout // 2
+        first = _to_integers(number, size) - self.cutout // 2
         pixels = torch.arange(size, device=number.device) - first[:, None]
         return (pixels >= 0) & (pixels < self.cutout)
 
 
-def _whole(number: torch.Tensor, choices: int) -> torch.Tensor:
+def _to_integers(number: torch.Tensor, choices: int) -> torch.Tensor:
     """0 to ``choices`` - 1, each as often, from numbers in [0, 1)."""
     return (number * choices).long()

@@ -6,7 +6,7 @@ from functools import cache
 
 import torch
 
-from sparsetune.tasks.task import stratified
+from sparsetune.tasks.task import stratified_split
 
 INPUT_SHAPE = (1, 8, 8)
 N_CLASSES = 10
@@ -24,7 +24,7 @@ def read_digits() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
     digits = load_digits()
     inputs = torch.from_numpy(digits.images).float().unsqueeze(1) / 16
     targets = torch.from_numpy(digits.target).long()
-    test, train = stratified(digits.target, TEST_EXAMPLES, TEST_SEED)
+    test, train = stratified_split(digits.target, TEST_EXAMPLES, TEST_SEED)
     return {
         name: (inputs[index], targets[index]) for name, index in (("train", train), ("test", test))
     }

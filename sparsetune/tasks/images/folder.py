@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from sparsetune.errors import DataError, first_line
 from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.schedule import resolution
+from sparsetune.spec.schedule import image_resolution
 from sparsetune.spec.task import FolderTask, TaskSpec
 from sparsetune.tasks.data_roots import given_root
 from sparsetune.tasks.task import (
@@ -28,11 +28,11 @@ from sparsetune.tasks.task import (
     Splits,
     TrainingBatch,
     epoch_order,
-    parts,
+    split_indices,
 )
 
-MEAN = (0.485, 0.456, 0.406)
-STANDARD_DEVIATION = (0.229, 0.224, 0.225)
+CHANNEL_MEAN = (0.485, 0.456, 0.406)
+CHANNEL_DEVIATION = (0.229, 0.224, 0.225)
 """Of ImageNet's channels, as torchvision's models take them."""
 
 Draw = tuple[int, int | None, int]
@@ -40,14 +40,14 @@ Draw = tuple[int, int | None, int]
 
 
 @dataclass(frozen=True)
-class Broken:
+class BrokenImage:
     """What a worker sends instead of a batch; an exception would reach the user as two tracebacks."""
 
     reason: str
 
 
-class Images(Dataset[tuple[torch.Tensor, int]]):
-    """Decoded images, 3 x side x side bytes, with their classes; what cannot be read is `Broken`.
+class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
+    """Decoded images, 3 x side x side bytes, with their classes; what cannot be read is `BrokenImage`.
 
     Args:
         root: The folder that ``paths`` are below.
@@ -72,9 +72,9 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
         index, seed, side = draw
         path = self._root / self._paths[index].decode()
         try:
-            image = decoded(path)
+            image = decode_image(path)
             if seed is None:
-                image = _evaluated(self._spec.eval_resize, side)(image)
+                image = _evaluation_transform(self._spec.eval_resize, side)(image)
             else:
                 image = self._augmented(image, seed, side)
         except (
@@ -83,7 +83,7 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
             ValueError,
             SyntaxError,
         ) as error:  # Pillow raises all four on broken files
-            return Broken(
+            return BrokenImage(
                 f"`{path}` must be an image that can be read, got {type(error).__name__} ({first_line(error)})"
             )
         return image, int(self._targets[index])
@@ -91,7 +91,9 @@ class Images(Dataset[tuple[torch.Tensor, int]]):
     def _augmented(self, image: torch.Tensor, seed: int, side: int) -> torch.Tensor:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            changed: torch.Tensor = _trained(side, self._spec.least_area, self._spec.flip)(image)
+            changed: torch.Tensor = _training_transform(
+                side, self._spec.least_area, self._spec.flip
+            )(image)
         return changed
 
 
@@ -105,7 +107,7 @@ class FolderSplit:
         device: Where batches go.
     """
 
-    images: Images
+    images: ImageFiles
     eval_side: int
     device: str
 
@@ -138,7 +140,7 @@ class FolderSplit:
             epoch, batch = divmod(step, per_epoch)
             if batch == 0 or step == first:
                 order = epoch_order(spec.seed, epoch, len(self))
-            side = resolution(spec, step) or spec.task.resolution
+            side = image_resolution(spec, step) or spec.task.resolution
             index = order[batch * size : (batch + 1) * size].tolist()
             yield [(i, derived_seed(spec.seed, "augment", epoch, i), side) for i in index]
 
@@ -147,28 +149,29 @@ class FolderSplit:
         on_gpu = self.device.startswith("cuda")
         loader: DataLoader[Any] = DataLoader(
             self.images,
-            batch_sampler=_Reiterable(draws),
-            collate_fn=_collated,
-            num_workers=workers(self.device),
+            batch_sampler=_BatchSampler(draws),
+            collate_fn=_collate_images,
+            num_workers=count_workers(self.device),
             pin_memory=on_gpu,
             generator=torch.Generator(),  # or starting to read would draw from the trial's own
         )
         mean, deviation = (
-            torch.tensor(v, device=self.device)[:, None, None] for v in (MEAN, STANDARD_DEVIATION)
+            torch.tensor(v, device=self.device)[:, None, None]
+            for v in (CHANNEL_MEAN, CHANNEL_DEVIATION)
         )
         for batch in loader:
-            if isinstance(batch, Broken):
+            if isinstance(batch, BrokenImage):
                 raise DataError(batch.reason)
             inputs, targets = (part.to(self.device, non_blocking=True) for part in batch)
             yield inputs.float().div_(255).sub_(mean).div_(deviation), targets
 
 
-def workers(device: str) -> int:
+def count_workers(device: str) -> int:
     """Processes that read images: the CPUs of a trial on a GPU; none on a CPU, which computes slower than it reads."""
     return torch.get_num_threads() if device.startswith("cuda") else 0
 
 
-class _Reiterable:
+class _BatchSampler:
     """What a loader takes for a batch sampler."""
 
     def __init__(self, draws: Iterable[list[Draw]]) -> None:
@@ -200,7 +203,7 @@ class FolderSource:
         Raises:
             DataError: if there are not as many as declared, or in other classes.
         """
-        train, test = _listed(self.folder(data_root))
+        train, test = _list_images(self.folder(data_root))
         found = {
             "train": (len(train.targets), self.spec.examples),
             "val": (len(test.targets), None),
@@ -230,7 +233,7 @@ class FolderSource:
         """Twelve hexadecimal digits that name every file by its path and size; its content is not read."""
         digest = hashlib.sha256()
         folder = self.folder(data_root)
-        for name, listing in zip(("train", "val"), _listed(folder), strict=True):
+        for name, listing in zip(("train", "val"), _list_images(folder), strict=True):
             for path in listing.paths:
                 digest.update(path + str((folder / name / path.decode()).stat().st_size).encode())
         return digest.hexdigest()[:12]
@@ -240,11 +243,13 @@ class FolderSource:
         assert isinstance(spec, FolderTask)
         self.prepare(data_root)
         folder = self.folder(data_root)
-        train, test = _listed(folder)
-        chosen = parts(train.targets, spec.held_out(), spec.train_size(), spec.split_seed, subset)
+        train, test = _list_images(folder)
+        chosen = split_indices(
+            train.targets, spec.held_out(), spec.train_size(), spec.split_seed, subset
+        )
 
-        def split(name: str, listing: Listing, index: NDArray[np.intp] | slice) -> FolderSplit:
-            images = Images(folder / name, listing.paths[index], listing.targets[index], spec)
+        def split(name: str, listing: ImageListing, index: NDArray[np.intp] | slice) -> FolderSplit:
+            images = ImageFiles(folder / name, listing.paths[index], listing.targets[index], spec)
             return FolderSplit(images, spec.eval_resolution, device)
 
         return Splits(
@@ -254,7 +259,7 @@ class FolderSource:
 
 
 @dataclass(frozen=True)
-class Listing:
+class ImageListing:
     """The images of a folder, by class in alphabetical order: ``paths`` below it (n,), ``targets`` (n,)."""
 
     paths: NDArray[np.bytes_]
@@ -263,7 +268,7 @@ class Listing:
 
 
 @lru_cache(maxsize=4)
-def _listed(folder: Path) -> tuple[Listing, Listing]:
+def _list_images(folder: Path) -> tuple[ImageListing, ImageListing]:
     """``train`` and ``val``, as torchvision lists them."""
     from torchvision.datasets import (
         ImageFolder,  # seconds, which only a trial on a folder should pay
@@ -280,12 +285,12 @@ def _listed(folder: Path) -> tuple[Listing, Listing]:
             ) from error
         paths = [str(Path(path).relative_to(folder / name)).encode() for path, _ in listed.samples]
         found.append(
-            Listing(np.array(paths), np.array(listed.targets, dtype=np.int64), listed.classes)
+            ImageListing(np.array(paths), np.array(listed.targets, dtype=np.int64), listed.classes)
         )
     return found[0], found[1]
 
 
-def decoded(file: Path | io.BytesIO) -> torch.Tensor:
+def decode_image(file: Path | io.BytesIO) -> torch.Tensor:
     """The image as bytes, (3, height, width); grey becomes three equal channels.
 
     Raises:
@@ -300,7 +305,7 @@ def decoded(file: Path | io.BytesIO) -> torch.Tensor:
 
 
 @lru_cache(maxsize=32)
-def _trained(side: int, least_area: float, flip: bool) -> Any:
+def _training_transform(side: int, least_area: float, flip: bool) -> Any:
     from torchvision.transforms import v2
 
     return v2.Compose(
@@ -312,14 +317,14 @@ def _trained(side: int, least_area: float, flip: bool) -> Any:
 
 
 @lru_cache(maxsize=4)
-def _evaluated(resize: int, side: int) -> Any:
+def _evaluation_transform(resize: int, side: int) -> Any:
     from torchvision.transforms import v2
 
     return v2.Compose([v2.Resize(resize, antialias=True), v2.CenterCrop(side)])
 
 
-def _collated(items: list[Any]) -> Any:
-    if broken := next((item for item in items if isinstance(item, Broken)), None):
+def _collate_images(items: list[Any]) -> Any:
+    if broken := next((item for item in items if isinstance(item, BrokenImage)), None):
         return broken
     images, targets = zip(*items, strict=True)
     return torch.stack(images), torch.tensor(targets)

@@ -11,14 +11,14 @@ import torch
 
 from sparsetune.errors import DataError, first_line
 from sparsetune.tasks.data_roots import given_root
-from sparsetune.tasks.images.folder import decoded
-from sparsetune.tasks.images.small_sets import Tensors, normalised
+from sparsetune.tasks.images.folder import decode_image
+from sparsetune.tasks.images.small_sets import Tensors, normalise_pixels
 
 INPUT_SHAPE = (3, 32, 32)
 N_CLASSES = 10
-FOLDER = "cifar10-jpeg"
-MEAN = (0.49125, 0.48209, 0.44652)
-STANDARD_DEVIATION = (0.24523, 0.24278, 0.26063)
+DATASET_FOLDER = "cifar10-jpeg"
+CHANNEL_MEAN = (0.49125, 0.48209, 0.44652)
+CHANNEL_DEVIATION = (0.24523, 0.24278, 0.26063)
 """Of the training set's channels after compression."""
 
 
@@ -30,9 +30,11 @@ def prepare_cifar10_jpeg(data_root: Path | None) -> dict[str, Path]:
     """
     root = given_root(data_root)
     if root is None:
-        rule = f"set --data-root or SPARSETUNE_DATA to the folder that holds `{FOLDER}/*.parquet`"
+        rule = f"set --data-root or SPARSETUNE_DATA to the folder that holds `{DATASET_FOLDER}/*.parquet`"
         raise DataError(f"the JPEG copy of CIFAR-10 is never downloaded; {rule}")
-    paths = {name: root / FOLDER / f"cifar10_{name}_jpeg.parquet" for name in ("train", "test")}
+    paths = {
+        name: root / DATASET_FOLDER / f"cifar10_{name}_jpeg.parquet" for name in ("train", "test")
+    }
     if missing := [f"`{path}`" for path in paths.values() if not path.is_file()]:
         raise DataError(
             f"{' and '.join(missing)} must be there; set --data-root or SPARSETUNE_DATA to another folder"
@@ -47,17 +49,17 @@ def read_cifar10_jpeg(data_root: Path | None) -> dict[str, Tensors]:
     Raises:
         DataError: if the files are missing or torn.
     """
-    return {name: _read(path) for name, path in prepare_cifar10_jpeg(data_root).items()}
+    return {name: _read_parquet(path) for name, path in prepare_cifar10_jpeg(data_root).items()}
 
 
-def _read(path: Path) -> Tensors:
+def _read_parquet(path: Path) -> Tensors:
     import pyarrow
     from pyarrow import parquet
 
     try:
         table = parquet.read_table(path, columns=["image_jpeg", "label"])
         pixels = torch.stack(
-            [decoded(io.BytesIO(image)) for image in table["image_jpeg"].to_pylist()]
+            [decode_image(io.BytesIO(image)) for image in table["image_jpeg"].to_pylist()]
         )
         labels = table["label"].to_numpy().astype(np.int64)
     except (OSError, RuntimeError, pyarrow.ArrowException) as error:
@@ -68,6 +70,6 @@ def _read(path: Path) -> Tensors:
     return pixels, torch.from_numpy(labels)
 
 
-def normalised_jpeg(pixels: torch.Tensor) -> torch.Tensor:
+def normalise_jpeg(pixels: torch.Tensor) -> torch.Tensor:
     """Bytes to floats of mean 0 and variance 1 over the training set, per channel."""
-    return normalised(pixels, MEAN, STANDARD_DEVIATION)
+    return normalise_pixels(pixels, CHANNEL_MEAN, CHANNEL_DEVIATION)

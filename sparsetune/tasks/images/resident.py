@@ -12,26 +12,26 @@ import torch
 
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.task import ImageTask, TaskSpec
-from sparsetune.tasks.images.augment import Augment
+from sparsetune.tasks.images.augment import Augmentation
 from sparsetune.tasks.task import (
     EVALUATED_TOGETHER,
     Batch,
     Splits,
     TrainingBatch,
     epoch_order,
-    parts,
+    split_indices,
 )
 
 Tensors = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Split:
+class ResidentSplit:
     """Examples on the device: ``inputs`` (n, *input_shape), ``targets`` (n,) class numbers."""
 
     inputs: torch.Tensor
     targets: torch.Tensor
-    augment: Augment | None = None
+    augment: Augmentation | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -72,7 +72,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Source:
+class ResidentSource:
     """A data set: the shape of an example, how it is read (``train`` and ``test``), and what a model sees of it."""
 
     input_shape: tuple[int, ...]
@@ -83,18 +83,20 @@ class Source:
 
     def digest(self, data_root: Path | None) -> str:
         """Twelve hexadecimal digits that name every byte read."""
-        return _digest(self.read, data_root)
+        return _data_digest(self.read, data_root)
 
     def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
         """The four splits, normalised, on the device."""
         sets = self.read(data_root)
         inputs, targets = sets["train"]
-        chosen = parts(targets.numpy(), spec.held_out(), spec.train_size(), spec.split_seed, subset)
+        chosen = split_indices(
+            targets.numpy(), spec.held_out(), spec.train_size(), spec.split_seed, subset
+        )
 
         def split(
-            inputs: torch.Tensor, targets: torch.Tensor, augment: Augment | None = None
-        ) -> Split:
-            return Split(self.normalised(inputs).to(device), targets.to(device), augment)
+            inputs: torch.Tensor, targets: torch.Tensor, augment: Augmentation | None = None
+        ) -> ResidentSplit:
+            return ResidentSplit(self.normalised(inputs).to(device), targets.to(device), augment)
 
         return Splits(
             train=split(
@@ -105,17 +107,17 @@ class Source:
             test=split(*sets["test"]),
         )
 
-    def _augment(self, spec: TaskSpec, device: str) -> Augment | None:
+    def _augment(self, spec: TaskSpec, device: str) -> Augmentation | None:
         if isinstance(spec, ImageTask) and (spec.crop or spec.flip or spec.cutout):
             pixel = torch.zeros((1, self.input_shape[0], 1, 1), dtype=torch.uint8)
-            return Augment(
+            return Augmentation(
                 spec.crop, spec.flip, spec.cutout, self.normalised(pixel).flatten().to(device)
             )
         return None
 
 
 @lru_cache(maxsize=8)
-def _digest(read: Callable[[Path | None], dict[str, Tensors]], data_root: Path | None) -> str:
+def _data_digest(read: Callable[[Path | None], dict[str, Tensors]], data_root: Path | None) -> str:
     digest = hashlib.sha256()
     for _, tensors in sorted(read(data_root).items()):
         for tensor in tensors:

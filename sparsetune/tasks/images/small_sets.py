@@ -22,7 +22,7 @@ Tensors = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Published:
+class TorchvisionDataset:
     """A set that torchvision downloads, checks and reads.
 
     Args:
@@ -84,11 +84,11 @@ class Published:
         Raises:
             DataError: if the data are neither at hand nor downloadable, or torn.
         """
-        return _read(self, data_root)
+        return _read_dataset(self, data_root)
 
     def normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         """Bytes to floats of mean 0 and variance 1 over the training set, per channel."""
-        return normalised(pixels, self.mean, self.deviation)
+        return normalise_pixels(pixels, self.mean, self.deviation)
 
     def _is_unpacked(self, root: Path) -> bool:
         return all((root / self.folder / name).is_file() for name in self.unpacked)
@@ -116,7 +116,7 @@ class Published:
 
 
 @lru_cache(maxsize=1)
-def _read(published: Published, data_root: Path | None) -> dict[str, Tensors]:
+def _read_dataset(published: TorchvisionDataset, data_root: Path | None) -> dict[str, Tensors]:
     root = published.prepare(data_root)
     try:
         sets = {
@@ -134,17 +134,17 @@ def _read(published: Published, data_root: Path | None) -> dict[str, Tensors]:
         raise DataError(
             f"`{root / published.folder}` {rule}, got {type(error).__name__}"
         ) from error
-    return {name: _tensors(data, published.input_shape) for name, data in sets.items()}
+    return {name: _to_tensors(data, published.input_shape) for name, data in sets.items()}
 
 
-def _tensors(data: Any, shape: tuple[int, int, int]) -> Tensors:
+def _to_tensors(data: Any, shape: tuple[int, int, int]) -> Tensors:
     """As channels, height, width; torchvision keeps grey images without channels and coloured ones with those last."""
     pixels = torch.as_tensor(data.data)
     pixels = pixels.unsqueeze(1) if pixels.dim() == 3 else pixels.permute(0, 3, 1, 2).contiguous()
     return pixels.reshape(-1, *shape), torch.as_tensor(data.targets).long()
 
 
-def normalised(
+def normalise_pixels(
     pixels: torch.Tensor, mean: tuple[float, ...], deviation: tuple[float, ...]
 ) -> torch.Tensor:
     """Bytes (n, channels, height, width) to floats of mean 0 and variance 1 per channel."""
@@ -156,7 +156,7 @@ def normalised(
     return (pixels.float() / 255 - middle) / scale
 
 
-FASHION_MNIST = Published(
+FASHION_MNIST_DATASET = TorchvisionDataset(
     title="Fashion-MNIST",
     loader="FashionMNIST",
     folder="FashionMNIST/raw",
@@ -172,7 +172,7 @@ FASHION_MNIST = Published(
     deviation=(0.3530,),
 )
 """Xiao et al. 2017."""
-CIFAR10 = Published(
+CIFAR10_DATASET = TorchvisionDataset(
     title="CIFAR-10",
     loader="CIFAR10",
     folder="cifar-10-batches-py",
@@ -184,7 +184,7 @@ CIFAR10 = Published(
     deviation=(0.2470, 0.2435, 0.2616),
 )
 """Krizhevsky 2009."""
-CIFAR100 = Published(
+CIFAR100_DATASET = TorchvisionDataset(
     title="CIFAR-100",
     loader="CIFAR100",
     folder="cifar-100-python",

@@ -13,22 +13,24 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 
-def shape(model_type: str, **fields: Any) -> PretrainedConfig:
+def encoder_config(model_type: str, **fields: Any) -> PretrainedConfig:
     """A configuration; what is not given is as transformers has it."""
     from transformers import AutoConfig
 
     return AutoConfig.for_model(model_type, **fields)
 
 
-def _bert(width: int, blocks: int, heads: int, **fields: Any) -> Callable[[], PretrainedConfig]:
+def _bert_config(
+    width: int, blocks: int, heads: int, **fields: Any
+) -> Callable[[], PretrainedConfig]:
     sizes = {"hidden_size": width, "num_hidden_layers": blocks, "num_attention_heads": heads}
-    return partial(shape, "bert", **sizes, **fields)
+    return partial(encoder_config, "bert", **sizes, **fields)
 
 
-BERT_BASE = _bert(768, 12, 12, intermediate_size=3072)
+BERT_BASE = _bert_config(768, 12, 12, intermediate_size=3072)
 
-UNTRAINED: dict[str, Callable[[], PretrainedConfig]] = {
-    "bert_tiny": _bert(
+UNTRAINED_ENCODERS: dict[str, Callable[[], PretrainedConfig]] = {
+    "bert_tiny": _bert_config(
         64, 2, 2, intermediate_size=128, vocab_size=2000, max_position_embeddings=128
     ),
     "bert_base": BERT_BASE,
@@ -36,10 +38,10 @@ UNTRAINED: dict[str, Callable[[], PretrainedConfig]] = {
 """Encoders without pre-training, whose tokenizer is trained on the task's own texts: one of 65,536 prunable weights,
 and BERT-base's shape, for measurements (Devlin et al. 2019, arXiv 1810.04805)."""
 
-PUBLISHED: dict[str, Callable[[], PretrainedConfig]] = {
+PUBLISHED_ENCODERS: dict[str, Callable[[], PretrainedConfig]] = {
     "google-bert/bert-base-uncased": BERT_BASE,
-    "google-bert/bert-large-uncased": _bert(1024, 24, 16, intermediate_size=4096),
-    "distilbert/distilbert-base-uncased": partial(shape, "distilbert"),
-    "sentence-transformers/all-MiniLM-L6-v2": _bert(384, 6, 12, intermediate_size=1536),
+    "google-bert/bert-large-uncased": _bert_config(1024, 24, 16, intermediate_size=4096),
+    "distilbert/distilbert-base-uncased": partial(encoder_config, "distilbert"),
+    "sentence-transformers/all-MiniLM-L6-v2": _bert_config(384, 6, 12, intermediate_size=1536),
 }
 """Models of the hub that a study can be previewed with before they are downloaded."""

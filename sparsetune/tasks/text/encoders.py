@@ -16,20 +16,25 @@ import torch
 from torch import nn
 
 from sparsetune.errors import DataError, DeclarationError, Problem, first_line
-from sparsetune.tasks.model_folder import folder_digest, found_folder, model_folder, quiet
-from sparsetune.tasks.text.encoder_shapes import PUBLISHED, UNTRAINED
+from sparsetune.tasks.model_folder import (
+    find_model_folder,
+    folder_digest,
+    model_folder,
+    quiet_transformers,
+)
+from sparsetune.tasks.text.encoder_shapes import PUBLISHED_ENCODERS, UNTRAINED_ENCODERS
 from sparsetune.tasks.text.word_piece import trained_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = [
-    "UNTRAINED",
+    "UNTRAINED_ENCODERS",
     "build_encoder",
-    "config_of",
+    "encoder_config",
     "encoder_weights",
-    "found_folder",
-    "longest",
+    "find_model_folder",
+    "max_tokens",
     "meta_encoder",
     "model_digest",
     "model_folder",
@@ -46,21 +51,24 @@ PADDED_POSITIONS = (
 )
 """Model types that number positions from the padding token's number on."""
 
-VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")
+VOCABULARY_PATTERNS = ("tokenizer.json", "vocab.*", "*.model")
 """Files of which a tokenizer has at least one."""
 
 
-def config_of(name: str, outputs: int, data_root: Path | None) -> PretrainedConfig:
-    """The configuration of a model with so many outputs; those of `PUBLISHED` need neither network nor files.
+def encoder_config(name: str, outputs: int, data_root: Path | None) -> PretrainedConfig:
+    """The configuration of a model with so many outputs; those of `PUBLISHED_ENCODERS` need neither network nor files.
 
     Raises:
         DeclarationError: if the name is that of no model, or of one that transformers does not know.
         DataError: if its configuration can be read neither from a folder nor from the hub.
     """
-    if name in UNTRAINED:
-        config = UNTRAINED[name]()
-    elif found_folder(name, data_root) is None and (hub_id := name.partition("@")[0]) in PUBLISHED:
-        config = PUBLISHED[hub_id]()
+    if name in UNTRAINED_ENCODERS:
+        config = UNTRAINED_ENCODERS[name]()
+    elif (
+        find_model_folder(name, data_root) is None
+        and (hub_id := name.partition("@")[0]) in PUBLISHED_ENCODERS
+    ):
+        config = PUBLISHED_ENCODERS[hub_id]()
     else:
         config = _read_config(name, model_folder(name, data_root, weights=False))
     config.problem_type = None  # a saved one may not fit another number of outputs
@@ -77,16 +85,14 @@ def _read_config(name: str, folder: Path) -> PretrainedConfig:
     except (OSError, ValueError, LookupError, TypeError) as error:
         rule = f"`{path}` must be a model's configuration with its `model_type`"
         raise DataError(
-            f"{rule}, got {_said(error)}; name a folder that `save_pretrained` wrote"
+            f"{rule}, got {_describe_error(error)}; name a folder that `save_pretrained` wrote"
         ) from error
     try:
-        with quiet():
+        with quiet_transformers():
             return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a library's checks may raise anything
-        rule = (
-            f"transformers must know the model's configuration, of type {known!r} ({_said(error)})"
-        )
-        raise _problem(rule, name) from error
+        rule = f"transformers must know the model's configuration, of type {known!r} ({_describe_error(error)})"
+        raise _model_error(rule, name) from error
 
 
 def build_encoder(name: str, outputs: int, data_root: Path | None) -> PreTrainedModel:
@@ -95,11 +101,15 @@ def build_encoder(name: str, outputs: int, data_root: Path | None) -> PreTrained
     A folder's own head is kept where it has as many outputs; all of an untrained model is drawn.
 
     Raises:
-        DeclarationError: as `config_of` does, or if transformers cannot put a classification head on it.
+        DeclarationError: as `encoder_config` does, or if transformers cannot put a classification head on it.
         DataError: if its weights are missing, torn, or those of another model.
     """
-    config = config_of(name, outputs, data_root)
-    model = _drawn(name, config) if name in UNTRAINED else _pretrained(name, config, data_root)
+    config = encoder_config(name, outputs, data_root)
+    model = (
+        _draw_encoder(name, config)
+        if name in UNTRAINED_ENCODERS
+        else _load_pretrained(name, config, data_root)
+    )
     return model.train()
 
 
@@ -108,35 +118,37 @@ def meta_encoder(name: str, outputs: int, data_root: Path | None) -> PreTrainedM
 
     Raises:
         DeclarationError: as `build_encoder` does.
-        DataError: as `config_of` does.
+        DataError: as `encoder_config` does.
     """
-    config = config_of(name, outputs, data_root)
+    config = encoder_config(name, outputs, data_root)
     with torch.device("meta"):
-        return _drawn(name, config)
+        return _draw_encoder(name, config)
 
 
-def _drawn(name: str, config: PretrainedConfig) -> PreTrainedModel:
+def _draw_encoder(name: str, config: PretrainedConfig) -> PreTrainedModel:
     from transformers import AutoModelForSequenceClassification
 
     _require_classifier(name, config)
-    with quiet():
+    with quiet_transformers():
         return AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
 
 
-def _pretrained(name: str, config: PretrainedConfig, data_root: Path | None) -> PreTrainedModel:
+def _load_pretrained(
+    name: str, config: PretrainedConfig, data_root: Path | None
+) -> PreTrainedModel:
     from transformers import AutoModelForSequenceClassification
 
     _require_classifier(name, config)
     folder = model_folder(name, data_root)
     options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "output_loading_info": True}
     try:
-        with quiet():
+        with quiet_transformers():
             model, info = AutoModelForSequenceClassification.from_pretrained(
                 folder, config=config, **options
             )
     except Exception as error:  # a torn file may raise anything
         raise DataError(
-            f"`{folder}` must hold the model's weights whole, got {_said(error)}; save or fetch it again"
+            f"`{folder}` must hold the model's weights whole, got {_describe_error(error)}; save or fetch it again"
         ) from error
     lacking = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
     drawn = sorted(
@@ -156,7 +168,7 @@ def _require_classifier(name: str, config: PretrainedConfig) -> None:
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        raise _problem(
+        raise _model_error(
             f"transformers must have a sequence classifier of type {config.model_type!r}", name
         )
 
@@ -178,22 +190,22 @@ def tokenizer_of(
     """
     from transformers import AutoTokenizer
 
-    if name in UNTRAINED:
-        folder = trained_tokenizer(f"{key}-{name}", UNTRAINED[name]().vocab_size, texts)
+    if name in UNTRAINED_ENCODERS:
+        folder = trained_tokenizer(f"{key}-{name}", UNTRAINED_ENCODERS[name]().vocab_size, texts)
     else:
         folder = model_folder(name, data_root, weights=False)
-    if not any(path for pattern in VOCABULARIES for path in folder.glob(pattern)):
+    if not any(path for pattern in VOCABULARY_PATTERNS for path in folder.glob(pattern)):
         # transformers would make one that knows no word.
-        files = ", ".join(VOCABULARIES)
+        files = ", ".join(VOCABULARY_PATTERNS)
         raise DataError(
             f"`{folder}` must hold the model's tokenizer, got none of {files}; save it there too"
         )
     try:
-        with quiet():
+        with quiet_transformers():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a torn file may raise anything
         raise DataError(
-            f"`{folder}` must hold the model's tokenizer, got {_said(error)}; save or fetch it again"
+            f"`{folder}` must hold the model's tokenizer, got {_describe_error(error)}; save or fetch it again"
         ) from error
 
 
@@ -204,11 +216,11 @@ def model_digest(name: str, data_root: Path | None) -> str:
         DeclarationError: if the name is that of no model.
         DataError: if it is neither in a folder nor can be downloaded.
     """
-    if name not in UNTRAINED:
+    if name not in UNTRAINED_ENCODERS:
         return folder_digest(model_folder(name, data_root))
     fields = {
         key: value
-        for key, value in UNTRAINED[name]().to_diff_dict().items()
+        for key, value in UNTRAINED_ENCODERS[name]().to_diff_dict().items()
         if key != "transformers_version"
     }
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
@@ -222,7 +234,7 @@ def encoder_weights(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
     Raises:
         DeclarationError: if the model has no such stack, or several, or its blocks hold matrices of another kind.
     """
-    stack = _stack(name, model)
+    stack = _block_stack_name(name, model)
     inside = {where: part for where, part in model.named_modules() if where.startswith(f"{stack}.")}
     for where, part in inside.items():
         matrices = [
@@ -231,12 +243,12 @@ def encoder_weights(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
         if matrices and not isinstance(part, nn.Linear | nn.Embedding):
             kind = type(part).__name__
             rule = f"matrices in its blocks must belong to linear layers, not `{where}.{matrices[0]}` of a {kind}"
-            raise _problem(rule, name)
+            raise _model_error(rule, name)
     linear = {f"{where}.weight" for where, part in inside.items() if isinstance(part, nn.Linear)}
     return {where: weight for where, weight in model.named_parameters() if where in linear}
 
 
-def _stack(name: str, model: nn.Module) -> str:
+def _block_stack_name(name: str, model: nn.Module) -> str:
     """Where the base model's only list of equal blocks is."""
     base = getattr(model, "base_model_prefix", "")
     found = list[str]()
@@ -247,7 +259,7 @@ def _stack(name: str, model: nn.Module) -> str:
     if len(found) == 1:
         return found[0]
     got = f"{type(model).__name__} has {', '.join(f'`{stack}`' for stack in found) or 'none'}"
-    raise _problem(
+    raise _model_error(
         f"must have one stack of equal blocks, whose linear layers are pruned; {got}", name
     )
 
@@ -257,7 +269,7 @@ def _are_equal_blocks(module: nn.Module) -> bool:
     return len(kinds) == 1 and any(parameter.ndim > 1 for parameter in module.parameters())
 
 
-def longest(config: PretrainedConfig) -> int:
+def max_tokens(config: PretrainedConfig) -> int:
     """Tokens that a model takes at most, special ones included; without learned positions, any number."""
     positions = getattr(config, "max_position_embeddings", None) or 0
     if config.model_type in PADDED_POSITIONS:
@@ -265,9 +277,9 @@ def longest(config: PretrainedConfig) -> int:
     return positions if positions > 0 else sys.maxsize
 
 
-def _said(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__} ({first_line(error)})"
 
 
-def _problem(rule: str, name: str) -> DeclarationError:
+def _model_error(rule: str, name: str) -> DeclarationError:
     return DeclarationError([Problem("task.model", rule, repr(name))], "the model")

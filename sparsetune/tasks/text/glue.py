@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from sparsetune.errors import DataError, first_line
 from sparsetune.spec.task import TextTask
 from sparsetune.tasks.data_roots import cache_root, given_root
-from sparsetune.tasks.text.tsv import quiet_datasets, read_tsv, write_tsv
+from sparsetune.tasks.text.tsv import import_quiet_datasets, read_tsv, write_tsv
 
-HUB = "nyu-mll/glue"
+HUB_DATASET = "nyu-mll/glue"
 
 
 @dataclass(frozen=True)
-class Published:
+class GlueTask:
     """A task as GLUE publishes it.
 
     Args:
@@ -57,38 +57,44 @@ class Published:
         return *self.texts, self.label
 
 
-PAIR = ("sentence1", "sentence2")
-ENTAILMENT = ("entailment", "not_entailment")
-MATCHED = Published(
+PAIR_COLUMNS = ("sentence1", "sentence2")
+ENTAILMENT_CLASSES = ("entailment", "not_entailment")
+MNLI_MATCHED = GlueTask(
     "MNLI",
     "mnli",
-    PAIR,
+    PAIR_COLUMNS,
     ("premise", "hypothesis"),
     label="gold_label",
     classes=("entailment", "neutral", "contradiction"),
     dev="dev_matched",
     hub_dev="validation_matched",
 )
-QUESTIONS = ("question1", "question2")
-PUBLISHED = {
-    "cola": Published(
+QUESTION_COLUMNS = ("question1", "question2")
+GLUE_TASKS = {
+    "cola": GlueTask(
         "CoLA",
         "cola",
         ("sentence",),
         ("sentence",),
         header=("source", "label", "original_mark", "sentence"),
     ),
-    "sst2": Published("SST-2", "sst2", ("sentence",), ("sentence",)),
-    "mrpc": Published("MRPC", "mrpc", ("#1 String", "#2 String"), PAIR, label="Quality"),
-    "qqp": Published("QQP", "qqp", QUESTIONS, QUESTIONS, label="is_duplicate", torn=True),
-    "stsb": Published("STS-B", "stsb", PAIR, PAIR, label="score", classes=()),
-    "mnli": MATCHED,
-    "mnli_mismatched": replace(MATCHED, dev="dev_mismatched", hub_dev="validation_mismatched"),
-    "qnli": Published(
-        "QNLI", "qnli", ("question", "sentence"), ("question", "sentence"), classes=ENTAILMENT
+    "sst2": GlueTask("SST-2", "sst2", ("sentence",), ("sentence",)),
+    "mrpc": GlueTask("MRPC", "mrpc", ("#1 String", "#2 String"), PAIR_COLUMNS, label="Quality"),
+    "qqp": GlueTask(
+        "QQP", "qqp", QUESTION_COLUMNS, QUESTION_COLUMNS, label="is_duplicate", torn=True
     ),
-    "rte": Published("RTE", "rte", PAIR, PAIR, classes=ENTAILMENT),
-    "wnli": Published("WNLI", "wnli", PAIR, PAIR),
+    "stsb": GlueTask("STS-B", "stsb", PAIR_COLUMNS, PAIR_COLUMNS, label="score", classes=()),
+    "mnli": MNLI_MATCHED,
+    "mnli_mismatched": replace(MNLI_MATCHED, dev="dev_mismatched", hub_dev="validation_mismatched"),
+    "qnli": GlueTask(
+        "QNLI",
+        "qnli",
+        ("question", "sentence"),
+        ("question", "sentence"),
+        classes=ENTAILMENT_CLASSES,
+    ),
+    "rte": GlueTask("RTE", "rte", PAIR_COLUMNS, PAIR_COLUMNS, classes=ENTAILMENT_CLASSES),
+    "wnli": GlueTask("WNLI", "wnli", PAIR_COLUMNS, PAIR_COLUMNS),
 }
 """By the name of the data set."""
 
@@ -111,9 +117,9 @@ class Sentences:
         return len(self.first)
 
 
-def outputs(task: TextTask) -> int:
+def output_count(task: TextTask) -> int:
     """Outputs of the head: classes, or 1 where a score is predicted."""
-    return len(PUBLISHED[task.dataset].classes) or 1
+    return len(GLUE_TASKS[task.dataset].classes) or 1
 
 
 def read_glue(task: TextTask, data_root: Path | None) -> dict[str, Sentences]:
@@ -122,18 +128,20 @@ def read_glue(task: TextTask, data_root: Path | None) -> dict[str, Sentences]:
     Raises:
         DataError: in one line, the first fault found, with its file and line.
     """
-    published = PUBLISHED[task.dataset]
-    return {name: _read(path, published) for name, path in _files(task, data_root).items()}
+    published = GLUE_TASKS[task.dataset]
+    return {
+        name: _read_split(path, published) for name, path in _task_files(task, data_root).items()
+    }
 
 
-def check_size(task: TextTask, rows: int) -> None:
+def check_train_size(task: TextTask, rows: int) -> None:
     """That a training set of ``rows`` examples serves what is declared: GLUE's own, or a part of it that suffices.
 
     Raises:
         DataError: if it is smaller than validation and training need, or larger than GLUE's.
     """
     needed = task.held_out() + task.train_size()
-    name = PUBLISHED[task.dataset].folder
+    name = GLUE_TASKS[task.dataset].folder
     if rows < needed:
         raise DataError(
             f"{name}'s train.tsv must have the {needed:,} rows that `task.validation` ({task.held_out():,}) and"
@@ -153,19 +161,19 @@ def glue_digest(task: TextTask, data_root: Path | None) -> str:
         DataError: if there are none.
     """
     digest = hashlib.sha256(task.dataset.encode())
-    for path in _files(task, data_root).values():
+    for path in _task_files(task, data_root).values():
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()[:12]
 
 
-def _files(task: TextTask, data_root: Path | None) -> dict[str, Path]:
+def _task_files(task: TextTask, data_root: Path | None) -> dict[str, Path]:
     """The task's two files, downloaded where none lie in its folder."""
-    published = PUBLISHED[task.dataset]
+    published = GLUE_TASKS[task.dataset]
     root = given_root(data_root)
     folder = (root or Path.cwd()) / Path(task.folder or f"glue/{published.folder}").expanduser()
     if task.folder is None and (root is None or not folder.is_dir()):
-        return _downloaded(published, folder if root else None)
+        return _download_task(published, folder if root else None)
     files = published.files(folder)
     if missing := [f"`{path}`" for path in files.values() if not path.is_file()]:
         rule = "must be there; set `task.folder`, or --data-root or SPARSETUNE_DATA to the folder above it"
@@ -173,22 +181,22 @@ def _files(task: TextTask, data_root: Path | None) -> dict[str, Path]:
     return files
 
 
-def _downloaded(published: Published, looked: Path | None) -> dict[str, Path]:
+def _download_task(published: GlueTask, looked: Path | None) -> dict[str, Path]:
     """The hub's task in GLUE's layout, kept in the cache: what is read has one form, wherever it is from."""
     files = published.files(cache_root() / "glue" / published.folder)
     splits = {"train": "train", "test": published.hub_dev}
     files["train"].parent.mkdir(parents=True, exist_ok=True)
     with FileLock(files["train"].parent / "download.lock"):
         if missing := [name for name, path in files.items() if not path.is_file()]:
-            hub = _hub(published, looked)
+            hub = _hub_splits(published, looked)
             for name in missing:
-                _write(files[name], published, hub[splits[name]])
+                _write_split(files[name], published, hub[splits[name]])
     return files
 
 
-def _hub(published: Published, looked: Path | None) -> Any:
+def _hub_splits(published: GlueTask, looked: Path | None) -> Any:
     """The hub's splits by name."""
-    datasets = quiet_datasets()
+    datasets = import_quiet_datasets()
     serves = (
         f"`{looked}`"
         if looked
@@ -196,17 +204,17 @@ def _hub(published: Published, looked: Path | None) -> Any:
     )
     try:
         return datasets.load_dataset(
-            HUB, published.config, cache_dir=str(cache_root() / "datasets")
+            HUB_DATASET, published.config, cache_dir=str(cache_root() / "datasets")
         )
     except Exception as error:  # of many libraries: sockets, HTTP clients, the hub's own, Parquet
         files = " and ".join(path.name for path in published.files(Path()).values())
         raise DataError(
-            f"GLUE's {published.folder} must come from the hub's `{HUB}` or from files, got {type(error).__name__}"
+            f"GLUE's {published.folder} must come from the hub's `{HUB_DATASET}` or from files, got {type(error).__name__}"
             f" ({first_line(error)}); {serves} with {files} would serve"
         ) from error
 
 
-def _write(path: Path, published: Published, split: Any) -> None:
+def _write_split(path: Path, published: GlueTask, split: Any) -> None:
     labels = [
         published.classes[label] if published.classes else str(label) for label in split["label"]
     ]
@@ -214,16 +222,16 @@ def _write(path: Path, published: Published, split: Any) -> None:
     write_tsv(path, dict(zip(published.columns(), (*texts, labels), strict=True)), published.header)
 
 
-def _read(path: Path, published: Published) -> Sentences:
+def _read_split(path: Path, published: GlueTask) -> Sentences:
     rows = read_tsv(path, published.columns(), published.header, published.torn)
     labels = dict(zip(rows.lines, rows.columns[published.label], strict=True))
     first, *second = (rows.columns[name] for name in published.texts)
     return Sentences(
-        first, second[0] if second else None, _numbers(labels, published.classes, path)
+        first, second[0] if second else None, _parse_labels(labels, published.classes, path)
     )
 
 
-def _numbers(labels: Mapping[int, str], classes: Sequence[str], path: Path) -> NDArray[Any]:
+def _parse_labels(labels: Mapping[int, str], classes: Sequence[str], path: Path) -> NDArray[Any]:
     """Class numbers, or scores, of labels by their line.
 
     Raises:

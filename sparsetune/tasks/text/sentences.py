@@ -14,9 +14,9 @@ from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.task import TaskSpec, TextTask
 from sparsetune.tasks.network import Inputs
-from sparsetune.tasks.task import Batch, Splits, TrainingBatch, epoch_order, parts
+from sparsetune.tasks.task import Batch, Splits, TrainingBatch, epoch_order, split_indices
 from sparsetune.tasks.text import encoders, glue
-from sparsetune.tasks.text.tokens import Tokens, tokenised
+from sparsetune.tasks.text.tokens import Tokens, tokenised_task
 
 EVALUATED_TOGETHER = 256
 """Texts of a forward pass in evaluations, sorted by length; part of the numbers in their last bit."""
@@ -112,7 +112,7 @@ class TextSource:
     @property
     def n_classes(self) -> int:
         """Groups that splits are stratified by."""
-        return BINS_OF_SCORES if glue.outputs(self.spec) == 1 else glue.outputs(self.spec)
+        return BINS_OF_SCORES if glue.output_count(self.spec) == 1 else glue.output_count(self.spec)
 
     def prepare(self, data_root: Path | None) -> object:
         """Find or download texts and model, and tokenise.
@@ -120,7 +120,7 @@ class TextSource:
         Raises:
             DataError: in one line, what is missing or wrong, and where it was looked for.
         """
-        return tokenised(self.spec, data_root)
+        return tokenised_task(self.spec, data_root)
 
     def digest(self, data_root: Path | None) -> str:
         """Twelve hexadecimal digits that name every byte read of texts and model."""
@@ -129,9 +129,9 @@ class TextSource:
     def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
         """The four splits; GLUE's dev set is the test split."""
         assert isinstance(spec, TextTask)
-        sets = tokenised(spec, data_root)
+        sets = tokenised_task(spec, data_root)
         labels = sets["train"].labels.double().round().long().numpy()
-        chosen = parts(labels, spec.held_out(), spec.train_size(), spec.split_seed, subset)
+        chosen = split_indices(labels, spec.held_out(), spec.train_size(), spec.split_seed, subset)
         lengths = {name: tokens.starts.diff() for name, tokens in sets.items()}
         held = {name: tokens.to(device) for name, tokens in sets.items()}
 

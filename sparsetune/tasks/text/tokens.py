@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from sparsetune.errors import DataError
 from sparsetune.spec.task import TextTask
 from sparsetune.tasks.data_roots import cache_root, given_root
-from sparsetune.tasks.text.glue import Sentences, check_size, glue_digest, read_glue
+from sparsetune.tasks.text.glue import Sentences, check_train_size, glue_digest, read_glue
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-FORMAT = 1
+CACHE_FORMAT_VERSION = 1
 """Of the kept file; another number makes it anew."""
-TOGETHER = 4096
+TEXTS_PER_CALL = 4096
 """Texts handed to the tokenizer at once: lists of Python numbers take far more memory than tensors."""
 
 
@@ -57,13 +57,13 @@ class Tokens:
 
     def to(self, device: str) -> Tokens:
         """The same on a device."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in TENSORS})
+        return replace(self, **{name: getattr(self, name).to(device) for name in TENSOR_FIELDS})
 
 
-TENSORS = ("ids", "types", "starts", "labels")
+TENSOR_FIELDS = ("ids", "types", "starts", "labels")
 
 
-def tokenised(task: TextTask, data_root: Path | None) -> dict[str, Tokens]:
+def tokenised_task(task: TextTask, data_root: Path | None) -> dict[str, Tokens]:
     """``train`` and ``test`` of a task, cut to `max_length`, from the cache where they are in it. Not to be changed.
 
     Raises:
@@ -72,8 +72,8 @@ def tokenised(task: TextTask, data_root: Path | None) -> dict[str, Tokens]:
     texts = TextTask(
         dataset=task.dataset, folder=task.folder, model=task.model, max_length=task.max_length
     )
-    sets = _tokenised(texts, given_root(data_root), glue_digest(task, data_root), cache_root())
-    check_size(task, len(sets["train"]))
+    sets = _tokenise_task(texts, given_root(data_root), glue_digest(task, data_root), cache_root())
+    check_train_size(task, len(sets["train"]))
     return sets
 
 
@@ -90,35 +90,37 @@ def tokenizer_for(
     Raises:
         DataError: for a tokenizer, or texts that it must be trained on, which are missing or wrong.
     """
-    from sparsetune.tasks.text.encoders import UNTRAINED, tokenizer_of
+    from sparsetune.tasks.text.encoders import UNTRAINED_ENCODERS, tokenizer_of
 
     def texts() -> Iterable[str]:
         train = (read or partial(read_glue, task, data_root))()["train"]
         return chain(train.first, train.second or ())
 
-    key = glue_digest(task, data_root) if task.model in UNTRAINED else ""
+    key = glue_digest(task, data_root) if task.model in UNTRAINED_ENCODERS else ""
     return tokenizer_of(task.model, data_root, texts, key)
 
 
 @lru_cache(maxsize=2)
-def _tokenised(
+def _tokenise_task(
     task: TextTask, data_root: Path | None, texts_digest: str, cache: Path
 ) -> dict[str, Tokens]:
     read = once(partial(read_glue, task, data_root))
     tokenizer = tokenizer_for(task, data_root, read)
-    path = cache / "tokens" / f"{_digest(task, texts_digest, tokenizer)}.safetensors"
-    if kept := _kept(path):
+    path = cache / "tokens" / f"{_tokens_digest(task, texts_digest, tokenizer)}.safetensors"
+    if kept := _load_tokens(path):
         return kept
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if kept := _kept(path):  # another process made it meanwhile
+        if kept := _load_tokens(path):  # another process made it meanwhile
             return kept
-        made = {name: _encoded(part, tokenizer, task.max_length) for name, part in read().items()}
-        _keep(made, path)
+        made = {
+            name: _encode_texts(part, tokenizer, task.max_length) for name, part in read().items()
+        }
+        _save_tokens(made, path)
     return made
 
 
-def _digest(task: TextTask, texts_digest: str, tokenizer: PreTrainedTokenizerBase) -> str:
+def _tokens_digest(task: TextTask, texts_digest: str, tokenizer: PreTrainedTokenizerBase) -> str:
     """Twelve hexadecimal digits of all that tokens follow from.
 
     Raises:
@@ -129,18 +131,18 @@ def _digest(task: TextTask, texts_digest: str, tokenizer: PreTrainedTokenizerBas
         raise DataError(
             f"the tokenizer of `{task.model}` must be one of the library `tokenizers`, got {kind}"
         )
-    text = FORMAT, texts_digest, task.max_length
+    text = CACHE_FORMAT_VERSION, texts_digest, task.max_length
     state = tokenizer.truncation_side, tokenizer.model_input_names, tokenizer.pad_token_id
     whole = repr((*text, *state, tokenizer.backend_tokenizer.to_str()))
     return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
 
-def _encoded(texts: Sentences, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokens:
+def _encode_texts(texts: Sentences, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokens:
     ids: list[NDArray[np.int32]] = []
     types: list[NDArray[np.uint8]] = []
     lengths: list[int] = []
-    for start in range(0, len(texts), TOGETHER):
-        part = slice(start, start + TOGETHER)
+    for start in range(0, len(texts), TEXTS_PER_CALL):
+        part = slice(start, start + TEXTS_PER_CALL)
         encoded = tokenizer(
             texts.first[part],
             texts.second[part] if texts.second is not None else None,
@@ -170,13 +172,13 @@ def _encoded(texts: Sentences, tokenizer: PreTrainedTokenizerBase, max_length: i
     )
 
 
-def _keep(sets: dict[str, Tokens], path: Path) -> None:
+def _save_tokens(sets: dict[str, Tokens], path: Path) -> None:
     from safetensors.torch import save_file
 
     tensors = {
         f"{name}.{field}": getattr(tokens, field)
         for name, tokens in sets.items()
-        for field in TENSORS
+        for field in TENSOR_FIELDS
     }
     either = sets["train"]
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
@@ -185,7 +187,7 @@ def _keep(sets: dict[str, Tokens], path: Path) -> None:
         os.replace(temporary, path)
 
 
-def _kept(path: Path) -> dict[str, Tokens] | None:
+def _load_tokens(path: Path) -> dict[str, Tokens] | None:
     """What the file holds; None for none, or one that is torn."""
     from safetensors import SafetensorError, safe_open
 
@@ -196,7 +198,7 @@ def _kept(path: Path) -> dict[str, Tokens] | None:
             pad = int(described["pad"])
             return {
                 name: Tokens(
-                    **{field: file.get_tensor(f"{name}.{field}") for field in TENSORS},
+                    **{field: file.get_tensor(f"{name}.{field}") for field in TENSOR_FIELDS},
                     inputs=inputs,
                     pad=pad,
                 )

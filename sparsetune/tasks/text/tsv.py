@@ -14,12 +14,12 @@ from sparsetune.errors import DataError
 NO_QUOTING = 3
 """`csv.QUOTE_NONE`: a quote is a letter like others; read as in CSV, open quotes swallow rows without a word."""
 
-TEARING = str.maketrans("\t\n\r", "   ")
+ROW_BREAKING_CHARACTERS = str.maketrans("\t\n\r", "   ")
 """What would tear a row, by what is written instead."""
 
 
 @dataclass(frozen=True)
-class Rows:
+class TsvRows:
     """The rows of a file: its columns by name, and each row's line in the file, counted from 1."""
 
     columns: dict[str, list[str]]
@@ -28,7 +28,7 @@ class Rows:
 
 def read_tsv(
     path: Path, wanted: Sequence[str], header: Sequence[str] = (), torn: bool = False
-) -> Rows:
+) -> TsvRows:
     """The wanted columns of a file, through `datasets`.
 
     Args:
@@ -40,7 +40,7 @@ def read_tsv(
     Raises:
         DataError: for a file without rows, a missing column, or a row of another length.
     """
-    lines = _lines(path)
+    lines = _read_lines(path)
     columns = list(header) or lines[0].split("\t")
     first = 1 if header else 2
     if lines == [""] or len(lines) < first:
@@ -56,8 +56,8 @@ def read_tsv(
         if width != len(columns) and not (torn and width < len(columns)):
             rule = f"a row must have {len(columns)} columns, got {width}; a text holds neither tabs nor line breaks"
             raise DataError(f"`{path}`, line {line}: {rule}, not within quotes either")
-    read = _columns(path, columns, wanted, named=not header)
-    return Rows(
+    read = _read_columns(path, columns, wanted, named=not header)
+    return TsvRows(
         {name: [values[line - first] for line in whole] for name, values in read.items()}, whole
     )
 
@@ -73,14 +73,16 @@ def write_tsv(path: Path, columns: dict[str, Sequence[str]], header: Sequence[st
     count = len(next(iter(columns.values())))
     rows = zip(*(columns.get(name, [""] * count) for name in header or columns), strict=True)
     named = rows if header else chain([tuple(columns)], rows)
-    text = "".join("\t".join(field.translate(TEARING) for field in row) + "\n" for row in named)
+    text = "".join(
+        "\t".join(field.translate(ROW_BREAKING_CHARACTERS) for field in row) + "\n" for row in named
+    )
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         whole = Path(folder) / path.name
         whole.write_text(text, encoding="utf-8", newline="\n")
         whole.replace(path)
 
 
-def _lines(path: Path) -> list[str]:
+def _read_lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -89,10 +91,10 @@ def _lines(path: Path) -> list[str]:
         ) from error
 
 
-def _columns(
+def _read_columns(
     path: Path, columns: list[str], wanted: Sequence[str], *, named: bool
 ) -> dict[str, list[str]]:
-    datasets = quiet_datasets()
+    datasets = import_quiet_datasets()
     with (
         tempfile.TemporaryDirectory() as cache
     ):  # tokens are kept: what `datasets` makes of the file need not be
@@ -112,7 +114,7 @@ def _columns(
         return {name: rows[name][:] for name in wanted}
 
 
-def quiet_datasets() -> Any:
+def import_quiet_datasets() -> Any:
     """The library `datasets`, which takes seconds to import, without its progress bars and logging."""
     import datasets
 

@@ -29,7 +29,7 @@ def trained_tokenizer(name: str, size: int, texts: Callable[[], Iterable[str]]) 
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=folder.parent))
-        word_piece(texts(), size).save_pretrained(fresh)
+        train_word_piece(texts(), size).save_pretrained(fresh)
         try:
             os.rename(fresh, folder)
         except OSError:
@@ -39,7 +39,7 @@ def trained_tokenizer(name: str, size: int, texts: Callable[[], Iterable[str]]) 
     return folder
 
 
-def word_piece(texts: Iterable[str], size: int) -> BertTokenizer:
+def train_word_piece(texts: Iterable[str], size: int) -> BertTokenizer:
     """A lower-casing WordPiece tokenizer of at most so many tokens, the same for the same texts."""
     from tokenizers.trainers import WordPieceTrainer
     from transformers import BertTokenizer

@@ -16,8 +16,8 @@ import pytest
 
 import analysis
 from analysis.checks import CHECKS, SEVERITIES, checks
-from analysis.checks.seeds import trend
-from analysis.estimates.means import MEASURES
+from analysis.checks.seeds import trend_p_value
+from analysis.estimates.means import MEASURE_COLUMNS
 from analysis.tables.design import Design
 from analysis.tables.foreign import load_table
 from analysis.tables.results import Results
@@ -314,7 +314,9 @@ def rounded(frames: Frames) -> Frames:
     """As a spreadsheet has it, with two decimals."""
     trials = frames.trials()
     measures = {
-        name: trials[name].round(2) for name in MEASURES if "loss" in name or "entropy" in name
+        name: trials[name].round(2)
+        for name in MEASURE_COLUMNS
+        if "loss" in name or "entropy" in name
     }
     return frames.with_table("trials", trials.assign(**measures))
 
@@ -464,16 +466,19 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
     ],
     "SPT016": [
         (
-            lambda frames: copied(frames, MEASURES),
+            lambda frames: copied(frames, MEASURE_COLUMNS),
             lambda frames: copied(frames, ("val_accuracy", "test_accuracy")),
         ),
         (
-            lambda frames: copied(frames, MEASURES),
+            lambda frames: copied(frames, MEASURE_COLUMNS),
             lambda frames: copied(
-                frames, tuple(name for name in MEASURES if name != "test_accuracy")
+                frames, tuple(name for name in MEASURE_COLUMNS if name != "test_accuracy")
             ),
         ),
-        (lambda frames: copied(frames, MEASURES), lambda frames: rounded(copied(frames, MEASURES))),
+        (
+            lambda frames: copied(frames, MEASURE_COLUMNS),
+            lambda frames: rounded(copied(frames, MEASURE_COLUMNS)),
+        ),
         (
             lambda frames: frames.trial("seed", 1000, where=in_cell(SPARSE, "report")).with_table(
                 "uses",
@@ -727,29 +732,33 @@ def test_a_run_that_like_ones_outlast_is_found(results: Callable[[], Results], f
 
 def test_the_trend_test_is_exact_enough_and_rarely_accuses() -> None:
     # all three losses among the 3 trials at the top of 12: 1 of C(12, 3) = 220 draws
-    assert trend(np.array([0, 0, 0, 3]), np.array([3, 3, 3, 3])) == pytest.approx(
+    assert trend_p_value(np.array([0, 0, 0, 3]), np.array([3, 3, 3, 3])) == pytest.approx(
         1 / 220, abs=0.0025
     )
-    assert trend(np.array([3, 0, 0, 0]), np.array([3, 3, 3, 3])) == 1
+    assert trend_p_value(np.array([3, 0, 0, 0]), np.array([3, 3, 3, 3])) == 1
     assert (
-        trend(np.array([0, 0]), np.array([9, 9])) == trend(np.array([9, 9]), np.array([9, 9])) == 1
+        trend_p_value(np.array([0, 0]), np.array([9, 9]))
+        == trend_p_value(np.array([9, 9]), np.array([9, 9]))
+        == 1
     )
     random = np.random.default_rng(0)
-    accused = [trend(random.binomial(20, 0.2, 4), np.full(4, 20)) < 0.01 for _ in range(300)]
+    accused = [
+        trend_p_value(random.binomial(20, 0.2, 4), np.full(4, 20)) < 0.01 for _ in range(300)
+    ]
     assert np.mean(accused) <= 0.02
 
 
 @pytest.mark.parametrize("count", [5, 12, 40])
 def test_edges_are_rarely_found_by_chance(count: int) -> None:
     """The best of random points of a flat response is seldom called an edge."""
-    from analysis.checks.selection import _towards
+    from analysis.checks.selection import _near_ends
 
     random = np.random.default_rng(0)
     hits = 0
     for _ in range(400):
         units = random.random(count)
         values = random.random(count)
-        hits += any(_towards(units[values.argmin()], units, values).values())
+        hits += any(_near_ends(units[values.argmin()], units, values).values())
     assert hits / 400 <= 0.04
 
 

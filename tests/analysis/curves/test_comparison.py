@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.curves.comparison import compare, costs
-from analysis.curves.figures import by_right_end
+from analysis.curves.comparison import cell_costs, compare_arms
+from analysis.curves.figures import arms_by_right_end
 from analysis.drawing.style import arm_styles
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
@@ -50,7 +50,7 @@ def results(simulation: Any, studies: Any, tmp_path: Path) -> Callable[..., anal
 
 
 def test_the_frame_by_hand(results: Callable[..., analysis.Results]) -> None:
-    frame = compare(results()).frame()
+    frame = compare_arms(results()).frame()
     assert list(frame["arm"]) == ["dense", "gmp", "gmp", "acdc", "acdc"]
     assert list(frame["sparsity"]) == [0, 0.75, 0.9375, 0.75, 0.9375]
     assert list(frame["mean"]) == pytest.approx([0.91, 0.835, 0.81625, 0.735, 0.71625])
@@ -69,14 +69,14 @@ def test_costs_are_in_trainings_of_the_same_length(
     results: Callable[..., analysis.Results],
 ) -> None:
     found = results(sweep={"sparsity.target": [0, 0.75], "schedule.epoch_multiplier": [1, 2]})
-    by_length = costs(found)
+    by_length = cell_costs(found)
     assert sorted(by_length["epochs"]) == [4, 4, 4, 8, 8, 8]
     sparse = by_length[by_length["sparsity"] > 0]
     assert set(sparse["training_flops"].round(9)) == {0.625}
     assert set(by_length.loc[by_length["arm"] == "gmp", "extra_flops"].round(9)) == {0.2}
-    assert set(compare(found).frame()["epochs"]) == {8}
-    assert set(compare(found, epochs=4).frame()["epochs"]) == {4}
-    assert "same 8 epochs" in compare(found).note()
+    assert set(compare_arms(found).frame()["epochs"]) == {8}
+    assert set(compare_arms(found, epochs=4).frame()["epochs"]) == {4}
+    assert "same 8 epochs" in compare_arms(found).note()
 
 
 def test_only_arms_at_the_same_sparsity_are_comparable(
@@ -86,18 +86,18 @@ def test_only_arms_at_the_same_sparsity_are_comparable(
         "gmp": ARMS["gmp"],
         "acdc": Arm({"sparsity.method": "acdc"}, sweep={"sparsity.target": [0.9375]}),
     }
-    assert compare(results(arms=arms)).shared() == [0.9375]
+    assert compare_arms(results(arms=arms)).shared() == [0.9375]
 
 
 def test_one_arm_shares_nothing(results: Callable[..., analysis.Results]) -> None:
-    assert compare(results(arms={"gmp": ARMS["gmp"]})).shared() == []
+    assert compare_arms(results(arms={"gmp": ARMS["gmp"]})).shared() == []
 
 
 def test_a_diverged_cell_is_not_compared(results: Callable[..., analysis.Results]) -> None:
     def outcome(cell: str, role: str, seed: int) -> str:
         return "DIVERGED" if cell == "acdc/target=0.9375" and seed == 1001 else "COMPLETE"
 
-    compared = compare(results(outcome))
+    compared = compare_arms(results(outcome))
     last = compared.frame().iloc[-1]
     assert (last["arm"], last["diverged"]) == ("acdc", 1)
     assert last[["mean", "training_flops", "total_flops", "ever_active"]].isna().all()
@@ -110,12 +110,12 @@ def test_a_mixed_point_is_refused(results: Callable[..., analysis.Results]) -> N
         SparsetuneError,
         match=r"must be one cell, got `dense/lr=0\.1`, `dense/lr=0\.2` .*; give `where",
     ):
-        compare(found)
-    assert len(compare(found, where={"optim.lr": 0.2}).frame()) == 3
+        compare_arms(found)
+    assert len(compare_arms(found, where={"optim.lr": 0.2}).frame()) == 3
 
 
 def test_the_picture_shows_the_frame(results: Callable[..., analysis.Results]) -> None:
-    figure = compare(results()).plot()
+    figure = compare_arms(results()).plot()
     left, right = figure.axes
     for axis, heights in (
         (left, {"gmp": [83.5, 81.625]}),
@@ -146,7 +146,7 @@ def test_the_picture_shows_the_frame(results: Callable[..., analysis.Results]) -
 def test_accuracies_far_apart_are_spread_by_their_error(
     results: Callable[..., analysis.Results],
 ) -> None:
-    axis = compare(results(arms=ARMS)).plot().axes[0]
+    axis = compare_arms(results(arms=ARMS)).plot().axes[0]
     assert "logarithm of the error" in axis.get_ylabel()
     # equal steps where the error halves: 20, 10 and 5 %
     heights = axis.transData.transform([(1, 80), (1, 90), (1, 95)])[:, 1]
@@ -158,7 +158,11 @@ def test_accuracies_far_apart_are_spread_by_their_error(
 
 def test_the_legend_is_in_the_order_of_the_right_ends() -> None:
     rows = [("a", 0.9, 0.7), ("b", 0.9, 0.5), ("b", 0.95, 0.6), ("c", 0.95, 0.65), ("c", 0.9, 0.1)]
-    assert by_right_end(pd.DataFrame(rows, columns=["arm", "sparsity", "mean"])) == ["c", "b", "a"]
+    assert arms_by_right_end(pd.DataFrame(rows, columns=["arm", "sparsity", "mean"])) == [
+        "c",
+        "b",
+        "a",
+    ]
 
 
 def test_a_dozen_arms_look_different() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.curves.curve import AXES, cost_curve, exhibits, worth_showing
+from analysis.curves.curve import SPARSITY_AXES, cost_curve, displayed_costs, exhibits
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
 from tests.analysis.made import Made
@@ -275,7 +275,7 @@ def test_sparsity_lies_on_three_axes(results: Callable[..., analysis.Results]) -
         results(by_hand, sweep={"sparsity.target": [0, 0.5, 0.9]}), by=None
     )
     positions = {}
-    for axis in AXES:
+    for axis in SPARSITY_AXES:
         (panel,) = curve.plot(axis=axis).axes
         positions[axis] = panel.containers[0].lines[0].get_xdata().tolist()
         assert {label.get_text() for label in panel.get_xticklabels()} == {"0", "50", "90"}
@@ -321,7 +321,7 @@ def test_hours_are_shown_of_trainings_that_last(seconds: float, shown: list[str]
     made = Made().report(
         "a", {"test_accuracy": [0.9, 0.8], "seconds": seconds, "train_flops": 4.0}, target=0.9
     )
-    assert worth_showing(made) == shown
+    assert displayed_costs(made) == shown
 
 
 def test_a_study_of_which_nothing_has_finished_shows_nothing(

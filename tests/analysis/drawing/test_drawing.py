@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from analysis.curves import histories
-from analysis.curves.figures import _arms_together
+from analysis.curves.figures import _draw_arms
 from analysis.page import template
-from analysis.page.template import with_code
+from analysis.page.template import code_html
 
 matplotlib.use("Agg")
 
 
 def arms(dense: dict[str, float]) -> pd.DataFrame:
-    """Two arms at 90 % with the mean of the dense network of each, named as `analysis.estimates.means.with_dense` does."""
+    """Two arms at 90 % with the mean of the dense network of each, named as `analysis.estimates.means.add_dense_points` does."""
     points = [(arm, 0.9, 0.8) for arm in ("standard", "extended")] + [
         (arm, 0.0, mean) for arm, mean in dense.items()
     ]
@@ -25,7 +25,7 @@ def arms(dense: dict[str, float]) -> pd.DataFrame:
 
 
 def dashed(frame: pd.DataFrame) -> dict[str, Any]:
-    (axis,) = _arms_together(frame, ["test_accuracy"]).axes
+    (axis,) = _draw_arms(frame, ["test_accuracy"]).axes
     return {
         line.get_label(): line.get_color()
         for line in axis.get_lines()
@@ -76,13 +76,13 @@ def test_a_history_takes_two_evaluations(
 
 def test_backticks_become_code_and_nothing_else_becomes_markup() -> None:
     assert (
-        with_code("give `optim.lr` or `where`")
+        code_html("give `optim.lr` or `where`")
         == "give <code>optim.lr</code> or <code>where</code>"
     )
-    assert with_code("`<b>` & <i>") == "<code>&lt;b&gt;</code> &amp; <i>".replace(
+    assert code_html("`<b>` & <i>") == "<code>&lt;b&gt;</code> &amp; <i>".replace(
         "<i>", "&lt;i&gt;"
     )
-    assert with_code("one ` alone") == "one ` alone"
+    assert code_html("one ` alone") == "one ` alone"
 
 
 def test_only_drawings_appear_when_the_page_is_printed() -> None:

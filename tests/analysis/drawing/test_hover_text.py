@@ -13,29 +13,29 @@ import pytest
 import analysis
 from analysis.checks import checks
 from analysis.curves.curve import sparsity_curve
-from analysis.drawing.files import settle
+from analysis.drawing.files import freeze_layout
 from analysis.frontiers.iso_flops import IsoFlops
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.summary import summary
 from analysis.lengths.verdicts import undertraining
-from analysis.page.headlines import what_next
-from analysis.page.interactive.figure import interactive
+from analysis.page.headlines import next_step_sentences
+from analysis.page.interactive.figure import to_plotly
 from analysis.page.table import page_table
-from analysis.quantities import label
+from analysis.quantities import column_label
 from analysis.recipes import importance_figure, optimism_figure, optimum_figure
-from analysis.recipes.importance import IMPORTANCE, Importance
-from analysis.recipes.optimism import NUMBERS, Optimism
+from analysis.recipes.importance import IMPORTANCE_COLUMNS, Importance
+from analysis.recipes.optimism import OPTIMISM_COLUMNS, Optimism
 from analysis.structure import figures as structures
-from analysis.structure.density import LAYER, DensityProfile
-from analysis.structure.mask_overlap import COLUMNS, MaskOverlap
+from analysis.structure.density import LAYER_COLUMNS, DensityProfile
+from analysis.structure.mask_overlap import OVERLAP_COLUMNS, MaskOverlap
 
 SEEDS = (0, 1, 2)
 
 
 def hovers(figure: Any) -> list[str]:
     """Everything that the marks of a figure say."""
-    settle(figure)
-    found = interactive(figure)
+    freeze_layout(figure)
+    found = to_plotly(figure)
     assert found is not None
     return [
         text
@@ -81,8 +81,10 @@ def test_marks_of_importance_and_optimism_say_their_interval_and_n() -> None:
         "share": 0.5,
         "low": 0.25,
     }
-    rows = pd.DataFrame([row | {"high": 0.75, "p": 0.02, "verdict": "matters"}], columns=IMPORTANCE)
-    assert hovers(importance_figure.dots(Importance("val_loss", "ped_anova", rows))) == [
+    rows = pd.DataFrame(
+        [row | {"high": 0.75, "p": 0.02, "verdict": "matters"}], columns=IMPORTANCE_COLUMNS
+    )
+    assert hovers(importance_figure.draw_importance(Importance("val_loss", "ped_anova", rows))) == [
         "Learning rate<br>importance 50 [25, 75] %, n = 34, matters"
     ]
     luck = {
@@ -102,8 +104,8 @@ def test_marks_of_importance_and_optimism_say_their_interval_and_n() -> None:
         "luck_low": 0.01,
         "luck_high": 0.03,
     }
-    found = pd.DataFrame([luck], columns=["cell", "arm", "sparsity", "epochs", *NUMBERS])
-    told = hovers(optimism_figure.optimism(Optimism("val_error", found)))
+    found = pd.DataFrame([luck], columns=["cell", "arm", "sparsity", "epochs", *OPTIMISM_COLUMNS])
+    told = hovers(optimism_figure.draw_optimism(Optimism("val_error", found)))
     assert any(
         text.endswith("12.00 [11.00, 13.00], n = 3, luck 2.00 [1.00, 3.00]") for text in told
     )
@@ -134,7 +136,9 @@ def test_marks_of_costs_and_layers_say_their_interval_and_n() -> None:
         layer | {"seed": seed, "weights": 1000, "kept": k, "density": k / 1000}
         for seed, k in enumerate((90, 110))
     ]
-    told = hovers(structures.densities(DensityProfile(pd.DataFrame(rows, columns=LAYER))))
+    told = hovers(
+        structures.draw_densities(DensityProfile(pd.DataFrame(rows, columns=LAYER_COLUMNS)))
+    )
     assert any(
         "fc<br>" in text and text.endswith("n = 2, 1,000 weights") and "10 [" in text
         for text in told
@@ -160,8 +164,10 @@ def test_places_of_a_matrix_say_whose_masks_overlap_by_how_much() -> None:
         "verdict": "above",
     }
     rows = [pair, pair | {"other": "<acdc>", "iou": 0.3, "low": np.nan, "high": np.nan}]
-    settle(figure := structures.overlaps(MaskOverlap(pd.DataFrame(rows, columns=COLUMNS))))
-    found = interactive(figure)
+    freeze_layout(
+        figure := structures.draw_overlaps(MaskOverlap(pd.DataFrame(rows, columns=OVERLAP_COLUMNS)))
+    )
+    found = to_plotly(figure)
     assert found is not None
     told = [text for panel in found.panels for row in panel["data"][0]["text"] for text in row]
     assert (
@@ -181,7 +187,7 @@ def test_tables_show_parts_of_training_and_measures_in_percent() -> None:
     columns = {
         name: optimum_figure.axis_name(name) for name in ("sparsity.ramp.start", "sparsity.target")
     }
-    table = page_table(frame, {**columns, "objective": label("val_error")})
+    table = page_table(frame, {**columns, "objective": column_label("val_error")})
     assert [column.heading for column in table.columns] == [
         *("Ramp start (% of training)", "Sparsity (%)", "Validation error (%)")
     ]
@@ -197,10 +203,10 @@ def test_verdicts_and_epochs_needed_say_why() -> None:
 
 
 def test_places_on_an_axis_are_in_its_unit() -> None:
-    assert optimum_figure.place("sparsity.ramp.start", 0.1, 0, 0.5) == "10 [0, 50] %"
-    assert optimum_figure.place("optim.lr", 0.1, 0.08, 0.13) == "0.1 [0.08, 0.13]"
-    assert optimum_figure.place("optim.lr", np.nan) == ""
-    assert optimum_figure.between("sparsity.ramp.length", 0.1, 0.7) == "10 to 70 %"
+    assert optimum_figure.format_value("sparsity.ramp.start", 0.1, 0, 0.5) == "10 [0, 50] %"
+    assert optimum_figure.format_value("optim.lr", 0.1, 0.08, 0.13) == "0.1 [0.08, 0.13]"
+    assert optimum_figure.format_value("optim.lr", np.nan) == ""
+    assert optimum_figure.format_range("sparsity.ramp.length", 0.1, 0.7) == "10 to 70 %"
     frame = pd.DataFrame({"axis": ["optim.lr", "sparsity.ramp.start"]})
     cells = [row.cells[0].text for row in page_table(frame, {"axis": "Axis"}).rows]
     assert cells == ["Learning rate", "Ramp start (% of training)"]
@@ -262,12 +268,12 @@ def test_as_many_seeds_are_advised_as_are_needed(more: float, advice: str) -> No
         "verdict": "not separated at n = 3",
         "gain_more_seeds": more,
     }
-    (line,) = what_next(
+    (line,) = next_step_sentences(
         analysis.load_table(runs(lengths=(8,)), name="told", select="all"), pd.DataFrame([row]), ""
     )
     assert line == f"{advice}: longer training is not separated from dense for gmp at 90 %"
     resumed = [
-        *what_next(
+        *next_step_sentences(
             analysis.load_table(runs(lengths=(8,)), name="told"), pd.DataFrame([row]), "resume X"
         )
     ]

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.estimates.equal_flops import uneven
+from analysis.estimates.equal_flops import flops_warnings
 from analysis.lengths.summary import summary
 from analysis.tables.selection import report_rows
 
@@ -62,7 +62,7 @@ def test_cells_have_the_ratio_and_those_that_are_off_are_named(
     assert ratios["even/target=0.9/epoch_multiplier=2"] == pytest.approx(0.96)
     assert ratios["odd/target=0.9/epoch_multiplier=1"] == pytest.approx(1.12)
     assert ratios[[name for name in ratios.index if name.startswith("dense")]].isna().all()
-    lines = uneven(results)
+    lines = flops_warnings(results)
     assert list(lines) == ["odd/target=0.9/epoch_multiplier=1", "odd/target=0.9/epoch_multiplier=2"]
     assert set(lines.values()) == {f"{SAID}: global densities are known only afterwards"}
 
@@ -91,7 +91,7 @@ def test_lengths_are_those_of_the_dense_twins(simulation: Any, fair: Any, tmp_pa
     assert set(rows["schedule.stretch"].dropna()) == {2.0}
     assert set(rows["epochs"]) == {4.0, 8.0}
     assert set(analysis.length_curve(results, "test_accuracy").frame()["epochs"]) == {4.0, 8.0}
-    assert uneven(results) == {}
+    assert flops_warnings(results) == {}
 
 
 def test_a_study_of_equal_epochs_is_not_judged_and_counts_stretched_ones(
@@ -101,7 +101,7 @@ def test_a_study_of_equal_epochs_is_not_judged_and_counts_stretched_ones(
     directory = recorded(simulation, declared, tmp_path / "s", {"uniform": 0.5, "global": 2.0})
     results = analysis.load(directory)
     assert results.cells()["flops_ratio"].max() == pytest.approx(2)
-    assert uneven(results) == {}
+    assert flops_warnings(results) == {}
     assert set(report_rows(results)["epochs"]) == {4.0, 8.0, 16.0}
     assert set(summary(results)["warning"]) == {""}
     text = analysis.report(directory).read_text()

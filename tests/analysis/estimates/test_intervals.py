@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.estimates.intervals import (
+    BOOTSTRAP_FROM,
     IQM_FROM,
-    MANY,
-    bca,
+    bca_interval,
     bootstrap_interval,
-    estimate,
-    not_separated,
+    estimate_means,
     pooled_sd,
     seeds_needed,
     t_interval,
-    welch,
+    unseparated_text,
+    welch_difference,
 )
 from sparsetune.errors import SparsetuneError
 
@@ -42,7 +42,7 @@ def test_t_interval_by_hand() -> None:
 
 def test_estimate_pools_within_groups() -> None:
     values = [[1.0, 3.0, np.nan], [0.0, 2.0, 4.0], [5.0, np.nan, np.nan], [7.0, np.nan, np.nan]]
-    frame = estimate(values, ["a", "a", "a", "b"])
+    frame = estimate_means(values, ["a", "a", "a", "b"])
     assert frame["n"].tolist() == [2, 3, 1, 1]
     assert frame["mean"].tolist() == [2.0, 2.0, 5.0, 7.0]
     pooled = np.sqrt((1 * 2 + 2 * 4) / 3)
@@ -55,7 +55,7 @@ def test_estimate_pools_within_groups() -> None:
 
 
 def test_nothing_measured_is_nan() -> None:
-    row = estimate([[np.nan, np.nan]], ["a"]).iloc[0]
+    row = estimate_means([[np.nan, np.nan]], ["a"]).iloc[0]
     assert row[["mean", "sd", "pooled_sd", "low", "high", "iqm"]].isna().all()
     assert (row["n"], row["df"], row["interval"]) == (0, 0, "")
 
@@ -69,58 +69,60 @@ def test_intervals_hold_the_mean_and_move_with_the_values(
     values: list[list[float]], shift: float
 ) -> None:
     like = [0] * len(values)
-    frame = estimate(values, like)
-    moved = estimate(np.asarray(values) + shift, like)
+    frame = estimate_means(values, like)
+    moved = estimate_means(np.asarray(values) + shift, like)
     if frame["low"].isna().any():
         assert (frame["pooled_sd"] < 1e-10).all()
         return
     assert (frame["low"] <= frame["mean"]).all() and (frame["mean"] <= frame["high"]).all()
-    assert (estimate(values, like, level=0.99)["high"] >= frame["high"]).all()
+    assert (estimate_means(values, like, level=0.99)["high"] >= frame["high"]).all()
     assert moved["low"].isna().any() or np.allclose(moved["low"], frame["low"] + shift)
 
 
 @pytest.mark.parametrize(("n", "pooled"), [(2, 1), (3, 1), (5, 1), (2, 4), (3, 4), (5, 4), (12, 1)])
 def test_intervals_cover_what_they_claim(n: int, pooled: int) -> None:
     """Studies of ``pooled`` cells with means and, from study to study, a spread of their own; normal values."""
-    cells = 4_000 if n < MANY else 1_600
+    cells = 4_000 if n < BOOTSTRAP_FROM else 1_600
     random = np.random.default_rng(n)
     true = random.normal(size=(cells, 1))
     spread = np.repeat(random.uniform(0.1, 3, cells // pooled), pooled)[:, None]
-    frame = estimate(true + spread * random.normal(size=(cells, n)), np.arange(cells) // pooled)
+    frame = estimate_means(
+        true + spread * random.normal(size=(cells, n)), np.arange(cells) // pooled
+    )
     covered = ((frame["low"] <= true[:, 0]) & (frame["high"] >= true[:, 0])).mean()
     assert 0.93 <= covered <= 0.97
-    assert set(frame["interval"]) == {"t" if n < MANY else "bootstrap"}
+    assert set(frame["interval"]) == {"t" if n < BOOTSTRAP_FROM else "bootstrap"}
 
 
 def test_a_bootstrap_follows_the_skew_and_only_its_own_cell() -> None:
-    skewed = np.random.default_rng(3).exponential(size=MANY + 2)
-    frame = estimate([skewed, -100 * skewed], ["a", "a"])
+    skewed = np.random.default_rng(3).exponential(size=BOOTSTRAP_FROM + 2)
+    frame = estimate_means([skewed, -100 * skewed], ["a", "a"])
     assert frame["interval"].tolist() == ["bootstrap"] * 2
     first = frame.iloc[0]
     assert first["high"] - first["mean"] > 1.15 * (first["mean"] - first["low"])
-    alone = estimate([skewed], ["a"]).iloc[0]
+    alone = estimate_means([skewed], ["a"]).iloc[0]
     assert (alone["low"], alone["high"]) == pytest.approx((first["low"], first["high"]))
 
 
 def test_from_ten_values_on_a_bootstrap_and_from_eight_a_middle_half() -> None:
-    values = np.full((3, MANY), np.nan)
-    values[0] = np.random.default_rng(0).normal(size=MANY)
-    values[1, : MANY - 1], values[2, : IQM_FROM - 1] = values[0, 1:], values[0, 3:]
-    frame = estimate(values, range(3))
+    values = np.full((3, BOOTSTRAP_FROM), np.nan)
+    values[0] = np.random.default_rng(0).normal(size=BOOTSTRAP_FROM)
+    values[1, : BOOTSTRAP_FROM - 1], values[2, : IQM_FROM - 1] = values[0, 1:], values[0, 3:]
+    frame = estimate_means(values, range(3))
     assert frame["interval"].tolist() == ["bootstrap", "t", "t"]
     expected = [scipy.stats.trim_mean(row[~np.isnan(row)], 0.25) for row in values[:2]]
     assert frame["iqm"].tolist()[:2] == pytest.approx(expected)
     assert np.isnan(frame["iqm"][2])
     # eight values: two cut at each end
-    assert estimate([[0, 100, 3, 4, 5, 6, -90, 90.0]], [0])["iqm"][0] == pytest.approx(4.5)
+    assert estimate_means([[0, 100, 3, 4, 5, 6, -90, 90.0]], [0])["iqm"][0] == pytest.approx(4.5)
 
 
 def test_equal_values_leave_nothing_to_resample() -> None:
-    same = np.full(MANY, 0.1)
-    frame = estimate([same, same + np.linspace(-0.01, 0.01, MANY)], [0, 0])
+    same = np.full(BOOTSTRAP_FROM, 0.1)
+    frame = estimate_means([same, same + np.linspace(-0.01, 0.01, BOOTSTRAP_FROM)], [0, 0])
     assert frame["interval"].tolist() == ["t", "bootstrap"]
     assert frame["high"][0] > 0.1
-    alone = estimate([same], [0]).iloc[0]
+    alone = estimate_means([same], [0]).iloc[0]
     assert (
         np.isnan(alone["low"]) and alone["mean"] == pytest.approx(0.1) and alone["interval"] == ""
     )
@@ -137,14 +139,14 @@ def test_equal_values_leave_nothing_to_resample() -> None:
 )
 def test_equal_seeds_have_no_interval_and_others_have(values: list[list[float]]) -> None:
     """Rounding, as in 0.1 + 0.2, is no spread; differences carry that of what they were taken from."""
-    frame = estimate(values, ["a"])
+    frame = estimate_means(values, ["a"])
     assert frame[["sd", "pooled_sd"]].to_numpy().tolist() == [[0, 0]] and frame[
         "interval"
     ].tolist() == [""]
     assert frame[["low", "high"]].isna().all(axis=None) and frame["n"].tolist() == [2]
-    spread = estimate([[x + 1e-6 * k for k, x in enumerate(row)] for row in values], ["a"])
+    spread = estimate_means([[x + 1e-6 * k for k, x in enumerate(row)] for row in values], ["a"])
     assert spread[["low", "high"]].notna().all(axis=None) and spread["interval"].tolist() == ["t"]
-    like = estimate([*values, [0.0, 1.0]], ["a", "a"])
+    like = estimate_means([*values, [0.0, 1.0]], ["a", "a"])
     assert like[["low", "high"]].notna().all(axis=None), (
         "a cell like it tells how far seeds may lie apart"
     )
@@ -154,7 +156,7 @@ def test_equal_seeds_have_no_interval_and_others_have(values: list[list[float]])
 def test_a_level_is_a_fraction(level: float) -> None:
     message = f"a fraction such as 0.95, above 0 and below 1, got {level}"
     calls: list[Callable[[], object]] = [
-        lambda: estimate([[1.0, 2.0]], [0], level),
+        lambda: estimate_means([[1.0, 2.0]], [0], level),
         lambda: t_interval(1.0, 1.0, 3, level=level),
         lambda: bootstrap_interval(np.arange(24.0).reshape(2, 12), level),
         lambda: seeds_needed(1.0, 1.0, 3, level),
@@ -178,14 +180,14 @@ def test_a_bootstrap_interval_is_that_of_scipy(level: float) -> None:
             method="BCa",
             bootstrap_result=given,
         )
-        assert bca(values, means, level) == pytest.approx(theirs.confidence_interval)
+        assert bca_interval(values, means, level) == pytest.approx(theirs.confidence_interval)
 
 
 def test_the_seed_of_the_bootstrap_matters() -> None:
-    values = np.random.default_rng(0).normal(size=(1, MANY))
+    values = np.random.default_rng(0).normal(size=(1, BOOTSTRAP_FROM))
     ends = [float(bootstrap_interval(values, seed=seed)[0][0]) for seed in (0, 0, 1)]
     assert ends[0] == ends[1] != ends[2]
-    first, again, other = (estimate(values, [0], seed=seed) for seed in (0, 0, 1))
+    first, again, other = (estimate_means(values, [0], seed=seed) for seed in (0, 0, 1))
     assert first.equals(again) and not first.equals(other)
 
 
@@ -214,16 +216,16 @@ def test_seeds_needed_are_the_fewest_that_separate(mean: float, n: int, level: f
 
 
 def test_not_separated_in_words() -> None:
-    assert not_separated(3, 4) == "not separated at n = 3: about 4 more seeds"
-    assert not_separated(3, 1) == "not separated at n = 3: about 1 more seed"
-    assert not_separated(3, np.inf) == "not separated at n = 3: more than 1000 more seeds"
-    assert not_separated(1, np.nan) == "not separated at n = 1"
+    assert unseparated_text(3, 4) == "not separated at n = 3: about 4 more seeds"
+    assert unseparated_text(3, 1) == "not separated at n = 3: about 1 more seed"
+    assert unseparated_text(3, np.inf) == "not separated at n = 3: more than 1000 more seeds"
+    assert unseparated_text(1, np.nan) == "not separated at n = 1"
 
 
 def test_welch_is_scipys() -> None:
     values = [1.0, 2.0, 4.0, np.nan]
     others = [0.0, 0.5]
-    found = welch(values, others)
+    found = welch_difference(values, others)
     expected = scipy.stats.ttest_ind([1.0, 2.0, 4.0], others, equal_var=False)
     ends = expected.confidence_interval(0.95)
     assert (found["mean"], found["n"]) == (pytest.approx(7 / 3 - 0.25), 2)
@@ -231,7 +233,10 @@ def test_welch_is_scipys() -> None:
         [expected.df, ends.low, ends.high]
     )
     assert found["mean"] / (found["sd"] / 2**0.5) == pytest.approx(expected.statistic)
-    assert np.isnan(welch([1.0], [2.0, 3.0])["low"]) and welch([1.0], [2.0, 3.0])["mean"] == -1.5
-    same = welch([1.0, 1.0], [2.0, 2.0])
+    assert (
+        np.isnan(welch_difference([1.0], [2.0, 3.0])["low"])
+        and welch_difference([1.0], [2.0, 3.0])["mean"] == -1.5
+    )
+    same = welch_difference([1.0, 1.0], [2.0, 2.0])
     assert same["mean"] == -1 and np.isnan(same["low"]) and np.isnan(same["high"])
-    assert np.isfinite(welch([1.0, 1.0], [2.0, 2.1])["high"])
+    assert np.isfinite(welch_difference([1.0, 1.0], [2.0, 2.1])["high"])

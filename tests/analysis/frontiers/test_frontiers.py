@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.frontiers.budgets import best_at, spending
+from analysis.frontiers.budgets import best_at, cell_spending
 from analysis.frontiers.iso_flops import iso_flops
-from analysis.frontiers.pareto import dominates, exhibits, pareto_front
+from analysis.frontiers.pareto import domination_matrix, exhibits, pareto_front
 from sparsetune.errors import SparsetuneError
 from tests.analysis.made import Made
 
@@ -124,7 +124,11 @@ def test_passes_that_only_choose_a_mask_cost_too() -> None:
     made = cells(*THREE)
     for row in made.rows:
         row["extra_flops"] = 0.5 if row["cell"] == "short" else np.nan
-    assert spending(made)["train_flops"].to_dict() == {"short": 2.5, "middle": 4.0, "long": 8.0}
+    assert cell_spending(made)["train_flops"].to_dict() == {
+        "short": 2.5,
+        "middle": 4.0,
+        "long": 8.0,
+    }
 
 
 def test_cells_of_equal_cost_are_paired_by_seed() -> None:
@@ -254,7 +258,7 @@ def test_no_cell_of_the_front_is_beaten_and_every_other_is(
     points: list[tuple[float, float, float]],
 ) -> None:
     sparsity, cost, loss = np.array(points).T
-    losers = dominates(loss, sparsity, cost).any(axis=0)
+    losers = domination_matrix(loss, sparsity, cost).any(axis=0)
     for k, (s, f, m) in enumerate(points):
         beaten = any(t >= s and g <= f and n <= m and (t, g, n) != (s, f, m) for t, g, n in points)
         assert losers[k] == beaten
@@ -290,7 +294,7 @@ def test_costs_within_one_percent_are_equal_and_no_further() -> None:
     loss = np.array([0.2, 0.1])
     sparsity = np.array([0.9, 0.9])
     beaten = {
-        dearer: bool(dominates(loss, sparsity, np.array([2.0, dearer]))[1, 0])
+        dearer: bool(domination_matrix(loss, sparsity, np.array([2.0, dearer]))[1, 0])
         for dearer in (2.015, 2.03)
     }
     assert beaten == {2.015: True, 2.03: False}

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.estimates.intervals import MANY
+from analysis.estimates.intervals import BOOTSTRAP_FROM
 from analysis.lengths import saturation, verdicts
 from analysis.lengths.extension import extension_gain
 from analysis.lengths.saturation import epochs_needed
-from analysis.lengths.steps import gains
+from analysis.lengths.steps import length_gains
 from analysis.lengths.verdicts import Undertraining, undertraining
 from analysis.tables.design import Design
 from analysis.tables.results import Results
@@ -162,7 +162,7 @@ def test_the_interval_by_hand() -> None:
 def test_the_spread_is_that_beyond_length_and_seed_among_the_nearest_lengths() -> None:
     table = np.random.default_rng(0).normal(size=(5, 4)) * [[9.0], [1], [1], [1], [9]]
     values = pd.DataFrame(table, index=list("abcde"))
-    pairs = gains(
+    pairs = length_gains(
         [values.index], values, pd.Series([1, 2, 4, 8, 16], index=list("abcde")), 0.95
     ).set_index(["cell", "other"])
     for cells, near in (
@@ -280,7 +280,12 @@ def test_false_and_missed_verdicts_are_as_rare_as_the_level_says(arms: int) -> N
 def test_from_ten_seeds_on_a_seeded_bootstrap() -> None:
     random = np.random.default_rng(0)
     rows = list(
-        line({8: 0.8 + random.normal(0, 0.01, MANY), 16: 0.81 + random.normal(0, 0.01, MANY)})
+        line(
+            {
+                8: 0.8 + random.normal(0, 0.01, BOOTSTRAP_FROM),
+                16: 0.81 + random.normal(0, 0.01, BOOTSTRAP_FROM),
+            }
+        )
     )
     first, again, other = (
         undertraining(Given(rows), seed=seed).frame()["gain_low"][0] for seed in (0, 0, 1)

@@ -8,10 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.curves.comparison import compare
+from analysis.curves.comparison import compare_arms
 from analysis.curves.curve import sparsity_curve
 from analysis.lengths.summary import summary
-from analysis.page.headlines import _ranking, _under, headlines, lengths_needed, recipes, what_next
+from analysis.page.headlines import (
+    _ranking,
+    _undertrained_lengths,
+    headline_sentences,
+    length_sentences,
+    next_step_sentences,
+    tuning_sentences,
+)
 from analysis.recipes.optimism import exhibits, optimism
 from analysis.recipes.retuning import retuning_gain
 from sparsetune.errors import SparsetuneError
@@ -48,7 +55,7 @@ def trained(*cells: tuple[str, float, int, float | Sequence[float]]) -> Made:
 
 
 def said(made: Made) -> list[str]:
-    return list(headlines(made, summary(made), "test_accuracy", {}))
+    return list(headline_sentences(made, summary(made), "test_accuracy", {}))
 
 
 def tuned(winner: Sequence[float], control: Sequence[float], target: float = 0.98) -> Made:
@@ -121,13 +128,14 @@ def test_lengths_are_named_where_under_training_is_not_shown_at_all_shorter_ones
     line = pd.DataFrame(
         {"epochs": [4, 8, 16], "verdict": ["under-trained", "over-trained", "under-trained"]}
     )
-    assert _under(line) == "after 4 and 16 epochs"
+    assert _undertrained_lengths(line) == "after 4 and 16 epochs"
     assert (
-        _under(line.assign(verdict=["under-trained", "under-trained", "saturated"]))
+        _undertrained_lengths(line.assign(verdict=["under-trained", "under-trained", "saturated"]))
         == "up to 8 epochs"
     )
     assert (
-        _under(line.assign(verdict=["saturated", "under-trained", "saturated"])) == "after 8 epochs"
+        _undertrained_lengths(line.assign(verdict=["saturated", "under-trained", "saturated"]))
+        == "after 8 epochs"
     )
 
 
@@ -135,7 +143,7 @@ def test_how_many_verdicts_chance_would_give_is_said() -> None:
     under = trained(
         *[("gmp", s, e, 0.7 + 0.05 * np.log2(e) - s / 9) for s in (0.9, 0.98) for e in (4, 8, 16)]
     )
-    first = next(lengths_needed(under, {}))
+    first = next(length_sentences(under, {}))
     assert first == (
         "gmp is under-trained at 90 % up to 8 epochs, at 98 % up to 8 epochs"
         " (4 cells judged, 0.1 of them would be called so by chance)."
@@ -163,9 +171,9 @@ def test_arms_are_compared_after_the_longest_training_that_most_had() -> None:
     made = trained(
         ("a", 0.9, 8, 0.85), ("a", 0.9, 64, 0.91), ("b", 0.9, 8, 0.9), ("c", 0.9, 8, 0.89)
     )
-    found = compare(made)
+    found = compare_arms(made)
     assert found.epochs == 8 and found.shared() == [0.9]
-    assert compare(made, epochs=64).shared() == []
+    assert compare_arms(made, epochs=64).shared() == []
 
 
 def test_spreads_of_tuning_gains_are_pooled_within_a_sparsity() -> None:
@@ -183,14 +191,18 @@ def test_a_recipe_that_diverges_on_some_seeds_has_no_mean_and_is_named() -> None
     made = tuned([0.9, 0.91, 0.9], [0.89, np.nan, np.nan])
     row = retuning_gain(made).iloc[0]
     assert np.isnan(row["gain"]) and row["control_diverged"] == 2
-    assert list(recipes(made, "test_accuracy", {})) == [
+    assert list(tuning_sentences(made, "test_accuracy", {})) == [
         "gmp, tuned in the cell: in c the dense recipe diverged on 2 seeds, the winner did not."
     ]
     assert sparsity_curve(made, by=None, gap="control").frame().empty
     sound = tuned([0.9, 0.902, 0.901], [0.89, 0.89, 0.89])
     assert retuning_gain(sound)["control_diverged"].tolist() == [0]
-    assert "better than the dense recipe by 1.10 [" in next(recipes(sound, "test_accuracy", {}))
-    worse = next(recipes(tuned([0.88, 0.88, 0.881], [0.89, 0.89, 0.89]), "test_accuracy", {}))
+    assert "better than the dense recipe by 1.10 [" in next(
+        tuning_sentences(sound, "test_accuracy", {})
+    )
+    worse = next(
+        tuning_sentences(tuned([0.88, 0.88, 0.881], [0.89, 0.89, 0.89]), "test_accuracy", {})
+    )
     assert "worse than the dense recipe: -0.97 [" in worse
 
 
@@ -198,7 +210,7 @@ def test_the_sparsest_cell_speaks_for_its_arm_also_where_it_chose_the_dense_reci
     made = tuned([0.9, 0.91, 0.9], [0.89, 0.89, 0.89], 0.9)
     made.report("sparsest", {"test_accuracy": [0.7, 0.7, 0.7]}, target=0.98)
     made.named["sparsest"]["control_id"] = made.named["sparsest"]["winner_id"]
-    assert list(recipes(made, "test_accuracy", {})) == [
+    assert list(tuning_sentences(made, "test_accuracy", {})) == [
         "gmp, tuned in the cell: sparsest is best with the dense recipe itself."
     ]
 
@@ -211,7 +223,7 @@ def test_of_runs_that_chose_their_winner_luck_cannot_be_told_and_gains_are_said_
     lucky.ranges = {("c", "optim.lr"): None}  # type: ignore[dict-item]
     lucky.named["c"]["objective"] = 0.1
     assert "(on the runs that chose it, so too good by luck)" in next(
-        recipes(lucky, "test_accuracy", {})
+        tuning_sentences(lucky, "test_accuracy", {})
     )
     assert optimism(lucky).frame().empty
     with pytest.raises(SparsetuneError, match="on seeds that did not choose"):
@@ -225,7 +237,7 @@ def test_dense_is_advised_to_train_longer_too_and_nothing_that_diverged_there() 
         for e in (4, 8)
     ]
     made = trained(*rising)
-    advice = " ".join(what_next(made, summary(made), ""))
+    advice = " ".join(next_step_sentences(made, summary(made), ""))
     assert (
         "Train longer than 8 epochs, the longest, where validation is still best: dense, gmp at 90 %"
         in advice
@@ -234,7 +246,7 @@ def test_dense_is_advised_to_train_longer_too_and_nothing_that_diverged_there() 
     made.report("lost", {"val_error": [0.5, 0.5, 0.5]}, target=0.9, epochs=16)
     for row in made.rows:
         row["status"] = "DIVERGED" if row["cell"] == "lost" else row["status"]
-    advice = " ".join(what_next(made, summary(made), ""))
+    advice = " ".join(next_step_sentences(made, summary(made), ""))
     assert "still best: dense" in advice and "gmp at 90 %" not in advice
 
 

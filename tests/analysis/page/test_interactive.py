@@ -8,10 +8,10 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analysis.drawing.axes import sparsity_ticks
-from analysis.drawing.files import settle
-from analysis.drawing.marks import describe
-from analysis.page.interactive.figure import interactive
+from analysis.drawing.axes import set_sparsity_ticks
+from analysis.drawing.files import freeze_layout
+from analysis.drawing.marks import attach_hover_texts
+from analysis.page.interactive.figure import to_plotly
 
 
 def drawn(axes_count: int = 1) -> tuple[Figure, Any]:
@@ -21,8 +21,8 @@ def drawn(axes_count: int = 1) -> tuple[Figure, Any]:
 
 
 def panel(figure: Figure) -> dict[str, Any]:
-    settle(figure)
-    found = interactive(figure)
+    freeze_layout(figure)
+    found = to_plotly(figure)
     assert found is not None
     json.dumps(found.panels, allow_nan=False)
     return found.panels[0]
@@ -61,7 +61,7 @@ def test_any_scale_is_read_as_drawn(scale: str, mapped: list[float]) -> None:
 def test_error_bars_carry_interval_and_n_and_what_they_were_described_with() -> None:
     figure, axes = drawn()
     bars = axes.errorbar([0, 1], [5, 7], yerr=[[1, 2], [3, 4]], label="acdc")
-    describe(bars, ["90 %\n5 [4, 8], n = 3", "95 %\n7 [5, 11], n = 3"])
+    attach_hover_texts(bars, ["90 %\n5 [4, 8], n = 3", "95 %\n7 [5, 11], n = 3"])
     axes.set_ylabel("Accuracy (%)")
     (trace,) = panel(figure)["data"]
     assert trace["error_y"]["array"] == pytest.approx([3, 4], abs=1e-4)
@@ -101,7 +101,7 @@ def test_colours_by_value_come_with_their_bar_and_cells_of_a_map() -> None:
     marker = read["data"][0]["marker"]
     assert marker["color"] == pytest.approx([0, 0.5, 1])
     assert marker["colorbar"]["title"]["text"] == "loss"
-    assert len(interactive(figure).panels) == 1  # type: ignore[union-attr]  # the bar is no panel
+    assert len(to_plotly(figure).panels) == 1  # type: ignore[union-attr]  # the bar is no panel
     figure, axes = drawn()
     axes.imshow([[1.0, 2.0], [3.0, np.nan]], extent=(0, 2, 0, 2), aspect="auto")
     (raster,) = panel(figure)["data"]
@@ -115,8 +115,8 @@ def test_a_grid_shares_the_labels_at_its_edge_and_its_legend() -> None:
     left.set_ylabel("Loss")
     (line,) = right.plot([0, 1], [0, 1], "o", label="x")
     figure.legend([line], ["x"], title="Arm", loc="outside right upper")
-    settle(figure)
-    found = interactive(figure)
+    freeze_layout(figure)
+    found = to_plotly(figure)
     assert found is not None
     assert [part["layout"]["yaxis"]["title"]["text"] for part in found.panels] == ["Loss", "Loss"]
     assert found.columns == 2
@@ -139,7 +139,7 @@ def test_lines_of_a_label_stay_apart_or_a_short_panel_cuts_it_off() -> None:
 
 def test_a_sparsity_is_said_as_it_was_declared() -> None:
     figure, axes = drawn()
-    sparsity_ticks(axes.xaxis, [0, 0.9, 0.95])
+    set_sparsity_ticks(axes.xaxis, [0, 0.9, 0.95])
     axes.plot(-np.log1p(-np.array([0.9, 0.951])), [1, 2], "o")
     hover = panel(figure)["data"][0]["hovertext"]
     assert [text.split("<br>")[0] for text in hover] == [": 90", ": 95"]
@@ -158,9 +158,9 @@ def test_names_cannot_become_markup() -> None:
 def test_what_cannot_be_read_stays_as_drawn() -> None:
     figure, axes = drawn()
     axes.quiver([0], [0], [1], [1])
-    settle(figure)
-    assert interactive(figure) is None
+    freeze_layout(figure)
+    assert to_plotly(figure) is None
     figure = Figure(layout="constrained")
     figure.subplots(7, 7)
-    settle(figure)
-    assert interactive(figure) is None
+    freeze_layout(figure)
+    assert to_plotly(figure) is None

@@ -16,21 +16,23 @@ import pytest
 from matplotlib.figure import Figure
 
 import analysis
-from analysis.drawing.axes import sparsity_ticks
-from analysis.drawing.files import rendered
-from analysis.drawing.marks import describe
-from analysis.drawing.style import styled
+from analysis.drawing.axes import set_sparsity_ticks
+from analysis.drawing.files import render_files
+from analysis.drawing.marks import attach_hover_texts
+from analysis.drawing.style import project_style
 from analysis.exhibit import Exhibit
-from analysis.page.printer import Printer, _pickled, printed
-from analysis.page.sections import SECTIONS, combinations, exhibits
+from analysis.page.printer import FigureExporter, _pickle_drawer, render_figure
+from analysis.page.sections import SECTIONS, combination_exhibits, combinations
 
 
 def drawn(words: str = "plain") -> Figure:
-    with styled():
+    with project_style():
         figure = Figure(layout="constrained", figsize=(3, 2))
         axes = figure.subplots()
-        describe(axes.errorbar([0, 2.3], [1, 2], yerr=[0.1, 0.2], label="gmp"), ["a\n1", "b\n2"])
-        sparsity_ticks(axes.xaxis, [0, 0.9])
+        attach_hover_texts(
+            axes.errorbar([0, 2.3], [1, 2], yerr=[0.1, 0.2], label="gmp"), ["a\n1", "b\n2"]
+        )
+        set_sparsity_ticks(axes.xaxis, [0, 0.9])
         axes.set_title(words)
     return figure
 
@@ -47,17 +49,17 @@ def unknown() -> Figure:
 
 
 @pytest.fixture(scope="module")
-def printer() -> Iterator[Printer]:
-    with Printer(at_once=0) as one:
+def printer() -> Iterator[FigureExporter]:
+    with FigureExporter(at_once=0) as one:
         yield one
 
 
 def test_the_second_process_prints_the_same_bytes_and_says_the_same(
-    printer: Printer, tmp_path: Path
+    printer: FigureExporter, tmp_path: Path
 ) -> None:
     order = printer.order(drawn, tmp_path / "figure")
     found = order._future.result()  # type: ignore[union-attr]  # not `result`, which would print it here meanwhile
-    here = printed(drawn)
+    here = render_figure(drawn)
     assert found.files == here.files
     assert (found.width, found.height, found.interactive) == (
         here.width,
@@ -71,7 +73,9 @@ def test_the_second_process_prints_the_same_bytes_and_says_the_same(
     }
 
 
-def test_what_printing_raises_or_warns_of_comes_back(printer: Printer, tmp_path: Path) -> None:
+def test_what_printing_raises_or_warns_of_comes_back(
+    printer: FigureExporter, tmp_path: Path
+) -> None:
     order = printer.order(partial(drawn, "\N{SNOWMAN}\U0001f980"), tmp_path / "figure")
     with pytest.raises(UserWarning, match="Glyph"):
         order._future.result()  # type: ignore[union-attr]
@@ -89,7 +93,7 @@ def test_what_printing_raises_or_warns_of_comes_back(printer: Printer, tmp_path:
 
 
 def test_what_cannot_be_sent_or_answered_is_printed_here(tmp_path: Path) -> None:
-    with Printer(at_once=0) as printer:
+    with FigureExporter(at_once=0) as printer:
         assert printer.order(lambda: drawn("plain"), tmp_path / "lambda")._future is None
         order = printer.order(drawn, tmp_path / "figure")
         child = printer._child
@@ -98,7 +102,7 @@ def test_what_cannot_be_sent_or_answered_is_printed_here(tmp_path: Path) -> None
         with pytest.raises((EOFError, BrokenPipeError)):
             order._future.result()  # type: ignore[union-attr]
         printer.finish()
-        assert order.result().files == printed(drawn).files
+        assert order.result().files == render_figure(drawn).files
     assert child.returncode is not None
     assert len(list(tmp_path.iterdir())) == 6
 
@@ -106,7 +110,7 @@ def test_what_cannot_be_sent_or_answered_is_printed_here(tmp_path: Path) -> None
 def test_few_figures_start_no_process_and_a_program_that_has_python_inside_none_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Printer(at_once=1) as printer:
+    with FigureExporter(at_once=1) as printer:
         printer.order(drawn, tmp_path / "a")
         assert printer._child is None
         monkeypatch.setattr(sys, "frozen", True, raising=False)
@@ -119,7 +123,7 @@ def test_few_figures_start_no_process_and_a_program_that_has_python_inside_none_
 def test_figures_that_waited_go_to_the_second_process_with_the_first_one_too_many(
     tmp_path: Path,
 ) -> None:
-    with Printer(at_once=2) as printer:
+    with FigureExporter(at_once=2) as printer:
         orders = [printer.order(drawn, tmp_path / name) for name in "abcd"]
         assert len({order._future for order in orders} - {None}) == 4
         printer.finish()
@@ -127,14 +131,14 @@ def test_figures_that_waited_go_to_the_second_process_with_the_first_one_too_man
 
 
 def test_settings_of_the_process_change_no_figure() -> None:
-    plain = printed(drawn)
+    plain = render_figure(drawn)
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red"}):
-        assert printed(drawn).files == plain.files
+        assert render_figure(drawn).files == plain.files
 
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with Printer() as printer:
+    with FigureExporter() as printer:
         printer.write(tmp_path / "file" / "a.csv", lambda: "a")
         with pytest.raises(OSError, match="file"):
             printer.finish()
@@ -143,10 +147,10 @@ def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 SCRIPT = """
 import os, signal
 from pathlib import Path
-from analysis.page.printer import Printer
+from analysis.page.printer import FigureExporter
 from matplotlib.figure import Figure
 print("ran", flush=True)
-printer = Printer(at_once=0)
+printer = FigureExporter(at_once=0)
 printer.order(Figure, Path("figure"))._future.result()
 print(printer._child.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -187,13 +191,13 @@ def test_every_figure_of_a_report_can_be_sent(small: Path) -> None:
     results = analysis.load(small)
     for at in combinations(results):
         for analyses in SECTIONS.values():
-            for found in exhibits(results, at, analyses):
+            for found in combination_exhibits(results, at, analyses):
                 if isinstance(found, Exhibit) and found.draw:
-                    assert _pickled(found.draw) is not None, found.name
+                    assert _pickle_drawer(found.draw) is not None, found.name
 
 
 def test_a_picture_is_sharp_enough_to_print() -> None:
-    width, height = struct.unpack(">II", rendered(drawn())["png"][16:24])
+    width, height = struct.unpack(">II", render_files(drawn())["png"][16:24])
     assert (width, height) == (450, 300)  # 3 x 2 inches
 
 
@@ -203,7 +207,7 @@ def test_a_figure_that_cannot_be_made_interactive_is_printed_all_the_same(
     def breaks(figure: Figure) -> None:
         raise ValueError("no such mark")
 
-    monkeypatch.setattr("analysis.page.printer.interactive", breaks)
+    monkeypatch.setattr("analysis.page.printer.to_plotly", breaks)
     with pytest.warns(RuntimeWarning, match="no such mark"):
-        found = printed(drawn)
+        found = render_figure(drawn)
     assert found.interactive is None and set(found.files) == {"pdf", "png", "svg"}

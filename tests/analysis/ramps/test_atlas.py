@@ -5,14 +5,18 @@ import pytest
 from numpy.typing import NDArray
 
 from analysis.ramps.atlas import exhibits, ramp_atlas
-from analysis.ramps.plane import LENGTH, START
+from analysis.ramps.plane import RAMP_LENGTH_FIELD, RAMP_START_FIELD
 from sparsetune.errors import SparsetuneError
 from sparsetune.study.space import LogUniform, Uniform
 from tests.analysis.made import Made
 from tests.analysis.recipes.test_optima import sobol
 
 Floats = NDArray[np.float64]
-AXES = {"optim.lr": LogUniform(0.01, 1.0), START: Uniform(0.0, 0.5), LENGTH: Uniform(0.1, 0.5)}
+AXES = {
+    "optim.lr": LogUniform(0.01, 1.0),
+    RAMP_START_FIELD: Uniform(0.0, 0.5),
+    RAMP_LENGTH_FIELD: Uniform(0.1, 0.5),
+}
 
 
 def error(x: Floats, effect: float, seed: int = 0) -> Floats:
@@ -70,10 +74,10 @@ def test_one_axis_or_few_configurations_have_points_but_no_surface() -> None:
     few = Made().search("few", AXES, x[:9], {"val_error": error(x[:9], 0.1)})
     assert list(ramp_atlas(few).regions()["verdict"]) == ["too few configurations"]
     assert ramp_atlas(few).planes == {}
-    only = {START: AXES[START]}
+    only = {RAMP_START_FIELD: AXES[RAMP_START_FIELD]}
     made = Made().search("one", only, x[:, :1], {"val_error": error(x, 0.1)})
     for row in made.rows:
-        row[LENGTH] = 0.3
+        row[RAMP_LENGTH_FIELD] = 0.3
     assert list(ramp_atlas(made).regions()["verdict"]) == ["only one end of the ramp was searched"]
     assert len(ramp_atlas(made).plot().axes) == 2
 

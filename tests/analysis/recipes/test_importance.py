@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analysis.recipes.evaluators import BETTER, Band
+from analysis.recipes.evaluators import BETTER_SHARE, Band
 from analysis.recipes.importance import exhibits, importance
 from sparsetune.errors import SparsetuneError
 from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Uniform
@@ -142,7 +142,7 @@ def optunas(tried: pd.DataFrame, axes: dict[str, Axis], scores: NDArray[np.float
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        evaluator = PedAnovaImportanceEvaluator(target_quantile=BETTER)
+        evaluator = PedAnovaImportanceEvaluator(target_quantile=BETTER_SHARE)
         found = evaluator.evaluate(
             band.study, list(axes), target=lambda trial: float(scores[trial.number])
         )

@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 
 import analysis
 from analysis.estimates import surface
-from analysis.estimates.surface import _loss, effects, levelled, lowest
+from analysis.estimates.surface import (
+    _negative_log_posterior,
+    normal_scores,
+    sample_effects,
+    sample_minima,
+)
 from analysis.recipes.optima import Optima, exhibits, optima
 from analysis.recipes.retuning import retuning_gain
-from analysis.recipes.shifts import SHIFT
+from analysis.recipes.shifts import SHIFT_COLUMNS
 from sparsetune.errors import SparsetuneError
 from sparsetune.study import Arm, Study
 from sparsetune.study.space import LogUniform, Uniform
@@ -67,7 +72,7 @@ def trials(count: int, kind: str, sd: float, moved: float, seed: int = 0) -> pd.
         best = random.uniform(0.2, 0.8 - np.array([moved, 0, 0, 0]))
         other = best + np.array([moved, 0, 0, 0])
         here, there = (
-            lowest(x, planted(x, b, random, sd, kind), draws=4000, seed=number)
+            sample_minima(x, planted(x, b, random, sd, kind), draws=4000, seed=number)
             for b in (best, other)
         )
         ends = np.quantile(here, [0.025, 0.975], axis=0)
@@ -89,29 +94,29 @@ def trials(count: int, kind: str, sd: float, moved: float, seed: int = 0) -> pd.
 
 
 def test_levelled_values_keep_the_order_and_forget_the_cliff() -> None:
-    scores = levelled([0.3, np.nan, 0.1, 0.2, 0.9])
+    scores = normal_scores([0.3, np.nan, 0.1, 0.2, 0.9])
     assert list(np.argsort(scores)) == [2, 3, 0, 4, 1]
     assert scores[2] == pytest.approx(-scores[1])
     assert scores[0] == pytest.approx(0, abs=1e-12)
-    assert levelled([0.3, 5.0, 0.1, 0.2, 0.9]) == pytest.approx(
-        levelled([0.3, np.nan, 0.1, 0.2, 0.9])
+    assert normal_scores([0.3, 5.0, 0.1, 0.2, 0.9]) == pytest.approx(
+        normal_scores([0.3, np.nan, 0.1, 0.2, 0.9])
     )
-    assert levelled([0.5, 0.5, 0.5]) == pytest.approx([0, 0, 0])
+    assert normal_scores([0.5, 0.5, 0.5]) == pytest.approx([0, 0, 0])
 
 
 @given(st.lists(st.floats(0.01, 0.9), min_size=3, max_size=12))
 def test_levelled_values_are_normalised_and_blind_to_scale(values: list[float]) -> None:
-    scores = levelled(values)
+    scores = normal_scores(values)
     assert scores.mean() == pytest.approx(0, abs=1e-9)
-    assert scores == pytest.approx(levelled([100 * v for v in values]))
+    assert scores == pytest.approx(normal_scores([100 * v for v in values]))
 
 
 def test_the_lowest_point_of_a_clean_bowl_is_found_and_a_flat_axis_is_not() -> None:
     x = sobol(32, 2)
-    found = lowest(x, (x[:, 0] - 0.7) ** 2, draws=2000)
+    found = sample_minima(x, (x[:, 0] - 0.7) ** 2, draws=2000)
     assert np.quantile(found[:, 0], [0.025, 0.5, 0.975]) == pytest.approx(0.7, abs=0.05)
     noise = np.random.default_rng(0).normal(size=32)
-    low, high = np.quantile(lowest(x, noise, draws=2000)[:, 1], [0.025, 0.975])
+    low, high = np.quantile(sample_minima(x, noise, draws=2000)[:, 1], [0.025, 0.975])
     assert high - low > 0.75
 
 
@@ -119,7 +124,7 @@ def test_an_endless_length_is_a_constant_and_no_warning() -> None:
     x = np.linspace(0, 1, 5)
     prior = np.zeros(3), np.ones(3)
     values = [
-        _loss(np.array([0.0, size, 0.0]), (x[:, None] - x)[None] ** 2, x, prior)
+        _negative_log_posterior(np.array([0.0, size, 0.0]), (x[:, None] - x)[None] ** 2, x, prior)
         for size in (300.0, 400.0)
     ]
     assert [
@@ -131,8 +136,8 @@ def test_an_endless_length_is_a_constant_and_no_warning() -> None:
 def test_the_seed_of_the_draws_matters_and_repeats() -> None:
     x = sobol(16, 2)
     y = planted(np.hstack([x, x]), np.full(4, 0.5), np.random.default_rng(0))
-    assert (lowest(x, y, draws=200, seed=1) == lowest(x, y, draws=200, seed=1)).all()
-    assert (lowest(x, y, draws=200, seed=1) != lowest(x, y, draws=200, seed=2)).any()
+    assert (sample_minima(x, y, draws=200, seed=1) == sample_minima(x, y, draws=200, seed=1)).all()
+    assert (sample_minima(x, y, draws=200, seed=1) != sample_minima(x, y, draws=200, seed=2)).any()
 
 
 def test_the_flat_region_is_where_noise_hides_a_loss() -> None:
@@ -143,10 +148,10 @@ def test_the_flat_region_is_where_noise_hides_a_loss() -> None:
         (0.2, 0.1),
     ):  # half: the root of the noise's sd over the curvature
         y = curvature * (x[:, 0] - 0.5) ** 2 + random.normal(0, 0.002, 32)
-        (low, high), _ = effects(x, y, draws=1000).flat()
+        (low, high), _ = sample_effects(x, y, draws=1000).flat_ranges()
         assert (high - low) / 2 == pytest.approx(half, rel=0.6)
         assert low < 0.5 < high
-    flat = effects(x, random.normal(0, 0.002, 32), draws=1000).flat()
+    flat = sample_effects(x, random.normal(0, 0.002, 32), draws=1000).flat_ranges()
     assert (flat[:, 1] - flat[:, 0]).mean() > 0.6
 
 
@@ -290,7 +295,7 @@ def test_few_configurations_locate_nothing(small: Path) -> None:
     found = optima(analysis.load(small))
     assert set(found.frame()["verdict"]) == {"too few configurations"}
     assert found.shifts().empty
-    assert list(found.shifts()) == SHIFT
+    assert list(found.shifts()) == SHIFT_COLUMNS
 
 
 def test_a_study_that_searches_nothing_and_one_without_trials_have_no_rows(
@@ -309,11 +314,13 @@ def test_a_study_that_searches_nothing_and_one_without_trials_have_no_rows(
 def test_of_very_many_points_some_are_read_and_tell_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("analysis.estimates.surface.MOST", 64)
+    monkeypatch.setattr("analysis.estimates.surface.MAX_POINTS", 64)
     random = np.random.default_rng(0)
     x = random.random((600, 2))
     y = (x[:, 0] - 0.3) ** 2 + random.normal(0, 0.01, 600)
-    few, again, other = (effects(x, y, draws=500, seed=seed).lowest()[:, 0] for seed in (0, 0, 1))
+    few, again, other = (
+        sample_effects(x, y, draws=500, seed=seed).minimum_places()[:, 0] for seed in (0, 0, 1)
+    )
     assert (
         np.median(few) == pytest.approx(0.3, abs=0.05)
         and (few == again).all()
@@ -327,8 +334,8 @@ def test_of_very_many_points_some_are_read_and_tell_the_same(
         return scales(points, *rest)
 
     monkeypatch.setattr(surface, "_scales", counted)
-    effects(x, y, draws=20)
-    effects(x[:50], y[:50], draws=20)
+    sample_effects(x, y, draws=20)
+    sample_effects(x[:50], y[:50], draws=20)
     assert read == [64, 50]
 
 
@@ -507,4 +514,4 @@ def test_the_figure_shows_every_located_optimum(moving: Optima) -> None:
     }
     rates = moving.frame().query("axis == 'optim.lr' and verdict == 'located'")["value"]
     assert {round(value, 6) for value in rates} <= drawn
-    assert len(optimum_figure.response(moving, "optim.lr").axes) == 4
+    assert len(optimum_figure.draw_response(moving, "optim.lr").axes) == 4

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.curves.curve import Curve
 from analysis.drawing.axes import log_density
-from analysis.references import epochs, figures, overlay, references
+from analysis.references import figures, length_in_epochs, overlay, references
 from sparsetune.errors import SparsetuneError
 
 RESNET = "ResNet50/ImageNet"
@@ -71,7 +71,7 @@ def test_errata_are_not_shipped() -> None:
 def test_a_length_is_a_number_of_epochs_only_where_the_source_gives_one(
     benchmark: str, length: object, expected: float
 ) -> None:
-    assert epochs(benchmark, length) == pytest.approx(expected, nan_ok=True)
+    assert length_in_epochs(benchmark, length) == pytest.approx(expected, nan_ok=True)
 
 
 def test_names_choose_and_unknown_ones_list_the_valid() -> None:
@@ -222,7 +222,7 @@ def test_against_epochs_those_of_unknown_length_are_left_out() -> None:
     shown = overlay(curve(x="epochs"), references(RESNET, ["AC/DC", "M-FAC gradual"]))
     assert set(shown.frame()["method"]) == {"AC/DC"} and set(shown.frame()["x"]) == {100.0, 200.0}
     assert shown.plot().axes[0].get_xscale() == "log"
-    with pytest.raises(SparsetuneError, match="no point with a known `epochs`"):
+    with pytest.raises(SparsetuneError, match="no point with a known `length_in_epochs`"):
         overlay(curve(x="epochs"), references(RESNET, "M-FAC gradual"))
 
 

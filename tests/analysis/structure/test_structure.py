@@ -22,14 +22,19 @@ from analysis import structure
 from analysis.estimates.intervals import t_interval
 from analysis.load import StudyResults
 from analysis.structure.density import density_profile
-from analysis.structure.figures import short
-from analysis.structure.final_masks import UNTRAINED, Final, final_mask, final_masks
+from analysis.structure.figures import short_layer_names
+from analysis.structure.final_masks import (
+    UNTRAINED_ENCODERS,
+    FinalMask,
+    final_masks,
+    read_final_mask,
+)
 from analysis.structure.mask_history import ever_active, mask_history
-from analysis.structure.mask_overlap import _overlaps, jackknife, mask_overlap
+from analysis.structure.mask_overlap import _overlaps, jackknife_interval, mask_overlap
 from analysis.tables.results import Results
 from analysis.tables.selection import report_rows
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
-from sparsetune.paths import place
+from sparsetune.paths import resolve_place
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.study import Arm, Study
 from tests.analysis.simulation import Simulation
@@ -173,7 +178,7 @@ def test_masks_over_training_by_hand(study: StudyResults) -> None:
         rows["progress"].iloc[0] == pytest.approx(steps // 2 / steps)
         and rows["progress"].iloc[2] == 1
     )
-    assert not history.nested() and "Beside it" in history.note()
+    assert not history.is_nested() and "Beside it" in history.note()
     assert history.at_target().to_dict("records") == [
         {"cell": rows["cell"].iloc[0], "masks": 3, "iou_at_target": 4 / 6}
     ]
@@ -189,8 +194,8 @@ def test_nested_masks_need_no_second_panel_and_a_mask_that_never_moved_none(
     for folder in trial_folders(study, "acdc"):
         structured(folder, [(0, 0.5, None, 1.0)])
     history = mask_history(study)
-    assert history.nested() and "Every mask held the whole final one" in history.note()
-    assert len(history.plot().axes) == 1 and set(history.moved()["arm"]) == {"gmp"}
+    assert history.is_nested() and "Every mask held the whole final one" in history.note()
+    assert len(history.plot().axes) == 1 and set(history.changed_rows()["arm"]) == {"gmp"}
 
 
 def test_overlap_of_three_seeds_that_chance_explains(study: StudyResults) -> None:
@@ -252,10 +257,12 @@ def test_layers_that_differ_are_never_compared(study: StudyResults) -> None:
 
 def test_the_jackknife_of_pairs_by_hand() -> None:
     """Leaving out seed 1, 2 or 3 leaves 0.6, 0.5 or 0.4: variance 2/3 * 0.02."""
-    mean, low, high, n = jackknife(np.array([0.4, 0.5, 0.6]), [(1, 2), (1, 3), (2, 3)], 0.95)
+    mean, low, high, n = jackknife_interval(
+        np.array([0.4, 0.5, 0.6]), [(1, 2), (1, 3), (2, 3)], 0.95
+    )
     half = 4.302652729911275 * math.sqrt(2 / 3 * 0.02)
     assert (mean, low, high, n) == pytest.approx((0.5, 0.5 - half, 0.5 + half, 3))
-    assert math.isnan(jackknife(np.array([0.4]), [(1, 2)], 0.95)[1]), (
+    assert math.isnan(jackknife_interval(np.array([0.4]), [(1, 2)], 0.95)[1]), (
         "two seeds are one pair: no interval"
     )
 
@@ -263,7 +270,7 @@ def test_the_jackknife_of_pairs_by_hand() -> None:
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=8))
 def test_for_pairs_of_one_seed_it_is_the_t_interval(values: list[float]) -> None:
     given = np.array(values)
-    mean, low, high, _ = jackknife(given, [(k, k) for k in range(len(values))], 0.95)
+    mean, low, high, _ = jackknife_interval(given, [(k, k) for k in range(len(values))], 0.95)
     expected = t_interval(given.mean(), given.std(ddof=1), len(values))
     assert (mean, low, high) == pytest.approx(
         (given.mean(), *map(float, expected)), abs=1e-9, nan_ok=True
@@ -277,7 +284,7 @@ def test_the_jackknife_covers_the_mean_over_pairs_of_unlike_seeds(n: int) -> Non
     pairs = list(itertools.combinations(range(n), 2))
     covered = 0
     for effects in random.normal(size=(800, n)):
-        _, low, high, _ = jackknife(
+        _, low, high, _ = jackknife_interval(
             np.array([effects[i] + effects[j] for i, j in pairs]), pairs, 0.95
         )
         covered += low <= 0 <= high
@@ -290,11 +297,11 @@ def test_chance_is_what_random_masks_of_the_same_densities_give(seed: int, kept:
     random = np.random.default_rng(seed)
     layers = {f"layer{k}": 400 for k in range(len(kept))}
 
-    def final(number: int) -> Final:
+    def final(number: int) -> FinalMask:
         bits = {
             n: np.packbits(random.permutation(400) < k) for n, k in zip(layers, kept, strict=True)
         }
-        return Final("gmp", 0.9, number, f"seed {number}", bits, layers)
+        return FinalMask("gmp", 0.9, number, f"seed {number}", bits, layers)
 
     rows = pd.DataFrame(_overlaps([final(number) for number in range(12)], 0.95)).set_index("layer")
     density = kept[0] / 400
@@ -307,22 +314,24 @@ def test_a_mask_is_read_from_bits_or_else_from_the_model_and_only_if_it_is_what_
 ) -> None:
     layers = {"net.1.weight": [*A, 1], "net.2.weight": B}
     certificate(tmp_path, layers)
-    assert final_mask(place(tmp_path)) == ({}, {}), "an older study left none"
+    assert read_final_mask(resolve_place(tmp_path)) == ({}, {}), "an older study left none"
     weights = {name: np.array(mask, np.float32) * 0.3 for name, mask in layers.items()} | {
         "norm.bias": np.ones(3)
     }
     save_file(weights, tmp_path / "model.safetensors")
-    bits, sizes = final_mask(place(tmp_path))
+    bits, sizes = read_final_mask(resolve_place(tmp_path))
     assert sizes == {"net.1.weight": 9, "net.2.weight": 8}
     assert bits["net.1.weight"].tolist() == [0b11110000, 0b10000000]
     packed(tmp_path, layers)
     (tmp_path / "model.safetensors").unlink()
-    again, _ = final_mask(place(tmp_path))
+    again, _ = read_final_mask(resolve_place(tmp_path))
     assert all((again[name] == bits[name]).all() for name in bits)
     packed(tmp_path, {"net.1.weight": [*A, 0], "net.2.weight": B})
-    assert final_mask(place(tmp_path)) == ({}, {}), "of another count than the certificate"
+    assert read_final_mask(resolve_place(tmp_path)) == ({}, {}), (
+        "of another count than the certificate"
+    )
     (tmp_path / "masks.safetensors").write_bytes(b"torn")
-    assert final_mask(place(tmp_path)) == ({}, {})
+    assert read_final_mask(resolve_place(tmp_path)) == ({}, {})
 
 
 def test_trials_without_a_mask_are_counted_and_said(study: StudyResults) -> None:
@@ -355,7 +364,7 @@ def test_seeds_that_start_from_one_pretrained_network_are_said_to(study: StudyRe
         mask_overlap(study).frame()["same_start"].all()
         and "pre-trained" in mask_overlap(study).note()
     )
-    with_trials(study, trials.assign(**{"task.model": UNTRAINED[0]}))
+    with_trials(study, trials.assign(**{"task.model": UNTRAINED_ENCODERS[0]}))
     assert not mask_overlap(study).frame()["same_start"].any()
 
 
@@ -370,7 +379,7 @@ def test_untrained_encoders_are_those_of_the_training_side() -> None:
         if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "UNTRAINED"
     )
     assert isinstance(declared.value, ast.Dict)
-    assert {ast.literal_eval(key) for key in declared.value.keys if key} == set(UNTRAINED)
+    assert {ast.literal_eval(key) for key in declared.value.keys if key} == set(UNTRAINED_ENCODERS)
 
 
 def test_what_was_ever_active_needs_only_its_column(study: StudyResults) -> None:
@@ -441,7 +450,7 @@ def test_what_a_worker_writes_is_what_is_read(study: StudyResults) -> None:
     masks = {"conv.weight": torch.rand(5, 3, 3, 3) > 0.7, "fc.weight": torch.rand(7, 5) > 0.5}
     certificate(folder, {name: mask.flatten().int().tolist() for name, mask in masks.items()})
     save_masks(masks, folder / "masks.safetensors")
-    bits, sizes = final_mask(place(folder))
+    bits, sizes = read_final_mask(resolve_place(folder))
     assert sizes == {"conv.weight": 135, "fc.weight": 35}
     for name, mask in masks.items():
         assert (
@@ -453,5 +462,7 @@ def test_what_a_worker_writes_is_what_is_read(study: StudyResults) -> None:
 
 
 def test_names_of_layers_lose_what_they_share() -> None:
-    assert short(["net.0.conv.weight", "net.1.fc.weight"]) == ["0.conv", "1.fc"]
-    assert short(["1.weight", "3.weight"]) == ["1", "3"] and short(["fc.weight"]) == ["fc"]
+    assert short_layer_names(["net.0.conv.weight", "net.1.fc.weight"]) == ["0.conv", "1.fc"]
+    assert short_layer_names(["1.weight", "3.weight"]) == ["1", "3"] and short_layer_names(
+        ["fc.weight"]
+    ) == ["fc"]

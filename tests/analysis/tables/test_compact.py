@@ -12,10 +12,10 @@ import pytest
 
 import analysis
 from analysis.load import StudyResults
-from analysis.tables.compact import FILES, LEDGER, ledger_digest, read_compact
+from analysis.tables.compact import FILE_SCHEMAS, LEDGER_DIGEST_KEY, ledger_digest, read_compact
 from sparsetune.errors import StorageError
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import encode
+from sparsetune.storage.ledger import encode_record
 
 TABLES = ("trials", "history", "uses", "cells")
 
@@ -64,11 +64,13 @@ def test_a_study_without_evaluations_or_records_is_compacted_too(study: Path) ->
 
 def grown(study: Path) -> None:
     with open(study / "ledger" / "000001.jsonl", "ab") as file:
-        file.write(encode({"type": "extended", "report_seeds": 2}))
+        file.write(encode_record({"type": "extended", "report_seeds": 2}))
 
 
 def resumed(study: Path) -> None:
-    (study / "ledger" / "000002.jsonl").write_bytes(encode({"type": "extended", "report_seeds": 2}))
+    (study / "ledger" / "000002.jsonl").write_bytes(
+        encode_record({"type": "extended", "report_seeds": 2})
+    )
 
 
 def edited(study: Path) -> None:
@@ -108,7 +110,7 @@ def empty(file: Path) -> None:
 
 def other_columns(file: Path) -> None:
     table = pa.table({"a": [1]}).replace_schema_metadata(pyarrow.parquet.read_schema(file).metadata)
-    assert LEDGER in table.schema.metadata
+    assert LEDGER_DIGEST_KEY in table.schema.metadata
     pyarrow.parquet.write_table(table, file)
 
 
@@ -116,7 +118,7 @@ def missing(file: Path) -> None:
     file.unlink()
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", FILE_SCHEMAS)
 @pytest.mark.parametrize("fault", [torn, flipped, empty, other_columns, missing])
 def test_a_file_that_is_not_right_is_ignored_and_made_anew(
     study: Path, fault: Callable[[Path], None], name: str

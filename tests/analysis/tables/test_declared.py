@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis.tables import declared
-from analysis.tables.declared import configurations, narrowed
+from analysis.tables.declared import configurations, narrow_dtype
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import METHOD_FIELDS
 
@@ -21,7 +21,7 @@ def one_by_one(specs: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(
         [{name: value for name, value in row.items() if name != "seed"} for row in rows]
     )
-    return frame.assign(**{name: narrowed(frame[name]) for name in frame})
+    return frame.assign(**{name: narrow_dtype(frame[name]) for name in frame})
 
 
 def variants(base: TrialSpec) -> Iterator[dict[str, Any]]:

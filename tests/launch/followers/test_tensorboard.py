@@ -12,11 +12,11 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from sparsetune.errors import StorageError
-from sparsetune.launch.followers.tensorboard import EventFiles
-from sparsetune.search.planner import Planner, planner_of
+from sparsetune.launch.followers.tensorboard import EventFileWriter
+from sparsetune.search.planner import Planner, build_planner
 from sparsetune.spec import TrialSpec
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Record, fold, read, take
+from sparsetune.storage.ledger import Record, apply_record, fold_records, read_records
 from sparsetune.study import Study
 from sparsetune.study.space import LogUniform
 
@@ -87,20 +87,20 @@ def ended(**fields: Any) -> Record:
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> tuple[EventFiles, Planner]:
-    planner = planner_of(STUDY, fold([PROPOSED]))
-    return EventFiles(tmp_path, planner), planner
+def launch(tmp_path: Path) -> tuple[EventFileWriter, Planner]:
+    planner = build_planner(STUDY, fold_records([PROPOSED]))
+    return EventFileWriter(tmp_path, planner), planner
 
 
-def follow(launch: tuple[EventFiles, Planner], *records: Record) -> Path:
+def follow(launch: tuple[EventFileWriter, Planner], *records: Record) -> Path:
     files, planner = launch
     for record in records:
-        take(planner.trials, record)  # type: ignore[arg-type]
+        apply_record(planner.trials, record)  # type: ignore[arg-type]
         files.take(record)
     return files.folder / SPEC.trial_id()
 
 
-def test_rows_as_they_come(launch: tuple[EventFiles, Planner]) -> None:
+def test_rows_as_they_come(launch: tuple[EventFileWriter, Planner]) -> None:
     follow(launch, started(), row(20, 0.5, 110.0), row(40, None, 120.0), row(50, math.nan, 125.0))
     folder = follow(launch, row(60, 0.25, 130.0))
     launch[0].close()
@@ -110,7 +110,9 @@ def test_rows_as_they_come(launch: tuple[EventFiles, Planner]) -> None:
     }
 
 
-def test_the_end_of_a_trial_with_its_searched_values(launch: tuple[EventFiles, Planner]) -> None:
+def test_the_end_of_a_trial_with_its_searched_values(
+    launch: tuple[EventFileWriter, Planner],
+) -> None:
     row_20 = {**row(20, 0.5, 110.0), "val_error": 0.125}
     folder = follow(launch, started(), row_20, ended(test_loss=0.75, parameters=17_226, time=140.0))
     found = scalars(folder)
@@ -128,7 +130,7 @@ def test_the_end_of_a_trial_with_its_searched_values(launch: tuple[EventFiles, P
     )
 
 
-def test_no_step_is_there_twice_after_a_resume(launch: tuple[EventFiles, Planner]) -> None:
+def test_no_step_is_there_twice_after_a_resume(launch: tuple[EventFileWriter, Planner]) -> None:
     """Rows beyond the checkpoint are done again; those before it stay."""
     follow(launch, started(), row(20, 0.5, 110.0), row(40, 0.4, 120.0), row(60, 0.3, 130.0))
     launch[0].close()
@@ -144,9 +146,9 @@ def test_no_step_is_there_twice_after_a_resume(launch: tuple[EventFiles, Planner
 
 
 def test_trials_that_ended_before_are_written_once(half_done: StudyDirectory) -> None:
-    planner = planner_of(half_done.study(), fold(read(half_done.ledger)))
+    planner = build_planner(half_done.study(), fold_records(read_records(half_done.ledger)))
     for _ in range(2):
-        files = EventFiles(half_done.path, planner)
+        files = EventFileWriter(half_done.path, planner)
         files.catch_up()
         files.close()
     with_rows = {name for name, trial in planner.trials.items() if trial.finished and trial.reports}
@@ -164,4 +166,4 @@ def test_an_object_store_is_refused(half_done: StudyDirectory) -> None:
         """Not a folder."""
 
     with pytest.raises(StorageError, match="--tensorboard needs a study in a folder"):
-        EventFiles(Remote(), planner_of(half_done.study(), {}))  # type: ignore[arg-type]
+        EventFileWriter(Remote(), build_planner(half_done.study(), {}))  # type: ignore[arg-type]

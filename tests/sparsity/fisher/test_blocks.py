@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from sparsetune.sparsity.fisher.blocks import BlockFisher, Piece
-from sparsetune.sparsity.fisher.pieces import Run
+from sparsetune.sparsity.fisher.blocks import BlockFisher, FisherPiece
+from sparsetune.sparsity.fisher.pieces import BlockRun
 from sparsetune.spec.sparsity import FisherSpec
 
 HAND = FisherSpec(block=2, gradients=1, dampening=1)
@@ -124,8 +124,8 @@ def correlated(size: int, count: int, scale: float) -> list[torch.Tensor]:
 @pytest.mark.parametrize("scale", [1e-4, 1e-2, 1.0])
 def test_the_inverse_is_numpy_s(scale: float, count: int, dampening: float) -> None:
     gradients = correlated(130, count, scale)
-    piece = Piece(
-        [Run("a", 0, 130, 50)],
+    piece = FisherPiece(
+        [BlockRun("a", 0, 130, 50)],
         FisherSpec(gradients=count, dampening=dampening),
         torch.device("cpu"),
     )

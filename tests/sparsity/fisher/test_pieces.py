@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 
 from sparsetune.errors import LimitError
 from sparsetune.sparsity.fisher import blocks, pieces
-from sparsetune.sparsity.fisher.pieces import ROOM, cut, free_bytes, needed, pieces_within, runs_of
+from sparsetune.sparsity.fisher.pieces import (
+    FREE_MEMORY_SHARE,
+    free_bytes,
+    needed_bytes,
+    pieces_within,
+    plan_runs,
+    split_runs,
+)
 from sparsetune.spec.sparsity import FisherSpec, SparsitySpec
 from tests.sparsity.small import SmallRun
 
@@ -24,9 +31,9 @@ def test_every_weight_is_in_one_piece_and_every_block_whole(
     block: int, run: int, count: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pieces, "RUN", run)
-        runs = runs_of(SIZES, FisherSpec(block=block))
-    parts = cut(runs, count)
+        patch.setattr(pieces, "MAX_RUN_WEIGHTS", run)
+        runs = plan_runs(SIZES, FisherSpec(block=block))
+    parts = split_runs(runs, count)
     assert [part for piece in parts for part in piece] == runs
     assert len(parts) <= count
     covered = [(part.layer, index) for part in runs for index in range(part.start, part.end)]
@@ -37,7 +44,7 @@ def test_every_weight_is_in_one_piece_and_every_block_whole(
 
 def pruned(count: int | None, monkeypatch: pytest.MonkeyPatch, **given: Any) -> SmallRun:
     """A trial with the Fisher in so many pieces, of runs of two blocks."""
-    monkeypatch.setattr(pieces, "RUN", 16)
+    monkeypatch.setattr(pieces, "MAX_RUN_WEIGHTS", 16)
     if count:
         monkeypatch.setattr(blocks, "pieces_within", lambda runs, free: count)
     estimate = FisherSpec(block=8, gradients=17, batch_size=4, recomputations=2)
@@ -60,32 +67,32 @@ def test_pieces_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_one_piece_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     import weakref
 
-    alive: list[weakref.ref[blocks.Piece]] = []
-    made = blocks.Piece.__init__
+    alive: list[weakref.ref[blocks.FisherPiece]] = []
+    made = blocks.FisherPiece.__init__
 
-    def init(self: blocks.Piece, *args: Any) -> None:
+    def init(self: blocks.FisherPiece, *args: Any) -> None:
         assert not any(piece() for piece in alive)
         alive.append(weakref.ref(self))
         made(self, *args)
 
-    monkeypatch.setattr(blocks.Piece, "__init__", init)
+    monkeypatch.setattr(blocks.FisherPiece, "__init__", init)
     pruned(5, monkeypatch)
     assert len(alive) == 2 * 2 * 5  # parts of the update, scores and compensation, pieces
 
 
 def test_what_is_needed_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two runs of 100 weights in blocks of 10: 8 bytes x 10 and 16 waiting gradients of 4 bytes for each weight."""
-    monkeypatch.setattr(pieces, "RUN", 100)
-    runs = runs_of({"a": 200}, FisherSpec(block=10))
+    monkeypatch.setattr(pieces, "MAX_RUN_WEIGHTS", 100)
+    runs = plan_runs({"a": 200}, FisherSpec(block=10))
     run = 100 * (80 + 64)
-    assert needed(runs, 1) == 2 * run + 2 * run + 200 * 24
-    assert needed(runs, 2) == run + 2 * run + 200 * 24
-    assert pieces_within(runs, needed(runs, 1) / ROOM) == 1
-    assert pieces_within(runs, (needed(runs, 1) - 1) / ROOM) == 2
+    assert needed_bytes(runs, 1) == 2 * run + 2 * run + 200 * 24
+    assert needed_bytes(runs, 2) == run + 2 * run + 200 * 24
+    assert pieces_within(runs, needed_bytes(runs, 1) / FREE_MEMORY_SHARE) == 1
+    assert pieces_within(runs, (needed_bytes(runs, 1) - 1) / FREE_MEMORY_SHARE) == 2
     with pytest.raises(
         LimitError, match=r"blocks of 10 weights must fit .* got .*`sparsity.fisher.block`"
     ):
-        pieces_within(runs, (needed(runs, 2) - 1) / ROOM)
+        pieces_within(runs, (needed_bytes(runs, 2) - 1) / FREE_MEMORY_SHARE)
 
 
 def test_a_small_memory_makes_pieces_and_a_smaller_one_refuses(
@@ -93,7 +100,9 @@ def test_a_small_memory_makes_pieces_and_a_smaller_one_refuses(
 ) -> None:
     whole = pruned(None, monkeypatch)
     made = []
-    monkeypatch.setattr(blocks, "cut", lambda runs, count: made.append(count) or cut(runs, count))
+    monkeypatch.setattr(
+        blocks, "split_runs", lambda runs, count: made.append(count) or split_runs(runs, count)
+    )
     monkeypatch.setattr(blocks, "free_bytes", lambda device: 60_000.0)
     small = pruned(None, monkeypatch)
     assert made[0] > 1
@@ -106,7 +115,7 @@ def test_a_small_memory_makes_pieces_and_a_smaller_one_refuses(
 def test_a_trial_gets_the_part_of_the_ram_that_it_has_of_the_processors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pieces, "_available", lambda: 8000.0)
+    monkeypatch.setattr(pieces, "_available_ram_bytes", lambda: 8000.0)
     monkeypatch.setattr(pieces.os, "sched_getaffinity", lambda process: set(range(16)))
     monkeypatch.setattr(pieces.torch, "get_num_threads", lambda: 4)
     assert free_bytes(torch.device("cpu")) == 2000
@@ -115,11 +124,11 @@ def test_a_trial_gets_the_part_of_the_ram_that_it_has_of_the_processors(
 def test_the_ram_of_a_container_counts_without_the_pages_of_files(tmp_path: Path) -> None:
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal:  900 kB\nMemAvailable:  500 kB\n")
-    assert pieces._available(meminfo, tmp_path / "none") == 500 * 1024
+    assert pieces._available_ram_bytes(meminfo, tmp_path / "none") == 500 * 1024
     (tmp_path / "memory.max").write_text("300000\n")
     (tmp_path / "memory.current").write_text("200000\n")
     (tmp_path / "memory.stat").write_text("anon 90000\nfile 100000\nshmem 10000\n")
-    assert pieces._available(meminfo, tmp_path) == 300_000 - 200_000 + 90_000
+    assert pieces._available_ram_bytes(meminfo, tmp_path) == 300_000 - 200_000 + 90_000
     (tmp_path / "memory.max").write_text("max\n")
-    assert pieces._available(meminfo, tmp_path) == 500 * 1024
+    assert pieces._available_ram_bytes(meminfo, tmp_path) == 500 * 1024
     assert 0 < free_bytes(torch.device("cpu")) < 1 << 50

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sparsetune.durations import round_half_up
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity.masks.allocation import Group, allocate, allocation_problems
+from sparsetune.sparsity.masks.allocation import LayerGroup, allocate, allocation_problems
 from sparsetune.spec.sparsity import SparsitySpec
 
 CONVOLUTION = Layer("conv.weight", (4, 1, 3, 3))
@@ -32,7 +32,7 @@ def counts(
 
 def test_global_prunes_the_rounded_total() -> None:
     assert allocate([CONVOLUTION, HEAD], 0.9, spec("global")) == [
-        Group(("conv.weight", "head.weight"), 46)
+        LayerGroup(("conv.weight", "head.weight"), 46)
     ]  # 45.9
 
 
@@ -132,7 +132,7 @@ def test_explicit_takes_the_first_pattern_that_matches_and_scales_on_the_way_to_
 @pytest.mark.parametrize("pattern", ["conv.weight", "conv", "c*", "?onv.weight"])
 def test_spared_layers_are_outside_the_request(allocation: str, pattern: str) -> None:
     groups = allocate([CONVOLUTION, HEAD], 0.8, spec(allocation, 0.8, spared=(pattern,)))
-    assert groups == [Group(("head.weight",), 12), Group(("conv.weight",), 0)]
+    assert groups == [LayerGroup(("head.weight",), 12), LayerGroup(("conv.weight",), 0)]
 
 
 def test_an_unknown_allocation_lists_the_valid_ones() -> None:

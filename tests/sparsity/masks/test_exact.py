@@ -5,15 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.sparsity.masks.exact import (
     Masks,
     compute_masks,
-    count,
+    count_nonzero,
     intersection_over_union,
     keep_highest,
-    pack,
-    unpack,
+    pack_masks,
+    unpack_masks,
 )
 
 
@@ -46,10 +46,10 @@ def test_counts_are_exact_on_many_equal_scores(seed: int, pruned: int) -> None:
 
 def test_a_global_group_has_one_threshold_and_a_layer_of_its_own_another() -> None:
     scores = {"a": torch.tensor([[1.0, 2.0]]), "b": torch.tensor([3.0, 4.0])}
-    together = compute_masks(scores, [Group(("a", "b"), 2)])
+    together = compute_masks(scores, [LayerGroup(("a", "b"), 2)])
     assert together["a"].tolist() == [[False, False]]
     assert together["b"].tolist() == [True, True]
-    apart = compute_masks(scores, [Group(("a",), 1), Group(("b",), 1)])
+    apart = compute_masks(scores, [LayerGroup(("a",), 1), LayerGroup(("b",), 1)])
     assert apart["a"].tolist() == [[False, True]]
     assert apart["b"].tolist() == [False, True]
 
@@ -57,31 +57,31 @@ def test_a_global_group_has_one_threshold_and_a_layer_of_its_own_another() -> No
 def test_an_active_zero_outlives_a_weight_outside_the_mask() -> None:
     scores = {"a": torch.tensor([0.0, 0.0, 1.0, 2.0])}
     within = {"a": torch.tensor([True, False, True, True])}
-    assert compute_masks(scores, [Group(("a",), 1)], within)["a"].tolist() == [
+    assert compute_masks(scores, [LayerGroup(("a",), 1)], within)["a"].tolist() == [
         True,
         False,
         True,
         True,
     ]
-    assert compute_masks(scores, [Group(("a",), 1)])["a"].tolist() == [False, True, True, True]
+    assert compute_masks(scores, [LayerGroup(("a",), 1)])["a"].tolist() == [False, True, True, True]
 
 
 def test_weights_outside_go_first_in_order_even_before_minus_infinity() -> None:
     scores = {"a": torch.tensor([-math.inf, 5.0, 1.0, 4.0])}
     within = {"a": torch.tensor([True, False, True, False])}
-    assert compute_masks(scores, [Group(("a",), 1)], within)["a"].tolist() == [
+    assert compute_masks(scores, [LayerGroup(("a",), 1)], within)["a"].tolist() == [
         True,
         False,
         True,
         True,
     ]
-    assert compute_masks(scores, [Group(("a",), 2)], within)["a"].tolist() == [
+    assert compute_masks(scores, [LayerGroup(("a",), 2)], within)["a"].tolist() == [
         True,
         False,
         True,
         False,
     ]
-    assert compute_masks(scores, [Group(("a",), 3)], within)["a"].tolist() == [
+    assert compute_masks(scores, [LayerGroup(("a",), 3)], within)["a"].tolist() == [
         False,
         False,
         True,
@@ -92,13 +92,13 @@ def test_weights_outside_go_first_in_order_even_before_minus_infinity() -> None:
 def test_only_candidates_are_pruned() -> None:
     scores = {"a": torch.tensor([0.0, math.inf, 1.0, 2.0])}
     candidates = {"a": torch.tensor([False, True, True, True])}
-    assert compute_masks(scores, [Group(("a",), 1)], candidates=candidates)["a"].tolist() == [
+    assert compute_masks(scores, [LayerGroup(("a",), 1)], candidates=candidates)["a"].tolist() == [
         True,
         True,
         False,
         True,
     ]
-    assert compute_masks(scores, [Group(("a",), 3)], candidates=candidates)["a"].tolist() == [
+    assert compute_masks(scores, [LayerGroup(("a",), 3)], candidates=candidates)["a"].tolist() == [
         True,
         False,
         False,
@@ -110,7 +110,7 @@ def test_weights_outside_that_are_no_candidates_stay() -> None:
     scores = {"a": torch.tensor([1.0, 2.0, 3.0])}
     within = {"a": torch.tensor([False, True, False])}
     candidates = {"a": torch.tensor([False, True, True])}
-    masks = compute_masks(scores, [Group(("a",), 1)], within, candidates)
+    masks = compute_masks(scores, [LayerGroup(("a",), 1)], within, candidates)
     assert masks["a"].tolist() == [True, True, False]
 
 
@@ -121,24 +121,31 @@ def test_a_group_cannot_ask_for_more_than_its_candidates(candidates: Masks | Non
     scores = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0])}
     most = 2 if candidates else 3
     assert (
-        count(compute_masks(scores, [Group(("a", "b"), most)], candidates=candidates).values())
+        count_nonzero(
+            compute_masks(scores, [LayerGroup(("a", "b"), most)], candidates=candidates).values()
+        )
         == 3 - most
     )
     with pytest.raises(
         ValueError, match=f"at most its {most} candidates, got {most + 1} of a, b; lower"
     ):
-        compute_masks(scores, [Group(("a", "b"), most + 1)], candidates=candidates)
+        compute_masks(scores, [LayerGroup(("a", "b"), most + 1)], candidates=candidates)
 
 
 def test_absolute_values_need_no_copy() -> None:
     weights = {"a": torch.tensor([-3.0, 0.5, -0.25, 2.0])}
-    assert compute_masks(weights, [Group(("a",), 2)], absolute=True)["a"].tolist() == [
+    assert compute_masks(weights, [LayerGroup(("a",), 2)], absolute=True)["a"].tolist() == [
         True,
         False,
         False,
         True,
     ]
-    assert compute_masks(weights, [Group(("a",), 2)])["a"].tolist() == [False, True, False, True]
+    assert compute_masks(weights, [LayerGroup(("a",), 2)])["a"].tolist() == [
+        False,
+        True,
+        False,
+        True,
+    ]
     assert weights["a"].tolist() == [-3.0, 0.5, -0.25, 2.0]
 
 
@@ -150,7 +157,7 @@ def test_what_is_no_number_is_infinite_and_ties_with_infinity() -> None:
 
 def test_parameters_and_transposed_scores_are_read_in_order() -> None:
     weight = torch.nn.Parameter(torch.tensor([[1.0, 4.0], [2.0, 3.0]]))
-    assert compute_masks({"a": weight.t()}, [Group(("a",), 2)])["a"].tolist() == [
+    assert compute_masks({"a": weight.t()}, [LayerGroup(("a",), 2)])["a"].tolist() == [
         [False, False],
         [True, True],
     ]
@@ -158,7 +165,7 @@ def test_parameters_and_transposed_scores_are_read_in_order() -> None:
 
 def test_counts_are_exact_where_scores_are_not_numbers() -> None:
     scores = {"a": torch.tensor([math.nan, 1.0, math.inf, math.nan])}
-    assert count([compute_masks(scores, [Group(("a",), 2)])["a"]]) == 2
+    assert count_nonzero([compute_masks(scores, [LayerGroup(("a",), 2)])["a"]]) == 2
 
 
 def test_intersection_over_union_by_hand() -> None:
@@ -172,7 +179,7 @@ def test_intersection_over_union_by_hand() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.bool])
 def test_entries_that_are_not_zero_are_counted(dtype: torch.dtype) -> None:
     assert (
-        count(
+        count_nonzero(
             [
                 torch.tensor([0.0, -0.0, 1.0, math.nan, 1e-30]).to(dtype),
                 torch.ones((2, 2), dtype=dtype),
@@ -180,12 +187,12 @@ def test_entries_that_are_not_zero_are_counted(dtype: torch.dtype) -> None:
         )
         == 7
     )
-    assert count([]) == 0
+    assert count_nonzero([]) == 0
 
 
 @given(shape=st.lists(st.integers(1, 5), min_size=1, max_size=4), seed=st.integers(0, 99))
 def test_packing_gives_back_the_mask(shape: list[int], seed: int) -> None:
     mask = {"a": torch.rand(shape, generator=torch.Generator().manual_seed(seed)) > 0.5}
-    packed = pack(mask)
+    packed = pack_masks(mask)
     assert packed["a"].numel() == math.ceil(mask["a"].numel() / 8)
-    assert torch.equal(unpack(packed, {"a": torch.zeros(shape)})["a"], mask["a"])
+    assert torch.equal(unpack_masks(packed, {"a": torch.zeros(shape)})["a"], mask["a"])

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsetune.sparsity.layers import Layer
-from sparsetune.sparsity.masks.allocation import Group
+from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.sparsity.masks.patterns import (
-    fits,
-    keep_by_count,
+    fits_pattern,
+    keep_highest_by_count,
     n_m_faults,
     n_m_mask,
     pattern_problems,
@@ -135,8 +135,8 @@ def test_tensors_are_ranked_as_arrays_are(shape: tuple[int, int], stride: int) -
         positions,
     ]
     arrays = [tensor.numpy().copy() for tensor in tensors]
-    keep_by_count(*tensors, 2, 4, stride)
-    keep_by_count(*arrays, 2, 4, stride)
+    keep_highest_by_count(*tensors, 2, 4, stride)
+    keep_highest_by_count(*arrays, 2, 4, stride)
     expected = reference(scores.view(shape[0], -1, stride), 2, 4).view(shape)
     assert torch.equal(tensors[2].bool(), expected)
     assert torch.equal(torch.from_numpy(arrays[2]).bool(), expected)
@@ -195,7 +195,7 @@ def test_faults_of_a_convolution_are_counted_along_its_channels() -> None:
 def test_what_divides_is_the_weights_of_one_output(
     shape: tuple[int, ...], m: int, fit: bool
 ) -> None:
-    assert fits(shape, m) is fit
+    assert fits_pattern(shape, m) is fit
 
 
 def test_a_pruned_layer_that_does_not_divide_is_named_with_the_remedy() -> None:
@@ -204,7 +204,7 @@ def test_a_pruned_layer_that_does_not_divide_is_named_with_the_remedy() -> None:
         Layer("conv2.weight", (64, 64, 3, 3)),
         Layer("fc.weight", (10, 6)),
     ]
-    groups = [Group(("conv1.weight",), 10), Group(("conv2.weight", "fc.weight"), 10)]
+    groups = [LayerGroup(("conv1.weight",), 10), LayerGroup(("conv2.weight", "fc.weight"), 10)]
     [problem] = pattern_problems(layers, groups, SPEC)
     assert str(problem) == (
         "`sparsity.pattern`: the weights of each output of a pruned layer must divide by 4: keep the others dense by"
@@ -214,7 +214,7 @@ def test_a_pruned_layer_that_does_not_divide_is_named_with_the_remedy() -> None:
 
 def test_layers_that_stay_dense_need_not_divide() -> None:
     layers = [Layer("conv1.weight", (64, 3, 7, 7)), Layer("conv2.weight", (64, 64, 3, 3))]
-    groups = [Group(("conv1.weight",), 0), Group(("conv2.weight",), 10)]
+    groups = [LayerGroup(("conv1.weight",), 0), LayerGroup(("conv2.weight",), 10)]
     assert pattern_problems(layers, groups, SPEC) == []
-    pruned = [Group(("conv1.weight", "conv2.weight"), 10)]
+    pruned = [LayerGroup(("conv1.weight", "conv2.weight"), 10)]
     assert pattern_problems(layers, pruned, SparsitySpec(method="gmp", target=0.5)) == []

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.sparsity.masks.regrow import exchange
+from sparsetune.sparsity.masks.regrow import exchange_weights
 from sparsetune.sparsity.methods.changes import exchange_fraction
 from sparsetune.spec.sparsity import Decay, RegrowSpec
 
@@ -32,7 +32,7 @@ def reference(mask: list[bool], drop: list[float], grow: list[float], exchanged:
 def exchanged_by(
     mask: list[bool], drop: list[float], grow: list[float], exchanged: int
 ) -> list[bool]:
-    new: list[bool] = exchange(
+    new: list[bool] = exchange_weights(
         torch.tensor(mask), torch.tensor(drop), torch.tensor(grow), exchanged
     ).tolist()
     return new
@@ -87,7 +87,7 @@ def test_where_more_are_asked_than_are_kept_all_of_them_are_exchanged() -> None:
 def test_the_mask_keeps_its_shape_and_the_old_one_its_values() -> None:
     mask = torch.tensor([[True, True], [False, False]])
     scores = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    assert exchange(mask, scores, scores, 1).tolist() == [[False, True], [False, True]]
+    assert exchange_weights(mask, scores, scores, 1).tolist() == [[False, True], [False, True]]
     assert mask.tolist() == [[True, True], [False, False]]
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.sparsity.methods.changes import METHODS, Change, regrow_updates
-from sparsetune.sparsity.methods.plan import plan, plan_problems
+from sparsetune.sparsity.methods.changes import METHODS, MaskChange, regrow_updates
+from sparsetune.sparsity.methods.plan import mask_schedule, mask_schedule_problems
 from sparsetune.spec import EvaluateSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import (
     GMP_STAR,
@@ -30,34 +30,34 @@ def trial(epochs: float, task: DigitsTask = ONE_STEP_AN_EPOCH, **sparsity: objec
     )
 
 
-def published(epochs: int) -> list[Change]:
+def published(epochs: int) -> list[MaskChange]:
     """The authors' configurations: compress every 10 epochs for 5, the last alternating one at epochs - 30."""
-    changes = [Change(0, "dense", 0.0)]
+    changes = [MaskChange(0, "dense", 0.0)]
     for start in range(10, epochs - 29, 10):
         changes += [
-            Change(start, "compressed", 0.9, "prune"),
-            Change(start + 5, "decompressed", 0.0, "release"),
+            MaskChange(start, "compressed", 0.9, "prune"),
+            MaskChange(start + 5, "decompressed", 0.0, "release"),
         ]
-    return [*changes, Change(epochs - 15, "compressed", 0.9, "prune")]
+    return [*changes, MaskChange(epochs - 15, "compressed", 0.9, "prune")]
 
 
 @pytest.mark.parametrize("epochs", [100, 150, 200])
 def test_acdc_in_epochs_is_the_published_plan(epochs: int) -> None:
-    assert plan(trial(epochs, method="acdc", acdc=PUBLISHED_ACDC)) == published(epochs)
+    assert mask_schedule(trial(epochs, method="acdc", acdc=PUBLISHED_ACDC)) == published(epochs)
 
 
 @pytest.mark.parametrize("batch_size", [1293, 64, 100])
 def test_acdc_in_fractions_is_the_published_plan_at_100_epochs(batch_size: int) -> None:
     spec = trial(100, DigitsTask(batch_size=batch_size), method="acdc")
     per_epoch = spec.steps_per_epoch()
-    assert [(c.step / per_epoch, c.phase) for c in plan(spec)] == [
+    assert [(c.step / per_epoch, c.phase) for c in mask_schedule(spec)] == [
         (c.step, c.phase) for c in published(100)
     ]
 
 
 def test_half_of_all_epochs_are_compressed() -> None:
     for epochs in (100, 150, 200):
-        changes = plan(trial(epochs, method="acdc", acdc=PUBLISHED_ACDC))
+        changes = mask_schedule(trial(epochs, method="acdc", acdc=PUBLISHED_ACDC))
         ends = [*(change.step for change in changes[1:]), epochs]
         assert (
             sum(e - c.step for c, e in zip(changes, ends, strict=True) if c.sparsity) == epochs / 2
@@ -65,24 +65,28 @@ def test_half_of_all_epochs_are_compressed() -> None:
 
 
 def test_what_the_alternation_leaves_over_lengthens_the_final_phase() -> None:
-    steps = [change.step for change in plan(trial(107, method="acdc", acdc=PUBLISHED_ACDC))]
+    steps = [
+        change.step for change in mask_schedule(trial(107, method="acdc", acdc=PUBLISHED_ACDC))
+    ]
     assert steps == [change.step for change in published(100)]
 
 
 def test_gmp_by_hand() -> None:
     ramp = RampSpec(shape="linear", start=0.1, length=0.6, updates=10)
-    changes = plan(trial(100, method="gmp", ramp=ramp))
-    assert changes[:2] == [Change(0, "dense", 0.0), Change(10, "ramp", 0.0)]
+    changes = mask_schedule(trial(100, method="gmp", ramp=ramp))
+    assert changes[:2] == [MaskChange(0, "dense", 0.0), MaskChange(10, "ramp", 0.0)]
     assert [c.step for c in changes[2:]] == [16, 22, 28, 34, 40, 46, 52, 58, 64, 70]
     assert [c.sparsity for c in changes[2:]] == pytest.approx([0.09 * k for k in range(1, 11)])
-    assert changes[-1] == Change(70, "fixed", 0.9, "prune")
+    assert changes[-1] == MaskChange(70, "fixed", 0.9, "prune")
 
 
 def test_extending_acdc_repeats_the_published_phases_and_stretches_the_fractions() -> None:
     """100 to 200 epochs: the released configuration has ten more alternating phases; fractions have longer ones."""
     twice = {"schedule.epoch_multiplier": 2}
-    assert plan(trial(100, method="acdc", acdc=PUBLISHED_ACDC).with_values(twice)) == published(200)
-    stretched = plan(trial(100, method="acdc").with_values(twice))
+    assert mask_schedule(
+        trial(100, method="acdc", acdc=PUBLISHED_ACDC).with_values(twice)
+    ) == published(200)
+    stretched = mask_schedule(trial(100, method="acdc").with_values(twice))
     assert [change.step for change in stretched] == [2 * change.step for change in published(100)]
 
 
@@ -92,17 +96,17 @@ def test_gmp_star_prunes_ten_times_an_epoch_between_fixed_ends(
 ) -> None:
     """Kurtic et al. 2024, appendix A: 10 and 30 epochs, masks fixed in the first and last two."""
     spec = trial(10, DigitsTask(batch_size=64), method="gmp", ramp=GMP_STAR)
-    changes = plan(spec.with_values({"schedule.epoch_multiplier": multiplier}))
+    changes = mask_schedule(spec.with_values({"schedule.epoch_multiplier": multiplier}))
     assert spec.steps_per_epoch() == 20
     assert [c.step / 20 for c in changes[1:]] == pytest.approx(
         [2 + k / 10 for k in range(10 * (epochs - 4) + 1)]
     )
-    assert changes[1] == Change(40, "ramp", 0.7, "prune")
+    assert changes[1] == MaskChange(40, "ramp", 0.7, "prune")
     done = [k / (10 * (epochs - 4)) for k in range(10 * (epochs - 4) + 1)]
     assert [c.sparsity for c in changes[1:]] == pytest.approx(
         [0.9 - 0.2 * (1 - fraction) ** 3 for fraction in done]
     )
-    assert changes[-1] == Change(20 * (epochs - 2), "fixed", 0.9, "prune")
+    assert changes[-1] == MaskChange(20 * (epochs - 2), "fixed", 0.9, "prune")
 
 
 @pytest.mark.parametrize(
@@ -117,26 +121,26 @@ def test_obert_prunes_at_the_published_epochs_to_the_published_sparsities(
 ) -> None:
     """The 30-epoch recipe: epochs 2, 6, ... 26 (Kurtic et al. 2022)."""
     spec = trial(30, method="obert", ramp=OBERT_RAMP).with_values({"sparsity.target": target})
-    changes = plan(spec)[1:]
+    changes = mask_schedule(spec)[1:]
     assert [change.step for change in changes] == [2, 6, 10, 14, 18, 22, 26]
     assert [change.sparsity for change in changes] == pytest.approx(sparsities, abs=5e-4)
-    assert not plan_problems(spec)
+    assert not mask_schedule_problems(spec)
 
 
 def test_rigl_by_hand() -> None:
     """Evci et al. 2020: alpha 0.3, cosine, every 100 steps to three quarters; longer training has more updates."""
     spec = trial(1000, method="rigl")
-    changes = plan(spec)
-    assert changes[0] == Change(0, "dynamic", 0.9, "draw")
+    changes = mask_schedule(spec)
+    assert changes[0] == MaskChange(0, "dynamic", 0.9, "draw")
     assert [change.step for change in changes[1:-1]] == [100, 200, 300, 400, 500, 600, 700]
     cosine = [0.15 * (1 + math.cos(math.pi * step / 750)) for step in range(100, 800, 100)]
     assert [change.exchanged for change in changes[1:-1]] == pytest.approx(cosine)
     assert {(c.phase, c.action, c.replaces_step) for c in changes[1:-1]} == {
         ("dynamic", "regrow", True)
     }
-    assert changes[-1] == Change(750, "fixed", 0.9, "keep")
-    assert plan(spec.with_values({"sparsity.method": "set"})) == changes
-    longer = plan(spec.with_values({"schedule.epoch_multiplier": 5}))
+    assert changes[-1] == MaskChange(750, "fixed", 0.9, "keep")
+    assert mask_schedule(spec.with_values({"sparsity.method": "set"})) == changes
+    longer = mask_schedule(spec.with_values({"schedule.epoch_multiplier": 5}))
     assert [change.step for change in longer[1:-1]] == list(range(100, 3750, 100))
 
 
@@ -147,7 +151,7 @@ def test_exchanges_come_at_the_rounded_multiples_before_the_end(
     spec = trial(epochs, method="set", regrow=RegrowSpec(every=f"{every} steps", until=until))
     end = math.floor(until * epochs + 0.5)
     multiples = [math.floor(k * max(1.0, every) + 0.5) for k in range(1, 400)]
-    found = [change.step for change in plan(spec) if change.action == "regrow"]
+    found = [change.step for change in mask_schedule(spec) if change.action == "regrow"]
     assert found == [step for step in multiples if step < end]
     assert regrow_updates(spec) == len(found)
 
@@ -155,8 +159,8 @@ def test_exchanges_come_at_the_rounded_multiples_before_the_end(
 def test_granet_by_hand() -> None:
     regrow = RegrowSpec(fraction=0.5, every="10 steps")
     ramp = RampSpec(shape="linear", start=0.1, length=0.25)
-    changes = plan(trial(100, method="granet", ramp=ramp, regrow=regrow))
-    assert changes[1] == Change(10, "ramp", 0.0, "keep")
+    changes = mask_schedule(trial(100, method="granet", ramp=ramp, regrow=regrow))
+    assert changes[1] == MaskChange(10, "ramp", 0.0, "keep")
     assert [c.step for c in changes[2:]] == [20, 30, 35, 40, 50, 60, 70, 75]
     assert [c.sparsity for c in changes[2:]] == pytest.approx([0.36, 0.72, *[0.9] * 6])
     assert [c.phase for c in changes[2:]] == ["ramp", "ramp", *["dynamic"] * 5, "fixed"]
@@ -167,21 +171,26 @@ def test_granet_by_hand() -> None:
 def test_stepped_ramp_has_an_update_a_level() -> None:
     ramp = RampSpec(shape="stepped", levels=(0.5, 0.75), start=0.1, length=0.6)
     spec = trial(100, method="gmp", ramp=ramp)
-    found = [(c.step, c.sparsity) for c in plan(spec)[2:]]
+    found = [(c.step, c.sparsity) for c in mask_schedule(spec)[2:]]
     assert found == [(30, pytest.approx(0.45)), (50, pytest.approx(0.675)), (70, 0.9)]
-    assert not plan_problems(spec)
+    assert not mask_schedule_problems(spec)
 
 
 def test_static_sr_ste_and_tails() -> None:
-    assert plan(trial(9, method="static")) == [Change(0, "fixed", 0.9, "prune")]
-    assert plan(trial(9, method="sr_ste", pattern="1:10")) == [Change(0, "dynamic", 0.9, "shadow")]
-    assert plan(trial(100, method="gmp", ramp=RampSpec(tail="5 epochs")))[-1].step == 95
+    assert mask_schedule(trial(9, method="static")) == [MaskChange(0, "fixed", 0.9, "prune")]
+    assert mask_schedule(trial(9, method="sr_ste", pattern="1:10")) == [
+        MaskChange(0, "dynamic", 0.9, "shadow")
+    ]
+    assert mask_schedule(trial(100, method="gmp", ramp=RampSpec(tail="5 epochs")))[-1].step == 95
 
 
 def test_one_shot_and_dense() -> None:
-    pruned = Change(25, "fixed", 0.9, "prune")
-    assert plan(trial(100, method="one_shot", prune_at=0.25)) == [Change(0, "dense", 0), pruned]
-    assert plan(TrialSpec()) == [Change(0, "dense", 0)]
+    pruned = MaskChange(25, "fixed", 0.9, "prune")
+    assert mask_schedule(trial(100, method="one_shot", prune_at=0.25)) == [
+        MaskChange(0, "dense", 0),
+        pruned,
+    ]
+    assert mask_schedule(TrialSpec()) == [MaskChange(0, "dense", 0)]
 
 
 @given(
@@ -216,7 +225,7 @@ def test_every_plan_is_ordered_within_training_and_ends_on_its_target(
         else DigitsTask(batch_size=batch_size)
     )
     spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=epochs), sparsity=sparsity).checked()
-    changes = plan(spec)
+    changes = mask_schedule(spec)
     steps = [change.step for change in changes]
     assert steps[0] == 0
     assert steps[-1] <= spec.total_steps()
@@ -253,26 +262,26 @@ def test_a_plan_too_short_names_the_fewest_epochs_that_do(
     epochs: int, sparsity: dict[str, object], path: str
 ) -> None:
     spec = trial(epochs, **sparsity)
-    (problem,) = plan_problems(spec)
+    (problem,) = mask_schedule_problems(spec)
     assert problem.path == path
     needed = int(problem.rule.partition("`schedule.epochs` of ")[2].split()[0])
     assert needed > epochs
-    assert not plan_problems(spec.with_values({"schedule.epochs": needed}))
-    assert plan_problems(spec.with_values({"schedule.epochs": needed - 1}))
+    assert not mask_schedule_problems(spec.with_values({"schedule.epochs": needed}))
+    assert mask_schedule_problems(spec.with_values({"schedule.epochs": needed - 1}))
 
 
 def test_a_plan_that_no_number_of_epochs_mends_says_so() -> None:
     fractions = AcdcSpec(warmup=0.5, last_dense=0.3, final=0.3)
-    (problem,) = plan_problems(trial(100, method="acdc", acdc=fractions))
+    (problem,) = mask_schedule_problems(trial(100, method="acdc", acdc=fractions))
     assert "change its lengths" in problem.rule
 
 
 def test_long_enough_plans_have_no_problem() -> None:
-    assert not plan_problems(trial(50, method="acdc", acdc=PUBLISHED_ACDC))
-    assert not plan_problems(trial(20, method="gmp"))
-    assert not plan_problems(TrialSpec())
+    assert not mask_schedule_problems(trial(50, method="acdc", acdc=PUBLISHED_ACDC))
+    assert not mask_schedule_problems(trial(20, method="gmp"))
+    assert not mask_schedule_problems(TrialSpec())
 
 
 def test_evaluations_more_often_than_steps_are_refused() -> None:
     spec = TrialSpec(evaluate=EvaluateSpec(every=0.001), schedule=ScheduleSpec(epochs=1))
-    assert [problem.path for problem in plan_problems(spec)] == ["evaluate.every"]
+    assert [problem.path for problem in mask_schedule_problems(spec)] == ["evaluate.every"]

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from sparsetune.sparsity.flops import Flops, forward_flops, step_cost
+from sparsetune.sparsity.flops import ForwardFlops, forward_flops, step_cost
 from sparsetune.sparsity.layers import Layer, layers_of, prunable_weights
 from sparsetune.sparsity.masks.allocation import allocate
 from sparsetune.spec.sparsity import SparsitySpec
@@ -16,7 +16,7 @@ from sparsetune.tasks.models import meta_model
 
 
 @cache
-def resnet50() -> tuple[list[Layer], Flops]:
+def resnet50() -> tuple[list[Layer], ForwardFlops]:
     model = meta_model("resnet50", (3, 224, 224), 1000)
     return layers_of(prunable_weights(model)), forward_flops(model, (3, 224, 224))
 
@@ -108,7 +108,7 @@ def test_a_dense_weight_gradient_at_every_step() -> None:
 
 def test_pruning_takes_the_mean_over_its_ramp() -> None:
     """Evci et al. 2020, appendix H: the mean over t of 3 f_D (1 - s_t), here with equal sparsity in every layer."""
-    flops = Flops({"a": 600, "b": 400})
+    flops = ForwardFlops({"a": 600, "b": 400})
     sparsities = [0.9 * (1 - (1 - min(step / 60, 1)) ** 3) for step in range(100)]
     passes = [flops.fraction(dict.fromkeys("ab", 1 - sparsity)) for sparsity in sparsities]
     assert all(later <= earlier for earlier, later in pairwise(passes))

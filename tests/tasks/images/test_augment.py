@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.tasks.images.augment import DRAWS, Augment
+from sparsetune.tasks.images.augment import DRAWS_PER_IMAGE, Augmentation
 
 BLACK = torch.tensor([-1.0, -2.0, -3.0])
 
@@ -48,7 +48,7 @@ def by_hand(
 def test_a_batch_is_its_images_one_by_one(
     crop: int, flip: bool, cutout: int, seed: int, height: int
 ) -> None:
-    augment = Augment(crop, flip, cutout, BLACK)
+    augment = Augmentation(crop, flip, cutout, BLACK)
     images = torch.randn(3, 3, height, 5, generator=torch.Generator().manual_seed(seed))
     draws = augment.draws(seed, 1, 3)
     expected = [
@@ -60,22 +60,22 @@ def test_a_batch_is_its_images_one_by_one(
 
 def test_nothing_asked_for_is_nothing_done() -> None:
     images = torch.randn(4, 3, 5, 5)
-    augment = Augment(0, False, 0, BLACK)
+    augment = Augmentation(0, False, 0, BLACK)
     assert augment(images, augment.draws(0, 0, 4)) is images
 
 
 def test_draws_are_an_examples_own() -> None:
     """A smaller batch of the same examples, in another order, is changed in the same way."""
-    augment = Augment(4, True, 3, BLACK)
+    augment = Augmentation(4, True, 3, BLACK)
     images = torch.randn(6, 3, 8, 8)
     draws = augment.draws(5, 2, 6)
-    assert draws.shape == (6, DRAWS) and not torch.equal(draws, augment.draws(5, 3, 6))
+    assert draws.shape == (6, DRAWS_PER_IMAGE) and not torch.equal(draws, augment.draws(5, 3, 6))
     chosen = torch.tensor([4, 1])
     assert torch.equal(augment(images[chosen], draws[chosen]), augment(images, draws)[chosen])
 
 
 def test_every_crop_and_mirror_is_as_frequent() -> None:
-    augment = Augment(1, True, 0, torch.zeros(1))
+    augment = Augmentation(1, True, 0, torch.zeros(1))
     image = torch.arange(9.0).reshape(1, 1, 3, 3) + 1
     changed = augment(image.repeat(18_000, 1, 1, 1), augment.draws(0, 0, 18_000))
     _, counts = changed.flatten(1).unique(dim=0, return_counts=True)
@@ -86,10 +86,10 @@ def test_every_crop_and_mirror_is_as_frequent() -> None:
 
 @pytest.mark.gpu
 def test_on_a_gpu_nothing_waits_for_the_host() -> None:
-    augment = Augment(4, True, 8, BLACK.cuda())
+    augment = Augmentation(4, True, 8, BLACK.cuda())
     images = torch.randn(64, 3, 32, 32, device="cuda")
     draws = augment.draws(0, 0, 64).cuda()
-    on_host = Augment(4, True, 8, BLACK)(images.cpu(), draws.cpu())
+    on_host = Augmentation(4, True, 8, BLACK)(images.cpu(), draws.cpu())
     torch.cuda.set_sync_debug_mode("error")
     try:
         changed = augment(images, draws)

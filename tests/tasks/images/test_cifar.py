@@ -15,9 +15,14 @@ from torchvision import datasets
 
 from sparsetune.errors import DataError
 from sparsetune.spec.task import ImageTask
-from sparsetune.tasks import Split, load_task, prepare
+from sparsetune.tasks import ResidentSplit, load_task, prepare_data
 from sparsetune.tasks.images.jpeg import read_cifar10_jpeg
-from sparsetune.tasks.images.small_sets import CIFAR10, CIFAR100, _read, normalised
+from sparsetune.tasks.images.small_sets import (
+    CIFAR10_DATASET,
+    CIFAR100_DATASET,
+    _read_dataset,
+    normalise_pixels,
+)
 
 DATA = Path(os.environ.get("SPARSETUNE_DATA", "/nonexistent"))
 needs_copy = pytest.mark.skipif(
@@ -33,7 +38,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
     for loader in (datasets.CIFAR10, datasets.CIFAR100):
         monkeypatch.setattr(loader, "url", "http://127.0.0.1:9/")
-    _read.cache_clear()
+    _read_dataset.cache_clear()
 
 
 def write(
@@ -66,7 +71,8 @@ def write(
 
 
 @pytest.mark.parametrize(
-    ("published", "loader"), [(CIFAR10, datasets.CIFAR10), (CIFAR100, datasets.CIFAR100)]
+    ("published", "loader"),
+    [(CIFAR10_DATASET, datasets.CIFAR10), (CIFAR100_DATASET, datasets.CIFAR100)],
 )
 def test_images_come_as_channels_rows_columns(
     published: Any, loader: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -85,9 +91,9 @@ def test_channels_are_normalised_each_by_its_own(tmp_path: Path) -> None:
     pixels = torch.full((2, 3, 4, 4), 51, dtype=torch.uint8)
     expected = [
         (0.2 - mean) / deviation
-        for mean, deviation in zip(CIFAR10.mean, CIFAR10.deviation, strict=True)
+        for mean, deviation in zip(CIFAR10_DATASET.mean, CIFAR10_DATASET.deviation, strict=True)
     ]
-    assert normalised(pixels, CIFAR10.mean, CIFAR10.deviation)[
+    assert normalise_pixels(pixels, CIFAR10_DATASET.mean, CIFAR10_DATASET.deviation)[
         1, :, 2, 3
     ].tolist() == pytest.approx(expected)
 
@@ -95,26 +101,26 @@ def test_channels_are_normalised_each_by_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dataset", ["cifar10", "cifar100"])
 def test_without_data_and_network_one_line_says_what_to_set(dataset: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"CIFAR-100? must lie in .*python\.tar\.gz") as caught:
-        prepare(ImageTask(dataset=dataset, model="resnet8"), tmp_path)
+        prepare_data(ImageTask(dataset=dataset, model="resnet8"), tmp_path)
     assert "\n" not in str(caught.value)
 
 
 def test_a_torn_file_is_named(tmp_path: Path) -> None:
-    folder = tmp_path / CIFAR10.folder
+    folder = tmp_path / CIFAR10_DATASET.folder
     folder.mkdir()
-    for name in CIFAR10.unpacked:
+    for name in CIFAR10_DATASET.unpacked:
         (folder / name).write_bytes(b"torn")
     with pytest.raises(DataError, match="cifar-10-batches-py` must hold whole files; delete it"):
-        CIFAR10.read(tmp_path)
+        CIFAR10_DATASET.read(tmp_path)
 
 
 def test_the_compressed_copy_is_never_looked_for_on_a_network(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match="the JPEG copy of CIFAR-10 is never downloaded; set --data-root"
     ):
-        prepare(ImageTask(dataset="cifar10_jpeg", model="resnet8"), None)
+        prepare_data(ImageTask(dataset="cifar10_jpeg", model="resnet8"), None)
     with pytest.raises(DataError, match=r"cifar10_train_jpeg\.parquet` and .* must be there"):
-        prepare(ImageTask(dataset="cifar10_jpeg", model="resnet8"), tmp_path)
+        prepare_data(ImageTask(dataset="cifar10_jpeg", model="resnet8"), tmp_path)
 
 
 def test_a_torn_copy_is_named(tmp_path: Path) -> None:
@@ -135,7 +141,7 @@ def test_the_compressed_copy_has_the_statistics_that_its_notes_give() -> None:
     ).splits
     train = splits.train
     test = splits.test
-    assert isinstance(train, Split) and isinstance(test, Split)
+    assert isinstance(train, ResidentSplit) and isinstance(test, ResidentSplit)
     assert (len(train), len(test)) == (10_000, 10_000)
     assert train.targets.bincount().tolist() == [1000] * 10
     assert train.inputs.mean((0, 2, 3)).abs().max() < 0.02

@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from sparsetune.spec.task import DigitsTask
-from sparsetune.tasks import Split, load_task
+from sparsetune.tasks import ResidentSplit, load_task
 from sparsetune.tasks.images import digits
 
 
-def rows(split: Split) -> set[bytes]:
+def rows(split: ResidentSplit) -> set[bytes]:
     return {example.numpy().tobytes() for example in split.inputs}
 
 

@@ -15,12 +15,12 @@ from pyarrow import parquet
 
 from sparsetune.errors import DataError
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.schedule import resolution
+from sparsetune.spec.schedule import image_resolution
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import FolderTask, GrowthSpec
-from sparsetune.tasks import data_digest, load_task, prepare
+from sparsetune.tasks import data_digest, load_task, prepare_data
 from sparsetune.tasks.images import folder
-from sparsetune.tasks.images.folder import MEAN, STANDARD_DEVIATION, _listed
+from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN, _list_images
 from sparsetune.tasks.task import Batch
 from sparsetune.train import train
 from tests.pictures import write_folder
@@ -28,7 +28,7 @@ from tests.pictures import write_folder
 
 @pytest.fixture(autouse=True)
 def forget() -> None:
-    _listed.cache_clear()
+    _list_images.cache_clear()
 
 
 @pytest.fixture
@@ -96,7 +96,8 @@ def test_an_evaluated_image_is_the_centre_of_the_resized_one(images: Path) -> No
         Image.new("RGB", (50, 40), (255, 0, 51)).save(path, format="png")
     inputs, _ = next(iter(load_task(task(images)).splits.test.read([torch.tensor([3])])))
     expected = [
-        (value - m) / d for value, m, d in zip((1, 0, 0.2), MEAN, STANDARD_DEVIATION, strict=True)
+        (value - m) / d
+        for value, m, d in zip((1, 0, 0.2), CHANNEL_MEAN, CHANNEL_DEVIATION, strict=True)
     ]
     assert inputs[0, :, 5, 7].tolist() == pytest.approx(expected, rel=1e-5)
     assert inputs[0].flatten(1).std(1).max() < 1e-6
@@ -123,7 +124,7 @@ def test_numbers_do_not_depend_on_workers_nor_on_what_was_drawn_before(
     alone = batches(trial(images))
     torch.manual_seed(7)
     state = torch.get_rng_state()
-    monkeypatch.setattr(folder, "workers", lambda _: 2)
+    monkeypatch.setattr(folder, "count_workers", lambda _: 2)
     assert equal(batches(trial(images)), alone)
     assert torch.equal(torch.get_rng_state(), state)
 
@@ -138,7 +139,7 @@ def test_images_grow_by_schedule(images: Path) -> None:
     growth = GrowthSpec(first=16, start=0.3, length=0.5, multiple=8)
     spec = trial(images, growth=growth)
     # six steps: growth from 1.8 to 4.8 steps, 16 + 16 (t - 1.8) / 3 pixels, to a multiple of 8
-    assert [resolution(spec, step) for step in range(6)] == [16, 16, 16, 24, 24, 32]
+    assert [image_resolution(spec, step) for step in range(6)] == [16, 16, 16, 24, 24, 32]
     assert [inputs.shape[2] for inputs, _ in batches(spec)] == [16, 16, 16, 24, 24, 32]
 
 
@@ -150,7 +151,7 @@ def test_ffcv_sizes_by_hand() -> None:
         schedule=ScheduleSpec(epochs=88),
     )
     per_epoch = spec.steps_per_epoch()
-    sides = [resolution(spec, epoch * per_epoch) for epoch in range(88)]
+    sides = [image_resolution(spec, epoch * per_epoch) for epoch in range(88)]
     assert sides == [160] * 71 + [192] * 17
 
 
@@ -184,7 +185,7 @@ def test_a_broken_image_is_one_line_with_its_path(
 ) -> None:
     path = images / "train" / "class1" / "004.jpg"
     path.write_bytes(path.read_bytes()[:300] if content is None else content)
-    monkeypatch.setattr(folder, "workers", lambda _: workers)
+    monkeypatch.setattr(folder, "count_workers", lambda _: workers)
     with pytest.raises(DataError) as caught:
         batches(trial(images, validation=0))
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
@@ -213,7 +214,7 @@ def test_a_folder_that_is_not_as_declared_is_refused(
     images: Path, given: dict[str, Any], told: str
 ) -> None:
     with pytest.raises(DataError, match=told):
-        prepare(task(images, **given), images.parent)
+        prepare_data(task(images, **given), images.parent)
 
 
 def test_classes_must_be_the_same_in_both_parts(images: Path) -> None:
@@ -221,7 +222,7 @@ def test_classes_must_be_the_same_in_both_parts(images: Path) -> None:
     with pytest.raises(
         DataError, match="must hold the same classes, class2, klass2 stand in one of them alone"
     ):
-        prepare(task(images), None)
+        prepare_data(task(images), None)
 
 
 def test_the_digest_names_every_file_and_size(images: Path) -> None:
@@ -270,6 +271,6 @@ def test_a_gpu_has_readers_for_all_its_cpus_and_a_cpu_computes_on_them() -> None
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(3)
-        assert (folder.workers("cuda:0"), folder.workers("cpu")) == (3, 0)
+        assert (folder.count_workers("cuda:0"), folder.count_workers("cpu")) == (3, 0)
     finally:
         torch.set_num_threads(before)

@@ -7,8 +7,8 @@ from torchvision.datasets import FashionMNIST
 
 from sparsetune.errors import DataError
 from sparsetune.spec.task import ImageTask
-from sparsetune.tasks import load_task, prepare
-from sparsetune.tasks.images.small_sets import FASHION_MNIST, _read
+from sparsetune.tasks import load_task, prepare_data
+from sparsetune.tasks.images.small_sets import FASHION_MNIST_DATASET, _read_dataset
 
 DATA = Path(os.environ.get("SPARSETUNE_DATA", "/nonexistent"))
 needs_data = pytest.mark.skipif(
@@ -23,13 +23,13 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
     monkeypatch.setattr(FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
-    _read.cache_clear()
+    _read_dataset.cache_clear()
 
 
 @needs_data
 def test_packed_data_are_unpacked_into_the_cache_and_read(tmp_path: Path) -> None:
     spec = ImageTask(train_examples=20_000)
-    prepare(spec, DATA)
+    prepare_data(spec, DATA)
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == [
         "FashionMNIST"
     ]
@@ -53,7 +53,7 @@ def test_without_data_and_network_the_error_says_where_it_looked_and_what_to_set
     tmp_path: Path,
 ) -> None:
     with pytest.raises(DataError) as caught:
-        FASHION_MNIST.prepare(tmp_path / "nothing")
+        FASHION_MNIST_DATASET.prepare(tmp_path / "nothing")
     message = str(caught.value)
     assert "\n" not in message
     assert str(tmp_path / "nothing" / "FashionMNIST" / "raw") in message
@@ -67,7 +67,7 @@ def test_a_damaged_file_is_never_taken_for_data(tmp_path: Path) -> None:
     raw.mkdir(parents=True)
     (raw / "train-images-idx3-ubyte.gz").write_bytes(b"torn")
     with pytest.raises(DataError):
-        FASHION_MNIST.prepare(tmp_path / "damaged")
+        FASHION_MNIST_DATASET.prepare(tmp_path / "damaged")
     assert (raw / "train-images-idx3-ubyte.gz").read_bytes() == b"torn"
 
 
@@ -86,4 +86,4 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(DataError, match="NotADirectoryError"):
-        FASHION_MNIST.prepare(tmp_path)
+        FASHION_MNIST_DATASET.prepare(tmp_path)

@@ -31,10 +31,10 @@ from transformers import (
 from sparsetune.errors import DataError, DeclarationError, SparsetuneError
 from sparsetune.tasks.text.encoders import (
     build_encoder,
-    config_of,
+    encoder_config,
     encoder_weights,
-    found_folder,
-    longest,
+    find_model_folder,
+    max_tokens,
     meta_encoder,
     model_digest,
     tokenizer_of,
@@ -268,16 +268,16 @@ def test_a_network_without_blocks_is_refused() -> None:
     ],
 )
 def test_the_longest_sequence_of_a_model(config: PretrainedConfig, tokens: int) -> None:
-    assert longest(config) == tokens
+    assert max_tokens(config) == tokens
 
 
 @pytest.mark.parametrize("kind", [BertConfig, RobertaConfig])
 def test_a_model_takes_its_longest_sequence_and_no_longer(kind: type[PretrainedConfig]) -> None:
     config = kind(vocab_size=50, max_position_embeddings=12, pad_token_id=1, **SMALL)
     model = drawn(config)
-    assert model(torch.full((1, longest(config)), 5)).logits.shape == (1, 2)
+    assert model(torch.full((1, max_tokens(config)), 5)).logits.shape == (1, 2)
     with pytest.raises((IndexError, RuntimeError)):
-        model(torch.full((1, longest(config) + 1), 5))
+        model(torch.full((1, max_tokens(config) + 1), 5))
 
 
 @pytest.mark.parametrize(
@@ -286,17 +286,17 @@ def test_a_model_takes_its_longest_sequence_and_no_longer(kind: type[PretrainedC
 def test_a_well_known_configuration_needs_no_network_and_a_local_folder_wins(
     name: str, tmp_path: Path
 ) -> None:
-    assert config_of(name, 3, tmp_path).hidden_size == 768
-    assert config_of(name, 3, tmp_path).num_labels == 3
+    assert encoder_config(name, 3, tmp_path).hidden_size == 768
+    assert encoder_config(name, 3, tmp_path).num_labels == 3
     saved(tmp_path / "models" / name, BertConfig(vocab_size=50, **SMALL))
-    assert config_of(name, 3, tmp_path).hidden_size == 8
+    assert encoder_config(name, 3, tmp_path).hidden_size == 8
     assert build_encoder(name, 3, tmp_path).num_labels == 3
 
 
 def test_the_well_known_shape_of_minilm_is_that_of_its_file(minilm: Path) -> None:
-    ours = config_of("sentence-transformers/all-MiniLM-L6-v2", 2, None)
+    ours = encoder_config("sentence-transformers/all-MiniLM-L6-v2", 2, None)
     known = ours.to_dict()
-    file = config_of(str(minilm), 2, None).to_dict()
+    file = encoder_config(str(minilm), 2, None).to_dict()
     assert {key for key in known if known[key] != file.get(key)} <= {
         "architectures",
         "_name_or_path",
@@ -307,23 +307,23 @@ def test_the_well_known_shape_of_minilm_is_that_of_its_file(minilm: Path) -> Non
 def test_a_folder_is_found_by_its_path_and_below_the_data_root(
     tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert found_folder(str(bert), None) == bert
-    assert found_folder("bert", tmp_path) == bert
+    assert find_model_folder(str(bert), None) == bert
+    assert find_model_folder("bert", tmp_path) == bert
     monkeypatch.chdir(tmp_path)
-    assert found_folder("bert", None) == bert
+    assert find_model_folder("bert", None) == bert
     bert.rename(tmp_path / "models")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert found_folder("bert", tmp_path) is None
+    assert find_model_folder("bert", tmp_path) is None
     (tmp_path / "models").rename(tmp_path / "bert")
     (tmp_path / "models" / "owner").mkdir(parents=True)
     (tmp_path / "bert").rename(tmp_path / "models" / "owner" / "name")
-    assert found_folder("owner/name", tmp_path) == tmp_path / "models" / "owner" / "name"
-    assert found_folder("owner/name@abc", tmp_path) is None
+    assert find_model_folder("owner/name", tmp_path) == tmp_path / "models" / "owner" / "name"
+    assert find_model_folder("owner/name@abc", tmp_path) is None
     (tmp_path / "elsewhere" / "owner" / "name").mkdir(
         parents=True
     )  # holds no model, so another folder serves
-    assert found_folder("owner/name", tmp_path) == tmp_path / "models" / "owner" / "name"
+    assert find_model_folder("owner/name", tmp_path) == tmp_path / "models" / "owner" / "name"
     monkeypatch.setenv("SPARSETUNE_DATA", str(tmp_path))
     assert build_encoder("owner/name", 2, None).num_labels == 2
 
@@ -411,7 +411,7 @@ def test_a_name_of_nothing_is_refused_with_the_valid_ones(name: str) -> None:
     with pytest.raises(
         DeclarationError, match=r"local folder.*`owner/name`.*bert_tiny, bert_base, got"
     ):
-        config_of(name, 2, None)
+        encoder_config(name, 2, None)
 
 
 @pytest.mark.parametrize(

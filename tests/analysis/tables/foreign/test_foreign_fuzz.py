@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from analysis.curves.curve import sparsity_curve
 from analysis.tables.foreign import TableResults, load_table
 from sparsetune.errors import SparsetuneError
-from sparsetune.spec.columns import HISTORY, TRIALS
+from sparsetune.spec.columns import HISTORY_COLUMNS, TRIAL_COLUMNS
 
 NAMES = [
     "val_error",
@@ -179,7 +179,7 @@ def is_sound(results: TableResults) -> None:
     history = results.history()
     cells = results.cells()
     uses = results.uses()
-    for frame, columns in ((trials, TRIALS), (history, HISTORY)):
+    for frame, columns in ((trials, TRIAL_COLUMNS), (history, HISTORY_COLUMNS)):
         assert list(frame.columns[: len(columns)]) == [c.name for c in columns]
         assert [str(frame[c.name].dtype) for c in columns] == [c.dtype for c in columns]
     assert trials["trial_id"].is_unique and len(trials) and cells["cell"].is_unique
