@@ -14,7 +14,7 @@ import pandas as pd
 from analysis import structure
 from analysis.curves import curve, histories
 from analysis.curves.comparison import COST_COLUMNS, cell_costs, compare_arms
-from analysis.curves.figures import draw_gains as draw_gains
+from analysis.curves.figures import draw_gains
 from analysis.estimates.means import cell_values, is_measured
 from analysis.exhibit import Exhibit
 from analysis.frontiers import pareto

@@ -25,6 +25,7 @@ from torchvision.transforms import v2
 from sparsetune import ScheduleSpec, TrialSpec, tasks
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import Batch, Examples
+from sparsetune.tasks.images import folder
 from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN
 from sparsetune.tasks.images.small_sets import (
     CIFAR10_DATASET,
@@ -213,7 +214,7 @@ def reading(workers: int) -> Iterator[None]:
     """While open, a trial reads folders with so many worker processes, and computes on one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    with patch.object(tasks.folder, "workers", lambda _: workers):
+    with patch.object(folder, "count_workers", lambda _: workers):
         yield
     torch.set_num_threads(before)
 

@@ -18,6 +18,7 @@ from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
+from sparsetune.tasks.images import folder
 from sparsetune.train import TrialResult, train
 from sparsetune.train.checkpoint import Checkpoint, latest_checkpoint
 from tests.interruption import Interrupted, Stops
@@ -187,7 +188,7 @@ def test_augmented_files_within_an_epoch_and_across_workers(
     workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read by the process itself or by two workers, while images grow."""
-    monkeypatch.setattr(tasks.folder, "workers", lambda _: workers)
+    monkeypatch.setattr(folder, "count_workers", lambda _: workers)
     task = FolderTask(
         folder=str(write_folder(tmp_path / "images")),
         examples=36,
