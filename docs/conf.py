@@ -45,6 +45,8 @@ html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
 
+RESULTS = ("Final", "Outcome")
+"""Classes outside of `analysis` that a user reads and never constructs."""
 BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "length ≥"}
 """Constraints of pydantic's fields, as they are shown."""
 
@@ -65,7 +67,12 @@ def declaration_signature(
     signature: str | None,
     annotation: str | None,
 ) -> tuple[str, None] | None:
-    """Signature of a declaration: what may be given by position; all fields are listed below it."""
+    """Signature of a declaration: what may be given by position; all fields are listed below it.
+
+    Results, which only functions make, have none.
+    """
+    if kind == "class" and (value.__name__ in RESULTS or value.__module__.startswith("analysis.")):
+        return "", None
     if not is_declaration(value):
         return None
     positional = [field for field in value.positional if field in value.model_fields]
