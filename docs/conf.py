@@ -1,4 +1,4 @@
-"""Configuration of the documentation: pages in Markdown, the API reference from docstrings, warnings are errors.
+"""Configuration of the documentation: pages in Markdown, an API reference from docstrings.
 
 Build it with ``uv run --group docs sphinx-build -W -b html docs build/docs``.
 """
@@ -29,10 +29,11 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["build"]
 
 myst_heading_anchors = 3
-default_role = "py:obj"  # single backticks in docstrings: a link where the name is documented, else code
+default_role = "py:obj"  # single backticks in docstrings: a link if documented, else code
 add_module_names = False
 maximum_signature_line_length = 80
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -52,7 +53,7 @@ BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "length 
 
 
 def setup(app: Sphinx) -> None:
-    """Show declarations by their fields, and constants by the docstrings of the modules that define them."""
+    """Show declarations by their fields, and constants by the docstrings where they are defined."""
     app.connect("autodoc-process-signature", declaration_signature)
     app.connect("autodoc-process-docstring", describe, priority=400)  # before napoleon, at 500
     app.connect("autodoc-skip-member", skip_member)
@@ -80,14 +81,22 @@ def declaration_signature(
 
 
 def describe(app: Sphinx, kind: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
-    """Add a list of fields to a declaration's docstring; give a constant the docstring of its own module."""
+    """Add a declaration's fields to its docstring; give a constant the docstring of its module."""
     if is_declaration(value):
         lines += ["", "Args:", *field_lines(value)]
     elif kind == "data":
-        lines[:] = constant_docstring(name.rpartition(".")[2], value)  # never that of the value's type
+        # Without this, autodoc shows the docstring of the value's type.
+        lines[:] = constant_docstring(name.rpartition(".")[2], value)
 
 
-def skip_member(app: Sphinx, kind: str, name: str, value: Any, skip: bool, options: Any) -> bool | None:
+def skip_member(
+    app: Sphinx,
+    kind: str,
+    name: str,
+    value: Any,
+    skip: bool,
+    options: Any,
+) -> bool | None:
     """Leave out pydantic's own members, and fields, which the class lists already."""
     if name in ("model_config", "positional") or name.startswith("model_"):
         return True
@@ -101,12 +110,12 @@ def is_declaration(value: Any) -> bool:
 
 
 def public_fields(declaration: type[BaseModel]) -> list[str]:
-    """Names of the fields that a user sets; ``kind`` tells alternatives apart and is set by the class."""
+    """Names of the fields that a user sets; ``kind`` is set by the class."""
     return [name for name in declaration.model_fields if name != "kind"]
 
 
 def field_lines(declaration: type[BaseModel]) -> Iterator[str]:
-    """Lines of a Google-style ``Args`` section: type, range, default and description of each field."""
+    """Lines of a Google-style ``Args`` section: type, range, default and text of each field."""
     comments = attribute_docstrings(declaration)
     for name in public_fields(declaration):
         field = declaration.model_fields[name]
@@ -123,15 +132,17 @@ def attribute_docstrings(declaration: type[BaseModel]) -> dict[str, list[str]]:
         if not issubclass(parent, BaseModel) or parent is BaseModel:
             continue
         documented = ModuleAnalyzer.for_module(parent.__module__).find_attr_docs()
-        own = {name: lines for (owner, name), lines in documented.items() if owner == parent.__qualname__}
-        found |= own
+        for (owner, name), lines in documented.items():
+            if owner == parent.__qualname__:
+                found[name] = lines
     return found
 
 
 def constant_docstring(name: str, value: Any) -> list[str]:
-    """Lines of the docstring below a module constant, looked up where it is defined; empty if there is none."""
+    """Lines of the docstring below a constant, looked up where it is defined; empty if none."""
     for module_name, module in list(sys.modules.items()):
-        if not module_name.startswith(("sparsetune.", "analysis.")) or vars(module).get(name) is not value:
+        ours = module_name.startswith(("sparsetune.", "analysis."))
+        if not ours or vars(module).get(name) is not value:
             continue
         documented = ModuleAnalyzer.for_module(module_name).find_attr_docs()
         if lines := documented.get(("", name)):
@@ -141,16 +152,16 @@ def constant_docstring(name: str, value: Any) -> list[str]:
 
 def field_type(field: FieldInfo) -> str:
     """Type and range of a field in words, such as ``float, ≥ 0, < 1``."""
-    bounds = [f"{BOUNDS[name]} {bound:g}" for item in field.metadata for name, bound in constraints(item)]
+    bounds = [bound for item in field.metadata for bound in constraints(item)]
     return ", ".join([type_text(field.annotation), *bounds])
 
 
-def constraints(item: Any) -> Iterator[tuple[str, float]]:
-    """Names and values of the numeric constraints in one item of a field's metadata."""
-    for name in BOUNDS:
+def constraints(item: Any) -> Iterator[str]:
+    """Numeric constraints in one item of a field's metadata, such as ``≥ 0``."""
+    for name, sign in BOUNDS.items():
         bound = getattr(item, name, None)
         if isinstance(bound, int | float):
-            yield name, bound
+            yield f"{sign} {bound:g}"
 
 
 def type_text(annotation: Any) -> str:
@@ -188,6 +199,7 @@ def value_text(value: Any) -> str:
     if declared is not None and dataclasses.is_dataclass(value):
         return repr(declared())
     if isinstance(value, BaseModel):
-        given = {name: getattr(value, name) for name in value.model_fields_set if name != "kind"}
-        return f"{type(value).__name__}({', '.join(f'{name}={value_text(one)}' for name, one in given.items())})"
+        given = sorted(value.model_fields_set - {"kind"})
+        shown = [f"{name}={value_text(getattr(value, name))}" for name in given]
+        return f"{type(value).__name__}({', '.join(shown)})"
     return repr(value)

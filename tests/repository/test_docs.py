@@ -1,4 +1,4 @@
-"""README and documentation: every block of code runs or is parsed, every command and link exists."""
+"""README and documentation: every block runs or is parsed, every command and link exists."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ def options_of(top: argparse.ArgumentParser) -> set[str]:
 BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 PYTHON = [block for block in BLOCKS if block.language == "python"]
 SHELL = [block for block in BLOCKS if block.language in ("sh", "bash")]
-TYPED = [
-    (block.page, words) for block in SHELL for words in ([] if "#!/bin/bash" in block.text else commands_of(block))
-]
+LISTED = [block for block in SHELL if not block.text.startswith("#!")]
+"""Shell blocks whose lines are commands; a script is checked by `bash -n`, and where it belongs."""
+TYPED = [(block.page, words) for block in LISTED for words in commands_of(block)]
 MENTIONED = [
     (name_of(page), without_uv(span.split()))
     for page in PAGES
@@ -182,9 +182,7 @@ def workplace(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(b.language == "python" for b in blocks_of(page))], ids=name_of
-)
+@pytest.mark.parametrize("page", sorted({ROOT / block.page for block in PYTHON}), ids=name_of)
 def test_python_of_a_page_runs_and_its_declarations_are_valid(page: Path, workplace: Path) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks_of(page):
@@ -200,7 +198,8 @@ def test_python_of_a_page_runs_and_its_declarations_are_valid(page: Path, workpl
 
 def test_pages_declare_studies_and_trials() -> None:
     declared = [block.page for block in PYTHON if re.search(r"\b(Study|TrialSpec)\(", block.text)]
-    assert {"README.md", "docs/methods.md", "docs/data.md", "docs/language.md", "docs/searching.md"} <= {*declared}
+    pages = {f"docs/{name}.md" for name in ("methods", "data", "language", "searching")}
+    assert pages | {"README.md"} <= set(declared)
 
 
 @pytest.mark.parametrize("block", SHELL, ids=described)
@@ -259,7 +258,8 @@ def test_options_files_and_studies_in_the_text_exist(page: Path) -> None:
     spans = spans_of(page)
     options = {re.split(r"[ =]", span)[0] for span in spans if span.startswith("--")}
     assert options - OPTIONS - OTHER_OPTIONS == set()
-    files = [s for s in spans if re.fullmatch(r"(docs|tests|studies|analysis|sparsetune)/[\w./-]*", s)]
+    folders = r"(docs|tests|studies|analysis|sparsetune)/"
+    files = [span for span in spans if re.fullmatch(rf"{folders}[\w./-]*", span)]
     assert [file for file in files if not (ROOT / file).exists()] == []
     studies = [span for span in spans if re.fullmatch(r"studies\.[a-z0-9_]+", span)]
     assert [s for s in studies if not (ROOT / (s.replace(".", "/") + ".py")).is_file()] == []
@@ -285,12 +285,13 @@ def test_every_public_name_is_in_the_reference(package: Any, page: str) -> None:
 def test_the_site_builds_without_warnings(tmp_path: Path) -> None:
     if importlib.util.find_spec("sphinx") is None:
         pytest.skip("sphinx is missing: uv run --group docs pytest -m docs")
-    build = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(DOCS), str(tmp_path / "site")]
+    site = tmp_path / "site"
+    build = [sys.executable, "-m", "sphinx", "-W", "-q", "-b", "html", str(DOCS), str(site)]
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for page in DOCS.rglob("*.md"):
-        built = (tmp_path / "site" / page.relative_to(DOCS)).with_suffix(".html").read_text()
+        built = (site / page.relative_to(DOCS)).with_suffix(".html").read_text()
         heading = re.search(r"<h1>(.*?)<a ", built, re.DOTALL)
-        assert heading is not None, page  # None: a page of Sphinx's own took its place, as `search` would
+        assert heading is not None, page  # else one of Sphinx's own pages has its name: `search`
         title = re.sub(r"<[^>]+>", "", heading[1])
         assert title == page.read_text().partition("\n")[0].removeprefix("# ").replace("`", "")
