@@ -46,7 +46,7 @@ html_show_sphinx = False
 html_copy_source = False
 html_show_sourcelink = False
 
-RESULTS = ("Final", "Outcome")
+RESULTS = ("TrialResult", "Outcome")
 """Classes outside of `analysis` that a user reads and never constructs."""
 BOUNDS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "length ≥"}
 """Constraints of pydantic's fields, as they are shown."""

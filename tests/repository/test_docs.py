@@ -23,7 +23,7 @@ import pytest
 import analysis
 import sparsetune
 from sparsetune import Study, TrialSpec
-from sparsetune.__main__ import parser
+from sparsetune.__main__ import build_parser
 from tests.analysis.simulation import DIGITS, Simulation
 
 ROOT = Path(__file__).parents[2]
@@ -108,7 +108,7 @@ MENTIONED = [
     if re.match(r"(uv run )?(--group docs )?(sparsetune|python -m) ", span)
 ]
 COMMANDS = TYPED + MENTIONED
-OPTIONS = options_of(parser())
+OPTIONS = options_of(build_parser())
 
 
 def described(value: Any) -> str:
@@ -230,7 +230,7 @@ def check_command_line(arguments: list[str]) -> None:
     if alone and arguments[0] != "doctor":
         arguments = [arguments[0], "--help"]
     try:
-        parsed = parser().parse_args(arguments)
+        parsed = build_parser().parse_args(arguments)
     except SystemExit as end:
         assert end.code == 0, arguments
         return
