@@ -60,6 +60,7 @@ EXCEPTIONS = {
         "sparsetune.launch.launch",
     ): "`Study.run` launches",
     ("sparsetune.cli", "analysis"): "commands that print or write what was analysed",
+    ("analysis.page.origin", "sparsetune.costs.memory"): "peak memory, read from the ledger",
 }
 """Imports against the directions, by prefix of importer and imported, each with its reason."""
 
