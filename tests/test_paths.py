@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.__main__ import main
+from sparsetune.cli.main import main
 from sparsetune.errors import StorageError
 from sparsetune.paths import (
     S3_CLIENT_OPTIONS,
@@ -54,7 +54,7 @@ def test_an_endpoint_without_a_scheme_is_refused_unseen(monkeypatch: pytest.Monk
 
 
 def test_a_missing_package_is_named() -> None:
-    code = "import sys; sys.modules['s3fs'] = None; from sparsetune.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; sys.modules['s3fs'] = None; from sparsetune.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "status", "s3://bucket/x"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2

@@ -1,153 +1,29 @@
-"""The state of a study from its directory alone, while it runs or after; takes no lock and trains nothing."""
+"""``sparsetune status``: show how far a study is, also while it runs."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from typing import Any
+import argparse
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
-
-from sparsetune.costs.memory import peak_memory
-from sparsetune.costs.pace import StudyPace, measure_pace
-from sparsetune.paths import Place
-from sparsetune.search.planner import build_planner
-from sparsetune.search.sampling import quiet_optuna
-from sparsetune.search.study_view import StudyView
-from sparsetune.storage import StudyDirectory, ledger
-from sparsetune.units import format_bytes, format_duration
-
-SHOWN_ERRORS = 5
-"""Errors and retries that are shown, the newest of each."""
-WATCH_SECONDS = 2
-"""Between two looks at a study."""
-WATCH_SHARE = 5
-"""A look that takes long comes less often: it takes at most one in so many seconds."""
+from sparsetune.cli.arguments import Commands, add_parser, parse_place, print_json
 
 
-def study_status(path: Place) -> dict[str, Any]:
-    """Cells, trials by status, pace, time left, errors, retries and peak memory, as plain JSON values.
-
-    Raises:
-        StudyDirectoryError: if ``path`` is not a study directory.
-    """
-    directory = StudyDirectory(path)
-    return _status_facts(directory, load_study_view(directory))
-
-
-def load_study_view(directory: StudyDirectory) -> StudyView:
-    """The board of a study as its ledger stands."""
-    quiet_optuna()
-    records = ledger.read_records(directory.ledger)
-    study = directory.study().extended(records)
-    return StudyView(build_planner(study, ledger.fold_records(records)))
-
-
-def _status_facts(directory: StudyDirectory, board: StudyView) -> dict[str, Any]:
-    done, total = board.epochs()
-    driver = directory.driver()
-    speed = _current_pace(directory, board) if driver else None
-    retries = _list_retries(board)
-    return {
-        "study": board.planner.study.name,
-        "directory": str(directory.path),
-        "driver": driver,
-        "trials": dict(board.counts()),
-        "expected": len(board.planner.expected_epochs()),
-        "progress": done / total if total else 1.0,
-        "trials_per_hour": speed.trials_per_hour if speed else None,
-        "epochs_per_minute": speed.epochs_per_minute if speed else None,
-        "seconds_left": speed.seconds(total - done) if speed else None,
-        "cells": board.cells(),
-        "errors": _newest_errors(board),
-        "retried": len(retries),
-        "retries": retries[-SHOWN_ERRORS:],
-        "memory": [peak.facts() | {"advice": peak.advice} for peak in peak_memory(board.trials())],
-    }
-
-
-def _current_pace(directory: StudyDirectory, board: StudyView) -> StudyPace | None:
-    launches = directory.launches()  # none yet where the driver has only just begun
-    return measure_pace(board.trials(), launches[-1]["time"], time.time()) if launches else None
-
-
-def _newest_errors(board: StudyView) -> list[dict[str, Any]]:
-    ended = [trial.ended for trial in board.trials() if trial.ended and trial.ended.get("error")]
-    newest = sorted(ended, key=lambda record: record["time"])[-SHOWN_ERRORS:]
-    return [{name: record[name] for name in ("trial_id", "status", "error")} for record in newest]
-
-
-def _list_retries(board: StudyView) -> list[dict[str, Any]]:
-    """Every attempt that followed a failed one, with what had failed; the newest last."""
-    starts = [start for trial in board.trials() for start in trial.starts if start.get("reason")]
-    newest = sorted(starts, key=lambda start: start["time"])
-    return [{name: start[name] for name in ("trial_id", "attempt", "reason")} for start in newest]
-
-
-def print_status(path: Place, *, watch: bool = False) -> None:
-    """Print the state for a person; to watch it is to print it again and again, until Ctrl-C."""
-    directory = StudyDirectory(path)
-    console = Console(highlight=False)
-    if not watch:
-        console.print(render_status(directory))
-        return
-    with Live(render_status(directory), console=console, auto_refresh=False) as live:
-        while True:
-            began = time.monotonic()
-            live.update(render_status(directory), refresh=True)
-            time.sleep(max(WATCH_SECONDS, WATCH_SHARE * (time.monotonic() - began)))
-
-
-def render_status(directory: StudyDirectory) -> Group:
-    """The state as a person sees it."""
-    board = load_study_view(directory)
-    return Group(*_status_lines(_status_facts(directory, board), board))
-
-
-def _status_lines(facts: dict[str, Any], board: StudyView) -> Iterator[RenderableType]:
-    running = f"running ({escape(facts['driver'])})" if facts["driver"] else "not running"
-    yield Text.from_markup(
-        f"[bold]{escape(facts['study'])}[/], {running}, {escape(facts['directory'])}"
+def add_command(commands: Commands) -> None:
+    """Add the command with its arguments."""
+    parser = add_parser(
+        commands, "status", show_status, "show how far a study is, also while it runs"
     )
-    yield board.grid()
-    counts = (
-        ", ".join(f"{count} {name.lower()}" for name, count in sorted(facts["trials"].items()))
-        or "no trial yet"
+    parser.add_argument("directory", type=parse_place, help="the study's directory")
+    parser.add_argument(
+        "--watch", action="store_true", help="show it again every two seconds until Ctrl-C"
     )
-    yield f"{counts}; {facts['expected']} expected; {100 * facts['progress']:.0f} % of all epochs done"
-    if facts["epochs_per_minute"]:
-        speed = f"{facts['trials_per_hour']:.3g} trials an hour, {facts['epochs_per_minute']:.3g} epochs a minute"
-        yield f"{speed}; about {format_duration(facts['seconds_left'])} left"
-    for error in facts["errors"]:
-        yield Text.assemble(
-            "  ", (error["status"], "red"), f" {error['trial_id']}: {error['error']}"
-        )
-    if facts["retried"]:
-        yield f"{facts['retried']} retried, the last of them after"
-    for retry in facts["retries"]:
-        yield Text.assemble("  ", ("retried", "yellow"), f" {retry['trial_id']}: {retry['reason']}")
-    if facts["memory"]:
-        yield _memory_table(facts["memory"])
 
 
-def _memory_table(rows: list[dict[str, Any]]) -> Table:
-    """Peak memory by model and batch size."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in ("peak memory of", "batch size", "on", "at most", "trials", "suggests"):
-        table.add_column(
-            name, justify="right" if name in ("batch size", "at most", "trials") else "left"
-        )
-    for row in rows:
-        cells = (
-            row["model"],
-            str(row["batch_size"]),
-            row["device"],
-            format_bytes(row["peak"]),
-            str(row["trials"]),
-        )
-        table.add_row(*map(escape, cells), row["advice"])
-    return table
+def show_status(parsed: argparse.Namespace) -> int:
+    """Print the study's state."""
+    from sparsetune.search.status import print_status, study_status
+
+    if parsed.json:
+        print_json(study_status(parsed.directory))
+    else:
+        print_status(parsed.directory, watch=parsed.watch)
+    return 0

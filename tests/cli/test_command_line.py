@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import ray
 
-from sparsetune.__main__ import build_parser, main
+from sparsetune.cli.main import build_parser, main
 from sparsetune.search.sampling import quiet_optuna
 from sparsetune.spec import OptimSpec, TrialSpec
 from sparsetune.storage import StudyDirectory

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from sparsetune.cli.preview import preview_study
 from sparsetune.costs import fisher_cost
 from sparsetune.costs.fisher_cost import FisherCost, count_estimates
 from sparsetune.costs.forecast import cost_kind, forecast_study, measure_costs
 from sparsetune.costs.timing import TrialCost, measure_cost
 from sparsetune.errors import LimitError
 from sparsetune.launch.launch import Options, launch
+from sparsetune.launch.preview import preview_study
 from sparsetune.search.planner import build_planner
 from sparsetune.sparsity.fisher import pieces
 from sparsetune.sparsity.fisher.blocks import BlockFisher

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.__main__ import main
+from sparsetune.cli.main import main
 from sparsetune.costs.layer_table import layer_table, print_layer_table
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import MODELS

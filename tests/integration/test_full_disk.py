@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.__main__ import main
+from sparsetune.cli.main import main
 from sparsetune.storage import ledger
 from tests.integration.runs import assert_equal_to_training_alone, trials
 

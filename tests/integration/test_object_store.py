@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 import analysis
-from sparsetune.cli.status import study_status
 from sparsetune.paths import list_names, resolve_place
+from sparsetune.search.status import study_status
 from sparsetune.storage import StudyDirectory, ledger
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 from tests.object_store import KEYS, keys

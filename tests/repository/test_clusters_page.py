@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.__main__ import build_parser
+from sparsetune.cli.main import build_parser
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "clusters.md").read_text()

@@ -39,7 +39,7 @@ def test_importing_is_light(module: str) -> None:
 
 
 def test_the_state_of_a_study_is_shown_without_torch_or_ray() -> None:
-    packages = loaded("-c", "import sparsetune.cli.status")
+    packages = loaded("-c", "import sparsetune.search.status")
     assert "optuna" in packages
     assert packages & ((HEAVY | STORES) - {"optuna"}) == set()
 

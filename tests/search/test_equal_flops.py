@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sparsetune.cli.preview import preview_study, print_preview
 from sparsetune.costs.configurations import match_dense_flops, train_flops
+from sparsetune.launch.preview import preview_study, print_preview
 from sparsetune.search.halving import HalvingRungs
 from sparsetune.search.planner import build_planner
 from sparsetune.spec import TrialSpec

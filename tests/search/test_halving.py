@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 import analysis
-from sparsetune.cli.preview import preview_study, print_preview
 from sparsetune.launch.driver import Driver
+from sparsetune.launch.preview import preview_study, print_preview
 from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
 from sparsetune.spec import TrialSpec

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsetune.__main__ import main
+from sparsetune.cli.main import main
 from sparsetune.errors import DeclarationError, StudyDirectoryError
 from sparsetune.search.halving import HalvingRungs, phase_span_at
 from sparsetune.search.replay import build_schedulers, recorded_cells, replay_study

@@ -7,9 +7,9 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from sparsetune.cli.status import load_study_view
 from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
+from sparsetune.search.status import load_study_view
 from sparsetune.search.study_view import StudyView
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import TrialState

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from sparsetune.__main__ import main
-from sparsetune.cli.find import find_study
-from sparsetune.cli.preview import preview_study
+from sparsetune.cli.main import main
+from sparsetune.cli.studies import find_study
+from sparsetune.launch.preview import preview_study
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from sparsetune.train import train

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sparsetune.cli.find import find_study
-from sparsetune.cli.preview import preview_study
+from sparsetune.cli.studies import find_study
+from sparsetune.launch.preview import preview_study
 from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.study import Study
 from sparsetune.train import train

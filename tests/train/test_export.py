@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from sparsetune.__main__ import main
+from sparsetune.cli.main import main
 from sparsetune.errors import DataError, SparsetuneError
 from sparsetune.paths import Place, resolve_place
 from sparsetune.sparsity.certificate import certify

@@ -15,7 +15,7 @@ from scipy import stats
 import analysis
 from analysis.diff import Diff, diff
 from analysis.diff.text import as_json, show
-from sparsetune.__main__ import main
+from sparsetune.cli.main import main
 from sparsetune.errors import SparsetuneError
 
 

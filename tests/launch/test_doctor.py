@@ -13,16 +13,7 @@ from typing import Any
 
 import pytest
 
-from sparsetune.__main__ import main
-from sparsetune.cli.doctor import (
-    DATASET_FILES,
-    data_checks,
-    gpu_checks,
-    gpu_checks_for,
-    print_checks,
-    requirement_check,
-    run_checks,
-)
+from sparsetune.cli.main import main
 from sparsetune.cluster import nodes
 from sparsetune.cluster.nodes import (
     ClusterError,
@@ -33,6 +24,15 @@ from sparsetune.cluster.nodes import (
     node_check,
     require_equal_nodes,
     token_file,
+)
+from sparsetune.launch.doctor import (
+    DATASET_FILES,
+    data_checks,
+    gpu_checks,
+    gpu_checks_for,
+    print_checks,
+    requirement_check,
+    run_checks,
 )
 from sparsetune.paths import resolve_place
 from sparsetune.tasks import SOURCES
@@ -238,7 +238,7 @@ def test_the_command_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path)
 
 
 def test_the_command_without_faults_starts_no_ray(tmp_path: Path) -> None:
-    code = "import sys; from sparsetune.__main__ import main; status = main(sys.argv[1:]); assert 'ray' not in sys.modules"
+    code = "import sys; from sparsetune.cli.main import main; status = main(sys.argv[1:]); assert 'ray' not in sys.modules"
     command = [
         sys.executable,
         "-c",

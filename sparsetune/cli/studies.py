@@ -16,14 +16,21 @@ from sparsetune.study import Study
 
 
 def find_study(name: str) -> tuple[Study, Path]:
-    """The one `Study` in a module (``studies.digits``) or a file (``my_study.py``), and the file's path.
+    """Find the one `Study` of a module or a file.
 
-    The current folder is appended to the path: what is installed wins over a namesake beside the study.
+    The current folder is appended to the path: what is installed wins over a namesake there.
+
+    Args:
+        name: A module (``studies.digits``) or a file (``my_study.py``).
+
+    Returns:
+        The study, and the path of the file that declares it.
 
     Raises:
-        SparsetuneError: if there is no such module or file, it fails, or it holds no or several studies.
+        SparsetuneError: if there is no such module or file, if it fails, or if it does not hold
+            exactly one study.
     """
-    sys.path += [folder for folder in [str(Path.cwd())] if folder not in sys.path]
+    _append_to_path(Path.cwd())
     module = _import_file(Path(name)) if name.endswith(".py") else _import_module(name)
     studies = {id(value): value for value in vars(module).values() if isinstance(value, Study)}
     if len(studies) != 1:
@@ -33,14 +40,18 @@ def find_study(name: str) -> tuple[Study, Path]:
     return next(iter(studies.values())), Path(module.__file__ or name)
 
 
+def _append_to_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+
+
 def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
-            raise SparsetuneError(
-                f"there is no module `{name}` here; give a module such as `studies.digits`, or the path of a .py file"
-            ) from error
+            advice = "give a module such as `studies.digits`, or the path of a .py file"
+            raise SparsetuneError(f"there is no module `{name}` here; {advice}") from error
         raise _import_error(name, error) from error
     except Exception as error:
         raise _import_error(name, error) from error
@@ -51,14 +62,13 @@ def _import_file(path: Path) -> ModuleType:
         raise SparsetuneError(
             f"there is no file `{path}`; give the path of a .py file, or a module name"
         )
-    sys.path += [folder for folder in [str(path.resolve().parent)] if folder not in sys.path]
+    _append_to_path(path.resolve().parent)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise SparsetuneError(f"`{path}` cannot be imported")
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(
-        path.stem, module
-    )  # dataclasses look there; a namesake that is imported already stays
+    # Dataclasses look there; a namesake that is imported already stays.
+    sys.modules.setdefault(path.stem, module)
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -76,33 +86,42 @@ def _import_error(name: str, error: Exception) -> SparsetuneError:
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, Any]:
-    """Dotted fields from ``key=value`` texts; values are JSON where they can be read so.
+    """Values by dotted field, from texts of the form ``field=value``.
+
+    Values are read as JSON where they can be, else as text.
 
     Raises:
         DeclarationError: naming every text without a ``=``.
     """
-    if wrong := [pair for pair in pairs if "=" not in pair]:
-        raise DeclarationError(
-            [Problem("", "--set takes `field=value`", repr(pair)) for pair in wrong], "--set"
-        )
-    return {path: _parse_value(text) for path, _, text in (pair.partition("=") for pair in pairs)}
+    rule = "--set takes `field=value`"
+    problems = [Problem("", rule, repr(pair)) for pair in pairs if "=" not in pair]
+    if problems:
+        raise DeclarationError(problems, "--set")
+    overrides = {}
+    for pair in pairs:
+        field, _, text = pair.partition("=")
+        overrides[field] = _parse_value(text)
+    return overrides
 
 
 def parse_sweep(pairs: list[str]) -> dict[str, list[Any]]:
-    """New values by sweep axis from ``axis=value,value`` texts; of an axis given again, the values follow.
+    """New values by sweep axis, from texts of the form ``axis=value,value``.
+
+    Values of an axis that is given again follow the earlier ones.
 
     Raises:
         DeclarationError: naming every text that is not of this form.
     """
     sweep: dict[str, list[Any]] = {}
-    parts = [pair.partition("=") for pair in pairs]
-    if wrong := [
-        pair for pair, (_, _, texts) in zip(pairs, parts, strict=True) if not all(texts.split(","))
-    ]:
-        rule = "--add-sweep takes `field=value,value`"
-        raise DeclarationError([Problem("", rule, repr(pair)) for pair in wrong], "--add-sweep")
-    for axis, _, texts in parts:
-        sweep.setdefault(axis, []).extend(_parse_value(text) for text in texts.split(","))
+    problems = []
+    for pair in pairs:
+        axis, _, texts = pair.partition("=")
+        values = texts.split(",")
+        if not all(values):
+            problems.append(Problem("", "--add-sweep takes `field=value,value`", repr(pair)))
+        sweep.setdefault(axis, []).extend(_parse_value(text) for text in values)
+    if problems:
+        raise DeclarationError(problems, "--add-sweep")
     return sweep
 
 

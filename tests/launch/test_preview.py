@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.cli.preview import preview_study, print_preview
 from sparsetune.errors import DeclarationError
+from sparsetune.launch.preview import preview_study, print_preview
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import PUBLISHED_ACDC, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import FolderTask, GrowthSpec, ImageTask

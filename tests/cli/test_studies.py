@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.cli.find import find_study, parse_overrides, parse_sweep
+from sparsetune.cli.studies import find_study, parse_overrides, parse_sweep
 from sparsetune.errors import DeclarationError, SparsetuneError
 
 STUDY = 'from sparsetune import Study\nSTUDY = Study(name="mine")\n'
@@ -109,8 +109,8 @@ def test_a_name_that_is_none(folder: Path, name: str) -> None:
 WHICH = """
 import sys
 sys.path.remove("")
-import sparsetune.find
-study, _ = sparsetune.cli.find.find_study(sys.argv[1])
+import sparsetune.cli.studies
+study, _ = sparsetune.cli.studies.find_study(sys.argv[1])
 import analysis
 print(study.name, analysis.__file__)
 """

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.cli.status import WATCH_SECONDS, load_study_view, print_status, study_status
 from sparsetune.errors import StudyDirectoryError
+from sparsetune.search.status import WATCH_SECONDS, load_study_view, print_status, study_status
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger
 from sparsetune.study import Study
@@ -201,7 +201,7 @@ def test_watching_looks_again_until_it_is_interrupted(
         if len(waited) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("sparsetune.cli.status.time.sleep", sleep)
+    monkeypatch.setattr("sparsetune.search.status.time.sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
         print_status(half_done.path, watch=True)
     assert min(waited) >= WATCH_SECONDS

@@ -1,0 +1,155 @@
+"""Arguments that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sparsetune.errors import SparsetuneError
+
+if TYPE_CHECKING:
+    from sparsetune.paths import Place
+    from sparsetune.study import Study
+
+Commands = Any
+"""What `argparse` returns from ``add_subparsers``, whose type is private."""
+
+
+def add_parser(
+    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], summary: str
+) -> argparse.ArgumentParser:
+    """Add a command with ``--json``.
+
+    Args:
+        commands: Of the parser that it becomes a command of.
+        name: As it is typed.
+        run: Called with the parsed arguments; returns the exit status.
+        summary: What the command does, without a capital and a full stop.
+    """
+    description = summary[0].upper() + summary[1:] + "."
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=description
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+    parser.set_defaults(command=run)
+    return parser
+
+
+def add_study_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the study of a declaration, and what changes it."""
+    parser.add_argument(
+        "study", help="a module (studies.digits) or a .py file that holds one Study"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="set a field of the base"
+    )
+    parser.add_argument("--name", help="another name for the study, and so another directory")
+    parser.add_argument(
+        "--quick", action="store_true", help="the one-minute form, named NAME-quick"
+    )
+    parser.add_argument(
+        "--storage",
+        type=parse_place,
+        default=Path("runs"),
+        metavar="DIR",
+        help="a folder or s3://…",
+    )
+
+
+def load_study(parsed: argparse.Namespace) -> tuple[Study, Path]:
+    """The declared study with its changes, and the file that holds it.
+
+    Raises:
+        SparsetuneError: if there is no such study.
+        DeclarationError: if it is to be changed, and has problems.
+    """
+    from sparsetune.cli.studies import find_study, parse_overrides
+
+    study, file = find_study(parsed.study)
+    if (parsed.set or parsed.quick) and study.problems():
+        from sparsetune.launch.preflight import require_runnable
+
+        # Raises: what is not valid has no axes to pin and no quick form.
+        require_runnable(study, needs_data=False)
+    if parsed.set:
+        study = study.pinned(parse_overrides(parsed.set))
+    if parsed.quick:
+        study = study.quick()
+    if parsed.name:
+        study = study.with_changes(name=parsed.name)
+    return study, file
+
+
+def add_trial_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what one trial gets: processors, a share of a GPU, data."""
+    parser.add_argument(
+        "--gpus-per-trial",
+        type=parse_amount,
+        metavar="SHARE",
+        help="default: 1 where there are GPUs",
+    )
+    parser.add_argument(
+        "--cpus-per-trial", type=parse_amount, default=1, metavar="N", help="default: 1"
+    )
+    add_data_root(parser, "where data sets lie (or SPARSETUNE_DATA)")
+
+
+def add_data_root(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add ``--data-root``."""
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help=text)
+
+
+def parse_count(text: str) -> int:
+    """A whole number, at least 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number that is not negative, got {text!r}"
+        )
+    return int(text)
+
+
+def parse_size(text: str) -> int:
+    """A whole number, at least 1."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number that is positive, got {text!r}")
+    return int(text)
+
+
+def parse_amount(text: str) -> float:
+    """A finite number, at least 0."""
+    with suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be a number that is not negative, got {text!r}")
+
+
+def parse_amounts(text: str) -> list[float]:
+    """Finite numbers, at least 0, separated by commas."""
+    return [parse_amount(part) for part in text.split(",")]
+
+
+def parse_place(text: str) -> Place:
+    """A folder of a disk, or a prefix of an object store."""
+    from sparsetune.paths import resolve_place
+
+    if "://" not in text:
+        return Path(text)
+    try:
+        return resolve_place(text)
+    except SparsetuneError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def print_json(facts: Mapping[str, Any]) -> None:
+    """Print one JSON object."""
+    print(json.dumps(facts, indent=2))  # noqa: T201
+
+
+def print_line(text: str) -> None:
+    """Print one line."""
+    print(text)  # noqa: T201

@@ -1,0 +1,31 @@
+"""``sparsetune diff``: show what changed between two studies."""
+
+from __future__ import annotations
+
+import argparse
+
+from sparsetune.cli.arguments import Commands, add_parser, parse_place, print_json
+
+
+def add_command(commands: Commands) -> None:
+    """Add the command with its arguments."""
+    summary = "show what changed between two studies: declaration, code, conclusions"
+    parser = add_parser(commands, "diff", show_diff, summary)
+    parser.add_argument("before", type=parse_place, help="a study's directory")
+    parser.add_argument("after", type=parse_place, help="another's")
+    parser.add_argument(
+        "--measure", metavar="COLUMN", help="what conclusions are of (default: test_accuracy)"
+    )
+
+
+def show_diff(parsed: argparse.Namespace) -> int:
+    """Print the differences."""
+    from analysis.diff import diff
+    from analysis.diff.text import as_json, show
+
+    found = diff(parsed.before, parsed.after, parsed.measure)
+    if parsed.json:
+        print_json(as_json(found))
+    else:
+        show(found)
+    return 0

@@ -1,0 +1,78 @@
+"""Arguments of the commands that launch a study, and what they say at its end."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sparsetune.cli.arguments import add_trial_arguments, parse_amount, print_json, print_line
+
+if TYPE_CHECKING:
+    from sparsetune.launch.launch import Options, Outcome
+    from sparsetune.paths import Place
+
+
+def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add how a study is run, which changes none of its numbers."""
+    add = parser.add_argument
+    add("--address", help="an existing Ray cluster (default: a local one)")
+    add_trial_arguments(parser)
+    add("--checkpoint-seconds", type=parse_amount, default=30, metavar="S", help="default: 30")
+    add("--keep-models", action="store_true", help="keep every final model as safetensors")
+    add("--checkpoint-gib", type=parse_amount, metavar="G", help="default: 10 %% of the free disk")
+    add(
+        "--max-hours", type=parse_amount, metavar="H", help="refuse what is forecast to take longer"
+    )
+    add("--max-gib", type=parse_amount, metavar="G", help="refuse more checkpoints and models")
+    add("--tensorboard", action="store_true", help="write TensorBoard's event files too")
+    add("--no-report", action="store_true", help="do not write the report at the end")
+
+
+def launch_options(parsed: argparse.Namespace, storage: Place, study_file: Path | None) -> Options:
+    """Options of a launch.
+
+    Args:
+        parsed: The arguments of `add_launch_arguments`.
+        storage: Parent of the study's directory.
+        study_file: The file that declares the study, or None where it is not known.
+    """
+    from sparsetune.launch.launch import Options
+
+    return Options(
+        storage=storage,
+        address=parsed.address,
+        gpus_per_trial=parsed.gpus_per_trial,
+        cpus_per_trial=parsed.cpus_per_trial,
+        data_root=parsed.data_root,
+        checkpoint_seconds=parsed.checkpoint_seconds,
+        keep_models=parsed.keep_models,
+        checkpoint_gib=parsed.checkpoint_gib,
+        max_hours=parsed.max_hours,
+        max_gib=parsed.max_gib,
+        tensorboard=parsed.tensorboard,
+        study_file=study_file,
+        quiet=parsed.json,
+    )
+
+
+def report_outcome(parsed: argparse.Namespace, outcome: Outcome) -> int:
+    """Write the report of a study that was run, say where it is, and return the exit status."""
+    from analysis import report
+
+    page = None if parsed.no_report or outcome.interrupted else report(outcome.directory)
+    if parsed.json:
+        print_json(
+            {
+                "directory": str(outcome.directory),
+                "trials": dict(outcome.counts),
+                "report": page and str(page),
+                "interrupted": outcome.interrupted,
+                "unsettled": list(outcome.unsettled),
+            }
+        )
+    elif outcome.interrupted:
+        print_line(f"Stopped. Go on with: sparsetune resume {outcome.directory}")
+    elif page:
+        print_line(f"Report: {page}")
+    return outcome.exit_status

@@ -1,0 +1,75 @@
+"""``sparsetune replay``: what stopping rules would have saved of a finished study."""
+
+from __future__ import annotations
+
+import argparse
+
+from sparsetune.cli.arguments import (
+    Commands,
+    add_parser,
+    parse_amount,
+    parse_amounts,
+    parse_place,
+    parse_size,
+    print_json,
+    print_line,
+)
+
+HALVING_FIELDS = ("rungs", "reduction", "settle")
+"""Fields of the study's stopping rule that the command line may replace."""
+
+
+def add_command(commands: Commands) -> None:
+    """Add the command with its arguments."""
+    summary = "replay schedulers over a finished study; train nothing"
+    parser = add_parser(commands, "replay", replay, summary)
+    add = parser.add_argument
+    add("directory", type=parse_place, help="a study whose search trials trained to their end")
+    add("--workers", type=parse_size, default=2, metavar="N", help="trials at once (default: 2)")
+    add(
+        "--rungs",
+        type=parse_amounts,
+        metavar="P,P",
+        help="fractions of training (default: the study's)",
+    )
+    add(
+        "--reduction",
+        type=parse_amount,
+        metavar="R",
+        help="the best 1/R go on (default: the study's)",
+    )
+    add(
+        "--settle",
+        type=parse_amount,
+        metavar="S",
+        help="fraction at target before (default: the study's)",
+    )
+
+
+def replay(parsed: argparse.Namespace) -> int:
+    """Print the comparison and draw its figure, where the study searches a ramp."""
+    from analysis.ramps.replay_figure import draw_replay
+    from sparsetune.search.replay import print_replay, replay_study
+
+    given = {name: getattr(parsed, name) for name in HALVING_FIELDS}
+    changes = {name: value for name, value in given.items() if value is not None}
+    found = replay_study(parsed.directory, changes, workers=parsed.workers)
+    figure = draw_replay(
+        found.table, found.configurations, found.objective, parsed.directory / "figures" / "replay"
+    )
+    if parsed.json:
+        print_json(
+            {
+                "study": found.study,
+                "objective": found.objective,
+                "workers": found.workers,
+                "rule": found.rule,
+                "left_out": found.left_out,
+                "table": found.table,
+                "figure": figure and str(figure),
+            }
+        )
+        return 0
+    print_replay(found)
+    print_line(f"Figure: {figure}" if figure else "No figure: the study searches no ramp.")
+    return 0

@@ -1,0 +1,26 @@
+"""``sparsetune report``: write the report of a study, with its figures and tables."""
+
+from __future__ import annotations
+
+import argparse
+
+from sparsetune.cli.arguments import Commands, add_parser, parse_place, print_json, print_line
+
+
+def add_command(commands: Commands) -> None:
+    """Add the command with its arguments."""
+    summary = "write report/index.html, figures and tables of a study"
+    parser = add_parser(commands, "report", write_report, summary)
+    parser.add_argument("directory", type=parse_place, help="the study's directory")
+
+
+def write_report(parsed: argparse.Namespace) -> int:
+    """Write the report and say where it is."""
+    from analysis import report
+
+    page = report(parsed.directory)
+    if parsed.json:
+        print_json({"report": str(page)})
+    else:
+        print_line(f"Report: {page}")
+    return 0

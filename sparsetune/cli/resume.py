@@ -1,0 +1,66 @@
+"""``sparsetune resume``: continue a study from its directory alone, or extend it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sparsetune.cli.arguments import Commands, add_parser, parse_count, parse_place
+from sparsetune.cli.launching import add_launch_arguments, launch_options, report_outcome
+
+
+def add_command(commands: Commands) -> None:
+    """Add the command with its arguments."""
+    summary = "go on with a study from its directory alone, or extend it"
+    parser = add_parser(commands, "resume", resume_study, summary)
+    add = parser.add_argument
+    add("directory", type=parse_place, help="the study's directory, such as runs/digits")
+    add(
+        "--add-report-seeds",
+        type=parse_count,
+        default=0,
+        metavar="N",
+        help="more seeds for every winner",
+    )
+    add(
+        "--add-configurations",
+        type=parse_count,
+        default=0,
+        metavar="N",
+        help="more configurations per cell",
+    )
+    add(
+        "--add-sweep",
+        action="append",
+        default=[],
+        metavar="FIELD=V,V",
+        help="more values of a declared sweep axis",
+    )
+    add(
+        "--retry-failed",
+        action="store_true",
+        help="run FAILED trials again, from their checkpoints",
+    )
+    add_launch_arguments(parser)
+
+
+def resume_study(parsed: argparse.Namespace) -> int:
+    """Continue the study, with what is added, and write its report."""
+    from sparsetune.cli.studies import parse_sweep
+    from sparsetune.storage import StudyDirectory
+
+    home = StudyDirectory(parsed.directory)
+    study = home.study()
+    sweep = parse_sweep(parsed.add_sweep)
+    # Imports Ray, which takes seconds: what is no study is said before.
+    from sparsetune.launch.extension import Extension
+    from sparsetune.launch.launch import launch
+
+    study_files = [one["study_file"] for one in home.launches() if one.get("study_file")]
+    study_file = Path(study_files[-1]) if study_files else None
+    options = launch_options(parsed, home.path.parent, study_file)
+    extension = Extension(
+        parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed
+    )
+    outcome = launch(study, options, directory=home.path, extend=extension)
+    return report_outcome(parsed, outcome)
