@@ -74,12 +74,28 @@ def bucket(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str
     return new_bucket()
 
 
-@pytest.fixture(scope="session")
-def data_root() -> Path:
-    """The folder of downloaded data sets; the test is skipped where there is none."""
-    given = os.environ.get("SPARSETUNE_DATA")
-    if not given or not Path(given).is_dir():
-        pytest.skip(
-            f"reads real data: set SPARSETUNE_DATA to the folder that holds them, got {given or 'nothing'}"
-        )
-    return Path(given).resolve()
+@pytest.fixture(scope="session", autouse=True)
+def _given_data() -> Iterator[str]:
+    """The value of ``SPARSETUNE_DATA``, hidden from every test so that none depends on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        given = os.environ.get("SPARSETUNE_DATA", "")
+        patch.delenv("SPARSETUNE_DATA", raising=False)
+        yield given
+
+
+@pytest.fixture
+def data_root(_given_data: str, request: pytest.FixtureRequest) -> Path:
+    """The folder of real data sets, for tests marked ``data``.
+
+    The mark's arguments name the data sets that the test reads. The test is skipped where one is
+    missing.
+    """
+    mark = request.node.get_closest_marker("data")
+    if mark is None:
+        pytest.fail('a test that reads real data must be marked, as in `@pytest.mark.data("glue")`')
+    missing = [name for name in mark.args if not Path(_given_data, name).is_dir()]
+    if not _given_data or missing:
+        wanted = " and ".join(f"`{name}`" for name in mark.args)
+        got = _given_data or "nothing"
+        pytest.skip(f"set SPARSETUNE_DATA to the folder that holds {wanted}, got {got}")
+    return Path(_given_data).resolve()

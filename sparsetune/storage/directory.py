@@ -240,9 +240,9 @@ def translating_write_errors(path: Place) -> Iterator[None]:
         ) from error
 
 
-def write_durably(path: Place, data: str | bytes | memoryview) -> None:
+def write_durably(path: Place, data: str | bytes) -> None:
     """Replace a file as a whole, and make its folders: a temporary name, synced, renamed. An object with one PUT."""
-    whole = data.encode() if isinstance(data, str) else bytes(data)
+    whole = data.encode() if isinstance(data, str) else data
     if not isinstance(path, Path):
         path.fs.pipe_file(path.path, whole)
         return

@@ -109,15 +109,17 @@ class Checkpoints:
         }
         whole = io.BytesIO()
         torch.save(stored, whole)
+        # A view of the buffer would outlive the file in an error's traceback.
+        data = whole.getvalue()
         path = self.folder / f"checkpoint-{step}.pt"
-        if not (kept := self.room.kept(whole.tell())):
-            self._refuse(whole.tell())
+        if not (kept := self.room.kept(len(data))):
+            self._refuse(len(data))
             return path
         with translating_write_errors(self.folder):
             if isinstance(path, Path):
-                _write_verified(path, whole.getbuffer())
+                _write_verified(path, data)
             else:
-                write_durably(path, whole.getbuffer())
+                write_durably(path, data)
             for old in self._superseded(step, kept):
                 old.unlink()
         self._last = time.monotonic()
@@ -150,7 +152,7 @@ class Checkpoints:
                     (self.folder / name).unlink(missing_ok=True)
 
 
-def _write_verified(path: Path, data: memoryview) -> None:
+def _write_verified(path: Path, data: bytes) -> None:
     temporary = path.with_suffix(".tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

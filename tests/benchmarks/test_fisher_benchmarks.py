@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -40,14 +39,13 @@ def test_a_row_of_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(row.seconds[0] > 0 for row in rows)
 
 
+@pytest.mark.data("glue")
 def test_every_score_prunes_the_same_fine_tuned_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data_root: Path
 ) -> None:
-    if not (data := os.environ.get("SPARSETUNE_DATA")):
-        pytest.skip("GLUE's files are not here")
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path))
     spec = recipe("bert_tiny", gradients=4, examples=64, epochs=1)
-    rows = list(one_shot(spec, Path(data), "cpu"))
+    rows = list(one_shot(spec, data_root, "cpu"))
     wanted = [
         ("", 0.0),
         *(("magnitude", s) for s in SPARSITIES),

@@ -47,7 +47,6 @@ NODE = {
 
 @pytest.fixture(autouse=True)
 def _no_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
 
 

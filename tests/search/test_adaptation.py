@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import pytest
+from optuna.samplers import TPESampler
 
 from sparsetune.launch.preflight import preflight_problems
 from sparsetune.search.adaptation import sampler_problems
@@ -15,6 +16,13 @@ from sparsetune.study.space import Choice, LogUniform, Uniform
 
 SEARCH: dict[str, Any] = {"optim.lr": LogUniform(0.01, 1), "optim.momentum": Uniform(0, 0.8)}
 NAMES = "must be a sampler of Optuna that adapts: CmaEsSampler, GPSampler, NSGAIIISampler, NSGAIISampler, TPESampler"
+
+
+def refusal(**arguments: Any) -> str:
+    """Python's message for arguments that TPESampler does not take; its words vary by version."""
+    with pytest.raises(TypeError) as caught:
+        TPESampler(**arguments)
+    return str(caught.value)
 
 
 def study(name: str, arguments: dict[str, Any] | None = None, **fields: Any) -> Study:
@@ -71,8 +79,8 @@ def test_a_sampler_that_adapts_is_taken(name: str, arguments: dict[str, Any]) ->
         (
             "TPESampler",
             {"n_candidates": 8},
-            "`sampler.arguments`: Optuna's TPESampler refuses them: TPESampler.__init__() got an unexpected keyword"
-            " argument 'n_candidates', got {'n_candidates': 8}",
+            f"`sampler.arguments`: Optuna's TPESampler refuses them: {refusal(n_candidates=8)},"
+            " got {'n_candidates': 8}",
         ),
         (
             "TPESampler",

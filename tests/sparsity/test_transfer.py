@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
 import pytest
@@ -70,8 +69,6 @@ def test_the_mask_is_the_zeros_from_the_first_step_to_the_last_and_only_the_rest
 @pytest.fixture
 def rte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialSpec:
     """A trial on real sentences that goes on from an encoder of which 80 % are zero."""
-    if not os.environ.get("SPARSETUNE_DATA"):
-        pytest.skip("GLUE's files are not here")
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
     torch.manual_seed(0)
     encoder = build_encoder("bert_tiny", 2, None)
@@ -88,11 +85,11 @@ def rte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialSpec:
     )
 
 
+@pytest.mark.data("glue")
 def test_a_trial_on_texts_keeps_the_checkpoint_s_zeros_through_an_interruption(
-    rte: TrialSpec, tmp_path: Path
+    rte: TrialSpec, tmp_path: Path, data_root: Path
 ) -> None:
-    data = Path(os.environ["SPARSETUNE_DATA"])
-    whole = outcome(rte, tmp_path, data_root=data)
+    whole = outcome(rte, tmp_path, data_root=data_root)
     assert whole.final.status == "COMPLETE"
     start = load_file(tmp_path / "sparse" / "model.safetensors")
     frozen = [
@@ -105,16 +102,18 @@ def test_a_trial_on_texts_keeps_the_checkpoint_s_zeros_through_an_interruption(
     assert not any(torch.equal(whole.weights[name], start[name]) for name in frozen)
     stops = Stops(tmp_path / "checkpoints", {11})
     with pytest.raises(Interrupted):
-        train(rte, checkpoints=stops, data_root=data)
-    again = outcome(rte, tmp_path, latest_checkpoint([tmp_path / "checkpoints"]), data_root=data)
+        train(rte, checkpoints=stops, data_root=data_root)
+    found = latest_checkpoint([tmp_path / "checkpoints"])
+    again = outcome(rte, tmp_path, found, data_root=data_root)
     assert again.rows == whole.rows
     assert all(torch.equal(again.weights[name], weight) for name, weight in whole.weights.items())
 
 
-def test_another_target_is_refused_before_the_first_step(rte: TrialSpec) -> None:
+@pytest.mark.data("glue")
+def test_another_target_is_refused_before_the_first_step(rte: TrialSpec, data_root: Path) -> None:
     spec = rte.with_values({"sparsity.target": 0.9})
     with pytest.raises(
         DeclarationError, match=r"must be the checkpoint's sparsity, 0\.8000: set it, got 0\.9"
     ):
-        train(spec, data_root=Path(os.environ["SPARSETUNE_DATA"]))
+        train(spec, data_root=data_root)
     assert math.isclose(rte.sparsity.target, 0.8)

@@ -29,8 +29,7 @@ COLOURED = (3, 32, 32)
 
 @pytest.fixture(autouse=True)
 def _no_other_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither this machine's data root nor its downloads."""
-    monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
+    """None of this machine's downloads."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
 

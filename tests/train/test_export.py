@@ -48,7 +48,6 @@ PRUNED = 60_000
 
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
 
 

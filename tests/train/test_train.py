@@ -1,6 +1,5 @@
 import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -372,16 +371,14 @@ def test_equal_declarations_are_one_trial() -> None:
     assert numbers(history(trial(sparsity=SparsitySpec(method="gmp", target=0)))) == dense
 
 
-@pytest.mark.skipif(
-    "SPARSETUNE_DATA" not in os.environ, reason="SPARSETUNE_DATA names no folder with FashionMNIST"
-)
+@pytest.mark.data("FashionMNIST")
 @pytest.mark.parametrize("method", ["dense", "gmp", "acdc"])
-def test_fashion_mnist_is_learnt_at_high_sparsity(method: str) -> None:
+def test_fashion_mnist_is_learnt_at_high_sparsity(method: str, data_root: Path) -> None:
     sparsity = SparsitySpec(method=method, target=0 if method == "dense" else 0.95)
     spec = TrialSpec(
         task=ImageTask(train_examples=20_000), schedule=ScheduleSpec(epochs=1), sparsity=sparsity
     )
-    final: TrialResult = train(spec, read_test=True)
+    final: TrialResult = train(spec, data_root=data_root, read_test=True)
     assert final.certified
     assert final.test["test_accuracy"] > 0.7
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -24,18 +23,11 @@ from sparsetune.tasks.images.small_sets import (
     normalise_pixels,
 )
 
-DATA = Path(os.environ.get("SPARSETUNE_DATA", "/nonexistent"))
-needs_copy = pytest.mark.skipif(
-    not (DATA / "cifar10-jpeg").is_dir(),
-    reason="SPARSETUNE_DATA names no folder with cifar10-jpeg/*.parquet",
-)
-
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of its own, and no network."""
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
     for loader in (datasets.CIFAR10, datasets.CIFAR100):
         monkeypatch.setattr(loader, "url", "http://127.0.0.1:9/")
     _read_dataset.cache_clear()
@@ -134,11 +126,10 @@ def test_a_torn_copy_is_named(tmp_path: Path) -> None:
         read_cifar10_jpeg(tmp_path)
 
 
-@needs_copy
-def test_the_compressed_copy_has_the_statistics_that_its_notes_give() -> None:
-    splits = load_task(
-        ImageTask(dataset="cifar10_jpeg", model="resnet8", train_examples=10_000), data_root=DATA
-    ).splits
+@pytest.mark.data("cifar10-jpeg")
+def test_the_compressed_copy_has_the_statistics_that_its_notes_give(data_root: Path) -> None:
+    task = ImageTask(dataset="cifar10_jpeg", model="resnet8", train_examples=10_000)
+    splits = load_task(task, data_root=data_root).splits
     train = splits.train
     test = splits.test
     assert isinstance(train, ResidentSplit) and isinstance(test, ResidentSplit)

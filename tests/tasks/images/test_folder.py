@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -232,20 +231,17 @@ def test_the_digest_names_every_file_and_size(images: Path) -> None:
     assert data_digest(task(images)) != first
 
 
-@pytest.mark.skipif(
-    "not os.environ.get('SPARSETUNE_DATA')",
-    reason="SPARSETUNE_DATA names no folder with cifar10-jpeg",
-)
+@pytest.mark.data("cifar10-jpeg")
 @pytest.mark.parametrize(
     "method",
     ["acdc", *(pytest.param(method, marks=pytest.mark.slow) for method in ("dense", "rigl"))],
 )
-def test_resnet50_takes_real_steps_on_real_pictures(method: str, tmp_path: Path) -> None:
+def test_resnet50_takes_real_steps_on_real_pictures(
+    method: str, tmp_path: Path, data_root: Path
+) -> None:
     """The full-size model, recipe and reader; small pictures of CIFAR's JPEG copy and few steps."""
     for part, count in (("train", 40), ("test", 20)):
-        table = parquet.read_table(
-            Path(os.environ["SPARSETUNE_DATA"], "cifar10-jpeg", f"cifar10_{part}_jpeg.parquet")
-        )
+        table = parquet.read_table(data_root / "cifar10-jpeg" / f"cifar10_{part}_jpeg.parquet")
         for i, row in enumerate(table.slice(0, count).to_pylist()):
             path = (
                 tmp_path / {"train": "train", "test": "val"}[part] / row["label_name"] / f"{i}.jpg"

@@ -1,4 +1,3 @@
-import os
 from pathlib import Path
 
 import pytest
@@ -10,26 +9,19 @@ from sparsetune.spec.task import ImageTask
 from sparsetune.tasks import load_task, prepare_data
 from sparsetune.tasks.images.small_sets import FASHION_MNIST_DATASET, _read_dataset
 
-DATA = Path(os.environ.get("SPARSETUNE_DATA", "/nonexistent"))
-needs_data = pytest.mark.skipif(
-    not (DATA / "FashionMNIST").is_dir(),
-    reason="SPARSETUNE_DATA names no folder with FashionMNIST/raw/*.gz",
-)
-
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of its own, and no network: the only mirror is a port of this machine that nothing listens on."""
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
     monkeypatch.setattr(FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
     _read_dataset.cache_clear()
 
 
-@needs_data
-def test_packed_data_are_unpacked_into_the_cache_and_read(tmp_path: Path) -> None:
+@pytest.mark.data("FashionMNIST")
+def test_packed_data_are_unpacked_into_the_cache_and_read(tmp_path: Path, data_root: Path) -> None:
     spec = ImageTask(train_examples=20_000)
-    prepare_data(spec, DATA)
+    prepare_data(spec, data_root)
     assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == [
         "FashionMNIST"
     ]
@@ -41,10 +33,10 @@ def test_packed_data_are_unpacked_into_the_cache_and_read(tmp_path: Path) -> Non
     assert abs(float(splits.train.inputs.mean())) < 0.01
     assert abs(float(splits.train.inputs.std()) - 1) < 0.01
     assert (
-        load_task(ImageTask(train_examples=20_000, split_seed=1), data_root=DATA).splits
+        load_task(ImageTask(train_examples=20_000, split_seed=1), data_root=data_root).splits
         is not splits
     )
-    full = load_task(ImageTask(validation=0), data_root=DATA).splits
+    full = load_task(ImageTask(validation=0), data_root=data_root).splits
     assert (len(full.train), len(full.validation)) == (60_000, 0)
     assert torch.equal(full.test.inputs, splits.test.inputs)
 

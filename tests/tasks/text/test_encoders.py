@@ -51,8 +51,7 @@ TEXTS = ["A gorgeous, witty film.", "a dull film", "Wit und Ü-ber-raschung", "f
 
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No network, no downloads, no data root, and a cache of the test's own."""
-    monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
+    """No network, no downloads, and a cache of the test's own."""
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

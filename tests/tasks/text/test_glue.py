@@ -314,7 +314,6 @@ def test_the_hubs_form_becomes_files_that_are_read_alike(
 
 def test_the_hub_is_asked_once(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     publish(hub, "rte")
-    monkeypatch.delenv("SPARSETUNE_DATA", raising=False)
     before = read_glue(task("rte"), None)["train"]
     digest = glue_digest(task("rte"), None)
     monkeypatch.setattr(glue, "HUB", str(hub / "gone"))
@@ -340,6 +339,7 @@ OFFICIAL = {
 """Examples by class of the official files, train and dev."""
 
 
+@pytest.mark.data("glue")
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_the_official_files(name: str, data_root: Path) -> None:
     sets = prepare_glue(task(name), data_root)

@@ -287,7 +287,8 @@ def problems_of(task: Any) -> str:
 def test_what_cannot_run_is_one_line(
     folder: Path, given: dict[str, Any], words: str, monkeypatch: Any
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("SPARSETUNE_DATA", str(folder))
     said = problems_of(text_task(folder).model_copy(update=given))
     assert words in said
     assert len(said.splitlines()) == 2, said

