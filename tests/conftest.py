@@ -19,8 +19,20 @@ os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = (
 )
 os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
 os.environ["MPLBACKEND"] = "Agg"
+os.environ["HF_UPDATE_DOWNLOAD_COUNTS"] = "0"  # else `datasets` reports each read to its server
 os.environ["OMP_NUM_THREADS"] = (
     "1"  # torch reads it when it is imported, which is not for every test
+)
+
+TERMINAL_VARIABLES = (
+    "CLICOLOR_FORCE",
+    "COLUMNS",
+    "FORCE_COLOR",
+    "LINES",
+    "NO_COLOR",
+    "PYTHON_COLORS",
+    "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
 )
 
 
@@ -72,6 +84,15 @@ def bucket(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> str
     for name, value in object_store.items():
         monkeypatch.setenv(name, value)
     return new_bucket()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_output() -> Iterator[None]:
+    """Hide what makes Rich, argparse and tracebacks print wider, narrower or in colour."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in TERMINAL_VARIABLES:
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
