@@ -1,4 +1,4 @@
-"""What to know before a study: versions, hardware, data, storage, and every node of a Ray cluster."""
+"""Checks before a study: versions, hardware, data, storage, and every node of a Ray cluster."""
 
 from __future__ import annotations
 
@@ -36,16 +36,21 @@ DATASET_FILES = {
     "cifar100": ("cifar-100-*", 1),
     "cifar10_jpeg": ("cifar10-jpeg/*.parquet", 2),
 }
-"""Where the files of a data set lie in a root, plain or packed, and how many; digits come with scikit-learn."""
+"""Pattern of a data set's files below a data root, and their number; digits need none."""
+
 WORKER_GIB = 1
+"""Memory that a worker takes with torch loaded, before its trial's own."""
+
 FREE_DISK_GIB = 1
+"""Free space below which a warning is given."""
+
 LEVEL_COLOURS = {"ok": "green", "warning": "yellow", "fault": "red"}
 
 
 def run_checks(
     storage: Place, *, address: str | None = None, data_root: Path | None = None
 ) -> Iterator[EnvironmentCheck]:
-    """Every check as soon as it is made. Starts no Ray; leaves nothing behind.
+    """Yield every check as soon as it is made. Starts no Ray and leaves no file.
 
     Args:
         storage: Where studies would lie; need not exist yet.
@@ -58,46 +63,49 @@ def run_checks(
     yield from gpu_checks()
     yield from data_checks(data_root)
     if not address:
-        yield EnvironmentCheck(
-            "ray",
-            "ok",
-            "a local Ray with these CPUs and GPUs will be used; --address asks a cluster",
-        )
+        found = "a local Ray with these CPUs and GPUs will be used; --address asks a cluster"
+        yield EnvironmentCheck("ray", "ok", found)
     try:
         with token_file(storage) as token:
             yield disk_check(storage, token.parent)
-            yield from cluster_checks(address, token) if address else ()
+            if address:
+                yield from cluster_checks(address, token)
     except refusal_errors() as error:
-        yield storage_refused_check(
-            storage, error, unasked=", then ask the nodes again" if address else ""
-        )
+        # The nodes are asked by a file in the storage, so that none was asked.
+        unasked = ", then ask the nodes again" if address else ""
+        yield storage_refused_check(storage, error, unasked=unasked)
 
 
 def storage_refused_check(storage: Place, error: Exception, unasked: str) -> EnvironmentCheck:
-    """Why studies cannot lie there."""
+    """Fault that says why studies cannot be kept in a storage.
+
+    Args:
+        storage: A folder or a prefix of an object store.
+        error: What writing there raised.
+        unasked: Advice that follows, about checks that could not be made.
+    """
     if isinstance(error, StorageError):
         found = str(error)
-        mend = "see that the bucket exists and the environment has its keys"
+        remedy = "see that the bucket exists and the environment has its keys"
     elif isinstance(storage, Path):
-        found = f"`{nearest_existing_folder(storage)}` cannot be written and locked: {refusal_reason(error)}"
-        mend = "free it"
+        folder = nearest_existing_folder(storage)
+        found = f"`{folder}` cannot be written and locked: {refusal_reason(error)}"
+        remedy = "free it"
     else:
         found = f"`{storage}` cannot be used: {refusal_reason(error)}"
-        mend = "see that the environment has its keys"
-    return EnvironmentCheck(
-        "storage", "fault", found, f"{mend}, or give another folder with --storage{unasked}"
-    )
+        remedy = "see that the environment has its keys"
+    advice = f"{remedy}, or give another folder with --storage{unasked}"
+    return EnvironmentCheck("storage", "fault", found, advice)
 
 
 def version_checks() -> Iterator[EnvironmentCheck]:
-    """Python, sparsetune and its packages against the bounds in sparsetune's own metadata."""
+    """Check Python, sparsetune and its packages against the bounds in sparsetune's metadata."""
     try:
         own = metadata.metadata("sparsetune")
     except metadata.PackageNotFoundError:
         found = "was never installed here, so that the versions it needs are unknown"
-        yield EnvironmentCheck(
-            "sparsetune", "warning", found, "run `uv sync`, or `pip install .` in its folder"
-        )
+        advice = "run `uv sync`, or `pip install .` in its folder"
+        yield EnvironmentCheck("sparsetune", "warning", found, advice)
         return
     yield requirement_check(f"python{own['Requires-Python']}")
     yield EnvironmentCheck("sparsetune", "ok", own["Version"])
@@ -108,140 +116,137 @@ def version_checks() -> Iterator[EnvironmentCheck]:
 
 
 def requirement_check(text: str) -> EnvironmentCheck:
-    """Whether what is installed lies within one requirement, such as ``torch>=2.9``."""
+    """Check the installed version against one requirement, such as ``torch>=2.9``."""
     requirement = Requirement(text)
     name = requirement.name
-    installed = version_of(requirement.name)
+    advice = f"install `{requirement}`"
+    installed = version_of(name)
     if installed is None:
-        return EnvironmentCheck(name, "fault", "is not installed", f"install `{requirement}`")
+        return EnvironmentCheck(name, "fault", "is not installed", advice)
     if not requirement.specifier.contains(installed, prereleases=True):
-        return EnvironmentCheck(
-            name,
-            "fault",
-            f"{installed} is outside {requirement.specifier}",
-            f"install `{requirement}`",
-        )
+        found = f"{installed} is outside {requirement.specifier}"
+        return EnvironmentCheck(name, "fault", found, advice)
     return EnvironmentCheck(name, "ok", f"{installed} ({requirement.specifier})")
 
 
 def processor_checks() -> EnvironmentCheck:
-    """CPUs of the process's affinity, which a local Ray gets, and what a trial takes of them."""
+    """Report the CPUs of the process's affinity, which a local Ray gets."""
     usable = len(os.sched_getaffinity(0))
-    found = f"{usable} of {os.cpu_count()} for this process; a trial takes 1, with 1 thread (--cpus-per-trial)"
+    share = "a trial takes 1, with 1 thread (--cpus-per-trial)"
+    found = f"{usable} of {os.cpu_count()} for this process; {share}"
     return EnvironmentCheck("CPUs", "ok", found)
 
 
 def memory_check() -> EnvironmentCheck:
-    """What the kernel could give to new processes, against a worker on every CPU."""
+    """Check the memory that new processes could get against a worker on every CPU."""
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    free = int(lines["MemAvailable"].split()[0]) / 2**20
+    free_kib = int(lines["MemAvailable"].split()[0])
+    free = free_kib / 2**20
     workers = len(os.sched_getaffinity(0))
     if free >= WORKER_GIB * workers:
         return EnvironmentCheck("memory", "ok", f"{free:.1f} GiB free")
     found = f"{free:.1f} GiB free, where {workers} workers take about {WORKER_GIB} GiB each"
-    return EnvironmentCheck(
-        "memory",
-        "warning",
-        found,
-        "end other programs, or run fewer trials at once with --cpus-per-trial",
-    )
+    advice = "end other programs, or run fewer trials at once with --cpus-per-trial"
+    return EnvironmentCheck("memory", "warning", found, advice)
 
 
 def gpu_checks() -> Iterator[EnvironmentCheck]:
-    """The CUDA build of torch, and the GPUs that torch can use."""
-    with warnings.catch_warnings(
-        record=True
-    ) as caught:  # torch warns of a driver that it cannot use
+    """Check torch's CUDA build, and the GPUs that torch can use."""
+    # Recorded, since torch only warns of a driver that it cannot use.
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             import torch
 
-            devices = range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
-            found = [torch.cuda.get_device_properties(index) for index in devices]
+            count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+            devices = [torch.cuda.get_device_properties(index) for index in range(count)]
         except (ImportError, OSError, RuntimeError) as error:
-            yield EnvironmentCheck(
-                "torch",
-                "fault",
-                f"cannot be used: {join_lines(error)}",
-                "install it anew, or mend the driver",
-            )
+            found = f"cannot be used: {join_lines(error)}"
+            yield EnvironmentCheck("torch", "fault", found, "install it anew, or mend the driver")
             return
     build = torch.version.cuda or torch.version.hip
-    yield EnvironmentCheck(
-        "CUDA build",
-        "ok",
-        f"torch is built for {build}" if build else "torch is built for the CPU alone",
-    )
+    found = f"torch is built for {build}" if build else "torch is built for the CPU alone"
+    yield EnvironmentCheck("CUDA build", "ok", found)
     driver = Path("/proc/driver/nvidia/version").exists()
-    said = "; ".join(join_lines(warning.message) for warning in caught)
-    yield from gpu_checks_for(
-        [(gpu.name, gpu.total_memory) for gpu in found], driver=driver, said=said
-    )
+    warned = "; ".join(join_lines(warning.message) for warning in caught)
+    gpus = [(device.name, device.total_memory) for device in devices]
+    yield from gpu_checks_for(gpus, driver=driver, warned=warned)
 
 
 def gpu_checks_for(
-    gpus: Sequence[tuple[str, int]], *, driver: bool, said: str
+    gpus: Sequence[tuple[str, int]], *, driver: bool, warned: str
 ) -> Iterator[EnvironmentCheck]:
-    """A line for every GPU, or one for none.
+    """Yield a check for every GPU, or one that says that there is none.
 
     Args:
-        gpus: Name and bytes of each that torch can use.
+        gpus: Name and bytes of each GPU that torch can use.
         driver: Whether the machine has NVIDIA's driver.
-        said: What torch warned of.
+        warned: Text of torch's warnings; empty without any.
     """
     for index, (name, size) in enumerate(gpus):
         yield EnvironmentCheck(f"GPU {index}", "ok", f"{name}, {size / 2**30:.0f} GiB")
-    if said or (driver and not gpus):
-        reason = said or "NVIDIA's driver is here, but torch sees no GPU; trials run on the CPU"
-        advice = "install a torch built for this driver's CUDA, and look at `nvidia-smi` and CUDA_VISIBLE_DEVICES"
+    if warned or (driver and not gpus):
+        reason = warned or "NVIDIA's driver is here, but torch sees no GPU; trials run on the CPU"
+        advice = (
+            "install a torch built for this driver's CUDA, and look at `nvidia-smi` and"
+            " CUDA_VISIBLE_DEVICES"
+        )
         yield EnvironmentCheck("GPUs", "warning", reason, advice)
     elif not gpus:
         yield EnvironmentCheck("GPUs", "ok", "there are none: trials run on the CPU")
 
 
 def data_checks(data_root: Path | None) -> Iterator[EnvironmentCheck]:
-    """Data sets at hand, recognised by their files' names; nothing is read, unpacked or downloaded."""
+    """Check which data sets are at hand, by the names of their files.
+
+    Nothing is read, unpacked or downloaded.
+    """
     given = given_root(data_root)
-    roots = [root for root in (given, cache_root()) if root is not None]
     if given and not given.is_dir():
-        yield EnvironmentCheck(
-            "data", "warning", f"`{given}` is not a folder", "mend --data-root or SPARSETUNE_DATA"
-        )
-    for name, (pattern, files) in DATASET_FILES.items():
-        found = {root: len({*_file_stems(root, pattern)}) for root in roots if pattern}
-        home = next((root for root, count in found.items() if count >= files), None)
-        torn = next((root for root, count in found.items() if count), None)
-        if home or not pattern:
-            yield EnvironmentCheck(
-                name, "ok", f"in `{home}`" if home else "comes with scikit-learn"
-            )
-        elif torn:
-            yield EnvironmentCheck(
-                name, "warning", f"is in part in `{torn}`", f"put all {files} files there, or none"
-            )
-        else:
-            yield EnvironmentCheck(
-                name, "ok", "not here; a study that needs it downloads it (or set SPARSETUNE_DATA)"
-            )
+        advice = "mend --data-root or SPARSETUNE_DATA"
+        yield EnvironmentCheck("data", "warning", f"`{given}` is not a folder", advice)
+    roots = [root for root in (given, cache_root()) if root is not None]
+    for name in DATASET_FILES:
+        yield _dataset_check(name, roots)
+
+
+def _dataset_check(name: str, roots: Sequence[Path]) -> EnvironmentCheck:
+    pattern, expected = DATASET_FILES[name]
+    if not pattern:
+        return EnvironmentCheck(name, "ok", "comes with scikit-learn")
+    counts = {root: len({*_file_stems(root, pattern)}) for root in roots}
+    complete = [root for root, count in counts.items() if count >= expected]
+    partial = [root for root, count in counts.items() if count]
+    if complete:
+        return EnvironmentCheck(name, "ok", f"in `{complete[0]}`")
+    if partial:
+        advice = f"put all {expected} files there, or none"
+        return EnvironmentCheck(name, "warning", f"is in part in `{partial[0]}`", advice)
+    found = "not here; a study that needs it downloads it (or set SPARSETUNE_DATA)"
+    return EnvironmentCheck(name, "ok", found)
 
 
 def _file_stems(root: Path, pattern: str) -> Iterator[str]:
+    """Names of files without ``.gz``, since a file may lie there plain and packed."""
     return (path.name.removesuffix(".gz") for path in root.glob(pattern))
 
 
 def disk_check(storage: Place, folder: Place) -> EnvironmentCheck:
-    """Free space where studies lie, after a file was written there; an object store has no end."""
+    """Check the free space of a storage in which a file was just written.
+
+    Args:
+        storage: As given.
+        folder: Where the file was written; an object store has no free space to check.
+    """
     if not isinstance(folder, Path):
-        return EnvironmentCheck(
-            "storage", "ok", f"`{storage}` can be written and read, and keeps what was created once"
-        )
+        found = f"`{storage}` can be written and read, and keeps what was created once"
+        return EnvironmentCheck("storage", "ok", found)
     free = shutil.disk_usage(folder).free / 2**30
     found = f"`{resolve_place(storage.expanduser())}` can be written, {free:.1f} GiB free"
     if free >= FREE_DISK_GIB:
         return EnvironmentCheck("storage", "ok", found)
-    return EnvironmentCheck(
-        "storage", "warning", found, "free some: every running trial keeps its last two checkpoints"
-    )
+    advice = "free some: every running trial keeps its last two checkpoints"
+    return EnvironmentCheck("storage", "warning", found, advice)
 
 
 def checks_as_json(checks: Iterable[EnvironmentCheck]) -> dict[str, Any]:
@@ -252,20 +257,19 @@ def checks_as_json(checks: Iterable[EnvironmentCheck]) -> dict[str, Any]:
 
 
 def print_checks(checks: Iterable[EnvironmentCheck]) -> int:
-    """Print a line for each check as it comes, and a summary; returns the number of faults."""
+    """Print a line for each check as it comes, then a summary. Returns the number of faults."""
     console = Console(highlight=False, soft_wrap=True)
     levels = Counter[str]()
     for check in checks:
         levels[check.level] += 1
-        advice = f"; {escape(check.advice)}" if check.advice else ""
         level = f"[{LEVEL_COLOURS[check.level]}]{check.level:<8}[/]"
-        console.print(
-            f"{level} [bold]{escape(f'{check.name:<13}')}[/] {escape(check.found)}{advice}"
-        )
-    counts = [
-        f"{levels[name]} {name}{'s' * (levels[name] != 1)}"
-        for name in ("fault", "warning")
-        if levels[name]
-    ]
+        name = escape(f"{check.name:<13}")
+        advice = f"; {escape(check.advice)}" if check.advice else ""
+        console.print(f"{level} [bold]{name}[/] {escape(check.found)}{advice}")
+    counts = []
+    for level in ("fault", "warning"):
+        plural = "" if levels[level] == 1 else "s"
+        if levels[level]:
+            counts.append(f"{levels[level]} {level}{plural}")
     console.print(", ".join(counts) or "Nothing stands in a study's way.")
     return levels["fault"]

@@ -1,8 +1,11 @@
-"""What a study would run: cells, trials, schedules and cost. Needs no data and trains nothing, unless asked to time."""
+"""Preview of a study: cells, trials, schedules and cost.
+
+Needs no data and trains nothing, unless it is asked to time some steps.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from typing import Any
 
@@ -34,6 +37,8 @@ from sparsetune.train import evaluation_steps
 
 BAR_CHARACTERS = "▁▂▃▄▅▆▇█"
 WIDTH_CHARACTERS = 60
+STEP_TOLERANCE = 1e-9
+"""A rung at 0.7 of 10 steps lies at step 7, whatever the product's last digit."""
 
 
 def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[str, Any]:
@@ -41,8 +46,9 @@ def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[
 
     Args:
         study: The declaration.
-        probe: Whether to time some steps of each kind of trial here, for a forecast of time and bytes.
-        options: Of `sparsetune.costs.forecast.forecast_on_this_machine`, where it is asked for.
+        probe: Whether to time some steps of each kind of trial here, for a forecast of time and
+            bytes.
+        options: Arguments of `forecast_on_this_machine`, which times them.
 
     Raises:
         DeclarationError: naming every problem of the declaration.
@@ -51,13 +57,7 @@ def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[
     study = require_runnable(study, needs_data=False)
     planner = build_planner(study, {})
     outlook = planner.expected_epochs()
-    cells = [
-        _cell_facts(
-            plan_.cell.name, trial_from_recipe(study, plan_.cell.spec), list(plan_.cell.search)
-        )
-        | _rung_facts(study, plan_.cell)
-        for plan_ in planner.plans.values()
-    ]
+    cells = [_cell_facts(study, plan.cell) for plan in planner.plans.values()]
     return {
         "study": study.name,
         "question": study.question,
@@ -74,15 +74,20 @@ def _forecast_facts(planner: Planner, **options: Any) -> dict[str, Any]:
     return expected.facts(slots) | {"summary": expected.lines(slots)}
 
 
-def _cell_facts(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, Any]:
+def _cell_facts(study: Study, cell: Cell) -> dict[str, Any]:
+    spec = trial_from_recipe(study, cell.spec)
     total = spec.total_steps()
     per_epoch = spec.steps_per_epoch()
     changes = mask_schedule(spec)
     rate = learning_rate(spec)
     epochs = [min(step, total - 1) for step in range(0, total + 1, per_epoch)]
+    sizes = None
+    if _image_size_grows(spec):
+        sizes = [image_resolution(spec, step) for step in epochs]
+    regrows = any(change.action == "regrow" for change in changes)
     return {
-        "cell": name,
-        "search": searched,
+        "cell": cell.name,
+        "search": list(cell.search),
         "batch_size": spec.task.batch_size,
         "steps": total,
         "steps_per_epoch": per_epoch,
@@ -93,12 +98,9 @@ def _cell_facts(name: str, spec: TrialSpec, searched: list[str]) -> dict[str, An
         "learning_rate_falls": decay_steps(spec),
         "learning_rate_rewinds": rewind_steps(spec),
         "warmup_steps": warmup_steps(spec),
-        "resolution_at_epochs": [image_resolution(spec, step) for step in epochs]
-        if _image_size_grows(spec)
-        else None,
-        "regrow": _regrow_facts(spec, changes)
-        if any(change.action == "regrow" for change in changes)
-        else None,
+        "resolution_at_epochs": sizes,
+        "regrow": _regrow_facts(spec, changes) if regrows else None,
+        **_rung_facts(study, cell),
     }
 
 
@@ -114,7 +116,7 @@ def _change_facts(change: MaskChange, per_epoch: int) -> dict[str, Any]:
 
 
 def _regrow_facts(spec: TrialSpec, changes: list[MaskChange]) -> dict[str, Any]:
-    """The steps of drop and grow, the one from which the mask stays, and training examples from one to the next."""
+    """Steps of drop and grow, the step from which the mask stays, and examples between updates."""
     every = spec.sparsity.regrow.every.steps(spec.clock())
     return {
         "updates": [change.step for change in changes if change.action == "regrow"],
@@ -124,130 +126,144 @@ def _regrow_facts(spec: TrialSpec, changes: list[MaskChange]) -> dict[str, Any]:
 
 
 def _image_size_grows(spec: TrialSpec) -> bool:
-    """Whether training images change their size."""
+    """True if training images change their size during training."""
     return image_resolution(spec, 0) is not None
 
 
 def _rung_facts(study: Study, cell: Cell) -> dict[str, Any]:
-    """The evaluation of the cell's base at each rung, and whether it is at target for long enough to be compared."""
+    """Epoch of each rung in the cell's base recipe, and whether it is compared there.
+
+    A trial is compared once it has been at its target for long enough. Empty without stopping.
+    """
     if study.stopping is None or not cell.search:
         return {}
     spec = trial_from_recipe(study, cell.spec)
     rungs = HalvingRungs(study.stopping, study.objective, study.equal)
     evaluated = sorted(evaluation_steps(spec))
-    steps = [
-        evaluated[bisect_left(evaluated, rung * spec.total_steps() - 1e-9)]
-        for rung in study.stopping.rungs
-    ]
-    compared = [
-        rungs.planned_group(spec, step) is not None and step < spec.total_steps() for step in steps
-    ]
-    epochs = [step / spec.steps_per_epoch() for step in steps]
-    return {
-        "rungs": [{"epoch": at, "compared": is_} for at, is_ in zip(epochs, compared, strict=True)]
-    }
+    facts = []
+    for rung in study.stopping.rungs:
+        # A rung is reached at the first evaluation that is not before it.
+        first = bisect_left(evaluated, rung * spec.total_steps() - STEP_TOLERANCE)
+        step = evaluated[first]
+        compared = rungs.planned_group(spec, step) is not None and step < spec.total_steps()
+        facts.append({"epoch": step / spec.steps_per_epoch(), "compared": compared})
+    return {"rungs": facts}
 
 
 def print_preview(study: Study, *, probe: bool = False, **options: Any) -> None:
-    """Print the preview for a person; arguments as `preview_study`."""
+    """Print the preview for a person; arguments as of `preview_study`."""
     facts = preview_study(study, probe=probe, **options)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(facts['study'])}[/] {escape(facts['question'])}")
-    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold")
-    table.add_column("cell", no_wrap=True)
-    for column in (
-        "epochs",
-        "steps",
-        "mask changes",
-        *(["rungs (epochs)"] if study.stopping else []),
-    ):
-        table.add_column(column, justify="right")
-    for cell in facts["cells"]:
-        changes = str(len(cell["mask_changes"]) - 1)
-        table.add_row(
-            escape(cell["cell"]),
-            f"{cell['epochs']:g}",
-            str(cell["steps"]),
-            changes,
-            _rung_text(cell),
-        )
-    console.print(table)
+    console.print(_cell_table(study, facts["cells"]))
     for name, spec in _example_cells(study).items():
         console.print("\n" + escape(name))
-        for what, values in _schedule_curves(spec).items():
-            console.print(f"  {what:<14} {_bar_text(values)}")
+        for curve, values in _schedule_curves(spec).items():
+            console.print(f"  {curve:<14} {_bar_text(values)}")
     console.print()
     for line in _stopping_lines(study):
         console.print(line, soft_wrap=True)
-    for axis in _axis_lines(study):
-        console.print(escape(f"searched in each cell: {axis}"))
-    for point in study.known:
-        console.print(
-            escape(f"tried first: {', '.join(f'{path} {value}' for path, value in point.items())}")
-        )
-    for unit, limit in study.at_most.limits().items() if study.at_most else ():
-        console.print(escape(f"each searched configuration costs at most {limit:g} {unit}"))
+    for line in _search_lines(study):
+        console.print(escape(line))
     if study.equal == "train_flops":
-        line = "Sparse networks train on to the FLOPs of their dense twins, as far as densities are known before."
+        line = (
+            "Sparse networks train on to the FLOPs of their dense twins, as far as densities are"
+            " known before."
+        )
         console.print(line, soft_wrap=True)
-    console.print(
-        f"At most {facts['trials_at_most']} trials, {facts['epochs_at_most']:.0f} epochs of training in all."
-    )
-    for line in facts["forecast"]["summary"] if facts["forecast"] else ():
-        console.print(escape(line), soft_wrap=True)
+    trials = f"At most {facts['trials_at_most']} trials"
+    console.print(f"{trials}, {facts['epochs_at_most']:.0f} epochs of training in all.")
+    if facts["forecast"]:
+        for line in facts["forecast"]["summary"]:
+            console.print(escape(line), soft_wrap=True)
+
+
+def _cell_table(study: Study, cells: list[dict[str, Any]]) -> Table:
+    """Table with a row per cell: epochs, steps, changes of the mask, rungs where it stops early."""
+    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False, header_style="bold")
+    table.add_column("cell", no_wrap=True)
+    columns = ["epochs", "steps", "mask changes"]
+    if study.stopping:
+        columns.append("rungs (epochs)")
+    for column in columns:
+        table.add_column(column, justify="right")
+    for cell in cells:
+        # The first change sets the mask that training starts with.
+        changes = len(cell["mask_changes"]) - 1
+        epochs = f"{cell['epochs']:g}"
+        row = [escape(cell["cell"]), epochs, str(cell["steps"]), str(changes), _rung_text(cell)]
+        table.add_row(*row)
+    return table
+
+
+def _search_lines(study: Study) -> Iterator[str]:
+    for axis in _axis_lines(study):
+        yield f"searched in each cell: {axis}"
+    for point in study.known:
+        values = ", ".join(f"{path} {value}" for path, value in point.items())
+        yield f"tried first: {values}"
+    if study.at_most:
+        for unit, limit in study.at_most.limits().items():
+            yield f"each searched configuration costs at most {limit:g} {unit}"
 
 
 def _rung_text(cell: dict[str, Any]) -> str | None:
-    """Epochs of the rungs, in brackets those where the base is not compared."""
-    rungs = [(f"{rung['epoch']:g}", rung["compared"]) for rung in cell.get("rungs", ())]
-    return ", ".join(epoch if compared else f"({epoch})" for epoch, compared in rungs) or None
+    """Epochs of the rungs, in brackets where the base is not compared; None without rungs."""
+    texts = []
+    for rung in cell.get("rungs", ()):
+        epoch = f"{rung['epoch']:g}"
+        texts.append(epoch if rung["compared"] else f"({epoch})")
+    return ", ".join(texts) or None
 
 
 def _stopping_lines(study: Study) -> Iterator[str]:
     if study.stopping:
         rule = study.stopping
         yield (
-            f"At a rung the best 1/{rule.reduction:g} of the configurations go on. One is compared once it is at target"
-            f" for {100 * rule.settle:g} % of training; ( ): the base is not."
+            f"At a rung the best 1/{rule.reduction:g} of the configurations go on. One is compared"
+            f" once it is at target for {100 * rule.settle:g} % of training; ( ): the base is not."
         )
 
 
 def _example_cells(study: Study) -> dict[str, TrialSpec]:
-    """The last cell of each arm: its longest and sparsest."""
+    """The longest and sparsest cell of each arm, which is its last."""
     return {cell.arm: trial_from_recipe(study, cell.spec) for cell in study.cells()}
 
 
 def _axis_lines(study: Study) -> list[str]:
-    """Every search axis with what it ranges over; arms may search the same field in ranges of their own."""
-    axes = [pair for cell in study.cells() for pair in cell.search.items()]
-    return list(
-        dict.fromkeys(
-            f"{path}, {axis.kind.replace('_', ' ')} over {axis.ends()}" for path, axis in axes
-        )
-    )
+    """Every search axis with its range; arms may search one field in ranges of their own."""
+    lines: dict[str, None] = {}
+    for cell in study.cells():
+        for path, axis in cell.search.items():
+            kind = axis.kind.replace("_", " ")
+            lines[f"{path}, {kind} over {axis.ends()}"] = None
+    return list(lines)
 
 
 def _schedule_curves(spec: TrialSpec) -> dict[str, list[float]]:
-    """What is drawn of a schedule, each in [0, 1] of its largest, at evenly spaced steps."""
-    total = spec.total_steps()
+    """Schedules as fractions of their largest value, in [0, 1], at evenly spaced steps."""
+    last = spec.total_steps() - 1
+    steps = [index * last // (WIDTH_CHARACTERS - 1) for index in range(WIDTH_CHARACTERS)]
     rate = learning_rate(spec)
-    changes = mask_schedule(spec)
-    steps = [i * (total - 1) // (WIDTH_CHARACTERS - 1) for i in range(WIDTH_CHARACTERS)]
-    sizes = [image_resolution(spec, step) or 0 for step in steps]
-    return {
+    curves = {
         "learning rate": [rate(step) / spec.peak_lr() for step in steps],
-        "sparsity": [
-            [change.sparsity for change in changes if change.step <= step][-1] for step in steps
-        ],
-        **(
-            {"resolution": [size / max(sizes) for size in sizes]} if _image_size_grows(spec) else {}
-        ),
+        "sparsity": _sparsity_at(mask_schedule(spec), steps),
     }
+    if _image_size_grows(spec):
+        sizes = [image_resolution(spec, step) or 0 for step in steps]
+        curves["resolution"] = [size / max(sizes) for size in sizes]
+    return curves
+
+
+def _sparsity_at(changes: list[MaskChange], steps: list[int]) -> list[float]:
+    """Sparsity in force at each step: that of the last change up to it."""
+    starts = [change.step for change in changes]
+    return [changes[bisect_right(starts, step) - 1].sparsity for step in steps]
 
 
 def _bar_text(values: list[float]) -> str:
     """Values in [0, 1] as a line of blocks."""
-    return "".join(
-        BAR_CHARACTERS[min(len(BAR_CHARACTERS) - 1, int(value * len(BAR_CHARACTERS)))]
-        for value in values
-    )
+    levels = len(BAR_CHARACTERS)
+    # A value of 1 belongs to the highest block, not to one above it.
+    heights = [min(levels - 1, int(value * levels)) for value in values]
+    return "".join(BAR_CHARACTERS[height] for height in heights)

@@ -1,8 +1,10 @@
-"""Suggestions of Optuna's samplers that adapt: suggestion k of a cell is a function of (study seed, cell, k, told).
+"""Suggestions of Optuna's samplers that adapt.
 
-Each comes from a sampler made anew, in a study of its own that holds what was told. Configurations that still run are
-told too, with a lie: the worst objective so far, so that workers who ask at once are sent to different places
-(constant liar; Ginsbourger, Le Riche & Carraro 2010, "Kriging is well-suited to parallelize optimization").
+Suggestion k of a cell is a function of the study's seed, the cell, k and the results so far: it
+comes from a new sampler, in an Optuna study of its own that holds those results. Configurations
+that still run are given the worst objective so far, so that workers that ask at once are sent to
+different places (constant liar; Ginsbourger, Le Riche & Carraro 2010, "Kriging is well-suited to
+parallelize optimization").
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ from sparsetune.study.samplers import TPE, Adaptive, OptunaSampler
 from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Value
 
 Point = Mapping[str, Value]
+"""Values by dotted field."""
+
 STATEFUL_SAMPLERS = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler")
-"""Samplers that keep what they learned in the trials they suggested: they are led through all that was told."""
+"""Samplers that keep their state in the trials they suggested: they must suggest every result."""
 
 
 def suggest_values(
@@ -38,44 +42,49 @@ def suggest_values(
     pending: Iterable[Point] = (),
     rejected: Iterable[Point] = (),
 ) -> dict[str, Value]:
-    """Values of the search axes that apply, for suggestion ``index`` of the cell.
+    """Values of the search axes that apply, as an adaptive sampler suggests them.
 
     Args:
         study: Declares the sampler, which must adapt.
-        cell: Its ``search`` axes are sampled, choices that decide which others apply first.
-        index: Number of the point in the cell's sequence.
+        cell: Its ``search`` axes are sampled; choices that decide which others apply come first.
+        index: Number of the point in the cell's sequence, from 0.
         told: The cell's finished configurations.
-        pending: Points of configurations that are proposed and not finished; told as the worst objective so far.
-        rejected: Points that may not be tried; told as PRUNED, or as the worst objective to samplers that overlook
-            what is PRUNED.
+        pending: Points of configurations that are proposed and not finished; they count as the
+            worst objective so far.
+        rejected: Points that may not be tried; they count as PRUNED, or as the worst objective to
+            samplers that do not read what is PRUNED.
+
+    Raises:
+        TypeError: if the study's sampler does not adapt.
     """
     if not isinstance(study.sampler, Adaptive):
         raise TypeError(f"`{study.sampler.kind}` does not adapt")
     digest = hashlib.sha256(f"{study.seed}/{cell.name}/{index}".encode()).digest()
-    sampler = build_sampler(
-        study.sampler, int.from_bytes(digest[:4], "big"), conditional=bool(cell.deciding_choices)
-    )
+    seed = int.from_bytes(digest[:4], "big")
+    sampler = build_sampler(study.sampler, seed, conditional=bool(cell.deciding_choices))
+    worst = _worst_objective(told)
+    rejected_value = None if _uses_pruned_trials(study.sampler) else worst
+    assumed = [to_optuna_trial(cell, point, worst) for point in pending]
+    assumed += [to_optuna_trial(cell, point, rejected_value) for point in rejected]
+    # A point outside the search ranges has no form in Optuna.
+    trials = [*told.get_trials(deepcopy=False), *filter(None, assumed)]
     asked = optuna.create_study(sampler=sampler, direction=told.direction)
-    trials = told.get_trials(deepcopy=False)
-    lies = [to_optuna_trial(cell, point, _worst_objective(told)) for point in pending]
-    avoided = [
-        to_optuna_trial(
-            cell, point, None if _uses_pruned_trials(study.sampler) else _worst_objective(told)
-        )
-        for point in rejected
-    ]
-    _add_trials(
-        asked,
-        [*trials, *(trial for trial in (*lies, *avoided) if trial)],
-        lead=_is_stateful(study.sampler),
-    )
+    if _is_stateful(study.sampler):
+        _suggest_trials(asked, trials)
+    else:
+        asked.add_trials(trials)
     return _ask_values(asked.ask(), cell)
 
 
 def build_sampler(
     sampler: Adaptive, seed: int, *, conditional: bool = False
 ) -> optuna.samplers.BaseSampler:
-    """Optuna's sampler as declared; ``conditional`` for a space whose axes do not always apply.
+    """Optuna's sampler as declared.
+
+    Args:
+        sampler: The declaration.
+        seed: Of the sampler, if it takes one.
+        conditional: Whether axes of the space do not always apply.
 
     Raises:
         Exception: whatever Optuna raises for an argument that cannot be.
@@ -85,11 +94,11 @@ def build_sampler(
             n_startup_trials=1, seed=seed, multivariate=True, group=conditional
         )
     kind = getattr(optuna.samplers, sampler.name)
-    own = {"seed": seed, "n_startup_trials": 1}
     accepted = inspect.signature(kind.__init__).parameters
-    built: optuna.samplers.BaseSampler = kind(
-        **{name: value for name, value in own.items() if name in accepted}, **sampler.arguments
-    )
+    # The study counts its own start-up: from here on every suggestion adapts.
+    own = {"seed": seed, "n_startup_trials": 1}
+    own_accepted = {name: value for name, value in own.items() if name in accepted}
+    built: optuna.samplers.BaseSampler = kind(**own_accepted, **sampler.arguments)
     return built
 
 
@@ -101,12 +110,13 @@ def to_optuna_trial(
     rungs: Mapping[int, float] | None = None,
     **attributes: str,
 ) -> FrozenTrial | None:
-    """Optuna's form of a configuration, PRUNED without an objective; None if it lies outside the search ranges.
+    """Optuna's form of a configuration; None if it lies outside the search ranges.
 
     Args:
         cell: Gives the axes.
-        values: Of the axes that apply to it. A base recipe may lie outside: Optuna could not place it.
-        objective: None if a seed diverged or it was stopped.
+        values: Values of the axes that apply to it. A base recipe may lie outside their ranges,
+            where Optuna cannot place it.
+        objective: None if a seed diverged or it was stopped: the trial is PRUNED then.
         rungs: Intermediate values by their step.
         attributes: The trial's user attributes.
     """
@@ -140,36 +150,32 @@ def _uses_pruned_trials(sampler: Adaptive) -> bool:
 
 
 def _worst_objective(told: optuna.Study) -> float:
-    """The worst objective told so far; 0 where none was."""
-    values = [
-        trial.value for trial in told.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
-    ]
-    minimized = told.direction == optuna.study.StudyDirection.MINIMIZE
-    return (max if minimized else min)(
-        (value for value in values if value is not None), default=0.0
-    )
+    """Worst objective so far; 0 where there is none."""
+    complete = told.get_trials(deepcopy=False, states=[TrialState.COMPLETE])
+    values = [trial.value for trial in complete if trial.value is not None]
+    if told.direction == optuna.study.StudyDirection.MINIMIZE:
+        return max(values, default=0.0)
+    return min(values, default=0.0)
 
 
-def _add_trials(asked: optuna.Study, trials: list[FrozenTrial], *, lead: bool) -> None:
-    """Put the trials into the study; with ``lead`` as though its sampler had suggested every one of them."""
-    if not lead:
-        asked.add_trials(trials)
-    for told in trials if lead else ():
+def _suggest_trials(asked: optuna.Study, trials: list[FrozenTrial]) -> None:
+    """Add trials to a study as though its sampler had suggested every one of them."""
+    for told in trials:
         asked.enqueue_trial(told.params)
         trial = asked.ask(told.distributions)
-        _ = (
-            trial.relative_params
-        )  # the sampler suggests only when asked for it, and notes its generation then
+        # The sampler suggests when it is read, and only then notes the trial's generation.
+        _ = trial.relative_params
         asked.tell(trial, told.value, state=told.state)
 
 
 def _ask_values(trial: Trial, cell: Cell) -> dict[str, Value]:
-    chosen = {
+    """Suggested values: first the choices that decide, then the axes that apply under them."""
+    values = {
         path: _suggest_value(trial, path, cell.search[path]) for path in cell.deciding_choices
     }
-    applying = cell.applicable_values({**dict.fromkeys(cell.search, 0), **chosen})
+    applying = cell.applicable_values({**dict.fromkeys(cell.search, 0), **values})
     return {
-        path: chosen[path] if path in chosen else _suggest_value(trial, path, cell.search[path])
+        path: values[path] if path in values else _suggest_value(trial, path, cell.search[path])
         for path in applying
     }
 

@@ -151,14 +151,14 @@ def test_data_that_are_not_asked_for_are_no_warning(tmp_path: Path) -> None:
 
 
 def test_gpus() -> None:
-    two = list(gpu_checks_for([("NVIDIA H200", 139 * 2**30)] * 2, driver=True, said=""))
+    two = list(gpu_checks_for([("NVIDIA H200", 139 * 2**30)] * 2, driver=True, warned=""))
     assert two == [
         EnvironmentCheck(f"GPU {index}", "ok", "NVIDIA H200, 139 GiB") for index in (0, 1)
     ]
-    (none,) = gpu_checks_for([], driver=False, said="")
+    (none,) = gpu_checks_for([], driver=False, warned="")
     assert none == EnvironmentCheck("GPUs", "ok", "there are none: trials run on the CPU")
     for driver, said in ((True, ""), (False, "the driver is too old")):
-        (check,) = gpu_checks_for([], driver=driver, said=said)
+        (check,) = gpu_checks_for([], driver=driver, warned=said)
         assert (check.level, said in check.found, bool(check.advice)) == ("warning", True, True)
     assert next(iter(gpu_checks())).name == "CUDA build"
 
