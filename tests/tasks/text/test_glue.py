@@ -265,7 +265,7 @@ def test_the_digest_is_of_every_byte_of_both_files_and_of_no_other(tmp_path: Pat
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in the hub's layout in the place of the hub, since there may be no network; the cache is new."""
-    monkeypatch.setattr(glue, "HUB", str(tmp_path / "hub"))
+    monkeypatch.setattr(glue, "HUB_DATASET", str(tmp_path / "hub"))
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "hub"
 
@@ -316,7 +316,7 @@ def test_the_hub_is_asked_once(hub: Path, monkeypatch: pytest.MonkeyPatch) -> No
     publish(hub, "rte")
     before = read_glue(task("rte"), None)["train"]
     digest = glue_digest(task("rte"), None)
-    monkeypatch.setattr(glue, "HUB", str(hub / "gone"))
+    monkeypatch.setattr(glue, "HUB_DATASET", str(hub / "gone"))
     assert read_glue(task("rte"), None)["train"].first == before.first
     assert glue_digest(task("rte"), None) == digest
 
