@@ -26,7 +26,8 @@ from sparsetune import (
     TrialSpec,
 )
 from sparsetune.tasks import TrainingBatch, load_task
-from sparsetune.tasks.text.sentences import TextSplit, encoders
+from sparsetune.tasks.text import encoders
+from sparsetune.tasks.text.sentences import TextSplit
 from sparsetune.tasks.text.tokens import tokenised_task
 from sparsetune.train import train
 from tests.benchmarks.rows import Row, Turn, in_turn

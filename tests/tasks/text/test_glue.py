@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sparsetune.errors import DataError
 from sparsetune.spec.task import GLUE_TRAIN_SIZES, TextTask
+from sparsetune.tasks.text import glue
 from sparsetune.tasks.text.glue import (
     GLUE_TASKS,
     check_train_size,
@@ -19,7 +20,6 @@ from sparsetune.tasks.text.glue import (
     output_count,
     read_glue,
 )
-from sparsetune.tasks.text.sentences import glue
 from sparsetune.tasks.text.tsv import read_tsv, write_tsv
 
 

@@ -21,8 +21,9 @@ from sparsetune.spec import (
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, SparsitySpec
 from sparsetune.study import Study
 from sparsetune.tasks import data_digest, load_task
+from sparsetune.tasks.text import encoders
 from sparsetune.tasks.text.glue import read_glue
-from sparsetune.tasks.text.sentences import TextSplit, encoders
+from sparsetune.tasks.text.sentences import TextSplit
 from sparsetune.tasks.text.tokens import tokenised_task
 from sparsetune.train import train
 from tests.interruption import Interrupted, Stops
