@@ -37,7 +37,9 @@ TERMINAL_VARIABLES = (
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes: what starts Ray mostly waits for it, and quick tests take longer than one may be asked to wait."""
+    """Two processes: what starts Ray mostly waits for it, and quick tests take longer than one may
+    be asked to wait.
+    """
     return 2
 
 
@@ -57,7 +59,9 @@ def _cache() -> Iterator[None]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB, to be filled or made read-only; the test is skipped where mounting one is not allowed."""
+    """A disk of 64 KiB, to be filled or made read-only; the test is skipped where mounting one is
+    not allowed.
+    """
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
@@ -69,7 +73,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def object_store() -> Iterator[dict[str, str]]:
-    """An object store on this machine, for all tests that use one: the environment that reaches it."""
+    """An object store on this machine, for all tests that use one: the environment that
+    reaches it.
+    """
     from tests.object_store import serving
 
     with serving() as environment:

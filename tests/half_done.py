@@ -15,13 +15,17 @@ from sparsetune.study import Arm, Study
 
 @pytest.fixture(autouse=True)
 def quiet() -> None:
-    """Every test has warning filters of its own, where Optuna's experimental samplers are errors."""
+    """Every test has warning filters of its own, where Optuna's experimental samplers are
+    errors.
+    """
     quiet_optuna()
 
 
 @pytest.fixture
 def half_done(tmp_path: Path) -> StudyDirectory:
-    """Eight trials of 4 or 8 epochs of 20 steps, 48 in all, of which four began: 7 epochs were reported."""
+    """Eight trials of 4 or 8 epochs of 20 steps, 48 in all, of which four began: 7 epochs were
+    reported.
+    """
     study = Study(
         name="half",
         question="How [far]?",
@@ -65,9 +69,17 @@ def _trial(
     spec = cell.spec.with_values({"seed": seed})
     names = {"trial_id": spec.trial_id(), "attempt": 1, "time": 1010.0}
     proposed = {
-        "type": "proposed", **names, "config_id": spec.config_id(), "cell": cell.name, "arm": cell.arm,
-        "role": "report", "index": 0, "source": "base", "seed": seed, "spec": spec.given(),
-    }  # fmt: skip
+        "type": "proposed",
+        **names,
+        "config_id": spec.config_id(),
+        "cell": cell.name,
+        "arm": cell.arm,
+        "role": "report",
+        "index": 0,
+        "source": "base",
+        "seed": seed,
+        "spec": spec.given(),
+    }
     reports = [
         {
             "type": "report",

@@ -1,4 +1,6 @@
-"""An object store over the wire: moto's server as a process on 127.0.0.1, and what tests do to it."""
+"""An object store over the wire: moto's server as a process on 127.0.0.1, and what tests do to
+it.
+"""
 
 from __future__ import annotations
 

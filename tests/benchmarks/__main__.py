@@ -2,17 +2,21 @@
 
     uv run python -m tests.benchmarks [SECTION ...] [--quick] [--json FILE] [--device cuda]
 
-On one thread, and with two workers where Ray is started. Sections, with their minutes on two idle cores:
+On one thread, and with two workers where Ray is started. Sections, with their minutes on two idle
+cores:
 
-- ``steps`` (3): steps of training, against a plain loop and torch's own pruning; on a GPU, of ResNet-50 too.
+- ``steps`` (3): steps of training, against a plain loop and torch's own pruning; on a GPU, of
+  ResNet-50 too.
 - ``masks`` (3): mask updates, against four other ways to find a threshold.
 - ``trials`` (8): what a trial costs beyond its training, against plain Ray Tune scripts.
 - ``resume`` (4): going on with 1,000 and 5,000 finished trials, and the driver's memory.
 - ``ledger`` (1): durable appends, against a bare loop.
-- ``analysis_scale`` (6): reading studies of up to 100,000 trials, from the ledger and compacted, and their reports.
+- ``analysis_scale`` (6): reading studies of up to 100,000 trials, from the ledger and compacted,
+  and their reports.
 - ``fisher`` (2): estimates of the Fisher, against a bare loop that only computes their gradients.
 - ``text`` (4): tokens a second of an encoder's fine-tuning, against transformers' trainer; padding.
-- ``data`` (8): images a second of each kind of data, against torchvision's pipelines; how long steps wait for them.
+- ``data`` (8): images a second of each kind of data, against torchvision's pipelines; how long
+  steps wait for them.
 - ``sharing`` (2): trials an hour of 1, 4 and 16 processes that share a device; meant for GPUs.
 
 ``--quick`` takes a quarter of the rounds; a busy machine twice the time.

@@ -1,4 +1,6 @@
-"""What it costs to read studies of many trials: `analysis.load` from raw records and compacted, and the report."""
+"""What it costs to read studies of many trials: `analysis.load` from raw records and compacted, and
+the report.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ def _size_rows(folder: Path, trials: int, evaluations: int, rounds: int) -> Iter
     path = write_study(folder / f"{trials}-{evaluations}", trials, evaluations)
     written = sum(file.stat().st_size for file in (path / "ledger").iterdir())
     results = analysis.load(path)  # the first reading of all imports what it needs
-    title = f"{len(results.trials()):,} trials, {len(results.history()):,} evaluations, {written / 2**20:,.0f} MiB"
+    counts = f"{len(results.trials()):,} trials, {len(results.history()):,} evaluations"
+    title = f"{counts}, {written / 2**20:,.0f} MiB"
     limits = LIMITS.get((trials, evaluations), {})
 
     def row(name: str, work: Callable[[], object], times: int, **notes: float) -> Row:

@@ -1,6 +1,7 @@
 """What data cost: images a second of our pipelines against torchvision's usual ones.
 
-In a round every pipeline reads an epoch of its images. The first batch, while worker processes start, is not timed.
+In a round every pipeline reads an epoch of its images. The first batch, while worker processes
+start, is not timed.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ FILES = 240
 FILE_SIZE = (400, 350)
 SIDE = 224
 FOLDER_BATCH = 16
-"""Of the folder: JPEG files, their width and height as in ImageNet, the side of a training image."""
+"""Of the folder: JPEG files, their width and height as in ImageNet, the side of a training image.
+"""
 FOLDER_WORKERS = {"cpu": (0, 1), "cuda": (1, 8)}
 PER = 1_000
 """Images that a row's seconds are of."""
@@ -62,7 +64,9 @@ Batches = Callable[[], Iterator[Batch]]
 
 
 def resident_rows(rounds: int, device: str = "cpu") -> list[Row]:
-    """Random images of two sets' shapes, by augmentation, and torchvision's own data sets in a `DataLoader`."""
+    """Random images of two sets' shapes, by augmentation, and torchvision's own data sets in a
+    `DataLoader`.
+    """
     return [
         row
         for name in SETS
@@ -106,7 +110,9 @@ def published_images(
     targets: torch.Tensor,
     augmentation: Mapping[str, Any],
 ) -> Dataset[Any]:
-    """The set's class in torchvision with other pixels (n, channels, height, width), and the same augmentation."""
+    """The set's class in torchvision with other pixels (n, channels, height, width), and the same
+    augmentation.
+    """
     images = object.__new__(published.dataset())  # without its files
     grey = published.input_shape[0] == 1
     images.data = pixels[:, 0] if grey else pixels.permute(0, 2, 3, 1).contiguous().numpy()
@@ -138,7 +144,9 @@ def _floats(mean: Sequence[float], deviation: Sequence[float]) -> tuple[Any, ...
 
 
 def folder_rows(rounds: int, device: str = "cpu") -> list[Row]:
-    """Photographs in an `ImageFolder`, read by as many worker processes as in the loops beside it."""
+    """Photographs in an `ImageFolder`, read by as many worker processes as in the loops beside
+    it.
+    """
     with photographs() as folder:
         counts = FOLDER_WORKERS[torch.device(device).type]
         return [row for workers in counts for row in _folder(folder, workers, rounds, device)]
@@ -186,7 +194,9 @@ def _moved(loader: DataLoader[Any], device: str) -> Iterator[Batch]:
 
 
 def one_epoch(split: Examples, task: TaskSpec) -> Iterator[Batch]:
-    """The last batch of an epoch, then those of the next: a trial's own, with what begins an epoch."""
+    """The last batch of an epoch, then those of the next: a trial's own, with what begins an
+    epoch.
+    """
     spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=2))
     return (
         (inputs, targets) for inputs, targets, _ in split.training(spec, spec.steps_per_epoch() - 1)
@@ -211,7 +221,9 @@ def wall_clock(device: str) -> float:
 
 @contextmanager
 def reading(workers: int) -> Iterator[None]:
-    """While open, a trial reads folders with so many worker processes, and computes on one thread."""
+    """While open, a trial reads folders with so many worker processes, and computes on one
+    thread.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     with patch.object(folder, "count_workers", lambda _: workers):
@@ -221,7 +233,9 @@ def reading(workers: int) -> Iterator[None]:
 
 @contextmanager
 def photographs() -> Iterator[Path]:
-    """A folder of two classes: random cuts of scikit-learn's two photographs, as JPEG files; gone at the end."""
+    """A folder of two classes: random cuts of scikit-learn's two photographs, as JPEG files; gone
+    at the end.
+    """
     generator, (width, height) = torch.Generator().manual_seed(0), FILE_SIZE
     with tempfile.TemporaryDirectory() as made:
         for label, pixels in enumerate(load_sample_images().images):

@@ -1,4 +1,6 @@
-"""How long training steps wait for their data: `train` itself, with a clock around the `next` of its batches."""
+"""How long training steps wait for their data: `train` itself, with a clock around the `next` of
+its batches.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ EXAMPLES = 20_000
 
 @dataclass(frozen=True)
 class Training:
-    """A trial whose waits are timed: in ``steps`` steps of a round, which must be fewer than those of an epoch."""
+    """A trial whose waits are timed: in ``steps`` steps of a round, which must be fewer than those
+    of an epoch.
+    """
 
     title: str
     task: TaskSpec
@@ -34,7 +38,9 @@ class Training:
 
 
 def waiting_rows(rounds: int, device: str = "cpu") -> list[Row]:
-    """Mean seconds of a training's step, and of those that it waits for its batch, whose ratio is the share."""
+    """Mean seconds of a training's step, and of those that it waits for its batch, whose ratio is
+    the share.
+    """
     lenet = ImageTask(validation=HELD_OUT, train_examples=EXAMPLES, batch_size=BATCH)
     resnet = lenet.model_copy(
         update={"dataset": "cifar10", "model": "resnet8", "crop": 4, "flip": True}
@@ -66,7 +72,9 @@ def _waits(training: Training, rounds: int, device: str) -> list[Row]:
 
 
 def waits(spec: TrialSpec, steps: int, device: str = "cpu") -> tuple[float, float]:
-    """Mean seconds of a step of `train` by the clock, and of its wait for the next batch, after the first step."""
+    """Mean seconds of a step of `train` by the clock, and of its wait for the next batch, after the
+    first step.
+    """
     kind = FolderSplit if isinstance(spec.task, FolderTask) else tasks.ResidentSplit
     original = kind.training
     marks = list[float]()

@@ -1,4 +1,5 @@
-"""How many trials an hour one device finishes when processes share it: plain processes, without Ray.
+"""How many trials an hour one device finishes when processes share it: plain processes, without
+Ray.
 
 Every process trains one trial before the clock starts: what a new process costs is in ``trials``.
 """
@@ -36,7 +37,9 @@ BASE = TrialSpec(
 
 @dataclass(frozen=True)
 class Sharer:
-    """What a process is given: the trial, and where; it has random images for Fashion-MNIST as long as it lives."""
+    """What a process is given: the trial, and where; it has random images for Fashion-MNIST as long
+    as it lives.
+    """
 
     spec: TrialSpec
     device: str
@@ -64,7 +67,9 @@ _held = ExitStack()
 
 
 def sharing_rows(rounds: int, device: str = "cpu") -> list[Row]:
-    """Seconds of the clock from one finished trial to the next, by number of processes; on a CPU one a core at most."""
+    """Seconds of the clock from one finished trial to the next, by number of processes; on a CPU
+    one a core at most.
+    """
     sharer = Sharer(BASE, device)
     title = (
         f"a trial of {BASE.task.model}, {BASE.schedule.epochs:g} epochs, of processes on one device"

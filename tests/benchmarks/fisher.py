@@ -1,7 +1,8 @@
-"""What an estimate of the Fisher costs beside its gradients, per million weights, on an encoder drawn at random.
+"""What an estimate of the Fisher costs beside its gradients, per million weights, on an encoder
+drawn at random.
 
-Against a bare loop that only computes the gradients, and the authors' update of the inverse gradient by gradient, which
-is what ours replaces. All take the same gradients of the same batches.
+Against a bare loop that only computes the gradients, and the authors' update of the inverse
+gradient by gradient, which is what ours replaces. All take the same gradients of the same batches.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from tests.benchmarks.mask_update import peak_bytes
 from tests.benchmarks.rows import Row, interleaved, timed
 
 SPEC = FisherSpec(gradients=32)
-"""BERT-base's published block, batch size and dampening; fewer gradients, of which every one costs the same."""
+"""BERT-base's published block, batch size and dampening; fewer gradients, of which every one costs
+the same.
+"""
 SMALL = BertConfig(
     num_hidden_layers=2, hidden_size=256, num_attention_heads=4, intermediate_size=1024
 )
@@ -52,7 +55,8 @@ def fisher_rows(rounds: int, device: str = "cpu") -> list[Row]:
         {name: partial(timed, work, device) for name, work in works.items()}, rounds
     )
     memory = {name: peak_bytes(work, device) / size for name, work in works.items()}
-    title = f"Fisher of {size:,} weights per million of them: {SPEC.gradients} gradients of {SPEC.batch_size} x {length}"
+    gradients = f"{SPEC.gradients} gradients of {SPEC.batch_size} x {length}"
+    title = f"Fisher of {size:,} weights per million of them: {gradients}"
     return [
         Row(
             title,
@@ -79,7 +83,9 @@ def passes(model: PreTrainedModel, length: int) -> Iterator[Gradients]:
 
 
 def woodbury(weights: Gradients, gradients: Callable[[], Iterator[Gradients]]) -> Gradients:
-    """The authors' way, in single precision: ``F^-1 -= u u^T / (m + g^T u)`` with ``u = F^-1 g``; the scores."""
+    """The authors' way, in single precision: ``F^-1 -= u u^T / (m + g^T u)`` with ``u = F^-1 g``;
+    the scores.
+    """
     block = SPEC.block
     m = SPEC.gradients
     inverses = {name: _dampened(weight) for name, weight in weights.items()}

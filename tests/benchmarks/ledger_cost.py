@@ -1,4 +1,6 @@
-"""What durability costs: appends to a study's ledger, against a loop that writes and syncs the same bytes."""
+"""What durability costs: appends to a study's ledger, against a loop that writes and syncs the same
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ OURS = "Ledger.append"
 
 
 def ledger_rows(rounds: int) -> list[Row]:
-    """Seconds of a record in each round; the folder lies on the disk of the current one, as studies do."""
+    """Seconds of a record in each round; the folder lies on the disk of the current one, as studies
+    do.
+    """
     records = [
         {"time": 1.0, **row, "step": step} for step, row in enumerate(report_rows(1) * APPENDS)
     ][:APPENDS]

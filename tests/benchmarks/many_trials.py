@@ -1,4 +1,6 @@
-"""Study directories of many trials, with numbers from a formula, written as fast as lines can be formatted."""
+"""Study directories of many trials, with numbers from a formula, written as fast as lines can be
+formatted.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ def many_trials(trials: int) -> Study:
 
 
 def write_study(path: Path, trials: int, evaluations: int) -> Path:
-    """A finished study directory; its trials are named by count, since digests take longer than lines."""
+    """A finished study directory; its trials are named by count, since digests take longer than
+    lines.
+    """
     study = many_trials(trials)
     home = StudyDirectory(path)
     home.create(study)

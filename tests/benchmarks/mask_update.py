@@ -1,7 +1,9 @@
-"""What a mask update costs: our selection against four others on the same scores, beside one pass over the memory.
+"""What a mask update costs: our selection against four others on the same scores, beside one pass
+over the memory.
 
-The others get their scores in one piece and only find the threshold; ours takes them layer by layer and gives masks
-with exact counts. Whole updates, from the weights to the mask in force, are a table of their own.
+The others get their scores in one piece and only find the threshold; ours takes them layer by layer
+and gives masks with exact counts. Whole updates, from the weights to the mask in force, are a table
+of their own.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ class Case(NamedTuple):
 
 
 def mask_rows(rounds: int, device: str = "cpu") -> list[Row]:
-    """Selections on the weights of ResNet50 and of two small networks, then whole updates of the three."""
+    """Selections on the weights of ResNet50 and of two small networks, then whole updates of the
+    three.
+    """
     rows = []
     for model in NETWORKS:
         torch.manual_seed(0)
@@ -153,7 +157,9 @@ def _whole_update(model: str, rounds: int, device: str) -> Row:
 
 
 def peak_bytes(work: Callable[[], object], device: str) -> float:
-    """By how much memory grows while ``work`` runs, at most, its result with it; NaN where the system does not tell."""
+    """By how much memory grows while ``work`` runs, at most, its result with it; NaN where the
+    system does not tell.
+    """
     gc.collect()
     if device != "cpu":
         torch.cuda.reset_peak_memory_stats()

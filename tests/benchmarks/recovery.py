@@ -1,10 +1,11 @@
-"""Do the analyses find what is there, and only that? Rates over simulated studies whose truth is known.
+"""Do the analyses find what is there, and only that? Rates over simulated studies whose truth is
+known.
 
     uv run python -m tests.benchmarks.recovery [--draws 200] [--json FILE]
 
-Each draw is a study directory of 60 trials (three report seeds in every cell of five sparsities and four lengths) or of
-some 90 (a search of 23 learning rates in each of three sparsities), written as a launch writes it, read with
-`analysis.load`. 200 draws take some 10 minutes on two idle cores.
+Each draw is a study directory of 60 trials (three report seeds in every cell of five sparsities and
+four lengths) or of some 90 (a search of 23 learning rates in each of three sparsities), written as
+a launch writes it, read with `analysis.load`. 200 draws take some 10 minutes on two idle cores.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ SHIFT = 0.6
 """Decades by which the planted optimum moves from dense to 98 %."""
 
 Found = dict[str, float]
-"""What one draw says: 1 where the event of that name happened, 0 where not; rates are their means."""
+"""What one draw says: 1 where the event of that name happened, 0 where not; rates are their means.
+"""
 
 
 def lengths_draw(draw: int, lines: bool = True) -> Found:
-    """One study of training lengths: each planted line with what it was judged, or with nothing planted."""
+    """One study of training lengths: each planted line with what it was judged, or with nothing
+    planted.
+    """
     truth = Truth(LINES if lines else dict.fromkeys(LINES, "sated"))
     with tempfile.TemporaryDirectory() as folder:
         path = Planted(lengths_study(truth.lines), Path(folder) / "study", truth, draw).run()
@@ -78,7 +82,9 @@ def _of_lines(judged: pd.DataFrame, needed: pd.DataFrame) -> Iterator[tuple[str,
 
 
 def rates_draw(draw: int, shift: float = SHIFT) -> Found:
-    """One study of learning rates: whether the shift from dense to 98 % was seen, and its interval holds the truth."""
+    """One study of learning rates: whether the shift from dense to 98 % was seen, and its interval
+    holds the truth.
+    """
     truth = Truth(SATED, shift)
     with tempfile.TemporaryDirectory() as folder:
         path = Planted(rates_study(), Path(folder) / "study", truth, draw).run()

@@ -1,8 +1,10 @@
-"""What it takes to go on with a long study: every part between `launch` and its first new trial, and memory.
+"""What it takes to go on with a long study: every part between `launch` and its first new trial,
+and memory.
 
     python -m tests.benchmarks.resume_cost FOLDER    a study that lies there, part by part, as JSON
 
-The study is one cell whose trials have all ended, extended by one configuration. Each measure is a process of its own.
+The study is one cell whose trials have all ended, extended by one configuration. Each measure is a
+process of its own.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ LAUNCHED = "a real launch, to its first new trial proposed"
 
 
 def resume_rows(rounds: int, *, launches: bool = True) -> list[Row]:
-    """Seconds of each part, and of a launch with Ray; memory is what a process has grown by since its imports."""
+    """Seconds of each part, and of a launch with Ray; memory is what a process has grown by since
+    its imports.
+    """
     rows = []
     for trials in SIZES:
         with tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder:
@@ -86,7 +90,9 @@ def study(trials: int) -> Study:
 
 
 def write_study(folder: Path, trials: int) -> StudyDirectory:
-    """A finished study, as its driver would have written it, with the reports of one real trial in every one."""
+    """A finished study, as its driver would have written it, with the reports of one real trial in
+    every one.
+    """
     home = StudyDirectory(folder / "long")
     states = dict[str, TrialState]()
     home.create(study(trials))
@@ -138,7 +144,9 @@ def new_planner(
 
 
 class Parts:
-    """Runs parts one after the other; keeps a name, seconds and the growth of memory, in MiB, for each."""
+    """Runs parts one after the other; keeps a name, seconds and the growth of memory, in MiB, for
+    each.
+    """
 
     def __init__(self) -> None:
         gc.collect()
@@ -162,7 +170,9 @@ class Parts:
 
 
 def by_parts(home: StudyDirectory) -> list[tuple[str, float, float]]:
-    """What a launch does before its first new trial, without writing to the study; imports come before."""
+    """What a launch does before its first new trial, without writing to the study; imports come
+    before.
+    """
     from sparsetune.launch.preflight import require_runnable
 
     require_runnable(home.study())  # torch imports some of itself when it is first used

@@ -1,4 +1,6 @@
-"""What a benchmark gives: rows with a time for every round; all take part in a round, so that noise hits all alike."""
+"""What a benchmark gives: rows with a time for every round; all take part in a round, so that noise
+hits all alike.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Row:
     notes: Mapping[str, float] = field(default_factory=dict)
 
     def as_json(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """Everything measured, with quartiles; ``ratio`` is None where there is nothing to refer to."""
+        """Everything measured, with quartiles; ``ratio`` is None where there is nothing to refer
+        to.
+        """
         ratios = self.ratios(rows)
         return {
             **asdict(self),
@@ -60,7 +64,9 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def now(device: str) -> float:
-    """Seconds of this thread's processor, which other work disturbs little; of the clock where it is a GPU."""
+    """Seconds of this thread's processor, which other work disturbs little; of the clock where it
+    is a GPU.
+    """
     if device == "cpu":
         return time.thread_time()
     torch.cuda.synchronize()
@@ -90,7 +96,8 @@ class Enough(Exception):
 
 
 class Turn:
-    """One loop of several that go on in turn, some steps each; the loop calls ``tick`` at the end of every step.
+    """One loop of several that go on in turn, some steps each; the loop calls ``tick`` at the end
+    of every step.
 
     Args:
         rounds: So many are timed; one more before them is not.
@@ -158,7 +165,9 @@ def in_turn(
     untimed: int,
     device: str,
 ) -> dict[str, list[list[float]]]:
-    """Seconds of every timed step by round, of loops that run in threads but never two at a time."""
+    """Seconds of every timed step by round, of loops that run in threads but never two at a
+    time.
+    """
     errors: list[Exception] = []
     turns = {name: Turn(rounds, timed, untimed, device, errors) for name in loops}
     ring = list(turns.values())

@@ -1,8 +1,10 @@
-"""What a training step costs: ours against a bare PyTorch loop, masked against dense, `torch.nn.utils.prune` beside.
+"""What a training step costs: ours against a bare PyTorch loop, masked against dense,
+`torch.nn.utils.prune` beside.
 
-All trainings advance in turn, some steps each, on the same random images, so that it runs anywhere. A round's time is
-the median of its steps, which leaves rare mask updates out; the mean over all steps is noted beside it. Evaluations are
-left out. Peak memory is of each training alone, the images it reads not counted.
+All trainings advance in turn, some steps each, on the same random images, so that it runs anywhere.
+A round's time is the median of its steps, which leaves rare mask updates out; the mean over all
+steps is noted beside it. Evaluations are left out. Peak memory is of each training alone, the
+images it reads not counted.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ Loop = Callable[[Turn], object]
 
 @dataclass(frozen=True)
 class Setting:
-    """A network and how it is timed: in so many rounds, for some steps in each after others that are not."""
+    """A network and how it is timed: in so many rounds, for some steps in each after others that
+    are not.
+    """
 
     model: str
     input_shape: tuple[int, ...]
@@ -80,7 +84,8 @@ RESNET18 = Setting(
     timed=1,
     untimed=0,
     limit=1.05,
-    # one_shot and obert have steps like those of static and gmp; the Fisher of 11 million weights takes 2 GB
+    # one_shot and obert have steps like those of static and gmp; the Fisher of 11 million weights
+    # takes 2 GB
     methods=tuple(method for method in METHODS if method not in ("one_shot", "obert", "transfer")),
 )
 RESNET50 = Setting(
@@ -113,7 +118,9 @@ DECLARED: dict[str, dict[str, Any]] = {
 
 
 def step_rows(setting: Setting, rounds: int, device: str = "cpu") -> list[Row]:
-    """A row for the bare loop, for it with `torch.nn.utils.prune`, for our dense step, and for every method."""
+    """A row for the bare loop, for it with `torch.nn.utils.prune`, for our dense step, and for
+    every method.
+    """
     loops: dict[str, Loop] = {
         BARE: partial(bare, setting, device),
         PRUNED: partial(bare, setting, device, pruned=True),
@@ -148,7 +155,9 @@ def _row(setting: Setting, name: str, taken: list[list[float]], peak: dict[str, 
 
 
 def _peak(loop: Loop, device: str) -> dict[str, float]:
-    """Of a few steps, the first among them; the images lie in memory before, for all loops together."""
+    """Of a few steps, the first among them; the images lie in memory before, for all loops
+    together.
+    """
     work = partial(in_turn, {"alone": loop}, rounds=1, timed=2, untimed=0, device=device)
     return {"mebibytes": peak_bytes(work, device) / 2**20}
 
@@ -188,7 +197,9 @@ def ours(setting: Setting, sparsity: SparsitySpec, device: str, turn: Turn) -> N
 
 
 def bare(setting: Setting, device: str, turn: Turn, pruned: bool = False) -> None:
-    """Steps of the plainest loop: the same images, optimizer and arithmetic, a learning rate set at every step."""
+    """Steps of the plainest loop: the same images, optimizer and arithmetic, a learning rate set at
+    every step.
+    """
     trial = _trial(setting, SparsitySpec())
     compute = setting.compute
     train_split = tasks.load_task(trial.task, device=device).splits.train

@@ -10,9 +10,18 @@ from tests.benchmarks.text_cost import DENSE, PEER, Encoder, text_rows
 
 SMALL = Encoder(
     "a small shape",
-    {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64, "vocab_size": 2000},
-    mean=8, longest=24, batch=8, compute=ComputeSpec(),
-)  # fmt: skip
+    {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 64,
+        "vocab_size": 2000,
+    },
+    mean=8,
+    longest=24,
+    batch=8,
+    compute=ComputeSpec(),
+)
 
 
 def test_all_train_on_alike_batches_and_groups_save_padding(

@@ -1,4 +1,6 @@
-"""What fine-tuning of an encoder costs by token, beside transformers' own trainer; how much of a batch is padding."""
+"""What fine-tuning of an encoder costs by token, beside transformers' own trainer; how much of a
+batch is padding.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ class Encoder:
     Args:
         title: Of the rows.
         sizes: Of a BERT.
-        mean: Of a text's tokens, whose lengths are drawn from an exponential distribution, as those of SST-2 look.
+        mean: Of a text's tokens, whose lengths are drawn from an exponential distribution, as those
+            of SST-2 look.
         longest: Tokens at most.
         batch: Texts of a step.
         compute: Arithmetic.
@@ -66,9 +69,17 @@ class Encoder:
 
 MINILM = Encoder(
     "MiniLM's shape",
-    {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536},
-    mean=12, longest=32, batch=32, compute=ComputeSpec(),
-)  # fmt: skip
+    {
+        "hidden_size": 384,
+        "num_hidden_layers": 6,
+        "num_attention_heads": 12,
+        "intermediate_size": 1536,
+    },
+    mean=12,
+    longest=32,
+    batch=32,
+    compute=ComputeSpec(),
+)
 BERT_BASE = Encoder(
     "BERT-base, bfloat16",
     {},
@@ -81,7 +92,9 @@ BERT_BASE = Encoder(
 
 
 def text_rows(rounds: int, device: str = "cpu", encoder: Encoder | None = None) -> list[Row]:
-    """Seconds of a thousand tokens, padding not counted: the peer's, ours dense and masked, and without groups."""
+    """Seconds of a thousand tokens, padding not counted: the peer's, ours dense and masked, and
+    without groups.
+    """
     encoder = encoder or (MINILM if device == "cpu" else BERT_BASE)
     with (
         tempfile.TemporaryDirectory() as where,
@@ -119,7 +132,8 @@ def _row(
     against, limit = {PEER: (None, None), DENSE: (PEER, 1.0)}.get(
         name, (DENSE, 1.05 if "masked" in name else None)
     )
-    title = f"1,000 tokens of {encoder.title}, {encoder.batch} texts of at most {encoder.longest}, and tokens a second"
+    batch = f"{encoder.batch} texts of at most {encoder.longest}"
+    title = f"1,000 tokens of {encoder.title}, {batch}, and tokens a second"
     notes = {"padding": waste, "per_second": 1000 / statistics.median(seconds)}
     return Row(title, name, seconds, against, limit, notes=notes)
 
@@ -171,9 +185,14 @@ def trial(
 ) -> TrialSpec:
     """A trial longer than what is timed, its mask in force from the start."""
     task = TextTask(
-        folder=str(where / "SST-2"), model=str(where / "encoder"), max_length=encoder.longest, validation=HELD_OUT,
-        train_examples=TRAIN, batch_size=encoder.batch, group_by_length=grouped,
-    )  # fmt: skip
+        folder=str(where / "SST-2"),
+        model=str(where / "encoder"),
+        max_length=encoder.longest,
+        validation=HELD_OUT,
+        train_examples=TRAIN,
+        batch_size=encoder.batch,
+        group_by_length=grouped,
+    )
     sparsity = (
         SparsitySpec(method="gmp", target=SPARSITY, ramp=RampSpec(start=0))
         if pruned
@@ -192,7 +211,9 @@ def ours(spec: TrialSpec, device: str, turn: Turn) -> None:
 
 
 def peer(spec: TrialSpec, device: str, turn: Turn) -> None:
-    """Steps of transformers' trainer: the same model, texts, batches of like lengths, optimizer and precision."""
+    """Steps of transformers' trainer: the same model, texts, batches of like lengths, optimizer and
+    precision.
+    """
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
     assert isinstance(spec.task, TextTask)
@@ -221,12 +242,25 @@ def peer(spec: TrialSpec, device: str, turn: Turn) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            folder, per_device_train_batch_size=spec.task.batch_size, num_train_epochs=EPOCHS, learning_rate=1e-5,
-            lr_scheduler_type="constant", weight_decay=1e-4, optim="adamw_torch_fused", max_grad_norm=0,
-            train_sampling_strategy="group_by_length", length_column_name="length", remove_unused_columns=False,
-            logging_strategy="no", save_strategy="no", report_to=[], disable_tqdm=True, use_cpu=device == "cpu",
-            bf16=spec.compute.precision == "bfloat16", dataloader_drop_last=True,
-        )  # fmt: skip
+            folder,
+            per_device_train_batch_size=spec.task.batch_size,
+            num_train_epochs=EPOCHS,
+            learning_rate=1e-5,
+            lr_scheduler_type="constant",
+            weight_decay=1e-4,
+            optim="adamw_torch_fused",
+            max_grad_norm=0,
+            train_sampling_strategy="group_by_length",
+            length_column_name="length",
+            remove_unused_columns=False,
+            logging_strategy="no",
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            use_cpu=device == "cpu",
+            bf16=spec.compute.precision == "bfloat16",
+            dataloader_drop_last=True,
+        )
         model = task.build_model()
         data: Any = Dataset.from_list(texts)
         Trainer(model, arguments, collated, data, callbacks=[Told()]).train()

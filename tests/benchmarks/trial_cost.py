@@ -1,6 +1,8 @@
-"""What a trial costs beyond its training: many short ones through a launch, and through the plainest Ray Tune script.
+"""What a trial costs beyond its training: many short ones through a launch, and through the
+plainest Ray Tune script.
 
-Each way in a process with a Ray of its own and two workers; training alone is two processes at once, as they are.
+Each way in a process with a Ray of its own and two workers; training alone is two processes at
+once, as they are.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Life(NamedTuple):
 
 
 def trial_rows(trials: int) -> list[Row]:
-    """Seconds of a worker's time for one of so many one-epoch digits trials, and the share that is not training."""
+    """Seconds of a worker's time for one of so many one-epoch digits trials, and the share that is
+    not training.
+    """
     title = f"{trials} one-epoch digits trials, {WORKERS} workers: seconds of a worker for each"
     alone = training_alone(trials)
     rows = [Row(title, "`train` alone, two processes", alone)]
@@ -79,7 +83,9 @@ def worker_seconds(name: str, trials: int) -> tuple[float, list[float]]:
 
 
 def warm_since(lives: Sequence[Life], workers: int = WORKERS) -> float:
-    """When the last worker began its first trial; where none is used again, when as many had begun."""
+    """When the last worker began its first trial; where none is used again, when as many had
+    begun.
+    """
     first: dict[int, float] = {}
     for life in sorted(lives, key=lambda life: life.start):
         first.setdefault(life.pid, life.start)
@@ -87,7 +93,9 @@ def warm_since(lives: Sequence[Life], workers: int = WORKERS) -> float:
 
 
 def slot_seconds(ends: Sequence[float], workers: int = WORKERS) -> list[float]:
-    """Seconds between an end and the one that is ``workers`` later: what one trial takes of one worker's time."""
+    """Seconds between an end and the one that is ``workers`` later: what one trial takes of one
+    worker's time.
+    """
     ordered = sorted(ends)
     return [later - earlier for earlier, later in zip(ordered, ordered[workers:], strict=False)]
 

@@ -1,4 +1,6 @@
-"""A small study under fire: its drivers, workers and nodes are killed, its files damaged; what must hold after each."""
+"""A small study under fire: its drivers, workers and nodes are killed, its files damaged; what must
+hold after each.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ class Chaos:
         return lock.exists() and lock.read_text().startswith(f"pid {self.driver.pid} ")
 
     def running(self) -> dict[int, ledger.TrialState]:
-        """Trials in training that have a checkpoint, by the process that runs them; attempts of this launch alone."""
+        """Trials in training that have a checkpoint, by the process that runs them; attempts of
+        this launch alone.
+        """
         found = {}
         for record in ledger.read_records(self.directory / "ledger"):
             attempt = (
@@ -140,7 +144,9 @@ class Chaos:
         self.faults[fault] += 1
 
     def check(self, seen: list[bytes] | None = None) -> None:
-        """No line that was seen in the ledger is lost or changed, nothing finished is lost or ran again."""
+        """No line that was seen in the ledger is lost or changed, nothing finished is lost or ran
+        again.
+        """
         now = self.lines()
         for before in (self._kept, seen or []):
             assert now[: len(before)] == before
@@ -167,7 +173,9 @@ class Chaos:
         self.check()
 
     def truncate_newest_checkpoint(self) -> tuple[str, int]:
-        """Halve the newest checkpoint of a trial that has two; the trial, and the step it must go on from."""
+        """Halve the newest checkpoint of a trial that has two; the trial, and the step it must go
+        on from.
+        """
         for trial_id, state in trials(self.directory).items():
             folders = sorted((self.directory / "trials" / trial_id).glob("attempt-*"))
             newest = None if state.finished else latest_checkpoint(folders)
@@ -182,7 +190,9 @@ class Chaos:
         raise AssertionError("no unfinished trial has two checkpoints")
 
     def finish(self) -> dict[str, Any]:
-        """Let the study end, compare every trial with training alone, and return what is worth counting."""
+        """Let the study end, compare every trial with training alone, and return what is worth
+        counting.
+        """
         output, _ = self.driver.communicate(timeout=PATIENCE)
         assert self.driver.returncode == 0, output
         self.check()

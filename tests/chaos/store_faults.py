@@ -1,7 +1,8 @@
-"""Faults at what writes a study's files, by the hundred, in processes without Ray: `python -m … FOLDER FAULT …`.
+"""Faults at what writes a study's files, by the hundred, in processes without Ray: `python -m …
+FOLDER FAULT …`.
 
-Each runs in a forked child, or damages a file. What must hold is asserted; the number of each that were injected is
-printed.
+Each runs in a forked child, or damages a file. What must hold is asserted; the number of each that
+were injected is printed.
 """
 
 from __future__ import annotations
@@ -58,7 +59,9 @@ def killed(after: int, write: Write) -> tuple[list[int], bool]:
 
 
 def in_child(write: Write) -> tuple[list[int], bool]:
-    """What a forked child acknowledged, and whether a signal ended it; an exception there is one here."""
+    """What a forked child acknowledged, and whether a signal ended it; an exception there is one
+    here.
+    """
     reads, writes = os.pipe()
     if (child := os.fork()) == 0:
         try:
@@ -78,7 +81,9 @@ def in_child(write: Write) -> tuple[list[int], bool]:
 
 
 def every_line(write: Callable[[int], Write]) -> Iterator[tuple[int, list[int]]]:
-    """Kill at each line in turn, until a child gets through; the number of the kill and what was acknowledged."""
+    """Kill at each line in turn, until a child gets through; the number of the kill and what was
+    acknowledged.
+    """
     for after in range(1, 10_000):
         acknowledged, died = killed(after, write(after))
         yield after, acknowledged
@@ -87,7 +92,9 @@ def every_line(write: Callable[[int], Write]) -> Iterator[tuple[int, list[int]]]
 
 
 def limited(size: int) -> None:
-    """Let no file of this process grow beyond a size: the write that would is cut there, as on a full disk."""
+    """Let no file of this process grow beyond a size: the write that would is cut there, as on a
+    full disk.
+    """
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
@@ -164,7 +171,9 @@ def ledger_torn(folder: Path) -> int:
 
 
 def ledger_full(folder: Path) -> int:
-    """A disk that is full at every third byte of an append refuses it; with room again the same launch goes on."""
+    """A disk that is full at every third byte of an append refuses it; with room again the same
+    launch goes on.
+    """
     rooms = range(
         0, len(encode_record(record(1)) + encode_record(record(49)) + encode_record(record(3))), 3
     )
@@ -227,7 +236,9 @@ def disk_full(folder: Path) -> int:
 
 
 def declaration_killed(folder: Path) -> int:
-    """A start that is killed leaves a declaration and a provenance that are whole or absent, and can be repeated."""
+    """A start that is killed leaves a declaration and a provenance that are whole or absent, and
+    can be repeated.
+    """
 
     def start(kill: int) -> Write:
         def write(acknowledge: Acknowledge) -> None:
@@ -294,7 +305,9 @@ def checkpoint(folder: Path, step: int) -> None:
 
 
 def step_of(folder: Path) -> int:
-    """The step of the checkpoint that a trial would go on from, which is whole; 0 if there is none."""
+    """The step of the checkpoint that a trial would go on from, which is whole; 0 if there is
+    none.
+    """
     from sparsetune.train.checkpoint import latest_checkpoint
 
     found = latest_checkpoint([folder])
@@ -346,7 +359,9 @@ def checkpoints_damaged(folder: Path) -> int:
 
 
 def checkpoints_flipped(folder: Path) -> int:
-    """One bit of the newest one is wrong: it is read as it was, where the bit means nothing, or the one before is."""
+    """One bit of the newest one is wrong: it is read as it was, where the bit means nothing, or the
+    one before is.
+    """
     for step in (8, 9):
         checkpoint(folder, step)
     newest = folder / "checkpoint-9.pt"
@@ -361,7 +376,9 @@ def checkpoints_flipped(folder: Path) -> int:
 
 
 def checkpoints_full(folder: Path) -> int:
-    """A full disk refuses the newest one; those before stay, and nothing half-written takes their room."""
+    """A full disk refuses the newest one; those before stay, and nothing half-written takes their
+    room.
+    """
     for step in (8, 9):
         checkpoint(folder, step)
     size = (folder / "checkpoint-9.pt").stat().st_size

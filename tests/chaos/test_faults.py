@@ -1,6 +1,8 @@
-"""One study, every fault: five times its driver, then a worker and a node are killed, and its files are damaged.
+"""One study, every fault: five times its driver, then a worker and a node are killed, and its files
+are damaged.
 
-Each launch resumes from the directory alone. Nothing is lost, nothing runs twice, no number changes.
+Each launch resumes from the directory alone. Nothing is lost, nothing runs twice, no number
+changes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Ctrl-C and a scheduler's signals save and stop; the same command again, as SLURM requeues it, goes on from there."""
+"""Ctrl-C and a scheduler's signals save and stop; the same command again, as SLURM requeues it,
+goes on from there.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ RARELY = ("--checkpoint-seconds", "100000", "--no-report", "--set", "schedule.ep
 
 
 def interrupted(directory: Path) -> dict[str, int]:
-    """The trials that a signal ended, and the steps from which they will go on; none lost what it had reported."""
+    """The trials that a signal ended, and the steps from which they will go on; none lost what it
+    had reported.
+    """
     found = {}
     for trial_id, state in trials(directory).items():
         if state.status == "RUNNING":

@@ -1,4 +1,6 @@
-"""Hundreds of faults at what writes the ledger, the declaration and checkpoints: nothing acknowledged is ever lost."""
+"""Hundreds of faults at what writes the ledger, the declaration and checkpoints: nothing
+acknowledged is ever lost.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def injected(folder: Path, *faults: str) -> dict[str, int]:
-    """How many of each fault were injected, in a process of their own; each asserts what must hold."""
+    """How many of each fault were injected, in a process of their own; each asserts what must
+    hold.
+    """
     command = [
         sys.executable,
         "-W",

@@ -1,4 +1,5 @@
-"""The long form: twenty times kill -9 of the driver at random points of one study, its start included.
+"""The long form: twenty times kill -9 of the driver at random points of one study, its start
+included.
 
 What was seen is kept in `studies/records/chaos`; to make it anew:
 ``SPARSETUNE_CHAOS=studies/records/chaos uv run pytest -m slow tests/chaos``.

@@ -1,4 +1,6 @@
-"""The command line: a mistake is one message with what is allowed, status 2, and nothing created or lost."""
+"""The command line: a mistake is one message with what is allowed, status 2, and nothing created or
+lost.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,10 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 SETTINGS = {
-    "unknown field": ("optim.rate=0.1", ["base.optim.rate", "unknown field", "`lr`", "`momentum`"]),
+    "unknown field": (
+        "optim.rate=0.1",
+        ["base.optim.rate", "unknown field", "`lr`", "`momentum`"],
+    ),
     "unknown part": (
         "optimizer.lr=0.1",
         ["base.optimizer", "unknown field", "`optim`", "`schedule`"],
@@ -122,13 +127,25 @@ def test_a_faulty_setting(
 
 
 FILES = {
-    "unknown field": ("bass=TrialSpec()", ["`bass`: unknown field; valid are", "`base`", "`sweep`"]),
-    "unknown field of a part": ("base=TrialSpec(optim=OptimSpec(rate=1))", ["base.optim.rate", "unknown field"]),
+    "unknown field": (
+        "bass=TrialSpec()",
+        ["`bass`: unknown field; valid are", "`base`", "`sweep`"],
+    ),
+    "unknown field of a part": (
+        "base=TrialSpec(optim=OptimSpec(rate=1))",
+        ["base.optim.rate", "unknown field"],
+    ),
     "empty axis": ('sweep={"optim.lr": []}', ["sweep.optim.lr", "must not be empty"]),
     "empty choice": ('search={"optim.lr": Choice([])}', ["search.optim.lr", "must not be empty"]),
     "unknown axis": ('sweep={"optim.rate": [1, 2]}', ["sweep.optim.rate", "unknown field"]),
-    "axis out of range": ('search={"optim.lr": Uniform(-1, 1)}', ["search.optim.lr", "greater than 0", "-1"]),
-    "range upside down": ('search={"optim.lr": LogUniform(1, 0.1)}', ["search.optim.lr", "low bound must lie below"]),
+    "axis out of range": (
+        'search={"optim.lr": Uniform(-1, 1)}',
+        ["search.optim.lr", "greater than 0", "-1"],
+    ),
+    "range upside down": (
+        'search={"optim.lr": LogUniform(1, 0.1)}',
+        ["search.optim.lr", "low bound must lie below"],
+    ),
     "sparsity of 1 in a sweep": (
         'arms={"gmp": Arm({"sparsity.method": "gmp"})}, sweep={"sparsity.target": [0, 1.0]}',
         ["sweep.sparsity.target", "less than 1", "got 1.0"],
@@ -143,8 +160,14 @@ FILES = {
         'sparsity=SparsitySpec(method="acdc", target=0.9, acdc=PUBLISHED_ACDC))',
         ["base.sparsity.acdc", "at least 3 compressed phases", "`schedule.epochs` of 50 would do"],
     ),
-    "unknown model in an axis": ('sweep={"task.model": ["mlp", "vgg"]}', ["sweep.task.model", "got 'vgg'"]),
-    "objective on the test set": ('objective=Minimize("test_loss")', ["objective.column", "val_error", "'test_loss'"]),
+    "unknown model in an axis": (
+        'sweep={"task.model": ["mlp", "vgg"]}',
+        ["sweep.task.model", "got 'vgg'"],
+    ),
+    "objective on the test set": (
+        'objective=Minimize("test_loss")',
+        ["objective.column", "val_error", "'test_loss'"],
+    ),
     "startup too long": ("sampler=TPE(n_startup=5)", ["sampler.n_startup", "below half", "5 of 8"]),
     "axis without brackets": ('sweep={"optim.lr": 0.1}', ["sweep.optim.lr", "got 0.1"]),
     "search axis without a range": ('search={"optim.lr": 0.1}', ["search.optim.lr", "got 0.1"]),
@@ -370,7 +393,8 @@ sys.argv = ["sparsetune", "--help"]
 try:
     runpy.run_module("sparsetune", run_name="__main__", alter_sys=True)
 except SystemExit as end:
-    loaded = sorted({"torch", "ray", "pandas", "pydantic", "numpy", "optuna", "analysis"} & sys.modules.keys())
+    heavy = {"torch", "ray", "pandas", "pydantic", "numpy", "optuna", "analysis"}
+    loaded = sorted(heavy & sys.modules.keys())
     sys.exit(f"status {end.code}, loaded {loaded}")
 """
 

@@ -54,8 +54,14 @@ def test_a_file_may_import_what_lies_beside_it_and_declare_dataclasses(folder: P
     elsewhere.mkdir()
     (elsewhere / "beside_the_study.py").write_text('NAME = "beside"\n')
     (elsewhere / "with_dataclass.py").write_text(
-        "from __future__ import annotations\nfrom dataclasses import dataclass\nfrom beside_the_study import NAME\n"
-        "from sparsetune import Study\n@dataclass\nclass Part:\n    size: int = 1\nSTUDY = Study(name=NAME)\n"
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "from beside_the_study import NAME\n"
+        "from sparsetune import Study\n"
+        "@dataclass\n"
+        "class Part:\n"
+        "    size: int = 1\n"
+        "STUDY = Study(name=NAME)\n"
     )
     assert find_study("elsewhere/with_dataclass.py")[0].name == "beside"
 

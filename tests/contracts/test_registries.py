@@ -1,4 +1,6 @@
-"""Every entry of a registry keeps the registry's contract, and the declaration's names are exactly the registries'."""
+"""Every entry of a registry keeps the registry's contract, and the declaration's names are exactly
+the registries'.
+"""
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -146,7 +148,7 @@ def sparsity_of(allocation: str, target: float, spared: tuple[str, ...] | None) 
 @pytest.mark.parametrize("spared", [(), ("layer0",)], ids=["none spared", "one spared"])
 @pytest.mark.parametrize("name", list(ALLOCATIONS))
 @given(layers=LAYERS, target=st.floats(0, 0.999))
-def test_every_allocation_puts_each_layer_into_one_group_and_prunes_the_rounded_total_of_those_not_spared(
+def test_every_allocation_groups_each_layer_once_and_prunes_the_rounded_total_of_the_others(
     name: str, layers: list[Layer], target: float, spared: tuple[str, ...]
 ) -> None:
     groups = allocate(layers, target, sparsity_of(name, target, spared))

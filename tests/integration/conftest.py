@@ -10,7 +10,9 @@ import pytest
 
 @pytest.fixture(scope="session")
 def ray_session() -> Iterator[None]:
-    """A local Ray with two processors; launches in this process use it instead of starting theirs."""
+    """A local Ray with two processors; launches in this process use it instead of starting
+    theirs.
+    """
     import ray
 
     from tests.integration.runs import HERE

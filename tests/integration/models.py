@@ -13,7 +13,9 @@ from sparsetune.tasks.models import mlp
 
 
 class Fragile(nn.Module):
-    """Raises in training when its weights have moved far: at a learning rate of 30, not at 0.1 or at 1e20."""
+    """Raises in training when its weights have moved far: at a learning rate of 30, not at 0.1 or
+    at 1e20.
+    """
 
     def __init__(self, input_shape: tuple[int, ...], n_classes: int) -> None:
         super().__init__()
@@ -40,7 +42,9 @@ class Deadly(nn.Module):
 
 
 class Tiring(nn.Module):
-    """Raises at its fiftieth training step in one process life: a second attempt from a checkpoint gets through."""
+    """Raises at its fiftieth training step in one process life: a second attempt from a checkpoint
+    gets through.
+    """
 
     def __init__(self, input_shape: tuple[int, ...], n_classes: int) -> None:
         super().__init__()
@@ -68,7 +72,9 @@ class Greedy(nn.Module):
 
 
 class Swelling(nn.Module):
-    """Takes five gibibytes at its thirtieth training step, but only where the file that `SWELLING` names is not yet."""
+    """Takes five gibibytes at its thirtieth training step, but only where the file that `SWELLING`
+    names is not yet.
+    """
 
     def __init__(self, input_shape: tuple[int, ...], n_classes: int) -> None:
         super().__init__()

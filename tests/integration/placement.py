@@ -2,8 +2,9 @@
 
     python -m tests.integration.placement FOLDER
 
-A process of its own: the other tests' Ray has no GPUs. In every launch the trials wait for each other in `meet`
-until as many run as the share allows, so that the count does not depend on the machine's speed.
+A process of its own: the other tests' Ray has no GPUs. In every launch the trials wait for each
+other in `meet` until as many run as the share allows, so that the count does not depend on the
+machine's speed.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ REFUSED = [
 
 
 def meet(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """The `mlp`, after this worker told which GPUs it sees and as many others as allowed did too."""
+    """The `mlp`, after this worker told which GPUs it sees and as many others as allowed did
+    too.
+    """
     if folder := os.environ.get(MEETING):
         now = json.loads((Path(folder) / "now.json").read_text())
         seen = {

@@ -1,4 +1,6 @@
-"""What the integration tests share: real command lines, and a study's histories against `train` run alone."""
+"""What the integration tests share: real command lines, and a study's histories against `train` run
+alone.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def wait_for(
     seconds: float = 150,
     pause: float = 0.02,
 ) -> Any:
-    """Poll until the condition is truthy; fails when the process ends or the time is over before."""
+    """Poll until the condition is truthy; fails when the process ends or the time is over
+    before.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if (value := condition()) or process.poll() is not None:

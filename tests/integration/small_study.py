@@ -1,4 +1,6 @@
-"""The study that is interrupted, killed and resumed: digits, nine trials of about three seconds each."""
+"""The study that is interrupted, killed and resumed: digits, nine trials of about three seconds
+each.
+"""
 
 from sparsetune import (
     Arm,

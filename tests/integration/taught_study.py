@@ -1,4 +1,6 @@
-"""The study whose teacher must not be trained twice: digits, a teacher and six trials that learn from it."""
+"""The study whose teacher must not be trained twice: digits, a teacher and six trials that learn
+from it.
+"""
 
 from sparsetune import (
     Arm,

@@ -1,4 +1,6 @@
-"""What a real launch takes and leaves: memory recorded, checkpoints within their quota, time and bytes as foretold."""
+"""What a real launch takes and leaves: memory recorded, checkpoints within their quota, time and
+bytes as foretold.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,8 @@ def test_the_forecast_against_a_real_launch(
     models = sum(path.stat().st_size for path in outcome.directory.rglob("model.safetensors"))
     with capsys.disabled():
         print(
-            f"\nforecast {expected.seconds:.1f} s of trials at {slots} at once, actual {actual:.1f} s"
+            f"\nforecast {expected.seconds:.1f} s of trials at {slots} at once,"
+            f" actual {actual:.1f} s"
         )
         print(
             f"forecast {expected.records} and {expected.models} bytes, actual {size} and {models}"

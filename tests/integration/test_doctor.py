@@ -1,4 +1,6 @@
-"""Every node of a real cluster is asked, and the folder that studies would lie in is left as it was."""
+"""Every node of a real cluster is asked, and the folder that studies would lie in is left as it
+was.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,8 @@ def test_nodes_without_the_keys_of_the_store_are_refused_before_the_first_trial(
     assert f"the cluster `{cluster}` must be able to run every trial:" in output
     assert (
         output.count(
-            f"cannot use `{bucket}/small`: Unable to locate credentials; start Ray with AWS_ACCESS_KEY_ID"
+            f"cannot use `{bucket}/small`: Unable to locate credentials;"
+            " start Ray with AWS_ACCESS_KEY_ID"
         )
         == 2
     )

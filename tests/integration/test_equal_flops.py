@@ -1,4 +1,6 @@
-"""A study of equal training FLOPs on a real Ray: what its trials record, and that it is not run again."""
+"""A study of equal training FLOPs on a real Ray: what its trials record, and that it is not run
+again.
+"""
 
 from __future__ import annotations
 

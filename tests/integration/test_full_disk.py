@@ -1,4 +1,6 @@
-"""A full disk ends a launch with one message; with room again the study goes on from what it had."""
+"""A full disk ends a launch with one message; with room again the study goes on from what it
+had.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ def run(folder: Path, disk: Path, *options: str) -> int:
 
 @contextmanager
 def filling(disk: Path, segment: Path) -> Iterator[None]:
-    """Let another program fill the disk once the launch has written some records; its file goes at the end."""
+    """Let another program fill the disk once the launch has written some records; its file goes at
+    the end.
+    """
 
     def fill() -> None:
         while not segment.exists() or segment.read_bytes().count(b"\n") < 20:

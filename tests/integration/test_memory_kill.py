@@ -1,4 +1,6 @@
-"""Ray ends a worker whose node runs out of memory, and Tune with it: the study goes on by itself."""
+"""Ray ends a worker whose node runs out of memory, and Tune with it: the study goes on by
+itself.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A whole study in an object store over the wire: killed, resumed from its prefix alone, read and reported."""
+"""A whole study in an object store over the wire: killed, resumed from its prefix alone, read and
+reported.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ LAUNCH = ("--checkpoint-seconds", "0.2")
 
 
 def well_on_its_way(directory: Any) -> bool:
-    """Whether some trials have ended and one that has not has a checkpoint; asked twice a second: the server is slow.
+    """Whether some trials have ended and one that has not has a checkpoint; asked twice a second:
+    the server is slow.
 
     The store is listed last, so that the trial has hardly gone on when the driver is killed.
     """

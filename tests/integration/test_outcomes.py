@@ -1,4 +1,6 @@
-"""Trials that diverge, raise or take their worker down are rows with a reason; the study goes on and says so."""
+"""Trials that diverge, raise or take their worker down are rows with a reason; the study goes on
+and says so.
+"""
 
 from __future__ import annotations
 

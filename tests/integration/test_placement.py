@@ -41,7 +41,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Life(NamedTuple):
-    """A trial, from its start to its end, in a worker that saw some GPUs; ``note`` is what the ledger says of it."""
+    """A trial, from its start to its end, in a worker that saw some GPUs; ``note`` is what the
+    ledger says of it.
+    """
 
     start: float
     end: float

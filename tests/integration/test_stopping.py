@@ -1,4 +1,6 @@
-"""A study that stops configurations early, on a real Ray: who is stopped, what stays on disk, what a resume does."""
+"""A study that stops configurations early, on a real Ray: who is stopped, what stays on disk, what
+a resume does.
+"""
 
 from __future__ import annotations
 

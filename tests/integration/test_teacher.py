@@ -1,4 +1,6 @@
-"""A study with a teacher, killed while its students learn: it goes on without training the teacher again."""
+"""A study with a teacher, killed while its students learn: it goes on without training the teacher
+again.
+"""
 
 from __future__ import annotations
 

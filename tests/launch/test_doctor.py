@@ -1,4 +1,6 @@
-"""`run_checks`: every check is one line that says what stands and what to do; nothing is left behind."""
+"""`run_checks`: every check is one line that says what stands and what to do; nothing is left
+behind.
+"""
 
 from __future__ import annotations
 
@@ -237,7 +239,10 @@ def test_the_command_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path)
 
 
 def test_the_command_without_faults_starts_no_ray(tmp_path: Path) -> None:
-    code = "import sys; from sparsetune.cli.main import main; status = main(sys.argv[1:]); assert 'ray' not in sys.modules"
+    code = (
+        "import sys; from sparsetune.cli.main import main;"
+        " status = main(sys.argv[1:]); assert 'ray' not in sys.modules"
+    )
     command = [
         sys.executable,
         "-c",
@@ -288,7 +293,10 @@ def test_a_node_uses_the_object_store_with_the_keys_of_its_own_environment(bucke
         assert (
             examine_node(str(token), "another")["storage"] == "another folder has this path there"
         )
-        code = "from sparsetune.cluster.nodes import examine_node; import sys; print(examine_node(*sys.argv[1:])['storage'])"
+        code = (
+            "from sparsetune.cluster.nodes import examine_node; import sys;"
+            " print(examine_node(*sys.argv[1:])['storage'])"
+        )
         without = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         command = [sys.executable, "-c", code, str(token), text]
         environment = {

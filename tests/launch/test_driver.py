@@ -316,7 +316,9 @@ def test_a_retried_trial_goes_on_from_its_checkpoints_as_a_new_attempt(open_driv
 def test_a_retry_that_nothing_waits_for_any_more_stays_failed_and_the_status_says_so(
     open_driver: Open,
 ) -> None:
-    """The winner's report failed and so did a better configuration, which takes its place when it runs again."""
+    """The winner's report failed and so did a better configuration, which takes its place when it
+    runs again.
+    """
     driver = open_driver()
     first = configured(driver)
     second = None

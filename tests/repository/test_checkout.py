@@ -1,4 +1,6 @@
-"""What is committed: clean for ruff and mypy, and nothing of one machine or of one lock of versions."""
+"""What is committed: clean for ruff and mypy, and nothing of one machine or of one lock of
+versions.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""`docs/clusters.md`: its commands are of the command line, and its SLURM script does what the page says.
+"""`docs/clusters.md`: its commands are of the command line, and its SLURM script does what the page
+says.
 
-There is no SLURM here: its commands, Ray's and the study are stand-ins that write down how they were called.
+There is no SLURM here: its commands, Ray's and the study are stand-ins that write down how they
+were called.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Optuna's samplers by name: which exist, which cannot be used and why, and which do not adapt as declared."""
+"""Optuna's samplers by name: which exist, which cannot be used and why, and which do not adapt as
+declared.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from sparsetune.study.samplers import TPE, OptunaSampler
 from sparsetune.study.space import Choice, LogUniform, Uniform
 
 SEARCH: dict[str, Any] = {"optim.lr": LogUniform(0.01, 1), "optim.momentum": Uniform(0, 0.8)}
-NAMES = "must be a sampler of Optuna that adapts: CmaEsSampler, GPSampler, NSGAIIISampler, NSGAIISampler, TPESampler"
+NAMES = (
+    "must be a sampler of Optuna that adapts: CmaEsSampler, GPSampler, NSGAIIISampler,"
+    " NSGAIISampler, TPESampler"
+)
 
 
 def refusal(**arguments: Any) -> str:
@@ -95,7 +100,8 @@ def test_a_sampler_that_adapts_is_taken(name: str, arguments: dict[str, Any]) ->
         (
             "NSGAIISampler",
             {"population_size": 50},
-            "`sampler`: must adapt: in cell `dense`, told 11 configurations of another objective, it suggests the same",
+            "`sampler`: must adapt: in cell `dense`, told 11 configurations of another objective,"
+            " it suggests the same",
         ),
     ],
 )

@@ -1,4 +1,6 @@
-"""Points of the search space: pure functions of seeds, paired between cells, steered by what was told."""
+"""Points of the search space: pure functions of seeds, paired between cells, steered by what was
+told.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,17 @@ SAMPLERS = [Sobol(), Random()]
 
 def study(sampler: Sobol | Random | TPE, **fields: Any) -> Study:
     arms = {"gmp": Arm({"sparsity.method": "gmp"})}
-    declared = Study(**{
-        "name": "s", "arms": arms, "sweep": {"sparsity.target": [0, 0.9]}, "search": SEARCH, "sampler": sampler,
-        "configurations_per_cell": 20, **fields,
-    })  # fmt: skip
+    declared = Study(
+        **{
+            "name": "s",
+            "arms": arms,
+            "sweep": {"sparsity.target": [0, 0.9]},
+            "search": SEARCH,
+            "sampler": sampler,
+            "configurations_per_cell": 20,
+            **fields,
+        }
+    )
     assert declared.validate_declaration() == []
     return declared
 
@@ -184,7 +193,9 @@ def test_a_suggestion_that_repeats_itself_can_be_replaced_by_a_random_point() ->
 
 
 def test_diverged_configurations_steer_the_search_away() -> None:
-    """With a cliff at a learning rate of 0.1, beyond which everything diverges and below which larger is better."""
+    """With a cliff at a learning rate of 0.1, beyond which everything diverges and below which
+    larger is better.
+    """
 
     def told_with(cliff: bool) -> list[float | None]:
         random = study(Random(), search=TPE_SEARCH)

@@ -115,7 +115,9 @@ def test_what_is_not_a_study_is_refused(tmp_path: Path) -> None:
 
 
 def test_retries_and_memory(half_done: StudyDirectory, capsys: pytest.CaptureFixture[str]) -> None:
-    """The running trial was tried twice; two trials of the same network took 300 and 400 MiB of 2 GiB."""
+    """The running trial was tried twice; two trials of the same network took 300 and 400 MiB of 2
+    GiB.
+    """
     running = next(t for t in load_study_view(half_done).trials() if t.status == "RUNNING").use[
         "trial_id"
     ]

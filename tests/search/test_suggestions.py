@@ -1,4 +1,6 @@
-"""Suggestions of Optuna's samplers: steered by what was told, spread while others still run, within the axes."""
+"""Suggestions of Optuna's samplers: steered by what was told, spread while others still run, within
+the axes.
+"""
 
 from __future__ import annotations
 
@@ -204,7 +206,9 @@ def test_a_suggestion_has_the_axes_that_its_own_choices_let_apply(sampler: Adapt
 
 
 def test_a_conditional_axis_adapts_to_what_was_told_of_it() -> None:
-    """Among AC/DC's configurations a longer final phase is better; gradual pruning is always worse."""
+    """Among AC/DC's configurations a longer final phase is better; gradual pruning is always
+    worse.
+    """
     base = TrialSpec(sparsity=SparsitySpec(method="gmp"))
     search = {path: CONDITIONAL[path] for path in list(CONDITIONAL)[:3]}
     declared = study(TPE(n_startup=3), base=base, sweep={"sparsity.target": [0.9]}, search=search)

@@ -1,4 +1,6 @@
-"""The full-size studies follow the published schedules, step for step; every number here was worked out by hand."""
+"""The full-size studies follow the published schedules, step for step; every number here was worked
+out by hand.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ COMPRESSED_LAST = {
 
 @pytest.mark.parametrize(("epochs", "multiplier"), [(100, "1"), (150, "1.5"), (200, "2")])
 def test_phases_of_acdc(epochs: int, multiplier: str) -> None:
-    """Ten dense epochs, five compressed and five not, ten dense, fifteen compressed; half of all are compressed."""
+    """Ten dense epochs, five compressed and five not, ten dense, fifteen compressed; half of all
+    are compressed.
+    """
     starts, final = COMPRESSED_LAST[epochs]
     facts = shown("imagenet_resnet50_methods", PUBLISHED_ACDC + multiplier)
     assert phases(facts) == [(0, "dense"), *alternating(*starts), (final, "compressed")]
@@ -78,7 +82,9 @@ def test_longer_training_repeats_the_phases_of_acdc(epochs: int, cell: str) -> N
 
 
 def test_learning_rate_of_acdc() -> None:
-    """One value an epoch: 0.256 (e + 1) / 5, then 0.256 (1 + cos(pi (e - 5) / 95)) / 2; 5,004 steps of 256 images."""
+    """One value an epoch: 0.256 (e + 1) / 5, then 0.256 (1 + cos(pi (e - 5) / 95)) / 2; 5,004 steps
+    of 256 images.
+    """
     facts = shown("imagenet_resnet50_methods", PUBLISHED_ACDC + "1")
     assert (facts["batch_size"], facts["steps_per_epoch"], facts["steps"]) == (256, 5004, 500_400)
     rates = facts["learning_rate_at_epochs"]
@@ -111,7 +117,9 @@ RIGL = "imagenet_resnet50_rigl_extension"
 
 
 def test_rigl_once() -> None:
-    """Epochs of 1,281,167 / 4,096 = 312.785 steps: 30, 70 and 90 of them are 9,383.5, 21,894.9 and 28,150.6 steps."""
+    """Epochs of 1,281,167 / 4,096 = 312.785 steps: 30, 70 and 90 of them are 9,383.5, 21,894.9 and
+    28,150.6 steps.
+    """
     facts = shown(RIGL, "rigl/target=0.9/epoch_multiplier=1")
     assert (facts["steps"], facts["batch_size"], facts["warmup_steps"]) == (32_000, 4096, 1564)
     assert facts["learning_rate_falls"] == [9384, 21_895, 28_151]
@@ -123,9 +131,11 @@ def test_rigl_once() -> None:
 
 
 def test_rigl_five_times() -> None:
-    """Anchors and the end of updates stretch, the interval does not: 150, 350 and 450 of the original's epochs.
+    """Anchors and the end of updates stretch, the interval does not: 150, 350 and 450 of the
+    original's epochs.
 
-    They end at steps 46,917.7, 109,474.7 and 140,753.2; ours fall at the nearest step, the original's at the next.
+    They end at steps 46,917.7, 109,474.7 and 140,753.2; ours fall at the nearest step, the
+    original's at the next.
     """
     facts = shown(RIGL, "rigl/target=0.9/epoch_multiplier=5")
     assert (facts["steps"], facts["warmup_steps"]) == (160_000, 7820)
@@ -135,7 +145,9 @@ def test_rigl_five_times() -> None:
 
 
 def test_rigl_at_another_batch_size() -> None:
-    """The same images in batches of 256: 16 times the steps, an update every 1,600 of 512,000, a sixteenth of 1.6."""
+    """The same images in batches of 256: 16 times the steps, an update every 1,600 of 512,000, a
+    sixteenth of 1.6.
+    """
     spec = cells(RIGL)["rigl/target=0.9/epoch_multiplier=1"]
     smaller = spec.with_values(
         {"task.batch_size": 256, "schedule.epochs": 512_000 / 5004, "compute.accumulate": 1}
@@ -152,7 +164,9 @@ def test_rigl_at_another_batch_size() -> None:
 
 
 def test_rigl_exchanges_less_and_less() -> None:
-    """0.15 (1 + cos(pi t / 25,000)) of a layer's kept weights: halves of 0.3 at the middle, 0.225 at a third."""
+    """0.15 (1 + cos(pi t / 25,000)) of a layer's kept weights: halves of 0.3 at the middle, 0.225
+    at a third.
+    """
     exchanged = {
         change["step"]: change["exchanged"]
         for change in shown(RIGL, "rigl/target=0.9/epoch_multiplier=1")["mask_changes"]
@@ -183,7 +197,9 @@ def gmp(start: int, tail: int, every: int) -> Facts:
 
 
 def test_ramp_of_gmp() -> None:
-    """0.9 (1 - (1 - (t - 8,000) / 60,000)^3): at 10,000 one thirtieth of the way, at 38,000 half, at 53,000 3/4."""
+    """0.9 (1 - (1 - (t - 8,000) / 60,000)^3): at 10,000 one thirtieth of the way, at 38,000 half,
+    at 53,000 3/4.
+    """
     changes = gmp(8000, 60_000, 2000)["mask_changes"]
     assert [change["step"] for change in changes] == [0, *range(8000, 68_001, 2000)]
     reached = {change["step"]: change["sparsity"] for change in changes}
@@ -195,7 +211,9 @@ def test_ramp_of_gmp() -> None:
 
 
 def test_a_ramp_that_its_interval_does_not_divide() -> None:
-    """From 8,000 to 68,000 every 8,000: the last before the end is at 64,000; the target is reached all the same."""
+    """From 8,000 to 68,000 every 8,000: the last before the end is at 64,000; the target is reached
+    all the same.
+    """
     changes = gmp(8000, 60_000, 8000)["mask_changes"]
     assert [change["step"] for change in changes] == [
         0,
@@ -214,14 +232,18 @@ def test_a_ramp_that_its_interval_does_not_divide() -> None:
 
 
 def test_a_late_ramp_of_gmp() -> None:
-    """40,000 to 100,000 of 128,000 every 4,000 steps: a fifth of the way at 52,000, 0.9 (1 - 0.8^3)."""
+    """40,000 to 100,000 of 128,000 every 4,000 steps: a fifth of the way at 52,000, 0.9 (1 -
+    0.8^3).
+    """
     changes = gmp(40_000, 28_000, 4000)["mask_changes"]
     assert [change["step"] for change in changes] == [0, *range(40_000, 100_001, 4000)]
     assert changes[4]["sparsity"] == pytest.approx(0.4392)
 
 
 def test_learning_rate_of_gmp() -> None:
-    """0.4 in 5 epochs of 1,251.14 steps, a tenth from 30, 60 and 80 on: steps 37,534.2, 75,068.4, 100,091.2."""
+    """0.4 in 5 epochs of 1,251.14 steps, a tenth from 30, 60 and 80 on: steps 37,534.2, 75,068.4,
+    100,091.2.
+    """
     facts = gmp(8000, 60_000, 2000)
     assert (facts["steps"], facts["steps_per_epoch"], facts["batch_size"]) == (128_000, 1251, 1024)
     assert (facts["warmup_steps"], facts["learning_rate_falls"]) == (
@@ -250,7 +272,9 @@ WRN = "cifar10_wrn22_methods"
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_schedules_of_wrn22(times: int) -> None:
-    """97,656 steps of 128; a fifth at 30,000, 60,000, 90,000; updates to 75,000; a ramp from 20,000 to 75,000."""
+    """97,656 steps of 128; a fifth at 30,000, 60,000, 90,000; updates to 75,000; a ramp from 20,000
+    to 75,000.
+    """
     point = f"target=0.9/epoch_multiplier={times}"
     for arm in ("rigl", "set"):
         facts = shown(WRN, f"{arm}/{point}")
@@ -283,7 +307,9 @@ def test_all_methods_of_wrn22_share_layer_sparsities() -> None:
 
 
 def test_images_grow_as_in_ffcv() -> None:
-    """The 88-epoch configuration: 160 pixels to epoch 65, 192 from 76, and nearest multiples of 32 between."""
+    """The 88-epoch configuration: 160 pixels to epoch 65, 192 from 76, and nearest multiples of 32
+    between.
+    """
     facts = shown("imagenet_resnet50_extension", "dense/epochs=88")
     sizes = facts["resolution_at_epochs"]
     assert (sizes[0], sizes[65], sizes[70], sizes[71], sizes[76], sizes[87]) == (

@@ -1,6 +1,8 @@
-"""The studies of BERT follow the published schedules, step for step; every number here was worked out by hand.
+"""The studies of BERT follow the published schedules, step for step; every number here was worked
+out by hand.
 
-MNLI without a validation split has 392,702 // 32 = 12,271 steps an epoch: 122,710 in 10 epochs, 368,130 in 30.
+MNLI without a validation split has 392,702 // 32 = 12,271 steps an epoch: 122,710 in 10 epochs,
+368,130 in 30.
 """
 
 from __future__ import annotations
@@ -84,7 +86,9 @@ def test_gmp_star_prunes_ten_times_an_epoch(arm: str, epochs: int, last: int, pr
 def test_gmp_star_starts_at_70_percent_and_rises_along_a_cube(
     target: float, half: float, quarter: float
 ) -> None:
-    """A quarter of the way from epoch 2 to 8 is 3.5, half is 5; from 2 to 28 they are 8.5 and 15."""
+    """A quarter of the way from epoch 2 to 8 is 3.5, half is 5; from 2 to 28 they are 8.5 and
+    15.
+    """
     for arm, (quarter_at, half_at) in {
         "gmp_star": (42_949, 61_355),
         "gmp_star_30": (104_304, 184_065),
@@ -134,7 +138,9 @@ def test_rates_of_obert_in_30_epochs_rewind_at_every_pruning_step() -> None:
 
 
 def test_obert_in_10_epochs() -> None:
-    """Two epochs dense, two prunes in each of the next six, two epochs fixed; half an epoch is 6,135.5 steps."""
+    """Two epochs dense, two prunes in each of the next six, two epochs fixed; half an epoch is
+    6,135.5 steps.
+    """
     facts = gradual("obert_10", 0.97)
     reached = pruned(facts)
     assert list(reached)[:4] == [24_542, 30_678, 36_813, 42_949]

@@ -1,4 +1,6 @@
-"""Every study of the project is valid, in full and quick; no data are read and nothing is trained."""
+"""Every study of the project is valid, in full and quick; no data are read and nothing is
+trained.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,8 @@ def test_its_file_says_how_to_run_it(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "cells", "trials"),
-    # digits: 15 x 6 search, 15 x 2 report, 12 x (2 twins + 2 controls); methods: 53 x 5; extension: 54 x 3.
+    # digits: 15 x 6 search, 15 x 2 report, 12 x (2 twins + 2 controls); methods: 53 x 5;
+    # extension: 54 x 3.
     [("digits", 15, 168), ("digits_methods", 53, 265), ("fashion_mnist_extension", 54, 162)],
 )
 def test_its_size(name: str, cells: int, trials: int) -> None:
