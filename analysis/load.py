@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,12 +11,9 @@ from functools import cached_property
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.json
 
 from analysis.tables import selection
 from analysis.tables.compact import (
-    REPORTS_SCHEMA,
     as_frame,
     ledger_digest,
     read_compact,
@@ -26,7 +22,6 @@ from analysis.tables.compact import (
 from analysis.tables.declared import configurations
 from analysis.tables.design import Design
 from analysis.tables.results import Results
-from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place
 from sparsetune.spec.columns import (
     FINAL_COLUMNS,
@@ -36,11 +31,11 @@ from sparsetune.spec.columns import (
     Column,
 )
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Record, TrialState, fold_records, read_lines, read_records
+from sparsetune.storage.ledger import LedgerLines, decode_lines, read_ledger
+from sparsetune.storage.records import Record, Started
+from sparsetune.storage.report_table import report_table
+from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study
-
-REPORT_PREFIX = b'{"type":"report"'
-"""How the lines begin of which a ledger has many; they are flat and read as a table."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +64,18 @@ class StudyResults(Results):
         """What does not change during a trial; indexed like ``states``."""
         states = list(self.states.values())
         uses = [state.use for state in states]
-        ends = [state.ended or {} for state in states]
+        ends = [state.ended for state in states]
         names = ("arm", "cell", "config_id", "seed", "role")
-        rows: dict[str, Any] = {name: [use[name] for use in uses] for name in names}
-        rows |= {c.name: [end.get(c.name) for end in ends] for c in FINAL_COLUMNS}
+        rows: dict[str, Any] = {name: [getattr(use, name) for use in uses] for name in names}
+        for column in FINAL_COLUMNS:
+            rows[column.name] = [end.value(column.name) if end else None for end in ends]
         rows |= {"study": self.study.name, "trial_id": list(self.states)}
         rows |= {"attempt": [state.attempts or None for state in states]}
         rows |= {
             "status": [state.status for state in states],
-            "twin_id": [use.get("twin_id") for use in uses],
+            "twin_id": [use.twin_id for use in uses],
         }
-        fields = configurations([use["spec"] for use in uses] or [self.study.base.given()])[
+        fields = configurations([use.spec for use in uses] or [self.study.base.given()])[
             : len(uses)
         ]
         return pd.concat(
@@ -129,13 +125,19 @@ def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) ->
     """
     home = StudyDirectory(directory)
     study = home.study()
-    digest = ledger_digest(home)  # of before it is read: it may grow meanwhile
+    digest = ledger_digest(home)  # before it is read: it may grow meanwhile
     kept = read_compact(home, digest)
     with _paused_garbage_collection():
         if kept:
-            (lines, reports), (records, states) = kept, _fold_lines(kept[0], home.ledger)
+            lines, reports = kept
+            records = decode_lines(lines, home.ledger)
+            states = fold_records(records)
         else:
-            lines, records, states, reports = _read_ledger(home.ledger)
+            ledger = read_ledger(home.ledger)
+            lines = ledger.others
+            records = ledger.other_records()
+            states = fold_records(records)
+            reports = _reports_by_trial(ledger, records, states)
     if compact and not kept:
         write_compact(home, digest, lines, reports)
     return StudyResults(home, study.extended(records), states, reports)
@@ -153,65 +155,31 @@ def _paused_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _read_ledger(
-    ledger: Place,
-) -> tuple[list[bytes], list[Record], dict[str, TrialState], pd.DataFrame]:
-    """Lines of all records but evaluations, these records, the trials' states, and the evaluations that count."""
-    evaluations: list[bytes] = []
-    lines: list[bytes] = []
-    numbers: list[int] = []
-    places: list[int] = []
-    for number, line in enumerate(read_lines(ledger)):
-        is_evaluation = line.startswith(REPORT_PREFIX)
-        (evaluations if is_evaluation else lines).append(line)
-        (numbers if is_evaluation else places).append(number)
-    records, states = _fold_lines(lines, ledger)
+def _reports_by_trial(
+    ledger: LedgerLines, records: Sequence[Record], states: Mapping[str, TrialState]
+) -> pd.DataFrame:
+    """The evaluations that count, in order of the trials' first proposal and of steps.
+
+    Args:
+        ledger: The ledger.
+        records: Its records that are no evaluations.
+        states: State of every trial.
+    """
     starts = [
-        (number, record["trial_id"], record["resumed_from_step"])
-        for number, record in zip(places, records, strict=True)
-        if record["type"] == "started"
+        (number, record.trial_id, record.resumed_from_step)
+        for number, record in zip(ledger.other_numbers, records, strict=True)
+        if isinstance(record, Started)
     ]
-    reports = _counting_reports(_table(evaluations, ledger), numbers, starts)
+    reports = _counting_reports(as_frame(report_table(ledger)), ledger.report_numbers, starts)
     order = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
-    reports = (
-        reports[order >= 0].iloc[order[order >= 0].argsort(kind="stable")].reset_index(drop=True)
-    )
-    return lines, records, states, reports
-
-
-def _fold_lines(
-    lines: Sequence[bytes], ledger: Place
-) -> tuple[list[Record], dict[str, TrialState]]:
-    """The records of the lines, read at once, and what they say of each trial."""
-    try:
-        records: list[Record] = json.loads(b"[" + b",".join(lines) + b"]")
-    except ValueError:
-        read_records(ledger)  # names the damaged record
-        raise
-    return records, fold_records(records)
-
-
-def _table(lines: Sequence[bytes], ledger: Place) -> pd.DataFrame:
-    """The report records as a table, in order."""
-    if not lines:
-        return as_frame(REPORTS_SCHEMA.empty_table())
-    options = pyarrow.json.ParseOptions(
-        explicit_schema=REPORTS_SCHEMA, unexpected_field_behavior="ignore"
-    )
-    try:
-        table = pyarrow.json.read_json(pa.BufferReader(b"\n".join(lines)), parse_options=options)
-    except pa.ArrowInvalid as error:
-        read_records(ledger)  # names the damaged record, if it is not JSON
-        raise StudyDirectoryError(
-            f"a report in the ledger `{ledger}` breaks the table contract: {error}"
-        ) from error
-    return as_frame(table.select(REPORTS_SCHEMA.names))
+    known = order >= 0
+    return reports[known].iloc[order[known].argsort(kind="stable")].reset_index(drop=True)
 
 
 def _counting_reports(
-    reports: pd.DataFrame, numbers: list[int], starts: list[tuple[int, str, int]]
+    reports: pd.DataFrame, numbers: Sequence[int], starts: list[tuple[int, str, int]]
 ) -> pd.DataFrame:
-    """The rows that no later attempt did again, sorted by step within a trial: what `ledger.fold` keeps.
+    """The rows that no later attempt did again, sorted by step within a trial: what `fold_records` keeps.
 
     Args:
         reports: All rows, in order.

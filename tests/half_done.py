@@ -9,8 +9,10 @@ import pytest
 
 from sparsetune.search.sampling import quiet_optuna
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Ledger, Record
+from sparsetune.storage.ledger import Ledger
+from sparsetune.storage.records import Record
 from sparsetune.study import Arm, Study
+from tests.ledger_records import records
 
 
 @pytest.fixture(autouse=True)
@@ -96,4 +98,5 @@ def _trial(
         if status
         else []
     )
-    return [proposed, {"type": "started", **names, "resumed_from_step": 0}, *reports, *ended]
+    started = {"type": "started", **names, "resumed_from_step": 0}
+    return records([proposed, started, *reports, *ended])

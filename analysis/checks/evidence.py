@@ -119,7 +119,7 @@ class Evidence:
         states = self.results.states if isinstance(self.results, StudyResults) else {}
         rows = {trial_id: state.starts[-1] for trial_id, state in states.items() if state.starts}
         frame = pd.DataFrame(
-            [{name: start.get(name) for name in MACHINE_COLUMNS} for start in rows.values()],
+            [{name: getattr(start, name) for name in MACHINE_COLUMNS} for start in rows.values()],
             columns=[*MACHINE_COLUMNS],
         )
         return frame.set_axis(pd.Index(list(rows), dtype="str"), axis=0)

@@ -53,8 +53,8 @@ def runtime_facts(results: Results) -> dict[str, str]:
             for name, version in (launch.get("packages") or {}).items():
                 see(name, version)
         for start in (start for state in results.states.values() for start in state.starts):
-            see("device", start.get("device"))
-            see("threads", start.get("threads"))
-            for part in (start.get("data") or "").split():
+            see("device", start.device)
+            see("threads", start.threads)
+            for part in (start.data or "").split():
                 see(f"data {part.partition('=')[0]}", part.partition("=")[2])
     return {name: ", ".join(values) for name, values in found.items()}

@@ -12,34 +12,20 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
-from sparsetune.paths import read_content, translating_read_errors
-from sparsetune.spec.columns import IDENTITY_COLUMNS, MEASURED_COLUMNS, PROGRESS_COLUMNS
+from sparsetune.paths import read_content
 from sparsetune.storage import StudyDirectory, translating_write_errors, write_durably
-from sparsetune.storage.segments import segment_names
+from sparsetune.storage.report_table import REPORTS_SCHEMA
+from sparsetune.storage.segments import segment_stamps
 
-REPORT_COLUMNS = (
-    *(column for column in IDENTITY_COLUMNS if column.name in ("trial_id", "attempt")),
-    *PROGRESS_COLUMNS,
-    *MEASURED_COLUMNS,
-)
-"""Of an evaluation in the ledger."""
-_ARROW_TYPES = {
-    "string": pa.string(),
-    "float64": pa.float64(),
-    "Int64": pa.int64(),
-    "boolean": pa.bool_(),
-}
 _PANDAS_DTYPES = {
     pa.string(): pd.StringDtype(),
     pa.int64(): pd.Int64Dtype(),
     pa.bool_(): pd.BooleanDtype(),
 }
-REPORTS_SCHEMA = pa.schema([(column.name, _ARROW_TYPES[column.dtype]) for column in REPORT_COLUMNS])
 RECORDS_SCHEMA = pa.schema([("line", pa.binary())])
 FILE_SCHEMAS = {"reports": REPORTS_SCHEMA, "records": RECORDS_SCHEMA}
 LEDGER_DIGEST_KEY = b"sparsetune.ledger"
@@ -52,19 +38,7 @@ def ledger_digest(home: StudyDirectory) -> str:
     Raises:
         StorageError: if they cannot be listed.
     """
-    with translating_read_errors(home.ledger):
-        listed = segment_names(home.ledger)
-        if isinstance(home.ledger, Path):
-            stats = [(home.ledger / name).stat() for name in listed]
-            facts = [
-                (name, stat.st_size, stat.st_mtime_ns)
-                for name, stat in zip(listed, stats, strict=True)
-            ]
-        else:
-            found = home.ledger.fs.ls(home.ledger.path, detail=True) if listed else []
-            facts = sorted(
-                (one["name"].rpartition("/")[2], one["size"], one.get("ETag")) for one in found
-            )
+    facts = [tuple(stamp) for stamp in segment_stamps(home.ledger)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 

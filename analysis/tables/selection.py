@@ -12,7 +12,7 @@ from analysis.tables.declared import narrow_dtype
 from analysis.tables.design import declared_axes
 from analysis.tables.results import Results, cached_per_results
 from sparsetune.spec.columns import FINISHED_STATUSES
-from sparsetune.storage.ledger import TrialState
+from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import Grid
@@ -43,7 +43,7 @@ _CELL_DTYPES |= {"report_trials": "Int64", "report_trials_asked": "Int64", "flop
 def uses(states: Mapping[str, TrialState]) -> pd.DataFrame:
     """One row per trial, cell and role: ``cell arm role config_id source index seed trial_id twin_id``."""
     proposed = [
-        {name: record.get(name) for name in _USE_DTYPES}
+        {name: getattr(record, name) for name in _USE_DTYPES}
         for state in states.values()
         for record in state.proposed
     ]

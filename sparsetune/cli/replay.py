@@ -49,11 +49,14 @@ def add_command(commands: Commands) -> None:
 def replay(parsed: argparse.Namespace) -> int:
     """Print the comparison and draw its figure, where the study searches a ramp."""
     from analysis.ramps.replay_figure import draw_replay
+    from sparsetune.cluster.tune_schedulers import build_schedulers
     from sparsetune.search.replay import print_replay, replay_study
 
     given = {name: getattr(parsed, name) for name in HALVING_FIELDS}
     changes = {name: value for name, value in given.items() if value is not None}
-    found = replay_study(parsed.directory, changes, workers=parsed.workers)
+    found = replay_study(
+        parsed.directory, changes, schedulers=build_schedulers, workers=parsed.workers
+    )
     figure = draw_replay(
         found.table, found.configurations, found.objective, parsed.directory / "figures" / "replay"
     )

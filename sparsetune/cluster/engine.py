@@ -1,4 +1,4 @@
-"""Ray Tune as the engine: it asks the driver for trials, runs them in workers, and passes on what they send."""
+"""Ray Tune as the engine: asks for trials, runs them in workers, passes on what they send."""
 
 from __future__ import annotations
 
@@ -13,35 +13,42 @@ from ray.tune.search import Searcher
 
 from sparsetune.cluster.placement import TrialResources
 from sparsetune.cluster.stop_request import StopRequest
+from sparsetune.cluster.trial_source import TrialSource
 from sparsetune.cluster.worker import run_trial
 from sparsetune.errors import first_line
-from sparsetune.launch.driver import Driver
 
 
-def run_tune(driver: Driver, share: TrialResources, stopping: StopRequest) -> bool:
-    """Let Tune run trials until the driver has none left. Ray's own files go to a folder that is deleted.
+def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) -> bool:
+    """Let Tune run trials until the source has none left. Ray's own files go to a temporary folder.
+
+    Args:
+        source: The driver.
+        share: What one trial takes of the cluster.
+        stopping: The launch's request to stop.
 
     Returns:
-        Whether it came to that; False where Ray killed a worker because its node ran out of memory, which ends Tune:
-        the trials that ran count as failed once, and Ray must be started anew.
+        True if no trial is left or the launch ends; False if Ray killed a worker because its node
+        ran out of memory. That ends Tune: the trials that ran count as failed once, and Ray must be
+        started again.
     """
     folder = tempfile.mkdtemp(prefix="sparsetune-")
     try:
         tune.Tuner(
             tune.with_resources(run_trial, share._asdict()),
             tune_config=tune.TuneConfig(
-                search_alg=_DriverSearcher(driver),
-                scheduler=_DriverScheduler(driver),
+                search_alg=_SourceSearcher(source),
+                scheduler=_SourceScheduler(source),
                 num_samples=-1,
-                max_concurrent_trials=driver.slots,  # without it Tune starts one worker after the other
+                # Without a limit Tune starts one worker after the other.
+                max_concurrent_trials=source.slots,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
                 name="study",
                 storage_path=folder,
                 verbose=0,
-                callbacks=[_DriverCallback(driver)],
-                stop=_DriverStopper(driver, stopping),
+                callbacks=[_SourceCallback(source)],
+                stop=_SourceStopper(source, stopping),
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         ).fit()
@@ -49,35 +56,34 @@ def run_tune(driver: Driver, share: TrialResources, stopping: StopRequest) -> bo
     except RuntimeError as error:
         if not isinstance(error.__cause__, OutOfMemoryError):
             raise
-        driver.ran_out_of_memory(first_line(error.__cause__))
+        source.on_memory_kill(first_line(error.__cause__))
         return False
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 class _NotPickled:
-    """Ray pickles searchers and callbacks with its experiment; the driver and its open ledger stay out of that."""
+    """Keeps the driver and its open ledger out of Ray's pickle of searchers and callbacks."""
 
-    driver: Driver
+    source: TrialSource
 
     def __getstate__(self) -> dict[str, Any]:
-        return {
-            name: value
-            for name, value in self.__dict__.items()
-            if name not in ("driver", "stopping")
-        }
+        kept_out = ("source", "stopping")
+        return {name: value for name, value in self.__dict__.items() if name not in kept_out}
 
 
-class _DriverSearcher(_NotPickled, Searcher):  # type: ignore[misc]  # Ray is untyped
+class _SourceSearcher(_NotPickled, Searcher):  # type: ignore[misc]  # Ray is untyped
     """Hands out the driver's trials as Tune asks for them."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, source: TrialSource) -> None:
         super().__init__()
-        self.driver = driver
+        self.source = source
 
     def suggest(self, trial_id: str) -> Any:
-        config = self.driver.next_config()
-        return Searcher.FINISHED if config == "done" else config
+        assignment = self.source.next_assignment()
+        if assignment == "done":
+            return Searcher.FINISHED
+        return assignment.to_config() if assignment else None
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         pass
@@ -89,38 +95,39 @@ class _DriverSearcher(_NotPickled, Searcher):  # type: ignore[misc]  # Ray is un
         pass
 
 
-class _DriverScheduler(_NotPickled, FIFOScheduler):  # type: ignore[misc]
-    """Passes what workers send to the driver, and stops the trials that it ended: their workers live on."""
+class _SourceScheduler(_NotPickled, FIFOScheduler):  # type: ignore[misc]
+    """Passes on what workers send, and stops trials that the driver ended; their workers stay."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, source: TrialSource) -> None:
         super().__init__()
-        self.driver = driver
+        self.source = source
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        self.driver.receive(result["records"])
-        pruned = self.driver.trials[trial.config["trial_id"]].status == "PRUNED"
+        self.source.receive(result["records"])
+        pruned = self.source.is_pruned(trial.config["trial_id"])
         return str(TrialScheduler.STOP if pruned else TrialScheduler.CONTINUE)
 
 
-class _DriverCallback(_NotPickled, tune.Callback):  # type: ignore[misc]
+class _SourceCallback(_NotPickled, tune.Callback):  # type: ignore[misc]
     """Tells the driver which workers have left their trial, or died."""
 
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
+    def __init__(self, source: TrialSource) -> None:
+        self.source = source
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self.driver.on_worker_left(trial.config["trial_id"])
+        self.source.on_worker_left(trial.config["trial_id"])
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         reason = str(trial.get_error() or "the worker died").strip().splitlines()[-1]
-        self.driver.failed(trial.config["trial_id"], trial.config["attempt"], "lost", reason)
+        config = trial.config
+        self.source.on_attempt_failed(config["trial_id"], config["attempt"], "lost", reason)
 
 
-class _DriverStopper(_NotPickled, tune.Stopper):  # type: ignore[misc]
-    """Ends everything when the driver was stopped, or when trials that were asked to save take too long."""
+class _SourceStopper(_NotPickled, tune.Stopper):  # type: ignore[misc]
+    """Ends Tune when the launch ends, or when trials that were asked to save take too long."""
 
-    def __init__(self, driver: Driver, stopping: StopRequest) -> None:
-        self.driver = driver
+    def __init__(self, source: TrialSource, stopping: StopRequest) -> None:
+        self.source = source
         self.stopping = stopping
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -128,4 +135,4 @@ class _DriverStopper(_NotPickled, tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         self.stopping.keep_signals()
-        return self.driver.stopped is not None or self.stopping.is_grace_over
+        return self.source.stopped is not None or self.stopping.is_grace_over

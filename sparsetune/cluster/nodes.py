@@ -1,4 +1,4 @@
-"""What each node of a Ray cluster says of itself: that it sees the storage and runs the same code."""
+"""Checks of each node of a Ray cluster: it sees the storage, and runs the same code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sparsetune.storage import translating_write_errors
 from sparsetune.storage.provenance import RECORDED_PACKAGES, code_digest, version_of
 
 SHOWN_PACKAGES = (*RECORDED_PACKAGES, "transformers")
-"""Packages that a trial's numbers depend on: always shown, equal on every node. Others appear when out of bounds."""
+"""Packages that a trial's numbers depend on: always shown, and equal on every node."""
 ANSWER_SECONDS = 60
 CREDENTIALS_ADVICE = (
     "start Ray with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL set there as here"
@@ -27,7 +27,14 @@ CREDENTIALS_ADVICE = (
 
 @dataclass(frozen=True)
 class EnvironmentCheck:
-    """One line: what was looked at, how it stands, what was found, and what to do where it is not ok."""
+    """Result of one check of an environment.
+
+    Args:
+        name: Subject of the check.
+        level: How it stands.
+        found: What was found, for people.
+        advice: What to do where it is not ok.
+    """
 
     name: str
     level: Literal["ok", "warning", "fault"]
@@ -53,12 +60,12 @@ def require_equal_nodes(address: str, storage: Place) -> None:
 
 @contextmanager
 def token_file(storage: Place) -> Iterator[Place]:
-    """A file with a secret, written, synced and locked in a folder of its own where studies would lie; removed after.
+    """Yield a file with a secret, in a folder of its own where studies would lie; removed after.
 
-    In an object store, a key that is created and refuses to be created again.
+    It is written, synced and locked; in an object store its key refuses to be created again.
 
     Raises:
-        OSError: or another of `places.failures`, if the disk or the store refuses any of it.
+        OSError: or another of `storage_errors`, if the disk or the store refuses any of it.
         StorageError: if the store does.
     """
     folder = nearest_existing_folder(storage) / f".sparsetune-doctor-{secrets.token_hex(8)}"
@@ -68,9 +75,8 @@ def token_file(storage: Place) -> Iterator[Place]:
         return
     token = folder / "token"
     try:
-        if not create_object(token, secrets.token_hex(16).encode()) or create_object(
-            token, b"again"
-        ):
+        created = create_object(token, secrets.token_hex(16).encode())
+        if not created or create_object(token, b"again"):
             raise PermissionError(
                 "it must refuse to write a key that is taken (If-None-Match), and did not"
             )
@@ -82,7 +88,8 @@ def token_file(storage: Place) -> Iterator[Place]:
 
 @contextmanager
 def _token_on_disk(folder: Path) -> Iterator[Path]:
-    folder.mkdir()  # by the umask, as a study's: a worker may be another user
+    # With the permissions of a study's folder: a worker may be another user.
+    folder.mkdir()
     try:
         with open(folder / "token", "w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -95,7 +102,7 @@ def _token_on_disk(folder: Path) -> Iterator[Path]:
 
 
 def nearest_existing_folder(folder: Place) -> Place:
-    """The folder, or the nearest of its parents that exists; a prefix of an object store needs none."""
+    """The folder, or its nearest parent that exists; a prefix of an object store itself."""
     if not isinstance(folder, Path):
         return folder
     folder = folder.expanduser().resolve()
@@ -103,11 +110,14 @@ def nearest_existing_folder(folder: Place) -> Place:
 
 
 def cluster_checks(address: str, token: Place) -> Iterator[EnvironmentCheck]:
-    """Whether the cluster answers, and what each of its nodes says."""
+    """A check of the cluster, then one of each node."""
     try:
         answers = ask_nodes(address, token)
-    except Exception as error:  # Ray raises errors of many kinds
-        advice = "see that it runs (`ray status` on its head), that its port is open, and that its Ray is the same"
+    except Exception as error:  # Ray raises errors of many kinds.
+        advice = (
+            "see that it runs (`ray status` on its head), that its port is open,"
+            " and that its Ray is the same"
+        )
         yield EnvironmentCheck(
             "cluster",
             "fault",
@@ -115,14 +125,13 @@ def cluster_checks(address: str, token: Place) -> Iterator[EnvironmentCheck]:
             advice,
         )
         return
-    total = {
-        kind: sum(node["Resources"].get(kind, 0) for node, _ in answers) for kind in ("CPU", "GPU")
-    }
+    cpus = sum(node["Resources"].get("CPU", 0) for node, _ in answers)
+    gpus = sum(node["Resources"].get("GPU", 0) for node, _ in answers)
     nodes = "1 node" if len(answers) == 1 else f"{len(answers)} nodes"
     yield EnvironmentCheck(
         "cluster",
         "ok",
-        f"`{address}` answers: {nodes}, CPUs {total['CPU']:g}, GPUs {total['GPU']:g}",
+        f"`{address}` answers: {nodes}, CPUs {cpus:g}, GPUs {gpus:g}",
     )
     here = code_versions()
     for node, answer in answers:
@@ -130,7 +139,7 @@ def cluster_checks(address: str, token: Place) -> Iterator[EnvironmentCheck]:
 
 
 def ask_nodes(address: str, token: Place) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each living node as Ray describes it, with its answer or the ``error`` that came instead."""
+    """Each living node as Ray describes it, with its answer or an ``error`` instead of one."""
     from sparsetune.cluster.session import ray_session
 
     with ray_session(address):
@@ -158,7 +167,7 @@ def _node_answer(ray: Any, asked: Any) -> dict[str, Any]:
 
 
 def examine_node(token: str, text: str) -> dict[str, Any]:
-    """On a node: its versions, and why it cannot use the storage (None where it can)."""
+    """Run on a node: its versions, and why it cannot use the storage; None where it can."""
     refused = None
     try:
         there = resolve_place(token)
@@ -171,10 +180,9 @@ def examine_node(token: str, text: str) -> dict[str, Any]:
 
 
 def code_versions() -> dict[str, str | None]:
-    """Versions that must be equal on every node, and a digest of sparsetune's files: a checkout may be older."""
-    return {name: version_of(name) for name in ("python", *SHOWN_PACKAGES)} | {
-        "sparsetune's files": code_digest()
-    }
+    """Versions that must be equal on every node, with a digest of sparsetune's files."""
+    versions = {name: version_of(name) for name in ("python", *SHOWN_PACKAGES)}
+    return {**versions, "sparsetune's files": code_digest()}
 
 
 def node_check(
@@ -183,40 +191,36 @@ def node_check(
     here: Mapping[str, str | None],
     storage: Place,
 ) -> EnvironmentCheck:
-    """One node's line.
+    """Check of one node.
 
     Args:
-        node: ``NodeManagerAddress``, ``NodeManagerHostname`` and ``Resources``, as Ray tells them.
-        answer: What `examine_node` returned there, or an ``error``.
-        here: The driver's versions.
-        storage: The folder that the node had to see.
+        node: ``NodeManagerAddress``, ``NodeManagerHostname`` and ``Resources``, as Ray names them.
+        answer: Result of `examine_node` there, or an ``error``.
+        here: Versions of the driver.
+        storage: Folder that the node had to see.
     """
     label = f"node {node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
     if "error" in answer:
         advice = "see that sparsetune is installed there, and look at its Ray logs"
         return EnvironmentCheck(label, "fault", f"does not answer: {answer['error']}", advice)
     there = answer["versions"]
-    same = "install the same versions"
-    different = [package for package in here if there.get(package) != here[package]]
-    wrong = {
-        f"{name} is {there.get(name) or 'missing'}, here {here[name] or 'missing'}": same
-        for name in different
-    }
+    faults = []
+    advice_of: dict[str, None] = {}
+    for name, version in here.items():
+        if there.get(name) != version:
+            faults.append(f"{name} is {there.get(name) or 'missing'}, here {version or 'missing'}")
+            advice_of["install the same versions"] = None
     if answer["storage"]:
-        mend = (
-            "mount it at the same path on every node"
-            if isinstance(storage, Path)
-            else CREDENTIALS_ADVICE
-        )
-        wrong[f"cannot use `{storage}`: {answer['storage']}"] = mend
-    if wrong:
-        return EnvironmentCheck(
-            label, "fault", "; ".join(wrong), " and ".join(dict.fromkeys(wrong.values()))
-        )
-    cpus, gpus = (node["Resources"].get(kind, 0) for kind in ("CPU", "GPU"))
-    return EnvironmentCheck(
-        label, "ok", f"CPUs {cpus:g}, GPUs {gpus:g}; sees the storage, runs the same versions"
-    )
+        faults.append(f"cannot use `{storage}`: {answer['storage']}")
+        on_disk = isinstance(storage, Path)
+        mount = "mount it at the same path on every node"
+        advice_of[mount if on_disk else CREDENTIALS_ADVICE] = None
+    if faults:
+        return EnvironmentCheck(label, "fault", "; ".join(faults), " and ".join(advice_of))
+    cpus = node["Resources"].get("CPU", 0)
+    gpus = node["Resources"].get("GPU", 0)
+    found = f"CPUs {cpus:g}, GPUs {gpus:g}; sees the storage, runs the same versions"
+    return EnvironmentCheck(label, "ok", found)
 
 
 def join_lines(message: object) -> str:

@@ -1,4 +1,4 @@
-"""Ray for the time of a launch: a local one, which is started and stopped, or an existing cluster."""
+"""A Ray session: a local Ray, which is started and stopped, or an existing cluster."""
 
 from __future__ import annotations
 
@@ -15,15 +15,19 @@ from sparsetune.errors import ClusterError
 
 CONNECT_SECONDS = 5
 MAX_STARTS = 2
-"""A local Ray gives up after 30 s, which a busy machine may take: it is started once more."""
+"""Starts of a local Ray: it gives up after 30 s, which a busy machine may take."""
 
 
 @contextmanager
 def ray_session(address: str | None = None) -> Iterator[dict[str, float]]:
-    """The cluster's resources; what is connected already is used, and stays.
+    """Connect to Ray; a connection that is there already is used, and stays.
 
     Args:
-        address: An existing cluster; a local one by default, which gets the CPUs of this process's affinity.
+        address: An existing cluster; None for a local Ray, which gets the CPUs of this process's
+            affinity.
+
+    Yields:
+        Resources of the whole cluster by Ray's names, ``CPU`` and ``GPU`` among them.
 
     Raises:
         ClusterError: if Ray does not start, or the cluster does not answer.
@@ -39,6 +43,11 @@ def ray_session(address: str | None = None) -> Iterator[dict[str, float]]:
             ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def living_nodes() -> list[dict[str, float]]:
+    """Resources of every living node of the connected cluster, by Ray's names."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _connect_ray(address: str | None, folder: str | None) -> None:

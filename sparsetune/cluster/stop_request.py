@@ -1,4 +1,4 @@
-"""A launch that is asked to stop: its running trials write a checkpoint and end, on whatever node they run."""
+"""A request to stop a launch: its trials on all nodes write a checkpoint and end."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from sparsetune.train.checkpoint import Checkpoints, Row
 POLL_SECONDS = 1.0
 """A running trial asks the cluster this often; a question takes about a millisecond."""
 GRACE_SECONDS = 30.0
-"""After which a launch ends without the trials that have not saved: SLURM kills soon after its signal."""
+"""A launch waits so long for its trials to save: SLURM kills soon after its signal."""
 KV_NAMESPACE = b"sparsetune"
 
 
 class StopRequestedError(Exception):
-    """Ends a trial after its checkpoint; no failure."""
+    """Ends a trial after its checkpoint; it is no failure."""
 
 
 class StopRequest:
-    """The driver's side.
+    """A request to stop, as the driver makes it.
 
     Args:
-        launch: Names the launch in the cluster.
+        launch: Random name of the launch, under which workers ask for the request.
     """
 
     def __init__(self, launch: str) -> None:
@@ -38,12 +38,12 @@ class StopRequest:
 
     @property
     def is_requested(self) -> bool:
-        """Whether a signal came."""
+        """True once a signal has come."""
         return self._since is not None
 
     @property
     def is_grace_over(self) -> bool:
-        """Whether the trials have had time enough."""
+        """True once the trials have had `GRACE_SECONDS` to save."""
         return self._since is not None and time.monotonic() - self._since > GRACE_SECONDS
 
     def request_stop(self) -> None:
@@ -59,10 +59,10 @@ class StopRequest:
 
     @contextmanager
     def on_signals(self, announce: Callable[[], None]) -> Iterator[None]:
-        """Let Ctrl-C, SIGTERM and SLURM's SIGUSR1 make the request. Enter after Ray, which takes SIGTERM.
+        """Let Ctrl-C, SIGTERM and SIGUSR1 make the request; enter after Ray, which takes SIGTERM.
 
         Args:
-            announce: Called once it was made.
+            announce: Called once the request was made.
         """
 
         def ask(number: int, frame: Any) -> None:
@@ -77,7 +77,7 @@ class StopRequest:
             internal_kv._internal_kv_del(self.launch, namespace=KV_NAMESPACE)
 
     def keep_signals(self) -> None:
-        """Take SIGUSR1 back from Tune, which takes it for itself once it runs, and would end without saving."""
+        """Take SIGUSR1 back from Tune, which would end without saving."""
         if self._handler and signal.getsignal(signal.SIGUSR1) is not self._handler:
             signal.signal(signal.SIGUSR1, self._handler)
 
@@ -98,8 +98,8 @@ def _handling_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
     try:
         before = {number: signal.signal(number, handler) for number in numbers}
-    except ValueError:  # not the main thread: signals are the caller's
-        before = {}
+    except ValueError:
+        before = {}  # in another thread than the main one, signals are the caller's
     try:
         yield
     finally:
@@ -108,7 +108,9 @@ def _handling_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
 
 
 class StoppableCheckpoints(Checkpoints):
-    """A trial's checkpoints, of which one is due as well when its launch is asked to stop; the trial ends with it.
+    """Checkpoints of a trial, of which one is due when its launch is asked to stop.
+
+    The trial ends with it.
 
     Args:
         launch: As in `StopRequest`.
@@ -123,17 +125,17 @@ class StoppableCheckpoints(Checkpoints):
         self._stopping = False
 
     def due(self, evaluated: bool) -> bool:
-        """Whether one is due now."""
+        """True if a checkpoint is due."""
         if time.monotonic() - self._asked_at > POLL_SECONDS:
             self._asked_at = time.monotonic()
             self._stopping = internal_kv._internal_kv_exists(self._launch, namespace=KV_NAMESPACE)
         return self._stopping or super().due(evaluated)
 
     def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Place:
-        """Write one, as `Checkpoints` does.
+        """Write a checkpoint, as `Checkpoints` does.
 
         Raises:
-            SavedToGoOnError: once written, where the launch is asked to stop.
+            StopRequestedError: once written, where the launch is asked to stop.
         """
         path = super().write(step, trial_id, reports, state)
         if self._stopping:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import platform
 import sys
@@ -12,82 +13,103 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ray import tune
 
+from sparsetune.cluster.assignment import Assignment
 from sparsetune.cluster.placement import claim_device
 from sparsetune.cluster.stop_request import StoppableCheckpoints, StopRequestedError
 from sparsetune.errors import DataError, StorageError
-from sparsetune.launch.failures import Cause
 from sparsetune.paths import Place, resolve_place, storage_errors
 from sparsetune.storage import translating_write_errors, write_durably
-from sparsetune.storage.ledger import Record
+from sparsetune.storage.announcements import AttemptFailed, WorkerMessage
 from sparsetune.storage.provenance import processor_name
+from sparsetune.storage.records import Cause, ColumnValue, Ended, Note, Report, Started
+
+if TYPE_CHECKING:
+    from sparsetune.train.loop import TrialResult
 
 FLUSH_SECONDS = 0.5
-"""Records go to the driver this often: a message costs milliseconds there, and checkpoints hold what is on its way."""
+"""Seconds between messages to the driver: each costs milliseconds there."""
+COUNT_COLUMNS = {
+    "pruned_weights": "pruned",
+    "prunable_weights": "weights",
+    "parameters": "parameters",
+}
+"""Final columns that are counts of the certificate, with their names there."""
 
 
 @dataclass
 class DriverMessages:
-    """Records on their way to the driver."""
+    """Messages on their way to the driver.
 
-    trial_id: str
-    attempt: int
-    waiting: list[Record] = field(default_factory=list)
-    sent: float = field(default_factory=time.monotonic)
-    rungs: list[float] = field(default_factory=list)
+    Args:
+        assignment: The worker's trial.
+        waiting: Messages that were not sent yet, oldest first.
+        sent_at: Time of the last sending, by the monotonic clock in seconds.
+    """
 
-    def add(self, kind: str, **fields: Any) -> None:
-        """Queue a record; send what waits when it is time."""
-        names = {
-            "type": kind,
-            "time": time.time(),
-            "trial_id": self.trial_id,
-            "attempt": self.attempt,
-        }
-        self.waiting.append({**names, **fields})
-        due = time.monotonic() - self.sent > FLUSH_SECONDS
-        if kind == "started" or self._at_rung(fields.get("progress", 0.0)) or due:
+    assignment: Assignment
+    waiting: list[WorkerMessage] = field(default_factory=list)
+    sent_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._rungs = list(self.assignment.rungs)
+
+    def add(self, message: WorkerMessage) -> None:
+        """Queue a message; send what waits when it is time."""
+        self.waiting.append(message)
+        due = time.monotonic() - self.sent_at > FLUSH_SECONDS
+        if due or isinstance(message, Started) or self._reaches_rung(message):
             self.send()
 
-    def _at_rung(self, progress: float) -> bool:
-        """Whether a rung was reached, where the driver may end the trial: better now than an epoch later."""
-        reached = [rung for rung in self.rungs if rung <= progress]
-        self.rungs = self.rungs[len(reached) :]
+    def add_row(self, row: Mapping[str, ColumnValue]) -> None:
+        """Queue a row of the trial's history."""
+        given = self.assignment
+        self.add(Report(trial_id=given.trial_id, attempt=given.attempt, row=row))
+
+    def add_note(self, note: str) -> None:
+        """Queue a remark on the trial."""
+        given = self.assignment
+        self.add(Note(trial_id=given.trial_id, attempt=given.attempt, note=note))
+
+    def _reaches_rung(self, message: WorkerMessage) -> bool:
+        """True if the driver may end the trial there: better now than an epoch later."""
+        progress = message.progress if isinstance(message, Report) else 0.0
+        reached = [rung for rung in self._rungs if rung <= progress]
+        self._rungs = self._rungs[len(reached) :]
         return bool(reached)
 
     def send(self) -> None:
         """Send what waits, in one message."""
         waiting = self.waiting
         self.waiting = []
-        self.sent = time.monotonic()
+        self.sent_at = time.monotonic()
         tune.report({"records": waiting})
 
 
 def run_trial(config: dict[str, Any]) -> None:
-    """Run or continue one trial.
+    """Run or resume one trial.
 
     Args:
-        config: ``trial_id``, ``attempt``, ``spec``, ``read_test``, ``folder`` (of this attempt), ``earlier`` (folders
-            of earlier attempts), ``data_root``, ``device``, ``threads``, ``checkpoint_seconds``, ``checkpoint_room``
-            (bytes), ``keep_models``, ``python_path``, ``retry`` (why the attempt before failed, or None),
-            ``rungs`` (fractions of training at which the driver may stop it), ``teaches`` (whether it leaves logits for
-            others to learn from), ``teacher`` (where the teacher's are, or None).
+        config: The plain form of an `Assignment`.
     """
-    sys.path += [path for path in config["python_path"] if path not in sys.path]
-    messages = DriverMessages(config["trial_id"], config["attempt"], rungs=list(config["rungs"]))
+    given = Assignment.from_config(config)
+    sys.path += [path for path in given.shared.python_path if path not in sys.path]
+    messages = DriverMessages(given)
     finished = False
     try:
-        messages.add("ended", **_train(config, messages))
+        messages.add(_train(given, messages))
         finished = True
     except StopRequestedError:
         pass  # the launch was asked to stop, and the trial saved
     except Exception as error:
         # Raising would cost this worker, and starting another takes seconds.
-        messages.add("failed", error=_error_reason(error), cause=failure_cause(error))
-        _write_traceback(resolve_place(config["folder"]), error)
+        reason = _error_reason(error)
+        cause = failure_cause(error)
+        messages.add(AttemptFailed(given.trial_id, given.attempt, cause, reason))
+        _write_traceback(resolve_place(given.folder), error)
         leave = _breaks_cuda(error)
         del error
         if leave:
@@ -96,11 +118,12 @@ def run_trial(config: dict[str, Any]) -> None:
         _empty_cuda_cache()
     messages.send()  # returns when the driver has made it durable
     if finished:
-        _clear_checkpoints(config)
+        _clear_checkpoints(given)
     _free_network()
 
 
-def _train(config: Mapping[str, Any], messages: DriverMessages) -> dict[str, Any]:
+def _train(given: Assignment, messages: DriverMessages) -> Ended:
+    """Train the trial, with its reports sent on the way; returns its end."""
     import torch
 
     from sparsetune.costs import device_memory
@@ -110,101 +133,125 @@ def _train(config: Mapping[str, Any], messages: DriverMessages) -> dict[str, Any
     from sparsetune.train.checkpoint import CheckpointAllowance, latest_checkpoint
     from sparsetune.train.distill import LOGITS_FILE
 
-    device, note = claim_device(config["device"])
-    torch.set_num_threads(config["threads"])
-    checkpoint = latest_checkpoint(map(resolve_place, config["earlier"]))
-    resumed = checkpoint.step if checkpoint else 0
-    spec = TrialSpec.model_validate(config["spec"])
-    data_root = config["data_root"] and Path(config["data_root"])
-    machine = {"host": platform.node(), "device": device, "threads": config["threads"]}
-    machine |= {"processor": device_processor(device), "data": data_digest(spec.task, data_root)}
-    machine["device_memory"] = device_memory.device_bytes(device)
+    shared = given.shared
+    device, note = claim_device(shared.device)
+    torch.set_num_threads(shared.threads)
+    spec = TrialSpec.model_validate(given.spec)
+    data_root = Path(shared.data_root) if shared.data_root else None
+    folder = resolve_place(given.folder)
+    earlier = [resolve_place(path) for path in given.earlier]
+    checkpoint = latest_checkpoint(earlier)
+    processor = device_processor(device)
+    data = data_digest(spec.task, data_root)
+    memory = device_memory.device_bytes(device)
     device_memory.reset_peak(device)
-    retry = {"reason": config["retry"]} if config["retry"] else {}
-    messages.add("started", resumed_from_step=resumed, pid=os.getpid(), **machine, **retry, **note)
+    messages.add(
+        Started(
+            trial_id=given.trial_id,
+            attempt=given.attempt,
+            resumed_from_step=checkpoint.step if checkpoint else 0,
+            pid=os.getpid(),
+            host=platform.node(),
+            device=device,
+            threads=shared.threads,
+            processor=processor,
+            data=data,
+            device_memory=memory,
+            reason=given.retry,
+            note=note,
+        )
+    )
+    # The ledger may be behind the checkpoint; the driver drops the rows that it has.
     for row in checkpoint.reports if checkpoint else []:
-        messages.add(
-            "report", **row
-        )  # the ledger may be behind the checkpoint; the driver drops what it has
-    checkpoints = StoppableCheckpoints(
-        config["launch"], resolve_place(config["folder"]), config["checkpoint_seconds"]
-    )
-    earlier = [resolve_place(folder) for folder in config["earlier"]]
-    checkpoints.room = CheckpointAllowance(
-        config["checkpoint_room"], earlier, lambda why: messages.add("note", note=why)
-    )
-    reported = (
-        config["read_test"] and spec.sparsity.target > 0
-    )  # the mask of a dense trial says nothing
+        messages.add_row(row)
+    checkpoints = StoppableCheckpoints(shared.launch, folder, shared.checkpoint_seconds)
+    checkpoints.room = CheckpointAllowance(shared.checkpoint_bytes, earlier, messages.add_note)
+    # The mask of a dense trial says nothing.
+    keeps_masks = given.read_test and spec.sparsity.target > 0
     final = train(
         spec,
-        report=lambda row: messages.add("report", **row),
+        report=messages.add_row,
         resume_from=checkpoint,
-        read_test=config["read_test"],
+        read_test=given.read_test,
         checkpoints=checkpoints,
-        save_to=resolve_place(config["folder"]) / "model.safetensors"
-        if config["keep_models"]
-        else None,
-        logits_to=resolve_place(config["folder"]) / LOGITS_FILE if config["teaches"] else None,
-        masks_to=resolve_place(config["folder"]) / "masks.safetensors" if reported else None,
-        teacher=resolve_place(config["teacher"]) if config["teacher"] else None,
+        save_to=folder / "model.safetensors" if shared.keep_models else None,
+        logits_to=folder / LOGITS_FILE if given.teaches else None,
+        masks_to=folder / "masks.safetensors" if keeps_masks else None,
+        teacher=resolve_place(given.teacher) if given.teacher else None,
         data_root=data_root,
         device=device,
     )
-    for name, facts in (("certificate", final.certificate), ("structure", final.structure)):
-        _write_json(resolve_place(config["folder"]) / f"{name}.json", facts)
-    counts = {"pruned_weights": "pruned", "prunable_weights": "weights", "parameters": "parameters"}
-    counted = {
-        column: final.certificate[name] for column, name in counts.items() if final.certificate
-    }
-    ended = {"status": final.status, "error": final.error, "certified": final.certified}
-    return {**ended, **counted, "peak_memory": device_memory.peak_bytes(device), **final.test}
+    _write_json(folder / "certificate.json", final.certificate)
+    _write_json(folder / "structure.json", final.structure)
+    return _trial_end(given, final, device_memory.peak_bytes(device))
 
 
-def _clear_checkpoints(config: Mapping[str, Any]) -> None:
-    """Call once the driver has the trial's end; where the storage refuses, the driver's next sweep sees to it."""
+def _trial_end(given: Assignment, final: TrialResult, peak_memory: int) -> Ended:
+    """The end of a trial that was trained.
+
+    Args:
+        given: The trial.
+        final: Its result.
+        peak_memory: Largest memory of its device, in bytes.
+    """
+    counts = {}
+    if final.certificate:
+        counts = {column: final.certificate[name] for column, name in COUNT_COLUMNS.items()}
+    return Ended(
+        trial_id=given.trial_id,
+        attempt=given.attempt,
+        status=final.status,
+        error=final.error,
+        certified=final.certified,
+        columns={**counts, "peak_memory": peak_memory, **final.test},
+    )
+
+
+def _clear_checkpoints(given: Assignment) -> None:
+    """Delete the trial's checkpoints; call it once the driver has the trial's end.
+
+    Where the storage refuses, the driver's next sweep deletes them.
+    """
     from sparsetune.train.checkpoint import Checkpoints
 
     with suppress(StorageError):
-        for folder in [config["folder"], *config["earlier"]]:
+        for folder in (given.folder, *given.earlier):
             Checkpoints(resolve_place(folder)).clear()
 
 
 def device_processor(device: str) -> str:
-    """The model name of what a trial runs on."""
+    """Model name of the device that a trial runs on."""
     import torch
 
-    return (
-        str(torch.cuda.get_device_name(device)) if device.startswith("cuda") else processor_name()
-    )
+    if device.startswith("cuda"):
+        return str(torch.cuda.get_device_name(device))
+    return processor_name()
 
 
 def _write_json(path: Place, facts: object) -> None:
-    import json
-
     with translating_write_errors(path):
         write_durably(path, json.dumps(facts, indent=1) + "\n")
 
 
 def _error_reason(error: BaseException) -> str:
+    """An error in one line, with the file and line that raised it."""
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {error}{place}"
 
 
 def _write_traceback(folder: Place, error: BaseException) -> None:
-    """For whoever looks for the cause; a disk that refuses it must not hide the reason."""
+    """Write the traceback beside the trial; a disk that refuses it must not hide the reason."""
     with suppress(*storage_errors()):
         write_durably(folder / "error.txt", "".join(traceback.format_exception(error)))
 
 
 def failure_cause(error: Exception) -> Cause:
-    """What kind of failure an exception is."""
+    """Kind of failure that an exception is."""
     import torch
 
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(
-        error
-    ):
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    if out_of_memory or "can't allocate memory" in str(error):
         return "memory"
     if isinstance(error, StorageError):
         return "storage"
@@ -212,16 +259,17 @@ def failure_cause(error: Exception) -> Cause:
 
 
 def _breaks_cuda(error: BaseException) -> bool:
-    """Whether CUDA is in an undefined state: after any of its errors but out-of-memory, the process must end."""
+    """True if CUDA is in an undefined state: after any of its errors but out-of-memory."""
     import torch
 
     return "CUDA" in str(error) and not isinstance(error, torch.OutOfMemoryError)
 
 
 def _free_network() -> None:
-    """Give back the trial's network, which is part of cycles: Python may let many pile up before it looks.
+    """Free the trial's network, which is part of cycles that Python may collect late.
 
-    What was loaded on use is never garbage: frozen after the first trial, it does not make collecting slow.
+    Modules that were loaded on use are never garbage: frozen after the first trial, they do not
+    slow collecting down.
     """
     gc.collect()
     if not gc.get_freeze_count():

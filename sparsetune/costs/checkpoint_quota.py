@@ -1,4 +1,4 @@
-"""Bytes that the checkpoints of a study take together, and which go when no trial needs them any more."""
+"""The quota of a study's checkpoints: bytes for each trial, and deletion of what no trial needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from sparsetune.paths import Place
 from sparsetune.storage import StudyDirectory, translating_write_errors
-from sparsetune.storage.ledger import Record, TrialState
+from sparsetune.storage.records import Ended
+from sparsetune.storage.trial_state import TrialState
 
 
 @dataclass(frozen=True)
@@ -22,13 +23,16 @@ class _CheckpointFile:
 
 @dataclass
 class CheckpointQuota:
-    """Shared out among the running trials; one more share is for those that failed, until they are retried.
+    """Bytes of checkpoints, divided among the running trials.
+
+    One more share is for the trials that failed, until they are retried.
 
     Args:
-        directory: The study's.
+        directory: The study's directory.
         trials: State of every trial, kept current.
-        size: Bytes of all checkpoints at any time.
+        size: Bytes of all checkpoints at any time; may be infinite.
         slots: Trials at once.
+        share: Bytes of one trial's checkpoints.
     """
 
     directory: StudyDirectory
@@ -40,14 +44,15 @@ class CheckpointQuota:
     def __post_init__(self) -> None:
         interrupted = self._files_by_status("RUNNING", "WAITING")
         waiting = 0.0
-        if (
-            len({file.trial_id for file in interrupted}) > self.slots
-        ):  # more were running before than now
+        if len({file.trial_id for file in interrupted}) > self.slots:
+            # More trials ran before than will now: those that wait keep theirs.
             waiting = sum(file.size for file in interrupted)
         self.share = max(0.0, self.size - waiting) / (self.slots + 1)
 
     def sweep(self) -> None:
-        """Delete what no trial needs while none runs: temporary files, checkpoints of ended trials, old failures'.
+        """Delete temporary files, and checkpoints of trials that ended or failed long ago.
+
+        Call it while no trial runs.
 
         Raises:
             StorageError: if the disk or the store refuses.
@@ -59,9 +64,10 @@ class CheckpointQuota:
                 self._delete(file)
         self.trim_failed()
 
-    def take(self, record: Record) -> None:
+    def follow(self, message: object) -> None:
         """Make room when a trial fails and leaves its checkpoints behind."""
-        if record["type"] == "ended" and record["status"] == "FAILED" and self.size < math.inf:
+        failed = isinstance(message, Ended) and message.status == "FAILED"
+        if failed and self.size < math.inf:
             self.trim_failed()
 
     def trim_failed(self) -> None:
@@ -74,11 +80,8 @@ class CheckpointQuota:
                 self._delete(file)
 
     def _files_by_status(self, *statuses: str) -> list[_CheckpointFile]:
-        return [
-            f
-            for f in self._files()
-            if f.trial_id in self.trials and self.trials[f.trial_id].status in statuses
-        ]
+        known = [file for file in self._files() if file.trial_id in self.trials]
+        return [file for file in known if self.trials[file.trial_id].status in statuses]
 
     def _files(self) -> list[_CheckpointFile]:
         """Every checkpoint, whole or not; one may vanish while it is looked at."""

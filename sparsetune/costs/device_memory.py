@@ -1,4 +1,4 @@
-"""How much memory a trial takes of its device, measured in its worker."""
+"""Memory that a trial takes of its device, measured in its worker."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ CLEAR_REFS_PATH = Path("/proc/self/clear_refs")
 """Linux forgets a process's largest resident set when 5 is written here."""
 PROCESS_STATUS_PATH = Path("/proc/self/status")
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""What a container may take of the machine's RAM, in bytes or ``max``."""
+"""Limit of a container's RAM, in bytes or ``max``."""
 
 
 def reset_peak(device: str) -> None:
     """Forget the peaks of the trials that ran before in this process."""
     if device.startswith("cuda"):
-        torch.cuda.empty_cache()  # what was freed stays reserved, and would count
+        # Memory that was freed stays reserved, and would count.
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     else:
         with suppress(OSError):
@@ -28,9 +29,10 @@ def reset_peak(device: str) -> None:
 
 
 def peak_bytes(device: str) -> int:
-    """Bytes at most since ``reset_peak``: reserved of a GPU by torch, or resident of this process.
+    """Peak bytes since ``reset_peak``: reserved of a GPU by torch, or resident of this process.
 
-    Where the system keeps no peak that can be reset, a CPU trial's is that of the whole process so far.
+    Where the system keeps no peak that can be reset, a CPU trial's is that of the whole process so
+    far.
     """
     if device.startswith("cuda"):
         return torch.cuda.max_memory_reserved(device)

@@ -1,51 +1,54 @@
-"""What a study still costs: epochs, time and bytes, from the costs of its trials and what is left to run."""
+"""Forecast of a study: epochs, time and bytes of the trials that are left to run."""
 
 from __future__ import annotations
 
+import json
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
-from sparsetune.cluster.placement import resources_per_trial
 from sparsetune.costs.fisher_cost import FisherCost, count_estimates, uses_fisher
+from sparsetune.costs.remaining import RemainingWork
 from sparsetune.costs.timing import TrialCost, measure_in_process, measure_in_subprocess
 from sparsetune.errors import LimitError
-from sparsetune.search.planner import Planner
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import MEASURED_COLUMNS, PROGRESS_COLUMNS
-from sparsetune.storage import ledger
 from sparsetune.train import evaluation_steps
 from sparsetune.train.checkpoint import CHECKPOINTS_KEPT
 from sparsetune.units import format_bytes, format_duration
 
 START_SECONDS = 20.0
-"""Starting Ray and its workers; 9 to 30 s where it was measured."""
+"""Start of Ray and its workers; 9 to 30 s where it was measured."""
 TRIAL_SECONDS = 0.1
-"""Handing a trial to a worker that is warm."""
+"""Handing a trial to a worker that has started."""
 PROPOSED_BYTES = 1_200
-"""Records of a trial besides its rows: proposed, started, ended."""
-ROW_BYTES = (
-    len(
-        ledger.encode_record(
-            {"type": "report"} | {c.name: 1 / 3 for c in (*PROGRESS_COLUMNS, *MEASURED_COLUMNS)}
-        )
+"""Records of a trial besides its reports: proposed, started, ended."""
+NAMES_BYTES = 97
+"""The type, time, trial and attempt of a report in the ledger."""
+ROW_BYTES = NAMES_BYTES + len(
+    json.dumps(
+        {column.name: 1 / 3 for column in (*PROGRESS_COLUMNS, *MEASURED_COLUMNS)},
+        separators=(",", ":"),
     )
-    + 80
 )
-"""A row of a trial's history in the ledger, at full length, with its time and its trial's name."""
+"""A report in the ledger, with every number at full length."""
 REPORT_BYTES = 4 << 20
-"""A report with its figures, more where a study has many arms; its table of all rows comes besides."""
+"""A report with its figures, without its table of all rows; more where there are many arms."""
 ZERO_COST = TrialCost(0.0, 0.0, 0.0, 0, 0)
 NO_FISHER = FisherCost()
 
 
 class CostKind(NamedTuple):
-    """What a trial's cost depends on, as far as it is measured; see `cost_kind`."""
+    """Key of trials that cost the same per step.
+
+    Args:
+        task: The task as JSON.
+        method: Sparsity method.
+        optimizer: Name of the optimizer.
+        fisher: Settings of the Fisher as JSON; empty for a trial without one.
+    """
 
     task: str
     method: str
@@ -54,30 +57,33 @@ class CostKind(NamedTuple):
 
 
 Costs = Mapping[CostKind, TrialCost | str]
+"""Measured cost of each kind of trial, or why it is not known."""
 
 
 def cost_kind(spec: TrialSpec) -> CostKind:
-    """Trials of one kind cost the same per step."""
+    """Kind of a trial: trials of one kind cost the same per step."""
     fisher = spec.sparsity.fisher.model_dump_json() if uses_fisher(spec) else ""
     return CostKind(spec.task.model_dump_json(), spec.sparsity.method, spec.optim.name, fisher)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Of all that is left to run of a study.
+    """Cost of the trials of a study that are left to run.
 
     Args:
-        trials: How many, at most.
-        epochs: Of training.
-        seconds: Of one worker alone, from training's start to the last trial's end; None where nothing was timed.
-        missing: Why the time and the bytes are not known, or None.
-        checkpoint: Bytes of one checkpoint, the largest.
+        trials: Number of trials, at most.
+        epochs: Epochs of training.
+        seconds: Seconds of one worker alone, from the start of training to the end of the last
+            trial; None where nothing was timed.
+        missing: Why time and bytes are not known; None where they are.
+        checkpoint: Bytes of the largest checkpoint.
         models: Bytes of the final weights of every trial that is left.
         kept: Bytes of the final weights of trials that have finished.
-        records: Bytes of what is left to write of the ledger.
-        report: Bytes of the report with its tables and figures, of what was left to run.
-        conditions: Where and how it was timed.
-        fisher: Seconds, bytes and pieces of one estimate of the Fisher, of the trials whose takes longest.
+        records: Bytes of the ledger that are left to write.
+        report: Bytes of the report with its tables and figures, for the trials that were left.
+        conditions: Where and how the costs were timed, for people.
+        fisher: Seconds, bytes and pieces of one estimate of the Fisher, of the trials whose takes
+            longest.
         unfit: Why the Fisher of some trials does not fit into memory.
     """
 
@@ -95,7 +101,7 @@ class Forecast:
     unfit: tuple[str, ...] = ()
 
     def require_memory(self) -> None:
-        """Refuse trials that could not be pruned for want of memory.
+        """Refuse trials that could not be pruned for lack of memory.
 
         Raises:
             LimitError: saying what they need, what there is and what would do.
@@ -104,17 +110,26 @@ class Forecast:
             raise LimitError("\n".join(self.unfit))
 
     def wall_seconds(self, slots: int) -> float | None:
-        """Seconds from the command to the last trial's end with so many trials at once."""
+        """Seconds from the command to the end of the last trial; None where nothing was timed.
+
+        Args:
+            slots: Trials at once.
+        """
         if self.seconds is None:
             return None
         return START_SECONDS + self.seconds / max(1, min(slots, self.trials))
 
     def checkpoints(self, slots: int, quota: float = math.inf) -> float:
-        """Bytes of checkpoints at most while trials run: those that are kept and the one being written."""
+        """Largest bytes of checkpoints while trials run: those kept and the one being written.
+
+        Args:
+            slots: Trials at once.
+            quota: Bytes that they may take.
+        """
         return min(quota, (CHECKPOINTS_KEPT + 1) * self.checkpoint * min(slots, self.trials))
 
     def facts(self, slots: int) -> dict[str, Any]:
-        """Plain JSON values."""
+        """The forecast as plain JSON values, with so many trials at once."""
         known = self.missing is None
         return {
             "trials_left": self.trials,
@@ -130,7 +145,7 @@ class Forecast:
         }
 
     def _fisher_facts(self) -> dict[str, Any] | None:
-        """None where there is no Fisher, or it does not fit."""
+        """One estimate of the Fisher; None where there is none, or it does not fit."""
         seconds, size, pieces, _ = self.fisher
         return {"seconds": seconds, "bytes": size, "pieces": pieces} if pieces else None
 
@@ -140,41 +155,45 @@ class Forecast:
             return list(self.unfit)
         parts = f"in {pieces} pieces, one after the other" if pieces > 1 else "in one piece"
         long = format_duration(seconds) if seconds >= 1 else "less than 1 s"
-        line = f"An estimate of the Fisher takes {long} and {format_bytes(size)} of a trial's memory, {parts}."
+        line = (
+            f"An estimate of the Fisher takes {long} and {format_bytes(size)} of a trial's memory,"
+            f" {parts}."
+        )
         return [line, *self.unfit]
 
     def lines(
         self, slots: int, *, keep_models: bool | None = None, quota: float = math.inf
     ) -> list[str]:
-        """For people: time and bytes, or why they are not known. Whether models are kept may be open."""
+        """The forecast for people: time and bytes, or why they are not known.
+
+        Args:
+            slots: Trials at once.
+            keep_models: Whether models are kept; None where that is open.
+            quota: Bytes that checkpoints may take.
+        """
         if self.missing:
             return [f"Time and bytes are not known: {self.missing}"]
+        lines = []
         wall = self.wall_seconds(slots)
-        together = f"{slots} trials at once" if slots > 1 else "one trial at a time"
-        time = (
-            [f"About {format_duration(wall)} with {together} ({self.conditions})."]
-            if wall is not None
-            else []
-        )
-        models = f", {format_bytes(self.models)} of models" if keep_models else ""
-        kept = (
-            f", and {format_bytes(self.models)} of models with --keep-models"
-            if keep_models is None
-            else ""
-        )
-        parts = (
-            f"{format_bytes(self.checkpoints(slots, quota))} of checkpoints while it runs{models}"
-        )
+        if wall is not None:
+            together = f"{slots} trials at once" if slots > 1 else "one trial at a time"
+            lines.append(f"About {format_duration(wall)} with {together} ({self.conditions}).")
+        lines += self._fisher_lines()
+        checkpoints = format_bytes(self.checkpoints(slots, quota))
         records = format_bytes(self.records + self.report)
-        return [
-            *time,
-            *self._fisher_lines(),
-            f"Writes at most {parts}, {records} of records and report{kept}.",
-        ]
+        models = f", {format_bytes(self.models)} of models" if keep_models else ""
+        kept = ""
+        if keep_models is None:
+            kept = f", and {format_bytes(self.models)} of models with --keep-models"
+        lines.append(
+            f"Writes at most {checkpoints} of checkpoints while it runs{models},"
+            f" {records} of records and report{kept}."
+        )
+        return lines
 
 
 class _TrialForecast(NamedTuple):
-    """One trial's share of a forecast."""
+    """One trial's share of a forecast: epochs, seconds, bytes of its model, rows of its history."""
 
     epochs: float
     seconds: float
@@ -182,15 +201,23 @@ class _TrialForecast(NamedTuple):
     rows: float
 
 
-def measure_costs(planner: Planner, *, device: str, threads: int, data_root: Path | None) -> Costs:
-    """What each kind of trial that is left to run costs here, or why that is not known."""
-    left = [
-        plan.cell.spec
-        for plan in planner.plans.values()
-        if _remaining_epochs(planner, planner.expected_cell_epochs(plan))
-    ]
-    specs = {cost_kind(spec): spec for spec in left}
-    # A user's own network may take its process down; data that were read, and a GPU that was used, keep their memory.
+def measure_costs(
+    work: RemainingWork, *, device: str, threads: int, data_root: Path | None
+) -> Costs:
+    """Measure each kind of trial that is left to run on this machine.
+
+    Args:
+        work: What is left to run.
+        device: Device as torch names it.
+        threads: CPU threads of torch.
+        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
+
+    Returns:
+        The cost of each kind, or why it is not known.
+    """
+    specs = {cost_kind(cell.spec): cell.spec for cell in work.cells if cell.epochs}
+    # A user's own network may take its process down; data that were read, and a GPU that was used,
+    # keep their memory.
     harmless = all(
         ":" not in spec.task.model and spec.task.kind == "digits" for spec in specs.values()
     )
@@ -199,51 +226,39 @@ def measure_costs(planner: Planner, *, device: str, threads: int, data_root: Pat
     return dict(zip(specs, costs, strict=True))
 
 
-def forecast_study(planner: Planner, costs: Costs, conditions: str = "") -> Forecast:
-    """Of what is left to run; time and bytes only where every kind of trial was timed.
+def forecast_study(work: RemainingWork, costs: Costs, conditions: str = "") -> Forecast:
+    """Forecast what is left to run; time and bytes only where every kind of trial was timed.
 
     Args:
-        planner: Knows what is done.
-        costs: By kind; one that is no cost says why.
-        conditions: Where and how they were timed.
+        work: What is left to run.
+        costs: Cost of each kind of trial; one that is no cost says why.
+        conditions: Where and how they were timed, for people.
     """
-    parts: dict[str, _TrialForecast] = {}
     known = {kind: cost for kind, cost in costs.items() if isinstance(cost, TrialCost)}
-    for plan in planner.plans.values():
-        cost = known.get(cost_kind(plan.cell.spec), ZERO_COST)
-        left = _remaining_epochs(planner, planner.expected_cell_epochs(plan))
-        parts |= {
-            name: _forecast_trial(plan.cell.spec, epochs, cost) for name, epochs in left.items()
-        }
-    epochs, seconds, models, rows = (
-        (sum(column) for column in zip(*parts.values(), strict=True)) if parts else (0,) * 4
-    )
-    missing = next((cost for cost in costs.values() if isinstance(cost, str)), None)
+    parts: dict[str, _TrialForecast] = {}
+    for cell in work.cells:
+        cost = known.get(cost_kind(cell.spec), ZERO_COST)
+        for name, epochs in cell.epochs.items():
+            parts[name] = _forecast_trial(cell.spec, epochs, cost)
+    epochs = sum(part.epochs for part in parts.values())
     unfit = tuple(sorted({cost.unfit for cost in known.values() if cost.unfit}))
+    missing = next((cost for cost in costs.values() if isinstance(cost, str)), None)
     if missing:
         return Forecast(len(parts), epochs, missing=missing, unfit=unfit)
-    finished = sum(trial.finished for trial in planner.trials.values())
+    row_bytes = ROW_BYTES * sum(part.rows for part in parts.values())
     return Forecast(
         trials=len(parts),
         epochs=epochs,
-        seconds=seconds,
+        seconds=sum(part.seconds for part in parts.values()),
         checkpoint=max((cost.checkpoint for cost in known.values()), default=0),
-        models=models,
-        kept=finished * max((cost.model for cost in known.values()), default=0),
-        records=rows * ROW_BYTES + len(parts) * PROPOSED_BYTES,
-        report=rows * ROW_BYTES + REPORT_BYTES,
+        models=sum(part.model for part in parts.values()),
+        kept=work.finished * max((cost.model for cost in known.values()), default=0),
+        records=row_bytes + len(parts) * PROPOSED_BYTES,
+        report=row_bytes + REPORT_BYTES,
         conditions=conditions,
         fisher=max((cost.fisher_part() for cost in known.values()), default=NO_FISHER),
         unfit=unfit,
     )
-
-
-def _remaining_epochs(planner: Planner, epochs: Mapping[str, float]) -> dict[str, float]:
-    """Those of the trials that have not finished, with the epochs that they still train."""
-    states = {name: planner.trials.get(name) for name in epochs}
-    waiting = {name: state for name, state in states.items() if not (state and state.finished)}
-    done = {name: state.last.get("epoch", 0.0) if state else 0.0 for name, state in waiting.items()}
-    return {name: max(0.0, epochs[name] - done[name]) for name in waiting}
 
 
 def _forecast_trial(spec: TrialSpec, epochs: float, cost: TrialCost) -> _TrialForecast:
@@ -254,19 +269,3 @@ def _forecast_trial(spec: TrialSpec, epochs: float, cost: TrialCost) -> _TrialFo
     seconds = cost.setup + epochs * per_epoch * cost.step + (rows + 1) * examples * cost.example
     seconds += epochs * per_epoch / spec.total_steps() * count_estimates(spec) * cost.fisher
     return _TrialForecast(epochs, seconds + TRIAL_SECONDS, cost.model, rows)
-
-
-def forecast_on_this_machine(
-    planner: Planner,
-    cpus_per_trial: float = 1,
-    gpus_per_trial: float | None = None,
-    data_root: Path | None = None,
-) -> tuple[Forecast, int]:
-    """The forecast with every kind of trial timed on this machine, and how many trials it runs at once."""
-    node = {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(torch.cuda.device_count())}
-    share = resources_per_trial(cpus_per_trial, gpus_per_trial, node["GPU"])
-    device = "cuda" if share.gpu and node["GPU"] else "cpu"
-    threads = max(1, int(cpus_per_trial))
-    costs = measure_costs(planner, device=device, threads=threads, data_root=data_root)
-    conditions = f"steps timed alone on this machine's {'GPU' if device == 'cuda' else 'CPU'}; trials at once share it"
-    return forecast_study(planner, costs, conditions), max(1, share.trials_on(node))

@@ -1,4 +1,4 @@
-"""What a study may take of disk and time, and the refusal to start one that cannot keep to it."""
+"""Limits of disk and time, and the refusal to start a study that is forecast to exceed them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sparsetune.paths import Place
 from sparsetune.units import GIB_BYTES, format_bytes
 
 DEFAULT_QUOTA = 0.1
-"""Share of the free disk that checkpoints take at most, unless told otherwise."""
+"""Largest share of the free disk for checkpoints, where nothing was asked for."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What was asked for; None is no limit.
+    """Limits of a study.
 
     Args:
-        hours: From the command to the last trial's end.
-        gib: Of checkpoints and models together, in GiB.
-        checkpoint_gib: Of all checkpoints, in GiB; by default a tenth of the disk that is free.
+        hours: Hours from the command to the end of the last trial; None without a limit.
+        gib: GiB of checkpoints and models together; None without a limit.
+        checkpoint_gib: GiB of all checkpoints; None for a tenth of the free disk.
         keep_models: Whether the final models are written.
     """
 
@@ -34,29 +34,30 @@ class Limits:
     keep_models: bool = False
 
     def quota(self, path: Place) -> float:
-        """Bytes that the study's checkpoints take at most; infinite in an object store, unless asked for."""
+        """Bytes that all checkpoints may take; infinite in an object store unless asked for."""
         if self.checkpoint_gib is not None:
             return self.checkpoint_gib * GIB_BYTES
         space = free_bytes(path)
         return math.inf if space is None else DEFAULT_QUOTA * space
 
     def check(self, forecast: Forecast, slots: int, path: Place) -> None:
-        """Refuse a study that cannot end within its limits; what could not be forecast is never refused.
+        """Refuse a study that exceeds its limits; what could not be forecast is never refused.
 
         Args:
-            forecast: Of what is left to run.
+            forecast: Cost of what is left to run.
             slots: Trials at once.
-            path: The study's directory, or where it will be.
+            path: The study's directory; it may not exist yet.
 
         Raises:
             LimitError: naming every limit that it breaks, and what would do.
         """
-        if forecast.missing is None and (
-            faults := [
-                *self._time_problems(forecast, slots),
-                *self._space_problems(forecast, slots, path),
-            ]
-        ):
+        if forecast.missing is not None:
+            return
+        faults = [
+            *self._time_problems(forecast, slots),
+            *self._space_problems(forecast, slots, path),
+        ]
+        if faults:
             raise LimitError("\n".join(faults))
 
     def _time_problems(self, forecast: Forecast, slots: int) -> Iterator[str]:
@@ -66,20 +67,22 @@ class Limits:
         needed = math.ceil(100 * seconds / 3600) / 100
         rule = f"the study must end within --max-hours {self.hours:g}"
         got = f"got a forecast of {needed:g} hours for {forecast.trials} trials, {slots} at once"
-        yield f"{rule}, {got}; --max-hours {needed:g} would do{self._slots_in_time_text(forecast, slots)}"
+        slots_text = self._slots_in_time_text(forecast, slots)
+        yield f"{rule}, {got}; --max-hours {needed:g} would do{slots_text}"
 
     def _slots_in_time_text(self, forecast: Forecast, slots: int) -> str:
-        """How many trials at once would end in time; empty where no number does."""
-        more = (n for n in range(slots + 1, forecast.trials + 1))
-        enough = next(
-            (n for n in more if (forecast.wall_seconds(n) or 0) <= 3600 * (self.hours or 0)), None
-        )
-        return f", as would {enough} trials at once" if enough else ""
+        """The smallest number of trials at once that ends in time; empty where none does."""
+        limit = 3600 * (self.hours or 0)
+        for more in range(slots + 1, forecast.trials + 1):
+            if (forecast.wall_seconds(more) or 0) <= limit:
+                return f", as would {more} trials at once"
+        return ""
 
     def _space_problems(self, forecast: Forecast, slots: int, path: Place) -> Iterator[str]:
         quota = self.quota(path)
         checkpoints = forecast.checkpoints(slots, quota)
-        models, kept = (forecast.models, forecast.kept) if self.keep_models else (0.0, 0.0)
+        models = forecast.models if self.keep_models else 0.0
+        kept = forecast.kept if self.keep_models else 0.0
         if self.gib is not None and checkpoints + models + kept > self.gib * GIB_BYTES:
             rule = f"checkpoints and models must take at most --max-gib {self.gib:g}"
             yield self._too_large(rule, checkpoints, models + kept, self.gib * GIB_BYTES)
@@ -102,20 +105,21 @@ class Limits:
         if room <= 0:
             return f"{said}; choose another --storage"
         if models < room:
-            return f"{said}; --checkpoint-gib {_round_up_gib(room - models)} would do"
+            return f"{said}; --checkpoint-gib {_round_down_gib(room - models)} would do"
         if checkpoints <= room:
             return f"{said}; without --keep-models it takes {format_bytes(checkpoints + ledger)}"
-        return f"{said}; --checkpoint-gib {_round_up_gib(room)} without --keep-models would do"
+        return f"{said}; --checkpoint-gib {_round_down_gib(room)} without --keep-models would do"
 
 
-def _round_up_gib(size: float) -> str:
-    """Three digits, never more than the size."""
+def _round_down_gib(size: float) -> str:
+    """A size in GiB with three digits, never more than the size."""
     digits = 2 - math.floor(math.log10(size / GIB_BYTES))
-    return f"{math.floor(size / GIB_BYTES * 10**digits) / 10**digits:.10f}".rstrip("0").rstrip(".")
+    rounded = math.floor(size / GIB_BYTES * 10**digits) / 10**digits
+    return f"{rounded:.10f}".rstrip("0").rstrip(".")
 
 
 def free_bytes(path: Place) -> int | None:
-    """Bytes that are free where the path lies or will lie; None for an object store."""
+    """Free bytes of the disk that the path lies on or will lie on; None for an object store."""
     if not isinstance(path, Path):
         return None
     existing = next(folder for folder in (path, *path.parents) if folder.exists())

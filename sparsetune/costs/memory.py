@@ -1,4 +1,4 @@
-"""Peak memory of trials by model and batch size, and what follows from it: a GPU share, or how many fit in RAM."""
+"""Peak memory of trials by model and batch size, with the GPU share that follows."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparsetune.spec import TrialSpec
-from sparsetune.storage.ledger import Record, TrialState
+from sparsetune.storage.records import Proposed
+from sparsetune.storage.trial_state import TrialState
 from sparsetune.units import GIB_BYTES
 
 PEAK_MARGIN = 1.2
-"""A share holds this much more than the peak that was seen: allocators fragment, and data differ."""
+"""A share holds so many times the peak that was seen: allocators fragment, and data differ."""
 CUDA_CONTEXT_BYTES = GIB_BYTES // 2
-"""What CUDA itself takes on the device for every process."""
+"""Memory of CUDA itself on the device, for every process."""
 PARTS_PER_GPU = 20
-"""Shares are rounded up to such a part of a GPU."""
+"""Shares are rounded up to a twentieth of a GPU."""
 
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """The most that trials of one model and batch size took of one kind of device.
+    """Largest memory that trials of one model and batch size took of one kind of device.
 
     Args:
-        model: As the task names it.
+        model: Name of the model in its task.
         batch_size: Examples of a training batch.
-        device: ``cuda``, where memory is what torch reserved of the GPU, or ``cpu``, where it is the process's
-            resident set, shared libraries included.
-        peak: Bytes, at most so far.
-        trials: How many were measured.
-        available: Bytes of the device, the least of those that trials ran on.
+        device: ``cuda``, where memory is what torch reserved of the GPU, or ``cpu``, where it is
+            the process's resident set, shared libraries included.
+        peak: Largest memory so far, in bytes.
+        trials: Number of trials that were measured.
+        available: Memory in bytes of the smallest device that trials ran on; None where it is not
+            known.
     """
 
     model: str
@@ -43,7 +45,7 @@ class PeakMemory:
 
     @property
     def gpu_share(self) -> float | None:
-        """The ``--gpus-per-trial`` that holds such a trial, in (0, 1]; None on a CPU or an unknown GPU."""
+        """Share of a GPU that holds such a trial, in (0, 1]; None on a CPU or an unknown GPU."""
         if self.device == "cpu" or not self.available:
             return None
         needed = (PEAK_MARGIN * self.peak + CUDA_CONTEXT_BYTES) / self.available
@@ -51,49 +53,52 @@ class PeakMemory:
 
     @property
     def at_once(self) -> int | None:
-        """Such trials that a machine's RAM holds at once, at least 1; None on a GPU."""
+        """Number of such trials that the machine's RAM holds at once, at least 1; None on a GPU."""
         if self.device != "cpu" or not self.available:
             return None
         return max(1, int(self.available / (PEAK_MARGIN * self.peak)))
 
     @property
     def advice(self) -> str:
-        """What to ask for with it, in words; empty where nothing is known."""
+        """Advice for people; empty where the device's memory is not known."""
         if self.gpu_share:
             return f"--gpus-per-trial {self.gpu_share:g}"
         return f"{self.at_once} at once fit in RAM" if self.at_once else ""
 
     def facts(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """The peak and what follows as plain JSON values."""
         return {**self.__dict__, "gpu_share": self.gpu_share, "at_once": self.at_once}
 
 
 def peak_memory(trials: Iterable[TrialState]) -> list[PeakMemory]:
-    """The measured peaks, in order of first appearance; trials that never ended, or before it was measured, are out."""
+    """Measured peaks, in order of first appearance.
+
+    Trials that have not ended are left out, and those that ended before peaks were recorded.
+    """
     tasks: dict[str, tuple[str, int]] = {}
-    found: dict[tuple[str, int, str], list[tuple[float, float | None]]] = {}
+    peaks: dict[tuple[str, int, str], list[float]] = {}
+    sizes: dict[tuple[str, int, str], list[float]] = {}
     for trial in trials:
-        measured = (trial.ended or {}).get("peak_memory")
-        if not measured or not trial.starts:
+        measured = trial.ended.columns.get("peak_memory") if trial.ended else None
+        if not isinstance(measured, int | float) or not measured or not trial.starts:
             continue
         start = trial.starts[-1]
-        key = (*_model_and_batch_size(trial.use, tasks), str(start["device"]).partition(":")[0])
-        found.setdefault(key, []).append((measured, start.get("device_memory")))
+        key = (*_model_and_batch_size(trial.use, tasks), str(start.device).partition(":")[0])
+        peaks.setdefault(key, []).append(measured)
+        sizes.setdefault(key, [])
+        if start.device_memory:
+            sizes[key].append(start.device_memory)
     return [
-        PeakMemory(
-            *key,
-            max(peak for peak, _ in seen),
-            len(seen),
-            min((size for _, size in seen if size), default=None),
-        )
-        for key, seen in found.items()
+        PeakMemory(*key, max(seen), len(seen), min(sizes[key], default=None))
+        for key, seen in peaks.items()
     ]
 
 
-def _model_and_batch_size(use: Record, known: dict[str, tuple[str, int]]) -> tuple[str, int]:
-    """Model and batch size of a trial; declarations are costly to read, and a study has few different tasks."""
-    given = use["spec"].get("task", {})
-    if (name := json.dumps(given, sort_keys=True)) not in known:
+def _model_and_batch_size(use: Proposed, known: dict[str, tuple[str, int]]) -> tuple[str, int]:
+    """Model and batch size of a trial; reading a declaration is slow, and a study has few tasks."""
+    given = use.spec.get("task", {})
+    name = json.dumps(given, sort_keys=True)
+    if name not in known:
         task = TrialSpec.model_validate({"task": given} if given else {}).task
         known[name] = (task.model, task.batch_size)
     return known[name]

@@ -1,40 +1,49 @@
-"""How fast a study goes, from the times in its ledger."""
+"""Pace of a running study, from the times in its ledger."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from sparsetune.storage.ledger import TrialState
+from sparsetune.storage.trial_state import TrialState
 
 RECENT_SECONDS = 600
-"""What counts as the recent past, unless nothing was reported in it."""
+"""Length of the recent past, which is measured unless nothing was reported in it."""
 
 
 class StudyPace(NamedTuple):
-    """Of the whole study, all its workers together."""
+    """Pace of the whole study, summed over workers.
+
+    Args:
+        trials_per_hour: Trials that ended, per hour.
+        epochs_per_minute: Epochs trained, per minute.
+    """
 
     trials_per_hour: float
     epochs_per_minute: float
 
     def seconds(self, epochs: float) -> float | None:
-        """How long so many epochs take; None where none was reported."""
+        """Seconds that so many epochs take; None where none was reported."""
         return 60 * epochs / self.epochs_per_minute if self.epochs_per_minute else None
 
 
 def measure_pace(trials: Iterable[TrialState], launched: float, now: float) -> StudyPace | None:
-    """Over the recent past, or since the first start of the launch where nothing was reported recently.
+    """Pace over the recent past, or since the first start where nothing was reported recently.
 
     Args:
-        trials: With their ``started`` records and rows.
-        launched: When the last launch began, in seconds since 1970; starting Ray and its workers does not count.
-        now: In seconds since 1970.
+        trials: State of the trials, with their starts and reports.
+        launched: When the last launch began, in seconds since 1970; starting Ray and its workers
+            does not count.
+        now: The time, in seconds since 1970.
+
+    Returns:
+        The pace; None where no trial has started in this launch.
     """
     trials = list(trials)
-    first = min(
-        (start["time"] for t in trials for start in t.starts if start["time"] >= launched),
-        default=None,
-    )
+    starts: list[float] = []
+    for trial in trials:
+        starts += [start.time for start in trial.starts if start.time >= launched]
+    first = min(starts, default=None)
     if first is None or first >= now:
         return None
     recent = _pace_between(trials, max(first, now - RECENT_SECONDS), now)
@@ -42,10 +51,11 @@ def measure_pace(trials: Iterable[TrialState], launched: float, now: float) -> S
 
 
 def _pace_between(trials: Iterable[TrialState], since: float, now: float) -> StudyPace:
-    ended = epochs = 0.0
+    ended = 0
+    epochs = 0.0
     for trial in trials:
-        rows = trial.reports.values()
-        before = max((row["epoch"] for row in rows if row["time"] < since), default=0.0)
-        epochs += max((row["epoch"] for row in rows), default=0.0) - before
-        ended += bool(trial.ended and trial.ended["time"] >= since)
+        reports = trial.reports.values()
+        before = max((report.epoch for report in reports if report.time < since), default=0.0)
+        epochs += max((report.epoch for report in reports), default=0.0) - before
+        ended += trial.ended is not None and trial.ended.time >= since
     return StudyPace(3600 * ended / (now - since), 60 * epochs / (now - since))

@@ -1,59 +1,70 @@
-"""The driver's side of a launch: hands trials to Tune, writes what workers send to the ledger."""
+"""The driver of a launch: assigns trials, and writes what workers send to the ledger."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from sparsetune.cluster.assignment import Assignment, LaunchSettings
 from sparsetune.errors import SparsetuneError, StorageError, TeacherError
-from sparsetune.launch.failures import Cause, FailureCounter
+from sparsetune.launch.failures import FailureCounter
 from sparsetune.search.planner import Planner, TrialUse
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Ledger, Record, TrialState, apply_record
+from sparsetune.storage.announcements import (
+    Announcement,
+    AttemptFailed,
+    Remark,
+    Retried,
+    WorkerMessage,
+)
+from sparsetune.storage.ledger import Ledger
 from sparsetune.storage.provenance import EnvironmentTracker
+from sparsetune.storage.records import Cause, Ended, Record, Report, Started
+from sparsetune.storage.trial_state import TrialState, apply_record
 from sparsetune.train.checkpoint import Checkpoints
 from sparsetune.train.distill import LOGITS_FILE
 
-Done = Literal["done"]
+Follower = Callable[[Announcement], None]
+"""Called with every record after it is durable, and with the driver's own messages."""
 
 
 @dataclass
 class Driver:
-    """State of one launch.
+    """State of one launch while trials run in one Ray session; a `sparsetune.cluster` trial source.
 
     Args:
-        directory: Where the study lies.
-        ledger: Open for appending.
+        directory: The study's directory.
+        ledger: The ledger, open for appending.
         trials: State of every trial, kept current with the ledger.
         planner: Names the next trial; shares ``trials``.
-        worker: What every trial's configuration has in common.
+        settings: What the assignments of all trials share.
         slots: Trials that may run at once.
-        followers: Called with every record after it is durable, and with what else is worth telling.
+        followers: Called with every announcement, in order.
+        failures: Failures of the launch so far.
+        environment: What the trials ran on so far, in earlier launches too.
         stopped: Why the launch must end: the disk refused a record, or every trial fails.
         complete: Whether nothing was left to run.
         interrupted: Whether a signal asked to stop.
-        failures: What failed in this launch.
-        surroundings: What the trials ran on so far, those of earlier launches included.
     """
 
     directory: StudyDirectory
     ledger: Ledger
     trials: dict[str, TrialState]
     planner: Planner
-    worker: dict[str, Any]
+    settings: LaunchSettings
     slots: int
-    followers: list[Callable[[Record], None]]
-    stopped: SparsetuneError | None = None
-    complete: bool = False
-    interrupted: bool = False
+    followers: Sequence[Follower]
     failures: FailureCounter = field(default_factory=FailureCounter)
-    surroundings: EnvironmentTracker = field(default_factory=EnvironmentTracker)
+    environment: EnvironmentTracker = field(default_factory=EnvironmentTracker)
+    stopped: SparsetuneError | None = field(default=None, init=False)
+    complete: bool = field(default=False, init=False)
+    interrupted: bool = field(default=False, init=False)
 
-    def next_config(self) -> dict[str, Any] | Done | None:
-        """Configuration of the next trial; None to wait, ``done`` when nothing is left or the launch was stopped."""
+    def next_assignment(self) -> Assignment | Literal["done"] | None:
+        """The next trial; None to wait, ``done`` when nothing is left or the launch was stopped."""
         if self.stopped or self.interrupted:
             return "done"
         if len(self.planner.running) >= self.slots:
@@ -66,8 +77,9 @@ class Driver:
         except TeacherError as error:
             self.stopped = error
             return "done"
-        known = use is None or use.is_recorded_in(self.trials.get(use.trial_id))
-        self.append(*notes, *([] if use is None or known else [use.record()]))
+        if use and not use.is_recorded_in(self.trials.get(use.trial_id)):
+            notes.append(use.record())
+        self.append(*notes)
         if use is None and self.planner.running and not self.stopped:
             return None
         if use is None or self.stopped:
@@ -75,98 +87,107 @@ class Driver:
             self.complete = not self.stopped
             return "done"
         try:
-            return self._config(use)
+            return self._assign(use)
         except StorageError as error:
             self._stop(error)
             return "done"
 
     def finish(self) -> bool:
-        """Whether nothing is left to run; then the last notes are recorded, without any worker."""
-        config = self.next_config()
-        if isinstance(config, dict):
-            self.planner.ended(config["trial_id"])
-        return config == "done"
+        """Record the last notes without any worker; returns True if nothing is left to run."""
+        assignment = self.next_assignment()
+        if isinstance(assignment, Assignment):
+            self.planner.ended(assignment.trial_id)
+        return assignment == "done"
 
-    def announce(self, record: Record) -> None:
-        """Tell every follower."""
+    def announce(self, message: Announcement) -> None:
+        """Pass a message to every follower."""
         for follower in self.followers:
-            follower(record)
-
-    def note(self, *lines: str, kind: str = "note") -> None:
-        """Tell the followers what is no record."""
-        for line in lines:
-            self.announce({"type": kind, "note": line})
+            follower(message)
 
     def _end_unneeded_trials(self) -> None:
-        """End what nothing waits for: retries whose cell has another winner now, seeds of stopped configurations."""
-        self._prune(self.planner.unended_trials(), "another seed of its configuration was stopped")
-        left = {
-            trial_id: trial.ended
-            for trial_id, trial in self.trials.items()
-            if trial.again and trial.ended
-        }
-        self.append(*({**ended, "time": time.time()} for ended in left.values()))
+        """End trials that nothing waits for.
 
-    def _config(self, use: TrialUse) -> dict[str, Any]:
+        These are seeds of stopped configurations, and retries whose cell has another winner now.
+        """
+        self._prune(
+            self.planner.judge.unended_trials(), "another seed of its configuration was stopped"
+        )
+        unneeded = [trial.ended for trial in self.trials.values() if trial.again and trial.ended]
+        self.append(*(replace(ended, time=time.time()) for ended in unneeded))
+
+    def _assign(self, use: TrialUse) -> Assignment:
         trial_id, spec = use.configuration.trial(use.seed)
         folders = self.directory.attempts(trial_id)
         attempt = 1 + max([self.trials[trial_id].attempts, *folders])
-        return {
-            **self.worker,
-            "trial_id": trial_id,
-            "attempt": attempt,
-            "spec": spec.given(),
-            "read_test": use.role != "search",
-            "teaches": trial_id in self.planner.teachers,
-            "teacher": self._teacher_logits_path(use),
-            "folder": str(self.directory.attempt(trial_id, attempt)),
-            "earlier": [str(self.directory.attempt(trial_id, number)) for number in folders],
-            "retry": self.failures.reasons.get(trial_id),
-            "rungs": self.planner.rung_fractions(use),
-        }
+        earlier = [str(self.directory.attempt(trial_id, number)) for number in folders]
+        return Assignment(
+            trial_id=trial_id,
+            attempt=attempt,
+            spec=spec.given(),
+            read_test=use.role != "search",
+            folder=str(self.directory.attempt(trial_id, attempt)),
+            earlier=tuple(earlier),
+            retry=self.failures.reasons.get(trial_id),
+            rungs=self.planner.judge.fractions(use.role),
+            teaches=trial_id in self.planner.teachers,
+            teacher=self._teacher_logits_path(use),
+            shared=self.settings,
+        )
 
     def _teacher_logits_path(self, use: TrialUse) -> str | None:
-        """Where the last attempt of the trial's teacher left its logits."""
+        """Path of the logits of the last attempt of the trial's teacher; None without one."""
         teacher = self.planner.teacher_use(use)
         if teacher is None:
             return None
         attempt = self.trials[teacher.trial_id].attempts
         return str(self.directory.attempt(teacher.trial_id, attempt) / LOGITS_FILE)
 
-    def receive(self, records: list[Record]) -> None:
-        """Write a worker's records, leaving out reports that the ledger has from an earlier attempt."""
-        for record in records:
-            trial = self.trials[record["trial_id"]]
-            if trial.status == "PRUNED":
-                continue  # it was under way when a rung stopped the trial
-            if record["type"] == "failed":
-                self.failed(record["trial_id"], record["attempt"], record["cause"], record["error"])
-            elif record["type"] != "report" or record["step"] not in trial.reports:
-                self.append(record)
-                self._stop_at_rungs(record)
-            if record["type"] == "ended":
-                self._count_end(record)
+    def receive(self, messages: Iterable[WorkerMessage]) -> None:
+        """Write a worker's records, without reports that the ledger has from an earlier attempt."""
+        for message in messages:
+            if self.is_pruned(message.trial_id):
+                continue  # it was on its way when a rung stopped the trial
+            match message:
+                case AttemptFailed():
+                    self.on_attempt_failed(
+                        message.trial_id, message.attempt, message.cause, message.error
+                    )
+                case Report():
+                    if message.step not in self.trials[message.trial_id].reports:
+                        self.append(message)
+                        self._stop_at_rungs(message)
+                case Ended():
+                    self.append(message)
+                    self._count_end(message)
+                case _:
+                    self.append(message)
 
-    def _stop_at_rungs(self, record: Record) -> None:
-        """End every trial of a configuration that a report stops at a rung; its workers are told when they report."""
-        stop = (
-            self.planner.stop_after_report(record)
-            if record["type"] == "report" and not self.stopped
-            else None
-        )
+    def is_pruned(self, trial_id: str) -> bool:
+        """True if a rung has stopped the trial."""
+        return self.trials[trial_id].status == "PRUNED"
+
+    def _stop_at_rungs(self, report: Report) -> None:
+        """End all trials of a configuration that a report stops; workers leave when they report."""
+        if self.stopped:
+            return
+        stop = self.planner.judge.stop_after(report, self.planner.teachers)
         if stop:
-            self._prune(stop.trials, stop.reason, rung=stop.rung)
+            self._prune(stop.trials, stop.reason, stop.rung)
             self.failures.ended("PRUNED", stop.reason)
 
-    def _prune(self, trials: list[str], reason: str, **fields: Any) -> None:
-        names = {"type": "ended", "status": "PRUNED", "error": reason, "certified": None, **fields}
-        self.append(
-            *({**names, "trial_id": one, "attempt": self.trials[one].attempts} for one in trials)
-        )
+    def _prune(self, trials: Iterable[str], reason: str, rung: int | None = None) -> None:
+        ends = []
+        for trial_id in trials:
+            attempt = self.trials[trial_id].attempts
+            ended = Ended(
+                trial_id=trial_id, attempt=attempt, status="PRUNED", error=reason, rung=rung
+            )
+            ends.append(ended)
+        self.append(*ends)
 
     def on_worker_left(self, trial_id: str) -> None:
-        """Take note that a worker has left its trial; a stopped one is never continued, so its checkpoints go."""
-        if self.trials[trial_id].status == "PRUNED":
+        """Free a stopped trial's slot; it is never resumed, so that its checkpoints are deleted."""
+        if self.is_pruned(trial_id):
             self.planner.ended(trial_id)
             try:
                 for number in self.directory.attempts(trial_id):
@@ -174,34 +195,31 @@ class Driver:
             except StorageError as error:
                 self._stop(error)
 
-    def failed(self, trial_id: str, attempt: int, cause: Cause, reason: str) -> None:
-        """Try a trial again, end it as FAILED, or end the launch where its storage refuses what a worker writes."""
+    def on_attempt_failed(self, trial_id: str, attempt: int, cause: Cause, reason: str) -> None:
+        """Retry a trial or end it as FAILED; end the launch where the storage refuses a file."""
         if self.trials[trial_id].finished:
             self.on_worker_left(trial_id)
             return
         if cause == "storage":
             self._stop(StorageError(reason))
         elif self.failures.again(trial_id, cause, reason):
-            self.announce(
-                {"type": "retried", "trial_id": trial_id, "attempt": attempt, "error": reason}
-            )
+            self.announce(Retried(trial_id, attempt, reason))
             self.planner.ended(trial_id)
         else:
-            names = {"type": "ended", "time": time.time(), "trial_id": trial_id, "attempt": attempt}
-            self.append(ended := {**names, "status": "FAILED", "error": reason, "certified": None})
+            ended = Ended(trial_id=trial_id, attempt=attempt, status="FAILED", error=reason)
+            self.append(ended)
             self._count_end(ended)
 
-    def ran_out_of_memory(self, reason: str) -> None:
-        """Take note that no worker is left: Ray killed one of them for its node's memory, and gave up on the others."""
-        self.note(
-            "Ray killed a worker because memory ran out; running trials go on from their checkpoints"
-        )
+    def on_memory_kill(self, reason: str) -> None:
+        """Count every running trial as failed: Ray killed a worker, and gave up on the others."""
+        what = "Ray killed a worker because memory ran out"
+        self.announce(Remark(f"{what}; running trials go on from their checkpoints"))
         for trial_id in sorted(self.planner.running):
-            self.failed(trial_id, self.trials[trial_id].attempts, "memory", reason)
+            self.on_attempt_failed(trial_id, self.trials[trial_id].attempts, "memory", reason)
 
-    def _count_end(self, ended: Record) -> None:
-        self.planner.ended(ended["trial_id"])
-        self.failures.ended(ended["status"], str(ended.get("error")))
+    def _count_end(self, ended: Ended) -> None:
+        self.planner.ended(ended.trial_id)
+        self.failures.ended(ended.status, str(ended.error))
         self.stopped = self.stopped or self.failures.hopeless_reason()
 
     def _stop(self, error: StorageError) -> None:
@@ -209,25 +227,27 @@ class Driver:
         self.stopped = self.stopped or StorageError(f"{error}\n{advice}")
 
     def append(self, *records: Record) -> None:
-        """Make records durable, then part of the state. A disk that refuses ends the launch, and loses nothing."""
-        stamped = [{"time": time.time(), **record} for record in records]
-        if not stamped or self.stopped:
+        """Write records durably, then apply and announce them; a full disk ends the launch."""
+        if not records or self.stopped:
             return
         try:
-            self.ledger.append(*stamped)
+            self.ledger.append(*records)
         except StorageError as error:
             self._stop(error)
             return
-        for record in stamped:
+        for record in records:
             apply_record(self.trials, record)
             self.announce(record)
-            for line in (
-                self.surroundings.describe_changes(record) if record["type"] == "started" else ()
-            ):
-                self.announce({"type": "note", "trial_id": record["trial_id"], "note": line})
+            if isinstance(record, Started):
+                for line in self.environment.describe_changes(record):
+                    self.announce(Remark(line, record.trial_id))
 
 
 def python_path(study_file: Path | None) -> list[str]:
-    """Folders that workers append to their path, so that a user's own model functions import there too."""
+    """Folders for the import path of workers, so that a user's own functions import there.
+
+    Args:
+        study_file: The file that declares the study; None where there is none.
+    """
     folders = [Path.cwd(), *([study_file.resolve().parent] if study_file else [])]
     return [str(folder) for folder in folders]

@@ -1,4 +1,4 @@
-"""Checks of a study that need torch: names resolved, each model built once without memory, steps counted."""
+"""Checks of a study that need torch: names, models built without memory, steps, data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from sparsetune.tasks.weights import fitting_weights
 def preflight_problems(
     study: Study, *, data_root: Path | None = None, needs_data: bool = True
 ) -> list[Problem]:
-    """Every problem of a declared study that only torch and the data show; empty when there is none.
+    """Problems of a declared study that only torch and the data show; empty without one.
 
     Args:
         study: Valid by `sparsetune.study.require_valid`.
@@ -50,18 +50,15 @@ def preflight_problems(
             ]
             if layers and not problems:
                 problems = layer_problems(layers, spec.sparsity)
-            found |= {
-                _locate_problem(_prefix_path(place, problem), study, cell)
-                for problem in [*problems, *faults]
-            }
+            for problem in [*problems, *faults]:
+                found.add(_locate_problem(_prefix_path(place, problem), study, cell))
     if not found:
         found |= {*budget_problems(study), *_sampler_problems(study)}
     if needs_data and not found:
-        declared = {
-            (spec.sparsity.checkpoint, _data_key(spec.task))
-            for c in study.cells()
-            for _, spec in _trials_of(c)
-        }
+        declared = set()
+        for cell in study.cells():
+            for _, spec in _trials_of(cell):
+                declared.add((spec.sparsity.checkpoint, _data_key(spec.task)))
         for checkpoint, task in sorted(declared, key=str):
             found |= set(_data_problems(task, checkpoint, data_root))
         found |= set(_weights_problems(study, data_root))
@@ -69,7 +66,7 @@ def preflight_problems(
 
 
 def _trials_of(cell: Cell) -> Iterator[tuple[str, TrialSpec]]:
-    """The cell's recipe and those at the ends of its axes, then its teacher; with the path in front of their fields."""
+    """Recipes at the ends of the cell's axes, then its teacher, each after its path's prefix."""
     yield from (("", spec) for spec in cell.corner_recipes())
     if cell.spec.distill.teacher:
         yield "distill.teacher.", cell.spec.distill.teacher
@@ -101,7 +98,7 @@ def require_runnable(
 def examine_model(
     task: TaskSpec, data_root: Path | None = None
 ) -> tuple[list[Layer], list[Problem]]:
-    """The layers of a task's model, built on the meta device and shown one example; or what is wrong with it."""
+    """Layers of a task's model, built on the meta device and run once; or its problems."""
     network = network_of(task, data_root)
     try:
         model = network.meta()
@@ -138,7 +135,7 @@ def examine_model(
 
 
 def _length_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
-    """Where texts may be longer than their encoder takes."""
+    """Problem of texts that may be longer than their encoder takes; or None."""
     if isinstance(task, TextTask) and task.max_length > (limit := max_tokens(model.config)):
         return Problem(
             "task.max_length",
@@ -149,7 +146,7 @@ def _length_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
 
 
 def _side_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
-    """Where a task shows its network images of other sizes than the one that it is built for: what it cannot take."""
+    """Problem of a task that shows its network images of a size that it cannot take; or None."""
     if not isinstance(task, FolderTask):
         return None
     sides = {"task.eval_resolution": task.eval_resolution} | (
@@ -165,7 +162,7 @@ def _side_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
 
 
 def _locate_problem(problem: Problem, study: Study, cell: Cell) -> Problem:
-    """The problem with the place where its value was declared in front of its path."""
+    """The problem with the place of its declaration in front of its path."""
     places: dict[str, Iterable[str]] = {
         "search": cell.search,
         "sweep": cell.point,
@@ -178,7 +175,7 @@ def _locate_problem(problem: Problem, study: Study, cell: Cell) -> Problem:
 
 
 def _sampler_problems(study: Study) -> list[Problem]:
-    """What is wrong with a sampler of Optuna, which is loaded only where one is declared."""
+    """Problems of a sampler of Optuna, which is loaded only where one is declared."""
     if not isinstance(study.sampler, OptunaSampler):
         return []
     from sparsetune.search.adaptation import sampler_problems
@@ -187,10 +184,11 @@ def _sampler_problems(study: Study) -> list[Problem]:
 
 
 def _data_key(task: TaskSpec) -> TaskSpec:
-    """What the data of a task depend on: of texts the model too, which brings the tokenizer."""
-    return task.model_copy(
-        update={"weights": None} if isinstance(task, TextTask) else {"weights": None, "model": ""}
-    )
+    """Part of a task that its data depend on; for texts the model too, which has the tokenizer."""
+    unused: dict[str, str | None] = {"weights": None}
+    if not isinstance(task, TextTask):
+        unused["model"] = ""
+    return task.model_copy(update=unused)
 
 
 def _data_problems(
@@ -205,10 +203,13 @@ def _data_problems(
 
 
 def _weights_problems(study: Study, data_root: Path | None) -> Iterator[Problem]:
-    """What is wrong with trained weights to start from, of which each file is read once for each model."""
+    """Problems of trained weights to start from; each file is read once for each model."""
     alike = {"batch_size": 1, "validation": 0, "split_seed": 0, "label_smoothing": 0}
-    declared = ((spec.task, cell) for cell in study.cells() for spec in cell.corner_recipes())
-    for task, cell in {task.model_copy(update=alike): cell for task, cell in declared}.items():
+    cells: dict[TaskSpec, Cell] = {}
+    for cell in study.cells():
+        for spec in cell.corner_recipes():
+            cells[spec.task.model_copy(update=alike)] = cell
+    for task, cell in cells.items():
         if task.weights is not None:
             try:
                 fitting_weights(network_of(task, data_root).meta(), task.weights, data_root)

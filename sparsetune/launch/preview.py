@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from sparsetune.costs.configurations import train_flops
-from sparsetune.costs.forecast import forecast_on_this_machine
 from sparsetune.durations import round_half_up
+from sparsetune.launch.local_forecast import forecast_on_this_machine
 from sparsetune.launch.preflight import require_runnable
 from sparsetune.search.halving import HalvingRungs
 from sparsetune.search.planner import Planner, build_planner
@@ -70,7 +70,7 @@ def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[
 
 
 def _forecast_facts(planner: Planner, **options: Any) -> dict[str, Any]:
-    expected, slots = forecast_on_this_machine(planner, **options)
+    expected, slots = forecast_on_this_machine(planner.remaining_work(), **options)
     return expected.facts(slots) | {"summary": expected.lines(slots)}
 
 

@@ -1,4 +1,4 @@
-"""Optuna's view of a study: one Optuna study per cell, one Optuna trial per configuration, told once.
+"""Optuna's view of a study: an Optuna study for each cell, a trial for each configuration.
 
 Derived from the ledger and rebuilt at each launch: safe to delete, and open to Optuna's own tools.
 """
@@ -19,27 +19,55 @@ from sparsetune.study.space import Value
 
 
 class SearchJournal:
-    """`search.journal`, written anew; in memory without a path."""
+    """Finished configurations as Optuna trials.
+
+    Args:
+        path: File of `search.journal`, which is replaced; None keeps everything in memory.
+        study: The declaration.
+        cells: The study's cells; those that search nothing are left out.
+
+    Raises:
+        StorageError: if the file cannot be written.
+    """
 
     def __init__(self, path: Path | None, study: Study, cells: Iterable[Cell]) -> None:
         self._path = path or Path("memory")
         self._cells = {cell.name: cell for cell in cells if cell.search}
-        self._told: set[tuple[str, str]] = set()
-        direction = "minimize" if isinstance(study.objective, Minimize) else "maximize"
+        self._known: set[tuple[str, str]] = set()
+        minimize = isinstance(study.objective, Minimize)
+        self._direction = "minimize" if minimize else "maximize"
+        self._studies = self._create_studies(path)
+
+    def _create_studies(self, path: Path | None) -> dict[str, optuna.Study]:
+        studies = {}
         with translating_write_errors(self._path):
             storage = _open_storage(path)
-            self._studies = {
-                name: optuna.create_study(storage=storage, study_name=name, direction=direction)
-                for name in self._cells
-            }
+            for name in self._cells:
+                studies[name] = optuna.create_study(
+                    storage=storage, study_name=name, direction=self._direction
+                )
+        return studies
 
-    def told(self, cell: str) -> optuna.Study:
-        """The cell's configurations told so far."""
+    def move_to(self, path: Path) -> None:
+        """Write everything to a file, which is replaced, and continue there.
+
+        Raises:
+            StorageError: if the file cannot be written.
+        """
+        before = self._studies
+        self._path = path
+        self._studies = self._create_studies(path)
+        with translating_write_errors(path):
+            for name, study in before.items():
+                self._studies[name].add_trials(study.get_trials(deepcopy=False))
+
+    def optuna_study(self, cell: str) -> optuna.Study:
+        """Optuna's study of a cell, with every configuration told so far."""
         return self._studies[cell]
 
     def has_configuration(self, cell: str, config_id: str) -> bool:
-        """Whether a configuration was told, or left out."""
-        return (cell, config_id) in self._told
+        """True if a configuration was told, or left out."""
+        return (cell, config_id) in self._known
 
     def tell(
         self,
@@ -49,17 +77,25 @@ class SearchJournal:
         objective: float | None,
         rungs: Mapping[int, float] = {},
     ) -> None:
-        """Record a finished configuration, once; one without an objective (stopped, a diverged seed) as PRUNED.
+        """Record a finished configuration, once.
 
-        A configuration outside the search ranges (a base recipe may be) is not told: Optuna could not place it.
-        ``rungs`` are its values where it was compared, by the rung's index: Optuna's intermediate values.
+        One outside the search ranges (a base recipe may be) is left out: Optuna could not place it.
+
+        Args:
+            cell: Name of its cell.
+            config_id: Its id.
+            values: Its searched values by dotted field.
+            objective: Its objective; None for one that was stopped or has a diverged seed, which
+                Optuna is told as PRUNED.
+            rungs: Its objective at each rung where it was compared, by the rung's index: Optuna's
+                intermediate values.
 
         Raises:
             StorageError: if the disk is full.
         """
         if self.has_configuration(cell, config_id):
             return
-        self._told.add((cell, config_id))
+        self._known.add((cell, config_id))
         trial = to_optuna_trial(
             self._cells[cell], values, objective, rungs=rungs, config_id=config_id
         )

@@ -1,4 +1,4 @@
-"""What runs next: the study's declaration against what the ledger says is done. Knows no Ray."""
+"""The next trial of a study, by its declaration and what the ledger says is done."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
+from sparsetune.costs.remaining import RemainingCell, RemainingWork
 from sparsetune.errors import TeacherError
-from sparsetune.search.halving import HalvingRungs, RungCandidate, RungStop
 from sparsetune.search.journal import SearchJournal
-from sparsetune.search.plans import CellPlan, Configuration, TrialUse
+from sparsetune.search.plans import CellPlan, Configuration, TrialUse, search_states
 from sparsetune.search.proposals import ConfigurationProposer
-from sparsetune.spec import TrialSpec
-from sparsetune.storage.ledger import Record, TrialState
+from sparsetune.search.rung_judge import RungJudge
+from sparsetune.storage.records import Proposed
+from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.study.budget import COST_AXES
 from sparsetune.study.budget import trained_epochs as epochs_of
@@ -22,11 +23,11 @@ __all__ = ["CellPlan", "Configuration", "Planner", "TrialUse"]
 
 
 class Planner:
-    """Hands out trials in the order in which results are needed: dense cells, searches, then the winners' reports.
+    """Names trials in the order in which results are needed: dense cells, searches, then reports.
 
     Args:
         study: The declaration, extensions included.
-        trials: What is known of every trial; the caller keeps it current.
+        trials: State of every trial; the caller keeps it current.
         journal: Told every finished configuration; adaptive samplers ask it.
     """
 
@@ -36,32 +37,35 @@ class Planner:
         self.study = study
         self.trials = trials
         self.journal = journal
-        self._rungs = (
-            HalvingRungs(study.stopping, study.objective, study.equal) if study.stopping else None
-        )
-        several = study.configurations_per_cell > 1
+        compares = study.configurations_per_cell > 1
         self.plans = {
-            cell.name: CellPlan(cell, bool(cell.search) and several) for cell in study.cells()
+            cell.name: CellPlan(cell, bool(cell.search) and compares) for cell in study.cells()
         }
-        self._proposals = ConfigurationProposer(study, self.plans, journal)
+        self.judge = RungJudge(study, self.plans, trials)
         self.running: set[str] = set()
+        """Ids of the trials that were handed out and have not ended."""
+        self._proposals = ConfigurationProposer(study, self.plans, journal)
         self._complete: set[str] = set()
         for trial in trials.values():
             for record in trial.proposed:
-                self._recall(record)
+                self._restore(record)
         for plan in self.plans.values():
-            # A trial that another cell proposed first comes before this cell's own, but an earlier number wins a tie.
-            plan.configurations = dict(
-                sorted(plan.configurations.items(), key=lambda item: item[1].index)
-            )
+            # A trial that another cell proposed first comes before this cell's own, but an earlier
+            # number wins a tie.
+            numbered = sorted(plan.configurations.items(), key=lambda item: item[1].index)
+            plan.configurations = dict(numbered)
             self._choose_winner(plan)
 
-    def next(self) -> tuple[TrialUse | None, list[Record]]:
-        """The next trial to run, now marked as running, and records of trials that got another use on the way.
+    def next(self) -> tuple[TrialUse | None, list[Proposed]]:
+        """The next trial to run, marked as running, and records of further uses of known trials.
 
-        The use is None when nothing can start before a running trial ends, or when the study is done.
+        The use is None when nothing can start before a running trial ends, or when the study is
+        done.
+
+        Raises:
+            TeacherError: if a teacher that the next trial needs ended without logits.
         """
-        notes: list[Record] = []
+        notes: list[Proposed] = []
         for plan in self.plans.values():
             if plan.cell.name in self._complete:
                 continue
@@ -69,7 +73,8 @@ class Planner:
             for use in self._needed_uses(plan):
                 trial = self.trials.get(use.trial_id)
                 if use.trial_id not in self.running and not (trial and trial.finished):
-                    if (first := self._teacher_of(use, notes)) is None:
+                    first = self._runnable(use, notes)
+                    if first is None:
                         complete = False
                         break  # all of the cell waits for its teacher
                     self.running.add(first.trial_id)
@@ -81,8 +86,8 @@ class Planner:
                 self._complete.add(plan.cell.name)
         return None, notes
 
-    def _teacher_of(self, use: TrialUse, notes: list[Record]) -> TrialUse | None:
-        """What must run before a use can: its teacher, or nothing else than itself; None while the teacher runs.
+    def _runnable(self, use: TrialUse, notes: list[Proposed]) -> TrialUse | None:
+        """The use itself, or its teacher where that must run first; None while the teacher runs.
 
         Raises:
             TeacherError: if the teacher ended without logits to learn from.
@@ -96,16 +101,18 @@ class Planner:
         if not (trial and trial.finished):
             return teacher
         if trial.status != "COMPLETE":
+            error = trial.ended.error if trial.ended else None
             raise TeacherError(
-                f"the teacher {teacher.trial_id} of `{use.plan.cell.name}` must end well, got {trial.status}"
-                f" ({(trial.ended or {}).get('error')}); change its recipe, and start the study under another name"
+                f"the teacher {teacher.trial_id} of `{use.plan.cell.name}` must end well, got"
+                f" {trial.status} ({error}); change its recipe,"
+                " and start the study under another name"
             )
         if not teacher.is_recorded_in(trial):
             notes.append(teacher.record())
         return use
 
     def teacher_use(self, use: TrialUse) -> TrialUse | None:
-        """The teacher's use for the cell, where the trial of another use of it learns from one."""
+        """The use of the trial that a use's trial learns from; None where it has no teacher."""
         spec = use.configuration.spec.distill.teacher
         teacher = use.plan.teacher
         if spec is None or teacher is None or use.role == "teacher":
@@ -115,148 +122,107 @@ class Planner:
     @cached_property
     def teachers(self) -> frozenset[str]:
         """Ids of all trials that others learn from."""
-        uses = (
-            TrialUse(plan, "report", Configuration(0, "base", plan.cell.spec), 0)
-            for plan in self.plans.values()
-        )
-        return frozenset(teacher.trial_id for use in uses if (teacher := self.teacher_use(use)))
+        uses = [self.teacher_use(self._base_use(plan)) for plan in self.plans.values()]
+        return frozenset(use.trial_id for use in uses if use)
+
+    @staticmethod
+    def _base_use(plan: CellPlan) -> TrialUse:
+        """A report of the cell's base recipe, which has the teacher of all its trials."""
+        return TrialUse(plan, "report", Configuration(0, "base", plan.cell.spec), 0)
 
     def ended(self, trial_id: str) -> None:
-        """Take note that a trial runs no more; unless the ledger says that it finished, it is handed out again."""
+        """Mark a trial as not running; unless it has finished, it is handed out again."""
         self.running.discard(trial_id)
 
-    def expected_epochs(self) -> dict[str, float]:
-        """Epochs of every trial of the study by its id, or by a name of its own until its recipe is known."""
-        return {
-            name: epochs
+    def remaining_work(self) -> RemainingWork:
+        """Trials that have not finished, with the epochs that each still trains, cell by cell."""
+        cells = [
+            RemainingCell(plan.cell.spec, self._remaining_epochs(self.expected_cell_epochs(plan)))
             for plan in self.plans.values()
-            for name, epochs in self.expected_cell_epochs(plan).items()
-        }
+        ]
+        return RemainingWork(cells, sum(trial.finished for trial in self.trials.values()))
+
+    def _remaining_epochs(self, epochs: Mapping[str, float]) -> dict[str, float]:
+        left = {}
+        for name, total in epochs.items():
+            trial = self.trials.get(name)
+            if trial is None or not trial.finished:
+                left[name] = max(0.0, total - (trial.epochs if trial else 0.0))
+        return left
+
+    def expected_epochs(self) -> dict[str, float]:
+        """Epochs of every trial of the study by its id; by a placeholder until that is known."""
+        epochs: dict[str, float] = {}
+        for plan in self.plans.values():
+            epochs |= self.expected_cell_epochs(plan)
+        return epochs
 
     def expected_cell_epochs(self, plan: CellPlan) -> dict[str, float]:
-        """The same of one cell."""
+        """Epochs of every trial of one cell, named as in `expected_epochs`."""
         if plan.longest is None:
             plan.longest = self._longest(plan)
-        length = plan.longest
         epochs: dict[str, float] = {}
         for use in self._known(plan):
             trial = self.trials.get(use.trial_id)
             stopped = trial is not None and trial.status == "PRUNED"
             whole = epochs_of(use.configuration.spec)
-            epochs[use.trial_id] = trial.last.get("epoch", 0.0) if trial and stopped else whole
-        seeds = self.study.search_seeds if plan.searches and not plan.searched else 0
-        missing = seeds * (self.study.configurations_per_cell - len(plan.configurations))
-        roles = (
-            () if plan.searched else ("report", "twin", "control") if plan.sparse else ("report",)
-        )
-        epochs |= {f"{plan.cell.name}/search/{i}": length for i in range(missing)}
-        return epochs | {
-            f"{plan.cell.name}/{r}/{i}": length
-            for r in roles
-            for i in range(self.study.report_seeds)
-        }
+            epochs[use.trial_id] = trial.epochs if trial and stopped else whole
+        for name in self._unknown_names(plan):
+            epochs[name] = plan.longest
+        return epochs
+
+    def _unknown_names(self, plan: CellPlan) -> Iterator[str]:
+        """Placeholders for the trials whose recipe is not known yet."""
+        if plan.searched:
+            return
+        if plan.searches:
+            configurations = self.study.configurations_per_cell - len(plan.configurations)
+            for number in range(self.study.search_seeds * configurations):
+                yield f"{plan.cell.name}/search/{number}"
+        for role in ("report", "twin", "control") if plan.sparse else ("report",):
+            for number in range(self.study.report_seeds):
+                yield f"{plan.cell.name}/{role}/{number}"
 
     def _longest(self, plan: CellPlan) -> float:
         """The most epochs that a trial of the cell can take."""
-        longest = plan.cell.at(
-            {path: axis.ends()[-1] for path, axis in plan.cell.search.items() if path in COST_AXES}
-        )
-        limit = self.study.at_most.epochs if self.study.at_most else None
+        costly = [path for path in plan.cell.search if path in COST_AXES]
+        longest = plan.cell.at({path: plan.cell.search[path].ends()[-1] for path in costly})
+        limit = math.inf
+        if self.study.at_most and self.study.at_most.epochs:
+            limit = self.study.at_most.epochs
         if self.study.equal == "epochs":
-            return max(epochs_of(plan.cell.spec), min(epochs_of(longest), limit or math.inf))
+            return max(epochs_of(plan.cell.spec), min(epochs_of(longest), limit))
         # A searched ramp changes how far a trial is stretched.
-        stretched = max(
-            epochs_of(self._proposals.find_trial(spec))
-            for spec in (longest, *plan.cell.corner_recipes())
-        )
-        return min(stretched, limit or math.inf)
-
-    def stop_after_report(self, report: Record) -> RungStop | None:
-        """What a report that is in the state already ends: its configuration, where a rung stops that.
-
-        Only search trials are judged. One that serves several cells goes on as long as one of them lets it.
-        """
-        trial = self.trials[report["trial_id"]]
-        uses = [use for use in trial.proposed if use["cell"] in self.plans]
-        judged = report["trial_id"] not in self.teachers and all(
-            use["role"] == "search" for use in uses
-        )
-        if self._rungs is None or not judged:
-            return None
-        for rung in self._rungs.rungs_reached(trial, report):
-            stops = [self._stop_at_rung(self._rungs, use, rung) for use in uses]
-            if stops and all(stops):
-                return stops[0]
-        return None
-
-    def rung_fractions(self, use: TrialUse) -> list[float]:
-        """Fractions of training at which a trial may be stopped."""
-        return (
-            list(self.study.stopping.rungs) if self.study.stopping and use.role == "search" else []
-        )
-
-    def _stop_at_rung(self, rungs: HalvingRungs, use: Record, rung: int) -> RungStop | None:
-        configurations = self.plans[use["cell"]].configurations
-        others = [
-            self._candidate(c) for name, c in configurations.items() if name != use["config_id"]
-        ]
-        own = configurations[use["config_id"]]
-        reason = rungs.stop_reason(self._candidate(own), others, rung)
-        return RungStop(rung, reason, self._unfinished(own)) if reason else None
-
-    def unended_trials(self) -> list[str]:
-        """Trials of stopped configurations that a driver which died had no time to end."""
-        configurations = [c for plan in self.plans.values() for c in plan.configurations.values()]
-        return [
-            trial_id for c in configurations if self._stopped(c) for trial_id in self._unfinished(c)
-        ]
-
-    def _unfinished(self, configuration: Configuration) -> list[str]:
-        """Those of its search trials that were proposed and have not finished."""
-        ids = [configuration.trial(seed)[0] for seed in self.study.seeds("search")]
-        return [
-            trial_id
-            for trial_id in ids
-            if trial_id in self.trials and not self.trials[trial_id].finished
-        ]
-
-    def _candidate(self, configuration: Configuration) -> RungCandidate:
-        return RungCandidate(
-            configuration.spec, [trial for trial in self._search_trials(configuration) if trial]
-        )
+        recipes = (longest, *plan.cell.corner_recipes())
+        return min(max(epochs_of(self._proposals.find_trial(spec)) for spec in recipes), limit)
 
     def _known(self, plan: CellPlan) -> Iterator[TrialUse]:
-        if teacher := self.teacher_use(
-            TrialUse(plan, "report", Configuration(0, "base", plan.cell.spec), 0)
-        ):
+        """Every use of the cell whose recipe is known."""
+        teacher = self.teacher_use(self._base_use(plan))
+        if teacher:
             yield teacher
-        for configuration in list(
-            plan.configurations.values()
-        ):  # the display asks from a thread of its own
+        # A copy: the display asks from a thread of its own.
+        for configuration in list(plan.configurations.values()):
             yield from self._search_uses(plan, configuration)
         yield from self._report_uses(plan)
 
-    def _recall(self, record: Record) -> None:
+    def _restore(self, record: Proposed) -> None:
         """Take a configuration from the ledger, with its place in the sampler's sequence."""
-        plan = self.plans.get(record["cell"])
+        plan = self.plans.get(record.cell)
         self._proposals.restore_from_ledger(record)
-        if plan is None or record["role"] != "search":
+        if plan is None or record.role != "search":
             return
-        if record["config_id"] in plan.configurations:
-            plan.configurations[record["config_id"]].restore_from_ledger(record)
+        known = plan.configurations.get(record.config_id)
+        if known:
+            known.add_recorded_trial(record)
             return
-        spec = TrialSpec.model_validate({**record["spec"], "seed": 0})
-        plan.configurations[record["config_id"]] = Configuration(
-            record["index"], record["source"], spec
-        )
-        plan.configurations[record["config_id"]].restore_from_ledger(record)
-        kind, _, number = record["source"].partition(":")
-        plan.sampled = (
-            max(plan.sampled, int(number) + 1) if number and kind != "known" else plan.sampled
-        )
+        plan.configurations[record.config_id] = Configuration.from_record(record)
+        kind, _, number = record.source.partition(":")
+        if number and kind != "known":
+            plan.sampled = max(plan.sampled, int(number) + 1)
 
     def _needed_uses(self, plan: CellPlan) -> Iterator[TrialUse]:
-        """Every use that the cell has for a trial now, done or not; proposes configurations while there is room."""
+        """Every use of the cell now, done or not; proposes configurations while there is room."""
         if plan.searches and not plan.searched:
             for configuration in list(plan.configurations.values()):
                 yield from self._search_uses(plan, configuration)
@@ -277,21 +243,12 @@ class Planner:
                 yield TrialUse(plan, "control", control, seed)
 
     def _search_uses(self, plan: CellPlan, configuration: Configuration) -> Iterator[TrialUse]:
-        uses = [
-            TrialUse(plan, "search", configuration, seed) for seed in self.study.seeds("search")
-        ]
-        if not self._stopped(configuration):
-            return iter(uses)
-        return (
-            use
-            for use in uses
-            if use.trial_id in self.trials and self.trials[use.trial_id].finished
-        )
-
-    def _stopped(self, configuration: Configuration) -> bool:
-        """Whether a rung stopped it: none of its seeds runs on or starts."""
-        trials = self._search_trials(configuration) if self._rungs else []
-        return any(trial is not None and trial.status == "PRUNED" for trial in trials)
+        stopped = self.judge.has_stopped(configuration)
+        for seed in self.study.seeds("search"):
+            use = TrialUse(plan, "search", configuration, seed)
+            trial = self.trials.get(use.trial_id)
+            if not stopped or (trial and trial.finished):
+                yield use
 
     def _choose_winner(self, plan: CellPlan) -> None:
         """Name the winner once every configuration's search seeds have ended."""
@@ -302,14 +259,15 @@ class Planner:
             plan.searched = True
             return
         self._tell_finished(plan)
-        if self._proposals.full(plan) and all(map(self._finished, plan.configurations.values())):
-            objectives = {c.config_id: self._objective(c) for c in plan.configurations.values()}
+        configurations = plan.configurations.values()
+        if self._proposals.full(plan) and all(map(self._finished, configurations)):
+            objectives = {c.config_id: self._objective(c) for c in configurations}
             best = winner_of(objectives, minimize=isinstance(self.study.objective, Minimize))
             plan.winner = plan.configurations[best] if best else None
             plan.searched = True
 
     def _propose(self, plan: CellPlan) -> Configuration | None:
-        """The cell's next configuration, told all that is finished and what is not; None when full or waiting."""
+        """The cell's next configuration; None when it is full or waits for its control."""
         if self._proposals.full(plan):
             return None
         self._tell_finished(plan)
@@ -317,33 +275,36 @@ class Planner:
         return self._proposals.next(plan, pending)
 
     def _search_trials(self, configuration: Configuration) -> list[TrialState | None]:
-        return [
-            self.trials.get(configuration.trial(seed)[0]) for seed in self.study.seeds("search")
-        ]
+        return search_states(configuration, self.trials, self.study.seeds("search"))
 
     def _finished(self, configuration: Configuration) -> bool:
-        finished = all(
-            trial is not None and trial.finished for trial in self._search_trials(configuration)
-        )
-        return finished or self._stopped(configuration)
+        trials = self._search_trials(configuration)
+        finished = all(trial is not None and trial.finished for trial in trials)
+        return finished or self.judge.has_stopped(configuration)
 
     def _objective(self, configuration: Configuration) -> float | None:
+        """Mean objective over the search seeds; None unless every one is complete."""
         column = self.study.objective.column
-        trials = self._search_trials(configuration)
-        return objective_of(
-            [t.last.get(column) if t and t.status == "COMPLETE" else None for t in trials]
-        )
+        values: list[float | None] = []
+        for trial in self._search_trials(configuration):
+            complete = trial is not None and trial.status == "COMPLETE"
+            values.append(trial.last_value(column) if trial and complete else None)
+        return objective_of(values)
 
     def _tell_finished(self, plan: CellPlan) -> None:
+        """Tell the journal every finished configuration that it does not know yet."""
         for configuration in plan.configurations.values():
-            told = self.journal.has_configuration(plan.cell.name, configuration.config_id)
-            if not told and self._finished(configuration):
-                values = configuration.values(plan.cell.search)
-                rungs = self._rungs.values(self._candidate(configuration)) if self._rungs else {}
-                objective = self._objective(configuration)
-                self.journal.tell(plan.cell.name, configuration.config_id, values, objective, rungs)
+            known = self.journal.has_configuration(plan.cell.name, configuration.config_id)
+            if not known and self._finished(configuration):
+                self.journal.tell(
+                    plan.cell.name,
+                    configuration.config_id,
+                    configuration.values(plan.cell.search),
+                    self._objective(configuration),
+                    self.judge.values(configuration),
+                )
 
 
 def build_planner(study: Study, trials: Mapping[str, TrialState]) -> Planner:
-    """Plans a study from what is known of its trials, and writes nothing."""
+    """A planner over the state of a study's trials, with a journal in memory; writes nothing."""
     return Planner(study, trials, SearchJournal(None, study, study.cells()))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import Role
-from sparsetune.storage.ledger import Record, TrialState
+from sparsetune.storage.records import Proposed
+from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.space import Value
@@ -28,19 +29,34 @@ def trial_from_recipe(study: Study, recipe: TrialSpec) -> TrialSpec:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One point of a cell's search space: its number in the cell, where it came from, its trial with seed 0."""
+    """One point of a cell's search space.
+
+    Args:
+        index: Its number in the cell, from 0.
+        source: Where it comes from, as in `sparsetune.storage.records.Proposed`.
+        spec: Its trial with seed 0.
+    """
 
     index: int
     source: str
     spec: TrialSpec
+    _recorded_id: str | None = field(default=None, compare=False, repr=False)
     _trials: dict[int, tuple[str, TrialSpec]] = field(
         default_factory=dict, compare=False, repr=False
     )
 
+    @classmethod
+    def from_record(cls, record: Proposed) -> Configuration:
+        """The configuration of a trial that the ledger has, with the names that it has there."""
+        spec = TrialSpec.model_validate({**record.spec, "seed": 0})
+        found = cls(record.index, record.source, spec, record.config_id)
+        found.add_recorded_trial(record)
+        return found
+
     @cached_property
     def config_id(self) -> str:
-        """Names the recipe, whatever the seed."""
-        return self.spec.config_id()
+        """Digest of the recipe without its seed."""
+        return self._recorded_id or self.spec.config_id()
 
     def trial(self, seed: int) -> tuple[str, TrialSpec]:
         """Id and declaration of the trial with this seed."""
@@ -49,63 +65,76 @@ class Configuration:
             self._trials[seed] = (spec.trial_id(), spec)
         return self._trials[seed]
 
-    def restore_from_ledger(self, record: Record) -> None:
-        """Take the names that the ledger has for it; working out their digests takes milliseconds."""
-        self.__dict__["config_id"] = record["config_id"]
-        self._trials[record["seed"]] = (
-            record["trial_id"],
-            TrialSpec.model_validate(record["spec"]),
-        )
+    def add_recorded_trial(self, record: Proposed) -> None:
+        """Take a trial's id from the ledger: working out its digest takes milliseconds."""
+        spec = TrialSpec.model_validate(record.spec)
+        self._trials[record.seed] = (record.trial_id, spec)
 
     def values(self, paths: Mapping[str, object]) -> dict[str, Value]:
-        """Its values of those of these dotted fields that apply: a searched choice of optimizer may rule some out."""
+        """Its values of the dotted fields that apply; a searched optimizer may rule some out."""
         columns = self.spec.columns()
         return {path: columns[path] for path in paths if path in columns}
 
 
 @dataclass
 class CellPlan:
-    """A cell, the configurations proposed in it so far, and what follows from its winner once there is one."""
+    """A cell, the configurations proposed in it so far, and what follows from its winner.
+
+    Args:
+        cell: The cell.
+        searches: Whether it compares configurations.
+        configurations: Those proposed so far, by their ids, in order of their numbers.
+        known: Number of the study's known points that were tried or skipped.
+        sampled: Number of points taken from the sampler's sequence.
+        exhausted: Whether its space holds no further configuration.
+        searched: Whether its search is over.
+        winner: The configuration that won; None before, and where none may win.
+        control: The dense winner's recipe in this cell; None before it is known, and where there is
+            none.
+        uncontrolled: Whether its control would cost more than the study's budget.
+        longest: The most epochs that a trial of it can take; None until it was worked out.
+    """
 
     cell: Cell
     searches: bool
     configurations: dict[str, Configuration] = field(default_factory=dict)
     known: int = 0
-    """Known points of the study that were looked at."""
     sampled: int = 0
-    """Points taken from the sampler's sequence."""
     exhausted: bool = False
     searched: bool = False
     winner: Configuration | None = None
     control: Configuration | None = None
     uncontrolled: bool = False
-    """Whether its control would cost more than the study's budget."""
     longest: float | None = None
-    """The most epochs that a trial of it can take, once that was worked out."""
 
     @property
     def sparse(self) -> bool:
-        """Whether the cell prunes; then its winner has twins."""
+        """True if the cell prunes; then its winner has twins."""
         return self.cell.spec.sparsity.method != "dense"
 
     @cached_property
     def twin(self) -> Configuration | None:
         """The winner's recipe, dense; ask only when the winner is known."""
-        return (
-            Configuration(self.winner.index, "twin", self.winner.spec.dense())
-            if self.winner
-            else None
-        )
+        if self.winner is None:
+            return None
+        return Configuration(self.winner.index, "twin", self.winner.spec.dense())
 
     @cached_property
     def teacher(self) -> Configuration | None:
-        """The trial that the cell's trials learn from, where they do; its seed is declared."""
+        """The trial that the cell's trials learn from; None where they have no teacher."""
         spec = self.cell.spec.distill.teacher
         return Configuration(0, "teacher", spec.with_values({"seed": 0})) if spec else None
 
 
 class TrialUse(NamedTuple):
-    """A trial in one role for one cell. The same trial may serve several."""
+    """A trial in one role for one cell. One trial may serve several.
+
+    Args:
+        plan: The cell.
+        role: What the cell uses the trial for.
+        configuration: The trial's configuration.
+        seed: The trial's seed.
+    """
 
     plan: CellPlan
     role: Role
@@ -114,29 +143,34 @@ class TrialUse(NamedTuple):
 
     @property
     def trial_id(self) -> str:
-        """Id of the trial that serves."""
+        """Id of the trial."""
         return self.configuration.trial(self.seed)[0]
 
-    def record(self) -> Record:
-        """The ledger's ``proposed`` record."""
+    def record(self) -> Proposed:
+        """The record that proposes this use."""
         trial_id, spec = self.configuration.trial(self.seed)
-        record: Record = {
-            "type": "proposed",
-            "trial_id": trial_id,
-            "config_id": self.configuration.config_id,
-            "cell": self.plan.cell.name,
-            "arm": "dense" if self.role == "twin" else self.plan.cell.arm,
-            "role": self.role,
-            "index": self.configuration.index,
-            "source": self.configuration.source,
-            "seed": self.seed,
-            "spec": spec.given(),
-        }
-        if self.role in ("report", "control") and self.plan.sparse:
-            record["twin_id"] = spec.dense().trial_id()
-        return record
+        has_twin = self.role in ("report", "control") and self.plan.sparse
+        return Proposed(
+            trial_id=trial_id,
+            config_id=self.configuration.config_id,
+            cell=self.plan.cell.name,
+            arm="dense" if self.role == "twin" else self.plan.cell.arm,
+            role=self.role,
+            index=self.configuration.index,
+            source=self.configuration.source,
+            seed=self.seed,
+            spec=spec.given(),
+            twin_id=spec.dense().trial_id() if has_twin else None,
+        )
 
     def is_recorded_in(self, trial: TrialState | None) -> bool:
-        """Whether the ledger has this use of the trial already."""
+        """True if the ledger has this use of the trial already."""
         uses = trial.proposed if trial else []
-        return any(use["cell"] == self.plan.cell.name and use["role"] == self.role for use in uses)
+        return any(use.cell == self.plan.cell.name and use.role == self.role for use in uses)
+
+
+def search_states(
+    configuration: Configuration, trials: Mapping[str, TrialState], seeds: Sequence[int]
+) -> list[TrialState | None]:
+    """State of a configuration's search trial of each seed; None for one that was not proposed."""
+    return [trials.get(configuration.trial(seed)[0]) for seed in seeds]

@@ -1,4 +1,4 @@
-"""What a cell tries next: its base recipe, the control, the known points, then what its sampler chooses."""
+"""The next configuration of a cell: base recipe, control, known points, sampled points."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from sparsetune.search.journal import SearchJournal
 from sparsetune.search.plans import CellPlan, Configuration, trial_from_recipe
 from sparsetune.search.sampling import sample_point
 from sparsetune.spec import TrialSpec
-from sparsetune.storage.ledger import Record
+from sparsetune.storage.records import Proposed
 from sparsetune.study import Study
 from sparsetune.study.space import Value
 
 MAX_SKIPPED = 1000
-"""Sampled points in a row that repeat known configurations or cost too much, after which a space counts as used up."""
+"""A space counts as used up after so many sampled points in a row that repeat or cost too much."""
 MAX_OVERSHOOTS = 20
-"""Points beyond the budget that an adaptive sampler is asked to replace, before random points do."""
+"""Points beyond the budget that an adaptive sampler may replace, before random points do."""
 
 
 class ConfigurationProposer:
@@ -23,8 +23,8 @@ class ConfigurationProposer:
 
     Args:
         study: The declaration, extensions included.
-        plans: Of every cell by its name.
-        journal: What adaptive samplers were told.
+        plans: Every cell by its name.
+        journal: Knows the finished configurations, for adaptive samplers.
     """
 
     def __init__(self, study: Study, plans: Mapping[str, CellPlan], journal: SearchJournal) -> None:
@@ -33,26 +33,26 @@ class ConfigurationProposer:
         self._journal = journal
         self._recorded: dict[str, TrialSpec] = {}
 
-    def restore_from_ledger(self, record: Record) -> None:
-        """Take a trial from the ledger: its recipe keeps the stretch that it got, should another be planned today."""
+    def restore_from_ledger(self, record: Proposed) -> None:
+        """Keep the stretch that a recorded trial got, also where another would be planned today."""
         if self._study.equal == "train_flops":
-            trial = TrialSpec.model_validate({**record["spec"], "seed": 0})
+            trial = TrialSpec.model_validate({**record.spec, "seed": 0})
             self._recorded[_recipe_id(trial)] = trial
 
     def find_trial(self, recipe: TrialSpec) -> TrialSpec:
-        """The trial of a recipe with seed 0, as the ledger has it where it does."""
+        """The trial of a recipe with seed 0; the ledger's own, where it has one."""
         recorded = self._recorded.get(_recipe_id(recipe)) if self._recorded else None
         return recorded or trial_from_recipe(self._study, recipe)
 
     def full(self, plan: CellPlan) -> bool:
-        """Whether the cell has all configurations that it gets."""
+        """True if the cell has all configurations that it gets."""
         return plan.exhausted or len(plan.configurations) >= self._study.configurations_per_cell
 
     def next(self, plan: CellPlan, pending: Iterable[Configuration]) -> Configuration | None:
-        """Add the cell's next configuration, unless it is full; None while it waits for its control.
+        """Add the cell's next configuration; None if it is full or waits for its control.
 
         Args:
-            plan: Of the cell.
+            plan: The cell.
             pending: Its configurations that have not finished.
         """
         if self.full(plan):
@@ -69,49 +69,45 @@ class ConfigurationProposer:
             spec = self.find_trial(plan.cell.known(point))
             if spec.config_id() not in plan.configurations:
                 return self._add(plan, f"known:{number}", spec)
-        return self._sample(
-            plan, [configuration.values(plan.cell.search) for configuration in pending]
-        )
+        pending_values = [configuration.values(plan.cell.search) for configuration in pending]
+        return self._sample(plan, pending_values)
 
     def control(self, plan: CellPlan) -> Configuration | None:
-        """The dense winner's searched values in the cell's own trial; None without one, or where it costs too much."""
+        """The dense winner's recipe in this cell; None without one, or where it costs too much."""
         source = self._plans[plan.cell.control_from] if plan.cell.control_from else None
         if source and source.winner and plan.control is None and not plan.uncontrolled:
             values = source.winner.values(source.cell.search)
-            recipe = plan.cell.at(
-                {path: value for path, value in values.items() if path not in plan.cell.point}
-            )
-            spec = self.find_trial(recipe)
+            own = {path: value for path, value in values.items() if path not in plan.cell.point}
+            spec = self.find_trial(plan.cell.at(own))
             plan.uncontrolled = not self._affordable(spec)
             plan.control = None if plan.uncontrolled else Configuration(1, "control", spec)
         return plan.control
 
     def is_control_final(self, plan: CellPlan) -> bool:
-        """Whether its control can no longer change; a retried search may still give the dense cell another winner."""
+        """True if its control can no longer change, as a retried dense search could make it."""
         return plan.cell.control_from is None or self._plans[plan.cell.control_from].searched
 
     def _sample(self, plan: CellPlan, pending: list[dict[str, Value]]) -> Configuration | None:
         kind = self._study.sampler.kind
-        told = self._journal.told(plan.cell.name)
-        drawn = sum(
-            configuration.source.startswith(f"{kind}:")
-            for configuration in plan.configurations.values()
-        )
+        known = self._journal.optuna_study(plan.cell.name)
+        sources = [configuration.source for configuration in plan.configurations.values()]
+        drawn = sum(source.startswith(f"{kind}:") for source in sources)
         tried: set[tuple[tuple[str, Value], ...]] = set()
         costly: list[dict[str, Value]] = []
         for attempt in range(MAX_SKIPPED):
-            adaptive = (
-                attempt == len(costly) < MAX_OVERSHOOTS
-            )  # a sampler repeats itself in a small space
+            # Adaptive only while every point so far cost too much: a sampler repeats itself in a
+            # small space.
+            adaptive = attempt == len(costly) < MAX_OVERSHOOTS
             values = sample_point(
-                self._study, plan.cell, plan.sampled, told,
+                self._study, plan.cell, plan.sampled, known,
                 pending=pending, rejected=costly, drawn=drawn, adaptive=adaptive,
             )  # fmt: skip
             if values is None:
                 break
             plan.sampled += 1
-            if (point := tuple(values.items())) in tried:
-                continue  # a small space repeats its points, and building a trial of each takes milliseconds
+            point = tuple(values.items())
+            if point in tried:
+                continue  # a small space repeats its points, and building a trial is slow
             tried.add(point)
             spec = self.find_trial(plan.cell.at(values))
             if not self._affordable(spec):

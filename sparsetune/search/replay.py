@@ -1,4 +1,4 @@
-"""Schedulers replayed over a recorded study: what each would have saved, and whether it would have kept the best."""
+"""Schedulers replayed over a recorded study: what each would have saved, and the winner's fate."""
 
 from __future__ import annotations
 
@@ -15,42 +15,26 @@ from rich.table import Table
 
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place
-from sparsetune.search.halving import HalvingRungs
-from sparsetune.search.simulation import (
-    NoStopping,
-    RampAwareHalving,
-    RecordedTrial,
-    Scheduler,
-    WorkerPool,
-    build_asha,
-)
+from sparsetune.search.simulation import RecordedTrial, Scheduler, WorkerPool
 from sparsetune.sparsity.methods.changes import ramp_steps
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import METHOD_FIELDS
-from sparsetune.storage import StudyDirectory, ledger
-from sparsetune.storage.ledger import Record, TrialState
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.records import Proposed, Record
+from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.study.stopping import Halving
 
 COMPLETED_STATUSES = ("COMPLETE", "DIVERGED")
-"""Trials of these ran to their own end."""
+"""Statuses of trials that ran to their own end."""
 RAMP_PREFIX = "sparsity.ramp."
 
 
-Make = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
-
-
-def build_schedulers(rule: Halving) -> dict[str, Make]:
-    """What a replay compares, by name: each makes a scheduler for the recorded trials of one cell."""
-    return {
-        "no stopping": lambda study, trials: NoStopping(),
-        "ASHA on epochs": lambda study, trials: build_asha(study, trials, rule.reduction),
-        "ramp-aware halving": lambda study, trials: RampAwareHalving(
-            HalvingRungs(rule, study.objective, study.equal), trials
-        ),
-    }
+SchedulerFactory = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
+"""Makes a scheduler for the recorded trials of one cell."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +45,16 @@ class ReplayResult:
         study: The study's name.
         objective: The column that was optimised.
         workers: Trials at once on the simulated clock.
-        rule: Our halving as it was replayed: ``rungs reduction settle``.
+        rule: The project's halving as it was replayed: ``rungs reduction settle``.
         left_out: Configurations that did not train to their end, and so cannot be replayed.
-        table: A row per cell and scheduler: ``cell scheduler configurations stopped epochs epochs_fraction`` (of no
-            stopping) ``seconds`` (simulated) ``winner_survived regret`` (the best surviving final objective, less good
-            than the winner's by so much), ``ramp_start ramp_end`` (mean of the survivors, fractions of training) and
-            ``top_ramp_start top_ramp_end`` (of the better half by final objective); None where no ramp is searched.
-        configurations: A row per cell, scheduler and configuration: ``cell scheduler config_id ramp_start ramp_end
-            objective survived top_half winner``.
+        table: A row per cell and scheduler: ``cell scheduler configurations stopped epochs
+            epochs_fraction`` (of no stopping) ``seconds`` (simulated) ``winner_survived regret``
+            (how much worse the best surviving final objective is than the winner's), ``ramp_start
+            ramp_end`` (mean of the survivors, fractions of training) and ``top_ramp_start
+            top_ramp_end`` (mean of the better half by final objective); None where no ramp is
+            searched.
+        configurations: A row per cell, scheduler and configuration: ``cell scheduler config_id
+            ramp_start ramp_end objective survived top_half winner``.
     """
 
     study: str
@@ -84,37 +70,40 @@ def replay_study(
     path: Place,
     changes: Mapping[str, Any] = {},
     *,
+    schedulers: Callable[[Halving], Mapping[str, SchedulerFactory]],
     workers: int = 2,
-    compared: Mapping[str, Make] = {},
 ) -> ReplayResult:
     """Replay schedulers over every cell of a recorded study that searched.
 
     Args:
         path: The study directory.
-        changes: Fields of `Halving` that replace the study's own, or the defaults where it declares no stopping.
+        changes: Fields of `Halving` that replace the study's own, or the defaults where it declares
+            no stopping.
+        schedulers: Returns the schedulers to compare by name, the one that stops nothing first,
+            from the rule that is replayed.
         workers: Trials that run at once, at least one.
-        compared: Schedulers by name, the one that stops nothing first; by default those of `build_schedulers`.
 
     Raises:
-        StudyDirectoryError: if it is no study directory, or no cell has two configurations that trained to their end.
+        StudyDirectoryError: if it is no study directory, or no cell has two configurations that
+            trained to their end.
         DeclarationError: if the rule is not valid.
     """
     directory = StudyDirectory(path)
-    records = ledger.read_records(directory.ledger)
+    records = read_records(directory.ledger)
     study = directory.study().extended(records)
     rule = Halving(**{**(study.stopping or Halving()).given(), **changes}).checked()
     cells, left_out = recorded_cells(study, records)
     if not cells:
         raise StudyDirectoryError(
-            f"`{directory.path}` must hold a cell with at least two configurations that trained to their end,"
-            f" got none ({left_out} configurations were stopped, failed or still run); record one without `stopping`"
+            f"`{directory.path}` must hold a cell with at least two configurations that trained to"
+            f" their end, got none ({left_out} configurations were stopped, failed or still run);"
+            " record one without `stopping`"
         )
-    table = []
-    configurations = []
+    compared = schedulers(rule)
+    table: list[dict[str, Any]] = []
+    configurations: list[dict[str, Any]] = []
     for cell, trials in cells:
-        rows, points = _compare_schedulers(
-            study, cell, trials, workers, compared or build_schedulers(rule)
-        )
+        rows, points = _compare_schedulers(study, cell, trials, workers, compared)
         table += rows
         configurations += points
     return ReplayResult(
@@ -131,20 +120,21 @@ def replay_study(
 def recorded_cells(
     study: Study, records: Sequence[Record]
 ) -> tuple[list[tuple[Cell, list[RecordedTrial]]], int]:
-    """Cells with their search trials in order of proposal, and how many configurations did not train to their end."""
-    states = ledger.fold_records(records)
+    """Cells with their search trials, and the number of configurations that are left out.
+
+    Returns:
+        Each cell with at least two configurations that did, with their trials in order of proposal;
+        and the number of configurations, over all cells, that did not train to their end.
+    """
+    states = fold_records(records)
+    searched = [one for one in records if isinstance(one, Proposed) and one.role == "search"]
     left_out = 0
     found = []
     for cell in study.cells():
-        searched = [
-            r
-            for r in records
-            if r["type"] == "proposed" and (r["cell"], r["role"]) == (cell.name, "search")
-        ]
-        trials = [_recorded_trial(record, states[record["trial_id"]]) for record in searched]
-        seeds = Counter(
-            trial.config_id for trial in trials if trial.status in COMPLETED_STATUSES and trial.rows
-        )
+        own = [proposed for proposed in searched if proposed.cell == cell.name]
+        trials = [_recorded_trial(proposed, states[proposed.trial_id]) for proposed in own]
+        whole = [trial for trial in trials if trial.status in COMPLETED_STATUSES and trial.rows]
+        seeds = Counter(trial.config_id for trial in whole)
         ended = [trial for trial in trials if seeds[trial.config_id] == study.search_seeds]
         kept = {trial.config_id for trial in ended}
         left_out += len({trial.config_id for trial in trials} - kept)
@@ -153,10 +143,10 @@ def recorded_cells(
     return found, left_out
 
 
-def _recorded_trial(proposed: Record, state: TrialState) -> RecordedTrial:
+def _recorded_trial(proposed: Proposed, state: TrialState) -> RecordedTrial:
     rows = [row for _, row in sorted(state.reports.items())]
-    spec = TrialSpec.model_validate(proposed["spec"])
-    return RecordedTrial(proposed["trial_id"], proposed["config_id"], spec, state.status, rows)
+    spec = TrialSpec.model_validate(proposed.spec)
+    return RecordedTrial(proposed.trial_id, proposed.config_id, spec, state.status, rows)
 
 
 def _compare_schedulers(
@@ -164,17 +154,20 @@ def _compare_schedulers(
     cell: Cell,
     trials: Sequence[RecordedTrial],
     workers: int,
-    compared: Mapping[str, Make],
+    compared: Mapping[str, SchedulerFactory],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The rows of `Replay.table` and of `Replay.configurations` for one cell."""
+    """The rows of `ReplayResult.table` and of `ReplayResult.configurations` for one cell."""
     facts = _configuration_facts(study, cell, trials)
+    better_half = [fact for fact in facts if fact["top_half"]]
     rows: list[dict[str, Any]] = []
-    points = []
+    points: list[dict[str, Any]] = []
     for name, make in compared.items():
         pool = WorkerPool(trials, make(study, trials), workers).run()
         stopped = {trial.config_id for trial in trials if trial.trial_id in pool.stopped}
         survivors = [fact for fact in facts if fact["config_id"] not in stopped]
+        measured = [fact for fact in survivors if fact["objective"] is not None]
         spent = sum(pool.epochs.values())
+        unstopped = rows[0]["epochs"] if rows else spent
         rows.append(
             {
                 "cell": cell.name,
@@ -182,30 +175,24 @@ def _compare_schedulers(
                 "configurations": len(facts),
                 "stopped": len(stopped),
                 "epochs": spent,
-                "epochs_fraction": spent / (rows[0]["epochs"] if rows else spent),
+                "epochs_fraction": spent / unstopped,
                 "seconds": pool.seconds,
                 "winner_survived": any(fact["winner"] for fact in survivors),
                 "regret": _objective_regret(study, facts, survivors),
-                **_mean_ramp("", [fact for fact in survivors if fact["objective"] is not None]),
-                **_mean_ramp("top_", [fact for fact in facts if fact["top_half"]]),
+                **_mean_ramp("", measured),
+                **_mean_ramp("top_", better_half),
             }
         )
-        points += [
-            {
-                "cell": cell.name,
-                "scheduler": name,
-                **fact,
-                "survived": fact["config_id"] not in stopped,
-            }
-            for fact in facts
-        ]
+        for fact in facts:
+            survived = fact["config_id"] not in stopped
+            points.append({"cell": cell.name, "scheduler": name, **fact, "survived": survived})
     return rows, points
 
 
 def _configuration_facts(
     study: Study, cell: Cell, trials: Sequence[RecordedTrial]
 ) -> list[dict[str, Any]]:
-    """What is true of each configuration, whatever a scheduler does."""
+    """Facts of each configuration that no scheduler changes."""
     by_config: dict[str, list[RecordedTrial]] = {}
     for trial in trials:
         by_config.setdefault(trial.config_id, []).append(trial)
@@ -216,24 +203,24 @@ def _configuration_facts(
     winner = winner_of(objectives, minimize=minimize)
     known = {config: value for config, value in objectives.items() if value is not None}
     best = sorted(known, key=known.__getitem__, reverse=not minimize)[: math.ceil(len(known) / 2)]
-    return [
-        {
-            "config_id": config,
-            **_ramp_bounds(cell, of_config[0].spec),
-            "objective": objectives[config],
-            "top_half": config in best,
-            "winner": config == winner,
-        }
-        for config, of_config in by_config.items()
-    ]
+    facts = []
+    for config, of_config in by_config.items():
+        facts.append(
+            {
+                "config_id": config,
+                **_ramp_bounds(cell, of_config[0].spec),
+                "objective": objectives[config],
+                "top_half": config in best,
+                "winner": config == winner,
+            }
+        )
+    return facts
 
 
 def _mean_objective(study: Study, trials: Sequence[RecordedTrial]) -> float | None:
-    values = [
-        trial.rows[-1].get(study.objective.column) if trial.status == "COMPLETE" else None
-        for trial in trials
-    ]
-    return objective_of(values)
+    column = study.objective.column
+    complete = [trial.rows[-1] if trial.status == "COMPLETE" else None for trial in trials]
+    return objective_of([row.number(column) if row else None for row in complete])
 
 
 def _ramp_bounds(cell: Cell, spec: TrialSpec) -> dict[str, float | None]:
@@ -262,9 +249,8 @@ def _objective_regret(
     study: Study, facts: Sequence[Mapping[str, Any]], survivors: Sequence[Mapping[str, Any]]
 ) -> float | None:
     best = min if isinstance(study.objective, Minimize) else max
-    everyone, left = (
-        [f["objective"] for f in part if f["objective"] is not None] for part in (facts, survivors)
-    )
+    everyone = [fact["objective"] for fact in facts if fact["objective"] is not None]
+    left = [fact["objective"] for fact in survivors if fact["objective"] is not None]
     return abs(best(left) - best(everyone)) if left else None
 
 
@@ -297,14 +283,8 @@ def _result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
     ramps = rows[0]["top_ramp_start"] is not None
-    for column in (
-        "stopped",
-        "epochs",
-        "minutes",
-        "winner",
-        "lost",
-        *(["mean ramp"] if ramps else []),
-    ):
+    columns = ["stopped", "epochs", "minutes", "winner", "lost", *(["mean ramp"] if ramps else [])]
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         regret = "" if row["regret"] is None else f"{row['regret']:.4f}"

@@ -1,4 +1,4 @@
-"""The state of a study from its directory alone, while it runs or after; takes no lock and trains nothing."""
+"""State of a study from its directory alone, while it runs or after; takes no lock."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.search.sampling import quiet_optuna
 from sparsetune.search.study_view import StudyView
-from sparsetune.storage import StudyDirectory, ledger
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.records import Started
+from sparsetune.storage.trial_state import fold_records
 from sparsetune.units import format_bytes, format_duration
 
 SHOWN_ERRORS = 5
@@ -30,7 +33,7 @@ WATCH_SHARE = 5
 
 
 def study_status(path: Place) -> dict[str, Any]:
-    """Cells, trials by status, pace, time left, errors, retries and peak memory, as plain JSON values.
+    """Cells, trials, pace, time left, errors, retries and peak memory, as plain JSON values.
 
     Raises:
         StudyDirectoryError: if ``path`` is not a study directory.
@@ -40,52 +43,57 @@ def study_status(path: Place) -> dict[str, Any]:
 
 
 def load_study_view(directory: StudyDirectory) -> StudyView:
-    """The board of a study as its ledger stands."""
+    """The view of a study as its ledger stands."""
     quiet_optuna()
-    records = ledger.read_records(directory.ledger)
+    records = read_records(directory.ledger)
     study = directory.study().extended(records)
-    return StudyView(build_planner(study, ledger.fold_records(records)))
+    return StudyView(build_planner(study, fold_records(records)))
 
 
-def _status_facts(directory: StudyDirectory, board: StudyView) -> dict[str, Any]:
-    done, total = board.epochs()
+def _status_facts(directory: StudyDirectory, view: StudyView) -> dict[str, Any]:
+    done, total = view.epochs()
     driver = directory.driver()
-    speed = _current_pace(directory, board) if driver else None
-    retries = _list_retries(board)
+    speed = _current_pace(directory, view) if driver else None
+    retries = _list_retries(view)
     return {
-        "study": board.planner.study.name,
+        "study": view.planner.study.name,
         "directory": str(directory.path),
         "driver": driver,
-        "trials": dict(board.counts()),
-        "expected": len(board.planner.expected_epochs()),
+        "trials": dict(view.counts()),
+        "expected": len(view.planner.expected_epochs()),
         "progress": done / total if total else 1.0,
         "trials_per_hour": speed.trials_per_hour if speed else None,
         "epochs_per_minute": speed.epochs_per_minute if speed else None,
         "seconds_left": speed.seconds(total - done) if speed else None,
-        "cells": board.cells(),
-        "errors": _newest_errors(board),
+        "cells": view.cells(),
+        "errors": _newest_errors(view),
         "retried": len(retries),
         "retries": retries[-SHOWN_ERRORS:],
-        "memory": [peak.facts() | {"advice": peak.advice} for peak in peak_memory(board.trials())],
+        "memory": [peak.facts() | {"advice": peak.advice} for peak in peak_memory(view.trials())],
     }
 
 
-def _current_pace(directory: StudyDirectory, board: StudyView) -> StudyPace | None:
+def _current_pace(directory: StudyDirectory, view: StudyView) -> StudyPace | None:
     launches = directory.launches()  # none yet where the driver has only just begun
-    return measure_pace(board.trials(), launches[-1]["time"], time.time()) if launches else None
+    return measure_pace(view.trials(), launches[-1]["time"], time.time()) if launches else None
 
 
-def _newest_errors(board: StudyView) -> list[dict[str, Any]]:
-    ended = [trial.ended for trial in board.trials() if trial.ended and trial.ended.get("error")]
-    newest = sorted(ended, key=lambda record: record["time"])[-SHOWN_ERRORS:]
-    return [{name: record[name] for name in ("trial_id", "status", "error")} for record in newest]
+def _newest_errors(view: StudyView) -> list[dict[str, Any]]:
+    ended = [trial.ended for trial in view.trials() if trial.ended and trial.ended.error]
+    newest = sorted(ended, key=lambda end: end.time)[-SHOWN_ERRORS:]
+    return [{"trial_id": end.trial_id, "status": end.status, "error": end.error} for end in newest]
 
 
-def _list_retries(board: StudyView) -> list[dict[str, Any]]:
+def _list_retries(view: StudyView) -> list[dict[str, Any]]:
     """Every attempt that followed a failed one, with what had failed; the newest last."""
-    starts = [start for trial in board.trials() for start in trial.starts if start.get("reason")]
-    newest = sorted(starts, key=lambda start: start["time"])
-    return [{name: start[name] for name in ("trial_id", "attempt", "reason")} for start in newest]
+    starts: list[Started] = []
+    for trial in view.trials():
+        starts += [start for start in trial.starts if start.reason]
+    newest = sorted(starts, key=lambda start: start.time)
+    return [
+        {"trial_id": start.trial_id, "attempt": start.attempt, "reason": start.reason}
+        for start in newest
+    ]
 
 
 def print_status(path: Place, *, watch: bool = False) -> None:
@@ -104,23 +112,25 @@ def print_status(path: Place, *, watch: bool = False) -> None:
 
 def render_status(directory: StudyDirectory) -> Group:
     """The state as a person sees it."""
-    board = load_study_view(directory)
-    return Group(*_status_lines(_status_facts(directory, board), board))
+    view = load_study_view(directory)
+    return Group(*_status_lines(_status_facts(directory, view), view))
 
 
-def _status_lines(facts: dict[str, Any], board: StudyView) -> Iterator[RenderableType]:
+def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[RenderableType]:
     running = f"running ({escape(facts['driver'])})" if facts["driver"] else "not running"
     yield Text.from_markup(
         f"[bold]{escape(facts['study'])}[/], {running}, {escape(facts['directory'])}"
     )
-    yield board.grid()
+    yield view.grid()
     counts = (
         ", ".join(f"{count} {name.lower()}" for name, count in sorted(facts["trials"].items()))
         or "no trial yet"
     )
-    yield f"{counts}; {facts['expected']} expected; {100 * facts['progress']:.0f} % of all epochs done"
+    done = f"{100 * facts['progress']:.0f} % of all epochs done"
+    yield f"{counts}; {facts['expected']} expected; {done}"
     if facts["epochs_per_minute"]:
-        speed = f"{facts['trials_per_hour']:.3g} trials an hour, {facts['epochs_per_minute']:.3g} epochs a minute"
+        trials = f"{facts['trials_per_hour']:.3g} trials an hour"
+        speed = f"{trials}, {facts['epochs_per_minute']:.3g} epochs a minute"
         yield f"{speed}; about {format_duration(facts['seconds_left'])} left"
     for error in facts["errors"]:
         yield Text.assemble(

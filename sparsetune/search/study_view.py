@@ -1,4 +1,4 @@
-"""A study's state as a person wants to see it: cells against sparsity, best so far, what is left."""
+"""View of a study for people: cells against sparsity, best objective, work that is left."""
 
 from __future__ import annotations
 
@@ -10,73 +10,80 @@ from rich.table import Table
 from rich.text import Text
 
 from sparsetune.search.planner import CellPlan, Planner
-from sparsetune.storage.ledger import TrialState
+from sparsetune.storage.trial_state import TrialState
 
 
 class StudyView:
-    """Reads the planner's cells and trials; safe to draw while the launch goes on."""
+    """A view of the planner's cells and trials; safe to draw while the launch runs.
+
+    Args:
+        planner: The planner of the study.
+    """
 
     def __init__(self, planner: Planner) -> None:
         self.planner = planner
         self.objective = planner.study.objective
 
     def trials(self) -> list[TrialState]:
-        """A snapshot of every trial."""
+        """Every trial that was proposed."""
         return [trial for trial in list(self.planner.trials.values()) if trial.proposed]
 
     def counts(self) -> Counter[str]:
-        """Trials by status."""
+        """Number of trials by status."""
         return Counter(trial.status for trial in self.trials())
 
     def epochs(self) -> tuple[float, float]:
-        """Epochs that are done or that nothing waits for any more, and those of the whole study, as far as known."""
+        """Epochs that are done or will never run, and epochs of the whole study as far as known."""
         epochs = self.planner.expected_epochs()
-        return sum(epochs.values()) - self._left(epochs), sum(epochs.values())
+        total = sum(epochs.values())
+        return total - self._left(epochs), total
 
     def _left(self, epochs: dict[str, float]) -> float:
-        states = {name: self.planner.trials.get(name) for name in epochs}
-        done = {
-            name: trial.last.get("epoch", 0.0)
-            for name, trial in states.items()
-            if trial and not trial.finished
-        }
-        finished = {name for name, trial in states.items() if trial and trial.finished}
-        left: list[float] = [
-            epochs[name] - done.get(name, 0.0) for name in epochs if name not in finished
-        ]
-        return sum(max(0.0, one) for one in left)
+        """Epochs that are still to be trained."""
+        left = 0.0
+        for name, whole in epochs.items():
+            trial = self.planner.trials.get(name)
+            if trial is None:
+                left += whole
+            elif not trial.finished:
+                left += max(0.0, whole - trial.epochs)
+        return left
 
     def cells(self) -> list[dict[str, Any]]:
-        """A row per cell: name, trials finished and known, best objective so far, whether its search is over."""
+        """A row per cell: ``cell row target finished running best searched``, as plain JSON values.
+
+        ``finished`` counts trials, ``running`` has the progress of each running one, ``best`` is
+        the best objective so far (None before the first), ``searched`` is true once the search is
+        over.
+        """
         by_cell: dict[str, list[TrialState]] = {}
         for trial in self.trials():
-            by_cell.setdefault(trial.use["cell"], []).append(trial)
+            by_cell.setdefault(trial.use.cell, []).append(trial)
         return [
             self._cell(plan, by_cell.get(name, [])) for name, plan in self.planner.plans.items()
         ]
 
     def _cell(self, plan: CellPlan, trials: list[TrialState]) -> dict[str, Any]:
-        running = [trial.last.get("progress", 0.0) for trial in trials if trial.status == "RUNNING"]
+        running = [trial.last for trial in trials if trial.status == "RUNNING"]
         return {
             "cell": plan.cell.name,
             "row": _row_name(plan.cell.name),
             "target": plan.cell.spec.sparsity.target,
             "finished": sum(trial.finished for trial in trials),
-            "running": running,
+            "running": [report.progress if report else 0.0 for report in running],
             "best": self.best(trials),
             "searched": plan.searched,
         }
 
     def best(self, trials: list[TrialState]) -> float | None:
-        """The best objective among complete trials; twins are dense and do not count."""
-        complete = [t for t in trials if t.status == "COMPLETE" and t.use["role"] != "twin"]
-        finite = [
-            value for t in complete if (value := t.last.get(self.objective.column)) is not None
-        ]
-        return (min if self.objective.kind == "minimize" else max)(finite, default=None)
+        """The best objective among complete trials that are no twins; None without one."""
+        column = self.objective.column
+        complete = [t for t in trials if t.status == "COMPLETE" and t.use.role != "twin"]
+        values = [value for t in complete if (value := t.last_value(column)) is not None]
+        return (min if self.objective.kind == "minimize" else max)(values, default=None)
 
     def grid(self) -> Group:
-        """Rows: arms and what else is swept. Columns: sparsity. Entries: trials finished, best so far."""
+        """Finished trials and best objective: a row an arm and length, a column a target."""
         cells = self.cells()
         targets = sorted({cell["target"] for cell in cells})
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -92,7 +99,7 @@ class StudyView:
 
 
 def _row_name(cell: str) -> str:
-    """The cell's name without its target, which is a column, and short enough for five sparsities in 80 columns."""
+    """The cell's name without its target, short enough for five sparsities in 80 columns."""
     parts = [part for part in cell.split("/") if not part.startswith("target=")]
     return " ".join(parts).replace("epoch_multiplier=", "x")
 

@@ -1,7 +1,7 @@
-"""The study directory: where everything lies, who may write it, and what is refused.
+"""The study directory: its files, who may write them, and what is refused.
 
-The driver writes `study.json`, `provenance.jsonl`, `ledger/` and `search.journal`; a worker only its own
-`trials/<id>/attempt-<n>/`; analysis the rest.
+The driver writes `study.json`, `provenance.jsonl`, `ledger/` and `search.journal`; a worker only
+its own `trials/<id>/attempt-<n>/`; analysis the rest.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ from sparsetune.study import Study, declaration_differences
 
 
 class StudyDirectory:
-    """The paths of one study, and the few files that are read and written as a whole."""
+    """Paths of one study, and the few files that are read and written as a whole.
+
+    Args:
+        path: Folder, or ``s3://`` URL of a prefix.
+    """
 
     def __init__(self, path: str | os.PathLike[str] | Place) -> None:
         self.path = resolve_place(path)
@@ -47,19 +51,18 @@ class StudyDirectory:
         self.report = self.path / "report" / "index.html"
 
     def attempt(self, trial_id: str, attempt: int) -> Place:
-        """The folder of one process life of a trial."""
+        """Folder of one attempt of a trial."""
         return self.trials / trial_id / f"attempt-{attempt}"
 
     def attempts(self, trial_id: str) -> list[int]:
-        """The attempts of a trial that left a folder, oldest first; the ledger may lack the last one's start.
+        """Attempts of a trial that left a folder, oldest first; the ledger may lack the last one.
 
         Raises:
             StorageError: if the folders cannot be listed.
         """
-        found = (
-            re.fullmatch(r"attempt-(\d+)", name) for name in list_names(self.trials / trial_id)
-        )
-        return sorted(int(name[1]) for name in found if name)
+        names = list_names(self.trials / trial_id)
+        matches = [re.fullmatch(r"attempt-(\d+)", name) for name in names]
+        return sorted(int(match[1]) for match in matches if match)
 
     def study(self) -> Study:
         """The declaration that the directory was started from.
@@ -82,7 +85,8 @@ class StudyDirectory:
             ) from error
         if version != SCHEMA_VERSION:
             raise StudyDirectoryError(
-                f"`{self.path}` has schema version {version}, this sparsetune reads {SCHEMA_VERSION};"
+                f"`{self.path}` has schema version {version},"
+                f" this sparsetune reads {SCHEMA_VERSION};"
                 " read it with the version that wrote it (see its `provenance.jsonl`)"
             )
         try:
@@ -91,14 +95,14 @@ class StudyDirectory:
             raise StudyDirectoryError(f"`{self.declaration}` is damaged: {error}") from error
 
     def create(self, study: Study) -> None:
-        """Start the directory, or accept the existing one if it was started from the same declaration.
+        """Start the directory, or accept one that was started from the same declaration.
 
         Raises:
             StudyDirectoryError: if another declaration or foreign files lie there.
             StorageError: if it cannot be written.
         """
         if read_content(self.declaration) is not None:
-            self._require_same_study(study)
+            self.require_same_study(study)
             return
         if not self._is_unused():
             raise StudyDirectoryError(
@@ -114,15 +118,20 @@ class StudyDirectory:
             with translating_write_errors(self.path):
                 write_durably(self.declaration, text)
         elif not create_object(self.declaration, text.encode()):  # another driver was faster
-            self._require_same_study(study)
+            self.require_same_study(study)
 
     def _is_unused(self) -> bool:
-        """Whether nothing lies there but what a driver stopped at its start may have left."""
+        """True if nothing lies there but what a driver stopped at its start may have left."""
         left = {f"{self.declaration.name}.tmp", "driver.lock"}
         is_file = isinstance(self.path, Path) and self.path.is_file()
         return not is_file and {*list_names(self.path)} <= left
 
-    def _require_same_study(self, study: Study) -> None:
+    def require_same_study(self, study: Study) -> None:
+        """Refuse another declaration than the directory was started from.
+
+        Raises:
+            StudyDirectoryError: naming every field that differs.
+        """
         before = self.study()
         if before.digest() != study.digest():
             changed = "\n".join(
@@ -144,16 +153,20 @@ class StudyDirectory:
             write_durably(self.provenance, before + json.dumps(facts).encode() + b"\n")
 
     def launches(self) -> list[dict[str, Any]]:
-        """Every launch so far, oldest first.
+        """Facts of every launch so far, oldest first, as `launch_facts` returned them.
 
         Raises:
             StorageError: if they cannot be read.
         """
-        return [json.loads(line) for line in (read_content(self.provenance) or b"").splitlines()]
+        lines = (read_content(self.provenance) or b"").splitlines()
+        return [json.loads(line) for line in lines]
 
     @contextmanager
     def locked(self) -> Iterator[owner.Owner | None]:
-        """Hold the study as its only driver: by a lock that ends with the process, or as an object store's owner.
+        """Hold the study as its only driver, by a file lock or as an object store's owner.
+
+        Yields:
+            This process as the owner in an object store; None on a disk.
 
         Raises:
             StudyDirectoryError: if another driver holds it.
@@ -169,7 +182,9 @@ class StudyDirectory:
             yield mine
 
     def driver(self) -> str | None:
-        """Who runs the study now; None when nobody does. In an object store, as far as its last heartbeat tells.
+        """Name of the process that runs the study now; None when none does.
+
+        In an object store its last heartbeat decides.
 
         Raises:
             StorageError: if the store cannot be read.
@@ -189,8 +204,10 @@ class StudyDirectory:
 
     @contextmanager
     def journal_file(self) -> Iterator[Path]:
-        """A file to build `search.journal` in: itself on a disk, else one that is copied to the store at the end
-        of a launch that nothing stopped.
+        """Path of a file to build `search.journal` in.
+
+        In an object store it is a temporary file, copied there at the end of a launch that ended
+        well.
 
         Raises:
             StorageError: if it cannot be copied.
@@ -210,15 +227,17 @@ class StudyDirectory:
 def _disk_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a study on a disk."""
     with translating_write_errors(path):
-        lock = open(path / "driver.lock", "a+")  # noqa: SIM115  # closed below
+        lock = open(path / "driver.lock", "a+")  # noqa: SIM115 - closed below
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             lock.seek(0)
             holder = lock.read().strip() or "unknown"
-            rule = f"`{path}` is being run by another process ({holder}); wait for it, or stop it first"
-            raise StudyDirectoryError(rule) from error
+            raise StudyDirectoryError(
+                f"`{path}` is being run by another process ({holder});"
+                " wait for it, or stop it first"
+            ) from error
         with translating_write_errors(path):
             os.ftruncate(lock.fileno(), 0)
             os.write(lock.fileno(), f"pid {os.getpid()} on {os.uname().nodename}".encode())
@@ -235,13 +254,15 @@ def translating_write_errors(path: Place) -> Iterator[None]:
     try:
         yield
     except storage_errors() as error:
-        raise StorageError(
-            f"`{getattr(error, 'filename', None) or path}` cannot be written: {refusal_reason(error)}"
-        ) from error
+        name = getattr(error, "filename", None) or path
+        raise StorageError(f"`{name}` cannot be written: {refusal_reason(error)}") from error
 
 
 def write_durably(path: Place, data: str | bytes) -> None:
-    """Replace a file as a whole, and make its folders: a temporary name, synced, renamed. An object with one PUT."""
+    """Replace a file as a whole, and make its folders.
+
+    A file is written under a temporary name, synced and renamed; an object with one PUT.
+    """
     whole = data.encode() if isinstance(data, str) else data
     if not isinstance(path, Path):
         path.fs.pipe_file(path.path, whole)

@@ -1,53 +1,51 @@
-"""The ledger of a study: append-only, typed records that tell what was proposed, started, reported and ended.
+"""The ledger of a study: append-only records of what was proposed, started, reported and ended.
 
-Nothing is ever rewritten. On a disk, one launch of the driver writes one segment, ``<launch>.jsonl``; a torn last line
-of it is a record that was never acknowledged, and is ignored. In an object store a launch writes many segments,
-``<launch>-<number>.jsonl``, each created whole and only where its key is free. Record types and their fields, besides
-``type`` and ``time`` (seconds since 1970):
-
-- ``proposed``: ``trial_id config_id cell arm role index source seed spec twin_id``; durable before the trial starts.
-  A trial that serves another cell or role too is proposed again; it runs once. ``index`` counts the cell's
-  configurations; ``source`` says where one came from (``base``, ``control``, ``known:0``, ``sobol:3``).
-- ``started``: ``trial_id attempt resumed_from_step host device device_memory threads`` (memory in bytes), ``reason``
-  for a retry, and a ``note`` where it does not run as asked (on the CPU, since torch sees no GPU).
-- ``report``: ``trial_id attempt step`` and the measured columns of `sparsetune.spec.columns`.
-- ``ended``: ``trial_id attempt status error certified peak_memory`` (bytes) and the test columns.
-- ``note``: ``trial_id attempt note``, what a worker says of its trial once: it had no room for checkpoints.
-- ``extended``: what was added to the declaration: ``report_seeds configurations_per_cell`` (counts), ``sweep`` (new
-  values by axis, named as in `Study.sweep_axes`); and ``retried``, the failed trials that run once more.
+Nothing is ever rewritten. On a disk, one launch of the driver writes one segment,
+``<launch>.jsonl``. A last line that is torn is a record that was never acknowledged, and is
+ignored. In an object store a launch writes many segments, ``<launch>-<number>.jsonl``, each created
+whole and only where its key is free.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place, read_contents
-from sparsetune.spec.columns import FINISHED_STATUSES
 from sparsetune.storage.owner import Owner
+from sparsetune.storage.records import (
+    REPORT_PREFIX,
+    Ended,
+    Extended,
+    Proposed,
+    Record,
+    decode_record,
+    encode_record,
+)
 from sparsetune.storage.segments import DiskSegment, ObjectSegments, segment_names
 
-Record = dict[str, Any]
-AT_ONCE = ("proposed", "ended", "extended")
+AT_ONCE = (Proposed, Ended, Extended)
 """Records that must be durable before anything follows from them."""
-ROLE_ORDER = ("report", "control", "search", "twin", "teacher")
-"""A trial of several roles is shown under the first of these."""
 
 
 class Ledger:
     """The driver's open ledger.
 
-    On a disk every record is durable when `append` returns. In an object store those of `AT_ONCE` are, with all before
-    them; others a second or 64 KiB later, and a checkpoint holds what is on its way.
+    On a disk every record is durable when `append` returns. In an object store those of `AT_ONCE`
+    are, with all before them. Others follow within a second or 64 KiB; until then a checkpoint
+    holds them.
 
     Args:
-        folder: Where the segments lie.
-        owner: The driver that this process is; needed in an object store.
+        folder: Folder of the segments.
+        owner: This process as the study's driver; needed in an object store.
+
+    Raises:
+        StorageError: if the disk refuses a new segment.
+        StudyDirectoryError: if the folder is in an object store and there is no owner.
     """
 
     def __init__(self, folder: Place, owner: Owner | None = None) -> None:
@@ -60,47 +58,100 @@ class Ledger:
         else:
             self._segment = ObjectSegments(folder, owner)
 
-    def append(self, *records: Mapping[str, Any]) -> None:
+    def append(self, *records: Record) -> None:
         """Write the records, in order.
 
         Raises:
-            StorageError: if the disk or the store refuses them; everything that was durable before stays readable.
+            StorageError: if the disk or the store refuses them; what was durable before stays
+                readable.
         """
         if not records:
             return
-        at_once = any(record["type"] in AT_ONCE for record in records)
-        self._segment.write(b"".join(encode_record(record) for record in records), at_once)
+        at_once = any(isinstance(record, AT_ONCE) for record in records)
+        lines = b"".join(encode_record(record) for record in records)
+        self._segment.write(lines, at_once)
 
     def close(self) -> None:
         """Make everything durable; the next launch opens other segments.
 
         Raises:
-            StorageError: if the store refuses what `append` took.
+            StorageError: if the store refuses records that `append` accepted.
         """
         self._segment.close()
 
 
-def encode_record(record: Mapping[str, Any]) -> bytes:
-    """One line of JSON, its type first; numbers that are not finite become null, which reads as missing."""
-    line = _null_non_finite({"type": record["type"], **record})
-    return json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+@dataclass(frozen=True)
+class LedgerLines:
+    """The acknowledged lines of a ledger, read once.
+
+    Reports are many and flat, so that a table of them is read apart; see `report_table`.
+
+    Args:
+        folder: Folder of the segments, for messages.
+        lines: Every line without its line feed, in order.
+        report_numbers: Position in ``lines`` of each report.
+        other_numbers: Position in ``lines`` of each other record.
+    """
+
+    folder: Place
+    lines: Sequence[bytes]
+    report_numbers: Sequence[int]
+    other_numbers: Sequence[int]
+
+    @property
+    def reports(self) -> list[bytes]:
+        """Lines of the reports, in order."""
+        return [self.lines[number] for number in self.report_numbers]
+
+    @property
+    def others(self) -> list[bytes]:
+        """Lines of all other records, in order."""
+        return [self.lines[number] for number in self.other_numbers]
+
+    def records(self) -> list[Record]:
+        """Every record, in order.
+
+        Raises:
+            StudyDirectoryError: if a line is damaged.
+        """
+        return decode_lines(self.lines, self.folder)
+
+    def other_records(self) -> list[Record]:
+        """Every record that is no report, in order.
+
+        Raises:
+            StudyDirectoryError: if a line is damaged.
+        """
+        try:
+            return decode_lines(self.others, self.folder)
+        except StudyDirectoryError:
+            self.records()  # names the damaged record by its number among all
+            raise
 
 
-def _null_non_finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _null_non_finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_null_non_finite(item) for item in value]
-    return value
-
-
-def read_lines(folder: Place) -> Iterator[bytes]:
-    """Every acknowledged line of every segment, in order.
+def read_ledger(folder: Place) -> LedgerLines:
+    """Read every segment of a ledger once.
 
     Raises:
         StorageError: if a segment cannot be read.
+        StudyDirectoryError: if a segment is missing.
+    """
+    lines: list[bytes] = []
+    report_numbers: list[int] = []
+    other_numbers: list[int] = []
+    for number, line in enumerate(read_lines(folder)):
+        lines.append(line)
+        numbers = report_numbers if line.startswith(REPORT_PREFIX) else other_numbers
+        numbers.append(number)
+    return LedgerLines(folder, lines, report_numbers, other_numbers)
+
+
+def read_lines(folder: Place) -> Iterator[bytes]:
+    """Every acknowledged line of every segment, in order, without its line feed.
+
+    Raises:
+        StorageError: if a segment cannot be read.
+        StudyDirectoryError: if a segment is missing.
     """
     for segment in read_contents(folder, segment_names(folder)):
         *lines, _torn = segment.split(b"\n")
@@ -111,96 +162,36 @@ def read_records(folder: Place) -> list[Record]:
     """Every record, in order.
 
     Raises:
-        StudyDirectoryError: if a line that is not a segment's last is not JSON: the file was damaged.
+        StudyDirectoryError: if a line that is not a segment's last is damaged, or a segment is
+            missing.
         StorageError: if a segment cannot be read.
     """
-    records = []
-    for number, line in enumerate(read_lines(folder), start=1):
-        try:
-            records.append(json.loads(line))
-        except ValueError as error:
-            raise StudyDirectoryError(
-                f"record {number} of the ledger `{folder}` is damaged: {error}"
-            ) from error
-    return records
+    return decode_lines(list(read_lines(folder)), folder)
 
 
-@dataclass
-class TrialState:
-    """What the ledger says of one trial.
+def decode_lines(lines: Sequence[bytes], folder: Place) -> list[Record]:
+    """The records of lines, in order.
 
     Args:
-        proposed: Every use of the trial (cell and role), as proposed; the first is the oldest.
-        attempts: Process lives so far.
-        ended: The last ``ended`` record, or None while it waits, runs or was interrupted.
-        reports: Row of each evaluation by step, of the attempts that count.
-        again: Whether it failed, was asked for once more, and has not started since.
-        starts: Its ``started`` records, oldest first: why it was tried again, on which device.
+        lines: Whole lines without their line feeds.
+        folder: Folder of the ledger, for messages.
+
+    Raises:
+        StudyDirectoryError: naming the first damaged line by its number, from 1.
     """
-
-    proposed: list[Record] = field(default_factory=list)
-    attempts: int = 0
-    ended: Record | None = None
-    reports: dict[int, Record] = field(default_factory=dict)
-    again: bool = False
-    starts: list[Record] = field(default_factory=list)
-
-    @property
-    def status(self) -> str:
-        """WAITING, RUNNING (or interrupted), or how it ended."""
-        if self.ended and not self.again:
-            return str(self.ended["status"])
-        return "RUNNING" if self.attempts and not self.again else "WAITING"
-
-    @property
-    def finished(self) -> bool:
-        """Whether it is never run again by itself."""
-        return self.status in FINISHED_STATUSES
-
-    @property
-    def use(self) -> Record:
-        """The use under which it is shown: a report before a control, a search trial, a twin."""
-        return min(self.proposed, key=lambda record: ROLE_ORDER.index(record["role"]))
-
-    @property
-    def last(self) -> Record:
-        """The row of its last evaluation; empty before the first."""
-        return self.reports[max(self.reports)] if self.reports else {}
+    try:
+        values: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(values) == len(lines):
+            return [decode_record(one) for one in values]
+    except (ValueError, TypeError):
+        pass  # read line by line, to name the damaged one
+    return [_decode_line(line, number, folder) for number, line in enumerate(lines, start=1)]
 
 
-def fold_records(records: Iterable[Record]) -> dict[str, TrialState]:
-    """The state of every trial, in order of first proposal.
-
-    Rows of an earlier attempt beyond a later attempt's ``resumed_from_step`` are dropped: that attempt did them again.
-    """
-    trials: dict[str, TrialState] = {}
-    for record in records:
-        apply_record(trials, record)
-    return {trial_id: trial for trial_id, trial in trials.items() if trial.proposed}
-
-
-def apply_record(trials: dict[str, TrialState], record: Record) -> None:
-    """Bring the state of the trials that the record names up to date, in place. Only failed ones are run again."""
-    for trial_id in record.get("retried", ()):
-        if trial_id in trials and trials[trial_id].status == "FAILED":
-            trials[trial_id].again = True
-    if "trial_id" not in record:
-        return
-    trial = trials.setdefault(record["trial_id"], TrialState())
-    match record["type"]:
-        case "proposed":
-            trial.proposed.append(record)
-        case "started":
-            trial.starts.append(record)
-            trial.attempts, trial.ended, trial.again = (
-                max(trial.attempts, record["attempt"]),
-                None,
-                False,
-            )
-            trial.reports = {
-                s: row for s, row in trial.reports.items() if s <= record["resumed_from_step"]
-            }
-        case "report":
-            trial.reports[record["step"]] = record
-        case "ended":
-            trial.ended, trial.again = record, False
+def _decode_line(line: bytes, number: int, folder: Place) -> Record:
+    try:
+        return decode_record(json.loads(line))
+    except (ValueError, TypeError) as error:
+        raise StudyDirectoryError(
+            f"record {number} of the ledger `{folder}` is damaged: {error}"
+        ) from error

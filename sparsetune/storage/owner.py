@@ -1,8 +1,9 @@
-"""The one driver of a study in an object store: an owner record created conditionally, with a heartbeat.
+"""The one driver of a study in an object store: an owner record with a heartbeat.
 
-Every launch is a generation with a record of its own, ``owner-<generation>.json``: of several drivers that start at
-once, exactly one can create it. The generation numbers the segments of the ledger too (`sparsetune.storage.ledger`), and
-a driver that takes over seals those of the one before, so that one that was only paused can write no record any more.
+Every launch is a generation with a record of its own, ``owner-<generation>.json``: of several
+drivers that start at once, exactly one can create it. The generation numbers the segments of the
+ledger too (`sparsetune.storage.ledger`), and a driver that takes over seals those of the one
+before, so that one that was only paused can write no record any more.
 """
 
 from __future__ import annotations
@@ -36,22 +37,23 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS = 10.0
 WATCH_SECONDS = 30.0
-"""How long the record of a driver on another machine must stay as it is before that driver counts as dead."""
+"""A driver on another machine counts as dead once its record has not changed for so long."""
 POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class OwnerRecord:
-    """Who drives, or drove, one launch of a study.
+    """The process that drives, or drove, one launch of a study.
 
     Args:
-        generation: The launch's number.
-        host: The machine's name.
-        machine: Boot and process namespace, in which ``pid`` and ``process_start`` name one process.
-        pid: The process.
-        began: Its start, in clock ticks since the machine's.
-        token: Random; tells two records apart.
-        time: Of the last heartbeat, in seconds since 1970 by the holder's clock.
+        generation: Number of the launch.
+        host: Name of the machine.
+        machine: Boot and process namespace, in which ``pid`` and ``process_start`` name one
+            process.
+        pid: Id of the process.
+        began: Its start in clock ticks since the boot; None where it is not known.
+        token: Random digits, which tell two records apart.
+        time: Last heartbeat, in seconds since 1970 by the holder's clock.
         released: Whether the launch ended by itself.
     """
 
@@ -69,7 +71,7 @@ class OwnerRecord:
 
     @property
     def is_alive(self) -> bool | None:
-        """Whether its process lives; None where only its heartbeat can tell: it is another machine's."""
+        """True if its process lives; None where only its heartbeat can tell, on another machine."""
         return (
             process_start(self.pid) == self.began is not None
             if self.machine == machine_id()
@@ -86,9 +88,9 @@ class Owner:
     """This process as the driver of a study.
 
     Args:
-        folder: The study's.
-        record: As last written.
-        superseded: Earlier launches that did not end by themselves.
+        folder: The study's prefix.
+        record: Its record as last written.
+        superseded: Numbers of earlier launches that did not end by themselves.
         lost: Why it drives the study no more; None while it does.
     """
 
@@ -99,20 +101,19 @@ class Owner:
     _ended: threading.Event = field(default_factory=threading.Event)
 
     def keep_heartbeat(self) -> None:
-        """Show every `BEAT_SECONDS` that this driver lives, until it ends or another one has taken over."""
+        """Renew the record every `BEAT_SECONDS` until this driver ends or another takes over."""
         while not self._ended.wait(BEAT_SECONDS):
-            with suppress(
-                *refusal_errors()
-            ):  # a store that is away for longer refuses the ledger's records
-                if after := read_content(_record_path(self.folder, self.record.generation + 1)):
-                    self.lost = (
-                        f"the study was taken over by another driver ({_decode_record(0, after)})"
-                    )
+            # A store that is away for longer refuses the ledger's records.
+            with suppress(*refusal_errors()):
+                after = read_content(_record_path(self.folder, self.record.generation + 1))
+                if after:
+                    other = _decode_record(0, after)
+                    self.lost = f"the study was taken over by another driver ({other})"
                     return
                 self._write(replace(self.record, time=time.time()))
 
     def release(self) -> None:
-        """Let the next driver start at once. Where the store refuses, that one will watch for a little first."""
+        """Let the next driver start at once; where the store refuses, it has to wait."""
         with suppress(*storage_errors()):
             self._write(replace(self.record, time=time.time(), released=True))
 
@@ -126,8 +127,8 @@ def hold_study(folder: UPath, after: int = 0) -> Iterator[Owner]:
     """Hold a study as its only driver, with a heartbeat.
 
     Args:
-        folder: The study's.
-        after: The launch's number is above this one.
+        folder: The study's prefix.
+        after: Largest number that a launch had; this one gets a larger one.
 
     Raises:
         StudyDirectoryError: if another driver holds it.
@@ -175,7 +176,7 @@ def claim_study(folder: UPath, after: int = 0) -> Owner:
 
 
 def owner_records(folder: Place) -> list[OwnerRecord]:
-    """Every launch's record, oldest first."""
+    """Records of all launches, oldest first."""
     listed = [name for name in list_names(folder) if re.fullmatch(r"owner-\d+\.json", name)]
     return [
         _decode_record(int(name[6:-5]), data)
@@ -184,12 +185,14 @@ def owner_records(folder: Place) -> list[OwnerRecord]:
 
 
 def current_owner(folder: Place) -> OwnerRecord | None:
-    """Who drives the study now, as far as its last heartbeat tells by this machine's clock; None when nobody does."""
+    """The driver by its last heartbeat and this machine's clock; None when there is none."""
     last = owner_records(folder)[-1:]
     if not last or last[0].released:
         return None
-    beats = time.time() - last[0].time < WATCH_SECONDS
-    return last[0] if (beats if last[0].is_alive is None else last[0].is_alive) else None
+    alive = last[0].is_alive
+    if alive is None:
+        alive = time.time() - last[0].time < WATCH_SECONDS
+    return last[0] if alive else None
 
 
 def _wait_for_death(folder: UPath, last: OwnerRecord) -> None:
@@ -230,15 +233,16 @@ def _decode_record(generation: int, data: bytes) -> OwnerRecord:
 
 
 def machine_id() -> str:
-    """Names the boot of this machine and the process namespace: a pid says something in there only."""
+    """Boot of this machine and process namespace, in which a pid names one process."""
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return os.uname().nodename
 
 
 def process_start(pid: int) -> str | None:
-    """When a process began, which tells it from a later one of the same number; None if there is none."""
+    """Start of a process in clock ticks, which tells it from a later one; None if there is none."""
     try:
         state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sparsetune.storage.records import Record, Started
+
 RECORDED_PACKAGES = (
     "sparsetune",
     "torch",
@@ -26,7 +28,11 @@ RECORDED_PACKAGES = (
 
 
 def launch_facts(study_file: Path | None = None) -> dict[str, Any]:
-    """What is worth knowing of this launch, as plain JSON values."""
+    """Facts of this launch for `provenance.jsonl`, as plain JSON values.
+
+    Args:
+        study_file: The file that declares the study; None where there is none.
+    """
     return {
         "time": time.time(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -50,27 +56,23 @@ COMPARED_FACTS = {
 
 
 def environment_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs between two launches that a trial's numbers may depend on, a line each.
+    """Differences between two launches that a trial's numbers may depend on, a line each.
 
     Args:
-        before: `launch_facts` of the earlier launch; what it lacks, of an older version, is not compared.
-        now: Those of the later one.
+        before: `launch_facts` of the earlier launch; facts that an older version did not record
+            are not compared.
+        now: `launch_facts` of the later launch.
     """
-    old, new = (
-        {COMPARED_FACTS[name]: facts[name] for name in COMPARED_FACTS if name in facts}
-        for facts in (before, now)
-    )
-    old, new = (
-        {**shown, **facts.get("packages", {})} for shown, facts in ((old, before), (new, now))
-    )
-    old, new = (
-        {**shown, "commit": _format_commit(facts)} for shown, facts in ((old, before), (new, now))
-    )
-    return [
-        f"{name}: {old[name]} -> {new[name]}"
-        for name in old
-        if name in new and old[name] != new[name]
-    ]
+    old = _compared_facts(before)
+    new = _compared_facts(now)
+    common = [name for name in old if name in new]
+    return [f"{name}: {old[name]} -> {new[name]}" for name in common if old[name] != new[name]]
+
+
+def _compared_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The facts of a launch that are compared, by the names that people read."""
+    shown = {COMPARED_FACTS[name]: facts[name] for name in COMPARED_FACTS if name in facts}
+    return {**shown, **facts.get("packages", {}), "commit": _format_commit(facts)}
 
 
 def _format_commit(facts: Mapping[str, Any]) -> str:
@@ -84,7 +86,7 @@ WATCHED_FIELDS = {
     "device": "device",
     "threads": "threads",
 }
-"""Fields of a ``started`` record that a trial's numbers depend on."""
+"""Fields of `Started` that a trial's numbers depend on, with the words for them."""
 
 
 class EnvironmentTracker:
@@ -96,30 +98,34 @@ class EnvironmentTracker:
     """
 
     def __init__(
-        self, records: Iterable[Mapping[str, Any]] = (), launches: Sequence[Mapping[str, Any]] = ()
+        self, records: Iterable[Record] = (), launches: Sequence[Mapping[str, Any]] = ()
     ) -> None:
-        self.changed = (
-            [f"since the last launch, {line}" for line in environment_changes(*launches[-2:])]
-            if launches[1:]
-            else []
-        )
+        self.changed: list[str] = []
+        """A line for each difference between the last two launches."""
+        if len(launches) > 1:
+            changes = environment_changes(*launches[-2:])
+            self.changed = [f"since the last launch, {line}" for line in changes]
         self._seen: dict[tuple[str, str], set[str]] = {}
         for record in records:
-            if record["type"] == "started":
+            if isinstance(record, Started):
                 self.describe_changes(record)
 
-    def describe_changes(self, started: Mapping[str, Any]) -> list[str]:
-        """A line for whatever is new in this record; none for the first trial of all."""
+    def describe_changes(self, started: Started) -> list[str]:
+        """A line for each value that no trial before had; none for the first trial of all."""
         lines = []
-        for field in (name for name in WATCHED_FIELDS if started.get(name) is not None):
-            text = str(started[field])
-            subject, _, value = text.rpartition("=") if field == "data" else ("", "", text)
-            seen = self._seen.setdefault((field, subject), set())
+        for name, words in WATCHED_FIELDS.items():
+            recorded = getattr(started, name)
+            if recorded is None:
+                continue
+            subject = ""
+            value = str(recorded)
+            if name == "data":
+                subject, _, value = value.rpartition("=")
+            seen = self._seen.setdefault((name, subject), set())
             if seen and value not in seen:
                 where = f"{subject}, " if subject else ""
-                lines.append(
-                    f"{where}{WATCHED_FIELDS[field]} {value}, where trials before had {' and '.join(sorted(seen))}"
-                )
+                before = " and ".join(sorted(seen))
+                lines.append(f"{where}{words} {value}, where trials before had {before}")
             seen.add(value)
         return lines
 
@@ -133,8 +139,8 @@ def version_of(name: str) -> str | None:
 
 
 def code_digest() -> str:
-    """Names the text of sparsetune's own files: a version number does not tell one checkout from another."""
-    package = Path(__file__).parent
+    """Digest of sparsetune's own files, which tells one checkout from another."""
+    package = Path(__file__).parents[1]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(package.rglob("*.py"))))
     return digest.hexdigest()[:12]
 
@@ -152,11 +158,11 @@ def processor_name() -> str:
 
 
 def _git_facts(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether the tree had changes; None outside a checkout."""
+    """Commit, and whether the tree had changes; None outside a checkout."""
     commit = _run_git(folder, "rev-parse", "HEAD")
-    return (
-        commit and {"commit": commit, "changed": bool(_run_git(folder, "status", "--porcelain"))}
-    ) or None
+    if not commit:
+        return None
+    return {"commit": commit, "changed": bool(_run_git(folder, "status", "--porcelain"))}
 
 
 def _run_git(folder: Path, *arguments: str) -> str | None:

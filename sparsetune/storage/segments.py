@@ -1,4 +1,4 @@
-"""The files that a ledger is made of: one per launch on a disk, many small objects in an object store."""
+"""Segments of a ledger: one file a launch on a disk, many small objects in an object store."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.paths import Place, create_object, list_names, read_contents
+from sparsetune.paths import (
+    Place,
+    create_object,
+    list_names,
+    read_contents,
+    translating_read_errors,
+)
 from sparsetune.storage.owner import Owner
 
 if TYPE_CHECKING:
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
 
 BUFFER_SECONDS = 1.0
 BUFFER_BYTES = 65536
-"""An object is written when its first line has waited this long, or its lines are this long: a PUT takes 20 ms."""
+"""An object is written when its first line has waited so long or its lines have so many bytes."""
 SEGMENT_NAME_PATTERN = re.compile(r"(\d{6})(?:-(\d{8}))?\.jsonl")
 
 
@@ -41,7 +47,7 @@ class DiskSegment:
             ) from error
 
     def write(self, lines: bytes, at_once: bool) -> None:
-        """Write whole lines; they are durable when it returns, also where that was not asked for.
+        """Write whole lines; they are durable when it returns, whatever ``at_once`` says.
 
         Raises:
             StorageError: if the disk refuses.
@@ -65,9 +71,10 @@ class DiskSegment:
 
 
 class ObjectSegments:
-    """The segments of one launch in an object store, written by a thread in the order of their numbers.
+    """Segments of one launch in an object store, written by a thread in order.
 
-    One is written only once the one before is acknowledged, so that what a reader finds has no hole.
+    One is written only once the one before is acknowledged, so that what a reader finds has no
+    hole.
     """
 
     def __init__(self, folder: UPath, owner: Owner) -> None:
@@ -75,17 +82,24 @@ class ObjectSegments:
         self._owner = owner
         self._changed = threading.Condition()
         self._waiting: list[bytes] = []
-        self._taken = self._durable = 0
-        self._now = self._closing = False
+        self._taken = 0
+        self._durable = 0
+        self._now = False
+        self._closing = False
         self._failure: StorageError | None = None
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
 
     def write(self, lines: bytes, at_once: bool) -> None:
-        """Write whole lines; they and all before are durable when it returns, if that is asked for.
+        """Write whole lines.
+
+        Args:
+            lines: The lines with their line feeds.
+            at_once: Whether to return only when they and all before are durable.
 
         Raises:
-            StorageError: if the store refuses these or earlier lines, or another driver has taken the study over.
+            StorageError: if the store refuses these or earlier lines, or another driver has taken
+                the study over.
         """
         with self._changed:
             self._check()
@@ -104,7 +118,7 @@ class ObjectSegments:
         """Write what waits.
 
         Raises:
-            StorageError: if the store refuses, and no `write` has told of it.
+            StorageError: if the store refuses, and no `write` has raised it.
         """
         with self._changed:
             self._closing = True
@@ -140,7 +154,7 @@ class ObjectSegments:
                 self._changed.notify_all()
 
     def _next(self) -> list[bytes]:
-        """What the next segment holds, when it is time to write it; nothing at the end."""
+        """Lines of the next segment, once it is time to write it; empty at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
             self._changed.wait_for(lambda: self._now or self._closing, timeout=BUFFER_SECONDS)
@@ -159,7 +173,7 @@ class ObjectSegments:
 
 
 def segment_name(launch: int, number: int) -> str:
-    """A segment of a launch in an object store; names sort as they were written."""
+    """Name of a segment of a launch in an object store; names sort as they were written."""
     return f"{launch:06d}-{number:08d}.jsonl"
 
 
@@ -170,13 +184,16 @@ def segment_names(folder: Place) -> list[str]:
         StorageError: if the folder cannot be read.
         StudyDirectoryError: if one is missing among those of a launch.
     """
-    listed = [name for name in list_names(folder) if SEGMENT_NAME_PATTERN.fullmatch(name)]
+    listed = []
     numbers: dict[str, int] = {}
-    for launch, number in (
-        match.groups()
-        for match in map(SEGMENT_NAME_PATTERN.fullmatch, listed)
-        if match and match[2]
-    ):
+    for name in list_names(folder):
+        match = SEGMENT_NAME_PATTERN.fullmatch(name)
+        if match is None:
+            continue
+        listed.append(name)
+        launch, number = match.groups()
+        if number is None:
+            continue
         numbers[launch] = numbers.get(launch, 0) + 1
         if int(number) != numbers[launch]:
             missing = segment_name(int(launch), numbers[launch])
@@ -186,15 +203,54 @@ def segment_names(folder: Place) -> list[str]:
     return listed
 
 
+class SegmentStamp(NamedTuple):
+    """Facts of one segment that change when it does.
+
+    Args:
+        name: Its name.
+        size: Its size in bytes.
+        version: Time of its last change in nanoseconds; in an object store its ETag, None without
+            one.
+    """
+
+    name: str
+    size: int
+    version: int | str | None
+
+
+def segment_stamps(folder: Place) -> list[SegmentStamp]:
+    """Stamps of all segments, in order: equal ones belong to the same records.
+
+    Raises:
+        StorageError: if the folder cannot be read.
+        StudyDirectoryError: if a segment is missing.
+    """
+    with translating_read_errors(folder):
+        listed = segment_names(folder)
+        if isinstance(folder, Path):
+            stats = [(folder / name).stat() for name in listed]
+            return [
+                SegmentStamp(name, stat.st_size, stat.st_mtime_ns)
+                for name, stat in zip(listed, stats, strict=True)
+            ]
+        found = folder.fs.ls(folder.path, detail=True) if listed else []
+        stamps = [
+            SegmentStamp(one["name"].rpartition("/")[2], one["size"], one.get("ETag"))
+            for one in found
+        ]
+        return sorted(stamps, key=lambda stamp: stamp.name)
+
+
 def last_launch_number(folder: Place) -> int:
-    """The number of the last launch that has a segment; 0 if none has."""
+    """Number of the last launch that has a segment; 0 if none has."""
     return max((int(name[:6]) for name in segment_names(folder)), default=0)
 
 
 def seal_launches(folder: UPath, launches: Sequence[int]) -> None:
-    """End the segments of launches whose drivers seem dead: with an empty one where their next would go.
+    """Write an empty segment where each launch whose driver seems dead would write its next one.
 
-    Such a driver, if it was only paused, then finds its key taken and stops. All that it wrote before is kept.
+    Such a driver, if it was only paused, then finds its key taken and stops. What it wrote before
+    is kept.
     """
     listed = segment_names(folder)
     for launch in launches:

@@ -13,6 +13,7 @@ from sparsetune.paths import Place
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec, flatten_values
 from sparsetune.spec.columns import OBJECTIVE_COLUMNS
 from sparsetune.spec.declaration import Declaration, digest_of, to_plain
+from sparsetune.study.additions import Additions
 from sparsetune.study.budget import COST_AXES, Budget, equality_problems
 from sparsetune.study.cells import UNUSED_AXIS_RULE, Cell, expand_cells
 from sparsetune.study.grid import grid_problems
@@ -197,17 +198,21 @@ class Study(Declaration):
         study: Study = Study(**{name: value for name, value in given.items() if value is not None})
         return study
 
-    def extended(self, records: Iterable[Mapping[str, Any]]) -> Study:
-        """The declaration with all that ``extended`` records of its ledger add to it."""
-        added = [record for record in records if record["type"] == "extended"]
+    def extended(self, records: Iterable[object]) -> Study:
+        """A copy with everything that extensions add.
+
+        Args:
+            records: Records of a ledger, of which those that are `Additions` count.
+        """
+        added = [record for record in records if isinstance(record, Additions)]
         counts = {
-            name: sum(record.get(name) or 0 for record in added) for name in EXTENSIBLE_COUNTS
+            name: sum(getattr(record, name) for record in added) for name in EXTENSIBLE_COUNTS
         }
         study = self.with_changes(
             **{name: getattr(self, name) + count for name, count in counts.items()}
         )
         for record in added:
-            study = study.with_sweep_values(record["sweep"]) if record.get("sweep") else study
+            study = study.with_sweep_values(record.sweep) if record.sweep else study
         return study
 
     def sweep_axes(self) -> dict[str, tuple[Value, ...]]:

@@ -17,8 +17,9 @@ from sparsetune.errors import DataError, SparsetuneError, StudyDirectoryError
 from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
 from sparsetune.spec.task import TextTask
-from sparsetune.storage import StudyDirectory, ledger, translating_write_errors
-from sparsetune.storage.ledger import TrialState
+from sparsetune.storage import StudyDirectory, translating_write_errors
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.tasks import ImageNetwork, data_digest, network_of
 from sparsetune.tasks.model_folder import quiet_transformers
 from sparsetune.tasks.text import glue
@@ -114,7 +115,7 @@ def find_finished_trial(trial: Place) -> FinishedTrial:
     directory = StudyDirectory(folder.parent.parent)
     study = directory.study()
     trial_id = folder.name
-    state = ledger.fold_records(ledger.read_records(directory.ledger)).get(trial_id)
+    state = fold_records(read_records(directory.ledger)).get(trial_id)
     if state is None:
         raise StudyDirectoryError(
             f"the study `{study.name}` must have the trial `{trial_id}`, and does not; see its table"
@@ -140,14 +141,14 @@ def find_finished_trial(trial: Place) -> FinishedTrial:
             f"`{last}` must hold a whole model, got {type(error).__name__}: damaged?"
         ) from error
     return FinishedTrial(
-        study.name, trial_id, state, TrialSpec.model_validate(state.use["spec"]), tensors, facts
+        study.name, trial_id, state, TrialSpec.model_validate(state.use.spec), tensors, facts
     )
 
 
 def _finished_attempt(trial_id: str, state: TrialState) -> int:
     if state.status == "COMPLETE" and state.ended:
-        return int(state.ended["attempt"])
-    ended = (state.ended or {}).get("error")
+        return state.ended.attempt
+    ended = state.ended.error if state.ended else None
     why = f"{state.status} ({ended})" if ended else state.status
     raise StudyDirectoryError(
         f"trial {trial_id} must have ended COMPLETE to be exported, got {why}"
@@ -197,7 +198,7 @@ def _write_encoder(
 
 def _require_same_encoder(kept: FinishedTrial, task: TextTask, data_root: Path | None) -> None:
     """A tokenizer other than the trial's would go unnoticed, and spoil every prediction."""
-    recorded = kept.state.starts[-1].get("data", "") if kept.state.starts else ""
+    recorded = (kept.state.starts[-1].data or "") if kept.state.starts else ""
     here = f"{task.model}={model_digest(task.model, data_root)}"
     if task.model in UNTRAINED_ENCODERS:  # its tokenizer is trained on the texts
         here = data_digest(task, data_root)
@@ -231,7 +232,7 @@ tags: [sparsity, pruning]
 
 # {kept.study}, trial {kept.trial_id}
 
-The final weights of a {use["role"]} trial of the study `{kept.study}` (cell `{use["cell"]}`, seed {use["seed"]}).
+The final weights of a {use.role} trial of the study `{kept.study}` (cell `{use.cell}`, seed {use.seed}).
 Pruned weights are zeros in dense tensors; `certificate.json` counts them layer by layer.
 
 | | weights | zeroed by the mask | sparsity |

@@ -17,6 +17,7 @@ from sparsetune.study import Arm, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.study.space import LogUniform, Uniform
+from tests.ledger_records import record
 
 DIGITS = Study(
     name="digits",
@@ -97,7 +98,7 @@ class Simulation:
     def close(self) -> Path:
         """Write what happened as one segment of the ledger."""
         ledger = Ledger(self.directory.ledger)
-        ledger.append(*self.records)
+        ledger.append(*map(record, self.records))
         ledger.close()
         self.records.clear()
         return self.directory.path

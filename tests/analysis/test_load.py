@@ -15,7 +15,10 @@ import analysis
 from analysis.tables.selection import report_rows
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.spec.columns import HISTORY_COLUMNS, TRIAL_COLUMNS
-from sparsetune.storage.ledger import encode_record, fold_records, read_records
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.records import Extended, encode_record
+from sparsetune.storage.trial_state import fold_records
+from tests.ledger_records import plain_records, record
 
 
 def test_tables_follow_the_contract(small: Path) -> None:
@@ -38,12 +41,14 @@ def test_rows_are_those_of_the_ledger(small: Path) -> None:
     assert list(trials.index) == list(states)
     assert len(history) == sum(len(state.reports) for state in states.values())
     for trial_id, state in states.items():
-        assert trials.at[trial_id, "val_loss"] == state.last["val_loss"]
-        assert trials.at[trial_id, "test_accuracy"] == state.ended["test_accuracy"]
-        assert trials.at[trial_id, "role"] == state.use["role"]
+        assert trials.at[trial_id, "val_loss"] == state.last.row["val_loss"]
+        assert trials.at[trial_id, "test_accuracy"] == state.ended.columns["test_accuracy"]
+        assert trials.at[trial_id, "role"] == state.use.role
         own = history[history["trial_id"] == trial_id]
         assert list(own["step"]) == sorted(state.reports)
-        assert list(own["val_loss"]) == [state.reports[step]["val_loss"] for step in own["step"]]
+        assert list(own["val_loss"]) == [
+            state.reports[step].row["val_loss"] for step in own["step"]
+        ]
 
 
 def test_a_trial_of_several_uses_is_one_row(simulation: Any, studies: Any, tmp_path: Path) -> None:
@@ -72,7 +77,7 @@ def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
 ) -> None:
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir(exist_ok=True)
-    proposed = [r for r in read_records(small / "ledger") if r["type"] == "proposed"][:2]
+    proposed = [r for r in plain_records(small / "ledger") if r["type"] == "proposed"][:2]
     records: list[dict[str, Any]] = [
         {**r, "trial_id": t} for r, t in zip(proposed, "ab", strict=True)
     ]
@@ -96,11 +101,12 @@ def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
                 "val_loss": float(number),
             }
             records.append({"type": "report", **row})
-    (tmp_path / "ledger" / "000001.jsonl").write_bytes(b"".join(map(encode_record, records)))
+    typed = [record(one) for one in records]
+    (tmp_path / "ledger" / "000001.jsonl").write_bytes(b"".join(map(encode_record, typed)))
     history = analysis.load(tmp_path).history()
     expected = [
-        (trial, step, row["attempt"], row["val_loss"])
-        for trial, state in fold_records(records).items()
+        (trial, step, row.attempt, row.row["val_loss"])
+        for trial, state in fold_records(typed).items()
         for step, row in sorted(state.reports.items())
     ]
     assert (
@@ -164,7 +170,7 @@ def test_missing_is_na_never_zero(simulation: Any, studies: Any, tmp_path: Path)
 def test_extensions_count(small: Path, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir()
-    added = encode_record({"type": "extended", "report_seeds": 2, "configurations_per_cell": 4})
+    added = encode_record(Extended(report_seeds=2, configurations_per_cell=4))
     (tmp_path / "ledger" / "000001.jsonl").write_bytes(
         (small / "ledger" / "000001.jsonl").read_bytes() + added
     )
@@ -179,7 +185,7 @@ def test_extensions_count(small: Path, tmp_path: Path) -> None:
 def test_added_sweep_values_are_cells_that_are_not_finished(small: Path, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir()
-    added = encode_record({"type": "extended", "sweep": {"sparsity.target": [0.97]}})
+    added = encode_record(Extended(sweep={"sparsity.target": [0.97]}))
     (tmp_path / "ledger" / "000001.jsonl").write_bytes(
         (small / "ledger" / "000001.jsonl").read_bytes() + added
     )

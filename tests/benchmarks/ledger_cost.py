@@ -9,11 +9,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from sparsetune import ScheduleSpec, TrialSpec
-from sparsetune.storage.ledger import Ledger, Record, encode_record
+from sparsetune.storage.ledger import Ledger
+from sparsetune.storage.records import Report, encode_record
 from sparsetune.train import train
 from tests.benchmarks.rows import Row, interleaved
 
@@ -24,12 +26,12 @@ OURS = "Ledger.append"
 
 
 def ledger_rows(rounds: int) -> list[Row]:
-    """Seconds of a record in each round; the folder lies on the disk of the current one, as studies
-    do.
-    """
+    """Seconds of a record in each round; the folder lies on the disk of the current one, as studies do."""
+    reports = (report_rows(1) * APPENDS)[:APPENDS]
     records = [
-        {"time": 1.0, **row, "step": step} for step, row in enumerate(report_rows(1) * APPENDS)
-    ][:APPENDS]
+        replace(report, time=1.0, row={**report.row, "step": step})
+        for step, report in enumerate(reports)
+    ]
     lines = [encode_record(record) for record in records]
     with (
         tempfile.TemporaryDirectory(dir=Path.cwd(), prefix=".benchmark-") as folder,
@@ -49,11 +51,11 @@ def _rate(seconds: list[float]) -> dict[str, float]:
     return {"per_second": 1 / sorted(seconds)[len(seconds) // 2]}
 
 
-def report_rows(epochs: int, trial_id: str = "t" * 16) -> list[Record]:
+def report_rows(epochs: int, trial_id: str = "t" * 16) -> list[Report]:
     """The ``report`` records of a short trial, with every column of a real one."""
     rows: list[dict[str, Any]] = []
     train(TrialSpec(schedule=ScheduleSpec(epochs=epochs)), report=rows.append)
-    return [{"type": "report", "trial_id": trial_id, "attempt": 1, **row} for row in rows]
+    return [Report(trial_id=trial_id, attempt=1, row=row) for row in rows]
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def _sync_all(file: int, lines: list[bytes]) -> float:
     return (time.perf_counter() - start) / len(lines)
 
 
-def _append_all(segment: Ledger, records: list[Record]) -> float:
+def _append_all(segment: Ledger, records: list[Report]) -> float:
     start = time.perf_counter()
     for record in records:
         segment.append(record)

@@ -25,14 +25,9 @@ from typing import Any
 from sparsetune import LogUniform, ScheduleSpec, Study, TrialSpec
 from sparsetune.search.planner import Planner
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import (
-    Ledger,
-    Record,
-    TrialState,
-    apply_record,
-    fold_records,
-    read_records,
-)
+from sparsetune.storage.ledger import Ledger, read_records
+from sparsetune.storage.records import Ended, Extended, Proposed, Record, Report, Started
+from sparsetune.storage.trial_state import TrialState, apply_record, fold_records
 from tests.benchmarks.ledger_cost import report_rows
 from tests.benchmarks.mask_update import resident
 from tests.benchmarks.rows import Row
@@ -107,29 +102,17 @@ def write_study(folder: Path, trials: int) -> StudyDirectory:
             ]
             for record in records:
                 apply_record(states, record)
-            segment.append(*({"time": 1.0, **record} for record in records))
+            segment.append(*records)
             planner.ended(use.trial_id)
     assert len(states) == trials
     return home
 
 
-def _life(trial_id: str, rows: list[Record], error: float) -> list[Record]:
+def _life(trial_id: str, rows: list[Report], error: float) -> list[Record]:
     names = {"trial_id": trial_id, "attempt": 1}
-    start = {
-        "type": "started",
-        **names,
-        "resumed_from_step": 0,
-        "pid": 1,
-        "host": "h",
-        "device": "cpu",
-        "threads": 1,
-    }
-    reports = [{**row, **names, "val_error": error} for row in rows]
-    return [
-        start,
-        *reports,
-        {"type": "ended", **names, "status": "COMPLETE", "error": None, "certified": True},
-    ]
+    start = Started(**names, resumed_from_step=0, pid=1, host="h", device="cpu", threads=1)
+    reports = [Report(**names, row={**row.row, "val_error": error}) for row in rows]
+    return [start, *reports, Ended(**names, status="COMPLETE", certified=True)]
 
 
 def new_planner(
@@ -180,7 +163,7 @@ def by_parts(home: StudyDirectory) -> list[tuple[str, float, float]]:
     parts = Parts()
     declared = parts.run("check the declaration", lambda: require_runnable(home.study()))
     records = parts.run("read the ledger", lambda: read_records(home.ledger))
-    longer = declared.extended([*records, {"type": "extended", "configurations_per_cell": 1}])
+    longer = declared.extended([*records, Extended(configurations_per_cell=1)])
     states = parts.run("fold its records", lambda: fold_records(records))
     planner = parts.run(
         "planner and Optuna's journal", lambda: new_planner(longer, states, journal)
@@ -216,9 +199,8 @@ def by_launch(home: StudyDirectory) -> list[tuple[str, float, float]]:
     )
     grown = (resident("VmHWM") - before) / 2**20
     ray.shutdown()
-    proposed = [
-        record["time"] for record in read_records(home.ledger) if record["type"] == "proposed"
-    ]
+    records = read_records(home.ledger)
+    proposed = [record.time for record in records if isinstance(record, Proposed)]
     return [(LAUNCHED, min(time for time in proposed if time > began) - began, grown)]
 
 

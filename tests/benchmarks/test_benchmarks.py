@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader
 from sparsetune import ScheduleSpec, TrialSpec
 from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.spec.task import ImageTask
-from sparsetune.storage.ledger import fold_records, read_records
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.trial_state import fold_records
 from sparsetune.tasks import SOURCES, Batch, ResidentSplit
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import data_cost, device_sharing, ledger_cost, mask_update, resume_cost

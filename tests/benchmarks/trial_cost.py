@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 import torch
 
 from sparsetune import LogUniform, ScheduleSpec, Study, TrialSpec
-from sparsetune.storage import ledger
 from sparsetune.train import train
 from tests.benchmarks.rows import Row
+from tests.ledger_records import plain_records
 
 WORKERS = 2
 BEYOND_SECONDS = 0.3
@@ -140,7 +140,7 @@ def through_launch(trials: int, folder: Path, _reuse: bool) -> list[Life]:
     from sparsetune.launch.launch import Options, launch
 
     outcome = launch(study(trials), Options(storage=folder, quiet=True))
-    records = ledger.read_records(outcome.directory / "ledger")
+    records = plain_records(outcome.directory / "ledger")
     ends = {record["trial_id"]: record["time"] for record in records if record["type"] == "ended"}
     starts = [record for record in records if record["type"] == "started"]
     return [Life(record["pid"], record["time"], ends[record["trial_id"]]) for record in starts]

@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.storage import ledger
+from sparsetune.storage.records import encode_record
+from sparsetune.storage.trial_state import TrialState
 from sparsetune.train.checkpoint import latest_checkpoint
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
+from tests.ledger_records import plain_records
 
 PATIENCE = 900
 """Seconds that a study may take to its next event; a busy machine is slow, not wrong."""
@@ -84,12 +87,12 @@ class Chaos:
         lock = self.directory / "driver.lock"
         return lock.exists() and lock.read_text().startswith(f"pid {self.driver.pid} ")
 
-    def running(self) -> dict[int, ledger.TrialState]:
+    def running(self) -> dict[int, TrialState]:
         """Trials in training that have a checkpoint, by the process that runs them; attempts of
         this launch alone.
         """
         found = {}
-        for record in ledger.read_records(self.directory / "ledger"):
+        for record in plain_records(self.directory / "ledger"):
             attempt = (
                 self.directory
                 / "trials"
@@ -111,7 +114,7 @@ class Chaos:
         assert self.driver.stdout
         self.driver.stdout.close()  # its workers, which outlive it by seconds, hold the other end
         running = [
-            state.last.get("phase", "start")
+            state.last.phase if state.last else "start"
             for state in states.values()
             if state.status == "RUNNING"
         ]
@@ -131,7 +134,7 @@ class Chaos:
         """Wait for the workers of a killed driver, which may still write checkpoints."""
         pids = {
             record["pid"]
-            for record in ledger.read_records(self.directory / "ledger")
+            for record in plain_records(self.directory / "ledger")
             if record["type"] == "started"
         }
         deadline = time.monotonic() + PATIENCE
@@ -165,9 +168,7 @@ class Chaos:
         torn = self._kept[-1]
         self._kept = self._kept[:-1]
         self._finished = {
-            name: end
-            for name, end in self._finished.items()
-            if ledger.encode_record(end) != torn + b"\n"
+            name: end for name, end in self._finished.items() if encode_record(end) != torn + b"\n"
         }
         self.count("ledger torn")
         self.check()
@@ -209,9 +210,9 @@ class Chaos:
         assert (counts["finished and lost"], counts["run twice"]) == (0, 0)
         return {**self.faults, **counts, "equal to training alone": equal}
 
-    def counts(self, states: dict[str, ledger.TrialState]) -> dict[str, int]:
+    def counts(self, states: dict[str, TrialState]) -> dict[str, int]:
         """What the ledger tells of a study that has ended."""
-        records = ledger.read_records(self.directory / "ledger")
+        records = plain_records(self.directory / "ledger")
         ends = Counter(record["trial_id"] for record in records if record["type"] == "ended")
         resumed = [
             phase_at(states[r["trial_id"]], r["resumed_from_step"])
@@ -230,9 +231,9 @@ class Chaos:
         }
 
 
-def phase_at(state: ledger.TrialState, step: int) -> str | None:
+def phase_at(state: TrialState, step: int) -> str | None:
     """The phase of a trial at a step; None at its start."""
-    phases = [row["phase"] for at, row in sorted(state.reports.items()) if at <= step]
+    phases = [row.phase for at, row in sorted(state.reports.items()) if at <= step]
     return phases[-1] if step and phases else None
 
 

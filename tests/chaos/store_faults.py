@@ -23,8 +23,10 @@ from typing import Any
 
 from sparsetune.errors import StorageError
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Ledger, encode_record, read_records
+from sparsetune.storage.ledger import Ledger, read_records
+from sparsetune.storage.records import Record, encode_record
 from sparsetune.study import Arm, Study
+from tests.ledger_records import record as record_of
 
 WRITERS = ("directory.py", "segments.py", "checkpoint.py")
 STUDY = Study(
@@ -99,13 +101,14 @@ def limited(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-def record(number: int) -> dict[str, Any]:
-    return {"type": "proposed", "trial_id": f"t{number}", "filler": "é" * (number % 50)}
+def record(number: int) -> Record:
+    filler = {"filler": "é" * (number % 50)}
+    return record_of({"type": "proposed", "trial_id": f"t{number}", **filler})
 
 
 def numbers(folder: Path) -> list[int]:
     """The numbers of the records that are read back; each is whole."""
-    found = [int(one["trial_id"][1:]) for one in read_records(folder)]
+    found = [int(one.trial_id[1:]) for one in read_records(folder)]
     assert read_records(folder) == [record(number) for number in found]
     return found
 

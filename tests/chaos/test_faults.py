@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from sparsetune.storage import ledger
 from tests.chaos.chaos import PATIENCE, Chaos, parent
 from tests.integration.runs import trials
+from tests.ledger_records import plain_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * PATIENCE)]
 
@@ -39,7 +39,7 @@ def kill_worker(study: Chaos) -> str:
     pid, state = study.wait(lambda: list(study.running().items()))[-1]
     os.kill(pid, signal.SIGKILL)
     study.count("worker killed")
-    return str(state.use["trial_id"])
+    return str(state.use.trial_id)
 
 
 def kill_node(study: Chaos, cluster: Any, node: Any) -> str:
@@ -48,7 +48,7 @@ def kill_node(study: Chaos, cluster: Any, node: Any) -> str:
 
     def on_node() -> list[str]:
         running = study.running().items()
-        return [state.use["trial_id"] for pid, state in running if parent(pid) == raylet]
+        return [state.use.trial_id for pid, state in running if parent(pid) == raylet]
 
     (trial_id,) = study.wait(on_node)[:1]
     cluster.remove_node(node, allow_graceful=False)
@@ -57,7 +57,7 @@ def kill_node(study: Chaos, cluster: Any, node: Any) -> str:
 
 
 def starts(study: Chaos, trial_id: str) -> list[dict[str, Any]]:
-    records = ledger.read_records(study.directory / "ledger")
+    records = plain_records(study.directory / "ledger")
     return [r for r in records if r["type"] == "started" and r["trial_id"] == trial_id]
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from sparsetune.storage import ledger
 from sparsetune.train.checkpoint import latest_checkpoint
 from tests.chaos.chaos import PATIENCE
 from tests.integration.runs import HERE, start, trials, wait_for
+from tests.ledger_records import plain_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(2 * PATIENCE)]
 RARELY = ("--checkpoint-seconds", "100000", "--no-report", "--set", "schedule.epochs=2000")
@@ -46,9 +46,7 @@ def progressed(directory: Path, since: dict[str, int]) -> bool:
 def continued(directory: Path) -> list[tuple[str, int]]:
     """Trial and step of every start from a checkpoint."""
     starts = [
-        record
-        for record in ledger.read_records(directory / "ledger")
-        if record["type"] == "started"
+        record for record in plain_records(directory / "ledger") if record["type"] == "started"
     ]
     return [
         (start["trial_id"], start["resumed_from_step"]) for start in starts if start["attempt"] > 1

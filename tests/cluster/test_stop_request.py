@@ -1,4 +1,6 @@
-"""The signals of a launch, as long as it runs; what its workers do then is in `tests/chaos/test_signals.py`."""
+"""The signals of a launch, as long as it runs; what its workers do then is in
+`tests/chaos/test_signals.py`.
+"""
 
 from __future__ import annotations
 

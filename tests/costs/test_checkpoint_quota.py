@@ -10,7 +10,9 @@ import pytest
 
 from sparsetune.costs.checkpoint_quota import CheckpointQuota
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import TrialState
+from sparsetune.storage.records import Ended
+from sparsetune.storage.trial_state import TrialState
+from tests.ledger_records import record
 
 STATUS = {
     "complete": "COMPLETE", "diverged": "DIVERGED", "pruned": "PRUNED", "failed-1": "FAILED", "failed-2": "FAILED",
@@ -18,8 +20,13 @@ STATUS = {
 
 
 def state(name: str) -> TrialState:
-    ended = {"status": STATUS[name]} if name in STATUS else None
-    return TrialState([{"trial_id": name, "role": "search"}], 1, ended)
+    return TrialState([record({"type": "proposed", "trial_id": name})], 1, end(name))
+
+
+def end(name: str) -> Ended | None:
+    if name not in STATUS:
+        return None
+    return Ended(trial_id=name, attempt=1, status=STATUS[name])
 
 
 @pytest.fixture
@@ -96,9 +103,9 @@ def test_the_oldest_failures_go_first(directory: StudyDirectory) -> None:
     leave(directory, "failed-2", step=3, age=30)
     leave(directory, "failed-2", attempt=2, step=4, age=20)
     kept = quota(directory, 900)
-    kept.take({"type": "ended", "status": "COMPLETE"})
+    kept.follow(end("complete"))
     assert len(left(directory)) == 4
-    kept.take({"type": "ended", "status": "FAILED"})
+    kept.follow(end("failed-1"))
     assert left(directory) == {
         "failed-1/checkpoint-2.pt",
         "failed-2/checkpoint-3.pt",

@@ -59,8 +59,8 @@ def test_every_estimate_is_in_the_time_by_hand() -> None:
     sparse = [plan for plan in planner.plans.values() if plan.cell.spec.sparsity.method == "obert"]
     trials = sum(len(planner.expected_cell_epochs(plan)) for plan in sparse)
     assert trials == 2  # one that searches, one that reports
-    found = forecast_study(planner, costs)
-    bare = forecast_study(planner, without)
+    found = forecast_study(planner.remaining_work(), costs)
+    bare = forecast_study(planner.remaining_work(), without)
     assert found.seconds is not None
     assert bare.seconds is not None
     assert found.seconds - bare.seconds == pytest.approx(trials * 12 * 7)
@@ -103,7 +103,8 @@ def test_what_does_not_fit_is_refused_and_says_what_would_do(
     monkeypatch.setattr(fisher_cost, "free_bytes", lambda device: 5e6)
     planner = build_planner(study(obert(block=500)), {})
     expected = forecast_study(
-        planner, measure_costs(planner, device="cpu", threads=1, data_root=None)
+        planner.remaining_work(),
+        measure_costs(planner.remaining_work(), device="cpu", threads=1, data_root=None),
     )
     assert expected.missing is None
     with pytest.raises(
@@ -114,7 +115,8 @@ def test_what_does_not_fit_is_refused_and_says_what_would_do(
     assert any("sparsity.fisher.block" in line for line in expected.lines(1))
     fitting = build_planner(study(TrialSpec()), {})
     forecast_study(
-        fitting, measure_costs(fitting, device="cpu", threads=1, data_root=None)
+        fitting.remaining_work(),
+        measure_costs(fitting.remaining_work(), device="cpu", threads=1, data_root=None),
     ).require_memory()
 
 

@@ -28,9 +28,12 @@ from sparsetune.search.planner import Planner, build_planner
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import encode_record, fold_records, read_records
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.records import Report, encode_record
+from sparsetune.storage.trial_state import fold_records
 from sparsetune.study import Study
 from sparsetune.tasks.images.small_sets import FASHION_MNIST_DATASET
+from tests.ledger_records import records
 
 COST = TrialCost(setup=0.5, step=0.01, example=1e-4, checkpoint=1000, model=300)
 
@@ -47,7 +50,9 @@ def test_what_is_left_of_a_study_by_hand(half_done: StudyDirectory) -> None:
     """
     planner = half(half_done)
     found = forecast_study(
-        planner, {cost_kind(plan.cell.spec): COST for plan in planner.plans.values()}, "alone"
+        planner.remaining_work(),
+        {cost_kind(plan.cell.spec): COST for plan in planner.plans.values()},
+        "alone",
     )
     assert (found.trials, found.epochs) == (5, 8 + 8 + 2 + 4 + 8)
     examples = 1293 + 144
@@ -70,27 +75,29 @@ def test_what_is_left_of_a_study_by_hand(half_done: StudyDirectory) -> None:
 def test_a_finished_study_costs_nothing_more() -> None:
     study = Study(name="s", base=TrialSpec(), report_seeds=1)
     trials = fold_records(
-        [
-            {
-                "type": "proposed",
-                "trial_id": spec.trial_id(),
-                "role": "report",
-                "cell": "dense",
-                "config_id": "c",
-            }
-            | {"spec": spec.given(), "seed": 1000, "time": 0}
-            for spec in [TrialSpec(seed=1000)]
-        ]
-        + [{"type": "ended", "trial_id": TrialSpec(seed=1000).trial_id(), "status": "COMPLETE"}]
+        records(
+            [
+                {
+                    "type": "proposed",
+                    "trial_id": spec.trial_id(),
+                    "role": "report",
+                    "cell": "dense",
+                    "config_id": "c",
+                }
+                | {"spec": spec.given(), "seed": 1000, "time": 0}
+                for spec in [TrialSpec(seed=1000)]
+            ]
+            + [{"type": "ended", "trial_id": TrialSpec(seed=1000).trial_id(), "status": "COMPLETE"}]
+        )
     )
-    found = forecast_study(build_planner(study, trials), {})
+    found = forecast_study(build_planner(study, trials).remaining_work(), {})
     assert (found.trials, found.epochs, found.seconds, found.models) == (0, 0, 0, 0)
 
 
 def test_what_could_not_be_timed_says_why(half_done: StudyDirectory) -> None:
     planner = half(half_done)
     first, *_ = {cost_kind(plan.cell.spec) for plan in planner.plans.values()}
-    found = forecast_study(planner, {first: "no data here"})
+    found = forecast_study(planner.remaining_work(), {first: "no data here"})
     assert (found.trials, found.epochs, found.seconds, found.missing) == (
         5,
         30,
@@ -130,14 +137,8 @@ def test_a_row_of_the_ledger_is_not_longer_than_its_forecast(half_done: StudyDir
     rows: list[dict[str, object]] = []
     spec = TrialSpec(schedule=ScheduleSpec(epochs=1))
     train(spec, report=lambda row: rows.append(dict(row)))
-    record = {
-        "type": "report",
-        "time": 1795384087.0277963,
-        "trial_id": spec.trial_id(),
-        "attempt": 1,
-        **rows[0],
-    }
-    assert 0.6 * ROW_BYTES < len(encode_record(record)) <= ROW_BYTES
+    report = Report(trial_id=spec.trial_id(), attempt=1, row=rows[0], time=1795384087.0277963)
+    assert 0.6 * ROW_BYTES < len(encode_record(report)) <= ROW_BYTES
 
 
 @pytest.mark.parametrize("method", ["dense", "gmp", "acdc"])
@@ -204,6 +205,6 @@ def test_a_network_that_takes_its_process_down_only_costs_the_forecast() -> None
         name="s", base=TrialSpec(task=DigitsTask(model="tests.integration.models:Deadly"))
     )
     (reason,) = measure_costs(
-        build_planner(study, {}), device="cpu", threads=1, data_root=None
+        build_planner(study, {}).remaining_work(), device="cpu", threads=1, data_root=None
     ).values()
     assert reason == "timing ended with status 7: no message"

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsetune.costs.memory import PeakMemory, peak_memory
-from sparsetune.storage.ledger import TrialState, fold_records
+from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.units import GIB_BYTES, format_bytes
+from tests.ledger_records import records
 
 
 def on_gpu(peak: float, available: float | None = 80 * GIB_BYTES) -> PeakMemory:
@@ -93,7 +94,7 @@ def trial(
 
 
 def states(*trials: list[Any]) -> list[TrialState]:
-    return list(fold_records(record for one in trials for record in one).values())
+    return list(fold_records(records(line for one in trials for line in one)).values())
 
 
 def test_the_most_by_model_and_batch_size() -> None:

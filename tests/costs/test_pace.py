@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sparsetune.costs.pace import StudyPace, measure_pace
-from sparsetune.storage.ledger import TrialState, fold_records
+from sparsetune.storage.trial_state import TrialState, fold_records
+from tests.ledger_records import records
 
 
 def trial(
@@ -27,7 +28,7 @@ def trial(
 
 
 def states(*trials: list[dict[str, Any]]) -> list[TrialState]:
-    return list(fold_records(record for one in trials for record in one).values())
+    return list(fold_records(records(line for one in trials for line in one)).values())
 
 
 def test_the_whole_launch_while_it_is_young() -> None:
@@ -37,7 +38,9 @@ def test_the_whole_launch_while_it_is_young() -> None:
 
 
 def test_only_the_last_ten_minutes_later_on() -> None:
-    """At 2,000: epochs 3 to 5 of one trial, the first of another; the trial that ended at 1,300 is past."""
+    """At 2,000: epochs 3 to 5 of one trial, the first of another; the trial that ended at 1,300 is
+    past.
+    """
     trials = states(
         trial("a", 10, {100: 1, 500: 2, 1399: 3, 1450: 4, 1900: 5}),
         trial("b", 20, {900: 7}, end=1300),

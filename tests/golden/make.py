@@ -17,6 +17,7 @@ from sparsetune.spec.sparsity import PUBLISHED_ACDC, RampSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger
+from sparsetune.storage.records import decode_record
 from sparsetune.study import Arm, Maximize, Study
 from sparsetune.study.samplers import TPE
 from sparsetune.study.space import IntRange, LogUniform, Uniform
@@ -203,7 +204,8 @@ if __name__ == "__main__":
     directory.create(OLD)
     for time, records in enumerate(launches()):
         ledger = Ledger(directory.ledger)
-        ledger.append(*({"time": 1_700_000_000.0 + 100 * time, **record} for record in records))
+        moment = {"time": 1_700_000_000.0 + 100 * time}
+        ledger.append(*(decode_record({**moment, **record}) for record in records))
         ledger.close()
         directory.record_launch(
             {"time": 1_700_000_000.0 + 100 * time, "command": "sparsetune run old.py"}

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
-from sparsetune.storage import StudyDirectory, ledger
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.trial_state import fold_records
 from sparsetune.study.selection import winner_of
 
 HERE = Path(__file__).parent
@@ -61,11 +63,8 @@ def test_an_old_declaration_loads_with_its_digest_and_cells(old: StudyDirectory)
 
 
 def test_an_old_ledger_loads_with_its_results(old: StudyDirectory) -> None:
-    trials = ledger.fold_records(ledger.read_records(old.ledger))
-    found = [
-        (t.use["cell"], t.use["role"], t.use["index"], t.status, t.attempts)
-        for t in trials.values()
-    ]
+    trials = fold_records(read_records(old.ledger))
+    found = [(t.use.cell, t.use.role, t.use.index, t.status, t.attempts) for t in trials.values()]
     assert found == [
         ("dense", "search", 0, "COMPLETE", 1),
         ("dense", "search", 1, "COMPLETE", 1),
@@ -76,7 +75,7 @@ def test_an_old_ledger_loads_with_its_results(old: StudyDirectory) -> None:
         ("gmp/target=0.9", "control", 1, "DIVERGED", 1),
         ("gmp/target=0.9", "twin", 1, "COMPLETE", 2),
     ]
-    errors = [[row["val_error"] for row in trial.reports.values()] for trial in trials.values()]
+    errors = [[row.row["val_error"] for row in trial.reports.values()] for trial in trials.values()]
     assert errors == [
         [0.5, 0.3],
         [0.5, 0.1],
@@ -89,14 +88,14 @@ def test_an_old_ledger_loads_with_its_results(old: StudyDirectory) -> None:
     ]
     for cell, best in (("dense", 1), ("gmp/target=0.9", 3)):
         searched = {
-            name: trial.last["val_error"]
+            name: trial.last.row["val_error"]
             for name, trial in trials.items()
-            if (trial.use["cell"], trial.use["role"]) == (cell, "search")
+            if (trial.use.cell, trial.use.role) == (cell, "search")
         }
         assert winner_of(searched, minimize=True) == list(trials)[best]
 
 
 def test_old_trials_keep_their_names(old: StudyDirectory) -> None:
-    for name, trial in ledger.fold_records(ledger.read_records(old.ledger)).items():
-        spec = TrialSpec.model_validate(trial.use["spec"])
-        assert (spec.trial_id(), spec.config_id()) == (name, trial.use["config_id"])
+    for name, trial in fold_records(read_records(old.ledger)).items():
+        spec = TrialSpec.model_validate(trial.use.spec)
+        assert (spec.trial_id(), spec.config_id()) == (name, trial.use.config_id)

@@ -43,12 +43,11 @@ ALLOWED = [
     Launch("quarters", 0.25, 0.5, 8),
     Launch("halves", 0.5, 1, 4),
     Launch("wholes", 1, 1, 2),
-    Launch("pairs", 2, 1, 1),
     Launch("none", 0, 2, 2),
 ]
 REFUSED = [
     Launch("fractions", 1.5, 1, 0),
-    Launch("too-many-gpus", 4, 1, 0),
+    Launch("pairs", 2, 1, 0),
     Launch("too-many-cpus", 0, 8, 0),
 ]
 

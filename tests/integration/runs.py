@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from sparsetune.spec import TrialSpec
-from sparsetune.storage import ledger
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.records import null_non_finite
+from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.train import train
 
 HERE = Path(__file__).parent
@@ -48,16 +50,16 @@ def wait_for(
     raise TimeoutError("the condition did not come true")
 
 
-def trials(directory: Path) -> dict[str, ledger.TrialState]:
+def trials(directory: Path) -> dict[str, TrialState]:
     """What the ledger says of every trial."""
-    return ledger.fold_records(ledger.read_records(directory / "ledger"))
+    return fold_records(read_records(directory / "ledger"))
 
 
-def rows(trial: ledger.TrialState) -> list[dict[str, Any]]:
+def rows(trial: TrialState) -> list[dict[str, Any]]:
     """The history of a trial without its clocks."""
     return [
-        {k: v for k, v in row.items() if k not in CLOCKS}
-        for _, row in sorted(trial.reports.items())
+        {k: v for k, v in report.row.items() if k not in CLOCKS}
+        for _, report in sorted(trial.reports.items())
     ]
 
 
@@ -77,18 +79,15 @@ def alone(
         )
     finally:
         torch.set_num_threads(threads)
-    plain = [
-        ledger._null_non_finite({k: v for k, v in row.items() if k not in CLOCKS})
-        for row in reported
-    ]
+    plain = [null_non_finite({k: v for k, v in row.items() if k not in CLOCKS}) for row in reported]
     return plain, {"status": final.status, **final.test}
 
 
-def assert_equal_to_training_alone(state: ledger.TrialState) -> None:
+def assert_equal_to_training_alone(state: TrialState) -> None:
     """Every number of the trial's history and end, bit for bit."""
-    expected, final = alone(state.use["spec"], read_test=state.use["role"] != "search")
+    expected, final = alone(state.use.spec, read_test=state.use.role != "search")
     assert rows(state) == expected
-    assert {name: state.ended[name] for name in final} == final
+    assert {name: state.ended.value(name) for name in final} == final
 
 
 def environment() -> dict[str, str]:

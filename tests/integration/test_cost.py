@@ -10,14 +10,14 @@ import pytest
 
 import analysis
 from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec
-from sparsetune.costs.forecast import forecast_on_this_machine
 from sparsetune.errors import LimitError
 from sparsetune.launch.launch import Options, launch
+from sparsetune.launch.local_forecast import forecast_on_this_machine
 from sparsetune.search.planner import build_planner
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.storage import ledger
 from tests.integration.runs import assert_equal_to_training_alone, trials
 from tests.launch.followers.test_tensorboard import scalars
+from tests.ledger_records import plain_records
 
 pytestmark = [pytest.mark.timeout(300)]
 
@@ -43,7 +43,7 @@ def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
     )
     outcome = launch(study("small"), options)
     assert outcome.exit_status == 0
-    records = ledger.read_records(outcome.directory / "ledger")
+    records = plain_records(outcome.directory / "ledger")
     notes = [record for record in records if record["type"] == "note"]
     assert {record["trial_id"] for record in notes} == set(trials(outcome.directory))
     assert len(notes) == 4
@@ -51,17 +51,17 @@ def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
     assert not list((outcome.directory / "trials").glob("*/*/checkpoint-*"))
     for trial_id, state in trials(outcome.directory).items():
         assert_equal_to_training_alone(state)
-        assert 1 << 26 < state.ended["peak_memory"] < state.starts[-1]["device_memory"]
+        assert 1 << 26 < state.ended.columns["peak_memory"] < state.starts[-1].device_memory
         written = scalars(outcome.directory / "tensorboard" / trial_id)["val_error"]
         assert [step for step, _, _ in written] == sorted(state.reports)
         assert [value for _, value, _ in written] == [
-            round(row["val_error"], 6) for row in state.reports.values()
+            round(row.row["val_error"], 6) for row in state.reports.values()
         ]
     frame = analysis.load(outcome.directory).trials()
     assert frame["peak_memory"].notna().all()
     again = launch(study("small"), options)
     assert again.counts == outcome.counts
-    assert ledger.read_records(again.directory / "ledger") == records
+    assert plain_records(again.directory / "ledger") == records
 
 
 @pytest.mark.cluster
@@ -79,9 +79,9 @@ def test_the_forecast_against_a_real_launch(
 ) -> None:
     """Training and evaluation of all trials, of which Ray and its workers' start are no part."""
     declared = study("timed", epochs=200)
-    expected, slots = forecast_on_this_machine(build_planner(declared, {}))
+    expected, slots = forecast_on_this_machine(build_planner(declared, {}).remaining_work())
     outcome = launch(declared, Options(storage=tmp_path, quiet=True, keep_models=True))
-    actual = sum(state.last["seconds"] for state in trials(outcome.directory).values())
+    actual = sum(state.last.row["seconds"] for state in trials(outcome.directory).values())
     size = sum(path.stat().st_size for path in (outcome.directory / "ledger").iterdir())
     models = sum(path.stat().st_size for path in outcome.directory.rglob("model.safetensors"))
     with capsys.disabled():

@@ -12,8 +12,8 @@ import analysis
 from analysis.estimates.equal_flops import flops_warnings
 from sparsetune import Arm, LogUniform, RampSpec, ScheduleSpec, SparsitySpec, Study, TrialSpec
 from sparsetune.launch.launch import Options, launch
-from sparsetune.storage import ledger as ledgers
 from tests.integration.runs import assert_equal_to_training_alone, trials
+from tests.ledger_records import plain_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
 
@@ -51,9 +51,9 @@ def test_sparse_networks_train_on_to_the_flops_of_their_twins(tmp_path: Path) ->
     stretched = next(
         state
         for state in trials(outcome.directory).values()
-        if state.use["spec"].get("schedule", {}).get("stretch")
+        if state.use.spec.get("schedule", {}).get("stretch")
     )
     assert_equal_to_training_alone(stretched)
-    records = ledgers.read_records(outcome.directory / "ledger")
+    records = plain_records(outcome.directory / "ledger")
     again = launch(STUDY, Options(storage=tmp_path, quiet=True))
-    assert ledgers.read_records(again.directory / "ledger") == records
+    assert plain_records(again.directory / "ledger") == records

@@ -17,6 +17,7 @@ import pytest
 from sparsetune.cli.main import main
 from sparsetune.storage import ledger
 from tests.integration.runs import assert_equal_to_training_alone, trials
+from tests.ledger_records import plain_records
 
 STUDY = """
 from sparsetune import Choice, DigitsTask, OptimSpec, ScheduleSpec, Study, TrialSpec
@@ -80,7 +81,7 @@ def test_a_disk_that_fills_under_ledger_and_checkpoints_loses_nothing(
 
     assert run(tmp_path, small_disk) == 0
     assert list(ledger.read_lines(directory / "ledger"))[: len(kept)] == kept
-    records = ledger.read_records(directory / "ledger")
+    records = plain_records(directory / "ledger")
     states = trials(directory)
     ends = Counter(record["trial_id"] for record in records if record["type"] == "ended")
     assert len(states) == 4 and ends == dict.fromkeys(states, 1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.storage import ledger
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials
+from tests.ledger_records import plain_records
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,7 +52,7 @@ def test_a_worker_killed_for_memory_costs_an_attempt_and_no_number(
     assert all(state.status == "COMPLETE" for state in states.values())
     retried = [
         r
-        for r in ledger.read_records(tmp_path / "small" / "ledger")
+        for r in plain_records(tmp_path / "small" / "ledger")
         if r["type"] == "started" and r["attempt"] > 1
     ]
     assert retried and any("memory" in record.get("reason", "") for record in retried)

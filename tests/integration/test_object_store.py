@@ -17,6 +17,7 @@ from sparsetune.paths import list_names, resolve_place
 from sparsetune.search.status import study_status
 from sparsetune.storage import StudyDirectory, ledger
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
+from tests.ledger_records import plain_records
 from tests.object_store import KEYS, keys
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
@@ -72,7 +73,7 @@ def test_a_killed_study_goes_on_from_the_store_alone(
     assert last.returncode == 0, output
     assert list(ledger.read_lines(directory / "ledger"))[: len(acknowledged)] == acknowledged
 
-    records = ledger.read_records(directory / "ledger")
+    records = plain_records(directory / "ledger")
     ended = [record["trial_id"] for record in records if record["type"] == "ended"]
     states = trials(directory)
     assert len(ended) == len(set(ended)) and set(ended) == set(states)

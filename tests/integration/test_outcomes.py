@@ -15,8 +15,8 @@ from sparsetune.launch.extension import Extension
 from sparsetune.launch.failures import HOPELESS_FAILURES, MAX_ATTEMPTS
 from sparsetune.launch.launch import Options, Outcome, launch
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.storage import ledger
 from tests.integration.runs import alone, rows, trials
+from tests.ledger_records import plain_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
 
@@ -39,21 +39,22 @@ def test_diverged_and_raising_trials_are_rows_and_the_study_goes_on(tmp_path: Pa
     outcome = launch(declared, Options(storage=tmp_path, quiet=True))
     states = trials(outcome.directory)
     search = {
-        TrialSpec.model_validate(s.use["spec"]).optim.lr: s
+        TrialSpec.model_validate(s.use.spec).optim.lr: s
         for s in states.values()
-        if s.use["role"] == "search"
+        if s.use.role == "search"
     }
     assert (
         search[30.0].status == "FAILED"
-        and "RuntimeError: the logits left the range" in search[30.0].ended["error"]
+        and "RuntimeError: the logits left the range" in search[30.0].ended.error
     )
-    assert search[1e20].status == "DIVERGED" and "by step" in search[1e20].ended["error"]
+    assert search[1e20].status == "DIVERGED" and "by step" in search[1e20].ended.error
     assert search[0.1].status == search[0.05].status == "COMPLETE"
-    (report,) = (state for state in states.values() if state.use["role"] == "report")
-    assert report.status == "COMPLETE" and TrialSpec.model_validate(
-        report.use["spec"]
-    ).optim.lr in (0.1, 0.05)
-    folder = outcome.directory / "trials" / search[30.0].use["trial_id"] / "attempt-1"
+    (report,) = (state for state in states.values() if state.use.role == "report")
+    assert report.status == "COMPLETE" and TrialSpec.model_validate(report.use.spec).optim.lr in (
+        0.1,
+        0.05,
+    )
+    folder = outcome.directory / "trials" / search[30.0].use.trial_id / "attempt-1"
     assert "models.py" in (folder / "error.txt").read_text()
     assert outcome.exit_status == 1
     again = launch(declared, Options(storage=tmp_path, quiet=True))
@@ -84,7 +85,7 @@ def test_a_study_without_enough_memory_anywhere_tries_again_and_then_stops_early
         state.attempts for state in ends
     } == {MAX_ATTEMPTS}
     assert len(ends) >= HOPELESS_FAILURES and len(states) < 10
-    records = ledger.read_records(tmp_path / "greedy" / "ledger")
+    records = plain_records(tmp_path / "greedy" / "ledger")
     reasons = [
         record["reason"]
         for record in records
@@ -115,7 +116,7 @@ def test_failed_trials_are_retried_from_their_checkpoints_when_asked_for(tmp_pat
     assert (first.counts, first.exit_status) == ({"FAILED": 2}, 1)
     second = launch(declared, options, extend=Extension(retry_failed=True))
     assert (second.counts, second.exit_status) == ({"COMPLETE": 2}, 0)
-    starts = [r for r in ledger.read_records(second.directory / "ledger") if r["type"] == "started"]
+    starts = [r for r in plain_records(second.directory / "ledger") if r["type"] == "started"]
     assert [(r["attempt"], r["resumed_from_step"]) for r in starts] == [
         (1, 0),
         (1, 0),
@@ -123,15 +124,15 @@ def test_failed_trials_are_retried_from_their_checkpoints_when_asked_for(tmp_pat
         (2, 40),
     ]
     for state in trials(second.directory).values():
-        untiring = {**state.use["spec"], "task": {**state.use["spec"]["task"], "model": "mlp"}}
+        untiring = {**state.use.spec, "task": {**state.use.spec["task"], "model": "mlp"}}
         expected, final = alone(untiring, read_test=True)
         assert rows(state) == expected
-        assert {name: state.ended[name] for name in final} == final
+        assert {name: state.ended.value(name) for name in final} == final
     third = launch(declared, options, extend=Extension(retry_failed=True))
     assert third.counts == second.counts
-    assert [r["type"] for r in ledger.read_records(third.directory / "ledger")].count(
-        "extended"
-    ) == 1, "nothing had failed"
+    assert [r["type"] for r in plain_records(third.directory / "ledger")].count("extended") == 1, (
+        "nothing had failed"
+    )
 
 
 def test_extension_runs_only_what_was_added(tmp_path: Path) -> None:
@@ -145,7 +146,7 @@ def test_extension_runs_only_what_was_added(tmp_path: Path) -> None:
     second = launch(declared, Options(storage=tmp_path, quiet=True), extend=added)
     after = trials(second.directory)
     assert before < set(after) and all(after[trial].attempts == 1 for trial in before)
-    roles = [after[trial].use["role"] for trial in set(after) - before]
+    roles = [after[trial].use.role for trial in set(after) - before]
     assert roles.count("search") == 1 and roles.count("report") in (2, 3)
     assert launch(declared, Options(storage=tmp_path, quiet=True)).counts == second.counts
 
@@ -164,13 +165,13 @@ def test_sparse_cells_have_winner_twin_and_control(tmp_path: Path) -> None:
     )
     outcome = launch(declared, Options(storage=tmp_path, quiet=True))
     states = trials(outcome.directory)
-    sparse = [s for s in states.values() if s.use["cell"] == "gmp" and s.use["role"] == "report"]
+    sparse = [s for s in states.values() if s.use.cell == "gmp" and s.use.role == "report"]
     assert len(sparse) == 2
     for state in sparse:
-        assert state.ended["certified"] is True and state.ended["test_accuracy"] > 0
-        twin = states[state.use["twin_id"]]
+        assert state.ended.certified is True and state.ended.columns["test_accuracy"] > 0
+        twin = states[state.use.twin_id]
         assert (
             twin.status == "COMPLETE"
-            and twin.last["sparsity"] == 0
-            and twin.use["seed"] == state.use["seed"]
+            and twin.last.row["sparsity"] == 0
+            and twin.use.seed == state.use.seed
         )

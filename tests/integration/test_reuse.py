@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,15 @@ import pytest
 from ray import tune
 
 from sparsetune import DigitsTask, OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.cluster.assignment import Assignment
 from sparsetune.cluster.worker import run_trial
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.storage.ledger import encode_record, fold_records
+from sparsetune.storage.announcements import AttemptFailed
+from sparsetune.storage.records import Record, Report, Started, decode_record
+from sparsetune.storage.trial_state import fold_records
+from tests.assignments import SETTINGS
 from tests.integration.runs import assert_equal_to_training_alone
+from tests.ledger_records import plain, record
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
 
@@ -42,23 +46,26 @@ class Collect(tune.Callback):
     """Keeps what the worker sends."""
 
     def __init__(self) -> None:
-        self.records: list[dict[str, Any]] = []
+        self.records: list[Record] = []
+        self.failures: list[AttemptFailed] = []
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.records += [
-            json.loads(encode_record(record)) for record in result["records"]
-        ]  # as the ledger keeps them
+        for message in result["records"]:
+            if isinstance(message, AttemptFailed):
+                self.failures.append(message)
+            else:
+                self.records.append(decode_record(plain(message)))  # as the ledger keeps it
 
 
 class StopOne(tune.Stopper):
     """Stops the long trial at its first reports."""
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        of = {record["trial_id"] for record in result["records"]}
+        of = {message.trial_id for message in result["records"]}
         return of == {STOPPED.trial_id()} and any(
-            record["type"] == "report" for record in result["records"]
+            isinstance(message, Report) for message in result["records"]
         )
 
     def stop_all(self) -> bool:
@@ -66,26 +73,20 @@ class StopOne(tune.Stopper):
 
 
 def config(spec: TrialSpec, folder: Path) -> dict[str, Any]:
-    return {
-        "trial_id": spec.trial_id(),
-        "attempt": 1,
-        "spec": spec.given(),
-        "read_test": True,
-        "folder": str(folder / spec.trial_id()),
-        "earlier": [],
-        "data_root": None,
-        "device": "cpu",
-        "threads": 1,
-        "checkpoint_seconds": 30,
-        "keep_models": False,
-        "rungs": [],
-        "teaches": False,
-        "teacher": None,
-        "python_path": [],
-        "retry": None,
-        "launch": "test",
-        "checkpoint_room": float("inf"),
-    }
+    given = Assignment(
+        trial_id=spec.trial_id(),
+        attempt=1,
+        spec=spec.given(),
+        read_test=True,
+        folder=str(folder / spec.trial_id()),
+        earlier=(),
+        retry=None,
+        rungs=(),
+        teaches=False,
+        teacher=None,
+        shared=SETTINGS,
+    )
+    return given.to_config()
 
 
 def test_numbers_do_not_depend_on_what_the_worker_did_before(tmp_path: Path) -> None:
@@ -100,18 +101,16 @@ def test_numbers_do_not_depend_on_what_the_worker_did_before(tmp_path: Path) -> 
         ),
     ).fit()
 
-    started = [record for record in collect.records if record["type"] == "started"]
-    assert [record["trial_id"] for record in started] == [spec.trial_id() for spec in ORDER]
-    assert len({record["pid"] for record in started}) == 1, (
-        "the trials were meant to share one worker"
-    )
+    started = [record for record in collect.records if isinstance(record, Started)]
+    assert [record.trial_id for record in started] == [spec.trial_id() for spec in ORDER]
+    assert len({record.pid for record in started}) == 1, "the trials were meant to share one worker"
     proposed = [
-        {"type": "proposed", "trial_id": c["trial_id"], "spec": c["spec"], "role": "report"}
+        record({"type": "proposed", "trial_id": c["trial_id"], "spec": c["spec"], "role": "report"})
         for c in configs
     ]
     states = fold_records([*proposed, *collect.records])
-    (failed,) = (record for record in collect.records if record["type"] == "failed")
-    assert failed["trial_id"] == RAISING.trial_id() and failed["cause"] == "code"
+    (failed,) = collect.failures
+    assert failed.trial_id == RAISING.trial_id() and failed.cause == "code"
     assert states[STOPPED.trial_id()].status == "RUNNING" and states[STOPPED.trial_id()].reports
     for spec in ORDER:
         if spec not in (RAISING, STOPPED):

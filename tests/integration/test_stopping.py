@@ -24,8 +24,8 @@ from sparsetune import (
     TrialSpec,
 )
 from sparsetune.launch.launch import Options, launch
-from sparsetune.storage import ledger as ledgers
 from tests.integration.runs import alone, assert_equal_to_training_alone, rows, trials
+from tests.ledger_records import plain_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
 
@@ -50,30 +50,28 @@ STUDY = Study(
 def test_stopped_configurations_end_at_a_rung_and_are_never_run_again(tmp_path: Path) -> None:
     outcome = launch(STUDY, Options(storage=tmp_path, checkpoint_seconds=0, quiet=True))
     states = trials(outcome.directory)
-    records = ledgers.read_records(outcome.directory / "ledger")
+    records = plain_records(outcome.directory / "ledger")
     assert outcome.exit_status == 0
     assert set(Counter(state.status for state in states.values())) == {"COMPLETE", "PRUNED"}
 
     stopped = {name: state for name, state in states.items() if state.status == "PRUNED"}
     for name, state in stopped.items():
-        assert state.use["role"] == "search" and str(state.ended["error"]).startswith(
-            "stopped at rung "
-        )
+        assert state.use.role == "search" and str(state.ended.error).startswith("stopped at rung ")
         assert (
-            state.last.get("progress", 0.0) < 1
-        )  # a seed that was waiting for its worker has no row
+            state.last.progress if state.last else 0.0
+        ) < 1  # a seed that was waiting for its worker has no row
         assert not list((outcome.directory / "trials" / name).rglob("checkpoint-*"))
-        expected, _ = alone(state.use["spec"], read_test=False)
+        expected, _ = alone(state.use.spec, read_test=False)
         assert rows(state) == expected[: len(state.reports)]
-    winner = next(state for state in states.values() if state.use["role"] == "report")
+    winner = next(state for state in states.values() if state.use.role == "report")
     assert_equal_to_training_alone(winner)
 
     pids = {record["pid"] for record in records if record["type"] == "started"}
     assert len(pids) <= 2, "a stopped trial must not cost its worker"
-    told_by_configuration(outcome.directory, {state.use["config_id"] for state in stopped.values()})
+    told_by_configuration(outcome.directory, {state.use.config_id for state in stopped.values()})
 
     again = launch(STUDY, Options(storage=tmp_path, quiet=True))
-    assert ledgers.read_records(again.directory / "ledger") == records
+    assert plain_records(again.directory / "ledger") == records
 
 
 def told_by_configuration(directory: Path, stopped: set[str]) -> None:

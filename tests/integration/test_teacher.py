@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 import analysis
-from sparsetune.storage import ledger
 from sparsetune.train.distill import LOGITS_FILE
 from tests.integration.runs import HERE, assert_equal_to_training_alone, start, trials, wait_for
 from tests.integration.taught_study import RECIPE
+from tests.ledger_records import plain_records
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
@@ -37,7 +37,7 @@ def test_a_killed_study_does_not_train_its_teacher_again(tmp_path: Path) -> None
     driver.wait()
     assert driver.stdout
     driver.stdout.close()
-    before = ledger.read_records(directory / "ledger")
+    before = plain_records(directory / "ledger")
     assert any(not state.finished for state in trials(directory).values()), (
         "it ended before it could be killed"
     )
@@ -45,7 +45,7 @@ def test_a_killed_study_does_not_train_its_teacher_again(tmp_path: Path) -> None
     with start("resume", directory, cwd=tmp_path) as last:
         output, _ = last.communicate(timeout=300)
     assert last.returncode == 0, output
-    records = ledger.read_records(directory / "ledger")
+    records = plain_records(directory / "ledger")
     assert records[: len(before)] == before
     starts = [r["trial_id"] for r in records if r["type"] == "started"]
     assert starts.count(teacher) == 1 and starts[0] == teacher
@@ -59,7 +59,7 @@ def test_a_killed_study_does_not_train_its_teacher_again(tmp_path: Path) -> None
     )
     for name in ("report", "search"):  # `train` alone trains the teacher itself
         assert_equal_to_training_alone(
-            next(state for state in states.values() if state.use["role"] == name)
+            next(state for state in states.values() if state.use.role == name)
         )
     shown = analysis.load(directory)
     assert set(shown.trials()["role"]) >= {"teacher", "search", "report"}

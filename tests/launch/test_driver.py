@@ -6,19 +6,26 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sparsetune.cluster.assignment import Assignment
 from sparsetune.launch.driver import Driver, python_path
 from sparsetune.launch.failures import HOPELESS_FAILURES, MAX_ATTEMPTS
 from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
 from sparsetune.storage import StudyDirectory, ledger
-from sparsetune.storage.ledger import Ledger, Record
+from sparsetune.storage.announcements import Announcement, Retried
+from sparsetune.storage.ledger import Ledger
+from sparsetune.storage.records import Extended
+from sparsetune.storage.trial_state import fold_records
 from sparsetune.study import Arm, Study
 from sparsetune.study.space import LogUniform
+from tests.assignments import SETTINGS, failed, sent
+from tests.ledger_records import Plain, plain_records
 
 STUDY = Study(
     name="s",
@@ -28,7 +35,6 @@ STUDY = Study(
     configurations_per_cell=2,
     report_seeds=1,
 )
-WORKER = {"device": "cpu", "threads": 1}
 Open = Callable[..., Driver]
 
 
@@ -37,51 +43,41 @@ def open_driver(tmp_path: Path) -> Iterator[Open]:
     """Opens a driver over the one directory, as each launch does."""
     opened: list[Ledger] = []
 
-    def open_(slots: int = 1, announce: Callable[[Record], None] = lambda record: None) -> Driver:
+    def open_(
+        slots: int = 1, announce: Callable[[Announcement], None] = lambda message: None
+    ) -> Driver:
         directory = StudyDirectory(tmp_path / "s")
         directory.create(STUDY)
-        trials = ledger.fold_records(ledger.read_records(directory.ledger))
+        trials = fold_records(ledger.read_records(directory.ledger))
         opened.append(Ledger(directory.ledger))
         planner = Planner(STUDY, trials, SearchJournal(None, STUDY, STUDY.cells()))
-        return Driver(directory, opened[-1], trials, planner, WORKER, slots, [announce])
+        return Driver(directory, opened[-1], trials, planner, SETTINGS, slots, [announce])
 
     yield open_
     for segment in opened:
         segment.close()
 
 
-def on_disk(driver: Driver) -> list[Record]:
-    return ledger.read_records(driver.directory.ledger)
+def on_disk(driver: Driver) -> list[Plain]:
+    return plain_records(driver.directory.ledger)
 
 
-def started(config: dict[str, Any], step: int = 0) -> Record:
-    names = {"trial_id": config["trial_id"], "attempt": config["attempt"]}
-    return {"type": "started", **names, "resumed_from_step": step}
+def started(config: Assignment, step: int = 0) -> Any:
+    return sent(config, "started", resumed_from_step=step)
 
 
-def report(config: dict[str, Any], step: int, attempt: int | None = None) -> Record:
-    attempt = attempt or config["attempt"]
-    return {
-        "type": "report",
-        "trial_id": config["trial_id"],
-        "attempt": attempt,
-        "step": step,
-        "val_error": step / 100,
-    }
+def report(config: Assignment, step: int, attempt: int | None = None, **fields: Any) -> Any:
+    given = replace(config, attempt=attempt or config.attempt)
+    return sent(given, "report", step=step, val_error=step / 100, **fields)
 
 
-def ended(config: dict[str, Any], status: str = "COMPLETE") -> Record:
-    return {
-        "type": "ended",
-        "trial_id": config["trial_id"],
-        "attempt": config["attempt"],
-        "status": status,
-    }
+def ended(config: Assignment, status: str = "COMPLETE", error: str | None = None) -> Any:
+    return sent(config, "ended", status=status, error=error)
 
 
-def configured(driver: Driver) -> dict[str, Any]:
-    config = driver.next_config()
-    assert isinstance(config, dict)
+def configured(driver: Driver) -> Assignment:
+    config = driver.next_assignment()
+    assert isinstance(config, Assignment)
     return config
 
 
@@ -91,34 +87,32 @@ def test_a_trial_is_on_disk_before_it_is_handed_out(open_driver: Open) -> None:
     (proposed,) = on_disk(driver)
     assert (proposed["type"], proposed["trial_id"], proposed["spec"]) == (
         "proposed",
-        config["trial_id"],
-        config["spec"],
+        config.trial_id,
+        config.spec,
     )
     assert proposed["time"] > 0
-    assert {name: config[name] for name in WORKER} == WORKER
-    assert (config["attempt"], config["earlier"], config["retry"], config["read_test"]) == (
+    assert config.shared == SETTINGS
+    assert (config.attempt, config.earlier, config.retry, config.read_test) == (
         1,
-        [],
+        (),
         None,
         False,
     )
-    assert config["folder"] == str(
-        driver.directory.path / "trials" / config["trial_id"] / "attempt-1"
-    )
+    assert config.folder == str(driver.directory.path / "trials" / config.trial_id / "attempt-1")
 
 
 def test_no_more_trials_are_handed_out_than_run_at_once(open_driver: Open) -> None:
     driver = open_driver(slots=2)
     first = configured(driver)
     second = configured(driver)
-    assert driver.next_config() is None
+    assert driver.next_assignment() is None
     driver.receive([started(first), report(first, 80), ended(first)])
-    assert configured(driver)["trial_id"] not in (first["trial_id"], second["trial_id"])
+    assert configured(driver).trial_id not in (first.trial_id, second.trial_id)
 
 
-def run_all(driver: Driver) -> list[dict[str, Any]]:
+def run_all(driver: Driver) -> list[Assignment]:
     configs = []
-    while (config := driver.next_config()) != "done":
+    while (config := driver.next_assignment()) != "done":
         assert config is not None
         configs.append(config)
         driver.receive([started(config), report(config, 80), ended(config)])
@@ -130,20 +124,21 @@ def test_a_study_is_done_when_nothing_is_left_and_only_searches_skip_the_test_se
 ) -> None:
     driver = open_driver()
     configs = run_all(driver)
-    # Two configurations in each of two cells; a report each, a twin and, if it is not the winner, a control.
+    # Two configurations in each of two cells; a report each, a twin and, if it is not the winner, a
+    # control.
     assert len(configs) == len(driver.trials) == len(driver.planner.expected_epochs())
-    reads = {config["trial_id"]: config["read_test"] for config in configs}
+    reads = {config.trial_id: config.read_test for config in configs}
     assert reads == {
-        name: trial.proposed[0]["role"] != "search" for name, trial in driver.trials.items()
+        name: trial.proposed[0].role != "search" for name, trial in driver.trials.items()
     }
     assert set(reads.values()) == {False, True}
-    assert open_driver().next_config() == "done"
+    assert open_driver().next_assignment() == "done"
 
 
 def test_a_known_trial_is_not_proposed_twice(open_driver: Open) -> None:
     first = configured(open_driver())
     again = open_driver()
-    assert configured(again)["trial_id"] == first["trial_id"]
+    assert configured(again).trial_id == first.trial_id
     assert [record["type"] for record in on_disk(again)] == ["proposed"]
 
 
@@ -166,7 +161,7 @@ def test_a_resumed_trials_reports_fill_the_ledger_and_are_not_written_twice(
     )
     rows = [(r["attempt"], r["step"]) for r in on_disk(again) if r["type"] == "report"]
     assert rows == [(1, 20), (1, 40), (1, 60), (2, 80)]
-    assert list(again.trials[second["trial_id"]].reports) == [20, 40, 60, 80]
+    assert list(again.trials[second.trial_id].reports) == [20, 40, 60, 80]
 
 
 def test_reports_beyond_the_checkpoint_are_written_again(open_driver: Open) -> None:
@@ -180,8 +175,8 @@ def test_reports_beyond_the_checkpoint_are_written_again(open_driver: Open) -> N
     )
     rows = [(r["attempt"], r["step"]) for r in on_disk(again) if r["type"] == "report"]
     assert rows == [(1, 20), (1, 40), (2, 40), (2, 60)]
-    states = ledger.fold_records(on_disk(again))[second["trial_id"]].reports
-    assert {step: row["attempt"] for step, row in states.items()} == {20: 1, 40: 2, 60: 2}
+    states = fold_records(ledger.read_records(again.directory.ledger))[second.trial_id].reports
+    assert {step: row.attempt for step, row in states.items()} == {20: 1, 40: 2, 60: 2}
 
 
 @pytest.mark.parametrize(
@@ -194,41 +189,36 @@ def test_the_attempts_number_follows_both_ledger_and_folders(
     driver = open_driver()
     config = configured(driver)
     for number in range(1, told + 1):
-        driver.receive([started({**config, "attempt": number})])
-    paths = [driver.directory.attempt(config["trial_id"], number) for number in folders]
+        driver.receive([started(replace(config, attempt=number))])
+    paths = [driver.directory.attempt(config.trial_id, number) for number in folders]
     for path in paths:
         path.mkdir(parents=True)
     again = configured(open_driver())
-    assert (again["trial_id"], again["attempt"]) == (config["trial_id"], attempt)
-    assert again["earlier"] == [str(path) for path in paths]
-    assert again["folder"].endswith(f"attempt-{attempt}")
+    assert (again.trial_id, again.attempt) == (config.trial_id, attempt)
+    assert again.earlier == tuple(str(path) for path in paths)
+    assert again.folder.endswith(f"attempt-{attempt}")
 
 
 def test_a_lost_worker_is_retried_with_its_reason_and_then_fails(open_driver: Open) -> None:
-    announced: list[Record] = []
+    announced: list[Announcement] = []
     driver = open_driver(announce=announced.append)
     first = configured(driver)
     for number in range(1, MAX_ATTEMPTS + 1):
         config = first if number == 1 else configured(driver)
-        assert (config["trial_id"], config["attempt"]) == (first["trial_id"], number)
-        assert config["retry"] == (None if number == 1 else f"death {number - 1}")
+        assert (config.trial_id, config.attempt) == (first.trial_id, number)
+        assert config.retry == (None if number == 1 else f"death {number - 1}")
         driver.receive([started(config)])
-        driver.failed(config["trial_id"], number, "lost", f"death {number}")
-    trial = driver.trials[first["trial_id"]]
-    assert (trial.status, trial.ended and trial.ended["error"]) == (
+        driver.on_attempt_failed(config.trial_id, number, "lost", f"death {number}")
+    trial = driver.trials[first.trial_id]
+    assert (trial.status, trial.ended and trial.ended.error) == (
         "FAILED",
         f"death {MAX_ATTEMPTS}",
     )
-    assert [r["error"] for r in announced if r["type"] == "retried"] == ["death 1", "death 2"]
+    assert [r.error for r in announced if isinstance(r, Retried)] == ["death 1", "death 2"]
     assert [r["error"] for r in on_disk(driver) if r["type"] == "ended"] == [
         f"death {MAX_ATTEMPTS}"
     ]
-    assert configured(driver)["trial_id"] != first["trial_id"]
-
-
-def failed(config: dict[str, Any], cause: str, error: str = "why") -> Record:
-    names = {"trial_id": config["trial_id"], "attempt": config["attempt"]}
-    return {"type": "failed", **names, "cause": cause, "error": error}
+    assert configured(driver).trial_id != first.trial_id
 
 
 def test_what_may_pass_is_tried_again_and_a_trials_own_error_is_not(open_driver: Open) -> None:
@@ -236,12 +226,12 @@ def test_what_may_pass_is_tried_again_and_a_trials_own_error_is_not(open_driver:
     first = configured(driver)
     driver.receive([started(first), failed(first, "memory")])
     second = configured(driver)
-    assert (second["trial_id"], second["attempt"], second["retry"]) == (first["trial_id"], 2, "why")
+    assert (second.trial_id, second.attempt, second.retry) == (first.trial_id, 2, "why")
     driver.receive([started(second), failed(second, "code", "ValueError: no")])
-    assert driver.trials[first["trial_id"]].status == "FAILED"
+    assert driver.trials[first.trial_id].status == "FAILED"
     assert [r["error"] for r in on_disk(driver) if r["type"] == "ended"] == ["ValueError: no"]
     assert not [r for r in on_disk(driver) if r["type"] in ("failed", "retried")]
-    assert configured(driver)["trial_id"] != first["trial_id"]
+    assert configured(driver).trial_id != first.trial_id
 
 
 def test_a_worker_whose_disk_is_full_ends_the_launch_and_its_trial_can_go_on(
@@ -256,10 +246,10 @@ def test_a_worker_whose_disk_is_full_ends_the_launch_and_its_trial_can_go_on(
         ]
     )
     assert "No space left on device" in str(driver.stopped) and "free space" in str(driver.stopped)
-    assert driver.next_config() == "done" and not driver.complete
+    assert driver.next_assignment() == "done" and not driver.complete
     again = open_driver()
-    assert again.trials[config["trial_id"]].status == "RUNNING"
-    assert configured(again)["trial_id"] == config["trial_id"]
+    assert again.trials[config.trial_id].status == "RUNNING"
+    assert configured(again).trial_id == config.trial_id
 
 
 MANY = STUDY.with_changes(configurations_per_cell=9)
@@ -273,7 +263,7 @@ def test_a_study_in_which_everything_fails_stops_and_says_why(
     directory.create(MANY)
     segment = Ledger(directory.ledger)
     planner = Planner(MANY, trials := {}, SearchJournal(None, MANY, MANY.cells()))
-    driver = Driver(directory, segment, trials, planner, WORKER, 1, [])
+    driver = Driver(directory, segment, trials, planner, SETTINGS, 1, [])
     for number in range(HOPELESS_FAILURES):
         assert driver.stopped is None
         config = configured(driver)
@@ -288,7 +278,7 @@ def test_a_study_in_which_everything_fails_stops_and_says_why(
         assert (
             f"the first {HOPELESS_FAILURES} trials all failed" in said and "KeyError: 'x'" in said
         )
-        assert driver.next_config() == "done" and not driver.complete
+        assert driver.next_assignment() == "done" and not driver.complete
     else:
         assert driver.stopped is None and configured(driver)
     segment.close()
@@ -297,19 +287,19 @@ def test_a_study_in_which_everything_fails_stops_and_says_why(
 def test_a_retried_trial_goes_on_from_its_checkpoints_as_a_new_attempt(open_driver: Open) -> None:
     driver = open_driver()
     config = configured(driver)
-    Path(config["folder"]).mkdir(parents=True)
+    Path(config.folder).mkdir(parents=True)
     driver.receive(
         [started(config), report(config, 20), report(config, 40), ended(config, "FAILED")]
     )
-    driver.append({"type": "extended", "retried": [config["trial_id"]]})
+    driver.append(Extended(retried=[config.trial_id]))
     again = open_driver()
-    assert again.trials[config["trial_id"]].status == "WAITING"
+    assert again.trials[config.trial_id].status == "WAITING"
     second = configured(again)
-    assert (second["trial_id"], second["attempt"]) == (config["trial_id"], 2)
-    assert second["earlier"] == [config["folder"]]
+    assert (second.trial_id, second.attempt) == (config.trial_id, 2)
+    assert second.earlier == (config.folder,)
     again.receive([started(second, 20), report(second, 40), report(second, 80), ended(second)])
-    state = again.trials[second["trial_id"]]
-    assert {step: row["attempt"] for step, row in state.reports.items()} == {20: 1, 40: 2, 80: 2}
+    state = again.trials[second.trial_id]
+    assert {step: row.attempt for step, row in state.reports.items()} == {20: 1, 40: 2, 80: 2}
     assert (state.status, [r["type"] for r in on_disk(again)].count("proposed")) == ("COMPLETE", 1)
 
 
@@ -328,17 +318,20 @@ def test_a_retry_that_nothing_waits_for_any_more_stays_failed_and_the_status_say
         [started(second), report(second, 80), ended(second)]
     )  # wins, with an error of 0.8
     failed_report = configured(driver)
-    driver.receive([started(failed_report), {**ended(failed_report, "FAILED"), "error": "lost"}])
+    driver.receive([started(failed_report), ended(failed_report, "FAILED", "lost")])
     run_all(driver)
-    driver.append({"type": "extended", "retried": [first["trial_id"], failed_report["trial_id"]]})
+    driver.append(Extended(retried=[first.trial_id, failed_report.trial_id]))
     again = open_driver()
     config = configured(again)
-    assert config["trial_id"] == first["trial_id"]
+    assert config.trial_id == first.trial_id
     again.receive([started(config), report(config, 1), ended(config)])
     run_all(again)
-    left = again.trials[failed_report["trial_id"]]
-    assert (left.status, left.ended and left.ended["error"], left.attempts) == ("FAILED", "lost", 1)
-    assert ledger.fold_records(on_disk(again))[failed_report["trial_id"]].status == "FAILED"
+    left = again.trials[failed_report.trial_id]
+    assert (left.status, left.ended and left.ended.error, left.attempts) == ("FAILED", "lost", 1)
+    assert (
+        fold_records(ledger.read_records(again.directory.ledger))[failed_report.trial_id].status
+        == "FAILED"
+    )
     assert "WAITING" not in {trial.status for trial in again.trials.values()}
 
 
@@ -347,14 +340,14 @@ def test_a_worker_that_dies_after_its_trial_ended_changes_nothing(open_driver: O
     config = configured(driver)
     driver.receive([started(config), report(config, 80), ended(config)])
     before = on_disk(driver)
-    driver.failed(config["trial_id"], 1, "lost", "killed while idle")
-    assert (on_disk(driver), driver.trials[config["trial_id"]].status) == (before, "COMPLETE")
+    driver.on_attempt_failed(config.trial_id, 1, "lost", "killed while idle")
+    assert (on_disk(driver), driver.trials[config.trial_id].status) == (before, "COMPLETE")
 
 
 def test_records_are_announced_after_they_are_durable(open_driver: Open) -> None:
     seen: list[tuple[str, int]] = []
     driver = open_driver(
-        announce=lambda record: seen.append((record["type"], len(on_disk(driver))))
+        announce=lambda record: seen.append((type(record).__name__.lower(), len(on_disk(driver))))
     )
     config = configured(driver)
     driver.receive([started(config), ended(config, "DIVERGED")])
@@ -370,21 +363,23 @@ from sparsetune.launch.driver import Driver
 from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
 from sparsetune.search.sampling import quiet_optuna
+from tests.assignments import SETTINGS, sent
 quiet_optuna()
 directory = StudyDirectory(sys.argv[1])
 study, announced = directory.study(), []
 planner = Planner(study, trials := {}, SearchJournal(None, study, study.cells()))
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-driver = Driver(directory, ledger.Ledger(directory.ledger), trials, planner, {}, 1, [announced.append])
+driver = Driver(
+    directory, ledger.Ledger(directory.ledger), trials, planner, SETTINGS, 1, [announced.append]
+)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4000, 4000))
-config, step = driver.next_config(), 0
-names = {"trial_id": config["trial_id"], "attempt": 1}
-driver.receive([{"type": "started", **names, "resumed_from_step": 0}])
+config, step = driver.next_assignment(), 0
+driver.receive([sent(config, "started")])
 while not driver.stopped:
-    driver.receive([{"type": "report", **names, "step": (step := step + 1)}])
-driver.receive([{"type": "ended", **names, "status": "COMPLETE"}])
-state = trials[config["trial_id"]]
-print(json.dumps([str(driver.stopped), driver.next_config(), len(announced), len(state.reports), state.status]))
+    driver.receive([sent(config, "report", step=(step := step + 1))])
+driver.receive([sent(config, "ended", status="COMPLETE")])
+state = trials[config.trial_id]
+print(json.dumps([str(driver.stopped), driver.next_assignment(), len(announced), len(state.reports), state.status]))
 """
 
 
@@ -398,7 +393,7 @@ def test_a_full_disk_stops_the_launch_and_loses_nothing_acknowledged(tmp_path: P
         check=True,
     )
     stopped, next_config, announced, reports, status = json.loads(done.stdout)
-    records = ledger.read_records(directory.ledger)
+    records = plain_records(directory.ledger)
     assert "ledger/000001.jsonl` cannot be written" in stopped
     assert next_config == "done"
     assert (len(records), status) == (announced, "RUNNING")
@@ -411,10 +406,10 @@ def test_a_disk_without_room_stops_the_launch(small_disk: Path, open_driver: Ope
     driver.ledger = Ledger(small_disk / "ledger")
     config = configured(driver)
     (small_disk / "ballast").write_bytes(b"x" * 32_000)
-    driver.receive([started(config), {**report(config, 1), "filler": "x" * 40_000}])
+    driver.receive([started(config), report(config, 1, filler="x" * 40_000)])
     assert "No space left on device" in str(driver.stopped)
-    assert driver.next_config() == "done"
-    assert [record["type"] for record in ledger.read_records(small_disk / "ledger")] == [
+    assert driver.next_assignment() == "done"
+    assert [record["type"] for record in plain_records(small_disk / "ledger")] == [
         "proposed",
         "started",
     ]

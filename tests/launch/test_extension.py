@@ -8,8 +8,10 @@ import pytest
 
 from sparsetune.errors import DeclarationError
 from sparsetune.launch.extension import Extension
+from sparsetune.storage.records import Record
 from sparsetune.study import Arm, Study
 from sparsetune.study.space import LogUniform
+from tests.ledger_records import plain, records
 
 GMP = Arm({"sparsity.method": "gmp"})
 SR_STE = Arm(
@@ -34,30 +36,34 @@ def faults(declared: Study, **asked: Any) -> list[str]:
     return [str(problem) for problem in caught.value.problems]
 
 
-def failed(trial: str, status: str = "FAILED") -> list[dict[str, Any]]:
-    return [
-        {
-            "type": "proposed",
-            "trial_id": trial,
-            "role": "search",
-            "cell": "dense/epoch_multiplier=1",
-        },
-        {"type": "started", "trial_id": trial, "attempt": 1, "resumed_from_step": 0},
-        {"type": "ended", "trial_id": trial, "attempt": 1, "status": status},
-    ]
+def failed(trial: str, status: str = "FAILED") -> list[Record]:
+    return records(
+        [
+            {
+                "type": "proposed",
+                "trial_id": trial,
+                "role": "search",
+                "cell": "dense/epoch_multiplier=1",
+            },
+            {"type": "started", "trial_id": trial, "attempt": 1, "resumed_from_step": 0},
+            {"type": "ended", "trial_id": trial, "attempt": 1, "status": status},
+        ]
+    )
 
 
 def test_the_record_says_what_is_added_and_nothing_else() -> None:
     asked = Extension(2, 4, {"sparsity.target": [0.97]}, retry_failed=True)
-    records = [*failed("a"), *failed("b", "DIVERGED"), *failed("c", "INVALID"), *failed("d")]
-    record = asked.record(study(), records)
-    assert record and record.pop("time") > 0
-    assert record == {
+    before = [*failed("a"), *failed("b", "DIVERGED"), *failed("c", "INVALID"), *failed("d")]
+    record = asked.record(study(), before)
+    assert record
+    line = plain(record)
+    assert line.pop("time") > 0
+    assert line == {
         "type": "extended", "report_seeds": 2, "configurations_per_cell": 4,
         "sweep": {"sparsity.target": [0.97]}, "retried": ["a", "d"],
     }  # fmt: skip
     assert Extension(retry_failed=True).record(study(), failed("b", "DIVERGED")) is None
-    assert Extension().record(study(), records) is None
+    assert Extension().record(study(), before) is None
 
 
 def test_new_cells_appear_and_all_others_stay_as_they_are() -> None:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from sparsetune.cluster.assignment import Assignment
 from sparsetune.errors import ClusterError
 from sparsetune.launch.driver import Driver
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.launch import Options, launch
-from sparsetune.search.journal import SearchJournal
-from sparsetune.search.planner import Planner
+from sparsetune.search.planner import build_planner
 from sparsetune.storage import StudyDirectory, ledger
+from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Study
+from tests.assignments import SETTINGS, sent
 
 STUDY = Study(name="short", report_seeds=1)
 NOWHERE = "127.0.0.1:1"
@@ -25,21 +27,12 @@ def finish(storage: Path) -> None:
     directory = StudyDirectory(storage / STUDY.name)
     directory.create(STUDY)
     with closing(ledger.Ledger(directory.ledger)) as segment:
-        driver = Driver(
-            directory,
-            segment,
-            {},
-            Planner(STUDY, {}, SearchJournal(None, STUDY, STUDY.cells())),
-            {},
-            1,
-            [],
-        )
-        driver.planner.trials = driver.trials
-        config = driver.next_config()
-        assert isinstance(config, dict)
-        names = {"trial_id": config["trial_id"], "attempt": 1}
-        driver.receive([{"type": "started", **names, "resumed_from_step": 0}])
-        driver.receive([{"type": "ended", **names, "status": "COMPLETE", "error": None}])
+        trials: dict[str, TrialState] = {}
+        planner = build_planner(STUDY, trials)
+        driver = Driver(directory, segment, trials, planner, SETTINGS, 1, [])
+        given = driver.next_assignment()
+        assert isinstance(given, Assignment)
+        driver.receive([sent(given, "started"), sent(given, "ended", status="COMPLETE")])
 
 
 def test_a_finished_study_needs_no_cluster(tmp_path: Path) -> None:

@@ -31,7 +31,9 @@ def phases(study: Study) -> list[tuple[float, str, float]]:
 
 
 def test_the_published_acdc_plan() -> None:
-    """Peste et al. 2021: dense for 10 epochs, then 5 compressed and 5 not; 10 dense before the last 15 of 100."""
+    """Peste et al. 2021: dense for 10 epochs, then 5 compressed and 5 not; 10 dense before the last
+    15 of 100.
+    """
     compressed = [(float(epoch), "compressed", 0.9) for epoch in (10, 20, 30, 40, 50, 60, 70)]
     dense = [(float(epoch), "decompressed", 0.0) for epoch in (15, 25, 35, 45, 55, 65, 75)]
     assert phases(published()) == [
@@ -53,7 +55,9 @@ def test_the_learning_rate_at_every_epoch() -> None:
 
 
 def test_steps_of_falls_and_of_drop_and_grow() -> None:
-    """Ten epochs of 20 steps of 64: falls at half and at 9 epochs; updates each 320 images until three quarters."""
+    """Ten epochs of 20 steps of 64: falls at half and at 9 epochs; updates each 320 images until
+    three quarters.
+    """
     base = TrialSpec(
         schedule=ScheduleSpec(epochs=10, lr="step", anchors=(0.5, "9 epochs"), warmup="8 steps"),
         sparsity=SparsitySpec(method="rigl", target=0.9, regrow=RegrowSpec(every="320 samples")),

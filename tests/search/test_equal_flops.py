@@ -11,7 +11,7 @@ from sparsetune.launch.preview import preview_study, print_preview
 from sparsetune.search.halving import HalvingRungs
 from sparsetune.search.planner import build_planner
 from sparsetune.spec import TrialSpec
-from sparsetune.storage.ledger import fold_records
+from sparsetune.storage.trial_state import fold_records
 from sparsetune.study import Arm, Minimize, Study
 from sparsetune.study.budget import Budget, trained_epochs
 from sparsetune.study.space import Choice, LogUniform, Uniform
@@ -92,7 +92,9 @@ def test_a_resumed_study_finds_its_configurations_again(cut: int) -> None:
 
 @pytest.mark.parametrize("search", [SEARCH, {}])
 def test_a_stretch_that_was_planned_otherwise_stays(search: dict[str, Any]) -> None:
-    """Another version may forecast other densities: what the ledger has is not run again at another length."""
+    """Another version may forecast other densities: what the ledger has is not run again at another
+    length.
+    """
     whole = finished(study(search=search))
     records = []
     for record in whole.records:
@@ -158,7 +160,7 @@ def test_halving_compares_configurations_of_different_length() -> None:
     (group,) = groups(HalvingRungs(halving, Minimize("val_error"), "train_flops"))
     assert group is not None
     assert group.steps == 80
-    rungs = build_planner(study(stopping=halving), {})._rungs
+    rungs = build_planner(study(stopping=halving), {}).judge.rungs
     assert rungs is not None
     assert len(groups(rungs)) == 1
 

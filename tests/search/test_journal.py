@@ -106,3 +106,18 @@ def test_a_cell_that_searches_nothing_has_no_study(path: Path) -> None:
     declared = study(search={"sparsity.ramp.start": Uniform(0, 0.3)})
     SearchJournal(path, declared, declared.cells())
     assert optuna.get_all_study_names(JournalStorage(JournalFileBackend(str(path)))) == [GMP]
+
+
+def test_a_journal_in_memory_moves_to_a_file_and_continues_there(path: Path) -> None:
+    """What was told before and after is read back in order, once each."""
+    journal = SearchJournal(None, study(), study().cells())
+    journal.tell(GMP, "a", values(0.1), 0.3, {0: 0.4})
+    journal.move_to(path)
+    journal.tell(GMP, "a", values(0.1), 0.3)
+    journal.tell(GMP, "b", values(0.2), None)
+    for trials in (journal.optuna_study(GMP).trials, opened(path).trials):
+        assert [(t.user_attrs["config_id"], t.state) for t in trials] == [
+            ("a", TrialState.COMPLETE),
+            ("b", TrialState.PRUNED),
+        ]
+        assert trials[0].intermediate_values == {0: 0.4}

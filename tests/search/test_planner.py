@@ -1,4 +1,6 @@
-"""What runs next, by simulation: trials are handed out, end in any order with any outcome, and the study is cut."""
+"""What runs next, by simulation: trials are handed out, end in any order with any outcome, and the
+study is cut.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +22,24 @@ from sparsetune.search.planner import Planner, TrialUse
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.columns import FINISHED_STATUSES, Status
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.storage.ledger import Record, TrialState, apply_record, fold_records
+from sparsetune.storage.records import Record, plain_record
+from sparsetune.storage.trial_state import TrialState, apply_record, fold_records
 from sparsetune.study import Arm, Study
 from sparsetune.study.budget import Budget, trained_epochs
 from sparsetune.study.samplers import TPE, Grid, OptunaSampler, Random, Sobol
 from sparsetune.study.space import Choice, IntRange, LogUniform, Uniform
 from studies.fashion_mnist_extension import STUDY as EXTENSION
+from tests.ledger_records import Plain, records
+from tests.ledger_records import record as record_of
 
 GMP = {"gmp": Arm({"sparsity.method": "gmp"})}
-Outcomes = Callable[[Record], Status]
+Outcomes = Callable[[Plain], Status]
 
 
 def study(**fields: Any) -> Study:
-    """Four cells: dense and 90 % at one and two times the epochs, four configurations each, two report seeds."""
+    """Four cells: dense and 90 % at one and two times the epochs, four configurations each, two
+    report seeds.
+    """
     declared = Study(**{
         "name": "s", "arms": GMP,
         "sweep": {"sparsity.target": [0, 0.9], "schedule.epoch_multiplier": [1, 2]},
@@ -43,7 +50,7 @@ def study(**fields: Any) -> Study:
     return declared
 
 
-def error_of(record: Record) -> float:
+def error_of(record: Plain) -> float:
     """A synthetic objective whose best learning rate depends on sparsity and length."""
     spec = spec_of(json.dumps(record["spec"]))
     best = 0.3 if spec.sparsity.method == "dense" else 0.1 / spec.schedule.epoch_multiplier
@@ -55,7 +62,7 @@ def spec_of(text: str) -> TrialSpec:
     return TrialSpec.model_validate_json(text)
 
 
-def complete(record: Record) -> Status:
+def complete(record: Plain) -> Status:
     return "COMPLETE"
 
 
@@ -64,22 +71,24 @@ class Simulation:
     """Plays the driver's part of a launch over a ledger in memory."""
 
     study: Study
-    records: list[Record] = field(default_factory=list)
+    records: list[Plain] = field(default_factory=list)
     outcome: Outcomes = complete
     slots: int = 1
     handed_out: list[TrialUse] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.study = self.study.extended(self.records)
-        self.trials: dict[str, TrialState] = fold_records(self.records)
+        before = records(self.records)
+        self.study = self.study.extended(before)
+        self.trials: dict[str, TrialState] = fold_records(before)
         self.planner = Planner(
             self.study, self.trials, SearchJournal(None, self.study, self.study.cells())
         )
-        self.running: list[Record] = []
+        self.running: list[Plain] = []
 
-    def append(self, record: Record) -> None:
-        self.records.append(record)
-        apply_record(self.trials, record)
+    def append(self, one: Plain | Record) -> None:
+        known = record_of(one) if isinstance(one, dict) else one
+        self.records.append(plain_record(known))
+        apply_record(self.trials, known)
 
     def start(self) -> bool:
         """Start the next trial; False when there is none now."""
@@ -104,7 +113,7 @@ class Simulation:
                 "resumed_from_step": 0,
             }
         )
-        self.running.append(use.record())
+        self.running.append(plain_record(use.record()))
         self.handed_out.append(use)
         return True
 
@@ -120,7 +129,9 @@ class Simulation:
         self.planner.ended(trial_id)
 
     def run(self, order: list[int] | None = None, steps: int | None = None) -> Simulation:
-        """Run to the end, or for a number of ends; ``order`` picks which running trial ends next, again and again."""
+        """Run to the end, or for a number of ends; ``order`` picks which running trial ends next,
+        again and again.
+        """
         ended = 0
         while steps is None or ended < steps:
             while len(self.running) < self.slots and self.start():
@@ -139,7 +150,7 @@ class Simulation:
             if record["type"] == "proposed"
         }
 
-    def searched(self, cell: str) -> list[Record]:
+    def searched(self, cell: str) -> list[Plain]:
         """The cell's configurations in the order in which they were proposed."""
         found = [
             r
@@ -148,7 +159,7 @@ class Simulation:
         ]
         return list({record["config_id"]: record for record in found}.values())
 
-    def of(self, cell: str, role: str) -> list[Record]:
+    def of(self, cell: str, role: str) -> list[Plain]:
         return [
             r
             for r in self.records
@@ -233,18 +244,20 @@ def winners_are_reported(done: Simulation) -> None:
         assert controls == given_ - {plan.winner.config_id}
 
 
-def by_seed(records: list[Record]) -> list[Record]:
+def by_seed(records: list[Plain]) -> list[Plain]:
     return sorted(records, key=lambda record: record["seed"])
 
 
-def is_twin(sparse: Record, twin: Record) -> bool:
+def is_twin(sparse: Plain, twin: Plain) -> bool:
     expected = {name: part for name, part in sparse["spec"].items() if name != "sparsity"}
     return bool(twin["spec"] == expected and twin["arm"] == "dense")
 
 
 def best_of(done: Simulation, cell: str) -> str:
     states = {c["config_id"]: done.trials[c["trial_id"]] for c in done.searched(cell)}
-    errors = {config: s.last["val_error"] for config, s in states.items() if s.status == "COMPLETE"}
+    errors = {
+        config: s.last.row["val_error"] for config, s in states.items() if s.status == "COMPLETE"
+    }
     return min(errors, key=lambda config: errors[config])
 
 
@@ -261,7 +274,7 @@ def test_a_study_cut_anywhere_does_the_same_in_the_end(
 ) -> None:
     outcome = complete if bad is None else by_digest(bad)
     whole = uninterrupted(bad)
-    records: list[Record] = []
+    records: list[Plain] = []
     for cut in cuts:
         killed = Simulation(study(), records, outcome, slots).run(order, cut)
         while len(killed.running) < slots and killed.start():
@@ -428,7 +441,9 @@ def test_a_searched_choice_may_rule_out_another_axis() -> None:
 
 
 def two_arms() -> Study:
-    """Two cells that meet: configuration 1 of `wide`, whose base is 0.3, is configuration 0 of `narrow`."""
+    """Two cells that meet: configuration 1 of `wide`, whose base is 0.3, is configuration 0 of
+    `narrow`.
+    """
     arms = {
         "narrow": Arm({"sparsity.method": "gmp"}, search={"optim.lr": Choice([0.1, 0.3])}),
         "wide": Arm(
@@ -513,7 +528,7 @@ def test_an_extended_study_equals_one_that_was_declared_so_but_for_the_order() -
     assert extended.run().uses() == declared.uses()
 
 
-def retried(done: Simulation) -> list[Record]:
+def retried(done: Simulation) -> list[Plain]:
     """The ledger of a study, and that its failed trials are to run again."""
     failed = [trial_id for trial_id, trial in done.trials.items() if trial.status == "FAILED"]
     assert failed
@@ -744,7 +759,7 @@ def test_an_axis_that_another_choice_rules_out_is_nowhere_in_a_configuration(sam
     plan = done.planner.plans["gmp/target=0.9"]
     told = {
         t.user_attrs["config_id"]: t.params
-        for t in done.planner.journal.told("gmp/target=0.9").trials
+        for t in done.planner.journal.optuna_study("gmp/target=0.9").trials
     }
     assert len(told) == len(plan.configurations) == 9
     for name, configuration in plan.configurations.items():
@@ -823,7 +838,7 @@ def costing(sampler: Any, **fields: Any) -> Study:
     })  # fmt: skip
 
 
-def longer_is_better(record: Record) -> float:
+def longer_is_better(record: Plain) -> float:
     return -spec_of(json.dumps(record["spec"])).total_steps()
 
 
@@ -844,7 +859,9 @@ def test_every_search_configuration_costs_at_most_the_budget(
 
 
 def test_a_control_that_would_cost_more_than_the_budget_is_not_tried() -> None:
-    """The dense winner trains 4 epochs, which is the budget; in a cell at twice the epochs it would be 8."""
+    """The dense winner trains 4 epochs, which is the budget; in a cell at twice the epochs it would
+    be 8.
+    """
     fields = {"search": {"schedule.epochs": Choice([2, 3, 4])}, "configurations_per_cell": 3}
     simulation = Simulation(costing(Sobol(), **fields))
     with pytest.MonkeyPatch.context() as patch:

@@ -1,10 +1,13 @@
-"""Replays of recorded studies: a synthetic record whose best configuration is known, on a clock worked by hand."""
+"""Replays of recorded studies: a synthetic record whose best configuration is known, on a clock
+worked by hand.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
 import random
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,23 +17,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsetune.cli.main import main
+from sparsetune.cluster.tune_schedulers import RayScheduler, build_schedulers
 from sparsetune.errors import DeclarationError, StudyDirectoryError
+from sparsetune.search import replay
 from sparsetune.search.halving import HalvingRungs, phase_span_at
-from sparsetune.search.replay import build_schedulers, recorded_cells, replay_study
+from sparsetune.search.replay import ReplayResult, recorded_cells
 from sparsetune.search.simulation import (
     NoStopping,
     RampAwareHalving,
-    RayScheduler,
     RecordedTrial,
     WorkerPool,
 )
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Ledger, Record
+from sparsetune.storage.ledger import Ledger, read_records
+from sparsetune.storage.records import Report
 from sparsetune.study import Minimize, Study
 from sparsetune.study.space import LogUniform, Uniform
 from sparsetune.study.stopping import Halving
+from tests.ledger_records import record as record_of
+
+
+def replay_study(
+    path: Path, changes: Mapping[str, Any] = {}, workers: int = 2, compared: Any = None
+) -> ReplayResult:
+    """A replay of the schedulers that the command compares, or of others."""
+    schedulers = build_schedulers if compared is None else lambda rule: compared
+    return replay.replay_study(path, changes, schedulers=schedulers, workers=workers)
+
 
 EPOCHS = 20
 BASE = TrialSpec(
@@ -58,17 +73,20 @@ def spec(start: float, lr: float = 0.1, target: float = 0.9, seed: int = 0) -> T
     return BASE.with_values(values)
 
 
-def rows(given: TrialSpec, final: float, falls: float = 0.0, seconds: float = 1.0) -> list[Record]:
-    """A row an epoch; the error is 0.5 in the dense phase, worse in the ramp, then goes to ``final``."""
+def rows(given: TrialSpec, final: float, falls: float = 0.0, seconds: float = 1.0) -> list[Report]:
+    """A row an epoch; the error is 0.5 in the dense phase, worse in the ramp, then goes to
+    ``final``.
+    """
     found = []
     for epoch in range(1, EPOCHS + 1):
         at = phase_span_at(given, epoch * STEPS)
         error = {"dense": 0.5, "ramp": 0.9}.get(at.phase, final + falls * (EPOCHS - epoch))
-        found.append({
-            "type": "report", "step": epoch * STEPS, "epoch": float(epoch), "progress": epoch / EPOCHS,
+        row = {
+            "step": epoch * STEPS, "epoch": float(epoch), "progress": epoch / EPOCHS,
             "phase": at.phase, "at_target": at.phase == "fixed", "val_error": error, "seconds": seconds * epoch,
             "batch_loss": 1.0, "train_loss": 1.0,
-        })  # fmt: skip
+        }  # fmt: skip
+        found.append(Report(trial_id=given.trial_id(), attempt=1, row=row, time=1.0))
     return found
 
 
@@ -90,12 +108,12 @@ def record(
             for number, one in enumerate(of_cell):
                 names = {"trial_id": one.trial_id, "attempt": 1, "time": 1.0}
                 segment.append(
-                    {"type": "proposed", **names, "config_id": one.config_id, "cell": cell, "arm": "gmp",
+                    record_of({"type": "proposed", **names, "config_id": one.config_id, "cell": cell, "arm": "gmp",
                      "role": "search", "index": number, "source": f"sobol:{number}", "seed": one.spec.seed,
-                     "spec": one.spec.given()},
-                    {"type": "started", **names, "resumed_from_step": 0},
-                    *({**row, **names} for row in one.rows),
-                    {"type": "ended", **names, "status": one.status, "error": None, "certified": True},
+                     "spec": one.spec.given()}),
+                    record_of({"type": "started", **names, "resumed_from_step": 0}),
+                    *one.rows,
+                    record_of({"type": "ended", **names, "status": one.status, "certified": True}),
                 )  # fmt: skip
 
 
@@ -135,7 +153,8 @@ def test_plain_asha_stops_the_late_ramp_that_wins_and_ours_keeps_it(
     # At three epochs the early ramps have an error of 0.2, and the late one, dense still, of 0.5.
     assert (asha["winner_survived"], asha["regret"]) == (False, pytest.approx(0.1))
     assert (ours["winner_survived"], ours["regret"]) == (True, 0)
-    # The first early ramp goes on, the five that are worse end at the first rung: 20 + 5 * 5 + 20 epochs.
+    # The first early ramp goes on, the five that are worse end at the first rung: 20 + 5 * 5 + 20
+    # epochs.
     assert (ours["stopped"], ours["epochs"], ours["seconds"]) == (5, 65, 65)
     assert ours["epochs_fraction"] == pytest.approx(65 / 140)
 
@@ -183,7 +202,9 @@ def test_whatever_the_order_all_epochs_are_counted_and_the_best_survives_ours(
 
 
 def test_workers_take_trials_in_order_and_are_free_when_one_is_stopped() -> None:
-    """Two workers: trials of 20 s, 40 s and 20 s; the third starts after 20 s and ends with the second."""
+    """Two workers: trials of 20 s, 40 s and 20 s; the third starts after 20 s and ends with the
+    second.
+    """
     trials = [
         trial(spec(EARLY, 0.1), 0.1),
         trial(spec(EARLY, 0.2), 0.2, seconds=2),
@@ -193,7 +214,8 @@ def test_workers_take_trials_in_order_and_are_free_when_one_is_stopped() -> None
     assert WorkerPool(trials, NoStopping(), 1).run().seconds == 80
     assert WorkerPool(trials, NoStopping(), 5).run().seconds == 40
     pool = WorkerPool(trials, RampAwareHalving(RUNGS, trials), 2).run()
-    # The second stops at 10 s after 5 epochs, so that the third runs from 10 s and stops at 15 s; the first ends at 20.
+    # The second stops at 10 s after 5 epochs, so that the third runs from 10 s and stops at 15 s;
+    # the first ends at 20.
     assert (pool.seconds, list(pool.epochs.values())) == (20, [20, 5, 5])
 
 
@@ -203,7 +225,8 @@ def test_a_stop_ends_all_seeds_running_and_waiting() -> None:
     trials = [good[0], *bad, *good[1:]]
     pool = WorkerPool(trials, RampAwareHalving(RUNGS, trials), 3).run()
     assert pool.stopped == {one.trial_id for one in bad}
-    # Two seeds reach the rung together at 10 s: the first of them ends both; the third had no worker and never starts.
+    # Two seeds reach the rung together at 10 s: the first of them ends both; the third had no
+    # worker and never starts.
     assert [pool.epochs.get(one.trial_id) for one in bad] == [5, 5, None]
     assert [pool.epochs.get(one.trial_id) for one in good] == [20, 20, 20]
 
@@ -278,9 +301,7 @@ def test_the_studys_own_rule_is_the_default(directory: StudyDirectory, tmp_path:
 
 
 def test_trials_are_taken_in_order_of_proposal(directory: StudyDirectory) -> None:
-    from sparsetune.storage import ledger
-
-    cells, left_out = recorded_cells(study(), ledger.read_records(directory.ledger))
+    cells, left_out = recorded_cells(study(), read_records(directory.ledger))
     assert [(cell.name, [one.trial_id for one in trials]) for cell, trials in cells] == [
         (CELL, [one.trial_id for one in [*EARLIER, WINNER]]),
         (OTHER, [one.trial_id for one in OTHERS]),

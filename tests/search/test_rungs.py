@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sparsetune.search.halving import ComparisonGroup, HalvingRungs, RungCandidate, phase_span_at
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import AcdcSpec, RampSpec, SparsitySpec
-from sparsetune.storage.ledger import TrialState
+from sparsetune.storage.records import Ended, Report
+from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Maximize, Minimize
 from sparsetune.study.stopping import Halving
 
@@ -35,12 +36,15 @@ def trial(spec: TrialSpec, errors: dict[int, float | None], status: str = "RUNNI
     for epoch, error in errors.items():
         step = epoch * EPOCH
         at = phase_span_at(spec, epoch * EPOCH)
-        rows[step] = {
+        row = {
             "step": step, "epoch": float(epoch), "progress": step / spec.total_steps(),
             "phase": at.phase, "at_target": at.sparsity == spec.sparsity.target, "val_error": error,
             "val_accuracy": error,
         }  # fmt: skip
-    ended = None if status == "RUNNING" else {"status": status}
+        rows[step] = Report(trial_id="t", attempt=1, row=row)
+    ended = None
+    if status != "RUNNING":
+        ended = Ended(trial_id="t", attempt=1, status=status)
     return TrialState(attempts=1, ended=ended, reports=rows)
 
 
@@ -233,11 +237,9 @@ def test_values_are_those_of_the_rungs_where_it_was_compared() -> None:
 
 def test_a_rung_is_reached_once_by_the_first_row_at_or_after_it() -> None:
     given = trial(gmp(), dict.fromkeys([4, 5, 6, 16, 17], 0.1))
-    reached = {
-        row["step"] // EPOCH: RUNGS.rungs_reached(given, row) for row in given.reports.values()
-    }
+    reached = {row.step // EPOCH: RUNGS.rungs_reached(given, row) for row in given.reports.values()}
     assert reached == {4: [], 5: [0], 6: [], 16: [1, 2], 17: []}
-    assert RUNGS._row(given, 1) == given.reports[16 * EPOCH]
+    assert RUNGS.first_report(given, 1) == given.reports[16 * EPOCH]
 
 
 @given(
@@ -251,7 +253,7 @@ def test_the_best_always_goes_on_and_no_more_than_the_share_without_ties(
     rungs = HalvingRungs(Halving(rungs=[0.25], reduction=reduction), Minimize("val_error"))
     everyone = at_first_rung(*values, own)
     kept = [
-        c.trials[0].reports[5 * EPOCH]["val_error"]
+        c.trials[0].reports[5 * EPOCH].row["val_error"]
         for i, c in enumerate(everyone)
         if rungs.stop_reason(c, everyone[:i] + everyone[i + 1 :], 0) is None
     ]
@@ -261,7 +263,9 @@ def test_the_best_always_goes_on_and_no_more_than_the_share_without_ties(
 
 
 def test_somebody_arrives_though_all_that_were_ahead_have_been_stopped_since() -> None:
-    """A second seed may stop a configuration that others were stopped behind; then no winner would be left."""
+    """A second seed may stop a configuration that others were stopped behind; then no winner would
+    be left.
+    """
     stopped = candidate(gmp(), {5: 0.1}, status="PRUNED")
     own = candidate(gmp(), {5: 0.2})
     assert RUNGS.stop_reason(own, [stopped], 0) is None

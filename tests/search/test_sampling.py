@@ -143,7 +143,7 @@ def told(declared: Study, values: list[float | None], name: str = "gmp/target=0.
     for index, value in enumerate(values):
         point = sample_point(random, cell(declared, name), index, NOTHING())
         journal.tell(name, str(index), point, value)
-    return journal.told(name)
+    return journal.optuna_study(name)
 
 
 RISING = [0.1 * i for i in range(10)]

@@ -15,6 +15,7 @@ from sparsetune.errors import StudyDirectoryError
 from sparsetune.search.status import WATCH_SECONDS, load_study_view, print_status, study_status
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger
+from sparsetune.storage.records import Extended
 from sparsetune.study import Study
 
 HOLD = """
@@ -24,6 +25,7 @@ with StudyDirectory(sys.argv[1]).locked():
     print("held", flush=True)
     sys.stdin.read()
 """
+from tests.ledger_records import plain, record
 
 
 @contextmanager
@@ -104,7 +106,7 @@ def test_what_a_person_sees(half_done: StudyDirectory, capsys: pytest.CaptureFix
 
 def test_extensions_count(half_done: StudyDirectory) -> None:
     with closing(Ledger(half_done.ledger)) as ledger:
-        ledger.append({"type": "extended", "report_seeds": 1})
+        ledger.append(Extended(report_seeds=1))
     assert study_status(half_done.path)["expected"] == 12
 
 
@@ -118,11 +120,11 @@ def test_retries_and_memory(half_done: StudyDirectory, capsys: pytest.CaptureFix
     """The running trial was tried twice; two trials of the same network took 300 and 400 MiB of 2
     GiB.
     """
-    running = next(t for t in load_study_view(half_done).trials() if t.status == "RUNNING").use[
-        "trial_id"
-    ]
+    running = next(
+        t for t in load_study_view(half_done).trials() if t.status == "RUNNING"
+    ).use.trial_id
     ended = [
-        t.use["trial_id"]
+        t.use.trial_id
         for t in load_study_view(half_done).trials()
         if t.status in ("COMPLETE", "DIVERGED")
     ]
@@ -135,19 +137,12 @@ def test_retries_and_memory(half_done: StudyDirectory, capsys: pytest.CaptureFix
     }
     machine = {"device": "cpu", "device_memory": 2 << 30, "resumed_from_step": 80, "time": 1030.0}
     with closing(Ledger(half_done.ledger)) as ledger:
-        ledger.append(again | {"device": "cpu", "reason": "the worker [died]"})
+        ledger.append(record(again | {"device": "cpu", "reason": "the worker [died]"}))
         for trial_id, peak in zip(ended, (300 << 20, 400 << 20), strict=True):
             names = {"trial_id": trial_id, "attempt": 2}
-            ledger.append({"type": "started", **names, **machine})
-            ledger.append(
-                {
-                    "type": "ended",
-                    **names,
-                    "status": "COMPLETE",
-                    "peak_memory": peak,
-                    "time": 1040.0,
-                }
-            )
+            ledger.append(record({"type": "started", **names, **machine}))
+            end = {"type": "ended", **names, "status": "COMPLETE", "peak_memory": peak}
+            ledger.append(record({**end, "time": 1040.0}))
     facts = study_status(half_done.path)
     assert (facts["retried"], facts["retries"]) == (
         1,
@@ -172,16 +167,9 @@ def test_only_the_newest_errors_are_shown(half_done: StudyDirectory) -> None:
     with closing(Ledger(half_done.ledger)) as ledger:
         for number in range(6):
             names = {"trial_id": f"trial-{number}", "attempt": 1, "time": 2000.0 + number}
-            ledger.append({**failed, **names})
-            ledger.append(
-                {
-                    "type": "ended",
-                    **names,
-                    "status": "FAILED",
-                    "error": f"no {number}",
-                    "certified": None,
-                }
-            )
+            ledger.append(record({**plain(failed), **names}))
+            end = {"type": "ended", **names, "status": "FAILED", "error": f"no {number}"}
+            ledger.append(record(end))
     assert [error["error"] for error in study_status(half_done.path)["errors"]] == [
         "no 1",
         "no 2",
@@ -199,7 +187,7 @@ def test_watching_looks_again_until_it_is_interrupted(
     def sleep(seconds: float) -> None:
         waited.append(seconds)
         with closing(Ledger(half_done.ledger)) as ledger:
-            ledger.append({"type": "extended", "report_seeds": 1})
+            ledger.append(Extended(report_seeds=1))
         if len(waited) == 3:
             raise KeyboardInterrupt
 

@@ -12,15 +12,18 @@ from sparsetune.search.planner import Planner
 from sparsetune.search.status import load_study_view
 from sparsetune.search.study_view import StudyView
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import TrialState
+from sparsetune.storage.records import Ended, Report
+from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Maximize
 from sparsetune.units import format_duration
+from tests.ledger_records import record
 
 
 def test_counts_steps_and_cells(half_done: StudyDirectory) -> None:
     board = load_study_view(half_done)
     assert board.counts() == {"COMPLETE": 1, "DIVERGED": 1, "RUNNING": 1, "FAILED": 1}
-    # Of what ended early, the rest does not run: 4 epochs that diverged at the first, 8 that failed.
+    # Of what ended early, the rest does not run: 4 epochs that diverged at the first, 8 that
+    # failed.
     assert board.epochs() == (4 + 4 + 2 + 8, 2 * 2 * (4 + 8))
     assert [
         (c["cell"], c["finished"], c["running"], c["best"], c["searched"]) for c in board.cells()
@@ -34,10 +37,10 @@ def test_counts_steps_and_cells(half_done: StudyDirectory) -> None:
 
 def test_the_best_follows_the_objective_and_leaves_twins_out(half_done: StudyDirectory) -> None:
     def trial(error: float, role: str) -> TrialState:
-        ended = {"status": "COMPLETE"}
-        return TrialState(
-            [{"role": role}], 1, ended, {1: {"val_error": error, "val_score": 1 - error}}
-        )
+        proposed = record({"type": "proposed", "trial_id": "t", "role": role})
+        ended = Ended(trial_id="t", attempt=1, status="COMPLETE")
+        row = {"val_error": error, "val_score": 1 - error}
+        return TrialState([proposed], 1, ended, {1: Report(trial_id="t", attempt=1, row=row)})
 
     study = half_done.study()
     trials = [trial(0.3, "search"), trial(0.2, "report"), trial(0.1, "twin")]

@@ -9,8 +9,8 @@ import pytest
 from sparsetune.errors import TeacherError
 from sparsetune.spec import DistillSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.columns import Status
-from sparsetune.storage.ledger import Record
 from sparsetune.study import Arm, Study
+from tests.ledger_records import Plain
 from tests.search.test_planner import Simulation, complete, study
 
 TEACHER = TrialSpec(optim=OptimSpec(lr=0.3), schedule=ScheduleSpec(epochs=2), seed=77)
@@ -96,7 +96,7 @@ def test_a_teacher_may_be_a_trial_of_the_study_itself() -> None:
 
 @pytest.mark.parametrize("status", ["DIVERGED", "FAILED"])
 def test_a_teacher_that_ends_badly_ends_the_launch_with_one_message(status: Status) -> None:
-    def outcome(record: Record) -> Status:
+    def outcome(record: Plain) -> Status:
         return status if record["trial_id"] == TEACHER.trial_id() else complete(record)
 
     with pytest.raises(

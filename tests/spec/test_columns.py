@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from sparsetune.spec import columns
-from sparsetune.storage.ledger import ROLE_ORDER
+from sparsetune.storage.trial_state import ROLE_ORDER
 
 IDENTITY = "study arm cell config_id trial_id seed role attempt status"
 PROGRESS = "step epoch progress phase at_target"

@@ -20,29 +20,32 @@ from hypothesis import strategies as st
 from sparsetune.errors import StorageError, StudyDirectoryError
 from sparsetune.paths import list_names, resolve_place
 from sparsetune.spec.columns import FINISHED_STATUSES
-from sparsetune.storage.ledger import AT_ONCE, Ledger, encode_record, fold_records, read_records
+from sparsetune.storage.ledger import AT_ONCE, Ledger, read_records
 from sparsetune.storage.owner import Owner, hold_study
+from sparsetune.storage.records import Record, encode_record
+from sparsetune.storage.trial_state import fold_records
+from tests.ledger_records import plain, record
 
 
-def proposed(trial: str = "t", role: str = "search", **fields: Any) -> dict[str, Any]:
-    return {"type": "proposed", "trial_id": trial, "role": role, **fields}
+def proposed(trial: str = "t", role: str = "search", **fields: Any) -> Record:
+    return record({"type": "proposed", "trial_id": trial, "role": role, **fields})
 
 
-def started(attempt: int, resumed_from_step: int = 0, trial: str = "t") -> dict[str, Any]:
-    return {
-        "type": "started",
-        "trial_id": trial,
-        "attempt": attempt,
-        "resumed_from_step": resumed_from_step,
-    }
+def started(attempt: int, resumed_from_step: int = 0, trial: str = "t") -> Record:
+    fields = {"trial_id": trial, "attempt": attempt, "resumed_from_step": resumed_from_step}
+    return record({"type": "started", **fields})
 
 
-def report(attempt: int, step: int, trial: str = "t") -> dict[str, Any]:
-    return {"type": "report", "trial_id": trial, "attempt": attempt, "step": step}
+def report(attempt: int, step: int, trial: str = "t") -> Record:
+    return record({"type": "report", "trial_id": trial, "attempt": attempt, "step": step})
 
 
-def ended(attempt: int, status: str = "COMPLETE", trial: str = "t") -> dict[str, Any]:
-    return {"type": "ended", "trial_id": trial, "attempt": attempt, "status": status}
+def ended(attempt: int, status: str = "COMPLETE", trial: str = "t") -> Record:
+    return record({"type": "ended", "trial_id": trial, "attempt": attempt, "status": status})
+
+
+def extended(**fields: Any) -> Record:
+    return record({"type": "extended", **fields})
 
 
 def test_records_come_back_in_order_from_all_segments(tmp_path: Path) -> None:
@@ -62,21 +65,14 @@ def test_a_ledger_that_does_not_exist_yet_is_empty(tmp_path: Path) -> None:
 
 
 def test_what_is_not_finite_is_missing_at_any_depth() -> None:
-    record = {
-        "type": "report",
-        "loss": float("nan"),
-        "spec": {"lr": [float("inf"), 0.1]},
-        "step": 3,
-    }
-    assert json.loads(encode_record(record)) == {
-        **record,
-        "loss": None,
-        "spec": {"lr": [None, 0.1]},
-    }
+    line = plain(proposed(loss=float("nan"), spec={"lr": [float("inf"), 0.1]}))
+    assert (line["loss"], line["spec"]) == (None, {"lr": [None, 0.1]})
 
 
 def test_the_type_comes_first_in_a_line() -> None:
-    assert encode_record({"step": 3, "type": "report"}) == b'{"type":"report","step":3}\n'
+    given = {"step": 3, "attempt": 1, "trial_id": "t", "time": 5.0, "type": "report"}
+    line = b'{"type":"report","time":5.0,"trial_id":"t","attempt":1,"step":3}\n'
+    assert encode_record(record(given)) == line
 
 
 @given(
@@ -85,11 +81,11 @@ def test_the_type_comes_first_in_a_line() -> None:
         st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     )
 )
-def test_a_record_is_one_line_whatever_it_holds(record: dict[str, Any]) -> None:
-    record = {"type": "report", **record}
-    finite = {k: None if v in (float("inf"), float("-inf")) else v for k, v in record.items()}
-    assert encode_record(record).count(b"\n") == 1
-    assert json.loads(encode_record(record)) == finite
+def test_a_record_is_one_line_whatever_it_holds(fields: dict[str, Any]) -> None:
+    line = {**fields, "type": "report", "time": 0.0, "trial_id": "t", "attempt": 1}
+    finite = {k: None if v in (float("inf"), float("-inf")) else v for k, v in line.items()}
+    assert encode_record(record(line)).count(b"\n") == 1
+    assert json.loads(encode_record(record(line))) == finite
 
 
 def test_a_last_line_torn_at_any_byte_is_ignored_and_the_next_launch_goes_on(
@@ -121,15 +117,15 @@ def test_a_trial_waits_runs_and_ends() -> None:
     states = [fold_records(records[: n + 1])["t"] for n in range(4)]
     assert [state.status for state in states] == ["WAITING", "RUNNING", "RUNNING", "COMPLETE"]
     assert [state.finished for state in states] == [False, False, False, True]
-    assert [state.last.get("step") for state in states] == [None, None, 10, 10]
+    assert [state.last and state.last.step for state in states] == [None, None, 10, 10]
 
 
 def test_rows_beyond_the_step_of_resumption_are_done_again() -> None:
     records = [proposed(), started(1), report(1, 10), report(1, 20), report(1, 30), started(2, 10)]
     assert list(fold_records(records)["t"].reports) == [10]
     state = fold_records([*records, report(2, 20), ended(2)])["t"]
-    assert {step: row["attempt"] for step, row in state.reports.items()} == {10: 1, 20: 2}
-    assert (state.attempts, state.last["step"]) == (2, 20)
+    assert {step: row.attempt for step, row in state.reports.items()} == {10: 1, 20: 2}
+    assert (state.attempts, state.last.step) == (2, 20)
 
 
 def test_an_attempt_from_scratch_drops_every_earlier_row() -> None:
@@ -144,7 +140,7 @@ def test_a_failed_trial_that_is_retried_runs_again() -> None:
 
 def test_a_failed_trial_that_is_asked_for_again_waits_until_it_starts_and_counts_once() -> None:
     records = [proposed(), started(1), report(1, 10), ended(1, "FAILED")]
-    again = {"type": "extended", "retried": ["t", "unknown"]}
+    again = extended(retried=["t", "unknown"])
     state = fold_records([*records, again])["t"]
     assert (state.status, state.finished, state.attempts, list(state.reports)) == (
         "WAITING",
@@ -165,7 +161,7 @@ def test_a_failed_trial_that_is_asked_for_again_waits_until_it_starts_and_counts
 
 @pytest.mark.parametrize("status", [status for status in FINISHED_STATUSES if status != "FAILED"])
 def test_only_failed_trials_are_run_again(status: str) -> None:
-    records = [proposed(), started(1), ended(1, status), {"type": "extended", "retried": ["t"]}]
+    records = [proposed(), started(1), ended(1, status), extended(retried=["t"])]
     assert fold_records(records)["t"].status == status
 
 
@@ -179,11 +175,11 @@ def test_a_trial_of_several_uses_runs_once_and_is_shown_by_the_weightiest() -> N
     uses = [proposed(role=role, cell=role) for role in ("twin", "search", "control", "report")]
     for count, shown in enumerate(["twin", "search", "control", "report"], start=1):
         state = fold_records([*uses[:count], started(1), ended(1)])["t"]
-        assert (len(state.proposed), state.use["cell"]) == (count, shown)
+        assert (len(state.proposed), state.use.cell) == (count, shown)
 
 
 def test_a_trial_that_was_never_proposed_does_not_exist() -> None:
-    assert fold_records([started(1), report(1, 10), {"type": "extended", "report_seeds": 2}]) == {}
+    assert fold_records([started(1), report(1, 10), extended(report_seeds=2)]) == {}
 
 
 def test_trials_are_in_order_of_their_proposal() -> None:
@@ -197,7 +193,7 @@ def fill(folder: Path) -> int:
     with closing(Ledger(folder)) as ledger:
         for index in itertools.count():
             try:
-                ledger.append({"type": "proposed", "trial_id": str(index), "filler": "x" * 1000})
+                ledger.append(proposed(str(index), filler="x" * 1000))
             except StorageError:
                 return index
     raise AssertionError("the disk never filled")
@@ -206,7 +202,7 @@ def fill(folder: Path) -> int:
 def test_a_full_disk_refuses_the_record_and_keeps_what_was_acknowledged(small_disk: Path) -> None:
     acknowledged = fill(small_disk / "ledger")
     assert acknowledged > 10
-    assert [record["trial_id"] for record in read_records(small_disk / "ledger")] == [
+    assert [record.trial_id for record in read_records(small_disk / "ledger")] == [
         str(i) for i in range(acknowledged)
     ]
 
@@ -217,10 +213,10 @@ def test_a_ledger_goes_on_once_a_full_disk_has_room_again(small_disk: Path) -> N
     with closing(Ledger(small_disk / "ledger")) as ledger:
         ledger.append(proposed("before"))
         with pytest.raises(StorageError, match="No space left"):
-            ledger.append({**proposed("torn"), "filler": "x" * 20_000})
+            ledger.append(proposed("torn", filler="x" * 20_000))
         ballast.unlink()
         ledger.append(proposed("after"))
-    assert [record["trial_id"] for record in read_records(small_disk / "ledger")] == [
+    assert [record.trial_id for record in read_records(small_disk / "ledger")] == [
         "before",
         "after",
     ]
@@ -231,12 +227,14 @@ import resource, signal, sys
 from pathlib import Path
 from sparsetune.errors import StorageError
 from sparsetune.storage.ledger import Ledger
+from tests.ledger_records import record
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 ledger = Ledger(Path(sys.argv[1]))
 for index in range(100):
     try:
-        ledger.append({"type": "proposed", "trial_id": str(index), "filler": "x" * 700})
+        filler = "x" * 600
+        ledger.append(record({"type": "proposed", "trial_id": str(index), "filler": filler}))
     except StorageError as error:
         sys.exit(f"{index} {error}")
 """
@@ -248,7 +246,7 @@ def test_a_file_that_may_not_grow_refuses_the_record_and_keeps_the_others(tmp_pa
     )
     acknowledged, message = done.stderr.split(" ", 1)
     assert "cannot be written" in message
-    assert [record["trial_id"] for record in read_records(tmp_path)] == [
+    assert [record.trial_id for record in read_records(tmp_path)] == [
         str(i) for i in range(int(acknowledged))
     ]
     assert int(acknowledged) == 6  # 5,000 bytes hold six records of about 750
@@ -299,7 +297,7 @@ def test_a_store_has_the_other_records_after_a_second_or_64_kib_or_at_the_end(
             time.sleep(0.01)
         assert len(read_records(folder)) == 1999
         ledger.append(report(1, 2000))
-    assert [record["step"] for record in read_records(folder)] == list(range(1, 2001))
+    assert [record.step for record in read_records(folder)] == list(range(1, 2001))
 
 
 @contextmanager
@@ -371,7 +369,7 @@ def test_a_ledger_that_was_copied_from_a_store_goes_on_on_a_disk(tmp_path: Path)
     with closing(Ledger(tmp_path)) as ledger:
         ledger.append(proposed("b"))
     assert sorted(path.name for path in tmp_path.iterdir())[-1] == "000002.jsonl"
-    assert [record["trial_id"] for record in read_records(tmp_path)] == ["a", "b"]
+    assert [record.trial_id for record in read_records(tmp_path)] == ["a", "b"]
 
 
 @given(
@@ -388,8 +386,10 @@ def test_whatever_the_store_holds_when_the_driver_dies_is_a_beginning_with_all_t
     acknowledged = 0
     with closing(Ledger(folder, owner)) as ledger:
         for number, kind in enumerate(kinds[:death]):
-            written.append({"type": kind, "trial_id": "t", "number": number})
+            fields = {"step": number} if kind == "report" else {}
+            fields |= {"status": "COMPLETE"} if kind == "ended" else {}
+            written.append(record({"type": kind, "trial_id": "t", "number": number, **fields}))
             ledger.append(written[-1])
-            acknowledged = len(written) if kind in AT_ONCE else acknowledged
+            acknowledged = len(written) if isinstance(written[-1], AT_ONCE) else acknowledged
         found = read_records(folder)  # what a kill -9 at this moment leaves
         assert found == written[: len(found)] and len(found) >= acknowledged

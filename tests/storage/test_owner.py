@@ -1,4 +1,6 @@
-"""One driver in an object store: who wins, who is refused, who takes over, and that a paused one writes no more."""
+"""One driver in an object store: who wins, who is refused, who takes over, and that a paused one
+writes no more.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +30,7 @@ from sparsetune.storage.owner import (
     owner_records,
     process_start,
 )
+from sparsetune.storage.records import Ended
 from sparsetune.study import Study
 
 HOLD = """
@@ -35,12 +38,13 @@ import itertools, sys
 from contextlib import closing
 from sparsetune.storage import owner
 from sparsetune.storage.ledger import Ledger
+from sparsetune.storage.records import Ended
 from sparsetune.storage import StudyDirectory
 owner.BEAT_SECONDS = 0.2
 directory = StudyDirectory(sys.argv[1])
 with directory.locked() as mine, closing(Ledger(directory.ledger, mine)) as ledger:
     for line in itertools.chain([""], sys.stdin):
-        ledger.append({"type": "ended", "trial_id": line.strip()})
+        ledger.append(Ended(trial_id=line.strip(), attempt=1, status="COMPLETE"))
         print("written", flush=True)
 """
 
@@ -75,8 +79,12 @@ def pretend(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(owner, "POLL_SECONDS", 0.05)
 
 
+def ended(trial: str) -> Ended:
+    return Ended(trial_id=trial, attempt=1, status="COMPLETE")
+
+
 def trial_ids(study: str) -> list[str]:
-    return [record["trial_id"] for record in read_records(StudyDirectory(study).ledger)]
+    return [record.trial_id for record in read_records(StudyDirectory(study).ledger)]
 
 
 def test_a_second_driver_is_refused_and_told_who_holds_the_study(
@@ -142,7 +150,7 @@ def test_a_paused_driver_loses_the_study_and_writes_nothing_into_it(
         assert "StorageError" in said and (
             "taken over by another driver" in said or "took the study over" in said
         )
-        ledger.append({"type": "ended", "trial_id": "of the second"})
+        ledger.append(ended("of the second"))
         assert owner_records(mine.folder)[-1].token == mine.record.token
     assert trial_ids(study) == ["", "before", "of the second"]
 
@@ -153,14 +161,14 @@ def test_a_paused_driver_that_has_not_looked_yet_is_stopped_by_the_seal(study: s
     ledger_folder = directory.ledger
     first = claim_study(folder)
     with closing(Ledger(ledger_folder, first)) as paused:
-        paused.append({"type": "ended", "trial_id": "a"})
+        paused.append(ended("a"))
         second = Owner(folder, owner.OwnerRecord(2), superseded=(1,))
         segments.seal_launches(ledger_folder, second.superseded)
         segments.seal_launches(ledger_folder, second.superseded)
         with pytest.raises(
             StorageError, match="was written by another driver, which took the study over"
         ):
-            paused.append({"type": "ended", "trial_id": "b"})
+            paused.append(ended("b"))
     assert trial_ids(study) == ["a"]
     assert [path.name for path in sorted(ledger_folder.iterdir(), key=str)] == [
         "000001-00000001.jsonl",
@@ -201,7 +209,7 @@ def test_a_launch_is_numbered_above_the_segments_of_every_earlier_one(study: str
         b'{"type":"ended","trial_id":"on a disk"}\n'
     )  # copied from a disk
     with StudyDirectory(study).locked() as mine, closing(Ledger(ledger_folder, mine)) as ledger:
-        ledger.append({"type": "ended", "trial_id": "in the store"})
+        ledger.append(ended("in the store"))
     assert trial_ids(study) == ["on a disk", "in the store"]
 
 

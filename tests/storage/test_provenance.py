@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -9,10 +10,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import sparsetune
 from sparsetune.storage import provenance
+from sparsetune.storage.records import Report, Started
 
 
 def test_the_facts_are_plain_json_and_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,6 +91,12 @@ def test_what_changed_between_two_launches_is_said_line_by_line() -> None:
     )
 
 
+def test_the_code_is_every_file_of_the_package() -> None:
+    files = sorted(Path(sparsetune.__file__).parent.rglob("*.py"))
+    text = b"".join(path.read_bytes() for path in files)
+    assert provenance.code_digest() == hashlib.sha256(text).hexdigest()[:12]
+
+
 def test_a_change_of_sparsetunes_files_is_seen() -> None:
     assert provenance.launch_facts()["code"] == provenance.code_digest()
     assert provenance.environment_changes(launch(), launch(code="other")) == [
@@ -95,18 +105,12 @@ def test_a_change_of_sparsetunes_files_is_seen() -> None:
 
 
 def test_trials_on_other_hardware_or_data_are_told_from_those_before() -> None:
-    def started(**fields: object) -> dict[str, object]:
-        return {
-            "type": "started",
-            "data": "digits=aa",
-            "processor": "A",
-            "device": "cpu",
-            "threads": 1,
-            **fields,
-        }
+    def started(**fields: Any) -> Started:
+        same = {"data": "digits=aa", "processor": "A", "device": "cpu", "threads": 1}
+        return Started(trial_id="t", attempt=1, resumed_from_step=0, **{**same, **fields})
 
     around = provenance.EnvironmentTracker(
-        [started(), {"type": "report"}, started(data="other=cc")]
+        [started(), Report(trial_id="t", attempt=1, row={}), started(data="other=cc")]
     )
     assert around.describe_changes(started()) == []
     assert around.describe_changes(started(data="digits=bb")) == [

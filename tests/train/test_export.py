@@ -35,6 +35,7 @@ from sparsetune.tasks.text.encoders import (
 from sparsetune.train import train
 from sparsetune.train.checkpoint import save_weights
 from sparsetune.train.export import export_trial
+from tests.ledger_records import records
 
 SENTENCES = [
     "a gorgeous , witty film",
@@ -101,7 +102,7 @@ def recorded(
         else []
     )
     with segment_of(directory) as ledger:
-        ledger.append(proposed, *started, *end)
+        ledger.append(*records([proposed, *started, *end]))
     return directory.trials / spec.trial_id(), spec
 
 

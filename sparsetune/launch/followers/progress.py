@@ -1,4 +1,4 @@
-"""What a launch prints: a live board on a terminal, plain lines elsewhere, a line per event on both."""
+"""Display of a launch: a live table on a terminal, plain lines elsewhere, a line an event."""
 
 from __future__ import annotations
 
@@ -14,38 +14,40 @@ from rich.text import Text
 from sparsetune.paths import Place
 from sparsetune.search.planner import CellPlan, Planner
 from sparsetune.search.study_view import StudyView
-from sparsetune.storage.ledger import Record
+from sparsetune.storage.announcements import Announcement, ForecastLine, Remark, Retried
+from sparsetune.storage.records import Ended, Note, Started
 from sparsetune.units import format_duration
 
+BAD_STATUSES = ("PRUNED", "DIVERGED", "FAILED", "INVALID")
 SUMMARY_SECONDS = 30
 """Without a terminal, one summary line this often."""
 
 
 class ProgressDisplay:
-    """Follows a launch.
+    """Follower that prints a launch.
 
     Args:
-        planner: Gives the cells, their winners and what is still to run.
+        planner: Knows the cells, their winners and what is still to run.
         path: The study's directory.
         quiet: Print nothing.
     """
 
     def __init__(self, planner: Planner, path: Place, *, quiet: bool = False) -> None:
         self.planner = planner
-        self.board = StudyView(planner)
+        self.view = StudyView(planner)
         self.path = path
         self.console = Console(quiet=quiet, highlight=False)
         self._started = time.monotonic()
         self._working: float | None = None
-        self._epochs_before = self.board.epochs()[0]
-        self._settled = {name for name, plan in planner.plans.items() if plan.searched}
+        self._epochs_before = self.view.epochs()[0]
+        self._shown = {name for name, plan in planner.plans.items() if plan.searched}
         self._summary_due = self._started + SUMMARY_SECONDS
         self._live = Live(
             console=self.console, get_renderable=self._render, refresh_per_second=2, transient=True
         )
 
     def __enter__(self) -> ProgressDisplay:
-        finished = sum(trial.finished for trial in self.board.trials())
+        finished = sum(trial.finished for trial in self.view.trials())
         resumed = f"; {finished} trials finished before" if finished else ""
         cells = (
             f"{len(self.planner.plans)} cells, {len(self.planner.expected_epochs())} trials at most"
@@ -64,80 +66,87 @@ class ProgressDisplay:
         at: TracebackType | None,
     ) -> None:
         self._live.stop()
-        self.console.print(self.board.grid())
+        self.console.print(self.view.grid())
         self._print_line(self._summary())
 
     def _print_line(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)
 
-    def announce(self, record: Record) -> None:
-        """Show what a new record changes."""
-        if record["type"] == "started" and self._working is None:
-            self._working = time.monotonic()
-        if record["type"] == "forecast":
-            self._print_line(escape(record["note"]))
-            return
-        if (note := record.get("note")) and note not in self._settled:
-            self._settled.add(note)
-            self._print_line(f"  [yellow]note[/] {escape(note)}")
-        if record["type"] in ("ended", "retried"):
-            self._announce_end(record)
-        for name, plan in self.planner.plans.items():
-            if plan.searched and name not in self._settled:
-                self._settled.add(name)
-                self._print_line(f"  {escape(name)}: {self._winner_text(plan)}")
+    def announce(self, message: Announcement) -> None:
+        """Show what a record or a message changes."""
+        match message:
+            case ForecastLine():
+                self._print_line(escape(message.note))
+                return
+            case Started():
+                if self._working is None:
+                    self._working = time.monotonic()
+                self._print_note(message.note)
+            case Note() | Remark():
+                self._print_note(message.note)
+            case Ended():
+                self._print_end(message)
+            case Retried():
+                where = self._trial_text(message.trial_id)
+                self._print_line(f"  [yellow]retried[/] {where}: {escape(message.error)}")
+        self._print_winners()
         if not self.console.is_terminal and time.monotonic() > self._summary_due:
             self._summary_due = time.monotonic() + SUMMARY_SECONDS
             self._print_line(self._summary())
 
-    def _announce_end(self, record: Record) -> None:
-        use = self.planner.trials[record["trial_id"]].use
-        where = escape(f"{use['cell']} {use['role']} {record['trial_id']}")
-        if record["type"] == "retried":
-            self._print_line(f"  [yellow]retried[/] {where}: {escape(str(record['error']))}")
-        elif record["status"] == "PRUNED":
-            self._print_line(f"  {where}: {escape(str(record['error']))}")
-        elif record["status"] != "COMPLETE":
-            self._print_line(
-                f"  [red]{record['status']}[/] {where}: {escape(str(record['error']))}"
-            )
+    def _print_note(self, note: str | None) -> None:
+        """Print a note once."""
+        if note and note not in self._shown:
+            self._shown.add(note)
+            self._print_line(f"  [yellow]note[/] {escape(note)}")
+
+    def _print_end(self, ended: Ended) -> None:
+        where = self._trial_text(ended.trial_id)
+        error = escape(str(ended.error))
+        if ended.status == "PRUNED":
+            self._print_line(f"  {where}: {error}")
+        elif ended.status != "COMPLETE":
+            self._print_line(f"  [red]{ended.status}[/] {where}: {error}")
+
+    def _trial_text(self, trial_id: str) -> str:
+        use = self.planner.trials[trial_id].use
+        return escape(f"{use.cell} {use.role} {trial_id}")
+
+    def _print_winners(self) -> None:
+        """Print the winner of every cell whose search has just ended."""
+        for name, plan in self.planner.plans.items():
+            if plan.searched and name not in self._shown:
+                self._shown.add(name)
+                self._print_line(f"  {escape(name)}: {self._winner_text(plan)}")
 
     def _winner_text(self, plan: CellPlan) -> str:
         if plan.winner is None:
             return "[red]no winner: every configuration diverged, failed or was stopped[/]"
         values = plan.winner.values(plan.cell.search).items()
-        return "best " + ", ".join(
-            f"{path.rpartition('.')[2]} {_format_value(value)}" for path, value in values
-        )
+        shown = [f"{path.rpartition('.')[2]} {_format_value(value)}" for path, value in values]
+        return f"best {', '.join(shown)}"
 
     def _render(self) -> Group:
-        return Group(self.board.grid(), Text(self._summary(), style="bold"))
+        return Group(self.view.grid(), Text(self._summary(), style="bold"))
 
     def _summary(self) -> str:
-        counts = self.board.counts()
-        parts = [
-            f"{sum(t.finished for t in self.board.trials())} of {len(self.planner.expected_epochs())} trials"
-        ]
-        parts += [
-            f"{counts[bad]} {bad.lower()}"
-            for bad in ("PRUNED", "DIVERGED", "FAILED", "INVALID")
-            if counts[bad]
-        ]
-        return ", ".join(
-            [*parts, f"{format_duration(time.monotonic() - self._started)} elapsed", *self._left()]
-        )
+        counts = self.view.counts()
+        finished = sum(trial.finished for trial in self.view.trials())
+        parts = [f"{finished} of {len(self.planner.expected_epochs())} trials"]
+        bad = [status for status in BAD_STATUSES if counts[status]]
+        parts += [f"{counts[status]} {status.lower()}" for status in bad]
+        parts.append(f"{format_duration(time.monotonic() - self._started)} elapsed")
+        return ", ".join([*parts, *self._left()])
 
     def _left(self) -> list[str]:
-        """Time left at the pace since the first trial started; Ray and the workers' imports come before that."""
-        done, total = self.board.epochs()
+        """Time left at the pace since the first trial started; empty where it is not known."""
+        done, total = self.view.epochs()
         if self._working is None:
             return ["starting Ray and workers"] if done < total else []
         pace = (done - self._epochs_before) / max(time.monotonic() - self._working, 1e-9)
-        return (
-            [f"about {format_duration((total - done) / pace)} left"]
-            if pace > 0 and done < total
-            else []
-        )
+        if pace <= 0 or done >= total:
+            return []
+        return [f"about {format_duration((total - done) / pace)} left"]
 
 
 def _format_value(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from sparsetune.paths import Place
 from sparsetune.search.planner import Planner
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
-from sparsetune.storage.ledger import Record, TrialState
+from sparsetune.storage.announcements import Announcement
+from sparsetune.storage.records import ColumnValue, Ended, Report, Started
+from sparsetune.storage.trial_state import TrialState
 
 REPORT_SCALARS = tuple(column.name for column in MEASURED_COLUMNS)
 FINAL_SCALARS = tuple(column.name for column in FINAL_COLUMNS if column.dtype == "float64")
@@ -20,9 +23,9 @@ FLUSH_SECONDS = 5
 
 
 class EventFileWriter:
-    """Follows a launch: rows as they come, and of every other trial what the ledger has of it.
+    """Follower that writes rows as they come, and the finished trials of earlier launches.
 
-    A trial's folder is made anew whenever an attempt starts, so that no step is there twice.
+    A trial's folder is replaced whenever an attempt starts, so that no step is there twice.
 
     Args:
         path: The study's directory.
@@ -42,20 +45,21 @@ class EventFileWriter:
         self._open: dict[str, Any] = {}
 
     def catch_up(self) -> None:
-        """Write the trials that ended before and have no folder, as after a launch without event files."""
+        """Write the trials that ended before and have no folder yet."""
         for trial_id, trial in self.planner.trials.items():
             if trial.finished and trial.reports and not (self.folder / trial_id).exists():
                 self._begin(trial_id)
                 self._end(trial_id)
 
-    def take(self, record: Record) -> None:
-        """Write what a record that is in the planner's state adds."""
-        if record["type"] == "started":
-            self._begin(record["trial_id"])
-        elif record["type"] == "report" and (writer := self._open.get(record["trial_id"])):
-            _add_scalars(writer, record, REPORT_SCALARS, record["step"])
-        elif record["type"] == "ended" and record["trial_id"] in self._open:
-            self._end(record["trial_id"])
+    def follow(self, message: Announcement) -> None:
+        """Write what a record adds; the planner's state holds it already."""
+        match message:
+            case Started():
+                self._begin(message.trial_id)
+            case Report() if message.trial_id in self._open:
+                _add_report(self._open[message.trial_id], message)
+            case Ended() if message.trial_id in self._open:
+                self._end(message.trial_id)
 
     def close(self) -> None:
         """Close the files of the trials that did not end."""
@@ -72,47 +76,60 @@ class EventFileWriter:
         writer = self._open[trial_id] = SummaryWriter(
             str(self.folder / trial_id), flush_secs=FLUSH_SECONDS
         )
-        for step, row in sorted(self.planner.trials[trial_id].reports.items()):
-            _add_scalars(writer, row, REPORT_SCALARS, step)
+        for _, report in sorted(self.planner.trials[trial_id].reports.items()):
+            _add_report(writer, report)
 
     def _end(self, trial_id: str) -> None:
         from tensorboardX.summary import hparams  # type: ignore[import-untyped]
 
         writer = self._open.pop(trial_id)
         trial = self.planner.trials[trial_id]
-        ended = trial.ended or {}
-        step = trial.last.get("step", 0)
-        _add_scalars(writer, ended, FINAL_SCALARS, step)
+        ended = trial.ended
+        step = trial.last.step if trial.last else 0
+        if ended:
+            _add_scalars(writer, ended.columns, FINAL_SCALARS, step, ended.time)
         values = self._values(trial)
         column = self.planner.study.objective.column
-        reached = trial.last.get(column)
-        for part in hparams(values, {} if reached is None else {column: float(reached)}):
+        reached = trial.last_value(column)
+        for part in hparams(values, {} if reached is None else {column: reached}):
             writer.file_writer.add_summary(part)
         facts = {
             "trial": trial_id,
-            "cell": trial.use["cell"],
-            "role": trial.use["role"],
-            "seed": trial.use["seed"],
+            "cell": trial.use.cell,
+            "role": trial.use.role,
+            "seed": trial.use.seed,
+            "status": ended.status if ended else None,
+            "error": ended.error if ended else None,
+            **values,
         }
-        facts |= {"status": ended.get("status"), "error": ended.get("error"), **values}
-        rows = (f"| {name} | {value} |" for name, value in facts.items() if value is not None)
-        writer.add_text(
-            "trial", "\n".join(["| | |", "|-|-|", *rows]), step, walltime=ended.get("time")
-        )
+        rows = [f"| {name} | {value} |" for name, value in facts.items() if value is not None]
+        table = "\n".join(["| | |", "|-|-|", *rows])
+        writer.add_text("trial", table, step, walltime=ended.time if ended else None)
         writer.close()
 
     def _values(self, trial: TrialState) -> dict[str, float | int | str | bool]:
-        """What distinguishes the trial: the searched values that apply, its arm and cell."""
-        plan = self.planner.plans.get(trial.use["cell"])
-        columns = TrialSpec.model_validate(trial.use["spec"]).columns()
-        searched = {
-            path: columns[path] for path in (plan.cell.search if plan else ()) if path in columns
-        }
-        return {"cell": trial.use["cell"], "role": trial.use["role"], **searched}
+        """Values that tell the trial from others: cell, role and searched values."""
+        use = trial.use
+        plan = self.planner.plans.get(use.cell)
+        columns = TrialSpec.model_validate(use.spec).columns()
+        paths = plan.cell.search if plan else ()
+        searched = {path: columns[path] for path in paths if path in columns}
+        return {"cell": use.cell, "role": use.role, **searched}
 
 
-def _add_scalars(writer: Any, record: Record, columns: tuple[str, ...], step: int) -> None:
-    """Add what is there: a worker's NaN is missing, as in the ledger."""
+def _add_report(writer: Any, report: Report) -> None:
+    _add_scalars(writer, report.row, REPORT_SCALARS, report.step, report.time)
+
+
+def _add_scalars(
+    writer: Any,
+    values: Mapping[str, ColumnValue],
+    columns: tuple[str, ...],
+    step: int,
+    time: float,
+) -> None:
+    """Write the numbers of some columns; NaN in a worker's row is missing, as in the ledger."""
     for name in columns:
-        if isinstance(value := record.get(name), int | float) and math.isfinite(value):
-            writer.add_scalar(name, value, step, walltime=record.get("time"))
+        value = values.get(name)
+        if isinstance(value, int | float) and math.isfinite(value):
+            writer.add_scalar(name, value, step, walltime=time)

@@ -15,7 +15,7 @@ from analysis.load import StudyResults
 from analysis.tables.compact import FILE_SCHEMAS, LEDGER_DIGEST_KEY, ledger_digest, read_compact
 from sparsetune.errors import StorageError
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import encode_record
+from sparsetune.storage.records import Extended, encode_record
 
 TABLES = ("trials", "history", "uses", "cells")
 
@@ -64,13 +64,11 @@ def test_a_study_without_evaluations_or_records_is_compacted_too(study: Path) ->
 
 def grown(study: Path) -> None:
     with open(study / "ledger" / "000001.jsonl", "ab") as file:
-        file.write(encode_record({"type": "extended", "report_seeds": 2}))
+        file.write(encode_record(Extended(report_seeds=2)))
 
 
 def resumed(study: Path) -> None:
-    (study / "ledger" / "000002.jsonl").write_bytes(
-        encode_record({"type": "extended", "report_seeds": 2})
-    )
+    (study / "ledger" / "000002.jsonl").write_bytes(encode_record(Extended(report_seeds=2)))
 
 
 def edited(study: Path) -> None:

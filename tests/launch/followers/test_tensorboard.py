@@ -16,9 +16,11 @@ from sparsetune.launch.followers.tensorboard import EventFileWriter
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.spec import TrialSpec
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Record, apply_record, fold_records, read_records
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.trial_state import apply_record, fold_records
 from sparsetune.study import Study
 from sparsetune.study.space import LogUniform
+from tests.ledger_records import Plain, record
 
 
 def events(folder: Path) -> Iterator[Event]:
@@ -59,11 +61,11 @@ PROPOSED = {
 }  # fmt: skip
 
 
-def started(step: int = 0, attempt: int = 1) -> Record:
+def started(step: int = 0, attempt: int = 1) -> Plain:
     return {"type": "started", **NAMES, "attempt": attempt, "resumed_from_step": step}
 
 
-def row(step: int, loss: float | None, time: float) -> Record:
+def row(step: int, loss: float | None, time: float) -> Plain:
     return {
         "type": "report",
         **NAMES,
@@ -75,7 +77,7 @@ def row(step: int, loss: float | None, time: float) -> Record:
     }
 
 
-def ended(**fields: Any) -> Record:
+def ended(**fields: Any) -> Plain:
     return {
         "type": "ended",
         **NAMES,
@@ -88,15 +90,15 @@ def ended(**fields: Any) -> Record:
 
 @pytest.fixture
 def launch(tmp_path: Path) -> tuple[EventFileWriter, Planner]:
-    planner = build_planner(STUDY, fold_records([PROPOSED]))
+    planner = build_planner(STUDY, fold_records([record(PROPOSED)]))
     return EventFileWriter(tmp_path, planner), planner
 
 
-def follow(launch: tuple[EventFileWriter, Planner], *records: Record) -> Path:
+def follow(launch: tuple[EventFileWriter, Planner], *lines: Plain) -> Path:
     files, planner = launch
-    for record in records:
-        apply_record(planner.trials, record)  # type: ignore[arg-type]
-        files.take(record)
+    for line in lines:
+        apply_record(planner.trials, record(line))  # type: ignore[arg-type]
+        files.follow(record(line))
     return files.folder / SPEC.trial_id()
 
 
@@ -155,7 +157,7 @@ def test_trials_that_ended_before_are_written_once(half_done: StudyDirectory) ->
     assert {path.name for path in files.folder.iterdir()} == with_rows
     assert len(with_rows) == 2
     for name in with_rows:
-        expected = [(step, r["val_error"]) for step, r in planner.trials[name].reports.items()]
+        expected = [(step, r.row["val_error"]) for step, r in planner.trials[name].reports.items()]
         assert [
             (step, value) for step, value, _ in scalars(files.folder / name)["val_error"]
         ] == expected

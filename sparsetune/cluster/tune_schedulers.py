@@ -1,0 +1,112 @@
+"""Schedulers of Ray Tune, played over recorded trials beside the project's own."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ray.tune.schedulers import AsyncHyperBandScheduler
+
+from sparsetune.search.halving import HalvingRungs
+from sparsetune.search.replay import SchedulerFactory
+from sparsetune.search.simulation import NoStopping, RampAwareHalving, RecordedTrial
+from sparsetune.storage.records import Report
+from sparsetune.study import Minimize, Study
+from sparsetune.study.stopping import Halving
+
+
+def build_schedulers(rule: Halving) -> dict[str, SchedulerFactory]:
+    """The schedulers that `sparsetune replay` compares, by name; the first stops nothing.
+
+    Args:
+        rule: The project's own halving, whose reduction ASHA shares.
+    """
+    return {
+        "no stopping": lambda study, trials: NoStopping(),
+        "ASHA on epochs": lambda study, trials: build_asha(study, trials, rule.reduction),
+        "ramp-aware halving": lambda study, trials: RampAwareHalving(
+            HalvingRungs(rule, study.objective, study.equal), trials
+        ),
+    }
+
+
+@dataclass(eq=False)
+class RayTrial:
+    """The attributes of a trial that Ray's schedulers read."""
+
+    trial_id: str
+    config: dict[str, Any] = field(default_factory=dict)
+    status: str = "RUNNING"
+    last_result: dict[str, Any] = field(default_factory=dict)
+
+
+class RayScheduler:
+    """A scheduler of Ray Tune that stops trials one by one, over recorded trials."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+        self._trials: dict[str, RayTrial] = {}
+
+    def get_live_trials(self) -> list[RayTrial]:
+        """The running trials; Ray's schedulers ask Tune's controller for them."""
+        return [one for one in self._trials.values() if one.status == "RUNNING"]
+
+    def started(self, trial: RecordedTrial) -> None:
+        """Announce the trial to Ray's scheduler."""
+        self._trials[trial.trial_id] = RayTrial(trial.trial_id)
+        self._scheduler.on_trial_add(self, self._trials[trial.trial_id])
+
+    def reported(self, trial: RecordedTrial, row: Report) -> Collection[str]:
+        """Pass a row to Ray's scheduler; returns the trial's id where it stops it.
+
+        Raises:
+            ValueError: if the scheduler pauses trials, which a recorded trial cannot do.
+        """
+        one = self._trials[trial.trial_id]
+        numbers = {name: math.nan if value is None else value for name, value in row.row.items()}
+        one.last_result = {
+            **numbers,
+            "training_iteration": one.last_result.get("training_iteration", 0) + 1,
+            "time_total_s": row.row["seconds"],
+        }
+        with warnings.catch_warnings():
+            # A rung may hold nothing but diverged trials.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            decision = self._scheduler.on_trial_result(self, one, one.last_result)
+        if decision == "PAUSE":
+            name = type(self._scheduler).__name__
+            raise ValueError(f"{name} pauses trials: it cannot be replayed over a record")
+        if decision == "STOP":
+            self.ended(trial)
+        return [trial.trial_id] if decision == "STOP" else ()
+
+    def ended(self, trial: RecordedTrial) -> None:
+        """Tell Ray's scheduler that a trial has ended, once."""
+        one = self._trials[trial.trial_id]
+        if one.status == "RUNNING":
+            one.status = "TERMINATED"
+            self._scheduler.on_trial_complete(self, one, one.last_result)
+
+
+def build_asha(study: Study, trials: Sequence[RecordedTrial], reduction: float) -> RayScheduler:
+    """Ray's ASHA as it is mostly used: on epochs, from one epoch to the longest of the trials.
+
+    Args:
+        study: Gives the objective.
+        trials: The trials that will be played.
+        reduction: Of n trials at a rung, n / reduction continue.
+    """
+    longest = max(trial.rows[-1].epoch for trial in trials)
+    return RayScheduler(
+        AsyncHyperBandScheduler(
+            time_attr="epoch",
+            metric=study.objective.column,
+            mode="min" if isinstance(study.objective, Minimize) else "max",
+            max_t=longest,
+            grace_period=min(1, longest),
+            reduction_factor=reduction,
+        )
+    )

@@ -1,0 +1,61 @@
+"""Options of a launch: how to run a study, which changes no number."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsetune.costs.limits import Limits
+from sparsetune.paths import Place
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run a study.
+
+    Args:
+        storage: Parent of the study's directory: a folder, or ``s3://bucket/prefix``.
+        address: Address of an existing Ray cluster; None starts a local Ray.
+        gpus_per_trial: Share of a GPU in [0, 1]; None for a whole one where there are any, else
+            none.
+        cpus_per_trial: CPUs of a trial, also its torch threads on a CPU; may be a fraction.
+        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
+        checkpoint_seconds: Seconds between checkpoints of a running trial.
+        keep_models: Whether every finished trial leaves its effective weights as
+            ``model.safetensors``.
+        checkpoint_gib: Most GiB of all checkpoints; None for a tenth of the free disk.
+        max_hours: Refuse to start what is forecast to take longer.
+        max_gib: Refuse to start what is forecast to leave more GiB of checkpoints and models.
+        tensorboard: Whether to write TensorBoard's event files.
+        study_file: The file that declares the study, for provenance and imports.
+        quiet: Print nothing.
+    """
+
+    storage: str | Place = Path("runs")
+    address: str | None = None
+    gpus_per_trial: float | None = None
+    cpus_per_trial: float = 1
+    data_root: Path | None = None
+    checkpoint_seconds: float = 30
+    keep_models: bool = False
+    checkpoint_gib: float | None = None
+    max_hours: float | None = None
+    max_gib: float | None = None
+    tensorboard: bool = False
+    study_file: Path | None = None
+    quiet: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """Limits of disk and time."""
+        return Limits(self.max_hours, self.max_gib, self.checkpoint_gib, self.keep_models)
+
+    def resolve_data_root(self) -> Path | None:
+        """Absolute folder of the data sets, by option or environment; None for the default."""
+        root = self.data_root or os.environ.get("SPARSETUNE_DATA")
+        return Path(root).expanduser().resolve() if root else None
+
+
+DEFAULT_OPTIONS = Options()
+"""A local Ray, a whole GPU where there are any, no limits."""

@@ -1,0 +1,136 @@
+"""Preparation of a launch: reads the directory once, forecasts, refuses, writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparsetune.cluster.placement import check_gpu_share
+from sparsetune.costs.forecast import Forecast
+from sparsetune.launch.extension import Extension
+from sparsetune.launch.local_forecast import forecast_on_this_machine
+from sparsetune.launch.options import Options
+from sparsetune.launch.preflight import require_runnable
+from sparsetune.paths import Place, read_content, resolve_place
+from sparsetune.search.planner import Planner, build_planner
+from sparsetune.search.sampling import quiet_optuna
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.records import Extended, Record
+from sparsetune.storage.segments import SegmentStamp, segment_stamps
+from sparsetune.storage.trial_state import TrialState, fold_records
+from sparsetune.study import Study
+
+
+@dataclass(frozen=True)
+class PreparedLaunch:
+    """A launch that may start.
+
+    Args:
+        declared: The study's declaration, proved runnable.
+        directory: The study's directory; it may not exist yet.
+        options: How to run.
+        data_root: Absolute folder of the data sets; None for the default.
+        extension: What was asked to be added; None for nothing.
+        added: Its record, which is still to be written; None where nothing is added.
+        records: The ledger, ``added`` included.
+        trials: State of every trial, as ``records`` add up to it.
+        planner: Planner of the extended study over ``trials``, with a journal in memory.
+        forecast: Cost of what is left to run.
+        read_at: Stamps of the ledger's segments from before it was read.
+    """
+
+    declared: Study
+    directory: StudyDirectory
+    options: Options
+    data_root: Path | None
+    extension: Extension | None
+    added: Extended | None
+    records: Sequence[Record]
+    trials: dict[str, TrialState]
+    planner: Planner
+    forecast: Forecast
+    read_at: Sequence[SegmentStamp]
+
+    def up_to_date(self) -> PreparedLaunch:
+        """This launch, prepared again if the ledger has changed; call it while the study is held.
+
+        Raises:
+            DeclarationError: if the extension does not suit the ledger any more.
+            LimitError: if what is left now exceeds a limit.
+            StorageError: if the directory cannot be read.
+        """
+        if _written_segments(self.directory) == self.read_at:
+            return self
+        return _read_and_plan(
+            self.declared, self.directory, self.options, self.data_root, self.extension
+        )
+
+
+def prepare_launch(
+    study: Study, options: Options, directory: Place | None = None, extend: Extension | None = None
+) -> PreparedLaunch:
+    """Check a launch completely before anything starts or is written.
+
+    Args:
+        study: The declaration.
+        options: How to run it.
+        directory: The study's directory; None for the folder of its name under ``options.storage``.
+        extend: What to add to what the directory already asks for.
+
+    Raises:
+        DeclarationError: naming every problem of the study, the options or ``extend``.
+        StudyDirectoryError: if the directory holds another declaration.
+        LimitError: if the study is forecast to exceed the disk that is free or a limit of
+            ``options``.
+        StorageError: if the directory cannot be read.
+    """
+    check_gpu_share(options.gpus_per_trial)
+    data_root = options.resolve_data_root()
+    study = require_runnable(study, data_root=data_root)
+    home = StudyDirectory(directory or resolve_place(options.storage) / study.name)
+    if read_content(home.declaration) is not None:
+        home.require_same_study(study)
+    return _read_and_plan(study, home, options, data_root, extend)
+
+
+def _read_and_plan(
+    study: Study,
+    home: StudyDirectory,
+    options: Options,
+    data_root: Path | None,
+    extend: Extension | None,
+) -> PreparedLaunch:
+    read_at = _written_segments(home)
+    records = read_records(home.ledger)
+    added = extend.record(study, records, data_root) if extend else None
+    if added:
+        records.append(added)
+    quiet_optuna()
+    trials = fold_records(records)
+    planner = build_planner(study.extended(records), trials)
+    forecast, slots = forecast_on_this_machine(
+        planner.remaining_work(), options.cpus_per_trial, options.gpus_per_trial, data_root
+    )
+    if not options.address:  # the size of a cluster is known when it is connected
+        forecast.require_memory()
+        options.limits.check(forecast, slots, home.path)
+    return PreparedLaunch(
+        declared=study,
+        directory=home,
+        options=options,
+        data_root=data_root,
+        extension=extend,
+        added=added,
+        records=records,
+        trials=trials,
+        planner=planner,
+        forecast=forecast,
+        read_at=read_at,
+    )
+
+
+def _written_segments(home: StudyDirectory) -> list[SegmentStamp]:
+    """Stamps of the segments that hold records; taking a study over leaves empty ones."""
+    return [stamp for stamp in segment_stamps(home.ledger) if stamp.size]

@@ -1,0 +1,356 @@
+"""Records of a study's ledger as classes, with the writer and the reader of their lines.
+
+A record is one line of JSON. Its ``type`` comes first, then its ``time`` in seconds since 1970,
+then the fields of its class in order. Numbers that are not finite are written as null, which reads
+as missing. Keys that a class does not know, of a ledger that another version wrote, are kept in
+``extra`` and written back.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from time import time as current_time
+from typing import Any, Literal, TypeAlias
+
+from sparsetune.spec.columns import Role, Status
+from sparsetune.study.additions import Additions
+
+ColumnValue: TypeAlias = float | int | str | bool | None
+"""Value of one column of a row; None and NaN are missing."""
+REPORT_PREFIX = b'{"type":"report"'
+"""Start of the line of every report: a ledger has many, and they are read as a table."""
+Cause = Literal["lost", "memory", "data", "storage", "code"]
+"""Why an attempt failed: its worker died, memory ran out, data cannot be read there, the storage
+refuses a file, or the trial raised an error of its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed:
+    """A trial with its complete declaration, for one use; durable before the trial starts.
+
+    A trial that serves another cell or role too is proposed again; it runs once.
+
+    Args:
+        trial_id: Digest of the trial's declaration.
+        config_id: Digest of the declaration without its seed.
+        cell: Name of the cell that uses the trial.
+        arm: Name of the cell's arm; ``dense`` for a twin.
+        role: What the cell uses it for.
+        index: Number of the configuration in its cell, from 0.
+        source: Where the configuration comes from: ``base``, ``control``, ``known:0``, ``sobol:3``…
+        seed: Seed of the trial.
+        spec: The declaration as plain values, as `TrialSpec.given` returns it.
+        twin_id: Id of the dense twin; None where the use has none.
+        time: When it was recorded, in seconds since 1970.
+        extra: Fields that this version does not know.
+    """
+
+    trial_id: str
+    config_id: str
+    cell: str
+    arm: str
+    role: Role
+    index: int
+    source: str
+    seed: int
+    spec: Mapping[str, Any]
+    twin_id: str | None = None
+    time: float = field(default_factory=current_time)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """The start of an attempt, with what it runs on. What an older version did not record is None.
+
+    Args:
+        trial_id: The trial.
+        attempt: Number of the attempt, from 1.
+        resumed_from_step: Optimizer steps of the checkpoint that it resumes from; 0 without one.
+        pid: Process id of the worker.
+        host: Name of the worker's machine.
+        device: Device as torch names it: ``cpu``, ``cuda``.
+        threads: CPU threads of torch.
+        processor: Model name of what the trial runs on.
+        data: Digests of the data, ``name=digest`` separated by spaces.
+        device_memory: Memory of the device in bytes.
+        reason: Why the attempt before failed; None for a trial that is not retried.
+        note: Why it does not run as it was asked to; None where it does.
+        time: When it was recorded, in seconds since 1970.
+        extra: Fields that this version does not know.
+    """
+
+    trial_id: str
+    attempt: int
+    resumed_from_step: int
+    pid: int | None = None
+    host: str | None = None
+    device: str | None = None
+    threads: int | None = None
+    processor: str | None = None
+    data: str | None = None
+    device_memory: int | None = None
+    reason: str | None = None
+    note: str | None = None
+    time: float = field(default_factory=current_time)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """An evaluation of a running trial.
+
+    Args:
+        trial_id: The trial.
+        attempt: Number of the attempt.
+        row: The progress and measured columns of `sparsetune.spec.columns`, in the order of
+            evaluation.
+        time: When it was recorded, in seconds since 1970.
+    """
+
+    trial_id: str
+    attempt: int
+    row: Mapping[str, ColumnValue]
+    time: float = field(default_factory=current_time)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return int(self.row["step"])  # type: ignore[arg-type]  # an integer column
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done; 0 where the row lacks them."""
+        return float(self.row.get("epoch") or 0.0)
+
+    @property
+    def progress(self) -> float:
+        """Fraction of the trial's own training done, in [0, 1]; 0 where the row lacks it."""
+        return float(self.row.get("progress") or 0.0)
+
+    @property
+    def phase(self) -> str:
+        """Phase of the mask, as in `sparsetune.spec.columns.Phase`."""
+        return str(self.row["phase"])
+
+    def number(self, column: str) -> float | None:
+        """Value of a numeric column; None where the row lacks it."""
+        value = self.row.get(column)
+        return float(value) if isinstance(value, int | float) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """The end of a trial.
+
+    Args:
+        trial_id: The trial.
+        attempt: Number of its last attempt; 0 where it never started.
+        status: How it ended.
+        error: Why it diverged, is invalid, failed or was stopped; None where it is complete.
+        certified: Whether the saved weights have the sparsity asked for; None where nobody looked.
+        rung: Index of the rung that stopped it; None where none did.
+        columns: The other final columns of `sparsetune.spec.columns`, and keys that this version
+            does not know.
+        time: When it was recorded, in seconds since 1970.
+    """
+
+    trial_id: str
+    attempt: int
+    status: Status
+    error: str | None = None
+    certified: bool | None = None
+    rung: int | None = None
+    columns: Mapping[str, ColumnValue] = field(default_factory=dict)
+    time: float = field(default_factory=current_time)
+
+    def value(self, column: str) -> ColumnValue:
+        """Value of a final column; None where it is missing."""
+        if column in ("status", "error", "certified"):
+            value: ColumnValue = getattr(self, column)
+            return value
+        return self.columns.get(column)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extended(Additions):
+    """An extension of the study. Fields of `Additions` come first; what is empty is not written.
+
+    Args:
+        retried: Ids of the failed trials that run once more.
+        time: When it was recorded, in seconds since 1970.
+        extra: Fields that this version does not know.
+    """
+
+    retried: Sequence[str] = ()
+    time: float = field(default_factory=current_time)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """A remark of a worker on its trial, made once: it has no room for checkpoints.
+
+    Args:
+        trial_id: The trial.
+        attempt: Number of the attempt.
+        note: The remark, for people.
+        time: When it was recorded, in seconds since 1970.
+        extra: Fields that this version does not know.
+    """
+
+    trial_id: str
+    attempt: int
+    note: str
+    time: float = field(default_factory=current_time)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownRecord:
+    """A record of a type that this version does not know; it changes nothing.
+
+    Args:
+        values: The whole line as plain values, ``type`` included.
+    """
+
+    values: Mapping[str, Any]
+
+
+Record: TypeAlias = Proposed | Started | Report | Ended | Extended | Note | UnknownRecord
+
+_TYPE_OF_CLASS: dict[Any, str] = {
+    Proposed: "proposed",
+    Started: "started",
+    Report: "report",
+    Ended: "ended",
+    Extended: "extended",
+    Note: "note",
+}
+_ENDED_FIELDS = ("trial_id", "attempt", "status", "error", "certified")
+_STOPPED_FIELDS = ("status", "error", "certified", "rung", "trial_id", "attempt")
+"""Order of the fields of a trial's end, and of one that a rung stopped; the file format has two."""
+
+_EMPTY_WHEN_FALSE = ("report_seeds", "configurations_per_cell", "sweep", "retried")
+"""Optional fields that a line leaves out where they are 0 or empty, not only where None."""
+
+
+def _field_names(record_class: Any) -> dict[str, bool]:
+    """Names of a class's fields but ``time`` and ``extra``, in order; True for required ones."""
+    named = [one for one in fields(record_class) if one.name not in ("time", "extra")]
+    return {one.name: one.default is MISSING and one.default_factory is MISSING for one in named}
+
+
+_FIELDS_OF_CLASS = {one: _field_names(one) for one in (Proposed, Started, Extended, Note)}
+
+
+def encode_record(record: Record) -> bytes:
+    """One line of JSON with its line feed; numbers that are not finite become null."""
+    values = null_non_finite(plain_record(record))
+    return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
+
+
+def plain_record(record: Record) -> dict[str, Any]:
+    """The record as plain JSON values, in the order of its line."""
+    if isinstance(record, UnknownRecord):
+        return {"type": record.values.get("type"), **record.values}
+    head = {"type": _TYPE_OF_CLASS[type(record)], "time": record.time}
+    match record:
+        case Report():
+            names = {"trial_id": record.trial_id, "attempt": record.attempt}
+            return {**head, **names, **record.row}
+        case Ended():
+            order = _STOPPED_FIELDS if record.status == "PRUNED" else _ENDED_FIELDS
+            values = {name: getattr(record, name) for name in order}
+            if record.rung is None:
+                values.pop("rung", None)
+            return {**head, **values, **record.columns}
+        case _:
+            return {**head, **_set_fields(record), **record.extra}
+
+
+def _set_fields(record: Any) -> dict[str, Any]:
+    """The fields of a record but those that are optional and empty."""
+    values = {}
+    for name, required in _FIELDS_OF_CLASS[type(record)].items():
+        value = getattr(record, name)
+        if required or value or (value is not None and name not in _EMPTY_WHEN_FALSE):
+            values[name] = value
+    return values
+
+
+def null_non_finite(value: Any) -> Any:
+    """Plain JSON values with None in place of numbers that are not finite, at any depth."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: null_non_finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [null_non_finite(item) for item in value]
+    return value
+
+
+def decode_record(values: Mapping[str, Any]) -> Record:
+    """The record that a line holds.
+
+    Raises:
+        ValueError: if a field that its type must have is missing.
+    """
+    found = dict(values)
+    name = found.pop("type", None)
+    decode = _DECODERS.get(name)
+    if decode is None:
+        return UnknownRecord(values=dict(values))
+    when = found.pop("time", None)
+    try:
+        return decode(found, math.nan if when is None else when)
+    except KeyError as error:
+        raise ValueError(f"a record of type `{name}` must have {error}") from error
+
+
+def _decode_report(found: dict[str, Any], when: float) -> Report:
+    trial_id = found.pop("trial_id")
+    attempt = found.pop("attempt")
+    return Report(trial_id=trial_id, attempt=attempt, row=found, time=when)
+
+
+def _decode_ended(found: dict[str, Any], when: float) -> Ended:
+    return Ended(
+        trial_id=found.pop("trial_id"),
+        attempt=found.pop("attempt"),
+        status=found.pop("status"),
+        error=found.pop("error", None),
+        certified=found.pop("certified", None),
+        rung=found.pop("rung", None),
+        columns=found,
+        time=when,
+    )
+
+
+def _decoder_of(record_class: Any) -> Callable[[dict[str, Any], float], Record]:
+    """A decoder of a class whose fields have the names of its keys."""
+    names = _FIELDS_OF_CLASS[record_class]
+
+    def decode(found: dict[str, Any], when: float) -> Record:
+        known = {}
+        for name, required in names.items():
+            value = found.pop(name) if required else found.pop(name, None)
+            if required or value is not None:
+                known[name] = value
+        record: Record = record_class(**known, time=when, extra=found)
+        return record
+
+    return decode
+
+
+_DECODERS: dict[str | None, Callable[[dict[str, Any], float], Record]] = {
+    "proposed": _decoder_of(Proposed),
+    "started": _decoder_of(Started),
+    "report": _decode_report,
+    "ended": _decode_ended,
+    "extended": _decoder_of(Extended),
+    "note": _decoder_of(Note),
+}

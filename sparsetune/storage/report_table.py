@@ -1,0 +1,51 @@
+"""Reports of a ledger as a table, which pyarrow reads five times faster than objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.json
+
+from sparsetune.errors import StudyDirectoryError
+from sparsetune.spec.columns import IDENTITY_COLUMNS, MEASURED_COLUMNS, PROGRESS_COLUMNS
+from sparsetune.storage.ledger import LedgerLines
+
+REPORT_COLUMNS = (
+    *(column for column in IDENTITY_COLUMNS if column.name in ("trial_id", "attempt")),
+    *PROGRESS_COLUMNS,
+    *MEASURED_COLUMNS,
+)
+"""Columns of a report, in the order of the table."""
+_ARROW_TYPES = {
+    "string": pa.string(),
+    "float64": pa.float64(),
+    "Int64": pa.int64(),
+    "boolean": pa.bool_(),
+}
+REPORTS_SCHEMA = pa.schema([(column.name, _ARROW_TYPES[column.dtype]) for column in REPORT_COLUMNS])
+
+
+def report_table(ledger: LedgerLines) -> pa.Table:
+    """Every report of a ledger, a row each, in order.
+
+    Returns:
+        A table of `REPORTS_SCHEMA`; keys that are no columns are left out.
+
+    Raises:
+        StudyDirectoryError: if a line is damaged, or a value is not of its column's type.
+    """
+    lines: Sequence[bytes] = ledger.reports
+    if not lines:
+        return REPORTS_SCHEMA.empty_table()
+    options = pyarrow.json.ParseOptions(
+        explicit_schema=REPORTS_SCHEMA, unexpected_field_behavior="ignore"
+    )
+    try:
+        table = pyarrow.json.read_json(pa.BufferReader(b"\n".join(lines)), parse_options=options)
+    except pa.ArrowInvalid as error:
+        ledger.records()  # names the damaged record, if it is not JSON
+        raise StudyDirectoryError(
+            f"a report in the ledger `{ledger.folder}` breaks the table contract: {error}"
+        ) from error
+    return table.select(REPORTS_SCHEMA.names)
