@@ -24,7 +24,7 @@ from sparsetune.search.simulation import (
     WorkerPool,
     build_asha,
 )
-from sparsetune.sparsity.methods.changes import ramp_steps
+from sparsetune.sparsity.methods.ramps import ramp_steps
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import METHOD_FIELDS
 from sparsetune.storage import StudyDirectory, ledger

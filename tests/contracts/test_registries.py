@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import ALLOCATIONS, LayerGroup, allocate
-from sparsetune.sparsity.methods.changes import METHODS
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.sparsity.methods.ramps import RAMPS
 from sparsetune.sparsity.scores import SCORES, ScoreContext
 from sparsetune.spec import OptimSpec, ScheduleSpec

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from sparsetune.sparsity.combinations import combination_problems
 from sparsetune.sparsity.masks.exact import Masks
-from sparsetune.sparsity.methods.changes import METHODS, MaskChange
+from sparsetune.sparsity.methods.changes import MaskChange
 from sparsetune.sparsity.methods.plan import mask_schedule
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec.sparsity import (
     AcdcSpec,
     FisherSpec,
