@@ -1,1 +1,1 @@
-"""Which weights are pruned, how many, and when: plans, ramps, scores, allocations, masks, and their cost."""
+"""Which weights are pruned, how many, and when: methods, scores, allocations, masks, their cost."""

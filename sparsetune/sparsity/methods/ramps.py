@@ -36,7 +36,8 @@ def exponential(fraction: float, ramp: RampSpec, target: float) -> float:
     if fraction == 1:
         # The power would be a rounding error off, and the mask then a weight.
         return target
-    return 1 - (1 - first) * ((1 - target) / (1 - first)) ** fraction
+    left: float = (1 - first) * ((1 - target) / (1 - first)) ** fraction
+    return 1 - left
 
 
 def stepped(fraction: float, ramp: RampSpec, target: float) -> float:
