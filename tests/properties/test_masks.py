@@ -109,9 +109,7 @@ def check(case: Case, absolute: bool, masks: Masks) -> None:
 
 @given(case=cases(), absolute=st.booleans())
 def test_exactly_the_first_of_a_stable_sort_are_pruned(case: Case, absolute: bool) -> None:
-    masks = compute_masks(
-        case.scores, case.groups, case.within, case.candidates, absolute=absolute
-    )
+    masks = compute_masks(case.scores, case.groups, case.within, case.candidates, absolute=absolute)
     check(case, absolute, masks)
 
 

@@ -1,4 +1,4 @@
-"""A small network on random data under a sparsifier, called as `train` calls it: for tests of methods."""
+"""A small network on random data under a sparsifier, which is called as `train` calls it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def prune_lowest(weights: Mapping[str, nn.Parameter], sparsity: float) -> None:
 
 
 class SmallRun:
-    """A trial whose every step takes a batch of `batch_size` random examples; `at` counts the steps done."""
+    """A trial on batches of `batch_size` random examples; `at` counts the steps done."""
 
     batch_size = 16
 
@@ -126,7 +126,7 @@ class SmallRun:
             self.optimizer.step()
 
     def settle(self) -> None:
-        """Last: the mask again, the changes that waited, and at the end of training those due there."""
+        """Last: the mask again, the changes that waited, and those due at the end of training."""
         self.sparsifier.after_step()
         self.at += 1
         if self.at == self.steps:
