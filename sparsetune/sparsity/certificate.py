@@ -64,7 +64,7 @@ def certify(
 def _layer_counts(
     name: str, weight: torch.Tensor, mask: torch.Tensor, groups: Sequence[LayerGroup]
 ) -> dict[str, Any]:
-    """What was asked of one layer and what is there; see `certify`."""
+    """Counts of one layer, asked for and found; see `certify`."""
     asked = None
     for group in groups:
         if group.names == (name,):

@@ -174,12 +174,13 @@ class Sparsifier:
 
     def at_target(self) -> bool:
         """True if the masks in force prune exactly as many weights as the target asks for."""
-        pruned = {}
-        for name, mask in self.masks().items():
-            pruned[name] = mask.numel() - count_nonzero([mask])
-        return all(
-            sum(pruned[name] for name in group.names) == group.pruned for group in self.groups()
-        )
+        masks = self.masks()
+        for group in self.groups():
+            in_group = [masks[name] for name in group.names]
+            weights = sum(mask.numel() for mask in in_group)
+            if weights - count_nonzero(in_group) != group.pruned:
+                return False
+        return True
 
     def sparsity(self) -> float:
         """Fraction of the prunable weights outside the mask in force, in [0, 1)."""
@@ -301,7 +302,7 @@ class Sparsifier:
         self._recorded = masks
 
     def _count_kept(self) -> dict[str, int]:
-        """Number of weights kept in each layer, which sets what inference costs."""
+        """Number of weights kept in each layer; updates the cost of inference by it."""
         kept = self._masked.count_kept()
         density = {layer.name: kept[layer.name] / layer.weights for layer in self._layers}
         self.inference_flops = self._flops.fraction(density)

@@ -158,7 +158,7 @@ def assert_counts(run: SmallRun, masks: Masks) -> None:
 
 
 def assert_pattern(run: SmallRun, masks: Masks) -> None:
-    """Of every M weights of a row, N are kept at the target, and never fewer on the way."""
+    """Each M weights of a row keep N at the target, and never fewer on the way."""
     n_m = parse_pattern(run.spec.sparsity.pattern)
     if n_m:
         n, m = n_m

@@ -109,11 +109,11 @@ class SmallRun:
         return ResidentSplit(self.split.inputs[rows], self.split.targets[rows])
 
     def begin(self) -> None:
-        """What `step` does first: the changes before a forward pass."""
+        """First part of `step`: the changes before a forward pass."""
         self.sparsifier.before_forward(self.at)
 
     def backward(self) -> None:
-        """Second: the gradients of the step's batch."""
+        """Second part: the gradients of the step's batch."""
         batch = self.batch(self.at)
         loss = cross_entropy(self.model(batch.inputs), batch.targets)
         self.optimizer.zero_grad()
@@ -121,12 +121,12 @@ class SmallRun:
         self.sparsifier.after_backward()
 
     def optimize(self) -> None:
-        """Third: the optimizer's step, unless a mask update takes its place."""
+        """Third part: the optimizer's step, unless a mask update takes its place."""
         if not self.sparsifier.replaces_step:
             self.optimizer.step()
 
     def settle(self) -> None:
-        """Last: the mask again, the changes that waited, and those due at the end of training."""
+        """Last part: the mask again, changes that waited, and those due at the end of training."""
         self.sparsifier.after_step()
         self.at += 1
         if self.at == self.steps:

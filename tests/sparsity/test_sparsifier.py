@@ -75,7 +75,7 @@ def test_one_shot_by_hand() -> None:
 
 
 def rigl(every: int, batches: int = 1) -> Four:
-    """Of four weights, the first two in the random mask; every update exchanges one of them."""
+    """Four weights with the first two in the random mask; every update exchanges one of them."""
     regrow = RegrowSpec(
         fraction=0.5, decay="constant", every=f"{every} steps", until=0.9, batches=batches
     )
@@ -141,7 +141,7 @@ def test_set_grows_anything_whatever_the_gradients() -> None:
 
 
 def test_granet_steps_and_then_prunes_and_exchanges() -> None:
-    """Of equal weights the first is pruned, the other dropped.
+    """The first of equal weights is pruned, the other dropped.
 
     The one with a gradient grows, and keeps its value.
     """

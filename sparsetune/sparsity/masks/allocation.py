@@ -62,7 +62,7 @@ def allocate(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> li
 def spared_layers(layers: Sequence[Layer], spec: SparsitySpec) -> list[Layer]:
     """Layers outside the request, which stay dense; see `SparsitySpec.spared`."""
     if spec.spared is None:
-        # Uniform allocations leave the first convolution dense: few weights, read by all the rest.
+        # The first convolution is few weights and much accuracy (Evci et al. 2020, section 3).
         return [layer for layer in layers[:1] if spec.allocation == "uniform" and layer.convolution]
     return [layer for layer in layers if any(layer.matches(pattern) for pattern in spec.spared)]
 

@@ -23,7 +23,7 @@ Compensate = Callable[[Masks], None]
 
 
 class GradientSource(Protocol):
-    """Passes over training data beside training, without a trace in the trial's random state."""
+    """Passes over training data that leave no trace in the trial's random state."""
 
     def gradients(
         self, seed: int, batches: int, batch_size: int | None, training: bool

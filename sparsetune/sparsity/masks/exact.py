@@ -17,7 +17,7 @@ Masks = dict[str, torch.Tensor]
 
 
 class LayerScores(NamedTuple):
-    """What decides the mask of one layer; every tensor has the weight's shape.
+    """Scores and flags that decide one layer's mask; every tensor has the weight's shape.
 
     Args:
         scores: Scores of the weights; NaN counts as infinite.
@@ -220,7 +220,7 @@ def count_nonzero(tensors: Iterable[torch.Tensor]) -> int:
 
 def _count_on_cpu(tensor: torch.Tensor) -> int:
     values = _flat_array(tensor)
-    # numpy counts booleans eight at a time; numbers are faster compared first.
+    # numpy counts booleans many at a time, so that comparing numbers first is faster.
     flags = values if values.dtype == bool else values != 0
     return int(np.count_nonzero(flags))
 

@@ -131,8 +131,7 @@ def _prune_by_score(layers: Sequence[ScoredLayer], pruned: int, fraction: float)
         low, high = _bracket_threshold(sample, fraction, margin)
         if low < high and _prune_between(layers, low, high, pruned):
             return
-        # Many equal scores, such as zeros, can be both ends of the bracket, or one end whose ties
-        # lie just outside.
+        # The threshold may be an end of the bracket, or both ends where many scores are equal.
         for threshold in dict.fromkeys((low, high)):
             if _prune_at(layers, threshold, pruned):
                 return

@@ -112,7 +112,7 @@ def test_scores_are_those_of_the_direct_inverse(
 
 
 def correlated(size: int, count: int, scale: float) -> list[torch.Tensor]:
-    """As a layer's gradients are: a few directions that all share, and rows that hardly learn."""
+    """Gradients like a layer's: a few directions that all share, and rows that hardly learn."""
     generator = torch.Generator().manual_seed(3)
     shared = torch.randn(size, 8, generator=generator)
     rank = torch.randn(count, 8, generator=generator)

@@ -49,7 +49,7 @@ def test_uniform_rounds_each_layer_and_spares_a_first_convolution() -> None:
 
 
 def test_erdos_renyi_by_hand() -> None:
-    """Of 200 and 400 weights 300 are kept, as n_in + n_out = 30 to 50: 112.5 and 187.5."""
+    """300 of 200 and 400 weights are kept, as n_in + n_out = 30 to 50: 112.5 and 187.5."""
     layers = [Layer("a", (10, 20)), Layer("b", (10, 40))]
     assert counts(layers, spec("er")) == {"a": 88, "b": 213}  # 87.5 and 212.5
     # Without kernels they are the same.
@@ -57,7 +57,7 @@ def test_erdos_renyi_by_hand() -> None:
 
 
 def test_kernels_count_in_erk_only() -> None:
-    """Of 1,600 and 900 weights 250 are kept.
+    """250 of 1,600 and 900 weights are kept.
 
     ERK shares them by 40 + 40 and 10 + 10 + 3 + 3, ER by 80 and 20 * 9.
     """
@@ -71,14 +71,14 @@ def test_kernels_count_in_erk_only() -> None:
 
 
 def test_a_layer_whose_density_passes_1_is_dense_and_the_rest_is_solved_again() -> None:
-    """Of 6 + 100 weights 53 are kept by sums 5 and 20: 10.6 of the 6. The other layer keeps 47."""
+    """53 of 6 + 100 weights are kept by sums 5 and 20: 10.6 of the 6. The other layer keeps 47."""
     small = Layer("small", (2, 3))
     large = Layer("large", (10, 10))
     assert counts([small, large], spec("erk")) == {"small": 0, "large": 53}
 
 
 def test_another_layer_may_pass_1_only_when_the_rest_is_solved_again() -> None:
-    """Of 10 + 16 + 400 weights 113 are kept, by 11, 8 and 40.
+    """113 of 10 + 16 + 400 weights are kept, by 11, 8 and 40.
 
     That is 21.1 of `a` and 15.3 of `b`; without `a`, 17.2 of `b`.
     """
