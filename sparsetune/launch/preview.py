@@ -21,7 +21,8 @@ from sparsetune.search.halving import HalvingRungs
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.plans import trial_from_recipe
 from sparsetune.search.sampling import quiet_optuna
-from sparsetune.sparsity.methods.changes import MaskChange, regrow_until
+from sparsetune.sparsity.methods.changes import MaskChange
+from sparsetune.sparsity.methods.dynamic import regrow_until
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.schedule import (

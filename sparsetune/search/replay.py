@@ -16,7 +16,7 @@ from rich.table import Table
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place
 from sparsetune.search.simulation import RecordedTrial, Scheduler, WorkerPool
-from sparsetune.sparsity.methods.changes import ramp_steps
+from sparsetune.sparsity.methods.ramps import ramp_steps
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import METHOD_FIELDS
 from sparsetune.storage import StudyDirectory

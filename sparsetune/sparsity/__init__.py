@@ -1,1 +1,1 @@
-"""Which weights are pruned, how many, and when: plans, ramps, scores, allocations, masks, and their cost."""
+"""Sparsity: which weights are pruned, how many, and when; and what a masked network costs."""

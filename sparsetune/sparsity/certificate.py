@@ -1,4 +1,4 @@
-"""The proof, at the end of a trial, that its weights have the sparsity that was asked for, counted layer by layer."""
+"""The certificate of a trial: proof that its final weights have the sparsity that was asked for."""
 
 from __future__ import annotations
 
@@ -20,27 +20,34 @@ def certify(
     pattern: str = "unstructured",
     parameters: int | None = None,
 ) -> dict[str, Any]:
-    """What was asked and what is there, per layer and in all, as plain JSON values.
+    """Certificate: what was asked and what is there, by layer and in all, as plain JSON values.
 
     Args:
-        weights: The model's prunable weights, effective ones, as they were saved.
-        masks: The final masks: True where a weight is kept.
-        groups: The request: which layers compete, and how many of their weights are pruned.
+        weights: Effective prunable weights of the model as they were saved.
+        masks: Final masks: True where a weight is kept.
+        groups: The request: layers that compete, and how many of their weights are pruned.
         pattern: ``unstructured`` or ``N:M``, which then holds in every layer that is pruned.
-        parameters: Of the whole network; the prunable weights by default.
+        parameters: Number of parameters of the whole network; by default the prunable weights.
 
     Returns:
-        ``layers`` (each with ``name shape weights kept zeros outside_mask`` and ``asked``, how many it should keep;
-        None where layers compete); ``weights kept pruned zeros asked`` over all; ``sparsity``, of the prunable weights;
-        ``parameters`` and ``sparsity_of_parameters``, of all; ``pattern``; and ``faults``: empty if all is well.
-        ``zeros`` counts exact zeros, inside the mask too, where they are no fault.
+        ``layers``, each with ``name shape weights kept zeros outside_mask`` and ``asked``, the
+        weights it should keep (None where layers compete); ``weights kept pruned zeros asked``
+        over all layers; ``sparsity`` of the prunable weights; ``parameters`` and
+        ``sparsity_of_parameters``; ``pattern``; and ``faults``, sentences, empty if all is well.
+        ``zeros`` counts exact zeros, also inside the mask, where they are no fault;
+        ``outside_mask`` counts weights outside it that are not zero.
     """
-    layers = [
-        _layer_facts(name, weight.detach(), masks[name], groups) for name, weight in weights.items()
-    ]
+    layers = []
+    for name, weight in weights.items():
+        layers.append(_layer_counts(name, weight.detach(), masks[name], groups))
     totals = {key: sum(layer[key] for layer in layers) for key in ("weights", "kept", "zeros")}
     pruned = totals["weights"] - totals["kept"]
     parameters = parameters or totals["weights"]
+    faults = [
+        *_leak_faults(layers),
+        *_count_faults(layers, groups),
+        *_pattern_faults(weights, masks, groups, pattern),
+    ]
     return {
         "layers": layers,
         **totals,
@@ -50,55 +57,64 @@ def certify(
         "parameters": parameters,
         "sparsity_of_parameters": pruned / parameters,
         "pattern": pattern,
-        "faults": [
-            *_leak_faults(layers),
-            *_count_faults(layers, groups),
-            *_pattern_faults(weights, masks, groups, pattern),
-        ],
+        "faults": faults,
     }
 
 
-def _layer_facts(
+def _layer_counts(
     name: str, weight: torch.Tensor, mask: torch.Tensor, groups: Sequence[LayerGroup]
 ) -> dict[str, Any]:
-    alone = {group.names[0]: group.pruned for group in groups if len(group.names) == 1}
+    """Counts of one layer, asked for and found; see `certify`."""
+    asked = None
+    for group in groups:
+        if group.names == (name,):
+            asked = weight.numel() - group.pruned
     return {
         "name": name,
         "shape": list(weight.shape),
         "weights": weight.numel(),
         "kept": count_nonzero([mask]),
-        "asked": weight.numel() - alone[name] if name in alone else None,
+        "asked": asked,
         "zeros": weight.numel() - count_nonzero([weight]),
         "outside_mask": count_nonzero([weight.masked_fill(mask.to(weight.device), 0)]),
     }
 
 
 def _leak_faults(layers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Layers with weights outside the mask that are not zero."""
     for layer in layers:
-        if layer["outside_mask"]:
-            yield f"`{layer['name']}` has {layer['outside_mask']} weights outside its mask that are not zero"
+        leaked = layer["outside_mask"]
+        if leaked:
+            yield f"`{layer['name']}` has {leaked} weights outside its mask that are not zero"
 
 
 def _count_faults(
     layers: Sequence[Mapping[str, Any]], groups: Sequence[LayerGroup]
 ) -> Iterator[str]:
+    """Groups that prune another number of weights than was asked."""
     pruned_in = {layer["name"]: layer["weights"] - layer["kept"] for layer in layers}
     for group in groups:
         pruned = sum(pruned_in[name] for name in group.names)
-        if pruned != group.pruned:
-            where = (
-                f"`{group.names[0]}`"
-                if len(group.names) == 1
-                else f"all {len(group.names)} layers together"
-            )
-            yield f"{where}: {pruned} weights are pruned where {group.pruned} were asked"
+        if pruned == group.pruned:
+            continue
+        if len(group.names) == 1:
+            where = f"`{group.names[0]}`"
+        else:
+            where = f"all {len(group.names)} layers together"
+        yield f"{where}: {pruned} weights are pruned where {group.pruned} were asked"
 
 
 def _pattern_faults(
     weights: Mapping[str, torch.Tensor], masks: Masks, groups: Sequence[LayerGroup], pattern: str
 ) -> Iterator[str]:
-    if (n_m := parse_pattern(pattern)) is None:
+    """Pruned layers in which groups of M keep more than N weights."""
+    n_m = parse_pattern(pattern)
+    if n_m is None:
         return
-    for name in (name for group in groups if group.pruned for name in group.names):
-        if broken := max(n_m_faults(masks[name], *n_m), n_m_faults(weights[name], *n_m)):
-            yield f"`{name}` has {broken} groups of {n_m[1]} weights that keep more than {n_m[0]}"
+    n, m = n_m
+    pruned = [name for group in groups if group.pruned for name in group.names]
+    for name in pruned:
+        # The mask too: weights that happen to be zero could hide a mask out of pattern.
+        broken = max(n_m_faults(masks[name], n, m), n_m_faults(weights[name], n, m))
+        if broken:
+            yield f"`{name}` has {broken} groups of {m} weights that keep more than {n}"

@@ -1,4 +1,11 @@
-"""What becomes of an optimizer's slots, its momentum and moments, where the mask changes."""
+"""Reset of an optimizer's momentum and moments where the mask changes.
+
+The optimizer's slots of a weight outside the mask hold gradients of another time: from before the
+weight was pruned, or of a network in which it was zero. A weight that comes back would first move
+by those. RigL therefore zeroes the slots of grown weights (Evci et al. 2020, arXiv 1911.11134), and
+AC/DC all of them where weights are released (Peste et al. 2021, arXiv 2106.12379), as in the
+authors' code.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +25,15 @@ def reset_moments(optimizer: torch.optim.Optimizer) -> None:
 def reset_grown_moments(
     optimizer: torch.optim.Optimizer, grown: Iterable[tuple[torch.Tensor, torch.Tensor]]
 ) -> None:
-    """Zero momentum and both moments of weights that come back; step counts are a whole tensor's and stay.
+    """Zero momentum and moments of the weights that come back.
+
+    Step counts belong to a whole tensor and stay.
 
     Args:
-        optimizer: Any whose slots have their parameter's shape; one that has made no step yet has nothing to zero.
-        grown: Pairs of a parameter, the very one that the optimizer holds, and a mask: True where weights come back.
+        optimizer: Any optimizer whose slots have their parameter's shape. One that has made no step
+            yet has nothing to zero.
+        grown: Pairs of a parameter, the very one that the optimizer holds, and a mask of its shape
+            that is True where weights come back.
 
     Raises:
         ValueError: if the optimizer does not hold a parameter.
@@ -31,7 +42,8 @@ def reset_grown_moments(
     for parameter, mask in grown:
         if id(parameter) not in held:
             raise ValueError(
-                f"the optimizer must hold the parameter, got another tensor of shape {tuple(parameter.shape)}."
+                "the optimizer must hold the parameter, got another tensor of shape"
+                f" {tuple(parameter.shape)}."
                 " Give the parameter itself, not its `detach()` or `data`"
             )
         for slot in optimizer.state.get(parameter, {}).values():

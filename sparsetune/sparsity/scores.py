@@ -1,4 +1,4 @@
-"""How much a weight matters: the lowest scores are pruned."""
+"""Scores: how much each weight matters. The lowest scores are pruned."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from sparsetune.sparsity.masks.exact import Masks
 from sparsetune.spec.sparsity import SparsitySpec
 
 Tensors = dict[str, torch.Tensor]
+"""A tensor of the weight's shape for each layer."""
 
 
 @dataclass(frozen=True)
 class ScoreContext:
-    """What a score may look at: the network at the time of a mask update.
+    """The network at the time of a mask update: everything that a score may read.
 
     Args:
-        weights: By layer, those outside the mask zero; not to be changed.
-        masks: In force; empty where the network is dense.
-        spec: Resolved.
-        seed: For whatever the score draws at this update.
-        gradients: Gradients of ``weights`` on so many batches of that many examples (None: training's batch size), in
-            training mode or evaluation mode; every call gives the same.
+        weights: Weights by layer, zero outside the mask; not to be changed.
+        masks: Masks in force; empty where the network is dense.
+        spec: Resolved declaration.
+        seed: Seed of what the score draws at this update.
+        gradients: Function that yields mean gradients of ``weights``, given the number of batches,
+            the examples in each (None: training's batch size) and whether the network is in
+            training mode. Every call yields the same gradients.
     """
 
     weights: Mapping[str, torch.Tensor]
@@ -37,12 +39,14 @@ class ScoreContext:
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """Scores of every weight, and what becomes of the survivors once the newly pruned (True) are known.
+    """Scores of every weight, and what becomes of the weights that survive.
 
     Args:
-        values: By layer, of the weights' shapes.
-        absolute: Whether their absolute values are meant, of which a mask update then makes no copy.
-        compensate: Changes the survivors in place.
+        values: Scores by layer, of the weights' shapes.
+        absolute: True if the absolute values of ``values`` are the scores; a mask update then
+            makes no copy of them.
+        compensate: Function that changes the surviving weights in place, given the newly pruned
+            ones (True) by layer; None if they stay.
     """
 
     values: Tensors
@@ -50,62 +54,61 @@ class ScoreResult:
     compensate: Callable[[Masks], None] | None = None
 
     def absolute_values(self) -> Tensors:
-        """The scores themselves, absolute values taken."""
-        return (
-            {name: value.abs() for name, value in self.values.items()}
-            if self.absolute
-            else self.values
-        )
+        """Scores by layer, with absolute values taken where they are meant."""
+        if not self.absolute:
+            return self.values
+        return {name: value.abs() for name, value in self.values.items()}
 
 
 Score = Callable[[ScoreContext], ScoreResult]
 
 
-def magnitude(moment: ScoreContext) -> ScoreResult:
-    """``|w|`` (Janowsky 1989; Han et al. 2015)."""
-    return ScoreResult(dict(moment.weights), absolute=True)
+def magnitude(context: ScoreContext) -> ScoreResult:
+    """``|w|`` (Janowsky 1989; Han et al. 2015, arXiv 1506.02626)."""
+    return ScoreResult(dict(context.weights), absolute=True)
 
 
-def random(moment: ScoreContext) -> ScoreResult:
-    """Uniform in [0, 1), a function of the moment's seed and the layer's name: the control."""
-    return ScoreResult(
-        {
-            name: _uniform_scores(weight, derived_seed(moment.seed, name))
-            for name, weight in moment.weights.items()
-        }
-    )
+def random(context: ScoreContext) -> ScoreResult:
+    """Uniform numbers in [0, 1), by the context's seed and the layer's name: the control."""
+    values = {}
+    for name, weight in context.weights.items():
+        # Drawn on the CPU: a device's generator would give other numbers for the same seed.
+        generator = torch.Generator().manual_seed(derived_seed(context.seed, name))
+        values[name] = torch.rand(weight.shape, generator=generator).to(weight.device)
+    return ScoreResult(values)
 
 
-def _uniform_scores(like: torch.Tensor, seed: int) -> torch.Tensor:
-    return torch.rand(like.shape, generator=torch.Generator().manual_seed(seed)).to(like.device)
+def saliency(context: ScoreContext) -> ScoreResult:
+    """``|g w|`` with the mean gradient of ``saliency_batches`` training batches.
 
-
-def saliency(moment: ScoreContext) -> ScoreResult:
-    """``|g w|`` with the mean gradient of training batches (SNIP, Lee et al. 2019, eq. 6)."""
-    batches = moment.spec.saliency_batches
-    summed = {name: torch.zeros_like(weight) for name, weight in moment.weights.items()}
-    for gradients in moment.gradients(batches, None, True):
-        for name, gradient in gradients.items():
-            summed[name] += gradient / batches
-    return ScoreResult(
-        {name: (summed[name] * weight).abs() for name, weight in moment.weights.items()}
-    )
-
-
-def fisher(moment: ScoreContext) -> ScoreResult:
-    """``w^2 / (2 [F^-1]_qq)`` with the block-diagonal empirical Fisher; survivors make up for what is pruned.
-
-    Gradients are taken in evaluation mode, within the mask (Kurtic et al. 2022, arXiv 2203.07259, section 3.2).
+    Source: SNIP, Lee et al. 2019, arXiv 1810.02340, equation 6.
     """
-    given = moment.spec.fisher
+    batches = context.spec.saliency_batches
+    mean = {name: torch.zeros_like(weight) for name, weight in context.weights.items()}
+    for gradients in context.gradients(batches, None, True):
+        for name, gradient in gradients.items():
+            mean[name] += gradient / batches
+    return ScoreResult(
+        {name: (mean[name] * weight).abs() for name, weight in context.weights.items()}
+    )
 
-    def within_mask() -> Iterator[Tensors]:
-        for gradients in moment.gradients(given.gradients, given.batch_size, False):
-            yield {
-                name: g * moment.masks[name] if moment.masks else g for name, g in gradients.items()
-            }
 
-    estimate = BlockFisher(moment.weights, given, within_mask)
+def fisher(context: ScoreContext) -> ScoreResult:
+    """``w^2 / (2 [F^-1]_qq)`` with the block-diagonal empirical Fisher; survivors compensate.
+
+    Gradients are taken in evaluation mode, within the mask.
+
+    Source: oBERT, Kurtic et al. 2022, arXiv 2203.07259, section 3.2.
+    """
+    spec = context.spec.fisher
+    masks = context.masks
+
+    def gradients_within_mask() -> Iterator[Tensors]:
+        # Zero gradients outside the mask keep pruned weights at zero when survivors compensate.
+        for gradients in context.gradients(spec.gradients, spec.batch_size, False):
+            yield {name: g * masks[name] if masks else g for name, g in gradients.items()}
+
+    estimate = BlockFisher(context.weights, spec, gradients_within_mask)
     return ScoreResult(estimate.scores(), compensate=estimate.compensate)
 
 
@@ -115,4 +118,8 @@ SCORES: dict[str, Score] = {
     "saliency": saliency,
     "fisher": fisher,
 }
-"""Each gives finite scores of the weights' shapes, not negative unless absolute values are meant; no weight changes."""
+"""Scores by name.
+
+Each gives finite numbers of the weights' shapes, at least 0 unless absolute values are meant, and
+changes no weight.
+"""

@@ -1,4 +1,4 @@
-"""The life of a mask during training: changed when the plan says, enforced after every step."""
+"""The sparsifier: changes a trial's mask when its schedule says, and enforces it at every step."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from torch import nn
 
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.flops import ForwardFlops, step_cost
+from sparsetune.sparsity.masked_weights import MaskedWeights
 from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.sparsity.masks.choice import GradientSource, MaskChooser
 from sparsetune.sparsity.masks.exact import (
     Masks,
     count_nonzero,
-    fill_factors,
     intersection_over_union,
     pack_masks,
     unpack_masks,
@@ -34,17 +34,18 @@ from sparsetune.spec.sparsity import METHOD_FIELDS
 
 
 class Sparsifier:
-    """Follows a trial's plan around every optimizer step.
+    """Follows a trial's mask schedule around every optimizer step.
 
-    In order: ``before_forward``, the backward pass, ``after_backward``, the optimizer's step unless ``replaces_step``,
-    ``after_step``; ``finish`` at the end. Evaluate within ``effective_weights``.
+    The training loop calls, in order: ``before_forward``, the backward pass, ``after_backward``,
+    the optimizer's step unless ``replaces_step``, ``after_step``; and ``finish`` at the end. It
+    evaluates within ``effective_weights``.
 
     Args:
         spec: A canonical trial.
-        weights: The prunable parameters by name; changed in place.
-        optimizer: Whose momentum and moments may be zeroed where weights come back.
+        weights: Prunable parameters by name, changed in place.
+        optimizer: Optimizer whose momentum and moments may be zeroed where weights come back.
         flops: Dense forward FLOPs of one example.
-        probe: For scores that need gradients, and for recalibration.
+        probe: Source of gradients for scores that need them, and of recalibration.
     """
 
     def __init__(
@@ -57,134 +58,155 @@ class Sparsifier:
     ) -> None:
         self.phase: Phase = "dense"
         self.mask_iou = math.nan
+        """Intersection over union of the last mask with the one before, in [0, 1]; NaN before."""
         self.inference_flops = 1.0
+        """Forward FLOPs as a fraction of the dense network's."""
         self.dense_steps = 0.0
-        """What the optimizer's steps so far cost, in steps of the dense network."""
+        """Cost of the optimizer's steps so far, in steps of the dense network."""
         self.extra_steps = 0.0
-        """The same of passes that only choose a mask: grow gradients, saliency, Fisher."""
+        """Cost of passes that only choose a mask (grow gradients, saliency, Fisher), likewise."""
         self.step_scale = 1.0
-        """What a step costs, as a multiple of one on examples of the task's shape: less where images are smaller."""
+        """Cost of a step relative to examples of the task's shape: below 1 for smaller images."""
         self.replaces_step = False
-        """Whether a mask update takes the place of the optimizer's step on this batch."""
+        """True if a mask update takes the place of the optimizer's step on this batch."""
         self.structure = MaskRecorder(weights)
         self._parameters = dict(weights)
         self._weights = {name: weight.detach() for name, weight in weights.items()}
+        self._masked = MaskedWeights(self._weights)
         self._chooser = MaskChooser(spec, self._weights, self._probe_gradients)
         self._spec = self._chooser.spec
         self._layers = self._chooser.layers
         self._batch_size = spec.task.batch_size
         self._total = spec.total_steps()
-        self._plan = mask_schedule(spec)
         self._optimizer = optimizer
         self._flops = flops
         self._probe = probe
-        self._position = self._step = 0
-        self._probed_by: int | None = None
-        self._next: MaskChange | None = self._plan[0]
-        self._masks: Masks = {}
+        self._probed_seed: int | None = None
+        self._step = 0
+        self._schedule = mask_schedule(spec)
+        self._position = 0
         self._recorded: Masks = {}
-        self._masked: list[torch.Tensor] = list(self._weights.values())
-        self._factors: list[torch.Tensor] = []
-        self._kept_factors: list[torch.Tensor] = []
-        self._shadow: ShadowWeights | None = None
         self._gathered: list[torch.Tensor] = []
-        # Under the other fates no trace is left of gradients outside the mask: slots are zeroed where weights return.
+        # With the other resets, gradients outside the mask leave no trace: the slots that they
+        # reach are zeroed where weights come back.
         self._masks_gradients = (
             self._spec.reset == "none" and "reset" in METHOD_FIELDS[self._spec.method]
         )
 
     def before_forward(self, step: int) -> None:
-        """Make every change that is due once ``step`` steps are done, but for one that waits for a gradient."""
+        """Make every change that is due, except one that waits for a gradient.
+
+        Args:
+            step: Optimizer steps done.
+        """
         self._step = step
-        while self._next and step >= self._next.step and self._next.action != "regrow":
-            self._apply_change(self._next)
-        self.replaces_step = (
-            self._regrows_now() and self._next is not None and self._next.replaces_step
-        )
-        if self._shadow:
-            self._mask_shadow(self._shadow)
+        change = self._next_change()
+        while change and step >= change.step and change.action != "regrow":
+            self._apply_change(change)
+            change = self._next_change()
+        due = self._due_regrow()
+        self.replaces_step = due is not None and due.replaces_step
+        if self._masked.shadow:
+            self._mask_shadow(self._masked.shadow)
 
     def after_backward(self) -> None:
-        """See to the gradients: gathered where a mask update needs them, masked or pulled where the method says."""
-        if self._shadow:
-            self._shadow.unmask(self._gradients())
+        """Gather, mask or pull the gradients, as the method needs."""
+        if self._masked.shadow:
+            self._masked.shadow.unmask(self._gradients())
         if self._gathers_gradients():
             if self._gathered:
                 torch._foreach_add_(self._gathered, self._gradients())
             else:
                 self._gathered = [gradient.clone() for gradient in self._gradients()]
-        if self._masks_gradients and self._factors:
-            torch._foreach_mul_(self._gradients(), self._factors)
+        if self._masks_gradients and self._masked.in_force:
+            self._masked.mask_gradients(self._gradients())
 
     def after_step(self) -> None:
-        """Set the weights outside the mask back to zero, which momentum moves; make the change that waited."""
-        if not self._factors:
+        """Zero the weights outside the mask, and make the change that waited for a gradient."""
+        if not self._masked.in_force:
             self.structure.all_active = True
         self.apply_masks()
         self._add_cost()
-        if self._next and self._regrows_now():
-            self._apply_change(self._next)
+        due = self._due_regrow()
+        if due:
+            self._apply_change(due)
 
     def apply_masks(self) -> None:
-        """Set the weights outside the mask to zero, but for a method that keeps dense ones behind them."""
-        if self._factors and not self._shadow:
-            torch._foreach_mul_(self._masked, self._factors)
+        """Zero the weights outside the mask, unless the method keeps dense ones behind it.
+
+        Masking gradients alone would not do: momentum moves weights that have none.
+        """
+        self._masked.apply()
 
     def finish(self) -> None:
-        """Make the changes due at the end of training."""
+        """Make the changes that are due at the end of training."""
         self._step = self._total
-        while self._next:
-            self._apply_change(self._next)
+        change = self._next_change()
+        while change:
+            self._apply_change(change)
+            change = self._next_change()
 
     @contextmanager
     def effective_weights(self) -> Iterator[None]:
-        """While open, weights outside the mask are zero under every method."""
-        if self._shadow:
-            self._mask_shadow(self._shadow)
+        """Context in which weights outside the mask are zero under every method."""
+        if self._masked.shadow:
+            self._mask_shadow(self._masked.shadow)
         yield
-        if self._shadow:
-            self._shadow.unmask()
+        if self._masked.shadow:
+            self._masked.shadow.unmask()
 
     def record_dynamic_mask(self) -> None:
-        """Take down a mask that changes at every step; within ``effective_weights``, at evaluations."""
-        if self._shadow:
+        """Record a mask that changes at every step; call it within `effective_weights`."""
+        if self._masked.shadow:
             self._record()
 
     def groups(self, sparsity: float | None = None) -> list[LayerGroup]:
-        """Which layers compete, and how many of their weights are pruned at ``sparsity``; by default the target."""
+        """Layers that compete, and how many of their weights are pruned.
+
+        Args:
+            sparsity: Sparsity in [0, 1); by default the target.
+        """
         return self._chooser.groups(self._spec.target if sparsity is None else sparsity)
 
     def masks(self) -> Masks:
-        """The masks in force, all-True ones where the network is dense."""
-        if self._factors:
-            return self._masks
-        return {
-            name: torch.ones_like(weight, dtype=torch.bool)
-            for name, weight in self._weights.items()
-        }
+        """Masks in force; all True where the network is dense."""
+        return self._masked.effective_masks()
 
     def at_target(self) -> bool:
-        """Whether the masks in force prune exactly as many weights as the target asks for."""
-        kept = {name: count_nonzero([mask]) for name, mask in self.masks().items()}
-        sizes = {layer.name: layer.weights for layer in self._layers}
-        return all(
-            sum(sizes[n] - kept[n] for n in group.names) == group.pruned for group in self.groups()
-        )
+        """True if the masks in force prune exactly as many weights as the target asks for."""
+        masks = self.masks()
+        for group in self.groups():
+            in_group = [masks[name] for name in group.names]
+            weights = sum(mask.numel() for mask in in_group)
+            if weights - count_nonzero(in_group) != group.pruned:
+                return False
+        return True
 
     def sparsity(self) -> float:
-        """Fraction of the prunable weights outside the mask in force."""
+        """Fraction of the prunable weights outside the mask in force, in [0, 1)."""
         weights = sum(layer.weights for layer in self._layers)
-        return (weights - count_nonzero(list(self.masks().values()))) / weights
+        return (weights - count_nonzero(self.masks().values())) / weights
 
     def zeros_in_mask(self) -> int:
-        """Exact zeros among the weights inside the mask in force; within ``effective_weights``."""
-        return count_nonzero(list(self.masks().values())) - count_nonzero(
-            list(self._weights.values())
-        )
+        """Number of weights inside the mask that are exactly zero, within `effective_weights`."""
+        return count_nonzero(self.masks().values()) - count_nonzero(self._weights.values())
+
+    def _next_change(self) -> MaskChange | None:
+        """The schedule's next change; None after the last."""
+        return self._schedule[self._position] if self._position < len(self._schedule) else None
+
+    def _next_regrow(self) -> MaskChange | None:
+        """The next change if it exchanges weights, else None."""
+        change = self._next_change()
+        return change if change and change.action == "regrow" else None
+
+    def _due_regrow(self) -> MaskChange | None:
+        """The change that exchanges weights after this batch's gradient, or None."""
+        change = self._next_regrow()
+        return change if change and change.step == self._step else None
 
     def _apply_change(self, change: MaskChange) -> None:
         self._position += 1
-        self._next = self._plan[self._position] if self._position < len(self._plan) else None
         self.phase = change.phase
         match change.action:
             case "draw":
@@ -196,192 +218,182 @@ class Sparsifier:
             case "regrow":
                 self._regrow(change)
             case "shadow":
-                self._shadow = ShadowWeights(self._masked, self._spec.shadow_decay)
+                self._masked.start_shadow(self._spec.shadow_decay)
         lasts = change.action == "prune" and change.phase in ("fixed", "compressed")
         if lasts and self._spec.recalibrate and self._probe:
-            self._probe.recalibrate(derived_seed(self._step, "recalibrate"), self._spec.recalibrate)
+            seed = derived_seed(self._step, "recalibrate")
+            self._probe.recalibrate(seed, self._spec.recalibrate)
 
     def _prune(self, change: MaskChange, score: str | None = None) -> None:
-        """Prune to the change's sparsity, in as many parts as the Fisher is estimated anew."""
-        parts = (
-            self._spec.fisher.recomputations if self._spec.score == "fisher" and not score else 1
-        )
+        """Prune to the change's sparsity, in as many parts as the Fisher is estimated again."""
+        parts = 1
+        if self._spec.score == "fisher" and not score:
+            parts = self._spec.fisher.recomputations
         start = self.sparsity() if parts > 1 else 0.0
         for part in range(1, parts + 1):
-            reached = (
-                change.sparsity
-                if part == parts
-                else start + (change.sparsity - start) * part / parts
-            )
-            before = self._current_masks()
-            masks, compensate = self._chooser.prune(
-                reached, before, derived_seed(self._step, part), score
-            )
-            if compensate:
-                compensate(
-                    {
-                        name: before[name] & ~mask if before else ~mask
-                        for name, mask in masks.items()
-                    }
-                )
-            self._set_masks(masks)
+            reached = start + (change.sparsity - start) * part / parts
+            if part == parts:
+                # Exactly the change's sparsity, which the sum may miss by a rounding error.
+                reached = change.sparsity
+            self._prune_part(reached, derived_seed(self._step, part), score)
             if part < parts:
-                self._count()  # the next part's gradients cost less
+                # The gradients of the next part pass through fewer weights and cost less.
+                self._count_kept()
         self._record()
+
+    def _prune_part(self, sparsity: float, seed: int, score: str | None) -> None:
+        before = self._current_masks()
+        masks, compensate = self._chooser.prune(sparsity, before, seed, score)
+        if compensate:
+            newly_pruned = {}
+            for name, mask in masks.items():
+                newly_pruned[name] = before[name] & ~mask if before else ~mask
+            compensate(newly_pruned)
+        self._masked.set_masks(masks)
 
     def _regrow(self, change: MaskChange) -> None:
         """Prune where the ramp says, then exchange kept weights for others."""
         before = self._current_masks()
         seed = derived_seed(self._step, "regrow")
-        pruned = (
-            before if self.replaces_step else self._chooser.prune(change.sparsity, before, seed)[0]
-        )
+        pruned = before
+        if not self.replaces_step:
+            pruned, _ = self._chooser.prune(change.sparsity, before, seed)
         masks = self._chooser.exchange_weights(change.exchanged, pruned, self._gathered, seed)
-        self._set_masks(masks)
+        self._masked.set_masks(masks)
         self._gathered = []
         if before:
             self._reset({name: mask & ~before[name] for name, mask in masks.items()})
         self._record()
 
-    def _current_masks(self) -> Masks:
-        return self._masks if self._factors else {}
-
-    def _set_masks(self, masks: Masks) -> None:
-        """Put masks in force: prune now, and after every step from now on."""
-        self._masks = masks
-        self._update_factors()
-        torch._foreach_mul_(self._masked, self._factors)
-
-    def _mask_shadow(self, shadow: ShadowWeights) -> None:
-        self._masks = self._chooser.straight_through_masks()
-        if not self._factors:
-            self._count()
-        self._update_factors()
-        shadow.mask(self._factors)
-
-    def _update_factors(self) -> None:
-        """The masks in force as numbers to multiply with, in memory that is kept: fresh pages cost more."""
-        if not self._kept_factors:
-            self._kept_factors = [torch.empty_like(weight) for weight in self._masked]
-        self._factors = self._kept_factors
-        fill_factors(self._factors, [self._masks[name] for name in self._weights])
-
-    def _record(self) -> None:
-        """Take down the masks in force."""
-        kept = self._count()
-        self.mask_iou = (
-            intersection_over_union(self._masks, self._recorded) if self._recorded else math.nan
-        )
-        self.structure.record(self._step, self.phase, self._masks, kept, self.mask_iou)
-        self._recorded = self._masks
-
-    def _count(self) -> dict[str, int]:
-        kept = {name: count_nonzero([mask]) for name, mask in self._masks.items()}
-        density = {layer.name: kept[layer.name] / layer.weights for layer in self._layers}
-        self.inference_flops = self._flops.fraction(density)
-        return kept
-
     def _release(self) -> None:
-        """Every weight trains again; the last masks are remembered, to compare the next with."""
+        """Let every weight train again; the last masks are kept, to compare the next with."""
         returned = {name: ~mask for name, mask in self._current_masks().items()}
-        self._factors = []
+        self._masked.release()
         self.inference_flops = 1.0
         self._reset(returned)
 
     def _reset(self, returned: Masks) -> None:
-        """Zero momentum and moments where weights have come back, as declared."""
+        """Zero momentum and moments where weights have come back (True), as declared."""
         if self._spec.reset == "all" and count_nonzero(returned.values()):
             reset_moments(self._optimizer)
         elif self._spec.reset == "grown":
-            reset_grown_moments(
-                self._optimizer,
-                [(self._parameters[name], grown) for name, grown in returned.items()],
-            )
+            grown = [(self._parameters[name], mask) for name, mask in returned.items()]
+            reset_grown_moments(self._optimizer, grown)
+
+    def _current_masks(self) -> Masks:
+        """Masks in force; empty where the network is dense."""
+        return self._masked.masks if self._masked.in_force else {}
+
+    def _mask_shadow(self, shadow: ShadowWeights) -> None:
+        first = not self._masked.in_force
+        self._masked.swap_in(shadow, self._chooser.straight_through_masks())
+        if first:
+            # N:M masks all have the same counts: the cost is known from the first.
+            self._count_kept()
+
+    def _record(self) -> None:
+        """Record the masks in force and compare them with the ones before."""
+        kept = self._count_kept()
+        masks = self._masked.masks
+        self.mask_iou = math.nan
+        if self._recorded:
+            self.mask_iou = intersection_over_union(masks, self._recorded)
+        self.structure.record(self._step, self.phase, masks, kept, self.mask_iou)
+        self._recorded = masks
+
+    def _count_kept(self) -> dict[str, int]:
+        """Number of weights kept in each layer; updates the cost of inference by it."""
+        kept = self._masked.count_kept()
+        density = {layer.name: kept[layer.name] / layer.weights for layer in self._layers}
+        self.inference_flops = self._flops.fraction(density)
+        return kept
 
     def _gradients(self) -> list[torch.Tensor]:
+        """Gradient of each prunable weight; zeros where the batch gave none."""
         return [
             p.grad if p.grad is not None else torch.zeros_like(p) for p in self._parameters.values()
         ]
 
-    def _regrows_now(self) -> bool:
-        return (
-            self._next is not None
-            and self._next.action == "regrow"
-            and self._next.step == self._step
-        )
-
     def _gathers_gradients(self) -> bool:
-        """Whether the next mask update chooses what grows by this batch's gradient, among others."""
-        if self._next is None or self._next.action != "regrow" or self._spec.method == "set":
+        """True if the next mask update reads this batch's gradient to choose what grows."""
+        change = self._next_regrow()
+        if change is None or self._spec.method == "set":
             return False
-        return self._next.step - self._spec.regrow.batches < self._step <= self._next.step
+        return change.step - self._spec.regrow.batches < self._step <= change.step
 
     def _add_cost(self) -> None:
-        """Forward and input gradient at the mask's density, the weight gradient at what is computed of it."""
+        """Add the cost of this batch.
+
+        The forward pass and the inputs' gradient cost the mask's density. The weights' gradient
+        costs the density at which it is computed: all of it where a mask update reads it, or where
+        dense weights train behind the mask.
+        """
         sparse = self.inference_flops
-        taken = step_cost(sparse, 1.0 if self._shadow else sparse)
-        gathering = self._gathers_gradients()
-        if not (self.replaces_step and gathering):
-            self.dense_steps += self.step_scale * taken
-        if gathering:
-            self.extra_steps += self.step_scale * (
-                step_cost(sparse, 1.0) - (0.0 if self.replaces_step else taken)
-            )
+        gathers = self._gathers_gradients()
+        step = step_cost(sparse, 1.0 if self._masked.shadow else sparse)
+        if gathers:
+            beyond_step = 0.0 if self.replaces_step else step
+            self.extra_steps += self.step_scale * (step_cost(sparse, 1.0) - beyond_step)
+        if not (self.replaces_step and gathers):
+            self.dense_steps += self.step_scale * step
 
     def _probe_gradients(
         self, seed: int, batches: int, batch_size: int | None, training: bool
     ) -> Iterator[Tensors]:
-        """The probe's gradients, their cost counted."""
+        """Gradients of the probe, with their cost added."""
         if self._probe is None:
             raise ValueError(
                 f"the score `{self._spec.score}` needs gradients: give the Sparsifier a `probe`"
             )
         sparse = self.inference_flops
         examples = batch_size or self._batch_size
-        # The Fisher in pieces passes over the same gradients again: for want of memory, which must change no number.
-        again = self._spec.score == "fisher" and seed == self._probed_by
-        self._probed_by = seed
+        cost = examples / self._batch_size * step_cost(sparse, 1.0 if training else sparse)
+        # A Fisher in pieces passes over the same gradients again. That is for want of memory, which
+        # may change no number: only the first pass counts.
+        again = self._spec.score == "fisher" and seed == self._probed_seed
+        self._probed_seed = seed
         for gradients in self._probe.gradients(seed, batches, batch_size, training):
             if not again:
-                self.extra_steps += (
-                    examples / self._batch_size * step_cost(sparse, 1.0 if training else sparse)
-                )
+                self.extra_steps += cost
             yield gradients
 
     def state(self) -> dict[str, Any]:
-        """Everything that changes during training but the weights: tensors and plain values."""
+        """Tensors and plain values of everything but the weights that changes during training."""
         return {
             "position": self._position,
             "phase": self.phase,
             "mask_iou": self.mask_iou,
             "dense_steps": self.dense_steps,
             "extra_steps": self.extra_steps,
-            "in_force": bool(self._factors),
-            "masks": pack_masks(self._masks),
-            "recorded": pack_masks(self._recorded) if self._shadow else {},
+            "in_force": self._masked.in_force,
+            "masks": pack_masks(self._masked.masks),
+            # Elsewhere the last mask recorded is the last mask; under SR-STE it is older.
+            "recorded": pack_masks(self._recorded) if self._masked.shadow else {},
             "gathered": self._gathered,
             "structure": self.structure.state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state`` gave."""
+        """Continue from a `state`, with the weights of the same time already in place."""
         self._position = state["position"]
-        self._next = self._plan[self._position] if self._position < len(self._plan) else None
         self.phase = state["phase"]
         self.mask_iou = state["mask_iou"]
         self.dense_steps = state["dense_steps"]
         self.extra_steps = state["extra_steps"]
-        self._gathered = [
-            g.to(w.device) for g, w in zip(state["gathered"], self._masked, strict=False)
-        ]
         self.structure.load(state["structure"])
+        self._gathered = [
+            gradient.to(weight.device)
+            for gradient, weight in zip(state["gathered"], self._weights.values(), strict=False)
+        ]
         if state["masks"]:
-            self._masks = self._recorded = unpack_masks(state["masks"], self._weights)
-        if any(change.action == "shadow" for change in self._plan[: self._position]):
-            self._shadow = ShadowWeights(self._masked, self._spec.shadow_decay)
-            self._recorded = (
-                unpack_masks(state["recorded"], self._weights) if state["recorded"] else {}
-            )
+            self._masked.masks = unpack_masks(state["masks"], self._weights)
+            self._recorded = self._masked.masks
+        made = self._schedule[: self._position]
+        if any(change.action == "shadow" for change in made):
+            self._masked.start_shadow(self._spec.shadow_decay)
+            self._recorded = {}
+            if state["recorded"]:
+                self._recorded = unpack_masks(state["recorded"], self._weights)
         elif state["in_force"]:
-            self._set_masks(self._masks)
-            self._count()
+            self._masked.set_masks(self._masked.masks)
+            self._count_kept()

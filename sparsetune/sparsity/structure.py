@@ -1,7 +1,8 @@
-"""The record of masks over training: densities by layer, overlaps, and the share of weights ever active."""
+"""The record of masks over training: density by layer, overlaps, and weights ever active."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,12 +13,20 @@ import torch
 from sparsetune.sparsity.masks.exact import Masks, intersection_over_union, pack_masks, unpack_masks
 
 MAX_KEPT_MASKS = 16
-"""Masks kept as packed bits, for the overlap with the last one: every second is dropped when there are more."""
+"""Largest number of whole masks kept, to compare with the last; beyond it, every second goes."""
 
 
 @dataclass
 class MaskEntry:
-    """One mask: where in training it came into force, each layer's density, its overlap with the mask before."""
+    """One mask of a trial.
+
+    Args:
+        step: Optimizer steps done when it came into force.
+        phase: Phase of training.
+        density: Density of each layer, in [0, 1], in the layers' order.
+        iou_previous: Intersection over union with the mask before, in [0, 1]; NaN for the first.
+        bits: The mask as packed bits by layer; empty where it is not kept.
+    """
 
     step: int
     phase: str
@@ -27,7 +36,7 @@ class MaskEntry:
 
 
 class MaskRecorder:
-    """Every mask of a trial in order; whole masks as packed bits, at most `MAX_KEPT_MASKS` of them.
+    """Records every mask of a trial in order, and keeps at most `MAX_KEPT_MASKS` of them whole.
 
     Args:
         weights: Prunable weights by layer, for their shapes.
@@ -35,42 +44,51 @@ class MaskRecorder:
 
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
         self.all_active = False
-        """Whether every weight has been trained, in a dense or decompressed phase."""
+        """True once every weight has been trained, in a dense or decompressed phase."""
         self._weights = dict(weights)
         self._sizes = {name: weight.numel() for name, weight in weights.items()}
         self._entries: list[MaskEntry] = []
-        self._ever: dict[str, torch.Tensor] = {}
+        self._ever_active: dict[str, torch.Tensor] = {}
         self._stride = 1
 
     def record(
         self, step: int, phase: str, masks: Masks, kept: Mapping[str, int], iou_previous: float
     ) -> None:
-        """Take down the mask that comes into force after ``step`` steps, with ``kept`` weights in each layer."""
+        """Record the mask that comes into force.
+
+        Args:
+            step: Optimizer steps done.
+            phase: Phase of training.
+            masks: The mask of each layer.
+            kept: Number of weights kept in each layer.
+            iou_previous: Intersection over union with the mask before; NaN if there is none.
+        """
         bits = pack_masks(masks)
         if not self.all_active:
-            self._ever = {
-                n: _union(self._ever[n], bits[n]) if self._ever else bits[n].clone() for n in bits
-            }
+            self._add_active(bits)
+        # The last mask is always whole while it is the last; then it stays only on the stride.
         if self._entries and (len(self._entries) - 1) % self._stride:
             self._entries[-1].bits = {}
         density = [kept[name] / size for name, size in self._sizes.items()]
         self._entries.append(MaskEntry(step, phase, density, iou_previous, bits))
         while sum(bool(entry.bits) for entry in self._entries) > MAX_KEPT_MASKS:
             self._stride *= 2
-            for place, entry in enumerate(self._entries[:-1]):
-                if place % self._stride:
+            for index, entry in enumerate(self._entries[:-1]):
+                if index % self._stride:
                     entry.bits = {}
 
     def ever_active(self) -> float:
-        """Share of the prunable weights that have been inside a mask, in [0, 1]."""
+        """Fraction of the prunable weights that have been inside a mask, in [0, 1]."""
         if self.all_active or not self._entries:
             return 1.0
-        return sum(_count_ones(bits) for bits in self._ever.values()) / sum(self._sizes.values())
+        active = sum(_count_ones(bits) for bits in self._ever_active.values())
+        return active / sum(self._sizes.values())
 
     def summary(self) -> list[dict[str, Any]]:
-        """A row per mask, as plain JSON values: ``step phase sparsity density iou_previous iou_final``.
+        """A row per mask in order: ``step phase sparsity density iou_previous iou_final``.
 
-        Overlaps are intersections over unions, None where there is nothing to compare with or the mask was not kept.
+        Values are plain JSON; ``density`` is by layer. Overlaps are intersections over unions,
+        None where there is nothing to compare with or the mask was not kept.
         """
         if not self._entries:
             return []
@@ -78,45 +96,46 @@ class MaskRecorder:
         return [self._row(entry, final) for entry in self._entries]
 
     def _row(self, entry: MaskEntry, final: Masks) -> dict[str, Any]:
-        kept = round(
-            sum(d * size for d, size in zip(entry.density, self._sizes.values(), strict=True))
-        )
-        overlap = (
-            intersection_over_union(unpack_masks(entry.bits, self._weights), final)
-            if entry.bits
-            else None
-        )
+        """One row of the `summary`; ``final`` is the last mask."""
+        total = sum(self._sizes.values())
+        density = dict(zip(self._sizes, entry.density, strict=True))
+        # Densities are counts over sizes, so rounding gives back the exact count.
+        kept = round(sum(density[name] * size for name, size in self._sizes.items()))
+        iou_final = None
+        if entry.bits:
+            iou_final = intersection_over_union(unpack_masks(entry.bits, self._weights), final)
         return {
             "step": entry.step,
             "phase": entry.phase,
-            "sparsity": (sum(self._sizes.values()) - kept) / sum(self._sizes.values()),
-            "density": dict(zip(self._sizes, entry.density, strict=True)),
-            "iou_previous": None
-            if entry.iou_previous != entry.iou_previous
-            else entry.iou_previous,
-            "iou_final": overlap,
+            "sparsity": (total - kept) / total,
+            "density": density,
+            "iou_previous": None if math.isnan(entry.iou_previous) else entry.iou_previous,
+            "iou_final": iou_final,
+        }
+
+    def _add_active(self, bits: Mapping[str, torch.Tensor]) -> None:
+        """Add the weights of a mask, as packed bits, to those that have been active."""
+        before = self._ever_active
+        self._ever_active = {
+            name: before[name] | packed if before else packed.clone()
+            for name, packed in bits.items()
         }
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values that ``load`` goes on from."""
-        entries = [asdict(entry) for entry in self._entries]
+        """Tensors and plain values from which `load` continues."""
         return {
-            "entries": entries,
-            "ever": self._ever,
+            "entries": [asdict(entry) for entry in self._entries],
+            "ever": self._ever_active,
             "stride": self._stride,
             "all_active": self.all_active,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from what ``state`` gave."""
+        """Continue from a `state`."""
         self._entries = [MaskEntry(**entry) for entry in state["entries"]]
-        self._ever = state["ever"]
+        self._ever_active = state["ever"]
         self._stride = state["stride"]
         self.all_active = state["all_active"]
-
-
-def _union(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    return first | second
 
 
 def _count_ones(bits: torch.Tensor) -> int:

@@ -23,7 +23,7 @@ from torch.nn.utils import prune
 
 from sparsetune import tasks
 from sparsetune.sparsity.layers import PRUNABLE_MODULES
-from sparsetune.sparsity.methods.changes import METHODS
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec import task as task_spec
 from sparsetune.spec.schedule import learning_rate

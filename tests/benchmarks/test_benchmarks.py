@@ -19,7 +19,7 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader
 
 from sparsetune import ScheduleSpec, TrialSpec
-from sparsetune.sparsity.methods.changes import METHODS
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec.task import ImageTask
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.trial_state import fold_records

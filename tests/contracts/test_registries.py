@@ -1,6 +1,4 @@
-"""Every entry of a registry keeps the registry's contract, and the declaration's names are exactly
-the registries'.
-"""
+"""Contracts that every entry of a registry keeps; the names are exactly the declaration's."""
 
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -13,8 +11,8 @@ from hypothesis import strategies as st
 
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import ALLOCATIONS, LayerGroup, allocate
-from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.sparsity.methods.ramps import RAMPS
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.sparsity.scores import SCORES, ScoreContext
 from sparsetune.spec import OptimSpec, ScheduleSpec
 from sparsetune.spec.schedule import DECAYS

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sparsetune.sparsity.methods.changes import METHODS
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec.sparsity import PUBLISHED_ACDC, FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from tests.sparsity.small import EXAMPLES, SmallRun
 

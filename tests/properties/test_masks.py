@@ -1,4 +1,4 @@
-"""Masks against a slow, obvious selection: a stable sort by class and score, whatever the scores, flags and groups."""
+"""Masks compared with a slow, obvious selection: a stable sort by class and score."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsetune.sparsity.masks.allocation import LayerGroup
-from sparsetune.sparsity.masks.exact import Masks, compute_masks, select_on_cpu, select_on_device
+from sparsetune.sparsity.masks.exact import (
+    LayerScores,
+    Masks,
+    compute_masks,
+    select_on_cpu,
+    select_on_device,
+)
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float64)
 SPECIAL = (0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan)
@@ -82,24 +88,20 @@ def cases(draw: st.DrawFn) -> Case:
     groups = []
     for part in (names[:cut], names[cut:]):
         if part:
-            most = sum(
-                int((candidates or scores)[name].count_nonzero())
-                if candidates
-                else scores[name].numel()
-                for name in part
-            )
+            if candidates:
+                most = sum(int(candidates[name].count_nonzero()) for name in part)
+            else:
+                most = sum(scores[name].numel() for name in part)
             groups.append(LayerGroup(tuple(part), draw(st.integers(0, most))))
     return Case(scores, groups, within, candidates)
 
 
 def check(case: Case, absolute: bool, masks: Masks) -> None:
     for group in case.groups:
-        within, candidates = (
-            [m[n] for n in group.names] if m else None for m in (case.within, case.candidates)
-        )
-        expected = reference(
-            [case.scores[n] for n in group.names], group.pruned, within, candidates, absolute
-        )
+        within = [case.within[name] for name in group.names] if case.within else None
+        candidates = [case.candidates[name] for name in group.names] if case.candidates else None
+        scores = [case.scores[name] for name in group.names]
+        expected = reference(scores, group.pruned, within, candidates, absolute)
         found = torch.cat([masks[name].flatten() for name in group.names])
         assert (~found).nonzero().flatten().tolist() == expected
         assert all(masks[name].shape == case.scores[name].shape for name in group.names)
@@ -107,24 +109,21 @@ def check(case: Case, absolute: bool, masks: Masks) -> None:
 
 @given(case=cases(), absolute=st.booleans())
 def test_exactly_the_first_of_a_stable_sort_are_pruned(case: Case, absolute: bool) -> None:
-    check(
-        case,
-        absolute,
-        compute_masks(case.scores, case.groups, case.within, case.candidates, absolute=absolute),
-    )
+    masks = compute_masks(case.scores, case.groups, case.within, case.candidates, absolute=absolute)
+    check(case, absolute, masks)
 
 
 @given(case=cases(), absolute=st.booleans())
 def test_bisection_for_devices_prunes_the_same(case: Case, absolute: bool) -> None:
     masks: Masks = {}
     for group in case.groups:
-        layers = [
-            (case.scores[n], case.within and case.within[n], case.candidates and case.candidates[n])
-            for n in group.names
-        ]
-        masks |= dict(
-            zip(group.names, select_on_device(layers, group.pruned, absolute), strict=True)
-        )
+        layers = []
+        for name in group.names:
+            within = case.within[name] if case.within else None
+            candidates = case.candidates[name] if case.candidates else None
+            layers.append(LayerScores(case.scores[name], within, candidates))
+        kept = select_on_device(layers, group.pruned, absolute)
+        masks.update(zip(group.names, kept, strict=True))
     check(case, absolute, masks)
 
 
@@ -157,7 +156,7 @@ def test_both_ways_agree_on_a_quarter_of_a_million(kind: str, share: float) -> N
     scores = torch.from_numpy(
         np.asarray(KINDS[kind](np.random.default_rng(0), 250_001), np.float32)
     )
-    layers = [(scores, None, None)]
+    layers = [LayerScores(scores)]
     pruned = round(share * scores.numel())
     expected = reference([scores], pruned, None, None, False)
     for select in (select_on_cpu, select_on_device):
@@ -167,10 +166,8 @@ def test_both_ways_agree_on_a_quarter_of_a_million(kind: str, share: float) -> N
 @pytest.mark.parametrize("stride", range(1, 60, 2))
 def test_a_sample_that_misleads_does_no_harm(stride: int) -> None:
     scores = torch.from_numpy(np.random.default_rng(0).standard_normal(100_000).astype(np.float32))
-    scores[::stride] = torch.arange(
-        1000.0, 1000.0 + len(scores[::stride])
-    )  # one stride is the selection's own
+    # One of the strides is the selection's own.
+    scores[::stride] = torch.arange(1000.0, 1000.0 + len(scores[::stride]))
     expected = reference([scores], 30_000, None, None, False)
-    assert (
-        ~select_on_cpu([(scores, None, None)], 30_000)[0]
-    ).nonzero().flatten().tolist() == expected
+    kept = select_on_cpu([LayerScores(scores)], 30_000)[0]
+    assert (~kept).nonzero().flatten().tolist() == expected

@@ -1,4 +1,4 @@
-"""What holds under every method, whatever its target, allocation, ramp, optimizer and length of training."""
+"""Properties of every method, for any target, allocation, ramp, optimizer and training length."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from sparsetune.sparsity.combinations import combination_problems
 from sparsetune.sparsity.masks.exact import Masks
-from sparsetune.sparsity.methods.changes import METHODS, MaskChange
+from sparsetune.sparsity.methods.changes import MaskChange
 from sparsetune.sparsity.methods.plan import mask_schedule
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec.sparsity import (
     AcdcSpec,
     FisherSpec,
@@ -66,9 +67,8 @@ def allocations(draw: st.DrawFn) -> dict[str, Any]:
         spared = draw(st.none() | st.sampled_from([(), ("2",), ("0", "4*")]))
         return {"allocation": name, "target": draw(st.floats(0.01, 0.99)), "spared": spared}
     layers = {layer: draw(st.floats(0, 0.99)) for layer in SIZES}
-    overall = sum(sparsity * SIZES[layer] for layer, sparsity in layers.items()) / sum(
-        SIZES.values()
-    )
+    pruned = sum(sparsity * SIZES[layer] for layer, sparsity in layers.items())
+    overall = pruned / sum(SIZES.values())
     assume(overall > 0)
     return {"allocation": name, "target": overall, "layers": tuple(layers.items())}
 
@@ -76,7 +76,8 @@ def allocations(draw: st.DrawFn) -> dict[str, Any]:
 @st.composite
 def patterns(draw: st.DrawFn) -> dict[str, Any]:
     """N:M, with the target that goes with it."""
-    n, m = parse_pattern(pattern := draw(st.sampled_from(N_M))) or (0, 0)
+    pattern = draw(st.sampled_from(N_M))
+    n, m = parse_pattern(pattern) or (0, 0)
     return {
         "pattern": pattern,
         "target": 1 - n / m,
@@ -116,10 +117,11 @@ def runs(method: str) -> st.SearchStrategy[SmallRun]:
 
 
 def made(run: SmallRun) -> MaskChange:
-    """The last change so far; at the end, of all."""
-    return [
-        change for change in mask_schedule(run.spec) if change.step < run.at or run.at == run.steps
-    ][-1]
+    """The last change made so far; at the end of training, the last of all."""
+    changes = mask_schedule(run.spec)
+    if run.at == run.steps:
+        return changes[-1]
+    return [change for change in changes if change.step < run.at][-1]
 
 
 def pruned_in(masks: Masks) -> dict[str, int]:
@@ -131,7 +133,7 @@ def kept_in(masks: Masks) -> int:
 
 
 def assert_counts(run: SmallRun, masks: Masks) -> None:
-    """By hand: in total under `global`, by layer otherwise, halves rounded up; ERK's to within a half."""
+    """Counts by hand: in total under `global`, else by layer, halves up; ERK's within a half."""
     spec = run.sparsifier._spec
     sparsity = made(run).sparsity
     pruned = pruned_in(masks)
@@ -149,16 +151,16 @@ def assert_counts(run: SmallRun, masks: Masks) -> None:
         kept = reference.erk_kept({layer: SHAPES[layer] for layer in others}, sparsity)
         assert all(abs(SIZES[layer] - pruned[layer] - kept[layer]) < 0.5 + 1e-6 for layer in others)
     elif spec.allocation == "global":
-        assert sum(pruned.values()) == math.floor(
-            sparsity * sum(SIZES[layer] for layer in others) + 0.5
-        )
+        total = sum(SIZES[layer] for layer in others)
+        assert sum(pruned.values()) == math.floor(sparsity * total + 0.5)
     else:
         assert {layer: pruned[layer] for layer in others} == asked
 
 
 def assert_pattern(run: SmallRun, masks: Masks) -> None:
-    """Of every M weights of a row, N are kept at the target, and never fewer on the way."""
-    if n_m := parse_pattern(run.spec.sparsity.pattern):
+    """Each M weights of a row keep N at the target, and never fewer on the way."""
+    n_m = parse_pattern(run.spec.sparsity.pattern)
+    if n_m:
         n, m = n_m
         fewest = min(int(mask.view(-1, m).sum(1).min()) for mask in masks.values())
         most = max(int(mask.view(-1, m).sum(1).max()) for mask in masks.values())
@@ -181,9 +183,8 @@ def test_counts_are_as_planned_and_weights_outside_the_mask_zero_after_every_ste
         assert all((weights[name][~mask] == 0).all() for name, mask in masks.items())
         assert run.sparsifier.sparsity() == sum(pruned_in(masks).values()) / sum(SIZES.values())
     assert run.sparsifier.at_target()
-    assert run.sparsifier.inference_flops == pytest.approx(
-        1 - run.sparsifier.sparsity()
-    )  # a weight, a product
+    # Each weight takes part in one product.
+    assert run.sparsifier.inference_flops == pytest.approx(1 - run.sparsifier.sparsity())
     assert 0 <= run.sparsifier.structure.ever_active() <= 1
 
 
@@ -191,7 +192,7 @@ Slots = dict[str, dict[str, torch.Tensor]]
 
 
 def assert_slots(reset: str, before: tuple[Slots, Masks], after: tuple[Slots, Masks]) -> None:
-    """Where weights have come back, momentum and moments are zero as declared; elsewhere they are as they were."""
+    """Slots are zero where weights came back, as declared, and elsewhere as they were."""
     returned = {layer: after[1][layer] & ~mask for layer, mask in before[1].items()}
     for layer, slots in before[0].items():
         for name, slot in slots.items():

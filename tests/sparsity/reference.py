@@ -1,7 +1,7 @@
-"""Slow, obvious NumPy versions of GMP, AC/DC and RigL, that `test_reference` compares the package with.
+"""Slow, obvious NumPy versions of GMP, AC/DC and RigL, to compare the package with.
 
-Nothing of the package is imported here. Weights are float32 arrays by name; those of two dimensions are pruned and
-decayed, biases neither. Each method yields its masks and weights after every step.
+Nothing of the package is imported here. Weights are float32 arrays by name; those of two dimensions
+are pruned and decayed, biases neither. Each method yields its masks and weights after every step.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ Mask = NDArray[np.bool_]
 Weights = dict[str, Array]
 Masks = dict[str, Mask]
 Gradients = Callable[[Weights, int], Weights]
-"""Of the loss on the batch of a step, by every weight."""
+"""Function of weights and a step: the gradient of the loss on the step's batch, by weight."""
 Trace = Iterator[tuple[Masks, Weights]]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How long, and with which stochastic gradient descent."""
+    """Length of training, and stochastic gradient descent's settings."""
 
     steps: int
     lr: float
@@ -41,7 +41,10 @@ def gmp(
     end: int,
     gap: int,
 ) -> Trace:
-    """Zhu & Gupta 2017: every ``gap`` steps of the ramp, the lowest magnitudes of the whole network are pruned."""
+    """Gradual magnitude pruning (Zhu & Gupta 2017).
+
+    Every ``gap`` steps of the ramp, the lowest magnitudes of the whole network are pruned.
+    """
     masks = dense(weights)
     momentum = zeros(weights)
     for step in range(recipe.steps):
@@ -60,7 +63,10 @@ def acdc(
     target: float,
     phases: list[tuple[int, int]],
 ) -> Trace:
-    """Peste et al. 2021, algorithm 1: compressed in each half-open range of steps of ``phases``, otherwise dense."""
+    """AC/DC (Peste et al. 2021, algorithm 1).
+
+    It is compressed in each half-open range of steps of ``phases``, and dense otherwise.
+    """
     masks = dense(weights)
     momentum = zeros(weights)
     for step in range(recipe.steps):
@@ -87,8 +93,12 @@ def rigl(
     batches: int = 1,
     reset_grown: bool = True,
 ) -> Trace:
-    """Evci et al. 2020, algorithm 1, from given masks; growth by the summed gradients of the last ``batches``."""
-    weights, momentum = masked(weights, masks), zeros(weights)
+    """RigL (Evci et al. 2020, algorithm 1) from given masks.
+
+    Weights grow by the summed gradients of the last ``batches``.
+    """
+    weights = masked(weights, masks)
+    momentum = zeros(weights)
     recent: list[Weights] = []
     for step in range(recipe.steps):
         dense_gradients = gradients(weights, step)
@@ -98,14 +108,12 @@ def rigl(
             for name in masks:
                 summed = np.sum([batch[name] for batch in recent], axis=0, dtype=np.float32)
                 before = masks[name]
-                number = math.floor(
-                    exchanged * before.sum() + 1e-9
-                )  # a whole number may come out just below
+                # A whole number may come out just below.
+                number = math.floor(exchanged * before.sum() + 1e-9)
                 survivors = without_lowest(np.abs(weights[name]), before, number)
-                places = int((~survivors).sum()) - number
-                masks = masks | {
-                    name: survivors | without_lowest(np.abs(summed), ~survivors, places)
-                }
+                stay_pruned = int((~survivors).sum()) - number
+                grown = without_lowest(np.abs(summed), ~survivors, stay_pruned)
+                masks = masks | {name: survivors | grown}
                 if reset_grown:
                     momentum[name] = np.where(masks[name] & ~before, np.float32(0), momentum[name])
             weights = masked(weights, masks)
@@ -135,15 +143,19 @@ def prune_globally(weights: Weights, masks: Masks, sparsity: float) -> Masks:
     pruned = math.floor(sparsity * mask.size + 0.5)
     kept = without_lowest(scores, mask, pruned - int((~mask).sum()))
     found = {}
-    place = 0
+    start = 0
     for name in masks:
-        found[name] = kept[place : place + masks[name].size].reshape(masks[name].shape)
-        place += masks[name].size
+        end = start + masks[name].size
+        found[name] = kept[start:end].reshape(masks[name].shape)
+        start = end
     return found
 
 
 def without_lowest(scores: Array, mask: Mask, number: int) -> Mask:
-    """The mask without the ``number`` of its entries that have the lowest scores; of equal ones the first go."""
+    """The mask without its ``number`` entries with the lowest scores.
+
+    Of equal scores the first go.
+    """
     kept = mask.ravel().copy()
     for index in np.argsort(scores, axis=None, kind="stable"):
         if number > 0 and kept[index]:
@@ -153,7 +165,10 @@ def without_lowest(scores: Array, mask: Mask, number: int) -> Mask:
 
 
 def erk_kept(shapes: dict[str, tuple[int, ...]], sparsity: float) -> dict[str, float]:
-    """How many weights each layer keeps under ERK, before rounding: layers that would exceed their size are dense."""
+    """Weights that each layer keeps under ERK, before rounding.
+
+    Layers that would exceed their size are dense.
+    """
     size = {name: math.prod(shape) for name, shape in shapes.items()}
     full: set[str] = set()
     while True:

@@ -1,4 +1,4 @@
-"""A small network on random data under a sparsifier, called as `train` calls it: for tests of methods."""
+"""A small network on random data under a sparsifier, which is called as `train` calls it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def prune_lowest(weights: Mapping[str, nn.Parameter], sparsity: float) -> None:
 
 
 class SmallRun:
-    """A trial whose every step takes a batch of `batch_size` random examples; `at` counts the steps done."""
+    """A trial on batches of `batch_size` random examples; `at` counts the steps done."""
 
     batch_size = 16
 
@@ -109,11 +109,11 @@ class SmallRun:
         return ResidentSplit(self.split.inputs[rows], self.split.targets[rows])
 
     def begin(self) -> None:
-        """What `step` does first: the changes before a forward pass."""
+        """First part of `step`: the changes before a forward pass."""
         self.sparsifier.before_forward(self.at)
 
     def backward(self) -> None:
-        """Second: the gradients of the step's batch."""
+        """Second part: the gradients of the step's batch."""
         batch = self.batch(self.at)
         loss = cross_entropy(self.model(batch.inputs), batch.targets)
         self.optimizer.zero_grad()
@@ -121,12 +121,12 @@ class SmallRun:
         self.sparsifier.after_backward()
 
     def optimize(self) -> None:
-        """Third: the optimizer's step, unless a mask update takes its place."""
+        """Third part: the optimizer's step, unless a mask update takes its place."""
         if not self.sparsifier.replaces_step:
             self.optimizer.step()
 
     def settle(self) -> None:
-        """Last: the mask again, the changes that waited, and at the end of training those due there."""
+        """Last part: the mask again, changes that waited, and those due at the end of training."""
         self.sparsifier.after_step()
         self.at += 1
         if self.at == self.steps:

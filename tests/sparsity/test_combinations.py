@@ -1,4 +1,4 @@
-"""What does not go together is refused with the reason; what does is trained, in `tests/test_resume.py`."""
+"""Combinations that cannot work are refused with the reason; `train/test_resume` trains others."""
 
 from itertools import product
 from typing import get_args

@@ -74,7 +74,7 @@ def test_no_step_waits_for_the_device(method: str) -> None:
 
 
 class _Watch(Checkpoints):
-    """Told of the end of every step: from the third to the last but one of an epoch, none may wait."""
+    """Called after every step: from the third to the last but one of an epoch none may wait."""
 
     def __init__(self, per_epoch: int) -> None:
         self._per_epoch = per_epoch

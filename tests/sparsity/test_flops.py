@@ -95,7 +95,10 @@ class SelfAttention(nn.Module):
 
 
 def test_multi_head_attention_by_hand() -> None:
-    """5 tokens of width 8: three projections and one more; queries with keys, and weights with values, 5 x 5 x 8."""
+    """5 tokens of width 8: three projections and one more.
+
+    Queries with keys, and weights with values, take 5 x 5 x 8 each.
+    """
     assert torch.backends.mha.get_fastpath_enabled()  # off the meta device it has no count
     projections = {
         "attention.in_proj_weight": 2 * 24 * 8 * 5,
@@ -212,7 +215,10 @@ def test_a_fraction_weighs_densities_by_flops_and_leaves_the_rest_dense() -> Non
 
 
 def test_a_step_by_hand() -> None:
-    """Forward, gradient of the inputs, gradient of the weights: 0.1 + 0.1 + 0.1 or 1 of three dense passes."""
+    """Forward pass, gradient of the inputs, gradient of the weights.
+
+    They take 0.1 + 0.1 + 0.1 or 1 of three dense passes.
+    """
     assert step_cost(0.1, 0.1) == pytest.approx(0.1)
     assert step_cost(0.1, 1.0) == pytest.approx(0.4)
     assert step_cost(1.0, 1.0) == 1.0

@@ -25,7 +25,7 @@ GROWN = torch.tensor([[True, False], [False, True]])
 def stepped(
     build: Build, steps: int = 3
 ) -> tuple[nn.Parameter, nn.Parameter, torch.optim.Optimizer]:
-    """A weight of four, another beside it, and their optimizer after so many steps with gradients of 2."""
+    """Two weights of four entries and their optimizer after some steps with gradients of 2."""
     weight = nn.Parameter(torch.ones(2, 2))
     other = nn.Parameter(torch.ones(2, 2))
     optimizer = build([weight, other])

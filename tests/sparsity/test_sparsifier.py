@@ -21,7 +21,7 @@ def small(**sparsity: Any) -> SmallRun:
 
 
 class Four:
-    """One weight of four under a sparsifier, whose gradients are given; SGD with rate 1 and momentum 1/2."""
+    """Four weights under a sparsifier, with given gradients; SGD with rate 1, momentum 1/2."""
 
     def __init__(self, *values: float, steps: int = 10, seed: int = 0, **sparsity: Any) -> None:
         spec = TrialSpec(
@@ -75,7 +75,7 @@ def test_one_shot_by_hand() -> None:
 
 
 def rigl(every: int, batches: int = 1) -> Four:
-    """Of four weights, the first two in the random mask; every update exchanges one of them."""
+    """Four weights with the first two in the random mask; every update exchanges one of them."""
     regrow = RegrowSpec(
         fraction=0.5, decay="constant", every=f"{every} steps", until=0.9, batches=batches
     )
@@ -87,7 +87,7 @@ def rigl(every: int, batches: int = 1) -> Four:
 
 
 def test_rigl_by_hand() -> None:
-    """The update takes the step's place: the lower goes, the larger gradient outside grows, from zero."""
+    """The update replaces the step: the lower goes, the larger gradient outside grows from zero."""
     four = rigl(every=2)
     assert four.kept() == [True, True, False, False]
     assert four.end(-1, -1, -1, -1) == [2, 3, 0, 0]
@@ -112,7 +112,10 @@ def test_a_dropped_weight_that_grows_back_in_the_same_update_keeps_its_value_and
 
 
 def test_growth_follows_the_sum_of_the_last_batches() -> None:
-    """Of the last three, 3 + 1 + 0 against -3 + 1 + 2; fewer, more, or absolute values would choose the other."""
+    """Over the last three batches, 3 + 1 + 0 against -3 + 1 + 2.
+
+    Fewer batches, more, or absolute values would choose the other.
+    """
     four = rigl(every=4, batches=3)
     four.end(0, 0, 0, 0)
     for gradient in ((0, 99), (3, -3), (1, 1), (0, 2)):
@@ -138,7 +141,10 @@ def test_set_grows_anything_whatever_the_gradients() -> None:
 
 
 def test_granet_steps_and_then_prunes_and_exchanges() -> None:
-    """Of equal weights the first is pruned, the other dropped; the one with a gradient grows, and keeps its value."""
+    """The first of equal weights is pruned, the other dropped.
+
+    The one with a gradient grows, and keeps its value.
+    """
     ramp = RampSpec(shape="linear", start=0.0, length="4 steps", updates=2)
     regrow = RegrowSpec(fraction=0.5, decay="constant", every="2 steps", until=0.9)
     four = Four(1, 2, 3, 4, method="granet", ramp=ramp, regrow=regrow)
@@ -244,9 +250,8 @@ def test_compression_keeps_momentum() -> None:
 def test_where_momentum_is_kept_none_gathers_outside_the_mask(method: str) -> None:
     """Else a weight that comes back would move by gradients of the time that it was gone."""
     regrow = RegrowSpec(every="10 steps")
-    run = small(
-        method=method, target=0.9, reset="none", regrow=regrow, ramp=RampSpec(first=0.5)
-    ).run(13)
+    ramp = RampSpec(first=0.5)
+    run = small(method=method, target=0.9, reset="none", regrow=regrow, ramp=ramp).run(13)
     before = run.slots()
     outside = {name: ~mask for name, mask in run.masks().items()}
     run.step()
@@ -268,7 +273,7 @@ def test_mask_iou_compares_consecutive_pruning_masks() -> None:
     assert run.run(30).sparsifier.mask_iou == both / either  # until the next compression
 
 
-def test_random_masks_are_drawn_anew_at_every_update() -> None:
+def test_random_masks_are_drawn_again_at_every_update() -> None:
     """Two of density d have in common d / (2 - d) of what either keeps, on average."""
     run = small(method="acdc", score="random", target=0.5).run(100)
     overlaps = [row["iou_previous"] for row in run.sparsifier.structure.summary()[1:]]
@@ -277,9 +282,8 @@ def test_random_masks_are_drawn_anew_at_every_update() -> None:
 
 
 def test_cost_follows_the_mask_in_force() -> None:
-    run = SmallRun(
-        SparsitySpec(method="one_shot", target=0.75, allocation="uniform"), sizes=(20, 16, 12)
-    ).run()
+    spec = SparsitySpec(method="one_shot", target=0.75, allocation="uniform")
+    run = SmallRun(spec, sizes=(20, 16, 12)).run()
     assert run.sparsifier.inference_flops == pytest.approx(0.25)
     assert run.sparsifier.dense_steps == pytest.approx(50 + 50 * 0.25)
     assert run.sparsifier.extra_steps == 0
@@ -309,10 +313,10 @@ def test_the_fisher_makes_survivors_of_every_part_of_an_update_make_up_for_the_p
         assert run.sparsifier.at_target()
         assert [row["step"] for row in run.sparsifier.structure.summary()] == [50]
         survivors = {name: mask for name, mask in run.masks().items() if mask.any()}
-        moved = [
-            (run.weights[name][mask] != before[name][mask]).float().mean()
-            for name, mask in survivors.items()
-        ]
+        moved = []
+        for name, mask in survivors.items():
+            changed = run.weights[name][mask] != before[name][mask]
+            moved.append(changed.float().mean())
         assert min(moved) > 0.3  # blocks that keep all their weights stay
         found[parts] = {name: weight.detach().clone() for name, weight in run.weights.items()}
     assert not torch.equal(found[1]["2.weight"], found[2]["2.weight"])
@@ -323,15 +327,13 @@ def test_the_fisher_makes_survivors_of_every_part_of_an_update_make_up_for_the_p
 def test_batch_norm_is_recalibrated_where_a_lasting_mask_begins(method: str) -> None:
     def statistics(recalibrate: int) -> tuple[torch.Tensor, torch.Tensor]:
         spec = SparsitySpec(method=method, target=0.9, recalibrate=recalibrate)
-        run = SmallRun(spec, norm=True, lr=1e-3).run(
-            {"one_shot": 50, "gmp": 70, "acdc": 85}[method]
-        )
+        last_change = {"one_shot": 50, "gmp": 70, "acdc": 85}[method]
+        run = SmallRun(spec, norm=True, lr=1e-3).run(last_change)
         run.begin()
         assert run.sparsifier.phase in ("fixed", "compressed")
         assert run.model.training
-        expected = run.model[0](run.split.inputs).mean(
-            0
-        )  # of all examples: four batches of equal size
+        # The mean over all examples, which are four batches of equal size.
+        expected = run.model[0](run.split.inputs).mean(0)
         return run.model[1].running_mean, expected.detach()
 
     found, expected = statistics(64)
@@ -343,7 +345,6 @@ def test_batch_norm_is_recalibrated_where_a_lasting_mask_begins(method: str) -> 
 @pytest.mark.parametrize("score", ["saliency", "fisher"])
 def test_scores_from_gradients_need_a_probe(score: str) -> None:
     four = Four(1, 2, 3, 4, method="static", score=score)
-    with pytest.raises(
-        ValueError, match=f"score `{score}` needs gradients: give the Sparsifier a `probe`"
-    ):
+    expected = f"score `{score}` needs gradients: give the Sparsifier a `probe`"
+    with pytest.raises(ValueError, match=expected):
         four.begin()

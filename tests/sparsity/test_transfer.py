@@ -1,4 +1,4 @@
-"""Sparse transfer: training goes on from a sparse checkpoint, its zeros frozen; and a target that is not its own."""
+"""Sparse transfer: training from a sparse checkpoint within its mask, and targets that differ."""
 
 from __future__ import annotations
 
@@ -33,10 +33,8 @@ def layer(zeros: int) -> dict[str, nn.Parameter]:
 
 def test_the_target_must_be_the_checkpoint_s_sparsity() -> None:
     (problem,) = transfer_problems(layer(9003), TRANSFER.model_copy(update={"target": 0.97}))
-    assert (
-        str(problem)
-        == "`sparsity.target`: must be the checkpoint's sparsity, 0.9003: set it, got 0.97"
-    )
+    expected = "`sparsity.target`: must be the checkpoint's sparsity, 0.9003: set it, got 0.97"
+    assert str(problem) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,9 +52,8 @@ def test_other_methods_start_from_any_weights() -> None:
 def test_the_mask_is_the_zeros_from_the_first_step_to_the_last_and_only_the_rest_trains(
     name: str,
 ) -> None:
-    run = SmallRun(
-        SparsitySpec(method="transfer", target=0.7, checkpoint="sparse"), name=name, lr=0.01
-    )
+    spec = SparsitySpec(method="transfer", target=0.7, checkpoint="sparse")
+    run = SmallRun(spec, name=name, lr=0.01)
     before = {layer: weight.detach().clone() for layer, weight in run.weights.items()}
     while run.at < run.steps:
         run.step()
@@ -68,7 +65,7 @@ def test_the_mask_is_the_zeros_from_the_first_step_to_the_last_and_only_the_rest
 
 @pytest.fixture
 def rte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrialSpec:
-    """A trial on real sentences that goes on from an encoder of which 80 % are zero."""
+    """A trial on real sentences that starts from an encoder of which 80 % are zero."""
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
     torch.manual_seed(0)
     encoder = build_encoder("bert_tiny", 2, None)
@@ -92,11 +89,8 @@ def test_a_trial_on_texts_keeps_the_checkpoint_s_zeros_through_an_interruption(
     whole = outcome(rte, tmp_path, data_root=data_root)
     assert whole.final.status == "COMPLETE"
     start = load_file(tmp_path / "sparse" / "model.safetensors")
-    frozen = [
-        name
-        for name, weight in start.items()
-        if (weight == 0).float().mean() > 0.5 and weight.dim() == 2
-    ]
+    matrices = {name: weight for name, weight in start.items() if weight.dim() == 2}
+    frozen = [name for name, weight in matrices.items() if (weight == 0).float().mean() > 0.5]
     assert len(frozen) >= 6
     assert all(torch.equal(whole.weights[name] == 0, start[name] == 0) for name in frozen)
     assert not any(torch.equal(whole.weights[name], start[name]) for name in frozen)

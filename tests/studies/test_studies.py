@@ -12,7 +12,7 @@ import pytest
 
 from sparsetune.cli.studies import find_study
 from sparsetune.launch.preview import preview_study
-from sparsetune.sparsity.methods.changes import METHODS
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.study import Study
 from sparsetune.train import train
 

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from sparsetune import tasks
-from sparsetune.sparsity.methods.changes import METHODS
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec

@@ -1,1 +1,1 @@
-"""The block-diagonal empirical Fisher, and the pieces that fit into memory."""
+"""The block-diagonal empirical Fisher, and the pieces of it that fit into memory."""

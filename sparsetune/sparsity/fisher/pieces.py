@@ -1,10 +1,14 @@
-"""How the Fisher is cut into pieces that fit into memory, one estimated after the other from the same gradients."""
+"""Pieces of the Fisher that fit into memory, estimated one after the other.
+
+Blocks of a layer form runs, and runs form pieces. Every piece is estimated from the same gradients,
+so that the number of pieces changes time and memory, but no number.
+"""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -16,25 +20,34 @@ from sparsetune.spec.sparsity import FisherSpec
 from sparsetune.units import format_bytes
 
 MAX_RUN_WEIGHTS = 1 << 18
-"""Weights of a run, which is computed in one go whatever the pieces: sums must not depend on these."""
+"""Largest number of weights in a run, unless one block has more.
+
+A run is computed in one go, however many pieces there are: batched products of another size could
+sum in another order.
+"""
 GRADIENTS_PER_UPDATE = 16
-"""Gradients that are taken in together: one pass over the Fisher for all of them."""
+"""Number of gradients that are added together, in one pass over the Fisher's memory."""
 FLOAT64_BYTES = 8
 FLOAT32_BYTES = 4
-"""Bytes of a number."""
 BYTES_PER_WEIGHT = 6 * FLOAT32_BYTES
-"""Bytes for every weight of the network, whatever the pieces: gradients, the same masked, diagonals, scores, steps."""
+"""Bytes per weight of the network, however many pieces there are.
+
+They hold its gradient, the same within the mask, the diagonal, the score and the compensation.
+"""
 FREE_MEMORY_SHARE = 0.8
-"""Of the free memory that is taken at most: allocators fragment, and the pass that gives gradients takes some."""
+"""Largest share of the free memory to use.
+
+Allocators fragment, and the passes that give the gradients need memory too.
+"""
 
 
 class BlockRun(NamedTuple):
     """Consecutive blocks of a layer.
 
     Args:
-        layer: Its name.
-        start: The first weight, counted in the order they are stored.
-        end: The first that follows.
+        layer: Name of the layer.
+        start: Index of the first weight, in the order they are stored.
+        end: Index after the last weight.
         block: Weights of a block; the last block of a layer may have fewer.
     """
 
@@ -45,100 +58,114 @@ class BlockRun(NamedTuple):
 
     @property
     def blocks(self) -> int:
-        """How many, the last counted in full."""
+        """Number of blocks, a smaller last one included."""
         return math.ceil((self.end - self.start) / self.block)
 
     @property
     def bytes(self) -> int:
-        """Of its Fisher and the gradients that wait to be taken in."""
-        return (
-            self.blocks
-            * self.block
-            * (FLOAT64_BYTES * self.block + FLOAT32_BYTES * GRADIENTS_PER_UPDATE)
-        )
+        """Bytes of the run's Fisher and of the gradients that wait to be added."""
+        bytes_per_weight = FLOAT64_BYTES * self.block + FLOAT32_BYTES * GRADIENTS_PER_UPDATE
+        return self.blocks * self.block * bytes_per_weight
 
 
 def plan_runs(sizes: Mapping[str, int], spec: FisherSpec) -> list[BlockRun]:
-    """All blocks of layers of so many weights, in runs of at most `MAX_RUN_WEIGHTS` weights or one block."""
-    return [
-        run
-        for layer, size in sizes.items()
-        for run in _layer_runs(layer, size, min(spec.block, size))
-    ]
+    """All blocks of a network in runs of at most `MAX_RUN_WEIGHTS` weights or one block.
 
-
-def _layer_runs(layer: str, size: int, block: int) -> Iterator[BlockRun]:
-    step = block * max(1, MAX_RUN_WEIGHTS // block)
-    for start in range(0, size, step):
-        yield BlockRun(layer, start, min(size, start + step), block)
+    Args:
+        sizes: Number of weights of each layer.
+        spec: Size of the blocks.
+    """
+    runs = []
+    for layer, size in sizes.items():
+        block = min(spec.block, size)
+        step = block * max(1, MAX_RUN_WEIGHTS // block)
+        runs += [
+            BlockRun(layer, start, min(size, start + step), block) for start in range(0, size, step)
+        ]
+    return runs
 
 
 def split_runs(runs: Sequence[BlockRun], pieces: int) -> list[list[BlockRun]]:
-    """Runs in at most so many pieces, in order and of like size."""
+    """Runs in at most ``pieces`` pieces, in order, with as many runs each but for the last."""
     size = math.ceil(len(runs) / pieces)
     return [list(runs[start : start + size]) for start in range(0, len(runs), size)]
 
 
 def needed_bytes(runs: Sequence[BlockRun], pieces: int) -> int:
-    """Bytes that the estimate takes at most."""
+    """Most bytes that an estimate in so many pieces takes at a time."""
     largest = max(sum(run.bytes for run in piece) for piece in split_runs(runs, pieces))
+    # The Cholesky factor of a run, and what the factorisation itself needs.
     inverting = 2 * max(run.bytes for run in runs)
-    return largest + inverting + BYTES_PER_WEIGHT * sum(run.end - run.start for run in runs)
+    weights = sum(run.end - run.start for run in runs)
+    return largest + inverting + BYTES_PER_WEIGHT * weights
 
 
 def pieces_within(runs: Sequence[BlockRun], free: float) -> int:
-    """The fewest pieces that `FREE_MEMORY_SHARE` of the free bytes can hold.
+    """Fewest pieces that fit into `FREE_MEMORY_SHARE` of the free bytes.
 
     Raises:
-        LimitError: if not even one run after the other fits.
+        LimitError: if not even one run at a time fits.
     """
+    allowed = FREE_MEMORY_SHARE * free
     least = needed_bytes(runs, len(runs))
-    if least > FREE_MEMORY_SHARE * free:
+    if least > allowed:
+        block = max(run.block for run in runs)
         raise LimitError(
-            f"the Fisher in blocks of {max(run.block for run in runs):,} weights must fit into {FREE_MEMORY_SHARE:.0%} of the memory"
-            f" that is free for a trial, {format_bytes(FREE_MEMORY_SHARE * free)}, got {format_bytes(least)} for its smallest pieces; a"
-            " smaller `sparsity.fisher.block` or fewer trials at once would do"
+            f"the Fisher in blocks of {block:,} weights must fit into {FREE_MEMORY_SHARE:.0%} of"
+            f" the memory that is free for a trial, {format_bytes(allowed)},"
+            f" got {format_bytes(least)} for its smallest pieces; a smaller `sparsity.fisher.block`"
+            " or fewer trials at once would do"
         )
     pieces = 1
-    while needed_bytes(runs, pieces) > FREE_MEMORY_SHARE * free:
+    while needed_bytes(runs, pieces) > allowed:
         pieces += 1
     return pieces
 
 
 def free_bytes(device: torch.device) -> float:
-    """What a trial may take of its device's memory now.
+    """Bytes of a device's memory that a trial may take now.
 
-    Of a GPU what is free, within the process's fraction where torch was given one; of the RAM that is available, the
-    part that the trial has of the processors.
+    On a GPU this is what is free, within the process's fraction where torch was given one. Of the
+    RAM that is available, it is the part that the trial has of the processors.
     """
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         reserved = torch.cuda.memory_reserved(device)
         allocated = torch.cuda.memory_allocated(device)
         allowed = torch.cuda.get_per_process_memory_fraction(device) * total - allocated
+        # Torch keeps what it has reserved: what of that is not allocated is free for this process.
         return min(free + reserved - allocated, allowed)
-    processors = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    if hasattr(os, "sched_getaffinity"):
+        processors = len(os.sched_getaffinity(0))
+    else:
+        processors = os.cpu_count() or 1
     return _available_ram_bytes() * min(1.0, torch.get_num_threads() / processors)
 
 
 def _available_ram_bytes(
     meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
 ) -> float:
-    """Bytes of RAM that this machine and its container still give; all there are where the system does not tell."""
+    """Bytes of RAM that the machine and its container still have.
+
+    All the machine's RAM where the system does not say what is available.
+    """
     free = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     with suppress(OSError, KeyError):
         free = 1024.0 * _read_numbers(meminfo)["MemAvailable"]
     with suppress(OSError, KeyError, ValueError):
         used = int((cgroup / "memory.current").read_text())
-        kept = _read_numbers(cgroup / "memory.stat")
-        cached = kept["file"] - kept["shmem"]  # files' pages are given back when asked for
-        free = min(free, int((cgroup / "memory.max").read_text()) - used + cached)
+        counts = _read_numbers(cgroup / "memory.stat")
+        # Pages that cache files count as used, but are given back when they are asked for.
+        cached = counts["file"] - counts["shmem"]
+        limit = int((cgroup / "memory.max").read_text())
+        free = min(free, limit - used + cached)
     return free
 
 
 def _read_numbers(file: Path) -> dict[str, int]:
-    """The first number of every line, by its name."""
-    lines = (line.replace(":", "").split() for line in file.read_text().splitlines())
-    return {name: int(number) for name, number, *_ in lines}
+    """First number of every line, by the word before it."""
+    numbers = {}
+    for line in file.read_text().splitlines():
+        name, number, *_ = line.replace(":", "").split()
+        numbers[name] = int(number)
+    return numbers

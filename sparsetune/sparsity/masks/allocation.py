@@ -1,4 +1,8 @@
-"""How a sparsity is shared among the layers: which of them compete, and for how many places."""
+"""Allocations: how a sparsity is shared among the layers of a network.
+
+An allocation puts layers into groups. The layers of a group compete under one threshold, and the
+group states how many of their weights are pruned.
+"""
 
 from __future__ import annotations
 
@@ -13,79 +17,93 @@ from sparsetune.sparsity.layers import Layer
 from sparsetune.spec.sparsity import SparsitySpec
 
 EXPLICIT_SPARSITY_TOLERANCE = 0.0005
-"""How far the overall sparsity of explicit layers may lie from the target: the target's third decimal holds."""
+"""Largest distance of explicit layers' overall sparsity from the target, in its third decimal."""
 
 
 @dataclass(frozen=True)
 class LayerGroup:
-    """Layers under one threshold, and exactly how many of their weights lie outside the mask."""
+    """Layers under one threshold.
+
+    Args:
+        names: Names of the layers.
+        pruned: Exact number of their weights that lie outside the mask.
+    """
 
     names: tuple[str, ...]
     pruned: int
 
 
 def allocate(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
-    """Every layer in exactly one group; a spared one alone, with nothing pruned.
+    """Groups at a sparsity, with every layer in exactly one; a spared layer is alone and dense.
 
-    As the sparsity rises, no group's count falls, so that each mask of a ramp lies within the one before.
+    As the sparsity rises, no group's count falls, so that each mask of a ramp lies within the one
+    before.
 
     Args:
         layers: All prunable layers of the network.
-        sparsity: Of the layers that are not spared, in [0, 1): the target, or less on the way there.
-        spec: Resolved: its allocation is named.
+        sparsity: Sparsity of the layers that are not spared, in [0, 1): the target, or less on the
+            way there.
+        spec: Resolved declaration: its allocation is named.
 
     Raises:
         ValueError: if the allocation is unknown.
     """
     if spec.allocation not in ALLOCATIONS:
         raise ValueError(
-            f"`sparsity.allocation` must be one of {', '.join(ALLOCATIONS)}, got {spec.allocation!r}"
+            f"`sparsity.allocation` must be one of {', '.join(ALLOCATIONS)},"
+            f" got {spec.allocation!r}"
         )
     spared = spared_layers(layers, spec)
     others = [layer for layer in layers if layer not in spared]
     groups = ALLOCATIONS[spec.allocation](others, sparsity, spec) if others else []
-    return [*groups, *(LayerGroup((layer.name,), 0) for layer in spared)]
+    return groups + [LayerGroup((layer.name,), 0) for layer in spared]
 
 
 def spared_layers(layers: Sequence[Layer], spec: SparsitySpec) -> list[Layer]:
     """Layers outside the request, which stay dense; see `SparsitySpec.spared`."""
     if spec.spared is None:
+        # The first convolution is few weights and much accuracy (Evci et al. 2020, section 3).
         return [layer for layer in layers[:1] if spec.allocation == "uniform" and layer.convolution]
     return [layer for layer in layers if any(layer.matches(pattern) for pattern in spec.spared)]
 
 
 def global_(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
-    """One threshold over all weights."""
-    pruned = round_half_up(sparsity * sum(layer.weights for layer in layers))
+    """One group of all layers: one threshold over all weights."""
+    pruned = round_half_up(sparsity * _total_weights(layers))
     return [LayerGroup(tuple(layer.name for layer in layers), pruned)]
 
 
 def uniform(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
-    """The same sparsity in every layer."""
+    """A group for each layer, all with the same sparsity."""
     return [LayerGroup((layer.name,), round_half_up(sparsity * layer.weights)) for layer in layers]
 
 
 def erk(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
-    """Density in proportion to sum(shape) / prod(shape): Erdős-Rényi-Kernel (Evci et al. 2020, section 3)."""
-    return _allocate_in_proportion(layers, sparsity, [sum(layer.shape) for layer in layers])
+    """Density in proportion to sum(shape) / prod(shape): Erdős-Rényi-Kernel.
+
+    Source: Evci et al. 2020, arXiv 1911.11134, section 3.
+    """
+    shares = [sum(layer.shape) for layer in layers]
+    return _allocate_in_proportion(layers, sparsity, shares)
 
 
 def er(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
-    """Density in proportion to (n_in + n_out) / (n_in * n_out): Erdős-Rényi (Mocanu et al. 2018, equation 3)."""
-    return _allocate_in_proportion(
-        layers, sparsity, [sum(layer.shape[:2]) * math.prod(layer.shape[2:]) for layer in layers]
-    )
+    """Density in proportion to (n_in + n_out) / (n_in * n_out): Erdős-Rényi.
+
+    Source: Mocanu et al. 2018, arXiv 1707.04780, equation 3.
+    """
+    shares = [sum(layer.shape[:2]) * math.prod(layer.shape[2:]) for layer in layers]
+    return _allocate_in_proportion(layers, sparsity, shares)
 
 
 def explicit(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
-    """The declared sparsity of each layer, scaled by what ``sparsity`` is of the target."""
+    """Declared sparsity of each layer, times the fraction of the target that is reached."""
     scale = sparsity / spec.target if spec.target else 0.0
-    return [
-        LayerGroup(
-            (layer.name,), round_half_up(_declared_sparsity(layer, spec) * scale * layer.weights)
-        )
-        for layer in layers
-    ]
+    groups = []
+    for layer in layers:
+        pruned = round_half_up(_declared_sparsity(layer, spec) * scale * layer.weights)
+        groups.append(LayerGroup((layer.name,), pruned))
+    return groups
 
 
 ALLOCATIONS: dict[str, Callable[[Sequence[Layer], float, SparsitySpec], list[LayerGroup]]] = {
@@ -95,76 +113,98 @@ ALLOCATIONS: dict[str, Callable[[Sequence[Layer], float, SparsitySpec], list[Lay
     "er": er,
     "explicit": explicit,
 }
-"""Each puts every layer that is not spared, at least one, into exactly one group."""
+"""Allocations by name. Each puts the layers that are not spared, at least one, into groups."""
 
 
 def _allocate_in_proportion(
     layers: Sequence[Layer], sparsity: float, shares: Sequence[int]
 ) -> list[LayerGroup]:
-    """Kept weights in proportion to ``shares``; a layer that would keep more than it has is dense, the rest re-solved.
+    """A group for each layer, its kept weights in proportion to its share.
 
-    Fractions are exact: rounding errors could let a count fall by one where a layer stops being dense.
+    A layer that would keep more weights than it has becomes dense; the others then share the rest.
+
+    Args:
+        layers: Layers that are not spared.
+        sparsity: Overall sparsity, in [0, 1).
+        shares: A positive number for each layer.
     """
+    # Fractions are exact. With floats, a count could fall by one as the sparsity rises, at the
+    # point where a layer stops being dense, and the masks of a ramp would not nest.
+    left = (1 - Fraction(sparsity)) * _total_weights(layers)
     sparse = dict(zip(layers, shares, strict=True))
-    left = (1 - Fraction(sparsity)) * sum(layer.weights for layer in layers)
     while True:
         scale = left / sum(sparse.values())
         dense = [layer for layer, share in sparse.items() if scale * share > layer.weights]
         if not dense:
             break
-        left -= sum(layer.weights for layer in dense)
-        sparse = {layer: share for layer, share in sparse.items() if layer not in dense}
-    kept = {layer: scale * share for layer, share in sparse.items()}
-    return [
-        LayerGroup(
-            (layer.name,), round_half_up(float(layer.weights - kept.get(layer, layer.weights)))
-        )
-        for layer in layers
-    ]
+        # Making a layer dense raises the scale for the others, and may make one of them dense too.
+        for layer in dense:
+            left -= layer.weights
+            del sparse[layer]
+    groups = []
+    for layer in layers:
+        kept = scale * sparse[layer] if layer in sparse else layer.weights
+        groups.append(LayerGroup((layer.name,), round_half_up(float(layer.weights - kept))))
+    return groups
 
 
 def _declared_sparsity(layer: Layer, spec: SparsitySpec) -> float:
-    """A layer's sparsity at the target: of the first pattern that matches it, otherwise 0."""
+    """A layer's sparsity at the target: that of the first pattern that matches it, otherwise 0."""
     return next((sparsity for pattern, sparsity in spec.layers if layer.matches(pattern)), 0.0)
 
 
 def allocation_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Problem]:
-    """What of a resolved declaration does not fit the layers, naming those there are or the value that would do."""
-    rule = f"each pattern must match a layer of {_format_names(layers)}"
-    unknown = [p for p in spec.spared or () if not any(layer.matches(p) for layer in layers)]
-    found = [Problem("sparsity.spared", rule, repr(pattern)) for pattern in unknown]
+    """Parts of a resolved declaration that do not fit the layers; empty if all do.
+
+    Each problem names the layers that there are, or the value that would do.
+    """
+    found = []
+    for pattern in spec.spared or ():
+        if not any(layer.matches(pattern) for layer in layers):
+            rule = f"each pattern must match a layer of {_format_names(layers)}"
+            found.append(Problem("sparsity.spared", rule, repr(pattern)))
     spared = spared_layers(layers, spec)
     if len(spared) == len(layers):
-        rule = "must leave a layer to prune; `uniform` spares a first convolution unless another list is given, `()` too"
-        return [
-            *found,
-            Problem("sparsity.spared", rule, f"{_format_names(spared)} spared, all there are"),
-        ]
-    if spec.allocation == "explicit":
-        found += _explicit_problems([layer for layer in layers if layer not in spared], spec)
+        rule = (
+            "must leave a layer to prune; `uniform` spares a first convolution unless another list"
+            " is given, `()` too"
+        )
+        got = f"{_format_names(spared)} spared, all there are"
+        found.append(Problem("sparsity.spared", rule, got))
+    elif spec.allocation == "explicit":
+        others = [layer for layer in layers if layer not in spared]
+        found += _explicit_problems(others, spec)
     return found
 
 
 def _explicit_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Problem]:
+    """Problems of `SparsitySpec.layers` with the layers that are not spared."""
+    names = _format_names(layers)
     if not spec.layers:
-        rule = f"`explicit` needs pairs of a name or pattern and a sparsity, for layers of {_format_names(layers)}"
+        rule = f"`explicit` needs pairs of a name or pattern and a sparsity, for layers of {names}"
         return [Problem("sparsity.layers", rule, "none")]
-    patterns = [pattern for pattern, _ in spec.layers]
-    first = {
-        next((i for i, pattern in enumerate(patterns) if layer.matches(pattern)), -1)
-        for layer in layers
-    }
-    rule = f"each pattern must be the first that matches some layer of {_format_names(layers)}"
-    found = [
-        Problem("sparsity.layers", rule, repr(p)) for i, p in enumerate(patterns) if i not in first
-    ]
-    overall = sum(_declared_sparsity(layer, spec) * layer.weights for layer in layers) / sum(
-        layer.weights for layer in layers
-    )
+    found = []
+    unmatched = list(layers)
+    for pattern, _ in spec.layers:
+        # An earlier pattern takes a layer from later ones, as `_declared_sparsity` does.
+        others = [layer for layer in unmatched if not layer.matches(pattern)]
+        if len(others) == len(unmatched):
+            rule = f"each pattern must be the first that matches some layer of {names}"
+            found.append(Problem("sparsity.layers", rule, repr(pattern)))
+        unmatched = others
+    pruned = sum(_declared_sparsity(layer, spec) * layer.weights for layer in layers)
+    overall = pruned / _total_weights(layers)
     if abs(overall - spec.target) > EXPLICIT_SPARSITY_TOLERANCE:
-        rule = f"must be what `sparsity.layers` come to, within {EXPLICIT_SPARSITY_TOLERANCE}; {overall:.4f} would do"
+        rule = (
+            f"must be what `sparsity.layers` come to, within {EXPLICIT_SPARSITY_TOLERANCE};"
+            f" {overall:.4f} would do"
+        )
         found.append(Problem("sparsity.target", rule, f"{spec.target:g}"))
     return found
+
+
+def _total_weights(layers: Sequence[Layer]) -> int:
+    return sum(layer.weights for layer in layers)
 
 
 def _format_names(layers: Sequence[Layer]) -> str:

@@ -19,18 +19,22 @@ from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import parse_pattern
 
 Compensate = Callable[[Masks], None]
+"""Function that changes the surviving weights, given the newly pruned ones (True)."""
 
 
 class GradientSource(Protocol):
-    """Passes over training data beside training, which leave no trace in the trial's random state."""
+    """Passes over training data that leave no trace in the trial's random state."""
 
     def gradients(
         self, seed: int, batches: int, batch_size: int | None, training: bool
     ) -> Iterator[Tensors]:
-        """Mean gradients of the prunable weights on so many batches, drawn by ``seed``; see `Moment.gradients`."""
+        """Mean gradients of the prunable weights on batches drawn by ``seed``.
+
+        See `ScoreContext` for the other arguments.
+        """
 
     def recalibrate(self, seed: int, examples: int) -> None:
-        """Estimate batch-norm statistics anew on training examples drawn by ``seed``."""
+        """Estimate batch-norm statistics again on training examples drawn by ``seed``."""
 
 
 class MaskChooser:
@@ -38,8 +42,8 @@ class MaskChooser:
 
     Args:
         spec: A canonical trial.
-        weights: Prunable weights by name, effective whenever a mask is chosen.
-        gradients: As `ScoreContext` has them, with a seed in front.
+        weights: Prunable weights by name; effective ones whenever a mask is chosen.
+        gradients: As in `ScoreContext`, with a seed in front.
     """
 
     def __init__(
@@ -54,77 +58,97 @@ class MaskChooser:
         self._weights = weights
         self._gradients = gradients
         self._n_m = parse_pattern(self.spec.pattern)
-        pruned = {
-            name for group in self.groups(self.spec.target) if group.pruned for name in group.names
-        }
-        self._patterned = pruned if self._n_m else set()
+        self._patterned: set[str] = set()
+        if self._n_m:
+            for group in self.groups(self.spec.target):
+                if group.pruned:
+                    self._patterned.update(group.names)
 
     def groups(self, sparsity: float) -> list[LayerGroup]:
-        """Which layers compete, and how many of their weights are pruned."""
+        """Layers that compete, and how many of their weights are pruned at ``sparsity``."""
         return allocate(self.layers, sparsity, self.spec)
 
     def prune(
         self, sparsity: float, masks: Masks, seed: int, score: str | None = None
     ) -> tuple[Masks, Compensate | None]:
-        """Masks of a sparsity nested in those in force (empty: none are), and how survivors make up for the pruned."""
-        scored = SCORES[score or self.spec.score or "magnitude"](self._moment(masks, seed))
-        groups = self.groups(sparsity)
-        if self._n_m is None:
-            chosen = compute_masks(scored.values, groups, masks or None, absolute=scored.absolute)
-            return chosen, scored.compensate
-        scores = scored.absolute_values()
-        if masks:
-            scores = {
-                name: score.masked_fill(~masks[name], -torch.inf) for name, score in scores.items()
-            }
-        return compute_masks(
-            scores, groups, masks or None, candidates=self._candidates(scores)
-        ), scored.compensate
+        """Masks of a sparsity, nested in those in force.
 
-    def _candidates(self, scores: Tensors) -> Masks:
-        """What the pattern lets go: the lowest of every M weights, in layers that are pruned at the target."""
-        kept = self._n_m_masks(scores)
-        return {name: ~mask for name, mask in kept.items()}
+        Args:
+            sparsity: Sparsity to reach, in [0, 1).
+            masks: Masks in force; empty where the network is dense.
+            seed: Seed of what the score draws.
+            score: Name of the score; by default the declared one.
+
+        Returns:
+            The masks; and how the surviving weights make up for the pruned ones, or None.
+        """
+        context = self._score_context(masks, seed)
+        scored = SCORES[score or self.spec.score or "magnitude"](context)
+        groups = self.groups(sparsity)
+        within = masks or None
+        if self._n_m is None:
+            chosen = compute_masks(scored.values, groups, within, absolute=scored.absolute)
+        else:
+            scores = scored.absolute_values()
+            if masks:
+                # The pattern is chosen by score alone: what is outside the mask must rank last.
+                scores = {
+                    name: score.masked_fill(~masks[name], -torch.inf)
+                    for name, score in scores.items()
+                }
+            # Only the lowest of every M weights may be pruned; the counts then fill the pattern
+            # gradually, as along a ramp, and exactly at the target.
+            kept = self._n_m_masks(scores)
+            candidates = {name: ~mask for name, mask in kept.items()}
+            chosen = compute_masks(scores, groups, within, candidates)
+        return chosen, scored.compensate
 
     def straight_through_masks(self) -> Masks:
-        """N:M masks of the weights as they are now."""
+        """N:M masks of the weights as they are now, by magnitude."""
         return self._n_m_masks({name: weight.abs() for name, weight in self._weights.items()})
 
     def _n_m_masks(self, scores: Tensors) -> Masks:
+        """Masks in the pattern where layers are pruned at the target, dense ones elsewhere."""
         n, m = self._n_m or (1, 1)
-        return {
-            name: n_m_mask(score, n, m)
-            if name in self._patterned
-            else torch.ones_like(score, dtype=torch.bool)
-            for name, score in scores.items()
-        }
+        masks = {}
+        for name, score in scores.items():
+            if name in self._patterned:
+                masks[name] = n_m_mask(score, n, m)
+            else:
+                masks[name] = torch.ones_like(score, dtype=torch.bool)
+        return masks
 
     def exchange_weights(
         self, fraction: float, masks: Masks, gradients: list[torch.Tensor], seed: int
     ) -> Masks:
         """Masks with the same counts, a fraction of each layer's kept weights exchanged.
 
-        The lowest scores are dropped; what has the largest of ``gradients`` grows, or for SET (no gradients) a random
-        choice.
+        The lowest scores are dropped. The weights with the largest gradients grow; without
+        gradients, as in SET, random ones.
+
+        Args:
+            fraction: Fraction of each layer's kept weights to exchange, in [0, 1).
+            masks: Masks to start from.
+            gradients: A gradient for each layer, in order, of the weights' shapes; or none.
+            seed: Seed of random scores.
         """
-        drop = SCORES[self.spec.score or "magnitude"](self._moment(masks, seed)).absolute_values()
+        dropping = SCORES[self.spec.score or "magnitude"](self._score_context(masks, seed))
+        drop_scores = dropping.absolute_values()
         if gradients:
-            grow = dict(zip(self._weights, gradients, strict=True))
+            grow_scores = dict(zip(self._weights, gradients, strict=True))
         else:
-            grow = self._random(derived_seed(seed, "grow"))
-        exchanged = {
-            name: math.floor(fraction * count_nonzero([mask]) + 1e-9)
-            for name, mask in masks.items()
-        }
-        return {
-            name: exchange_weights(mask, drop[name], grow[name].abs(), exchanged[name])
-            for name, mask in masks.items()
-        }
+            context = self._score_context({}, derived_seed(seed, "grow"))
+            grow_scores = SCORES["random"](context).values
+        exchanged = {}
+        for name, mask in masks.items():
+            # 1e-9: a fraction such as 0.3 times a multiple of ten may lie just below the integer.
+            count = math.floor(fraction * count_nonzero([mask]) + 1e-9)
+            exchanged[name] = exchange_weights(
+                mask, drop_scores[name], grow_scores[name].abs(), count
+            )
+        return exchanged
 
-    def _random(self, seed: int) -> Tensors:
-        return SCORES["random"](self._moment({}, seed)).values
-
-    def _moment(self, masks: Masks, seed: int) -> ScoreContext:
+    def _score_context(self, masks: Masks, seed: int) -> ScoreContext:
         def gradients(batches: int, batch_size: int | None, training: bool) -> Iterator[Tensors]:
             return self._gradients(seed, batches, batch_size, training)
 

@@ -1,7 +1,13 @@
-"""Exact selection of the lowest scores at nearly the speed of reading them once: a sample brackets the threshold.
+"""Exact selection of the lowest scores at nearly the speed of reading them once.
 
-Only the few scores between the brackets are gathered and partitioned; the others are compared, a chunk at a time. Where
-the sample misleads, the brackets widen until they hold everything, so that the result is exact whatever the scores are.
+A sample of the scores gives two numbers, the bracket, between which the threshold lies almost
+certainly. One pass over all scores prunes what is below the bracket, keeps what is above it, and
+gathers the few scores inside, of which a partition finds exactly those to prune.
+
+The result is exact whatever the sample says. The pass counts the scores below the bracket and
+inside it, so it knows whether the threshold lies there; if not, the bracket widens, up to all
+numbers, and the pass is made again. Ties of the threshold are pruned in order of index: any other
+rule would depend on how the partition, or the hardware, arranges equal scores.
 """
 
 from __future__ import annotations
@@ -17,182 +23,236 @@ Numbers = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
 
 CHUNK_SCORES = 1 << 17
-"""Scores at a time: with what is compared to them, they stay in a processor's own cache."""
+"""Scores compared at a time: with their results, they stay in a processor's own cache."""
 BRACKET_STANDARD_ERRORS = 3.0
-"""Standard errors of the sampled threshold on either side of it: one time in 370 it lies outside."""
+"""Half the bracket's width in standard errors: one threshold in 370 falls outside."""
 
 
 class ScoredLayer(NamedTuple):
-    """One layer of a selection; every array is (n,)."""
+    """One layer of a selection; every array is (n,).
+
+    Weights are pruned in three classes: first those outside ``within``, then by score, and never
+    those that are not ``candidates``, whichever other class they belong to.
+    """
 
     scores: Numbers
     kept: Flags
-    """Where the result is written."""
+    """Memory that the result is written to."""
     within: Flags | None = None
-    """Entries outside go first. None: all are within."""
+    """False at weights that go first, whatever their score. None: True everywhere."""
     candidates: Flags | None = None
-    """Only these may be pruned. None: all may."""
+    """True at weights that may be pruned. None: everywhere."""
     absolute: bool = False
-    """Whether absolute values of the scores count."""
+    """True if the absolute values of the scores count."""
 
     def values(self) -> Numbers:
-        """The scores that count; NaN stands for infinite."""
+        """Scores that count; NaN stands for infinite."""
         return np.absolute(self.scores) if self.absolute else self.scores
 
-    def at(self, where: slice) -> ScoredLayer:
-        """A view of some entries."""
-        within, candidates = (
-            None if flags is None else flags[where] for flags in (self.within, self.candidates)
+    def view(self, entries: slice) -> ScoredLayer:
+        """Some entries of the layer, sharing its memory."""
+        return ScoredLayer(
+            self.scores[entries],
+            self.kept[entries],
+            None if self.within is None else self.within[entries],
+            None if self.candidates is None else self.candidates[entries],
+            self.absolute,
         )
-        return ScoredLayer(self.scores[where], self.kept[where], within, candidates, self.absolute)
 
     def ranked_entries(self) -> Flags | None:
-        """Where the score decides. None: everywhere."""
-        if self.within is None or self.candidates is None:
-            return self.candidates if self.within is None else self.within
+        """True where the score decides. None: everywhere."""
+        if self.within is None:
+            return self.candidates
+        if self.candidates is None:
+            return self.within
         return self.within & self.candidates
 
-    def lower(self, by_score: Flags) -> Flags:
-        """Changes what is lower than something by its score into what goes before it."""
+    def count_candidates(self) -> int:
+        """Number of entries that may be pruned."""
+        return _count_flagged(self, self.candidates)
+
+    def count_ranked(self) -> int:
+        """Number of entries whose score decides."""
+        return _count_flagged(self, self.ranked_entries())
+
+    def mark_lower(self, lower_by_score: Flags) -> Flags:
+        """Turn "lower by its score" into "pruned earlier", in place, and return it."""
         if self.within is not None:
-            np.less_equal(self.within, by_score, out=by_score)  # lower, or not within
+            # False <= anything: an entry outside the mask is always marked.
+            np.less_equal(self.within, lower_by_score, out=lower_by_score)
         if self.candidates is not None:
-            np.logical_and(self.candidates, by_score, out=by_score)
-        return by_score
+            np.logical_and(self.candidates, lower_by_score, out=lower_by_score)
+        return lower_by_score
 
     def excluded_entries(self) -> Flags:
-        """What goes first, whatever its score."""
-        return self.lower(np.zeros_like(self.kept))
+        """True at candidates outside the mask, which go first whatever their score."""
+        return self.mark_lower(np.zeros_like(self.kept))
 
-    def equal(self, values: Numbers, threshold: Any) -> Flags:
-        """Where the score decides and is the threshold."""
+    def equal_entries(self, values: Numbers, threshold: Any) -> Flags:
+        """True where the score decides and equals the threshold; NaN equals infinity."""
+        equal: Flags
+        equal = ~(values < threshold) if threshold == math.inf else values == threshold
         ranked = self.ranked_entries()
-        equal: Flags = ~(values < threshold) if threshold == math.inf else values == threshold
         return equal if ranked is None else equal & ranked
 
 
-def prune_lowest(parts: Sequence[ScoredLayer], pruned: int) -> None:
-    """Write ``kept``: False at the ``pruned`` lowest of all parts together, of equal ones the first in order.
+def prune_lowest(layers: Sequence[ScoredLayer], pruned: int) -> None:
+    """Write ``kept``: False at the ``pruned`` lowest of all layers together, True elsewhere.
 
     Args:
-        parts: With at least ``pruned`` candidates.
-        pruned: How many, from 0.
+        layers: Layers with at least ``pruned`` candidates in all.
+        pruned: Number of weights to prune, at least 0.
     """
-    candidates = _count_flagged((part, part.candidates) for part in parts)
-    ranked = _count_flagged((part, part.ranked_entries()) for part in parts)
-    wanted = pruned - (candidates - ranked)
-    if wanted <= 0:
-        for part in parts:
-            part.kept.fill(True)
-        return _prune_first(
-            ((chunk.kept, chunk.excluded_entries()) for chunk in _split_chunks(parts)), pruned
-        )
-    sample = _sample_scores(parts)
+    n_candidates = sum(layer.count_candidates() for layer in layers)
+    n_ranked = sum(layer.count_ranked() for layer in layers)
+    pruned_by_score = pruned - (n_candidates - n_ranked)
+    if pruned_by_score <= 0:
+        _prune_excluded(layers, pruned)
+    else:
+        _prune_by_score(layers, pruned, pruned_by_score / n_ranked)
+
+
+def _count_flagged(layer: ScoredLayer, flags: Flags | None) -> int:
+    return layer.kept.size if flags is None else int(np.count_nonzero(flags))
+
+
+def _prune_excluded(layers: Sequence[ScoredLayer], pruned: int) -> None:
+    """Prune the first ``pruned`` candidates outside the mask, of which there are enough."""
+    for layer in layers:
+        layer.kept.fill(True)
+    _prune_first(((chunk, chunk.excluded_entries()) for chunk in _split_chunks(layers)), pruned)
+
+
+def _prune_by_score(layers: Sequence[ScoredLayer], pruned: int, fraction: float) -> None:
+    """Prune ``pruned`` weights, those outside the mask and this fraction of the ranked ones."""
+    sample = _sample_scores(layers)
     margin = BRACKET_STANDARD_ERRORS
     while True:
-        low, high = _bracket_threshold(sample, wanted / ranked, margin)
-        if low < high and _prune_between(parts, low, high, pruned):
-            return None
-        if any(_prune_at(parts, threshold, pruned) for threshold in dict.fromkeys((low, high))):
-            return None
+        low, high = _bracket_threshold(sample, fraction, margin)
+        if low < high and _prune_between(layers, low, high, pruned):
+            return
+        # The threshold may be an end of the bracket, or both ends where many scores are equal.
+        for threshold in dict.fromkeys((low, high)):
+            if _prune_at(layers, threshold, pruned):
+                return
         margin *= 8
 
 
-def _count_flagged(flagged: Iterable[tuple[ScoredLayer, Flags | None]]) -> int:
-    """How many entries are flagged, where None flags all."""
-    return sum(
-        part.kept.size if flags is None else int(np.count_nonzero(flags)) for part, flags in flagged
-    )
+def _split_chunks(layers: Iterable[ScoredLayer]) -> Iterator[ScoredLayer]:
+    for layer in layers:
+        for start in range(0, layer.kept.size, CHUNK_SCORES):
+            yield layer.view(slice(start, start + CHUNK_SCORES))
 
 
-def _split_chunks(parts: Iterable[ScoredLayer]) -> Iterator[ScoredLayer]:
-    for part in parts:
-        for start in range(0, part.kept.size, CHUNK_SCORES):
-            yield part.at(slice(start, start + CHUNK_SCORES))
+def _sample_scores(layers: Sequence[ScoredLayer]) -> Numbers:
+    """About 2 n^(2/3) of the n scores, evenly spaced, without those that do not decide.
 
-
-def _sample_scores(parts: Sequence[ScoredLayer]) -> Numbers:
-    """About 2 n^(2/3) of the n scores, evenly spaced, of which those that decide; infinite where not numbers."""
-    stride = (
-        round(sum(part.kept.size for part in parts) ** (1 / 3) / 2) | 1
-    )  # odd, for rows are often powers of two
+    NaN comes out as infinite. With so many, the time to partition the sample and that to partition
+    what lies in its bracket grow alike.
+    """
+    n_scores = sum(layer.kept.size for layer in layers)
+    # Odd: the rows of a weight are often a power of two long, and a sample of one column misleads.
+    stride = round(n_scores ** (1 / 3) / 2) | 1
     taken = []
     offset = 0
-    for part in parts:
-        chosen = part.at(slice(-offset % stride, None, stride))
+    for layer in layers:
+        chosen = layer.view(slice(-offset % stride, None, stride))
         ranked = chosen.ranked_entries()
         taken.append(chosen.values() if ranked is None else chosen.values()[ranked])
-        offset += part.kept.size
+        offset += layer.kept.size
     sample = np.concatenate(taken)
     sample[np.isnan(sample)] = np.inf
     return sample
 
 
 def _bracket_threshold(sample: Numbers, fraction: float, margin: float) -> tuple[Any, Any]:
-    """Two of its values, or infinities, between which that fraction of all scores ends, to so many standard errors."""
+    """Two values of the sample, or infinities, between which the threshold probably lies.
+
+    Args:
+        sample: Sampled scores (n,), without NaN.
+        fraction: Fraction of all scores below the threshold, in (0, 1].
+        margin: Half the bracket's width in standard errors.
+    """
+    # The number of sampled scores below the threshold is binomial.
     spread = margin * math.sqrt(sample.size * fraction * (1 - fraction)) + 1
     first = math.floor(sample.size * fraction - spread)
     last = math.ceil(sample.size * fraction + spread)
     inner = [index for index in (first, last) if 0 <= index < sample.size]
-    sample = np.partition(sample, inner) if inner else sample
-    return sample[first] if first >= 0 else -np.inf, sample[last] if last < sample.size else np.inf
+    if inner:
+        sample = np.partition(sample, inner)
+    low = sample[first] if first >= 0 else -np.inf
+    high = sample[last] if last < sample.size else np.inf
+    return low, high
 
 
-def _prune_between(parts: Sequence[ScoredLayer], low: Any, high: Any, pruned: int) -> bool:
-    """Prune in one pass if the threshold lies between the two; else return False, with ``kept`` undefined."""
-    lower = 0
+def _prune_between(layers: Sequence[ScoredLayer], low: Any, high: Any, pruned: int) -> bool:
+    """Prune in one pass if the threshold lies in (low, high).
+
+    Returns:
+        True if it does. Otherwise False, and ``kept`` is undefined.
+    """
+    n_lower = 0
     found = []
-    for chunk in _split_chunks(parts):
+    for chunk in _split_chunks(layers):
         values = chunk.values()
-        below_high = chunk.lower(np.less(values, high, out=chunk.kept))
-        up_to_low = chunk.lower(values <= low)
-        lower += int(np.count_nonzero(up_to_low))
+        below_high = chunk.mark_lower(np.less(values, high, out=chunk.kept))
+        up_to_low = chunk.mark_lower(values <= low)
+        n_lower += int(np.count_nonzero(up_to_low))
         between = np.flatnonzero(up_to_low != below_high)
         found.append((chunk.kept, between, values[between]))
         np.logical_not(below_high, out=chunk.kept)
     gathered = np.concatenate([values for _, _, values in found])
-    if not lower < pruned <= lower + gathered.size:
+    if not n_lower < pruned <= n_lower + gathered.size:
         return False
-    kept = _keep_highest(gathered, pruned - lower)
+    kept = _keep_highest(gathered, pruned - n_lower)
     start = 0
     for target, between, _ in found:
-        target[between] = kept[start : start + between.size]
-        start += between.size
+        end = start + between.size
+        target[between] = kept[start:end]
+        start = end
     return True
 
 
 def _keep_highest(values: Numbers, pruned: int) -> Flags:
-    """True at all but the ``pruned`` lowest, at least one."""
+    """True at all but the ``pruned`` lowest of values (n,), at least one."""
     threshold = np.partition(values, pruned - 1)[pruned - 1]
     kept: Flags = values > threshold
     ties = np.flatnonzero(values == threshold)
-    kept[ties[pruned - np.count_nonzero(values < threshold) :]] = True
+    pruned_ties = pruned - np.count_nonzero(values < threshold)
+    kept[ties[pruned_ties:]] = True
     return kept
 
 
-def _prune_at(parts: Sequence[ScoredLayer], threshold: Any, pruned: int) -> bool:
-    """Prune if this is the threshold, however many scores equal it; else return False, with ``kept`` undefined."""
-    lower = equal = 0
-    for chunk in _split_chunks(parts):
+def _prune_at(layers: Sequence[ScoredLayer], threshold: Any, pruned: int) -> bool:
+    """Prune if this number is the threshold, however many scores equal it.
+
+    Returns:
+        True if it is. Otherwise False, and ``kept`` is undefined.
+    """
+    n_lower = 0
+    n_equal = 0
+    for chunk in _split_chunks(layers):
         values = chunk.values()
-        below = chunk.lower(np.less(values, threshold, out=chunk.kept))
-        lower += int(np.count_nonzero(below))
-        equal += int(np.count_nonzero(chunk.equal(values, threshold)))
+        below = chunk.mark_lower(np.less(values, threshold, out=chunk.kept))
+        n_lower += int(np.count_nonzero(below))
+        n_equal += int(np.count_nonzero(chunk.equal_entries(values, threshold)))
         np.logical_not(below, out=chunk.kept)
-    if not lower < pruned <= lower + equal:
+    if not n_lower < pruned <= n_lower + n_equal:
         return False
-    ties = ((chunk.kept, chunk.equal(chunk.values(), threshold)) for chunk in _split_chunks(parts))
-    _prune_first(ties, pruned - lower)
+    ties = (
+        (chunk, chunk.equal_entries(chunk.values(), threshold)) for chunk in _split_chunks(layers)
+    )
+    _prune_first(ties, pruned - n_lower)
     return True
 
 
-def _prune_first(flagged: Iterable[tuple[Flags, Flags]], pruned: int) -> None:
-    """Set the first so many of the flagged entries False."""
-    for kept, flags in flagged:
+def _prune_first(flagged: Iterable[tuple[ScoredLayer, Flags]], pruned: int) -> None:
+    """Prune the first ``pruned`` of the flagged entries, in order of index."""
+    for chunk, flags in flagged:
         count = int(np.count_nonzero(flags))
-        if count <= pruned:
-            np.greater(kept, flags, out=kept)  # kept, and not flagged
-        else:
-            kept[np.flatnonzero(flags)[:pruned]] = False
+        if count > pruned:
+            chunk.kept[np.flatnonzero(flags)[:pruned]] = False
             return
+        # True > True is False: kept, and not flagged.
+        np.greater(chunk.kept, flags, out=chunk.kept)
         pruned -= count

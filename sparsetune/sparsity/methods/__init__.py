@@ -1,1 +1,1 @@
-"""Methods: when the mask changes, by how much, and whether training is long enough."""
+"""Pruning methods: when the mask changes, by how much, and whether training is long enough."""

@@ -21,27 +21,29 @@ def estimated(
     spec: FisherSpec,
     pieces: int | None = None,
 ) -> BlockFisher:
-    """Of one layer, ``a``."""
+    """The Fisher of one layer, ``a``."""
     return BlockFisher(
         {"a": weight}, spec, lambda: ({"a": gradient} for gradient in gradients), pieces
     )
 
 
 def by_hand() -> tuple[torch.Tensor, BlockFisher]:
-    """Two weights with F = I + (1, 1)(1, 1)^T = [[2, 1], [1, 2]], whose inverse is [[2, -1], [-1, 2]] / 3."""
+    """Two weights with F = I + (1, 1)(1, 1)^T = [[2, 1], [1, 2]].
+
+    Its inverse is [[2, -1], [-1, 2]] / 3.
+    """
     weight = torch.tensor([[3.0, 6.0]])
     return weight, estimated(weight, [torch.tensor([[1.0, 1.0]])], HAND)
 
 
 def direct_inverse(gradients: list[torch.Tensor], spec: FisherSpec) -> list[torch.Tensor]:
-    """Of ``dampening I + (1/m) sum g g^T``, block by block in float64, the last one as short as it is."""
+    """Inverse of ``dampening I + (1/m) sum g g^T``, block by block in float64."""
     flat = torch.stack([gradient.double().flatten() for gradient in gradients])
-    return [
-        torch.linalg.inv(
-            spec.dampening * torch.eye(part.shape[1]).double() + part.T @ part / spec.gradients
-        )
-        for part in flat.split(spec.block, dim=1)
-    ]
+    inverses = []
+    for part in flat.split(spec.block, dim=1):
+        dampening = spec.dampening * torch.eye(part.shape[1]).double()
+        inverses.append(torch.linalg.inv(dampening + part.T @ part / spec.gradients))
+    return inverses
 
 
 def drawn(shape: tuple[int, ...], count: int, seed: int, scale: float = 1.0) -> list[torch.Tensor]:
@@ -99,18 +101,18 @@ def test_scores_are_those_of_the_direct_inverse(
     shape: tuple[int, ...], block: int, m: int, dampening: float, seed: int
 ) -> None:
     spec = FisherSpec(block=block, gradients=m, dampening=dampening)
-    [weight], gradients = drawn(shape, 1, seed + 1), drawn(shape, m, seed)
+    [weight] = drawn(shape, 1, seed + 1)
+    gradients = drawn(shape, m, seed)
     fisher = estimated(weight, gradients, spec)
-    diagonal = torch.cat([inverse.diagonal() for inverse in direct_inverse(gradients, spec)]).view(
-        shape
-    )
+    inverses = direct_inverse(gradients, spec)
+    diagonal = torch.cat([inverse.diagonal() for inverse in inverses]).view(shape)
     expected = weight.double().square() / (2 * diagonal)
     assert fisher.scores()["a"].shape == weight.shape
     assert torch.allclose(fisher.scores()["a"].double(), expected, rtol=2e-3, atol=1e-9)
 
 
 def correlated(size: int, count: int, scale: float) -> list[torch.Tensor]:
-    """As a layer's gradients are: a few directions that all share, and rows that hardly learn."""
+    """Gradients like a layer's: a few directions that all share, and rows that hardly learn."""
     generator = torch.Generator().manual_seed(3)
     shared = torch.randn(size, 8, generator=generator)
     rank = torch.randn(count, 8, generator=generator)
@@ -155,15 +157,15 @@ def test_gradients_that_rounding_makes_singular_still_give_finite_scores() -> No
 
 @given(seed=st.integers(0, 99))
 def test_large_dampening_prunes_in_the_order_of_magnitudes(seed: int) -> None:
-    [weight], gradients = drawn((7, 9), 1, seed + 1), drawn((7, 9), 12, seed, scale=1e-2)
-    scores = estimated(
-        weight, gradients, FisherSpec(block=5, gradients=12, dampening=1e4)
-    ).scores()["a"]
-    assert torch.equal(scores.flatten().argsort(), weight.abs().flatten().argsort())
-    small = estimated(
-        weight, gradients, FisherSpec(block=5, gradients=12, dampening=1e-7)
-    ).scores()["a"]
-    assert not torch.equal(small.flatten().argsort(), weight.abs().flatten().argsort())
+    [weight] = drawn((7, 9), 1, seed + 1)
+    gradients = drawn((7, 9), 12, seed, scale=1e-2)
+    by_magnitude = weight.abs().flatten().argsort()
+    large = FisherSpec(block=5, gradients=12, dampening=1e4)
+    scores = estimated(weight, gradients, large).scores()["a"]
+    assert torch.equal(scores.flatten().argsort(), by_magnitude)
+    small = large.model_copy(update={"dampening": 1e-7})
+    scores = estimated(weight, gradients, small).scores()["a"]
+    assert not torch.equal(scores.flatten().argsort(), by_magnitude)
 
 
 def test_bert_s_published_values_stay_accurate_in_single_precision() -> None:
@@ -183,11 +185,13 @@ def test_one_pruned_weight_is_made_up_for_as_the_quadratic_problem_asks(
     """The least of ``dw^T F dw / 2`` with ``dw_q = -w_q``, from its Lagrange conditions."""
     spec = FisherSpec(block=size, gradients=5, dampening=0.1)
     q = data.draw(st.integers(0, size - 1))
-    [weight], gradients = drawn((size,), 1, seed + 1), drawn((size,), 5, seed)
+    [weight] = drawn((size,), 1, seed + 1)
+    gradients = drawn((size,), 5, seed)
     fisher = estimated(weight, gradients, spec)
     conditions = torch.zeros(size + 1, size + 1, dtype=torch.float64)
     conditions[:size, :size] = torch.linalg.inv(direct_inverse(gradients, spec)[0])
-    conditions[q, size] = conditions[size, q] = 1
+    conditions[q, size] = 1
+    conditions[size, q] = 1
     wanted = torch.zeros(size + 1, dtype=torch.float64)
     wanted[size] = -weight[q].item()
     expected = weight.double() + torch.linalg.solve(conditions, wanted)[:size]
@@ -196,28 +200,26 @@ def test_one_pruned_weight_is_made_up_for_as_the_quadratic_problem_asks(
     fisher.compensate({"a": torch.arange(size) == q})
     assert weight[q] == 0
     assert torch.allclose(weight.double(), expected, rtol=1e-3, atol=1e-4)
-    assert score == pytest.approx(
-        (step @ conditions[:size, :size] @ step.T / 2).item(), rel=1e-3, abs=1e-9
-    )
+    rise = (step @ conditions[:size, :size] @ step.T / 2).item()
+    assert score == pytest.approx(rise, rel=1e-3, abs=1e-9)
 
 
 def test_blocks_are_consecutive_and_do_not_meet() -> None:
     weight = torch.ones(2, 3)
     fisher = estimated(weight, [torch.ones(2, 3)], FisherSpec(block=2, gradients=1, dampening=1))
     fisher.compensate({"a": torch.tensor([[False, False, True], [False, False, False]])})
-    assert weight.flatten().tolist() == pytest.approx(
-        [1, 1, 0, 1.5, 1, 1]
-    )  # the third and the fourth are one block
+    # The third and the fourth are one block.
+    assert weight.flatten().tolist() == pytest.approx([1, 1, 0, 1.5, 1, 1])
 
 
 def test_a_last_block_that_is_not_full_is_as_one_of_its_own_size() -> None:
-    spec, [weight] = FisherSpec(block=4, gradients=3, dampening=0.1), drawn((6,), 1, seed=1)
+    spec = FisherSpec(block=4, gradients=3, dampening=0.1)
+    [weight] = drawn((6,), 1, seed=1)
     gradients = drawn((6,), 3, seed=0)
     alone = weight[4:].clone()
     whole = estimated(weight, gradients, spec)
-    end = estimated(
-        alone, [gradient[4:] for gradient in gradients], spec.model_copy(update={"block": 2})
-    )
+    last = [gradient[4:] for gradient in gradients]
+    end = estimated(alone, last, spec.model_copy(update={"block": 2}))
     assert torch.allclose(whole.scores()["a"][4:], end.scores()["a"])
     pruned = torch.tensor([False, False, False, False, True, False])
     whole.compensate({"a": pruned})
@@ -233,9 +235,8 @@ def test_weights_outside_the_mask_stay_zero_and_disturb_nothing() -> None:
     alone = weight[mask]
     gradients = drawn((4,), 5, seed=0)
     within = estimated(weight, [gradient * mask for gradient in gradients], spec)
-    without = estimated(
-        alone, [gradient[mask] for gradient in gradients], spec.model_copy(update={"block": 3})
-    )
+    kept = [gradient[mask] for gradient in gradients]
+    without = estimated(alone, kept, spec.model_copy(update={"block": 3}))
     assert torch.allclose(within.scores()["a"][mask], without.scores()["a"])
     within.compensate({"a": torch.tensor([False, False, True, False])})
     without.compensate({"a": torch.tensor([False, True, False])})
@@ -263,13 +264,13 @@ def test_layers_are_estimated_apart_and_parameters_changed_in_place() -> None:
 
 
 def test_stored_order_decides_the_blocks_whatever_the_layout_in_memory() -> None:
-    [weight], [gradient] = drawn((2, 4, 3, 3), 1, seed=0), drawn((2, 4, 3, 3), 1, seed=1)
+    [weight] = drawn((2, 4, 3, 3), 1, seed=0)
+    [gradient] = drawn((2, 4, 3, 3), 1, seed=1)
+    spec = FisherSpec(block=7, gradients=1, dampening=0.1)
     scores = []
     for layout in (torch.contiguous_format, torch.channels_last):
-        laid_out = [tensor.to(memory_format=layout) for tensor in (weight, gradient)]
-        fisher = estimated(
-            laid_out[0], laid_out[1:], FisherSpec(block=7, gradients=1, dampening=0.1)
-        )
+        laid_out = [gradient.to(memory_format=layout)]
+        fisher = estimated(weight.to(memory_format=layout), laid_out, spec)
         scores.append(fisher.scores()["a"])
     assert torch.equal(scores[0], scores[1])
 

@@ -1,7 +1,8 @@
-"""Pieces of the Fisher: that they change no number, what they need, and when there is no room for any."""
+"""Pieces of the Fisher: they change no number; what they need, and when there is no room."""
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,6 @@ def test_pieces_change_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_only_one_piece_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    import weakref
-
     alive: list[weakref.ref[blocks.FisherPiece]] = []
     made = blocks.FisherPiece.__init__
 
@@ -81,7 +80,10 @@ def test_only_one_piece_is_in_memory_at_a_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_what_is_needed_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runs of 100 weights in blocks of 10: 8 bytes x 10 and 16 waiting gradients of 4 bytes for each weight."""
+    """Two runs of 100 weights in blocks of 10.
+
+    Each weight needs 10 numbers of 8 bytes, and 4 bytes in each of 16 waiting gradients.
+    """
     monkeypatch.setattr(pieces, "MAX_RUN_WEIGHTS", 100)
     runs = plan_runs({"a": 200}, FisherSpec(block=10))
     run = 100 * (80 + 64)

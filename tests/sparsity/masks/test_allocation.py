@@ -15,7 +15,9 @@ from sparsetune.sparsity.masks.allocation import LayerGroup, allocate, allocatio
 from sparsetune.spec.sparsity import SparsitySpec
 
 CONVOLUTION = Layer("conv.weight", (4, 1, 3, 3))
-HEAD = Layer("head.weight", (5, 3))  # 36 and 15 weights
+"""A layer of 36 weights."""
+HEAD = Layer("head.weight", (5, 3))
+"""A layer of 15 weights."""
 
 
 def spec(allocation: str, target: float = 0.5, **fields: object) -> SparsitySpec:
@@ -31,16 +33,14 @@ def counts(
 
 
 def test_global_prunes_the_rounded_total() -> None:
-    assert allocate([CONVOLUTION, HEAD], 0.9, spec("global")) == [
-        LayerGroup(("conv.weight", "head.weight"), 46)
-    ]  # 45.9
+    # 0.9 x 51 is 45.9.
+    expected = [LayerGroup(("conv.weight", "head.weight"), 46)]
+    assert allocate([CONVOLUTION, HEAD], 0.9, spec("global")) == expected
 
 
 def test_uniform_rounds_each_layer_and_spares_a_first_convolution() -> None:
-    assert counts([CONVOLUTION, HEAD], spec("uniform")) == {
-        "conv.weight": 0,
-        "head.weight": 8,
-    }  # 7.5 up
+    # Half of 15 is 7.5, rounded up.
+    assert counts([CONVOLUTION, HEAD], spec("uniform")) == {"conv.weight": 0, "head.weight": 8}
     assert counts([HEAD, CONVOLUTION], spec("uniform")) == {"head.weight": 8, "conv.weight": 18}
     assert counts([CONVOLUTION, HEAD], spec("uniform", spared=())) == {
         "conv.weight": 18,
@@ -49,16 +49,18 @@ def test_uniform_rounds_each_layer_and_spares_a_first_convolution() -> None:
 
 
 def test_erdos_renyi_by_hand() -> None:
-    """Weights 200 and 400, of which 300 are kept in proportion to n_in + n_out = 30 and 50: 112.5 and 187.5."""
+    """300 of 200 and 400 weights are kept, as n_in + n_out = 30 to 50: 112.5 and 187.5."""
     layers = [Layer("a", (10, 20)), Layer("b", (10, 40))]
     assert counts(layers, spec("er")) == {"a": 88, "b": 213}  # 87.5 and 212.5
-    assert counts(layers, spec("erk")) == counts(
-        layers, spec("er")
-    )  # without kernels they are the same
+    # Without kernels they are the same.
+    assert counts(layers, spec("erk")) == counts(layers, spec("er"))
 
 
 def test_kernels_count_in_erk_only() -> None:
-    """Weights 1,600 and 900, of which 250 are kept: ERK by 40 + 40 and 10 + 10 + 3 + 3, ER by 80 and 20 * 9."""
+    """250 of 1,600 and 900 weights are kept.
+
+    ERK shares them by 40 + 40 and 10 + 10 + 3 + 3, ER by 80 and 20 * 9.
+    """
     layers = [Layer("linear", (40, 40)), Layer("kernel", (10, 10, 3, 3))]
     kept = {"erk": (80 / 106 * 250, 26 / 106 * 250), "er": (80 / 260 * 250, 180 / 260 * 250)}
     for name, (linear, kernel) in kept.items():
@@ -69,14 +71,17 @@ def test_kernels_count_in_erk_only() -> None:
 
 
 def test_a_layer_whose_density_passes_1_is_dense_and_the_rest_is_solved_again() -> None:
-    """Of 6 + 100 weights 53 are kept by sums 5 and 20: 10.6 of the 6. Then the other layer keeps 47."""
+    """53 of 6 + 100 weights are kept by sums 5 and 20: 10.6 of the 6. The other layer keeps 47."""
     small = Layer("small", (2, 3))
     large = Layer("large", (10, 10))
     assert counts([small, large], spec("erk")) == {"small": 0, "large": 53}
 
 
 def test_another_layer_may_pass_1_only_when_the_rest_is_solved_again() -> None:
-    """113 of 10 + 16 + 400 weights are kept, by 11, 8 and 40: 21.1 of `a`, 15.3 of `b`; without `a` 17.2 of `b`."""
+    """113 of 10 + 16 + 400 weights are kept, by 11, 8 and 40.
+
+    That is 21.1 of `a` and 15.3 of `b`; without `a`, 17.2 of `b`.
+    """
     a = Layer("a", (1, 10))
     b = Layer("b", (4, 4))
     c = Layer("c", (20, 20))
@@ -90,27 +95,26 @@ SMALL = st.lists(st.tuples(st.integers(1, 12), st.integers(1, 12)), min_size=1, 
 def test_the_dense_layers_of_erk_are_the_only_ones_that_solve_it(
     shapes: list[tuple[int, int]], sparsity: float
 ) -> None:
-    """Every set of dense layers is tried: right is one where its layers pass 1, and no other does, at one scale."""
+    """Every set of dense layers is tried.
+
+    Right is a set whose layers pass a density of 1 while no other layer does, at one scale.
+    """
     layers = [Layer(f"layer{i}", shape) for i, shape in enumerate(shapes)]
+    total = sum(layer.weights for layer in layers)
+    subsets = [dense for n in range(len(layers)) for dense in combinations(layers, n)]
     found = set()
-    for dense in (set(some) for n in range(len(layers)) for some in combinations(layers, n)):
+    for dense in subsets:
         others = [layer for layer in layers if layer not in dense]
-        left = (1 - Fraction(sparsity)) * sum(x.weights for x in layers) - sum(
-            x.weights for x in dense
-        )
+        left = (1 - Fraction(sparsity)) * total - sum(layer.weights for layer in dense)
         scale = left / sum(sum(layer.shape) for layer in others)
         kept = {layer: scale * sum(layer.shape) for layer in layers}
-        if all(0 <= kept[x] <= x.weights for x in others) and all(
-            kept[x] >= x.weights for x in dense
-        ):
-            found.add(
-                tuple(
-                    0 if x in dense else round_half_up(float(x.weights - kept[x])) for x in layers
-                )
-            )
-    assert found == {
-        tuple(group.pruned for group in allocate(layers, sparsity, spec("erk", sparsity)))
-    }
+        sparse_fit = all(0 <= kept[layer] <= layer.weights for layer in others)
+        dense_full = all(kept[layer] >= layer.weights for layer in dense)
+        if sparse_fit and dense_full:
+            pruned = {layer: round_half_up(float(layer.weights - kept[layer])) for layer in others}
+            found.add(tuple(pruned.get(layer, 0) for layer in layers))
+    groups = allocate(layers, sparsity, spec("erk", sparsity))
+    assert found == {tuple(group.pruned for group in groups)}
 
 
 def test_explicit_takes_the_first_pattern_that_matches_and_scales_on_the_way_to_the_target() -> (

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -17,22 +18,27 @@ from sparsetune.sparsity.masks.exact import (
 )
 
 
+def kept_of(
+    scores: torch.Tensor,
+    pruned: int,
+    within: Masks | None = None,
+    candidates: Masks | None = None,
+    absolute: bool = False,
+) -> list[Any]:
+    """The mask of one layer, `a`, as nested lists."""
+    groups = [LayerGroup(("a",), pruned)]
+    masks = compute_masks({"a": scores}, groups, within, candidates, absolute=absolute)
+    return masks["a"].tolist()
+
+
 def test_the_lowest_scores_are_pruned() -> None:
-    assert keep_highest(torch.tensor([3.0, 1.0, 2.0, 4.0]), 2).tolist() == [
-        True,
-        False,
-        False,
-        True,
-    ]
+    scores = torch.tensor([3.0, 1.0, 2.0, 4.0])
+    assert keep_highest(scores, 2).tolist() == [True, False, False, True]
 
 
 def test_ties_go_in_order_of_index() -> None:
-    assert keep_highest(torch.tensor([1.0, 1.0, 0.0, 1.0]), 2).tolist() == [
-        False,
-        True,
-        False,
-        True,
-    ]
+    scores = torch.tensor([1.0, 1.0, 0.0, 1.0])
+    assert keep_highest(scores, 2).tolist() == [False, True, False, True]
 
 
 @given(seed=st.integers(0, 1000), pruned=st.integers(0, 5000))
@@ -55,63 +61,32 @@ def test_a_global_group_has_one_threshold_and_a_layer_of_its_own_another() -> No
 
 
 def test_an_active_zero_outlives_a_weight_outside_the_mask() -> None:
-    scores = {"a": torch.tensor([0.0, 0.0, 1.0, 2.0])}
+    scores = torch.tensor([0.0, 0.0, 1.0, 2.0])
     within = {"a": torch.tensor([True, False, True, True])}
-    assert compute_masks(scores, [LayerGroup(("a",), 1)], within)["a"].tolist() == [
-        True,
-        False,
-        True,
-        True,
-    ]
-    assert compute_masks(scores, [LayerGroup(("a",), 1)])["a"].tolist() == [False, True, True, True]
+    assert kept_of(scores, 1, within) == [True, False, True, True]
+    assert kept_of(scores, 1) == [False, True, True, True]
 
 
 def test_weights_outside_go_first_in_order_even_before_minus_infinity() -> None:
-    scores = {"a": torch.tensor([-math.inf, 5.0, 1.0, 4.0])}
+    scores = torch.tensor([-math.inf, 5.0, 1.0, 4.0])
     within = {"a": torch.tensor([True, False, True, False])}
-    assert compute_masks(scores, [LayerGroup(("a",), 1)], within)["a"].tolist() == [
-        True,
-        False,
-        True,
-        True,
-    ]
-    assert compute_masks(scores, [LayerGroup(("a",), 2)], within)["a"].tolist() == [
-        True,
-        False,
-        True,
-        False,
-    ]
-    assert compute_masks(scores, [LayerGroup(("a",), 3)], within)["a"].tolist() == [
-        False,
-        False,
-        True,
-        False,
-    ]
+    assert kept_of(scores, 1, within) == [True, False, True, True]
+    assert kept_of(scores, 2, within) == [True, False, True, False]
+    assert kept_of(scores, 3, within) == [False, False, True, False]
 
 
 def test_only_candidates_are_pruned() -> None:
-    scores = {"a": torch.tensor([0.0, math.inf, 1.0, 2.0])}
+    scores = torch.tensor([0.0, math.inf, 1.0, 2.0])
     candidates = {"a": torch.tensor([False, True, True, True])}
-    assert compute_masks(scores, [LayerGroup(("a",), 1)], candidates=candidates)["a"].tolist() == [
-        True,
-        True,
-        False,
-        True,
-    ]
-    assert compute_masks(scores, [LayerGroup(("a",), 3)], candidates=candidates)["a"].tolist() == [
-        True,
-        False,
-        False,
-        False,
-    ]
+    assert kept_of(scores, 1, candidates=candidates) == [True, True, False, True]
+    assert kept_of(scores, 3, candidates=candidates) == [True, False, False, False]
 
 
 def test_weights_outside_that_are_no_candidates_stay() -> None:
-    scores = {"a": torch.tensor([1.0, 2.0, 3.0])}
+    scores = torch.tensor([1.0, 2.0, 3.0])
     within = {"a": torch.tensor([False, True, False])}
     candidates = {"a": torch.tensor([False, True, True])}
-    masks = compute_masks(scores, [LayerGroup(("a",), 1)], within, candidates)
-    assert masks["a"].tolist() == [True, True, False]
+    assert kept_of(scores, 1, within, candidates) == [True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -120,12 +95,8 @@ def test_weights_outside_that_are_no_candidates_stay() -> None:
 def test_a_group_cannot_ask_for_more_than_its_candidates(candidates: Masks | None) -> None:
     scores = {"a": torch.tensor([1.0, 2.0]), "b": torch.tensor([3.0])}
     most = 2 if candidates else 3
-    assert (
-        count_nonzero(
-            compute_masks(scores, [LayerGroup(("a", "b"), most)], candidates=candidates).values()
-        )
-        == 3 - most
-    )
+    masks = compute_masks(scores, [LayerGroup(("a", "b"), most)], candidates=candidates)
+    assert count_nonzero(masks.values()) == 3 - most
     with pytest.raises(
         ValueError, match=f"at most its {most} candidates, got {most + 1} of a, b; lower"
     ):
@@ -133,20 +104,10 @@ def test_a_group_cannot_ask_for_more_than_its_candidates(candidates: Masks | Non
 
 
 def test_absolute_values_need_no_copy() -> None:
-    weights = {"a": torch.tensor([-3.0, 0.5, -0.25, 2.0])}
-    assert compute_masks(weights, [LayerGroup(("a",), 2)], absolute=True)["a"].tolist() == [
-        True,
-        False,
-        False,
-        True,
-    ]
-    assert compute_masks(weights, [LayerGroup(("a",), 2)])["a"].tolist() == [
-        False,
-        True,
-        False,
-        True,
-    ]
-    assert weights["a"].tolist() == [-3.0, 0.5, -0.25, 2.0]
+    weights = torch.tensor([-3.0, 0.5, -0.25, 2.0])
+    assert kept_of(weights, 2, absolute=True) == [True, False, False, True]
+    assert kept_of(weights, 2) == [False, True, False, True]
+    assert weights.tolist() == [-3.0, 0.5, -0.25, 2.0]
 
 
 def test_what_is_no_number_is_infinite_and_ties_with_infinity() -> None:
@@ -157,10 +118,7 @@ def test_what_is_no_number_is_infinite_and_ties_with_infinity() -> None:
 
 def test_parameters_and_transposed_scores_are_read_in_order() -> None:
     weight = torch.nn.Parameter(torch.tensor([[1.0, 4.0], [2.0, 3.0]]))
-    assert compute_masks({"a": weight.t()}, [LayerGroup(("a",), 2)])["a"].tolist() == [
-        [False, False],
-        [True, True],
-    ]
+    assert kept_of(weight.t(), 2) == [[False, False], [True, True]]
 
 
 def test_counts_are_exact_where_scores_are_not_numbers() -> None:
@@ -178,15 +136,9 @@ def test_intersection_over_union_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.bool])
 def test_entries_that_are_not_zero_are_counted(dtype: torch.dtype) -> None:
-    assert (
-        count_nonzero(
-            [
-                torch.tensor([0.0, -0.0, 1.0, math.nan, 1e-30]).to(dtype),
-                torch.ones((2, 2), dtype=dtype),
-            ]
-        )
-        == 7
-    )
+    some = torch.tensor([0.0, -0.0, 1.0, math.nan, 1e-30]).to(dtype)
+    ones = torch.ones((2, 2), dtype=dtype)
+    assert count_nonzero([some, ones]) == 7
     assert count_nonzero([]) == 0
 
 

@@ -22,7 +22,10 @@ SPEC = SparsitySpec(method="one_shot", target=0.5, pattern="2:4")
 
 
 def reference(scores: torch.Tensor, n: int, m: int) -> torch.Tensor:
-    """Channels last, then a stable sort of every group: numpy puts NaN behind infinity, so that becomes infinity."""
+    """Mask by a stable sort of every group, channels last.
+
+    NaN becomes infinity first, since numpy would sort it behind.
+    """
     channels_last = np.moveaxis(scores.double().numpy(), 1, -1)
     groups = np.nan_to_num(channels_last, nan=np.inf, posinf=np.inf, neginf=-np.inf).reshape(-1, m)
     kept = np.ones(groups.shape, dtype=bool)
@@ -55,16 +58,14 @@ def test_ties_go_in_order_of_index_and_nan_counts_as_the_highest(
 
 
 def test_a_convolution_is_grouped_along_its_channels_and_not_along_its_kernel() -> None:
-    scores = torch.tensor(
-        [[[[5.0, 4.0]], [[6.0, 3.0]]]]
-    )  # channels (5, 4) and (6, 3) of a kernel of two
+    # Channels (5, 4) and (6, 3) of a kernel of two.
+    scores = torch.tensor([[[[5.0, 4.0]], [[6.0, 3.0]]]])
     assert n_m_mask(scores, 1, 2).tolist() == [[[[False, True]], [[True, False]]]]
 
 
 def test_groups_run_on_to_the_next_place_of_the_kernel_where_channels_do_not_divide() -> None:
-    scores = torch.tensor(
-        [[[[1.0, 4.0]], [[2.0, 5.0]], [[3.0, 6.0]]]]
-    )  # channels last: 1 2 3 4 5 6
+    # Channels last: 1 2 3 4 5 6.
+    scores = torch.tensor([[[[1.0, 4.0]], [[2.0, 5.0]], [[3.0, 6.0]]]])
     kept = n_m_mask(scores, 1, 2)
     assert kept.movedim(1, -1).flatten().tolist() == [False, True, False, True, False, True]
     assert kept.is_contiguous()
@@ -73,11 +74,8 @@ def test_groups_run_on_to_the_next_place_of_the_kernel_where_channels_do_not_div
 def test_a_mask_does_not_depend_on_the_masks_before_it_or_on_what_memory_holds() -> None:
     first = torch.tensor([[4.0, 3.0, 2.0, 1.0]])
     second = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
-    assert (
-        n_m_mask(first, 2, 4).tolist()
-        == n_m_mask(first, 2, 4).tolist()
-        == [[True, True, False, False]]
-    )
+    for _ in range(2):
+        assert n_m_mask(first, 2, 4).tolist() == [[True, True, False, False]]
     assert n_m_mask(second, 2, 4).tolist() == [[False, False, True, True]]
 
 
@@ -102,9 +100,8 @@ def test_every_group_keeps_the_last_of_a_stable_sort(
     channels *= 1 if math.prod(kernel) % m == 0 else m // math.gcd(m, math.prod(kernel))
     shape = (out, channels, *kernel)
     n = data.draw(st.integers(0, m))
-    values = data.draw(
-        st.lists(st.sampled_from(VALUES), min_size=math.prod(shape), max_size=math.prod(shape))
-    )
+    size = math.prod(shape)
+    values = data.draw(st.lists(st.sampled_from(VALUES), min_size=size, max_size=size))
     scores = torch.tensor(values, dtype=dtype).view(shape).requires_grad_()
     if channels_last and len(kernel) == 2:
         scores = scores.to(memory_format=torch.channels_last)
@@ -207,8 +204,9 @@ def test_a_pruned_layer_that_does_not_divide_is_named_with_the_remedy() -> None:
     groups = [LayerGroup(("conv1.weight",), 10), LayerGroup(("conv2.weight", "fc.weight"), 10)]
     [problem] = pattern_problems(layers, groups, SPEC)
     assert str(problem) == (
-        "`sparsity.pattern`: the weights of each output of a pruned layer must divide by 4: keep the others dense by"
-        " adding conv1.weight, fc.weight to `sparsity.spared`, got '2:4' with 147 in conv1.weight, 6 in fc.weight"
+        "`sparsity.pattern`: the weights of each output of a pruned layer must divide by 4:"
+        " keep the others dense by adding conv1.weight, fc.weight to `sparsity.spared`,"
+        " got '2:4' with 147 in conv1.weight, 6 in fc.weight"
     )
 
 

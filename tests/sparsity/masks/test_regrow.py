@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsetune.sparsity.masks.regrow import exchange_weights
-from sparsetune.sparsity.methods.changes import exchange_fraction
+from sparsetune.sparsity.methods.dynamic import exchange_fraction
 from sparsetune.spec.sparsity import Decay, RegrowSpec
 
 VALUES = st.sampled_from([-math.inf, -1.0, 0.0, 0.5, 1.0, 2.0, math.inf, math.nan])
@@ -43,12 +43,8 @@ def test_the_lowest_kept_weight_is_dropped_and_the_highest_other_grows() -> None
     drop = [0.2, 0.9, 0.0, 0.0]
     grow = [0.1, 9.0, 0.5, 0.3]
     assert exchanged_by(mask, drop, grow, 1) == [OUTSIDE, KEPT, KEPT, OUTSIDE]
-    assert exchanged_by(mask, drop, grow, 2) == [
-        OUTSIDE,
-        KEPT,
-        KEPT,
-        OUTSIDE,
-    ]  # the second comes back: 9.0 is highest
+    # The second comes back: 9.0 is highest.
+    assert exchanged_by(mask, drop, grow, 2) == [OUTSIDE, KEPT, KEPT, OUTSIDE]
     assert exchanged_by(mask, drop, [0.1, 0.2, 0.5, 0.3], 2) == [OUTSIDE, OUTSIDE, KEPT, KEPT]
     assert exchanged_by(mask, drop, grow, 0) == mask
 
@@ -61,12 +57,8 @@ def test_a_dropped_weight_may_come_back() -> None:
 
 def test_of_equal_scores_the_first_are_dropped_and_the_last_grow() -> None:
     mask = [KEPT, KEPT, OUTSIDE, OUTSIDE]
-    assert exchanged_by(mask, [1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 1.0, 1.0], 1) == [
-        OUTSIDE,
-        KEPT,
-        OUTSIDE,
-        KEPT,
-    ]
+    equal = [1.0, 1.0, 1.0, 1.0]
+    assert exchanged_by(mask, equal, equal, 1) == [OUTSIDE, KEPT, OUTSIDE, KEPT]
 
 
 def test_scores_outside_the_mask_are_not_looked_at_for_dropping_nor_inside_for_growing() -> None:
@@ -114,9 +106,8 @@ def test_an_exchange_is_that_of_stable_sorts_and_keeps_the_count(
 )
 def test_the_fraction_falls_as_declared(decay: Decay, expected: list[float]) -> None:
     spec = RegrowSpec(fraction=0.4, decay=decay)
-    assert [exchange_fraction(step, 1000, spec) for step in (0, 250, 500, 1000)] == pytest.approx(
-        expected, abs=1e-12
-    )
+    found = [exchange_fraction(step, 1000, spec) for step in (0, 250, 500, 1000)]
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("decay", get_args(Decay))

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.sparsity.methods.changes import METHODS, MaskChange, regrow_updates
+from sparsetune.sparsity.methods.changes import MaskChange
+from sparsetune.sparsity.methods.dynamic import regrow_updates
 from sparsetune.sparsity.methods.plan import mask_schedule, mask_schedule_problems
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec import EvaluateSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import (
     GMP_STAR,
@@ -31,7 +33,10 @@ def trial(epochs: float, task: DigitsTask = ONE_STEP_AN_EPOCH, **sparsity: objec
 
 
 def published(epochs: int) -> list[MaskChange]:
-    """The authors' configurations: compress every 10 epochs for 5, the last alternating one at epochs - 30."""
+    """The authors' configurations: compressed for 5 of every 10 epochs.
+
+    The last alternating phase starts at epochs - 30.
+    """
     changes = [MaskChange(0, "dense", 0.0)]
     for start in range(10, epochs - 29, 10):
         changes += [
@@ -59,16 +64,13 @@ def test_half_of_all_epochs_are_compressed() -> None:
     for epochs in (100, 150, 200):
         changes = mask_schedule(trial(epochs, method="acdc", acdc=PUBLISHED_ACDC))
         ends = [*(change.step for change in changes[1:]), epochs]
-        assert (
-            sum(e - c.step for c, e in zip(changes, ends, strict=True) if c.sparsity) == epochs / 2
-        )
+        phases = zip(changes, ends, strict=True)
+        assert sum(end - change.step for change, end in phases if change.sparsity) == epochs / 2
 
 
 def test_what_the_alternation_leaves_over_lengthens_the_final_phase() -> None:
-    steps = [
-        change.step for change in mask_schedule(trial(107, method="acdc", acdc=PUBLISHED_ACDC))
-    ]
-    assert steps == [change.step for change in published(100)]
+    changes = mask_schedule(trial(107, method="acdc", acdc=PUBLISHED_ACDC))
+    assert [change.step for change in changes] == [change.step for change in published(100)]
 
 
 def test_gmp_by_hand() -> None:
@@ -81,11 +83,13 @@ def test_gmp_by_hand() -> None:
 
 
 def test_extending_acdc_repeats_the_published_phases_and_stretches_the_fractions() -> None:
-    """100 to 200 epochs: the released configuration has ten more alternating phases; fractions have longer ones."""
+    """From 100 to 200 epochs.
+
+    The released configuration has ten more alternating phases; fractions have longer ones.
+    """
     twice = {"schedule.epoch_multiplier": 2}
-    assert mask_schedule(
-        trial(100, method="acdc", acdc=PUBLISHED_ACDC).with_values(twice)
-    ) == published(200)
+    repeated = mask_schedule(trial(100, method="acdc", acdc=PUBLISHED_ACDC).with_values(twice))
+    assert repeated == published(200)
     stretched = mask_schedule(trial(100, method="acdc").with_values(twice))
     assert [change.step for change in stretched] == [2 * change.step for change in published(100)]
 
@@ -98,14 +102,12 @@ def test_gmp_star_prunes_ten_times_an_epoch_between_fixed_ends(
     spec = trial(10, DigitsTask(batch_size=64), method="gmp", ramp=GMP_STAR)
     changes = mask_schedule(spec.with_values({"schedule.epoch_multiplier": multiplier}))
     assert spec.steps_per_epoch() == 20
-    assert [c.step / 20 for c in changes[1:]] == pytest.approx(
-        [2 + k / 10 for k in range(10 * (epochs - 4) + 1)]
-    )
+    updates = 10 * (epochs - 4)
+    at = [2 + k / 10 for k in range(updates + 1)]
+    assert [c.step / 20 for c in changes[1:]] == pytest.approx(at)
     assert changes[1] == MaskChange(40, "ramp", 0.7, "prune")
-    done = [k / (10 * (epochs - 4)) for k in range(10 * (epochs - 4) + 1)]
-    assert [c.sparsity for c in changes[1:]] == pytest.approx(
-        [0.9 - 0.2 * (1 - fraction) ** 3 for fraction in done]
-    )
+    cubic = [0.9 - 0.2 * (1 - k / updates) ** 3 for k in range(updates + 1)]
+    assert [c.sparsity for c in changes[1:]] == pytest.approx(cubic)
     assert changes[-1] == MaskChange(20 * (epochs - 2), "fixed", 0.9, "prune")
 
 
@@ -128,16 +130,18 @@ def test_obert_prunes_at_the_published_epochs_to_the_published_sparsities(
 
 
 def test_rigl_by_hand() -> None:
-    """Evci et al. 2020: alpha 0.3, cosine, every 100 steps to three quarters; longer training has more updates."""
+    """Evci et al. 2020: alpha 0.3, cosine, every 100 steps to three quarters.
+
+    Longer training has more updates.
+    """
     spec = trial(1000, method="rigl")
     changes = mask_schedule(spec)
     assert changes[0] == MaskChange(0, "dynamic", 0.9, "draw")
     assert [change.step for change in changes[1:-1]] == [100, 200, 300, 400, 500, 600, 700]
     cosine = [0.15 * (1 + math.cos(math.pi * step / 750)) for step in range(100, 800, 100)]
     assert [change.exchanged for change in changes[1:-1]] == pytest.approx(cosine)
-    assert {(c.phase, c.action, c.replaces_step) for c in changes[1:-1]} == {
-        ("dynamic", "regrow", True)
-    }
+    kinds = {(c.phase, c.action, c.replaces_step) for c in changes[1:-1]}
+    assert kinds == {("dynamic", "regrow", True)}
     assert changes[-1] == MaskChange(750, "fixed", 0.9, "keep")
     assert mask_schedule(spec.with_values({"sparsity.method": "set"})) == changes
     longer = mask_schedule(spec.with_values({"schedule.epoch_multiplier": 5}))
@@ -186,11 +190,9 @@ def test_static_sr_ste_and_tails() -> None:
 
 def test_one_shot_and_dense() -> None:
     pruned = MaskChange(25, "fixed", 0.9, "prune")
-    assert mask_schedule(trial(100, method="one_shot", prune_at=0.25)) == [
-        MaskChange(0, "dense", 0),
-        pruned,
-    ]
-    assert mask_schedule(TrialSpec()) == [MaskChange(0, "dense", 0)]
+    start = MaskChange(0, "dense", 0)
+    assert mask_schedule(trial(100, method="one_shot", prune_at=0.25)) == [start, pruned]
+    assert mask_schedule(TrialSpec()) == [start]
 
 
 @given(
@@ -219,11 +221,8 @@ def test_every_plan_is_ordered_within_training_and_ends_on_its_target(
         ramp=RampSpec(start=start, length=length * (1 - start), updates=updates),
         acdc=AcdcSpec(**dict(zip(AcdcSpec.model_fields, acdc, strict=True))),
     )
-    task = (
-        TextTask(batch_size=batch_size)
-        if method == "transfer"
-        else DigitsTask(batch_size=batch_size)
-    )
+    kind = TextTask if method == "transfer" else DigitsTask
+    task = kind(batch_size=batch_size)
     spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=epochs), sparsity=sparsity).checked()
     changes = mask_schedule(spec)
     steps = [change.step for change in changes]
@@ -231,9 +230,8 @@ def test_every_plan_is_ordered_within_training_and_ends_on_its_target(
     assert steps[-1] <= spec.total_steps()
     assert all(first < second for first, second in pairwise(steps))
     assert changes[-1].sparsity == spec.sparsity.target
-    assert {change.sparsity for change in changes if change.phase in ("compressed", "fixed")} <= {
-        spec.sparsity.target
-    }
+    lasting = [change for change in changes if change.phase in ("compressed", "fixed")]
+    assert {change.sparsity for change in lasting} <= {spec.sparsity.target}
     if method in ("gmp", "obert", "granet"):
         assert all(first.sparsity <= second.sparsity for first, second in pairwise(changes))
 
@@ -270,7 +268,7 @@ def test_a_plan_too_short_names_the_fewest_epochs_that_do(
     assert mask_schedule_problems(spec.with_values({"schedule.epochs": needed - 1}))
 
 
-def test_a_plan_that_no_number_of_epochs_mends_says_so() -> None:
+def test_a_plan_that_no_number_of_epochs_can_fix_says_so() -> None:
     fractions = AcdcSpec(warmup=0.5, last_dense=0.3, final=0.3)
     (problem,) = mask_schedule_problems(trial(100, method="acdc", acdc=fractions))
     assert "change its lengths" in problem.rule

@@ -29,7 +29,8 @@ def pruned(allocation: str, sparsity: float) -> dict[str, int]:
 
 def inference(allocation: str, sparsity: float) -> float:
     """FLOPs of the sparse ResNet50 as a fraction of dense."""
-    counts, (layers, flops) = pruned(allocation, sparsity), resnet50()
+    counts = pruned(allocation, sparsity)
+    layers, flops = resnet50()
     return flops.fraction({layer.name: 1 - counts[layer.name] / layer.weights for layer in layers})
 
 
@@ -47,7 +48,10 @@ def inference(allocation: str, sparsity: float) -> float:
 def test_inference_flops_of_resnet50(
     allocation: str, sparsity: float, computed: float, published: float
 ) -> None:
-    """Evci et al. 2020, table 2 and the repository's README; computed twice, independently of this code."""
+    """Evci et al. 2020, table 2 and the repository's README.
+
+    `computed` was computed twice, independently of this code.
+    """
     fraction = inference(allocation, sparsity)
     assert fraction == pytest.approx(computed, abs=0.001)
     assert fraction == pytest.approx(published, abs=0.01)
@@ -60,9 +64,8 @@ def test_layers_of_resnet50_that_erk_leaves_dense(sparsity: float, dense: int) -
     assert len(counts) == 54
     total = sum(layer.weights for layer in resnet50()[0])
     assert total == 25_502_912
-    assert sum(counts.values()) / total == pytest.approx(
-        sparsity, abs=1e-6
-    )  # not 0.8041, as without re-solving
+    # Without solving again for the other layers, 0.8 would be 0.8041.
+    assert sum(counts.values()) / total == pytest.approx(sparsity, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -82,46 +85,52 @@ def test_multiply_adds_that_torchvision_publishes(name: str, size: int, billions
     assert flops.total / 2e9 == pytest.approx(billions, abs=0.0005)
 
 
-SPARSE = 0.126  # f_S in f_D: uniform, 90 %
+SPARSE_FLOPS = 0.126
+"""f_S in f_D: uniform, 90 %."""
 
 
 def training(steps: list[tuple[float, float]]) -> float:
-    """Mean cost of training steps, each (forward, weight gradient), in f_D: three forward passes are a dense step."""
+    """Mean cost of training steps, each (forward, weight gradient), in f_D.
+
+    Three forward passes are a dense step.
+    """
     return 3 * fmean(step_cost(*step) for step in steps)
 
 
 def test_static_and_set_take_three_sparse_passes() -> None:
     """Evci et al. 2020, appendix H: 3 f_S."""
-    assert training([(SPARSE, SPARSE)] * 100) == pytest.approx(3 * SPARSE)
+    assert training([(SPARSE_FLOPS, SPARSE_FLOPS)] * 100) == pytest.approx(3 * SPARSE_FLOPS)
 
 
 def test_rigl_takes_a_dense_weight_gradient_at_each_update() -> None:
     """Evci et al. 2020, appendix H: (3 f_S dT + 2 f_S + f_D) / (dT + 1), with dT = 100."""
-    steps = [(SPARSE, 1.0 if step % 101 == 100 else SPARSE) for step in range(5 * 101)]
-    assert training(steps) == pytest.approx((3 * SPARSE * 100 + 2 * SPARSE + 1) / 101)
+    steps = [(SPARSE_FLOPS, 1.0 if step % 101 == 100 else SPARSE_FLOPS) for step in range(5 * 101)]
+    assert training(steps) == pytest.approx((3 * SPARSE_FLOPS * 100 + 2 * SPARSE_FLOPS + 1) / 101)
 
 
 def test_a_dense_weight_gradient_at_every_step() -> None:
     """Evci et al. 2020, appendix H, for SNFS: 2 f_S + f_D."""
-    assert training([(SPARSE, 1.0)] * 10) == pytest.approx(2 * SPARSE + 1)
+    assert training([(SPARSE_FLOPS, 1.0)] * 10) == pytest.approx(2 * SPARSE_FLOPS + 1)
 
 
 def test_pruning_takes_the_mean_over_its_ramp() -> None:
-    """Evci et al. 2020, appendix H: the mean over t of 3 f_D (1 - s_t), here with equal sparsity in every layer."""
+    """Evci et al. 2020, appendix H: the mean over t of 3 f_D (1 - s_t).
+
+    Every layer has the same sparsity here.
+    """
     flops = ForwardFlops({"a": 600, "b": 400})
     sparsities = [0.9 * (1 - (1 - min(step / 60, 1)) ** 3) for step in range(100)]
     passes = [flops.fraction(dict.fromkeys("ab", 1 - sparsity)) for sparsity in sparsities]
     assert all(later <= earlier for earlier, later in pairwise(passes))
-    assert training([(f, f) for f in passes]) == pytest.approx(
-        fmean(3 * (1 - s) for s in sparsities)
-    )
+    expected = fmean(3 * (1 - sparsity) for sparsity in sparsities)
+    assert training([(f, f) for f in passes]) == pytest.approx(expected)
 
 
 def test_acdc_is_half_dense_and_half_sparse() -> None:
-    """Peste et al. 2021: 3 f_S while compressed, 3 f_D otherwise; of 100 epochs 50 are compressed."""
+    """Peste et al. 2021: 3 f_S while compressed, as 50 of 100 epochs are, else 3 f_D."""
     compressed = [*range(10, 75, 10), 85, 90, 95]
     steps = [
-        SPARSE if any(begin <= epoch < begin + 5 for begin in compressed) else 1.0
+        SPARSE_FLOPS if any(begin <= epoch < begin + 5 for begin in compressed) else 1.0
         for epoch in range(100)
     ]
-    assert training([(f, f) for f in steps]) == pytest.approx((3 * SPARSE + 3) / 2)
+    assert training([(f, f) for f in steps]) == pytest.approx((3 * SPARSE_FLOPS + 3) / 2)

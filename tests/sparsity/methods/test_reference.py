@@ -1,4 +1,4 @@
-"""RigL, GMP and AC/DC against an independent NumPy version, step by step: equal masks, equal weights."""
+"""RigL, GMP and AC/DC compared with an independent NumPy version: equal masks and weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def weights_of(run: SmallRun) -> reference.Weights:
 
 
 def gradients_for(run: SmallRun) -> reference.Gradients:
-    """Dense gradients on the run's batches by autograd, of copies: the run's own weights and gradients stay."""
+    """Dense gradients on the run's batches by autograd.
+
+    They are taken of copies: the run's own weights and gradients stay.
+    """
 
     def gradients(weights: reference.Weights, step: int) -> reference.Weights:
         copies = {
