@@ -21,7 +21,8 @@ from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study import Study
 from sparsetune.study.budget import COST_AXES, Budget, trained_epochs
 from sparsetune.study.cells import Cell
-from sparsetune.tasks import ImageNetwork, Network, network_of
+from sparsetune.tasks.kinds import network_of
+from sparsetune.tasks.network import ImageNetwork, Network
 
 
 def train_flops(spec: TrialSpec) -> float:

@@ -22,7 +22,7 @@ from sparsetune.sparsity.fisher.pieces import (
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import FisherSpec
-from sparsetune.tasks import Task
+from sparsetune.tasks.task import Task
 from sparsetune.train.compute import ComputedModel
 from sparsetune.train.probe import GradientProbe
 

@@ -20,7 +20,9 @@ import torch
 from sparsetune.costs.fisher_cost import FisherCost, measure_fisher_cost, uses_fisher
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
-from sparsetune.tasks import Batch, Inputs, Task, TrainingBatch, load_task
+from sparsetune.tasks.kinds import load_task
+from sparsetune.tasks.network import Inputs
+from sparsetune.tasks.task import Batch, Task, TrainingBatch
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints, Row
 from sparsetune.train.evaluate import evaluate_model

@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from sparsetune.spec import ComputeSpec
-from sparsetune.tasks import Inputs, TrainingBatch
+from sparsetune.tasks.network import Inputs
+from sparsetune.tasks.task import TrainingBatch
 
 DTYPE_BY_PRECISION = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """Of forward passes, by name."""

@@ -15,7 +15,8 @@ from torch.nn import functional
 from sparsetune.errors import DataError
 from sparsetune.paths import Place, read_content
 from sparsetune.spec import DistillSpec
-from sparsetune.tasks import Examples, compute_logits
+from sparsetune.tasks.network import compute_logits
+from sparsetune.tasks.task import Examples
 
 LOGITS_FILE = "logits.safetensors"
 """The file of a teacher's logits, in the folder of its trial's attempt."""

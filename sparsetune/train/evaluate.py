@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from sparsetune.spec.task import Metric
-from sparsetune.tasks import Examples, compute_logits
+from sparsetune.tasks.network import compute_logits
+from sparsetune.tasks.task import Examples
 from sparsetune.train.metrics import compute_metric
 
 
@@ -37,7 +38,7 @@ def evaluate_model(
     """Measure ``model`` in evaluation mode; it is left in the mode that it came in.
 
     Args:
-        model: As `sparsetune.tasks.compute_logits` calls it.
+        model: As `sparsetune.tasks.network.compute_logits` calls it.
         split: Its targets are class numbers, or numbers to predict: then the loss is the squared error, and there is no
             accuracy and no entropy.
         metric: What the score is.

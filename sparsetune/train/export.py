@@ -19,8 +19,9 @@ from sparsetune.spec import SCHEMA_VERSION, TrialSpec
 from sparsetune.spec.task import TextTask
 from sparsetune.storage import StudyDirectory, ledger, translating_write_errors
 from sparsetune.storage.ledger import TrialState
-from sparsetune.tasks import ImageNetwork, data_digest, network_of
+from sparsetune.tasks.kinds import data_digest, network_of
 from sparsetune.tasks.model_folder import quiet_transformers
+from sparsetune.tasks.network import ImageNetwork
 from sparsetune.tasks.text import glue
 from sparsetune.tasks.text.encoders import UNTRAINED_ENCODERS, meta_encoder, model_digest
 from sparsetune.tasks.text.tokens import tokenizer_for

@@ -26,7 +26,9 @@ from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.schedule import image_resolution, learning_rate
-from sparsetune.tasks import Task, compute_logits, epoch_order, load_task, network_of
+from sparsetune.tasks.kinds import load_task, network_of
+from sparsetune.tasks.network import compute_logits
+from sparsetune.tasks.task import Task, epoch_order
 from sparsetune.train.average import WeightAverage
 from sparsetune.train.checkpoint import (
     Checkpoint,
@@ -102,7 +104,7 @@ def train(
         masks_to: A file for the final masks, a bit a weight; see `sparsetune.train.checkpoint.save_masks`.
         teacher: That file of the trial's teacher, or its logits; where the trial has a teacher and there is neither,
             the teacher is trained first.
-        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
+        data_root: The folder that data sets lie in; see `sparsetune.tasks.kinds.prepare_data`.
         device: As torch names it.
 
     Raises:

@@ -11,7 +11,8 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from sparsetune.seeds import derived_seed
-from sparsetune.tasks import Task, compute_logits
+from sparsetune.tasks.network import compute_logits
+from sparsetune.tasks.task import Task
 
 
 class GradientProbe:

@@ -92,7 +92,7 @@ def test_a_teacher_is_trained_first_where_there_is_none_and_its_logits_are_the_s
 
 def test_logits_are_those_of_each_example_in_its_order(tmp_path: Path) -> None:
     """The share of examples that the teacher's logits get right is its accuracy on them."""
-    from sparsetune.tasks import load_task
+    from sparsetune.tasks.kinds import load_task
 
     last = []
     train(TEACHER, report=last.append, logits_to=tmp_path / LOGITS_FILE)

@@ -24,7 +24,7 @@ from sparsetune.spec.task import DigitsTask, TaskSpec, TextTask
 from sparsetune.storage import StudyDirectory, write_durably
 from sparsetune.storage.ledger import Ledger
 from sparsetune.study import Arm, Study
-from sparsetune.tasks import data_digest, load_task
+from sparsetune.tasks.kinds import data_digest, load_task
 from sparsetune.tasks.models import build_model
 from sparsetune.tasks.text.encoders import (
     build_encoder,

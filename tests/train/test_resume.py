@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sparsetune import tasks
 from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
+from sparsetune.tasks import kinds
 from sparsetune.tasks.images import folder
 from sparsetune.train import TrialResult, train
 from sparsetune.train.checkpoint import Checkpoint, latest_checkpoint
@@ -220,10 +220,10 @@ def test_augmentation_on_the_device(
         "test": (pixels[:100], torch.arange(100) % 10),
     }
     source = dataclasses.replace(
-        tasks.SOURCES["fashion_mnist"], input_shape=(1, 8, 8), read=lambda _: sets
+        kinds.SOURCES["fashion_mnist"], input_shape=(1, 8, 8), read=lambda _: sets
     )
-    monkeypatch.setitem(tasks.SOURCES, "fashion_mnist", source)
-    tasks._load_splits.cache_clear()
+    monkeypatch.setitem(kinds.SOURCES, "fashion_mnist", source)
+    kinds._load_splits.cache_clear()
     given: dict[str, Any] = {
         "model": "mlp",
         "train_examples": 240,
@@ -236,4 +236,4 @@ def test_augmentation_on_the_device(
     augmented = TrialSpec(task=ImageTask(**given, **{name: value}), schedule=schedule)
     assert outcome(plain, tmp_path).rows != outcome(augmented, tmp_path).rows
     assert_resumed_equals_uninterrupted(augmented, tmp_path, {2, 5, 8})
-    tasks._load_splits.cache_clear()
+    kinds._load_splits.cache_clear()

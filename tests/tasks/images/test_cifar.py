@@ -14,14 +14,15 @@ from torchvision import datasets
 
 from sparsetune.errors import DataError
 from sparsetune.spec.task import ImageTask
-from sparsetune.tasks import ResidentSplit, load_task, prepare_data
 from sparsetune.tasks.images.jpeg import read_cifar10_jpeg
+from sparsetune.tasks.images.resident import ResidentSplit
 from sparsetune.tasks.images.small_sets import (
     CIFAR10_DATASET,
     CIFAR100_DATASET,
     _read_dataset,
     normalise_pixels,
 )
+from sparsetune.tasks.kinds import load_task, prepare_data
 
 
 @pytest.fixture(autouse=True)

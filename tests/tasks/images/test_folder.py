@@ -17,9 +17,9 @@ from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.schedule import image_resolution
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import FolderTask, GrowthSpec
-from sparsetune.tasks import data_digest, load_task, prepare_data
 from sparsetune.tasks.images import folder
 from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN, _list_images
+from sparsetune.tasks.kinds import data_digest, load_task, prepare_data
 from sparsetune.tasks.task import Batch
 from sparsetune.train import train
 from tests.pictures import write_folder

@@ -6,8 +6,8 @@ from torchvision.datasets import FashionMNIST
 
 from sparsetune.errors import DataError
 from sparsetune.spec.task import ImageTask
-from sparsetune.tasks import load_task, prepare_data
 from sparsetune.tasks.images.small_sets import FASHION_MNIST_DATASET, _read_dataset
+from sparsetune.tasks.kinds import load_task, prepare_data
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from sparsetune.spec import (
 )
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, SparsitySpec
 from sparsetune.study import Study
-from sparsetune.tasks import data_digest, load_task
+from sparsetune.tasks.kinds import data_digest, load_task
 from sparsetune.tasks.text import encoders
 from sparsetune.tasks.text.glue import read_glue
 from sparsetune.tasks.text.sentences import TextSplit
@@ -143,7 +143,7 @@ def test_chunks_hold_every_text_once(folder: Path) -> None:
 
 def test_padding_changes_no_prediction(folder: Path) -> None:
     """Masked tokens are not attended to: a text says the same alone and beside a longer one."""
-    from sparsetune.tasks import compute_logits
+    from sparsetune.tasks.network import compute_logits
 
     task = load_task(text_task(folder))
     torch.manual_seed(0)
