@@ -49,7 +49,7 @@ SOURCES = {
         normalised=jpeg.normalise_jpeg,
     ),
 }
-"""Data sets that fit on a device, by name: an image task's ``dataset``, otherwise the task's kind."""
+"""Data sets that fit on a device, by an image task's ``dataset``, or another task's ``kind``."""
 
 AnySource = ResidentSource | FolderSource | TextSource
 
@@ -80,7 +80,7 @@ def network_of(
     Args:
         task: The declaration.
         data_root: Folder that data sets and models lie in.
-        checkpoint: Sparse model that a text task starts from instead of its own; ignored for images.
+        checkpoint: Sparse model that a text task starts from; ignored for images.
     """
     if isinstance(task, TextTask):
         return EncoderNetwork(
@@ -164,7 +164,7 @@ def load_task(
 
 
 def _irrelevant_to_splits(spec: TaskSpec) -> dict[str, object]:
-    """Fields that do not change a task's splits, at fixed values: tasks then share a cache entry."""
+    """Fields without effect on a task's splits, at fixed values: tasks then share a cache entry."""
     fields: dict[str, object] = {"batch_size": 1, "label_smoothing": 0, "weights": None}
     if isinstance(spec, TextTask):
         # The model stays: its tokenizer makes the tokens.
