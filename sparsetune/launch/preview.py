@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sparsetune.costs.configurations import train_flops
 from sparsetune.costs.forecast import forecast_on_this_machine
+from sparsetune.costs.training_flops import train_flops
 from sparsetune.durations import round_half_up
 from sparsetune.launch.preflight import require_runnable
 from sparsetune.search.halving import HalvingRungs

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sparsetune.costs.configurations import budget_problems, is_affordable, train_flops
+from sparsetune.costs.configurations import budget_problems, is_affordable
+from sparsetune.costs.training_flops import train_flops
 from sparsetune.launch.preflight import preflight_problems
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec

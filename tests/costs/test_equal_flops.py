@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsetune.costs.configurations import EQUAL_WITHIN, match_dense_flops, train_flops
+from sparsetune.costs.equal_flops import EQUAL_WITHIN, match_dense_flops
+from sparsetune.costs.training_flops import train_flops
 from sparsetune.launch.preflight import preflight_problems
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import PUBLISHED_ACDC, RampSpec, RegrowSpec, SparsitySpec

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sparsetune.costs import training_flops
-from sparsetune.costs.configurations import train_flops
 from sparsetune.costs.magnitudes import Magnitudes
+from sparsetune.costs.training_flops import train_flops, train_flops_of_layers
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import layers_of, prunable_weights
 from sparsetune.sparsity.masks.allocation import LayerGroup
@@ -67,7 +66,7 @@ def test_without_weights_every_layer_counts_as_pruned_equally_under_global() -> 
     """At 75 % everywhere a quarter of the FLOPs is left."""
     layers, flops = network()
     static = trial(method="static", target=0.75, allocation="global", score="magnitude")
-    assert training_flops.planned_train_flops(static, layers, flops) == pytest.approx(4 * 0.25)
+    assert train_flops_of_layers(static, layers, flops) == pytest.approx(4 * 0.25)
 
 
 def test_weights_before_training_tell_how_layers_share_under_global() -> None:
@@ -78,16 +77,12 @@ def test_weights_before_training_tell_how_layers_share_under_global() -> None:
         "2.weight": torch.tensor([0.2, 0.3, 8.0, -0.4, 0.5, -0.6]),
     }
     static = trial(method="static", target=0.75, allocation="global", score="magnitude")
-    spent = training_flops.planned_train_flops(
-        static, layers, flops, magnitudes=Magnitudes(weights)
-    )
+    spent = train_flops_of_layers(static, layers, flops, magnitudes=Magnitudes(weights))
     assert spent == pytest.approx(4 * 20 / 56)
     spared = trial(
         method="static", target=0.5, allocation="global", score="magnitude", spared=["0"]
     )
-    spent = training_flops.planned_train_flops(
-        spared, layers, flops, magnitudes=Magnitudes(weights)
-    )
+    spent = train_flops_of_layers(spared, layers, flops, magnitudes=Magnitudes(weights))
     assert spent == pytest.approx(4 * (32 + 12) / 56)
 
 
@@ -122,17 +117,13 @@ def test_smaller_images_cost_less() -> None:
     """Half of 80 steps at a quarter of the cost, dense and at 90 %; then a ramp that lies in the second half."""
     layers, flops = network()
     growing = [(0, 0.25), (40, 1.0)]
-    assert training_flops.planned_train_flops(
+    assert train_flops_of_layers(
         trial(method="dense", target=0), layers, flops, growing
     ) == pytest.approx(2.5)
     static = trial(method="static", target=0.5, allocation="uniform", spared=[])
-    assert training_flops.planned_train_flops(static, layers, flops, growing) == pytest.approx(
-        1.25, rel=0.01
-    )
+    assert train_flops_of_layers(static, layers, flops, growing) == pytest.approx(1.25, rel=0.01)
     late = trial(method="one_shot", target=0.5, allocation="uniform", spared=[], prune_at=0.75)
-    assert training_flops.planned_train_flops(late, layers, flops, growing) == pytest.approx(
-        0.5 + 1 + 0.5
-    )
+    assert train_flops_of_layers(late, layers, flops, growing) == pytest.approx(0.5 + 1 + 0.5)
 
 
 def test_growing_images_are_counted_at_their_size_each_epoch() -> None:
