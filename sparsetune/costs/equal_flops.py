@@ -42,6 +42,7 @@ def match_dense_flops(spec: TrialSpec) -> TrialSpec:
     spec = spec.with_values({"schedule.stretch": 1})
     if spec.sparsity.method == "dense":
         return spec
+    # Steps of the trial without a stretch.
     unit = spec.schedule.epochs * spec.schedule.epoch_multiplier * spec.steps_per_epoch()
 
     def stretch(steps: int) -> float:

@@ -150,6 +150,7 @@ def _needs_magnitudes(request: SparsitySpec, layers: Sequence[Layer], flops: For
     return keeps_largest and len(uses_per_weight) > 1
 
 
+# Cached by network: a search asks for the FLOPs of hundreds of trials of a few networks.
 @lru_cache(maxsize=8)
 def _initial_magnitudes(network: Network) -> Magnitudes:
     with torch.random.fork_rng(devices=[]):

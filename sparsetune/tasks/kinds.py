@@ -156,6 +156,7 @@ def load_task(
     """
     if problems := split_problems(spec):
         raise DeclarationError(problems, "the task")
+    # Trials of a study differ in these fields, and should not read their data again.
     data = spec.model_copy(update=_irrelevant_to_splits(spec))
     splits = _load_splits(data, data_root, str(device), subset)
     metric = spec.headline() if isinstance(spec, TextTask) else "accuracy"
@@ -172,6 +173,7 @@ def _irrelevant_to_splits(spec: TaskSpec) -> dict[str, object]:
     return fields | {"model": ""}
 
 
+# Few, since splits may take much of a device's memory.
 @lru_cache(maxsize=2)
 def _load_splits(spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
     return source_of(spec).splits(spec, data_root, device, subset)

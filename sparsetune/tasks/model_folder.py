@@ -70,6 +70,7 @@ def model_folder(name: str, data_root: Path | None, *, weights: bool = True) -> 
     if not weights:
         return _download_model(name, data_root, files)
     folder = _download_model(name, data_root, files + WEIGHT_FILES)
+    # Older weights are downloaded only where there are no others: they are as large.
     if any(folder.glob(WEIGHT_FILES[0])):
         return folder
     return _download_model(name, data_root, OLDER_WEIGHT_FILES)

@@ -130,6 +130,7 @@ def model_function(name: str) -> ModelFunction:
     names = torchvision_names()
     if name in names:
         return partial(torchvision_model, name)
+    # torchvision has too many to list.
     near = ", ".join(get_close_matches(name, names, n=4)) or "resnet50, vit_b_16, …"
     theirs = f"a classification model of torchvision ({near})"
     own = "or your own `package.module:function`"

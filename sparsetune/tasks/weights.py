@@ -179,6 +179,7 @@ def _mismatched_head(model: nn.Module, state: StateDict) -> set[str]:
     Returns:
         An empty set where the file's head fits, lacks a key, or differs in more than that number.
     """
+    # Heads have many names, but all are the last linear layer.
     linear = [
         (name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)
     ]

@@ -22,6 +22,7 @@ class WeightAverage:
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
+        # Buffers too: batch-norm statistics of the last step would not fit averaged weights.
         tensors = [*model.parameters(), *model.buffers()]
         self._live = [tensor.detach() for tensor in tensors if tensor.is_floating_point()]
         self._averages = [tensor.clone() for tensor in self._live]

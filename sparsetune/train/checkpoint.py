@@ -182,6 +182,7 @@ def _write_verified(path: Path, data: bytes) -> None:
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
+            # Without it, a crash of the machine may leave the renamed file empty.
             os.fsync(file.fileno())
         is_whole = temporary.stat().st_size == len(data) and zipfile.is_zipfile(temporary)
         if not is_whole:
@@ -211,6 +212,7 @@ def latest_checkpoint(folders: Iterable[Place]) -> Checkpoint | None:
         StorageError: if the folders cannot be read.
     """
     for path in _list_checkpoints(folders):
+        # A torn or damaged checkpoint costs the steps since the one before, not the trial.
         try:
             return load_checkpoint(path)
         except CheckpointError:
@@ -232,6 +234,7 @@ def load_checkpoint(path: Place) -> Checkpoint:
             if damaged := parts.testzip():
                 raise zipfile.BadZipFile(f"`{damaged}` has another checksum")
         if isinstance(file, io.BytesIO):
+            # `ZipFile` has moved the position, and torch reads from there.
             file.seek(0)
         stored = torch.load(file, map_location="cpu", weights_only=True)
         version = stored.pop("schema")

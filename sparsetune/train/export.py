@@ -91,6 +91,7 @@ def export_trial(trial: Place, out: Path, data_root: Path | None = None) -> dict
             folder = Path(inside) / out.name
             folder.mkdir()
             _write_model(finished, folder, data_root)
+            # Renamed when it is complete: a failure leaves nothing behind.
             os.replace(folder, out)
     return {
         "study": finished.study,
@@ -200,6 +201,7 @@ def _write_encoder(
         rule = f"`{name}` must have the shape that trial {finished.trial_id} started from"
         raise DataError(f"{rule}, got another") from error
     classes = GLUE_CLASS_NAMES.get(task.dataset) or glue.GLUE_TASKS[task.dataset].classes
+    # Pipelines of transformers show these names.
     model.config.id2label = dict(enumerate(classes))
     model.config.label2id = {label: number for number, label in enumerate(classes)}
     is_regression = len(classes) == 1

@@ -161,6 +161,7 @@ def train(
     earlier_seconds = 0.0
     evaluated_at = 0
     reports: list[Row] = []
+    # On the device: reading the loss in every step would make a GPU wait.
     loss_sum = torch.zeros((), dtype=torch.float64, device=device)
     if resume_from is not None:
         checkpoint = _load_own_checkpoint(resume_from, trial_id)
@@ -186,6 +187,7 @@ def train(
     for step, batch in zip(range(first, total), batches, strict=True):
         sparsifier.before_forward(step)
         sparsifier.step_scale = flops_scale_at(step)
+        # A function of the step, unlike torch's schedulers, has no state to checkpoint.
         lr = learning_rate_at(step)
         for group in optimizer.param_groups:
             group["lr"] = lr
@@ -210,6 +212,7 @@ def train(
 
         done = step + 1
         if done == total:
+            # Before the last evaluation, so that it measures the final mask.
             sparsifier.finish()
         if done in due:
             with measured_weights(sparsifier, average), compute.arithmetic():
@@ -231,6 +234,7 @@ def train(
                 return TrialResult("DIVERGED", reason)
             loss_sum.zero_()
             evaluated_at = done
+        # After the evaluation, so that the checkpoint has its row.
         if checkpoints is not None and checkpoints.due(evaluated=done in due):
             state = {
                 "model": model.state_dict(),
@@ -248,6 +252,7 @@ def train(
     with measured_weights(sparsifier, average), compute.arithmetic():
         final = {name: weight.detach() for name, weight in model.state_dict().items()}
         if save_to is not None:
+            # Read back, so that the certificate is about what the file holds.
             final = save_weights(final, save_to)
         certificate = certify(
             {name: final[name] for name in weights},
@@ -276,6 +281,7 @@ def _require_none(*problems: Iterable[Problem]) -> None:
     Raises:
         DeclarationError: if there are any.
     """
+    # All problems at once, so that a user need not find them one by one.
     if found := list(chain.from_iterable(problems)):
         raise DeclarationError(found, "the TrialSpec")
 

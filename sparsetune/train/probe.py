@@ -90,6 +90,7 @@ class GradientProbe:
     def _restoring_model(self, seed: int, training: bool) -> Iterator[None]:
         """Set the model's mode; on leaving, put back all that a pass changes."""
         was_training = self._model.training
+        # Forward passes in training mode update batch-norm statistics.
         buffers = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
         with torch.random.fork_rng(self._gpu_devices()):
             torch.manual_seed(derived_seed(self._seed, "probe", seed, "noise"))

@@ -21,8 +21,8 @@ EPOCHS = {"schedule.epochs": IntRange(1, 8)}
 
 def study(**fields: Any) -> Study:
     return Study(**{
-        "name": "s", "arms": {"gmp": Arm({"sparsity.method": "gmp"})}, "sweep": {"sparsity.target": [0, 0.9]},
-        "search": EPOCHS, **fields,
+        "name": "s", "arms": {"gmp": Arm({"sparsity.method": "gmp"})},
+        "sweep": {"sparsity.target": [0, 0.9]}, "search": EPOCHS, **fields,
     })  # fmt: skip
 
 
@@ -74,7 +74,8 @@ def test_an_axis_that_changes_the_cost_is_searched_only_under_a_budget(path: str
     (problem,) = study(search=search).validate_declaration()
     assert (problem.path, problem.rule) == (
         f"search.{path}",
-        "changes a trial's cost, so the longest run would always win; set `at_most`, or sweep it instead",
+        "changes a trial's cost, so the longest run would always win; "
+        "set `at_most`, or sweep it instead",
     )
     assert study(search=search, at_most=Budget(epochs=8)).validate_declaration() == []
 
@@ -126,8 +127,8 @@ def test_known_points_must_fit_too() -> None:
 def test_flops_of_what_is_tried_first_must_fit() -> None:
     (problem,) = problems(at_most=Budget(train_flops=3))
     assert problem == (
-        "`at_most.train_flops`: must hold every base recipe and known point; 4, the cost of the base of cell `dense`,"
-        " would do, got 3"
+        "`at_most.train_flops`: must hold every base recipe and known point; 4, the cost of the"
+        " base of cell `dense`, would do, got 3"
     )
 
 

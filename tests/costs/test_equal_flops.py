@@ -1,4 +1,4 @@
-"""Equal training FLOPs: how far a sparse trial is stretched, where a study says so, and what is refused."""
+"""Equal training FLOPs: how far a sparse trial is stretched, and what is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GMP = {"gmp": Arm({"sparsity.method": "gmp"})}
 
 
 def trial(epochs: float = 4, **sparsity: Any) -> TrialSpec:
-    """20 steps an epoch; uniform, so that in a network of linear layers every pass costs the density."""
+    """Trial of 20 steps an epoch, uniform: a pass of linear layers costs the density."""
     sparse = SparsitySpec(**{"target": 0.9, "allocation": "uniform", **sparsity})
     return TrialSpec(schedule=ScheduleSpec(epochs=epochs), sparsity=sparse)
 

@@ -30,7 +30,8 @@ def test_a_stratified_draw_is_exact_and_keeps_every_class_in_proportion(
     assert len(chosen) == size
     assert sorted([*chosen, *rest]) == list(range(len(targets)))
     drawn = np.bincount(targets[chosen], minlength=len(counts))
-    # each class is within half an example of one common fraction, which is size / n to within half an example a class
+    # Each class is within half an example of one common fraction, which is size / n to within half
+    # an example a class.
     allowed = 0.5 + 0.5 * len(counts) * np.array(counts) / len(targets)
     assert (np.abs(drawn - size * np.array(counts) / len(targets)) <= allowed + 1e-9).all()
 

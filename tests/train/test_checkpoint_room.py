@@ -1,4 +1,4 @@
-"""The room that a trial's checkpoints have: never exceeded, also while one is written, and what is kept in it."""
+"""Storage of a trial's checkpoints: never exceeded, also while one is written."""
 
 from __future__ import annotations
 

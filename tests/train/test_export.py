@@ -1,4 +1,7 @@
-"""Exported networks are read by the libraries alone, and say what our own network says; every refusal is one line."""
+"""Exported networks are read by other libraries alone, and give equal logits.
+
+Every refusal is one line.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ SENTENCES = [
     "it never comes to life",
 ]
 PRUNED = 60_000
-"""Of bert_tiny's 65,536 prunable weights."""
+"""Pruned weights, of `bert_tiny`'s 65,536 prunable ones."""
 
 
 @pytest.fixture(autouse=True)
@@ -81,15 +84,19 @@ def text_task(root: Path, **fields: Any) -> TextTask:
 def recorded(
     study: Study, parent: Place, data: str, status: str | None = "COMPLETE", **ended: Any
 ) -> tuple[Place, TrialSpec]:
-    """A study directory with one trial, whose second attempt ended; its trial's folder, without a model yet."""
+    """Folder of the only trial in a study directory, without a model yet.
+
+    The trial's second attempt ended.
+    """
     directory = StudyDirectory(parent / study.name)
     directory.create(study)
     cell = next(cell for cell in study.cells() if cell.spec.sparsity.target == 0.9)
     spec = cell.spec.with_values({"seed": 1000})
     names = {"trial_id": spec.trial_id(), "time": 1.0}
     proposed = {
-        "type": "proposed", **names, "config_id": spec.config_id(), "cell": cell.name, "arm": cell.arm,
-        "role": "report", "index": 0, "source": "base", "seed": 1000, "spec": spec.given(),
+        "type": "proposed", **names, "config_id": spec.config_id(), "cell": cell.name,
+        "arm": cell.arm, "role": "report", "index": 0, "source": "base", "seed": 1000,
+        "spec": spec.given(),
     }  # fmt: skip
     started = [
         {"type": "started", **names, "attempt": n, "resumed_from_step": 0, "data": data}
@@ -162,8 +169,8 @@ def test_an_exported_encoder_says_the_same_to_the_bit_without_us(tmp_path: Path)
     assert zeros == PRUNED
     assert facts["sparsity"] == PRUNED / 65_536
     assert set(facts["files"]) == {
-        "README.md", "certificate.json", "config.json", "declaration.json", "model.safetensors", "tokenizer.json",
-        "tokenizer_config.json",
+        "README.md", "certificate.json", "config.json", "declaration.json", "model.safetensors",
+        "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A trial that is interrupted and resumed is the one that never was, bit for bit, whatever its method."""
+"""A trial that is interrupted and resumed equals an uninterrupted one, bit for bit."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ AXES: dict[str, dict[str, Any]] = {
     "momentum kept by RigL": {"method": "rigl", "reset": "none", **GATHER},
     "all momentum by SET": {"method": "set", "reset": "all", **REGROW},
 }
-"""What else is remembered between steps: by scores, patterns, allocations and fates of momentum."""
+"""Declarations with further state between steps: scores, patterns, allocations, momentum."""
 
 
 def test_the_table_has_every_method() -> None:
@@ -99,7 +99,10 @@ def trial(model: str, optimizer: str, sparsity: dict[str, Any]) -> TrialSpec:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that a trial leaves behind, ``seconds`` aside; numbers as text, so that NaN equals NaN."""
+    """Everything that a trial writes, except ``seconds``.
+
+    Numbers are text, so that NaN equals NaN.
+    """
 
     rows: list[dict[str, str]]
     final: TrialResult
@@ -109,7 +112,7 @@ class Outcome:
 def outcome(
     spec: TrialSpec, folder: Path, before: Checkpoint | None = None, **options: Any
 ) -> Outcome:
-    """Of a trial that runs to its end, from a checkpoint or from the start."""
+    """Outcome of a trial that runs to its end, from a checkpoint or from the start."""
     rows = list(before.reports) if before else []
     path = folder / "final.safetensors"
     final = train(
@@ -120,7 +123,7 @@ def outcome(
 
 
 def interrupted_in_turn(spec: TrialSpec, folder: Path, steps: set[int]) -> Outcome:
-    """Of a trial that is stopped after each of the steps, and goes on from what the attempt before left on disk."""
+    """Outcome of a trial that is stopped after each of the steps, and resumed from disk."""
     for attempt in range(len(steps)):
         stops = Stops(folder / f"attempt-{attempt}", steps)
         with pytest.raises(Interrupted):
@@ -129,7 +132,11 @@ def interrupted_in_turn(spec: TrialSpec, folder: Path, steps: set[int]) -> Outco
 
 
 def telling_steps(spec: TrialSpec) -> set[int]:
-    """Steps done around the first and a middle change of each kind, and halfway to the next one; and the last step."""
+    """Steps at which an interruption is most likely to show.
+
+    They are around the first and a middle change of each kind, halfway to the next one, and the
+    last step.
+    """
     changes = mask_schedule(spec)
     kinds = defaultdict[tuple[str, str], list[int]](list)
     for place, change in enumerate(changes):

@@ -94,6 +94,7 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
 
     def _augmented(self, image: torch.Tensor, seed: int, side: int) -> torch.Tensor:
         transform = _training_transform(side, self._spec.least_area, self._spec.flip)
+        # torchvision's transforms draw from the global generator, which on a CPU is the trial's.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             augmented: torch.Tensor = transform(image)
@@ -127,6 +128,7 @@ class FolderSplit:
 
     def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
         """See `sparsetune.tasks.task.Examples`; workers read ahead from one epoch into the next."""
+        # The loader takes requests ahead of the batches it gives, so indices are read from a copy.
         requests, read = tee(self._training_requests(spec, first))
         for batch, (inputs, targets) in zip(requests, self._batches(read), strict=True):
             index = torch.tensor([index for index, _, _ in batch])

@@ -132,6 +132,7 @@ class ResidentSource:
         return Augmentation(spec.crop, spec.flip, spec.cutout, black)
 
 
+# Cached, since every trial asks for it and it reads every byte.
 @lru_cache(maxsize=8)
 def _data_digest(
     read: Callable[[Path | None], dict[str, LabelledImages]], data_root: Path | None

@@ -199,6 +199,7 @@ def _download_task(published: GlueTask, looked: Path | None) -> dict[str, Path]:
     files = published.files(cache_root() / "glue" / published.folder)
     splits = {"train": "train", "test": published.hub_dev}
     files["train"].parent.mkdir(parents=True, exist_ok=True)
+    # Several trials may start at once, and one download serves them all.
     with FileLock(files["train"].parent / "download.lock"):
         missing = [name for name, path in files.items() if not path.is_file()]
         if missing:

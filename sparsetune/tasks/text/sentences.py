@@ -77,6 +77,7 @@ class TextSplit:
             if number == 0 or step == first:
                 batches = self._batches(spec.seed, epoch, per_epoch, spec.task)
             index = batches[number]
+            # A blocking copy of a few numbers would make the GPU wait at every step.
             on_device = index.to(self.targets.device, non_blocking=True)
             yield self._padded(index), self.targets[on_device], on_device
 

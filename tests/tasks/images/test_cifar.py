@@ -1,4 +1,4 @@
-"""CIFAR through torchvision's own reader, on files in its format; and the copy that JPEG compressed."""
+"""CIFAR through torchvision's own reader, and the copy that JPEG compressed."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def write(
     root: Path, loader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """A few images in the published format under the published names; torchvision then expects their checksums."""
+    """Write a few images in the published format, under the published names.
+
+    torchvision then expects their checksums.
+    """
     folder = root / loader.base_folder
     folder.mkdir(parents=True)
     written = {}

@@ -1,4 +1,4 @@
-"""Images in folders: augmented by seed, epoch and example, and refused in one line where they are broken."""
+"""Images in folders: augmented by seed, epoch and example, and refused where broken."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_splits_have_the_declared_sizes_and_every_class(images: Path) -> None:
 
 
 def test_an_evaluated_image_is_the_centre_of_the_resized_one(images: Path) -> None:
-    """By hand: a uniform image keeps its colour through resizing, and comes normalised per channel."""
+    """A uniform image keeps its colour through resizing, and is normalised per channel."""
     for path in images.glob("val/*/*.jpg"):
         Image.new("RGB", (50, 40), (255, 0, 51)).save(path, format="png")
     inputs, _ = next(iter(load_task(task(images)).splits.test.read([torch.tensor([3])])))
