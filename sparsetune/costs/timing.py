@@ -102,7 +102,7 @@ class _StepTimer(Checkpoints):
             torch.cuda.synchronize(self._device)
         self._ends.append(time.perf_counter())
         if len(self._ends) == 1:
-            return self._max_steps == 1
+            return self._max_steps <= 1
         if not evaluated:
             self._without_evaluation.append(self._ends[-1] - self._ends[-2])
         timed_seconds = self._ends[-1] - self._ends[0]

@@ -104,7 +104,7 @@ def train(
             `sparsetune.spec.columns`.
         resume_from: A checkpoint of the same trial; rows that it holds are not reported again.
         read_test: Measure the test split at the end.
-        checkpoints: Where and how often to write checkpoints; none are written by default.
+        checkpoints: Writer of checkpoints, which knows when one is due; None to write none.
         save_to: File for the final effective weights, as safetensors. The certificate is made from
             the file's content.
         logits_to: File for the final logits of the training split, which students learn from.

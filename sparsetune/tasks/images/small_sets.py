@@ -128,7 +128,7 @@ def _read_dataset(
         test = dataset(root, train=False, download=False)
     # torchvision checks what it reads by assertions, among others.
     except (RuntimeError, ValueError, OSError, AssertionError, EOFError) as error:
-        rule = "must hold whole files; delete it, and it is unpacked anew"
+        rule = "must hold whole files; delete it, and it is unpacked again"
         folder = root / published.folder
         raise DataError(f"`{folder}` {rule}, got {type(error).__name__}") from error
     shape = published.input_shape
