@@ -30,7 +30,7 @@ class Budget(Declaration):
     @model_validator(mode="after")
     def _bounds_something(self) -> Budget:
         if not self.limits():
-            raise ValueError("a budget must bound `trained_epochs`, `train_flops` or both")
+            raise ValueError("a budget must bound `epochs`, `train_flops` or both")
         return self
 
     def limits(self) -> dict[str, float]:
