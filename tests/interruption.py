@@ -1,4 +1,4 @@
-"""Process lives that end at a step, with a checkpoint written there."""
+"""Attempts that end at a step, with a checkpoint written there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sparsetune.train.checkpoint import Checkpoints
 
 
 class Interrupted(Exception):
-    pass
+    """Ends an attempt."""
 
 
 class Stops(Checkpoints):

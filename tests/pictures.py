@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 
 def write_folder(folder: Path, classes: int = 3, train: int = 12, val: int = 4) -> Path:
-    """``train`` and ``val`` images of each class, 40 to 56 pixels a side, grey ones among them."""
+    """Write ``train`` and ``val`` images of each class, 40 to 56 pixels a side, some grey."""
     digits = load_digits()
     for label in range(classes):
         images = digits.images[digits.target == label]

@@ -1,4 +1,4 @@
-"""Small sets of sentences in GLUE's layout, written by rule: their labels can be learned."""
+"""Small sets of sentences in GLUE's layout, whose labels follow a rule and can be learned."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILLERS = ("film", "plot", "cast", "scene", "music", "story", "ending", "joke", 
 
 
 def write_sst2(folder: Path, train: int = 240, dev: int = 60, seed: int = 0) -> Path:
-    """``train.tsv`` and ``dev.tsv``: sentences of 3 to 14 words with one that tells the label."""
+    """Write ``train.tsv`` and ``dev.tsv``: sentences of 3 to 14 words, one for the label."""
     rng = np.random.RandomState(seed)
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in (("train", train), ("dev", dev)):
@@ -30,7 +30,7 @@ def write_sst2(folder: Path, train: int = 240, dev: int = 60, seed: int = 0) -> 
 
 
 def text_task(folder: Path, **given: Any) -> TextTask:
-    """The task on such files, with the smallest encoder."""
+    """Task on files of `write_sst2`, with the smallest encoder."""
     sizes: dict[str, Any] = {
         "train_examples": 160,
         "validation": 40,

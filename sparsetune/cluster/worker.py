@@ -128,7 +128,7 @@ def _train(given: Assignment, messages: DriverMessages) -> Ended:
 
     from sparsetune.costs import device_memory
     from sparsetune.spec import TrialSpec
-    from sparsetune.tasks import data_digest
+    from sparsetune.tasks.kinds import data_digest
     from sparsetune.train import train
     from sparsetune.train.checkpoint import CheckpointAllowance, latest_checkpoint
     from sparsetune.train.distill import LOGITS_FILE

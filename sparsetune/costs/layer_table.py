@@ -1,4 +1,4 @@
-"""What a sparsity means for a model, before any run: the sparsity and cost of every prunable layer."""
+"""Sparsity and cost of every prunable layer of a model, before any run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from sparsetune.tasks.models import MODELS, meta_model, require_prunable
 DATA_BY_MODEL = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}
 """Shape of an example and number of classes of the data that a model is known for."""
 CIFAR10_DATA = ((3, 32, 32), 10)
-"""The same of all other models of ours."""
+"""Shape and classes for all other models of `MODELS`."""
 IMAGENET_DATA = ((3, 224, 224), 1000)
-"""The same of all models of torchvision."""
+"""Shape and classes for the models of torchvision."""
 MISSING_TEXT = "–"  # noqa: RUF001
 
 
@@ -33,19 +33,20 @@ def layer_table(
     input_shape: tuple[int, ...] | None = None,
     n_classes: int | None = None,
 ) -> dict[str, Any]:
-    """Every prunable layer and the totals, as plain JSON values; None where it depends on the weights themselves.
+    """Facts about every prunable layer and their totals, as plain JSON values.
 
     Args:
-        model: A name, as in a task.
+        model: Name of a model, as in a task.
         sparsity: The request; of its method only the defaults count.
-        input_shape: Of one example; by default that of the data that the model is known for.
-        n_classes: The same.
+        input_shape: Shape of one example; by default that of the data that the model is known for.
+        n_classes: Number of classes, with the same default.
 
     Returns:
-        ``model input_shape classes allocation pattern sparsity``; ``inference_flops``, a fraction of dense;
-        ``layers``, each with ``name shape weights pruned sparsity flops sparse_flops``; and in all ``prunable
-        pruned prunable_sparsity parameters parameter_sparsity flops sparse_flops other_flops``. FLOPs are those of one
-        example's forward pass; ``other_flops`` are in both totals, and stay dense.
+        ``model input_shape classes allocation pattern sparsity``; ``inference_flops``, a fraction
+        of dense; ``layers``, each with ``name shape weights pruned sparsity flops sparse_flops``;
+        and the totals ``prunable pruned prunable_sparsity parameters parameter_sparsity flops
+        sparse_flops other_flops``. FLOPs are those of one example's forward pass; ``other_flops``
+        are in both totals, and stay dense. Values that depend on the weights themselves are None.
 
     Raises:
         DeclarationError: naming what is wrong with the model or the request.
@@ -61,11 +62,13 @@ def layer_table(
     rows = [
         _layer_row(layer, pruned.get(layer.name), flops.weights[layer.name]) for layer in layers
     ]
-    request = {"allocation": spec.allocation, "pattern": spec.pattern, "sparsity": spec.target}
-    names = {"model": model, "input_shape": list(shape), "classes": classes}
     return {
-        **names,
-        **request,
+        "model": model,
+        "input_shape": list(shape),
+        "classes": classes,
+        "allocation": spec.allocation,
+        "pattern": spec.pattern,
+        "sparsity": spec.target,
         **_totals(network, layers, spec),
         **_cost_fractions(flops, rows),
         "layers": rows,
@@ -73,15 +76,17 @@ def layer_table(
 
 
 def _pruned_counts(layers: Sequence[Layer], spec: SparsitySpec) -> dict[str, int]:
-    """How many weights each layer loses, of those where it is known before there are weights."""
+    """Number of pruned weights by layer, for layers where it is known before there are weights."""
     groups = allocate(layers, spec.target, spec)
-    if spec.pattern != "unstructured":  # all groups of M lose the same, wherever else they compete
-        sparse = {name for group in groups if group.pruned for name in group.names}
-        return {
-            layer.name: round(spec.target * layer.weights) if layer.name in sparse else 0
-            for layer in layers
-        }
-    return {group.names[0]: group.pruned for group in groups if len(group.names) == 1}
+    if spec.pattern == "unstructured":
+        return {group.names[0]: group.pruned for group in groups if len(group.names) == 1}
+    # Under N:M every group of M loses the same, even where layers share a group.
+    pruned = dict.fromkeys([layer.name for layer in layers], 0)
+    sparse = {name for group in groups if group.pruned for name in group.names}
+    for layer in layers:
+        if layer.name in sparse:
+            pruned[layer.name] = round(spec.target * layer.weights)
+    return pruned
 
 
 def _totals(network: nn.Module, layers: Sequence[Layer], spec: SparsitySpec) -> dict[str, Any]:
@@ -110,16 +115,19 @@ def _cost_fractions(flops: ForwardFlops, rows: Sequence[Mapping[str, Any]]) -> d
 
 
 def _layer_row(layer: Layer, pruned: int | None, flops: int) -> dict[str, Any]:
+    sparsity = None
+    sparse_flops = None
+    if pruned is not None:
+        sparsity = pruned / layer.weights
+        sparse_flops = round(flops * (layer.weights - pruned) / layer.weights)
     return {
         "name": layer.name,
         "shape": list(layer.shape),
         "weights": layer.weights,
         "pruned": pruned,
-        "sparsity": None if pruned is None else pruned / layer.weights,
+        "sparsity": sparsity,
         "flops": flops,
-        "sparse_flops": None
-        if pruned is None
-        else round(flops * (layer.weights - pruned) / layer.weights),
+        "sparse_flops": sparse_flops,
     }
 
 
@@ -131,8 +139,14 @@ def _raise_problems(problems: list[Problem], subject: str) -> None:
 def _example_shape(
     model: str, input_shape: tuple[int, ...] | None, n_classes: int | None
 ) -> tuple[tuple[int, ...], int]:
+    """Shape of an example and number of classes: those given, or of the model's usual data.
+
+    Raises:
+        DeclarationError: if one is missing for a user's own function.
+    """
     if ":" in model and None in (input_shape, n_classes):
-        rule = "of your own function's network, give the input's shape and the classes: --input-shape and --classes"
+        options = "--input-shape and --classes"
+        rule = f"of your own function's network, give the input's shape and the classes: {options}"
         raise DeclarationError([Problem("task.model", rule, repr(model))], "the model")
     shape, classes = DATA_BY_MODEL.get(model, CIFAR10_DATA) if model in MODELS else IMAGENET_DATA
     return input_shape or shape, n_classes or classes
@@ -142,12 +156,13 @@ def _count_flops(model: str, network: nn.Module, shape: tuple[int, ...]) -> Forw
     try:
         return forward_flops(network, shape)
     except Exception as error:  # a network may raise anything
-        rule = f"must take inputs of shape {shape} ({type(error).__name__}: {error})"
+        cause = f"{type(error).__name__}: {error}"
+        rule = f"must take inputs of shape {shape} ({cause})"
         raise DeclarationError([Problem("task.model", rule, repr(model))], "the model") from error
 
 
 def print_layer_table(facts: Mapping[str, Any]) -> None:
-    """Print the table for a person."""
+    """Print the facts of `layer_table` as a table."""
     console = Console(highlight=False)
     pattern = "" if facts["pattern"] == "unstructured" else f" {facts['pattern']}"
     request = f"{facts['allocation']}{pattern}, sparsity {facts['sparsity']:g}"
@@ -158,40 +173,41 @@ def print_layer_table(facts: Mapping[str, Any]) -> None:
     for column in ("shape", "weights", "sparsity", "FLOPs", "sparse"):
         table.add_column(column, justify="right", no_wrap=True)
     for layer in facts["layers"]:
-        sparsity = (
-            MISSING_TEXT
-            if layer["sparsity"] is None
-            else f"{layer['sparsity']:.4f}"
-            if layer["pruned"]
-            else "dense"
-        )
-        costs = (_format_flops(layer["flops"]), _format_flops(layer["sparse_flops"]))
-        name = escape(layer["name"].removesuffix(".weight"))
         table.add_row(
-            name, _format_shape(layer["shape"]), f"{layer['weights']:,}", sparsity, *costs
+            escape(layer["name"].removesuffix(".weight")),
+            _format_shape(layer["shape"]),
+            f"{layer['weights']:,}",
+            _format_sparsity(layer),
+            _format_flops(layer["flops"]),
+            _format_flops(layer["sparse_flops"]),
         )
     if facts["other_flops"]:
-        table.add_row("not prunable", "", "", "", *[_format_flops(facts["other_flops"])] * 2)
+        other = _format_flops(facts["other_flops"])
+        table.add_row("not prunable", "", "", "", other, other)
     console.print(table)
     console.print(_totals_text(facts))
 
 
 def _totals_text(facts: Mapping[str, Any]) -> str:
     pruned = f"{facts['pruned']:,} pruned: sparsity {facts['prunable_sparsity']:.4f}"
-    lines = [
-        "",
-        f"prunable   {facts['prunable']:,} weights, {pruned}",
-        f"all        {facts['parameters']:,} parameters: sparsity {facts['parameter_sparsity']:.4f}",
-        f"inference  {_format_flops(facts['flops'])}FLOPs an example, sparse {_format_flops(facts['sparse_flops'])}",
-    ]
-    if facts["inference_flops"] is None:
-        return "\n".join(
-            [
-                *lines,
-                f"{MISSING_TEXT}: under `global` a layer's sparsity depends on the weights themselves",
-            ]
-        )
-    return "\n".join(lines) + f": {facts['inference_flops']:.4f} of dense"
+    parameters = f"{facts['parameters']:,} parameters: sparsity {facts['parameter_sparsity']:.4f}"
+    dense = _format_flops(facts["flops"])
+    sparse = _format_flops(facts["sparse_flops"])
+    text = (
+        f"\nprunable   {facts['prunable']:,} weights, {pruned}"
+        f"\nall        {parameters}"
+        f"\ninference  {dense}FLOPs an example, sparse {sparse}"
+    )
+    if facts["inference_flops"] is not None:
+        return f"{text}: {facts['inference_flops']:.4f} of dense"
+    reason = "under `global` a layer's sparsity depends on the weights themselves"
+    return f"{text}\n{MISSING_TEXT}: {reason}"
+
+
+def _format_sparsity(layer: Mapping[str, Any]) -> str:
+    if layer["sparsity"] is None:
+        return MISSING_TEXT
+    return f"{layer['sparsity']:.4f}" if layer["pruned"] else "dense"
 
 
 def _format_shape(shape: Sequence[int]) -> str:
@@ -199,10 +215,10 @@ def _format_shape(shape: Sequence[int]) -> str:
 
 
 def _format_flops(flops: int | None) -> str:
-    """FLOPs with one decimal, in the largest unit that they reach, followed by its prefix."""
+    """FLOPs with one decimal in the largest unit that they reach, followed by its prefix."""
     if flops is None:
         return MISSING_TEXT
-    prefix, unit = next(
-        (pair for pair in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if flops >= pair[1]), ("", 1.0)
-    )
-    return f"{flops / unit:.1f} {prefix}"
+    for prefix, unit in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if flops >= unit:
+            return f"{flops / unit:.1f} {prefix}"
+    return f"{flops:.1f} "

@@ -1,8 +1,8 @@
-"""How one threshold over all weights will share its places among the layers, told from the weights before training.
+"""Densities of layers under one threshold over all weights, estimated before training.
 
-Layers with many inputs start with small weights and lose most of them. Training moves this little: of a ResNet-8 on
-digits, pruned gradually by 90 %, 0.208 of the dense FLOPs were left after 40 epochs, 0.209 are forecast so, and 0.1
-would be with every layer pruned equally.
+Layers with many inputs start with small weights and lose most of them, and training changes this
+little. A ResNet-8 on digits, pruned gradually by 90 %, had 0.208 of its dense FLOPs left after 40
+epochs; the estimate is 0.209, and 0.1 would be left with every layer pruned equally.
 """
 
 from __future__ import annotations
@@ -18,51 +18,59 @@ from sparsetune.sparsity.masks.allocation import LayerGroup
 SAMPLED_WEIGHTS_PER_LAYER = 4096
 """Weights of a layer that stand for all of it."""
 MAX_THRESHOLDS = 4096
-"""At which shares are counted; between two of them they are interpolated."""
+"""Thresholds at which pruned weights are counted; counts between two are interpolated."""
 
 Floats = npt.NDArray[np.float64]
 
 
 class Magnitudes:
-    """Sampled weights of a network, from the smallest magnitude up.
+    """Sampled magnitudes of a network's weights.
 
     Args:
-        weights: The prunable ones, by layer.
+        weights: Prunable weights by parameter name.
     """
 
     def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
         self._sizes = {name: weight.numel() for name, weight in weights.items()}
         self._samples = {name: _sample_magnitudes(weight) for name, weight in weights.items()}
-        self._tables: dict[tuple[str, ...], tuple[Floats, Floats]] = {}
+        self._counts: dict[tuple[str, ...], tuple[Floats, Floats]] = {}
 
     def densities(self, group: LayerGroup) -> dict[str, float]:
-        """The share of each of the group's layers that lies above its threshold, in [0, 1]."""
-        if group.names not in self._tables:
-            self._tables[group.names] = self._table(group.names)
-        below, pruned = self._tables[group.names]
-        shares = {
-            name: np.interp(group.pruned, below, each)
-            for name, each in zip(group.names, pruned, strict=True)
-        }
-        return {
-            name: max(0.0, 1 - float(share) / self._sizes[name]) for name, share in shares.items()
-        }
+        """Fraction of each layer's weights above the group's threshold, in [0, 1], by name."""
+        if group.names not in self._counts:
+            self._counts[group.names] = self._count_pruned(group.names)
+        in_group, in_layers = self._counts[group.names]
+        density: dict[str, float] = {}
+        for name, in_layer in zip(group.names, in_layers, strict=True):
+            pruned = float(np.interp(group.pruned, in_group, in_layer))
+            density[name] = max(0.0, 1 - pruned / self._sizes[name])
+        return density
 
-    def _table(self, names: tuple[str, ...]) -> tuple[Floats, Floats]:
-        """Weights below each threshold, from none to all: of the group [n], and of each layer [n_layers, n]."""
+    def _count_pruned(self, names: tuple[str, ...]) -> tuple[Floats, Floats]:
+        """Weights below each threshold, from none of them to all.
+
+        Returns:
+            Counts over the group, [thresholds], and in each layer, [layers, thresholds].
+        """
         samples = [self._samples[name] for name in names]
+        lengths = [len(sample) for sample in samples]
+        # Layer of each sample, and the number of weights it stands for, by rising magnitude.
         order = np.concatenate(samples).argsort(kind="stable")
-        layer = np.repeat(np.arange(len(samples)), [len(sample) for sample in samples])[order]
-        stands_for = np.array([self._sizes[name] / len(self._samples[name]) for name in names])[
-            layer
-        ]
+        layer = np.repeat(np.arange(len(samples)), lengths)[order]
+        weights_per_sample = np.array(
+            [self._sizes[name] / len(self._samples[name]) for name in names]
+        )
+        represented = weights_per_sample[layer]
+        # Thresholds cut the samples into n parts of equal length.
         n = min(MAX_THRESHOLDS, len(layer))
         part = np.arange(len(layer)) * n // len(layer)
-        counts = np.bincount(layer * n + part, stands_for, len(names) * n).reshape(len(names), n)
-        pruned = np.concatenate([np.zeros((len(names), 1)), counts.cumsum(axis=1)], axis=1)
+        counts = np.bincount(layer * n + part, represented, len(names) * n).reshape(len(names), n)
+        none_pruned = np.zeros((len(names), 1))
+        pruned = np.concatenate([none_pruned, counts.cumsum(axis=1)], axis=1)
         return pruned.sum(axis=0), pruned
 
 
 def _sample_magnitudes(weight: torch.Tensor) -> Floats:
+    """Magnitudes of equally spaced weights, at most `SAMPLED_WEIGHTS_PER_LAYER`."""
     every = -(-weight.numel() // SAMPLED_WEIGHTS_PER_LAYER)
     return weight.detach().flatten()[::every].abs().double().numpy()

@@ -1,4 +1,4 @@
-"""What a trial costs, timed on its first steps: `train`'s own loop, ended early."""
+"""Cost of a trial, timed on its first steps in `train`'s own loop, which is ended early."""
 
 from __future__ import annotations
 
@@ -20,30 +20,43 @@ import torch
 from sparsetune.costs.fisher_cost import FisherCost, measure_fisher_cost, uses_fisher
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
-from sparsetune.tasks import Batch, Inputs, Task, TrainingBatch, load_task
+from sparsetune.tasks.kinds import load_task
+from sparsetune.tasks.network import Inputs
+from sparsetune.tasks.task import Batch, Task, TrainingBatch
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints, Row
 from sparsetune.train.evaluate import evaluate_model
 
 TIMING_SECONDS = 0.3
-"""Steps are timed for so long: a machine that others use too gives its time in slices. The first warms up."""
-PATIENCE_SECONDS = 120
-"""What a process that times may take, its imports and the data with it."""
+"""Seconds for which steps are timed, after a first one that warms up.
+
+A single step would not do: a machine that others use as well gives its time in slices.
+"""
+TIMEOUT_SECONDS = 120
+"""Seconds that a process that times may take, with its imports and the data."""
 EVALUATION_SECONDS = 0.1
-"""Evaluation batches are timed for so long, of full size where one of the training's size takes less."""
+"""Seconds for which evaluations are timed.
+
+A batch of full size is timed as well, where one of the training's size takes less.
+"""
 
 
 @dataclass(frozen=True)
 class TrialCost:
-    """Of trials of one task and method, each measured alone. Of mask updates only the Fisher is in it.
+    """Measured cost of one trial, for one task and method.
+
+    Mask updates are not in it, except for the Fisher information.
 
     Args:
-        setup: Seconds before the first step, data apart: every worker reads them once.
+        setup: Seconds before the first step, without reading data, which a worker does once.
         step: Seconds of a training step.
         example: Seconds to evaluate one example.
         checkpoint: Bytes of a checkpoint.
         model: Bytes of the final weights.
-        fisher: Seconds of an estimate of the Fisher, and of the rest below: see `FisherCost`.
+        fisher: Seconds of an estimate of the Fisher information; see `FisherCost`.
+        fisher_bytes: See `FisherCost`.
+        fisher_pieces: See `FisherCost`.
+        unfit: See `FisherCost`.
     """
 
     setup: float
@@ -57,49 +70,68 @@ class TrialCost:
     unfit: str = ""
 
     def fisher_part(self) -> FisherCost:
-        """The part of the Fisher."""
+        """Cost of the Fisher information alone."""
         return FisherCost(self.fisher, self.fisher_bytes, self.fisher_pieces, self.unfit)
 
 
 class _TimingDoneError(Exception):
-    """The steps that were wanted are timed."""
+    """Ends a training whose steps have been timed."""
 
 
 class _StepTimer(Checkpoints):
-    """Stands where checkpoints do: asked after every step, given the whole state once, and ends the training there."""
+    """Checkpoints that write nothing: `due` notes the time of every step.
+
+    The first checkpoint that is due gives its state, and ends the training.
+
+    Args:
+        steps: Most steps to time, the first included.
+        device: As torch names it.
+    """
 
     def __init__(self, steps: int, device: str) -> None:
         super().__init__(Path())
-        self.device = device
-        self.began = time.perf_counter()
-        self.steps = steps
-        self.ends: list[float] = []
-        self.pure: list[float] = []
-        self.content: dict[str, Any] = {}
+        self._device = device
+        self._max_steps = steps
+        self._began = time.perf_counter()
+        self._ends: list[float] = []
+        self._without_evaluation: list[float] = []
+        self.state: dict[str, Any] = {}
 
     def due(self, evaluated: bool) -> bool:
-        if self.device.startswith("cuda"):
-            torch.cuda.synchronize(self.device)
-        self.ends.append(time.perf_counter())
-        if len(self.ends) > 1 and not evaluated:
-            self.pure.append(self.ends[-1] - self.ends[-2])
-        over = len(self.ends) > 1 and self.ends[-1] - self.ends[0] > TIMING_SECONDS
-        return over or len(self.ends) >= self.steps
+        if self._device.startswith("cuda"):
+            torch.cuda.synchronize(self._device)
+        self._ends.append(time.perf_counter())
+        if len(self._ends) == 1:
+            return self._max_steps <= 1
+        if not evaluated:
+            self._without_evaluation.append(self._ends[-1] - self._ends[-2])
+        timed_seconds = self._ends[-1] - self._ends[0]
+        return timed_seconds > TIMING_SECONDS or len(self._ends) >= self._max_steps
 
     def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Path:
-        self.content = state
+        self.state = state
         raise _TimingDoneError
 
     def step_seconds(self) -> float:
-        """Of a step, without evaluation where that was seen."""
-        between = [after - before for before, after in pairwise(self.ends)]
-        return mean(self.pure or between or [self.ends[0] - self.began])
+        """Mean seconds of a step, without evaluations unless every step had one."""
+        between = [after - before for before, after in pairwise(self._ends)]
+        return mean(self._without_evaluation or between or [self.first_step_seconds()])
+
+    def first_step_seconds(self) -> float:
+        """Seconds from the start of training to the end of its first step."""
+        return self._ends[0] - self._began
 
 
 def measure_cost(
     spec: TrialSpec, *, device: str = "cpu", threads: int = 1, data_root: Path | None = None
 ) -> TrialCost:
-    """The cost of such a trial on this machine now.
+    """Measure the cost of a trial on this machine.
+
+    Args:
+        spec: Declaration of the trial.
+        device: As torch names it.
+        threads: Number of threads that the trial gets.
+        data_root: Folder that data sets lie in.
 
     Raises:
         DataError: if the data are missing.
@@ -108,43 +140,44 @@ def measure_cost(
     task = load_task(
         spec.task, data_root=data_root, device=device, checkpoint=spec.sparsity.checkpoint
     )
-    # steps cost the same whatever is pruned by, and the Fisher is timed on its own
-    steps_of = spec.with_values({"sparsity.score": "magnitude"}) if uses_fisher(spec) else spec
-    untaught = torch.zeros(
-        (len(task.splits.train), task.network.outputs)
-    )  # costs what a teacher's logits do
+    # Steps cost the same under every score, and the Fisher information is timed apart.
+    timed = spec.with_values({"sparsity.score": "magnitude"}) if uses_fisher(spec) else spec
+    # Stand for a teacher's logits, whose values do not change the cost.
+    logits = torch.zeros((len(task.splits.train), task.network.outputs))
     with _restoring_torch_state(threads):
-        for steps in (
-            1,
-            spec.total_steps(),
-        ):  # the first trial of a process pays for what is loaded on use
-            watch = _StepTimer(steps, device)
-            with suppress(_TimingDoneError):
-                train(
-                    steps_of,
-                    checkpoints=watch,
-                    teacher=untaught,
-                    data_root=data_root,
-                    device=device,
-                )
-        step = watch.step_seconds()
+        # The first trial of a process loads libraries, so one of a single step goes before.
+        _time_steps(timed, 1, logits, data_root, device)
+        timer = _time_steps(timed, spec.total_steps(), logits, data_root, device)
+        step = timer.step_seconds()
         model = task.build_model().to(device)
-        example = _example_seconds(model, task, spec.task.batch_size)
-        whole = io.BytesIO()
-        torch.save(watch.content, whole)
-        weights = sum(tensor.nbytes for tensor in model.state_dict().values())
-        setup = max(0.0, watch.ends[0] - watch.began - step)
-        fisher = measure_fisher_cost(spec, task, model, device)
-        return TrialCost(setup, step, example, whole.tell(), weights, *fisher)
+        checkpoint = io.BytesIO()
+        torch.save(timer.state, checkpoint)
+        return TrialCost(
+            max(0.0, timer.first_step_seconds() - step),
+            step,
+            _example_seconds(model, task, spec.task.batch_size),
+            checkpoint.tell(),
+            sum(tensor.nbytes for tensor in model.state_dict().values()),
+            *measure_fisher_cost(spec, task, model, device),
+        )
+
+
+def _time_steps(
+    spec: TrialSpec, steps: int, logits: torch.Tensor, data_root: Path | None, device: str
+) -> _StepTimer:
+    """Train at most ``steps`` steps, and time them."""
+    timer = _StepTimer(steps, device)
+    with suppress(_TimingDoneError):
+        train(spec, checkpoints=timer, teacher=logits, data_root=data_root, device=device)
+    return timer
 
 
 def _example_seconds(model: torch.nn.Module, task: Task, batch_size: int) -> float:
-    """Of an evaluation: a batch of training's size, and some of full size where that is quick."""
+    """Seconds to evaluate one example, in a batch of full size unless that takes too long."""
     split = task.splits.train
-    sizes = (torch.arange(batch_size), next(iter(split.chunks())))
-    for batch in (
-        _BatchSplit(*examples) for examples in split.read(index[: len(split)] for index in sizes)
-    ):
+    indices = [torch.arange(batch_size)[: len(split)], next(iter(split.chunks()))]
+    for inputs, targets in split.read(indices):
+        batch = _BatchSplit(inputs, targets)
         evaluate_model(model, batch, task.metric)
         done = 0
         began = time.perf_counter()
@@ -159,7 +192,7 @@ def _example_seconds(model: torch.nn.Module, task: Task, batch_size: int) -> flo
 
 @dataclass(frozen=True)
 class _BatchSplit:
-    """One batch as a split of its own: at hand, however it was read."""
+    """Split of one batch, which is in memory already, so that no reading is timed."""
 
     inputs: Inputs
     targets: torch.Tensor
@@ -172,10 +205,11 @@ class _BatchSplit:
 
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
         for _ in chosen:
-            copied = (
-                self.inputs.clone() if isinstance(self.inputs, torch.Tensor) else dict(self.inputs)
-            )
-            yield copied, self.targets
+            if isinstance(self.inputs, torch.Tensor):
+                # A network may change its inputs in place.
+                yield self.inputs.clone(), self.targets
+            else:
+                yield dict(self.inputs), self.targets
 
     def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
         raise NotImplementedError
@@ -183,7 +217,7 @@ class _BatchSplit:
 
 @contextmanager
 def _restoring_torch_state(threads: int) -> Iterator[None]:
-    """Torch's thread count and generators are put back."""
+    """Set torch's number of threads; on leaving, put it and torch's generators back."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -193,57 +227,77 @@ def _restoring_torch_state(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def measure_in_subprocess(specs: Sequence[TrialSpec], **how: Any) -> list[TrialCost | str]:
-    """The costs, or why there is none, from a process of their own: one that has used a GPU keeps some of its memory.
+def measure_in_subprocess(
+    specs: Sequence[TrialSpec], *, device: str, threads: int, data_root: Path | None
+) -> list[TrialCost | str]:
+    """Measure costs in a process of their own.
+
+    A process that has used a GPU keeps some of its memory; this one ends.
 
     Args:
-        specs: A trial each.
-        how: Arguments of `measure_cost`.
+        specs: Declaration of one trial of each kind.
+        device: As torch names it.
+        threads: Number of threads that a trial gets.
+        data_root: Folder that data sets lie in.
+
+    Returns:
+        Cost of each trial, or the reason why it could not be measured.
     """
-    how = {**how, "data_root": how["data_root"] and str(how["data_root"])}
-    asked = json.dumps({"specs": [spec.given() for spec in specs], "how": how, "path": sys.path})
+    request = {
+        "specs": [spec.given() for spec in specs],
+        "device": device,
+        "threads": threads,
+        "data_root": str(data_root) if data_root else None,
+        "path": sys.path,
+    }
     command = [sys.executable, "-m", "sparsetune.costs.timing"]
     try:
         done = subprocess.run(
-            command, input=asked, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+            command,
+            input=json.dumps(request),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
         )
     except subprocess.TimeoutExpired:
-        return [f"timing took more than {PATIENCE_SECONDS} s"] * len(specs)
+        return [f"timing took more than {TIMEOUT_SECONDS} s"] * len(specs)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
         return [f"timing ended with status {done.returncode}: {last}"] * len(specs)
-    return [
-        TrialCost(**one) if isinstance(one, dict) else one
-        for one in json.loads(done.stdout.splitlines()[-1])
-    ]
+    # A user's model may print, so only the last line is the answer.
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return [TrialCost(**cost) if isinstance(cost, dict) else cost for cost in answer]
 
 
-def measure_in_process(specs: Sequence[TrialSpec], **how: Any) -> list[TrialCost | str]:
-    """The costs, or why there is none, from this process; arguments as `measure_in_subprocess`."""
+def measure_in_process(
+    specs: Sequence[TrialSpec], *, device: str, threads: int, data_root: Path | None
+) -> list[TrialCost | str]:
+    """Measure costs in this process; arguments and results as in `measure_in_subprocess`."""
 
-    def one(spec: TrialSpec) -> TrialCost | str:
+    def cost_or_reason(spec: TrialSpec) -> TrialCost | str:
         try:
-            return measure_cost(spec, **how)
+            return measure_cost(spec, device=device, threads=threads, data_root=data_root)
         except SparsetuneError as error:
             return str(error)
-        except (
-            Exception
-        ) as error:  # a user's model may raise anything; its trials will say it again
+        except Exception as error:  # a user's model may raise anything; its trials will, too
             return f"{type(error).__name__}: {error}"
 
-    return [one(spec) for spec in specs]
+    return [cost_or_reason(spec) for spec in specs]
 
 
 def main() -> None:
     """Answer `measure_in_subprocess`: a JSON object in, a JSON list out."""
-    asked = json.load(sys.stdin)
-    sys.path += [path for path in asked["path"] if path not in sys.path]
-    how = {
-        **asked["how"],
-        "data_root": asked["how"]["data_root"] and Path(asked["how"]["data_root"]),
-    }
-    costs = measure_in_process([TrialSpec.model_validate(spec) for spec in asked["specs"]], **how)
-    print(json.dumps([cost if isinstance(cost, str) else asdict(cost) for cost in costs]))  # noqa: T201
+    request = json.load(sys.stdin)
+    # A user's own models are imported from where the asking process finds them.
+    sys.path += [path for path in request["path"] if path not in sys.path]
+    costs = measure_in_process(
+        [TrialSpec.model_validate(spec) for spec in request["specs"]],
+        device=request["device"],
+        threads=request["threads"],
+        data_root=Path(request["data_root"]) if request["data_root"] else None,
+    )
+    answer = [cost if isinstance(cost, str) else asdict(cost) for cost in costs]
+    print(json.dumps(answer))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -1,91 +1,189 @@
-"""What a trial's training will cost in FLOPs, from its declaration alone."""
+"""FLOPs of a trial's training, forecast from its declaration alone."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from itertools import pairwise
 
+import torch
+
 from sparsetune.costs.magnitudes import Magnitudes
-from sparsetune.sparsity.flops import ForwardFlops, step_cost
-from sparsetune.sparsity.layers import Layer
+from sparsetune.sparsity.flops import ForwardFlops, forward_flops, step_cost
+from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.masks.allocation import LayerGroup, allocate
 from sparsetune.sparsity.methods.changes import MaskChange
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.schedule import image_resolution
+from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.tasks.kinds import network_of
+from sparsetune.tasks.network import ImageNetwork, Network
+
+MAGNITUDE_METHODS = ("static", "one_shot", "gmp", "acdc")
+"""Methods whose global masks keep nothing but the largest weights."""
 
 
-def planned_train_flops(
+def train_flops(spec: TrialSpec) -> float:
+    """FLOPs of a trial's training, in epochs of the dense network: the column ``train_flops``.
+
+    The network's shapes are worked out here; `train_flops_of_layers` starts from them.
+
+    Raises:
+        DeclarationError: if the trial's model cannot be built.
+    """
+    network = network_of(spec.task)
+    layers, flops = _layers_and_flops(network)
+    magnitudes = None
+    if _needs_magnitudes(spec.sparsity.resolved(), layers, flops):
+        magnitudes = _initial_magnitudes(network)
+    return train_flops_of_layers(spec, layers, flops, _step_scales(spec, flops), magnitudes)
+
+
+def train_flops_of_layers(
     spec: TrialSpec,
     layers: Sequence[Layer],
     flops: ForwardFlops,
     scales: Sequence[tuple[int, float]] = ((0, 1.0),),
     magnitudes: Magnitudes | None = None,
 ) -> float:
-    """FLOPs of the whole training in epochs of the dense network, as the column ``planned_train_flops`` will have it.
+    """FLOPs of a trial's training, in epochs of the dense network, given its layers.
 
-    Exact where the allocation follows from the layers' shapes. Under ``global``, where it follows from the weights,
-    layers share as they would before training.
+    Exact where the allocation follows from the layers' shapes. Under ``global``, where it follows
+    from the weights, layers are pruned as they would be before training.
 
     Args:
         spec: A valid trial.
-        layers: The network's prunable layers.
+        layers: Prunable layers of the network.
         flops: Dense forward FLOPs of one example.
-        magnitudes: Of the weights before training; without, layers under one threshold count as pruned equally.
-        scales: What a dense step costs from a step (from 0) on, as a fraction of ``flops``; in order, the first at 0.
+        scales: Steps (from 0) from which a dense step costs another fraction of ``flops``, and that
+            fraction; in order, the first at step 0.
+        magnitudes: Magnitudes of the weights before training. Without them, layers under one
+            threshold count as pruned equally.
     """
-    parts = [
-        (first, end, scale)
-        for (first, scale), (end, _) in pairwise([*scales, (spec.total_steps(), 0.0)])
-    ]
+    ends = [step for step, _ in scales[1:]] + [spec.total_steps()]
     spent = 0.0
-    for start, until, cost in _density_spans(spec, layers, flops, magnitudes):
-        spent += cost * sum(
-            scale * max(0, min(until, end) - max(start, first)) for first, end, scale in parts
-        )
+    for span in _density_spans(spec, layers, flops, magnitudes):
+        dense_steps = 0.0
+        for (first, scale), end in zip(scales, ends, strict=True):
+            dense_steps += scale * max(0, min(span.end, end) - max(span.first, first))
+        spent += span.step_cost * dense_steps
     return spent / spec.steps_per_epoch()
+
+
+@dataclass(frozen=True)
+class _DensitySpan:
+    """Part of training at one density.
+
+    Args:
+        first: First step, from 0.
+        end: Step after the last.
+        step_cost: Cost of a step, as a fraction of a dense step on examples of the same size.
+    """
+
+    first: int
+    end: int
+    step_cost: float
 
 
 def _density_spans(
     spec: TrialSpec, layers: Sequence[Layer], flops: ForwardFlops, magnitudes: Magnitudes | None
-) -> Iterator[tuple[int, int, float]]:
-    """First step and end of each part of training at one density, and what a step costs in dense steps."""
+) -> Iterator[_DensitySpan]:
+    """Parts of training in order."""
     total = spec.total_steps()
     request = spec.sparsity.resolved()
     fraction = 1.0
-    shadow = False
+    has_shadow = False
 
     @cache
-    def masked(sparsity: float) -> float:
+    def masked_fraction(sparsity: float) -> float:
         return flops.fraction(_densities(allocate(layers, sparsity, request), layers, magnitudes))
 
     changes = mask_schedule(spec)
     for change, following in pairwise([*changes, MaskChange(total, "fixed", 0.0)]):
         if change.step >= total:
             return
-        start = change.step + int(
-            change.action == "regrow"
-        )  # which waits for the gradient of its own step
-        if start > change.step and not (
-            change.replaces_step and request.method != "set"
-        ):  # SET's needs no gradient
-            yield change.step, start, step_cost(fraction, fraction)
-        shadow = shadow or change.action == "shadow"
-        if change.action != "keep":
-            fraction = 1.0 if change.action == "release" else masked(change.sparsity)
-        yield start, min(total, following.step), step_cost(fraction, 1.0 if shadow else fraction)
+        first = change.step
+        if change.action == "regrow":
+            # Weights regrow after the gradient of their own step is known. A gradient that replaces
+            # the step is among the extra FLOPs, except under SET, which grows without gradients.
+            if not change.replaces_step or request.method == "set":
+                yield _DensitySpan(first, first + 1, step_cost(fraction, fraction))
+            first += 1
+        has_shadow = has_shadow or change.action == "shadow"
+        if change.action == "release":
+            fraction = 1.0
+        elif change.action != "keep":
+            fraction = masked_fraction(change.sparsity)
+        # Shadow weights outside the mask are trained too, so their gradients are computed.
+        cost = step_cost(fraction, 1.0 if has_shadow else fraction)
+        yield _DensitySpan(first, min(total, following.step), cost)
 
 
 def _densities(
     groups: Sequence[LayerGroup], layers: Sequence[Layer], magnitudes: Magnitudes | None
 ) -> dict[str, float]:
-    """The share of each layer's weights inside the mask."""
+    """Fraction of each layer's weights inside the mask, by parameter name."""
     weights = {layer.name: layer.weights for layer in layers}
     density: dict[str, float] = {}
     for group in groups:
         if magnitudes and len(group.names) > 1:
-            density |= magnitudes.densities(group)
+            density.update(magnitudes.densities(group))
         else:
             size = sum(weights[name] for name in group.names)
-            density |= dict.fromkeys(group.names, 1 - group.pruned / size)
+            density.update(dict.fromkeys(group.names, 1 - group.pruned / size))
     return density
+
+
+def _needs_magnitudes(request: SparsitySpec, layers: Sequence[Layer], flops: ForwardFlops) -> bool:
+    """Return True if FLOPs depend on the layers in which the smallest of all weights lie."""
+    keeps_largest = (
+        request.allocation == "global"
+        and request.score == "magnitude"
+        and request.pattern == "unstructured"
+        and request.method in MAGNITUDE_METHODS
+    )
+    # One number where all layers are linear: then every weight costs the same.
+    uses_per_weight = {flops.weights[layer.name] / layer.weights for layer in layers}
+    return keeps_largest and len(uses_per_weight) > 1
+
+
+# Cached by network: a search asks for the FLOPs of hundreds of trials of a few networks.
+@lru_cache(maxsize=8)
+def _initial_magnitudes(network: Network) -> Magnitudes:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Magnitudes(network.prunable(network.build()))
+
+
+@lru_cache(maxsize=32)
+def _layers_and_flops(network: Network) -> tuple[list[Layer], ForwardFlops]:
+    """Prunable layers of a network, and its dense forward FLOPs for one example."""
+    outline = network.meta()
+    weights = network.prunable(outline)
+    return layers_of(weights), forward_flops(outline, example=network.example(), prunable=weights)
+
+
+def _step_scales(spec: TrialSpec, flops: ForwardFlops) -> list[tuple[int, float]]:
+    """Steps from which training images have another size, and the cost of a dense step there.
+
+    The cost is a fraction of that at full size; see `train_flops_of_layers`.
+    """
+    network = network_of(spec.task)
+    if not isinstance(network, ImageNetwork):
+        return [(0, 1.0)]
+
+    def side_at(step: int) -> int:
+        return image_resolution(spec, step) or 0
+
+    scales: list[tuple[int, float]] = []
+    total = spec.total_steps()
+    step = 0
+    while step < total and (side := side_at(step)):
+        _, small = _layers_and_flops(network.at(side))
+        scales.append((step, small.total / flops.total))
+        # Images never shrink, so the end of this size can be bisected.
+        step = bisect_right(range(total), side, lo=step, key=side_at)
+    return scales or [(0, 1.0)]

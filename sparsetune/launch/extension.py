@@ -41,7 +41,7 @@ class Extension:
         Args:
             study: The declaration that the directory was started from.
             records: Its ledger so far, with earlier extensions.
-            data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
+            data_root: The folder that data sets lie in; see `sparsetune.tasks.kinds.prepare_data`.
 
         Raises:
             DeclarationError: naming every problem.

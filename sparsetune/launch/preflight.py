@@ -18,7 +18,8 @@ from sparsetune.spec.task import FolderTask, TaskSpec, TextTask
 from sparsetune.study import Arm, Study, readable_part, require_valid
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import OptunaSampler
-from sparsetune.tasks import ImageNetwork, compute_logits, network_of, prepare_data, split_problems
+from sparsetune.tasks.kinds import network_of, prepare_data, split_problems
+from sparsetune.tasks.network import ImageNetwork, compute_logits
 from sparsetune.tasks.text.encoders import max_tokens, model_digest
 from sparsetune.tasks.weights import fitting_weights
 
@@ -30,7 +31,7 @@ def preflight_problems(
 
     Args:
         study: Valid by `sparsetune.study.require_valid`.
-        data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
+        data_root: The folder that data sets lie in; see `sparsetune.tasks.kinds.prepare_data`.
         needs_data: Whether to find, unpack or download the data; without, nothing is read.
     """
     found: set[Problem] = set()

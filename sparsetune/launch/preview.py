@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from sparsetune.costs.configurations import train_flops
+from sparsetune.costs.training_flops import train_flops
 from sparsetune.durations import round_half_up
 from sparsetune.launch.local_forecast import forecast_on_this_machine
 from sparsetune.launch.preflight import require_runnable

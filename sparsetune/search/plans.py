@@ -20,9 +20,8 @@ def trial_from_recipe(study: Study, recipe: TrialSpec) -> TrialSpec:
     """The trial of a recipe: stretched where the study equals training FLOPs."""
     if study.equal == "epochs":
         return recipe
-    from sparsetune.costs.configurations import (
-        match_dense_flops,  # loads torch, which `status` need not wait for
-    )
+    # Loads torch, which `status` need not wait for.
+    from sparsetune.costs.equal_flops import match_dense_flops
 
     return match_dense_flops(recipe)
 

@@ -30,7 +30,7 @@ class Budget(Declaration):
     @model_validator(mode="after")
     def _bounds_something(self) -> Budget:
         if not self.limits():
-            raise ValueError("a budget must bound `trained_epochs`, `train_flops` or both")
+            raise ValueError("a budget must bound `epochs`, `train_flops` or both")
         return self
 
     def limits(self) -> dict[str, float]:
@@ -58,7 +58,7 @@ def equality_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
         parts = {"overrides": arm.overrides, "sweep": arm.sweep, "search": arm.search}
         places |= {f"arms.{name}.{part}": values for part, values in parts.items()}
     for place in (place for place, values in places.items() if path in values):
-        rule = "is set by a study whose `equal` is `train_flops`; leave it out, or set `equal` to `trained_epochs`"
+        rule = "is set by a study whose `equal` is `train_flops`; leave it out, or set `equal` to `epochs`"
         yield Problem(f"{place}.{path}", rule)
     recipes = [spec for cell in cells for spec in cell.corner_recipes()]
     if recipes and all(spec.sparsity.method == "dense" for spec in recipes):

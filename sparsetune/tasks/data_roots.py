@@ -1,4 +1,4 @@
-"""Where data lie: the folder that the user gave, and the cache that downloads go to."""
+"""Folders of data: the one that the user gave, and the cache that downloads go to."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def given_root(data_root: Path | None) -> Path | None:
-    """``data_root``, or else the folder that ``$SPARSETUNE_DATA`` names; None if neither is given."""
+    """Absolute ``data_root``, or else ``$SPARSETUNE_DATA``; None if neither is given."""
     given = data_root or os.environ.get("SPARSETUNE_DATA")
     return Path(given).expanduser().resolve() if given else None
 
 
 def cache_root() -> Path:
-    """The folder that ``$SPARSETUNE_CACHE`` names, by default ``~/.cache/sparsetune``."""
+    """Absolute ``$SPARSETUNE_CACHE``, by default ``~/.cache/sparsetune``."""
     return Path(os.environ.get("SPARSETUNE_CACHE") or "~/.cache/sparsetune").expanduser().resolve()

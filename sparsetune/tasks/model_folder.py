@@ -1,4 +1,4 @@
-"""The folder that holds a pre-trained model's files: a local one, or where the Hugging Face hub's are downloaded to."""
+"""Folder of a pre-trained model's files: a local one, or where the Hugging Face hub's are kept."""
 
 from __future__ import annotations
 
@@ -16,72 +16,81 @@ from sparsetune.tasks.text.encoder_shapes import UNTRAINED_ENCODERS
 HUB_NAME = re.compile(r"(?P<id>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 CONFIG_FILES = ("config.json",)
 TOKENIZER_FILES = (
-    "tokenizer*.json", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model"
-)  # fmt: skip
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+)
 WEIGHT_FILES = ("model*.safetensors*",)
 OLDER_WEIGHT_FILES = ("pytorch_model*.bin*",)
-"""Where there are no `WEIGHT_FILES`; transformers reads nothing but tensors from them."""
+"""Patterns used where no file matches `WEIGHT_FILES`; transformers reads only tensors from them."""
 
 
 def find_model_folder(name: str, data_root: Path | None) -> Path | None:
-    """The local folder that serves for a model's name; None if there is none.
+    """Local folder that serves for a model's name, or None if there is none.
 
-    It is a path, or below the data root, or below its ``models/``: ``models/owner/name`` serves for a model of the hub,
-    and ``models/owner/name@revision`` for a pinned one.
+    It is a path, or lies below the data root or below its ``models/``: ``models/owner/name`` serves
+    for a model of the hub, and ``models/owner/name@revision`` for a pinned one. A folder with a
+    ``config.json`` goes before one without.
     """
-    folders = [folder for folder in _candidate_folders(name, data_root) if name and folder.is_dir()]
-    return next(
-        (folder for folder in folders if (folder / "config.json").is_file()),
-        next(iter(folders), None),
-    )
+    if not name:
+        return None
+    folders = [folder for folder in _candidate_folders(name, data_root) if folder.is_dir()]
+    for folder in folders:
+        if (folder / "config.json").is_file():
+            return folder
+    return folders[0] if folders else None
 
 
 def _candidate_folders(name: str, data_root: Path | None) -> list[Path]:
-    given = given_root(data_root)
-    roots = [given / name, given / "models" / name] if given else []
-    return list(dict.fromkeys([Path(name).expanduser().absolute(), *roots]))
+    """Folders that may serve for a model's name, each once, in order of preference."""
+    candidates = [Path(name).expanduser().absolute()]
+    if root := given_root(data_root):
+        candidates += [root / name, root / "models" / name]
+    return list(dict.fromkeys(candidates))
 
 
 def model_folder(name: str, data_root: Path | None, *, weights: bool = True) -> Path:
-    """The folder with a pre-trained model's files, which are downloaded now if need be.
+    """Folder with a pre-trained model's files, which are downloaded now if need be.
 
     Args:
-        name: The model's; see `find_model_folder`.
-        data_root: The folder that data sets and models lie in.
-        weights: Whether they are needed, besides configuration and tokenizer.
+        name: Name of the model; see `find_model_folder`.
+        data_root: Folder that data sets and models lie in.
+        weights: Weights are needed, besides configuration and tokenizer.
 
     Raises:
-        DeclarationError: if the name is that of no model.
+        DeclarationError: if no model can have that name.
         DataError: if the hub does not give it, naming the local folders that would serve.
     """
     if folder := find_model_folder(name, data_root):
         return folder
-    folder = _download_model(
-        name, data_root, CONFIG_FILES + TOKENIZER_FILES + WEIGHT_FILES * weights
-    )
-    if weights and not any(folder.glob(WEIGHT_FILES[0])):
-        folder = _download_model(name, data_root, OLDER_WEIGHT_FILES)
-    return folder
+    files = CONFIG_FILES + TOKENIZER_FILES
+    if not weights:
+        return _download_model(name, data_root, files)
+    folder = _download_model(name, data_root, files + WEIGHT_FILES)
+    # Older weights are downloaded only where there are no others: they are as large.
+    if any(folder.glob(WEIGHT_FILES[0])):
+        return folder
+    return _download_model(name, data_root, OLDER_WEIGHT_FILES)
 
 
 def _download_model(name: str, data_root: Path | None, files: tuple[str, ...]) -> Path:
-    if (parts := HUB_NAME.fullmatch(name)) is None:
-        untrained = ", ".join(UNTRAINED_ENCODERS)
-        rule = f"must be a local folder, a model of the hub as `owner/name` or `owner/name@revision`, or {untrained}"
+    """Folder of a model of the hub with the files that match the patterns."""
+    parts = HUB_NAME.fullmatch(name)
+    if parts is None:
+        hub_names = "a model of the hub as `owner/name` or `owner/name@revision`"
+        rule = f"must be a local folder, {hub_names}, or {', '.join(UNTRAINED_ENCODERS)}"
         raise DeclarationError([Problem("task.model", rule, repr(name))], "the model")
     try:
         return _download_snapshot(parts["id"], parts["revision"], files)
     except Exception as error:  # the hub's client raises many kinds
-        would_do = " or ".join(f"`{folder}`" for folder in _candidate_folders(name, data_root))
-        root = (
-            ""
-            if given_root(data_root)
-            else ", or in `models` of a folder that --data-root or SPARSETUNE_DATA names"
-        )
+        folders = " or ".join(f"`{folder}`" for folder in _candidate_folders(name, data_root))
+        if not given_root(data_root):
+            folders += ", or in `models` of a folder that --data-root or SPARSETUNE_DATA names"
         rule = f"the model `{name}` must come from the hub, or lie in a local folder"
-        raise DataError(
-            f"{rule}, got {type(error).__name__}; save it in {would_do}{root}"
-        ) from error
+        raise DataError(f"{rule}, got {type(error).__name__}; save it in {folders}") from error
 
 
 @lru_cache
@@ -103,8 +112,8 @@ def quiet_transformers() -> Iterator[None]:
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
-    loads = logging.is_progress_bar_enabled()
-    downloads = not are_progress_bars_disabled()
+    shows_loading = logging.is_progress_bar_enabled()
+    shows_downloads = not are_progress_bars_disabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     disable_progress_bars()
@@ -112,29 +121,34 @@ def quiet_transformers() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        if loads:
+        if shows_loading:
             logging.enable_progress_bar()
-        if downloads:
+        if shows_downloads:
             enable_progress_bars()
 
 
 def folder_digest(folder: Path) -> str:
-    """Twelve hexadecimal digits of the names and contents of weights, configuration and tokenizer."""
+    """Twelve hexadecimal digits of the names and contents of a model's files."""
     weights = WEIGHT_FILES if any(folder.glob(WEIGHT_FILES[0])) else OLDER_WEIGHT_FILES
-    patterns = CONFIG_FILES + TOKENIZER_FILES + weights
-    files = sorted(
-        {path for pattern in patterns for path in folder.glob(pattern) if path.is_file()}
-    )
+    found: set[Path] = set()
+    for pattern in CONFIG_FILES + TOKENIZER_FILES + weights:
+        found.update(path for path in folder.glob(pattern) if path.is_file())
+    # Sizes and times are arguments, so that the cache below notices a changed file.
+    statuses = [(path, path.stat()) for path in sorted(found)]
     return _files_digest(
-        tuple((path, (stat := path.stat()).st_size, stat.st_mtime_ns) for path in files)
+        tuple((path, status.st_size, status.st_mtime_ns) for path, status in statuses)
     )
 
 
 @lru_cache
 def _files_digest(files: tuple[tuple[Path, int, int], ...]) -> str:
-    """Remembered while sizes and times stay: every trial asks."""
+    """Digest of files, given as path, size in bytes and modification time in nanoseconds.
+
+    It is cached, since every trial asks for it.
+    """
     whole = hashlib.sha256()
-    for path, *_ in files:
+    for path, _, _ in files:
         with open(path, "rb") as file:
-            whole.update(path.name.encode() + b"\0" + hashlib.file_digest(file, "sha256").digest())
+            content = hashlib.file_digest(file, "sha256").digest()
+        whole.update(path.name.encode() + b"\0" + content)
     return whole.hexdigest()[:12]

@@ -24,12 +24,18 @@ ModelFunction = Callable[[tuple[int, ...], int], nn.Module]
 
 
 def mlp(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """Two hidden layers of 128 and 64 with ReLU: 17,024 weights on the digits, few enough that 98 % sparsity hurts."""
+    """Fully connected network with hidden layers of 128 and 64 and ReLU.
+
+    It has 17,024 weights on the digits, few enough that 98 % sparsity hurts.
+    """
     return _fully_connected(math.prod(input_shape), 128, 64, n_classes)
 
 
 def lenet_300_100(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """Two hidden layers of 300 and 100 with ReLU: 266,200 weights on 28 x 28 images (LeCun et al. 1998)."""
+    """Fully connected network with hidden layers of 300 and 100 and ReLU (LeCun et al. 1998).
+
+    It has 266,200 weights on 28 x 28 images.
+    """
     return _fully_connected(math.prod(input_shape), 300, 100, n_classes)
 
 
@@ -49,19 +55,24 @@ MODELS: dict[str, ModelFunction] = {
     "resnet18_cifar": resnet18_cifar,
     "wrn_22_2": wrn_22_2,
 }
-"""Each takes an example's shape, (channels, height, width), and the number of classes; its network gives logits."""
+"""Functions that build a network, by the name of the model.
+
+Each takes an example's shape, (channels, height, width), and the number of classes. Its network
+maps (n, channels, height, width) to logits (n, classes).
+"""
 
 
 def torchvision_names() -> list[str]:
-    """The names of torchvision's classification models, such as ``resnet50``."""
-    from torchvision import models  # seconds, and not needed for our own
+    """Names of torchvision's classification models, such as ``resnet50``."""
+    # Importing takes seconds, which a model of ours should not pay.
+    from torchvision import models
 
     names: list[str] = models.list_models(module=models)
     return names
 
 
 def torchvision_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """An untrained classification model of torchvision, without auxiliary classifiers.
+    """Untrained classification model of torchvision, without auxiliary classifiers.
 
     Raises:
         ValueError: if the inputs are not images of three channels.
@@ -69,15 +80,12 @@ def torchvision_model(name: str, input_shape: tuple[int, ...], n_classes: int) -
     from torchvision import models
 
     if len(input_shape) != 3 or input_shape[0] != 3:
-        raise ValueError(
-            f"torchvision's models take images of shape (3, height, width), got {input_shape}"
-        )
+        rule = "torchvision's models take images of shape (3, height, width)"
+        raise ValueError(f"{rule}, got {input_shape}")
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
-        options = {
-            "aux_logits": False,
-            "init_weights": True,
-        }  # otherwise three outputs in training, and a warning
+        # By default both have three outputs in training, and warn.
+        options = {"aux_logits": False, "init_weights": True}
     elif name.startswith("vit_"):
         options = {"image_size": input_shape[1]}
     elif name == "maxvit_t":
@@ -88,7 +96,10 @@ def torchvision_model(name: str, input_shape: tuple[int, ...], n_classes: int) -
 
 
 class _TablesOnCpu(TorchFunctionMode):
-    """Keeps tables off the meta device: RegNet computes the widths of its layers with them."""
+    """Mode in which `torch.arange` and `torch.tensor` ignore the meta device.
+
+    RegNet computes the widths of its layers with them, which needs their values.
+    """
 
     def __torch_function__(
         self,
@@ -97,14 +108,17 @@ class _TablesOnCpu(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        tables = {"device": "cpu"} if func in (torch.arange, torch.tensor) else {}
-        return func(*args, **(tables | (kwargs or {})))
+        given = kwargs or {}
+        if func in (torch.arange, torch.tensor):
+            return func(*args, **{"device": "cpu", **given})
+        return func(*args, **given)
 
 
 def model_function(name: str) -> ModelFunction:
-    """The function that ``name`` stands for.
+    """Function that builds the model of that name.
 
-    It is an entry of `MODELS`, a classification model of torchvision, or the user's own ``package.module:function``.
+    It is an entry of `MODELS`, a classification model of torchvision, or the user's own
+    ``package.module:function``.
 
     Raises:
         DeclarationError: naming the valid names, or why the user's function cannot be imported.
@@ -113,13 +127,14 @@ def model_function(name: str) -> ModelFunction:
         return MODELS[name]
     if ":" in name:
         return _import_model_function(name)
-    if name in (names := torchvision_names()):
+    names = torchvision_names()
+    if name in names:
         return partial(torchvision_model, name)
+    # torchvision has too many to list.
     near = ", ".join(get_close_matches(name, names, n=4)) or "resnet50, vit_b_16, …"
     theirs = f"a classification model of torchvision ({near})"
-    raise _model_error(
-        f"must be one of {', '.join(MODELS)}, {theirs}, or your own `package.module:function`", name
-    )
+    own = "or your own `package.module:function`"
+    raise _model_error(f"must be one of {', '.join(MODELS)}, {theirs}, {own}", name)
 
 
 def _import_model_function(name: str) -> ModelFunction:
@@ -127,9 +142,8 @@ def _import_model_function(name: str) -> ModelFunction:
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except Exception as error:  # a user's module may raise anything while it is imported
-        raise _model_error(
-            f"must name a function that can be imported ({type(error).__name__}: {error})", name
-        ) from error
+        cause = f"{type(error).__name__}: {error}"
+        raise _model_error(f"must name a function that can be imported ({cause})", name) from error
     if not callable(function):
         raise _model_error("must name a function", name)
     own: ModelFunction = function
@@ -141,20 +155,19 @@ def _model_error(rule: str, name: str) -> DeclarationError:
 
 
 def require_prunable(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights of the network of that name that may be pruned.
+    """Weights that may be pruned, by parameter name.
 
     Raises:
-        DeclarationError: if there is none.
+        DeclarationError: if there are none, naming the model ``name``.
     """
     if weights := prunable_weights(model):
         return weights
-    raise _model_error(
-        "the model must have a linear or convolution layer, or nothing can be pruned", name
-    )
+    rule = "the model must have a linear or convolution layer, or nothing can be pruned"
+    raise _model_error(rule, name)
 
 
 def build_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """A fresh network of that name, drawn from torch's global generator.
+    """Fresh network of the model of that name, drawn from torch's global generator.
 
     Raises:
         DeclarationError: if the name is unknown.
@@ -163,24 +176,25 @@ def build_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.M
 
 
 def meta_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """A network of that name on the meta device: all shapes, and no memory.
+    """Network of the model of that name on the meta device: all shapes, and no memory.
 
     Raises:
-        DeclarationError: if the name is unknown, or its function does not return a network whose sizes are all known.
+        DeclarationError: if the name is unknown, or its function does not return a network whose
+            sizes are all known.
     """
     function = model_function(name)
     try:
         with torch.device("meta"):
             model = function(input_shape, n_classes)
     except Exception as error:  # a user's function may raise anything
-        rule = f"must build a network for inputs of shape {input_shape} ({type(error).__name__}: {error})"
+        cause = f"{type(error).__name__}: {error}"
+        rule = f"must build a network for inputs of shape {input_shape} ({cause})"
         raise _model_error(rule, name) from error
     if not isinstance(model, nn.Module):
         rule = "the function must return a torch.nn.Module"
         got = f"{type(model).__name__} from {name!r}"
         raise DeclarationError([Problem("task.model", rule, got)], "the model")
     if any(is_lazy(parameter) for parameter in model.parameters()):
-        raise _model_error(
-            "the model must give every layer its sizes: lazy layers cannot be pruned", name
-        )
+        rule = "the model must give every layer its sizes: lazy layers cannot be pruned"
+        raise _model_error(rule, name)
     return model

@@ -1,4 +1,4 @@
-"""The network of a task: built, outlined without memory, shown an example, asked what of it may be pruned."""
+"""Networks of a task: how each is built, its shapes, an example input, and its prunable weights."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from sparsetune.sparsity.flops import Example
 from sparsetune.tasks.models import build_model, meta_model, require_prunable
 
 Inputs = torch.Tensor | dict[str, torch.Tensor]
-"""What a network is called with: images (n, *shape), or token ids and masks by name, (n, tokens) each."""
+"""Inputs of a network: images (n, *shape), or token ids and masks by name, (n, tokens) each."""
 
 
 class Network(Protocol):
-    """A model by name, with what the task makes of it."""
+    """Model by name, with the sizes that the task gives it."""
 
     @property
     def name(self) -> str:
-        """As the task gives it."""
+        """Name of the model, as the task gives it."""
 
     @property
     def outputs(self) -> int:
-        """Logits of an example: as many as classes, or one where a number is predicted."""
+        """Number of logits of an example: the classes, or 1 where a number is predicted."""
 
     def __hash__(self) -> int:
-        """Networks of equal names and sizes are one in caches."""
+        """Hash of name and sizes: equal networks share entries of caches."""
 
     def build(self) -> nn.Module:
-        """A fresh network; what is not trained before is drawn from torch's global generator.
+        """Fresh network; untrained parts are drawn from torch's global generator.
 
         Raises:
             DeclarationError: if the name is unknown.
-            DataError: if its trained weights are not there.
+            DataError: if its trained weights are missing.
         """
 
     def meta(self) -> nn.Module:
-        """The same on the meta device: all shapes, and no memory."""
+        """Network on the meta device: all shapes, and no memory."""
 
     def example(self) -> Example:
-        """One example of full size on the meta device, as the network takes it."""
+        """Inputs of one example of full size, on the meta device."""
 
     def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
-        """The weights of a built or outlined network that may be pruned, by parameter name.
+        """Weights that may be pruned of a network from `build` or `meta`, by parameter name.
 
         Raises:
             DeclarationError: if there are none.
@@ -54,11 +54,12 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class ImageNetwork:
-    """A network for images: every linear and convolution layer may be pruned.
+    """Network for images: every linear and convolution layer may be pruned.
 
     Args:
-        name: Of `MODELS`, of torchvision's classification models, or ``package.module:function``.
-        input_shape: Of one example.
+        name: A key of `MODELS`, a classification model of torchvision, or
+            ``package.module:function``.
+        input_shape: Shape of one example, (channels, height, width).
         outputs: Number of classes.
     """
 
@@ -83,14 +84,20 @@ class ImageNetwork:
         return require_prunable(self.name, model)
 
     def at(self, side: int) -> ImageNetwork:
-        """For images of another size."""
+        """Network for square images of another size, ``side`` pixels."""
         return replace(self, input_shape=(self.input_shape[0], side, side))
 
 
 def compute_logits(network: Any, inputs: Inputs) -> torch.Tensor:
-    """What a network says of inputs: (n, outputs)."""
+    """Logits of a batch, (n, outputs).
+
+    Args:
+        network: A module, compiled or not. Given inputs by name, it must answer with an object that
+            has ``logits``, as transformers' models do.
+        inputs: The batch.
+    """
     if isinstance(inputs, Mapping):
         logits: torch.Tensor = network(**inputs).logits
         return logits
-    said: torch.Tensor = network(inputs)
-    return said
+    outputs: torch.Tensor = network(inputs)
+    return outputs

@@ -1,6 +1,7 @@
-"""Residual networks for small images: of any number of channels, at least 8 x 8 pixels, down to a quarter of each side.
+"""Residual networks for small images of any number of channels and at least 8 x 8 pixels.
 
-Convolutions have no bias and are drawn as He et al. (2015) do, by their outputs, as in the code of both publications.
+The last stage sees a quarter of each side. Convolutions have no bias, and are drawn as in He et al.
+(2015) by the number of their outputs, as in the code of both publications.
 """
 
 from __future__ import annotations
@@ -14,32 +15,45 @@ from torch import nn
 from torch.nn.functional import pad, relu
 
 Block = Callable[[int, int, int], nn.Module]
-"""From the channels of its inputs, those of its outputs and the stride of its first convolution."""
+"""Function from input channels, output channels and the first convolution's stride to a block."""
 WIDE_BLOCK_DROPOUT = 0.3
-"""Between a wide block's convolutions: what RigL's code, and others that train a sparse WRN-22-2 after it, set."""
+"""Dropout between a wide block's convolutions, as in RigL's code.
+
+Later publications that train a sparse WRN-22-2 use it as well.
+"""
 
 
 def resnet8(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """One block a stage (He et al. 2016, section 4.2, n = 1): 75,290 parameters with 3 channels and 10 classes."""
+    """ResNet with one block a stage (He et al. 2016, section 4.2, n = 1).
+
+    75,290 parameters with 3 channels and 10 classes.
+    """
     return _resnet(1, input_shape, n_classes)
 
 
 def resnet20(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """Three blocks a stage (He et al. 2016, section 4.2, n = 3): 0.27 M parameters with 3 channels and 10 classes."""
+    """ResNet with three blocks a stage (He et al. 2016, section 4.2, n = 3).
+
+    0.27 M parameters with 3 channels and 10 classes.
+    """
     return _resnet(3, input_shape, n_classes)
 
 
 def resnet56(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """Nine blocks a stage (He et al. 2016, section 4.2, n = 9): 0.85 M parameters with 3 channels and 10 classes."""
+    """ResNet with nine blocks a stage (He et al. 2016, section 4.2, n = 9).
+
+    0.85 M parameters with 3 channels and 10 classes.
+    """
     return _resnet(9, input_shape, n_classes)
 
 
 def resnet18_cifar(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """ResNet-18 of torchvision with a first convolution of 3 x 3 and stride 1, and no max-pool.
+    """ResNet-18 of torchvision, with a first convolution of 3 x 3 and stride 1, and no max-pool.
 
     11.17 M parameters with 3 channels and 10 classes.
     """
-    from torchvision.models import resnet18  # seconds, and not needed for the others
+    # Importing takes seconds, which the other models should not pay.
+    from torchvision.models import resnet18
 
     model: nn.Module = resnet18(num_classes=n_classes)
     model.conv1 = _initialise(_convolution(input_shape[0], 64))
@@ -48,16 +62,16 @@ def resnet18_cifar(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
 
 
 def wrn_22_2(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """A wide ResNet of depth 22 and width 2 (Zagoruyko & Komodakis 2016), as in RigL's experiments on CIFAR-10.
+    """Wide ResNet of depth 22 and width 2 (Zagoruyko & Komodakis 2016), as in RigL's experiments.
 
-    After `rigl/cifar_resnet` (Evci et al. 2020): pre-activation, a projection of the activated inputs where the number
-    of channels changes, dropout of 0.3. 1.08 M parameters with 3 channels and 10 classes.
+    After `rigl/cifar_resnet` (Evci et al. 2020): pre-activation, dropout of 0.3, and a projection
+    of the activated inputs where the number of channels changes. 1.08 M parameters with 3 channels
+    and 10 classes.
     """
-    first = _convolution(input_shape[0], 16)
+    first = [("conv1", _convolution(input_shape[0], 16))]
+    stages = _build_stages(WideBlock, (32, 64, 128), 3)
     last = [("bn", nn.BatchNorm2d(128)), ("relu", nn.ReLU())]
-    return _build_network(
-        [("conv1", first), *_build_stages(WideBlock, (32, 64, 128), 3), *last], 128, n_classes
-    )
+    return _build_network([*first, *stages, *last], 128, n_classes)
 
 
 def _resnet(blocks: int, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
@@ -66,19 +80,22 @@ def _resnet(blocks: int, input_shape: tuple[int, ...], n_classes: int) -> nn.Mod
         ("bn1", nn.BatchNorm2d(16)),
         ("relu", nn.ReLU()),
     ]
-    return _build_network([*first, *_build_stages(BasicBlock, (16, 32, 64), blocks)], 64, n_classes)
+    stages = _build_stages(BasicBlock, (16, 32, 64), blocks)
+    return _build_network([*first, *stages], 64, n_classes)
 
 
 def _build_stages(
     block: Block, widths: tuple[int, ...], blocks: int
 ) -> Iterator[tuple[str, nn.Module]]:
-    """``layer1`` and so on, after a convolution to 16 channels; every stage but the first halves the image's sides."""
+    """Stages by name, ``layer1`` and so on, after a convolution to 16 channels.
+
+    Every stage but the first halves the image's sides.
+    """
     for number, (inputs, outputs) in enumerate(pairwise((16, *widths)), start=1):
+        # Blocks draw their weights when they are built: this order is part of a trial's numbers.
         rest = [block(outputs, outputs, 1) for _ in range(blocks - 1)]
-        yield (
-            f"layer{number}",
-            nn.Sequential(block(inputs, outputs, 1 if number == 1 else 2), *rest),
-        )
+        first = block(inputs, outputs, 1 if number == 1 else 2)
+        yield f"layer{number}", nn.Sequential(first, *rest)
 
 
 def _build_network(body: list[tuple[str, nn.Module]], features: int, n_classes: int) -> nn.Module:
@@ -104,8 +121,9 @@ def _initialise(model: nn.Module) -> nn.Module:
 class BasicBlock(nn.Module):
     """Two convolutions, each normalised, and ReLU after the sum with the inputs (He et al. 2016).
 
-    The shortcut has no weights (option A): where the image is halved, every other pixel, and zeros for new channels. It
-    is what the publication trains on CIFAR-10, and leaves no small projection for pruning to cut.
+    The shortcut has no weights (option A): where the image is halved, it keeps every other pixel
+    and adds zeros for new channels. The publication trains it on CIFAR-10, and it leaves no small
+    projection for pruning to cut.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -118,14 +136,17 @@ class BasicBlock(nn.Module):
         self.new_channels = outputs - inputs
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Maps (n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded up."""
+        """Map (n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded up."""
         residual = self.bn2(self.conv2(relu(self.bn1(self.conv1(inputs)))))
         shortcut = inputs[:, :, :: self.stride, :: self.stride]
         return relu(residual + pad(shortcut, (0, 0, 0, 0, 0, self.new_channels)))
 
 
 class WideBlock(nn.Module):
-    """Normalisation and ReLU before each of two convolutions, none after the sum (Zagoruyko & Komodakis 2016)."""
+    """Two convolutions, each after normalisation and ReLU, with nothing after the sum.
+
+    The block of Zagoruyko & Komodakis (2016).
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -137,7 +158,7 @@ class WideBlock(nn.Module):
         self.shortcut = None if inputs == outputs else _convolution(inputs, outputs, stride, size=1)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Maps (n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded up."""
+        """Map (n, inputs, h, w) to (n, outputs, h / stride, w / stride), rounded up."""
         active = relu(self.bn1(inputs))
         residual: torch.Tensor = self.conv2(self.dropout(relu(self.bn2(self.conv1(active)))))
         shortcut: torch.Tensor = inputs if self.shortcut is None else self.shortcut(active)

@@ -1,4 +1,4 @@
-"""A task: the splits that a trial reads, what a model must look like, what is optimised and what is measured."""
+"""Task of a trial: the splits it reads, its network, the loss it optimises and its metric."""
 
 from __future__ import annotations
 
@@ -20,33 +20,43 @@ from sparsetune.tasks.network import Inputs, Network
 from sparsetune.tasks.weights import load_weights
 
 EVALUATED_TOGETHER = 1_000
-"""Images of a forward pass in evaluations; part of the numbers, since sums change in the last bit with it."""
+"""Images of a forward pass in evaluations. Results change in the last bit with it."""
 
 Batch = tuple[Inputs, torch.Tensor]
-"""Inputs as the network takes them, and targets (n,): class numbers, or scores; on the trial's device."""
+"""Inputs as the network takes them, and targets (n,): class numbers or scores. On the device."""
 TrainingBatch = tuple[Inputs, torch.Tensor, torch.Tensor]
-"""A batch, and which examples of the training split it has (n,), on the trial's device."""
+"""A batch, and the indices of its examples in the training split, (n,). On the device."""
 
 
 class Examples(Protocol):
-    """The examples of one split, in an order that never changes."""
+    """Examples of one split, in an order that never changes."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of examples."""
 
     def chunks(self) -> Iterable[torch.Tensor]:
-        """All indices in tensors, each of which one forward pass of an evaluation takes."""
+        """All indices, in a tensor for each forward pass of an evaluation."""
 
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
-        """A batch for each tensor of indices, as evaluations see it: without augmentation."""
+        """Batch for each tensor of indices, as evaluations see it: without augmentation."""
 
     def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
-        """The augmented batches of a trial, from step ``first`` to its last: a function of its seed and the step."""
+        """Augmented batches of a trial, from step ``first`` (from 0) to its last.
+
+        A batch is a function of the trial's seed and the step.
+        """
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The four that a trial reads. ``train_subset`` is the part of ``train`` that evaluations use."""
+    """Splits that a trial reads.
+
+    Args:
+        train: Examples that are trained on.
+        train_subset: Part of ``train`` on which evaluations measure the training loss.
+        validation: Examples held out of training; may be empty.
+        test: Examples that only a report trial reads, at its end.
+    """
 
     train: Examples
     train_subset: Examples
@@ -56,15 +66,15 @@ class Splits:
 
 @dataclass(frozen=True)
 class Task:
-    """Classification, or the prediction of a number, by one network.
+    """Classification, or prediction of a number, by one network.
 
     Args:
-        splits: For the device of the trial.
-        network: Before training.
-        label_smoothing: Of the loss that is optimised.
+        splits: Examples, on or for the device of the trial.
+        network: The network before training.
+        label_smoothing: Smoothing of the labels in the optimised loss, in [0, 1).
         weights: Trained weights to start from; see `sparsetune.tasks.weights`.
-        data_root: Where to look for those.
-        metric: What ``score`` means.
+        data_root: Folder that those weights are looked for in.
+        metric: Metric of the column ``score``.
     """
 
     splits: Splits
@@ -75,24 +85,30 @@ class Task:
     metric: Metric = "accuracy"
 
     def build_model(self) -> nn.Module:
-        """A fresh network, drawn from torch's global generator, or with the declared weights."""
+        """Fresh network, drawn from torch's global generator, or with the declared weights."""
         model = self.network.build()
         if self.weights is not None:
             load_weights(model, self.weights, self.data_root)
         return model
 
     def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
-        """What may be pruned, by name.
+        """Weights that may be pruned, by parameter name.
 
         Raises:
-            DeclarationError: if there is nothing.
+            DeclarationError: if there are none.
         """
         return self.network.prunable(model)
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """What is optimised: the mean cross-entropy of a batch in nats, with smoothed labels where declared.
+        """Loss that is optimised, a mean over the batch.
 
-        Where targets are numbers it is the mean squared error.
+        Args:
+            outputs: Logits, (n, classes); or predicted numbers, (n, 1).
+            targets: Class numbers or numbers, (n,).
+
+        Returns:
+            Cross-entropy in nats, with smoothed labels where declared; the squared error where
+            targets are numbers.
         """
         if targets.is_floating_point():
             return functional.mse_loss(outputs.squeeze(1), targets)
@@ -100,7 +116,10 @@ class Task:
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
-    """The order in which an epoch goes through ``examples``: a permutation of their indices, and no other state."""
+    """Order of the examples in an epoch: a permutation of their indices, (examples,).
+
+    It is a function of the arguments alone.
+    """
     generator = torch.Generator().manual_seed(derived_seed(seed, "order", epoch))
     return torch.randperm(examples, generator=generator)
 
@@ -108,13 +127,24 @@ def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:
 def stratified_split(
     targets: NDArray[np.integer], size: int, seed: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of ``size`` examples, of every class one fraction to within half an example, and those of the rest.
+    """Split examples in two, with an equal fraction of every class in the first part.
 
-    Both ascend. The draw is a pure function of its arguments: `RandomState`'s stream is frozen by numpy.
+    The draw is a pure function of its arguments: numpy has frozen the stream of `RandomState`.
+
+    Args:
+        targets: Class numbers, (n,).
+        size: Number of examples in the first part.
+        seed: Seed of the draw.
+
+    Returns:
+        Indices of the first part, (size,), and of the rest, (n - size,), both ascending. Every
+        class gives the same fraction of its examples, to within half an example.
     """
     order = np.random.RandomState(seed).permutation(len(targets))
     by_class = order[np.argsort(targets[order], kind="stable")]
     counts = np.bincount(targets)
+    # Each example's rank within its class, as a fraction: cutting at one rank takes an equal
+    # fraction of every class.
     share = np.concatenate([(np.arange(n) + 0.5) / n for n in counts if n])
     by_share = by_class[np.argsort(share, kind="stable")]
     return np.sort(by_share[:size]), np.sort(by_share[size:])
@@ -126,6 +156,13 @@ def split_indices(
     """Indices of ``train``, ``train_subset`` and ``validation`` in the published training set.
 
     Validation is held out first; a smaller training set is drawn from what is left.
+
+    Args:
+        labels: Class numbers of the published training set, (n,).
+        held_out: Number of validation examples.
+        train_size: Number of training examples.
+        seed: Seed of all three draws.
+        subset_size: Largest number of examples in ``train_subset``.
     """
     validation, rest = stratified_split(labels, held_out, seed)
     chosen, _ = stratified_split(labels[rest], train_size, seed)

@@ -1,7 +1,8 @@
-"""Trained weights to start from: a local file whose name says its bytes, as those of `torch.hub` do.
+"""Trained weights to start from: a local file whose name says its bytes, as in `torch.hub`.
 
-A name such as ``resnet50-11ad3fa6.pth`` ends in digits of the file's SHA-256, so that a declaration that holds it names
-the weights themselves. Give it without a folder, and the declaration is the same on every machine.
+A name such as ``resnet50-11ad3fa6.pth`` ends in digits of the file's SHA-256, so that a declaration
+that holds it names the weights themselves. Given without a folder, the name makes the declaration
+the same on every machine.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 import torch
-from safetensors.torch import load_file as tensors
+from safetensors.torch import load_file
 from torch import nn
 
 from sparsetune.errors import DataError
@@ -21,42 +22,43 @@ from sparsetune.tasks.data_roots import given_root
 
 WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors")
 NESTED_STATE_KEYS = ("state_dict", "model")
-"""Where a training script's checkpoint keeps the network's weights."""
-LEAST_DIGITS = 8
+"""Keys under which a training script's checkpoint may keep the network's weights."""
+MIN_DIGEST_DIGITS = 8
+"""Digits of the SHA-256 that a file's name must have at least."""
 MAX_NAMED_KEYS = 5
-"""How many keys an error names."""
+"""Keys that an error names at most."""
 
-State = dict[str, torch.Tensor]
+StateDict = dict[str, torch.Tensor]
 
 
 def load_weights(model: nn.Module, name: str, data_root: Path | None = None) -> None:
-    """Put trained weights into a freshly drawn network, in place, in its own types and on its own device.
+    """Put trained weights into a freshly drawn network, in place, in its own types and device.
 
-    The head, which is the weight and bias of the network's last `torch.nn.Linear`, stays as drawn when, and only when,
-    the file's has another number of outputs. A batch-norm's count of batches may be missing, as in older files.
+    The head is the weight and bias of the network's last `torch.nn.Linear`. It stays as drawn if,
+    and only if, the file's head has another number of outputs. A batch-norm's count of batches may
+    be missing, as in older files.
 
     Args:
-        model: On any device but ``meta``.
+        model: Network on any device but ``meta``.
         name: ``task.weights``, as `weights_file` looks for it.
-        data_root: The folder that data sets lie in; by default ``$SPARSETUNE_DATA``.
+        data_root: Folder that data sets lie in; by default ``$SPARSETUNE_DATA``.
 
     Raises:
-        DataError: in one line, if the file is missing, torn, not what its name says, or of another network.
+        DataError: in one line, if the file is missing, torn, not what its name says, or of another
+            network.
     """
     state = fitting_weights(model, name, data_root)
     own = model.state_dict()
+    # `load_state_dict` of some networks asks for a version, which files may lack.
     with torch.no_grad():
-        for (
-            key,
-            tensor,
-        ) in (
-            state.items()
-        ):  # `load_state_dict` of some networks asks for a version, which files may lack
+        for key, tensor in state.items():
             own[key].copy_(tensor)
 
 
-def fitting_weights(model: nn.Module, name: str, data_root: Path | None = None) -> State:
-    """What `load_weights` puts into a network, by key; the network may be on the meta device, and stays as it is.
+def fitting_weights(model: nn.Module, name: str, data_root: Path | None = None) -> StateDict:
+    """Tensors that `load_weights` puts into a network, by key.
+
+    The network may be on the meta device; it is not changed.
 
     Raises:
         DataError: as `load_weights` does.
@@ -64,114 +66,120 @@ def fitting_weights(model: nn.Module, name: str, data_root: Path | None = None) 
     path = weights_file(name, data_root)
     state = _read_state(path)
     own = model.state_dict()
-    kept = _mismatched_head(model, state)
+    head = _mismatched_head(model, state)
+    shared = [key for key in own if key in state and key not in head]
     faults = {
-        "missing": [
-            key for key in own if key not in state and not key.endswith("num_batches_tracked")
-        ],
+        "missing": [key for key in own if key not in state and not _may_be_missing(key)],
         "unexpected": [key for key in state if key not in own],
         "misshapen": [
             f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
-            for key in own
-            if key in state and key not in kept and state[key].shape != own[key].shape
+            for key in shared
+            if state[key].shape != own[key].shape
         ],
     }
     if any(faults.values()):
         got = "; ".join(f"{fault} {_list_keys(keys)}" for fault, keys in faults.items() if keys)
-        raise DataError(
-            f"`{path}` must hold the weights of the task's model, got {got}; set `task.model` to theirs"
-        )
-    return {key: tensor for key, tensor in state.items() if key not in kept}
+        rule = "must hold the weights of the task's model"
+        raise DataError(f"`{path}` {rule}, got {got}; set `task.model` to theirs")
+    return {key: tensor for key, tensor in state.items() if key not in head}
+
+
+def _may_be_missing(key: str) -> bool:
+    return key.endswith("num_batches_tracked")
 
 
 def weights_file(name: str, data_root: Path | None = None) -> Path:
-    """The file of that name: a path, or in the data root, its ``weights/``, or where `torch.hub` downloads to.
+    """File of that name: a path, or in the data root, its ``weights/`` or the cache of `torch.hub`.
 
     Raises:
         DataError: if there is none, or its name does not end in digits of its SHA-256.
     """
-    given = given_root(data_root)
-    roots = [given / name, given / "weights" / name] if given else []
-    places = [Path(name).expanduser(), *roots, Path(torch.hub.get_dir()) / "checkpoints" / name]
-    found = next((path for path in places if path.is_file()), None)
+    candidates = [Path(name).expanduser()]
+    if root := given_root(data_root):
+        candidates += [root / name, root / "weights" / name]
+    candidates.append(Path(torch.hub.get_dir()) / "checkpoints" / name)
+    found = next((path for path in candidates if path.is_file()), None)
     if found is None:
-        looked = ", ".join(f"`{path}`" for path in dict.fromkeys(places))
+        looked = ", ".join(f"`{path}`" for path in dict.fromkeys(candidates))
+        rule = f"`task.weights` must name a local file, got {name!r}, which is none of {looked}"
         advice = "put it there, or set --data-root or SPARSETUNE_DATA to the folder that holds it"
-        raise DataError(
-            f"`task.weights` must name a local file, got {name!r}, which is none of {looked}; {advice}"
-        )
+        raise DataError(f"{rule}; {advice}")
     if found.suffix not in WEIGHT_SUFFIXES:
-        raise DataError(
-            f"`task.weights` must end in {', '.join(WEIGHT_SUFFIXES[:-1])} or {WEIGHT_SUFFIXES[-1]}, got {name!r}"
-        )
-    _check_digits(found)
+        suffixes = f"{', '.join(WEIGHT_SUFFIXES[:-1])} or {WEIGHT_SUFFIXES[-1]}"
+        raise DataError(f"`task.weights` must end in {suffixes}, got {name!r}")
+    _check_digest(found)
     return found
 
 
-def _check_digits(path: Path) -> None:
+def _check_digest(path: Path) -> None:
+    """Check that a file's name ends in digits of its SHA-256.
+
+    Raises:
+        DataError: if it does not, or the file cannot be read.
+    """
     try:
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise DataError(
-            f"`{path}` must be readable, got {type(error).__name__}; see to its permissions"
-        ) from error
+        got = type(error).__name__
+        raise DataError(f"`{path}` must be readable, got {got}; see to its permissions") from error
     named = re.search(r"-([0-9a-f]*)$", path.stem)
-    if named is None or len(named[1]) < LEAST_DIGITS:
-        would_do = f"{path.stem}-{digest[:LEAST_DIGITS]}{path.suffix}"
-        rule = f"must end in `-` and at least {LEAST_DIGITS} digits of the file's SHA-256"
-        raise DataError(
-            f"the name of `{path}` {rule}; rename it to {would_do!r}, and `task.weights` with it"
-        )
+    if named is None or len(named[1]) < MIN_DIGEST_DIGITS:
+        valid_name = f"{path.stem}-{digest[:MIN_DIGEST_DIGITS]}{path.suffix}"
+        rule = f"must end in `-` and at least {MIN_DIGEST_DIGITS} digits of the file's SHA-256"
+        advice = f"rename it to {valid_name!r}, and `task.weights` with it"
+        raise DataError(f"the name of `{path}` {rule}; {advice}")
     if not digest.startswith(named[1]):
-        raise DataError(
-            f"`{path}` must have the SHA-256 that its name says, got {digest[: len(named[1])]}; fetch it again, or name"
-            " it by its own digits"
-        )
+        got = digest[: len(named[1])]
+        advice = "fetch it again, or name it by its own digits"
+        raise DataError(f"`{path}` must have the SHA-256 that its name says, got {got}; {advice}")
 
 
-def _read_state(path: Path) -> State:
-    """The state dict that the file holds, maybe one level down."""
+def _read_state(path: Path) -> StateDict:
+    """State dict that a file holds, at its top or one level down.
+
+    Raises:
+        DataError: if the file is torn, or holds no state dict.
+    """
     try:
-        safe = path.suffix == ".safetensors"
-        content = tensors(path) if safe else torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            content: object = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a torn file may raise anything
-        rule = "must be a whole file of tensors and plain values, as `torch.load(weights_only=True)` or safetensors reads"
+        readers = "`torch.load(weights_only=True)` or safetensors"
+        rule = f"must be a whole file of tensors and plain values, as {readers} reads"
         advice = "fetch it again, or save the state dict alone"
         raise DataError(f"`{path}` {rule}, got {type(error).__name__}; {advice}") from error
-    inner = (
-        [content[key] for key in NESTED_STATE_KEYS if key in content]
-        if isinstance(content, dict)
-        else []
-    )
-    for state in (content, *inner):
+    candidates = [content]
+    if isinstance(content, dict):
+        candidates += [content[key] for key in NESTED_STATE_KEYS if key in content]
+    for state in candidates:
         if _is_state_dict(state):
             return state
-    got = (
-        f"a dict of {_list_keys(map(str, content))}"
-        if isinstance(content, dict) and content
-        else f"{content!r:.40}"
-    )
+    if isinstance(content, dict) and content:
+        got = f"a dict of {_list_keys(map(str, content))}"
+    else:
+        got = f"{content!r:.40}"
     where = " or ".join(f'"{key}"' for key in NESTED_STATE_KEYS)
-    advice = "save `model.state_dict()`"
-    raise DataError(
-        f"`{path}` must hold a state dict, tensors by key, by itself or under {where}, got {got}; {advice}"
-    )
+    rule = f"must hold a state dict, tensors by key, by itself or under {where}"
+    raise DataError(f"`{path}` {rule}, got {got}; save `model.state_dict()`")
 
 
-def _is_state_dict(content: object) -> TypeGuard[State]:
-    return (
-        isinstance(content, dict)
-        and len(content) > 0
-        and all(
-            isinstance(key, str) and isinstance(value, torch.Tensor)
-            for key, value in content.items()
-        )
-    )
+def _is_state_dict(content: object) -> TypeGuard[StateDict]:
+    if not isinstance(content, dict) or not content:
+        return False
+    keys_are_names = all(isinstance(key, str) for key in content)
+    return keys_are_names and all(isinstance(value, torch.Tensor) for value in content.values())
 
 
-def _mismatched_head(model: nn.Module, state: State) -> set[str]:
-    """The keys of the network's last linear layer, if the file's differs from it by the number of its outputs alone."""
+def _mismatched_head(model: nn.Module, state: StateDict) -> set[str]:
+    """Keys of the network's last linear layer, if the file's differs only in its outputs.
+
+    Returns:
+        An empty set where the file's head fits, lacks a key, or differs in more than that number.
+    """
+    # Heads have many names, but all are the last linear layer.
     linear = [
         (name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)
     ]
@@ -183,14 +191,13 @@ def _mismatched_head(model: nn.Module, state: State) -> set[str]:
         return set()
     same_inputs = all(state[key].shape[1:] == tensor.shape[1:] for key, tensor in own.items())
     outputs = {len(state[key]) for key in own}
-    return (
-        set(own) if same_inputs and len(outputs) == 1 and outputs != {head.out_features} else set()
-    )
+    differs = len(outputs) == 1 and outputs != {head.out_features}
+    return set(own) if same_inputs and differs else set()
 
 
 def _list_keys(keys: Iterable[str]) -> str:
-    """The first five, and how many more."""
+    """First `MAX_NAMED_KEYS` keys in words, and how many more there are."""
     listed = list(keys)
-    return ", ".join(listed[:MAX_NAMED_KEYS]) + (
-        f" and {len(listed) - MAX_NAMED_KEYS} more" if len(listed) > MAX_NAMED_KEYS else ""
-    )
+    named = ", ".join(listed[:MAX_NAMED_KEYS])
+    rest = len(listed) - MAX_NAMED_KEYS
+    return f"{named} and {rest} more" if rest > 0 else named

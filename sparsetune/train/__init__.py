@@ -1,5 +1,11 @@
-"""One trial, trained without Ray."""
+"""One trial, trained without Ray.
 
-from sparsetune.train.loop import TrialResult, epoch_order, evaluation_steps, train
+`loop` is the training loop; the other files are what it uses, and `export` writes a trained network
+for other programs.
+"""
+
+from sparsetune.tasks.task import epoch_order
+from sparsetune.train.loop import TrialResult, train
+from sparsetune.train.rows import evaluation_steps
 
 __all__ = ["TrialResult", "epoch_order", "evaluation_steps", "train"]

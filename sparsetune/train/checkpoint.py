@@ -1,4 +1,4 @@
-"""Checkpoints of a trial: when one is due, how it is written so that none is ever torn, how it is read."""
+"""Checkpoints of a trial: when one is due, how it is written whole, and how it is read."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load as tensors
-from safetensors.torch import save
+from safetensors.torch import load, save
 
 from sparsetune.errors import CheckpointError
 from sparsetune.paths import Place, list_names, read_content
@@ -26,19 +25,23 @@ from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.units import format_bytes
 
 Row = dict[str, float | int | str | bool | None]
+"""Columns of one evaluation, as `sparsetune.spec.columns` describes them."""
 CHECKPOINTS_KEPT = 2
+"""Checkpoints that a running trial keeps: if the newest is torn, the one before it serves."""
+CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)\.pt")
+"""Name of a checkpoint's file; the number is its step."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trial at a step.
+    """State of a trial after a step.
 
     Args:
-        path: The file it was read from.
-        step: Optimizer steps done.
+        path: File that it was read from.
+        step: Number of optimizer steps done.
         trial_id: Digest of the trial's declaration.
-        reports: Every row reported so far, so that a ledger that is behind can be filled.
-        state: What training goes on from.
+        reports: All rows reported so far, so that a ledger that is behind can be filled.
+        state: State that `sparsetune.train.train` resumes from, on the CPU.
     """
 
     path: Place
@@ -50,30 +53,37 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class CheckpointAllowance:
-    """What the checkpoints of one trial may take.
+    """Storage that the checkpoints of one trial may take.
 
     Args:
-        size: Bytes at any time, the one that is being written with them.
-        earlier: Folders of the trial's earlier attempts, whose checkpoints count, and go first.
-        tell: Called with why none is written, where not even one has room.
+        size: Bytes at any time, including the checkpoint that is being written.
+        earlier: Folders of the trial's earlier attempts. Their checkpoints count, and are deleted
+            first.
+        warn: Called with the reason, once, where not even one checkpoint fits.
     """
 
     size: float = math.inf
     earlier: Sequence[Place] = ()
-    tell: Callable[[str], None] = lambda said: None
+    warn: Callable[[str], None] = lambda reason: None
 
     def kept(self, size: int) -> int:
-        """How many checkpoints of this size stay once another was written: two, one, or none where that has no room."""
+        """Number of checkpoints of ``size`` bytes to keep, 0 to `CHECKPOINTS_KEPT`.
+
+        There must be room for one more, since the next is written before an old one is deleted.
+        With 0, none can be written.
+        """
         return int(max(0, min(CHECKPOINTS_KEPT, self.size // size - 1)))
 
 
 class Checkpoints:
-    """The checkpoints of one attempt, in a folder of its own; the last two are kept, where the trial's room holds them.
+    """Checkpoints of one attempt, in a folder of its own.
+
+    The last `CHECKPOINTS_KEPT` are kept, or fewer where the trial's ``room`` holds fewer.
 
     Args:
-        folder: Made when the first is written.
-        seconds: At an evaluation, one is due this long after the last.
-        mid_epoch_seconds: Between evaluations, one is due this long after the last.
+        folder: Folder of the files; it is made when the first is written.
+        seconds: Seconds after the last checkpoint until one is due at an evaluation.
+        mid_epoch_seconds: Seconds after the last checkpoint until one is due between evaluations.
     """
 
     def __init__(
@@ -83,22 +93,32 @@ class Checkpoints:
         self.seconds = seconds
         self.mid_epoch_seconds = mid_epoch_seconds
         self.room = CheckpointAllowance()
-        self._last = time.monotonic()
+        self._written_at = time.monotonic()
         self._refused = False
 
     def due(self, evaluated: bool) -> bool:
-        """Whether one is due now, just after an evaluation or between two."""
+        """Return True if a checkpoint is due, just after an evaluation or between two."""
         seconds = self.seconds if evaluated else self.mid_epoch_seconds
-        return not self._refused and time.monotonic() - self._last >= seconds
+        return not self._refused and time.monotonic() - self._written_at >= seconds
 
     def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Place:
-        """Write ``checkpoint-<step>.pt`` under a temporary name, sync, verify, rename; then drop all but the last two.
+        """Write ``checkpoint-<step>.pt``, then delete those that it supersedes.
 
-        An object is written with one request, which the store takes as a whole or not at all.
+        On a disk it is written under a temporary name, synced, verified and renamed. An object is
+        written with one request, which the store accepts as a whole or not at all.
+
+        Args:
+            step: Number of optimizer steps done.
+            trial_id: Digest of the trial's declaration.
+            reports: All rows reported so far.
+            state: State to resume from: tensors and plain values.
+
+        Returns:
+            Path of the checkpoint; nothing is written where the trial's ``room`` is too small.
 
         Raises:
-            StorageError: if the disk is full or read-only; the checkpoints before stay.
-            CheckpointError: if what was written does not read back.
+            StorageError: if the disk is full or read-only; earlier checkpoints stay.
+            CheckpointError: if the file does not read back as it was written.
         """
         stored = {
             "schema": SCHEMA_VERSION,
@@ -107,12 +127,13 @@ class Checkpoints:
             "reports": reports,
             "state": state,
         }
-        whole = io.BytesIO()
-        torch.save(stored, whole)
+        buffer = io.BytesIO()
+        torch.save(stored, buffer)
         # A view of the buffer would outlive the file in an error's traceback.
-        data = whole.getvalue()
+        data = buffer.getvalue()
         path = self.folder / f"checkpoint-{step}.pt"
-        if not (kept := self.room.kept(len(data))):
+        kept = self.room.kept(len(data))
+        if kept == 0:
             self._refuse(len(data))
             return path
         with translating_write_errors(self.folder):
@@ -122,26 +143,28 @@ class Checkpoints:
                 write_durably(path, data)
             for old in self._superseded(step, kept):
                 old.unlink()
-        self._last = time.monotonic()
+        self._written_at = time.monotonic()
         return path
 
     def _superseded(self, step: int, kept: int) -> list[Place]:
-        """Checkpoints of the trial besides its newest; one of a later step is torn, since nothing resumed it."""
+        """Checkpoints of the trial to delete, all but the newest ``kept`` up to ``step``.
+
+        One of a later step is torn: otherwise the trial had resumed from it.
+        """
         found = _list_checkpoints([self.folder, *self.room.earlier])
         newest = [path for path in found if _checkpoint_step(path) <= step][:kept]
         return [path for path in found if path not in newest]
 
     def _refuse(self, size: int) -> None:
-        """Write no more, and say so once."""
+        """Write no more checkpoints, and warn once."""
         if not self._refused:
-            has = f"{format_bytes(self.room.size)} of the study's checkpoint quota"
-            self.room.tell(
-                f"no checkpoints: two of {format_bytes(size)} must fit, got {has}; raise --checkpoint-gib"
-            )
+            rule = f"no checkpoints: two of {format_bytes(size)} must fit"
+            got = f"{format_bytes(self.room.size)} of the study's checkpoint quota"
+            self.room.warn(f"{rule}, got {got}; raise --checkpoint-gib")
         self._refused = True
 
     def clear(self) -> None:
-        """Delete them all: the trial has finished.
+        """Delete all checkpoints of the attempt, once its trial has finished.
 
         Raises:
             StorageError: if the disk or the store refuses.
@@ -159,8 +182,10 @@ def _write_verified(path: Path, data: bytes) -> None:
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
+            # Without it, a crash of the machine may leave the renamed file empty.
             os.fsync(file.fileno())
-        if temporary.stat().st_size != len(data) or not zipfile.is_zipfile(temporary):
+        is_whole = temporary.stat().st_size == len(data) and zipfile.is_zipfile(temporary)
+        if not is_whole:
             raise CheckpointError(f"`{temporary}` must read back as it was written; check the disk")
         os.replace(temporary, path)
     finally:
@@ -168,17 +193,12 @@ def _write_verified(path: Path, data: bytes) -> None:
 
 
 def _list_checkpoints(folders: Iterable[Place]) -> list[Place]:
-    """Every checkpoint file, the newest step first."""
-    found = [
-        folder / name
-        for folder in folders
-        for name in list_names(folder)
-        if re.fullmatch(_CHECKPOINT_NAME_PATTERN, name)
-    ]
+    """Files of checkpoints in folders, the newest step first."""
+    found: list[Place] = []
+    for folder in folders:
+        names = [name for name in list_names(folder) if CHECKPOINT_NAME.fullmatch(name)]
+        found += [folder / name for name in names]
     return sorted(found, key=_checkpoint_step, reverse=True)
-
-
-_CHECKPOINT_NAME_PATTERN = r"checkpoint-(\d+)\.pt"
 
 
 def _checkpoint_step(path: Place) -> int:
@@ -186,12 +206,13 @@ def _checkpoint_step(path: Place) -> int:
 
 
 def latest_checkpoint(folders: Iterable[Place]) -> Checkpoint | None:
-    """The checkpoint of the highest step that loads; None if there is none. A torn one falls back to the one before.
+    """Checkpoint of the highest step that is whole, or None if there is none.
 
     Raises:
         StorageError: if the folders cannot be read.
     """
     for path in _list_checkpoints(folders):
+        # A torn or damaged checkpoint costs the steps since the one before, not the trial.
         try:
             return load_checkpoint(path)
         except CheckpointError:
@@ -206,58 +227,82 @@ def load_checkpoint(path: Place) -> Checkpoint:
         CheckpointError: if it is torn or damaged, no checkpoint, or of another schema version.
         StorageError: if an object store does not answer.
     """
-    file = path if isinstance(path, Path) else io.BytesIO(_expected_content(path))
+    file = path if isinstance(path, Path) else io.BytesIO(_require_content(path))
     try:
+        # torch does not compare checksums, and would load a damaged file.
         with zipfile.ZipFile(file) as parts:
             if damaged := parts.testzip():
-                raise zipfile.BadZipFile(f"`{damaged}` has another checksum")  # torch does not look
+                raise zipfile.BadZipFile(f"`{damaged}` has another checksum")
         if isinstance(file, io.BytesIO):
+            # `ZipFile` has moved the position, and torch reads from there.
             file.seek(0)
         stored = torch.load(file, map_location="cpu", weights_only=True)
         version = stored.pop("schema")
         checkpoint = Checkpoint(path, **stored)
     except Exception as error:  # a torn file makes torch raise errors of many kinds
+        got = type(error).__name__
         raise CheckpointError(
-            f"`{path}` must be a whole checkpoint, got {type(error).__name__}; delete it"
+            f"`{path}` must be a whole checkpoint, got {got}; delete it"
         ) from error
     if version != SCHEMA_VERSION:
-        raise CheckpointError(
-            f"`{path}` must have schema version {SCHEMA_VERSION}, got {version}; restart the trial"
-        )
+        rule = f"`{path}` must have schema version {SCHEMA_VERSION}"
+        raise CheckpointError(f"{rule}, got {version}; restart the trial")
     return checkpoint
 
 
-def _expected_content(path: Place) -> bytes:
-    """What must be there.
+def _require_content(path: Place) -> bytes:
+    """Content of a file that must exist.
 
     Raises:
-        CheckpointError: if it is gone.
+        CheckpointError: if it is missing.
         StorageError: if it cannot be read.
     """
     data = read_content(path)
     if data is None:
-        raise CheckpointError(
-            f"`{path}` must be where it was written, and is gone; see who deletes files there"
-        )
+        rule = f"`{path}` must be where it was written, and is gone"
+        raise CheckpointError(f"{rule}; see who deletes files there")
     return data
 
 
+def rng_state(device: str) -> dict[str, torch.Tensor]:
+    """State of torch's global generators that a trial draws from, as dropout does.
+
+    Returns:
+        ``cpu``, and ``cuda`` where the trial runs on a GPU.
+    """
+    states = {"cpu": torch.get_rng_state()}
+    if device.startswith("cuda"):
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def restore_rng_state(states: Mapping[str, torch.Tensor], device: str) -> None:
+    """Set torch's global generators to states that `rng_state` gave."""
+    torch.set_rng_state(states["cpu"])
+    if device.startswith("cuda") and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+
+
 def save_weights(weights: Mapping[str, torch.Tensor], path: Place) -> dict[str, torch.Tensor]:
-    """What ``path`` holds after ``weights`` were written to it as safetensors: the final model, on the CPU.
+    """Write weights as safetensors, and read them back.
+
+    Returns:
+        Content of the file, on the CPU.
 
     Raises:
         StorageError: if the disk is full or read-only, or the store refuses.
     """
+    # Clones, since safetensors refuses tensors that share memory.
+    stored = {name: weight.cpu().clone().contiguous() for name, weight in weights.items()}
     with translating_write_errors(path.parent):
-        write_durably(
-            path,
-            save({name: weight.cpu().clone().contiguous() for name, weight in weights.items()}),
-        )
-    return tensors(_expected_content(path))
+        write_durably(path, save(stored))
+    return load(_require_content(path))
 
 
 def save_masks(masks: Masks, path: Place) -> None:
-    """Write masks as safetensors: a uint8 tensor per layer, eight weights a byte in order; ``shapes`` in the metadata.
+    """Write masks as safetensors: a uint8 tensor per layer, with eight weights a byte in order.
+
+    The metadata's ``shapes`` is a JSON object with the shape of each mask.
 
     Raises:
         StorageError: if the disk is full or read-only, or the store refuses.

@@ -1,4 +1,4 @@
-"""How a network's arithmetic is done: precision, memory layout, compilation, and a batch in parts."""
+"""Arithmetic of a network: precision, memory layout, compilation, and a batch in parts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import torch
 from torch import nn
 
 from sparsetune.spec import ComputeSpec
-from sparsetune.tasks import Inputs, TrainingBatch
+from sparsetune.tasks.network import Inputs
+from sparsetune.tasks.task import TrainingBatch
 
 DTYPE_BY_PRECISION = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-"""Of forward passes, by name."""
+"""Precision of forward passes, by the declaration's name."""
 
 
 class ComputedModel:
-    """A network as the declaration wants it computed.
+    """Network with the declared precision, memory layout and compilation.
 
     Args:
         spec: The declaration.
-        model: Moved to its memory layout, in place; parameters keep their identity.
+        model: Network, whose memory layout is changed in place; parameters keep their identity.
         device: As torch names it.
     """
 
@@ -31,10 +32,10 @@ class ComputedModel:
         if spec.channels_last:
             model.to(memory_format=torch.channels_last)
         self.network: Any = torch.compile(model) if spec.compile else model
-        """What to call with inputs; it has the parameters of the model."""
+        """Module to call with inputs; it shares the parameters of the model."""
 
     def arithmetic(self) -> AbstractContextManager[Any]:
-        """Within it, forward passes have the declared precision."""
+        """Context in which forward passes have the declared precision."""
         precision = DTYPE_BY_PRECISION[self._spec.precision]
         return torch.autocast(self._device, precision, enabled=precision is not torch.float32)
 
@@ -45,18 +46,15 @@ class ComputedModel:
         return inputs
 
     def parts(self, batch: TrainingBatch) -> Iterator[TrainingBatch]:
-        """The batch in equal parts, each small enough for one pass."""
+        """Equal parts of a batch, each small enough for one forward pass."""
         inputs, targets, index = batch
         count = self._spec.accumulate
-        return zip(
-            _split_inputs(self.inputs(inputs), count),
-            targets.chunk(count),
-            index.chunk(count),
-            strict=True,
-        )
+        input_parts = _split_inputs(self.inputs(inputs), count)
+        return zip(input_parts, targets.chunk(count), index.chunk(count), strict=True)
 
     def part_of_mean(self, loss: torch.Tensor) -> torch.Tensor:
-        """What the mean loss of a part adds to that of its batch; a division costs what a small network notices."""
+        """Share of a part's mean loss in that of its batch."""
+        # Without parts there is no division: its time shows in the steps of a small network.
         return loss / self._spec.accumulate if self._spec.accumulate > 1 else loss
 
 

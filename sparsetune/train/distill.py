@@ -1,52 +1,56 @@
-"""Knowledge distillation: a student's loss against the logits of a teacher, computed once for every example."""
+"""Knowledge distillation: a student's loss against a teacher's logits.
+
+The logits are computed once for every example of the training split.
+"""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable
 
 import torch
-from safetensors.torch import load as tensors
+from safetensors.torch import load
 from torch import nn
 from torch.nn import functional
 
 from sparsetune.errors import DataError
 from sparsetune.paths import Place, read_content
 from sparsetune.spec import DistillSpec
-from sparsetune.tasks import Examples, compute_logits
+from sparsetune.tasks.network import compute_logits
+from sparsetune.tasks.task import Examples
 
 LOGITS_FILE = "logits.safetensors"
-"""The file of a teacher's logits, in the folder of its trial's attempt."""
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Name of the file with a teacher's logits, in the folder of its trial's attempt."""
+TaskLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Loss without a teacher, a mean over a batch of outputs and targets."""
 
 
 def distillation_loss(
     teacher: torch.Tensor, student: torch.Tensor, temperature: float
 ) -> torch.Tensor:
-    """``T^2 KL(softmax(teacher / T) || softmax(student / T))`` in nats, a mean over examples and heads.
+    """Divergence ``T^2 KL(softmax(teacher / T) || softmax(student / T))`` in nats.
 
     Args:
-        teacher: Logits (n, classes), or (n, heads, classes) of several heads.
-        student: The same.
-        temperature: T, above 0. Its square keeps gradients of one size (Hinton et al. 2015, section 2.1).
+        teacher: Logits, (n, classes), or (n, heads, classes) of several heads.
+        student: Logits of the same shape.
+        temperature: T, above 0. Its square keeps the size of gradients (Hinton et al. 2015,
+            section 2.1).
+
+    Returns:
+        Mean over examples and heads.
     """
-    wanted, said = (
-        functional.log_softmax(logits.float() / temperature, -1) for logits in (teacher, student)
-    )
-    return (
-        temperature**2
-        * functional.kl_div(said, wanted, reduction="none", log_target=True).sum(-1).mean()
-    )
+    teacher_log = functional.log_softmax(teacher.float() / temperature, -1)
+    student_log = functional.log_softmax(student.float() / temperature, -1)
+    divergence = functional.kl_div(student_log, teacher_log, reduction="none", log_target=True)
+    return temperature**2 * divergence.sum(-1).mean()
 
 
 class DistillationLoss:
-    """What a student is optimised for, where it has a teacher.
+    """Loss of a student that has a teacher.
 
     Args:
-        spec: Hardness and temperature.
-        logits: Of every example of the training split, in its order (n, ...), on the trial's device.
+        spec: Declaration of hardness and temperature.
+        logits: Teacher's logits of every example of the training split in its order, (n, ...), on
+            the trial's device.
     """
 
     def __init__(self, spec: DistillSpec, logits: torch.Tensor) -> None:
@@ -54,80 +58,61 @@ class DistillationLoss:
         self._logits = logits
 
     def loss(
-        self, outputs: torch.Tensor, targets: torch.Tensor, index: torch.Tensor, task: Loss
+        self, outputs: torch.Tensor, targets: torch.Tensor, index: torch.Tensor, task: TaskLoss
     ) -> torch.Tensor:
-        """``(1 - h) task + h KL``, a mean over the batch.
+        """Loss ``(1 - h) task + h KL`` with hardness h, a mean over the batch.
 
         Args:
-            outputs: Of the student.
-            targets: Of the batch.
-            index: Which examples they are.
-            task: The loss without a teacher; not computed where the hardness is 1.
+            outputs: Logits of the student, (n, ...).
+            targets: Targets of the batch, (n,).
+            index: Indices of its examples in the training split, (n,).
+            task: Loss without a teacher; not computed where the hardness is 1.
         """
         hardness = self._spec.hardness
-        wanted = self._logits[index]
-        if outputs.shape[-1] == 1:  # a number is predicted: a softmax of one logit says nothing
-            taught = functional.mse_loss(outputs.float(), wanted)
+        teacher = self._logits[index]
+        # Where a number is predicted, the softmax of its one logit is always 1.
+        if outputs.shape[-1] == 1:
+            distilled = functional.mse_loss(outputs.float(), teacher)
         else:
-            taught = distillation_loss(wanted, outputs, self._spec.temperature)
-        return (
-            taught if hardness == 1 else (1 - hardness) * task(outputs, targets) + hardness * taught
-        )
+            distilled = distillation_loss(teacher, outputs, self._spec.temperature)
+        if hardness == 1:
+            return distilled
+        return (1 - hardness) * task(outputs, targets) + hardness * distilled
 
 
 @torch.no_grad()
 def compute_split_logits(model: nn.Module, split: Examples) -> torch.Tensor:
-    """The logits of every example of a split, in evaluation mode, in the split's order: float32 on the CPU."""
+    """Logits of all examples of a split in its order, (n, outputs), float32 on the CPU.
+
+    The model is in evaluation mode meanwhile, and its mode is put back.
+    """
     was_training = model.training
     model.eval()
     chunks = list(split.chunks())
-    said = torch.cat(
-        [compute_logits(model, inputs).float().cpu() for inputs, _ in split.read(chunks)]
-    )
+    batches = [compute_logits(model, inputs).float().cpu() for inputs, _ in split.read(chunks)]
     model.train(was_training)
-    whole = torch.empty_like(said)
-    whole[torch.cat(chunks)] = said
-    return whole
+    logits = torch.cat(batches)
+    # Chunks may follow another order than the split, as texts by length do.
+    ordered = torch.empty_like(logits)
+    ordered[torch.cat(chunks)] = logits
+    return ordered
 
 
 def read_logits(place: Place, examples: int) -> torch.Tensor:
-    """The logits that a teacher's trial left.
+    """Read the logits that a teacher's trial wrote, (examples, outputs).
 
     Raises:
-        DataError: if they are gone, torn, or of another number of examples.
+        DataError: if they are missing, torn, or of another number of examples.
         StorageError: if an object store does not answer.
     """
-    whole = read_content(place)
+    content = read_content(place)
     try:
-        logits = tensors(whole or b"")["logits"]
+        logits = load(content or b"")["logits"]
     except Exception as error:  # a torn file may raise anything
-        got = "nothing" if whole is None else type(error).__name__
-        raise DataError(
-            f"`{place}` must hold the logits of a teacher, got {got}; run the study again"
-        ) from error
+        got = "nothing" if content is None else type(error).__name__
+        rule = f"`{place}` must hold the logits of a teacher"
+        raise DataError(f"{rule}, got {got}; run the study again") from error
     if len(logits) != examples:
-        raise DataError(
-            f"`{place}` must hold logits of {examples} examples, got {len(logits)}; run the study again"
-        )
+        rule = f"`{place}` must hold logits of {examples} examples"
+        raise DataError(f"{rule}, got {len(logits)}; run the study again")
     return logits
-
-
-def train_teacher(train: Callable[..., Any], how: Mapping[str, Any], examples: int) -> torch.Tensor:
-    """The logits of a teacher that is trained first, for a student that is trained outside of a study.
-
-    Args:
-        train: `sparsetune.train.train`.
-        how: Its arguments for the teacher.
-        examples: Of the training split.
-
-    Raises:
-        DataError: if the teacher diverges.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / LOGITS_FILE
-        final = train(**how, logits_to=place)
-        if final.status != "COMPLETE":
-            raise DataError(
-                f"the teacher must end well, got {final.status} ({final.error}); change its recipe"
-            )
-        return read_logits(place, examples)

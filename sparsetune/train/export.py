@@ -1,4 +1,4 @@
-"""A trained network as files that other programs read: an encoder by `save_pretrained`, any other as a state dict."""
+"""Export of a trained network: an encoder as transformers saves it, any other as a state dict."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from sparsetune.spec.task import TextTask
 from sparsetune.storage import StudyDirectory, translating_write_errors
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.trial_state import TrialState, fold_records
-from sparsetune.tasks import ImageNetwork, data_digest, network_of
+from sparsetune.tasks.kinds import data_digest, network_of
 from sparsetune.tasks.model_folder import quiet_transformers
+from sparsetune.tasks.network import ImageNetwork
 from sparsetune.tasks.text import glue
 from sparsetune.tasks.text.encoders import UNTRAINED_ENCODERS, meta_encoder, model_digest
 from sparsetune.tasks.text.tokens import tokenizer_for
@@ -34,19 +35,19 @@ GLUE_CLASS_NAMES = {
     "stsb": ("score",),
     "wnli": ("not_entailment", "entailment"),
 }
-"""What GLUE's class numbers mean, as the hub has it; the other tasks' files say it."""
+"""Names of GLUE's classes by number, from the hub, for tasks whose files have numbers only."""
 
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """A finished trial with its model.
+    """Finished trial with its model.
 
     Args:
-        study: The study's name.
-        trial_id: The trial's.
-        state: What the ledger says of it.
+        study: Name of its study.
+        trial_id: Digest of its declaration.
+        state: Its state from the ledger.
         spec: Its declaration.
-        weights: The final state dict, pruned weights zero.
+        weights: Final state dict, in which pruned weights are zero.
         certificate: See `sparsetune.sparsity.certificate.certify`.
     """
 
@@ -59,136 +60,153 @@ class FinishedTrial:
 
 
 def export_trial(trial: Place, out: Path, data_root: Path | None = None) -> dict[str, Any]:
-    """Write the final network of a trial to a new folder, with its certificate, declaration and a model card.
+    """Write the final network of a trial to a new folder.
 
-    An encoder is written with configuration and tokenizer, as transformers loads it; of another network the state dict
-    is, and the card says how to load it.
+    Its certificate, declaration and a model card are written with it. An encoder is written with
+    configuration and tokenizer, as transformers loads it. Of any other network the state dict is
+    written, and the card says how to load it.
 
     Args:
-        trial: ``STUDY/trials/TRIAL``, or an attempt's folder in it, on a disk or in an object store.
-        out: A folder that is not there yet, or empty. It appears whole.
-        data_root: The folder that data sets and models lie in.
+        trial: ``STUDY/trials/TRIAL``, or an attempt's folder in it, on a disk or in an object
+            store.
+        out: Folder that does not exist, or is empty. It appears whole.
+        data_root: Folder that data sets and models lie in.
 
     Returns:
         ``study trial_id directory files sparsity sparsity_of_parameters``, as plain JSON values.
 
     Raises:
-        SparsetuneError: if there is no such trial, it did not end well or kept no model, or ``out`` is in use.
-        DataError: if the encoder that the trial started from is missing, or another one.
+        SparsetuneError: if there is no such trial, it did not end well or kept no model, or ``out``
+            is in use.
+        DataError: if the encoder that the trial started from is missing, or is another one.
         StorageError: if the study cannot be read, or ``out`` not written.
     """
     out = Path(out).expanduser().absolute()
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    is_empty_folder = out.is_dir() and not any(out.iterdir())
+    if out.exists() and not is_empty_folder:
         raise SparsetuneError(f"`{out}` must be a new or an empty folder; name another one")
-    kept = find_finished_trial(trial)
+    finished = find_finished_trial(trial)
     with translating_write_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as inside:
             folder = Path(inside) / out.name
             folder.mkdir()
-            _write_model(kept, folder, data_root)
+            _write_model(finished, folder, data_root)
+            # Renamed when it is complete: a failure leaves nothing behind.
             os.replace(folder, out)
-    shares = {name: kept.certificate[name] for name in ("sparsity", "sparsity_of_parameters")}
-    files = sorted(path.name for path in out.iterdir())
     return {
-        "study": kept.study,
-        "trial_id": kept.trial_id,
+        "study": finished.study,
+        "trial_id": finished.trial_id,
         "directory": str(out),
-        "files": files,
-        **shares,
+        "files": sorted(path.name for path in out.iterdir()),
+        "sparsity": finished.certificate["sparsity"],
+        "sparsity_of_parameters": finished.certificate["sparsity_of_parameters"],
     }
 
 
 def find_finished_trial(trial: Place) -> FinishedTrial:
-    """The finished trial whose folder this is.
+    """Finished trial in a folder.
+
+    Args:
+        trial: ``STUDY/trials/TRIAL``, or the folder of its last attempt.
 
     Raises:
-        StudyDirectoryError: if it is no trial's, the trial did not end well, or kept no model.
+        StudyDirectoryError: if it is no trial's folder, the trial did not end well, or kept no
+            model.
         StorageError: if the study cannot be read.
     """
     given = resolve_place(trial)
     folder = given.parent if given.name.startswith("attempt-") else given
     if folder.parent.name != "trials":
-        raise StudyDirectoryError(
-            f"`{given}` must be a trial's folder, as in runs/digits/trials/0123456789ab"
-        )
+        rule = f"`{given}` must be a trial's folder"
+        raise StudyDirectoryError(f"{rule}, as in runs/digits/trials/0123456789ab")
     directory = StudyDirectory(folder.parent.parent)
     study = directory.study()
     trial_id = folder.name
-    state = fold_records(read_records(directory.ledger)).get(trial_id)
+    states = fold_records(read_records(directory.ledger))
+    state = states.get(trial_id)
     if state is None:
-        raise StudyDirectoryError(
-            f"the study `{study.name}` must have the trial `{trial_id}`, and does not; see its table"
-        )
+        rule = f"the study `{study.name}` must have the trial `{trial_id}`, and does not"
+        raise StudyDirectoryError(f"{rule}; see its table")
     attempt = _finished_attempt(trial_id, state)
     if given is not folder and given.name != f"attempt-{attempt}":
-        raise StudyDirectoryError(
-            f"trial {trial_id} ended in attempt-{attempt}, not in {given.name}; name that one"
-        )
+        rule = f"trial {trial_id} ended in attempt-{attempt}, not in {given.name}"
+        raise StudyDirectoryError(f"{rule}; name that one")
     last = directory.attempt(trial_id, attempt)
     weights = read_content(last / "model.safetensors")
     certificate = read_content(last / "certificate.json")
     if weights is None or certificate is None:
-        advice = "run the study with --keep-models, and with another --name, since a finished trial is never run again"
-        raise StudyDirectoryError(
-            f"trial {trial_id} must have kept its model, and did not; {advice}"
-        )
+        rule = f"trial {trial_id} must have kept its model, and did not"
+        reason = "since a finished trial is never run again"
+        advice = f"run the study with --keep-models, and with another --name, {reason}"
+        raise StudyDirectoryError(f"{rule}; {advice}")
     try:
         tensors = load(weights)
-        facts = json.loads(certificate)
+        counts = json.loads(certificate)
     except (SafetensorError, ValueError) as error:
+        got = type(error).__name__
         raise StudyDirectoryError(
-            f"`{last}` must hold a whole model, got {type(error).__name__}: damaged?"
+            f"`{last}` must hold a whole model, got {got}: damaged?"
         ) from error
-    return FinishedTrial(
-        study.name, trial_id, state, TrialSpec.model_validate(state.use.spec), tensors, facts
-    )
+    spec = TrialSpec.model_validate(state.use.spec)
+    return FinishedTrial(study.name, trial_id, state, spec, tensors, counts)
 
 
 def _finished_attempt(trial_id: str, state: TrialState) -> int:
+    """Number of the attempt in which a trial ended.
+
+    Raises:
+        StudyDirectoryError: if the trial did not end well.
+    """
     if state.status == "COMPLETE" and state.ended:
         return state.ended.attempt
-    ended = state.ended.error if state.ended else None
-    why = f"{state.status} ({ended})" if ended else state.status
-    raise StudyDirectoryError(
-        f"trial {trial_id} must have ended COMPLETE to be exported, got {why}"
-    )
+    error = state.ended.error if state.ended else None
+    got = f"{state.status} ({error})" if error else state.status
+    rule = f"trial {trial_id} must have ended COMPLETE to be exported"
+    raise StudyDirectoryError(f"{rule}, got {got}")
 
 
-def _write_model(kept: FinishedTrial, folder: Path, data_root: Path | None) -> None:
-    task = kept.spec.task
+def _write_model(finished: FinishedTrial, folder: Path, data_root: Path | None) -> None:
+    task = finished.spec.task
     if isinstance(task, TextTask):
-        _write_encoder(kept, task, folder, data_root)
-        load_lines = TEXT_LINES
+        _write_encoder(finished, task, folder, data_root)
+        load_lines = TEXT_LOADING_LINES
         library = "transformers"
     else:
-        save_file(kept.weights, folder / "model.safetensors", {"format": "pt"})
+        save_file(finished.weights, folder / "model.safetensors", {"format": "pt"})
         network = network_of(task, data_root)
         assert isinstance(network, ImageNetwork)
-        load_lines = IMAGE_LINES.format(network=network)
+        load_lines = IMAGE_LOADING_LINES.format(network=network)
         library = "pytorch"
-    declaration = json.dumps({"schema": SCHEMA_VERSION, **kept.spec.given()}, indent=2)
-    (folder / "certificate.json").write_text(json.dumps(kept.certificate, indent=1) + "\n")
+    certificate = json.dumps(finished.certificate, indent=1)
+    declaration = json.dumps({"schema": SCHEMA_VERSION, **finished.spec.given()}, indent=2)
+    (folder / "certificate.json").write_text(certificate + "\n")
     (folder / "declaration.json").write_text(declaration + "\n")
-    (folder / "README.md").write_text(_model_card(kept, library, load_lines, declaration))
+    (folder / "README.md").write_text(_model_card(finished, library, load_lines, declaration))
 
 
 def _write_encoder(
-    kept: FinishedTrial, task: TextTask, folder: Path, data_root: Path | None
+    finished: FinishedTrial, task: TextTask, folder: Path, data_root: Path | None
 ) -> None:
-    _require_same_encoder(kept, task, data_root)
-    name = kept.spec.sparsity.checkpoint or task.model
-    names = GLUE_CLASS_NAMES.get(task.dataset) or glue.GLUE_TASKS[task.dataset].classes
+    """Write the encoder, its configuration with the task's classes, and its tokenizer.
+
+    Raises:
+        DataError: if the encoder that the trial started from is missing, or is another one.
+    """
+    _require_same_encoder(finished, task, data_root)
+    name = finished.spec.sparsity.checkpoint or task.model
     model = meta_encoder(name, glue.output_count(task), data_root)
     try:
-        model.load_state_dict(kept.weights, assign=True)
+        model.load_state_dict(finished.weights, assign=True)
     except RuntimeError as error:
-        raise DataError(
-            f"`{name}` must have the shape that trial {kept.trial_id} started from, got another"
-        ) from error
-    model.config.id2label = dict(enumerate(names))
-    model.config.label2id = {label: number for number, label in enumerate(names)}
-    model.config.problem_type = "regression" if len(names) == 1 else "single_label_classification"
+        rule = f"`{name}` must have the shape that trial {finished.trial_id} started from"
+        raise DataError(f"{rule}, got another") from error
+    classes = GLUE_CLASS_NAMES.get(task.dataset) or glue.GLUE_TASKS[task.dataset].classes
+    # Pipelines of transformers show these names.
+    model.config.id2label = dict(enumerate(classes))
+    model.config.label2id = {label: number for number, label in enumerate(classes)}
+    is_regression = len(classes) == 1
+    model.config.problem_type = "regression" if is_regression else "single_label_classification"
     tokenizer = tokenizer_for(task, data_root)
     tokenizer.model_max_length = task.max_length
     with quiet_transformers():
@@ -196,24 +214,33 @@ def _write_encoder(
         tokenizer.save_pretrained(folder)
 
 
-def _require_same_encoder(kept: FinishedTrial, task: TextTask, data_root: Path | None) -> None:
-    """A tokenizer other than the trial's would go unnoticed, and spoil every prediction."""
-    recorded = (kept.state.starts[-1].data or "") if kept.state.starts else ""
-    here = f"{task.model}={model_digest(task.model, data_root)}"
-    if task.model in UNTRAINED_ENCODERS:  # its tokenizer is trained on the texts
-        here = data_digest(task, data_root)
-    if here not in recorded:
-        rule = f"trial {kept.trial_id} must be exported with the files that it was trained on, {recorded or 'unknown'}"
-        raise DataError(f"{rule}; got {here}")
+def _require_same_encoder(finished: FinishedTrial, task: TextTask, data_root: Path | None) -> None:
+    """Refuse files other than those that the trial was trained on.
+
+    Another tokenizer would go unnoticed, and spoil every prediction.
+
+    Raises:
+        DataError: if the files differ.
+    """
+    starts = finished.state.starts
+    recorded = (starts[-1].data or "") if starts else ""
+    if task.model in UNTRAINED_ENCODERS:
+        # The tokenizer is trained on the texts, so these must be the same too.
+        found = data_digest(task, data_root)
+    else:
+        found = f"{task.model}={model_digest(task.model, data_root)}"
+    if found not in recorded:
+        rule = f"trial {finished.trial_id} must be exported with the files that it was trained on"
+        raise DataError(f"{rule}, {recorded or 'unknown'}; got {found}")
 
 
-TEXT_LINES = """\
+TEXT_LOADING_LINES = """\
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 model = AutoModelForSequenceClassification.from_pretrained(FOLDER)
 tokenizer = AutoTokenizer.from_pretrained(FOLDER)"""
 
-IMAGE_LINES = """\
+IMAGE_LOADING_LINES = """\
 from safetensors.torch import load_file
 from sparsetune.tasks.models import build_model
 
@@ -221,24 +248,29 @@ model = build_model({network.name!r}, {network.input_shape}, {network.outputs})
 model.load_state_dict(load_file("model.safetensors"))"""
 
 
-def _model_card(kept: FinishedTrial, library: str, load_lines: str, declaration: str) -> str:
-    use = kept.state.use
-    facts = kept.certificate
+def _model_card(finished: FinishedTrial, library: str, load_lines: str, declaration: str) -> str:
+    """Model card in Markdown, with the metadata that the Hugging Face hub reads."""
+    use = finished.state.use
+    counts = finished.certificate
+    origin = f"a {use.role} trial of the study `{finished.study}`"
+    weights = f"{counts['weights']:,} | {counts['pruned']:,} | {counts['sparsity']:.4f}"
+    sparsity = f"{counts['sparsity_of_parameters']:.4f}"
+    parameters = f"{counts['parameters']:,} | {counts['pruned']:,} | {sparsity}"
     return f"""\
 ---
 library_name: {library}
 tags: [sparsity, pruning]
 ---
 
-# {kept.study}, trial {kept.trial_id}
+# {finished.study}, trial {finished.trial_id}
 
-The final weights of a {use.role} trial of the study `{kept.study}` (cell `{use.cell}`, seed {use.seed}).
+The final weights of {origin} (cell `{use.cell}`, seed {use.seed}).
 Pruned weights are zeros in dense tensors; `certificate.json` counts them layer by layer.
 
 | | weights | zeroed by the mask | sparsity |
 |---|---|---|---|
-| prunable weights | {facts["weights"]:,} | {facts["pruned"]:,} | {facts["sparsity"]:.4f} |
-| all parameters | {facts["parameters"]:,} | {facts["pruned"]:,} | {facts["sparsity_of_parameters"]:.4f} |
+| prunable weights | {weights} |
+| all parameters | {parameters} |
 
 ```python
 {load_lines}

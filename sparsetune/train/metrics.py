@@ -1,4 +1,4 @@
-"""The tasks' own metrics, as scikit-learn and SciPy compute them."""
+"""Metrics of tasks, as scikit-learn and SciPy compute them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ CORRELATION_METRICS = ("matthews", "pearson", "spearman")
 
 
 def compute_metric(metric: Metric, logits: Tensor, targets: Tensor) -> float:
-    """How well predictions fit: accuracy and F1 of class 1 in [0, 1], correlations in [-1, 1].
+    """Score of predictions: accuracy and F1 of class 1 in [0, 1], correlations in [-1, 1].
 
     Args:
-        metric: What is computed.
+        metric: Name of the metric.
         logits: (n, classes); for Pearson's and Spearman's correlation (n,) or (n, 1).
-        targets: (n,) class numbers, or numbers.
+        targets: Class numbers, or numbers, (n,).
 
     Returns:
-        NaN where a logit is not finite; 0 for a correlation where all predictions, or all targets, are equal.
+        The score; NaN where a logit is not finite; 0 for a correlation where all predictions, or
+        all targets, are equal.
     """
     if not torch.isfinite(logits).all():
         return float("nan")
@@ -35,13 +36,15 @@ def compute_metric(metric: Metric, logits: Tensor, targets: Tensor) -> float:
         predicted = logits.argmax(-1).cpu().numpy()
         expected = targets.cpu().numpy()
     if metric in CORRELATION_METRICS and (np.ptp(predicted) == 0 or np.ptp(expected) == 0):
-        # Undefined. A network that says the same of every text has learned nothing: a score, not a missing one.
+        # Undefined. A network that predicts the same for every text has learned nothing, which is a
+        # result: NaN would read as a missing one.
         return 0.0
     return _metric_value(metric, predicted, expected)
 
 
 def _metric_value(metric: Metric, predicted: NDArray[Any], expected: NDArray[Any]) -> float:
-    from scipy import stats  # both take seconds, which only a trial with such a metric should pay
+    # Importing both takes seconds, which only a trial with such a metric should pay.
+    from scipy import stats
     from sklearn import metrics
 
     match metric:

@@ -1,4 +1,4 @@
-"""Optimizers with stated decay groups."""
+"""Optimizers by name, and the parameters that they decay."""
 
 from __future__ import annotations
 
@@ -11,18 +11,25 @@ from sparsetune.spec import OptimSpec
 
 
 def build_optimizer(spec: OptimSpec, model: nn.Module) -> torch.optim.Optimizer:
-    """The declared optimizer over all parameters of ``model``; fused, so that a step is one call."""
+    """Declared optimizer over all parameters of ``model``; fused, so that a step is one call."""
     return OPTIMIZERS[spec.name](spec, decay_groups(spec, model))
 
 
 def decay_groups(spec: OptimSpec, model: nn.Module) -> list[dict[str, object]]:
-    """Two groups: parameters with weight decay, and those without.
+    """Parameter groups of an optimizer: those with weight decay, and those without.
 
-    Without are those of fewer than two dimensions (biases, norms), unless ``decay_bias_and_norm``.
+    Parameters of fewer than two dimensions (biases, norms) are not decayed, unless the declaration
+    says so with ``decay_bias_and_norm``.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.dim() >= 2 or spec.decay_bias_and_norm]
-    spared = [p for p in parameters if p.dim() < 2 and not spec.decay_bias_and_norm]
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.dim() >= 2 or spec.decay_bias_and_norm:
+            decayed.append(parameter)
+        else:
+            spared.append(parameter)
     return [
         {"params": decayed, "weight_decay": spec.weight_decay},
         {"params": spared, "weight_decay": 0.0},

@@ -1,4 +1,4 @@
-"""Passes over training data beside training: gradients for scores, batch-norm statistics for a new mask."""
+"""Passes over training data apart from training: gradients for scores, batch-norm statistics."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from sparsetune.seeds import derived_seed
-from sparsetune.tasks import Task, compute_logits
+from sparsetune.tasks.network import compute_logits
+from sparsetune.tasks.task import Task
 
 
 class GradientProbe:
-    """Draws its batches by a seed of its own; the model's gradients, mode and buffers, and torch's generators stay.
+    """Gradients and batch-norm statistics of the current weights, without a trace in training.
+
+    Batches are drawn by a seed of their own. The model's gradients and mode, and torch's generators
+    are left as they are; so are its buffers, except by `recalibrate`.
 
     Args:
-        task: With its splits on the device.
-        model: In training; its weights as they are when a pass is asked for.
-        weights: The prunable ones by name.
-        batch_size: Of training.
-        seed: The trial's.
-        arithmetic: Within it, forward passes have the trial's precision.
+        task: Task with its splits on the device.
+        model: Network in training.
+        weights: Its prunable weights by parameter name.
+        batch_size: Batch size of training.
+        seed: Seed of the trial.
+        arithmetic: Context in which forward passes have the trial's precision.
     """
 
     def __init__(
@@ -45,54 +49,50 @@ class GradientProbe:
     def gradients(
         self, seed: int, batches: int, batch_size: int | None, training: bool
     ) -> Iterator[dict[str, torch.Tensor]]:
-        """Mean gradients of the prunable weights, a dictionary per batch; all examples are used before one returns.
+        """Mean gradients of the prunable weights over each batch, by parameter name.
+
+        No example is drawn a second time before all were drawn once.
 
         Args:
-            seed: Draws the batches, with the trial's.
-            batches: How many.
-            batch_size: Examples of each; training's where None.
-            training: Whether dropout and batch norm are as in training.
+            seed: Seed of the batches, combined with the trial's.
+            batches: Number of batches.
+            batch_size: Examples of a batch; None for training's.
+            training: Dropout and batch norm work as in training.
         """
         size = batch_size or self._batch_size
         order = self._order(seed, batches * size)
+        parameters = list(self._weights.values())
         with self._restoring_model(seed, training):
             for inputs, targets in self._task.splits.train.read(torch.split(order, size)):
                 with self._arithmetic():
                     loss = self._task.loss(compute_logits(self._model, inputs), targets)
-                yield dict(
-                    zip(
-                        self._weights,
-                        torch.autograd.grad(loss, list(self._weights.values())),
-                        strict=True,
-                    )
-                )
+                gradients = torch.autograd.grad(loss, parameters)
+                yield dict(zip(self._weights, gradients, strict=True))
 
     def recalibrate(self, seed: int, examples: int) -> None:
-        """Estimate batch-norm statistics anew, as plain means over training examples."""
+        """Replace batch-norm statistics by plain means over ``examples`` training examples."""
         split = self._task.splits.train
         chosen = self._order(seed, min(examples, len(split)))
-        with torch.random.fork_rng(self._on_gpu()), self._arithmetic():
+        batches = split.read(torch.split(chosen, self._batch_size))
+        with torch.random.fork_rng(self._gpu_devices()), self._arithmetic():
             torch.manual_seed(derived_seed(self._seed, "recalibrate", seed))
-            update_bn(
-                (inputs for inputs, _ in split.read(torch.split(chosen, self._batch_size))),
-                self._model,
-            )
+            update_bn((inputs for inputs, _ in batches), self._model)
 
     def _order(self, seed: int, examples: int) -> torch.Tensor:
-        """Indices of so many training examples, one permutation after the other."""
+        """Indices of ``examples`` training examples, from one permutation after the other."""
         available = len(self._task.splits.train)
         generator = torch.Generator().manual_seed(derived_seed(self._seed, "probe", seed))
         rounds = -(-examples // available)
-        return torch.cat([torch.randperm(available, generator=generator) for _ in range(rounds)])[
-            :examples
-        ]
+        permutations = [torch.randperm(available, generator=generator) for _ in range(rounds)]
+        return torch.cat(permutations)[:examples]
 
     @contextmanager
     def _restoring_model(self, seed: int, training: bool) -> Iterator[None]:
-        """The model in a mode, with everything put back that a pass changes."""
+        """Set the model's mode; on leaving, put back all that a pass changes."""
         was_training = self._model.training
+        # Forward passes in training mode update batch-norm statistics.
         buffers = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
-        with torch.random.fork_rng(self._on_gpu()):
+        with torch.random.fork_rng(self._gpu_devices()):
             torch.manual_seed(derived_seed(self._seed, "probe", seed, "noise"))
             self._model.train(training)
             yield
@@ -100,6 +100,7 @@ class GradientProbe:
         for buffer, kept in buffers:
             buffer.copy_(kept)
 
-    def _on_gpu(self) -> list[torch.device]:
-        """The GPU whose generator must be put back, if there is one."""
-        return [p.device for p in self._weights.values() if p.device.type == "cuda"][:1]
+    def _gpu_devices(self) -> list[torch.device]:
+        """GPU whose generator must be put back; an empty list on a CPU."""
+        devices = [weight.device for weight in self._weights.values()]
+        return [device for device in devices if device.type == "cuda"][:1]

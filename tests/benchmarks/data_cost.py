@@ -23,9 +23,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
-from sparsetune import ScheduleSpec, TrialSpec, tasks
+from sparsetune import ScheduleSpec, TrialSpec
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
-from sparsetune.tasks import Batch, Examples
+from sparsetune.tasks import kinds
 from sparsetune.tasks.images import folder
 from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN
 from sparsetune.tasks.images.small_sets import (
@@ -33,6 +33,7 @@ from sparsetune.tasks.images.small_sets import (
     FASHION_MNIST_DATASET,
     TorchvisionDataset,
 )
+from sparsetune.tasks.task import Batch, Examples
 from tests.benchmarks.rows import Row, interleaved, now
 from tests.benchmarks.step_cost import HELD_OUT, random_images
 
@@ -79,7 +80,7 @@ def _resident(name: str, kind: str, rounds: int, device: str) -> list[Row]:
     given = {"dataset": name, "validation": HELD_OUT, "train_examples": IMAGES, "batch_size": BATCH}
     task = ImageTask.model_validate(given | AUGMENTATIONS[kind])
     with random_images(SETS[name].input_shape, IMAGES + HELD_OUT, name):
-        source = tasks.SOURCES[name]
+        source = kinds.SOURCES[name]
         split, (pixels, targets) = (
             source.splits(task, None, device, IMAGES).train,
             source.read(None)["train"],
@@ -169,7 +170,7 @@ def _folder(folder: Path, workers: int, rounds: int, device: str) -> list[Row]:
         )
         works[f"torchvision, {name}"] = partial(_moved, loader, device)
     works[OURS] = partial(
-        one_epoch, tasks.source_of(task).splits(task, None, device, IMAGES).train, task
+        one_epoch, kinds.source_of(task).splits(task, None, device, IMAGES).train, task
     )
     clock = partial(wall_clock if workers else now, device)
     with reading(workers):

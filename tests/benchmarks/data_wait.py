@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 from unittest.mock import patch
 
-from sparsetune import ScheduleSpec, TrialSpec, tasks
+from sparsetune import ScheduleSpec, TrialSpec
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
-from sparsetune.tasks import TrainingBatch
 from sparsetune.tasks.images.folder import FolderSplit
+from sparsetune.tasks.images.resident import ResidentSplit
 from sparsetune.tasks.images.small_sets import CIFAR10_DATASET, FASHION_MNIST_DATASET
+from sparsetune.tasks.task import TrainingBatch
 from sparsetune.train import train
 from tests.benchmarks.data_cost import BATCH, folder_task, photographs, wall_clock
 from tests.benchmarks.rows import Enough, Row
@@ -75,7 +76,7 @@ def waits(spec: TrialSpec, steps: int, device: str = "cpu") -> tuple[float, floa
     """Mean seconds of a step of `train` by the clock, and of its wait for the next batch, after the
     first step.
     """
-    kind = FolderSplit if isinstance(spec.task, FolderTask) else tasks.ResidentSplit
+    kind = FolderSplit if isinstance(spec.task, FolderTask) else ResidentSplit
     original = kind.training
     marks = list[float]()
 

@@ -31,7 +31,8 @@ from sparsetune.sparsity.scores import SCORES, ScoreContext, Tensors
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, SparsitySpec
 from sparsetune.spec.task import TextTask
-from sparsetune.tasks import Task, load_task
+from sparsetune.tasks.kinds import load_task
+from sparsetune.tasks.task import Task
 from sparsetune.train import train
 from sparsetune.train.evaluate import EvaluationResult, evaluate_model
 from sparsetune.train.probe import GradientProbe

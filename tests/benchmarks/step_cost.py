@@ -21,7 +21,6 @@ import torch
 from torch.nn import functional
 from torch.nn.utils import prune
 
-from sparsetune import tasks
 from sparsetune.sparsity.layers import PRUNABLE_MODULES
 from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
@@ -29,6 +28,8 @@ from sparsetune.spec import task as task_spec
 from sparsetune.spec.schedule import learning_rate
 from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, RampSpec, SparsitySpec
 from sparsetune.spec.task import ImageTask
+from sparsetune.tasks import kinds
+from sparsetune.tasks.images.resident import ResidentSource, ResidentSplit
 from sparsetune.tasks.models import build_model
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints
@@ -202,8 +203,8 @@ def bare(setting: Setting, device: str, turn: Turn, pruned: bool = False) -> Non
     """
     trial = _trial(setting, SparsitySpec())
     compute = setting.compute
-    train_split = tasks.load_task(trial.task, device=device).splits.train
-    assert isinstance(train_split, tasks.ResidentSplit)
+    train_split = kinds.load_task(trial.task, device=device).splits.train
+    assert isinstance(train_split, ResidentSplit)
     inputs = train_split.inputs
     targets = train_split.targets
     layout = torch.channels_last if compute.channels_last else torch.contiguous_format
@@ -255,12 +256,10 @@ def random_images(
     inputs = torch.randint(0, 256, (examples, *input_shape), generator=generator, dtype=torch.uint8)
     targets = torch.arange(examples) % CLASSES
     sets = {"train": (inputs, targets), "test": (inputs[:10], targets[:10])}
-    source = tasks.SOURCES[dataset]
-    images = tasks.ResidentSource(
-        input_shape, CLASSES, source.prepare, lambda _: sets, source.normalised
-    )
+    source = kinds.SOURCES[dataset]
+    images = ResidentSource(input_shape, CLASSES, source.prepare, lambda _: sets, source.normalised)
     with (
-        patch.dict(tasks.SOURCES, {dataset: images}),
+        patch.dict(kinds.SOURCES, {dataset: images}),
         patch.dict(task_spec.IMAGE_TRAIN_SIZES, {dataset: examples}),
     ):
         yield

@@ -23,7 +23,9 @@ from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec.task import ImageTask
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.trial_state import fold_records
-from sparsetune.tasks import SOURCES, Batch, ResidentSplit
+from sparsetune.tasks.images.resident import ResidentSplit
+from sparsetune.tasks.kinds import SOURCES
+from sparsetune.tasks.task import Batch
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import data_cost, device_sharing, ledger_cost, mask_update, resume_cost
 from tests.benchmarks.data_cost import (

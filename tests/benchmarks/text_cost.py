@@ -27,7 +27,8 @@ from sparsetune import (
     TextTask,
     TrialSpec,
 )
-from sparsetune.tasks import TrainingBatch, load_task
+from sparsetune.tasks.kinds import load_task
+from sparsetune.tasks.task import TrainingBatch
 from sparsetune.tasks.text import encoders
 from sparsetune.tasks.text.sentences import TextSplit
 from sparsetune.tasks.text.tokens import tokenised_task

@@ -26,7 +26,7 @@ from sparsetune.spec.sparsity import (
     SparsitySpec,
 )
 from sparsetune.spec.task import GLUE_TRAIN_SIZES, DigitsTask, ImageTask, TaskSpec, TextTask
-from sparsetune.tasks import SOURCES, source_of
+from sparsetune.tasks.kinds import SOURCES, source_of
 from sparsetune.tasks.text.glue import GLUE_TASKS
 from sparsetune.train.optim import OPTIMIZERS
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sparsetune.costs.configurations import budget_problems, is_affordable, train_flops
+from sparsetune.costs.configurations import budget_problems, is_affordable
+from sparsetune.costs.training_flops import train_flops
 from sparsetune.launch.preflight import preflight_problems
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
@@ -20,8 +21,8 @@ EPOCHS = {"schedule.epochs": IntRange(1, 8)}
 
 def study(**fields: Any) -> Study:
     return Study(**{
-        "name": "s", "arms": {"gmp": Arm({"sparsity.method": "gmp"})}, "sweep": {"sparsity.target": [0, 0.9]},
-        "search": EPOCHS, **fields,
+        "name": "s", "arms": {"gmp": Arm({"sparsity.method": "gmp"})},
+        "sweep": {"sparsity.target": [0, 0.9]}, "search": EPOCHS, **fields,
     })  # fmt: skip
 
 
@@ -57,9 +58,9 @@ def test_a_budget_bounds_one_unit_or_both() -> None:
 @pytest.mark.parametrize(
     ("budget", "rule"),
     [
-        ({}, "a budget must bound `trained_epochs`, `train_flops` or both"),
+        ({}, "a budget must bound `epochs`, `train_flops` or both"),
         ({"epochs": 0}, "must be greater than 0"),
-        ({"hours": 1}, "unknown field; valid are `trained_epochs`, `train_flops`"),
+        ({"hours": 1}, "unknown field; valid are `epochs`, `train_flops`"),
     ],
 )
 def test_a_budget_that_cannot_be(budget: dict[str, Any], rule: str) -> None:
@@ -73,7 +74,8 @@ def test_an_axis_that_changes_the_cost_is_searched_only_under_a_budget(path: str
     (problem,) = study(search=search).validate_declaration()
     assert (problem.path, problem.rule) == (
         f"search.{path}",
-        "changes a trial's cost, so the longest run would always win; set `at_most`, or sweep it instead",
+        "changes a trial's cost, so the longest run would always win; "
+        "set `at_most`, or sweep it instead",
     )
     assert study(search=search, at_most=Budget(epochs=8)).validate_declaration() == []
 
@@ -125,8 +127,8 @@ def test_known_points_must_fit_too() -> None:
 def test_flops_of_what_is_tried_first_must_fit() -> None:
     (problem,) = problems(at_most=Budget(train_flops=3))
     assert problem == (
-        "`at_most.train_flops`: must hold every base recipe and known point; 4, the cost of the base of cell `dense`,"
-        " would do, got 3"
+        "`at_most.train_flops`: must hold every base recipe and known point; 4, the cost of the"
+        " base of cell `dense`, would do, got 3"
     )
 
 

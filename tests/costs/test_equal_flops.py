@@ -1,4 +1,4 @@
-"""Equal training FLOPs: how far a sparse trial is stretched, where a study says so, and what is refused."""
+"""Equal training FLOPs: how far a sparse trial is stretched, and what is refused."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsetune.costs.configurations import EQUAL_WITHIN, match_dense_flops, train_flops
+from sparsetune.costs.equal_flops import EQUAL_WITHIN, match_dense_flops
+from sparsetune.costs.training_flops import train_flops
 from sparsetune.launch.preflight import preflight_problems
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import PUBLISHED_ACDC, RampSpec, RegrowSpec, SparsitySpec
@@ -22,7 +23,7 @@ GMP = {"gmp": Arm({"sparsity.method": "gmp"})}
 
 
 def trial(epochs: float = 4, **sparsity: Any) -> TrialSpec:
-    """20 steps an epoch; uniform, so that in a network of linear layers every pass costs the density."""
+    """Trial of 20 steps an epoch, uniform: a pass of linear layers costs the density."""
     sparse = SparsitySpec(**{"target": 0.9, "allocation": "uniform", **sparsity})
     return TrialSpec(schedule=ScheduleSpec(epochs=epochs), sparsity=sparse)
 
@@ -182,9 +183,7 @@ def test_a_study_is_equal_in_epochs_unless_it_says_otherwise() -> None:
 def test_what_leaves_nothing_to_equal_is_refused(fields: dict[str, Any], path: str) -> None:
     (problem,) = study(**fields).validate_declaration()
     assert problem.path == path
-    assert ("set `equal` to `trained_epochs`" in problem.rule) or (
-        "needs a sparse network" in problem.rule
-    )
+    assert ("set `equal` to `epochs`" in problem.rule) or ("needs a sparse network" in problem.rule)
     assert study(**fields, equal="epochs").validate_declaration() == []
 
 

@@ -1,4 +1,4 @@
-"""What the Fisher is said to cost before a study starts, and studies that it does not fit in."""
+"""Forecast cost of the Fisher information, and studies whose memory it does not fit."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ def test_every_estimate_is_in_the_time_by_hand() -> None:
     assert bare.seconds is not None
     assert found.seconds - bare.seconds == pytest.approx(trials * 12 * 7)
     assert found.facts(1)["fisher"] == {"seconds": 7.0, "bytes": 99, "pieces": 2}
-    line = "An estimate of the Fisher takes 7 s and 1 KiB of a trial's memory, in 2 pieces, one after the other."
+    line = (
+        "An estimate of the Fisher takes 7 s and 1 KiB of a trial's memory, in 2 pieces, one after"
+        " the other."
+    )
     assert line in found.lines(1)
 
 

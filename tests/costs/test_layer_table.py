@@ -24,14 +24,14 @@ def net(input_shape, n_classes):
 
 @pytest.fixture(autouse=True)
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network of the user's own in the current folder, which only the command itself can put on the path."""
+    """User's own network in the current folder, which the command must put on the path."""
     (tmp_path / "own_layers.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What a command that succeeds prints."""
+    """Output of a command that succeeds."""
     assert main(["layers", *arguments]) == 0
     output = capsys.readouterr()
     assert output.err == ""
@@ -52,7 +52,10 @@ OWN = ("--model", "own_layers:net", "--input-shape", "2x8x8", "--classes", "5")
 
 
 def test_a_small_network_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
-    """72 weights at 6 x 6 positions, 36 at 4 x 4 that are not prunable, 320 once; uniform spares the first."""
+    """72 weights at 6 x 6 positions, 36 at 4 x 4 that are not prunable, 320 once.
+
+    The uniform allocation spares the first layer.
+    """
     facts = json.loads(
         printed(capsys, *OWN, "--allocation", "uniform", "--sparsity", "0.9", "--json")
     )

@@ -1,7 +1,8 @@
-"""What each method costs over a training, against the formulas of Evci et al. 2020, appendix H.
+"""Cost of each method over a training, against the formulas of Evci et al. 2020, appendix H.
 
-Three layers of 144 weights under `uniform`, so that a network of density d costs f_S = d forward, and the dense one
-f_D = 1. Costs are in steps of the dense network, 3 f_D: a backward pass costs two forward passes.
+Three layers of 144 weights under `uniform`, so that a network of density d costs f_S = d forward,
+and the dense one f_D = 1. Costs are in steps of the dense network, 3 f_D: a backward pass costs two
+forward passes.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ FISHER = FisherSpec(block=6, gradients=6, batch_size=4, recomputations=2)
 
 
 def density(sparsity: float) -> float:
-    """As a layer has it: of whole weights."""
+    """Density of a layer, a whole number of weights."""
     return 1 - math.floor(sparsity * 144 + 0.5) / 144
 
 
@@ -49,7 +50,7 @@ EXPECTED: dict[str, tuple[dict[str, Any], float, float]] = {
     "obert": ({"ramp": RAMP, "fisher": FISHER}, sum(PRUNING), 6 * 4 / EXAMPLES * sum(PARTS)),
     "transfer": ({"target": 31 / 36}, STEPS * 5 / 36, 0),
 }
-"""A declaration of each method; the steps of training that it costs; and those of passes that only choose masks."""
+"""Declaration of each method, cost of its training, and cost of passes that only choose masks."""
 
 
 def run_of(**sparsity: Any) -> SmallRun:

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sparsetune.costs import training_flops
-from sparsetune.costs.configurations import train_flops
 from sparsetune.costs.magnitudes import Magnitudes
+from sparsetune.costs.training_flops import train_flops, train_flops_of_layers
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import layers_of, prunable_weights
 from sparsetune.sparsity.masks.allocation import LayerGroup
@@ -67,33 +66,32 @@ def test_without_weights_every_layer_counts_as_pruned_equally_under_global() -> 
     """At 75 % everywhere a quarter of the FLOPs is left."""
     layers, flops = network()
     static = trial(method="static", target=0.75, allocation="global", score="magnitude")
-    assert training_flops.planned_train_flops(static, layers, flops) == pytest.approx(4 * 0.25)
+    assert train_flops_of_layers(static, layers, flops) == pytest.approx(4 * 0.25)
 
 
 def test_weights_before_training_tell_how_layers_share_under_global() -> None:
-    """Of two and six weights the two largest stay, one in each layer: 16 + 4 uses of 2 * 16 + 6 * 4."""
+    """The two largest of two and six weights stay, one in each layer.
+
+    They have 16 + 4 uses of 2 * 16 + 6 * 4.
+    """
     layers, flops = network()
     weights = {
         "0.weight": torch.tensor([0.1, -9.0]),
         "2.weight": torch.tensor([0.2, 0.3, 8.0, -0.4, 0.5, -0.6]),
     }
     static = trial(method="static", target=0.75, allocation="global", score="magnitude")
-    spent = training_flops.planned_train_flops(
-        static, layers, flops, magnitudes=Magnitudes(weights)
-    )
+    spent = train_flops_of_layers(static, layers, flops, magnitudes=Magnitudes(weights))
     assert spent == pytest.approx(4 * 20 / 56)
     spared = trial(
         method="static", target=0.5, allocation="global", score="magnitude", spared=["0"]
     )
-    spent = training_flops.planned_train_flops(
-        spared, layers, flops, magnitudes=Magnitudes(weights)
-    )
+    spent = train_flops_of_layers(spared, layers, flops, magnitudes=Magnitudes(weights))
     assert spent == pytest.approx(4 * (32 + 12) / 56)
 
 
 @pytest.mark.parametrize("method", ["one_shot", "acdc"])
 def test_a_convolutional_network_under_global_is_forecast_within_some_percent(method: str) -> None:
-    """With every layer pruned equally the forecast would be 0.1 of the dense FLOPs, where 0.21 are left."""
+    """With every layer pruned equally, 0.1 of the dense FLOPs would be left instead of 0.21."""
     spec = trial(method=method, prune_at=0.25).with_values(
         {"task.model": "resnet8", "task.batch_size": 256}
     )
@@ -119,28 +117,27 @@ def test_shares_by_magnitude_keep_what_is_asked_for_in_all(target: float, sizes:
 
 
 def test_smaller_images_cost_less() -> None:
-    """Half of 80 steps at a quarter of the cost, dense and at 90 %; then a ramp that lies in the second half."""
+    """Half of 80 steps at a quarter of the cost, dense and sparse.
+
+    Then a ramp that lies in the second half.
+    """
     layers, flops = network()
     growing = [(0, 0.25), (40, 1.0)]
-    assert training_flops.planned_train_flops(
+    assert train_flops_of_layers(
         trial(method="dense", target=0), layers, flops, growing
     ) == pytest.approx(2.5)
     static = trial(method="static", target=0.5, allocation="uniform", spared=[])
-    assert training_flops.planned_train_flops(static, layers, flops, growing) == pytest.approx(
-        1.25, rel=0.01
-    )
+    assert train_flops_of_layers(static, layers, flops, growing) == pytest.approx(1.25, rel=0.01)
     late = trial(method="one_shot", target=0.5, allocation="uniform", spared=[], prune_at=0.75)
-    assert training_flops.planned_train_flops(late, layers, flops, growing) == pytest.approx(
-        0.5 + 1 + 0.5
-    )
+    assert train_flops_of_layers(late, layers, flops, growing) == pytest.approx(0.5 + 1 + 0.5)
 
 
 def test_growing_images_are_counted_at_their_size_each_epoch() -> None:
     """ResNet-8 on 32, 48 and 64 pixels: 8 epochs of 32, then two steps up to the last two at 64."""
     growth = GrowthSpec(first=32, start="8 epochs", length="4 epochs", multiple=16)
     task = FolderTask(
-        examples=1000, validation=0, batch_size=100, classes=10, model="resnet8", resolution=64, growth=growth,
-        eval_resolution=64, eval_resize=72,
+        examples=1000, validation=0, batch_size=100, classes=10, model="resnet8",
+        resolution=64, growth=growth, eval_resolution=64, eval_resize=72,
     )  # fmt: skip
     spec = TrialSpec(task=task, schedule=ScheduleSpec(epochs=14))
     sides = [image_resolution(spec, step) for step in range(140)]

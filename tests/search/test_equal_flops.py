@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from sparsetune.costs.configurations import match_dense_flops, train_flops
+from sparsetune.costs.equal_flops import match_dense_flops
+from sparsetune.costs.training_flops import train_flops
 from sparsetune.launch.preview import preview_study, print_preview
 from sparsetune.search.halving import HalvingRungs
 from sparsetune.search.planner import build_planner

@@ -18,7 +18,9 @@ from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import DigitsTask, TextTask
-from sparsetune.tasks import ImageNetwork, ResidentSplit, Splits, Task
+from sparsetune.tasks.images.resident import ResidentSplit
+from sparsetune.tasks.network import ImageNetwork
+from sparsetune.tasks.task import Splits, Task
 from sparsetune.train.optim import build_optimizer
 from sparsetune.train.probe import GradientProbe
 

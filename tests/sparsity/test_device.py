@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from sparsetune import tasks
 from sparsetune.sparsity.fisher.blocks import BlockFisher
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import prunable_weights
@@ -20,6 +19,7 @@ from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.spec import ComputeSpec, DistillSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
+from sparsetune.tasks import kinds
 from sparsetune.tasks.models import lenet_300_100
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints
@@ -96,8 +96,8 @@ def test_no_step_of_a_whole_trial_waits(method: str, monkeypatch: pytest.MonkeyP
         "train": (pixels, torch.arange(60_000) % 10),
         "test": (pixels[:1000], torch.arange(1000) % 10),
     }
-    source = dataclasses.replace(tasks.SOURCES["fashion_mnist"], read=lambda _: sets)
-    monkeypatch.setitem(tasks.SOURCES, "fashion_mnist", source)
+    source = dataclasses.replace(kinds.SOURCES["fashion_mnist"], read=lambda _: sets)
+    monkeypatch.setitem(kinds.SOURCES, "fashion_mnist", source)
     task = ImageTask(
         model="resnet8", batch_size=128, train_examples=1280, crop=4, flip=True, cutout=8
     )
@@ -115,7 +115,7 @@ def test_no_step_of_a_whole_trial_waits(method: str, monkeypatch: pytest.MonkeyP
         )
     finally:
         torch.cuda.set_sync_debug_mode("default")
-        tasks._load_splits.cache_clear()
+        kinds._load_splits.cache_clear()
 
 
 @pytest.mark.gpu
@@ -137,7 +137,7 @@ def test_no_step_of_a_text_waits(
         assert train(spec, device="cuda", teacher=teacher, checkpoints=watch).status == "COMPLETE"
     finally:
         torch.cuda.set_sync_debug_mode("default")
-        tasks._load_splits.cache_clear()
+        kinds._load_splits.cache_clear()
 
 
 @pytest.mark.gpu

@@ -1,4 +1,4 @@
-"""Residual networks for small images: sizes worked by hand, shapes, and what pruning sees of them."""
+"""Residual networks for small images: sizes by hand, shapes, and prunable layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ RESIDUAL = ("resnet8", "resnet20", "resnet56", "resnet18_cifar", "wrn_22_2")
 
 
 def basic(blocks: int) -> int:
-    """Parameters of a network of ``2 * blocks`` convolutions a stage: weights, then two for each normalised channel."""
+    """Parameters of a network of ``2 * blocks`` convolutions a stage.
+
+    Weights, then two for each normalised channel.
+    """
     rest = 2 * blocks - 1
     stages = 9 * 16 * 16 * (rest + 1), 9 * 32 * (16 + 32 * rest), 9 * 64 * (32 + 64 * rest)
     return 9 * 3 * 16 + sum(stages) + 2 * (16 + 2 * blocks * (16 + 32 + 64)) + 64 * 10 + 10
@@ -55,7 +58,7 @@ def test_a_network_has_its_published_size(name: str, by_hand: int, parameters: i
     ("name", "convolutions"), [("resnet8", 7), ("resnet20", 19), ("resnet56", 55), ("wrn_22_2", 22)]
 )
 def test_the_convolutions_are_those_of_the_name(name: str, convolutions: int) -> None:
-    """6n + 2 with the head (He et al. 2016); WRN-22 counts its three projections, and not its head."""
+    """6n + 2 with the head (He et al. 2016); WRN-22 counts three projections, and no head."""
     weights = prunable_weights(meta_model(name, CIFAR, 10))
     kernels = [tuple(weight.shape[2:]) for weight in weights.values() if weight.ndim == 4]
     assert len(kernels) == convolutions
@@ -154,7 +157,10 @@ def test_convolutions_are_drawn_with_the_published_deviation(name: str) -> None:
 
 
 def test_erk_densities_are_in_the_proportion_of_their_formula() -> None:
-    """A density is in proportion to (inputs + outputs + height + width) / their product, capped at 1 (RigL, eq. 3)."""
+    """A density is in proportion to (inputs + outputs + height + width) / their product.
+
+    It is capped at 1 (RigL, equation 3).
+    """
     layers = layers_of(prunable_weights(meta_model("resnet20", CIFAR, 10)))
     spec = SparsitySpec(method="static", target=0.9, allocation="erk").resolved()
     pruned = {group.names[0]: group.pruned for group in allocate(layers, 0.9, spec)}
@@ -184,6 +190,9 @@ def test_erk_densities_are_in_the_proportion_of_their_formula() -> None:
     ],
 )
 def test_multiplications_at_every_pixel_by_hand(name: str, by_hand: int) -> None:
-    """Of the outputs: a whole image at first, and half of each side from stage to stage. FLOPs are twice as many."""
+    """Outputs have the whole image at first, and half of each side from stage to stage.
+
+    FLOPs are twice as many.
+    """
     flops = forward_flops(meta_model(name, CIFAR, 10), CIFAR)
     assert (flops.total, flops.other) == (2 * by_hand, 0)

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune import tasks
 from sparsetune.errors import DeclarationError
 from sparsetune.spec.task import DigitsTask, ImageTask
-from sparsetune.tasks import load_task, split_problems
+from sparsetune.tasks import kinds
 from sparsetune.tasks.images import resident
 from sparsetune.tasks.images.digits import read_digits
+from sparsetune.tasks.kinds import load_task, split_problems
 from sparsetune.tasks.task import stratified_split
 
 
@@ -30,7 +30,8 @@ def test_a_stratified_draw_is_exact_and_keeps_every_class_in_proportion(
     assert len(chosen) == size
     assert sorted([*chosen, *rest]) == list(range(len(targets)))
     drawn = np.bincount(targets[chosen], minlength=len(counts))
-    # each class is within half an example of one common fraction, which is size / n to within half an example a class
+    # Each class is within half an example of one common fraction, which is size / n to within half
+    # an example a class.
     allowed = 0.5 + 0.5 * len(counts) * np.array(counts) / len(targets)
     assert (np.abs(drawn - size * np.array(counts) / len(targets)) <= allowed + 1e-9).all()
 
@@ -73,10 +74,10 @@ def test_sizes_that_fit_are_none(task: DigitsTask | ImageTask) -> None:
 
 def test_the_digest_of_the_data_names_every_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     def digest(read: Callable[[], dict[str, tuple[torch.Tensor, torch.Tensor]]]) -> str:
-        source = dataclasses.replace(tasks.SOURCES["digits"], read=lambda _: read())
-        monkeypatch.setitem(tasks.SOURCES, "digits", source)
+        source = dataclasses.replace(kinds.SOURCES["digits"], read=lambda _: read())
+        monkeypatch.setitem(kinds.SOURCES, "digits", source)
         resident._data_digest.cache_clear()
-        return tasks.data_digest(DigitsTask(model="other", batch_size=7))
+        return kinds.data_digest(DigitsTask(model="other", batch_size=7))
 
     def one_pixel_else() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
         sets = read_digits()

@@ -1,4 +1,4 @@
-"""Trained weights from real files: found, proved by their name, loaded; and every way in which that fails."""
+"""Trained weights from files: found, proved by their name, loaded, and every failure of it."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_another_suffix_is_refused(tmp_path: Path) -> None:
 
 
 class Unsafe:
-    """What weights_only refuses to read."""
+    """Object that `weights_only` refuses to read."""
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_another_networks_weights_name_up_to_five_of_each(tmp_path: Path) -> Non
     said = refusal(str(saved(tmp_path, "mlp", state)))
     assert "missing 1.bias, 3.weight, 3.bias, 5.weight, 5.bias; " in said
     assert (
-        "unexpected layer0.weight, layer1.weight, layer2.weight, layer3.weight, layer4.weight and 1 more; "
-        in said
+        "unexpected layer0.weight, layer1.weight, layer2.weight, layer3.weight, layer4.weight"
+        " and 1 more; " in said
     )
     assert "misshapen 1.weight (128, 63) for (128, 64); set `task.model` to theirs" in said
 
@@ -280,7 +280,10 @@ def test_only_the_number_of_classes_excuses_a_shape(
 
 @pytest.mark.parametrize("method", ["dense", "one_shot", "gmp"])
 def test_training_starts_from_the_weights(method: Any, tmp_path: Path) -> None:
-    """At a learning rate of next to nothing, what is left at the end is what the file held, the largest of it."""
+    """The largest of the file's weights are left at the end of a training that moves none.
+
+    Its learning rate is next to nothing.
+    """
     trained = drawn("mlp", 7).state_dict()
     spec = TrialSpec(
         task=DigitsTask(weights=saved(tmp_path / "weights", "mlp", trained).name),

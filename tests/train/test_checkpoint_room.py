@@ -1,4 +1,4 @@
-"""The room that a trial's checkpoints have: never exceeded, also while one is written, and what is kept in it."""
+"""Storage of a trial's checkpoints: never exceeded, also while one is written."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_what_is_kept_and_one_more_have_room(room: float, size: int) -> None:
 
 def test_what_has_no_room_is_said_once_and_not_asked_for_again(tmp_path: Path) -> None:
     said: list[str] = []
-    checkpoints = write(tmp_path / "a", [10, 20], SIZE, tell=said.append)
+    checkpoints = write(tmp_path / "a", [10, 20], SIZE, warn=said.append)
     (line,) = said
     assert "must fit, got 100 KiB of the study's checkpoint quota; raise --checkpoint-gib" in line
     assert not checkpoints.due(evaluated=True)

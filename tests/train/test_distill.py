@@ -56,7 +56,7 @@ def test_a_mean_over_examples_and_heads() -> None:
 
 
 def test_the_square_of_the_temperature_keeps_the_gradient() -> None:
-    """For high temperatures the gradient is (z_s - z_t) / classes, whatever T (Hinton et al. 2015, eq. 4)."""
+    """At high T the gradient is (z_s - z_t) / classes (Hinton et al. 2015, equation 4)."""
     teacher = torch.tensor([[0.3, -0.3]])
     for temperature in (50.0, 100.0):
         said = torch.zeros(1, 2, requires_grad=True)
@@ -92,7 +92,7 @@ def test_a_teacher_is_trained_first_where_there_is_none_and_its_logits_are_the_s
 
 def test_logits_are_those_of_each_example_in_its_order(tmp_path: Path) -> None:
     """The share of examples that the teacher's logits get right is its accuracy on them."""
-    from sparsetune.tasks import load_task
+    from sparsetune.tasks.kinds import load_task
 
     last = []
     train(TEACHER, report=last.append, logits_to=tmp_path / LOGITS_FILE)
@@ -118,7 +118,7 @@ def test_without_hardness_there_is_no_teacher() -> None:
 
 
 def test_losses_that_are_measured_are_plain(tmp_path: Path) -> None:
-    """Trained on its teacher alone, a student's measured loss is still cross-entropy against labels."""
+    """The measured loss of a student of its teacher alone is cross-entropy against labels."""
     spec = student(hardness=1, temperature=1, teacher=TEACHER)
     train(TEACHER, logits_to=tmp_path / LOGITS_FILE)
     wrong = torch.zeros(TASK.train_size(), 10)

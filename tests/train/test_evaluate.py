@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sparsetune.tasks import ResidentSplit
 from sparsetune.tasks.images import resident
+from sparsetune.tasks.images.resident import ResidentSplit
 from sparsetune.train.evaluate import evaluate_model
 
 

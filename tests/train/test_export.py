@@ -1,4 +1,7 @@
-"""Exported networks are read by the libraries alone, and say what our own network says; every refusal is one line."""
+"""Exported networks are read by other libraries alone, and give equal logits.
+
+Every refusal is one line.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from sparsetune.spec.task import DigitsTask, TaskSpec, TextTask
 from sparsetune.storage import StudyDirectory, write_durably
 from sparsetune.storage.ledger import Ledger
 from sparsetune.study import Arm, Study
-from sparsetune.tasks import data_digest, load_task
+from sparsetune.tasks.kinds import data_digest, load_task
 from sparsetune.tasks.models import build_model
 from sparsetune.tasks.text.encoders import (
     build_encoder,
@@ -44,7 +47,7 @@ SENTENCES = [
     "it never comes to life",
 ]
 PRUNED = 60_000
-"""Of bert_tiny's 65,536 prunable weights."""
+"""Pruned weights, of `bert_tiny`'s 65,536 prunable ones."""
 
 
 @pytest.fixture(autouse=True)
@@ -82,15 +85,19 @@ def text_task(root: Path, **fields: Any) -> TextTask:
 def recorded(
     study: Study, parent: Place, data: str, status: str | None = "COMPLETE", **ended: Any
 ) -> tuple[Place, TrialSpec]:
-    """A study directory with one trial, whose second attempt ended; its trial's folder, without a model yet."""
+    """Folder of the only trial in a study directory, without a model yet.
+
+    The trial's second attempt ended.
+    """
     directory = StudyDirectory(parent / study.name)
     directory.create(study)
     cell = next(cell for cell in study.cells() if cell.spec.sparsity.target == 0.9)
     spec = cell.spec.with_values({"seed": 1000})
     names = {"trial_id": spec.trial_id(), "time": 1.0}
     proposed = {
-        "type": "proposed", **names, "config_id": spec.config_id(), "cell": cell.name, "arm": cell.arm,
-        "role": "report", "index": 0, "source": "base", "seed": 1000, "spec": spec.given(),
+        "type": "proposed", **names, "config_id": spec.config_id(), "cell": cell.name,
+        "arm": cell.arm, "role": "report", "index": 0, "source": "base", "seed": 1000,
+        "spec": spec.given(),
     }  # fmt: skip
     started = [
         {"type": "started", **names, "attempt": n, "resumed_from_step": 0, "data": data}
@@ -163,8 +170,8 @@ def test_an_exported_encoder_says_the_same_to_the_bit_without_us(tmp_path: Path)
     assert zeros == PRUNED
     assert facts["sparsity"] == PRUNED / 65_536
     assert set(facts["files"]) == {
-        "README.md", "certificate.json", "config.json", "declaration.json", "model.safetensors", "tokenizer.json",
-        "tokenizer_config.json",
+        "README.md", "certificate.json", "config.json", "declaration.json", "model.safetensors",
+        "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
 
 

@@ -48,7 +48,8 @@ def test_three_classes() -> None:
     predicted = torch.tensor([0, 1, 2, 2])
     targets = torch.tensor([0, 1, 2, 1])
     assert compute_metric("accuracy", logits(predicted, of=3), targets) == 0.75
-    # (n · correct - Σ predicted · true) / √((n² - Σ predicted²)(n² - Σ true²)), by class: Gorodkin 2004
+    # Gorodkin 2004, with sums over classes:
+    # (n · correct - Σ predicted · true) / √((n² - Σ predicted²)(n² - Σ true²))
     expected = (4 * 3 - (1 * 1 + 1 * 2 + 2 * 1)) / math.sqrt(
         (16 - (1 + 1 + 4)) * (16 - (1 + 4 + 1))
     )

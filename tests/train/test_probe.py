@@ -5,7 +5,8 @@ from torch import nn
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.spec import ComputeSpec
 from sparsetune.spec.task import DigitsTask
-from sparsetune.tasks import Task, load_task
+from sparsetune.tasks.kinds import load_task
+from sparsetune.tasks.task import Task
 from sparsetune.train.compute import ComputedModel
 from sparsetune.train.probe import GradientProbe
 

@@ -1,4 +1,4 @@
-"""A trial that is interrupted and resumed is the one that never was, bit for bit, whatever its method."""
+"""A trial that is interrupted and resumed equals an uninterrupted one, bit for bit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sparsetune import tasks
-from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.sparsity.methods.plan import mask_schedule
+from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
+from sparsetune.tasks import kinds
 from sparsetune.tasks.images import folder
 from sparsetune.train import TrialResult, train
 from sparsetune.train.checkpoint import Checkpoint, latest_checkpoint
@@ -70,7 +70,7 @@ AXES: dict[str, dict[str, Any]] = {
     "momentum kept by RigL": {"method": "rigl", "reset": "none", **GATHER},
     "all momentum by SET": {"method": "set", "reset": "all", **REGROW},
 }
-"""What else is remembered between steps: by scores, patterns, allocations and fates of momentum."""
+"""Declarations with further state between steps: scores, patterns, allocations, momentum."""
 
 
 def test_the_table_has_every_method() -> None:
@@ -99,7 +99,10 @@ def trial(model: str, optimizer: str, sparsity: dict[str, Any]) -> TrialSpec:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Everything that a trial leaves behind, ``seconds`` aside; numbers as text, so that NaN equals NaN."""
+    """Everything that a trial writes, except ``seconds``.
+
+    Numbers are text, so that NaN equals NaN.
+    """
 
     rows: list[dict[str, str]]
     final: TrialResult
@@ -109,7 +112,7 @@ class Outcome:
 def outcome(
     spec: TrialSpec, folder: Path, before: Checkpoint | None = None, **options: Any
 ) -> Outcome:
-    """Of a trial that runs to its end, from a checkpoint or from the start."""
+    """Outcome of a trial that runs to its end, from a checkpoint or from the start."""
     rows = list(before.reports) if before else []
     path = folder / "final.safetensors"
     final = train(
@@ -120,7 +123,7 @@ def outcome(
 
 
 def interrupted_in_turn(spec: TrialSpec, folder: Path, steps: set[int]) -> Outcome:
-    """Of a trial that is stopped after each of the steps, and goes on from what the attempt before left on disk."""
+    """Outcome of a trial that is stopped after each of the steps, and resumed from disk."""
     for attempt in range(len(steps)):
         stops = Stops(folder / f"attempt-{attempt}", steps)
         with pytest.raises(Interrupted):
@@ -129,7 +132,11 @@ def interrupted_in_turn(spec: TrialSpec, folder: Path, steps: set[int]) -> Outco
 
 
 def telling_steps(spec: TrialSpec) -> set[int]:
-    """Steps done around the first and a middle change of each kind, and halfway to the next one; and the last step."""
+    """Steps at which an interruption is most likely to show.
+
+    They are around the first and a middle change of each kind, halfway to the next one, and the
+    last step.
+    """
     changes = mask_schedule(spec)
     kinds = defaultdict[tuple[str, str], list[int]](list)
     for place, change in enumerate(changes):
@@ -220,10 +227,10 @@ def test_augmentation_on_the_device(
         "test": (pixels[:100], torch.arange(100) % 10),
     }
     source = dataclasses.replace(
-        tasks.SOURCES["fashion_mnist"], input_shape=(1, 8, 8), read=lambda _: sets
+        kinds.SOURCES["fashion_mnist"], input_shape=(1, 8, 8), read=lambda _: sets
     )
-    monkeypatch.setitem(tasks.SOURCES, "fashion_mnist", source)
-    tasks._load_splits.cache_clear()
+    monkeypatch.setitem(kinds.SOURCES, "fashion_mnist", source)
+    kinds._load_splits.cache_clear()
     given: dict[str, Any] = {
         "model": "mlp",
         "train_examples": 240,
@@ -236,4 +243,4 @@ def test_augmentation_on_the_device(
     augmented = TrialSpec(task=ImageTask(**given, **{name: value}), schedule=schedule)
     assert outcome(plain, tmp_path).rows != outcome(augmented, tmp_path).rows
     assert_resumed_equals_uninterrupted(augmented, tmp_path, {2, 5, 8})
-    tasks._load_splits.cache_clear()
+    kinds._load_splits.cache_clear()

@@ -19,7 +19,7 @@ from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.columns import MEASURED_COLUMNS, PROGRESS_COLUMNS
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
-from sparsetune.tasks import load_task
+from sparsetune.tasks.kinds import load_task
 from sparsetune.train import TrialResult, epoch_order, evaluation_steps, train
 from sparsetune.train.checkpoint import (
     Checkpoint,

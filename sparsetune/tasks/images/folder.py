@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +21,7 @@ from sparsetune.spec import TrialSpec
 from sparsetune.spec.schedule import image_resolution
 from sparsetune.spec.task import FolderTask, TaskSpec
 from sparsetune.tasks.data_roots import given_root
+from sparsetune.tasks.images.pixels import decode_image, per_channel
 from sparsetune.tasks.task import (
     EVALUATED_TOGETHER,
     Batch,
@@ -32,32 +32,41 @@ from sparsetune.tasks.task import (
 )
 
 CHANNEL_MEAN = (0.485, 0.456, 0.406)
+"""Mean of ImageNet's pixels per channel, in [0, 1], as torchvision's models expect."""
 CHANNEL_DEVIATION = (0.229, 0.224, 0.225)
-"""Of ImageNet's channels, as torchvision's models take them."""
+"""Their standard deviation."""
 
-Draw = tuple[int, int | None, int]
-"""What a worker reads: an index, a seed of its augmentation (None: as evaluations see it), and the side in pixels."""
+ImageRequest = tuple[int, int | None, int]
+"""Index of an image, seed of its augmentation (None: as evaluations see it), side in pixels."""
 
 
 @dataclass(frozen=True)
 class BrokenImage:
-    """What a worker sends instead of a batch; an exception would reach the user as two tracebacks."""
+    """Reason why an image cannot be read; a worker process sends it instead of the image.
+
+    An exception would reach the user as two tracebacks.
+    """
 
     reason: str
 
 
 class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
-    """Decoded images, 3 x side x side bytes, with their classes; what cannot be read is `BrokenImage`.
+    """Decoded images, bytes (3, side, side), with their classes, or `BrokenImage`.
 
     Args:
         root: The folder that ``paths`` are below.
-        paths: As bytes: an array is shared by worker processes, where a list of text is copied by and by.
-        targets: Class numbers.
-        spec: How images are augmented and evaluated.
+        paths: Paths as bytes, (n,). Worker processes share the memory of an array, whereas a list
+            of Python strings is copied gradually as its reference counts change.
+        targets: Class numbers, (n,).
+        spec: The task's declaration.
     """
 
     def __init__(
-        self, root: Path, paths: NDArray[np.bytes_], targets: NDArray[np.int64], spec: FolderTask
+        self,
+        root: Path,
+        paths: NDArray[np.bytes_],
+        targets: NDArray[np.int64],
+        spec: FolderTask,
     ) -> None:
         self._root = root
         self._paths = paths
@@ -67,9 +76,9 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
     def __len__(self) -> int:
         return len(self._targets)
 
-    def __getitem__(self, draw: Draw) -> Any:
-        """The image and class of a `Draw`, or why there is none."""
-        index, seed, side = draw
+    def __getitem__(self, request: ImageRequest) -> Any:
+        """Image and class number, or `BrokenImage`."""
+        index, seed, side = request
         path = self._root / self._paths[index].decode()
         try:
             image = decode_image(path)
@@ -77,34 +86,29 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
                 image = _evaluation_transform(self._spec.eval_resize, side)(image)
             else:
                 image = self._augmented(image, seed, side)
-        except (
-            OSError,
-            RuntimeError,
-            ValueError,
-            SyntaxError,
-        ) as error:  # Pillow raises all four on broken files
-            return BrokenImage(
-                f"`{path}` must be an image that can be read, got {type(error).__name__} ({first_line(error)})"
-            )
+        # Pillow raises all four on broken files.
+        except (OSError, RuntimeError, ValueError, SyntaxError) as error:
+            got = f"{type(error).__name__} ({first_line(error)})"
+            return BrokenImage(f"`{path}` must be an image that can be read, got {got}")
         return image, int(self._targets[index])
 
     def _augmented(self, image: torch.Tensor, seed: int, side: int) -> torch.Tensor:
+        transform = _training_transform(side, self._spec.least_area, self._spec.flip)
+        # torchvision's transforms draw from the global generator, which on a CPU is the trial's.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            changed: torch.Tensor = _training_transform(
-                side, self._spec.least_area, self._spec.flip
-            )(image)
-        return changed
+            augmented: torch.Tensor = transform(image)
+        return augmented
 
 
 @dataclass(frozen=True)
 class FolderSplit:
-    """Examples read from files when they are needed. Numbers do not depend on the count of workers.
+    """Examples read from files when they are needed. No number depends on the count of workers.
 
     Args:
-        images: What worker processes read.
-        eval_side: Pixels of an evaluated image's side.
-        device: Where batches go.
+        images: Images that worker processes read.
+        eval_side: Side of an evaluated image in pixels.
+        device: Device of the batches, as torch names it.
     """
 
     images: ImageFiles
@@ -120,18 +124,21 @@ class FolderSplit:
 
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
         """See `sparsetune.tasks.task.Examples`."""
-        return self._batches(
-            [(i, None, self.eval_side) for i in index.tolist()] for index in chosen
-        )
+        return self._batches(self._evaluation_requests(index) for index in chosen)
 
     def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
         """See `sparsetune.tasks.task.Examples`; workers read ahead from one epoch into the next."""
-        drawn, read = tee(self._draws(spec, first))
-        for draws, (inputs, targets) in zip(drawn, self._batches(read), strict=True):
-            index = torch.tensor([index for index, _, _ in draws])
+        # The loader takes requests ahead of the batches it gives, so indices are read from a copy.
+        requests, read = tee(self._training_requests(spec, first))
+        for batch, (inputs, targets) in zip(requests, self._batches(read), strict=True):
+            index = torch.tensor([index for index, _, _ in batch])
             yield inputs, targets, index.to(self.device, non_blocking=True)
 
-    def _draws(self, spec: TrialSpec, first: int) -> Iterator[list[Draw]]:
+    def _evaluation_requests(self, index: torch.Tensor) -> list[ImageRequest]:
+        return [(i, None, self.eval_side) for i in index.tolist()]
+
+    def _training_requests(self, spec: TrialSpec, first: int) -> Iterator[list[ImageRequest]]:
+        """Requests of each step's batch, from step ``first`` to the last."""
         assert isinstance(spec.task, FolderTask)
         per_epoch = spec.steps_per_epoch()
         size = spec.task.batch_size
@@ -144,102 +151,113 @@ class FolderSplit:
             index = order[batch * size : (batch + 1) * size].tolist()
             yield [(i, derived_seed(spec.seed, "augment", epoch, i), side) for i in index]
 
-    def _batches(self, draws: Iterable[list[Draw]]) -> Iterator[Batch]:
-        """Batches on the device, normalised there: bytes are a quarter of what floats would move."""
-        on_gpu = self.device.startswith("cuda")
+    def _batches(self, requests: Iterable[list[ImageRequest]]) -> Iterator[Batch]:
+        """Batches on the device, normalised there: bytes are a quarter of the size of floats."""
         loader: DataLoader[Any] = DataLoader(
             self.images,
-            batch_sampler=_BatchSampler(draws),
+            batch_sampler=_BatchSampler(requests),
             collate_fn=_collate_images,
             num_workers=count_workers(self.device),
-            pin_memory=on_gpu,
-            generator=torch.Generator(),  # or starting to read would draw from the trial's own
+            pin_memory=self.device.startswith("cuda"),
+            # Without a generator of its own, a loader draws from the trial's.
+            generator=torch.Generator(),
         )
-        mean, deviation = (
-            torch.tensor(v, device=self.device)[:, None, None]
-            for v in (CHANNEL_MEAN, CHANNEL_DEVIATION)
-        )
+        mean = per_channel(CHANNEL_MEAN, self.device)
+        deviation = per_channel(CHANNEL_DEVIATION, self.device)
         for batch in loader:
             if isinstance(batch, BrokenImage):
                 raise DataError(batch.reason)
-            inputs, targets = (part.to(self.device, non_blocking=True) for part in batch)
-            yield inputs.float().div_(255).sub_(mean).div_(deviation), targets
+            pixels, targets = batch
+            inputs = pixels.to(self.device, non_blocking=True).float()
+            inputs.div_(255).sub_(mean).div_(deviation)
+            yield inputs, targets.to(self.device, non_blocking=True)
 
 
 def count_workers(device: str) -> int:
-    """Processes that read images: the CPUs of a trial on a GPU; none on a CPU, which computes slower than it reads."""
+    """Number of processes that read images: the trial's CPUs on a GPU, and 0 on a CPU.
+
+    A CPU computes more slowly than it reads.
+    """
     return torch.get_num_threads() if device.startswith("cuda") else 0
 
 
 class _BatchSampler:
-    """What a loader takes for a batch sampler."""
+    """Batch sampler, as a loader expects it, over given requests."""
 
-    def __init__(self, draws: Iterable[list[Draw]]) -> None:
-        self._draws = draws
+    def __init__(self, requests: Iterable[list[ImageRequest]]) -> None:
+        self._requests = requests
 
-    def __iter__(self) -> Iterator[list[Draw]]:
-        return iter(self._draws)
+    def __iter__(self) -> Iterator[list[ImageRequest]]:
+        return iter(self._requests)
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """A folder of images as a data set; see `sparsetune.spec.task.FolderTask`."""
+    """Folder of images as a data set; see `sparsetune.spec.task.FolderTask`."""
 
     spec: FolderTask
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of a training image at its full size."""
+        """Shape of a training image at full size, (3, side, side)."""
         return 3, self.spec.resolution, self.spec.resolution
 
     @property
     def n_classes(self) -> int:
-        """As declared."""
+        """Number of classes that the task declares."""
         return self.spec.classes
 
     def prepare(self, data_root: Path | None) -> object:
-        """Find the folder and count its images.
+        """Find the folder and compare its images with the declaration.
 
         Raises:
             DataError: if there are not as many as declared, or in other classes.
         """
-        train, test = _list_images(self.folder(data_root))
-        found = {
-            "train": (len(train.targets), self.spec.examples),
-            "val": (len(test.targets), None),
-        }
-        for name, (images, declared) in found.items():
-            if declared is not None and images != declared:
-                rule = f"must hold `examples` images, {declared}, got {images}; set `task.examples`"
-                raise DataError(f"`{self.folder(data_root) / name}` {rule}")
-        for name, listing in (("train", train), ("val", test)):
-            if len(listing.classes) != self.spec.classes:
-                rule = (
-                    f"must hold `classes` folders, {self.spec.classes}, got {len(listing.classes)}"
-                )
-                raise DataError(f"`{self.folder(data_root) / name}` {rule}; set `task.classes`")
+        folder = self.folder(data_root)
+        train, test = _list_images(folder)
+        declared = self.spec.examples
+        images = len(train.targets)
+        if images != declared:
+            rule = f"must hold `examples` images, {declared}, got {images}; set `task.examples`"
+            raise DataError(f"`{folder / 'train'}` {rule}")
+        self._require_class_count(folder / "train", train)
+        self._require_class_count(folder / "val", test)
         if train.classes != test.classes:
-            odd = sorted(set(train.classes) ^ set(test.classes))[:3]
-            rule = f"`train` and `val` must hold the same classes, {', '.join(odd)} stand in one of them alone"
-            raise DataError(f"`{self.folder(data_root)}`: {rule}")
+            odd = ", ".join(sorted(set(train.classes) ^ set(test.classes))[:3])
+            rule = f"must hold the same classes, {odd} stand in one of them alone"
+            raise DataError(f"`{folder}`: `train` and `val` {rule}")
         return train
 
+    def _require_class_count(self, folder: Path, listing: ImageListing) -> None:
+        count = len(listing.classes)
+        if count != self.spec.classes:
+            rule = f"must hold `classes` folders, {self.spec.classes}, got {count}"
+            raise DataError(f"`{folder}` {rule}; set `task.classes`")
+
     def folder(self, data_root: Path | None) -> Path:
-        """Where the images lie, wherever that may be."""
+        """Path of the images; it need not exist."""
         root = given_root(data_root)
         return (root or Path.cwd()) / Path(self.spec.folder).expanduser()
 
     def digest(self, data_root: Path | None) -> str:
-        """Twelve hexadecimal digits that name every file by its path and size; its content is not read."""
+        """Twelve hexadecimal digits that name every file's path and size; contents are not read."""
         digest = hashlib.sha256()
         folder = self.folder(data_root)
         for name, listing in zip(("train", "val"), _list_images(folder), strict=True):
             for path in listing.paths:
-                digest.update(path + str((folder / name / path.decode()).stat().st_size).encode())
+                size = (folder / name / path.decode()).stat().st_size
+                digest.update(path + str(size).encode())
         return digest.hexdigest()[:12]
 
     def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
-        """The four splits; ``val`` is the test split."""
+        """Four splits, of which ``val`` is the test split.
+
+        Args:
+            spec: The task's declaration.
+            data_root: Folder that data sets lie in.
+            device: As torch names it.
+            subset: Number of training examples on which the training loss is measured.
+        """
         assert isinstance(spec, FolderTask)
         self.prepare(data_root)
         folder = self.folder(data_root)
@@ -253,14 +271,22 @@ class FolderSource:
             return FolderSplit(images, spec.eval_resolution, device)
 
         return Splits(
-            **{name: split("train", train, index) for name, index in chosen.items()},
+            train=split("train", train, chosen["train"]),
+            train_subset=split("train", train, chosen["train_subset"]),
+            validation=split("train", train, chosen["validation"]),
             test=split("val", test, slice(None)),
         )
 
 
 @dataclass(frozen=True)
 class ImageListing:
-    """The images of a folder, by class in alphabetical order: ``paths`` below it (n,), ``targets`` (n,)."""
+    """Images of a folder, by class in alphabetical order.
+
+    Args:
+        paths: Paths below the folder, (n,).
+        targets: Class numbers, (n,).
+        classes: Names of the classes.
+    """
 
     paths: NDArray[np.bytes_]
     targets: NDArray[np.int64]
@@ -269,51 +295,33 @@ class ImageListing:
 
 @lru_cache(maxsize=4)
 def _list_images(folder: Path) -> tuple[ImageListing, ImageListing]:
-    """``train`` and ``val``, as torchvision lists them."""
-    from torchvision.datasets import (
-        ImageFolder,  # seconds, which only a trial on a folder should pay
-    )
-
-    found = []
-    for name in ("train", "val"):
-        try:
-            listed = ImageFolder(str(folder / name))
-        except OSError as error:
-            raise DataError(
-                f"`{folder / name}` must hold a folder of images for every class, got {type(error).__name__}"
-                f" ({first_line(error)}); set `task.folder`, and --data-root or SPARSETUNE_DATA to the folder above it"
-            ) from error
-        paths = [str(Path(path).relative_to(folder / name)).encode() for path, _ in listed.samples]
-        found.append(
-            ImageListing(np.array(paths), np.array(listed.targets, dtype=np.int64), listed.classes)
-        )
-    return found[0], found[1]
+    """Images of ``train`` and of ``val``."""
+    return _list_folder(folder / "train"), _list_folder(folder / "val")
 
 
-def decode_image(file: Path | io.BytesIO) -> torch.Tensor:
-    """The image as bytes, (3, height, width); grey becomes three equal channels.
+def _list_folder(folder: Path) -> ImageListing:
+    # Importing takes seconds, which only a trial on a folder should pay.
+    from torchvision.datasets import ImageFolder
 
-    Raises:
-        OSError: if it is missing, torn or no image.
-    """
-    from PIL import Image
-    from torchvision.transforms.v2.functional import pil_to_tensor
-
-    with Image.open(file) as image:
-        pixels: torch.Tensor = pil_to_tensor(image.convert("RGB"))
-    return pixels
+    try:
+        listed = ImageFolder(str(folder))
+    except OSError as error:
+        got = f"{type(error).__name__} ({first_line(error)})"
+        advice = "set `task.folder`, and --data-root or SPARSETUNE_DATA to the folder above it"
+        raise DataError(
+            f"`{folder}` must hold a folder of images for every class, got {got}; {advice}"
+        ) from error
+    paths = [str(Path(path).relative_to(folder)).encode() for path, _ in listed.samples]
+    targets = np.array(listed.targets, dtype=np.int64)
+    return ImageListing(np.array(paths), targets, listed.classes)
 
 
 @lru_cache(maxsize=32)
 def _training_transform(side: int, least_area: float, flip: bool) -> Any:
     from torchvision.transforms import v2
 
-    return v2.Compose(
-        [
-            v2.RandomResizedCrop(side, scale=(least_area, 1.0), antialias=True),
-            v2.RandomHorizontalFlip(0.5 * flip),
-        ]
-    )
+    crop = v2.RandomResizedCrop(side, scale=(least_area, 1.0), antialias=True)
+    return v2.Compose([crop, v2.RandomHorizontalFlip(0.5 * flip)])
 
 
 @lru_cache(maxsize=4)
@@ -324,7 +332,9 @@ def _evaluation_transform(resize: int, side: int) -> Any:
 
 
 def _collate_images(items: list[Any]) -> Any:
-    if broken := next((item for item in items if isinstance(item, BrokenImage)), None):
-        return broken
+    """Images (n, 3, side, side) and class numbers (n,), or the first `BrokenImage`."""
+    for item in items:
+        if isinstance(item, BrokenImage):
+            return item
     images, targets = zip(*items, strict=True)
     return torch.stack(images), torch.tensor(targets)

@@ -1,4 +1,4 @@
-"""Data sets small enough to live on the device whole: a batch is an index, and no worker process is needed."""
+"""Data sets that lie on the device whole: a batch is an index, without worker processes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.task import ImageTask, TaskSpec
 from sparsetune.tasks.images.augment import Augmentation
+from sparsetune.tasks.images.pixels import LabelledImages
 from sparsetune.tasks.task import (
     EVALUATED_TOGETHER,
     Batch,
@@ -22,12 +23,16 @@ from sparsetune.tasks.task import (
     split_indices,
 )
 
-Tensors = tuple[torch.Tensor, torch.Tensor]
-
 
 @dataclass(frozen=True)
 class ResidentSplit:
-    """Examples on the device: ``inputs`` (n, *input_shape), ``targets`` (n,) class numbers."""
+    """Examples on the device.
+
+    Args:
+        inputs: Normalised images, (n, *input_shape).
+        targets: Class numbers, (n,).
+        augment: Augmentation of training batches; None for none.
+    """
 
     inputs: torch.Tensor
     targets: torch.Tensor
@@ -47,7 +52,7 @@ class ResidentSplit:
             yield self.inputs[index], self.targets[index]
 
     def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
-        """See `sparsetune.tasks.task.Examples`; order and augmentation of an epoch are drawn and moved once."""
+        """See `sparsetune.tasks.task.Examples`."""
         per_epoch = spec.steps_per_epoch()
         size = spec.task.batch_size
         device = self.targets.device
@@ -56,29 +61,33 @@ class ResidentSplit:
         for step in range(first, spec.total_steps()):
             epoch, batch = divmod(step, per_epoch)
             if batch == 0 or step == first:
+                # Drawn for the whole epoch and moved once: a copy per step costs small networks.
                 order = epoch_order(spec.seed, epoch, len(self)).to(device)
-                draws = (
-                    self.augment.draws(spec.seed, epoch, len(self)).to(device)
-                    if self.augment
-                    else draws
-                )
+                if self.augment:
+                    draws = self.augment.draws(spec.seed, epoch, len(self)).to(device)
             index = order[batch * size : (batch + 1) * size]
             inputs = self.inputs[index]
-            yield (
-                self.augment(inputs, draws[index]) if self.augment else inputs,
-                self.targets[index],
-                index,
-            )
+            if self.augment:
+                inputs = self.augment(inputs, draws[index])
+            yield inputs, self.targets[index], index
 
 
 @dataclass(frozen=True)
 class ResidentSource:
-    """A data set: the shape of an example, how it is read (``train`` and ``test``), and what a model sees of it."""
+    """Data set that fits on a device.
+
+    Args:
+        input_shape: Shape of an example, (channels, height, width).
+        n_classes: Number of classes.
+        prepare: Downloads or finds the data, given the data root.
+        read: Gives ``train`` and ``test`` as they are stored, given the data root.
+        normalised: Gives a model's inputs, from inputs as they are stored.
+    """
 
     input_shape: tuple[int, ...]
     n_classes: int
     prepare: Callable[[Path | None], object]
-    read: Callable[[Path | None], dict[str, Tensors]]
+    read: Callable[[Path | None], dict[str, LabelledImages]]
     normalised: Callable[[torch.Tensor], torch.Tensor]
 
     def digest(self, data_root: Path | None) -> str:
@@ -86,7 +95,14 @@ class ResidentSource:
         return _data_digest(self.read, data_root)
 
     def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
-        """The four splits, normalised, on the device."""
+        """Four splits, normalised, on the device.
+
+        Args:
+            spec: The task's declaration.
+            data_root: Folder that data sets lie in.
+            device: As torch names it.
+            subset: Number of training examples on which the training loss is measured.
+        """
         sets = self.read(data_root)
         inputs, targets = sets["train"]
         chosen = split_indices(
@@ -98,26 +114,29 @@ class ResidentSource:
         ) -> ResidentSplit:
             return ResidentSplit(self.normalised(inputs).to(device), targets.to(device), augment)
 
+        train = chosen["train"]
+        train_subset = chosen["train_subset"]
+        validation = chosen["validation"]
         return Splits(
-            train=split(
-                inputs[chosen["train"]], targets[chosen["train"]], self._augment(spec, device)
-            ),
-            train_subset=split(inputs[chosen["train_subset"]], targets[chosen["train_subset"]]),
-            validation=split(inputs[chosen["validation"]], targets[chosen["validation"]]),
+            train=split(inputs[train], targets[train], self._augmentation(spec, device)),
+            train_subset=split(inputs[train_subset], targets[train_subset]),
+            validation=split(inputs[validation], targets[validation]),
             test=split(*sets["test"]),
         )
 
-    def _augment(self, spec: TaskSpec, device: str) -> Augmentation | None:
-        if isinstance(spec, ImageTask) and (spec.crop or spec.flip or spec.cutout):
-            pixel = torch.zeros((1, self.input_shape[0], 1, 1), dtype=torch.uint8)
-            return Augmentation(
-                spec.crop, spec.flip, spec.cutout, self.normalised(pixel).flatten().to(device)
-            )
-        return None
+    def _augmentation(self, spec: TaskSpec, device: str) -> Augmentation | None:
+        if not isinstance(spec, ImageTask) or not (spec.crop or spec.flip or spec.cutout):
+            return None
+        black_pixel = torch.zeros((1, self.input_shape[0], 1, 1), dtype=torch.uint8)
+        black = self.normalised(black_pixel).flatten().to(device)
+        return Augmentation(spec.crop, spec.flip, spec.cutout, black)
 
 
+# Cached, since every trial asks for it and it reads every byte.
 @lru_cache(maxsize=8)
-def _data_digest(read: Callable[[Path | None], dict[str, Tensors]], data_root: Path | None) -> str:
+def _data_digest(
+    read: Callable[[Path | None], dict[str, LabelledImages]], data_root: Path | None
+) -> str:
     digest = hashlib.sha256()
     for _, tensors in sorted(read(data_root).items()):
         for tensor in tensors:

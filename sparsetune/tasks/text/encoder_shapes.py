@@ -1,4 +1,4 @@
-"""Encoders whose shapes are known by name alone: without files, and without a network.
+"""Encoders whose shapes are known by name alone, without files or a network connection.
 
 transformers takes seconds to import, so functions import it where they need it.
 """
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def encoder_config(model_type: str, **fields: Any) -> PretrainedConfig:
-    """A configuration; what is not given is as transformers has it."""
+    """Configuration with the given fields; others have transformers' defaults."""
     from transformers import AutoConfig
 
     return AutoConfig.for_model(model_type, **fields)
@@ -35,8 +35,11 @@ UNTRAINED_ENCODERS: dict[str, Callable[[], PretrainedConfig]] = {
     ),
     "bert_base": BERT_BASE,
 }
-"""Encoders without pre-training, whose tokenizer is trained on the task's own texts: one of 65,536 prunable weights,
-and BERT-base's shape, for measurements (Devlin et al. 2019, arXiv 1810.04805)."""
+"""Encoders without pre-training; their tokenizer is trained on the task's own texts.
+
+``bert_tiny`` has 65,536 prunable weights; ``bert_base`` has BERT-base's shape, for measurements
+(Devlin et al. 2019, arXiv 1810.04805).
+"""
 
 PUBLISHED_ENCODERS: dict[str, Callable[[], PretrainedConfig]] = {
     "google-bert/bert-base-uncased": BERT_BASE,
@@ -44,4 +47,4 @@ PUBLISHED_ENCODERS: dict[str, Callable[[], PretrainedConfig]] = {
     "distilbert/distilbert-base-uncased": partial(encoder_config, "distilbert"),
     "sentence-transformers/all-MiniLM-L6-v2": _bert_config(384, 6, 12, intermediate_size=1536),
 }
-"""Models of the hub that a study can be previewed with before they are downloaded."""
+"""Models of the hub whose shapes are known, so that a preview need not download them."""

@@ -1,4 +1,4 @@
-"""Text encoders with a classification head: of the Hugging Face hub, from local folders, or untrained by name.
+"""Text encoders with a classification head: from the hub, from local folders, or untrained.
 
 transformers takes seconds to import, so functions import it where they need it.
 """
@@ -49,25 +49,25 @@ PADDED_POSITIONS = (
     "mpnet",
     "longformer",
 )
-"""Model types that number positions from the padding token's number on."""
+"""Model types whose positions start after the padding token's number."""
 
 VOCABULARY_PATTERNS = ("tokenizer.json", "vocab.*", "*.model")
-"""Files of which a tokenizer has at least one."""
+"""Patterns of a tokenizer's vocabulary files, of which it has at least one."""
 
 
 def encoder_config(name: str, outputs: int, data_root: Path | None) -> PretrainedConfig:
-    """The configuration of a model with so many outputs; those of `PUBLISHED_ENCODERS` need neither network nor files.
+    """Configuration of a model with ``outputs`` outputs.
+
+    It needs neither files nor a download for `UNTRAINED_ENCODERS` and `PUBLISHED_ENCODERS`.
 
     Raises:
-        DeclarationError: if the name is that of no model, or of one that transformers does not know.
+        DeclarationError: if no model has that name, or transformers does not know its type.
         DataError: if its configuration can be read neither from a folder nor from the hub.
     """
+    hub_id = name.partition("@")[0]
     if name in UNTRAINED_ENCODERS:
         config = UNTRAINED_ENCODERS[name]()
-    elif (
-        find_model_folder(name, data_root) is None
-        and (hub_id := name.partition("@")[0]) in PUBLISHED_ENCODERS
-    ):
+    elif hub_id in PUBLISHED_ENCODERS and find_model_folder(name, data_root) is None:
         config = PUBLISHED_ENCODERS[hub_id]()
     else:
         config = _read_config(name, model_folder(name, data_root, weights=False))
@@ -84,37 +84,36 @@ def _read_config(name: str, folder: Path) -> PretrainedConfig:
         known = json.loads(path.read_bytes())["model_type"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         rule = f"`{path}` must be a model's configuration with its `model_type`"
-        raise DataError(
-            f"{rule}, got {_describe_error(error)}; name a folder that `save_pretrained` wrote"
-        ) from error
+        advice = "name a folder that `save_pretrained` wrote"
+        raise DataError(f"{rule}, got {_describe_error(error)}; {advice}") from error
     try:
         with quiet_transformers():
             return AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a library's checks may raise anything
-        rule = f"transformers must know the model's configuration, of type {known!r} ({_describe_error(error)})"
+        found = f"of type {known!r} ({_describe_error(error)})"
+        rule = f"transformers must know the model's configuration, {found}"
         raise _model_error(rule, name) from error
 
 
 def build_encoder(name: str, outputs: int, data_root: Path | None) -> PreTrainedModel:
-    """A model in float32, in training mode: pre-trained but for its head, which torch's global generator draws.
+    """Model in float32 and in training mode, with pre-trained weights below its head.
 
-    A folder's own head is kept where it has as many outputs; all of an untrained model is drawn.
+    The head is drawn from torch's global generator, unless the folder has one with as many outputs.
+    All of an untrained model is drawn.
 
     Raises:
-        DeclarationError: as `encoder_config` does, or if transformers cannot put a classification head on it.
+        DeclarationError: as `encoder_config` does, or if transformers cannot put a classification
+            head on it.
         DataError: if its weights are missing, torn, or those of another model.
     """
     config = encoder_config(name, outputs, data_root)
-    model = (
-        _draw_encoder(name, config)
-        if name in UNTRAINED_ENCODERS
-        else _load_pretrained(name, config, data_root)
-    )
-    return model.train()
+    if name in UNTRAINED_ENCODERS:
+        return _draw_encoder(name, config).train()
+    return _load_pretrained(name, config, data_root).train()
 
 
 def meta_encoder(name: str, outputs: int, data_root: Path | None) -> PreTrainedModel:
-    """A model of that name on the meta device: all shapes, and no memory.
+    """Model on the meta device: all shapes, and no memory.
 
     Raises:
         DeclarationError: as `build_encoder` does.
@@ -140,27 +139,28 @@ def _load_pretrained(
 
     _require_classifier(name, config)
     folder = model_folder(name, data_root)
-    options = {"dtype": torch.float32, "ignore_mismatched_sizes": True, "output_loading_info": True}
     try:
         with quiet_transformers():
             model, info = AutoModelForSequenceClassification.from_pretrained(
-                folder, config=config, **options
+                folder,
+                config=config,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
             )
     except Exception as error:  # a torn file may raise anything
-        raise DataError(
-            f"`{folder}` must hold the model's weights whole, got {_describe_error(error)}; save or fetch it again"
-        ) from error
-    lacking = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
-    drawn = sorted(
-        key
-        for key in lacking
-        if key.startswith(f"{model.base_model_prefix}.") and ".pooler." not in key
-    )
-    if drawn:
-        got = f"{len(drawn)} missing or of another shape, such as `{drawn[0]}`"
-        raise DataError(
-            f"`{folder}` must hold all weights of its `config.json`, got {got}; save or fetch it again"
-        )
+        rule = f"`{folder}` must hold the model's weights whole"
+        raise DataError(f"{rule}, got {_describe_error(error)}; save or fetch it again") from error
+    mismatched = [key for key, *_ in info["mismatched_keys"]]
+    drawn = {*info["missing_keys"], *mismatched}
+    # A head may be drawn, and the pooler with it: many checkpoints come without. A drawn weight
+    # anywhere else would pass for a trained one.
+    base = f"{model.base_model_prefix}."
+    faults = sorted(key for key in drawn if key.startswith(base) and ".pooler." not in key)
+    if faults:
+        rule = f"`{folder}` must hold all weights of its `config.json`"
+        got = f"{len(faults)} missing or of another shape, such as `{faults[0]}`"
+        raise DataError(f"{rule}, got {got}; save or fetch it again")
     return model
 
 
@@ -168,109 +168,118 @@ def _require_classifier(name: str, config: PretrainedConfig) -> None:
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
 
     if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
-        raise _model_error(
-            f"transformers must have a sequence classifier of type {config.model_type!r}", name
-        )
+        rule = f"transformers must have a sequence classifier of type {config.model_type!r}"
+        raise _model_error(rule, name)
 
 
 def tokenizer_of(
     name: str, data_root: Path | None, texts: Callable[[], Iterable[str]], key: str
 ) -> PreTrainedTokenizerBase:
-    """The model's tokenizer; that of an untrained model is trained on the texts, once, and kept in the cache.
+    """Tokenizer of a model; an untrained model's is trained on the texts once, and cached.
 
     Args:
-        name: The model's.
-        data_root: The folder that data sets and models lie in.
-        texts: Called only where a tokenizer must be trained.
-        key: A digest of the texts.
+        name: Name of the model.
+        data_root: Folder that data sets and models lie in.
+        texts: Gives the texts; called only where a tokenizer must be trained.
+        key: Digest of the texts.
 
     Raises:
-        DeclarationError: if the name is that of no model.
+        DeclarationError: if no model has that name.
         DataError: if the model's tokenizer is missing or torn.
     """
     from transformers import AutoTokenizer
 
     if name in UNTRAINED_ENCODERS:
-        folder = trained_tokenizer(f"{key}-{name}", UNTRAINED_ENCODERS[name]().vocab_size, texts)
+        vocabulary_size = UNTRAINED_ENCODERS[name]().vocab_size
+        folder = trained_tokenizer(f"{key}-{name}", vocabulary_size, texts)
     else:
         folder = model_folder(name, data_root, weights=False)
-    if not any(path for pattern in VOCABULARY_PATTERNS for path in folder.glob(pattern)):
-        # transformers would make one that knows no word.
+    rule = f"`{folder}` must hold the model's tokenizer"
+    # Without a vocabulary, transformers would make a tokenizer that knows no word.
+    if not any(any(folder.glob(pattern)) for pattern in VOCABULARY_PATTERNS):
         files = ", ".join(VOCABULARY_PATTERNS)
-        raise DataError(
-            f"`{folder}` must hold the model's tokenizer, got none of {files}; save it there too"
-        )
+        raise DataError(f"{rule}, got none of {files}; save it there too")
     try:
         with quiet_transformers():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # a torn file may raise anything
-        raise DataError(
-            f"`{folder}` must hold the model's tokenizer, got {_describe_error(error)}; save or fetch it again"
-        ) from error
+        raise DataError(f"{rule}, got {_describe_error(error)}; save or fetch it again") from error
 
 
 def model_digest(name: str, data_root: Path | None) -> str:
-    """Twelve hexadecimal digits of a model's weights, configuration and tokenizer; of an untrained one's shape.
+    """Twelve hexadecimal digits of a model's weights, configuration and tokenizer.
+
+    For an untrained model, they name its shape.
 
     Raises:
-        DeclarationError: if the name is that of no model.
+        DeclarationError: if no model has that name.
         DataError: if it is neither in a folder nor can be downloaded.
     """
     if name not in UNTRAINED_ENCODERS:
         return folder_digest(model_folder(name, data_root))
-    fields = {
-        key: value
-        for key, value in UNTRAINED_ENCODERS[name]().to_diff_dict().items()
-        if key != "transformers_version"
-    }
+    fields = UNTRAINED_ENCODERS[name]().to_diff_dict()
+    fields.pop("transformers_version", None)
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def encoder_weights(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights that may be pruned, by name, in the model's order: the linear layers in its stack of equal blocks.
+    """Weights that may be pruned, by parameter name, in the model's order.
 
-    Embeddings, pooler, head and LayerNorms are outside of the stack, or no linear layers.
+    They belong to the linear layers in its stack of equal blocks. Embeddings, pooler, head and
+    LayerNorms are outside of the stack, or no linear layers.
 
     Raises:
-        DeclarationError: if the model has no such stack, or several, or its blocks hold matrices of another kind.
+        DeclarationError: if the model has no such stack, or several, or its blocks hold matrices of
+            another kind.
     """
     stack = _block_stack_name(name, model)
-    inside = {where: part for where, part in model.named_modules() if where.startswith(f"{stack}.")}
-    for where, part in inside.items():
-        matrices = [
-            of for of, parameter in part.named_parameters(recurse=False) if parameter.ndim > 1
-        ]
-        if matrices and not isinstance(part, nn.Linear | nn.Embedding):
-            kind = type(part).__name__
-            rule = f"matrices in its blocks must belong to linear layers, not `{where}.{matrices[0]}` of a {kind}"
+    prunable: set[str] = set()
+    for path, module in model.named_modules():
+        if not path.startswith(f"{stack}."):
+            continue
+        if isinstance(module, nn.Linear):
+            prunable.add(f"{path}.weight")
+        elif not isinstance(module, nn.Embedding):
+            _require_no_matrix(name, path, module)
+    return {key: weight for key, weight in model.named_parameters() if key in prunable}
+
+
+def _require_no_matrix(name: str, path: str, module: nn.Module) -> None:
+    """Refuse a module whose matrices pruning would silently leave out."""
+    for key, parameter in module.named_parameters(recurse=False):
+        if parameter.ndim > 1:
+            found = f"`{path}.{key}` of a {type(module).__name__}"
+            rule = f"matrices in its blocks must belong to linear layers, not {found}"
             raise _model_error(rule, name)
-    linear = {f"{where}.weight" for where, part in inside.items() if isinstance(part, nn.Linear)}
-    return {where: weight for where, weight in model.named_parameters() if where in linear}
 
 
 def _block_stack_name(name: str, model: nn.Module) -> str:
-    """Where the base model's only list of equal blocks is."""
+    """Module name of the base model's only list of equal blocks."""
     base = getattr(model, "base_model_prefix", "")
-    found = list[str]()
-    for where, module in model.named_modules():
-        inner = any(where.startswith(f"{stack}.") for stack in found)
-        if where.startswith(f"{base}.") and not inner and _are_equal_blocks(module):
-            found.append(where)
-    if len(found) == 1:
-        return found[0]
-    got = f"{type(model).__name__} has {', '.join(f'`{stack}`' for stack in found) or 'none'}"
-    raise _model_error(
-        f"must have one stack of equal blocks, whose linear layers are pruned; {got}", name
-    )
+    stacks: list[str] = []
+    for path, module in model.named_modules():
+        is_inner = any(path.startswith(f"{stack}.") for stack in stacks)
+        if path.startswith(f"{base}.") and not is_inner and _are_equal_blocks(module):
+            stacks.append(path)
+    if len(stacks) == 1:
+        return stacks[0]
+    found = ", ".join(f"`{stack}`" for stack in stacks) or "none"
+    rule = "must have one stack of equal blocks, whose linear layers are pruned"
+    raise _model_error(f"{rule}; {type(model).__name__} has {found}", name)
 
 
 def _are_equal_blocks(module: nn.Module) -> bool:
-    kinds = {type(block) for block in module} if isinstance(module, nn.ModuleList) else set()
+    if not isinstance(module, nn.ModuleList):
+        return False
+    kinds = {type(block) for block in module}
     return len(kinds) == 1 and any(parameter.ndim > 1 for parameter in module.parameters())
 
 
 def max_tokens(config: PretrainedConfig) -> int:
-    """Tokens that a model takes at most, special ones included; without learned positions, any number."""
+    """Most tokens that a model takes, special ones included.
+
+    It is `sys.maxsize` for a model without learned positions.
+    """
     positions = getattr(config, "max_position_embeddings", None) or 0
     if config.model_type in PADDED_POSITIONS:
         positions -= config.pad_token_id + 1

@@ -1,4 +1,7 @@
-"""The tasks of GLUE (Wang et al. 2018, arXiv 1804.07461), from TSV files in GLUE's layout or from the hub."""
+"""Tasks of GLUE, from TSV files in GLUE's layout or from the Hugging Face hub.
+
+Source: Wang et al. 2018, arXiv 1804.07461.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +25,21 @@ HUB_DATASET = "nyu-mll/glue"
 
 @dataclass(frozen=True)
 class GlueTask:
-    """A task as GLUE publishes it.
+    """Task as GLUE publishes it.
 
     Args:
-        folder: GLUE's name for it.
-        config: The hub's.
-        texts: Columns of the texts in TSV.
-        hub_texts: The same on the hub, whose label is always ``label``.
+        folder: GLUE's name of the task, and of its folder.
+        config: Name of the configuration on the hub.
+        texts: Columns of the texts in TSV, one or two.
+        hub_texts: Columns of the texts on the hub, whose label is always ``label``.
         label: Column of the label in TSV.
-        classes: Labels in TSV, by the hub's class number; empty where the label is a score from 0 to 5.
+        classes: Labels in TSV, by the hub's class number; empty where the label is a score from 0
+            to 5.
         header: Columns of a file that has no header line; empty for a file that has one.
-        dev: The dev set's file is ``<dev>.tsv``.
-        hub_dev: The same on the hub.
-        torn: Whether the published file has rows torn by line breaks in its texts; the hub leaves them out too.
+        dev: Name of the dev set's file, without ``.tsv``.
+        hub_dev: Name of the dev split on the hub.
+        torn: The published file has rows torn by line breaks in its texts; the hub leaves them out
+            too.
     """
 
     folder: str
@@ -49,11 +54,11 @@ class GlueTask:
     torn: bool = False
 
     def files(self, folder: Path) -> dict[str, Path]:
-        """The files of ``train`` and ``test``; GLUE's own test set has no labels and is never read."""
+        """Files of ``train`` and ``test``: GLUE's own test set has no labels and is never read."""
         return {"train": folder / "train.tsv", "test": folder / f"{self.dev}.tsv"}
 
     def columns(self) -> tuple[str, ...]:
-        """Those that are read."""
+        """Columns that are read: the texts, then the label."""
         return *self.texts, self.label
 
 
@@ -96,7 +101,7 @@ GLUE_TASKS = {
     "rte": GlueTask("RTE", "rte", PAIR_COLUMNS, PAIR_COLUMNS, classes=ENTAILMENT_CLASSES),
     "wnli": GlueTask("WNLI", "wnli", PAIR_COLUMNS, PAIR_COLUMNS),
 }
-"""By the name of the data set."""
+"""Tasks by the name of the data set."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,9 @@ class Sentences:
     """Labelled sentences, or pairs of them.
 
     Args:
-        first: The sentences.
-        second: Their seconds; None for a task of single sentences.
-        labels: Class numbers (n,) int64, or scores float64.
+        first: Sentences, or the first of each pair, (n,).
+        second: Second sentence of each pair, (n,); None for a task of single sentences.
+        labels: Class numbers as int64, or scores as float64, (n,).
     """
 
     first: list[str]
@@ -118,47 +123,51 @@ class Sentences:
 
 
 def output_count(task: TextTask) -> int:
-    """Outputs of the head: classes, or 1 where a score is predicted."""
+    """Number of outputs of the head: the classes, or 1 where a score is predicted."""
     return len(GLUE_TASKS[task.dataset].classes) or 1
 
 
 def read_glue(task: TextTask, data_root: Path | None) -> dict[str, Sentences]:
-    """``train`` and ``test``, which is GLUE's dev set, in the files' order.
+    """Sentences of ``train`` and of ``test``, which is GLUE's dev set, in the files' order.
 
     Raises:
         DataError: in one line, the first fault found, with its file and line.
     """
     published = GLUE_TASKS[task.dataset]
-    return {
-        name: _read_split(path, published) for name, path in _task_files(task, data_root).items()
-    }
+    files = _task_files(task, data_root)
+    return {name: _read_split(path, published) for name, path in files.items()}
 
 
 def check_train_size(task: TextTask, rows: int) -> None:
-    """That a training set of ``rows`` examples serves what is declared: GLUE's own, or a part of it that suffices.
+    """Check that a training set of ``rows`` examples fits the declaration.
+
+    It may be GLUE's own, or a part of it that suffices.
 
     Raises:
         DataError: if it is smaller than validation and training need, or larger than GLUE's.
     """
-    needed = task.held_out() + task.train_size()
-    name = GLUE_TASKS[task.dataset].folder
+    held_out = task.held_out()
+    train_size = task.train_size()
+    needed = held_out + train_size
+    file = f"{GLUE_TASKS[task.dataset].folder}'s train.tsv"
     if rows < needed:
         raise DataError(
-            f"{name}'s train.tsv must have the {needed:,} rows that `task.validation` ({task.held_out():,}) and"
-            f" training ({task.train_size():,}) need, got {rows:,}; set `task.train_examples` and `task.validation` to"
-            " numbers that fit, or read the official file"
+            f"{file} must have the {needed:,} rows that `task.validation` ({held_out:,}) and"
+            f" training ({train_size:,}) need, got {rows:,}; set `task.train_examples` and"
+            " `task.validation` to numbers that fit, or read the official file"
         )
     if rows > task.pool():
-        raise DataError(
-            f"{name}'s train.tsv must have at most GLUE's {task.pool():,} rows, got {rows:,}: another file?"
-        )
+        rule = f"{file} must have at most GLUE's {task.pool():,} rows"
+        raise DataError(f"{rule}, got {rows:,}: another file?")
 
 
 def glue_digest(task: TextTask, data_root: Path | None) -> str:
-    """Twelve hexadecimal digits that name the task, since it says which columns are read, and every byte of its files.
+    """Twelve hexadecimal digits that name the task and every byte of its files.
+
+    The task's name says which columns are read.
 
     Raises:
-        DataError: if there are none.
+        DataError: if there are no files.
     """
     digest = hashlib.sha256(task.dataset.encode())
     for path in _task_files(task, data_root).values():
@@ -168,26 +177,32 @@ def glue_digest(task: TextTask, data_root: Path | None) -> str:
 
 
 def _task_files(task: TextTask, data_root: Path | None) -> dict[str, Path]:
-    """The task's two files, downloaded where none lie in its folder."""
+    """Files of ``train`` and ``test``, downloaded where the task's folder does not exist."""
     published = GLUE_TASKS[task.dataset]
     root = given_root(data_root)
     folder = (root or Path.cwd()) / Path(task.folder or f"glue/{published.folder}").expanduser()
     if task.folder is None and (root is None or not folder.is_dir()):
         return _download_task(published, folder if root else None)
     files = published.files(folder)
-    if missing := [f"`{path}`" for path in files.values() if not path.is_file()]:
-        rule = "must be there; set `task.folder`, or --data-root or SPARSETUNE_DATA to the folder above it"
-        raise DataError(f"{' and '.join(missing)} {rule}")
+    missing = " and ".join(f"`{path}`" for path in files.values() if not path.is_file())
+    if missing:
+        advice = "set `task.folder`, or --data-root or SPARSETUNE_DATA to the folder above it"
+        raise DataError(f"{missing} must be there; {advice}")
     return files
 
 
 def _download_task(published: GlueTask, looked: Path | None) -> dict[str, Path]:
-    """The hub's task in GLUE's layout, kept in the cache: what is read has one form, wherever it is from."""
+    """Files of a task from the hub, written in GLUE's layout to the cache.
+
+    So there is one format to read, wherever the data are from.
+    """
     files = published.files(cache_root() / "glue" / published.folder)
     splits = {"train": "train", "test": published.hub_dev}
     files["train"].parent.mkdir(parents=True, exist_ok=True)
+    # Several trials may start at once, and one download serves them all.
     with FileLock(files["train"].parent / "download.lock"):
-        if missing := [name for name, path in files.items() if not path.is_file()]:
+        missing = [name for name, path in files.items() if not path.is_file()]
+        if missing:
             hub = _hub_splits(published, looked)
             for name in missing:
                 _write_split(files[name], published, hub[splits[name]])
@@ -195,56 +210,61 @@ def _download_task(published: GlueTask, looked: Path | None) -> dict[str, Path]:
 
 
 def _hub_splits(published: GlueTask, looked: Path | None) -> Any:
-    """The hub's splits by name."""
+    """Splits of a task on the hub, by the hub's names."""
     datasets = import_quiet_datasets()
-    serves = (
-        f"`{looked}`"
-        if looked
-        else f"a folder `glue/{published.folder}` below --data-root or SPARSETUNE_DATA"
-    )
+    cache = str(cache_root() / "datasets")
     try:
-        return datasets.load_dataset(
-            HUB_DATASET, published.config, cache_dir=str(cache_root() / "datasets")
-        )
+        return datasets.load_dataset(HUB_DATASET, published.config, cache_dir=cache)
     except Exception as error:  # of many libraries: sockets, HTTP clients, the hub's own, Parquet
+        folder = f"a folder `glue/{published.folder}` below --data-root or SPARSETUNE_DATA"
+        if looked:
+            folder = f"`{looked}`"
         files = " and ".join(path.name for path in published.files(Path()).values())
+        rule = f"must come from the hub's `{HUB_DATASET}` or from files"
+        got = f"{type(error).__name__} ({first_line(error)})"
         raise DataError(
-            f"GLUE's {published.folder} must come from the hub's `{HUB_DATASET}` or from files, got {type(error).__name__}"
-            f" ({first_line(error)}); {serves} with {files} would serve"
+            f"GLUE's {published.folder} {rule}, got {got}; {folder} with {files} would serve"
         ) from error
 
 
 def _write_split(path: Path, published: GlueTask, split: Any) -> None:
-    labels = [
-        published.classes[label] if published.classes else str(label) for label in split["label"]
-    ]
-    texts = (split[column][:] for column in published.hub_texts)
-    write_tsv(path, dict(zip(published.columns(), (*texts, labels), strict=True)), published.header)
+    columns: dict[str, Sequence[str]] = {}
+    for name, hub_name in zip(published.texts, published.hub_texts, strict=True):
+        columns[name] = split[hub_name][:]
+    if published.classes:
+        columns[published.label] = [published.classes[label] for label in split["label"]]
+    else:
+        columns[published.label] = [str(label) for label in split["label"]]
+    write_tsv(path, columns, published.header)
 
 
 def _read_split(path: Path, published: GlueTask) -> Sentences:
     rows = read_tsv(path, published.columns(), published.header, published.torn)
-    labels = dict(zip(rows.lines, rows.columns[published.label], strict=True))
-    first, *second = (rows.columns[name] for name in published.texts)
-    return Sentences(
-        first, second[0] if second else None, _parse_labels(labels, published.classes, path)
-    )
+    label_by_line = dict(zip(rows.lines, rows.columns[published.label], strict=True))
+    labels = _parse_labels(label_by_line, published.classes, path)
+    first = rows.columns[published.texts[0]]
+    second = rows.columns[published.texts[1]] if len(published.texts) == 2 else None
+    return Sentences(first, second, labels)
 
 
-def _parse_labels(labels: Mapping[int, str], classes: Sequence[str], path: Path) -> NDArray[Any]:
-    """Class numbers, or scores, of labels by their line.
+def _parse_labels(
+    label_by_line: Mapping[int, str], classes: Sequence[str], path: Path
+) -> NDArray[Any]:
+    """Class numbers, or scores where there are no classes, (n,).
 
     Raises:
-        DataError: for a label outside the task's.
+        DataError: for a label that is no class, or no score.
     """
-    number_of = {name: number for number, name in enumerate(classes)}
-    for line, label in labels.items():
-        if not (label in number_of if classes else _is_score(label)):
-            rule = f"one of {', '.join(classes)}" if classes else "a number from 0 to 5"
-            raise DataError(f"`{path}`, line {line}: a label must be {rule}, got {label!r}")
-    if classes:
-        return np.array([number_of[label] for label in labels.values()], dtype=np.int64)
-    return np.array(list(labels.values()), dtype=np.float64)
+    for line, label in label_by_line.items():
+        is_valid = label in classes if classes else _is_score(label)
+        if not is_valid:
+            valid = f"one of {', '.join(classes)}" if classes else "a number from 0 to 5"
+            raise DataError(f"`{path}`, line {line}: a label must be {valid}, got {label!r}")
+    labels = list(label_by_line.values())
+    if not classes:
+        return np.array(labels, dtype=np.float64)
+    number_by_class = {name: number for number, name in enumerate(classes)}
+    return np.array([number_by_class[label] for label in labels], dtype=np.int64)
 
 
 def _is_score(label: str) -> bool:

@@ -1,4 +1,7 @@
-"""Sentences as token ids, held on the device whole; batches are padded to their longest, and group like lengths."""
+"""Splits of tokenised sentences, on the device whole.
+
+Batches are padded to their longest text, and may group texts of similar length.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,14 @@ from sparsetune.tasks.text import encoders, glue
 from sparsetune.tasks.text.tokens import Tokens, tokenised_task
 
 EVALUATED_TOGETHER = 256
-"""Texts of a forward pass in evaluations, sorted by length; part of the numbers in their last bit."""
+"""Texts of a forward pass in evaluations. Results change in the last bit with it."""
 SORTED_TOGETHER = 50
-"""Batches whose examples are sorted by length together, as transformers' trainer does: their lengths stay mixed
-over an epoch."""
+"""Batches whose examples are sorted by length together, as in transformers' trainer.
+
+Sorting the whole epoch would put all short texts first.
+"""
 BINS_OF_SCORES = 6
-"""STS-B's scores, 0 to 5, are stratified by their nearest integers."""
+"""Strata of STS-B's scores from 0 to 5: their nearest integers."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +37,30 @@ class TextSplit:
     """Tokenised texts on the device.
 
     Args:
-        tokens: Of a whole set of the task, on the device.
-        rows: Which of its texts the split has, in ascending order (n,), on the CPU.
+        tokens: Tokens of a whole set of the task, on the device.
+        rows: Indices of the split's texts in it, ascending, (n,), on the CPU.
+        lengths: Number of tokens of each text of the split, (n,), on the CPU, where the width of a
+            batch must be known.
+        targets: Class numbers or scores, (n,), on the device.
     """
 
     tokens: Tokens
     rows: torch.Tensor
     lengths: torch.Tensor
-    """Tokens of each text of the split (n,), on the CPU: a batch's width must be known there."""
     targets: torch.Tensor
-    """(n,) class numbers, or scores."""
 
     @classmethod
     def of(cls, tokens: Tokens, rows: torch.Tensor, lengths: torch.Tensor) -> TextSplit:
-        """The split with these rows of a set whose texts have these lengths."""
+        """Split with some rows of a set whose texts have the given lengths, all (n,)."""
         return cls(tokens, rows, lengths[rows], tokens.labels[rows.to(tokens.labels.device)])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def chunks(self) -> list[torch.Tensor]:
-        """See `sparsetune.tasks.task.Examples`; like lengths together."""
-        return list(torch.split(torch.sort(self.lengths, stable=True).indices, EVALUATED_TOGETHER))
+        """See `sparsetune.tasks.task.Examples`; texts of similar length together."""
+        by_length = torch.sort(self.lengths, stable=True).indices
+        return list(torch.split(by_length, EVALUATED_TOGETHER))
 
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
         """See `sparsetune.tasks.task.Examples`."""
@@ -70,23 +77,26 @@ class TextSplit:
             if number == 0 or step == first:
                 batches = self._batches(spec.seed, epoch, per_epoch, spec.task)
             index = batches[number]
+            # A blocking copy of a few numbers would make the GPU wait at every step.
             on_device = index.to(self.targets.device, non_blocking=True)
             yield self._padded(index), self.targets[on_device], on_device
 
     def _batches(self, seed: int, epoch: int, count: int, task: TextTask) -> torch.Tensor:
-        """The epoch's batches of indices (count, size), each of like lengths where the task wants that."""
+        """Batches of an epoch as indices of the split's texts, (count, batch_size)."""
         order = epoch_order(seed, epoch, len(self))[: count * task.batch_size]
-        if task.group_by_length:
-            together = torch.split(order, SORTED_TOGETHER * task.batch_size)
-            order = torch.cat(
-                [part[torch.sort(self.lengths[part], stable=True).indices] for part in together]
-            )
-            generator = torch.Generator().manual_seed(derived_seed(seed, "batches", epoch))
-            return order.view(count, -1)[torch.randperm(count, generator=generator)]
-        return order.view(count, -1)
+        if not task.group_by_length:
+            return order.view(count, -1)
+        parts = torch.split(order, SORTED_TOGETHER * task.batch_size)
+        by_length = torch.cat([self._sort_by_length(part) for part in parts])
+        # Shuffled again, or every part would go from short batches to long ones.
+        generator = torch.Generator().manual_seed(derived_seed(seed, "batches", epoch))
+        return by_length.view(count, -1)[torch.randperm(count, generator=generator)]
+
+    def _sort_by_length(self, index: torch.Tensor) -> torch.Tensor:
+        return index[torch.sort(self.lengths[index], stable=True).indices]
 
     def _padded(self, index: torch.Tensor) -> Inputs:
-        """The texts of a batch as the network takes them, filled up to the longest."""
+        """Inputs of the network for some texts of the split, padded to the longest."""
         tokens = self.tokens
         lengths = self.lengths[index]
         device = tokens.ids.device
@@ -94,40 +104,49 @@ class TextSplit:
         ends = lengths.to(device, non_blocking=True)[:, None]
         columns = torch.arange(int(lengths.max()), device=device)
         inside = columns < ends
-        at = tokens.starts[rows][:, None] + torch.minimum(columns, ends - 1)
-        whole = {
-            "input_ids": tokens.ids[at].long().masked_fill_(~inside, tokens.pad),
+        # Padding reads the text's last token, so that every position is valid; then it is masked.
+        positions = tokens.starts[rows][:, None] + torch.minimum(columns, ends - 1)
+        inputs = {
+            "input_ids": tokens.ids[positions].long().masked_fill_(~inside, tokens.pad),
             "attention_mask": inside.long(),
-            "token_type_ids": tokens.types[at].long().masked_fill_(~inside, 0),
+            "token_type_ids": tokens.types[positions].long().masked_fill_(~inside, 0),
         }
-        return {name: whole[name] for name in tokens.inputs}
+        return {name: inputs[name] for name in tokens.inputs}
 
 
 @dataclass(frozen=True)
 class TextSource:
-    """A task of GLUE as a data set; see `sparsetune.spec.task.TextTask`."""
+    """Task of GLUE as a data set; see `sparsetune.spec.task.TextTask`."""
 
     spec: TextTask
 
     @property
     def n_classes(self) -> int:
-        """Groups that splits are stratified by."""
-        return BINS_OF_SCORES if glue.output_count(self.spec) == 1 else glue.output_count(self.spec)
+        """Number of strata of the splits: the classes, or the bins of a score."""
+        outputs = glue.output_count(self.spec)
+        return BINS_OF_SCORES if outputs == 1 else outputs
 
     def prepare(self, data_root: Path | None) -> object:
         """Find or download texts and model, and tokenise.
 
         Raises:
-            DataError: in one line, what is missing or wrong, and where it was looked for.
+            DataError: in one line, what is missing or wrong, and where it looked.
         """
         return tokenised_task(self.spec, data_root)
 
     def digest(self, data_root: Path | None) -> str:
-        """Twelve hexadecimal digits that name every byte read of texts and model."""
+        """Twelve hexadecimal digits that name every byte read of the texts."""
         return glue.glue_digest(self.spec, data_root)
 
     def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
-        """The four splits; GLUE's dev set is the test split."""
+        """Four splits, of which GLUE's dev set is the test split.
+
+        Args:
+            spec: The task's declaration.
+            data_root: Folder that data sets lie in.
+            device: As torch names it.
+            subset: Number of training examples on which the training loss is measured.
+        """
         assert isinstance(spec, TextTask)
         sets = tokenised_task(spec, data_root)
         labels = sets["train"].labels.double().round().long().numpy()
@@ -135,27 +154,28 @@ class TextSource:
         lengths = {name: tokens.starts.diff() for name, tokens in sets.items()}
         held = {name: tokens.to(device) for name, tokens in sets.items()}
 
-        def split(name: str, rows: torch.Tensor) -> TextSplit:
-            return TextSplit.of(held[name], rows, lengths[name])
+        def train_part(name: str) -> TextSplit:
+            rows = torch.from_numpy(np.ascontiguousarray(chosen[name]))
+            return TextSplit.of(held["train"], rows, lengths["train"])
 
+        all_test_rows = torch.arange(len(lengths["test"]))
         return Splits(
-            **{
-                name: split("train", torch.from_numpy(np.ascontiguousarray(rows)))
-                for name, rows in chosen.items()
-            },
-            test=split("test", torch.arange(len(lengths["test"]))),
+            train=train_part("train"),
+            train_subset=train_part("train_subset"),
+            validation=train_part("validation"),
+            test=TextSplit.of(held["test"], all_test_rows, lengths["test"]),
         )
 
 
 @dataclass(frozen=True)
 class EncoderNetwork:
-    """An encoder with a head for the task: the linear layers of its stack of blocks may be pruned.
+    """Encoder with a head for the task: the linear layers of its stack of blocks may be pruned.
 
     Args:
-        name: See `sparsetune.spec.task.TextTask.model`.
-        outputs: Classes, or 1 where a number is predicted.
-        max_length: Tokens of a text of full size.
-        data_root: Where local folders lie.
+        name: Name of the model; see `sparsetune.spec.task.TextTask.model`.
+        outputs: Number of classes, or 1 where a number is predicted.
+        max_length: Number of tokens of a text of full size.
+        data_root: Folder that local models lie in.
     """
 
     name: str
@@ -174,7 +194,10 @@ class EncoderNetwork:
         return network
 
     def example(self) -> dict[str, torch.Tensor]:
-        """See `sparsetune.tasks.network.Network`: ids alone, since a mask's values would be asked for."""
+        """See `sparsetune.tasks.network.Network`.
+
+        It has token ids alone: the values of a mask would be read, and the meta device has none.
+        """
         return {"input_ids": torch.zeros((1, self.max_length), dtype=torch.long, device="meta")}
 
     def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:

@@ -1,4 +1,4 @@
-"""The texts of a task as token ids, made once and kept by digest."""
+"""Texts of a task as token ids, made once and cached by digest."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CACHE_FORMAT_VERSION = 1
-"""Of the kept file; another number makes it anew."""
+"""Version of the cached file's format; files of another version are made again."""
 TEXTS_PER_CALL = 4096
-"""Texts handed to the tokenizer at once: lists of Python numbers take far more memory than tensors."""
+"""Texts tokenised in one call: its lists of Python numbers take far more memory than tensors."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,13 @@ class Tokens:
     """Tokenised texts, one after the other, without padding.
 
     Args:
-        ids: Token ids of all texts, int32.
-        types: Which sentence of a pair each token is of, uint8; zeros where the tokenizer does not tell.
-        starts: Where each text starts, and where the last ends (n + 1,) int64.
-        labels: (n,) int64 class numbers, or float32 scores.
-        inputs: What the model takes, as in ``input_ids``.
-        pad: Token id that batches are filled up with.
+        ids: Token ids of all texts, (tokens,) int32.
+        types: Sentence of a pair that each token belongs to, (tokens,) uint8; zeros where the
+            tokenizer does not give it.
+        starts: Start of each text in ``ids``, and the end of the last, (n + 1,) int64.
+        labels: Class numbers as int64, or scores as float32, (n,).
+        inputs: Names of the model's inputs, such as ``input_ids``.
+        pad: Token id of padding.
     """
 
     ids: torch.Tensor
@@ -56,15 +57,18 @@ class Tokens:
         return len(self.labels)
 
     def to(self, device: str) -> Tokens:
-        """The same on a device."""
+        """Tokens on a device."""
         return replace(self, **{name: getattr(self, name).to(device) for name in TENSOR_FIELDS})
 
 
 TENSOR_FIELDS = ("ids", "types", "starts", "labels")
+"""Fields of `Tokens` that are tensors."""
 
 
 def tokenised_task(task: TextTask, data_root: Path | None) -> dict[str, Tokens]:
-    """``train`` and ``test`` of a task, cut to `max_length`, from the cache where they are in it. Not to be changed.
+    """Tokens of ``train`` and ``test``, cut to the task's ``max_length``; cached if possible.
+
+    The tensors are shared between calls, and must not be changed.
 
     Raises:
         DataError: for texts or a tokenizer that are missing or wrong, or too few texts.
@@ -80,15 +84,15 @@ def tokenised_task(task: TextTask, data_root: Path | None) -> dict[str, Tokens]:
 def tokenizer_for(
     task: TextTask, data_root: Path | None, read: Callable[[], dict[str, Sentences]] | None = None
 ) -> PreTrainedTokenizerBase:
-    """The tokenizer of a task's model; that of an untrained one is trained on the task's training texts.
+    """Tokenizer of a task's model; an untrained model's is trained on the task's training texts.
 
     Args:
         task: The declaration.
-        data_root: The folder that data sets and models lie in.
-        read: Gives the task's texts; by default they are read where they are needed.
+        data_root: Folder that data sets and models lie in.
+        read: Gives the task's texts; by default `read_glue` does, where they are needed.
 
     Raises:
-        DataError: for a tokenizer, or texts that it must be trained on, which are missing or wrong.
+        DataError: if the tokenizer, or texts that it must be trained on, are missing or wrong.
     """
     from sparsetune.tasks.text.encoders import UNTRAINED_ENCODERS, tokenizer_of
 
@@ -107,34 +111,39 @@ def _tokenise_task(
     read = once(partial(read_glue, task, data_root))
     tokenizer = tokenizer_for(task, data_root, read)
     path = cache / "tokens" / f"{_tokens_digest(task, texts_digest, tokenizer)}.safetensors"
-    if kept := _load_tokens(path):
-        return kept
+    if cached := _load_tokens(path):
+        return cached
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
-        if kept := _load_tokens(path):  # another process made it meanwhile
-            return kept
-        made = {
-            name: _encode_texts(part, tokenizer, task.max_length) for name, part in read().items()
-        }
-        _save_tokens(made, path)
-    return made
+        # Another process may have made them while this one waited for the lock.
+        if cached := _load_tokens(path):
+            return cached
+        sets: dict[str, Tokens] = {}
+        for name, sentences in read().items():
+            sets[name] = _encode_texts(sentences, tokenizer, task.max_length)
+        _save_tokens(sets, path)
+    return sets
 
 
 def _tokens_digest(task: TextTask, texts_digest: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    """Twelve hexadecimal digits of all that tokens follow from.
+    """Twelve hexadecimal digits of everything that tokens depend on.
 
     Raises:
-        DataError: for a tokenizer written in Python, which does not tell its state.
+        DataError: for a tokenizer written in Python, whose state cannot be read.
     """
     if not tokenizer.is_fast:
-        kind = type(tokenizer).__name__
-        raise DataError(
-            f"the tokenizer of `{task.model}` must be one of the library `tokenizers`, got {kind}"
-        )
-    text = CACHE_FORMAT_VERSION, texts_digest, task.max_length
-    state = tokenizer.truncation_side, tokenizer.model_input_names, tokenizer.pad_token_id
-    whole = repr((*text, *state, tokenizer.backend_tokenizer.to_str()))
-    return hashlib.sha256(whole.encode()).hexdigest()[:12]
+        rule = f"the tokenizer of `{task.model}` must be one of the library `tokenizers`"
+        raise DataError(f"{rule}, got {type(tokenizer).__name__}")
+    everything = (
+        CACHE_FORMAT_VERSION,
+        texts_digest,
+        task.max_length,
+        tokenizer.truncation_side,
+        tokenizer.model_input_names,
+        tokenizer.pad_token_id,
+        tokenizer.backend_tokenizer.to_str(),
+    )
+    return hashlib.sha256(repr(everything).encode()).hexdigest()[:12]
 
 
 def _encode_texts(texts: Sentences, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Tokens:
@@ -151,58 +160,54 @@ def _encode_texts(texts: Sentences, tokenizer: PreTrainedTokenizerBase, max_leng
             return_attention_mask=False,
         )
         rows = encoded["input_ids"]
-        flat = np.fromiter(chain.from_iterable(rows), dtype=np.int32)
-        kinds = chain.from_iterable(encoded.get("token_type_ids", ()))
-        ids.append(flat)
-        types.append(
-            np.fromiter(kinds, dtype=np.uint8)
-            if "token_type_ids" in encoded
-            else np.zeros_like(flat, np.uint8)
-        )
+        flat_ids = np.fromiter(chain.from_iterable(rows), dtype=np.int32)
+        ids.append(flat_ids)
+        if "token_type_ids" in encoded:
+            flat_types = chain.from_iterable(encoded["token_type_ids"])
+            types.append(np.fromiter(flat_types, dtype=np.uint8))
+        else:
+            types.append(np.zeros_like(flat_ids, np.uint8))
         lengths.extend(len(row) for row in rows)
+    is_score = texts.labels.dtype != np.int64
+    labels = texts.labels.astype(np.float32) if is_score else texts.labels
     return Tokens(
         ids=torch.from_numpy(np.concatenate(ids)),
         types=torch.from_numpy(np.concatenate(types)),
         starts=torch.tensor([0, *lengths]).cumsum(0),
-        labels=torch.from_numpy(
-            texts.labels if texts.labels.dtype == np.int64 else texts.labels.astype(np.float32)
-        ),
+        labels=torch.from_numpy(labels),
         inputs=tuple(tokenizer.model_input_names),
-        pad=tokenizer.pad_token_id or 0,  # a model without padding masks what it is filled up with
+        pad=tokenizer.pad_token_id or 0,  # without a padding token, the mask hides the fill
     )
 
 
 def _save_tokens(sets: dict[str, Tokens], path: Path) -> None:
     from safetensors.torch import save_file
 
-    tensors = {
-        f"{name}.{field}": getattr(tokens, field)
-        for name, tokens in sets.items()
-        for field in TENSOR_FIELDS
-    }
+    tensors: dict[str, torch.Tensor] = {}
+    for name, tokens in sets.items():
+        for field in TENSOR_FIELDS:
+            tensors[f"{name}.{field}"] = getattr(tokens, field)
     either = sets["train"]
+    metadata = {"inputs": " ".join(either.inputs), "pad": str(either.pad)}
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         temporary = Path(folder) / path.name
-        save_file(tensors, temporary, {"inputs": " ".join(either.inputs), "pad": str(either.pad)})
+        save_file(tensors, temporary, metadata)
         os.replace(temporary, path)
 
 
 def _load_tokens(path: Path) -> dict[str, Tokens] | None:
-    """What the file holds; None for none, or one that is torn."""
+    """Tokens of ``train`` and ``test`` in a cached file; None if it is missing or torn."""
     from safetensors import SafetensorError, safe_open
 
+    sets: dict[str, Tokens] = {}
     try:
         with safe_open(path, "pt") as file:
-            described = file.metadata()
-            inputs = tuple(described["inputs"].split())
-            pad = int(described["pad"])
-            return {
-                name: Tokens(
-                    **{field: file.get_tensor(f"{name}.{field}") for field in TENSOR_FIELDS},
-                    inputs=inputs,
-                    pad=pad,
-                )
-                for name in ("train", "test")
-            }
+            metadata = file.metadata()
+            inputs = tuple(metadata["inputs"].split())
+            pad = int(metadata["pad"])
+            for name in ("train", "test"):
+                tensors = {field: file.get_tensor(f"{name}.{field}") for field in TENSOR_FIELDS}
+                sets[name] = Tokens(**tensors, inputs=inputs, pad=pad)
     except (OSError, SafetensorError):
         return None
+    return sets

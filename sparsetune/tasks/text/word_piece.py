@@ -1,4 +1,4 @@
-"""A tokenizer trained on a task's own texts, for encoders that have none."""
+"""Tokenizers trained on a task's own texts, for encoders that have none."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 def trained_tokenizer(name: str, size: int, texts: Callable[[], Iterable[str]]) -> Path:
-    """The cached folder with the tokenizer of that name, trained now if there is none.
+    """Cached folder with the tokenizer of that name, trained now if there is none.
 
     It appears whole, so several processes may train it at once.
 
     Args:
-        name: Of the folder: it must say which texts it is trained on.
-        size: Tokens of its vocabulary, at most.
-        texts: Called only where it must be trained.
+        name: Name of the folder; it must say which texts the tokenizer is trained on.
+        size: Most tokens in its vocabulary.
+        texts: Gives the texts; called only where it must be trained.
     """
     folder = cache_root() / "tokenizers" / name
     if not folder.is_dir():
@@ -33,6 +33,7 @@ def trained_tokenizer(name: str, size: int, texts: Callable[[], Iterable[str]]) 
         try:
             os.rename(fresh, folder)
         except OSError:
+            # Another process may have been faster; its tokenizer is the same.
             shutil.rmtree(fresh)
             if not folder.is_dir():
                 raise
@@ -40,24 +41,23 @@ def trained_tokenizer(name: str, size: int, texts: Callable[[], Iterable[str]]) 
 
 
 def train_word_piece(texts: Iterable[str], size: int) -> BertTokenizer:
-    """A lower-casing WordPiece tokenizer of at most so many tokens, the same for the same texts."""
+    """Lower-casing WordPiece tokenizer of at most ``size`` tokens, a function of the texts."""
     from tokenizers.trainers import WordPieceTrainer
     from transformers import BertTokenizer
 
     fresh = BertTokenizer()
     special = [fresh.pad_token, fresh.unk_token, fresh.cls_token, fresh.sep_token, fresh.mask_token]
     backend = fresh.backend_tokenizer
-    known = list(texts)
-    letters = {
-        letter
-        for text in known
-        for letter in backend.normalizer.normalize_str(text)
-        if not letter.isspace()
-    }
-    # The trainer numbers what continues a word in the order of a random hash, unless it has a number already.
+    all_texts = list(texts)
+    characters: set[str] = set()
+    for text in all_texts:
+        characters.update(backend.normalizer.normalize_str(text))
+    letters = [character for character in characters if not character.isspace()]
+    # The trainer numbers word continuations in the order of a random hash, unless they have a
+    # number already: given as special tokens, they are numbered in this order.
     continuing = [f"##{letter}" for letter in sorted(letters)]
     trainer = WordPieceTrainer(
         vocab_size=size, special_tokens=[*special, *continuing], show_progress=False
     )
-    backend.train_from_iterator(known, trainer)
+    backend.train_from_iterator(all_texts, trainer)
     return BertTokenizer(vocab=backend.get_vocab(with_added_tokens=True))

@@ -1,4 +1,4 @@
-"""CIFAR through torchvision's own reader, on files in its format; and the copy that JPEG compressed."""
+"""CIFAR through torchvision's own reader, and the copy that JPEG compressed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from torchvision import datasets
 
 from sparsetune.errors import DataError
 from sparsetune.spec.task import ImageTask
-from sparsetune.tasks import ResidentSplit, load_task, prepare_data
 from sparsetune.tasks.images.jpeg import read_cifar10_jpeg
+from sparsetune.tasks.images.resident import ResidentSplit
 from sparsetune.tasks.images.small_sets import (
     CIFAR10_DATASET,
     CIFAR100_DATASET,
     _read_dataset,
     normalise_pixels,
 )
+from sparsetune.tasks.kinds import load_task, prepare_data
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,10 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def write(
     root: Path, loader: Any, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, np.ndarray[Any, Any]]:
-    """A few images in the published format under the published names; torchvision then expects their checksums."""
+    """Write a few images in the published format, under the published names.
+
+    torchvision then expects their checksums.
+    """
     folder = root / loader.base_folder
     folder.mkdir(parents=True)
     written = {}

@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from sparsetune.spec.task import DigitsTask
-from sparsetune.tasks import ResidentSplit, load_task
 from sparsetune.tasks.images import digits
+from sparsetune.tasks.images.resident import ResidentSplit
+from sparsetune.tasks.kinds import load_task
 
 
 def rows(split: ResidentSplit) -> set[bytes]:

@@ -1,4 +1,4 @@
-"""Images in folders: augmented by seed, epoch and example, and refused in one line where they are broken."""
+"""Images in folders: augmented by seed, epoch and example, and refused where broken."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.schedule import image_resolution
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import FolderTask, GrowthSpec
-from sparsetune.tasks import data_digest, load_task, prepare_data
 from sparsetune.tasks.images import folder
 from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN, _list_images
+from sparsetune.tasks.kinds import data_digest, load_task, prepare_data
 from sparsetune.tasks.task import Batch
 from sparsetune.train import train
 from tests.pictures import write_folder
@@ -90,7 +90,7 @@ def test_splits_have_the_declared_sizes_and_every_class(images: Path) -> None:
 
 
 def test_an_evaluated_image_is_the_centre_of_the_resized_one(images: Path) -> None:
-    """By hand: a uniform image keeps its colour through resizing, and comes normalised per channel."""
+    """A uniform image keeps its colour through resizing, and is normalised per channel."""
     for path in images.glob("val/*/*.jpg"):
         Image.new("RGB", (50, 40), (255, 0, 51)).save(path, format="png")
     inputs, _ = next(iter(load_task(task(images)).splits.test.read([torch.tensor([3])])))

@@ -6,13 +6,16 @@ from torchvision.datasets import FashionMNIST
 
 from sparsetune.errors import DataError
 from sparsetune.spec.task import ImageTask
-from sparsetune.tasks import load_task, prepare_data
 from sparsetune.tasks.images.small_sets import FASHION_MNIST_DATASET, _read_dataset
+from sparsetune.tasks.kinds import load_task, prepare_data
 
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of its own, and no network: the only mirror is a port of this machine that nothing listens on."""
+    """A cache of its own, and no network.
+
+    The only mirror is a port of this machine that nothing listens on.
+    """
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(FashionMNIST, "mirrors", ["http://127.0.0.1:9/"])
     _read_dataset.cache_clear()

@@ -1,4 +1,4 @@
-"""Encoders by name, from folders and untrained: what is drawn, what may be pruned, and every name that fails."""
+"""Encoders by name, from folders and untrained: drawn and prunable weights, and refusals."""
 
 from __future__ import annotations
 
@@ -164,8 +164,8 @@ def test_nothing_is_printed_and_the_users_verbosity_stays(
 
 
 PER_BLOCK = {
-    "bert": ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense",
-             "intermediate.dense", "output.dense"],
+    "bert": ["attention.self.query", "attention.self.key", "attention.self.value",
+             "attention.output.dense", "intermediate.dense", "output.dense"],
     "distilbert": ["attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin",
                    "ffn.lin1", "ffn.lin2"],
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""GLUE's files: every task's layout, the traps of reading them, what is refused, and the hub's form of them."""
+"""GLUE's files: every task's layout, traps of reading, refusals, and the hub's format."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def prepare_glue(task: TextTask, data_root: Path | None) -> dict[str, glue.Sente
     return sets
 
 
-PARSES = "index\tpromptID\tpairID\tgenre\tparse1\tparse2\ttree1\ttree2\tsentence1\tsentence2\tlabel1\tgold_label\n"
+PARSES = (
+    "index\tpromptID\tpairID\tgenre\tparse1\tparse2\ttree1\ttree2\tsentence1\tsentence2\tlabel1"
+    "\tgold_label\n"
+)
 MNLI = PARSES + (
     "0\tp\tq\tfiction\t( a )\t( b )\t(A)\t(B)\tIt rains .\tIt is wet .\tneutral\tentailment\n"
     "1\tp\tq\tfiction\t( a )\t( b )\t(A)\t(B)\tIt rains .\tIt is dry .\tneutral\tcontradiction\n"
@@ -45,7 +48,9 @@ FILES = {
     ),
     "qqp": (
         "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
-        "1\t2\t3\tWhy ?\tHow come ?\t1\n4\t5\t6\tWho was it\n\n?\tWas it ?\t0\n7\t8\t9\tWho ?\tWhat ?\t0\n"
+        "1\t2\t3\tWhy ?\tHow come ?\t1\n"
+        "4\t5\t6\tWho was it\n\n?\tWas it ?\t0\n"
+        "7\t8\t9\tWho ?\tWhat ?\t0\n"
     ),
     "stsb": (
         "index\tgenre\tfilename\tyear\told_index\tsource1\tsource2\tsentence1\tsentence2\tscore\n"
@@ -54,9 +59,18 @@ FILES = {
     ),
     "mnli": MNLI,
     "mnli_mismatched": MNLI,
-    "qnli": "index\tquestion\tsentence\tlabel\n0\tWhen ?\tIn May .\tentailment\n1\tWhen ?\tYes .\tnot_entailment\n",
-    "rte": "index\tsentence1\tsentence2\tlabel\n0\tIt rains .\tIt is dry .\tnot_entailment\n1\tA .\tA .\tentailment\n",
-    "wnli": "index\tsentence1\tsentence2\tlabel\n0\tI saw it .\tIt was I .\t1\n1\tI saw it .\tIt saw .\t0\n",
+    "qnli": (
+        "index\tquestion\tsentence\tlabel\n"
+        "0\tWhen ?\tIn May .\tentailment\n1\tWhen ?\tYes .\tnot_entailment\n"
+    ),
+    "rte": (
+        "index\tsentence1\tsentence2\tlabel\n"
+        "0\tIt rains .\tIt is dry .\tnot_entailment\n1\tA .\tA .\tentailment\n"
+    ),
+    "wnli": (
+        "index\tsentence1\tsentence2\tlabel\n"
+        "0\tI saw it .\tIt was I .\t1\n1\tI saw it .\tIt saw .\t0\n"
+    ),
 }
 """A small file of each task, in GLUE's layout."""
 READ: dict[str, tuple[list[str], list[str] | None, list[float]]] = {
@@ -75,7 +89,7 @@ READ: dict[str, tuple[list[str], list[str] | None, list[float]]] = {
     "rte": (["It rains .", "A ."], ["It is dry .", "A ."], [1, 0]),
     "wnli": (["I saw it .", "I saw it ."], ["It was I .", "It saw ."], [1, 0]),
 }
-"""What must be read from it: texts, their seconds, and the hub's class numbers."""
+"""Expected content of those files: first texts, second texts, and the hub's class numbers."""
 
 
 def task(name: str, folder: Path | str | None = None, **changes: Any) -> TextTask:
@@ -187,21 +201,30 @@ def test_what_would_tear_a_row_is_written_as_a_space(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "train", "said"),
     [
-        ("sst2", "text\tlabel\nfine\t1\n", "must have the column `sentence`, its header has text, label"),
-        ("mrpc", "Quality\tx\ty\n1\ta\tb\n", "the column `#1 String` and `#2 String`, its header has Quality, x, y"),
-        ("sst2", "sentence\tlabel\nfine\t1\nno\n", "line 3: a row must have 2 columns, got 1; a text holds neither"),
+        ("sst2", "text\tlabel\nfine\t1\n",
+         "must have the column `sentence`, its header has text, label"),
+        ("mrpc", "Quality\tx\ty\n1\ta\tb\n",
+         "the column `#1 String` and `#2 String`, its header has Quality, x, y"),
+        ("sst2", "sentence\tlabel\nfine\t1\nno\n",
+         "line 3: a row must have 2 columns, got 1; a text holds neither"),
         ("sst2", 'sentence\tlabel\n"torn\nquote"\t1\n', "line 2: a row must have 2 columns, got 1"),
         ("sst2", "sentence\tlabel\nfine\tand\t1\n", "line 2: a row must have 2 columns, got 3"),
-        ("cola", "gj04\t1\t\tFine .\ngj04\t1\t\tA\ttab .\n", "line 2: a row must have 4 columns, got 5"),
-        ("qqp", "id\tq\tr\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\ta\tb\t1\t1\n", "must have 6 columns, got 7"),
-        ("sst2", "sentence\tlabel\nfine\t1\nno\t2\n", "line 3: a label must be one of 0, 1, got '2'"),
+        ("cola", "gj04\t1\t\tFine .\ngj04\t1\t\tA\ttab .\n",
+         "line 2: a row must have 4 columns, got 5"),
+        ("qqp", "id\tq\tr\tquestion1\tquestion2\tis_duplicate\n1\t2\t3\ta\tb\t1\t1\n",
+         "must have 6 columns, got 7"),
+        ("sst2", "sentence\tlabel\nfine\t1\nno\t2\n",
+         "line 3: a label must be one of 0, 1, got '2'"),
         ("cola", "gj04\tyes\t\tFine .\n", "line 1: a label must be one of 0, 1, got 'yes'"),
-        ("rte", "index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n", "one of entailment, not_entailment, got '1'"),
-        ("stsb", "sentence1\tsentence2\tscore\na\tb\t5.1\n", "line 2: a label must be a number from 0 to 5, got '5.1'"),
+        ("rte", "index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n",
+         "one of entailment, not_entailment, got '1'"),
+        ("stsb", "sentence1\tsentence2\tscore\na\tb\t5.1\n",
+         "line 2: a label must be a number from 0 to 5, got '5.1'"),
         ("stsb", "sentence1\tsentence2\tscore\na\tb\t-1\n", "a number from 0 to 5, got '-1'"),
         ("stsb", "sentence1\tsentence2\tscore\na\tb\tnan\n", "a number from 0 to 5, got 'nan'"),
         ("stsb", "sentence1\tsentence2\tscore\na\tb\thigh\n", "a number from 0 to 5, got 'high'"),
-        ("qqp", FILES["qqp"].replace("What ?\t0", "What ?\t3"), "line 6: a label must be one of 0, 1, got '3'"),
+        ("qqp", FILES["qqp"].replace("What ?\t0", "What ?\t3"),
+         "line 6: a label must be one of 0, 1, got '3'"),
         ("sst2", "sentence\tlabel\n", "must have rows, got none"),
         ("sst2", "", "must have rows, got none"),
         ("cola", "", "must have rows, got none"),
@@ -264,14 +287,20 @@ def test_the_digest_is_of_every_byte_of_both_files_and_of_no_other(tmp_path: Pat
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder in the hub's layout in the place of the hub, since there may be no network; the cache is new."""
+    """Folder in the hub's layout that stands for the hub, since there may be no network.
+
+    The cache is new.
+    """
     monkeypatch.setattr(glue, "HUB_DATASET", str(tmp_path / "hub"))
     monkeypatch.setenv("SPARSETUNE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "hub"
 
 
 def publish(hub: Path, name: str) -> None:
-    """The small task as Parquet: the hub's columns, class numbers and splits, beside a test split without labels."""
+    """Small task as Parquet, with the hub's columns, class numbers and splits.
+
+    A test split without labels lies with it.
+    """
     import datasets
 
     published, (first, second, labels) = GLUE_TASKS[name], READ[name]

@@ -1,4 +1,4 @@
-"""Texts in training: batches of like lengths, padding, splits, resume within gradual pruning, and what is refused."""
+"""Texts in training: batches, padding, splits, resume within gradual pruning, refusals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sparsetune.spec import (
 )
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, SparsitySpec
 from sparsetune.study import Study
-from sparsetune.tasks import data_digest, load_task
+from sparsetune.tasks.kinds import data_digest, load_task
 from sparsetune.tasks.text import encoders
 from sparsetune.tasks.text.glue import read_glue
 from sparsetune.tasks.text.sentences import TextSplit
@@ -71,9 +71,8 @@ def split_of(folder: Path, **given: Any) -> TextSplit:
 
 def test_splits_have_the_declared_sizes_and_share_no_text(folder: Path) -> None:
     splits = load_task(text_task(folder)).splits
-    assert [len(part) for part in (splits.train, splits.train_subset, splits.validation, splits.test)] == [
-        160, 160, 40, 60,
-    ]  # fmt: skip
+    parts = (splits.train, splits.train_subset, splits.validation, splits.test)
+    assert [len(part) for part in parts] == [160, 160, 40, 60]
     assert isinstance(splits.train, TextSplit) and isinstance(splits.validation, TextSplit)
     assert not {*splits.train.rows.tolist()} & {*splits.validation.rows.tolist()}
 
@@ -143,7 +142,7 @@ def test_chunks_hold_every_text_once(folder: Path) -> None:
 
 def test_padding_changes_no_prediction(folder: Path) -> None:
     """Masked tokens are not attended to: a text says the same alone and beside a longer one."""
-    from sparsetune.tasks import compute_logits
+    from sparsetune.tasks.network import compute_logits
 
     task = load_task(text_task(folder))
     torch.manual_seed(0)
@@ -223,7 +222,10 @@ OBERT = SparsitySpec(
 def test_gradual_pruning_resumes_bit_for_bit(
     folder: Path, tmp_path: Path, method: str, step: int
 ) -> None:
-    """Thirty steps, pruned from step 8 to 23: before the first pruning, between two, at one, and before the last."""
+    """Interrupted before the first pruning, between two, at one, and before the last.
+
+    There are thirty steps, pruned from step 8 to 23.
+    """
     spec = trial(folder) if method == "gmp" else trial(folder, sparsity=OBERT)
     assert not spec.problems()
     first: list[dict[str, Any]] = []
@@ -278,7 +280,8 @@ def problems_of(task: Any) -> str:
     [
         (
             {"max_length": 129},
-            "`base.task.max_length`: must be at most 128, the tokens that `bert_tiny` takes, got 129",
+            "`base.task.max_length`: must be at most 128, the tokens that `bert_tiny` takes,"
+            " got 129",
         ),
         ({"train_examples": 400}, "task.train_examples"),
         ({"model": "nobody/nothing"}, "models/nobody/nothing"),

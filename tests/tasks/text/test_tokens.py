@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SENTENCES = "sentence\tlabel\nfine work \t1\nno , not at all a fine piece of work\t0\nfine\t1\n"
-PAIRS = "index\tsentence1\tsentence2\tlabel\n0\tit rains\tit is wet\tentailment\n1\tit rains\tno\tnot_entailment\n"
+PAIRS = (
+    "index\tsentence1\tsentence2\tlabel\n"
+    "0\tit rains\tit is wet\tentailment\n1\tit rains\tno\tnot_entailment\n"
+)
 SCORES = "sentence1\tsentence2\tscore\na plane\tan airplane\t5.000\na man\ta cat\t0.25\n"
 
 
@@ -59,7 +62,7 @@ def trained(task: TextTask) -> PreTrainedTokenizerBase:
 
 
 def saved(task: TextTask, folder: Path, *added: str) -> None:
-    """The same in a folder of a model, with tokens added."""
+    """Save the task's tokenizer in a folder of a model, with tokens added."""
     tokenizer = trained(task)
     tokenizer.backend_tokenizer.add_tokens(list(added))
     tokenizer.save_pretrained(folder)
@@ -67,7 +70,7 @@ def saved(task: TextTask, folder: Path, *added: str) -> None:
 
 
 def files(cache: Path) -> dict[str, int]:
-    """What is kept, with the time when it was written."""
+    """Cached files, and when each was written."""
     return {path.name: path.stat().st_mtime_ns for path in sorted(cache.glob("*.safetensors"))}
 
 
@@ -210,8 +213,10 @@ def test_two_processes_make_the_same_tokens_and_leave_nothing_else(
     task: TextTask, cache: Path
 ) -> None:
     script = (
-        "from sparsetune.spec.task import TextTask; from sparsetune.tasks.text.tokens import tokenised_task;"
-        f"read = tokenised_task(TextTask(**{task.given()!r}), None)['train']; print(read.ids.tolist())"
+        "from sparsetune.spec.task import TextTask\n"
+        "from sparsetune.tasks.text.tokens import tokenised_task\n"
+        f"read = tokenised_task(TextTask(**{task.given()!r}), None)['train']\n"
+        "print(read.ids.tolist())"
     )
     processes = [
         subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -237,6 +242,6 @@ def test_real_sentences_and_a_real_tokenizer(data_root: Path, cache: Path) -> No
     model = str(Path(package.origin).parent / "model")
     read = tokenised_task(TextTask(dataset="mrpc", model=model, max_length=32), data_root)
     assert {name: len(part) for name, part in read.items()} == {"train": 3668, "test": 408}
-    # [CLS] amrozi accused his brother , whom he called " the witness " , of [SEP], as its vocabulary numbers them
+    # Numbers of the vocabulary: [CLS] amrozi accused his brother , whom he called " the witness " ,
     assert rows(read["train"])[0][:6] == [101, 2572, 3217, 5831, 5496, 2010]
     assert max(part.starts.diff().max() for part in read.values()) == 32
