@@ -17,6 +17,7 @@ import pytest
 import analysis
 from analysis.checks import CHECKS, SEVERITIES, checks
 from analysis.checks.seeds import trend_p_value
+from analysis.checks.selection import near_ends
 from analysis.estimates.means import MEASURE_COLUMNS
 from analysis.tables.design import Design
 from analysis.tables.foreign import load_table
@@ -751,14 +752,12 @@ def test_the_trend_test_is_exact_enough_and_rarely_accuses() -> None:
 @pytest.mark.parametrize("count", [5, 12, 40])
 def test_edges_are_rarely_found_by_chance(count: int) -> None:
     """The best of random points of a flat response is seldom called an edge."""
-    from analysis.checks.selection import _near_ends
-
     random = np.random.default_rng(0)
     hits = 0
     for _ in range(400):
         units = random.random(count)
         values = random.random(count)
-        hits += any(_near_ends(units[values.argmin()], units, values).values())
+        hits += any(near_ends(units[values.argmin()], units, values).values())
     assert hits / 400 <= 0.04
 
 
