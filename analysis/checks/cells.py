@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -103,7 +104,7 @@ def diverged_cells(evidence: Evidence) -> Iterator[Finding]:
             yield join_parts(str(arm), parts)
 
 
-def _divergence_parts(share: pd.Series[float], seed_cells: list[str]) -> list[FindingPart]:
+def _divergence_parts(share: pd.Series[Any], seed_cells: list[str]) -> list[FindingPart]:
     """Faults of an arm's cells, the gravest first.
 
     Args:

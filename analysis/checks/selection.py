@@ -70,10 +70,10 @@ def winners_at_range_edge(evidence: Evidence) -> Iterator[Finding]:
     frame = pd.DataFrame(found, columns=["arm", "cell", "path", "side", "value"])
     for arm, own in frame.groupby("arm", sort=False):
         parts: list[str] = []
-        for (path, side), part in own.groupby(["path", "side"], sort=False):
+        for (field, end), part in own.groupby(["path", "side"], sort=False):
             values = list_names(f"{row.cell}: {row.value:.3g}" for row in part.itertuples())
             count = format_count(len(part), "cell")
-            parts.append(f"`{path}` at its {side} end in {count} ({values})")
+            parts.append(f"`{field}` at its {end} end in {count} ({values})")
         yield Finding(str(arm), list(own["cell"]), "; ".join(parts))
 
 

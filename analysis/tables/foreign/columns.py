@@ -175,9 +175,9 @@ def read_columns(
     """
     known = known_columns()
     theirs: dict[str, Hashable] = {}
-    for name in table.columns:
-        if name in known and name not in columns.values():
-            theirs[str(name)] = name
+    for label in table.columns:
+        if label in known and label not in columns.values():
+            theirs[str(label)] = label
     theirs |= columns
     problems = list(_naming_problems(table, theirs, columns, units))
     read: dict[str, pd.Series[Any]] = {}
@@ -211,13 +211,14 @@ def _naming_problems(
     """
     known = known_columns()
     ours_of = {str(name): ours for ours, name in theirs.items()}
-    for name in {*columns, *units}:
-        if name in known:
+    for unknown in {*columns, *units}:
+        if unknown in known:
             continue
-        if str(name) in ours_of and name not in columns:
-            yield Problem(str(name), f"`units` takes our names, here `{ours_of[str(name)]}`")
+        if str(unknown) in ours_of and unknown not in columns:
+            ours = ours_of[str(unknown)]
+            yield Problem(str(unknown), f"`units` takes our names, here `{ours}`")
         else:
-            yield _unknown_name_problem(name)
+            yield _unknown_name_problem(unknown)
     counts = table.columns.value_counts()
     for ours, name in theirs.items():
         if ours not in known:

@@ -155,7 +155,7 @@ def sort_rows(rows: pd.DataFrame, order: str | None) -> pd.DataFrame:
     keys = pd.DataFrame({"place": place})
     if order:
         keys["order"] = rows[order]
-    sorted_index = keys.sort_values(list(keys), kind="stable").index
+    sorted_index = keys.sort_values([*map(str, keys)], kind="stable").index
     rows = rows.loc[sorted_index].reset_index(drop=True)
     if rows["trial_id"].is_unique:
         return rows
