@@ -92,6 +92,7 @@ class StudyResults(Results):
 
     @cached_property
     def _trials(self) -> pd.DataFrame:
+        # The trial keeps its own attempt: one that started again may not have reported yet.
         last = self.reports.groupby("trial_id", sort=False).tail(1).drop(columns="attempt")
         rows = self._identity.merge(last, on="trial_id", how="left")
         return rows[_column_order(rows, TRIAL_COLUMNS)]
@@ -163,6 +164,7 @@ def _read_ledger(
     report_numbers: list[int] = []
     lines: list[bytes] = []
     line_numbers: list[int] = []
+    # Most lines are evaluations. Read as one table they take a fifth of the time that objects do.
     for number, line in enumerate(read_lines(ledger)):
         if line.startswith(REPORT_PREFIX):
             report_lines.append(line)
@@ -176,6 +178,7 @@ def _read_ledger(
         if record["type"] == "started":
             starts.append((number, record["trial_id"], record["resumed_from_step"]))
     reports = _counting_reports(_report_table(report_lines, ledger), report_numbers, starts)
+    # The tables show trials in order of first proposal, whenever each one reported.
     position = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
     is_known = position >= 0
     by_trial = position[is_known].argsort(kind="stable")
@@ -188,6 +191,7 @@ def _fold_lines(
 ) -> tuple[list[Record], dict[str, TrialState]]:
     """Records of the lines, parsed in one go, and the state of each trial that they give."""
     try:
+        # One call parses all lines as a list, faster than a call for each.
         records: list[Record] = json.loads(b"[" + b",".join(lines) + b"]")
     except ValueError:
         read_records(ledger)  # names the damaged record
@@ -203,6 +207,7 @@ def _report_table(lines: Sequence[bytes], ledger: Place) -> pd.DataFrame:
     """
     if not lines:
         return as_frame(REPORTS_SCHEMA.empty_table())
+    # Without a schema, types would be inferred from the first block of lines.
     options = pyarrow.json.ParseOptions(
         explicit_schema=REPORTS_SCHEMA, unexpected_field_behavior="ignore"
     )

@@ -59,6 +59,7 @@ def checks(
             not_run[check.code] = lacking
         rows += _rows(check, findings, isinstance(results, StudyResults))
     frame = pd.DataFrame(rows, columns=[*FINDING_COLUMNS], dtype="str")
+    # Severities do not sort by their names.
     rank = {severity: place for place, severity in enumerate(SEVERITIES)}
     frame = frame.assign(rank=frame["severity"].map(rank))
     frame = frame.sort_values(["rank", "code", "arm"], kind="stable", ignore_index=True)

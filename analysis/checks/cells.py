@@ -41,6 +41,7 @@ def off_target_trials(evidence: Evidence) -> Iterator[Finding]:
     is_judged_off = has_value(rows["certified"], False) | has_value(rows["at_target"], False)
     is_measured_off = (kept - asked).abs() > KEPT_SHARE_TOLERANCE * asked
     off = is_judged_off | (~is_judged & is_measured_off)
+    # A run that ended early is off its target for a reason that other checks report.
     off = (off & has_value(rows["status"], "COMPLETE")) | has_value(rows["status"], "INVALID")
     for arm, found in rows[off].groupby("arm", sort=False):
         worst = found.sort_values("sparsity").iloc[0]
@@ -120,6 +121,7 @@ def _divergence_parts(share: pd.Series[Any], seed_cells: list[str]) -> list[Find
         trials = format_count(len(seed_cells), "report trial")
         got = f"{trials} diverged in {list_names(seed_cells)}"
         parts.append(FindingPart("warning", got, seed_cells))
+    # Cells without any survivor are named above.
     many = list(share.index[(share >= MANY_DIVERGE) & (share < 1)])
     if many:
         got = (
@@ -156,7 +158,9 @@ def empty_layers(evidence: Evidence) -> Iterator[Finding]:
         raise MissingEvidenceError(["the certificates of a study directory"])
     rows = evidence.report[evidence.report["sparsity.target"] > 0]
     found: list[tuple[str, str, str]] = []
+    # No certificate at all means that nothing was judged, not that nothing is wrong.
     certificates = 0
+    # A winner may report for several cells; its certificate is read once.
     for row in rows.dropna(subset="attempt").drop_duplicates("trial_id").to_dict("records"):
         folder = evidence.results.directory.attempt(str(row["trial_id"]), int(row["attempt"]))
         empty = _empty_layers(folder)

@@ -62,6 +62,7 @@ def mixed_kinds(
     mixed_lines = _mixed_groups(lines, ["figure", "arm"])
     for arm, own in mixed_lines.groupby("arm", sort=False):
         yield Finding(str(arm), _minority_cells(own), _breakdown(own, "cell"), severity)
+    # A mixed line is the graver fault, and its figure is mixed with it.
     if len(mixed_lines):
         return
     mixed_figures = _mixed_groups(lines, ["figure"])
@@ -81,6 +82,7 @@ def _mixed_groups(lines: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 def _minority_cells(rows: pd.DataFrame) -> list[str]:
     """Cells of all kinds but the most frequent one."""
+    # Where most cells agree, the others are those to look at.
     majority = rows.groupby("kind")["cell"].nunique().idxmax()
     return list(dict.fromkeys(rows.loc[rows["kind"] != majority, "cell"]))
 
@@ -236,6 +238,7 @@ def _baseline_trials(evidence: Evidence, y: str) -> pd.DataFrame:
     trials = require_columns(evidence.results.trials(), y).set_index("trial_id")
     trials = trials[has_value(trials["status"], "COMPLETE")]
     lines = evidence.rows_by_line(evidence.report, "epochs", "trial_id", "twin_id")
+    # A gap is measured to the twin, which may belong to another cell.
     lines["dense_id"] = lines["trial_id"].where(lines["sparsity"] == 0, lines["twin_id"])
     lines = lines.dropna(subset="dense_id")
     lines = lines.assign(
@@ -281,6 +284,7 @@ def mixed_machines(evidence: Evidence) -> Iterator[Finding]:
         rows = rows.assign(device=rows["device"].str.partition(":")[0])
     kinds = describe_rows(rows[is_known], MACHINE_FIELDS).reindex(rows.index)
     yield from mixed_kinds(evidence, kinds, "warning")
+    # Versions are a fact of launches; the ledger does not repeat them for every trial.
     launches = [_versions(facts) for facts in evidence.results.directory.launches()]
     changes = _version_changes(launches)
     if changes:

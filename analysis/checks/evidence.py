@@ -88,6 +88,7 @@ class Evidence:
         """
         uses = self.results.uses()
         uses = uses[uses["cell"].isin(self.cells["cell"])]
+        # A trial in several cells has one row each, with the columns of that use.
         shared = [name for name in map(str, uses) if name != "trial_id" and name in self._trials]
         return uses.merge(self._trials.drop(columns=shared), on="trial_id")
 
@@ -161,6 +162,7 @@ class Evidence:
                 f"a field in `where` must be one of {', '.join(fields)}, got `{path}`"
             )
         uses = self.results.uses()
+        # Twins have other fields than the cell that they serve.
         first = uses[uses["role"].isin(OWN_ROLES)].drop_duplicates("cell")
         values = self._trials.set_index("trial_id")[path]
         return first.set_index("cell")["trial_id"].map(values)

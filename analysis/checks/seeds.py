@@ -50,6 +50,7 @@ def too_few_seeds(evidence: Evidence) -> Iterator[Finding]:
     means = cell_means(evidence.results, evidence.y, evidence.where)
     means = means[means["n"] > 0]
     few = means[means["n"] < MIN_REPORT_SEEDS]
+    # A dense cell has no gap to a twin.
     holds_zero = (means["difference_low"] < 0) & (means["difference_high"] > 0)
     unsure = means[holds_zero & (means["sparsity"] > 0)]
     # Findings of several arms are printed in one line, with one cell of each.
@@ -82,6 +83,7 @@ def results_missing_not_at_random(evidence: Evidence) -> Iterator[Finding]:
     rows = rows[rows["status"].isin(ENDED_STATUSES)].drop_duplicates(["arm", "trial_id"])
     lost = ~has_value(rows["status"], "COMPLETE")
     rows = rows.assign(lost=lost, sparsity=rows["sparsity.target"])
+    # Every arm is tested together with its dense trials, the lowest sparsity.
     rows = add_dense_points(rows[["arm", "cell", "sparsity", "lost"]])
     for arm, own in rows.groupby("arm", sort=False):
         groups = own.groupby("sparsity")["lost"].agg(["sum", "size"])
@@ -118,6 +120,7 @@ def trend_p_value(lost: np.ndarray, trials: np.ndarray, seed: int = 0) -> float:
         return 1.0
     ranks = np.arange(len(lost))
     random = np.random.default_rng(seed)
+    # Under the hypothesis the lost trials are any of all trials, without replacement.
     draws = random.multivariate_hypergeometric(
         trials, int(lost.sum()), PERMUTATION_DRAWS, method="marginals"
     )

@@ -53,6 +53,7 @@ def winners_at_range_edge(evidence: Evidence) -> Iterator[Finding]:
     if not design.ranges:
         raise MissingEvidenceError(["the ranges that were searched"])
     search = require_columns(evidence.own_trials, "status").query("role == 'search'")
+    # Seeds of one configuration are one point of the range.
     search = search.drop_duplicates(["cell", "config_id"])
     if design.objective not in search:
         raise MissingEvidenceError([str(design.objective)])
@@ -98,6 +99,7 @@ def _edge_side(axis: Axis, path: str, value: Any, tried: pd.DataFrame, evidence:
     high: float
     if isinstance(axis, Choice | IntRange):
         options = [float(option) for option in axis.spaced(2) if isinstance(option, int | float)]
+        # The best of two options is always at an end.
         if len(options) <= 2:
             return ""
         low = min(options)
@@ -184,6 +186,7 @@ def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:
     history = history.sort_values(step, kind="stable")
     rows = require_columns(evidence.trials, measures).set_index("trial_id")
     evaluations = history.groupby("trial_id").size()
+    # The only evaluation of a trial is its last.
     several = evaluations.index[evaluations > 1].intersection(rows.index)
     if len(rows) and several.empty:
         raise MissingEvidenceError(["more than one evaluation of a trial"])

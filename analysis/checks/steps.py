@@ -120,6 +120,7 @@ def _trials_lacking_steps(rows: pd.DataFrame, last: pd.DataFrame) -> list[str]:
     """
     have = rows.groupby("step").size()
     reached = [int((last["step"] >= step).sum()) for step in have.index]
+    # A step is judged by the trials that got so far.
     is_on_grid = have > MIN_GRID_SHARE * pd.Series(reached, have.index)
     grid = have.index[is_on_grid].to_series().sort_values()
     due = pd.Series(grid.searchsorted(last["step"], side="right"), last["trial_id"])

@@ -43,6 +43,7 @@ def pooled_sd(sd: ArrayLike, n: ArrayLike) -> tuple[float, int]:
     Returns:
         sqrt(sum (n - 1) sd^2 / sum (n - 1)), NaN where no cell has two values; sum (n - 1).
     """
+    # A cell of one value adds no degree of freedom, and has no sd.
     weights = np.maximum(np.asarray(n) - 1, 0)
     df = int(weights.sum())
     if not df:
@@ -192,6 +193,7 @@ def estimate_means(
     mean = np.where(n > 0, total / np.maximum(n, 1), np.nan)
     squares = np.where(is_present, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
     sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
+    # Rounding alone would give intervals of a width near 0, and tests that find everything.
     sd = np.where(has_no_spread(sd, mean), 0.0, sd)
     pooled, df = _pooled_by_group(sd, n, like)
     low, high = t_interval(mean, pooled, n, df, level)
@@ -259,6 +261,7 @@ def welch_difference(values: ArrayLike, others: ArrayLike, level: float = 0.95) 
         return found
     errors = [float(sample.var(ddof=1)) / len(sample) for sample in samples]
     weight = sum(error**2 / (size - 1) for error, size in zip(errors, sizes, strict=True))
+    # Equal values have no weights; the degrees of freedom then do not matter.
     df = sum(errors) ** 2 / weight if weight else float(sum(sizes) - 2)
     sd = float(np.sqrt(n * sum(errors)))
     low, high = t_interval(mean, sd, n, df, level)

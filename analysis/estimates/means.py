@@ -87,6 +87,7 @@ def _cell_values(
     complete = _complete_values(results, y)
     diverged = (rows["status"] == "DIVERGED").groupby(rows["cell"]).transform("sum")
     rows = rows.assign(sparsity=rows["sparsity.target"], diverged=diverged.astype("int64"))
+    # The seeds that survived a divergence would flatter the recipe.
     rows["value"] = np.where(rows["diverged"] == 0, complete.reindex(rows["trial_id"]), np.nan)
     rows["twin"] = complete.reindex(rows["twin_id"]).to_numpy()
     twin_diverged = _is_diverged(results, rows["twin_id"]).groupby(rows["cell"]).transform("any")
@@ -159,6 +160,7 @@ def control_uses(results: Results) -> pd.DataFrame:
     uses = results.uses()
     controls = cells["control_id"] if "control_id" in cells else pd.Series(dtype="string")
     if "winner_id" in cells:
+        # Where the search chose the dense recipe, the winner is its own control.
         controls = controls[controls != cells["winner_id"]]
     is_control = uses["config_id"] == uses["cell"].map(controls.dropna())
     uses = uses[uses["role"].isin(["control", "report"]) & is_control]
@@ -218,7 +220,9 @@ def cell_means(
         is_given = others.notna().any(axis=1)
         cells = cells[is_given]
         values = (values - others)[is_given]
+        # Differences are taken already: `difference` repeats the mean.
         others = (0 * others)[is_given]
+    # Dense and sparse cells differ in spread, and so do methods.
     groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)]
     points = estimate_means(values, groups, level, seed).set_index(cells.index)
     pairs = estimate_means(values - others, groups, level, seed).set_index(cells.index)

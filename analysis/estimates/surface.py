@@ -120,6 +120,7 @@ class Effects:
         ends = np.empty((len(within), 2))
         for axis, share in enumerate(within):
             best = int(share.argmax())
+            # The range is contiguous: a second good range is not joined to the first.
             outside = np.flatnonzero(share < 0.5)
             below = outside[outside < best]
             beyond = outside[outside > best]
@@ -194,6 +195,7 @@ def _scales(x: Floats, z: Floats, count: int, random: np.random.Generator) -> Fl
         np.log(_by_scale(PRIOR_MEDIANS, n_axes)),
         _by_scale(PRIOR_LOG_SDS, n_axes),
     )
+    # Distances do not depend on the scales: they are computed once for the whole search.
     squares = (x.T[:, :, None] - x.T[:, None]) ** 2
     found = minimize(
         _negative_log_posterior, prior.mean, args=(squares, z, prior), method="L-BFGS-B", jac=True
@@ -205,6 +207,7 @@ def _scales(x: Floats, z: Floats, count: int, random: np.random.Generator) -> Fl
         _, lower = _negative_log_posterior(best - step, squares, z, prior)
         slopes.append(upper - lower)
     curvature = np.stack(slopes) / (2 * CURVATURE_STEP)
+    # Differences of a gradient are symmetric only up to rounding.
     values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
     normal = random.normal(size=(count, len(best))) / np.sqrt(np.maximum(values, MIN_CURVATURE))
     return np.asarray(best + normal @ vectors.T)
@@ -257,6 +260,7 @@ def _inverse(covariance: Floats) -> tuple[Floats, float]:
     from scipy.linalg.lapack import dpotrf, dpotri
 
     root, failed = dpotrf(covariance, lower=1)
+    # Two points at one place, without noise, make the matrix singular.
     if failed:
         return np.asarray(np.linalg.inv(covariance)), float(np.linalg.slogdet(covariance)[1])
     lower = np.tril(dpotri(root, lower=1)[0])

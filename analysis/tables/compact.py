@@ -135,6 +135,7 @@ def write_compact(
         for name, table in tables.items():
             file = io.BytesIO()
             named = table.replace_schema_metadata(metadata)
+            # By default nothing in a Parquet file shows that a page is damaged.
             pyarrow.parquet.write_table(named, file, compression="zstd", write_page_checksum=True)
             write_durably(home.tables / f"{name}.parquet", file.getvalue())
 

@@ -109,8 +109,11 @@ def cached_per_results(
                 "an analysis takes results: give `analysis.load(...)`,"
                 f" got {type(results).__name__}"
             )
+        # With defaults bound, a call that leaves an argument out shares the value of one that
+        # gives it.
         bound = signature.bind(results, *args, **options)
         bound.apply_defaults()
+        # The results themselves are no part of the key: the cache lives on them, and as long.
         arguments = list(bound.arguments.values())[1:]
         key = (compute.__module__, compute.__qualname__, *map(_hashable, arguments))
         if key not in results._known:

@@ -110,6 +110,7 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
     objectives = _objectives(compared, study.seeds(role))
     winner = _winner(study, cell, objectives)
 
+    # A stopped configuration gets no further seeds, and counts as complete with those it has.
     stopped = compared["status"].eq("PRUNED").groupby(compared["config_id"]).any()
     finished_seeds = compared.groupby("config_id")["finished"].sum()
     complete = (finished_seeds >= len(study.seeds(role))) | stopped
@@ -117,6 +118,7 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
     configurations = compared.loc[is_complete, "index"].nunique()
     asked = study.configurations_per_cell if cell.search else 1
 
+    # Without a winner the text is empty, which no configuration has as its id.
     of_winner = (uses["role"] == "report") & (uses["config_id"] == (winner or ""))
     report = uses[of_winner].drop_duplicates("trial_id")
     report_trials = int(report["finished"].sum())
@@ -125,6 +127,7 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
     exhausted = bool(complete.all()) and _may_run_out(study, cell) and report_trials > 0
     searched = configurations >= asked or exhausted
 
+    # Twins belong to a dense cell, where their own failures count.
     own_status = uses[uses["role"] != "twin"].drop_duplicates("trial_id")["status"]
     controls = uses.loc[uses["source"] == "control", "config_id"]
     return {
@@ -222,6 +225,7 @@ def report_rows(results: Results) -> pd.DataFrame:
 
 @cached_per_results
 def _report_rows(results: Results) -> pd.DataFrame:
+    # A trial may report for several cells: what depends on the cell comes from its uses.
     trials = results.trials().drop(columns=["arm", "cell", "config_id", "role", "seed", "twin_id"])
     winners = results.cells()[["cell", "winner_id"]]
     winners = winners.rename(columns={"winner_id": "config_id"}).dropna()
@@ -230,6 +234,7 @@ def _report_rows(results: Results) -> pd.DataFrame:
     reports = reports.merge(winners.astype("string"), on=["cell", "config_id"])
     rows = reports.drop_duplicates(["cell", "trial_id"]).merge(trials, on="trial_id")
     epochs = rows["schedule.epochs"] * rows["schedule.epoch_multiplier"]
+    # Where FLOPs are equal, the stretch only makes up for the FLOPs that sparsity saves.
     if results.design.equal == "epochs" and "schedule.stretch" in rows:
         epochs = epochs * rows["schedule.stretch"].fillna(1.0)
     return rows.assign(epochs=epochs)

@@ -127,12 +127,14 @@ def load_table(
         raise DeclarationError(problems, "the arguments of `load_table`")
     given = dict(columns or {})
     rows, problems, notes = read_columns(table, given, dict(units or {}))
+    # An empty table is reported along with wrong names, so that both can be fixed at once.
     if not len(table):
         problems.append(Problem("", "a table must have at least one row of runs", "none"))
     if problems:
         raise DeclarationError(problems, f"the table {quote_value(name)}")
     runs = build_runs(rows, name)
     runs = replace(runs, notes=(*notes, *runs.notes))
+    # Names are compared as text: a frame may have numbers as column names.
     taken = {*map(str, given.values()), *rows}
     ignored = tuple(str(column) for column in table.columns if str(column) not in taken)
     sources = tuple((str(ours), str(theirs)) for ours, theirs in given.items())

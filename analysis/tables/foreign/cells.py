@@ -102,6 +102,7 @@ def infer_cells(
     )
     own = trials.assign(role=_trial_roles(trials, uses))
     apart = _assign_served_cells(runs.trials[is_apart], trials)
+    # Back in the order of the table, which readers know.
     every = pd.concat([own, apart]).sort_index()
     return ImpliedCells(design, every, _conform_cells(cells), uses, fresh)
 
@@ -170,6 +171,7 @@ def _cell_names(trials: pd.DataFrame, sweep: Sequence[str]) -> pd.Series[Any]:
                 parts.append(f"{labels[path]}={text}")
         names.append("/".join(parts))
     named = pd.Series(names, points.index, dtype="string")
+    # Values that differ in late digits only print alike.
     numbered = named + "#" + points.index.astype("str")
     named = named.mask(named.duplicated(keep=False), numbered)
     group = trials.groupby(["arm", *sweep], sort=False, dropna=False).ngroup()
@@ -200,6 +202,7 @@ def _search_ranges(
         if searching.empty:
             continue
         search.append(path)
+        # One range for all cells: within a cell, few runs seldom reach the ends.
         axis = _observed_range(trials[path].dropna())
         for cell in searching:
             ranges[str(cell), path] = axis
@@ -208,6 +211,7 @@ def _search_ranges(
 
 def _observed_range(values: pd.Series[Any]) -> Axis:
     """Axis over the values: logarithmic where they are positive and span a factor of ten."""
+    # Booleans count as numbers for pandas, but have no range.
     kinds = pd.api.types
     if not kinds.is_numeric_dtype(values.dtype) or kinds.is_bool_dtype(values.dtype):
         return Choice(sorted(values.unique().tolist(), key=str))

@@ -87,6 +87,7 @@ def known_columns() -> dict[str, KnownColumn]:
 
     Names of `sparsetune.spec.columns.TRIAL_COLUMNS` come first, then the dotted fields of a trial.
     """
+    # Our tables' columns come first, so that suggestions name them before fields.
     known: dict[str, KnownColumn] = {}
     for column in TRIAL_COLUMNS:
         if column.name not in DERIVED_COLUMNS:
@@ -145,12 +146,14 @@ def _field_column(members: list[Any], metadata: Iterable[Any]) -> KnownColumn:
                 bounds[name] = getattr(constraint, name)
     low = bounds.get("ge", bounds.get("gt", -np.inf))
     high = bounds.get("le", bounds.get("lt", np.inf))
+    # A length below 1 is a part of training; longer ones carry their unit.
     if Length in members:
         return KnownColumn("length", 0, 1)
     if bool in members:
         return KnownColumn("boolean")
     if float in members or int in members:
         kind: Kind = "number" if float in members else "whole"
+        # A number within [0, 1] may be written in percent, unlike any other.
         if (low, high) == (0, 1):
             kind = "fraction"
         return KnownColumn(kind, low, high)
@@ -178,6 +181,7 @@ def read_columns(
     for label in table.columns:
         if label in known and label not in columns.values():
             theirs[str(label)] = label
+    # What the caller names wins over a column that happens to have our name.
     theirs |= columns
     problems = list(_naming_problems(table, theirs, columns, units))
     read: dict[str, pd.Series[Any]] = {}
@@ -189,6 +193,7 @@ def read_columns(
         column = table[name]
         read[ours], rules = _read_column(column, ours, unit if unit in UNIT_NAMES else None)
         problems += [Problem(ours, f"column {quote_value(name)}: {rule}") for rule in rules]
+        # Values that may be fractions among percents are legal, but worth a look.
         note = small_percents_note(parse_numbers(column), ours) if unit == "percent" else ""
         if note:
             notes.append(note)
@@ -253,6 +258,7 @@ def _suggest_names(mistaken: str) -> list[str]:
     known = known_columns()
     word = mistaken.lower().rpartition(".")[2]
     containing = [name for name in known if word and word in name.rpartition(".")[2]]
+    # A cutoff of 0 fills the list up: even a far name shows what names look like.
     similar = difflib.get_close_matches(mistaken, known, MAX_SUGGESTIONS, 0.0)
     misspelt: list[str] = []
     for name in similar:
@@ -340,6 +346,7 @@ def _lengths_as_text(column: pd.Series[Any]) -> pd.Series[Any] | None:
         return None
     lengths: dict[str, Any] = {}
     try:
+        # Lengths are parsed once each: a column of thousands of rows has a few.
         for text in texts.unique():
             lengths[text] = Length.parse(_number_or_text(text)).declared() if text else None
     except (ValueError, OverflowError):
@@ -369,6 +376,7 @@ def _read_text(column: pd.Series[Any], ours: str) -> tuple[pd.Series[Any], list[
     length_rule = f"must hold texts of at most {MAX_TEXT_CHARACTERS} characters"
     rules = _broken_rule(is_long, column, length_rule)
     if pd.api.types.is_object_dtype(column.dtype):
+        # Lists and dictionaries have a text too, which would pass for a name.
         odd = [not isinstance(value, str | int | float | np.generic | None) for value in column]
         is_odd = np.array(odd, dtype=bool) & texts.notna().to_numpy()
         rules += _broken_rule(is_odd, column, "must hold text")

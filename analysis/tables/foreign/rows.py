@@ -79,6 +79,7 @@ def add_trial_ids(rows: pd.DataFrame, order: str | None) -> tuple[pd.DataFrame, 
     named = [column for column in ("config_id", "seed", "role") if column in rows]
     keys = ["arm", *dotted_fields(rows), *named]
     group = rows.groupby(keys, sort=False, dropna=False).ngroup()
+    # Rows that agree in all of these are runs of their own unless steps distinguish them.
     if order is None or rows.groupby(group)[order].nunique(dropna=False).max() <= 1:
         ids = [f"row-{row}" for row in range(len(rows))]
         return rows.assign(trial_id=pd.Series(ids, rows.index, dtype="string")), []
@@ -116,6 +117,7 @@ def order_problems(rows: pd.DataFrame, order: str | None) -> Iterator[Problem]:
     if lost.any():
         got = f"none in {_list_rows(lost)}"
         yield Problem(order, "every row of a run with several must have one", got)
+    # Of two rows at one step, nothing tells which one counts.
     is_double = rows.duplicated(["trial_id", order], keep=False) & is_repeated & ~lost
     if is_double.any():
         distinct = rows.loc[is_double, ["trial_id", order]].drop_duplicates()
@@ -151,6 +153,7 @@ def steady_problems(rows: pd.DataFrame) -> Iterator[Problem]:
 
 def sort_rows(rows: pd.DataFrame, order: str | None) -> pd.DataFrame:
     """Rows by run as it first comes, each run in order, with its constant values in every row."""
+    # Runs stay in their order of appearance, which later breaks ties between configurations.
     place = pd.Series(pd.factorize(rows["trial_id"])[0], rows.index)
     keys = pd.DataFrame({"place": place})
     if order:
@@ -171,6 +174,7 @@ def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
     last one given.
     """
     final = rows.drop_duplicates("trial_id", keep="last").set_index("trial_id")
+    # With one row per run there is nothing to collect from other rows.
     if len(final) < len(rows):
         groups = rows.groupby("trial_id", sort=False)
         for column in (column.name for column in FINAL_COLUMNS if column.name in rows):

@@ -91,6 +91,7 @@ def build_runs(rows: pd.DataFrame, name: str) -> ForeignRuns:
     trials = final_rows(rows)
     if len(trials) < len(rows):
         notes.append(run_count_note(rows, trials, order, is_named))
+    # Targets make the cells: everything below needs them, even where none was given.
     trials[TARGET_FIELD] = _sparsity_targets(trials, notes)
     problems = list(_target_problems(trials)) or list(_length_problems(trials))
     if problems:
@@ -123,6 +124,7 @@ def _sparsity_targets(trials: pd.DataFrame, notes: list[str]) -> pd.Series[Any]:
     if given is not None:
         return trials[given].astype("float64")
     density = 1 - trials["sparsity"].to_numpy(dtype=np.float64)
+    # Rounding the density, not the sparsity: 0.98 and 0.99 differ by half of the weights.
     rounded = np.array([float(f"{value:.{DENSITY_DIGITS}g}") for value in density])
     notes.append(
         "The sparsity asked for is taken to be the one reached,"
@@ -193,6 +195,7 @@ def _arms_without_dense(trials: pd.DataFrame, notes: list[str]) -> pd.Series[Any
     """
     dense = trials[TARGET_FIELD] == 0
     auxiliary = is_auxiliary(trials)
+    # Twins and teachers serve an arm and stay in it.
     dense_arms = set(trials.loc[dense & ~auxiliary, "arm"])
     mixed = sorted(dense_arms & set(trials.loc[~dense, "arm"]))
     is_alone = trials["arm"].nunique() == 1
@@ -217,6 +220,7 @@ def _config_ids(trials: pd.DataFrame) -> pd.Series[Any]:
     keys = ["arm", *dotted_fields(trials)]
     group = trials.groupby(keys, sort=False, dropna=False).ngroup()
     first = trials.loc[~group.duplicated(), keys]
+    # A digest needs plain values; None is the only missing one that JSON has.
     records = first.astype("object").where(first.notna(), None).to_dict("records")
     digests = [digest_of(record) for record in records]
     return group.map(dict(enumerate(digests))).astype("string")
@@ -239,6 +243,7 @@ def _add_endings(trials: pd.DataFrame) -> pd.DataFrame:
     error = unknown.astype("string").mask(short, "ended before its schedule")
     error = error.mask(diverged, "no finite result at the end")
     status = status.mask(short, "PRUNED").astype("string")
+    # Without a schedule, a complete run is as long as its last epoch.
     length = epochs.fillna(reached.where(status == "COMPLETE"))
     progress = trials["progress"] if "progress" in trials else (reached / length).clip(upper=1.0)
     floats = [c.name for c in (*MEASURED_COLUMNS, *FINAL_COLUMNS) if c.dtype == "float64"]
@@ -253,6 +258,7 @@ def _is_diverged(trials: pd.DataFrame, status: pd.Series[Any]) -> pd.Series[Any]
     results = trials[given].astype("float64")
     is_infinite = results.isin([*_INFINITIES]).any(axis=1)
     losses = results[[column for column in LOSS_COLUMNS if column in results]]
+    # A column without any value says nothing about divergence.
     measured_losses = losses.loc[:, losses.notna().any()]
     is_lost = measured_losses.isna().any(axis=1) | results.isna().all(axis=1)
     is_open = status.isna()
@@ -299,6 +305,7 @@ def _twin_ids(trials: pd.DataFrame) -> pd.Series[Any]:
     """
     unknown = pd.Series(pd.NA, trials.index, dtype="string")
     given = trials.get("twin_id", unknown)
+    # A twin that the table lacks cannot be compared with.
     given = given.where(given.isin(trials["trial_id"]))
     if "seed" not in trials:
         return given
@@ -309,6 +316,7 @@ def _twin_ids(trials: pd.DataFrame) -> pd.Series[Any]:
     keys = ["dense_arm", "seed", *shared]
     dense_arm = trials["arm"].map(lambda arm: dense_arm_of(arm, arms))
     keyed = trials.assign(dense_arm=trials["arm"].where(dense, dense_arm))
+    # Of several matches none is the twin: to pick one would be a guess.
     twins = keyed[dense].drop_duplicates(keys, keep=False)[[*keys, "trial_id"]]
     twins = twins.rename(columns={"trial_id": "found"})
     found = keyed[keys].merge(twins, on=keys, how="left")["found"].set_axis(trials.index)

@@ -105,7 +105,9 @@ def _is_excel(data: bytes) -> bool:
 def _parse_csv(data: bytes) -> pd.DataFrame:
     text = _csv_text(data)
     header = text.lstrip().split("\n", 1)[0]
+    # The header has more separators than any other of these marks.
     separator = max(",;\t", key=header.count)
+    # As text without a header: pandas would rename repeated columns and guess types.
     rows = pd.read_csv(
         io.StringIO(text), header=None, dtype="str", keep_default_na=False, sep=separator
     )

@@ -65,6 +65,7 @@ def parse_numbers(column: pd.Series[Any]) -> ParsedNumbers:
         return ParsedNumbers(values, nowhere, nowhere, column)
     texts = to_text(column)
     plain = texts.str.strip()
+    # The sign is only marked here; the column's unit decides what the numbers mean.
     percent = plain.str.endswith("%").to_numpy(dtype=bool)
     plain = plain.str.removesuffix("%").str.strip()
     finite = plain.str.fullmatch(NUMBER_PATTERN).to_numpy(dtype=bool)
@@ -73,6 +74,7 @@ def parse_numbers(column: pd.Series[Any]) -> ParsedNumbers:
     readable = finite | infinite
     values = np.full(len(column), np.nan)
     values[readable] = plain[readable].astype("float64")
+    # `1e999` is written as a finite number and read as an infinite one.
     overflow = finite & ~np.isfinite(values)
     values[overflow] = np.nan
     bad = ~(readable | missing) | overflow
@@ -173,6 +175,7 @@ def to_fractions(
     unit, rule = _resolve_unit(found, unit, of)
     if rule:
         return values, rule
+    # Numbers up to 100 may be percent; larger ones break the limits below.
     if unit is None and len(finite) and 1 < finite.max() <= 100:
         return values, _ambiguity_message(finite, of, span)
     if unit == "percent":
@@ -185,6 +188,7 @@ def to_fractions(
     converted = values.copy()
     converted[is_given] = _FRACTION_CONVERSIONS[unit or "fraction"](values[is_given])
     if unit not in (None, "fraction"):
+        # Else 90 % and a density of 0.1 would be two sparsities.
         converted = converted.round(FRACTION_DECIMALS)
     if of in SPARSITY_COLUMNS and (converted[is_given] >= 1).any():
         return values, f"a sparsity must lie in [0, 1), got {span}"
@@ -224,6 +228,7 @@ def _not_percent_reason(found: ParsedNumbers, of: str) -> str:
     """Reason to doubt that a column is in percent, as stated; empty where there is none."""
     small, large = _unit_interval_rows(found)
     if of in SPARSITY_COLUMNS:
+        # A sparsity of 1 is no fraction: no weight would be left.
         small &= found.values < 1
     elif not of.endswith(MEASURE_SUFFIXES):
         return ""

@@ -68,6 +68,7 @@ def _pooled_reports(report: pd.DataFrame) -> pd.DataFrame:
     """All runs of each cell as reports on one configuration, which stands for the whole cell."""
     counts = report.groupby("cell")["config_id"].nunique()
     is_pooled = report["cell"].map(counts) > 1
+    # One configuration per cell is what the tables of a study have for reports.
     pooled_id = "all-" + report["cell"].map(_digest)
     return report.assign(config_id=report["config_id"].mask(is_pooled, pooled_id))
 
@@ -94,7 +95,9 @@ def _winners(trials: pd.DataFrame, objective: str) -> dict[str, str]:
     keys = ["cell", "config_id"]
     complete = trials[trials["status"] == "COMPLETE"]
     groups = complete.groupby(keys, sort=False)[objective]
+    # A mean over fewer runs than its rivals' would not be comparable.
     means = groups.mean().where(groups.count() == groups.size())
+    # The other seeds of a configuration that diverged once would flatter it.
     lost = trials[trials["status"].isin(_LOST_STATUSES)].set_index(keys).index
     means = means[~means.index.isin(lost)].dropna()
     means = means.sort_values(ascending=OBJECTIVE_LOWER_IS_BETTER[objective], kind="stable")
@@ -114,6 +117,7 @@ def _pairing_seeds(report: pd.DataFrame) -> pd.Series[Any]:
     seed = report["seed"].astype("Int64")
     is_repeated = report.assign(seed=seed).duplicated(["cell", "seed"], keep=False)
     is_broken = seed.isna() | is_repeated
+    # All runs of such a cell lose their seeds: pairing only some would be arbitrary.
     is_unpaired = report["cell"].isin(report.loc[is_broken, "cell"])
     cells = report["cell"].nunique()
     unpaired = int(is_unpaired.sum())
