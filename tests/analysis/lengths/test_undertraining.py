@@ -419,7 +419,7 @@ def test_the_curve_of_epochs_needed_marks_what_is_only_a_lower_end() -> None:
 def test_two_cells_of_one_length_are_refused() -> None:
     rows = [*line({8: 0.8, 16: 0.9})]
     given = report_results(rows)
-    given.trials_ = given.trials_.assign(**{"schedule.epochs": 8})
+    given = given.replace(trials=given.trials().assign(**{"schedule.epochs": 8}))
     with pytest.raises(
         SparsetuneError,
         match=r"each length of a line must be one cell, got `gmp/0.9/8`, .* give `where`",
