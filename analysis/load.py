@@ -1,4 +1,4 @@
-"""A study directory as tables: one row per trial, per trial and evaluation, and per cell with its winner."""
+"""Results of a study directory: tables of its trials, their evaluations, and its cells."""
 
 from __future__ import annotations
 
@@ -12,16 +12,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.tables import selection
-from analysis.tables.compact import (
-    as_frame,
-    ledger_digest,
-    read_compact,
-    write_compact,
-)
-from analysis.tables.declared import configurations
-from analysis.tables.design import Design
-from analysis.tables.results import Results
 from sparsetune.paths import Place
 from sparsetune.spec.columns import (
     FINAL_COLUMNS,
@@ -37,16 +27,22 @@ from sparsetune.storage.report_table import report_table
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study
 
+from .tables import selection
+from .tables.compact import as_frame, ledger_digest, read_compact, write_compact
+from .tables.declared import configurations
+from .tables.design import Design
+from .tables.results import Results
+
 
 @dataclass(frozen=True)
 class StudyResults(Results):
-    """What a study has found so far.
+    """Results of a study so far.
 
     Args:
-        directory: Where it lies.
-        study: Its declaration, with what was added later.
-        states: What the ledger says of each trial but its evaluations, in order of first proposal.
-        reports: Row of each evaluation that counts, by trial and step.
+        directory: The study's directory.
+        study: Its declaration, with everything that was added later.
+        states: State of each trial, without its evaluations, in order of first proposal.
+        reports: One row per evaluation that counts, by trial and step.
     """
 
     directory: StudyDirectory
@@ -56,48 +52,43 @@ class StudyResults(Results):
 
     @cached_property
     def design(self) -> Design:
-        """What the study was meant to show."""
+        """Objective and axes that the study declares."""
         return Design.of(self.study)
 
     @cached_property
     def _identity(self) -> pd.DataFrame:
-        """What does not change during a trial; indexed like ``states``."""
+        """Columns that stay constant during a trial, one row per trial in order of ``states``."""
         states = list(self.states.values())
         uses = [state.use for state in states]
         ends = [state.ended for state in states]
-        names = ("arm", "cell", "config_id", "seed", "role")
-        rows: dict[str, Any] = {name: [getattr(use, name) for use in uses] for name in names}
+        rows: dict[str, Any] = {"study": self.study.name, "trial_id": list(self.states)}
+        for name in ("arm", "cell", "config_id", "seed", "role"):
+            rows[name] = [getattr(use, name) for use in uses]
         for column in FINAL_COLUMNS:
             rows[column.name] = [end.value(column.name) if end else None for end in ends]
-        rows |= {"study": self.study.name, "trial_id": list(self.states)}
-        rows |= {"attempt": [state.attempts or None for state in states]}
-        rows |= {
-            "status": [state.status for state in states],
-            "twin_id": [use.twin_id for use in uses],
-        }
-        fields = configurations([use.spec for use in uses] or [self.study.base.given()])[
-            : len(uses)
-        ]
-        return pd.concat(
-            [_conform_columns(pd.DataFrame(rows), (*IDENTITY_COLUMNS, *FINAL_COLUMNS)), fields],
-            axis=1,
-        )
+        rows["attempt"] = [state.attempts or None for state in states]
+        rows["status"] = [state.status for state in states]
+        rows["twin_id"] = [use.twin_id for use in uses]
+        columns = (*IDENTITY_COLUMNS, *FINAL_COLUMNS)
+        identity = _conform_columns(pd.DataFrame(rows), columns)
+        # Without a trial the base still says which columns a configuration has.
+        specs = [use.spec for use in uses] or [self.study.base.given()]
+        fields = configurations(specs)[: len(uses)]
+        return pd.concat([identity, fields], axis=1)
 
     @cached_property
     def _history(self) -> pd.DataFrame:
-        position = pd.Index(self._identity["trial_id"]).get_indexer(
-            pd.Index(self.reports["trial_id"])
-        )
-        same = (
-            self._identity.drop(columns=["attempt", *(c.name for c in FINAL_COLUMNS)])
-            .take(position)
-            .reset_index(drop=True)
-        )
-        rows = pd.concat([same, self.reports.drop(columns="trial_id")], axis=1)
+        trial_ids = pd.Index(self._identity["trial_id"])
+        position = trial_ids.get_indexer(pd.Index(self.reports["trial_id"]))
+        final = [column.name for column in FINAL_COLUMNS]
+        identity = self._identity.drop(columns=["attempt", *final])
+        repeated = identity.take(position).reset_index(drop=True)
+        rows = pd.concat([repeated, self.reports.drop(columns="trial_id")], axis=1)
         return rows[_column_order(rows, HISTORY_COLUMNS)]
 
     @cached_property
     def _trials(self) -> pd.DataFrame:
+        # The trial keeps its own attempt: one that started again may not have reported yet.
         last = self.reports.groupby("trial_id", sort=False).tail(1).drop(columns="attempt")
         rows = self._identity.merge(last, on="trial_id", how="left")
         return rows[_column_order(rows, TRIAL_COLUMNS)]
@@ -112,24 +103,27 @@ class StudyResults(Results):
 
 
 def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) -> StudyResults:
-    """The results in a study directory, finished or not.
+    """Read the results in a study directory, finished or not.
 
     Args:
-        directory: Of the study.
-        compact: Whether to write, where the ledger has grown since, the two files of `analysis.tables.compact`, from which
-            the study loads faster; `analysis.report` does. Nothing is ever written otherwise.
+        directory: The study's directory.
+        compact: True to write the two files of `analysis.tables.compact` if the ledger has grown
+            since they were written, so that later readings are faster; `analysis.report` does so.
+            Nothing is written otherwise.
 
     Raises:
-        StudyDirectoryError: if it is no study directory, one of another schema version, or its ledger is damaged.
-        StorageError: if it cannot be read, or the files not be written.
+        StudyDirectoryError: if it is no study directory, has another schema version, or its ledger
+            is damaged.
+        StorageError: if the directory cannot be read, or the files cannot be written.
     """
     home = StudyDirectory(directory)
     study = home.study()
-    digest = ledger_digest(home)  # before it is read: it may grow meanwhile
-    kept = read_compact(home, digest)
+    # Taken before the ledger is read, which may grow meanwhile: the files must not claim too much.
+    digest = ledger_digest(home)
+    stored = read_compact(home, digest)
     with _paused_garbage_collection():
-        if kept:
-            lines, reports = kept
+        if stored:
+            lines, reports = stored
             records = decode_lines(lines, home.ledger)
             states = fold_records(records)
         else:
@@ -138,14 +132,17 @@ def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) ->
             records = ledger.other_records()
             states = fold_records(records)
             reports = _reports_by_trial(ledger, records, states)
-    if compact and not kept:
+    if compact and not stored:
         write_compact(home, digest, lines, reports)
     return StudyResults(home, study.extended(records), states, reports)
 
 
 @contextmanager
 def _paused_garbage_collection() -> Iterator[None]:
-    """Without looking for cycles among the many objects that a ledger becomes: there are none, and it takes as long."""
+    """Pause the search for reference cycles.
+
+    The many objects that a ledger becomes have none, and looking for them takes as long as reading.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -158,7 +155,7 @@ def _paused_garbage_collection() -> Iterator[None]:
 def _reports_by_trial(
     ledger: LedgerLines, records: Sequence[Record], states: Mapping[str, TrialState]
 ) -> pd.DataFrame:
-    """The evaluations that count, in order of the trials' first proposal and of steps.
+    """Evaluations that count, in order of the trials' first proposal and of steps.
 
     Args:
         ledger: The ledger.
@@ -171,36 +168,33 @@ def _reports_by_trial(
         if isinstance(record, Started)
     ]
     reports = _counting_reports(as_frame(report_table(ledger)), ledger.report_numbers, starts)
-    order = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
-    known = order >= 0
-    return reports[known].iloc[order[known].argsort(kind="stable")].reset_index(drop=True)
+    # The tables show trials in order of first proposal, whenever each one reported.
+    position = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
+    is_known = position >= 0
+    by_trial = position[is_known].argsort(kind="stable")
+    return reports[is_known].iloc[by_trial].reset_index(drop=True)
 
 
 def _counting_reports(
     reports: pd.DataFrame, numbers: Sequence[int], starts: list[tuple[int, str, int]]
 ) -> pd.DataFrame:
-    """The rows that no later attempt did again, sorted by step within a trial: what `fold_records` keeps.
+    """Evaluations that no later attempt repeated, sorted by step; `fold_records` agrees.
 
     Args:
-        reports: All rows, in order.
-        numbers: Line number of each row.
+        reports: All evaluations, in order.
+        numbers: Line number of each evaluation.
         starts: Line number, trial and ``resumed_from_step`` of every start.
     """
     rows = reports.assign(line=numbers, bound=float("inf"))
-    again = pd.DataFrame(starts, columns=["line", "trial_id", "bound"])
-    events = pd.concat([rows[["line", "trial_id", "bound"]], again]).astype(
-        {"line": "int64", "bound": "float64"}
-    )
-    bound = (
-        events.sort_values("line", ascending=False)
-        .set_index("line")
-        .groupby("trial_id")["bound"]
-        .cummin()
-    )
+    restarts = pd.DataFrame(starts, columns=["line", "trial_id", "bound"])
+    events = pd.concat([rows[["line", "trial_id", "bound"]], restarts])
+    events = events.astype({"line": "int64", "bound": "float64"})
+    # Read backwards, the smallest step that any later attempt of the trial resumed from.
+    backwards = events.sort_values("line", ascending=False).set_index("line")
+    bound = backwards.groupby("trial_id")["bound"].cummin()
     rows = rows[rows["step"].astype("float64") <= rows["line"].map(bound)]
-    return rows.drop_duplicates(["trial_id", "step"], keep="last").sort_values(
-        "step", kind="stable"
-    )[reports.columns]
+    rows = rows.drop_duplicates(["trial_id", "step"], keep="last")
+    return rows.sort_values("step", kind="stable")[reports.columns]
 
 
 def _conform_columns(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataFrame:
@@ -210,5 +204,6 @@ def _conform_columns(frame: pd.DataFrame, columns: Iterable[Column]) -> pd.DataF
 
 
 def _column_order(frame: pd.DataFrame, columns: Sequence[Column]) -> list[str]:
-    """The contract's columns, then the dotted ones."""
-    return [*(column.name for column in columns), *(name for name in frame.columns if "." in name)]
+    """Names of ``columns``, then the dotted fields of ``frame``."""
+    fields = [name for name in frame.columns if "." in name]
+    return [*(column.name for column in columns), *fields]

@@ -1,129 +1,150 @@
-"""Checks of single cells and trials: whether each is at its target, finished, and in one piece."""
+"""Checks of single cells and trials: at their target, finished, converged, every layer alive."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
-from analysis.checks.evidence import Evidence, has_value, require_columns
-from analysis.checks.finding import (
+from sparsetune.paths import Place, read_content
+
+from ..load import StudyResults
+from .evidence import Evidence, has_value, require_columns
+from .finding import (
     Finding,
+    FindingPart,
     MissingEvidenceError,
-    Severity,
     format_count,
+    join_parts,
     list_names,
 )
-from analysis.load import StudyResults
-from sparsetune.paths import read_content
 
 KEPT_SHARE_TOLERANCE = 0.05
-"""Where nothing certifies it: how far the share of kept weights may be from what was asked for, as a part of that."""
+"""Allowed difference of the share of kept weights from the one asked for, as a fraction of it.
+
+It applies only where no certificate says if a trial is at its target.
+"""
 MANY_DIVERGE = 0.25
-"""From this share of a cell's configurations on, its searched ranges reach too far."""
+"""Share of a cell's configurations from which on its searched ranges reach too far."""
+ROUNDING_TOLERANCE = 1e-9
+MAX_REASON_CHARACTERS = 100
 
 
 def off_target_trials(evidence: Evidence) -> Iterator[Finding]:
-    """Trials that ended without the sparsity that was asked for: by certificate, or else by what was measured."""
+    """Find trials that ended without the sparsity asked for, by certificate or by measurement."""
     rows = require_columns(evidence.own_trials, "status", "certified|at_target|sparsity")
     asked = 1 - rows["sparsity.target"]
-    known = rows["certified"].notna() | rows["at_target"].notna()
-    measured = (1 - rows["sparsity"] - asked).abs() > KEPT_SHARE_TOLERANCE * asked
-    off = (
-        has_value(rows["certified"], False)
-        | has_value(rows["at_target"], False)
-        | (~known & measured)
-    )
+    kept = 1 - rows["sparsity"]
+    is_judged = rows["certified"].notna() | rows["at_target"].notna()
+    is_judged_off = has_value(rows["certified"], False) | has_value(rows["at_target"], False)
+    is_measured_off = (kept - asked).abs() > KEPT_SHARE_TOLERANCE * asked
+    off = is_judged_off | (~is_judged & is_measured_off)
+    # A run that ended early is off its target for a reason that other checks report.
     off = (off & has_value(rows["status"], "COMPLETE")) | has_value(rows["status"], "INVALID")
     for arm, found in rows[off].groupby("arm", sort=False):
-        least = found.sort_values("sparsity").iloc[0]
-        got = f"{format_count(len(found), 'trial')} of {format_count(found['cell'].nunique(), 'cell')} did not"
-        if pd.notna(least["sparsity"]):
-            got += f" (the worst ended at {100 * least['sparsity']:.4g} % of {100 * least['sparsity.target']:.4g} %)"
+        worst = found.sort_values("sparsity").iloc[0]
+        trials = format_count(len(found), "trial")
+        got = f"{trials} of {format_count(found['cell'].nunique(), 'cell')} did not"
+        if pd.notna(worst["sparsity"]):
+            reached = 100 * worst["sparsity"]
+            target = 100 * worst["sparsity.target"]
+            got += f" (the worst ended at {reached:.4g} % of {target:.4g} %)"
         yield Finding(str(arm), list(found["cell"]), got)
 
 
 def unfinished_cells(evidence: Evidence) -> Iterator[Finding]:
-    """Cells whose search or report trials have not all ended: their winners may still change."""
+    """Find cells whose search or report trials have not all ended: their winners may change."""
     cells = require_columns(evidence.cells, "finished")
     for arm, own in cells.groupby("arm", sort=False):
         waiting = own[has_value(own["finished"], False)]
-        if len(waiting):
-            done = " and ".join(
-                f"{waiting[kind].sum():.0f} of {waiting[f'{kind}_asked'].sum():.0f} {words}"
-                for kind, words in (
-                    ("configurations", "configurations"),
-                    ("report_trials", "report trials"),
-                )
-            )
-            got = f"{len(waiting)} of {format_count(len(own), 'cell')} did not, with {done} done in them"
-            yield Finding(str(arm), list(waiting["cell"]), got)
+        if waiting.empty:
+            continue
+        configurations = _progress_text(waiting, "configurations")
+        reports = _progress_text(waiting, "report_trials")
+        got = (
+            f"{len(waiting)} of {format_count(len(own), 'cell')} did not, with"
+            f" {configurations} and {reports} done in them"
+        )
+        yield Finding(str(arm), list(waiting["cell"]), got)
+
+
+def _progress_text(cells: pd.DataFrame, column: str) -> str:
+    done = cells[column].sum()
+    asked = cells[f"{column}_asked"].sum()
+    return f"{done:.0f} of {asked:.0f} {column.replace('_', ' ')}"
 
 
 def failed_trials(evidence: Evidence) -> Iterator[Finding]:
-    """Trials that the infrastructure ended, dense twins too."""
+    """Find trials that their infrastructure ended, dense twins too."""
     rows = require_columns(evidence.runs, "status").drop_duplicates(["cell", "trial_id"])
-    total = rows["arm"].value_counts()
+    totals = rows["arm"].value_counts()
     for arm, lost in rows[has_value(rows["status"], "FAILED")].groupby("arm", sort=False):
-        got = f"{len(lost)} of {format_count(int(total[str(arm)]), 'trial')} failed"
-        if reasons := [
-            str(reason).split("\n")[0][:100]
-            for reason in (lost["error"].dropna() if "error" in lost else ())
-        ]:
-            got += f", the first with: {reasons[0]}"
+        got = f"{len(lost)} of {format_count(int(totals[str(arm)]), 'trial')} failed"
+        reasons = list(lost["error"].dropna()) if "error" in lost else []
+        if reasons:
+            first_line = str(reasons[0]).split("\n")[0]
+            got += f", the first with: {first_line[:MAX_REASON_CHARACTERS]}"
         yield Finding(str(arm), list(lost["cell"]), got)
 
 
 def diverged_cells(evidence: Evidence) -> Iterator[Finding]:
-    """Cells that lost a report seed, all of their configurations, or a large share of them."""
+    """Find cells that lost a report seed, all of their configurations, or many of them."""
     search = require_columns(evidence.own_trials, "status").query("role == 'search'")
-    gone = (
-        has_value(search["status"], "DIVERGED").groupby([search["cell"], search["config_id"]]).any()
-    )
-    share = gone.groupby(level="cell").mean()
+    is_diverged = has_value(search["status"], "DIVERGED")
+    by_configuration = is_diverged.groupby([search["cell"], search["config_id"]]).any()
+    share_by_cell = by_configuration.groupby(level="cell").mean()
     report = require_columns(evidence.report, "status")
     report = report[has_value(report["status"], "DIVERGED")]
     for arm, cells in evidence.cells.groupby("arm", sort=False):
         seeds = report[report["cell"].isin(cells["cell"])]
-        mine = share.reindex(cells["cell"]).dropna()
-        parts: list[tuple[Severity, str, list[str]]] = [
-            ("error", "no configuration of {} converged", list(mine.index[mine == 1])),
-            (
-                "warning",
-                f"{format_count(len(seeds), 'report trial')} diverged in {{}}",
-                list(seeds["cell"]),
-            ),
-            (
-                "note",
-                f"at least {100 * MANY_DIVERGE:.0f} % of the configurations diverged in {{}}"
-                f" ({100 * mine.max():.0f} % at most)",
-                list(mine.index[(mine >= MANY_DIVERGE) & (mine < 1)]),
-            ),
-        ]
-        parts = [part for part in parts if part[2]]
+        share = share_by_cell.reindex(cells["cell"]).dropna()
+        parts = _divergence_parts(share, list(seeds["cell"]))
         if parts:
-            got = "; ".join(words.format(list_names(names)) for _, words, names in parts)
-            yield Finding(str(arm), [name for part in parts for name in part[2]], got, parts[0][0])
+            yield join_parts(str(arm), parts)
+
+
+def _divergence_parts(share: pd.Series[Any], seed_cells: list[str]) -> list[FindingPart]:
+    """Faults of an arm's cells, the gravest first.
+
+    Args:
+        share: Share of each searched cell's configurations that diverged, by cell.
+        seed_cells: Cell of each report trial that diverged.
+    """
+    parts: list[FindingPart] = []
+    lost = list(share.index[share == 1])
+    if lost:
+        got = f"no configuration of {list_names(lost)} converged"
+        parts.append(FindingPart("error", got, lost))
+    if seed_cells:
+        trials = format_count(len(seed_cells), "report trial")
+        got = f"{trials} diverged in {list_names(seed_cells)}"
+        parts.append(FindingPart("warning", got, seed_cells))
+    # Cells without any survivor are named above.
+    many = list(share.index[(share >= MANY_DIVERGE) & (share < 1)])
+    if many:
+        got = (
+            f"at least {100 * MANY_DIVERGE:.0f} % of the configurations diverged in"
+            f" {list_names(many)} ({100 * share.max():.0f} % at most)"
+        )
+        parts.append(FindingPart("note", got, many))
+    return parts
 
 
 def early_stopped_trials(evidence: Evidence) -> Iterator[Finding]:
-    """Trials that were stopped before their mask had the sparsity that they were compared at."""
+    """Find trials that were stopped before their mask had the sparsity they were compared at."""
     rows = require_columns(evidence.own_trials, "status")
-    rows = require_columns(
-        rows[has_value(rows["status"], "PRUNED") & (rows["sparsity.target"] > 0)],
-        "at_target|progress",
-    )
-    rows = rows.reindex(
-        columns=list(dict.fromkeys([*rows, "sparsity.ramp.start", "sparsity.ramp.length"]))
-    )
-    start, length = (
-        pd.to_numeric(rows[f"sparsity.ramp.{part}"], errors="coerce")
-        for part in ("start", "length")
-    )
-    before = rows["progress"].astype("float64") < (start + length).astype("float64") - 1e-9
-    early = rows[has_value(rows["at_target"], False) | (rows["at_target"].isna() & before)]
-    for arm, found in early.groupby("arm", sort=False):
+    rows = rows[has_value(rows["status"], "PRUNED") & (rows["sparsity.target"] > 0)]
+    rows = require_columns(rows, "at_target|progress")
+    ramp_fields = ["sparsity.ramp.start", "sparsity.ramp.length"]
+    rows = rows.reindex(columns=list(dict.fromkeys([*rows, *ramp_fields])))
+    start = pd.to_numeric(rows["sparsity.ramp.start"], errors="coerce")
+    length = pd.to_numeric(rows["sparsity.ramp.length"], errors="coerce")
+    ramp_end = (start + length).astype("float64")
+    is_before_end = rows["progress"].astype("float64") < ramp_end - ROUNDING_TOLERANCE
+    is_early = has_value(rows["at_target"], False) | (rows["at_target"].isna() & is_before_end)
+    for arm, found in rows[is_early].groupby("arm", sort=False):
         stopped = int((rows["arm"] == arm).sum())
         got = f"{len(found)} of {format_count(stopped, 'stopped trial')} ended before"
         if found["progress"].notna().any():
@@ -132,26 +153,34 @@ def early_stopped_trials(evidence: Evidence) -> Iterator[Finding]:
 
 
 def empty_layers(evidence: Evidence) -> Iterator[Finding]:
-    """Report trials in whose network a layer keeps no weight, by their certificates."""
+    """Find report trials with a layer that keeps no weight, by their certificates."""
     if not isinstance(evidence.results, StudyResults):
         raise MissingEvidenceError(["the certificates of a study directory"])
     rows = evidence.report[evidence.report["sparsity.target"] > 0]
-    found = []
-    read = 0
+    found: list[tuple[str, str, str]] = []
+    # No certificate at all means that nothing was judged, not that nothing is wrong.
+    certificates = 0
+    # A winner may report for several cells; its certificate is read once.
     for row in rows.dropna(subset="attempt").drop_duplicates("trial_id").to_dict("records"):
         folder = evidence.results.directory.attempt(str(row["trial_id"]), int(row["attempt"]))
-        if text := read_content(folder / "certificate.json"):
-            read += 1
-            layers = [
-                str(layer["name"]) for layer in json.loads(text)["layers"] if layer["kept"] == 0
-            ]
-            found += [(row["arm"], row["cell"], layer) for layer in layers]
-    if len(rows) and not read:
+        empty = _empty_layers(folder)
+        if empty is not None:
+            certificates += 1
+            found += [(row["arm"], row["cell"], layer) for layer in empty]
+    if len(rows) and not certificates:
         raise MissingEvidenceError(["the certificates of a study directory"])
-    for arm, own in pd.DataFrame(found, columns=["arm", "cell", "layer"]).groupby(
-        "arm", sort=False
-    ):
-        got = f"{format_count(own['layer'].nunique(), 'layer')} kept none ({list_names(own['layer'])})"
-        yield Finding(
-            str(arm), list(own["cell"]), f"in {format_count(own['cell'].nunique(), 'cell')} {got}"
-        )
+    frame = pd.DataFrame(found, columns=["arm", "cell", "layer"])
+    for arm, own in frame.groupby("arm", sort=False):
+        cells = format_count(own["cell"].nunique(), "cell")
+        layers = format_count(own["layer"].nunique(), "layer")
+        got = f"in {cells} {layers} kept none ({list_names(own['layer'])})"
+        yield Finding(str(arm), list(own["cell"]), got)
+
+
+def _empty_layers(folder: Place) -> list[str] | None:
+    """Layers without a kept weight, by an attempt's certificate; None where there is none."""
+    text = read_content(folder / "certificate.json")
+    if not text:
+        return None
+    layers = json.loads(text)["layers"]
+    return [str(layer["name"]) for layer in layers if layer["kept"] == 0]

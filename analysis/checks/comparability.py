@@ -1,283 +1,327 @@
-"""Checks of what a figure puts side by side: the same quantity, of the same data, against the same baseline."""
+"""Checks of what a figure compares: one quantity, on the same data, against the same baseline."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from analysis.checks.evidence import Evidence, has_value, require_columns
-from analysis.checks.finding import (
+from ..estimates.equal_flops import flops_warnings
+from ..estimates.means import direction_of
+from ..load import StudyResults
+from .evidence import Evidence, has_value, require_columns
+from .finding import (
     Finding,
     MissingEvidenceError,
     Severity,
     format_count,
     list_names,
 )
-from analysis.estimates.equal_flops import flops_warnings
-from analysis.estimates.means import direction_of
-from analysis.load import StudyResults
 
 BASELINE_SIGNIFICANCE_LEVEL = 0.01
-"""p below which dense baselines differ, before it is divided by how many groups of them are compared."""
+"""p below which dense baselines differ, after it is multiplied by the number of tested groups."""
 NEXT_LOWER_SEVERITY: dict[Severity, Severity] = {
     "error": "warning",
     "warning": "note",
     "note": "note",
 }
-"""Lines that are each of one kind but differ from one another are easier to tell apart than points of one line."""
-SPLIT_FIELDS: tuple[str, ...] = (
+"""Severity where lines differ but each is of one kind: a reader can tell lines apart."""
+SPLIT_FIELDS = (
     "task.kind",
     "task.dataset",
     "task.folder",
     "task.examples",
     "task.validation",
     "task.split_seed",
+    "task.train_examples",
+    "evaluate.train_examples",
 )
-SPLIT_FIELDS += ("task.train_examples", "evaluate.train_examples")
+MACHINE_FIELDS = ("device", "processor", "threads")
 COMPARED_PACKAGES = ("sparsetune", "torch", "torchvision", "transformers", "numpy")
+MAX_LISTED_KINDS = 4
+"""Kinds that a message names; for more it gives their number."""
 
 
 def mixed_kinds(
     evidence: Evidence, kinds: pd.Series[Any], severity: Severity, *, dense: bool = True
 ) -> Iterator[Finding]:
-    """Where report trials of different kinds share a line; or, if none do, a figure.
+    """Find lines with report trials of different kinds or, if there are none, such figures.
 
     Args:
         evidence: The tables.
-        kinds: What each row of `Evidence.report` is, in words.
-        severity: Of a mixed line.
-        dense: Whether the dense cells that start a line count.
+        kinds: Kind of each row of `Evidence.report` in words; a missing one is left out.
+        severity: Severity of a mixed line; a mixed figure has the next lower one.
+        dense: True if the dense cells that start a line count.
     """
     rows = evidence.report.assign(kind=kinds)
-    rows = rows if dense else rows[rows["sparsity.target"] > 0]
-    lines = evidence.figures(rows.dropna(subset="kind"), "kind")
-    found = _mixed_groups(lines, ["figure", "arm"])
-    if found.empty:
-        whole = _mixed_groups(lines, ["figure"])
-        if len(whole):
-            yield Finding(
-                "", _minority_cells(whole), _breakdown(whole, "arm"), NEXT_LOWER_SEVERITY[severity]
-            )
-    for arm, own in found.groupby("arm", sort=False):
+    if not dense:
+        rows = rows[rows["sparsity.target"] > 0]
+    lines = evidence.rows_by_line(rows.dropna(subset="kind"), "kind")
+    mixed_lines = _mixed_groups(lines, ["figure", "arm"])
+    for arm, own in mixed_lines.groupby("arm", sort=False):
         yield Finding(str(arm), _minority_cells(own), _breakdown(own, "cell"), severity)
+    # A mixed line is the graver fault, and its figure is mixed with it.
+    if len(mixed_lines):
+        return
+    mixed_figures = _mixed_groups(lines, ["figure"])
+    if len(mixed_figures):
+        cells = _minority_cells(mixed_figures)
+        got = _breakdown(mixed_figures, "arm")
+        yield Finding("", cells, got, NEXT_LOWER_SEVERITY[severity])
 
 
 def _mixed_groups(lines: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
-    """The rows of groups of more than one kind."""
-    return (
-        lines[lines.groupby(list(keys))["kind"].transform("nunique") > 1] if len(lines) else lines
-    )
+    """Rows of the groups with more than one kind."""
+    if lines.empty:
+        return lines
+    kinds = lines.groupby(list(keys))["kind"].transform("nunique")
+    return lines[kinds > 1]
 
 
 def _minority_cells(rows: pd.DataFrame) -> list[str]:
-    """Cells of the rarer kinds."""
-    most = rows.groupby("kind")["cell"].nunique().idxmax()
-    return list(dict.fromkeys(rows.loc[rows["kind"] != most, "cell"]))
+    """Cells of all kinds but the most frequent one."""
+    # Where most cells agree, the others are those to look at.
+    majority = rows.groupby("kind")["cell"].nunique().idxmax()
+    return list(dict.fromkeys(rows.loc[rows["kind"] != majority, "cell"]))
 
 
 def _breakdown(rows: pd.DataFrame, by: str) -> str:
-    """``0.1 in a, b and 2 more; 0 in c``."""
+    """Kinds and where they are: ``0.1 in a, b and 2 more; 0 in c``."""
     parts = [f"{kind} in {list_names(part[by])}" for kind, part in rows.groupby("kind", sort=False)]
-    return "; ".join(parts[:4]) + (f"; and {len(parts) - 4} more kinds" if len(parts) > 4 else "")
+    text = "; ".join(parts[:MAX_LISTED_KINDS])
+    rest = len(parts) - MAX_LISTED_KINDS
+    return f"{text}; and {rest} more kinds" if rest > 0 else text
 
 
 def describe_rows(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series[Any]:
-    """Each row in words, ``validation 0.1, split seed 0``: the columns in which rows differ."""
-    differ = [name for name in columns if name in rows and rows[name].nunique(dropna=False) > 1]
-    words = [
-        rows[name].map(lambda value, name=name: f"{_field_words(name)} {_text(value)}")
-        for name in differ
-    ]
+    """Words for each row, ``validation 0.1, split seed 0``, from the columns in which rows differ.
+
+    Args:
+        rows: Any rows.
+        columns: Columns that may differ; those that ``rows`` lacks are left out.
+
+    Returns:
+        One text per row; ``the same`` where rows differ in no column.
+    """
+    words: list[pd.Series[Any]] = []
+    for name in columns:
+        if name in rows and rows[name].nunique(dropna=False) > 1:
+            label = name.rpartition(".")[2].replace("_", " ")
+            words.append(label + " " + rows[name].map(_value_text))
     if not words:
         return pd.Series("the same", rows.index)
     return pd.concat(words, axis=1).agg(", ".join, axis=1)
 
 
-def _field_words(name: str) -> str:
-    return name.rpartition(".")[2].replace("_", " ")
-
-
-def _text(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if pd.isna(value):
         return "none"
     return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def mixed_label_smoothing(evidence: Evidence) -> Iterator[Finding]:
-    """Entropies of networks trained with and without label smoothing, or with different ones."""
-    rows = require_columns(
-        evidence.report, "task.label_smoothing", "train_entropy|val_entropy|test_entropy"
-    )
-    yield from mixed_kinds(
-        evidence,
-        describe_rows(rows.fillna({"task.label_smoothing": 0}), ["task.label_smoothing"]),
-        "warning",
-    )
+    """Find entropies of networks trained with different label smoothing, or with and without."""
+    entropies = "train_entropy|val_entropy|test_entropy"
+    rows = require_columns(evidence.report, "task.label_smoothing", entropies)
+    rows = rows.fillna({"task.label_smoothing": 0})
+    kinds = describe_rows(rows, ["task.label_smoothing"])
+    yield from mixed_kinds(evidence, kinds, "warning")
 
 
 def mixed_distillation(evidence: Evidence) -> Iterator[Finding]:
-    """Entropies and losses of networks that learned from labels, and from a teacher."""
+    """Find entropies and losses of networks that learned from labels and from a teacher."""
     measured = "train_entropy|val_entropy|test_entropy|train_loss|val_loss|test_loss"
     rows = require_columns(evidence.report, "distill.hardness", measured)
     rows = rows.assign(**{"distill.hardness": rows["distill.hardness"].fillna(0)})
-    yield from mixed_kinds(
-        evidence, describe_rows(rows, ["distill.hardness", "distill.temperature"]), "warning"
-    )
+    kinds = describe_rows(rows, ["distill.hardness", "distill.temperature"])
+    yield from mixed_kinds(evidence, kinds, "warning")
 
 
 def mixed_denominators(evidence: Evidence) -> Iterator[Finding]:
-    """Sparsities that are fractions of different numbers of weights; a dense network's is 0 of any."""
+    """Find sparsities that are fractions of different numbers of prunable weights.
+
+    Dense networks do not count: their sparsity is 0 of any number.
+    """
     rows = require_columns(evidence.report, "prunable_weights")
-    kinds = rows["prunable_weights"].map(
-        lambda count: f"{count:,.0f} prunable weights", na_action="ignore"
-    )
+    kinds = rows["prunable_weights"].map("{:,.0f} prunable weights".format, na_action="ignore")
     yield from mixed_kinds(evidence, kinds, "error", dense=False)
 
 
 def mixed_splits(evidence: Evidence) -> Iterator[Finding]:
-    """Networks trained or measured on different examples."""
-    rows = require_columns(
-        evidence.report, "task.validation|task.split_seed|task.train_examples|task.dataset"
-    )
-    found = list(mixed_kinds(evidence, describe_rows(rows, SPLIT_FIELDS), "error"))
-    yield from found or mixed_kinds(evidence, _digests(rows["data"]), "warning")
+    """Find networks that were trained or measured on different examples."""
+    fields = "task.validation|task.split_seed|task.train_examples|task.dataset"
+    rows = require_columns(evidence.report, fields)
+    findings = list(mixed_kinds(evidence, describe_rows(rows, SPLIT_FIELDS), "error"))
+    if not findings:
+        # The declarations agree; a file may still have changed between two launches.
+        findings = list(mixed_kinds(evidence, _digest_texts(rows["data"]), "warning"))
+    yield from findings
 
 
-def _digests(data: pd.Series[Any]) -> pd.Series[Any]:
-    """What tells the data of some trials from those of others: ``the digest sst2=f6787db7e448``."""
-    shared = (
-        set.intersection(*(set(str(digest).split()) for digest in data)) if len(data) else set()
-    )
-    return data.map(
-        lambda digest: f"the digest {' '.join(w for w in digest.split() if w not in shared)}",
-        "ignore",
-    )
+def _digest_texts(data: pd.Series[Any]) -> pd.Series[Any]:
+    """Digests in which the data of trials differ, in words: ``the digest sst2=f6787db7e448``.
+
+    Args:
+        data: Digests of each trial's data, separated by spaces.
+    """
+    words = [set(str(digests).split()) for digests in data]
+    shared = set.intersection(*words) if words else set()
+
+    def describe(digests: str) -> str:
+        own = [digest for digest in digests.split() if digest not in shared]
+        return f"the digest {' '.join(own)}"
+
+    return data.map(describe, "ignore")
+
+
+class _BaselineTest(NamedTuple):
+    """F test of the dense recipes at one length of one figure, and the trials behind it."""
+
+    p: float
+    trials: pd.DataFrame
 
 
 def unequal_baselines(evidence: Evidence) -> Iterator[Finding]:
-    """Dense networks that gaps are measured to, of different recipes and accuracies: an F test at each length."""
-    rows = evidence.report
+    """Find dense networks of different recipes and accuracies that gaps are measured to.
+
+    An F test compares the recipes at each length; its p is multiplied by the number of lengths that
+    have several recipes (Bonferroni).
+    """
     y = evidence.y
     if y is None:
         raise MissingEvidenceError(["test_accuracy or test_score or val_accuracy or val_score"])
-    found = _dense(evidence, y)
-    if len(rows) and found.empty:
+    baselines = _baseline_trials(evidence, y)
+    if len(evidence.report) and baselines.empty:
         raise MissingEvidenceError(["sparsity.target of 0 or twin_id"])
-    groups = [
-        own
-        for _, own in found.groupby(["figure", "epochs"], sort=False)
-        if own["config_id"].nunique() > 1
-    ]
-    tested = [
-        (_f_test([part["value"].to_numpy() for _, part in own.groupby("config_id")]), own)
-        for own in groups
-    ]
-    p, own = min(tested, key=lambda pair: pair[0], default=(1.0, found))
-    if groups and p * len(groups) < BASELINE_SIGNIFICANCE_LEVEL:
+    tests: list[_BaselineTest] = []
+    for _, own in baselines.groupby(["figure", "epochs"], sort=False):
+        values = [recipe["value"].to_numpy() for _, recipe in own.groupby("config_id")]
+        if len(values) > 1:
+            tests.append(_BaselineTest(f_test_p_value(values), own))
+    if not tests:
+        return
+    least = min(tests, key=lambda test: test.p)
+    p = least.p * len(tests)
+    if p < BASELINE_SIGNIFICANCE_LEVEL:
+        own = least.trials
         means = own.groupby("config_id")["value"].mean()
         best = (direction_of(y) * means).idxmax()
-        yield Finding(
-            "",
-            list(own.loc[own["config_id"] != best, "cell"]),
-            _baseline_range_text(own, y, p * len(groups)),
-        )
+        cells = list(own.loc[own["config_id"] != best, "cell"])
+        yield Finding("", cells, _baseline_range_text(own, y, p))
 
 
 def _baseline_range_text(own: pd.DataFrame, y: str, p: float) -> str:
-    """What dense baselines of one length reach, from the lowest to the highest."""
-    recipes = own.groupby("config_id").agg(
-        cell=("cell", "first"), mean=("value", "mean"), n=("value", "size")
-    )
+    """Words for the lowest and the highest mean of dense recipes at one length."""
+    by_recipe = own.groupby("config_id")
+    recipes = by_recipe.agg(cell=("cell", "first"), mean=("value", "mean"), n=("value", "size"))
     rows = recipes.sort_values("mean").to_dict("records")
-    low, high = (
-        f"{end['mean']:.4g} (for {end['cell']}, n = {end['n']})" for end in (rows[0], rows[-1])
-    )
+    low = _recipe_text(rows[0])
+    high = _recipe_text(rows[-1])
     reach = f"{format_count(len(recipes), 'dense recipe')} reach a `{y}` from {low} to {high}"
     return f"at {own['epochs'].iloc[0]:g} epochs {reach}, F test p = {p:.2g}"
 
 
-def _dense(evidence: Evidence, y: str) -> pd.DataFrame:
-    """One row per dense trial that a figure compares with: ``figure epochs cell config_id value``."""
+def _recipe_text(recipe: Mapping[Any, Any]) -> str:
+    return f"{recipe['mean']:.4g} (for {recipe['cell']}, n = {recipe['n']})"
+
+
+def _baseline_trials(evidence: Evidence, y: str) -> pd.DataFrame:
+    """Dense trials that figures compare with, one row each.
+
+    A dense trial of a line is its own baseline, a sparse one's baseline is its twin.
+
+    Returns:
+        At least ``figure epochs cell config_id value``.
+    """
     trials = require_columns(evidence.results.trials(), y).set_index("trial_id")
     trials = trials[has_value(trials["status"], "COMPLETE")]
-    lines = evidence.figures(evidence.report, "epochs", "trial_id", "twin_id")
+    lines = evidence.rows_by_line(evidence.report, "epochs", "trial_id", "twin_id")
+    # A gap is measured to the twin, which may belong to another cell.
     lines["dense_id"] = lines["trial_id"].where(lines["sparsity"] == 0, lines["twin_id"])
     lines = lines.dropna(subset="dense_id")
     lines = lines.assign(
-        value=lines["dense_id"].map(trials[y]), config_id=lines["dense_id"].map(trials["config_id"])
+        value=lines["dense_id"].map(trials[y]),
+        config_id=lines["dense_id"].map(trials["config_id"]),
     )
-    return lines.dropna(subset=["value", "config_id"]).drop_duplicates(
-        ["figure", "epochs", "dense_id"]
-    )
+    lines = lines.dropna(subset=["value", "config_id"])
+    return lines.drop_duplicates(["figure", "epochs", "dense_id"])
 
 
-def _f_test(groups: Sequence[np.ndarray]) -> float:
-    """One-way analysis of variance: p of all groups having one mean; 1 where no group has two values."""
+def f_test_p_value(groups: Sequence[np.ndarray]) -> float:
+    """Significance of a one-way analysis of variance: p if all groups had one mean.
+
+    Args:
+        groups: At least two samples, each of shape [n].
+
+    Returns:
+        p in [0, 1]; 1 where no group has two values or all means are equal, 0 where means differ
+        and no group has a spread.
+    """
     from scipy.special import fdtrc
 
     means = np.array([group.mean() for group in groups])
     sizes = np.array([len(group) for group in groups])
-    within = sum(((g - g.mean()) ** 2).sum() for g in groups)
-    df = int(sizes.sum()) - len(groups)
+    within = sum(((group - group.mean()) ** 2).sum() for group in groups)
+    df_between = len(groups) - 1
+    df_within = int(sizes.sum()) - len(groups)
     between = float(sizes @ (means - np.concatenate(groups).mean()) ** 2)
-    if df < 1 or between == 0:
+    if df_within < 1 or between == 0:
         return 1.0
-    return (
-        float(fdtrc(len(groups) - 1, df, between / (len(groups) - 1) / (within / df)))
-        if within
-        else 0.0
-    )
+    if not within:
+        return 0.0
+    return float(fdtrc(df_between, df_within, between / df_between / (within / df_within)))
 
 
 def mixed_machines(evidence: Evidence) -> Iterator[Finding]:
-    """Trials of a comparison that ran on different hardware or threads, or by different versions."""
+    """Find trials of a comparison that ran on different hardware or threads, or other versions."""
     if not isinstance(evidence.results, StudyResults):
         raise MissingEvidenceError(["the ledger of a study directory"])
     rows = evidence.report
-    rows = rows.assign(
-        device=rows["device"].str.partition(":")[0]
-        if rows["device"].notna().any()
-        else rows["device"]
-    )
-    known = rows["device"].notna()
-    yield from mixed_kinds(
-        evidence,
-        describe_rows(rows[known], ["device", "processor", "threads"]).reindex(rows.index),
-        "warning",
-    )
+    is_known = rows["device"].notna()
+    if is_known.any():  # `cuda:0` and `cuda:1` are one kind of device
+        rows = rows.assign(device=rows["device"].str.partition(":")[0])
+    kinds = describe_rows(rows[is_known], MACHINE_FIELDS).reindex(rows.index)
+    yield from mixed_kinds(evidence, kinds, "warning")
+    # Versions are a fact of launches; the ledger does not repeat them for every trial.
     launches = [_versions(facts) for facts in evidence.results.directory.launches()]
-    differ = [
-        name
-        for name in dict.fromkeys(n for facts in launches for n in facts)
-        if len({f.get(name) for f in launches}) > 1
-    ]
-    if differ:
-        changes = "; ".join(
-            f"{name} {' then '.join(dict.fromkeys(str(f.get(name)) for f in launches))}"
-            for name in differ
-        )
-        yield Finding(
-            "", [], f"{format_count(len(launches), 'launch')[:-1]}es ran {changes}", "note"
-        )
+    changes = _version_changes(launches)
+    if changes:
+        got = f"{len(launches)} launches ran {'; '.join(changes)}"
+        yield Finding("", [], got, "note")
 
 
-def _versions(facts: Any) -> dict[str, Any]:
+def _version_changes(launches: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Versions in which launches differ, in words: ``torch 2.9 then 2.10``."""
+    changes: list[str] = []
+    names = dict.fromkeys(name for launch in launches for name in launch)
+    for name in names:
+        versions = dict.fromkeys(str(launch.get(name)) for launch in launches)
+        if len({launch.get(name) for launch in launches}) > 1:
+            changes.append(f"{name} {' then '.join(versions)}")
+    return changes
+
+
+def _versions(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions of one launch, by name."""
     packages = facts.get("packages") or {}
-    return {name: packages[name] for name in COMPARED_PACKAGES if packages.get(name)} | {
-        name: facts[name] for name in ("python", "code") if facts.get(name)
-    }
+    versions = {name: packages[name] for name in COMPARED_PACKAGES if packages.get(name)}
+    for name in ("python", "code"):
+        if facts.get(name):
+            versions[name] = facts[name]
+    return versions
 
 
 def unequal_flops(evidence: Evidence) -> Iterator[Finding]:
-    """Cells whose training FLOPs are not their dense twin's, where a study asks for that."""
+    """Find cells whose training FLOPs differ from their twin's, where a study equals them."""
     if evidence.results.design.equal != "train_flops":
         return
     require_columns(evidence.cells, "flops_ratio")
     cells = evidence.cells[evidence.cells["cell"].isin(flops_warnings(evidence.results))]
     for arm, own in cells.groupby("arm", sort=False):
-        ends = own["flops_ratio"].min(), own["flops_ratio"].max()
-        got = f"{format_count(len(own), 'cell')} spent {ends[0]:.2f} to {ends[1]:.2f} times their twin's"
+        low = own["flops_ratio"].min()
+        high = own["flops_ratio"].max()
+        count = format_count(len(own), "cell")
+        got = f"{count} spent {low:.2f} to {high:.2f} times their twin's"
         yield Finding(str(arm), list(own["cell"]), got)

@@ -1,4 +1,4 @@
-"""What the checks read: the tables of some results, joined as most of them need them, each made once."""
+"""Evidence of the checks: tables of some results, joined as the checks need them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.checks.finding import MissingEvidenceError
-from analysis.estimates.means import add_dense_points
-from analysis.load import StudyResults
-from analysis.tables.results import Results
-from analysis.tables.selection import report_rows
 from sparsetune.errors import SparsetuneError
 
+from ..estimates.means import add_dense_points
+from ..load import StudyResults
+from ..tables.results import Results
+from ..tables.selection import report_rows
+from .finding import MissingEvidenceError
+
 OWN_ROLES = ("search", "report", "control")
-"""Roles of the trials that are a cell's own; its dense twins and its teacher are not."""
+"""Roles of a cell's own trials; its dense twins and its teacher have others."""
 HEADLINE_MEASURES = (
     "test_accuracy",
     "test_score",
@@ -26,7 +27,9 @@ HEADLINE_MEASURES = (
     "test_loss",
     "val_loss",
 )
-HISTORY_COLUMNS: tuple[str, ...] = (
+STEP_COLUMNS = ("step", "epoch", "progress")
+"""Columns that may order a trial's evaluations; the first that was measured does."""
+CHECKED_HISTORY_COLUMNS = (
     "trial_id",
     "config_id",
     "task.weights",
@@ -35,21 +38,29 @@ HISTORY_COLUMNS: tuple[str, ...] = (
     "progress",
     "train_loss",
     "train_entropy",
+    "val_accuracy",
+    "val_score",
+    "val_error",
+    "val_loss",
+    "val_entropy",
+    "test_accuracy",
+    "test_score",
+    "test_loss",
 )
-HISTORY_COLUMNS += ("val_accuracy", "val_score", "val_error", "val_loss", "val_entropy")
-HISTORY_COLUMNS += ("test_accuracy", "test_score", "test_loss")
+"""Columns of the history that the checks read."""
 MACHINE_COLUMNS = ("host", "device", "processor", "threads", "data")
-"""What the ledger says of where a trial ran last, and the digest of its data."""
+"""Columns on where a trial ran last, and the digest of its data, from the ledger."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The tables of some results.
+    """Tables of some results; each is joined once.
 
     Args:
-        results: Of a study, or of a table.
-        where: Dotted fields and their values: only cells with these, or where a field does not apply, are looked at.
-        measure: What curves show; None for the first of `HEADLINE_MEASURES` that was measured.
+        results: Results of a study or of a table.
+        where: Dotted fields and their values; cells with other values are left out, cells to which
+            a field does not apply stay.
+        measure: Measure that curves show; None for the first of `HEADLINE_MEASURES` with values.
     """
 
     results: Results
@@ -58,29 +69,38 @@ class Evidence:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """One row per cell."""
+        """One row per cell.
+
+        Raises:
+            SparsetuneError: if a field in ``where`` is unknown.
+        """
         cells = self.results.cells()
         for path, value in self.where.items():
-            given = cells["cell"].map(self._field(path))
+            given = cells["cell"].map(self._field_by_cell(path))
             cells = cells[given.isna() | (given == value)]
         return cells
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """One row per cell, role and trial: the cell's ``arm``, ``source`` and ``seed``, then the trial's columns."""
+        """One row per cell, role and trial, twins too.
+
+        The cell's ``arm``, ``source`` and ``seed`` come first, then the trial's columns.
+        """
         uses = self.results.uses()
         uses = uses[uses["cell"].isin(self.cells["cell"])]
-        same = [name for name in map(str, uses) if name != "trial_id" and name in self._trials]
-        return uses.merge(self._trials.drop(columns=same), on="trial_id")
+        # A trial in several cells has one row each, with the columns of that use.
+        shared = [name for name in map(str, uses) if name != "trial_id" and name in self._trials]
+        return uses.merge(self._trials.drop(columns=shared), on="trial_id")
 
     @cached_property
     def own_trials(self) -> pd.DataFrame:
-        """The rows of `runs` that are trials of the cells themselves, each once."""
-        return self.runs[self.runs["role"].isin(OWN_ROLES)].drop_duplicates(["cell", "trial_id"])
+        """One row per cell and trial of its own, the first of those in `runs`."""
+        own = self.runs[self.runs["role"].isin(OWN_ROLES)]
+        return own.drop_duplicates(["cell", "trial_id"])
 
     @cached_property
     def report(self) -> pd.DataFrame:
-        """One row per report trial of a cell's winner (`select.report_rows`), with `MACHINE_COLUMNS`."""
+        """One row per report trial of a cell's winner, with `MACHINE_COLUMNS`."""
         rows = report_rows(self.results)
         rows = rows[rows["cell"].isin(self.cells["cell"])]
         return rows.join(self.machines, on="trial_id")
@@ -92,96 +112,113 @@ class Evidence:
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row per trial and evaluation: what the checks read of it."""
+        """One row per trial and evaluation, with the known `CHECKED_HISTORY_COLUMNS`."""
         history = self.results.history()
-        history = history[[name for name in HISTORY_COLUMNS if name in history]]
-        return history[history["trial_id"].isin(self.runs["trial_id"])] if self.where else history
+        history = history[[name for name in CHECKED_HISTORY_COLUMNS if name in history]]
+        if not self.where:
+            return history
+        return history[history["trial_id"].isin(self.runs["trial_id"])]
 
     @cached_property
-    def clock(self) -> str:
-        """The column that orders a trial's evaluations: step, or what stands for it in a table.
+    def step_column(self) -> str:
+        """Column that orders a trial's evaluations: the first measured one of `STEP_COLUMNS`.
 
         Raises:
-            Missing: if there is none.
+            MissingEvidenceError: if there is none.
         """
-        found = (
-            name
-            for name in ("step", "epoch", "progress")
-            if self.history.get(name, pd.Series()).notna().any()
-        )
-        if (name := next(found, None)) is None:
-            raise MissingEvidenceError(["step or epoch or progress"])
-        return name
+        for name in STEP_COLUMNS:
+            if _has_values(self.history, name):
+                return name
+        raise MissingEvidenceError(["step or epoch or progress"])
 
     @cached_property
     def machines(self) -> pd.DataFrame:
-        """`MACHINE_COLUMNS` of every trial that a study started, by its id; of other results no rows."""
+        """`MACHINE_COLUMNS` of a study's started trials, by id; other results have no rows."""
         states = self.results.states if isinstance(self.results, StudyResults) else {}
-        rows = {trial_id: state.starts[-1] for trial_id, state in states.items() if state.starts}
-        frame = pd.DataFrame(
-            [{name: getattr(start, name) for name in MACHINE_COLUMNS} for start in rows.values()],
-            columns=[*MACHINE_COLUMNS],
-        )
+        rows: dict[str, dict[str, Any]] = {}
+        for trial_id, state in states.items():
+            if state.starts:
+                last = state.starts[-1]
+                rows[trial_id] = {name: getattr(last, name) for name in MACHINE_COLUMNS}
+        frame = pd.DataFrame(list(rows.values()), columns=[*MACHINE_COLUMNS])
         return frame.set_axis(pd.Index(list(rows), dtype="str"), axis=0)
 
     @cached_property
     def y(self) -> str | None:
-        """The measure that curves show; None where none of `HEADLINE_MEASURES` was measured."""
-        measured = (
-            name
-            for name in HEADLINE_MEASURES
-            if name in self.report and self.report[name].notna().any()
-        )
-        return self.measure or next(measured, None)
+        """Measure that curves show; None if none of `HEADLINE_MEASURES` has values."""
+        if self.measure:
+            return self.measure
+        return next((name for name in HEADLINE_MEASURES if _has_values(self.report, name)), None)
 
     @cached_property
     def _trials(self) -> pd.DataFrame:
         return self.results.trials()
 
-    def _field(self, path: str) -> pd.Series[Any]:
-        """The value of a dotted field by cell."""
+    def _field_by_cell(self, path: str) -> pd.Series[Any]:
+        """Value of a dotted field in each cell's first trial, by cell."""
         fields = [name for name in map(str, self._trials) if "." in name]
         if path not in fields:
             raise SparsetuneError(
                 f"a field in `where` must be one of {', '.join(fields)}, got `{path}`"
             )
         uses = self.results.uses()
-        first = (
-            uses[uses["role"].isin(OWN_ROLES)].drop_duplicates("cell").set_index("cell")["trial_id"]
-        )
-        return first.map(self._trials.set_index("trial_id")[path])
+        # Twins have other fields than the cell that they serve.
+        first = uses[uses["role"].isin(OWN_ROLES)].drop_duplicates("cell")
+        values = self._trials.set_index("trial_id")[path]
+        return first.set_index("cell")["trial_id"].map(values)
 
-    def figures(self, rows: pd.DataFrame, *names: str) -> pd.DataFrame:
-        """The columns ``cell sparsity`` and ``names`` of the rows, with ``figure arm``: which line they are drawn in.
+    def rows_by_line(self, rows: pd.DataFrame, *names: str) -> pd.DataFrame:
+        """Rows with the figure and the arm of the line that they are drawn in.
 
-        Combinations of sweep axes besides sparsity and length have a figure each. Dense cells start every line of
-        theirs, so that they appear several times.
+        Each combination of sweep axes besides sparsity and length has a figure of its own. Dense
+        cells start the line of every arm that they belong to, so that they appear several times.
+
+        Args:
+            rows: Trials of cells.
+            names: Columns to keep.
+
+        Returns:
+            ``figure arm cell sparsity`` and ``names``.
         """
         others = [path for path in self.results.design.other_axes() if path in rows]
-        figure = rows[others].map(str).agg("/".join, axis=1) if others and len(rows) else ""
+        figure: pd.Series[Any] | str = ""
+        if others and len(rows):
+            figure = rows[others].map(str).agg("/".join, axis=1)
         rows = rows.assign(figure=figure, sparsity=rows["sparsity.target"])
         rows = rows[["figure", "arm", "cell", "sparsity", *names]]
         parts = [add_dense_points(part) for _, part in rows.groupby("figure", sort=False)]
         return pd.concat(parts, ignore_index=True) if parts else rows
 
 
+def _has_values(frame: pd.DataFrame, name: str) -> bool:
+    return name in frame and bool(frame[name].notna().any())
+
+
 def require_columns(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
-    """The frame, if it holds a value in a column of each name; ``a|b`` asks for one of the two.
+    """The frame, if it has a value in a column of each name.
+
+    Args:
+        frame: Any rows. Without rows it lacks nothing, since there is nothing to judge yet.
+        names: Names of columns; ``a|b`` asks for one of the two.
+
+    Returns:
+        The frame with every column that was asked for, NaN where it had none.
 
     Raises:
-        Missing: naming those it lacks. A frame without rows lacks nothing: there is nothing to judge yet.
+        MissingEvidenceError: naming the columns that it lacks.
     """
-    lacking = [
-        name
-        for name in names
-        if not any(n in frame and frame[n].notna().any() for n in str(name).split("|"))
-    ]
+    lacking: list[str] = []
+    columns = list(frame)
+    for alternatives in names:
+        options = alternatives.split("|")
+        columns += options
+        if not any(_has_values(frame, option) for option in options):
+            lacking.append(" or ".join(options))
     if lacking and len(frame):
-        raise MissingEvidenceError(name.replace("|", " or ") for name in lacking)
-    asked = (name for alternatives in names for name in alternatives.split("|"))
-    return frame.reindex(columns=list(dict.fromkeys([*frame, *asked])))
+        raise MissingEvidenceError(lacking)
+    return frame.reindex(columns=list(dict.fromkeys(columns)))
 
 
 def has_value(column: pd.Series[Any], value: Any) -> pd.Series[Any]:
-    """Where the column has this value, as plain booleans; what is missing has it not."""
+    """True for rows with this value, as plain booleans; a missing value is False."""
     return column.eq(value).astype("boolean").fillna(False).astype(bool)

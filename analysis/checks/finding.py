@@ -1,33 +1,32 @@
-"""A check, what it finds, and what it lacks."""
+"""Findings of checks, the error of a check that cannot judge, and words for messages."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from sparsetune.errors import SparsetuneError
 
-if TYPE_CHECKING:
-    from analysis.checks.evidence import Evidence
-
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""An error would mislead a reader, a warning may, a note is what they should know; the gravest first."""
+"""Severities, the gravest first.
+
+An error would mislead a reader, a warning may, a note is something that they should know.
+"""
 MAX_NAMED_CELLS = 3
-"""Cells that a message names; of more it says how many."""
+"""Cells that a message names; for more it gives their number."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found in one arm, or in the study.
+    """Fault that a check found in one arm or in the whole study.
 
     Args:
-        arm: Empty where it is about the whole study, or several arms together.
-        cells: Where, in the study's order.
-        got: What came instead of what the rule asks for, with its numbers; part of a sentence.
-        severity: Where it is less or more grave than the check usually is.
+        arm: The arm; empty if the finding concerns the whole study or several arms together.
+        cells: Names of the cells, in the study's order.
+        got: What was found instead of what the rule asks for, with numbers; part of a sentence.
+        severity: Severity, if it differs from the check's own.
     """
 
     arm: str
@@ -36,36 +35,12 @@ class Finding:
     severity: Severity | None = None
 
 
-@dataclass(frozen=True)
-class Check:
-    """One rule that results should keep.
+class MissingEvidenceError(SparsetuneError):
+    """Results lack what a check needs, so that it cannot judge.
 
     Args:
-        code: Stable: it never changes its meaning and is never given again.
-        title: In a few words, without a full stop.
-        severity: As long as a finding does not say otherwise.
-        function: Gives its findings, and raises `MissingEvidenceError` where it cannot judge.
-        rule: What must hold, a sentence without its full stop.
-        remedy: What to do, in a sentence.
-        of_table: The same where the results are no study's, if it differs.
+        columns: Names of what is lacking.
     """
-
-    code: str
-    title: str
-    severity: Severity
-    function: Callable[[Evidence], Iterator[Finding]]
-    rule: str
-    remedy: str
-    of_table: str = ""
-
-    @property
-    def anchor(self) -> str:
-        """Of its section in ``docs/checks.md``."""
-        return re.sub(r"[^a-z0-9]+", "-", f"{self.code} {self.title}".lower())
-
-
-class MissingEvidenceError(SparsetuneError):
-    """What a check needs is not in the results, so that it says nothing; ``columns`` are their names."""
 
     def __init__(self, columns: Iterable[str]) -> None:
         self.columns = list(columns)
@@ -73,12 +48,39 @@ class MissingEvidenceError(SparsetuneError):
 
 
 def list_names(names: Iterable[str], most: int = MAX_NAMED_CELLS) -> str:
-    """The first few names, and how many more: ``a, b, c and 12 more``."""
+    """First names without repetitions, and the number of others: ``a, b, c and 12 more``."""
     names = list(dict.fromkeys(names))
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def format_count(count: int, word: str) -> str:
-    """``1 trial``, ``3 trials``."""
+    """Number with its noun: ``1 trial``, ``3 trials``."""
     return f"{count} {word}{'' if count == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class FindingPart:
+    """One of several faults that are reported together for an arm.
+
+    Args:
+        severity: Its severity.
+        got: What was found, part of a sentence.
+        cells: Names of the cells.
+    """
+
+    severity: Severity
+    got: str
+    cells: Sequence[str]
+
+
+def join_parts(arm: str, parts: Sequence[FindingPart]) -> Finding:
+    """Finding of all parts, with the severity of the first.
+
+    Args:
+        arm: The arm.
+        parts: At least one part, the gravest first.
+    """
+    got = "; ".join(part.got for part in parts)
+    cells = [cell for part in parts for cell in part.cells]
+    return Finding(arm, cells, got, parts[0].severity)

@@ -1,4 +1,4 @@
-"""The check of every trial's evaluations: none twice, none left out."""
+"""Check of every trial's evaluations: none twice, none left out."""
 
 from __future__ import annotations
 
@@ -6,100 +6,124 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis.checks.evidence import Evidence, has_value, require_columns
-from analysis.checks.finding import Finding, format_count
+from .evidence import Evidence, has_value, require_columns
+from .finding import Finding, format_count
 
 MIN_GRID_SHARE = 0.5
-"""A step belongs to the grid of like trials if this share of those that got so far has it."""
+"""Share of like trials from which on a step is one that all of them should have."""
 MIN_LIKE_TRIALS = 3
-"""Like trials from which on they show what the grid is, or where training ends."""
+"""Like trials that are needed to tell which steps they share, or where training ends."""
+PROGRESS_TOLERANCE = 1e-6
+EARLY_END_MARGIN = 0.01
+"""Part of its length by which a trial must end before the others to count as early."""
 
 
 def broken_histories(evidence: Evidence) -> Iterator[Finding]:
-    """Trials with a step twice, without one that like trials have, or that count as COMPLETE before their end."""
+    """Find trials with a step twice, without one that like trials have, or with an early end."""
     trials = require_columns(evidence.trials, "status").set_index("trial_id")
-    history = evidence.history.dropna(subset=evidence.clock)
-    history = history.assign(step=history[evidence.clock].astype("float64"))
-    twice = history.loc[history.duplicated(["trial_id", "step"]), "trial_id"].unique()
-    gaps = _gaps(history.drop_duplicates(["trial_id", "step"]))
-    short = trials.index[:0]
-    if "progress" in trials:
-        short = trials.index[
-            has_value(trials["status"], "COMPLETE") & (trials["progress"] < 1 - 1e-6).fillna(False)
-        ]
-    kinds = {
-        "with a step twice": twice,
-        "without a step that like ones have": gaps,
-        "COMPLETE before their end": short,
+    history = evidence.history.dropna(subset=evidence.step_column)
+    history = history.assign(step=history[evidence.step_column].astype("float64"))
+    is_repeated = history.duplicated(["trial_id", "step"])
+    faults = {
+        "with a step twice": pd.Index(history.loc[is_repeated, "trial_id"].unique()),
+        "without a step that like ones have": _trials_with_gaps(
+            history.drop_duplicates(["trial_id", "step"])
+        ),
+        "COMPLETE before their end": _incomplete_trials(trials),
+        "COMPLETE, though most like ones end later": _trials_ended_early(evidence, trials),
     }
-    kinds["COMPLETE, though most like ones end later"] = _trials_ended_early(evidence, trials)
     runs = evidence.runs.drop_duplicates("trial_id").set_index("trial_id")[["arm", "cell"]]
     for arm, own in runs.groupby("arm", sort=False):
-        parts = {words: own.index[own.index.isin(found)] for words, found in kinds.items()}
-        parts = {words: found for words, found in parts.items() if len(found)}
-        if parts:
-            got = ", ".join(f"{len(found)} {words}" for words, found in parts.items())
-            cells = [str(own.at[trial, "cell"]) for found in parts.values() for trial in found]
-            yield Finding(str(arm), cells, f"of {format_count(len(own), 'trial')}, {got}")
+        counts: list[str] = []
+        cells: list[str] = []
+        for words, broken in faults.items():
+            found = own[own.index.isin(broken)]
+            if len(found):
+                counts.append(f"{len(found)} {words}")
+                cells += map(str, found["cell"])
+        if counts:
+            got = f"of {format_count(len(own), 'trial')}, {', '.join(counts)}"
+            yield Finding(str(arm), cells, got)
+
+
+def _incomplete_trials(trials: pd.DataFrame) -> pd.Index:
+    """Trials that are COMPLETE though their progress is below 1."""
+    if "progress" not in trials:
+        return trials.index[:0]
+    is_short = (trials["progress"] < 1 - PROGRESS_TOLERANCE).fillna(False)
+    return trials.index[has_value(trials["status"], "COMPLETE") & is_short]
 
 
 def _trials_ended_early(evidence: Evidence, trials: pd.DataFrame) -> pd.Index:
-    """COMPLETE trials of no declared length that end before most of their cell, or configuration, end together.
+    """COMPLETE trials of no declared length that end before most like trials end together.
 
-    Where most do not end together a stopping rule is at work; other batch sizes have other steps, but not epochs.
+    Trials of one cell are alike, counted in epochs; without epochs those of one configuration are,
+    since other batch sizes have other steps. Where most do not end together, a stopping rule is at
+    work.
     """
-    declared = trials["schedule.epochs"].notna() if "schedule.epochs" in trials else False
-    open_ended = trials.index[
-        has_value(trials["status"], "COMPLETE") & ~pd.Series(declared, trials.index)
-    ]
-    epochs = "epoch" in evidence.history and evidence.history["epoch"].notna().any()
-    clock = "epoch" if epochs else evidence.clock
-    rows = evidence.history[evidence.history["trial_id"].isin(open_ended)]
-    lasts = rows.groupby("trial_id")[clock].max().astype("float64").dropna()
+    is_open = pd.Series(True, trials.index)
+    if "schedule.epochs" in trials:
+        is_open = trials["schedule.epochs"].isna()
+    open_ended = trials.index[has_value(trials["status"], "COMPLETE") & is_open]
+    history = evidence.history
+    has_epochs = "epoch" in history and bool(history["epoch"].notna().any())
+    rows = history[history["trial_id"].isin(open_ended)]
+    column = "epoch" if has_epochs else evidence.step_column
+    last = rows.groupby("trial_id")[column].max().astype("float64").dropna()
     own = evidence.own_trials.drop_duplicates("trial_id").set_index("trial_id")
-    like = own["cell"] if epochs else own["config_id"]
-    gone: list[str] = []
-    for _, ends in lasts.groupby(like.reindex(lasts.index)):
-        together = (ends == ends.max()).mean() > MIN_GRID_SHARE
-        if len(ends) >= MIN_LIKE_TRIALS and together:
-            gone += list(ends.index[1.01 * ends + epochs < ends.max()])
-    return pd.Index(gone)
+    group = own["cell"] if has_epochs else own["config_id"]
+    # Loggers count from 0 or from 1, so that an end may differ by one epoch.
+    slack = 1 if has_epochs else 0
+    early: list[str] = []
+    for _, ends in last.groupby(group.reindex(last.index)):
+        is_shared_end = (ends == ends.max()).mean() > MIN_GRID_SHARE
+        if len(ends) >= MIN_LIKE_TRIALS and is_shared_end:
+            is_early = (1 + EARLY_END_MARGIN) * ends + slack < ends.max()
+            early += list(ends.index[is_early])
+    return pd.Index(early)
 
 
-def _gaps(history: pd.DataFrame) -> pd.Index:
-    """Trials that lack a step, before their last one, which most trials as long as they are have."""
-    if "progress" in history and history["progress"].notna().any():
-        total = (
-            (history["step"] / history["progress"].astype("float64"))
-            .groupby(history["trial_id"])
-            .transform("median")
-        )
-    else:
+def _trials_with_gaps(history: pd.DataFrame) -> pd.Index:
+    """Trials that lack a step, before their last one, which most trials of their length have."""
+    trial_ids = history["trial_id"]
+    total = _median_ratio(history, "progress")
+    if total is None:
         total = history.groupby("trial_id")["step"].transform("max").astype("float64")
-    keys = [history["trial_id"], total.round().rename("total")]
-    if "epoch" in history and history["epoch"].notna().any():  # another batch size has another grid
-        ends = (
-            (history["step"] / history["epoch"].astype("float64"))
-            .groupby(history["trial_id"])
-            .transform("median")
-        )
-        keys.append(ends.round().rename("per_epoch"))
-    lasts = history.groupby([key for key in keys], dropna=False)["step"].max().reset_index()
-    names = [str(key.name) for key in keys if key.name != "trial_id"]
-    rows = history[["step"]].assign(**{str(key.name): key for key in keys})
-    gone: list[str] = []
-    for _, like in lasts.groupby(names, dropna=False):
-        mine = rows[rows["trial_id"].isin(like["trial_id"])]
+    lengths = {"total": total.round()}
+    per_epoch = _median_ratio(history, "epoch")  # other batch sizes have other steps
+    if per_epoch is not None:
+        lengths["per_epoch"] = per_epoch.round()
+    rows = history[["trial_id", "step"]].assign(**lengths)
+    last = rows.groupby(["trial_id", *lengths], dropna=False)["step"].max().reset_index()
+    gaps: list[str] = []
+    for _, like in last.groupby(list(lengths), dropna=False):
         if len(like) >= MIN_LIKE_TRIALS:
-            gone += _trials_lacking_steps(mine, like)
-    return pd.Index(gone)
+            own = rows[trial_ids.isin(like["trial_id"])]
+            gaps += _trials_lacking_steps(own, like)
+    return pd.Index(gaps)
 
 
-def _trials_lacking_steps(rows: pd.DataFrame, lasts: pd.DataFrame) -> list[str]:
-    """Of trials that should share a grid of steps, those that lack one of them."""
+def _median_ratio(history: pd.DataFrame, column: str) -> pd.Series[float] | None:
+    """Median over each trial of its steps over a column's values; None if the column is unknown."""
+    if column not in history or history[column].isna().all():
+        return None
+    ratio = history["step"] / history[column].astype("float64")
+    return ratio.groupby(history["trial_id"]).transform("median")
+
+
+def _trials_lacking_steps(rows: pd.DataFrame, last: pd.DataFrame) -> list[str]:
+    """Trials that lack a step of the grid that trials of their length share.
+
+    Args:
+        rows: Steps of these trials.
+        last: Last step of each trial.
+    """
     have = rows.groupby("step").size()
-    reached = pd.Series([int((lasts["step"] >= step).sum()) for step in have.index], have.index)
-    grid = have.index[have > MIN_GRID_SHARE * reached].to_series().sort_values()
-    due = pd.Series(grid.searchsorted(lasts["step"], side="right"), lasts["trial_id"])
-    got = rows[rows["step"].isin(grid)].groupby("trial_id").size().reindex(due.index, fill_value=0)
+    reached = [int((last["step"] >= step).sum()) for step in have.index]
+    # A step is judged by the trials that got so far.
+    is_on_grid = have > MIN_GRID_SHARE * pd.Series(reached, have.index)
+    grid = have.index[is_on_grid].to_series().sort_values()
+    due = pd.Series(grid.searchsorted(last["step"], side="right"), last["trial_id"])
+    got = rows[rows["step"].isin(grid)].groupby("trial_id").size()
+    got = got.reindex(due.index, fill_value=0)
     return [str(name) for name in due.index[got < due]]

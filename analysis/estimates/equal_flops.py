@@ -1,56 +1,58 @@
-"""Whether sparse networks had the training FLOPs of their dense twins, where a study asks for that."""
+"""Comparison of sparse networks' training FLOPs with their twins', where a study equals them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
-from analysis.tables.selection import report_rows
-
-if TYPE_CHECKING:
-    from analysis.tables.results import Results
+from ..tables.results import Results
+from ..tables.selection import report_rows
 
 FLOPS_RATIO_TOLERANCE = 0.05
-"""What the recorded FLOPs may differ by from the twin's, as a fraction of them."""
+"""Allowed difference of the recorded FLOPs from the twin's, as a fraction of them."""
+ROUNDING_TOLERANCE = 1e-9
 
 
 def flops_warnings(results: Results) -> dict[str, str]:
-    """What to say of every cell whose recorded FLOPs are not those that the study asks for, by the cell's name."""
+    """Warning for every cell whose recorded FLOPs are not those that the study asks for.
+
+    Returns:
+        Sentences without a full stop, by the cell's name; none where the study does not equal
+        training FLOPs.
+    """
     if results.design.equal != "train_flops":
         return {}
     ratios = results.cells().set_index("cell")["flops_ratio"].dropna()
     allocations = report_rows(results).groupby("cell")["sparsity.allocation"].first()
-    off = {
-        str(cell): float(ratio)
-        for cell, ratio in ratios.items()
-        if abs(ratio - 1) > FLOPS_RATIO_TOLERANCE + 1e-9
-    }
-    return {cell: _flops_warning(ratio, allocations.get(cell)) for cell, ratio in off.items()}
+    warnings: dict[str, str] = {}
+    for cell, ratio in ratios.items():
+        if abs(ratio - 1) > FLOPS_RATIO_TOLERANCE + ROUNDING_TOLERANCE:
+            warnings[str(cell)] = _flops_warning(float(ratio), allocations.get(str(cell)))
+    return warnings
 
 
 def _flops_warning(ratio: float, allocation: object) -> str:
-    known = (
-        "global densities are known only afterwards"
-        if allocation == "global"
-        else "its schedule came no closer"
+    is_global = allocation == "global"
+    reason = (
+        "global densities are known only afterwards" if is_global else "its schedule came no closer"
     )
-    return f"trained with {ratio:.2f} times the FLOPs of its dense twin though equal FLOPs were asked for: {known}"
+    return (
+        f"trained with {ratio:.2f} times the FLOPs of its dense twin though equal FLOPs were asked"
+        f" for: {reason}"
+    )
 
 
 def add_flops_ratios(points: pd.DataFrame, cells: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """Points by ``arm sparsity epochs`` with ``flops_ratio`` to the dense twin, and ``warning``, empty if all is well.
+    """Points with ``flops_ratio`` to the dense twin, and ``warning``, empty if all is well.
 
     Args:
-        points: One row per arm, sparsity and length.
-        cells: Those of the points, by their names, with the same three columns.
+        points: One row per ``arm sparsity epochs``.
+        cells: Cells of the points, by name, with the same three columns.
         results: The study.
     """
     keys = ["arm", "sparsity", "epochs"]
     ratios = results.cells().set_index("cell")["flops_ratio"]
-    lines = flops_warnings(results)
-    warnings = pd.Series(
-        cells.index.map(lambda cell: lines.get(cell, "")), cells.index, dtype="string"
-    )
+    by_cell = flops_warnings(results)
+    texts = cells.index.map(lambda cell: by_cell.get(cell, ""))
+    warnings = pd.Series(texts, cells.index, dtype="string")
     found = cells[keys].assign(flops_ratio=ratios.reindex(cells.index), warning=warnings)
     return points.merge(found, on=keys, how="left").fillna({"warning": ""})

@@ -1,8 +1,9 @@
-"""Means and their intervals: Student's t for few seeds, with a standard deviation pooled over like cells; a bootstrap.
+"""Means with intervals: Student's t for few seeds, with pooled standard deviations; a bootstrap.
 
-At n = 3 a percentile bootstrap covers 74 % where 95 % is claimed; the t interval covers 95 %, and pooling the standard
-deviation over cells that vary alike makes it narrower, since every cell adds its degrees of freedom. From n = `BOOTSTRAP_FROM` on
-a cell's own values say more about their spread than its neighbours', skew included: a bootstrap of them alone.
+At n = 3 a percentile bootstrap covers 74 % where 95 % is claimed. The t interval covers 95 %, and
+pooling the standard deviation over cells that vary alike makes it narrower, since every cell adds
+its degrees of freedom. From n = `BOOTSTRAP_FROM` on, a cell's own values tell more about their
+spread, skew included, than its neighbours' do: then the interval is a bootstrap of them alone.
 """
 
 from __future__ import annotations
@@ -19,31 +20,36 @@ from sparsetune.errors import SparsetuneError
 Floats = NDArray[np.float64]
 
 BOOTSTRAP_FROM = 10
-"""Values from which on an interval is a bootstrap of them."""
+"""Number of values from which on an interval is a bootstrap of them."""
 IQM_FROM = 8
-"""Values from which on an interquartile mean is given: the middle half is then four or more."""
+"""Number of values from which on an interquartile mean is given: its middle half has four."""
 BOOTSTRAP_RESAMPLES = 5_000
 MAX_MORE_SEEDS = 1_000
-"""No more seeds than this are ever suggested."""
+"""Largest number of further seeds that is ever suggested."""
 SPREAD_TOLERANCE = 1e-12
-"""Spreads up to this part of the values count as 0, or up to this where values are below 1: differences carry the
-rounding of what they were taken from."""
+"""Spread that counts as 0, relative to values above 1 and absolute for smaller ones.
+
+Differences carry the rounding of the values that they were taken from.
+"""
 
 
 def pooled_sd(sd: ArrayLike, n: ArrayLike) -> tuple[float, int]:
-    """Standard deviation common to cells with means of their own, and its degrees of freedom.
+    """Standard deviation common to cells with different means, and its degrees of freedom.
 
     Args:
         sd: Sample standard deviation of each cell, shape [n_cells]; read only where n > 1.
-        n: Values in each cell, shape [n_cells].
+        n: Number of values in each cell, shape [n_cells].
 
     Returns:
         sqrt(sum (n - 1) sd^2 / sum (n - 1)), NaN where no cell has two values; sum (n - 1).
     """
+    # A cell of one value adds no degree of freedom, and has no sd.
     weights = np.maximum(np.asarray(n) - 1, 0)
     df = int(weights.sum())
+    if not df:
+        return float("nan"), 0
     squares = np.where(weights > 0, np.asarray(sd, dtype=np.float64), 0.0) ** 2
-    return (float(np.sqrt(weights @ squares / df)) if df else float("nan")), df
+    return float(np.sqrt(weights @ squares / df)), df
 
 
 def t_interval(
@@ -54,13 +60,13 @@ def t_interval(
     Args:
         mean: Sample mean, any shape.
         sd: Standard deviation, of the sample or pooled.
-        n: Values behind the mean.
+        n: Number of values behind the mean.
         df: Degrees of freedom of ``sd``; n - 1 by default.
         level: Coverage in (0, 1).
 
     Returns:
-        Low and high ends; NaN where df or n is below 1, or ``sd`` is 0 up to rounding: equal values say nothing of how
-        far the next one may lie.
+        Low and high ends. NaN where df or n is below 1, or where ``sd`` is 0 up to rounding, since
+        equal values do not tell how far the next one may lie.
 
     Raises:
         SparsetuneError: if ``level`` is outside (0, 1).
@@ -68,19 +74,24 @@ def t_interval(
     from scipy.special import stdtrit
 
     _require_level(level)
-    mean, sd, n = (np.asarray(part, dtype=np.float64) for part in (mean, sd, n))
+    mean = np.asarray(mean, dtype=np.float64)
+    sd = np.asarray(sd, dtype=np.float64)
+    n = np.asarray(n, dtype=np.float64)
     df = n - 1 if df is None else np.asarray(df, dtype=np.float64)
-    valid = (df > 0) & (n > 0) & ~has_no_spread(sd, mean)
-    quantile = stdtrit(np.where(valid, df, 1.0), (1 + level) / 2)
-    half = np.where(valid, quantile * sd / np.sqrt(np.where(valid, n, 1.0)), np.nan)
+    is_valid = (df > 0) & (n > 0) & ~has_no_spread(sd, mean)
+    quantile = stdtrit(np.where(is_valid, df, 1.0), (1 + level) / 2)
+    root_n = np.sqrt(np.where(is_valid, n, 1.0))
+    half = np.where(is_valid, quantile * sd / root_n, np.nan)
     return mean - half, mean + half
 
 
 def has_no_spread(sd: ArrayLike, size: ArrayLike) -> NDArray[np.bool_]:
-    """Where a standard deviation is 0 up to the rounding of values of this size, elementwise; false where it is NaN."""
-    return np.asarray(
-        np.asarray(sd) <= SPREAD_TOLERANCE * np.maximum(1.0, np.abs(size)), dtype=np.bool_
-    )
+    """Elements whose standard deviation is 0 up to the rounding of values of this size.
+
+    False where the standard deviation is NaN.
+    """
+    tolerance = SPREAD_TOLERANCE * np.maximum(1.0, np.abs(size))
+    return np.asarray(np.asarray(sd) <= tolerance, dtype=np.bool_)
 
 
 def _require_level(level: float) -> None:
@@ -93,16 +104,17 @@ def _require_level(level: float) -> None:
 def bootstrap_interval(
     values: ArrayLike, level: float = 0.95, seed: int = 0
 ) -> tuple[Floats, Floats]:
-    """Ends of the BCa bootstrap interval of each row's mean, its level raised for how few values there are.
+    """Ends of the BCa bootstrap interval of each row's mean, its level raised for a small n.
 
-    A plain bootstrap of n values varies like sqrt((n - 1) / n) times their standard deviation, and by the normal, not
-    by t: at n = 12 BCa covers 91 % where 95 % is claimed. At the level 2 Phi(sqrt(n / (n - 1)) t(n - 1)) - 1 it covers
-    94 to 95 % (Hesterberg, "What teachers should know about the bootstrap", 2015, section 4.2).
+    A plain bootstrap of n values varies like sqrt((n - 1) / n) times their standard deviation, and
+    by the normal distribution instead of t: at n = 12 BCa covers 91 % where 95 % is claimed. At the
+    level 2 Phi(sqrt(n / (n - 1)) t(n - 1)) - 1 it covers 94 to 95 % (Hesterberg, "What teachers
+    should know about the bootstrap", 2015, section 4.2).
 
     Args:
         values: Shape [n_rows, n], none missing.
         level: Coverage in (0, 1).
-        seed: Of the resampling.
+        seed: Seed of the resampling.
 
     Returns:
         Low and high ends, shape [n_rows]; NaN where all values of a row are equal up to rounding.
@@ -116,28 +128,30 @@ def bootstrap_interval(
     values = np.asarray(values, dtype=np.float64)
     n = values.shape[1]
     ends = np.full((2, len(values)), np.nan)
-    raised = float(2 * ndtr(np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2)) - 1)
-    resamples = np.random.default_rng(seed).integers(
-        n, size=(BOOTSTRAP_RESAMPLES, n)
-    )  # one for all: no row depends on another
-    for row in np.flatnonzero(
-        ~has_no_spread(values.std(axis=1), np.abs(values).max(axis=1, initial=0))
-    ):
-        ends[:, row] = bca_interval(values[row], values[row][resamples].mean(axis=1), raised)
+    quantile = stdtrit(n - 1, (1 + level) / 2)
+    raised = float(2 * ndtr(np.sqrt(n / (n - 1)) * quantile) - 1)
+    # All rows share their resamples, so that no row's interval depends on the rows before it.
+    resamples = np.random.default_rng(seed).integers(n, size=(BOOTSTRAP_RESAMPLES, n))
+    size = np.abs(values).max(axis=1, initial=0)
+    for row in np.flatnonzero(~has_no_spread(values.std(axis=1), size)):
+        means = values[row][resamples].mean(axis=1)
+        ends[:, row] = bca_interval(values[row], means, raised)
     return ends[0], ends[1]
 
 
 def bca_interval(values: Floats, means: Floats, level: float) -> Floats:
-    """Ends of an interval for a mean, corrected for bias and for skew (Efron, "Better bootstrap intervals", 1987).
+    """Ends of a bootstrap interval of a mean, corrected for bias and skew.
+
+    Equal to that of `scipy.stats.bootstrap`, whose import alone takes longer than all resampling
+    of a report. Source: Efron, "Better bootstrap confidence intervals", 1987.
 
     Args:
         values: Shape [n], not all equal.
-        means: Of resamples of them.
+        means: Means of resamples of the values, shape [n_resamples].
         level: Coverage in (0, 1).
 
     Returns:
-        Low and high, shape [2]; those of `scipy.stats.bootstrap`, whose import takes longer than all that a report has
-        to resample.
+        Low and high end, shape [2].
     """
     from scipy.special import ndtr, ndtri
 
@@ -152,31 +166,58 @@ def bca_interval(values: Floats, means: Floats, level: float) -> Floats:
 def estimate_means(
     values: ArrayLike, like: Sequence[Hashable], level: float = 0.95, seed: int = 0
 ) -> pd.DataFrame:
-    """Mean of each cell over its seeds, with its interval: t below n = `BOOTSTRAP_FROM` values, a bootstrap from there on.
+    """Mean of each cell over its seeds, with an interval.
 
     Args:
         values: Shape [n_cells, n_seeds]; NaN where a cell lacks the seed.
-        like: Group of each cell, length n_cells: cells of one group are taken to vary alike.
+        like: Group of each cell, length n_cells; cells of one group are assumed to vary alike.
         level: Coverage in (0, 1).
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
-        One row per cell: ``n mean sd pooled_sd df low high iqm interval``. ``t`` intervals are of the standard
-        deviation pooled over like cells, so that a cell of one seed has one by its group; a ``bootstrap`` is of the
-        cell's own values; ``interval`` is empty where there is none: of one value without like cells, or where neither
-        the cell nor the like ones spread, so that ``pooled_sd`` is 0. ``iqm`` is the mean of what is left without the
-        floor(n / 4) lowest and highest values (`scipy.stats.trim_mean`, as in rliable), NaN below n = `IQM_FROM`.
+        One row per cell: ``n mean sd pooled_sd df low high iqm interval``. ``interval`` is ``t``
+        below n = `BOOTSTRAP_FROM`, then ``bootstrap``. A ``t`` interval uses the standard deviation
+        pooled over like cells, so that a cell of one seed gets one from its group; a ``bootstrap``
+        uses the cell's own values. It is empty where no interval exists: for one value without like
+        cells, or where neither the cell nor like ones spread, so that ``pooled_sd`` is 0. ``iqm``
+        is the mean without the floor(n / 4) lowest and highest values (`scipy.stats.trim_mean`, as
+        in rliable), NaN below n = `IQM_FROM`.
 
     Raises:
         SparsetuneError: if ``level`` is outside (0, 1).
     """
     values = np.asarray(values, dtype=np.float64)
-    present = ~np.isnan(values)
-    n = present.sum(axis=1)
-    mean = np.where(n > 0, np.where(present, values, 0.0).sum(axis=1) / np.maximum(n, 1), np.nan)
-    squares = np.where(present, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
+    is_present = ~np.isnan(values)
+    n = is_present.sum(axis=1)
+    total = np.where(is_present, values, 0.0).sum(axis=1)
+    mean = np.where(n > 0, total / np.maximum(n, 1), np.nan)
+    squares = np.where(is_present, (values - mean[:, None]) ** 2, 0.0).sum(axis=1)
     sd = np.where(n > 1, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan)
+    # Rounding alone would give intervals of a width near 0, and tests that find everything.
     sd = np.where(has_no_spread(sd, mean), 0.0, sd)
+    pooled, df = _pooled_by_group(sd, n, like)
+    low, high = t_interval(mean, pooled, n, df, level)
+    frame = pd.DataFrame({"n": n, "mean": mean, "sd": sd, "pooled_sd": pooled, "df": df})
+    interval = np.where(np.isnan(low), "", "t")
+    frame = frame.assign(low=low, high=high, iqm=np.nan, interval=interval)
+    for count in np.unique(n[n >= min(BOOTSTRAP_FROM, IQM_FROM)]):
+        rows = np.flatnonzero(n == count)
+        own = np.stack([values[row, is_present[row]] for row in rows])
+        if count >= IQM_FROM:
+            frame.loc[rows, "iqm"] = _interquartile_means(own)
+        if count >= BOOTSTRAP_FROM:
+            own_low, own_high = bootstrap_interval(own, level, seed)
+            is_given = ~np.isnan(own_low)
+            frame.loc[rows[is_given], "low"] = own_low[is_given]
+            frame.loc[rows[is_given], "high"] = own_high[is_given]
+            frame.loc[rows[is_given], "interval"] = "bootstrap"
+    return frame
+
+
+def _pooled_by_group(
+    sd: Floats, n: NDArray[np.int64], like: Sequence[Hashable]
+) -> tuple[Floats, NDArray[np.int64]]:
+    """Pooled standard deviation of each cell's group and its degrees of freedom, [n_cells]."""
     groups: dict[Hashable, list[int]] = {}
     for cell, group in enumerate(like):
         groups.setdefault(group, []).append(cell)
@@ -184,44 +225,44 @@ def estimate_means(
     df = np.zeros(len(n), dtype=np.int64)
     for members in groups.values():
         pooled[members], df[members] = pooled_sd(sd[members], n[members])
-    low, high = t_interval(mean, pooled, n, df, level)
-    frame = pd.DataFrame({"n": n, "mean": mean, "sd": sd, "pooled_sd": pooled, "df": df})
-    frame = frame.assign(low=low, high=high, iqm=np.nan, interval=np.where(np.isnan(low), "", "t"))
-    for count in np.unique(n[n >= min(BOOTSTRAP_FROM, IQM_FROM)]):
-        rows = np.flatnonzero(n == count)
-        own = np.stack([values[row, present[row]] for row in rows])
-        if count >= IQM_FROM:
-            frame.loc[rows, "iqm"] = np.sort(own, axis=1)[:, count // 4 : count - count // 4].mean(
-                axis=1
-            )
-        if count >= BOOTSTRAP_FROM:
-            ends = bootstrap_interval(own, level, seed)
-            given = ~np.isnan(ends[0])
-            frame.loc[rows[given], "low"], frame.loc[rows[given], "high"] = (
-                ends[0][given],
-                ends[1][given],
-            )
-            frame.loc[rows[given], "interval"] = "bootstrap"
-    return frame
+    return pooled, df
+
+
+def _interquartile_means(values: Floats) -> Floats:
+    """Mean of each row without its floor(n / 4) lowest and highest values, shape [n_rows]."""
+    n = values.shape[1]
+    middle = np.sort(values, axis=1)[:, n // 4 : n - n // 4]
+    return np.asarray(middle.mean(axis=1))
 
 
 def welch_difference(values: ArrayLike, others: ArrayLike, level: float = 0.95) -> dict[str, float]:
-    """Mean of ``values`` minus that of ``others``, from runs that share nothing (Welch 1947).
+    """Mean of ``values`` minus that of ``others``, from independent runs (Welch 1947).
+
+    Args:
+        values: Shape [n]; NaN is left out.
+        others: Shape [m]; NaN is left out.
+        level: Coverage in (0, 1).
 
     Returns:
-        ``n`` of the smaller, ``mean sd df low high``; ``sd`` / sqrt(n) is the standard error; NaN from one value.
-        No interval where neither has a spread.
+        ``n`` of the smaller sample, ``mean sd df low high``; ``sd`` / sqrt(n) is the standard
+        error. All but ``n`` and ``mean`` are NaN if a sample has one value; no interval where
+        neither has a spread.
+
+    Raises:
+        SparsetuneError: if ``level`` is outside (0, 1).
     """
-    kept = [np.asarray(part, dtype=np.float64) for part in (values, others)]
-    kept = [part[~np.isnan(part)] for part in kept]
-    n = min(map(len, kept))
-    mean = float(kept[0].mean() - kept[1].mean()) if n else float("nan")
+    samples = [np.asarray(part, dtype=np.float64) for part in (values, others)]
+    samples = [sample[~np.isnan(sample)] for sample in samples]
+    sizes = [len(sample) for sample in samples]
+    n = min(sizes)
+    mean = float(samples[0].mean() - samples[1].mean()) if n else float("nan")
     found = {"n": n, "mean": mean, "sd": np.nan, "df": np.nan, "low": np.nan, "high": np.nan}
     if n < 2:
         return found
-    errors = [float(part.var(ddof=1)) / len(part) for part in kept]
-    weight = sum(error**2 / (len(part) - 1) for error, part in zip(errors, kept, strict=True))
-    df = sum(errors) ** 2 / weight if weight else float(sum(map(len, kept)) - 2)
+    errors = [float(sample.var(ddof=1)) / len(sample) for sample in samples]
+    weight = sum(error**2 / (size - 1) for error, size in zip(errors, sizes, strict=True))
+    # Equal values have no weights; the degrees of freedom then do not matter.
+    df = sum(errors) ** 2 / weight if weight else float(sum(sizes) - 2)
     sd = float(np.sqrt(n * sum(errors)))
     low, high = t_interval(mean, sd, n, df, level)
     return found | {"sd": sd, "df": df, "low": float(low), "high": float(high)}
@@ -230,35 +271,42 @@ def welch_difference(values: ArrayLike, others: ArrayLike, level: float = 0.95) 
 def seeds_needed(
     mean: ArrayLike, sd: ArrayLike, n: ArrayLike, level: float = 0.95, df: ArrayLike | None = None
 ) -> Floats:
-    """How many more seeds until a t interval would exclude 0, if mean and standard deviation stayed as they are.
+    """Number of further seeds until a t interval would exclude 0, mean and sd staying as they are.
 
     Args:
-        mean: Sample mean, any shape; of differences, most often.
+        mean: Sample mean, any shape; usually of differences.
         sd: Standard deviation, of the sample or pooled.
-        n: Values behind the mean so far.
+        n: Number of values behind the mean so far.
         level: Coverage in (0, 1).
         df: Degrees of freedom of ``sd`` now, to which every new seed adds one; n - 1 by default.
 
     Returns:
-        Elementwise, 0 where 0 is excluded already, infinite above `MAX_MORE_SEEDS`, NaN where anything is missing or ``sd`` is 0:
-        equal values do not say how many would do.
+        Elementwise: 0 where 0 is excluded already, infinite above `MAX_MORE_SEEDS`, NaN where
+        anything is missing or ``sd`` is 0, since equal values do not tell how many would do.
+
+    Raises:
+        SparsetuneError: if ``level`` is outside (0, 1).
     """
-    mean, sd, n = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (mean, sd, n)))
+    arrays = [np.asarray(part, dtype=np.float64) for part in (mean, sd, n)]
+    mean, sd, n = np.broadcast_arrays(*arrays)
     df = np.broadcast_to(n - 1 if df is None else np.asarray(df, dtype=np.float64), n.shape)
     needed = np.full(n.shape, np.nan)
     for place in np.ndindex(n.shape):
-        known = not np.isnan([mean[place], sd[place], n[place], df[place]]).any() and n[place] > 0
-        if known and not has_no_spread(sd[place], mean[place]):
-            far = abs(mean[place]) > sd[place] * _half_widths(
-                float(n[place]), float(df[place]), level
-            )
-            needed[place] = far.argmax() if far.any() else np.inf
+        is_missing = np.isnan([mean[place], sd[place], n[place], df[place]]).any()
+        if is_missing or n[place] <= 0 or has_no_spread(sd[place], mean[place]):
+            continue
+        half = sd[place] * _half_widths(float(n[place]), float(df[place]), level)
+        excludes_zero = abs(mean[place]) > half
+        needed[place] = excludes_zero.argmax() if excludes_zero.any() else np.inf
     return needed
 
 
 @cache
 def _half_widths(n: float, df: float, level: float) -> Floats:
-    """Of t intervals at n to n + `MAX_MORE_SEEDS` values, in standard deviations; infinite without degrees of freedom."""
+    """Half widths of t intervals at n to n + `MAX_MORE_SEEDS` values, in standard deviations.
+
+    Infinite where there are no degrees of freedom.
+    """
     from scipy.special import stdtrit
 
     _require_level(level)
@@ -269,8 +317,16 @@ def _half_widths(n: float, df: float, level: float) -> Floats:
 
 
 def unseparated_text(n: float, more: float, other: str = "") -> str:
-    """In words: ``not separated from the dense twin at n = 3: about 4 more seeds``, ``other`` left out if empty."""
-    seeds = f"more than {MAX_MORE_SEEDS}" if np.isinf(more) else f"about {more:.0f}"
-    seeds += " more seed" if more == 1 else " more seeds"
+    """Words for an unsettled difference: ``not separated from X at n = 3: about 4 more seeds``.
+
+    Args:
+        n: Number of seeds so far.
+        more: Number of further seeds that `seeds_needed` gives; NaN if it is unknown.
+        other: Name of what is compared with, left out if empty.
+    """
     against = f" from {other}" if other else ""
-    return f"not separated{against} at n = {n:.0f}" + ("" if np.isnan(more) else f": {seeds}")
+    text = f"not separated{against} at n = {n:.0f}"
+    if np.isnan(more):
+        return text
+    count = f"more than {MAX_MORE_SEEDS}" if np.isinf(more) else f"about {more:.0f}"
+    return f"{text}: {count} more seed{'' if more == 1 else 's'}"

@@ -1,17 +1,19 @@
-"""Where a noisy function of a few variables is lowest: draws from an additive Gaussian process given its values.
+"""Minimum of a noisy function of a few variables, by an additive Gaussian process.
 
-A quadratic surface was tried first. On responses as those of sparse training (a cliff above the best learning rate, no
-effect of weight decay up to a bend) its minimum is biased and its intervals covered 20 to 80 % where 95 % was claimed;
-those of a bootstrap over 32 points are sound but wide, since a resample often lacks the few good ones.
+A quadratic surface was tried first. On responses like those of sparse training (a cliff above the
+best learning rate, no effect of weight decay up to a bend) its minimum is biased, and its intervals
+covered 20 to 80 % where 95 % was claimed. Intervals of a bootstrap over 32 points are sound but
+wide, since a resample often lacks the few good points.
 
-A limit, by simulation with 32 points on four axes: an abrupt cliff pushes the minimum away from itself. Where it lies
-0.2 of the range above the true minimum, a 95 % interval covers 92 %; at 0.1 only 12 %, and lies below the truth.
+A limit, by simulation with 32 points on four axes: an abrupt cliff pushes the minimum away from
+itself. Where the cliff is 0.2 of the range above the true minimum, a 95 % interval covers 92 %; at
+0.1 it covers only 12 %, and lies below the truth.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,171 +21,246 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 UNIT_GRID = np.linspace(0.0, 1.0, 101)
-"""Where the minimum is looked for on every axis."""
+"""Places on every axis, in units of its range, where the minimum is looked for."""
 MAX_POINTS = 256
-"""Points that are read at most: time grows with the cube of their number, and what they say hardly at all."""
+"""Points that are read at most: time grows with the cube of their number, precision hardly."""
+MAX_SCALE_SETS = 20
+"""Draws of scales at most; draws of functions share them."""
 OFFSET_VARIANCE = 4.0
-"""Prior variance of the mean of the levelled values, which have mean 0 and variance 1."""
+"""Prior variance of the mean of the normal scores, which have mean 0 and variance 1."""
 PRIOR_MEDIANS = {"effect": 0.5, "length": 0.6, "noise": 0.1}
-"""Prior medians: variance of an axis's effect, length scale in units of its range, variance of the noise."""
+"""Prior medians of an axis's variance, its length scale (in its range) and the noise variance."""
 PRIOR_LOG_SDS = {"effect": 1.5, "length": 0.5, "noise": 1.5}
-"""Standard deviations of their logarithms a priori."""
-LEAST_CURVATURE = 0.2
-"""Of the log posterior in any direction: below it the quadratic approximation would wander off."""
+"""Prior standard deviations of the logarithms of these."""
+MIN_CURVATURE = 0.2
+"""Smallest curvature of the log posterior; below it the normal approximation would wander off."""
+CURVATURE_STEP = 1e-4
+"""Step of the central differences of the gradient, in logarithms of the scales."""
+ROUNDING_VARIANCE = 1e-9
+"""Variance of a function that counts as rounding, as a fraction of its axis's variance."""
+
+
+class _Prior(NamedTuple):
+    """Normal prior of the logarithms of the scales, each of shape [2 n_axes + 1]."""
+
+    mean: Floats
+    sd: Floats
+
+
+class _Scales(NamedTuple):
+    """Scales of the process: variance and length scale by axis, [n_axes], and noise variance."""
+
+    effect: Floats
+    length: Floats
+    noise: float
+
+    @classmethod
+    def from_logarithms(cls, logarithms: Floats) -> _Scales:
+        """Scales from their logarithms in this order, shape [2 n_axes + 1]."""
+        n_axes = len(logarithms) // 2
+        effect = np.exp(logarithms[:n_axes])
+        length = np.exp(logarithms[n_axes:-1])
+        return cls(effect, length, np.exp(logarithms[-1]))
 
 
 def normal_scores(y: ArrayLike) -> Floats:
-    """Normal scores of the ranks: where a function is lowest stays, and a cliff at its side no longer matters.
+    """Normal scores of the ranks, in which a cliff beside the minimum matters no longer.
 
     Args:
-        y: Values to be minimised, shape [n]; NaN, a run that diverged, counts as the worst; ties share a rank.
+        y: Values to be minimised, shape [n]. NaN, a run that diverged, counts as the worst; ties
+            share a rank.
 
     Returns:
-        Mean 0 and standard deviation 1, in the order of ``y``; zeros where all values are equal.
+        Scores with mean 0 and standard deviation 1, in the order of ``y``; zeros where all values
+        are equal.
     """
     from scipy.special import ndtri
 
     values = np.asarray(y, dtype=np.float64)
-    _, place, count = np.unique(
-        np.where(np.isnan(values), np.inf, values), return_inverse=True, return_counts=True
-    )
-    scores = ndtri((count.cumsum() - count / 2)[place] / len(values))  # of the mean rank - 1/2
+    values = np.where(np.isnan(values), np.inf, values)
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    mean_rank = count.cumsum() - count / 2  # minus 1/2, as the quantile asks for
+    scores = ndtri(mean_rank[place] / len(values))
     return np.asarray((scores - scores.mean()) / (scores.std() or 1.0))
 
 
 @dataclass(frozen=True)
 class Effects:
-    """What each axis does to the levelled values, on average over the others: draws of functions of `UNIT_GRID`.
+    """Draws of each axis's effect on the normal scores, averaged over the other axes.
 
     Args:
-        functions: Shape [draws, n_axes, len(GRID)], in standard deviations of the levelled values.
-        noise: Standard deviation between two runs of one point in each draw, shape [draws]; what axes do jointly and
-            no single one explains is in it.
+        functions: Effects on `UNIT_GRID`, shape [draws, n_axes, len(UNIT_GRID)], in standard
+            deviations of the scores.
+        noise: Standard deviation between two runs of one point in each draw, shape [draws]. It
+            includes interactions, which no single axis explains.
     """
 
     functions: NDArray[np.float32]
     noise: Floats
 
     def minimum_places(self) -> Floats:
-        """Where each function is lowest, shape [draws, n_axes], in [0, 1]; a flat effect gives places all over."""
+        """Place of each function's minimum, shape [draws, n_axes], in [0, 1].
+
+        Places of a flat effect scatter over the whole range.
+        """
         return np.asarray(UNIT_GRID[self.functions.argmin(axis=2)])
 
     def flat_ranges(self) -> Floats:
-        """Ends of the stretch around the lowest place in which nothing is lost that noise would not hide.
+        """Range around each axis's best place in which nothing is lost that noise would not hide.
 
-        There, in at least half of the draws, the function is within one standard deviation of the noise of its lowest.
-        The stretch is wide rather than narrow: of 32 clean values the noise is overestimated.
+        In it, at least half of the draws are within one standard deviation of the noise above their
+        minimum. It is rather too wide than too narrow: from 32 clean values the noise is
+        overestimated.
 
         Returns:
-            Shape [n_axes, 2], in [0, 1].
+            Low and high end, shape [n_axes, 2], in [0, 1].
         """
         above = self.functions - self.functions.min(axis=2, keepdims=True)
         within = (above <= self.noise[:, None, None]).mean(axis=0)
         ends = np.empty((len(within), 2))
         for axis, share in enumerate(within):
             best = int(share.argmax())
+            # The range is contiguous: a second good range is not joined to the first.
             outside = np.flatnonzero(share < 0.5)
             below = outside[outside < best]
             beyond = outside[outside > best]
-            ends[axis] = (
-                UNIT_GRID[below.max() + 1 if below.size else 0],
-                UNIT_GRID[beyond.min() - 1 if beyond.size else len(UNIT_GRID) - 1],
-            )
+            first = below.max() + 1 if below.size else 0
+            last = beyond.min() - 1 if beyond.size else len(UNIT_GRID) - 1
+            ends[axis] = UNIT_GRID[first], UNIT_GRID[last]
         return ends
 
 
 def sample_effects(x: ArrayLike, y: ArrayLike, *, draws: int = 10_000, seed: Any = 0) -> Effects:
-    """Draws of what each axis does to ``y``, given its values at points.
+    """Draw effects of each axis on ``y``, given its values at points.
 
-    In normal scores the function is a sum of smooth functions of one axis each, of unknown size and length scale, plus
-    noise. What axes do jointly counts as noise: each is judged on average over the others. Sizes and scales are drawn
-    from a normal approximation of their posterior in logarithms, functions from their posterior given those.
+    In normal scores, the function is a sum of smooth functions of one axis each, of unknown size
+    and length scale, plus noise. Interactions count as noise: each axis is judged on average over
+    the others. Sizes and length scales are drawn from a normal approximation of their posterior in
+    logarithms, functions from their posterior given those.
 
     Args:
-        x: Points, shape [n, n_axes], in units of each axis's range; of more than `MAX_POINTS` as many are drawn at random.
-        y: Shape [n]; NaN counts as the worst.
-        draws: How many; 20 sets of scales share them.
-        seed: Anything `numpy.random.default_rng` takes.
+        x: Points, shape [n, n_axes], in units of each axis's range; of more than `MAX_POINTS`, as
+            many are read at random.
+        y: Values, shape [n]; NaN counts as the worst.
+        draws: Number of draws; `MAX_SCALE_SETS` sets of scales share them.
+        seed: Anything that `numpy.random.default_rng` takes.
     """
     points = np.asarray(x, dtype=np.float64)
     values = np.asarray(y)
     random = np.random.default_rng(seed)
     if len(points) > MAX_POINTS:
-        kept = random.choice(len(points), MAX_POINTS, replace=False)
-        points = points[kept]
-        values = values[kept]
-    values = normal_scores(values)
-    sets = min(20, draws)
+        read = random.choice(len(points), MAX_POINTS, replace=False)
+        points = points[read]
+        values = values[read]
+    scores = normal_scores(values)
+    sets = min(MAX_SCALE_SETS, draws)
     counts = np.diff(np.linspace(0, draws, sets + 1).round().astype(int))
-    scales = _scales(points, values, sets, random)
-    functions = np.empty(
-        (draws, points.shape[1], len(UNIT_GRID)), np.float32
-    )  # 7 digits, and the half of much memory
-    for own, given in zip(np.split(functions, counts.cumsum()[:-1]), scales, strict=True):
-        _sample_functions(own, points, values, given, random)
+    scales = _scales(points, scores, sets, random)
+    # Single precision has enough digits for places on the grid, and takes half the memory.
+    functions = np.empty((draws, points.shape[1], len(UNIT_GRID)), np.float32)
+    parts = np.split(functions, counts.cumsum()[:-1])
+    for part, logarithms in zip(parts, scales, strict=True):
+        _sample_functions(part, points, scores, logarithms, random)
     return Effects(functions, np.repeat(np.exp(scales[:, -1] / 2), counts))
 
 
 def sample_minima(x: ArrayLike, y: ArrayLike, *, draws: int = 10_000, seed: Any = 0) -> Floats:
-    """Draws of where the function behind ``y`` is lowest, shape [draws, n_axes]; arguments as in `sample_effects`."""
+    """Draw places of the minimum of the function behind ``y``, shape [draws, n_axes].
+
+    Args:
+        x: Points, as in `sample_effects`.
+        y: Values, as in `sample_effects`.
+        draws: Number of draws.
+        seed: Anything that `numpy.random.default_rng` takes.
+    """
     return sample_effects(x, y, draws=draws, seed=seed).minimum_places()
 
 
 def _scales(x: Floats, z: Floats, count: int, random: np.random.Generator) -> Floats:
-    """Draws of the logarithms of effects, length scales and noise, shape [count, 2 n_axes + 1]."""
+    """Draw logarithms of the scales from a normal approximation of their posterior.
+
+    Args:
+        x: Points, shape [n, n_axes].
+        z: Normal scores, shape [n].
+        count: Number of draws.
+        random: Generator of the draws.
+
+    Returns:
+        Shape [count, 2 n_axes + 1], in the order of `_Scales`.
+    """
     from scipy.optimize import minimize
 
-    def of(kind: dict[str, float]) -> Floats:
-        axes = x.shape[1]
-        return np.array([*[kind["effect"]] * axes, *[kind["length"]] * axes, kind["noise"]])
-
-    prior = np.log(of(PRIOR_MEDIANS)), of(PRIOR_LOG_SDS)
+    n_axes = x.shape[1]
+    prior = _Prior(
+        np.log(_by_scale(PRIOR_MEDIANS, n_axes)),
+        _by_scale(PRIOR_LOG_SDS, n_axes),
+    )
+    # Distances do not depend on the scales: they are computed once for the whole search.
     squares = (x.T[:, :, None] - x.T[:, None]) ** 2
     found = minimize(
-        _negative_log_posterior, prior[0], args=(squares, z, prior), method="L-BFGS-B", jac=True
+        _negative_log_posterior, prior.mean, args=(squares, z, prior), method="L-BFGS-B", jac=True
     )
     best = np.asarray(found.x)
-    step = 1e-4 * np.eye(len(prior[0]))
-    slopes = [
-        _negative_log_posterior(best + s, squares, z, prior)[1]
-        - _negative_log_posterior(best - s, squares, z, prior)[1]
-        for s in step
-    ]
-    curvature = np.stack(slopes) / 2e-4
+    slopes: list[Floats] = []
+    for step in CURVATURE_STEP * np.eye(len(best)):
+        _, upper = _negative_log_posterior(best + step, squares, z, prior)
+        _, lower = _negative_log_posterior(best - step, squares, z, prior)
+        slopes.append(upper - lower)
+    curvature = np.stack(slopes) / (2 * CURVATURE_STEP)
+    # Differences of a gradient are symmetric only up to rounding.
     values, vectors = np.linalg.eigh((curvature + curvature.T) / 2)
-    normal = random.normal(size=(count, len(best))) / np.sqrt(np.maximum(values, LEAST_CURVATURE))
+    normal = random.normal(size=(count, len(best))) / np.sqrt(np.maximum(values, MIN_CURVATURE))
     return np.asarray(best + normal @ vectors.T)
 
 
+def _by_scale(given: dict[str, float], n_axes: int) -> Floats:
+    """Values by kind of scale, repeated for every axis, shape [2 n_axes + 1]."""
+    effects = [given["effect"]] * n_axes
+    lengths = [given["length"]] * n_axes
+    return np.array([*effects, *lengths, given["noise"]])
+
+
 def _negative_log_posterior(
-    scales: Floats, squares: Floats, z: Floats, prior: tuple[Floats, Floats]
+    logarithms: Floats, squares: Floats, z: Floats, prior: _Prior
 ) -> tuple[float, Floats]:
-    """Minus the log posterior of the logarithms of the scales, up to a constant, and its gradient."""
-    axes = len(squares)
-    effect = np.exp(scales[:axes])
-    length = np.exp(scales[axes:-1])
-    noise = np.exp(scales[-1])
-    with np.errstate(
-        over="ignore"
-    ):  # the search for the best may try an endless length: a constant
-        square = length**2
-    parts = effect[:, None, None] * np.exp(squares * (-1 / (2 * square))[:, None, None])
-    inverse, logarithm = _inverse(parts.sum(axis=0) + noise * np.eye(len(z)) + OFFSET_VARIANCE)
+    """Minus the log posterior of the scales' logarithms, up to a constant, and its gradient.
+
+    Args:
+        logarithms: Shape [2 n_axes + 1], in the order of `_Scales`.
+        squares: Squared distances of the points on each axis, shape [n_axes, n, n].
+        z: Normal scores, shape [n].
+        prior: Prior of the logarithms.
+    """
+    scales = _Scales.from_logarithms(logarithms)
+    # The search for the best may try an endless length scale, whose function is a constant.
+    with np.errstate(over="ignore"):
+        square = scales.length**2
+    sharpness = -1 / (2 * square)
+    parts = scales.effect[:, None, None] * np.exp(squares * sharpness[:, None, None])
+    noise = scales.noise * np.eye(len(z))
+    inverse, log_determinant = _inverse(parts.sum(axis=0) + noise + OFFSET_VARIANCE)
     weights = inverse @ z
-    away = (scales - prior[0]) / prior[1]
-    value = (z @ weights + logarithm + away @ away) / 2
+    away = (logarithms - prior.mean) / prior.sd
+    value = (z @ weights + log_determinant + away @ away) / 2
     pull = inverse - np.outer(weights, weights)
-    of_effect, by_square = (p.reshape(axes, -1) @ pull.ravel() for p in (parts, parts * squares))
-    of_length = by_square / square
-    gradient = np.concatenate([of_effect, of_length, [noise * np.trace(pull)]]) / 2
-    return float(value), gradient + away / prior[1]
+    n_axes = len(squares)
+    by_effect = parts.reshape(n_axes, -1) @ pull.ravel()
+    by_square = (parts * squares).reshape(n_axes, -1) @ pull.ravel()
+    by_noise = scales.noise * np.trace(pull)
+    gradient = np.concatenate([by_effect, by_square / square, [by_noise]]) / 2
+    return float(value), gradient + away / prior.sd
 
 
 def _inverse(covariance: Floats) -> tuple[Floats, float]:
-    """Of a symmetric positive definite matrix, and the logarithm of its determinant; half the work of a general one."""
+    """Inverse of a symmetric positive definite matrix and the logarithm of its determinant.
+
+    By Cholesky's factor, in half the time of the general inverse, which is taken where rounding has
+    made the matrix indefinite.
+    """
     from scipy.linalg.lapack import dpotrf, dpotri
 
     root, failed = dpotrf(covariance, lower=1)
+    # Two points at one place, without noise, make the matrix singular.
     if failed:
         return np.asarray(np.linalg.inv(covariance)), float(np.linalg.slogdet(covariance)[1])
     lower = np.tril(dpotri(root, lower=1)[0])
@@ -191,46 +268,63 @@ def _inverse(covariance: Floats) -> tuple[Floats, float]:
 
 
 def _sample_functions(
-    into: NDArray[np.float32], x: Floats, z: Floats, scales: Floats, random: np.random.Generator
+    into: NDArray[np.float32],
+    x: Floats,
+    z: Floats,
+    logarithms: Floats,
+    random: np.random.Generator,
 ) -> None:
-    """Fill ``into``, shape [count, n_axes, len(GRID)], with functions drawn from the posterior at given scales."""
-    axes = x.shape[1]
-    effect = np.exp(scales[:axes])
-    length = np.exp(scales[axes:-1])
-    noise = np.exp(scales[-1])
-    sharpness = -1 / (2 * length**2)
-    parts = effect * np.exp(sharpness * (x[:, None] - x[None]) ** 2)
-    inverse, _ = _inverse(parts.sum(axis=-1) + noise * np.eye(len(z)) + OFFSET_VARIANCE)
-    cross = effect[:, None, None] * np.exp(
-        sharpness[:, None, None] * (UNIT_GRID[:, None] - x.T[:, None]) ** 2
-    )
+    """Fill ``into`` with functions drawn from their posterior at given scales.
+
+    Args:
+        into: Shape [count, n_axes, len(UNIT_GRID)].
+        x: Points, shape [n, n_axes].
+        z: Normal scores, shape [n].
+        logarithms: Logarithms of the scales, shape [2 n_axes + 1].
+        random: Generator of the draws.
+    """
+    scales = _Scales.from_logarithms(logarithms)
+    sharpness = -1 / (2 * scales.length**2)
+    parts = scales.effect * np.exp(sharpness * (x[:, None] - x[None]) ** 2)
+    noise = scales.noise * np.eye(len(z))
+    inverse, _ = _inverse(parts.sum(axis=-1) + noise + OFFSET_VARIANCE)
+    squares = (UNIT_GRID[:, None] - x.T[:, None]) ** 2
+    cross = scales.effect[:, None, None] * np.exp(sharpness[:, None, None] * squares)
     weighted = cross @ inverse
     mean = weighted @ z
-    by_distance = effect[:, None] * np.exp(
-        sharpness[:, None] * np.concatenate([-UNIT_GRID[:0:-1], UNIT_GRID]) ** 2
-    )
-    own = np.lib.stride_tricks.sliding_window_view(by_distance, len(UNIT_GRID), axis=1)[
-        :, ::-1
-    ]  # the grid is even
-    left = own - weighted @ cross.transpose(0, 2, 1)
-    for axis in range(axes):
-        root = _low_rank_root(left[axis], 1e-9 * effect[axis]).astype(np.float32)
+    remaining = _grid_covariance(scales.effect, sharpness) - weighted @ cross.transpose(0, 2, 1)
+    for axis in range(len(scales.effect)):
+        tolerance = ROUNDING_VARIANCE * scales.effect[axis]
+        root = _low_rank_root(remaining[axis], tolerance).astype(np.float32)
         normal = random.standard_normal((len(into), root.shape[1]), np.float32)
         np.matmul(normal, root.T, out=into[:, axis])
     into += mean.astype(np.float32)
 
 
-def _low_rank_root(covariance: Floats, least: float) -> Floats:
-    """A matrix of few columns whose product with its transpose is the covariance of a smooth function.
+def _grid_covariance(effect: Floats, sharpness: Floats) -> Floats:
+    """Prior covariance of each axis's function on the grid, [n_axes, len(UNIT_GRID), same].
 
-    By pivoted Cholesky, which stops where no point has more than ``least`` of its variance left: the rest is rounding.
+    The grid is even, so that the covariance depends on the distance alone: rows are windows of one
+    vector, and no more than 201 exponentials per axis are computed.
+    """
+    distances = np.concatenate([-UNIT_GRID[:0:-1], UNIT_GRID])
+    by_distance = effect[:, None] * np.exp(sharpness[:, None] * distances**2)
+    windows = np.lib.stride_tricks.sliding_window_view(by_distance, len(UNIT_GRID), axis=1)
+    return windows[:, ::-1]
+
+
+def _low_rank_root(covariance: Floats, tolerance: float) -> Floats:
+    """Matrix of few columns whose product with its transpose is a smooth function's covariance.
+
+    By pivoted Cholesky factorisation, which stops where no point has more than ``tolerance`` of its
+    variance left: the rest is rounding.
 
     Returns:
         Shape [n, rank].
     """
     from scipy.linalg.lapack import dpstrf
 
-    factor, pivots, rank, _ = dpstrf(covariance, tol=least, lower=1)
+    factor, pivots, rank, _ = dpstrf(covariance, tol=tolerance, lower=1)
     root = np.empty((len(covariance), rank))
     root[pivots - 1] = np.tril(factor)[:, :rank]
     return root

@@ -1,9 +1,10 @@
-"""The ledger in two small files, from which a study loads several times faster; derived, safe to delete.
+"""Two small Parquet files derived from a ledger, from which a study loads several times faster.
 
-``tables/reports.parquet`` holds the evaluations that count, typed and in order, ``tables/records.parquet`` the lines of
-all other records. Both name the ledger that they were made of: its segments with their sizes and the times of their
-last change. They are read only where that is the ledger of now, and their columns and checksums are right; else the
-ledger itself is.
+``tables/reports.parquet`` holds the evaluations that count, typed and in order;
+``tables/records.parquet`` holds the lines of all other records. Both store a digest of the ledger
+that they were derived from (names, sizes and modification times of its segments). They are read
+only while the ledger still has that digest and their columns and checksums are intact; otherwise
+the ledger itself is read. Deleting them is safe.
 """
 
 from __future__ import annotations
@@ -29,39 +30,48 @@ _PANDAS_DTYPES = {
 RECORDS_SCHEMA = pa.schema([("line", pa.binary())])
 FILE_SCHEMAS = {"reports": REPORTS_SCHEMA, "records": RECORDS_SCHEMA}
 LEDGER_DIGEST_KEY = b"sparsetune.ledger"
-"""What the files call the digest of their ledger."""
+"""Key of the ledger's digest in the metadata of the files."""
 
 
 def ledger_digest(home: StudyDirectory) -> str:
-    """Names what the ledger holds now, from the names, sizes and times of change of its segments.
+    """Digest of the ledger's current state: names, sizes and modification times of its segments.
+
+    Args:
+        home: The study's directory.
+
+    Returns:
+        SHA-256 in hexadecimal digits.
 
     Raises:
-        StorageError: if they cannot be listed.
+        StorageError: if the segments cannot be listed.
     """
     facts = [tuple(stamp) for stamp in segment_stamps(home.ledger)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def read_compact(home: StudyDirectory, digest: str) -> tuple[list[bytes], pd.DataFrame] | None:
-    """The lines that are no evaluations, and the evaluations that count; None where there are none of this ledger.
+    """Read both files.
 
     Args:
-        home: The study.
-        digest: What `ledger_digest` gives.
+        home: The study's directory.
+        digest: The digest that `ledger_digest` returned.
+
+    Returns:
+        Lines of the records that are no evaluations, and the evaluations that count; None where a
+        file is missing, damaged or derived from another state of the ledger.
 
     Raises:
-        StorageError: if a file is there and cannot be read.
+        StorageError: if a file exists and cannot be read.
     """
-    files = (
-        (read_content(home.tables / f"{name}.parquet"), schema)
-        for name, schema in FILE_SCHEMAS.items()
-    )
-    reports, records = (_table(data, schema, digest) for data, schema in files)
-    return (
-        None
-        if records is None or reports is None
-        else (records["line"].to_pylist(), as_frame(reports))
-    )
+    tables: dict[str, pa.Table | None] = {}
+    for name, schema in FILE_SCHEMAS.items():
+        data = read_content(home.tables / f"{name}.parquet")
+        tables[name] = _valid_table(data, schema, digest)
+    reports = tables["reports"]
+    records = tables["records"]
+    if records is None or reports is None:
+        return None
+    return records["line"].to_pylist(), as_frame(reports)
 
 
 def write_compact(
@@ -70,41 +80,47 @@ def write_compact(
     """Write both files.
 
     Args:
-        home: The study.
-        digest: Of the ledger, from before it was read.
-        lines: Of all records that are no evaluations.
-        reports: The evaluations that count.
+        home: The study's directory.
+        digest: Digest of the ledger, taken before it was read.
+        lines: Lines of all records that are no evaluations.
+        reports: The evaluations that count, with `REPORT_COLUMNS`.
 
     Raises:
-        StorageError: if they cannot be written.
+        StorageError: if the files cannot be written.
     """
     import pyarrow.parquet
 
-    tables = {"reports": pa.Table.from_pandas(reports, REPORTS_SCHEMA, preserve_index=False)}
-    tables["records"] = pa.table({"line": pa.array(lines, pa.binary())}, schema=RECORDS_SCHEMA)
+    tables = {
+        "reports": pa.Table.from_pandas(reports, REPORTS_SCHEMA, preserve_index=False),
+        "records": pa.table({"line": pa.array(lines, pa.binary())}, schema=RECORDS_SCHEMA),
+    }
+    metadata = {LEDGER_DIGEST_KEY: digest.encode()}
     with translating_write_errors(home.tables):
         for name, table in tables.items():
             file = io.BytesIO()
-            named = table.replace_schema_metadata({LEDGER_DIGEST_KEY: digest.encode()})
+            named = table.replace_schema_metadata(metadata)
+            # By default nothing in a Parquet file shows that a page is damaged.
             pyarrow.parquet.write_table(named, file, compression="zstd", write_page_checksum=True)
             write_durably(home.tables / f"{name}.parquet", file.getvalue())
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
-    """A table of evaluations with the dtypes of `sparsetune.spec.columns`."""
+    """Frame of a table of evaluations, with the dtypes of `sparsetune.spec.columns`."""
     frame: pd.DataFrame = table.to_pandas(types_mapper=_PANDAS_DTYPES.get)
     return frame
 
 
-def _table(data: bytes | None, schema: pa.Schema, digest: str) -> pa.Table | None:
-    """The table in a file, if it is whole, has these columns and was made of this ledger."""
+def _valid_table(data: bytes | None, schema: pa.Schema, digest: str) -> pa.Table | None:
+    """Table in a file's bytes; None if it is damaged, has other columns or another digest."""
     import pyarrow.parquet
 
     if data is None:
         return None
     try:
         file = pyarrow.parquet.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
-        named = (file.schema_arrow.metadata or {}).get(LEDGER_DIGEST_KEY) == digest.encode()
-        return file.read() if named and file.schema_arrow.equals(schema) else None
+        metadata = file.schema_arrow.metadata or {}
+        if metadata.get(LEDGER_DIGEST_KEY) != digest.encode():
+            return None
+        return file.read() if file.schema_arrow.equals(schema) else None
     except (pa.ArrowException, OSError):
         return None

@@ -1,4 +1,4 @@
-"""The configuration of each trial as columns: a declaration is read once for all that differ in numbers alone."""
+"""Columns of each trial's configuration; declarations that differ only in numbers are read once."""
 
 from __future__ import annotations
 
@@ -10,20 +10,23 @@ import pandas as pd
 from sparsetune.spec import TrialSpec, flatten_values
 
 SWITCH_FIELDS = ("sparsity.target", "distill.hardness")
-"""Numbers of which a 0 says that other fields do not apply."""
+"""Numbers whose value 0 means that other fields do not apply."""
 
 
 def configurations(specs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """One row per declaration: every applicable field by its dotted name, defaults included, the seed left out.
+    """Table of configurations, one row per declaration.
 
-    To read a declaration takes milliseconds. Of those that differ only in numbers that are columns as they stand, the
-    first is read, and the numbers of the others are laid over its columns.
+    Reading a declaration takes milliseconds. Where several differ only in numbers that become
+    columns unchanged, the first is read and the numbers of the others replace its values.
 
     Args:
-        specs: What `TrialSpec.given` gave.
+        specs: Declarations as `TrialSpec.given` returns them.
+
+    Returns:
+        A column for every applicable field by its dotted name, defaults included, without the seed.
     """
     read: list[dict[str, Any]] = []
-    free: dict[Any, tuple[str, ...]] = {}  # by what is alike, the numbers that may differ
+    free: dict[Any, tuple[str, ...]] = {}  # fields that may differ, by what must be equal
     places: dict[Any, int] = {}
     codes = []
     numbers = []
@@ -42,7 +45,7 @@ def configurations(specs: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def narrow_dtype(column: pd.Series[Any]) -> pd.Series[Any]:
-    """A configuration's column with the narrowest dtype that holds its values; mixed ones become text."""
+    """Column with the narrowest dtype that holds its values; values of mixed types become text."""
     if column.dtype in ("float64", "int64"):
         return column.astype("float64" if column.dtype == "float64" else "Int64")
     kinds = {type(value) for value in column.dropna()}
@@ -64,7 +67,7 @@ def _columns(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _split_numbers(spec: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
-    """What must be alike to be read together, and the numbers that may differ."""
+    """Fields that must be equal to share a reading, and numbers that may differ."""
     alike: list[tuple[str, Any]] = []
     numbers: dict[str, float] = {}
     for path, value in flatten_values(spec).items():
@@ -82,7 +85,7 @@ def _split_numbers(spec: Mapping[str, Any]) -> tuple[Any, dict[str, float]]:
 
 
 def _verbatim_fields(numbers: Mapping[str, float], columns: Mapping[str, Any]) -> tuple[str, ...]:
-    """The fields whose column is the number that was declared, and of its type."""
+    """Fields whose column holds the declared number itself, in its type."""
     same = (path for path, value in numbers.items() if path in columns and columns[path] == value)
     return tuple(path for path in same if type(columns[path]) is type(numbers[path]))
 
@@ -90,7 +93,7 @@ def _verbatim_fields(numbers: Mapping[str, float], columns: Mapping[str, Any]) -
 def _overlay_numbers(
     read: Sequence[Mapping[str, Any]], codes: Sequence[int], numbers: Sequence[Mapping[str, float]]
 ) -> pd.DataFrame:
-    """Row i is that of ``read[codes[i]]`` with ``numbers[i]``."""
+    """Table whose row i is ``read[codes[i]]`` with the values of ``numbers[i]``."""
     frame = pd.DataFrame(read)
     columns = {}
     differing = {path for laid in numbers for path in laid}

@@ -1,4 +1,4 @@
-"""What a set of runs was meant to show: its objective and axes, as a study declares them or a table implies them."""
+"""Objective and axes of a set of runs, as a study declares them or a table implies them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from sparsetune.study import Minimize, Study
 from sparsetune.study.space import Axis
 
 LENGTH_FIELDS = ("schedule.epochs", "schedule.epoch_multiplier")
-"""Axes that change how long is trained."""
+"""Fields that set the length of training."""
 TARGET_FIELD = "sparsity.target"
 
 
 @dataclass(frozen=True)
 class Design:
-    """What the analyses need to know of a study besides its tables.
+    """Facts about a study that analyses need besides its tables.
 
     Args:
-        name: Of the study, or of the table.
-        question: In a sentence.
-        objective: The column that chose each cell's winner; None where nothing was chosen and all rows count.
-        minimize: Whether lower is better in it.
-        sweep: Dotted fields crossed exhaustively.
-        search: Dotted fields optimised within each cell.
-        ranges: What was searched, for each cell and field; empty where it is not known.
-        equal: What sparse networks share with their dense twins.
-        search_seeds: Runs that stand behind each configuration's objective.
+        name: Name of the study or of the table.
+        question: The question that the runs should answer, one sentence.
+        objective: Column that chose each cell's winner; None where nothing was chosen and all runs
+            count.
+        minimize: True if lower values of the objective are better.
+        sweep: Dotted fields that were crossed exhaustively.
+        search: Dotted fields that were optimised within each cell.
+        ranges: Searched range by cell and field; empty where it is unknown.
+        equal: Quantity that sparse networks share with their dense twins.
+        search_seeds: Number of runs behind each configuration's objective.
     """
 
     name: str
@@ -42,10 +43,11 @@ class Design:
 
     @classmethod
     def of(cls, study: Study) -> Design:
-        """That of a declared study."""
-        ranges = {
-            (cell.name, path): axis for cell in study.cells() for path, axis in cell.search.items()
-        }
+        """Build the design of a declared study."""
+        ranges: dict[tuple[str, str], Axis] = {}
+        for cell in study.cells():
+            for path, axis in cell.search.items():
+                ranges[cell.name, path] = axis
         return cls(
             name=study.name,
             question=study.question,
@@ -59,19 +61,22 @@ class Design:
         )
 
     def lengths(self) -> list[str]:
-        """The sweep axes that change how long is trained."""
+        """Sweep axes that set the length of training."""
         return [path for path in LENGTH_FIELDS if path in self.sweep]
 
     def points(self) -> list[str]:
-        """The sweep axes, sparsity first: what names a cell within its arm."""
+        """Sweep axes, sparsity first; their values name a cell within its arm."""
         return list(dict.fromkeys([TARGET_FIELD, *self.sweep]))
 
     def other_axes(self) -> list[str]:
-        """The sweep axes that are neither sparsity nor the first of length: a figure shows one value of each."""
-        return [path for path in self.sweep if path not in (TARGET_FIELD, *self.lengths()[:1])]
+        """Sweep axes besides sparsity and the first of length; a figure shows one value of each."""
+        shown = (TARGET_FIELD, *self.lengths()[:1])
+        return [path for path in self.sweep if path not in shown]
 
 
 def declared_axes(study: Study, kind: Literal["sweep", "search"]) -> tuple[str, ...]:
-    """The dotted fields of every ``sweep`` or ``search`` axis of the study, those of its arms after its own."""
-    declared = [getattr(study, kind), *(getattr(arm, kind) for arm in study.arms.values())]
-    return tuple(dict.fromkeys(path for part in declared for path in part))
+    """Dotted fields of all ``sweep`` or ``search`` axes, the study's before those of its arms."""
+    paths = list(getattr(study, kind))
+    for arm in study.arms.values():
+        paths += getattr(arm, kind)
+    return tuple(dict.fromkeys(paths))

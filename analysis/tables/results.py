@@ -1,4 +1,4 @@
-"""Results as pandas tables, wherever they come from: what every analysis reads."""
+"""Interface of results: the four pandas tables that every analysis reads, whatever their source."""
 
 from __future__ import annotations
 
@@ -10,49 +10,67 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
-from analysis.tables.design import Design
 from sparsetune.errors import SparsetuneError
+
+from .design import Design
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Results(ABC):
-    """Four tables and what they were meant to show; missing is NaN or NA, never 0.
+    """Four tables of runs and the design behind them; missing values are NaN or NA, never 0.
 
-    Each call gives a frame of its own, which pandas copies only once it is changed. `analysis.load` makes them of a
-    study directory, `analysis.load_table` of anybody's runs.
+    Every call returns a new frame, which pandas copies only when it is changed. `analysis.load`
+    reads results from a study directory, `analysis.load_table` from any table of runs.
     """
 
     @property
     @abstractmethod
     def design(self) -> Design:
-        """What the runs were meant to show."""
+        """Objective and axes of the runs."""
 
     @property
     def fresh_seeds(self) -> bool:
-        """Whether no winner is reported on the runs that chose it; always so in a study."""
+        """True if no winner is reported on the runs that chose it, which a study guarantees."""
         return True
 
     def trials(self) -> pd.DataFrame:
-        """One row per trial: the columns of `sparsetune.spec.columns.TRIAL_COLUMNS`, then the configuration's dotted fields."""
+        """One row per trial.
+
+        Returns:
+            The columns of `sparsetune.spec.columns.TRIAL_COLUMNS`, then the configuration's dotted
+            fields.
+        """
         return self._trials.copy(deep=False)
 
     def history(self) -> pd.DataFrame:
-        """One row per trial and evaluation: `sparsetune.spec.columns.HISTORY_COLUMNS`, then the configuration's dotted fields."""
+        """One row per trial and evaluation.
+
+        Returns:
+            The columns of `sparsetune.spec.columns.HISTORY_COLUMNS`, then the configuration's
+            dotted fields.
+        """
         return self._history.copy(deep=False)
 
     def cells(self) -> pd.DataFrame:
-        """One row per cell: progress, the winner with its searched values, the control (`analysis.tables.selection.cells`)."""
+        """One row per cell: progress, winner with its searched values, and control.
+
+        Returns:
+            The columns that `analysis.tables.selection.cells` lists.
+        """
         return self._cells.copy(deep=False)
 
     def uses(self) -> pd.DataFrame:
-        """One row per cell and role that a trial serves; `trials()` shows only the first of `ledger.ROLE_ORDER`."""
+        """One row per cell and role that a trial serves.
+
+        `trials` shows only the first role of each trial in `ledger.ROLE_ORDER`.
+        """
         return self._uses.copy(deep=False)
 
     @cached_property
     def _known(self) -> dict[Any, Any]:
-        """What functions that are asked `cached_per_results` have given."""
+        """Values of functions decorated with `cached_per_results`, by function and arguments."""
         return {}
 
     @property
@@ -75,28 +93,35 @@ class Results(ABC):
 def cached_per_results(
     compute: Callable[Concatenate[Results, P], T],
 ) -> Callable[Concatenate[Results, P], T]:
-    """Let a function of results compute only once for equal arguments; nobody may change what it gives."""
+    """Cache a function of results on the results, by its arguments.
+
+    Callers must not change the value that they get, since later callers get the same object.
+
+    Raises:
+        SparsetuneError: when called with anything else than `Results`.
+    """
     signature = inspect.signature(compute)
 
     @wraps(compute)
-    def asked(results: Results, /, *args: P.args, **options: P.kwargs) -> T:
+    def cached(results: Results, /, *args: P.args, **options: P.kwargs) -> T:
         if not isinstance(results, Results):
             raise SparsetuneError(
-                f"an analysis takes results: give `analysis.load(...)`, got {type(results).__name__}"
+                "an analysis takes results: give `analysis.load(...)`,"
+                f" got {type(results).__name__}"
             )
-        given = signature.bind(results, *args, **options)
-        given.apply_defaults()
-        key = (
-            compute.__module__,
-            compute.__qualname__,
-            *map(_hashable, list(given.arguments.values())[1:]),
-        )
+        # With defaults bound, a call that leaves an argument out shares the value of one that
+        # gives it.
+        bound = signature.bind(results, *args, **options)
+        bound.apply_defaults()
+        # The results themselves are no part of the key: the cache lives on them, and as long.
+        arguments = list(bound.arguments.values())[1:]
+        key = (compute.__module__, compute.__qualname__, *map(_hashable, arguments))
         if key not in results._known:
             results._known[key] = compute(results, *args, **options)
-        found: T = results._known[key]
-        return found
+        value: T = results._known[key]
+        return value
 
-    return asked
+    return cached
 
 
 def _hashable(value: Any) -> Any:

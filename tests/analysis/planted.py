@@ -1,4 +1,4 @@
-"""Simulated studies with a known truth: what is planted in them, the analyses must find, and nothing else."""
+"""Simulated studies with a known truth, which the analyses must find, and nothing else."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ LINES: Mapping[float, Kind] = {
     0.95: "hungry",
     0.98: "limited",
 }
-"""What each sparsity's networks do when they are trained longer."""
+"""Response to longer training, by sparsity."""
 HUNGER = 0.06
-"""Error of a hungry network at the shortest length beyond what it comes to in the end; it halves with each doubling."""
+"""Error of a hungry network at the shortest length beyond its final one; a doubling halves it."""
 LIMIT = 0.08
-"""Error of a network at its capacity limit beyond that of the dense one, at any length."""
+"""Error of a network at its capacity limit beyond the dense network's, at any length."""
 WORSE = 0.012
-"""Error that an over-trained network gains with each doubling, while its training loss goes on falling."""
+"""Error that an over-trained network gains with each doubling, though its training loss falls."""
 CURVATURE = 0.02
 """Error one decade away from the best learning rate."""
 
@@ -41,13 +41,14 @@ GMP = {"gmp": Arm({"sparsity.method": "gmp"})}
 
 @dataclass(frozen=True)
 class Truth:
-    """What is planted.
+    """Truth behind a simulated study.
 
     Args:
-        lines: What each sparsity's networks do when they are trained longer.
-        shift: Decades by which the best learning rate at 98 % lies above that of the dense network; in between, in
-            proportion to the logarithm of the density.
-        noise: Standard deviation of a trial's error over seeds; of its training loss, as a fraction, five times that.
+        lines: Response to longer training, by sparsity.
+        shift: Decades by which the best learning rate at 98 % is above the dense network's; in
+            between, in proportion to the logarithm of the density.
+        noise: Standard deviation of a trial's error over seeds; the training loss has five times
+            as much, as a fraction.
     """
 
     lines: Mapping[float, Kind]
@@ -55,11 +56,11 @@ class Truth:
     noise: float = 0.002
 
     def best_lr(self, sparsity: float) -> float:
-        """Where the error of networks of this sparsity is lowest."""
+        """Learning rate with the lowest error at this sparsity."""
         return float(0.05 * 10 ** (self.shift * math.log(1 - sparsity) / math.log(0.02)))
 
     def error(self, sparsity: float, epochs: float, lr: float) -> float:
-        """What is expected over seeds."""
+        """Expected error over seeds."""
         doublings = math.log2(epochs / LENGTHS[0])
         line: dict[Kind, float] = {
             "sated": 0.0,
@@ -74,7 +75,7 @@ class Truth:
         )
 
     def train_loss(self, sparsity: float, epochs: float) -> float:
-        """What is expected over seeds, in nats: high and flat at the capacity limit, low and flat where sated."""
+        """Expected loss over seeds, in nats: high at the capacity limit, low where sated."""
         doublings = math.log2(epochs / LENGTHS[0])
         line: dict[Kind, float] = {
             "sated": 0.1,

@@ -1,4 +1,4 @@
-"""Study directories as the training side writes them, with numbers from a formula: plausible, seeded, quick."""
+"""Study directories as training writes them, with seeded numbers from a formula."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from tests.ledger_records import record
 
 DIGITS = Study(
     name="digits",
-    question="Does a sparse network of digits want another recipe, and more epochs, than a dense one?",
+    question="Does a sparse network of digits want another recipe, and more epochs,"
+    " than a dense one?",
     base=TrialSpec(schedule=ScheduleSpec(epochs=10)),
     arms={"gmp": Arm({"sparsity.method": "gmp"})},
     sweep={"sparsity.target": [0, 0.8, 0.9, 0.95, 0.98], "schedule.epoch_multiplier": [1, 2, 4]},
@@ -61,7 +62,7 @@ SMALL = Study(
 
 WEIGHTS = 17_024
 PARAMETERS = 17_226
-"""Of every simulated network: what may be pruned, and all."""
+"""Prunable weights, and all parameters, of every simulated network."""
 
 Outcome = Callable[[str, str, int], str]
 """Status of a trial by (cell, role, seed)."""
@@ -104,7 +105,7 @@ class Simulation:
         return self.directory.path
 
     def cell(self, cell: Cell) -> None:
-        """Search a cell, then re-run its winner, the control and the dense twins on the report seeds."""
+        """Search a cell, then run its winner, control and dense twins on the report seeds."""
         configs = list(self.configurations(cell)) if cell.search else [(0, "base", {})]
         objectives = {}
         for index, source, values in configs if cell.search else []:

@@ -1,4 +1,4 @@
-"""Every analysis of results that hold next to nothing: an answer, or an error that says what is missing."""
+"""Every analysis of next to no results gives an answer, or an error that says what is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planted truths are found, and nothing else; `tests.benchmarks.recovery` gives the rates over 200 draws."""
+"""Planted truths are found; `tests.benchmarks.recovery` gives the rates over 200 draws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every check fires on a built example of its fault and stays silent on the innocent twin beside it."""
+"""Every check fires on a built example of its fault and stays silent on the innocent twin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ import pytest
 import analysis
 from analysis.checks import CHECKS, SEVERITIES, checks
 from analysis.checks.seeds import trend_p_value
+from analysis.checks.selection import near_ends
 from analysis.estimates.means import MEASURE_COLUMNS
-from analysis.tables.design import Design
 from analysis.tables.foreign import load_table
 from analysis.tables.results import Results
+from analysis.testing import MadeResults
 from sparsetune.errors import SparsetuneError
 from sparsetune.study import Study
 from sparsetune.study.space import Choice, LogUniform, Uniform
@@ -37,63 +38,6 @@ STUDY = SMALL.with_changes(
 PLAIN = STUDY.with_changes(search={})
 """The same without a search: every report trial is the base."""
 SPARSE = "gmp/target=0.9"
-
-
-@dataclass(frozen=True)
-class Frames(Results):
-    """Results made of given tables; `changed` ones are the built examples."""
-
-    said: Design
-    tables: dict[str, pd.DataFrame]
-    fresh: bool = True
-    sources: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def design(self) -> Design:
-        return self.said
-
-    @property
-    def fresh_seeds(self) -> bool:
-        return self.fresh
-
-    @property
-    def _trials(self) -> pd.DataFrame:
-        return self.tables["trials"]
-
-    @property
-    def _history(self) -> pd.DataFrame:
-        return self.tables["history"]
-
-    @property
-    def _cells(self) -> pd.DataFrame:
-        return self.tables["cells"]
-
-    @property
-    def _uses(self) -> pd.DataFrame:
-        return self.tables["uses"]
-
-    def with_table(self, name: str, frame: pd.DataFrame) -> Frames:
-        return replace(self, tables=self.tables | {name: frame})
-
-    def trial(self, column: str, value: Any, *, where: Callable[[pd.DataFrame], Any]) -> Frames:
-        """With ``column`` of those trials set to a value, or to what a function makes of them."""
-        trials = self.trials()
-        rows = where(trials)
-        assert rows.any()
-        if column in trials and pd.api.types.is_integer_dtype(trials[column]):
-            trials[column] = trials[column].astype("float64")
-        trials.loc[rows, column] = value(trials[rows]) if callable(value) else value
-        return self.with_table("trials", trials)
-
-    def cell(self, column: str, value: Any, *, where: Callable[[pd.DataFrame], Any]) -> Frames:
-        cells = self.cells()
-        cells.loc[where(cells), column] = value
-        return self.with_table("cells", cells)
-
-
-def frames_of(results: Results) -> Frames:
-    names = ("trials", "history", "cells", "uses")
-    return Frames(results.design, {name: getattr(results, name)() for name in names})
 
 
 @pytest.fixture(scope="module")
@@ -191,24 +135,24 @@ def some(count: int, where: Callable[[pd.DataFrame], Any]) -> Callable[[pd.DataF
     return lambda trials: where(trials) & (where(trials).to_numpy(dtype=bool).cumsum() <= count)
 
 
-def seeds(count: int) -> Callable[[Frames], Frames]:
+def seeds(count: int) -> Callable[[MadeResults], MadeResults]:
     """Only so many report seeds, and gaps to the twin that are many times their spread."""
 
-    def change(frames: Frames) -> Frames:
+    def change(frames: MadeResults) -> MadeResults:
         uses = frames.uses()
         kept = uses[(uses["role"] != "report") | (uses["seed"] < 1000 + count)]
-        clear = frames.trial(
-            "test_accuracy", lambda rows: 0.8 + rows["seed"] % 7 * 1e-5, where=sparse
+        clear = frames.with_values(
+            "trials", "test_accuracy", lambda rows: 0.8 + rows["seed"] % 7 * 1e-5, where=sparse
         )
-        return clear.with_table("uses", kept)
+        return clear.replace(uses=kept)
 
     return change
 
 
-def winner_at(place: float, path: str = "optim.lr") -> Callable[[Frames], Frames]:
+def winner_at(place: float, path: str = "optim.lr") -> Callable[[MadeResults], MadeResults]:
     """The better, the nearer to a place of the axis's range; the winner is the nearest."""
 
-    def change(frames: Frames) -> Frames:
+    def change(frames: MadeResults) -> MadeResults:
         trials = frames.trials()
         search = in_cell(SPARSE, "search")
         mine = search(frames.trials())
@@ -220,39 +164,41 @@ def winner_at(place: float, path: str = "optim.lr") -> Callable[[Frames], Frames
         trials.loc[mine, path] = spaced
         trials.loc[mine, "val_error"] = 0.1 + 0.05 * (np.linspace(0, 1, mine.sum()) - place) ** 2
         best = trials[mine].sort_values("val_error").iloc[0]
-        changed = frames.with_table("trials", trials)
+        changed = frames.replace(trials=trials)
         for column, value in {"winner_id": best["config_id"], path: best[path]}.items():
-            changed = changed.cell(column, value, where=lambda cells: cells["cell"] == SPARSE)
+            changed = changed.with_values(
+                "cells", column, value, where=lambda cells: cells["cell"] == SPARSE
+            )
         return changed
 
     return change
 
 
-def lost(counts: dict[float, int]) -> Callable[[Frames], Frames]:
+def lost(counts: dict[float, int]) -> Callable[[MadeResults], MadeResults]:
     """So many diverged search trials at each sparsity."""
 
-    def change(frames: Frames) -> Frames:
+    def change(frames: MadeResults) -> MadeResults:
         for target, count in counts.items():
             chosen = some(
                 count,
                 lambda t, target=target: (t["sparsity.target"] == target) & (t["role"] == "search"),
             )
-            frames = frames.trial("status", "DIVERGED", where=chosen)
+            frames = frames.with_values("trials", "status", "DIVERGED", where=chosen)
         return frames
 
     return change
 
 
-def baseline(difference: float) -> Callable[[Frames], Frames]:
+def baseline(difference: float) -> Callable[[MadeResults], MadeResults]:
     """The twins at 95 % have another recipe, and an accuracy that differs by so much."""
 
-    def change(frames: Frames) -> Frames:
+    def change(frames: MadeResults) -> MadeResults:
         trials = frames.trials()
         twins = trials[trials["cell"].eq("gmp/target=0.95") & trials["role"].eq("report")][
             "twin_id"
         ]
-        spread = frames.trial(
-            "test_accuracy", lambda rows: 0.9 + rows["seed"] % 3 * 1e-3, where=dense
+        spread = frames.with_values(
+            "trials", "test_accuracy", lambda rows: 0.9 + rows["seed"] % 3 * 1e-3, where=dense
         )
         new = spread.trials()[trials["trial_id"].isin(twins)]
         new = new.assign(
@@ -266,13 +212,13 @@ def baseline(difference: float) -> Callable[[Frames], Frames]:
         of = uses["cell"].eq("gmp/target=0.95") & uses["role"].eq("report")
         uses.loc[of, "twin_id"] = uses.loc[of, "twin_id"] + "x"
         both.loc[mine, "twin_id"] = both.loc[mine, "twin_id"] + "x"
-        return spread.with_table("trials", both).with_table("uses", uses)
+        return spread.replace(trials=both).replace(uses=uses)
 
     return change
 
 
-def history(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Frames], Frames]:
-    return lambda frames: frames.with_table("history", change(frames.history()))
+def history(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[MadeResults], MadeResults]:
+    return lambda frames: frames.replace(history=change(frames.history()))
 
 
 def without_row(place: int) -> Callable[[pd.DataFrame], pd.DataFrame]:
@@ -282,35 +228,41 @@ def without_row(place: int) -> Callable[[pd.DataFrame], pd.DataFrame]:
     )
 
 
-def best_shown(frames: Frames) -> Frames:
-    """Every trial shows the best validation accuracy of all its evaluations, which is not the last."""
+def best_shown(frames: MadeResults) -> MadeResults:
+    """Every trial shows the best validation accuracy of its evaluations, which is not the last."""
     rows = frames.history()
     second = rows.groupby("trial_id").cumcount() == 1
     rows.loc[second, "val_accuracy"] = 0.99
     best = rows.groupby("trial_id")["val_accuracy"].max()
-    changed = frames.with_table("history", rows)
-    return changed.trial(
-        "val_accuracy", lambda trials: trials["trial_id"].map(best), where=lambda t: t["step"] > 0
+    changed = frames.replace(history=rows)
+    return changed.with_values(
+        "trials",
+        "val_accuracy",
+        lambda trials: trials["trial_id"].map(best),
+        where=lambda t: t["step"] > 0,
     )
 
 
-def peak_within(frames: Frames) -> Frames:
+def peak_within(frames: MadeResults) -> MadeResults:
     """The best evaluation is not the last, and the last is shown."""
     rows = frames.history()
     rows.loc[rows.groupby("trial_id").cumcount() == 1, "val_accuracy"] = 0.99
-    return frames.with_table("history", rows)
+    return frames.replace(history=rows)
 
 
-def copied(frames: Frames, columns: tuple[str, ...]) -> Frames:
+def copied(frames: MadeResults, columns: tuple[str, ...]) -> MadeResults:
     """The report seeds of a cell share their final values in some columns."""
     for column in columns:
-        frames = frames.trial(
-            column, lambda rows, c=column: rows[c].iloc[0], where=in_cell(SPARSE, "report")
+        frames = frames.with_values(
+            "trials",
+            column,
+            lambda rows, c=column: rows[c].iloc[0],
+            where=in_cell(SPARSE, "report"),
         )
     return frames
 
 
-def rounded(frames: Frames) -> Frames:
+def rounded(frames: MadeResults) -> MadeResults:
     """As a spreadsheet has it, with two decimals."""
     trials = frames.trials()
     measures = {
@@ -318,32 +270,34 @@ def rounded(frames: Frames) -> Frames:
         for name in MEASURE_COLUMNS
         if "loss" in name or "entropy" in name
     }
-    return frames.with_table("trials", trials.assign(**measures))
+    return frames.replace(trials=trials.assign(**measures))
 
 
-def flops(ratio: float) -> Callable[[Frames], Frames]:
-    def change(frames: Frames) -> Frames:
-        asked = replace(frames, said=replace(frames.design, equal="train_flops"))
-        return asked.cell("flops_ratio", ratio, where=lambda cells: cells["sparsity.target"] > 0)
+def flops(ratio: float) -> Callable[[MadeResults], MadeResults]:
+    def change(frames: MadeResults) -> MadeResults:
+        asked = frames.replace(design=replace(frames.design, equal="train_flops"))
+        return asked.with_values(
+            "cells", "flops_ratio", ratio, where=lambda cells: cells["sparsity.target"] > 0
+        )
 
     return change
 
 
-def said(**changes: Any) -> Callable[[Frames], Frames]:
-    return lambda frames: replace(frames, said=replace(frames.design, **changes))
+def said(**changes: Any) -> Callable[[MadeResults], MadeResults]:
+    return lambda frames: frames.replace(design=replace(frames.design, **changes))
 
 
 def setting(
     column: str, value: Any, where: Callable[[pd.DataFrame], Any]
-) -> Callable[[Frames], Frames]:
-    return lambda frames: frames.trial(column, value, where=where)
+) -> Callable[[MadeResults], MadeResults]:
+    return lambda frames: frames.with_values("trials", column, value, where=where)
 
 
 def everywhere(trials: pd.DataFrame) -> Any:
     return trials["trial_id"].notna()
 
 
-Change = Callable[[Frames], Results] | str
+Change = Callable[[MadeResults], Results] | str
 """What is changed of the sound study's tables; or a fault of whole directories by its name."""
 
 EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
@@ -357,8 +311,12 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
             setting("status", "FAILED", some(1, in_cell(SPARSE))),
         ),
         (
-            lambda frames: unmeasured(frames).trial("sparsity", 0.88, where=in_cell(SPARSE)),
-            lambda frames: unmeasured(frames).trial("sparsity", 0.9003, where=in_cell(SPARSE)),
+            lambda frames: unmeasured(frames).with_values(
+                "trials", "sparsity", 0.88, where=in_cell(SPARSE)
+            ),
+            lambda frames: unmeasured(frames).with_values(
+                "trials", "sparsity", 0.9003, where=in_cell(SPARSE)
+            ),
         ),
     ],
     "SPT002": [
@@ -376,15 +334,17 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
     "SPT003": [
         (seeds(2), seeds(3)),
         (
-            lambda frames: seeds(3)(frames).trial(
-                "test_accuracy", lambda t: 0.88 + t["seed"] % 2 * 0.02, where=sparse
+            lambda frames: seeds(3)(frames).with_values(
+                "trials", "test_accuracy", lambda t: 0.88 + t["seed"] % 2 * 0.02, where=sparse
             ),
             seeds(3),
         ),
     ],
     "SPT004": [
         (
-            lambda frames: frames.cell("finished", False, where=lambda c: c["cell"] == SPARSE),
+            lambda frames: frames.with_values(
+                "cells", "finished", False, where=lambda c: c["cell"] == SPARSE
+            ),
             lambda f: f,
         )
     ],
@@ -404,17 +364,19 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
     ],
     "SPT007": [
         (
-            lambda frames: pruned(frames).trial(
-                "at_target", False, where=in_cell(SPARSE, "search")
+            lambda frames: pruned(frames).with_values(
+                "trials", "at_target", False, where=in_cell(SPARSE, "search")
             ),
-            lambda frames: pruned(frames).trial("at_target", True, where=in_cell(SPARSE, "search")),
+            lambda frames: pruned(frames).with_values(
+                "trials", "at_target", True, where=in_cell(SPARSE, "search")
+            ),
         ),
         (
-            lambda frames: pruned(unmeasured(frames)).trial(
-                "progress", 0.3, where=in_cell(SPARSE, "search")
+            lambda frames: pruned(unmeasured(frames)).with_values(
+                "trials", "progress", 0.3, where=in_cell(SPARSE, "search")
             ),
-            lambda frames: pruned(unmeasured(frames)).trial(
-                "progress", 0.95, where=in_cell(SPARSE, "search")
+            lambda frames: pruned(unmeasured(frames)).with_values(
+                "trials", "progress", 0.95, where=in_cell(SPARSE, "search")
             ),
         ),
     ],
@@ -441,7 +403,7 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
         (
             setting("task.split_seed", 1, in_cell(SPARSE)),
             lambda frames: said(sweep=("sparsity.target", "task.split_seed"))(
-                frames.trial("task.split_seed", 1, where=in_cell(SPARSE))
+                frames.with_values("trials", "task.split_seed", 1, where=in_cell(SPARSE))
             ),
         ),
     ],
@@ -460,8 +422,8 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
         (best_shown, peak_within),
         (setting("step", 1, in_cell(SPARSE)), lambda f: f),
         (
-            lambda frames: replace(frames, sources=(("val_accuracy", "best_val_acc"),)),
-            lambda frames: replace(frames, sources=(("val_accuracy", "val_acc"),)),
+            lambda frames: frames.replace(sources=(("val_accuracy", "best_val_acc"),)),
+            lambda frames: frames.replace(sources=(("val_accuracy", "val_acc"),)),
         ),
     ],
     "SPT016": [
@@ -480,9 +442,10 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
             lambda frames: rounded(copied(frames, MEASURE_COLUMNS)),
         ),
         (
-            lambda frames: frames.trial("seed", 1000, where=in_cell(SPARSE, "report")).with_table(
-                "uses",
-                frames.uses().assign(
+            lambda frames: frames.with_values(
+                "trials", "seed", 1000, where=in_cell(SPARSE, "report")
+            ).replace(
+                uses=frames.uses().assign(
                     seed=lambda u: u["seed"].where(
                         u["cell"].ne(SPARSE) | u["role"].ne("report"), 1000
                     )
@@ -525,9 +488,9 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
     ],
     "SPT020": [("two devices", "two GPUs")],
     "SPT021": [
-        (lambda frames: replace(frames, fresh=False), lambda f: f),
+        (lambda frames: frames.replace(fresh_seeds=False), lambda f: f),
         (
-            lambda frames: frames.with_table("uses", reused(frames.uses())),
+            lambda frames: frames.replace(uses=reused(frames.uses())),
             lambda frames: frames,
         ),
     ],
@@ -535,22 +498,20 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
 }
 
 
-def unmeasured(frames: Frames) -> Frames:
+def unmeasured(frames: MadeResults) -> MadeResults:
     """Without the certificate and the mask's state, as a foreign table is."""
-    return frames.with_table("trials", frames.trials().assign(certified=pd.NA, at_target=pd.NA))
+    return frames.replace(trials=frames.trials().assign(certified=pd.NA, at_target=pd.NA))
 
 
-def choices(frames: Frames, count: int) -> Frames:
+def choices(frames: MadeResults, count: int) -> MadeResults:
     """The learning rate was chosen from a list of that many values, the winner's the largest."""
     axis = Choice(list(np.geomspace(0.01, 1, count)))
-    return replace(
-        frames,
-        said=replace(frames.design, ranges={**frames.design.ranges, (SPARSE, "optim.lr"): axis}),
-    )
+    ranges = {**frames.design.ranges, (SPARSE, "optim.lr"): axis}
+    return frames.replace(design=replace(frames.design, ranges=ranges))
 
 
-def pruned(frames: Frames) -> Frames:
-    return frames.trial("status", "PRUNED", where=in_cell(SPARSE, "search"))
+def pruned(frames: MadeResults) -> MadeResults:
+    return frames.with_values("trials", "status", "PRUNED", where=in_cell(SPARSE, "search"))
 
 
 def reused(uses: pd.DataFrame) -> pd.DataFrame:
@@ -568,7 +529,7 @@ def reused(uses: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def example(directories: Callable[[str], Path]) -> Callable[[Change], Results]:
     """The results of a built example."""
-    sound = frames_of(analysis.load(directories("none")))
+    sound = MadeResults.copy_of(analysis.load(directories("none")))
 
     def build(change: Change) -> Results:
         return analysis.load(directories(change)) if isinstance(change, str) else change(sound)
@@ -626,10 +587,12 @@ def test_the_page_names_no_other_code() -> None:
 def test_findings_are_sorted_and_messages_say_what_came(
     example: Callable[[Change], Results],
 ) -> None:
-    def change(frames: Frames) -> Frames:
-        frames = frames.trial("certified", False, where=in_cell(SPARSE, "report"))
+    def change(frames: MadeResults) -> MadeResults:
+        frames = frames.with_values("trials", "certified", False, where=in_cell(SPARSE, "report"))
         frames = said(objective="val_loss")(frames)
-        return frames.trial("status", "FAILED", where=some(2, in_cell(SPARSE, "control")))
+        return frames.with_values(
+            "trials", "status", "FAILED", where=some(2, in_cell(SPARSE, "control"))
+        )
 
     found = checks(example(change))
     assert found["code"].tolist() == ["SPT001", "SPT005", "SPT018"]
@@ -645,11 +608,11 @@ def test_findings_are_sorted_and_messages_say_what_came(
 
 def test_many_cells_are_named_by_the_first_few(example: Callable[[Change], Results]) -> None:
     frames = example(lambda frames: frames)
-    assert isinstance(frames, Frames)
+    assert isinstance(frames, MadeResults)
     cells = pd.concat(
         [frames.cells().iloc[[1]].assign(cell=f"gmp/{k}", finished=False) for k in range(15)]
     )
-    found = checks(frames.with_table("cells", cells)).query("code == 'SPT004'")
+    found = checks(frames.replace(cells=cells)).query("code == 'SPT004'")
     assert found["cell"].tolist() == ["gmp/0, gmp/1, gmp/2 and 12 more"]
 
 
@@ -657,12 +620,10 @@ def test_a_check_without_its_columns_is_listed_and_does_not_fire(
     example: Callable[[Change], Results],
 ) -> None:
     frames = example(lambda frames: frames)
-    assert isinstance(frames, Frames)
+    assert isinstance(frames, MadeResults)
     blind = frames.trials().drop(columns=["certified", "at_target", "sparsity", "prunable_weights"])
     found = checks(
-        frames.with_table("trials", blind.assign(seed=pd.NA)).with_table(
-            "history", frames.history()[:0]
-        )
+        frames.replace(trials=blind.assign(seed=pd.NA)).replace(history=frames.history()[:0])
     )
     lacking = found.attrs["not_run"]
     assert lacking["SPT001"] == ["certified or at_target or sparsity"]
@@ -751,14 +712,12 @@ def test_the_trend_test_is_exact_enough_and_rarely_accuses() -> None:
 @pytest.mark.parametrize("count", [5, 12, 40])
 def test_edges_are_rarely_found_by_chance(count: int) -> None:
     """The best of random points of a flat response is seldom called an edge."""
-    from analysis.checks.selection import _near_ends
-
     random = np.random.default_rng(0)
     hits = 0
     for _ in range(400):
         units = random.random(count)
         values = random.random(count)
-        hits += any(_near_ends(units[values.argmin()], units, values).values())
+        hits += any(near_ends(units[values.argmin()], units, values).values())
     assert hits / 400 <= 0.04
 
 
@@ -766,29 +725,35 @@ def test_1000_trials_of_200_rows_are_checked_in_a_second(
     example: Callable[[Change], Results],
 ) -> None:
     frames = example(
-        lambda frames: seeds(3)(frames).trial(
-            "step", lambda t: t["step"] + 88 * 49, where=everywhere
+        lambda frames: seeds(3)(frames).with_values(
+            "trials", "step", lambda t: t["step"] + 88 * 49, where=everywhere
         )
     )
-    assert isinstance(frames, Frames)
+    assert isinstance(frames, MadeResults)
     times = -(-1000 // len(frames.trials()))
     per_trial = -(-200 // 4)
     tables: dict[str, list[pd.DataFrame]] = {"trials": [], "uses": [], "cells": [], "history": []}
     rows = pd.concat(
         [frames.history().assign(step=lambda r, k=k: r["step"] + 88 * k) for k in range(per_trial)]
     )
+    whole = {
+        "trials": frames.trials(),
+        "history": rows,
+        "cells": frames.cells(),
+        "uses": frames.uses(),
+    }
     for k in range(times):
         new = {
             name: f"-{k}"
             for name in ("trial_id", "twin_id", "cell", "config_id", "winner_id", "control_id")
         }
-        for name, frame in {**frames.tables, "history": rows}.items():
+        for name, frame in whole.items():
             changed = {
                 column: frame[column] + suffix for column, suffix in new.items() if column in frame
             }
             tables[name].append(frame.assign(**changed))
-    big = Frames(
-        frames.design, {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    big = frames.replace(
+        **{name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
     )
     assert len(big.trials()) >= 1000
     start = time.process_time()

@@ -10,9 +10,9 @@ import pytest
 
 import analysis
 from analysis.curves.curve import SPARSITY_AXES, cost_curve, displayed_costs, exhibits
+from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
-from tests.analysis.made import Made
 
 matplotlib.use("Agg")
 Accuracy = Callable[[TrialSpec], float]
@@ -303,12 +303,14 @@ def test_exhibits_show_what_was_measured_and_nothing_else(
 
 def test_the_test_loss_is_shown_where_there_is_no_accuracy() -> None:
     values = {"test_loss": [0.3, 0.4], "val_loss": [0.3, 0.4]}
-    alone = [exhibit.name for exhibit in exhibits(Made().report("a", values), "test_accuracy")]
+    alone = [
+        exhibit.name for exhibit in exhibits(ResultsBuilder().report("a", values), "test_accuracy")
+    ]
     assert "test_loss-epochs" in alone and "val_loss-epochs" in alone
     beside = [
         e.name
         for e in exhibits(
-            Made().report("a", {**values, "test_accuracy": [0.9, 0.8]}), "test_accuracy"
+            ResultsBuilder().report("a", {**values, "test_accuracy": [0.9, 0.8]}), "test_accuracy"
         )
     ]
     assert "test_loss-epochs" not in beside and "test_accuracy-epochs" in beside
@@ -318,7 +320,7 @@ def test_the_test_loss_is_shown_where_there_is_no_accuracy() -> None:
     ("seconds", "shown"), [(59, ["train_flops"]), (61, ["train_flops", "gpu_hours"])]
 )
 def test_hours_are_shown_of_trainings_that_last(seconds: float, shown: list[str]) -> None:
-    made = Made().report(
+    made = ResultsBuilder().report(
         "a", {"test_accuracy": [0.9, 0.8], "seconds": seconds, "train_flops": 4.0}, target=0.9
     )
     assert displayed_costs(made) == shown

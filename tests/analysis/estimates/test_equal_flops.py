@@ -1,4 +1,4 @@
-"""Recorded FLOPs against those of the dense twins: the ratio of every cell, and what is said of those that are off."""
+"""Recorded FLOPs against the dense twins': ratio of every cell, and warnings where it is off."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def test_intervals_hold_the_mean_and_move_with_the_values(
 
 @pytest.mark.parametrize(("n", "pooled"), [(2, 1), (3, 1), (5, 1), (2, 4), (3, 4), (5, 4), (12, 1)])
 def test_intervals_cover_what_they_claim(n: int, pooled: int) -> None:
-    """Studies of ``pooled`` cells with means and, from study to study, a spread of their own; normal values."""
+    """Normal values of studies of ``pooled`` cells; means by cell, one spread by study."""
     cells = 4_000 if n < BOOTSTRAP_FROM else 1_600
     random = np.random.default_rng(n)
     true = random.normal(size=(cells, 1))
@@ -138,7 +138,7 @@ def test_equal_values_leave_nothing_to_resample() -> None:
     ],
 )
 def test_equal_seeds_have_no_interval_and_others_have(values: list[list[float]]) -> None:
-    """Rounding, as in 0.1 + 0.2, is no spread; differences carry that of what they were taken from."""
+    """Rounding, as in 0.1 + 0.2, is no spread; differences carry their operands' rounding."""
     frame = estimate_means(values, ["a"])
     assert frame[["sd", "pooled_sd"]].to_numpy().tolist() == [[0, 0]] and frame[
         "interval"

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 from analysis.frontiers.budgets import best_at, cell_spending
 from analysis.frontiers.iso_flops import iso_flops
 from analysis.frontiers.pareto import domination_matrix, exhibits, pareto_front
+from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
-from tests.analysis.made import Made
 
 NEAR = [-0.001, 0.0, 0.001]
 
 
-def cells(*rows: tuple[str, float, float, float, float], spread: float = 1.0) -> Made:
+def cells(*rows: tuple[str, float, float, float, float], spread: float = 1.0) -> ResultsBuilder:
     """Report trials of cells: name, target, epochs, training FLOPs, validation error; the loss is three times it."""
-    made = Made()
+    made = ResultsBuilder()
     for name, target, epochs, flops, error in rows:
         errors = error + spread * np.array(NEAR)
         values = {
@@ -31,9 +31,9 @@ def cells(*rows: tuple[str, float, float, float, float], spread: float = 1.0) ->
     return made
 
 
-def scattered(made: Made) -> Made:
+def scattered(made: ResultsBuilder) -> ResultsBuilder:
     """Errors and losses that differ between cells by other amounts on every seed."""
-    for k, row in enumerate(made.rows):
+    for k, row in enumerate(made.trial_rows):
         for name in ("val_error", "val_loss"):
             row[name] += 0.001 * (k * k % 7)
     return made
@@ -66,13 +66,14 @@ def test_the_best_within_a_budget_is_chosen_on_validation_and_reported_on_test(
 
 def test_the_test_set_chooses_nothing() -> None:
     made = cells(*THREE)
-    for row in made.rows:
+    for row in made.trial_rows:
         row["test_accuracy"] = {"short": 0.5, "middle": 0.6, "long": 0.99}[row["cell"]]
     assert best_at(made, {"epochs": 16}).frame()["cell"].iloc[0] == "middle"
     made = replace(made, objective=None)  # as of a table: the first validation column chooses
     assert best_at(made, {"epochs": 16}).by == "val_error"
     made = replace(
-        made, rows=[row | {"val_error": np.nan, "val_loss": np.nan} for row in made.rows]
+        made,
+        trial_rows=[row | {"val_error": np.nan, "val_loss": np.nan} for row in made.trial_rows],
     )
     with pytest.raises(
         SparsetuneError, match=r"chosen on validation: no report trial has any of val_error"
@@ -85,7 +86,7 @@ def test_rivals_that_are_not_separated_are_counted_and_others_are_not() -> None:
     close = (("a", 0.9, 4, 2.0, 0.2), ("b", 0.9, 8, 4.0, 0.2001), ("c", 0.9, 16, 8.0, 0.4))
     made = cells(*close)
     for row, shift in zip(
-        [r for r in made.rows if r["cell"] == "b"], (0.004, -0.001, 0.003), strict=True
+        [r for r in made.trial_rows if r["cell"] == "b"], (0.004, -0.001, 0.003), strict=True
     ):
         row["val_error"] += shift
     row = best_at(made, {"epochs": 16}).frame().iloc[0]
@@ -113,7 +114,7 @@ def test_budgets_that_say_nothing_are_refused() -> None:
         best_at(made, budget=10)  # type: ignore[arg-type]
     with pytest.raises(SparsetuneError, match=r"must be a positive number, got -1"):
         best_at(made, {"epochs": -1})
-    made = replace(made, rows=[row | {"seconds": np.nan} for row in made.rows])
+    made = replace(made, trial_rows=[row | {"seconds": np.nan} for row in made.trial_rows])
     with pytest.raises(SparsetuneError, match=r"needs gpu_hours of finished report trials"):
         best_at(made, {"gpu_hours": 1})
     assert {e.name for e in exhibits(made, "test_accuracy")} >= {"best-at-epochs", "pareto-front"}
@@ -122,7 +123,7 @@ def test_budgets_that_say_nothing_are_refused() -> None:
 
 def test_passes_that_only_choose_a_mask_cost_too() -> None:
     made = cells(*THREE)
-    for row in made.rows:
+    for row in made.trial_rows:
         row["extra_flops"] = 0.5 if row["cell"] == "short" else np.nan
     assert cell_spending(made)["train_flops"].to_dict() == {
         "short": 2.5,
@@ -135,9 +136,9 @@ def test_cells_of_equal_cost_are_paired_by_seed() -> None:
     made = cells(
         ("sparse", 0.98, 16, 4.0, 0.15), ("dense", 0, 4, 4.2, 0.2), ("far", 0.9, 8, 4.5, 0.3)
     )
-    for k, row in enumerate(row for row in made.rows if row["cell"] == "sparse"):
+    for k, row in enumerate(row for row in made.trial_rows if row["cell"] == "sparse"):
         row["val_loss"] = 0.6 + 3 * NEAR[k] - [0.14, 0.15, 0.16][k]
-    for k, row in enumerate(row for row in made.rows if row["cell"] == "far"):
+    for k, row in enumerate(row for row in made.trial_rows if row["cell"] == "far"):
         row["val_loss"] += [0.0, 0.01, -0.01][k]
     found = iso_flops(made)
     row = found.frame().iloc[0]
@@ -158,7 +159,7 @@ def test_cells_of_equal_cost_are_paired_by_seed() -> None:
 
 def test_equal_losses_are_not_separated_and_without_a_pair_that_is_said() -> None:
     made = cells(("a", 0.98, 16, 4.0, 0.2), ("b", 0.9, 8, 4.0, 0.2))
-    for k, row in enumerate(row for row in made.rows if row["cell"] == "a"):
+    for k, row in enumerate(row for row in made.trial_rows if row["cell"] == "a"):
         row["val_loss"] += (0.01, -0.02, 0.015)[k]
     row = iso_flops(made).frame().iloc[0]
     assert row["better"] == ""
@@ -191,8 +192,8 @@ def test_of_equal_differences_nothing_is_certain() -> None:
 
 def test_what_is_missing_for_a_comparison_by_cost_is_said() -> None:
     made = cells(*THREE)
-    bare = replace(made, rows=[row | {"val_loss": np.nan} for row in made.rows])
-    free = replace(made, rows=[row | {"train_flops": np.nan} for row in made.rows])
+    bare = replace(made, trial_rows=[row | {"val_loss": np.nan} for row in made.trial_rows])
+    free = replace(made, trial_rows=[row | {"train_flops": np.nan} for row in made.trial_rows])
     for analysed in (iso_flops, pareto_front):
         with pytest.raises(
             SparsetuneError, match=r"no finished run has `val_loss`; measured were .*val_error"

@@ -14,66 +14,12 @@ from analysis.lengths.extension import extension_gain
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.steps import length_gains
 from analysis.lengths.verdicts import Undertraining, undertraining
-from analysis.tables.design import Design
-from analysis.tables.results import Results
+from analysis.testing import report_results
 from sparsetune.errors import SparsetuneError
 
 matplotlib.use("Agg")
 Rows = Iterable[Mapping[str, Any]]
 NOISE = np.array([-0.0005, 0.0, 0.0005])
-
-
-class Given(Results):
-    """Report trials as they are given, ``arm sparsity epochs seed`` and measures: a cell per arm, sparsity, length."""
-
-    def __init__(self, rows: Rows, history: pd.DataFrame | None = None) -> None:
-        frame = pd.DataFrame(rows)
-        frame["cell"] = [
-            f"{a}/{s:g}/{e:g}"
-            for a, s, e in zip(*map(frame.get, ("arm", "sparsity", "epochs")), strict=True)
-        ]
-        frame["trial_id"] = frame["cell"] + "/" + frame["seed"].astype(str)
-        twins = "dense/0/" + frame["epochs"].map("{:g}".format) + "/" + frame["seed"].astype(str)
-        frame = frame.assign(config_id=frame["cell"], role="report", source="base", index=0)
-        frame = frame.assign(
-            twin_id=twins.where((frame["sparsity"] > 0) & twins.isin(frame["trial_id"]))
-        )
-        self.uses_ = frame[
-            ["cell", "arm", "role", "config_id", "source", "index", "seed", "trial_id", "twin_id"]
-        ]
-        fields = {
-            "sparsity.target": frame["sparsity"],
-            "schedule.epochs": frame["epochs"],
-            "schedule.epoch_multiplier": 1,
-        }
-        self.trials_ = frame.assign(status=frame.get("status", "COMPLETE"), **fields).drop(
-            columns=["epochs", "source"]
-        )
-        self.history_ = history if history is not None else pd.DataFrame()
-
-    @property
-    def design(self) -> Design:
-        return Design("given", sweep=("sparsity.target", "schedule.epochs"))
-
-    @property
-    def _trials(self) -> pd.DataFrame:
-        return self.trials_
-
-    @property
-    def _history(self) -> pd.DataFrame:
-        return self.history_
-
-    @property
-    def _cells(self) -> pd.DataFrame:
-        return (
-            self.uses_[["cell", "arm"]]
-            .drop_duplicates()
-            .assign(winner_id=lambda frame: frame["cell"])
-        )
-
-    @property
-    def _uses(self) -> pd.DataFrame:
-        return self.uses_
 
 
 def line(
@@ -100,13 +46,13 @@ def line(
 
 
 def judged(rows: Rows, **options: Any) -> list[str]:
-    return list(undertraining(Given(rows), **options).frame()["verdict"])
+    return list(undertraining(report_results(rows), **options).frame()["verdict"])
 
 
 def test_a_longer_training_that_gains_shows_under_training_and_one_that_does_not_shows_none() -> (
     None
 ):
-    found = undertraining(Given(line({8: 0.80, 16: 0.85, 32: 0.8505}))).frame()
+    found = undertraining(report_results(line({8: 0.80, 16: 0.85, 32: 0.8505}))).frame()
     assert list(found["verdict"]) == ["under-trained", "saturated", "cannot tell"]
     assert list(found["sure"].fillna(False)) == [True, True, False]
     assert list(found["to_epochs"])[:2] == [16, 32]
@@ -118,7 +64,7 @@ def test_a_network_at_its_capacity_limit_is_saturated_whatever_its_loss() -> Non
         *line({8: 0.6, 16: 0.6}, {8: 2.0, 16: 1.9}),
         *line({8: 0.9, 16: 0.9}, {8: 0.1, 16: 0.1}, "dense", 0.0),
     ]
-    found = undertraining(Given(rows)).frame()
+    found = undertraining(report_results(rows)).frame()
     assert list(found["verdict"]) == ["saturated", "cannot tell"] * 2
     assert list(found["train_loss_gap"])[:2] == pytest.approx([1.9, 1.8])
     assert found["sure"][0] and found["train_loss_gap"][2:].isna().all()
@@ -128,7 +74,7 @@ def test_under_training_takes_a_lower_training_loss() -> None:
     scores = {8: 0.80, 16: 0.85}
     assert judged(line(scores, {8: 0.5, 16: 0.4})) == ["under-trained", "cannot tell"]
     for losses in ({8: 0.4, 16: 0.5}, {8: 0.4, 16: [0.3, 0.4, 0.45]}):
-        found = undertraining(Given(line(scores, losses))).frame()
+        found = undertraining(report_results(line(scores, losses))).frame()
         assert (found["verdict"][0], found["sure"][0]) == ("saturated", False)
         assert "not shown to fall" in found["reason"][0]
     unmeasured = [{**row, "train_loss": np.nan} for row in line(scores)]
@@ -138,7 +84,7 @@ def test_under_training_takes_a_lower_training_loss() -> None:
 def test_a_gain_must_exceed_epsilon_and_be_told_from_chance() -> None:
     assert judged(line({8: 0.8, 16: 0.8015})) == ["saturated", "cannot tell"]
     assert judged(line({8: 0.8, 16: 0.8015}), epsilon=0.001) == ["under-trained", "cannot tell"]
-    vague = undertraining(Given(line({8: 0.8, 16: [0.79, 0.82, 0.83]}))).frame()
+    vague = undertraining(report_results(line({8: 0.8, 16: [0.79, 0.82, 0.83]}))).frame()
     assert (vague["verdict"][0], vague["sure"][0]) == ("saturated", False)
     # gains -0.0095, 0.02, 0.0295: mean / sd = 0.6558; t(0.975, 11) / sqrt(12) = 0.6354, t(10) / sqrt(11) = 0.6718
     assert vague["more_seeds"][0] == 9
@@ -151,7 +97,9 @@ def test_validation_that_worsens_is_over_training() -> None:
 
 
 def test_the_interval_by_hand() -> None:
-    found = undertraining(Given(line({8: [0.80, 0.81, 0.82], 16: [0.83, 0.84, 0.86]}))).frame()
+    found = undertraining(
+        report_results(line({8: [0.80, 0.81, 0.82], 16: [0.83, 0.84, 0.86]}))
+    ).frame()
     # gains 0.03, 0.03, 0.04: sd 0.0057735, t(0.975, 2) = 4.302653
     assert [found["gain"][0], found["gain_sd"][0], found["gain_df"][0]] == pytest.approx(
         [1 / 30, 0.0057735, 2], rel=1e-4
@@ -184,7 +132,7 @@ def test_cells_that_share_no_seed_are_compared_by_welch() -> None:
         {**row, "seed": row["seed"] + 10 * (row["epochs"] == 16)}
         for row in line({8: 0.8, 16: 0.85})
     ]
-    found = undertraining(Given(rows)).frame()
+    found = undertraining(report_results(rows)).frame()
     assert found["verdict"][0] == "under-trained"
     # sd 0.0005 times 1.008 and 1.016, nearly equal: df 4, t 2.776445
     assert found["gain_df"][0] == pytest.approx(4, rel=1e-3)
@@ -199,7 +147,7 @@ def test_what_cannot_be_told() -> None:
         {**row, "status": "DIVERGED" if row["epochs"] == 16 else "COMPLETE"}
         for row in line({8: 0.8, 16: 0.9, 32: 0.9})
     ]
-    found = undertraining(Given(diverged)).frame()
+    found = undertraining(report_results(diverged)).frame()
     assert list(found["epochs"]) == [8, 32]
     assert list(found["to_epochs"])[:1] == [32]
 
@@ -208,9 +156,9 @@ def test_the_column_and_its_direction() -> None:
     errors = [
         {**row, "val_error": 1 - row["val_score"]} for row in line({8: 0.8, 16: 0.85, 32: 0.8})
     ]
-    assert undertraining(Given(errors)).y == "val_score"
+    assert undertraining(report_results(errors)).y == "val_score"
     only = [{name: value for name, value in row.items() if name != "val_score"} for row in errors]
-    found = undertraining(Given(only))
+    found = undertraining(report_results(only))
     assert (found.y, list(found.frame()["verdict"])) == (
         "val_error",
         ["under-trained", "over-trained", "cannot tell"],
@@ -220,13 +168,13 @@ def test_the_column_and_its_direction() -> None:
         for row in errors
     ]
     with pytest.raises(SparsetuneError, match=r"one of val_score, val_accuracy, .*: none has it"):
-        undertraining(Given(none))
+        undertraining(report_results(none))
     assert not [
-        *verdicts.exhibits(Given(none), "test_accuracy"),
-        *saturation.exhibits(Given(none), "test_accuracy"),
+        *verdicts.exhibits(report_results(none), "test_accuracy"),
+        *saturation.exhibits(report_results(none), "test_accuracy"),
     ]
     with pytest.raises(SparsetuneError, match="`y` must be one of"):
-        undertraining(Given(only), "score")
+        undertraining(report_results(only), "score")
 
 
 def test_the_slope_of_the_last_tenth() -> None:
@@ -241,7 +189,9 @@ def test_the_slope_of_the_last_tenth() -> None:
         pd.DataFrame({"trial_id": name, "progress": progress, "val_loss": loss})
         for name, loss in losses.items()
     ]
-    given = Given([{**row, "val_loss": 0.5} for row in line({8: 0.8, 16: 0.8})], pd.concat(parts))
+    given = report_results(
+        [{**row, "val_loss": 0.5} for row in line({8: 0.8, 16: 0.8})], pd.concat(parts)
+    )
     frame = undertraining(given).frame()
     # -0.02, 0 and 0.04 over the last tenth
     assert frame["slope"][0] == pytest.approx(0.02 / 3)
@@ -268,7 +218,9 @@ def test_false_and_missed_verdicts_are_as_rare_as_the_level_says(arms: int) -> N
                 arm=f"{k}",
             )
         ]
-        found = undertraining(Given(rows), epsilon=0.0 if name == "null" else 0.002).frame()
+        found = undertraining(
+            report_results(rows), epsilon=0.0 if name == "null" else 0.002
+        ).frame()
         shares = found.loc[found["to_epochs"].notna(), "verdict"].value_counts(normalize=True)
         if name == "null":
             assert shares["under-trained"] == pytest.approx(0.025, abs=0.3 / arms**0.5)
@@ -288,13 +240,13 @@ def test_from_ten_seeds_on_a_seeded_bootstrap() -> None:
         )
     )
     first, again, other = (
-        undertraining(Given(rows), seed=seed).frame()["gain_low"][0] for seed in (0, 0, 1)
+        undertraining(report_results(rows), seed=seed).frame()["gain_low"][0] for seed in (0, 0, 1)
     )
     assert first == again != other
     assert (
-        epochs_needed(Given(rows), seed=1)
+        epochs_needed(report_results(rows), seed=1)
         .frame()
-        .equals(epochs_needed(Given(rows), seed=1).frame())
+        .equals(epochs_needed(report_results(rows), seed=1).frame())
     )
 
 
@@ -303,7 +255,9 @@ def test_the_picture_has_a_tile_for_every_cell_and_dense_in_every_panel() -> Non
         line({8: 0.80, 16: 0.85, 32: 0.84}, arm=arm, sparsity=s)
         for arm, s in (("dense", 0), ("a", 0.9), ("b", 0.95))
     ]
-    (exhibit,) = verdicts.exhibits(Given([row for part in parts for row in part]), "test_accuracy")
+    (exhibit,) = verdicts.exhibits(
+        report_results([row for part in parts for row in part]), "test_accuracy"
+    )
     assert exhibit.draw is not None
     figure = exhibit.draw()
     assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
@@ -316,7 +270,7 @@ def test_the_picture_has_a_tile_for_every_cell_and_dense_in_every_panel() -> Non
 
 
 def test_one_length_has_no_verdict_to_show() -> None:
-    given = Given(line({8: 0.8}))
+    given = report_results(line({8: 0.8}))
     assert not [
         *verdicts.exhibits(given, "test_accuracy"),
         *saturation.exhibits(given, "test_accuracy"),
@@ -324,7 +278,11 @@ def test_one_length_has_no_verdict_to_show() -> None:
 
 
 def test_epochs_needed_by_hand() -> None:
-    row = epochs_needed(Given(line({8: 0.8, 16: 0.85, 32: 0.88, 64: 0.8805}))).frame().iloc[0]
+    row = (
+        epochs_needed(report_results(line({8: 0.8, 16: 0.85, 32: 0.88, 64: 0.8805})))
+        .frame()
+        .iloc[0]
+    )
     assert [row["epochs"], row["low"], row["high"], row["best_epochs"], row["longest"]] == [
         32,
         32,
@@ -333,30 +291,32 @@ def test_epochs_needed_by_hand() -> None:
         64,
     ]
     assert (row["needed"], row["at_least"], row["lengths"], row["n"]) == ("32", False, 4, 3)
-    climbing = epochs_needed(Given(line({8: 0.8, 16: 0.85, 32: 0.88, 64: 0.9}))).frame().iloc[0]
+    climbing = (
+        epochs_needed(report_results(line({8: 0.8, 16: 0.85, 32: 0.88, 64: 0.9}))).frame().iloc[0]
+    )
     assert (climbing["needed"], climbing["at_least"], climbing["high"]) == (
         "at least 64",
         True,
         np.inf,
     )
-    falling = epochs_needed(Given(line({8: 0.8, 16: 0.85, 32: 0.84}))).frame().iloc[0]
+    falling = epochs_needed(report_results(line({8: 0.8, 16: 0.85, 32: 0.84}))).frame().iloc[0]
     assert (falling["needed"], falling["best_epochs"]) == ("16", 16)
 
 
 def test_noise_widens_what_is_needed() -> None:
     noisy = line({8: 0.80, 16: [0.850, 0.845, 0.852], 32: [0.846, 0.851, 0.853]})
-    row = epochs_needed(Given(noisy)).frame().iloc[0]
+    row = epochs_needed(report_results(noisy)).frame().iloc[0]
     assert (row["epochs"], row["low"], row["high"]) == (16, 16, np.inf)
     assert row["needed"] == "at least 16"
     looser = epochs_needed(
-        Given(list(line({8: 0.80, 16: [0.850, 0.845, 0.852], 32: [0.846, 0.851, 0.853]}))),
+        report_results(list(line({8: 0.80, 16: [0.850, 0.845, 0.852], 32: [0.846, 0.851, 0.853]}))),
         epsilon=0.02,
     )
     assert looser.frame()["needed"][0] == "16"
 
 
 def test_one_seed_claims_nothing() -> None:
-    found = epochs_needed(Given(line({8: [0.8], 16: [0.9]})))
+    found = epochs_needed(report_results(line({8: [0.8], 16: [0.9]})))
     row = found.frame().iloc[0]
     assert (row["needed"], row["at_least"], np.isnan(row["low"])) == (
         "16 (no interval)",
@@ -372,35 +332,36 @@ def test_one_seed_claims_nothing() -> None:
     ]
     assert not hollow
     assert (
-        epochs_needed(Given(line({8: [0.9], 16: [0.9]}))).frame()["needed"][0] == "8 (no interval)"
+        epochs_needed(report_results(line({8: [0.9], 16: [0.9]}))).frame()["needed"][0]
+        == "8 (no interval)"
     )
-    assert "no interval" not in epochs_needed(Given(line({8: 0.8, 16: 0.9}))).note()
+    assert "no interval" not in epochs_needed(report_results(line({8: 0.8, 16: 0.9}))).note()
 
 
 def test_a_length_that_lacks_its_easiest_seed_loses_nothing() -> None:
     easy = np.array([0.0, 0.0, 0.03])  # what the third seed has beyond the others
     same = {8: 0.80 + NOISE + easy, 16: 0.80 + NOISE + easy, 32: 0.80 + NOISE + easy}
-    whole = epochs_needed(Given(line(same))).frame().iloc[0]
+    whole = epochs_needed(report_results(line(same))).frame().iloc[0]
     rows = [row for row in line(same) if (row["epochs"], row["seed"]) != (8, 2)]
-    lacking = epochs_needed(Given(rows)).frame().iloc[0]
+    lacking = epochs_needed(report_results(rows)).frame().iloc[0]
     assert (whole["epochs"], whole["best_epochs"], whole["n"]) == (8, 8, 3)
     assert (lacking["epochs"], lacking["best_epochs"], lacking["n"]) == (8, 8, 2)
     apart = [
         row | {"seed": row["seed"] + row["epochs"]} for row in line({8: 0.8, 16: 0.85})
     ]  # no seed in common
-    assert epochs_needed(Given(apart)).frame()["epochs"][0] == 16
+    assert epochs_needed(report_results(apart)).frame()["epochs"][0] == 16
 
 
 def test_equal_gains_leave_no_interval_and_say_so() -> None:
-    found = undertraining(Given(line({8: 0.8 + NOISE, 16: 0.85 + NOISE}))).frame()
+    found = undertraining(report_results(line({8: 0.8 + NOISE, 16: 0.85 + NOISE}))).frame()
     assert found["reason"][0] == "no interval: all 3 report seeds gained the same"
-    alone = undertraining(Given(line({8: [0.8], 16: [0.85]}))).frame()
+    alone = undertraining(report_results(line({8: [0.8], 16: [0.85]}))).frame()
     assert alone["reason"][0] == "no interval: no two report seeds"
 
 
 def test_nothing_to_draw_is_said() -> None:
     for draw in (
-        epochs_needed(Given(line({8: 0.8}))).plot,
+        epochs_needed(report_results(line({8: 0.8}))).plot,
         Undertraining("val_score", 0.002, pd.DataFrame()).plot,
     ):
         with pytest.raises(SparsetuneError, match="there is nothing to draw: no cell has"):
@@ -411,7 +372,7 @@ def score_only(
     dense: Mapping[int, Any], sparse: Mapping[int, Any], y: str, sign: int = 1
 ) -> pd.DataFrame:
     rows = [*line(dense, arm="dense", sparsity=0.0), *line(sparse)]
-    return extension_gain(Given({**row, y: sign * row["val_score"]} for row in rows), y)
+    return extension_gain(report_results({**row, y: sign * row["val_score"]} for row in rows), y)
 
 
 @pytest.mark.parametrize(("y", "sign"), [("test_score", 1), ("test_loss", -1)])
@@ -431,7 +392,7 @@ def test_extension_gain_starts_by_y_where_no_accuracy_was_measured(y: str, sign:
 def test_extension_gain_starts_by_accuracy_where_there_is_one() -> None:
     rows = [*line({8: 0.8, 16: 0.9}, arm="dense", sparsity=0.0), *line({8: 0.7, 16: 0.8})]
     rows = [{**row, "test_score": row["val_score"], "test_accuracy": 0.9} for row in rows]
-    assert extension_gain(Given(rows), "test_score")["claimed"].tolist() == [
+    assert extension_gain(report_results(rows), "test_score")["claimed"].tolist() == [
         True
     ]  # by score it would be False
 
@@ -441,7 +402,7 @@ def test_the_curve_of_epochs_needed_marks_what_is_only_a_lower_end() -> None:
         *line({8: 0.8, 16: 0.9, 32: 0.9}, arm="dense", sparsity=0.0),
         *line({8: 0.6, 16: 0.7, 32: 0.8}),
     ]
-    (exhibit,) = saturation.exhibits(Given(rows), "test_accuracy")
+    (exhibit,) = saturation.exhibits(report_results(rows), "test_accuracy")
     assert exhibit.draw is not None
     (axis,) = exhibit.draw().axes
     lines = [line_.get_ydata().tolist() for line_ in axis.get_lines()]
@@ -457,8 +418,8 @@ def test_the_curve_of_epochs_needed_marks_what_is_only_a_lower_end() -> None:
 
 def test_two_cells_of_one_length_are_refused() -> None:
     rows = [*line({8: 0.8, 16: 0.9})]
-    given = Given(rows)
-    given.trials_ = given.trials_.assign(**{"schedule.epochs": 8})
+    given = report_results(rows)
+    given = given.replace(trials=given.trials().assign(**{"schedule.epochs": 8}))
     with pytest.raises(
         SparsetuneError,
         match=r"each length of a line must be one cell, got `gmp/0.9/8`, .* give `where`",

@@ -21,8 +21,8 @@ from analysis.page.headlines import (
 )
 from analysis.recipes.optimism import exhibits, optimism
 from analysis.recipes.retuning import retuning_gain
+from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
-from tests.analysis.made import Made
 
 
 def near(mean: float, place: int) -> np.ndarray:
@@ -31,17 +31,9 @@ def near(mean: float, place: int) -> np.ndarray:
     return mean + noise - noise.mean()
 
 
-class Lucky(Made):
-    """Winners that were never run again."""
-
-    @property
-    def fresh_seeds(self) -> bool:
-        return False
-
-
-def trained(*cells: tuple[str, float, int, float | Sequence[float]]) -> Made:
+def trained(*cells: tuple[str, float, int, float | Sequence[float]]) -> ResultsBuilder:
     """Winners of ``arm sparsity epochs`` and mean accuracy, at n = 3, or their accuracies."""
-    made = Made()
+    made = ResultsBuilder()
     for place, (arm, target, epochs, reached) in enumerate(cells):
         accuracy = (
             np.asarray(reached)
@@ -54,13 +46,15 @@ def trained(*cells: tuple[str, float, int, float | Sequence[float]]) -> Made:
     return made
 
 
-def said(made: Made) -> list[str]:
+def said(made: ResultsBuilder) -> list[str]:
     return list(headline_sentences(made, summary(made), "test_accuracy", {}))
 
 
-def tuned(winner: Sequence[float], control: Sequence[float], target: float = 0.98) -> Made:
+def tuned(
+    winner: Sequence[float], control: Sequence[float], target: float = 0.98
+) -> ResultsBuilder:
     return (
-        Made()
+        ResultsBuilder()
         .report("c", {"test_accuracy": winner}, target=target)
         .control("c", {"test_accuracy": control})
     )
@@ -209,7 +203,7 @@ def test_a_recipe_that_diverges_on_some_seeds_has_no_mean_and_is_named() -> None
 def test_the_sparsest_cell_speaks_for_its_arm_also_where_it_chose_the_dense_recipe() -> None:
     made = tuned([0.9, 0.91, 0.9], [0.89, 0.89, 0.89], 0.9)
     made.report("sparsest", {"test_accuracy": [0.7, 0.7, 0.7]}, target=0.98)
-    made.named["sparsest"]["control_id"] = made.named["sparsest"]["winner_id"]
+    made.cell_rows["sparsest"]["control_id"] = made.cell_rows["sparsest"]["winner_id"]
     assert list(tuning_sentences(made, "test_accuracy", {})) == [
         "gmp, tuned in the cell: sparsest is best with the dense recipe itself."
     ]
@@ -219,9 +213,13 @@ def test_of_runs_that_chose_their_winner_luck_cannot_be_told_and_gains_are_said_
     None
 ):
     given = {"val_error": [0.1, 0.11], "test_accuracy": [0.9, 0.89]}
-    lucky = Lucky().report("c", given, target=0.9).control("c", {"test_accuracy": [0.8, 0.8]})
+    lucky = (
+        ResultsBuilder(has_fresh_seeds=False)
+        .report("c", given, target=0.9)
+        .control("c", {"test_accuracy": [0.8, 0.8]})
+    )
     lucky.ranges = {("c", "optim.lr"): None}  # type: ignore[dict-item]
-    lucky.named["c"]["objective"] = 0.1
+    lucky.cell_rows["c"]["objective"] = 0.1
     assert "(on the runs that chose it, so too good by luck)" in next(
         tuning_sentences(lucky, "test_accuracy", {})
     )
@@ -244,7 +242,7 @@ def test_dense_is_advised_to_train_longer_too_and_nothing_that_diverged_there() 
     )
     made = trained(*rising)
     made.report("lost", {"val_error": [0.5, 0.5, 0.5]}, target=0.9, epochs=16)
-    for row in made.rows:
+    for row in made.trial_rows:
         row["status"] = "DIVERGED" if row["cell"] == "lost" else row["status"]
     advice = " ".join(next_step_sentences(made, summary(made), ""))
     assert "still best: dense" in advice and "gmp at 90 %" not in advice

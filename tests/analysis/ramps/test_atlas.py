@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from analysis.ramps.atlas import exhibits, ramp_atlas
 from analysis.ramps.plane import RAMP_LENGTH_FIELD, RAMP_START_FIELD
+from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
 from sparsetune.study.space import LogUniform, Uniform
-from tests.analysis.made import Made
 from tests.analysis.recipes.test_optima import sobol
 
 Floats = NDArray[np.float64]
@@ -27,7 +27,7 @@ def error(x: Floats, effect: float, seed: int = 0) -> Floats:
 
 def test_an_early_ramp_is_found_best_and_a_ramp_without_effect_is_not_drawn() -> None:
     x = sobol(32, 3)
-    made = Made().search("early", AXES, x, {"val_error": error(x, 0.05)}, target=0.99)
+    made = ResultsBuilder().search("early", AXES, x, {"val_error": error(x, 0.05)}, target=0.99)
     made.search("any", AXES, x, {"val_error": error(x, 0.0, 1)}, target=0.9)
     atlas = ramp_atlas(made)
     regions = atlas.regions().set_index("cell")
@@ -51,7 +51,7 @@ def test_points_end_where_they_start_plus_their_length_and_one_is_best() -> None
     x = sobol(16, 3)
     y = error(x, 0.02)
     y[3] = np.nan
-    frame = ramp_atlas(Made().search("c", AXES, x, {"val_error": y})).frame()
+    frame = ramp_atlas(ResultsBuilder().search("c", AXES, x, {"val_error": y})).frame()
     assert frame["ramp_end"].to_numpy() == pytest.approx(0.5 * x[:, 1] + 0.1 + 0.4 * x[:, 2])
     assert list(np.flatnonzero(frame["best"])) == [int(np.nanargmin(y))]
     assert frame.loc[frame["diverged"].astype(bool), "value"].isna().all()
@@ -61,9 +61,10 @@ def test_points_end_where_they_start_plus_their_length_and_one_is_best() -> None
 def test_of_a_score_the_highest_is_best_and_surfaces_keep_its_sign() -> None:
     x = sobol(32, 3)
     y = error(x, 0.05)
-    lower = ramp_atlas(Made().search("c", AXES, x, {"val_error": y}))
+    lower = ramp_atlas(ResultsBuilder().search("c", AXES, x, {"val_error": y}))
     higher = ramp_atlas(
-        Made().search("c", AXES, x, {"val_error": y, "val_accuracy": 1 - y}), "val_accuracy"
+        ResultsBuilder().search("c", AXES, x, {"val_error": y, "val_accuracy": 1 - y}),
+        "val_accuracy",
     )
     assert list(lower.frame()["best"]) == list(higher.frame()["best"])
     assert 1 - lower.planes["c"].value == pytest.approx(higher.planes["c"].value)
@@ -71,12 +72,12 @@ def test_of_a_score_the_highest_is_best_and_surfaces_keep_its_sign() -> None:
 
 def test_one_axis_or_few_configurations_have_points_but_no_surface() -> None:
     x = sobol(32, 3)
-    few = Made().search("few", AXES, x[:9], {"val_error": error(x[:9], 0.1)})
+    few = ResultsBuilder().search("few", AXES, x[:9], {"val_error": error(x[:9], 0.1)})
     assert list(ramp_atlas(few).regions()["verdict"]) == ["too few configurations"]
     assert ramp_atlas(few).planes == {}
     only = {RAMP_START_FIELD: AXES[RAMP_START_FIELD]}
-    made = Made().search("one", only, x[:, :1], {"val_error": error(x, 0.1)})
-    for row in made.rows:
+    made = ResultsBuilder().search("one", only, x[:, :1], {"val_error": error(x, 0.1)})
+    for row in made.trial_rows:
         row[RAMP_LENGTH_FIELD] = 0.3
     assert list(ramp_atlas(made).regions()["verdict"]) == ["only one end of the ramp was searched"]
     assert len(ramp_atlas(made).plot().axes) == 2
@@ -86,12 +87,15 @@ def test_exhibits_are_of_the_loss_or_the_objective_and_silent_without_a_ramp() -
     x = sobol(16, 3)
     y = error(x, 0.05)
     shown = list(
-        exhibits(Made().search("c", AXES, x, {"val_error": y, "val_loss": 3 * y}), "test_accuracy")
+        exhibits(
+            ResultsBuilder().search("c", AXES, x, {"val_error": y, "val_loss": 3 * y}),
+            "test_accuracy",
+        )
     )
     assert [exhibit.name for exhibit in shown] == ["ramp-atlas-val_loss", "ramp-regions-val_loss"]
-    (first, _) = exhibits(Made().search("c", AXES, x, {"val_error": y}), "test_accuracy")
+    (first, _) = exhibits(ResultsBuilder().search("c", AXES, x, {"val_error": y}), "test_accuracy")
     assert first.name == "ramp-atlas-val_error"
-    plain = Made().search("c", {"optim.lr": AXES["optim.lr"]}, x[:, :1], {"val_error": y})
+    plain = ResultsBuilder().search("c", {"optim.lr": AXES["optim.lr"]}, x[:, :1], {"val_error": y})
     assert list(exhibits(plain, "test_accuracy")) == []
     with pytest.raises(SparsetuneError, match=r"needs a finished search of sparsity\.ramp\.start"):
         ramp_atlas(plain)
@@ -99,13 +103,13 @@ def test_exhibits_are_of_the_loss_or_the_objective_and_silent_without_a_ramp() -
 
 def test_the_seed_of_the_draws_matters_and_repeats() -> None:
     x = sobol(16, 3)
-    made = Made().search("c", AXES, x, {"val_error": error(x, 0.01)})
+    made = ResultsBuilder().search("c", AXES, x, {"val_error": error(x, 0.01)})
     first, again, other = (ramp_atlas(made, seed=seed).regions()["p"].iloc[0] for seed in (0, 0, 1))
     assert first == again != other
 
 
 def test_of_few_configurations_a_report_says_how_many_it_takes() -> None:
-    few = Made().search("c", AXES, sobol(9, 3), {"val_error": error(sobol(9, 3), 0.05)})
+    few = ResultsBuilder().search("c", AXES, sobol(9, 3), {"val_error": error(sobol(9, 3), 0.05)})
     with pytest.raises(SparsetuneError, match="needs 10 configurations in a cell, got at most 9"):
         list(exhibits(few, "test_accuracy"))
 
@@ -114,7 +118,7 @@ def test_of_few_configurations_a_report_says_how_many_it_takes() -> None:
 @pytest.mark.timeout(3600)
 def test_ramps_without_effect_are_seldom_supported() -> None:
     x = sobol(32, 3)
-    made = Made()
+    made = ResultsBuilder()
     for k in range(200):
         made.search(f"c{k}", AXES, x, {"val_error": error(x, 0.0, k)})
     assert ramp_atlas(made).regions()["supported"].mean() <= 0.05

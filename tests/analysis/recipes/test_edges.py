@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.recipes.edges import edges, exhibits
+from analysis.testing import ResultsBuilder
 from sparsetune.study.space import Axis, IntRange, LogUniform, Uniform
-from tests.analysis.made import Made
 from tests.analysis.recipes.test_optima import sobol
 
 AXES: dict[str, Axis] = {
@@ -14,11 +14,13 @@ AXES: dict[str, Axis] = {
 }
 
 
-def bowl(best: float, curvature: float = 0.1, n: int = 24, at: tuple[Axis, ...] = ()) -> Made:
+def bowl(
+    best: float, curvature: float = 0.1, n: int = 24, at: tuple[Axis, ...] = ()
+) -> ResultsBuilder:
     """One cell whose error is lowest at ``best`` of the learning rate's range, in units of it."""
     x = sobol(n, 2)
     noise = np.random.default_rng(0).normal(0, 0.002, n)
-    return Made().search(
+    return ResultsBuilder().search(
         "c", AXES, x, {"val_error": 0.1 + curvature * (x[:, 0] - best) ** 2 + noise}
     )
 
@@ -56,7 +58,9 @@ def test_how_often_an_edge_is_sure() -> None:
         random = np.random.default_rng(seed)
         x = random.permutation((np.arange(24) + 0.5) / 24)[:, None]
         values = 0.1 + 0.08 * (x[:, 0] - best) ** 2 + random.normal(0, 0.004, 24)
-        found = edges(Made().search("c", {"optim.lr": AXES["optim.lr"]}, x, {"val_error": values}))
+        found = edges(
+            ResultsBuilder().search("c", {"optim.lr": AXES["optim.lr"]}, x, {"val_error": values})
+        )
         return bool(found["sure"].any())
 
     assert (
@@ -67,13 +71,17 @@ def test_how_often_an_edge_is_sure() -> None:
 
 def test_an_optimum_inside_the_range_is_no_finding() -> None:
     assert "optim.lr" not in set(edges(bowl(0.5))["axis"])
-    assert list(exhibits(Made(), "test_accuracy")) == []
+    assert list(exhibits(ResultsBuilder(), "test_accuracy")) == []
 
 
-def winner_at(unit: float, axis: Axis, path: str = "optim.weight_decay", n: int = 5) -> Made:
+def winner_at(
+    unit: float, axis: Axis, path: str = "optim.weight_decay", n: int = 5
+) -> ResultsBuilder:
     """Too few configurations for a surface, the best at ``unit`` of the range."""
     x = np.concatenate([[unit], np.linspace(0.2, 0.8, n - 1)])
-    return Made().search("c", {path: axis}, x[:, None], {"val_error": [0.1, *[0.2] * (n - 1)]})
+    return ResultsBuilder().search(
+        "c", {path: axis}, x[:, None], {"val_error": [0.1, *[0.2] * (n - 1)]}
+    )
 
 
 @pytest.mark.parametrize(
@@ -97,7 +105,7 @@ def test_a_winner_outside_the_range_is_said_to_lie_there(
     inside = edges(winner_at(unit, LogUniform(1e-6, 1e-3))).iloc[0]["finding"]
     assert f"within 5 % of the range of the {side} end {end}; too few" in inside
     made = winner_at(unit, LogUniform(1e-6, 1e-3))
-    made.named["c"]["optim.weight_decay"] = base
+    made.cell_rows["c"]["optim.weight_decay"] = base
     finding = edges(made).iloc[0]["finding"]
     assert (
         f"the winner {base:.3g} lies beyond the {side} end {end} of the searched range; too few"
@@ -124,7 +132,7 @@ def test_of_whole_numbers_only_the_ends_themselves_are_at_the_edge() -> None:
 
 def test_another_measure_than_the_objective_knows_no_winner() -> None:
     made = winner_at(0.0, LogUniform(1e-6, 1e-3))
-    for row in made.rows:
+    for row in made.trial_rows:
         row["val_loss"] = row["val_error"]
     assert len(edges(made)) == 1
     assert edges(made, "val_loss").empty

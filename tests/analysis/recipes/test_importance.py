@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from analysis.recipes.evaluators import BETTER_SHARE, Band
 from analysis.recipes.importance import exhibits, importance
+from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
 from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Uniform
-from tests.analysis.made import Made
 from tests.analysis.recipes.test_optima import sobol
 
 AXES: dict[str, Axis] = {
@@ -28,7 +28,7 @@ def noise(n: int, seed: int = 0) -> NDArray[np.float64]:
 
 def test_the_planted_axis_matters_in_its_band_and_no_axis_does_without_an_effect() -> None:
     x = sobol(32, 2)
-    made = Made().search(
+    made = ResultsBuilder().search(
         "lr", AXES, x, {"val_error": 0.1 + 0.1 * (x[:, 0] - 0.5) ** 2 + noise(32)}, target=0.9
     )
     made.search(
@@ -53,7 +53,7 @@ def test_the_planted_axis_matters_in_its_band_and_no_axis_does_without_an_effect
 def test_cells_of_one_sparsity_are_ranked_before_they_are_pooled() -> None:
     x = sobol(32, 2)
     y = 0.1 * (x[:, 0] - 0.5) ** 2 + noise(32)
-    made = Made().search("short", AXES, x, {"val_error": 0.5 + y}, target=0.9, epochs=4)
+    made = ResultsBuilder().search("short", AXES, x, {"val_error": 0.5 + y}, target=0.9, epochs=4)
     made.search("long", AXES, x, {"val_error": 0.1 + y}, target=0.9, epochs=16)
     frame = importance(made).frame()
     assert set(frame["n"]) == {64}
@@ -64,7 +64,7 @@ def test_cells_of_one_sparsity_are_ranked_before_they_are_pooled() -> None:
 def test_few_configurations_are_pooled_in_bands_and_fewer_say_nothing() -> None:
     x = sobol(32, 2)
     y = 0.1 * (x[:, 0] - 0.5) ** 2 + noise(32)
-    made = Made()
+    made = ResultsBuilder()
     for k, target in enumerate([0.96, 0.97, 0.98]):
         made.search(
             f"c{k}", AXES, x[8 * k : 8 * k + 8], {"val_error": y[8 * k : 8 * k + 8]}, target=target
@@ -73,7 +73,7 @@ def test_few_configurations_are_pooled_in_bands_and_fewer_say_nothing() -> None:
     assert set(frame["band"]) == {"above 95 %"}
     assert set(frame["n"]) == {24}
     assert set(importance(made, by="sparsity").frame()["verdict"]) == {"too few configurations"}
-    few = Made().search("c", AXES, x[:9], {"val_error": y[:9]})
+    few = ResultsBuilder().search("c", AXES, x[:9], {"val_error": y[:9]})
     assert importance(few).frame()["share"].isna().all()
     assert list(exhibits(few, "test_accuracy")) == []
     assert len(list(exhibits(made, "test_accuracy"))) == 1
@@ -81,7 +81,7 @@ def test_few_configurations_are_pooled_in_bands_and_fewer_say_nothing() -> None:
 
 def test_bands_end_at_ninety_and_ninety_five_percent() -> None:
     x = sobol(32, 2)[:4]
-    made = Made()
+    made = ResultsBuilder()
     for k, target in enumerate([0, 0.89, 0.9, 0.95, 0.951]):
         made.search(f"c{k}", AXES, x, {"val_error": noise(4, k)}, target=target, arm="gmp")
     frame = importance(made, by="band").frame()
@@ -93,7 +93,7 @@ def test_diverged_configurations_count_as_the_worst() -> None:
     x = sobol(32, 2)
     y = np.where(x[:, 0] > 0.6, np.nan, noise(32))
     row = (
-        importance(Made().search("c", AXES, x, {"val_error": y}))
+        importance(ResultsBuilder().search("c", AXES, x, {"val_error": y}))
         .frame()
         .set_index("axis")
         .loc["optim.lr"]
@@ -111,8 +111,8 @@ def test_choices_whole_numbers_and_values_beyond_their_range_are_taken(
         "a.b": IntRange(1, 4),
         "c.d": Uniform(0, 1),
     }
-    made = Made().search("c", axes, x, {"val_error": (x[:, 0] > 0.5) * 0.1 + noise(32)})
-    made.rows[0]["c.d"] = 1.5
+    made = ResultsBuilder().search("c", axes, x, {"val_error": (x[:, 0] > 0.5) * 0.1 + noise(32)})
+    made.trial_rows[0]["c.d"] = 1.5
     frame = importance(made).frame().set_index("axis")
     assert frame["share"].idxmax() == "optim.name"
     assert frame.loc["optim.name", "verdict"] == "matters"
@@ -121,7 +121,9 @@ def test_choices_whole_numbers_and_values_beyond_their_range_are_taken(
 
 def test_the_seed_of_the_halves_matters_and_fanova_agrees() -> None:
     x = sobol(16, 2)
-    made = Made().search("c", AXES, x, {"val_error": 0.1 * (x[:, 0] - 0.5) ** 2 + noise(16)})
+    made = ResultsBuilder().search(
+        "c", AXES, x, {"val_error": 0.1 * (x[:, 0] - 0.5) ** 2 + noise(16)}
+    )
     first, again, other = (importance(made, seed=seed).frame() for seed in (0, 0, 1))
     assert first.equals(again)
     assert not first["low"].equals(other["low"])
@@ -175,7 +177,7 @@ def test_ped_anova_of_many_orders_is_what_optuna_says_of_each(n: int, high: int,
 
 def test_wrong_names_are_answered_with_the_right_ones() -> None:
     x = sobol(16, 2)
-    made = Made().search("c", AXES, x, {"val_error": noise(16)})
+    made = ResultsBuilder().search("c", AXES, x, {"val_error": noise(16)})
     with pytest.raises(
         SparsetuneError, match=r"`evaluator` must be one of ped_anova, fanova, got `shap`"
     ):
@@ -203,7 +205,7 @@ def test_without_an_effect_few_studies_show_an_important_axis() -> None:
         "sparsity.ramp.length": Uniform(0.1, 0.5),
     }
     for k in range(100):
-        made = Made().search("a", axes, x, {"val_error": noise(32, 2 * k)}, target=0.9)
+        made = ResultsBuilder().search("a", axes, x, {"val_error": noise(32, 2 * k)}, target=0.9)
         made.search("b", axes, x, {"val_error": noise(32, 2 * k + 1)}, target=0.99)
         alarms.append((importance(made, seed=k).frame()["verdict"] == "matters").any())
     assert np.mean(alarms) <= 0.1  # 5 % expected; of 100

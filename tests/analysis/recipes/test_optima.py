@@ -21,10 +21,10 @@ from analysis.estimates.surface import (
 from analysis.recipes.optima import Optima, exhibits, optima
 from analysis.recipes.retuning import retuning_gain
 from analysis.recipes.shifts import SHIFT_COLUMNS
+from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
 from sparsetune.study import Arm, Study
 from sparsetune.study.space import LogUniform, Uniform
-from tests.analysis.made import Made
 
 Floats = NDArray[np.float64]
 AXES = ("lr", "decay", "start", "length")
@@ -378,15 +378,15 @@ def moves(
     path: str = "optim.lr",
     axis: LogUniform | Uniform = RATE,
     own: int = 0,
-) -> Made:
+) -> ResultsBuilder:
     """Cells whose optimum lies at ``best`` of the range; ``own`` random points of each cell, or 24 that all share."""
-    made = Made(sweep=("sparsity.target",))
+    made = ResultsBuilder(sweep=("sparsity.target",))
     random = np.random.default_rng(0)
     for target, at in best.items():
         x = random.random((own, 1)) if own else sobol(24, 1)
         y = 0.1 + 0.1 * (x[:, 0] - at) ** 2 + random.normal(0, 0.002, len(x))
         made.search(f"c{target:g}", {path: axis}, x, {"val_error": y}, target=target, arm="gmp")
-        for row in made.rows:
+        for row in made.trial_rows:
             row["source"] = row["config_id"] if own else row["source"]
     return made
 
@@ -469,7 +469,7 @@ def test_flat_regions_hold_the_optimum_and_are_whole_where_nothing_matters(movin
 def test_loss_and_score_each_have_a_map_and_nothing_searched_has_none() -> None:
     x = sobol(32, 2)
     random = np.random.default_rng(0)
-    made = Made()
+    made = ResultsBuilder()
     for epochs in (4, 8):
         y = 0.1 + 0.1 * (x[:, 0] - 0.4) ** 2 + random.normal(0, 0.002, 32)
         values = {"val_error": y, "val_accuracy": 1 - y, "val_loss": 1 + (x[:, 0] - 0.8) ** 2}
@@ -497,7 +497,7 @@ def test_loss_and_score_each_have_a_map_and_nothing_searched_has_none() -> None:
         SparsetuneError, match=r"`where` must be one of sparsity\.target, .*got `optim\.lr`"
     ):
         optima(made, where={"optim.lr": 1})
-    assert list(exhibits(Made(), "test_accuracy")) == []
+    assert list(exhibits(ResultsBuilder(), "test_accuracy")) == []
 
 
 def test_the_figure_shows_every_located_optimum(moving: Optima) -> None:

@@ -31,8 +31,8 @@ from analysis.structure.final_masks import (
 )
 from analysis.structure.mask_history import ever_active, mask_history
 from analysis.structure.mask_overlap import _overlaps, jackknife_interval, mask_overlap
-from analysis.tables.results import Results
 from analysis.tables.selection import report_rows
+from analysis.testing import MadeResults
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
 from sparsetune.paths import resolve_place
 from sparsetune.spec import ScheduleSpec, TrialSpec
@@ -103,19 +103,6 @@ def masked(
     for folder, mask in zip(trial_folders(results, arm), masks, strict=True):
         certificate(folder, {"net.1.weight": mask, "net.2.weight": second})
         packed(folder, {"net.1.weight": mask, "net.2.weight": second})
-
-
-class Foreign(Results):
-    """Tables without a directory."""
-
-    def __init__(self, like: StudyResults) -> None:
-        self._like = like
-
-    design = property(lambda self: self._like.design)
-    _trials = property(lambda self: self._like._trials)
-    _history = property(lambda self: self._like._history)
-    _cells = property(lambda self: self._like._cells)
-    _uses = property(lambda self: self._like._uses)
 
 
 def test_density_by_layer_with_its_interval(study: StudyResults) -> None:
@@ -389,7 +376,7 @@ def test_what_was_ever_active_needs_only_its_column(study: StudyResults) -> None
         study,
         trials.assign(ever_active=0.7 + 0.05 * (seeds - seeds.min()) / (seeds.max() - seeds.min())),
     )
-    for results in (study, Foreign(study)):
+    for results in (study, MadeResults.copy_of(study)):
         frame = ever_active(results)
         assert frame["arm"].tolist() == ["gmp", "acdc"] and (frame["n"] == 3).all()
         assert frame["mean"].between(0.7, 0.75).all() and (frame["low"] < frame["mean"]).all()
@@ -419,7 +406,9 @@ def test_a_whole_report_has_all_exhibits_and_tables_alone_have_none_from_folders
         assert exhibit.draw is None or exhibit.draw().axes
         assert set(" ".join(exhibit.columns or ()).split()) <= set(exhibit.frame)
     assert "No final mask was kept" not in shown["ever-active"].caption
-    assert [e.name for e in structure.exhibits(Foreign(study), "test_accuracy")] == ["ever-active"]
+    assert [e.name for e in structure.exhibits(MadeResults.copy_of(study), "test_accuracy")] == [
+        "ever-active"
+    ]
 
 
 def test_equal_profiles_share_a_panel_and_others_do_not(study: StudyResults) -> None:

@@ -1,7 +1,8 @@
-"""Tables of anybody's runs: names, units, which rows are a run, what is chosen; each refusal beside its twin."""
+"""Tables of runs: names, units, runs of several rows, choices; each refusal with its twin."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_the_columns_and_dtypes_are_those_of_a_study() -> None:
 
 
 def winners(results: Results) -> pd.DataFrame:
-    """Cells but for names; a control that won is shown as a report, so that a table does not tell."""
+    """Cells without names; a table shows a control that won as a report only."""
     cells = results.cells().drop(
         columns=["study", "cell", "control_id", "configurations_asked", "added"]
     )
@@ -284,8 +285,8 @@ def test_unknown_names_list_near_and_valid_ones() -> None:
     )
     assert "`cell`: is worked out from the runs" in message
     assert (
-        f"of {len(known_columns())} names, all in `list(analysis.tables.foreign.columns.known_columns())`"
-        in message
+        f"of {len(known_columns())} names,"
+        " all in `list(analysis.tables.foreign.columns.known_columns())`" in message
     )
     assert all(line.count("`") <= 2 * (MAX_SUGGESTIONS + 2) for line in message.splitlines())
 
@@ -606,11 +607,12 @@ def test_a_run_that_ended_before_its_schedule_does_not_count() -> None:
 def search(seeds: int = 1, **more: Any) -> pd.DataFrame:
     """Two sparsities, three learning rates; 0.1 is best for dense, 0.3 for sparse."""
     best = {0.0: 0.1, 0.9: 0.3}
-    rows = [
-        {"sparsity.target": s, "optim.lr": lr, "seed": seed, "val_error": 0.1 + abs(lr - best[s]) + 0.001 * seed,
-         "test_accuracy": 0.9 - abs(lr - best[s]) - 0.01 * seed}
-        for s in (0.0, 0.9) for lr in (0.03, 0.1, 0.3) for seed in range(seeds)
-    ]  # fmt: skip
+    rows: list[dict[str, float]] = []
+    for s, lr, seed in itertools.product((0.0, 0.9), (0.03, 0.1, 0.3), range(seeds)):
+        away = abs(lr - best[s])
+        row = {"sparsity.target": s, "optim.lr": lr, "seed": seed}
+        row |= {"val_error": 0.1 + away + 0.001 * seed, "test_accuracy": 0.9 - away - 0.01 * seed}
+        rows.append(row)
     return pd.DataFrame(rows).assign(**more)
 
 
@@ -751,10 +753,11 @@ def test_axes_come_from_what_varies() -> None:
 
 
 def test_optima_are_found_in_a_table(tmp_path: Path) -> None:
+    best = {0.0: 0.1, 0.9: 0.3}
     rows = [
-        {"sparsity.target": s, "optim.lr": lr, "val_loss": abs(np.log10(lr / (0.1 if s == 0 else 0.3)))}
-        for s in (0.0, 0.9) for lr in np.geomspace(0.01, 1, 15)
-    ]  # fmt: skip
+        {"sparsity.target": s, "optim.lr": lr, "val_loss": abs(np.log10(lr / best[s]))}
+        for s, lr in itertools.product(best, np.geomspace(0.01, 1, 15))
+    ]
     found = optima(load_table(pd.DataFrame(rows))).frame().set_index("cell")
     assert found["n"].tolist() == [15, 15] and found["verdict"].tolist() == ["located", "located"]
     assert abs(np.log10(found["value"] / [0.1, 0.3])).max() < 0.2
