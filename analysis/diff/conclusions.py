@@ -94,6 +94,7 @@ def _pooling_groups(cells: pd.DataFrame) -> list[tuple[Any, ...]]:
 
 def _match_cells(before: pd.DataFrame, after: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """The rows of both studies, joined by their keys; cells of ``before`` come first."""
+    # Cells that another axis tells apart, which one study lacks, are matched by the first.
     matched = before.drop_duplicates(keys).merge(
         after.drop_duplicates(keys), on=keys, how="outer", sort=False
     )

@@ -52,6 +52,7 @@ def runtime_facts(results: Results) -> dict[str, str]:
         return {}
     values_by_name: dict[str, list[str]] = {}
     for name, value in _all_facts(results):
+        # Older versions recorded fewer facts.
         if value is not None:
             values = values_by_name.setdefault(name, [])
             text = _text(value)

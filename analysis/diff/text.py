@@ -117,6 +117,7 @@ def _print_fields(console: Console, title: str, frame: pd.DataFrame, summary: st
     console.print(f"\n[bold]{title}[/]: {summary}")
     if frame.empty:
         return
+    # Names are not folded, since a reader searches for them.
     longest = max(len(field) for field in frame["field"])
     if longest > MAX_FIELD_SHARE * console.width:
         for row in frame.to_dict("records"):

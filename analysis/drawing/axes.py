@@ -226,6 +226,7 @@ def _set_log_error_axis(
     """
     low, high = ends
     axis.set_yscale("function", functions=(_accuracy_to_position, _position_to_accuracy))
+    # The label ends with the unit in brackets.
     axis.set_ylabel(f"{column_label(column)[:-1]}, by the logarithm of the error)")
     # Intervals that reach an error of 0 would take up the whole axis.
     top = max(1 - smallest_error / 1.3, min(high, 1 - smallest_error / 2))

@@ -68,6 +68,7 @@ def freeze_layout(figure: Figure) -> None:
         # A colour bar gets its position only when its box is asked for.
         if axes.get_axes_locator() is not None:
             axes.get_tightbbox()
+    # Labels follow their ticks' sizes, which would be measured again at every drawing.
     for axis in _every_axis(figure):
         label = axis.label
         pixels = label.get_transform().transform(label.get_position())

@@ -107,6 +107,7 @@ class FigureProcess:
     """
 
     def __init__(self) -> None:
+        # What the parent can import, the pickled drawers may name.
         search_path = os.pathsep.join(path or os.getcwd() for path in sys.path)
         environment = {**os.environ, **ONE_THREAD_ENVIRONMENT, "PYTHONPATH": search_path}
         self._process = subprocess.Popen(
@@ -141,6 +142,7 @@ class FigureProcess:
         process.stdin.write(pickled_drawer)
         process.stdin.flush()
         answer, warned = pickle.load(process.stdout)
+        # Given here, they are subject to the parent's filters.
         for warning in warned:
             warnings.warn(warning, stacklevel=2)
         if isinstance(answer, Exception):
@@ -186,4 +188,5 @@ def _answer(drawer: FigureDrawer) -> bytes:
     try:
         return pickle.dumps((found, messages), pickle.HIGHEST_PROTOCOL)
     except Exception:
+        # Some exceptions and warnings cannot be pickled.
         return pickle.dumps((RuntimeError(repr(found)), []))

@@ -118,12 +118,14 @@ def _ranked_arms(rows: pd.DataFrame) -> pd.DataFrame:
     common = arms_by_length.index[arms_by_length == rows["arm"].nunique()]
     if len(common):
         rows = rows[rows["epochs"] == common.max()]
+    # Stable sorts: arms that are equal stay in the order of the declaration.
     longest = rows.sort_values("epochs", ascending=False, kind="stable").drop_duplicates("arm")
     return longest.sort_values("mean", ascending=False, kind="stable")
 
 
 def _extension_sentences(sparse: pd.DataFrame) -> Iterator[str]:
     """Sentences on what longer training gains: one for each arm, verdict and pair of lengths."""
+    # Without a selection there is a row per length, of which all have the gain of their line.
     judged = sparse[sparse["verdict"] != ""].drop_duplicates(["arm", "sparsity"])
     verdicts = [_gain_verdict_text(row) for row in judged.to_dict("records")]
     judged = judged.assign(verdict_text=verdicts)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pandas as pd
 
-from .table import PageTable, TableRow
+from .table import PageTable
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -31,27 +31,27 @@ MARKDOWN_MARKS = re.compile(r"([\\`*_\[\]|~$!#])")
 
 def to_markdown(table: PageTable) -> str:
     """A table in GitHub's Markdown, numbers right-aligned."""
-    headings = _one_line_texts((column.heading for column in table.columns), _escape_markdown)
+    headings, *rows = _escaped_texts(table, _escape_markdown)
     alignments = ["---:" if column.right else ":---" for column in table.columns]
-    lines = [headings, alignments]
-    lines += [_row_texts(row, _escape_markdown) for row in table.rows]
+    lines = [headings, alignments, *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def to_latex(table: PageTable) -> str:
     r"""A ``tabular`` that needs only ``\usepackage{booktabs}``; groups of rows are set apart."""
+    headings, *rows = _escaped_texts(table, _escape_latex)
     alignments = "".join("r" if column.right else "l" for column in table.columns)
-    headings = _one_line_texts((column.heading for column in table.columns), _escape_latex)
     lines = [
         rf"\begin{{tabular}}{{{alignments}}}",
         r"\toprule",
         _latex_line(headings),
         r"\midrule",
     ]
-    for number, row in enumerate(table.rows):
+    for number, (row, texts) in enumerate(zip(table.rows, rows, strict=True)):
+        # The rule above the first row sets it apart already.
         if row.first and number > 0:
             lines.append(r"\addlinespace")
-        lines.append(_latex_line(_row_texts(row, _escape_latex)))
+        lines.append(_latex_line(texts))
     lines += [r"\bottomrule", r"\end{tabular}", ""]
     return "\n".join(lines)
 
@@ -60,13 +60,12 @@ def _latex_line(texts: list[str]) -> str:
     return rf"{' & '.join(texts)} \\"
 
 
-def _row_texts(row: TableRow, escape: Callable[[str], str]) -> list[str]:
-    return _one_line_texts((cell.text for cell in row.cells), escape)
-
-
-def _one_line_texts(texts: Iterable[str], escape: Callable[[str], str]) -> list[str]:
-    """Each text escaped, on one line."""
-    return [escape(" ".join(text.split())) for text in texts]
+def _escaped_texts(table: PageTable, escape: Callable[[str], str]) -> list[list[str]]:
+    """The headings, then the cells of each row, each escaped and on one line."""
+    lines = [[column.heading for column in table.columns]]
+    lines += [[cell.text for cell in row.cells] for row in table.rows]
+    # A line break would end the row of a table in Markdown.
+    return [[escape(" ".join(text.split())) for text in line] for line in lines]
 
 
 def _escape_markdown(text: str) -> str:

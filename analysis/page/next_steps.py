@@ -30,6 +30,7 @@ def next_step_sentences(results: Results, numbers: pd.DataFrame, command: str) -
         command: Command that resumes the study; empty if none does.
     """
     yield from _unfinished_sentences(results, command)
+    # A gain that is not separated asks for seeds itself; else few seeds do.
     vague = _vague_rows(numbers)
     fewest_seeds = numbers["n"].min() if len(numbers) else pd.NA
     yield from _more_seeds_sentences(results, vague, fewest_seeds, command)

@@ -65,6 +65,7 @@ class ShownExhibit:
         """Height of an interactive panel in CSS pixels; 0 for a table alone."""
         if self.rendered is None:
             return 0
+        # The drawing has its panels in rows, while a page may show them in other ones.
         n_rows = 1
         if self.interactive:
             n_rows = -(-len(self.interactive.panels) // self.interactive.columns)

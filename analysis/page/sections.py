@@ -170,6 +170,7 @@ def combination_exhibits(
         except SparsetuneError as error:
             yield error
         except Exception as error:
+            # A defect of one analysis must not keep the others from the page.
             yield fault_message(analysis.__module__, error)
 
 

@@ -154,6 +154,7 @@ def _group_starts(frame: pd.DataFrame, group_by: str) -> list[bool]:
     if group_by not in frame:
         # Without groups, all rows are one.
         return [number == 0 and len(frame) > 1 for number in range(len(frame))]
+    # As strings, missing keys are equal: they make one group, not one each.
     keys = frame[group_by].astype("string").fillna("")
     starts = keys.ne(keys.shift()).fillna(True)
     are_groups_large = 2 * starts.sum() <= len(starts)

@@ -93,6 +93,7 @@ class ReportWriter:
         self._write_csv("findings", findings)
         self._write_table("cells", cells)
         self._exporter.finish()
+        # From here on every figure is rendered, or known to have failed.
         frames = [part.numbers for part in parts]
         numbers = pd.concat(frames) if frames else pd.DataFrame()
         trials = results.trials()
@@ -169,6 +170,7 @@ class ReportWriter:
         if exhibit.columns:
             table = page_table(exhibit.frame, columns_from_headings(exhibit.columns), "arm")
         if exhibit.draw is None:
+            # The numbers of a table alone lie with the other tables, not with the figures.
             self._write_csv(name, exhibit.frame)
             return ShownExhibit(name, exhibit.title, exhibit.caption, table=table)
         stem = self._folder / "figures" / name

@@ -13,7 +13,7 @@ import analysis
 from analysis.checks import checks
 from analysis.curves.curve import sparsity_curve
 from analysis.lengths.summary import summary
-from analysis.page.headlines import next_step_sentences
+from analysis.page.next_steps import next_step_sentences
 from tests.analysis.runs import runs_table
 
 

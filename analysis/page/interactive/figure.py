@@ -80,6 +80,7 @@ def to_plotly(figure: Figure) -> PlotlyFigure | None:
         panels = [_plotly_panel(Panel(part)) for part in axes]
     except UnreadableError:
         return None
+    # Axes that were placed by hand are in no grid.
     place = axes[0].get_subplotspec()
     columns = place.get_gridspec().ncols if place else 1
     trace_names = {trace["name"] for panel in panels for trace in panel["data"]}

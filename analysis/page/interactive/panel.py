@@ -85,6 +85,7 @@ class Panel:
         x_label = self._label_name("x")
         y_label = self._label_name("y")
         texts = attached_hover_texts(artist)
+        # Positions on linear axes are the data, which Plotly can write itself.
         if texts is None and self._has_linear_axes():
             return {"hovertemplate": _position_template(name, x_label, y_label)}
         lines_by_point: list[list[str]]

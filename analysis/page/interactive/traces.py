@@ -111,6 +111,7 @@ def error_bar_trace(panel: Panel, bars: Any) -> Trace:
     line, _, spans = bars.lines
     points = np.column_stack(line.get_data(orig=False))
     name = _legend_name(bars)
+    # The line has the label of its container, and no hover texts of its own.
     line_only = {
         key: value for key, value in line_trace(panel, line).items() if not key.startswith("hover")
     }
@@ -210,6 +211,7 @@ def shape_traces(panel: Panel, shapes: Any) -> Iterator[Trace]:
     faces = shapes.get_facecolor()
     edges = shapes.get_edgecolor()
     for number, path in enumerate(shapes.get_paths()):
+        # Levels of a contour that no value reaches have empty paths.
         if not len(path.vertices):
             continue
         face = faces[number % len(faces)] if len(faces) else "none"
@@ -229,6 +231,7 @@ def area_trace(panel: Panel, artist: Any, path: Any, colour: Any) -> Trace:
         path: Its outline, a path of Matplotlib.
         colour: Its fill.
     """
+    # Gaps are only between polygons, not behind the last.
     points = _join_with_gaps(path.to_polygons(closed_only=False))[:-1]
     trace = _scatter(panel.positions(points, artist.get_transform()), _legend_name(artist))
     trace["mode"] = "lines"
