@@ -98,7 +98,7 @@ def add_line_legend(axes: Sequence[Axes], by: str | None, order: Iterable[Any]) 
     if not by or not names:
         return _figure_of(axes)
     field = None if by == "arm" else by
-    positions = {}
+    positions: dict[str, int] = {}
     for value in order:
         name = line_name(field, value) or str(value)
         positions.setdefault(name, len(positions))

@@ -32,7 +32,7 @@ def next_step_sentences(results: Results, numbers: pd.DataFrame, command: str) -
     yield from _unfinished_sentences(results, command)
     # A gain that is not separated asks for seeds itself; else few seeds do.
     vague = _vague_rows(numbers)
-    fewest_seeds = numbers["n"].min() if len(numbers) else pd.NA
+    fewest_seeds: Any = numbers["n"].min() if len(numbers) else pd.NA
     yield from _more_seeds_sentences(results, vague, fewest_seeds, command)
     yield from _longer_training_sentences(results)
     are_seeds_few = pd.notna(fewest_seeds) and fewest_seeds < MIN_REPORT_SEEDS

@@ -61,8 +61,8 @@ def main_table_frame(results: Results, y: str, where: Mapping[str, Any]) -> pd.D
     has_gains = rows["gain"].notna().any()
     if not has_gains and rows["arm"].nunique() > 2:
         # Arms are compared with each other then, the best first.
-        order = {"by": ["sparsity", "mean"], "ascending": [True, False]}
-        rows = rows.sort_values(**order, kind="stable", ignore_index=True)
+        keys = ["sparsity", "mean"]
+        rows = rows.sort_values(keys, ascending=[True, False], kind="stable", ignore_index=True)
     if not rows["extra_flops"].gt(0).any():
         rows = rows.drop(columns="extra_flops")
     if not rows["ever_active"].lt(1).any():

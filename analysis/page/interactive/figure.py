@@ -187,6 +187,7 @@ def _artists_by_label(axes: Sequence[Axes]) -> dict[Any, Any]:
     """Every artist and container of the panels; of several with one label, the last."""
     artists: dict[Any, Any] = {}
     for part in axes:
-        for artist in [*part.get_children(), *part.containers]:
+        known: list[Any] = [*part.get_children(), *part.containers]
+        for artist in known:
             artists[artist.get_label()] = artist
     return artists

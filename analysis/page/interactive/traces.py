@@ -179,7 +179,7 @@ def _scatter_marker(dots: Any) -> dict[str, Any]:
     if is_hollow and not symbol.endswith("-open"):
         symbol = f"{symbol}-open"
     css_colours = [css_colour(colour) for colour in colours]
-    marker = {
+    marker: dict[str, Any] = {
         "symbol": symbol,
         "size": json_numbers(sizes) if len(sizes) > 1 else round_significant(sizes[0]),
         "color": css_colours if len(css_colours) > 1 else css_colours[0],
