@@ -1,4 +1,7 @@
-"""The report: one page that needs no network. Verdict first, then findings, figures, tables, where they come from."""
+"""Writes the report of a study: one page that needs no network, with its figures and tables.
+
+The page has the verdict first, then findings, figures and tables, and last their provenance.
+"""
 
 from __future__ import annotations
 
@@ -6,55 +9,77 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from analysis.load import StudyResults, load
-from analysis.page.printer import AT_ONCE, FigureExporter
-from analysis.page.writer import MAX_LISTED_TRIALS, ReportWriter
-from analysis.tables.results import Results
 from sparsetune.errors import SparsetuneError
 from sparsetune.paths import Place, resolve_place
 from sparsetune.storage import translating_write_errors, write_durably
+
+from .load import StudyResults, load
+from .page.figure_export import MAX_FIGURES_WITHOUT_PROCESS, FigureExporter
+from .page.study_tables import MAX_LISTED_TRIALS
+from .page.writer import ReportWriter
+from .tables.results import Results
 
 
 def report(
     source: str | os.PathLike[str] | Place | Results,
     out: str | os.PathLike[str] | Place | None = None,
 ) -> Place:
-    """Write ``tables/``, ``figures/`` and ``report/index.html`` of a study, finished or not, or of anybody's runs.
+    """Write ``tables/``, ``figures/`` and ``report/index.html`` of a study or a table of runs.
+
+    The study may be unfinished.
 
     Args:
         source: A study directory, or results.
         out: The folder to write into; by default the study directory.
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
-        StudyDirectoryError: if it is no readable study directory.
+        StudyDirectoryError: if ``source`` is no readable study directory.
         SparsetuneError: if results of no study directory come without ``out``.
-        StorageError: if it cannot be written.
+        StorageError: if a file cannot be written.
     """
     results = source if isinstance(source, Results) else load(source, compact=out is None)
-    if out is None and not isinstance(results, StudyResults):
-        raise SparsetuneError(
-            "the report of results that are no study directory needs a folder: give `out`"
-        )
-    folder = resolve_place(out) if out is not None else results.directory.path  # type: ignore[attr-defined]
+    folder = _report_folder(results, out)
     page = folder / "report" / "index.html"
+    # A large study has many figures, so the second process starts while its tables are made.
+    is_large = len(results.trials()) > MAX_LISTED_TRIALS
+    max_without_process = 0 if is_large else MAX_FIGURES_WITHOUT_PROCESS
     with (
         translating_write_errors(page),
         single_threaded_algebra(),
-        FigureExporter(0 if len(results.trials()) > MAX_LISTED_TRIALS else AT_ONCE) as printer,
+        FigureExporter(max_without_process) as exporter,
     ):
-        writer = ReportWriter(results, folder, printer)
-        writer.tables()
+        writer = ReportWriter(results, folder, exporter)
+        writer.write_study_tables()
         write_durably(page, writer.page_html())
     return page
 
 
+def _report_folder(results: Results, out: str | os.PathLike[str] | Place | None) -> Place:
+    """Folder to write into: ``out``, else the study directory.
+
+    Raises:
+        SparsetuneError: if there is neither.
+    """
+    if out is not None:
+        return resolve_place(out)
+    if isinstance(results, StudyResults):
+        return results.directory.path
+    raise SparsetuneError(
+        "the report of results that are no study directory needs a folder: give `out`"
+    )
+
+
 @contextmanager
 def single_threaded_algebra() -> Iterator[None]:
-    """Linear algebra on one thread: here matrices are small, and threads that wait for each other cost a third more."""
-    from scipy import linalg  # noqa: F401  # what is loaded later would not be limited
+    """Run linear algebra on one thread inside the ``with`` block.
+
+    Matrices are small here; threads that wait for each other would take a third longer.
+    """
+    # Imported first: the limit does not hold for libraries that are loaded later.
+    from scipy import linalg  # noqa: F401
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1):

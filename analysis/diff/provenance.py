@@ -1,13 +1,16 @@
-"""What a study was declared to be, and what its trials ran on, as texts by field."""
+"""Declaration of a study, and what its trials ran on, as texts by field."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from analysis.load import StudyResults
-from analysis.tables.results import Results
 from sparsetune.spec import flatten_values
+from sparsetune.storage.records import Started
+
+from ..load import StudyResults
+from ..tables.results import Results
 
 LAUNCH_FACTS = {
     "python": "Python",
@@ -16,19 +19,25 @@ LAUNCH_FACTS = {
     "cpus": "CPUs",
     "code": "digest of the code",
 }
-"""Of a launch, what a trial's numbers may depend on besides commit and packages."""
+"""Names of what a launch records and numbers may depend on, besides commit and packages."""
+Fact = tuple[str, Any]
+"""Name and value of something that trials ran on; None if it was not recorded."""
 
 
 def declared_fields(results: Results) -> dict[str, str]:
-    """The declaration by dotted field, defaults and extensions counted in, its quick form left out.
+    """The declaration by dotted field, with defaults and extensions and without its quick form.
 
     Empty for results that are of no declared study.
     """
     if not isinstance(results, StudyResults):
         return {}
     values = flatten_values(results.study.model_dump(mode="json"))
-    kept = {path: value for path, value in values.items() if not path.startswith("quick_form.")}
-    return {path: _text(value) for path, value in kept.items() if value not in (None, {}, [])}
+    fields = {}
+    for path, value in values.items():
+        is_given = value not in (None, {}, [])
+        if is_given and not path.startswith("quick_form."):
+            fields[path] = _text(value)
+    return fields
 
 
 def _text(value: Any) -> str:
@@ -36,25 +45,47 @@ def _text(value: Any) -> str:
 
 
 def runtime_facts(results: Results) -> dict[str, str]:
-    """What the trials ran on, every value once, in order."""
-    found: dict[str, dict[str, None]] = {}
+    """What the trials ran on, by name: every value once, in the order of launches and starts.
 
-    def see(name: str, value: Any) -> None:
+    Empty for results that are of no declared study.
+    """
+    if not isinstance(results, StudyResults):
+        return {}
+    values_by_name: dict[str, list[str]] = {}
+    for name, value in _all_facts(results):
+        # Older versions recorded fewer facts.
         if value is not None:
-            found.setdefault(name, {})[_text(value)] = None
+            values = values_by_name.setdefault(name, [])
+            text = _text(value)
+            if text not in values:
+                values.append(text)
+    return {name: ", ".join(values) for name, values in values_by_name.items()}
 
-    if isinstance(results, StudyResults):
-        for launch in results.directory.launches():
-            git = launch.get("git") or {}
-            see("commit", git.get("commit", "")[:12] or None)
-            see("uncommitted changes", "yes" if git.get("changed") else "no" if git else None)
-            for key, name in LAUNCH_FACTS.items():
-                see(name, launch.get(key))
-            for name, version in (launch.get("packages") or {}).items():
-                see(name, version)
-        for start in (start for state in results.states.values() for start in state.starts):
-            see("device", start.device)
-            see("threads", start.threads)
-            for part in (start.data or "").split():
-                see(f"data {part.partition('=')[0]}", part.partition("=")[2])
-    return {name: ", ".join(values) for name, values in found.items()}
+
+def _all_facts(results: StudyResults) -> Iterator[Fact]:
+    """What every launch and every start of a trial recorded."""
+    for launch in results.directory.launches():
+        yield from _launch_facts(launch)
+    for state in results.states.values():
+        for start in state.starts:
+            yield from _start_facts(start)
+
+
+def _launch_facts(launch: Mapping[str, Any]) -> Iterator[Fact]:
+    """Commit, machine and packages, of a line of ``provenance.jsonl``."""
+    git = launch.get("git") or {}
+    if git:
+        yield "commit", git.get("commit", "")[:12] or None
+        yield "uncommitted changes", "yes" if git.get("changed") else "no"
+    for key, name in LAUNCH_FACTS.items():
+        yield name, launch.get(key)
+    yield from (launch.get("packages") or {}).items()
+
+
+def _start_facts(start: Started) -> Iterator[Fact]:
+    """Device, threads and digests of data, of a record of the ledger."""
+    yield "device", start.device
+    yield "threads", start.threads
+    for part in (start.data or "").split():
+        name, _, digest = part.partition("=")
+        yield f"data {name}", digest

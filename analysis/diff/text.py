@@ -1,4 +1,4 @@
-"""Two studies side by side in a terminal."""
+"""Differences of two studies, printed in a terminal or as plain JSON values."""
 
 from __future__ import annotations
 
@@ -10,177 +10,232 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.diff import Diff
-from analysis.load import StudyResults
-from analysis.tables.results import Results
+from ..load import StudyResults
+from ..tables.results import Results
+from . import Diff
+from .conclusions import STUDY_SIDES
 
 PERCENT_SUFFIXES = ("_accuracy", "_score", "_error")
-"""How the names of measures end that are shown in percent."""
+"""Ends of the names of measures that are shown in percent."""
 WIDE_TERMINAL_COLUMNS = 120
-"""Columns from which both intervals are shown, not the difference's alone."""
+"""Terminal width from which each study's own intervals are shown, not the difference's alone."""
+MAX_FIELD_SHARE = 1 / 3
+"""Share of the terminal's width up to which names of fields have a column of their own."""
 SUMMARY_LABELS = {
     "verdict": "does longer training gain more than dense",
     "epochs": "best length (epochs)",
 }
-"""What the summary's columns are called here."""
+"""Names of the summary's columns in a terminal."""
 
 
 def as_json(diff: Diff) -> dict[str, Any]:
-    """Everything that differs as plain JSON values: numbers as fractions, missing ones null."""
-    frames = {
-        name: getattr(diff, name)() for name in ("declaration", "code", "conclusions", "findings")
-    }
-    frames = {
-        name: frame.astype("object").where(frame.notna(), None) for name, frame in frames.items()
-    }
+    """All differences as plain JSON values: fractions as they are, null for missing values."""
     return {
-        **{
-            "before": _directory_text(diff.before),
-            "after": _directory_text(diff.after),
-            "measure": diff.y,
-            "level": diff.level,
-        },
-        **{"comparable": not diff.unlike, "unlike": list(diff.unlike), "note": diff.note()},
-        **{name: frame.to_dict("records") for name, frame in frames.items()},
+        "before": _directory_text(diff.before),
+        "after": _directory_text(diff.after),
+        "measure": diff.y,
+        "level": diff.level,
+        "comparable": not diff.unlike,
+        "unlike": list(diff.unlike),
+        "note": diff.note(),
+        "declaration": _json_rows(diff.declaration()),
+        "code": _json_rows(diff.code()),
+        "conclusions": _json_rows(diff.conclusions()),
+        "findings": _json_rows(diff.findings()),
     }
+
+
+def _json_rows(frame: pd.DataFrame) -> list[dict[Any, Any]]:
+    return frame.astype("object").where(frame.notna(), None).to_dict("records")
 
 
 def show(diff: Diff, console: Console | None = None) -> None:
-    """Print what differs for a person."""
+    """Print all differences.
+
+    Args:
+        diff: The differences.
+        console: Where to print; standard output by default.
+    """
     console = console or Console(highlight=False)
-    for side, results in (("before", diff.before), ("after", diff.after)):
-        name = escape(results.design.name)
-        console.print(
-            f"{side:<6} [bold]{name}[/] {escape(_directory_text(results))}", soft_wrap=True
-        )
+    _print_study(console, "before", diff.before)
+    _print_study(console, "after", diff.after)
     declaration = diff.declaration()
-    code = diff.code()
-    findings = diff.findings()
-    _print_fields(console, "Declaration", declaration, f"{_fields(len(declaration))} differ")
-    changed = code[code["changed"].fillna(True)]
-    unknown = int(code["changed"].isna().sum())
-    said = f"{_fields(int(code['changed'].eq(True).sum()))} differ, {int(code['changed'].eq(False).sum())} are the same"
-    _print_fields(
-        console,
-        "Code, machine and data",
-        changed,
-        said + (f", {unknown} not recorded in both" * (unknown > 0)),
-    )
+    _print_fields(console, "Declaration", declaration, f"{_field_count(len(declaration))} differ")
+    _print_code(console, diff.code())
     if not diff.unlike:
         _print_conclusions(console, diff)
+    findings = diff.findings()
     if len(findings):
-        places = findings["arm"] + findings["sparsity"].map(lambda value: f" {100 * value:.10g} %")
-        fields = findings.assign(field=places + ": " + findings["field"].replace(SUMMARY_LABELS))
-        _print_fields(console, "The summary", fields, f"{len(fields)} of its words differ")
+        _print_findings(console, findings)
     console.print()
     console.print(escape(diff.note()))
 
 
+def _print_study(console: Console, side: str, results: Results) -> None:
+    name = escape(results.design.name)
+    directory = escape(_directory_text(results))
+    console.print(f"{side:<6} [bold]{name}[/] {directory}", soft_wrap=True)
+
+
 def _directory_text(results: Results) -> str:
-    return str(results.directory.path) if isinstance(results, StudyResults) else results.design.name
+    """Path of the study directory; the name of results that have none."""
+    if isinstance(results, StudyResults):
+        return str(results.directory.path)
+    return results.design.name
 
 
-def _fields(count: int) -> str:
+def _print_code(console: Console, code: pd.DataFrame) -> None:
+    """Print the facts that differ or were recorded by one study only, and count the others."""
+    n_changed = int(code["changed"].eq(True).sum())
+    n_same = int(code["changed"].eq(False).sum())
+    n_unknown = int(code["changed"].isna().sum())
+    summary = f"{_field_count(n_changed)} differ, {n_same} are the same"
+    if n_unknown:
+        summary += f", {n_unknown} not recorded in both"
+    shown = code[code["changed"].fillna(True)]
+    _print_fields(console, "Code, machine and data", shown, summary)
+
+
+def _print_findings(console: Console, findings: pd.DataFrame) -> None:
+    fields = []
+    for row in findings.to_dict("records"):
+        label = SUMMARY_LABELS.get(row["field"], row["field"])
+        fields.append(f"{row['arm']} {100 * row['sparsity']:.10g} %: {label}")
+    named = findings.assign(field=fields)
+    _print_fields(console, "The summary", named, f"{len(named)} of its words differ")
+
+
+def _field_count(count: int) -> str:
     return "1 field" if count == 1 else f"{count} fields"
 
 
-def _print_fields(console: Console, title: str, frame: pd.DataFrame, said: str) -> None:
-    """The fields as a table, or where long names would leave its values no room, before and after below each other."""
-    console.print(f"\n[bold]{title}[/]: {said}")
-    if max(map(len, frame["field"]), default=0) > console.width / 3:
+def _print_fields(console: Console, title: str, frame: pd.DataFrame, summary: str) -> None:
+    """Print ``field before after`` as a table.
+
+    If long names would leave the values no room, before and after stand below each other.
+    """
+    console.print(f"\n[bold]{title}[/]: {summary}")
+    if frame.empty:
+        return
+    # Names are not folded, since a reader searches for them.
+    longest = max(len(field) for field in frame["field"])
+    if longest > MAX_FIELD_SHARE * console.width:
         for row in frame.to_dict("records"):
-            _print_pair(console, row)
-    elif len(frame):
-        table = _table()
-        for name in ("field", "before", "after"):
-            table.add_column(name, overflow="fold", no_wrap=name == "field")
-        for row in frame.to_dict("records"):
-            table.add_row(*(_text(row[name]) for name in ("field", "before", "after")))
-        console.print(table)
+            _print_field(console, row)
+        return
+    table = _empty_table()
+    table.add_column("field", overflow="fold", no_wrap=True)
+    table.add_column("before", overflow="fold")
+    table.add_column("after", overflow="fold")
+    for row in frame.to_dict("records"):
+        table.add_row(_text(row["field"]), _text(row["before"]), _text(row["after"]))
+    console.print(table)
 
 
-def _print_pair(console: Console, row: dict[Any, Any]) -> None:
-    pair = Table.grid(padding=(0, 2, 0, 2), pad_edge=True)
-    pair.add_column(no_wrap=True)
-    pair.add_column(overflow="fold")
-    for side in ("before", "after"):
-        pair.add_row(side, _text(row[side]))
+def _print_field(console: Console, row: dict[Any, Any]) -> None:
+    """Print a field with its values below."""
+    values = Table.grid(padding=(0, 2, 0, 2), pad_edge=True)
+    values.add_column(no_wrap=True)
+    values.add_column(overflow="fold")
+    for side in STUDY_SIDES:
+        values.add_row(side, _text(row[side]))
     console.print(_text(row["field"]), overflow="fold")
-    console.print(pair)
+    console.print(values)
 
 
 def _print_conclusions(console: Console, diff: Diff) -> None:
+    """Print the cells of both studies as a table, and count those of one study only."""
     frame = diff.conclusions()
-    wide = console.width >= WIDE_TERMINAL_COLUMNS
-    both = frame[~frame["verdict"].str.startswith("only")]
-    factor = 100.0 if diff.y.endswith(PERCENT_SUFFIXES) else 1.0
-    measure = f"{diff.y} in percent" if factor > 1 else diff.y
-    console.print(
-        f"\n[bold]{measure}[/], by cell" if len(both) else "\n[bold]No cell is in both studies.[/]"
-    )
-    if len(both):
-        table = _table()
-        others = [name for name in frame.columns if "." in str(name)]
-        for name in (
-            "arm",
-            "sparsity",
-            "epochs",
-            *others,
-            "before",
-            "after",
-            "after - before",
-            "verdict",
-        ):
-            left = name in ("arm", "verdict")
-            table.add_column(
-                name.rpartition(".")[2],
-                justify="left" if left else "right",
-                no_wrap=name != "verdict",
-            )
-        for row in both.to_dict("records"):
-            table.add_row(*_conclusion(row, others, wide, factor))
-        console.print(table)
-    for line in _unmatched_cells_text(frame):
+    is_in_both = ~frame["verdict"].str.startswith("only")
+    matched = frame[is_in_both]
+    if matched.empty:
+        console.print("\n[bold]No cell is in both studies.[/]")
+    else:
+        is_percent = diff.y.endswith(PERCENT_SUFFIXES)
+        measure = f"{diff.y} in percent" if is_percent else diff.y
+        console.print(f"\n[bold]{measure}[/], by cell")
+        is_wide = console.width >= WIDE_TERMINAL_COLUMNS
+        console.print(_conclusions_table(matched, is_wide, is_percent))
+    for line in _unmatched_cell_lines(frame):
         console.print(escape(line))
 
 
-def _conclusion(row: dict[Any, Any], others: list[str], wide: bool, factor: float) -> Iterator[str]:
+def _conclusions_table(frame: pd.DataFrame, is_wide: bool, is_percent: bool) -> Table:
+    """A row per cell.
+
+    Args:
+        frame: Rows of `Diff.conclusions`, of cells that both studies have.
+        is_wide: Adds the interval to each study's mean.
+        is_percent: Shows fractions in percent.
+    """
+    # Columns of dotted fields are the further sweep axes.
+    axes = [name for name in frame.columns if "." in str(name)]
+    table = _empty_table()
+    table.add_column("arm", no_wrap=True)
+    for name in ("sparsity", "epochs", *axes, "before", "after", "after - before"):
+        table.add_column(name.rpartition(".")[2], justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for row in frame.to_dict("records"):
+        table.add_row(*_conclusion_cells(row, axes, is_wide, is_percent))
+    return table
+
+
+def _conclusion_cells(
+    row: dict[Any, Any], axes: list[str], is_wide: bool, is_percent: bool
+) -> Iterator[str]:
+    """The cells of one row of `_conclusions_table`."""
     yield escape(str(row["arm"]))
     yield f"{100 * row['sparsity']:.10g} %"
     yield f"{row['epochs']:g}"
-    yield from (_text(row[name]) for name in others)
-    for side in ("before", "after"):
-        low, high = (row[f"{end}_{side}"] if wide else None for end in ("low", "high"))
-        yield _interval(row[f"mean_{side}"], low, high, factor)
-    yield _interval(row["difference"], row["low"], row["high"], factor, "+")
+    for axis in axes:
+        yield _text(row[axis])
+    for side in STUDY_SIDES:
+        low = row[f"low_{side}"] if is_wide else None
+        high = row[f"high_{side}"] if is_wide else None
+        yield _interval_text(row[f"mean_{side}"], low, high, is_percent)
+    yield _interval_text(row["difference"], row["low"], row["high"], is_percent, sign="+")
     yield escape(row["verdict"])
 
 
-def _interval(value: Any, low: Any, high: Any, factor: float, sign: str = "") -> str:
-    """``87.12 [86.90, 87.34]`` of fractions as percent, other measures with four digits; empty without a value."""
-    form = f"{sign}.2f" if factor > 1 else f"{sign}.4g"
+def _interval_text(value: Any, low: Any, high: Any, is_percent: bool, sign: str = "") -> str:
+    """A value with its interval, escaped: ``87.12 [86.90, 87.34]``; empty if it is missing.
+
+    Args:
+        value: The value.
+        low: Lower end of its interval; None or NaN for no interval.
+        high: Upper end.
+        is_percent: Shows fractions in percent with two decimals; else numbers with four digits.
+        sign: ``+`` shows the sign of positive numbers too.
+    """
     if pd.isna(value):
         return ""
-    ends = "" if pd.isna(low) else f" \\[{factor * low:{form}}, {factor * high:{form}}]"
-    return f"{factor * value:{form}}{ends}"
+    factor = 100.0 if is_percent else 1.0
+    number_format = f"{sign}.2f" if is_percent else f"{sign}.4g"
+    text = f"{factor * value:{number_format}}"
+    if pd.isna(low):
+        return text
+    return f"{text} \\[{factor * low:{number_format}}, {factor * high:{number_format}}]"
 
 
-def _unmatched_cells_text(frame: pd.DataFrame) -> Iterator[str]:
-    """A line for the cells of one study that the other lacks."""
+def _unmatched_cell_lines(frame: pd.DataFrame) -> Iterator[str]:
+    """A line on the cells that only one study has, for each study that has any."""
     for verdict in ("only before", "only after"):
         counts = frame.loc[frame["verdict"] == verdict, "arm"].value_counts(sort=False)
-        cells = (f"{count} cell{'s' * (count > 1)} of {arm}" for arm, count in counts.items())
         if len(counts):
-            yield f"{verdict[0].upper()}{verdict[1:]}: {', '.join(cells)}."
+            cells = [f"{_cell_count(count)} of {arm}" for arm, count in counts.items()]
+            yield f"{verdict.capitalize()}: {', '.join(cells)}."
 
 
-def _table() -> Table:
+def _cell_count(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _empty_table() -> Table:
     return Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
 
 
 def _text(value: Any) -> str:
-    return (
-        "-"
-        if pd.isna(value) or value == ""
-        else escape(f"{value:.6g}" if isinstance(value, float) else str(value))
-    )
+    """A value, escaped, a float with six digits; a dash if it is missing or empty."""
+    if pd.isna(value) or value == "":
+        return "-"
+    return escape(f"{value:.6g}" if isinstance(value, float) else str(value))

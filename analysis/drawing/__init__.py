@@ -1,1 +1,1 @@
-"""Figures: what every figure is made of, and the curves; the other analyses draw their own beside their numbers."""
+"""Parts that every figure is made of: axes, marks, style, files."""

@@ -1,4 +1,4 @@
-"""Axes: panels in a grid, where sparsities lie, ticks at what there is, logarithms where values lie far apart."""
+"""Axes: panels in a grid, positions of sparsities, ticks at measured values, logarithmic scales."""
 
 from __future__ import annotations
 
@@ -10,51 +10,70 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.quantities import column_label
 from sparsetune.errors import SparsetuneError
+
+from ..quantities import column_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOG_AXIS_RATIO = 5
-"""From this ratio between its ends, an axis is logarithmic."""
+"""Ratio between its largest and smallest value above which an axis is logarithmic."""
+MIN_TICK_SHARE = 0.06
+"""Smallest distance between the ticks of two sparsities, as a share of the axis."""
+MIN_LOGIT_SPARSITY = 1e-12
+"""Sparsity below which a logit is cut off."""
+MIN_ERROR_PERCENT = 1e-6
+"""Error in percent below which its logarithm is cut off."""
 ACCURACY_TICKS = (0, 20, 50, 70, 80, 90, 95, 97, 98, 99, 99.5, 99.8, 99.9)
-"""Ticks where an accuracy is drawn by the logarithm of its error, in percent."""
+"""Ticks in percent for an accuracy that is drawn by the logarithm of its error."""
 
 
 def log_density(sparsity: Any) -> Any:
-    """Position of a sparsity on the axis: -ln(1 - s), where 0, 0.8, 0.9, 0.95, 0.98 and 0.99 are all readable."""
+    """Position of a sparsity s on an axis of log density: -ln(1 - s), of the shape given.
+
+    Sparsities of 0, 0.8, 0.9, 0.95, 0.98 and 0.99 can all be told apart on it.
+    """
     return -np.log1p(-np.asarray(sparsity, dtype=np.float64))
 
 
 def sparsity_transform(axis: str, sparsities: Iterable[float]) -> Callable[[Any], Any]:
-    """Where sparsities lie on an axis: ``density``, ``linear`` or ``logit``, on which dense stands left of the others.
+    """Function from sparsities to positions on an axis.
 
     Args:
-        axis: Which one.
-        sparsities: All of the figure, since a logit has no place for 0.
+        axis: ``density``, ``linear`` or ``logit``.
+        sparsities: All sparsities of the figure. A logit has no position for 0, so dense gets one
+            to the left of them all.
     """
     if axis == "logit":
-        inner = _logit([sparsity for sparsity in sparsities if sparsity > 0] or [0.5])
-        dense = inner.min() - max(0.5, 0.2 * (inner.max() - inner.min()))
-        return lambda sparsity: np.where(np.asarray(sparsity) > 0, _logit(sparsity), dense)
-    return (
-        log_density
-        if axis == "density"
-        else lambda sparsity: np.asarray(sparsity, dtype=np.float64)
-    )
+        positions = _logit([sparsity for sparsity in sparsities if sparsity > 0] or [0.5])
+        gap = max(0.5, 0.2 * np.ptp(positions))
+        return partial(_logit_with_dense, dense_position=positions.min() - gap)
+    return log_density if axis == "density" else _as_floats
+
+
+def _as_floats(values: Any) -> Any:
+    return np.asarray(values, dtype=np.float64)
 
 
 def _logit(sparsity: Any) -> Any:
-    sparsity = np.maximum(np.asarray(sparsity, dtype=np.float64), 1e-12)
+    sparsity = np.maximum(_as_floats(sparsity), MIN_LOGIT_SPARSITY)
     return np.log(sparsity) - np.log1p(-sparsity)
 
 
+def _logit_with_dense(sparsity: Any, dense_position: float) -> Any:
+    return np.where(np.asarray(sparsity) > 0, _logit(sparsity), dense_position)
+
+
 def require_rows(frame: pd.DataFrame, lacking: str) -> pd.DataFrame:
-    """The frame, if there is anything to draw.
+    """The frame, if it has rows to draw.
+
+    Args:
+        frame: The rows.
+        lacking: What a study without rows lacks, for the error.
 
     Raises:
-        SparsetuneError: with what is ``lacking``, if there is none.
+        SparsetuneError: if there are no rows.
     """
     if frame.empty:
         raise SparsetuneError(f"there is nothing to draw: {lacking}")
@@ -64,102 +83,179 @@ def require_rows(frame: pd.DataFrame, lacking: str) -> pd.DataFrame:
 def make_panels(
     count: int, columns: int = 3, size: tuple[float, float] = (4.2, 3.4), share: bool = True
 ) -> Sequence[Axes]:
-    """Axes in a grid, each of a ``size`` in inches, with a common y axis where they ``share`` one."""
+    """Axes in a grid, row by row, with a common x axis; at least one.
+
+    Args:
+        count: Number of panels.
+        columns: Most panels side by side.
+        size: Width and height of a panel in inches.
+        share: Gives the panels a common y axis too.
+    """
     from matplotlib.figure import Figure
 
+    count = max(1, count)
     columns = max(1, min(columns, count))
-    rows = math.ceil(max(count, 1) / columns)
+    rows = math.ceil(count / columns)
     width, height = size
-    figure = Figure(figsize=(width * columns + 1.3, height * rows + 0.2), layout="constrained")
-    axes = figure.subplots(rows, columns, sharex=True, sharey=share, squeeze=False).ravel().tolist()
-    for axis in axes[max(count, 1) :]:
-        axis.remove()
-    kept: Sequence[Axes] = axes[: max(count, 1)]
-    return kept
+    # Room for the legend on the right.
+    figure_size = (width * columns + 1.3, height * rows + 0.2)
+    figure = Figure(figsize=figure_size, layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=share, squeeze=False)
+    axes: list[Axes] = grid.ravel().tolist()
+    for unused in axes[count:]:
+        unused.remove()
+    return axes[:count]
 
 
 def set_x_axis(
-    axis: Axes, x: str, values: Iterable[float], place: Callable[[Any], Any] = log_density
+    axis: Axes,
+    x: str,
+    values: Iterable[float],
+    to_position: Callable[[Any], Any] = log_density,
 ) -> None:
-    """The horizontal axis of a curve: ticks at the sparsities or lengths that there are, logarithmic ones of costs."""
+    """Label the horizontal axis of a curve, and set its scale and ticks.
+
+    Args:
+        axis: The panel.
+        x: ``sparsity``, ``epochs``, or a column of costs.
+        values: All values that are drawn.
+        to_position: Function from sparsities to positions on the axis.
+    """
+    axis.set_xlabel(column_label(x))
+    values = list(values)
+    if x == "sparsity":
+        set_sparsity_ticks(axis.xaxis, values, to_position)
+    elif x == "epochs":
+        _set_length_axis(axis, values)
+    elif values and max(values) > LOG_AXIS_RATIO * min(values) > 0:
+        is_wide = max(values) > LOG_AXIS_RATIO**2 * min(values)
+        _set_log_cost_axis(axis, is_wide)
+
+
+def _set_length_axis(axis: Axes, lengths: Sequence[float]) -> None:
+    """Make the horizontal axis logarithmic, with a tick at each length."""
+    ticks = sorted(set(lengths))
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.minorticks_off()
+
+
+def _set_log_cost_axis(axis: Axes, is_wide: bool) -> None:
+    """Make the horizontal axis logarithmic, with round ticks, fewer of them on a wide one."""
     from matplotlib.ticker import LogLocator
 
-    axis.set_xlabel(column_label(x))
-    if x == "sparsity":
-        set_sparsity_ticks(axis.xaxis, values, place)
-    elif x == "epochs":
-        ticks = sorted(set(values))
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-        axis.minorticks_off()
-    elif (
-        max(values, default=0) > LOG_AXIS_RATIO * min(values, default=0) > 0
-    ):  # of costs, no two are equal
-        axis.set_xscale("log")
-        far = max(values) > LOG_AXIS_RATIO**2 * min(values)
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3) if far else (1, 2, 5)))
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.minorticks_off()
+    axis.set_xscale("log")
+    multiples = (1, 3) if is_wide else (1, 2, 5)
+    axis.xaxis.set_major_locator(LogLocator(subs=multiples))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
 
 
 def set_sparsity_ticks(
-    axis: Any, values: Iterable[float], place: Callable[[Any], Any] = log_density
+    axis: Any, values: Iterable[float], to_position: Callable[[Any], Any] = log_density
 ) -> None:
-    """A tick at every sparsity of the study that has room, the highest first."""
-    values = [float(value) for value in values]
-    kept = list[float]()
-    spread = float(np.ptp(place(sorted({0.0, *values})))) or 1.0
-    for value in sorted(set(values), reverse=True):
-        if all(abs(place(value) - place(other)) > 0.06 * spread for other in kept):
-            kept.append(value)
-    axis.set_ticks(place(kept), [f"{100 * value:.10g}" for value in kept])
-    known = np.unique(np.asarray(list(values), dtype=np.float64))
-    setattr(axis.axes, f"fmt_{axis.axis_name}data", partial(_nearest, known, place(known)))
+    """Set a tick at every sparsity that has room, from the highest down.
+
+    Pointing at the axis then names the nearest sparsity, whether it has a tick or not.
+
+    Args:
+        axis: One of Matplotlib's two axes of a panel.
+        values: All sparsities of the figure.
+        to_position: Function from sparsities to positions on the axis.
+    """
+    sparsities = sorted({float(value) for value in values})
+    # The axis starts at dense even if it was not run.
+    spread = float(np.ptp(to_position(sorted({0.0, *sparsities})))) or 1.0
+    ticks: list[float] = []
+    for sparsity in reversed(sparsities):
+        distances = [abs(to_position(sparsity) - to_position(tick)) for tick in ticks]
+        if all(distance > MIN_TICK_SHARE * spread for distance in distances):
+            ticks.append(sparsity)
+    axis.set_ticks(to_position(ticks), [f"{100 * tick:.10g}" for tick in ticks])
+    known = np.asarray(sparsities, dtype=np.float64)
+    nearest_text = partial(_nearest_sparsity_text, known, to_position(known))
+    setattr(axis.axes, f"fmt_{axis.axis_name}data", nearest_text)
 
 
-def _nearest(sparsities: Any, places: Any, at: float) -> str:
-    """The sparsity whose place on an axis is nearest, in percent."""
-    return f"{100 * sparsities[np.abs(places - at).argmin()]:.10g}"
+def _nearest_sparsity_text(sparsities: Any, positions: Any, position: float) -> str:
+    """The sparsity whose position on an axis is nearest, in percent."""
+    nearest = sparsities[np.abs(positions - position).argmin()]
+    return f"{100 * nearest:.10g}"
 
 
 def set_y_scale(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
-    """A logarithmic y axis where values lie far apart: of a loss or cost, or of the error behind an accuracy."""
+    """Make the y axis logarithmic if values lie far apart, in the error in case of an accuracy.
+
+    Args:
+        axis: The panel, whose marks are drawn.
+        column: The measure or cost.
+        drawn: ``low mean high`` of every mark, NaN where unknown.
+    """
+    is_fraction = column.rpartition("_")[2] in ("accuracy", "score")
+    means = drawn["mean"].dropna().to_numpy(np.float64)
+    smallest, largest = _finite_range(1 - means if is_fraction else means)
+    if not largest > LOG_AXIS_RATIO * smallest > 0:
+        _limit_linear_y_axis(axis, column, is_fraction)
+    elif is_fraction:
+        ends = _finite_range(drawn[["low", "mean", "high"]].to_numpy(np.float64))
+        _set_log_error_axis(axis, column, ends, smallest)
+    else:
+        _set_log_y_axis(axis)
+
+
+def _limit_linear_y_axis(axis: Axes, column: str, is_fraction: bool) -> None:
+    """Cut off what a linear y axis should not show."""
+    if column == "total_flops":
+        axis.set_ylim(0, None)
+    elif is_fraction:
+        # An interval of two seeds can end below 0 or above 100 %.
+        low, high = axis.get_ylim()
+        axis.set_ylim(max(0.0, low), min(100.0, high))
+
+
+def _set_log_error_axis(
+    axis: Axes, column: str, ends: tuple[float, float], smallest_error: float
+) -> None:
+    """Draw an accuracy by the logarithm of its error.
+
+    Args:
+        axis: The panel.
+        column: The measure.
+        ends: Lowest and highest end of all intervals, as fractions.
+        smallest_error: Error of the highest mean, as a fraction.
+    """
+    low, high = ends
+    axis.set_yscale("function", functions=(_accuracy_to_position, _position_to_accuracy))
+    # The label ends with the unit in brackets.
+    axis.set_ylabel(f"{column_label(column)[:-1]}, by the logarithm of the error)")
+    # Intervals that reach an error of 0 would take up the whole axis.
+    top = max(1 - smallest_error / 1.3, min(high, 1 - smallest_error / 2))
+    axis.set_ylim(max(0.0, 100 * low - 5), 100 * top)
+    bottom_limit, top_limit = axis.get_ylim()
+    axis.set_yticks([tick for tick in ACCURACY_TICKS if bottom_limit <= tick <= top_limit])
+    axis.yaxis.set_major_formatter("{x:g}")
+
+
+def _set_log_y_axis(axis: Axes) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
-    fraction = column.rpartition("_")[2] in ("accuracy", "score")
-    means = drawn["mean"].dropna().to_numpy(np.float64)
-    least, most = _finite_range(1 - means if fraction else means)
-    if not most > LOG_AXIS_RATIO * least > 0:
-        low, high = axis.get_ylim()
-        if column == "total_flops":
-            axis.set_ylim(0, None)
-        elif fraction:  # an interval of two seeds may end beyond what there is
-            axis.set_ylim(max(0.0, low), min(100.0, high))
-        return
-    if fraction:
-        axis.set_yscale("function", functions=(_accuracy_to_position, _position_to_accuracy))
-        axis.set_ylabel(f"{column_label(column)[:-1]}, by the logarithm of the error)")
-        low, high = _finite_range(drawn[["low", "mean", "high"]].to_numpy(np.float64))
-        top = max(1 - least / 1.3, min(high, 1 - least / 2))
-        axis.set_ylim(max(0.0, 100 * low - 5), 100 * top)
-        axis.set_yticks(
-            [tick for tick in ACCURACY_TICKS if axis.get_ylim()[0] <= tick <= axis.get_ylim()[1]]
-        )
-    else:
-        axis.set_yscale("log")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.yaxis.set_minor_locator(NullLocator())
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter("{x:g}")
 
 
 def _finite_range(values: Any) -> tuple[float, float]:
-    """The lowest and highest, NaN left out; NaN where there is none."""
+    """The smallest and the largest value that is no NaN; NaN and NaN if there is none."""
     known = values[~np.isnan(values)]
-    return (float(known.min()), float(known.max())) if known.size else (math.nan, math.nan)
+    if not known.size:
+        return math.nan, math.nan
+    return float(known.min()), float(known.max())
 
 
 def _accuracy_to_position(percent: Any) -> Any:
-    return -np.log(np.maximum(100.0 - np.asarray(percent, dtype=np.float64), 1e-6))
+    error = np.maximum(100.0 - np.asarray(percent, dtype=np.float64), MIN_ERROR_PERCENT)
+    return -np.log(error)
 
 
 def _position_to_accuracy(position: Any) -> Any:

@@ -1,15 +1,17 @@
-"""A figure as files: laid out once, then printed as PDF, PNG and SVG; equal bytes for equal figures."""
+"""Files of a figure: laid out once, then rendered as PDF, PNG and SVG."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.drawing.style import project_style
 from sparsetune.paths import Place
 from sparsetune.storage import translating_write_errors, write_durably
+
+from .style import project_style
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,56 +20,79 @@ PNG_DPI = 150
 
 
 def save_figure(figure: Figure, frame: pd.DataFrame, stem: Place) -> None:
-    """Write ``stem`` as .pdf, .png, .svg and the .csv it was drawn from."""
-    found = render_files(figure)
+    """Write a figure as .pdf, .png and .svg, and the frame that it was drawn from as .csv.
+
+    Args:
+        figure: The figure.
+        frame: Its numbers.
+        stem: Path of the files without a suffix.
+
+    Raises:
+        StorageError: if a file cannot be written.
+    """
+    files = render_files(figure)
     with translating_write_errors(stem.parent):
         write_durably(stem.with_suffix(".csv"), frame.to_csv(index=False))
-        for kind, whole in found.items():
-            write_durably(stem.with_suffix(f".{kind}"), whole)
+        for kind, contents in files.items():
+            write_durably(stem.with_suffix(f".{kind}"), contents)
 
 
 def render_files(figure: Figure) -> dict[str, bytes]:
-    """A figure as ``pdf``, ``png`` and ``svg``, equal bytes for equal figures."""
+    """Contents of a figure's files by kind: ``pdf``, ``png``, ``svg``; equal for equal figures."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.backends.backend_pdf import FigureCanvasPdf
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    found = {kind: io.BytesIO() for kind in ("pdf", "png", "svg")}
+    pdf = io.BytesIO()
+    png = io.BytesIO()
+    svg = io.BytesIO()
     with project_style():
         freeze_layout(figure)
-        # Not `savefig`, which would lay the figure out anew for each.
-        FigureCanvasPdf(figure).print_pdf(found["pdf"], metadata={"CreationDate": None})
-        figure.dpi = PNG_DPI  # a PDF leaves its own 72
-        FigureCanvasAgg(figure).print_png(found["png"])
-        FigureCanvasSVG(figure).print_svg(found["svg"], metadata={"Date": None})
-    return {kind: file.getvalue() for kind, file in found.items()}
+        # `savefig` would lay the figure out again for each kind.
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
+        # A PDF leaves its own 72 dpi behind.
+        figure.dpi = PNG_DPI
+        FigureCanvasAgg(figure).print_png(png)
+        FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+    return {"pdf": pdf.getvalue(), "png": png.getvalue(), "svg": svg.getvalue()}
 
 
 def freeze_layout(figure: Figure) -> None:
-    """Lay a figure out once and hold its ticks and labels there, since each drawing would do all that again."""
+    """Lay a figure out and fix its ticks and labels, since each drawing would do all that again."""
     freeze_ticks(figure)
-    if engine := figure.get_layout_engine():
+    engine = figure.get_layout_engine()
+    if engine:
         engine.execute(figure)
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        if axes.get_axes_locator() is not None:  # a colour bar takes its place only now
+        # A colour bar gets its position only when its box is asked for.
+        if axes.get_axes_locator() is not None:
             axes.get_tightbbox()
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        place = axis.label.get_transform().transform(axis.label.get_position())
-        x, y = figure.transFigure.inverted().transform(place)
+    # Labels follow their ticks' sizes, which would be measured again at every drawing.
+    for axis in _every_axis(figure):
+        label = axis.label
+        pixels = label.get_transform().transform(label.get_position())
+        x, y = figure.transFigure.inverted().transform(pixels)
         axis.set_label_coords(x, y, transform=figure.transFigure)
 
 
 def freeze_ticks(figure: Figure) -> None:
-    """Let every axis keep the ticks and their texts that it has now, the minor ones none."""
+    """Fix the ticks of every axis and their labels; minor ticks are removed."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+    for axis in _every_axis(figure):
         low, high = sorted(axis.get_view_interval())
         ticks = [tick for tick in axis.get_majorticklocs() if low <= tick <= high]
         formatter = axis.get_major_formatter()
-        held = FixedFormatter(formatter.format_ticks(ticks))
-        held.set_offset_string(formatter.get_offset())
+        fixed = FixedFormatter(formatter.format_ticks(ticks))
+        fixed.set_offset_string(formatter.get_offset())
         axis.set_major_locator(FixedLocator(ticks))
-        axis.set_major_formatter(held)
+        axis.set_major_formatter(fixed)
         axis.set_minor_locator(NullLocator())
+
+
+def _every_axis(figure: Figure) -> Iterator[Any]:
+    """The x axis and the y axis of every panel."""
+    for axes in figure.axes:
+        yield axes.xaxis
+        yield axes.yaxis

@@ -1,4 +1,4 @@
-"""One style for every figure, safe for colour-blind readers: colours, markers, settings."""
+"""Style of every figure, safe for colour-blind readers: colours, markers, settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ RC_PARAMS: dict[str, Any] = {
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlesize": 11,
-    "axes.titley": 1.0,  # else placed anew at every drawing, which costs a fifth of it
+    # By default a title is placed again at every drawing, which takes a fifth of its time.
+    "axes.titley": 1.0,
     "axes.edgecolor": "#888888",
     "figure.facecolor": "white",
     "font.family": "sans-serif",
@@ -32,14 +33,24 @@ RC_PARAMS: dict[str, Any] = {
 LINE_MARKERS = "osD^vPX*"
 ARM_MARKERS = "osD^vPX<>ph"
 ARM_COLOURS = (
-    *("#332288", "#ee7733", "#009988", "#cc3311", "#33aadd", "#aa3377"),
-    *("#999933", "#0055aa", "#ee99aa", "#117733", "#882255", "#777777"),
+    "#332288",
+    "#ee7733",
+    "#009988",
+    "#cc3311",
+    "#33aadd",
+    "#aa3377",
+    "#999933",
+    "#0055aa",
+    "#ee99aa",
+    "#117733",
+    "#882255",
+    "#777777",
 )
 
 
 @contextmanager
 def project_style() -> Iterator[None]:
-    """The project's style, for the figures made inside."""
+    """Apply the project's style to figures made inside the ``with`` block."""
     import matplotlib
 
     with matplotlib.rc_context(RC_PARAMS):
@@ -47,26 +58,37 @@ def project_style() -> Iterator[None]:
 
 
 def line_colours(values: Iterable[Hashable], by: str | None) -> dict[Any, Any]:
-    """A colour for each line, from a sequential map: sparsity and any other field have one each; dense is black."""
+    """Colour of each line, from a sequential map; black for dense.
+
+    Args:
+        values: Values that tell the lines apart.
+        by: Their field. Sparsity has one map, all other fields another.
+    """
     from matplotlib import colormaps
 
     ordered = sorted(set(values), key=lambda value: (isinstance(value, str), value))
-    sparsity = by == "sparsity.target"
-    coloured = [value for value in ordered if not (sparsity and value == 0)]
-    ends = (0.88, 0.12) if sparsity else (0.78, 0.08)
-    chosen = colormaps["viridis" if sparsity else "inferno"](
-        np.linspace(*ends, len(coloured)) if len(coloured) > 1 else [ends[1]]
-    )
-    return {**dict.fromkeys(ordered, "black"), **dict(zip(coloured, chosen, strict=False))}
+    if by == "sparsity.target":
+        coloured = [value for value in ordered if value != 0]
+        colour_map = colormaps["viridis"]
+        first, last = 0.88, 0.12
+    else:
+        coloured = ordered
+        colour_map = colormaps["inferno"]
+        first, last = 0.78, 0.08
+    shares = np.linspace(first, last, len(coloured)) if len(coloured) > 1 else [last]
+    colours = dict.fromkeys(ordered, "black")
+    # A study of dense networks alone leaves the only colour unused.
+    colours.update(zip(coloured, colour_map(shares), strict=False))
+    return colours
 
 
 def arm_styles(arms: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """A colour and a marker for each arm, in order; a pair comes again after 132."""
-    return {
-        arm: {
-            "color": ARM_COLOURS[i % len(ARM_COLOURS)],
-            "marker": ARM_MARKERS[i % len(ARM_MARKERS)],
+    """Colour, marker and line style of each arm, in order; they repeat after 132 arms."""
+    styles = {}
+    for number, arm in enumerate(dict.fromkeys(arms)):
+        styles[arm] = {
+            "color": ARM_COLOURS[number % len(ARM_COLOURS)],
+            "marker": ARM_MARKERS[number % len(ARM_MARKERS)],
             "linestyle": "-",
         }
-        for i, arm in enumerate(dict.fromkeys(arms))
-    }
+    return styles

@@ -1,1 +1,1 @@
-"""The pieces of the report's page: what stands on it, in which words, and how a drawn figure becomes interactive."""
+"""Pieces of the report's page: its sections, sentences, tables and figures."""

@@ -1,72 +1,95 @@
-"""Tables as files: Markdown and LaTeX with the rules of booktabs, whatever stands in a cell escaped; CSV."""
+"""Tables as files: Markdown, LaTeX with the rules of booktabs, and CSV."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import pandas as pd
 
-from analysis.page.table import PageTable
+from .table import PageTable
 
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "|": r"\textbar{}",
-}
-LATEX_ESCAPES |= {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     '"': r"\textquotedbl{}",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
 }
-LATEX_ESCAPES |= {mark: f"\\{mark}" for mark in "&%$#_{}"}
+MARKDOWN_MARKS = re.compile(r"([\\`*_\[\]|~$!#])")
 
 
 def to_markdown(table: PageTable) -> str:
-    """A table in GitHub's Markdown; numbers stand at the right."""
-    rule = ["---:" if column.right else ":---" for column in table.columns]
-    lines = [_row((column.heading for column in table.columns), _escape_markdown), rule]
-    lines += [_row((cell.text for cell in row.cells), _escape_markdown) for row in table.rows]
+    """A table in GitHub's Markdown, numbers right-aligned."""
+    headings, *rows = _escaped_texts(table, _escape_markdown)
+    alignments = ["---:" if column.right else ":---" for column in table.columns]
+    lines = [headings, alignments, *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def to_latex(table: PageTable) -> str:
-    r"""A ``tabular`` that needs ``\usepackage{booktabs}`` and no more; rows of a group are set apart."""
-    kinds = "".join("r" if column.right else "l" for column in table.columns)
-    head = " & ".join(_row((column.heading for column in table.columns), _escape_latex))
-    lines = [rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", rf"{head} \\", r"\midrule"]
-    for number, row in enumerate(table.rows):
-        lines += [r"\addlinespace"] if row.first and number else []
-        lines.append(rf"{' & '.join(_row((cell.text for cell in row.cells), _escape_latex))} \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+    r"""A ``tabular`` that needs only ``\usepackage{booktabs}``; groups of rows are set apart."""
+    headings, *rows = _escaped_texts(table, _escape_latex)
+    alignments = "".join("r" if column.right else "l" for column in table.columns)
+    lines = [
+        rf"\begin{{tabular}}{{{alignments}}}",
+        r"\toprule",
+        _latex_line(headings),
+        r"\midrule",
+    ]
+    for number, (row, texts) in enumerate(zip(table.rows, rows, strict=True)):
+        # The rule above the first row sets it apart already.
+        if row.first and number > 0:
+            lines.append(r"\addlinespace")
+        lines.append(_latex_line(texts))
+    lines += [r"\bottomrule", r"\end{tabular}", ""]
+    return "\n".join(lines)
 
 
-def _row(texts: Iterable[str], escaped: Callable[[str], str]) -> list[str]:
-    return [escaped(" ".join(text.split())) for text in texts]
+def _latex_line(texts: list[str]) -> str:
+    return rf"{' & '.join(texts)} \\"
+
+
+def _escaped_texts(table: PageTable, escape: Callable[[str], str]) -> list[list[str]]:
+    """The headings, then the cells of each row, each escaped and on one line."""
+    lines = [[column.heading for column in table.columns]]
+    lines += [[cell.text for cell in row.cells] for row in table.rows]
+    # A line break would end the row of a table in Markdown.
+    return [[escape(" ".join(text.split())) for text in line] for line in lines]
 
 
 def _escape_markdown(text: str) -> str:
-    """Every mark that Markdown or the HTML in it could act on stands for itself."""
+    """Text in which nothing acts as Markdown or as HTML in it."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~$!#])", r"\\\1", text)
+    return MARKDOWN_MARKS.sub(r"\\\1", text)
 
 
 def _escape_latex(text: str) -> str:
-    """Every mark that LaTeX could act on stands for itself; control characters are left out."""
+    """Text in which nothing acts as LaTeX; control characters are left out."""
     return "".join(LATEX_ESCAPES.get(mark, mark) for mark in text if mark.isprintable())
 
 
 def to_csv(frame: pd.DataFrame) -> bytes:
-    """A frame as CSV, by the fast writer; frames that it cannot write, by the slow one."""
+    """A frame as CSV, without its index."""
     import pyarrow as pa
     import pyarrow.csv
 
+    options = pyarrow.csv.WriteOptions(quoting_style="needed")
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
         sink = pa.BufferOutputStream()
-        pyarrow.csv.write_csv(table, sink, pyarrow.csv.WriteOptions(quoting_style="needed"))
-        return bytes(sink.getvalue())
+        pyarrow.csv.write_csv(table, sink, options)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        # Columns of mixed types: pandas writes them too, far more slowly.
         return frame.to_csv(index=False).encode()
+    return bytes(sink.getvalue())

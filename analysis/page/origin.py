@@ -1,4 +1,4 @@
-"""Where a report's numbers come from: launches, machines and memory of a study, or the table that was read."""
+"""Provenance of a report's numbers: launches and memory of a study, or the table that was read."""
 
 from __future__ import annotations
 
@@ -9,81 +9,113 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.load import StudyResults
-from analysis.tables.foreign import TableResults
-from analysis.tables.results import Results
 from sparsetune.costs.memory import PeakMemory, peak_memory
+
+from ..load import StudyResults
+from ..tables.foreign import TableResults
+from ..tables.results import Results
+
+
+@dataclass(frozen=True)
+class ResultsOrigin:
+    """Where the numbers were read from.
+
+    Args:
+        code: Python that reads them again, or what they are if there is no such line.
+        notes: Sentences on what was decided in reading them.
+    """
+
+    code: str
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class LaunchRow:
+    """One launch of a study, as texts for a table; what was not recorded is empty.
+
+    Args:
+        time: When it started, to the minute, in UTC.
+        command: The command line.
+        code: First twelve digits of the commit, and whether there were uncommitted changes.
+        machine: Processor and platform.
+        packages: Python and the packages with their versions.
+    """
+
+    time: str
+    command: str
+    code: str
+    machine: str
+    packages: str
 
 
 def report_command(results: Results) -> str:
-    """What made the page."""
+    """Command, or line of Python, that makes the page."""
     if isinstance(results, StudyResults):
         return f"sparsetune report {_folder(results)}"
     return "analysis.report(results, out)"
 
 
 def resume_command(results: Results) -> str:
-    """What resumes the study; empty where nothing does."""
-    return f"sparsetune resume {_folder(results)}" if isinstance(results, StudyResults) else ""
-
-
-@dataclass(frozen=True)
-class ResultsOrigin:
-    """How to read the same numbers in Python, and what was decided in reading them, a sentence each."""
-
-    code: str
-    notes: Sequence[str] = ()
+    """Command that resumes the study; empty if the results are of no study."""
+    if isinstance(results, StudyResults):
+        return f"sparsetune resume {_folder(results)}"
+    return ""
 
 
 def results_origin(results: Results) -> ResultsOrigin:
-    """Where the tables come from."""
+    """Where the results were read from."""
     if isinstance(results, StudyResults):
         return ResultsOrigin(f'analysis.load("{_folder(results)}")')
     code = f"a table of runs: {results.design.name}, {len(results.trials())} trials"
-    return ResultsOrigin(code, results.notes if isinstance(results, TableResults) else ())
+    notes = results.notes if isinstance(results, TableResults) else ()
+    return ResultsOrigin(code, notes)
 
 
-def launch_table(results: Results) -> list[dict[str, Any]]:
-    """Every launch of the study, for a table."""
-    return (
-        [_launch(facts) for facts in results.directory.launches()]
-        if isinstance(results, StudyResults)
-        else []
-    )
+def launch_table(results: Results) -> list[LaunchRow]:
+    """Every launch of the study, oldest first; none if the results are of no study."""
+    if not isinstance(results, StudyResults):
+        return []
+    return [_launch_row(facts) for facts in results.directory.launches()]
 
 
 def memory_table(results: Results) -> list[PeakMemory]:
-    """Peak memory by model, batch size and device."""
-    return peak_memory(results.states.values()) if isinstance(results, StudyResults) else []
+    """Peak memory by model, batch size and device; none if the results are of no study."""
+    if not isinstance(results, StudyResults):
+        return []
+    return peak_memory(results.states.values())
 
 
 def weight_counts(trials: pd.DataFrame) -> list[str]:
-    """What sparsity is a fraction of, for each network of the study: prunable weights of all parameters."""
+    """Prunable weights and parameters of each network; none if the trials do not name a model."""
     if "task.model" not in trials:
         return []
     known = trials.dropna(subset=["prunable_weights", "parameters"])
     networks = known[["task.model", "prunable_weights", "parameters"]].drop_duplicates()
-    return [
-        f"{row['prunable_weights']:,.0f} prunable weights of {row['parameters']:,.0f} parameters ({row['task.model']})"
-        for row in networks.to_dict("records")
-    ]
+    counts = []
+    for row in networks.to_dict("records"):
+        prunable = f"{row['prunable_weights']:,.0f} prunable weights"
+        counts.append(f"{prunable} of {row['parameters']:,.0f} parameters ({row['task.model']})")
+    return counts
 
 
 def _folder(results: StudyResults) -> str:
+    """Last two parts of the study directory's path: ``runs/digits``."""
     return "/".join(str(results.directory.path).split("/")[-2:])
 
 
-def _launch(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _launch_row(facts: Mapping[str, Any]) -> LaunchRow:
+    """A launch, of a line of ``provenance.jsonl``."""
     git = facts.get("git") or {}
-    packages = ", ".join(
-        f"{name} {version}" for name, version in (facts.get("packages") or {}).items() if version
+    commit = git.get("commit", "")[:12]
+    changes = " with changes" if git.get("changed") else ""
+    machine = [str(facts[name]) for name in ("processor", "platform") if facts.get(name)]
+    versions = facts.get("packages") or {}
+    packages = [f"{name} {version}" for name, version in versions.items() if version]
+    started = datetime.fromtimestamp(facts.get("time", 0), UTC)
+    return LaunchRow(
+        time=started.strftime("%Y-%m-%d %H:%M UTC"),
+        command=facts.get("command", ""),
+        code=f"{commit}{changes}",
+        machine=", ".join(machine),
+        packages=f"Python {facts.get('python', '')}, {', '.join(packages)}",
     )
-    return {
-        "time": datetime.fromtimestamp(facts.get("time", 0), UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": facts.get("command", ""),
-        "code": f"{git.get('commit', '')[:12]}{' with changes' if git.get('changed') else ''}",
-        "machine": ", ".join(
-            str(facts[name]) for name in ("processor", "platform") if facts.get(name)
-        ),
-        "packages": f"Python {facts.get('python', '')}, {packages}",
-    }

@@ -1,4 +1,4 @@
-"""What stands on the page: exhibits with their drawings and tables, under headings, and what could not be shown."""
+"""Parts of the page: exhibits with their drawings and tables, in sections."""
 
 from __future__ import annotations
 
@@ -8,50 +8,80 @@ from typing import TypeVar
 
 import pandas as pd
 
-from analysis.page.interactive.figure import PlotlyFigure
-from analysis.page.printer import FigureJob
-from analysis.page.sections import fault_message
-from analysis.page.table import PageTable
+from .figure_export import FigureJob
+from .figure_process import RenderedFigure
+from .interactive.figure import PlotlyFigure
+from .sections import fault_message
+from .table import PageTable
+
+MIN_PANEL_PIXELS = 260
+MAX_PANEL_PIXELS = 420
 
 
 @dataclass(frozen=True)
 class ShownExhibit:
-    """An exhibit on the page: the drawing and what makes it interactive, or a table."""
+    """An exhibit on the page: a figure, a table, or both.
+
+    Args:
+        name: Stem of its files, unlike any other on the page.
+        title: Its heading.
+        caption: What its marks and columns mean.
+        job: Renders the figure; None for a table alone.
+        table: The numbers; None if they are only in the CSV.
+    """
 
     name: str
     title: str
     caption: str
-    order: FigureJob | None = None
+    job: FigureJob | None = None
     table: PageTable | None = None
 
     @property
+    def rendered(self) -> RenderedFigure | None:
+        """The figure; None for a table alone."""
+        return self.job.result() if self.job else None
+
+    @property
     def svg(self) -> str:
-        """As it goes into a page; empty for a table."""
-        whole = self.order.result().files["svg"].decode() if self.order else ""
-        return whole[whole.find("<svg") :]
+        """The drawing as an element of HTML; empty for a table alone."""
+        if self.rendered is None:
+            return ""
+        document = self.rendered.files["svg"].decode()
+        # A page's parser does not know the XML declaration and the document type before it.
+        return document[document.find("<svg") :]
 
     @property
     def interactive(self) -> PlotlyFigure | None:
-        """What makes it interactive, where it can be."""
-        return self.order.result().interactive if self.order else None
+        """The figure for Plotly; None for a table alone, and if it can only be shown as drawn."""
+        return self.rendered.interactive if self.rendered else None
 
     @property
     def width(self) -> int:
-        """In pixels."""
-        return self.order.result().width if self.order else 0
+        """Width of the figure in CSS pixels; 0 for a table alone."""
+        return self.rendered.width if self.rendered else 0
 
     @property
     def height(self) -> int:
-        """Of a panel, in pixels."""
-        found = self.order.result() if self.order else None
-        live = found.interactive if found else None
-        rows = -(-len(live.panels) // live.columns) if live else 1
-        return max(260, min(420, found.height // rows)) if found else 0
+        """Height of an interactive panel in CSS pixels; 0 for a table alone."""
+        if self.rendered is None:
+            return 0
+        # The drawing has its panels in rows, while a page may show them in other ones.
+        n_rows = 1
+        if self.interactive:
+            n_rows = -(-len(self.interactive.panels) // self.interactive.columns)
+        height = self.rendered.height // n_rows
+        return max(MIN_PANEL_PIXELS, min(MAX_PANEL_PIXELS, height))
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with what stands under it, and why something does not."""
+    """A heading with exhibits.
+
+    Args:
+        title: The heading.
+        shown: The exhibits.
+        lacking: Sentences on what cannot be shown, and why.
+    """
 
     title: str
     shown: Sequence[ShownExhibit] = ()
@@ -60,7 +90,17 @@ class Section:
 
 @dataclass(frozen=True)
 class CombinationPart:
-    """What one combination showed, in a table; a comparison of arms comes before it."""
+    """The verdict on one combination, with its main table.
+
+    Args:
+        title: The combination; empty if it is the only one.
+        measure: The headline measure.
+        numbers: The frame of the main table; empty if the measure is unknown.
+        table: The main table; None if the measure is unknown.
+        shown: Exhibits before the table, which compare arms.
+        lacking: Sentences on what cannot be shown, and why.
+        lines: Sentences of the verdict.
+    """
 
     title: str
     measure: str = ""
@@ -75,14 +115,18 @@ Part = TypeVar("Part", Section, CombinationPart)
 
 
 def drop_failed_figures(part: Part) -> Part:
-    """What can be shown of a part, and why the rest cannot: days of training must not end without a page."""
+    """The part with a sentence in place of each figure that could not be drawn.
+
+    Days of training must not end without a page.
+    """
     shown = []
     lacking = list(part.lacking)
-    for one in part.shown:
+    for exhibit in part.shown:
         try:
-            if one.order:
-                one.order.result()
-            shown.append(one)
+            if exhibit.job:
+                exhibit.job.result()
         except Exception as error:
-            lacking.append(str(fault_message(one.title, error)))
+            lacking.append(str(fault_message(exhibit.title, error)))
+        else:
+            shown.append(exhibit)
     return replace(part, shown=shown, lacking=lacking)

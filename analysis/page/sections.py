@@ -1,4 +1,7 @@
-"""What a report shows, in order: which exhibits stand under which heading. A new analysis is a line in `SECTIONS`."""
+"""Sections of a report: which exhibits stand under which heading, for which combination of axes.
+
+A new analysis is a line in `SECTIONS`.
+"""
 
 from __future__ import annotations
 
@@ -9,40 +12,44 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import pandas as pd
-
-from analysis import structure
-from analysis.curves import curve, histories
-from analysis.curves.comparison import COST_COLUMNS, cell_costs, compare_arms
-from analysis.curves.figures import draw_gains
-from analysis.estimates.means import cell_values, is_measured
-from analysis.exhibit import Exhibit
-from analysis.frontiers import pareto
-from analysis.lengths import saturation, verdicts
-from analysis.lengths.extension import extension_gain
-from analysis.lengths.summary import summary
-from analysis.quantities import column_label, measure_name
-from analysis.ramps import atlas
-from analysis.recipes import edges, importance, optima, optimism
-from analysis.recipes.optimum_figure import axis_name
-from analysis.recipes.retuning import retuning_gain
-from analysis.tables.results import Results
-from analysis.tables.selection import report_rows
-from analysis.wording import format_value
 from sparsetune.errors import SparsetuneError
 
+from .. import structure
+from ..curves import curve, histories
+from ..curves.comparison import compare_arms
+from ..curves.figures import draw_gains
+from ..estimates.means import cell_values
+from ..exhibit import Exhibit
+from ..frontiers import pareto
+from ..lengths import saturation, verdicts
+from ..lengths.extension import extension_gain
+from ..quantities import measure_name
+from ..ramps import atlas
+from ..recipes import edges, importance, optima, optimism
+from ..recipes.retuning import retuning_gain
+from ..tables.results import Results
+from ..tables.selection import report_rows
+from ..wording import format_value
+
+HEADLINE_MEASURES = ("test_accuracy", "test_score", "val_accuracy", "val_score")
+"""Measures that cells are judged by, the preferred one first."""
 Exhibits = Callable[[Results, str, Mapping[str, Any]], Iterator[Exhibit]]
-"""What an analysis offers: exhibits of results, of a headline measure, where dotted fields have one value each."""
+"""Function that makes the exhibits of an analysis.
+
+It takes the results, the headline measure, and dotted fields that have one value each.
+"""
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One value of each sweep axis besides sparsity and training length, which a figure cannot show several of.
+    """One value of each sweep axis besides sparsity and training length.
+
+    A figure can only show one value of such an axis.
 
     Args:
-        where: The axes and their values.
+        where: The axes and the value of each.
         y: The headline measure.
-        suffix: Of its file names; empty where it is the only one.
+        suffix: End of its file names; empty if it is the only combination.
     """
 
     where: Mapping[str, Any]
@@ -51,68 +58,31 @@ class Combination:
 
     @property
     def title(self) -> str:
-        """For a heading; empty where it is the only one."""
-        return ", ".join(f"{path} {format_value(given)}" for path, given in self.where.items())
+        """The axes and their values, for a heading; empty if it is the only combination."""
+        return ", ".join(f"{path} {format_value(value)}" for path, value in self.where.items())
 
 
 def combinations(results: Results) -> Iterator[Combination]:
-    """Every one of the study; usually a single one that fixes nothing."""
+    """Every combination of the study; usually a single one, which fixes nothing."""
     rows = report_rows(results)
-    others = [path for path in results.design.other_axes() if path in rows]
-    values = [list(dict.fromkeys(rows[path].dropna())) for path in others]
-    for number, chosen in enumerate(itertools.product(*values)):
-        where = dict(zip(others, chosen, strict=True))
-        yield Combination(where, headline_measure(results, where), f"-{number}" if others else "")
+    axes = [path for path in results.design.other_axes() if path in rows]
+    values_by_axis = [rows[path].dropna().unique().tolist() for path in axes]
+    for number, values in enumerate(itertools.product(*values_by_axis)):
+        where = dict(zip(axes, values, strict=True))
+        suffix = f"-{number}" if axes else ""
+        yield Combination(where, headline_measure(results, where), suffix)
 
 
 def headline_measure(results: Results, where: Mapping[str, Any] | None = None) -> str:
-    """What cells are judged by: accuracy where it was measured, else the task's score; on validation without a test."""
-    measures = ("test_accuracy", "test_score", "val_accuracy", "val_score")
-    found = (y for y in measures if cell_values(results, y, where)[1].notna().any(axis=None))
-    return next(found, "test_accuracy")
+    """The measure that cells are judged by.
 
-
-def main_table(results: Results, at: Combination) -> pd.DataFrame:
-    """The main table: `analysis.summary.summary` with the costs of each row beside it; empty without its measure."""
-    if not is_measured(results, at.y):
-        return pd.DataFrame()
-    found = summary(results, at.y, where=at.where)
-    spent = cell_costs(results, at.where)
-    named = spent.assign(arm=spent["arm"].where(spent["sparsity"] > 0, "dense"))
-    keys = ["arm", "sparsity", "epochs"]
-    merged = found.merge(named[[*keys, *COST_COLUMNS]].drop_duplicates(keys), on=keys, how="left")
-    steps = [
-        f"{format_value(row['from_epochs'])} to {format_value(row['to_epochs'])}"
-        for row in merged.to_dict("records")
-    ]
-    merged = merged.assign(
-        step=pd.Series(steps, merged.index, dtype="str").where(merged["verdict"] != "", "")
-    )
-    if (
-        not merged["gain"].notna().any() and merged["arm"].nunique() > 2
-    ):  # arms side by side, the best first
-        merged = merged.sort_values(
-            ["sparsity", "mean"], ascending=[True, False], kind="stable", ignore_index=True
-        )
-    shown = {"extra_flops": merged["extra_flops"].gt(0), "ever_active": merged["ever_active"].lt(1)}
-    return merged.drop(columns=[name for name, says in shown.items() if not says.any()])
-
-
-def main_table_headings(y: str, one_length: bool) -> dict[str, str]:
-    """The headings of `main_table`, for a page's table."""
-    return {
-        **{"arm": "Arm", "sparsity": "Sparsity (%)"},
-        **({} if one_length else {"epochs": "Length\n(epochs)"}),
-        **{"mean low high": f"{measure_name(y)} (%)\n[95 % interval]", "n": "n"},
-        **{"difference difference_low difference_high": "Minus dense\ntwin (points)"},
-        **{"training_flops": "Training\nFLOPs (%)", "extra_flops": "Mask choice\nFLOPs (%)"},
-        **{"inference_flops": "Inference\nFLOPs (%)", "ever_active": "Ever active\n(%)"},
-        **{
-            "step": "Longer training\n(epochs)",
-            "gain gain_low gain_high": "Gain beyond\ndense (points)",
-        },
-        "verdict": "Verdict",
-    }
+    Accuracy if it was measured, else the task's score; on validation data if there is no test set.
+    """
+    for measure in HEADLINE_MEASURES:
+        _, values, _ = cell_values(results, measure, where)
+        if values.notna().any(axis=None):
+            return measure
+    return HEADLINE_MEASURES[0]
 
 
 def comparison_exhibits(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:
@@ -184,48 +154,35 @@ SECTIONS: Mapping[str, tuple[Exhibits, ...]] = {
     "Structure of the sparse networks": (structure.exhibits,),
     "During training": (histories.exhibits,),
 }
-"""Heading to the analyses whose exhibits stand under it, each once per combination."""
+"""Analyses by the heading that their exhibits stand under, in the order of the page."""
 
 
 def combination_exhibits(
     results: Results, at: Combination, analyses: tuple[Exhibits, ...]
 ) -> Iterator[Exhibit | SparsetuneError]:
-    """What the analyses show; an error where one lacks what it needs, so that the others still can."""
+    """The exhibits of several analyses, in order; an error for an analysis that has none to show.
+
+    The error says what the analysis lacks, or that it failed. The other analyses are not affected.
+    """
     for analysis in analyses:
         try:
             yield from analysis(results, at.y, at.where)
         except SparsetuneError as error:
             yield error
-        except Exception as error:  # one analysis that fails must not take the others' place
+        except Exception as error:
+            # A defect of one analysis must not keep the others from the page.
             yield fault_message(analysis.__module__, error)
 
 
-def fault_message(what: str, error: Exception) -> SparsetuneError:
-    """What the page says instead of something that our own fault keeps from it; also said as a warning."""
-    text = f"{what}: not shown for a fault of sparsetune, please report it ({type(error).__name__}: {error})"
+def fault_message(subject: str, error: Exception) -> SparsetuneError:
+    """Text for the page in place of something that a defect of ours keeps from it.
+
+    Warns:
+        RuntimeWarning: always, with the same text.
+    """
+    text = (
+        f"{subject}: not shown for a fault of sparsetune, please report it"
+        f" ({type(error).__name__}: {error})"
+    )
     warnings.warn(text, RuntimeWarning, stacklevel=2)
     return SparsetuneError(text)
-
-
-def cell_headings(results: Results, cells: pd.DataFrame) -> dict[str, str]:
-    """The headings of the table of cells."""
-    design = results.design
-    sweep = {path: axis_name(path) for path in cells if path in design.points()}
-    search = {
-        path: axis_name(path) for path in cells if path in design.search and path not in sweep
-    }
-    return {
-        **{"arm": "Arm"}
-        | sweep
-        | {"pruned": "Pruned weights", "searched": "Configurations"}
-        | search,
-        **{"objective": column_label(design.objective or "objective"), "reported": "Report trials"},
-        **({"flops_ratio": "FLOPs over\ntwin's"} if design.equal == "train_flops" else {}),
-        **{
-            "stopped": "Stopped early",
-            "diverged": "Diverged",
-            "failed": "Failed",
-            "winner_id": "Winner",
-        },
-        "state": "State",
-    }

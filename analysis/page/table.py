@@ -1,4 +1,4 @@
-"""A table as the page, Markdown and LaTeX show it: text in its cells, and what they are sorted by."""
+"""A table as the page, Markdown and LaTeX show it: text in cells, and keys that sort them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from analysis.recipes.optimum_figure import axis_name
-from analysis.wording import (
+from ..exhibit import CellFormat, TableColumn, measure_format
+from ..quantities import column_label
+from ..recipes.optimum_figure import PERCENT_AXES, axis_name
+from ..wording import (
     format_exact,
     format_interval,
     format_percent,
@@ -17,15 +20,18 @@ from analysis.wording import (
     format_value,
 )
 
-FRACTION_HEADING_UNITS = ("(%)", "(points)", "(% of training)")
-"""In headings of columns that hold fractions."""
 MAX_UNWRAPPED_CHARACTERS = 48
-"""Characters from which a cell is running text that may wrap."""
+"""Characters up to which a cell stays on one line."""
 
 
 @dataclass(frozen=True)
-class TableColumn:
-    """A heading; numbers stand at the right."""
+class ColumnHead:
+    """Top of a column.
+
+    Args:
+        heading: The text.
+        right: True if the column is right-aligned, which numbers are.
+    """
 
     heading: str
     right: bool
@@ -33,7 +39,13 @@ class TableColumn:
 
 @dataclass(frozen=True)
 class TableCell:
-    """Text, and the key that it is sorted by where that is another; numbers stand at the right, long text wraps."""
+    """One cell.
+
+    Args:
+        text: The text.
+        key: What the cell is sorted by, empty for a missing number; None if that is the text.
+        right: True if the cell is right-aligned, which numbers are.
+    """
 
     text: str
     key: str | None = None
@@ -41,13 +53,18 @@ class TableCell:
 
     @property
     def long(self) -> bool:
-        """Whether it may wrap."""
+        """True if the text may wrap."""
         return len(self.text) > MAX_UNWRAPPED_CHARACTERS
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """Cells; ``first`` of a group that is set apart by a line."""
+    """One row.
+
+    Args:
+        cells: A cell for each column.
+        first: True for the first row of a group, which a line sets apart from the row above.
+    """
 
     cells: Sequence[TableCell]
     first: bool = False
@@ -55,98 +72,140 @@ class TableRow:
 
 @dataclass(frozen=True)
 class PageTable:
-    """Headings and rows."""
+    """A table whose columns all have something in them."""
 
-    columns: Sequence[TableColumn]
+    columns: Sequence[ColumnHead]
     rows: Sequence[TableRow]
 
 
-def page_table(frame: pd.DataFrame, columns: Mapping[str, str], by: str | None = None) -> PageTable:
-    """The ``columns`` of a frame that it has and that say something, as `analysis.exhibit.Exhibit` names them.
+def axis_column(path: str) -> TableColumn:
+    """Column of a search or sweep axis, which a frame has under its dotted field."""
+    if path == "sparsity.target":
+        return TableColumn("Sparsity (%)", path, format=CellFormat.SPARSITY)
+    is_training_share = path in PERCENT_AXES
+    cell_format = CellFormat.TRAINING_SHARE if is_training_share else CellFormat.PLAIN
+    return TableColumn(axis_name(path), path, format=cell_format)
+
+
+def measure_column(measure: str, value: str = "") -> TableColumn:
+    """Column of a measure such as ``val_error``; ``value`` is its name in the frame, if another."""
+    return TableColumn(column_label(measure), value or measure, format=measure_format(measure))
+
+
+def columns_from_headings(headings: Mapping[str, str]) -> tuple[TableColumn, ...]:
+    """TEMPORARY."""
+    found = []
+    for key, heading in headings.items():
+        names = key.split()
+        if key in ("sparsity", "sparsity.target") and "(" not in heading:
+            heading = f"{heading} (%)"
+        fraction = any(unit in heading for unit in ("(%)", "(points)", "(% of training)"))
+        form = CellFormat.PLAIN
+        if fraction:
+            form = CellFormat.PERCENT
+            if "parsity" in heading:
+                form = CellFormat.SPARSITY
+            elif "training" in heading:
+                form = CellFormat.TRAINING_SHARE
+        elif key == "axis":
+            form = CellFormat.AXIS_NAME
+        found.append(TableColumn(heading, *names, format=form))
+    return tuple(found)
+
+
+def page_table(
+    frame: pd.DataFrame, columns: Sequence[TableColumn], group_by: str = ""
+) -> PageTable:
+    """The table of a frame; columns that are missing or empty are left out.
 
     Args:
-        frame: One row per line.
-        columns: Heading of each column, or of three that are a value with its interval.
-        by: A column whose change begins a group of rows, where groups have several.
+        frame: The numbers, one row per row of the table.
+        columns: Columns of the table, from left to right.
+        group_by: Column of the frame whose change begins a group of rows; groups are only set
+            apart if they have two rows on average.
     """
-    kept = {
-        key: _heading_with_unit(key, heading)
-        for key, heading in columns.items()
-        if _has_content(frame, key.split())
-    }
-    heads = [
-        TableColumn(heading, _is_right_aligned(frame, key.split()[0]))
-        for key, heading in kept.items()
-    ]
-    columns_of_cells = [_format_cells(frame, key.split(), heading) for key, heading in kept.items()]
-    keys = (
-        frame[by].astype("string").fillna("") if by in frame else pd.Series("", index=frame.index)
-    )
-    begins = keys.ne(keys.shift()).fillna(True)
-    groups = (begins & (2 * begins.sum() <= len(begins))).tolist()
-    lines = zip(*columns_of_cells, strict=True) if columns_of_cells else [()] * 0
-    return PageTable(
-        heads, [TableRow(cells, first) for cells, first in zip(lines, groups, strict=True)]
-    )
+    shown = [column for column in columns if _has_content(frame, column)]
+    heads = [ColumnHead(column.heading, _is_right_aligned(frame, column.value)) for column in shown]
+    cells_by_column = [_column_cells(frame, column) for column in shown]
+    rows = []
+    for number, begins_group in enumerate(_group_starts(frame, group_by)):
+        cells = [column_cells[number] for column_cells in cells_by_column]
+        rows.append(TableRow(cells, begins_group))
+    return PageTable(heads, rows)
 
 
-def _heading_with_unit(key: str, heading: str) -> str:
-    """A heading with its unit: sparsity is a fraction in a frame, a percentage in print."""
-    return (
-        f"{heading} (%)"
-        if key in ("sparsity", "sparsity.target") and "(" not in heading
-        else heading
-    )
-
-
-def _has_content(frame: pd.DataFrame, names: Sequence[str]) -> bool:
-    return (
-        all(name in frame for name in names)
-        and not (frame[names[0]].isna() | frame[names[0]].eq("")).all()
-    )
+def _has_content(frame: pd.DataFrame, column: TableColumn) -> bool:
+    """True if the frame has the column with its interval, and a value in it."""
+    if not all(name in frame for name in column.names):
+        return False
+    values = frame[column.value]
+    is_empty = values.isna() | values.eq("")
+    return not is_empty.all()
 
 
 def _is_right_aligned(frame: pd.DataFrame, name: str) -> bool:
-    return pd.api.types.is_numeric_dtype(frame[name]) and not pd.api.types.is_bool_dtype(
-        frame[name]
-    )
+    values = frame[name]
+    is_number = pd.api.types.is_numeric_dtype(values)
+    return is_number and not pd.api.types.is_bool_dtype(values)
 
 
-def _format_cells(frame: pd.DataFrame, names: Sequence[str], heading: str) -> list[TableCell]:
-    hundredfold = any(unit in heading for unit in FRACTION_HEADING_UNITS)
-    right = _is_right_aligned(frame, names[0])
-    if len(names) == 3:
-        rows = frame[list(names)].astype("float64").to_numpy()
-        factor = 100 if hundredfold else 1
-        return [
-            TableCell(format_interval(mean, low, high, factor), _sort_key(mean), right)
-            for mean, low, high in rows
-        ]
-    written = (
-        _fraction_format(heading) if hundredfold else axis_name if names == ["axis"] else _cell_text
-    )
-    return [
-        TableCell(written(given), _sort_key(given) if right else None, right)
-        for given in frame[names[0]]
-    ]
+def _group_starts(frame: pd.DataFrame, group_by: str) -> list[bool]:
+    """True for each row that a line sets apart, as the first of its group; shape [rows]."""
+    if group_by not in frame:
+        # Without groups, all rows are one.
+        return [number == 0 and len(frame) > 1 for number in range(len(frame))]
+    # As strings, missing keys are equal: they make one group, not one each.
+    keys = frame[group_by].astype("string").fillna("")
+    starts = keys.ne(keys.shift()).fillna(True)
+    are_groups_large = 2 * starts.sum() <= len(starts)
+    return [bool(start) and bool(are_groups_large) for start in starts]
 
 
-def _fraction_format(heading: str) -> Callable[[Any], str]:
-    """Sparsity as it was declared, parts of training to four digits, what was measured to two decimals."""
-    if "parsity" in heading:
-        return format_sparsity
-    return (lambda given: format_value(100 * given)) if "training" in heading else format_percent
+def _column_cells(frame: pd.DataFrame, column: TableColumn) -> list[TableCell]:
+    """The cells of one column, shape [rows]."""
+    right = _is_right_aligned(frame, column.value)
+    if column.low is not None and column.high is not None:
+        return _interval_cells(frame, column, right)
+    format_cell = CELL_FORMATTERS[column.format]
+    cells = []
+    for value in frame[column.value]:
+        key = _sort_key(value) if right else None
+        cells.append(TableCell(format_cell(value), key, right))
+    return cells
 
 
-def _cell_text(given: Any) -> str:
-    if isinstance(given, bool) or type(given).__name__ == "bool_":
-        return "yes" if given else "no"
-    return (
-        format_exact(given)
-        if isinstance(given, float) and given == round(given, 3)
-        else format_value(given)
-    )
+def _interval_cells(frame: pd.DataFrame, column: TableColumn, right: bool) -> list[TableCell]:
+    """The cells of a column with intervals, sorted by their values, shape [rows]."""
+    factor = column.format.factor
+    cells = []
+    for value, low, high in frame[list(column.names)].astype("float64").to_numpy():
+        text = format_interval(value, low, high, factor)
+        cells.append(TableCell(text, _sort_key(value), right))
+    return cells
 
 
-def _sort_key(given: Any) -> str:
-    return "" if pd.isna(given) else repr(float(given))
+def _format_plain(value: Any) -> str:
+    """A truth value as yes or no, a number with up to three decimals in full, else four digits."""
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value == round(value, 3):
+        return format_exact(value)
+    return format_value(value)
+
+
+def _format_training_share(value: Any) -> str:
+    return format_value(100 * value)
+
+
+CELL_FORMATTERS: Mapping[CellFormat, Callable[[Any], str]] = {
+    CellFormat.PLAIN: _format_plain,
+    CellFormat.PERCENT: format_percent,
+    CellFormat.SPARSITY: format_sparsity,
+    CellFormat.TRAINING_SHARE: _format_training_share,
+    CellFormat.AXIS_NAME: axis_name,
+}
+
+
+def _sort_key(value: Any) -> str:
+    """A number in full; empty if it is missing."""
+    return "" if pd.isna(value) else repr(float(value))

@@ -1,4 +1,4 @@
-"""The page's template, with its style and scripts in it: it asks nothing of any network."""
+"""Renders the page's template, with its style and scripts inline: the page needs no network."""
 
 from __future__ import annotations
 
@@ -6,51 +6,91 @@ import base64
 import hashlib
 import json
 import re
-from typing import Any
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 CODE_PATTERN = re.compile("`([^`\n]+)`")
 
 
-def render_page(**shown: Any) -> str:
-    """The page as HTML; whatever somebody may have named is escaped."""
-    page: str = _environment().get_template("page.html.jinja").render(**shown, **page_scripts())
+@dataclass(frozen=True)
+class PageAssets:
+    """Style and scripts of the page.
+
+    Args:
+        style: The style sheet.
+        scripts: The scripts, in the order in which they run.
+        policy: Content security policy that allows these scripts, no others, and no network.
+    """
+
+    style: str
+    scripts: tuple[str, ...]
+    policy: str
+
+
+def render_page(**context: Any) -> str:
+    """The page as HTML, in which all text of the context is escaped.
+
+    Args:
+        context: The template's variables.
+    """
+    assets = page_assets()
+    template = _environment().get_template("page.html.jinja")
+    page: str = template.render(
+        **context, style=assets.style, scripts=assets.scripts, policy=assets.policy
+    )
     return page
 
 
-def page_scripts() -> dict[str, Any]:
-    """The page's style and scripts, and the policy that lets these run and nothing else, nor ask any network."""
-    from importlib.resources import files
-
+def page_assets() -> PageAssets:
+    """The page's style and scripts."""
     from plotly.offline import get_plotlyjs
 
-    own = {
-        name: (files("analysis") / "page" / "assets" / name).read_text()
-        for name in ("page.css", "page.js")
-    }
-    # Never written into the page as they are: what a parser of HTML, or a reader who looks for links, could act on.
-    code = [get_plotlyjs().replace("</script", "<\\/script"), own["page.js"]]
-    digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in code]
-    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    # As package resources, they are found inside a zipped package too.
+    folder = files("analysis") / "page" / "assets"
+    # In plotly.js as it is, a parser of HTML would take a text for the end of the script.
+    plotly_script = get_plotlyjs().replace("</script", "<\\/script")
+    scripts = (plotly_script, (folder / "page.js").read_text())
+    allowed = " ".join(f"'sha256-{_base64_digest(script)}'" for script in scripts)
+    # A script that a name in a study smuggles in has another digest, and does not run.
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
     )
-    return {"style": own["page.css"], "scripts": code, "policy": policy}
+    return PageAssets((folder / "page.css").read_text(), scripts, policy)
+
+
+def _base64_digest(script: str) -> str:
+    """SHA-256 digest of a script, as a content security policy names it."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return base64.b64encode(digest).decode()
 
 
 def script_json(value: Any) -> str:
-    """JSON that may stand in a script of a page, whatever text is in it."""
+    """A value as JSON that can stand in a script element, whatever text is in it.
+
+    Raises:
+        ValueError: if there is a NaN or an infinity in it.
+    """
     text = json.dumps(value, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def code_html(text: Any) -> Markup:
-    """Text as HTML, escaped, with what stands between backticks as code."""
+    """Text as escaped HTML, in which words between backticks are code."""
     return Markup(CODE_PATTERN.sub(r"<code>\1</code>", str(escape(text))))
 
 
-def _environment() -> Any:
+def _script_markup(value: Any) -> Markup:
+    return Markup(script_json(value))
+
+
+def _environment() -> Environment:
+    """Jinja's environment, with the filters that the template uses."""
     from jinja2 import Environment, PackageLoader
 
     from sparsetune.units import format_bytes
@@ -61,10 +101,8 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "html": Markup,
-        "json": lambda given: Markup(script_json(given)),
-        "bytes": format_bytes,
-    }
+    environment.filters["html"] = Markup
+    environment.filters["json"] = _script_markup
+    environment.filters["bytes"] = format_bytes
     environment.filters["words"] = code_html
     return environment

@@ -2,221 +2,189 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 import pandas as pd
 
-from analysis.checks import checks
-from analysis.exhibit import Exhibit
-from analysis.load import StudyResults
-from analysis.page import origin
-from analysis.page.headlines import (
-    headline_sentences,
-    length_sentences,
-    next_step_sentences,
-    tuning_sentences,
-)
-from analysis.page.markup import to_csv, to_latex, to_markdown
-from analysis.page.parts import CombinationPart, Section, ShownExhibit, drop_failed_figures
-from analysis.page.printer import FigureExporter
-from analysis.page.sections import (
-    SECTIONS,
-    Combination,
-    cell_headings,
-    combination_exhibits,
-    combinations,
-    comparison_exhibits,
-    main_table,
-    main_table_headings,
-)
-from analysis.page.table import PageTable, page_table
-from analysis.page.template import render_page
-from analysis.tables.results import Results
-from analysis.tables.selection import report_rows
 from sparsetune.paths import Place
 from sparsetune.spec.columns import FINISHED_STATUSES
 
-NO_VERDICT_TEXTS = {
-    False: "No report trial has finished yet.",
-    True: "No accuracy or score was measured, so there is no verdict; what was measured stands below.",
-}
-"""What the verdict says where there is none, by whether a report trial has finished."""
-MAX_LISTED_TRIALS = 200
-"""Trials up to which the page shows them in a table."""
-TRIAL_HEADINGS = {
-    "trial_id": "Trial",
-    "arm": "Arm",
-    "cell": "Cell",
-    "role": "Role",
-    "seed": "Seed",
-    "status": "Status",
-}
-TRIAL_HEADINGS |= {
-    "epoch": "Epochs",
-    "val_loss": "Validation\nloss",
-    "val_score": "Validation\nscore (%)",
-}
-TRIAL_HEADINGS |= {"test_score": "Test\nscore (%)"}
-TROUBLED_HEADINGS = {
-    name: TRIAL_HEADINGS[name] for name in ("trial_id", "cell", "role", "seed", "status")
-}
-TROUBLED_HEADINGS |= {"step": "Last step", "error": "Reason"}
+from ..checks import checks
+from ..exhibit import Exhibit
+from ..load import StudyResults
+from ..tables.results import Results
+from ..tables.selection import report_rows
+from .figure_export import FigureExporter
+from .headlines import headline_sentences, length_sentences, tuning_sentences
+from .markup import to_csv, to_latex, to_markdown
+from .next_steps import next_step_sentences
+from .origin import (
+    launch_table,
+    memory_table,
+    report_command,
+    results_origin,
+    resume_command,
+    weight_counts,
+)
+from .parts import CombinationPart, Section, ShownExhibit, drop_failed_figures
+from .sections import (
+    SECTIONS,
+    Combination,
+    Exhibits,
+    combination_exhibits,
+    combinations,
+    comparison_exhibits,
+)
+from .study_tables import (
+    cells_table,
+    failed_trials_table,
+    main_table_columns,
+    main_table_frame,
+    trials_table,
+)
+from .table import PageTable, columns_from_headings, page_table
+from .template import render_page
+
+NO_REPORT_TRIAL_TEXT = "No report trial has finished yet."
+NO_MEASURE_TEXT = (
+    "No accuracy or score was measured, so there is no verdict; what was measured stands below."
+)
 
 
 class ReportWriter:
     """Writes one report into a folder.
 
     Args:
-        results: What it is of.
-        folder: Where ``figures/`` and ``tables/`` are.
-        printer: Prints figures and writes files.
+        results: The study.
+        folder: Folder that gets ``figures/`` and ``tables/``.
+        exporter: Renders figures and writes files.
+        sections: Analyses by the heading that their exhibits stand under.
     """
 
-    def __init__(self, results: Results, folder: Place, printer: FigureExporter) -> None:
-        self.results = results
-        self.folder = folder
-        self.printer = printer
-        self.drawn: set[str] = set()
-        """Names of exhibits whose numbers are on the page already."""
+    def __init__(
+        self,
+        results: Results,
+        folder: Place,
+        exporter: FigureExporter,
+        sections: Mapping[str, tuple[Exhibits, ...]] = SECTIONS,
+    ) -> None:
+        self._results = results
+        self._folder = folder
+        self._exporter = exporter
+        self._sections = sections
+        # Exhibits whose numbers stand on the page already.
+        self._shown_elsewhere: set[str] = set()
 
-    def tables(self) -> None:
-        """``trials.csv``, ``history.csv`` and ``cells.csv``."""
-        for name in ("trials", "history", "cells"):
-            self.numbers(name, getattr(self.results, name)())
+    def write_study_tables(self) -> None:
+        """Write ``trials.csv``, ``history.csv`` and ``cells.csv``."""
+        self._write_csv("trials", self._results.trials())
+        self._write_csv("history", self._results.history())
+        self._write_csv("cells", self._results.cells())
 
     def page_html(self) -> str:
-        """The page as HTML, when all other files are written; whatever somebody may have named is escaped."""
-        results = self.results
+        """Write every other file, and return the page as HTML, foreign text escaped."""
+        results = self._results
+        parts = [self._combination_part(at) for at in combinations(results)]
+        # Figures are ordered before the checks run: the second process renders them meanwhile.
+        sections = list(self._exhibit_sections())
+        cells = cells_table(results)
+        findings = checks(results)
+        self._write_csv("findings", findings)
+        self._write_table("cells", cells)
+        self._exporter.finish()
+        # From here on every figure is rendered, or known to have failed.
+        frames = [part.numbers for part in parts]
+        numbers = pd.concat(frames) if frames else pd.DataFrame()
         trials = results.trials()
-        cells = results.cells()
-        findings = [self.combination_part(at) for at in combinations(results)]
-        study = results.study if isinstance(results, StudyResults) else None
-        command = origin.resume_command(results)
-        found = pd.concat([part.numbers for part in findings]) if findings else pd.DataFrame()
-        sections = list(
-            self.sections()
-        )  # what is drawn comes first: the second process then has something to do
-        cells_table = self.cells_table()
-        warnings = checks(results)
-        self.numbers("findings", warnings)
-        self.write("cells", cells_table)
-        self.printer.finish()
-        findings = list(map(drop_failed_figures, findings))
-        sections = list(map(drop_failed_figures, sections))
+        all_cells = results.cells()
+        has_finished_report = report_rows(results)["status"].eq("COMPLETE").any()
+        are_trials_finished = trials["status"].isin(FINISHED_STATUSES).all()
         return render_page(
             design=results.design,
-            study=study,
-            nothing=NO_VERDICT_TEXTS[bool(report_rows(results)["status"].eq("COMPLETE").any())],
+            study=results.study if isinstance(results, StudyResults) else None,
+            nothing=NO_MEASURE_TEXT if has_finished_report else NO_REPORT_TRIAL_TEXT,
             status=trials["status"].value_counts().to_dict(),
-            finished=bool(
-                cells["finished"].all() and trials["status"].isin(FINISHED_STATUSES).all()
-            ),
-            unfinished=f"{cells['finished'].sum()} of {len(cells)} cells are finished",
+            finished=bool(all_cells["finished"].all() and are_trials_finished),
+            unfinished=(f"{all_cells['finished'].sum()} of {len(all_cells)} cells are finished"),
             trials=len(trials),
-            cells=len(cells),
-            findings=findings,
-            next=list(next_step_sentences(results, found, command)),
-            warnings=warnings.to_dict("records"),
-            unchecked=warnings.attrs["not_run"],
-            sections=sections,
-            cells_table=cells_table,
-            counted=origin.weight_counts(trials),
-            memory=origin.memory_table(results),
-            trials_table=page_table(trials, TRIAL_HEADINGS)
-            if len(trials) <= MAX_LISTED_TRIALS
-            else None,
-            troubled=self.troubled_table(trials),
-            launches=origin.launch_table(results),
-            source=origin.results_origin(results),
-            command=origin.report_command(results),
+            cells=len(all_cells),
+            findings=[drop_failed_figures(part) for part in parts],
+            next=list(next_step_sentences(results, numbers, resume_command(results))),
+            warnings=findings.to_dict("records"),
+            unchecked=findings.attrs["not_run"],
+            sections=[drop_failed_figures(section) for section in sections],
+            cells_table=cells,
+            counted=weight_counts(trials),
+            memory=memory_table(results),
+            trials_table=trials_table(trials),
+            troubled=failed_trials_table(trials),
+            launches=launch_table(results),
+            source=results_origin(results),
+            command=report_command(results),
             made=datetime.now(UTC),
         )
 
-    def combination_part(self, at: Combination) -> CombinationPart:
-        """The numbers of one combination, which also go into ``tables/summary``."""
-        found = main_table(self.results, at)
-        if not len(found):
+    def _combination_part(self, at: Combination) -> CombinationPart:
+        """The verdict on one combination, whose main table goes into ``tables/summary``."""
+        results = self._results
+        numbers = main_table_frame(results, at.y, at.where)
+        if numbers.empty:
             return CombinationPart(at.title)
-        table = page_table(
-            found, main_table_headings(at.y, found["epochs"].nunique() < 2), "sparsity"
-        )
-        self.write(f"summary{at.suffix}", table, found)
-        leads = [
-            self.write_exhibit(exhibit, at.suffix)
-            for exhibit in comparison_exhibits(self.results, at.y, at.where)
-        ]
-        if leads and not self.results.design.lengths():
-            self.drawn.add(f"{at.y}-sparsity")
+        has_one_length = numbers["epochs"].nunique() < 2
+        table = page_table(numbers, main_table_columns(at.y, has_one_length), "sparsity")
+        self._write_table(f"summary{at.suffix}", table)
+        self._write_csv(f"summary{at.suffix}", numbers)
+        exhibits = comparison_exhibits(results, at.y, at.where)
+        shown = [self._show(exhibit, at.suffix) for exhibit in exhibits]
+        if shown and not results.design.lengths():
+            # Without lengths, the comparison shows the same means as the curve over sparsity.
+            self._shown_elsewhere.add(f"{at.y}-sparsity")
         lines = [
-            *length_sentences(self.results, at.where),
-            *headline_sentences(self.results, found, at.y, at.where),
+            *length_sentences(results, at.where),
+            *headline_sentences(results, numbers, at.y, at.where),
+            *tuning_sentences(results, at.y, at.where),
         ]
-        lines += tuning_sentences(self.results, at.y, at.where)
-        return CombinationPart(at.title, at.y, found, table, leads, lines=lines)
+        return CombinationPart(at.title, at.y, numbers, table, shown, lines=lines)
 
-    def sections(self) -> Iterator[Section]:
-        """Every heading under which there is something."""
-        several = list(combinations(self.results))
-        for title, analyses in SECTIONS.items():
-            for at in several:
+    def _exhibit_sections(self) -> Iterator[Section]:
+        """Every section that has something to show, or to say that it lacks."""
+        every_combination = list(combinations(self._results))
+        for title, analyses in self._sections.items():
+            for at in every_combination:
                 shown = []
                 lacking = []
-                for found in combination_exhibits(self.results, at, analyses):
+                for found in combination_exhibits(self._results, at, analyses):
                     if not isinstance(found, Exhibit):
                         lacking.append(str(found))
-                    elif found.name not in self.drawn:
-                        shown.append(self.write_exhibit(found, at.suffix))
+                    elif found.name not in self._shown_elsewhere:
+                        shown.append(self._show(found, at.suffix))
                 if shown or lacking:
-                    yield Section(": ".join(filter(None, [title, at.title])), shown, lacking)
+                    heading = f"{title}: {at.title}" if at.title else title
+                    yield Section(heading, shown, lacking)
 
-    def write_exhibit(self, exhibit: Exhibit, suffix: str = "") -> ShownExhibit:
-        """Write an exhibit's files; what the page shows of it."""
+    def _show(self, exhibit: Exhibit, suffix: str) -> ShownExhibit:
+        """Write an exhibit's files, and return what the page shows of it."""
         name = f"{exhibit.name}{suffix}"
-        table = page_table(exhibit.frame, exhibit.columns, "arm") if exhibit.columns else None
+        table = None
+        if exhibit.columns:
+            table = page_table(exhibit.frame, columns_from_headings(exhibit.columns), "arm")
         if exhibit.draw is None:
-            self.numbers(name, exhibit.frame)
+            # The numbers of a table alone lie with the other tables, not with the figures.
+            self._write_csv(name, exhibit.frame)
             return ShownExhibit(name, exhibit.title, exhibit.caption, table=table)
-        stem = self.folder / "figures" / name
-        self.printer.write(stem.with_suffix(".csv"), lambda: exhibit.frame.to_csv(index=False))
-        return ShownExhibit(
-            name, exhibit.title, exhibit.caption, self.printer.order(exhibit.draw, stem), table
-        )
+        stem = self._folder / "figures" / name
+        self._exporter.write(stem.with_suffix(".csv"), lambda: exhibit.frame.to_csv(index=False))
+        job = self._exporter.order(exhibit.draw, stem)
+        return ShownExhibit(name, exhibit.title, exhibit.caption, job, table)
 
-    def write(self, name: str, table: PageTable, frame: pd.DataFrame | None = None) -> None:
-        """A table for a manuscript, and its numbers."""
-        folder = self.folder / "tables"
-        self.printer.write(folder / f"{name}.md", lambda: to_markdown(table))
-        self.printer.write(folder / f"{name}.tex", lambda: to_latex(table))
-        if frame is not None:
-            self.numbers(name, frame)
+    def _write_table(self, name: str, table: PageTable) -> None:
+        """Write a table for a manuscript, as ``tables/name.md`` and ``tables/name.tex``."""
+        folder = self._folder / "tables"
+        self._exporter.write(folder / f"{name}.md", lambda: to_markdown(table))
+        self._exporter.write(folder / f"{name}.tex", lambda: to_latex(table))
 
-    def numbers(self, name: str, frame: pd.DataFrame) -> None:
-        """A frame as ``tables/name.csv``."""
-        self.printer.write(self.folder / "tables" / f"{name}.csv", lambda: to_csv(frame))
-
-    def cells_table(self) -> PageTable:
-        """One row per cell, with its winner."""
-        cells = self.results.cells()
-        pruned = report_rows(self.results).groupby("cell")["pruned_weights"].first()
-        of = {
-            name: cells[name].astype("string")
-            for name in map(str, cells)
-            if "configurations" in name or "report_" in name
-        }
-        added = cells["added"].fillna(False).astype(bool)
-        shown = cells.assign(
-            arm=cells["arm"].where(~added, cells["arm"] + " (control only)"),
-            pruned=cells["cell"].map(pruned).map(lambda n: "" if pd.isna(n) else f"{n:,.0f}"),
-            searched=of["configurations"] + " / " + of["configurations_asked"],
-            reported=of["report_trials"] + " / " + of["report_trials_asked"],
-            state=cells["finished"].map({True: "finished", False: "unfinished"}),
-        )
-        for name in ("stopped", "diverged", "failed"):
-            shown[name] = cells[name].where(cells[name] > 0)
-        return page_table(shown, cell_headings(self.results, cells), "arm")
-
-    def troubled_table(self, trials: pd.DataFrame) -> PageTable | None:
-        """Trials that diverged or failed."""
-        rows = trials[trials["status"].isin(["DIVERGED", "FAILED", "INVALID"])]
-        return page_table(rows, TROUBLED_HEADINGS) if len(rows) else None
+    def _write_csv(self, name: str, frame: pd.DataFrame) -> None:
+        """Write a frame as ``tables/name.csv``."""
+        path = self._folder / "tables" / f"{name}.csv"
+        self._exporter.write(path, lambda: to_csv(frame))

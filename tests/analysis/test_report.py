@@ -15,10 +15,9 @@ from analysis.checks import checks
 from analysis.curves.comparison import compare_arms
 from analysis.exhibit import Exhibit
 from analysis.lengths.summary import gain_verdict, summary
-from analysis.page.markup import to_latex, to_markdown
+from analysis.page.figure_export import FigureExporter
 from analysis.page.sections import SECTIONS
-from analysis.page.table import page_table
-from analysis.page.template import script_json
+from analysis.page.writer import ReportWriter
 from analysis.tables.foreign import load_table
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
 
@@ -231,29 +230,6 @@ def test_tables_are_for_a_manuscript_too(reported: Path) -> None:
     assert tex.count(r" \\") == 1 + len(numbers)
 
 
-HOSTILE = "<b> </script> $x_ | % \\input{a} & # ^ ~ \" ' `"
-
-
-def test_names_are_escaped_for_markdown_and_latex() -> None:
-    table = page_table(pd.DataFrame({"a": [HOSTILE], "b": [1]}), {"a": HOSTILE, "b": "n"})
-    plain = to_markdown(table)
-    tex = to_latex(table)
-    assert "<" not in plain
-    assert (
-        re.search(r"(?<!\\)[`*_|$]", plain.splitlines()[2].strip("| \n").rpartition(" | ")[0])
-        is None
-    )
-    cell = tex.splitlines()[4].rpartition(" & ")[0]
-    assert "\\textbackslash{}input\\{a\\}" in cell
-    assert re.search(r"(?<!\\)[$%#_&]", cell) is None
-
-
-def test_json_in_a_page_cannot_end_its_script() -> None:
-    text = script_json({"name": HOSTILE})
-    assert not set("<>&") & set(text)
-    assert json.loads(text) == {"name": HOSTILE}
-
-
 def test_results_of_no_directory_need_a_folder(small: Path, tmp_path: Path) -> None:
     table = analysis.load(small).trials()
     names = {name: name for name in ("test_accuracy", "seed", "sparsity.target", "arm")}
@@ -269,30 +245,7 @@ def test_results_of_no_directory_need_a_folder(small: Path, tmp_path: Path) -> N
     assert "study.json" not in page.read_text()
 
 
-def test_a_table_sorts_numbers_by_value_and_leaves_out_empty_columns() -> None:
-    frame = pd.DataFrame(
-        {
-            "mean": [0.9, None],
-            "low": [0.8, None],
-            "high": [1.0, None],
-            "none": [None, None],
-            "sparsity": [0.95, 0.0],
-            "arm": ["b", "a"],
-        }
-    )
-    table = page_table(
-        frame,
-        {"arm": "Arm", "sparsity": "Sparsity", "mean low high": "Accuracy (%)", "none": "None"},
-    )
-    assert [column.heading for column in table.columns] == ["Arm", "Sparsity (%)", "Accuracy (%)"]
-    assert [cell.text for cell in table.rows[0].cells] == ["b", "95", "90.00 [80.00, 100.00]"]
-    assert [cell.key for cell in table.rows[0].cells] == [None, "0.95", "0.9"]
-    assert [cell.key for cell in table.rows[1].cells] == [None, "0.0", ""]
-
-
-def test_an_analysis_that_breaks_leaves_the_rest_of_the_page(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_analysis_that_breaks_leaves_the_rest_of_the_page(small: Path, tmp_path: Path) -> None:
     def breaks(*_: Any) -> Any:
         raise ZeroDivisionError("by <zero>")
 
@@ -302,9 +255,12 @@ def test_an_analysis_that_breaks_leaves_the_rest_of_the_page(
             "sound", "A sound table", pd.DataFrame({"n": [1]}), "says something", columns={"n": "n"}
         )
 
-    monkeypatch.setitem(SECTIONS, "Faults", (breaks, cannot_be_drawn))
-    with pytest.warns(RuntimeWarning, match="please report it") as warned:
-        text = analysis.report(analysis.load(small), tmp_path / "out").read_text()
+    sections = {**SECTIONS, "Faults": (breaks, cannot_be_drawn)}
+    with (
+        pytest.warns(RuntimeWarning, match="please report it") as warned,
+        FigureExporter() as exporter,
+    ):
+        text = ReportWriter(analysis.load(small), tmp_path, exporter, sections).page_html()
     assert len(warned) == 2
     assert "A broken figure: not shown for a fault of sparsetune" in text
     assert "(ZeroDivisionError: by &lt;zero&gt;)" in text

@@ -1,4 +1,4 @@
-"""Interactive figures, read off the drawn ones so that the two cannot disagree."""
+"""Interactive figures for Plotly, read from the drawn ones so that the two cannot disagree."""
 
 from __future__ import annotations
 
@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.page.interactive.marks import (
+from .marks import (
     PIXELS_PER_POINT,
     css_colour,
     json_numbers,
     legend_swatch,
     round_significant,
 )
-from analysis.page.interactive.traces import Panel, UnreadableError
+from .panel import Panel
+from .traces import UnreadableError, panel_traces
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 MAX_PANELS = 36
-"""Panels of a figure that still becomes interactive: each costs a browser some 40 ms."""
+"""Panels up to which a figure becomes interactive: each costs a browser some 40 ms."""
 FONT_LAYOUT = {
     "family": "system-ui, -apple-system, Segoe UI, Helvetica Neue, Arial, sans-serif",
     "size": 12,
@@ -42,19 +44,21 @@ AXIS_LAYOUT = {
     "linecolor": "#888",
     "showline": True,
     "automargin": True,
+    "ticks": "outside",
+    "tickcolor": "#bbb",
 }
-AXIS_LAYOUT |= {"ticks": "outside", "tickcolor": "#bbb"}
 
 
 @dataclass(frozen=True)
 class PlotlyFigure:
-    """A figure for Plotly.
+    """A figure for Plotly, of plain lists, numbers, texts and None.
 
     Args:
-        panels: ``data``, ``layout`` and ``heading`` of each Axes, rows first; plain lists, numbers, text and None.
-        columns: Panels side by side where there is room.
-        title: Of the legend.
-        legend: Of each line ``name``, ``line`` (whether a panel has one of that name), and `legend_swatch`.
+        panels: ``data``, ``layout`` and ``heading`` of each Axes, row by row.
+        columns: Panels side by side if there is room.
+        title: Title of the legend; empty for none.
+        legend: Entries of the legend: ``name``, ``line`` (True if a panel has a trace of that
+            name) and the keys of `legend_swatch`.
     """
 
     panels: Sequence[dict[str, Any]]
@@ -64,113 +68,126 @@ class PlotlyFigure:
 
 
 def to_plotly(figure: Figure) -> PlotlyFigure | None:
-    """What a figure shows, once it is laid out (`drawing.files.settle`); None where it can only be shown as drawn."""
+    """A figure for Plotly; None if it can only be shown as drawn.
+
+    Args:
+        figure: The figure, laid out by `drawing.files.freeze_layout`.
+    """
     axes = [part for part in figure.axes if part.get_visible() and part.get_label() != "<colorbar>"]
     if not 0 < len(axes) <= MAX_PANELS:
         return None
     try:
-        panels = [_panel(Panel(part)) for part in axes]
+        panels = [_plotly_panel(Panel(part)) for part in axes]
     except UnreadableError:
         return None
+    # Axes that were placed by hand are in no grid.
     place = axes[0].get_subplotspec()
-    names = {trace["name"] for panel in panels for trace in panel["data"]}
-    return PlotlyFigure(
-        panels, place.get_gridspec().ncols if place else 1, *_legend_entries(figure, axes, names)
-    )
+    columns = place.get_gridspec().ncols if place else 1
+    trace_names = {trace["name"] for panel in panels for trace in panel["data"]}
+    title, entries = _legend(figure, axes, trace_names)
+    return PlotlyFigure(panels, columns, title, entries)
 
 
-def _panel(panel: Panel) -> dict[str, Any]:
+def _plotly_panel(panel: Panel) -> dict[str, Any]:
+    """The ``data``, ``layout`` and ``heading`` of one Axes."""
     heading = panel.axes.get_title()
-    title = {
-        "text": html.escape(heading),
-        "font": {"size": 13, "color": "#222"},
-        "x": 0.5,
-        "y": 0.98,
-    }
+    top_margin = 32 if heading else 12
     layout = {
-        **{**PLAIN_LAYOUT, "margin": {"l": 58, "r": 14, "t": 32 if heading else 12, "b": 46}},
-        **{
-            "xaxis": _plotly_axis(panel, 0),
-            "yaxis": _plotly_axis(panel, 1),
-            "annotations": _notes(panel),
-        },
-        **({"title": title} if heading else {}),
+        **PLAIN_LAYOUT,
+        "margin": {"l": 58, "r": 14, "t": top_margin, "b": 46},
+        "xaxis": _plotly_axis(panel, 0),
+        "yaxis": _plotly_axis(panel, 1),
+        "annotations": _annotations(panel),
     }
-    return {"data": panel.traces(), "layout": layout, "heading": heading}
+    if heading:
+        layout["title"] = {
+            "text": html.escape(heading),
+            "font": {"size": 13, "color": "#222"},
+            "x": 0.5,
+            "y": 0.98,
+        }
+    return {"data": panel_traces(panel), "layout": layout, "heading": heading}
 
 
 def _plotly_axis(panel: Panel, side: int) -> dict[str, Any]:
-    """One axis: where ticks say their own values more appear as a reader zooms in, elsewhere those drawn stay."""
+    """Layout of the x axis (``side`` 0) or the y axis (1).
+
+    If ticks show their own values, Plotly adds more as a reader zooms in; else those drawn stay.
+    """
     axis = panel.sides[side]
     ticks = np.asarray(axis.get_majorticklocs(), dtype=np.float64)
-    words = [str(text) for text in axis.get_major_formatter().format_ticks(list(ticks))]
-    free = axis.get_scale() == "linear" and all(
-        _says_own_value(word, tick) for word, tick in zip(words, ticks, strict=True)
-    )
-    held = {
-        "tickvals": json_numbers(axis.get_transform().transform(ticks)),
-        "ticktext": [html.escape(w) for w in words],
-    }
-    title = {"text": html.escape(panel.label("xy"[side])).replace("\n", "<br>"), "standoff": 6}
-    return {
+    labels = [str(text) for text in axis.get_major_formatter().format_ticks(list(ticks))]
+    title = html.escape(panel.label("xy"[side])).replace("\n", "<br>")
+    layout: dict[str, Any] = {
         **AXIS_LAYOUT,
         "range": json_numbers(panel.ends[side]),
-        "title": title,
-        **({} if free else held),
+        "title": {"text": title, "standoff": 6},
+    }
+    show_own_values = all(
+        _shows_own_value(label, tick) for label, tick in zip(labels, ticks, strict=True)
+    )
+    if axis.get_scale() != "linear" or not show_own_values:
+        layout["tickvals"] = json_numbers(axis.get_transform().transform(ticks))
+        layout["ticktext"] = [html.escape(label) for label in labels]
+    return layout
+
+
+def _shows_own_value(label: str, tick: float) -> bool:
+    """True if a tick's label is its value and nothing more."""
+    try:
+        value = float(label.replace("\N{MINUS SIGN}", "-"))
+    except ValueError:
+        return False
+    return bool(np.isclose(value, tick))
+
+
+def _annotations(panel: Panel) -> list[dict[str, Any]]:
+    """Texts in the panel, each where the middle of its box is."""
+    texts = [text for text in panel.axes.texts if text.get_visible() and text.get_text()]
+    return [_annotation(panel, text) for text in texts]
+
+
+def _annotation(panel: Panel, text: Text) -> dict[str, Any]:
+    from matplotlib.transforms import IdentityTransform
+
+    box = text.get_window_extent()
+    middle = (box.x0 + box.width / 2, box.y0 + box.height / 2)
+    x, y = panel.positions([middle], IdentityTransform())
+    size = PIXELS_PER_POINT * float(text.get_fontsize())
+    return {
+        "x": round_significant(x[0]),
+        "y": round_significant(y[0]),
+        "text": html.escape(text.get_text()).replace("\n", "<br>"),
+        "showarrow": False,
+        "font": {"size": round_significant(size), "color": css_colour(text.get_color())},
     }
 
 
-def _notes(panel: Panel) -> list[dict[str, Any]]:
-    """Text in the panel, where its own box has its middle."""
-    from matplotlib.transforms import IdentityTransform
-
-    notes = []
-    for text in (text for text in panel.axes.texts if text.get_visible() and text.get_text()):
-        box = text.get_window_extent()
-        (x,), (y,) = panel.positions(
-            [(box.x0 + box.width / 2, box.y0 + box.height / 2)], IdentityTransform()
-        )
-        font = {
-            "size": round_significant(PIXELS_PER_POINT * float(text.get_fontsize())),
-            "color": css_colour(text.get_color()),
-        }
-        words = html.escape(text.get_text()).replace("\n", "<br>")
-        notes.append(
-            {
-                "x": round_significant(x),
-                "y": round_significant(y),
-                "text": words,
-                "showarrow": False,
-                "font": font,
-            }
-        )
-    return notes
-
-
-def _legend_entries(
-    figure: Figure, axes: Sequence[Axes], names: set[str]
+def _legend(
+    figure: Figure, axes: Sequence[Axes], trace_names: set[str]
 ) -> tuple[str, list[dict[str, Any]]]:
-    """The title and entries of the figure's legends, or of its panels'."""
-    legends = figure.legends or [legend for part in axes if (legend := part.get_legend())]
-    children: list[Any] = [
-        artist for part in axes for artist in [*part.get_children(), *part.containers]
-    ]
-    artists = {artist.get_label(): artist for artist in children}
-    found: dict[str, dict[str, Any]] = {}
+    """Title and entries of the figure's legends, or of its panels' if it has none itself."""
+    panel_legends = [part.get_legend() for part in axes]
+    legends = figure.legends or [legend for legend in panel_legends if legend]
+    artists = _artists_by_label(axes)
+    entries: dict[str, dict[str, Any]] = {}
     for legend in legends:
         for text, handle in zip(legend.get_texts(), legend.legend_handles, strict=True):
             name = text.get_text()
-            found.setdefault(
-                name,
-                {"name": name, "line": name in names, **legend_swatch(artists.get(name, handle))},
-            )
+            if name not in entries:
+                # A legend's handle lacks what only the artist has, such as error bars.
+                swatch = legend_swatch(artists.get(name, handle))
+                entries[name] = {"name": name, "line": name in trace_names, **swatch}
     title = legends[0].get_title().get_text() if legends else ""
-    return ("" if title == "None" else title), list(found.values())
+    # Matplotlib writes a missing title as a word.
+    return "" if title == "None" else title, list(entries.values())
 
 
-def _says_own_value(word: str, tick: float) -> bool:
-    """Whether a tick says its own value and nothing more."""
-    try:
-        return bool(np.isclose(float(word.replace("\N{MINUS SIGN}", "-")), tick))
-    except ValueError:
-        return False
+def _artists_by_label(axes: Sequence[Axes]) -> dict[Any, Any]:
+    """Every artist and container of the panels; of several with one label, the last."""
+    artists: dict[Any, Any] = {}
+    for part in axes:
+        known: list[Any] = [*part.get_children(), *part.containers]
+        for artist in known:
+            artists[artist.get_label()] = artist
+    return artists

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from analysis.page.interactive.marks import (
+from ...drawing.marks import attached_hover_texts
+from .marks import (
     EMPTY_STYLES,
     PIXELS_PER_POINT,
     PLOTLY_DASHES,
@@ -21,121 +21,44 @@ from analysis.page.interactive.marks import (
     plotly_symbol,
     round_significant,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-Trace = dict[str, Any]
+from .panel import Panel, Trace, html_lines
 
 
 class UnreadableError(Exception):
-    """An artist that has no counterpart: the figure can only be shown as drawn."""
+    """Raised for an artist that has no counterpart: the figure can only be shown as drawn."""
 
 
-class Panel:
-    """One Axes, laid out. Both of Plotly's axes are linear, in the coordinates to which the scales map the data."""
+def panel_traces(panel: Panel) -> list[Trace]:
+    """Everything that the panel shows except text, from the back to the front.
 
-    def __init__(self, axes: Axes) -> None:
-        self.axes = axes
-        self.sides = (axes.xaxis, axes.yaxis)
-        self.ends = [
-            axis.get_transform().transform(np.asarray(axis.get_view_interval()))
-            for axis in self.sides
-        ]
-
-    def positions(self, points: Any, transform: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Points, shape [n, 2], that an artist draws through ``transform``, on Plotly's axes."""
-        points = fill_masked(np.ma.masked_invalid(fill_masked(points).reshape(-1, 2)))
-        if not len(points):
-            return np.empty(0), np.empty(0)
-        with np.errstate(all="ignore"):
-            shares = self.axes.transAxes.inverted().transform(
-                fill_masked(transform.transform(points))
-            )
-        x, y = (
-            ends[0] + share * (ends[1] - ends[0])
-            for ends, share in zip(self.ends, shares.T, strict=True)
-        )
-        return x, y
-
-    def label(self, which: str) -> str:
-        """The label of the ``x`` or ``y`` axis, its lines apart, or a neighbour's: a grid is labelled at its edge."""
-        axes = self.axes
-        place = axes.get_subplotspec()
-        shared = getattr(axes, f"get_shared_{which}_axes")().get_siblings(axes)
-        span = "colspan" if which == "x" else "rowspan"
-        for other in [axes, *axes.figure.axes]:
-            spec = other.get_subplotspec()
-            beside = place and spec and getattr(place, span) == getattr(spec, span)
-            if (other in shared or beside) and (
-                text := getattr(other, f"{which}axis").get_label_text()
-            ):
-                return "\n".join(" ".join(line.split()) for line in str(text).splitlines())
-        return ""
-
-    def hover_texts(self, artist: Any, name: str, points: np.ndarray) -> Trace:
-        """What each point says when pointed at: what its artist was described with, else where it lies."""
-        x_label, y_label = (
-            self.label(which).replace("\n", " ").partition(", ")[0] for which in "xy"
-        )
-        given = getattr(artist, "told", None)
-        if given is None and self._is_linear():
-            lines = [name, f"{x_label}: %(x)", f"{y_label}: %(y)"]
-            said = "<br>".join(html.escape(line).replace("%{", "%&#123;") for line in lines if line)
-            said = said.replace("%(x)", "%{x:.4~g}").replace("%(y)", "%{y:.4~g}")
-            return {"hovertemplate": f"{said}<extra></extra>"}
-        if given is None:
-            told = [
-                [name, f"{x_label}: {self._words(0, x)}", f"{y_label}: {self._words(1, y)}"]
-                for x, y in points
-            ]
-        else:
-            parts = [text.split("\n") for text in given]
-            told = [
-                [name, *part[:-1], f"{y_label}: {part[-1]}" if y_label else part[-1]]
-                for part in parts
-            ]
-        lines = ["<br>".join(html.escape(line) for line in parts if line) for parts in told]
-        return {"hoverinfo": "text", "hovertext": lines}
-
-    def _is_linear(self) -> bool:
-        """Whether coordinates of the page are those of the data."""
-        plain = all(axis.get_scale() == "linear" for axis in self.sides)
-        return plain and not (self.axes.fmt_xdata or self.axes.fmt_ydata)
-
-    def _words(self, side: int, value: float) -> str:
-        """A coordinate as its axis would say it."""
-        say = (self.axes.fmt_xdata, self.axes.fmt_ydata)[side]
-        return str(say(value)) if say else f"{value:.4g}"
-
-    def traces(self) -> list[Trace]:
-        """All that the panel shows but text, from the back to the front.
-
-        Raises:
-            UnreadableError: if there is something that has no counterpart.
-        """
-        axes = self.axes
-        known: list[Any] = list(axes.containers)
-        bars = [part for part in known if hasattr(part, "has_yerr") and part.lines[0] is not None]
-        own = {id(part) for bar in bars for part in _error_bar_parts(bar)}
-        artists = [*axes.patches, *axes.collections, *axes.images, *axes.lines]
-        drawn = [
-            (artist.get_zorder(), list(artist_traces(self, artist)))
-            for artist in artists
-            if id(artist) not in own and artist.get_visible()
-        ]
-        drawn += [
-            (
-                min(part.get_zorder() for part in _error_bar_parts(bar)),
-                [error_bar_traces(self, bar)],
-            )
-            for bar in bars
-        ]
-        return [trace for _, found in sorted(drawn, key=lambda pair: pair[0]) for trace in found]
+    Raises:
+        UnreadableError: if there is an artist that has no counterpart.
+    """
+    axes = panel.axes
+    containers: list[Any] = list(axes.containers)
+    bars = [
+        container
+        for container in containers
+        if hasattr(container, "has_yerr") and container.lines[0] is not None
+    ]
+    # A container of error bars becomes one trace, so its parts are none of their own.
+    parts = {id(part) for container in bars for part in _error_bar_parts(container)}
+    artists = [*axes.patches, *axes.collections, *axes.images, *axes.lines]
+    shown = [part for part in artists if id(part) not in parts and part.get_visible()]
+    layers = [(artist.get_zorder(), artist_traces(panel, artist)) for artist in shown]
+    for container in bars:
+        order = min(part.get_zorder() for part in _error_bar_parts(container))
+        layers.append((order, [error_bar_trace(panel, container)]))
+    layers.sort(key=lambda layer: layer[0])
+    return [trace for _, traces in layers for trace in traces]
 
 
-def artist_traces(panel: Panel, artist: Any) -> Iterator[Trace]:
-    """Those of one artist."""
+def artist_traces(panel: Panel, artist: Any) -> list[Trace]:
+    """The traces of one artist; none if it shows nothing.
+
+    Raises:
+        UnreadableError: if the artist has no counterpart.
+    """
     from matplotlib.collections import LineCollection, PathCollection, QuadMesh
     from matplotlib.image import AxesImage
     from matplotlib.lines import Line2D
@@ -143,138 +66,156 @@ def artist_traces(panel: Panel, artist: Any) -> Iterator[Trace]:
     from matplotlib.transforms import IdentityTransform
 
     if isinstance(artist, Line2D):
-        yield line_trace(panel, artist)
-    elif isinstance(artist, PathCollection):
-        yield scatter_traces(panel, artist)
-    elif isinstance(artist, LineCollection):
-        yield from segment_traces(panel, artist)
-    elif isinstance(artist, Patch):
-        yield area_trace(panel, artist, artist.get_path(), artist.get_facecolor())
-    elif isinstance(artist, QuadMesh | AxesImage):
-        yield raster_traces(panel, artist)
-    elif hasattr(artist, "get_paths") and isinstance(
-        artist.get_offset_transform(), IdentityTransform
-    ):
-        yield from shape_traces(panel, artist)
-    else:
-        raise UnreadableError(type(artist).__name__)
+        return [line_trace(panel, artist)]
+    if isinstance(artist, PathCollection):
+        return [scatter_trace(panel, artist)]
+    if isinstance(artist, LineCollection):
+        return list(segment_traces(panel, artist))
+    if isinstance(artist, Patch):
+        return [area_trace(panel, artist, artist.get_path(), artist.get_facecolor())]
+    if isinstance(artist, QuadMesh | AxesImage):
+        return [raster_trace(panel, artist)]
+    has_paths = hasattr(artist, "get_paths")
+    # With another transform, each path is drawn once per offset, as the arrows of a quiver are.
+    if has_paths and isinstance(artist.get_offset_transform(), IdentityTransform):
+        return list(shape_traces(panel, artist))
+    raise UnreadableError(type(artist).__name__)
 
 
-def line_trace(panel: Panel, drawn: Any) -> Trace:
+def line_trace(panel: Panel, line: Any) -> Trace:
     """A line, its markers, or both."""
-    points = np.column_stack(
-        [np.atleast_1d(part) for part in np.broadcast_arrays(*drawn.get_data(orig=False))]
-    )
-    name = _legend_name(drawn)
-    style = drawn.get_linestyle()
-    trace = _trace(
-        *panel.positions(points, drawn.get_transform()),
-        name,
-        panel.hover_texts(drawn, name, points),
-    )
-    lines = style not in EMPTY_STYLES
-    markers = drawn.get_marker() not in EMPTY_STYLES
+    x, y = np.broadcast_arrays(*line.get_data(orig=False))
+    points = np.column_stack([np.atleast_1d(x), np.atleast_1d(y)])
+    name = _legend_name(line)
+    style = line.get_linestyle()
+    has_line = style not in EMPTY_STYLES
+    has_markers = line.get_marker() not in EMPTY_STYLES
     stroke = {
-        "color": css_colour(drawn.get_color()),
-        "width": round_significant(PIXELS_PER_POINT * drawn.get_linewidth()),
+        "color": css_colour(line.get_color()),
+        "width": round_significant(PIXELS_PER_POINT * line.get_linewidth()),
     }
-    trace["line"] = stroke | ({"dash": PLOTLY_DASHES.get(style, "dash")} if lines else {})
-    trace["mode"] = "+".join(["lines"] * lines + ["markers"] * markers) or "none"
-    return (
-        trace
-        | {"opacity": drawn.get_alpha() or 1}
-        | ({"marker": plotly_marker(drawn)} if markers else {})
-    )
-
-
-def error_bar_traces(panel: Panel, bars: Any) -> Trace:
-    """Means with error bars."""
-    drawn, _, spans = bars.lines
-    name = _legend_name(bars)
-    points = np.column_stack(drawn.get_data(orig=False))
-    drawn_line = {
-        key: value for key, value in line_trace(panel, drawn).items() if not key.startswith("hover")
-    }
-    trace = drawn_line | {"name": name} | panel.hover_texts(bars, name, points)
-    sides = [side for side, has in (("x", bars.has_xerr), ("y", bars.has_yerr)) if has]
-    for side, span in zip(sides, spans, strict=True):
-        rank = "xy".index(side)
-        pairs = [part if len(part) else np.full((2, 2), np.nan) for part in span.get_segments()]
-        ends = panel.positions(pairs, span.get_transform())[rank].reshape(-1, 2)
-        middle = panel.positions(points, drawn.get_transform())[rank]
-        over = np.nan_to_num(ends.max(axis=1) - middle)
-        under = np.nan_to_num(middle - ends.min(axis=1))
-        trace[f"error_{side}"] = {
-            **{
-                "type": "data",
-                "symmetric": False,
-                "array": json_numbers(over),
-                "arrayminus": json_numbers(under),
-            },
-            **{"color": css_colour(span.get_color()[0]), "thickness": 1.3, "width": 3},
-        }
+    if has_line:
+        stroke["dash"] = PLOTLY_DASHES.get(style, "dash")
+    hover = panel.hover_texts(line, name, points)
+    trace = _scatter(panel.positions(points, line.get_transform()), name, hover)
+    trace["line"] = stroke
+    trace["mode"] = "+".join(["lines"] * has_line + ["markers"] * has_markers) or "none"
+    trace["opacity"] = line.get_alpha() or 1
+    if has_markers:
+        trace["marker"] = plotly_marker(line)
     return trace
 
 
-def scatter_traces(panel: Panel, dots: Any) -> Trace:
-    """Points of one marker, coloured alike, each for itself, or by a map that a colour bar explains."""
+def error_bar_trace(panel: Panel, bars: Any) -> Trace:
+    """Means with error bars, from a container of Matplotlib's."""
+    line, _, spans = bars.lines
+    points = np.column_stack(line.get_data(orig=False))
+    name = _legend_name(bars)
+    # The line has the label of its container, and no hover texts of its own.
+    line_only = {
+        key: value for key, value in line_trace(panel, line).items() if not key.startswith("hover")
+    }
+    trace = {**line_only, "name": name, **panel.hover_texts(bars, name, points)}
+    middle = panel.positions(points, line.get_transform())
+    sides = [side for side, has in ((0, bars.has_xerr), (1, bars.has_yerr)) if has]
+    for side, span in zip(sides, spans, strict=True):
+        trace[f"error_{'xy'[side]}"] = _error_bars(panel, side, span, middle[side])
+    return trace
+
+
+def _error_bars(panel: Panel, side: int, span: Any, middle: np.ndarray) -> Trace:
+    """Plotly's error bars along the x axis (``side`` 0) or the y axis (1).
+
+    Args:
+        panel: The panel.
+        side: The axis.
+        span: Lines of the bars, one per mean; those of missing means have no points.
+        middle: Positions of the means along the axis, shape [n].
+    """
+    no_segment = np.full((2, 2), np.nan)
+    segments = [part if len(part) else no_segment for part in span.get_segments()]
+    ends = panel.positions(segments, span.get_transform())[side].reshape(-1, 2)
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": json_numbers(np.nan_to_num(ends.max(axis=1) - middle)),
+        "arrayminus": json_numbers(np.nan_to_num(middle - ends.min(axis=1))),
+        "color": css_colour(span.get_color()[0]),
+        "thickness": 1.3,
+        "width": 3,
+    }
+
+
+def scatter_trace(panel: Panel, dots: Any) -> Trace:
+    """Points with one marker, of one colour, of one each, or by a colour map."""
     points = fill_masked(dots.get_offsets())
     name = _legend_name(dots)
-    faces = dots.get_facecolor()
-    edges = dots.get_edgecolor()
-    sizes = PIXELS_PER_POINT * np.sqrt(dots.get_sizes())
-    hollow = not len(faces)
-    colours = faces if len(faces) else edges
-    symbol = plotly_symbol(dots.get_paths()[0])
-    marker: dict[str, Any] = {
-        "symbol": f"{symbol}-open" if hollow and not symbol.endswith("-open") else symbol
-    }
-    marker["size"] = json_numbers(sizes) if len(sizes) > 1 else round_significant(sizes[0])
-    marker["color"] = (
-        [css_colour(colour) for colour in colours] if len(colours) > 1 else css_colour(colours[0])
-    )
-    if not hollow and len(edges) == 1:
-        marker["line"] = {"color": css_colour(edges[0]), "width": 0.8}
+    marker = _scatter_marker(dots)
     if dots.colorbar:
         marker |= {
             "color": json_numbers(fill_masked(dots.norm(dots.get_array()))),
             "cmin": 0,
             "cmax": 1,
             "showscale": True,
+            "colorscale": colour_scale(dots.cmap),
+            "colorbar": colour_bar(dots.colorbar),
         }
-        marker |= {"colorscale": colour_scale(dots.cmap), "colorbar": colour_bar(dots.colorbar)}
-    trace = _trace(
-        *panel.positions(points, dots.get_offset_transform()),
-        name,
-        panel.hover_texts(dots, name, points),
-    )
-    return trace | {"mode": "markers", "marker": marker}
+    hover = panel.hover_texts(dots, name, points)
+    trace = _scatter(panel.positions(points, dots.get_offset_transform()), name, hover)
+    trace["mode"] = "markers"
+    trace["marker"] = marker
+    return trace
 
 
-def segment_traces(panel: Panel, drawn: Any) -> Iterator[Trace]:
+def _scatter_marker(dots: Any) -> dict[str, Any]:
+    """Plotly's marker of a scatter, without a colour map."""
+    faces = dots.get_facecolor()
+    edges = dots.get_edgecolor()
+    is_hollow = not len(faces)
+    colours = edges if is_hollow else faces
+    # An area in square points, as Matplotlib has it, becomes a diameter in pixels.
+    sizes = PIXELS_PER_POINT * np.sqrt(dots.get_sizes())
+    symbol = plotly_symbol(dots.get_paths()[0])
+    if is_hollow and not symbol.endswith("-open"):
+        symbol = f"{symbol}-open"
+    css_colours = [css_colour(colour) for colour in colours]
+    marker: dict[str, Any] = {
+        "symbol": symbol,
+        "size": json_numbers(sizes) if len(sizes) > 1 else round_significant(sizes[0]),
+        "color": css_colours if len(css_colours) > 1 else css_colours[0],
+    }
+    if not is_hollow and len(edges) == 1:
+        marker["line"] = {"color": css_colour(edges[0]), "width": 0.8}
+    return marker
+
+
+def segment_traces(panel: Panel, segments: Any) -> Iterator[Trace]:
     """Lines that stand alone, a trace per colour."""
-    colours = drawn.get_color()
-    width = round_significant(PIXELS_PER_POINT * float(drawn.get_linewidth()[0]))
-    groups: dict[str, list[np.ndarray]] = {}
-    for number, segment in enumerate(drawn.get_segments()):
-        groups.setdefault(css_colour(colours[number % len(colours)]), []).append(
-            np.asarray(segment)
-        )
-    for colour, own in groups.items():
-        trace = _trace(
-            *panel.positions(_with_gaps(own), drawn.get_transform()), _legend_name(drawn)
-        )
-        yield trace | {"mode": "lines", "line": {"color": colour, "width": width}}
+    colours = segments.get_color()
+    width = round_significant(PIXELS_PER_POINT * float(segments.get_linewidth()[0]))
+    by_colour: dict[str, list[np.ndarray]] = {}
+    for number, segment in enumerate(segments.get_segments()):
+        colour = css_colour(colours[number % len(colours)])
+        by_colour.setdefault(colour, []).append(np.asarray(segment))
+    name = _legend_name(segments)
+    for colour, lines in by_colour.items():
+        positions = panel.positions(_join_with_gaps(lines), segments.get_transform())
+        trace = _scatter(positions, name)
+        trace["mode"] = "lines"
+        trace["line"] = {"color": colour, "width": width}
+        yield trace
 
 
-def shape_traces(panel: Panel, drawn: Any) -> Iterator[Trace]:
-    """Bands and contours, filled or not."""
-    faces = drawn.get_facecolor()
-    edges = drawn.get_edgecolor()
-    for number, path in enumerate(drawn.get_paths()):
+def shape_traces(panel: Panel, shapes: Any) -> Iterator[Trace]:
+    """Bands and contours, filled or not, a trace per path."""
+    faces = shapes.get_facecolor()
+    edges = shapes.get_edgecolor()
+    for number, path in enumerate(shapes.get_paths()):
+        # Levels of a contour that no value reaches have empty paths.
         if not len(path.vertices):
             continue
-        trace = area_trace(panel, drawn, path, faces[number % len(faces)] if len(faces) else "none")
+        face = faces[number % len(faces)] if len(faces) else "none"
+        trace = area_trace(panel, shapes, path, face)
         if not len(faces) and len(edges):
             trace["line"] = {"color": css_colour(edges[number % len(edges)]), "width": 1}
             del trace["fill"]
@@ -282,71 +223,96 @@ def shape_traces(panel: Panel, drawn: Any) -> Iterator[Trace]:
 
 
 def area_trace(panel: Panel, artist: Any, path: Any, colour: Any) -> Trace:
-    """One filled shape."""
-    points = _with_gaps(path.to_polygons(closed_only=False))[:-1]
-    trace = _trace(*panel.positions(points, artist.get_transform()), _legend_name(artist))
-    return trace | {
-        "mode": "lines",
-        "fill": "toself",
-        "fillcolor": css_colour(colour),
-        "line": {"width": 0},
-    }
+    """One filled shape.
+
+    Args:
+        panel: The panel.
+        artist: The artist that the shape belongs to.
+        path: Its outline, a path of Matplotlib.
+        colour: Its fill.
+    """
+    # Gaps are only between polygons, not behind the last.
+    points = _join_with_gaps(path.to_polygons(closed_only=False))[:-1]
+    trace = _scatter(panel.positions(points, artist.get_transform()), _legend_name(artist))
+    trace["mode"] = "lines"
+    trace["fill"] = "toself"
+    trace["fillcolor"] = css_colour(colour)
+    trace["line"] = {"width": 0}
+    return trace
 
 
-def raster_traces(panel: Panel, image: Any) -> Trace:
-    """A map of coloured cells, with its colour bar."""
-    if hasattr(image, "get_coordinates"):
-        corners = np.asarray(image.get_coordinates())
-        x = corners[0, :, 0]
-        y = corners[:, 0, 1]
-    else:
-        left, right, bottom, top = image.get_extent()
-        rows, columns = np.asarray(image.get_array()).shape[:2]
-        x = np.linspace(left, right, columns + 1)
-        y = np.linspace(bottom, top, rows + 1)
-        y = y[::-1] if image.origin == "upper" else y
+def raster_trace(panel: Panel, image: Any) -> Trace:
+    """A map of coloured cells, with its colour bar if it has one."""
+    x, y = _raster_edges(image)
     values = fill_masked(image.get_array()).reshape(len(y) - 1, len(x) - 1)
-    told = getattr(image, "told", None) or [f"{value:.4g}" for value in values.ravel()]
-    said = ["<br>".join(map(html.escape, text.split("\n"))) for text in told]
-    across = panel.positions(np.column_stack([x, np.full(len(x), y[0])]), panel.axes.transData)[0]
-    up = panel.positions(np.column_stack([np.full(len(y), x[0]), y]), panel.axes.transData)[1]
-    scale = {
+    texts = attached_hover_texts(image)
+    if texts is None:
+        texts = [f"{value:.4g}" for value in values.ravel()]
+    hover_texts = [html_lines(text.split("\n")) for text in texts]
+    bottom = np.column_stack([x, np.full(len(x), y[0])])
+    left = np.column_stack([np.full(len(y), x[0]), y])
+    x_positions, _ = panel.positions(bottom, panel.axes.transData)
+    _, y_positions = panel.positions(left, panel.axes.transData)
+    trace = {
+        "type": "heatmap",
+        "name": _legend_name(image),
+        "x": json_numbers(x_positions),
+        "y": json_numbers(y_positions),
         "zmin": 0,
         "zmax": 1,
         "colorscale": colour_scale(image.cmap),
         "showscale": bool(image.colorbar),
+        "z": [json_numbers(row) for row in fill_masked(image.norm(values))],
+        "hoverinfo": "text",
+        "text": np.reshape(hover_texts, values.shape).tolist(),
     }
-    return {
-        **{
-            "type": "heatmap",
-            "name": _legend_name(image),
-            "x": json_numbers(across),
-            "y": json_numbers(up),
-            **scale,
-        },
-        **{
-            "z": [json_numbers(row) for row in fill_masked(image.norm(values))],
-            "hoverinfo": "text",
-        },
-        **{"text": np.reshape(said, values.shape).tolist()},
-        **({"colorbar": colour_bar(image.colorbar)} if image.colorbar else {}),
-    }
+    if image.colorbar:
+        trace["colorbar"] = colour_bar(image.colorbar)
+    return trace
+
+
+def _raster_edges(image: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Edges of a map's cells in data coordinates, shapes [columns + 1] and [rows + 1]."""
+    if hasattr(image, "get_coordinates"):
+        corners = np.asarray(image.get_coordinates())
+        return corners[0, :, 0], corners[:, 0, 1]
+    left, right, bottom, top = image.get_extent()
+    rows, columns = np.asarray(image.get_array()).shape[:2]
+    x = np.linspace(left, right, columns + 1)
+    y = np.linspace(bottom, top, rows + 1)
+    return x, y[::-1] if image.origin == "upper" else y
 
 
 def _error_bar_parts(bars: Any) -> list[Any]:
-    drawn, caps, spans = bars.lines
-    return [part for part in (drawn, *caps, *spans) if part is not None]
+    """The artists of a container of error bars: its line if there is one, caps, bars."""
+    line, caps, spans = bars.lines
+    return [part for part in (line, *caps, *spans) if part is not None]
 
 
-def _with_gaps(parts: Iterable[Any]) -> np.ndarray:
-    """Lines one after the other, a missing point behind each; those of missing values have no point at all."""
-    known = [part for part in map(np.asarray, parts) if len(part)]
-    return np.concatenate(
-        [np.empty((0, 2)), *(np.vstack([part, [[np.nan, np.nan]]]) for part in known)]
-    )
+def _join_with_gaps(lines: Iterable[Any]) -> np.ndarray:
+    """Lines one after the other with a missing point behind each, shape [n, 2].
+
+    Empty lines are left out. Plotly does not connect points on two sides of a missing one.
+    """
+    gap = [[np.nan, np.nan]]
+    parts = [np.empty((0, 2))]
+    for line in map(np.asarray, lines):
+        if len(line):
+            parts += [line, np.asarray(gap)]
+    return np.concatenate(parts)
 
 
-def _trace(x: np.ndarray, y: np.ndarray, name: str, hover: Trace | None = None) -> Trace:
+def _scatter(
+    positions: tuple[np.ndarray, np.ndarray], name: str, hover: Trace | None = None
+) -> Trace:
+    """A trace of points.
+
+    Args:
+        positions: Positions on Plotly's x and y axis.
+        name: Name in the legend; empty for none.
+        hover: Keys of `Panel.hover_texts`; None for points that show nothing when pointed at.
+    """
+    x, y = positions
     return {
         "type": "scatter",
         "x": json_numbers(x),
@@ -357,6 +323,7 @@ def _trace(x: np.ndarray, y: np.ndarray, name: str, hover: Trace | None = None) 
 
 
 def _legend_name(artist: Any) -> str:
-    """What the legend calls it; empty where it is in none."""
+    """The artist's name in the legend; empty for none."""
     label = str(artist.get_label() or "")
+    # Matplotlib's own names begin with an underscore, and are in no legend.
     return "" if label.startswith("_") else label

@@ -21,7 +21,7 @@ from sparsetune.errors import SparsetuneError
 
 @pytest.fixture(scope="module")
 def write(simulation: Any, studies: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Writes a study without search whose report trials have the accuracies given for each cell, by seed."""
+    """Writes a study without search, given the report accuracies of each cell by seed."""
 
     def written(values: dict[str, list[float]], first: int = 0, **changes: Any) -> Path:
         given = {

@@ -1,4 +1,4 @@
-"""The sentences of the verdict, each on a study built for it and on its innocent twin."""
+"""Sentences of the verdict and of next steps, each on a study that has it and one that does not."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from analysis.curves.comparison import compare_arms
 from analysis.curves.curve import sparsity_curve
 from analysis.lengths.summary import summary
 from analysis.page.headlines import (
-    _ranking,
-    _undertrained_lengths,
     headline_sentences,
     length_sentences,
-    next_step_sentences,
+    ranking_sentence,
     tuning_sentences,
+    undertrained_lengths,
 )
+from analysis.page.next_steps import next_step_sentences
 from analysis.recipes.optimism import exhibits, optimism
 from analysis.recipes.retuning import retuning_gain
 from analysis.testing import ResultsBuilder
@@ -122,13 +122,13 @@ def test_lengths_are_named_where_under_training_is_not_shown_at_all_shorter_ones
     line = pd.DataFrame(
         {"epochs": [4, 8, 16], "verdict": ["under-trained", "over-trained", "under-trained"]}
     )
-    assert _undertrained_lengths(line) == "after 4 and 16 epochs"
+    assert undertrained_lengths(line) == "after 4 and 16 epochs"
     assert (
-        _undertrained_lengths(line.assign(verdict=["under-trained", "under-trained", "saturated"]))
+        undertrained_lengths(line.assign(verdict=["under-trained", "under-trained", "saturated"]))
         == "up to 8 epochs"
     )
     assert (
-        _undertrained_lengths(line.assign(verdict=["saturated", "under-trained", "saturated"]))
+        undertrained_lengths(line.assign(verdict=["saturated", "under-trained", "saturated"]))
         == "after 8 epochs"
     )
 
@@ -152,12 +152,12 @@ def test_arms_are_ranked_after_the_longest_training_that_all_had() -> None:
         ["b", 0.9, 8, 0.905, np.nan, 1],
     ]
     rows += [["c", 0.9, 8, 0.90, 0.8, 3], ["d", 0.9, 8, 0.89, 0.8, 3]]
-    (line,) = _ranking(pd.DataFrame(rows, columns=columns), "test_accuracy")
+    line = ranking_sentence(pd.DataFrame(rows, columns=columns), "test_accuracy")
     assert line.startswith(
         "At 90 % sparsity after 8 epochs, test accuracy in percent: b 90.50 (one seed), c 90.00,"
     )
     assert "d 89.00, a 85.00." in line
-    (line,) = _ranking(pd.DataFrame([*rows[:1], *rows[2:]], columns=columns), "test_accuracy")
+    line = ranking_sentence(pd.DataFrame([*rows[:1], *rows[2:]], columns=columns), "test_accuracy")
     assert "a 91.00 after 64 epochs, b 90.50 after 8 epochs (one seed)" in line
 
 
@@ -236,10 +236,11 @@ def test_dense_is_advised_to_train_longer_too_and_nothing_that_diverged_there() 
     ]
     made = trained(*rising)
     advice = " ".join(next_step_sentences(made, summary(made), ""))
-    assert (
-        "Train longer than 8 epochs, the longest, where validation is still best: dense, gmp at 90 %"
-        in advice
+    expected = (
+        "Train longer than 8 epochs, the longest, where validation is still best:"
+        " dense, gmp at 90 %"
     )
+    assert expected in advice
     made = trained(*rising)
     made.report("lost", {"val_error": [0.5, 0.5, 0.5]}, target=0.9, epochs=16)
     for row in made.trial_rows:

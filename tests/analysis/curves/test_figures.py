@@ -1,6 +1,7 @@
+"""Curves as drawn: names and colours of dense networks, histories."""
+
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import matplotlib
@@ -9,14 +10,16 @@ import pytest
 
 from analysis.curves import histories
 from analysis.curves.figures import _draw_arms
-from analysis.page import template
-from analysis.page.template import code_html
 
 matplotlib.use("Agg")
 
 
 def arms(dense: dict[str, float]) -> pd.DataFrame:
-    """Two arms at 90 % with the mean of the dense network of each, named as `analysis.estimates.means.add_dense_points` does."""
+    """Two arms at 90 % and their dense networks, named as `add_dense_points` names them.
+
+    Args:
+        dense: Mean of each dense network.
+    """
     points = [(arm, 0.9, 0.8) for arm in ("standard", "extended")] + [
         (arm, 0.0, mean) for arm, mean in dense.items()
     ]
@@ -49,7 +52,7 @@ def test_the_only_dense_network_is_called_dense(dense: dict[str, float]) -> None
 
 
 @pytest.mark.parametrize(("evaluations", "shown"), [(1, 0), (2, 1)])
-def test_a_history_takes_two_evaluations(
+def test_a_history_needs_two_evaluations(
     monkeypatch: pytest.MonkeyPatch, evaluations: int, shown: int
 ) -> None:
     rows = [
@@ -72,20 +75,3 @@ def test_a_history_takes_two_evaluations(
             lengths = staticmethod(list)
 
     assert len([*histories.exhibits(Short(), "test_accuracy")]) == shown  # type: ignore[arg-type]
-
-
-def test_backticks_become_code_and_nothing_else_becomes_markup() -> None:
-    assert (
-        code_html("give `optim.lr` or `where`")
-        == "give <code>optim.lr</code> or <code>where</code>"
-    )
-    assert code_html("`<b>` & <i>") == "<code>&lt;b&gt;</code> &amp; <i>".replace(
-        "<i>", "&lt;i&gt;"
-    )
-    assert code_html("one ` alone") == "one ` alone"
-
-
-def test_only_drawings_appear_when_the_page_is_printed() -> None:
-    style = (Path(template.__file__).parent / "assets" / "page.css").read_text()
-    assert ".drawn[hidden] { display: block !important; }" in style
-    assert style.count("[hidden] {") == 2 and style.count("{") == style.count("}")

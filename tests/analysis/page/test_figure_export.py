@@ -1,4 +1,4 @@
-"""Figures that a second process prints are those that this one would, and nothing of it stays behind."""
+"""Figures of a report: the second process renders them as this one would, and never outlives it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from analysis.drawing.files import render_files
 from analysis.drawing.marks import attach_hover_texts
 from analysis.drawing.style import project_style
 from analysis.exhibit import Exhibit
-from analysis.page.printer import FigureExporter, _pickle_drawer, render_figure
+from analysis.page.figure_export import FigureExporter
+from analysis.page.figure_process import pickle_drawer, render_figure
 from analysis.page.sections import SECTIONS, combination_exhibits, combinations
 
 
@@ -38,7 +39,7 @@ def drawn(words: str = "plain") -> Figure:
 
 
 def broken() -> Figure:
-    """Its text is no mathematics, which only its printing finds out."""
+    """A figure whose text is no mathematics, which only rendering finds out."""
     figure = drawn()
     figure.axes[0].set_title("$\\frac{$", parse_math=True)
     return figure
@@ -48,17 +49,31 @@ def unknown() -> Figure:
     raise KeyError("no such column")
 
 
+def unnamed() -> Figure:
+    """A figure whose positions have no names, which only its interactive form asks for."""
+
+    def name_position(position: float) -> str:
+        raise ValueError("no such mark")
+
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1])
+    axes.fmt_xdata = name_position  # type: ignore[assignment]
+    return figure
+
+
 @pytest.fixture(scope="module")
-def printer() -> Iterator[FigureExporter]:
-    with FigureExporter(at_once=0) as one:
-        yield one
+def exporter() -> Iterator[FigureExporter]:
+    with FigureExporter(max_without_process=0) as started:
+        yield started
 
 
-def test_the_second_process_prints_the_same_bytes_and_says_the_same(
-    printer: FigureExporter, tmp_path: Path
+def test_the_second_process_renders_the_same_files_and_interactive_figure(
+    exporter: FigureExporter, tmp_path: Path
 ) -> None:
-    order = printer.order(drawn, tmp_path / "figure")
-    found = order._future.result()  # type: ignore[union-attr]  # not `result`, which would print it here meanwhile
+    job = exporter.order(drawn, tmp_path / "figure")
+    # `result` of the job would render it here meanwhile.
+    found = job.remote.result()  # type: ignore[union-attr]
     here = render_figure(drawn)
     assert found.files == here.files
     assert (found.width, found.height, found.interactive) == (
@@ -66,67 +81,67 @@ def test_the_second_process_prints_the_same_bytes_and_says_the_same(
         here.height,
         here.interactive,
     )
-    assert order.result() is found
-    printer.finish()
+    assert job.result() is found
+    exporter.finish()
     assert {file.suffix: file.read_bytes() for file in tmp_path.iterdir()} == {
         f".{kind}": whole for kind, whole in here.files.items()
     }
 
 
-def test_what_printing_raises_or_warns_of_comes_back(
-    printer: FigureExporter, tmp_path: Path
+def test_errors_and_warnings_of_the_second_process_come_back(
+    exporter: FigureExporter, tmp_path: Path
 ) -> None:
-    order = printer.order(partial(drawn, "\N{SNOWMAN}\U0001f980"), tmp_path / "figure")
+    job = exporter.order(partial(drawn, "\N{SNOWMAN}\U0001f980"), tmp_path / "figure")
     with pytest.raises(UserWarning, match="Glyph"):
-        order._future.result()  # type: ignore[union-attr]
+        job.remote.result()  # type: ignore[union-attr]
     for fault, error, text in (
         (broken, ValueError, "Parse"),
         (unknown, KeyError, "no such column"),
     ):
-        order = printer.order(fault, tmp_path / "figure")
+        job = exporter.order(fault, tmp_path / "figure")
         with pytest.raises(error, match=text):
-            order._future.result()  # type: ignore[union-attr]
-        printer.finish()
+            job.remote.result()  # type: ignore[union-attr]
+        exporter.finish()
         with pytest.raises(error, match=text):
-            order.result()
+            job.result()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_cannot_be_sent_or_answered_is_printed_here(tmp_path: Path) -> None:
-    with FigureExporter(at_once=0) as printer:
-        assert printer.order(lambda: drawn("plain"), tmp_path / "lambda")._future is None
-        order = printer.order(drawn, tmp_path / "figure")
-        child = printer._child
+def test_a_figure_that_cannot_be_sent_or_answered_is_rendered_here(tmp_path: Path) -> None:
+    with FigureExporter(max_without_process=0) as exporter:
+        assert exporter.order(lambda: drawn("plain"), tmp_path / "lambda").remote is None
+        job = exporter.order(drawn, tmp_path / "figure")
+        child = exporter.process
         assert child is not None
         child.kill()
         with pytest.raises((EOFError, BrokenPipeError)):
-            order._future.result()  # type: ignore[union-attr]
-        printer.finish()
-        assert order.result().files == render_figure(drawn).files
-    assert child.returncode is not None
+            job.remote.result()  # type: ignore[union-attr]
+        exporter.finish()
+        assert job.result().files == render_figure(drawn).files
+    assert child.has_ended
     assert len(list(tmp_path.iterdir())) == 6
 
 
-def test_few_figures_start_no_process_and_a_program_that_has_python_inside_none_at_all(
+def test_few_figures_start_no_process_and_a_program_that_embeds_python_never_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FigureExporter(at_once=1) as printer:
-        printer.order(drawn, tmp_path / "a")
-        assert printer._child is None
+    with FigureExporter(max_without_process=1) as exporter:
+        exporter.order(drawn, tmp_path / "a")
+        assert exporter.process is None
         monkeypatch.setattr(sys, "frozen", True, raising=False)
-        printer.order(drawn, tmp_path / "b")
-        assert printer._child is None
-        printer.finish()
+        exporter.order(drawn, tmp_path / "b")
+        assert exporter.process is None
+        exporter.finish()
     assert len(list(tmp_path.iterdir())) == 6
 
 
-def test_figures_that_waited_go_to_the_second_process_with_the_first_one_too_many(
+def test_waiting_figures_go_to_the_second_process_with_the_first_one_too_many(
     tmp_path: Path,
 ) -> None:
-    with FigureExporter(at_once=2) as printer:
-        orders = [printer.order(drawn, tmp_path / name) for name in "abcd"]
-        assert len({order._future for order in orders} - {None}) == 4
-        printer.finish()
+    with FigureExporter(max_without_process=2) as exporter:
+        jobs = [exporter.order(drawn, tmp_path / name) for name in "abcd"]
+        assert len({job.remote for job in jobs} - {None}) == 4
+        exporter.finish()
     assert len(list(tmp_path.iterdir())) == 12
 
 
@@ -138,21 +153,21 @@ def test_settings_of_the_process_change_no_figure() -> None:
 
 def test_a_file_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with FigureExporter() as printer:
-        printer.write(tmp_path / "file" / "a.csv", lambda: "a")
+    with FigureExporter() as exporter:
+        exporter.write(tmp_path / "file" / "a.csv", lambda: "a")
         with pytest.raises(OSError, match="file"):
-            printer.finish()
+            exporter.finish()
 
 
 SCRIPT = """
 import os, signal
 from pathlib import Path
-from analysis.page.printer import FigureExporter
+from analysis.page.figure_export import FigureExporter
 from matplotlib.figure import Figure
 print("ran", flush=True)
-printer = FigureExporter(at_once=0)
-printer.order(Figure, Path("figure"))._future.result()
-print(printer._child.pid, flush=True)
+exporter = FigureExporter(max_without_process=0)
+exporter.order(Figure, Path("figure")).remote.result()
+print(exporter.process.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -178,7 +193,7 @@ def test_a_script_without_a_guard_runs_once_and_its_process_ends_with_it(tmp_pat
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody has asked about does not."""
+    """True if a process runs; one that has ended and was not waited for does not."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -193,21 +208,15 @@ def test_every_figure_of_a_report_can_be_sent(small: Path) -> None:
         for analyses in SECTIONS.values():
             for found in combination_exhibits(results, at, analyses):
                 if isinstance(found, Exhibit) and found.draw:
-                    assert _pickle_drawer(found.draw) is not None, found.name
+                    assert pickle_drawer(found.draw) is not None, found.name
 
 
-def test_a_picture_is_sharp_enough_to_print() -> None:
+def test_a_png_has_150_pixels_per_inch() -> None:
     width, height = struct.unpack(">II", render_files(drawn())["png"][16:24])
     assert (width, height) == (450, 300)  # 3 x 2 inches
 
 
-def test_a_figure_that_cannot_be_made_interactive_is_printed_all_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def breaks(figure: Figure) -> None:
-        raise ValueError("no such mark")
-
-    monkeypatch.setattr("analysis.page.printer.to_plotly", breaks)
+def test_a_figure_that_cannot_become_interactive_is_rendered_all_the_same() -> None:
     with pytest.warns(RuntimeWarning, match="no such mark"):
-        found = render_figure(drawn)
+        found = render_figure(unnamed)
     assert found.interactive is None and set(found.files) == {"pdf", "png", "svg"}
