@@ -21,7 +21,7 @@ _EXPORTS_BY_MODULE = {
         "RegrowSpec",
         "SparsitySpec",
     ],
-    "sparsetune.spec.trial": ["GMP_STAR_REWINDS", "OBERT_REWINDS"],
+    "sparsetune.spec.schedule": ["GMP_STAR_REWINDS", "OBERT_REWINDS"],
     "sparsetune.spec": [
         "ComputeSpec",
         "DistillSpec",

@@ -16,7 +16,7 @@ from sparsetune.errors import Problem
 from sparsetune.sparsity.flops import ForwardFlops, forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.schedule import image_resolution
+from sparsetune.spec.rates import image_resolution
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study import Study
 from sparsetune.study.budget import COST_AXES, Budget, trained_epochs

@@ -24,7 +24,7 @@ from sparsetune.search.sampling import quiet_optuna
 from sparsetune.sparsity.methods.changes import MaskChange, regrow_until
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.schedule import (
+from sparsetune.spec.rates import (
     decay_steps,
     image_resolution,
     learning_rate,

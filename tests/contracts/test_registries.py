@@ -17,7 +17,7 @@ from sparsetune.sparsity.methods.changes import METHODS
 from sparsetune.sparsity.methods.ramps import RAMPS
 from sparsetune.sparsity.scores import SCORES, ScoreContext
 from sparsetune.spec import OptimSpec, ScheduleSpec
-from sparsetune.spec.schedule import DECAYS
+from sparsetune.spec.rates import DECAYS
 from sparsetune.spec.sparsity import (
     Allocation,
     FisherSpec,

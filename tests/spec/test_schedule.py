@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sparsetune.durations import Length
 from sparsetune.sparsity.methods.plan import mask_schedule, mask_schedule_problems
 from sparsetune.spec import OptimSpec, RewindSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.schedule import DECAYS, learning_rate, rewind_steps, warmup_steps
+from sparsetune.spec.rates import DECAYS, learning_rate, rewind_steps, warmup_steps
+from sparsetune.spec.schedule import OBERT_REWINDS
 from sparsetune.spec.sparsity import OBERT_RAMP, RampSpec, SparsitySpec
 from sparsetune.spec.task import TextTask
-from sparsetune.spec.trial import OBERT_REWINDS
 
 
 def declared(per_epoch: int, **schedule: Any) -> TrialSpec:

@@ -11,7 +11,7 @@ from sparsetune.durations import fraction_to_step, round_half_up
 from sparsetune.sparsity.methods.ramps import RAMPS
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import Phase
-from sparsetune.spec.schedule import DECAYS
+from sparsetune.spec.rates import DECAYS
 from sparsetune.spec.sparsity import RegrowSpec
 
 Action = Literal["keep", "draw", "prune", "release", "regrow", "shadow"]
