@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -70,14 +69,13 @@ class PeakMemory:
 
 def peak_memory(trials: Iterable[TrialState]) -> list[PeakMemory]:
     """The measured peaks, in order of first appearance; trials that never ended, or before it was measured, are out."""
-    tasks: dict[str, tuple[str, int]] = {}
     found: dict[tuple[str, int, str], list[tuple[float, float | None]]] = {}
     for trial in trials:
         measured = (trial.ended or {}).get("peak_memory")
         if not measured or not trial.starts:
             continue
         start = trial.starts[-1]
-        key = (*_model_and_batch_size(trial.use, tasks), str(start["device"]).partition(":")[0])
+        key = (*_model_and_batch_size(trial.use), str(start["device"]).partition(":")[0])
         found.setdefault(key, []).append((measured, start.get("device_memory")))
     return [
         PeakMemory(
@@ -90,10 +88,7 @@ def peak_memory(trials: Iterable[TrialState]) -> list[PeakMemory]:
     ]
 
 
-def _model_and_batch_size(use: Record, known: dict[str, tuple[str, int]]) -> tuple[str, int]:
-    """Model and batch size of a trial; declarations are costly to read, and a study has few different tasks."""
-    given = use["spec"].get("task", {})
-    if (name := json.dumps(given, sort_keys=True)) not in known:
-        task = TrialSpec.model_validate({"task": given} if given else {}).task
-        known[name] = (task.model, task.batch_size)
-    return known[name]
+def _model_and_batch_size(use: Record) -> tuple[str, int]:
+    """Model and batch size of a recorded trial."""
+    task = TrialSpec.model_validate(use["spec"]).task
+    return task.model, task.batch_size

@@ -243,13 +243,11 @@ class Planner:
         if plan is None or record["role"] != "search":
             return
         if record["config_id"] in plan.configurations:
-            plan.configurations[record["config_id"]].restore_from_ledger(record)
             return
         spec = TrialSpec.model_validate({**record["spec"], "seed": 0})
         plan.configurations[record["config_id"]] = Configuration(
             record["index"], record["source"], spec
         )
-        plan.configurations[record["config_id"]].restore_from_ledger(record)
         kind, _, number = record["source"].partition(":")
         plan.sampled = (
             max(plan.sampled, int(number) + 1) if number and kind != "known" else plan.sampled

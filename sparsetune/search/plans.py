@@ -33,29 +33,16 @@ class Configuration:
     index: int
     source: str
     spec: TrialSpec
-    _trials: dict[int, tuple[str, TrialSpec]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
 
-    @cached_property
+    @property
     def config_id(self) -> str:
-        """Names the recipe, whatever the seed."""
+        """Digest of the recipe, which is the same for every seed."""
         return self.spec.config_id()
 
     def trial(self, seed: int) -> tuple[str, TrialSpec]:
         """Id and declaration of the trial with this seed."""
-        if seed not in self._trials:
-            spec = self.spec.with_values({"seed": seed})
-            self._trials[seed] = (spec.trial_id(), spec)
-        return self._trials[seed]
-
-    def restore_from_ledger(self, record: Record) -> None:
-        """Take the names that the ledger has for it; working out their digests takes milliseconds."""
-        self.__dict__["config_id"] = record["config_id"]
-        self._trials[record["seed"]] = (
-            record["trial_id"],
-            TrialSpec.model_validate(record["spec"]),
-        )
+        spec = self.spec.with_seed(seed)
+        return spec.trial_id(), spec
 
     def values(self, paths: Mapping[str, object]) -> dict[str, Value]:
         """Its values of those of these dotted fields that apply: a searched choice of optimizer may rule some out."""

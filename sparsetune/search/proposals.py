@@ -111,7 +111,7 @@ class ConfigurationProposer:
                 break
             plan.sampled += 1
             if (point := tuple(values.items())) in tried:
-                continue  # a small space repeats its points, and building a trial of each takes milliseconds
+                continue  # a small space repeats its points; one that costs too much is rejected once
             tried.add(point)
             spec = self.find_trial(plan.cell.at(values))
             if not self._affordable(spec):

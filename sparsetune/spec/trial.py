@@ -136,6 +136,17 @@ class TrialSpec(Declaration):
             set_field(given, path, to_plain(value))
         return given
 
+    def with_seed(self, seed: int) -> TrialSpec:
+        """The canonical trial of the same configuration with this seed: one object for each seed."""
+        known = self._by_seed()
+        if seed not in known:
+            known[seed] = self.with_values({"seed": seed})
+        return known[seed]
+
+    @remembered
+    def _by_seed(self) -> dict[int, TrialSpec]:
+        return {}
+
     def dense(self) -> TrialSpec:
         """The dense twin: the same recipe, seed and epochs, nothing pruned, and so no stretch."""
         return self.with_values({"sparsity.target": 0})
@@ -148,7 +159,7 @@ class TrialSpec(Declaration):
     @remembered
     def config_id(self) -> str:
         """The digest of the canonical declaration without its seed."""
-        return self.with_values({"seed": 0}).trial_id()
+        return self.with_seed(0).trial_id()
 
     def columns(self) -> dict[str, Any]:
         """Every applicable field by its dotted name, defaults included.
