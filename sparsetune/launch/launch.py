@@ -127,10 +127,14 @@ def launch(
     check_gpu_share(options.gpus_per_trial)
     data_root = options.data_root or os.environ.get("SPARSETUNE_DATA")
     data_root = Path(data_root).expanduser().resolve() if data_root else None
-    study = require_runnable(study, data_root=data_root)
+    if study.problems():
+        require_runnable(study, data_root=data_root)  # raises: it may not even have a name
     home = StudyDirectory(directory or resolve_place(options.storage) / study.name)
+    defaults_version = home.defaults_version()
+    study = require_runnable(study.under_defaults(defaults_version), data_root=data_root)
     if read_content(home.declaration):
-        home.create(study)  # refuses another declaration before its ledger is read
+        # Refuses another declaration before its ledger is read.
+        home.create(study, defaults_version)
     records = ledger.read_records(home.ledger)
     added = (
         extend.record(study, records, data_root) if extend else None
@@ -138,7 +142,7 @@ def launch(
     expected = _checked_forecast(
         study.extended([*records, *([added] if added else [])]), records, home, options, data_root
     )
-    home.create(study)
+    home.create(study, defaults_version)
     with home.locked() as owner:
         records = ledger.read_records(home.ledger)
         added = extend.record(study, records, data_root) if extend else None

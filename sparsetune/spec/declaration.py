@@ -123,6 +123,19 @@ class Declaration(BaseModel, metaclass=_LenientMeta):
                 kept[name] = plain
         return kept
 
+    def fields_set(self) -> dict[str, Any]:
+        """Fields that were set, also to their defaults, with their values as they are."""
+        return {
+            name: value for name, value in self.__dict__.items() if name in self.model_fields_set
+        }
+
+    def written(self) -> dict[str, Any]:
+        """Fields that were set, also to their defaults, as plain JSON values."""
+        kept = {name: as_written(value) for name, value in self.fields_set().items()}
+        if "kind" in self.__dict__:
+            kept["kind"] = self.__dict__["kind"]
+        return kept
+
     def problems(self) -> list[Problem]:
         """Every fault of this part and the parts inside it, with dotted paths."""
         cls = type(self)
@@ -181,6 +194,17 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [to_plain(item) for item in value]
     return value
+
+
+def as_written(value: Any) -> Any:
+    """A value as JSON types: parts become dictionaries of the fields that were set."""
+    if isinstance(value, Declaration):
+        return value.written()
+    if isinstance(value, Mapping):
+        return {str(key): as_written(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_written(item) for item in value]
+    return to_plain(value)
 
 
 def digest_of(values: Any) -> str:

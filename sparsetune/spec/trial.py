@@ -18,6 +18,7 @@ from sparsetune.spec.declaration import (
     DIGEST_VERSION,
     Declaration,
     all_positive,
+    as_written,
     digest_of,
     remembered,
     to_plain,
@@ -127,14 +128,20 @@ class TrialSpec(Declaration):
         return _build_trial(canonical_values(self._given_with(values)))
 
     def edited(self, values: Mapping[str, Any]) -> TrialSpec:
-        """A copy with dotted fields set that keeps the fields that do not apply yet; not checked."""
-        return _build_trial(self._given_with(values))
+        """A copy with dotted fields set that keeps the fields that do not apply yet; not checked.
+
+        Fields that were set to their defaults still count as set.
+        """
+        given = {"task": as_written(self.task), **self.written()}
+        for path in values:
+            part = path.partition(".")[0]
+            # Of a task of another kind, defaults that were written out for this one are none.
+            if path.endswith(".kind") and part in given:
+                given[part] = to_plain(getattr(self, part))
+        return _build_trial(_with_fields(given, values))
 
     def _given_with(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        given = {"task": to_plain(self.task), **self.given()}
-        for path, value in values.items():
-            set_field(given, path, to_plain(value))
-        return given
+        return _with_fields({"task": to_plain(self.task), **self.given()}, values)
 
     def with_seed(self, seed: int) -> TrialSpec:
         """The canonical trial of the same configuration with this seed: one object for each seed."""
@@ -208,6 +215,13 @@ def _build_trial(given: dict[str, Any]) -> TrialSpec:
     """A trial of plain values: valid where they are, else holding them as they came."""
     spec: TrialSpec = TrialSpec(**given)
     return spec
+
+
+def _with_fields(given: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested plain values with dotted fields set, in place."""
+    for path, value in values.items():
+        set_field(given, path, to_plain(value))
+    return given
 
 
 def _uses_augmentation(task: TaskSpec) -> bool:
