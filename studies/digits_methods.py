@@ -36,7 +36,7 @@ STUDY = Study(
     name="digits-methods",
     question="Which sparse training keeps most accuracy on handwritten digits, and what does it cost?",
     base=TrialSpec(
-        task=DigitsTask(model="mlp", batch_size=64),
+        task=DigitsTask(model="mlp", batch_size=64, validation=0.1),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleSpec(epochs=30, lr="linear", warmup=0.05),
     ),

@@ -19,7 +19,11 @@ STUDY = Study(
     question="Does a 99 % sparse LeNet want more epochs than its dense twin?",
     base=TrialSpec(
         task=ImageTask(
-            dataset="fashion_mnist", model="lenet_300_100", batch_size=128, train_examples=20_000
+            dataset="fashion_mnist",
+            model="lenet_300_100",
+            batch_size=128,
+            validation=0.1,
+            train_examples=20_000,
         ),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleSpec(epochs=2, lr="linear", warmup=0.05),

@@ -21,6 +21,7 @@ from sparsetune import (
     Quick,
     RampSpec,
     ScheduleSpec,
+    Sobol,
     SparsitySpec,
     Study,
     TrialSpec,
@@ -32,7 +33,11 @@ STUDY = Study(
     question="Where should the ramp start and how long should it be, and would early stopping have kept the best?",
     base=TrialSpec(
         task=ImageTask(
-            dataset="fashion_mnist", model="lenet_300_100", batch_size=128, train_examples=20_000
+            dataset="fashion_mnist",
+            model="lenet_300_100",
+            batch_size=128,
+            validation=0.1,
+            train_examples=20_000,
         ),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleSpec(epochs=12, lr="linear", warmup=0.05),
@@ -44,7 +49,9 @@ STUDY = Study(
         "sparsity.ramp.start": Uniform(0.0, 0.6),
         "sparsity.ramp.length": Uniform(0.1, 0.35),
     },
+    sampler=Sobol(),
     configurations_per_cell=64,
+    search_seeds=1,
     report_seeds=2,
     quick_form=Quick(
         overrides={"task.train_examples": 5_000, "schedule.epochs": 4}, configurations_per_cell=4

@@ -21,6 +21,7 @@ from sparsetune import (
     Quick,
     RampSpec,
     ScheduleSpec,
+    Sobol,
     SparsitySpec,
     Study,
     TrialSpec,
@@ -32,7 +33,11 @@ STUDY = Study(
     question="How do the best learning rate, ramp and weight decay move with sparsity and the length of training?",
     base=TrialSpec(
         task=ImageTask(
-            dataset="fashion_mnist", model="lenet_300_100", batch_size=256, train_examples=20_000
+            dataset="fashion_mnist",
+            model="lenet_300_100",
+            batch_size=256,
+            validation=0.1,
+            train_examples=20_000,
         ),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleSpec(epochs=8, lr="linear", warmup=0.05),
@@ -46,7 +51,9 @@ STUDY = Study(
         "sparsity.ramp.start": Uniform(0.0, 0.5),
         "sparsity.ramp.length": Uniform(0.1, 0.5),
     },
+    sampler=Sobol(),
     configurations_per_cell=34,
+    search_seeds=1,
     report_seeds=3,
     quick_form=Quick(
         overrides={"task.train_examples": 5_000, "schedule.epochs": 6},

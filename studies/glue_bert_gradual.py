@@ -48,6 +48,7 @@ from sparsetune import (
     Quick,
     RewindSpec,
     ScheduleSpec,
+    Sobol,
     SparsitySpec,
     Study,
     TextTask,
@@ -124,7 +125,9 @@ STUDY = Study(
         "obert_30": Arm(OBERT_30, search=SEARCH),
     },
     sweep={"sparsity.target": [0.8, 0.9, 0.97], "schedule.epoch_multiplier": [1]},
+    sampler=Sobol(),
     configurations_per_cell=12,
+    search_seeds=1,
     report_seeds=3,
     quick_form=Quick(
         overrides={

@@ -35,6 +35,7 @@ from sparsetune import (
     OptimSpec,
     Quick,
     ScheduleSpec,
+    Sobol,
     SparsitySpec,
     Study,
     TextTask,
@@ -86,7 +87,9 @@ STUDY = Study(
     sweep={"schedule.epoch_multiplier": [0.25, 1, 4]},
     search={"optim.lr": LogUniform(1e-5, 6e-4)},
     known=({"optim.lr": 3e-5},),
+    sampler=Sobol(),
     configurations_per_cell=8,
+    search_seeds=1,
     report_seeds=3,
     quick_form=Quick(
         overrides={

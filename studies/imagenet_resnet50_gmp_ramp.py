@@ -47,7 +47,15 @@ STUDY = Study(
     name="imagenet-resnet50-gmp-ramp",
     question="When should GMP's ramp start and end, how often should it prune, and with label smoothing or without?",
     base=TrialSpec(
-        task=FolderTask(folder="imagenet", model="resnet50", batch_size=1024, validation=0),
+        task=FolderTask(
+            folder="imagenet",
+            model="resnet50",
+            batch_size=1024,
+            validation=0,
+            resolution=224,
+            eval_resolution=224,
+            eval_resize=256,
+        ),
         optim=OptimSpec(
             name="sgd", lr=0.1, lr_batch=256, momentum=0.9, nesterov=True, weight_decay=1e-4
         ),

@@ -78,6 +78,8 @@ STUDY = Study(
             validation=0,
             label_smoothing=0.1,
             resolution=192,
+            eval_resolution=224,
+            eval_resize=256,
             growth=GrowthSpec(first=160, start=65 / 88, length=11 / 88),
         ),
         optim=OptimSpec(name="sgd", lr=1.7, lr_batch=4096, momentum=0.9, weight_decay=1e-4),

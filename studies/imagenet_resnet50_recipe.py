@@ -36,6 +36,7 @@ from sparsetune import (
     Quick,
     RampSpec,
     ScheduleSpec,
+    Sobol,
     SparsitySpec,
     Study,
     TrialSpec,
@@ -53,6 +54,8 @@ STUDY = Study(
             validation=10_000,
             label_smoothing=0.1,
             resolution=192,
+            eval_resolution=224,
+            eval_resize=256,
             growth=GrowthSpec(first=160, start=65 / 88, length=11 / 88),
         ),
         optim=OptimSpec(name="sgd", lr=1.7, lr_batch=4096, momentum=0.9, weight_decay=1e-4),
@@ -70,7 +73,9 @@ STUDY = Study(
     },
     stopping=Halving(),
     at_most=Budget(epochs=120),
+    sampler=Sobol(),
     configurations_per_cell=16,
+    search_seeds=1,
     report_seeds=3,
     quick_form=Quick(
         overrides={

@@ -52,7 +52,14 @@ STUDY = Study(
     question="How much does RigL gain from five times the training, and does it saturate?",
     base=TrialSpec(
         task=FolderTask(
-            folder="imagenet", model="resnet50", batch_size=4096, validation=0, label_smoothing=0.1
+            folder="imagenet",
+            model="resnet50",
+            batch_size=4096,
+            validation=0,
+            label_smoothing=0.1,
+            resolution=224,
+            eval_resolution=224,
+            eval_resize=256,
         ),
         optim=OptimSpec(
             name="sgd", lr=0.1, lr_batch=256, momentum=0.9, nesterov=True, weight_decay=1e-4
