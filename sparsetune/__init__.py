@@ -1,4 +1,7 @@
-"""Hyperparameter studies of sparse training. Names load on use: importing this pulls in neither torch nor ray."""
+"""Hyperparameter studies of sparse training.
+
+Names load on use: importing the package imports neither torch nor ray.
+"""
 
 from importlib import import_module
 from typing import Any

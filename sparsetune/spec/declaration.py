@@ -56,7 +56,7 @@ def remembered(method: Callable[[Any], Result]) -> Callable[[Any], Result]:
 
 
 class _LenientMeta(ModelMetaclass):
-    """Metaclass that lets a faulty part exist, with raw values, until its declaration is checked."""
+    """Metaclass that lets a faulty part exist, with raw values, until it is checked."""
 
     positional: tuple[str, ...]
     model_fields: dict[str, FieldInfo]
@@ -158,7 +158,8 @@ class Declaration(BaseModel, metaclass=_LenientMeta):
 
     def digest(self) -> str:
         """Name of the declared values, twelve hexadecimal digits; equal declarations have equal
-        ones."""
+        ones.
+        """
         return digest_of(self.given())
 
 
@@ -267,7 +268,8 @@ def _field_names(model: type[BaseModel] | None) -> str:
 
 def _user_path(location: tuple[int | str, ...]) -> Iterator[str]:
     """The parts of ``location`` that a user wrote, without the tags that pydantic adds for a
-    union."""
+    union.
+    """
     tags = {
         model.model_fields["kind"].default
         for model in _descendants(Declaration)

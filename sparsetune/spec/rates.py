@@ -1,4 +1,7 @@
-"""The learning rate of every step: a warm-up, then a decay. Knows no torch, so that plans and previews are quick."""
+"""Learning rate of every step, and side of its training images, as declared.
+
+Nothing here imports torch, so that plans and previews are quick.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +15,17 @@ from sparsetune.spec import TrialSpec
 
 
 def linear(fraction: float) -> float:
-    """From 1 to 0 in a straight line."""
+    """Decay from 1 to 0 in a straight line."""
     return 1 - fraction
 
 
 def cosine(fraction: float) -> float:
-    """From 1 to 0 along half a cosine (Loshchilov & Hutter 2017)."""
+    """Decay from 1 to 0 along half a cosine (Loshchilov & Hutter 2017)."""
     return (1 + math.cos(math.pi * fraction)) / 2
 
 
 def constant(fraction: float) -> float:
-    """Always 1."""
+    """No decay: always 1."""
     return 1.0
 
 
@@ -31,18 +34,21 @@ DECAYS: dict[str, Callable[[float], float]] = {
     "cosine": cosine,
     "constant": constant,
 }
-"""Each maps the fraction of the decay that is done to the fraction of the peak learning rate, floor left out."""
+"""Decays by name: each maps the fraction of the decay that is done, in [0, 1], to the fraction of
+the peak learning rate, without the floor."""
 
 
 def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
-    """The learning rate by step (from 0): a linear rise to the peak, then the declared decay, again at each rewind.
+    """Learning rate by step, from step 0.
 
-    The last step of the warm-up, the first after it and the first from each rewind have the peak. Where the learning
-    rate stays the same through an epoch, epochs take the place of steps: epoch e < w of the warm-up has (e + 1) / w of
-    the peak, and a rewind counts from the next epoch's start.
+    It rises linearly to the peak, then decays as declared, and decays again at each rewind. The
+    last step of the warm-up, the first after it and the first from each rewind have the peak. Where
+    the learning rate is constant through an epoch, epochs take the place of steps: epoch e < w of
+    the warm-up has (e + 1) / w of the peak, and a rewind counts from the start of the next epoch.
 
-    A linear decay over n steps is 1/n of its way above the floor in its last step. SparseML divides by n - 1 and so has
-    the floor in that step itself (`modifier_lr.py`): rates differ by less than 1/(n - 1) of the way.
+    A linear decay over n steps is 1/n of its way above the floor in its last step. SparseML divides
+    by n - 1, and reaches the floor in that step (`modifier_lr.py`): rates differ by less than
+    1/(n - 1) of the way.
     """
     clock = spec.clock()
     peak = spec.peak_lr()
@@ -52,13 +58,15 @@ def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
 
     def rate(step: int) -> float:
         start = step - step % unit
-        return min(peak, peak * (start + unit) / warmup) if start < warmup else peak * decay(start)
+        if start < warmup:
+            return min(peak, peak * (start + unit) / warmup)
+        return peak * decay(start)
 
     return rate
 
 
 def _decay(spec: TrialSpec, clock: Clock, warmup: int) -> Callable[[int], float]:
-    """The fraction of the peak learning rate by step, from the end of the warm-up on."""
+    """Fraction of the peak learning rate by step, from the end of the warm-up."""
     if spec.schedule.lr == "step":
         fallen = decay_steps(spec)
         return lambda step: spec.schedule.factor ** sum(step >= at for at in fallen)
@@ -81,14 +89,15 @@ def warmup_steps(spec: TrialSpec) -> int:
 
 
 def decay_steps(spec: TrialSpec) -> list[int]:
-    """The steps from which the decay ``step`` multiplies the learning rate once more."""
+    """Steps at each of which the decay ``step`` multiplies the learning rate again."""
     return [round_half_up(anchor.steps(spec.clock())) for anchor in spec.schedule.anchors]
 
 
 def rewind_steps(spec: TrialSpec) -> list[int]:
-    """The steps from which the decay starts again; none in the warm-up, whose end has the peak anyway.
+    """Steps from which the decay starts again; none in the warm-up, whose end has the peak anyway.
 
-    They are rounded as updates of a mask are: equal lengths of ramp and rewinds meet at equal steps.
+    They are rounded as mask updates are, so that equal lengths of ramp and rewinds meet at equal
+    steps.
     """
     given = spec.schedule.rewind
     clock = spec.clock()
@@ -102,7 +111,7 @@ def rewind_steps(spec: TrialSpec) -> list[int]:
 
 
 def image_resolution(spec: TrialSpec, step: int) -> int | None:
-    """Pixels of a training image's side at a step (from 0), where the task's images grow; None where they do not."""
+    """Pixels of a training image's side at a step, from step 0; None where images do not grow."""
     if spec.task.kind != "folder" or spec.task.growth is None:
         return None
     growth = spec.task.growth

@@ -34,7 +34,7 @@ class ScheduleSpec(Declaration):
 
     epochs: float = Field(default=4, gt=0)
     epoch_multiplier: float = Field(default=1, gt=0)
-    """Extends training: learning rate, ramp and every other fraction of training stretch with it."""
+    """Extends training; learning rate, ramp and all other fractions of training stretch with it."""
     stretch: float = Field(default=1, gt=0)
     """Sparse networks only: extends training as the multiplier does, but not for dense twins. Set
     by studies that equal training FLOPs."""

@@ -32,8 +32,10 @@ from sparsetune.spec.values import flatten_values, set_field
 
 
 class TrialSpec(Declaration):
-    """Everything that decides a trial's numbers. Equal specs give equal histories on one kind of
-    CPU."""
+    """Everything that decides a trial's numbers.
+
+    Equal specs give equal histories on one kind of CPU.
+    """
 
     task: TaskSpec = DigitsTask()
     optim: OptimSpec = OptimSpec()
@@ -82,7 +84,8 @@ class TrialSpec(Declaration):
             )
         if getattr(teacher.distill, "teacher", None) is not None:
             raise ValueError(
-                "a `distill.teacher` must learn from labels alone, got one with a teacher of its own"
+                "a `distill.teacher` must learn from labels alone, got one with a teacher of its"
+                " own"
             )
         if _uses_augmentation(self.task):
             raise ValueError(
@@ -144,7 +147,7 @@ class TrialSpec(Declaration):
         return _with_fields({"task": to_plain(self.task), **self.given()}, values)
 
     def with_seed(self, seed: int) -> TrialSpec:
-        """The canonical trial of the same configuration with this seed: one object for each seed."""
+        """The canonical trial of this configuration with a seed; one object for each seed."""
         known = self._by_seed()
         if seed not in known:
             known[seed] = self.with_values({"seed": seed})
