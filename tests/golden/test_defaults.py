@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from sparsetune.cli.arguments import load_study
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.launch.launch import Options, launch
+from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.defaults import DEFAULTS
@@ -22,7 +24,7 @@ from sparsetune.study import Arm, Study
 from sparsetune.study.samplers import Random, Sobol
 
 HERE = Path(__file__).parent
-CHANGED = {
+CHANGED: dict[str, JsonValue] = {
     "OptimSpec.momentum": 0.5,
     "RampSpec.updates": 20,
     "RewindSpec.every": "3 epochs",
@@ -64,7 +66,7 @@ def old(tmp_path: Path) -> StudyDirectory:
     return StudyDirectory(tmp_path / "old")
 
 
-def parsed(file: Path, storage: Path, *, quick: bool = False) -> argparse.Namespace:
+def parsed(file: Path, storage: Place, *, quick: bool = False) -> argparse.Namespace:
     """Arguments of ``sparsetune run FILE --storage DIR``."""
     return argparse.Namespace(study=str(file), storage=storage, set=[], quick=quick, name=None)
 

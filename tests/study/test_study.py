@@ -299,7 +299,7 @@ CHOOSING = {
 
 
 def choosing(**fields: Any) -> Study:
-    """Method and optimizer are searched; `beta1` and `recalibrate` apply under some choices only."""
+    """Method and optimizer are searched; `beta1`, `recalibrate` apply under some choices only."""
     base = TrialSpec(
         optim=OptimSpec(beta1=0.8), sparsity=SparsitySpec(method="gmp", recalibrate=64)
     )
