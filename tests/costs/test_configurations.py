@@ -57,7 +57,7 @@ def test_a_budget_bounds_one_unit_or_both() -> None:
 @pytest.mark.parametrize(
     ("budget", "rule"),
     [
-        ({}, "a budget must bound `trained_epochs`, `train_flops` or both"),
+        ({}, "a budget must bound `epochs`, `train_flops` or both"),
         ({"epochs": 0}, "must be greater than 0"),
         ({"hours": 1}, "unknown field; valid are `trained_epochs`, `train_flops`"),
     ],

@@ -182,7 +182,7 @@ def test_a_study_is_equal_in_epochs_unless_it_says_otherwise() -> None:
 def test_what_leaves_nothing_to_equal_is_refused(fields: dict[str, Any], path: str) -> None:
     (problem,) = study(**fields).validate_declaration()
     assert problem.path == path
-    assert ("set `equal` to `trained_epochs`" in problem.rule) or (
+    assert ("set `equal` to `epochs`" in problem.rule) or (
         "needs a sparse network" in problem.rule
     )
     assert study(**fields, equal="epochs").validate_declaration() == []
