@@ -94,10 +94,10 @@ def _defaults_version(parsed: argparse.Namespace, study: Study) -> int:
         StorageError: if the directory cannot be read.
     """
     from sparsetune.paths import resolve_place
-    from sparsetune.spec.defaults import DEFAULTS
+    from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
     from sparsetune.storage import StudyDirectory
 
-    if DEFAULTS.current == 1 or study.problems():
+    if DEFAULTS_BY_VERSION.current == 1 or study.problems():
         return 1
     name = f"{study.name}-quick" if parsed.quick else study.name
     home = StudyDirectory(resolve_place(parsed.storage) / (parsed.name or name))

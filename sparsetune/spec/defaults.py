@@ -5,7 +5,8 @@ absent is 1), and is always read, resumed and compared under that version. What 
 every value that differs from version 1, and digests are made of what is stored. So a trial whose
 values are those of version 1 keeps its name under every version.
 
-To change a default, leave the class as it is and add a version to `DEFAULTS` that names the field.
+To change a default, leave the class as it is and add a version to `DEFAULTS_BY_VERSION` that names
+the field.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class DefaultsTable:
             del self._changes[version]
 
 
-DEFAULTS = DefaultsTable({1: {}})
+DEFAULTS_BY_VERSION = DefaultsTable({1: {}})
 """The defaults of this package, by version."""
 
 
@@ -81,13 +82,13 @@ def resolve_defaults(value: Any, version: int) -> Any:
 
     Args:
         value: A part, or plain values that may hold parts.
-        version: One of `DEFAULTS.versions`.
+        version: One of `DEFAULTS_BY_VERSION.versions`.
 
     Returns:
         ``value`` itself where nothing was left out that a version changed. A changed part is not
         checked.
     """
-    if not DEFAULTS.fields:
+    if not DEFAULTS_BY_VERSION.fields:
         return value
     if isinstance(value, Declaration):
         return _resolve_part(value, version)
@@ -104,11 +105,11 @@ def resolve_defaults(value: Any, version: int) -> Any:
 
 def _resolve_part(part: Declaration, version: int) -> Declaration:
     cls = type(part)
-    defaults = DEFAULTS.values(version)
+    defaults = DEFAULTS_BY_VERSION.values(version)
     changes: dict[str, Any] = {}
     for name, value in part.__dict__.items():
         field = f"{cls.__name__}.{name}"
-        if field in DEFAULTS.fields and name not in part.model_fields_set:
+        if field in DEFAULTS_BY_VERSION.fields and name not in part.model_fields_set:
             changes[name] = defaults.get(field, value)
             continue
         resolved = resolve_defaults(value, version)

@@ -27,7 +27,7 @@ from sparsetune.paths import (
     storage_errors,
 )
 from sparsetune.spec import SCHEMA_VERSION
-from sparsetune.spec.defaults import DEFAULTS
+from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.storage import owner
 from sparsetune.storage.segments import last_launch_number, seal_launches
 from sparsetune.study import Study, declaration_differences
@@ -105,14 +105,14 @@ class StudyDirectory:
         """
         text = read_content(self.declaration)
         if text is None:
-            return DEFAULTS.current
+            return DEFAULTS_BY_VERSION.current
         version = 1
         with suppress(ValueError, AttributeError):
             version = json.loads(text).get("defaults", 1)
-        if version not in DEFAULTS.versions:
+        if version not in DEFAULTS_BY_VERSION.versions:
             raise StudyDirectoryError(
                 f"`{self.path}` was declared under defaults version {version}, this sparsetune"
-                f" knows 1 to {DEFAULTS.current}; go on with the version that wrote it"
+                f" knows 1 to {DEFAULTS_BY_VERSION.current}; go on with the version that wrote it"
                 " (see its `provenance.jsonl`)"
             )
         return version

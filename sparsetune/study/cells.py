@@ -27,7 +27,7 @@ from sparsetune.study.fields import Arm, StudyFields
 from sparsetune.study.space import Axis, Value
 
 UNUSED_AXIS_RULE = "this axis applies to no cell: it would change nothing"
-MULTIPLIER = "schedule.epoch_multiplier"
+MULTIPLIER_FIELD = "schedule.epoch_multiplier"
 
 
 @dataclass(frozen=True)
@@ -266,8 +266,8 @@ def _add_controls(cells: list[Cell]) -> list[Cell]:
 
 def _control_source(cell: Cell, taken: Collection[str]) -> Cell:
     """The dense cell at multiplier 1 with the other sweep values of a cell."""
-    recipe = cell.spec.edited({**cell.latent, "sparsity.target": 0, MULTIPLIER: 1})
-    point = {**cell.point, MULTIPLIER: 1} if MULTIPLIER in cell.point else cell.point
+    recipe = cell.spec.edited({**cell.latent, "sparsity.target": 0, MULTIPLIER_FIELD: 1})
+    point = {**cell.point, MULTIPLIER_FIELD: 1} if MULTIPLIER_FIELD in cell.point else cell.point
     source = _build_cell("dense", point, recipe, cell.search)
     is_taken = _cell_name("dense", source.point) in taken
     arm = f"dense-{cell.arm}" if is_taken else "dense"

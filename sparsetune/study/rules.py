@@ -14,7 +14,7 @@ from sparsetune.study.cells import Cell
 from sparsetune.study.fields import Arm, StudyFields
 from sparsetune.study.samplers import Adaptive
 
-STRETCH = "schedule.stretch"
+STRETCH_FIELD = "schedule.stretch"
 
 
 def study_problems(study: StudyFields, *, budgeted: bool) -> Iterator[Problem]:
@@ -116,12 +116,12 @@ def equality_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Pro
         places[f"arms.{name}.sweep"] = arm.sweep
         places[f"arms.{name}.search"] = arm.search
     for place, values in places.items():
-        if STRETCH in values:
+        if STRETCH_FIELD in values:
             rule = (
                 "is set by a study whose `equal` is `train_flops`; leave it out, or set `equal` to"
                 " `epochs`"
             )
-            yield Problem(f"{place}.{STRETCH}", rule)
+            yield Problem(f"{place}.{STRETCH_FIELD}", rule)
     recipes: list[TrialSpec] = []
     for cell in cells:
         recipes.extend(cell.corner_recipes())

@@ -9,7 +9,7 @@ from sparsetune.errors import DeclarationError, Problem
 from sparsetune.paths import Place
 from sparsetune.spec import flatten_values
 from sparsetune.spec.declaration import DIGEST_VERSION, digest_of
-from sparsetune.spec.defaults import DEFAULTS, resolve_defaults
+from sparsetune.spec.defaults import DEFAULTS_BY_VERSION, resolve_defaults
 from sparsetune.study.cells import UNUSED_AXIS_RULE, Cell, expand_cells
 from sparsetune.study.fields import FIRST_REPORT_SEED, Arm, Quick, StudyFields
 from sparsetune.study.grid import grid_problems
@@ -96,7 +96,7 @@ class Study(StudyFields):
         version, the copy stays as it is.
 
         Args:
-            version: One of `sparsetune.spec.defaults.DEFAULTS.versions`.
+            version: One of `sparsetune.spec.defaults.DEFAULTS_BY_VERSION.versions`.
         """
         study: Study = resolve_defaults(self, version)
         if version == 1:
@@ -113,7 +113,7 @@ class Study(StudyFields):
 
         It is made by the study's ``quick_form``, or has the ends of every sweep axis.
         """
-        study = self.under_defaults(DEFAULTS.current)
+        study = self.under_defaults(DEFAULTS_BY_VERSION.current)
         form = study.quick_form
         if form is None:
             form = Quick(sweep={path: _end_values(values) for path, values in study.sweep.items()})

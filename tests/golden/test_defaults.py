@@ -18,7 +18,7 @@ from sparsetune.launch.launch import Options, launch
 from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.defaults import DEFAULTS
+from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.storage import StudyDirectory, ledger
 from sparsetune.study import Arm, Study
 from sparsetune.study.samplers import Random, Sobol
@@ -48,7 +48,7 @@ STUDY = Study(
 @pytest.fixture
 def version() -> Iterator[int]:
     """A second version of the defaults, while the test runs."""
-    with DEFAULTS.with_version(CHANGED) as number:
+    with DEFAULTS_BY_VERSION.with_version(CHANGED) as number:
         yield number
 
 
@@ -74,7 +74,7 @@ def parsed(file: Path, storage: Place, *, quick: bool = False) -> argparse.Names
 def test_today_there_is_one_version_and_no_directory_names_it(
     tmp_path: Path, declared: Study
 ) -> None:
-    assert list(DEFAULTS.versions) == [1]
+    assert list(DEFAULTS_BY_VERSION.versions) == [1]
     home = StudyDirectory(tmp_path / "again")
     home.create(declared, home.defaults_version())
     assert home.declaration.read_bytes() == (HERE / "schema-1" / "study.json").read_bytes()
@@ -139,7 +139,7 @@ def test_a_new_directory_names_its_version_and_keeps_its_values(
     assert stored["defaults"] == version == home.defaults_version()
     assert stored["declaration"]["base"]["optim"] == {"momentum": 0.5}
     assert home.study() == study
-    with DEFAULTS.with_version({"OptimSpec.momentum": 0.7}):
+    with DEFAULTS_BY_VERSION.with_version({"OptimSpec.momentum": 0.7}):
         assert home.study() == study
         home.create(declared.under_defaults(home.defaults_version()), home.defaults_version())
 
@@ -203,4 +203,4 @@ def test_a_later_version_than_is_known_can_be_read_and_not_continued(
 
 def test_an_unknown_version_is_refused() -> None:
     with pytest.raises(LookupError, match="versions are 1 to 1, got 2"):
-        DEFAULTS.values(2)
+        DEFAULTS_BY_VERSION.values(2)
