@@ -1,8 +1,9 @@
 """Does a sparse network on handwritten digits want another recipe than its dense twin?
 
-Data: scikit-learn's digits (1,797 images of 8 x 8), embedded: no download. Model: an MLP of 17,024 weights.
-After 2308.02060: gradual magnitude pruning at four sparsities and the dense network, at one, two and four times the
-epochs, with learning rate, weight decay and the ramp searched in every cell.
+Data: scikit-learn's digits (1,797 images of 8 x 8), embedded: no download. Model: an MLP of 17,024
+weights. After 2308.02060: gradual magnitude pruning at four sparsities and the dense network, at
+one, two and four times the epochs, with learning rate, weight decay and the ramp searched in every
+cell.
 
     uv run sparsetune run studies.digits           about two minutes on two cores, ends in a report
     uv run sparsetune run studies.digits --quick   under a minute once Ray is up

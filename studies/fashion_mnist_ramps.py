@@ -1,14 +1,17 @@
-"""Where should the ramp start, and how long should it be? Recorded in full, so that stopping rules can be replayed.
+"""Where should the ramp start, and how long should it be?
 
-LeNet-300-100 on 20,000 training images of Fashion-MNIST, pruned by GMP to 95 and 99 % in 12 epochs, with 64
-configurations a cell: ramp start, ramp length and learning rate from one Sobol sequence. Nothing is stopped: every
-configuration trains to its end, so that `sparsetune replay` can tell what a scheduler would have stopped, what that
-would have saved, and whether it would have kept the best. Before its ramp a network is dense and looks good, so one
-expects a scheduler that compares epochs to favour late ramps; here it favoured early ones (see README.md).
+Every trial is recorded in full, so that stopping rules can be replayed.
 
-Hardware: two CPU cores, 36 minutes with much other work beside it. Data: Fashion-MNIST, 31 MB, downloaded by
-torchvision or found in `SPARSETUNE_DATA`. Numbers to compare with: none published; for ResNet50, Gale et al.
-(arXiv 1902.09574) found late starts and early ends bad.
+LeNet-300-100 on 20,000 training images of Fashion-MNIST, pruned by GMP to 95 and 99 % in 12 epochs,
+with 64 configurations a cell: ramp start, ramp length and learning rate from one Sobol sequence.
+Nothing is stopped: every configuration trains to its end, so that `sparsetune replay` can tell what
+a scheduler would have stopped, what that would have saved, and whether it would have kept the best.
+Before its ramp a network is dense and looks good, so one expects a scheduler that compares epochs
+to favour late ramps; here it favoured early ones (see README.md).
+
+Hardware: two CPU cores, 36 minutes with much other work beside it. Data: Fashion-MNIST, 31 MB,
+downloaded by torchvision or found in `SPARSETUNE_DATA`. Numbers to compare with: none published;
+for ResNet50, Gale et al. (arXiv 1902.09574) found late starts and early ends bad.
 
     uv run sparsetune run studies.fashion_mnist_ramps
     uv run sparsetune replay runs/fashion-mnist-ramps
@@ -30,7 +33,10 @@ from sparsetune import (
 
 STUDY = Study(
     name="fashion-mnist-ramps",
-    question="Where should the ramp start and how long should it be, and would early stopping have kept the best?",
+    question=(
+        "Where should the ramp start and how long should it be, and would early stopping have"
+        " kept the best?"
+    ),
     base=TrialSpec(
         task=ImageTask(
             dataset="fashion_mnist",
