@@ -1,4 +1,4 @@
-"""What one trial is: task, optimizer, schedule, sparsity and arithmetic, declared."""
+"""Declaration of one trial: task, optimizer, schedule, sparsity and arithmetic."""
 
 from sparsetune.spec.applicability import DECIDING_FIELDS, canonical_values, field_applies
 from sparsetune.spec.compute import ComputeSpec

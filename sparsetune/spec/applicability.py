@@ -38,9 +38,10 @@ _OPTIMIZER_FIELDS = {"sgd": ("momentum", "nesterov"), "adamw": ("beta1", "beta2"
 
 def _dotted(part: str, fields_of: Mapping[str, Collection[str]]) -> dict[str, tuple[str, ...]]:
     """Fields by choice, with the name of their part in front."""
-    return {
-        choice: tuple(f"{part}.{name}" for name in names) for choice, names in fields_of.items()
-    }
+    dotted = {}
+    for choice, names in fields_of.items():
+        dotted[choice] = tuple(f"{part}.{name}" for name in names)
+    return dotted
 
 
 def _method_fields() -> dict[str, tuple[str, ...]]:
@@ -118,7 +119,7 @@ def _silent_by_choice() -> dict[str, dict[str, frozenset[str]]]:
     """For each deciding field and choice, the fields of other choices."""
     silent: dict[str, dict[str, frozenset[str]]] = {}
     for path, fields_of in _FIELDS_OF.items():
-        conditional = {field for fields in fields_of.values() for field in fields}
+        conditional = set().union(*fields_of.values())
         silent[path] = {
             choice: frozenset(conditional.difference(fields))
             for choice, fields in fields_of.items()
@@ -143,7 +144,7 @@ class Applicability:
             self._silent |= silent_fields.get(self._chosen(path), frozenset())
 
     def applies(self, path: str) -> bool:
-        """Whether the dotted field, or one inside it, changes anything."""
+        """True if the dotted field, or one inside it, changes anything."""
         part, _, rest = path.partition(".")
         if part == "distill" and path != "distill.hardness" and not self._distils:
             return False
@@ -172,7 +173,7 @@ def _uses_distillation(values: Mapping[str, Any]) -> bool:
 
 
 def field_applies(values: Mapping[str, Any], path: str) -> bool:
-    """Whether a dotted field changes anything in a trial of nested values.
+    """True if a dotted field changes anything in a trial of nested values.
 
     Args:
         values: Plain values of a trial, by part; they may be partial and unchecked.

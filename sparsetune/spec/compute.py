@@ -18,7 +18,7 @@ class ComputeSpec(Declaration):
     channels_last: bool = False
     """The memory layout of images and convolutions that is fastest on GPUs with bfloat16."""
     compile: bool = False
-    """Whether `torch.compile` compiles the network; it is then not bit-exact across processes."""
+    """Compile the network by `torch.compile`; it is then not bit-exact across processes."""
     accumulate: int = Field(default=1, ge=1)
     """Equal parts of a batch that pass through the network one by one, to save memory; batch norm
     sees each part alone."""

@@ -44,7 +44,7 @@ class DefaultsTable:
     @property
     def fields(self) -> frozenset[str]:
         """The fields whose default any version changed."""
-        return frozenset(field for changed in self._changes.values() for field in changed)
+        return frozenset().union(*self._changes.values())
 
     def values(self, version: int) -> dict[str, JsonValue]:
         """Defaults under a version, of the fields that any version up to it changed.

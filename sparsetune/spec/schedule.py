@@ -53,7 +53,7 @@ class ScheduleSpec(Declaration):
     rewind: RewindSpec | None = None
     """``linear`` and ``cosine``: when the decay starts again; None for never."""
     lr_per: Literal["step", "epoch"] = "step"
-    """Whether the learning rate moves at every step, or is constant through an epoch as in AC/DC's
+    """Time between changes of the learning rate: every step, or once per epoch as in AC/DC's
     code."""
 
     @model_validator(mode="after")

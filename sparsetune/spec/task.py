@@ -206,7 +206,7 @@ class TextTask(_DatasetTask):
     train_examples: int | None = Field(default=None, ge=1)
     """Examples of a stratified subset to train on; None: all. Validation is held out first."""
     group_by_length: bool = True
-    """Whether a batch has texts of similar lengths, which saves padding; the order stays random."""
+    """Make batches of texts of similar lengths, which saves padding; the order stays random."""
     metric: Metric | None = None
     """Metric that ``score`` reports. None: Matthews' correlation for CoLA, F1 for MRPC, Pearson's
     correlation for STS-B, accuracy for the others."""

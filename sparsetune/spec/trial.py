@@ -120,7 +120,7 @@ class TrialSpec(Declaration):
         return self.optim.lr * self.task.batch_size / given_for
 
     def canonical(self) -> TrialSpec:
-        """The same training, with the fields that do not apply at their defaults.
+        """A trial with the same training, and with fields that do not apply at their defaults.
 
         A target of 0 becomes the method ``dense``.
         """
@@ -228,7 +228,7 @@ def _with_fields(given: dict[str, Any], values: Mapping[str, Any]) -> dict[str, 
 
 
 def _uses_augmentation(task: TaskSpec) -> bool:
-    """Whether training examples change from one epoch to the next."""
+    """True if training examples change from one epoch to the next."""
     if getattr(task, "kind", None) == "folder":
         return True
     return any(getattr(task, name, 0) for name in ("crop", "flip", "cutout"))

@@ -194,21 +194,21 @@ def _build_cell(
     """
     spec = recipe.with_values({})
     settings = choice_settings(recipe, axes)
-    searched = {path for setting in settings for path in setting.axes}
+    searched = set().union(*(setting.axes for setting in settings))
     settings_given = [setting.spec.given() for setting in settings]
-    swept = {
-        path: value
-        for path, value in point.items()
-        if any(field_applies(given, path) for given in settings_given)
-    }
     return Cell(
         name="",
         arm=arm,
-        point=swept,
+        point={path: value for path, value in point.items() if _is_used(path, settings_given)},
         spec=spec,
         search={path: axis for path, axis in axes.items() if path in searched},
         latent=_latent_values(recipe, spec, settings_given),
     )
+
+
+def _is_used(path: str, settings_given: list[dict[str, Any]]) -> bool:
+    """True if a dotted field applies under some setting of the deciding choices."""
+    return any(field_applies(given, path) for given in settings_given)
 
 
 def _latent_values(

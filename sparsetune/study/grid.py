@@ -45,7 +45,7 @@ def grid_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem
     searching = [cell for cell in cells if cell.search]
     if not isinstance(grid, Grid) or not searching:
         return
-    ranges = sorted({path for cell in searching for path in _real_ranges(cell)})
+    ranges = sorted(set().union(*map(_real_ranges, searching)))
     if ranges and grid.points is None:
         fields = ", ".join(ranges)
         rule = f"must be given, as in `Grid(points=5)`, for ranges of real numbers: {fields}"
@@ -57,20 +57,18 @@ def grid_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem
     needed, size = max(sizes)
     if needed > study.configurations_per_cell:
         others = needed - size
-        beside = f" and {others} beside it (the base, the control, known points)" if others else ""
-        rule = f"must hold the whole grid: {size} points{beside}; {needed} would do"
+        more = f" and {others} beside it (the base, the control, known points)" if others else ""
+        rule = f"must hold the whole grid: {size} points{more}; {needed} would do"
         yield Problem("configurations_per_cell", rule, str(study.configurations_per_cell))
 
 
-def _real_ranges(cell: Cell) -> Iterator[str]:
+def _real_ranges(cell: Cell) -> list[str]:
     """Searched fields that range over real numbers."""
-    for path, axis in cell.search.items():
-        if isinstance(axis, Uniform | LogUniform):
-            yield path
+    return [path for path, axis in cell.search.items() if isinstance(axis, Uniform | LogUniform)]
 
 
 def _needed_configurations(study: StudyFields, cell: Cell, grid: Grid) -> int:
-    """Configurations that the cell tries: the grid, and those tried before that lie beside it."""
+    """Configurations that the cell tries: the grid, and those tried before it that lie off it."""
     first = [cell.spec, *(cell.known(point) for point in study.known)]
     outside = {spec.config_id() for spec in first if not _is_on_grid(cell, grid, spec)}
     has_control = bool(outside and cell.control_from)

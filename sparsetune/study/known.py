@@ -44,7 +44,7 @@ def _point_faults(
 def _axis_faults(study: StudyFields, point: Mapping[str, Value]) -> Iterator[Problem]:
     """Fields of a known point that are not searched, and values outside an axis."""
     axes = [{**study.search, **arm.search} for arm in study.declared_arms().values()]
-    searched = sorted({path for of_arm in axes for path in of_arm})
+    searched = sorted(set().union(*axes))
     for path, value in point.items():
         if path not in searched:
             yield Problem(path, f"no search axis; searched are {', '.join(searched) or 'none'}")

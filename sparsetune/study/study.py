@@ -147,10 +147,10 @@ class Study(StudyFields):
     def extended(self, records: Iterable[Mapping[str, Any]]) -> Study:
         """The declaration with all that the ``extended`` records of its ledger add to it."""
         added = [record for record in records if record["type"] == "extended"]
-        counts = {
-            name: getattr(self, name) + sum(record.get(name) or 0 for record in added)
-            for name in EXTENSIBLE_COUNTS
-        }
+        counts = {name: getattr(self, name) for name in EXTENSIBLE_COUNTS}
+        for record in added:
+            for name in EXTENSIBLE_COUNTS:
+                counts[name] += record.get(name) or 0
         study = self.with_changes(**counts)
         for record in added:
             if record.get("sweep"):
@@ -185,14 +185,7 @@ class Study(StudyFields):
 
         A sweep axis over one of them keeps this value alone, a search axis over one goes.
         """
-        arms = {
-            name: {
-                "overrides": _unpinned(arm.overrides, values),
-                "sweep": _pinned_sweep(arm.sweep, values),
-                "search": _unpinned(arm.search, values),
-            }
-            for name, arm in self.arms.items()
-        }
+        arms = {name: _pinned_arm(arm, values) for name, arm in self.arms.items()}
         known: list[dict[str, Value]] = []
         for point in self.known:
             left = _unpinned(point, values)
@@ -228,6 +221,15 @@ def _unpinned(declared: Mapping[str, Any], pinned: Iterable[str]) -> dict[str, A
     for path in pinned:
         left.pop(path, None)
     return left
+
+
+def _pinned_arm(arm: Arm, values: Mapping[str, Any]) -> dict[str, Any]:
+    """An arm without overrides and searches of pinned fields, its sweeps over them pinned."""
+    return {
+        "overrides": _unpinned(arm.overrides, values),
+        "sweep": _pinned_sweep(arm.sweep, values),
+        "search": _unpinned(arm.search, values),
+    }
 
 
 def _pinned_sweep(
