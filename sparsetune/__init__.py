@@ -1,4 +1,7 @@
-"""Hyperparameter studies of sparse training. Names load on use: importing this pulls in neither torch nor ray."""
+"""Hyperparameter studies of sparse training.
+
+Names load on use: importing the package imports neither torch nor ray.
+"""
 
 from importlib import import_module
 from typing import Any
@@ -21,7 +24,7 @@ _EXPORTS_BY_MODULE = {
         "RegrowSpec",
         "SparsitySpec",
     ],
-    "sparsetune.spec.trial": ["GMP_STAR_REWINDS", "OBERT_REWINDS"],
+    "sparsetune.spec.schedule": ["GMP_STAR_REWINDS", "OBERT_REWINDS"],
     "sparsetune.spec": [
         "ComputeSpec",
         "DistillSpec",

@@ -1,8 +1,8 @@
 """Durations of training to whole optimizer steps: the only rounding of time in the project.
 
-A schedule item carries its own unit, and the unit says how it extends when training gets longer: a fraction of
-training stretches, an absolute number of epochs, steps or samples does not. Samples stay the same at another batch
-size, steps do not.
+A schedule item carries its own unit, and the unit says how it extends when training gets longer:
+a fraction of training stretches, an absolute number of epochs, steps or samples does not. Samples
+stay the same at another batch size, steps do not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Unit = Literal["fraction", "epochs", "steps", "samples"]
 
 @dataclass(frozen=True)
 class Clock:
-    """A trial's time: its optimizer steps in all and in one epoch, and the examples of each step."""
+    """A trial's time: optimizer steps in total and per epoch, and examples per step."""
 
     total: int
     per_epoch: int
@@ -33,10 +33,10 @@ ABSOLUTE_UNITS: dict[str, Unit] = {"epochs": "epochs", "steps": "steps", "sample
 
 @dataclass(frozen=True)
 class Length:
-    """A stretch of training: ``value`` in ``unit``, never negative.
+    """A part of training: ``value`` in ``unit``, never negative.
 
-    Written as a plain number it is a fraction of training in [0, 1]; as text, ``"5 epochs"``, ``"100 steps"`` or
-    ``"409600 samples"``, training examples seen.
+    Written as a plain number it is a fraction of training in [0, 1]; as text it is ``"5 epochs"``,
+    ``"100 steps"`` or ``"409600 samples"`` (training examples seen).
     """
 
     value: float
@@ -44,7 +44,7 @@ class Length:
 
     @classmethod
     def parse(cls, given: Any) -> Length:
-        """Read a number (a fraction of training), text as in the class's description, or a ``Length``.
+        """Read a number (a fraction of training), a text as described above, or a ``Length``.
 
         Raises:
             ValueError: if the text is neither, the number is negative, or a fraction exceeds 1.
@@ -54,7 +54,8 @@ class Length:
             raise ValueError("a length must not be negative")
         if length.unit == "fraction" and length.value > 1:
             raise ValueError(
-                "a fraction of training must lie in [0, 1]; write `5 epochs` or `100 steps` otherwise"
+                "a fraction of training must lie in [0, 1]; write `5 epochs` or `100 steps`"
+                " otherwise"
             )
         return length
 
@@ -75,20 +76,17 @@ class Length:
         )
 
     def declared(self) -> float | str:
-        """The form it is written in: a number for a fraction, text otherwise."""
-        return (
-            self.value
-            if self.unit == "fraction"
-            else f"{float(self.value)!r} {self.unit}".replace(".0 ", " ")
-        )
+        """The written form: a number for a fraction, text otherwise."""
+        if self.unit == "fraction":
+            return self.value
+        return f"{float(self.value)!r} {self.unit}".replace(".0 ", " ")
 
     def steps(self, clock: Clock) -> float:
-        """Its length in optimizer steps, not rounded: boundaries are sums of lengths and are rounded once."""
+        """Optimizer steps, not rounded: boundaries are sums of lengths and are rounded once."""
         if self.unit == "samples":
             return self.value / clock.batch_size
-        return (
-            self.value * {"fraction": clock.total, "epochs": clock.per_epoch, "steps": 1}[self.unit]
-        )
+        steps_per_unit = {"fraction": clock.total, "epochs": clock.per_epoch, "steps": 1}
+        return self.value * steps_per_unit[self.unit]
 
 
 LengthField = Annotated[
@@ -103,20 +101,32 @@ LengthField = Annotated[
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """Optimizer steps of one epoch; the last, incomplete batch is left out (another permutation brings it back)."""
+    """Optimizer steps of one epoch, at least one; the last, incomplete batch is left out.
+
+    Its examples are in other batches of other epochs.
+    """
     return max(1, examples // batch_size)
 
 
 def total_steps(epochs: float, multiplier: float, per_epoch: int) -> int:
-    """Optimizer steps of a whole training, at least one."""
+    """Optimizer steps of a whole training, at least one.
+
+    Args:
+        epochs: Epochs before the multiplier.
+        multiplier: Factor that extends training.
+        per_epoch: Steps of one epoch.
+    """
     return max(1, round_half_up(epochs * multiplier * per_epoch))
 
 
 def fraction_to_step(fraction: float, total: int) -> int:
-    """The step at which ``fraction`` (in [0, 1]) of ``total`` steps is done."""
+    """Step at which a fraction, in [0, 1], of ``total`` steps is done."""
     return min(total, round_half_up(fraction * total))
 
 
 def round_half_up(value: float) -> int:
-    """The nearest integer, halves upward (Python's ``round`` goes to even, which moves boundaries apart)."""
+    """The nearest integer, halves upward.
+
+    Python's ``round`` goes to the even one, which would move equal boundaries apart.
+    """
     return math.floor(value + 0.5)

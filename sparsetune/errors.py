@@ -1,4 +1,4 @@
-"""The errors that sparsetune raises for a user's mistake; the command line prints them without a traceback."""
+"""Errors raised for a user's mistake; the command line prints them without a traceback."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ class Problem:
     """One fault in a declaration: where it is, which rule it breaks, and what came instead.
 
     Args:
-        path: Dotted path of the field, as in ``sparsity.ramp.start``; empty for the whole declaration.
+        path: Dotted path of the field, as in ``sparsity.ramp.start``; empty for the whole
+            declaration.
         rule: The rule that must hold, or what is allowed.
         got: What was received, as text.
     """
@@ -26,7 +27,7 @@ class Problem:
 
 
 class SparsetuneError(Exception):
-    """Base of every error that is the user's to mend."""
+    """Base of every error that the user can fix."""
 
 
 class DeclarationError(SparsetuneError):
@@ -35,9 +36,8 @@ class DeclarationError(SparsetuneError):
     def __init__(self, problems: Iterable[Problem], subject: str = "the declaration") -> None:
         self.problems = sorted(set(problems))
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__(
-            "\n".join([f"{count} in {subject}:", *(f"  - {p}" for p in self.problems)])
-        )
+        lines = [f"  - {problem}" for problem in self.problems]
+        super().__init__("\n".join([f"{count} in {subject}:", *lines]))
 
 
 class StudyDirectoryError(SparsetuneError):
@@ -57,7 +57,7 @@ class TeacherError(SparsetuneError):
 
 
 class LimitError(SparsetuneError):
-    """A study that cannot end within the disk that is free, or within a limit that was asked for."""
+    """A study that cannot end within the free disk, or within a limit that was asked for."""
 
 
 class ClusterError(SparsetuneError):
@@ -73,5 +73,6 @@ class CheckpointError(SparsetuneError):
 
 
 def first_line(error: BaseException) -> str:
-    """What an error of a library says, for a message of one line; libraries may say nothing."""
-    return str(error).splitlines()[0] if str(error) else "no reason"
+    """First line of a library's error message, or ``no reason`` where it has none."""
+    text = str(error)
+    return text.splitlines()[0] if text else "no reason"

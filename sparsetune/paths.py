@@ -1,7 +1,10 @@
-"""Where a study may lie: a folder of a disk, or a prefix of an object store, both with the interface of `pathlib`.
+"""Places of a study: a folder of a disk, or a prefix of an object store.
+
+Both have the interface of `pathlib`.
 
 Credentials and endpoint of an object store come from the environment alone (``AWS_ACCESS_KEY_ID``,
-``AWS_SECRET_ACCESS_KEY``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``); nothing here holds, writes or prints them.
+``AWS_SECRET_ACCESS_KEY``, ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL``); nothing here holds, writes
+or prints them.
 """
 
 from __future__ import annotations
@@ -31,17 +34,20 @@ S3_CLIENT_OPTIONS = {
         "max_pool_connections": 64,
     },
 }
-"""How the store is asked: a request that fails is sent again for about ten seconds before it is an error."""
+"""Options of the store's client: a request that fails is sent again for about ten seconds before it
+is an error."""
 MAX_CONFLICTS = 10
+"""Tries of a conditional write while the store is busy with another one of the same key."""
 CONFLICT_SECONDS = 0.2
-"""How often a conditional write is tried while the store is busy with another one of the same key."""
+"""Time between two such tries."""
 
 
 def resolve_place(where: str | os.PathLike[str] | Place) -> Place:
-    """The place that a text names: an absolute folder, or a prefix of an object store where the text says ``s3://``.
+    """The place that a text names: a prefix of an object store for ``s3://``, else a folder.
 
     Raises:
-        StorageError: if it names a store that is not S3, no bucket, or the packages for it are not installed.
+        StorageError: if it names a store that is not S3, no bucket, or the packages for it are not
+            installed.
     """
     text = str(where)
     scheme, separator, name = text.partition("://")
@@ -56,7 +62,8 @@ def resolve_place(where: str | os.PathLike[str] | Place) -> Place:
             "AWS_ENDPOINT_URL must begin with http:// or https://; set it anew, or unset it for AWS"
         )
     try:
-        import s3fs  # type: ignore[import-untyped]  # noqa: F401  # else it fails later, with a traceback
+        # Without it a store fails later, with a traceback.
+        import s3fs  # type: ignore[import-untyped]  # noqa: F401
         from upath import UPath
     except ImportError as error:
         raise StorageError(
@@ -66,7 +73,7 @@ def resolve_place(where: str | os.PathLike[str] | Place) -> Place:
 
 
 def storage_errors() -> tuple[type[Exception], ...]:
-    """What reading and writing may raise: `OSError`, and the errors of an object store's client where one is in use."""
+    """Errors of reading and writing: `OSError`, and those of an object store's client in use."""
     if "aiobotocore" not in sys.modules:
         return (OSError,)
     import aiohttp
@@ -76,12 +83,12 @@ def storage_errors() -> tuple[type[Exception], ...]:
 
 
 def refusal_errors() -> tuple[type[Exception], ...]:
-    """All of `storage_errors`, and the `StorageError` that they have become where a path was named."""
+    """All of `storage_errors`, and the `StorageError` that they become where a path is named."""
     return (*storage_errors(), StorageError)
 
 
 def refusal_reason(error: Exception) -> str:
-    """Why storage refused, in a few words without the endpoint's address."""
+    """Reason of a storage error, in a few words without the endpoint's address."""
     if isinstance(error, OSError) and error.strerror:
         said = error.strerror
     else:
@@ -103,7 +110,7 @@ def translating_read_errors(path: Place) -> Iterator[None]:
 
 
 def read_content(path: Place) -> bytes | None:
-    """What a file or an object holds; None where there is none.
+    """Content of a file or an object; None where there is none.
 
     Raises:
         StorageError: if it cannot be read, or its bucket does not exist.
@@ -120,7 +127,7 @@ def read_content(path: Place) -> bytes | None:
 
 
 def list_names(folder: Place) -> list[str]:
-    """What lies in a folder or directly under a prefix, sorted; nothing where there is none.
+    """Sorted names in a folder or directly under a prefix; an empty list where there is none.
 
     Raises:
         StorageError: if it cannot be read.
@@ -139,7 +146,7 @@ def list_names(folder: Place) -> list[str]:
 
 
 def read_contents(folder: Place, listed: Sequence[str]) -> Iterator[bytes]:
-    """What the named files of a folder hold, one after the other; objects are fetched at once.
+    """Contents of named files of a folder, in order; objects are fetched together.
 
     Raises:
         StorageError: if one cannot be read.
@@ -154,9 +161,9 @@ def read_contents(folder: Place, listed: Sequence[str]) -> Iterator[bytes]:
 
 
 def create_object(path: UPath, data: bytes) -> bool:
-    """Write an object unless its key is taken; whether it is there now with exactly this content.
+    """Write an object unless its key is taken; True if it is there now with this very content.
 
-    The client repeats a request whose answer was lost, and is then told that the key is taken: by itself.
+    The client repeats a request whose answer was lost, and then finds the key taken by itself.
 
     Raises:
         StorageError: if the store cannot be written.

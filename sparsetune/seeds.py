@@ -1,4 +1,4 @@
-"""Seeds: all randomness of a trial is a function of its seed and of what it is for, never of order."""
+"""Seeds: all randomness of a trial is a function of its seed and its purpose, never of order."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ MIB_BYTES = 1 << 20
 
 
 def format_bytes(size: float) -> str:
-    """A number of bytes for people: ``1.5 GiB``, ``320 MiB``, ``4 KiB``."""
+    """A number of bytes in words: ``1.5 GiB``, ``320 MiB``, ``4 KiB``."""
     for unit, unit_bytes in (("GiB", GIB_BYTES), ("MiB", MIB_BYTES)):
         # 0.95: 990 MiB read better as 0.967 GiB than as a number of four digits.
         if size >= 0.95 * unit_bytes:
@@ -18,7 +18,7 @@ def format_bytes(size: float) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration for people: ``1 h 05 min``, ``2 min 07 s``, ``9 s``."""
+    """A duration in words: ``1 h 05 min``, ``2 min 07 s``, ``9 s``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -1,8 +1,9 @@
 """Does a sparse network on handwritten digits want another recipe than its dense twin?
 
-Data: scikit-learn's digits (1,797 images of 8 x 8), embedded: no download. Model: an MLP of 17,024 weights.
-After 2308.02060: gradual magnitude pruning at four sparsities and the dense network, at one, two and four times the
-epochs, with learning rate, weight decay and the ramp searched in every cell.
+Data: scikit-learn's digits (1,797 images of 8 x 8), embedded: no download. Model: an MLP of 17,024
+weights. After 2308.02060: gradual magnitude pruning at four sparsities and the dense network, at
+one, two and four times the epochs, with learning rate, weight decay and the ramp searched in every
+cell.
 
     uv run sparsetune run studies.digits           about two minutes on two cores, ends in a report
     uv run sparsetune run studies.digits --quick   under a minute once Ray is up
@@ -16,6 +17,7 @@ from sparsetune import (
     OptimSpec,
     Quick,
     ScheduleSpec,
+    Sobol,
     Study,
     TrialSpec,
     Uniform,
@@ -25,7 +27,7 @@ STUDY = Study(
     name="digits",
     question="Does a sparse network on handwritten digits want another recipe than its dense twin?",
     base=TrialSpec(
-        task=DigitsTask(model="mlp", batch_size=64),
+        task=DigitsTask(model="mlp", batch_size=64, validation=0.1),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleSpec(epochs=8, lr="linear", warmup=0.05),
     ),
@@ -38,6 +40,7 @@ STUDY = Study(
         "sparsity.ramp.length": Uniform(0.2, 0.5),
     },
     objective=Minimize("val_loss"),
+    sampler=Sobol(),
     configurations_per_cell=6,
     search_seeds=1,
     report_seeds=2,

@@ -1,29 +1,35 @@
-"""What do first pruning step, learning rate, and hardness and temperature of distillation each do to a sparse BERT?
+"""What does each setting of GMP* do to a sparse BERT?
 
-A replica of Kurtic et al. 2024 (CPAL, tables 2 to 5): GMP* on BERT-base to 90 and 97 %, one setting changed at a time.
-Their tables on SQuAD are asked of MNLI here, which the learning rates' is on. The axes meet in GMP* itself: 70 %, 1e-4,
-hardness 1, temperature 5.5. The length of their ablations is not stated; 10 epochs are inferred, since the best row of
-the hardness is GMP*'s result after 10. Nothing is chosen, so nothing is held out, and GLUE's matched dev set is read
-once by each of 3 seeds, beside dense twins with the same rate and teacher.
+The settings are the first pruning step, the learning rate, and the hardness and temperature of
+distillation.
 
-Recipe: AdamW, batch 32, 128 tokens, no weight decay, no warm-up; 1e-4 to 1e-6 in a straight line every 2 epochs; the
-first pruning step at epoch 2, then ten updates an epoch along a cubic ramp until epoch 8. The teacher is dense
-BERT-base, fine-tuned as google-research/bert does it.
+A replica of Kurtic et al. 2024 (CPAL, tables 2 to 5): GMP* on BERT-base to 90 and 97 %, one setting
+changed at a time. Their tables on SQuAD are asked of MNLI here, which the learning rates' is on.
+The axes meet in GMP* itself: 70 %, 1e-4, hardness 1, temperature 5.5. The length of their ablations
+is not stated; 10 epochs are inferred, since the best row of the hardness is GMP*'s result after 10.
+Nothing is chosen, so nothing is held out, and GLUE's matched dev set is read once by each of 3
+seeds, beside dense twins with the same rate and teacher.
 
-Hardware, an estimate, nothing was run at full size: 109 trials, 1,083 epochs of MNLI of 12,271 steps each; at 20 steps
-a second (assumed for one A100 in bfloat16) 185 A100 hours. Data: GLUE and BERT-base from the Hugging Face hub, or
-`glue/MNLI` and `models/google-bert/bert-base-uncased` below `SPARSETUNE_DATA`.
+Recipe: AdamW, batch 32, 128 tokens, no weight decay, no warm-up; 1e-4 to 1e-6 in a straight line
+every 2 epochs; the first pruning step at epoch 2, then ten updates an epoch along a cubic ramp
+until epoch 8. The teacher is dense BERT-base, fine-tuned as google-research/bert does it.
 
-Numbers to compare with (the paper's tables), in percent at 90 and 97 %; those of SQuAD (F1) in direction only:
+Hardware, an estimate, nothing was run at full size: 109 trials, 1,083 epochs of MNLI of 12,271
+steps each; at 20 steps a second (assumed for one A100 in bfloat16) 185 A100 hours. Data: GLUE and
+BERT-base from the Hugging Face hub, or `glue/MNLI` and `models/google-bert/bert-base-uncased` below
+`SPARSETUNE_DATA`.
 
-    initial learning rate, MNLI matched   3e-5: 80.8, 76.3   5e-5: 81.4, 77.8   8e-5: 81.9, 78.6   1e-4: 81.6, 79.3
-    first pruning step, SQuAD             0 %: 85.2, 77.2    30 %: 85.5, 77.8   50 %: 85.8, 78.5   70 %: 85.8, 79.1
-    hardness, SQuAD                       0.6: 84.6, 78.4    0.8: 85.9, 80.1    0.9: 86.2, 80.7    1: 86.7, 81.0
-    temperature, SQuAD                    1: 84.7, 77.3      2: 85.8, 79.0      5.5: 86.7, 81.0    8.5: 86.4, 80.9
+Numbers to compare with (the paper's tables), in percent at 90 and 97 %; those of SQuAD (F1) in
+direction only. MNLI's are of the matched set; the first pruning step is given by its sparsity:
+
+    learning rate, MNLI     3e-5: 80.8, 76.3  5e-5: 81.4, 77.8  8e-5: 81.9, 78.6  1e-4: 81.6, 79.3
+    first pruning, SQuAD    0 %: 85.2, 77.2   30 %: 85.5, 77.8  50 %: 85.8, 78.5  70 %: 85.8, 79.1
+    hardness, SQuAD         0.6: 84.6, 78.4   0.8: 85.9, 80.1   0.9: 86.2, 80.7   1: 86.7, 81.0
+    temperature, SQuAD      1: 84.7, 77.3     2: 85.8, 79.0     5.5: 86.7, 81.0   8.5: 86.4, 80.9
 
     uv run sparsetune preview studies.glue_bert_ablation
     uv run sparsetune run studies.glue_bert_ablation
-    uv run sparsetune run studies.glue_bert_ablation --quick     a tiny BERT on 320 sentences of SST-2
+    uv run sparsetune run studies.glue_bert_ablation --quick   a tiny BERT on 320 sentences of SST-2
 """
 
 from sparsetune import (

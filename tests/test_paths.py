@@ -54,7 +54,10 @@ def test_an_endpoint_without_a_scheme_is_refused_unseen(monkeypatch: pytest.Monk
 
 
 def test_a_missing_package_is_named() -> None:
-    code = "import sys; sys.modules['s3fs'] = None; from sparsetune.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    code = (
+        "import sys; sys.modules['s3fs'] = None; from sparsetune.cli.main import main;"
+        " sys.exit(main(sys.argv[1:]))"
+    )
     command = [sys.executable, "-c", code, "status", "s3://bucket/x"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2

@@ -78,11 +78,30 @@ def load_study(parsed: argparse.Namespace) -> tuple[Study, Path]:
         require_runnable(study, needs_data=False)
     if parsed.set:
         study = study.pinned(parse_overrides(parsed.set))
+    study = study.under_defaults(_defaults_version(parsed, study))
     if parsed.quick:
         study = study.quick()
     if parsed.name:
         study = study.with_changes(name=parsed.name)
     return study, file
+
+
+def _defaults_version(parsed: argparse.Namespace, study: Study) -> int:
+    """Version of the defaults that a study is declared under: its directory's, where there is one.
+
+    Raises:
+        StudyDirectoryError: if its directory was declared under a later version.
+        StorageError: if the directory cannot be read.
+    """
+    from sparsetune.paths import resolve_place
+    from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
+    from sparsetune.storage import StudyDirectory
+
+    if DEFAULTS_BY_VERSION.current == 1 or study.problems():
+        return 1
+    name = f"{study.name}-quick" if parsed.quick else study.name
+    home = StudyDirectory(resolve_place(parsed.storage) / (parsed.name or name))
+    return home.defaults_version()
 
 
 def add_trial_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -75,7 +74,6 @@ def peak_memory(trials: Iterable[TrialState]) -> list[PeakMemory]:
 
     Trials that have not ended are left out, and those that ended before peaks were recorded.
     """
-    tasks: dict[str, tuple[str, int]] = {}
     peaks: dict[tuple[str, int, str], list[float]] = {}
     sizes: dict[tuple[str, int, str], list[float]] = {}
     for trial in trials:
@@ -83,7 +81,7 @@ def peak_memory(trials: Iterable[TrialState]) -> list[PeakMemory]:
         if not isinstance(measured, int | float) or not measured or not trial.starts:
             continue
         start = trial.starts[-1]
-        key = (*_model_and_batch_size(trial.use, tasks), str(start.device).partition(":")[0])
+        key = (*_model_and_batch_size(trial.use), str(start.device).partition(":")[0])
         peaks.setdefault(key, []).append(measured)
         sizes.setdefault(key, [])
         if start.device_memory:
@@ -94,11 +92,7 @@ def peak_memory(trials: Iterable[TrialState]) -> list[PeakMemory]:
     ]
 
 
-def _model_and_batch_size(use: Proposed, known: dict[str, tuple[str, int]]) -> tuple[str, int]:
-    """Model and batch size of a trial; reading a declaration is slow, and a study has few tasks."""
-    given = use.spec.get("task", {})
-    name = json.dumps(given, sort_keys=True)
-    if name not in known:
-        task = TrialSpec.model_validate({"task": given} if given else {}).task
-        known[name] = (task.model, task.batch_size)
-    return known[name]
+def _model_and_batch_size(use: Proposed) -> tuple[str, int]:
+    """Model and batch size of a recorded trial."""
+    task = TrialSpec.model_validate(use.spec).task
+    return task.model, task.batch_size

@@ -17,7 +17,7 @@ from sparsetune.sparsity.masks.allocation import LayerGroup, allocate
 from sparsetune.sparsity.methods.changes import MaskChange
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.schedule import image_resolution
+from sparsetune.spec.rates import image_resolution
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.kinds import network_of
 from sparsetune.tasks.network import ImageNetwork, Network

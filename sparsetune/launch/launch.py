@@ -86,7 +86,7 @@ def launch(
     """
     prepared = prepare_launch(study, options, directory, extend)
     home = prepared.directory
-    home.create(prepared.declared)
+    home.create(prepared.declared, prepared.defaults_version)
     with home.locked() as owner:
         prepared = prepared.up_to_date()
         home.record_launch(launch_facts(options.study_file))

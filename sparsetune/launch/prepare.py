@@ -33,6 +33,7 @@ class PreparedLaunch:
         options: How to run.
         data_root: Absolute folder of the data sets; None for the default.
         extension: What was asked to be added; None for nothing.
+        defaults_version: Version of the defaults that the study is declared under.
         added: Its record, which is still to be written; None where nothing is added.
         records: The ledger, ``added`` included.
         trials: State of every trial, as ``records`` add up to it.
@@ -46,6 +47,7 @@ class PreparedLaunch:
     options: Options
     data_root: Path | None
     extension: Extension | None
+    defaults_version: int
     added: Extended | None
     records: Sequence[Record]
     trials: dict[str, TrialState]
@@ -64,7 +66,12 @@ class PreparedLaunch:
         if _written_segments(self.directory) == self.read_at:
             return self
         return _read_and_plan(
-            self.declared, self.directory, self.options, self.data_root, self.extension
+            self.declared,
+            self.directory,
+            self.options,
+            self.data_root,
+            self.extension,
+            self.defaults_version,
         )
 
 
@@ -88,11 +95,15 @@ def prepare_launch(
     """
     check_gpu_share(options.gpus_per_trial)
     data_root = options.resolve_data_root()
-    study = require_runnable(study, data_root=data_root)
+    if study.problems():
+        # Raises: such a study may not even have a name, and so no directory.
+        require_runnable(study, data_root=data_root)
     home = StudyDirectory(directory or resolve_place(options.storage) / study.name)
+    defaults_version = home.defaults_version()
+    study = require_runnable(study.under_defaults(defaults_version), data_root=data_root)
     if read_content(home.declaration) is not None:
         home.require_same_study(study)
-    return _read_and_plan(study, home, options, data_root, extend)
+    return _read_and_plan(study, home, options, data_root, extend, defaults_version)
 
 
 def _read_and_plan(
@@ -101,6 +112,7 @@ def _read_and_plan(
     options: Options,
     data_root: Path | None,
     extend: Extension | None,
+    defaults_version: int,
 ) -> PreparedLaunch:
     read_at = _written_segments(home)
     records = read_records(home.ledger)
@@ -122,6 +134,7 @@ def _read_and_plan(
         options=options,
         data_root=data_root,
         extension=extend,
+        defaults_version=defaults_version,
         added=added,
         records=records,
         trials=trials,

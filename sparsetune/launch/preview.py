@@ -25,7 +25,7 @@ from sparsetune.sparsity.methods.changes import MaskChange
 from sparsetune.sparsity.methods.dynamic import regrow_until
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.schedule import (
+from sparsetune.spec.rates import (
     decay_steps,
     image_resolution,
     learning_rate,

@@ -14,6 +14,7 @@ from sparsetune.search.proposals import ConfigurationProposer
 from sparsetune.search.rung_judge import RungJudge
 from sparsetune.storage.records import Proposed
 from sparsetune.storage.trial_state import TrialState
+from sparsetune.spec import TrialSpec
 from sparsetune.study import Minimize, Study
 from sparsetune.study.budget import COST_AXES
 from sparsetune.study.budget import trained_epochs as epochs_of
@@ -212,11 +213,10 @@ class Planner:
         self._proposals.restore_from_ledger(record)
         if plan is None or record.role != "search":
             return
-        known = plan.configurations.get(record.config_id)
-        if known:
-            known.add_recorded_trial(record)
+        if record.config_id in plan.configurations:
             return
-        plan.configurations[record.config_id] = Configuration.from_record(record)
+        spec = TrialSpec.model_validate({**record.spec, "seed": 0})
+        plan.configurations[record.config_id] = Configuration(record.index, record.source, spec)
         kind, _, number = record.source.partition(":")
         if number and kind != "known":
             plan.sampled = max(plan.sampled, int(number) + 1)

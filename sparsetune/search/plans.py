@@ -39,35 +39,16 @@ class Configuration:
     index: int
     source: str
     spec: TrialSpec
-    _recorded_id: str | None = field(default=None, compare=False, repr=False)
-    _trials: dict[int, tuple[str, TrialSpec]] = field(
-        default_factory=dict, compare=False, repr=False
-    )
 
-    @classmethod
-    def from_record(cls, record: Proposed) -> Configuration:
-        """The configuration of a trial that the ledger has, with the names that it has there."""
-        spec = TrialSpec.model_validate({**record.spec, "seed": 0})
-        found = cls(record.index, record.source, spec, record.config_id)
-        found.add_recorded_trial(record)
-        return found
-
-    @cached_property
+    @property
     def config_id(self) -> str:
-        """Digest of the recipe without its seed."""
-        return self._recorded_id or self.spec.config_id()
+        """Digest of the recipe, which is the same for every seed."""
+        return self.spec.config_id()
 
     def trial(self, seed: int) -> tuple[str, TrialSpec]:
         """Id and declaration of the trial with this seed."""
-        if seed not in self._trials:
-            spec = self.spec.with_values({"seed": seed})
-            self._trials[seed] = (spec.trial_id(), spec)
-        return self._trials[seed]
-
-    def add_recorded_trial(self, record: Proposed) -> None:
-        """Take a trial's id from the ledger: working out its digest takes milliseconds."""
-        spec = TrialSpec.model_validate(record.spec)
-        self._trials[record.seed] = (record.trial_id, spec)
+        spec = self.spec.with_seed(seed)
+        return spec.trial_id(), spec
 
     def values(self, paths: Mapping[str, object]) -> dict[str, Value]:
         """Its values of the dotted fields that apply; a searched optimizer may rule some out."""

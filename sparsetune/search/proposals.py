@@ -107,7 +107,8 @@ class ConfigurationProposer:
             plan.sampled += 1
             point = tuple(values.items())
             if point in tried:
-                continue  # a small space repeats its points, and building a trial is slow
+                # A small space repeats its points; one that costs too much is rejected once.
+                continue
             tried.add(point)
             spec = self.find_trial(plan.cell.at(values))
             if not self._affordable(spec):

@@ -1,4 +1,4 @@
-"""The contract of both tables: every column with its dtype, unit and meaning. Missing is NaN, never 0."""
+"""Columns of both tables, each with its dtype, unit and meaning. Missing is NaN, never 0."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Role = Literal["search", "report", "control", "twin", "teacher"]
 Phase = Literal["dense", "ramp", "compressed", "decompressed", "dynamic", "fixed"]
 
 FINISHED_STATUSES: tuple[Status, ...] = ("COMPLETE", "PRUNED", "DIVERGED", "INVALID", "FAILED")
-"""A trial of one of these is never run again by itself."""
+"""Statuses after which a trial is not run again unless it is asked for."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, dtype, and what it holds with its unit or range."""
+    """One column: its name, dtype, and meaning with unit or range."""
 
     name: str
     dtype: Dtype
@@ -106,11 +106,11 @@ FINAL_COLUMNS = (
 HISTORY_COLUMNS = (*IDENTITY_COLUMNS, *PROGRESS_COLUMNS, *MEASURED_COLUMNS)
 """`history()`: one row per trial and evaluation; the configuration's dotted fields follow."""
 TRIAL_COLUMNS = (*HISTORY_COLUMNS, *FINAL_COLUMNS)
-"""`trials()`: one row per trial, with the values of its last evaluation; the configuration's dotted fields follow."""
+"""`trials()`: one row per trial, with the values of its last evaluation; the configuration's
+dotted fields follow."""
 
-OBJECTIVE_COLUMNS = tuple(
-    c.name
-    for c in MEASURED_COLUMNS
-    if c.name.startswith(("val_", "train_")) and c.name != "train_flops"
+_LEARNING_COLUMNS = tuple(
+    column.name for column in MEASURED_COLUMNS if column.name.startswith(("val_", "train_"))
 )
-"""What a study may optimise: never a test column."""
+OBJECTIVE_COLUMNS = tuple(name for name in _LEARNING_COLUMNS if name != "train_flops")
+"""Columns that a study may optimise: never one of the test split."""

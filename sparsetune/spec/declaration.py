@@ -1,15 +1,16 @@
-"""What every declared part has in common: frozen fields, every problem found at once, one canonical form.
+"""Base of every declared part: frozen fields, all problems found together, one canonical form.
 
-Building a faulty part does not raise: it keeps what it was given, so that a study can name the faults of all its parts
-together (`problems`). Nothing runs before that check (`checked`).
+Building a faulty part does not raise: it keeps what it was given, so that a study can name the
+faults of all its parts together (`problems`). Nothing runs before that check (`checked`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -23,9 +24,39 @@ if TYPE_CHECKING:
 else:
     ModelMetaclass = type(BaseModel)  # not public under its own name
 
+SCHEMA_VERSION = 1
+"""Version of the file formats: study directory, checkpoint, exported model. Raised when old files
+can no longer be read as they are."""
+DIGEST_VERSION = 1
+"""Version in every digest. It stays: another one would rename every finished trial."""
+
+Result = TypeVar("Result")
+
+
+def remembered(method: Callable[[Any], Result]) -> Callable[[Any], Result]:
+    """Work out a method of a frozen part once for each object.
+
+    Results lie in a slot of the object. Pydantic neither copies, compares, hashes, pickles nor
+    dumps slots, so that a copy with other values starts without results.
+    """
+
+    @wraps(method)
+    def remembering(self: Any) -> Result:
+        try:
+            results: dict[str, Any] = object.__getattribute__(self, "_results")
+        except AttributeError:
+            results = {}
+            object.__setattr__(self, "_results", results)
+        if method.__name__ not in results:
+            results[method.__name__] = method(self)
+        result: Result = results[method.__name__]
+        return result
+
+    return remembering
+
 
 class _LenientMeta(ModelMetaclass):
-    """Lets a faulty part exist, holding the raw values, until its declaration is checked as a whole."""
+    """Metaclass that lets a faulty part exist, with raw values, until it is checked."""
 
     positional: tuple[str, ...]
     model_fields: dict[str, FieldInfo]
@@ -39,52 +70,79 @@ class _LenientMeta(ModelMetaclass):
         try:
             return super().__call__(**given)
         except ValidationError:
-            faulty: Any = object.__new__(cls)  # type: ignore[arg-type]
-            fields = cls.model_fields.items()
-            defaults = {
-                name: _default_of(field) for name, field in fields if not field.is_required()
-            }
-            state = {"__dict__": defaults | given, "__pydantic_fields_set__": set(given)}
-            for name, value in (
-                state | {"__pydantic_extra__": None, "__pydantic_private__": None}
-            ).items():
-                object.__setattr__(faulty, name, value)
-            return faulty
+            return cls._faulty(given)
+
+    def _faulty(cls, given: dict[str, Any]) -> Any:
+        """An object that holds ``given`` unchecked, and defaults where nothing was given."""
+        defaults = {
+            name: _default_of(field)
+            for name, field in cls.model_fields.items()
+            if not field.is_required()
+        }
+        state = {
+            "__dict__": defaults | given,
+            "__pydantic_fields_set__": set(given),
+            "__pydantic_extra__": None,
+            "__pydantic_private__": None,
+        }
+        faulty: Any = object.__new__(cls)  # type: ignore[arg-type]
+        for name, value in state.items():
+            object.__setattr__(faulty, name, value)
+        return faulty
 
 
 class Declaration(BaseModel, metaclass=_LenientMeta):
     """A frozen part of a declaration. Unknown fields are problems, never ignored."""
+
+    __slots__ = ("_results",)
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
     positional: ClassVar[tuple[str, ...]] = ()
     """Fields that may be given without their name, in this order."""
 
     def given(self) -> dict[str, Any]:
-        """What was set, as plain JSON values, defaults left out; a discriminating ``kind`` always stays."""
+        """Fields that differ from their defaults, as plain JSON values.
+
+        A ``kind``, which says which class a part is of, is always kept.
+        """
+        cls = type(self)
+        fields = cls.model_fields
         kept = {}
         for name, value in self.__dict__.items():
-            if name not in self.__pydantic_fields_set__ and name != "kind":
-                continue  # its default
-            field = type(self).model_fields.get(name)
-            default = None if field is None else _default_of(field)
+            if name == "kind":
+                kept[name] = value
+                continue
+            if name not in self.__pydantic_fields_set__:
+                continue
+            field = fields.get(name)
+            if field is not None and value is field.default:
+                continue
             # As plain values: pydantic's own equality overlooks unknown fields.
-            if (
-                field is None
-                or name == "kind"
-                or (value is not default and to_plain(value) != to_plain(default))
-            ):
-                kept[name] = to_plain(value)
+            plain = to_plain(value)
+            if field is None or plain != _plain_default(cls, name):
+                kept[name] = plain
+        return kept
+
+    def fields_set(self) -> dict[str, Any]:
+        """Fields that were set, also to their defaults, with their values as they are."""
+        return {
+            name: value for name, value in self.__dict__.items() if name in self.model_fields_set
+        }
+
+    def written(self) -> dict[str, Any]:
+        """Fields that were set, also to their defaults, as plain JSON values."""
+        kept = {name: as_written(value) for name, value in self.fields_set().items()}
+        if "kind" in self.__dict__:
+            kept["kind"] = self.__dict__["kind"]
         return kept
 
     def problems(self) -> list[Problem]:
-        """Every fault of this part and the parts inside it, with dotted paths; empty when there is none."""
+        """Every fault of this part and the parts inside it, with dotted paths."""
+        cls = type(self)
         try:
-            type(self).model_validate(self.given())
+            cls.model_validate(self.given())
         except ValidationError as error:
-            return [
-                problem_from_error(type(self), details)
-                for details in error.errors(include_url=False)
-            ]
+            return [problem_from_error(cls, details) for details in error.errors(include_url=False)]
         return []
 
     def checked(self) -> Self:
@@ -93,30 +151,41 @@ class Declaration(BaseModel, metaclass=_LenientMeta):
         Raises:
             DeclarationError: naming every problem.
         """
-        if problems := self.problems():
+        problems = self.problems()
+        if problems:
             raise DeclarationError(problems, f"the {type(self).__name__}")
         return type(self).model_validate(self.given())
 
     def digest(self) -> str:
-        """Twelve hexadecimal digits that name the declared values; equal declarations have equal digests."""
+        """Name of the declared values, twelve hexadecimal digits; equal declarations have equal
+        ones.
+        """
         return digest_of(self.given())
 
 
 def _default_of(field: FieldInfo) -> Any:
-    return (
-        field.default
-        if field.default_factory is None
-        else field.get_default(call_default_factory=True)
-    )
+    if field.default_factory is None:
+        return field.default
+    return field.get_default(call_default_factory=True)
+
+
+@cache
+def _plain_default(model: type[BaseModel], name: str) -> Any:
+    return to_plain(_default_of(model.model_fields[name]))
 
 
 def all_positive(*values: Any) -> bool:
-    """Whether all are numbers above 0: a faulty part that is checked in another holds what it was given."""
+    """True if all values are numbers above 0.
+
+    Rules between fields ask first: a faulty part inside another one holds what it was given.
+    """
     return all(isinstance(value, int | float) and value > 0 for value in values)
 
 
 def to_plain(value: Any) -> Any:
-    """``value`` as JSON types: parts become dictionaries of what was set in them."""
+    """A value as JSON types: parts become dictionaries of the fields that differ from defaults."""
+    if isinstance(value, str | int | float | None):
+        return value
     if isinstance(value, Declaration):
         return value.given()
     if isinstance(value, Length):
@@ -128,32 +197,50 @@ def to_plain(value: Any) -> Any:
     return value
 
 
+def as_written(value: Any) -> Any:
+    """A value as JSON types: parts become dictionaries of the fields that were set."""
+    if isinstance(value, Declaration):
+        return value.written()
+    if isinstance(value, Mapping):
+        return {str(key): as_written(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_written(item) for item in value]
+    return to_plain(value)
+
+
 def digest_of(values: Any) -> str:
-    """The first twelve hexadecimal digits of SHA-256 over the sorted JSON of ``values``; 1.0 counts as 1."""
+    """First twelve hexadecimal digits of SHA-256 over the sorted JSON of plain values.
+
+    Equal numbers have equal digests: 1.0 counts as 1.
+    """
     text = json.dumps(_whole_numbers(values), sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _whole_numbers(value: Any) -> Any:
-    """Plain values with whole floats as integers, so that equal numbers have equal digests."""
+    """Plain values with whole floats as integers."""
     if isinstance(value, Mapping):
         return {key: _whole_numbers(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_whole_numbers(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+MAX_SHOWN_CHARACTERS = 200
+"""Longer values are cut in a problem's text."""
 
 
 def problem_from_error(model: type[BaseModel], details: ErrorDetails) -> Problem:
-    """One of pydantic's errors in our words, listing the valid names where a name is unknown."""
+    """One of pydantic's errors in our words, with the valid names where a name is unknown."""
     path = ".".join(_user_path(details["loc"]))
     got = repr(details["input"])
     context = details.get("ctx", {})
     match details["type"]:
         case "extra_forbidden":
-            return Problem(
-                path,
-                f"unknown field; valid are {_field_names(_model_at(model, details['loc'][:-1]))}",
-            )
+            valid = _field_names(_model_at(model, details["loc"][:-1]))
+            return Problem(path, f"unknown field; valid are {valid}")
         case "missing":
             return Problem(path, "must be given")
         case "literal_error":
@@ -161,26 +248,28 @@ def problem_from_error(model: type[BaseModel], details: ErrorDetails) -> Problem
         case "too_short":
             return Problem(path, "must not be empty")
         case "union_tag_invalid":
-            return Problem(
-                path, f"`kind` must be one of {context['expected_tags']}", f"'{context['tag']}'"
-            )
+            rule = f"`kind` must be one of {context['expected_tags']}"
+            return Problem(path, rule, f"'{context['tag']}'")
         case "value_error":
-            return Problem(
-                path, str(context["error"]), "" if isinstance(details["input"], dict) else got
-            )
+            is_whole_part = isinstance(details["input"], dict)
+            return Problem(path, str(context["error"]), "" if is_whole_part else got)
         case _:
             rule = details["msg"].replace("Input should be", "must be")
-            return Problem(
-                path, rule[:1].lower() + rule[1:], got if len(got) < 200 else got[:200] + "…"
-            )
+            is_long = len(got) >= MAX_SHOWN_CHARACTERS
+            shown = f"{got[:MAX_SHOWN_CHARACTERS]}…" if is_long else got
+            return Problem(path, rule[:1].lower() + rule[1:], shown)
 
 
 def _field_names(model: type[BaseModel] | None) -> str:
-    return ", ".join(f"`{name}`" for name in model.model_fields) if model else "none"
+    if model is None:
+        return "none"
+    return ", ".join(f"`{name}`" for name in model.model_fields)
 
 
 def _user_path(location: tuple[int | str, ...]) -> Iterator[str]:
-    """The parts of ``location`` that a user wrote: without the tags that pydantic adds for a union."""
+    """The parts of ``location`` that a user wrote, without the tags that pydantic adds for a
+    union.
+    """
     tags = {
         model.model_fields["kind"].default
         for model in _descendants(Declaration)
@@ -201,19 +290,26 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
     """The model whose fields stand at ``location``; None inside plain values."""
     members: list[type[BaseModel]] = [model]
     for part in location:
-        tagged = [
-            m
-            for m in members
-            if "kind" in m.model_fields and m.model_fields["kind"].default == part
-        ]
+        tagged = [member for member in members if _has_tag(member, part)]
         field = members[0].model_fields.get(str(part)) if members else None
-        members = tagged or (_models_in(field.annotation) if field else members)
+        if tagged:
+            members = tagged
+        elif field:
+            members = _models_in(field.annotation)
     return members[0] if members else None
 
 
+def _has_tag(model: type[BaseModel], tag: int | str) -> bool:
+    """True if ``tag`` is the model's ``kind``."""
+    kind = model.model_fields.get("kind")
+    return kind is not None and kind.default == tag
+
+
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The models that an annotation names, in order."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [
-        model for argument in getattr(annotation, "__args__", ()) for model in _models_in(argument)
-    ]
+    found: list[type[BaseModel]] = []
+    for argument in getattr(annotation, "__args__", ()):
+        found.extend(_models_in(argument))
+    return found

@@ -1,115 +1,66 @@
-"""The learning rate of every step: a warm-up, then a decay. Knows no torch, so that plans and previews are quick."""
+"""The declaration of the schedule: the length of training, and its learning rate over time.
+
+`sparsetune.spec.rates` turns it into the learning rate of every step.
+"""
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_right
-from collections.abc import Callable
-from itertools import count, takewhile
+from typing import Literal
 
-from sparsetune.durations import Clock, round_half_up
-from sparsetune.spec import TrialSpec
+from pydantic import Field, model_validator
 
-
-def linear(fraction: float) -> float:
-    """From 1 to 0 in a straight line."""
-    return 1 - fraction
+from sparsetune.durations import Length, LengthField
+from sparsetune.spec.declaration import Declaration, to_plain
 
 
-def cosine(fraction: float) -> float:
-    """From 1 to 0 along half a cosine (Loshchilov & Hutter 2017)."""
-    return (1 + math.cos(math.pi * fraction)) / 2
+class RewindSpec(Declaration):
+    """Learning-rate rewinds: the decay starts again at its peak and reaches its floor in time."""
+
+    start: LengthField = Length(2, "epochs")
+    """Training done at the first rewind."""
+    every: LengthField = Length(2, "epochs")
+    """Training between two rewinds; the last decay ends with training, however short it is."""
 
 
-def constant(fraction: float) -> float:
-    """Always 1."""
-    return 1.0
+GMP_STAR_REWINDS = RewindSpec()
+"""GMP*: the two-epoch schedule of dense fine-tuning, repeated (Kurtic et al. 2024, app. A)."""
+OBERT_REWINDS = RewindSpec(every="4 epochs")
+"""oBERT's 30-epoch recipe: a rewind at each pruning step, epochs 2, 6, … 26 (Kurtic et al. 2022,
+arXiv 2203.07259)."""
 
 
-DECAYS: dict[str, Callable[[float], float]] = {
-    "linear": linear,
-    "cosine": cosine,
-    "constant": constant,
-}
-"""Each maps the fraction of the decay that is done to the fraction of the peak learning rate, floor left out."""
+class ScheduleSpec(Declaration):
+    """Length of training, and the learning rate over it: a linear warm-up, then a decay."""
 
+    epochs: float = Field(default=4, gt=0)
+    epoch_multiplier: float = Field(default=1, gt=0)
+    """Extends training; learning rate, ramp and all other fractions of training stretch with it."""
+    stretch: float = Field(default=1, gt=0)
+    """Sparse networks only: extends training as the multiplier does, but not for dense twins. Set
+    by studies that equal training FLOPs."""
+    lr: Literal["linear", "cosine", "constant", "step"] = "linear"
+    """Decay of the learning rate after the warm-up: to zero, or for ``step`` by ``factor`` at each
+    of ``anchors``."""
+    warmup: LengthField = Length(0.05)
+    """Training over which the learning rate rises to its peak: a fraction stretches, epochs do
+    not."""
+    anchors: tuple[LengthField, ...] = ()
+    """``step`` only: training done at each fall."""
+    factor: float = Field(default=0.1, gt=0, lt=1)
+    """``step`` only: factor of the learning rate at each fall."""
+    floor: float = Field(default=0, ge=0, lt=1)
+    """``linear`` and ``cosine``: where the decay ends, as a fraction of the peak."""
+    rewind: RewindSpec | None = None
+    """``linear`` and ``cosine``: when the decay starts again; None for never."""
+    lr_per: Literal["step", "epoch"] = "step"
+    """Time between changes of the learning rate: every step, or once per epoch as in AC/DC's
+    code."""
 
-def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
-    """The learning rate by step (from 0): a linear rise to the peak, then the declared decay, again at each rewind.
-
-    The last step of the warm-up, the first after it and the first from each rewind have the peak. Where the learning
-    rate stays the same through an epoch, epochs take the place of steps: epoch e < w of the warm-up has (e + 1) / w of
-    the peak, and a rewind counts from the next epoch's start.
-
-    A linear decay over n steps is 1/n of its way above the floor in its last step. SparseML divides by n - 1 and so has
-    the floor in that step itself (`modifier_lr.py`): rates differ by less than 1/(n - 1) of the way.
-    """
-    clock = spec.clock()
-    peak = spec.peak_lr()
-    unit = clock.per_epoch if spec.schedule.lr_per == "epoch" else 1
-    warmup = warmup_steps(spec)
-    decay = _decay(spec, clock, warmup)
-
-    def rate(step: int) -> float:
-        start = step - step % unit
-        return min(peak, peak * (start + unit) / warmup) if start < warmup else peak * decay(start)
-
-    return rate
-
-
-def _decay(spec: TrialSpec, clock: Clock, warmup: int) -> Callable[[int], float]:
-    """The fraction of the peak learning rate by step, from the end of the warm-up on."""
-    if spec.schedule.lr == "step":
-        fallen = decay_steps(spec)
-        return lambda step: spec.schedule.factor ** sum(step >= at for at in fallen)
-    shape = DECAYS[spec.schedule.lr]
-    floor = spec.schedule.floor
-    bounds = [warmup, *rewind_steps(spec), clock.total]
-
-    def decay(step: int) -> float:
-        index = min(bisect_right(bounds, step), len(bounds) - 1)
-        start = bounds[index - 1]
-        end = bounds[index]
-        return floor + (1 - floor) * shape((step - start) / (end - start))
-
-    return decay
-
-
-def warmup_steps(spec: TrialSpec) -> int:
-    """Steps over which the learning rate rises."""
-    return round_half_up(spec.schedule.warmup.steps(spec.clock()))
-
-
-def decay_steps(spec: TrialSpec) -> list[int]:
-    """The steps from which the decay ``step`` multiplies the learning rate once more."""
-    return [round_half_up(anchor.steps(spec.clock())) for anchor in spec.schedule.anchors]
-
-
-def rewind_steps(spec: TrialSpec) -> list[int]:
-    """The steps from which the decay starts again; none in the warm-up, whose end has the peak anyway.
-
-    They are rounded as updates of a mask are: equal lengths of ramp and rewinds meet at equal steps.
-    """
-    given = spec.schedule.rewind
-    clock = spec.clock()
-    warmup = warmup_steps(spec)
-    if given is None:
-        return []
-    start = round_half_up(given.start.steps(clock))
-    every = max(1.0, given.every.steps(clock))
-    steps = (start + round_half_up(k * every) for k in count())
-    return [step for step in takewhile(lambda step: step < clock.total, steps) if step > warmup]
-
-
-def image_resolution(spec: TrialSpec, step: int) -> int | None:
-    """Pixels of a training image's side at a step (from 0), where the task's images grow; None where they do not."""
-    if spec.task.kind != "folder" or spec.task.growth is None:
-        return None
-    growth = spec.task.growth
-    clock = spec.clock()
-    last = spec.task.resolution
-    start = growth.start.steps(clock)
-    length = growth.length.steps(clock)
-    done = min(1.0, max(0.0, (step - start) / length)) if length else float(step >= start)
-    side = growth.first + done * (last - growth.first)
-    return last if done == 1 else min(last, round_half_up(side / growth.multiple) * growth.multiple)
+    @model_validator(mode="after")
+    def _is_consistent(self) -> ScheduleSpec:
+        if (self.lr == "step") != bool(self.anchors):
+            given = to_plain(self.anchors)
+            raise ValueError(
+                f"`anchors` belong to the decay `step`, and only there, got {given} for `{self.lr}`"
+            )
+        return self

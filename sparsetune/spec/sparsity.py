@@ -1,4 +1,7 @@
-"""The declaration of sparsity: score, allocation, pattern, ramp and update rule, each chosen on its own."""
+"""The declaration of sparsity.
+
+Score, allocation, pattern, ramp and update rule are chosen independently.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ def parse_pattern(pattern: str) -> tuple[int, int] | None:
     """
     if pattern == "unstructured":
         return None
-    if (found := re.fullmatch(r"(\d+):(\d+)", pattern)) and 0 < int(found[1]) < int(found[2]):
+    found = re.fullmatch(r"(\d+):(\d+)", pattern)
+    if found and 0 < int(found[1]) < int(found[2]):
         return int(found[1]), int(found[2])
     raise ValueError("a pattern must be `unstructured`, or N:M with 0 < N < M as in `2:4`")
 
@@ -56,7 +60,7 @@ class RampSpec(Declaration):
     start: LengthField = Length(0.1)
     """Training done before the ramp starts."""
     length: LengthField = Length(0.6)
-    """How long it takes."""
+    """Length of the ramp."""
     tail: LengthField | None = None
     """Instead of ``length``: the training left after the ramp, with the mask fixed."""
     first: float = Field(default=0, ge=0, lt=1)
@@ -64,9 +68,11 @@ class RampSpec(Declaration):
     updates: int = Field(default=50, ge=1)
     """Mask updates after the start, evenly spaced; the last reaches the target."""
     every: LengthField | None = None
-    """Instead of ``updates``: the time between two; one more at the end of the ramp reaches the target."""
+    """Instead of ``updates``: the time between two. One more, at the end of the ramp, reaches the
+    target."""
     levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
-    """``stepped`` only: what is reached at equal intervals, as fractions of the target; the target follows."""
+    """``stepped`` only: sparsities reached at equal intervals, as fractions of the target, which
+    follows."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> RampSpec:
@@ -80,35 +86,37 @@ class RampSpec(Declaration):
         start = Length.parse(self.start)
         length = Length.parse(self.length)
         if self.tail is not None and length != Length(0.6):
-            raise ValueError(
-                f"give `length` or `tail`, got {length.declared()} and {Length.parse(self.tail).declared()}"
-            )
+            tail = Length.parse(self.tail).declared()
+            raise ValueError(f"give `length` or `tail`, got {length.declared()} and {tail}")
         if self.every is not None and self.updates != 50:
-            raise ValueError(
-                f"give `updates` or `every`, got {self.updates} and {Length.parse(self.every).declared()}"
-            )
+            every = Length.parse(self.every).declared()
+            raise ValueError(f"give `updates` or `every`, got {self.updates} and {every}")
         fractions = self.tail is None and (start.unit, length.unit) == ("fraction", "fraction")
         if fractions and start.value + length.value > 1 + 1e-9:
+            end = start.value + length.value
             raise ValueError(
                 f"`start` + `length` must be at most 1 (the end of training), got {start.value:g} +"
-                f" {length.value:g} = {start.value + length.value:g}; a length of {1 - start.value:g} would do"
+                f" {length.value:g} = {end:g}; a length of {1 - start.value:g} would do"
             )
         return self
 
 
 GMP_STAR = RampSpec(first=0.7, start="2 epochs", tail="2 epochs", every="0.1 epochs")
-"""GMP*: straight to 70 %, then ten updates an epoch; first and last two epochs fixed (Kurtic et al. 2024, app. A)."""
+"""GMP*: 70 % in one step, then ten updates per epoch; the first and last two epochs are fixed
+(Kurtic et al. 2024, app. A)."""
 OBERT_10_RAMP = RampSpec(first=0.7, start="2 epochs", tail="2 epochs", every="0.5 epochs")
-"""oBERT's 10-epoch recipe: two epochs dense, two updates an epoch, two epochs fixed (arXiv 2203.07259, section 4.1)."""
+"""oBERT's 10-epoch recipe: two epochs dense, two updates per epoch, two epochs fixed (arXiv
+2203.07259, section 4.1)."""
 OBERT_RAMP = RampSpec(first=0.7, start="2 epochs", tail="4 epochs", every="4 epochs")
 """oBERT's 30-epoch recipe: pruned at epochs 2, 6, … 26 (Kurtic et al. 2022, arXiv 2203.07259)."""
 
 
 class AcdcSpec(Declaration):
-    """The five lengths of AC/DC (Peste et al. 2021, arXiv 2106.12379), each a fraction of training or in epochs.
+    """The five lengths of AC/DC (Peste et al. 2021, arXiv 2106.12379).
 
-    The defaults stretch the published 100-epoch plan with training; lengths in epochs (`PUBLISHED_ACDC`) repeat more
-    phases instead, as the authors' 150- and 200-epoch configurations do.
+    Each is a fraction of training or in epochs. The defaults stretch the published 100-epoch plan
+    with training; lengths in epochs (`PUBLISHED_ACDC`) repeat more phases instead, as the authors'
+    150- and 200-epoch configurations do.
     """
 
     warmup: LengthField = Length(0.10)
@@ -132,15 +140,15 @@ class RegrowSpec(Declaration):
     """Drop and grow: SET, RigL (Evci et al. 2020, arXiv 1911.11134, algorithm 1) and GraNet."""
 
     fraction: float = Field(default=0.3, gt=0, lt=1)
-    """Of a layer's kept weights, exchanged at the first update (alpha)."""
+    """Fraction of a layer's kept weights that the first update exchanges (alpha)."""
     decay: Decay = "cosine"
-    """How that fraction falls until the end of updates."""
+    """Decay of that fraction until the end of updates."""
     every: LengthField = Length(100, "steps")
     """Time between two updates; steps do not stretch with training, as published."""
     until: LengthField = Length(0.75)
-    """Training done when the mask stays as it is."""
+    """Training done when the mask becomes fixed."""
     batches: int = Field(default=1, ge=1)
-    """Training batches, the last before an update, whose gradients are summed to choose what grows."""
+    """Training batches before an update whose gradients are summed to choose which weights grow."""
 
 
 GRANET_CIFAR = RegrowSpec(fraction=0.5, every="1000 steps")
@@ -154,63 +162,70 @@ class FisherSpec(Declaration):
     """Consecutive weights of a layer in one block; memory is weights x block floats."""
     gradients: int = Field(default=1024, ge=1)
     batch_size: int = Field(default=16, ge=1)
-    """Examples in each gradient, which is a mean over them."""
+    """Examples of each gradient, which is their mean."""
     dampening: float = Field(default=1e-7, gt=0)
     recomputations: int = Field(default=1, ge=1)
-    """Parts that each mask update is split into, with the Fisher estimated anew for every part."""
+    """Parts that each mask update is split into; the Fisher is estimated again for each part."""
 
 
 class SparsitySpec(Declaration):
-    """Which weights are pruned, how many, and when. None stands for the method's own choice: `METHOD_DEFAULTS`."""
+    """Which weights are pruned, how many, and when.
+
+    None stands for the method's own choice, which `METHOD_DEFAULTS` lists.
+    """
 
     method: Method = "dense"
     target: float = Field(default=0, ge=0, lt=1)
-    """Fraction of the prunable weights outside the final mask; never a percentage, never a density."""
+    """Fraction of the prunable weights outside the final mask, in [0, 1); never a percentage or a
+    density."""
     score: Score | None = None
-    """What the lowest is pruned of; with drop and grow, what is dropped."""
+    """Score whose lowest weights are pruned, or dropped where a method drops and grows."""
     allocation: Allocation | None = None
-    """How the sparsity is shared among layers; with drop and grow, of the random mask it starts with."""
+    """Distribution of the sparsity over layers; with drop and grow, that of the random mask at the
+    start."""
     pattern: Annotated[str, AfterValidator(_check_pattern)] = "unstructured"
     """``unstructured``, or ``N:M``: N of every M weights along the input dimension are kept."""
     spared: tuple[str, ...] | None = None
-    """Layers outside the request, which stay dense, by name or pattern (``*.downsample.*``); the target then holds
-    over the others. None: the first convolution under ``uniform``, none elsewhere."""
+    """Layers that stay dense, by name or pattern (``*.downsample.*``); the target then holds over
+    the others. None: the first convolution under ``uniform``, none elsewhere."""
     layers: tuple[tuple[str, Annotated[float, Field(ge=0, lt=1)]], ...] = ()
-    """``explicit`` only: pairs of a name or pattern and a sparsity; the first that matches counts, others are dense."""
+    """``explicit`` only: pairs of a name or pattern and a sparsity. The first that matches counts;
+    layers without a match are dense."""
     ramp: RampSpec = RampSpec()
     acdc: AcdcSpec = AcdcSpec()
     regrow: RegrowSpec = RegrowSpec()
     fisher: FisherSpec = FisherSpec()
     checkpoint: str | None = None
-    """``transfer`` only: a sparse model, as ``task.model`` names one, whose weights training starts from and whose
-    zeros are the mask; its sparsity must be the target's."""
+    """``transfer`` only: a sparse model, named as in ``task.model``. Training starts from its
+    weights, and its zeros are the mask; its sparsity must be the target's."""
     saliency_batches: int = Field(default=1, ge=1)
     """Training batches whose gradients are averaged for the score ``saliency``."""
     prune_at: Fraction = 0.5
-    """One-shot: the fraction of training after which the network is pruned, in one step."""
+    """One-shot: fraction of training after which the network is pruned, in one step."""
     reset: Reset | None = None
-    """What becomes zero of the optimizer's momentum and moments where weights come back: nothing, theirs, or all."""
+    """Momentum and moments of the optimizer that become zero where weights come back: none, theirs,
+    or all."""
     shadow_decay: float = Field(default=2e-4, ge=0)
-    """SR-STE: pull on the dense weights outside the mask, added to their gradient (Zhou et al. 2021)."""
+    """SR-STE: decay of the dense weights outside the mask, added to their gradient (Zhou et al.
+    2021)."""
     recalibrate: int = Field(default=0, ge=0)
-    """Training examples on which batch-norm statistics are estimated anew where a lasting mask begins; 0 for none."""
+    """Training examples on which batch-norm statistics are estimated again where a lasting mask
+    begins; 0 for none."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> SparsitySpec:
         if self.method == "dense" and self.target > 0:
-            raise ValueError(
-                f"a target of {self.target:g} needs a sparse method: {', '.join(get_args(Method)[1:])}"
-            )
+            sparse_methods = ", ".join(get_args(Method)[1:])
+            raise ValueError(f"a target of {self.target:g} needs a sparse method: {sparse_methods}")
         if self.layers and self.allocation != "explicit":
             raise ValueError("`layers` belong to the allocation `explicit`, and only there")
         return self
 
     def resolved(self) -> SparsitySpec:
-        """With the method's own choice for every None."""
+        """A copy with the method's own choice for every None."""
         own = METHOD_DEFAULTS[self.method]
-        return self.model_copy(
-            update={name: own[name] for name in own if getattr(self, name) is None}
-        )
+        chosen = {name: value for name, value in own.items() if getattr(self, name) is None}
+        return self.model_copy(update=chosen)
 
 
 _BASE_DEFAULTS: dict[str, Any] = {"score": "magnitude", "allocation": "global", "reset": "none"}
@@ -227,7 +242,7 @@ METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
     "obert": _BASE_DEFAULTS | {"score": "fisher"},
     "transfer": _BASE_DEFAULTS,
 }
-"""What a method takes, as published, where the declaration leaves a field open."""
+"""Each method's own choice, as published, where the declaration leaves a field open."""
 
 _SHARED_FIELDS = (
     "method",
@@ -253,7 +268,7 @@ METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "obert": (*_SHARED_FIELDS, "ramp", "recalibrate"),
     "transfer": ("method", "target", "checkpoint"),
 }
-"""Fields that change something under each method; the others are left out of its trials' names."""
+"""Fields that change something under each method; others are left out of its trials' names."""
 SCORE_FIELDS: dict[str, tuple[str, ...]] = {
     "magnitude": (),
     "random": (),

@@ -25,7 +25,7 @@ GLUE_TRAIN_SIZES = {
     "cola": 8_551, "sst2": 67_349, "mrpc": 3_668, "qqp": 363_846, "stsb": 5_749,
     "mnli": 392_702, "mnli_mismatched": 392_702, "qnli": 104_743, "rte": 2_490, "wnli": 635,
 }  # fmt: skip
-"""The same of GLUE's tasks (Wang et al. 2018, arXiv 1804.07461)."""
+"""Examples of the training sets of GLUE's tasks (Wang et al. 2018, arXiv 1804.07461)."""
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 TWO_CLASSES: tuple[Metric, ...] = ("accuracy", "f1", "matthews")
 METRICS_BY_DATASET: dict[str, tuple[Metric, ...]] = {
@@ -33,21 +33,24 @@ METRICS_BY_DATASET: dict[str, tuple[Metric, ...]] = {
     "mnli": ("accuracy", "matthews"),
     "mnli_mismatched": ("accuracy", "matthews"),
 }
-"""Of GLUE's tasks that are not of two classes: scores of numbers, three classes."""
+"""Metrics of GLUE's tasks that do not have two classes: scores of numbers, three classes."""
 
 
 class _DatasetTask(Declaration):
-    """What data sets have in common: how many examples are trained on, and which are held out."""
+    """Base of the tasks: how many examples are trained on, and which are held out."""
 
     batch_size: int = Field(default=128, ge=1)
-    """Examples of one optimizer step."""
+    """Examples of each optimizer step."""
     validation: Validation = 0.1
-    """Held out of the training set, stratified: a fraction below 1, otherwise a number of examples."""
+    """Examples held out of the training set, stratified: a fraction below 1, otherwise a number of
+    examples."""
     split_seed: int = Field(default=0, ge=0)
     label_smoothing: float = Field(default=0, ge=0, lt=1)
-    """Of the loss that is optimised (Szegedy et al. 2016); every measured loss is plain cross-entropy."""
+    """Label smoothing of the loss that is optimised (Szegedy et al. 2016); every measured loss is
+    plain cross-entropy."""
     weights: str | None = None
-    """A local file of trained weights to start from, whose name ends in digits of its SHA-256; see `tasks.weights`."""
+    """A local file of trained weights to start from. Its name ends in digits of its SHA-256: see
+    `tasks.weights`."""
 
     def pool(self) -> int:
         """Examples of the published training set."""
@@ -55,9 +58,9 @@ class _DatasetTask(Declaration):
 
     def held_out(self) -> int:
         """Examples of the validation split."""
-        return round_half_up(
-            self.validation * self.pool() if self.validation < 1 else self.validation
-        )
+        if self.validation < 1:
+            return round_half_up(self.validation * self.pool())
+        return round_half_up(self.validation)
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""
@@ -65,7 +68,10 @@ class _DatasetTask(Declaration):
 
 
 class DigitsTask(_DatasetTask):
-    """scikit-learn's handwritten digits: 1,797 grey images of 8 x 8; a stratified fifth, 360, is the test set."""
+    """scikit-learn's handwritten digits: 1,797 grey images of 8 x 8.
+
+    A stratified fifth, 360 images, is the test set.
+    """
 
     kind: Literal["digits"] = "digits"
     model: str = "mlp"
@@ -86,13 +92,15 @@ class ImageTask(_DatasetTask):
     dataset: Literal["fashion_mnist", "cifar10", "cifar100", "cifar10_jpeg"] = "fashion_mnist"
     model: str = "lenet_300_100"
     train_examples: int | None = Field(default=None, ge=1)
-    """Train on a stratified subset of this many examples; all by default. Validation is held out first."""
+    """Examples of a stratified subset to train on; None: all. Validation is held out first."""
     crop: int = Field(default=0, ge=0, le=16)
-    """Random crops of the image within so many pixels of black around it; the published CIFAR recipes take 4."""
+    """Pixels of black around an image that random crops may reach into; the published CIFAR recipes
+    take 4."""
     flip: bool = False
     """Mirror every other training image, at random."""
     cutout: int = Field(default=0, ge=0)
-    """Side of a square at a random place that is set to the mean colour (DeVries & Taylor 2017, arXiv 1708.04552)."""
+    """Side, in pixels, of a square at a random place that is set to the mean colour (DeVries and
+    Taylor 2017, arXiv 1708.04552); 0 for none."""
 
     def pool(self) -> int:
         """Examples of the published training set."""
@@ -104,14 +112,14 @@ class ImageTask(_DatasetTask):
 
 
 class GrowthSpec(Declaration):
-    """Progressive resizing: training images that start small and grow in steps (after ffcv-imagenet)."""
+    """Progressive resizing: training images start small and grow in steps (after ffcv-imagenet)."""
 
     first: int = Field(ge=8)
-    """Pixels of a side until the growth starts."""
+    """Pixels of an image's side until the growth starts."""
     start: LengthField = Length(0.75)
     """Training done when images start to grow."""
     length: LengthField = Length(0.125)
-    """How long they grow, to the task's ``resolution``."""
+    """Training over which images grow to the task's ``resolution``."""
     multiple: int = Field(default=32, ge=1)
     """Sides are rounded to a multiple of this."""
 
@@ -125,14 +133,15 @@ class GrowthSpec(Declaration):
 
 
 class FolderTask(_DatasetTask):
-    """Images in folders by class, as ImageNet is kept: ``train/CLASS/*`` and ``val/CLASS/*``; ``val`` is the test set.
+    """Images in folders by class, as ImageNet is kept: ``train/CLASS/*`` and ``val/CLASS/*``.
 
-    The defaults are ImageNet's (Russakovsky et al. 2015), with 10,000 training images held out for validation.
+    ``val`` is the test set. The defaults are ImageNet's (Russakovsky et al. 2015), with 10,000
+    training images held out for validation.
     """
 
     kind: Literal["folder"] = "folder"
     folder: str = "imagenet"
-    """Below the data root, or a path."""
+    """Folder of the images: below the data root, or a path."""
     examples: int = Field(default=1_281_167, ge=1)
     """Images in ``train``."""
     classes: int = Field(default=1000, ge=2)
@@ -140,24 +149,27 @@ class FolderTask(_DatasetTask):
     batch_size: int = Field(default=256, ge=1)
     validation: Validation = 10_000
     resolution: int = Field(default=224, ge=8)
-    """Pixels of a training image's side, after random-resized-crop; training FLOPs are in epochs at this size."""
+    """Pixels of a training image's side, after random-resized-crop. Training FLOPs are in epochs at
+    this size."""
     growth: GrowthSpec | None = None
-    """Smaller training images early on; none by default."""
+    """Growth of training images; None: they have their full size from the start."""
     least_area: float = Field(default=0.08, gt=0, le=1)
-    """Of the image, in a random-resized-crop (Szegedy et al. 2015)."""
+    """Smallest fraction of the image's area in a random-resized-crop (Szegedy et al. 2015)."""
     flip: bool = True
     """Mirror every other training image, at random."""
     eval_resolution: int = Field(default=224, ge=8)
-    """Pixels of an evaluated image's side: its centre, of the image resized to ``eval_resize``."""
+    """Pixels of an evaluated image's side: the centre of the image resized to ``eval_resize``."""
     eval_resize: int = Field(default=256, ge=8)
     """Pixels of the shorter side before the centre is cut out."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> FolderTask:
-        sides = (self.eval_resize, self.eval_resolution)
-        if all_positive(*sides) and sides[0] < sides[1]:
-            rule = f"`eval_resize` must be at least `eval_resolution`, got {self.eval_resize} < {self.eval_resolution}"
-            raise ValueError(rule)
+        are_sides = all_positive(self.eval_resize, self.eval_resolution)
+        if are_sides and self.eval_resize < self.eval_resolution:
+            raise ValueError(
+                "`eval_resize` must be at least `eval_resolution`, got"
+                f" {self.eval_resize} < {self.eval_resolution}"
+            )
         first: Any = getattr(self.growth, "first", None)
         if all_positive(first, self.resolution) and first > self.resolution:
             raise ValueError(
@@ -171,7 +183,10 @@ class FolderTask(_DatasetTask):
 
 
 class TextTask(_DatasetTask):
-    """A task of GLUE: sentences or pairs, classified by a fine-tuned encoder; GLUE's dev set is the test set."""
+    """A task of GLUE: sentences or pairs of them, classified by a fine-tuned encoder.
+
+    GLUE's dev set is the test set.
+    """
 
     kind: Literal["text"] = "text"
     dataset: Literal[
@@ -179,28 +194,30 @@ class TextTask(_DatasetTask):
     ] = "sst2"
     """``mnli_mismatched`` has MNLI's training set and its mismatched dev set."""
     folder: str | None = None
-    """Of the task's TSV files in GLUE's layout, below the data root or a path. None: GLUE's own name for it
-    (``glue/SST-2``) below the data root where that exists, else the Hugging Face hub."""
+    """Folder of the task's TSV files in GLUE's layout: below the data root, or a path. None: GLUE's
+    own name for it (``glue/SST-2``) below the data root where that exists, else the Hugging Face
+    hub."""
     model: str = "google-bert/bert-base-uncased"
-    """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an untrained encoder
-    of `sparsetune.tasks.text.encoders.UNTRAINED_ENCODERS`."""
+    """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an
+    untrained encoder of `sparsetune.tasks.text.encoders.UNTRAINED_ENCODERS`."""
     batch_size: int = Field(default=32, ge=1)
     max_length: int = Field(default=128, ge=8)
-    """Tokens; longer texts are cut. FLOPs are those of texts of this length."""
+    """Tokens of a text; longer ones are cut. FLOPs are those of texts of this length."""
     train_examples: int | None = Field(default=None, ge=1)
-    """Train on a stratified subset of this many examples; all by default. Validation is held out first."""
+    """Examples of a stratified subset to train on; None: all. Validation is held out first."""
     group_by_length: bool = True
-    """Whether batches are of texts of like lengths, which saves padding; the order stays random."""
+    """Make batches of texts of similar lengths, which saves padding; the order stays random."""
     metric: Metric | None = None
-    """What ``score`` means; None: Matthews' correlation for CoLA, F1 for MRPC, Pearson's correlation for STS-B,
-    accuracy for the others."""
+    """Metric that ``score`` reports. None: Matthews' correlation for CoLA, F1 for MRPC, Pearson's
+    correlation for STS-B, accuracy for the others."""
 
     @model_validator(mode="after")
     def _measures_what_there_is(self) -> TextTask:
         fitting = METRICS_BY_DATASET.get(self.dataset, TWO_CLASSES)
         if self.metric is not None and self.metric not in fitting:
+            valid = ", ".join(fitting)
             raise ValueError(
-                f"`metric` must be one of {', '.join(fitting)} for `{self.dataset}`, got {self.metric!r}"
+                f"`metric` must be one of {valid} for `{self.dataset}`, got {self.metric!r}"
             )
         return self
 
@@ -213,7 +230,7 @@ class TextTask(_DatasetTask):
         return min(super().train_size(), self.train_examples or self.pool())
 
     def headline(self) -> Metric:
-        """What ``score`` means."""
+        """Metric that ``score`` reports."""
         own: dict[str, Metric] = {"cola": "matthews", "mrpc": "f1", "stsb": "pearson"}
         return self.metric or own.get(self.dataset, "accuracy")
 

@@ -27,6 +27,7 @@ from sparsetune.paths import (
     storage_errors,
 )
 from sparsetune.spec import SCHEMA_VERSION
+from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.storage import owner
 from sparsetune.storage.segments import last_launch_number, seal_launches
 from sparsetune.study import Study, declaration_differences
@@ -90,12 +91,42 @@ class StudyDirectory:
                 " read it with the version that wrote it (see its `provenance.jsonl`)"
             )
         try:
-            return Study.model_validate(stored["declaration"])
+            study = Study.model_validate(stored["declaration"])
         except (ValueError, KeyError) as error:
             raise StudyDirectoryError(f"`{self.declaration}` is damaged: {error}") from error
+        # What is stored is complete: a field that is left out has the value of version 1.
+        return study.under_defaults(1)
 
-    def create(self, study: Study) -> None:
+    def defaults_version(self) -> int:
+        """Version of the defaults that the study was declared under; the current one if it is new.
+
+        A declaration is compared under this version. A damaged file counts as version 1: reading
+        the study says what is wrong with it.
+
+        Raises:
+            StudyDirectoryError: if the study was declared under a later version.
+            StorageError: if it cannot be read.
+        """
+        text = read_content(self.declaration)
+        if text is None:
+            return DEFAULTS_BY_VERSION.current
+        version = 1
+        with suppress(ValueError, AttributeError):
+            version = json.loads(text).get("defaults", 1)
+        if version not in DEFAULTS_BY_VERSION.versions:
+            raise StudyDirectoryError(
+                f"`{self.path}` was declared under defaults version {version}, this sparsetune"
+                f" knows 1 to {DEFAULTS_BY_VERSION.current}; go on with the version that wrote it"
+                " (see its `provenance.jsonl`)"
+            )
+        return version
+
+    def create(self, study: Study, defaults_version: int = 1) -> None:
         """Start the directory, or accept one that was started from the same declaration.
+
+        Args:
+            study: The declaration, complete under a version of the defaults.
+            defaults_version: That version.
 
         Raises:
             StudyDirectoryError: if another declaration or foreign files lie there.
@@ -108,11 +139,11 @@ class StudyDirectory:
             raise StudyDirectoryError(
                 f"`{self.path}` exists and is not a study; choose another --storage or --name"
             )
-        declaration = {
-            "schema": SCHEMA_VERSION,
-            "digest": study.digest(),
-            "declaration": study.given(),
-        }
+        declaration: dict[str, Any] = {"schema": SCHEMA_VERSION}
+        if defaults_version > 1:
+            declaration["defaults"] = defaults_version
+        declaration["digest"] = study.digest()
+        declaration["declaration"] = study.given()
         text = json.dumps(declaration, indent=2) + "\n"
         if isinstance(self.declaration, Path):
             with translating_write_errors(self.path):

@@ -5,20 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec
-from sparsetune.study.cells import Cell, ChoiceSetting
+from sparsetune.study.cells import Cell
+from sparsetune.study.choices import ChoiceSetting
+from sparsetune.study.fields import StudyFields
 from sparsetune.study.samplers import Grid
 from sparsetune.study.space import LogUniform, Uniform, Value
 
-if TYPE_CHECKING:
-    from sparsetune.study.study import Study
-
 
 def grid_points(cell: Cell, grid: Grid) -> Iterator[dict[str, Value]]:
-    """Every point, deciding choices first, then the axes that apply under them; the last axis changes fastest."""
+    """Every point of a cell's grid.
+
+    Deciding choices come first, then the axes that apply under them; the last axis changes
+    fastest.
+    """
     for setting in cell.settings:
         values = _axis_values(setting, grid)
         for point in itertools.product(*values.values()):
@@ -26,56 +28,61 @@ def grid_points(cell: Cell, grid: Grid) -> Iterator[dict[str, Value]]:
 
 
 def grid_size(cell: Cell, grid: Grid) -> int:
-    """How many points the grid has."""
-    return sum(
-        math.prod(map(len, _axis_values(setting, grid).values())) for setting in cell.settings
-    )
+    """Number of points of a cell's grid."""
+    size = 0
+    for setting in cell.settings:
+        size += math.prod(map(len, _axis_values(setting, grid).values()))
+    return size
 
 
 def _axis_values(setting: ChoiceSetting, grid: Grid) -> dict[str, list[Value]]:
     return {path: axis.spaced(grid.points or 2) for path, axis in setting.free.items()}
 
 
-def grid_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
-    """What keeps a study's grid from being tried whole: ranges without points, or too few configurations."""
+def grid_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem]:
+    """Why a study's grid cannot be tried whole: ranges without points, too few configurations."""
     grid = study.sampler
     searching = [cell for cell in cells if cell.search]
     if not isinstance(grid, Grid) or not searching:
         return
-    ranges = {
-        path
-        for cell in searching
-        for path, axis in cell.search.items()
-        if isinstance(axis, Uniform | LogUniform)
-    }
+    ranges = sorted(set().union(*map(_real_ranges, searching)))
     if ranges and grid.points is None:
-        rule = f"must be given, as in `Grid(points=5)`, for ranges of real numbers: {', '.join(sorted(ranges))}"
+        fields = ", ".join(ranges)
+        rule = f"must be given, as in `Grid(points=5)`, for ranges of real numbers: {fields}"
         yield Problem("sampler.points", rule)
         return
-    needed, size = max(
+    sizes = [
         (_needed_configurations(study, cell, grid), grid_size(cell, grid)) for cell in searching
-    )
+    ]
+    needed, size = max(sizes)
     if needed > study.configurations_per_cell:
-        beside = (
-            f" and {needed - size} beside it (the base, the control, known points)"
-            if needed > size
-            else ""
-        )
-        rule = f"must hold the whole grid: {size} points{beside}; {needed} would do"
+        others = needed - size
+        more = f" and {others} beside it (the base, the control, known points)" if others else ""
+        rule = f"must hold the whole grid: {size} points{more}; {needed} would do"
         yield Problem("configurations_per_cell", rule, str(study.configurations_per_cell))
 
 
-def _needed_configurations(study: Study, cell: Cell, grid: Grid) -> int:
-    """Configurations that the cell tries: the grid, and what is tried first and does not lie on it."""
+def _real_ranges(cell: Cell) -> list[str]:
+    """Searched fields that range over real numbers."""
+    return [path for path, axis in cell.search.items() if isinstance(axis, Uniform | LogUniform)]
+
+
+def _needed_configurations(study: StudyFields, cell: Cell, grid: Grid) -> int:
+    """Configurations that the cell tries: the grid, and those tried before it that lie off it."""
     first = [cell.spec, *(cell.known(point) for point in study.known)]
     outside = {spec.config_id() for spec in first if not _is_on_grid(cell, grid, spec)}
-    return grid_size(cell, grid) + len(outside) + bool(outside and cell.control_from)
+    has_control = bool(outside and cell.control_from)
+    return grid_size(cell, grid) + len(outside) + has_control
 
 
 def _is_on_grid(cell: Cell, grid: Grid, spec: TrialSpec) -> bool:
     columns = spec.columns()
-    return any(
-        all(columns.get(path) == option for path, option in setting.chosen.items())
-        and all(columns.get(path) in values for path, values in _axis_values(setting, grid).items())
-        for setting in cell.settings
-    )
+    return any(_is_in_setting(setting, grid, columns) for setting in cell.settings)
+
+
+def _is_in_setting(setting: ChoiceSetting, grid: Grid, columns: dict[str, Value]) -> bool:
+    """True if a trial's columns have a setting's choices, and its other values on the grid."""
+    for path, option in setting.chosen.items():
+        if columns.get(path) != option:
+            return False
+    return all(columns.get(path) in values for path, values in _axis_values(setting, grid).items())

@@ -3,48 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from sparsetune.errors import Problem
 from sparsetune.study.cells import Cell
+from sparsetune.study.fields import StudyFields
 from sparsetune.study.space import Value
 
-if TYPE_CHECKING:
-    from sparsetune.study.study import Study
 
-
-def known_problems(study: Study, cells: Iterable[Cell]) -> Iterator[Problem]:
-    """What is wrong with the known points: their number, their fields and values, and what they make of a cell."""
-    taken = 2 if any(cell.control_from for cell in cells) else 1
-    if study.known and taken + len(study.known) > study.configurations_per_cell:
-        rule = "`configurations_per_cell` must hold the base, the control where there is one, and every known point"
-        yield Problem(
-            "known",
-            f"{rule}; {taken + len(study.known)} would do",
-            str(study.configurations_per_cell),
+def known_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem]:
+    """Problems of the known points: too many, faulty fields or values, faulty trials in a cell."""
+    cells = list(cells)
+    first = 2 if any(cell.control_from for cell in cells) else 1
+    needed = first + len(study.known)
+    if study.known and needed > study.configurations_per_cell:
+        rule = (
+            "`configurations_per_cell` must hold the base, the control where there is one, and"
+            f" every known point; {needed} would do"
         )
+        yield Problem("known", rule, str(study.configurations_per_cell))
     for number, point in enumerate(study.known):
         where = f"known.{number}"
         if not point or point in study.known[:number]:
-            yield Problem(
-                where,
-                "a known point must set a searched field, and differ from the others",
-                str(point),
-            )
-        faults = list(_point_problems(study, point))
-        faults = faults or [fault for cell in cells for fault in cell.known(point).problems()]
-        yield from (Problem(f"{where}.{fault.path}", fault.rule, fault.got) for fault in faults)
+            rule = "a known point must set a searched field, and differ from the others"
+            yield Problem(where, rule, str(point))
+        for fault in _point_faults(study, cells, point):
+            yield Problem(f"{where}.{fault.path}", fault.rule, fault.got)
 
 
-def _point_problems(study: Study, point: Mapping[str, Value]) -> Iterator[Problem]:
-    """Fields of a known point that are not searched, and values outside an axis of the study or of an arm."""
+def _point_faults(
+    study: StudyFields, cells: Iterable[Cell], point: Mapping[str, Value]
+) -> list[Problem]:
+    """Faults of a known point itself, or of the trials that it makes where it has none."""
+    faults = list(_axis_faults(study, point))
+    if not faults:
+        for cell in cells:
+            faults.extend(cell.known(point).problems())
+    return faults
+
+
+def _axis_faults(study: StudyFields, point: Mapping[str, Value]) -> Iterator[Problem]:
+    """Fields of a known point that are not searched, and values outside an axis."""
     axes = [{**study.search, **arm.search} for arm in study.declared_arms().values()]
-    searched = sorted({path for of_arm in axes for path in of_arm})
+    searched = sorted(set().union(*axes))
     for path, value in point.items():
         if path not in searched:
             yield Problem(path, f"no search axis; searched are {', '.join(searched) or 'none'}")
         for axis in (of_arm[path] for of_arm in axes if path in of_arm):
             if not axis.contains(value):
-                yield Problem(
-                    path, f"must lie within its axis, {axis.kind} over {axis.ends()}", repr(value)
-                )
+                rule = f"must lie within its axis, {axis.kind} over {axis.ends()}"
+                yield Problem(path, rule, repr(value))

@@ -1,4 +1,7 @@
-"""Samplers: how the search of a cell chooses its configurations. `sparsetune.search.sampling` carries them out."""
+"""Samplers: how the search of a cell chooses its configurations.
+
+`sparsetune.search.sampling` carries them out.
+"""
 
 from __future__ import annotations
 
@@ -11,34 +14,42 @@ from sparsetune.spec.declaration import Declaration
 
 
 class Sobol(Declaration):
-    """A scrambled Sobol sequence: point k is a function of the study's seed and k, the same in every cell."""
+    """A scrambled Sobol sequence.
+
+    Point k is a function of the study's seed and k, the same in every cell.
+    """
 
     kind: Literal["sobol"] = "sobol"
 
 
 class Random(Declaration):
-    """Independent uniform points: point k is a function of the study's seed and k, the same in every cell."""
+    """Independent uniform points.
+
+    Point k is a function of the study's seed and k, the same in every cell.
+    """
 
     kind: Literal["random"] = "random"
 
 
 class Grid(Declaration):
-    """Every combination of the cell's search axes, in one order: options and whole numbers as they are."""
+    """Every combination of the cell's search axes, with all options and all whole numbers."""
 
     kind: Literal["grid"] = "grid"
     points: int | None = Field(default=None, ge=2)
-    """Values of every range of real numbers, both ends included, evenly spaced on the axis's own scale."""
+    """Number of values in every range of real numbers, both ends included, evenly spaced on the
+    axis's own scale."""
 
 
 class TPE(Declaration):
-    """Optuna's tree-structured Parzen estimator, per cell, after ``n_startup`` points of the random sampler."""
+    """Optuna's tree-structured Parzen estimator, per cell, after ``n_startup`` random points."""
 
     kind: Literal["tpe"] = "tpe"
     n_startup: int = Field(ge=1)
 
 
 class OptunaSampler(Declaration):
-    """Any sampler of Optuna that adapts, by its name in `optuna.samplers`, after ``n_startup`` random points.
+    """An adaptive sampler of Optuna, by its name in `optuna.samplers`, after ``n_startup`` random
+    points.
 
     Its seed and its own start-up count are the study's to set; every other argument may be given.
     """

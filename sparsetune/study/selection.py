@@ -1,4 +1,4 @@
-"""The winner of a cell: chosen on validation, at the final step, over all search seeds or not at all."""
+"""The winner of a cell: chosen on validation, at the final step, over all search seeds."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from statistics import fmean
 
 
 def objective_of(values: Sequence[float | None]) -> float | None:
-    """Mean over a configuration's search seeds; None unless every seed has a value (one diverged: no value)."""
+    """Mean over a configuration's search seeds; None unless every seed has a value.
+
+    A seed that diverged has none.
+    """
     finite = [value for value in values if value is not None]
-    return fmean(finite) if finite and len(finite) == len(values) else None
+    if not finite or len(finite) < len(values):
+        return None
+    return fmean(finite)
 
 
 def winner_of(objectives: Mapping[str, float | None], *, minimize: bool) -> str | None:
-    """The configuration with the best objective; the earlier one on a tie; None where none has a value.
+    """Id of the configuration with the best objective; None where none has a value.
+
+    The earlier one wins a tie.
 
     Args:
         objectives: Objective by configuration id, in order of proposal.
         minimize: Whether lower is better.
     """
     valued = {config: value for config, value in objectives.items() if value is not None}
-    return min(
-        valued, key=lambda config: valued[config] if minimize else -valued[config], default=None
-    )
+    sign = 1 if minimize else -1
+    return min(valued, key=lambda config: sign * valued[config], default=None)

@@ -1,4 +1,4 @@
-"""Search axes: what a dotted field of the trial may range over, as a map from the unit interval."""
+"""Search axes: ranges of a dotted field of the trial, as maps from the unit interval."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class _Range(Declaration):
         raise NotImplementedError
 
     def ends(self) -> list[Value]:
-        """The extreme values, which a declaration must allow."""
+        """The lowest and the highest value, both of which a declaration must allow."""
         return [self.low, self.high]
 
     def contains(self, value: Value) -> bool:
-        """Whether the value lies in the range."""
+        """True if the value lies in the range."""
         return (
             isinstance(value, int | float)
             and not isinstance(value, bool)
@@ -47,7 +47,7 @@ class _Range(Declaration):
         )
 
     def spaced(self, points: int) -> list[Value]:
-        """So many values, both ends included, evenly spaced on the axis's own scale, with twelve digits."""
+        """Values evenly spaced on the axis's own scale, both ends included, with twelve digits."""
         inner = (self.at(k / (points - 1)) for k in range(1, points - 1))
         return [self.low, *(float(f"{value:.12g}") for value in inner), self.high]
 
@@ -92,7 +92,7 @@ class IntRange(_Range):
         return min(self.high, round_half_up(self.low - 0.5 + u * (self.high - self.low + 1)))
 
     def contains(self, value: Value) -> bool:
-        """Whether the value is a whole number in the range."""
+        """True if the value is a whole number in the range."""
         return super().contains(value) and float(value).is_integer()
 
     def spaced(self, points: int) -> list[Value]:
@@ -120,7 +120,7 @@ class Choice(Declaration):
         return list(self.options)
 
     def contains(self, value: Value) -> bool:
-        """Whether the value is an option."""
+        """True if the value is an option."""
         return value in self.options
 
     def spaced(self, points: int) -> list[Value]:

@@ -1,4 +1,7 @@
-"""Stopping configurations early: which rule a study declares. `sparsetune.search.halving` carries it out."""
+"""The rule by which a study stops configurations early.
+
+`sparsetune.search.halving` carries it out.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,12 @@ def _check_rising(rungs: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class Halving(Declaration):
-    """Asynchronous successive halving that knows ramps: rungs at fractions of each trial's *own* training.
+    """Asynchronous successive halving with rungs at fractions of each trial's *own* training.
 
-    A configuration is compared at a rung only within its cell, with configurations of equal length, in like phase, and
-    once at target for ``settle`` of training; before, it is neither stopped nor counted. After ASHA (Li et al. 2020,
-    arXiv 1810.05934), which compares epochs.
+    A configuration is compared at a rung only within its cell, with configurations of equal length
+    in the same phase, and once it has been at target for ``settle`` of training; before, it is
+    neither stopped nor counted. After ASHA (Li et al. 2020, arXiv 1810.05934), which compares
+    epochs.
     """
 
     rungs: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(_check_rising)] = (
@@ -30,8 +34,10 @@ class Halving(Declaration):
         0.5,
         0.75,
     )
-    """Fractions of training, rising; each is judged at the first evaluation at or after it, but the last one."""
+    """Fractions of training, rising. Each is judged at the first evaluation at or after it, unless
+    that is the last one."""
     reduction: float = Field(default=3, gt=1)
-    """At a rung the best 1/reduction of the configurations that reached it go on, rounded up; ties go on."""
+    """At a rung the best 1/reduction of the configurations that reached it continue, rounded up; so
+    do ties."""
     settle: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of training at target, in one phase, before a configuration is compared."""

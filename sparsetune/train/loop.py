@@ -25,7 +25,7 @@ from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.schedule import image_resolution, learning_rate
+from sparsetune.spec.rates import image_resolution, learning_rate
 from sparsetune.tasks.kinds import load_task, network_of
 from sparsetune.tasks.network import compute_logits
 from sparsetune.train.average import WeightAverage

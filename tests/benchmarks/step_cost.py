@@ -25,7 +25,7 @@ from sparsetune.sparsity.layers import PRUNABLE_MODULES
 from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec import task as task_spec
-from sparsetune.spec.schedule import learning_rate
+from sparsetune.spec.rates import learning_rate
 from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, RampSpec, SparsitySpec
 from sparsetune.spec.task import ImageTask
 from sparsetune.tasks import kinds

@@ -15,7 +15,7 @@ from sparsetune.sparsity.methods.ramps import RAMPS
 from sparsetune.sparsity.methods.registry import METHODS
 from sparsetune.sparsity.scores import SCORES, ScoreContext
 from sparsetune.spec import OptimSpec, ScheduleSpec
-from sparsetune.spec.schedule import DECAYS
+from sparsetune.spec.rates import DECAYS
 from sparsetune.spec.sparsity import (
     Allocation,
     FisherSpec,

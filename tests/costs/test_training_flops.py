@@ -16,7 +16,7 @@ from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import layers_of, prunable_weights
 from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.spec import ScheduleSpec, TrialSpec
-from sparsetune.spec.schedule import image_resolution
+from sparsetune.spec.rates import image_resolution
 from sparsetune.spec.sparsity import RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import FolderTask, GrowthSpec
 from sparsetune.tasks.residual import resnet8

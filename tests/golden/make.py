@@ -1,7 +1,7 @@
-"""Makes what the golden tests pin. Run it by hand only when the schema version was raised on purpose.
+"""Make what the golden tests pin. Run it by hand, and only for a new version of the files.
 
-``python tests/golden/make.py`` writes `digests.json` and `schema-<version>/`, a finished study of two cells. Folders of
-earlier versions stay: they must be refused by their version, or still load.
+``python tests/golden/make.py`` writes `digests.json` and `schema-<version>/`, a finished study of
+two cells. Folders of earlier versions stay: they must be refused by their version, or still load.
 """
 
 from __future__ import annotations
@@ -99,7 +99,10 @@ def digests() -> dict[str, dict[str, str]]:
 
 
 def launches() -> Iterator[list[dict[str, Any]]]:
-    """Records of two launches: the first is killed during its fourth trial; one trial diverges, one fails once."""
+    """Records of two launches.
+
+    The first is killed during its fourth trial; one trial diverges, one fails once.
+    """
     dense, gmp = (cell.spec for cell in OLD.cells())
     first = [
         *trial(dense, "dense", "search", 0, 0.30),
@@ -136,11 +139,16 @@ def launches() -> Iterator[list[dict[str, Any]]]:
 def trial(
     spec: TrialSpec, cell: str, role: str, index: int, error: float | None
 ) -> list[dict[str, Any]]:
-    """A whole trial of 20 steps that ends with this validation error; None diverges after its first report."""
+    """A whole trial of 20 steps that ends with this validation error.
+
+    None: it diverges after its first report.
+    """
     id_ = spec.trial_id()
+    source = "base" if index == 0 else f"sobol:{index - 1}"
     proposed = {
-        "type": "proposed", "trial_id": id_, "config_id": spec.config_id(), "cell": cell, "arm": cell.partition("/")[0],
-        "role": role, "index": index, "source": "base" if index == 0 else f"sobol:{index - 1}", "seed": spec.seed,
+        "type": "proposed", "trial_id": id_, "config_id": spec.config_id(), "cell": cell,
+        "arm": cell.partition("/")[0], "role": role, "index": index, "source": source,
+        "seed": spec.seed,
         "spec": spec.given(), "twin_id": spec.dense().trial_id() if spec.sparsity.target else None,
     }  # fmt: skip
     if error is None:

@@ -1,4 +1,4 @@
-"""Names and files of the past: a digest that moves orphans every finished trial, a folder must still load."""
+"""Names and files of the past: digests do not move, and old folders still load."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from sparsetune.study.selection import winner_of
 
 HERE = Path(__file__).parent
 MEANING = (
-    "the digest of `{}` has moved: every finished trial would be run again under another name. Give a new field a"
-    " default that changes nothing; if the meaning of a declaration did change, raise SCHEMA_VERSION, run"
-    " tests/golden/make.py and say so in CHANGELOG.md"
+    "the digest of `{}` has moved: every finished trial would be run again under another name. Give"
+    " a new field a default that changes nothing, and list a changed default in"
+    " sparsetune/spec/defaults.py; the class keeps that of version 1"
 )
 PINNED = json.loads((HERE / "digests.json").read_text())
 

@@ -10,12 +10,13 @@ from sparsetune.storage.trial_state import ROLE_ORDER
 IDENTITY = "study arm cell config_id trial_id seed role attempt status"
 PROGRESS = "step epoch progress phase at_target"
 MEASURED = (
-    "lr target sparsity zeros_in_mask train_loss train_entropy val_loss val_accuracy val_score val_error val_entropy"
-    " batch_loss mask_iou ever_active train_flops extra_flops inference_flops seconds"
+    "lr target sparsity zeros_in_mask train_loss train_entropy val_loss val_accuracy val_score"
+    " val_error val_entropy batch_loss mask_iou ever_active train_flops extra_flops inference_flops"
+    " seconds"
 )
 FINAL = (
-    "test_loss test_accuracy test_score test_entropy certified pruned_weights prunable_weights parameters peak_memory"
-    " error twin_id"
+    "test_loss test_accuracy test_score test_entropy certified pruned_weights prunable_weights"
+    " parameters peak_memory error twin_id"
 )
 
 

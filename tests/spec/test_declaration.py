@@ -25,8 +25,8 @@ def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault
         "4 problems in the TrialSpec:",
         "  - `optim.lr`: must be greater than 0, got -1",
         "  - `optim.momentum`: must be less than 1, got 1",
-        "  - `sparsity.ramp`: `start` + `length` must be at most 1 (the end of training), got 0.6 + 0.7 = 1.3;"
-        " a length of 0.4 would do",
+        "  - `sparsity.ramp`: `start` + `length` must be at most 1 (the end of training), got"
+        " 0.6 + 0.7 = 1.3; a length of 0.4 would do",
         "  - `sparsity.target`: must be less than 1, got 90",
     ]
 

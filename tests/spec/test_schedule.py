@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from sparsetune.durations import Length
 from sparsetune.sparsity.methods.plan import mask_schedule, mask_schedule_problems
 from sparsetune.spec import OptimSpec, RewindSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.schedule import DECAYS, learning_rate, rewind_steps, warmup_steps
+from sparsetune.spec.rates import DECAYS, learning_rate, rewind_steps, warmup_steps
+from sparsetune.spec.schedule import OBERT_REWINDS
 from sparsetune.spec.sparsity import OBERT_RAMP, RampSpec, SparsitySpec
 from sparsetune.spec.task import TextTask
-from sparsetune.spec.trial import OBERT_REWINDS
 
 
 def declared(per_epoch: int, **schedule: Any) -> TrialSpec:
@@ -139,7 +139,10 @@ def test_rates_fall_from_the_peak_to_the_floor_between_rewinds(spec: TrialSpec) 
 def test_rewinds_meet_the_pruning_steps_of_the_same_lengths(
     per_epoch: int, start: int, halves: int
 ) -> None:
-    """Half-epochs of odd steps per epoch end between two steps; the ramp has four intervals, of whole epochs in all."""
+    """Half-epochs of odd steps per epoch end between two steps.
+
+    The ramp has four intervals, whole epochs together.
+    """
     starts = Length(start, "epochs")
     every = Length(halves / 2, "epochs")
     ramp = RampSpec(first=0.5, start=starts, tail="0 steps", every=every)

@@ -88,3 +88,20 @@ def test_a_trial_of_the_quick_form_runs_without_data(
     assert (final.status, final.certified) == ("COMPLETE", True)
     assert rows[-1]["at_target"]
     assert rows[-1]["train_loss"] < 1.5
+
+
+WRITTEN = ("report_seeds",)
+WRITTEN_FOR_A_SEARCH = ("sampler", "configurations_per_cell", "search_seeds")
+WRITTEN_FOR_A_TASK = ("batch_size", "validation")
+WRITTEN_FOR_FOLDERS = ("resolution", "eval_resolution", "eval_resize")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_writes_out_values_whose_defaults_may_change(name: str) -> None:
+    study = declared(name, quick=False)
+    task = study.base.task
+    searches = any(cell.search for cell in study.cells())
+    fields = {*WRITTEN, *(WRITTEN_FOR_A_SEARCH if searches else ())}
+    task_fields = {*WRITTEN_FOR_A_TASK, *(WRITTEN_FOR_FOLDERS if task.kind == "folder" else ())}
+    assert fields <= study.model_fields_set
+    assert task_fields <= task.model_fields_set

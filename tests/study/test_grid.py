@@ -101,8 +101,8 @@ def test_what_is_tried_first_and_lies_beside_the_grid_counts_too() -> None:
     known = [{"optim.lr": 0.05, "task.batch_size": 33}]
     (problem,) = problems(study(RATES, n=7, known=known, **sparse))
     assert problem == (
-        "`configurations_per_cell`: must hold the whole grid: 6 points and 2 beside it (the base, the control, known"
-        " points); 8 would do, got 7"
+        "`configurations_per_cell`: must hold the whole grid: 6 points and 2 beside it (the"
+        " base, the control, known points); 8 would do, got 7"
     )
     assert problems(study(RATES, n=8, known=known, **sparse)) == []
 
@@ -111,9 +111,9 @@ def test_a_range_needs_points() -> None:
     (problem,) = problems(
         study({"optim.lr": LogUniform(0.01, 1), "task.batch_size": IntRange(1, 2)})
     )
-    assert (
-        problem
-        == "`sampler.points`: must be given, as in `Grid(points=5)`, for ranges of real numbers: optim.lr"
+    assert problem == (
+        "`sampler.points`: must be given, as in `Grid(points=5)`, for ranges of real numbers:"
+        " optim.lr"
     )
     (problem,) = problems(
         study({"optim.lr": LogUniform(0.01, 1)}, sampler={"kind": "grid", "points": 1})

@@ -299,7 +299,7 @@ CHOOSING = {
 
 
 def choosing(**fields: Any) -> Study:
-    """Method and optimizer are searched; the base's `beta1` and `recalibrate` apply under some choices only."""
+    """Method and optimizer are searched; `beta1`, `recalibrate` apply under some choices only."""
     base = TrialSpec(
         optim=OptimSpec(beta1=0.8), sparsity=SparsitySpec(method="gmp", recalibrate=64)
     )
@@ -517,7 +517,8 @@ def test_known_points_are_part_of_the_declaration_and_none_leave_the_digest() ->
     [
         (
             {"optim.lrr": 0.1},
-            "`known.0.optim.lrr`: no search axis; searched are optim.lr, sparsity.ramp.start, task.batch",
+            "`known.0.optim.lrr`: no search axis; searched are optim.lr, sparsity.ramp.start,"
+            " task.batch",
         ),
         ({"optim.momentum": 0.1}, "`known.0.optim.momentum`: no search axis; searched are"),
         (
@@ -547,13 +548,14 @@ def test_known_points_must_differ_and_are_judged_in_every_arm() -> None:
     outside = "must lie within its axis, log_uniform over [0.01, 0.2], got 0.3"
     assert [str(problem) for problem in faulty.validate_declaration()] == [
         f"`known.0.optim.lr`: {outside}",
-        "`known.1`: a known point must set a searched field, and differ from the others, got {'optim.lr': 0.3}",
+        "`known.1`: a known point must set a searched field, and differ from the others, got"
+        " {'optim.lr': 0.3}",
         f"`known.1.optim.lr`: {outside}",
     ]
 
 
 def test_known_points_must_make_a_trial_that_can_be() -> None:
-    """The ends of the axes do, one by one and first with first, last with last; this pair is none of those."""
+    """The ends of the axes do, alone and all low or all high; this pair is none of those."""
     axes = {"sparsity.ramp.start": Choice([0.5, 0.1]), "sparsity.ramp.length": Uniform(0.2, 0.6)}
     point = {"sparsity.ramp.start": 0.5, "sparsity.ramp.length": 0.6}
     base = TrialSpec(sparsity=SparsitySpec(ramp=RampSpec(length=0.3)))
@@ -615,8 +617,8 @@ def test_ramps_are_checked_where_their_axes_meet() -> None:
         base=TrialSpec(sparsity=SparsitySpec(ramp=RampSpec(length=0.3))),
     )
     assert problems == [
-        "`search.sparsity.ramp`: `start` + `length` must be at most 1 (the end of training), got 0.6 + 0.5 = 1.1;"
-        " a length of 0.4 would do"
+        "`search.sparsity.ramp`: `start` + `length` must be at most 1 (the end of training), got"
+        " 0.6 + 0.5 = 1.1; a length of 0.4 would do"
     ]
 
 

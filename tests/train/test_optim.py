@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.schedule import learning_rate
+from sparsetune.spec.rates import learning_rate
 from sparsetune.spec.task import DigitsTask
 from sparsetune.train.optim import build_optimizer
 

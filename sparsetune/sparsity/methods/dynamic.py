@@ -14,7 +14,7 @@ from sparsetune.sparsity.methods.gmp import ramp_start
 from sparsetune.sparsity.methods.ramps import ramp_sparsity, ramp_steps
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import Phase
-from sparsetune.spec.schedule import DECAYS
+from sparsetune.spec.rates import DECAYS
 from sparsetune.spec.sparsity import RegrowSpec
 
 

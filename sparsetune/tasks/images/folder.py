@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from sparsetune.errors import DataError, first_line
 from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.schedule import image_resolution
+from sparsetune.spec.rates import image_resolution
 from sparsetune.spec.task import FolderTask, TaskSpec
 from sparsetune.tasks.data_roots import given_root
 from sparsetune.tasks.images.pixels import decode_image, per_channel

@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from sparsetune.errors import DataError
 from sparsetune.spec import ComputeSpec, OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.schedule import image_resolution
+from sparsetune.spec.rates import image_resolution
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import FolderTask, GrowthSpec
 from sparsetune.tasks.images import folder

@@ -1,0 +1,204 @@
+"""Which fields of a trial mean something: many only under one choice of another field.
+
+A field that changes nothing takes no part in a trial's name and is no column of its tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, get_args
+
+from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.optimizer import OptimSpec
+from sparsetune.spec.schedule import ScheduleSpec
+from sparsetune.spec.sparsity import (
+    ALLOCATION_FIELDS,
+    METHOD_DEFAULTS,
+    METHOD_FIELDS,
+    SCORE_FIELDS,
+    SparsitySpec,
+)
+from sparsetune.spec.values import flatten_values, set_field
+
+_PARTS: dict[str, type[Declaration]] = {
+    "sparsity": SparsitySpec,
+    "schedule": ScheduleSpec,
+    "optim": OptimSpec,
+}
+"""Parts of a trial with a field that decides on others, by their name in `TrialSpec`."""
+_CYCLIC_FIELDS = ("floor", "rewind")
+_LR_FIELDS = {
+    "linear": _CYCLIC_FIELDS,
+    "cosine": _CYCLIC_FIELDS,
+    "constant": (),
+    "step": ("anchors", "factor"),
+}
+_OPTIMIZER_FIELDS = {"sgd": ("momentum", "nesterov"), "adamw": ("beta1", "beta2")}
+
+
+def _dotted(part: str, fields_of: Mapping[str, Collection[str]]) -> dict[str, tuple[str, ...]]:
+    """Fields by choice, with the name of their part in front."""
+    dotted = {}
+    for choice, names in fields_of.items():
+        dotted[choice] = tuple(f"{part}.{name}" for name in names)
+    return dotted
+
+
+def _method_fields() -> dict[str, tuple[str, ...]]:
+    """Fields of each method; every sparse method has the schedule's stretch too."""
+    fields_of = _dotted("sparsity", METHOD_FIELDS)
+    return {
+        method: (*names, "schedule.stretch") if names else () for method, names in fields_of.items()
+    }
+
+
+_FIELDS_OF: dict[str, dict[str, tuple[str, ...]]] = {
+    "sparsity.method": _method_fields(),
+    "sparsity.score": _dotted("sparsity", SCORE_FIELDS),
+    "sparsity.allocation": _dotted("sparsity", ALLOCATION_FIELDS),
+    "schedule.lr": _dotted("schedule", _LR_FIELDS),
+    "optim.name": _dotted("optim", _OPTIMIZER_FIELDS),
+}
+"""Fields that mean something only under one choice of another field; all others always apply."""
+
+DECIDING_FIELDS = tuple(_FIELDS_OF)
+"""Fields whose value decides which others apply, the method first: it decides on the score and the
+allocation."""
+
+
+def _default_choices() -> dict[str, Any]:
+    """The default of each deciding field."""
+    defaults = {}
+    for path in DECIDING_FIELDS:
+        part, _, name = path.partition(".")
+        defaults[path] = _PARTS[part].model_fields[name].default
+    return defaults
+
+
+_DECIDING_DEFAULTS = _default_choices()
+
+
+def require_every_choice(path: str, listed: Collection[str]) -> None:
+    """Refuse a deciding field one of whose choices has no line that lists its fields.
+
+    Such a choice would take the fields of all others into the names of its trials.
+
+    Args:
+        path: Dotted name of the deciding field, such as ``sparsity.score``.
+        listed: Choices that have a line.
+
+    Raises:
+        LookupError: naming the choices without a line, and lines without a choice.
+    """
+    part, _, name = path.partition(".")
+    choices = _literal_values(_PARTS[part].model_fields[name].annotation)
+    missing = [choice for choice in choices if choice not in listed]
+    unknown = [choice for choice in listed if choice not in choices]
+    if missing:
+        raise LookupError(f"`{path}`: list the fields of {', '.join(missing)} in its table")
+    if unknown:
+        raise LookupError(f"`{path}`: its table lists {', '.join(unknown)}, which is no choice")
+
+
+def _literal_values(annotation: Any) -> tuple[str, ...]:
+    """The texts of a `Literal`, also of one that may be None."""
+    values: list[str] = []
+    for argument in get_args(annotation):
+        if isinstance(argument, str):
+            values.append(argument)
+        else:
+            values.extend(_literal_values(argument))
+    return tuple(values)
+
+
+for _path, _fields_of in _FIELDS_OF.items():
+    require_every_choice(_path, _fields_of)
+
+
+def _silent_by_choice() -> dict[str, dict[str, frozenset[str]]]:
+    """For each deciding field and choice, the fields of other choices."""
+    silent: dict[str, dict[str, frozenset[str]]] = {}
+    for path, fields_of in _FIELDS_OF.items():
+        conditional = set().union(*fields_of.values())
+        silent[path] = {
+            choice: frozenset(conditional.difference(fields))
+            for choice, fields in fields_of.items()
+        }
+    return silent
+
+
+_SILENT_FIELDS = _silent_by_choice()
+
+
+class Applicability:
+    """Which fields apply in a trial of nested values, which may be partial and unchecked."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        method = self._field("sparsity.method")
+        self._method_defaults = METHOD_DEFAULTS.get(str(method), {})
+        self._distils = _uses_distillation(values)
+        self._silent: set[str] = set()
+        for path, silent_fields in _SILENT_FIELDS.items():
+            # An unknown choice is a fault, which is reported with all the fields that were given.
+            self._silent |= silent_fields.get(self._chosen(path), frozenset())
+
+    def applies(self, path: str) -> bool:
+        """True if the dotted field, or one inside it, changes anything."""
+        part, _, rest = path.partition(".")
+        if part == "distill" and path != "distill.hardness" and not self._distils:
+            return False
+        return f"{part}.{rest.partition('.')[0]}" not in self._silent
+
+    def method_default(self, path: str) -> Any:
+        """The method's own value where the dotted field is left open; None for other fields."""
+        part, _, name = path.partition(".")
+        return self._method_defaults.get(name) if part == "sparsity" else None
+
+    def _chosen(self, path: str) -> Any:
+        """The value of a deciding field: as given, or the method's own, or the default."""
+        given = self._field(path)
+        return self.method_default(path) if given is None else given
+
+    def _field(self, path: str) -> Any:
+        part, _, name = path.partition(".")
+        given = self._values.get(part, {})
+        default = _DECIDING_DEFAULTS[path]
+        return given.get(name, default) if isinstance(given, Mapping) else default
+
+
+def _uses_distillation(values: Mapping[str, Any]) -> bool:
+    given = values.get("distill", {})
+    return not isinstance(given, Mapping) or given.get("hardness", 0) != 0
+
+
+def field_applies(values: Mapping[str, Any], path: str) -> bool:
+    """True if a dotted field changes anything in a trial of nested values.
+
+    Args:
+        values: Plain values of a trial, by part; they may be partial and unchecked.
+        path: Dotted name of the field, such as ``sparsity.ramp.start``.
+    """
+    return Applicability(values).applies(path)
+
+
+def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested plain values without the fields that do not apply or repeat the method's own choice.
+
+    A target of 0 becomes the method ``dense``. The values are not checked.
+    """
+    flat = flatten_values(values)
+    is_dense = flat.get("sparsity.target", 0) == 0
+    if is_dense and flat.get("sparsity.method", "dense") in METHOD_DEFAULTS:
+        flat.pop("sparsity.method", None)
+        values = {**values, "sparsity": {}}
+    applicability = Applicability(values)
+    kept: dict[str, Any] = {}
+    for path, value in flat.items():
+        repeated = value is not None and value == applicability.method_default(path)
+        if applicability.applies(path) and not repeated:
+            set_field(kept, path, value)
+    teacher = kept.get("distill", {}).get("teacher")
+    if isinstance(teacher, Mapping):
+        kept["distill"]["teacher"] = canonical_values(teacher)
+    return kept

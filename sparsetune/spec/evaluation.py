@@ -1,0 +1,18 @@
+"""The declaration of evaluation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from sparsetune.durations import LengthField
+from sparsetune.spec.declaration import Declaration
+
+
+class EvaluateSpec(Declaration):
+    """When to evaluate besides the end of every epoch, and on how many training examples."""
+
+    every: LengthField | None = None
+    """Training between two evaluations; None: at the end of every epoch only."""
+    train_examples: int = Field(default=10_000, ge=1)
+    """Examples of the training split on which the training loss is measured; all where it has
+    fewer."""

@@ -1,0 +1,206 @@
+"""A default may change: studies of before keep their values, their trials and their names."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import runpy
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from sparsetune.cli.arguments import load_study
+from sparsetune.errors import StudyDirectoryError
+from sparsetune.launch.launch import Options, launch
+from sparsetune.paths import Place
+from sparsetune.search.planner import build_planner
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
+from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
+from sparsetune.storage import StudyDirectory, ledger
+from sparsetune.study import Arm, Study
+from sparsetune.study.samplers import Random, Sobol
+
+HERE = Path(__file__).parent
+CHANGED: dict[str, JsonValue] = {
+    "OptimSpec.momentum": 0.5,
+    "RampSpec.updates": 20,
+    "RewindSpec.every": "3 epochs",
+    "Study.sampler": {"kind": "random"},
+    "Study.search_seeds": 2,
+}
+STUDY_FILE = """
+from sparsetune import Arm, LogUniform, ScheduleSpec, Study, TrialSpec
+STUDY = Study(
+    name="old",
+    base=TrialSpec(schedule=ScheduleSpec(epochs=1)),
+    arms={"gmp": Arm({"sparsity.method": "gmp"})},
+    sweep={"sparsity.target": [0, 0.9]},
+    search={"optim.lr": LogUniform(0.01, 1.0)},
+    configurations_per_cell=2,
+    report_seeds=1,
+)
+"""
+
+
+@pytest.fixture
+def version() -> Iterator[int]:
+    """A second version of the defaults, while the test runs."""
+    with DEFAULTS_BY_VERSION.with_version(CHANGED) as number:
+        yield number
+
+
+@pytest.fixture
+def declared() -> Study:
+    """The committed study of schema 1, as its author declares it."""
+    study: Study = runpy.run_path(str(HERE / "make.py"))["OLD"]
+    return study
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> StudyDirectory:
+    """A copy of the committed study directory of schema 1."""
+    shutil.copytree(HERE / "schema-1", tmp_path / "old")
+    return StudyDirectory(tmp_path / "old")
+
+
+def parsed(file: Path, storage: Place, *, quick: bool = False) -> argparse.Namespace:
+    """Arguments of ``sparsetune run FILE --storage DIR``."""
+    return argparse.Namespace(study=str(file), storage=storage, set=[], quick=quick, name=None)
+
+
+def test_today_there_is_one_version_and_no_directory_names_it(
+    tmp_path: Path, declared: Study
+) -> None:
+    assert list(DEFAULTS_BY_VERSION.versions) == [1]
+    home = StudyDirectory(tmp_path / "again")
+    home.create(declared, home.defaults_version())
+    assert home.declaration.read_bytes() == (HERE / "schema-1" / "study.json").read_bytes()
+
+
+def test_an_old_directory_is_read_with_its_own_defaults(version: int, old: StudyDirectory) -> None:
+    study = old.study()
+    assert old.defaults_version() == 1 < version
+    assert study.digest() == json.loads(old.declaration.read_text())["digest"]
+    assert (study.base.optim.momentum, study.sampler, study.search_seeds) == (0.9, Sobol(), 1)
+    assert study.under_defaults(version) == study
+
+
+def test_an_old_directory_has_nothing_to_run_again(version: int, old: StudyDirectory) -> None:
+    before = (old.path / "study.json").read_bytes()
+    trials = ledger.fold_records(ledger.read_records(old.ledger))
+    planner = build_planner(old.study(), trials)
+    assert planner.next()[0] is None
+    assert before == (old.path / "study.json").read_bytes()
+
+
+def test_the_same_declaration_is_accepted_over_an_old_directory_and_runs_nothing(
+    version: int, declared: Study, old: StudyDirectory
+) -> None:
+    outcome = launch(declared, Options(storage=old.path.parent, quiet=True))
+    assert sum(outcome.counts.values()) == 8
+    assert len(ledger.fold_records(ledger.read_records(old.ledger))) == 8
+
+
+def test_a_real_change_is_refused_by_name_and_changed_defaults_are_not_named(
+    version: int, declared: Study, old: StudyDirectory
+) -> None:
+    changed = declared.with_changes(report_seeds=2)
+    with pytest.raises(StudyDirectoryError) as caught:
+        launch(changed, Options(storage=old.path.parent, quiet=True))
+    lines = [line for line in str(caught.value).splitlines() if line.startswith("  - ")]
+    assert lines == ["  - `report_seeds`: 1 -> 2"]
+
+
+def test_a_file_over_an_old_directory_declares_the_old_study(
+    version: int, old: StudyDirectory, tmp_path: Path
+) -> None:
+    file = tmp_path / "my_study.py"
+    file.write_text(STUDY_FILE)
+    here, _ = load_study(parsed(file, old.path.parent))
+    assert here.digest() == old.study().digest()
+    elsewhere, _ = load_study(parsed(file, tmp_path / "elsewhere"))
+    assert elsewhere.digest() != old.study().digest()
+    assert elsewhere.sampler == Random()
+    quick, _ = load_study(parsed(file, old.path.parent, quick=True))
+    assert quick.base.optim.momentum == 0.5
+
+
+def test_a_new_directory_names_its_version_and_keeps_its_values(
+    version: int, declared: Study, tmp_path: Path
+) -> None:
+    home = StudyDirectory(tmp_path / "new")
+    study = declared.under_defaults(home.defaults_version())
+    home.create(study, home.defaults_version())
+    stored = json.loads(home.declaration.read_text())
+    assert list(stored) == ["schema", "defaults", "digest", "declaration"]
+    assert stored["defaults"] == version == home.defaults_version()
+    assert stored["declaration"]["base"]["optim"] == {"momentum": 0.5}
+    assert home.study() == study
+    with DEFAULTS_BY_VERSION.with_version({"OptimSpec.momentum": 0.7}):
+        assert home.study() == study
+        home.create(declared.under_defaults(home.defaults_version()), home.defaults_version())
+
+
+def test_values_that_are_written_out_are_never_replaced(version: int) -> None:
+    written = Study(
+        name="written",
+        base=TrialSpec(optim=OptimSpec(momentum=0.9)),
+        sampler=Sobol(),
+        search_seeds=1,
+    )
+    for study in (written, written.pinned({"optim.lr": 0.2}), written.with_changes(name="other")):
+        resolved = study.under_defaults(version)
+        assert resolved.base.optim.momentum == 0.9
+        assert (resolved.sampler, resolved.search_seeds) == (Sobol(), 1)
+        assert "momentum" not in resolved.given()["base"].get("optim", {})
+        assert not {"sampler", "search_seeds"} & resolved.given().keys()
+
+
+def test_names_change_only_with_a_value_that_changes(version: int) -> None:
+    sgd = TrialSpec(schedule=ScheduleSpec(epochs=2))
+    adamw = sgd.with_values({"optim.name": "adamw", "sparsity.method": "acdc"})
+    arms = {"acdc": Arm({"sparsity.method": "acdc"}), "gmp": Arm({"sparsity.method": "gmp"})}
+    sweep = {"sparsity.target": [0, 0.9]}
+
+    def names(base: TrialSpec, defaults: int) -> dict[str, str]:
+        study = Study(name="names", base=base, arms=arms, sweep=sweep).under_defaults(defaults)
+        return {cell.name: cell.spec.trial_id() for cell in study.cells()}
+
+    before = names(adamw, 1)
+    after = names(adamw, version)
+    assert {cell for cell in before if before[cell] != after[cell]} == {"gmp/target=0.9"}
+    before = names(sgd, 1)
+    after = names(sgd, version)
+    assert set(before) == set(after) == {"dense", "acdc/target=0.9", "gmp/target=0.9"}
+    assert not set(before.values()) & set(after.values())
+
+
+def test_a_value_has_one_name_whether_a_default_or_written_out(version: int) -> None:
+    by_default = Study(name="same").under_defaults(version)
+    written = Study(name="same", base=TrialSpec(optim=OptimSpec(momentum=0.5)))
+    assert by_default.cells()[0].spec.trial_id() == written.cells()[0].spec.trial_id()
+
+
+def test_a_part_that_an_arm_opens_has_the_new_defaults(version: int) -> None:
+    arms = {"rewound": Arm({"schedule.rewind.start": "1 epochs"})}
+    study = Study(name="opened", arms=arms)
+    values = [study.under_defaults(number).cells()[0].spec for number in (1, version)]
+    assert [spec.schedule.rewind.every.value for spec in values if spec.schedule.rewind] == [2, 3]
+
+
+def test_a_later_version_than_is_known_can_be_read_and_not_continued(
+    old: StudyDirectory, declared: Study
+) -> None:
+    stored = json.loads(old.declaration.read_text())
+    (old.path / "study.json").write_text(json.dumps({**stored, "defaults": 2}))
+    assert old.study() == declared
+    with pytest.raises(StudyDirectoryError, match=r"defaults version 2, this sparsetune knows 1"):
+        launch(old.study(), Options(quiet=True), directory=old.path)
+
+
+def test_an_unknown_version_is_refused() -> None:
+    with pytest.raises(LookupError, match="versions are 1 to 1, got 2"):
+        DEFAULTS_BY_VERSION.values(2)
