@@ -17,6 +17,7 @@ from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger
 from sparsetune.storage.records import Extended
 from sparsetune.study import Study
+from tests.ledger_records import plain, record
 
 HOLD = """
 import sys
@@ -25,7 +26,6 @@ with StudyDirectory(sys.argv[1]).locked():
     print("held", flush=True)
     sys.stdin.read()
 """
-from tests.ledger_records import plain, record
 
 
 @contextmanager
