@@ -1,4 +1,6 @@
-"""Ledger records from the few fields that a test gives, and records as the plain values of their lines."""
+"""Ledger records from the few fields that a test gives, and records as the plain values of
+their lines.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def record(plain: Mapping[str, Any]) -> Record:
-    """The record of a line with these values; what its type must have and is not given is filled in."""
+    """The record of a line with these values; fields that its type must have are filled in."""
     return decode_record({"time": 0.0, **DEFAULTS.get(plain["type"], {}), **plain})
 
 

@@ -20,5 +20,4 @@ Time and memory:
 Limits of a launch:
 
 - `limits`: time and storage that a study may take.
-- `checkpoint_quota`: storage that all checkpoints of a study may take.
 """

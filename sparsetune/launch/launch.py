@@ -17,10 +17,10 @@ from sparsetune.cluster.nodes import require_equal_nodes
 from sparsetune.cluster.placement import resources_per_trial, trials_at_once
 from sparsetune.cluster.session import living_nodes, ray_session
 from sparsetune.cluster.stop_request import GRACE_SECONDS, StopRequest, interrupting_on_signals
-from sparsetune.costs.checkpoint_quota import CheckpointQuota
 from sparsetune.launch.driver import Driver, Follower, python_path
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.failures import FailureCounter
+from sparsetune.launch.followers.checkpoint_quota import CheckpointQuota
 from sparsetune.launch.followers.progress import ProgressDisplay
 from sparsetune.launch.followers.tensorboard import EventFileWriter
 from sparsetune.launch.options import DEFAULT_OPTIONS, Options

@@ -12,9 +12,9 @@ from sparsetune.search.journal import SearchJournal
 from sparsetune.search.plans import CellPlan, Configuration, TrialUse, search_states
 from sparsetune.search.proposals import ConfigurationProposer
 from sparsetune.search.rung_judge import RungJudge
+from sparsetune.spec import TrialSpec
 from sparsetune.storage.records import Proposed
 from sparsetune.storage.trial_state import TrialState
-from sparsetune.spec import TrialSpec
 from sparsetune.study import Minimize, Study
 from sparsetune.study.budget import COST_AXES
 from sparsetune.study.budget import trained_epochs as epochs_of

@@ -106,7 +106,8 @@ def test_a_trial_takes_at_most_one_gpu() -> None:
         with pytest.raises(DeclarationError) as refused:
             check_gpu_share(share)
         assert str(refused.value) == (
-            "1 problem in what a trial takes:\n  - `gpus_per_trial`: must be at most 1: a trial trains"
+            "1 problem in what a trial takes:\n"
+            "  - `gpus_per_trial`: must be at most 1: a trial trains"
             f" on one GPU, and more would stay idle; give 1 or less, got {share:g}"
         )
     for share in (None, 0, 0.25, 1):

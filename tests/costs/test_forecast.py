@@ -43,10 +43,12 @@ def half(directory: StudyDirectory) -> Planner:
 
 
 def test_what_is_left_of_a_study_by_hand(half_done: StudyDirectory) -> None:
-    """Eight trials of 4 or 8 epochs of 20 steps; three have finished, one has done 2 of 4 epochs.
+    """Eight trials of 4 or 8 epochs of 20 steps; three have finished, one has done 2 of 4
+    epochs.
 
-    Left are four trials: two dense ones and a sparse one of 8 epochs, and sparse ones of 2 and 4. An evaluation
-    reads 1,293 training and 144 validation examples; there is one an epoch, and one of the test set a trial.
+    Left are four trials: two dense ones and a sparse one of 8 epochs, and sparse ones of 2 and 4.
+    An evaluation reads 1,293 training and 144 validation examples; there is one an epoch, and one
+    of the test set a trial.
     """
     planner = half(half_done)
     found = forecast_study(
@@ -122,7 +124,8 @@ def test_what_a_person_reads() -> None:
     )
     assert found.lines(2, keep_models=True) == [
         "About 2 min 00 s with 2 trials at once (x).",
-        "Writes at most 6 MiB of checkpoints while it runs, 5 MiB of models, 3 MiB of records and report.",
+        "Writes at most 6 MiB of checkpoints while it runs, 5 MiB of models,"
+        " 3 MiB of records and report.",
     ]
     (time, bytes_) = found.lines(1, keep_models=False, quota=2 << 20)
     assert time == "About 3 min 40 s with one trial at a time (x)."

@@ -14,9 +14,14 @@ from sparsetune.errors import LimitError
 from sparsetune.units import GIB_BYTES
 
 FACTS: dict[str, Any] = {
-    "trials": 10, "epochs": 40.0, "seconds": 36_000.0, "checkpoint": GIB_BYTES, "models": 5.0 * GIB_BYTES, "kept": GIB_BYTES,
+    "trials": 10,
+    "epochs": 40.0,
+    "seconds": 36_000.0,
+    "checkpoint": GIB_BYTES,
+    "models": 5.0 * GIB_BYTES,
+    "kept": GIB_BYTES,
     "records": GIB_BYTES / 2,
-}  # fmt: skip
+}
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +48,8 @@ def test_what_fits_is_not_refused() -> None:
 def test_too_long() -> None:
     assert START_SECONDS == 20
     assert refusal(Limits(hours=5)) == (
-        "the study must end within --max-hours 5, got a forecast of 5.01 hours for 10 trials, 2 at once;"
+        "the study must end within --max-hours 5,"
+        " got a forecast of 5.01 hours for 10 trials, 2 at once;"
         " --max-hours 5.01 would do, as would 3 trials at once"
     )
 
@@ -73,8 +79,9 @@ def test_a_disk_that_is_too_small() -> None:
     """Checkpoints take at most a tenth of it by default; models are what does not fit."""
     said = refusal(Limits(keep_models=True), models=9.25 * GIB_BYTES)
     assert said == (
-        "`runs/x` must have room for the study, with 8.5 GiB free, got a forecast of 10.6 GiB: 870 MiB of"
-        " checkpoints, 9.25 GiB of models, 512 MiB of records; without --keep-models it takes 1.35 GiB"
+        "`runs/x` must have room for the study, with 8.5 GiB free, got a forecast of 10.6 GiB:"
+        " 870 MiB of checkpoints, 9.25 GiB of models, 512 MiB of records;"
+        " without --keep-models it takes 1.35 GiB"
     )
     assert refusal(Limits(checkpoint_gib=8.4), slots=3).endswith("--checkpoint-gib 8 would do")
     Limits(checkpoint_gib=8).check(Forecast(**FACTS), 3, Path("runs/x"))

@@ -379,7 +379,8 @@ while not driver.stopped:
     driver.receive([sent(config, "report", step=(step := step + 1))])
 driver.receive([sent(config, "ended", status="COMPLETE")])
 state = trials[config.trial_id]
-print(json.dumps([str(driver.stopped), driver.next_assignment(), len(announced), len(state.reports), state.status]))
+counts = [len(announced), len(state.reports)]
+print(json.dumps([str(driver.stopped), driver.next_assignment(), *counts, state.status]))
 """
 
 

@@ -123,7 +123,8 @@ def test_everything_wrong_is_said_at_once() -> None:
         "`sparsity.target`: swept already are [0, 0.9]; give values that are not, got [0.9]",
         "`sparsity.targte`: this is no sweep axis of the study; declared are `sparsity.target`,"
         " `schedule.epoch_multiplier`, `arms.sr_ste.sweep.sparsity.target`",
-        "`sweep.schedule.epoch_multiplier`: must be a valid number, unable to parse string as a number, got 'long'",
+        "`sweep.schedule.epoch_multiplier`: must be a valid number,"
+        " unable to parse string as a number, got 'long'",
         "`sweep.sparsity.target`: must be less than 1, got 1.5",
         "`sweep.sparsity.target`: the pattern 2:4 has the sparsity 1 - 2/4: 0.5 would do, got 0.75",
     ]
@@ -144,7 +145,9 @@ def test_values_that_cannot_be(values: list[Any], fault: str) -> None:
 
 
 def test_an_extension_that_would_rename_cells_is_refused() -> None:
-    """Only `acdc` has a dense cell, named `dense`; with one of its own, `gmp` would take that name."""
+    """Only `acdc` has a dense cell, named `dense`; with one of its own, `gmp` would take that
+    name.
+    """
     arms = {
         "gmp": Arm({"sparsity.method": "gmp"}, sweep={"sparsity.target": [0.9]}),
         "acdc": Arm(
@@ -154,8 +157,8 @@ def test_an_extension_that_would_rename_cells_is_refused() -> None:
     declared = study(arms=arms, sweep={})
     (problem,) = faults(declared, sweep={"arms.gmp.sweep.sparsity.target": [0]})
     assert (
-        "would give existing cells other names, and so lose their trials; start a new study, got `dense`"
-        in problem
+        "would give existing cells other names, and so lose their trials;"
+        " start a new study, got `dense`" in problem
     )
 
 

@@ -1,4 +1,6 @@
-"""Preparation of a launch: nothing is written, refusals come first, another driver's records count."""
+"""Preparation of a launch: nothing is written, refusals come first, another driver's records
+count.
+"""
 
 from __future__ import annotations
 

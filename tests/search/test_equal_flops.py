@@ -25,10 +25,18 @@ CELL = "gmp/target=0.9"
 
 def study(**fields: Any) -> Study:
     """A dense and a 90 % cell, three configurations each, two report seeds."""
-    declared = Study(**{
-        "name": "s", "arms": {"gmp": Arm({"sparsity.method": "gmp"})}, "sweep": {"sparsity.target": [0, 0.9]},
-        "search": SEARCH, "configurations_per_cell": 3, "report_seeds": 2, "equal": "train_flops", **fields,
-    })  # fmt: skip
+    declared = Study(
+        **{
+            "name": "s",
+            "arms": {"gmp": Arm({"sparsity.method": "gmp"})},
+            "sweep": {"sparsity.target": [0, 0.9]},
+            "search": SEARCH,
+            "configurations_per_cell": 3,
+            "report_seeds": 2,
+            "equal": "train_flops",
+            **fields,
+        }
+    )
     assert declared.validate_declaration() == []
     return declared
 
@@ -111,10 +119,11 @@ def test_a_stretch_that_was_planned_otherwise_stays(search: dict[str, Any]) -> N
     names = {old: new["trial_id"] for old, new in records}
     again = iter(new for _, new in records)
     older = [
-        next(again) if record["type"] == "proposed" and record["trial_id"] in names
+        next(again)
+        if record["type"] == "proposed" and record["trial_id"] in names
         else {**record, "trial_id": names.get(record["trial_id"], record["trial_id"])}
         for record in whole.records
-    ]  # fmt: skip
+    ]
     assert older != whole.records
     assert not Simulation(study(search=search), older).start()
 

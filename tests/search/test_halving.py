@@ -97,7 +97,9 @@ def open_launch(tmp_path: Path) -> Iterator[Open]:
 
 @pytest.fixture
 def launched(open_launch: Open) -> Launch:
-    """In the sparse cell, both seeds of the first configuration have an error of 0.1 at every rung."""
+    """In the sparse cell, both seeds of the first configuration have an error of 0.1 at every
+    rung.
+    """
     launch = open_launch()
     while (config := launch.next()) and launch.trials[config.trial_id].use.cell != CELL:
         launch.finish(config, 0.1)
@@ -222,7 +224,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.load_study(study_name="gmp", storage=JournalStorage(JournalFileBackend(sys.argv[1])))
-facts = [[t.state.name, t.value, t.intermediate_values, t.user_attrs["config_id"]] for t in study.trials]
+facts = [
+    [t.state.name, t.value, t.intermediate_values, t.user_attrs["config_id"]] for t in study.trials
+]
 print(json.dumps(facts))
 """
 

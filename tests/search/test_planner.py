@@ -40,12 +40,17 @@ def study(**fields: Any) -> Study:
     """Four cells: dense and 90 % at one and two times the epochs, four configurations each, two
     report seeds.
     """
-    declared = Study(**{
-        "name": "s", "arms": GMP,
-        "sweep": {"sparsity.target": [0, 0.9], "schedule.epoch_multiplier": [1, 2]},
-        "search": {"optim.lr": LogUniform(0.01, 1), "sparsity.ramp.start": Uniform(0, 0.3)},
-        "configurations_per_cell": 4, "report_seeds": 2, **fields,
-    })  # fmt: skip
+    declared = Study(
+        **{
+            "name": "s",
+            "arms": GMP,
+            "sweep": {"sparsity.target": [0, 0.9], "schedule.epoch_multiplier": [1, 2]},
+            "search": {"optim.lr": LogUniform(0.01, 1), "sparsity.ramp.start": Uniform(0, 0.3)},
+            "configurations_per_cell": 4,
+            "report_seeds": 2,
+            **fields,
+        }
+    )
     assert declared.validate_declaration() == []
     return declared
 
@@ -267,8 +272,12 @@ def uninterrupted(bad: int | None) -> Simulation:
 
 
 @settings(max_examples=10, deadline=None)
-@given(cuts=st.lists(st.integers(0, 20), min_size=1, max_size=3), order=ORDERS, slots=st.integers(1, 3),
-       bad=st.integers(0, 3) | st.none())  # fmt: skip
+@given(
+    cuts=st.lists(st.integers(0, 20), min_size=1, max_size=3),
+    order=ORDERS,
+    slots=st.integers(1, 3),
+    bad=st.integers(0, 3) | st.none(),
+)
 def test_a_study_cut_anywhere_does_the_same_in_the_end(
     cuts: list[int], order: list[int], slots: int, bad: int | None
 ) -> None:
@@ -329,10 +338,13 @@ def test_a_control_keeps_the_cells_own_epochs_and_its_ramp() -> None:
     dense = done.planner.plans["dense/epoch_multiplier=1"].winner
     assert dense and dense.source != "base"
     record = done.searched("gmp/target=0.9/epoch_multiplier=2")[1]
-    expected = TrialSpec.model_validate({
-        "optim": {"lr": dense.spec.optim.lr}, "schedule": {"epoch_multiplier": 2},
-        "sparsity": {"method": "gmp", "target": 0.9},
-    })  # fmt: skip
+    expected = TrialSpec.model_validate(
+        {
+            "optim": {"lr": dense.spec.optim.lr},
+            "schedule": {"epoch_multiplier": 2},
+            "sparsity": {"method": "gmp", "target": 0.9},
+        }
+    )
     assert TrialSpec.model_validate(record["spec"]) == expected
 
 
@@ -363,8 +375,12 @@ def test_when_every_dense_configuration_diverges_the_others_go_on_without_a_cont
 
 @pytest.mark.parametrize("status", [status for status in FINISHED_STATUSES if status != "COMPLETE"])
 def test_a_configuration_wins_only_when_every_search_seed_is_complete(status: Status) -> None:
-    declared = study(search_seeds=2, sweep={"sparsity.target": [0]}, configurations_per_cell=3,
-                     search={"optim.lr": LogUniform(0.01, 1)})  # fmt: skip
+    declared = study(
+        search_seeds=2,
+        sweep={"sparsity.target": [0]},
+        configurations_per_cell=3,
+        search={"optim.lr": LogUniform(0.01, 1)},
+    )
     whole = Simulation(declared).run()
     best = whole.planner.plans["dense"].winner
     assert best
@@ -670,9 +686,10 @@ def test_added_sweep_values_run_only_what_is_new_and_end_like_a_study_declared_s
         "target=0.99",
     }
     whole = study(
-        configurations_per_cell=3, report_seeds=1,
+        configurations_per_cell=3,
+        report_seeds=1,
         sweep={"sparsity.target": [0, 0.9, 0.97, 0.99], "schedule.epoch_multiplier": [1, 2]},
-    )  # fmt: skip
+    )
     assert extended.uses() == Simulation(whole).run().uses()
 
 
@@ -831,11 +848,17 @@ def test_eight_workers_who_ask_at_once_get_eight_places() -> None:
 
 def costing(sampler: Any, **fields: Any) -> Study:
     """Two epochs in the base, up to eight searched, at most four allowed."""
-    return study(**{
-        "base": TrialSpec(schedule=ScheduleSpec(epochs=2)), "sampler": sampler, "at_most": Budget(epochs=4),
-        "search": {"schedule.epochs": Uniform(1, 8), "optim.lr": LogUniform(0.01, 1)},
-        "configurations_per_cell": 7, "report_seeds": 1, **fields,
-    })  # fmt: skip
+    return study(
+        **{
+            "base": TrialSpec(schedule=ScheduleSpec(epochs=2)),
+            "sampler": sampler,
+            "at_most": Budget(epochs=4),
+            "search": {"schedule.epochs": Uniform(1, 8), "optim.lr": LogUniform(0.01, 1)},
+            "configurations_per_cell": 7,
+            "report_seeds": 1,
+            **fields,
+        }
+    )
 
 
 def longer_is_better(record: Plain) -> float:
@@ -907,10 +930,14 @@ def test_a_sampler_that_keeps_to_what_costs_too_much_is_replaced_by_random_point
 def test_flops_are_a_budget_too() -> None:
     """A static mask of 90 % costs a tenth: eight epochs of it fit where the dense cell has four."""
     declared = costing(
-        Sobol(), at_most=Budget(train_flops=4), arms={"static": Arm({"sparsity.method": "static"})},
+        Sobol(),
+        at_most=Budget(train_flops=4),
+        arms={"static": Arm({"sparsity.method": "static"})},
         sweep={"sparsity.target": [0, 0.9]},
-    )  # fmt: skip
+    )
     done = Simulation(declared).run()
-    longest = {name: max(trained_epochs(spec_of(json.dumps(r["spec"]))) for r in done.searched(name)) for name in
-               done.planner.plans}  # fmt: skip
+    longest = {
+        name: max(trained_epochs(spec_of(json.dumps(r["spec"]))) for r in done.searched(name))
+        for name in done.planner.plans
+    }
     assert longest["dense"] <= 4 < 6 < longest["static/target=0.9"]

@@ -61,9 +61,15 @@ RUNGS = HalvingRungs(Halving(), Minimize("val_error"))
 
 def study(**fields: Any) -> Study:
     search = {"sparsity.ramp.start": Uniform(0, 0.6), "optim.lr": LogUniform(0.01, 1)}
-    declared = Study(**{
-        "name": "s", "base": BASE, "sweep": {"sparsity.target": [0.9, 0.95]}, "search": search, **fields
-    })  # fmt: skip
+    declared = Study(
+        **{
+            "name": "s",
+            "base": BASE,
+            "sweep": {"sparsity.target": [0.9, 0.95]},
+            "search": search,
+            **fields,
+        }
+    )
     assert declared.validate_declaration() == []
     return declared
 
@@ -82,10 +88,16 @@ def rows(given: TrialSpec, final: float, falls: float = 0.0, seconds: float = 1.
         at = phase_span_at(given, epoch * STEPS)
         error = {"dense": 0.5, "ramp": 0.9}.get(at.phase, final + falls * (EPOCHS - epoch))
         row = {
-            "step": epoch * STEPS, "epoch": float(epoch), "progress": epoch / EPOCHS,
-            "phase": at.phase, "at_target": at.phase == "fixed", "val_error": error, "seconds": seconds * epoch,
-            "batch_loss": 1.0, "train_loss": 1.0,
-        }  # fmt: skip
+            "step": epoch * STEPS,
+            "epoch": float(epoch),
+            "progress": epoch / EPOCHS,
+            "phase": at.phase,
+            "at_target": at.phase == "fixed",
+            "val_error": error,
+            "seconds": seconds * epoch,
+            "batch_loss": 1.0,
+            "train_loss": 1.0,
+        }
         found.append(Report(trial_id=given.trial_id(), attempt=1, row=row, time=1.0))
     return found
 
@@ -108,13 +120,24 @@ def record(
             for number, one in enumerate(of_cell):
                 names = {"trial_id": one.trial_id, "attempt": 1, "time": 1.0}
                 segment.append(
-                    record_of({"type": "proposed", **names, "config_id": one.config_id, "cell": cell, "arm": "gmp",
-                     "role": "search", "index": number, "source": f"sobol:{number}", "seed": one.spec.seed,
-                     "spec": one.spec.given()}),
+                    record_of(
+                        {
+                            "type": "proposed",
+                            **names,
+                            "config_id": one.config_id,
+                            "cell": cell,
+                            "arm": "gmp",
+                            "role": "search",
+                            "index": number,
+                            "source": f"sobol:{number}",
+                            "seed": one.spec.seed,
+                            "spec": one.spec.given(),
+                        }
+                    ),
                     record_of({"type": "started", **names, "resumed_from_step": 0}),
                     *one.rows,
                     record_of({"type": "ended", **names, "status": one.status, "certified": True}),
-                )  # fmt: skip
+                )
 
 
 EARLIER = [trial(spec(EARLY, 0.1 + k / 100), 0.2 + k / 100) for k in range(6)]

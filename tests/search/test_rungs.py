@@ -37,10 +37,14 @@ def trial(spec: TrialSpec, errors: dict[int, float | None], status: str = "RUNNI
         step = epoch * EPOCH
         at = phase_span_at(spec, epoch * EPOCH)
         row = {
-            "step": step, "epoch": float(epoch), "progress": step / spec.total_steps(),
-            "phase": at.phase, "at_target": at.sparsity == spec.sparsity.target, "val_error": error,
+            "step": step,
+            "epoch": float(epoch),
+            "progress": step / spec.total_steps(),
+            "phase": at.phase,
+            "at_target": at.sparsity == spec.sparsity.target,
+            "val_error": error,
             "val_accuracy": error,
-        }  # fmt: skip
+        }
         rows[step] = Report(trial_id="t", attempt=1, row=row)
     ended = None
     if status != "RUNNING":
@@ -85,8 +89,8 @@ def test_the_reason_says_where_by_what_and_against_how_many() -> None:
         candidate(gmp(), {10: 0.65}), [candidate(gmp(), {10: 0.1 * k}) for k in range(1, 9)], 1
     )
     assert (
-        reason
-        == "stopped at rung 2 of 3 (50 % of training): val_error 0.65, rank 7 of 9, of which 3 may go on"
+        reason == "stopped at rung 2 of 3 (50 % of training): val_error 0.65, rank 7 of 9,"
+        " of which 3 may go on"
     )
 
 
@@ -159,9 +163,14 @@ def test_acdc_is_compared_in_compressed_phases_that_lasted() -> None:
     )  # compressed in epochs 2 to 6, 8 to 12, 14 to the last dense phase; dense between
     phases = {epoch: phase_span_at(given, epoch * EPOCH).phase for epoch in (2, 3, 6, 7, 8, 9, 12)}
     assert phases == {
-        2: "dense", 3: "compressed", 6: "compressed", 7: "decompressed", 8: "decompressed", 9: "compressed",
+        2: "dense",
+        3: "compressed",
+        6: "compressed",
+        7: "decompressed",
+        8: "decompressed",
+        9: "compressed",
         12: "compressed",
-    }  # fmt: skip
+    }
     errors = {epoch: 0.2 for epoch in range(1, 20)}
     assert RUNGS.standing_at(candidate(given, errors), 0) == Standing_of(
         400, "compressed", 0.2

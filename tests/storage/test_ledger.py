@@ -189,7 +189,9 @@ def test_trials_are_in_order_of_their_proposal() -> None:
 
 
 def fill(folder: Path) -> int:
-    """Append records of 1 KiB until the disk refuses; the number of those that were acknowledged."""
+    """Append records of 1 KiB until the disk refuses; the number of those that were
+    acknowledged.
+    """
     with closing(Ledger(folder)) as ledger:
         for index in itertools.count():
             try:
@@ -377,7 +379,7 @@ def test_a_ledger_that_was_copied_from_a_store_goes_on_on_a_disk(tmp_path: Path)
     st.integers(0, 30),
 )
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_the_store_holds_when_the_driver_dies_is_a_beginning_with_all_that_was_acknowledged(
+def test_what_the_store_holds_when_the_driver_dies_is_a_beginning_with_all_that_was_acknowledged(
     owned: tuple[Any, Owner], kinds: list[str], death: int
 ) -> None:
     folder, owner = owned

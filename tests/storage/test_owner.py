@@ -50,7 +50,9 @@ with directory.locked() as mine, closing(Ledger(directory.ledger, mine)) as ledg
 
 
 def hold(study: str) -> subprocess.Popen[str]:
-    """Another process that drives the study, and writes a record for every line that it is given."""
+    """Another process that drives the study, and writes a record for every line that it is
+    given.
+    """
     pipe = subprocess.PIPE
     command = [sys.executable, "-c", HOLD, study]
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)

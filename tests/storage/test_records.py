@@ -1,4 +1,6 @@
-"""The lines of a ledger: their bytes, what each class reads of them, and lines of other versions."""
+"""The lines of a ledger: their bytes, what each class reads of them, and lines of other
+versions.
+"""
 
 from __future__ import annotations
 

@@ -56,9 +56,17 @@ STUDY = Study(
 SPEC = TrialSpec().with_values({"optim.lr": 0.25})
 NAMES = {"trial_id": SPEC.trial_id(), "attempt": 1, "time": 100.0}
 PROPOSED = {
-    "type": "proposed", **NAMES, "config_id": SPEC.config_id(), "cell": "dense", "arm": "dense", "role": "search",
-    "index": 0, "source": "base", "seed": 0, "spec": SPEC.given(),
-}  # fmt: skip
+    "type": "proposed",
+    **NAMES,
+    "config_id": SPEC.config_id(),
+    "cell": "dense",
+    "arm": "dense",
+    "role": "search",
+    "index": 0,
+    "source": "base",
+    "seed": 0,
+    "spec": SPEC.given(),
+}
 
 
 def started(step: int = 0, attempt: int = 1) -> Plain:

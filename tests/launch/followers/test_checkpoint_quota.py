@@ -8,15 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.costs.checkpoint_quota import CheckpointQuota
+from sparsetune.launch.followers.checkpoint_quota import CheckpointQuota
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.records import Ended
 from sparsetune.storage.trial_state import TrialState
 from tests.ledger_records import record
 
 STATUS = {
-    "complete": "COMPLETE", "diverged": "DIVERGED", "pruned": "PRUNED", "failed-1": "FAILED", "failed-2": "FAILED",
-}  # fmt: skip
+    "complete": "COMPLETE",
+    "diverged": "DIVERGED",
+    "pruned": "PRUNED",
+    "failed-1": "FAILED",
+    "failed-2": "FAILED",
+}
 
 
 def state(name: str) -> TrialState:
