@@ -531,7 +531,7 @@ def test_an_extension_hands_out_only_what_is_new(added: dict[str, int], new: set
 
 def shared_uses(done: Simulation, seed: int) -> int:
     """Uses beyond the first of the trials with this seed."""
-    trials = [t for t in done.trials.values() if t.proposed[0]["seed"] == seed]
+    trials = [t for t in done.trials.values() if t.proposed[0].seed == seed]
     return sum(len(trial.proposed) - 1 for trial in trials)
 
 

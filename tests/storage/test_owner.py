@@ -208,7 +208,7 @@ def test_of_many_claims_at_once_exactly_one_is_granted(study: str) -> None:
 def test_a_launch_is_numbered_above_the_segments_of_every_earlier_one(study: str) -> None:
     ledger_folder = StudyDirectory(study).ledger
     (ledger_folder / "000007.jsonl").write_bytes(
-        b'{"type":"ended","trial_id":"on a disk"}\n'
+        b'{"type":"ended","trial_id":"on a disk","attempt":1,"status":"COMPLETE"}\n'
     )  # copied from a disk
     with StudyDirectory(study).locked() as mine, closing(Ledger(ledger_folder, mine)) as ledger:
         ledger.append(ended("in the store"))
