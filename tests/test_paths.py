@@ -162,7 +162,7 @@ def test_missing_keys_are_one_message(bucket: str, object_store: dict[str, str])
     command = [
         sys.executable,
         "-c",
-        "from sparsetune.paths import *; import sys; content(place(sys.argv[1]))",
+        "from sparsetune.paths import *; import sys; read_content(resolve_place(sys.argv[1]))",
     ]
     done = subprocess.run([*command, f"{bucket}/x"], capture_output=True, text=True, env=kept)
     assert "cannot be read: Unable to locate credentials" in done.stderr
