@@ -40,13 +40,6 @@ ROUNDING_VARIANCE = 1e-9
 """Variance of a function that counts as rounding, as a fraction of its axis's variance."""
 
 
-class _Prior(NamedTuple):
-    """Normal prior of the logarithms of the scales, each of shape [2 n_axes + 1]."""
-
-    mean: Floats
-    sd: Floats
-
-
 class _Scales(NamedTuple):
     """Scales of the process: variance and length scale by axis, [n_axes], and noise variance."""
 
@@ -191,14 +184,12 @@ def _scales(x: Floats, z: Floats, count: int, random: np.random.Generator) -> Fl
     from scipy.optimize import minimize
 
     n_axes = x.shape[1]
-    prior = _Prior(
-        np.log(_by_scale(PRIOR_MEDIANS, n_axes)),
-        _by_scale(PRIOR_LOG_SDS, n_axes),
-    )
+    prior_mean = np.log(_by_scale(PRIOR_MEDIANS, n_axes))
+    prior = (prior_mean, _by_scale(PRIOR_LOG_SDS, n_axes))
     # Distances do not depend on the scales: they are computed once for the whole search.
     squares = (x.T[:, :, None] - x.T[:, None]) ** 2
     found = minimize(
-        _negative_log_posterior, prior.mean, args=(squares, z, prior), method="L-BFGS-B", jac=True
+        _negative_log_posterior, prior_mean, args=(squares, z, prior), method="L-BFGS-B", jac=True
     )
     best = np.asarray(found.x)
     slopes: list[Floats] = []
@@ -221,7 +212,7 @@ def _by_scale(given: dict[str, float], n_axes: int) -> Floats:
 
 
 def _negative_log_posterior(
-    logarithms: Floats, squares: Floats, z: Floats, prior: _Prior
+    logarithms: Floats, squares: Floats, z: Floats, prior: tuple[Floats, Floats]
 ) -> tuple[float, Floats]:
     """Minus the log posterior of the scales' logarithms, up to a constant, and its gradient.
 
@@ -229,8 +220,9 @@ def _negative_log_posterior(
         logarithms: Shape [2 n_axes + 1], in the order of `_Scales`.
         squares: Squared distances of the points on each axis, shape [n_axes, n, n].
         z: Normal scores, shape [n].
-        prior: Prior of the logarithms.
+        prior: Mean and standard deviation of the normal prior, each of shape [2 n_axes + 1].
     """
+    prior_mean, prior_sd = prior
     scales = _Scales.from_logarithms(logarithms)
     # The search for the best may try an endless length scale, whose function is a constant.
     with np.errstate(over="ignore"):
@@ -240,7 +232,7 @@ def _negative_log_posterior(
     noise = scales.noise * np.eye(len(z))
     inverse, log_determinant = _inverse(parts.sum(axis=0) + noise + OFFSET_VARIANCE)
     weights = inverse @ z
-    away = (logarithms - prior.mean) / prior.sd
+    away = (logarithms - prior_mean) / prior_sd
     value = (z @ weights + log_determinant + away @ away) / 2
     pull = inverse - np.outer(weights, weights)
     n_axes = len(squares)
@@ -248,7 +240,7 @@ def _negative_log_posterior(
     by_square = (parts * squares).reshape(n_axes, -1) @ pull.ravel()
     by_noise = scales.noise * np.trace(pull)
     gradient = np.concatenate([by_effect, by_square / square, [by_noise]]) / 2
-    return float(value), gradient + away / prior.sd
+    return float(value), gradient + away / prior_sd
 
 
 def _inverse(covariance: Floats) -> tuple[Floats, float]:
