@@ -222,7 +222,7 @@ def test_against_epochs_those_of_unknown_length_are_left_out() -> None:
     shown = overlay(curve(x="epochs"), references(RESNET, ["AC/DC", "M-FAC gradual"]))
     assert set(shown.frame()["method"]) == {"AC/DC"} and set(shown.frame()["x"]) == {100.0, 200.0}
     assert shown.plot().axes[0].get_xscale() == "log"
-    with pytest.raises(SparsetuneError, match="no point with a known `length_in_epochs`"):
+    with pytest.raises(SparsetuneError, match="no point with a known `epochs`"):
         overlay(curve(x="epochs"), references(RESNET, "M-FAC gradual"))
 
 

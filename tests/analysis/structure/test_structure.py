@@ -363,7 +363,7 @@ def test_untrained_encoders_are_those_of_the_training_side() -> None:
     (declared,) = (
         n
         for n in ast.parse(source).body
-        if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "UNTRAINED"
+        if isinstance(n, ast.AnnAssign) and ast.unparse(n.target) == "UNTRAINED_ENCODERS"
     )
     assert isinstance(declared.value, ast.Dict)
     assert {ast.literal_eval(key) for key in declared.value.keys if key} == set(UNTRAINED_ENCODERS)
