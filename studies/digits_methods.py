@@ -7,7 +7,7 @@ SR-STE's patterns 1:4 and 1:16 stand at the same points. Nothing is searched: al
 dense recipe, so that a method which wants another is not shown at its best.
 
 Data: scikit-learn's digits (1,797 images of 8 x 8), embedded: no download. Model: an MLP of 17,024
-weights. Methods: sources in `sparsetune/sparsity/methods.py`; GMP* after Kurtic et al. 2024, GraNet
+weights. Methods: sources in `sparsetune/sparsity/methods/`; GMP* after Kurtic et al. 2024, GraNet
 after arXiv 2106.10404. For orientation, test accuracy at 75, 93.75 and 98.44 % (n = 5; dense 97.3):
 GMP 97.1, 96.5, 94.3; AC/DC 96.7, 95.7, 92.8; one-shot 97.3, 96.2, 84.2; SNIP 96.7, 94.7, 51.7; RigL
 96.4, 92.9, 47.9; SET 96.2, 89.4, 13.1; random 95.9, 71.3, 13.2.

@@ -8,4 +8,7 @@ from sparsetune.tasks.task import epoch_order
 from sparsetune.train.loop import TrialResult, train
 from sparsetune.train.rows import evaluation_steps
 
-__all__ = ["TrialResult", "epoch_order", "evaluation_steps", "train"]
+Final = TrialResult
+"""Earlier name of `TrialResult`."""
+
+__all__ = ["Final", "TrialResult", "epoch_order", "evaluation_steps", "train"]
