@@ -1,33 +1,58 @@
-"""Reads a study directory, or anybody's table of runs, and explains it: curves, verdicts, findings, a report.
+"""Reads a study directory, or anybody's table of runs: curves, verdicts, findings, a report.
 
-Needs neither torch nor Ray. Matplotlib, SciPy, Optuna and Jinja load when something is drawn, computed or written.
+It needs neither torch nor Ray. Matplotlib, SciPy, Optuna and Jinja are loaded only when something
+is drawn, computed or written.
 """
 
-from analysis.checks import CHECKS, checks
-from analysis.curves.curve import Curve, cost_curve, length_curve, sparsity_curve
-from analysis.diff import diff
-from analysis.frontiers.budgets import best_at
-from analysis.frontiers.iso_flops import iso_flops
-from analysis.frontiers.pareto import pareto_front
-from analysis.lengths.extension import extension_gain
-from analysis.lengths.saturation import Saturation, epochs_needed
-from analysis.lengths.verdicts import Undertraining, undertraining
-from analysis.load import StudyResults, load
-from analysis.ramps.atlas import ramp_atlas
-from analysis.recipes.edges import edges
-from analysis.recipes.importance import importance
-from analysis.recipes.optima import Optima, optima
-from analysis.recipes.optimism import optimism
-from analysis.recipes.retuning import retuning_gain
-from analysis.references import overlay, references
-from analysis.references.figures import paper_figure
-from analysis.report import report
-from analysis.structure.density import density_profile
-from analysis.structure.mask_overlap import mask_overlap
-from analysis.tables.foreign import TableResults, load_table
-from analysis.tables.results import Results
+from .checks import CHECKS, checks
+from .curves import figures as curve_figures
+from .curves.curve import Curve, cost_curve, length_curve, sparsity_curve
+from .diff import diff
+from .frontiers import figures as frontier_figures
+from .frontiers.budgets import best_at
+from .frontiers.iso_flops import iso_flops
+from .frontiers.pareto import pareto_front
+from .lengths import figures as length_figures
+from .lengths.extension import extension_gain
+from .lengths.saturation import Saturation, epochs_needed
+from .lengths.verdicts import Undertraining, undertraining
+from .load import StudyResults, load
+from .ramps import figures as ramp_figures
+from .ramps.atlas import ramp_atlas
+from .recipes.importance import figures as importance_figures
+from .recipes.importance.importance import importance
+from .recipes.optima import figures as optimum_figures
+from .recipes.optima.edges import edges
+from .recipes.optima.optima import Optima, optima
+from .recipes.tuning_gain import figures as optimism_figures
+from .recipes.tuning_gain.optimism import optimism
+from .recipes.tuning_gain.retuning import retuning_gain
+from .references import figures as reference_figures
+from .references.figures import paper_figure
+from .references.overlay import overlay
+from .references.published import references
+from .report import report
+from .structure import figures as structure_figures
+from .structure.density import density_profile
+from .structure.mask_overlap import mask_overlap
+from .tables.foreign import TableResults, load_table
+from .tables.results import Results
 
-# Imported at once, not on first use: `load`, `report` and others are modules too, which would hide the functions.
+FIGURE_MODULES = (
+    curve_figures,
+    frontier_figures,
+    importance_figures,
+    length_figures,
+    optimism_figures,
+    optimum_figures,
+    ramp_figures,
+    reference_figures,
+    structure_figures,
+)
+"""Modules that register how results are drawn; see `analysis.drawers`."""
+
+# Public names are imported at once, not on first use: `load`, `report` and others are modules too,
+# which would hide the functions.
 __all__ = [
     "CHECKS",
     "Curve",

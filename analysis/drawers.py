@@ -1,7 +1,7 @@
 """Drawing functions by type of result, so that numbers never import their figures.
 
-A theme's figure module registers how a type of result is drawn; ``result.plot()`` finds it here.
-`analysis/__init__.py` imports every figure module, so that a result can always be drawn.
+A theme's figure module registers how a type of result is drawn, and ``result.plot()`` looks it up
+here. `analysis/__init__.py` imports every figure module, so that every result can be drawn.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def draws(kind: type, figure: str = "plot") -> Callable[[Drawer], Drawer]:
     """Register the decorated function as the one that draws a type of result.
 
     Args:
-        kind: The class of the result, which the function takes as its first argument.
-        figure: Name of the figure where a result has several, such as ``plot_layers``.
+        kind: Class of the result, which the function takes as its first argument.
+        figure: Name of the figure if the result has several, such as ``plot_layers``.
 
     Raises:
         ValueError: if the type has a function for this figure already.
@@ -42,8 +42,8 @@ def draw(result: object, figure: str = "plot", **options: Any) -> Figure:
 
     Args:
         result: Numbers of one analysis.
-        figure: Name of the figure where a result has several.
-        options: Passed on to the drawing function.
+        figure: Name of the figure if the result has several.
+        options: Arguments for the drawing function.
 
     Raises:
         TypeError: if no function draws this figure of such a result.

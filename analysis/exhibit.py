@@ -1,4 +1,4 @@
-"""One item of a report: numbers, a caption that says what they are, and a function that draws them."""
+"""One item of a report: numbers, a caption that explains them, and a function that draws them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TableColumn:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the frame's columns that are read: the value, then the interval's ends if any."""
+        """Names of the frame's columns that it reads: the value, then the ends of the interval."""
         names = (self.value, self.low, self.high)
         return tuple(name for name in names if name is not None)
 
@@ -76,14 +76,13 @@ class Exhibit:
     """A figure with its numbers, or a table alone.
 
     Args:
-        name: Stem of its files: ``extension-gain``.
+        name: Stem of its files, such as ``extension-gain``.
         title: A heading, without a full stop.
-        frame: The numbers, one row per mark; they are written beside the figure as a CSV.
+        frame: The numbers, one row per mark; a CSV beside the figure holds them.
         caption: What marks, bars and n mean, and what may not be concluded.
-        draw: Makes the figure when asked; None where the table is all there is.
-        columns: Of the frame that the page's table shows, with their headings; None for no table. Three names with
-            spaces between are a value with its interval: ``"mean low high"``. A heading with ``(%)`` or ``(points)``
-            prints a fraction times 100.
+        draw: Makes the figure when called; None if there is only a table. It must be picklable,
+            since a second process draws the figures of a report.
+        columns: Columns of the page's table, from left to right; None for no table.
     """
 
     name: str
@@ -91,4 +90,4 @@ class Exhibit:
     frame: pd.DataFrame
     caption: str
     draw: Callable[[], Figure] | None = None
-    columns: dict[str, str] | None = None
+    columns: tuple[TableColumn, ...] | None = None

@@ -1,4 +1,4 @@
-"""Numbers and names as a reader is shown them: percent, intervals, headings; missing is empty."""
+"""Numbers and names as a reader sees them: percent, intervals, headings. Missing is empty."""
 
 from __future__ import annotations
 
@@ -7,56 +7,76 @@ from typing import Any
 import pandas as pd
 
 
-def format_interval(value: Any, low: Any, high: Any, factor: float = 100, shown: str = "") -> str:
-    """A value with its interval, fractions as percent: ``87.12 [86.90, 87.34]``; ``shown`` is another format."""
+def format_interval(
+    value: Any, low: Any, high: Any, factor: float = 100, number_format: str = ""
+) -> str:
+    """A value with its interval: ``87.12 [86.90, 87.34]``; empty if the value is missing.
+
+    Args:
+        value: The value, a fraction if it is shown in percent.
+        low: Lower end; if it is missing, the value stands alone.
+        high: Upper end; if it is missing, the value stands alone.
+        factor: Factor that all three are multiplied with.
+        number_format: Format of each number; by default two decimals for percent, else four digits.
+    """
     if pd.isna(value):
         return ""
-    shown = shown or ("{:.2f}" if factor == 100 else "{:.4g}")
-    ends = (
-        ""
-        if pd.isna(low) or pd.isna(high)
-        else f" [{shown}, {shown}]".format(factor * low, factor * high)
-    )
-    return shown.format(factor * value) + ends
+    shown = number_format or ("{:.2f}" if factor == 100 else "{:.4g}")
+    text = shown.format(factor * value)
+    if pd.isna(low) or pd.isna(high):
+        return text
+    return f"{text} [{shown.format(factor * low)}, {shown.format(factor * high)}]"
 
 
 def hover_text(where: str, found: str, n: Any = None, more: str = "") -> str:
-    """What a mark says when pointed at, for `drawing.marks.describe`: where it stands; what was found there, and n."""
-    parts = [found or "not measured", "" if n is None or pd.isna(n) else f"n = {n:g}", more]
-    return f"{where}\n{', '.join(filter(None, parts))}"
+    """Text that a mark shows when pointed at, for `drawing.marks.attach_hover_texts`.
+
+    Args:
+        where: What the mark stands for; the first line.
+        found: What was measured there; ``not measured`` if it is empty.
+        n: Number of runs behind it; None or NaN leaves it out.
+        more: Anything else; empty leaves it out.
+    """
+    count = "" if n is None or pd.isna(n) else f"n = {n:g}"
+    parts = [found or "not measured", count, more]
+    return f"{where}\n{', '.join(part for part in parts if part)}"
 
 
 def format_percent(value: Any) -> str:
-    """A fraction as percent."""
+    """A fraction as percent with two decimals."""
     return "" if pd.isna(value) else f"{100 * value:.2f}"
 
 
 def format_sparsity(value: Any) -> str:
-    """A sparsity in percent, as it was declared."""
+    """A sparsity in percent, with all the digits that were declared."""
     return "" if pd.isna(value) else f"{100 * value:.10g}"
 
 
 def format_value(given: Any) -> str:
-    """A configuration's value: four significant digits."""
-    if not isinstance(given, (list, tuple, dict)) and pd.isna(given):
+    """A configuration's value; floats have four significant digits."""
+    # `pd.isna` of a collection is an array, which has no truth value.
+    is_collection = isinstance(given, (list, tuple, dict))
+    if not is_collection and pd.isna(given):
         return ""
     return f"{given:.4g}" if isinstance(given, float) else str(given)
 
 
 def format_exact(given: Any) -> str:
-    """A value as it was declared."""
-    return (
-        f"{given:.10g}" if isinstance(given, float) and not pd.isna(given) else format_value(given)
-    )
+    """A configuration's value with all the digits that were declared."""
+    if isinstance(given, float) and not pd.isna(given):
+        return f"{given:.10g}"
+    return format_value(given)
 
 
 def field_heading(path: str) -> str:
-    """A dotted field as a column's heading: ``sparsity.ramp.start`` is ``Ramp start``."""
+    """Heading for a dotted field: ``sparsity.ramp.start`` becomes ``Ramp start``."""
     words = " ".join(path.split(".")[1:]).replace("_", " ")
-    return {"target": "Sparsity (%)", "lr": "Learning rate"}.get(words, words.capitalize())
+    own_headings = {"target": "Sparsity (%)", "lr": "Learning rate"}
+    return own_headings.get(words, words.capitalize())
 
 
 def list_names(names: list[str], most: int = 4) -> str:
-    """The first few of a list: ``a, b and 12 more``."""
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+    """The first few names of a list: ``a, b and 12 more``."""
+    remaining = len(names) - most
+    shown = ", ".join(names[:most])
+    return f"{shown} and {remaining} more" if remaining > 0 else shown

@@ -1,1 +1,1 @@
-"""Curves against sparsity, length and cost, with their figures."""
+"""Curves against sparsity, training length and cost, with their figures."""

@@ -1,4 +1,4 @@
-"""Methods side by side: what each keeps of the dense network against sparsity, and what its training costs."""
+"""Arms side by side: the measure that each keeps at a sparsity, and the cost of its training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.estimates.means import (
+from ..drawers import draw
+from ..estimates.means import (
     MEAN_STATISTICS,
     cell_means,
     cell_values,
@@ -17,26 +18,30 @@ from analysis.estimates.means import (
     require_one_cell_each,
     sort_points,
 )
-from analysis.tables.results import Results
+from ..tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COST_COLUMNS = ("training_flops", "extra_flops", "inference_flops", "ever_active")
-"""Of a cell's winner, means over report seeds: the optimizer's steps, and passes that only choose a mask, both in dense
-trainings of the same length; the masked network over the dense one; the share of weights that ever were in a mask."""
+"""Costs of a cell's winner, means over report seeds.
+
+``training_flops`` are those of the optimizer's steps and ``extra_flops`` those of passes that only
+choose a mask, both in dense trainings of the same length; ``inference_flops`` is the masked network
+over the dense one, ``ever_active`` the share of weights that ever were in a mask.
+"""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Arms at equal training length: numbers first (`frame`), then the picture (`plot`).
+    """Arms at equal training length: numbers first (`frame`), then the figure (`plot`).
 
     Args:
         y: The measured column.
-        epochs: The length of training.
-        points: What `frame` returns.
-        level: Coverage of the intervals.
-        runs: What the means are over.
+        epochs: Length of training.
+        points: Rows that `frame` returns.
+        level: Coverage of the intervals, in (0, 1).
+        runs: Name of the runs that the means are over.
     """
 
     y: str
@@ -48,30 +53,31 @@ class Comparison:
     def frame(self) -> pd.DataFrame:
         """One row per arm and sparsity, in the order of the study: dense arms first.
 
-        Columns: ``arm sparsity epochs``; those of `Curve.frame` from ``n`` on; `COST_COLUMNS`, and ``total_flops``, the sum of
-        ``training_flops`` and ``extra_flops``.
+        Columns: ``arm sparsity epochs``; those of `Curve.frame` from ``n`` on; `COST_COLUMNS`, and
+        ``total_flops``, the sum of ``training_flops`` and ``extra_flops``.
         """
         return self.points.copy()
 
     def plot(self) -> Figure:
-        """Draw two panels: ``y`` with intervals, and the cost of training, both against sparsity, a line per arm."""
-        from analysis.curves.figures import draw_comparison
-
-        return draw_comparison(self)
+        """Draw two panels against sparsity, a line per arm: ``y``, and the cost of training."""
+        return draw(self)
 
     def note(self) -> str:
-        """What the marks and bars mean, for a caption."""
+        """Meaning of the marks and bars, for a caption."""
+        intervals = interval_note(self.points, self.level, runs=self.runs)
         return (
-            f"{interval_note(self.points, self.level, runs=self.runs)} Arms are listed as their lines end on the right;"
-            " marks of one sparsity stand a little apart. Training FLOPs are those of all passes, with those that only"
-            f" choose a mask, over those of one dense training of the same {self.epochs:g} epochs."
+            f"{intervals} Arms are listed as their lines end on the right; marks of one sparsity"
+            " stand a little apart. Training FLOPs are those of all passes, with those that only"
+            " choose a mask, over those of one dense training of the same"
+            f" {self.epochs:g} epochs."
         )
 
     def shared(self) -> list[float]:
-        """The sparsities, above 0, at which several arms have a mean."""
+        """Sparsities above 0 at which several arms have a mean."""
+        # Dense networks are one level for all arms, which compares nothing.
         measured = self.points[(self.points["sparsity"] > 0) & (self.points["n"] > 0)]
-        counts = measured.groupby("sparsity")["arm"].nunique()
-        return [float(sparsity) for sparsity in counts.index[counts > 1]]
+        arm_counts = measured.groupby("sparsity")["arm"].nunique()
+        return [float(sparsity) for sparsity in arm_counts.index[arm_counts > 1]]
 
 
 def compare_arms(
@@ -82,47 +88,52 @@ def compare_arms(
     epochs: float | None = None,
     level: float = 0.95,
 ) -> Comparison:
-    """``y`` of every cell's winner and its costs, over fresh report seeds, where training had one length.
+    """Compare the winners of all arms over fresh report seeds, at one length of training.
 
     Args:
         results: The study.
         y: A measured column.
         where: Dotted fields and their values, as in `analysis.sparsity_curve`.
-        epochs: Length of training, multiplier included; by default the longest of those that most arms have.
-        level: Coverage of the intervals.
+        epochs: Length of training, multiplier included; by default the longest of the lengths that
+            most arms have.
+        level: Coverage of the intervals, in (0, 1).
 
     Raises:
         SparsetuneError: if a name is unknown, or a point would mix several cells.
     """
     points = cell_means(results, y, where, level=level)
     points = points.join(cell_costs(results, where)[list(COST_COLUMNS)])
+    # Costs are relative to a dense training of the same length, so one figure has one length.
     length = _common_length(points) if epochs is None else epochs
-    points = points.loc[
-        points["epochs"] == length, ["arm", "sparsity", "epochs", *MEAN_STATISTICS, *COST_COLUMNS]
-    ]
+    kept = ["arm", "sparsity", "epochs", *MEAN_STATISTICS, *COST_COLUMNS]
+    points = points.loc[points["epochs"] == length, kept]
+    # A line through two cells at one sparsity would look like one recipe.
     require_one_cell_each(points, ["arm", "sparsity"], "give `where`")
     points = points.assign(total_flops=points["training_flops"] + points["extra_flops"])
-    return Comparison(
-        y, float(length), sort_points(points, ["arm", "sparsity"]), level, replicates_name(results)
-    )
+    points = sort_points(points, ["arm", "sparsity"])
+    return Comparison(y, float(length), points, level, replicates_name(results))
 
 
 def _common_length(points: pd.DataFrame) -> float:
-    """The longest of the lengths that most arms were trained for; NaN where nothing was."""
-    arms = points[points["n"] > 0].groupby("epochs")["arm"].nunique()
-    return (
-        float(arms.index[arms == arms.max()].max()) if len(arms) else float(points["epochs"].max())
-    )
+    """The longest of the lengths that most arms have, or of all lengths if nothing is measured."""
+    # A length that few arms have would leave the others out of the comparison.
+    arm_counts = points[points["n"] > 0].groupby("epochs")["arm"].nunique()
+    if arm_counts.empty:
+        return float(points["epochs"].max())
+    return float(arm_counts.index[arm_counts == arm_counts.max()].max())
 
 
 def cell_costs(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """One row per cell, by its name: ``arm sparsity epochs`` and `COST_COLUMNS`; NaN where nothing has been measured."""
+    """One row per cell, indexed by its name: ``arm sparsity epochs`` and `COST_COLUMNS`.
+
+    Costs that were not measured are NaN.
+    """
     cells = cell_values(results, "train_flops", where)[0]
     length = cells["epochs"].astype("float64")
-    columns = {"training_flops": "train_flops"} | {name: name for name in COST_COLUMNS[1:]}
-    measured = {
-        name: cell_values(results, column, where)[1].mean(axis=1)
-        for name, column in columns.items()
-    }
-    measured |= {name: measured[name] / length for name in ("training_flops", "extra_flops")}
-    return cells[["arm", "sparsity", "epochs"]].assign(**measured)
+    costs = {}
+    for name in COST_COLUMNS:
+        column = "train_flops" if name == "training_flops" else name
+        mean = cell_values(results, column, where)[1].mean(axis=1)
+        # These two are counted in dense epochs; divided by the length they compare across lengths.
+        costs[name] = mean / length if name in ("training_flops", "extra_flops") else mean
+    return cells[["arm", "sparsity", "epochs"]].assign(**costs)

@@ -1,17 +1,19 @@
-"""Curves over report trials: a column against sparsity, length or cost, with intervals and paired differences."""
+"""Curves over report trials: a measure against sparsity, length or cost, with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.intervals import MAX_MORE_SEEDS, unseparated_text
-from analysis.estimates.means import (
+from sparsetune.errors import SparsetuneError
+
+from ..drawers import draw
+from ..estimates.intervals import MAX_MORE_SEEDS, unseparated_text
+from ..estimates.means import (
     GAP_BASELINES,
     MEAN_STATISTICS,
     POOLING_COLUMNS,
@@ -21,16 +23,13 @@ from analysis.estimates.means import (
     cell_values,
     find_field,
     interval_note,
-    is_measured,
     replicates_name,
     require_measured,
     require_one_cell_each,
     sort_points,
 )
-from analysis.exhibit import Exhibit
-from analysis.quantities import line_name, measure_name
-from analysis.tables.results import Results
-from sparsetune.errors import SparsetuneError
+from ..quantities import line_name
+from ..tables.results import Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,12 +40,11 @@ COST_SOURCES: dict[Cost, tuple[str, float]] = {
     "train_flops": ("train_flops", 1.0),
     "gpu_hours": ("seconds", 1 / 3600),
 }
-"""What a cell may have cost: the column whose mean over report seeds it is, and what that is multiplied with."""
-LEAST_HOURS = 1 / 60
-"""A report shows hours where a training took longer; below they tell of start-up and noise."""
+"""Source of each cost of a cell: the column whose mean over report seeds it is, and a factor."""
+MIN_SHOWN_HOURS = 1 / 60
+"""A report shows hours if a training took longer; shorter times measure start-up and noise."""
 SPARSITY_AXES = ("density", "linear", "logit")
-"""How sparsity may lie on its axis: by -ln(1 - s), as it is, or by ln(s / (1 - s))."""
-SUPPORTING_MEASURES = ("train_loss", "val_loss", "train_entropy", "val_entropy")
+"""Scales of an axis of sparsity s: -ln(1 - s), s, or ln(s / (1 - s))."""
 AXIS_UNITS = {"epochs": "epochs", "train_flops": "dense epochs of FLOPs", "gpu_hours": "hours"}
 MAX_NAMED_POINTS = 3
 """Points that a note names one by one."""
@@ -54,17 +52,19 @@ MAX_NAMED_POINTS = 3
 
 @dataclass(frozen=True)
 class Curve:
-    """A column of the report trials against ``x``: numbers first (`frame`), then the picture (`plot`).
+    """A measure of the report trials against ``x``: numbers first (`frame`), then the figure.
 
     Args:
         y: The measured column.
-        x: ``sparsity``, ``epochs`` (the whole training, multiplier included), ``train_flops`` or ``gpu_hours``.
+        x: ``sparsity``, ``epochs`` (the whole training, multiplier included), ``train_flops`` or
+            ``gpu_hours``.
         by: The dotted field that separates the lines of an arm; None for one line.
-        points: What `frame` returns.
-        level: Coverage of the intervals.
-        like: What cells share whose standard deviations are pooled.
-        gap: Of what ``y`` is the winner's difference; None where it is ``y`` itself.
-        runs: What the means are over: ``report seeds``, or ``runs`` where nothing was selected.
+        points: Rows that `frame` returns.
+        level: Coverage of the intervals, in (0, 1).
+        like: Columns that cells share whose standard deviations are pooled.
+        gap: Baseline that is subtracted from the winner's ``y``; None for ``y`` itself.
+        runs: Name of the runs that the means are over: ``report seeds``, or ``runs`` if nothing
+            was selected.
     """
 
     y: str
@@ -79,11 +79,13 @@ class Curve:
     def frame(self) -> pd.DataFrame:
         """One row per arm, line and x.
 
-        Columns: ``arm``, the field ``by``, ``x``; ``n mean sd pooled_sd df low high`` over report seeds; ``diverged``
-        (report trials that did: then no mean is given, never that of the survivors); ``difference difference_df
-        difference_low difference_high`` to the dense twins, paired by seed (with a ``gap``, to that); ``more_seeds``
-        until a difference whose interval holds 0 would exclude it, if mean and spread stayed, infinite above 1000;
-        ``iqm``, from n = 8; ``interval``, ``t`` or from n = 10 ``bootstrap``.
+        Columns: ``arm``, the field ``by``, ``x``; ``n mean sd pooled_sd df low high`` over report
+        seeds; ``diverged``, the number of report trials that did (then the mean is NaN, never that
+        of the survivors); ``difference difference_df difference_low difference_high`` to the dense
+        twins, paired by seed (with a ``gap``, to that baseline); ``more_seeds`` until a difference
+        whose interval holds 0 would exclude it, if mean and spread stayed, infinite above 1000 and
+        NaN if the interval excludes 0; ``iqm``, from n = 8; ``interval``, ``t`` or from n = 10
+        ``bootstrap``.
         """
         return self.points.copy()
 
@@ -92,57 +94,55 @@ class Curve:
 
         Args:
             ax: Where to draw; a new figure by default.
-            axis: How sparsity lies on its axis: ``density`` (-ln(1 - s)), ``linear`` or ``logit`` (dense stands apart).
+            axis: Scale of an axis of sparsity: ``density`` (-ln(1 - s)), ``linear`` or ``logit``
+                (dense stands apart).
 
         Raises:
             SparsetuneError: if there is no such axis, or no point.
         """
-        from analysis.curves.figures import draw_curve
-
         if axis not in SPARSITY_AXES:
             raise SparsetuneError(f"`axis` must be one of {', '.join(SPARSITY_AXES)}, got `{axis}`")
         if self.points.empty:
             raise SparsetuneError(
                 f"there is nothing to draw: no cell has a finished report trial with {self.y}"
             )
-        return draw_curve(self, ax, axis)
+        return draw(self, ax=ax, axis=axis)
 
     def note(self) -> str:
-        """What the marks and bars mean, for a caption, and which differences n does not show."""
+        """Meaning of the marks and bars, for a caption, and points that n does not separate."""
         subject = f"Winner minus {GAP_BASELINES[self.gap]}, paired by seed. " if self.gap else ""
-        return (
-            subject
-            + interval_note(self.points, self.level, self.like, self.runs)
-            + self._unseparated_points()
-        )
+        intervals = interval_note(self.points, self.level, self.like, self.runs)
+        return subject + intervals + self._unseparated_points()
 
     def _unseparated_points(self) -> str:
-        """The points whose difference is not separated from 0."""
-        other = GAP_BASELINES[self.gap or "twin"]
-        compared = self.points["difference_low"].notna().sum()
+        """Sentences on the points whose difference is not separated from 0; empty if all are."""
+        baseline = GAP_BASELINES[self.gap or "twin"]
         vague = self.points[self.points["more_seeds"].notna()]
+        # A caption that names many points is not read: then only their number is given.
         if len(vague) > MAX_NAMED_POINTS:
+            compared = self.points["difference_low"].notna().sum()
             least = vague["more_seeds"].min()
             most = vague["more_seeds"].max()
             upper = f"{most:.0f}" if np.isfinite(most) else f"more than {MAX_MORE_SEEDS}"
-            subject = f" {len(vague)} of {compared} points are {unseparated_text(vague['n'].min(), np.nan, other)}"
-            return f"{subject}: about {least:.0f} to {upper} more seeds each."
-        names = (self._point_name(row) for row in vague.to_dict("records"))
-        notes = (
-            unseparated_text(n, k, other)
-            for n, k in zip(vague["n"], vague["more_seeds"], strict=True)
-        )
-        return "".join(f" {name}: {note}." for name, note in zip(names, notes, strict=True))
+            unseparated = unseparated_text(vague["n"].min(), np.nan, baseline)
+            return (
+                f" {len(vague)} of {compared} points are {unseparated}:"
+                f" about {least:.0f} to {upper} more seeds each."
+            )
+        sentences = []
+        for row in vague.to_dict("records"):
+            unseparated = unseparated_text(row["n"], row["more_seeds"], baseline)
+            sentences.append(f" {self._point_name(row)}: {unseparated}.")
+        return "".join(sentences)
 
     def _point_name(self, row: Mapping[Any, Any]) -> str:
-        x = (
-            f"{100 * row['sparsity']:.10g} %"
-            if self.x == "sparsity"
-            else f"{row[self.x]:.3g} {AXIS_UNITS[self.x]}"
-        )
-        return ", ".join(
-            filter(None, [row["arm"], line_name(self.by, row[self.by]) if self.by else "", x])
-        )
+        """Arm, line and x of a point: ``gmp, 2x, 98 %``."""
+        if self.x == "sparsity":
+            x = f"{100 * row['sparsity']:.10g} %"
+        else:
+            x = f"{row[self.x]:.3g} {AXIS_UNITS[self.x]}"
+        line = line_name(self.by, row[self.by]) if self.by else ""
+        return ", ".join(part for part in (row["arm"], line, x) if part)
 
 
 def sparsity_curve(
@@ -156,20 +156,24 @@ def sparsity_curve(
     gap: Gap | None = None,
     seed: int = 0,
 ) -> Curve:
-    """``y`` of every cell's winner against sparsity, over fresh report seeds; the dense cell starts every arm's lines.
+    """Curve of every cell's winner against sparsity, over fresh report seeds.
+
+    The dense cell starts every arm's lines.
 
     Args:
         results: The study.
         y: A measured column.
         by: Dotted field with a line for each of its values; None for one line.
-        where: Dotted fields and their values, where the study sweeps more axes than sparsity and ``by``; cells where a
-            field does not apply stay.
-        like: Columns of the frame that cells share which are taken to vary alike; their standard deviation is pooled.
-            By default all cells of one arm and sparsity; ``()`` for all cells of the curve.
-        level: Coverage of the intervals.
-        gap: ``twin`` for ``y`` minus that of the dense twins, ``control`` for the winner minus the dense recipe run
-            unchanged (what re-tuning gained), both paired by seed; cells that have none are left out.
-        seed: Of the bootstrap, which takes over from the t interval at n = 10.
+        where: Dotted fields and their values, if the study sweeps more axes than sparsity and
+            ``by``; cells to which a field does not apply stay.
+        like: Columns of the frame that cells share which are taken to vary alike: their standard
+            deviations are pooled. By default all cells of one arm and sparsity; ``()`` for all
+            cells of the curve.
+        level: Coverage of the intervals, in (0, 1).
+        gap: ``twin`` for ``y`` minus that of the dense twins, ``control`` for the winner minus the
+            dense recipe run unchanged (the gain of re-tuning), both paired by seed; cells that have
+            none are left out.
+        seed: Seed of the bootstrap, which replaces the t interval from n = 10 on.
 
     Raises:
         SparsetuneError: if a name is unknown, or a point would mix several cells.
@@ -188,9 +192,10 @@ def length_curve(
     gap: Gap | None = None,
     seed: int = 0,
 ) -> Curve:
-    """``y`` of every cell's winner against epochs of training, multiplier included: a line per sparsity.
+    """Curve of every cell's winner against epochs of training, multiplier included.
 
-    The figure of arXiv 2308.02060; arguments and errors as in `sparsity_curve`.
+    There is a line per sparsity, as in the figure of arXiv 2308.02060. Arguments and errors are
+    those of `sparsity_curve`.
     """
     return _curve(results, y, "epochs", by, where, like, level, gap, seed)
 
@@ -207,14 +212,14 @@ def cost_curve(
     gap: Gap | None = None,
     seed: int = 0,
 ) -> Curve:
-    """``y`` of every cell's winner against what a report trial of it cost on average: a line per sparsity.
+    """Curve of every cell's winner against the mean cost of its report trials: a line per sparsity.
 
-    ``x`` is ``train_flops``, in dense epochs, or ``gpu_hours``, the training and evaluation of one trial on whatever it
-    ran: comparable only where every trial had the same device and the same share of it. Other arguments as in
-    `sparsity_curve`.
+    ``x`` is ``train_flops``, in dense epochs, or ``gpu_hours``, the hours of training and
+    evaluation of one trial on its device: comparable only if every trial had the same device and
+    the same share of it. Other arguments are those of `sparsity_curve`.
 
     Raises:
-        SparsetuneError: as there; if no cell has the cost.
+        SparsetuneError: as in `sparsity_curve`, and if no cell has the cost.
     """
     if x not in COST_SOURCES:
         raise SparsetuneError(f"`x` must be one of {', '.join(COST_SOURCES)}, got `{x}`")
@@ -232,68 +237,49 @@ def _curve(
     gap: Gap | None,
     seed: int,
 ) -> Curve:
+    """Curve against any ``x``; arguments are those of `sparsity_curve`."""
     cells = cell_means(results, y, where, like, level, gap=gap, seed=seed)
+    # After `cell_means`, so that an unknown name is reported before a missing measurement.
     require_measured(results, y)
-    for cost, (column, factor) in COST_SOURCES.items():
+    for cost in COST_SOURCES:
         if x == cost:
-            spent = factor * cell_values(results, column, where)[1].mean(axis=1)
-            cells = cells.assign(**{x: spent.reindex(cells.index)}).dropna(subset=x)
-            if cells.empty:
-                raise SparsetuneError(
-                    f"a curve against {x} needs `{column}` of report trials, of which there is none"
-                )
-    keys = list(dict.fromkeys(["arm", *([find_field(by, cells)] if by else []), x]))
-    points = add_dense_points(cells[list(dict.fromkeys([*keys, "sparsity", *MEAN_STATISTICS]))])
+            cells = _add_cost(results, cells, cost, where)
+    line_field = [find_field(by, cells)] if by else []
+    keys = list(dict.fromkeys(["arm", *line_field, x]))
+    # Sparsity is needed to find dense cells, and may be the x axis already.
+    columns = list(dict.fromkeys([*keys, "sparsity", *MEAN_STATISTICS]))
+    points = add_dense_points(cells[columns])
     require_one_cell_each(points, keys, f"give `by` (now {by}) or `where`")
-    return Curve(
-        y,
-        x,
-        by,
-        sort_points(points, keys)[[*keys, *MEAN_STATISTICS]],
-        level,
-        tuple(like),
-        gap,
-        replicates_name(results),
-    )
+    points = sort_points(points, keys)[[*keys, *MEAN_STATISTICS]]
+    return Curve(y, x, by, points, level, tuple(like), gap, replicates_name(results))
 
 
-def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
-    """Accuracy against sparsity, length and cost; its gap to the twin and gain over the dense recipe; then losses."""
-    by = next(iter(results.design.lengths()), None)
-    y = (
-        y if is_measured(results, y) else "test_loss"
-    )  # what there is where neither accuracy nor score was measured
-    for column in filter(partial(is_measured, results), (y, *SUPPORTING_MEASURES)):
-        yield from _curve_exhibit(sparsity_curve(results, column, by, where=where))
-        for gap in GAP_BASELINES if column == y else ():
-            yield from _curve_exhibit(sparsity_curve(results, y, by, where=where, gap=gap))
-        if by:
-            yield from _curve_exhibit(length_curve(results, column, where=where))
-        for cost in displayed_costs(results, where) if by and column == y else ():
-            yield from _curve_exhibit(cost_curve(results, y, x=cost, where=where))
+def _add_cost(
+    results: Results, cells: pd.DataFrame, cost: Cost, where: Mapping[str, Any] | None
+) -> pd.DataFrame:
+    """The cells whose cost was measured, with the cost as a column.
+
+    Raises:
+        SparsetuneError: if there is no such cell.
+    """
+    column, factor = COST_SOURCES[cost]
+    mean = factor * cell_values(results, column, where)[1].mean(axis=1)
+    # With a gap, cells without a baseline are gone already: their costs are not needed.
+    priced = cells.assign(**{cost: mean.reindex(cells.index)}).dropna(subset=cost)
+    if priced.empty:
+        raise SparsetuneError(
+            f"a curve against {cost} needs `{column}` of report trials, of which there is none"
+        )
+    return priced
 
 
 def displayed_costs(results: Results, where: Mapping[str, Any] | None = None) -> list[Cost]:
-    """The costs of `COST_SOURCES` that a report shows: those that were measured, and hours only of trainings that last."""
+    """Costs that a report shows: those that were measured, and hours only of longer trainings."""
     shown: list[Cost] = []
     for cost, (column, factor) in COST_SOURCES.items():
         spent = factor * cell_values(results, column, where)[1].to_numpy(dtype=np.float64)
-        if (spent > (LEAST_HOURS if cost == "gpu_hours" else 0)).any():
+        # Costs that were not measured are NaN, which is above no threshold.
+        threshold = MIN_SHOWN_HOURS if cost == "gpu_hours" else 0
+        if (spent > threshold).any():
             shown.append(cost)
     return shown
-
-
-def _curve_exhibit(curve: Curve) -> Iterator[Exhibit]:
-    """The curve, if anything was measured."""
-    if curve.frame()["n"].gt(0).any():
-        against = {
-            "sparsity": "sparsity",
-            "epochs": "training length",
-            "train_flops": "training FLOPs",
-        }
-        words = measure_name(curve.y) + (
-            f" minus that of {GAP_BASELINES[curve.gap]}" if curve.gap else ""
-        )
-        name = "-".join(filter(None, [curve.y, curve.gap, curve.x]))
-        title = f"{words} against {against.get(curve.x, 'hours on the device')}"
-        yield Exhibit(name, title, curve.frame(), curve.note(), curve.plot)

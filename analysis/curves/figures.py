@@ -1,209 +1,256 @@
-"""Curves, arms side by side and gains, from frames that are already computed."""
+"""Figures of curves and of arms side by side, from numbers that are already computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
-from analysis.drawing.axes import (
+from ..drawers import draws
+from ..drawing.axes import (
     log_density,
     make_panels,
     set_x_axis,
     set_y_scale,
     sparsity_transform,
 )
-from analysis.drawing.marks import add_line_legend, draw_means
-from analysis.drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
-from analysis.quantities import column_label, display_factor, line_name
-from analysis.wording import list_names
+from ..drawing.marks import add_line_legend, draw_means
+from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
+from ..quantities import column_label, difference_label, display_factor, line_name
+from ..wording import list_names
+from .comparison import Comparison
+from .curve import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from analysis.curves.comparison import Comparison
-    from analysis.curves.curve import Curve
+AxisTransform = Callable[[Any], Any]
+"""Positions on the axis of given sparsities."""
+ARM_LINE_STYLES = ("-", "--", ":", "-.")
+"""Line styles of the arms that share one panel."""
+GAP_RELATIONS = {"twin": " minus dense twin", "control": " minus dense recipe"}
+ARM_OFFSET = 0.005
+"""Distance between the marks of two arms at one sparsity, as a part of the axis."""
 
 
+@draws(Curve)
 def draw_curve(curve: Curve, ax: Axes | None = None, axis: str = "density") -> Figure:
-    """Means and intervals of a curve: a panel per arm, or all arms into ``ax``, told apart by line style.
+    """Draw means and intervals of a curve: a panel per arm, or all arms into ``ax``.
 
-    Arms of one line each against sparsity share a panel. How sparsity lies on its axis, `sparsity_transform` says.
+    Arms of one line each against sparsity share a panel.
+
+    Args:
+        curve: The numbers.
+        ax: Where to draw; a new figure by default. There, line styles separate the arms.
+        axis: Scale of an axis of sparsity, see `sparsity_transform`.
     """
     frame = curve.frame()
-    names = curve.by
     arms = list(dict.fromkeys(frame["arm"]))
-    place = sparsity_transform(axis, frame.get("sparsity", []))
-    together = not ax and names is None and curve.x == "sparsity" and len(arms) > 1
+    # A logit has no place for 0, so the axis depends on all sparsities of the figure.
+    transform = sparsity_transform(axis, frame.get("sparsity", []))
+    one_line_each = curve.by is None and curve.x == "sparsity"
+    together = ax is None and one_line_each and len(arms) > 1
+    # Gaps are differences to dense: there is no dense level to draw beside them.
     if together and not curve.gap:
-        return _draw_arms(frame, [curve.y], place)
+        return _draw_arms(frame, [curve.y], transform)
     with project_style():
-        axes = [ax or make_panels(1)[0]] * len(arms) if ax or together else make_panels(len(arms))
-        lines = frame[names] if names else pd.Series("", index=frame.index)
-        palette = line_colours(lines, names)
-        styles = arm_styles(arms)
-        for position, (arm, panel) in enumerate(zip(arms, axes, strict=False)):
-            if curve.gap:
-                panel.axhline(0, color="#555555", linewidth=1)
-            for rank, (value, part) in enumerate(
-                frame[frame["arm"] == arm].groupby(lines, sort=False)
-            ):
-                style = {"color": palette[value], "marker": LINE_MARKERS[rank % len(LINE_MARKERS)]}
-                style |= {"linestyle": ("-", "--", ":", "-.")[position % 4] if ax else "-"}
-                name = line_name(names, value)
-                x = place(part["sparsity"]) if curve.x == "sparsity" else part[curve.x]
-                shown = f"{arm} {name}".strip() if ax or together else name
-                draw_means(
-                    panel,
-                    x,
-                    part,
-                    display_factor(curve.y),
-                    styles[arm] if together else style,
-                    shown,
-                )
-            if not ax and not together:
-                panel.set_title(arm)
-            set_x_axis(panel, curve.x, frame[curve.x], place)
-            panel.set_ylabel(_y_label(curve) if panel is axes[0] else "")
-        if ax:
-            ax.legend()
-            return cast("Figure", ax.get_figure(root=True))
-        return (
-            add_line_legend(axes[:1], "arm", arms_by_right_end(frame))
-            if together
-            else add_line_legend(axes, names, palette)
-        )
+        if ax is not None:
+            return _draw_into(ax, curve, transform)
+        if together:
+            return _draw_gaps_together(curve, transform)
+        return _draw_arm_panels(curve, transform)
+
+
+def _draw_into(ax: Axes, curve: Curve, transform: AxisTransform) -> Figure:
+    """Draw all arms into the axes of the caller's figure."""
+    lines = _CurveLines(curve, transform)
+    for position, arm in enumerate(lines.arms):
+        style = {"linestyle": ARM_LINE_STYLES[position % len(ARM_LINE_STYLES)]}
+        lines.draw_arm(ax, arm, style, prefix=arm)
+    lines.format_panel(ax, labelled=True)
+    ax.legend()
+    return cast("Figure", ax.get_figure(root=True))
+
+
+def _draw_gaps_together(curve: Curve, transform: AxisTransform) -> Figure:
+    """Draw the gap of every arm into one panel, a line per arm."""
+    lines = _CurveLines(curve, transform)
+    (panel,) = make_panels(1)
+    for arm, style in arm_styles(lines.arms).items():
+        lines.draw_arm(panel, arm, style, prefix=arm)
+    lines.format_panel(panel, labelled=True)
+    return add_line_legend([panel], "arm", arms_by_right_end(lines.frame))
+
+
+def _draw_arm_panels(curve: Curve, transform: AxisTransform) -> Figure:
+    """Draw a panel per arm."""
+    lines = _CurveLines(curve, transform)
+    axes = make_panels(len(lines.arms))
+    for arm, panel in zip(lines.arms, axes, strict=False):
+        lines.draw_arm(panel, arm, {"linestyle": "-"})
+        panel.set_title(arm)
+        lines.format_panel(panel, labelled=panel is axes[0])
+    return add_line_legend(axes, curve.by, lines.palette)
+
+
+class _CurveLines:
+    """Lines of a curve with their colours, drawn arm by arm."""
+
+    def __init__(self, curve: Curve, transform: AxisTransform) -> None:
+        self.curve = curve
+        self.transform = transform
+        self.frame = curve.frame()
+        self.arms = [str(arm) for arm in dict.fromkeys(self.frame["arm"])]
+        field = curve.by
+        self.keys = self.frame[field] if field else pd.Series("", index=self.frame.index)
+        self.palette = line_colours(self.keys, field)
+
+    def draw_arm(
+        self, panel: Axes, arm: str, arm_style: Mapping[str, Any], prefix: str = ""
+    ) -> None:
+        """Draw the lines of one arm.
+
+        Args:
+            panel: Where to draw.
+            arm: The arm.
+            arm_style: Style of its lines; a colour or marker in it replaces the line's own.
+            prefix: Text before a line's name in the legend.
+        """
+        own = self.frame[self.frame["arm"] == arm]
+        if self.curve.gap:
+            panel.axhline(0, color="#555555", linewidth=1)
+        for rank, (value, part) in enumerate(own.groupby(self.keys, sort=False)):
+            marker = LINE_MARKERS[rank % len(LINE_MARKERS)]
+            style = {"color": self.palette[value], "marker": marker, **arm_style}
+            name = f"{prefix} {line_name(self.curve.by, value)}".strip()
+            is_sparsity = self.curve.x == "sparsity"
+            x = self.transform(part["sparsity"]) if is_sparsity else part[self.curve.x]
+            draw_means(panel, x, part, display_factor(self.curve.y), style, name)
+
+    def format_panel(self, panel: Axes, labelled: bool) -> None:
+        """Set the axes of a panel; ``labelled`` panels name the measure."""
+        set_x_axis(panel, self.curve.x, self.frame[self.curve.x], self.transform)
+        panel.set_ylabel(_y_label(self.curve) if labelled else "")
 
 
 def _y_label(curve: Curve) -> str:
-    """The measure, or what it is the difference of."""
+    """Label of the measure, or of its difference to the baseline."""
     if not curve.gap:
         return column_label(curve.y)
-    name, _, unit = column_label(curve.y).partition(" (")
-    other = "dense twin" if curve.gap == "twin" else "dense recipe"
-    return f"{name} minus {other}\n({'points)' if unit == '%)' else unit}"
+    return difference_label(curve.y, GAP_RELATIONS[curve.gap])
 
 
+@draws(Comparison)
 def draw_comparison(comparison: Comparison) -> Figure:
-    """What arms keep, and what their training costs, against sparsity: two panels, a line per arm."""
+    """Draw the measure and the cost of training against sparsity: two panels, a line per arm."""
     return _draw_arms(comparison.frame(), [comparison.y, "total_flops"])
 
 
+@dataclass(frozen=True)
+class _ArmsPanel:
+    """Rows of one panel of arms, with ``mean low high`` of its column."""
+
+    column: str
+    sparse: pd.DataFrame
+    dense: pd.DataFrame
+
+
 def _draw_arms(
-    frame: pd.DataFrame, columns: Sequence[str], place: Callable[[Any], Any] = log_density
+    frame: pd.DataFrame, columns: Sequence[str], transform: AxisTransform = log_density
 ) -> Figure:
-    """A panel for each column, a line per arm, dense networks as horizontal lines, named by arm where they differ.
+    """Draw a panel for each column, a line per arm, dense networks as horizontal lines.
+
+    Dense networks are named by arm if they differ.
 
     Args:
-        frame: ``arm sparsity mean low high``, which are of the first column, and the others by their names.
-        columns: What is drawn against sparsity.
-        place: Where a sparsity lies on the axis.
+        frame: ``arm sparsity``; ``mean low high`` of the first column; the others by their names.
+        columns: Columns that are drawn against sparsity.
+        transform: Positions of sparsities on the axis.
     """
     sparse = frame[frame["sparsity"] > 0]
-    dense = _levels(frame[frame["sparsity"] == 0])
+    dense = _dense_levels(frame[frame["sparsity"] == 0])
     styles = arm_styles(sparse["arm"])
     with project_style():
         axes = make_panels(len(columns), size=(4.4, 4.2), share=False)
         for column, axis in zip(columns, axes, strict=True):
-            own = {"mean": column, "low": column, "high": column} if column in frame else {}
-            lines, levels = (
-                part.assign(**{k: part[v] for k, v in own.items()}) for part in (sparse, dense)
+            panel = _ArmsPanel(
+                column, _values_as_means(sparse, column), _values_as_means(dense, column)
             )
-            for level in levels.dropna(subset="mean").to_dict("records"):
-                style = {
-                    "color": styles.get(level["of"], {}).get("color", "black"),
-                    "linestyle": "--",
-                }
-                axis.axhline(
-                    display_factor(column) * level["mean"],
-                    linewidth=1.2,
-                    label=level["name"],
-                    **style,
-                )
-            for (arm, style), x in zip(
-                styles.items(), _offset_positions(lines, styles, place), strict=True
-            ):
-                draw_means(axis, x, lines[lines["arm"] == arm], display_factor(column), style, arm)
+            _draw_dense_levels(axis, panel, styles)
+            _draw_arm_lines(axis, panel, styles, transform)
             axis.set_ylabel(column_label(column))
-            set_x_axis(axis, "sparsity", sparse["sparsity"], place)
-            set_y_scale(axis, column, pd.concat([lines, levels]))
+            set_x_axis(axis, "sparsity", sparse["sparsity"], transform)
+            # After drawing, since the scale depends on the limits of what was drawn.
+            set_y_scale(axis, column, pd.concat([panel.sparse, panel.dense]))
         return add_line_legend(axes, "arm", arms_by_right_end(sparse))
 
 
-def _levels(dense: pd.DataFrame) -> pd.DataFrame:
-    """One row per dense network, with its ``name``, and ``of``, its arm, empty where several share the network.
+def _values_as_means(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The frame with ``column`` as its ``mean low high``, if it has such a column."""
+    # `draw_means` reads `mean low high`; a cost is a mean without an interval.
+    if column not in frame:
+        return frame
+    return frame.assign(mean=frame[column], low=frame[column], high=frame[column])
 
-    The only network is ``dense``; several, as of arms that train for other lengths, are ``gmp (dense)``.
+
+def _draw_dense_levels(
+    axis: Axes, panel: _ArmsPanel, styles: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Draw a dashed horizontal line for each dense network, in the colour of its arm."""
+    for level in panel.dense.dropna(subset="mean").to_dict("records"):
+        colour = styles[level["of"]]["color"] if level["of"] in styles else "black"
+        height = display_factor(panel.column) * level["mean"]
+        axis.axhline(height, linewidth=1.2, label=level["name"], color=colour, linestyle="--")
+
+
+def _draw_arm_lines(
+    axis: Axes,
+    panel: _ArmsPanel,
+    styles: Mapping[str, Mapping[str, Any]],
+    transform: AxisTransform,
+) -> None:
+    """Draw a line per arm, a little beside its sparsities so that intervals can be told apart."""
+    sparsity = panel.sparse["sparsity"]
+    positions: pd.Series[Any] = pd.Series(transform(sparsity), sparsity.index)
+    step = ARM_OFFSET * (positions.max() - positions.min())
+    for rank, (arm, style) in enumerate(styles.items()):
+        own = panel.sparse["arm"] == arm
+        x = positions[own] + step * (rank - (len(styles) - 1) / 2)
+        draw_means(axis, x, panel.sparse[own], display_factor(panel.column), style, arm)
+
+
+def _dense_levels(dense: pd.DataFrame) -> pd.DataFrame:
+    """One row per dense network, with its ``name``, and ``of``, its arm.
+
+    The only network is called ``dense``; several, such as those of arms that train for different
+    lengths, are called ``gmp (dense)``. ``of`` is empty if several arms share the network.
     """
     key = ["mean", "low", "high"]
     measured = dense.dropna(subset="mean")
-    arms = (
-        measured.groupby(key, dropna=False, sort=False)["arm"]
-        .agg(list)
-        .rename("arms")
-        .reset_index()
-    )
-    levels = measured.drop_duplicates(key).merge(arms, on=key)
-    one = len(levels) < 2
-    names = ["dense" if one else f"{list_names(own, 2)} (dense)" for own in levels["arms"]]
-    of = [
-        "" if one or len(own) > 1 else str(own[0]).removeprefix("dense-") for own in levels["arms"]
-    ]
-    return levels.assign(name=names, of=of)
+    arms = measured.groupby(key, dropna=False, sort=False)["arm"].agg(list)
+    # Equal means and intervals are one network, which several arms have as their baseline.
+    levels = measured.drop_duplicates(key).merge(arms.rename("arms").reset_index(), on=key)
+    names = []
+    owners = []
+    for sharing in levels["arms"]:
+        if len(levels) < 2:
+            names.append("dense")
+            owners.append("")
+        else:
+            names.append(f"{list_names(sharing, 2)} (dense)")
+            alone = len(sharing) == 1
+            owners.append(str(sharing[0]).removeprefix("dense-") if alone else "")
+    return levels.assign(name=names, of=owners)
 
 
 def arms_by_right_end(sparse: pd.DataFrame) -> list[str]:
-    """Arms from the highest to the lowest mean where their lines end, those that reach furthest right first."""
+    """Arms in the order of their lines' right ends.
+
+    Lines that reach further right come first; of equally long ones, those with the higher mean.
+    """
     ends = sparse.sort_values("sparsity", kind="stable").drop_duplicates("arm", keep="last")
-    return [
-        str(arm)
-        for arm in ends.sort_values(["sparsity", "mean"], ascending=False, kind="stable")["arm"]
-    ]
-
-
-def _offset_positions(
-    lines: pd.DataFrame, arms: Iterable[str], place: Callable[[Any], Any]
-) -> Iterator[Any]:
-    """Each arm's positions on the axis, a little beside its sparsities so that intervals can be told apart."""
-    positions = pd.Series(place(lines["sparsity"]), lines.index)
-    step = 0.005 * (positions.max() - positions.min())
-    names = list(arms)
-    for rank, arm in enumerate(names):
-        yield positions[lines["arm"] == arm] + step * (rank - (len(names) - 1) / 2)
-
-
-def draw_gains(frame: pd.DataFrame, y: str) -> Figure:
-    """Extension gain of each sparsity at each longer length, claimed steps only, a panel per arm."""
-    frame = frame[frame["claimed"].eq(True) & (frame["n"] > 0)]
-    arms = list(dict.fromkeys(frame["arm"]))
-    lengths = sorted(set(frame["to_epochs"]))
-    with project_style():
-        axes = make_panels(len(arms))
-        palette = line_colours(frame["sparsity"], "sparsity.target")
-        for arm, axis in zip(arms, axes, strict=False):
-            axis.axhline(0, color="#555555", linewidth=1)
-            for rank, (sparsity, colour) in enumerate(palette.items()):
-                part = frame[(frame["arm"] == arm) & (frame["sparsity"] == sparsity)]
-                x = part["to_epochs"].map(lengths.index) + 0.14 * (rank - (len(palette) - 1) / 2)
-                style = {
-                    "color": colour,
-                    "marker": LINE_MARKERS[rank % len(LINE_MARKERS)],
-                    "linestyle": "none",
-                }
-                draw_means(
-                    axis,
-                    x,
-                    part.assign(mean=part["gain"]),
-                    display_factor(y),
-                    style,
-                    line_name("sparsity.target", sparsity),
-                )
-            axis.set_title(arm)
-            axis.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
-            axis.set_xlim(-0.6, len(lengths) - 0.4)
-            axis.set_xlabel("Trained for (epochs)")
-        name, _, unit = column_label(y).partition(" (")
-        axes[0].set_ylabel(f"{name}: gain beyond dense\n({'points)' if unit == '%)' else unit}")
-        return add_line_legend(axes, "sparsity.target", palette)
+    ordered = ends.sort_values(["sparsity", "mean"], ascending=False, kind="stable")
+    return [str(arm) for arm in ordered["arm"]]

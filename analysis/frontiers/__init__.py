@@ -1,1 +1,1 @@
-"""What is best at a cost: budgets, equal training FLOPs, and the Pareto front of loss, sparsity and cost."""
+"""What to spend: the best cell at a budget, comparison at equal FLOPs, and the Pareto front."""

@@ -1,1 +1,1 @@
-"""How long to train: what longer training gains, a verdict on every cell, the epochs that each sparsity needs."""
+"""How long to train: gain of longer training, verdicts on cells, epochs that a sparsity needs."""

@@ -1,25 +1,26 @@
-"""Drawing verdicts on the length of training, and how many epochs each sparsity needs."""
+"""Figures of the training length: verdicts, epochs that each sparsity needs, gain beyond dense."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
-from analysis import wording
-from analysis.drawing.axes import log_density, make_panels, require_rows, set_sparsity_ticks
-from analysis.drawing.marks import add_line_legend, attach_hover_texts
-from analysis.drawing.style import arm_styles, project_style
-from analysis.estimates.means import add_dense_points
-from analysis.quantities import display_factor
+from .. import wording
+from ..drawers import draws
+from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_ticks
+from ..drawing.marks import add_line_legend, attach_hover_texts, draw_means
+from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
+from ..estimates.means import add_dense_points
+from ..quantities import difference_label, display_factor, line_name
+from .saturation import Saturation
+from .verdicts import Undertraining
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from analysis.lengths.saturation import Saturation
-    from analysis.lengths.verdicts import Undertraining
 
 VERDICT_LETTERS = {"under-trained": "U", "saturated": "S", "over-trained": "O", "cannot tell": "?"}
 VERDICT_COLOURS = {
@@ -28,21 +29,29 @@ VERDICT_COLOURS = {
     "over-trained": "#332288",
     "cannot tell": "#dddddd",
 }
+DARK_VERDICTS = ("over-trained", "saturated")
+"""Verdicts whose colour needs white letters."""
 UNSURE_ALPHA = 0.3
-"""How opaque a tile is whose verdict is not sure."""
+"""Opacity of a tile whose verdict is not sure."""
+TILE_WIDTH = 0.92
+TILE_HEIGHT = 0.88
+ARM_OFFSET = 0.015
+"""Distance between the marks of two arms at one sparsity, as a part of the axis."""
+GAIN_OFFSET = 0.14
+"""Distance between the marks of two sparsities at one length; lengths are 1 apart."""
 
 
+@draws(Undertraining)
 def draw_verdicts(found: Undertraining) -> Figure:
-    """A panel per arm, dense networks in each: sparsity by length, a tile with letter and gain for every cell.
+    """Draw sparsity by length, a tile with letter and gain for every cell: a panel per arm.
+
+    Dense networks are in every panel.
 
     Raises:
         SparsetuneError: if there is no cell.
     """
-    from matplotlib.patches import Patch
-
-    frame = add_dense_points(
-        require_rows(found.frame(), "no cell has a finished report trial with a length")
-    )
+    lacking = "no cell has a finished report trial with a length"
+    frame = add_dense_points(require_rows(found.frame(), lacking))
     arms = list(dict.fromkeys(frame["arm"]))
     lengths = sorted(set(frame["epochs"]))
     sparsities = sorted(set(frame["sparsity"]))
@@ -50,117 +59,110 @@ def draw_verdicts(found: Undertraining) -> Figure:
     with project_style():
         axes = make_panels(len(arms), size=size)
         for arm, axis in zip(arms, axes, strict=True):
-            for row in frame[frame["arm"] == arm].to_dict("records"):
-                _draw_tile(
-                    axis,
-                    sparsities.index(row["sparsity"]),
-                    lengths.index(row["epochs"]),
-                    row,
-                    display_factor(found.y),
-                )
-            _attach_tile_texts(axis, frame[frame["arm"] == arm], sparsities, lengths)
+            part = frame[frame["arm"] == arm]
+            for row in part.to_dict("records"):
+                column = sparsities.index(row["sparsity"])
+                line = lengths.index(row["epochs"])
+                _draw_tile(axis, column, line, row, display_factor(found.y))
+            # Tiles are patches, which have no text in the interactive figure; marks have.
+            _attach_tile_texts(axis, part, sparsities, lengths)
             axis.grid(visible=False)
             axis.set_title(arm)
-            axis.set_xticks(
-                range(len(sparsities)), [f"{100 * sparsity:.10g}" for sparsity in sparsities]
-            )
+            names = [f"{100 * sparsity:.10g}" for sparsity in sparsities]
+            axis.set_xticks(range(len(sparsities)), names)
             axis.set_yticks(range(len(lengths)), [f"{length:g}" for length in lengths])
             axis.set_xlim(-0.55, len(sparsities) - 0.45)
             axis.set_ylim(-0.55, len(lengths) - 0.45)
             axis.set_xlabel("Sparsity (%)")
         axes[0].set_ylabel("Trained for (epochs)")
-        handles = [
-            Patch(color=colour, label=f"{VERDICT_LETTERS[name]}  {name}")
-            for name, colour in VERDICT_COLOURS.items()
-        ]
-        handles.insert(
-            2,
-            Patch(
-                color=VERDICT_COLOURS["saturated"],
-                alpha=UNSURE_ALPHA,
-                label="S  saturated or too few seeds",
-            ),
-        )
-        figure: Any = axes[0].get_figure(root=True)
-        figure.legend(handles=handles, loc="outside right upper", alignment="left")
-        return figure  # type: ignore[no-any-return]
+        return _add_verdict_legend(cast("Figure", axes[0].get_figure(root=True)))
+
+
+def _add_verdict_legend(figure: Figure) -> Figure:
+    """Add the legend of letters and colours, a pale patch for what is not sure among them."""
+    from matplotlib.patches import Patch
+
+    handles = []
+    for name, colour in VERDICT_COLOURS.items():
+        handles.append(Patch(color=colour, label=f"{VERDICT_LETTERS[name]}  {name}"))
+        # The pale patch stands beside the verdict that it belongs to.
+        if name == "saturated":
+            label = "S  saturated or too few seeds"
+            handles.append(Patch(color=colour, alpha=UNSURE_ALPHA, label=label))
+    figure.legend(handles=handles, loc="outside right upper", alignment="left")
+    return figure
 
 
 def _attach_tile_texts(
     axis: Axes, part: pd.DataFrame, sparsities: list[float], lengths: list[float]
 ) -> None:
-    """An unseen mark on every tile, which tells its verdict when pointed at."""
-    x, y = (
-        part[column].map(known.index)
-        for column, known in (("sparsity", sparsities), ("epochs", lengths))
-    )
+    """Put an invisible mark on every tile, which shows its verdict when pointed at."""
+    x = part["sparsity"].map(sparsities.index)
+    y = part["epochs"].map(lengths.index)
     (marks,) = axis.plot(x, y, "s", markersize=14, color="none", markeredgecolor="none", zorder=5)
-    rows = part.to_dict("records")
-    where = [f"{100 * row['sparsity']:.10g} % sparsity, {row['epochs']:g} epochs" for row in rows]
-    attach_hover_texts(
-        marks,
-        [f"{at}\n{row['verdict']}: {row['reason']}" for at, row in zip(where, rows, strict=True)],
-    )
+    texts = []
+    for row in part.to_dict("records"):
+        where = f"{100 * row['sparsity']:.10g} % sparsity, {row['epochs']:g} epochs"
+        texts.append(f"{where}\n{row['verdict']}: {row['reason']}")
+    attach_hover_texts(marks, texts)
 
 
-def _draw_tile(axis: Axes, x: int, y: int, row: dict[Any, Any], scale: float) -> None:
+def _draw_tile(axis: Axes, x: int, y: int, row: Mapping[Any, Any], factor: float) -> None:
+    """Draw the tile of one cell: its colour, its letter and, if it is known, its gain.
+
+    Args:
+        axis: Where to draw.
+        x: Column of the tile.
+        y: Row of the tile, from below.
+        row: ``verdict sure gain`` of the cell.
+        factor: Factor of the gain.
+    """
     from matplotlib.patches import Rectangle
 
-    sure = row["verdict"] != "saturated" or bool(row["sure"])
-    colour = VERDICT_COLOURS[row["verdict"]]
-    dark = sure and row["verdict"] in ("over-trained", "saturated")
+    is_sure = row["verdict"] != "saturated" or bool(row["sure"])
+    has_gain = not pd.isna(row["gain"])
+    corner = (x - TILE_WIDTH / 2, y - TILE_HEIGHT / 2)
     tile = Rectangle(
-        (x - 0.46, y - 0.44),
-        0.92,
-        0.88,
-        facecolor=colour,
-        alpha=1 if sure else UNSURE_ALPHA,
+        corner,
+        TILE_WIDTH,
+        TILE_HEIGHT,
+        facecolor=VERDICT_COLOURS[row["verdict"]],
+        alpha=1 if is_sure else UNSURE_ALPHA,
         edgecolor="none",
     )
     axis.add_patch(tile)
-    ink = "white" if dark else "black"
-    known = not pd.isna(row["gain"])
-    letter = axis.text(
-        x,
-        y + 0.15 * known,
-        VERDICT_LETTERS[row["verdict"]],
-        color=ink,
-        ha="center",
-        va="center",
-        weight="bold",
-    )
-    letter.set_fontsize(10)
-    if known:
-        axis.text(
-            x,
-            y - 0.22,
-            f"{scale * row['gain']:+.1f}",
-            color=ink,
-            ha="center",
-            va="center",
-            fontsize=7,
-        )
+    ink = "white" if is_sure and row["verdict"] in DARK_VERDICTS else "black"
+    centred: dict[str, Any] = {"color": ink, "ha": "center", "va": "center"}
+    letter = VERDICT_LETTERS[row["verdict"]]
+    # The letter makes room for the gain below it.
+    letter_height = y + 0.15 if has_gain else y
+    axis.text(x, letter_height, letter, weight="bold", fontsize=10, **centred)
+    if has_gain:
+        axis.text(x, y - 0.22, f"{factor * row['gain']:+.1f}", fontsize=7, **centred)
 
 
+@draws(Saturation)
 def draw_saturation(found: Saturation) -> Figure:
-    """Epochs needed against sparsity, a line per arm that starts at dense; hollow with an arrow for "at least".
+    """Draw epochs needed against sparsity, a line per arm that starts at dense.
+
+    A hollow mark with a triangle above means "at least".
 
     Raises:
         SparsetuneError: if there is no line of cells.
     """
-    frame = add_dense_points(
-        require_rows(found.frame(), "no cell has finished report trials of two lengths or more")
-    )
+    lacking = "no cell has finished report trials of two lengths or more"
+    frame = add_dense_points(require_rows(found.frame(), lacking))
     styles = arm_styles(frame["arm"])
     with project_style():
         axes = make_panels(1, size=(5.2, 3.8))
         axis = axes[0]
+        # There is a tick at every length at which a mark or a bar ends.
         lengths = sorted({*frame["epochs"], *frame["longest"], *frame["low"].dropna()})
-        step = 0.015 * float(np.ptp(log_density(frame["sparsity"])))
+        step = ARM_OFFSET * float(np.ptp(log_density(frame["sparsity"])))
         for rank, (arm, style) in enumerate(styles.items()):
             part = frame[frame["arm"] == arm].sort_values("sparsity", kind="stable")
-            moved = step * (rank - (len(styles) - 1) / 2)
-            x = np.asarray(log_density(part["sparsity"])) + moved
+            offset = step * (rank - (len(styles) - 1) / 2)
+            x = np.asarray(log_density(part["sparsity"])) + offset
             _draw_needed_epochs(axis, x, part, style, arm)
         axis.set_xlabel("Sparsity (%)")
         set_sparsity_ticks(axis.xaxis, frame["sparsity"])
@@ -171,49 +173,95 @@ def draw_saturation(found: Saturation) -> Figure:
         return add_line_legend(axes, "arm", styles)
 
 
-def _hover_text(row: dict[Any, Any]) -> str:
-    """What a number of epochs says when pointed at."""
+def _hover_text(row: Mapping[Any, Any]) -> str:
+    """Text of a number of epochs when pointed at."""
     return wording.hover_text(f"{100 * row['sparsity']:.10g} % sparsity", row["needed"], row["n"])
 
 
+def _bar_ends(part: pd.DataFrame) -> Any:
+    """Lengths of the bars below and above each mark, shape [2, n]; 0 without an interval."""
+    epochs = part["epochs"]
+    low = part["low"].fillna(epochs).clip(upper=epochs)
+    # A bar without an upper end is drawn to the longest training.
+    high = part["high"].replace(np.inf, np.nan).fillna(part["longest"])
+    high = high.where(part["high"].notna(), epochs)
+    return np.stack([epochs - low, (high - epochs).clip(lower=0)])
+
+
 def _draw_needed_epochs(
-    axis: Axes, x: Any, part: pd.DataFrame, style: dict[str, Any], arm: str
+    axis: Axes, x: Any, part: pd.DataFrame, style: Mapping[str, Any], arm: str
 ) -> None:
-    low = part["low"].fillna(part["epochs"]).clip(upper=part["epochs"])
-    high = (
-        part["high"]
-        .replace(np.inf, np.nan)
-        .fillna(part["longest"])
-        .where(part["high"].notna(), part["epochs"])
-    )
-    ends = np.stack([part["epochs"] - low, (high - part["epochs"]).clip(lower=0)])
-    quiet = {
+    """Draw the line of one arm with its bars, hollow marks and open ends."""
+    colour = style["color"]
+    epochs = part["epochs"]
+    marker_style: dict[str, Any] = {
         "linestyle": "none",
-        "color": style["color"],
+        "color": colour,
         "marker": style["marker"],
         "markersize": 6,
     }
-    (line,) = axis.plot(x, part["epochs"], color=style["color"], linewidth=1.3, zorder=2)
-    bars = axis.errorbar(
-        x,
-        part["epochs"],
-        yerr=ends,
-        ecolor=style["color"],
-        elinewidth=1,
-        capsize=3,
-        fmt="none",
-        zorder=2,
-    )
-    (marks,) = axis.plot(x, part["epochs"], label=arm, zorder=3, **quiet)
-    open_ = part["at_least"].astype(bool).to_numpy()
+    bar_style: dict[str, Any] = {"ecolor": colour, "elinewidth": 1, "capsize": 3, "fmt": "none"}
+    (line,) = axis.plot(x, epochs, color=colour, linewidth=1.3, zorder=2)
+    bars = axis.errorbar(x, epochs, yerr=_bar_ends(part), zorder=2, **bar_style)
+    (marks,) = axis.plot(x, epochs, label=arm, zorder=3, **marker_style)
+    at_least = part["at_least"].astype(bool).to_numpy()
     (hollow,) = axis.plot(
-        x[open_], part["epochs"][open_], markerfacecolor="white", zorder=4, **quiet
+        x[at_least], epochs[at_least], markerfacecolor="white", zorder=4, **marker_style
     )
-    beyond = open_ | np.isinf(part["high"]).to_numpy()
-    above = {"linestyle": "none", "marker": "^", "color": style["color"], "markersize": 5}
-    (open_end,) = axis.plot(x[beyond], part["longest"][beyond] * 1.12, **above)
-    told: Any = np.array([_hover_text(row) for row in part.to_dict("records")], dtype=object)
-    for drawn in (line, marks, *bars.lines[1]):
-        attach_hover_texts(drawn, told)
-    attach_hover_texts(hollow, told[open_])
-    attach_hover_texts(open_end, told[beyond])
+    is_open = at_least | np.isinf(part["high"]).to_numpy()
+    triangles: dict[str, Any] = {
+        "linestyle": "none",
+        "marker": "^",
+        "color": colour,
+        "markersize": 5,
+    }
+    # A little above the longest training, where a bar without an upper end stops.
+    (open_ends,) = axis.plot(x[is_open], part["longest"][is_open] * 1.12, **triangles)
+    texts: Any = np.array([_hover_text(row) for row in part.to_dict("records")], dtype=object)
+    for artist in (line, marks, *bars.lines[1]):
+        attach_hover_texts(artist, texts)
+    attach_hover_texts(hollow, texts[at_least])
+    attach_hover_texts(open_ends, texts[is_open])
+
+
+def draw_gains(frame: pd.DataFrame, y: str) -> Figure:
+    """Draw the extension gain of each sparsity at each longer length: a panel per arm.
+
+    Args:
+        frame: Rows of `extension_gain`; only claimed steps are drawn.
+        y: The measured column.
+    """
+    frame = frame[frame["claimed"].eq(True) & (frame["n"] > 0)]
+    frame = frame.assign(mean=frame["gain"])
+    arms = list(dict.fromkeys(frame["arm"]))
+    lengths = sorted(set(frame["to_epochs"]))
+    with project_style():
+        axes = make_panels(len(arms))
+        palette = line_colours(frame["sparsity"], "sparsity.target")
+        for arm, axis in zip(arms, axes, strict=False):
+            axis.axhline(0, color="#555555", linewidth=1)
+            _draw_gain_marks(axis, frame[frame["arm"] == arm], lengths, palette, display_factor(y))
+            axis.set_title(arm)
+            axis.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
+            axis.set_xlim(-0.6, len(lengths) - 0.4)
+            axis.set_xlabel("Trained for (epochs)")
+        axes[0].set_ylabel(difference_label(y, ": gain beyond dense"))
+        return add_line_legend(axes, "sparsity.target", palette)
+
+
+def _draw_gain_marks(
+    axis: Axes,
+    part: pd.DataFrame,
+    lengths: Sequence[float],
+    palette: Mapping[Any, Any],
+    factor: float,
+) -> None:
+    """Draw the gains of one arm, those of one length beside each other."""
+    for rank, (sparsity, colour) in enumerate(palette.items()):
+        own = part[part["sparsity"] == sparsity]
+        offset = GAIN_OFFSET * (rank - (len(palette) - 1) / 2)
+        # Lengths are categories here, so that marks beside each other stay apart.
+        x = own["to_epochs"].map(lengths.index) + offset
+        marker = LINE_MARKERS[rank % len(LINE_MARKERS)]
+        style = {"color": colour, "marker": marker, "linestyle": "none"}
+        draw_means(axis, x, own, factor, style, line_name("sparsity.target", sparsity))

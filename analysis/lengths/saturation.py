@@ -1,19 +1,20 @@
-"""How long a network of each sparsity must train: the shortest length within epsilon of the best."""
+"""Epochs that a network of each sparsity needs: the shortest length within epsilon of the best."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.estimates.means import cell_values, direction_of, format_span, sort_points
-from analysis.exhibit import Exhibit
-from analysis.lengths.steps import length_gains, length_lines, validation_measure
-from analysis.quantities import difference_unit, display_factor, measure_name
-from analysis.tables.results import Results
+from ..drawers import draw
+from ..estimates.intervals import Floats
+from ..estimates.means import cell_values, direction_of, format_span, sort_points
+from ..quantities import difference_unit, display_factor, measure_name
+from ..tables.results import Results
+from .steps import length_gains, length_lines, require_validation_measure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,17 +30,19 @@ SATURATION_COLUMNS = [
     "n",
     "needed",
 ]
+ROUNDING_MARGIN = 1e-12
+"""Gains above epsilon by less than this are rounding."""
 
 
 @dataclass(frozen=True)
 class Saturation:
-    """The epochs that each sparsity needs: numbers first (`frame`), then the curve (`plot`).
+    """Epochs that each sparsity needs: numbers first (`frame`), then the figure (`plot`).
 
     Args:
         y: The validation column.
-        epsilon: Within this of the best counts as saturated, in its units.
-        rows: What `frame` returns.
-        level: Coverage of the intervals.
+        epsilon: Means within this of the best count as saturated, in units of ``y``.
+        rows: Rows that `frame` returns.
+        level: Coverage of the intervals, in (0, 1).
     """
 
     y: str
@@ -50,12 +53,14 @@ class Saturation:
     def frame(self) -> pd.DataFrame:
         """One row per arm and sparsity that was trained for two lengths or more.
 
-        Columns: ``arm sparsity``, other sweep axes; ``epochs``, the shortest length whose mean is within epsilon of the
-        best of its line; ``low high``, the shortest one not excluded to be so, and the shortest one beyond which no
-        gain above epsilon is left open (infinite if none); ``at_least`` where the best is the longest and saturation
-        not shown; ``best_epochs longest lengths``; ``n`` of each mean; ``needed`` in words. Means are over the seeds
-        that all lengths of the line have, or over each length's own where they share none. Without an interval ``low
-        high`` are NaN, ``at_least`` is False, and ``needed`` ends with "(no interval)".
+        Columns: ``arm sparsity``, other sweep axes; ``epochs``, the shortest length whose mean is
+        within epsilon of the best of its line; ``low high``, the shortest length not excluded to be
+        so, and the shortest one beyond which no gain above epsilon is left open (infinite if there
+        is none); ``at_least``, True if the best is the longest and saturation is not shown;
+        ``best_epochs longest lengths``; ``n`` of each mean; ``needed`` in words. Means are over the
+        seeds that all lengths of the line have, or over each length's own if they share none.
+        Without an interval ``low high`` are NaN, ``at_least`` is False, and ``needed`` ends with
+        "(no interval)".
         """
         return self.rows.copy()
 
@@ -65,17 +70,17 @@ class Saturation:
         Raises:
             SparsetuneError: if there is nothing to draw.
         """
-        from analysis.lengths import figures
-
-        return figures.draw_saturation(self)
+        return draw(self)
 
     def note(self) -> str:
-        """What the marks and bars mean, for a caption."""
+        """Meaning of the marks and bars, for a caption."""
+        margin = f"{display_factor(self.y) * self.epsilon:g} {difference_unit(self.y)}"
         note = (
-            f"The shortest training within {display_factor(self.y) * self.epsilon:g} {difference_unit(self.y)} of the best"
-            f" {measure_name(self.y).lower()} of its arm and sparsity, among the lengths that were run,"
-            f" n = {format_span(self.rows['n'])}; bars: from the shortest length not excluded to be that, to the shortest"
-            f" beyond which {100 * self.level:g} % intervals leave no larger gain open."
+            f"The shortest training within {margin} of the best {measure_name(self.y).lower()} of"
+            " its arm and sparsity, among the lengths that were run,"
+            f" n = {format_span(self.rows['n'])}; bars: from the shortest length not excluded to be"
+            f" that, to the shortest beyond which {100 * self.level:g} % intervals leave no larger"
+            " gain open."
         )
         if self.rows["at_least"].any():
             note += " A hollow mark: at least that, since the longest training is still the best."
@@ -97,107 +102,118 @@ def epochs_needed(
     level: float = 0.95,
     seed: int = 0,
 ) -> Saturation:
-    """The shortest length of training within ``epsilon`` of the best, for every arm and sparsity.
+    """The shortest length of training within ``epsilon`` of the best, for each arm and sparsity.
 
     Args:
         results: A study that sweeps the length of training.
-        y: As in `undertraining`.
+        y: A measured column; by default the one that `undertraining` takes.
         epsilon: In units of ``y``.
         where: Dotted fields and their values, as in `sparsity_curve`.
-        level: Coverage of the intervals.
-        seed: Of the bootstrap, which takes over from the t interval at n = 10.
+        level: Coverage of the intervals, in (0, 1).
+        seed: Seed of the bootstrap, which replaces the t interval from n = 10 on.
 
     Raises:
         SparsetuneError: if a name is unknown or no validation column was measured.
     """
-    y = validation_measure(results, where, y)
+    y = require_validation_measure(results, where, y)
     cells, values, _ = cell_values(results, y, where)
     others = [path for path in results.design.other_axes() if path in cells]
     keys = ["arm", "sparsity", *others]
+    lines = [line for line in length_lines(cells, values, others) if len(line) > 1]
+    # From here on more is better, whatever the measure.
+    gains = direction_of(y) * values
+    pairs = length_gains(lines, gains, cells["epochs"], level, seed)
+    pairs_of_cell = dict(list(pairs.groupby("cell")))
     rows = []
-    found = [line for line in length_lines(cells, values, others) if len(line) > 1]
-    values = direction_of(y) * values
-    pairs = length_gains(found, values, cells["epochs"], level, seed)
-    of_line = dict(
-        list(pairs.groupby(pairs["cell"].map({cell: line[0] for line in found for cell in line})))
-    )
-    for line in found:
-        own = of_line[line[0]].to_dict("records")
-        rows.append(
-            {
-                **cells.loc[line[0], keys],
-                **_saturation_row(values.loc[line], cells.loc[line, "epochs"], own, epsilon),
-            }
-        )
+    for line in lines:
+        # The longest cell of a line is never the shorter one of a pair.
+        own = pd.concat([pairs_of_cell[cell] for cell in line[:-1]]).to_dict("records")
+        row = _saturation_row(gains.loc[line], cells.loc[line, "epochs"], own, epsilon)
+        rows.append({**cells.loc[line[0], keys], **row})
     frame = pd.DataFrame(rows, columns=[*keys, *SATURATION_COLUMNS])
     return Saturation(y, epsilon, sort_points(frame, keys), level)
-
-
-def exhibits(results: Results, y: str, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
-    """The curve of epochs needed, where two lengths were run; by validation, whatever ``y`` the report shows."""
-    if not validation_measure(results, where, None, required=False):
-        return
-    found = epochs_needed(results, where=where)
-    if len(found.frame()):
-        columns = {"arm": "Arm", "sparsity": "Sparsity", "needed": "Epochs needed"}
-        columns |= {"best_epochs": "Best at (epochs)", "n": "n"}
-        title = "How many epochs each sparsity needs"
-        yield Exhibit("epochs-needed", title, found.frame(), found.note(), found.plot, columns)
 
 
 def _saturation_row(
     values: pd.DataFrame, epochs: pd.Series[Any], pairs: Sequence[Mapping[Any, Any]], epsilon: float
 ) -> dict[str, Any]:
-    """One row of `Saturation.frame`, of values of which more is better, shortest length first."""
+    """One row of `Saturation.frame`, without its keys.
+
+    Args:
+        values: Values of one line by report seed, more is better, shortest length first.
+        epochs: Length of each cell.
+        pairs: Gains of the line's pairs, see `length_gains`.
+        epsilon: Gains up to this do not count.
+    """
     shared = values.dropna(axis="columns")
-    values = (
-        values if shared.empty else shared
-    )  # a length that lacks a hard seed must not look better for it
+    # A length that lacks a hard seed must not look better for it.
+    values = values if shared.empty else shared
     means = values.mean(axis=1).to_numpy()
     lengths = epochs.to_numpy(dtype=np.float64)
-    edge = epsilon + 1e-12
+    edge = epsilon + ROUNDING_MARGIN
     longest = float(lengths[-1])
     best = float(lengths[means.argmax()])
     enough = float(lengths[means >= means.max() - edge][0])
-    known = not any(np.isnan(pair["low"]) for pair in pairs)
-    possible, certain = (
-        [
-            length
-            for length in lengths[:-1]
-            if all(pair[end] <= edge for pair in pairs if pair["from"] == length)
-        ]
-        for end in ("low", "high")
-    )
-    low = float(min(possible, default=longest)) if known else np.nan
-    high = float(min(certain, default=np.inf)) if known else np.nan
-    climbing = any(
+    is_known = not any(np.isnan(pair["low"]) for pair in pairs)
+    low = np.nan
+    high = np.nan
+    # A pair without an interval leaves open where saturation begins.
+    if is_known:
+        low = _shortest_without_gain(lengths, pairs, "low", edge, otherwise=longest)
+        high = _shortest_without_gain(lengths, pairs, "high", edge, otherwise=np.inf)
+    # That the longest is best may be chance: a gain up to it must be left open.
+    is_climbing = any(
         pair["high"] > edge for pair in pairs if pair["to"] == longest and pair["step"] == 1
     )
-    at_least = known and best == longest and (enough == longest or climbing)
-    row = {
+    at_least = is_known and best == longest and (enough == longest or is_climbing)
+    return {
         "epochs": enough,
         "low": low,
         "high": high,
         "at_least": at_least,
         "best_epochs": best,
         "longest": longest,
-    }
-    n = int(values.notna().sum(axis=1).min())
-    return row | {
         "lengths": len(values),
-        "n": n,
+        "n": int(values.notna().sum(axis=1).min()),
         "needed": _epochs_text(enough, low, high, at_least),
     }
 
 
+def _shortest_without_gain(
+    lengths: Floats,
+    pairs: Sequence[Mapping[Any, Any]],
+    end: str,
+    edge: float,
+    otherwise: float,
+) -> float:
+    """The shortest length whose gains to all longer ones have an ``end`` of at most ``edge``.
+
+    Args:
+        lengths: All lengths, shortest first; the longest has no gain and is not asked.
+        pairs: Gains from each length to each longer one.
+        end: Which end of a gain's interval: ``low`` or ``high``.
+        edge: Largest gain that does not count.
+        otherwise: Returned if there is no such length.
+    """
+    for length in lengths[:-1]:
+        gains = [pair[end] for pair in pairs if pair["from"] == length]
+        if all(gain <= edge for gain in gains):
+            return float(length)
+    return otherwise
+
+
 def _epochs_text(epochs: float, low: float, high: float, at_least: bool) -> str:
-    """``at least 32``, ``8 (4 to 16)``, ``8 (4 or more)``, ``8`` where nothing else is left, ``8 (no interval)``."""
+    """Epochs needed in words.
+
+    ``at least 32``, ``8 (4 to 16)``, ``8 (4 or more)``, ``8`` if nothing else is left, or
+    ``8 (no interval)``.
+    """
     if at_least:
         return f"at least {epochs:g}" + (f" ({low:g} not excluded)" if low < epochs else "")
     if np.isnan(low):
         return f"{epochs:g} (no interval)"
     if low == high:
         return f"{epochs:g}"
-    return (
-        f"{epochs:g} ({low:g} or more)" if np.isinf(high) else f"{epochs:g} ({low:g} to {high:g})"
-    )
+    if np.isinf(high):
+        return f"{epochs:g} ({low:g} or more)"
+    return f"{epochs:g} ({low:g} to {high:g})"

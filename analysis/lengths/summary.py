@@ -1,4 +1,4 @@
-"""What a study found, in numbers: each sparsity's best length, its distance from dense, what longer training gains."""
+"""Summary of a study: the best length of each sparsity, its distance from dense, further gain."""
 
 from __future__ import annotations
 
@@ -8,15 +8,37 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.curves.curve import length_curve
-from analysis.estimates.equal_flops import add_flops_ratios
-from analysis.estimates.intervals import seeds_needed
-from analysis.estimates.means import cell_values, direction_of
-from analysis.lengths.extension import extension_gain
-from analysis.tables.results import Results
+from ..curves.curve import length_curve
+from ..estimates.equal_flops import add_flops_ratios
+from ..estimates.intervals import seeds_needed
+from ..estimates.means import cell_values, direction_of
+from ..tables.results import Results
+from .extension import extension_gain
 
 MORE_OR_LESS = ("gains more", "gains less")
 """Verdicts of a step whose interval excludes zero."""
+POINT_COLUMNS = [
+    "epochs",
+    "n",
+    "mean",
+    "low",
+    "high",
+    "difference",
+    "difference_low",
+    "difference_high",
+]
+STEP_COLUMNS = [
+    "from_epochs",
+    "to_epochs",
+    "gain",
+    "gain_low",
+    "gain_high",
+    "gain_n",
+    "gain_more_seeds",
+    "sparse_gain",
+    "dense_gain",
+]
+LINE_KEYS = ["arm", "sparsity"]
 
 
 def summary(
@@ -28,74 +50,74 @@ def summary(
 ) -> pd.DataFrame:
     """One row per arm and sparsity; dense ones come first, under the arm ``dense``.
 
-    The training length of a row is chosen by the study's objective, which is a validation column, over report seeds;
-    ``y`` at that length is then no best of several test results. Where nothing was selected, as in a table of which all
-    runs are shown, nothing is chosen here either: there is a row for every length.
+    The training length of a row is chosen by the study's objective, which is a validation column,
+    over report seeds; ``y`` at that length is then no best of several test results. If nothing was
+    selected, as in a table of which all runs are shown, nothing is chosen here either: there is a
+    row for every length.
+
+    Args:
+        results: The study.
+        y: A measured column.
+        where: Dotted fields and their values, as in `sparsity_curve`.
+        level: Coverage of the intervals, in (0, 1).
 
     Returns:
-        ``arm sparsity epochs n mean low high difference difference_low difference_high`` (to the dense twins), then the
-        step from the shortest claimed to the longest length: ``from_epochs to_epochs gain gain_low gain_high gain_n
-        sparse_gain dense_gain gain_more_seeds`` (until the interval would exclude 0, NaN where it does) ``gain_verdict``,
-        see `extension_gain`; last ``flops_ratio`` (training FLOPs over the dense twin's) and ``warning``.
+        ``arm sparsity epochs n mean low high difference difference_low difference_high`` (to the
+        dense twins), then the step from the shortest claimed to the longest length: ``from_epochs
+        to_epochs gain gain_low gain_high gain_n sparse_gain dense_gain gain_more_seeds`` (until the
+        interval would exclude 0, NaN if it does) and ``verdict``, see `gain_verdict`; last
+        ``flops_ratio`` (training FLOPs over the dense twin's) and ``warning``.
 
     Raises:
         SparsetuneError: if a name is unknown, or a point would mix several cells.
     """
     points = length_curve(results, y, where=where, level=level).frame()
     points = points.rename(columns={"sparsity.target": "sparsity"}).dropna(subset="mean")
-    keys = ["arm", "sparsity"]
-    best = points if results.design.objective is None else _best_length(results, points, where)
-    gains = extension_gain(results, y, where=where, level=level)
-    claimed = gains[gains["claimed"].eq(True) & gains["gain"].notna()]
-    steps = claimed.sort_values("to_epochs", kind="stable").drop_duplicates(keys, keep="last")
-    more = seeds_needed(
-        steps["gain"], steps["pooled_sd"], steps["n"].astype("float64"), level, steps["df"]
-    )
-    steps = steps.assign(gain_more_seeds=np.where(more > 0, more, np.nan))
-    steps = steps.rename(columns={"n": "gain_n", "low": "gain_low", "high": "gain_high"})
-    step = [
-        "from_epochs",
-        "to_epochs",
-        "gain",
-        "gain_low",
-        "gain_high",
-        "gain_n",
-        "gain_more_seeds",
-    ]
-    step += ["sparse_gain", "dense_gain"]
-    rows = best.merge(steps[[*keys, *step]], on=keys, how="left")
-    found = [
-        "epochs",
-        "n",
-        "mean",
-        "low",
-        "high",
-        "difference",
-        "difference_low",
-        "difference_high",
-    ]
-    rows = rows[[*keys, *found, *step]].assign(
-        verdict=[gain_verdict(row, y) for row in rows.to_dict("records")]
-    )
+    # The length with the best test result would be too good by luck.
+    nothing_selected = results.design.objective is None
+    best = points if nothing_selected else _best_length(results, points, where)
+    steps = _longest_steps(extension_gain(results, y, where=where, level=level), level)
+    rows = best.merge(steps, on=LINE_KEYS, how="left")
+    rows = rows[[*LINE_KEYS, *POINT_COLUMNS, *STEP_COLUMNS]]
+    rows = rows.assign(verdict=[gain_verdict(row, y) for row in rows.to_dict("records")])
     rows = add_flops_ratios(rows, cell_values(results, "train_flops", where)[0], results)
+    # Arms may share a dense network, which then has one row.
     dense = rows[rows["sparsity"] == 0].assign(arm="dense").drop_duplicates()
     return pd.concat([dense, rows[rows["sparsity"] > 0]], ignore_index=True)
+
+
+def _longest_steps(gains: pd.DataFrame, level: float) -> pd.DataFrame:
+    """The longest claimed step of each arm and sparsity: `LINE_KEYS` and `STEP_COLUMNS`."""
+    claimed = gains[gains["claimed"].eq(True) & gains["gain"].notna()]
+    ordered = claimed.sort_values("to_epochs", kind="stable")
+    steps = ordered.drop_duplicates(LINE_KEYS, keep="last")
+    n = steps["n"].astype("float64")
+    more = seeds_needed(steps["gain"], steps["pooled_sd"], n, level, steps["df"])
+    # No seeds are missing if the interval excludes 0 already.
+    steps = steps.assign(gain_more_seeds=np.where(more > 0, more, np.nan))
+    steps = steps.rename(columns={"n": "gain_n", "low": "gain_low", "high": "gain_high"})
+    return steps[[*LINE_KEYS, *STEP_COLUMNS]]
 
 
 def _best_length(
     results: Results, points: pd.DataFrame, where: Mapping[str, Any] | None
 ) -> pd.DataFrame:
-    """Of each arm and sparsity the row whose length has the best objective."""
-    keys = ["arm", "sparsity"]
+    """The row of each arm and sparsity whose length has the best objective."""
     objective = length_curve(results, str(results.design.objective), where=where).frame()
-    objective = objective.rename(columns={"sparsity.target": "sparsity"})[[*keys, "epochs", "mean"]]
-    points = points.merge(objective.rename(columns={"mean": "objective"}), on=[*keys, "epochs"])
+    objective = objective.rename(columns={"sparsity.target": "sparsity", "mean": "objective"})
+    by_length = [*LINE_KEYS, "epochs"]
+    points = points.merge(objective[[*by_length, "objective"]], on=by_length)
     ranked = points.sort_values("objective", ascending=results.design.minimize, kind="stable")
-    return ranked.drop_duplicates(keys).sort_index()
+    return ranked.drop_duplicates(LINE_KEYS).sort_index()
 
 
 def gain_verdict(row: Mapping[Any, Any], y: str) -> str:
-    """What the interval of an extension gain of ``y`` allows to say; empty where there is none to judge."""
+    """Conclusion that the interval of an extension gain of ``y`` supports; empty without a gain.
+
+    Args:
+        row: ``gain gain_low gain_high gain_n``.
+        y: The measured column.
+    """
     if pd.isna(row["gain"]):
         return ""
     if row["gain_low"] > 0 or row["gain_high"] < 0:

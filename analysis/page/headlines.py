@@ -15,7 +15,7 @@ from ..lengths.saturation import epochs_needed
 from ..lengths.summary import MORE_OR_LESS
 from ..lengths.verdicts import undertraining
 from ..quantities import measure_name
-from ..recipes.retuning import retuning_gain
+from ..recipes.tuning_gain.retuning import retuning_gain
 from ..tables.results import Results
 from ..wording import format_interval, format_sparsity
 

@@ -9,35 +9,50 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import wraps
 from typing import Any
 
 from sparsetune.errors import SparsetuneError
 
-from .. import structure
-from ..curves import curve, histories
-from ..curves.comparison import compare_arms
-from ..curves.figures import draw_gains
+from ..curves.exhibits import curve_exhibits, history_exhibits
 from ..estimates.means import cell_values
 from ..exhibit import Exhibit
-from ..frontiers import pareto
-from ..lengths import saturation, verdicts
-from ..lengths.extension import extension_gain
-from ..quantities import measure_name
-from ..ramps import atlas
-from ..recipes import edges, importance, optima, optimism
-from ..recipes.retuning import retuning_gain
+from ..frontiers.exhibits import frontier_exhibits
+from ..lengths.exhibits import (
+    extension_exhibits,
+    saturation_exhibits,
+    verdict_exhibits,
+)
+from ..ramps.exhibits import ramp_exhibits
+from ..recipes.importance.exhibits import importance_exhibits
+from ..recipes.optima.exhibits import edge_exhibits, optimum_exhibits
+from ..recipes.tuning_gain.exhibits import optimism_exhibits, retuning_exhibits
+from ..structure.exhibits import structure_exhibits
 from ..tables.results import Results
 from ..tables.selection import report_rows
 from ..wording import format_value
 
 HEADLINE_MEASURES = ("test_accuracy", "test_score", "val_accuracy", "val_score")
 """Measures that cells are judged by, the preferred one first."""
-Exhibits = Callable[[Results, str, Mapping[str, Any]], Iterator[Exhibit]]
-"""Function that makes the exhibits of an analysis.
+Where = Mapping[str, Any]
+"""Dotted fields that have one value each."""
+MeasureExhibits = Callable[[Results, str, Where], Iterator[Exhibit]]
+"""Function that makes the exhibits of an analysis, for a headline measure."""
+StudyExhibits = Callable[[Results, Where], Iterator[Exhibit]]
+"""Function that makes the exhibits of an analysis that does not show the headline measure.
 
-It takes the results, the headline measure, and dotted fields that have one value each.
+A search, for instance, is shown by its objective, since search trials never read the test set.
 """
+
+
+def without_measure(exhibits: StudyExhibits) -> MeasureExhibits:
+    """Adapt an analysis that takes no headline measure to the arguments that `SECTIONS` gives."""
+
+    @wraps(exhibits)
+    def adapted(results: Results, _: str, where: Where) -> Iterator[Exhibit]:
+        return exhibits(results, where)
+
+    return adapted
 
 
 @dataclass(frozen=True)
@@ -85,80 +100,29 @@ def headline_measure(results: Results, where: Mapping[str, Any] | None = None) -
     return HEADLINE_MEASURES[0]
 
 
-def comparison_exhibits(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:
-    """Arms side by side, where several share a sparsity."""
-    compared = compare_arms(results, y, where=where)
-    if compared.shared():
-        length = f", after {compared.epochs:g} epochs" if results.design.lengths() else ""
-        title = f"{measure_name(y)} and cost of training against sparsity{length}"
-        yield Exhibit("comparison", title, compared.frame(), compared.note(), compared.plot)
-
-
-def extension_exhibits(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:
-    """What longer training gains beyond dense, where that may be claimed."""
-    gains = extension_gain(results, y, where=where)
-    claimed = gains[gains["claimed"].eq(True) & gains["n"].gt(0)]
-    if claimed.empty:
-        return
-    note = (
-        f"{measure_name(y)} gained from {claimed['from_epochs'].iloc[0]:g} epochs on (the shortest length at which dense is"
-        f" within 0.2 points of its best) minus what dense gained, paired by seed, n = {claimed['n'].max()};"
-        " bars: 95 % t intervals, not corrected for the number of comparisons. The same dense runs choose the start,"
-        " which makes gains too large where dense lengths are nearly as good: by 0.1 to 0.3 points at n = 3 in a"
-        " simulation whose seeds vary by 0.3."
-    )
-    title = "What longer training gains beyond dense"
-    yield Exhibit("extension-gain", title, gains, note, partial(draw_gains, gains, y))
-
-
-def retuning_exhibits(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[Exhibit]:
-    """What tuning in each cell gained over the dense recipe."""
-    gains = retuning_gain(results, y)
-    cells = cell_values(results, y, where)[0].index
-    gains = gains[gains["cell"].isin(cells)]
-    columns = {
-        "cell": "Cell",
-        "control": f"{measure_name(y)} of\nthe control (%)",
-        "winner": "of the winner (%)",
-    }
-    columns |= {"gain low high": "Gain (points)\n[95 % interval]", "n": "n"}
-    note = (
-        "The control is the dense winner at the shortest length, run unchanged; differences are paired by report seed,"
-        " t intervals with the standard deviation pooled over an arm's cells of one sparsity, not corrected for their"
-        " number. A control that diverged on some seeds has no value: those that are left would flatter it."
-    )
-    if len(gains):
-        columns |= (
-            {"control_diverged": "Diverged\ncontrols"} if gains["control_diverged"].any() else {}
-        )
-        yield Exhibit(
-            "retuning",
-            "What tuning in the cell gained over the dense recipe",
-            gains,
-            note,
-            None,
-            columns,
-        )
-
-
-SECTIONS: Mapping[str, tuple[Exhibits, ...]] = {
+SECTIONS: Mapping[str, tuple[MeasureExhibits, ...]] = {
     "Is the sparse network under-trained?": (
-        verdicts.exhibits,
-        saturation.exhibits,
+        without_measure(verdict_exhibits),
+        without_measure(saturation_exhibits),
         extension_exhibits,
     ),
-    "Curves": (curve.exhibits,),
-    "Best hyperparameters": (optima.exhibits, edges.exhibits, atlas.exhibits, importance.exhibits),
-    "What tuning is worth": (retuning_exhibits, optimism.exhibits),
-    "What to spend": (pareto.exhibits,),
-    "Structure of the sparse networks": (structure.exhibits,),
-    "During training": (histories.exhibits,),
+    "Curves": (curve_exhibits,),
+    "Best hyperparameters": (
+        without_measure(optimum_exhibits),
+        without_measure(edge_exhibits),
+        without_measure(ramp_exhibits),
+        without_measure(importance_exhibits),
+    ),
+    "What tuning is worth": (retuning_exhibits, without_measure(optimism_exhibits)),
+    "What to spend": (frontier_exhibits,),
+    "Structure of the sparse networks": (without_measure(structure_exhibits),),
+    "During training": (without_measure(history_exhibits),),
 }
 """Analyses by the heading that their exhibits stand under, in the order of the page."""
 
 
 def combination_exhibits(
-    results: Results, at: Combination, analyses: tuple[Exhibits, ...]
+    results: Results, at: Combination, analyses: tuple[MeasureExhibits, ...]
 ) -> Iterator[Exhibit | SparsetuneError]:
     """The exhibits of several analyses, in order; an error for an analysis that has none to show.
 

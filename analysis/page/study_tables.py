@@ -12,10 +12,11 @@ from ..estimates.means import is_measured
 from ..exhibit import CellFormat, TableColumn, plain_columns
 from ..lengths.summary import summary
 from ..quantities import measure_name
+from ..recipes.axis_text import axis_column
 from ..tables.results import Results
 from ..tables.selection import report_rows
 from ..wording import format_value
-from .table import PageTable, axis_column, measure_column, page_table
+from .table import PageTable, measure_column, page_table
 
 MAX_LISTED_TRIALS = 200
 """Trials up to which the page shows them in a table."""

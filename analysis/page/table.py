@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..exhibit import CellFormat, TableColumn, measure_format
 from ..quantities import column_label
-from ..recipes.optimum_figure import PERCENT_AXES, axis_name
+from ..recipes.axis_text import axis_name
 from ..wording import (
     format_exact,
     format_interval,
@@ -78,39 +78,9 @@ class PageTable:
     rows: Sequence[TableRow]
 
 
-def axis_column(path: str) -> TableColumn:
-    """Column of a search or sweep axis, which a frame has under its dotted field."""
-    if path == "sparsity.target":
-        return TableColumn("Sparsity (%)", path, format=CellFormat.SPARSITY)
-    is_training_share = path in PERCENT_AXES
-    cell_format = CellFormat.TRAINING_SHARE if is_training_share else CellFormat.PLAIN
-    return TableColumn(axis_name(path), path, format=cell_format)
-
-
 def measure_column(measure: str, value: str = "") -> TableColumn:
     """Column of a measure such as ``val_error``; ``value`` is its name in the frame, if another."""
     return TableColumn(column_label(measure), value or measure, format=measure_format(measure))
-
-
-def columns_from_headings(headings: Mapping[str, str]) -> tuple[TableColumn, ...]:
-    """TEMPORARY."""
-    found = []
-    for key, heading in headings.items():
-        names = key.split()
-        if key in ("sparsity", "sparsity.target") and "(" not in heading:
-            heading = f"{heading} (%)"
-        fraction = any(unit in heading for unit in ("(%)", "(points)", "(% of training)"))
-        form = CellFormat.PLAIN
-        if fraction:
-            form = CellFormat.PERCENT
-            if "parsity" in heading:
-                form = CellFormat.SPARSITY
-            elif "training" in heading:
-                form = CellFormat.TRAINING_SHARE
-        elif key == "axis":
-            form = CellFormat.AXIS_NAME
-        found.append(TableColumn(heading, *names, format=form))
-    return tuple(found)
 
 
 def page_table(

@@ -11,6 +11,7 @@ from sparsetune.paths import Place
 from sparsetune.spec.columns import FINISHED_STATUSES
 
 from ..checks import checks
+from ..curves.exhibits import comparison_exhibits
 from ..exhibit import Exhibit
 from ..load import StudyResults
 from ..tables.results import Results
@@ -31,10 +32,9 @@ from .parts import CombinationPart, Section, ShownExhibit, drop_failed_figures
 from .sections import (
     SECTIONS,
     Combination,
-    Exhibits,
+    MeasureExhibits,
     combination_exhibits,
     combinations,
-    comparison_exhibits,
 )
 from .study_tables import (
     cells_table,
@@ -43,7 +43,7 @@ from .study_tables import (
     main_table_frame,
     trials_table,
 )
-from .table import PageTable, columns_from_headings, page_table
+from .table import PageTable, page_table
 from .template import render_page
 
 NO_REPORT_TRIAL_TEXT = "No report trial has finished yet."
@@ -67,7 +67,7 @@ class ReportWriter:
         results: Results,
         folder: Place,
         exporter: FigureExporter,
-        sections: Mapping[str, tuple[Exhibits, ...]] = SECTIONS,
+        sections: Mapping[str, tuple[MeasureExhibits, ...]] = SECTIONS,
     ) -> None:
         self._results = results
         self._folder = folder
@@ -168,7 +168,7 @@ class ReportWriter:
         name = f"{exhibit.name}{suffix}"
         table = None
         if exhibit.columns:
-            table = page_table(exhibit.frame, columns_from_headings(exhibit.columns), "arm")
+            table = page_table(exhibit.frame, exhibit.columns, "arm")
         if exhibit.draw is None:
             # The numbers of a table alone lie with the other tables, not with the figures.
             self._write_csv(name, exhibit.frame)

@@ -1,1 +1,1 @@
-"""Where the sparsity ramp starts and ends: what each ramp reached, and what a scheduler would have kept of them."""
+"""Where the sparsity ramp should start and end, and which ramps a scheduler would have kept."""

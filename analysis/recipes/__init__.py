@@ -1,1 +1,1 @@
-"""How the best hyperparameters move with sparsity and length, which of them matter, and where the range ends."""
+"""The best hyperparameters: where they lie, which of them matter, and what tuning them gained."""

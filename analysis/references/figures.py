@@ -1,173 +1,117 @@
-"""Figures of published results: that of arXiv 2308.02060 redrawn, training length, and points over a study's curve."""
+"""Figures of published results: arXiv 2308.02060 redrawn, training length, and overlays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.axes import log_density, make_panels, set_sparsity_ticks, set_x_axis
-from analysis.drawing.marks import add_legend
-from analysis.drawing.style import ARM_COLOURS, LINE_MARKERS, line_colours, project_style
-from analysis.exhibit import Exhibit
-from analysis.quantities import column_label, display_factor, line_name
-from analysis.references import references
+from ..drawers import draws
+from ..drawing.axes import log_density, make_panels, set_sparsity_ticks, set_x_axis
+from ..drawing.marks import add_legend
+from ..drawing.style import ARM_COLOURS, LINE_MARKERS, line_colours, project_style
+from ..quantities import column_label, display_factor, line_name
+from .overlay import Overlay
+from .published import paper_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from analysis.references import Overlay
-
 PAPER_CAPTION = "arXiv 2308.02060, digitised (error about 0.03 points; method inferred)"
+PAPER_TICKS = [16, 32, 56, 100, 250, 500]
+LENGTH_TICKS = [16, 32, 100, 500, 2000, 10000]
 SERIES_MARKERS = "os^vP<>p"
+"""Marks of published points, by series."""
 BEST_MARKER = "*"
+"""Mark of a series that is the best of a sweep."""
 DIGITISED_MARKER = "D"
-"""Marks of published points: by series, and those kept for the best of a sweep and for what was read off a figure."""
+"""Mark of a series that was read off a figure."""
 STRETCH_LABELS = {
-    "1x": "1x",
-    "2x LR held at final": "2x, rate held at its end",
     "2x LR stretched": "2x, rate stretched",
+    "2x LR held at final": "2x, rate held at its end",
 }
-
-
-def exhibits() -> Iterator[Exhibit]:
-    """What is published, as a report shows it on request; it is not a study's."""
-    paper = paper_points()
-    length = length_points()
-    stretch = stretch_points()
-    caption = f"{PAPER_CAPTION}. Top-1 accuracy over training epochs, a line per sparsity; large: the best budget of each line,"
-    caption += (
-        " at its right end where the line still rises. n is not known, so there are no intervals."
-    )
-    yield Exhibit("paper", "The figure of arXiv 2308.02060", paper, caption, paper_figure)
-    caption = "Published networks trained for longer, schedule stretched, each from its source's own recipe: only points"
-    caption += " of one line may be compared. Bars: standard deviation over 3 seeds, where published; else single runs."
-    yield Exhibit(
-        "published-length",
-        "Published: training for longer",
-        length,
-        caption,
-        partial(length_figure, length),
-    )
-    caption = "Networks trained from scratch under a fixed mask for one or two times the steps (Gale et al. 2019), top-1"
-    caption += " gained over 1x; means of 9 seeds, bars: two standard errors of the difference."
-    yield Exhibit(
-        "published-stretch",
-        "Published: what stretching buys",
-        stretch,
-        caption,
-        partial(stretch_figure, stretch),
-    )
-
-
-def paper_points() -> pd.DataFrame:
-    """The digitised points: ``sparsity epochs value best``, the last true where a line is highest."""
-    points = references("ResNet50/ImageNet")
-    points = points[points["digitised"]].sort_values(["sparsity", "epochs"], ignore_index=True)
-    highest = points.groupby("sparsity")["value"].transform("max")
-    return points.assign(best=points["value"] == highest)[
-        ["sparsity", "epochs", "value", "best", "source"]
-    ]
+MAX_SHOWN_PERCENT = 99.9
+"""Upper limit of an axis of accuracies to which published points extend it."""
 
 
 def paper_figure() -> Figure:
-    """The figure of arXiv 2308.02060 from its digitised points: top-1 over epochs, each line's best budget large."""
+    """Redraw the figure of arXiv 2308.02060 from its digitised points: top-1 over epochs.
+
+    There is a line per sparsity, whose best budget is large.
+    """
     points = paper_points()
     palette = line_colours(points["sparsity"], "sparsity.target")
     with project_style():
         (axis,) = make_panels(1, size=(5.4, 4.2))
         for rank, (sparsity, line) in enumerate(points.groupby("sparsity")):
-            style = {"color": palette[sparsity], "marker": LINE_MARKERS[rank]}
-            best = line[line["best"]]
+            style: dict[str, Any] = {"color": palette[sparsity], "marker": LINE_MARKERS[rank]}
             axis.plot(line["epochs"], 100 * line["value"], linewidth=1.5, markersize=5, **style)
-            longest = best["epochs"].iloc[0] == line["epochs"].max()
-            at = f"{best['epochs'].iloc[0]:g} epochs{' or more' if longest else ''}"
-            name = f"{line_name('sparsity.target', sparsity)}: best at {at}"
-            axis.plot(
-                best["epochs"],
-                100 * best["value"],
-                markersize=11,
-                markeredgecolor="white",
-                label=name,
-                **style,
-            )
-        set_x_axis(axis, "epochs", [16, 32, 56, 100, 250, 500])
+            best = line[line["best"]]
+            epochs = best["epochs"].iloc[0]
+            is_longest = epochs == line["epochs"].max()
+            budget = f"{epochs:g} epochs{' or more' if is_longest else ''}"
+            name = f"{line_name('sparsity.target', sparsity)}: best at {budget}"
+            large: dict[str, Any] = {"markersize": 11, "markeredgecolor": "white", "label": name}
+            axis.plot(best["epochs"], 100 * best["value"], **large, **style)
+        set_x_axis(axis, "epochs", PAPER_TICKS)
         axis.set_ylabel("Top-1 accuracy (%)")
-        axis.set_title(
-            PAPER_CAPTION.replace(" (", "\n("), fontsize=8.5, loc="left", color="#555555"
-        )
+        source = PAPER_CAPTION.replace(" (", "\n(")
+        axis.set_title(source, fontsize=8.5, loc="left", color="#555555")
         return add_legend([axis], "Sparsity")
 
 
-def length_points() -> pd.DataFrame:
-    """Published scores at several lengths of one recipe: ``line sparsity epochs value sd source``."""
-    rigl = references("ResNet50/ImageNet", "RigL", "ERK")
-    checkpoint = rigl["source"].eq("google-research/rigl README") & rigl["sparsity"].eq(0.99)
-    parts = {
-        "RigL, ERK": rigl[rigl["source"].str.startswith("RigL paper") | checkpoint],
-        "AC/DC, uniform": references("ResNet50/ImageNet", "AC/DC", "uniform(first+last dense)"),
-        "dense (FFCV)": references("ResNet50/ImageNet", "Dense FFCV"),
-    }
-    rows = pd.concat([part.assign(line=name) for name, part in parts.items()])
-    rows = rows[["line", "sparsity", "epochs", "value", "sd", "seeds", "source"]]
-    return rows.sort_values(["line", "sparsity", "epochs"], kind="stable", ignore_index=True)
-
-
 def length_figure(points: pd.DataFrame) -> Figure:
-    """Top-1 over epochs, a panel per source, a line per sparsity."""
-    lines = ["RigL, ERK", "AC/DC, uniform", "dense (FFCV)"]
+    """Draw top-1 over epochs, a panel per recipe, a line per sparsity.
+
+    Args:
+        points: Rows of `length_points`.
+    """
+    recipes = ["RigL, ERK", "AC/DC, uniform", "dense (FFCV)"]
     palette = line_colours(points["sparsity"], "sparsity.target")
     with project_style():
-        axes = make_panels(len(lines), size=(3.3, 3.4))
-        for axis, line in zip(axes, lines, strict=True):
-            part = points[points["line"] == line]
-            for rank, (sparsity, colour) in enumerate(palette.items()):
-                own = part[part["sparsity"] == sparsity]
-                style = {
-                    "color": colour,
-                    "marker": LINE_MARKERS[rank % len(LINE_MARKERS)],
-                    "markersize": 5,
-                    "linewidth": 1.4,
-                }
-                bars = np.nan_to_num(100 * own["sd"].to_numpy(np.float64))
-                if len(own):
-                    name = line_name("sparsity.target", sparsity)
-                    axis.errorbar(
-                        own["epochs"], 100 * own["value"], bars, capsize=2, label=name, **style
-                    )
-            set_x_axis(axis, "epochs", [16, 32, 100, 500, 2000, 10000])
-            axis.set_title(line)
+        axes = make_panels(len(recipes), size=(3.3, 3.4))
+        for axis, recipe in zip(axes, recipes, strict=True):
+            _draw_length_lines(axis, points[points["line"] == recipe], palette)
+            set_x_axis(axis, "epochs", LENGTH_TICKS)
+            axis.set_title(recipe)
         axes[0].set_ylabel("Top-1 accuracy (%)")
         names = [line_name("sparsity.target", sparsity) for sparsity in palette]
         return add_legend(axes, "Sparsity", names)
 
 
-def stretch_points() -> pd.DataFrame:
-    """What twice the steps gain under a fixed mask: ``sparsity length gain low high n``, +- two standard errors."""
-    rows = references("ResNet50/ImageNet", "Static GMP-mask from scratch")
-    one = rows[rows["length"] == "1x"].set_index("sparsity")
-    twice = rows[rows["length"] != "1x"]
-    base = one.loc[twice["sparsity"]].reset_index(drop=True)
-    twice = twice.reset_index(drop=True)
-    seeds = twice["seeds"].astype("float64")
-    error = np.sqrt((twice["sd"] ** 2 + base["sd"] ** 2) / seeds)
-    gain = twice["value"] - base["value"]
-    frame = twice[["sparsity", "length"]].assign(
-        gain=gain, low=gain - 2 * error, high=gain + 2 * error, n=twice["seeds"]
-    )
-    return frame.assign(source=twice["source"])
+def _draw_length_lines(axis: Axes, points: pd.DataFrame, palette: Mapping[Any, Any]) -> None:
+    """Draw a line per sparsity of one recipe; bars are standard deviations, if published."""
+    for rank, (sparsity, colour) in enumerate(palette.items()):
+        own = points[points["sparsity"] == sparsity]
+        if own.empty:
+            continue
+        style: dict[str, Any] = {
+            "color": colour,
+            "marker": LINE_MARKERS[rank % len(LINE_MARKERS)],
+            "markersize": 5,
+            "linewidth": 1.4,
+            "capsize": 2,
+            "label": line_name("sparsity.target", sparsity),
+        }
+        # Without a published deviation there is a bar of length 0.
+        bars = np.nan_to_num(100 * own["sd"].to_numpy(np.float64))
+        axis.errorbar(own["epochs"], 100 * own["value"], bars, **style)
 
 
 def stretch_figure(points: pd.DataFrame) -> Figure:
-    """Gain of twice the steps over sparsity: learning rate stretched, and held at its last value."""
+    """Draw the gain of twice the steps over sparsity: learning rate stretched, or held at its end.
+
+    Args:
+        points: Rows of `stretch_points`.
+    """
+    sparsities = sorted(set(points["sparsity"]))
     with project_style():
         (axis,) = make_panels(1, size=(4.8, 3.6))
         axis.axhline(0, color="#555555", linewidth=1)
-        for rank, length in enumerate(("2x LR stretched", "2x LR held at final")):
+        for rank, (length, label) in enumerate(STRETCH_LABELS.items()):
             part = points[points["length"] == length]
             ends = 100 * np.stack([part["gain"] - part["low"], part["high"] - part["gain"]])
             style: dict[str, Any] = {
@@ -175,64 +119,75 @@ def stretch_figure(points: pd.DataFrame) -> Figure:
                 "marker": LINE_MARKERS[rank],
                 "markersize": 5,
                 "capsize": 2,
+                "label": label,
             }
-            axis.errorbar(
-                log_density(part["sparsity"]),
-                100 * part["gain"],
-                ends,
-                label=STRETCH_LABELS[length],
-                **style,
-            )
-        axis.set_xticks(
-            log_density(sorted(set(points["sparsity"]))),
-            [f"{100 * s:g}" for s in sorted(set(points["sparsity"]))],
-        )
+            axis.errorbar(log_density(part["sparsity"]), 100 * part["gain"], ends, **style)
+        names = [f"{100 * sparsity:g}" for sparsity in sparsities]
+        axis.set_xticks(log_density(sparsities), names)
         axis.set_xlabel(column_label("sparsity"))
         axis.set_ylabel("Top-1 gained over 1x (points)")
         return add_legend([axis], "Trained for")
 
 
+@draws(Overlay)
 def draw_overlay(overlay: Overlay, ax: Axes | None = None) -> Figure:
-    """A study's curve with published points in every panel, hollow; a second legend names them."""
+    """Draw a study's curve with published points in every panel, hollow.
+
+    A second legend names the series.
+
+    Args:
+        overlay: The numbers.
+        ax: Where to draw; a new figure by default.
+    """
     from matplotlib.lines import Line2D
 
     with project_style():
         figure = overlay.curve.plot(ax)
-        styles = _styles(overlay.points)
-        for axis in [ax] if ax else figure.axes:
-            for series, part in overlay.points.groupby("series", sort=False):
-                x = log_density(part["x"]) if overlay.curve.x == "sparsity" else part["x"]
-                axis.plot(x, display_factor(overlay.curve.y) * part["value"], **styles[str(series)])
+        styles = _series_styles(overlay.points)
+        for axis in figure.axes if ax is None else [ax]:
+            _draw_series(axis, overlay, styles)
             _extend_axes(axis, overlay)
         handles = [Line2D([], [], label=name, **style) for name, style in styles.items()]
-        title = "Published" + (": not one baseline, see the caption" if overlay.warnings() else "")
-        if ax:
-            ax.add_artist(ax.legend())  # the curve's own, which a second one would replace
+        title = "Published"
+        if overlay.warnings():
+            title += ": not one baseline, see the caption"
+        if ax is not None:
+            # A second legend would replace the curve's own, so that is kept as an artist.
+            ax.add_artist(ax.legend())
             ax.legend(handles=handles, title=title, loc="lower left", fontsize=7)
         else:
             figure.set_figheight(figure.get_figheight() + 0.35 + 0.19 * len(handles))
-            figure.legend(
-                handles=handles, title=title, alignment="left", fontsize=8, loc="outside lower left"
-            )
+            placed: dict[str, Any] = {"loc": "outside lower left", "alignment": "left"}
+            figure.legend(handles=handles, title=title, fontsize=8, **placed)
         return figure
 
 
-def _styles(points: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Of each series: hollow marks, thin dotted lines, colours from the end that arms take last."""
+def _draw_series(axis: Axes, overlay: Overlay, styles: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draw the published points into one panel, a line per series."""
+    factor = display_factor(overlay.curve.y)
+    for series, part in overlay.points.groupby("series", sort=False):
+        x = log_density(part["x"]) if overlay.curve.x == "sparsity" else part["x"]
+        style: Any = styles[str(series)]
+        axis.plot(x, factor * part["value"], **style)
+
+
+def _series_styles(points: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Style of each series: hollow marks on thin dotted lines.
+
+    Colours begin at the end that arms take last.
+    """
     styles = {}
     for rank, (name, part) in enumerate(points.groupby("series", sort=False)):
-        colour = ARM_COLOURS[::-1][rank % len(ARM_COLOURS)]
-        marker = (
-            DIGITISED_MARKER
-            if part["digitised"].all()
-            else BEST_MARKER
-            if part["best_of_sweep"].all()
-            else SERIES_MARKERS[rank % 8]
-        )
-        size = 9 if marker == BEST_MARKER else 6
-        line = {"color": colour, "linestyle": ":", "linewidth": 1, "markersize": size}
+        marker = SERIES_MARKERS[rank % len(SERIES_MARKERS)]
+        if part["best_of_sweep"].all():
+            marker = BEST_MARKER
+        if part["digitised"].all():
+            marker = DIGITISED_MARKER
         styles[str(name)] = {
-            **line,
+            "color": ARM_COLOURS[::-1][rank % len(ARM_COLOURS)],
+            "linestyle": ":",
+            "linewidth": 1,
+            "markersize": 9 if marker == BEST_MARKER else 6,
             "marker": marker,
             "markerfacecolor": "none",
             "markeredgewidth": 1.2,
@@ -241,13 +196,14 @@ def _styles(points: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 
 def _extend_axes(axis: Axes, overlay: Overlay) -> None:
-    """Limits and ticks that hold the published points too."""
+    """Extend limits and ticks so that they hold the published points too."""
     values = display_factor(overlay.curve.y) * overlay.points["value"]
     low, high = axis.get_ylim()
-    axis.set_ylim(min(low, values.min() - 1), max(high, min(99.9, values.max() + 0.5)))
+    highest = min(MAX_SHOWN_PERCENT, values.max() + 0.5)
+    axis.set_ylim(min(low, values.min() - 1), max(high, highest))
+    frame = overlay.curve.frame()
     if overlay.curve.x == "sparsity":
-        set_sparsity_ticks(
-            axis.xaxis, [*overlay.curve.frame()["sparsity"], *overlay.points["x"].round(2)]
-        )
+        sparsities = [*frame["sparsity"], *overlay.points["x"].round(2)]
+        set_sparsity_ticks(axis.xaxis, sparsities)
     else:
-        set_x_axis(axis, "epochs", sorted({*overlay.curve.frame()["epochs"], *overlay.points["x"]}))
+        set_x_axis(axis, "epochs", sorted({*frame["epochs"], *overlay.points["x"]}))

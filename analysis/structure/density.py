@@ -8,94 +8,100 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.estimates.intervals import estimate_means
-from analysis.structure.trial_folders import TRIAL_COLUMNS, format_span, read_json, trial_folders
-from analysis.tables.results import Results
+from ..drawers import draw
+from ..estimates.intervals import estimate_means
+from ..tables.results import Results
+from .trial_folders import TRIAL_COLUMNS, certificate_layers, format_span, trial_folders
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LAYER_COLUMNS = [*TRIAL_COLUMNS, "position", "layer", "weights", "kept", "density"]
+LAYER_KEYS = ["cell", "arm", "sparsity", "epochs", "position", "layer", "weights"]
+DENSITY_STATISTICS = ["n", "mean", "sd", "df", "low", "high"]
 
 
 @dataclass(frozen=True)
 class DensityProfile:
-    """How dense the winners' networks are, layer by layer: numbers (`frame`), picture (`plot`), marks (`note`).
+    """Density of the winners' networks by layer: numbers (`frame`), figure, caption (`note`).
 
     Args:
-        layers: What `layer_densities` returns.
-        level: Coverage of the intervals.
+        layers: Rows of `layer_densities`.
+        level: Coverage of the intervals, in (0, 1).
     """
 
     layers: pd.DataFrame
     level: float = 0.95
 
     def frame(self) -> pd.DataFrame:
-        """One row per cell and layer: ``cell arm sparsity epochs position layer weights``, ``n mean sd low high``.
+        """One row per cell and layer.
 
-        ``mean`` is of the density over report seeds, ``kept`` the fewest weights that a seed keeps (0: a dead layer);
-        the t interval is of the layer's own spread in its cell.
+        Columns: ``cell arm sparsity epochs position layer weights``; ``kept``, the fewest weights
+        that a seed keeps (0: a dead layer); ``n mean sd df low high`` of the density over report
+        seeds, with a t interval from the layer's own spread in its cell.
         """
-        keys = ["cell", "arm", "sparsity", "epochs", "position", "layer", "weights"]
         if self.layers.empty:
-            return pd.DataFrame(columns=[*keys, "kept", "n", "mean", "sd", "df", "low", "high"])
-        values = self.layers.pivot(index=["cell", "position"], columns="seed", values="density")
-        firsts = (
-            self.layers.drop_duplicates(["cell", "position"])
-            .set_index(["cell", "position"])
-            .loc[values.index]
-        )
-        fewest = self.layers.groupby(["cell", "position"])["kept"].min()
-        points = estimate_means(values.to_numpy(), list(values.index), self.level)[
-            ["n", "mean", "sd", "df", "low", "high"]
-        ]
-        frame = pd.concat(
-            [firsts.assign(kept=fewest).reset_index()[[*keys, "kept"]], points], axis=1
-        )
-        order = {cell: rank for rank, cell in enumerate(dict.fromkeys(self.layers["cell"]))}
-        return frame.sort_values(
-            ["cell", "position"],
-            key=lambda c: c.map(order) if c.name == "cell" else c,
-            ignore_index=True,
-        )
+            return pd.DataFrame(columns=[*LAYER_KEYS, "kept", *DENSITY_STATISTICS])
+        keys = ["cell", "position"]
+        values = self.layers.pivot(index=keys, columns="seed", values="density")
+        firsts = self.layers.drop_duplicates(keys).set_index(keys).loc[values.index]
+        fewest = self.layers.groupby(keys)["kept"].min()
+        described = firsts.assign(kept=fewest).reset_index()[[*LAYER_KEYS, "kept"]]
+        points = estimate_means(values.to_numpy(), list(values.index), self.level)
+        frame = pd.concat([described, points[DENSITY_STATISTICS]], axis=1)
+        # In the order of the study, not of the cells' names.
+        cells = list(dict.fromkeys(self.layers["cell"]))
+        frame = frame.assign(_rank=frame["cell"].map(cells.index))
+        ordered = frame.sort_values(["_rank", "position"], ignore_index=True)
+        return ordered.drop(columns="_rank")
 
     def dead(self) -> list[str]:
-        """Layers with no weight left in some report trial, in words."""
+        """Layers without a weight left in some report trial, in words."""
         empty = self.layers[self.layers["kept"] == 0]
-        trials = (
-            empty.groupby(["arm", "sparsity", "layer"], sort=False)["trial_id"]
-            .nunique()
-            .reset_index()
-        )
-        return [
-            f"{row['arm']} at {100 * row['sparsity']:g} %: `{row['layer']}` in {row['trial_id']} trials"
-            for row in trials.to_dict("records")
-        ]
+        groups = empty.groupby(["arm", "sparsity", "layer"], sort=False)
+        trials = groups["trial_id"].nunique().reset_index()
+        texts = []
+        for row in trials.to_dict("records"):
+            where = f"{row['arm']} at {100 * row['sparsity']:g} %"
+            texts.append(f"{where}: `{row['layer']}` in {row['trial_id']} trials")
+        return texts
 
     def plot(self) -> Figure:
-        """Draw density over layers in order: a panel per arm and length, a line per sparsity."""
-        from analysis.structure import figures
+        """Draw density over layers in order: a panel per arm and length, a line per sparsity.
 
-        return figures.draw_densities(self)
+        Raises:
+            SparsetuneError: if there is nothing to draw.
+        """
+        return draw(self)
 
     def note(self) -> str:
-        """What the marks mean, for a caption."""
+        """Meaning of the marks, for a caption."""
         if self.layers.empty:
             return "No certificate of a sparse winner's report trial says how dense its layers are."
-        seeds = self.frame()["n"]
-        text = f"Density of each prunable layer, input first; means over n = {format_span(seeds)} report seeds of each cell's"
-        text += f" winner, bars: {100 * self.level:g} % t intervals. Dotted: the density of the whole network."
+        text = (
+            "Density of each prunable layer, input first; means over"
+            f" n = {format_span(self.frame()['n'])} report seeds of each cell's winner, bars:"
+            f" {100 * self.level:g} % t intervals. Dotted: the density of the whole network."
+        )
         if self.layers["epochs"].nunique() > 2:
             text += " Only the shortest and the longest training are drawn."
-        return text + (
-            f" No weight is left (crosses): {'; '.join(self.dead())}." if self.dead() else ""
-        )
+        dead = self.dead()
+        if dead:
+            text += f" No weight is left (crosses): {'; '.join(dead)}."
+        return text
 
 
 def density_profile(
     results: Results, where: Mapping[str, Any] | None = None, level: float = 0.95
 ) -> DensityProfile:
-    """Density by layer of every sparse cell's winner, over report seeds; empty where no folder holds a certificate.
+    """Density by layer of every sparse cell's winner, over report seeds.
+
+    It is empty if no folder holds a certificate.
+
+    Args:
+        results: The study.
+        where: Dotted fields and their values.
+        level: Coverage of the intervals, in (0, 1).
 
     Raises:
         SparsetuneError: if a field in ``where`` is unknown.
@@ -105,16 +111,21 @@ def density_profile(
 
 
 def layer_densities(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
-    """One row per report trial of a sparse winner and layer: `LAYER_COLUMNS`; ``position`` counts from 0 at the input."""
+    """One row per report trial of a sparse winner and layer: `LAYER_COLUMNS`.
+
+    ``position`` counts from 0 at the input.
+    """
     rows = []
     for trial, folder in trial_folders(results, where):
-        for position, layer in enumerate(
-            (read_json(folder / "certificate.json") or {}).get("layers", [])
-        ):
-            kept = {"kept": layer["kept"], "density": layer["kept"] / layer["weights"]}
+        for position, layer in enumerate(certificate_layers(folder)):
             rows.append(
-                trial
-                | {"position": position, "layer": layer["name"], "weights": layer["weights"]}
-                | kept
+                {
+                    **trial,
+                    "position": position,
+                    "layer": layer["name"],
+                    "weights": layer["weights"],
+                    "kept": layer["kept"],
+                    "density": layer["kept"] / layer["weights"],
+                }
             )
     return pd.DataFrame(rows, columns=LAYER_COLUMNS)

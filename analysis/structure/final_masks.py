@@ -1,4 +1,4 @@
-"""The final masks of the winners' report trials, as packed bits: a bit a weight."""
+"""Final masks of the winners' report trials, as packed bits: one bit per weight."""
 
 from __future__ import annotations
 
@@ -10,19 +10,31 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.structure.trial_folders import read_json, trial_folders
-from analysis.tables.results import Results
-from analysis.tables.selection import report_rows
 from sparsetune.paths import Place, read_content
+
+from ..tables.results import Results
+from ..tables.selection import report_rows
+from .trial_folders import certificate_layers, trial_folders
 
 Bits = NDArray[np.uint8]
 UNTRAINED_ENCODERS = ("bert_tiny", "bert_base")
-"""Encoders that start from the trial's seed; every other text encoder is pre-trained: one start for all seeds."""
+"""Encoders that start from the trial's seed. Others are pre-trained: one start for all seeds."""
+MASK_FILE = "masks.safetensors"
+MODEL_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
 class FinalMask:
-    """The final mask of one report trial: packed bits and sizes by layer, where it started, and which recipe it is."""
+    """Final mask of one report trial.
+
+    Args:
+        recipe: Name of the recipe: arm and length.
+        sparsity: Target sparsity, in [0, 1).
+        seed: Seed of the trial.
+        start: Name of the initial weights.
+        bits: Packed bits of each layer; a set bit is a weight inside the mask.
+        sizes: Number of weights of each layer.
+    """
 
     recipe: str
     sparsity: float
@@ -33,106 +45,123 @@ class FinalMask:
 
     @property
     def kept(self) -> NDArray[np.float64]:
-        """Weights inside the mask, by layer."""
+        """Number of weights inside the mask, shape [n_layers]."""
         return np.array([np.bitwise_count(bits).sum() for bits in self.bits.values()], np.float64)
 
 
 def final_masks(
     results: Results, where: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[list[FinalMask], int]]:
-    """Those of each sparsity in turn, since all need not fit into memory; and how many trials left none.
+    """Masks of one sparsity after the other, and how many of its trials left none.
 
-    Masks are read from ``masks.safetensors`` of a trial, or from a kept model, whose zeros count as pruned; a study of
-    an older version has neither.
+    They come in turn since all need not fit into memory. Masks are read from ``masks.safetensors``
+    of a trial, or from a kept model, whose zeros count as pruned; a study of an older version has
+    neither.
 
     Raises:
         SparsetuneError: if a field in ``where`` is unknown.
         StorageError: if the folders cannot be read.
     """
-    found = list(trial_folders(results, where))
+    folders = list(trial_folders(results, where))
     starts = _start_names(results)
-    recipes = _recipes([trial for trial, _ in found])
-    for sparsity in sorted({trial["sparsity"] for trial, _ in found}):
+    recipes = _recipe_names([trial for trial, _ in folders])
+    for sparsity in sorted({trial["sparsity"] for trial, _ in folders}):
         masks = []
         missing = 0
-        for trial, folder in (one for one in found if one[0]["sparsity"] == sparsity):
+        for trial, folder in folders:
+            if trial["sparsity"] != sparsity:
+                continue
             bits, sizes = read_final_mask(folder)
-            missing += not bits
-            if bits:
-                start = starts[trial["trial_id"]]
-                masks.append(
-                    FinalMask(
-                        recipes[trial["cell"]], sparsity, int(trial["seed"]), start, bits, sizes
-                    )
-                )
+            if not bits:
+                missing += 1
+                continue
+            recipe = recipes[trial["cell"]]
+            start = starts[trial["trial_id"]]
+            masks.append(FinalMask(recipe, sparsity, int(trial["seed"]), start, bits, sizes))
         yield masks, missing
 
 
-def _recipes(trials: list[dict[str, Any]]) -> dict[str, str]:
-    """A name for the recipe of each cell: the arm, with the length where it has several; else the cell's own."""
-    cells = pd.DataFrame(trials, columns=["cell", "arm", "sparsity", "epochs"]).drop_duplicates(
-        "cell"
-    )
+def _recipe_names(trials: list[dict[str, Any]]) -> dict[str, str]:
+    """Name of each cell's recipe: the arm, with the length if the arm has several.
+
+    If that does not tell cells apart, the name is the cell's own.
+    """
+    columns = ["cell", "arm", "sparsity", "epochs"]
+    cells = pd.DataFrame(trials, columns=columns).drop_duplicates("cell")
     names = cells["arm"].astype("string")
-    several = cells.groupby("arm")["epochs"].transform("nunique") > 1
-    names = names.where(
-        ~several, names + " " + cells["epochs"].map("{:g} ep".format).astype("string")
-    )
-    alike = pd.DataFrame({"name": names, "sparsity": cells["sparsity"]}).duplicated(keep=False)
-    return dict(
-        zip(cells["cell"], names.where(~alike, cells["cell"].astype("string")), strict=True)
-    )
+    has_several_lengths = cells.groupby("arm")["epochs"].transform("nunique") > 1
+    lengths = cells["epochs"].map("{:g} ep".format).astype("string")
+    names = names.where(~has_several_lengths, names + " " + lengths)
+    named = pd.DataFrame({"name": names, "sparsity": cells["sparsity"]})
+    # Cells may differ in a sweep axis that is neither sparsity nor length.
+    is_ambiguous = named.duplicated(keep=False)
+    names = names.where(~is_ambiguous, cells["cell"].astype("string"))
+    return dict(zip(cells["cell"], names, strict=True))
 
 
 def _start_names(results: Results) -> dict[str, str]:
-    """What each report trial's initial weights are a function of."""
+    """Name of each report trial's initial weights: those of its seed, or of a pre-training."""
     rows = report_rows(results)
     pretrained = pd.Series("", rows.index)
     for path in ("task.weights", "sparsity.checkpoint"):
-        pretrained += rows[path].astype("string").fillna("") if path in rows else ""
+        if path in rows:
+            pretrained += rows[path].astype("string").fillna("")
     if "task.model" in rows:
-        text = rows["task.kind"].eq("text") & ~rows["task.model"].isin(UNTRAINED_ENCODERS)
-        pretrained += rows["task.model"].astype("string").where(text, "").fillna("")
+        is_text = rows["task.kind"].eq("text")
+        is_pretrained = is_text & ~rows["task.model"].isin(UNTRAINED_ENCODERS)
+        pretrained += rows["task.model"].astype("string").where(is_pretrained, "").fillna("")
     start = pretrained.where(pretrained != "", "seed " + rows["seed"].astype("string"))
     return dict(zip(rows["trial_id"], start, strict=True))
 
 
 def read_final_mask(folder: Place) -> tuple[dict[str, Bits], dict[str, int]]:
-    """The final mask in an attempt's folder: packed bits and number of weights by layer, empty where there is none.
+    """Packed bits and number of weights by layer, from an attempt's folder; empty without a mask.
 
     A file that does not hold what the certificate counted is no mask.
+
+    Raises:
+        StudyDirectoryError: if the certificate is damaged.
+        StorageError: if a file cannot be read.
     """
-    layers = (read_json(folder / "certificate.json") or {}).get("layers", [])
+    layers = certificate_layers(folder)
+    if not layers:
+        return {}, {}
     sizes = {layer["name"]: int(layer["weights"]) for layer in layers}
-    for file, pruned in (("masks.safetensors", "kept"), ("model.safetensors", "zeros")):
-        tensors = _tensors(folder / file)
-        if layers and all(name in tensors for name in sizes):
-            whole = file.startswith("model")
-            bits = {
-                name: np.packbits(tensors[name] != 0) if whole else tensors[name] for name in sizes
-            }
-            asked = {
-                y["name"]: y["weights"] - y["zeros"] if pruned == "zeros" else y["kept"]
-                for y in layers
-            }
-            if all(bits[name].size == -(-sizes[name] // 8) for name in sizes) and all(
-                np.bitwise_count(bits[name]).sum() == asked[name] for name in sizes
-            ):
-                return bits, sizes
+    tensors = _tensors(folder / MASK_FILE)
+    if all(name in tensors for name in sizes):
+        bits = {name: tensors[name] for name in sizes}
+        if _has_counts(bits, sizes, {layer["name"]: layer["kept"] for layer in layers}):
+            return bits, sizes
+    # A model is larger than its masks, so it is read only without them.
+    tensors = _tensors(folder / MODEL_FILE)
+    if all(name in tensors for name in sizes):
+        bits = {name: np.packbits(tensors[name] != 0) for name in sizes}
+        nonzero = {layer["name"]: layer["weights"] - layer["zeros"] for layer in layers}
+        if _has_counts(bits, sizes, nonzero):
+            return bits, sizes
     return {}, {}
 
 
+def _has_counts(
+    bits: Mapping[str, Bits], sizes: Mapping[str, int], counts: Mapping[str, int]
+) -> bool:
+    """True if every layer has the bytes for its size and as many set bits as were counted."""
+    # Sizes first: a tensor of another size may be of a type whose bits cannot be counted.
+    if any(bits[name].size != -(-size // 8) for name, size in sizes.items()):
+        return False
+    return all(np.bitwise_count(bits[name]).sum() == counts[name] for name in sizes)
+
+
 def _tensors(path: Place) -> dict[str, NDArray[Any]]:
+    """Tensors of a file by name; empty if it is missing, damaged or of a type that numpy lacks."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     data = read_content(path)
+    if data is None:
+        return {}
     try:
-        return load(data) if data is not None else {}
-    except (
-        SafetensorError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ):  # damaged, or of a type that numpy lacks
+        # A damaged file must not end a report: the trial then counts as one without a mask.
+        return load(data)
+    except (SafetensorError, KeyError, TypeError, ValueError):
         return {}

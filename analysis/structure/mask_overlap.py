@@ -1,8 +1,8 @@
-"""Overlap of final masks between seeds of a recipe, and between recipes at one sparsity, beside what chance gives."""
+"""Overlap of final masks between seeds and between recipes at one sparsity, and that of chance."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.estimates.intervals import t_interval
-from analysis.structure.final_masks import FinalMask, final_masks
-from analysis.tables.results import Results
+from ..drawers import draw
+from ..estimates.intervals import t_interval
+from ..tables.results import Results
+from .final_masks import FinalMask, final_masks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WHOLE_NETWORK = "all"
-"""The name of the row that counts all layers together."""
+"""Name in place of a layer's for the row that counts all layers together."""
+MIN_UNION = 1e-12
+"""Smallest union that an intersection is divided by, so that two empty masks overlap by 0."""
 OVERLAP_COLUMNS = [
     "sparsity",
     "recipe",
@@ -32,18 +35,20 @@ OVERLAP_COLUMNS = [
     "iou",
     "low",
     "high",
+    "chance",
+    "verdict",
 ]
-OVERLAP_COLUMNS += ["chance", "verdict"]
+MaskPair = tuple[FinalMask, FinalMask]
 
 
 @dataclass(frozen=True)
 class MaskOverlap:
-    """Intersection over union of final masks at one sparsity: numbers (`frame`), picture (`plot`), marks (`note`).
+    """Intersection over union of final masks: numbers (`frame`), figures, caption (`note`).
 
     Args:
-        points: What `frame` returns.
-        missing: Report trials of sparse winners that left no final mask.
-        level: Coverage of the intervals.
+        points: Rows that `frame` returns.
+        missing: Number of report trials of sparse winners that left no final mask.
+        level: Coverage of the intervals, in (0, 1).
     """
 
     points: pd.DataFrame
@@ -51,59 +56,66 @@ class MaskOverlap:
     level: float = 0.95
 
     def frame(self) -> pd.DataFrame:
-        """One row per sparsity, pair of recipes (arm and length), kind of pair and layer; ``layer`` "all" for all.
+        """One row per sparsity, pair of recipes (arm and length), kind of pair and layer.
 
-        Columns: `OVERLAP_COLUMNS`. ``same_seed``: whether the pairs are of equal seeds; ``same_start``: whether they trained
-        from the same initial weights (equal seeds do, as do all that start pre-trained). ``n`` seeds stand behind
-        ``pairs`` pairs; ``low high`` is a t interval from the jackknife over seeds, since pairs that share a seed are
-        not independent. ``chance``: what random masks with these densities *in every layer* give, d / (2 - d) where
-        both keep the same share. ``verdict``: above, below or "not separated from" chance, by the interval.
+        Columns: `OVERLAP_COLUMNS`. ``same_seed``: True if the pairs are of equal seeds;
+        ``same_start``: True if they trained from the same initial weights (equal seeds do, as do
+        all that start pre-trained). ``layer`` is "all" for all layers together. ``n`` seeds stand
+        behind ``pairs`` pairs; ``low high`` is a t interval from the jackknife over seeds, since
+        pairs that share a seed are not independent, NaN with fewer than two seeds. ``chance``: the
+        overlap of random masks with these densities *in every layer*, d / (2 - d) if both keep the
+        same share. ``verdict``: above, below or "not separated from" chance, by the interval.
         """
         return self.points.copy()
 
     def whole(self) -> pd.DataFrame:
         """The rows over all layers, with ``pair`` in words."""
         rows = self.points[self.points["layer"] == WHOLE_NETWORK]
-        seed = np.where(rows["same_seed"], "one seed", "two seeds")
-        start = np.where(rows["same_start"], "one start", "two starts")
-        return rows.assign(
-            pair=[f"{a}, {b}" for a, b in zip(seed, start, strict=True)]
-        ).reset_index(drop=True)
+        pairs = []
+        for row in rows.to_dict("records"):
+            seeds = "one seed" if row["same_seed"] else "two seeds"
+            starts = "one start" if row["same_start"] else "two starts"
+            pairs.append(f"{seeds}, {starts}")
+        return rows.assign(pair=pairs).reset_index(drop=True)
 
     def by_layer(self) -> pd.DataFrame:
         """The rows by layer of two seeds of one recipe."""
-        rows = self.points[
-            (self.points["recipe"] == self.points["other"])
-            & (self.points["layer"] != WHOLE_NETWORK)
-        ]
+        is_one_recipe = self.points["recipe"] == self.points["other"]
+        is_layer = self.points["layer"] != WHOLE_NETWORK
+        rows = self.points[is_one_recipe & is_layer]
         return rows[~rows["same_seed"].astype(bool)].reset_index(drop=True)
 
     def plot(self) -> Figure:
-        """Draw a matrix of recipes for each sparsity: two seeds on and below the diagonal, one seed above it."""
-        from analysis.structure import figures
+        """Draw a matrix of recipes for each sparsity: two seeds up to the diagonal, one above it.
 
-        return figures.draw_overlaps(self)
+        Raises:
+            SparsetuneError: if there is nothing to draw.
+        """
+        return draw(self)
 
     def plot_layers(self) -> Figure:
-        """Draw the overlap of two seeds of a recipe layer by layer, beside what chance gives there."""
-        from analysis.structure import figures
+        """Draw the overlap of two seeds of a recipe layer by layer, with that of chance.
 
-        return figures.draw_layer_overlaps(self)
+        Raises:
+            SparsetuneError: if there is nothing to draw.
+        """
+        return draw(self, "plot_layers")
 
     def note(self) -> str:
-        """What the cells mean, for a caption."""
-        text = "Intersection over union of final masks, in percent: on and below the diagonal between two seeds, above it"
-        text += " between two recipes with one seed, which share their initial weights."
-        if self.points.loc[~self.points["same_seed"].astype(bool), "same_start"].any():
+        """Meaning of the matrix's fields, for a caption."""
+        text = (
+            "Intersection over union of final masks, in percent: on and below the diagonal between"
+            " two seeds, above it between two recipes with one seed, which share their initial"
+            " weights."
+        )
+        is_of_two_seeds = ~self.points["same_seed"].astype(bool)
+        if self.points.loc[is_of_two_seeds, "same_start"].any():
             text += " All start from one pre-trained network, two seeds too."
         text += " In brackets: what random masks of the same density in every layer give."
         text += " Intervals stand in the table."
-        missing = (
-            f" {self.missing} report trials left no final mask and are not in it."
-            if self.missing
-            else ""
-        )
-        return text + missing
+        if self.missing:
+            text += f" {self.missing} report trials left no final mask and are not in it."
+        return text
 
 
 def mask_overlap(
@@ -111,7 +123,13 @@ def mask_overlap(
 ) -> MaskOverlap:
     """Overlaps between the final masks of the winners' report trials, all pairs at one sparsity.
 
-    Recipes whose layers differ cannot be compared and make no row; nor does a study whose trials left no final mask.
+    Recipes whose layers differ cannot be compared and have no row; nor has a study whose trials
+    left no final mask.
+
+    Args:
+        results: The study.
+        where: Dotted fields and their values.
+        level: Coverage of the intervals, in (0, 1).
 
     Raises:
         SparsetuneError: if a field in ``where`` is unknown.
@@ -119,94 +137,111 @@ def mask_overlap(
     """
     rows: list[dict[str, Any]] = []
     missing = 0
-    for masks, without in final_masks(results, where):
+    for masks, without_mask in final_masks(results, where):
         rows += _overlaps(masks, level)
-        missing += without
+        missing += without_mask
     return MaskOverlap(pd.DataFrame(rows, columns=OVERLAP_COLUMNS), missing, level)
 
 
 def _overlaps(masks: list[FinalMask], level: float) -> Iterator[dict[str, Any]]:
     """The rows of one sparsity."""
-    pairs: dict[tuple[str, str, bool], list[tuple[FinalMask, FinalMask]]] = {}
-    for one, other in combinations(masks, 2):
-        if one.sizes == other.sizes:
-            pairs.setdefault((one.recipe, other.recipe, one.seed == other.seed), []).append(
-                (one, other)
-            )
+    # Counted once per mask: each is in many pairs.
     kept = {id(mask): mask.kept for mask in masks}
-    for (recipe, recipe_2, same_seed), both in pairs.items():
-        counts = np.stack([_counts(one, two, kept[id(one)], kept[id(two)]) for one, two in both])
-        whole = np.concatenate([counts, counts.sum(axis=2, keepdims=True)], axis=2)
-        iou, chance = (whole[:, k] / np.maximum(whole[:, k + 1], 1e-12) for k in (0, 2))
-        seeds = [(one.seed, two.seed) for one, two in both]
-        same_start = all(one.start == two.start for one, two in both)
-        for place, layer in enumerate([*both[0][0].sizes, WHOLE_NETWORK]):
-            mean, low, high, n = jackknife_interval(iou[:, place], seeds, level)
-            expected = float(chance[:, place].mean())
+    for (recipe, other, same_seed), pairs in _pairs_by_recipes(masks).items():
+        parts = [_counts(one, two, kept[id(one)], kept[id(two)]) for one, two in pairs]
+        counts = np.stack(parts)
+        with_total = np.concatenate([counts, counts.sum(axis=2, keepdims=True)], axis=2)
+        iou = with_total[:, 0] / np.maximum(with_total[:, 1], MIN_UNION)
+        chance = with_total[:, 2] / np.maximum(with_total[:, 3], MIN_UNION)
+        seeds = [(one.seed, two.seed) for one, two in pairs]
+        same_start = all(one.start == two.start for one, two in pairs)
+        first = pairs[0][0]
+        for position, layer in enumerate([*first.sizes, WHOLE_NETWORK]):
+            mean, low, high, n = jackknife_interval(iou[:, position], seeds, level)
+            expected = float(chance[:, position].mean())
             yield {
-                **{
-                    "sparsity": both[0][0].sparsity,
-                    "recipe": recipe,
-                    "other": recipe_2,
-                    "same_seed": same_seed,
-                },
-                **{
-                    "same_start": same_start,
-                    "layer": layer,
-                    "n": n,
-                    "pairs": len(both),
-                    "iou": mean,
-                },
-                **{
-                    "low": low,
-                    "high": high,
-                    "chance": expected,
-                    "verdict": _verdict(expected, low, high),
-                },
+                "sparsity": first.sparsity,
+                "recipe": recipe,
+                "other": other,
+                "same_seed": same_seed,
+                "same_start": same_start,
+                "layer": layer,
+                "n": n,
+                "pairs": len(pairs),
+                "iou": mean,
+                "low": low,
+                "high": high,
+                "chance": expected,
+                "verdict": _verdict(expected, low, high),
             }
 
 
+def _pairs_by_recipes(masks: list[FinalMask]) -> dict[tuple[str, str, bool], list[MaskPair]]:
+    """Pairs of masks with equal layers, by their recipes and True if they have one seed."""
+    pairs: dict[tuple[str, str, bool], list[MaskPair]] = {}
+    for one, two in combinations(masks, 2):
+        if one.sizes == two.sizes:
+            key = (one.recipe, two.recipe, one.seed == two.seed)
+            pairs.setdefault(key, []).append((one, two))
+    return pairs
+
+
 def _counts(
-    one: FinalMask, other: FinalMask, kept: NDArray[np.float64], others: NDArray[np.float64]
+    one: FinalMask, two: FinalMask, kept_one: NDArray[np.float64], kept_two: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """By layer: weights in both masks, in either; and what random masks have on average: shape [4, n_layers]."""
-    both = np.array(
-        [np.bitwise_count(one.bits[name] & other.bits[name]).sum() for name in one.sizes],
-        np.float64,
-    )
-    expected = kept * others / np.array(list(one.sizes.values()), np.float64)
-    return np.stack([both, kept + others - both, expected, kept + others - expected])
+    """Intersection and union of two masks by layer, then those of random masks on average.
+
+    Args:
+        one: A mask.
+        two: A mask with the same layers.
+        kept_one: Weights inside the first mask, shape [n_layers].
+        kept_two: Weights inside the second mask, shape [n_layers].
+
+    Returns:
+        Numbers of weights, shape [4, n_layers].
+    """
+    shared = [np.bitwise_count(one.bits[name] & two.bits[name]).sum() for name in one.sizes]
+    both = np.array(shared, np.float64)
+    sizes = np.array(list(one.sizes.values()), np.float64)
+    expected = kept_one * kept_two / sizes
+    total = kept_one + kept_two
+    return np.stack([both, total - both, expected, total - expected])
 
 
 def jackknife_interval(
-    values: NDArray[np.float64], seeds: list[tuple[int, int]], level: float
+    values: NDArray[np.float64], seeds: Sequence[tuple[int, int]], level: float
 ) -> tuple[float, float, float, int]:
     """Mean of values that belong to pairs of seeds, its t interval, and the number of seeds.
 
-    Leaving out one seed leaves out every pair that it is in (Efron & Stein 1981); where one seed's absence leaves no
-    pair, there is no interval. For pairs of one seed each this is the usual t interval.
+    Leaving out one seed leaves out every pair that it is in (Efron & Stein 1981); if one seed's
+    absence leaves no pair, the ends are NaN. For pairs of one seed each this is the usual t
+    interval.
+
+    Args:
+        values: One value per pair, shape [n_pairs].
+        seeds: Seeds of each pair.
+        level: Coverage of the interval, in (0, 1).
     """
-    every = sorted({seed for pair in seeds for seed in pair})
-    without = [
-        [value for value, pair in zip(values, seeds, strict=True) if seed not in pair]
-        for seed in every
-    ]
-    n = len(every)
-    if n < 2 or not all(without):
-        return float(values.mean()), float("nan"), float("nan"), n
-    means = np.array([np.mean(part) for part in without])
-    spread = (n - 1) * float(np.sqrt(((means - means.mean()) ** 2).sum() / (n - 1)))
+    mean = float(values.mean())
+    every_seed = sorted({seed for pair in seeds for seed in pair})
+    n = len(every_seed)
+    means = []
+    for seed in every_seed:
+        rest = [value for value, pair in zip(values, seeds, strict=True) if seed not in pair]
+        if n < 2 or not rest:
+            return mean, float("nan"), float("nan"), n
+        means.append(np.mean(rest))
+    # The spread of the pseudo-values, n - 1 times that of the means without a seed.
+    deviations = np.array(means) - np.array(means).mean()
+    spread = (n - 1) * float(np.sqrt((deviations**2).sum() / (n - 1)))
     low, high = t_interval(values.mean(), spread, n, n - 1, level)
-    return float(values.mean()), float(low), float(high), n
+    return mean, float(low), float(high), n
 
 
 def _verdict(chance: float, low: float, high: float) -> str:
+    """Verdict of an interval against chance, in words."""
     if np.isnan(low):
         return "no interval"
-    return (
-        "above chance"
-        if low > chance
-        else "below chance"
-        if high < chance
-        else "not separated from chance"
-    )
+    if low > chance:
+        return "above chance"
+    return "below chance" if high < chance else "not separated from chance"

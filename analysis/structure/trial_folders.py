@@ -1,4 +1,4 @@
-"""The folders of the report trials of sparse winners: what a network is made of lies there, not in the tables."""
+"""Folders of the report trials of sparse winners, which hold what the tables do not: structure."""
 
 from __future__ import annotations
 
@@ -8,30 +8,43 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.load import StudyResults
-from analysis.tables.results import Results
-from analysis.tables.selection import report_rows
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
 from sparsetune.paths import Place, read_content
 
+from ..load import StudyResults
+from ..tables.results import Results
+from ..tables.selection import report_rows
+
 TRIAL_COLUMNS = ["cell", "arm", "sparsity", "epochs", "seed", "trial_id"]
+CERTIFICATE_FILE = "certificate.json"
 
 
 def trial_folders(
     results: Results, where: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[dict[str, Any], Place]]:
-    """Report trials of sparse winners, COMPLETE ones: `TRIAL_COLUMNS`, and the folder of the attempt that ended it."""
-    if isinstance(results, StudyResults):
-        rows = sparse_report_trials(results, where).dropna(subset="attempt")
-        for row in rows[[*TRIAL_COLUMNS, "attempt"]].to_dict("records"):
-            yield (
-                {name: row[name] for name in TRIAL_COLUMNS},
-                results.directory.attempt(row["trial_id"], int(row["attempt"])),
-            )
+    """`TRIAL_COLUMNS` and folder of each COMPLETE report trial of a sparse winner.
+
+    The folder is that of the attempt that ended the trial. Results that are not of a study
+    directory have none.
+
+    Raises:
+        SparsetuneError: if a field in ``where`` is unknown.
+    """
+    if not isinstance(results, StudyResults):
+        return
+    # A folder is named after its attempt: a trial without one has no folder.
+    rows = sparse_report_trials(results, where).dropna(subset="attempt")
+    for row in rows[[*TRIAL_COLUMNS, "attempt"]].to_dict("records"):
+        folder = results.directory.attempt(row["trial_id"], int(row["attempt"]))
+        yield {name: row[name] for name in TRIAL_COLUMNS}, folder
 
 
 def sparse_report_trials(results: Results, where: Mapping[str, Any] | None) -> pd.DataFrame:
-    """Report trials of sparse winners that are COMPLETE: `report_rows` with ``sparsity``."""
+    """COMPLETE report trials of sparse winners: `report_rows` with ``sparsity``.
+
+    Raises:
+        SparsetuneError: if a field in ``where`` is unknown.
+    """
     rows = report_rows(results)
     for path, value in (where or {}).items():
         if "." not in path or path not in rows:
@@ -45,7 +58,7 @@ def sparse_report_trials(results: Results, where: Mapping[str, Any] | None) -> p
 
 
 def read_json(path: Place) -> Any:
-    """What a JSON file of a trial's folder holds; None where there is none.
+    """Contents of a JSON file of a trial's folder; None if there is no such file.
 
     Raises:
         StudyDirectoryError: if it is damaged.
@@ -60,8 +73,20 @@ def read_json(path: Place) -> Any:
         ) from error
 
 
+def certificate_layers(folder: Place) -> list[dict[str, Any]]:
+    """Layers of a trial's certificate, input first; empty if there is no certificate.
+
+    Raises:
+        StudyDirectoryError: if it is damaged.
+        StorageError: if it cannot be read.
+    """
+    certificate = read_json(folder / CERTIFICATE_FILE) or {}
+    layers: list[dict[str, Any]] = certificate.get("layers", [])
+    return layers
+
+
 def format_span(values: Iterable[Any]) -> str:
-    """A count, or the least and the greatest of several: ``2 to 3``."""
+    """A count, or the smallest and the largest of several: ``2 to 3``."""
     low = int(min(values))
     high = int(max(values))
     return f"{low}" if low == high else f"{low} to {high}"

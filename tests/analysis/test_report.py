@@ -13,7 +13,7 @@ import pytest
 import analysis
 from analysis.checks import checks
 from analysis.curves.comparison import compare_arms
-from analysis.exhibit import Exhibit
+from analysis.exhibit import Exhibit, plain_columns
 from analysis.lengths.summary import gain_verdict, summary
 from analysis.page.figure_export import FigureExporter
 from analysis.page.sections import SECTIONS
@@ -252,7 +252,11 @@ def test_an_analysis_that_breaks_leaves_the_rest_of_the_page(small: Path, tmp_pa
     def cannot_be_drawn(*_: Any) -> Any:
         yield Exhibit("broken", "A broken figure", pd.DataFrame({"n": [1]}), "", breaks)
         yield Exhibit(
-            "sound", "A sound table", pd.DataFrame({"n": [1]}), "says something", columns={"n": "n"}
+            "sound",
+            "A sound table",
+            pd.DataFrame({"n": [1]}),
+            "says something",
+            columns=plain_columns({"n": "n"}),
         )
 
     sections = {**SECTIONS, "Faults": (breaks, cannot_be_drawn)}

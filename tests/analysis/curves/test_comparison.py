@@ -27,7 +27,7 @@ SPARSITIES = [0.9375, 0, 0.75]
 
 @pytest.fixture
 def results(simulation: Any, studies: Any, tmp_path: Path) -> Callable[..., analysis.Results]:
-    """Results of arms with the accuracies of `ACCURACY` less the sparsity / 10, which seeds move by 0.02."""
+    """Results of arms: the accuracies of `ACCURACY` less sparsity / 10, moved by 0.02 by seeds."""
 
     def make(
         outcome: Any = lambda cell, role, seed: "COMPLETE", **changes: Any

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.curves.curve import SPARSITY_AXES, cost_curve, displayed_costs, exhibits
+from analysis.curves.curve import SPARSITY_AXES, cost_curve, displayed_costs
+from analysis.curves.exhibits import curve_exhibits
 from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
@@ -20,7 +21,7 @@ Accuracy = Callable[[TrialSpec], float]
 
 @pytest.fixture
 def results(simulation: Any, studies: Any, tmp_path: Path) -> Callable[..., analysis.Results]:
-    """Results of the small study without search, with test accuracies from a function of the trial."""
+    """Results of the small study without search, test accuracies from a function of the trial."""
 
     def make(
         accuracy: Accuracy, outcome: Any = lambda cell, role, seed: "COMPLETE", **changes: Any
@@ -38,7 +39,10 @@ def results(simulation: Any, studies: Any, tmp_path: Path) -> Callable[..., anal
 
 
 def by_hand(spec: TrialSpec) -> float:
-    """Accuracy 0.9 dense, 0.8 sparse, 0.05 more when trained twice as long; seeds differ by 0.02 (sparse 0.04)."""
+    """Accuracy 0.9 dense, 0.8 sparse, 0.05 more at twice the length; seeds differ by 0.02 or 0.04.
+
+    Seeds of dense cells differ by 0.02, those of sparse ones by 0.04.
+    """
     sparse = spec.sparsity.target > 0
     return (
         (0.8 if sparse else 0.9)
@@ -53,7 +57,8 @@ def test_sparsity_curve_by_hand(results: Callable[..., analysis.Results]) -> Non
     assert list(frame["schedule.epoch_multiplier"]) == [1, 1, 2, 2]
     assert list(frame["sparsity"]) == [0, 0.9, 0, 0.9]
     assert list(frame["mean"]) == pytest.approx([0.91, 0.82, 0.96, 0.87])
-    # two cells of two seeds in each sparsity: sd 0.02 / sqrt 2 and 0.04 / sqrt 2, df 2, t = 4.302653
+    # two cells of two seeds in each sparsity: sd 0.02 / sqrt 2 and 0.04 / sqrt 2, df 2,
+    # t = 4.302653
     assert list(frame["pooled_sd"]) == pytest.approx([0.02 / 2**0.5, 0.04 / 2**0.5] * 2)
     assert list(frame["df"]) == [2] * 4
     assert frame["high"][1] == pytest.approx(0.82 + 4.302653 * 0.02)
@@ -162,7 +167,8 @@ def test_extension_gain_by_hand(results: Callable[..., analysis.Results]) -> Non
     assert list(frame["from_epochs"]) == [4, 8]
     assert list(frame["to_epochs"]) == [8, 16]
     assert list(frame["claimed"]) == [False, True]
-    # seed 1000: 0.060 - 0.001; seed 1001: 0.080 - 0.001; from 4 to 8 epochs 0.100 - 0.049 and 0.110 - 0.049
+    # seed 1000: 0.060 - 0.001; seed 1001: 0.080 - 0.001; from 4 to 8 epochs 0.100 - 0.049 and
+    # 0.110 - 0.049
     assert list(frame["gain"]) == pytest.approx([0.056, 0.069])
     assert list(frame["sparse_gain"]) == pytest.approx([0.105, 0.07])
     assert list(frame["dense_gain"]) == pytest.approx([0.049, 0.001])
@@ -291,25 +297,26 @@ def test_sparsity_lies_on_three_axes(results: Callable[..., analysis.Results]) -
 def test_exhibits_show_what_was_measured_and_nothing_else(
     results: Callable[..., analysis.Results], small: Path
 ) -> None:
-    names = [exhibit.name for exhibit in exhibits(results(by_hand), "test_accuracy")]
+    names = [exhibit.name for exhibit in curve_exhibits(results(by_hand), "test_accuracy")]
     assert names[:4] == [
         *("test_accuracy-sparsity", "test_accuracy-twin-sparsity", "test_accuracy-epochs"),
         "test_accuracy-train_flops",  # and no hours: its trials take seconds
     ]
     assert "test_accuracy-control-sparsity" in [
-        e.name for e in exhibits(analysis.load(small), "test_accuracy")
+        e.name for e in curve_exhibits(analysis.load(small), "test_accuracy")
     ]
 
 
 def test_the_test_loss_is_shown_where_there_is_no_accuracy() -> None:
     values = {"test_loss": [0.3, 0.4], "val_loss": [0.3, 0.4]}
     alone = [
-        exhibit.name for exhibit in exhibits(ResultsBuilder().report("a", values), "test_accuracy")
+        exhibit.name
+        for exhibit in curve_exhibits(ResultsBuilder().report("a", values), "test_accuracy")
     ]
     assert "test_loss-epochs" in alone and "val_loss-epochs" in alone
     beside = [
         e.name
-        for e in exhibits(
+        for e in curve_exhibits(
             ResultsBuilder().report("a", {**values, "test_accuracy": [0.9, 0.8]}), "test_accuracy"
         )
     ]
@@ -330,4 +337,4 @@ def test_a_study_of_which_nothing_has_finished_shows_nothing(
     results: Callable[..., analysis.Results],
 ) -> None:
     waiting = results(by_hand, lambda cell, role, seed: "WAITING")
-    assert not list(exhibits(waiting, "test_accuracy"))
+    assert not list(curve_exhibits(waiting, "test_accuracy"))

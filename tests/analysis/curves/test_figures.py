@@ -8,7 +8,7 @@ import matplotlib
 import pandas as pd
 import pytest
 
-from analysis.curves import histories
+from analysis.curves import exhibits
 from analysis.curves.figures import _draw_arms
 
 matplotlib.use("Agg")
@@ -68,10 +68,10 @@ def test_a_history_needs_two_evaluations(
         for k in range(evaluations)
     ]
     history = pd.DataFrame(rows).assign(val_loss=0.5, train_loss=float("nan"), sparsity_now=0.0)
-    monkeypatch.setattr(histories, "winners_history", lambda results, where: history)
+    monkeypatch.setattr(exhibits, "winners_history", lambda results, where: history)
 
     class Short:
         class design:
             lengths = staticmethod(list)
 
-    assert len([*histories.exhibits(Short(), "test_accuracy")]) == shown  # type: ignore[arg-type]
+    assert len([*exhibits.history_exhibits(Short())]) == shown  # type: ignore[arg-type]

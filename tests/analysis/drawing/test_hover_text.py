@@ -13,9 +13,10 @@ from analysis.frontiers.iso_flops import IsoFlops
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.verdicts import undertraining
 from analysis.page.interactive.figure import to_plotly
-from analysis.recipes import importance_figure, optimism_figure
-from analysis.recipes.importance import IMPORTANCE_COLUMNS, Importance
-from analysis.recipes.optimism import OPTIMISM_COLUMNS, Optimism
+from analysis.recipes.importance import figures as importance_figures
+from analysis.recipes.importance.importance import IMPORTANCE_COLUMNS, Importance
+from analysis.recipes.tuning_gain import figures as optimism_figures
+from analysis.recipes.tuning_gain.optimism import OPTIMISM_COLUMNS, Optimism
 from analysis.structure import figures as structures
 from analysis.structure.density import LAYER_COLUMNS, DensityProfile
 from analysis.structure.mask_overlap import OVERLAP_COLUMNS, MaskOverlap
@@ -48,9 +49,9 @@ def test_marks_of_importance_and_optimism_show_their_interval_and_n() -> None:
     rows = pd.DataFrame(
         [row | {"high": 0.75, "p": 0.02, "verdict": "matters"}], columns=IMPORTANCE_COLUMNS
     )
-    assert hovers(importance_figure.draw_importance(Importance("val_loss", "ped_anova", rows))) == [
-        "Learning rate<br>importance 50 [25, 75] %, n = 34, matters"
-    ]
+    assert hovers(
+        importance_figures.draw_importance(Importance("val_loss", "ped_anova", rows))
+    ) == ["Learning rate<br>importance 50 [25, 75] %, n = 34, matters"]
     luck = {
         "cell": "gmp",
         "arm": "gmp",
@@ -69,7 +70,7 @@ def test_marks_of_importance_and_optimism_show_their_interval_and_n() -> None:
         "luck_high": 0.03,
     }
     found = pd.DataFrame([luck], columns=["cell", "arm", "sparsity", "epochs", *OPTIMISM_COLUMNS])
-    told = hovers(optimism_figure.draw_optimism(Optimism("val_error", found)))
+    told = hovers(optimism_figures.draw_optimism(Optimism("val_error", found)))
     assert any(
         text.endswith("12.00 [11.00, 13.00], n = 3, luck 2.00 [1.00, 3.00]") for text in told
     )

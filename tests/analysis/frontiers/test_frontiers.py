@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.frontiers.budgets import best_at, cell_spending
+from analysis.frontiers.exhibits import frontier_exhibits
 from analysis.frontiers.iso_flops import iso_flops
-from analysis.frontiers.pareto import domination_matrix, exhibits, pareto_front
+from analysis.frontiers.pareto import domination_matrix, pareto_front
 from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
 
@@ -17,7 +18,10 @@ NEAR = [-0.001, 0.0, 0.001]
 
 
 def cells(*rows: tuple[str, float, float, float, float], spread: float = 1.0) -> ResultsBuilder:
-    """Report trials of cells: name, target, epochs, training FLOPs, validation error; the loss is three times it."""
+    """Report trials of cells: name, target, epochs, training FLOPs, validation error.
+
+    The loss is three times the error.
+    """
     made = ResultsBuilder()
     for name, target, epochs, flops, error in rows:
         errors = error + spread * np.array(NEAR)
@@ -79,7 +83,7 @@ def test_the_test_set_chooses_nothing() -> None:
         SparsetuneError, match=r"chosen on validation: no report trial has any of val_error"
     ):
         best_at(made, {"epochs": 16})
-    assert [exhibit.name for exhibit in exhibits(made, "test_accuracy")] == []
+    assert [exhibit.name for exhibit in frontier_exhibits(made, "test_accuracy")] == []
 
 
 def test_rivals_that_are_not_separated_are_counted_and_others_are_not() -> None:
@@ -117,8 +121,11 @@ def test_budgets_that_say_nothing_are_refused() -> None:
     made = replace(made, trial_rows=[row | {"seconds": np.nan} for row in made.trial_rows])
     with pytest.raises(SparsetuneError, match=r"needs gpu_hours of finished report trials"):
         best_at(made, {"gpu_hours": 1})
-    assert {e.name for e in exhibits(made, "test_accuracy")} >= {"best-at-epochs", "pareto-front"}
-    assert "best-at-gpu-hours" not in {e.name for e in exhibits(made, "test_accuracy")}
+    assert {e.name for e in frontier_exhibits(made, "test_accuracy")} >= {
+        "best-at-epochs",
+        "pareto-front",
+    }
+    assert "best-at-gpu-hours" not in {e.name for e in frontier_exhibits(made, "test_accuracy")}
 
 
 def test_passes_that_only_choose_a_mask_cost_too() -> None:
@@ -205,7 +212,7 @@ def test_what_is_missing_for_a_comparison_by_cost_is_said() -> None:
             analysed(free)
         assert len(analysed(bare, "val_error").frame()) == len(analysed(made).frame())
     for lacking in (bare, free):
-        assert not {e.name for e in exhibits(lacking, "test_accuracy")} & {
+        assert not {e.name for e in frontier_exhibits(lacking, "test_accuracy")} & {
             "iso-flops",
             "pareto-front",
         }
@@ -267,7 +274,7 @@ def test_no_cell_of_the_front_is_beaten_and_every_other_is(
 
 def test_every_exhibit_draws_and_one_length_has_no_budgets() -> None:
     made = cells(*THREE, ("dense", 0, 4, 4.0, 0.1))
-    shown = {exhibit.name: exhibit for exhibit in exhibits(made, "test_accuracy")}
+    shown = {exhibit.name: exhibit for exhibit in frontier_exhibits(made, "test_accuracy")}
     assert list(shown) == [
         "best-at-epochs",
         "best-at-train-flops",
@@ -283,9 +290,11 @@ def test_every_exhibit_draws_and_one_length_has_no_budgets() -> None:
     assert drawn["best-at-train-flops"].get_ylabel() == "Test accuracy (%)"
     assert drawn["iso-flops"].get_xscale() == "log"
     for exhibit in shown.values():
-        assert set(" ".join(exhibit.columns or ()).split()) <= set(exhibit.frame)
+        assert {name for column in exhibit.columns or () for name in column.names} <= set(
+            exhibit.frame
+        )
     single = cells(("a", 0.9, 4, 2.0, 0.2), ("b", 0.98, 4, 1.0, 0.3))
-    assert [exhibit.name for exhibit in exhibits(single, "test_accuracy")] == [
+    assert [exhibit.name for exhibit in frontier_exhibits(single, "test_accuracy")] == [
         "iso-flops",
         "pareto-front",
     ]

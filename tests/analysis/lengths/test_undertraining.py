@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.estimates.intervals import BOOTSTRAP_FROM
-from analysis.lengths import saturation, verdicts
+from analysis.lengths.exhibits import saturation_exhibits, verdict_exhibits
 from analysis.lengths.extension import extension_gain
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.steps import length_gains
@@ -86,7 +86,8 @@ def test_a_gain_must_exceed_epsilon_and_be_told_from_chance() -> None:
     assert judged(line({8: 0.8, 16: 0.8015}), epsilon=0.001) == ["under-trained", "cannot tell"]
     vague = undertraining(report_results(line({8: 0.8, 16: [0.79, 0.82, 0.83]}))).frame()
     assert (vague["verdict"][0], vague["sure"][0]) == ("saturated", False)
-    # gains -0.0095, 0.02, 0.0295: mean / sd = 0.6558; t(0.975, 11) / sqrt(12) = 0.6354, t(10) / sqrt(11) = 0.6718
+    # gains -0.0095, 0.02, 0.0295: mean / sd = 0.6558;
+    # t(0.975, 11) / sqrt(12) = 0.6354, t(10) / sqrt(11) = 0.6718
     assert vague["more_seeds"][0] == 9
     assert "not separated from 0 at n = 3: about 9 more seeds" in vague["reason"][0]
 
@@ -170,8 +171,8 @@ def test_the_column_and_its_direction() -> None:
     with pytest.raises(SparsetuneError, match=r"one of val_score, val_accuracy, .*: none has it"):
         undertraining(report_results(none))
     assert not [
-        *verdicts.exhibits(report_results(none), "test_accuracy"),
-        *saturation.exhibits(report_results(none), "test_accuracy"),
+        *verdict_exhibits(report_results(none)),
+        *saturation_exhibits(report_results(none)),
     ]
     with pytest.raises(SparsetuneError, match="`y` must be one of"):
         undertraining(report_results(only), "score")
@@ -255,9 +256,7 @@ def test_the_picture_has_a_tile_for_every_cell_and_dense_in_every_panel() -> Non
         line({8: 0.80, 16: 0.85, 32: 0.84}, arm=arm, sparsity=s)
         for arm, s in (("dense", 0), ("a", 0.9), ("b", 0.95))
     ]
-    (exhibit,) = verdicts.exhibits(
-        report_results([row for part in parts for row in part]), "test_accuracy"
-    )
+    (exhibit,) = verdict_exhibits(report_results([row for part in parts for row in part]))
     assert exhibit.draw is not None
     figure = exhibit.draw()
     assert [axis.get_title() for axis in figure.axes] == ["a", "b"]
@@ -272,8 +271,8 @@ def test_the_picture_has_a_tile_for_every_cell_and_dense_in_every_panel() -> Non
 def test_one_length_has_no_verdict_to_show() -> None:
     given = report_results(line({8: 0.8}))
     assert not [
-        *verdicts.exhibits(given, "test_accuracy"),
-        *saturation.exhibits(given, "test_accuracy"),
+        *verdict_exhibits(given),
+        *saturation_exhibits(given),
     ]
 
 
@@ -402,7 +401,7 @@ def test_the_curve_of_epochs_needed_marks_what_is_only_a_lower_end() -> None:
         *line({8: 0.8, 16: 0.9, 32: 0.9}, arm="dense", sparsity=0.0),
         *line({8: 0.6, 16: 0.7, 32: 0.8}),
     ]
-    (exhibit,) = saturation.exhibits(report_results(rows), "test_accuracy")
+    (exhibit,) = saturation_exhibits(report_results(rows))
     assert exhibit.draw is not None
     (axis,) = exhibit.draw().axes
     lines = [line_.get_ydata().tolist() for line_ in axis.get_lines()]

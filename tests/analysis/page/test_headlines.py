@@ -19,8 +19,9 @@ from analysis.page.headlines import (
     undertrained_lengths,
 )
 from analysis.page.next_steps import next_step_sentences
-from analysis.recipes.optimism import exhibits, optimism
-from analysis.recipes.retuning import retuning_gain
+from analysis.recipes.tuning_gain.exhibits import optimism_exhibits
+from analysis.recipes.tuning_gain.optimism import optimism
+from analysis.recipes.tuning_gain.retuning import retuning_gain
 from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
 
@@ -225,7 +226,7 @@ def test_of_runs_that_chose_their_winner_luck_cannot_be_told_and_gains_are_said_
     )
     assert optimism(lucky).frame().empty
     with pytest.raises(SparsetuneError, match="on seeds that did not choose"):
-        list(exhibits(lucky, "test_accuracy"))
+        list(optimism_exhibits(lucky))
 
 
 def test_dense_is_advised_to_train_longer_too_and_nothing_that_diverged_there() -> None:

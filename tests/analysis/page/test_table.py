@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis.exhibit import CellFormat, TableColumn, plain_columns
 from analysis.page.markup import to_latex, to_markdown
-from analysis.page.table import axis_column, measure_column, page_table
-from analysis.recipes import optimum_figure
+from analysis.page.table import measure_column, page_table
+from analysis.recipes.axis_text import axis_column, format_range, format_value
 
 
 def test_tables_show_parts_of_training_and_measures_in_percent() -> None:
@@ -30,10 +30,10 @@ def test_tables_show_parts_of_training_and_measures_in_percent() -> None:
 
 
 def test_values_of_a_search_axis_are_in_its_unit() -> None:
-    assert optimum_figure.format_value("sparsity.ramp.start", 0.1, 0, 0.5) == "10 [0, 50] %"
-    assert optimum_figure.format_value("optim.lr", 0.1, 0.08, 0.13) == "0.1 [0.08, 0.13]"
-    assert optimum_figure.format_value("optim.lr", np.nan) == ""
-    assert optimum_figure.format_range("sparsity.ramp.length", 0.1, 0.7) == "10 to 70 %"
+    assert format_value("sparsity.ramp.start", 0.1, 0, 0.5) == "10 [0, 50] %"
+    assert format_value("optim.lr", 0.1, 0.08, 0.13) == "0.1 [0.08, 0.13]"
+    assert format_value("optim.lr", np.nan) == ""
+    assert format_range("sparsity.ramp.length", 0.1, 0.7) == "10 to 70 %"
     frame = pd.DataFrame({"axis": ["optim.lr", "sparsity.ramp.start"]})
     cells = [
         row.cells[0].text

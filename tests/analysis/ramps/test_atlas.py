@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from analysis.ramps.atlas import exhibits, ramp_atlas
+from analysis.ramps.atlas import ramp_atlas
+from analysis.ramps.exhibits import ramp_exhibits
 from analysis.ramps.plane import RAMP_LENGTH_FIELD, RAMP_START_FIELD
 from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
@@ -20,7 +21,7 @@ AXES = {
 
 
 def error(x: Floats, effect: float, seed: int = 0) -> Floats:
-    """A validation error that grows with the square of the ramp's start, beside a bowl in the learning rate."""
+    """A validation error that grows with the square of the ramp's start, plus a bowl in `lr`."""
     noise = np.random.default_rng(seed).normal(0, 0.002, len(x))
     return np.asarray(0.12 + 0.06 * (x[:, 0] - 0.4) ** 2 + effect * x[:, 1] ** 2 + noise)
 
@@ -87,16 +88,13 @@ def test_exhibits_are_of_the_loss_or_the_objective_and_silent_without_a_ramp() -
     x = sobol(16, 3)
     y = error(x, 0.05)
     shown = list(
-        exhibits(
-            ResultsBuilder().search("c", AXES, x, {"val_error": y, "val_loss": 3 * y}),
-            "test_accuracy",
-        )
+        ramp_exhibits(ResultsBuilder().search("c", AXES, x, {"val_error": y, "val_loss": 3 * y}))
     )
     assert [exhibit.name for exhibit in shown] == ["ramp-atlas-val_loss", "ramp-regions-val_loss"]
-    (first, _) = exhibits(ResultsBuilder().search("c", AXES, x, {"val_error": y}), "test_accuracy")
+    (first, _) = ramp_exhibits(ResultsBuilder().search("c", AXES, x, {"val_error": y}))
     assert first.name == "ramp-atlas-val_error"
     plain = ResultsBuilder().search("c", {"optim.lr": AXES["optim.lr"]}, x[:, :1], {"val_error": y})
-    assert list(exhibits(plain, "test_accuracy")) == []
+    assert list(ramp_exhibits(plain)) == []
     with pytest.raises(SparsetuneError, match=r"needs a finished search of sparsity\.ramp\.start"):
         ramp_atlas(plain)
 
@@ -111,7 +109,7 @@ def test_the_seed_of_the_draws_matters_and_repeats() -> None:
 def test_of_few_configurations_a_report_says_how_many_it_takes() -> None:
     few = ResultsBuilder().search("c", AXES, sobol(9, 3), {"val_error": error(sobol(9, 3), 0.05)})
     with pytest.raises(SparsetuneError, match="needs 10 configurations in a cell, got at most 9"):
-        list(exhibits(few, "test_accuracy"))
+        list(ramp_exhibits(few))
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.recipes.edges import edges, exhibits
+from analysis.recipes.optima.edges import edges
+from analysis.recipes.optima.exhibits import edge_exhibits
 from analysis.testing import ResultsBuilder
 from sparsetune.study.space import Axis, IntRange, LogUniform, Uniform
 from tests.analysis.recipes.test_optima import sobol
@@ -45,8 +46,8 @@ def test_an_interval_that_only_reaches_the_end_is_not_sure() -> None:
     assert row["high"] == pytest.approx(1.0)
     assert (row["end"], row["sure"]) == ("high", False)
     assert (
-        f"the interval {row['low']:.3g} to 1 reaches the upper end: the best may lie at or beyond it"
-        in row["finding"]
+        f"the interval {row['low']:.3g} to 1 reaches the upper end:"
+        " the best may lie at or beyond it" in row["finding"]
     )
     assert row["wider_high"] == pytest.approx(10**0.5)
 
@@ -71,7 +72,7 @@ def test_how_often_an_edge_is_sure() -> None:
 
 def test_an_optimum_inside_the_range_is_no_finding() -> None:
     assert "optim.lr" not in set(edges(bowl(0.5))["axis"])
-    assert list(exhibits(ResultsBuilder(), "test_accuracy")) == []
+    assert list(edge_exhibits(ResultsBuilder())) == []
 
 
 def winner_at(
@@ -136,4 +137,4 @@ def test_another_measure_than_the_objective_knows_no_winner() -> None:
         row["val_loss"] = row["val_error"]
     assert len(edges(made)) == 1
     assert edges(made, "val_loss").empty
-    assert len(list(exhibits(made, "test_accuracy"))) == 1
+    assert len(list(edge_exhibits(made))) == 1

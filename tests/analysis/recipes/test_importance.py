@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from analysis.recipes.evaluators import BETTER_SHARE, Band
-from analysis.recipes.importance import exhibits, importance
+from analysis.recipes.importance.evaluators import BETTER_SHARE, Band
+from analysis.recipes.importance.exhibits import importance_exhibits
+from analysis.recipes.importance.importance import importance
 from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
 from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Uniform
@@ -75,8 +76,8 @@ def test_few_configurations_are_pooled_in_bands_and_fewer_say_nothing() -> None:
     assert set(importance(made, by="sparsity").frame()["verdict"]) == {"too few configurations"}
     few = ResultsBuilder().search("c", AXES, x[:9], {"val_error": y[:9]})
     assert importance(few).frame()["share"].isna().all()
-    assert list(exhibits(few, "test_accuracy")) == []
-    assert len(list(exhibits(made, "test_accuracy"))) == 1
+    assert list(importance_exhibits(few)) == []
+    assert len(list(importance_exhibits(made))) == 1
 
 
 def test_bands_end_at_ninety_and_ninety_five_percent() -> None:
@@ -191,7 +192,7 @@ def test_wrong_names_are_answered_with_the_right_ones() -> None:
     made.objective = None
     with pytest.raises(SparsetuneError, match=r"give `y`"):
         importance(made)
-    assert list(exhibits(made, "test_accuracy")) == []
+    assert list(importance_exhibits(made)) == []
 
 
 @pytest.mark.slow

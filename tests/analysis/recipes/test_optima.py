@@ -18,9 +18,11 @@ from analysis.estimates.surface import (
     sample_effects,
     sample_minima,
 )
-from analysis.recipes.optima import Optima, exhibits, optima
-from analysis.recipes.retuning import retuning_gain
-from analysis.recipes.shifts import SHIFT_COLUMNS
+from analysis.recipes.optima.exhibits import optimum_exhibits
+from analysis.recipes.optima.figures import draw_response
+from analysis.recipes.optima.optima import Optima, optima
+from analysis.recipes.optima.shifts import SHIFT_COLUMNS
+from analysis.recipes.tuning_gain.retuning import retuning_gain
 from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
 from sparsetune.study import Arm, Study
@@ -48,7 +50,10 @@ def sobol(n: int = 32, axes: int = 4) -> Floats:
 def planted(
     x: Floats, best: Floats, random: np.random.Generator, sd: float = 0.002, kind: str = "cliff"
 ) -> Floats:
-    """A validation error with a known best point: seed noise, and above the best learning rate a cliff, then NaN."""
+    """A validation error with a known best point and seed noise.
+
+    Above the best learning rate there is a cliff, then NaN.
+    """
     away = x - best
     if kind == "quadratic":
         return np.asarray(0.12 + away**2 @ [0.1, 0.03, 0.015, 0.01] + random.normal(0, sd, len(x)))
@@ -61,7 +66,7 @@ def planted(
 
 
 def trials(count: int, kind: str, sd: float, moved: float, seed: int = 0) -> pd.DataFrame:
-    """One row per draw of two cells and axis: whether the interval covers the truth, its width, the shift's interval.
+    """One row per draw of two cells and axis: coverage of the truth, width, the shift's interval.
 
     The second cell's best learning rate lies ``moved`` of the range higher.
     """
@@ -183,7 +188,10 @@ def run(
     best: dict[tuple[float, float], float],
     **options: Any,
 ) -> Optima:
-    """A study whose best learning rate is planted by sparsity and multiplier, on the unit scale; ramps do nothing."""
+    """A study whose best learning rate is planted by sparsity and multiplier, on the unit scale.
+
+    Ramps have no effect.
+    """
     runner = simulation(study, path, **options)
     rows = runner.rows
 
@@ -379,7 +387,10 @@ def moves(
     axis: LogUniform | Uniform = RATE,
     own: int = 0,
 ) -> ResultsBuilder:
-    """Cells whose optimum lies at ``best`` of the range; ``own`` random points of each cell, or 24 that all share."""
+    """Cells whose optimum is at ``best`` of the range.
+
+    Each has ``own`` random points, or 24 that all share.
+    """
     made = ResultsBuilder(sweep=("sparsity.target",))
     random = np.random.default_rng(0)
     for target, at in best.items():
@@ -409,10 +420,7 @@ def test_a_shift_beyond_the_range_is_bounded_on_one_side(
     assert np.isinf(row["high"]) if sparse > dense else row["low"] == 0
     bound = row["low"] if sparse > dense else row["high"]
     assert row["verdict"].endswith(f" {max(bound, 1 / bound):.2g}")
-    shown = {
-        exhibit.name: exhibit
-        for exhibit in exhibits(moves({0: dense, 0.9: sparse}), "test_accuracy")
-    }
+    shown = {exhibit.name: exhibit for exhibit in optimum_exhibits(moves({0: dense, 0.9: sparse}))}
     words = "at least" if sparse > dense else "at most"
     assert shown["shifts"].frame["moved"].iloc[0] == f"{words} times {bound:.3g}"
 
@@ -474,13 +482,15 @@ def test_loss_and_score_each_have_a_map_and_nothing_searched_has_none() -> None:
         y = 0.1 + 0.1 * (x[:, 0] - 0.4) ** 2 + random.normal(0, 0.002, 32)
         values = {"val_error": y, "val_accuracy": 1 - y, "val_loss": 1 + (x[:, 0] - 0.8) ** 2}
         made.search(f"c{epochs}", dict(PLANTED.search), x, values, epochs=epochs)
-    shown = {exhibit.name: exhibit for exhibit in exhibits(made, "test_accuracy")}
+    shown = {exhibit.name: exhibit for exhibit in optimum_exhibits(made)}
     assert {"optimum", "shifts", "response-optim_lr", "optimum-val_loss", "shifts-val_loss"} <= set(
         shown
     )
     assert shown["shifts"].caption.startswith("No evidence of a shift; all 2 comparisons")
     for exhibit in shown.values():
-        assert set(" ".join(exhibit.columns or ()).split()) <= set(exhibit.frame)
+        assert {name for column in exhibit.columns or () for name in column.names} <= set(
+            exhibit.frame
+        )
     assert set(optima(made, where={"schedule.epochs": 8}).frame()["cell"]) == {"c8"}
     frames = {
         y: optima(made, y).frame().set_index("axis")
@@ -497,12 +507,10 @@ def test_loss_and_score_each_have_a_map_and_nothing_searched_has_none() -> None:
         SparsetuneError, match=r"`where` must be one of sparsity\.target, .*got `optim\.lr`"
     ):
         optima(made, where={"optim.lr": 1})
-    assert list(exhibits(ResultsBuilder(), "test_accuracy")) == []
+    assert list(optimum_exhibits(ResultsBuilder())) == []
 
 
 def test_the_figure_shows_every_located_optimum(moving: Optima) -> None:
-    from analysis.recipes import optimum_figure
-
     figure = moving.plot()
     assert [axis.get_title() for axis in figure.axes] == [
         "Learning rate",
@@ -514,4 +522,4 @@ def test_the_figure_shows_every_located_optimum(moving: Optima) -> None:
     }
     rates = moving.frame().query("axis == 'optim.lr' and verdict == 'located'")["value"]
     assert {round(value, 6) for value in rates} <= drawn
-    assert len(optimum_figure.draw_response(moving, "optim.lr").axes) == 4
+    assert len(draw_response(moving, "optim.lr").axes) == 4

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.recipes.optimism import exhibits, expected_maximum, optimism
+from analysis.recipes.tuning_gain.exhibits import optimism_exhibits
+from analysis.recipes.tuning_gain.optimism import expected_maximum, optimism
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Maximize
 
@@ -18,7 +19,7 @@ matplotlib.use("Agg")
 
 @pytest.fixture
 def results(simulation: Any, studies: Any, tmp_path: Path) -> Callable[..., analysis.Results]:
-    """Results of the small study: the search sees 0.9 in every cell, report seeds 0.88, 0.89 ... less ``worse``."""
+    """The small study: 0.9 in the search, 0.88, 0.89 ... less ``worse`` on report seeds."""
 
     def make(worse: float = 0.0, **changes: Any) -> analysis.Results:
         class Given(simulation):  # type: ignore[misc]
@@ -72,7 +73,7 @@ def test_nothing_searched_leaves_nothing_to_flatter(
     found = results(search={})
     assert optimism(found).frame().empty
     assert "No cell has a search" in optimism(found).note()
-    assert not list(exhibits(found, "test_accuracy"))
+    assert not list(optimism_exhibits(found))
 
 
 def test_the_expected_maximum_of_normals() -> None:
@@ -96,7 +97,7 @@ def test_the_best_of_many_equals_is_as_lucky_as_expected() -> None:
 def test_the_picture_shows_the_search_beside_fresh_seeds(
     results: Callable[..., analysis.Results],
 ) -> None:
-    (exhibit,) = exhibits(results(), "test_accuracy")
+    (exhibit,) = optimism_exhibits(results())
     assert exhibit.draw is not None
     (axis,) = exhibit.draw().axes
     hollow = next(line for line in axis.get_lines() if line.get_markerfacecolor() == "white")

@@ -1,4 +1,4 @@
-"""Published points: typed, marked, never mixed in silence; the figure of arXiv 2308.02060 is its digitised points."""
+"""Published points: typed, marked, never mixed in silence; arXiv 2308.02060 is its points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from matplotlib.figure import Figure
 
 from analysis.curves.curve import Curve
 from analysis.drawing.axes import log_density
-from analysis.references import figures, length_in_epochs, overlay, references
+from analysis.references import figures, published
+from analysis.references.exhibits import reference_exhibits
+from analysis.references.overlay import overlay
+from analysis.references.published import length_in_epochs, references
 from sparsetune.errors import SparsetuneError
 
 RESNET = "ResNet50/ImageNet"
@@ -102,7 +105,7 @@ def test_marks_and_baselines_are_those_of_the_sources() -> None:
 
 
 def test_the_papers_figure_is_its_digitised_points_with_the_best_budget_of_each_line() -> None:
-    points = figures.paper_points()
+    points = published.paper_points()
     assert len(points) == 21 and points["source"].str.contains("digitised").all()
     best = points[points["best"]].set_index("sparsity")
     assert best["epochs"].to_dict() == {0: 88, 0.8: 250, 0.9: 250, 0.95: 500, 0.98: 500}
@@ -125,17 +128,20 @@ def test_the_papers_figure_is_its_digitised_points_with_the_best_budget_of_each_
 def test_only_digitised_points_bear_the_papers_name() -> None:
     named = [
         exhibit.name
-        for exhibit in figures.exhibits()
+        for exhibit in reference_exhibits()
         if "2308.02060" in exhibit.title + exhibit.caption
     ]
     assert named == ["paper"]
-    for exhibit in figures.exhibits():
+    for exhibit in reference_exhibits():
         assert exhibit.draw and isinstance(exhibit.draw(), Figure)
 
 
 def test_stretching_the_rate_is_what_pays() -> None:
-    """80 %: 71.02 at 1x, 72.59 at 2x stretched, 71.35 with the rate held; sd 0.11, 0.08 and 0.15 of 9 seeds."""
-    points = figures.stretch_points().set_index(["sparsity", "length"])
+    """80 %: 71.02 at 1x, 72.59 at 2x stretched, 71.35 with the rate held.
+
+    Standard deviations are 0.11, 0.08 and 0.15, of 9 seeds.
+    """
+    points = published.stretch_points().set_index(["sparsity", "length"])
     row = points.loc[(0.8, "2x LR stretched")]
     assert row["gain"] == pytest.approx(0.0157) and points.loc[
         (0.8, "2x LR held at final"), "gain"

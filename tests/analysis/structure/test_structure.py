@@ -1,4 +1,4 @@
-"""Structure of networks: densities, masks and overlaps by hand, and only where trial folders hold them."""
+"""Structure of networks: densities, masks and overlaps by hand, and only from trial folders."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import analysis
-from analysis import structure
 from analysis.estimates.intervals import t_interval
 from analysis.load import StudyResults
 from analysis.structure.density import density_profile
+from analysis.structure.exhibits import structure_exhibits
 from analysis.structure.figures import short_layer_names
 from analysis.structure.final_masks import (
     UNTRAINED_ENCODERS,
@@ -145,7 +145,10 @@ def structured(folder: Path, rows: Sequence[tuple[int, float, float | None, floa
 
 
 def test_masks_over_training_by_hand(study: StudyResults) -> None:
-    """Densities 0.8, 0.5, 0.5 of ten weights; the first and the last mask share 4 of 9, the others 4 of 6."""
+    """Densities 0.8, 0.5, 0.5 of ten weights.
+
+    The first and the last mask share 4 of 9, the others 4 of 6.
+    """
     steps = int(report_rows(study)["step"].iloc[0])
     for folder in trial_folders(study, "gmp"):
         structured(
@@ -202,7 +205,10 @@ def test_overlap_of_three_seeds_that_chance_explains(study: StudyResults) -> Non
 
 
 def test_overlap_is_above_chance_where_its_interval_says_so(study: StudyResults) -> None:
-    """Pairs share 2 of 6, 3 of 5 and 2 of 6; then 30, 29 and 30 of 40 weights of which a quarter is kept."""
+    """Pairs share 2 of 6, 3 of 5 and 2 of 6.
+
+    Then they share 30, 29 and 30 of 40 weights, of which a quarter is kept.
+    """
     masked(study, "gmp", (A, B, [1, 1, 1, 0, 0, 0, 0, 1]))
     frame = mask_overlap(study).frame().set_index("layer")
     assert frame.loc["net.1.weight", "verdict"] == "not separated from chance"
@@ -266,7 +272,7 @@ def test_for_pairs_of_one_seed_it_is_the_t_interval(values: list[float]) -> None
 
 @pytest.mark.parametrize("n", [3, 5])
 def test_the_jackknife_covers_the_mean_over_pairs_of_unlike_seeds(n: int) -> None:
-    """Every pair has the sum of its seeds' effects: the mean of the pairs varies like 2 sd / sqrt(n)."""
+    """A pair has the sum of its seeds' effects, so their mean varies like 2 sd / sqrt(n)."""
     random = np.random.default_rng(n)
     pairs = list(itertools.combinations(range(n), 2))
     covered = 0
@@ -387,14 +393,14 @@ def test_what_was_ever_active_needs_only_its_column(study: StudyResults) -> None
 def test_a_whole_report_has_all_exhibits_and_tables_alone_have_none_from_folders(
     study: StudyResults,
 ) -> None:
-    assert [e.name for e in structure.exhibits(study, "test_accuracy")] == ["ever-active"]
-    (alone,) = structure.exhibits(study, "test_accuracy")
+    assert [e.name for e in structure_exhibits(study)] == ["ever-active"]
+    (alone,) = structure_exhibits(study)
     assert "No final mask was kept" in alone.caption
     for arm in ("gmp", "acdc"):
         masked(study, arm, (A, B, C))
         for folder in trial_folders(study, arm):
             structured(folder, [(1, 0.2, None, 0.5), (9, 0.5, 0.4, 1.0)])
-    shown = {e.name: e for e in structure.exhibits(study, "test_accuracy")}
+    shown = {e.name: e for e in structure_exhibits(study)}
     assert list(shown) == [
         "density-profile",
         "mask-history",
@@ -404,11 +410,11 @@ def test_a_whole_report_has_all_exhibits_and_tables_alone_have_none_from_folders
     ]
     for exhibit in shown.values():
         assert exhibit.draw is None or exhibit.draw().axes
-        assert set(" ".join(exhibit.columns or ()).split()) <= set(exhibit.frame)
+        assert {name for column in exhibit.columns or () for name in column.names} <= set(
+            exhibit.frame
+        )
     assert "No final mask was kept" not in shown["ever-active"].caption
-    assert [e.name for e in structure.exhibits(MadeResults.copy_of(study), "test_accuracy")] == [
-        "ever-active"
-    ]
+    assert [e.name for e in structure_exhibits(MadeResults.copy_of(study))] == ["ever-active"]
 
 
 def test_equal_profiles_share_a_panel_and_others_do_not(study: StudyResults) -> None:

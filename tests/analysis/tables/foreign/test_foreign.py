@@ -17,8 +17,8 @@ from analysis.curves.comparison import compare_arms
 from analysis.curves.curve import length_curve, sparsity_curve
 from analysis.lengths.extension import extension_gain
 from analysis.lengths.summary import summary
-from analysis.recipes.optima import optima
-from analysis.recipes.retuning import retuning_gain
+from analysis.recipes.optima.optima import optima
+from analysis.recipes.tuning_gain.retuning import retuning_gain
 from analysis.tables.foreign import TableResults, load_table
 from analysis.tables.foreign.columns import MAX_SUGGESTIONS, known_columns
 from analysis.tables.results import Results

@@ -1,4 +1,4 @@
-"""Importances of search axes in a band of sparsity: PED-ANOVA, and Optuna's fANOVA of a study in memory."""
+"""Importances of search axes in a band of sparsity: PED-ANOVA, and Optuna's fANOVA."""
 
 from __future__ import annotations
 
@@ -13,25 +13,29 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from analysis.estimates.surface import Floats
-from analysis.recipes.ped_anova import grid_places, pearson_divergences
 from sparsetune.study.space import Axis, Choice, IntRange, LogUniform
+
+from ...estimates.surface import Floats
+from .ped_anova import grid_places, pearson_divergences
 
 Evaluator = Literal["ped_anova", "fanova"]
 BETTER_SHARE = 0.5
-"""PED-ANOVA asks what it takes to be in this best part. At 32 points its test saw a planted effect of the learning rate
-in 37 of 40 draws, at the best quarter in 20; Optuna's default, the best tenth, would be three configurations."""
+"""Best part of the configurations that PED-ANOVA compares with all of them.
+
+At 32 points its test saw a planted effect of the learning rate in 37 of 40 draws, at the best
+quarter in 20; Optuna's default, the best tenth, would be three configurations.
+"""
 
 
 @dataclass(frozen=True)
 class Band:
-    """The pooled configurations of one band of sparsity.
+    """Pooled configurations of one band of sparsity.
 
     Args:
-        axes: What was searched in all of its cells, within the same ranges.
+        axes: Axes that were searched in all of its cells, within the same ranges.
         tried: One row per configuration: ``cell diverged score``, lower is better, and the axes.
-        evaluator: Which importances.
-        seed: Of fANOVA's trees.
+        evaluator: Name of the importances.
+        seed: Seed of fANOVA's trees.
     """
 
     axes: Mapping[str, Axis]
@@ -47,23 +51,22 @@ class Band:
         evaluator: Evaluator,
         seed: int = 0,
     ) -> Band:
-        """The band of ``tried``, with ``ranges`` by cell and axis."""
+        """The band of the configurations ``tried``, with ``ranges`` by cell and axis."""
         cells = list(dict.fromkeys(tried["cell"]))
         paths = dict.fromkeys(path for cell, path in ranges if cell in cells and path in tried)
-        spans = {path: [ranges.get((cell, path)) for cell in cells] for path in paths}
-        shared = {
-            path: span[0] for path, span in spans.items() if all(axis == span[0] for axis in span)
-        }
-        return cls(
-            {p: axis for p, axis in shared.items() if axis and tried[p].notna().all()},
-            tried,
-            evaluator,
-            seed,
-        )
+        axes: dict[str, Axis] = {}
+        for path in paths:
+            spans = [ranges.get((cell, path)) for cell in cells]
+            first = spans[0]
+            # The same value would be another part of the range in cells whose ranges differ.
+            is_shared = all(span == first for span in spans)
+            if first and is_shared and tried[path].notna().all():
+                axes[path] = first
+        return cls(axes, tried, evaluator, seed)
 
     @cached_property
     def study(self) -> Any:
-        """The configurations as Optuna's trials, numbered as they stand."""
+        """The configurations as an Optuna study, whose trials are numbered like the rows."""
         import optuna
         from optuna.trial import create_trial
 
@@ -72,34 +75,36 @@ class Band:
             study = optuna.create_study()
             for point in self.tried[["score", *spans]].to_dict("records"):
                 params = {path: _clip_to_range(span, point[path]) for path, span in spans.items()}
-                study.add_trial(
-                    create_trial(params=params, distributions=spans, value=float(point["score"]))
+                trial = create_trial(
+                    params=params, distributions=spans, value=float(point["score"])
                 )
+                study.add_trial(trial)
         return study
 
     def importances(self, scores: ArrayLike | None = None) -> Floats:
-        """Importance of each axis as Optuna has it, not normalised, shape [orders, n_axes].
+        """Importance of each axis as Optuna computes it, not normalised, shape [orders, n_axes].
 
         Args:
-            scores: Instead of those of the configurations, shape [orders, n]; NaN leaves one out of that order.
+            scores: Replace those of the configurations, shape [orders, n]; NaN leaves a
+                configuration out of that order.
         """
-        values = np.atleast_2d(
-            np.asarray(self.tried["score"] if scores is None else scores, dtype=np.float64)
-        )
+        given = self.tried["score"] if scores is None else scores
+        values = np.atleast_2d(np.asarray(given, dtype=np.float64))
         return EVALUATORS[self.evaluator](self, values)
 
 
 def _ped_anova(band: Band, scores: Floats) -> Floats:
-    found = []
+    """Importances by PED-ANOVA, shape [orders, n_axes]."""
+    columns = []
     for path, axis in band.axes.items():
         places, size = grid_places(axis, band.tried[path])
-        found.append(
-            pearson_divergences(places, size, isinstance(axis, Choice), scores, BETTER_SHARE)
-        )
-    return np.stack(found, axis=1)
+        is_choice = isinstance(axis, Choice)
+        columns.append(pearson_divergences(places, size, is_choice, scores, BETTER_SHARE))
+    return np.stack(columns, axis=1)
 
 
 def _fanova(band: Band, scores: Floats) -> Floats:
+    """Importances by Optuna's fANOVA, shape [orders, n_axes]."""
     from optuna.importance import FanovaImportanceEvaluator
 
     rows = []
@@ -109,7 +114,7 @@ def _fanova(band: Band, scores: Floats) -> Floats:
             found = evaluator.evaluate(
                 band.study,
                 list(band.axes),
-                target=lambda trial, own=values: float(own[trial.number]),
+                target=lambda trial, values=values: float(values[trial.number]),
             )
             rows.append([float(found[path]) for path in band.axes])
     return np.array(rows)
@@ -119,12 +124,12 @@ EVALUATORS: dict[str, Callable[[Band, Floats], Floats]] = {
     "ped_anova": _ped_anova,
     "fanova": _fanova,
 }
-"""Importances of a band for each row of scores."""
+"""Functions that compute the importances of a band for each row of scores."""
 
 
 @contextmanager
 def _silence_optuna() -> Iterator[None]:
-    """Nothing that Optuna prints or warns of (that lower is better); its verbosity is as before afterwards."""
+    """Suppress Optuna's output and warnings, such as that lower is better; restore them after."""
     import optuna
 
     before = optuna.logging.get_verbosity()
@@ -137,16 +142,19 @@ def _silence_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-def _distribution(axis: Axis, seen: pd.Series[Any]) -> Any:
+def _distribution(axis: Axis, values: pd.Series[Any]) -> Any:
+    """Optuna's distribution for a search axis; a choice has the options that were tried."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     if isinstance(axis, Choice):
-        return CategoricalDistribution(sorted(set(seen.tolist()), key=str))
+        return CategoricalDistribution(sorted(set(values.tolist()), key=str))
     if isinstance(axis, IntRange):
         return IntDistribution(axis.low, axis.high)
     return FloatDistribution(axis.low, axis.high, log=isinstance(axis, LogUniform))
 
 
-def _clip_to_range(span: Any, value: Any) -> Any:
-    """A value as Optuna takes it; one beyond its range, as a base recipe's may be, at its end."""
-    return min(max(value, span.low), span.high) if hasattr(span, "low") else value
+def _clip_to_range(distribution: Any, value: Any) -> Any:
+    """The value that Optuna accepts: one beyond the range, as of a base recipe, is at its end."""
+    if not hasattr(distribution, "low"):
+        return value
+    return min(max(value, distribution.low), distribution.high)

@@ -1,0 +1,91 @@
+"""Figure of training histories: a thin line per trial, coloured by its sparsity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..drawing.axes import log_density, make_panels, set_sparsity_ticks
+from ..drawing.marks import add_line_legend
+from ..drawing.style import line_colours, project_style
+from ..quantities import column_label, display_factor, line_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_FIGURE_POINTS = 12_000
+"""Points of a figure. Evaluations of longer histories are left out, but never the last one."""
+
+
+def draw_histories(frame: pd.DataFrame, y: str) -> Figure:
+    """Draw ``y`` over training, a line per trial; rows of panels are arms, columns are lengths.
+
+    If every arm has one length, the arms follow each other in three columns.
+
+    Args:
+        frame: One row per trial and evaluation: ``arm sparsity epochs seed trial_id progress`` and
+            ``y``.
+        y: The column; sparsity itself is drawn on the log-density axis.
+    """
+    lengths = sorted(set(frame["epochs"]))
+    panels = _panels(frame)
+    arms = list(dict.fromkeys(frame["arm"]))
+    columns = min(3, len(arms) if len(panels) == len(arms) else len(lengths))
+    with project_style():
+        axes = make_panels(len(panels), columns=columns, size=(3.3, 2.3))
+        palette = line_colours(frame["sparsity"], "sparsity.target")
+        stride = _evaluation_stride(frame)
+        for (arm, length), axis in zip(panels, axes, strict=False):
+            part = frame[(frame["arm"] == arm) & (frame["epochs"] == length)]
+            _draw_lines(axis, part, y, palette, stride)
+            axis.set_title(f"{arm}, {length:g} epochs" if len(lengths) > 1 else arm)
+            axis.set_xlim(0, 100)
+            if y == "sparsity_now":
+                set_sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
+        for axis in axes[::columns]:
+            axis.set_ylabel(column_label(y))
+        for axis in axes[-columns:]:
+            axis.set_xlabel(column_label("progress"))
+            axis.tick_params(labelbottom=True)
+        return add_line_legend(axes, "sparsity.target", palette)
+
+
+def _panels(frame: pd.DataFrame) -> list[tuple[str, float]]:
+    """Arm and length of each panel: all pairs, or the measured ones if every arm has one length."""
+    arms = list(dict.fromkeys(frame["arm"]))
+    lengths = sorted(set(frame["epochs"]))
+    trained = set(zip(frame["arm"], frame["epochs"], strict=True))
+    every = [(arm, length) for arm in arms for length in lengths]
+    # Arms without a length keep an empty panel, so that columns of panels are lengths.
+    if len(trained) != len(arms):
+        return every
+    return [panel for panel in every if panel in trained]
+
+
+def _draw_lines(
+    axis: Axes, panel: pd.DataFrame, y: str, palette: Mapping[Any, Any], stride: int
+) -> None:
+    """Draw the lines of one panel, those of one sparsity as one artist with gaps between trials."""
+    # One artist per sparsity: a line for each of hundreds of trials makes large files.
+    gap = pd.DataFrame([[np.nan, np.nan]], columns=["progress", y])
+    for sparsity, rows in panel.groupby("sparsity"):
+        parts = []
+        ordered = rows.sort_values(["seed", "trial_id", "progress"])
+        for _, trial in ordered.groupby("trial_id", sort=False):
+            kept = trial.iloc[::-stride].iloc[::-1]  # counted from the end: the last one stays
+            parts.append(kept[["progress", y]].astype("float64"))
+            parts.append(gap.astype("float64"))
+        line = pd.concat(parts, ignore_index=True)
+        values = log_density(line[y]) if y == "sparsity_now" else display_factor(y) * line[y]
+        style = {"color": palette[sparsity], "linewidth": 1.1, "alpha": 0.85}
+        name = line_name("sparsity.target", sparsity)
+        axis.plot(100 * line["progress"], values, label=name, **style)
+
+
+def _evaluation_stride(frame: pd.DataFrame) -> int:
+    """Number k such that drawing every k-th evaluation keeps a figure below its limit of points."""
+    return -(-len(frame) // MAX_FIGURE_POINTS)

@@ -1,0 +1,1 @@
+"""Which hyperparameters matter, in each band of sparsity."""

@@ -1,0 +1,306 @@
+"""Importance of each search axis in each band of sparsity, with a spread and a test of chance."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from sparsetune.errors import SparsetuneError
+
+from ...drawers import draw
+from ...estimates.surface import Floats, normal_scores
+from ...quantities import line_name
+from ...tables.results import Results
+from .. import responses
+from ..responses import MIN_CONFIGURATIONS
+from .evaluators import EVALUATORS, Band, Evaluator
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+By = Literal["sparsity", "band"]
+BandKey = tuple[str, str]
+"""Arm and band of sparsity."""
+SHUFFLE_COUNT = 39
+"""Random orders of the values, in which nothing matters.
+
+The strongest importance of all bands and axes in each order is what chance gives. With 39 orders,
+to exceed all but one has a probability of 5 %.
+"""
+HALF_SAMPLES = 20
+"""Random halves of the configurations: a measure on half of them varies about as the whole does."""
+ROUNDING_MARGIN = 1e-9
+"""Differences of p values below this are rounding."""
+IMPORTANCE_COLUMNS = [
+    "arm",
+    "band",
+    "sparsity",
+    "axis",
+    "cells",
+    "n",
+    "diverged",
+    "share",
+    "low",
+    "high",
+    "p",
+    "verdict",
+]
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Importance of each search axis for a measure, in each band of sparsity.
+
+    Args:
+        y: The measured column.
+        evaluator: Name of Optuna's evaluator.
+        rows: Rows that `frame` returns.
+        level: Coverage of the spread, and level of the correction for chance, in (0, 1).
+    """
+
+    y: str
+    evaluator: Evaluator
+    rows: pd.DataFrame
+    level: float = 0.95
+
+    def frame(self) -> pd.DataFrame:
+        """One row per arm, band and axis.
+
+        Columns: ``arm band``, ``sparsity`` (the highest in the band), ``axis``; ``cells`` and ``n``
+        configurations behind it, ``diverged`` of them, which count as the worst; ``share`` of the
+        importance of all axes, in [0, 1], with ``low high``, its spread over random halves of the
+        configurations; ``p``, the share of shuffled orders in which some axis of some band is as
+        important, which corrects for all rows; ``verdict``: ``matters``, ``no evidence that it
+        matters`` or ``too few configurations``, with which shares and p are NaN.
+        """
+        return self.rows.copy()
+
+    def plot(self) -> Figure:
+        """Draw a panel per band: the share of every axis, hollow if chance may explain it.
+
+        Raises:
+            SparsetuneError: if no band has enough configurations.
+        """
+        return draw(self)
+
+    def note(self) -> str:
+        """Meaning of the marks and bars, for a caption."""
+        known = self.rows.dropna(subset="share")
+        if known.empty:
+            return f"Too few configurations: importance needs {MIN_CONFIGURATIONS} in a band."
+        is_ped_anova = self.evaluator == "ped_anova"
+        method = "PED-ANOVA, of being in the better half" if is_ped_anova else "fANOVA"
+        return (
+            f"Share of each axis in what decides the order by {self.y} ({method}; Optuna), from"
+            f" n = {_count_text(known['n'])} configurations of one search seed or more, ranked"
+            " within their cells; diverged ones count as the worst. Bars:"
+            f" {100 * self.level:g} % of random halves of the configurations. Filled: as important"
+            f" as no axis of any band in {100 * self.level:g} % of shuffled orders. Hollow: no"
+            " evidence that the axis matters; shares add up to 100 % even where nothing does."
+        )
+
+
+def _count_text(counts: pd.Series[Any]) -> str:
+    """A count, or the smallest and the largest of several: ``12 to 16``."""
+    if counts.nunique() == 1:
+        return f"{counts.min()}"
+    return f"{counts.min()} to {counts.max()}"
+
+
+def importance(
+    results: Results,
+    y: str | None = None,
+    *,
+    by: By | None = None,
+    evaluator: Evaluator = "ped_anova",
+    where: Mapping[str, Any] | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Importance:
+    """Importance of each search axis in each band of sparsity, from cells with a finished search.
+
+    Values are ranked within each cell before cells are pooled.
+
+    Args:
+        results: A study that searches something.
+        y: A measured column; by default the objective.
+        by: ``sparsity`` for each arm and sparsity; ``band`` for dense, below 90, 90 to 95 and above
+            95 %; by default the latter if a sparsity has fewer than ten configurations.
+        evaluator: ``ped_anova`` (Watanabe et al. 2023, arXiv 2304.10255) or ``fanova`` (Hutter et
+            al. 2014), which takes forty times as long.
+        where: Sweep axes and their values: only those cells.
+        level: Coverage of the spread, and level of the correction for chance, in (0, 1).
+        seed: Seed of halves, shuffles and fANOVA's trees.
+
+    Raises:
+        SparsetuneError: if a name is unknown, or nothing was searched with its ranges known.
+    """
+    _require_choice("by", by, [None, "sparsity", "band"])
+    _require_choice("evaluator", evaluator, list(EVALUATORS))
+    column = responses.resolve_measure(results, y)
+    cells = responses.finished_searches(results, where)
+    found = responses.search_responses(results, column)
+    tried = _rank_configurations(results, found, cells, column)
+    groups = tried.groupby(["arm", "sparsity"])["config_id"].size()
+    # Bands pool several sparsities, where one alone has too few configurations.
+    has_few = len(groups) > 0 and groups.min() < MIN_CONFIGURATIONS
+    is_banded = by == "band" or (by is None and has_few)
+    name_of = _band_of_sparsity if is_banded else _sparsity_text
+    tried = tried.assign(band=[name_of(sparsity) for sparsity in tried["sparsity"]])
+    bands: dict[BandKey, Band] = {}
+    for (arm, band), part in tried.groupby(["arm", "band"], sort=False):
+        pooled = Band.of(part, results.design.ranges, evaluator, seed)
+        if pooled.axes:
+            bands[str(arm), str(band)] = pooled
+    return Importance(column, evaluator, _importance_rows(bands, level, seed), level)
+
+
+def _require_choice(name: str, given: object, known: Sequence[object]) -> None:
+    """Raise if an argument is none of the known values.
+
+    Raises:
+        SparsetuneError: naming them.
+    """
+    if given not in known:
+        raise SparsetuneError(
+            f"`{name}` must be one of {', '.join(map(str, known))}, got `{given}`"
+        )
+
+
+def _rank_configurations(
+    results: Results, tried: pd.DataFrame, cells: pd.DataFrame, y: str
+) -> pd.DataFrame:
+    """Configurations of finished searches with ``sparsity`` and ``score``, lower is better.
+
+    Scores are normal scores of ranks in the configuration's cell.
+    """
+    is_ended = tried["value"].notna() | tried["diverged"]
+    tried = tried[tried["cell"].isin(cells.index) & is_ended]
+    tried = tried.drop_duplicates(["cell", "config_id"])
+    sign = 1.0 if responses.is_lower_better(results, y) else -1.0
+    scores = (sign * tried["value"]).groupby(tried["cell"]).transform(normal_scores)
+    # Sorted by sparsity, since bands are shown in the order in which they come.
+    sparsity = tried["cell"].map(cells["sparsity.target"]).astype("float64")
+    return tried.assign(score=scores, sparsity=sparsity).sort_values("sparsity", kind="stable")
+
+
+@dataclass(frozen=True)
+class _BandShares:
+    """Shares of importance in one band, each of shape [n_axes]; NaN with too few configurations."""
+
+    shares: Floats
+    low: Floats
+    high: Floats
+    p: Floats
+
+
+def _importance_rows(bands: Mapping[BandKey, Band], level: float, seed: int) -> pd.DataFrame:
+    """Rows of `Importance.frame`."""
+    estimates = _band_shares(bands, level, seed)
+    rows = []
+    for (arm, name), band in bands.items():
+        unknown = np.full(len(band.axes), np.nan)
+        found = estimates.get((arm, name), _BandShares(unknown, unknown, unknown, unknown))
+        for k, path in enumerate(band.axes):
+            row = {
+                "arm": arm,
+                "band": name,
+                "sparsity": band.tried["sparsity"].max(),
+                "axis": path,
+                "cells": band.tried["cell"].nunique(),
+                "n": len(band.tried),
+                "diverged": int(band.tried["diverged"].sum()),
+                "share": found.shares[k],
+                "low": found.low[k],
+                "high": found.high[k],
+                "p": found.p[k],
+                "verdict": _verdict(found.p[k], level),
+            }
+            rows.append(row)
+    return pd.DataFrame(rows, columns=IMPORTANCE_COLUMNS)
+
+
+def _band_shares(
+    bands: Mapping[BandKey, Band], level: float, seed: int
+) -> dict[BandKey, _BandShares]:
+    """Shares of the bands with enough configurations, whose scores differ."""
+    found: dict[BandKey, Floats] = {}
+    mean: dict[BandKey, float] = {}
+    sd: dict[BandKey, float] = {}
+    strongest_by_shuffle = []
+    for key, band in bands.items():
+        if len(band.tried) < MIN_CONFIGURATIONS or not band.tried["score"].any():
+            continue
+        found[key] = band.importances()[0]
+        # Each band has a seed of its own: its numbers do not depend on the other bands.
+        chance = _shuffled_importances(band, [seed, zlib.crc32(repr(key).encode())])
+        # Standardised in its band, so that the strongest one is comparable across bands.
+        mean[key] = chance.mean()
+        sd[key] = chance.std() or 1.0
+        strongest_by_shuffle.append((chance.max(axis=1) - mean[key]) / sd[key])
+    strongest = np.max(strongest_by_shuffle, axis=0) if found else np.empty(0)
+    estimates = {}
+    for key, importances in found.items():
+        standardised = (importances - mean[key]) / sd[key]
+        # Against the strongest of all bands and axes, which corrects for their number.
+        exceeding = (strongest[:, None] >= standardised).sum(axis=0)
+        shares = _shares(importances)
+        low, high = _share_quantiles(bands[key], level, [seed, len(bands[key].tried)])
+        # The share itself is in its interval, even if no half reaches it. The order that was
+        # seen is one of those that chance gives: hence the 1 in p.
+        estimates[key] = _BandShares(
+            shares,
+            np.minimum(low, shares),
+            np.maximum(high, shares),
+            (1 + exceeding) / (1 + SHUFFLE_COUNT),
+        )
+    return estimates
+
+
+def _verdict(p: float, level: float) -> str:
+    """Verdict in words; NaN means too few configurations."""
+    if np.isnan(p):
+        return "too few configurations"
+    return "matters" if p <= 1 - level + ROUNDING_MARGIN else "no evidence that it matters"
+
+
+def _shuffled_importances(band: Band, seed: Sequence[int]) -> Floats:
+    """Importances of random orders of the values, shape [SHUFFLE_COUNT, n_axes]."""
+    random = np.random.default_rng(seed)
+    scores = band.tried["score"].to_numpy(dtype=np.float64)
+    return band.importances([random.permutation(scores) for _ in range(SHUFFLE_COUNT)])
+
+
+def _share_quantiles(band: Band, level: float, seed: Sequence[int]) -> Floats:
+    """Quantiles of the shares over random halves of the configurations, shape [2, n_axes]."""
+    random = np.random.default_rng(seed)
+    scores = band.tried["score"].to_numpy(dtype=np.float64)
+    ranks = np.argsort(random.random((HALF_SAMPLES, len(scores))), axis=1)
+    halves = np.where(ranks < len(scores) // 2, scores, np.nan)
+    shares = np.stack([_shares(found) for found in band.importances(halves)])
+    return np.asarray(np.quantile(shares, [(1 - level) / 2, (1 + level) / 2], axis=0))
+
+
+def _shares(importances: Floats) -> Floats:
+    """Each axis's part of the sum, equal parts if all are 0; shape [n_axes]."""
+    total = importances.sum()
+    return importances / total if total > 0 else np.full(len(importances), 1 / len(importances))
+
+
+def _band_of_sparsity(sparsity: float) -> str:
+    """Name of the band of a sparsity."""
+    if sparsity == 0:
+        return "dense"
+    if sparsity < 0.9:
+        return "below 90 %"
+    return "90 to 95 %" if sparsity <= 0.95 else "above 95 %"
+
+
+def _sparsity_text(sparsity: float) -> str:
+    """A sparsity in words: ``dense``, ``98 %``."""
+    return line_name("sparsity.target", sparsity)

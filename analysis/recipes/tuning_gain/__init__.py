@@ -1,0 +1,1 @@
+"""Gain of tuning in each cell, and the share of a search's best value that is luck."""

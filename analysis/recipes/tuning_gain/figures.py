@@ -1,0 +1,97 @@
+"""Figure of the luck in a search: its winners there and on fresh seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sparsetune.errors import SparsetuneError
+
+from ... import wording
+from ...drawers import draws
+from ...drawing.axes import make_panels
+from ...drawing.marks import add_legend, attach_hover_texts
+from ...drawing.style import ARM_COLOURS, project_style
+from ...quantities import column_label, display_factor
+from .optimism import Optimism
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@draws(Optimism)
+def draw_optimism(found: Optimism) -> Figure:
+    """Draw a line per cell, the first on top, from the value in the search to that on fresh seeds.
+
+    The search's value is hollow; the mean over fresh seeds is filled and has bars.
+
+    Raises:
+        SparsetuneError: if no winner of a search was run again.
+    """
+    frame = found.frame()
+    if frame.empty:
+        raise SparsetuneError(
+            "how much of the best is luck needs a search and report trials of its winner:"
+            " there are none"
+        )
+    factor = display_factor(found.y)
+    rows = frame.to_dict("records")
+    names = [_cell_label(row) for row in rows]
+    heights = np.arange(len(frame))[::-1]
+    report = factor * frame["report"]
+    search = factor * frame["search"]
+    bar_ends = factor * np.stack([frame["report"] - frame["low"], frame["high"] - frame["report"]])
+    style: dict[str, Any] = {
+        "linestyle": "none",
+        "marker": "o",
+        "markersize": 5,
+        "color": ARM_COLOURS[0],
+    }
+    with project_style():
+        (axis,) = make_panels(1, size=(5.6, 0.7 + 0.26 * len(frame)))
+        axis.hlines(heights, search, report, color="#bbbbbb", linewidth=1.2, zorder=1)
+        bars = axis.errorbar(
+            report,
+            heights,
+            xerr=np.nan_to_num(bar_ends),
+            label="on fresh seeds",
+            elinewidth=1,
+            capsize=2,
+            **style,
+        )
+        (hollow,) = axis.plot(
+            search, heights, label="in the search", markerfacecolor="white", **style
+        )
+        attach_hover_texts(bars, [_report_hover_text(row, factor) for row in rows])
+        attach_hover_texts(hollow, [_search_hover_text(row, factor) for row in rows])
+        axis.set_yticks(heights, names)
+        axis.set_ylim(-0.7, len(frame) - 0.3)
+        axis.grid(visible=False, axis="y")
+        axis.set_xlabel(column_label(found.y))
+        return add_legend([axis])
+
+
+def _report_hover_text(row: Mapping[Any, Any], factor: float) -> str:
+    """Text of a mean over fresh seeds when pointed at."""
+    value = wording.format_interval(row["report"], row["low"], row["high"], factor)
+    luck = wording.format_interval(row["luck"], row["luck_low"], row["luck_high"], factor)
+    return wording.hover_text(_cell_label(row), value, row["n"], f"luck {luck}")
+
+
+def _search_hover_text(row: Mapping[Any, Any], factor: float) -> str:
+    """Text of a value in the search when pointed at."""
+    found = f"best of {row['configurations']}: {factor * row['search']:.4g}"
+    return wording.hover_text(_cell_label(row), found)
+
+
+def _cell_label(row: Mapping[Any, Any]) -> str:
+    """Name of a cell: ``gmp, 98 %, 8 epochs``, with the values of other sweep axes."""
+    parts = ["dense" if row["sparsity"] == 0 else f"{row['arm']}, {100 * row['sparsity']:.10g} %"]
+    for path, value in row.items():
+        is_known = value == value  # NaN if the axis does not apply to the cell
+        if "." in path and is_known:
+            parts.append(f"{path.rpartition('.')[2]} {value}")
+    parts.append(f"{row['epochs']:g} epochs")
+    return ", ".join(parts)
