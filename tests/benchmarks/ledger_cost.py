@@ -26,7 +26,9 @@ OURS = "Ledger.append"
 
 
 def ledger_rows(rounds: int) -> list[Row]:
-    """Seconds of a record in each round; the folder lies on the disk of the current one, as studies do."""
+    """Seconds of a record in each round; the folder lies on the disk of the current one, as
+    studies do.
+    """
     reports = (report_rows(1) * APPENDS)[:APPENDS]
     records = [
         replace(report, time=1.0, row={**report.row, "step": step})
