@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CellFormat(Enum):
-    """How the values of a table's column are written."""
+    """Format in which the values of a table's column are written."""
 
     PLAIN = "plain"
     """Numbers and words as they are: what has up to three decimals in full, else four digits."""

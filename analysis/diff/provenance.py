@@ -45,7 +45,7 @@ def _text(value: Any) -> str:
 
 
 def runtime_facts(results: Results) -> dict[str, str]:
-    """What the trials ran on, by name: every value once, in the order of launches and starts.
+    """Facts about what the trials ran on, by name: each value once, in order of launches and starts.
 
     Empty for results that are of no declared study.
     """
@@ -63,7 +63,7 @@ def runtime_facts(results: Results) -> dict[str, str]:
 
 
 def _all_facts(results: StudyResults) -> Iterator[Fact]:
-    """What every launch and every start of a trial recorded."""
+    """Facts that every launch and every start of a trial recorded."""
     for launch in results.directory.launches():
         yield from _launch_facts(launch)
     for state in results.states.values():

@@ -1,1 +1,1 @@
-"""What to spend: the best cell at a budget, comparison at equal FLOPs, and the Pareto front."""
+"""Accuracy for a cost: the best cell at a budget, comparison at equal FLOPs, Pareto front."""

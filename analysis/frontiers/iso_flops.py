@@ -82,7 +82,7 @@ class IsoFlops:
         return draw(self)
 
     def note(self) -> str:
-        """What was compared and what was found, for a caption."""
+        """Caption: the compared cells and the finding."""
         tolerance = f"{100 * self.tolerance:g} %"
         if self.pairs.empty:
             return (

@@ -1,1 +1,1 @@
-"""How long to train: gain of longer training, verdicts on cells, epochs that a sparsity needs."""
+"""Length of training: gain of longer training, verdicts on cells, epochs that a sparsity needs."""

@@ -18,7 +18,7 @@ from ..tables.results import Results
 
 @dataclass(frozen=True)
 class ResultsOrigin:
-    """Where the numbers were read from.
+    """Origin of the numbers: the study or the table that they were read from.
 
     Args:
         code: Python that reads them again, or what they are if there is no such line.

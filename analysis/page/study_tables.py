@@ -156,7 +156,7 @@ def _pruned_weight_texts(results: Results, cells: pd.DataFrame) -> pd.Series[Any
 
 
 def _done_of_asked(cells: pd.DataFrame, name: str) -> pd.Series[Any]:
-    """What was done of what was asked for: ``7 / 8``."""
+    """Count of what was done, of what was asked for: ``7 / 8``."""
     done = cells[name].astype("string")
     asked = cells[f"{name}_asked"].astype("string")
     return done + " / " + asked

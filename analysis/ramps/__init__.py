@@ -1,1 +1,1 @@
-"""Where the sparsity ramp should start and end, and which ramps a scheduler would have kept."""
+"""Ramps: where they should start and end, and which ones a scheduler would have kept."""

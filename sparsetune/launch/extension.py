@@ -18,7 +18,7 @@ from sparsetune.study.space import Value
 
 @dataclass(frozen=True)
 class Extension:
-    """What is to be added to a study that has started.
+    """Request to extend a study that has started.
 
     Args:
         report_seeds: Further seeds for every winner, a count.

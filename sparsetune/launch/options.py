@@ -12,7 +12,7 @@ from sparsetune.paths import Place
 
 @dataclass(frozen=True)
 class Options:
-    """How to run a study.
+    """Options of a launch, which change no number.
 
     Args:
         storage: Parent of the study's directory: a folder, or ``s3://bucket/prefix``.

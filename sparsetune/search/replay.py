@@ -39,7 +39,7 @@ SchedulerFactory = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
 
 @dataclass(frozen=True)
 class ReplayResult:
-    """What schedulers would have done to a study.
+    """Comparison of schedulers over a recorded study: what each would have done to it.
 
     Args:
         study: The study's name.

@@ -1,4 +1,4 @@
-"""Which fields of a trial mean something: many only under one choice of another field.
+"""Applicability of a trial's fields: many mean something under one choice of another field only.
 
 A field that changes nothing takes no part in a trial's name and is no column of its tables.
 """
@@ -131,7 +131,7 @@ _SILENT_FIELDS = _silent_by_choice()
 
 
 class Applicability:
-    """Which fields apply in a trial of nested values, which may be partial and unchecked."""
+    """Fields that apply in a trial of nested values, which may be partial and unchecked."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values

@@ -169,7 +169,7 @@ class FisherSpec(Declaration):
 
 
 class SparsitySpec(Declaration):
-    """Which weights are pruned, how many, and when.
+    """Sparsity of a trial: which weights are pruned, how many, and when.
 
     None stands for the method's own choice, which `METHOD_DEFAULTS` lists.
     """

@@ -1,4 +1,4 @@
-"""Where a study is kept: its directory, ledger and owner, on a disk or in an object store."""
+"""Storage of a study: its directory, ledger and owner, on a disk or in an object store."""
 
 from sparsetune.storage.directory import StudyDirectory, translating_write_errors, write_durably
 

@@ -1,4 +1,4 @@
-"""Where a study's numbers come from: code, packages, hardware, command."""
+"""Provenance of a study's numbers: code, packages, hardware, command."""
 
 from __future__ import annotations
 

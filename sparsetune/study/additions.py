@@ -1,4 +1,4 @@
-"""What a study gets after its first launch: more seeds, configurations and sweep values."""
+"""Additions to a study after its first launch: more seeds, configurations and sweep values."""
 
 from __future__ import annotations
 

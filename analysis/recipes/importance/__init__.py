@@ -1,1 +1,1 @@
-"""Which hyperparameters matter, in each band of sparsity."""
+"""Importance of hyperparameters in each band of sparsity."""

@@ -1,1 +1,1 @@
-"""Where the best hyperparameters lie, how they move, and whether the range ends too early."""
+"""Best hyperparameters: where they lie, how they move, and whether the range ends too early."""
