@@ -19,7 +19,9 @@ from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
-from sparsetune.storage import StudyDirectory, ledger
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.trial_state import fold_records
 from sparsetune.study import Arm, Study
 from sparsetune.study.samplers import Random, Sobol
 
@@ -90,7 +92,7 @@ def test_an_old_directory_is_read_with_its_own_defaults(version: int, old: Study
 
 def test_an_old_directory_has_nothing_to_run_again(version: int, old: StudyDirectory) -> None:
     before = (old.path / "study.json").read_bytes()
-    trials = ledger.fold_records(ledger.read_records(old.ledger))
+    trials = fold_records(read_records(old.ledger))
     planner = build_planner(old.study(), trials)
     assert planner.next()[0] is None
     assert before == (old.path / "study.json").read_bytes()
@@ -101,7 +103,7 @@ def test_the_same_declaration_is_accepted_over_an_old_directory_and_runs_nothing
 ) -> None:
     outcome = launch(declared, Options(storage=old.path.parent, quiet=True))
     assert sum(outcome.counts.values()) == 8
-    assert len(ledger.fold_records(ledger.read_records(old.ledger))) == 8
+    assert len(fold_records(read_records(old.ledger))) == 8
 
 
 def test_a_real_change_is_refused_by_name_and_changed_defaults_are_not_named(
