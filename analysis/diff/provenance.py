@@ -45,7 +45,7 @@ def _text(value: Any) -> str:
 
 
 def runtime_facts(results: Results) -> dict[str, str]:
-    """Facts about what the trials ran on, by name: each value once, in order of launches and starts.
+    """Facts about what trials ran on, by name: each value once, in order of launches and starts.
 
     Empty for results that are of no declared study.
     """
