@@ -1,4 +1,4 @@
-"""Reads a study directory, or anybody's table of runs: curves, verdicts, findings, a report.
+"""Reads a study directory or a table of another tool: curves, verdicts, findings, a report.
 
 It needs neither torch nor Ray. Matplotlib, SciPy, Optuna and Jinja are loaded only when something
 is drawn, computed or written.

@@ -22,7 +22,7 @@ class Check:
             judge.
         rule: Rule that must hold, a sentence without its full stop.
         remedy: Advice, a sentence.
-        of_table: Advice for results that are no study's, if it differs.
+        of_table: Advice for results from a table instead of a study directory, if it differs.
     """
 
     code: str

@@ -27,7 +27,7 @@ NEXT_LOWER_SEVERITY: dict[Severity, Severity] = {
     "warning": "note",
     "note": "note",
 }
-"""Severity where lines differ but each is of one kind: a reader can tell lines apart."""
+"""Severity one step lower, for lines that differ but mix no kinds: a reader can tell them apart."""
 SPLIT_FIELDS = (
     "task.kind",
     "task.dataset",
@@ -47,7 +47,7 @@ MAX_LISTED_KINDS = 4
 def mixed_kinds(
     evidence: Evidence, kinds: pd.Series[Any], severity: Severity, *, dense: bool = True
 ) -> Iterator[Finding]:
-    """Find lines with report trials of different kinds or, if there are none, such figures.
+    """Find lines that mix kinds of trial; if none does, figures whose lines differ in kind.
 
     Args:
         evidence: The tables.
@@ -62,7 +62,7 @@ def mixed_kinds(
     mixed_lines = _mixed_groups(lines, ["figure", "arm"])
     for arm, own in mixed_lines.groupby("arm", sort=False):
         yield Finding(str(arm), _minority_cells(own), _breakdown(own, "cell"), severity)
-    # A mixed line is the graver fault, and its figure is mixed with it.
+    # A mixed line is the more serious fault, and its figure is mixed with it.
     if len(mixed_lines):
         return
     mixed_figures = _mixed_groups(lines, ["figure"])

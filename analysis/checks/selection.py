@@ -24,7 +24,7 @@ from .finding import (
 TREND_EDGE_MARGIN = 0.1
 """Part of a range, at either end, in which a winner is at the edge."""
 STRICT_EDGE_MARGIN = 0.01
-"""The same part where there are too few configurations to see a trend."""
+"""Part of a range that is its edge, with too few configurations to see a trend."""
 MIN_TREND_CONFIGURATIONS = 8
 """Configurations from which on the best of them must lie towards the edge too."""
 BEST_FRACTION = 4

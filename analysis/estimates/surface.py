@@ -33,7 +33,7 @@ PRIOR_MEDIANS = {"effect": 0.5, "length": 0.6, "noise": 0.1}
 PRIOR_LOG_SDS = {"effect": 1.5, "length": 0.5, "noise": 1.5}
 """Prior standard deviations of the logarithms of these."""
 MIN_CURVATURE = 0.2
-"""Smallest curvature of the log posterior; below it the normal approximation would wander off."""
+"""Smallest curvature of the log posterior; below it the normal approximation would be too wide."""
 CURVATURE_STEP = 1e-4
 """Step of the central differences of the gradient, in logarithms of the scales."""
 ROUNDING_VARIANCE = 1e-9
@@ -57,7 +57,7 @@ class _Scales(NamedTuple):
 
 
 def normal_scores(y: ArrayLike) -> Floats:
-    """Normal scores of the ranks, in which a cliff beside the minimum matters no longer.
+    """Normal scores of the ranks, so that extreme values near the minimum have little influence.
 
     Args:
         y: Values to be minimised, shape [n]. NaN, a run that diverged, counts as the worst; ties
@@ -99,7 +99,7 @@ class Effects:
         return np.asarray(UNIT_GRID[self.functions.argmin(axis=2)])
 
     def flat_ranges(self) -> Floats:
-        """Range around each axis's best place in which nothing is lost that noise would not hide.
+        """Range around each axis's best place in which the effect stays within the noise.
 
         In it, at least half of the draws are within one standard deviation of the noise above their
         minimum. It is rather too wide than too narrow: from 32 clean values the noise is
@@ -224,7 +224,7 @@ def _negative_log_posterior(
     """
     prior_mean, prior_sd = prior
     scales = _Scales.from_logarithms(logarithms)
-    # The search for the best may try an endless length scale, whose function is a constant.
+    # The optimiser may try an infinite length scale, whose function is a constant.
     with np.errstate(over="ignore"):
         square = scales.length**2
     sharpness = -1 / (2 * square)

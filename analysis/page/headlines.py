@@ -1,4 +1,4 @@
-"""Sentences of the verdict: what was found, and how sure it is."""
+"""Headline sentences at the top of the report: what was found, and how sure it is."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def _ranked_arms(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _extension_sentences(sparse: pd.DataFrame) -> Iterator[str]:
     """Sentences on what longer training gains: one for each arm, verdict and pair of lengths."""
-    # Without a selection there is a row per length, of which all have the gain of their line.
+    # There is a row per length, each repeating the gain of its arm and sparsity.
     judged = sparse[sparse["verdict"] != ""].drop_duplicates(["arm", "sparsity"])
     verdicts = [_gain_verdict_text(row) for row in judged.to_dict("records")]
     judged = judged.assign(verdict_text=verdicts)

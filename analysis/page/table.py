@@ -43,7 +43,7 @@ class TableCell:
 
     Args:
         text: The text.
-        key: What the cell is sorted by, empty for a missing number; None if that is the text.
+        key: Value that the cell is sorted by, empty for a missing number; None to sort by the text.
         right: True if the cell is right-aligned, which numbers are.
     """
 
@@ -120,7 +120,7 @@ def _is_right_aligned(frame: pd.DataFrame, name: str) -> bool:
 
 
 def _group_starts(frame: pd.DataFrame, group_by: str) -> list[bool]:
-    """True for each row that a line sets apart, as the first of its group; shape [rows]."""
+    """True for each row that has a separating line above it, the first of its group; (rows,)."""
     if group_by not in frame:
         # Without groups, all rows are one.
         return [number == 0 and len(frame) > 1 for number in range(len(frame))]

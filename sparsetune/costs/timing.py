@@ -30,7 +30,7 @@ from sparsetune.train.evaluate import evaluate_model
 TIMING_SECONDS = 0.3
 """Seconds for which steps are timed, after a first one that warms up.
 
-A single step would not do: a machine that others use as well gives its time in slices.
+A single step would not do: on a shared machine it varies too much.
 """
 TIMEOUT_SECONDS = 120
 """Seconds that a process that times may take, with its imports and the data."""

@@ -109,6 +109,7 @@ TRIAL_COLUMNS = (*HISTORY_COLUMNS, *FINAL_COLUMNS)
 """`trials()`: one row per trial, with the values of its last evaluation; the configuration's
 dotted fields follow."""
 
+# A column that is measured on train or validation data may be optimised: the name decides.
 _LEARNING_COLUMNS = tuple(
     column.name for column in MEASURED_COLUMNS if column.name.startswith(("val_", "train_"))
 )

@@ -149,7 +149,7 @@ class Checkpoints:
     def _superseded(self, step: int, kept: int) -> list[Place]:
         """Checkpoints of the trial to delete, all but the newest ``kept`` up to ``step``.
 
-        One of a later step is torn: otherwise the trial had resumed from it.
+        A checkpoint of a later step is damaged: otherwise the trial would have resumed from it.
         """
         found = _list_checkpoints([self.folder, *self.room.earlier])
         newest = [path for path in found if _checkpoint_step(path) <= step][:kept]

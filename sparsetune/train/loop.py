@@ -281,7 +281,6 @@ def _require_none(*problems: Iterable[Problem]) -> None:
     Raises:
         DeclarationError: if there are any.
     """
-    # All problems at once, so that a user need not find them one by one.
     if found := list(chain.from_iterable(problems)):
         raise DeclarationError(found, "the TrialSpec")
 

@@ -82,8 +82,8 @@ def infer_cells(
     objective = None if select == "all" else validation
 
     swept = _swept_fields(runs.trials, sweep)
-    is_apart = is_auxiliary(runs.trials)
-    trials = runs.trials[~is_apart]
+    is_twin_or_teacher = is_auxiliary(runs.trials)
+    trials = runs.trials[~is_twin_or_teacher]
     trials = trials.assign(cell=_cell_names(trials, swept))
     search, ranges = _search_ranges(trials, swept)
     uses = assign_uses(trials, search, objective)
@@ -101,8 +101,8 @@ def infer_cells(
         search_seeds=int(seeds.min()),
     )
     own = trials.assign(role=_trial_roles(trials, uses))
-    apart = _assign_served_cells(runs.trials[is_apart], trials)
-    # Back in the order of the table, which readers know.
+    apart = _assign_served_cells(runs.trials[is_twin_or_teacher], trials)
+    # In the order of the rows of the table that was given.
     every = pd.concat([own, apart]).sort_index()
     return ImpliedCells(design, every, _conform_cells(cells), uses, fresh)
 

@@ -52,8 +52,8 @@ def compute_masks(
     Args:
         scores: By layer, scores of the weight's shape; NaN counts as infinite.
         groups: Layers that share a threshold, and how many weights each group prunes.
-        within: Masks in force: weights outside go first, so that a kept weight that is zero
-            outlives them. None: all compete.
+        within: Current masks: weights outside them are pruned before a kept weight that happens
+            to be zero. None: all compete.
         candidates: True where a weight may be pruned. None: everywhere.
         absolute: True if the scores' absolute values count; on the CPU no copy is made of them.
 
@@ -80,7 +80,7 @@ def compute_masks(
 
 
 def keep_highest(scores: torch.Tensor, pruned: int) -> torch.Tensor:
-    """True at all but the ``pruned`` lowest of ``scores`` (n,); of equal ones, the first go."""
+    """Mask (n,): False at the ``pruned`` lowest scores; ties are pruned in order of index."""
     return compute_masks({"scores": scores}, [LayerGroup(("scores",), pruned)])["scores"]
 
 
@@ -150,8 +150,8 @@ def select_on_device(
 def _order_keys(layer: LayerScores, absolute: bool) -> torch.Tensor:
     """Integers (n,) in the order in which weights are pruned.
 
-    They order as the scores do; the least stands outside the mask in force, the greatest where a
-    weight may not be pruned.
+    They are ordered as the scores are. Weights outside the current mask get the smallest integer,
+    weights that may not be pruned the largest.
     """
     scores = layer.scores.abs() if absolute else layer.scores
     values = scores.detach().flatten()
@@ -226,7 +226,7 @@ def _count_on_cpu(tensor: torch.Tensor) -> int:
 
 
 def fill_factors(factors: Sequence[torch.Tensor], masks: Sequence[torch.Tensor]) -> None:
-    """Write masks as zeros and ones of the factors' dtypes, in place."""
+    """Copy boolean masks into the tensors of zeros and ones that multiply the weights."""
     if all(factor.is_cpu and factor.dtype == torch.float32 for factor in factors):
         # numpy converts booleans to floats three times faster than torch.
         for factor, mask in zip(factors, masks, strict=True):

@@ -34,7 +34,7 @@ from sparsetune.tasks.task import (
 CHANNEL_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's pixels per channel, in [0, 1], as torchvision's models expect."""
 CHANNEL_DEVIATION = (0.229, 0.224, 0.225)
-"""Their standard deviation."""
+"""Standard deviation of the same pixels per channel."""
 
 ImageRequest = tuple[int, int | None, int]
 """Index of an image, seed of its augmentation (None: as evaluations see it), side in pixels."""

@@ -22,7 +22,7 @@ DATASET_FOLDER = "cifar10-jpeg"
 CHANNEL_MEAN = (0.49125, 0.48209, 0.44652)
 """Mean of the training set's pixels per channel, in [0, 1], after compression."""
 CHANNEL_DEVIATION = (0.24523, 0.24278, 0.26063)
-"""Their standard deviation."""
+"""Standard deviation of the same pixels per channel."""
 
 
 def prepare_cifar10_jpeg(data_root: Path | None) -> dict[str, Path]:
