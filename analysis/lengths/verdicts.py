@@ -73,11 +73,11 @@ class Undertraining:
         trained from scratch with its whole schedule); ``verdict`` and ``reason``; ``sure``, False
         if the cell is saturated only because nothing else was shown; ``n gain gain_sd gain_df
         gain_low gain_high``, the improvement of validation, positive if it improves, paired by
-        seed; ``more_seeds``, the seeds to add until the interval of such a gain excludes 0, or
-        epsilon if it is below epsilon, NaN if it already does; ``train_loss_change`` with ``_low _high``. As support
-        only, each with its ``_low`` and ``_high``: ``train_loss_gap train_entropy_gap`` to the
-        dense twin, and ``slope``, the change of the validation loss in nats over the last tenth of
-        training.
+        seed; ``more_seeds``, the seeds to add until the interval of such a gain excludes 0 (or
+        epsilon, if the gain is below it), NaN if it already does; ``train_loss_change`` with
+        ``_low _high``. As support only, each with its ``_low`` and ``_high``: ``train_loss_gap
+        train_entropy_gap`` to the dense twin, and ``slope``, the change of the validation loss in
+        nats over the last tenth of training.
         """
         return self.rows.copy()
 
