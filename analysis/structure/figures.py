@@ -89,6 +89,7 @@ def _merge_equal_panels(
     groups: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
     for arm, epochs in panels:
         part = frame[(frame["arm"] == arm) & (frame["epochs"] == epochs)]
+        # Rounded: means of equal densities may differ in their last bits.
         densities = part[["sparsity", "layer", "mean"]].round(DENSITY_DECIMALS)
         key = tuple(densities.itertuples(index=False, name=None))
         groups.setdefault(key, []).append((arm, epochs))
@@ -97,7 +98,8 @@ def _merge_equal_panels(
         arm, epochs = equal[0]
         title = _title(arm, epochs, frame)
         if len(equal) > 1:
-            title = ", ".join(dict.fromkeys(name for name, _ in equal))
+            names = [name for name, _ in equal]
+            title = ", ".join(dict.fromkeys(names))
         merged[title] = (arm, epochs)
     return merged
 
@@ -122,6 +124,7 @@ def _draw_layer_densities(
     is_dead = (own["kept"] == 0).to_numpy()
     shown = np.maximum(mean, floor)
     ends = np.stack([shown - np.clip(low, floor, None), high - shown])
+    # NaN has no bar; a mean that was raised to the floor may lie above its interval.
     bar_ends = np.nan_to_num(ends).clip(0)
     x = own["position"].to_numpy()
     name = line_name("sparsity.target", sparsity)
@@ -145,9 +148,10 @@ def draw_masks(history: MaskHistory) -> Figure:
     """
     frame = _require_rows(history.changed_rows(), "masks that changed,")
     panels = _panels(frame)
-    arms = list(dict.fromkeys(arm for arm, _ in panels))
-    lengths_of = {arm: [epochs for name, epochs in panels if name == arm] for arm in arms}
-    width = max(len(lengths) for lengths in lengths_of.values())
+    lengths_of: dict[str, list[float]] = {}
+    for arm, epochs in panels:
+        lengths_of.setdefault(arm, []).append(epochs)
+    width = max(map(len, lengths_of.values()))
     labels = {"iou_previous": "IoU with the mask before"}
     if not history.is_nested():
         labels["of_final"] = "Of the final mask\nalready active (%)"
@@ -156,13 +160,13 @@ def draw_masks(history: MaskHistory) -> Figure:
     limits = {"iou_previous": (lowest, 1.01), "of_final": (0, 104)}
     columns = len(labels) * width
     with project_style():
-        axes = make_panels(len(arms) * columns, columns, size=(3.2, 2.5), share=False)
+        axes = make_panels(len(lengths_of) * columns, columns, size=(3.2, 2.5), share=False)
         remaining = iter(axes)
-        for arm in arms:
-            lengths = lengths_of[arm]
+        for arm, lengths in lengths_of.items():
             for column, label in labels.items():
                 for place in range(width):
                     axis = next(remaining)
+                    # An arm of fewer lengths leaves the rest of its row empty.
                     axis.set_visible(place < len(lengths))
                     if place >= len(lengths):
                         continue
@@ -253,8 +257,8 @@ def _shown_recipes(frame: pd.DataFrame) -> list[str]:
     recipes = list(dict.fromkeys([*frame["recipe"], *frame["other"]]))
     if len(recipes) <= MAX_MATRIX_RECIPES:
         return recipes
-    lengths = {name: float(name.split()[-2]) for name in recipes if name.endswith(" ep")}
     # The extremes show what length does; names end with it, see `final_masks`.
+    lengths = {name: float(name.split()[-2]) for name in recipes if name.endswith(" ep")}
     extremes = {min(lengths.values(), default=0.0), max(lengths.values(), default=0.0)}
     shown = [name for name in recipes if lengths.get(name) in extremes]
     return shown or recipes[:MAX_MATRIX_RECIPES]
@@ -289,6 +293,7 @@ def _matrix_places(
     rank = {name: position for position, name in enumerate(recipes)}
     shown = part[part["recipe"].isin(recipes) & part["other"].isin(recipes)]
     for row in shown.to_dict("records"):
+        # A pair comes once, in any order; the two halves of the matrix show two kinds of pairs.
         low, high = sorted((rank[row["recipe"]], rank[row["other"]]))
         yield ((low, high) if row["same_seed"] else (high, low)), row
 
@@ -348,6 +353,7 @@ def _panels(frame: pd.DataFrame) -> list[tuple[str, float]]:
     """Arms with their shortest and longest training."""
     panels = []
     for arm, part in frame.groupby("arm", sort=False):
+        # A set, since an arm may have one length only.
         lengths = sorted({part["epochs"].min(), part["epochs"].max()})
         panels += [(str(arm), epochs) for epochs in lengths]
     return panels
@@ -380,7 +386,10 @@ def _set_layer_ticks(axis: Axes, names: Sequence[str]) -> None:
 
 def short_layer_names(names: Iterable[str]) -> list[str]:
     """Parameter names without ``.weight`` and without the dotted parts that all begin with."""
-    parts = [name.removesuffix(".weight").split(".") for name in names]
-    while parts and min(map(len, parts)) > 1 and len({part[0] for part in parts}) == 1:
-        parts = [part[1:] for part in parts]
-    return [".".join(part) for part in parts]
+    short = [name.removesuffix(".weight") for name in names]
+    while short and all("." in name for name in short):
+        first_parts = {name.partition(".")[0] for name in short}
+        if len(first_parts) > 1:
+            break
+        short = [name.partition(".")[2] for name in short]
+    return short

@@ -65,7 +65,8 @@ def final_masks(
     folders = list(trial_folders(results, where))
     starts = _start_names(results)
     recipes = _recipe_names([trial for trial, _ in folders])
-    for sparsity in sorted({trial["sparsity"] for trial, _ in folders}):
+    sparsities = {trial["sparsity"] for trial, _ in folders}
+    for sparsity in sorted(sparsities):
         masks = []
         missing = 0
         for trial, folder in folders:
@@ -128,14 +129,16 @@ def read_final_mask(folder: Place) -> tuple[dict[str, Bits], dict[str, int]]:
         return {}, {}
     sizes = {layer["name"]: int(layer["weights"]) for layer in layers}
     tensors = _tensors(folder / MASK_FILE)
-    if all(name in tensors for name in sizes):
+    if sizes.keys() <= tensors.keys():
         bits = {name: tensors[name] for name in sizes}
-        if _has_counts(bits, sizes, {layer["name"]: layer["kept"] for layer in layers}):
+        kept = {layer["name"]: layer["kept"] for layer in layers}
+        if _has_counts(bits, sizes, kept):
             return bits, sizes
     # A model is larger than its masks, so it is read only without them.
     tensors = _tensors(folder / MODEL_FILE)
-    if all(name in tensors for name in sizes):
+    if sizes.keys() <= tensors.keys():
         bits = {name: np.packbits(tensors[name] != 0) for name in sizes}
+        # A model does not tell kept weights that are zero from pruned ones.
         nonzero = {layer["name"]: layer["weights"] - layer["zeros"] for layer in layers}
         if _has_counts(bits, sizes, nonzero):
             return bits, sizes
@@ -147,7 +150,8 @@ def _has_counts(
 ) -> bool:
     """True if every layer has the bytes for its size and as many set bits as were counted."""
     # Sizes first: a tensor of another size may be of a type whose bits cannot be counted.
-    if any(bits[name].size != -(-size // 8) for name, size in sizes.items()):
+    n_bytes = {name: -(-size // 8) for name, size in sizes.items()}  # rounded up
+    if any(bits[name].size != n_bytes[name] for name in sizes):
         return False
     return all(np.bitwise_count(bits[name]).sum() == counts[name] for name in sizes)
 

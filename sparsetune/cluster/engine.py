@@ -38,9 +38,10 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
             tune_config=tune.TuneConfig(
                 search_alg=_SourceSearcher(source),
                 scheduler=_SourceScheduler(source),
-                num_samples=-1,
+                num_samples=-1,  # until the searcher has no more
                 # Without a limit Tune starts one worker after the other.
                 max_concurrent_trials=source.slots,
+                # Starting a worker and importing torch takes seconds.
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(
@@ -49,6 +50,7 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
                 verbose=0,
                 callbacks=[_SourceCallback(source)],
                 stop=_SourceStopper(source, stopping),
+                # A retry is a new Tune trial, so that the ledger has an attempt for it.
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         ).fit()
@@ -80,6 +82,7 @@ class _SourceSearcher(_NotPickled, Searcher):  # type: ignore[misc]  # Ray is un
         self.source = source
 
     def suggest(self, trial_id: str) -> Any:
+        # Tune asks again after None, which means: nothing can start before another trial ends.
         assignment = self.source.next_assignment()
         if assignment == "done":
             return Searcher.FINISHED
@@ -118,6 +121,7 @@ class _SourceCallback(_NotPickled, tune.Callback):  # type: ignore[misc]
         self.source.on_worker_left(trial.config["trial_id"])
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        # A trial's own error arrives as a message: Tune sees only that a worker died.
         reason = str(trial.get_error() or "the worker died").strip().splitlines()[-1]
         config = trial.config
         self.source.on_attempt_failed(config["trial_id"], config["attempt"], "lost", reason)

@@ -20,6 +20,7 @@ from sparsetune.storage.provenance import RECORDED_PACKAGES, code_digest, versio
 SHOWN_PACKAGES = (*RECORDED_PACKAGES, "transformers")
 """Packages that a trial's numbers depend on: always shown, and equal on every node."""
 ANSWER_SECONDS = 60
+"""A node that has not answered after so long counts as a fault."""
 CREDENTIALS_ADVICE = (
     "start Ray with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL set there as here"
 )
@@ -149,10 +150,9 @@ def ask_nodes(address: str, token: Place) -> list[tuple[dict[str, Any], dict[str
         nodes = [node for node in ray.nodes() if node["Alive"]]
         places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
         remote = ray.remote(num_cpus=0, max_retries=0)(examine_node)  # a busy node answers too
-        asked = [
-            remote.options(scheduling_strategy=place).remote(str(token), token.read_text())
-            for place in places
-        ]
+        secret = token.read_text()
+        pinned = [remote.options(scheduling_strategy=place) for place in places]
+        asked = [one.remote(str(token), secret) for one in pinned]
         ray.wait(asked, num_returns=len(asked), timeout=ANSWER_SECONDS)
         return [(node, _node_answer(ray, one)) for node, one in zip(nodes, asked, strict=True)]
 
@@ -171,7 +171,9 @@ def examine_node(token: str, text: str) -> dict[str, Any]:
     refused = None
     try:
         there = resolve_place(token)
+        # Written first: a folder that can only be read is of no use to a worker.
         there.with_name(secrets.token_hex(8)).write_bytes(b"")
+        # Another disk may have a folder of the same path, but not the secret in it.
         if there.read_text() != text:
             refused = "another folder has this path there"
     except refusal_errors() as error:
@@ -205,7 +207,7 @@ def node_check(
         return EnvironmentCheck(label, "fault", f"does not answer: {answer['error']}", advice)
     there = answer["versions"]
     faults = []
-    advice_of: dict[str, None] = {}
+    advice_of: dict[str, None] = {}  # a set in order
     for name, version in here.items():
         if there.get(name) != version:
             faults.append(f"{name} is {there.get(name) or 'missing'}, here {version or 'missing'}")

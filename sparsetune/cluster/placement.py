@@ -32,7 +32,7 @@ class TrialResources(NamedTuple):
             counts.append(_count_shares(node.get("CPU", 0), self.cpu))
         if self.gpu > 0:
             counts.append(int(node.get("GPU", 0)) * _count_shares(1, self.gpu))
-        return min(counts, default=1)
+        return min(counts, default=1)  # one on each node, if it asks for nothing
 
 
 def resources_per_trial(cpus: float, gpus: float | None, available: float) -> TrialResources:
@@ -76,6 +76,7 @@ def trials_at_once(share: TrialResources, nodes: Sequence[Node]) -> int:
     slots = sum(share.trials_on(node) for node in nodes)
     if slots:
         return slots
+    # Name what is scarce everywhere; else it is the combination that no node has.
     wanted = (("cpus_per_trial", "CPU", share.cpu), ("gpus_per_trial", "GPU", share.gpu))
     problems = []
     for name, kind, amount in wanted:
@@ -104,6 +105,7 @@ def claim_device(asked: str) -> tuple[str, str | None]:
         return asked, None
     import torch
 
+    # A driver and a torch that do not fit show no GPU, though Ray counts one.
     if torch.cuda.is_available():
         return asked, None
     rule = "trials hold a share of a GPU, but torch sees none in their workers"

@@ -14,6 +14,7 @@ import ray
 from sparsetune.errors import ClusterError
 
 CONNECT_SECONDS = 5
+"""A cluster's port must take a connection within this time."""
 MAX_STARTS = 2
 """Starts of a local Ray: it gives up after 30 s, which a busy machine may take."""
 
@@ -53,6 +54,7 @@ def living_nodes() -> list[dict[str, float]]:
 def _connect_ray(address: str | None, folder: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     local = {
+        # Of the process, not of the machine: a job may use a part of it.
         "num_cpus": len(os.sched_getaffinity(0)),
         "include_dashboard": False,
         "_temp_dir": folder,
@@ -61,6 +63,7 @@ def _connect_ray(address: str | None, folder: str | None) -> None:
         try:
             if address:
                 _require_listener(address)
+            # Without "local", Ray would join a cluster that was left running on this machine.
             ray.init(address=address or "local", **quiet, **({} if address else local))
             return
         except Exception as error:  # Ray raises errors of many kinds

@@ -55,6 +55,7 @@ class StopRequest:
         if self.is_requested:
             raise KeyboardInterrupt
         self._since = time.monotonic()
+        # Ray's key-value store is what workers on all nodes can ask.
         internal_kv._internal_kv_put(self.launch, b"1", namespace=KV_NAMESPACE)
 
     @contextmanager
@@ -129,6 +130,7 @@ class StoppableCheckpoints(Checkpoints):
         if time.monotonic() - self._asked_at > POLL_SECONDS:
             self._asked_at = time.monotonic()
             self._stopping = internal_kv._internal_kv_exists(self._launch, namespace=KV_NAMESPACE)
+        # Due at any step, evaluated or not: the next evaluation may be minutes away.
         return self._stopping or super().due(evaluated)
 
     def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Place:
@@ -138,6 +140,7 @@ class StoppableCheckpoints(Checkpoints):
             StopRequestedError: once written, where the launch is asked to stop.
         """
         path = super().write(step, trial_id, reports, state)
+        # Only here, where nothing since the checkpoint can be lost.
         if self._stopping:
             raise StopRequestedError
         return path

@@ -20,7 +20,7 @@ class TrialSource(Protocol):
 
     @property
     def stopped(self) -> SparsetuneError | None:
-        """Why the launch must end; None while it may continue."""
+        """Reason why the launch must end; None while it may continue."""
 
     def next_assignment(self) -> Assignment | Literal["done"] | None:
         """The next trial; None to wait, ``done`` when nothing is left or the launch ends."""

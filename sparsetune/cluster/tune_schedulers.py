@@ -66,6 +66,7 @@ class RayScheduler:
             ValueError: if the scheduler pauses trials, which a recorded trial cannot do.
         """
         one = self._trials[trial.trial_id]
+        # The ledger's None is NaN where Ray's schedulers calculate.
         numbers = {name: math.nan if value is None else value for name, value in row.row.items()}
         one.last_result = {
             **numbers,
@@ -106,7 +107,7 @@ def build_asha(study: Study, trials: Sequence[RecordedTrial], reduction: float) 
             metric=study.objective.column,
             mode="min" if isinstance(study.objective, Minimize) else "max",
             max_t=longest,
-            grace_period=min(1, longest),
+            grace_period=min(1, longest),  # must not exceed `max_t`
             reduction_factor=reduction,
         )
     )

@@ -60,6 +60,7 @@ class DriverMessages:
     def add(self, message: WorkerMessage) -> None:
         """Queue a message; send what waits when it is time."""
         self.waiting.append(message)
+        # A start is sent at once, so that the ledger has it even if the worker dies soon after.
         due = time.monotonic() - self.sent_at > FLUSH_SECONDS
         if due or isinstance(message, Started) or self._reaches_rung(message):
             self.send()
@@ -111,12 +112,13 @@ def run_trial(config: dict[str, Any]) -> None:
         messages.add(AttemptFailed(given.trial_id, given.attempt, cause, reason))
         _write_traceback(resolve_place(given.folder), error)
         leave = _breaks_cuda(error)
-        del error
+        del error  # its traceback holds the network, and so the memory of the device
         if leave:
             messages.send()
-            os._exit(1)
+            os._exit(1)  # no trial could use CUDA in this process any more
         _empty_cuda_cache()
     messages.send()  # returns when the driver has made it durable
+    # Not before: were the end lost, the trial would have to start from its beginning.
     if finished:
         _clear_checkpoints(given)
     _free_network()
@@ -135,6 +137,7 @@ def _train(given: Assignment, messages: DriverMessages) -> Ended:
 
     shared = given.shared
     device, note = claim_device(shared.device)
+    # Sums change in the last bit with the number of threads.
     torch.set_num_threads(shared.threads)
     spec = TrialSpec.model_validate(given.spec)
     data_root = Path(shared.data_root) if shared.data_root else None
@@ -144,7 +147,7 @@ def _train(given: Assignment, messages: DriverMessages) -> Ended:
     processor = device_processor(device)
     data = data_digest(spec.task, data_root)
     memory = device_memory.device_bytes(device)
-    device_memory.reset_peak(device)
+    device_memory.reset_peak(device)  # the worker may have run other trials
     messages.add(
         Started(
             trial_id=given.trial_id,

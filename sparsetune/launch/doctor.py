@@ -139,6 +139,7 @@ def processor_checks() -> EnvironmentCheck:
 
 def memory_check() -> EnvironmentCheck:
     """Check the memory that new processes could get against a worker on every CPU."""
+    # "MemAvailable" counts the caches that the kernel would give up; "MemFree" does not.
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     free_kib = int(lines["MemAvailable"].split()[0])
     free = free_kib / 2**20

@@ -79,7 +79,9 @@ class Driver:
             return "done"
         if use and not use.is_recorded_in(self.trials.get(use.trial_id)):
             notes.append(use.record())
+        # Durable before the trial is handed out: no trial runs that the ledger does not know.
         self.append(*notes)
+        # What ends next may decide a winner, and so bring further trials.
         if use is None and self.planner.running and not self.stopped:
             return None
         if use is None or self.stopped:
@@ -118,12 +120,15 @@ class Driver:
     def _assign(self, use: TrialUse) -> Assignment:
         trial_id, spec = use.configuration.trial(use.seed)
         folders = self.directory.attempts(trial_id)
+        # By folders too: a worker writes its folder before the ledger has its start, and no two
+        # attempts may share one.
         attempt = 1 + max([self.trials[trial_id].attempts, *folders])
         earlier = [str(self.directory.attempt(trial_id, number)) for number in folders]
         return Assignment(
             trial_id=trial_id,
             attempt=attempt,
             spec=spec.given(),
+            # Configurations are chosen from search trials: the choice must not see the test set.
             read_test=use.role != "search",
             folder=str(self.directory.attempt(trial_id, attempt)),
             earlier=tuple(earlier),
@@ -153,6 +158,7 @@ class Driver:
                         message.trial_id, message.attempt, message.cause, message.error
                     )
                 case Report():
+                    # A resumed attempt repeats the reports that its checkpoint carries.
                     if message.step not in self.trials[message.trial_id].reports:
                         self.append(message)
                         self._stop_at_rungs(message)
@@ -198,8 +204,9 @@ class Driver:
     def on_attempt_failed(self, trial_id: str, attempt: int, cause: Cause, reason: str) -> None:
         """Retry a trial or end it as FAILED; end the launch where the storage refuses a file."""
         if self.trials[trial_id].finished:
-            self.on_worker_left(trial_id)
+            self.on_worker_left(trial_id)  # its end is in the ledger; only its worker died
             return
+        # The trial did nothing wrong, and the next one would meet the same full disk.
         if cause == "storage":
             self._stop(StorageError(reason))
         elif self.failures.again(trial_id, cause, reason):
@@ -235,6 +242,7 @@ class Driver:
         except StorageError as error:
             self._stop(error)
             return
+        # Only once the ledger has taken them: neither state nor followers run ahead of it.
         for record in records:
             apply_record(self.trials, record)
             self.announce(record)

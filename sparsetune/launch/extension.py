@@ -51,6 +51,7 @@ class Extension:
         if problems:
             raise DeclarationError(problems, f"what is to be added to study `{study.name}`")
         trials = fold_records(records) if self.retry_failed else {}
+        # By name, since the record must mean the same once later trials have failed.
         failed = [trial_id for trial_id, trial in trials.items() if trial.status == "FAILED"]
         sweep = {name: list(values) for name, values in self.sweep.items()}
         if not (self.report_seeds or self.configurations_per_cell or sweep or failed):
@@ -79,6 +80,7 @@ class Extension:
             if swept:
                 rule = f"swept already are {list(axes[name])}; give values that are not"
                 yield Problem(name, rule, str(swept))
+        # Values that are swept already are named above; the others may have faults of their own.
         if any(fresh.values()):
             yield from _cell_problems(before, before.with_sweep_values(fresh), data_root)
 

@@ -20,13 +20,14 @@ class FailureCounter:
 
     def __init__(self) -> None:
         self.reasons: dict[str, str] = {}
-        """Why the last attempt of each trial failed."""
+        """Reason why the last attempt of each trial failed, by trial."""
         self._attempts: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._fruitful = False
 
     def again(self, trial_id: str, cause: Cause, reason: str) -> bool:
         """Count a failed attempt; returns True if the trial is tried again."""
+        # Counted per launch: who launches again may have removed the cause.
         self._attempts[trial_id] += 1
         self.reasons[trial_id] = reason
         return cause in RETRYABLE_CAUSES and self._attempts[trial_id] < MAX_ATTEMPTS
@@ -36,10 +37,10 @@ class FailureCounter:
         if status == "FAILED":
             self._failed[reason] += 1
         else:
-            self._fruitful = True
+            self._fruitful = True  # a trial that diverged ran as well
 
     def hopeless_reason(self) -> HopelessStudyError | None:
-        """Why no more trials should start; None unless the first `HOPELESS_FAILURES` all failed."""
+        """Reason to start no more trials; None unless the first `HOPELESS_FAILURES` all failed."""
         failed = self._failed.total()
         if self._fruitful or failed < HOPELESS_FAILURES:
             return None

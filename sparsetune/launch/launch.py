@@ -54,7 +54,7 @@ class Outcome:
     def exit_status(self) -> int:
         """130 when interrupted, 1 for failed or invalid trials or unsettled cells, else 0."""
         if self.interrupted:
-            return 130
+            return 130  # 128 + SIGINT, as shells have it
         return int(bool(self.counts["FAILED"] or self.counts["INVALID"] or self.unsettled))
 
 
@@ -86,13 +86,15 @@ def launch(
     """
     prepared = prepare_launch(study, options, directory, extend)
     home = prepared.directory
+    # Before the lock, which lies in the directory; creating it twice is harmless.
     home.create(prepared.declared, prepared.defaults_version)
     with home.locked() as owner:
+        # Another launch may have added to the ledger between its reading and the lock.
         prepared = prepared.up_to_date()
         home.record_launch(launch_facts(options.study_file))
         with closing(Ledger(home.ledger, owner)) as ledger, home.journal_file() as journal:
             if prepared.added:
-                ledger.append(prepared.added)
+                ledger.append(prepared.added)  # before any trial that it asks for
             prepared.planner.journal.move_to(journal)
             environment = EnvironmentTracker(prepared.records, home.launches())
             return StudyRun(prepared, ledger, environment).run()
@@ -127,6 +129,7 @@ class StudyRun:
         self._followers: list[Follower] = [self._progress.announce]
         if self._events:
             self._followers.append(self._events.follow)
+        # Records the last notes where nothing is left to train; each Ray session has its own.
         self._driver = self._build_driver("cpu", math.inf, 1, self._followers)
 
     def run(self) -> Outcome:
@@ -212,6 +215,7 @@ class StudyRun:
             stopping = StopRequest(self._name)
             with stopping.on_signals(partial(_announce_stop, driver)):
                 ended = run_tune(driver, share, stopping)
+            # A storage that refuses files may refuse this too, and would hide the first reason.
             if not driver.stopped:
                 quota.sweep()
         return ended

@@ -31,6 +31,7 @@ def forecast_on_this_machine(
     """
     node = {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(torch.cuda.device_count())}
     share = resources_per_trial(cpus_per_trial, gpus_per_trial, node["GPU"])
+    # A share may be asked for a cluster whose GPUs this machine lacks.
     on_gpu = share.gpu > 0 and node["GPU"] > 0
     threads = max(1, int(cpus_per_trial))
     costs = measure_costs(

@@ -38,6 +38,7 @@ def preflight_problems(
     models: dict[TaskSpec, tuple[list[Layer], list[Problem]]] = {}
     for cell in study.cells():
         for place, spec in _trials_of(cell):
+            # A model is examined once for all trials that differ in nothing that it depends on.
             model_only = spec.task.model_copy(
                 update={"batch_size": 1, "validation": 0, "split_seed": 0}
             )
@@ -55,6 +56,7 @@ def preflight_problems(
                 found.add(_locate_problem(_prefix_path(place, problem), study, cell))
     if not found:
         found |= {*budget_problems(study), *_sampler_problems(study)}
+    # Last, since it may download: a study with another fault needs no data yet.
     if needs_data and not found:
         declared = set()
         for cell in study.cells():
@@ -114,11 +116,8 @@ def examine_model(
         example = network.example()
         forward_flops(model, example=example, prunable=weights)
         with torch.device("meta"), torch.no_grad():
-            shape = tuple(
-                compute_logits(
-                    model.eval(), dict(example) if isinstance(example, Mapping) else example
-                ).shape
-            )
+            batch = dict(example) if isinstance(example, Mapping) else example
+            shape = tuple(compute_logits(model.eval(), batch).shape)
     except Exception as error:  # the user's function may raise anything
         taken = (
             f"inputs of shape {network.input_shape}"
@@ -150,9 +149,9 @@ def _side_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
     """Problem of a task that shows its network images of a size that it cannot take; or None."""
     if not isinstance(task, FolderTask):
         return None
-    sides = {"task.eval_resolution": task.eval_resolution} | (
-        {"task.growth.first": task.growth.first} if task.growth else {}
-    )
+    sides = {"task.eval_resolution": task.eval_resolution}
+    if task.growth:
+        sides["task.growth.first"] = task.growth.first
     for path, side in sides.items():
         try:
             forward_flops(model, (3, side, side))

@@ -101,6 +101,7 @@ def prepare_launch(
     home = StudyDirectory(directory or resolve_place(options.storage) / study.name)
     defaults_version = home.defaults_version()
     study = require_runnable(study.under_defaults(defaults_version), data_root=data_root)
+    # Under the directory's own defaults, or a new default would look like a changed declaration.
     if read_content(home.declaration) is not None:
         home.require_same_study(study)
     return _read_and_plan(study, home, options, data_root, extend, defaults_version)
@@ -114,6 +115,7 @@ def _read_and_plan(
     extend: Extension | None,
     defaults_version: int,
 ) -> PreparedLaunch:
+    # Before reading: what is added meanwhile then counts as a change, and is read again.
     read_at = _written_segments(home)
     records = read_records(home.ledger)
     added = extend.record(study, records, data_root) if extend else None

@@ -47,9 +47,11 @@ def _dotted(part: str, fields_of: Mapping[str, Collection[str]]) -> dict[str, tu
 def _method_fields() -> dict[str, tuple[str, ...]]:
     """Fields of each method; every sparse method has the schedule's stretch too."""
     fields_of = _dotted("sparsity", METHOD_FIELDS)
-    return {
-        method: (*names, "schedule.stretch") if names else () for method, names in fields_of.items()
-    }
+    for method, names in fields_of.items():
+        # A stretch makes a sparse network cost what its dense twin does; `dense` has no fields.
+        if names:
+            fields_of[method] = (*names, "schedule.stretch")
+    return fields_of
 
 
 _FIELDS_OF: dict[str, dict[str, tuple[str, ...]]] = {
@@ -111,19 +113,19 @@ def _literal_values(annotation: Any) -> tuple[str, ...]:
     return tuple(values)
 
 
+# At import, so that a choice that was added without its line cannot name a single trial.
 for _path, _fields_of in _FIELDS_OF.items():
     require_every_choice(_path, _fields_of)
 
 
 def _silent_by_choice() -> dict[str, dict[str, frozenset[str]]]:
-    """For each deciding field and choice, the fields of other choices."""
+    """Fields of other choices, for each deciding field and choice."""
     silent: dict[str, dict[str, frozenset[str]]] = {}
     for path, fields_of in _FIELDS_OF.items():
         conditional = set().union(*fields_of.values())
-        silent[path] = {
-            choice: frozenset(conditional.difference(fields))
-            for choice, fields in fields_of.items()
-        }
+        silent[path] = {}
+        for choice, fields in fields_of.items():
+            silent[path][choice] = frozenset(conditional.difference(fields))
     return silent
 
 
@@ -146,6 +148,7 @@ class Applicability:
     def applies(self, path: str) -> bool:
         """True if the dotted field, or one inside it, changes anything."""
         part, _, rest = path.partition(".")
+        # The hardness itself always applies: it is what says that nothing is distilled.
         if part == "distill" and path != "distill.hardness" and not self._distils:
             return False
         return f"{part}.{rest.partition('.')[0]}" not in self._silent
@@ -189,12 +192,14 @@ def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     flat = flatten_values(values)
     is_dense = flat.get("sparsity.target", 0) == 0
+    # An unknown method is a fault, and stays to be named.
     if is_dense and flat.get("sparsity.method", "dense") in METHOD_DEFAULTS:
         flat.pop("sparsity.method", None)
         values = {**values, "sparsity": {}}
     applicability = Applicability(values)
     kept: dict[str, Any] = {}
     for path, value in flat.items():
+        # A value that is the method's own choice gives the training that leaving it out gives.
         repeated = value is not None and value == applicability.method_default(path)
         if applicability.applies(path) and not repeated:
             set_field(kept, path, value)

@@ -113,5 +113,6 @@ dotted fields follow."""
 _LEARNING_COLUMNS = tuple(
     column.name for column in MEASURED_COLUMNS if column.name.startswith(("val_", "train_"))
 )
+# Named as what is learnt, but a cost: the shortest training would win.
 OBJECTIVE_COLUMNS = tuple(name for name in _LEARNING_COLUMNS if name != "train_flops")
 """Columns that a study may optimise: never one of the test split."""

@@ -70,15 +70,16 @@ class _LenientMeta(ModelMetaclass):
         try:
             return super().__call__(**given)
         except ValidationError:
+            # Raising here would name the faults of this part alone, and hide those of others.
             return cls._faulty(given)
 
     def _faulty(cls, given: dict[str, Any]) -> Any:
         """An object that holds ``given`` unchecked, and defaults where nothing was given."""
-        defaults = {
-            name: _default_of(field)
-            for name, field in cls.model_fields.items()
-            if not field.is_required()
-        }
+        defaults = {}
+        for name, field in cls.model_fields.items():
+            if not field.is_required():
+                defaults[name] = _default_of(field)
+        # `model_construct` would drop unknown fields, which are faults to be named.
         state = {
             "__dict__": defaults | given,
             "__pydantic_fields_set__": set(given),
@@ -109,6 +110,7 @@ class Declaration(BaseModel, metaclass=_LenientMeta):
         fields = cls.model_fields
         kept = {}
         for name, value in self.__dict__.items():
+            # Without its kind, what is stored could not tell which class to read it as.
             if name == "kind":
                 kept[name] = value
                 continue
@@ -116,7 +118,7 @@ class Declaration(BaseModel, metaclass=_LenientMeta):
                 continue
             field = fields.get(name)
             if field is not None and value is field.default:
-                continue
+                continue  # the common case, without making plain values
             # As plain values: pydantic's own equality overlooks unknown fields.
             plain = to_plain(value)
             if field is None or plain != _plain_default(cls, name):
@@ -252,6 +254,7 @@ def problem_from_error(model: type[BaseModel], details: ErrorDetails) -> Problem
             return Problem(path, rule, f"'{context['tag']}'")
         case "value_error":
             is_whole_part = isinstance(details["input"], dict)
+            # A rule between fields names its own values; the whole part would say too much.
             return Problem(path, str(context["error"]), "" if is_whole_part else got)
         case _:
             rule = details["msg"].replace("Input should be", "must be")
@@ -270,11 +273,11 @@ def _user_path(location: tuple[int | str, ...]) -> Iterator[str]:
     """The parts of ``location`` that a user wrote, without the tags that pydantic adds for a
     union.
     """
-    tags = {
-        model.model_fields["kind"].default
-        for model in _descendants(Declaration)
-        if "kind" in model.model_fields
-    }
+    tags = set()
+    for model in _descendants(Declaration):
+        if "kind" in model.model_fields:
+            tags.add(model.model_fields["kind"].default)
+    # A tag never comes first, and an arm may have the name of one.
     for before, part in zip(("", *location), location, strict=False):
         if part not in tags or before in ("", "arms"):
             yield str(part)

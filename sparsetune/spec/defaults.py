@@ -88,6 +88,7 @@ def resolve_defaults(value: Any, version: int) -> Any:
         ``value`` itself where nothing was left out that a version changed. A changed part is not
         checked.
     """
+    # No default has ever changed: nothing needs to be looked at.
     if not DEFAULTS_BY_VERSION.fields:
         return value
     if isinstance(value, Declaration):
@@ -109,6 +110,7 @@ def _resolve_part(part: Declaration, version: int) -> Declaration:
     changes: dict[str, Any] = {}
     for name, value in part.__dict__.items():
         field = f"{cls.__name__}.{name}"
+        # Under version 1 too: set, the value survives a later resolution under another version.
         if field in DEFAULTS_BY_VERSION.fields and name not in part.model_fields_set:
             changes[name] = defaults.get(field, value)
             continue

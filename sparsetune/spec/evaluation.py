@@ -9,7 +9,7 @@ from sparsetune.spec.declaration import Declaration
 
 
 class EvaluateSpec(Declaration):
-    """When to evaluate besides the end of every epoch, and on how many training examples."""
+    """Times of evaluation besides the end of every epoch, and size of the training subset."""
 
     every: LengthField | None = None
     """Training between two evaluations; None: at the end of every epoch only."""

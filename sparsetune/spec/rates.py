@@ -57,6 +57,7 @@ def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
     decay = _decay(spec, clock, warmup)
 
     def rate(step: int) -> float:
+        # Per epoch, every step has the rate of its epoch's first one.
         start = step - step % unit
         if start < warmup:
             return min(peak, peak * (start + unit) / warmup)
@@ -105,9 +106,11 @@ def rewind_steps(spec: TrialSpec) -> list[int]:
     if given is None:
         return []
     start = round_half_up(given.start.steps(clock))
-    every = max(1.0, given.every.steps(clock))
+    every = max(1.0, given.every.steps(clock))  # a length of 0 would never end
+    # Multiples are rounded, not sums of rounded lengths, so that no error adds up.
     steps = (start + round_half_up(k * every) for k in count())
-    return [step for step in takewhile(lambda step: step < clock.total, steps) if step > warmup]
+    within_training = takewhile(lambda step: step < clock.total, steps)
+    return [step for step in within_training if step > warmup]
 
 
 def image_resolution(spec: TrialSpec, step: int) -> int | None:
@@ -121,4 +124,5 @@ def image_resolution(spec: TrialSpec, step: int) -> int | None:
     length = growth.length.steps(clock)
     done = min(1.0, max(0.0, (step - start) / length)) if length else float(step >= start)
     side = growth.first + done * (last - growth.first)
+    # The declared resolution need not be a multiple, but training has to end with it.
     return last if done == 1 else min(last, round_half_up(side / growth.multiple) * growth.multiple)

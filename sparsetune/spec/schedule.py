@@ -33,6 +33,7 @@ class ScheduleSpec(Declaration):
     """Length of training, and the learning rate over it: a linear warm-up, then a decay."""
 
     epochs: float = Field(default=4, gt=0)
+    """Epochs of training before ``epoch_multiplier`` and ``stretch``; may be a fraction."""
     epoch_multiplier: float = Field(default=1, gt=0)
     """Extends training; learning rate, ramp and all other fractions of training stretch with it."""
     stretch: float = Field(default=1, gt=0)

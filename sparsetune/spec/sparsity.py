@@ -57,19 +57,20 @@ class RampSpec(Declaration):
     """A gradual ramp from dense to the target (Zhu & Gupta 2017, arXiv 1710.01878)."""
 
     shape: RampShape = "cubic"
+    """Curve of the sparsity between the start and the end of the ramp."""
     start: LengthField = Length(0.1)
     """Training done before the ramp starts."""
     length: LengthField = Length(0.6)
     """Length of the ramp."""
     tail: LengthField | None = None
-    """Instead of ``length``: the training left after the ramp, with the mask fixed."""
+    """Training left after the ramp, with the mask fixed; given instead of ``length``."""
     first: float = Field(default=0, ge=0, lt=1)
     """The sparsity that the ramp starts with, in one step; the target if that is lower."""
     updates: int = Field(default=50, ge=1)
     """Mask updates after the start, evenly spaced; the last reaches the target."""
     every: LengthField | None = None
-    """Instead of ``updates``: the time between two. One more, at the end of the ramp, reaches the
-    target."""
+    """Time between two mask updates, given instead of ``updates``. One more, at the end of the
+    ramp, reaches the target."""
     levels: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = ()
     """``stepped`` only: sparsities reached at equal intervals, as fractions of the target, which
     follows."""
@@ -82,9 +83,10 @@ class RampSpec(Declaration):
             )
         if list(self.levels) != sorted(set(self.levels)):
             raise ValueError(f"`levels` must rise, got {self.levels}")
-        # parsed again: a faulty part that is checked in another holds what it was given
+        # Parsed again: a faulty part that is checked within another holds what it was given.
         start = Length.parse(self.start)
         length = Length.parse(self.length)
+        # A field that was left out has its default: only another value shows that both were given.
         if self.tail is not None and length != Length(0.6):
             tail = Length.parse(self.tail).declared()
             raise ValueError(f"give `length` or `tail`, got {length.declared()} and {tail}")
@@ -92,6 +94,7 @@ class RampSpec(Declaration):
             every = Length.parse(self.every).declared()
             raise ValueError(f"give `updates` or `every`, got {self.updates} and {every}")
         fractions = self.tail is None and (start.unit, length.unit) == ("fraction", "fraction")
+        # The sum of two decimal fractions may exceed 1 in its last bit.
         if fractions and start.value + length.value > 1 + 1e-9:
             end = start.value + length.value
             raise ValueError(
@@ -120,10 +123,15 @@ class AcdcSpec(Declaration):
     """
 
     warmup: LengthField = Length(0.10)
+    """Dense training before the first compressed phase."""
     compress: LengthField = Length(0.05)
+    """Length of each compressed phase but the final one."""
     decompress: LengthField = Length(0.05)
+    """Length of each decompressed phase but the last one."""
     last_dense: LengthField = Length(0.10)
+    """Length of the last decompressed phase."""
     final: LengthField = Length(0.15)
+    """Shortest final compressed phase; what the alternation leaves over lengthens it."""
 
 
 PUBLISHED_ACDC = AcdcSpec(
@@ -161,9 +169,11 @@ class FisherSpec(Declaration):
     block: int = Field(default=50, ge=1)
     """Consecutive weights of a layer in one block; memory is weights x block floats."""
     gradients: int = Field(default=1024, ge=1)
+    """Gradients that the Fisher is averaged over."""
     batch_size: int = Field(default=16, ge=1)
     """Examples of each gradient, which is their mean."""
     dampening: float = Field(default=1e-7, gt=0)
+    """Constant added to the diagonal, so that a block can be inverted."""
     recomputations: int = Field(default=1, ge=1)
     """Parts that each mask update is split into; the Fisher is estimated again for each part."""
 
@@ -175,6 +185,7 @@ class SparsitySpec(Declaration):
     """
 
     method: Method = "dense"
+    """Method that decides when the mask changes; ``dense`` prunes nothing."""
     target: float = Field(default=0, ge=0, lt=1)
     """Fraction of the prunable weights outside the final mask, in [0, 1); never a percentage or a
     density."""
@@ -192,9 +203,13 @@ class SparsitySpec(Declaration):
     """``explicit`` only: pairs of a name or pattern and a sparsity. The first that matches counts;
     layers without a match are dense."""
     ramp: RampSpec = RampSpec()
+    """``gmp``, ``granet`` and ``obert``: the ramp to the target."""
     acdc: AcdcSpec = AcdcSpec()
+    """``acdc``: lengths of its phases."""
     regrow: RegrowSpec = RegrowSpec()
+    """``set``, ``rigl`` and ``granet``: the exchange of weights while the mask moves."""
     fisher: FisherSpec = FisherSpec()
+    """Score ``fisher`` only: the estimate of the Fisher."""
     checkpoint: str | None = None
     """``transfer`` only: a sparse model, named as in ``task.model``. Training starts from its
     weights, and its zeros are the mask; its sparsity must be the target's."""
@@ -256,6 +271,7 @@ _SHARED_FIELDS = (
     "saliency_batches",
 )
 METHOD_FIELDS: dict[str, tuple[str, ...]] = {
+    # A dense network has no mask: two that differ in a score alone are one training.
     "dense": (),
     "static": _SHARED_FIELDS,
     "one_shot": (*_SHARED_FIELDS, "prune_at", "recalibrate"),
@@ -266,6 +282,7 @@ METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "granet": (*_SHARED_FIELDS, "ramp", "regrow", "reset"),
     "sr_ste": (*_SHARED_FIELDS, "shadow_decay"),
     "obert": (*_SHARED_FIELDS, "ramp", "recalibrate"),
+    # The zeros of the checkpoint are the mask, so that nothing is left to choose.
     "transfer": ("method", "target", "checkpoint"),
 }
 """Fields that change something under each method; others are left out of its trials' names."""
@@ -275,6 +292,7 @@ SCORE_FIELDS: dict[str, tuple[str, ...]] = {
     "saliency": ("saliency_batches",),
     "fisher": ("fisher",),
 }
+"""Fields that mean something only under each score."""
 ALLOCATION_FIELDS: dict[str, tuple[str, ...]] = {
     "global": (),
     "uniform": (),
@@ -282,3 +300,4 @@ ALLOCATION_FIELDS: dict[str, tuple[str, ...]] = {
     "er": (),
     "explicit": ("layers",),
 }
+"""Fields that mean something only under each allocation."""

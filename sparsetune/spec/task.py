@@ -45,6 +45,7 @@ class _DatasetTask(Declaration):
     """Examples held out of the training set, stratified: a fraction below 1, otherwise a number of
     examples."""
     split_seed: int = Field(default=0, ge=0)
+    """Seed of the split. It is not the trial's seed: all trials validate on the same examples."""
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     """Label smoothing of the loss that is optimised (Szegedy et al. 2016); every measured loss is
     plain cross-entropy."""
@@ -75,11 +76,12 @@ class DigitsTask(_DatasetTask):
 
     kind: Literal["digits"] = "digits"
     model: str = "mlp"
+    """Name of a model in `sparsetune.tasks.models.MODELS`, or ``package.module:function``."""
     batch_size: int = Field(default=64, ge=1)
 
     def pool(self) -> int:
         """Examples outside the test set."""
-        return 1437
+        return 1437  # of 1,797, without the 360 of the test set
 
 
 class ImageTask(_DatasetTask):
@@ -90,7 +92,9 @@ class ImageTask(_DatasetTask):
 
     kind: Literal["image"] = "image"
     dataset: Literal["fashion_mnist", "cifar10", "cifar100", "cifar10_jpeg"] = "fashion_mnist"
+    """Name of the data set."""
     model: str = "lenet_300_100"
+    """Name of a model in `sparsetune.tasks.models.MODELS`, or ``package.module:function``."""
     train_examples: int | None = Field(default=None, ge=1)
     """Examples of a stratified subset to train on; None: all. Validation is held out first."""
     crop: int = Field(default=0, ge=0, le=16)
@@ -145,7 +149,9 @@ class FolderTask(_DatasetTask):
     examples: int = Field(default=1_281_167, ge=1)
     """Images in ``train``."""
     classes: int = Field(default=1000, ge=2)
+    """Number of class folders, and of the network's outputs."""
     model: str = "resnet50"
+    """Name of a model in `sparsetune.tasks.models.MODELS`, or ``package.module:function``."""
     batch_size: int = Field(default=256, ge=1)
     validation: Validation = 10_000
     resolution: int = Field(default=224, ge=8)
@@ -227,10 +233,12 @@ class TextTask(_DatasetTask):
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""
+        # A subset larger than what the validation split leaves is all of it.
         return min(super().train_size(), self.train_examples or self.pool())
 
     def headline(self) -> Metric:
         """Metric that ``score`` reports."""
+        # GLUE's metrics of these tasks (Wang et al. 2018); where it has two, one of them.
         own: dict[str, Metric] = {"cola": "matthews", "mrpc": "f1", "stsb": "pearson"}
         return self.metric or own.get(self.dataset, "accuracy")
 

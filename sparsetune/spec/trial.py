@@ -38,16 +38,25 @@ class TrialSpec(Declaration):
     """
 
     task: TaskSpec = DigitsTask()
+    """Data, model and batches; its ``kind`` chooses the class."""
     optim: OptimSpec = OptimSpec()
+    """Optimizer, its learning rate and weight decay."""
     schedule: ScheduleSpec = ScheduleSpec()
+    """Length of training, and the learning rate over it."""
     sparsity: SparsitySpec = SparsitySpec()
+    """Method, target, and everything that decides the mask."""
     evaluate: EvaluateSpec = EvaluateSpec()
+    """Times of evaluation."""
     compute: ComputeSpec = ComputeSpec()
+    """Precision, memory layout and compilation."""
     distill: DistillSpec = Field(default_factory=lambda: DistillSpec())
+    """Knowledge distillation; by default none."""
     seed: int = Field(default=0, ge=0)
+    """Seed of initialisation, data order and everything random in the trial."""
 
     @model_validator(mode="after")
     def _parts_are_equal(self) -> TrialSpec:
+        # A faulty part may be anything: its own problems say so, and this rule does not apply.
         size: Any = getattr(self.task, "batch_size", None)
         parts: Any = getattr(self.compute, "accumulate", None)
         if all_positive(size, parts) and size % parts:
@@ -59,6 +68,7 @@ class TrialSpec(Declaration):
     @model_validator(mode="after")
     def _transfers_texts(self) -> TrialSpec:
         given = self.sparsity if isinstance(self.sparsity, SparsitySpec) else SparsitySpec()
+        # A target of 0 becomes the method `dense`, which any task may have.
         kind = getattr(self.task, "kind", "text")
         if given.method == "transfer" and given.target and kind != "text":
             raise ValueError(
@@ -135,6 +145,7 @@ class TrialSpec(Declaration):
 
         Fields that were set to their defaults still count as set.
         """
+        # As written, not as given: a value set to its default stays set under later defaults.
         given = {"task": as_written(self.task), **self.written()}
         for path in values:
             part = path.partition(".")[0]
@@ -144,6 +155,7 @@ class TrialSpec(Declaration):
         return _build_trial(_with_fields(given, values))
 
     def _given_with(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        # A field inside the task needs its kind, which `given` leaves out with a default task.
         return _with_fields({"task": to_plain(self.task), **self.given()}, values)
 
     def with_seed(self, seed: int) -> TrialSpec:
@@ -169,6 +181,7 @@ class TrialSpec(Declaration):
     @remembered
     def config_id(self) -> str:
         """The digest of the canonical declaration without its seed."""
+        # Seed 0 is the default, which a digest leaves out.
         return self.with_seed(0).trial_id()
 
     def columns(self) -> dict[str, Any]:
@@ -184,6 +197,7 @@ class TrialSpec(Declaration):
         values = trial.model_dump(mode="json")
         values["sparsity"] = trial.sparsity.resolved().model_dump(mode="json")
         if trial.distill.teacher is not None:
+            # One column with an id, in place of one for each field of the teacher.
             values["distill"]["teacher"] = trial.distill.teacher.trial_id()
         flat = flatten_values(values)
         applicability = Applicability(values)
@@ -248,8 +262,9 @@ _SPLIT_FIELDS = (
 
 def _split_differences(task: TaskSpec, other: TaskSpec) -> list[str]:
     """The fields in which the training splits of two tasks differ."""
-    return [
-        f"`task.{name}`"
-        for name in _SPLIT_FIELDS
-        if getattr(task, name, None) != getattr(other, name, None)
-    ]
+
+    def differs(name: str) -> bool:
+        # Tasks of other kinds lack some of these fields.
+        return bool(getattr(task, name, None) != getattr(other, name, None))
+
+    return [f"`task.{name}`" for name in _SPLIT_FIELDS if differs(name)]

@@ -67,4 +67,4 @@ class Retried:
 Announcement: TypeAlias = Record | Remark | ForecastLine | Retried
 """Message to a follower of a launch: a record, once it is durable, or one of the driver's own."""
 WorkerMessage: TypeAlias = Started | Report | Note | Ended | AttemptFailed
-"""What a worker sends to the driver."""
+"""Message of a worker to the driver."""

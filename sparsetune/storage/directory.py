@@ -140,6 +140,7 @@ class StudyDirectory:
                 f"`{self.path}` exists and is not a study; choose another --storage or --name"
             )
         declaration: dict[str, Any] = {"schema": SCHEMA_VERSION}
+        # Absent is 1, as in the directories that were written before defaults had versions.
         if defaults_version > 1:
             declaration["defaults"] = defaults_version
         declaration["digest"] = study.digest()
@@ -164,6 +165,7 @@ class StudyDirectory:
             StudyDirectoryError: naming every field that differs.
         """
         before = self.study()
+        # Digests leave out what does not change what runs, such as the question in words.
         if before.digest() != study.digest():
             changed = "\n".join(
                 f"  - {line}" for line in declaration_differences(before.given(), study.given())
@@ -180,6 +182,7 @@ class StudyDirectory:
             StorageError: if it cannot be written.
         """
         before = read_content(self.provenance) or b""
+        # Rewritten whole: object stores cannot append, and a full disk must not tear the last line.
         with translating_write_errors(self.provenance):
             write_durably(self.provenance, before + json.dumps(facts).encode() + b"\n")
 
@@ -209,6 +212,7 @@ class StudyDirectory:
             return
         assert not isinstance(self.ledger, Path)
         with owner.hold_study(self.path, last_launch_number(self.ledger)) as mine:
+            # Before the ledger is read again: a driver that was only paused might add to it.
             seal_launches(self.ledger, mine.superseded)
             yield mine
 
@@ -226,6 +230,7 @@ class StudyDirectory:
         try:
             with open(self.path / "driver.lock") as lock:
                 holder = lock.read()
+                # Shared, so that two that look at once do not take each other for a driver.
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except FileNotFoundError:
             return None
@@ -258,6 +263,7 @@ class StudyDirectory:
 def _disk_lock(path: Path) -> Iterator[None]:
     """Hold the lock of a study on a disk."""
     with translating_write_errors(path):
+        # Not "w": it would erase the holder's name before the lock is ours.
         lock = open(path / "driver.lock", "a+")  # noqa: SIM115 - closed below
     with lock:
         try:
@@ -272,6 +278,7 @@ def _disk_lock(path: Path) -> Iterator[None]:
         with translating_write_errors(path):
             os.ftruncate(lock.fileno(), 0)
             os.write(lock.fileno(), f"pid {os.getpid()} on {os.uname().nodename}".encode())
+        # The lock ends with its process, however that dies: closing the file gives it up.
         yield
 
 
@@ -299,6 +306,7 @@ def write_durably(path: Place, data: str | bytes) -> None:
         path.fs.pipe_file(path.path, whole)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Renaming is atomic and syncing comes first: a crash leaves the old file whole, or the new one.
     temporary = path.with_name(path.name + ".tmp")
     try:
         with open(temporary, "wb") as file:

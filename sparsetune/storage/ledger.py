@@ -28,6 +28,8 @@ from sparsetune.storage.records import (
 )
 from sparsetune.storage.segments import DiskSegment, ObjectSegments, segment_names
 
+# No trial may run that no record names, nor lose its checkpoints while its end could be lost, and
+# an extension brings further trials. Reports can wait: a checkpoint carries them too.
 AT_ONCE = (Proposed, Ended, Extended)
 """Records that must be durable before anything follows from them."""
 
@@ -154,6 +156,7 @@ def read_lines(folder: Place) -> Iterator[bytes]:
         StudyDirectoryError: if a segment is missing.
     """
     for segment in read_contents(folder, segment_names(folder)):
+        # What follows the last line feed is empty, or was torn before it was acknowledged.
         *lines, _torn = segment.split(b"\n")
         yield from lines
 
@@ -179,8 +182,10 @@ def decode_lines(lines: Sequence[bytes], folder: Place) -> list[Record]:
     Raises:
         StudyDirectoryError: naming the first damaged line by its number, from 1.
     """
+    # One call of the parser for all lines is faster than one for each.
     try:
         values: list[Any] = json.loads(b"[" + b",".join(lines) + b"]")
+        # Two records in one line, with a comma between them, would pass as valid JSON.
         if len(values) == len(lines):
             return [decode_record(one) for one in values]
     except (ValueError, TypeError):

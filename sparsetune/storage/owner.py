@@ -36,9 +36,12 @@ if TYPE_CHECKING:
     from upath import UPath
 
 BEAT_SECONDS = 10.0
+"""Time between two heartbeats."""
+# Three beats, so that one or two that come late do not look like a death.
 WATCH_SECONDS = 30.0
 """A driver on another machine counts as dead once its record has not changed for so long."""
 POLL_SECONDS = 1.0
+"""Time between two looks at the record of a driver that is watched."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,10 @@ class OwnerRecord:
     @property
     def is_alive(self) -> bool | None:
         """True if its process lives; None where only its heartbeat can tell, on another machine."""
-        return (
-            process_start(self.pid) == self.began is not None
-            if self.machine == machine_id()
-            else None
-        )
+        if self.machine != machine_id():
+            return None
+        # A later process may have got the number of a dead one; it started later.
+        return self.began is not None and process_start(self.pid) == self.began
 
     def encode(self) -> bytes:
         """One line of JSON."""
@@ -105,6 +107,7 @@ class Owner:
         while not self._ended.wait(BEAT_SECONDS):
             # A store that is away for longer refuses the ledger's records.
             with suppress(*refusal_errors()):
+                # Asked before the record is renewed: a driver that lost the study renews nothing.
                 after = read_content(_record_path(self.folder, self.record.generation + 1))
                 if after:
                     other = _decode_record(0, after)
@@ -135,6 +138,7 @@ def hold_study(folder: UPath, after: int = 0) -> Iterator[Owner]:
         StorageError: if the store cannot be used, or does not know conditional writes.
     """
     owner = claim_study(folder, after)
+    # A thread of its own, since the driver may wait for Ray longer than a beat.
     heart = threading.Thread(target=owner.keep_heartbeat, name="heartbeat", daemon=True)
     heart.start()
     try:
@@ -151,6 +155,7 @@ def claim_study(folder: UPath, after: int = 0) -> Owner:
     before = owner_records(folder)
     if before and not before[-1].released:
         _wait_for_death(folder, before[-1])
+    # Above the ledger's segments too: a ledger copied from elsewhere has no owner records.
     generation = 1 + max([after, *(record.generation for record in before)])
     pid = os.getpid()
     who: dict[str, Any] = {
@@ -165,6 +170,7 @@ def claim_study(folder: UPath, after: int = 0) -> Owner:
         raise StudyDirectoryError(
             _busy_message(folder, _decode_record(generation, read_content(path) or b""))
         )
+    # A store that overwrites would let every driver win: nothing here could be relied on.
     if create_object(path, b"\n"):
         rule = "its store must refuse to write a key that is taken (If-None-Match), and did not"
         raise StorageError(
@@ -178,10 +184,12 @@ def claim_study(folder: UPath, after: int = 0) -> Owner:
 def owner_records(folder: Place) -> list[OwnerRecord]:
     """Records of all launches, oldest first."""
     listed = [name for name in list_names(folder) if re.fullmatch(r"owner-\d+\.json", name)]
-    return [
-        _decode_record(int(name[6:-5]), data)
-        for name, data in zip(listed, read_contents(folder, listed), strict=True)
-    ]
+    contents = read_contents(folder, listed)
+    records = []
+    for name, data in zip(listed, contents, strict=True):
+        generation = int(name.removeprefix("owner-").removesuffix(".json"))
+        records.append(_decode_record(generation, data))
+    return records
 
 
 def current_owner(folder: Place) -> OwnerRecord | None:
@@ -207,10 +215,12 @@ def _wait_for_death(folder: UPath, last: OwnerRecord) -> None:
     if alive is None:
         said = "`%s` was left by %s; waiting %g s to see whether it still runs"
         logging.getLogger(__name__).warning(said, folder, last, WATCH_SECONDS)
+        # Whether the record changes is seen without trusting the other machine's clock.
         before = read_content(path)
         while not alive and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
             alive = read_content(path) != before
+    # A driver that ended while it was watched has changed its record once more, and released it.
     if alive and not _decode_record(last.generation, read_content(path) or b"").released:
         raise StudyDirectoryError(_busy_message(folder, last))
 
@@ -244,7 +254,9 @@ def machine_id() -> str:
 def process_start(pid: int) -> str | None:
     """Start of a process in clock ticks, which tells it from a later one; None if there is none."""
     try:
+        # The name of the command comes before, in brackets, and may hold spaces and brackets.
         state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
+    # A zombie or a dead process runs no study; field 22 of proc(5) is the start.
     return None if state in "ZX" else others[18]

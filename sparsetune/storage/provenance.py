@@ -40,7 +40,7 @@ def launch_facts(study_file: Path | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor_name(),
-        "cpus": len(os.sched_getaffinity(0)),
+        "cpus": len(os.sched_getaffinity(0)),  # of a job or container; not the machine's
         "code": code_digest(),
         "study_file": str(study_file.resolve()) if study_file else None,
         "git": _git_facts(study_file.resolve().parent if study_file else Path(__file__).parent),
@@ -90,7 +90,7 @@ WATCHED_FIELDS = {
 
 
 class EnvironmentTracker:
-    """What a study's trials ran on; says when one runs on something else than those before it.
+    """Record of what a study's trials ran on; says when one runs on something else than before.
 
     Args:
         records: The ledger so far.
@@ -116,9 +116,10 @@ class EnvironmentTracker:
         for name, words in WATCHED_FIELDS.items():
             recorded = getattr(started, name)
             if recorded is None:
-                continue
+                continue  # an older version did not record it
             subject = ""
             value = str(recorded)
+            # Tasks have data of their own: only the same data under another digest is a change.
             if name == "data":
                 subject, _, value = value.rpartition("=")
             seen = self._seen.setdefault((name, subject), set())

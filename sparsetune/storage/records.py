@@ -20,6 +20,7 @@ from sparsetune.study.additions import Additions
 
 ColumnValue: TypeAlias = float | int | str | bool | None
 """Value of one column of a row; None and NaN are missing."""
+# `encode_record` puts the type first, so that reports are told from others without parsing.
 REPORT_PREFIX = b'{"type":"report"'
 """Start of the line of every report: a ledger has many, and they are read as a table."""
 Cause = Literal["lost", "memory", "data", "storage", "code"]
@@ -99,6 +100,7 @@ class Started:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+# With slots, since a ledger may have hundreds of thousands of them in memory.
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """An evaluation of a running trial.
@@ -304,7 +306,7 @@ def decode_record(values: Mapping[str, Any]) -> Record:
     decode = _DECODERS.get(name)
     if decode is None:
         return UnknownRecord(values=dict(values))
-    when = found.pop("time", None)
+    when = found.pop("time", None)  # NaN below, so that a missing time is not taken for now
     try:
         return decode(found, math.nan if when is None else when)
     except KeyError as error:
@@ -338,6 +340,7 @@ def _decoder_of(record_class: Any) -> Callable[[dict[str, Any], float], Record]:
         known = {}
         for name, required in names.items():
             value = found.pop(name) if required else found.pop(name, None)
+            # null means missing, and leaves the field at its default.
             if required or value is not None:
                 known[name] = value
         record: Record = record_class(**known, time=when, extra=found)

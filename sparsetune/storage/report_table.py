@@ -38,6 +38,7 @@ def report_table(ledger: LedgerLines) -> pa.Table:
     lines: Sequence[bytes] = ledger.reports
     if not lines:
         return REPORTS_SCHEMA.empty_table()
+    # Left to itself, pyarrow infers other types for columns of whole numbers or of nulls.
     options = pyarrow.json.ParseOptions(
         explicit_schema=REPORTS_SCHEMA, unexpected_field_behavior="ignore"
     )

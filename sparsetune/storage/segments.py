@@ -23,6 +23,7 @@ from sparsetune.storage.owner import Owner
 if TYPE_CHECKING:
     from upath import UPath
 
+# A PUT costs about 20 ms: one for each report would hold up the driver.
 BUFFER_SECONDS = 1.0
 BUFFER_BYTES = 65536
 """An object is written when its first line has waited so long or its lines have so many bytes."""
@@ -54,7 +55,9 @@ class DiskSegment:
         """
         end = os.fstat(self._file.fileno()).st_size
         try:
+            # Unbuffered: what is refused is refused here, not at some later flush.
             written = self._file.write(lines)
+            # A disk that fills up takes a part of the bytes without an error.
             if written != len(lines):
                 raise OSError(28, "No space left on device")
             os.fsync(self._file.fileno())
@@ -125,7 +128,7 @@ class ObjectSegments:
             self._changed.notify_all()
         self._thread.join()
         failure = self._failure
-        self._failure = None
+        self._failure = None  # closing again must not raise it again
         if failure and self._waiting:
             raise failure
 
@@ -133,7 +136,7 @@ class ObjectSegments:
         if self._owner.lost:
             raise StorageError(self._owner.lost)
         if self._failure:
-            self._waiting.clear()
+            self._waiting.clear()  # raised here, it is not to be raised by `close` too
             raise self._failure
 
     def _run(self) -> None:
@@ -142,11 +145,12 @@ class ObjectSegments:
             number += 1
             try:
                 path = self._folder / segment_name(self._owner.record.generation, number)
+                # The key is taken where a later driver has sealed this launch.
                 if not create_object(path, b"".join(lines)):
                     raise StorageError(
                         f"`{path}` was written by another driver, which took the study over"
                     )
-            except Exception as error:
+            except Exception as error:  # any, or `write` would wait for ever for a dead thread
                 self._fail(error, lines)
                 return
             with self._changed:
@@ -228,16 +232,17 @@ def segment_stamps(folder: Place) -> list[SegmentStamp]:
     with translating_read_errors(folder):
         listed = segment_names(folder)
         if isinstance(folder, Path):
-            stats = [(folder / name).stat() for name in listed]
-            return [
-                SegmentStamp(name, stat.st_size, stat.st_mtime_ns)
-                for name, stat in zip(listed, stats, strict=True)
-            ]
+            stamps = []
+            for name in listed:
+                stat = (folder / name).stat()
+                stamps.append(SegmentStamp(name, stat.st_size, stat.st_mtime_ns))
+            return stamps
+        # One request for all of them; a store may list them in any order.
         found = folder.fs.ls(folder.path, detail=True) if listed else []
-        stamps = [
-            SegmentStamp(one["name"].rpartition("/")[2], one["size"], one.get("ETag"))
-            for one in found
-        ]
+        stamps = []
+        for one in found:
+            name = one["name"].rpartition("/")[2]
+            stamps.append(SegmentStamp(name, one["size"], one.get("ETag")))
         return sorted(stamps, key=lambda stamp: stamp.name)
 
 
@@ -256,7 +261,8 @@ def seal_launches(folder: UPath, launches: Sequence[int]) -> None:
     for launch in launches:
         own = [name for name in listed if name.startswith(f"{launch:06d}-")]
         if own and next(read_contents(folder, own[-1:])) == b"":
-            continue
+            continue  # sealed by an earlier launch
         number = len(own) + 1
+        # The other driver may write its next segment meanwhile: then the one after it is sealed.
         while not create_object(folder / segment_name(launch, number), b""):
             number += 1

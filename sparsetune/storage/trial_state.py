@@ -77,6 +77,7 @@ def fold_records(records: Iterable[Record]) -> dict[str, TrialState]:
     trials: dict[str, TrialState] = {}
     for record in records:
         apply_record(trials, record)
+    # Without its proposal, a trial has no declaration to show or to run.
     return {trial_id: trial for trial_id, trial in trials.items() if trial.proposed}
 
 

@@ -16,7 +16,7 @@ class Budget(Declaration):
     """Highest cost of a search configuration, trained to its end; at least one unit is given."""
 
     epochs: float | None = Field(default=None, gt=0)
-    """Epochs of training, the multiplier counted in."""
+    """Epochs of training, including ``epoch_multiplier`` and ``stretch``."""
     train_flops: float | None = Field(default=None, gt=0)
     """Training FLOPs as in the column of that name, forecast before training: one epoch of dense
     training costs 1."""
@@ -34,5 +34,5 @@ class Budget(Declaration):
 
 
 def trained_epochs(spec: TrialSpec) -> float:
-    """Epochs that a trial trains, the multiplier counted in."""
+    """Epochs that a trial trains, including its multiplier and stretch."""
     return spec.total_steps() / spec.steps_per_epoch()

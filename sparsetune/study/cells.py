@@ -69,7 +69,8 @@ class Cell:
 
         The recipe is not checked.
         """
-        return self.at({path: value for path, value in point.items() if path in self.search})
+        searched = {path: value for path, value in point.items() if path in self.search}
+        return self.at(searched)
 
     def applicable_values(self, values: Mapping[str, Value]) -> dict[str, Value]:
         """A point's values that apply under its deciding choices, all of which must be given."""
@@ -123,24 +124,27 @@ def expand_cells(study: StudyFields) -> tuple[list[Cell], list[Problem]]:
     unused = _declared_axes(study)
     base_faults = set(study.base.problems())
     for point in _sweep_points(study):
+        # Later ones win: a sweep axis over an override, an arm's search axis over the study's.
         recipe = study.base.edited({**point.arm.overrides, **point.values, "seed": 0})
         axes = {**study.search, **point.arm.search}
         cell = _build_cell(point.name, point.values, recipe, axes)
         faults = _cell_faults(cell)
         if faults:
             unused.clear()  # a cell that cannot be built might have used any axis
-            problems.update(
-                _locate_problem(fault, point, cell.search)
-                for fault in faults
-                if fault not in base_faults
-            )
+            for fault in faults:
+                # The base's faults are named once, where the base is checked.
+                if fault not in base_faults:
+                    problems.add(_locate_problem(fault, point, cell.search))
             continue
         unused -= {*cell.point, *cell.search}
         if not _is_dense(point.arm, study):
             unused.discard("sparsity.target")  # it makes the arm's cells dense where it is 0
-        named = _with_name(cell, point, study, {other.name for other in cells.values()})
+        taken = {other.name for other in cells.values()}
+        named = _with_name(cell, point, study, taken)
+        # Sparse arms share the cell with target 0: the first of equal cells stands for all.
         cells.setdefault(_cell_identity(cell), named)
-    problems.update(Problem(path, UNUSED_AXIS_RULE) for path in unused)
+    for path in unused:
+        problems.add(Problem(path, UNUSED_AXIS_RULE))
     if problems:
         return [], sorted(problems)
     return _add_controls(list(cells.values())), []
@@ -157,6 +161,7 @@ def _declared_axes(study: StudyFields) -> set[str]:
 def _sweep_points(study: StudyFields) -> Iterator[_SweepPoint]:
     """Every arm at every point of its sweep axes, dense arms first."""
     arms = study.declared_arms().items()
+    # A dense arm keeps its own name where a sparse arm's target 0 makes the same cell.
     for name, arm in sorted(arms, key=lambda item: not _is_dense(item[1], study)):
         sweep = {**study.sweep, **arm.sweep}
         for values in itertools.product(*sweep.values()):
@@ -167,7 +172,7 @@ def _cell_faults(cell: Cell) -> list[Problem]:
     """Faults of the cell's recipe, or of its corner recipes where it has none itself."""
     faults = cell.spec.problems()
     if faults:
-        return faults
+        return faults  # the corner recipes would repeat each of them
     for corner in cell.corner_recipes():
         faults.extend(corner.problems())
     return faults
@@ -176,6 +181,7 @@ def _cell_faults(cell: Cell) -> list[Problem]:
 def _with_name(cell: Cell, point: _SweepPoint, study: StudyFields, taken: Collection[str]) -> Cell:
     """The cell under its arm's name; a sparse arm's cell with target 0 is named ``dense``."""
     name = "dense" if cell.is_dense and not _is_dense(point.arm, study) else point.name
+    # Two arms with recipes of their own have dense cells that differ.
     if _cell_name(name, cell.point) in taken:
         name = f"dense-{point.name}"
     return replace(cell, name=_cell_name(name, cell.point), arm=name)
@@ -194,14 +200,20 @@ def _build_cell(
     """
     spec = recipe.with_values({})
     settings = choice_settings(recipe, axes)
-    searched = set().union(*(setting.axes for setting in settings))
-    settings_given = [setting.spec.given() for setting in settings]
+    searched: set[str] = set()
+    settings_given = []
+    for setting in settings:
+        searched.update(setting.axes)
+        settings_given.append(setting.spec.given())
+    used_point = {path: point[path] for path in point if _is_used(path, settings_given)}
+    # In the order of the declaration: a grid's last axis changes fastest.
+    search = {path: axis for path, axis in axes.items() if path in searched}
     return Cell(
         name="",
         arm=arm,
-        point={path: value for path, value in point.items() if _is_used(path, settings_given)},
+        point=used_point,
         spec=spec,
-        search={path: axis for path, axis in axes.items() if path in searched},
+        search=search,
         latent=_latent_values(recipe, spec, settings_given),
     )
 
@@ -219,7 +231,8 @@ def _latent_values(
     for given in settings_given:
         kept.update(flatten_values(given))
     kept.difference_update(flatten_values(spec.given()))
-    return {path: value for path, value in flatten_values(recipe.given()).items() if path in kept}
+    values = flatten_values(recipe.given())
+    return {path: value for path, value in values.items() if path in kept}
 
 
 def _cell_identity(cell: Cell) -> str:
@@ -241,7 +254,7 @@ def _cell_name(arm: str, point: Mapping[str, Value]) -> str:
 
 def _format_value(value: Value) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{value:.12g}"
+        return f"{value:.12g}"  # a name without the last bits of a float; 1.0 is 1
     return str(value)
 
 
@@ -255,13 +268,17 @@ def _add_controls(cells: list[Cell]) -> list[Cell]:
     if any(cell.search for cell in cells):
         sources = {_cell_identity(cell): cell.name for cell in cells}
         for cell in cells:
+            # A declared cell that equals the source is the source, whatever its name.
             source = _control_source(cell, taken=named.keys())
             name = sources.setdefault(_cell_identity(source), source.name)
             named.setdefault(name, source)
             named[cell.name] = replace(cell, control_from=None if name == cell.name else name)
-    return sorted(
-        named.values(), key=lambda cell: (cell.control_from is not None, not cell.is_dense)
-    )
+
+    def order(cell: Cell) -> tuple[bool, bool]:
+        # The cells that give a control first: others wait for their winners.
+        return cell.control_from is not None, not cell.is_dense
+
+    return sorted(named.values(), key=order)
 
 
 def _control_source(cell: Cell, taken: Collection[str]) -> Cell:
@@ -277,6 +294,7 @@ def _control_source(cell: Cell, taken: Collection[str]) -> Cell:
 def _locate_problem(fault: Problem, point: _SweepPoint, search: Mapping[str, Axis]) -> Problem:
     """The fault, with the place where its value was declared in front of its path."""
     arm = point.arm
+    # The strongest declaration first, in the order in which they replace each other.
     places: list[tuple[Mapping[str, Any], str]] = [
         (arm.search, f"arms.{point.name}.search"),
         (search, "search"),

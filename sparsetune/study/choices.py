@@ -48,6 +48,7 @@ def choice_settings(recipe: TrialSpec, search: Mapping[str, Axis]) -> list[Choic
         if isinstance(axis, Choice):
             options_of[path] = axis.options
     found = []
+    # Without a deciding choice, the empty product gives one setting: the recipe itself.
     for options in itertools.product(*options_of.values()):
         chosen = dict(zip(options_of, options, strict=True))
         spec = recipe.with_values(chosen)
@@ -71,5 +72,6 @@ def corner_recipes(settings: Iterable[ChoiceSetting]) -> Iterator[TrialSpec]:
         for path, values in ends.items():
             for value in values:
                 yield setting.spec.with_values({path: value})
+        # A sum such as `start` + `length` is greatest where both axes are at their high ends.
         for side in (0, -1):
             yield setting.spec.with_values({path: values[side] for path, values in ends.items()})

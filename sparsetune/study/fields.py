@@ -24,8 +24,11 @@ class Arm(Declaration):
 
     positional: ClassVar[tuple[str, ...]] = ("overrides",)
     overrides: dict[str, Any] = {}
+    """Values that replace the base's, by dotted field such as ``sparsity.method``."""
     sweep: dict[str, SweepValues] = {}
+    """Sweep axes of this arm alone, by dotted field; over a field of the study's they win."""
     search: dict[str, Axis] = {}
+    """Search axes of this arm alone, by dotted field; over a field of the study's they win."""
 
     if TYPE_CHECKING:
 
@@ -41,6 +44,7 @@ class Arm(Declaration):
 class _Objective(Declaration):
     positional: ClassVar[tuple[str, ...]] = ("column",)
     column: str
+    """Name of the column, one of `sparsetune.spec.columns.OBJECTIVE_COLUMNS`."""
 
     if TYPE_CHECKING:
 
@@ -66,29 +70,42 @@ class Quick(Declaration):
     """The study's one-minute form: values that replace the study's own."""
 
     overrides: dict[str, Any] = {}
+    """Values that replace the base's, by dotted field."""
     sweep: dict[str, SweepValues] = {}
+    """Values of the study's sweep axes, by dotted field; axes that are left out keep theirs."""
     arms: dict[str, Arm] = {}
-    """For arms that need it: all overrides, and values of a sweep axis. Other axes of arms are
-    taken at their ends."""
+    """Overrides, all of them, and values of sweep axes, by arm that needs them. Other axes of arms
+    are taken at their ends."""
     configurations_per_cell: int = Field(default=2, ge=1)
+    """Configurations that the search of each cell tries."""
     search_seeds: int = Field(default=1, ge=1)
+    """Seeds of each configuration."""
     report_seeds: int = Field(default=2, ge=1)
+    """Fresh seeds of each winner."""
 
 
 class StudyFields(Declaration):
     """Fields of a study, and the arms that they declare."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+    """Name of the study, and of its directory: letters, digits, ``_``, ``.`` and ``-``."""
     question: str = ""
+    """The question in words, for the report; it changes nothing that runs."""
     base: TrialSpec = TrialSpec()
+    """The trial that arms and axes vary."""
     arms: dict[str, Arm] = {}
+    """Arms by name; none stands for one, named by the base's method."""
     sweep: dict[str, SweepValues] = {}
+    """Sweep axes by dotted field, crossed exhaustively: each combination of values is a cell."""
     search: dict[str, Axis] = {}
+    """Search axes by dotted field, optimised within each cell."""
     known: tuple[dict[str, Value], ...] = ()
     """Points of the search space that every cell tries first. A cell takes the fields of a point
     that apply in it."""
     objective: Objective = Minimize(column="val_error")
+    """Column by which configurations are compared: never one of the test set."""
     sampler: Sampler = Sobol()
+    """Sampler of each cell's points, after the base, the control and the known points."""
     stopping: Halving | None = None
     """Rule that ends search configurations early; None: all train to their end."""
     equal: Literal["epochs", "train_flops"] = "epochs"
@@ -98,13 +115,20 @@ class StudyFields(Declaration):
     at_most: Budget | None = None
     """Highest cost of a search configuration; one that would cost more is not tried."""
     configurations_per_cell: int = Field(default=8, ge=1)
+    """Configurations that the search of each cell tries, the base and the control among them."""
+    # More search seeds would meet the report seeds, which must be fresh.
     search_seeds: int = Field(default=1, ge=1, le=FIRST_REPORT_SEED)
+    """Seeds of each configuration; it is compared by their mean."""
     report_seeds: int = Field(default=3, ge=1)
+    """Fresh seeds on which each winner, its twins and its control are run again."""
     seed: int = Field(default=0, ge=0)
+    """First search seed, and seed of the sampler."""
     quick_form: Quick | None = None
+    """The one-minute form; None: the ends of every sweep axis, with the values of `Quick`."""
 
     def method(self) -> str:
         """The base's method, also where the base is faulty."""
+        # By plain values: a faulty base may have no part `sparsity` to ask.
         return str(flatten_values(self.base.given()).get("sparsity.method", "dense"))
 
     def declared_arms(self) -> dict[str, Arm]:

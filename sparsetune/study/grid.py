@@ -36,11 +36,13 @@ def grid_size(cell: Cell, grid: Grid) -> int:
 
 
 def _axis_values(setting: ChoiceSetting, grid: Grid) -> dict[str, list[Value]]:
+    # Without points there is no range of real numbers, or `grid_problems` has refused it; other
+    # axes have values of their own.
     return {path: axis.spaced(grid.points or 2) for path, axis in setting.free.items()}
 
 
 def grid_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem]:
-    """Why a study's grid cannot be tried whole: ranges without points, too few configurations."""
+    """Reasons why a grid cannot be tried whole: ranges without points, too few configurations."""
     grid = study.sampler
     searching = [cell for cell in cells if cell.search]
     if not isinstance(grid, Grid) or not searching:
@@ -51,6 +53,7 @@ def grid_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem
         rule = f"must be given, as in `Grid(points=5)`, for ranges of real numbers: {fields}"
         yield Problem("sampler.points", rule)
         return
+    # Cells differ in their axes and known points: the largest need decides.
     sizes = [
         (_needed_configurations(study, cell, grid), grid_size(cell, grid)) for cell in searching
     ]

@@ -13,6 +13,7 @@ from sparsetune.study.space import Value
 def known_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem]:
     """Problems of the known points: too many, faulty fields or values, faulty trials in a cell."""
     cells = list(cells)
+    # The base is configuration 0, the control 1.
     first = 2 if any(cell.control_from for cell in cells) else 1
     needed = first + len(study.known)
     if study.known and needed > study.configurations_per_cell:
@@ -48,6 +49,7 @@ def _axis_faults(study: StudyFields, point: Mapping[str, Value]) -> Iterator[Pro
     for path, value in point.items():
         if path not in searched:
             yield Problem(path, f"no search axis; searched are {', '.join(searched) or 'none'}")
+        # The point is tried in the cells of every arm, each of which may have its own axis.
         for axis in (of_arm[path] for of_arm in axes if path in of_arm):
             if not axis.contains(value):
                 rule = f"must lie within its axis, {axis.kind} over {axis.ends()}"

@@ -51,6 +51,7 @@ def _axis_problems(
     own = part.sweep.keys() | part.search.keys()
     swept = {*study.sweep, *part.sweep}
     searched = {*study.search, *part.search}
+    # An arm's axis may clash with one of the study; the fault is then named at the arm.
     for path in sorted(own & swept & searched):
         yield Problem(f"{where}search.{path}", "an axis is either swept or searched, not both")
     if not budgeted:
@@ -122,6 +123,7 @@ def equality_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Pro
                 " `epochs`"
             )
             yield Problem(f"{place}.{STRETCH_FIELD}", rule)
+    # Corners too: a searched method may be sparse where the cell's own recipe is dense.
     recipes: list[TrialSpec] = []
     for cell in cells:
         recipes.extend(cell.corner_recipes())
@@ -146,6 +148,7 @@ def readable_values(study: StudyFields, found: Iterable[Problem]) -> dict[str, A
     elif not isinstance(base, TrialSpec):
         base = TrialSpec()
     readable = _without_faults(study.given(), [problem.path for problem in found])
+    # A missing name is a problem already, and must not end the search for others.
     return {"name": "unnamed", **readable, "base": base}
 
 

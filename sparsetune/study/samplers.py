@@ -44,7 +44,9 @@ class TPE(Declaration):
     """Optuna's tree-structured Parzen estimator, per cell, after ``n_startup`` random points."""
 
     kind: Literal["tpe"] = "tpe"
+    # No default: Optuna's own, 10, is more than the configurations that a cell has by default.
     n_startup: int = Field(ge=1)
+    """Random points before the sampler adapts; below half of `configurations_per_cell`."""
 
 
 class OptunaSampler(Declaration):
@@ -57,8 +59,11 @@ class OptunaSampler(Declaration):
     positional: ClassVar[tuple[str, ...]] = ("name", "arguments")
     kind: Literal["optuna"] = "optuna"
     name: str
+    """Name of the class, such as ``CmaEsSampler``."""
     arguments: dict[str, JsonValue] = {}
+    """Arguments of the class as plain JSON values, since they are stored with the study."""
     n_startup: int = Field(ge=1)
+    """Random points before the sampler adapts; below half of `configurations_per_cell`."""
 
     if TYPE_CHECKING:
 

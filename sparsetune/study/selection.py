@@ -12,6 +12,7 @@ def objective_of(values: Sequence[float | None]) -> float | None:
     A seed that diverged has none.
     """
     finite = [value for value in values if value is not None]
+    # Averaged over its survivors, a configuration that diverges half the time could win.
     if not finite or len(finite) < len(values):
         return None
     return fmean(finite)

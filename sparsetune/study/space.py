@@ -16,7 +16,9 @@ Value = float | int | str | bool
 class _Range(Declaration):
     positional: ClassVar[tuple[str, ...]] = ("low", "high")
     low: float
+    """Lowest value."""
     high: float
+    """Highest value."""
 
     if TYPE_CHECKING:
 
@@ -40,6 +42,7 @@ class _Range(Declaration):
 
     def contains(self, value: Value) -> bool:
         """True if the value lies in the range."""
+        # In Python True is an integer, but no value of a range.
         return (
             isinstance(value, int | float)
             and not isinstance(value, bool)
@@ -48,6 +51,7 @@ class _Range(Declaration):
 
     def spaced(self, points: int) -> list[Value]:
         """Values evenly spaced on the axis's own scale, both ends included, with twelve digits."""
+        # Rounded, so that a grid has 0.03 and not 0.030000000000000002, which would be in its ids.
         inner = (self.at(k / (points - 1)) for k in range(1, points - 1))
         return [self.low, *(float(f"{value:.12g}") for value in inner), self.high]
 
@@ -77,6 +81,7 @@ class LogUniform(_Range):
         """The value at ``u`` in [0, 1)."""
         low = math.log(self.low)
         high = math.log(self.high)
+        # exp(log(x)) may miss x in its last bit, and leave the range.
         return min(self.high, max(self.low, math.exp(low + u * (high - low))))
 
 
@@ -85,10 +90,13 @@ class IntRange(_Range):
 
     kind: Literal["int_range"] = "int_range"
     low: int
+    """Lowest value."""
     high: int
+    """Highest value."""
 
     def at(self, u: float) -> int:
         """The value at ``u`` in [0, 1)."""
+        # Half a step beyond both ends, so that they are as likely as the others.
         return min(self.high, round_half_up(self.low - 0.5 + u * (self.high - self.low + 1)))
 
     def contains(self, value: Value) -> bool:
@@ -106,6 +114,7 @@ class Choice(Declaration):
     positional: ClassVar[tuple[str, ...]] = ("options",)
     kind: Literal["choice"] = "choice"
     options: tuple[Value, ...] = Field(min_length=1)
+    """The values."""
 
     if TYPE_CHECKING:
 

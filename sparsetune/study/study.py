@@ -79,6 +79,7 @@ class Study(StudyFields):
         if found:
             # An axis may be unused only because an arm cannot be read.
             faults = [problem for problem in faults if problem.rule != UNUSED_AXIS_RULE]
+        # A set, since several rules may find one fault.
         return sorted(
             {
                 *found,
@@ -101,7 +102,7 @@ class Study(StudyFields):
         """
         study: Study = resolve_defaults(self, version)
         if version == 1:
-            return study
+            return study  # what is left out has these values already
         arms = {}
         for name, arm in study.arms.items():
             opened = _opened_defaults(study, arm, version)
@@ -127,9 +128,9 @@ class Study(StudyFields):
         }
         if too_few_to_adapt(study, count) or isinstance(study.sampler, Grid):
             changes["sampler"] = Random()  # adaptive samplers start with it; a grid would not fit
-        arms = {
-            name: _quick_arm(arm, form.arms.get(name, Arm())) for name, arm in study.arms.items()
-        }
+        arms = {}
+        for name, arm in study.arms.items():
+            arms[name] = _quick_arm(arm, form.arms.get(name, Arm()))
         return study.with_changes(
             name=f"{study.name}-quick",
             base=study.base.edited(form.overrides),
@@ -192,6 +193,7 @@ class Study(StudyFields):
         """
         arms = {name: _pinned_arm(arm, values) for name, arm in self.arms.items()}
         known: list[dict[str, Value]] = []
+        # Points that differed only in pinned fields are one now, and equal ones are refused.
         for point in self.known:
             left = _unpinned(point, values)
             if left and left not in known:
@@ -216,7 +218,7 @@ def _opened_defaults(study: Study, arm: Arm, version: int) -> dict[str, Any]:
     recipe = study.base.edited(arm.overrides)
     given = flatten_values(recipe.given())
     resolved = flatten_values(resolve_defaults(recipe, version).given())
-    absent = object()
+    absent = object()  # None is a value
     return {path: value for path, value in resolved.items() if given.get(path, absent) != value}
 
 
@@ -250,10 +252,11 @@ def _longer_sweep(
     arm: str | None = None,
 ) -> dict[str, list[Value]]:
     """Sweep axes of the study, or of the arm of this name, with added values at their ends."""
-    return {
-        path: [*values, *added.get(_sweep_axis_name(arm, path), ())]
-        for path, values in sweep.items()
-    }
+    longer = {}
+    for path, values in sweep.items():
+        # At the end, so that cells keep their order.
+        longer[path] = [*values, *added.get(_sweep_axis_name(arm, path), ())]
+    return longer
 
 
 def _sweep_axis_name(arm: str | None, path: str) -> str:

@@ -67,25 +67,22 @@ def fitting_weights(model: nn.Module, name: str, data_root: Path | None = None) 
     state = _read_state(path)
     own = model.state_dict()
     head = _mismatched_head(model, state)
-    shared = [key for key in own if key in state and key not in head]
-    faults = {
-        "missing": [key for key in own if key not in state and not _may_be_missing(key)],
-        "unexpected": [key for key in state if key not in own],
-        "misshapen": [
-            f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
-            for key in shared
-            if state[key].shape != own[key].shape
-        ],
-    }
-    if any(faults.values()):
-        got = "; ".join(f"{fault} {_list_keys(keys)}" for fault, keys in faults.items() if keys)
+    missing = []
+    misshapen = []
+    for key, tensor in own.items():
+        if key not in state:
+            # Older files lack a batch-norm's count of batches.
+            if not key.endswith("num_batches_tracked"):
+                missing.append(key)
+        elif key not in head and state[key].shape != tensor.shape:
+            misshapen.append(f"{key} {tuple(state[key].shape)} for {tuple(tensor.shape)}")
+    unexpected = [key for key in state if key not in own]
+    faults = {"missing": missing, "unexpected": unexpected, "misshapen": misshapen}
+    parts = [f"{fault} {_list_keys(keys)}" for fault, keys in faults.items() if keys]
+    if parts:
         rule = "must hold the weights of the task's model"
-        raise DataError(f"`{path}` {rule}, got {got}; set `task.model` to theirs")
+        raise DataError(f"`{path}` {rule}, got {'; '.join(parts)}; set `task.model` to theirs")
     return {key: tensor for key, tensor in state.items() if key not in head}
-
-
-def _may_be_missing(key: str) -> bool:
-    return key.endswith("num_batches_tracked")
 
 
 def weights_file(name: str, data_root: Path | None = None) -> Path:
@@ -98,12 +95,14 @@ def weights_file(name: str, data_root: Path | None = None) -> Path:
     if root := given_root(data_root):
         candidates += [root / name, root / "weights" / name]
     candidates.append(Path(torch.hub.get_dir()) / "checkpoints" / name)
-    found = next((path for path in candidates if path.is_file()), None)
-    if found is None:
+    files = [path for path in candidates if path.is_file()]
+    if not files:
+        # An absolute name is the same path below every folder.
         looked = ", ".join(f"`{path}`" for path in dict.fromkeys(candidates))
         rule = f"`task.weights` must name a local file, got {name!r}, which is none of {looked}"
         advice = "put it there, or set --data-root or SPARSETUNE_DATA to the folder that holds it"
         raise DataError(f"{rule}; {advice}")
+    found = files[0]
     if found.suffix not in WEIGHT_SUFFIXES:
         suffixes = f"{', '.join(WEIGHT_SUFFIXES[:-1])} or {WEIGHT_SUFFIXES[-1]}"
         raise DataError(f"`task.weights` must end in {suffixes}, got {name!r}")
@@ -145,6 +144,7 @@ def _read_state(path: Path) -> StateDict:
         if path.suffix == ".safetensors":
             content: object = load_file(path)
         else:
+            # Weights only: a pickle from elsewhere could run any code.
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a torn file may raise anything
         readers = "`torch.load(weights_only=True)` or safetensors"
@@ -169,8 +169,10 @@ def _read_state(path: Path) -> StateDict:
 def _is_state_dict(content: object) -> TypeGuard[StateDict]:
     if not isinstance(content, dict) or not content:
         return False
-    keys_are_names = all(isinstance(key, str) for key in content)
-    return keys_are_names and all(isinstance(value, torch.Tensor) for value in content.values())
+    for key, value in content.items():
+        if not isinstance(key, str) or not isinstance(value, torch.Tensor):
+            return False
+    return True
 
 
 def _mismatched_head(model: nn.Module, state: StateDict) -> set[str]:
@@ -180,19 +182,23 @@ def _mismatched_head(model: nn.Module, state: StateDict) -> set[str]:
         An empty set where the file's head fits, lacks a key, or differs in more than that number.
     """
     # Heads have many names, but all are the last linear layer.
-    linear = [
-        (name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)
-    ]
+    linear = [item for item in model.named_modules() if isinstance(item[1], nn.Linear)]
     if not linear:
         return set()
     name, head = linear[-1]
-    own = {f"{name}.{key}".removeprefix("."): tensor for key, tensor in head.state_dict().items()}
-    if any(key not in state or state[key].ndim != tensor.ndim for key, tensor in own.items()):
-        return set()
-    same_inputs = all(state[key].shape[1:] == tensor.shape[1:] for key, tensor in own.items())
-    outputs = {len(state[key]) for key in own}
+    outputs = set()
+    keys = set()
+    for part, tensor in head.state_dict().items():
+        key = f"{name}.{part}".removeprefix(".")  # a network that is a linear layer has no name
+        if key not in state or state[key].ndim != tensor.ndim:
+            return set()
+        if state[key].shape[1:] != tensor.shape[1:]:
+            return set()
+        keys.add(key)
+        outputs.add(len(state[key]))
+    # Weight and bias must agree, or the file is damaged and not of another task.
     differs = len(outputs) == 1 and outputs != {head.out_features}
-    return set(own) if same_inputs and differs else set()
+    return keys if differs else set()
 
 
 def _list_keys(keys: Iterable[str]) -> str:

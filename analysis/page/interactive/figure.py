@@ -73,6 +73,7 @@ def to_plotly(figure: Figure) -> PlotlyFigure | None:
     Args:
         figure: The figure, laid out by `drawing.files.freeze_layout`.
     """
+    # Matplotlib's label of a colour bar; it becomes a part of the trace that it belongs to.
     axes = [part for part in figure.axes if part.get_visible() and part.get_label() != "<colorbar>"]
     if not 0 < len(axes) <= MAX_PANELS:
         return None
@@ -83,7 +84,9 @@ def to_plotly(figure: Figure) -> PlotlyFigure | None:
     # Axes that were placed by hand are in no grid.
     place = axes[0].get_subplotspec()
     columns = place.get_gridspec().ncols if place else 1
-    trace_names = {trace["name"] for panel in panels for trace in panel["data"]}
+    trace_names: set[str] = set()
+    for panel in panels:
+        trace_names.update(trace["name"] for trace in panel["data"])
     title, entries = _legend(figure, axes, trace_names)
     return PlotlyFigure(panels, columns, title, entries)
 
@@ -123,9 +126,7 @@ def _plotly_axis(panel: Panel, side: int) -> dict[str, Any]:
         "range": json_numbers(panel.ends[side]),
         "title": {"text": title, "standoff": 6},
     }
-    show_own_values = all(
-        _shows_own_value(label, tick) for label, tick in zip(labels, ticks, strict=True)
-    )
+    show_own_values = all(map(_shows_own_value, labels, ticks))
     if axis.get_scale() != "linear" or not show_own_values:
         layout["tickvals"] = json_numbers(axis.get_transform().transform(ticks))
         layout["ticktext"] = [html.escape(label) for label in labels]

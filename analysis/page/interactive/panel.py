@@ -30,11 +30,11 @@ class Panel:
     def __init__(self, axes: Axes) -> None:
         self.axes = axes
         self.sides = (axes.xaxis, axes.yaxis)
-        self.ends = [
-            axis.get_transform().transform(np.asarray(axis.get_view_interval()))
-            for axis in self.sides
-        ]
+        self.ends: list[np.ndarray] = []
         """Ends of Plotly's x and y axis, shape [2, 2]."""
+        for axis in self.sides:
+            interval = np.asarray(axis.get_view_interval())
+            self.ends.append(axis.get_transform().transform(interval))
 
     def positions(self, points: Any, transform: Any) -> tuple[np.ndarray, np.ndarray]:
         """Positions of points on Plotly's x and y axis, shape [n] each; NaN for missing ones.
@@ -88,19 +88,20 @@ class Panel:
         # Positions on linear axes are the data, which Plotly can write itself.
         if texts is None and self._has_linear_axes():
             return {"hovertemplate": _position_template(name, x_label, y_label)}
-        lines_by_point: list[list[str]]
         if texts is None:
-            lines_by_point = [
-                [
-                    name,
-                    f"{x_label}: {self._coordinate_text(0, x)}",
-                    f"{y_label}: {self._coordinate_text(1, y)}",
-                ]
-                for x, y in points
-            ]
+            labels = (x_label, y_label)
+            lines_by_point = [[name, *self._position_lines(point, labels)] for point in points]
         else:
             lines_by_point = [_labelled_lines(name, y_label, text) for text in texts]
-        return {"hoverinfo": "text", "hovertext": [html_lines(part) for part in lines_by_point]}
+        return {"hoverinfo": "text", "hovertext": [html_lines(lines) for lines in lines_by_point]}
+
+    def _position_lines(self, point: np.ndarray, labels: tuple[str, str]) -> list[str]:
+        """Both coordinates of a point, shape [2], each after the label of its axis."""
+        x, y = point
+        return [
+            f"{labels[0]}: {self._coordinate_text(0, x)}",
+            f"{labels[1]}: {self._coordinate_text(1, y)}",
+        ]
 
     def _label_name(self, which: str) -> str:
         """The label of an axis on one line, up to its first comma."""

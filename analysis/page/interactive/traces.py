@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,22 +36,27 @@ def panel_traces(panel: Panel) -> list[Trace]:
         UnreadableError: if there is an artist that has no counterpart.
     """
     axes = panel.axes
-    containers: list[Any] = list(axes.containers)
-    bars = [
-        container
-        for container in containers
-        if hasattr(container, "has_yerr") and container.lines[0] is not None
-    ]
+    bar_layers = []
     # A container of error bars becomes one trace, so its parts are none of their own.
-    parts = {id(part) for container in bars for part in _error_bar_parts(container)}
+    parts_of_bars: set[int] = set()
+    for container in _error_bar_containers(axes):
+        parts = _error_bar_parts(container)
+        parts_of_bars.update(map(id, parts))
+        order = min(part.get_zorder() for part in parts)
+        bar_layers.append((order, [error_bar_trace(panel, container)]))
     artists = [*axes.patches, *axes.collections, *axes.images, *axes.lines]
-    shown = [part for part in artists if id(part) not in parts and part.get_visible()]
+    shown = [one for one in artists if id(one) not in parts_of_bars and one.get_visible()]
     layers = [(artist.get_zorder(), artist_traces(panel, artist)) for artist in shown]
-    for container in bars:
-        order = min(part.get_zorder() for part in _error_bar_parts(container))
-        layers.append((order, [error_bar_trace(panel, container)]))
+    # Bars come after artists of the same order, since sorting keeps the order of equal ones.
+    layers += bar_layers
     layers.sort(key=lambda layer: layer[0])
-    return [trace for _, traces in layers for trace in traces]
+    return list(chain.from_iterable(traces for _, traces in layers))
+
+
+def _error_bar_containers(axes: Any) -> list[Any]:
+    """Containers of error bars whose means are drawn."""
+    bars = [container for container in axes.containers if hasattr(container, "has_yerr")]
+    return [container for container in bars if container.lines[0] is not None]
 
 
 def artist_traces(panel: Panel, artist: Any) -> list[Trace]:
@@ -111,13 +117,14 @@ def error_bar_trace(panel: Panel, bars: Any) -> Trace:
     line, _, spans = bars.lines
     points = np.column_stack(line.get_data(orig=False))
     name = _legend_name(bars)
-    # The line has the label of its container, and no hover texts of its own.
-    line_only = {
-        key: value for key, value in line_trace(panel, line).items() if not key.startswith("hover")
-    }
-    trace = {**line_only, "name": name, **panel.hover_texts(bars, name, points)}
+    trace = line_trace(panel, line)
+    # The label and the hover texts are the container's; the line has none of its own.
+    for key in ("hoverinfo", "hovertext", "hovertemplate"):
+        trace.pop(key, None)
+    trace |= {"name": name, **panel.hover_texts(bars, name, points)}
     middle = panel.positions(points, line.get_transform())
-    sides = [side for side, has in ((0, bars.has_xerr), (1, bars.has_yerr)) if has]
+    # Matplotlib has the spans of the x axis first, and none for an axis without bars.
+    sides = [0] * bool(bars.has_xerr) + [1] * bool(bars.has_yerr)
     for side, span in zip(sides, spans, strict=True):
         trace[f"error_{'xy'[side]}"] = _error_bars(panel, side, span, middle[side])
     return trace

@@ -47,6 +47,7 @@ class CheckpointQuota:
         if len({file.trial_id for file in interrupted}) > self.slots:
             # More trials ran before than will now: those that wait keep theirs.
             waiting = sum(file.size for file in interrupted)
+        # One share more than slots, for the trials that failed.
         self.share = max(0.0, self.size - waiting) / (self.slots + 1)
 
     def sweep(self) -> None:
@@ -57,6 +58,7 @@ class CheckpointQuota:
         Raises:
             StorageError: if the disk or the store refuses.
         """
+        # An interrupted trial counts as running; a failed one may be retried from its checkpoint.
         keep = ("RUNNING", "WAITING", "FAILED")
         needed = [file for file in self._files() if file.trial_id in self.trials]
         for file in needed:
@@ -66,6 +68,7 @@ class CheckpointQuota:
 
     def follow(self, message: object) -> None:
         """Make room when a trial fails and leaves its checkpoints behind."""
+        # Listing all checkpoints costs time, and without a limit there is nothing to make room for.
         failed = isinstance(message, Ended) and message.status == "FAILED"
         if failed and self.size < math.inf:
             self.trim_failed()

@@ -39,7 +39,9 @@ class ProgressDisplay:
         self.console = Console(quiet=quiet, highlight=False)
         self._started = time.monotonic()
         self._working: float | None = None
+        # What earlier launches trained tells nothing about the pace of this one.
         self._epochs_before = self.view.epochs()[0]
+        # Cells that were decided before are no news.
         self._shown = {name for name, plan in planner.plans.items() if plan.searched}
         self._summary_due = self._started + SUMMARY_SECONDS
         self._live = Live(

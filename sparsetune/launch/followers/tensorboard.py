@@ -20,6 +20,7 @@ from sparsetune.storage.trial_state import TrialState
 REPORT_SCALARS = tuple(column.name for column in MEASURED_COLUMNS)
 FINAL_SCALARS = tuple(column.name for column in FINAL_COLUMNS if column.dtype == "float64")
 FLUSH_SECONDS = 5
+"""A row is in its file after at most this time."""
 
 
 class EventFileWriter:
@@ -72,6 +73,7 @@ class EventFileWriter:
 
         if writer := self._open.pop(trial_id, None):
             writer.close()
+        # Event files only grow: rows beyond the checkpoint would stay beside those done again.
         shutil.rmtree(self.folder / trial_id, ignore_errors=True)
         writer = self._open[trial_id] = SummaryWriter(
             str(self.folder / trial_id), flush_secs=FLUSH_SECONDS

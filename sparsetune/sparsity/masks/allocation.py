@@ -56,15 +56,22 @@ def allocate(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> li
     spared = spared_layers(layers, spec)
     others = [layer for layer in layers if layer not in spared]
     groups = ALLOCATIONS[spec.allocation](others, sparsity, spec) if others else []
-    return groups + [LayerGroup((layer.name,), 0) for layer in spared]
+    groups.extend(LayerGroup((layer.name,), 0) for layer in spared)
+    return groups
 
 
 def spared_layers(layers: Sequence[Layer], spec: SparsitySpec) -> list[Layer]:
     """Layers outside the request, which stay dense; see `SparsitySpec.spared`."""
     if spec.spared is None:
         # The first convolution is few weights and much accuracy (Evci et al. 2020, section 3).
-        return [layer for layer in layers[:1] if spec.allocation == "uniform" and layer.convolution]
-    return [layer for layer in layers if any(layer.matches(pattern) for pattern in spec.spared)]
+        is_uniform = spec.allocation == "uniform"
+        return list(layers[:1]) if is_uniform and layers and layers[0].convolution else []
+    return [layer for layer in layers if _matches_any(layer, spec.spared)]
+
+
+def _matches_any(layer: Layer, patterns: Sequence[str]) -> bool:
+    """True if one of the patterns matches the layer."""
+    return any(layer.matches(pattern) for pattern in patterns)
 
 
 def global_(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
@@ -98,6 +105,7 @@ def er(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[Lay
 
 def explicit(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
     """Declared sparsity of each layer, times the fraction of the target that is reached."""
+    # On the way to the target, all layers have done the same fraction of their own way.
     scale = sparsity / spec.target if spec.target else 0.0
     groups = []
     for layer in layers:
@@ -150,7 +158,10 @@ def _allocate_in_proportion(
 
 def _declared_sparsity(layer: Layer, spec: SparsitySpec) -> float:
     """A layer's sparsity at the target: that of the first pattern that matches it, otherwise 0."""
-    return next((sparsity for pattern, sparsity in spec.layers if layer.matches(pattern)), 0.0)
+    for pattern, sparsity in spec.layers:
+        if layer.matches(pattern):
+            return sparsity
+    return 0.0
 
 
 def allocation_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Problem]:
@@ -160,7 +171,8 @@ def allocation_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Pro
     """
     found = []
     for pattern in spec.spared or ():
-        if not any(layer.matches(pattern) for layer in layers):
+        matching = [layer for layer in layers if layer.matches(pattern)]
+        if not matching:
             rule = f"each pattern must match a layer of {_format_names(layers)}"
             found.append(Problem("sparsity.spared", rule, repr(pattern)))
     spared = spared_layers(layers, spec)
