@@ -51,7 +51,7 @@ class Extension:
         if problems:
             raise DeclarationError(problems, f"what is to be added to study `{study.name}`")
         trials = fold_records(records) if self.retry_failed else {}
-        # By name, since the record must mean the same once later trials have failed.
+        # By id, since the record must mean the same once later trials have failed.
         failed = [trial_id for trial_id, trial in trials.items() if trial.status == "FAILED"]
         sweep = {name: list(values) for name, values in self.sweep.items()}
         if not (self.report_seeds or self.configurations_per_cell or sweep or failed):

@@ -180,10 +180,10 @@ class Study(StudyFields):
         Args:
             added: New values by axis, named as in `sweep_axes`.
         """
-        arms = {
-            name: {**arm.given(), "sweep": _longer_sweep(arm.sweep, added, name)}
-            for name, arm in self.arms.items()
-        }
+        arms = {}
+        for name, arm in self.arms.items():
+            sweep = _longer_sweep(arm.sweep, added, name)
+            arms[name] = {**arm.given(), "sweep": sweep}
         return self.with_changes(sweep=_longer_sweep(self.sweep, added), arms=arms)
 
     def pinned(self, values: Mapping[str, Any]) -> Study:
