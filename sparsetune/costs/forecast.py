@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,12 +27,9 @@ PROPOSED_BYTES = 1_200
 """Records of a trial besides its reports: proposed, started, ended."""
 NAMES_BYTES = 97
 """The type, time, trial and attempt of a report in the ledger."""
-ROW_BYTES = NAMES_BYTES + len(
-    json.dumps(
-        {column.name: 1 / 3 for column in (*PROGRESS_COLUMNS, *MEASURED_COLUMNS)},
-        separators=(",", ":"),
-    )
-)
+# A third is written with 16 digits, as most floats are.
+_FULL_ROW = {column.name: 1 / 3 for column in (*PROGRESS_COLUMNS, *MEASURED_COLUMNS)}
+ROW_BYTES = NAMES_BYTES + len(json.dumps(_FULL_ROW, separators=(",", ":")))
 """A report in the ledger, with every number at full length."""
 REPORT_BYTES = 4 << 20
 """A report with its figures, without its table of all rows; more where there are many arms."""
@@ -126,7 +123,8 @@ class Forecast:
             slots: Trials at once.
             quota: Bytes that they may take.
         """
-        return min(quota, (CHECKPOINTS_KEPT + 1) * self.checkpoint * min(slots, self.trials))
+        running = min(slots, self.trials)
+        return min(quota, (CHECKPOINTS_KEPT + 1) * self.checkpoint * running)
 
     def facts(self, slots: int) -> dict[str, Any]:
         """The forecast as plain JSON values, with so many trials at once."""
@@ -215,15 +213,19 @@ def measure_costs(
     Returns:
         The cost of each kind, or why it is not known.
     """
+    # One trial stands for all of its kind.
     specs = {cost_kind(cell.spec): cell.spec for cell in work.cells if cell.epochs}
-    # A user's own network may take its process down; data that were read, and a GPU that was used,
-    # keep their memory.
-    harmless = all(
-        ":" not in spec.task.model and spec.task.kind == "digits" for spec in specs.values()
-    )
-    measure = measure_in_process if harmless and device == "cpu" else measure_in_subprocess
+    # A GPU that was used keeps memory, as data do that were read.
+    here = device == "cpu" and all(map(_is_harmless, specs.values()))
+    measure = measure_in_process if here else measure_in_subprocess
     costs = measure(list(specs.values()), device=device, threads=threads, data_root=data_root)
     return dict(zip(specs, costs, strict=True))
+
+
+def _is_harmless(spec: TrialSpec) -> bool:
+    """True if this process can train the trial; a user's own network may take it down."""
+    is_own_network = ":" in spec.task.model
+    return not is_own_network and spec.task.kind == "digits"
 
 
 def forecast_study(work: RemainingWork, costs: Costs, conditions: str = "") -> Forecast:
@@ -234,38 +236,74 @@ def forecast_study(work: RemainingWork, costs: Costs, conditions: str = "") -> F
         costs: Cost of each kind of trial; one that is no cost says why.
         conditions: Where and how they were timed, for people.
     """
-    known = {kind: cost for kind, cost in costs.items() if isinstance(cost, TrialCost)}
+    known: dict[CostKind, TrialCost] = {}
+    missing: str | None = None
+    for kind, cost in costs.items():
+        if isinstance(cost, TrialCost):
+            known[kind] = cost
+        elif missing is None:
+            missing = cost
+    largest = _largest_costs(known.values())
+    # By name: a trial that several cells use runs once.
     parts: dict[str, _TrialForecast] = {}
     for cell in work.cells:
-        cost = known.get(cost_kind(cell.spec), ZERO_COST)
+        trial_cost = known.get(cost_kind(cell.spec), ZERO_COST)
         for name, epochs in cell.epochs.items():
-            parts[name] = _forecast_trial(cell.spec, epochs, cost)
-    epochs = sum(part.epochs for part in parts.values())
-    unfit = tuple(sorted({cost.unfit for cost in known.values() if cost.unfit}))
-    missing = next((cost for cost in costs.values() if isinstance(cost, str)), None)
+            parts[name] = _forecast_trial(cell.spec, epochs, trial_cost)
+    total_epochs = sum(part.epochs for part in parts.values())
     if missing:
-        return Forecast(len(parts), epochs, missing=missing, unfit=unfit)
+        return Forecast(len(parts), total_epochs, missing=missing, unfit=largest.unfit)
     row_bytes = ROW_BYTES * sum(part.rows for part in parts.values())
     return Forecast(
         trials=len(parts),
-        epochs=epochs,
+        epochs=total_epochs,
         seconds=sum(part.seconds for part in parts.values()),
-        checkpoint=max((cost.checkpoint for cost in known.values()), default=0),
+        checkpoint=largest.checkpoint,
         models=sum(part.model for part in parts.values()),
-        kept=work.finished * max((cost.model for cost in known.values()), default=0),
+        # Nobody timed the trials that have finished; they may be of other kinds.
+        kept=work.finished * largest.model,
         records=row_bytes + len(parts) * PROPOSED_BYTES,
+        # The report's tables hold every row of the ledger once more.
         report=row_bytes + REPORT_BYTES,
         conditions=conditions,
-        fisher=max((cost.fisher_part() for cost in known.values()), default=NO_FISHER),
-        unfit=unfit,
+        fisher=largest.fisher,
+        unfit=largest.unfit,
     )
+
+
+class _LargestCosts(NamedTuple):
+    """The largest of several costs: bytes of checkpoint and model, the longest Fisher estimate.
+
+    ``unfit`` has every reason why a Fisher does not fit into memory, each once.
+    """
+
+    checkpoint: int
+    model: int
+    fisher: FisherCost
+    unfit: tuple[str, ...]
+
+
+def _largest_costs(costs: Iterable[TrialCost]) -> _LargestCosts:
+    checkpoint = 0
+    model = 0
+    fisher = NO_FISHER
+    unfit = set()
+    for cost in costs:
+        checkpoint = max(checkpoint, cost.checkpoint)
+        model = max(model, cost.model)
+        fisher = max(fisher, cost.fisher_part())
+        if cost.unfit:
+            unfit.add(cost.unfit)
+    return _LargestCosts(checkpoint, model, fisher, tuple(sorted(unfit)))
 
 
 def _forecast_trial(spec: TrialSpec, epochs: float, cost: TrialCost) -> _TrialForecast:
     """A trial of so many epochs; the evaluation of the test set counts as one of the others."""
+    # A trial may be of another length than its cell's base: what the base does in all is scaled.
     per_epoch = spec.steps_per_epoch()
     rows = epochs * len(evaluation_steps(spec)) * per_epoch / spec.total_steps()
-    examples = min(spec.evaluate.train_examples, spec.task.train_size()) + spec.task.held_out()
+    train_examples = min(spec.evaluate.train_examples, spec.task.train_size())
+    examples = train_examples + spec.task.held_out()
     seconds = cost.setup + epochs * per_epoch * cost.step + (rows + 1) * examples * cost.example
     seconds += epochs * per_epoch / spec.total_steps() * count_estimates(spec) * cost.fisher
     return _TrialForecast(epochs, seconds + TRIAL_SECONDS, cost.model, rows)

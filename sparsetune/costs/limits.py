@@ -64,6 +64,7 @@ class Limits:
         seconds = forecast.wall_seconds(slots)
         if self.hours is None or seconds is None or seconds <= 3600 * self.hours:
             return
+        # Rounded up, so that the limit in the advice is not exceeded.
         needed = math.ceil(100 * seconds / 3600) / 100
         rule = f"the study must end within --max-hours {self.hours:g}"
         got = f"got a forecast of {needed:g} hours for {forecast.trials} trials, {slots} at once"
@@ -82,6 +83,8 @@ class Limits:
         quota = self.quota(path)
         checkpoints = forecast.checkpoints(slots, quota)
         models = forecast.models if self.keep_models else 0.0
+        # Models of trials that have finished count for the limit, but not for the disk: they are
+        # on it already.
         kept = forecast.kept if self.keep_models else 0.0
         if self.gib is not None and checkpoints + models + kept > self.gib * GIB_BYTES:
             rule = f"checkpoints and models must take at most --max-gib {self.gib:g}"
@@ -98,17 +101,18 @@ class Limits:
         rule: str, checkpoints: float, models: float, room: float, ledger: float = 0.0
     ) -> str:
         parts = {"checkpoints": checkpoints, "models": models, "records": ledger}
-        listed = ", ".join(
-            f"{format_bytes(size)} of {name}" for name, size in parts.items() if size
-        )
-        said = f"{rule}, got a forecast of {format_bytes(checkpoints + models + ledger)}: {listed}"
+        listed = [f"{format_bytes(size)} of {name}" for name, size in parts.items() if size]
+        total = format_bytes(checkpoints + models + ledger)
+        problem = f"{rule}, got a forecast of {total}: {', '.join(listed)}"
+        # The advice that gives up least: only checkpoints can be made to take less.
         if room <= 0:
-            return f"{said}; choose another --storage"
+            return f"{problem}; choose another --storage"
         if models < room:
-            return f"{said}; --checkpoint-gib {_round_down_gib(room - models)} would do"
+            return f"{problem}; --checkpoint-gib {_round_down_gib(room - models)} would do"
         if checkpoints <= room:
-            return f"{said}; without --keep-models it takes {format_bytes(checkpoints + ledger)}"
-        return f"{said}; --checkpoint-gib {_round_down_gib(room)} without --keep-models would do"
+            left = format_bytes(checkpoints + ledger)
+            return f"{problem}; without --keep-models it takes {left}"
+        return f"{problem}; --checkpoint-gib {_round_down_gib(room)} without --keep-models would do"
 
 
 def _round_down_gib(size: float) -> str:

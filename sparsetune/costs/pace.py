@@ -46,6 +46,7 @@ def measure_pace(trials: Iterable[TrialState], launched: float, now: float) -> S
     first = min(starts, default=None)
     if first is None or first >= now:
         return None
+    # Workers may be added or lost while a study runs: the recent pace forecasts better.
     recent = _pace_between(trials, max(first, now - RECENT_SECONDS), now)
     return recent if recent.epochs_per_minute else _pace_between(trials, first, now)
 
@@ -54,8 +55,12 @@ def _pace_between(trials: Iterable[TrialState], since: float, now: float) -> Stu
     ended = 0
     epochs = 0.0
     for trial in trials:
-        reports = trial.reports.values()
-        before = max((report.epoch for report in reports if report.time < since), default=0.0)
-        epochs += max((report.epoch for report in reports), default=0.0) - before
+        epochs_before = 0.0
+        epochs_now = 0.0
+        for report in trial.reports.values():
+            epochs_now = max(epochs_now, report.epoch)
+            if report.time < since:
+                epochs_before = max(epochs_before, report.epoch)
+        epochs += epochs_now - epochs_before
         ended += trial.ended is not None and trial.ended.time >= since
     return StudyPace(3600 * ended / (now - since), 60 * epochs / (now - since))

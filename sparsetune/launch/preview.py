@@ -56,15 +56,16 @@ def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[
     """
     quiet_optuna()
     study = require_runnable(study, needs_data=False)
+    # No trial has run yet: what is left is the whole study.
     planner = build_planner(study, {})
-    outlook = planner.expected_epochs()
+    expected_epochs = planner.expected_epochs()
     cells = [_cell_facts(study, plan.cell) for plan in planner.plans.values()]
     return {
         "study": study.name,
         "question": study.question,
         "tried_first": list(study.known),
-        "trials_at_most": len(outlook),
-        "epochs_at_most": sum(outlook.values()),
+        "trials_at_most": len(expected_epochs),
+        "epochs_at_most": sum(expected_epochs.values()),
         "cells": cells,
         "forecast": _forecast_facts(planner, **options) if probe else None,
     }
@@ -81,11 +82,13 @@ def _cell_facts(study: Study, cell: Cell) -> dict[str, Any]:
     per_epoch = spec.steps_per_epoch()
     changes = mask_schedule(spec)
     rate = learning_rate(spec)
-    epochs = [min(step, total - 1) for step in range(0, total + 1, per_epoch)]
-    sizes = None
-    if _image_size_grows(spec):
-        sizes = [image_resolution(spec, step) for step in epochs]
-    regrows = any(change.action == "regrow" for change in changes)
+    rates = []
+    sizes = []
+    for epoch_start in range(0, total + 1, per_epoch):
+        # The end of training has no step of its own: its last step stands for it.
+        step = min(epoch_start, total - 1)
+        rates.append(rate(step))
+        sizes.append(image_resolution(spec, step))
     return {
         "cell": cell.name,
         "search": list(cell.search),
@@ -95,12 +98,12 @@ def _cell_facts(study: Study, cell: Cell) -> dict[str, Any]:
         "epochs": total / per_epoch,
         "train_flops": train_flops(spec),
         "mask_changes": [_change_facts(change, per_epoch) for change in changes],
-        "learning_rate_at_epochs": [rate(step) for step in epochs],
+        "learning_rate_at_epochs": rates,
         "learning_rate_falls": decay_steps(spec),
         "learning_rate_rewinds": rewind_steps(spec),
         "warmup_steps": warmup_steps(spec),
-        "resolution_at_epochs": sizes,
-        "regrow": _regrow_facts(spec, changes) if regrows else None,
+        "resolution_at_epochs": sizes if _image_size_grows(spec) else None,
+        "regrow": _regrow_facts(spec, changes),
         **_rung_facts(study, cell),
     }
 
@@ -116,11 +119,17 @@ def _change_facts(change: MaskChange, per_epoch: int) -> dict[str, Any]:
     }
 
 
-def _regrow_facts(spec: TrialSpec, changes: list[MaskChange]) -> dict[str, Any]:
-    """Steps of drop and grow, the step from which the mask stays, and examples between updates."""
+def _regrow_facts(spec: TrialSpec, changes: list[MaskChange]) -> dict[str, Any] | None:
+    """Steps of drop and grow, the step from which the mask stays, and examples between updates.
+
+    None for a method that never regrows.
+    """
+    updates = [change.step for change in changes if change.action == "regrow"]
+    if not updates:
+        return None
     every = spec.sparsity.regrow.every.steps(spec.clock())
     return {
-        "updates": [change.step for change in changes if change.action == "regrow"],
+        "updates": updates,
         "until": regrow_until(spec),
         "samples_per_update": round_half_up(every * spec.task.batch_size),
     }
@@ -128,6 +137,7 @@ def _regrow_facts(spec: TrialSpec, changes: list[MaskChange]) -> dict[str, Any]:
 
 def _image_size_grows(spec: TrialSpec) -> bool:
     """True if training images change their size during training."""
+    # At any step: the size is None throughout where it does not change.
     return image_resolution(spec, 0) is not None
 
 
@@ -201,8 +211,8 @@ def _search_lines(study: Study) -> Iterator[str]:
     for axis in _axis_lines(study):
         yield f"searched in each cell: {axis}"
     for point in study.known:
-        values = ", ".join(f"{path} {value}" for path, value in point.items())
-        yield f"tried first: {values}"
+        values = [f"{path} {value}" for path, value in point.items()]
+        yield f"tried first: {', '.join(values)}"
     if study.at_most:
         for unit, limit in study.at_most.limits().items():
             yield f"each searched configuration costs at most {limit:g} {unit}"
@@ -233,6 +243,7 @@ def _example_cells(study: Study) -> dict[str, TrialSpec]:
 
 def _axis_lines(study: Study) -> list[str]:
     """Every search axis with its range; arms may search one field in ranges of their own."""
+    # A dict keeps the order of the declaration, which a set would not.
     lines: dict[str, None] = {}
     for cell in study.cells():
         for path, axis in cell.search.items():
@@ -244,27 +255,35 @@ def _axis_lines(study: Study) -> list[str]:
 def _schedule_curves(spec: TrialSpec) -> dict[str, list[float]]:
     """Schedules as fractions of their largest value, in [0, 1], at evenly spaced steps."""
     last = spec.total_steps() - 1
-    steps = [index * last // (WIDTH_CHARACTERS - 1) for index in range(WIDTH_CHARACTERS)]
     rate = learning_rate(spec)
-    curves = {
-        "learning rate": [rate(step) / spec.peak_lr() for step in steps],
-        "sparsity": _sparsity_at(mask_schedule(spec), steps),
-    }
+    changes = mask_schedule(spec)
+    rates = []
+    sparsities = []
+    sizes = []
+    for index in range(WIDTH_CHARACTERS):
+        step = index * last // (WIDTH_CHARACTERS - 1)
+        rates.append(rate(step) / spec.peak_lr())
+        sparsities.append(_sparsity_at(changes, step))
+        sizes.append(image_resolution(spec, step) or 0)
+    curves = {"learning rate": rates, "sparsity": sparsities}
     if _image_size_grows(spec):
-        sizes = [image_resolution(spec, step) or 0 for step in steps]
-        curves["resolution"] = [size / max(sizes) for size in sizes]
+        largest = max(sizes)
+        curves["resolution"] = [size / largest for size in sizes]
     return curves
 
 
-def _sparsity_at(changes: list[MaskChange], steps: list[int]) -> list[float]:
-    """Sparsity in force at each step: that of the last change up to it."""
-    starts = [change.step for change in changes]
-    return [changes[bisect_right(starts, step) - 1].sparsity for step in steps]
+def _sparsity_at(changes: list[MaskChange], step: int) -> float:
+    """Sparsity in force at a step: that of the last change up to it."""
+    after = bisect_right(changes, step, key=lambda change: change.step)
+    return changes[after - 1].sparsity
 
 
 def _bar_text(values: list[float]) -> str:
     """Values in [0, 1] as a line of blocks."""
     levels = len(BAR_CHARACTERS)
-    # A value of 1 belongs to the highest block, not to one above it.
-    heights = [min(levels - 1, int(value * levels)) for value in values]
-    return "".join(BAR_CHARACTERS[height] for height in heights)
+    bar = ""
+    for value in values:
+        # A value of 1 belongs to the highest block, not to one above it.
+        height = min(levels - 1, int(value * levels))
+        bar += BAR_CHARACTERS[height]
+    return bar

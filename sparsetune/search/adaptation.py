@@ -73,6 +73,7 @@ def _name_problems(sampler: OptunaSampler) -> Iterator[Problem]:
 
 def _sampling_problems(study: Study, sampler: OptunaSampler) -> Iterator[Problem]:
     """Problems that only show when each search space of the study is sampled."""
+    # Cells of one search space are asked once: each question costs many suggestions.
     spaces = {}
     for cell in study.cells():
         if cell.search and not _is_exhaustible(study, cell):

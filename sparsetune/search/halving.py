@@ -69,6 +69,11 @@ class RungCandidate(NamedTuple):
         """True if a seed has ended at a rung, and so all of them do."""
         return any(trial.status == "PRUNED" for trial in self.trials)
 
+    @property
+    def diverged(self) -> bool:
+        """True if a seed diverged."""
+        return any(trial.status == "DIVERGED" for trial in self.trials)
+
 
 class RungStop(NamedTuple):
     """The end of a configuration at a rung.
@@ -101,13 +106,18 @@ class HalvingRungs:
 
     def rungs_reached(self, trial: TrialState, report: Report) -> list[int]:
         """Indices of rungs that a report is the first to reach; empty if the trial ends with it."""
-        losses = [report.row[loss] for loss in LOSS_COLUMNS if loss in report.row]
-        if report.progress >= 1 or not all(_is_finite(loss) for loss in losses):
+        if report.progress >= 1 or _has_diverged(report):
             return []
-        earlier = [at.progress for step, at in trial.reports.items() if step < report.step]
-        before = max(earlier, default=0.0)
-        rungs = enumerate(self.rule.rungs)
-        return [index for index, rung in rungs if before < rung <= report.progress]
+        progress_before = 0.0
+        for step, earlier in trial.reports.items():
+            if step < report.step:
+                progress_before = max(progress_before, earlier.progress)
+        reached = []
+        for index, rung in enumerate(self.rule.rungs):
+            # A trial that is evaluated seldom reaches several rungs at once.
+            if progress_before < rung <= report.progress:
+                reached.append(index)
+        return reached
 
     def standing_at(self, candidate: RungCandidate, rung: int) -> RungStanding | None:
         """Standing of a configuration at the rung of this index; None where it is not compared.
@@ -116,21 +126,33 @@ class HalvingRungs:
         did not reach but would have been compared at.
         """
         reports = self._compared_reports(candidate, rung)
-        diverged = any(trial.status == "DIVERGED" for trial in candidate.trials)
         if reports:
-            values = [report.number(self.objective.column) for report in reports]
-            known = [value for value in values if value is not None and math.isfinite(value)]
-            value = self._worst if diverged or len(known) < len(reports) else fmean(known)
+            value = self._worst if candidate.diverged else self._mean_objective(reports)
+            # The seeds of a configuration share their schedule, and so the phase at a rung.
             group = ComparisonGroup(self._length(candidate.spec), reports[0].phase)
             return RungStanding(group, value)
-        index, missed = self._missed_rung(candidate) or (None, None)
-        return RungStanding(missed, self._worst) if missed and index == rung else None
+        missed = self._missed_rung(candidate)
+        if missed is None:
+            return None
+        index, group = missed
+        return RungStanding(group, self._worst) if index == rung else None
+
+    def _mean_objective(self, reports: Iterable[Report]) -> float:
+        """Mean objective of reports; infinite, on the bad side, unless each has a finite one."""
+        values = []
+        for report in reports:
+            value = report.number(self.objective.column)
+            if value is None or not math.isfinite(value):
+                return self._worst
+            values.append(value)
+        return fmean(values)
 
     def _compared_reports(self, candidate: RungCandidate, rung: int) -> list[Report]:
         """The first report of each trial at or after a rung, where it is settled at target."""
         found = []
         for trial in candidate.trials:
             report = self.first_report(trial, rung)
+            # Where the mask is still changing, its objective says little about the final one.
             if report is None or not report.row["at_target"]:
                 continue
             if self._settled(candidate.spec, report.step):
@@ -161,16 +183,19 @@ class HalvingRungs:
         mine = self.standing_at(own, rung)
         if mine is None:
             return None
-        rivals: list[float] = []
+        compared = 1
+        rank = 1
         running_ahead = 0
         for other in others:
             standing = self.standing_at(other, rung)
             if standing is None or standing.group != mine.group:
                 continue
-            rivals.append(standing.value)
-            running_ahead += self._is_better(standing.value, mine.value) and not other.stopped
-        rank = 1 + sum(self._is_better(rival, mine.value) for rival in rivals)
-        kept = math.ceil((len(rivals) + 1) / self.rule.reduction - STEP_TOLERANCE)
+            compared += 1
+            # A tie does not lower the rank, so that the order of arrival does not decide it.
+            if self._is_better(standing.value, mine.value):
+                rank += 1
+                running_ahead += not other.stopped
+        kept = math.ceil(compared / self.rule.reduction - STEP_TOLERANCE)
         # Where all that were ahead were stopped later, somebody must arrive.
         if rank <= kept or (math.isfinite(mine.value) and not running_ahead):
             return None
@@ -179,8 +204,8 @@ class HalvingRungs:
             what = f"{self.objective.column} {mine.value:.4g}"
         percent = 100 * self.rule.rungs[rung]
         where = f"rung {rung + 1} of {len(self.rule.rungs)} ({percent:.3g} % of training)"
-        place = f"rank {rank} of {len(rivals) + 1}, of which {kept} may go on"
-        return f"stopped at {where}: {what}, {place}"
+        standing_text = f"rank {rank} of {compared}, of which {kept} may go on"
+        return f"stopped at {where}: {what}, {standing_text}"
 
     def planned_group(self, spec: TrialSpec, step: int) -> ComparisonGroup | None:
         """Group of a configuration after so many steps; None where it is not settled at target."""
@@ -201,8 +226,8 @@ class HalvingRungs:
     def first_report(self, trial: TrialState, rung: int) -> Report | None:
         """The trial's first report at or after a rung; None before it."""
         fraction = self.rule.rungs[rung]
-        past = [step for step, report in trial.reports.items() if report.progress >= fraction]
-        return trial.reports[min(past)] if past else None
+        steps = [step for step, report in trial.reports.items() if report.progress >= fraction]
+        return trial.reports[min(steps)] if steps else None
 
     def _settled(self, spec: TrialSpec, step: int) -> bool:
         """True if the mask has been in one phase, as after ``step`` steps, for long enough."""
@@ -211,9 +236,10 @@ class HalvingRungs:
 
     def _missed_rung(self, candidate: RungCandidate) -> tuple[int, ComparisonGroup] | None:
         """The first rung that a diverged configuration missed, with the group it would be in."""
-        if not any(trial.status == "DIVERGED" for trial in candidate.trials):
+        if not candidate.diverged:
             return None
         for index, rung in enumerate(self.rule.rungs):
+            # One seed that arrived is enough: the configuration has a standing of its own there.
             if any(self.first_report(trial, index) for trial in candidate.trials):
                 continue
             step = fraction_to_step(rung, candidate.spec.total_steps())
@@ -221,6 +247,14 @@ class HalvingRungs:
             if group:
                 return index, group
         return None
+
+
+def _has_diverged(report: Report) -> bool:
+    """True if the trial ends as DIVERGED with this report, whatever its progress."""
+    for column in LOSS_COLUMNS:
+        if column in report.row and not _is_finite(report.row[column]):
+            return True
+    return False
 
 
 def _is_finite(value: object) -> bool:
@@ -245,7 +279,9 @@ def phase_span_at(spec: TrialSpec, step: int) -> PhaseSpan:
     """The part of training of a report after ``step`` steps; the last one has the final change."""
     last = spec.total_steps()
     spans = _phase_spans(spec)
-    return [span for span in spans if span.start < step or span.start == 0 or step == last][-1]
+    # A change at `step` itself is made after the report, except at the very end.
+    begun = [span for span in spans if span.start < step or span.start == 0 or step == last]
+    return begun[-1]
 
 
 @lru_cache(maxsize=16_384)
@@ -253,6 +289,7 @@ def _phase_spans(spec: TrialSpec) -> list[PhaseSpan]:
     """Every part of a trial's training in order, as planned."""
     found: list[PhaseSpan] = []
     for change in mask_schedule(spec):
+        # An exchange of weights changes neither, and so begins no new span.
         if not found or (change.phase, change.sparsity) != found[-1][1:]:
             found.append(PhaseSpan(change.step, change.phase, change.sparsity))
     return found

@@ -96,6 +96,7 @@ class SearchJournal:
         if self.has_configuration(cell, config_id):
             return
         self._known.add((cell, config_id))
+        # The id lets a person find the configuration from Optuna's own tools.
         trial = to_optuna_trial(
             self._cells[cell], values, objective, rungs=rungs, config_id=config_id
         )
@@ -107,5 +108,6 @@ class SearchJournal:
 def _open_storage(path: Path | None) -> optuna.storages.BaseStorage:
     if path is None:
         return optuna.storages.InMemoryStorage()
+    # Derived from the ledger: a file that is left over may hold what has changed since.
     path.unlink(missing_ok=True)
     return optuna.storages.JournalStorage(JournalFileBackend(str(path)))

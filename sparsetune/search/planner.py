@@ -39,9 +39,10 @@ class Planner:
         self.trials = trials
         self.journal = journal
         compares = study.configurations_per_cell > 1
-        self.plans = {
-            cell.name: CellPlan(cell, bool(cell.search) and compares) for cell in study.cells()
-        }
+        self.plans: dict[str, CellPlan] = {}
+        """Every cell of the study by its name, in the order in which results are needed."""
+        for cell in study.cells():
+            self.plans[cell.name] = CellPlan(cell, searches=bool(cell.search) and compares)
         self.judge = RungJudge(study, self.plans, trials)
         self.running: set[str] = set()
         """Ids of the trials that were handed out and have not ended."""
@@ -123,8 +124,12 @@ class Planner:
     @cached_property
     def teachers(self) -> frozenset[str]:
         """Ids of all trials that others learn from."""
-        uses = [self.teacher_use(self._base_use(plan)) for plan in self.plans.values()]
-        return frozenset(use.trial_id for use in uses if use)
+        found = set()
+        for plan in self.plans.values():
+            use = self.teacher_use(self._base_use(plan))
+            if use is not None:
+                found.add(use.trial_id)
+        return frozenset(found)
 
     @staticmethod
     def _base_use(plan: CellPlan) -> TrialUse:
@@ -137,13 +142,15 @@ class Planner:
 
     def remaining_work(self) -> RemainingWork:
         """Trials that have not finished, with the epochs that each still trains, cell by cell."""
-        cells = [
-            RemainingCell(plan.cell.spec, self._remaining_epochs(self.expected_cell_epochs(plan)))
-            for plan in self.plans.values()
-        ]
-        return RemainingWork(cells, sum(trial.finished for trial in self.trials.values()))
+        cells = []
+        for plan in self.plans.values():
+            epochs = self._remaining_epochs(self.expected_cell_epochs(plan))
+            cells.append(RemainingCell(plan.cell.spec, epochs))
+        finished = sum(trial.finished for trial in self.trials.values())
+        return RemainingWork(cells, finished)
 
     def _remaining_epochs(self, epochs: Mapping[str, float]) -> dict[str, float]:
+        """Epochs that each trial which has not finished still trains, of those it has in all."""
         left = {}
         for name, total in epochs.items():
             trial = self.trials.get(name)
@@ -165,9 +172,11 @@ class Planner:
         epochs: dict[str, float] = {}
         for use in self._known(plan):
             trial = self.trials.get(use.trial_id)
-            stopped = trial is not None and trial.status == "PRUNED"
-            whole = epochs_of(use.configuration.spec)
-            epochs[use.trial_id] = trial.epochs if trial and stopped else whole
+            if trial is not None and trial.status == "PRUNED":
+                # What a stopped trial has trained is all that it ever trains.
+                epochs[use.trial_id] = trial.epochs
+            else:
+                epochs[use.trial_id] = epochs_of(use.configuration.spec)
         for name in self._unknown_names(plan):
             epochs[name] = plan.longest
         return epochs
@@ -186,8 +195,9 @@ class Planner:
 
     def _longest(self, plan: CellPlan) -> float:
         """The most epochs that a trial of the cell can take."""
-        costly = [path for path in plan.cell.search if path in COST_AXES]
-        longest = plan.cell.at({path: plan.cell.search[path].ends()[-1] for path in costly})
+        search = plan.cell.search
+        upper_ends = {path: search[path].ends()[-1] for path in search if path in COST_AXES}
+        longest = plan.cell.at(upper_ends)
         limit = math.inf
         if self.study.at_most and self.study.at_most.epochs:
             limit = self.study.at_most.epochs
@@ -218,6 +228,7 @@ class Planner:
         spec = TrialSpec.model_validate({**record.spec, "seed": 0})
         plan.configurations[record.config_id] = Configuration(record.index, record.source, spec)
         kind, _, number = record.source.partition(":")
+        # Only sampled points have a number in the sampler's sequence; known ones have their own.
         if number and kind != "known":
             plan.sampled = max(plan.sampled, int(number) + 1)
 
@@ -239,6 +250,7 @@ class Planner:
             yield TrialUse(plan, "report", plan.winner, seed)
             if plan.sparse:
                 yield TrialUse(plan, "twin", plan.twin, seed)
+            # A control that won is reported once, as the winner.
             if control and control.config_id != plan.winner.config_id:
                 yield TrialUse(plan, "control", control, seed)
 
@@ -247,6 +259,7 @@ class Planner:
         for seed in self.study.seeds("search"):
             use = TrialUse(plan, "search", configuration, seed)
             trial = self.trials.get(use.trial_id)
+            # Of a stopped configuration no further seed starts; those that ran stay in the record.
             if not stopped or (trial and trial.finished):
                 yield use
 
@@ -261,7 +274,9 @@ class Planner:
         self._tell_finished(plan)
         configurations = plan.configurations.values()
         if self._proposals.full(plan) and all(map(self._finished, configurations)):
-            objectives = {c.config_id: self._objective(c) for c in configurations}
+            objectives: dict[str, float | None] = {}
+            for configuration in configurations:
+                objectives[configuration.config_id] = self._objective(configuration)
             best = winner_of(objectives, minimize=isinstance(self.study.objective, Minimize))
             plan.winner = plan.configurations[best] if best else None
             plan.searched = True

@@ -129,6 +129,7 @@ class TrialUse(NamedTuple):
     def record(self) -> Proposed:
         """The record that proposes this use."""
         trial_id, spec = self.configuration.trial(self.seed)
+        # Search trials have no twin: it would double the search, and nothing compares them with it.
         has_twin = self.role in ("report", "control") and self.plan.sparse
         return Proposed(
             trial_id=trial_id,

@@ -65,6 +65,7 @@ class ConfigurationProposer:
         if control and control.config_id not in plan.configurations:
             return self._add(plan, "control", control.spec)
         for number, point in enumerate(self._study.known[plan.known :], plan.known):
+            # Counted also where the point repeats a configuration, so that it is tried once only.
             plan.known += 1
             spec = self.find_trial(plan.cell.known(point))
             if spec.config_id() not in plan.configurations:
@@ -77,6 +78,7 @@ class ConfigurationProposer:
         source = self._plans[plan.cell.control_from] if plan.cell.control_from else None
         if source and source.winner and plan.control is None and not plan.uncontrolled:
             values = source.winner.values(source.cell.search)
+            # What the study sweeps keeps its value in this cell.
             own = {path: value for path, value in values.items() if path not in plan.cell.point}
             spec = self.find_trial(plan.cell.at(own))
             plan.uncontrolled = not self._affordable(spec)
@@ -90,8 +92,10 @@ class ConfigurationProposer:
     def _sample(self, plan: CellPlan, pending: list[dict[str, Value]]) -> Configuration | None:
         kind = self._study.sampler.kind
         known = self._journal.optuna_study(plan.cell.name)
-        sources = [configuration.source for configuration in plan.configurations.values()]
-        drawn = sum(source.startswith(f"{kind}:") for source in sources)
+        prefix = f"{kind}:"
+        configurations = plan.configurations.values()
+        # The start-up of an adaptive sampler counts what was tried, not what was skipped.
+        drawn = sum(configuration.source.startswith(prefix) for configuration in configurations)
         tried: set[tuple[tuple[str, Value], ...]] = set()
         costly: list[dict[str, Value]] = []
         for attempt in range(MAX_SKIPPED):
@@ -121,9 +125,8 @@ class ConfigurationProposer:
     def _affordable(self, spec: TrialSpec) -> bool:
         if self._study.at_most is None:
             return True
-        from sparsetune.costs.configurations import (
-            is_affordable,  # loads torch, which `status` need not wait for
-        )
+        # Loads torch, which `status` need not wait for.
+        from sparsetune.costs.configurations import is_affordable
 
         return is_affordable(self._study.at_most, spec)
 
@@ -134,4 +137,5 @@ class ConfigurationProposer:
 
 
 def _recipe_id(trial: TrialSpec) -> str:
+    """Id of a trial's recipe, whatever stretch it was given."""
     return trial.with_values({"schedule.stretch": 1}).config_id()

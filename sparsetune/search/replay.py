@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
@@ -31,7 +31,6 @@ from sparsetune.study.stopping import Halving
 COMPLETED_STATUSES = ("COMPLETE", "DIVERGED")
 """Statuses of trials that ran to their own end."""
 RAMP_PREFIX = "sparsity.ramp."
-
 
 SchedulerFactory = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
 """Makes a scheduler for the recorded trials of one cell."""
@@ -91,7 +90,8 @@ def replay_study(
     directory = StudyDirectory(path)
     records = read_records(directory.ledger)
     study = directory.study().extended(records)
-    rule = Halving(**{**(study.stopping or Halving()).given(), **changes}).checked()
+    declared = study.stopping or Halving()
+    rule = Halving(**{**declared.given(), **changes}).checked()
     cells, left_out = recorded_cells(study, records)
     if not cells:
         raise StudyDirectoryError(
@@ -103,9 +103,9 @@ def replay_study(
     table: list[dict[str, Any]] = []
     configurations: list[dict[str, Any]] = []
     for cell, trials in cells:
-        rows, points = _compare_schedulers(study, cell, trials, workers, compared)
-        table += rows
-        configurations += points
+        cell_rows, configuration_rows = _compare_schedulers(study, cell, trials, workers, compared)
+        table += cell_rows
+        configurations += configuration_rows
     return ReplayResult(
         study.name,
         study.objective.column,
@@ -127,26 +127,66 @@ def recorded_cells(
         and the number of configurations, over all cells, that did not train to their end.
     """
     states = fold_records(records)
-    searched = [one for one in records if isinstance(one, Proposed) and one.role == "search"]
+    cells = study.cells()
+    trials_by_cell: dict[str, list[RecordedTrial]] = {cell.name: [] for cell in cells}
+    for record in records:
+        if not isinstance(record, Proposed) or record.role != "search":
+            continue
+        if record.cell in trials_by_cell:
+            trial = _recorded_trial(record, states[record.trial_id])
+            trials_by_cell[record.cell].append(trial)
     left_out = 0
     found = []
-    for cell in study.cells():
-        own = [proposed for proposed in searched if proposed.cell == cell.name]
-        trials = [_recorded_trial(proposed, states[proposed.trial_id]) for proposed in own]
-        whole = [trial for trial in trials if trial.status in COMPLETED_STATUSES and trial.rows]
-        seeds = Counter(trial.config_id for trial in whole)
-        ended = [trial for trial in trials if seeds[trial.config_id] == study.search_seeds]
-        kept = {trial.config_id for trial in ended}
-        left_out += len({trial.config_id for trial in trials} - kept)
-        if len(kept) > 1:
-            found.append((cell, ended))
+    for cell in cells:
+        trials = trials_by_cell[cell.name]
+        whole = _trials_of_whole_configurations(trials, study.search_seeds)
+        n_whole = _count_configurations(whole)
+        left_out += _count_configurations(trials) - n_whole
+        # A single configuration has no rival, so no scheduler could stop it.
+        if n_whole > 1:
+            found.append((cell, whole))
     return found, left_out
 
 
+def _trials_of_whole_configurations(
+    trials: Sequence[RecordedTrial], search_seeds: int
+) -> list[RecordedTrial]:
+    """Trials of the configurations of which every search seed trained to its own end."""
+    seeds_ended: Counter[str] = Counter()
+    for trial in trials:
+        if trial.status in COMPLETED_STATUSES and trial.rows:
+            seeds_ended[trial.config_id] += 1
+    return [trial for trial in trials if seeds_ended[trial.config_id] == search_seeds]
+
+
+def _count_configurations(trials: Sequence[RecordedTrial]) -> int:
+    return len({trial.config_id for trial in trials})
+
+
 def _recorded_trial(proposed: Proposed, state: TrialState) -> RecordedTrial:
-    rows = [row for _, row in sorted(state.reports.items())]
+    rows = [state.reports[step] for step in sorted(state.reports)]
     spec = TrialSpec.model_validate(proposed.spec)
     return RecordedTrial(proposed.trial_id, proposed.config_id, spec, state.status, rows)
+
+
+class RecordedOutcome(NamedTuple):
+    """A configuration's recipe and end, which no scheduler changes.
+
+    Args:
+        config_id: Its id.
+        ramp_start: Start of its ramp as a fraction of training; None where no ramp is searched.
+        ramp_end: End of its ramp, as ``ramp_start``.
+        objective: Mean final objective of its seeds; None if one diverged.
+        top_half: True if its objective is in the better half of its cell.
+        winner: True if it is the best of its cell.
+    """
+
+    config_id: str
+    ramp_start: float | None
+    ramp_end: float | None
+    objective: float | None
+    top_half: bool
+    winner: bool
 
 
 def _compare_schedulers(
@@ -157,117 +197,148 @@ def _compare_schedulers(
     compared: Mapping[str, SchedulerFactory],
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The rows of `ReplayResult.table` and of `ReplayResult.configurations` for one cell."""
-    facts = _configuration_facts(study, cell, trials)
-    better_half = [fact for fact in facts if fact["top_half"]]
-    rows: list[dict[str, Any]] = []
-    points: list[dict[str, Any]] = []
+    outcomes = _recorded_outcomes(study, cell, trials)
+    better_half = [outcome for outcome in outcomes if outcome.top_half]
+    top_ramp_start, top_ramp_end = _mean_ramp(better_half)
+    # The first scheduler stops nothing: its epochs are what the others are compared with.
+    unstopped_epochs: float | None = None
+    cell_rows: list[dict[str, Any]] = []
+    configuration_rows: list[dict[str, Any]] = []
     for name, make in compared.items():
         pool = WorkerPool(trials, make(study, trials), workers).run()
         stopped = {trial.config_id for trial in trials if trial.trial_id in pool.stopped}
-        survivors = [fact for fact in facts if fact["config_id"] not in stopped]
-        measured = [fact for fact in survivors if fact["objective"] is not None]
-        spent = sum(pool.epochs.values())
-        unstopped = rows[0]["epochs"] if rows else spent
-        rows.append(
+        survivors = [outcome for outcome in outcomes if outcome.config_id not in stopped]
+        ramp_start, ramp_end = _mean_ramp(survivors)
+        epochs = sum(pool.epochs.values())
+        if unstopped_epochs is None:
+            unstopped_epochs = epochs
+        cell_rows.append(
             {
                 "cell": cell.name,
                 "scheduler": name,
-                "configurations": len(facts),
+                "configurations": len(outcomes),
                 "stopped": len(stopped),
-                "epochs": spent,
-                "epochs_fraction": spent / unstopped,
+                "epochs": epochs,
+                "epochs_fraction": epochs / unstopped_epochs,
                 "seconds": pool.seconds,
-                "winner_survived": any(fact["winner"] for fact in survivors),
-                "regret": _objective_regret(study, facts, survivors),
-                **_mean_ramp("", measured),
-                **_mean_ramp("top_", better_half),
+                "winner_survived": any(outcome.winner for outcome in survivors),
+                "regret": _objective_regret(study, outcomes, survivors),
+                "ramp_start": ramp_start,
+                "ramp_end": ramp_end,
+                "top_ramp_start": top_ramp_start,
+                "top_ramp_end": top_ramp_end,
             }
         )
-        for fact in facts:
-            survived = fact["config_id"] not in stopped
-            points.append({"cell": cell.name, "scheduler": name, **fact, "survived": survived})
-    return rows, points
+        for outcome in outcomes:
+            row = {"cell": cell.name, "scheduler": name, **outcome._asdict()}
+            row["survived"] = outcome.config_id not in stopped
+            configuration_rows.append(row)
+    return cell_rows, configuration_rows
 
 
-def _configuration_facts(
+def _recorded_outcomes(
     study: Study, cell: Cell, trials: Sequence[RecordedTrial]
-) -> list[dict[str, Any]]:
-    """Facts of each configuration that no scheduler changes."""
+) -> list[RecordedOutcome]:
+    """The outcome of each configuration of a cell, in order of proposal."""
     by_config: dict[str, list[RecordedTrial]] = {}
     for trial in trials:
         by_config.setdefault(trial.config_id, []).append(trial)
-    objectives = {
-        config: _mean_objective(study, of_config) for config, of_config in by_config.items()
-    }
+    objectives: dict[str, float | None] = {}
+    for config_id, seeds in by_config.items():
+        objectives[config_id] = _mean_objective(study, seeds)
     minimize = isinstance(study.objective, Minimize)
     winner = winner_of(objectives, minimize=minimize)
-    known = {config: value for config, value in objectives.items() if value is not None}
-    best = sorted(known, key=known.__getitem__, reverse=not minimize)[: math.ceil(len(known) / 2)]
-    facts = []
-    for config, of_config in by_config.items():
-        facts.append(
-            {
-                "config_id": config,
-                **_ramp_bounds(cell, of_config[0].spec),
-                "objective": objectives[config],
-                "top_half": config in best,
-                "winner": config == winner,
-            }
+    better_half = _better_half(objectives, minimize=minimize)
+    outcomes = []
+    for config_id, seeds in by_config.items():
+        # The seeds of a configuration share their recipe, and so their ramp.
+        ramp_start, ramp_end = _ramp_fractions(cell, seeds[0].spec)
+        outcomes.append(
+            RecordedOutcome(
+                config_id=config_id,
+                ramp_start=ramp_start,
+                ramp_end=ramp_end,
+                objective=objectives[config_id],
+                top_half=config_id in better_half,
+                winner=config_id == winner,
+            )
         )
-    return facts
+    return outcomes
+
+
+def _better_half(objectives: Mapping[str, float | None], *, minimize: bool) -> list[str]:
+    """Ids of the better half of the configurations that have an objective, rounded up."""
+    known = {config: value for config, value in objectives.items() if value is not None}
+    ranked = sorted(known, key=known.__getitem__, reverse=not minimize)
+    return ranked[: math.ceil(len(ranked) / 2)]
 
 
 def _mean_objective(study: Study, trials: Sequence[RecordedTrial]) -> float | None:
+    """Mean final objective of a configuration's seeds; None if one diverged."""
     column = study.objective.column
-    complete = [trial.rows[-1] if trial.status == "COMPLETE" else None for trial in trials]
-    return objective_of([row.number(column) if row else None for row in complete])
+    values: list[float | None] = []
+    for trial in trials:
+        # The last row of a diverged trial may hold a number, which says nothing about its end.
+        complete = trial.status == "COMPLETE"
+        values.append(trial.rows[-1].number(column) if complete else None)
+    return objective_of(values)
 
 
-def _ramp_bounds(cell: Cell, spec: TrialSpec) -> dict[str, float | None]:
-    """Start and end of the ramp as fractions of training, where a part of it is searched."""
-    searched = (
-        any(path.startswith(RAMP_PREFIX) for path in cell.search)
-        and "ramp" in METHOD_FIELDS[spec.sparsity.method]
-    )
-    start, end = ramp_steps(spec) if searched else (None, None)
+def _ramp_fractions(cell: Cell, spec: TrialSpec) -> tuple[float | None, float | None]:
+    """Start and end of the ramp as fractions of training; None where no part is searched."""
+    searches_ramp = any(path.startswith(RAMP_PREFIX) for path in cell.search)
+    # An axis of the ramp does not apply to a method without one.
+    if not searches_ramp or "ramp" not in METHOD_FIELDS[spec.sparsity.method]:
+        return None, None
+    start, end = ramp_steps(spec)
     total = spec.total_steps()
-    return {
-        "ramp_start": None if start is None else start / total,
-        "ramp_end": None if end is None else end / total,
-    }
+    return start / total, end / total
 
 
-def _mean_ramp(prefix: str, facts: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    ends = {
-        name: [fact[name] for fact in facts if fact[name] is not None]
-        for name in ("ramp_start", "ramp_end")
-    }
-    return {prefix + name: fmean(values) if values else None for name, values in ends.items()}
+def _mean_ramp(outcomes: Iterable[RecordedOutcome]) -> tuple[float | None, float | None]:
+    """Mean start and end of the ramps, as fractions of training, without diverged configurations.
+
+    None where no ramp is searched.
+    """
+    starts = []
+    ends = []
+    for outcome in outcomes:
+        if outcome.objective is None or outcome.ramp_start is None or outcome.ramp_end is None:
+            continue
+        starts.append(outcome.ramp_start)
+        ends.append(outcome.ramp_end)
+    return (fmean(starts), fmean(ends)) if starts else (None, None)
 
 
 def _objective_regret(
-    study: Study, facts: Sequence[Mapping[str, Any]], survivors: Sequence[Mapping[str, Any]]
+    study: Study, everyone: Iterable[RecordedOutcome], survivors: Iterable[RecordedOutcome]
 ) -> float | None:
+    """Distance of the best surviving objective from the best of all, at least 0."""
     best = min if isinstance(study.objective, Minimize) else max
-    everyone = [fact["objective"] for fact in facts if fact["objective"] is not None]
-    left = [fact["objective"] for fact in survivors if fact["objective"] is not None]
-    return abs(best(left) - best(everyone)) if left else None
+    surviving = _known_objectives(survivors)
+    if not surviving:
+        return None
+    return abs(best(surviving) - best(_known_objectives(everyone)))
+
+
+def _known_objectives(outcomes: Iterable[RecordedOutcome]) -> list[float]:
+    return [outcome.objective for outcome in outcomes if outcome.objective is not None]
 
 
 def print_replay(found: ReplayResult) -> None:
     """Print the table for a person."""
     console = Console(highlight=False)
-    left_out = (
-        f"; {found.left_out} configurations left out: not trained to their end"
-        if found.left_out
-        else ""
-    )
+    left_out = ""
+    if found.left_out:
+        left_out = f"; {found.left_out} configurations left out: not trained to their end"
     console.print(
         f"[bold]{escape(found.study)}[/], replayed with {found.workers} workers{left_out}",
         soft_wrap=True,
     )
-    for cell in dict.fromkeys(row["cell"] for row in found.table):
-        rows = [row for row in found.table if row["cell"] == cell]
+    rows_by_cell: dict[str, list[dict[str, Any]]] = {}
+    for row in found.table:
+        rows_by_cell.setdefault(row["cell"], []).append(row)
+    for cell, rows in rows_by_cell.items():
         console.print(f"\n{escape(cell)}, {rows[0]['configurations']} configurations", style="bold")
         console.print(_result_table(rows))
     console.print(
@@ -282,25 +353,22 @@ def print_replay(found: ReplayResult) -> None:
 def _result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     table.add_column("", no_wrap=True)
-    ramps = rows[0]["top_ramp_start"] is not None
-    columns = ["stopped", "epochs", "minutes", "winner", "lost", *(["mean ramp"] if ramps else [])]
+    shows_ramps = rows[0]["top_ramp_start"] is not None
+    columns = ["stopped", "epochs", "minutes", "winner", "lost"]
+    if shows_ramps:
+        columns.append("mean ramp")
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         regret = "" if row["regret"] is None else f"{row['regret']:.4f}"
         epochs = f"{row['epochs']:.0f} ({100 * row['epochs_fraction']:.0f} %)"
-        kept = "kept" if row["winner_survived"] else "[red]stopped[/]"
-        ramp = [_format_span(row["ramp_start"], row["ramp_end"])] if ramps else []
-        table.add_row(
-            row["scheduler"],
-            str(row["stopped"]),
-            epochs,
-            f"{row['seconds'] / 60:.1f}",
-            kept,
-            regret,
-            *ramp,
-        )
-    if ramps:
+        minutes = f"{row['seconds'] / 60:.1f}"
+        winner = "kept" if row["winner_survived"] else "[red]stopped[/]"
+        texts = [row["scheduler"], str(row["stopped"]), epochs, minutes, winner, regret]
+        if shows_ramps:
+            texts.append(_format_span(row["ramp_start"], row["ramp_end"]))
+        table.add_row(*texts)
+    if shows_ramps:
         top = _format_span(rows[0]["top_ramp_start"], rows[0]["top_ramp_end"])
         table.add_row("the better half", "", "", "", "", "", top, style="dim")
     return table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from sparsetune.search.halving import HalvingRungs, RungCandidate, RungStop
 from sparsetune.search.plans import CellPlan, Configuration, search_states
@@ -41,10 +41,7 @@ class RungJudge:
 
     def has_stopped(self, configuration: Configuration) -> bool:
         """True if a rung stopped the configuration: none of its seeds runs or starts."""
-        if self.rungs is None:
-            return False
-        trials = search_states(configuration, self._trials, self._seeds)
-        return any(trial is not None and trial.status == "PRUNED" for trial in trials)
+        return self.rungs is not None and self._candidate(configuration).stopped
 
     def values(self, configuration: Configuration) -> dict[int, float]:
         """Mean objective at each rung where the configuration was compared, by the rung's index."""
@@ -64,12 +61,13 @@ class RungJudge:
             return None
         trial = self._trials[report.trial_id]
         uses = [use for use in trial.proposed if use.cell in self._plans]
+        # What a report or a twin needs must train to its end, also where a search uses it.
         if any(use.role != "search" for use in uses):
             return None
         for rung in self.rungs.rungs_reached(trial, report):
-            stops = [self._stop_at_rung(self.rungs, use, rung) for use in uses]
-            if stops and all(stops):
-                return stops[0]
+            stop = self._stop_in_every_cell(self.rungs, uses, rung)
+            if stop is not None:
+                return stop
         return None
 
     def unended_trials(self) -> list[str]:
@@ -81,20 +79,40 @@ class RungJudge:
                     found += self._unfinished(configuration)
         return found
 
-    def _stop_at_rung(self, rungs: HalvingRungs, use: Proposed, rung: int) -> RungStop | None:
+    def _stop_in_every_cell(
+        self, rungs: HalvingRungs, uses: Sequence[Proposed], rung: int
+    ) -> RungStop | None:
+        """The end at a rung, in the words of the first cell; None if a cell lets it continue."""
+        first_stop: RungStop | None = None
+        for use in uses:
+            stop = self._stop_in_cell(rungs, use, rung)
+            if stop is None:
+                return None
+            first_stop = first_stop or stop
+        return first_stop
+
+    def _stop_in_cell(self, rungs: HalvingRungs, use: Proposed, rung: int) -> RungStop | None:
         configurations = self._plans[use.cell].configurations
         own = configurations[use.config_id]
-        rivals = [other for name, other in configurations.items() if name != use.config_id]
-        others = [self._candidate(other) for other in rivals]
+        others = []
+        for config_id, other in configurations.items():
+            if config_id != use.config_id:
+                others.append(self._candidate(other))
         reason = rungs.stop_reason(self._candidate(own), others, rung)
         return RungStop(rung, reason, self._unfinished(own)) if reason else None
 
     def _unfinished(self, configuration: Configuration) -> list[str]:
         """Ids of its search trials that were proposed and have not finished."""
-        ids = [configuration.trial(seed)[0] for seed in self._seeds]
-        proposed = [trial_id for trial_id in ids if trial_id in self._trials]
-        return [trial_id for trial_id in proposed if not self._trials[trial_id].finished]
+        unfinished = []
+        for seed in self._seeds:
+            trial_id, _ = configuration.trial(seed)
+            trial = self._trials.get(trial_id)
+            if trial is not None and not trial.finished:
+                unfinished.append(trial_id)
+        return unfinished
 
     def _candidate(self, configuration: Configuration) -> RungCandidate:
         states = search_states(configuration, self._trials, self._seeds)
-        return RungCandidate(configuration.spec, [trial for trial in states if trial])
+        # The seeds of a configuration are proposed one after the other.
+        proposed = [trial for trial in states if trial is not None]
+        return RungCandidate(configuration.spec, proposed)

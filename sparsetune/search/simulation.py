@@ -78,9 +78,10 @@ class RampAwareHalving:
         state = self._states[trial.trial_id]
         state.reports[row.step] = row
         for rung in self._rungs.rungs_reached(state, row):
+            # Those that have not started have no standing, and so do not count.
             others = [self._candidate(name) for name in self._trials if name != trial.config_id]
             if self._rungs.stop_reason(self._candidate(trial.config_id), others, rung):
-                return [one.trial_id for one in self._trials[trial.config_id]]
+                return [seed.trial_id for seed in self._trials[trial.config_id]]
         return ()
 
     def ended(self, trial: RecordedTrial) -> None:
@@ -91,7 +92,8 @@ class RampAwareHalving:
 
     def _candidate(self, config_id: str) -> RungCandidate:
         trials = self._trials[config_id]
-        return RungCandidate(trials[0].spec, [self._states[trial.trial_id] for trial in trials])
+        states = [self._states[trial.trial_id] for trial in trials]
+        return RungCandidate(trials[0].spec, states)
 
 
 @dataclass
@@ -120,6 +122,8 @@ class WorkerPool:
     def run(self) -> WorkerPool:
         """Play every trial to its end or to where it is stopped."""
         waiting = iter(enumerate(self.trials))
+        # Simulated time, number of the trial, its row, start of the trial: of events at the same
+        # time, that of the trial proposed first comes first.
         events: list[tuple[float, int, int, float]] = []
         for _ in range(self.workers):
             self._start(waiting, events)
@@ -153,6 +157,7 @@ class WorkerPool:
         self.epochs[trial.trial_id] = row.epoch
         if trial.trial_id in self.stopped:
             return False
+        # A trial at its last row is done, whatever the scheduler decides on it.
         if last:
             self._ended.add(trial.trial_id)
         self.stopped |= set(self.scheduler.reported(trial, row)) - self._ended

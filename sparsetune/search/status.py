@@ -55,12 +55,14 @@ def _status_facts(directory: StudyDirectory, view: StudyView) -> dict[str, Any]:
     driver = directory.driver()
     speed = _current_pace(directory, view) if driver else None
     retries = _list_retries(view)
+    peaks = peak_memory(view.trials())
     return {
         "study": view.planner.study.name,
         "directory": str(directory.path),
         "driver": driver,
         "trials": dict(view.counts()),
         "expected": len(view.planner.expected_epochs()),
+        # A study without trials has nothing left to do.
         "progress": done / total if total else 1.0,
         "trials_per_hour": speed.trials_per_hour if speed else None,
         "epochs_per_minute": speed.epochs_per_minute if speed else None,
@@ -69,13 +71,16 @@ def _status_facts(directory: StudyDirectory, view: StudyView) -> dict[str, Any]:
         "errors": _newest_errors(view),
         "retried": len(retries),
         "retries": retries[-SHOWN_ERRORS:],
-        "memory": [peak.facts() | {"advice": peak.advice} for peak in peak_memory(view.trials())],
+        "memory": [{**peak.facts(), "advice": peak.advice} for peak in peaks],
     }
 
 
 def _current_pace(directory: StudyDirectory, view: StudyView) -> StudyPace | None:
-    launches = directory.launches()  # none yet where the driver has only just begun
-    return measure_pace(view.trials(), launches[-1]["time"], time.time()) if launches else None
+    launches = directory.launches()
+    # None yet where the driver has only just begun.
+    if not launches:
+        return None
+    return measure_pace(view.trials(), launches[-1]["time"], time.time())
 
 
 def _newest_errors(view: StudyView) -> list[dict[str, Any]]:
@@ -88,12 +93,13 @@ def _list_retries(view: StudyView) -> list[dict[str, Any]]:
     """Every attempt that followed a failed one, with what had failed; the newest last."""
     starts: list[Started] = []
     for trial in view.trials():
+        # An attempt that only resumes an interrupted one has no reason.
         starts += [start for start in trial.starts if start.reason]
-    newest = sorted(starts, key=lambda start: start.time)
-    return [
-        {"trial_id": start.trial_id, "attempt": start.attempt, "reason": start.reason}
-        for start in newest
-    ]
+    retries = []
+    for start in sorted(starts, key=lambda start: start.time):
+        retry = {"trial_id": start.trial_id, "attempt": start.attempt, "reason": start.reason}
+        retries.append(retry)
+    return retries
 
 
 def print_status(path: Place, *, watch: bool = False) -> None:
@@ -105,6 +111,7 @@ def print_status(path: Place, *, watch: bool = False) -> None:
         return
     with Live(render_status(directory), console=console, auto_refresh=False) as live:
         while True:
+            # Reading a large ledger takes seconds, and the driver needs the processor as well.
             began = time.monotonic()
             live.update(render_status(directory), refresh=True)
             time.sleep(max(WATCH_SECONDS, WATCH_SHARE * (time.monotonic() - began)))
@@ -122,12 +129,10 @@ def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[Renderable
         f"[bold]{escape(facts['study'])}[/], {running}, {escape(facts['directory'])}"
     )
     yield view.grid()
-    counts = (
-        ", ".join(f"{count} {name.lower()}" for name, count in sorted(facts["trials"].items()))
-        or "no trial yet"
-    )
+    counts = [f"{count} {name.lower()}" for name, count in sorted(facts["trials"].items())]
+    counts_text = ", ".join(counts) or "no trial yet"
     done = f"{100 * facts['progress']:.0f} % of all epochs done"
-    yield f"{counts}; {facts['expected']} expected; {done}"
+    yield f"{counts_text}; {facts['expected']} expected; {done}"
     if facts["epochs_per_minute"]:
         trials = f"{facts['trials_per_hour']:.3g} trials an hour"
         speed = f"{trials}, {facts['epochs_per_minute']:.3g} epochs a minute"
@@ -148,16 +153,11 @@ def _memory_table(rows: list[dict[str, Any]]) -> Table:
     """Peak memory by model and batch size."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("peak memory of", "batch size", "on", "at most", "trials", "suggests"):
-        table.add_column(
-            name, justify="right" if name in ("batch size", "at most", "trials") else "left"
-        )
+        is_number = name in ("batch size", "at most", "trials")
+        table.add_column(name, justify="right" if is_number else "left")
     for row in rows:
-        cells = (
-            row["model"],
-            str(row["batch_size"]),
-            row["device"],
-            format_bytes(row["peak"]),
-            str(row["trials"]),
-        )
+        peak = format_bytes(row["peak"])
+        cells = (row["model"], str(row["batch_size"]), row["device"], peak, str(row["trials"]))
+        # The advice is ours; names of models and devices may hold what rich takes for markup.
         table.add_row(*map(escape, cells), row["advice"])
     return table

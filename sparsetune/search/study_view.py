@@ -26,7 +26,9 @@ class StudyView:
 
     def trials(self) -> list[TrialState]:
         """Every trial that was proposed."""
-        return [trial for trial in list(self.planner.trials.values()) if trial.proposed]
+        # A copy: the launch adds trials while the display's thread iterates over them.
+        trials = list(self.planner.trials.values())
+        return [trial for trial in trials if trial.proposed]
 
     def counts(self) -> Counter[str]:
         """Number of trials by status."""
@@ -58,29 +60,45 @@ class StudyView:
         """
         by_cell: dict[str, list[TrialState]] = {}
         for trial in self.trials():
+            # One that serves several cells counts where it is shown, and so only once.
             by_cell.setdefault(trial.use.cell, []).append(trial)
-        return [
-            self._cell(plan, by_cell.get(name, [])) for name, plan in self.planner.plans.items()
-        ]
+        rows = []
+        for name, plan in self.planner.plans.items():
+            rows.append(self._cell_facts(plan, by_cell.get(name, [])))
+        return rows
 
-    def _cell(self, plan: CellPlan, trials: list[TrialState]) -> dict[str, Any]:
-        running = [trial.last for trial in trials if trial.status == "RUNNING"]
+    def _cell_facts(self, plan: CellPlan, trials: list[TrialState]) -> dict[str, Any]:
+        """The row of one cell in `cells`."""
+        finished = 0
+        running_progress = []
+        for trial in trials:
+            finished += trial.finished
+            if trial.status == "RUNNING":
+                # No report before the first evaluation.
+                last = trial.last
+                running_progress.append(last.progress if last else 0.0)
         return {
             "cell": plan.cell.name,
             "row": _row_name(plan.cell.name),
             "target": plan.cell.spec.sparsity.target,
-            "finished": sum(trial.finished for trial in trials),
-            "running": [report.progress if report else 0.0 for report in running],
+            "finished": finished,
+            "running": running_progress,
             "best": self.best(trials),
             "searched": plan.searched,
         }
 
     def best(self, trials: list[TrialState]) -> float | None:
         """The best objective among complete trials that are no twins; None without one."""
-        column = self.objective.column
-        complete = [t for t in trials if t.status == "COMPLETE" and t.use.role != "twin"]
-        values = [value for t in complete if (value := t.last_value(column)) is not None]
-        return (min if self.objective.kind == "minimize" else max)(values, default=None)
+        values = []
+        for trial in trials:
+            # A twin is dense: it would hide what the sparse networks reach.
+            if trial.status != "COMPLETE" or trial.use.role == "twin":
+                continue
+            value = trial.last_value(self.objective.column)
+            if value is not None:
+                values.append(value)
+        better = min if self.objective.kind == "minimize" else max
+        return better(values, default=None)
 
     def grid(self) -> Group:
         """Finished trials and best objective: a row an arm and length, a column a target."""
@@ -90,12 +108,14 @@ class StudyView:
         table.add_column(no_wrap=True)
         for target in targets:
             table.add_column(f"{100 * target:g} %" if target else "dense", justify="right")
-        entries = {(cell["row"], cell["target"]): _cell_text(cell) for cell in cells}
-        for row in dict.fromkeys(cell["row"] for cell in cells):
-            table.add_row(row, *(entries.get((row, target), "") for target in targets))
-        return Group(
-            Text(f"Trials done and best {self.objective.column} so far:", style="dim"), table
-        )
+        texts_by_row: dict[str, dict[float, Text]] = {}
+        for cell in cells:
+            texts_by_row.setdefault(cell["row"], {})[cell["target"]] = _cell_text(cell)
+        for name, texts in texts_by_row.items():
+            # Not every arm has every target.
+            table.add_row(name, *[texts.get(target, "") for target in targets])
+        heading = f"Trials done and best {self.objective.column} so far:"
+        return Group(Text(heading, style="dim"), table)
 
 
 def _row_name(cell: str) -> str:
@@ -108,5 +128,6 @@ def _cell_text(cell: dict[str, Any]) -> Text:
     if not cell["finished"] and not cell["running"]:
         return Text("·", style="dim")
     best = f" {cell['best']:.4f}" if cell["best"] is not None else ""
-    going = f" {100 * max(cell['running']):.0f}%" if cell["running"] else ""
-    return Text(f"{cell['finished']}{best}{going}", style="cyan" if going else "")
+    # Of several that run, the progress of the furthest.
+    progress = f" {100 * max(cell['running']):.0f}%" if cell["running"] else ""
+    return Text(f"{cell['finished']}{best}{progress}", style="cyan" if progress else "")

@@ -64,16 +64,30 @@ def suggest_values(
     sampler = build_sampler(study.sampler, seed, conditional=bool(cell.deciding_choices))
     worst = _worst_objective(told)
     rejected_value = None if _uses_pruned_trials(study.sampler) else worst
-    assumed = [to_optuna_trial(cell, point, worst) for point in pending]
-    assumed += [to_optuna_trial(cell, point, rejected_value) for point in rejected]
-    # A point outside the search ranges has no form in Optuna.
-    trials = [*told.get_trials(deepcopy=False), *filter(None, assumed)]
+    trials = [
+        *told.get_trials(deepcopy=False),
+        *_assumed_trials(cell, pending, worst),
+        *_assumed_trials(cell, rejected, rejected_value),
+    ]
+    # A study of its own: what is assumed may not enter the journal.
     asked = optuna.create_study(sampler=sampler, direction=told.direction)
     if _is_stateful(study.sampler):
         _suggest_trials(asked, trials)
     else:
         asked.add_trials(trials)
     return _ask_values(asked.ask(), cell)
+
+
+def _assumed_trials(
+    cell: Cell, points: Iterable[Point], objective: float | None
+) -> list[FrozenTrial]:
+    """Trials of points whose objective is assumed; a point outside the search ranges has none."""
+    trials = []
+    for point in points:
+        trial = to_optuna_trial(cell, point, objective)
+        if trial is not None:
+            trials.append(trial)
+    return trials
 
 
 def build_sampler(
@@ -90,6 +104,7 @@ def build_sampler(
         Exception: whatever Optuna raises for an argument that cannot be.
     """
     if isinstance(sampler, TPE):
+        # Without `group`, axes that do not always apply would be sampled one by one.
         return optuna.samplers.TPESampler(
             n_startup_trials=1, seed=seed, multivariate=True, group=conditional
         )
@@ -120,13 +135,17 @@ def to_optuna_trial(
         rungs: Intermediate values by their step.
         attributes: The trial's user attributes.
     """
-    if not all(cell.search[path].contains(value) for path, value in values.items()):
-        return None
+    distributions: dict[str, BaseDistribution] = {}
+    for path, value in values.items():
+        axis = cell.search[path]
+        if not axis.contains(value):
+            return None
+        distributions[path] = optuna_distribution(axis)
     return optuna.trial.create_trial(
         state=TrialState.PRUNED if objective is None else TrialState.COMPLETE,
         value=objective,
         params=dict(values),
-        distributions={path: optuna_distribution(cell.search[path]) for path in values},
+        distributions=distributions,
         intermediate_values=dict(rungs or {}),
         user_attrs=attributes,
     )
@@ -170,14 +189,18 @@ def _suggest_trials(asked: optuna.Study, trials: list[FrozenTrial]) -> None:
 
 def _ask_values(trial: Trial, cell: Cell) -> dict[str, Value]:
     """Suggested values: first the choices that decide, then the axes that apply under them."""
-    values = {
-        path: _suggest_value(trial, path, cell.search[path]) for path in cell.deciding_choices
-    }
-    applying = cell.applicable_values({**dict.fromkeys(cell.search, 0), **values})
-    return {
-        path: values[path] if path in values else _suggest_value(trial, path, cell.search[path])
-        for path in applying
-    }
+    decided: dict[str, Value] = {}
+    for path in cell.deciding_choices:
+        decided[path] = _suggest_value(trial, path, cell.search[path])
+    # Only the choices decide what applies: any number does for the other axes.
+    applying = cell.applicable_values({**dict.fromkeys(cell.search, 0), **decided})
+    values: dict[str, Value] = {}
+    for path in applying:
+        if path in decided:
+            values[path] = decided[path]
+        else:
+            values[path] = _suggest_value(trial, path, cell.search[path])
+    return values
 
 
 def _suggest_value(trial: Trial, path: str, axis: Axis) -> Value:
