@@ -66,6 +66,10 @@ class TableColumn:
         return tuple(name for name in names if name is not None)
 
 
+SPARSITY_COLUMN = TableColumn("Sparsity (%)", "sparsity", format=CellFormat.SPARSITY)
+"""The column of sparsities, the same in every table."""
+
+
 def plain_columns(headings: Mapping[str, str]) -> tuple[TableColumn, ...]:
     """Columns without intervals or units, from the heading of each column of a frame."""
     return tuple(TableColumn(heading, value) for value, heading in headings.items())

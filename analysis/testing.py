@@ -17,26 +17,16 @@ from numpy.typing import ArrayLike
 from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
 from sparsetune.study.space import Axis
 
-from .tables.design import TARGET_FIELD, Design
+from .tables.design import EPOCH_MULTIPLIER_FIELD, EPOCHS_FIELD, TARGET_FIELD, Design
 from .tables.results import Results
+from .tables.selection import USE_DTYPES
 
 TableName = Literal["trials", "history", "cells", "uses"]
 Values = Mapping[str, ArrayLike]
 """Measured values by column."""
 
-EPOCHS_FIELD = "schedule.epochs"
-EPOCH_MULTIPLIER_FIELD = "schedule.epoch_multiplier"
 FIRST_REPORT_SEED = 100
-_USE_DTYPES = {
-    "cell": "string",
-    "arm": "string",
-    "role": "string",
-    "config_id": "string",
-    "source": "string",
-    "seed": "Int64",
-    "trial_id": "string",
-    "twin_id": "string",
-}
+_USE_DTYPES = {name: dtype for name, dtype in USE_DTYPES.items() if name != "index"}
 _FLOAT_COLUMNS = tuple(
     column.name for column in (*MEASURED_COLUMNS, *FINAL_COLUMNS) if column.dtype == "float64"
 )

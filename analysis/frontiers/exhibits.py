@@ -9,14 +9,13 @@ from sparsetune.errors import SparsetuneError
 
 from ..curves.curve import displayed_costs
 from ..estimates.means import cell_values
-from ..exhibit import CellFormat, Exhibit, TableColumn, measure_format
+from ..exhibit import SPARSITY_COLUMN, Exhibit, TableColumn, measure_format
 from ..quantities import column_label
 from ..tables.results import Results
 from .budgets import BUDGET_UNITS, Candidates, candidates, cell_spending
 from .iso_flops import iso_flops
 from .pareto import pareto_front
 
-SPARSITY_COLUMN = TableColumn("Sparsity (%)", "sparsity", format=CellFormat.SPARSITY)
 COST_COLUMN = TableColumn("Training FLOPs\n(dense epochs)", "train_flops")
 ISO_FLOPS_COLUMNS = (
     TableColumn("Cell", "cell"),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ..exhibit import CellFormat, Exhibit, TableColumn
+from ..exhibit import SPARSITY_COLUMN, Exhibit, TableColumn
 from ..quantities import measure_name
 from ..tables.results import Results
 from .extension import extension_gain
@@ -15,7 +15,6 @@ from .saturation import epochs_needed
 from .steps import find_validation_measure
 from .verdicts import undertraining
 
-SPARSITY_COLUMN = TableColumn("Sparsity (%)", "sparsity", format=CellFormat.SPARSITY)
 VERDICT_COLUMNS = (
     TableColumn("Arm", "arm"),
     SPARSITY_COLUMN,

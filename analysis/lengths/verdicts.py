@@ -30,7 +30,6 @@ from .steps import length_gains, length_lines, require_validation_measure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-UNDERTRAINING_VERDICTS = ("under-trained", "saturated", "over-trained", "cannot tell")
 SLOPE_WINDOW = 0.1
 """Last part of training over which the slope of the validation loss is fitted."""
 STEP_COLUMNS = [

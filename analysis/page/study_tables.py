@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..curves.comparison import COST_COLUMNS, cell_costs
 from ..estimates.means import is_measured
-from ..exhibit import CellFormat, TableColumn, plain_columns
+from ..exhibit import SPARSITY_COLUMN, CellFormat, TableColumn, plain_columns
 from ..lengths.summary import summary
 from ..quantities import measure_name
 from ..recipes.axis_text import axis_column
@@ -102,7 +102,7 @@ def main_table_columns(y: str, has_one_length: bool) -> list[TableColumn]:
     mean_heading = f"{measure_name(y)} (%)\n[95 % interval]"
     columns = [
         TableColumn("Arm", "arm"),
-        TableColumn("Sparsity (%)", "sparsity", format=CellFormat.SPARSITY),
+        SPARSITY_COLUMN,
     ]
     if not has_one_length:
         columns.append(TableColumn("Length\n(epochs)", "epochs"))

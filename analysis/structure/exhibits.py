@@ -7,13 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from ..exhibit import CellFormat, Exhibit, TableColumn
+from ..exhibit import SPARSITY_COLUMN, CellFormat, Exhibit, TableColumn
 from ..tables.results import Results
 from .density import density_profile
 from .mask_history import MaskHistory, ever_active, mask_history
 from .mask_overlap import MaskOverlap, mask_overlap
 
-SPARSITY_COLUMN = TableColumn("Sparsity (%)", "sparsity", format=CellFormat.SPARSITY)
 ACTIVE_TABLE_COLUMNS = (
     TableColumn("Arm", "arm"),
     SPARSITY_COLUMN,

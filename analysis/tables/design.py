@@ -9,7 +9,9 @@ from typing import Literal
 from sparsetune.study import Minimize, Study
 from sparsetune.study.space import Axis
 
-LENGTH_FIELDS = ("schedule.epochs", "schedule.epoch_multiplier")
+EPOCHS_FIELD = "schedule.epochs"
+EPOCH_MULTIPLIER_FIELD = "schedule.epoch_multiplier"
+LENGTH_FIELDS = (EPOCHS_FIELD, EPOCH_MULTIPLIER_FIELD)
 """Fields that set the length of training."""
 TARGET_FIELD = "sparsity.target"
 

@@ -21,7 +21,7 @@ from .declared import narrow_dtype
 from .design import TARGET_FIELD, declared_axes
 from .results import Results, cached_per_results
 
-_USE_DTYPES = {
+USE_DTYPES = {
     "cell": "string",
     "arm": "string",
     "role": "string",
@@ -32,6 +32,8 @@ _USE_DTYPES = {
     "trial_id": "string",
     "twin_id": "string",
 }
+"""Columns of `uses` with their dtypes."""
+
 _CELL_DTYPES = {
     "study": "string",
     "arm": "string",
@@ -62,12 +64,12 @@ def uses(states: Mapping[str, TrialState]) -> pd.DataFrame:
         ``cell arm role config_id source index seed trial_id twin_id``.
     """
     proposed = [_use_row(record) for state in states.values() for record in state.proposed]
-    frame = pd.DataFrame(proposed, columns=list(_USE_DTYPES)).astype(_USE_DTYPES)
+    frame = pd.DataFrame(proposed, columns=list(USE_DTYPES)).astype(USE_DTYPES)
     return frame.drop_duplicates(ignore_index=True)
 
 
 def _use_row(record: Proposed) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in _USE_DTYPES}
+    return {name: getattr(record, name) for name in USE_DTYPES}
 
 
 def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:

@@ -11,13 +11,12 @@ import pandas as pd
 from sparsetune.errors import Problem
 from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
 
-from ..design import TARGET_FIELD
+from ..design import EPOCHS_FIELD, TARGET_FIELD
 from .columns import list_names, quote_value
 from .units import FRACTION_DECIMALS, MAX_LISTED_ROWS
 
 ORDER_COLUMNS = ("step", "epoch", "progress")
 """Columns that may distinguish the rows of a run; the first that the table has does."""
-EPOCHS_FIELD = "schedule.epochs"
 METHOD_FIELD = "sparsity.method"
 _RESULT_PREFIXES = ("train_l", "val_", "test_", "batch_")
 RESULT_COLUMNS = tuple(

@@ -21,11 +21,10 @@ from sparsetune.spec.columns import (
 from sparsetune.spec.declaration import digest_of
 
 from ..declared import narrow_dtype
-from ..design import TARGET_FIELD
+from ..design import EPOCH_MULTIPLIER_FIELD, EPOCHS_FIELD, TARGET_FIELD
 from ..selection import dense_arm_of
 from .columns import list_names, quote_value
 from .rows import (
-    EPOCHS_FIELD,
     METHOD_FIELD,
     ORDER_COLUMNS,
     RESULT_COLUMNS,
@@ -43,7 +42,6 @@ from .rows import (
 )
 from .units import FRACTION_DECIMALS
 
-EPOCH_MULTIPLIER_FIELD = "schedule.epoch_multiplier"
 STRETCH_FIELD = "schedule.stretch"
 LOSS_COLUMNS = ("train_loss", "val_loss", "batch_loss", "test_loss")
 DENSITY_DIGITS = 3

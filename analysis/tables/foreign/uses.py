@@ -11,10 +11,8 @@ import pandas as pd
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.spec.declaration import digest_of
 
-from ..design import TARGET_FIELD
-from ..selection import dense_arm_of
-from .rows import EPOCHS_FIELD
-from .runs import EPOCH_MULTIPLIER_FIELD
+from ..design import EPOCH_MULTIPLIER_FIELD, EPOCHS_FIELD, TARGET_FIELD
+from ..selection import USE_DTYPES, dense_arm_of
 
 OBJECTIVE_LOWER_IS_BETTER = {
     "val_error": True,
@@ -23,8 +21,7 @@ OBJECTIVE_LOWER_IS_BETTER = {
     "val_loss": True,
 }
 """True if lower is better, by validation column; the first measured one chooses winners."""
-USE_COLUMNS = ["cell", "arm", "role", "config_id", "source", "index", "seed", "trial_id", "twin_id"]
-_USE_DTYPES = dict.fromkeys(USE_COLUMNS, "string") | {"index": "Int64", "seed": "Int64"}
+USE_COLUMNS = list(USE_DTYPES)
 _LOST_STATUSES = ("DIVERGED", "PRUNED", "INVALID")
 """Statuses of a run that keep its configuration from winning."""
 MAX_SEED_ENTRIES = 50_000_000
@@ -53,7 +50,7 @@ def assign_uses(trials: pd.DataFrame, search: Sequence[str], objective: str | No
     controls = _controls(trials, base, search, winners)
     searched = base[competes].assign(role="search")
     every = pd.concat([report, controls, searched], ignore_index=True)
-    return every[USE_COLUMNS].astype(_USE_DTYPES)
+    return every[USE_COLUMNS].astype(USE_DTYPES)
 
 
 def _base_uses(trials: pd.DataFrame, search: Sequence[str]) -> pd.DataFrame:
