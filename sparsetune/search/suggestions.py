@@ -75,7 +75,7 @@ def suggest_values(
         _suggest_trials(asked, trials)
     else:
         asked.add_trials(trials)
-    return _ask_values(asked.ask(), cell)
+    return ask_values(asked.ask(), cell)
 
 
 def _assumed_trials(
@@ -187,7 +187,7 @@ def _suggest_trials(asked: optuna.Study, trials: list[FrozenTrial]) -> None:
         asked.tell(trial, told.value, state=told.state)
 
 
-def _ask_values(trial: Trial, cell: Cell) -> dict[str, Value]:
+def ask_values(trial: Trial, cell: Cell) -> dict[str, Value]:
     """Suggested values: first the choices that decide, then the axes that apply under them."""
     decided: dict[str, Value] = {}
     for path in cell.deciding_choices:
