@@ -18,6 +18,7 @@ from ..estimates.means import (
     require_one_cell_each,
     sort_points,
 )
+from ..notebook import Shown
 from ..tables.results import Results
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ over the dense one, ``ever_active`` the share of weights that ever were in a mas
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Shown):
     """Arms at equal training length: numbers first (`frame`), then the figure (`plot`).
 
     Args:

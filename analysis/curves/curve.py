@@ -28,6 +28,7 @@ from ..estimates.means import (
     require_one_cell_each,
     sort_points,
 )
+from ..notebook import Shown
 from ..quantities import line_name
 from ..tables.results import Results
 
@@ -51,7 +52,7 @@ MAX_NAMED_POINTS = 3
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Shown):
     """A measure of the report trials against ``x``: numbers first (`frame`), then the figure.
 
     Args:

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sparsetune.errors import SparsetuneError
+from sparsetune.notebook import html_text
 from sparsetune.paths import Place
 
 from ..estimates.means import MEASURE_COLUMNS
 from ..lengths.summary import summary
 from ..load import StudyResults, load
+from ..notebook import frame_html
 from ..page.sections import headline_measure
 from ..tables.results import Results
 from .conclusions import CONCLUSION_DTYPES, compare_cells
@@ -49,6 +51,11 @@ class Diff:
         names = f"{self.before.design.name}, {self.after.design.name}"
         found = "not comparable" if self.unlike else f"{len(self.compared)} cells"
         return f"<Diff of {names}: {self.y}, {found}>"
+
+    def _repr_html_(self) -> str:
+        """Caption, changed fields and conclusions, as a notebook shows them."""
+        tables = [frame_html(self.declaration()), frame_html(self.conclusions())]
+        return "\n".join([html_text(self.note()), *tables])
 
     def declaration(self) -> pd.DataFrame:
         """One row per dotted field of the declarations that differs, defaults included.

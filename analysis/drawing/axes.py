@@ -91,7 +91,7 @@ def make_panels(
         size: Width and height of a panel in inches.
         share: Gives the panels a common y axis too.
     """
-    from matplotlib.figure import Figure
+    from .shown_figure import ShownFigure
 
     count = max(1, count)
     columns = max(1, min(columns, count))
@@ -99,7 +99,7 @@ def make_panels(
     width, height = size
     # Room for the legend on the right.
     figure_size = (width * columns + 1.3, height * rows + 0.2)
-    figure = Figure(figsize=figure_size, layout="constrained")
+    figure = ShownFigure(figsize=figure_size, layout="constrained")
     grid = figure.subplots(rows, columns, sharex=True, sharey=share, squeeze=False)
     axes: list[Axes] = grid.ravel().tolist()
     for unused in axes[count:]:

@@ -21,6 +21,7 @@ from ..estimates.means import (
     replicates_name,
     require_measured,
 )
+from ..notebook import Shown
 from ..recipes.responses import is_lower_better
 from ..tables.results import Results
 
@@ -65,7 +66,7 @@ BEST_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class BestAt:
+class BestAt(Shown):
     """Best cell of each sparsity within each limit of a budget.
 
     Args:

@@ -15,6 +15,7 @@ from sparsetune.errors import SparsetuneError
 from ..drawers import draw
 from ..estimates.intervals import Floats, estimate_means, seeds_needed, unseparated_text
 from ..estimates.means import cell_values
+from ..notebook import Shown
 from ..recipes.optima.shifts import holm_adjusted
 from ..recipes.responses import is_lower_better
 from ..tables.results import Results
@@ -44,7 +45,7 @@ PAIR_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class IsoFlops:
+class IsoFlops(Shown):
     """Cells compared with those of equal training cost.
 
     Args:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..drawers import draw
 from ..estimates.means import cell_values, interval_note, replicates_name
 from ..estimates.surface import Floats
+from ..notebook import Shown
 from ..recipes.responses import is_lower_better
 from ..tables.results import Results
 from .budgets import priced_cells
@@ -43,7 +44,7 @@ FRONT_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class ParetoFront:
+class ParetoFront(Shown):
     """Cells that no other cell beats in all of a loss, sparsity and training FLOPs.
 
     Args:

@@ -12,6 +12,7 @@ import pandas as pd
 from ..drawers import draw
 from ..estimates.intervals import Floats
 from ..estimates.means import cell_values, direction_of, format_span, sort_points
+from ..notebook import Shown
 from ..quantities import difference_unit, display_factor, measure_name
 from ..tables.results import Results
 from .steps import length_gains, length_lines, require_validation_measure
@@ -35,7 +36,7 @@ ROUNDING_MARGIN = 1e-12
 
 
 @dataclass(frozen=True)
-class Saturation:
+class Saturation(Shown):
     """Epochs that each sparsity needs: numbers first (`frame`), then the figure (`plot`).
 
     Args:

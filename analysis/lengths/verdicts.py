@@ -22,6 +22,7 @@ from ..estimates.means import (
     format_span,
     sort_points,
 )
+from ..notebook import Shown
 from ..quantities import difference_unit, display_factor, measure_name
 from ..tables.results import Results
 from ..tables.selection import report_rows
@@ -49,7 +50,7 @@ SUPPORTING_STATISTICS = ("train_loss_gap", "train_entropy_gap", "slope")
 
 
 @dataclass(frozen=True)
-class Undertraining:
+class Undertraining(Shown):
     """Verdicts on the training length of each cell: numbers (`frame`), then a map (`plot`).
 
     Args:

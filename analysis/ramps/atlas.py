@@ -14,6 +14,7 @@ from sparsetune.errors import SparsetuneError
 
 from ..drawers import draw
 from ..estimates.surface import sample_effects
+from ..notebook import Shown
 from ..recipes import responses
 from ..recipes.responses import MIN_CONFIGURATIONS, Range, to_unit_range
 from ..tables.results import Results
@@ -54,7 +55,7 @@ REGION_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Atlas:
+class Atlas(Shown):
     """Value that each ramp reached.
 
     Args:

@@ -12,6 +12,7 @@ from sparsetune.errors import SparsetuneError
 
 from ..curves.curve import Curve
 from ..drawers import draw
+from ..notebook import Shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ BASELINE_TOLERANCE = 0.001
 
 
 @dataclass(frozen=True)
-class Overlay:
+class Overlay(Shown):
     """A curve of a study with published points over it: numbers, figure, and warnings (`note`).
 
     Args:

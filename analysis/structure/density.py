@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..drawers import draw
 from ..estimates.intervals import estimate_means
+from ..notebook import Shown
 from ..tables.results import Results
 from .trial_folders import TRIAL_COLUMNS, certificate_layers, format_span, trial_folders
 
@@ -22,7 +23,7 @@ DENSITY_STATISTICS = ["n", "mean", "sd", "df", "low", "high"]
 
 
 @dataclass(frozen=True)
-class DensityProfile:
+class DensityProfile(Shown):
     """Density of the winners' networks by layer: numbers (`frame`), figure, caption (`note`).
 
     Args:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ..drawers import draw
 from ..estimates.intervals import estimate_means
+from ..notebook import Shown
 from ..tables.results import Results
 from .trial_folders import (
     TRIAL_COLUMNS,
@@ -44,7 +45,7 @@ WHOLE_MARGIN = 1e-9
 
 
 @dataclass(frozen=True)
-class MaskHistory:
+class MaskHistory(Shown):
     """Masks of the winners over training: numbers (`frame`), figure (`plot`), caption (`note`).
 
     Args:

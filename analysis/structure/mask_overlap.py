@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..drawers import draw
 from ..estimates.intervals import t_interval
+from ..notebook import Shown
 from ..tables.results import Results
 from .final_masks import FinalMask, final_masks
 
@@ -42,7 +43,7 @@ MaskPair = tuple[FinalMask, FinalMask]
 
 
 @dataclass(frozen=True)
-class MaskOverlap:
+class MaskOverlap(Shown):
     """Intersection over union of final masks: numbers (`frame`), figures, caption (`note`).
 
     Args:

@@ -11,7 +11,9 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pandas as pd
 
 from sparsetune.errors import SparsetuneError
+from sparsetune.notebook import html_text, html_title
 
+from ..notebook import frame_html
 from .design import Design
 
 P = ParamSpec("P")
@@ -34,6 +36,14 @@ class Results(ABC):
     def fresh_seeds(self) -> bool:
         """True if no winner is reported on the runs that chose it, which a study guarantees."""
         return True
+
+    def _repr_html_(self) -> str:
+        """Question, trials by status, and the cells, as a notebook shows them."""
+        statuses = self._trials["status"].value_counts(sort=False)
+        counts = [f"{count} {status}" for status, count in statuses.items()]
+        title = f"{self.design.name}: {', '.join(counts) or 'no trials yet'}"
+        parts = [html_title(title), html_text(self.design.question), frame_html(self._cells)]
+        return "\n".join(parts)
 
     def trials(self) -> pd.DataFrame:
         """One row per trial.

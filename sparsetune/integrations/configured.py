@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sparsetune.spec import TrialSpec
@@ -38,3 +38,21 @@ def field_columns(spec: TrialSpec) -> TableRow:
         is_nested = isinstance(value, list | dict)
         columns[path] = json.dumps(value) if is_nested else value
     return columns
+
+
+def distinct_rows(trainings: Iterable[tuple[str, list[TableRow]]]) -> list[TableRow]:
+    """Rows of trainings, without those that repeat another one, since equal ones are equal runs.
+
+    Args:
+        trainings: Name of each training and its rows; of those with one name, the first that is
+            COMPLETE stays, else the first.
+    """
+    kept: dict[str, list[TableRow]] = {}
+    for name, rows in trainings:
+        if name not in kept or (_is_complete(rows) and not _is_complete(kept[name])):
+            kept[name] = rows
+    return [row for rows in kept.values() for row in rows]
+
+
+def _is_complete(rows: list[TableRow]) -> bool:
+    return rows[-1]["status"] == "COMPLETE"

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsetune.errors import DeclarationError, Problem, SparsetuneError
-from sparsetune.integrations.configured import TableRow, configured, field_columns
+from sparsetune.integrations.configured import (
+    TableRow,
+    configured,
+    distinct_rows,
+    field_columns,
+)
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Maximize, Minimize, Study
 from sparsetune.study.space import Axis
@@ -196,9 +201,10 @@ def optuna_rows(study: optuna.Study) -> list[TableRow]:
     """Rows of an Optuna study over `optuna_objective`: the last evaluation of each trial.
 
     ``load_table(pandas.DataFrame(optuna_rows(study)))`` reads them. A trial that failed has its
-    recipe alone; one that is not trained yet has no row.
+    recipe alone, one that is not trained yet has no row, and of trials with equal recipes one
+    stays, a complete one where there is any.
     """
-    rows: list[TableRow] = []
+    trainings: list[tuple[str, list[TableRow]]] = []
     for trial in study.get_trials(deepcopy=False):
         if RECIPE_ATTRIBUTE not in trial.user_attrs:
             continue
@@ -207,6 +213,7 @@ def optuna_rows(study: optuna.Study) -> list[TableRow]:
             **field_columns(spec),
             "trial_id": str(trial.number),
             "status": trial.state.name,
+            **trial.user_attrs.get(RESULT_ATTRIBUTE, {}),
         }
-        rows.append(row | trial.user_attrs.get(RESULT_ATTRIBUTE, {}))
-    return rows
+        trainings.append((spec.trial_id(), [row]))
+    return distinct_rows(trainings)

@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsetune.errors import SparsetuneError
-from sparsetune.integrations.configured import TableRow, configured, field_columns
+from sparsetune.integrations.configured import (
+    TableRow,
+    configured,
+    distinct_rows,
+    field_columns,
+)
 from sparsetune.integrations.lineage import LINEAGE_METRIC, Lineage, read_lineage, under_recipe
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import MEASURED_COLUMNS, PROGRESS_COLUMNS
@@ -115,21 +120,20 @@ def tune_rows(results: Iterable[Any]) -> list[TableRow]:
     ``load_table(pandas.DataFrame(tune_rows(grid)))`` reads them. The history is that of a trial's
     last network: where population-based training took another trial's network over, it begins with
     that trial's evaluations, the dotted fields are those of the last recipe, and
-    ``recipe_changes`` says what changed when. A trial that reported nothing has no row.
+    ``recipe_changes`` says what changed when; it has no ``seed``, since a recipe and a seed do not
+    tell how it came about. A trial that reported nothing has no row, and of trainings that are
+    equal one stays.
 
     Args:
         results: The `ray.tune.ResultGrid`, or some of its results.
     """
-    rows: list[TableRow] = []
-    for result in results:
-        rows += _rows_of(result)
-    return rows
+    reported = [result for result in results if LINEAGE_METRIC in (result.metrics or {})]
+    return distinct_rows(_named_rows(result) for result in reported)
 
 
-def _rows_of(result: Any) -> list[TableRow]:
-    metrics = result.metrics or {}
-    if LINEAGE_METRIC not in metrics:
-        return []
+def _named_rows(result: Any) -> tuple[str, list[TableRow]]:
+    """Name of a trial's lineage, and a row for each evaluation of its last network."""
+    metrics = result.metrics
     lineage = Lineage.from_json(metrics[LINEAGE_METRIC])
     reports: list[Row] = []
     ended = True
@@ -151,9 +155,11 @@ def _rows_of(result: Any) -> list[TableRow]:
         "status": "FAILED" if result.error else status,
         "recipe_changes": lineage.changes(),
     }
+    if len(lineage.segments) > 1:
+        shared["seed"] = None
     rows: list[TableRow] = [{**shared, **row} for row in reports]
     rows[-1] |= ending
-    return rows
+    return lineage.digest(), rows
 
 
 def _evaluation(metrics: Mapping[str, Any]) -> Row:

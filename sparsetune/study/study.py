@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from sparsetune.errors import DeclarationError, Problem
+from sparsetune.notebook import html_list, html_table, html_text, html_title
 from sparsetune.paths import Place
 from sparsetune.spec import flatten_values
 from sparsetune.spec.declaration import DIGEST_VERSION, digest_of
@@ -22,7 +23,7 @@ from sparsetune.study.rules import (
     too_few_to_adapt,
 )
 from sparsetune.study.samplers import Grid, Random
-from sparsetune.study.space import Value
+from sparsetune.study.space import Axis, Choice, Value
 
 EXTENSIBLE_COUNTS = ("report_seeds", "configurations_per_cell")
 """Counts that may be added to in a study that has started, as may values of `Study.sweep_axes`."""
@@ -47,6 +48,29 @@ class Study(StudyFields):
         from sparsetune.launch.launch import Options, launch
 
         return launch(self, Options(**options)).directory
+
+    def _repr_html_(self) -> str:
+        """The declaration and what it opens, as a notebook shows them; faults where it has any."""
+        # A faulty declaration may lack anything.
+        question = self.question if isinstance(self.question, str) else ""
+        title = html_title(str(self.__dict__.get("name", "?"))) + html_text(question)
+        if problems := self.validate_declaration():
+            return title + html_list(map(str, problems))
+        rows = [("task", self.base.task.dataset_name()), ("arms", ", ".join(self.declared_arms()))]
+        for path, values in self.sweep_axes().items():
+            rows.append((f"sweep {path}", ", ".join(map(str, values))))
+        searched = dict(self.search)
+        for arm in self.arms.values():
+            searched.update(arm.search)
+        for path, axis in searched.items():
+            rows.append((f"search {path}", _axis_text(axis)))
+        rows += [
+            ("objective", f"{self.objective.kind} {self.objective.column}"),
+            ("cells", ", ".join(cell.name for cell in self.cells())),
+            ("configurations per cell", str(self.configurations_per_cell)),
+            ("seeds", f"{self.search_seeds} of search, {self.report_seeds} of report"),
+        ]
+        return title + html_table([], rows)
 
     def seeds(self, role: Literal["search", "report"]) -> list[int]:
         """Seeds of search trials, or those of report trials, their twins and controls."""
@@ -287,6 +311,12 @@ def readable_part(study: Study, found: Iterable[Problem]) -> Study:
     """
     sound: Study = Study(**readable_values(study, found))
     return sound
+
+
+def _axis_text(axis: Axis) -> str:
+    """A search axis in words: ``log_uniform 0.01 to 1``, ``choice gmp, acdc``."""
+    joint = ", " if isinstance(axis, Choice) else " to "
+    return f"{axis.kind} {joint.join(map(str, axis.ends()))}"
 
 
 def declaration_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -109,6 +109,8 @@ def test_population_based_training_is_restored_and_read(tmp_path: Path) -> None:
 
     results = load_table(rows, name="population")
     trials = results.trials()
+    changed = [len(lineages[trial_id].segments) > 1 for trial_id in trials["trial_id"]]
+    assert trials["seed"].isna().tolist() == changed
     assert trials["status"].tolist() == ["COMPLETE"] * 4
     assert trials["certified"].tolist() == [True] * 4
     assert trials["test_accuracy"].between(0.5, 1).all()

@@ -17,7 +17,7 @@ PACKAGES = ("sparsetune", "analysis", "studies")
 
 LAYERS = {
     "sparsetune": [
-        "errors durations seeds paths units",
+        "errors durations notebook seeds paths units",
         "spec",
         "study",
         "storage",
@@ -31,7 +31,7 @@ LAYERS = {
         "__main__",
     ],
     "analysis": [
-        "wording quantities exhibit drawers",
+        "wording quantities exhibit drawers notebook",
         "tables",
         "load",
         "estimates testing",
@@ -49,7 +49,7 @@ LAYERS = {
 """Parts of each package, lowest first. A part imports its own layer and lower ones."""
 
 READERS = {
-    "analysis": "errors durations paths units spec study storage",
+    "analysis": "errors durations notebook paths units spec study storage",
     "studies": "spec study",
 }
 """Parts of `sparsetune` that the other folders read."""

@@ -14,6 +14,7 @@ from sparsetune.errors import SparsetuneError
 
 from ...drawers import draw
 from ...estimates.surface import Floats, normal_scores
+from ...notebook import Shown
 from ...quantities import line_name
 from ...tables.results import Results
 from .. import responses
@@ -53,7 +54,7 @@ IMPORTANCE_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Importance:
+class Importance(Shown):
     """Importance of each search axis for a measure, in each band of sparsity.
 
     Args:

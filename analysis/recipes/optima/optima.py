@@ -14,6 +14,7 @@ from sparsetune.errors import SparsetuneError
 
 from ...drawers import draw
 from ...estimates.surface import MAX_POINTS, Floats, sample_effects
+from ...notebook import Shown
 from ...tables.results import Results, cached_per_results
 from .. import responses
 from ..responses import (
@@ -48,7 +49,7 @@ OPTIMUM_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Optima:
+class Optima(Shown):
     """Best value of each search axis in each cell: numbers (`frame`, `shifts`), then the figure.
 
     Args:

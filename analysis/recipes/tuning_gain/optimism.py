@@ -12,6 +12,7 @@ import pandas as pd
 from ...drawers import draw
 from ...estimates.intervals import estimate_means
 from ...estimates.means import MEASURE_COLUMNS, POOLING_COLUMNS, cell_values, format_span
+from ...notebook import Shown
 from ...quantities import difference_unit, display_factor, measure_name
 from ...tables.results import Results
 
@@ -37,7 +38,7 @@ OPTIMISM_COLUMNS = [
 
 
 @dataclass(frozen=True)
-class Optimism:
+class Optimism(Shown):
     """Each winner in the search that chose it and on fresh seeds: numbers, then the figure.
 
     Args:

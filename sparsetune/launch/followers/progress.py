@@ -36,7 +36,8 @@ class ProgressDisplay:
         self.planner = planner
         self.view = StudyView(planner)
         self.path = path
-        self.console = Console(quiet=quiet, highlight=False)
+        # In a notebook, Rich would make each line an output of its own, of 80 columns of HTML.
+        self.console = Console(quiet=quiet, highlight=False, force_jupyter=False)
         self._started = time.monotonic()
         self._working: float | None = None
         # What earlier launches trained tells nothing about the pace of this one.
