@@ -21,10 +21,10 @@ from sparsetune.cluster.assignment import Assignment
 from sparsetune.cluster.placement import claim_device
 from sparsetune.cluster.stop_request import StoppableCheckpoints, StopRequestedError
 from sparsetune.errors import DataError, StorageError
+from sparsetune.machine import processor_name
 from sparsetune.paths import Place, resolve_place, storage_errors
 from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.storage.announcements import AttemptFailed, WorkerMessage
-from sparsetune.storage.provenance import processor_name
 from sparsetune.storage.records import Cause, ColumnValue, Ended, Note, Report, Started
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.machine import host_name
 from sparsetune.paths import (
     Place,
     create_object,
@@ -277,7 +278,7 @@ def _disk_lock(path: Path) -> Iterator[None]:
             ) from error
         with translating_write_errors(path):
             os.ftruncate(lock.fileno(), 0)
-            os.write(lock.fileno(), f"pid {os.getpid()} on {os.uname().nodename}".encode())
+            os.write(lock.fileno(), f"pid {os.getpid()} on {host_name()}".encode())
         # The lock ends with its process, however that dies: closing the file gives it up.
         yield
 

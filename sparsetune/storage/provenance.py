@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sparsetune.machine import processor_name, run_quietly, usable_cpus
 from sparsetune.storage.records import Record, Started
 
 RECORDED_PACKAGES = (
@@ -40,7 +39,7 @@ def launch_facts(study_file: Path | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor_name(),
-        "cpus": len(os.sched_getaffinity(0)),  # of a job or container; not the machine's
+        "cpus": usable_cpus(),  # of a job or container; not the machine's
         "code": code_digest(),
         "study_file": str(study_file.resolve()) if study_file else None,
         "git": _git_facts(study_file.resolve().parent if study_file else Path(__file__).parent),
@@ -146,31 +145,10 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def processor_name() -> str:
-    """The processor's model name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        "unknown",
-    )
-
-
 def _git_facts(folder: Path) -> dict[str, Any] | None:
     """Commit, and whether the tree had changes; None outside a checkout."""
-    commit = _run_git(folder, "rev-parse", "HEAD")
+    commit = run_quietly(("git", "rev-parse", "HEAD"), folder)
     if not commit:
         return None
-    return {"commit": commit, "changed": bool(_run_git(folder, "status", "--porcelain"))}
-
-
-def _run_git(folder: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    changes = run_quietly(("git", "status", "--porcelain"), folder)
+    return {"commit": commit, "changed": bool(changes)}
