@@ -58,7 +58,7 @@ def launch_options(parsed: argparse.Namespace, storage: Place, study_file: Path 
 
 def report_outcome(parsed: argparse.Namespace, outcome: Outcome) -> int:
     """Write the report of a study that was run, say where it is, and return the exit status."""
-    from analysis import report
+    from sparsetune.analysis import report
 
     page = None if parsed.no_report or outcome.interrupted else report(outcome.directory)
     if parsed.json:

@@ -16,7 +16,7 @@ def add_command(commands: Commands) -> None:
 
 def write_report(parsed: argparse.Namespace) -> int:
     """Write the report and say where it is."""
-    from analysis import report
+    from sparsetune.analysis import report
 
     page = report(parsed.directory)
     if parsed.json:
