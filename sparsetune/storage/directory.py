@@ -192,9 +192,21 @@ class StudyDirectory:
 
         Raises:
             StorageError: if they cannot be read.
+            StudyDirectoryError: if a line is damaged.
         """
         lines = (read_content(self.provenance) or b"").splitlines()
-        return [json.loads(line) for line in lines]
+        launches = []
+        for number, line in enumerate(lines, start=1):
+            with suppress(ValueError, RecursionError):
+                facts = json.loads(line)
+                if isinstance(facts, dict):
+                    launches.append(facts)
+                    continue
+            raise StudyDirectoryError(
+                f"line {number} of `{self.provenance}` must be the JSON object of a launch;"
+                " copy the file again, or delete that line"
+            )
+        return launches
 
     @contextmanager
     def locked(self) -> Iterator[owner.Owner | None]:
