@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from sparsetune.imports import import_analysis
+from sparsetune.import_path import import_analysis
 
 if TYPE_CHECKING:
     from analysis import *  # noqa: F403

@@ -98,7 +98,7 @@ def test_a_folder_of_notebooks_is_no_package(project: Path) -> None:
 
 APPENDED = """
 import sys
-from sparsetune.imports import append_to_path
+from sparsetune.import_path import append_to_path
 append_to_path([sys.argv[0].rpartition("/")[0] or ".", "{project}"])
 {first}
 from sparsetune import analysis as ours

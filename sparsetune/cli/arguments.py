@@ -70,7 +70,7 @@ def load_study(parsed: argparse.Namespace) -> tuple[Study, Path]:
         DeclarationError: if it is to be changed, and has problems.
     """
     from sparsetune.cli.studies import find_study, parse_overrides
-    from sparsetune.imports import append_to_path
+    from sparsetune.import_path import append_to_path
 
     append_to_path(map(Path.resolve, parsed.path))
     study, file = find_study(parsed.study)
@@ -142,7 +142,7 @@ def use_study_folders(parsed: argparse.Namespace) -> None:
     Raises:
         StorageError: if the study's provenance cannot be read.
     """
-    from sparsetune.imports import append_to_path
+    from sparsetune.import_path import append_to_path
     from sparsetune.storage import StudyDirectory
     from sparsetune.storage.provenance import launch_folders
 

@@ -64,7 +64,7 @@ def _parse_layer_sparsity(text: str) -> tuple[str, float]:
 def show_layers(parsed: argparse.Namespace) -> int:
     """Print the table of layers."""
     from sparsetune.costs.layer_table import layer_table, print_layer_table
-    from sparsetune.imports import append_to_path
+    from sparsetune.import_path import append_to_path
     from sparsetune.spec.sparsity import SparsitySpec
 
     # A user's own model may lie there.

@@ -12,10 +12,12 @@ import sys
 from collections.abc import Sequence
 
 from sparsetune.cli import (
+    clean,
     diff,
     doctor,
     export,
     layers,
+    merge,
     preview,
     replay,
     report,
@@ -26,7 +28,20 @@ from sparsetune.cli import (
 from sparsetune.errors import SparsetuneError
 from sparsetune.machine import require_supported_system
 
-COMMANDS = (run, resume, status, report, diff, export, replay, preview, layers, doctor)
+COMMANDS = (
+    run,
+    resume,
+    status,
+    report,
+    diff,
+    merge,
+    export,
+    replay,
+    preview,
+    layers,
+    clean,
+    doctor,
+)
 """Every command, in the order of ``--help``."""
 
 STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}

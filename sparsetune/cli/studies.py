@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from sparsetune.errors import DeclarationError, Problem, SparsetuneError
-from sparsetune.imports import append_to_path
+from sparsetune.import_path import append_to_path
 from sparsetune.study import Study
 
 

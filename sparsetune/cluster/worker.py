@@ -20,7 +20,7 @@ from sparsetune.cluster.assignment import Assignment
 from sparsetune.cluster.placement import claim_device
 from sparsetune.cluster.stop_request import StoppableCheckpoints, StopRequestedError
 from sparsetune.errors import DataError, StorageError
-from sparsetune.imports import append_to_path
+from sparsetune.import_path import append_to_path
 from sparsetune.machine import processor_name
 from sparsetune.paths import Place, resolve_place, storage_errors
 from sparsetune.storage import translating_write_errors, write_durably

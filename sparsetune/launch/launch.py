@@ -17,7 +17,7 @@ from sparsetune.cluster.nodes import require_equal_nodes
 from sparsetune.cluster.placement import resources_per_trial, trials_at_once
 from sparsetune.cluster.session import living_nodes, ray_session
 from sparsetune.cluster.stop_request import GRACE_SECONDS, StopRequest, interrupting_on_signals
-from sparsetune.imports import append_to_path
+from sparsetune.import_path import append_to_path
 from sparsetune.launch.driver import Driver, Follower, python_path
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.failures import FailureCounter

@@ -17,7 +17,7 @@ PACKAGES = ("sparsetune", "analysis", "studies")
 
 LAYERS = {
     "sparsetune": [
-        "errors durations imports machine paths seeds units",
+        "errors durations import_path imports machine paths seeds units",
         "spec",
         "study",
         "storage",
