@@ -36,7 +36,15 @@ _EXPORTS_BY_MODULE = {
     ],
     "sparsetune.study.stopping": ["Halving"],
     "sparsetune.study": ["Arm", "Maximize", "Minimize", "Quick", "Study"],
-    "sparsetune.spec.task": ["DigitsTask", "FolderTask", "GrowthSpec", "ImageTask", "TextTask"],
+    "sparsetune.spec.task": [
+        "CustomTask",
+        "DigitsTask",
+        "FolderTask",
+        "GrowthSpec",
+        "ImageTask",
+        "MetricSpec",
+        "TextTask",
+    ],
 }
 _PACKAGES = ("analysis",)
 """Packages that are no public names of their own, and load on use too."""
