@@ -52,7 +52,7 @@ print(ours.__file__)
 """
 
 
-@pytest.mark.parametrize("first", ["", "import analysis", "from sparsetune import analysis"])
+@pytest.mark.parametrize("first", ["", "import analysis"])
 def test_both_names_are_the_same_modules_where_no_project_has_one(
     first: str, tmp_path: Path
 ) -> None:

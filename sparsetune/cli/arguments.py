@@ -134,24 +134,33 @@ def add_study_folders(parser: argparse.ArgumentParser) -> None:
     add_search_path(parser)
 
 
-def use_study_folders(parsed: argparse.Namespace) -> None:
+def use_study_folders(parsed: argparse.Namespace, directory: Place) -> Path | None:
     """Let a command that reads a study import and find what its launches could.
 
     What still exists of the launches' folders comes after what the arguments name.
 
+    Args:
+        parsed: The arguments of `add_study_folders`.
+        directory: The study's directory.
+
+    Returns:
+        Folder of the data sets; None where the environment or the default says.
+
     Raises:
         StorageError: if the study's provenance cannot be read.
+        StudyDirectoryError: if it is damaged.
     """
     from sparsetune.import_path import append_to_path
     from sparsetune.storage import StudyDirectory
     from sparsetune.storage.provenance import launch_folders
 
-    remembered = launch_folders(StudyDirectory(parsed.directory))
+    remembered = launch_folders(StudyDirectory(directory))
     append_to_path([*map(Path.resolve, parsed.path), *remembered.path])
     data_root = remembered.choose_data_root(parsed.data_root)
     if data_root:
         # What a status or a report plans again asks the environment alone.
         os.environ["SPARSETUNE_DATA"] = str(data_root.expanduser().resolve())
+    return data_root
 
 
 def add_data_root(parser: argparse.ArgumentParser, text: str) -> None:

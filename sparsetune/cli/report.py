@@ -27,7 +27,7 @@ def write_report(parsed: argparse.Namespace) -> int:
     """Write the report and say where it is."""
     from sparsetune.analysis import report
 
-    use_study_folders(parsed)
+    use_study_folders(parsed, parsed.directory)
     page = report(parsed.directory)
     if parsed.json:
         print_json({"report": str(page)})

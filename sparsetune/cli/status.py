@@ -30,7 +30,7 @@ def show_status(parsed: argparse.Namespace) -> int:
     """Print the study's state."""
     from sparsetune.search.status import print_status, study_status
 
-    use_study_folders(parsed)
+    use_study_folders(parsed, parsed.directory)
     if parsed.json:
         print_json(study_status(parsed.directory))
     else:
