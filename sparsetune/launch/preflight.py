@@ -137,12 +137,12 @@ def examine_model(
             outputs = compute_outputs(model.eval(), batch)
     except Exception as error:  # the user's function may raise anything
         # Too long a text is the cause of most failures, and has a message of its own.
-        if problem := kind.fit_problem(model):
-            return [], [problem]
+        if problems := kind.fit_problems(model):
+            return [], problems
         rule = f"must build a network for {network.input_text} ({type(error).__name__}: {error})"
         return [], [Problem("task.model", rule, repr(task.model))]
-    if problem := kind.fit_problem(model):
-        return [], [problem]
+    if problems := kind.fit_problems(model):
+        return [], problems
     misfit = network.output_problem(outputs)
     if misfit:
         shape = tuple(getattr(outputs, "shape", ())) or type(outputs).__name__
