@@ -20,8 +20,8 @@ def add_command(commands: Commands) -> None:
 
 def show_diff(parsed: argparse.Namespace) -> int:
     """Print the differences."""
-    from analysis.diff import diff
-    from analysis.diff.text import as_json, show
+    from sparsetune.analysis import diff
+    from sparsetune.analysis.diff.text import as_json, show
 
     found = diff(parsed.before, parsed.after, parsed.measure)
     if parsed.json:

@@ -12,10 +12,12 @@ import sys
 from collections.abc import Sequence
 
 from sparsetune.cli import (
+    clean,
     diff,
     doctor,
     export,
     layers,
+    merge,
     preview,
     replay,
     report,
@@ -24,8 +26,22 @@ from sparsetune.cli import (
     status,
 )
 from sparsetune.errors import SparsetuneError
+from sparsetune.machine import require_supported_system
 
-COMMANDS = (run, resume, status, report, diff, export, replay, preview, layers, doctor)
+COMMANDS = (
+    run,
+    resume,
+    status,
+    report,
+    diff,
+    merge,
+    export,
+    replay,
+    preview,
+    layers,
+    clean,
+    doctor,
+)
 """Every command, in the order of ``--help``."""
 
 STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}
@@ -55,8 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status. A user's mistake is one message without a traceback, and status 2.
     """
-    parsed = build_parser().parse_args(arguments)
     try:
+        require_supported_system()
+        parsed = build_parser().parse_args(arguments)
         return int(parsed.command(parsed))
     except SparsetuneError as error:
         print(f"sparsetune: {error}", file=sys.stderr)  # noqa: T201

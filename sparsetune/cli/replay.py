@@ -48,7 +48,7 @@ def add_command(commands: Commands) -> None:
 
 def replay(parsed: argparse.Namespace) -> int:
     """Print the comparison and draw its figure, where the study searches a ramp."""
-    from analysis.ramps.replay_figure import draw_replay
+    from sparsetune.analysis.ramps.replay_figure import draw_replay
     from sparsetune.cluster.tune_schedulers import build_schedulers
     from sparsetune.search.replay import print_replay, replay_study
 

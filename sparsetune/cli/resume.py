@@ -48,6 +48,7 @@ def resume_study(parsed: argparse.Namespace) -> int:
     """Continue the study, with what is added, and write its report."""
     from sparsetune.cli.studies import parse_sweep
     from sparsetune.storage import StudyDirectory
+    from sparsetune.storage.provenance import launch_folders
 
     home = StudyDirectory(parsed.directory)
     study = home.study()
@@ -58,7 +59,7 @@ def resume_study(parsed: argparse.Namespace) -> int:
 
     study_files = [one["study_file"] for one in home.launches() if one.get("study_file")]
     study_file = Path(study_files[-1]) if study_files else None
-    options = launch_options(parsed, home.path.parent, study_file)
+    options = launch_options(parsed, home.path.parent, study_file, launch_folders(home))
     extension = Extension(
         parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed
     )

@@ -375,7 +375,9 @@ def test_arguments_that_cannot_be(
     assert rule in capsys.readouterr().err
 
 
-COMMANDS = ["run", "resume", "status", "report", "preview", "layers", "doctor"]
+COMMANDS = [
+    "run", "resume", "status", "report", "merge", "preview", "layers", "clean", "doctor",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)
