@@ -17,7 +17,7 @@ PACKAGES = ("sparsetune", "analysis", "studies")
 
 LAYERS = {
     "sparsetune": [
-        "errors durations seeds paths units",
+        "errors durations seeds paths units imports",
         "spec",
         "study",
         "storage",
