@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sparsetune.errors import DeclarationError, Problem, first_line
@@ -16,6 +16,18 @@ IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 def is_import_path(name: str) -> bool:
     """True if a name means something of the user's own: only import paths have a colon."""
     return ":" in name
+
+
+def name_or_import_path(names: Sequence[str]) -> Callable[[str], str]:
+    """Check of a field that takes one of some names, or an import path; it imports nothing."""
+
+    def checked(value: str) -> str:
+        if value in names or IMPORT_PATH.fullmatch(value):
+            return value
+        quoted = ", ".join(repr(name) for name in names)
+        raise ValueError(f"must be {quoted} or your own `package.module:name`")
+
+    return checked
 
 
 def import_named(path: str, field: str) -> object:

@@ -19,13 +19,14 @@ from sparsetune.paths import Place
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.flops import ForwardFlops, forward_flops
 from sparsetune.sparsity.layers import layers_of
 from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.rates import image_resolution, learning_rate
+from sparsetune.spec.rates import decay_problems, image_resolution, learning_rate
 from sparsetune.tasks.kinds import load_task, network_of
 from sparsetune.tasks.network import compute_logits
 from sparsetune.train.average import WeightAverage
@@ -47,7 +48,7 @@ from sparsetune.train.distill import (
     read_logits,
 )
 from sparsetune.train.evaluate import evaluate_model
-from sparsetune.train.optim import build_optimizer
+from sparsetune.train.optim import build_optimizer, clip_gradients, optimizer_problems
 from sparsetune.train.probe import GradientProbe
 from sparsetune.train.rows import evaluation_steps, find_divergence, loss_columns, mask_columns
 
@@ -122,6 +123,10 @@ def train(
     """
     started = time.perf_counter()
     spec = spec.checked().canonical()
+    # A user's own functions first: what follows may call them.
+    _require_none(
+        decay_problems(spec), optimizer_problems(spec), own_function_problems(spec.sparsity)
+    )
     _require_none(combination_problems(spec.sparsity), mask_schedule_problems(spec))
     trial_id = spec.trial_id()
     total = spec.total_steps()
@@ -205,6 +210,9 @@ def train(
             loss_sum += loss.detach()
         sparsifier.after_backward()
         if not sparsifier.replaces_step:
+            if spec.optim.clip_norm is not None:
+                # After the sparsifier, so that weights outside the mask do not count.
+                clip_gradients(optimizer, spec.optim.clip_norm)
             optimizer.step()
         sparsifier.after_step()
         if average:
