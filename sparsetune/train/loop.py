@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch.nn.utils import clip_grad_norm_
 
 from sparsetune.errors import CheckpointError, DataError, DeclarationError, Problem
 from sparsetune.paths import Place
@@ -48,7 +49,7 @@ from sparsetune.train.distill import (
     read_logits,
 )
 from sparsetune.train.evaluate import evaluate_model
-from sparsetune.train.optim import build_optimizer, clip_gradients, optimizer_problems
+from sparsetune.train.optim import build_optimizer, held_parameters, optimizer_problems
 from sparsetune.train.probe import GradientProbe
 from sparsetune.train.rows import evaluation_steps, find_divergence, loss_columns, mask_columns
 
@@ -149,6 +150,7 @@ def train(
     # Moves the weights in memory, so it comes before anything that refers to them.
     compute = ComputedModel(spec.compute, model, device)
     optimizer = build_optimizer(spec.optim, model)
+    trained = held_parameters(model, optimizer)
     weights = task.prunable(model)
     _require_none(
         layer_problems(layers_of(weights), spec.sparsity), transfer_problems(weights, spec.sparsity)
@@ -212,7 +214,7 @@ def train(
         if not sparsifier.replaces_step:
             if spec.optim.clip_norm is not None:
                 # After the sparsifier, so that weights outside the mask do not count.
-                clip_gradients(optimizer, spec.optim.clip_norm)
+                clip_grad_norm_(trained, spec.optim.clip_norm)
             optimizer.step()
         sparsifier.after_step()
         if average:

@@ -96,13 +96,10 @@ def decay_groups(spec: OptimSpec, model: nn.Module) -> list[dict[str, object]]:
     ]
 
 
-def clip_gradients(optimizer: torch.optim.Optimizer, max_norm: float) -> None:
-    """Scale the gradients of all parameters down to a norm of at most ``max_norm`` together.
-
-    Call it once gradients outside the mask are zero, so that they do not count.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+def held_parameters(model: nn.Module, optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    """Parameters that the optimizer moves, in the model's order, which decides a sum's last bit."""
+    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    return [parameter for parameter in model.parameters() if id(parameter) in held]
 
 
 def optimizer_problems(spec: TrialSpec) -> list[Problem]:
