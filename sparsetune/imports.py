@@ -1,15 +1,17 @@
-"""Import of what a user names as ``package.module:name``: a model, a score, an optimizer."""
+"""A user's own code, named by import path: ``package.module:name``."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sparsetune.errors import DeclarationError, Problem, first_line
 
-IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+_NAMES = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+IMPORT_PATH = re.compile(f"{_NAMES}:{_NAMES}")
 """Form of an import path: a dotted module, a colon, a name in it."""
 
 
@@ -30,42 +32,87 @@ def name_or_import_path(names: Sequence[str]) -> Callable[[str], str]:
     return checked
 
 
-def import_named(path: str, field: str) -> object:
-    """What lies at an import path such as ``mylab.nets:build``.
-
-    The module is imported from Python's own search path, and once in a process.
+def import_named(path: str, field: str) -> Any:
+    """Object that an import path names.
 
     Args:
-        path: The import path.
-        field: Dotted name of the field that declares it, for the message.
+        path: ``package.module:name``; the name may be dotted.
+        field: Dotted field that declares it, for messages.
 
     Raises:
-        DeclarationError: if the path has another form, or nothing can be imported from it.
+        DeclarationError: if the path has another form, the module cannot be imported, or has no
+            such name.
     """
     if not IMPORT_PATH.fullmatch(path):
-        raise _import_error("must be an import path, `package.module:name`", path, field)
+        raise _import_error(field, "must be an import path, `package.module:name`", path)
     module_name, _, name = path.partition(":")
     try:
-        module = importlib.import_module(module_name)
-        found: object = getattr(module, name)
+        found: Any = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
     except Exception as error:  # a user's module may raise anything while it is imported
-        cause = f"{type(error).__name__}: {first_line(error)}"
-        raise _import_error(f"must be importable ({cause})", path, field) from error
+        rule = f"must name a function that can be imported ({_cause_of(error)})"
+        raise _import_error(field, rule, path) from error
     return found
 
 
-def import_callable(path: str, field: str) -> Callable[..., Any]:
-    """A function or class at an import path; arguments as of `import_named`.
+def import_function(path: str, field: str) -> Callable[..., Any]:
+    """Function, or other callable, that an import path names.
 
     Raises:
-        DeclarationError: as of `import_named`, or if what lies there cannot be called.
+        DeclarationError: if it cannot be imported, or not be called.
     """
     found = import_named(path, field)
     if not callable(found):
-        got = f"{type(found).__name__} from {path!r}"
-        raise DeclarationError([Problem(field, "must name a function", got)])
-    return found
+        raise _import_error(field, "must name a function", path)
+    function: Callable[..., Any] = found
+    return function
 
 
-def _import_error(rule: str, path: str, field: str) -> DeclarationError:
-    return DeclarationError([Problem(field, rule, repr(path))])
+def call_by_name(path: str, field: str, offered: Mapping[str, Any]) -> Any:
+    """Result of a user's function, called with those arguments that it asks for by name.
+
+    Args:
+        path: Import path of the function.
+        field: Dotted field that declares it, for messages.
+        offered: Arguments by name.
+
+    Raises:
+        DeclarationError: if it asks for another argument, or raises.
+    """
+    function = import_function(path, field)
+    asked = asked_names(path, field, offered)
+    try:
+        return function(**{name: offered[name] for name in asked})
+    except Exception as error:
+        rule = f"must return with {', '.join(asked) or 'no arguments'} ({_cause_of(error)})"
+        raise _import_error(field, rule, path) from error
+
+
+def asked_names(path: str, field: str, offered: Mapping[str, Any]) -> list[str]:
+    """Names among those offered that a user's function takes; all of them under ``**kwargs``.
+
+    Raises:
+        DeclarationError: if it requires another one, naming those that it may ask for.
+    """
+    function = import_function(path, field)
+    asked: list[str] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            return list(offered)
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            continue
+        if parameter.name in offered:
+            asked.append(parameter.name)
+        elif parameter.default is inspect.Parameter.empty:
+            rule = f"may ask for {', '.join(f'`{name}`' for name in offered)}"
+            raise _import_error(field, rule, f"{path}, which asks for `{parameter.name}`")
+    return asked
+
+
+def _cause_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {first_line(error)}"
+
+
+def _import_error(field: str, rule: str, got: str) -> DeclarationError:
+    return DeclarationError([Problem(field, rule, repr(got))], "your own code")

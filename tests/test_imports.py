@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sparsetune.errors import DeclarationError
-from sparsetune.imports import import_callable, import_named
+from sparsetune.imports import import_function, import_named
 
 OWN = """
 TABLE = {"a": 1}
@@ -25,7 +25,7 @@ def own_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_path_gives_what_lies_there() -> None:
     assert import_named("own_imports:TABLE", "optim.name") == {"a": 1}
-    assert import_callable("own_imports:build", "optim.name")() == 7
+    assert import_function("own_imports:build", "optim.name")() == 7
 
 
 @pytest.mark.parametrize(
@@ -38,12 +38,12 @@ def test_a_path_gives_what_lies_there() -> None:
         ("own_nowhere:build", "ModuleNotFoundError: No module named 'own_nowhere'"),
         ("own_imports:biuld", "AttributeError: module 'own_imports' has no attribute 'biuld'"),
         ("own_broken:build", "RuntimeError: no licence)"),
-        ("own_imports:TABLE", "must name a function, got dict from 'own_imports:TABLE'"),
+        ("own_imports:TABLE", "must name a function, got 'own_imports:TABLE'"),
     ],
 )
 def test_a_faulty_path_is_one_problem_of_its_field(path: str, rule: str) -> None:
     with pytest.raises(DeclarationError) as caught:
-        import_callable(path, "optim.name")
+        import_function(path, "optim.name")
     (problem,) = caught.value.problems
     assert problem.path == "optim.name"
     assert rule in str(problem)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from sparsetune.errors import DeclarationError, Problem, first_line
-from sparsetune.imports import import_callable, is_import_path
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import (
     Allocation,
@@ -270,7 +270,7 @@ def own_allocation_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list
 
 
 def _import_score(path: str) -> None:
-    score = import_callable(path, "sparsity.score")
+    score = import_function(path, "sparsity.score")
     try:
         inspect.signature(score).bind(...)
     except TypeError as error:

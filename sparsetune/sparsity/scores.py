@@ -9,7 +9,7 @@ from functools import partial
 import torch
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.imports import import_callable, is_import_path
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.fisher.blocks import BlockFisher
 from sparsetune.sparsity.masks.exact import Masks
@@ -136,7 +136,7 @@ def score_function(name: str) -> Score:
     """
     if not is_import_path(name):
         return SCORES[name]
-    score: Score = import_callable(name, "sparsity.score")
+    score: Score = import_function(name, "sparsity.score")
     return partial(_checked_score, name, score)
 
 

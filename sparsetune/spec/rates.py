@@ -12,7 +12,7 @@ from itertools import count, takewhile
 
 from sparsetune.durations import Clock, round_half_up
 from sparsetune.errors import DeclarationError, Problem, first_line
-from sparsetune.imports import import_callable, is_import_path
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.spec import TrialSpec
 
 DecayFunction = Callable[[float], float]
@@ -51,7 +51,7 @@ def decay_function(name: str) -> DecayFunction:
         DeclarationError: if the import path does not lead to a function.
     """
     own: DecayFunction = (
-        import_callable(name, "schedule.lr") if is_import_path(name) else DECAYS[name]
+        import_function(name, "schedule.lr") if is_import_path(name) else DECAYS[name]
     )
     return own
 
@@ -165,11 +165,11 @@ def rewind_steps(spec: TrialSpec) -> list[int]:
 
 def image_resolution(spec: TrialSpec, step: int) -> int | None:
     """Pixels of a training image's side at a step, from step 0; None where images do not grow."""
-    if spec.task.kind != "folder" or spec.task.growth is None:
+    found = spec.task.growth_of_images()
+    if found is None:
         return None
-    growth = spec.task.growth
+    growth, last = found
     clock = spec.clock()
-    last = spec.task.resolution
     start = growth.start.steps(clock)
     length = growth.length.steps(clock)
     done = min(1.0, max(0.0, (step - start) / length)) if length else float(step >= start)

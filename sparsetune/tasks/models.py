@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.imports import import_callable, is_import_path
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.tasks.residual import resnet8, resnet18_cifar, resnet20, resnet56, wrn_22_2
 
@@ -126,8 +126,7 @@ def model_function(name: str) -> ModelFunction:
     if name in MODELS:
         return MODELS[name]
     if is_import_path(name):
-        users: ModelFunction = import_callable(name, "task.model")
-        return users
+        return import_function(name, "task.model")
     names = torchvision_names()
     if name in names:
         return partial(torchvision_model, name)
@@ -178,6 +177,15 @@ def meta_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Mo
         cause = f"{type(error).__name__}: {error}"
         rule = f"must build a network for inputs of shape {input_shape} ({cause})"
         raise _model_error(rule, name) from error
+    return require_module(name, model)
+
+
+def require_module(name: str, model: Any) -> nn.Module:
+    """What a model's function returned, proved to be a network whose sizes are all known.
+
+    Raises:
+        DeclarationError: if it is not, naming the model ``name``.
+    """
     if not isinstance(model, nn.Module):
         rule = "the function must return a torch.nn.Module"
         got = f"{type(model).__name__} from {name!r}"

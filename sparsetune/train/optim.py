@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sparsetune.errors import DeclarationError, Problem, first_line
-from sparsetune.imports import import_callable, is_import_path
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.spec import OptimSpec, TrialSpec
 from sparsetune.spec.optimizer import BETAS
 from sparsetune.spec.sparsity import METHODS_WITH_RESET
@@ -53,7 +53,7 @@ def build_optimizer(spec: OptimSpec, model: nn.Module) -> torch.optim.Optimizer:
 
 
 def _build_own(spec: OptimSpec, groups: list[dict[str, object]]) -> torch.optim.Optimizer:
-    build = import_callable(spec.name, "optim.name")
+    build = import_function(spec.name, "optim.name")
     built = build(groups, lr=spec.lr, **spec.arguments)
     if not isinstance(built, torch.optim.Optimizer):
         rule = "the function must return a torch.optim.Optimizer"

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 from sparsetune.durations import round_half_up
 from sparsetune.errors import Problem
-from sparsetune.imports import import_callable, is_import_path
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.sparsity.layers import Layer
 from sparsetune.spec.sparsity import SparsitySpec
 
@@ -134,7 +134,7 @@ def allocation_function(name: str | None) -> Allocation:
         DeclarationError: if the import path does not lead to a function.
     """
     if name is not None and is_import_path(name):
-        own: Allocation = import_callable(name, "sparsity.allocation")
+        own: Allocation = import_function(name, "sparsity.allocation")
         return own
     if name is None or name not in ALLOCATIONS:
         valid = ", ".join(ALLOCATIONS)

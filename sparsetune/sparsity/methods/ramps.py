@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from sparsetune.durations import round_half_up
-from sparsetune.imports import import_callable, is_import_path
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import RampSpec
 
@@ -75,7 +75,7 @@ def ramp_function(shape: str) -> Ramp:
     """
     if not is_import_path(shape):
         return RAMPS[shape]
-    own: Ramp = import_callable(shape, "sparsity.ramp.shape")
+    own: Ramp = import_function(shape, "sparsity.ramp.shape")
     return own
 
 
