@@ -22,6 +22,7 @@ LAYERS = {
         "study",
         "storage",
         "sparsity tasks",
+        "testing",
         "train",
         "costs",
         "search",
