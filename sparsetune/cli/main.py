@@ -15,6 +15,7 @@ from sparsetune.cli import (
     diff,
     doctor,
     export,
+    fields,
     layers,
     preview,
     replay,
@@ -23,9 +24,10 @@ from sparsetune.cli import (
     run,
     status,
 )
+from sparsetune.cli.completion import SHELLS, PrintCompletion, PrintVersion
 from sparsetune.errors import SparsetuneError
 
-COMMANDS = (run, resume, status, report, diff, export, replay, preview, layers, doctor)
+COMMANDS = (run, resume, status, report, diff, export, replay, preview, layers, fields, doctor)
 """Every command, in the order of ``--help``."""
 
 STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}
@@ -39,6 +41,13 @@ def build_parser() -> argparse.ArgumentParser:
     """Parser with every command and its options."""
     parser = argparse.ArgumentParser(
         prog="sparsetune", description="Hyperparameter studies of sparse training."
+    )
+    parser.add_argument("--version", action=PrintVersion, nargs=0, help="print the version and end")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help="print a shell's tab completion and end",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
