@@ -16,6 +16,7 @@ from sparsetune.cli import (
     doctor,
     export,
     fields,
+    init,
     layers,
     preview,
     replay,
@@ -27,7 +28,20 @@ from sparsetune.cli import (
 from sparsetune.cli.completion import SHELLS, PrintCompletion, PrintVersion
 from sparsetune.errors import SparsetuneError
 
-COMMANDS = (run, resume, status, report, diff, export, replay, preview, layers, fields, doctor)
+COMMANDS = (
+    init,
+    run,
+    resume,
+    status,
+    report,
+    diff,
+    export,
+    replay,
+    preview,
+    layers,
+    fields,
+    doctor,
+)
 """Every command, in the order of ``--help``."""
 
 STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}

@@ -50,7 +50,10 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
-            advice = "give a module such as `studies.digits`, or the path of a .py file"
+            advice = (
+                "give the path of a .py file, or a module that lies below the current folder;"
+                " `sparsetune init my_study.py` writes a first study"
+            )
             raise SparsetuneError(f"there is no module `{name}` here; {advice}") from error
         raise _import_error(name, error) from error
     except Exception as error:
@@ -60,7 +63,8 @@ def _import_module(name: str) -> ModuleType:
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise SparsetuneError(
-            f"there is no file `{path}`; give the path of a .py file, or a module name"
+            f"there is no file `{path}`; give the path of a .py file, or a module name;"
+            f" `sparsetune init {path}` writes one"
         )
     _append_to_path(path.resolve().parent)
     spec = importlib.util.spec_from_file_location(path.stem, path)
