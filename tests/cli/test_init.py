@@ -16,10 +16,9 @@ from sparsetune.cli.studies import find_study
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder; what a study imports is forgotten afterwards."""
+    """An empty current folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.setattr(sys, "modules", {**sys.modules})
     return tmp_path
 
 
@@ -27,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_template_is_a_valid_study_with_a_quick_form(template: str) -> None:
     assert main(["init", "pruned_well.py", "--template", template]) == 0
     study, file = find_study("pruned_well.py")
-    assert (study.name, file) == ("pruned_well", Path("pruned_well.py"))
+    assert (study.name, file) == ("pruned_well", Path("pruned_well.py").resolve())
     assert study.validate_declaration() == []
     assert study.quick().validate_declaration() == []
     assert study.question
