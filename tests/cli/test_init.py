@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,25 +14,28 @@ from sparsetune.cli.init import TEMPLATES
 from sparsetune.cli.main import main
 from sparsetune.cli.studies import find_study
 
+NAME = "pruned_well"
+
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty current folder."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty current folder; the study that is imported from it is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop(NAME, None)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_a_template_is_a_valid_study_with_a_quick_form(template: str) -> None:
-    assert main(["init", "pruned_well.py", "--template", template]) == 0
-    study, file = find_study("pruned_well.py")
-    assert (study.name, file) == ("pruned_well", Path("pruned_well.py").resolve())
+    assert main(["init", f"{NAME}.py", "--template", template]) == 0
+    study, file = find_study(f"{NAME}.py")
+    assert (study.name, file) == (NAME, Path(f"{NAME}.py").resolve())
     assert study.validate_declaration() == []
     assert study.quick().validate_declaration() == []
     assert study.question
     text = file.read_text()
-    assert "sparsetune run pruned_well.py" in text
+    assert f"sparsetune run {NAME}.py" in text
     assert init.PLACEHOLDER not in text
     assert len(text.splitlines()) <= 75
 
