@@ -77,7 +77,8 @@ class ProgressDisplay:
         self._print_line(self.summary())
 
     def _print_line(self, line: str) -> None:
-        self.console.print(line, soft_wrap=True)
+        # A terminal's lines break between words; those of a log or a notebook stay whole.
+        self.console.print(line, soft_wrap=not self.console.is_terminal)
 
     def announce(self, message: Announcement) -> None:
         """Show what a record or a message changes."""
