@@ -14,9 +14,11 @@ from sparsetune.cli.arguments import Commands, add_parser, print_json, print_lin
 from sparsetune.errors import SparsetuneError
 
 TEMPLATES = {
+    "tabular": "a table of numbers, embedded: no download",
     "images": "handwritten digits, embedded: no download",
     "folder": "your own images, in folders by class",
     "text": "sentences of GLUE",
+    "own": "a data function and a network of your own",
 }
 """What each template trains on, by its name; its file lies in ``templates/``."""
 PLACEHOLDER = "my_study"

@@ -74,8 +74,9 @@ def write_images(folder: Path, train: int, val: int) -> None:
                 Image.fromarray(pixels).save(folder / part / name / f"{number}.jpg")
 
 
-def test_images_from_an_empty_folder_end_in_a_report(workplace: Workplace) -> None:
-    written = workplace.run("init", "s.py", "--template", "images")
+@pytest.mark.parametrize("template", ["tabular", "images", "own"])
+def test_an_empty_folder_ends_in_a_report(workplace: Workplace, template: str) -> None:
+    written = workplace.run("init", "s.py", "--template", template)
     assert written["next"] == "sparsetune run s.py"
     require_report(workplace.run("run", "s.py"))
 

@@ -38,12 +38,12 @@ STUDY = Study(
             # A name of `sparsetune layers --help`, or your own "package.module:function", which is
             # called with the input's shape and the number of classes.
             model="resnet8",
-            batch_size=64,
+            batch_size=32,
             validation=0.1,
             least_area=0.5,
         ),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
-        schedule=ScheduleSpec(epochs=2, lr="linear", warmup=0.05),
+        schedule=ScheduleSpec(epochs=4, lr="linear", warmup=0.05),
     ),
     arms={"gmp": Arm({"sparsity.method": "gmp"})},
     # Two axes are crossed: each sparsity is trained for one and for two times the epochs.
