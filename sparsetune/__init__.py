@@ -56,6 +56,10 @@ __all__ = sorted(_MODULE_OF)
 def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
         return import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sparsetune")
     if name not in _MODULE_OF:
         raise AttributeError(f"module `sparsetune` has no `{name}`; it has {', '.join(__all__)}")
     return getattr(import_module(_MODULE_OF[name]), name)

@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,25 @@ if TYPE_CHECKING:
 
 Commands = Any
 """What `argparse` returns from ``add_subparsers``, whose type is private."""
+EXAMPLES_HEADING = "examples:"
+"""First line of what ends every ``--help``."""
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Layout of a command's help: lines of the examples stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith(EXAMPLES_HEADING):
+            return text
+        return super()._fill_text(text, width, indent)
 
 
 def add_parser(
-    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], summary: str
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    examples: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
     """Add a command with ``--json``.
 
@@ -31,10 +46,16 @@ def add_parser(
         name: As it is typed.
         run: Called with the parsed arguments; returns the exit status.
         summary: What the command does, without a capital and a full stop.
+        examples: Command lines without ``sparsetune``, for the end of its ``--help``.
     """
     description = summary[0].upper() + summary[1:] + "."
+    lines = [EXAMPLES_HEADING, *[f"  sparsetune {example}" for example in examples]]
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=description
+        name,
+        help=summary,
+        description=description,
+        epilog="\n".join(lines),
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.set_defaults(command=run)

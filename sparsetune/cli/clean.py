@@ -23,7 +23,11 @@ RESUMED_STATUSES = ("RUNNING", "WAITING", "FAILED")
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "delete a study's checkpoints or models; its numbers and reports stay"
-    parser = add_parser(commands, "clean", clean, summary)
+    examples = (
+        "clean runs/digits --checkpoints",
+        "clean runs/digits --checkpoints --models --yes",
+    )
+    parser = add_parser(commands, "clean", clean, summary, examples)
     add = parser.add_argument
     add("directory", type=Path, help="the study's directory")
     add("--checkpoints", action="store_true", help="an unfinished trial starts again without")

@@ -10,7 +10,11 @@ from sparsetune.cli.arguments import Commands, add_parser, parse_place, print_js
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "show what changed between two studies: declaration, code, conclusions"
-    parser = add_parser(commands, "diff", show_diff, summary)
+    examples = (
+        "diff runs/digits runs/digits-2",
+        "diff runs/digits runs/digits-2 --measure test_loss",
+    )
+    parser = add_parser(commands, "diff", show_diff, summary, examples)
     parser.add_argument("before", type=parse_place, help="a study's directory")
     parser.add_argument("after", type=parse_place, help="another's")
     parser.add_argument(

@@ -19,7 +19,11 @@ from sparsetune.cli.arguments import (
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "write a trial's final network with its certificate and a card"
-    parser = add_parser(commands, "export", export_network, summary)
+    examples = (
+        "export runs/digits/trials/0123456789ab exported",
+        "export runs/sst2/trials/0123456789ab encoder --data-root /data",
+    )
+    parser = add_parser(commands, "export", export_network, summary, examples)
     parser.add_argument(
         "trial",
         type=parse_place,

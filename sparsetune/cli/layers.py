@@ -18,7 +18,11 @@ from sparsetune.cli.arguments import (
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "show what a sparsity means for a model's layers; train nothing"
-    parser = add_parser(commands, "layers", show_layers, summary)
+    examples = (
+        "layers --model resnet50 --sparsity 0.95",
+        "layers --model mylab.nets:build --sparsity 0.9 --input-shape 3x32x32 --classes 10",
+    )
+    parser = add_parser(commands, "layers", show_layers, summary, examples)
     add = parser.add_argument
     add("--model", required=True, help="mlp, resnet50, … or your own package.module:function")
     add("--sparsity", required=True, type=parse_amount, metavar="S", help="in [0, 1)")

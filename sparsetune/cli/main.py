@@ -16,6 +16,8 @@ from sparsetune.cli import (
     diff,
     doctor,
     export,
+    fields,
+    init,
     layers,
     merge,
     preview,
@@ -25,10 +27,12 @@ from sparsetune.cli import (
     run,
     status,
 )
+from sparsetune.cli.completion import SHELLS, PrintCompletion, PrintVersion
 from sparsetune.errors import SparsetuneError
 from sparsetune.machine import require_supported_system
 
 COMMANDS = (
+    init,
     run,
     resume,
     status,
@@ -40,6 +44,7 @@ COMMANDS = (
     preview,
     layers,
     clean,
+    fields,
     doctor,
 )
 """Every command, in the order of ``--help``."""
@@ -55,6 +60,13 @@ def build_parser() -> argparse.ArgumentParser:
     """Parser with every command and its options."""
     parser = argparse.ArgumentParser(
         prog="sparsetune", description="Hyperparameter studies of sparse training."
+    )
+    parser.add_argument("--version", action=PrintVersion, nargs=0, help="print the version and end")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help="print a shell's tab completion and end",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:

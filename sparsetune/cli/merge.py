@@ -11,7 +11,11 @@ from sparsetune.cli.arguments import Commands, add_parser, print_json, print_lin
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "join directories of one declaration, run on machines without shared storage"
-    parser = add_parser(commands, "merge", merge, summary)
+    examples = (
+        "merge runs/a/digits runs/b/digits --into runs/digits-both",
+        "merge runs/a/digits runs/b/digits runs/c/digits --into runs/digits-all --json",
+    )
+    parser = add_parser(commands, "merge", merge, summary, examples)
     add = parser.add_argument
     add("directories", type=Path, nargs="+", metavar="DIR", help="two directories or more")
     add("--into", type=Path, required=True, metavar="DIR", help="the new directory")

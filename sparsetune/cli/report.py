@@ -18,7 +18,11 @@ from sparsetune.cli.arguments import (
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "write report/index.html, figures and tables of a study"
-    parser = add_parser(commands, "report", write_report, summary)
+    examples = (
+        "report runs/digits",
+        "report runs/digits --json",
+    )
+    parser = add_parser(commands, "report", write_report, summary, examples)
     parser.add_argument("directory", type=parse_place, help="the study's directory")
     add_study_folders(parser)
 

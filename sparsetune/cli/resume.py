@@ -12,7 +12,11 @@ from sparsetune.cli.launching import add_launch_arguments, launch_options, repor
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "go on with a study from its directory alone, or extend it"
-    parser = add_parser(commands, "resume", resume_study, summary)
+    examples = (
+        "resume runs/digits --add-report-seeds 2",
+        "resume runs/digits --add-sweep sparsity.target=0.97,0.99",
+    )
+    parser = add_parser(commands, "resume", resume_study, summary, examples)
     add = parser.add_argument
     add("directory", type=parse_place, help="the study's directory, such as runs/digits")
     add(

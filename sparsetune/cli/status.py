@@ -16,9 +16,12 @@ from sparsetune.cli.arguments import (
 
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
-    parser = add_parser(
-        commands, "status", show_status, "show how far a study is, also while it runs"
+    summary = "show how far a study is, also while it runs"
+    examples = (
+        "status runs/digits",
+        "status runs/digits --watch",
     )
+    parser = add_parser(commands, "status", show_status, summary, examples)
     parser.add_argument("directory", type=parse_place, help="the study's directory")
     parser.add_argument(
         "--watch", action="store_true", help="show it again every two seconds until Ctrl-C"

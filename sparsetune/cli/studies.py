@@ -60,7 +60,8 @@ def _import_module(name: str) -> ModuleType:
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise SparsetuneError(
-            f"there is no file `{path}`; give the path of a .py file, or a module name"
+            f"there is no file `{path}`; give the path of a .py file, or a module name;"
+            f" `sparsetune init {path}` writes one"
         )
     append_to_path([path.resolve().parent])
     spec = importlib.util.spec_from_file_location(path.stem, path)
