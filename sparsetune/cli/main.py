@@ -22,10 +22,11 @@ from sparsetune.cli import (
     resume,
     run,
     status,
+    track,
 )
 from sparsetune.errors import SparsetuneError
 
-COMMANDS = (run, resume, status, report, diff, export, replay, preview, layers, doctor)
+COMMANDS = (run, resume, status, report, diff, export, track, replay, preview, layers, doctor)
 """Every command, in the order of ``--help``."""
 
 STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}
