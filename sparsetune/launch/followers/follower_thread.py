@@ -208,9 +208,14 @@ class FollowerThread:
     def _send_rest(self) -> None:
         """Send what the follower missed, and to a tracker what it lacks of earlier launches."""
         for trial_id, state in self._planner.trials.items():
-            if trial_id in self._behind:
-                send_trial(self._follower, self._planner, state, self._told[trial_id])
-            elif trial_id not in self._told and isinstance(self._follower, Tracker):
+            behind = trial_id in self._behind
+            if not isinstance(self._follower, Tracker):
+                if behind:
+                    send_trial(self._follower, self._planner, state, self._told[trial_id])
+            elif behind:
+                # From its beginning: what a tracker refused may be half written.
+                send_trial(self._follower, self._planner, state, Told())
+            elif trial_id not in self._told:
                 send_to_tracker(self._follower, self._planner, state)
 
 

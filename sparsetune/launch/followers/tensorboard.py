@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from sparsetune.launch.followers.tracker import finite_numbers
 from sparsetune.storage.records import ColumnValue, Ended, Report
 
 FLUSH_SECONDS = 5
-"""A row is in its file after at most this time."""
+"""A row is in its file after at most this time, once another comes."""
 
 
 class EventFolders:
@@ -44,49 +45,64 @@ class EventFolders:
 class EventFile:
     """The event file of one trial.
 
+    The library's own writer has a queue and a thread: they lose what a full disk refuses.
+
     Args:
         folder: Its folder, which is made.
         trial: The trial.
     """
 
     def __init__(self, folder: Path, trial: FollowedTrial) -> None:
-        from tensorboardX import SummaryWriter  # type: ignore[import-untyped]
+        from tensorboardX.event_file_writer import (  # type: ignore[import-untyped]
+            EventsWriter,
+        )
 
         self.steps = ()
         self._folder = folder
         self._trial = trial
-        self._writer: Any = SummaryWriter(str(folder), flush_secs=FLUSH_SECONDS)
         self._reached: float | None = None
+        folder.mkdir(parents=True)
+        self._writer: Any = EventsWriter(str(folder / "events"))
+        self._flush_due = time.monotonic() + FLUSH_SECONDS
 
     def add_row(self, row: Report) -> None:
         """Write the numbers of one evaluation."""
         self._reached = row.number(self._trial.objective)
         self._add_scalars(row.row, row.step, row.time)
+        if time.monotonic() > self._flush_due:
+            # It syncs the file, and the ledger's disk may be the same.
+            self._writer.flush()
+            self._flush_due = time.monotonic() + FLUSH_SECONDS
 
     def end(self, outcome: Ended | None, step: int) -> None:
         """Write final numbers, searched values and a table of facts; close the file."""
         if outcome is None:
             self._writer.close()
             return
-        self._add_scalars(outcome.columns, step, outcome.time)
-        self._add_searched_values()
-        self._writer.add_text("trial", self._facts_table(outcome), step, walltime=outcome.time)
-        self._writer.close()
-        (self._folder / self._trial.trial_id).touch()
-
-    def _add_scalars(self, values: Mapping[str, ColumnValue], step: int, time: float) -> None:
-        for name, value in finite_numbers(values).items():
-            self._writer.add_scalar(name, value, step, walltime=time)
-
-    def _add_searched_values(self) -> None:
-        """Write what TensorBoard's table of hyperparameters shows."""
-        from tensorboardX.summary import hparams  # type: ignore[import-untyped]
+        from tensorboardX.summary import hparams, text  # type: ignore[import-untyped]
 
         trial = self._trial
-        values = {"cell": trial.cell, "role": trial.role, **trial.searched}
+        self._add_scalars(outcome.columns, step, outcome.time)
+        # What TensorBoard's table of hyperparameters shows.
+        searched = {"cell": trial.cell, "role": trial.role, **trial.searched}
         reached = {} if self._reached is None else {trial.objective: self._reached}
-        for part in hparams(values, reached):
-            self._writer.file_writer.add_summary(part)
+        for part in hparams(searched, reached):
+            self._add(part, step, outcome.time)
+        self._add(text("trial", self._facts_table(outcome)), step, outcome.time)
+        self._writer.close()
+        (self._folder / trial.trial_id).touch()
+
+    def _add_scalars(self, values: Mapping[str, ColumnValue], step: int, at: float) -> None:
+        from tensorboardX.summary import scalar
+
+        for name, value in finite_numbers(values).items():
+            self._add(scalar(name, value), step, at)
+
+    def _add(self, summary: Any, step: int, at: float) -> None:
+        """Write one event of a time in seconds since 1970."""
+        from tensorboardX.proto.event_pb2 import Event  # type: ignore[import-untyped]
+
+        self._writer.write_event(Event(wall_time=at, step=step, summary=summary))
 
     def _facts_table(self, outcome: Ended) -> str:
         """A table in Markdown of what tells the trial from others."""

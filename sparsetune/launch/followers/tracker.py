@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from sparsetune.launch.followers.followed_trial import FollowedTrial
@@ -68,7 +69,9 @@ class Tracker(Follower):
     def on_started(self, trial: FollowedTrial) -> None:
         """Open the trial's run, and write what earlier attempts left."""
         if before := self._open.pop(trial.trial_id, None):
-            before.end(None)
+            # It may still refuse what it refused before; that is written into the new run.
+            with suppress(Exception):
+                before.end(None)
         run = self._open[trial.trial_id] = _OpenRun(self.store.open(trial))
         for row in trial.earlier:
             run.add(row)

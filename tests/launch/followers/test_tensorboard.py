@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -12,9 +16,11 @@ from sparsetune.errors import FollowerError
 from sparsetune.launch.followers.tensorboard import EventFolders
 from sparsetune.launch.followers.tracker import Tracker
 from sparsetune.launch.followers.trackers import build_tracker
+from sparsetune.storage.announcements import Remark
 from tests.launch.followers.followed import (
     RUN_NAME,
     TRIAL,
+    Launch,
     ended,
     followed,
     row,
@@ -97,6 +103,33 @@ def test_a_trial_that_ended_before_is_written_once(tmp_path: Path) -> None:
     written = file.stat().st_mtime_ns
     followed(tracker(tmp_path), before=[started(), *rows, ended()])
     assert file.stat().st_mtime_ns == written
+
+
+def test_a_disk_that_was_full_has_everything_once_there_is_room(small_disk: Path) -> None:
+    launch = Launch(tracker(small_disk))
+    launch.announce(started())
+    wait_for(lambda: any(small_disk.rglob("events.*")))
+    fill = ["dd", "if=/dev/zero", f"of={small_disk / 'ballast'}", "bs=1k"]
+    assert b"No space left" in subprocess.run(fill, capture_output=True).stderr
+    launch.announce(*(row(step, 1 / step, 100.0 + step) for step in range(1, 201)))
+    # An announcement takes the lines, if it comes after the failure.
+    wait_for(lambda: launch.announce(Remark("still running")) or launch.lines)
+    (line,) = launch.lines
+    assert line.startswith("theirs failed (OSError: [Errno 28] No space left on device)")
+    (small_disk / "ballast").unlink()
+    launch.announce(ended())
+    assert launch.close() == [line]
+    losses = scalars(small_disk / RUN_NAME)["train_loss"]
+    assert losses == [(step, round(1 / step, 6), 100.0 + step) for step in range(1, 201)]
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise TimeoutError("the condition did not come true")
 
 
 def test_an_object_store_is_refused() -> None:

@@ -236,7 +236,7 @@ def test_a_server_that_is_down_costs_the_driver_nothing(
     assert median(down.seconds) < 1e-3
 
 
-def test_a_full_disk_is_said_and_costs_no_record(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     """A file lies where TensorBoard's folder should be made."""
     (tmp_path / "tensorboard").write_text("in the way")
     failed, unsent = followed(build_tracker("tensorboard", tmp_path, "s"), *FIRST)
