@@ -38,7 +38,15 @@ _EXPORTS_BY_MODULE = {
     ],
     "sparsetune.study.stopping": ["Halving"],
     "sparsetune.study": ["Arm", "Maximize", "Minimize", "Quick", "Study"],
-    "sparsetune.spec.task": ["DigitsTask", "FolderTask", "GrowthSpec", "ImageTask", "TextTask"],
+    "sparsetune.spec.task": [
+        "CustomTask",
+        "DigitsTask",
+        "FolderTask",
+        "GrowthSpec",
+        "ImageTask",
+        "MetricSpec",
+        "TextTask",
+    ],
 }
 _MODULE_OF = {name: module for module, names in _EXPORTS_BY_MODULE.items() for name in names}
 

@@ -21,7 +21,7 @@ from sparsetune.costs.fisher_cost import FisherCost, measure_fisher_cost, uses_f
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
 from sparsetune.tasks.kinds import load_task
-from sparsetune.tasks.network import Inputs
+from sparsetune.tasks.nested import Nested, count_examples, map_tensors
 from sparsetune.tasks.task import Batch, Task, TrainingBatch
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints, Row
@@ -178,11 +178,11 @@ def _example_seconds(model: torch.nn.Module, task: Task, batch_size: int) -> flo
     indices = [torch.arange(batch_size)[: len(split)], next(iter(split.chunks()))]
     for inputs, targets in split.read(indices):
         batch = _BatchSplit(inputs, targets)
-        evaluate_model(model, batch, task.metric)
+        evaluate_model(model, batch, task.measures)
         done = 0
         began = time.perf_counter()
         while not done or time.perf_counter() - began < EVALUATION_SECONDS:
-            evaluate_model(model, batch, task.metric)
+            evaluate_model(model, batch, task.measures)
             done += len(batch)
         seconds = (time.perf_counter() - began) / done
         if seconds * len(batch) > EVALUATION_SECONDS:
@@ -194,22 +194,19 @@ def _example_seconds(model: torch.nn.Module, task: Task, batch_size: int) -> flo
 class _BatchSplit:
     """Split of one batch, which is in memory already, so that no reading is timed."""
 
-    inputs: Inputs
-    targets: torch.Tensor
+    inputs: Nested
+    targets: Nested
 
     def __len__(self) -> int:
-        return len(self.targets)
+        return count_examples(self.targets)
 
     def chunks(self) -> list[torch.Tensor]:
         return [torch.arange(len(self))]
 
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
         for _ in chosen:
-            if isinstance(self.inputs, torch.Tensor):
-                # A network may change its inputs in place.
-                yield self.inputs.clone(), self.targets
-            else:
-                yield dict(self.inputs), self.targets
+            # A network may change its inputs in place.
+            yield map_tensors(torch.clone, self.inputs), self.targets
 
     def training(self, spec: TrialSpec, first: int) -> Iterator[TrainingBatch]:
         raise NotImplementedError

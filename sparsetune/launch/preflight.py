@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 
 from sparsetune.costs.configurations import budget_problems
-from sparsetune.errors import DataError, DeclarationError, Problem, first_line
+from sparsetune.errors import DataError, DeclarationError, Problem
+from sparsetune.launch.resolution import resolve_study
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.task import FolderTask, TaskSpec, TextTask
+from sparsetune.spec.task import TaskSpec
 from sparsetune.study import Arm, Study, readable_part, require_valid
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import OptunaSampler
-from sparsetune.tasks.kinds import network_of, prepare_data, split_problems
-from sparsetune.tasks.network import ImageNetwork, compute_logits
-from sparsetune.tasks.text.encoders import max_tokens, model_digest
+from sparsetune.tasks.kinds import kind_of, network_of, prepare_data, split_problems
+from sparsetune.tasks.nested import map_tensors
+from sparsetune.tasks.network import compute_outputs
+from sparsetune.tasks.text.encoders import model_digest
 from sparsetune.tasks.weights import fitting_weights
 
 
@@ -38,6 +40,8 @@ def preflight_problems(
     models: dict[TaskSpec, tuple[list[Layer], list[Problem]]] = {}
     for cell in study.cells():
         for place, spec in _trials_of(cell):
+            if not spec.task.is_resolved:
+                continue
             # A model is examined once for all trials that differ in nothing that it depends on.
             model_only = spec.task.model_copy(
                 update={"batch_size": 1, "validation": 0, "split_seed": 0}
@@ -61,7 +65,7 @@ def preflight_problems(
         declared = set()
         for cell in study.cells():
             for _, spec in _trials_of(cell):
-                declared.add((spec.sparsity.checkpoint, _data_key(spec.task)))
+                declared.add((spec.sparsity.checkpoint, kind_of(spec.task).data_only()))
         for checkpoint, task in sorted(declared, key=str):
             found |= set(_data_problems(task, checkpoint, data_root))
         found |= set(_weights_problems(study, data_root))
@@ -80,14 +84,28 @@ def _prefix_path(place: str, problem: Problem) -> Problem:
 
 
 def require_runnable(
-    study: Study, *, data_root: Path | None = None, needs_data: bool = True
+    study: Study,
+    *,
+    data_root: Path | None = None,
+    needs_data: bool = True,
+    known: Study | None = None,
 ) -> Study:
-    """The study, proved runnable. Arguments are those of `preflight_problems`.
+    """The study, proved runnable, with the sizes of its data.
+
+    Args:
+        study: The declaration.
+        data_root: Folder that data sets lie in.
+        needs_data: Whether to find, unpack or download the data. Without, sizes that only they tell
+            may stay unresolved, and what depends on them is not checked.
+        known: The same study as an earlier launch stored it, whose sizes hold.
 
     Raises:
         DeclarationError: naming every problem of the declaration, its models and its data at once.
     """
     faults = study.validate_declaration()
+    if not faults:
+        study, unresolved = resolve_study(study, data_root, known)
+        faults = unresolved if needs_data else []
     readable = readable_part(study, faults) if faults else study
     problems = [*faults, *preflight_problems(readable, data_root=data_root, needs_data=needs_data)]
     if not readable.cells():  # a fault of the base must not hide an unknown model
@@ -110,55 +128,26 @@ def examine_model(
         return [], error.problems
     except DataError as error:
         return [], [Problem("task.model", str(error))]
-    if problem := _length_problem(task, model):
-        return [], [problem]
+    kind = kind_of(task)
     try:
         example = network.example()
         forward_flops(model, example=example, prunable=weights)
         with torch.device("meta"), torch.no_grad():
-            batch = dict(example) if isinstance(example, Mapping) else example
-            shape = tuple(compute_logits(model.eval(), batch).shape)
+            batch = map_tensors(torch.empty_like, example)
+            outputs = compute_outputs(model.eval(), batch)
     except Exception as error:  # the user's function may raise anything
-        taken = (
-            f"inputs of shape {network.input_shape}"
-            if isinstance(network, ImageNetwork)
-            else "token ids"
-        )
-        rule = f"must build a network for {taken} ({type(error).__name__}: {error})"
+        # Too long a text is the cause of most failures, and has a message of its own.
+        if problem := kind.fit_problem(model):
+            return [], [problem]
+        rule = f"must build a network for {network.input_text} ({type(error).__name__}: {error})"
         return [], [Problem("task.model", rule, repr(task.model))]
-    if problem := _side_problem(task, model):
+    if problem := kind.fit_problem(model):
         return [], [problem]
-    if shape != (1, network.outputs):
-        rule = f"the network must return logits of shape (n, {network.outputs})"
-        return [], [Problem("task.model", rule, f"{shape} from {task.model!r}")]
+    misfit = network.output_problem(outputs)
+    if misfit:
+        shape = tuple(getattr(outputs, "shape", ())) or type(outputs).__name__
+        return [], [Problem("task.model", misfit, f"{shape} from {task.model!r}")]
     return layers_of(weights), []
-
-
-def _length_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
-    """Problem of texts that may be longer than their encoder takes; or None."""
-    if isinstance(task, TextTask) and task.max_length > (limit := max_tokens(model.config)):
-        return Problem(
-            "task.max_length",
-            f"must be at most {limit}, the tokens that `{task.model}` takes",
-            str(task.max_length),
-        )
-    return None
-
-
-def _side_problem(task: TaskSpec, model: torch.nn.Module) -> Problem | None:
-    """Problem of a task that shows its network images of a size that it cannot take; or None."""
-    if not isinstance(task, FolderTask):
-        return None
-    sides = {"task.eval_resolution": task.eval_resolution}
-    if task.growth:
-        sides["task.growth.first"] = task.growth.first
-    for path, side in sides.items():
-        try:
-            forward_flops(model, (3, side, side))
-        except Exception as error:  # a network may refuse a size in any way
-            rule = f"must be a size that `{task.model}` takes, built for {task.resolution} pixels"
-            return Problem(path, rule, f"{side} ({type(error).__name__}: {first_line(error)})")
-    return None
 
 
 def _locate_problem(problem: Problem, study: Study, cell: Cell) -> Problem:
@@ -181,14 +170,6 @@ def _sampler_problems(study: Study) -> list[Problem]:
     from sparsetune.search.adaptation import sampler_problems
 
     return sampler_problems(study)
-
-
-def _data_key(task: TaskSpec) -> TaskSpec:
-    """Part of a task that its data depend on; for texts the model too, which has the tokenizer."""
-    unused: dict[str, str | None] = {"weights": None}
-    if not isinstance(task, TextTask):
-        unused["model"] = ""
-    return task.model_copy(update=unused)
 
 
 def _data_problems(

@@ -100,9 +100,11 @@ def prepare_launch(
         require_runnable(study, data_root=data_root)
     home = StudyDirectory(directory or resolve_place(options.storage) / study.name)
     defaults_version = home.defaults_version()
-    study = require_runnable(study.under_defaults(defaults_version), data_root=data_root)
     # Under the directory's own defaults, or a new default would look like a changed declaration.
-    if read_content(home.declaration) is not None:
+    study = study.under_defaults(defaults_version)
+    known = home.study() if read_content(home.declaration) is not None else None
+    study = require_runnable(study, data_root=data_root, known=known)
+    if known is not None:
         home.require_same_study(study)
     return _read_and_plan(study, home, options, data_root, extend, defaults_version)
 

@@ -20,8 +20,8 @@ from torch.utils.flop_counter import flop_registry
 
 from sparsetune.sparsity.layers import prunable_weights
 
-Example = torch.Tensor | Mapping[str, torch.Tensor]
-"""Input of a network: one tensor, or keyword arguments as language models take them."""
+Example = torch.Tensor | tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor]
+"""Input of a network: one tensor, several, or keyword arguments as language models take them."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,8 @@ def forward_flops(
     with torch.no_grad(), torch.device("meta"), _FlopCounter(weights) as counter:
         if isinstance(example, Mapping):
             on_meta(**{name: _meta_tensor(value) for name, value in example.items()})
+        elif isinstance(example, tuple):
+            on_meta(*(_meta_tensor(tensor) for tensor in example))
         else:
             on_meta(_meta_tensor(example))
     return ForwardFlops(counter.weights, counter.other)

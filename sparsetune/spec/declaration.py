@@ -29,6 +29,8 @@ SCHEMA_VERSION = 1
 can no longer be read as they are."""
 DIGEST_VERSION = 1
 """Version in every digest. It stays: another one would rename every finished trial."""
+RESOLVED_FIELD = "resolved"
+"""Field of a part with a ``kind`` that holds what a launch found in a user's data."""
 
 Result = TypeVar("Result")
 
@@ -213,18 +215,24 @@ def as_written(value: Any) -> Any:
 def digest_of(values: Any) -> str:
     """First twelve hexadecimal digits of SHA-256 over the sorted JSON of plain values.
 
-    Equal numbers have equal digests: 1.0 counts as 1.
+    Equal numbers have equal digests: 1.0 counts as 1. What a launch found in a user's data
+    (`RESOLVED_FIELD`) takes no part: a trial has its name before its data are read.
     """
-    text = json.dumps(_whole_numbers(values), sort_keys=True, separators=(",", ":"), default=repr)
+    text = json.dumps(_digested(values), sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _whole_numbers(value: Any) -> Any:
-    """Plain values with whole floats as integers."""
+def _digested(value: Any) -> Any:
+    """Plain values with whole floats as integers, without what was resolved."""
     if isinstance(value, Mapping):
-        return {key: _whole_numbers(item) for key, item in value.items()}
+        # Only a part with a kind has the field; an arm may have its name.
+        is_part = isinstance(value.get("kind"), str)
+        digested = {key: _digested(item) for key, item in value.items()}
+        if is_part:
+            digested.pop(RESOLVED_FIELD, None)
+        return digested
     if isinstance(value, list | tuple):
-        return [_whole_numbers(item) for item in value]
+        return [_digested(item) for item in value]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value

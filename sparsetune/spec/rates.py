@@ -115,11 +115,11 @@ def rewind_steps(spec: TrialSpec) -> list[int]:
 
 def image_resolution(spec: TrialSpec, step: int) -> int | None:
     """Pixels of a training image's side at a step, from step 0; None where images do not grow."""
-    if spec.task.kind != "folder" or spec.task.growth is None:
+    found = spec.task.growth_of_images()
+    if found is None:
         return None
-    growth = spec.task.growth
+    growth, last = found
     clock = spec.clock()
-    last = spec.task.resolution
     start = growth.start.steps(clock)
     length = growth.length.steps(clock)
     done = min(1.0, max(0.0, (step - start) / length)) if length else float(step >= start)

@@ -27,7 +27,7 @@ from sparsetune.spec.evaluation import EvaluateSpec
 from sparsetune.spec.optimizer import OptimSpec
 from sparsetune.spec.schedule import ScheduleSpec
 from sparsetune.spec.sparsity import SparsitySpec
-from sparsetune.spec.task import DigitsTask, TaskSpec
+from sparsetune.spec.task import DatasetTask, DigitsTask, TaskSpec
 from sparsetune.spec.values import flatten_values, set_field
 
 
@@ -69,8 +69,8 @@ class TrialSpec(Declaration):
     def _transfers_texts(self) -> TrialSpec:
         given = self.sparsity if isinstance(self.sparsity, SparsitySpec) else SparsitySpec()
         # A target of 0 becomes the method `dense`, which any task may have.
-        kind = getattr(self.task, "kind", "text")
-        if given.method == "transfer" and given.target and kind != "text":
+        has_start = getattr(self.task, "has_sparse_start", True)
+        if given.method == "transfer" and given.target and not has_start:
             raise ValueError(
                 "the method `transfer` goes on from a sparse encoder: `task.kind` must be 'text'"
             )
@@ -86,7 +86,9 @@ class TrialSpec(Declaration):
             )
         if not isinstance(teacher, TrialSpec):
             return self
-        different = _split_differences(self.task, teacher.task)
+        if not isinstance(self.task, DatasetTask) or not isinstance(teacher.task, DatasetTask):
+            return self
+        different = self.task.split_differences(teacher.task)
         if different:
             raise ValueError(
                 "`distill.teacher` must have the trial's data and training split, or its logits are"
@@ -97,7 +99,7 @@ class TrialSpec(Declaration):
                 "a `distill.teacher` must learn from labels alone, got one with a teacher of its"
                 " own"
             )
-        if _uses_augmentation(self.task):
+        if self.task.changes_examples():
             raise ValueError(
                 "a `distill.teacher` says what it thinks of each example once: no random crops,"
                 " flips, cutout"
@@ -158,6 +160,10 @@ class TrialSpec(Declaration):
         # A field inside the task needs its kind, which `given` leaves out with a default task.
         return _with_fields({"task": to_plain(self.task), **self.given()}, values)
 
+    def with_task(self, task: TaskSpec) -> TrialSpec:
+        """The same trial with another task; not checked."""
+        return self if task is self.task else self.model_copy(update={"task": task})
+
     def with_seed(self, seed: int) -> TrialSpec:
         """The canonical trial of this configuration with a seed; one object for each seed."""
         known = self._by_seed()
@@ -195,6 +201,7 @@ class TrialSpec(Declaration):
     def _columns(self) -> dict[str, Any]:
         trial = self.canonical()
         values = trial.model_dump(mode="json")
+        values["task"] = trial.task.column_values()
         values["sparsity"] = trial.sparsity.resolved().model_dump(mode="json")
         if trial.distill.teacher is not None:
             # One column with an id, in place of one for each field of the teacher.
@@ -239,32 +246,3 @@ def _with_fields(given: dict[str, Any], values: Mapping[str, Any]) -> dict[str, 
     for path, value in values.items():
         set_field(given, path, to_plain(value))
     return given
-
-
-def _uses_augmentation(task: TaskSpec) -> bool:
-    """True if training examples change from one epoch to the next."""
-    if getattr(task, "kind", None) == "folder":
-        return True
-    return any(getattr(task, name, 0) for name in ("crop", "flip", "cutout"))
-
-
-_SPLIT_FIELDS = (
-    "kind",
-    "dataset",
-    "folder",
-    "examples",
-    "train_examples",
-    "validation",
-    "split_seed",
-)
-"""Fields of a task that decide which examples are trained on, and in which form."""
-
-
-def _split_differences(task: TaskSpec, other: TaskSpec) -> list[str]:
-    """The fields in which the training splits of two tasks differ."""
-
-    def differs(name: str) -> bool:
-        # Tasks of other kinds lack some of these fields.
-        return bool(getattr(task, name, None) != getattr(other, name, None))
-
-    return [f"`task.{name}`" for name in _SPLIT_FIELDS if differs(name)]

@@ -1,4 +1,4 @@
-"""Kinds of task: data set, network and splits that belong to a task's declaration."""
+"""Kinds of task by declaration, and the task that a trial learns."""
 
 from __future__ import annotations
 
@@ -8,68 +8,34 @@ from pathlib import Path
 import torch
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec, TextTask
-from sparsetune.tasks.images import digits, jpeg
-from sparsetune.tasks.images.folder import FolderSource
-from sparsetune.tasks.images.resident import ResidentSource
-from sparsetune.tasks.images.small_sets import (
-    CIFAR10_DATASET,
-    CIFAR100_DATASET,
-    FASHION_MNIST_DATASET,
-    TorchvisionDataset,
+from sparsetune.spec.task import (
+    CustomTask,
+    DigitsTask,
+    FolderTask,
+    ImageTask,
+    TaskSpec,
+    TextTask,
 )
-from sparsetune.tasks.network import ImageNetwork, Network
+from sparsetune.tasks.custom.kind import CustomKind
+from sparsetune.tasks.custom.sizes import resolve_task as resolve_custom_task
+from sparsetune.tasks.images.kind import FolderKind, ResidentKind
+from sparsetune.tasks.kind import TaskKind
+from sparsetune.tasks.network import Network
 from sparsetune.tasks.task import Splits, Task
-from sparsetune.tasks.text import encoders, glue
-from sparsetune.tasks.text.sentences import EncoderNetwork, TextSource
+from sparsetune.tasks.text.kind import TextKind
 
 
-def _torchvision_source(images: TorchvisionDataset) -> ResidentSource:
-    return ResidentSource(
-        images.input_shape, images.n_classes, images.prepare, images.read, images.normalised
-    )
-
-
-SOURCES = {
-    "digits": ResidentSource(
-        input_shape=digits.INPUT_SHAPE,
-        n_classes=digits.N_CLASSES,
-        prepare=lambda _: None,
-        read=lambda _: digits.read_digits(),
-        normalised=lambda inputs: inputs,
-    ),
-    "fashion_mnist": _torchvision_source(FASHION_MNIST_DATASET),
-    "cifar10": _torchvision_source(CIFAR10_DATASET),
-    "cifar100": _torchvision_source(CIFAR100_DATASET),
-    "cifar10_jpeg": ResidentSource(
-        input_shape=jpeg.INPUT_SHAPE,
-        n_classes=jpeg.N_CLASSES,
-        prepare=jpeg.prepare_cifar10_jpeg,
-        read=jpeg.read_cifar10_jpeg,
-        normalised=jpeg.normalise_jpeg,
-    ),
-}
-"""Data sets that fit on a device, by an image task's ``dataset``, or another task's ``kind``."""
-
-AnySource = ResidentSource | FolderSource | TextSource
-
-
-def source_of(spec: TaskSpec) -> AnySource:
-    """Data set that a task reads."""
+def kind_of(spec: TaskSpec) -> TaskKind:
+    """What is particular to a declared task. This is the one place that tells kinds apart."""
     match spec:
+        case DigitsTask() | ImageTask():
+            return ResidentKind(spec)
         case FolderTask():
-            return FolderSource(spec)
+            return FolderKind(spec)
         case TextTask():
-            return TextSource(spec)
-        case _:
-            return SOURCES[dataset_name(spec)]
-
-
-def dataset_name(spec: TaskSpec) -> str:
-    """Name of the task's data set."""
-    if isinstance(spec, FolderTask):
-        return Path(spec.folder).name
-    return spec.dataset if isinstance(spec, ImageTask | TextTask) else spec.kind
+            return TextKind(spec)
+        case CustomTask():
+            return CustomKind(spec)
 
 
 def network_of(
@@ -80,15 +46,9 @@ def network_of(
     Args:
         task: The declaration.
         data_root: Folder that data sets and models lie in.
-        checkpoint: Sparse model that a text task starts from; ignored for images.
+        checkpoint: Sparse model that a text task starts from; ignored for others.
     """
-    if isinstance(task, TextTask):
-        return EncoderNetwork(
-            checkpoint or task.model, glue.output_count(task), task.max_length, data_root
-        )
-    source = source_of(task)
-    assert not isinstance(source, TextSource)
-    return ImageNetwork(task.model, source.input_shape, source.n_classes)
+    return kind_of(task).network(data_root, checkpoint)
 
 
 def prepare_data(spec: TaskSpec, data_root: Path | None) -> None:
@@ -97,32 +57,39 @@ def prepare_data(spec: TaskSpec, data_root: Path | None) -> None:
     Raises:
         DataError: in one line, where it looked and what to set.
     """
-    source_of(spec).prepare(data_root)
+    kind_of(spec).prepare(data_root)
 
 
 def data_digest(spec: TaskSpec, data_root: Path | None = None) -> str:
     """Data set's name and twelve hexadecimal digits: ``digits=0a1b…``.
 
-    The digits name every byte that is read; for a folder of images, every path and size. A text
-    task adds its model in the same form, after a space.
+    The digits name every byte that is read; for a folder of images, every path and size; for a
+    user's own data, the counts, the targets and a sample of the inputs. A text task adds its model
+    in the same form, after a space.
 
     Raises:
         DataError: if the data are missing.
     """
-    data = f"{dataset_name(spec)}={source_of(spec).digest(data_root)}"
-    if isinstance(spec, TextTask):
-        return f"{data} {spec.model}={encoders.model_digest(spec.model, data_root)}"
-    return data
+    kind = kind_of(spec)
+    data = f"{spec.dataset_name()}={kind.digest(data_root)}"
+    files = kind.model_files(data_root)
+    return f"{data} {files}" if files else data
 
 
 def split_problems(task: TaskSpec) -> list[Problem]:
-    """First problem with the sizes of a task's splits and batches; an empty list if they fit."""
+    """First problem with the sizes of a task's splits and batches; an empty list if they fit.
+
+    Sizes that are not resolved yet have no problem.
+    """
+    if not task.is_resolved:
+        return []
     pool = task.pool()
     held_out = task.held_out()
-    classes = source_of(task).n_classes
-    declared_size = task.train_examples if isinstance(task, ImageTask | TextTask) else None
+    classes = kind_of(task).strata
+    declared_size = getattr(task, "train_examples", None)
     if 0 < held_out < classes or held_out > pool - classes:
-        choices = f"0, or {classes} (one a class) to {pool - classes} examples of {pool}"
+        least = f"{classes} (one a class)" if classes > 1 else "1"
+        choices = f"0, or {least} to {pool - classes} examples of {pool}"
         return [Problem("task.validation", f"must hold out {choices}", f"{held_out} examples")]
     if (declared_size or 0) > pool - held_out:
         rule = f"must be at most {pool - held_out}, what validation leaves"
@@ -131,6 +98,18 @@ def split_problems(task: TaskSpec) -> list[Problem]:
         rule = f"must be at most the training set's {task.train_size()} examples"
         return [Problem("task.batch_size", rule, str(task.batch_size))]
     return []
+
+
+def resolve_task(spec: TaskSpec, data_root: Path | None) -> TaskSpec:
+    """Task that knows the sizes of its data; itself where it knows them already.
+
+    Raises:
+        DeclarationError: if a user's function cannot be imported or called.
+        DataError: if the data are missing, or cannot be learned from.
+    """
+    if isinstance(spec, CustomTask):
+        return resolve_custom_task(spec, data_root)
+    return spec
 
 
 def load_task(
@@ -156,24 +135,20 @@ def load_task(
     """
     if problems := split_problems(spec):
         raise DeclarationError(problems, "the task")
-    # Trials of a study differ in these fields, and should not read their data again.
-    data = spec.model_copy(update=_irrelevant_to_splits(spec))
-    splits = _load_splits(data, data_root, str(device), subset)
-    metric = spec.headline() if isinstance(spec, TextTask) else "accuracy"
-    network = network_of(spec, data_root, checkpoint)
-    return Task(splits, network, spec.label_smoothing, spec.weights, data_root, metric)
-
-
-def _irrelevant_to_splits(spec: TaskSpec) -> dict[str, object]:
-    """Fields without effect on a task's splits, at fixed values: tasks then share a cache entry."""
-    fields: dict[str, object] = {"batch_size": 1, "label_smoothing": 0, "weights": None}
-    if isinstance(spec, TextTask):
-        # The model stays: its tokenizer makes the tokens.
-        return fields | {"metric": None}
-    return fields | {"model": ""}
+    kind = kind_of(spec)
+    # Trials of a study differ in other fields, and should not read their data again.
+    splits = _load_splits(kind.data_only(), data_root, str(device), subset)
+    return Task(
+        splits=splits,
+        network=kind.network(data_root, checkpoint),
+        loss=kind.loss(),
+        measures=kind.measures(),
+        weights=spec.weights,
+        data_root=data_root,
+    )
 
 
 # Few, since splits may take much of a device's memory.
 @lru_cache(maxsize=2)
 def _load_splits(spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
-    return source_of(spec).splits(spec, data_root, device, subset)
+    return kind_of(spec).splits(data_root, device, subset)

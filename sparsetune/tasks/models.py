@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -17,6 +16,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from sparsetune.errors import DeclarationError, Problem
+from sparsetune.imports import import_function
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.tasks.residual import resnet8, resnet18_cifar, resnet20, resnet56, wrn_22_2
 
@@ -126,7 +126,7 @@ def model_function(name: str) -> ModelFunction:
     if name in MODELS:
         return MODELS[name]
     if ":" in name:
-        return _import_model_function(name)
+        return import_function(name, "task.model")
     names = torchvision_names()
     if name in names:
         return partial(torchvision_model, name)
@@ -135,19 +135,6 @@ def model_function(name: str) -> ModelFunction:
     theirs = f"a classification model of torchvision ({near})"
     own = "or your own `package.module:function`"
     raise _model_error(f"must be one of {', '.join(MODELS)}, {theirs}, {own}", name)
-
-
-def _import_model_function(name: str) -> ModelFunction:
-    module_name, _, function_name = name.partition(":")
-    try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:  # a user's module may raise anything while it is imported
-        cause = f"{type(error).__name__}: {error}"
-        raise _model_error(f"must name a function that can be imported ({cause})", name) from error
-    if not callable(function):
-        raise _model_error("must name a function", name)
-    own: ModelFunction = function
-    return own
 
 
 def _model_error(rule: str, name: str) -> DeclarationError:
@@ -190,6 +177,15 @@ def meta_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Mo
         cause = f"{type(error).__name__}: {error}"
         rule = f"must build a network for inputs of shape {input_shape} ({cause})"
         raise _model_error(rule, name) from error
+    return require_module(name, model)
+
+
+def require_module(name: str, model: Any) -> nn.Module:
+    """What a model's function returned, proved to be a network whose sizes are all known.
+
+    Raises:
+        DeclarationError: if it is not, naming the model ``name``.
+    """
     if not isinstance(model, nn.Module):
         rule = "the function must return a torch.nn.Module"
         got = f"{type(model).__name__} from {name!r}"

@@ -11,9 +11,7 @@ from torch import nn
 
 from sparsetune.sparsity.flops import Example
 from sparsetune.tasks.models import build_model, meta_model, require_prunable
-
-Inputs = torch.Tensor | dict[str, torch.Tensor]
-"""Inputs of a network: images (n, *shape), or token ids and masks by name, (n, tokens) each."""
+from sparsetune.tasks.nested import Nested
 
 
 class Network(Protocol):
@@ -25,7 +23,11 @@ class Network(Protocol):
 
     @property
     def outputs(self) -> int:
-        """Number of logits of an example: the classes, or 1 where a number is predicted."""
+        """Number of outputs of an example: the classes, or how many numbers are predicted."""
+
+    @property
+    def input_text(self) -> str:
+        """Inputs in words, for messages."""
 
     def __hash__(self) -> int:
         """Hash of name and sizes: equal networks share entries of caches."""
@@ -49,6 +51,13 @@ class Network(Protocol):
 
         Raises:
             DeclarationError: if there are none.
+        """
+
+    def output_problem(self, outputs: Any) -> str | None:
+        """Rule that outputs for `example` break, in words; None where they fit.
+
+        Args:
+            outputs: What the network gave, on the meta device.
         """
 
 
@@ -83,21 +92,42 @@ class ImageNetwork:
         """See `Network`."""
         return require_prunable(self.name, model)
 
+    @property
+    def input_text(self) -> str:
+        """See `Network`."""
+        return f"inputs of shape {self.input_shape}"
+
+    def output_problem(self, outputs: Any) -> str | None:
+        """See `Network`."""
+        return logits_problem(outputs, self.outputs)
+
     def at(self, side: int) -> ImageNetwork:
         """Network for square images of another size, ``side`` pixels."""
         return replace(self, input_shape=(self.input_shape[0], side, side))
 
 
-def compute_logits(network: Any, inputs: Inputs) -> torch.Tensor:
-    """Logits of a batch, (n, outputs).
+def logits_problem(outputs: Any, count: int) -> str | None:
+    """Rule that the outputs of a classifier for one example break; None where they fit."""
+    if tuple(outputs.shape) == (1, count):
+        return None
+    return f"the network must return logits of shape (n, {count})"
+
+
+def compute_outputs(network: Any, inputs: Nested) -> Any:
+    """Outputs of a batch: of classifiers logits, (n, classes).
 
     Args:
-        network: A module, compiled or not. Given inputs by name, it must answer with an object that
-            has ``logits``, as transformers' models do.
+        network: A module, compiled or not. Several inputs are its arguments, inputs by name its
+            keyword arguments. Where it answers with an object that has ``logits``, as models of
+            transformers do, these are its outputs.
         inputs: The batch.
     """
-    if isinstance(inputs, Mapping):
-        logits: torch.Tensor = network(**inputs).logits
-        return logits
-    outputs: torch.Tensor = network(inputs)
-    return outputs
+    if isinstance(inputs, torch.Tensor):
+        outputs = network(inputs)
+    elif isinstance(inputs, Mapping):
+        outputs = network(**inputs)
+    else:
+        outputs = network(*inputs)
+    if isinstance(outputs, torch.Tensor):
+        return outputs
+    return getattr(outputs, "logits", outputs)

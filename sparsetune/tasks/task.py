@@ -1,4 +1,4 @@
-"""Task of a trial: the splits it reads, its network, the loss it optimises and its metric."""
+"""Task of a trial: the splits it reads, its network, the loss it optimises, what is measured."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.task import Metric
-from sparsetune.tasks.network import Inputs, Network
+from sparsetune.tasks.losses import class_loss
+from sparsetune.tasks.measures import ACCURACY, LossFunction, Measures
+from sparsetune.tasks.nested import Nested
+from sparsetune.tasks.network import Network
 from sparsetune.tasks.weights import load_weights
 
 EVALUATED_TOGETHER = 1_000
 """Images of a forward pass in evaluations. Results change in the last bit with it."""
 
-Batch = tuple[Inputs, torch.Tensor]
-"""Inputs as the network takes them, and targets (n,): class numbers or scores. On the device."""
-TrainingBatch = tuple[Inputs, torch.Tensor, torch.Tensor]
+Batch = tuple[Nested, Nested]
+"""Inputs as the network takes them, and targets, as the loss does. On the device."""
+TrainingBatch = tuple[Nested, Nested, torch.Tensor]
 """A batch, and the indices of its examples in the training split, (n,). On the device."""
 
 
@@ -66,23 +67,23 @@ class Splits:
 
 @dataclass(frozen=True)
 class Task:
-    """Classification, or prediction of a number, by one network.
+    """Learning of one network from examples with targets.
 
     Args:
         splits: Examples, on or for the device of the trial.
         network: The network before training.
-        label_smoothing: Smoothing of the labels in the optimised loss, in [0, 1).
+        loss: Loss that is optimised, a mean over the batch of outputs and targets.
+        measures: What evaluations measure.
         weights: Trained weights to start from; see `sparsetune.tasks.weights`.
         data_root: Folder that those weights are looked for in.
-        metric: Metric of the column ``score``.
     """
 
     splits: Splits
     network: Network
-    label_smoothing: float = 0.0
+    loss: LossFunction = class_loss
+    measures: Measures = ACCURACY
     weights: str | None = None
     data_root: Path | None = None
-    metric: Metric = "accuracy"
 
     def build_model(self) -> nn.Module:
         """Fresh network, drawn from torch's global generator, or with the declared weights."""
@@ -98,21 +99,6 @@ class Task:
             DeclarationError: if there are none.
         """
         return self.network.prunable(model)
-
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """Loss that is optimised, a mean over the batch.
-
-        Args:
-            outputs: Logits, (n, classes); or predicted numbers, (n, 1).
-            targets: Class numbers or numbers, (n,).
-
-        Returns:
-            Cross-entropy in nats, with smoothed labels where declared; the squared error where
-            targets are numbers.
-        """
-        if targets.is_floating_point():
-            return functional.mse_loss(outputs.squeeze(1), targets)
-        return functional.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing)
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:

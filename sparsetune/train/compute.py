@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sparsetune.spec import ComputeSpec
-from sparsetune.tasks.network import Inputs
+from sparsetune.tasks.nested import Nested, split_batch
 from sparsetune.tasks.task import TrainingBatch
 
 DTYPE_BY_PRECISION = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -39,7 +39,7 @@ class ComputedModel:
         precision = DTYPE_BY_PRECISION[self._spec.precision]
         return torch.autocast(self._device, precision, enabled=precision is not torch.float32)
 
-    def inputs(self, inputs: Inputs) -> Inputs:
+    def inputs(self, inputs: Nested) -> Nested:
         """Images in the memory layout of the network; other inputs as they are."""
         if self._spec.channels_last and isinstance(inputs, torch.Tensor) and inputs.dim() == 4:
             return inputs.contiguous(memory_format=torch.channels_last)
@@ -49,17 +49,10 @@ class ComputedModel:
         """Equal parts of a batch, each small enough for one forward pass."""
         inputs, targets, index = batch
         count = self._spec.accumulate
-        input_parts = _split_inputs(self.inputs(inputs), count)
-        return zip(input_parts, targets.chunk(count), index.chunk(count), strict=True)
+        input_parts = split_batch(self.inputs(inputs), count)
+        return zip(input_parts, split_batch(targets, count), index.chunk(count), strict=True)
 
     def part_of_mean(self, loss: torch.Tensor) -> torch.Tensor:
         """Share of a part's mean loss in that of its batch."""
         # Without parts there is no division: its time shows in the steps of a small network.
         return loss / self._spec.accumulate if self._spec.accumulate > 1 else loss
-
-
-def _split_inputs(inputs: Inputs, count: int) -> Sequence[Inputs]:
-    if isinstance(inputs, torch.Tensor):
-        return inputs.chunk(count)
-    parts = zip(*(tensor.chunk(count) for tensor in inputs.values()), strict=True)
-    return [dict(zip(inputs, part, strict=True)) for part in parts]

@@ -6,6 +6,7 @@ The logits are computed once for every example of the training split.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from safetensors.torch import load
@@ -15,12 +16,13 @@ from torch.nn import functional
 from sparsetune.errors import DataError
 from sparsetune.paths import Place, read_content
 from sparsetune.spec import DistillSpec
-from sparsetune.tasks.network import compute_logits
+from sparsetune.tasks.nested import Nested
+from sparsetune.tasks.network import compute_outputs
 from sparsetune.tasks.task import Examples
 
 LOGITS_FILE = "logits.safetensors"
 """Name of the file with a teacher's logits, in the folder of its trial's attempt."""
-TaskLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+TaskLoss = Callable[[Any, Any], torch.Tensor]
 """Loss without a teacher, a mean over a batch of outputs and targets."""
 
 
@@ -58,13 +60,13 @@ class DistillationLoss:
         self._logits = logits
 
     def loss(
-        self, outputs: torch.Tensor, targets: torch.Tensor, index: torch.Tensor, task: TaskLoss
+        self, outputs: torch.Tensor, targets: Nested, index: torch.Tensor, task: TaskLoss
     ) -> torch.Tensor:
         """Loss ``(1 - h) task + h KL`` with hardness h, a mean over the batch.
 
         Args:
             outputs: Logits of the student, (n, ...).
-            targets: Targets of the batch, (n,).
+            targets: Targets of the batch.
             index: Indices of its examples in the training split, (n,).
             task: Loss without a teacher; not computed where the hardness is 1.
         """
@@ -89,7 +91,7 @@ def compute_split_logits(model: nn.Module, split: Examples) -> torch.Tensor:
     was_training = model.training
     model.eval()
     chunks = list(split.chunks())
-    batches = [compute_logits(model, inputs).float().cpu() for inputs, _ in split.read(chunks)]
+    batches = [compute_outputs(model, inputs).float().cpu() for inputs, _ in split.read(chunks)]
     model.train(was_training)
     logits = torch.cat(batches)
     # Chunks may follow another order than the split, as texts by length do.

@@ -11,31 +11,16 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import load
 
 from sparsetune.errors import DataError, SparsetuneError, StudyDirectoryError
 from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
-from sparsetune.spec.task import TextTask
 from sparsetune.storage import StudyDirectory, translating_write_errors
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.trial_state import TrialState, fold_records
-from sparsetune.tasks.kinds import data_digest, network_of
-from sparsetune.tasks.model_folder import quiet_transformers
-from sparsetune.tasks.network import ImageNetwork
-from sparsetune.tasks.text import glue
-from sparsetune.tasks.text.encoders import UNTRAINED_ENCODERS, meta_encoder, model_digest
-from sparsetune.tasks.text.tokens import tokenizer_for
-
-GLUE_CLASS_NAMES = {
-    "cola": ("unacceptable", "acceptable"),
-    "sst2": ("negative", "positive"),
-    "mrpc": ("not_equivalent", "equivalent"),
-    "qqp": ("not_duplicate", "duplicate"),
-    "stsb": ("score",),
-    "wnli": ("not_entailment", "entailment"),
-}
-"""Names of GLUE's classes by number, from the hub, for tasks whose files have numbers only."""
+from sparsetune.tasks.kind import ExportedFiles
+from sparsetune.tasks.kinds import kind_of
 
 
 @dataclass(frozen=True)
@@ -167,54 +152,18 @@ def _finished_attempt(trial_id: str, state: TrialState) -> int:
 
 
 def _write_model(finished: FinishedTrial, folder: Path, data_root: Path | None) -> None:
-    task = finished.spec.task
-    if isinstance(task, TextTask):
-        _write_encoder(finished, task, folder, data_root)
-        load_lines = TEXT_LOADING_LINES
-        library = "transformers"
-    else:
-        save_file(finished.weights, folder / "model.safetensors", {"format": "pt"})
-        network = network_of(task, data_root)
-        assert isinstance(network, ImageNetwork)
-        load_lines = IMAGE_LOADING_LINES.format(network=network)
-        library = "pytorch"
+    _require_same_sources(finished, data_root)
+    checkpoint = finished.spec.sparsity.checkpoint
+    kind = kind_of(finished.spec.task)
+    exported = kind.export(finished.weights, folder, data_root, checkpoint)
     certificate = json.dumps(finished.certificate, indent=1)
     declaration = json.dumps({"schema": SCHEMA_VERSION, **finished.spec.given()}, indent=2)
     (folder / "certificate.json").write_text(certificate + "\n")
     (folder / "declaration.json").write_text(declaration + "\n")
-    (folder / "README.md").write_text(_model_card(finished, library, load_lines, declaration))
+    (folder / "README.md").write_text(_model_card(finished, exported, declaration))
 
 
-def _write_encoder(
-    finished: FinishedTrial, task: TextTask, folder: Path, data_root: Path | None
-) -> None:
-    """Write the encoder, its configuration with the task's classes, and its tokenizer.
-
-    Raises:
-        DataError: if the encoder that the trial started from is missing, or is another one.
-    """
-    _require_same_encoder(finished, task, data_root)
-    name = finished.spec.sparsity.checkpoint or task.model
-    model = meta_encoder(name, glue.output_count(task), data_root)
-    try:
-        model.load_state_dict(finished.weights, assign=True)
-    except RuntimeError as error:
-        rule = f"`{name}` must have the shape that trial {finished.trial_id} started from"
-        raise DataError(f"{rule}, got another") from error
-    classes = GLUE_CLASS_NAMES.get(task.dataset) or glue.GLUE_TASKS[task.dataset].classes
-    # Pipelines of transformers show these names.
-    model.config.id2label = dict(enumerate(classes))
-    model.config.label2id = {label: number for number, label in enumerate(classes)}
-    is_regression = len(classes) == 1
-    model.config.problem_type = "regression" if is_regression else "single_label_classification"
-    tokenizer = tokenizer_for(task, data_root)
-    tokenizer.model_max_length = task.max_length
-    with quiet_transformers():
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-
-
-def _require_same_encoder(finished: FinishedTrial, task: TextTask, data_root: Path | None) -> None:
+def _require_same_sources(finished: FinishedTrial, data_root: Path | None) -> None:
     """Refuse files other than those that the trial was trained on.
 
     Another tokenizer would go unnoticed, and spoil every prediction.
@@ -224,31 +173,13 @@ def _require_same_encoder(finished: FinishedTrial, task: TextTask, data_root: Pa
     """
     starts = finished.state.starts
     recorded = (starts[-1].data or "") if starts else ""
-    if task.model in UNTRAINED_ENCODERS:
-        # The tokenizer is trained on the texts, so these must be the same too.
-        found = data_digest(task, data_root)
-    else:
-        found = f"{task.model}={model_digest(task.model, data_root)}"
-    if found not in recorded:
+    found = kind_of(finished.spec.task).export_sources(data_root)
+    if found is not None and found not in recorded:
         rule = f"trial {finished.trial_id} must be exported with the files that it was trained on"
         raise DataError(f"{rule}, {recorded or 'unknown'}; got {found}")
 
 
-TEXT_LOADING_LINES = """\
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-model = AutoModelForSequenceClassification.from_pretrained(FOLDER)
-tokenizer = AutoTokenizer.from_pretrained(FOLDER)"""
-
-IMAGE_LOADING_LINES = """\
-from safetensors.torch import load_file
-from sparsetune.tasks.models import build_model
-
-model = build_model({network.name!r}, {network.input_shape}, {network.outputs})
-model.load_state_dict(load_file("model.safetensors"))"""
-
-
-def _model_card(finished: FinishedTrial, library: str, load_lines: str, declaration: str) -> str:
+def _model_card(finished: FinishedTrial, exported: ExportedFiles, declaration: str) -> str:
     """Model card in Markdown, with the metadata that the Hugging Face hub reads."""
     use = finished.state.use
     counts = finished.certificate
@@ -258,7 +189,7 @@ def _model_card(finished: FinishedTrial, library: str, load_lines: str, declarat
     parameters = f"{counts['parameters']:,} | {counts['pruned']:,} | {sparsity}"
     return f"""\
 ---
-library_name: {library}
+library_name: {exported.library}
 tags: [sparsity, pruning]
 ---
 
@@ -273,7 +204,7 @@ Pruned weights are zeros in dense tensors; `certificate.json` counts them layer 
 | all parameters | {parameters} |
 
 ```python
-{load_lines}
+{exported.loading_lines}
 ```
 
 The trial's declaration, also in `declaration.json`:

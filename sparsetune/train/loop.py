@@ -26,8 +26,8 @@ from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import image_resolution, learning_rate
-from sparsetune.tasks.kinds import load_task, network_of
-from sparsetune.tasks.network import compute_logits
+from sparsetune.tasks.kinds import load_task, network_of, resolve_task
+from sparsetune.tasks.network import compute_outputs
 from sparsetune.train.average import WeightAverage
 from sparsetune.train.checkpoint import (
     Checkpoint,
@@ -122,6 +122,8 @@ def train(
     """
     started = time.perf_counter()
     spec = spec.checked().canonical()
+    # A study's trial brings the sizes of its data along.
+    spec = spec.with_task(resolve_task(spec.task, data_root))
     _require_none(combination_problems(spec.sparsity), mask_schedule_problems(spec))
     trial_id = spec.trial_id()
     total = spec.total_steps()
@@ -195,7 +197,7 @@ def train(
         optimizer.zero_grad()
         for inputs, targets, index in compute.parts(batch):
             with compute.arithmetic():
-                outputs = compute_logits(compute.network, inputs)
+                outputs = compute_outputs(compute.network, inputs)
                 if distillation:
                     loss = distillation.loss(outputs, targets, index, task.loss)
                 else:
@@ -267,7 +269,7 @@ def train(
             return TrialResult("INVALID", faults, False, certificate, structure)
         test: dict[str, float] = {}
         if read_test:
-            test.update(evaluate_model(model, task.splits.test, task.metric).columns("test"))
+            test.update(evaluate_model(model, task.splits.test, task.measures).columns("test"))
         if logits_to is not None:
             save_weights({"logits": compute_split_logits(model, task.splits.train)}, logits_to)
         if masks_to is not None:

@@ -11,8 +11,21 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from sparsetune.seeds import derived_seed
-from sparsetune.tasks.network import compute_logits
+from sparsetune.tasks.nested import Nested
+from sparsetune.tasks.network import compute_outputs
 from sparsetune.tasks.task import Task
+
+
+class _TakingInputs(nn.Module):
+    """Network called with one argument, the inputs in whatever form."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.training = network.training
+
+    def forward(self, inputs: Nested) -> Any:
+        return compute_outputs(self.network, inputs)
 
 
 class GradientProbe:
@@ -65,7 +78,7 @@ class GradientProbe:
         with self._restoring_model(seed, training):
             for inputs, targets in self._task.splits.train.read(torch.split(order, size)):
                 with self._arithmetic():
-                    loss = self._task.loss(compute_logits(self._model, inputs), targets)
+                    loss = self._task.loss(compute_outputs(self._model, inputs), targets)
                 gradients = torch.autograd.grad(loss, parameters)
                 yield dict(zip(self._weights, gradients, strict=True))
 
@@ -76,7 +89,7 @@ class GradientProbe:
         batches = split.read(torch.split(chosen, self._batch_size))
         with torch.random.fork_rng(self._gpu_devices()), self._arithmetic():
             torch.manual_seed(derived_seed(self._seed, "recalibrate", seed))
-            update_bn((inputs for inputs, _ in batches), self._model)
+            update_bn(([inputs] for inputs, _ in batches), _TakingInputs(self._model))
 
     def _order(self, seed: int, examples: int) -> torch.Tensor:
         """Indices of ``examples`` training examples, from one permutation after the other."""

@@ -46,13 +46,13 @@ def mask_columns(sparsifier: Sparsifier, steps_per_epoch: int) -> Row:
 
 def loss_columns(model: torch.nn.Module, task: Task) -> Row:
     """Columns about the model's losses and scores on the training subset and validation."""
-    on_train = evaluate_model(model, task.splits.train_subset, task.metric)
-    on_validation = evaluate_model(model, task.splits.validation, task.metric)
+    on_train = evaluate_model(model, task.splits.train_subset, task.measures)
+    on_validation = evaluate_model(model, task.splits.validation, task.measures)
     return {
         "train_loss": on_train.loss,
         "train_entropy": on_train.entropy,
         **on_validation.columns("val"),
-        "val_error": 1 - on_validation.score,
+        "val_error": on_validation.error,
     }
 
 

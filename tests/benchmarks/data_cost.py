@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 from sparsetune import ScheduleSpec, TrialSpec
 from sparsetune.spec.task import FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks import kinds
-from sparsetune.tasks.images import folder
+from sparsetune.tasks.images import folder, sources
 from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN
 from sparsetune.tasks.images.small_sets import (
     CIFAR10_DATASET,
@@ -80,7 +80,7 @@ def _resident(name: str, kind: str, rounds: int, device: str) -> list[Row]:
     given = {"dataset": name, "validation": HELD_OUT, "train_examples": IMAGES, "batch_size": BATCH}
     task = ImageTask.model_validate(given | AUGMENTATIONS[kind])
     with random_images(SETS[name].input_shape, IMAGES + HELD_OUT, name):
-        source = kinds.SOURCES[name]
+        source = sources.SOURCES[name]
         split, (pixels, targets) = (
             source.splits(task, None, device, IMAGES).train,
             source.read(None)["train"],
@@ -169,9 +169,7 @@ def _folder(folder: Path, workers: int, rounds: int, device: str) -> list[Row]:
             dataset, FOLDER_BATCH, shuffle=True, num_workers=workers, pin_memory=pinned
         )
         works[f"torchvision, {name}"] = partial(_moved, loader, device)
-    works[OURS] = partial(
-        one_epoch, kinds.source_of(task).splits(task, None, device, IMAGES).train, task
-    )
+    works[OURS] = partial(one_epoch, kinds.kind_of(task).splits(None, device, IMAGES).train, task)
     clock = partial(wall_clock if workers else now, device)
     with reading(workers):
         taken = interleaved(

@@ -29,6 +29,7 @@ from sparsetune.spec.rates import learning_rate
 from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, RampSpec, SparsitySpec
 from sparsetune.spec.task import ImageTask
 from sparsetune.tasks import kinds
+from sparsetune.tasks.images import sources
 from sparsetune.tasks.images.resident import ResidentSource, ResidentSplit
 from sparsetune.tasks.models import build_model
 from sparsetune.train import train
@@ -256,10 +257,10 @@ def random_images(
     inputs = torch.randint(0, 256, (examples, *input_shape), generator=generator, dtype=torch.uint8)
     targets = torch.arange(examples) % CLASSES
     sets = {"train": (inputs, targets), "test": (inputs[:10], targets[:10])}
-    source = kinds.SOURCES[dataset]
+    source = sources.SOURCES[dataset]
     images = ResidentSource(input_shape, CLASSES, source.prepare, lambda _: sets, source.normalised)
     with (
-        patch.dict(kinds.SOURCES, {dataset: images}),
+        patch.dict(sources.SOURCES, {dataset: images}),
         patch.dict(task_spec.IMAGE_TRAIN_SIZES, {dataset: examples}),
     ):
         yield

@@ -24,7 +24,7 @@ from sparsetune.spec.task import ImageTask
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.trial_state import fold_records
 from sparsetune.tasks.images.resident import ResidentSplit
-from sparsetune.tasks.kinds import SOURCES
+from sparsetune.tasks.images.sources import SOURCES
 from sparsetune.tasks.task import Batch
 from tests.benchmarks import __main__ as command
 from tests.benchmarks import data_cost, device_sharing, ledger_cost, mask_update, resume_cost

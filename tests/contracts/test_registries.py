@@ -26,7 +26,8 @@ from sparsetune.spec.sparsity import (
     SparsitySpec,
 )
 from sparsetune.spec.task import GLUE_TRAIN_SIZES, DigitsTask, ImageTask, TaskSpec, TextTask
-from sparsetune.tasks.kinds import SOURCES, source_of
+from sparsetune.tasks.images.sources import SOURCES
+from sparsetune.tasks.kinds import kind_of
 from sparsetune.tasks.text.glue import GLUE_TASKS
 from sparsetune.train.optim import OPTIMIZERS
 
@@ -49,8 +50,8 @@ def test_a_registry_has_the_names_of_the_declaration(registry: Iterable[str], na
 def test_every_task_has_a_source() -> None:
     datasets = get_args(ImageTask.model_fields["dataset"].annotation)
     kinds = {task.model_fields["kind"].default for task in get_args(get_args(TaskSpec)[0])}
-    assert set(SOURCES) == {*datasets, *(kinds - {"image", "folder", "text"})}
-    assert [source_of(task).n_classes for task in (DigitsTask(), ImageTask(), TextTask())] == [
+    assert set(SOURCES) == {*datasets, *(kinds - {"image", "folder", "text", "custom"})}
+    assert [kind_of(task).strata for task in (DigitsTask(), ImageTask(), TextTask())] == [
         10,
         10,
         2,

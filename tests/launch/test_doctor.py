@@ -37,7 +37,7 @@ from sparsetune.launch.doctor import (
     run_checks,
 )
 from sparsetune.paths import resolve_place
-from sparsetune.tasks.kinds import SOURCES
+from sparsetune.tasks.images.sources import SOURCES
 from tests.object_store import keys
 
 NODE = {

@@ -20,6 +20,7 @@ from sparsetune.spec import ComputeSpec, DistillSpec, OptimSpec, ScheduleSpec, T
 from sparsetune.spec.sparsity import FisherSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.tasks import kinds
+from sparsetune.tasks.images import sources
 from sparsetune.tasks.models import lenet_300_100
 from sparsetune.train import train
 from sparsetune.train.checkpoint import Checkpoints
@@ -96,8 +97,8 @@ def test_no_step_of_a_whole_trial_waits(method: str, monkeypatch: pytest.MonkeyP
         "train": (pixels, torch.arange(60_000) % 10),
         "test": (pixels[:1000], torch.arange(1000) % 10),
     }
-    source = dataclasses.replace(kinds.SOURCES["fashion_mnist"], read=lambda _: sets)
-    monkeypatch.setitem(kinds.SOURCES, "fashion_mnist", source)
+    source = dataclasses.replace(sources.SOURCES["fashion_mnist"], read=lambda _: sets)
+    monkeypatch.setitem(sources.SOURCES, "fashion_mnist", source)
     task = ImageTask(
         model="resnet8", batch_size=128, train_examples=1280, crop=4, flip=True, cutout=8
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sparsetune.errors import DeclarationError
 from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.tasks import kinds
-from sparsetune.tasks.images import resident
+from sparsetune.tasks.images import resident, sources
 from sparsetune.tasks.images.digits import read_digits
 from sparsetune.tasks.kinds import load_task, split_problems
 from sparsetune.tasks.task import stratified_split
@@ -74,8 +74,8 @@ def test_sizes_that_fit_are_none(task: DigitsTask | ImageTask) -> None:
 
 def test_the_digest_of_the_data_names_every_byte(monkeypatch: pytest.MonkeyPatch) -> None:
     def digest(read: Callable[[], dict[str, tuple[torch.Tensor, torch.Tensor]]]) -> str:
-        source = dataclasses.replace(kinds.SOURCES["digits"], read=lambda _: read())
-        monkeypatch.setitem(kinds.SOURCES, "digits", source)
+        source = dataclasses.replace(sources.SOURCES["digits"], read=lambda _: read())
+        monkeypatch.setitem(sources.SOURCES, "digits", source)
         resident._data_digest.cache_clear()
         return kinds.data_digest(DigitsTask(model="other", batch_size=7))
 

@@ -18,7 +18,7 @@ from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
 from sparsetune.tasks import kinds
-from sparsetune.tasks.images import folder
+from sparsetune.tasks.images import folder, sources
 from sparsetune.train import TrialResult, train
 from sparsetune.train.checkpoint import Checkpoint, latest_checkpoint
 from tests.interruption import Interrupted, Stops
@@ -227,9 +227,9 @@ def test_augmentation_on_the_device(
         "test": (pixels[:100], torch.arange(100) % 10),
     }
     source = dataclasses.replace(
-        kinds.SOURCES["fashion_mnist"], input_shape=(1, 8, 8), read=lambda _: sets
+        sources.SOURCES["fashion_mnist"], input_shape=(1, 8, 8), read=lambda _: sets
     )
-    monkeypatch.setitem(kinds.SOURCES, "fashion_mnist", source)
+    monkeypatch.setitem(sources.SOURCES, "fashion_mnist", source)
     kinds._load_splits.cache_clear()
     given: dict[str, Any] = {
         "model": "mlp",

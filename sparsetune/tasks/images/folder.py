@@ -19,7 +19,7 @@ from sparsetune.errors import DataError, first_line
 from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import image_resolution
-from sparsetune.spec.task import FolderTask, TaskSpec
+from sparsetune.spec.task import FolderTask
 from sparsetune.tasks.data_roots import given_root
 from sparsetune.tasks.images.pixels import decode_image, per_channel
 from sparsetune.tasks.task import (
@@ -249,16 +249,15 @@ class FolderSource:
                 digest.update(path + str(size).encode())
         return digest.hexdigest()[:12]
 
-    def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
+    def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
         """Four splits, of which ``val`` is the test split.
 
         Args:
-            spec: The task's declaration.
             data_root: Folder that data sets lie in.
             device: As torch names it.
             subset: Number of training examples on which the training loss is measured.
         """
-        assert isinstance(spec, FolderTask)
+        spec = self.spec
         self.prepare(data_root)
         folder = self.folder(data_root)
         train, test = _list_images(folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.task import ImageTask, TaskSpec
+from sparsetune.spec.task import DigitsTask, ImageTask
 from sparsetune.tasks.images.augment import Augmentation
 from sparsetune.tasks.images.pixels import LabelledImages
 from sparsetune.tasks.task import (
@@ -94,7 +94,9 @@ class ResidentSource:
         """Twelve hexadecimal digits that name every byte read."""
         return _data_digest(self.read, data_root)
 
-    def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
+    def splits(
+        self, spec: DigitsTask | ImageTask, data_root: Path | None, device: str, subset: int
+    ) -> Splits:
         """Four splits, normalised, on the device.
 
         Args:
@@ -124,7 +126,7 @@ class ResidentSource:
             test=split(*sets["test"]),
         )
 
-    def _augmentation(self, spec: TaskSpec, device: str) -> Augmentation | None:
+    def _augmentation(self, spec: DigitsTask | ImageTask, device: str) -> Augmentation | None:
         if not isinstance(spec, ImageTask) or not (spec.crop or spec.flip or spec.cutout):
             return None
         black_pixel = torch.zeros((1, self.input_shape[0], 1, 1), dtype=torch.uint8)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ from torch import nn
 
 from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.task import TaskSpec, TextTask
-from sparsetune.tasks.network import Inputs
+from sparsetune.spec.task import TextTask
+from sparsetune.tasks.nested import Nested
+from sparsetune.tasks.network import logits_problem
 from sparsetune.tasks.task import Batch, Splits, TrainingBatch, epoch_order, split_indices
-from sparsetune.tasks.text import encoders, glue
+from sparsetune.tasks.text import encoders
 from sparsetune.tasks.text.tokens import Tokens, tokenised_task
 
 EVALUATED_TOGETHER = 256
@@ -95,7 +97,7 @@ class TextSplit:
     def _sort_by_length(self, index: torch.Tensor) -> torch.Tensor:
         return index[torch.sort(self.lengths[index], stable=True).indices]
 
-    def _padded(self, index: torch.Tensor) -> Inputs:
+    def _padded(self, index: torch.Tensor) -> Nested:
         """Inputs of the network for some texts of the split, padded to the longest."""
         tokens = self.tokens
         lengths = self.lengths[index]
@@ -114,57 +116,32 @@ class TextSplit:
         return {name: inputs[name] for name in tokens.inputs}
 
 
-@dataclass(frozen=True)
-class TextSource:
-    """Task of GLUE as a data set; see `sparsetune.spec.task.TextTask`."""
+def text_splits(spec: TextTask, data_root: Path | None, device: str, subset: int) -> Splits:
+    """Four splits, of which GLUE's dev set is the test split.
 
-    spec: TextTask
+    Args:
+        spec: The task's declaration.
+        data_root: Folder that data sets lie in.
+        device: As torch names it.
+        subset: Number of training examples on which the training loss is measured.
+    """
+    sets = tokenised_task(spec, data_root)
+    labels = sets["train"].labels.double().round().long().numpy()
+    chosen = split_indices(labels, spec.held_out(), spec.train_size(), spec.split_seed, subset)
+    lengths = {name: tokens.starts.diff() for name, tokens in sets.items()}
+    held = {name: tokens.to(device) for name, tokens in sets.items()}
 
-    @property
-    def n_classes(self) -> int:
-        """Number of strata of the splits: the classes, or the bins of a score."""
-        outputs = glue.output_count(self.spec)
-        return BINS_OF_SCORES if outputs == 1 else outputs
+    def train_part(name: str) -> TextSplit:
+        rows = torch.from_numpy(np.ascontiguousarray(chosen[name]))
+        return TextSplit.of(held["train"], rows, lengths["train"])
 
-    def prepare(self, data_root: Path | None) -> object:
-        """Find or download texts and model, and tokenise.
-
-        Raises:
-            DataError: in one line, what is missing or wrong, and where it looked.
-        """
-        return tokenised_task(self.spec, data_root)
-
-    def digest(self, data_root: Path | None) -> str:
-        """Twelve hexadecimal digits that name every byte read of the texts."""
-        return glue.glue_digest(self.spec, data_root)
-
-    def splits(self, spec: TaskSpec, data_root: Path | None, device: str, subset: int) -> Splits:
-        """Four splits, of which GLUE's dev set is the test split.
-
-        Args:
-            spec: The task's declaration.
-            data_root: Folder that data sets lie in.
-            device: As torch names it.
-            subset: Number of training examples on which the training loss is measured.
-        """
-        assert isinstance(spec, TextTask)
-        sets = tokenised_task(spec, data_root)
-        labels = sets["train"].labels.double().round().long().numpy()
-        chosen = split_indices(labels, spec.held_out(), spec.train_size(), spec.split_seed, subset)
-        lengths = {name: tokens.starts.diff() for name, tokens in sets.items()}
-        held = {name: tokens.to(device) for name, tokens in sets.items()}
-
-        def train_part(name: str) -> TextSplit:
-            rows = torch.from_numpy(np.ascontiguousarray(chosen[name]))
-            return TextSplit.of(held["train"], rows, lengths["train"])
-
-        all_test_rows = torch.arange(len(lengths["test"]))
-        return Splits(
-            train=train_part("train"),
-            train_subset=train_part("train_subset"),
-            validation=train_part("validation"),
-            test=TextSplit.of(held["test"], all_test_rows, lengths["test"]),
-        )
+    all_test_rows = torch.arange(len(lengths["test"]))
+    return Splits(
+        train=train_part("train"),
+        train_subset=train_part("train_subset"),
+        validation=train_part("validation"),
+        test=TextSplit.of(held["test"], all_test_rows, lengths["test"]),
+    )
 
 
 @dataclass(frozen=True)
@@ -199,6 +176,15 @@ class EncoderNetwork:
         It has token ids alone: the values of a mask would be read, and the meta device has none.
         """
         return {"input_ids": torch.zeros((1, self.max_length), dtype=torch.long, device="meta")}
+
+    @property
+    def input_text(self) -> str:
+        """See `sparsetune.tasks.network.Network`."""
+        return "token ids"
+
+    def output_problem(self, outputs: Any) -> str | None:
+        """See `sparsetune.tasks.network.Network`."""
+        return logits_problem(outputs, self.outputs)
 
     def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """See `sparsetune.tasks.network.Network`."""

@@ -142,7 +142,7 @@ def test_chunks_hold_every_text_once(folder: Path) -> None:
 
 def test_padding_changes_no_prediction(folder: Path) -> None:
     """Masked tokens are not attended to: a text says the same alone and beside a longer one."""
-    from sparsetune.tasks.network import compute_logits
+    from sparsetune.tasks.network import compute_outputs
 
     task = load_task(text_task(folder))
     torch.manual_seed(0)
@@ -153,7 +153,7 @@ def test_padding_changes_no_prediction(folder: Path) -> None:
     assert split.lengths[short] < split.lengths[long]
     with torch.no_grad():
         alone, together = (
-            compute_logits(model, inputs)[0]
+            compute_outputs(model, inputs)[0]
             for inputs, _ in split.read([torch.tensor([short]), torch.tensor([short, long])])
         )
     assert torch.allclose(alone, together, atol=1e-5)

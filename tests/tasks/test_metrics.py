@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sparsetune.spec.task import Metric
-from sparsetune.train.metrics import compute_metric
+from sparsetune.tasks.metrics import compute_metric
 
 TARGETS = torch.tensor([1, 1, 1, 0, 0, 1, 0, 0, 0, 1])
 PREDICTED = torch.tensor([1, 1, 0, 0, 0, 1, 1, 0, 0, 1])

@@ -1,18 +1,15 @@
-"""The declaration of a task: data, model, batches, what is held out, and how images are augmented.
-
-Sizes are declared here, so that a study can be planned and previewed without its data.
-"""
+"""Tasks of images: digits, public sets of small images, and images in folders by class."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import PurePath
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from sparsetune.durations import Length, LengthField, round_half_up
+from sparsetune.durations import Length, LengthField
 from sparsetune.spec.declaration import Declaration, all_positive
-
-Validation = Annotated[float, Field(ge=0)]
+from sparsetune.spec.task.base import DatasetTask, Validation
 
 IMAGE_TRAIN_SIZES = {
     "fashion_mnist": 60_000,
@@ -21,54 +18,9 @@ IMAGE_TRAIN_SIZES = {
     "cifar10_jpeg": 50_000,
 }
 """Examples of the published training sets, by the name of the data set."""
-GLUE_TRAIN_SIZES = {
-    "cola": 8_551, "sst2": 67_349, "mrpc": 3_668, "qqp": 363_846, "stsb": 5_749,
-    "mnli": 392_702, "mnli_mismatched": 392_702, "qnli": 104_743, "rte": 2_490, "wnli": 635,
-}  # fmt: skip
-"""Examples of the training sets of GLUE's tasks (Wang et al. 2018, arXiv 1804.07461)."""
-Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
-TWO_CLASSES: tuple[Metric, ...] = ("accuracy", "f1", "matthews")
-METRICS_BY_DATASET: dict[str, tuple[Metric, ...]] = {
-    "stsb": ("pearson", "spearman"),
-    "mnli": ("accuracy", "matthews"),
-    "mnli_mismatched": ("accuracy", "matthews"),
-}
-"""Metrics of GLUE's tasks that do not have two classes: scores of numbers, three classes."""
 
 
-class _DatasetTask(Declaration):
-    """Base of the tasks: how many examples are trained on, and which are held out."""
-
-    batch_size: int = Field(default=128, ge=1)
-    """Examples of each optimizer step."""
-    validation: Validation = 0.1
-    """Examples held out of the training set, stratified: a fraction below 1, otherwise a number of
-    examples."""
-    split_seed: int = Field(default=0, ge=0)
-    """Seed of the split. It is not the trial's seed: all trials validate on the same examples."""
-    label_smoothing: float = Field(default=0, ge=0, lt=1)
-    """Label smoothing of the loss that is optimised (Szegedy et al. 2016); every measured loss is
-    plain cross-entropy."""
-    weights: str | None = None
-    """A local file of trained weights to start from. Its name ends in digits of its SHA-256: see
-    `tasks.weights`."""
-
-    def pool(self) -> int:
-        """Examples of the published training set."""
-        raise NotImplementedError
-
-    def held_out(self) -> int:
-        """Examples of the validation split."""
-        if self.validation < 1:
-            return round_half_up(self.validation * self.pool())
-        return round_half_up(self.validation)
-
-    def train_size(self) -> int:
-        """Examples trained on in one epoch."""
-        return self.pool() - self.held_out()
-
-
-class DigitsTask(_DatasetTask):
+class DigitsTask(DatasetTask):
     """scikit-learn's handwritten digits: 1,797 grey images of 8 x 8.
 
     A stratified fifth, 360 images, is the test set.
@@ -83,8 +35,12 @@ class DigitsTask(_DatasetTask):
         """Examples outside the test set."""
         return 1437  # of 1,797, without the 360 of the test set
 
+    def dataset_name(self) -> str:
+        """Name of the data set, for messages and records."""
+        return "digits"
 
-class ImageTask(_DatasetTask):
+
+class ImageTask(DatasetTask):
     """A public set of small images, read through torchvision and held on the device whole.
 
     ``cifar10_jpeg`` is CIFAR-10 compressed by JPEG with loss: a number from it is none of CIFAR-10.
@@ -109,6 +65,14 @@ class ImageTask(_DatasetTask):
     def pool(self) -> int:
         """Examples of the published training set."""
         return IMAGE_TRAIN_SIZES[self.dataset]
+
+    def dataset_name(self) -> str:
+        """Name of the data set, for messages and records."""
+        return self.dataset
+
+    def changes_examples(self) -> bool:
+        """Return True if training examples change from one epoch to the next."""
+        return bool(self.crop or self.flip or self.cutout)
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""
@@ -136,7 +100,7 @@ class GrowthSpec(Declaration):
         return self
 
 
-class FolderTask(_DatasetTask):
+class FolderTask(DatasetTask):
     """Images in folders by class, as ImageNet is kept: ``train/CLASS/*`` and ``val/CLASS/*``.
 
     ``val`` is the test set. The defaults are ImageNet's (Russakovsky et al. 2015), with 10,000
@@ -187,60 +151,14 @@ class FolderTask(_DatasetTask):
         """Images in ``train``."""
         return self.examples
 
+    def dataset_name(self) -> str:
+        """Name of the folder."""
+        return PurePath(self.folder).name
 
-class TextTask(_DatasetTask):
-    """A task of GLUE: sentences or pairs of them, classified by a fine-tuned encoder.
+    def changes_examples(self) -> bool:
+        """Return True: every training image is a random crop."""
+        return True
 
-    GLUE's dev set is the test set.
-    """
-
-    kind: Literal["text"] = "text"
-    dataset: Literal[
-        "cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mismatched", "qnli", "rte", "wnli"
-    ] = "sst2"
-    """``mnli_mismatched`` has MNLI's training set and its mismatched dev set."""
-    folder: str | None = None
-    """Folder of the task's TSV files in GLUE's layout: below the data root, or a path. None: GLUE's
-    own name for it (``glue/SST-2``) below the data root where that exists, else the Hugging Face
-    hub."""
-    model: str = "google-bert/bert-base-uncased"
-    """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an
-    untrained encoder of `sparsetune.tasks.text.encoders.UNTRAINED_ENCODERS`."""
-    batch_size: int = Field(default=32, ge=1)
-    max_length: int = Field(default=128, ge=8)
-    """Tokens of a text; longer ones are cut. FLOPs are those of texts of this length."""
-    train_examples: int | None = Field(default=None, ge=1)
-    """Examples of a stratified subset to train on; None: all. Validation is held out first."""
-    group_by_length: bool = True
-    """Make batches of texts of similar lengths, which saves padding; the order stays random."""
-    metric: Metric | None = None
-    """Metric that ``score`` reports. None: Matthews' correlation for CoLA, F1 for MRPC, Pearson's
-    correlation for STS-B, accuracy for the others."""
-
-    @model_validator(mode="after")
-    def _measures_what_there_is(self) -> TextTask:
-        fitting = METRICS_BY_DATASET.get(self.dataset, TWO_CLASSES)
-        if self.metric is not None and self.metric not in fitting:
-            valid = ", ".join(fitting)
-            raise ValueError(
-                f"`metric` must be one of {valid} for `{self.dataset}`, got {self.metric!r}"
-            )
-        return self
-
-    def pool(self) -> int:
-        """Examples of the published training set."""
-        return GLUE_TRAIN_SIZES[self.dataset]
-
-    def train_size(self) -> int:
-        """Examples trained on in one epoch."""
-        # A subset larger than what the validation split leaves is all of it.
-        return min(super().train_size(), self.train_examples or self.pool())
-
-    def headline(self) -> Metric:
-        """Metric that ``score`` reports."""
-        # GLUE's metrics of these tasks (Wang et al. 2018); where it has two, one of them.
-        own: dict[str, Metric] = {"cola": "matthews", "mrpc": "f1", "stsb": "pearson"}
-        return self.metric or own.get(self.dataset, "accuracy")
-
-
-TaskSpec = Annotated[DigitsTask | ImageTask | FolderTask | TextTask, Field(discriminator="kind")]
+    def growth_of_images(self) -> tuple[GrowthSpec, int] | None:
+        """Growth of training images and their final side in pixels; None without growth."""
+        return None if self.growth is None else (self.growth, self.resolution)

@@ -1,0 +1,93 @@
+"""A user's own code, named by import path: ``package.module:name``."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sparsetune.errors import DeclarationError, Problem
+
+
+def import_named(path: str, field: str) -> Any:
+    """Object that an import path names.
+
+    Args:
+        path: ``package.module:name``; the name may be dotted.
+        field: Dotted field that declares it, for messages.
+
+    Raises:
+        DeclarationError: if the module cannot be imported, or has no such name.
+    """
+    module_name, _, name = path.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # a user's module may raise anything while it is imported
+        rule = f"must name a function that can be imported ({_cause_of(error)})"
+        raise _import_error(field, rule, path) from error
+    return found
+
+
+def import_function(path: str, field: str) -> Callable[..., Any]:
+    """Function, or other callable, that an import path names.
+
+    Raises:
+        DeclarationError: if it cannot be imported, or not be called.
+    """
+    found = import_named(path, field)
+    if not callable(found):
+        raise _import_error(field, "must name a function", path)
+    function: Callable[..., Any] = found
+    return function
+
+
+def call_by_name(path: str, field: str, offered: Mapping[str, Any]) -> Any:
+    """Result of a user's function, called with those arguments that it asks for by name.
+
+    Args:
+        path: Import path of the function.
+        field: Dotted field that declares it, for messages.
+        offered: Arguments by name.
+
+    Raises:
+        DeclarationError: if it asks for another argument, or raises.
+    """
+    function = import_function(path, field)
+    asked = asked_names(path, field, offered)
+    try:
+        return function(**{name: offered[name] for name in asked})
+    except Exception as error:
+        rule = f"must return with {', '.join(asked) or 'no arguments'} ({_cause_of(error)})"
+        raise _import_error(field, rule, path) from error
+
+
+def asked_names(path: str, field: str, offered: Mapping[str, Any]) -> list[str]:
+    """Names among those offered that a user's function takes; all of them under ``**kwargs``.
+
+    Raises:
+        DeclarationError: if it requires another one, naming those that it may ask for.
+    """
+    function = import_function(path, field)
+    asked: list[str] = []
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            return list(offered)
+        if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            continue
+        if parameter.name in offered:
+            asked.append(parameter.name)
+        elif parameter.default is inspect.Parameter.empty:
+            rule = f"may ask for {', '.join(f'`{name}`' for name in offered)}"
+            raise _import_error(field, rule, f"{path}, which asks for `{parameter.name}`")
+    return asked
+
+
+def _cause_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _import_error(field: str, rule: str, got: str) -> DeclarationError:
+    return DeclarationError([Problem(field, rule, repr(got))], "your own code")

@@ -1,0 +1,90 @@
+"""What every task declares: how many examples are trained on, and which are held out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from sparsetune.durations import round_half_up
+from sparsetune.spec.declaration import Declaration
+
+if TYPE_CHECKING:
+    from sparsetune.spec.task.images import GrowthSpec
+
+Validation = Annotated[float, Field(ge=0)]
+SPLIT_FIELDS = (
+    "kind",
+    "dataset",
+    "folder",
+    "examples",
+    "train_examples",
+    "validation",
+    "split_seed",
+)
+"""Fields of a task that decide which examples are trained on, and in which form."""
+
+
+class DatasetTask(Declaration):
+    """Base of the tasks: how many examples are trained on, and which are held out."""
+
+    has_sparse_start: ClassVar[bool] = False
+    """Whether the method ``transfer`` can go on from a sparse model of such a task."""
+
+    batch_size: int = Field(default=128, ge=1)
+    """Examples of each optimizer step."""
+    validation: Validation = 0.1
+    """Examples held out of the training set, stratified: a fraction below 1, otherwise a number of
+    examples."""
+    split_seed: int = Field(default=0, ge=0)
+    """Seed of the split. It is not the trial's seed: all trials validate on the same examples."""
+    label_smoothing: float = Field(default=0, ge=0, lt=1)
+    """Label smoothing of the loss that is optimised (Szegedy et al. 2016); every measured loss is
+    plain cross-entropy."""
+    weights: str | None = None
+    """A local file of trained weights to start from. Its name ends in digits of its SHA-256: see
+    `tasks.weights`."""
+
+    def pool(self) -> int:
+        """Examples of the published training set."""
+        raise NotImplementedError
+
+    def dataset_name(self) -> str:
+        """Name of the data set, for messages and records."""
+        raise NotImplementedError
+
+    @property
+    def is_resolved(self) -> bool:
+        """True if the sizes of the data are known; where False, methods that need them raise."""
+        return True
+
+    def changes_examples(self) -> bool:
+        """Return True if training examples change from one epoch to the next."""
+        return False
+
+    def column_values(self) -> dict[str, Any]:
+        """Fields as plain values for columns of tables, defaults included."""
+        return self.model_dump(mode="json")
+
+    def growth_of_images(self) -> tuple[GrowthSpec, int] | None:
+        """Growth of training images and their final side in pixels; None without growth."""
+        return None
+
+    def split_differences(self, other: DatasetTask) -> list[str]:
+        """Dotted fields in which the training split of another task differs."""
+
+        def differs(name: str) -> bool:
+            # Tasks of other kinds lack some of these fields.
+            return bool(getattr(self, name, None) != getattr(other, name, None))
+
+        return [f"`task.{name}`" for name in SPLIT_FIELDS if differs(name)]
+
+    def held_out(self) -> int:
+        """Examples of the validation split."""
+        if self.validation < 1:
+            return round_half_up(self.validation * self.pool())
+        return round_half_up(self.validation)
+
+    def train_size(self) -> int:
+        """Examples trained on in one epoch."""
+        return self.pool() - self.held_out()

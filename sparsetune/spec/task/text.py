@@ -1,0 +1,83 @@
+"""Tasks of text: GLUE, read by a fine-tuned encoder."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from sparsetune.spec.task.base import DatasetTask
+
+GLUE_TRAIN_SIZES = {
+    "cola": 8_551, "sst2": 67_349, "mrpc": 3_668, "qqp": 363_846, "stsb": 5_749,
+    "mnli": 392_702, "mnli_mismatched": 392_702, "qnli": 104_743, "rte": 2_490, "wnli": 635,
+}  # fmt: skip
+"""Examples of the training sets of GLUE's tasks (Wang et al. 2018, arXiv 1804.07461)."""
+Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
+TWO_CLASSES: tuple[Metric, ...] = ("accuracy", "f1", "matthews")
+METRICS_BY_DATASET: dict[str, tuple[Metric, ...]] = {
+    "stsb": ("pearson", "spearman"),
+    "mnli": ("accuracy", "matthews"),
+    "mnli_mismatched": ("accuracy", "matthews"),
+}
+"""Metrics of GLUE's tasks that do not have two classes: scores of numbers, three classes."""
+
+
+class TextTask(DatasetTask):
+    """A task of GLUE: sentences or pairs of them, classified by a fine-tuned encoder.
+
+    GLUE's dev set is the test set.
+    """
+
+    has_sparse_start: ClassVar[bool] = True
+    kind: Literal["text"] = "text"
+    dataset: Literal[
+        "cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mismatched", "qnli", "rte", "wnli"
+    ] = "sst2"
+    """``mnli_mismatched`` has MNLI's training set and its mismatched dev set."""
+    folder: str | None = None
+    """Folder of the task's TSV files in GLUE's layout: below the data root, or a path. None: GLUE's
+    own name for it (``glue/SST-2``) below the data root where that exists, else the Hugging Face
+    hub."""
+    model: str = "google-bert/bert-base-uncased"
+    """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an
+    untrained encoder of `sparsetune.tasks.text.encoders.UNTRAINED_ENCODERS`."""
+    batch_size: int = Field(default=32, ge=1)
+    max_length: int = Field(default=128, ge=8)
+    """Tokens of a text; longer ones are cut. FLOPs are those of texts of this length."""
+    train_examples: int | None = Field(default=None, ge=1)
+    """Examples of a stratified subset to train on; None: all. Validation is held out first."""
+    group_by_length: bool = True
+    """Make batches of texts of similar lengths, which saves padding; the order stays random."""
+    metric: Metric | None = None
+    """Metric that ``score`` reports. None: Matthews' correlation for CoLA, F1 for MRPC, Pearson's
+    correlation for STS-B, accuracy for the others."""
+
+    @model_validator(mode="after")
+    def _measures_what_there_is(self) -> TextTask:
+        fitting = METRICS_BY_DATASET.get(self.dataset, TWO_CLASSES)
+        if self.metric is not None and self.metric not in fitting:
+            valid = ", ".join(fitting)
+            raise ValueError(
+                f"`metric` must be one of {valid} for `{self.dataset}`, got {self.metric!r}"
+            )
+        return self
+
+    def pool(self) -> int:
+        """Examples of the published training set."""
+        return GLUE_TRAIN_SIZES[self.dataset]
+
+    def dataset_name(self) -> str:
+        """Name of the data set, for messages and records."""
+        return self.dataset
+
+    def train_size(self) -> int:
+        """Examples trained on in one epoch."""
+        # A subset larger than what the validation split leaves is all of it.
+        return min(super().train_size(), self.train_examples or self.pool())
+
+    def headline(self) -> Metric:
+        """Metric that ``score`` reports."""
+        # GLUE's metrics of these tasks (Wang et al. 2018); where it has two, one of them.
+        own: dict[str, Metric] = {"cola": "matthews", "mrpc": "f1", "stsb": "pearson"}
+        return self.metric or own.get(self.dataset, "accuracy")

@@ -1,0 +1,172 @@
+"""The kind of a user's own tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from sparsetune.errors import DataError, Problem, first_line
+from sparsetune.imports import asked_names, import_function
+from sparsetune.spec.task import CustomTask, TaskSpec
+from sparsetune.tasks.custom.data import read_data
+from sparsetune.tasks.custom.metrics import task_metric
+from sparsetune.tasks.custom.network import CustomNetwork
+from sparsetune.tasks.custom.sizes import fingerprint
+from sparsetune.tasks.custom.splits import custom_splits
+from sparsetune.tasks.kind import ExportedFiles
+from sparsetune.tasks.losses import LOSSES, smoothed_cross_entropy
+from sparsetune.tasks.measures import CustomMeasures, LossFunction, Measures
+from sparsetune.tasks.nested import Nested
+from sparsetune.tasks.task import Splits
+
+LOADING_LINES = """\
+from safetensors.torch import load_file
+from {module} import {function}
+
+model = {call}
+model.load_state_dict(load_file("model.safetensors"))"""
+
+
+@dataclass(frozen=True)
+class CustomKind:
+    """A task of a user's own; see `sparsetune.tasks.kind.TaskKind`."""
+
+    spec: CustomTask
+
+    @property
+    def strata(self) -> int:
+        """See `TaskKind`."""
+        return self.spec.sizes().classes or 1
+
+    def data_only(self) -> TaskSpec:
+        """See `TaskKind`."""
+        sizes = self.spec.find_sizes()
+        used = self.spec.options if sizes is None else sizes.options
+        unused = {
+            "batch_size": 1,
+            "label_smoothing": 0,
+            "weights": None,
+            "model": self.spec.data,
+            "options": used,
+            "metrics": (),
+            "loss": "cross_entropy",
+        }
+        return self.spec.model_copy(update=unused)
+
+    def prepare(self, data_root: Path | None) -> object:
+        """See `TaskKind`."""
+        return read_data(self.spec, data_root)
+
+    def digest(self, data_root: Path | None) -> str:
+        """See `TaskKind`."""
+        data = read_data(self.spec, data_root)
+        targets = {name: part.all_targets() for name, part in data.parts.items()}
+        return fingerprint(data, targets)
+
+    def model_files(self, data_root: Path | None) -> str | None:
+        """See `TaskKind`."""
+        return None
+
+    def export_sources(self, data_root: Path | None) -> str | None:
+        """See `TaskKind`."""
+        return None
+
+    def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
+        """See `TaskKind`."""
+        return custom_splits(self.spec, data_root, device, subset)
+
+    def network(self, data_root: Path | None, checkpoint: str | None) -> CustomNetwork:
+        """See `TaskKind`."""
+        return CustomNetwork(self.spec)
+
+    def fit_problem(self, model: nn.Module) -> Problem | None:
+        """See `TaskKind`."""
+        return None
+
+    def loss(self) -> LossFunction:
+        """See `TaskKind`."""
+        if self.spec.label_smoothing:
+            return smoothed_cross_entropy(self.spec.label_smoothing)
+        return self._plain_loss()
+
+    def _plain_loss(self) -> LossFunction:
+        name = self.spec.loss
+        if name in LOSSES:
+            return LOSSES[name]
+        function = import_function(name, "task.loss")
+        return _checked_loss(function, name)
+
+    def measures(self) -> Measures:
+        """See `TaskKind`."""
+        return CustomMeasures(
+            loss=self._plain_loss(),
+            metrics={metric.column(): task_metric(metric) for metric in self.spec.all_metrics()},
+            in_double=self.spec.loss in LOSSES,
+        )
+
+    def export(
+        self,
+        weights: Mapping[str, torch.Tensor],
+        folder: Path,
+        data_root: Path | None,
+        checkpoint: str | None,
+    ) -> ExportedFiles:
+        """See `TaskKind`."""
+        save_file(dict(weights), folder / "model.safetensors", {"format": "pt"})
+        return ExportedFiles("pytorch", _loading_lines(self.spec), _export_facts(self.spec))
+
+
+def _checked_loss(function: Callable[..., Any], name: str) -> LossFunction:
+    """A user's loss, which must return one number."""
+
+    def checked(outputs: Nested, targets: Nested) -> torch.Tensor:
+        try:
+            loss = function(outputs, targets)
+        except Exception as error:  # a user's function may raise anything
+            got = f"{type(error).__name__}: {first_line(error)}"
+            rule = f"the loss `{name}` must take the network's outputs and the targets"
+            raise DataError(f"{rule}, got {got}") from error
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            shape = getattr(loss, "shape", None)
+            got = type(loss).__name__ if shape is None else f"shape {tuple(shape)}"
+            rule = f"the loss `{name}` must return one number, a mean over the batch"
+            raise DataError(f"{rule}, got {got}")
+        return loss.reshape(())
+
+    return checked
+
+
+def _loading_lines(task: CustomTask) -> str:
+    sizes = task.sizes()
+    offered = {
+        "input_shape": sizes.input_shape(),
+        "n_outputs": sizes.n_outputs,
+        **task.options,
+    }
+    asked = asked_names(task.model, "task.model", offered)
+    module, _, function = task.model.partition(":")
+    arguments = ", ".join(f"{name}={offered[name]!r}" for name in asked)
+    call = f"{function}({arguments})"
+    return LOADING_LINES.format(module=module, function=function.partition(".")[0], call=call)
+
+
+def _export_facts(task: CustomTask) -> dict[str, Any]:
+    """Input shape, normalisation and class names, as plain JSON values."""
+    sizes = task.sizes()
+    facts: dict[str, Any] = {
+        "input_shape": sizes.input_shape(),
+        "n_outputs": sizes.n_outputs,
+    }
+    if task.normalise == "standard":
+        facts["normalisation"] = {"mean": list(sizes.mean), "deviation": list(sizes.deviation)}
+    elif task.normalise:
+        facts["normalisation"] = str(task.normalise)
+    if sizes.class_names:
+        facts["class_names"] = list(sizes.class_names)
+    return facts

@@ -1,0 +1,84 @@
+"""A user's network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from sparsetune.imports import call_by_name
+from sparsetune.sparsity.flops import Example
+from sparsetune.spec.task import CustomTask, TensorSize
+from sparsetune.tasks.models import require_module, require_prunable
+from sparsetune.tasks.nested import map_tensors
+
+
+@dataclass(frozen=True)
+class CustomNetwork:
+    """Network that a user's function builds: every linear and convolution layer may be pruned.
+
+    Args:
+        task: The task, with the sizes of its data.
+    """
+
+    task: CustomTask
+
+    @property
+    def name(self) -> str:
+        """See `sparsetune.tasks.network.Network`."""
+        return self.task.model
+
+    @property
+    def outputs(self) -> int:
+        """See `sparsetune.tasks.network.Network`."""
+        return self.task.sizes().n_outputs
+
+    @property
+    def input_text(self) -> str:
+        """See `sparsetune.tasks.network.Network`."""
+        return f"inputs of shape {self.task.sizes().input_shape()}"
+
+    def build(self) -> nn.Module:
+        """See `sparsetune.tasks.network.Network`."""
+        sizes = self.task.sizes()
+        offered = {
+            "input_shape": sizes.input_shape(),
+            "n_outputs": sizes.n_outputs,
+            **self.task.options,
+        }
+        return require_module(self.name, call_by_name(self.name, "task.model", offered))
+
+    def meta(self) -> nn.Module:
+        """See `sparsetune.tasks.network.Network`."""
+        with torch.device("meta"):
+            return self.build()
+
+    def example(self) -> Example:
+        """See `sparsetune.tasks.network.Network`."""
+        example: Example = map_tensors(_empty, self.task.sizes().inputs)
+        return example
+
+    def output_problem(self, outputs: Any) -> str | None:
+        """See `sparsetune.tasks.network.Network`."""
+        if self.task.loss != "cross_entropy" and ":" in self.task.loss:
+            return None  # a loss of the user's own takes what it takes
+        sizes = self.task.sizes()
+        if not isinstance(outputs, torch.Tensor):
+            return f"the network must return one tensor for the loss `{self.task.loss}`"
+        is_classifier = self.task.loss == "cross_entropy"
+        if is_classifier and (outputs.dim() < 2 or outputs.shape[1] != sizes.n_outputs):
+            return f"the network must return logits of shape (n, {sizes.n_outputs}, …)"
+        return None
+
+    def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
+        """See `sparsetune.tasks.network.Network`."""
+        return require_prunable(self.name, model)
+
+
+def _empty(size: TensorSize) -> torch.Tensor:
+    dtype: torch.dtype = getattr(torch, size.dtype)
+    make = torch.empty if dtype.is_floating_point else torch.zeros
+    tensor: torch.Tensor = make((1, *size.shape), dtype=dtype, device="meta")
+    return tensor

@@ -1,0 +1,143 @@
+"""Kinds of image tasks: sets that lie on the device whole, and folders of images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from sparsetune.errors import Problem, first_line
+from sparsetune.sparsity.flops import forward_flops
+from sparsetune.spec.task import DigitsTask, FolderTask, ImageTask, TaskSpec
+from sparsetune.tasks.images.folder import FolderSource
+from sparsetune.tasks.images.resident import ResidentSource
+from sparsetune.tasks.images.sources import SOURCES
+from sparsetune.tasks.kind import ExportedFiles
+from sparsetune.tasks.losses import class_loss
+from sparsetune.tasks.measures import ClassMeasures, LossFunction, Measures
+from sparsetune.tasks.network import ImageNetwork
+from sparsetune.tasks.task import Splits
+
+LOADING_LINES = """\
+from safetensors.torch import load_file
+from sparsetune.tasks.models import build_model
+
+model = build_model({network.name!r}, {network.input_shape}, {network.outputs})
+model.load_state_dict(load_file("model.safetensors"))"""
+
+
+class _ImageKind:
+    """What all kinds of image tasks share; see `sparsetune.tasks.kind.TaskKind`."""
+
+    spec: DigitsTask | ImageTask | FolderTask
+
+    @property
+    def source(self) -> ResidentSource | FolderSource:
+        """Data set."""
+        raise NotImplementedError
+
+    @property
+    def strata(self) -> int:
+        """Number of classes."""
+        return self.source.n_classes
+
+    def data_only(self) -> TaskSpec:
+        """See `TaskKind`."""
+        unused = {"batch_size": 1, "label_smoothing": 0, "weights": None, "model": ""}
+        return self.spec.model_copy(update=unused)
+
+    def prepare(self, data_root: Path | None) -> object:
+        """See `TaskKind`."""
+        return self.source.prepare(data_root)
+
+    def digest(self, data_root: Path | None) -> str:
+        """See `TaskKind`."""
+        return self.source.digest(data_root)
+
+    def model_files(self, data_root: Path | None) -> str | None:
+        """See `TaskKind`."""
+        return None
+
+    def export_sources(self, data_root: Path | None) -> str | None:
+        """See `TaskKind`."""
+        return None
+
+    def network(self, data_root: Path | None, checkpoint: str | None) -> ImageNetwork:
+        """See `TaskKind`."""
+        return ImageNetwork(self.spec.model, self.source.input_shape, self.source.n_classes)
+
+    def fit_problem(self, model: nn.Module) -> Problem | None:
+        """See `TaskKind`."""
+        return None
+
+    def loss(self) -> LossFunction:
+        """See `TaskKind`."""
+        return partial(class_loss, label_smoothing=self.spec.label_smoothing)
+
+    def measures(self) -> Measures:
+        """See `TaskKind`."""
+        return ClassMeasures()
+
+    def export(
+        self,
+        weights: Mapping[str, torch.Tensor],
+        folder: Path,
+        data_root: Path | None,
+        checkpoint: str | None,
+    ) -> ExportedFiles:
+        """See `TaskKind`."""
+        save_file(dict(weights), folder / "model.safetensors", {"format": "pt"})
+        network = self.network(data_root, checkpoint)
+        return ExportedFiles("pytorch", LOADING_LINES.format(network=network), {})
+
+
+@dataclass(frozen=True)
+class ResidentKind(_ImageKind):
+    """Digits, or a public set of small images."""
+
+    spec: DigitsTask | ImageTask
+
+    @property
+    def source(self) -> ResidentSource:
+        """Data set."""
+        return SOURCES[self.spec.dataset_name()]
+
+    def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
+        """See `TaskKind`."""
+        return self.source.splits(self.spec, data_root, device, subset)
+
+
+@dataclass(frozen=True)
+class FolderKind(_ImageKind):
+    """Images in folders by class."""
+
+    spec: FolderTask
+
+    @property
+    def source(self) -> FolderSource:
+        """Data set."""
+        return FolderSource(self.spec)
+
+    def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
+        """See `TaskKind`."""
+        return self.source.splits(data_root, device, subset)
+
+    def fit_problem(self, model: nn.Module) -> Problem | None:
+        """Problem of a size of images that the network cannot take; or None."""
+        spec = self.spec
+        sides = {"task.eval_resolution": spec.eval_resolution}
+        if spec.growth:
+            sides["task.growth.first"] = spec.growth.first
+        for path, side in sides.items():
+            try:
+                forward_flops(model, (3, side, side))
+            except Exception as error:  # a network may refuse a size in any way
+                built_for = f"built for {spec.resolution} pixels"
+                rule = f"must be a size that `{spec.model}` takes, {built_for}"
+                return Problem(path, rule, f"{side} ({type(error).__name__}: {first_line(error)})")
+        return None
