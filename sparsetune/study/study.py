@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from sparsetune.errors import DeclarationError, Problem
+from sparsetune.machine import require_supported_system
 from sparsetune.notebook import html_list, html_table, html_text, html_title
 from sparsetune.paths import Place
 from sparsetune.spec import flatten_values
@@ -45,6 +46,7 @@ class Study(StudyFields):
             options: Fields of `sparsetune.launch.launch.Options`: ``storage``, ``address``,
                 ``gpus_per_trial``…
         """
+        require_supported_system()
         from sparsetune.launch.launch import Options, launch
 
         return launch(self, Options(**options)).directory
