@@ -20,9 +20,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 project = "sparsetune"
 copyright = "sparsetune contributors, Apache-2.0"
 release = metadata.version("sparsetune")
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["build"]
 
+nb_execution_mode = "off"  # a test runs the notebooks; the pages show what is committed
 myst_heading_anchors = 3
 default_role = "py:obj"  # single backticks in docstrings: a link if documented, else code
 add_module_names = False

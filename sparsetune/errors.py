@@ -35,9 +35,14 @@ class DeclarationError(SparsetuneError):
 
     def __init__(self, problems: Iterable[Problem], subject: str = "the declaration") -> None:
         self.problems = sorted(set(problems))
+        self.subject = subject
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [f"  - {problem}" for problem in self.problems]
         super().__init__("\n".join([f"{count} in {subject}:", *lines]))
+
+    def __reduce__(self) -> tuple[type[DeclarationError], tuple[list[Problem], str]]:
+        # By default an error is made again from its text, which would become a problem a letter.
+        return type(self), (self.problems, self.subject)
 
 
 class StudyDirectoryError(SparsetuneError):
