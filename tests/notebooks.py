@@ -37,6 +37,15 @@ def run_notebook(notebook: Path, folder: Path) -> Any:
     return client.execute()
 
 
+def _kept_outputs(outputs: list[Any], folder: str) -> list[Any]:
+    """Outputs without warnings about what is installed here, and without the folder's own path."""
+    kept = [output for output in outputs if output.get("name") != "stderr"]
+    for output in kept:
+        if output["output_type"] == "stream":
+            output["text"] = output["text"].replace(f"{folder}/", "")
+    return kept
+
+
 def main() -> None:
     """Run every notebook and keep its outputs."""
     import nbformat
@@ -46,7 +55,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for notebook in NOTEBOOKS:
             executed = run_notebook(notebook, Path(folder))
-            executed.metadata.pop("widgets", None)
+            for cell in executed.cells:
+                if cell["cell_type"] == "code":
+                    cell["outputs"] = _kept_outputs(cell["outputs"], folder)
             nbformat.write(executed, notebook)
             print(f"{notebook.name}: {notebook.stat().st_size} bytes")
 

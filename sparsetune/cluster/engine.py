@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import tempfile
 from typing import Any
 
@@ -49,6 +50,7 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
                 storage_path=folder,
                 verbose=0,
                 callbacks=[_SourceCallback(source)],
+                progress_reporter=_silent_reporter(),
                 stop=_SourceStopper(source, stopping),
                 # A retry is a new Tune trial, so that the ledger has an attempt for it.
                 failure_config=tune.FailureConfig(max_failures=0),
@@ -62,6 +64,11 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
         return False
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _silent_reporter() -> tune.ProgressReporter | None:
+    """What keeps Tune from clearing a notebook's output, ours included; None elsewhere."""
+    return tune.CLIReporter() if "ipykernel" in sys.modules else None
 
 
 class _NotPickled:

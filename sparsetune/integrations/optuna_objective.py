@@ -76,7 +76,7 @@ def optuna_objective(
     Raises:
         DeclarationError: naming everything in the base or the space that cannot run.
     """
-    goal = objective or Minimize("val_error")
+    goal = objective or Minimize(column="val_error")
     settings = _Settings(device, read_test, data_root, checkpoints, checkpoint_seconds)
     study = Study(name="optuna", base=base, search=dict(space), objective=goal)
     if problems := study.validate_declaration():

@@ -79,10 +79,15 @@ def test_population_based_training_is_restored_and_read(tmp_path: Path) -> None:
     )
     tuner = tune.Tuner(
         trainable,
-        param_space={"optim.lr": tune.grid_search(LEARNING_RATES)},
-        tune_config=tune.TuneConfig(metric="val_error", mode="min", scheduler=scheduler),
+        param_space={"optim.lr": tune.grid_search([0.003, 0.3])},
+        tune_config=tune.TuneConfig(
+            metric="val_error",
+            mode="min",
+            scheduler=scheduler,
+            reuse_actors=True,  # starting a worker takes seconds
+        ),
         run_config=tune.RunConfig(
-            name="population", storage_path=str(tmp_path), verbose=0, callbacks=[PowerCut(14)]
+            name="population", storage_path=str(tmp_path), verbose=0, callbacks=[PowerCut(7)]
         ),
     )
     with pytest.raises(tune.TuneError, match="power cut"):
@@ -97,7 +102,7 @@ def test_population_based_training_is_restored_and_read(tmp_path: Path) -> None:
     lineages = {
         result.metrics["trial_id"]: Lineage.from_json(result.metrics["lineage"]) for result in grid
     }
-    assert len(lineages) == 4
+    assert len(lineages) == 2
     assert any(len(lineage.segments) > 1 for lineage in lineages.values())
     for trial_id, lineage in lineages.items():
         history = rows[rows["trial_id"] == trial_id]
@@ -111,10 +116,10 @@ def test_population_based_training_is_restored_and_read(tmp_path: Path) -> None:
     trials = results.trials()
     changed = [len(lineages[trial_id].segments) > 1 for trial_id in trials["trial_id"]]
     assert trials["seed"].isna().tolist() == changed
-    assert trials["status"].tolist() == ["COMPLETE"] * 4
-    assert trials["certified"].tolist() == [True] * 4
+    assert trials["status"].tolist() == ["COMPLETE"] * 2
+    assert trials["certified"].tolist() == [True] * 2
     assert trials["test_accuracy"].between(0.5, 1).all()
-    assert len(results.history()) == 24
+    assert len(results.history()) == 12
     best = grid.get_best_result()
     curve = sparsity_curve(results, "val_error").frame()
     assert curve["mean"].tolist() == [best.metrics["val_error"]]

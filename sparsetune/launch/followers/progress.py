@@ -21,8 +21,19 @@ from sparsetune.storage.records import Ended, Note, Started
 from sparsetune.units import format_duration, format_time_left
 
 BAD_STATUSES = ("PRUNED", "DIVERGED", "FAILED", "INVALID")
+NOTEBOOK_COLUMNS = 100
+"""Columns of a line in a notebook."""
 SUMMARY_SECONDS = 30
 """Without a terminal, one summary line this often."""
+
+
+def _open_console(quiet: bool) -> Console:
+    """The console that a launch prints to: plain lines in a notebook."""
+    if Console().is_jupyter:
+        # Its stream claims to be a terminal, where Rich would make each line an output of HTML.
+        plain: dict[str, Any] = {"force_jupyter": False, "force_terminal": False}
+        return Console(quiet=quiet, highlight=False, width=NOTEBOOK_COLUMNS, **plain)
+    return Console(quiet=quiet, highlight=False)
 
 
 class ProgressDisplay:
@@ -38,8 +49,7 @@ class ProgressDisplay:
         self.planner = planner
         self.view = StudyView(planner)
         self.path = path
-        # In a notebook, Rich would make each line an output of its own, of 80 columns of HTML.
-        self.console = Console(quiet=quiet, highlight=False, force_jupyter=False)
+        self.console = _open_console(quiet)
         self._started = time.monotonic()
         self._waits_for = "starting Ray and workers"
         # The live table is drawn from a thread of its own.
