@@ -72,6 +72,8 @@ def preflight_problems(
         declared = set()
         for cell in study.cells():
             for _, spec in _trials_of(cell):
+                if not spec.task.is_resolved:
+                    continue  # its data could not be read, which was said already
                 declared.add((spec.sparsity.checkpoint, kind_of(spec.task).data_only()))
         for checkpoint, task in sorted(declared, key=str):
             found |= set(_data_problems(task, checkpoint, data_root))
