@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import Any
 
 _EXPORTS_BY_MODULE = {
+    "sparsetune.launch.followers.followed_trial": ["FollowedTrial"],
+    "sparsetune.launch.followers.follower": ["Follower"],
     "sparsetune.study.budget": ["Budget"],
     "sparsetune.durations": ["Length"],
     "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],

@@ -26,7 +26,14 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-hours", type=parse_amount, metavar="H", help="refuse what is forecast to take longer"
     )
     add("--max-gib", type=parse_amount, metavar="G", help="refuse more checkpoints and models")
-    add("--tensorboard", action="store_true", help="write TensorBoard's event files too")
+    add(
+        "--track",
+        action="append",
+        default=[],
+        metavar="TRACKER",
+        help="follow the study in tensorboard, wandb or mlflow; may be repeated",
+    )
+    add("--tensorboard", action="store_true", help="the same as --track tensorboard")
     add("--no-report", action="store_true", help="do not write the report at the end")
 
 
@@ -61,6 +68,7 @@ def launch_options(
         checkpoint_gib=parsed.checkpoint_gib,
         max_hours=parsed.max_hours,
         max_gib=parsed.max_gib,
+        track=tuple(parsed.track),
         tensorboard=parsed.tensorboard,
         study_file=study_file,
         quiet=parsed.json,

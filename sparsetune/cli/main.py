@@ -26,6 +26,7 @@ from sparsetune.cli import (
     resume,
     run,
     status,
+    track,
 )
 from sparsetune.cli.completion import SHELLS, PrintCompletion, PrintVersion
 from sparsetune.errors import SparsetuneError
@@ -40,6 +41,7 @@ COMMANDS = (
     diff,
     merge,
     export,
+    track,
     replay,
     preview,
     layers,

@@ -27,7 +27,7 @@ from sparsetune.storage.trial_state import TrialState, apply_record
 from sparsetune.train.checkpoint import Checkpoints
 from sparsetune.train.distill import LOGITS_FILE
 
-Follower = Callable[[Announcement], None]
+Listener = Callable[[Announcement], None]
 """Called with every record after it is durable, and with the driver's own messages."""
 
 
@@ -42,7 +42,7 @@ class Driver:
         planner: Names the next trial; shares ``trials``.
         settings: What the assignments of all trials share.
         slots: Trials that may run at once.
-        followers: Called with every announcement, in order.
+        listeners: Called with every announcement, in order.
         failures: Failures of the launch so far.
         environment: What the trials ran on so far, in earlier launches too.
         stopped: Why the launch must end: the disk refused a record, or every trial fails.
@@ -56,7 +56,7 @@ class Driver:
     planner: Planner
     settings: LaunchSettings
     slots: int
-    followers: Sequence[Follower]
+    listeners: Sequence[Listener]
     failures: FailureCounter = field(default_factory=FailureCounter)
     environment: EnvironmentTracker = field(default_factory=EnvironmentTracker)
     stopped: SparsetuneError | None = field(default=None, init=False)
@@ -102,9 +102,9 @@ class Driver:
         return assignment == "done"
 
     def announce(self, message: Announcement) -> None:
-        """Pass a message to every follower."""
-        for follower in self.followers:
-            follower(message)
+        """Pass a message to every listener."""
+        for listener in self.listeners:
+            listener(message)
 
     def _end_unneeded_trials(self) -> None:
         """End trials that nothing waits for.
@@ -242,7 +242,7 @@ class Driver:
         except StorageError as error:
             self._stop(error)
             return
-        # Only once the ledger has taken them: neither state nor followers run ahead of it.
+        # Only once the ledger has taken them: neither state nor listeners run ahead of it.
         for record in records:
             apply_record(self.trials, record)
             self.announce(record)

@@ -73,6 +73,9 @@ HEAVY = {
     "optuna": "search analysis.recipes",
     "pandas": "analysis",
     "matplotlib": "analysis",
+    "mlflow": "launch",
+    "tensorboardX": "launch",
+    "wandb": "launch",
 }
 """Packages that only some parts import, except for type checking."""
 
