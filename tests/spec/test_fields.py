@@ -30,7 +30,7 @@ def declarations(parent: type[Declaration] = Declaration) -> Iterator[type[Decla
 def test_help_shows_type_range_default_and_meaning_of_a_field() -> None:
     shown = pydoc.render_doc(OptimSpec, renderer=pydoc.plaintext)
     assert "lr (float, > 0): Peak learning rate. Default: ``0.1``." in shown
-    assert "name ('sgd' | 'adamw'): Optimizer" in shown
+    assert "nesterov (bool): " in shown
 
 
 def test_the_summary_of_a_class_stays_first() -> None:
