@@ -19,6 +19,7 @@ from sparsetune.spec.columns import (
     IDENTITY_COLUMNS,
     TRIAL_COLUMNS,
     Column,
+    metric_columns,
 )
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import LedgerLines, decode_lines, read_ledger
@@ -55,6 +56,14 @@ class StudyResults(Results):
         """Objective and axes that the study declares."""
         return Design.of(self.study)
 
+    @property
+    def _val_metrics(self) -> tuple[Column, ...]:
+        return metric_columns("val", self.study.base.task.metric_names())
+
+    @property
+    def _test_metrics(self) -> tuple[Column, ...]:
+        return metric_columns("test", self.study.base.task.metric_names())
+
     @cached_property
     def _identity(self) -> pd.DataFrame:
         """Columns that stay constant during a trial, one row per trial in order of ``states``."""
@@ -64,12 +73,12 @@ class StudyResults(Results):
         rows: dict[str, Any] = {"study": self.study.name, "trial_id": list(self.states)}
         for name in ("arm", "cell", "config_id", "seed", "role"):
             rows[name] = [getattr(use, name) for use in uses]
-        for column in FINAL_COLUMNS:
+        for column in (*FINAL_COLUMNS, *self._test_metrics):
             rows[column.name] = [end.value(column.name) if end else None for end in ends]
         rows["attempt"] = [state.attempts or None for state in states]
         rows["status"] = [state.status for state in states]
         rows["twin_id"] = [use.twin_id for use in uses]
-        columns = (*IDENTITY_COLUMNS, *FINAL_COLUMNS)
+        columns = (*IDENTITY_COLUMNS, *FINAL_COLUMNS, *self._test_metrics)
         identity = _conform_columns(pd.DataFrame(rows), columns)
         # Without a trial the base still says which columns a configuration has.
         specs = [use.spec for use in uses] or [self.study.base.given()]
@@ -80,18 +89,19 @@ class StudyResults(Results):
     def _history(self) -> pd.DataFrame:
         trial_ids = pd.Index(self._identity["trial_id"])
         position = trial_ids.get_indexer(pd.Index(self.reports["trial_id"]))
-        final = [column.name for column in FINAL_COLUMNS]
+        final = [column.name for column in (*FINAL_COLUMNS, *self._test_metrics)]
         identity = self._identity.drop(columns=["attempt", *final])
         repeated = identity.take(position).reset_index(drop=True)
         rows = pd.concat([repeated, self.reports.drop(columns="trial_id")], axis=1)
-        return rows[_column_order(rows, HISTORY_COLUMNS)]
+        return rows[_column_order(rows, (*HISTORY_COLUMNS, *self._val_metrics))]
 
     @cached_property
     def _trials(self) -> pd.DataFrame:
         # The trial keeps its own attempt: one that started again may not have reported yet.
         last = self.reports.groupby("trial_id", sort=False).tail(1).drop(columns="attempt")
         rows = self._identity.merge(last, on="trial_id", how="left")
-        return rows[_column_order(rows, TRIAL_COLUMNS)]
+        columns = (*TRIAL_COLUMNS, *self._val_metrics, *self._test_metrics)
+        return rows[_column_order(rows, columns)]
 
     @cached_property
     def _uses(self) -> pd.DataFrame:
@@ -120,7 +130,8 @@ def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) ->
     study = home.study()
     # Taken before the ledger is read, which may grow meanwhile: the files must not claim too much.
     digest = ledger_digest(home)
-    stored = read_compact(home, digest)
+    metrics = study.base.task.metric_names()
+    stored = read_compact(home, digest, metrics)
     with _paused_garbage_collection():
         if stored:
             lines, reports = stored
@@ -131,9 +142,9 @@ def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) ->
             lines = ledger.others
             records = ledger.other_records()
             states = fold_records(records)
-            reports = _reports_by_trial(ledger, records, states)
+            reports = _reports_by_trial(ledger, records, states, metrics)
     if compact and not stored:
-        write_compact(home, digest, lines, reports)
+        write_compact(home, digest, lines, reports, metrics)
     return StudyResults(home, study.extended(records), states, reports)
 
 
@@ -153,7 +164,10 @@ def _paused_garbage_collection() -> Iterator[None]:
 
 
 def _reports_by_trial(
-    ledger: LedgerLines, records: Sequence[Record], states: Mapping[str, TrialState]
+    ledger: LedgerLines,
+    records: Sequence[Record],
+    states: Mapping[str, TrialState],
+    metrics: Sequence[str],
 ) -> pd.DataFrame:
     """Evaluations that count, in order of the trials' first proposal and of steps.
 
@@ -161,13 +175,15 @@ def _reports_by_trial(
         ledger: The ledger.
         records: Its records that are no evaluations.
         states: State of every trial.
+        metrics: Metrics that the study's task names.
     """
     starts = [
         (number, record.trial_id, record.resumed_from_step)
         for number, record in zip(ledger.other_numbers, records, strict=True)
         if isinstance(record, Started)
     ]
-    reports = _counting_reports(as_frame(report_table(ledger)), ledger.report_numbers, starts)
+    table = as_frame(report_table(ledger, metrics))
+    reports = _counting_reports(table, ledger.report_numbers, starts)
     # The tables show trials in order of first proposal, whenever each one reported.
     position = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))
     is_known = position >= 0

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from sparsetune.paths import read_content
 from sparsetune.storage import StudyDirectory, translating_write_errors, write_durably
-from sparsetune.storage.report_table import REPORTS_SCHEMA
+from sparsetune.storage.report_table import reports_schema
 from sparsetune.storage.segments import segment_stamps
 
 _PANDAS_DTYPES = {
@@ -28,7 +28,6 @@ _PANDAS_DTYPES = {
     pa.bool_(): pd.BooleanDtype(),
 }
 RECORDS_SCHEMA = pa.schema([("line", pa.binary())])
-FILE_SCHEMAS = {"reports": REPORTS_SCHEMA, "records": RECORDS_SCHEMA}
 LEDGER_DIGEST_KEY = b"sparsetune.ledger"
 """Key of the ledger's digest in the metadata of the files."""
 
@@ -49,12 +48,15 @@ def ledger_digest(home: StudyDirectory) -> str:
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def read_compact(home: StudyDirectory, digest: str) -> tuple[list[bytes], pd.DataFrame] | None:
+def read_compact(
+    home: StudyDirectory, digest: str, metrics: Sequence[str] = ()
+) -> tuple[list[bytes], pd.DataFrame] | None:
     """Read both files.
 
     Args:
         home: The study's directory.
         digest: The digest that `ledger_digest` returned.
+        metrics: Metrics that the study's task names.
 
     Returns:
         Lines of the records that are no evaluations, and the evaluations that count; None where a
@@ -64,7 +66,8 @@ def read_compact(home: StudyDirectory, digest: str) -> tuple[list[bytes], pd.Dat
         StorageError: if a file exists and cannot be read.
     """
     tables: dict[str, pa.Table | None] = {}
-    for name, schema in FILE_SCHEMAS.items():
+    schemas = {"reports": reports_schema(metrics), "records": RECORDS_SCHEMA}
+    for name, schema in schemas.items():
         data = read_content(home.tables / f"{name}.parquet")
         tables[name] = _valid_table(data, schema, digest)
     reports = tables["reports"]
@@ -75,7 +78,11 @@ def read_compact(home: StudyDirectory, digest: str) -> tuple[list[bytes], pd.Dat
 
 
 def write_compact(
-    home: StudyDirectory, digest: str, lines: Sequence[bytes], reports: pd.DataFrame
+    home: StudyDirectory,
+    digest: str,
+    lines: Sequence[bytes],
+    reports: pd.DataFrame,
+    metrics: Sequence[str] = (),
 ) -> None:
     """Write both files.
 
@@ -83,7 +90,8 @@ def write_compact(
         home: The study's directory.
         digest: Digest of the ledger, taken before it was read.
         lines: Lines of all records that are no evaluations.
-        reports: The evaluations that count, with `REPORT_COLUMNS`.
+        reports: The evaluations that count, with `REPORT_COLUMNS` and those of ``metrics``.
+        metrics: Metrics that the study's task names.
 
     Raises:
         StorageError: if the files cannot be written.
@@ -91,7 +99,7 @@ def write_compact(
     import pyarrow.parquet
 
     tables = {
-        "reports": pa.Table.from_pandas(reports, REPORTS_SCHEMA, preserve_index=False),
+        "reports": pa.Table.from_pandas(reports, reports_schema(metrics), preserve_index=False),
         "records": pa.table({"line": pa.array(lines, pa.binary())}, schema=RECORDS_SCHEMA),
     }
     metadata = {LEDGER_DIGEST_KEY: digest.encode()}

@@ -14,14 +14,18 @@ from sparsetune.cli.arguments import (
     print_json,
 )
 
-PROBE_OPTIONS = ("cpus_per_trial", "gpus_per_trial", "data_root")
+PROBE_OPTIONS = ("cpus_per_trial", "gpus_per_trial")
 """Options that only matter where steps are timed."""
 
 
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "show cells, trials, schedules and cost; train nothing"
-    parser = add_parser(commands, "preview", show_preview, summary)
+    examples = (
+        "preview studies.digits",
+        "preview my_study.py --probe",
+    )
+    parser = add_parser(commands, "preview", show_preview, summary, examples)
     add_study_arguments(parser)
     parser.add_argument(
         "--probe", action="store_true", help="time some steps here: forecast time and bytes too"
@@ -34,7 +38,7 @@ def show_preview(parsed: argparse.Namespace) -> int:
     study, _ = load_study(parsed)
     from sparsetune.launch.preview import preview_study, print_preview
 
-    options: dict[str, Any] = {"probe": parsed.probe}
+    options: dict[str, Any] = {"probe": parsed.probe, "data_root": parsed.data_root}
     if parsed.probe:
         options |= {name: getattr(parsed, name) for name in PROBE_OPTIONS}
     if parsed.json:

@@ -10,7 +10,11 @@ from sparsetune.cli.arguments import Commands, add_parser, parse_place, print_js
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "send what a tracker lacks of a study, from its directory alone"
-    parser = add_parser(commands, "track", track_study, summary)
+    examples = (
+        "track runs/digits --with mlflow",
+        "track runs/digits --with tensorboard --with wandb",
+    )
+    parser = add_parser(commands, "track", track_study, summary, examples)
     parser.add_argument("directory", type=parse_place, help="the study's directory")
     parser.add_argument(
         "--with",

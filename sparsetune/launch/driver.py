@@ -251,11 +251,15 @@ class Driver:
                     self.announce(Remark(line, record.trial_id))
 
 
-def python_path(study_file: Path | None) -> list[str]:
-    """Folders for the import path of workers, so that a user's own functions import there.
+def python_path(study_file: Path | None, path: Sequence[Path] = ()) -> list[str]:
+    """Absolute folders for the import path of workers, so that a user's own functions import there.
 
     Args:
         study_file: The file that declares the study; None where there is none.
+        path: Further folders, which come first.
     """
-    folders = [Path.cwd(), *([study_file.resolve().parent] if study_file else [])]
-    return [str(folder) for folder in folders]
+    folders = [*path, Path.cwd()]
+    if study_file:
+        folders.append(study_file.resolve().parent)
+    absolute = [str(folder.expanduser().resolve()) for folder in folders]
+    return list(dict.fromkeys(absolute))

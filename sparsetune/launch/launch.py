@@ -17,6 +17,7 @@ from sparsetune.cluster.nodes import require_equal_nodes
 from sparsetune.cluster.placement import resources_per_trial, trials_at_once
 from sparsetune.cluster.session import living_nodes, ray_session
 from sparsetune.cluster.stop_request import GRACE_SECONDS, StopRequest, interrupting_on_signals
+from sparsetune.import_path import append_to_path
 from sparsetune.launch.driver import Driver, Listener, python_path
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.failures import FailureCounter
@@ -32,7 +33,7 @@ from sparsetune.launch.followers.progress import ProgressDisplay
 from sparsetune.launch.followers.trackers import build_tracker, require_clients
 from sparsetune.launch.options import DEFAULT_OPTIONS, Options
 from sparsetune.launch.prepare import PreparedLaunch, prepare_launch
-from sparsetune.paths import Place
+from sparsetune.paths import Place, command_path
 from sparsetune.storage.announcements import Announcement, ForecastLine, Remark
 from sparsetune.storage.ledger import Ledger
 from sparsetune.storage.provenance import EnvironmentTracker, launch_facts
@@ -95,6 +96,8 @@ def launch(
     require_clients(options.trackers)
     for callback in options.callbacks:
         require_hooks(callback)
+    search_path = python_path(options.study_file, options.path)
+    append_to_path(search_path)
     prepared = prepare_launch(study, options, directory, extend)
     home = prepared.directory
     followers = _named_followers(prepared)
@@ -103,7 +106,9 @@ def launch(
     with home.locked() as owner:
         # Another launch may have added to the ledger between its reading and the lock.
         prepared = prepared.up_to_date()
-        home.record_launch(launch_facts(options.study_file))
+        home.record_launch(
+            launch_facts(options.study_file, data_root=options.data_root, search_path=search_path)
+        )
         with closing(Ledger(home.ledger, owner)) as ledger, home.journal_file() as journal:
             if prepared.added:
                 ledger.append(prepared.added)  # before any trial that it asks for
@@ -151,7 +156,7 @@ class StudyRun:
         self._planner = prepared.planner
         self._ledger = ledger
         self._environment = environment
-        self._failures = FailureCounter()
+        self._failures = FailureCounter(command_path(prepared.directory.path))
         self._name = secrets.token_hex(8)
         self._quota: CheckpointQuota | None = None
         path = prepared.directory.path
@@ -209,7 +214,7 @@ class StudyRun:
 
     def _close_followers(self, seconds: float) -> None:
         """Give the followers some seconds for what they lack, and say what is left unsent."""
-        path = str(self._directory.path)
+        path = command_path(self._directory.path)
         for line in close_followers(self._threads, seconds, path):
             self._progress.announce(Remark(line))
 
@@ -224,7 +229,7 @@ class StudyRun:
             checkpoint_bytes=checkpoint_bytes,
             keep_models=self._options.keep_models,
             data_root=str(self._prepared.data_root) if self._prepared.data_root else None,
-            python_path=tuple(python_path(self._options.study_file)),
+            python_path=tuple(python_path(self._options.study_file, self._options.path)),
         )
         return Driver(
             self._directory,

@@ -23,6 +23,8 @@ class Options:
             none.
         cpus_per_trial: CPUs of a trial, also its torch threads on a CPU; may be a fraction.
         data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
+        path: Folders that a user's own modules lie in, beside the current one and that of the
+            study's file.
         checkpoint_seconds: Seconds between checkpoints of a running trial.
         keep_models: Whether every finished trial leaves its effective weights as
             ``model.safetensors``.
@@ -41,6 +43,7 @@ class Options:
     gpus_per_trial: float | None = None
     cpus_per_trial: float = 1
     data_root: Path | None = None
+    path: Sequence[Path] = ()
     checkpoint_seconds: float = 30
     keep_models: bool = False
     checkpoint_gib: float | None = None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -33,6 +34,7 @@ from sparsetune.spec.rates import (
     warmup_steps,
 )
 from sparsetune.study import Study
+from sparsetune.study.budget import trained_epochs
 from sparsetune.study.cells import Cell
 from sparsetune.train import evaluation_steps
 
@@ -42,11 +44,14 @@ STEP_TOLERANCE = 1e-9
 """A rung at 0.7 of 10 steps lies at step 7, whatever the product's last digit."""
 
 
-def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[str, Any]:
+def preview_study(
+    study: Study, *, probe: bool = False, data_root: Path | None = None, **options: Any
+) -> dict[str, Any]:
     """Cells with their schedules, and totals, as plain JSON values.
 
     Args:
         study: The declaration.
+        data_root: Folder that data sets lie in, which a task of a user's own may read.
         probe: Whether to time some steps of each kind of trial here, for a forecast of time and
             bytes.
         options: Arguments of `forecast_on_this_machine`, which times them.
@@ -55,7 +60,7 @@ def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[
         DeclarationError: naming every problem of the declaration.
     """
     quiet_optuna()
-    study = require_runnable(study, needs_data=False)
+    study = require_runnable(study, needs_data=False, data_root=data_root)
     # No trial has run yet: what is left is the whole study.
     planner = build_planner(study, {})
     expected_epochs = planner.expected_epochs()
@@ -67,7 +72,8 @@ def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[
         "trials_at_most": len(expected_epochs),
         "epochs_at_most": sum(expected_epochs.values()),
         "cells": cells,
-        "forecast": _forecast_facts(planner, **options) if probe else None,
+        "unresolved": any(cell["steps"] is None for cell in cells),
+        "forecast": _forecast_facts(planner, data_root=data_root, **options) if probe else None,
     }
 
 
@@ -77,6 +83,8 @@ def _forecast_facts(planner: Planner, **options: Any) -> dict[str, Any]:
 
 
 def _cell_facts(study: Study, cell: Cell) -> dict[str, Any]:
+    if not cell.spec.task.is_resolved:
+        return _unresolved_facts(cell)
     spec = trial_from_recipe(study, cell.spec)
     total = spec.total_steps()
     per_epoch = spec.steps_per_epoch()
@@ -105,6 +113,18 @@ def _cell_facts(study: Study, cell: Cell) -> dict[str, Any]:
         "resolution_at_epochs": sizes if _image_size_grows(spec) else None,
         "regrow": _regrow_facts(spec, changes),
         **_rung_facts(study, cell),
+    }
+
+
+def _unresolved_facts(cell: Cell) -> dict[str, Any]:
+    """Facts of a cell without its data: steps, schedules and cost follow from their sizes."""
+    return {
+        "cell": cell.name,
+        "search": list(cell.search),
+        "batch_size": cell.spec.task.batch_size,
+        "steps": None,
+        "epochs": trained_epochs(cell.spec),
+        "mask_changes": [],
     }
 
 
@@ -161,12 +181,21 @@ def _rung_facts(study: Study, cell: Cell) -> dict[str, Any]:
     return {"rungs": facts}
 
 
-def print_preview(study: Study, *, probe: bool = False, **options: Any) -> None:
+def print_preview(
+    study: Study, *, probe: bool = False, data_root: Path | None = None, **options: Any
+) -> None:
     """Print the preview for a person; arguments as of `preview_study`."""
-    facts = preview_study(study, probe=probe, **options)
+    study = require_runnable(study, needs_data=False, data_root=data_root)
+    facts = preview_study(study, probe=probe, data_root=data_root, **options)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(facts['study'])}[/] {escape(facts['question'])}")
     console.print(_cell_table(study, facts["cells"]))
+    if facts["unresolved"]:
+        console.print(
+            "\nunresolved: steps, schedules and cost follow from the data, which could not be read"
+            " here; set --data-root, or launch the study to see why",
+            soft_wrap=True,
+        )
     for name, spec in _example_cells(study).items():
         console.print("\n" + escape(name))
         for curve, values in _schedule_curves(spec).items():
@@ -202,7 +231,8 @@ def _cell_table(study: Study, cells: list[dict[str, Any]]) -> Table:
         # The first change sets the mask that training starts with.
         changes = len(cell["mask_changes"]) - 1
         epochs = f"{cell['epochs']:g}"
-        row = [escape(cell["cell"]), epochs, str(cell["steps"]), str(changes), _rung_text(cell)]
+        counts = ["unresolved", ""] if cell["steps"] is None else [str(cell["steps"]), str(changes)]
+        row = [escape(cell["cell"]), epochs, *counts, _rung_text(cell)]
         table.add_row(*row)
     return table
 
@@ -238,7 +268,8 @@ def _stopping_lines(study: Study) -> Iterator[str]:
 
 def _example_cells(study: Study) -> dict[str, TrialSpec]:
     """The longest and sparsest cell of each arm, which is its last."""
-    return {cell.arm: trial_from_recipe(study, cell.spec) for cell in study.cells()}
+    resolved = [cell for cell in study.cells() if cell.spec.task.is_resolved]
+    return {cell.arm: trial_from_recipe(study, cell.spec) for cell in resolved}
 
 
 def _axis_lines(study: Study) -> list[str]:

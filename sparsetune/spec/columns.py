@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,7 +60,7 @@ MEASURED_COLUMNS = (
     Column("val_loss", "float64", "plain cross-entropy in nats, validation split"),
     Column("val_accuracy", "float64", "fraction right, validation split, in [0, 1]"),
     Column("val_score", "float64", "the task's headline metric, validation split"),
-    Column("val_error", "float64", "1 - val_score"),
+    Column("val_error", "float64", "1 - val_score; a metric that is better when lower itself"),
     Column("val_entropy", "float64", "mean entropy in nats of the softmax, validation split"),
     Column("batch_loss", "float64", "mean of what was optimised since the last evaluation"),
     Column(
@@ -102,6 +103,19 @@ FINAL_COLUMNS = (
     Column("error", "string", "why the trial diverged, is invalid or failed"),
     Column("twin_id", "string", "trial_id of the dense twin: same recipe, seed and epochs"),
 )
+
+
+def metric_columns(split: Literal["val", "test"], names: Sequence[str]) -> tuple[Column, ...]:
+    """Columns of the metrics that a user's task names, on a split, such as ``val_f1_score``.
+
+    Args:
+        split: Prefix of the columns.
+        names: Names of the metrics; see `DatasetTask.metric_names`.
+    """
+    part = "validation split" if split == "val" else "test split, read once at the end"
+    columns = [Column(f"{split}_{name}", "float64", f"metric `{name}`, {part}") for name in names]
+    return tuple(columns)
+
 
 HISTORY_COLUMNS = (*IDENTITY_COLUMNS, *PROGRESS_COLUMNS, *MEASURED_COLUMNS)
 """`history()`: one row per trial and evaluation; the configuration's dotted fields follow."""

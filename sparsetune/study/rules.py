@@ -8,7 +8,7 @@ from typing import Any
 
 from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec, flatten_values
-from sparsetune.spec.columns import OBJECTIVE_COLUMNS
+from sparsetune.spec.columns import OBJECTIVE_COLUMNS, metric_columns
 from sparsetune.study.budget import COST_AXES
 from sparsetune.study.cells import Cell
 from sparsetune.study.fields import Arm, StudyFields
@@ -31,8 +31,10 @@ def study_problems(study: StudyFields, *, budgeted: bool) -> Iterator[Problem]:
     if study.base.given().get("seed"):
         rule = "the study's trials have seeds of their own; set the study's `seed`"
         yield Problem("base.seed", rule, str(study.base.seed))
-    if study.objective.column not in OBJECTIVE_COLUMNS:
-        rule = f"must be one of {', '.join(OBJECTIVE_COLUMNS)}"
+    own = metric_columns("val", study.base.task.metric_names())
+    columns = (*OBJECTIVE_COLUMNS, *(column.name for column in own))
+    if study.objective.column not in columns:
+        rule = f"must be one of {', '.join(columns)}"
         yield Problem("objective.column", rule, repr(study.objective.column))
     yield from _search_problems(study, searches=any(part.search for part in parts.values()))
 

@@ -97,8 +97,10 @@ class TaskKind(Protocol):
             checkpoint: Sparse model to start from, where the kind has such.
         """
 
-    def fit_problem(self, model: nn.Module) -> Problem | None:
-        """Problem of showing the declared examples to a network of this task; None if they fit."""
+    def fit_problems(self, model: nn.Module) -> list[Problem]:
+        """Problems of showing the declared examples to a network of this task, and of the functions
+        that it names.
+        """
 
     def loss(self) -> LossFunction:
         """Loss that is optimised."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from math import nan
+from math import isnan, nan
 from typing import Any, Protocol
 
 import torch
@@ -154,6 +154,8 @@ class CustomMeasures:
         values = {}
         for name, state in states.items():
             values[name] = state.compute() if is_finite else nan
+        if isnan(accuracy):  # of several labels, which the metric measures
+            accuracy = values.get("accuracy", nan)
         first = next(iter(self.metrics))
         higher = self.metrics[first].higher_is_better
         score = values[first] if higher else -values[first]

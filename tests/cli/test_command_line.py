@@ -401,7 +401,10 @@ def test_arguments_that_cannot_be(
     assert rule in capsys.readouterr().err
 
 
-COMMANDS = ["run", "resume", "status", "report", "track", "preview", "layers", "doctor"]
+COMMANDS = [
+    "run", "resume", "status", "report", "merge", "track", "preview", "layers", "clean",
+    "doctor",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

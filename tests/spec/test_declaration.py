@@ -48,7 +48,8 @@ def test_building_a_faulty_part_does_not_raise_and_checking_it_names_every_fault
         ),
         (
             TrialSpec(task={"kind": "digit"}),
-            "`task`: `kind` must be one of 'digits', 'image', 'folder', 'text', 'custom', got 'digit'",
+            "`task`: `kind` must be one of 'digits', 'image', 'folder', 'text', 'custom', got"
+            " 'digit'",
         ),
         (TrialSpec(task=DigitsTask(modl="mlp")), "`task.modl`: unknown field; valid are"),
         (ScheduleSpec(epochs=0), "`epochs`: must be greater than 0, got 0"),

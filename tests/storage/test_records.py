@@ -24,7 +24,7 @@ from sparsetune.storage.records import (
     decode_record,
     encode_record,
 )
-from sparsetune.storage.report_table import REPORTS_SCHEMA, report_table
+from sparsetune.storage.report_table import report_table, reports_schema
 from sparsetune.storage.trial_state import fold_records
 
 NAMES: dict[str, Any] = {"trial_id": "0123456789ab", "attempt": 2, "time": 1764450000.25}
@@ -170,6 +170,6 @@ def test_one_reader_gives_records_and_a_table(tmp_path: Path) -> None:
     assert [type(record) for record in ledger.other_records()] == [Proposed, Started]
     assert (ledger.report_numbers, ledger.other_numbers) == ([1, 3], [0, 2])
     table = report_table(ledger)
-    assert table.schema.names == REPORTS_SCHEMA.names
+    assert table.schema.names == reports_schema().names
     assert table.column("step").to_pylist() == [1, 2]
     assert table.column("val_loss").to_pylist() == [None, None]

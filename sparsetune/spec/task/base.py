@@ -62,6 +62,10 @@ class DatasetTask(Declaration):
         """Return True if training examples change from one epoch to the next."""
         return False
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Metrics with columns of their own, ``val_NAME`` and ``test_NAME``."""
+        return ()
+
     def column_values(self) -> dict[str, Any]:
         """Fields as plain values for columns of tables, defaults included."""
         return self.model_dump(mode="json")

@@ -228,6 +228,13 @@ class CustomTask(DatasetTask):
             del values["options"]
         return {**values, "metrics": ", ".join(metric.column() for metric in self.all_metrics())}
 
+    def metric_names(self) -> tuple[str, ...]:
+        """Metrics with columns of their own: all but the accuracy, which every task has."""
+        if not all(isinstance(metric, MetricSpec) for metric in self.metrics):
+            return ()  # faulty, which has its own message
+        names = [metric.column() for metric in self.all_metrics()]
+        return tuple(name for name in names if name != "accuracy")
+
     def all_metrics(self) -> tuple[MetricSpec, ...]:
         """Metrics, the first of which is the score; the loss's usual one where none is named."""
         return self.metrics or (self.headline(),)
@@ -240,7 +247,7 @@ class CustomTask(DatasetTask):
         """Metric that ``score`` reports."""
         if self.metrics:
             return self.metrics[0]
-        headline: MetricSpec = MetricSpec(name=METRIC_OF_LOSS[self.loss])
+        headline: MetricSpec = MetricSpec(name=METRIC_OF_LOSS.get(self.loss, "accuracy"))
         return headline
 
     def dataset_name(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sparsetune.errors import DataError, Problem, first_line
+from sparsetune.errors import DataError, DeclarationError, Problem, first_line
 from sparsetune.imports import asked_names, import_function
 from sparsetune.spec.task import CustomTask, TaskSpec
 from sparsetune.tasks.custom.data import read_data
 from sparsetune.tasks.custom.metrics import task_metric
 from sparsetune.tasks.custom.network import CustomNetwork
 from sparsetune.tasks.custom.sizes import fingerprint
-from sparsetune.tasks.custom.splits import custom_splits
+from sparsetune.tasks.custom.splits import augment_function, custom_splits, normalise_function
 from sparsetune.tasks.kind import ExportedFiles
 from sparsetune.tasks.losses import LOSSES, smoothed_cross_entropy
 from sparsetune.tasks.measures import CustomMeasures, LossFunction, Measures
@@ -85,9 +86,21 @@ class CustomKind:
         """See `TaskKind`."""
         return CustomNetwork(self.spec)
 
-    def fit_problem(self, model: nn.Module) -> Problem | None:
-        """See `TaskKind`."""
-        return None
+    def fit_problems(self, model: nn.Module) -> list[Problem]:
+        """Problems of the loss, the metrics, and the functions that change inputs."""
+        problems: list[Problem] = []
+        checks: list[Callable[[], object]] = [
+            self._plain_loss,
+            lambda: normalise_function(self.spec),
+            lambda: augment_function(self.spec),
+        ]
+        checks += [partial(task_metric, metric) for metric in self.spec.all_metrics()]
+        for check in checks:
+            try:
+                check()
+            except DeclarationError as error:
+                problems += error.problems
+        return problems
 
     def loss(self) -> LossFunction:
         """See `TaskKind`."""

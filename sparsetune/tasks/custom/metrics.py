@@ -76,9 +76,14 @@ def _torch_metric(spec: MetricSpec) -> TaskMetric:
             " torchmetrics, which is not installed (pip install torchmetrics)"
         )
         raise _metric_error(rule, repr(spec.name)) from error
-    found = getattr(torchmetrics, spec.name, None)
-    if not isinstance(found, type) or not issubclass(found, torchmetrics.Metric):
-        near = get_close_matches(spec.name, torchmetrics.__all__, n=4)
+    # Classes of one kind of targets, such as MultilabelF1Score, stand in a module of that kind.
+    modules = [torchmetrics, torchmetrics.classification, torchmetrics.regression]
+    known: dict[str, Any] = {}
+    for module in reversed(modules):
+        known |= {name: getattr(module, name) for name in module.__all__}
+    found = known.get(spec.name)
+    if not isinstance(found, type):
+        near = get_close_matches(spec.name, known, n=4)
         theirs = f" such as {', '.join(near)}" if near else ""
         rule = (
             f"must be one of {', '.join(BUILT_IN_METRICS)}, a class of torchmetrics{theirs}, or"

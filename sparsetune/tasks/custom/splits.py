@@ -117,7 +117,7 @@ def custom_splits(task: CustomTask, data_root: Path | None, device: str, subset:
         _strata_of(train, sizes), task.held_out(), task.train_size(), task.split_seed, subset
     )
     normalise = normalise_function(task)
-    augment = import_function(task.augment, "task.augment") if task.augment else None
+    augment = augment_function(task)
     together = evaluated_together(sizes)
 
     def split(part: Part, rows: NDArray[np.intp], augmented: bool = False) -> CustomSplit:
@@ -176,6 +176,15 @@ def _resident(
     inputs = map_tensors(lambda tensor: tensor.to(device), inputs)
     targets = map_tensors(lambda tensor: tensor.to(device), targets)
     return TensorPart(normalise(inputs) if normalise else inputs, targets)
+
+
+def augment_function(task: CustomTask) -> Augment | None:
+    """Change of training inputs that the task declares; None for none.
+
+    Raises:
+        DeclarationError: if it cannot be imported.
+    """
+    return import_function(task.augment, "task.augment") if task.augment else None
 
 
 def normalise_function(task: CustomTask) -> InputChange | None:

@@ -71,9 +71,9 @@ class _ImageKind:
         """See `TaskKind`."""
         return ImageNetwork(self.spec.model, self.source.input_shape, self.source.n_classes)
 
-    def fit_problem(self, model: nn.Module) -> Problem | None:
+    def fit_problems(self, model: nn.Module) -> list[Problem]:
         """See `TaskKind`."""
-        return None
+        return []
 
     def loss(self) -> LossFunction:
         """See `TaskKind`."""
@@ -127,8 +127,8 @@ class FolderKind(_ImageKind):
         """See `TaskKind`."""
         return self.source.splits(data_root, device, subset)
 
-    def fit_problem(self, model: nn.Module) -> Problem | None:
-        """Problem of a size of images that the network cannot take; or None."""
+    def fit_problems(self, model: nn.Module) -> list[Problem]:
+        """First problem of a size of images that the network cannot take."""
         spec = self.spec
         sides = {"task.eval_resolution": spec.eval_resolution}
         if spec.growth:
@@ -139,5 +139,6 @@ class FolderKind(_ImageKind):
             except Exception as error:  # a network may refuse a size in any way
                 built_for = f"built for {spec.resolution} pixels"
                 rule = f"must be a size that `{spec.model}` takes, {built_for}"
-                return Problem(path, rule, f"{side} ({type(error).__name__}: {first_line(error)})")
-        return None
+                got = f"{side} ({type(error).__name__}: {first_line(error)})"
+                return [Problem(path, rule, got)]
+        return []

@@ -86,13 +86,13 @@ class TextKind:
         name = checkpoint or self.spec.model
         return EncoderNetwork(name, outputs, self.spec.max_length, data_root)
 
-    def fit_problem(self, model: nn.Module) -> Problem | None:
-        """Problem of texts that may be longer than their encoder takes; or None."""
+    def fit_problems(self, model: nn.Module) -> list[Problem]:
+        """Problem of texts that may be longer than their encoder takes."""
         limit = encoders.max_tokens(model.config)
         if self.spec.max_length <= limit:
-            return None
+            return []
         rule = f"must be at most {limit}, the tokens that `{self.spec.model}` takes"
-        return Problem("task.max_length", rule, str(self.spec.max_length))
+        return [Problem("task.max_length", rule, str(self.spec.max_length))]
 
     def loss(self) -> LossFunction:
         """See `TaskKind`."""
