@@ -11,8 +11,8 @@ def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "send what a tracker lacks of a study, from its directory alone"
     examples = (
-        "track runs/digits --with mlflow",
-        "track runs/digits --with tensorboard --with wandb",
+        "track runs/digits --with tensorboard",
+        "track runs/digits --with mlflow --with wandb",
     )
     parser = add_parser(commands, "track", track_study, summary, examples)
     parser.add_argument("directory", type=parse_place, help="the study's directory")

@@ -93,11 +93,11 @@ def launch(
         LimitError: if the study is forecast to exceed the disk that is free or a limit of
             ``options``.
     """
+    search_path = python_path(options.study_file, options.path)
+    append_to_path(search_path)
     require_clients(options.trackers)
     for callback in options.callbacks:
         require_hooks(callback)
-    search_path = python_path(options.study_file, options.path)
-    append_to_path(search_path)
     prepared = prepare_launch(study, options, directory, extend)
     home = prepared.directory
     followers = _named_followers(prepared)

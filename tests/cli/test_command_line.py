@@ -402,8 +402,7 @@ def test_arguments_that_cannot_be(
 
 
 COMMANDS = [
-    "run", "resume", "status", "report", "merge", "track", "preview", "layers", "clean",
-    "doctor",
+    "run", "resume", "status", "report", "merge", "track", "preview", "layers", "clean", "doctor",
 ]  # fmt: skip
 
 

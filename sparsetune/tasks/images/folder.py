@@ -234,6 +234,13 @@ class FolderSource:
             rule = f"must hold `classes` folders, {self.spec.classes}, got {count}"
             raise DataError(f"`{folder}` {rule}; set `task.classes`")
 
+    def class_names(self, data_root: Path | None) -> list[str]:
+        """Names of the classes by number; empty where the images are not there."""
+        try:
+            return _list_images(self.folder(data_root))[0].classes
+        except DataError:
+            return []
+
     def folder(self, data_root: Path | None) -> Path:
         """Path of the images; it need not exist."""
         root = given_root(data_root)

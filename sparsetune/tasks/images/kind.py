@@ -14,6 +14,13 @@ from torch import nn
 from sparsetune.errors import Problem, first_line
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.spec.task import DigitsTask, FolderTask, ImageTask, TaskSpec
+from sparsetune.tasks.images.exported import (
+    FOLDER_FORM,
+    PIXEL_FORMS,
+    folder_lines,
+    image_facts,
+    loading_lines,
+)
 from sparsetune.tasks.images.folder import FolderSource
 from sparsetune.tasks.images.resident import ResidentSource
 from sparsetune.tasks.images.sources import SOURCES
@@ -22,13 +29,6 @@ from sparsetune.tasks.losses import class_loss
 from sparsetune.tasks.measures import ClassMeasures, LossFunction, Measures
 from sparsetune.tasks.network import ImageNetwork
 from sparsetune.tasks.task import Splits
-
-LOADING_LINES = """\
-from safetensors.torch import load_file
-from sparsetune.tasks.models import build_model
-
-model = build_model({network.name!r}, {network.input_shape}, {network.outputs})
-model.load_state_dict(load_file("model.safetensors"))"""
 
 
 class _ImageKind:
@@ -92,8 +92,11 @@ class _ImageKind:
     ) -> ExportedFiles:
         """See `TaskKind`."""
         save_file(dict(weights), folder / "model.safetensors", {"format": "pt"})
-        network = self.network(data_root, checkpoint)
-        return ExportedFiles("pytorch", LOADING_LINES.format(network=network), {})
+        return self._described(self.network(data_root, checkpoint), data_root)
+
+    def _described(self, network: ImageNetwork, data_root: Path | None) -> ExportedFiles:
+        """How a network of this kind is loaded and used."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,11 @@ class ResidentKind(_ImageKind):
         """See `TaskKind`."""
         return self.source.splits(self.spec, data_root, device, subset)
 
+    def _described(self, network: ImageNetwork, data_root: Path | None) -> ExportedFiles:
+        form = PIXEL_FORMS[self.spec.dataset_name()]
+        lines = loading_lines(network, form)
+        return ExportedFiles("pytorch", lines, image_facts(network, form))
+
 
 @dataclass(frozen=True)
 class FolderKind(_ImageKind):
@@ -126,6 +134,15 @@ class FolderKind(_ImageKind):
     def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
         """See `TaskKind`."""
         return self.source.splits(data_root, device, subset)
+
+    def _described(self, network: ImageNetwork, data_root: Path | None) -> ExportedFiles:
+        facts = dict(image_facts(network, FOLDER_FORM))
+        facts["eval_resize"] = self.spec.eval_resize
+        facts["eval_resolution"] = self.spec.eval_resolution
+        names = self.source.class_names(data_root)
+        if names:
+            facts["class_names"] = names
+        return ExportedFiles("pytorch", folder_lines(network, self.spec), facts)
 
     def fit_problems(self, model: nn.Module) -> list[Problem]:
         """First problem of a size of images that the network cannot take."""
