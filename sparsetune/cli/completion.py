@@ -17,9 +17,9 @@ class PrintVersion(argparse.Action):
 
     def __call__(self, parser: argparse.ArgumentParser, *values: Any, **options: Any) -> None:
         """Print the version and end."""
-        import sparsetune
+        from importlib.metadata import version
 
-        print_line(f"sparsetune {sparsetune.__version__}")
+        print_line(f"sparsetune {version('sparsetune')}")
         parser.exit()
 
 

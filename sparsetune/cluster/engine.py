@@ -49,6 +49,8 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
                 name="study",
                 storage_path=folder,
                 verbose=0,
+                # Silent too, but Tune's own in notebooks clears what the cell has shown.
+                progress_reporter=tune.CLIReporter(),
                 callbacks=[_SourceCallback(source)],
                 progress_reporter=_silent_reporter(),
                 stop=_SourceStopper(source, stopping),

@@ -13,6 +13,7 @@ import pytest
 from pydantic import JsonValue
 
 from sparsetune.cli.arguments import load_study
+from sparsetune.cli.main import build_parser
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.launch.launch import Options, launch
 from sparsetune.paths import Place
@@ -70,7 +71,8 @@ def old(tmp_path: Path) -> StudyDirectory:
 
 def parsed(file: Path, storage: Place, *, quick: bool = False) -> argparse.Namespace:
     """Arguments of ``sparsetune run FILE --storage DIR``."""
-    return argparse.Namespace(study=str(file), storage=storage, set=[], quick=quick, name=None)
+    words = ["run", str(file), "--storage", str(storage), *(["--quick"] if quick else [])]
+    return build_parser().parse_args(words)
 
 
 def test_today_there_is_one_version_and_no_directory_names_it(
