@@ -38,9 +38,11 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in rows[:MAX_TABLE_ROWS]
     ]
     body = f"<tbody>{''.join(lines)}</tbody>"
-    table = f'<div style="overflow-x:auto"><table cellpadding="4">{top if head else ""}{body}</table></div>'
+    # Pages other than a notebook's own give cells no room.
+    table = f'<table cellpadding="4">{top if head else ""}{body}</table>'
+    scrolling = f'<div style="overflow-x:auto">{table}</div>'
     cut = len(rows) - MAX_TABLE_ROWS
-    return table + (html_text(f"… and {cut} more rows.") if cut > 0 else "")
+    return scrolling + (html_text(f"… and {cut} more rows.") if cut > 0 else "")
 
 
 def html_picture(png: bytes, width: int) -> str:
