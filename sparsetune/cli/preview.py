@@ -14,7 +14,7 @@ from sparsetune.cli.arguments import (
     print_json,
 )
 
-PROBE_OPTIONS = ("cpus_per_trial", "gpus_per_trial", "data_root")
+PROBE_OPTIONS = ("cpus_per_trial", "gpus_per_trial")
 """Options that only matter where steps are timed."""
 
 
@@ -34,7 +34,7 @@ def show_preview(parsed: argparse.Namespace) -> int:
     study, _ = load_study(parsed)
     from sparsetune.launch.preview import preview_study, print_preview
 
-    options: dict[str, Any] = {"probe": parsed.probe}
+    options: dict[str, Any] = {"probe": parsed.probe, "data_root": parsed.data_root}
     if parsed.probe:
         options |= {name: getattr(parsed, name) for name in PROBE_OPTIONS}
     if parsed.json:

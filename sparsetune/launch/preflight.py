@@ -50,8 +50,8 @@ def preflight_problems(
                 models[model_only] = examine_model(spec.task, data_root)
             layers, faults = models[model_only]
             problems = [
-                *split_problems(spec.task),
-                *mask_schedule_problems(spec),
+                # Of wrong splits, faults of what is planned over their steps are consequences.
+                *(split_problems(spec.task) or mask_schedule_problems(spec)),
                 *combination_problems(spec.sparsity),
             ]
             if layers and not problems:

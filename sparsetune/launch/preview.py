@@ -6,7 +6,8 @@ Needs no data and trains nothing, unless it is asked to time some steps.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -42,33 +43,60 @@ STEP_TOLERANCE = 1e-9
 """A rung at 0.7 of 10 steps lies at step 7, whatever the product's last digit."""
 
 
-def preview_study(study: Study, *, probe: bool = False, **options: Any) -> dict[str, Any]:
+def preview_study(
+    study: Study, *, probe: bool = False, data_root: Path | None = None, **options: Any
+) -> dict[str, Any]:
     """Cells with their schedules, and totals, as plain JSON values.
+
+    Sizes that only the data tell are found where the data are; otherwise what follows from them is
+    None, and ``unresolved`` names the data.
 
     Args:
         study: The declaration.
         probe: Whether to time some steps of each kind of trial here, for a forecast of time and
             bytes.
-        options: Arguments of `forecast_on_this_machine`, which times them.
+        data_root: Folder that data sets lie in.
+        options: Further arguments of `forecast_on_this_machine`, which times them.
 
     Raises:
         DeclarationError: naming every problem of the declaration.
     """
     quiet_optuna()
-    study = require_runnable(study, needs_data=False)
+    study = require_runnable(study, data_root=data_root, needs_data=False)
+    unresolved = _unresolved_data(study)
+    if unresolved:
+        cells = [{"cell": cell.name, "search": list(cell.search)} for cell in study.cells()]
+        return _facts(study, cells, {}) | {"unresolved": unresolved}
     # No trial has run yet: what is left is the whole study.
     planner = build_planner(study, {})
     expected_epochs = planner.expected_epochs()
     cells = [_cell_facts(study, plan.cell) for plan in planner.plans.values()]
+    facts = _facts(study, cells, expected_epochs)
+    if probe:
+        facts["forecast"] = _forecast_facts(planner, data_root=data_root, **options)
+    return facts
+
+
+def _facts(
+    study: Study, cells: list[dict[str, Any]], expected_epochs: Mapping[str, float]
+) -> dict[str, Any]:
     return {
         "study": study.name,
         "question": study.question,
         "tried_first": list(study.known),
-        "trials_at_most": len(expected_epochs),
-        "epochs_at_most": sum(expected_epochs.values()),
+        "trials_at_most": len(expected_epochs) or None,
+        "epochs_at_most": sum(expected_epochs.values()) or None,
         "cells": cells,
-        "forecast": _forecast_facts(planner, **options) if probe else None,
+        "forecast": None,
     }
+
+
+def _unresolved_data(study: Study) -> str | None:
+    """Name of data whose sizes are not known; None if all are."""
+    for cell in study.cells():
+        if not cell.spec.task.is_resolved:
+            return cell.spec.task.dataset_name()
+    return None
 
 
 def _forecast_facts(planner: Planner, **options: Any) -> dict[str, Any]:
@@ -161,11 +189,23 @@ def _rung_facts(study: Study, cell: Cell) -> dict[str, Any]:
     return {"rungs": facts}
 
 
-def print_preview(study: Study, *, probe: bool = False, **options: Any) -> None:
+def print_preview(
+    study: Study, *, probe: bool = False, data_root: Path | None = None, **options: Any
+) -> None:
     """Print the preview for a person; arguments as of `preview_study`."""
-    facts = preview_study(study, probe=probe, **options)
+    facts = preview_study(study, probe=probe, data_root=data_root, **options)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(facts['study'])}[/] {escape(facts['question'])}")
+    if "unresolved" in facts:
+        for cell in facts["cells"]:
+            console.print(escape(cell["cell"]))
+        line = (
+            f"unresolved: epochs and steps follow from `{facts['unresolved']}`, which is not here;"
+            " give --data-root, or set SPARSETUNE_DATA"
+        )
+        console.print(line, soft_wrap=True, markup=False)
+        return
+    study = require_runnable(study, data_root=data_root, needs_data=False)
     console.print(_cell_table(study, facts["cells"]))
     for name, spec in _example_cells(study).items():
         console.print("\n" + escape(name))

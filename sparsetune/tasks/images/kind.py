@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -13,8 +14,9 @@ from torch import nn
 
 from sparsetune.errors import Problem, first_line
 from sparsetune.sparsity.flops import forward_flops
-from sparsetune.spec.task import DigitsTask, FolderTask, ImageTask, TaskSpec
-from sparsetune.tasks.images.folder import FolderSource
+from sparsetune.spec.task import DigitsTask, FolderTask, ImageTask, SizedTask, TaskSpec
+from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN, FolderSource
+from sparsetune.tasks.images.hub import HubImages, hub_source
 from sparsetune.tasks.images.resident import ResidentSource
 from sparsetune.tasks.images.sources import SOURCES
 from sparsetune.tasks.kind import ExportedFiles
@@ -93,19 +95,43 @@ class _ImageKind:
         """See `TaskKind`."""
         save_file(dict(weights), folder / "model.safetensors", {"format": "pt"})
         network = self.network(data_root, checkpoint)
-        return ExportedFiles("pytorch", LOADING_LINES.format(network=network), {})
+        lines = LOADING_LINES.format(network=network)
+        return ExportedFiles("pytorch", lines, self._export_facts())
+
+    def _export_facts(self) -> dict[str, Any]:
+        """Input shape, normalisation and class names where a launch found them, as JSON values."""
+        spec = self.spec
+        sizes = spec.find_sizes() if isinstance(spec, SizedTask) else None
+        if sizes is None:
+            return {}
+        mean = sizes.mean or CHANNEL_MEAN
+        deviation = sizes.deviation or CHANNEL_DEVIATION
+        return {
+            "input_shape": list(self.source.input_shape),
+            "normalisation": {"mean": list(mean), "deviation": list(deviation)},
+            "class_names": list(sizes.class_names),
+        }
 
 
 @dataclass(frozen=True)
 class ResidentKind(_ImageKind):
-    """Digits, or a public set of small images."""
+    """Digits, or a set of small images."""
 
     spec: DigitsTask | ImageTask
 
     @property
     def source(self) -> ResidentSource:
         """Data set."""
+        if isinstance(self.spec, ImageTask) and self.spec.is_hub:
+            return hub_source(self.spec)
         return SOURCES[self.spec.dataset_name()]
+
+    def resolve(self, data_root: Path | None) -> TaskSpec:
+        """See `TaskKind`."""
+        if isinstance(self.spec, DigitsTask) or self.spec.is_resolved:
+            return self.spec
+        sizes = HubImages.of(self.spec).sizes(self.spec, data_root)
+        return self.spec.with_sizes((*self.spec.resolved, sizes))
 
     def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
         """See `TaskKind`."""
@@ -123,6 +149,12 @@ class FolderKind(_ImageKind):
         """Data set."""
         return FolderSource(self.spec)
 
+    def resolve(self, data_root: Path | None) -> TaskSpec:
+        """See `TaskKind`."""
+        if self.spec.is_resolved:
+            return self.spec
+        return self.spec.with_sizes((*self.spec.resolved, self.source.resolve(data_root)))
+
     def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
         """See `TaskKind`."""
         return self.source.splits(data_root, device, subset)
@@ -130,7 +162,7 @@ class FolderKind(_ImageKind):
     def fit_problems(self, model: nn.Module) -> list[Problem]:
         """First problem of a size of images that the network cannot take."""
         spec = self.spec
-        sides = {"task.eval_resolution": spec.eval_resolution}
+        sides = {"task.eval_resolution": spec.evaluated_side()}
         if spec.growth:
             sides["task.growth.first"] = spec.growth.first
         for path, side in sides.items():
