@@ -107,7 +107,9 @@ def require_runnable(
         study, unresolved = resolve_study(study, data_root, known)
         faults = unresolved if needs_data else []
     readable = readable_part(study, faults) if faults else study
-    problems = [*faults, *preflight_problems(readable, data_root=data_root, needs_data=needs_data)]
+    # Data that have a fault already would have it again.
+    reads_data = needs_data and not faults
+    problems = [*faults, *preflight_problems(readable, data_root=data_root, needs_data=reads_data)]
     if not readable.cells():  # a fault of the base must not hide an unknown model
         alone = Study(name="alone", base=TrialSpec(task=readable.base.task))
         problems += preflight_problems(alone, needs_data=False) if not alone.problems() else []

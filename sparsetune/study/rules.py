@@ -9,6 +9,7 @@ from typing import Any
 from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec, flatten_values
 from sparsetune.spec.columns import OBJECTIVE_COLUMNS, metric_columns
+from sparsetune.spec.task import DatasetTask
 from sparsetune.study.budget import COST_AXES
 from sparsetune.study.cells import Cell
 from sparsetune.study.fields import Arm, StudyFields
@@ -31,7 +32,9 @@ def study_problems(study: StudyFields, *, budgeted: bool) -> Iterator[Problem]:
     if study.base.given().get("seed"):
         rule = "the study's trials have seeds of their own; set the study's `seed`"
         yield Problem("base.seed", rule, str(study.base.seed))
-    own = metric_columns("val", study.base.task.metric_names())
+    task: Any = study.base.task  # a faulty one may be anything
+    names = task.metric_names() if isinstance(task, DatasetTask) else ()
+    own = metric_columns("val", names)
     columns = (*OBJECTIVE_COLUMNS, *(column.name for column in own))
     if study.objective.column not in columns:
         rule = f"must be one of {', '.join(columns)}"

@@ -159,18 +159,18 @@ def _selected(sets: Mapping[str, Any], rows: SplitRows) -> Any:
     return parts[0] if len(parts) == 1 else import_quiet_datasets().concatenate_datasets(parts)
 
 
-def require_columns(source: HubSource, rows: Any, columns: Mapping[str, str]) -> None:
+def require_columns(source: HubSource, rows: Any, *columns: tuple[str, str]) -> None:
     """Refuse data without a column that a task names.
 
     Args:
         source: Where the data are from.
         rows: One of the splits.
-        columns: Names of the columns by the field that names them.
+        columns: Fields of the task, each with the name of a column that it gives.
 
     Raises:
         DataError: naming the columns that there are.
     """
-    for field, name in columns.items():
+    for field, name in columns:
         if name not in rows.column_names:
             found = ", ".join(rows.column_names)
             rule = f"`{source.dataset}` must have the column `{name}`"

@@ -132,7 +132,8 @@ def _read_images(
     source = images.source
     sets = source.open_splits(data_root)
     for rows in sets.values():
-        require_columns(source, rows, {"task.image": images.image, "task.label": images.label})
+        columns = (("task.image", images.image), ("task.label", images.label))
+        require_columns(source, rows, *columns)
     classes: Classes = read_classes(source, sets, images.label)
     folder = source.folder(data_root)
     decoded: dict[str, list[torch.Tensor]] = {}

@@ -91,9 +91,9 @@ def _read_texts(
     """Texts and classes of ``train`` and ``test``, and names of the classes."""
     source = texts.source
     sets = source.open_splits(data_root)
-    columns = {f"task.text ({number})": name for number, name in enumerate(texts.text, 1)}
+    columns = [("task.text", name) for name in texts.text]
     for rows in sets.values():
-        require_columns(source, rows, {**columns, "task.label": texts.label})
+        require_columns(source, rows, *columns, ("task.label", texts.label))
     classes = read_classes(source, sets, texts.label)
     read: dict[str, Sentences] = {}
     for split, rows in sets.items():
@@ -120,6 +120,7 @@ def _texts_digest(texts: HubTexts, data_root: Path | None) -> str:
 def forget_texts() -> None:
     """Free the memory of texts that were read."""
     _read_texts.cache_clear()
+    _texts_digest.cache_clear()
 
 
 def _text_column(source: HubSource, split: str, rows: Any, column: str) -> list[str]:

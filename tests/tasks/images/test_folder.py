@@ -201,8 +201,8 @@ def test_an_image_that_went_missing_is_named(images: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"examples": 35}, r"must hold `examples` images, 35, got 36; set `task.examples`"),
-        ({"classes": 4}, r"must hold `classes` folders, 4, got 3; set `task.classes`"),
+        ({"examples": 35}, r"must hold `examples` images, 35, got 36; leave `task.examples` out"),
+        ({"classes": 4}, r"must hold `classes` folders of images, 4, got 3; leave `task.cl"),
         (
             {"folder": "nowhere"},
             r"nowhere/train` must hold a folder of images for every class.*SPARSETUNE_DATA",
