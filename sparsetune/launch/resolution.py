@@ -66,15 +66,16 @@ def resolve_study(
 
 
 def _tasks_of(study: Study) -> Iterator[tuple[Cell, SizedTaskSpec]]:
-    """Tasks of the study's trials and their teachers, of the kind of its base."""
+    """Tasks of the study's trials and their teachers that need sizes, of the kind of its base."""
     kind = study.base.task.kind
     for cell in study.cells():
         specs = list(cell.corner_recipes())
         if cell.spec.distill.teacher is not None:
             specs.append(cell.spec.distill.teacher)
         for spec in specs:
-            if spec.task.kind == kind and not isinstance(spec.task, DigitsTask):
-                yield cell, spec.task
+            task = spec.task
+            if task.kind == kind and not isinstance(task, DigitsTask) and task.needs_sizes():
+                yield cell, task
 
 
 def _data_field(task: SizedTaskSpec) -> str:
