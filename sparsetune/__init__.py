@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import Any
 
 _EXPORTS_BY_MODULE = {
+    "sparsetune.launch.followers.followed_trial": ["FollowedTrial"],
+    "sparsetune.launch.followers.follower": ["Follower"],
     "sparsetune.study.budget": ["Budget"],
     "sparsetune.durations": ["Length"],
     "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],
@@ -46,12 +48,20 @@ _EXPORTS_BY_MODULE = {
         "TextTask",
     ],
 }
+_PACKAGES = ("analysis",)
+"""Packages that are no public names of their own, and load on use too."""
 _MODULE_OF = {name: module for module, names in _EXPORTS_BY_MODULE.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"{__name__}.{name}")
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sparsetune")
     if name not in _MODULE_OF:
         raise AttributeError(f"module `sparsetune` has no `{name}`; it has {', '.join(__all__)}")
     return getattr(import_module(_MODULE_OF[name]), name)

@@ -64,6 +64,10 @@ class ClusterError(SparsetuneError):
     """Ray that does not start or answer, or a node that cannot run a study's trials."""
 
 
+class FollowerError(SparsetuneError):
+    """A callback without the hooks of a follower, or a tracker that cannot be used."""
+
+
 class DataError(SparsetuneError):
     """Data that are missing or unreadable."""
 

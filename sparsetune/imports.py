@@ -4,10 +4,32 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sparsetune.errors import DeclarationError, Problem
+from sparsetune.errors import DeclarationError, Problem, first_line
+
+_NAMES = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
+IMPORT_PATH = re.compile(f"{_NAMES}:{_NAMES}")
+"""Form of an import path: a dotted module, a colon, a name in it."""
+
+
+def is_import_path(name: str) -> bool:
+    """True if a name means something of the user's own: only import paths have a colon."""
+    return ":" in name
+
+
+def name_or_import_path(names: Sequence[str]) -> Callable[[str], str]:
+    """Check of a field that takes one of some names, or an import path; it imports nothing."""
+
+    def checked(value: str) -> str:
+        if value in names or IMPORT_PATH.fullmatch(value):
+            return value
+        quoted = ", ".join(repr(name) for name in names)
+        raise ValueError(f"must be {quoted} or your own `package.module:name`")
+
+    return checked
 
 
 def import_named(path: str, field: str) -> Any:
@@ -18,8 +40,11 @@ def import_named(path: str, field: str) -> Any:
         field: Dotted field that declares it, for messages.
 
     Raises:
-        DeclarationError: if the module cannot be imported, or has no such name.
+        DeclarationError: if the path has another form, the module cannot be imported, or has no
+            such name.
     """
+    if not IMPORT_PATH.fullmatch(path):
+        raise _import_error(field, "must be an import path, `package.module:name`", path)
     module_name, _, name = path.partition(":")
     try:
         found: Any = importlib.import_module(module_name)
@@ -86,7 +111,7 @@ def asked_names(path: str, field: str, offered: Mapping[str, Any]) -> list[str]:
 
 
 def _cause_of(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _import_error(field: str, rule: str, got: str) -> DeclarationError:

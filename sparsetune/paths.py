@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -70,6 +71,21 @@ def resolve_place(where: str | os.PathLike[str] | Place) -> Place:
             f"`{text}` is an object store: install `sparsetune[s3]` ({error})"
         ) from error
     return UPath(text.rstrip("/"), protocol="s3", **S3_CLIENT_OPTIONS).resolve()
+
+
+def relative_path(place: Place) -> str:
+    """A place as it is named in the current folder: relative where it lies below, else absolute."""
+    if not isinstance(place, Path):
+        return str(place)
+    current = Path.cwd().resolve()
+    absolute = place.resolve()
+    is_below = absolute.is_relative_to(current)
+    return str(absolute.relative_to(current) if is_below else absolute)
+
+
+def command_path(place: Place) -> str:
+    """A place as a command that is typed in the current folder names it, quoted for a shell."""
+    return shlex.quote(relative_path(place))
 
 
 def storage_errors() -> tuple[type[Exception], ...]:

@@ -6,6 +6,11 @@ import math
 
 GIB_BYTES = 1 << 30
 MIB_BYTES = 1 << 20
+DAY_SECONDS = 86_400
+SHORT_SECONDS = 5
+"""An estimate below this is a few seconds."""
+ESTIMATE_STEPS = ((175, 10), (3_570, 60), (2 * DAY_SECONDS, 300))
+"""Steps in seconds that estimates are rounded to, each up to a limit in seconds."""
 
 
 def format_bytes(size: float) -> str:
@@ -26,3 +31,14 @@ def format_duration(seconds: float) -> str:
     if minutes:
         return f"{minutes} min {rest:02d} s"
     return f"{rest} s"
+
+
+def format_time_left(seconds: float) -> str:
+    """An estimated duration, no finer than it is known: ``about 7 min left``."""
+    if seconds < SHORT_SECONDS:
+        return "a few seconds left"
+    for limit, step in ESTIMATE_STEPS:
+        if seconds < limit:
+            rounded = format_duration(step * round(seconds / step))
+            return f"about {rounded.removesuffix(' 00 s')} left"
+    return f"about {seconds / DAY_SECONDS:.2g} days left"

@@ -15,6 +15,7 @@ from sparsetune.cli.main import main
 from sparsetune.errors import StorageError
 from sparsetune.paths import (
     S3_CLIENT_OPTIONS,
+    command_path,
     create_object,
     list_names,
     read_content,
@@ -24,6 +25,19 @@ from sparsetune.paths import (
 from sparsetune.storage import StudyDirectory
 from sparsetune.study import Study
 from tests.object_store import KEYS
+
+
+def test_a_command_names_a_folder_from_the_current_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert command_path(tmp_path / "runs" / "digits") == "runs/digits"
+    assert command_path(Path("my runs")) == "'my runs'"
+    monkeypatch.chdir(tmp_path.parent)
+    assert command_path(tmp_path / "a") == f"{tmp_path.name}/a"
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path / "other")
+    assert command_path(tmp_path / "runs" / "digits") == f"{tmp_path}/runs/digits"
 
 
 def test_a_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

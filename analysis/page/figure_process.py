@@ -31,7 +31,13 @@ CSS_PIXELS_PER_INCH = 96
 ONE_THREAD_ENVIRONMENT = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
-SERVER_CODE = "from analysis.page.figure_process import serve; serve()"
+SERVER_CODE = (
+    "from sparsetune.import_path import load_analysis_as;"
+    # Under this process's name for it: what is pickled here names modules, and a project may have
+    # another `analysis`.
+    f" load_analysis_as({__name__.removesuffix('.page.figure_process')!r});"
+    f" from {__name__} import serve; serve()"
+)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from sparsetune.costs.memory import PeakMemory, peak_memory
+from sparsetune.paths import command_path, relative_path
 
 from ..load import StudyResults
 from ..tables.foreign import TableResults
@@ -51,21 +52,21 @@ class LaunchRow:
 def report_command(results: Results) -> str:
     """Command, or line of Python, that makes the page."""
     if isinstance(results, StudyResults):
-        return f"sparsetune report {_folder(results)}"
+        return f"sparsetune report {command_path(results.directory.path)}"
     return "analysis.report(results, out)"
 
 
 def resume_command(results: Results) -> str:
     """Command that resumes the study; empty if the results are of no study."""
     if isinstance(results, StudyResults):
-        return f"sparsetune resume {_folder(results)}"
+        return f"sparsetune resume {command_path(results.directory.path)}"
     return ""
 
 
 def results_origin(results: Results) -> ResultsOrigin:
     """Where the results were read from."""
     if isinstance(results, StudyResults):
-        return ResultsOrigin(f'analysis.load("{_folder(results)}")')
+        return ResultsOrigin(f"analysis.load({relative_path(results.directory.path)!r})")
     code = f"a table of runs: {results.design.name}, {len(results.trials())} trials"
     notes = results.notes if isinstance(results, TableResults) else ()
     return ResultsOrigin(code, notes)
@@ -96,11 +97,6 @@ def weight_counts(trials: pd.DataFrame) -> list[str]:
         prunable = f"{row['prunable_weights']:,.0f} prunable weights"
         counts.append(f"{prunable} of {row['parameters']:,.0f} parameters ({row['task.model']})")
     return counts
-
-
-def _folder(results: StudyResults) -> str:
-    """Last two parts of the study directory's path: ``runs/digits``."""
-    return "/".join(str(results.directory.path).split("/")[-2:])
 
 
 def _launch_row(facts: Mapping[str, Any]) -> LaunchRow:

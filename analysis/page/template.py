@@ -52,7 +52,7 @@ def page_assets() -> PageAssets:
     from plotly.offline import get_plotlyjs
 
     # As package resources, they are found inside a zipped package too.
-    folder = files("analysis") / "page" / "assets"
+    folder = files(__package__) / "assets"
     # In plotly.js as it is, a parser of HTML would take a text for the end of the script.
     plotly_script = get_plotlyjs().replace("</script", "<\\/script")
     scripts = (plotly_script, (folder / "page.js").read_text())
@@ -96,7 +96,7 @@ def _environment() -> Environment:
     from sparsetune.units import format_bytes
 
     environment = Environment(
-        loader=PackageLoader("analysis", "page/assets"),
+        loader=PackageLoader(__package__, "assets"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -97,7 +97,7 @@ def _filter_names(frame: pd.DataFrame, column: str, names: Sequence[str]) -> pd.
 @cache
 def _table() -> pd.DataFrame:
     """The whole table, read from the package's CSV; nobody may change it."""
-    with resources.files("analysis.references").joinpath("references.csv").open() as file:
+    with resources.files(__package__).joinpath("references.csv").open() as file:
         frame = pd.read_csv(file, true_values=["yes"], false_values=["no"]).astype(_COLUMN_DTYPES)
     fractions = {}
     for percent, name in _PERCENT_COLUMNS.items():

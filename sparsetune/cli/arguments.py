@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +19,25 @@ if TYPE_CHECKING:
 
 Commands = Any
 """What `argparse` returns from ``add_subparsers``, whose type is private."""
+EXAMPLES_HEADING = "examples:"
+"""First line of what ends every ``--help``."""
+
+
+class _HelpFormatter(argparse.HelpFormatter):
+    """Layout of a command's help: lines of the examples stay as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith(EXAMPLES_HEADING):
+            return text
+        return super()._fill_text(text, width, indent)
 
 
 def add_parser(
-    commands: Commands, name: str, run: Callable[[argparse.Namespace], int], summary: str
+    commands: Commands,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    summary: str,
+    examples: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
     """Add a command with ``--json``.
 
@@ -30,10 +46,16 @@ def add_parser(
         name: As it is typed.
         run: Called with the parsed arguments; returns the exit status.
         summary: What the command does, without a capital and a full stop.
+        examples: Command lines without ``sparsetune``, for the end of its ``--help``.
     """
     description = summary[0].upper() + summary[1:] + "."
+    lines = [EXAMPLES_HEADING, *[f"  sparsetune {example}" for example in examples]]
     parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=summary, description=description
+        name,
+        help=summary,
+        description=description,
+        epilog="\n".join(lines),
+        formatter_class=_HelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead")
     parser.set_defaults(command=run)
@@ -69,7 +91,9 @@ def load_study(parsed: argparse.Namespace) -> tuple[Study, Path]:
         DeclarationError: if it is to be changed, and has problems.
     """
     from sparsetune.cli.studies import find_study, parse_overrides
+    from sparsetune.import_path import append_to_path
 
+    append_to_path(map(Path.resolve, parsed.path))
     study, file = find_study(parsed.study)
     if (parsed.set or parsed.quick) and study.problems():
         from sparsetune.launch.preflight import require_runnable
@@ -116,6 +140,48 @@ def add_trial_arguments(parser: argparse.ArgumentParser) -> None:
         "--cpus-per-trial", type=parse_amount, default=1, metavar="N", help="default: 1"
     )
     add_data_root(parser, "where data sets lie (or SPARSETUNE_DATA)")
+    add_search_path(parser)
+
+
+def add_search_path(parser: argparse.ArgumentParser) -> None:
+    """Add ``--path``."""
+    text = "where your own modules lie; may be repeated"
+    parser.add_argument("--path", type=Path, action="append", default=[], metavar="DIR", help=text)
+
+
+def add_study_folders(parser: argparse.ArgumentParser) -> None:
+    """Add ``--data-root`` and ``--path`` to a command that reads a study's directory."""
+    add_data_root(parser, "where data sets lie (default: as the study's last launch had it)")
+    add_search_path(parser)
+
+
+def use_study_folders(parsed: argparse.Namespace, directory: Place) -> Path | None:
+    """Let a command that reads a study import and find what its launches could.
+
+    What still exists of the launches' folders comes after what the arguments name.
+
+    Args:
+        parsed: The arguments of `add_study_folders`.
+        directory: The study's directory.
+
+    Returns:
+        Folder of the data sets; None where the environment or the default says.
+
+    Raises:
+        StorageError: if the study's provenance cannot be read.
+        StudyDirectoryError: if it is damaged.
+    """
+    from sparsetune.import_path import append_to_path
+    from sparsetune.storage import StudyDirectory
+    from sparsetune.storage.provenance import launch_folders
+
+    remembered = launch_folders(StudyDirectory(directory))
+    append_to_path([*map(Path.resolve, parsed.path), *remembered.path])
+    data_root = remembered.choose_data_root(parsed.data_root)
+    if data_root:
+        # What a status or a report plans again asks the environment alone.
+        os.environ["SPARSETUNE_DATA"] = str(data_root.expanduser().resolve())
+    return data_root
 
 
 def add_data_root(parser: argparse.ArgumentParser, text: str) -> None:

@@ -10,7 +10,11 @@ from sparsetune.cli.arguments import Commands, add_parser, parse_place, print_js
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "show what changed between two studies: declaration, code, conclusions"
-    parser = add_parser(commands, "diff", show_diff, summary)
+    examples = (
+        "diff runs/digits runs/digits-2",
+        "diff runs/digits runs/digits-2 --measure test_loss",
+    )
+    parser = add_parser(commands, "diff", show_diff, summary, examples)
     parser.add_argument("before", type=parse_place, help="a study's directory")
     parser.add_argument("after", type=parse_place, help="another's")
     parser.add_argument(
@@ -20,8 +24,8 @@ def add_command(commands: Commands) -> None:
 
 def show_diff(parsed: argparse.Namespace) -> int:
     """Print the differences."""
-    from analysis.diff import diff
-    from analysis.diff.text import as_json, show
+    from sparsetune.analysis import diff
+    from sparsetune.analysis.diff.text import as_json, show
 
     found = diff(parsed.before, parsed.after, parsed.measure)
     if parsed.json:

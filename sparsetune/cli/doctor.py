@@ -17,7 +17,11 @@ from sparsetune.cli.arguments import (
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "check versions, hardware, data, storage and a Ray cluster"
-    parser = add_parser(commands, "doctor", show_checks, summary)
+    examples = (
+        "doctor",
+        "doctor --storage s3://bucket/runs --address 10.0.0.1:6379",
+    )
+    parser = add_parser(commands, "doctor", show_checks, summary, examples)
     parser.add_argument(
         "--storage",
         type=parse_place,

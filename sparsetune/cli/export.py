@@ -7,18 +7,23 @@ from pathlib import Path
 
 from sparsetune.cli.arguments import (
     Commands,
-    add_data_root,
     add_parser,
+    add_study_folders,
     parse_place,
     print_json,
     print_line,
+    use_study_folders,
 )
 
 
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "write a trial's final network with its certificate and a card"
-    parser = add_parser(commands, "export", export_network, summary)
+    examples = (
+        "export runs/digits/trials/0123456789ab exported",
+        "export runs/sst2/trials/0123456789ab encoder --data-root /data",
+    )
+    parser = add_parser(commands, "export", export_network, summary, examples)
     parser.add_argument(
         "trial",
         type=parse_place,
@@ -26,14 +31,19 @@ def add_command(commands: Commands) -> None:
         help="such as runs/digits/trials/0123456789ab",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
-    add_data_root(parser, "where models lie (or SPARSETUNE_DATA)")
+    add_study_folders(parser)
 
 
 def export_network(parsed: argparse.Namespace) -> int:
     """Write the network and say where it is."""
+    from sparsetune.paths import resolve_place
     from sparsetune.train.export import export_trial
 
-    facts = export_trial(parsed.trial, parsed.out, parsed.data_root)
+    given = resolve_place(parsed.trial)
+    # The folder of a trial, or that of one of its attempts.
+    trial = given.parent if given.name.startswith("attempt-") else given
+    data_root = use_study_folders(parsed, trial.parent.parent)
+    facts = export_trial(parsed.trial, parsed.out, data_root)
     if parsed.json:
         print_json(facts)
     else:

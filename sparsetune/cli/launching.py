@@ -11,6 +11,7 @@ from sparsetune.cli.arguments import add_trial_arguments, parse_amount, print_js
 if TYPE_CHECKING:
     from sparsetune.launch.launch import Options, Outcome
     from sparsetune.paths import Place
+    from sparsetune.storage.provenance import LaunchFolders
 
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,31 +26,49 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-hours", type=parse_amount, metavar="H", help="refuse what is forecast to take longer"
     )
     add("--max-gib", type=parse_amount, metavar="G", help="refuse more checkpoints and models")
-    add("--tensorboard", action="store_true", help="write TensorBoard's event files too")
+    add(
+        "--track",
+        action="append",
+        default=[],
+        metavar="TRACKER",
+        help="follow the study in tensorboard, wandb or mlflow; may be repeated",
+    )
+    add("--tensorboard", action="store_true", help="the same as --track tensorboard")
     add("--no-report", action="store_true", help="do not write the report at the end")
 
 
-def launch_options(parsed: argparse.Namespace, storage: Place, study_file: Path | None) -> Options:
+def launch_options(
+    parsed: argparse.Namespace,
+    storage: Place,
+    study_file: Path | None,
+    remembered: LaunchFolders | None = None,
+) -> Options:
     """Options of a launch.
 
     Args:
         parsed: The arguments of `add_launch_arguments`.
         storage: Parent of the study's directory.
         study_file: The file that declares the study, or None where it is not known.
+        remembered: Folders of the study's earlier launches; None for a study that a file declares.
     """
     from sparsetune.launch.launch import Options
+    from sparsetune.storage.provenance import LaunchFolders
 
+    earlier = remembered or LaunchFolders()
+    data_root = earlier.choose_data_root(parsed.data_root)
     return Options(
         storage=storage,
         address=parsed.address,
         gpus_per_trial=parsed.gpus_per_trial,
         cpus_per_trial=parsed.cpus_per_trial,
-        data_root=parsed.data_root,
+        data_root=data_root,
+        path=(*parsed.path, *earlier.path),
         checkpoint_seconds=parsed.checkpoint_seconds,
         keep_models=parsed.keep_models,
         checkpoint_gib=parsed.checkpoint_gib,
         max_hours=parsed.max_hours,
         max_gib=parsed.max_gib,
+        track=tuple(parsed.track),
         tensorboard=parsed.tensorboard,
         study_file=study_file,
         quiet=parsed.json,
@@ -58,7 +77,8 @@ def launch_options(parsed: argparse.Namespace, storage: Place, study_file: Path 
 
 def report_outcome(parsed: argparse.Namespace, outcome: Outcome) -> int:
     """Write the report of a study that was run, say where it is, and return the exit status."""
-    from analysis import report
+    from sparsetune.analysis import report
+    from sparsetune.paths import command_path
 
     page = None if parsed.no_report or outcome.interrupted else report(outcome.directory)
     if parsed.json:
@@ -72,7 +92,7 @@ def report_outcome(parsed: argparse.Namespace, outcome: Outcome) -> int:
             }
         )
     elif outcome.interrupted:
-        print_line(f"Stopped. Go on with: sparsetune resume {outcome.directory}")
+        print_line(f"Stopped. Go on with: sparsetune resume {command_path(outcome.directory)}")
     elif page:
         print_line(f"Report: {page}")
     return outcome.exit_status

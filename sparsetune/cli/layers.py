@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from sparsetune.cli.arguments import Commands, add_parser, parse_amount, parse_size, print_json
+from sparsetune.cli.arguments import (
+    Commands,
+    add_parser,
+    add_search_path,
+    parse_amount,
+    parse_size,
+    print_json,
+)
 
 
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "show what a sparsity means for a model's layers; train nothing"
-    parser = add_parser(commands, "layers", show_layers, summary)
+    examples = (
+        "layers --model resnet50 --sparsity 0.95",
+        "layers --model mylab.nets:build --sparsity 0.9 --input-shape 3x32x32 --classes 10",
+    )
+    parser = add_parser(commands, "layers", show_layers, summary, examples)
     add = parser.add_argument
     add("--model", required=True, help="mlp, resnet50, … or your own package.module:function")
     add("--sparsity", required=True, type=parse_amount, metavar="S", help="in [0, 1)")
@@ -43,6 +53,7 @@ def add_command(commands: Commands) -> None:
         help="default: that of the model's data",
     )
     add("--classes", type=parse_size, metavar="N", help="default: that of the model's data")
+    add_search_path(parser)
 
 
 def _parse_shape(text: str) -> tuple[int, ...]:
@@ -57,12 +68,11 @@ def _parse_layer_sparsity(text: str) -> tuple[str, float]:
 def show_layers(parsed: argparse.Namespace) -> int:
     """Print the table of layers."""
     from sparsetune.costs.layer_table import layer_table, print_layer_table
+    from sparsetune.import_path import append_to_path
     from sparsetune.spec.sparsity import SparsitySpec
 
-    # A user's own model may lie in the current folder; what is installed wins over a namesake.
-    current = str(Path.cwd())
-    if current not in sys.path:
-        sys.path.append(current)
+    # A user's own model may lie there.
+    append_to_path([*map(Path.resolve, parsed.path), Path.cwd()])
     spared = None
     if parsed.spare is not None:
         spared = [pattern for pattern in parsed.spare if pattern]

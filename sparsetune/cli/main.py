@@ -12,20 +12,43 @@ import sys
 from collections.abc import Sequence
 
 from sparsetune.cli import (
+    clean,
     diff,
     doctor,
     export,
+    fields,
+    init,
     layers,
+    merge,
     preview,
     replay,
     report,
     resume,
     run,
     status,
+    track,
 )
+from sparsetune.cli.completion import SHELLS, PrintCompletion, PrintVersion
 from sparsetune.errors import SparsetuneError
+from sparsetune.machine import require_supported_system
 
-COMMANDS = (run, resume, status, report, diff, export, replay, preview, layers, doctor)
+COMMANDS = (
+    init,
+    run,
+    resume,
+    status,
+    report,
+    diff,
+    merge,
+    export,
+    track,
+    replay,
+    preview,
+    layers,
+    clean,
+    fields,
+    doctor,
+)
 """Every command, in the order of ``--help``."""
 
 STORAGE_ERRNOS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT}
@@ -39,6 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
     """Parser with every command and its options."""
     parser = argparse.ArgumentParser(
         prog="sparsetune", description="Hyperparameter studies of sparse training."
+    )
+    parser.add_argument("--version", action=PrintVersion, nargs=0, help="print the version and end")
+    parser.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=SHELLS,
+        help="print a shell's tab completion and end",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
@@ -55,8 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status. A user's mistake is one message without a traceback, and status 2.
     """
-    parsed = build_parser().parse_args(arguments)
     try:
+        require_supported_system()
+        parsed = build_parser().parse_args(arguments)
         return int(parsed.command(parsed))
     except SparsetuneError as error:
         print(f"sparsetune: {error}", file=sys.stderr)  # noqa: T201

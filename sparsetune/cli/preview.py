@@ -21,7 +21,11 @@ PROBE_OPTIONS = ("cpus_per_trial", "gpus_per_trial")
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "show cells, trials, schedules and cost; train nothing"
-    parser = add_parser(commands, "preview", show_preview, summary)
+    examples = (
+        "preview studies.digits",
+        "preview my_study.py --probe",
+    )
+    parser = add_parser(commands, "preview", show_preview, summary, examples)
     add_study_arguments(parser)
     parser.add_argument(
         "--probe", action="store_true", help="time some steps here: forecast time and bytes too"

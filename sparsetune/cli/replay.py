@@ -22,7 +22,11 @@ HALVING_FIELDS = ("rungs", "reduction", "settle")
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "replay schedulers over a finished study; train nothing"
-    parser = add_parser(commands, "replay", replay, summary)
+    examples = (
+        "replay runs/digits",
+        "replay runs/digits --workers 8 --rungs 0.25,0.5",
+    )
+    parser = add_parser(commands, "replay", replay, summary, examples)
     add = parser.add_argument
     add("directory", type=parse_place, help="a study whose search trials trained to their end")
     add("--workers", type=parse_size, default=2, metavar="N", help="trials at once (default: 2)")
@@ -48,7 +52,7 @@ def add_command(commands: Commands) -> None:
 
 def replay(parsed: argparse.Namespace) -> int:
     """Print the comparison and draw its figure, where the study searches a ramp."""
-    from analysis.ramps.replay_figure import draw_replay
+    from sparsetune.analysis.ramps.replay_figure import draw_replay
     from sparsetune.cluster.tune_schedulers import build_schedulers
     from sparsetune.search.replay import print_replay, replay_study
 

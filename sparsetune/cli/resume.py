@@ -12,7 +12,11 @@ from sparsetune.cli.launching import add_launch_arguments, launch_options, repor
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "go on with a study from its directory alone, or extend it"
-    parser = add_parser(commands, "resume", resume_study, summary)
+    examples = (
+        "resume runs/digits --add-report-seeds 2",
+        "resume runs/digits --add-sweep sparsity.target=0.97,0.99",
+    )
+    parser = add_parser(commands, "resume", resume_study, summary, examples)
     add = parser.add_argument
     add("directory", type=parse_place, help="the study's directory, such as runs/digits")
     add(
@@ -48,6 +52,7 @@ def resume_study(parsed: argparse.Namespace) -> int:
     """Continue the study, with what is added, and write its report."""
     from sparsetune.cli.studies import parse_sweep
     from sparsetune.storage import StudyDirectory
+    from sparsetune.storage.provenance import launch_folders
 
     home = StudyDirectory(parsed.directory)
     study = home.study()
@@ -58,7 +63,7 @@ def resume_study(parsed: argparse.Namespace) -> int:
 
     study_files = [one["study_file"] for one in home.launches() if one.get("study_file")]
     study_file = Path(study_files[-1]) if study_files else None
-    options = launch_options(parsed, home.path.parent, study_file)
+    options = launch_options(parsed, home.path.parent, study_file, launch_folders(home))
     extension = Extension(
         parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed
     )

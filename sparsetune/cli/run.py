@@ -11,7 +11,11 @@ from sparsetune.cli.launching import add_launch_arguments, launch_options, repor
 def add_command(commands: Commands) -> None:
     """Add the command with its arguments."""
     summary = "run a study; the same command again resumes it"
-    parser = add_parser(commands, "run", run_study, summary)
+    examples = (
+        "run studies.digits --quick",
+        "run my_study.py --set schedule.epochs=16 --name longer",
+    )
+    parser = add_parser(commands, "run", run_study, summary, examples)
     add_study_arguments(parser)
     add_launch_arguments(parser)
 

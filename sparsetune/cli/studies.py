@@ -12,13 +12,15 @@ from types import ModuleType
 from typing import Any
 
 from sparsetune.errors import DeclarationError, Problem, SparsetuneError
+from sparsetune.import_path import append_to_path
 from sparsetune.study import Study
 
 
 def find_study(name: str) -> tuple[Study, Path]:
     """Find the one `Study` of a module or a file.
 
-    The current folder is appended to the path: what is installed wins over a namesake there.
+    The current folder and that of the file are appended to the path: what is installed wins over a
+    namesake there.
 
     Args:
         name: A module (``studies.digits``) or a file (``my_study.py``).
@@ -30,7 +32,7 @@ def find_study(name: str) -> tuple[Study, Path]:
         SparsetuneError: if there is no such module or file, if it fails, or if it does not hold
             exactly one study.
     """
-    _append_to_path(Path.cwd())
+    append_to_path([Path.cwd()])
     module = _import_file(Path(name)) if name.endswith(".py") else _import_module(name)
     studies = {id(value): value for value in vars(module).values() if isinstance(value, Study)}
     if len(studies) != 1:
@@ -40,17 +42,15 @@ def find_study(name: str) -> tuple[Study, Path]:
     return next(iter(studies.values())), Path(module.__file__ or name)
 
 
-def _append_to_path(folder: Path) -> None:
-    if str(folder) not in sys.path:
-        sys.path.append(str(folder))
-
-
 def _import_module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and (name == error.name or name.startswith(error.name + ".")):
-            advice = "give a module such as `studies.digits`, or the path of a .py file"
+            advice = (
+                "give the path of a .py file, or a module that lies below the current folder;"
+                " `sparsetune init my_study.py` writes a first study"
+            )
             raise SparsetuneError(f"there is no module `{name}` here; {advice}") from error
         raise _import_error(name, error) from error
     except Exception as error:
@@ -60,9 +60,10 @@ def _import_module(name: str) -> ModuleType:
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise SparsetuneError(
-            f"there is no file `{path}`; give the path of a .py file, or a module name"
+            f"there is no file `{path}`; give the path of a .py file, or a module name;"
+            f" `sparsetune init {path}` writes one"
         )
-    _append_to_path(path.resolve().parent)
+    append_to_path([path.resolve().parent])
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
         raise SparsetuneError(f"`{path}` cannot be imported")

@@ -48,6 +48,8 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
                 name="study",
                 storage_path=folder,
                 verbose=0,
+                # Silent too, but Tune's own in notebooks clears what the cell has shown.
+                progress_reporter=tune.CLIReporter(),
                 callbacks=[_SourceCallback(source)],
                 stop=_SourceStopper(source, stopping),
                 # A retry is a new Tune trial, so that the ledger has an attempt for it.

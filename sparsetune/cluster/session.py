@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import tempfile
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 import ray
 
 from sparsetune.errors import ClusterError
+from sparsetune.machine import socket_folder, usable_cpus
 
 CONNECT_SECONDS = 5
 """A cluster's port must take a connection within this time."""
@@ -34,7 +34,7 @@ def ray_session(address: str | None = None) -> Iterator[dict[str, float]]:
         ClusterError: if Ray does not start, or the cluster does not answer.
     """
     connected = ray.is_initialized()
-    folder = None if connected or address else tempfile.mkdtemp(prefix="ray-")
+    folder = None if connected or address else tempfile.mkdtemp(prefix="ray-", dir=socket_folder())
     try:
         if not connected:
             _connect_ray(address, folder)
@@ -55,7 +55,7 @@ def _connect_ray(address: str | None, folder: str | None) -> None:
     quiet = {"log_to_driver": False, "logging_level": "ERROR"}
     local = {
         # Of the process, not of the machine: a job may use a part of it.
-        "num_cpus": len(os.sched_getaffinity(0)),
+        "num_cpus": usable_cpus(),
         "include_dashboard": False,
         "_temp_dir": folder,
     }

@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import platform
-import sys
 import time
 import traceback
 from collections.abc import Mapping
@@ -21,10 +20,11 @@ from sparsetune.cluster.assignment import Assignment
 from sparsetune.cluster.placement import claim_device
 from sparsetune.cluster.stop_request import StoppableCheckpoints, StopRequestedError
 from sparsetune.errors import DataError, StorageError
+from sparsetune.import_path import append_to_path
+from sparsetune.machine import processor_name
 from sparsetune.paths import Place, resolve_place, storage_errors
 from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.storage.announcements import AttemptFailed, WorkerMessage
-from sparsetune.storage.provenance import processor_name
 from sparsetune.storage.records import Cause, ColumnValue, Ended, Note, Report, Started
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def run_trial(config: dict[str, Any]) -> None:
         config: The plain form of an `Assignment`.
     """
     given = Assignment.from_config(config)
-    sys.path += [path for path in given.shared.python_path if path not in sys.path]
+    append_to_path(given.shared.python_path)
     messages = DriverMessages(given)
     finished = False
     try:

@@ -25,9 +25,16 @@ from sparsetune.cluster.nodes import (
     token_file,
 )
 from sparsetune.errors import StorageError
+from sparsetune.machine import (
+    available_ram_bytes,
+    has_nvidia_driver,
+    ram_bytes,
+    usable_cpus,
+)
 from sparsetune.paths import Place, refusal_errors, refusal_reason, resolve_place
 from sparsetune.storage.provenance import version_of
 from sparsetune.tasks.data_roots import cache_root, given_root
+from sparsetune.units import GIB_BYTES
 
 DATASET_FILES = {
     "digits": ("", 0),
@@ -131,7 +138,7 @@ def requirement_check(text: str) -> EnvironmentCheck:
 
 def processor_checks() -> EnvironmentCheck:
     """Report the CPUs of the process's affinity, which a local Ray gets."""
-    usable = len(os.sched_getaffinity(0))
+    usable = usable_cpus()
     share = "a trial takes 1, with 1 thread (--cpus-per-trial)"
     found = f"{usable} of {os.cpu_count()} for this process; {share}"
     return EnvironmentCheck("CPUs", "ok", found)
@@ -139,14 +146,15 @@ def processor_checks() -> EnvironmentCheck:
 
 def memory_check() -> EnvironmentCheck:
     """Check the memory that new processes could get against a worker on every CPU."""
-    # "MemAvailable" counts the caches that the kernel would give up; "MemFree" does not.
-    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-    free_kib = int(lines["MemAvailable"].split()[0])
-    free = free_kib / 2**20
-    workers = len(os.sched_getaffinity(0))
-    if free >= WORKER_GIB * workers:
-        return EnvironmentCheck("memory", "ok", f"{free:.1f} GiB free")
-    found = f"{free:.1f} GiB free, where {workers} workers take about {WORKER_GIB} GiB each"
+    available = available_ram_bytes()
+    size = ram_bytes() if available is None else available
+    # Where the system does not say what is free, the whole is at least known.
+    kind = "in all" if available is None else "free"
+    found = f"{size / GIB_BYTES:.1f} GiB {kind}"
+    workers = usable_cpus()
+    if size >= WORKER_GIB * GIB_BYTES * workers:
+        return EnvironmentCheck("memory", "ok", found)
+    found = f"{found}, where {workers} workers take about {WORKER_GIB} GiB each"
     advice = "end other programs, or run fewer trials at once with --cpus-per-trial"
     return EnvironmentCheck("memory", "warning", found, advice)
 
@@ -168,7 +176,7 @@ def gpu_checks() -> Iterator[EnvironmentCheck]:
     build = torch.version.cuda or torch.version.hip
     found = f"torch is built for {build}" if build else "torch is built for the CPU alone"
     yield EnvironmentCheck("CUDA build", "ok", found)
-    driver = Path("/proc/driver/nvidia/version").exists()
+    driver = has_nvidia_driver()
     warned = "; ".join(join_lines(warning.message) for warning in caught)
     gpus = [(device.name, device.total_memory) for device in devices]
     yield from gpu_checks_for(gpus, driver=driver, warned=warned)

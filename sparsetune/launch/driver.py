@@ -27,7 +27,7 @@ from sparsetune.storage.trial_state import TrialState, apply_record
 from sparsetune.train.checkpoint import Checkpoints
 from sparsetune.train.distill import LOGITS_FILE
 
-Follower = Callable[[Announcement], None]
+Listener = Callable[[Announcement], None]
 """Called with every record after it is durable, and with the driver's own messages."""
 
 
@@ -42,7 +42,7 @@ class Driver:
         planner: Names the next trial; shares ``trials``.
         settings: What the assignments of all trials share.
         slots: Trials that may run at once.
-        followers: Called with every announcement, in order.
+        listeners: Called with every announcement, in order.
         failures: Failures of the launch so far.
         environment: What the trials ran on so far, in earlier launches too.
         stopped: Why the launch must end: the disk refused a record, or every trial fails.
@@ -56,7 +56,7 @@ class Driver:
     planner: Planner
     settings: LaunchSettings
     slots: int
-    followers: Sequence[Follower]
+    listeners: Sequence[Listener]
     failures: FailureCounter = field(default_factory=FailureCounter)
     environment: EnvironmentTracker = field(default_factory=EnvironmentTracker)
     stopped: SparsetuneError | None = field(default=None, init=False)
@@ -102,9 +102,9 @@ class Driver:
         return assignment == "done"
 
     def announce(self, message: Announcement) -> None:
-        """Pass a message to every follower."""
-        for follower in self.followers:
-            follower(message)
+        """Pass a message to every listener."""
+        for listener in self.listeners:
+            listener(message)
 
     def _end_unneeded_trials(self) -> None:
         """End trials that nothing waits for.
@@ -242,7 +242,7 @@ class Driver:
         except StorageError as error:
             self._stop(error)
             return
-        # Only once the ledger has taken them: neither state nor followers run ahead of it.
+        # Only once the ledger has taken them: neither state nor listeners run ahead of it.
         for record in records:
             apply_record(self.trials, record)
             self.announce(record)
@@ -251,11 +251,15 @@ class Driver:
                     self.announce(Remark(line, record.trial_id))
 
 
-def python_path(study_file: Path | None) -> list[str]:
-    """Folders for the import path of workers, so that a user's own functions import there.
+def python_path(study_file: Path | None, path: Sequence[Path] = ()) -> list[str]:
+    """Absolute folders for the import path of workers, so that a user's own functions import there.
 
     Args:
         study_file: The file that declares the study; None where there is none.
+        path: Further folders, which come first.
     """
-    folders = [Path.cwd(), *([study_file.resolve().parent] if study_file else [])]
-    return [str(folder) for folder in folders]
+    folders = [*path, Path.cwd()]
+    if study_file:
+        folders.append(study_file.resolve().parent)
+    absolute = [str(folder.expanduser().resolve()) for folder in folders]
+    return list(dict.fromkeys(absolute))

@@ -16,9 +16,14 @@ RETRYABLE_CAUSES: tuple[Cause, ...] = ("lost", "memory", "data")
 
 
 class FailureCounter:
-    """Counts the failures of one launch."""
+    """Counts the failures of one launch.
 
-    def __init__(self) -> None:
+    Args:
+        directory: The study's directory as a command names it.
+    """
+
+    def __init__(self, directory: str = "DIRECTORY") -> None:
+        self._directory = directory
         self.reasons: dict[str, str] = {}
         """Reason why the last attempt of each trial failed, by trial."""
         self._attempts: Counter[str] = Counter()
@@ -48,5 +53,6 @@ class FailureCounter:
         times = "each with" if count == failed else f"{count} of them with"
         return HopelessStudyError(
             f"the first {failed} trials all failed, {times}\n  {reason}\nNo more were started;"
-            " mend the cause, then go on with `sparsetune resume DIRECTORY --retry-failed`"
+            " remove the cause, then go on with"
+            f" `sparsetune resume {self._directory} --retry-failed`"
         )

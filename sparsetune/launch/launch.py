@@ -6,8 +6,8 @@ import logging
 import math
 import secrets
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,15 +17,23 @@ from sparsetune.cluster.nodes import require_equal_nodes
 from sparsetune.cluster.placement import resources_per_trial, trials_at_once
 from sparsetune.cluster.session import living_nodes, ray_session
 from sparsetune.cluster.stop_request import GRACE_SECONDS, StopRequest, interrupting_on_signals
-from sparsetune.launch.driver import Driver, Follower, python_path
+from sparsetune.import_path import append_to_path
+from sparsetune.launch.driver import Driver, Listener, python_path
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.failures import FailureCounter
 from sparsetune.launch.followers.checkpoint_quota import CheckpointQuota
+from sparsetune.launch.followers.follower import Follower, require_hooks
+from sparsetune.launch.followers.follower_thread import (
+    CLOSE_SECONDS,
+    INTERRUPTED_CLOSE_SECONDS,
+    FollowerThread,
+    close_followers,
+)
 from sparsetune.launch.followers.progress import ProgressDisplay
-from sparsetune.launch.followers.tensorboard import EventFileWriter
+from sparsetune.launch.followers.trackers import build_tracker, require_clients
 from sparsetune.launch.options import DEFAULT_OPTIONS, Options
 from sparsetune.launch.prepare import PreparedLaunch, prepare_launch
-from sparsetune.paths import Place
+from sparsetune.paths import Place, command_path
 from sparsetune.storage.announcements import Announcement, ForecastLine, Remark
 from sparsetune.storage.ledger import Ledger
 from sparsetune.storage.provenance import EnvironmentTracker, launch_facts
@@ -79,25 +87,50 @@ def launch(
         StudyDirectoryError: if the directory holds another declaration or another driver runs it.
         StorageError: if the disk is full or read-only; what was durable stays, and a later launch
             resumes.
+        FollowerError: if a callback lacks a hook, or a tracker's client is not installed.
         ClusterError: if a node of the cluster does not see the storage or runs other versions.
         HopelessStudyError: if the first trials all fail.
         LimitError: if the study is forecast to exceed the disk that is free or a limit of
             ``options``.
     """
+    search_path = python_path(options.study_file, options.path)
+    append_to_path(search_path)
+    require_clients(options.trackers)
+    for callback in options.callbacks:
+        require_hooks(callback)
     prepared = prepare_launch(study, options, directory, extend)
     home = prepared.directory
+    followers = _named_followers(prepared)
     # Before the lock, which lies in the directory; creating it twice is harmless.
     home.create(prepared.declared, prepared.defaults_version)
     with home.locked() as owner:
         # Another launch may have added to the ledger between its reading and the lock.
         prepared = prepared.up_to_date()
-        home.record_launch(launch_facts(options.study_file))
+        home.record_launch(
+            launch_facts(options.study_file, data_root=options.data_root, search_path=search_path)
+        )
         with closing(Ledger(home.ledger, owner)) as ledger, home.journal_file() as journal:
             if prepared.added:
                 ledger.append(prepared.added)  # before any trial that it asks for
             prepared.planner.journal.move_to(journal)
             environment = EnvironmentTracker(prepared.records, home.launches())
-            return StudyRun(prepared, ledger, environment).run()
+            return StudyRun(prepared, ledger, environment, followers).run()
+
+
+def _named_followers(prepared: PreparedLaunch) -> dict[str, Follower]:
+    """The trackers and the callbacks of a launch, by their names in messages.
+
+    Raises:
+        FollowerError: if a tracker needs a folder, and the study lies in an object store.
+    """
+    options = prepared.options
+    path = prepared.directory.path
+    named: dict[str, Follower] = {}
+    for name in options.trackers:
+        named[name] = build_tracker(name, path, prepared.declared.name)
+    for number, callback in enumerate(options.callbacks, start=1):
+        named[f"callback {number} ({type(callback).__name__})"] = callback
+    return named
 
 
 class StudyRun:
@@ -107,10 +140,15 @@ class StudyRun:
         prepared: The launch; nothing else writes its directory.
         ledger: The study's ledger, open for appending.
         environment: What the study's trials ran on so far.
+        followers: The study's followers by name.
     """
 
     def __init__(
-        self, prepared: PreparedLaunch, ledger: Ledger, environment: EnvironmentTracker
+        self,
+        prepared: PreparedLaunch,
+        ledger: Ledger,
+        environment: EnvironmentTracker,
+        followers: Mapping[str, Follower],
     ) -> None:
         self._prepared = prepared
         self._options = prepared.options
@@ -118,19 +156,17 @@ class StudyRun:
         self._planner = prepared.planner
         self._ledger = ledger
         self._environment = environment
-        self._failures = FailureCounter()
+        self._failures = FailureCounter(command_path(prepared.directory.path))
         self._name = secrets.token_hex(8)
         self._quota: CheckpointQuota | None = None
         path = prepared.directory.path
         self._progress = ProgressDisplay(self._planner, path, quiet=self._options.quiet)
-        self._events: EventFileWriter | None = None
-        if self._options.tensorboard:
-            self._events = EventFileWriter(path, self._planner)
-        self._followers: list[Follower] = [self._progress.announce]
-        if self._events:
-            self._followers.append(self._events.follow)
+        self._threads = [
+            FollowerThread(name, follower, self._planner) for name, follower in followers.items()
+        ]
+        self._listeners: list[Listener] = [self._progress.announce, self._tell_followers]
         # Records the last notes where nothing is left to train; each Ray session has its own.
-        self._driver = self._build_driver("cpu", math.inf, 1, self._followers)
+        self._driver = self._build_driver("cpu", math.inf, 1, self._listeners)
 
     def run(self) -> Outcome:
         """Run what is left of the study; Ray is started only where something is.
@@ -140,19 +176,12 @@ class StudyRun:
         """
         # The ledger has every reason of a failure, and the display shows it.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-        interrupted = False
-        events = closing(self._events) if self._events else nullcontext()
-        with self._progress, interrupting_on_signals(), events:
-            for line in self._environment.changed:
-                self._announce(Remark(line))
-            if self._events:
-                self._events.catch_up()
+        interrupted = True
+        with self._progress, interrupting_on_signals():
             try:
-                if self._prepared.forecast.trials or not self._driver.finish():
-                    self._train()
-                    interrupted = not (self._driver.complete or self._driver.stopped)
-            except KeyboardInterrupt:
-                interrupted = True
+                interrupted = self._run_trials()
+            finally:
+                self._close_followers(INTERRUPTED_CLOSE_SECONDS if interrupted else CLOSE_SECONDS)
             if self._driver.stopped:
                 raise self._driver.stopped
         plans = self._planner.plans.items()
@@ -160,12 +189,37 @@ class StudyRun:
         counts = Counter[str](trial.status for trial in self._prepared.trials.values())
         return Outcome(self._directory.path, counts, tuple(unsettled), interrupted)
 
+    def _run_trials(self) -> bool:
+        """Run what is left; returns True if it was interrupted."""
+        for line in self._environment.changed:
+            self._announce(Remark(line))
+        try:
+            if self._prepared.forecast.trials or not self._driver.finish():
+                self._train()
+                return not (self._driver.complete or self._driver.stopped)
+        except KeyboardInterrupt:
+            return True
+        return False
+
     def _announce(self, message: Announcement) -> None:
-        for follower in self._followers:
-            follower(message)
+        for listener in self._listeners:
+            listener(message)
+
+    def _tell_followers(self, message: Announcement) -> None:
+        """Queue a message for every follower, and say what troubles one, once."""
+        for thread in self._threads:
+            thread.announce(message)
+            for line in thread.take_lines():
+                self._progress.announce(Remark(line))
+
+    def _close_followers(self, seconds: float) -> None:
+        """Give the followers some seconds for what they lack, and say what is left unsent."""
+        path = str(self._directory.path)
+        for line in close_followers(self._threads, seconds, path):
+            self._progress.announce(Remark(line))
 
     def _build_driver(
-        self, device: str, checkpoint_bytes: float, slots: int, followers: Sequence[Follower]
+        self, device: str, checkpoint_bytes: float, slots: int, listeners: Sequence[Listener]
     ) -> Driver:
         settings = LaunchSettings(
             launch=self._name,
@@ -175,7 +229,7 @@ class StudyRun:
             checkpoint_bytes=checkpoint_bytes,
             keep_models=self._options.keep_models,
             data_root=str(self._prepared.data_root) if self._prepared.data_root else None,
-            python_path=tuple(python_path(self._options.study_file)),
+            python_path=tuple(python_path(self._options.study_file, self._options.path)),
         )
         return Driver(
             self._directory,
@@ -184,7 +238,7 @@ class StudyRun:
             self._planner,
             settings,
             slots,
-            followers,
+            listeners,
             self._failures,
             self._environment,
         )
@@ -208,9 +262,9 @@ class StudyRun:
             if self._quota is None:
                 self._quota = self._start_quota(slots)
             quota = self._quota
-            followers = [*self._followers, quota.follow]
+            listeners = [*self._listeners, quota.follow]
             device = "cuda" if share.gpu else "cpu"
-            driver = self._build_driver(device, quota.share, slots, followers)
+            driver = self._build_driver(device, quota.share, slots, listeners)
             self._driver = driver
             stopping = StopRequest(self._name)
             with stopping.on_signals(partial(_announce_stop, driver)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from sparsetune.cluster.placement import resources_per_trial
 from sparsetune.costs.forecast import Forecast, forecast_study, measure_costs
 from sparsetune.costs.remaining import RemainingWork
+from sparsetune.machine import usable_cpus
 
 
 def forecast_on_this_machine(
@@ -29,7 +29,7 @@ def forecast_on_this_machine(
     Returns:
         The forecast, and the number of trials that this machine runs at once, at least 1.
     """
-    node = {"CPU": float(len(os.sched_getaffinity(0))), "GPU": float(torch.cuda.device_count())}
+    node = {"CPU": float(usable_cpus()), "GPU": float(torch.cuda.device_count())}
     share = resources_per_trial(cpus_per_trial, gpus_per_trial, node["GPU"])
     # A share may be asked for a cluster whose GPUs this machine lacks.
     on_gpu = share.gpu > 0 and node["GPU"] > 0

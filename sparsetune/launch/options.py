@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sparsetune.costs.limits import Limits
+from sparsetune.launch.followers.follower import Follower
 from sparsetune.paths import Place
 
 
@@ -21,13 +23,17 @@ class Options:
             none.
         cpus_per_trial: CPUs of a trial, also its torch threads on a CPU; may be a fraction.
         data_root: The folder that data sets lie in; see `sparsetune.tasks.prepare_data`.
+        path: Folders that a user's own modules lie in, beside the current one and that of the
+            study's file.
         checkpoint_seconds: Seconds between checkpoints of a running trial.
         keep_models: Whether every finished trial leaves its effective weights as
             ``model.safetensors``.
         checkpoint_gib: Most GiB of all checkpoints; None for a tenth of the free disk.
         max_hours: Refuse to start what is forecast to take longer.
         max_gib: Refuse to start what is forecast to leave more GiB of checkpoints and models.
-        tensorboard: Whether to write TensorBoard's event files.
+        track: Trackers that follow the study: ``tensorboard``, ``wandb``, ``mlflow``.
+        tensorboard: The same as ``tensorboard`` in ``track``.
+        callbacks: Your own followers of the study; see `sparsetune.Follower`.
         study_file: The file that declares the study, for provenance and imports.
         quiet: Print nothing.
     """
@@ -37,12 +43,15 @@ class Options:
     gpus_per_trial: float | None = None
     cpus_per_trial: float = 1
     data_root: Path | None = None
+    path: Sequence[Path] = ()
     checkpoint_seconds: float = 30
     keep_models: bool = False
     checkpoint_gib: float | None = None
     max_hours: float | None = None
     max_gib: float | None = None
+    track: Sequence[str] = ()
     tensorboard: bool = False
+    callbacks: Sequence[Follower] = ()
     study_file: Path | None = None
     quiet: bool = False
 
@@ -50,6 +59,12 @@ class Options:
     def limits(self) -> Limits:
         """Limits of disk and time."""
         return Limits(self.max_hours, self.max_gib, self.checkpoint_gib, self.keep_models)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """Trackers that follow the study, each once."""
+        named = [*self.track, *(["tensorboard"] if self.tensorboard else [])]
+        return tuple(dict.fromkeys(named))
 
     def resolve_data_root(self) -> Path | None:
         """Absolute folder of the data sets, by option or environment; None for the default."""

@@ -11,10 +11,12 @@ from sparsetune.costs.configurations import budget_problems
 from sparsetune.errors import DataError, DeclarationError, Problem
 from sparsetune.launch.resolution import resolve_study
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.rates import decay_problems
 from sparsetune.spec.task import TaskSpec
 from sparsetune.study import Arm, Study, readable_part, require_valid
 from sparsetune.study.cells import Cell
@@ -24,6 +26,7 @@ from sparsetune.tasks.nested import map_tensors
 from sparsetune.tasks.network import compute_outputs
 from sparsetune.tasks.text.encoders import model_digest
 from sparsetune.tasks.weights import fitting_weights
+from sparsetune.train.optim import optimizer_problems
 
 
 def preflight_problems(
@@ -49,11 +52,20 @@ def preflight_problems(
             if model_only not in models:
                 models[model_only] = examine_model(spec.task, data_root)
             layers, faults = models[model_only]
+            misfits = split_problems(spec.task)
+            own_problems = own_function_problems(spec.sparsity)
             problems = [
-                # Of wrong splits, faults of what is planned over their steps are consequences.
-                *(split_problems(spec.task) or mask_schedule_problems(spec)),
+                *misfits,
+                *optimizer_problems(spec),
                 *combination_problems(spec.sparsity),
+                *own_problems,
             ]
+            if not misfits:
+                # Of wrong splits, faults of what is planned over their steps are consequences.
+                problems += decay_problems(spec)
+            if not (misfits or own_problems):
+                # A schedule calls the user's own ramp, which then must work.
+                problems += mask_schedule_problems(spec)
             if layers and not problems:
                 problems = layer_problems(layers, spec.sparsity)
             for problem in [*problems, *faults]:
@@ -65,6 +77,8 @@ def preflight_problems(
         declared = set()
         for cell in study.cells():
             for _, spec in _trials_of(cell):
+                if not spec.task.is_resolved:
+                    continue  # its data could not be read, which was said already
                 declared.add((spec.sparsity.checkpoint, kind_of(spec.task).data_only()))
         for checkpoint, task in sorted(declared, key=str):
             found |= set(_data_problems(task, checkpoint, data_root))

@@ -6,7 +6,7 @@ Needs no data and trains nothing, unless it is asked to time some steps.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from sparsetune.spec.rates import (
     warmup_steps,
 )
 from sparsetune.study import Study
+from sparsetune.study.budget import trained_epochs
 from sparsetune.study.cells import Cell
 from sparsetune.train import evaluation_steps
 
@@ -48,55 +49,32 @@ def preview_study(
 ) -> dict[str, Any]:
     """Cells with their schedules, and totals, as plain JSON values.
 
-    Sizes that only the data tell are found where the data are; otherwise what follows from them is
-    None, and ``unresolved`` names the data.
-
     Args:
         study: The declaration.
+        data_root: Folder that data sets lie in, which a task of a user's own may read.
         probe: Whether to time some steps of each kind of trial here, for a forecast of time and
             bytes.
-        data_root: Folder that data sets lie in.
-        options: Further arguments of `forecast_on_this_machine`, which times them.
+        options: Arguments of `forecast_on_this_machine`, which times them.
 
     Raises:
         DeclarationError: naming every problem of the declaration.
     """
     quiet_optuna()
-    study = require_runnable(study, data_root=data_root, needs_data=False)
-    unresolved = _unresolved_data(study)
-    if unresolved:
-        cells = [{"cell": cell.name, "search": list(cell.search)} for cell in study.cells()]
-        return _facts(study, cells, {}) | {"unresolved": unresolved}
+    study = require_runnable(study, needs_data=False, data_root=data_root)
     # No trial has run yet: what is left is the whole study.
     planner = build_planner(study, {})
     expected_epochs = planner.expected_epochs()
     cells = [_cell_facts(study, plan.cell) for plan in planner.plans.values()]
-    facts = _facts(study, cells, expected_epochs)
-    if probe:
-        facts["forecast"] = _forecast_facts(planner, data_root=data_root, **options)
-    return facts
-
-
-def _facts(
-    study: Study, cells: list[dict[str, Any]], expected_epochs: Mapping[str, float]
-) -> dict[str, Any]:
     return {
         "study": study.name,
         "question": study.question,
         "tried_first": list(study.known),
-        "trials_at_most": len(expected_epochs) or None,
-        "epochs_at_most": sum(expected_epochs.values()) or None,
+        "trials_at_most": len(expected_epochs),
+        "epochs_at_most": sum(expected_epochs.values()),
         "cells": cells,
-        "forecast": None,
+        "unresolved": any(cell["steps"] is None for cell in cells),
+        "forecast": _forecast_facts(planner, data_root=data_root, **options) if probe else None,
     }
-
-
-def _unresolved_data(study: Study) -> str | None:
-    """Name of data whose sizes are not known; None if all are."""
-    for cell in study.cells():
-        if not cell.spec.task.is_resolved:
-            return cell.spec.task.dataset_name()
-    return None
 
 
 def _forecast_facts(planner: Planner, **options: Any) -> dict[str, Any]:
@@ -105,6 +83,8 @@ def _forecast_facts(planner: Planner, **options: Any) -> dict[str, Any]:
 
 
 def _cell_facts(study: Study, cell: Cell) -> dict[str, Any]:
+    if not cell.spec.task.is_resolved:
+        return _unresolved_facts(cell)
     spec = trial_from_recipe(study, cell.spec)
     total = spec.total_steps()
     per_epoch = spec.steps_per_epoch()
@@ -133,6 +113,18 @@ def _cell_facts(study: Study, cell: Cell) -> dict[str, Any]:
         "resolution_at_epochs": sizes if _image_size_grows(spec) else None,
         "regrow": _regrow_facts(spec, changes),
         **_rung_facts(study, cell),
+    }
+
+
+def _unresolved_facts(cell: Cell) -> dict[str, Any]:
+    """Facts of a cell without its data: steps, schedules and cost follow from their sizes."""
+    return {
+        "cell": cell.name,
+        "search": list(cell.search),
+        "batch_size": cell.spec.task.batch_size,
+        "steps": None,
+        "epochs": trained_epochs(cell.spec),
+        "mask_changes": [],
     }
 
 
@@ -193,20 +185,17 @@ def print_preview(
     study: Study, *, probe: bool = False, data_root: Path | None = None, **options: Any
 ) -> None:
     """Print the preview for a person; arguments as of `preview_study`."""
+    study = require_runnable(study, needs_data=False, data_root=data_root)
     facts = preview_study(study, probe=probe, data_root=data_root, **options)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(facts['study'])}[/] {escape(facts['question'])}")
-    if "unresolved" in facts:
-        for cell in facts["cells"]:
-            console.print(escape(cell["cell"]))
-        line = (
-            f"unresolved: epochs and steps follow from `{facts['unresolved']}`, which is not here;"
-            " give --data-root, or set SPARSETUNE_DATA"
-        )
-        console.print(line, soft_wrap=True, markup=False)
-        return
-    study = require_runnable(study, data_root=data_root, needs_data=False)
     console.print(_cell_table(study, facts["cells"]))
+    if facts["unresolved"]:
+        console.print(
+            "\nunresolved: steps, schedules and cost follow from the data, which could not be read"
+            " here; set --data-root, or launch the study to see why",
+            soft_wrap=True,
+        )
     for name, spec in _example_cells(study).items():
         console.print("\n" + escape(name))
         for curve, values in _schedule_curves(spec).items():
@@ -242,7 +231,8 @@ def _cell_table(study: Study, cells: list[dict[str, Any]]) -> Table:
         # The first change sets the mask that training starts with.
         changes = len(cell["mask_changes"]) - 1
         epochs = f"{cell['epochs']:g}"
-        row = [escape(cell["cell"]), epochs, str(cell["steps"]), str(changes), _rung_text(cell)]
+        counts = ["unresolved", ""] if cell["steps"] is None else [str(cell["steps"]), str(changes)]
+        row = [escape(cell["cell"]), epochs, *counts, _rung_text(cell)]
         table.add_row(*row)
     return table
 
@@ -278,7 +268,8 @@ def _stopping_lines(study: Study) -> Iterator[str]:
 
 def _example_cells(study: Study) -> dict[str, TrialSpec]:
     """The longest and sparsest cell of each arm, which is its last."""
-    return {cell.arm: trial_from_recipe(study, cell.spec) for cell in study.cells()}
+    resolved = [cell for cell in study.cells() if cell.spec.task.is_resolved]
+    return {cell.arm: trial_from_recipe(study, cell.spec) for cell in resolved}
 
 
 def _axis_lines(study: Study) -> list[str]:

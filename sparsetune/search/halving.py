@@ -16,6 +16,7 @@ from statistics import fmean
 from typing import Literal, NamedTuple
 
 from sparsetune.durations import fraction_to_step
+from sparsetune.imports import is_import_path
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
 from sparsetune.storage.records import Report
@@ -286,7 +287,13 @@ def phase_span_at(spec: TrialSpec, step: int) -> PhaseSpan:
 
 @lru_cache(maxsize=16_384)
 def _phase_spans(spec: TrialSpec) -> list[PhaseSpan]:
-    """Every part of a trial's training in order, as planned."""
+    """Every part of a trial's training in order, as planned.
+
+    A user's own ramp counts as rising at every update, so that configurations are compared after
+    it: a status, which asks too, imports no code of the user's.
+    """
+    if is_import_path(spec.sparsity.ramp.shape):
+        spec = spec.with_values({"sparsity.ramp.shape": "linear"})
     found: list[PhaseSpan] = []
     for change in mask_schedule(spec):
         # An exchange of weights changes neither, and so begins no new span.

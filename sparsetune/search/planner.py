@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 
 from sparsetune.costs.remaining import RemainingCell, RemainingWork
 from sparsetune.errors import TeacherError
-from sparsetune.search.journal import SearchJournal
+from sparsetune.search.journal import Proposal, Result, SearchJournal
 from sparsetune.search.plans import CellPlan, Configuration, TrialUse, search_states
 from sparsetune.search.proposals import ConfigurationProposer
 from sparsetune.search.rung_judge import RungJudge
 from sparsetune.spec import TrialSpec
-from sparsetune.storage.records import Proposed
+from sparsetune.storage.records import Ended, Proposed, Started
 from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.study.budget import COST_AXES
@@ -29,7 +30,7 @@ class Planner:
     Args:
         study: The declaration, extensions included.
         trials: State of every trial; the caller keeps it current.
-        journal: Told every finished configuration; adaptive samplers ask it.
+        journal: Told every configuration and its result; adaptive samplers ask it.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class Planner:
             # number wins a tie.
             numbered = sorted(plan.configurations.items(), key=lambda item: item[1].index)
             plan.configurations = dict(numbered)
+            for configuration in plan.configurations.values():
+                self._journal_proposal(plan, configuration)
             self._choose_winner(plan)
 
     def next(self) -> tuple[TrialUse | None, list[Proposed]]:
@@ -287,7 +290,10 @@ class Planner:
             return None
         self._tell_finished(plan)
         pending = [c for c in plan.configurations.values() if not self._finished(c)]
-        return self._proposals.next(plan, pending)
+        new = self._proposals.next(plan, pending)
+        if new:
+            self._journal_proposal(plan, new)
+        return new
 
     def _search_trials(self, configuration: Configuration) -> list[TrialState | None]:
         return search_states(configuration, self.trials, self.study.seeds("search"))
@@ -309,15 +315,41 @@ class Planner:
     def _tell_finished(self, plan: CellPlan) -> None:
         """Tell the journal every finished configuration that it does not know yet."""
         for configuration in plan.configurations.values():
-            known = self.journal.has_configuration(plan.cell.name, configuration.config_id)
-            if not known and self._finished(configuration):
-                self.journal.tell(
-                    plan.cell.name,
-                    configuration.config_id,
-                    configuration.values(plan.cell.search),
-                    self._objective(configuration),
-                    self.judge.values(configuration),
-                )
+            told = self.journal.has_result(plan.cell.name, configuration.config_id)
+            if not told and self._finished(configuration):
+                result = self._result(configuration)
+                self.journal.tell(plan.cell.name, configuration.config_id, result)
+
+    def _result(self, configuration: Configuration) -> Result:
+        """The result of a configuration that has finished, with the time of its last trial."""
+        trials = [trial for trial in self._search_trials(configuration) if trial]
+        ends = _known_times(trial.ended for trial in trials if trial.ended)
+        return Result(
+            objective=self._objective(configuration),
+            stopped=self.judge.has_stopped(configuration),
+            rungs=self.judge.values(configuration),
+            time=max(ends, default=time.time()),
+        )
+
+    def _journal_proposal(self, plan: CellPlan, configuration: Configuration) -> None:
+        """Name a configuration to the journal, with the time at which its first trial began."""
+        if not plan.searches:
+            return
+        trials = [trial for trial in self._search_trials(configuration) if trial]
+        begun = _known_times(start for trial in trials for start in trial.starts)
+        proposed = _known_times(use for trial in trials for use in trial.proposed)
+        proposal = Proposal(
+            config_id=configuration.config_id,
+            source=configuration.source,
+            values=configuration.values(plan.cell.search),
+            time=min(begun or proposed, default=time.time()),
+        )
+        self.journal.propose(plan.cell.name, proposal)
+
+
+def _known_times(records: Iterable[Proposed | Started | Ended]) -> list[float]:
+    """Times of records, without those that have none."""
+    return [record.time for record in records if math.isfinite(record.time)]
 
 
 def build_planner(study: Study, trials: Mapping[str, TrialState]) -> Planner:

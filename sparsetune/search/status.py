@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sparsetune.costs.memory import peak_memory
-from sparsetune.costs.pace import StudyPace, measure_pace
+from sparsetune.costs.pace import measure_pace, observe_launch
 from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.search.sampling import quiet_optuna
@@ -22,7 +22,7 @@ from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.records import Started
 from sparsetune.storage.trial_state import fold_records
-from sparsetune.units import format_bytes, format_duration
+from sparsetune.units import format_bytes, format_time_left
 
 SHOWN_ERRORS = 5
 """Errors and retries that are shown, the newest of each."""
@@ -53,7 +53,15 @@ def load_study_view(directory: StudyDirectory) -> StudyView:
 def _status_facts(directory: StudyDirectory, view: StudyView) -> dict[str, Any]:
     done, total = view.epochs()
     driver = directory.driver()
-    speed = _current_pace(directory, view) if driver else None
+    # None yet where the driver has only just begun.
+    launches = directory.launches() if driver else []
+    launched = launches[-1]["time"] if launches else None
+    now = time.time()
+    speed = None
+    seconds_left = None
+    if launched is not None:
+        speed = measure_pace(view.trials(), launched, now)
+        seconds_left = observe_launch(view.trials(), launched).seconds(view.trials_left(), now)
     retries = _list_retries(view)
     peaks = peak_memory(view.trials())
     return {
@@ -66,21 +74,13 @@ def _status_facts(directory: StudyDirectory, view: StudyView) -> dict[str, Any]:
         "progress": done / total if total else 1.0,
         "trials_per_hour": speed.trials_per_hour if speed else None,
         "epochs_per_minute": speed.epochs_per_minute if speed else None,
-        "seconds_left": speed.seconds(total - done) if speed else None,
+        "seconds_left": seconds_left,
         "cells": view.cells(),
         "errors": _newest_errors(view),
         "retried": len(retries),
         "retries": retries[-SHOWN_ERRORS:],
         "memory": [{**peak.facts(), "advice": peak.advice} for peak in peaks],
     }
-
-
-def _current_pace(directory: StudyDirectory, view: StudyView) -> StudyPace | None:
-    launches = directory.launches()
-    # None yet where the driver has only just begun.
-    if not launches:
-        return None
-    return measure_pace(view.trials(), launches[-1]["time"], time.time())
 
 
 def _newest_errors(view: StudyView) -> list[dict[str, Any]]:
@@ -136,7 +136,9 @@ def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[Renderable
     if facts["epochs_per_minute"]:
         trials = f"{facts['trials_per_hour']:.3g} trials an hour"
         speed = f"{trials}, {facts['epochs_per_minute']:.3g} epochs a minute"
-        yield f"{speed}; about {format_duration(facts['seconds_left'])} left"
+        seconds = facts["seconds_left"]
+        left = "time left: measuring" if seconds is None else format_time_left(seconds)
+        yield f"{speed}; {left}" if facts["progress"] < 1 else speed
     for error in facts["errors"]:
         yield Text.assemble(
             "  ", (error["status"], "red"), f" {error['trial_id']}: {error['error']}"

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from sparsetune.costs.pace import TrialLeft
 from sparsetune.search.planner import CellPlan, Planner
 from sparsetune.storage.trial_state import TrialState
 
@@ -33,6 +34,21 @@ class StudyView:
     def counts(self) -> Counter[str]:
         """Number of trials by status."""
         return Counter(trial.status for trial in self.trials())
+
+    def trials_left(self) -> list[TrialLeft]:
+        """Every trial that has not finished, as far as known; at most so many will run."""
+        stopping = self.planner.study.stopping is not None
+        left: dict[str, TrialLeft] = {}
+        for plan in list(self.planner.plans.values()):
+            for name, whole in self.planner.expected_cell_epochs(plan).items():
+                trial = self.planner.trials.get(name)
+                if trial and trial.finished:
+                    continue
+                # A trial that is not known yet has a placeholder with its role.
+                searches = trial.use.role == "search" if trial else "/search/" in name
+                epochs = max(0.0, whole - (trial.epochs if trial else 0.0))
+                left[name] = TrialLeft(epochs, may_stop=stopping and searches)
+        return list(left.values())
 
     def epochs(self) -> tuple[float, float]:
         """Epochs that are done or will never run, and epochs of the whole study as far as known."""

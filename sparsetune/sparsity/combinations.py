@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from sparsetune.errors import Problem
+from sparsetune.sparsity.contracts import own_allocation_problems
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import allocate, allocation_problems
 from sparsetune.sparsity.masks.patterns import pattern_problems
@@ -28,7 +29,7 @@ def layer_problems(layers: Sequence[Layer], given: SparsitySpec) -> list[Problem
     spec = given.resolved()
     if spec.method == "dense":
         return []
-    found = allocation_problems(layers, spec)
+    found = allocation_problems(layers, spec) or own_allocation_problems(layers, spec)
     if found:
         # Without a valid allocation it is not known which layers need to fit the pattern.
         return found

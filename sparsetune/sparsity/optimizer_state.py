@@ -9,25 +9,47 @@ authors' code.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
 
 def reset_moments(optimizer: torch.optim.Optimizer) -> None:
-    """Zero every momentum, moment and step count: the next step is that of a fresh optimizer."""
-    for slots in optimizer.state.values():
-        for slot in slots.values():
-            if isinstance(slot, torch.Tensor):
-                slot.zero_()
+    """Reset every momentum, moment and step count: the next step is that of a fresh optimizer.
+
+    They become zero, except where torch's own optimizers start from another value.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            slots = optimizer.state.get(parameter, {})
+            if group.get("dampening"):
+                slots.clear()  # SGD does not dampen its first step, but does with a buffer of zeros
+            for name, slot in slots.items():
+                if isinstance(slot, torch.Tensor):
+                    slot.fill_(_first_value(optimizer, group, name))
+
+
+def _first_value(optimizer: torch.optim.Optimizer, group: Mapping[str, Any], name: str) -> float:
+    """Value that a slot of a fresh optimizer has, by its name."""
+    match optimizer, name:
+        case torch.optim.NAdam(), "mu_product":
+            return 1.0
+        case torch.optim.ASGD(), "mu":
+            return 1.0
+        case (torch.optim.ASGD(), "eta") | (torch.optim.Rprop(), "step_size"):
+            return float(group["lr"])
+        case torch.optim.Adagrad(), "sum":
+            return float(group["initial_accumulator_value"])
+    return 0.0
 
 
 def reset_grown_moments(
     optimizer: torch.optim.Optimizer, grown: Iterable[tuple[torch.Tensor, torch.Tensor]]
 ) -> None:
-    """Zero momentum and moments of the weights that come back.
+    """Reset momentum and moments of the weights that come back, as `reset_moments` does.
 
-    Step counts belong to a whole tensor and stay.
+    Step counts and what else belongs to a whole tensor stay.
 
     Args:
         optimizer: Any optimizer whose slots have their parameter's shape. One that has made no step
@@ -38,14 +60,16 @@ def reset_grown_moments(
     Raises:
         ValueError: if the optimizer does not hold a parameter.
     """
-    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    group_of = {
+        id(parameter): group for group in optimizer.param_groups for parameter in group["params"]
+    }
     for parameter, mask in grown:
-        if id(parameter) not in held:
+        if id(parameter) not in group_of:
             raise ValueError(
                 "the optimizer must hold the parameter, got another tensor of shape"
                 f" {tuple(parameter.shape)}."
                 " Give the parameter itself, not its `detach()` or `data`"
             )
-        for slot in optimizer.state.get(parameter, {}).values():
+        for name, slot in optimizer.state.get(parameter, {}).items():
             if isinstance(slot, torch.Tensor) and slot.shape == parameter.shape:
-                slot.masked_fill_(mask, 0)
+                slot.masked_fill_(mask, _first_value(optimizer, group_of[id(parameter)], name))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
+from sparsetune.errors import DeclarationError, Problem
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.fisher.blocks import BlockFisher
 from sparsetune.sparsity.masks.exact import Masks
@@ -123,3 +126,35 @@ SCORES: dict[str, Score] = {
 Each gives finite numbers of the weights' shapes, at least 0 unless absolute values are meant, and
 changes no weight.
 """
+
+
+def score_function(name: str) -> Score:
+    """Score of that name, or at that import path; a user's own is checked at every use.
+
+    Raises:
+        DeclarationError: if the import path does not lead to a function.
+    """
+    if not is_import_path(name):
+        return SCORES[name]
+    score: Score = import_function(name, "sparsity.score")
+    return partial(_checked_score, name, score)
+
+
+def _checked_score(name: str, score: Score, context: ScoreContext) -> ScoreResult:
+    """Result of a user's own score.
+
+    Raises:
+        DeclarationError: if it is not one score for each weight.
+    """
+    result = score(context)
+    if not isinstance(result, ScoreResult):
+        rule = "the score must return a ScoreResult"
+        got = f"{type(result).__name__} from {name!r}"
+        raise DeclarationError([Problem("sparsity.score", rule, got)])
+    for layer, weight in context.weights.items():
+        scores = result.values.get(layer)
+        if scores is None or scores.shape != weight.shape:
+            rule = f"the score must give `{layer}` scores of its shape, {tuple(weight.shape)}"
+            got = "none" if scores is None else str(tuple(scores.shape))
+            raise DeclarationError([Problem("sparsity.score", rule, f"{got} from {name!r}")])
+    return result

@@ -30,7 +30,7 @@ from sparsetune.sparsity.straight_through import ShadowWeights
 from sparsetune.sparsity.structure import MaskRecorder
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import Phase
-from sparsetune.spec.sparsity import METHOD_FIELDS
+from sparsetune.spec.sparsity import METHODS_WITH_RESET
 
 
 class Sparsifier:
@@ -87,11 +87,7 @@ class Sparsifier:
         self._position = 0
         self._recorded: Masks = {}
         self._gathered: list[torch.Tensor] = []
-        # With the other resets, gradients outside the mask leave no trace: the slots that they
-        # reach are zeroed where weights come back.
-        self._masks_gradients = (
-            self._spec.reset == "none" and "reset" in METHOD_FIELDS[self._spec.method]
-        )
+        self._masks_gradients = _masks_gradients(spec)
 
     def before_forward(self, step: int) -> None:
         """Make every change that is due, except one that waits for a gradient.
@@ -110,7 +106,10 @@ class Sparsifier:
             self._mask_shadow(self._masked.shadow)
 
     def after_backward(self) -> None:
-        """Gather, mask or pull the gradients, as the method needs."""
+        """Gather, mask or pull the gradients, as the method and the optimizer need.
+
+        What is left in them is what the optimizer applies. Growth reads them from before.
+        """
         if self._masked.shadow:
             self._masked.shadow.unmask(self._gradients())
         if self._gathers_gradients():
@@ -118,7 +117,8 @@ class Sparsifier:
                 torch._foreach_add_(self._gathered, self._gradients())
             else:
                 self._gathered = [gradient.clone() for gradient in self._gradients()]
-        if self._masks_gradients and self._masked.in_force:
+        # Dense weights behind the mask train too.
+        if self._masks_gradients and self._masked.in_force and not self._masked.shadow:
             self._masked.mask_gradients(self._gradients())
 
     def after_step(self) -> None:
@@ -397,3 +397,16 @@ class Sparsifier:
         elif state["in_force"]:
             self._masked.set_masks(self._masked.masks)
             self._count_kept()
+
+
+def _masks_gradients(spec: TrialSpec) -> bool:
+    """True if gradients outside the mask must not reach the optimizer.
+
+    SGD and AdamW move each weight by its own gradients alone, and those of a weight outside the
+    mask leave no trace: either it never comes back, or its slots are zeroed where it does. Other
+    optimizers may mix the gradients of a tensor, and so does the norm that a clip reads.
+    """
+    keeps_slots = spec.sparsity.resolved().reset == "none"
+    if keeps_slots and spec.sparsity.method in METHODS_WITH_RESET:
+        return True
+    return spec.optim.clip_norm is not None or spec.optim.name not in ("sgd", "adamw")

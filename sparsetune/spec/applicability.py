@@ -8,14 +8,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
+from sparsetune.imports import is_import_path
 from sparsetune.spec.declaration import Declaration
-from sparsetune.spec.optimizer import OptimSpec
-from sparsetune.spec.schedule import ScheduleSpec
+from sparsetune.spec.optimizer import BETAS, OptimizerName, OptimSpec
+from sparsetune.spec.schedule import LrDecay, ScheduleSpec
 from sparsetune.spec.sparsity import (
     ALLOCATION_FIELDS,
     METHOD_DEFAULTS,
     METHOD_FIELDS,
     SCORE_FIELDS,
+    Allocation,
+    Method,
+    Score,
     SparsitySpec,
 )
 from sparsetune.spec.values import flatten_values, set_field
@@ -33,7 +37,18 @@ _LR_FIELDS = {
     "constant": (),
     "step": ("anchors", "factor"),
 }
-_OPTIMIZER_FIELDS = {"sgd": ("momentum", "nesterov"), "adamw": ("beta1", "beta2")}
+_WEIGHT_DECAY_FIELDS = ("weight_decay", "decay_bias_and_norm")
+
+
+def _optimizer_fields() -> dict[str, tuple[str, ...]]:
+    """Fields of each optimizer of torch."""
+    fields_of: dict[str, tuple[str, ...]]
+    fields_of = dict.fromkeys(get_args(OptimizerName), _WEIGHT_DECAY_FIELDS)
+    for name in BETAS:
+        fields_of[name] = (*_WEIGHT_DECAY_FIELDS, "beta1", "beta2")
+    fields_of["sgd"] = (*_WEIGHT_DECAY_FIELDS, "momentum", "nesterov")
+    fields_of["rprop"] = ()  # the signs of gradients alone count
+    return fields_of
 
 
 def _dotted(part: str, fields_of: Mapping[str, Collection[str]]) -> dict[str, tuple[str, ...]]:
@@ -59,9 +74,26 @@ _FIELDS_OF: dict[str, dict[str, tuple[str, ...]]] = {
     "sparsity.score": _dotted("sparsity", SCORE_FIELDS),
     "sparsity.allocation": _dotted("sparsity", ALLOCATION_FIELDS),
     "schedule.lr": _dotted("schedule", _LR_FIELDS),
-    "optim.name": _dotted("optim", _OPTIMIZER_FIELDS),
+    "optim.name": _dotted("optim", _optimizer_fields()),
 }
 """Fields that mean something only under one choice of another field; all others always apply."""
+
+_FIELDS_OF_OWN = {
+    "sparsity.score": ("sparsity.saliency_batches", "sparsity.fisher"),
+    "sparsity.allocation": (),
+    "schedule.lr": tuple(f"schedule.{name}" for name in _CYCLIC_FIELDS),
+    "optim.name": tuple(f"optim.{name}" for name in _WEIGHT_DECAY_FIELDS),
+}
+"""Those of these fields that mean something where the choice is a user's own import path."""
+
+_CHOICES = {
+    "sparsity.method": get_args(Method),
+    "sparsity.score": get_args(Score),
+    "sparsity.allocation": get_args(Allocation),
+    "schedule.lr": get_args(LrDecay),
+    "optim.name": get_args(OptimizerName),
+}
+"""Names of what is built in, by deciding field."""
 
 DECIDING_FIELDS = tuple(_FIELDS_OF)
 """Fields whose value decides which others apply, the method first: it decides on the score and the
@@ -92,25 +124,13 @@ def require_every_choice(path: str, listed: Collection[str]) -> None:
     Raises:
         LookupError: naming the choices without a line, and lines without a choice.
     """
-    part, _, name = path.partition(".")
-    choices = _literal_values(_PARTS[part].model_fields[name].annotation)
+    choices = _CHOICES[path]
     missing = [choice for choice in choices if choice not in listed]
     unknown = [choice for choice in listed if choice not in choices]
     if missing:
         raise LookupError(f"`{path}`: list the fields of {', '.join(missing)} in its table")
     if unknown:
         raise LookupError(f"`{path}`: its table lists {', '.join(unknown)}, which is no choice")
-
-
-def _literal_values(annotation: Any) -> tuple[str, ...]:
-    """The texts of a `Literal`, also of one that may be None."""
-    values: list[str] = []
-    for argument in get_args(annotation):
-        if isinstance(argument, str):
-            values.append(argument)
-        else:
-            values.extend(_literal_values(argument))
-    return tuple(values)
 
 
 # At import, so that a choice that was added without its line cannot name a single trial.
@@ -129,7 +149,27 @@ def _silent_by_choice() -> dict[str, dict[str, frozenset[str]]]:
     return silent
 
 
+def _silent_under_own() -> dict[str, frozenset[str]]:
+    """Fields of built-in choices alone, for each deciding field that takes import paths."""
+    silent = {}
+    for path, fields in _FIELDS_OF_OWN.items():
+        conditional = set().union(*_FIELDS_OF[path].values())
+        silent[path] = frozenset(conditional.difference(fields))
+    return silent
+
+
 _SILENT_FIELDS = _silent_by_choice()
+_SILENT_UNDER_OWN = _silent_under_own()
+
+
+def _silent_fields(path: str, choice: Any) -> frozenset[str]:
+    """Fields that mean nothing under a choice of a deciding field.
+
+    An unknown choice silences none: it is a fault, which is reported with all the fields given.
+    """
+    if isinstance(choice, str) and is_import_path(choice):
+        return _SILENT_UNDER_OWN.get(path, frozenset())
+    return _SILENT_FIELDS[path].get(choice, frozenset())
 
 
 class Applicability:
@@ -141,9 +181,8 @@ class Applicability:
         self._method_defaults = METHOD_DEFAULTS.get(str(method), {})
         self._distils = _uses_distillation(values)
         self._silent: set[str] = set()
-        for path, silent_fields in _SILENT_FIELDS.items():
-            # An unknown choice is a fault, which is reported with all the fields that were given.
-            self._silent |= silent_fields.get(self._chosen(path), frozenset())
+        for path in DECIDING_FIELDS:
+            self._silent |= _silent_fields(path, self._chosen(path))
 
     def applies(self, path: str) -> bool:
         """True if the dotted field, or one inside it, changes anything."""

@@ -7,6 +7,7 @@ faults of all its parts together (`problems`). Nothing runs before that check (`
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, wraps
@@ -18,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from sparsetune.durations import Length
 from sparsetune.errors import DeclarationError, Problem
+from sparsetune.spec.fields.words import args_section
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -99,9 +101,20 @@ class Declaration(BaseModel, metaclass=_LenientMeta):
 
     __slots__ = ("_results",)
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,  # a field's docstring is its `description`
+    )
     positional: ClassVar[tuple[str, ...]] = ()
     """Fields that may be given without their name, in this order."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """List the fields in the class's docstring, where ``help()`` and notebooks look."""
+        summary = inspect.cleandoc(vars(cls).get("__doc__") or "")
+        cls.__doc__ = f"{summary}\n\n{args_section(cls)}".strip()
 
     def given(self) -> dict[str, Any]:
         """Fields that differ from their defaults, as plain JSON values.

@@ -2,18 +2,71 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from sparsetune.imports import name_or_import_path
 from sparsetune.spec.declaration import Declaration
+
+OptimizerName = Literal[
+    "sgd",
+    "adamw",
+    "adam",
+    "adamax",
+    "nadam",
+    "radam",
+    "rmsprop",
+    "adagrad",
+    "adadelta",
+    "adafactor",
+    "asgd",
+    "rprop",
+]
+"""Classes of `torch.optim`, in lower case."""
+BETAS = ("adamw", "adam", "adamax", "nadam", "radam")
+"""Optimizers with Adam's two moments."""
+UNFIT_OPTIMIZERS = {
+    "lbfgs": "evaluates the loss several times in a step, on one and the same batch",
+    "sparseadam": "takes gradients in sparse storage; here pruned weights are zeros of dense ones",
+    "muon": "takes matrices alone; give a path to a function that adds an optimizer for the others",
+}
+"""Classes of `torch.optim` that cannot train every network here, each with the reason."""
+
+Argument = bool | int | float | str | tuple[float | None, ...]
+
+
+def _check_name(name: str) -> str:
+    unfit = UNFIT_OPTIMIZERS.get(name.lower().replace("_", ""))
+    if unfit:
+        raise ValueError(f"cannot be {name!r}, which {unfit}")
+    return name_or_import_path(get_args(OptimizerName))(name)
+
+
+def _check_arguments(arguments: Any) -> Any:
+    if not isinstance(arguments, Mapping):
+        raise ValueError('must be a dictionary of arguments by name, as in {"eps": 1e-6}')
+    for name, value in arguments.items():
+        if not _is_argument(value):
+            rule = "must be a number, a text, a truth value or a tuple of numbers"
+            raise ValueError(f"`{name}` {rule}, got {value!r}")
+    return arguments
+
+
+def _is_argument(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(isinstance(item, int | float | None) for item in value)
+    return isinstance(value, bool | int | float | str)
 
 
 class OptimSpec(Declaration):
     """The optimizer. Weight decay spares biases and norms unless ``decay_bias_and_norm``."""
 
-    name: Literal["sgd", "adamw"] = "sgd"
-    """Optimizer: SGD with momentum, or Adam with decoupled weight decay."""
+    name: Annotated[str, AfterValidator(_check_name)] = "sgd"
+    """Optimizer: a class of `torch.optim` in lower case, such as ``sgd``, ``adamw``, ``adam``,
+    ``rmsprop``; or your own ``package.module:function``, which is called with parameter groups, the
+    keyword ``lr`` and the arguments, and returns a `torch.optim.Optimizer`."""
     lr: float = Field(default=0.1, gt=0)
     """Peak learning rate."""
     lr_batch: int | None = Field(default=None, ge=1)
@@ -28,9 +81,21 @@ class OptimSpec(Declaration):
     nesterov: bool = False
     """``sgd`` only: use Nesterov's momentum."""
     beta1: float = Field(default=0.9, ge=0, lt=1)
-    """``adamw`` only: decay per step of the mean of gradients."""
+    """``adamw adam adamax nadam radam``: decay per step of the mean of gradients."""
     beta2: float = Field(default=0.999, ge=0, lt=1)
-    """``adamw`` only: decay per step of the mean of squared gradients."""
+    """``adamw adam adamax nadam radam``: decay per step of the mean of squared gradients."""
+    arguments: Annotated[dict[str, Argument], BeforeValidator(_check_arguments)] = {}
+    """Further arguments of the optimizer by name, such as ``{"eps": 1e-6}``; one of them is swept
+    and searched as ``optim.arguments.eps``."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Largest norm of the gradient that the optimizer applies, over all parameters together; a
+    longer one is scaled down to it (Pascanu et al. 2013). Weights outside the mask do not count.
+    None: gradients are not clipped."""
     ema: float = Field(default=0, ge=0, lt=1)
     """Decay per step of a masked moving average of the weights, which is then what is evaluated and
     saved; 0 for none."""
+
+    def __hash__(self) -> int:
+        # A dictionary has no hash of its own.
+        arguments = tuple(sorted(self.arguments.items()))
+        return hash(tuple({**self.__dict__, "arguments": arguments}.values()))

@@ -11,7 +11,13 @@ from collections.abc import Callable
 from itertools import count, takewhile
 
 from sparsetune.durations import Clock, round_half_up
+from sparsetune.errors import DeclarationError, Problem, first_line
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.spec import TrialSpec
+
+DecayFunction = Callable[[float], float]
+CHECKED_INTERVALS = 1000
+"""A user's own decay is checked at both ends of so many equal intervals."""
 
 
 def linear(fraction: float) -> float:
@@ -29,7 +35,7 @@ def constant(fraction: float) -> float:
     return 1.0
 
 
-DECAYS: dict[str, Callable[[float], float]] = {
+DECAYS: dict[str, DecayFunction] = {
     "linear": linear,
     "cosine": cosine,
     "constant": constant,
@@ -38,8 +44,52 @@ DECAYS: dict[str, Callable[[float], float]] = {
 the peak learning rate, without the floor."""
 
 
+def decay_function(name: str) -> DecayFunction:
+    """Decay of that name, or at that import path.
+
+    Raises:
+        DeclarationError: if the import path does not lead to a function.
+    """
+    own: DecayFunction = (
+        import_function(name, "schedule.lr") if is_import_path(name) else DECAYS[name]
+    )
+    return own
+
+
+def decay_problems(spec: TrialSpec) -> list[Problem]:
+    """Problem of a user's own decay, which is imported and tried; empty without one."""
+    name = spec.schedule.lr
+    if not is_import_path(name):
+        return []
+    try:
+        decay = decay_function(name)
+    except DeclarationError as error:
+        return error.problems
+    for index in range(CHECKED_INTERVALS + 1):
+        fraction = index / CHECKED_INTERVALS
+        if problem := _decay_problem(name, decay, fraction):
+            return [problem]
+    return []
+
+
+def _decay_problem(name: str, decay: DecayFunction, fraction: float) -> Problem | None:
+    """Problem of a user's own decay at one fraction, or None."""
+    rule = (
+        "the decay must return a finite fraction of the peak rate, at least 0, for every fraction"
+        " of training that is done, from 0 to 1"
+    )
+    try:
+        value = decay(fraction)
+    except Exception as error:  # a user's function may raise anything
+        cause = f"{type(error).__name__}: {first_line(error)}"
+        return Problem("schedule.lr", rule, f"{cause} at {fraction:g} from {name!r}")
+    if isinstance(value, int | float) and 0 <= value < math.inf:
+        return None
+    return Problem("schedule.lr", rule, f"{value!r} at {fraction:g} from {name!r}")
+
+
 def learning_rate(spec: TrialSpec) -> Callable[[int], float]:
-    """Learning rate by step, from step 0.
+    """Learning rate by step, from step 0; imports the user's own decay, where one is declared.
 
     It rises linearly to the peak, then decays as declared, and decays again at each rewind. The
     last step of the warm-up, the first after it and the first from each rewind have the peak. Where
@@ -71,7 +121,7 @@ def _decay(spec: TrialSpec, clock: Clock, warmup: int) -> Callable[[int], float]
     if spec.schedule.lr == "step":
         fallen = decay_steps(spec)
         return lambda step: spec.schedule.factor ** sum(step >= at for at in fallen)
-    shape = DECAYS[spec.schedule.lr]
+    shape = decay_function(spec.schedule.lr)
     floor = spec.schedule.floor
     bounds = [warmup, *rewind_steps(spec), clock.total]
 

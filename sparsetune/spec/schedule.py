@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from sparsetune.durations import Length, LengthField
+from sparsetune.imports import name_or_import_path
 from sparsetune.spec.declaration import Declaration, to_plain
+
+LrDecay = Literal["linear", "cosine", "constant", "step"]
 
 
 class RewindSpec(Declaration):
@@ -39,9 +42,10 @@ class ScheduleSpec(Declaration):
     stretch: float = Field(default=1, gt=0)
     """Sparse networks only: extends training as the multiplier does, but not for dense twins. Set
     by studies that equal training FLOPs."""
-    lr: Literal["linear", "cosine", "constant", "step"] = "linear"
-    """Decay of the learning rate after the warm-up: to zero, or for ``step`` by ``factor`` at each
-    of ``anchors``."""
+    lr: Annotated[str, AfterValidator(name_or_import_path(get_args(LrDecay)))] = "linear"
+    """Decay of the learning rate after the warm-up: ``linear`` or ``cosine`` to zero, ``constant``,
+    ``step`` by ``factor`` at each of ``anchors``; or your own ``package.module:function``, from the
+    fraction of the decay that is done, in [0, 1], to the fraction of the peak rate."""
     warmup: LengthField = Length(0.05)
     """Training over which the learning rate rises to its peak: a fraction stretches, epochs do
     not."""
@@ -50,9 +54,9 @@ class ScheduleSpec(Declaration):
     factor: float = Field(default=0.1, gt=0, lt=1)
     """``step`` only: factor of the learning rate at each fall."""
     floor: float = Field(default=0, ge=0, lt=1)
-    """``linear`` and ``cosine``: where the decay ends, as a fraction of the peak."""
+    """``linear``, ``cosine`` and your own: where the decay ends, as a fraction of the peak."""
     rewind: RewindSpec | None = None
-    """``linear`` and ``cosine``: when the decay starts again; None for never."""
+    """``linear``, ``cosine`` and your own: when the decay starts again; None for never."""
     lr_per: Literal["step", "epoch"] = "step"
     """Time between changes of the learning rate: every step, or once per epoch as in AC/DC's
     code."""

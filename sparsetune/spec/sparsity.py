@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from sparsetune.durations import Length, LengthField
+from sparsetune.imports import name_or_import_path
 from sparsetune.spec.declaration import Declaration
 
 Method = Literal[
@@ -56,8 +57,9 @@ def _check_pattern(pattern: str) -> str:
 class RampSpec(Declaration):
     """A gradual ramp from dense to the target (Zhu & Gupta 2017, arXiv 1710.01878)."""
 
-    shape: RampShape = "cubic"
-    """Curve of the sparsity between the start and the end of the ramp."""
+    shape: Annotated[str, AfterValidator(name_or_import_path(get_args(RampShape)))] = "cubic"
+    """Curve of the sparsity between the start and the end of the ramp: ``cubic``, ``linear``,
+    ``exponential``, ``stepped``, or your own ``package.module:function``."""
     start: LengthField = Length(0.1)
     """Training done before the ramp starts."""
     length: LengthField = Length(0.6)
@@ -189,11 +191,15 @@ class SparsitySpec(Declaration):
     target: float = Field(default=0, ge=0, lt=1)
     """Fraction of the prunable weights outside the final mask, in [0, 1); never a percentage or a
     density."""
-    score: Score | None = None
-    """Score whose lowest weights are pruned, or dropped where a method drops and grows."""
-    allocation: Allocation | None = None
+    score: Annotated[str, AfterValidator(name_or_import_path(get_args(Score)))] | None = None
+    """Score whose lowest weights are pruned, or dropped where a method drops and grows:
+    ``magnitude``, ``random``, ``saliency``, ``fisher``, or your own ``package.module:function``."""
+    allocation: Annotated[str, AfterValidator(name_or_import_path(get_args(Allocation)))] | None = (
+        None
+    )
     """Distribution of the sparsity over layers; with drop and grow, that of the random mask at the
-    start."""
+    start: ``global``, ``uniform``, ``erk``, ``er``, ``explicit``, or your own
+    ``package.module:function``."""
     pattern: Annotated[str, AfterValidator(_check_pattern)] = "unstructured"
     """``unstructured``, or ``N:M``: N of every M weights along the input dimension are kept."""
     spared: tuple[str, ...] | None = None
@@ -209,12 +215,12 @@ class SparsitySpec(Declaration):
     regrow: RegrowSpec = RegrowSpec()
     """``set``, ``rigl`` and ``granet``: the exchange of weights while the mask moves."""
     fisher: FisherSpec = FisherSpec()
-    """Score ``fisher`` only: the estimate of the Fisher."""
+    """Scores ``fisher`` and your own: the estimate of the Fisher."""
     checkpoint: str | None = None
     """``transfer`` only: a sparse model, named as in ``task.model``. Training starts from its
     weights, and its zeros are the mask; its sparsity must be the target's."""
     saliency_batches: int = Field(default=1, ge=1)
-    """Training batches whose gradients are averaged for the score ``saliency``."""
+    """Scores ``saliency`` and your own: training batches whose gradients are averaged."""
     prune_at: Fraction = 0.5
     """One-shot: fraction of training after which the network is pruned, in one step."""
     reset: Reset | None = None
@@ -286,6 +292,8 @@ METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "transfer": ("method", "target", "checkpoint"),
 }
 """Fields that change something under each method; others are left out of its trials' names."""
+METHODS_WITH_RESET = tuple(name for name, fields in METHOD_FIELDS.items() if "reset" in fields)
+"""Methods under which pruned weights come back."""
 SCORE_FIELDS: dict[str, tuple[str, ...]] = {
     "magnitude": (),
     "random": (),

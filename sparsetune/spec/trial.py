@@ -26,7 +26,7 @@ from sparsetune.spec.declaration import (
 from sparsetune.spec.evaluation import EvaluateSpec
 from sparsetune.spec.optimizer import OptimSpec
 from sparsetune.spec.schedule import ScheduleSpec
-from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec.sparsity import METHODS_WITH_RESET, SparsitySpec
 from sparsetune.spec.task import DatasetTask, DigitsTask, TaskSpec
 from sparsetune.spec.values import flatten_values, set_field
 
@@ -73,6 +73,20 @@ class TrialSpec(Declaration):
         if given.method == "transfer" and given.target and not has_start:
             raise ValueError(
                 "the method `transfer` goes on from a sparse encoder: `task.kind` must be 'text'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _resets_what_there_is(self) -> TrialSpec:
+        # A method's own reset stands: without momentum it is one of nothing, as it always was.
+        asked = getattr(self.sparsity, "reset", None)
+        method = getattr(self.sparsity, "method", "dense")
+        sparse = bool(getattr(self.sparsity, "target", 0)) and method in METHODS_WITH_RESET
+        is_sgd = getattr(self.optim, "name", None) == "sgd"
+        if asked in ("grown", "all") and sparse and is_sgd and self.optim.momentum == 0:
+            raise ValueError(
+                f"a `sparsity.reset` of `{asked}` needs momentum to reset, got an `optim.momentum`"
+                " of 0: set the reset to `none`"
             )
         return self
 
@@ -207,6 +221,8 @@ class TrialSpec(Declaration):
             # One column with an id, in place of one for each field of the teacher.
             values["distill"]["teacher"] = trial.distill.teacher.trial_id()
         flat = flatten_values(values)
+        if not trial.optim.arguments:
+            del flat["optim.arguments"]  # else it has a column for each
         applicability = Applicability(values)
         kept = {path: value for path, value in flat.items() if applicability.applies(path)}
         # A dense trial has these two as well, so that a table tells it from a sparse one.

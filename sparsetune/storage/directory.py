@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.machine import host_name
 from sparsetune.paths import (
     Place,
     create_object,
@@ -191,9 +192,21 @@ class StudyDirectory:
 
         Raises:
             StorageError: if they cannot be read.
+            StudyDirectoryError: if a line is damaged.
         """
         lines = (read_content(self.provenance) or b"").splitlines()
-        return [json.loads(line) for line in lines]
+        launches = []
+        for number, line in enumerate(lines, start=1):
+            with suppress(ValueError, RecursionError):
+                facts = json.loads(line)
+                if isinstance(facts, dict):
+                    launches.append(facts)
+                    continue
+            raise StudyDirectoryError(
+                f"line {number} of `{self.provenance}` must be the JSON object of a launch;"
+                " copy the file again, or delete that line"
+            )
+        return launches
 
     @contextmanager
     def locked(self) -> Iterator[owner.Owner | None]:
@@ -277,7 +290,7 @@ def _disk_lock(path: Path) -> Iterator[None]:
             ) from error
         with translating_write_errors(path):
             os.ftruncate(lock.fileno(), 0)
-            os.write(lock.fileno(), f"pid {os.getpid()} on {os.uname().nodename}".encode())
+            os.write(lock.fileno(), f"pid {os.getpid()} on {host_name()}".encode())
         # The lock ends with its process, however that dies: closing the file gives it up.
         yield
 

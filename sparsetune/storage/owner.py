@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.machine import host_name, machine_id, process_start
 from sparsetune.paths import (
     Place,
     create_object,
@@ -54,7 +54,7 @@ class OwnerRecord:
         machine: Boot and process namespace, in which ``pid`` and ``process_start`` name one
             process.
         pid: Id of the process.
-        began: Its start in clock ticks since the boot; None where it is not known.
+        began: Its start, as `process_start` gives it; None where it is not known.
         token: Random digits, which tell two records apart.
         time: Last heartbeat, in seconds since 1970 by the holder's clock.
         released: Whether the launch ended by itself.
@@ -74,11 +74,11 @@ class OwnerRecord:
 
     @property
     def is_alive(self) -> bool | None:
-        """True if its process lives; None where only its heartbeat can tell, on another machine."""
-        if self.machine != machine_id():
+        """True if its process lives; None where only its heartbeat tells, as on another machine."""
+        if self.machine != machine_id() or self.began is None:
             return None
         # A later process may have got the number of a dead one; it started later.
-        return self.began is not None and process_start(self.pid) == self.began
+        return process_start(self.pid) == self.began
 
     def encode(self) -> bytes:
         """One line of JSON."""
@@ -159,7 +159,7 @@ def claim_study(folder: UPath, after: int = 0) -> Owner:
     generation = 1 + max([after, *(record.generation for record in before)])
     pid = os.getpid()
     who: dict[str, Any] = {
-        "host": os.uname().nodename,
+        "host": host_name(),
         "machine": machine_id(),
         "pid": pid,
         "began": process_start(pid),
@@ -240,23 +240,3 @@ def _decode_record(generation: int, data: bytes) -> OwnerRecord:
         fields = {**json.loads(data), "generation": generation}
         return OwnerRecord(**fields)
     return OwnerRecord(generation)
-
-
-def machine_id() -> str:
-    """Boot of this machine and process namespace, in which a pid names one process."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return os.uname().nodename
-
-
-def process_start(pid: int) -> str | None:
-    """Start of a process in clock ticks, which tells it from a later one; None if there is none."""
-    try:
-        # The name of the command comes before, in brackets, and may hold spaces and brackets.
-        state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    # A zombie or a dead process runs no study; field 22 of proc(5) is the start.
-    return None if state in "ZX" else others[18]

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sparsetune.machine import processor_name, run_quietly, usable_cpus
+from sparsetune.paths import Place
+from sparsetune.storage.directory import StudyDirectory
 from sparsetune.storage.records import Record, Started
 
 RECORDED_PACKAGES = (
@@ -27,12 +30,20 @@ RECORDED_PACKAGES = (
 )
 
 
-def launch_facts(study_file: Path | None = None) -> dict[str, Any]:
+def launch_facts(
+    study_file: Path | None = None,
+    *,
+    data_root: Path | None = None,
+    search_path: Sequence[str] = (),
+) -> dict[str, Any]:
     """Facts of this launch for `provenance.jsonl`, as plain JSON values.
 
     Args:
         study_file: The file that declares the study; None where there is none.
+        data_root: Folder of the data sets, as an option gave it; None without the option.
+        search_path: Absolute folders that a user's own modules are looked for in.
     """
+    variable = os.environ.get("SPARSETUNE_DATA")
     return {
         "time": time.time(),
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
@@ -40,11 +51,77 @@ def launch_facts(study_file: Path | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor_name(),
-        "cpus": len(os.sched_getaffinity(0)),  # of a job or container; not the machine's
+        "cpus": usable_cpus(),  # of a job or container; not the machine's
         "code": code_digest(),
-        "study_file": str(study_file.resolve()) if study_file else None,
+        "study_file": _absolute(study_file),
+        "folder": str(Path.cwd()),
+        "path": list(search_path),
+        "data_root": _absolute(data_root),
+        "data_root_variable": _absolute(Path(variable)) if variable else None,
         "git": _git_facts(study_file.resolve().parent if study_file else Path(__file__).parent),
     }
+
+
+def _absolute(path: Path | None) -> str | None:
+    return str(path.expanduser().resolve()) if path else None
+
+
+@dataclass(frozen=True)
+class LaunchFolders:
+    """Folders that earlier launches of a study had and that still exist here.
+
+    Args:
+        path: Absolute folders for imports, those of the newest launch first.
+        data_root: Folder of the data sets that an option gave; None if none did.
+        data_root_variable: Folder that ``SPARSETUNE_DATA`` named; None if it was not set.
+    """
+
+    path: Sequence[Path] = ()
+    data_root: Path | None = None
+    data_root_variable: Path | None = None
+
+    def choose_data_root(self, given: Path | None) -> Path | None:
+        """Data root to go on with: as given, else as an option gave it before, else as the
+        environment has or had it.
+
+        Args:
+            given: The option of this launch; None without it.
+
+        Returns:
+            The folder; None where the environment or the default says.
+        """
+        chosen = given or self.data_root
+        return chosen or (None if os.environ.get("SPARSETUNE_DATA") else self.data_root_variable)
+
+
+def launch_folders(home: StudyDirectory) -> LaunchFolders:
+    """Folders that the launches of a study had, the newest first, where they still exist.
+
+    Folders within the study's directory are left out: what comes with a directory from elsewhere
+    is not imported for being there.
+
+    Raises:
+        StorageError: if the provenance cannot be read.
+    """
+    newest_first = home.launches()[::-1]
+
+    def existing(name: str) -> list[Path]:
+        found: dict[Path, None] = {}
+        for facts in newest_first:
+            recorded = facts.get(name)
+            texts = recorded if isinstance(recorded, list) else [recorded]
+            found |= {Path(text): None for text in texts if isinstance(text, str)}
+        return [folder for folder in found if _is_usable(folder, home.path)]
+
+    def newest(name: str) -> Path | None:
+        return next(iter(existing(name)), None)
+
+    return LaunchFolders(existing("path"), newest("data_root"), newest("data_root_variable"))
+
+
+def _is_usable(folder: Path, study: Place) -> bool:
+    is_inside = isinstance(study, Path) and folder.resolve().is_relative_to(study)
+    return folder.is_absolute() and folder.is_dir() and not is_inside
 
 
 COMPARED_FACTS = {
@@ -146,31 +223,10 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def processor_name() -> str:
-    """The processor's model name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        "unknown",
-    )
-
-
 def _git_facts(folder: Path) -> dict[str, Any] | None:
     """Commit, and whether the tree had changes; None outside a checkout."""
-    commit = _run_git(folder, "rev-parse", "HEAD")
+    commit = run_quietly(("git", "rev-parse", "HEAD"), folder)
     if not commit:
         return None
-    return {"commit": commit, "changed": bool(_run_git(folder, "status", "--porcelain"))}
-
-
-def _run_git(folder: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    changes = run_quietly(("git", "status", "--porcelain"), folder)
+    return {"commit": commit, "changed": bool(changes)}

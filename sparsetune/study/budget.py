@@ -34,5 +34,10 @@ class Budget(Declaration):
 
 
 def trained_epochs(spec: TrialSpec) -> float:
-    """Epochs that a trial trains, including its multiplier and stretch."""
+    """Epochs that a trial trains, including its multiplier and stretch.
+
+    To the rounding of steps; without it where the sizes of the data are not resolved yet.
+    """
+    if not spec.task.is_resolved:
+        return spec.schedule.epochs * spec.schedule.epoch_multiplier * spec.schedule.stretch
     return spec.total_steps() / spec.steps_per_epoch()

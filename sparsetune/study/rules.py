@@ -32,7 +32,8 @@ def study_problems(study: StudyFields, *, budgeted: bool) -> Iterator[Problem]:
     if study.base.given().get("seed"):
         rule = "the study's trials have seeds of their own; set the study's `seed`"
         yield Problem("base.seed", rule, str(study.base.seed))
-    task: Any = study.base.task  # a faulty one may be anything
+    task = study.base.task
+    # A task that cannot be read has a problem of its own.
     names = task.metric_names() if isinstance(task, DatasetTask) else ()
     own = metric_columns("val", names)
     columns = (*OBJECTIVE_COLUMNS, *(column.name for column in own))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from sparsetune.errors import DeclarationError, Problem
+from sparsetune.machine import require_supported_system
 from sparsetune.paths import Place
 from sparsetune.spec import flatten_values
 from sparsetune.spec.declaration import DIGEST_VERSION, digest_of
@@ -44,6 +45,7 @@ class Study(StudyFields):
             options: Fields of `sparsetune.launch.launch.Options`: ``storage``, ``address``,
                 ``gpus_per_trial``…
         """
+        require_supported_system()
         from sparsetune.launch.launch import Options, launch
 
         return launch(self, Options(**options)).directory

@@ -16,7 +16,7 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.imports import import_function
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.sparsity.layers import prunable_weights
 from sparsetune.tasks.residual import resnet8, resnet18_cifar, resnet20, resnet56, wrn_22_2
 
@@ -125,7 +125,7 @@ def model_function(name: str) -> ModelFunction:
     """
     if name in MODELS:
         return MODELS[name]
-    if ":" in name:
+    if is_import_path(name):
         return import_function(name, "task.model")
     names = torchvision_names()
     if name in names:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
 from sparsetune.storage import StudyDirectory, translating_write_errors
 from sparsetune.storage.ledger import read_records
+from sparsetune.storage.records import ColumnValue, null_non_finite
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.tasks.kind import ExportedFiles
 from sparsetune.tasks.kinds import kind_of
@@ -160,7 +163,23 @@ def _write_model(finished: FinishedTrial, folder: Path, data_root: Path | None) 
     declaration = json.dumps({"schema": SCHEMA_VERSION, **finished.spec.given()}, indent=2)
     (folder / "certificate.json").write_text(certificate + "\n")
     (folder / "declaration.json").write_text(declaration + "\n")
-    (folder / "README.md").write_text(_model_card(finished, exported, declaration))
+    facts = {**exported.facts, "scores": _scores(finished)}
+    (folder / "task.json").write_text(json.dumps(null_non_finite(facts), indent=1) + "\n")
+    card = folder / "README.md"
+    card.write_text(_model_card(finished, exported, declaration))
+    # Libraries write tensors for their owner alone; the card has the mode that the user's are made
+    # with.
+    for path in folder.iterdir():
+        path.chmod(stat.S_IMODE(card.stat().st_mode))
+
+
+def _scores(finished: FinishedTrial) -> dict[str, ColumnValue]:
+    """Measures of the final network on validation, and on test where it was read, by column."""
+    reports = finished.state.reports
+    last = reports[max(reports)].row if reports else {}
+    ended = finished.state.ended
+    measured = {**last, **(ended.columns if ended else {})}
+    return {name: measured[name] for name in measured if name.startswith(("val_", "test_"))}
 
 
 def _require_same_sources(finished: FinishedTrial, data_root: Path | None) -> None:
@@ -203,6 +222,12 @@ Pruned weights are zeros in dense tensors; `certificate.json` counts them layer 
 | prunable weights | {weights} |
 | all parameters | {parameters} |
 
+| | validation | test |
+|---|---|---|
+{_score_rows(_scores(finished))}
+
+`task.json` has every measure, and what the inputs must look like.
+
 ```python
 {exported.loading_lines}
 ```
@@ -213,3 +238,13 @@ The trial's declaration, also in `declaration.json`:
 {declaration}
 ```
 """
+
+
+def _score_rows(scores: Mapping[str, ColumnValue]) -> str:
+    """Rows of a Markdown table with the loss, the accuracy and the score."""
+    rows: list[str] = []
+    for name in ("score", "accuracy", "loss"):
+        values = [scores.get(f"{split}_{name}") for split in ("val", "test")]
+        texts = [f"{value:.4f}" if isinstance(value, float) else "" for value in values]
+        rows.append(f"| {name} | {texts[0]} | {texts[1]} |")
+    return "\n".join(rows)

@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch.nn.utils import clip_grad_norm_
 
 from sparsetune.errors import CheckpointError, DataError, DeclarationError, Problem
 from sparsetune.paths import Place
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.flops import ForwardFlops, forward_flops
 from sparsetune.sparsity.layers import layers_of
 from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
-from sparsetune.spec.rates import image_resolution, learning_rate
+from sparsetune.spec.rates import decay_problems, image_resolution, learning_rate
 from sparsetune.tasks.kinds import load_task, network_of, resolve_task
 from sparsetune.tasks.network import compute_outputs
 from sparsetune.train.average import WeightAverage
@@ -47,7 +49,7 @@ from sparsetune.train.distill import (
     read_logits,
 )
 from sparsetune.train.evaluate import evaluate_model
-from sparsetune.train.optim import build_optimizer
+from sparsetune.train.optim import build_optimizer, held_parameters, optimizer_problems
 from sparsetune.train.probe import GradientProbe
 from sparsetune.train.rows import evaluation_steps, find_divergence, loss_columns, mask_columns
 
@@ -124,6 +126,10 @@ def train(
     spec = spec.checked().canonical()
     # A study's trial brings the sizes of its data along.
     spec = spec.with_task(resolve_task(spec.task, data_root))
+    # A user's own functions first: what follows may call them.
+    _require_none(
+        decay_problems(spec), optimizer_problems(spec), own_function_problems(spec.sparsity)
+    )
     _require_none(combination_problems(spec.sparsity), mask_schedule_problems(spec))
     trial_id = spec.trial_id()
     total = spec.total_steps()
@@ -146,6 +152,7 @@ def train(
     # Moves the weights in memory, so it comes before anything that refers to them.
     compute = ComputedModel(spec.compute, model, device)
     optimizer = build_optimizer(spec.optim, model)
+    trained = held_parameters(model, optimizer)
     weights = task.prunable(model)
     _require_none(
         layer_problems(layers_of(weights), spec.sparsity), transfer_problems(weights, spec.sparsity)
@@ -207,6 +214,9 @@ def train(
             loss_sum += loss.detach()
         sparsifier.after_backward()
         if not sparsifier.replaces_step:
+            if spec.optim.clip_norm is not None:
+                # After the sparsifier, so that weights outside the mask do not count.
+                clip_grad_norm_(trained, spec.optim.clip_norm)
             optimizer.step()
         sparsifier.after_step()
         if average:

@@ -14,6 +14,7 @@ import pytest
 import ray
 
 from sparsetune.cli.main import build_parser, main
+from sparsetune.launch.followers import trackers
 from sparsetune.search.sampling import quiet_optuna
 from sparsetune.spec import OptimSpec, TrialSpec
 from sparsetune.storage import StudyDirectory
@@ -321,6 +322,31 @@ def test_what_cannot_be_added_is_refused_at_once(capsys: pytest.CaptureFixture[s
     )
 
 
+def test_trackers_that_cannot_be_used(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is started or written."""
+    message = refused(capsys, "run", "mine.py", "--track", "tensorboard", "--track", "aim")
+    assert "a tracker must be one of tensorboard, wandb, mlflow, got `aim`" in message
+    monkeypatch.setattr(trackers, "find_spec", lambda package: None)
+    message = refused(capsys, "run", "mine.py", "--track", "mlflow")
+    assert message == (
+        "sparsetune: MLflow needs the package `mlflow`, which is not installed;"
+        " install it with: pip install 'sparsetune[mlflow]'\n"
+    )
+    made()
+    message = refused(capsys, "track", "runs/old", "--with", "mlflow")
+    assert "pip install 'sparsetune[mlflow]'" in message
+
+
+def test_a_study_without_trials_is_tracked(capsys: pytest.CaptureFixture[str]) -> None:
+    made()
+    assert main(["track", "runs/old", "--with", "tensorboard"]) == 0
+    assert capsys.readouterr().out == (
+        f"tensorboard: 0 runs sent, 0 were there: {Path('runs/old/tensorboard').absolute()}\n"
+    )
+
+
 def test_a_folder_that_holds_something_else(capsys: pytest.CaptureFixture[str]) -> None:
     Path("runs/mine").mkdir(parents=True)
     Path("runs/mine/thesis.tex").write_text("years of work")
@@ -375,7 +401,9 @@ def test_arguments_that_cannot_be(
     assert rule in capsys.readouterr().err
 
 
-COMMANDS = ["run", "resume", "status", "report", "preview", "layers", "doctor"]
+COMMANDS = [
+    "run", "resume", "status", "report", "merge", "track", "preview", "layers", "clean", "doctor",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -98,9 +98,9 @@ def test_a_file_that_fails_is_named_with_its_reason_and_line(
 
 @pytest.mark.parametrize("name", ["no.such.module", "runs/digits", "studies.no_such"])
 def test_a_module_that_does_not_exist(folder: Path, name: str) -> None:
-    assert refused(name).startswith(
-        f"there is no module `{name}` here; give a module such as `studies.digits`"
-    )
+    message = refused(name)
+    assert message.startswith(f"there is no module `{name}` here; give the path of a .py file")
+    assert "`sparsetune init" in message
 
 
 def test_a_file_that_does_not_exist(folder: Path) -> None:
@@ -117,15 +117,23 @@ import sys
 sys.path.remove("")
 import sparsetune.cli.studies
 study, _ = sparsetune.cli.studies.find_study(sys.argv[1])
-import analysis
+from sparsetune import analysis
 print(study.name, analysis.__file__)
 """
 
 
-def test_a_users_own_analysis_folder_is_not_imported(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("own", "study"),
+    [
+        ("raise SystemExit('own analysis imported')", STUDY),
+        ("NAME = 'mine'", f"from analysis import NAME\n{STUDY}"),
+    ],
+    ids=["not imported", "imported by the study"],
+)
+def test_a_users_own_analysis_folder_is_theirs(tmp_path: Path, own: str, study: str) -> None:
     (tmp_path / "analysis").mkdir()
-    (tmp_path / "analysis" / "__init__.py").write_text("raise SystemExit('own analysis imported')")
-    (tmp_path / "s.py").write_text(STUDY)
+    (tmp_path / "analysis" / "__init__.py").write_text(own)
+    (tmp_path / "s.py").write_text(study)
     command = [sys.executable, "-c", WHICH, "s.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

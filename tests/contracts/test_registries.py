@@ -1,7 +1,7 @@
 """Contracts that every entry of a registry keeps; the names are exactly the declaration's."""
 
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
+import inspect
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import pytest
@@ -13,12 +13,12 @@ from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import ALLOCATIONS, LayerGroup, allocate
 from sparsetune.sparsity.methods.ramps import RAMPS
 from sparsetune.sparsity.methods.registry import METHODS
-from sparsetune.sparsity.scores import SCORES, ScoreContext
-from sparsetune.spec import OptimSpec, ScheduleSpec
+from sparsetune.sparsity.scores import SCORES
+from sparsetune.spec.optimizer import UNFIT_OPTIMIZERS, OptimizerName
 from sparsetune.spec.rates import DECAYS
+from sparsetune.spec.schedule import LrDecay
 from sparsetune.spec.sparsity import (
     Allocation,
-    FisherSpec,
     Method,
     RampShape,
     RampSpec,
@@ -36,6 +36,7 @@ from sparsetune.spec.task import (
 from sparsetune.tasks.images.sources import SOURCES
 from sparsetune.tasks.kinds import kind_of
 from sparsetune.tasks.text.glue import GLUE_TASKS
+from sparsetune.testing import check_allocation, check_ramp, check_score, made_context
 from sparsetune.train.optim import OPTIMIZERS
 
 
@@ -46,12 +47,21 @@ from sparsetune.train.optim import OPTIMIZERS
         (SCORES, Score),
         (ALLOCATIONS, Allocation),
         (RAMPS, RampShape),
-        (OPTIMIZERS, OptimSpec.model_fields["name"].annotation),
-        ([*DECAYS, "step"], ScheduleSpec.model_fields["lr"].annotation),
+        (OPTIMIZERS, OptimizerName),
+        ([*DECAYS, "step"], LrDecay),
     ],
 )
 def test_a_registry_has_the_names_of_the_declaration(registry: Iterable[str], names: Any) -> None:
     assert tuple(registry) == get_args(names)
+
+
+def test_every_optimizer_of_torch_has_a_name_or_a_reason_why_not() -> None:
+    classes = inspect.getmembers(torch.optim, inspect.isclass)
+    names = {name.lower() for name, cls in classes if issubclass(cls, torch.optim.Optimizer)}
+    assert names - {"optimizer"} == {*OPTIMIZERS, *UNFIT_OPTIMIZERS}
+    assert {name: cls.__name__.lower() for name, cls in OPTIMIZERS.items()} == {
+        name: name for name in OPTIMIZERS
+    }
 
 
 def test_every_task_has_a_source() -> None:
@@ -74,13 +84,8 @@ def test_every_task_has_a_source() -> None:
 def test_every_ramp_rises_from_its_first_step_to_exactly_the_target(
     name: str, fractions: list[float], first: float, target: float
 ) -> None:
-    ramp = RAMPS[name]
     spec = RampSpec(shape=name, first=first, levels=(0.5, 0.9) if name == "stepped" else ())
-    assert ramp(0.0, spec, target) == pytest.approx(min(first, target))
-    assert ramp(1.0, spec, target) == pytest.approx(target)
-    values = [ramp(fraction, spec, target) for fraction in sorted(fractions)]
-    assert all(second >= first - 1e-12 for first, second in pairwise(values))
-    assert max(values) <= target + 1e-12
+    check_ramp(RAMPS[name], declared=[spec], targets=[target], fractions=fractions)
 
 
 @pytest.mark.parametrize("name", list(DECAYS))
@@ -91,44 +96,11 @@ def test_every_decay_starts_at_exactly_1_and_never_rises(name: str) -> None:
     assert min(values) >= 0
 
 
-def moment(seed: int = 0) -> ScoreContext:
-    """Two layers, the first half masked, with random gradients."""
-    generator = torch.Generator().manual_seed(0)
-    weights = {
-        "a": torch.randn(3, 4, generator=generator),
-        "b": torch.randn(2, 3, generator=generator),
-    }
-    masks = {"a": torch.arange(12).view(3, 4) % 2 == 0, "b": torch.ones(2, 3, dtype=torch.bool)}
-    weights["a"] *= masks["a"]
-
-    def gradients(
-        batches: int, batch_size: int | None, training: bool
-    ) -> Iterator[dict[str, torch.Tensor]]:
-        own = torch.Generator().manual_seed(seed)
-        for _ in range(batches):
-            yield {
-                name: torch.randn(weight.shape, generator=own) for name, weight in weights.items()
-            }
-
-    spec = SparsitySpec(
-        method="gmp", target=0.5, fisher=FisherSpec(block=4, gradients=8)
-    ).resolved()
-    return ScoreContext(weights, masks, spec, seed, gradients)
-
-
 @pytest.mark.parametrize("name", list(SCORES))
 def test_every_score_is_finite_of_the_weights_shape_and_leaves_the_weights_alone(name: str) -> None:
-    given = moment()
-    before = {layer: weight.clone() for layer, weight in given.weights.items()}
-    scores = SCORES[name](given).absolute_values()
-    for layer, weight in before.items():
-        assert scores[layer].shape == weight.shape
-        assert scores[layer].isfinite().all()
-        assert (scores[layer] >= 0).all()
-        assert torch.equal(given.weights[layer], weight)
-    again = SCORES[name](moment()).absolute_values()
-    assert all(torch.equal(scores[layer], again[layer]) for layer in before)
-    other = SCORES[name](moment(seed=1)).absolute_values()
+    check_score(SCORES[name])
+    scores = SCORES[name](made_context()).absolute_values()
+    other = SCORES[name](made_context(seed=1)).absolute_values()
     assert torch.equal(scores["a"], other["a"]) == (name == "magnitude")
 
 
@@ -177,12 +149,5 @@ def test_every_allocation_groups_each_layer_once_and_prunes_the_rounded_total_of
 def test_no_allocation_prunes_less_of_a_layer_as_the_sparsity_rises(
     name: str, layers: list[Layer], target: float, fractions: list[float]
 ) -> None:
-    spec = sparsity_of(name, target, None)
-    counts = [
-        {group.names: group.pruned for group in allocate(layers, target * fraction, spec)}
-        for fraction in sorted([0.0, *fractions, 1.0])
-    ]
-    assert set(counts[0].values()) == {0}
-    for fewer, more in pairwise(counts):
-        assert fewer.keys() == more.keys()
-        assert all(fewer[names] <= more[names] for names in more)
+    spec = sparsity_of(name, target, ()).resolved()
+    check_allocation(ALLOCATIONS[name], layers=layers, specs=[spec], fractions=fractions)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from sparsetune import machine
 from sparsetune.costs import device_memory
 
 
@@ -16,7 +19,7 @@ def took(megabytes: int) -> int:
     return device_memory.peak_bytes("cpu") >> 20
 
 
-@pytest.mark.skipif(not device_memory.CLEAR_REFS_PATH.exists(), reason="only Linux forgets a peak")
+@pytest.mark.skipif(not machine.PROC.exists(), reason="only Linux forgets a peak")
 def test_a_cpu_trial_does_not_count_the_trial_before_it() -> None:
     large = took(300)
     small = took(20)
@@ -24,13 +27,10 @@ def test_a_cpu_trial_does_not_count_the_trial_before_it() -> None:
 
 
 def test_a_system_that_keeps_no_peak_gives_that_of_the_process(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     measured = device_memory.peak_bytes("cpu")
-    monkeypatch.setattr(device_memory, "CLEAR_REFS_PATH", device_memory.CLEAR_REFS_PATH / "missing")
-    monkeypatch.setattr(
-        device_memory, "PROCESS_STATUS_PATH", device_memory.PROCESS_STATUS_PATH / "missing"
-    )
+    monkeypatch.setattr(machine, "PROC", tmp_path / "missing")
     device_memory.reset_peak("cpu")
     assert device_memory.peak_bytes("cpu") >= 0.9 * measured > 50 << 20
 

@@ -13,6 +13,7 @@ import pytest
 from pydantic import JsonValue
 
 from sparsetune.cli.arguments import load_study
+from sparsetune.cli.main import build_parser
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.launch.launch import Options, launch
 from sparsetune.paths import Place
@@ -71,7 +72,8 @@ def old(tmp_path: Path) -> StudyDirectory:
 
 def parsed(file: Path, storage: Place, *, quick: bool = False) -> argparse.Namespace:
     """Arguments of ``sparsetune run FILE --storage DIR``."""
-    return argparse.Namespace(study=str(file), storage=storage, set=[], quick=quick, name=None)
+    words = ["run", str(file), "--storage", str(storage), *(["--quick"] if quick else [])]
+    return build_parser().parse_args(words)
 
 
 def test_a_study_that_no_version_touched_is_stored_as_before_but_for_its_version(

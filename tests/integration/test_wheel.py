@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.integration.wheel import install_wheel
+
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
-ROOT = Path(__file__).parents[2]
 STUDY = """
 from sparsetune import Arm, ScheduleSpec, Study, TrialSpec
 
@@ -27,36 +26,14 @@ STUDY = Study(
 
 
 def test_installed_wheel_runs_a_study_file_in_an_empty_folder(tmp_path: Path) -> None:
-    if shutil.which("uv") is None:
-        pytest.skip("builds the wheel with `uv`, which is not installed")
-    built = tmp_path / "built"
-    installed = tmp_path / "installed"
     folder = tmp_path / "empty"
-    subprocess.run(
-        ["uv", "build", "--wheel", "--out-dir", str(built), str(ROOT)],
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = built.glob("*.whl")
-    install = [
-        "uv",
-        "pip",
-        "install",
-        "--no-deps",
-        "--target",
-        str(installed),
-        "--python",
-        sys.executable,
-        str(wheel),
-    ]
-    subprocess.run(install, check=True, capture_output=True)
+    installed, environment = install_wheel(tmp_path)
     (folder / "analysis").mkdir(parents=True)
     (folder / "analysis" / "__init__.py").write_text(
         "raise RuntimeError('a namesake of the user: not to be imported')"
     )
     (folder / "mine.py").write_text(STUDY)
 
-    environment = {**os.environ, "PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
     where = "import analysis, sparsetune; print(sparsetune.__file__, analysis.__file__)"
     found = subprocess.run(
         [sys.executable, "-c", where], cwd=folder, env=environment, capture_output=True, text=True

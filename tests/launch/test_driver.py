@@ -423,3 +423,7 @@ def test_workers_import_from_the_current_folder_and_from_beside_the_study(
     monkeypatch.chdir(tmp_path)
     assert python_path(None) == [str(tmp_path)]
     assert python_path(Path("mine/study.py")) == [str(tmp_path), str(tmp_path / "mine")]
+    assert python_path(Path("study.py"), [Path("lib"), Path("lib")]) == [
+        str(tmp_path / "lib"),
+        str(tmp_path),
+    ]

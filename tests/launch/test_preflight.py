@@ -68,6 +68,90 @@ def test_a_faulty_model_is_one_problem(
     assert problems(TrialSpec(task=DigitsTask(model="preflight_networks:good"))) == {}
 
 
+OWN_PARTS = """
+import math
+def square(fraction, ramp, target):
+    return target * (1 - (1 - fraction) ** 2)
+def sudden(fraction, ramp, target):
+    return target
+def text(fraction, ramp, target):
+    return "much"
+def falls(fraction, ramp, target):
+    return target * math.sin(2 * math.pi * fraction)
+def even(layers, sparsity, spec):
+    from sparsetune.sparsity.masks.allocation import LayerGroup
+    return [LayerGroup((one.name,), math.floor(sparsity * one.weights + 0.5)) for one in layers]
+def first(layers, sparsity, spec):
+    return even(layers[:1], sparsity, spec)
+def raises(layers, sparsity, spec):
+    raise RuntimeError("out of ideas")
+def no_context():
+    return None
+"""
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "text"),
+    [
+        ("sparsity.ramp.shape", "square", None),
+        ("sparsity.ramp.shape", "sudden", "must start at its first sparsity, got 0.9 at 0 of a"),
+        ("sparsity.ramp.shape", "falls", "a ramp must not fall, got"),
+        ("sparsity.ramp.shape", "text", "must return a finite sparsity, got 'much' at 0"),
+        ("sparsity.ramp.shape", "no_context", "must not raise (TypeError: no_context() takes 0"),
+        ("sparsity.allocation", "even", None),
+        ("sparsity.allocation", "first", "each layer must be in one group, got 1.weight at"),
+        ("sparsity.allocation", "square", "must not raise (TypeError"),
+        ("sparsity.allocation", "raises", "must not raise (RuntimeError: out of ideas)"),
+        ("sparsity.score", "no_context", "must take one argument, a ScoreContext"),
+        ("sparsity.score", "missing", "has no attribute 'missing'"),
+        ("schedule.lr", "missing", "has no attribute 'missing'"),
+        ("optim.name", "missing", "has no attribute 'missing'"),
+    ],
+)
+def test_a_function_named_by_path_is_tried_before_the_start(
+    field: str, name: str, text: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "preflight_parts.py").write_text(OWN_PARTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    base = TrialSpec(sparsity=SparsitySpec(method="gmp", target=0.9))
+    found = problems(base.edited({field: f"preflight_parts:{name}"}))
+    if text is None:
+        assert found == {}
+        return
+    assert list(found) == [f"base.{field}"]
+    assert text in found[f"base.{field}"]
+    assert "\n" not in found[f"base.{field}"]
+
+
+def test_a_declaration_is_checked_without_importing_what_it_names() -> None:
+    paths = {
+        "optim.name": "no_such_lab:build",
+        "schedule.lr": "no_such_lab:restarts",
+        "sparsity.score": "no_such_lab:taylor",
+        "sparsity.allocation": "no_such_lab:even",
+        "sparsity.ramp.shape": "no_such_lab:square",
+    }
+    sparse = {"sparsity.method": "gmp", "sparsity.target": 0.9}
+    study = Study(name="study", base=TrialSpec().edited(sparse | paths))
+    assert study.validate_declaration() == []
+    assert study.cells()[0].spec.columns()["sparsity.score"] == "no_such_lab:taylor"
+    found = problems(study.base)
+    # The allocation needs the layers, which are looked at once the rest is sound.
+    assert {path.removeprefix("base.") for path in found} == {*paths} - {"sparsity.allocation"}
+
+
+def test_arguments_of_an_optimizer_are_axes_and_their_faults_are_named_there() -> None:
+    arms = {"adam": Arm({"optim.name": "adam"})}
+    sweep = {"optim.arguments.eps": [1e-8, 1e-4]}
+    study = Study(name="study", arms=arms, sweep=sweep)
+    assert study.validate_declaration() == []
+    assert [cell.spec.optim.arguments for cell in study.cells()] == [{"eps": 1e-8}, {"eps": 1e-4}]
+    assert problems(TrialSpec(), arms=arms, sweep=sweep) == {}
+    wrong = problems(TrialSpec(), arms=arms, search={"optim.arguments.epss": Uniform(0.1, 0.2)})
+    assert list(wrong) == ["search.optim.arguments.epss"]
+    assert "valid are `eps`, `amsgrad`" in wrong["search.optim.arguments.epss"]
+
+
 def test_every_problem_is_named_at_once_and_where_it_was_declared() -> None:
     base = TrialSpec(task=DigitsTask(model="resnet"), schedule=ScheduleSpec(epochs=1))
     arms = {

@@ -92,10 +92,10 @@ def test_without_the_data_the_preview_says_what_is_unresolved(
 ) -> None:
     declared = study(folder())
     facts = preview_study(declared, data_root=tmp_path / "nowhere")
-    assert (facts["unresolved"], facts["epochs_at_most"]) == ("images", None)
+    assert facts["unresolved"]
     assert [cell["cell"] for cell in facts["cells"]] == ["dense", "gmp/target=0.9"]
     print_preview(declared, data_root=tmp_path / "nowhere")
-    assert "unresolved: epochs and steps follow from `images`" in capsys.readouterr().out
+    assert "unresolved: steps, schedules and cost follow from the data" in capsys.readouterr().out
     (dense, _) = preview_study(declared, data_root=images)["cells"]
     assert dense["steps_per_epoch"] == 4  # 32 / 8
     print_preview(declared, data_root=images)

@@ -89,9 +89,11 @@ def without_uv(words: list[str]) -> list[str]:
 
 
 def options_of(top: argparse.ArgumentParser) -> set[str]:
-    """Options of all commands of the command line."""
+    """Options of the command line and of all its commands."""
     commands = top._subparsers._group_actions[0].choices  # type: ignore[union-attr]
-    actions = [action for command in commands.values() for action in command._actions]
+    actions = [*top._actions]
+    for command in commands.values():
+        actions += command._actions
     return {option for action in actions for option in action.option_strings}
 
 

@@ -16,6 +16,9 @@ HEAVY = {
     "transformers",
     "datasets",
     "sklearn",
+    "mlflow",
+    "tensorboardX",
+    "wandb",
 }
 STORES = {"fsspec", "upath", "s3fs", "botocore", "aiobotocore"}
 

@@ -11,11 +11,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner, TrialUse
@@ -941,3 +945,28 @@ def test_flops_are_a_budget_too() -> None:
         for name in done.planner.plans
     }
     assert longest["dense"] <= 4 < 6 < longest["static/target=0.9"]
+
+
+@pytest.mark.parametrize("order", [[0], [2], [1, 0]])
+def test_the_journals_best_trial_is_the_winner_of_every_cell(
+    tmp_path: Path, order: list[int]
+) -> None:
+    """The base, beyond the range, ties with a known point, whichever of them ends first."""
+    declared = study(
+        base=TrialSpec().with_values({"optim.lr": 0.05}),
+        sweep={"sparsity.target": [0, 0.9]},
+        search={"optim.lr": LogUniform(0.12, 1)},
+        known=[{"optim.lr": 0.15}],
+        configurations_per_cell=5,
+    )
+    done = Simulation(declared, slots=3)
+    done.planner.journal.move_to(tmp_path / "search.journal")
+    done.run(order)
+    for name, plan in done.planner.plans.items():
+        backend = JournalFileBackend(str(tmp_path / "search.journal"))
+        shown = optuna.load_study(study_name=name, storage=JournalStorage(backend))
+        assert plan.winner
+        assert shown.best_trial.user_attrs["config_id"] == plan.winner.config_id
+        ids = [trial.user_attrs["config_id"] for trial in shown.trials]
+        assert ids == list(plan.configurations)
+    assert done.planner.plans["gmp/target=0.9"].winner.source == "base"

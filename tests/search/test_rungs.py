@@ -157,6 +157,15 @@ def acdc(compress: float, decompress: float) -> TrialSpec:
     return spec(method="acdc", target=0.9, acdc=AcdcSpec(**lengths))
 
 
+def test_an_own_ramp_is_not_imported_and_counts_as_rising_until_its_end() -> None:
+    """GMP from epoch 0 to 2 of 20; the linear ramp that stands for it is half-way after one."""
+    ramp = RampSpec(shape="no_such_lab:sudden", start=0.0, length=0.1)
+    given = spec(method="gmp", target=0.9, ramp=ramp)
+    assert phase_span_at(given, EPOCH).sparsity < 0.5
+    assert phase_span_at(given, 2 * EPOCH).phase == "ramp"
+    assert phase_span_at(given, 2 * EPOCH + 1) == (2 * EPOCH, "fixed", 0.9)
+
+
 def test_acdc_is_compared_in_compressed_phases_that_lasted() -> None:
     given = acdc(
         0.2, 0.1

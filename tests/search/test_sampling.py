@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sparsetune.search.journal import SearchJournal
+from sparsetune.search.journal import Proposal, Result, SearchJournal
 from sparsetune.search.sampling import _sobol_points, sample_point
 from sparsetune.search.suggestions import optuna_distribution
 from sparsetune.study import Arm, Study
@@ -142,7 +142,8 @@ def told(declared: Study, values: list[float | None], name: str = "gmp/target=0.
     random = declared.with_changes(sampler=Random())
     for index, value in enumerate(values):
         point = sample_point(random, cell(declared, name), index, NOTHING())
-        journal.tell(name, str(index), point, value)
+        journal.propose(name, Proposal(str(index), f"random:{index}", point))
+        journal.tell(name, str(index), Result(value))
     return journal.optuna_study(name)
 
 

@@ -19,6 +19,19 @@ ADAM: dict[str, Build] = {
     "adamw fused": lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0, fused=True),
     "amsgrad": lambda p: torch.optim.AdamW(p, lr=0.1, weight_decay=0, amsgrad=True),
 }
+OTHERS: dict[str, Build] = {
+    "sgd damped": lambda p: torch.optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.5),
+    "adam": lambda p: torch.optim.Adam(p, lr=0.1),
+    "adamax": lambda p: torch.optim.Adamax(p, lr=0.1),
+    "nadam": lambda p: torch.optim.NAdam(p, lr=0.1),
+    "radam": lambda p: torch.optim.RAdam(p, lr=0.1),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.1, momentum=0.5, centered=True),
+    "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.1, initial_accumulator_value=0.3),
+    "adadelta": lambda p: torch.optim.Adadelta(p, lr=0.1),
+    "adafactor": lambda p: torch.optim.Adafactor(p, lr=0.1),
+    "asgd": lambda p: torch.optim.ASGD(p, lr=0.1, t0=2),
+    "rprop": lambda p: torch.optim.Rprop(p, lr=0.1),
+}
 GROWN = torch.tensor([[True, False], [False, True]])
 
 
@@ -126,6 +139,38 @@ def test_everything_is_zeroed_and_the_next_step_is_that_of_a_fresh_optimizer(nam
         parameter.grad = torch.full((2, 2), 1e-3)
         stepper.step()
     assert torch.allclose(before - weight, 1 - fresh, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*SGD, *ADAM, *OTHERS])
+def test_after_a_whole_reset_the_next_step_is_that_of_a_fresh_optimizer(name: str) -> None:
+    build = (SGD | ADAM | OTHERS)[name]
+    weight, _, optimizer = stepped(build)
+    reset_moments(optimizer)
+    fresh, _, first = stepped(build, steps=0)
+    with torch.no_grad():
+        weight.fill_(1)
+    for parameter, stepper in ((weight, optimizer), (fresh, first)):
+        parameter.grad = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
+        stepper.step()
+    assert not torch.equal(fresh, torch.ones(2, 2))
+    assert torch.equal(weight, fresh)
+
+
+def test_slots_of_grown_weights_get_the_value_that_their_optimizer_starts_from() -> None:
+    weight, _, optimizer = stepped(OTHERS["adagrad"])
+    reset_grown_moments(optimizer, [(weight, GROWN)])
+    full = 0.3 + 3 * 2**2
+    assert optimizer.state[weight]["sum"].tolist() == [
+        pytest.approx([0.3, full]),
+        pytest.approx([full, 0.3]),
+    ]
+    weight, _, optimizer = stepped(OTHERS["rprop"])
+    reset_grown_moments(optimizer, [(weight, GROWN)])
+    full = 0.1 * 1.2**2  # two gradients of the same sign as the one before
+    assert optimizer.state[weight]["step_size"].tolist() == [
+        pytest.approx([0.1, full]),
+        pytest.approx([full, 0.1]),
+    ]
 
 
 @given(mask=st.lists(st.booleans(), min_size=1, max_size=20), name=st.sampled_from([*SGD, *ADAM]))

@@ -4,10 +4,11 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
 
 from sparsetune.sparsity.flops import ForwardFlops
 from sparsetune.sparsity.sparsifier import Sparsifier
-from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import AcdcSpec, FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask
 from tests.sparsity.small import EXAMPLES, SmallRun
@@ -23,9 +24,17 @@ def small(**sparsity: Any) -> SmallRun:
 class Four:
     """Four weights under a sparsifier, with given gradients; SGD with rate 1, momentum 1/2."""
 
-    def __init__(self, *values: float, steps: int = 10, seed: int = 0, **sparsity: Any) -> None:
+    def __init__(
+        self,
+        *values: float,
+        steps: int = 10,
+        seed: int = 0,
+        clip_norm: float | None = None,
+        **sparsity: Any,
+    ) -> None:
         spec = TrialSpec(
             task=DigitsTask(batch_size=EXAMPLES),
+            optim=OptimSpec(clip_norm=clip_norm),
             schedule=ScheduleSpec(epochs=steps),
             sparsity=SparsitySpec(**({"target": 0.5} | sparsity)),
             seed=seed,
@@ -35,6 +44,7 @@ class Four:
         self.sparsifier = Sparsifier(
             spec, {"w": self.weight}, self.optimizer, ForwardFlops({"w": 8})
         )
+        self.clip_norm = clip_norm
         self.at = 0
 
     def begin(self) -> list[float]:
@@ -47,6 +57,8 @@ class Four:
         self.weight.grad = torch.tensor([gradient], dtype=torch.float32)
         self.sparsifier.after_backward()
         if not self.sparsifier.replaces_step:
+            if self.clip_norm is not None:
+                clip_grad_norm_([self.weight], self.clip_norm)
             self.optimizer.step()
         self.sparsifier.after_step()
         self.at += 1
@@ -74,13 +86,42 @@ def test_one_shot_by_hand() -> None:
     assert four.kept() == [False, True, False, True]
 
 
-def rigl(every: int, batches: int = 1) -> Four:
+def test_a_clip_counts_the_weights_inside_the_mask_alone() -> None:
+    """The norm of (3, 4) is 5; with the gradients outside, it would be above 100."""
+    four = Four(1, -20, 3, -40, method="one_shot", prune_at=0, clip_norm=1)
+    assert four.step(99, 3, 99, 4) == pytest.approx([0, -20.6, 0, -40.8], abs=1e-5)
+
+
+def test_a_clip_leaves_shorter_gradients_as_they_are() -> None:
+    four = Four(1, -20, 3, -40, method="one_shot", prune_at=0, clip_norm=6)
+    assert four.step(99, 3, 99, 4) == [0, -23, 0, -44]
+
+
+def test_a_clip_counts_dense_weights_behind_the_mask_with_their_pull() -> None:
+    """Outside the mask, gradients are 3 and -4 and the pulls 1 and 0: the norm of (4, 0, 2, -4) is
+    6.
+    """
+    four = Four(10, -30, 20, 0, method="sr_ste", pattern="2:4", shadow_decay=0.1, clip_norm=3)
+    four.begin()
+    assert four.end(3, 0, 2, -4) == pytest.approx([8, -30, 19, 2], abs=1e-5)
+
+
+def test_growth_reads_gradients_from_before_the_clip() -> None:
+    """10 + 0 + 0 against 0 + 3 + 3; clipped to 1 each, the other would be the larger."""
+    four = rigl(every=4, batches=3, clip_norm=1)
+    four.end(0, 0, 0, 0)
+    for gradient in ((0, 0), (10, 0), (0, 3), (0, 3)):
+        four.step(0, 0, *gradient)
+    assert four.kept() == [False, True, True, False]
+
+
+def rigl(every: int, batches: int = 1, clip_norm: float | None = None) -> Four:
     """Four weights with the first two in the random mask; every update exchanges one of them."""
     regrow = RegrowSpec(
         fraction=0.5, decay="constant", every=f"{every} steps", until=0.9, batches=batches
     )
     for seed in range(100):
-        four = Four(1, 2, 3, 4, method="rigl", regrow=regrow, seed=seed)
+        four = Four(1, 2, 3, 4, method="rigl", regrow=regrow, seed=seed, clip_norm=clip_norm)
         if four.begin() == [1, 2, 0, 0]:
             return four
     raise AssertionError("of 100 random masks, one must keep the first two")

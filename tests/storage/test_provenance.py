@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 import sparsetune
-from sparsetune.storage import provenance
+from sparsetune.errors import StudyDirectoryError
+from sparsetune.storage import StudyDirectory, provenance
 from sparsetune.storage.records import Report, Started
 
 
@@ -58,6 +59,42 @@ def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.Monk
         "pytest": pytest.__version__,
         "no-such-package-here": None,
     }
+
+
+def test_the_folders_of_earlier_launches_are_remembered_where_they_still_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new, data, other = (tmp_path / name for name in ("old", "new", "data", "other"))
+    for folder in (old, new, data, other):
+        folder.mkdir()
+    home = StudyDirectory(tmp_path / "study")
+    inside = home.path / "trials"
+    inside.mkdir(parents=True)
+    monkeypatch.setenv("SPARSETUNE_DATA", str(other))
+    monkeypatch.chdir(tmp_path)
+    facts = provenance.launch_facts(data_root=Path("data"), search_path=[str(old), str(inside)])
+    assert (facts["folder"], facts["data_root"]) == (str(tmp_path), str(data))
+    home.record_launch(facts)
+    home.record_launch({"time": 1.0, "command": "of a version that did not record them"})
+    home.record_launch(provenance.launch_facts(search_path=[str(new), str(old), "relative", "/no"]))
+    found = provenance.launch_folders(home)
+    assert [*found.path] == [new, old], "the newest first; neither gone nor inside the study"
+    assert (found.data_root, found.data_root_variable) == (data, other)
+    assert found.choose_data_root(new) == new
+    assert found.choose_data_root(None) == data
+    data.rmdir()
+    found = provenance.launch_folders(home)
+    assert found.choose_data_root(None) is None, "the variable is still set, and says it"
+    monkeypatch.delenv("SPARSETUNE_DATA")
+    assert found.choose_data_root(None) == other
+
+
+@pytest.mark.parametrize("text", ['{"time": 1.0', "[]", "[" * 100_000])
+def test_a_damaged_line_of_the_provenance_is_named(tmp_path: Path, text: str) -> None:
+    home = StudyDirectory(tmp_path)
+    home.provenance.write_text(f'{{"time": 1.0}}\n{text}\n')
+    with pytest.raises(StudyDirectoryError, match=r"^line 2 of `.*provenance\.jsonl` must be"):
+        home.launches()
 
 
 def launch(**changed: object) -> dict[str, object]:

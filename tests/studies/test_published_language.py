@@ -178,6 +178,12 @@ def test_recipes_of_gradual_pruning() -> None:
         16,
     )
     teachers = {spec.distill.teacher.trial_id() for spec in found.values() if spec.distill.teacher}
+    assert {
+        spec.optim.clip_norm
+        for study in ("glue_bert_gradual", "glue_bert_transfer", "glue_bert_ablation")
+        for cell in cells(study).values()
+        for spec in (cell, cell.distill.teacher or cell)
+    } == {1}
     assert len(teachers) == 1
 
 

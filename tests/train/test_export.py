@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -23,12 +22,11 @@ from sparsetune.paths import Place, resolve_place
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
-from sparsetune.spec.task import DigitsTask, TaskSpec, TextTask
+from sparsetune.spec.task import CustomTask, DigitsTask, TaskSpec, TextTask
 from sparsetune.storage import StudyDirectory, write_durably
 from sparsetune.storage.ledger import Ledger
 from sparsetune.study import Arm, Study
-from sparsetune.tasks.kinds import data_digest, load_task
-from sparsetune.tasks.models import build_model
+from sparsetune.tasks.kinds import data_digest, load_task, resolve_task
 from sparsetune.tasks.text.encoders import (
     build_encoder,
     encoder_weights,
@@ -39,6 +37,7 @@ from sparsetune.train import train
 from sparsetune.train.checkpoint import save_weights
 from sparsetune.train.export import export_trial
 from tests.ledger_records import records
+from tests.tasks.custom.own_code import vectors
 
 SENTENCES = [
     "a gorgeous , witty film",
@@ -171,7 +170,7 @@ def test_an_exported_encoder_says_the_same_to_the_bit_without_us(tmp_path: Path)
     assert facts["sparsity"] == PRUNED / 65_536
     assert set(facts["files"]) == {
         "README.md", "certificate.json", "config.json", "declaration.json", "model.safetensors",
-        "tokenizer.json", "tokenizer_config.json",
+        "task.json", "tokenizer.json", "tokenizer_config.json",
     }  # fmt: skip
 
 
@@ -208,7 +207,7 @@ def test_an_exported_network_of_images_loads_as_its_card_says(
 ) -> None:
     trial, spec = recorded(digits_study(), tmp_path, "digits=0")
     model_file = trial / "attempt-2" / "model.safetensors"
-    final = train(spec, save_to=model_file)
+    final = train(spec, save_to=model_file, read_test=True)
     write_durably(trial / "attempt-2" / "certificate.json", json.dumps(final.certificate))
     assert main(["export", str(trial), str(tmp_path / "out")]) == 0
     monkeypatch.chdir(tmp_path / "out")
@@ -216,14 +215,18 @@ def test_an_exported_network_of_images_loads_as_its_card_says(
     exec(
         (tmp_path / "out" / "README.md").read_text().split("```python\n")[1].split("```")[0], names
     )
-    inputs, _ = next(iter(load_task(spec.task).splits.test.read([torch.arange(10)])))
+    test = load_task(spec.task).splits.test
+    inputs, targets = next(iter(test.read([torch.arange(len(test))])))
     assert isinstance(inputs, torch.Tensor)
-    ours = build_model("mlp", (1, 8, 8), 10)
-    ours.load_state_dict(load_file(model_file))
-    assert torch.equal(names["model"](inputs), ours(inputs))
+    pixels = (16 * inputs).to(torch.uint8)
+    right = (names["predict"](pixels) == targets).double().mean()
+    assert right.item() == final.test["test_accuracy"]
     assert {path.name for path in Path().iterdir()} == {
-        "README.md", "certificate.json", "declaration.json", "model.safetensors"
+        "README.md", "certificate.json", "declaration.json", "model.safetensors", "task.json"
     }  # fmt: skip
+    facts = json.loads(Path("task.json").read_text())
+    assert facts["class_names"] == list("0123456789")
+    assert facts["input_shape"] == [1, 8, 8]
 
 
 def test_the_command_prints_one_object(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -364,3 +367,36 @@ def test_a_trial_in_an_object_store_is_exported(bucket: str, tmp_path: Path) -> 
             write_durably(there / str(path.relative_to(tmp_path)), path.read_bytes())
     export_trial(there / str(here.relative_to(tmp_path)), tmp_path / "out")
     assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_an_exported_network_of_a_users_own_gives_the_recorded_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "tests.tasks.custom.own_code"
+    declared = CustomTask(
+        data=f"{own}:vectors", model=f"{own}:build", batch_size=10, normalise="standard"
+    )
+    task = resolve_task(declared, None)
+    trial, spec = recorded(study_of(task, "own"), tmp_path, "own=0")
+    final = train(spec, save_to=trial / "attempt-2" / "model.safetensors", read_test=True)
+    write_durably(trial / "attempt-2" / "certificate.json", json.dumps(final.certificate))
+    assert main(["export", str(trial), str(tmp_path / "out")]) == 0
+    monkeypatch.chdir(tmp_path / "out")
+    names: dict[str, Any] = {}
+    exec(Path("README.md").read_text().split("```python\n")[1].split("```")[0], names)
+    inputs, targets = vectors()["test"]
+    right = (names["outputs"](inputs).argmax(1) == targets).double().mean()
+    assert right.item() == final.test["test_accuracy"]
+    facts = json.loads(Path("task.json").read_text())
+    assert len(facts["normalisation"]["mean"]) == 4
+
+
+def test_exported_files_are_readable_as_others_are(tmp_path: Path) -> None:
+    trial, spec = recorded(digits_study(), tmp_path, "digits=0")
+    final = train(spec, save_to=trial / "attempt-2" / "model.safetensors")
+    write_durably(trial / "attempt-2" / "certificate.json", json.dumps(final.certificate))
+    assert main(["export", str(trial), str(tmp_path / "out")]) == 0
+    other = tmp_path / "other"
+    other.write_text("")
+    modes = {path.stat().st_mode for path in (tmp_path / "out").iterdir()}
+    assert modes == {other.stat().st_mode}

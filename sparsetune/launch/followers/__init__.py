@@ -1,1 +1,1 @@
-"""Followers of a running study: they read its records and write no part of its results."""
+"""Followers of a running study: they are told what it records, and change none of its numbers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from types import TracebackType
 from typing import Any
@@ -11,12 +12,13 @@ from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
 
+from sparsetune.costs.pace import TimeLeft
 from sparsetune.paths import Place
 from sparsetune.search.planner import CellPlan, Planner
 from sparsetune.search.study_view import StudyView
 from sparsetune.storage.announcements import Announcement, ForecastLine, Remark, Retried
 from sparsetune.storage.records import Ended, Note, Started
-from sparsetune.units import format_duration
+from sparsetune.units import format_duration, format_time_left
 
 BAD_STATUSES = ("PRUNED", "DIVERGED", "FAILED", "INVALID")
 SUMMARY_SECONDS = 30
@@ -38,9 +40,11 @@ class ProgressDisplay:
         self.path = path
         self.console = Console(quiet=quiet, highlight=False)
         self._started = time.monotonic()
-        self._working: float | None = None
+        self._waits_for = "starting Ray and workers"
+        # The live table is drawn from a thread of its own.
+        self._lock = threading.Lock()
         # What earlier launches trained tells nothing about the pace of this one.
-        self._epochs_before = self.view.epochs()[0]
+        self._time_left = TimeLeft()
         # Cells that were decided before are no news.
         self._shown = {name for name, plan in planner.plans.items() if plan.searched}
         self._summary_due = self._started + SUMMARY_SECONDS
@@ -68,21 +72,24 @@ class ProgressDisplay:
         at: TracebackType | None,
     ) -> None:
         self._live.stop()
+        self._waits_for = ""
         self.console.print(self.view.grid())
-        self._print_line(self._summary())
+        self._print_line(self.summary())
 
     def _print_line(self, line: str) -> None:
-        self.console.print(line, soft_wrap=True)
+        # A terminal's lines break between words; those of a log or a notebook stay whole.
+        self.console.print(line, soft_wrap=not self.console.is_terminal)
 
     def announce(self, message: Announcement) -> None:
         """Show what a record or a message changes."""
+        with self._lock:
+            self._time_left.observe(message)
         match message:
             case ForecastLine():
                 self._print_line(escape(message.note))
                 return
             case Started():
-                if self._working is None:
-                    self._working = time.monotonic()
+                self._waits_for = "time left: measuring"
                 self._print_note(message.note)
             case Note() | Remark():
                 self._print_note(message.note)
@@ -94,7 +101,7 @@ class ProgressDisplay:
         self._print_winners()
         if not self.console.is_terminal and time.monotonic() > self._summary_due:
             self._summary_due = time.monotonic() + SUMMARY_SECONDS
-            self._print_line(self._summary())
+            self._print_line(self.summary())
 
     def _print_note(self, note: str | None) -> None:
         """Print a note once."""
@@ -129,9 +136,10 @@ class ProgressDisplay:
         return f"best {', '.join(shown)}"
 
     def _render(self) -> Group:
-        return Group(self.view.grid(), Text(self._summary(), style="bold"))
+        return Group(self.view.grid(), Text(self.summary(), style="bold"))
 
-    def _summary(self) -> str:
+    def summary(self) -> str:
+        """One line: trials that are done, trials that ended badly, time elapsed and time left."""
         counts = self.view.counts()
         finished = sum(trial.finished for trial in self.view.trials())
         parts = [f"{finished} of {len(self.planner.expected_epochs())} trials"]
@@ -141,14 +149,15 @@ class ProgressDisplay:
         return ", ".join([*parts, *self._left()])
 
     def _left(self) -> list[str]:
-        """Time left at the pace since the first trial started; empty where it is not known."""
-        done, total = self.view.epochs()
-        if self._working is None:
-            return ["starting Ray and workers"] if done < total else []
-        pace = (done - self._epochs_before) / max(time.monotonic() - self._working, 1e-9)
-        if pace <= 0 or done >= total:
+        """Time left, or what it waits for; empty where nothing is left or nothing runs any more."""
+        left = self.view.trials_left()
+        if not left:
             return []
-        return [f"about {format_duration((total - done) / pace)} left"]
+        with self._lock:
+            seconds = self._time_left.seconds(left, time.time())
+        if seconds is not None:
+            return [format_time_left(seconds)]
+        return [self._waits_for] if self._waits_for else []
 
 
 def _format_value(value: Any) -> str:

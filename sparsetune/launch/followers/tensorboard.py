@@ -2,136 +2,119 @@
 
 from __future__ import annotations
 
-import math
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sparsetune.errors import StorageError
-from sparsetune.paths import Place
-from sparsetune.search.planner import Planner
-from sparsetune.spec import TrialSpec
-from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
-from sparsetune.storage.announcements import Announcement
-from sparsetune.storage.records import ColumnValue, Ended, Report, Started
-from sparsetune.storage.trial_state import TrialState
+from sparsetune.launch.followers.followed_trial import FollowedTrial
+from sparsetune.launch.followers.tracker import finite_numbers
+from sparsetune.storage.records import ColumnValue, Ended, Report
 
-REPORT_SCALARS = tuple(column.name for column in MEASURED_COLUMNS)
-FINAL_SCALARS = tuple(column.name for column in FINAL_COLUMNS if column.dtype == "float64")
 FLUSH_SECONDS = 5
-"""A row is in its file after at most this time."""
+"""A row is in its file after at most this time, once another comes."""
 
 
-class EventFileWriter:
-    """Follower that writes rows as they come, and the finished trials of earlier launches.
-
-    A trial's folder is replaced whenever an attempt starts, so that no step is there twice.
+class EventFolders:
+    """Folders of event files, named as the runs; a run that ended holds an empty file of its id.
 
     Args:
-        path: The study's directory.
-        planner: Knows the trials and what their cells search.
-
-    Raises:
-        StorageError: if the study does not lie on a disk.
+        folder: Their parent.
     """
 
-    def __init__(self, path: Place, planner: Planner) -> None:
-        if not isinstance(path, Path):
-            raise StorageError(
-                f"--tensorboard needs a study in a folder, got `{path}`; leave it out"
-            )
-        self.folder = path / "tensorboard"
-        self.planner = planner
-        self._open: dict[str, Any] = {}
+    def __init__(self, folder: Path) -> None:
+        self.location = str(folder)
+        self._folder = folder
 
-    def catch_up(self) -> None:
-        """Write the trials that ended before and have no folder yet."""
-        for trial_id, trial in self.planner.trials.items():
-            if trial.finished and trial.reports and not (self.folder / trial_id).exists():
-                self._begin(trial_id)
-                self._end(trial_id)
+    def holds(self, trial: FollowedTrial) -> bool:
+        """True if the trial's folder holds its end."""
+        return (self._run_folder(trial) / trial.trial_id).exists()
 
-    def follow(self, message: Announcement) -> None:
-        """Write what a record adds; the planner's state holds it already."""
-        match message:
-            case Started():
-                self._begin(message.trial_id)
-            case Report() if message.trial_id in self._open:
-                _add_report(self._open[message.trial_id], message)
-            case Ended() if message.trial_id in self._open:
-                self._end(message.trial_id)
-
-    def close(self) -> None:
-        """Close the files of the trials that did not end."""
-        for writer in self._open.values():
-            writer.close()
-        self._open.clear()
-
-    def _begin(self, trial_id: str) -> None:
-        from tensorboardX import SummaryWriter  # type: ignore[import-untyped]
-
-        if writer := self._open.pop(trial_id, None):
-            writer.close()
+    def open(self, trial: FollowedTrial) -> EventFile:
+        """A new event file in place of the trial's earlier ones."""
+        folder = self._run_folder(trial)
         # Event files only grow: rows beyond the checkpoint would stay beside those done again.
-        shutil.rmtree(self.folder / trial_id, ignore_errors=True)
-        writer = self._open[trial_id] = SummaryWriter(
-            str(self.folder / trial_id), flush_secs=FLUSH_SECONDS
+        shutil.rmtree(folder, ignore_errors=True)
+        return EventFile(folder, trial)
+
+    def _run_folder(self, trial: FollowedTrial) -> Path:
+        return self._folder / trial.name.replace("/", "-")
+
+
+class EventFile:
+    """The event file of one trial.
+
+    The library's own writer has a queue and a thread: they lose what a full disk refuses.
+
+    Args:
+        folder: Its folder, which is made.
+        trial: The trial.
+    """
+
+    def __init__(self, folder: Path, trial: FollowedTrial) -> None:
+        from tensorboardX.event_file_writer import (  # type: ignore[import-untyped]
+            EventsWriter,
         )
-        for _, report in sorted(self.planner.trials[trial_id].reports.items()):
-            _add_report(writer, report)
 
-    def _end(self, trial_id: str) -> None:
-        from tensorboardX.summary import hparams  # type: ignore[import-untyped]
+        self.steps = ()
+        self._folder = folder
+        self._trial = trial
+        self._reached: float | None = None
+        folder.mkdir(parents=True)
+        self._writer: Any = EventsWriter(str(folder / "events"))
+        self._flush_due = time.monotonic() + FLUSH_SECONDS
 
-        writer = self._open.pop(trial_id)
-        trial = self.planner.trials[trial_id]
-        ended = trial.ended
-        step = trial.last.step if trial.last else 0
-        if ended:
-            _add_scalars(writer, ended.columns, FINAL_SCALARS, step, ended.time)
-        values = self._values(trial)
-        column = self.planner.study.objective.column
-        reached = trial.last_value(column)
-        for part in hparams(values, {} if reached is None else {column: reached}):
-            writer.file_writer.add_summary(part)
+    def add_row(self, row: Report) -> None:
+        """Write the numbers of one evaluation."""
+        self._reached = row.number(self._trial.objective)
+        self._add_scalars(row.row, row.step, row.time)
+        if time.monotonic() > self._flush_due:
+            # It syncs the file, and the ledger's disk may be the same.
+            self._writer.flush()
+            self._flush_due = time.monotonic() + FLUSH_SECONDS
+
+    def end(self, outcome: Ended | None, step: int) -> None:
+        """Write final numbers, searched values and a table of facts; close the file."""
+        if outcome is None:
+            self._writer.close()
+            return
+        from tensorboardX.summary import hparams, text  # type: ignore[import-untyped]
+
+        trial = self._trial
+        self._add_scalars(outcome.columns, step, outcome.time)
+        # What TensorBoard's table of hyperparameters shows.
+        searched = {"cell": trial.cell, "role": trial.role, **trial.searched}
+        reached = {} if self._reached is None else {trial.objective: self._reached}
+        for part in hparams(searched, reached):
+            self._add(part, step, outcome.time)
+        self._add(text("trial", self._facts_table(outcome)), step, outcome.time)
+        self._writer.close()
+        (self._folder / trial.trial_id).touch()
+
+    def _add_scalars(self, values: Mapping[str, ColumnValue], step: int, at: float) -> None:
+        from tensorboardX.summary import scalar
+
+        for name, value in finite_numbers(values).items():
+            self._add(scalar(name, value), step, at)
+
+    def _add(self, summary: Any, step: int, at: float) -> None:
+        """Write one event of a time in seconds since 1970."""
+        from tensorboardX.proto.event_pb2 import Event  # type: ignore[import-untyped]
+
+        self._writer.write_event(Event(wall_time=at, step=step, summary=summary))
+
+    def _facts_table(self, outcome: Ended) -> str:
+        """A table in Markdown of what tells the trial from others."""
+        trial = self._trial
         facts = {
-            "trial": trial_id,
-            "cell": trial.use.cell,
-            "role": trial.use.role,
-            "seed": trial.use.seed,
-            "status": ended.status if ended else None,
-            "error": ended.error if ended else None,
-            **values,
+            "trial": trial.trial_id,
+            "cell": trial.cell,
+            "role": trial.role,
+            "seed": trial.seed,
+            "status": outcome.status,
+            "error": outcome.error,
+            **trial.searched,
         }
         rows = [f"| {name} | {value} |" for name, value in facts.items() if value is not None]
-        table = "\n".join(["| | |", "|-|-|", *rows])
-        writer.add_text("trial", table, step, walltime=ended.time if ended else None)
-        writer.close()
-
-    def _values(self, trial: TrialState) -> dict[str, float | int | str | bool]:
-        """Values that tell the trial from others: cell, role and searched values."""
-        use = trial.use
-        plan = self.planner.plans.get(use.cell)
-        columns = TrialSpec.model_validate(use.spec).columns()
-        paths = plan.cell.search if plan else ()
-        searched = {path: columns[path] for path in paths if path in columns}
-        return {"cell": use.cell, "role": use.role, **searched}
-
-
-def _add_report(writer: Any, report: Report) -> None:
-    _add_scalars(writer, report.row, REPORT_SCALARS, report.step, report.time)
-
-
-def _add_scalars(
-    writer: Any,
-    values: Mapping[str, ColumnValue],
-    columns: tuple[str, ...],
-    step: int,
-    time: float,
-) -> None:
-    """Write the numbers of some columns; NaN in a worker's row is missing, as in the ledger."""
-    for name in columns:
-        value = values.get(name)
-        if isinstance(value, int | float) and math.isfinite(value):
-            writer.add_scalar(name, value, step, walltime=time)
+        return "\n".join(["| | |", "|-|-|", *rows])

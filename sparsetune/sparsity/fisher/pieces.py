@@ -7,15 +7,13 @@ so that the number of pieces changes time and memory, but no number.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from sparsetune.errors import LimitError
+from sparsetune.machine import available_ram_bytes, ram_bytes, usable_cpus
 from sparsetune.spec.sparsity import FisherSpec
 from sparsetune.units import format_bytes
 
@@ -135,37 +133,6 @@ def free_bytes(device: torch.device) -> float:
         allowed = torch.cuda.get_per_process_memory_fraction(device) * total - allocated
         # Torch keeps what it has reserved: what of that is not allocated is free for this process.
         return min(free + reserved - allocated, allowed)
-    if hasattr(os, "sched_getaffinity"):
-        processors = len(os.sched_getaffinity(0))
-    else:
-        processors = os.cpu_count() or 1
-    return _available_ram_bytes() * min(1.0, torch.get_num_threads() / processors)
-
-
-def _available_ram_bytes(
-    meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
-) -> float:
-    """Bytes of RAM that the machine and its container still have.
-
-    All the machine's RAM where the system does not say what is available.
-    """
-    free = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    with suppress(OSError, KeyError):
-        free = 1024.0 * _read_numbers(meminfo)["MemAvailable"]
-    with suppress(OSError, KeyError, ValueError):
-        used = int((cgroup / "memory.current").read_text())
-        counts = _read_numbers(cgroup / "memory.stat")
-        # Pages that cache files count as used, but are given back when they are asked for.
-        cached = counts["file"] - counts["shmem"]
-        limit = int((cgroup / "memory.max").read_text())
-        free = min(free, limit - used + cached)
-    return free
-
-
-def _read_numbers(file: Path) -> dict[str, int]:
-    """First number of every line, by the word before it."""
-    numbers = {}
-    for line in file.read_text().splitlines():
-        name, number, *_ = line.replace(":", "").split()
-        numbers[name] = int(number)
-    return numbers
+    available = available_ram_bytes()
+    ram = ram_bytes() if available is None else available
+    return ram * min(1.0, torch.get_num_threads() / usable_cpus())

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from sparsetune.durations import round_half_up
 from sparsetune.errors import Problem
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.sparsity.layers import Layer
 from sparsetune.spec.sparsity import SparsitySpec
 
@@ -33,6 +34,10 @@ class LayerGroup:
     pruned: int
 
 
+Allocation = Callable[[Sequence[Layer], float, SparsitySpec], list[LayerGroup]]
+"""Function of the layers, a sparsity in [0, 1) and the resolved declaration."""
+
+
 def allocate(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> list[LayerGroup]:
     """Groups at a sparsity, with every layer in exactly one; a spared layer is alone and dense.
 
@@ -47,15 +52,12 @@ def allocate(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> li
 
     Raises:
         ValueError: if the allocation is unknown.
+        DeclarationError: if the import path of a user's own does not lead to a function.
     """
-    if spec.allocation not in ALLOCATIONS:
-        raise ValueError(
-            f"`sparsity.allocation` must be one of {', '.join(ALLOCATIONS)},"
-            f" got {spec.allocation!r}"
-        )
+    allocation = allocation_function(spec.allocation)
     spared = spared_layers(layers, spec)
     others = [layer for layer in layers if layer not in spared]
-    groups = ALLOCATIONS[spec.allocation](others, sparsity, spec) if others else []
+    groups = list(allocation(others, sparsity, spec)) if others else []
     groups.extend(LayerGroup((layer.name,), 0) for layer in spared)
     return groups
 
@@ -114,7 +116,7 @@ def explicit(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> li
     return groups
 
 
-ALLOCATIONS: dict[str, Callable[[Sequence[Layer], float, SparsitySpec], list[LayerGroup]]] = {
+ALLOCATIONS: dict[str, Allocation] = {
     "global": global_,
     "uniform": uniform,
     "erk": erk,
@@ -122,6 +124,22 @@ ALLOCATIONS: dict[str, Callable[[Sequence[Layer], float, SparsitySpec], list[Lay
     "explicit": explicit,
 }
 """Allocations by name. Each puts the layers that are not spared, at least one, into groups."""
+
+
+def allocation_function(name: str | None) -> Allocation:
+    """Allocation of that name, or at that import path.
+
+    Raises:
+        ValueError: if the name is unknown.
+        DeclarationError: if the import path does not lead to a function.
+    """
+    if name is not None and is_import_path(name):
+        own: Allocation = import_function(name, "sparsity.allocation")
+        return own
+    if name is None or name not in ALLOCATIONS:
+        valid = ", ".join(ALLOCATIONS)
+        raise ValueError(f"`sparsity.allocation` must be one of {valid}, got {name!r}")
+    return ALLOCATIONS[name]
 
 
 def _allocate_in_proportion(

@@ -14,7 +14,7 @@ from sparsetune.sparsity.masks.allocation import LayerGroup, allocate
 from sparsetune.sparsity.masks.exact import Masks, compute_masks, count_nonzero
 from sparsetune.sparsity.masks.patterns import n_m_mask
 from sparsetune.sparsity.masks.regrow import exchange_weights
-from sparsetune.sparsity.scores import SCORES, ScoreContext, Tensors
+from sparsetune.sparsity.scores import ScoreContext, Tensors, random, score_function
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import parse_pattern
 
@@ -57,6 +57,7 @@ class MaskChooser:
         self._trial_seed = spec.seed
         self._weights = weights
         self._gradients = gradients
+        self._score = score_function(self.spec.score or "magnitude")
         self._n_m = parse_pattern(self.spec.pattern)
         self._patterned: set[str] = set()
         if self._n_m:
@@ -83,7 +84,7 @@ class MaskChooser:
             The masks; and how the surviving weights make up for the pruned ones, or None.
         """
         context = self._score_context(masks, seed)
-        scored = SCORES[score or self.spec.score or "magnitude"](context)
+        scored = score_function(score)(context) if score else self._score(context)
         groups = self.groups(sparsity)
         within = masks or None
         if self._n_m is None:
@@ -132,13 +133,12 @@ class MaskChooser:
             gradients: A gradient for each layer, in order, of the weights' shapes; or none.
             seed: Seed of random scores.
         """
-        dropping = SCORES[self.spec.score or "magnitude"](self._score_context(masks, seed))
-        drop_scores = dropping.absolute_values()
+        drop_scores = self._score(self._score_context(masks, seed)).absolute_values()
         if gradients:
             grow_scores = dict(zip(self._weights, gradients, strict=True))
         else:
             context = self._score_context({}, derived_seed(seed, "grow"))
-            grow_scores = SCORES["random"](context).values
+            grow_scores = random(context).values
         exchanged = {}
         for name, mask in masks.items():
             # 1e-9: a fraction such as 0.3 times a multiple of ten may lie just below the integer.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 from sparsetune.durations import round_half_up
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import RampSpec
 
@@ -66,6 +67,18 @@ Each maps a fraction in [0, 1] to a sparsity: ``first`` at 0, the target at 1, n
 """
 
 
+def ramp_function(shape: str) -> Ramp:
+    """Ramp shape of that name, or at that import path.
+
+    Raises:
+        DeclarationError: if the import path does not lead to a function.
+    """
+    if not is_import_path(shape):
+        return RAMPS[shape]
+    own: Ramp = import_function(shape, "sparsity.ramp.shape")
+    return own
+
+
 def ramp_sparsity(spec: TrialSpec, step: int) -> float:
     """Sparsity that the trial's ramp has reached at ``step``, from the ramp's first step on."""
     ramp = spec.sparsity.ramp
@@ -73,7 +86,7 @@ def ramp_sparsity(spec: TrialSpec, step: int) -> float:
     start, end = ramp_steps(spec)
     if step >= end:
         return target
-    return RAMPS[ramp.shape]((step - start) / (end - start), ramp, target)
+    return ramp_function(ramp.shape)((step - start) / (end - start), ramp, target)
 
 
 def ramp_bounds(spec: TrialSpec) -> tuple[float, float]:

@@ -238,8 +238,7 @@ def _as_tensor(value: Any, field: str) -> torch.Tensor:
     try:
         tensor = torch.as_tensor(np.asarray(value) if not torch.is_tensor(value) else value)
     except (TypeError, ValueError, RuntimeError) as error:
-        got = f"{type(value).__name__} ({first_line(error)})"
-        raise DataError(f"{field} must be numbers, got {got}") from error
+        raise DataError(f"{field} must be numbers, got {type(value).__name__}") from error
     if tensor.dim() == 0:
         raise DataError(f"{field} must hold a value for each example, got one number")
     if tensor.is_complex():

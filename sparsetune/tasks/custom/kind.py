@@ -27,11 +27,20 @@ from sparsetune.tasks.nested import Nested
 from sparsetune.tasks.task import Splits
 
 LOADING_LINES = """\
+import torch
 from safetensors.torch import load_file
-from {module} import {function}
+
+{imports}
 
 model = {call}
-model.load_state_dict(load_file("model.safetensors"))"""
+model.load_state_dict(load_file("model.safetensors"))
+model.eval()
+
+
+def outputs(inputs):
+    \"\"\"Outputs for inputs as your data function gives them.\"\"\"
+    with torch.no_grad():
+        return model({inputs})"""
 
 
 @dataclass(frozen=True)
@@ -170,7 +179,30 @@ def _loading_lines(task: CustomTask) -> str:
     module, _, function = task.model.partition(":")
     arguments = ", ".join(f"{name}={offered[name]!r}" for name in asked)
     call = f"{function}({arguments})"
-    return LOADING_LINES.format(module=module, function=function.partition(".")[0], call=call)
+    paths = {f"from {module} import {function.partition('.')[0]}"}
+    if task.normalise is not None and ":" in task.normalise:
+        own_module, _, own_function = task.normalise.partition(":")
+        paths.add(f"from {own_module} import {own_function.partition('.')[0]}")
+    imports = "\n".join(sorted(paths))
+    return LOADING_LINES.format(imports=imports, call=call, inputs=_input_text(task))
+
+
+def _input_text(task: CustomTask) -> str:
+    """Expression of the network's arguments, from ``inputs``."""
+    sizes = task.sizes()
+    if isinstance(sizes.inputs, dict):
+        return "**inputs"
+    if isinstance(sizes.inputs, tuple):
+        return "*inputs"
+    if task.normalise is None:
+        return "inputs"
+    if task.normalise != "standard":
+        return f"{task.normalise.partition(':')[2]}(inputs)"
+    # One number for each channel, or feature; or one for all.
+    shape = (-1, *[1] * max(0, len(sizes.inputs.shape) - 1))
+    mean = f"torch.tensor({sizes.mean}).view{shape}"
+    deviation = f"torch.tensor({sizes.deviation}).view{shape}"
+    return f"(inputs - {mean}) / {deviation}"
 
 
 def _export_facts(task: CustomTask) -> dict[str, Any]:

@@ -279,6 +279,16 @@ class FolderSource:
         if problems:
             raise DeclarationError(problems, "the task")
 
+    def class_names(self, data_root: Path | None) -> list[str]:
+        """Names of the classes by number; empty where the images are not there."""
+        sizes = self.spec.find_sizes()
+        if sizes is not None:
+            return list(sizes.class_names)
+        try:
+            return _list_images(self.folder(data_root))[0].classes
+        except DataError:
+            return []
+
     def folder(self, data_root: Path | None) -> Path:
         """Path of the images; it need not exist."""
         root = given_root(data_root)

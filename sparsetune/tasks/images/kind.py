@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -14,8 +13,16 @@ from torch import nn
 
 from sparsetune.errors import Problem, first_line
 from sparsetune.sparsity.flops import forward_flops
-from sparsetune.spec.task import DigitsTask, FolderTask, ImageTask, SizedTask, TaskSpec
-from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN, FolderSource
+from sparsetune.spec.task import DigitsTask, FolderTask, ImageTask, TaskSpec
+from sparsetune.tasks.images.exported import (
+    FOLDER_FORM,
+    PIXEL_FORMS,
+    PixelForm,
+    folder_lines,
+    image_facts,
+    loading_lines,
+)
+from sparsetune.tasks.images.folder import FolderSource
 from sparsetune.tasks.images.hub import HubImages, hub_source
 from sparsetune.tasks.images.resident import ResidentSource
 from sparsetune.tasks.images.sources import SOURCES
@@ -24,13 +31,6 @@ from sparsetune.tasks.losses import class_loss
 from sparsetune.tasks.measures import ClassMeasures, LossFunction, Measures
 from sparsetune.tasks.network import ImageNetwork
 from sparsetune.tasks.task import Splits
-
-LOADING_LINES = """\
-from safetensors.torch import load_file
-from sparsetune.tasks.models import build_model
-
-model = build_model({network.name!r}, {network.input_shape}, {network.outputs})
-model.load_state_dict(load_file("model.safetensors"))"""
 
 
 class _ImageKind:
@@ -94,23 +94,11 @@ class _ImageKind:
     ) -> ExportedFiles:
         """See `TaskKind`."""
         save_file(dict(weights), folder / "model.safetensors", {"format": "pt"})
-        network = self.network(data_root, checkpoint)
-        lines = LOADING_LINES.format(network=network)
-        return ExportedFiles("pytorch", lines, self._export_facts())
+        return self._described(self.network(data_root, checkpoint), data_root)
 
-    def _export_facts(self) -> dict[str, Any]:
-        """Input shape, normalisation and class names where a launch found them, as JSON values."""
-        spec = self.spec
-        sizes = spec.find_sizes() if isinstance(spec, SizedTask) else None
-        if sizes is None:
-            return {}
-        mean = sizes.mean or CHANNEL_MEAN
-        deviation = sizes.deviation or CHANNEL_DEVIATION
-        return {
-            "input_shape": list(self.source.input_shape),
-            "normalisation": {"mean": list(mean), "deviation": list(deviation)},
-            "class_names": list(sizes.class_names),
-        }
+    def _described(self, network: ImageNetwork, data_root: Path | None) -> ExportedFiles:
+        """How a network of this kind is loaded and used."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -137,6 +125,17 @@ class ResidentKind(_ImageKind):
         """See `TaskKind`."""
         return self.source.splits(self.spec, data_root, device, subset)
 
+    def _described(self, network: ImageNetwork, data_root: Path | None) -> ExportedFiles:
+        form = self._pixel_form()
+        lines = loading_lines(network, form)
+        return ExportedFiles("pytorch", lines, image_facts(network, form))
+
+    def _pixel_form(self) -> PixelForm:
+        if isinstance(self.spec, ImageTask) and self.spec.is_hub:
+            sizes = self.spec.sizes()
+            return PixelForm(255, sizes.mean, sizes.deviation, sizes.class_names)
+        return PIXEL_FORMS[self.spec.dataset_name()]
+
 
 @dataclass(frozen=True)
 class FolderKind(_ImageKind):
@@ -158,6 +157,15 @@ class FolderKind(_ImageKind):
     def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
         """See `TaskKind`."""
         return self.source.splits(data_root, device, subset)
+
+    def _described(self, network: ImageNetwork, data_root: Path | None) -> ExportedFiles:
+        facts = dict(image_facts(network, FOLDER_FORM))
+        facts["eval_resize"] = self.spec.evaluated_resize()
+        facts["eval_resolution"] = self.spec.evaluated_side()
+        names = self.source.class_names(data_root)
+        if names:
+            facts["class_names"] = names
+        return ExportedFiles("pytorch", folder_lines(network, self.spec), facts)
 
     def fit_problems(self, model: nn.Module) -> list[Problem]:
         """First problem of a size of images that the network cannot take."""

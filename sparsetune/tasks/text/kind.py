@@ -132,4 +132,5 @@ class TextKind:
         with quiet_transformers():
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
-        return ExportedFiles("transformers", LOADING_LINES, {})
+        facts = {"class_names": list(classes), "max_length": self.spec.max_length}
+        return ExportedFiles("transformers", LOADING_LINES, facts)

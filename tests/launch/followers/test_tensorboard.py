@@ -1,153 +1,90 @@
-"""Event files read back with TensorBoard's own message types and compared with the ledger."""
+"""Event files read back with TensorBoard's own reader, and compared with the ledger."""
 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterator
+import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorboardX.proto.event_pb2 import Event
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from sparsetune.errors import StorageError
-from sparsetune.launch.followers.tensorboard import EventFileWriter
-from sparsetune.search.planner import Planner, build_planner
-from sparsetune.spec import TrialSpec
-from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import read_records
-from sparsetune.storage.trial_state import apply_record, fold_records
-from sparsetune.study import Study
-from sparsetune.study.space import LogUniform
-from tests.ledger_records import Plain, record
+from sparsetune.errors import FollowerError
+from sparsetune.launch.followers.tensorboard import EventFolders
+from sparsetune.launch.followers.tracker import Tracker
+from sparsetune.launch.followers.trackers import build_tracker
+from sparsetune.storage.announcements import Remark
+from tests.launch.followers.followed import (
+    RUN_NAME,
+    TRIAL,
+    Launch,
+    ended,
+    followed,
+    row,
+    started,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:tensorboard")
 
 
-def events(folder: Path) -> Iterator[Event]:
-    """Every event of a trial: records of length, its checksum, the message, its checksum."""
-    for file in sorted(folder.glob("events.out.tfevents.*")):
-        data = file.read_bytes()
-        while data:
-            (length,) = struct.unpack("<Q", data[:8])
-            yield Event.FromString(data[12 : 12 + length])
-            data = data[16 + length :]
+def read(folder: Path) -> EventAccumulator:
+    reader = EventAccumulator(str(folder), size_guidance={"scalars": 0, "tensors": 0})
+    return reader.Reload()
 
 
 def scalars(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
     """Step, value and time by tag, in the order of the file."""
-    found: dict[str, list[tuple[int, float, float]]] = {}
-    for event in events(folder):
-        for value in event.summary.value:
-            if value.HasField("simple_value"):
-                found.setdefault(value.tag, []).append(
-                    (event.step, round(value.simple_value, 6), event.wall_time)
-                )
-    return found
-
-
-def texts(folder: Path) -> str:
-    values = (value for event in events(folder) for value in event.summary.value)
-    return " ".join(part.decode() for value in values for part in value.tensor.string_val)
-
-
-STUDY = Study(
-    name="s", base=TrialSpec(), search={"optim.lr": LogUniform(0.01, 1)}, configurations_per_cell=2
-)
-SPEC = TrialSpec().with_values({"optim.lr": 0.25})
-NAMES = {"trial_id": SPEC.trial_id(), "attempt": 1, "time": 100.0}
-PROPOSED = {
-    "type": "proposed",
-    **NAMES,
-    "config_id": SPEC.config_id(),
-    "cell": "dense",
-    "arm": "dense",
-    "role": "search",
-    "index": 0,
-    "source": "base",
-    "seed": 0,
-    "spec": SPEC.given(),
-}
-
-
-def started(step: int = 0, attempt: int = 1) -> Plain:
-    return {"type": "started", **NAMES, "attempt": attempt, "resumed_from_step": step}
-
-
-def row(step: int, loss: float | None, time: float) -> Plain:
+    reader = read(folder)
     return {
-        "type": "report",
-        **NAMES,
-        "step": step,
-        "time": time,
-        "train_loss": loss,
-        "phase": "dense",
-        "lr": 0.5,
+        tag: [(event.step, round(event.value, 6), event.wall_time) for event in reader.Scalars(tag)]
+        for tag in reader.Tags()["scalars"]
     }
 
 
-def ended(**fields: Any) -> Plain:
-    return {
-        "type": "ended",
-        **NAMES,
-        "status": "COMPLETE",
-        "error": None,
-        "certified": True,
-        **fields,
-    }
+def text(folder: Path) -> str:
+    (event,) = read(folder).Tensors("trial/text_summary")
+    return "".join(part.decode() for part in event.tensor_proto.string_val)
 
 
-@pytest.fixture
-def launch(tmp_path: Path) -> tuple[EventFileWriter, Planner]:
-    planner = build_planner(STUDY, fold_records([record(PROPOSED)]))
-    return EventFileWriter(tmp_path, planner), planner
+def tracker(path: Path) -> Tracker:
+    return Tracker(EventFolders(path))
 
 
-def follow(launch: tuple[EventFileWriter, Planner], *lines: Plain) -> Path:
-    files, planner = launch
-    for line in lines:
-        apply_record(planner.trials, record(line))  # type: ignore[arg-type]
-        files.follow(record(line))
-    return files.folder / SPEC.trial_id()
-
-
-def test_rows_as_they_come(launch: tuple[EventFileWriter, Planner]) -> None:
-    follow(launch, started(), row(20, 0.5, 110.0), row(40, None, 120.0), row(50, math.nan, 125.0))
-    folder = follow(launch, row(60, 0.25, 130.0))
-    launch[0].close()
-    assert scalars(folder) == {
+def test_rows_as_they_come(tmp_path: Path) -> None:
+    rows = [row(20, 0.5, 110.0), row(40, None, 120.0), row(50, math.nan, 125.0, at_target=True)]
+    lines = followed(tracker(tmp_path), started(), *rows, row(60, 0.25, 130.0))
+    assert lines == []
+    assert scalars(tmp_path / RUN_NAME) == {
         "train_loss": [(20, 0.5, 110.0), (60, 0.25, 130.0)],  # what is missing is absent, not 0
         "lr": [(20, 0.5, 110.0), (40, 0.5, 120.0), (50, 0.5, 125.0), (60, 0.5, 130.0)],
+        "epoch": [(20, 1.0, 110.0), (40, 2.0, 120.0), (50, 2.5, 125.0), (60, 3.0, 130.0)],
     }
 
 
-def test_the_end_of_a_trial_with_its_searched_values(
-    launch: tuple[EventFileWriter, Planner],
-) -> None:
-    row_20 = {**row(20, 0.5, 110.0), "val_error": 0.125}
-    folder = follow(launch, started(), row_20, ended(test_loss=0.75, parameters=17_226, time=140.0))
+def test_the_end_of_a_trial_with_its_searched_values(tmp_path: Path) -> None:
+    rows = [started(), row(20, 0.5, 110.0, val_error=0.125)]
+    assert followed(tracker(tmp_path), *rows, ended(test_loss=0.75, parameters=17_226)) == []
+    folder = tmp_path / RUN_NAME
     found = scalars(folder)
-    assert (found["test_loss"], found["parameters"]) == (
-        [(20, 0.75, 140.0)],
-        [(20, 17_226.0, 140.0)],
-    )
-    assert "| optim.lr | 0.25 |" in texts(folder)
-    assert "| status | COMPLETE |" in texts(folder)
-    plugins = {
-        v.metadata.plugin_data.plugin_name: v for e in events(folder) for v in e.summary.value
-    }
-    assert b"optim.lr" in plugins["hparams"].metadata.plugin_data.content + b"".join(
-        v.metadata.plugin_data.content for e in events(folder) for v in e.summary.value
-    )
+    assert found["test_loss"] == [(20, 0.75, 140.0)]
+    assert found["parameters"] == [(20, 17_226.0, 140.0)]
+    for line in (f"| trial | {TRIAL} |", "| optim.lr | 0.25 |", "| status | COMPLETE |"):
+        assert line in text(folder)
+    content = read(folder).summary_metadata.values()
+    hparams = [one.plugin_data for one in content if one.plugin_data.plugin_name == "hparams"]
+    assert any(b"optim.lr" in one.content for one in hparams)
 
 
-def test_no_step_is_there_twice_after_a_resume(launch: tuple[EventFileWriter, Planner]) -> None:
-    """Rows beyond the checkpoint are done again; those before it stay."""
-    follow(launch, started(), row(20, 0.5, 110.0), row(40, 0.4, 120.0), row(60, 0.3, 130.0))
-    launch[0].close()
-    folder = follow(
-        launch, started(step=40, attempt=2), row(60, 0.3, 230.0), row(80, 0.2, 240.0), ended()
-    )
-    assert scalars(folder)["train_loss"] == [
+def test_no_step_is_there_twice_after_a_resume(tmp_path: Path) -> None:
+    """Rows beyond the checkpoint are trained again; those before it stay."""
+    rows = [row(20, 0.5, 110.0), row(40, 0.4, 120.0), row(60, 0.3, 130.0)]
+    followed(tracker(tmp_path), started(), *rows)
+    again = [row(60, 0.3, 230.0), row(80, 0.2, 240.0)]
+    followed(tracker(tmp_path), started(40, attempt=2), *again, ended(), before=[started(), *rows])
+    assert scalars(tmp_path / RUN_NAME)["train_loss"] == [
         (20, 0.5, 110.0),
         (40, 0.4, 120.0),
         (60, 0.3, 230.0),
@@ -155,25 +92,49 @@ def test_no_step_is_there_twice_after_a_resume(launch: tuple[EventFileWriter, Pl
     ]
 
 
-def test_trials_that_ended_before_are_written_once(half_done: StudyDirectory) -> None:
-    planner = build_planner(half_done.study(), fold_records(read_records(half_done.ledger)))
+def test_a_trial_that_ended_before_is_written_once(tmp_path: Path) -> None:
+    """Also one whose file was cut short when an earlier launch was killed."""
+    rows = [row(20, 0.5, 110.0), row(40, 0.4, 120.0)]
+    followed(tracker(tmp_path), started(), rows[0])
     for _ in range(2):
-        files = EventFileWriter(half_done.path, planner)
-        files.catch_up()
-        files.close()
-    with_rows = {name for name, trial in planner.trials.items() if trial.finished and trial.reports}
-    assert {path.name for path in files.folder.iterdir()} == with_rows
-    assert len(with_rows) == 2
-    for name in with_rows:
-        expected = [(step, r.row["val_error"]) for step, r in planner.trials[name].reports.items()]
-        assert [
-            (step, value) for step, value, _ in scalars(files.folder / name)["val_error"]
-        ] == expected
+        assert followed(tracker(tmp_path), before=[started(), *rows, ended()]) == []
+        (file,) = (tmp_path / RUN_NAME).glob("events.*")
+    assert scalars(tmp_path / RUN_NAME)["train_loss"] == [(20, 0.5, 110.0), (40, 0.4, 120.0)]
+    written = file.stat().st_mtime_ns
+    followed(tracker(tmp_path), before=[started(), *rows, ended()])
+    assert file.stat().st_mtime_ns == written
 
 
-def test_an_object_store_is_refused(half_done: StudyDirectory) -> None:
+def test_a_disk_that_was_full_has_everything_once_there_is_room(small_disk: Path) -> None:
+    launch = Launch(tracker(small_disk))
+    launch.announce(started())
+    wait_for(lambda: any(small_disk.rglob("events.*")))
+    fill = ["dd", "if=/dev/zero", f"of={small_disk / 'ballast'}", "bs=1k"]
+    assert b"No space left" in subprocess.run(fill, capture_output=True).stderr
+    launch.announce(*(row(step, 1 / step, 100.0 + step) for step in range(1, 201)))
+    # An announcement takes the lines, if it comes after the failure.
+    wait_for(lambda: launch.announce(Remark("still running")) or launch.lines)
+    (line,) = launch.lines
+    assert line.startswith("theirs failed (OSError: [Errno 28] No space left on device)")
+    (small_disk / "ballast").unlink()
+    launch.announce(ended())
+    assert launch.close() == [line]
+    losses = scalars(small_disk / RUN_NAME)["train_loss"]
+    assert losses == [(step, round(1 / step, 6), 100.0 + step) for step in range(1, 201)]
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.01)
+    raise TimeoutError("the condition did not come true")
+
+
+def test_an_object_store_is_refused() -> None:
     class Remote:
         """Not a folder."""
 
-    with pytest.raises(StorageError, match="--tensorboard needs a study in a folder"):
-        EventFileWriter(Remote(), build_planner(half_done.study(), {}))  # type: ignore[arg-type]
+    with pytest.raises(FollowerError, match="`tensorboard` needs a study in a folder"):
+        build_tracker("tensorboard", Remote(), "s")  # type: ignore[arg-type]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,20 +116,7 @@ def test_a_small_memory_makes_pieces_and_a_smaller_one_refuses(
 def test_a_trial_gets_the_part_of_the_ram_that_it_has_of_the_processors(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pieces, "_available_ram_bytes", lambda: 8000.0)
-    monkeypatch.setattr(pieces.os, "sched_getaffinity", lambda process: set(range(16)))
+    monkeypatch.setattr(pieces, "available_ram_bytes", lambda: 8000.0)
+    monkeypatch.setattr(pieces, "usable_cpus", lambda: 16)
     monkeypatch.setattr(pieces.torch, "get_num_threads", lambda: 4)
     assert free_bytes(torch.device("cpu")) == 2000
-
-
-def test_the_ram_of_a_container_counts_without_the_pages_of_files(tmp_path: Path) -> None:
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:  900 kB\nMemAvailable:  500 kB\n")
-    assert pieces._available_ram_bytes(meminfo, tmp_path / "none") == 500 * 1024
-    (tmp_path / "memory.max").write_text("300000\n")
-    (tmp_path / "memory.current").write_text("200000\n")
-    (tmp_path / "memory.stat").write_text("anon 90000\nfile 100000\nshmem 10000\n")
-    assert pieces._available_ram_bytes(meminfo, tmp_path) == 300_000 - 200_000 + 90_000
-    (tmp_path / "memory.max").write_text("max\n")
-    assert pieces._available_ram_bytes(meminfo, tmp_path) == 500 * 1024
-    assert 0 < free_bytes(torch.device("cpu")) < 1 << 50

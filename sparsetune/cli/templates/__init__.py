@@ -1,0 +1,1 @@
+"""Studies that ``sparsetune init`` writes. Each runs as it is, under the name ``my_study``."""

@@ -1,0 +1,1 @@
+"""Fields of declarations in words, for ``help()``, the documentation and ``sparsetune fields``."""
