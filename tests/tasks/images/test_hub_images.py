@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from sparsetune.errors import DataError
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.task import ImageTask
-from sparsetune.tasks.images.hub import forget_images
-from sparsetune.tasks.kinds import data_digest, load_task, resolve_task
+from sparsetune.tasks.images.hub import HubImages, forget_images
+from sparsetune.tasks.kinds import data_digest, kind_of, load_task, resolve_task
 from sparsetune.tasks.task import evaluated_together
 from sparsetune.train import train
 from tests.hub_data import digit_images, digit_sets, png_bytes
@@ -94,6 +94,25 @@ def test_a_trial_learns(saved: Path) -> None:
     result = train(spec, data_root=saved, report=rows.append)
     assert result.status == "COMPLETE"
     assert rows[-1]["val_accuracy"] > 0.5
+
+
+def test_an_export_says_how_pixels_become_inputs_and_predicts(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = kind_of(resolved(saved, model="lenet_300_100"))
+    model = kind.network(saved, None).build().eval()
+    out = tmp_path / "out"
+    out.mkdir()
+    exported = kind.export(model.state_dict(), out, saved, None)
+    assert exported.facts["class_names"][:2] == ["d0", "d1"]
+    monkeypatch.chdir(out)
+    given: dict[str, Any] = {}
+    exec(exported.loading_lines, given)
+    pixels, _ = HubImages.of(task())(saved)["test"]
+    splits = load_task(resolved(saved, model="lenet_300_100"), data_root=saved).splits
+    ((inputs, _),) = splits.test.read([torch.arange(100)])
+    with torch.no_grad():
+        assert torch.equal(given["predict"](pixels), model(inputs).argmax(1))
 
 
 def several(tmp_path: Path, *sides: tuple[int, int]) -> None:
