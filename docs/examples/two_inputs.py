@@ -15,13 +15,12 @@ def load():
     random = np.random.RandomState(0)
 
     def pairs(count, rows):
-        first = random.choice(rows, count)
-        other = random.choice(rows, count)
+        first, other = random.choice(rows, (2, count))
         # Every second pair is of equal digits: for chance, only every tenth would be.
         for place in range(0, count, 2):
             other[place] = random.choice(rows[digits[rows] == digits[first[place]]])
-        inputs = (images[first] / 16, images[other] / 16)
-        return inputs, (digits[first] == digits[other]).astype("float32")
+        same = digits[first] == digits[other]
+        return (images[first] / 16, images[other] / 16), same.astype("float32")
 
     train, test = np.split(random.permutation(len(digits)), [1_400])
     return {"train": pairs(2_000, train), "test": pairs(500, test), "n_outputs": 16}
@@ -50,12 +49,8 @@ def right(distance, same):
 
 
 right.higher_is_better = True
-TASK = CustomTask(
-    data="two_inputs:load",
-    model="two_inputs:Twins",
-    loss="two_inputs:contrastive",
-    metrics="two_inputs:right",
-)
+OWN = {"data": "load", "model": "Twins", "loss": "contrastive", "metrics": "right"}
+TASK = CustomTask(**{field: f"two_inputs:{name}" for field, name in OWN.items()})
 STUDY = Study(
     name="two_inputs",
     base=TrialSpec(task=TASK, optim=OptimSpec(lr=0.1), schedule=ScheduleSpec(epochs=10)),

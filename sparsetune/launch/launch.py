@@ -214,7 +214,7 @@ class StudyRun:
 
     def _close_followers(self, seconds: float) -> None:
         """Give the followers some seconds for what they lack, and say what is left unsent."""
-        path = str(self._directory.path)
+        path = command_path(self._directory.path)
         for line in close_followers(self._threads, seconds, path):
             self._progress.announce(Remark(line))
 

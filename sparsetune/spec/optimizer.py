@@ -64,9 +64,10 @@ class OptimSpec(Declaration):
     """The optimizer. Weight decay spares biases and norms unless ``decay_bias_and_norm``."""
 
     name: Annotated[str, AfterValidator(_check_name)] = "sgd"
-    """Optimizer: a class of `torch.optim` in lower case, such as ``sgd``, ``adamw``, ``adam``,
-    ``rmsprop``; or your own ``package.module:function``, which is called with parameter groups, the
-    keyword ``lr`` and the arguments, and returns a `torch.optim.Optimizer`."""
+    """Optimizer: a class of `torch.optim` in lower case (``sgd adamw adam adamax nadam radam
+    rmsprop adagrad adadelta adafactor asgd rprop``); or your own ``package.module:function``, which
+    is called with parameter groups, the keyword ``lr`` and the arguments, and returns a
+    `torch.optim.Optimizer`."""
     lr: float = Field(default=0.1, gt=0)
     """Peak learning rate."""
     lr_batch: int | None = Field(default=None, ge=1)

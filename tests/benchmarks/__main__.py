@@ -7,6 +7,7 @@ cores:
 
 - ``steps`` (3): steps of training, against a plain loop and torch's own pruning; on a GPU, of
   ResNet-50 too.
+- ``own_task`` (1): steps of a user's own task, against those of its built-in twin.
 - ``masks`` (3): mask updates, against four other ways to find a threshold.
 - ``trials`` (8): what a trial costs beyond its training, against plain Ray Tune scripts.
 - ``resume`` (4): going on with 1,000 and 5,000 finished trials, and the driver's memory.
@@ -43,6 +44,7 @@ from tests.benchmarks.device_sharing import sharing_rows
 from tests.benchmarks.fisher import fisher_rows
 from tests.benchmarks.ledger_cost import ledger_rows
 from tests.benchmarks.mask_update import mask_rows
+from tests.benchmarks.own_task import own_task_rows
 from tests.benchmarks.resume_cost import resume_rows
 from tests.benchmarks.rows import Row, quartiles
 from tests.benchmarks.step_cost import LENET, RESNET18, RESNET50, step_rows
@@ -51,6 +53,7 @@ from tests.benchmarks.trial_cost import trial_rows
 
 SETTINGS = [LENET, RESNET18]
 GPU_SETTINGS = [RESNET50]
+OWN_TASK_ROUNDS = 100
 MASK_ROUNDS = 8
 TRIALS = 100
 RESUME_ROUNDS = 5
@@ -82,6 +85,7 @@ def _data(divisor: int, device: str) -> list[Row]:
 
 SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
     "steps": _steps,
+    "own_task": lambda divisor, device: own_task_rows(OWN_TASK_ROUNDS // divisor, device),
     "masks": lambda divisor, device: mask_rows(MASK_ROUNDS // divisor, device),
     "trials": lambda divisor, device: trial_rows(TRIALS // divisor),
     "resume": lambda divisor, device: resume_rows(max(2, RESUME_ROUNDS // divisor)),

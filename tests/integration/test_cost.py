@@ -11,12 +11,13 @@ import pytest
 import analysis
 from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec
 from sparsetune.errors import LimitError
+from sparsetune.launch.followers.tracker import finite_numbers
 from sparsetune.launch.launch import Options, launch
 from sparsetune.launch.local_forecast import forecast_on_this_machine
 from sparsetune.search.planner import build_planner
 from sparsetune.spec.sparsity import SparsitySpec
 from tests.integration.runs import assert_equal_to_training_alone, trials
-from tests.launch.followers.test_tensorboard import scalars
+from tests.launch.followers.test_tensorboard import scalars, single
 from tests.ledger_records import plain_records
 
 pytestmark = [pytest.mark.timeout(300)]
@@ -53,11 +54,14 @@ def test_memory_events_and_a_quota_without_room(tmp_path: Path) -> None:
         assert_equal_to_training_alone(state)
         assert 1 << 26 < state.ended.columns["peak_memory"] < state.starts[-1].device_memory
         (ended,) = (outcome.directory / "tensorboard").glob(f"*/{trial_id}")
-        written = scalars(ended.parent)["val_error"]
-        assert [step for step, _, _ in written] == sorted(state.reports)
-        assert [value for _, value, _ in written] == [
-            round(row.row["val_error"], 6) for row in state.reports.values()
-        ]
+        written = scalars(ended.parent)
+        recorded: dict[str, list[tuple[int, float, float]]] = {}
+        for step, report in sorted(state.reports.items()):
+            for name, value in finite_numbers(report.row).items():
+                recorded.setdefault(name, []).append((step, single(value), report.time))
+        for name, value in finite_numbers(state.ended.columns).items():
+            recorded[name] = [(max(state.reports), single(value), state.ended.time)]
+        assert written == recorded
     frame = analysis.load(outcome.directory).trials()
     assert frame["peak_memory"].notna().all()
     again = launch(study("small"), options)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from sparsetune.errors import SparsetuneError
-from sparsetune.spec import OptimSpec, TrialSpec
+from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.declaration import Declaration
 from sparsetune.spec.fields.trial import TrialField, find_fields, trial_fields
 from sparsetune.spec.fields.words import field_meaning, public_fields
@@ -30,7 +30,8 @@ def declarations(parent: type[Declaration] = Declaration) -> Iterator[type[Decla
 def test_help_shows_type_range_default_and_meaning_of_a_field() -> None:
     shown = pydoc.render_doc(OptimSpec, renderer=pydoc.plaintext)
     assert "lr (float, > 0): Peak learning rate. Default: ``0.1``." in shown
-    assert "nesterov (bool): " in shown
+    schedule = pydoc.render_doc(ScheduleSpec, renderer=pydoc.plaintext)
+    assert "lr_per ('step' | 'epoch'): Time between changes" in schedule
 
 
 def test_the_summary_of_a_class_stays_first() -> None:

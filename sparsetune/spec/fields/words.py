@@ -79,7 +79,7 @@ def _constraints(item: Any) -> Iterator[str]:
 
 
 def _type_text(annotation: Any) -> str:
-    """A type as a user writes it: ``'sgd' | 'adamw'``, ``tuple[Length, …]``, ``float | None``."""
+    """A type as a user writes it: ``'step' | 'epoch'``, ``tuple[Length, …]``, ``float | None``."""
     origin = typing.get_origin(annotation)
     parts = typing.get_args(annotation)
     if annotation is type(None):

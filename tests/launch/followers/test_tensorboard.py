@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -35,11 +36,16 @@ def read(folder: Path) -> EventAccumulator:
     return reader.Reload()
 
 
+def single(value: float) -> float:
+    """The value as event files hold it: in single precision."""
+    return float(np.float32(value))
+
+
 def scalars(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
     """Step, value and time by tag, in the order of the file."""
     reader = read(folder)
     return {
-        tag: [(event.step, round(event.value, 6), event.wall_time) for event in reader.Scalars(tag)]
+        tag: [(event.step, event.value, event.wall_time) for event in reader.Scalars(tag)]
         for tag in reader.Tags()["scalars"]
     }
 
@@ -86,20 +92,20 @@ def test_no_step_is_there_twice_after_a_resume(tmp_path: Path) -> None:
     followed(tracker(tmp_path), started(40, attempt=2), *again, ended(), before=[started(), *rows])
     assert scalars(tmp_path / RUN_NAME)["train_loss"] == [
         (20, 0.5, 110.0),
-        (40, 0.4, 120.0),
-        (60, 0.3, 230.0),
-        (80, 0.2, 240.0),
+        (40, single(0.4), 120.0),
+        (60, single(0.3), 230.0),
+        (80, single(0.2), 240.0),
     ]
 
 
 def test_a_trial_that_ended_before_is_written_once(tmp_path: Path) -> None:
     """Also one whose file was cut short when an earlier launch was killed."""
-    rows = [row(20, 0.5, 110.0), row(40, 0.4, 120.0)]
+    rows = [row(20, 0.5, 110.0), row(40, 0.25, 120.0)]
     followed(tracker(tmp_path), started(), rows[0])
     for _ in range(2):
         assert followed(tracker(tmp_path), before=[started(), *rows, ended()]) == []
         (file,) = (tmp_path / RUN_NAME).glob("events.*")
-    assert scalars(tmp_path / RUN_NAME)["train_loss"] == [(20, 0.5, 110.0), (40, 0.4, 120.0)]
+    assert scalars(tmp_path / RUN_NAME)["train_loss"] == [(20, 0.5, 110.0), (40, 0.25, 120.0)]
     written = file.stat().st_mtime_ns
     followed(tracker(tmp_path), before=[started(), *rows, ended()])
     assert file.stat().st_mtime_ns == written
@@ -120,7 +126,7 @@ def test_a_disk_that_was_full_has_everything_once_there_is_room(small_disk: Path
     launch.announce(ended())
     assert launch.close() == [line]
     losses = scalars(small_disk / RUN_NAME)["train_loss"]
-    assert losses == [(step, round(1 / step, 6), 100.0 + step) for step in range(1, 201)]
+    assert losses == [(step, single(1 / step), 100.0 + step) for step in range(1, 201)]
 
 
 def wait_for(condition: Callable[[], Any]) -> Any:
