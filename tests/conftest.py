@@ -47,12 +47,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 @pytest.fixture(autouse=True)
 def _environment_as_found() -> Iterator[None]:
     """Undo what a command line that runs in the test's own process sets for the rest of it."""
-    variables = dict(os.environ)
+    data_root = os.environ.get("SPARSETUNE_DATA")
     search_path = list(sys.path)
     yield
-    if dict(os.environ) != variables:
-        os.environ.clear()
-        os.environ.update(variables)
+    os.environ.pop("SPARSETUNE_DATA", None)
+    if data_root is not None:
+        os.environ["SPARSETUNE_DATA"] = data_root
     sys.path[:] = search_path
 
 
