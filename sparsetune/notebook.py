@@ -38,7 +38,8 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in rows[:MAX_TABLE_ROWS]
     ]
     body = f"<tbody>{''.join(lines)}</tbody>"
-    table = f'<div style="overflow-x:auto"><table cellpadding="4">{top if head else ""}{body}</table></div>'
+    inside = f'<table cellpadding="4">{top if head else ""}{body}</table>'
+    table = f'<div style="overflow-x:auto">{inside}</div>'
     cut = len(rows) - MAX_TABLE_ROWS
     return table + (html_text(f"… and {cut} more rows.") if cut > 0 else "")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 import tempfile
 from typing import Any
 
@@ -52,7 +51,6 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
                 # Silent too, but Tune's own in notebooks clears what the cell has shown.
                 progress_reporter=tune.CLIReporter(),
                 callbacks=[_SourceCallback(source)],
-                progress_reporter=_silent_reporter(),
                 stop=_SourceStopper(source, stopping),
                 # A retry is a new Tune trial, so that the ledger has an attempt for it.
                 failure_config=tune.FailureConfig(max_failures=0),
@@ -66,11 +64,6 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
         return False
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _silent_reporter() -> tune.ProgressReporter | None:
-    """What keeps Tune from clearing a notebook's output, ours included; None elsewhere."""
-    return tune.CLIReporter() if "ipykernel" in sys.modules else None
 
 
 class _NotPickled:
