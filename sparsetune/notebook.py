@@ -38,11 +38,10 @@ def html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         for row in rows[:MAX_TABLE_ROWS]
     ]
     body = f"<tbody>{''.join(lines)}</tbody>"
-    # Pages other than a notebook's own give cells no room.
-    table = f'<table cellpadding="4">{top if head else ""}{body}</table>'
-    scrolling = f'<div style="overflow-x:auto">{table}</div>'
+    inside = f'<table cellpadding="4">{top if head else ""}{body}</table>'
+    table = f'<div style="overflow-x:auto">{inside}</div>'
     cut = len(rows) - MAX_TABLE_ROWS
-    return scrolling + (html_text(f"… and {cut} more rows.") if cut > 0 else "")
+    return table + (html_text(f"… and {cut} more rows.") if cut > 0 else "")
 
 
 def html_picture(png: bytes, width: int) -> str:

@@ -55,6 +55,8 @@ STUDY = Study(
     base=TrialSpec(
         task=FolderTask(
             folder="imagenet",
+            examples=1_281_167,
+            classes=1000,
             model="resnet50",
             batch_size=1024,
             validation=10_000,
@@ -62,6 +64,8 @@ STUDY = Study(
             resolution=192,
             eval_resolution=224,
             eval_resize=256,
+            eval_batch=1000,
+            decoding="pillow",
             growth=GrowthSpec(first=160, start=65 / 88, length=11 / 88),
         ),
         optim=OptimSpec(name="sgd", lr=1.7, lr_batch=4096, momentum=0.9, weight_decay=1e-4),

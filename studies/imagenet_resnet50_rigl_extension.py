@@ -56,6 +56,8 @@ STUDY = Study(
     base=TrialSpec(
         task=FolderTask(
             folder="imagenet",
+            examples=1_281_167,
+            classes=1000,
             model="resnet50",
             batch_size=4096,
             validation=0,
@@ -63,6 +65,8 @@ STUDY = Study(
             resolution=224,
             eval_resolution=224,
             eval_resize=256,
+            eval_batch=1000,
+            decoding="pillow",
         ),
         optim=OptimSpec(
             name="sgd", lr=0.1, lr_batch=256, momentum=0.9, nesterov=True, weight_decay=1e-4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,18 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     be asked to wait.
     """
     return 2
+
+
+@pytest.fixture(autouse=True)
+def _environment_as_found() -> Iterator[None]:
+    """Undo what a command line that runs in the test's own process sets for the rest of it."""
+    data_root = os.environ.get("SPARSETUNE_DATA")
+    search_path = list(sys.path)
+    yield
+    os.environ.pop("SPARSETUNE_DATA", None)
+    if data_root is not None:
+        os.environ["SPARSETUNE_DATA"] = data_root
+    sys.path[:] = search_path
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -52,15 +52,20 @@ def preflight_problems(
             if model_only not in models:
                 models[model_only] = examine_model(spec.task, data_root)
             layers, faults = models[model_only]
+            misfits = split_problems(spec.task)
+            own_problems = own_function_problems(spec.sparsity)
             problems = [
-                *split_problems(spec.task),
-                *decay_problems(spec),
+                *misfits,
                 *optimizer_problems(spec),
                 *combination_problems(spec.sparsity),
+                *own_problems,
             ]
-            own_problems = own_function_problems(spec.sparsity)
-            # A schedule calls the user's own ramp, which then must work.
-            problems += own_problems or mask_schedule_problems(spec)
+            if not misfits:
+                # Of wrong splits, faults of what is planned over their steps are consequences.
+                problems += decay_problems(spec)
+            if not (misfits or own_problems):
+                # A schedule calls the user's own ramp, which then must work.
+                problems += mask_schedule_problems(spec)
             if layers and not problems:
                 problems = layer_problems(layers, spec.sparsity)
             for problem in [*problems, *faults]:
@@ -116,7 +121,9 @@ def require_runnable(
         study, unresolved = resolve_study(study, data_root, known)
         faults = unresolved if needs_data else []
     readable = readable_part(study, faults) if faults else study
-    problems = [*faults, *preflight_problems(readable, data_root=data_root, needs_data=needs_data)]
+    # Data that have a fault already would have it again.
+    reads_data = needs_data and not faults
+    problems = [*faults, *preflight_problems(readable, data_root=data_root, needs_data=reads_data)]
     if not readable.cells():  # a fault of the base must not hide an unknown model
         alone = Study(name="alone", base=TrialSpec(task=readable.base.task))
         problems += preflight_problems(alone, needs_data=False) if not alone.problems() else []

@@ -70,7 +70,21 @@ class DefaultsTable:
             del self._changes[version]
 
 
-DEFAULTS_BY_VERSION = DefaultsTable({1: {}})
+DEFAULTS_BY_VERSION = DefaultsTable(
+    {
+        1: {},
+        # A folder of images is taken for what it holds, no longer for ImageNet.
+        2: {
+            "FolderTask.examples": None,
+            "FolderTask.classes": None,
+            "FolderTask.validation": 0.1,
+            "FolderTask.eval_resolution": None,
+            "FolderTask.eval_resize": None,
+            "FolderTask.eval_batch": None,
+            "FolderTask.decoding": "faithful",
+        },
+    }
+)
 """The defaults of this package, by version."""
 
 
@@ -88,9 +102,6 @@ def resolve_defaults(value: Any, version: int) -> Any:
         ``value`` itself where nothing was left out that a version changed. A changed part is not
         checked.
     """
-    # No default has ever changed: nothing needs to be looked at.
-    if not DEFAULTS_BY_VERSION.fields:
-        return value
     if isinstance(value, Declaration):
         return _resolve_part(value, version)
     if isinstance(value, Mapping):

@@ -42,6 +42,14 @@ class TaskKind(Protocol):
     def strata(self) -> int:
         """Classes that splits are stratified by; 1 where there are none."""
 
+    def resolve(self, data_root: Path | None) -> TaskSpec:
+        """Declaration that knows the sizes of its data; itself where it knows them already.
+
+        Raises:
+            DeclarationError: if a user's function cannot be imported or called.
+            DataError: if the data are missing, or cannot be learned from.
+        """
+
     def data_only(self) -> TaskSpec:
         """Declaration with every field that the splits do not depend on at a fixed value.
 

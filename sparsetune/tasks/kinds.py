@@ -16,12 +16,14 @@ from sparsetune.spec.task import (
     TaskSpec,
     TextTask,
 )
+from sparsetune.tasks.custom.data import forget_data as forget_custom_data
 from sparsetune.tasks.custom.kind import CustomKind
-from sparsetune.tasks.custom.sizes import resolve_task as resolve_custom_task
+from sparsetune.tasks.images.hub import forget_images
 from sparsetune.tasks.images.kind import FolderKind, ResidentKind
 from sparsetune.tasks.kind import TaskKind
 from sparsetune.tasks.network import Network
 from sparsetune.tasks.task import Splits, Task
+from sparsetune.tasks.text.hub import forget_texts
 from sparsetune.tasks.text.kind import TextKind
 
 
@@ -107,9 +109,14 @@ def resolve_task(spec: TaskSpec, data_root: Path | None) -> TaskSpec:
         DeclarationError: if a user's function cannot be imported or called.
         DataError: if the data are missing, or cannot be learned from.
     """
-    if isinstance(spec, CustomTask):
-        return resolve_custom_task(spec, data_root)
-    return spec
+    return kind_of(spec).resolve(data_root)
+
+
+def forget_data() -> None:
+    """Free the memory of all data that were read to resolve tasks."""
+    forget_custom_data()
+    forget_images()
+    forget_texts()
 
 
 def load_task(

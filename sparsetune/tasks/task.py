@@ -21,7 +21,10 @@ from sparsetune.tasks.network import Network
 from sparsetune.tasks.weights import load_weights
 
 EVALUATED_TOGETHER = 1_000
-"""Images of a forward pass in evaluations. Results change in the last bit with it."""
+"""Examples of a forward pass in evaluations, at most. Results change in the last bit with it."""
+MAX_INPUT_ELEMENTS = 2**22
+"""Numbers in the inputs of one forward pass of an evaluation, at most: 16 MiB of them, of which a
+deep network's activations make some hundred times as much."""
 
 Batch = tuple[Nested, Nested]
 """Inputs as the network takes them, and targets, as the loss does. On the device."""
@@ -99,6 +102,15 @@ class Task:
             DeclarationError: if there are none.
         """
         return self.network.prunable(model)
+
+
+def evaluated_together(elements: int) -> int:
+    """Examples of a forward pass in evaluations: as many as fit `MAX_INPUT_ELEMENTS`.
+
+    Args:
+        elements: Numbers in the inputs of one example.
+    """
+    return max(1, min(EVALUATED_TOGETHER, MAX_INPUT_ELEMENTS // max(1, elements)))
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> torch.Tensor:

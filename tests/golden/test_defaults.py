@@ -20,6 +20,7 @@ from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
+from sparsetune.spec.task import FolderTask
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.trial_state import fold_records
@@ -50,7 +51,7 @@ STUDY = Study(
 
 @pytest.fixture
 def version() -> Iterator[int]:
-    """A second version of the defaults, while the test runs."""
+    """A further version of the defaults, while the test runs."""
     with DEFAULTS_BY_VERSION.with_version(CHANGED) as number:
         yield number
 
@@ -75,13 +76,59 @@ def parsed(file: Path, storage: Place, *, quick: bool = False) -> argparse.Names
     return build_parser().parse_args(words)
 
 
-def test_today_there_is_one_version_and_no_directory_names_it(
+def test_a_study_that_no_version_touched_is_stored_as_before_but_for_its_version(
     tmp_path: Path, declared: Study
 ) -> None:
-    assert list(DEFAULTS_BY_VERSION.versions) == [1]
+    assert list(DEFAULTS_BY_VERSION.versions) == [1, 2]
     home = StudyDirectory(tmp_path / "again")
-    home.create(declared, home.defaults_version())
-    assert home.declaration.read_bytes() == (HERE / "schema-1" / "study.json").read_bytes()
+    home.create(declared.under_defaults(home.defaults_version()), home.defaults_version())
+    stored = json.loads(home.declaration.read_text())
+    assert stored.pop("defaults") == 2
+    assert stored == json.loads((HERE / "schema-1" / "study.json").read_text())
+
+
+FOLDER = TrialSpec(task=FolderTask(folder="mine", resolution=32), schedule=ScheduleSpec(epochs=2))
+IMAGENET = FOLDER.with_values(
+    {
+        "task.examples": 1_281_167,
+        "task.classes": 1000,
+        "task.validation": 10_000,
+        "task.eval_resolution": 224,
+        "task.eval_resize": 256,
+        "task.eval_batch": 1000,
+        "task.decoding": "pillow",
+    }
+)
+
+
+def test_a_folder_means_imagenet_under_version_1_alone() -> None:
+    study = Study(name="mine", base=FOLDER)
+    old = study.under_defaults(1).base.task
+    assert isinstance(old, FolderTask)
+    assert (old.examples, old.classes, old.validation) == (1_281_167, 1000, 10_000)
+    assert (old.evaluated_side(), old.evaluated_resize()) == (224, 256)
+    assert (old.eval_batch, old.decoding) == (1000, "pillow")
+    new = study.under_defaults(2).base.task
+    assert isinstance(new, FolderTask)
+    assert (new.examples, new.classes, new.validation) == (None, None, 0.1)
+    # 32 * 256/224 = 36.57
+    assert (new.evaluated_side(), new.evaluated_resize()) == (32, 37)
+    assert (new.eval_batch, new.decoding) == (None, "faithful")
+    assert not new.is_resolved and old.is_resolved
+
+
+def test_a_folder_with_the_values_of_version_1_keeps_its_name_under_version_2() -> None:
+    name = FOLDER.trial_id()
+    for spec, version in ((FOLDER, 1), (IMAGENET, 1), (IMAGENET, 2)):
+        assert Study(name="s", base=spec).under_defaults(version).base.trial_id() == name
+    assert Study(name="s", base=FOLDER).under_defaults(2).base.trial_id() != name
+
+
+def test_an_arm_that_opens_a_folder_has_the_defaults_of_its_directory() -> None:
+    arms = {"folder": Arm({"task.kind": "folder", "task.folder": "mine"})}
+    study = Study(name="opened", arms=arms)
+    tasks = [study.under_defaults(number).cells()[0].spec.task for number in (1, 2)]
+    assert [getattr(task, "classes", 0) for task in tasks] == [1000, None]
 
 
 def test_an_old_directory_is_read_with_its_own_defaults(version: int, old: StudyDirectory) -> None:
@@ -199,12 +246,13 @@ def test_a_later_version_than_is_known_can_be_read_and_not_continued(
     old: StudyDirectory, declared: Study
 ) -> None:
     stored = json.loads(old.declaration.read_text())
-    (old.path / "study.json").write_text(json.dumps({**stored, "defaults": 2}))
+    (old.path / "study.json").write_text(json.dumps({**stored, "defaults": 3}))
     assert old.study() == declared
-    with pytest.raises(StudyDirectoryError, match=r"defaults version 2, this sparsetune knows 1"):
+    told = r"defaults version 3, this sparsetune knows 1 to 2"
+    with pytest.raises(StudyDirectoryError, match=told):
         launch(old.study(), Options(quiet=True), directory=old.path)
 
 
 def test_an_unknown_version_is_refused() -> None:
-    with pytest.raises(LookupError, match="versions are 1 to 1, got 2"):
-        DEFAULTS_BY_VERSION.values(2)
+    with pytest.raises(LookupError, match="versions are 1 to 2, got 3"):
+        DEFAULTS_BY_VERSION.values(3)

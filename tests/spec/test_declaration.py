@@ -74,7 +74,7 @@ def test_a_fault_is_said_in_our_words(spec: TrialSpec, problem: str) -> None:
         TrialSpec(schedule=ScheduleSpec(lr="step", anchors=5)),
         TrialSpec(task=FolderTask(resolution="big", growth=GrowthSpec(first=32))),
         TrialSpec(task=FolderTask(growth=GrowthSpec(first="small"))),
-        TrialSpec(task=FolderTask(eval_resize=None)),
+        TrialSpec(task=FolderTask(eval_resize="small")),
         TrialSpec(task=FolderTask(growth=GrowthSpec(first=32, multiple=0))),
     ],
 )

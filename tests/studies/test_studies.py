@@ -93,7 +93,15 @@ def test_a_trial_of_the_quick_form_runs_without_data(
 WRITTEN = ("report_seeds",)
 WRITTEN_FOR_A_SEARCH = ("sampler", "configurations_per_cell", "search_seeds")
 WRITTEN_FOR_A_TASK = ("batch_size", "validation")
-WRITTEN_FOR_FOLDERS = ("resolution", "eval_resolution", "eval_resize")
+WRITTEN_FOR_FOLDERS = (
+    "examples",
+    "classes",
+    "resolution",
+    "eval_resolution",
+    "eval_resize",
+    "eval_batch",
+    "decoding",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -76,7 +76,7 @@ def test_the_digest_of_the_data_names_every_byte(monkeypatch: pytest.MonkeyPatch
     def digest(read: Callable[[], dict[str, tuple[torch.Tensor, torch.Tensor]]]) -> str:
         source = dataclasses.replace(sources.SOURCES["digits"], read=lambda _: read())
         monkeypatch.setitem(sources.SOURCES, "digits", source)
-        resident._data_digest.cache_clear()
+        resident.bytes_digest.cache_clear()
         return kinds.data_digest(DigitsTask(model="other", batch_size=7))
 
     def one_pixel_else() -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
@@ -88,4 +88,4 @@ def test_the_digest_of_the_data_names_every_byte(monkeypatch: pytest.MonkeyPatch
     first = digest(read_digits)
     assert first.startswith("digits=") and len(first) == len("digits=") + 12
     assert digest(read_digits) == first != digest(one_pixel_else)
-    resident._data_digest.cache_clear()
+    resident.bytes_digest.cache_clear()

@@ -18,10 +18,8 @@ from sparsetune import (
     TrialSpec,
 )
 
-# The four lines to edit:
+# The two lines to edit; images and classes are counted at the first launch:
 FOLDER = "my_images"  # <- the folder that holds train/ and val/
-EXAMPLES = 2_000  # <- images in train/
-CLASSES = 10  # <- folders in train/
 RESOLUTION = 32  # <- pixels of an image's side
 
 STUDY = Study(
@@ -30,11 +28,7 @@ STUDY = Study(
     base=TrialSpec(
         task=FolderTask(
             folder=FOLDER,
-            examples=EXAMPLES,
-            classes=CLASSES,
             resolution=RESOLUTION,
-            eval_resolution=RESOLUTION,
-            eval_resize=RESOLUTION,
             # A name of `sparsetune layers --help`, or your own "package.module:function", which is
             # called with the input's shape and the number of classes.
             model="resnet8",

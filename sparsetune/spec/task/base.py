@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
 from sparsetune.durations import round_half_up
-from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.declaration import RESOLVED_FIELD, Declaration
+from sparsetune.spec.task.sizes import DataSizes, Option
 
 if TYPE_CHECKING:
     from sparsetune.spec.task.images import GrowthSpec
@@ -21,6 +23,10 @@ SPLIT_FIELDS = (
     "train_examples",
     "validation",
     "split_seed",
+    "train_split",
+    "image",
+    "text",
+    "label",
 )
 """Fields of a task that decide which examples are trained on, and in which form."""
 
@@ -68,7 +74,7 @@ class DatasetTask(Declaration):
 
     def column_values(self) -> dict[str, Any]:
         """Fields as plain values for columns of tables, defaults included."""
-        return self.model_dump(mode="json")
+        return self.model_dump(mode="json", exclude={RESOLVED_FIELD})
 
     def growth_of_images(self) -> tuple[GrowthSpec, int] | None:
         """Growth of training images and their final side in pixels; None without growth."""
@@ -92,3 +98,50 @@ class DatasetTask(Declaration):
     def train_size(self) -> int:
         """Examples trained on in one epoch."""
         return self.pool() - self.held_out()
+
+
+class SizedTask(DatasetTask):
+    """Base of the tasks whose data may have sizes that only a launch finds."""
+
+    resolved: tuple[DataSizes, ...] = ()
+    """Filled in at the first launch; leave it out."""
+
+    def size_source(self) -> tuple[str, Mapping[str, Option]]:
+        """Name of the data, and the fields that decide what is read of them."""
+        raise NotImplementedError
+
+    def needs_sizes(self) -> bool:
+        """Return True if the declaration itself does not say the sizes of the data."""
+        return True
+
+    @property
+    def is_resolved(self) -> bool:
+        """True if the sizes of the data are known; where False, methods that need them raise."""
+        return not self.needs_sizes() or self.find_sizes() is not None
+
+    def find_sizes(self) -> DataSizes | None:
+        """Sizes of the data under these fields; None before they are resolved."""
+        data, given = self.size_source()
+        for sizes in self.resolved:
+            if sizes.data != data:
+                continue
+            values = {name: given.get(name) for name in sizes.options}
+            if values == sizes.options:
+                return sizes
+        return None
+
+    def sizes(self) -> DataSizes:
+        """Sizes of the data under these fields.
+
+        Raises:
+            LookupError: if they are not resolved.
+        """
+        found = self.find_sizes()
+        if found is None:
+            data, _ = self.size_source()
+            raise LookupError(f"the sizes of `{data}` are resolved when a study is launched")
+        return found
+
+    def with_sizes(self, sizes: tuple[DataSizes, ...]) -> Self:
+        """The same task with sizes of data."""
+        return self.model_copy(update={RESOLVED_FIELD: sizes})

@@ -9,10 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sparsetune.spec.declaration import Declaration, digest_of
-from sparsetune.spec.task.base import DatasetTask
+from sparsetune.spec.task.base import DatasetTask, SizedTask
+from sparsetune.spec.task.sizes import Option
 
-Option = bool | int | float | str | None
-"""Value of an option: what JSON can write in one word."""
 OWN_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 """Import path of something in a user's own code, as in ``mylab.data:load``."""
 BuiltInLoss = Literal["cross_entropy", "mse", "l1", "huber", "bce_with_logits"]
@@ -79,60 +78,7 @@ def _as_metrics(value: Any) -> Any:
 AnyMetric = Annotated[MetricSpec, BeforeValidator(_as_metric)]
 
 
-class TensorSize(Declaration):
-    """Shape and type of one input of the network, without the batch dimension."""
-
-    shape: tuple[int, ...] = ()
-    """Size of every dimension."""
-    dtype: str = "float32"
-    """Type of the elements, as torch names it."""
-
-
-AnySize = TensorSize | tuple[TensorSize, ...] | dict[str, TensorSize]
-
-
-class DataSizes(Declaration):
-    """What a launch learned from a user's data; no part of any name."""
-
-    data: str
-    """Import path of the data function."""
-    options: dict[str, Option] = Field(default_factory=dict)
-    """Options that it was called with."""
-    train: int = Field(ge=1)
-    """Examples to train on, those held out for validation among them."""
-    validation: int = Field(default=0, ge=0)
-    """Examples of a validation part of the data's own; 0 where it is held out of ``train``."""
-    test: int = Field(ge=1)
-    """Examples of the test part."""
-    inputs: AnySize
-    """Inputs of one example: a tensor, several, or several by name."""
-    n_outputs: int = Field(ge=1)
-    """Outputs that the model is asked for: classes, or numbers to predict."""
-    classes: int = Field(default=0, ge=0)
-    """Classes that splits are stratified by; 0 where a target is no class number."""
-    class_names: tuple[str, ...] = ()
-    """Names of the classes by number; empty where the data give none."""
-    mean: tuple[float, ...] = ()
-    """Mean of the training inputs, per channel or feature, or one for all; empty unless the task
-    normalises by it."""
-    deviation: tuple[float, ...] = ()
-    """Standard deviation of the training inputs, as ``mean``; 1 where an input never varies."""
-    fingerprint: str = ""
-    """Twelve hexadecimal digits of the counts, the targets and a sample of the inputs."""
-
-    def __hash__(self) -> int:
-        return hash((self.fingerprint, self.train))
-
-    def input_shape(self) -> Any:
-        """Shape of an example: a tuple, or one tuple for each of several inputs."""
-        if isinstance(self.inputs, Mapping):
-            return {name: size.shape for name, size in self.inputs.items()}
-        if isinstance(self.inputs, tuple):
-            return tuple(size.shape for size in self.inputs)
-        return self.inputs.shape
-
-
-class CustomTask(DatasetTask):
+class CustomTask(SizedTask):
     """A task of your own: everything by import path, ``package.module:name``.
 
     Your functions are called with what they ask for by the names of their arguments; every option
@@ -166,8 +112,6 @@ class CustomTask(DatasetTask):
     their device, seeded by seed, epoch and batch."""
     train_examples: int | None = Field(default=None, ge=1)
     """Examples of a subset to train on, stratified by class; None: all."""
-    resolved: tuple[DataSizes, ...] = ()
-    """Filled in at the first launch; leave it out."""
 
     def __hash__(self) -> int:
         return hash(digest_of(self.given()))
@@ -195,31 +139,9 @@ class CustomTask(DatasetTask):
             raise ValueError(f"`metrics` must have different names, got {', '.join(columns)}")
         return self
 
-    @property
-    def is_resolved(self) -> bool:
-        """True if the sizes of the data are known; where False, methods that need them raise."""
-        return self.find_sizes() is not None
-
-    def find_sizes(self) -> DataSizes | None:
-        """Sizes of the data under these options; None before they are resolved."""
-        for sizes in self.resolved:
-            if sizes.data != self.data:
-                continue
-            values = {name: self.options.get(name) for name in sizes.options}
-            if values == sizes.options:
-                return sizes
-        return None
-
-    def sizes(self) -> DataSizes:
-        """Sizes of the data under these options.
-
-        Raises:
-            LookupError: if they are not resolved.
-        """
-        found = self.find_sizes()
-        if found is None:
-            raise LookupError(f"the sizes of `{self.data}` are resolved when a study is launched")
-        return found
+    def size_source(self) -> tuple[str, Mapping[str, Option]]:
+        """See `SizedTask`."""
+        return self.data, self.options
 
     def column_values(self) -> dict[str, Any]:
         """Fields as plain values for columns of tables, metrics as their names."""
@@ -238,10 +160,6 @@ class CustomTask(DatasetTask):
     def all_metrics(self) -> tuple[MetricSpec, ...]:
         """Metrics, the first of which is the score; the loss's usual one where none is named."""
         return self.metrics or (self.headline(),)
-
-    def with_sizes(self, sizes: tuple[DataSizes, ...]) -> CustomTask:
-        """The same task with the sizes of its data."""
-        return self.model_copy(update={"resolved": sizes})
 
     def headline(self) -> MetricSpec:
         """Metric that ``score`` reports."""

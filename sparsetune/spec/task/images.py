@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from sparsetune.durations import Length, LengthField
+from sparsetune.durations import Length, LengthField, round_half_up
 from sparsetune.spec.declaration import Declaration, all_positive
-from sparsetune.spec.task.base import DatasetTask, Validation
+from sparsetune.spec.task.base import DatasetTask, SizedTask, Validation
+from sparsetune.spec.task.hub import HubTask, dataset_rule
+from sparsetune.spec.task.sizes import Option
 
 IMAGE_TRAIN_SIZES = {
     "fashion_mnist": 60_000,
@@ -40,15 +43,28 @@ class DigitsTask(DatasetTask):
         return "digits"
 
 
-class ImageTask(DatasetTask):
-    """A public set of small images, read through torchvision and held on the device whole.
+ImageDataset = Annotated[str, AfterValidator(dataset_rule(IMAGE_TRAIN_SIZES))]
 
-    ``cifar10_jpeg`` is CIFAR-10 compressed by JPEG with loss: a number from it is none of CIFAR-10.
+
+class ImageTask(HubTask):
+    """A set of small images of one size, held on the device whole.
+
+    It is a public one, read through torchvision, or any that the Hugging Face library `datasets`
+    reads. ``cifar10_jpeg`` is CIFAR-10 compressed by JPEG with loss: a number from it is none of
+    CIFAR-10.
     """
 
     kind: Literal["image"] = "image"
-    dataset: Literal["fashion_mnist", "cifar10", "cifar100", "cifar10_jpeg"] = "fashion_mnist"
-    """Name of the data set."""
+    hub_fields: ClassVar[tuple[str, ...]] = ("image", "resize", *HubTask.hub_fields)
+    dataset: ImageDataset = "fashion_mnist"
+    """A name of `IMAGE_TRAIN_SIZES`; ``hf:owner/name`` of the Hugging Face hub, also with a
+    configuration and a revision as in ``hf:owner/name:config@revision``; or ``hf:path`` of a file
+    or folder, below the data root or absolute."""
+    image: str = Field(default="image", min_length=1)
+    """Column of the images, of a data set ``hf:…``."""
+    resize: int | None = Field(default=None, ge=4)
+    """Pixels of the side of a square that images of a data set ``hf:…`` are resized to. None: they
+    stay as they are, and must have one size."""
     model: str = "lenet_300_100"
     """Name of a model in `sparsetune.tasks.models.MODELS`, or ``package.module:function``."""
     train_examples: int | None = Field(default=None, ge=1)
@@ -63,12 +79,8 @@ class ImageTask(DatasetTask):
     Taylor 2017, arXiv 1708.04552); 0 for none."""
 
     def pool(self) -> int:
-        """Examples of the published training set."""
-        return IMAGE_TRAIN_SIZES[self.dataset]
-
-    def dataset_name(self) -> str:
-        """Name of the data set, for messages and records."""
-        return self.dataset
+        """Examples of the whole training set."""
+        return self.sizes().train if self.is_hub else IMAGE_TRAIN_SIZES[self.dataset]
 
     def changes_examples(self) -> bool:
         """Return True if training examples change from one epoch to the next."""
@@ -100,20 +112,24 @@ class GrowthSpec(Declaration):
         return self
 
 
-class FolderTask(DatasetTask):
+RESIZED_TO_EVALUATED = 256 / 224
+"""Shorter side of an evaluated image over the side of its centre that is kept, as for ImageNet."""
+
+
+class FolderTask(SizedTask):
     """Images in folders by class, as ImageNet is kept: ``train/CLASS/*`` and ``val/CLASS/*``.
 
-    ``val`` is the test set. The defaults are ImageNet's (Russakovsky et al. 2015), with 10,000
-    training images held out for validation.
+    ``val`` is the test set. Under version 1 of the defaults some are ImageNet's (Russakovsky et al.
+    2015); since version 2 they follow the folder and ``resolution``.
     """
 
     kind: Literal["folder"] = "folder"
     folder: str = "imagenet"
     """Folder of the images: below the data root, or a path."""
-    examples: int = Field(default=1_281_167, ge=1)
-    """Images in ``train``."""
-    classes: int = Field(default=1000, ge=2)
-    """Number of class folders, and of the network's outputs."""
+    examples: int | None = Field(default=1_281_167, ge=1)
+    """Images in ``train``. None: counted at the first launch."""
+    classes: int | None = Field(default=1000, ge=2)
+    """Number of class folders, and of the network's outputs. None: counted at the first launch."""
     model: str = "resnet50"
     """Name of a model in `sparsetune.tasks.models.MODELS`, or ``package.module:function``."""
     batch_size: int = Field(default=256, ge=1)
@@ -127,18 +143,27 @@ class FolderTask(DatasetTask):
     """Smallest fraction of the image's area in a random-resized-crop (Szegedy et al. 2015)."""
     flip: bool = True
     """Mirror every other training image, at random."""
-    eval_resolution: int = Field(default=224, ge=8)
-    """Pixels of an evaluated image's side: the centre of the image resized to ``eval_resize``."""
-    eval_resize: int = Field(default=256, ge=8)
-    """Pixels of the shorter side before the centre is cut out."""
+    eval_resolution: int | None = Field(default=224, ge=8)
+    """Pixels of an evaluated image's side: the centre of the image resized to ``eval_resize``.
+    None: ``resolution``."""
+    eval_resize: int | None = Field(default=256, ge=8)
+    """Pixels of the shorter side before the centre is cut out. None: 256/224 of the side that is
+    kept."""
+    eval_batch: int | None = Field(default=1000, ge=1)
+    """Images of a forward pass in evaluations, which changes no more than the last bit of results.
+    None: as many as have 4,194,304 numbers, 27 images of 224 pixels, and 1,000 at most."""
+    decoding: Literal["pillow", "faithful"] = "pillow"
+    """How files become pixels. ``pillow``: as Pillow and torchvision convert them, which leaves
+    photographs turned, cuts 16 bits and shows what transparency hides. ``faithful``: turned upright
+    as their EXIF data say, 16 bits scaled to 8, and transparent images refused."""
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> FolderTask:
-        are_sides = all_positive(self.eval_resize, self.eval_resolution)
-        if are_sides and self.eval_resize < self.eval_resolution:
+        sides = (self.resolution, self.eval_resize or 1, self.eval_resolution or 1)
+        if all_positive(*sides) and self.evaluated_resize() < self.evaluated_side():
             raise ValueError(
                 "`eval_resize` must be at least `eval_resolution`, got"
-                f" {self.eval_resize} < {self.eval_resolution}"
+                f" {self.evaluated_resize()} < {self.evaluated_side()}"
             )
         first: Any = getattr(self.growth, "first", None)
         if all_positive(first, self.resolution) and first > self.resolution:
@@ -147,9 +172,39 @@ class FolderTask(DatasetTask):
             )
         return self
 
+    def size_source(self) -> tuple[str, Mapping[str, Option]]:
+        """See `SizedTask`."""
+        return self.folder, {}
+
+    def needs_sizes(self) -> bool:
+        """Return True if the declaration itself does not say the sizes of the data."""
+        return self.examples is None or self.classes is None
+
+    def evaluated_side(self) -> int:
+        """Pixels of an evaluated image's side."""
+        return self.eval_resolution or self.resolution
+
+    def evaluated_resize(self) -> int:
+        """Pixels of an evaluated image's shorter side before its centre is cut out."""
+        return self.eval_resize or round_half_up(self.evaluated_side() * RESIZED_TO_EVALUATED)
+
+    def column_values(self) -> dict[str, Any]:
+        """Fields as plain values for columns of tables, with what follows from others."""
+        values = super().column_values()
+        values["eval_resolution"] = self.evaluated_side()
+        values["eval_resize"] = self.evaluated_resize()
+        if self.is_resolved:
+            values["examples"] = self.pool()
+            values["classes"] = self.class_count()
+        return values
+
+    def class_count(self) -> int:
+        """Number of classes."""
+        return self.classes or self.sizes().n_outputs
+
     def pool(self) -> int:
         """Images in ``train``."""
-        return self.examples
+        return self.examples or self.sizes().train
 
     def dataset_name(self) -> str:
         """Name of the folder."""

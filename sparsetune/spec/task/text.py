@@ -1,12 +1,12 @@
-"""Tasks of text: GLUE, read by a fine-tuned encoder."""
+"""Tasks of text, read by a fine-tuned encoder: GLUE, and data sets of a user's own."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from sparsetune.spec.task.base import DatasetTask
+from sparsetune.spec.task.hub import HubTask, dataset_rule
 
 GLUE_TRAIN_SIZES = {
     "cola": 8_551, "sst2": 67_349, "mrpc": 3_668, "qqp": 363_846, "stsb": 5_749,
@@ -23,22 +23,37 @@ METRICS_BY_DATASET: dict[str, tuple[Metric, ...]] = {
 """Metrics of GLUE's tasks that do not have two classes: scores of numbers, three classes."""
 
 
-class TextTask(DatasetTask):
-    """A task of GLUE: sentences or pairs of them, classified by a fine-tuned encoder.
+def _as_columns(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
-    GLUE's dev set is the test set.
+
+TextDataset = Annotated[str, AfterValidator(dataset_rule(GLUE_TRAIN_SIZES))]
+TextColumns = Annotated[
+    tuple[str, ...], BeforeValidator(_as_columns), Field(min_length=1, max_length=2)
+]
+
+
+class TextTask(HubTask):
+    """Sentences or pairs of them, classified by a fine-tuned encoder.
+
+    They are a task of GLUE, whose dev set is the test set, or any data set that the Hugging Face
+    library `datasets` reads.
     """
 
     has_sparse_start: ClassVar[bool] = True
     kind: Literal["text"] = "text"
-    dataset: Literal[
-        "cola", "sst2", "mrpc", "qqp", "stsb", "mnli", "mnli_mismatched", "qnli", "rte", "wnli"
-    ] = "sst2"
-    """``mnli_mismatched`` has MNLI's training set and its mismatched dev set."""
+    hub_fields: ClassVar[tuple[str, ...]] = ("text", *HubTask.hub_fields)
+    dataset: TextDataset = "sst2"
+    """A name of `GLUE_TRAIN_SIZES`, of which ``mnli_mismatched`` has MNLI's training set and its
+    mismatched dev set; ``hf:owner/name`` of the Hugging Face hub, also with a configuration and a
+    revision as in ``hf:owner/name:config@revision``; or ``hf:path`` of a file or folder, below the
+    data root or absolute."""
+    text: TextColumns = ("text",)
+    """Column of the texts, or the two columns of pairs, of a data set ``hf:…``."""
     folder: str | None = None
-    """Folder of the task's TSV files in GLUE's layout: below the data root, or a path. None: GLUE's
-    own name for it (``glue/SST-2``) below the data root where that exists, else the Hugging Face
-    hub."""
+    """Folder of a GLUE task's TSV files in GLUE's layout: below the data root, or a path. None:
+    GLUE's own name for it (``glue/SST-2``) below the data root where that exists, else the Hugging
+    Face hub."""
     model: str = "google-bert/bert-base-uncased"
     """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an
     untrained encoder of `sparsetune.tasks.text.encoders.UNTRAINED_ENCODERS`."""
@@ -61,20 +76,25 @@ class TextTask(DatasetTask):
             raise ValueError(
                 f"`metric` must be one of {valid} for `{self.dataset}`, got {self.metric!r}"
             )
+        if self.folder is not None and self.is_hub:
+            raise ValueError("`folder` is for GLUE's tasks; name your own data as `hf:path`")
         return self
 
     def pool(self) -> int:
-        """Examples of the published training set."""
-        return GLUE_TRAIN_SIZES[self.dataset]
-
-    def dataset_name(self) -> str:
-        """Name of the data set, for messages and records."""
-        return self.dataset
+        """Examples of the whole training set."""
+        return self.sizes().train if self.is_hub else GLUE_TRAIN_SIZES[self.dataset]
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""
         # A subset larger than what the validation split leaves is all of it.
         return min(super().train_size(), self.train_examples or self.pool())
+
+    def column_values(self) -> dict[str, Any]:
+        """Fields as plain values for columns of tables, columns of pairs as one value."""
+        values = super().column_values()
+        if self.is_hub:
+            values["text"] = ", ".join(self.text)
+        return values
 
     def headline(self) -> Metric:
         """Metric that ``score`` reports."""

@@ -15,7 +15,7 @@ from torch.utils.data import default_collate
 from sparsetune.errors import DataError, first_line
 from sparsetune.imports import asked_names, call_by_name
 from sparsetune.spec.task import CustomTask
-from sparsetune.spec.task.custom import Option
+from sparsetune.spec.task.sizes import Option
 from sparsetune.tasks.data_roots import given_root
 from sparsetune.tasks.nested import (
     Nested,

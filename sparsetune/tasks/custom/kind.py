@@ -18,7 +18,7 @@ from sparsetune.spec.task import CustomTask, TaskSpec
 from sparsetune.tasks.custom.data import read_data
 from sparsetune.tasks.custom.metrics import task_metric
 from sparsetune.tasks.custom.network import CustomNetwork
-from sparsetune.tasks.custom.sizes import fingerprint
+from sparsetune.tasks.custom.sizes import fingerprint, resolve_task
 from sparsetune.tasks.custom.splits import augment_function, custom_splits, normalise_function
 from sparsetune.tasks.kind import ExportedFiles
 from sparsetune.tasks.losses import LOSSES, smoothed_cross_entropy
@@ -53,6 +53,10 @@ class CustomKind:
     def strata(self) -> int:
         """See `TaskKind`."""
         return self.spec.sizes().classes or 1
+
+    def resolve(self, data_root: Path | None) -> TaskSpec:
+        """See `TaskKind`."""
+        return resolve_task(self.spec, data_root)
 
     def data_only(self) -> TaskSpec:
         """See `TaskKind`."""

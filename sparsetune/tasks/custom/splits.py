@@ -19,17 +19,13 @@ from sparsetune.tasks.custom.data import Part, TensorPart, read_data
 from sparsetune.tasks.custom.sizes import require_same_sizes
 from sparsetune.tasks.nested import Nested, map_tensors, tensors_of
 from sparsetune.tasks.task import (
-    EVALUATED_TOGETHER,
     Batch,
     Splits,
     TrainingBatch,
     epoch_order,
+    evaluated_together,
     split_indices,
 )
-
-MAX_INPUT_ELEMENTS = 2**22
-"""Numbers in the inputs of one forward pass of an evaluation, at most: 16 MiB of them, of which a
-deep network's activations make some hundred times as much."""
 
 InputChange = Callable[[Nested], Nested]
 Augment = Callable[[Nested, torch.Generator], Nested]
@@ -118,7 +114,7 @@ def custom_splits(task: CustomTask, data_root: Path | None, device: str, subset:
     )
     normalise = normalise_function(task)
     augment = augment_function(task)
-    together = evaluated_together(sizes)
+    together = evaluated_together(_count_elements(sizes))
 
     def split(part: Part, rows: NDArray[np.intp], augmented: bool = False) -> CustomSplit:
         return CustomSplit(
@@ -142,18 +138,14 @@ def custom_splits(task: CustomTask, data_root: Path | None, device: str, subset:
     )
 
 
-def evaluated_together(sizes: DataSizes) -> int:
-    """Examples of a forward pass in evaluations: as many as fit `MAX_INPUT_ELEMENTS`.
-
-    Results change in the last bit with it.
-    """
+def _count_elements(sizes: DataSizes) -> int:
+    """Numbers in the inputs of one example."""
     inputs = sizes.inputs
     if isinstance(inputs, dict):
         parts = list(inputs.values())
     else:
         parts = list(inputs) if isinstance(inputs, tuple) else [inputs]
-    elements = sum(prod(part.shape) for part in parts)
-    return max(1, min(EVALUATED_TOGETHER, MAX_INPUT_ELEMENTS // max(1, elements)))
+    return sum(prod(part.shape) for part in parts)
 
 
 def _strata_of(train: Part, sizes: DataSizes) -> NDArray[np.integer]:

@@ -83,10 +83,10 @@ def predict(pixels):
 
 FOLDER_LINES = """\
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 from torchvision.transforms import v2
 
+from sparsetune.tasks.images.pixels import {decode}
 from sparsetune.tasks.models import build_model
 
 model = build_model({network.name!r}, {network.input_shape}, {network.outputs})
@@ -97,7 +97,7 @@ cut = v2.Compose([v2.Resize({resize}, antialias=True), v2.CenterCrop({side})])
 
 def predict(path):
     \"\"\"Class number of an image file.\"\"\"
-    pixels = cut(v2.functional.pil_to_tensor(Image.open(path).convert("RGB")))
+    pixels = cut({decode}(path).expand(3, -1, -1))
     inputs = {inputs}
     with torch.no_grad():
         return model(inputs[None]).argmax(1).item()"""
@@ -115,8 +115,9 @@ def folder_lines(network: ImageNetwork, task: FolderTask, form: PixelForm = FOLD
     """Lines of Python that load a network of a folder of images, and predict."""
     return FOLDER_LINES.format(
         network=network,
-        resize=task.eval_resize,
-        side=task.eval_resolution,
+        resize=task.evaluated_resize(),
+        side=task.evaluated_side(),
+        decode="decode_image" if task.decoding == "pillow" else "decode_faithfully",
         inputs=_input_expression(form),
     )
 

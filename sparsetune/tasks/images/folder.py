@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import tee
@@ -15,19 +15,19 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from sparsetune.errors import DataError, first_line
+from sparsetune.errors import DataError, DeclarationError, Problem, first_line
 from sparsetune.seeds import derived_seed
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import image_resolution
-from sparsetune.spec.task import FolderTask
+from sparsetune.spec.task import DataSizes, FolderTask
 from sparsetune.tasks.data_roots import given_root
-from sparsetune.tasks.images.pixels import decode_image, per_channel
+from sparsetune.tasks.images.pixels import decode_faithfully, decode_image, per_channel
 from sparsetune.tasks.task import (
-    EVALUATED_TOGETHER,
     Batch,
     Splits,
     TrainingBatch,
     epoch_order,
+    evaluated_together,
     split_indices,
 )
 
@@ -35,6 +35,9 @@ CHANNEL_MEAN = (0.485, 0.456, 0.406)
 """Mean of ImageNet's pixels per channel, in [0, 1], as torchvision's models expect."""
 CHANNEL_DEVIATION = (0.229, 0.224, 0.225)
 """Standard deviation of the same pixels per channel."""
+
+COUNTED = {"classes": "folders of images", "examples": "images"}
+"""What a field of the task counts in ``train``."""
 
 ImageRequest = tuple[int, int | None, int]
 """Index of an image, seed of its augmentation (None: as evaluations see it), side in pixels."""
@@ -81,9 +84,9 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
         index, seed, side = request
         path = self._root / self._paths[index].decode()
         try:
-            image = decode_image(path)
+            image = self._decoded(path)
             if seed is None:
-                image = _evaluation_transform(self._spec.eval_resize, side)(image)
+                image = _evaluation_transform(self._spec.evaluated_resize(), side)(image)
             else:
                 image = self._augmented(image, seed, side)
         # Pillow raises all four on broken files.
@@ -91,6 +94,12 @@ class ImageFiles(Dataset[tuple[torch.Tensor, int]]):
             got = f"{type(error).__name__} ({first_line(error)})"
             return BrokenImage(f"`{path}` must be an image that can be read, got {got}")
         return image, int(self._targets[index])
+
+    def _decoded(self, path: Path) -> torch.Tensor:
+        """Bytes (3, height, width)."""
+        if self._spec.decoding == "pillow":
+            return decode_image(path)
+        return decode_faithfully(path).expand(3, -1, -1)
 
     def _augmented(self, image: torch.Tensor, seed: int, side: int) -> torch.Tensor:
         transform = _training_transform(side, self._spec.least_area, self._spec.flip)
@@ -109,18 +118,20 @@ class FolderSplit:
         images: Images that worker processes read.
         eval_side: Side of an evaluated image in pixels.
         device: Device of the batches, as torch names it.
+        evaluated_together: Images of a forward pass in evaluations.
     """
 
     images: ImageFiles
     eval_side: int
     device: str
+    evaluated_together: int
 
     def __len__(self) -> int:
         return len(self.images)
 
     def chunks(self) -> Iterable[torch.Tensor]:
         """See `sparsetune.tasks.task.Examples`."""
-        return torch.split(torch.arange(len(self)), EVALUATED_TOGETHER)
+        return torch.split(torch.arange(len(self)), self.evaluated_together)
 
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
         """See `sparsetune.tasks.task.Examples`."""
@@ -204,8 +215,8 @@ class FolderSource:
 
     @property
     def n_classes(self) -> int:
-        """Number of classes that the task declares."""
-        return self.spec.classes
+        """Number of classes."""
+        return self.spec.class_count()
 
     def prepare(self, data_root: Path | None) -> object:
         """Find the folder and compare its images with the declaration.
@@ -215,27 +226,64 @@ class FolderSource:
         """
         folder = self.folder(data_root)
         train, test = _list_images(folder)
-        declared = self.spec.examples
-        images = len(train.targets)
-        if images != declared:
-            rule = f"must hold `examples` images, {declared}, got {images}; set `task.examples`"
-            raise DataError(f"`{folder / 'train'}` {rule}")
-        self._require_class_count(folder / "train", train)
-        self._require_class_count(folder / "val", test)
-        if train.classes != test.classes:
-            odd = ", ".join(sorted(set(train.classes) ^ set(test.classes))[:3])
-            rule = f"must hold the same classes, {odd} stand in one of them alone"
-            raise DataError(f"`{folder}`: `train` and `val` {rule}")
+        _require_same_classes(folder, train, test)
+        for field, found in _count(train).items():
+            declared: int | None = getattr(self.spec, field)
+            sizes = self.spec.find_sizes()
+            if declared is not None and found != declared:
+                rule = f"must hold `{field}` {COUNTED[field]}, {declared:,}, got {found:,}"
+                advice = f"leave `task.{field}` out, or set it to {found}"
+                raise DataError(f"`{folder / 'train'}` {rule}; {advice}")
+            known = sizes and (sizes.train if field == "examples" else sizes.n_outputs)
+            if known is not None and found != known:
+                raise DataError(
+                    f"`{folder / 'train'}` must hold the {known:,} {COUNTED[field]} that the study"
+                    f" was launched with, got {found:,}; put them back, or start another study"
+                    " (--name)"
+                )
         return train
 
-    def _require_class_count(self, folder: Path, listing: ImageListing) -> None:
-        count = len(listing.classes)
-        if count != self.spec.classes:
-            rule = f"must hold `classes` folders, {self.spec.classes}, got {count}"
-            raise DataError(f"`{folder}` {rule}; set `task.classes`")
+    def resolve(self, data_root: Path | None) -> DataSizes:
+        """Sizes of what the folder holds.
+
+        Raises:
+            DeclarationError: if a declared size is another one.
+            DataError: if there is no such folder, or ``train`` and ``val`` have different classes.
+        """
+        folder = self.folder(data_root)
+        train, test = _list_images(folder)
+        _require_same_classes(folder, train, test)
+        if len(train.classes) < 2:
+            raise DataError(f"`{folder / 'train'}` must hold folders of at least 2 classes, got 1")
+        self._require_declared(folder, _count(train))
+        sizes: DataSizes = DataSizes(
+            data=self.spec.folder,
+            train=len(train.targets),
+            test=len(test.targets),
+            n_outputs=len(train.classes),
+            classes=len(train.classes),
+            class_names=tuple(train.classes),
+            fingerprint=self.digest(data_root),
+        )
+        return sizes.checked()
+
+    def _require_declared(self, folder: Path, counts: Mapping[str, int]) -> None:
+        """Refuse declared sizes that are not the folder's, before anything follows from them."""
+        problems: list[Problem] = []
+        for field, found in counts.items():
+            declared: int | None = getattr(self.spec, field)
+            if declared not in (None, found):
+                held = f"the {COUNTED[field]} of `{folder / 'train'}`"
+                rule = f"must be {found}, {held}; leave it out to have them counted"
+                problems.append(Problem(f"task.{field}", rule, str(declared)))
+        if problems:
+            raise DeclarationError(problems, "the task")
 
     def class_names(self, data_root: Path | None) -> list[str]:
         """Names of the classes by number; empty where the images are not there."""
+        sizes = self.spec.find_sizes()
+        if sizes is not None:
+            return list(sizes.class_names)
         try:
             return _list_images(self.folder(data_root))[0].classes
         except DataError:
@@ -274,7 +322,9 @@ class FolderSource:
 
         def split(name: str, listing: ImageListing, index: NDArray[np.intp] | slice) -> FolderSplit:
             images = ImageFiles(folder / name, listing.paths[index], listing.targets[index], spec)
-            return FolderSplit(images, spec.eval_resolution, device)
+            side = spec.evaluated_side()
+            together = spec.eval_batch or evaluated_together(3 * side**2)
+            return FolderSplit(images, side, device, together)
 
         return Splits(
             train=split("train", train, chosen["train"]),
@@ -297,6 +347,18 @@ class ImageListing:
     paths: NDArray[np.bytes_]
     targets: NDArray[np.int64]
     classes: list[str]
+
+
+def _count(listing: ImageListing) -> dict[str, int]:
+    """Sizes of a folder by the field that declares them."""
+    return {"classes": len(listing.classes), "examples": len(listing.targets)}
+
+
+def _require_same_classes(folder: Path, train: ImageListing, test: ImageListing) -> None:
+    if train.classes != test.classes:
+        odd = ", ".join(sorted(set(train.classes) ^ set(test.classes))[:3])
+        rule = f"must hold the same classes, {odd} stand in one of them alone"
+        raise DataError(f"`{folder}`: `train` and `val` {rule}")
 
 
 @lru_cache(maxsize=4)

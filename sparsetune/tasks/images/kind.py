@@ -17,11 +17,13 @@ from sparsetune.spec.task import DigitsTask, FolderTask, ImageTask, TaskSpec
 from sparsetune.tasks.images.exported import (
     FOLDER_FORM,
     PIXEL_FORMS,
+    PixelForm,
     folder_lines,
     image_facts,
     loading_lines,
 )
 from sparsetune.tasks.images.folder import FolderSource
+from sparsetune.tasks.images.hub import HubImages, hub_source
 from sparsetune.tasks.images.resident import ResidentSource
 from sparsetune.tasks.images.sources import SOURCES
 from sparsetune.tasks.kind import ExportedFiles
@@ -101,23 +103,38 @@ class _ImageKind:
 
 @dataclass(frozen=True)
 class ResidentKind(_ImageKind):
-    """Digits, or a public set of small images."""
+    """Digits, or a set of small images."""
 
     spec: DigitsTask | ImageTask
 
     @property
     def source(self) -> ResidentSource:
         """Data set."""
+        if isinstance(self.spec, ImageTask) and self.spec.is_hub:
+            return hub_source(self.spec)
         return SOURCES[self.spec.dataset_name()]
+
+    def resolve(self, data_root: Path | None) -> TaskSpec:
+        """See `TaskKind`."""
+        if isinstance(self.spec, DigitsTask) or self.spec.is_resolved:
+            return self.spec
+        sizes = HubImages.of(self.spec).sizes(self.spec, data_root)
+        return self.spec.with_sizes((*self.spec.resolved, sizes))
 
     def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
         """See `TaskKind`."""
         return self.source.splits(self.spec, data_root, device, subset)
 
     def _described(self, network: ImageNetwork, data_root: Path | None) -> ExportedFiles:
-        form = PIXEL_FORMS[self.spec.dataset_name()]
+        form = self._pixel_form()
         lines = loading_lines(network, form)
         return ExportedFiles("pytorch", lines, image_facts(network, form))
+
+    def _pixel_form(self) -> PixelForm:
+        if isinstance(self.spec, ImageTask) and self.spec.is_hub:
+            sizes = self.spec.sizes()
+            return PixelForm(255, sizes.mean, sizes.deviation, sizes.class_names)
+        return PIXEL_FORMS[self.spec.dataset_name()]
 
 
 @dataclass(frozen=True)
@@ -131,14 +148,20 @@ class FolderKind(_ImageKind):
         """Data set."""
         return FolderSource(self.spec)
 
+    def resolve(self, data_root: Path | None) -> TaskSpec:
+        """See `TaskKind`."""
+        if self.spec.is_resolved:
+            return self.spec
+        return self.spec.with_sizes((*self.spec.resolved, self.source.resolve(data_root)))
+
     def splits(self, data_root: Path | None, device: str, subset: int) -> Splits:
         """See `TaskKind`."""
         return self.source.splits(data_root, device, subset)
 
     def _described(self, network: ImageNetwork, data_root: Path | None) -> ExportedFiles:
         facts = dict(image_facts(network, FOLDER_FORM))
-        facts["eval_resize"] = self.spec.eval_resize
-        facts["eval_resolution"] = self.spec.eval_resolution
+        facts["eval_resize"] = self.spec.evaluated_resize()
+        facts["eval_resolution"] = self.spec.evaluated_side()
         names = self.source.class_names(data_root)
         if names:
             facts["class_names"] = names
@@ -147,7 +170,7 @@ class FolderKind(_ImageKind):
     def fit_problems(self, model: nn.Module) -> list[Problem]:
         """First problem of a size of images that the network cannot take."""
         spec = self.spec
-        sides = {"task.eval_resolution": spec.eval_resolution}
+        sides = {"task.eval_resolution": spec.evaluated_side()}
         if spec.growth:
             sides["task.growth.first"] = spec.growth.first
         for path, side in sides.items():

@@ -32,18 +32,20 @@ class ResidentSplit:
         inputs: Normalised images, (n, *input_shape).
         targets: Class numbers, (n,).
         augment: Augmentation of training batches; None for none.
+        evaluated_together: Images of a forward pass in evaluations.
     """
 
     inputs: torch.Tensor
     targets: torch.Tensor
     augment: Augmentation | None = None
+    evaluated_together: int = EVALUATED_TOGETHER
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def chunks(self) -> Iterable[torch.Tensor]:
         """See `sparsetune.tasks.task.Examples`."""
-        return torch.split(torch.arange(len(self)), EVALUATED_TOGETHER)
+        return torch.split(torch.arange(len(self)), self.evaluated_together)
 
     def read(self, chosen: Iterable[torch.Tensor]) -> Iterator[Batch]:
         """See `sparsetune.tasks.task.Examples`."""
@@ -82,6 +84,7 @@ class ResidentSource:
         prepare: Downloads or finds the data, given the data root.
         read: Gives ``train`` and ``test`` as they are stored, given the data root.
         normalised: Gives a model's inputs, from inputs as they are stored.
+        evaluated_together: Images of a forward pass in evaluations.
     """
 
     input_shape: tuple[int, ...]
@@ -89,10 +92,11 @@ class ResidentSource:
     prepare: Callable[[Path | None], object]
     read: Callable[[Path | None], dict[str, LabelledImages]]
     normalised: Callable[[torch.Tensor], torch.Tensor]
+    evaluated_together: int = EVALUATED_TOGETHER
 
     def digest(self, data_root: Path | None) -> str:
         """Twelve hexadecimal digits that name every byte read."""
-        return _data_digest(self.read, data_root)
+        return bytes_digest(self.read, data_root)
 
     def splits(
         self, spec: DigitsTask | ImageTask, data_root: Path | None, device: str, subset: int
@@ -114,7 +118,8 @@ class ResidentSource:
         def split(
             inputs: torch.Tensor, targets: torch.Tensor, augment: Augmentation | None = None
         ) -> ResidentSplit:
-            return ResidentSplit(self.normalised(inputs).to(device), targets.to(device), augment)
+            held = self.normalised(inputs).to(device)
+            return ResidentSplit(held, targets.to(device), augment, self.evaluated_together)
 
         train = chosen["train"]
         train_subset = chosen["train_subset"]
@@ -136,9 +141,10 @@ class ResidentSource:
 
 # Cached, since every trial asks for it and it reads every byte.
 @lru_cache(maxsize=8)
-def _data_digest(
+def bytes_digest(
     read: Callable[[Path | None], dict[str, LabelledImages]], data_root: Path | None
 ) -> str:
+    """Twelve hexadecimal digits that name every byte of what ``read`` gives."""
     digest = hashlib.sha256()
     for _, tensors in sorted(read(data_root).items()):
         for tensor in tensors:

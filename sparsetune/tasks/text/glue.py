@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from sparsetune.errors import DataError, first_line
 from sparsetune.spec.task import TextTask
 from sparsetune.tasks.data_roots import cache_root, given_root
-from sparsetune.tasks.text.tsv import import_quiet_datasets, read_tsv, write_tsv
+from sparsetune.tasks.hf.library import import_quiet_datasets
+from sparsetune.tasks.text.tsv import read_tsv, write_tsv
 
 HUB_DATASET = "nyu-mll/glue"
 

@@ -1,4 +1,4 @@
-"""The kind of text tasks: GLUE, read by an encoder."""
+"""The kind of text tasks, read by an encoder."""
 
 from __future__ import annotations
 
@@ -17,19 +17,11 @@ from sparsetune.tasks.losses import class_loss
 from sparsetune.tasks.measures import ClassMeasures, LossFunction, Measures
 from sparsetune.tasks.model_folder import quiet_transformers
 from sparsetune.tasks.task import Splits
-from sparsetune.tasks.text import encoders, glue
+from sparsetune.tasks.text import encoders
+from sparsetune.tasks.text.hub import HubTexts
 from sparsetune.tasks.text.sentences import BINS_OF_SCORES, EncoderNetwork, text_splits
+from sparsetune.tasks.text.texts import class_names, count_outputs, texts_digest
 from sparsetune.tasks.text.tokens import tokenised_task, tokenizer_for
-
-GLUE_CLASS_NAMES = {
-    "cola": ("unacceptable", "acceptable"),
-    "sst2": ("negative", "positive"),
-    "mrpc": ("not_equivalent", "equivalent"),
-    "qqp": ("not_duplicate", "duplicate"),
-    "stsb": ("score",),
-    "wnli": ("not_entailment", "entailment"),
-}
-"""Names of GLUE's classes by number, from the hub, for tasks whose files have numbers only."""
 
 LOADING_LINES = """\
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -40,15 +32,22 @@ tokenizer = AutoTokenizer.from_pretrained(FOLDER)"""
 
 @dataclass(frozen=True)
 class TextKind:
-    """A task of GLUE; see `sparsetune.tasks.kind.TaskKind`."""
+    """Texts with classes or scores; see `sparsetune.tasks.kind.TaskKind`."""
 
     spec: TextTask
 
     @property
     def strata(self) -> int:
         """Number of strata of the splits: the classes, or the bins of a score."""
-        outputs = glue.output_count(self.spec)
+        outputs = count_outputs(self.spec)
         return BINS_OF_SCORES if outputs == 1 else outputs
+
+    def resolve(self, data_root: Path | None) -> TaskSpec:
+        """See `TaskKind`."""
+        if self.spec.is_resolved:
+            return self.spec
+        sizes = HubTexts.of(self.spec).sizes(self.spec, data_root)
+        return self.spec.with_sizes((*self.spec.resolved, sizes))
 
     def data_only(self) -> TaskSpec:
         """See `TaskKind`."""
@@ -62,7 +61,7 @@ class TextKind:
 
     def digest(self, data_root: Path | None) -> str:
         """See `TaskKind`."""
-        return glue.glue_digest(self.spec, data_root)
+        return texts_digest(self.spec, data_root)
 
     def model_files(self, data_root: Path | None) -> str | None:
         """See `TaskKind`."""
@@ -82,12 +81,16 @@ class TextKind:
 
     def network(self, data_root: Path | None, checkpoint: str | None) -> EncoderNetwork:
         """See `TaskKind`."""
-        outputs = glue.output_count(self.spec)
+        outputs = count_outputs(self.spec)
         name = checkpoint or self.spec.model
         return EncoderNetwork(name, outputs, self.spec.max_length, data_root)
 
     def fit_problems(self, model: nn.Module) -> list[Problem]:
-        """Problem of texts that may be longer than their encoder takes."""
+        """Problem of texts that may be longer than their encoder takes, or of the metric."""
+        outputs = count_outputs(self.spec)
+        if self.spec.metric == "f1" and outputs != 2:
+            rule = "F1 is for two classes: must be accuracy or matthews"
+            return [Problem("task.metric", rule, f"f1 for {outputs} classes")]
         limit = encoders.max_tokens(model.config)
         if self.spec.max_length <= limit:
             return []
@@ -111,14 +114,13 @@ class TextKind:
     ) -> ExportedFiles:
         """Write the encoder, its configuration with the task's classes, and its tokenizer."""
         name = checkpoint or self.spec.model
-        model = encoders.meta_encoder(name, glue.output_count(self.spec), data_root)
+        model = encoders.meta_encoder(name, count_outputs(self.spec), data_root)
         try:
             model.load_state_dict(weights, assign=True)
         except RuntimeError as error:
             rule = f"`{name}` must have the shape that the trial started from"
             raise DataError(f"{rule}, got another") from error
-        dataset = self.spec.dataset
-        classes = GLUE_CLASS_NAMES.get(dataset) or glue.GLUE_TASKS[dataset].classes
+        classes = class_names(self.spec)
         # Pipelines of transformers show these names.
         model.config.id2label = dict(enumerate(classes))
         model.config.label2id = {label: number for number, label in enumerate(classes)}

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from sparsetune.errors import DataError
 from sparsetune.spec.task import TextTask
 from sparsetune.tasks.data_roots import cache_root, given_root
-from sparsetune.tasks.text.glue import Sentences, check_train_size, glue_digest, read_glue
+from sparsetune.tasks.text.glue import Sentences
+from sparsetune.tasks.text.texts import read_texts, require_train_size, texts_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,6 +31,9 @@ CACHE_FORMAT_VERSION = 1
 """Version of the cached file's format; files of another version are made again."""
 TEXTS_PER_CALL = 4096
 """Texts tokenised in one call: its lists of Python numbers take far more memory than tensors."""
+
+TOKEN_FIELDS = ("dataset", "folder", "model", "max_length", *TextTask.hub_fields)
+"""Fields of a task that its tokens depend on."""
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,10 @@ def tokenised_task(task: TextTask, data_root: Path | None) -> dict[str, Tokens]:
     Raises:
         DataError: for texts or a tokenizer that are missing or wrong, or too few texts.
     """
-    texts = TextTask(
-        dataset=task.dataset, folder=task.folder, model=task.model, max_length=task.max_length
-    )
-    sets = _tokenise_task(texts, given_root(data_root), glue_digest(task, data_root), cache_root())
-    check_train_size(task, len(sets["train"]))
+    read = {name: getattr(task, name) for name in TOKEN_FIELDS}
+    digest = texts_digest(task, data_root)
+    sets = _tokenise_task(TextTask(**read), given_root(data_root), digest, cache_root())
+    require_train_size(task, len(sets["train"]))
     return sets
 
 
@@ -89,7 +92,7 @@ def tokenizer_for(
     Args:
         task: The declaration.
         data_root: Folder that data sets and models lie in.
-        read: Gives the task's texts; by default `read_glue` does, where they are needed.
+        read: Gives the task's texts; by default `read_texts` does, where they are needed.
 
     Raises:
         DataError: if the tokenizer, or texts that it must be trained on, are missing or wrong.
@@ -97,10 +100,10 @@ def tokenizer_for(
     from sparsetune.tasks.text.encoders import UNTRAINED_ENCODERS, tokenizer_of
 
     def texts() -> Iterable[str]:
-        train = (read or partial(read_glue, task, data_root))()["train"]
+        train = (read or partial(read_texts, task, data_root))()["train"]
         return chain(train.first, train.second or ())
 
-    key = glue_digest(task, data_root) if task.model in UNTRAINED_ENCODERS else ""
+    key = texts_digest(task, data_root) if task.model in UNTRAINED_ENCODERS else ""
     return tokenizer_of(task.model, data_root, texts, key)
 
 
@@ -108,7 +111,7 @@ def tokenizer_for(
 def _tokenise_task(
     task: TextTask, data_root: Path | None, texts_digest: str, cache: Path
 ) -> dict[str, Tokens]:
-    read = once(partial(read_glue, task, data_root))
+    read = once(partial(read_texts, task, data_root))
     tokenizer = tokenizer_for(task, data_root, read)
     path = cache / "tokens" / f"{_tokens_digest(task, texts_digest, tokenizer)}.safetensors"
     if cached := _load_tokens(path):

@@ -6,9 +6,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sparsetune.errors import DataError
+from sparsetune.tasks.hf.library import import_quiet_datasets
 
 NO_QUOTING = 3
 """`csv.QUOTE_NONE`: a quote is a character like others.
@@ -123,12 +123,3 @@ def _read_columns(
             skip_blank_lines=False,
         )
         return {name: rows[name][:] for name in wanted}
-
-
-def import_quiet_datasets() -> Any:
-    """Import the library `datasets`, which takes seconds, without its progress bars and logging."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    datasets.logging.set_verbosity_error()
-    return datasets

@@ -19,7 +19,7 @@ from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import FolderTask, GrowthSpec
 from sparsetune.tasks.images import folder
 from sparsetune.tasks.images.folder import CHANNEL_DEVIATION, CHANNEL_MEAN, _list_images
-from sparsetune.tasks.kinds import data_digest, load_task, prepare_data
+from sparsetune.tasks.kinds import data_digest, load_task, prepare_data, resolve_task
 from sparsetune.tasks.task import Batch
 from sparsetune.train import train
 from tests.pictures import write_folder
@@ -201,8 +201,8 @@ def test_an_image_that_went_missing_is_named(images: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"examples": 35}, r"must hold `examples` images, 35, got 36; set `task.examples`"),
-        ({"classes": 4}, r"must hold `classes` folders, 4, got 3; set `task.classes`"),
+        ({"examples": 35}, r"must hold `examples` images, 35, got 36; leave `task.examples` out"),
+        ({"classes": 4}, r"must hold `classes` folders of images, 4, got 3; leave `task.cl"),
         (
             {"folder": "nowhere"},
             r"nowhere/train` must hold a folder of images for every class.*SPARSETUNE_DATA",
@@ -270,3 +270,34 @@ def test_a_gpu_has_readers_for_all_its_cpus_and_a_cpu_computes_on_them() -> None
         assert (folder.count_workers("cuda:0"), folder.count_workers("cpu")) == (3, 0)
     finally:
         torch.set_num_threads(before)
+
+
+def test_what_is_evaluated_follows_the_resolution_and_fits_the_memory(images: Path) -> None:
+    following = {"eval_resolution": None, "eval_resize": None, "eval_batch": None}
+    splits = load_task(task(images, **following)).splits
+    ((inputs, _),) = splits.validation.read(splits.validation.chunks())
+    assert isinstance(inputs, torch.Tensor)
+    assert inputs.shape == (6, 3, 32, 32)
+    large = load_task(task(images, resolution=224, **following)).splits
+    # 4,194,304 / (3 * 224 * 224) = 27.9
+    assert [len(index) for index in large.train.chunks()] == [27, 3]
+    old = load_task(task(images, resolution=224)).splits
+    assert [len(index) for index in old.train.chunks()] == [30]
+
+
+def test_sizes_that_are_left_out_are_counted(images: Path) -> None:
+    left_out = trial(images, examples=None, classes=None)
+    counted, declared = [], []
+    train(left_out, report=counted.append)
+    train(trial(images), report=declared.append)
+    for row in (*counted, *declared):
+        del row["seconds"]
+    assert counted == declared
+
+
+def test_a_folder_that_changed_since_its_launch_is_refused(images: Path) -> None:
+    resolved = resolve_task(task(images, examples=None, classes=None), None)
+    (images / "train/class0/000.jpg").unlink()
+    _list_images.cache_clear()
+    with pytest.raises(DataError, match="must hold the 36 images that the study was launched with"):
+        prepare_data(resolved, None)

@@ -131,7 +131,7 @@ def test_what_is_kept_is_read_without_texts_and_equals_what_was_made(
     before = files(cache)
     assert len(before) == 1
     tokens._tokenise_task.cache_clear()
-    monkeypatch.setattr(tokens, "read_glue", lambda *_: pytest.fail("read the texts again"))
+    monkeypatch.setattr(tokens, "read_texts", lambda *_: pytest.fail("read the texts again"))
     for name, kept in tokenised_task(task, None).items():
         for tensor in tokens.TENSOR_FIELDS:
             assert torch.equal(getattr(kept, tensor), getattr(made[name], tensor))
