@@ -297,8 +297,8 @@ def test_an_unknown_section_is_refused_with_the_known_ones(
     with pytest.raises(SystemExit):
         command.main(["speed"])
     assert (
-        "sections are steps, masks, trials, resume, ledger, analysis_scale, fisher, text, data,"
-        " sharing, got speed" in capsys.readouterr().err
+        "sections are steps, own_task, masks, trials, resume, ledger, analysis_scale, fisher, text,"
+        " data, sharing, got speed" in capsys.readouterr().err
     )
 
 

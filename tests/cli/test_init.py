@@ -88,6 +88,6 @@ def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_study_that_is_not_there_is_answered_with_init(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    for name in ("mine", "mine.py"):
+    for name in ("nobodys_study", "nobodys_study.py"):
         assert main(["run", name]) == 2
         assert "`sparsetune init " in capsys.readouterr().err

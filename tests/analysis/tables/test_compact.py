@@ -12,7 +12,7 @@ import pytest
 
 import analysis
 from analysis.load import StudyResults
-from analysis.tables.compact import FILE_SCHEMAS, LEDGER_DIGEST_KEY, ledger_digest, read_compact
+from analysis.tables.compact import LEDGER_DIGEST_KEY, ledger_digest, read_compact
 from sparsetune.errors import StorageError
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.records import Extended, encode_record
@@ -116,7 +116,7 @@ def missing(file: Path) -> None:
     file.unlink()
 
 
-@pytest.mark.parametrize("name", FILE_SCHEMAS)
+@pytest.mark.parametrize("name", ["reports", "records"])
 @pytest.mark.parametrize("fault", [torn, flipped, empty, other_columns, missing])
 def test_a_file_that_is_not_right_is_ignored_and_made_anew(
     study: Path, fault: Callable[[Path], None], name: str

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sparsetune.launch.followers.progress import ProgressDisplay
 from sparsetune.search.planner import build_planner
-from sparsetune.storage.records import Ended, Record, Started
+from sparsetune.storage.records import Ended, Record, Report, Started
 from sparsetune.storage.trial_state import TrialState, apply_record
 from tests.recorded_runs import RecordedRun, recorded_run
 
@@ -38,7 +38,7 @@ def test_nothing_is_said_before_the_pace_is_known() -> None:
     run = recorded_run("digits")
     before = [one for one in up_to(run, Started, 1) if not isinstance(one, Started)]
     assert summary(run, before).endswith(" elapsed, starting Ray and workers")
-    assert summary(run, up_to(run, Ended, 1)).endswith(" elapsed, time left: measuring")
+    assert summary(run, up_to(run, Report, 3)).endswith(" elapsed, time left: measuring")
 
 
 def test_the_time_left_is_rounded_to_what_is_known() -> None:
