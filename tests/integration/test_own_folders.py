@@ -17,7 +17,7 @@ import pytest
 
 from tests.pictures import write_folder
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STUDY = """
 from sparsetune import FolderTask, ScheduleSpec, SparsitySpec, Study, TrialSpec
 

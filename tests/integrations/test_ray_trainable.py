@@ -22,7 +22,7 @@ from tests.interruption import Interrupted, Stops
 __all__ = ["ray_session"]
 
 pytestmark = [
-    pytest.mark.cluster,
+    pytest.mark.slow,  # two minutes, most of them Ray's starts
     pytest.mark.timeout(600),
     pytest.mark.usefixtures("ray_session"),
     # Ray leaves its logs open where the driver ends in an error.
@@ -104,7 +104,12 @@ def test_population_based_training_is_restored_and_read(tmp_path: Path) -> None:
     }
     assert len(lineages) == 2
     assert any(len(lineage.segments) > 1 for lineage in lineages.values())
-    for trial_id, lineage in lineages.items():
+    digests = {trial_id: lineage.digest() for trial_id, lineage in lineages.items()}
+    shown = set(rows["trial_id"])
+    # Two trials may end as the same training, and then one of them has no rows.
+    assert {digests[trial_id] for trial_id in shown} == set(digests.values())
+    for trial_id in sorted(shown):
+        lineage = lineages[trial_id]
         history = rows[rows["trial_id"] == trial_id]
         expected = pd.DataFrame(replay(lineage, tmp_path / trial_id))
         assert history["step"].tolist() == [step * 20 for step in range(1, 7)]
@@ -116,10 +121,10 @@ def test_population_based_training_is_restored_and_read(tmp_path: Path) -> None:
     trials = results.trials()
     changed = [len(lineages[trial_id].segments) > 1 for trial_id in trials["trial_id"]]
     assert trials["seed"].isna().tolist() == changed
-    assert trials["status"].tolist() == ["COMPLETE"] * 2
-    assert trials["certified"].tolist() == [True] * 2
+    assert trials["status"].tolist() == ["COMPLETE"] * len(shown)
+    assert trials["certified"].tolist() == [True] * len(shown)
     assert trials["test_accuracy"].between(0.5, 1).all()
-    assert len(results.history()) == 12
+    assert len(results.history()) == 6 * len(shown)
     best = grid.get_best_result()
     curve = sparsity_curve(results, "val_error").frame()
     assert curve["mean"].tolist() == [best.metrics["val_error"]]
