@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +140,26 @@ def data_root(_given_data: str, request: pytest.FixtureRequest) -> Path:
         got = _given_data or "nothing"
         pytest.skip(f"set SPARSETUNE_DATA to the folder that holds {wanted}, got {got}")
     return Path(_given_data).resolve()
+
+
+@pytest.fixture(scope="session")
+def ray_session() -> Iterator[None]:
+    """One local Ray with two processors, since starting it takes ten seconds; launches in this
+    process use it instead of starting theirs.
+    """
+    import ray
+
+    from tests.integration.runs import HERE
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own, at start and stop
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env={"env_vars": {"PYTHONPATH": str(HERE.parent.parent)}},
+        )
+        yield
+        ray.shutdown()

@@ -16,10 +16,7 @@ from sparsetune.integrations import ray_trainable, tune_rows
 from sparsetune.integrations.lineage import Lineage, under_recipe
 from sparsetune.train import train
 from sparsetune.train.checkpoint import latest_checkpoint
-from tests.integration.conftest import ray_session
 from tests.interruption import Interrupted, Stops
-
-__all__ = ["ray_session"]
 
 pytestmark = [
     pytest.mark.slow,  # two minutes, most of them Ray's starts
