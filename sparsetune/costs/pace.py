@@ -210,6 +210,8 @@ class TimeLeft:
         if not measured or now - first.time > MAX_PACE_RATIO * measured:
             return None
         paces = [self._pace_since(share, extra) for share in PACE_SHARES]
+        if not min(paces):  # trials end without having trained: they fail
+            return None
         if max(paces) > MAX_PACE_RATIO * min(paces):
             return None
         return paces[PACE_SHARES.index(1 / 2)]

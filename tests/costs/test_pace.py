@@ -151,3 +151,9 @@ def test_a_trial_that_may_be_stopped_counts_what_others_trained_before() -> None
     stopping = observed(stopped).seconds([TrialLeft(20, may_stop=True)] * 4, now=24.5)
     training = observed(stopped).seconds([TrialLeft(10, may_stop=False)] * 4, now=24.5)
     assert stopping == training is not None
+
+
+def test_trials_that_fail_before_they_train_tell_no_time() -> None:
+    failed = [trial(name, start, {}, end=start + 5) for start, name in ((0, "a"), (5, "b"))]
+    time_left = observed(*failed)
+    assert time_left.seconds([TrialLeft(2, may_stop=False)], now=10) is None
