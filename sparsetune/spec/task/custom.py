@@ -8,20 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from sparsetune.imports import IMPORT_PATH
 from sparsetune.spec.declaration import Declaration, digest_of
 from sparsetune.spec.task.base import DatasetTask, SizedTask
 from sparsetune.spec.task.sizes import Option
 
-OWN_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
-"""Import path of something in a user's own code, as in ``mylab.data:load``."""
-BuiltInLoss = Literal["cross_entropy", "mse", "l1", "huber", "bce_with_logits"]
-BUILT_IN_LOSSES: tuple[BuiltInLoss, ...] = (
-    "cross_entropy",
-    "mse",
-    "l1",
-    "huber",
-    "bce_with_logits",
-)
+BUILT_IN_LOSSES = ("cross_entropy", "mse", "l1", "huber", "bce_with_logits")
 """Losses by name; each is a mean over all elements of the targets."""
 BUILT_IN_METRICS = ("accuracy", "f1", "iou", "matthews", "pearson", "r2", "spearman")
 """Metrics that need no further library; all are better when higher."""
@@ -30,13 +22,13 @@ METRIC_OF_LOSS = {"cross_entropy": "accuracy", "mse": "r2", "l1": "r2", "huber":
 
 
 def _own_name(value: str) -> str:
-    if not OWN_NAME.fullmatch(value):
+    if not IMPORT_PATH.fullmatch(value):
         raise ValueError("must be an import path, `package.module:name`")
     return value
 
 
 def _loss_name(value: str) -> str:
-    if value not in BUILT_IN_LOSSES and not OWN_NAME.fullmatch(value):
+    if value not in BUILT_IN_LOSSES and not IMPORT_PATH.fullmatch(value):
         valid = ", ".join(BUILT_IN_LOSSES)
         raise ValueError(f"must be one of {valid}, or your own `package.module:function`")
     return value
@@ -179,10 +171,6 @@ class CustomTask(SizedTask):
     def held_out(self) -> int:
         """Examples held out of ``train``; 0 where the data have a validation part."""
         return 0 if self.sizes().validation else super().held_out()
-
-    def validation_size(self) -> int:
-        """Examples of the validation split."""
-        return self.sizes().validation or self.held_out()
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""

@@ -17,7 +17,7 @@ from sparsetune.imports import asked_names, import_function
 from sparsetune.spec.task import CustomTask, TaskSpec
 from sparsetune.tasks.custom.data import read_data
 from sparsetune.tasks.custom.metrics import task_metric
-from sparsetune.tasks.custom.network import CustomNetwork
+from sparsetune.tasks.custom.network import CustomNetwork, model_arguments
 from sparsetune.tasks.custom.sizes import fingerprint, resolve_task
 from sparsetune.tasks.custom.splits import augment_function, custom_splits, normalise_function
 from sparsetune.tasks.kind import ExportedFiles
@@ -169,12 +169,7 @@ def _checked_loss(function: Callable[..., Any], name: str) -> LossFunction:
 
 
 def _loading_lines(task: CustomTask) -> str:
-    sizes = task.sizes()
-    offered = {
-        "input_shape": sizes.input_shape(),
-        "n_outputs": sizes.n_outputs,
-        **task.options,
-    }
+    offered = model_arguments(task)
     asked = asked_names(task.model, "task.model", offered)
     module, _, function = task.model.partition(":")
     arguments = ", ".join(f"{name}={offered[name]!r}" for name in asked)

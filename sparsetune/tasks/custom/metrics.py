@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from sparsetune.errors import DataError, DeclarationError, Problem, first_line
-from sparsetune.imports import import_function
+from sparsetune.imports import import_function, is_import_path
 from sparsetune.spec.task import MetricSpec
 from sparsetune.spec.task.custom import BUILT_IN_METRICS
 from sparsetune.tasks.metrics import (
@@ -33,7 +33,7 @@ def task_metric(spec: MetricSpec) -> TaskMetric:
         DeclarationError: if there is none of that name, it cannot be made with these arguments, or
             it has no direction.
     """
-    if ":" in spec.name:
+    if is_import_path(spec.name):
         return _own_metric(spec)
     if spec.name in BUILT_IN_METRICS:
         return ByOutcomes(_built_in(spec))

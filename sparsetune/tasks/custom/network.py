@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sparsetune.imports import call_by_name
+from sparsetune.imports import call_by_name, is_import_path
 from sparsetune.sparsity.flops import Example
 from sparsetune.spec.task import CustomTask, TensorSize
 from sparsetune.tasks.models import require_module, require_prunable
@@ -42,12 +42,7 @@ class CustomNetwork:
 
     def build(self) -> nn.Module:
         """See `sparsetune.tasks.network.Network`."""
-        sizes = self.task.sizes()
-        offered = {
-            "input_shape": sizes.input_shape(),
-            "n_outputs": sizes.n_outputs,
-            **self.task.options,
-        }
+        offered = model_arguments(self.task)
         return require_module(self.name, call_by_name(self.name, "task.model", offered))
 
     def meta(self) -> nn.Module:
@@ -62,7 +57,7 @@ class CustomNetwork:
 
     def output_problem(self, outputs: Any) -> str | None:
         """See `sparsetune.tasks.network.Network`."""
-        if self.task.loss != "cross_entropy" and ":" in self.task.loss:
+        if is_import_path(self.task.loss):
             return None  # a loss of the user's own takes what it takes
         sizes = self.task.sizes()
         if not isinstance(outputs, torch.Tensor):
@@ -75,6 +70,16 @@ class CustomNetwork:
     def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
         """See `sparsetune.tasks.network.Network`."""
         return require_prunable(self.name, model)
+
+
+def model_arguments(task: CustomTask) -> dict[str, Any]:
+    """Arguments that a model's function may ask for, by name; the sizes must be resolved."""
+    sizes = task.sizes()
+    return {
+        "input_shape": sizes.input_shape(),
+        "n_outputs": sizes.n_outputs,
+        **task.options,
+    }
 
 
 def _empty(size: TensorSize) -> torch.Tensor:
