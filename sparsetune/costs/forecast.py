@@ -303,7 +303,7 @@ def _forecast_trial(spec: TrialSpec, epochs: float, cost: TrialCost) -> _TrialFo
     per_epoch = spec.steps_per_epoch()
     rows = epochs * len(evaluation_steps(spec)) * per_epoch / spec.total_steps()
     train_examples = min(spec.evaluate.train_examples, spec.task.train_size())
-    examples = train_examples + spec.task.held_out()
+    examples = train_examples + spec.task.validation_size()
     seconds = cost.setup + epochs * per_epoch * cost.step + (rows + 1) * examples * cost.example
     seconds += epochs * per_epoch / spec.total_steps() * count_estimates(spec) * cost.fisher
     return _TrialForecast(epochs, seconds + TRIAL_SECONDS, cost.model, rows)

@@ -18,6 +18,7 @@ from sparsetune.costs.forecast import (
     forecast_study,
     measure_costs,
 )
+from sparsetune.costs.remaining import RemainingCell, RemainingWork
 from sparsetune.costs.timing import (
     TrialCost,
     measure_cost,
@@ -26,7 +27,7 @@ from sparsetune.costs.timing import (
 )
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.spec import ScheduleSpec, TrialSpec
-from sparsetune.spec.task import DigitsTask, ImageTask
+from sparsetune.spec.task import CustomTask, DataSizes, DigitsTask, ImageTask
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.records import Report, encode_record
@@ -211,3 +212,14 @@ def test_a_network_that_takes_its_process_down_only_costs_the_forecast() -> None
         build_planner(study, {}).remaining_work(), device="cpu", threads=1, data_root=None
     ).values()
     assert reason == "timing ended with status 7: no message"
+
+
+def test_a_validation_part_of_the_data_counts_in_every_evaluation() -> None:
+    """Three evaluations (two epochs, the test) of 200 training and 60 validation examples."""
+    task = CustomTask(data="mylab.data:load", model="mylab.nets:build", batch_size=50)
+    sizes = DataSizes(data=task.data, train=200, validation=60, test=40, n_outputs=2)
+    spec = TrialSpec(task=task.with_sizes((sizes,)), schedule=ScheduleSpec(epochs=2))
+    work = RemainingWork([RemainingCell(spec, {"only": 2.0})])
+    found = forecast_study(work, {cost_kind(spec): COST})
+    seconds = 0.5 + TRIAL_SECONDS + 2 * 4 * 0.01 + 3 * (200 + 60) * 1e-4
+    assert found.seconds == pytest.approx(seconds)

@@ -90,10 +90,14 @@ class DatasetTask(Declaration):
         return [f"`task.{name}`" for name in SPLIT_FIELDS if differs(name)]
 
     def held_out(self) -> int:
-        """Examples of the validation split."""
+        """Examples of the training part that are kept for validation."""
         if self.validation < 1:
             return round_half_up(self.validation * self.pool())
         return round_half_up(self.validation)
+
+    def validation_size(self) -> int:
+        """Examples that validation measures, held out or brought by the data."""
+        return self.held_out()
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""

@@ -172,6 +172,10 @@ class CustomTask(SizedTask):
         """Examples held out of ``train``; 0 where the data have a validation part."""
         return 0 if self.sizes().validation else super().held_out()
 
+    def validation_size(self) -> int:
+        """Examples that validation measures, held out or brought by the data."""
+        return self.sizes().validation or self.held_out()
+
     def train_size(self) -> int:
         """Examples trained on in one epoch."""
         return min(super().train_size(), self.train_examples or self.pool())
