@@ -127,6 +127,7 @@ print(ours.__name__, sorted(rendered.files))
 """
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize(
     ("first", "then", "name"),
     [

@@ -110,7 +110,9 @@ def _restored(spec: TrialSpec, data_root: Path | None) -> tuple[Lineage, Checkpo
         return Lineage.of(spec), None
     with given.as_directory() as folder:
         before, checkpoint = read_lineage(Path(folder))
-    lineage = before.continued(spec, checkpoint.step)
+    # A recipe that comes after the last step trains nothing, and is no part of the lineage.
+    has_ended = checkpoint.reports[-1]["progress"] == 1
+    lineage = before if has_ended else before.continued(spec, checkpoint.step)
     return lineage, under_recipe(checkpoint, before.spec, lineage.spec, data_root)
 
 

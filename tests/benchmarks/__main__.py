@@ -18,6 +18,7 @@ cores:
 - ``text`` (4): tokens a second of an encoder's fine-tuning, against transformers' trainer; padding.
 - ``data`` (8): images a second of each kind of data, against torchvision's pipelines; how long
   steps wait for them.
+- ``followers`` (5): whole launches whose followers are slow or fail, against one without.
 - ``sharing`` (2): trials an hour of 1, 4 and 16 processes that share a device; meant for GPUs.
 
 ``--quick`` takes a quarter of the rounds; a busy machine twice the time.
@@ -42,6 +43,7 @@ from tests.benchmarks.data_cost import folder_rows, resident_rows
 from tests.benchmarks.data_wait import waiting_rows
 from tests.benchmarks.device_sharing import sharing_rows
 from tests.benchmarks.fisher import fisher_rows
+from tests.benchmarks.follower_cost import follower_rows
 from tests.benchmarks.ledger_cost import ledger_rows
 from tests.benchmarks.mask_update import mask_rows
 from tests.benchmarks.own_task import own_task_rows
@@ -63,6 +65,7 @@ FISHER_ROUNDS = 8
 TEXT_ROUNDS = 12
 DATA_ROUNDS = 8
 SHARING_ROUNDS = 4
+FOLLOWER_ROUNDS = 5
 QUICK = 4
 """By what the number of rounds is divided."""
 
@@ -94,6 +97,7 @@ SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
     "fisher": lambda divisor, device: fisher_rows(FISHER_ROUNDS // divisor, device),
     "text": lambda divisor, device: text_rows(TEXT_ROUNDS // divisor, device),
     "data": _data,
+    "followers": lambda divisor, device: follower_rows(FOLLOWER_ROUNDS // divisor),
     "sharing": lambda divisor, device: sharing_rows(SHARING_ROUNDS // divisor, device),
 }
 

@@ -475,6 +475,7 @@ def test_status_of_a_study_that_has_not_begun(capsys: pytest.CaptureFixture[str]
     )
 
 
+@pytest.mark.cluster
 def test_a_reader_that_leaves_early_gets_no_traceback(folder: Path) -> None:
     command = [sys.executable, "-m", "sparsetune", "preview", "mine.py", "--json"]
     with subprocess.Popen(

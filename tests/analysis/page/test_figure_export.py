@@ -172,6 +172,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.cluster
 @pytest.mark.skipif(os.name == "nt", reason="has no SIGKILL")
 def test_a_script_without_a_guard_runs_once_and_its_process_ends_with_it(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)

@@ -89,6 +89,7 @@ def wandb_rows(folder: Path) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in ("_runtime", "_wandb")} for row in rows]
 
 
+@pytest.mark.cluster
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_wandb_offline_equals_the_ledger_after_a_kill_and_a_resume(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
