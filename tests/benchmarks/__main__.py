@@ -18,7 +18,7 @@ cores:
 - ``text`` (4): tokens a second of an encoder's fine-tuning, against transformers' trainer; padding.
 - ``data`` (8): images a second of each kind of data, against torchvision's pipelines; how long
   steps wait for them.
-- ``followers`` (5): whole launches whose followers are slow or fail, against one without.
+- ``followers`` (10): whole launches whose followers are slow or fail, against one without.
 - ``sharing`` (2): trials an hour of 1, 4 and 16 processes that share a device; meant for GPUs.
 
 ``--quick`` takes a quarter of the rounds; a busy machine twice the time.

@@ -64,9 +64,7 @@ def follower_rows(rounds: int) -> list[Row]:
             ALONE: lambda path: Options(storage=path, quiet=True),
             "1 s a call": lambda path: Options(storage=path, quiet=True, callbacks=[Slow()]),
             "disk full": lambda path: Options(storage=path, quiet=True, callbacks=[FullDisk()]),
-            "MLflow, server down": lambda path: Options(
-                storage=path, quiet=True, trackers=["mlflow"]
-            ),
+            "MLflow, server down": lambda path: Options(storage=path, quiet=True, track=["mlflow"]),
         }
         launches = _Launches(Path(folder))
         launches.seconds(ways[ALONE])  # starts the workers
