@@ -76,8 +76,8 @@ class Undertraining(Shown):
         seed; ``more_seeds``, the seeds to add until the interval of such a gain excludes 0 (or
         epsilon, if the gain is below it), NaN if it already does; ``train_loss_change`` with
         ``_low _high``. As support only, each with its ``_low`` and ``_high``: ``train_loss_gap
-        train_entropy_gap`` to the dense twin, and ``slope``, the change of the validation loss in
-        nats over the last tenth of training.
+        train_entropy_gap`` to the dense twin, and ``slope``, the change of the validation loss over
+        the last tenth of training.
         """
         return self.rows.copy()
 
@@ -293,7 +293,7 @@ def _support(
 def _slopes(results: Results) -> pd.DataFrame:
     """Change of the validation loss over the last tenth of training, shape [n_cells, n_seeds].
 
-    It is the slope of a least-squares line, in nats; NaN if a trial was evaluated only once there.
+    It is the slope of a least-squares line; NaN if a trial was evaluated only once there.
     """
     rows = report_rows(results)[["cell", "seed", "trial_id", "status"]]
     history = results.history()
