@@ -17,6 +17,7 @@ from .lengths.extension import extension_gain
 from .lengths.saturation import Saturation, epochs_needed
 from .lengths.verdicts import Undertraining, undertraining
 from .load import StudyResults, load
+from .measure import Measure
 from .ramps import figures as ramp_figures
 from .ramps.atlas import ramp_atlas
 from .recipes.importance import figures as importance_figures
@@ -56,6 +57,7 @@ FIGURE_MODULES = (
 __all__ = [
     "CHECKS",
     "Curve",
+    "Measure",
     "Optima",
     "Results",
     "Saturation",

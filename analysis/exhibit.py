@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from .quantities import display_factor
+from .measure import Measure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,9 +36,9 @@ class CellFormat(Enum):
         return 100.0 if self in fractions else 1.0
 
 
-def measure_format(measure: str) -> CellFormat:
-    """Format of a measure: percent for an accuracy, score or error, plain for a loss."""
-    return CellFormat.PERCENT if display_factor(measure) > 1 else CellFormat.PLAIN
+def measure_format(measure: Measure) -> CellFormat:
+    """Format of a measure: percent for fractions, plain for others."""
+    return CellFormat.PERCENT if measure.is_fraction else CellFormat.PLAIN
 
 
 @dataclass(frozen=True)

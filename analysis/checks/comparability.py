@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..estimates.equal_flops import flops_warnings
-from ..estimates.means import direction_of
 from ..load import StudyResults
+from ..measure import Measure
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
     Finding,
@@ -207,7 +207,7 @@ def unequal_baselines(evidence: Evidence) -> Iterator[Finding]:
     if p < BASELINE_SIGNIFICANCE_LEVEL:
         own = least.trials
         means = own.groupby("config_id")["value"].mean()
-        best = (direction_of(y) * means).idxmax()
+        best = (Measure.by_name(y).direction * means).idxmax()
         cells = list(own.loc[own["config_id"] != best, "cell"])
         yield Finding("", cells, _baseline_range_text(own, y, p))
 

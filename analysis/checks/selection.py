@@ -11,7 +11,7 @@ import pandas as pd
 
 from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Uniform
 
-from ..estimates.means import direction_of
+from ..measure import Measure
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
     Finding,
@@ -221,7 +221,8 @@ def _shows_earlier_evaluation(
         if name not in history or name not in rows:
             continue
         shown = rows[name].astype("float64")
-        best = groups[name].max() if direction_of(name) > 0 else groups[name].min()
+        rises = Measure.by_name(name).higher_is_better
+        best = groups[name].max() if rises else groups[name].min()
         best = best.reindex(rows.index)
         last = groups[name].last().reindex(rows.index)
         found |= (shown == best) & (shown != last) & last.notna()

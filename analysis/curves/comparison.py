@@ -18,6 +18,7 @@ from ..estimates.means import (
     require_one_cell_each,
     sort_points,
 )
+from ..measure import Measure
 from ..notebook import Shown
 from ..tables.results import Results
 
@@ -38,14 +39,14 @@ class Comparison(Shown):
     """Arms at equal training length: numbers first (`frame`), then the figure (`plot`).
 
     Args:
-        y: The measured column.
+        y: The measure.
         epochs: Length of training.
         points: Rows that `frame` returns.
         level: Coverage of the intervals, in (0, 1).
         runs: Name of the runs that the means are over.
     """
 
-    y: str
+    y: Measure
     epochs: float
     points: pd.DataFrame
     level: float = 0.95
@@ -112,7 +113,8 @@ def compare_arms(
     require_one_cell_each(points, ["arm", "sparsity"], "give `where`")
     points = points.assign(total_flops=points["training_flops"] + points["extra_flops"])
     points = sort_points(points, ["arm", "sparsity"])
-    return Comparison(y, float(length), points, level, replicates_name(results))
+    measure = results.measure(y)
+    return Comparison(measure, float(length), points, level, replicates_name(results))
 
 
 def _common_length(points: pd.DataFrame) -> float:

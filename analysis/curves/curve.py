@@ -28,6 +28,7 @@ from ..estimates.means import (
     require_one_cell_each,
     sort_points,
 )
+from ..measure import Measure
 from ..notebook import Shown
 from ..quantities import line_name
 from ..tables.results import Results
@@ -56,7 +57,7 @@ class Curve(Shown):
     """A measure of the report trials against ``x``: numbers first (`frame`), then the figure.
 
     Args:
-        y: The measured column.
+        y: The measure.
         x: ``sparsity``, ``epochs`` (the whole training, multiplier included), ``train_flops`` or
             ``gpu_hours``.
         by: The dotted field that separates the lines of an arm; None for one line.
@@ -68,7 +69,7 @@ class Curve(Shown):
             was selected.
     """
 
-    y: str
+    y: Measure
     x: str
     by: str | None
     points: pd.DataFrame
@@ -252,7 +253,8 @@ def _curve(
     points = add_dense_points(cells[columns])
     require_one_cell_each(points, keys, f"give `by` (now {by}) or `where`")
     points = sort_points(points, keys)[[*keys, *MEAN_STATISTICS]]
-    return Curve(y, x, by, points, level, tuple(like), gap, replicates_name(results))
+    runs = replicates_name(results)
+    return Curve(results.measure(y), x, by, points, level, tuple(like), gap, runs)
 
 
 def _add_cost(

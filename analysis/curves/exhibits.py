@@ -10,7 +10,6 @@ import pandas as pd
 
 from ..estimates.means import GAP_BASELINES, is_measured
 from ..exhibit import Exhibit
-from ..quantities import measure_name
 from ..tables.results import Results
 from .comparison import compare_arms
 from .curve import Curve, cost_curve, displayed_costs, length_curve, sparsity_curve
@@ -59,9 +58,9 @@ def _curve_exhibit(curve: Curve) -> Iterator[Exhibit]:
     """The exhibit of one curve; none if nothing was measured."""
     if not curve.frame()["n"].gt(0).any():
         return
-    name = "-".join(part for part in (curve.y, curve.gap, curve.x) if part)
+    name = "-".join(part for part in (curve.y.column, curve.gap, curve.x) if part)
     baseline = f" minus that of {GAP_BASELINES[curve.gap]}" if curve.gap else ""
-    title = f"{measure_name(curve.y)}{baseline} against {AXIS_TITLES[curve.x]}"
+    title = f"{curve.y.title}{baseline} against {AXIS_TITLES[curve.x]}"
     yield Exhibit(name, title, curve.frame(), curve.note(), curve.plot)
 
 
@@ -72,7 +71,7 @@ def comparison_exhibits(
     found = compare_arms(results, y, where=where)
     if found.shared():
         length = f", after {found.epochs:g} epochs" if results.design.lengths() else ""
-        title = f"{measure_name(y)} and cost of training against sparsity{length}"
+        title = f"{found.y.title} and cost of training against sparsity{length}"
         yield Exhibit("comparison", title, found.frame(), found.note(), found.plot)
 
 
@@ -85,8 +84,9 @@ def history_exhibits(results: Results, where: Mapping[str, Any] | None = None) -
     for column in ("val_loss", "train_loss"):
         rows = history.dropna(subset=column)
         if _has_line(rows):
-            title = f"{measure_name(column)} over training"
-            figure = partial(draw_histories, rows, column)
+            measure = results.measure(column)
+            title = f"{measure.title} over training"
+            figure = partial(draw_histories, rows, measure)
             yield Exhibit(f"history-{column}", title, rows[[*TRACE_COLUMNS, column]], note, figure)
     rows = _first_seeds(history).dropna(subset="sparsity_now")
     if _has_line(rows) and rows["sparsity_now"].gt(0).any():
@@ -95,7 +95,7 @@ def history_exhibits(results: Results, where: Mapping[str, Any] | None = None) -
             "Sparsity of the mask over training",
             rows[[*TRACE_COLUMNS, "sparsity_now"]],
             note.replace("a line per", "first"),
-            partial(draw_histories, rows, "sparsity_now"),
+            partial(draw_histories, rows, results.measure("sparsity_now")),
         )
 
 

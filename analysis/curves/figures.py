@@ -18,7 +18,8 @@ from ..drawing.axes import (
 )
 from ..drawing.marks import add_line_legend, draw_means
 from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
-from ..quantities import column_label, difference_label, display_factor, line_name
+from ..measure import Measure
+from ..quantities import line_name
 from ..wording import list_names
 from .comparison import Comparison
 from .curve import Curve
@@ -128,7 +129,7 @@ class _CurveLines:
             name = f"{prefix} {line_name(self.curve.by, value)}".strip()
             is_sparsity = self.curve.x == "sparsity"
             x = self.transform(part["sparsity"]) if is_sparsity else part[self.curve.x]
-            draw_means(panel, x, part, display_factor(self.curve.y), style, name)
+            draw_means(panel, x, part, self.curve.y.factor, style, name)
 
     def format_panel(self, panel: Axes, labelled: bool) -> None:
         """Set the axes of a panel; ``labelled`` panels name the measure."""
@@ -139,52 +140,53 @@ class _CurveLines:
 def _y_label(curve: Curve) -> str:
     """Label of the measure, or of its difference to the baseline."""
     if not curve.gap:
-        return column_label(curve.y)
-    return difference_label(curve.y, GAP_RELATIONS[curve.gap])
+        return curve.y.label
+    return curve.y.difference_label(GAP_RELATIONS[curve.gap])
 
 
 @draws(Comparison)
 def draw_comparison(comparison: Comparison) -> Figure:
     """Draw the measure and the cost of training against sparsity: two panels, a line per arm."""
-    return _draw_arms(comparison.frame(), [comparison.y, "total_flops"])
+    return _draw_arms(comparison.frame(), [comparison.y, Measure.by_name("total_flops")])
 
 
 @dataclass(frozen=True)
 class _ArmsPanel:
-    """Rows of one panel of arms, with ``mean low high`` of its column."""
+    """Rows of one panel of arms, with ``mean low high`` of its measure."""
 
-    column: str
+    measure: Measure
     sparse: pd.DataFrame
     dense: pd.DataFrame
 
 
 def _draw_arms(
-    frame: pd.DataFrame, columns: Sequence[str], transform: AxisTransform = log_density
+    frame: pd.DataFrame, measures: Sequence[Measure], transform: AxisTransform = log_density
 ) -> Figure:
-    """Draw a panel for each column, a line per arm, dense networks as horizontal lines.
+    """Draw a panel for each measure, a line per arm, dense networks as horizontal lines.
 
     Dense networks are named by arm if they differ.
 
     Args:
-        frame: ``arm sparsity``; ``mean low high`` of the first column; the others by their names.
-        columns: Columns that are drawn against sparsity.
+        frame: ``arm sparsity``; ``mean low high`` of the first measure; the others by their names.
+        measures: Measures and costs that are drawn against sparsity.
         transform: Positions of sparsities on the axis.
     """
     sparse = frame[frame["sparsity"] > 0]
     dense = _dense_levels(frame[frame["sparsity"] == 0])
     styles = arm_styles(sparse["arm"])
     with project_style():
-        axes = make_panels(len(columns), size=(4.4, 4.2), share=False)
-        for column, axis in zip(columns, axes, strict=True):
+        axes = make_panels(len(measures), size=(4.4, 4.2), share=False)
+        for measure, axis in zip(measures, axes, strict=True):
+            column = measure.column
             panel = _ArmsPanel(
-                column, _values_as_means(sparse, column), _values_as_means(dense, column)
+                measure, _values_as_means(sparse, column), _values_as_means(dense, column)
             )
             _draw_dense_levels(axis, panel, styles)
             _draw_arm_lines(axis, panel, styles, transform)
-            axis.set_ylabel(column_label(column))
+            axis.set_ylabel(measure.label)
             set_x_axis(axis, "sparsity", sparse["sparsity"], transform)
             # After drawing, since the scale depends on the limits of what was drawn.
-            set_y_scale(axis, column, pd.concat([panel.sparse, panel.dense]))
+            set_y_scale(axis, measure, pd.concat([panel.sparse, panel.dense]))
         return add_line_legend(axes, "arm", arms_by_right_end(sparse))
 
 
@@ -202,7 +204,7 @@ def _draw_dense_levels(
     """Draw a dashed horizontal line for each dense network, in the colour of its arm."""
     for level in panel.dense.dropna(subset="mean").to_dict("records"):
         colour = styles[level["of"]]["color"] if level["of"] in styles else "black"
-        height = display_factor(panel.column) * level["mean"]
+        height = panel.measure.factor * level["mean"]
         axis.axhline(height, linewidth=1.2, label=level["name"], color=colour, linestyle="--")
 
 
@@ -219,7 +221,7 @@ def _draw_arm_lines(
     for rank, (arm, style) in enumerate(styles.items()):
         own = panel.sparse["arm"] == arm
         x = positions[own] + step * (rank - (len(styles) - 1) / 2)
-        draw_means(axis, x, panel.sparse[own], display_factor(panel.column), style, arm)
+        draw_means(axis, x, panel.sparse[own], panel.measure.factor, style, arm)
 
 
 def _dense_levels(dense: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,8 @@ import pandas as pd
 from ..drawing.axes import log_density, make_panels, set_sparsity_ticks
 from ..drawing.marks import add_line_legend
 from ..drawing.style import line_colours, project_style
-from ..quantities import column_label, display_factor, line_name
+from ..measure import Measure
+from ..quantities import column_label, line_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +22,11 @@ MAX_FIGURE_POINTS = 12_000
 """Points of a figure. Evaluations of longer histories are left out, but never the last one."""
 
 
-def draw_histories(frame: pd.DataFrame, y: str) -> Figure:
+SPARSITY_COLUMN = "sparsity_now"
+"""Sparsity of the mask, which is drawn on the axis of log density."""
+
+
+def draw_histories(frame: pd.DataFrame, y: Measure) -> Figure:
     """Draw ``y`` over training, a line per trial; rows of panels are arms, columns are lengths.
 
     If every arm has one length, the arms follow each other in three columns.
@@ -29,7 +34,7 @@ def draw_histories(frame: pd.DataFrame, y: str) -> Figure:
     Args:
         frame: One row per trial and evaluation: ``arm sparsity epochs seed trial_id progress`` and
             ``y``.
-        y: The column; sparsity itself is drawn on the log-density axis.
+        y: The measure; sparsity itself is drawn on the log-density axis.
     """
     lengths = sorted(set(frame["epochs"]))
     panels = _panels(frame)
@@ -44,10 +49,10 @@ def draw_histories(frame: pd.DataFrame, y: str) -> Figure:
             _draw_lines(axis, part, y, palette, stride)
             axis.set_title(f"{arm}, {length:g} epochs" if len(lengths) > 1 else arm)
             axis.set_xlim(0, 100)
-            if y == "sparsity_now":
+            if y.column == SPARSITY_COLUMN:
                 set_sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
         for axis in axes[::columns]:
-            axis.set_ylabel(column_label(y))
+            axis.set_ylabel(y.label)
         for axis in axes[-columns:]:
             axis.set_xlabel(column_label("progress"))
             axis.tick_params(labelbottom=True)
@@ -67,20 +72,22 @@ def _panels(frame: pd.DataFrame) -> list[tuple[str, float]]:
 
 
 def _draw_lines(
-    axis: Axes, panel: pd.DataFrame, y: str, palette: Mapping[Any, Any], stride: int
+    axis: Axes, panel: pd.DataFrame, y: Measure, palette: Mapping[Any, Any], stride: int
 ) -> None:
     """Draw the lines of one panel, those of one sparsity as one artist with gaps between trials."""
     # One artist per sparsity: a line for each of hundreds of trials makes large files.
-    gap = pd.DataFrame([[np.nan, np.nan]], columns=["progress", y])
+    gap = pd.DataFrame([[np.nan, np.nan]], columns=["progress", y.column])
     for sparsity, rows in panel.groupby("sparsity"):
         parts = []
         ordered = rows.sort_values(["seed", "trial_id", "progress"])
         for _, trial in ordered.groupby("trial_id", sort=False):
             kept = trial.iloc[::-stride].iloc[::-1]  # counted from the end: the last one stays
-            parts.append(kept[["progress", y]].astype("float64"))
+            parts.append(kept[["progress", y.column]].astype("float64"))
             parts.append(gap.astype("float64"))
         line = pd.concat(parts, ignore_index=True)
-        values = log_density(line[y]) if y == "sparsity_now" else display_factor(y) * line[y]
+        values = y.factor * line[y.column]
+        if y.column == SPARSITY_COLUMN:
+            values = log_density(values)
         style = {"color": palette[sparsity], "linewidth": 1.1, "alpha": 0.85}
         name = line_name("sparsity.target", sparsity)
         axis.plot(100 * line["progress"], values, label=name, **style)

@@ -12,9 +12,10 @@ from sparsetune.errors import SparsetuneError
 from sparsetune.notebook import html_text
 from sparsetune.paths import Place
 
-from ..estimates.means import MEASURE_COLUMNS
+from ..estimates.means import measure_columns
 from ..lengths.summary import summary
 from ..load import StudyResults, load
+from ..measure import Measure
 from ..notebook import frame_html
 from ..page.sections import headline_measure
 from ..tables.results import Results
@@ -42,7 +43,7 @@ class Diff:
 
     before: Results
     after: Results
-    y: str
+    y: Measure
     unlike: tuple[str, ...]
     compared: pd.DataFrame
     level: float = 0.95
@@ -104,8 +105,8 @@ class Diff:
         if self.unlike or other_axes:
             return empty
         keys = [*SUMMARY_KEYS, "field"]
-        before = _summary_words(self.before, self.y).rename(columns={"word": "before"})
-        after = _summary_words(self.after, self.y).rename(columns={"word": "after"})
+        before = _summary_words(self.before, self.y.column).rename(columns={"word": "before"})
+        after = _summary_words(self.after, self.y.column).rename(columns={"word": "after"})
         frame = before.merge(after, on=keys)
         changed = frame[_is_changed(frame)]
         return pd.concat([empty, changed], ignore_index=True).astype(empty.dtypes.to_dict())
@@ -154,17 +155,19 @@ def diff(
     Raises:
         SparsetuneError: if ``y`` is unknown, or a directory is no readable study.
     """
-    if y is not None and y not in MEASURE_COLUMNS:
-        raise SparsetuneError(f"the measure must be one of {', '.join(MEASURE_COLUMNS)}, got `{y}`")
     first = before if isinstance(before, Results) else load(before)
     second = after if isinstance(after, Results) else load(after)
     y = y or _common_measure(first, second)
-    unlike = tuple(_incomparable_reasons(first, second))
+    for results in (first, second):
+        known = measure_columns(results)
+        if y not in known:
+            raise SparsetuneError(f"the measure must be one of {', '.join(known)}, got `{y}`")
+    unlike = tuple(_incomparable_reasons(first, second, y))
     if unlike:
         compared = pd.DataFrame(columns=list(CONCLUSION_DTYPES))
     else:
         compared = compare_cells(first, second, y, level)
-    return Diff(first, second, y, unlike, compared, level)
+    return Diff(first, second, second.measure(y), unlike, compared, level)
 
 
 def _common_measure(before: Results, after: Results) -> str:
@@ -173,7 +176,7 @@ def _common_measure(before: Results, after: Results) -> str:
     return headline_measure(after) if measure == "test_accuracy" else measure
 
 
-def _incomparable_reasons(before: Results, after: Results) -> Iterator[str]:
+def _incomparable_reasons(before: Results, after: Results, y: str) -> Iterator[str]:
     """Reasons why numbers of one study say nothing of the other.
 
     There are none for tables of runs, which do not say what was learned.
@@ -185,6 +188,11 @@ def _incomparable_reasons(before: Results, after: Results) -> Iterator[str]:
     pairs = {path: (first.get(path), second.get(path)) for path in TASK_FIELDS}
     if before.design.objective and after.design.objective:
         pairs["objective"] = (_objective_text(before), _objective_text(after))
+    old_measure = before.measure(y)
+    new_measure = after.measure(y)
+    metrics = {old_measure.metric, new_measure.metric} - {""}
+    if old_measure.unit != new_measure.unit or len(metrics) > 1:
+        pairs[y] = (old_measure.label, new_measure.label)
     for path, (old, new) in pairs.items():
         if old != new:
             field = path.removeprefix("base.")

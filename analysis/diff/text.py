@@ -15,8 +15,6 @@ from ..tables.results import Results
 from . import Diff
 from .conclusions import STUDY_SIDES
 
-PERCENT_SUFFIXES = ("_accuracy", "_score", "_error")
-"""Ends of the names of measures that are shown in percent."""
 WIDE_TERMINAL_COLUMNS = 120
 """Terminal width from which each study's own intervals are shown, not the difference's alone."""
 MAX_FIELD_SHARE = 1 / 3
@@ -33,7 +31,7 @@ def as_json(diff: Diff) -> dict[str, Any]:
     return {
         "before": _directory_text(diff.before),
         "after": _directory_text(diff.after),
-        "measure": diff.y,
+        "measure": diff.y.column,
         "level": diff.level,
         "comparable": not diff.unlike,
         "unlike": list(diff.unlike),
@@ -151,7 +149,7 @@ def _print_conclusions(console: Console, diff: Diff) -> None:
     if matched.empty:
         console.print("\n[bold]No cell is in both studies.[/]")
     else:
-        is_percent = diff.y.endswith(PERCENT_SUFFIXES)
+        is_percent = diff.y.is_fraction
         measure = f"{diff.y} in percent" if is_percent else diff.y
         console.print(f"\n[bold]{measure}[/], by cell")
         is_wide = console.width >= WIDE_TERMINAL_COLUMNS

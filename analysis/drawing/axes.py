@@ -12,6 +12,7 @@ import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
+from ..measure import UNIT_RANGE, Measure
 from ..quantities import column_label
 
 if TYPE_CHECKING:
@@ -183,51 +184,51 @@ def _nearest_sparsity_text(sparsities: Any, positions: Any, position: float) -> 
     return f"{100 * nearest:.10g}"
 
 
-def set_y_scale(axis: Axes, column: str, drawn: pd.DataFrame) -> None:
+def set_y_scale(axis: Axes, measure: Measure, drawn: pd.DataFrame) -> None:
     """Make the y axis logarithmic if values lie far apart, in the error in case of an accuracy.
 
     Args:
         axis: The panel, whose marks are drawn.
-        column: The measure or cost.
+        measure: The measure or cost.
         drawn: ``low mean high`` of every mark, NaN where unknown.
     """
-    is_fraction = column.rpartition("_")[2] in ("accuracy", "score")
+    has_error = measure.range == UNIT_RANGE and measure.higher_is_better is True
     means = drawn["mean"].dropna().to_numpy(np.float64)
-    smallest, largest = _finite_range(1 - means if is_fraction else means)
+    smallest, largest = _finite_range(1 - means if has_error else means)
     if not largest > LOG_AXIS_RATIO * smallest > 0:
-        _limit_linear_y_axis(axis, column, is_fraction)
-    elif is_fraction:
+        _limit_linear_y_axis(axis, measure, has_error)
+    elif has_error:
         ends = _finite_range(drawn[["low", "mean", "high"]].to_numpy(np.float64))
-        _set_log_error_axis(axis, column, ends, smallest)
+        _set_log_error_axis(axis, measure, ends, smallest)
     else:
         _set_log_y_axis(axis)
 
 
-def _limit_linear_y_axis(axis: Axes, column: str, is_fraction: bool) -> None:
+def _limit_linear_y_axis(axis: Axes, measure: Measure, has_error: bool) -> None:
     """Cut off what a linear y axis should not show."""
-    if column == "total_flops":
+    if measure.column == "total_flops":
         axis.set_ylim(0, None)
-    elif is_fraction:
+    elif has_error:
         # An interval of two seeds can end below 0 or above 100 %.
         low, high = axis.get_ylim()
         axis.set_ylim(max(0.0, low), min(100.0, high))
 
 
 def _set_log_error_axis(
-    axis: Axes, column: str, ends: tuple[float, float], smallest_error: float
+    axis: Axes, measure: Measure, ends: tuple[float, float], smallest_error: float
 ) -> None:
     """Draw an accuracy by the logarithm of its error.
 
     Args:
         axis: The panel.
-        column: The measure.
+        measure: The accuracy.
         ends: Lowest and highest end of all intervals, as fractions.
         smallest_error: Error of the highest mean, as a fraction.
     """
     low, high = ends
     axis.set_yscale("function", functions=(_accuracy_to_position, _position_to_accuracy))
     # The label ends with the unit in brackets.
-    axis.set_ylabel(f"{column_label(column)[:-1]}, by the logarithm of the error)")
+    axis.set_ylabel(f"{measure.label[:-1]}, by the logarithm of the error)")
     # Intervals that reach an error of 0 would take up the whole axis.
     top = max(1 - smallest_error / 1.3, min(high, 1 - smallest_error / 2))
     axis.set_ylim(max(0.0, 100 * low - 5), 100 * top)

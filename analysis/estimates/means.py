@@ -48,9 +48,25 @@ dense recipe.
 """
 
 
-def direction_of(y: str) -> int:
-    """1 if more of a measured column is better, as of an accuracy or a score; -1 if less is."""
-    return 1 if y.endswith(("accuracy", "score")) else -1
+def measure_columns(results: Results) -> list[str]:
+    """Columns that may be on the y axis: those of any task, then the metrics of a user's own."""
+    names = [facts.column for task in results.design.measured for facts in task.metrics]
+    own = [f"{split}_{name}" for split in ("val", "test") for name in names]
+    trials = results.trials()
+    return list(dict.fromkeys([*MEASURE_COLUMNS, *(name for name in own if name in trials)]))
+
+
+def require_measure(results: Results, y: str) -> None:
+    """Refuse a column that is no measure.
+
+    Raises:
+        SparsetuneError: naming those that are.
+    """
+    if y in MEASURE_COLUMNS:
+        return  # the usual case, without asking for the tables
+    known = measure_columns(results)
+    if y not in known:
+        raise SparsetuneError(f"`y` must be one of {', '.join(known)}, got `{y}`")
 
 
 def cell_values(
@@ -73,8 +89,7 @@ def cell_values(
     Raises:
         SparsetuneError: if ``y``, or a field or value in ``where``, is unknown.
     """
-    if y not in MEASURE_COLUMNS:
-        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURE_COLUMNS)}, got `{y}`")
+    require_measure(results, y)
     cells, value, twin = _cell_values(results, y, where)
     return cells.copy(deep=False), value.copy(deep=False), twin.copy(deep=False)
 
@@ -120,6 +135,28 @@ def is_measured(results: Results, y: str) -> bool:
     return bool(values.reindex(report_rows(results)["trial_id"]).notna().any())
 
 
+def absent_quantities(results: Results) -> list[str]:
+    """Quantities that a study's task does not have, such as the accuracy of a regression.
+
+    Every evaluation lacks them, though its loss is known. A table of runs lacks what nobody wrote
+    down, which says nothing of the task.
+    """
+    if not results.design.measured:
+        return []
+    trials = results.trials()
+    absent = []
+    for quantity in ("accuracy", "entropy"):
+        columns = [(f"{split}_{quantity}", f"{split}_loss") for split in ("val", "test")]
+        measured = [
+            bool(trials[column].notna().any())
+            for column, loss in columns
+            if np.isfinite(trials[loss].astype("float64")).any()
+        ]
+        if measured and not any(measured):
+            absent.append(quantity)
+    return absent
+
+
 def require_measured(results: Results, y: str) -> None:
     """Raise if report trials have finished and none has a value of ``y``.
 
@@ -128,7 +165,9 @@ def require_measured(results: Results, y: str) -> None:
     """
     if is_measured(results, y) or not report_rows(results)["status"].eq("COMPLETE").any():
         return
-    candidates = [name for name in MEASURE_COLUMNS if name.startswith(("train_", "val_", "test_"))]
+    candidates = [
+        name for name in measure_columns(results) if name.startswith(("train_", "val_", "test_"))
+    ]
     measured = [name for name in candidates if is_measured(results, name)]
     names = ", ".join(measured) or "(nothing)"
     raise SparsetuneError(f"no finished run has `{y}`; measured were {names}: give `y`")

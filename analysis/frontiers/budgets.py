@@ -21,6 +21,7 @@ from ..estimates.means import (
     replicates_name,
     require_measured,
 )
+from ..measure import Measure
 from ..notebook import Shown
 from ..recipes.responses import is_lower_better
 from ..tables.results import Results
@@ -70,16 +71,16 @@ class BestAt(Shown):
     """Best cell of each sparsity within each limit of a budget.
 
     Args:
-        y: The measured column that is reported.
-        by: The validation column that chose.
+        y: The measure that is reported.
+        by: The validation measure that chose.
         budget: ``epochs``, ``train_flops`` or ``gpu_hours``.
         rows: Rows that `frame` returns.
         level: Coverage of the intervals, in (0, 1).
         runs: Name of the runs that the means are over.
     """
 
-    y: str
-    by: str
+    y: Measure
+    by: Measure
     budget: str
     rows: pd.DataFrame
     level: float = 0.95
@@ -158,16 +159,16 @@ class Candidates:
     """Cells that may be chosen, with their costs and values.
 
     Args:
-        y: The measured column that is reported.
-        by: The validation column that chooses.
+        y: The measure that is reported.
+        by: The validation measure that chooses.
         means: One row per cell: its costs, and its mean of ``y`` with its interval.
         values: Values that choose, by report seed, lower is better, shape [n_cells, n_seeds].
         level: Coverage of the intervals, in (0, 1).
         runs: Name of the runs that the means are over.
     """
 
-    y: str
-    by: str
+    y: Measure
+    by: Measure
     means: pd.DataFrame
     values: pd.DataFrame
     level: float = 0.95
@@ -206,7 +207,8 @@ def candidates(
     means = cell_spending(results, where).join(measured.drop(columns=["arm", "sparsity", "epochs"]))
     means = means.assign(chosen=values.mean(axis=1)).dropna(subset="chosen")
     values = values if is_lower_better(results, by) else -values
-    return Candidates(y, by, means, values, level, replicates_name(results))
+    measures = (results.measure(y), results.measure(by))
+    return Candidates(*measures, means, values, level, replicates_name(results))
 
 
 def cell_spending(results: Results, where: Mapping[str, Any] | None = None) -> pd.DataFrame:

@@ -10,22 +10,13 @@ from sparsetune.errors import SparsetuneError
 from ..curves.curve import displayed_costs
 from ..estimates.means import cell_values
 from ..exhibit import SPARSITY_COLUMN, Exhibit, TableColumn, measure_format
-from ..quantities import column_label
+from ..measure import Measure
 from ..tables.results import Results
 from .budgets import BUDGET_UNITS, Candidates, candidates, cell_spending
 from .iso_flops import iso_flops
 from .pareto import pareto_front
 
 COST_COLUMN = TableColumn("Training FLOPs\n(dense epochs)", "train_flops")
-ISO_FLOPS_COLUMNS = (
-    TableColumn("Cell", "cell"),
-    TableColumn("With", "other_cell"),
-    COST_COLUMN,
-    TableColumn("n", "n"),
-    TableColumn("Difference (nats)\n[95 % interval]", "difference", "low", "high"),
-    TableColumn("p (Holm)", "p_holm"),
-    TableColumn("Verdict", "verdict"),
-)
 LIMIT_UNITS = BUDGET_UNITS | {"train_flops": "dense epochs"}
 """Units of limits in a heading, where FLOPs are clear already."""
 
@@ -53,7 +44,7 @@ def frontier_exhibits(
         found.frame(),
         found.note(),
         found.plot,
-        ISO_FLOPS_COLUMNS if len(found.pairs) else None,
+        _iso_flops_columns(found.y) if len(found.pairs) else None,
     )
     front = pareto_front(results, loss, where=where)
     columns = (
@@ -61,7 +52,7 @@ def frontier_exhibits(
         SPARSITY_COLUMN,
         TableColumn("Epochs", "epochs"),
         COST_COLUMN,
-        _mean_column(loss),
+        _mean_column(front.y),
         TableColumn("n", "n"),
         TableColumn("Verdict", "verdict"),
     )
@@ -69,9 +60,24 @@ def frontier_exhibits(
     yield Exhibit("pareto-front", title, front.frame(), front.note(), front.plot, columns)
 
 
-def _mean_column(measure: str) -> TableColumn:
+def _iso_flops_columns(measure: Measure) -> tuple[TableColumn, ...]:
+    """Columns of pairs of cells at equal cost."""
+    heading = f"{measure.difference_heading('Difference')}\n[95 % interval]"
+    form = measure_format(measure)
+    return (
+        TableColumn("Cell", "cell"),
+        TableColumn("With", "other_cell"),
+        COST_COLUMN,
+        TableColumn("n", "n"),
+        TableColumn(heading, "difference", "low", "high", form),
+        TableColumn("p (Holm)", "p_holm"),
+        TableColumn("Verdict", "verdict"),
+    )
+
+
+def _mean_column(measure: Measure) -> TableColumn:
     """Column of a mean with its interval."""
-    heading = f"{column_label(measure)}\n[95 % interval]"
+    heading = f"{measure.label}\n[95 % interval]"
     return TableColumn(heading, "mean", "low", "high", measure_format(measure))
 
 
@@ -107,7 +113,7 @@ def _budget_exhibits(
             TableColumn("Arm", "arm"),
             TableColumn("Epochs", "epochs"),
             COST_COLUMN,
-            _mean_column(y),
+            _mean_column(best.y),
             TableColumn("n", "n"),
             TableColumn("Best of\n(cells)", "cells"),
             TableColumn("Verdict", "verdict"),

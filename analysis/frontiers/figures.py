@@ -13,7 +13,8 @@ from ..drawers import draws
 from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_ticks
 from ..drawing.marks import add_legend, attach_hover_texts
 from ..drawing.style import LINE_MARKERS, line_colours, project_style
-from ..quantities import column_label, display_factor, line_name
+from ..measure import Measure
+from ..quantities import column_label, line_name
 from .budgets import BestAt
 from .iso_flops import IsoFlops
 from .pareto import ParetoFront
@@ -47,7 +48,7 @@ def draw_best(found: BestAt) -> Figure:
         SparsetuneError: if there is nothing to draw.
     """
     frame = _require_rows(found.frame(), found.y)
-    factor = display_factor(found.y)
+    factor = found.y.factor
     limits = sorted(set(frame["limit"]))
     arms = list(dict.fromkeys(frame.loc[frame["sparsity"] > 0, "arm"]))
     palette = line_colours(limits, "schedule.epochs")
@@ -71,7 +72,7 @@ def draw_best(found: BestAt) -> Figure:
                 panel.plot([], [], marker, color=ARM_MARK_COLOUR, label=f"best: {arm}")
         set_sparsity_ticks(panel.xaxis, frame["sparsity"])
         panel.set_xlabel(column_label("sparsity"))
-        panel.set_ylabel(column_label(found.y))
+        panel.set_ylabel(found.y.label)
         return add_legend([panel])
 
 
@@ -91,10 +92,10 @@ def draw_iso_flops(found: IsoFlops) -> Figure:
         axes = make_panels(len(arms), size=(4.4, 3.8))
         for arm, panel in zip(arms, axes, strict=True):
             own = points[(points["arm"] == arm) | (points["sparsity"] == 0)]
-            _draw_sparsity_lines(panel, own, palette, display_factor(found.y))
+            _draw_sparsity_lines(panel, own, palette, found.y.factor)
             panel.set_title(arm if len(arms) > 1 else "")
             _set_cost_axes(panel, points, found.y)
-        axes[0].set_ylabel(column_label(found.y))
+        axes[0].set_ylabel(found.y.label)
         return add_legend(axes, "Sparsity")
 
 
@@ -126,7 +127,7 @@ def draw_front(found: ParetoFront) -> Figure:
         SparsetuneError: if there is nothing to draw.
     """
     frame = _require_rows(found.frame(), found.y)
-    factor = display_factor(found.y)
+    factor = found.y.factor
     arms = _arms(frame)
     marker_of = {arm: LINE_MARKERS[rank % len(LINE_MARKERS)] for rank, arm in enumerate(arms)}
     palette = line_colours(frame["sparsity"], "sparsity.target")
@@ -151,7 +152,7 @@ def draw_front(found: ParetoFront) -> Figure:
             for arm, marker in marker_of.items():
                 panel.plot([], [], marker, color=ARM_MARK_COLOUR, label=arm)
         _set_cost_axes(panel, frame, found.y)
-        panel.set_ylabel(column_label(found.y))
+        panel.set_ylabel(found.y.label)
         return add_legend([panel])
 
 
@@ -205,7 +206,7 @@ def _draw_means(
     attach_hover_texts(marks, _hover_texts(part, factor))
 
 
-def _require_rows(frame: pd.DataFrame, y: str) -> pd.DataFrame:
+def _require_rows(frame: pd.DataFrame, y: Measure) -> pd.DataFrame:
     """The frame, if there is anything to draw.
 
     Raises:
@@ -242,7 +243,7 @@ def _cell_words(row: Mapping[Any, Any]) -> Sequence[str]:
     return words
 
 
-def _set_cost_axes(panel: Axes, frame: pd.DataFrame, y: str) -> None:
+def _set_cost_axes(panel: Axes, frame: pd.DataFrame, y: Measure) -> None:
     """Set a logarithmic axis of training FLOPs with plain numbers.
 
     The axis of a loss is logarithmic too if its values are far apart.
@@ -252,7 +253,8 @@ def _set_cost_axes(panel: Axes, frame: pd.DataFrame, y: str) -> None:
     axes: list[Any] = [panel.xaxis]
     panel.set_xscale("log")
     means = frame["mean"].to_numpy(dtype=np.float64)
-    if y.endswith("loss") and means.min() > 0 and means.max() > LOG_LOSS_RATIO * means.min():
+    is_loss = y.column.endswith("loss")
+    if is_loss and means.min() > 0 and means.max() > LOG_LOSS_RATIO * means.min():
         panel.set_yscale("log")
         axes.append(panel.yaxis)
     # Plain numbers, since the style draws no mathematics.

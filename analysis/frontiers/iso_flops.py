@@ -15,6 +15,7 @@ from sparsetune.errors import SparsetuneError
 from ..drawers import draw
 from ..estimates.intervals import Floats, estimate_means, seeds_needed, unseparated_text
 from ..estimates.means import cell_values
+from ..measure import Measure
 from ..notebook import Shown
 from ..recipes.optima.shifts import holm_adjusted
 from ..recipes.responses import is_lower_better
@@ -49,14 +50,14 @@ class IsoFlops(Shown):
     """Cells compared with those of equal training cost.
 
     Args:
-        y: The measured column.
+        y: The measure.
         points: One row per cell: ``arm sparsity epochs train_flops``, ``n mean low high`` of ``y``.
         pairs: Rows that `frame` returns.
         tolerance: Largest difference of equal costs, as a part of the lower one.
         level: Coverage of the intervals, and level of the correction for many pairs, in (0, 1).
     """
 
-    y: str
+    y: Measure
     points: pd.DataFrame
     pairs: pd.DataFrame
     tolerance: float = FLOPS_TOLERANCE
@@ -138,7 +139,7 @@ def iso_flops(
     pairs = _equal_cost_pairs(points, tolerance)
     compared = _compare_pairs(pairs, values, level, is_lower_better(results, y))
     shown = points[[*SIDE_COLUMNS, "n", "mean", "low", "high"]]
-    return IsoFlops(y, shown, compared, tolerance, level)
+    return IsoFlops(results.measure(y), shown, compared, tolerance, level)
 
 
 def _equal_cost_pairs(points: pd.DataFrame, tolerance: float) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..drawers import draw
 from ..estimates.means import cell_values, interval_note, replicates_name
 from ..estimates.surface import Floats
+from ..measure import Measure
 from ..notebook import Shown
 from ..recipes.responses import is_lower_better
 from ..tables.results import Results
@@ -48,13 +49,13 @@ class ParetoFront(Shown):
     """Cells that no other cell beats in all of a loss, sparsity and training FLOPs.
 
     Args:
-        y: The loss, or another measured column.
+        y: The loss, or another measure.
         rows: Rows that `frame` returns.
         level: Coverage of the intervals, in (0, 1).
         runs: Name of the runs that the means are over.
     """
 
-    y: str
+    y: Measure
     rows: pd.DataFrame
     level: float = 0.95
     runs: str = "report seeds"
@@ -137,7 +138,8 @@ def pareto_front(
         dominated_by=np.where(is_on_front, "", names[strongest]),
     )
     frame = frame.assign(verdict=[_verdict(row) for row in frame.to_dict("records")])
-    return ParetoFront(y, frame[FRONT_COLUMNS], level, replicates_name(results))
+    rows = frame[FRONT_COLUMNS]
+    return ParetoFront(results.measure(y), rows, level, replicates_name(results))
 
 
 def _rivals(sparsity: Floats, cost: Floats) -> NDArray[np.bool_]:

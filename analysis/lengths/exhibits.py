@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from sparsetune.errors import SparsetuneError
+
+from ..estimates.means import cell_values
 from ..exhibit import SPARSITY_COLUMN, Exhibit, TableColumn
-from ..quantities import measure_name
+from ..measure import MarginError
 from ..tables.results import Results
-from .extension import extension_gain
+from .extension import extension_gain_if_judged, tolerance_text
 from .figures import draw_gains
 from .saturation import epochs_needed
-from .steps import find_validation_measure
+from .steps import find_validation_measure, length_lines
 from .verdicts import undertraining
 
 VERDICT_COLUMNS = (
@@ -32,10 +35,24 @@ SATURATION_TABLE_COLUMNS = (
 
 
 def verdict_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
-    """The map of verdicts; none if no cell can be judged. Validation decides."""
-    if find_validation_measure(results, where, None) is None:
+    """The map of verdicts; none if no cell can be judged. Validation decides.
+
+    Raises:
+        SparsetuneError: if cells could be judged, had a gain that counts been given.
+    """
+    y = find_validation_measure(results, where, None)
+    if y is None:
         return
-    found = undertraining(results, where=where)
+    try:
+        found = undertraining(results, where=where)
+    except MarginError as error:
+        if not _has_lengths(results, y, where):
+            return
+        raise SparsetuneError(
+            "whether training was long enough, since how much of a gain counts is not known for"
+            f" {results.measure(y).phrase}, which is no fraction; `analysis.undertraining` and"
+            " `analysis.epochs_needed` judge by an `epsilon` in its own units"
+        ) from error
     if found.frame()["gain_low"].notna().any():
         title = "Which cells are under-trained"
         yield Exhibit("verdicts", title, found.frame(), found.note(), found.plot, VERDICT_COLUMNS)
@@ -47,7 +64,10 @@ def saturation_exhibits(
     """The curve of epochs needed; none if no line has two lengths. Validation decides."""
     if find_validation_measure(results, where, None) is None:
         return
-    found = epochs_needed(results, where=where)
+    try:
+        found = epochs_needed(results, where=where)
+    except MarginError:
+        return  # as the verdicts above say
     if len(found.frame()):
         yield Exhibit(
             "epochs-needed",
@@ -63,17 +83,28 @@ def extension_exhibits(
     results: Results, y: str, where: Mapping[str, Any] | None = None
 ) -> Iterator[Exhibit]:
     """Gain of longer training beyond dense; none if no gain may be claimed."""
-    gains = extension_gain(results, y, where=where)
+    gains = extension_gain_if_judged(results, y, where=where)
     claimed = gains[gains["claimed"].eq(True) & gains["n"].gt(0)]
     if claimed.empty:
         return
+    measure = results.measure(y)
+    too_large = "by 0.1 to 0.3 points at n = 3 in a simulation whose seeds vary by 0.3."
+    if not measure.is_fraction:
+        too_large = "by a third of the spread over seeds to all of it, at n = 3 in a simulation."
     note = (
-        f"{measure_name(y)} gained from {claimed['from_epochs'].iloc[0]:g} epochs on (the shortest"
-        " length at which dense is within 0.2 points of its best) minus what dense gained, paired"
+        f"{measure.title} gained from {claimed['from_epochs'].iloc[0]:g} epochs on (the shortest"
+        f" length at which dense is within {tolerance_text(results, y, where)} of its best) minus"
+        " what dense gained, paired"
         f" by seed, n = {claimed['n'].max()}; bars: 95 % t intervals, not corrected for the number"
         " of comparisons. The same dense runs choose the start, which makes gains too large where"
-        " dense lengths are nearly as good: by 0.1 to 0.3 points at n = 3 in a simulation whose"
-        " seeds vary by 0.3."
+        f" dense lengths are nearly as good: {too_large}"
     )
     title = "What longer training gains beyond dense"
-    yield Exhibit("extension-gain", title, gains, note, partial(draw_gains, gains, y))
+    yield Exhibit("extension-gain", title, gains, note, partial(draw_gains, gains, measure))
+
+
+def _has_lengths(results: Results, y: str, where: Mapping[str, Any] | None) -> bool:
+    """True if cells with ``y`` differ in nothing but their length."""
+    cells, values, _ = cell_values(results, y, where)
+    others = [path for path in results.design.other_axes() if path in cells]
+    return any(len(line) > 1 for line in length_lines(cells, values, others))

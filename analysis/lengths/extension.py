@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ..estimates.intervals import estimate_means, t_interval
-from ..estimates.means import cell_values, direction_of
+from ..estimates.means import cell_values
+from ..measure import MarginError, Measure
 from ..tables.results import Results
 from ..tables.selection import dense_arm_of
 
@@ -32,7 +33,7 @@ def extension_gain(
     results: Results,
     y: str = "test_accuracy",
     *,
-    tolerance: float = 0.002,
+    tolerance: float | None = None,
     where: Mapping[str, Any] | None = None,
     level: float = 0.95,
 ) -> pd.DataFrame:
@@ -56,7 +57,8 @@ def extension_gain(
             dense cells.
         y: A measured column; gains are differences of it, so that of a loss is negative if it
             falls.
-        tolerance: In units of accuracy, or of ``y`` if that decides: 0.002 is 0.2 points.
+        tolerance: In units of accuracy, or of ``y`` if that decides; by default 0.002 of a
+            fraction, which is 0.2 points, or of nats. If another measure decides it must be given.
         where: Dotted fields and their values, as in `sparsity_curve`.
         level: Coverage of the intervals, in (0, 1).
 
@@ -67,10 +69,11 @@ def extension_gain(
         no row if fewer than two dense budgets are measured.
 
     Raises:
-        SparsetuneError: if ``y`` is unknown.
+        SparsetuneError: if ``y`` is unknown, or `tolerance` must be given.
     """
     cells, values, _twins = cell_values(results, y, where)
     accuracy = cell_values(results, "test_accuracy", where)[1]
+    measure = results.measure(y)
     dense_arms = list(dict.fromkeys(cells.loc[cells["sparsity"] == 0, "arm"]))
     parts = []
     for _, line in cells[cells["sparsity"] > 0].groupby(["arm", "sparsity"], sort=False):
@@ -79,21 +82,49 @@ def extension_gain(
         dense = cells[(cells["sparsity"] == 0) & (cells["arm"] == dense_arm_of(arm, dense_arms))]
         # Accuracy decides wherever it was measured: the start is then the same for every `y`.
         has_accuracy = accuracy.loc[dense.index].notna().any(axis=None)
-        quality = accuracy if has_accuracy else direction_of(y) * values
-        start = _saturation_length(_by_length(dense, quality), tolerance)
+        quality = accuracy if has_accuracy else measure.direction * values
+        deciding = results.measure("test_accuracy") if has_accuracy else measure
+        start = _saturation_length(_by_length(dense, quality), deciding, tolerance)
         steps = _steps(_by_length(line, values), _by_length(dense, values), start, level)
         parts.append(steps.assign(arm=arm, sparsity=sparsity))
-    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-    # Types are set here, since a frame without rows has none.
+    return _typed(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame())
+
+
+def extension_gain_if_judged(
+    results: Results,
+    y: str,
+    *,
+    where: Mapping[str, Any] | None = None,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """The rows of `extension_gain`; none where the tolerance would have to be given."""
+    try:
+        return extension_gain(results, y, where=where, level=level)
+    except MarginError:
+        return _typed(pd.DataFrame())
+
+
+def tolerance_text(results: Results, y: str, where: Mapping[str, Any] | None) -> str:
+    """Default tolerance of `extension_gain`, with the unit of the measure that decides."""
+    accuracy = cell_values(results, "test_accuracy", where)[1]
+    deciding = results.measure("test_accuracy" if accuracy.notna().any(axis=None) else y)
+    return deciding.margin_text(deciding.margin(None, "tolerance"))
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with all columns of `extension_gain`, each with its type."""
+    # A frame without rows has no types of its own.
     dtypes = dict.fromkeys((*EXTENSION_COLUMNS, *GAIN_STATISTICS), "float64")
     dtypes |= {"arm": "string", "claimed": "boolean", "n": "Int64"}
     return frame.reindex(columns=list(dtypes)).astype(dtypes)
 
 
-def _saturation_length(dense: pd.DataFrame, tolerance: float) -> float:
-    """The shortest length whose mean is within ``tolerance`` of the best; NaN without values."""
+def _saturation_length(dense: pd.DataFrame, deciding: Measure, tolerance: float | None) -> float:
+    """The shortest length whose mean is within the tolerance of the best; NaN without values."""
     means = dense.mean(axis=1)
-    is_near_best = means >= means.max() - tolerance - ROUNDING_MARGIN
+    # A single length is the best one, whatever the tolerance.
+    margin = deciding.margin(tolerance, "tolerance") if means.notna().sum() > 1 else 0.0
+    is_near_best = means >= means.max() - margin - ROUNDING_MARGIN
     return float(means.index[is_near_best].min())
 
 

@@ -14,7 +14,8 @@ from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_
 from ..drawing.marks import add_line_legend, attach_hover_texts, draw_means
 from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
 from ..estimates.means import add_dense_points
-from ..quantities import difference_label, display_factor, line_name
+from ..measure import Measure
+from ..quantities import line_name
 from .saturation import Saturation
 from .verdicts import Undertraining
 
@@ -63,7 +64,7 @@ def draw_verdicts(found: Undertraining) -> Figure:
             for row in part.to_dict("records"):
                 column = sparsities.index(row["sparsity"])
                 line = lengths.index(row["epochs"])
-                _draw_tile(axis, column, line, row, display_factor(found.y))
+                _draw_tile(axis, column, line, row, found.y)
             # Tiles are patches, which have no text in the interactive figure; marks have.
             _attach_tile_texts(axis, part, sparsities, lengths)
             axis.grid(visible=False)
@@ -107,7 +108,7 @@ def _attach_tile_texts(
     attach_hover_texts(marks, texts)
 
 
-def _draw_tile(axis: Axes, x: int, y: int, row: Mapping[Any, Any], factor: float) -> None:
+def _draw_tile(axis: Axes, x: int, y: int, row: Mapping[Any, Any], measure: Measure) -> None:
     """Draw the tile of one cell: its colour, its letter and, if it is known, its gain.
 
     Args:
@@ -115,7 +116,7 @@ def _draw_tile(axis: Axes, x: int, y: int, row: Mapping[Any, Any], factor: float
         x: Column of the tile.
         y: Row of the tile, from below.
         row: ``verdict sure gain`` of the cell.
-        factor: Factor of the gain.
+        measure: Measure of the gain.
     """
     from matplotlib.patches import Rectangle
 
@@ -138,7 +139,9 @@ def _draw_tile(axis: Axes, x: int, y: int, row: Mapping[Any, Any], factor: float
     letter_height = y + 0.15 if has_gain else y
     axis.text(x, letter_height, letter, weight="bold", fontsize=10, **centred)
     if has_gain:
-        axis.text(x, y - 0.22, f"{factor * row['gain']:+.1f}", fontsize=7, **centred)
+        digits = "+.1f" if measure.has_usual_size else "+.2g"
+        gain = f"{measure.factor * row['gain']:{digits}}"
+        axis.text(x, y - 0.22, gain, fontsize=7, **centred)
 
 
 @draws(Saturation)
@@ -224,12 +227,12 @@ def _draw_needed_epochs(
     attach_hover_texts(open_ends, texts[is_open])
 
 
-def draw_gains(frame: pd.DataFrame, y: str) -> Figure:
+def draw_gains(frame: pd.DataFrame, y: Measure) -> Figure:
     """Draw the extension gain of each sparsity at each longer length: a panel per arm.
 
     Args:
         frame: Rows of `extension_gain`; only claimed steps are drawn.
-        y: The measured column.
+        y: The measure.
     """
     frame = frame[frame["claimed"].eq(True) & (frame["n"] > 0)]
     frame = frame.assign(mean=frame["gain"])
@@ -240,12 +243,12 @@ def draw_gains(frame: pd.DataFrame, y: str) -> Figure:
         palette = line_colours(frame["sparsity"], "sparsity.target")
         for arm, axis in zip(arms, axes, strict=False):
             axis.axhline(0, color="#555555", linewidth=1)
-            _draw_gain_marks(axis, frame[frame["arm"] == arm], lengths, palette, display_factor(y))
+            _draw_gain_marks(axis, frame[frame["arm"] == arm], lengths, palette, y.factor)
             axis.set_title(arm)
             axis.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
             axis.set_xlim(-0.6, len(lengths) - 0.4)
             axis.set_xlabel("Trained for (epochs)")
-        axes[0].set_ylabel(difference_label(y, ": gain beyond dense"))
+        axes[0].set_ylabel(y.difference_label(": gain beyond dense"))
         return add_line_legend(axes, "sparsity.target", palette)
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 
 from ..drawers import draw
 from ..estimates.intervals import Floats
-from ..estimates.means import cell_values, direction_of, format_span, sort_points
+from ..estimates.means import cell_values, format_span, sort_points
+from ..measure import Measure
 from ..notebook import Shown
-from ..quantities import difference_unit, display_factor, measure_name
 from ..tables.results import Results
 from .steps import length_gains, length_lines, require_validation_measure
 
@@ -40,13 +40,13 @@ class Saturation(Shown):
     """Epochs that each sparsity needs: numbers first (`frame`), then the figure (`plot`).
 
     Args:
-        y: The validation column.
+        y: The validation measure.
         epsilon: Means within this of the best count as saturated, in units of ``y``.
         rows: Rows that `frame` returns.
         level: Coverage of the intervals, in (0, 1).
     """
 
-    y: str
+    y: Measure
     epsilon: float
     rows: pd.DataFrame
     level: float = 0.95
@@ -75,9 +75,9 @@ class Saturation(Shown):
 
     def note(self) -> str:
         """Meaning of the marks and bars, for a caption."""
-        margin = f"{display_factor(self.y) * self.epsilon:g} {difference_unit(self.y)}"
+        margin = self.y.margin_text(self.epsilon)
         note = (
-            f"The shortest training within {margin} of the best {measure_name(self.y).lower()} of"
+            f"The shortest training within {margin} of the best {self.y.phrase} of"
             " its arm and sparsity, among the lengths that were run,"
             f" n = {format_span(self.rows['n'])}; bars: from the shortest length not excluded to be"
             f" that, to the shortest beyond which {100 * self.level:g} % intervals leave no larger"
@@ -98,7 +98,7 @@ def epochs_needed(
     results: Results,
     y: str | None = None,
     *,
-    epsilon: float = 0.002,
+    epsilon: float | None = None,
     where: Mapping[str, Any] | None = None,
     level: float = 0.95,
     seed: int = 0,
@@ -108,31 +108,34 @@ def epochs_needed(
     Args:
         results: A study that sweeps the length of training.
         y: A measured column; by default the one that `undertraining` takes.
-        epsilon: In units of ``y``.
+        epsilon: In units of ``y``; by default that of `undertraining`.
         where: Dotted fields and their values, as in `sparsity_curve`.
         level: Coverage of the intervals, in (0, 1).
         seed: Seed of the bootstrap, which replaces the t interval from n = 10 on.
 
     Raises:
-        SparsetuneError: if a name is unknown or no validation column was measured.
+        SparsetuneError: if a name is unknown, no validation column was measured, or `epsilon` must
+            be given.
     """
     y = require_validation_measure(results, where, y)
+    measure = results.measure(y)
+    margin = measure.margin(epsilon, "epsilon")
     cells, values, _ = cell_values(results, y, where)
     others = [path for path in results.design.other_axes() if path in cells]
     keys = ["arm", "sparsity", *others]
     lines = [line for line in length_lines(cells, values, others) if len(line) > 1]
     # From here on more is better, whatever the measure.
-    gains = direction_of(y) * values
+    gains = measure.direction * values
     pairs = length_gains(lines, gains, cells["epochs"], level, seed)
     pairs_of_cell = dict(list(pairs.groupby("cell")))
     rows = []
     for line in lines:
         # The longest cell of a line is never the shorter one of a pair.
         own = pd.concat([pairs_of_cell[cell] for cell in line[:-1]]).to_dict("records")
-        row = _saturation_row(gains.loc[line], cells.loc[line, "epochs"], own, epsilon)
+        row = _saturation_row(gains.loc[line], cells.loc[line, "epochs"], own, margin)
         rows.append({**cells.loc[line[0], keys], **row})
     frame = pd.DataFrame(rows, columns=[*keys, *SATURATION_COLUMNS])
-    return Saturation(y, epsilon, sort_points(frame, keys), level)
+    return Saturation(measure, margin, sort_points(frame, keys), level)
 
 
 def _saturation_row(

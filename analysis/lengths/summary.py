@@ -11,9 +11,10 @@ import pandas as pd
 from ..curves.curve import length_curve
 from ..estimates.equal_flops import add_flops_ratios
 from ..estimates.intervals import seeds_needed
-from ..estimates.means import cell_values, direction_of
+from ..estimates.means import cell_values
+from ..measure import Measure
 from ..tables.results import Results
-from .extension import extension_gain
+from .extension import extension_gain_if_judged
 
 MORE_OR_LESS = ("gains more", "gains less")
 """Verdicts of a step whose interval excludes zero."""
@@ -65,7 +66,8 @@ def summary(
         ``arm sparsity epochs n mean low high difference difference_low difference_high`` (to the
         dense twins), then the step from the shortest claimed to the longest length: ``from_epochs
         to_epochs gain gain_low gain_high gain_n sparse_gain dense_gain gain_more_seeds`` (until the
-        interval would exclude 0, NaN if it does) and ``verdict``, see `gain_verdict`; last
+        interval would exclude 0, NaN if it does; all NaN if `extension_gain` must be given its
+        tolerance) and ``verdict``, see `gain_verdict`; last
         ``flops_ratio`` (training FLOPs over the dense twin's) and ``warning``.
 
     Raises:
@@ -76,10 +78,12 @@ def summary(
     # The length with the best test result would be too good by luck.
     nothing_selected = results.design.objective is None
     best = points if nothing_selected else _best_length(results, points, where)
-    steps = _longest_steps(extension_gain(results, y, where=where, level=level), level)
+    gains = extension_gain_if_judged(results, y, where=where, level=level)
+    steps = _longest_steps(gains, level)
     rows = best.merge(steps, on=LINE_KEYS, how="left")
     rows = rows[[*LINE_KEYS, *POINT_COLUMNS, *STEP_COLUMNS]]
-    rows = rows.assign(verdict=[gain_verdict(row, y) for row in rows.to_dict("records")])
+    measure = results.measure(y)
+    rows = rows.assign(verdict=[gain_verdict(row, measure) for row in rows.to_dict("records")])
     rows = add_flops_ratios(rows, cell_values(results, "train_flops", where)[0], results)
     # Arms may share a dense network, which then has one row.
     dense = rows[rows["sparsity"] == 0].assign(arm="dense").drop_duplicates()
@@ -111,15 +115,15 @@ def _best_length(
     return ranked.drop_duplicates(LINE_KEYS).sort_index()
 
 
-def gain_verdict(row: Mapping[Any, Any], y: str) -> str:
+def gain_verdict(row: Mapping[Any, Any], y: Measure) -> str:
     """Conclusion that the interval of an extension gain of ``y`` supports; empty without a gain.
 
     Args:
         row: ``gain gain_low gain_high gain_n``.
-        y: The measured column.
+        y: The measure.
     """
     if pd.isna(row["gain"]):
         return ""
     if row["gain_low"] > 0 or row["gain_high"] < 0:
-        return MORE_OR_LESS[0 if direction_of(y) * row["gain"] > 0 else 1]
+        return MORE_OR_LESS[0 if y.direction * row["gain"] > 0 else 1]
     return f"not separated at n = {int(row['gain_n'])}"

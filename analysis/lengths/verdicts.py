@@ -18,14 +18,14 @@ from ..estimates.intervals import estimate_means, seeds_needed, unseparated_text
 from ..estimates.means import (
     POOLING_COLUMNS,
     cell_values,
-    direction_of,
     format_span,
     sort_points,
 )
+from ..measure import NATS, Measure
 from ..notebook import Shown
-from ..quantities import difference_unit, display_factor, measure_name
 from ..tables.results import Results
 from ..tables.selection import report_rows
+from ..wording import format_interval
 from .steps import length_gains, length_lines, require_validation_measure
 
 if TYPE_CHECKING:
@@ -54,14 +54,14 @@ class Undertraining(Shown):
     """Verdicts on the training length of each cell: numbers (`frame`), then a map (`plot`).
 
     Args:
-        y: The validation column that has to improve.
+        y: The validation measure that has to improve.
         epsilon: It must improve by more than this, in its units: 0.002 of an accuracy is 0.2
             points.
         rows: Rows that `frame` returns.
         level: Coverage of the intervals, in (0, 1).
     """
 
-    y: str
+    y: Measure
     epsilon: float
     rows: pd.DataFrame
     level: float = 0.95
@@ -76,8 +76,8 @@ class Undertraining(Shown):
         seed; ``more_seeds``, the seeds to add until the interval of such a gain excludes 0 (or
         epsilon, if the gain is below it), NaN if it already does; ``train_loss_change`` with
         ``_low _high``. As support only, each with its ``_low`` and ``_high``: ``train_loss_gap
-        train_entropy_gap`` to the dense twin, and ``slope``, the change of the validation loss in
-        nats over the last tenth of training.
+        train_entropy_gap`` to the dense twin, and ``slope``, the change of the validation loss over
+        the last tenth of training.
         """
         return self.rows.copy()
 
@@ -91,7 +91,6 @@ class Undertraining(Shown):
 
     def note(self) -> str:
         """Meaning of the verdicts, for a caption, and how many false ones to expect."""
-        unit = difference_unit(self.y)
         judged = self.rows[self.rows["gain_low"].notna()]
         if judged.empty:
             return (
@@ -99,14 +98,16 @@ class Undertraining(Shown):
                 " that differ."
             )
         chance = (1 - self.level) / 2 * len(judged)
-        epsilon = f"{display_factor(self.y) * self.epsilon:g} {unit}"
+        epsilon = self.y.margin_text(self.epsilon)
+        unit = self.y.difference_unit
+        gain = f"gain in {unit}" if unit else "gain"
         return (
             "U, under-trained: the next longer training, with its whole schedule, lowers training"
-            f" loss and improves {measure_name(self.y).lower()} by more than {epsilon},"
+            f" loss and improves {self.y.phrase} by more than {epsilon},"
             f" both intervals excluding 0. O, over-trained: validation worsens likewise."
             f" S, saturated: neither; pale where a gain above {epsilon} is not excluded."
             " ?, cannot tell: nothing longer was run."
-            f" Below each letter the gain in {unit}, paired by seed,"
+            f" Below each letter the {gain}, paired by seed,"
             f" n = {format_span(judged['n'])}; {100 * self.level:g} % intervals, t to n = 9 with"
             " the standard deviation pooled with those of the next lengths"
             f" (df {format_span(judged['gain_df'])}), bootstrap from n = 10, not corrected for the"
@@ -119,7 +120,7 @@ def undertraining(
     results: Results,
     y: str | None = None,
     *,
-    epsilon: float = 0.002,
+    epsilon: float | None = None,
     where: Mapping[str, Any] | None = None,
     level: float = 0.95,
     seed: int = 0,
@@ -136,29 +137,35 @@ def undertraining(
         results: The study.
         y: The column to improve; by default the first measured of ``val_score val_accuracy
             val_error val_loss``.
-        epsilon: A gain must exceed this, in units of ``y``.
+        epsilon: A gain must exceed this, in units of ``y``; by default 0.002 of a fraction, which
+            is 0.2 points, or of nats. Of another measure it must be given: nobody else knows what
+            counts.
         where: Dotted fields and their values, as in `sparsity_curve`.
         level: Coverage of the intervals, in (0, 1).
         seed: Seed of the bootstrap, which replaces the t interval from n = 10 on.
 
     Raises:
-        SparsetuneError: if a name is unknown or no validation column was measured.
+        SparsetuneError: if a name is unknown, no validation column was measured, or `epsilon` must
+            be given.
     """
     y = require_validation_measure(results, where, y)
+    measure = results.measure(y)
+    margin = measure.margin(epsilon, "epsilon")
     cells, values, _ = cell_values(results, y, where)
     losses = cell_values(results, "train_loss", where)[1]
     others = [path for path in results.design.other_axes() if path in cells]
     lines = list(length_lines(cells, values, others))
     epochs = cells["epochs"]
-    gains = _next_steps(length_gains(lines, direction_of(y) * values, epochs, level, seed))
+    gains = _next_steps(length_gains(lines, measure.direction * values, epochs, level, seed))
     changes = _next_steps(length_gains(lines, losses, epochs, level, seed))
+    loss_format = "{:+.3f}" if results.measure("train_loss").unit == NATS else "{:+.3g}"
     rows = []
     for line in lines:
         for cell in line:
             gain = gains.get(cell, {})
             row = {"cell": cell, "to_epochs": gain.get("to", np.nan)}
-            row |= _step_row(gain, changes.get(cell, {}), level, epsilon)
-            rows.append(row | _verdict(row, epsilon, y))
+            row |= _step_row(gain, changes.get(cell, {}), level, margin)
+            rows.append(row | _verdict(row, margin, measure, loss_format))
     names = ["to_epochs", "verdict", "reason", "sure", *STEP_COLUMNS]
     judged = pd.DataFrame(rows, columns=["cell", *names]).set_index("cell")
     # A column of missing values only would be of type object.
@@ -169,7 +176,7 @@ def undertraining(
     # Cells without a value are on no line and have no row.
     judged = cells[keys].join(judged, how="inner")
     judged = judged.join(_support(results, where, level, seed))
-    return Undertraining(y, epsilon, sort_points(judged, keys), level)
+    return Undertraining(measure, margin, sort_points(judged, keys), level)
 
 
 def _next_steps(pairs: pd.DataFrame) -> dict[Any, dict[Any, Any]]:
@@ -215,43 +222,45 @@ def _step_row(
     }
 
 
-def _verdict(row: Mapping[str, Any], epsilon: float, y: str) -> dict[str, Any]:
+def _verdict(
+    row: Mapping[str, Any], epsilon: float, y: Measure, loss_format: str
+) -> dict[str, Any]:
     """Columns ``verdict reason sure`` of one cell.
 
     Args:
         row: ``to_epochs`` and `STEP_COLUMNS` of the cell.
         epsilon: Gains up to this do not count.
-        y: The validation column.
+        y: The validation measure.
+        loss_format: Format of a change of the training loss.
     """
     if pd.isna(row["to_epochs"]):
         return {"verdict": "cannot tell", "reason": "nothing longer was run", "sure": pd.NA}
     if pd.isna(row["gain_low"]):
         reason = f"no interval: {_missing_seeds_reason(row['n'])}"
         return {"verdict": "cannot tell", "reason": reason, "sure": pd.NA}
-    factor = display_factor(y)
-    unit = difference_unit(y)
-    ends = f"[{factor * row['gain_low']:+.2f}, {factor * row['gain_high']:+.2f}]"
-    gain = f"{factor * row['gain']:+.2f} {ends} {unit}"
+    change = y.change_text(row["gain"], row["gain_low"], row["gain_high"], "+")
+    gain = y.in_difference_unit(change)
     reason = f"{gain} by {row['to_epochs']:g} epochs at n = {row['n']}"
     if row["gain_high"] < 0:
         return {"verdict": "over-trained", "reason": reason, "sure": True}
     if row["gain"] > epsilon and row["gain_low"] > 0:
-        return _verdict_of_gain(row, reason)
+        return _verdict_of_gain(row, reason, loss_format)
     sure = bool(row["gain_high"] <= epsilon)
     if not sure:
-        against = "0" if row["gain"] > epsilon else f"{factor * epsilon:g} {unit}"
+        against = "0" if row["gain"] > epsilon else y.margin_text(epsilon)
         reason += f"; {unseparated_text(row['n'], row['more_seeds'], against)}"
     return {"verdict": "saturated", "reason": reason, "sure": sure}
 
 
-def _verdict_of_gain(row: Mapping[str, Any], reason: str) -> dict[str, Any]:
+def _verdict_of_gain(row: Mapping[str, Any], reason: str, loss_format: str) -> dict[str, Any]:
     """Columns ``verdict reason sure`` of a cell whose validation improves: the loss decides."""
     # Validation may improve for other reasons than more training, so the loss decides.
     if pd.isna(row["train_loss_change_low"]):
         reason = f"{reason}; no training loss was measured"
         return {"verdict": "cannot tell", "reason": reason, "sure": pd.NA}
-    ends = f"[{row['train_loss_change_low']:+.3f}, {row['train_loss_change_high']:+.3f}]"
-    reason += f"; training loss {row['train_loss_change']:+.3f} {ends}"
+    names = ("train_loss_change", "train_loss_change_low", "train_loss_change_high")
+    change, low, high = (row[name] for name in names)
+    reason += f"; training loss {format_interval(change, low, high, 1, loss_format)}"
     if row["train_loss_change_high"] < 0:
         return {"verdict": "under-trained", "reason": reason, "sure": True}
     return {"verdict": "saturated", "reason": f"{reason}, not shown to fall", "sure": False}
@@ -284,7 +293,7 @@ def _support(
 def _slopes(results: Results) -> pd.DataFrame:
     """Change of the validation loss over the last tenth of training, shape [n_cells, n_seeds].
 
-    It is the slope of a least-squares line, in nats; NaN if a trial was evaluated only once there.
+    It is the slope of a least-squares line; NaN if a trial was evaluated only once there.
     """
     rows = report_rows(results)[["cell", "seed", "trial_id", "status"]]
     history = results.history()

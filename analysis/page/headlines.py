@@ -10,14 +10,14 @@ import pandas as pd
 from sparsetune.errors import SparsetuneError
 
 from ..estimates.means import cell_values
-from ..lengths.extension import extension_gain
+from ..lengths.extension import extension_gain_if_judged, tolerance_text
 from ..lengths.saturation import epochs_needed
 from ..lengths.summary import MORE_OR_LESS
 from ..lengths.verdicts import undertraining
-from ..quantities import measure_name
+from ..measure import Measure
 from ..recipes.tuning_gain.retuning import retuning_gain
 from ..tables.results import Results
-from ..wording import format_interval, format_sparsity
+from ..wording import format_sparsity
 
 MAX_ARMS_IN_SENTENCES = 3
 """Arms at one sparsity that have a sentence each; more are ranked in a single one."""
@@ -36,44 +36,47 @@ def headline_sentences(
         y: The measure of ``numbers``.
         where: Sweep axes and the value of each.
     """
-    measure = measure_name(y).lower()
+    measure = results.measure(y)
     is_dense = numbers["sparsity"] == 0
     sparse = numbers[numbers["sparsity"] > 0]
     for row in numbers[is_dense].to_dict("records"):
-        yield f"Dense: {measure} {_mean_text(row)}."
-    ranking = ranking_sentence(sparse, y)
+        yield f"Dense: {measure.phrase} {_mean_text(row, measure)}."
+    ranking = ranking_sentence(sparse, measure)
     if ranking:
         yield ranking
     else:
         yield from _sparsest_sentences(sparse, measure)
-    yield from _extension_sentences(sparse)
+    yield from _extension_sentences(sparse, measure)
     if _is_dense_unsaturated(results, y, where):
+        tolerance = tolerance_text(results, y, where)
         yield (
-            "No gain from longer training is claimed: dense is within 0.2 points of its best only"
+            f"No gain from longer training is claimed: dense is within {tolerance} of its best only"
             " at the longest one."
         )
 
 
-def _sparsest_sentences(sparse: pd.DataFrame, measure: str) -> Iterator[str]:
+def _sparsest_sentences(sparse: pd.DataFrame, measure: Measure) -> Iterator[str]:
     """A sentence for each arm, on its sparsest network."""
     for arm, rows in sparse.groupby("arm", sort=False):
         row = rows.sort_values(["sparsity", "epochs"]).to_dict("records")[-1]
         sparsity = format_sparsity(row["sparsity"])
-        difference = format_interval(
+        difference = measure.difference_text(
             row["difference"], row["difference_low"], row["difference_high"]
         )
-        from_dense = f"; {difference} points from its dense twin" if difference else ""
-        yield f"{arm} at {sparsity} % sparsity: {measure} {_mean_text(row)}{from_dense}."
+        from_dense = f"; {difference} from its dense twin" if difference else ""
+        reached = _mean_text(row, measure)
+        yield f"{arm} at {sparsity} % sparsity: {measure.phrase} {reached}{from_dense}."
 
 
-def _mean_text(row: Mapping[Any, Any]) -> str:
-    """A row's mean with its interval, length and n."""
-    mean = format_interval(row["mean"], row["low"], row["high"])
+def _mean_text(row: Mapping[Any, Any], measure: Measure) -> str:
+    """A row's mean with its interval, unit, length and n."""
+    mean = measure.value_text(row["mean"], row["low"], row["high"])
+    unit = f" {measure.unit}" if measure.unit else ""
     length = "" if pd.isna(row["epochs"]) else f" after {row['epochs']:g} epochs"
-    return f"{mean} %{length}, n = {row['n']}"
+    return f"{mean}{unit}{length}, n = {row['n']}"
 
 
-def ranking_sentence(sparse: pd.DataFrame, y: str) -> str:
+def ranking_sentence(sparse: pd.DataFrame, measure: Measure) -> str:
     """Sentence that ranks the arms, best first, at the highest sparsity that many of them have.
 
     They are compared after the longest training that all of them had. If there is none, each is
@@ -81,7 +84,7 @@ def ranking_sentence(sparse: pd.DataFrame, y: str) -> str:
 
     Args:
         sparse: Rows of `analysis.lengths.summary.summary` with a sparsity above 0.
-        y: Their measure.
+        measure: Their measure.
 
     Returns:
         The sentence; empty if no sparsity has more than `MAX_ARMS_IN_SENTENCES` arms.
@@ -96,7 +99,7 @@ def ranking_sentence(sparse: pd.DataFrame, y: str) -> str:
     have_own_lengths = ranked["epochs"].nunique() > 1
     values = []
     for row in ranked.to_dict("records"):
-        value = f"{row['arm']} {100 * row['mean']:.2f}"
+        value = f"{row['arm']} {measure.value_text(row['mean'])}"
         if have_own_lengths:
             value += f" after {row['epochs']:g} epochs"
         if has_intervals and row["n"] < 2:
@@ -106,8 +109,9 @@ def ranking_sentence(sparse: pd.DataFrame, y: str) -> str:
     if sparse["epochs"].nunique() > 1 and not have_own_lengths:
         length = f" after {ranked['epochs'].iloc[0]:g} epochs"
     reason = "Where intervals overlap" if has_intervals else "Without intervals"
+    unit = " in percent" if measure.is_fraction else ""
     return (
-        f"At {format_sparsity(sparsity)} % sparsity{length}, {measure_name(y).lower()} in percent:"
+        f"At {format_sparsity(sparsity)} % sparsity{length}, {measure.phrase}{unit}:"
         f" {', '.join(values)}. {reason}, the order is not settled."
     )
 
@@ -123,7 +127,7 @@ def _ranked_arms(rows: pd.DataFrame) -> pd.DataFrame:
     return longest.sort_values("mean", ascending=False, kind="stable")
 
 
-def _extension_sentences(sparse: pd.DataFrame) -> Iterator[str]:
+def _extension_sentences(sparse: pd.DataFrame, measure: Measure) -> Iterator[str]:
     """Sentences on what longer training gains: one for each arm, verdict and pair of lengths."""
     # There is a row per length, each repeating the gain of its arm and sparsity.
     judged = sparse[sparse["verdict"] != ""].drop_duplicates(["arm", "sparsity"])
@@ -132,7 +136,7 @@ def _extension_sentences(sparse: pd.DataFrame) -> Iterator[str]:
     keys = ["arm", "verdict_text", "from_epochs", "to_epochs"]
     for (arm, verdict, start, end), rows in judged.groupby(keys, sort=False):
         step = f"from {start:g} to {end:g} epochs"
-        gains = ", ".join(_gain_text(row) for row in rows.to_dict("records"))
+        gains = ", ".join(_gain_text(row, measure) for row in rows.to_dict("records"))
         if rows["verdict"].isin(MORE_OR_LESS).all():
             yield f"{arm} {verdict} than dense {step}: {gains}."
         else:
@@ -147,11 +151,13 @@ def _gain_verdict_text(row: Mapping[Any, Any]) -> str:
     return "loses less" if row["gain"] > 0 else "loses more"
 
 
-def _gain_text(row: Mapping[Any, Any]) -> str:
+def _gain_text(row: Mapping[Any, Any], measure: Measure) -> str:
     """A gain over dense with its interval, and the sparse network's own if the verdict compares."""
-    gain = format_interval(row["gain"], row["gain_low"], row["gain_high"])
-    own = f" (itself {100 * row['sparse_gain']:+.2f})" if row["verdict"] in MORE_OR_LESS else ""
-    return f"{gain} points at {format_sparsity(row['sparsity'])} %{own}"
+    gain = measure.difference_text(row["gain"], row["gain_low"], row["gain_high"])
+    own = ""
+    if row["verdict"] in MORE_OR_LESS:
+        own = f" (itself {measure.change_text(row['sparse_gain'], sign='+')})"
+    return f"{gain} at {format_sparsity(row['sparsity'])} %{own}"
 
 
 def _is_dense_unsaturated(results: Results, y: str, where: Mapping[str, Any]) -> bool:
@@ -159,7 +165,7 @@ def _is_dense_unsaturated(results: Results, y: str, where: Mapping[str, Any]) ->
 
     No gain from longer training is claimed then.
     """
-    gains = extension_gain(results, y, where=where)
+    gains = extension_gain_if_judged(results, y, where=where)
     cells, values, _ = cell_values(results, y, where)
     is_measured = values.notna().any(axis=1)
     dense_epochs = cells.loc[(cells["sparsity"] == 0) & is_measured, "epochs"]
@@ -235,13 +241,15 @@ def tuning_sentences(results: Results, y: str, where: Mapping[str, Any]) -> Iter
     """Sentences on what tuning gained over the dense recipe, at the sparsest cells of each arm."""
     cells, _, _ = cell_values(results, y, where)
     gains = retuning_gain(results, y).set_index("cell")
+    measure = results.measure(y)
     with_dense_recipe = _cells_with_dense_recipe(results)
     # Winners that were chosen on the very runs that are compared look better than they are.
     luck = "" if results.fresh_seeds else " (on the runs that chose it, so too good by luck)"
     tuned = cells[(cells["sparsity"] > 0) & cells["arm"].isin(gains["arm"])]
     for arm, rows in tuned.groupby("arm", sort=False):
         sparsest = rows.index[rows["sparsity"] == rows["sparsity"].max()]
-        found = [_tuning_text(gains.loc[cell], cell) for cell in sparsest if cell in gains.index]
+        judged = [cell for cell in sparsest if cell in gains.index]
+        found = [_tuning_text(gains.loc[cell], cell, measure) for cell in judged]
         unchanged = [cell for cell in sparsest if cell in with_dense_recipe]
         found += [f"{cell} is best with the dense recipe itself" for cell in unchanged]
         if found:
@@ -255,7 +263,7 @@ def _cells_with_dense_recipe(results: Results) -> set[Any]:
     return set(cells.index[is_control])
 
 
-def _tuning_text(row: Mapping[Any, Any], cell: Any) -> str:
+def _tuning_text(row: Mapping[Any, Any], cell: Any, measure: Measure) -> str:
     """What one cell's winner gained over the dense recipe, of a row of `retuning_gain`."""
     if pd.isna(row["gain"]):
         count = row["control_diverged"]
@@ -266,5 +274,5 @@ def _tuning_text(row: Mapping[Any, Any], cell: Any) -> str:
         verdict = "better than the dense recipe by" if is_better else "worse than the dense recipe:"
     else:
         verdict = "not separated from the dense recipe:"
-    gain = format_interval(row["gain"], row["low"], row["high"])
-    return f"{verdict} {gain} points in {cell}, n = {row['n']}"
+    gain = measure.difference_text(row["gain"], row["low"], row["high"])
+    return f"{verdict} {gain} in {cell}, n = {row['n']}"

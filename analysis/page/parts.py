@@ -100,6 +100,7 @@ class CombinationPart:
         shown: Exhibits before the table, which compare arms.
         lacking: Sentences on what cannot be shown, and why.
         lines: Sentences of the verdict.
+        tolerance: Distance from the dense network's best at which gains start; empty without gains.
     """
 
     title: str
@@ -109,6 +110,7 @@ class CombinationPart:
     shown: Sequence[ShownExhibit] = ()
     lacking: Sequence[str] = ()
     lines: Sequence[str] = ()
+    tolerance: str = ""
 
 
 Part = TypeVar("Part", Section, CombinationPart)

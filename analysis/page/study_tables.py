@@ -9,9 +9,9 @@ import pandas as pd
 
 from ..curves.comparison import COST_COLUMNS, cell_costs
 from ..estimates.means import is_measured
-from ..exhibit import SPARSITY_COLUMN, CellFormat, TableColumn, plain_columns
+from ..exhibit import SPARSITY_COLUMN, CellFormat, TableColumn, measure_format, plain_columns
 from ..lengths.summary import summary
-from ..quantities import measure_name
+from ..measure import Measure
 from ..recipes.axis_text import axis_column
 from ..tables.results import Results
 from ..tables.selection import report_rows
@@ -29,9 +29,9 @@ TRIAL_COLUMNS = (
     TableColumn("Status", "status"),
     TableColumn("Epochs", "epoch"),
     TableColumn("Validation\nloss", "val_loss"),
-    TableColumn("Validation\nscore (%)", "val_score", format=CellFormat.PERCENT),
-    TableColumn("Test\nscore (%)", "test_score", format=CellFormat.PERCENT),
 )
+"""Columns of the table of trials, before the scores."""
+SCORE_HEADINGS = {"val_score": "Validation\nscore", "test_score": "Test\nscore"}
 FAILED_TRIAL_COLUMNS = (
     TableColumn("Trial", "trial_id"),
     TableColumn("Cell", "cell"),
@@ -91,15 +91,18 @@ def _step_texts(rows: pd.DataFrame) -> pd.Series[str]:
     return pd.Series(texts, rows.index, dtype="str")
 
 
-def main_table_columns(y: str, has_one_length: bool) -> list[TableColumn]:
+def main_table_columns(y: Measure, has_one_length: bool) -> list[TableColumn]:
     """Columns of the main table.
 
     Args:
-        y: The headline measure, an accuracy or a score.
+        y: The headline measure.
         has_one_length: Leaves the column of lengths out.
     """
     percent = CellFormat.PERCENT
-    mean_heading = f"{measure_name(y)} (%)\n[95 % interval]"
+    form = measure_format(y)
+    mean_heading = f"{y.label}\n[95 % interval]"
+    twin_heading = y.difference_heading("Minus dense\ntwin")
+    gain_heading = y.difference_heading("Gain beyond\ndense")
     columns = [
         TableColumn("Arm", "arm"),
         SPARSITY_COLUMN,
@@ -108,21 +111,15 @@ def main_table_columns(y: str, has_one_length: bool) -> list[TableColumn]:
         columns.append(TableColumn("Length\n(epochs)", "epochs"))
     return [
         *columns,
-        TableColumn(mean_heading, "mean", "low", "high", percent),
+        TableColumn(mean_heading, "mean", "low", "high", form),
         TableColumn("n", "n"),
-        TableColumn(
-            "Minus dense\ntwin (points)",
-            "difference",
-            "difference_low",
-            "difference_high",
-            percent,
-        ),
+        TableColumn(twin_heading, "difference", "difference_low", "difference_high", form),
         TableColumn("Training\nFLOPs (%)", "training_flops", format=percent),
         TableColumn("Mask choice\nFLOPs (%)", "extra_flops", format=percent),
         TableColumn("Inference\nFLOPs (%)", "inference_flops", format=percent),
         TableColumn("Ever active\n(%)", "ever_active", format=percent),
         TableColumn("Longer training\n(epochs)", "step"),
-        TableColumn("Gain beyond\ndense (points)", "gain", "gain_low", "gain_high", percent),
+        TableColumn(gain_heading, "gain", "gain_low", "gain_high", form),
         TableColumn("Verdict", "verdict"),
     ]
 
@@ -174,7 +171,7 @@ def _cell_columns(results: Results, cells: pd.DataFrame) -> list[TableColumn]:
         TableColumn("Pruned weights", "pruned"),
         TableColumn("Configurations", "searched"),
         *(axis_column(path) for path in search),
-        measure_column(design.objective or "objective", "objective"),
+        measure_column(results.measure(design.objective or "objective"), "objective"),
         TableColumn("Report trials", "reported"),
     ]
     if design.equal == "train_flops":
@@ -189,11 +186,16 @@ def _cell_columns(results: Results, cells: pd.DataFrame) -> list[TableColumn]:
     return [*columns, *plain_columns(outcome)]
 
 
-def trials_table(trials: pd.DataFrame) -> PageTable | None:
+def trials_table(results: Results) -> PageTable | None:
     """One row per trial; None if there are too many to list."""
+    trials = results.trials()
     if len(trials) > MAX_LISTED_TRIALS:
         return None
-    return page_table(trials, TRIAL_COLUMNS)
+    columns = list(TRIAL_COLUMNS)
+    for name, heading in SCORE_HEADINGS.items():
+        score = results.measure(name)
+        columns.append(TableColumn(score.heading(heading), name, format=measure_format(score)))
+    return page_table(trials, columns)
 
 
 def failed_trials_table(trials: pd.DataFrame) -> PageTable | None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..exhibit import CellFormat, TableColumn, measure_format
-from ..quantities import column_label
+from ..measure import Measure
 from ..recipes.axis_text import axis_name
 from ..wording import (
     format_exact,
@@ -78,9 +78,9 @@ class PageTable:
     rows: Sequence[TableRow]
 
 
-def measure_column(measure: str, value: str = "") -> TableColumn:
+def measure_column(measure: Measure, value: str = "") -> TableColumn:
     """Column of a measure such as ``val_error``; ``value`` is its name in the frame, if another."""
-    return TableColumn(column_label(measure), value or measure, format=measure_format(measure))
+    return TableColumn(measure.label, value or measure.column, format=measure_format(measure))
 
 
 def page_table(

@@ -12,7 +12,9 @@ from sparsetune.spec.columns import FINISHED_STATUSES
 
 from ..checks import checks
 from ..curves.exhibits import comparison_exhibits
+from ..estimates.means import absent_quantities
 from ..exhibit import Exhibit
+from ..lengths.extension import tolerance_text
 from ..load import StudyResults
 from ..tables.results import Results
 from ..tables.selection import report_rows
@@ -113,11 +115,12 @@ class ReportWriter:
             next=list(next_step_sentences(results, numbers, resume_command(results))),
             warnings=findings.to_dict("records"),
             unchecked=findings.attrs["not_run"],
+            absent=absent_quantities(results),
             sections=[drop_failed_figures(section) for section in sections],
             cells_table=cells,
             counted=weight_counts(trials),
             memory=memory_table(results),
-            trials_table=trials_table(trials),
+            trials_table=trials_table(results),
             troubled=failed_trials_table(trials),
             launches=launch_table(results),
             source=results_origin(results),
@@ -132,7 +135,8 @@ class ReportWriter:
         if numbers.empty:
             return CombinationPart(at.title)
         has_one_length = numbers["epochs"].nunique() < 2
-        table = page_table(numbers, main_table_columns(at.y, has_one_length), "sparsity")
+        columns = main_table_columns(results.measure(at.y), has_one_length)
+        table = page_table(numbers, columns, "sparsity")
         self._write_table(f"summary{at.suffix}", table)
         self._write_csv(f"summary{at.suffix}", numbers)
         exhibits = comparison_exhibits(results, at.y, at.where)
@@ -145,7 +149,11 @@ class ReportWriter:
             *headline_sentences(results, numbers, at.y, at.where),
             *tuning_sentences(results, at.y, at.where),
         ]
-        return CombinationPart(at.title, at.y, numbers, table, shown, lines=lines)
+        has_gains = numbers["gain"].notna().any()
+        tolerance = tolerance_text(results, at.y, at.where) if has_gains else ""
+        return CombinationPart(
+            at.title, at.y, numbers, table, shown, lines=lines, tolerance=tolerance
+        )
 
     def _exhibit_sections(self) -> Iterator[Section]:
         """Every section that has something to show, or to say that it lacks."""

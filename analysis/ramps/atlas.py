@@ -14,6 +14,7 @@ from sparsetune.errors import SparsetuneError
 
 from ..drawers import draw
 from ..estimates.surface import sample_effects
+from ..measure import Measure
 from ..notebook import Shown
 from ..recipes import responses
 from ..recipes.responses import MIN_CONFIGURATIONS, Range, to_unit_range
@@ -59,7 +60,7 @@ class Atlas(Shown):
     """Value that each ramp reached.
 
     Args:
-        y: The measured column.
+        y: The measure.
         points: Rows that `frame` returns.
         rows: Rows that `regions` returns.
         planes: Surface of each cell that searched both axes and has enough configurations.
@@ -68,7 +69,7 @@ class Atlas(Shown):
         level: Coverage of the intervals, and of the support of a surface, in (0, 1).
     """
 
-    y: str
+    y: Measure
     points: pd.DataFrame
     rows: pd.DataFrame
     planes: Mapping[str, RampSurface]
@@ -170,7 +171,8 @@ def ramp_atlas(
     points = points[["cell", "arm", *sweep, *ATLAS_COLUMNS]].reset_index(drop=True)
     regions = pd.DataFrame(rows, columns=["cell", *REGION_COLUMNS]).join(keys, on="cell")
     regions = regions[["cell", "arm", *sweep, *REGION_COLUMNS]]
-    return Atlas(column, points, regions, planes, tuple(sweep), lower, level)
+    measure = results.measure(column)
+    return Atlas(measure, points, regions, planes, tuple(sweep), lower, level)
 
 
 def _ramp_configurations(

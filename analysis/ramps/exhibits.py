@@ -8,7 +8,6 @@ from typing import Any
 from sparsetune.errors import SparsetuneError
 
 from ..exhibit import CellFormat, Exhibit, TableColumn, measure_format
-from ..quantities import difference_unit, measure_name
 from ..recipes import responses
 from ..recipes.responses import MIN_CONFIGURATIONS
 from ..tables.results import Results
@@ -36,8 +35,7 @@ def ramp_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> I
             f"the ramp atlas needs {MIN_CONFIGURATIONS} configurations in a cell,"
             f" got at most {most}"
         )
-    name = measure_name(found.y).lower()
-    title = f"Ramp atlas: final {name} by start and end of the ramp"
+    title = f"Ramp atlas: final {found.y.phrase} by start and end of the ramp"
     yield Exhibit(f"ramp-atlas-{found.y}", title, found.frame(), found.note(), found.plot)
     caption = (
         "The best ramp measured, and where the surface of the atlas above is best, in percent of"
@@ -45,7 +43,7 @@ def ramp_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> I
     )
     yield Exhibit(
         f"ramp-regions-{found.y}",
-        f"Where ramps are best for {name}",
+        f"Where ramps are best for {found.y.phrase}",
         found.regions(),
         caption,
         None,
@@ -67,7 +65,7 @@ def _first_measured_atlas(results: Results, where: Mapping[str, Any] | None) -> 
 def _region_columns(found: Atlas) -> tuple[TableColumn, ...]:
     """Columns of the table of regions."""
     percent = CellFormat.PERCENT
-    contrast_heading = f"Worst - best\n({difference_unit(found.y)})"
+    contrast_heading = found.y.difference_heading("Worst - best", "\n")
     return (
         TableColumn("Cell", "cell"),
         TableColumn("n", "n"),

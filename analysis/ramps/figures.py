@@ -11,7 +11,7 @@ import pandas as pd
 from ..drawers import draws
 from ..drawing.axes import make_panels
 from ..drawing.style import project_style
-from ..quantities import column_label, display_factor, line_name
+from ..quantities import line_name
 from .atlas import Atlas
 
 if TYPE_CHECKING:
@@ -89,13 +89,13 @@ def draw_atlas(found: Atlas) -> Figure:
         figure = cast("Figure", axes[0].get_figure(root=True))
         for cell, axis in zip(cells, axes, strict=True):
             part = frame[frame["cell"] == cell]
-            known, drawn = draw_ramp_points(axis, part, display_factor(found.y), high)
+            known, drawn = draw_ramp_points(axis, part, found.y.factor, high)
             draw_ramp_best(axis, known, "best measured")
             _draw_contours(axis, found, cell)
             axis.set_title(_title(found, part.iloc[0].to_dict()))
             axis.tick_params(labelbottom=True)
             bar = figure.colorbar(drawn, ax=axis, extend="min" if high else "max", aspect=25)
-            bar.set_label(column_label(found.y), fontsize=9)
+            bar.set_label(found.y.label, fontsize=9)
         columns = min(PANEL_COLUMNS, len(cells))
         for axis in axes[::columns]:
             axis.set_ylabel("Ramp ends at (% of training)")
@@ -116,7 +116,7 @@ def _draw_contours(axis: Axes, found: Atlas, cell: str) -> None:
     axis.plot(start[corners], end[corners], color="#bbbbbb", linewidth=0.8, zorder=0)
     if not plane.supported:
         return
-    value = display_factor(found.y) * plane.value
+    value = found.y.factor * plane.value
     levels = np.linspace(value.min(), value.max(), CONTOUR_LEVELS + 2)[1:-1]
     lines = axis.contour(start, end, value, levels=levels, colors="#444444", linewidths=0.8)
     axis.clabel(lines, fmt="%.3g", fontsize=7)

@@ -13,7 +13,7 @@ from sparsetune.storage import translating_write_errors, write_durably
 from ..drawing.axes import make_panels
 from ..drawing.files import save_figure
 from ..drawing.style import project_style
-from ..quantities import column_label, display_factor
+from ..measure import Measure
 from .figures import draw_ramp_best, draw_ramp_points
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ KEPT_COLOUR = "#d62728"
 def draw_replay(
     table: Sequence[Mapping[str, Any]],
     configurations: Sequence[Mapping[str, Any]],
-    objective: str,
+    objective: Measure,
     stem: Place,
 ) -> Place | None:
     """Write ``stem`` as .csv (the table), .png and .svg.
@@ -35,7 +35,7 @@ def draw_replay(
         table: A row per cell and scheduler.
         configurations: A row per cell, scheduler and configuration: ``cell scheduler ramp_start
             ramp_end objective survived top_half winner``; ramps in fractions of training.
-        objective: The column that was optimised.
+        objective: The measure that was optimised.
         stem: Path without its suffix.
 
     Returns:
@@ -52,7 +52,7 @@ def draw_replay(
     return stem.with_suffix(".png")
 
 
-def _figure(points: pd.DataFrame, objective: str) -> Figure:
+def _figure(points: pd.DataFrame, objective: Measure) -> Figure:
     """Draw a row of panels per cell.
 
     The first column rings the better half, the others what a scheduler kept.
@@ -72,7 +72,7 @@ def _figure(points: pd.DataFrame, objective: str) -> Figure:
 
 
 def _draw_cell(
-    row: Sequence[Axes], points: pd.DataFrame, schedulers: Sequence[str], objective: str
+    row: Sequence[Axes], points: pd.DataFrame, schedulers: Sequence[str], objective: Measure
 ) -> None:
     """Draw the panels of one cell, a panel per scheduler, with a colour bar."""
     # A winner has the best objective: if that is the highest one, high is good.
@@ -83,13 +83,12 @@ def _draw_cell(
         part = points[points["scheduler"] == scheduler]
         is_first = scheduler == schedulers[0]
         ringed = "top_half" if is_first else "survived"
-        drawn = _draw_panel(axis, part, ringed, display_factor(objective), high)
+        drawn = _draw_panel(axis, part, ringed, objective.factor, high)
         own_title = scheduler[:1].upper() + scheduler[1:]
         axis.set_title("Better half in the end" if is_first else own_title)
     figure = cast("Figure", row[0].get_figure(root=True))
     end = "min" if high else "max"  # the worst tenth has one colour
-    label = column_label(objective)
-    figure.colorbar(drawn, ax=list(row), label=label, extend=end, aspect=25)
+    figure.colorbar(drawn, ax=list(row), label=objective.label, extend=end, aspect=25)
 
 
 def _draw_panel(axis: Axes, part: pd.DataFrame, ringed: str, factor: float, high: bool) -> Any:

@@ -11,7 +11,7 @@ import pandas as pd
 from sparsetune.errors import SparsetuneError
 from sparsetune.study.space import Choice, IntRange, LogUniform, Uniform
 
-from ..estimates.means import MEASURE_COLUMNS, direction_of
+from ..estimates.means import require_measure
 from ..estimates.surface import Floats
 from ..tables.results import Results
 
@@ -42,8 +42,7 @@ def resolve_measure(results: Results, y: str | None) -> str:
         raise SparsetuneError(
             "nothing was selected in these runs, so there is no objective: give `y`, `val_loss` say"
         )
-    if column not in MEASURE_COLUMNS:
-        raise SparsetuneError(f"`y` must be one of {', '.join(MEASURE_COLUMNS)}, got `{column}`")
+    require_measure(results, column)
     return column
 
 
@@ -139,11 +138,11 @@ def finished_searches(results: Results, where: Mapping[str, Any] | None = None) 
 def is_lower_better(results: Results, y: str) -> bool:
     """True if less of a column is better.
 
-    The study decides for its objective; of other columns, more accuracy or score is better.
+    The study decides for its objective; of others, the measure itself.
     """
     if y == results.design.objective:
         return results.design.minimize
-    return direction_of(y) < 0
+    return results.measure(y).direction < 0
 
 
 def scale_position(axis: Range, unit: Any) -> Floats:

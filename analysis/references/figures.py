@@ -12,7 +12,7 @@ from ..drawers import draws
 from ..drawing.axes import log_density, make_panels, set_sparsity_ticks, set_x_axis
 from ..drawing.marks import add_legend
 from ..drawing.style import ARM_COLOURS, LINE_MARKERS, line_colours, project_style
-from ..quantities import column_label, display_factor, line_name
+from ..quantities import column_label, line_name
 from .overlay import Overlay
 from .published import paper_points
 
@@ -164,7 +164,7 @@ def draw_overlay(overlay: Overlay, ax: Axes | None = None) -> Figure:
 
 def _draw_series(axis: Axes, overlay: Overlay, styles: Mapping[str, Mapping[str, Any]]) -> None:
     """Draw the published points into one panel, a line per series."""
-    factor = display_factor(overlay.curve.y)
+    factor = overlay.curve.y.factor
     for series, part in overlay.points.groupby("series", sort=False):
         x = log_density(part["x"]) if overlay.curve.x == "sparsity" else part["x"]
         style: Any = styles[str(series)]
@@ -197,7 +197,7 @@ def _series_styles(points: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def _extend_axes(axis: Axes, overlay: Overlay) -> None:
     """Extend limits and ticks so that they hold the published points too."""
-    values = display_factor(overlay.curve.y) * overlay.points["value"]
+    values = overlay.curve.y.factor * overlay.points["value"]
     low, high = axis.get_ylim()
     highest = min(MAX_SHOWN_PERCENT, values.max() + 0.5)
     axis.set_ylim(min(low, values.min() - 1), max(high, highest))

@@ -98,12 +98,13 @@ def overlay(curve: Curve, points: pd.DataFrame) -> Overlay:
             f"the points must be of one benchmark, got {found};"
             " choose with references(benchmark=...)"
         )
-    quantity = curve.y.rpartition("_")[2]
+    quantity = curve.y.column.rpartition("_")[2]
     for metric in dict.fromkeys(points["metric"]):
-        if quantity not in QUANTITY_COLUMNS[metric]:
+        if quantity not in QUANTITY_COLUMNS[metric] or not curve.y.is_fraction:
             wanted = " or ".join(QUANTITY_COLUMNS[metric])
+            got = f"`{curve.y}`" + (f", {curve.y.metric}" if curve.y.metric else "")
             raise SparsetuneError(
-                f"published `{metric}` can be compared with a study's {wanted}, got `{curve.y}`"
+                f"published `{metric}` can be compared with a study's {wanted}, got {got}"
             )
     points = points.assign(x=points[curve.x], series=_series_names(points, curve.x))
     points = points.sort_values(["series", "x"], ignore_index=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sparsetune.spec.task.measured import Measured
 from sparsetune.study import Minimize, Study
 from sparsetune.study.space import Axis
 
@@ -31,6 +32,8 @@ class Design:
         ranges: Searched range by cell and field; empty where it is unknown.
         equal: Quantity that sparse networks share with their dense twins.
         search_seeds: Number of runs behind each configuration's objective.
+        measured: What the tasks of the cells measure, each once; empty for a table, of which
+            nothing is known but the names of its columns.
     """
 
     name: str
@@ -42,12 +45,15 @@ class Design:
     ranges: Mapping[tuple[str, str], Axis] = field(default_factory=dict)
     equal: Literal["epochs", "train_flops"] = "epochs"
     search_seeds: int = 1
+    measured: tuple[Measured, ...] = ()
 
     @classmethod
     def of(cls, study: Study) -> Design:
         """Build the design of a declared study."""
         ranges: dict[tuple[str, str], Axis] = {}
+        measured = [study.base.task.measured()]
         for cell in study.cells():
+            measured.append(cell.spec.task.measured())
             for path, axis in cell.search.items():
                 ranges[cell.name, path] = axis
         return cls(
@@ -60,6 +66,7 @@ class Design:
             ranges=ranges,
             equal=study.equal,
             search_seeds=study.search_seeds,
+            measured=tuple(dict.fromkeys(measured)),
         )
 
     def lengths(self) -> list[str]:

@@ -13,8 +13,10 @@ import pandas as pd
 from sparsetune.errors import SparsetuneError
 from sparsetune.notebook import html_text, html_title
 
+from ..measure import Measure
 from ..notebook import frame_html
 from .design import Design
+from .measured import task_measure
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +38,28 @@ class Results(ABC):
     def fresh_seeds(self) -> bool:
         """True if no winner is reported on the runs that chose it, which a study guarantees."""
         return True
+
+    def measure(self, column: str) -> Measure:
+        """Name, unit, direction and range of a measured column.
+
+        A study's follow from its task's loss and metrics; those of a table, from the column's name.
+
+        Args:
+            column: Name of the column, such as ``test_score``.
+        """
+        if not self.design.measured:
+            return Measure.by_name(column)
+        return task_measure(self.design.measured, column, self._score_rises)
+
+    def _score_rises(self) -> bool | None:
+        """True if the score's metric is better when higher; None if no evaluation tells."""
+        history = self._history
+        known = history.reindex(columns=["val_score", "val_error"]).dropna()
+        if known.empty:
+            return None
+        score, error = known.iloc[-1].astype("float64")
+        # The error is 1 - score, or -score where less is better.
+        return bool(abs(score + error) > 0.5)
 
     def _repr_html_(self) -> str:
         """Question, trials by status, and the cells, as a notebook shows them."""

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sparsetune import Arm, CustomTask, OptimSpec, Quick, ScheduleSpec, Study, TrialSpec
+from sparsetune import Arm, CustomTask, MetricSpec, OptimSpec, Quick, ScheduleSpec, Study, TrialSpec
 
 
 def load():
@@ -48,9 +48,9 @@ def right(distance, same):
     return ((distance < 0.5).float() == same).float().mean()
 
 
-right.higher_is_better = True
-OWN = {"data": "load", "model": "Twins", "loss": "contrastive", "metrics": "right"}
-TASK = CustomTask(**{field: f"two_inputs:{name}" for field, name in OWN.items()})
+RIGHT = MetricSpec("two_inputs:right", higher_is_better=True, fraction=True)
+OWN = {"data": "load", "model": "Twins", "loss": "contrastive"}
+TASK = CustomTask(metrics=RIGHT, **{field: f"two_inputs:{name}" for field, name in OWN.items()})
 STUDY = Study(
     name="two_inputs",
     base=TrialSpec(task=TASK, optim=OptimSpec(lr=0.1), schedule=ScheduleSpec(epochs=10)),

@@ -52,6 +52,7 @@ def add_command(commands: Commands) -> None:
 
 def replay(parsed: argparse.Namespace) -> int:
     """Print the comparison and draw its figure, where the study searches a ramp."""
+    from sparsetune.analysis.load import load
     from sparsetune.analysis.ramps.replay_figure import draw_replay
     from sparsetune.cluster.tune_schedulers import build_schedulers
     from sparsetune.search.replay import print_replay, replay_study
@@ -61,8 +62,9 @@ def replay(parsed: argparse.Namespace) -> int:
     found = replay_study(
         parsed.directory, changes, schedulers=build_schedulers, workers=parsed.workers
     )
+    objective = load(parsed.directory).measure(found.objective)
     figure = draw_replay(
-        found.table, found.configurations, found.objective, parsed.directory / "figures" / "replay"
+        found.table, found.configurations, objective, parsed.directory / "figures" / "replay"
     )
     if parsed.json:
         print_json(

@@ -46,8 +46,8 @@ def test_everything_that_is_drawn_shows_itself() -> None:
 
 def test_what_cannot_be_drawn_yet_says_why(small: Path) -> None:
     results = analysis.load(small)
-    nothing = analysis.Curve("val_loss", "sparsity", None, analysis.sparsity_curve(results).points)
-    empty = analysis.Curve("val_loss", "sparsity", None, nothing.points.iloc[:0])
+    points = analysis.sparsity_curve(results).points.iloc[:0]
+    empty = analysis.Curve(results.measure("val_loss"), "sparsity", None, points)
     html = empty._repr_html_()
     assert "there is nothing to draw" in html
     assert PICTURE.findall(html) == []

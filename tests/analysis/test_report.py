@@ -15,6 +15,7 @@ from analysis.checks import checks
 from analysis.curves.comparison import compare_arms
 from analysis.exhibit import Exhibit, plain_columns
 from analysis.lengths.summary import gain_verdict, summary
+from analysis.measure import Measure
 from analysis.page.figure_export import FigureExporter
 from analysis.page.sections import SECTIONS
 from analysis.page.writer import ReportWriter
@@ -153,7 +154,7 @@ def test_nothing_is_claimed_of_an_interval_with_zero(low: float, high: float, sa
     assert (
         gain_verdict(
             {"gain": (low + high) / 2, "gain_low": low, "gain_high": high, "gain_n": 2},
-            "test_accuracy",
+            Measure.by_name("test_accuracy"),
         )
         == said
     )

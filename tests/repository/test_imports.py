@@ -33,7 +33,7 @@ LAYERS = {
         "__main__",
     ],
     "analysis": [
-        "wording quantities exhibit drawers notebook",
+        "wording quantities measure exhibit drawers notebook",
         "tables",
         "load",
         "estimates testing",

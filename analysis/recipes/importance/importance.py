@@ -14,6 +14,7 @@ from sparsetune.errors import SparsetuneError
 
 from ...drawers import draw
 from ...estimates.surface import Floats, normal_scores
+from ...measure import Measure
 from ...notebook import Shown
 from ...quantities import line_name
 from ...tables.results import Results
@@ -58,13 +59,13 @@ class Importance(Shown):
     """Importance of each search axis for a measure, in each band of sparsity.
 
     Args:
-        y: The measured column.
+        y: The measure.
         evaluator: Name of Optuna's evaluator.
         rows: Rows that `frame` returns.
         level: Coverage of the spread, and level of the correction for chance, in (0, 1).
     """
 
-    y: str
+    y: Measure
     evaluator: Evaluator
     rows: pd.DataFrame
     level: float = 0.95
@@ -158,7 +159,8 @@ def importance(
         pooled = Band.of(part, results.design.ranges, evaluator, seed)
         if pooled.axes:
             bands[str(arm), str(band)] = pooled
-    return Importance(column, evaluator, _importance_rows(bands, level, seed), level)
+    measure = results.measure(column)
+    return Importance(measure, evaluator, _importance_rows(bands, level, seed), level)
 
 
 def _require_choice(name: str, given: object, known: Sequence[object]) -> None:

@@ -75,7 +75,7 @@ def edges(
     """
     found = optima(results, y, where=where)
     # The winners were chosen by the objective: for another measure they mean nothing.
-    if results.design.objective not in (None, found.y):
+    if results.design.objective not in (None, found.y.column):
         found = replace(found, rows=found.rows.assign(winner=np.nan))
     return edges_of_optima(found)
 

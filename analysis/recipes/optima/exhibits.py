@@ -11,7 +11,6 @@ import pandas as pd
 
 from ... import wording
 from ...exhibit import CellFormat, Exhibit, TableColumn
-from ...quantities import measure_name
 from ...tables.results import Results
 from ..axis_text import (
     axis_column,
@@ -80,7 +79,7 @@ def _map_exhibit(found: Optima, suffix: str) -> Exhibit:
         TableColumn("Winner", "winner_is"),
         TableColumn("Verdict", "verdict"),
     )
-    title = f"Where the best hyperparameters lie, for {measure_name(found.y).lower()}"
+    title = f"Where the best hyperparameters lie, for {found.y.phrase}"
     frame = _format_optima(found.frame())
     return Exhibit(f"optimum{suffix}", title, frame, found.note(), found.plot, columns)
 
@@ -97,7 +96,7 @@ def _shift_exhibit(found: Optima, shifts: pd.DataFrame, suffix: str) -> Exhibit:
         TableColumn("p (Holm)", "p_holm"),
         TableColumn("Verdict", "verdict"),
     )
-    title = f"How the best hyperparameters move, for {measure_name(found.y).lower()}"
+    title = f"How the best hyperparameters move, for {found.y.phrase}"
     rows = shifts.to_dict("records")
     frame = shifts.assign(
         step=[_format_step(row) for row in rows], moved=[_format_shift(row) for row in rows]
@@ -111,7 +110,7 @@ def _response_exhibits(found: Optima) -> Iterator[Exhibit]:
     # Axes that no cell located show no pattern that a reader could check.
     located = rows.loc[rows["verdict"] != "not located", "axis"]
     for path in dict.fromkeys(located):
-        title = f"{measure_name(found.y)} against {short_axis_name(path).lower()}"
+        title = f"{found.y.title} against {short_axis_name(path).lower()}"
         caption = (
             "Every configuration that counts; triangles at the top: the worst ones, diverged ones"
             f" among them. Shaded: the {100 * found.level:g} % interval of the best value, on"

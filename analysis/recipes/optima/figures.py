@@ -17,7 +17,7 @@ from ...drawing.axes import log_density, make_panels, set_sparsity_ticks
 from ...drawing.marks import add_legend, attach_hover_texts
 from ...drawing.style import LINE_MARKERS, line_colours, project_style
 from ...estimates.means import add_dense_points
-from ...quantities import column_label, display_factor, line_name, measure_name
+from ...quantities import column_label, line_name
 from ..axis_text import axis_factor, axis_name, format_value
 from ..responses import MIN_CONFIGURATIONS
 from .optima import Optima
@@ -68,7 +68,7 @@ def draw_optima(found: Optima) -> Figure:
             axes.set_xlabel(column_label("sparsity"))
             axes.tick_params(labelbottom=True)
         for axes in grid[:: len(paths)]:
-            axes.set_ylabel(f"Best for {measure_name(found.y).lower()}")
+            axes.set_ylabel(f"Best for {found.y.phrase}")
         return _add_legend(grid, lines)
 
 
@@ -97,7 +97,7 @@ def draw_response(found: Optima, path: str) -> Figure:
             axes.set_title(", ".join(part for part in parts if part))
             _set_searched_range(axes, found, path, vertical=False)
             if number % columns == 0:
-                axes.set_ylabel(column_label(found.y))
+                axes.set_ylabel(found.y.label)
             axes.tick_params(labelbottom=number >= len(panels) - columns)
         for axes in grid[-columns:]:
             axes.set_xlabel(axis_name(path))
@@ -185,7 +185,7 @@ def _draw_points(axes: Axes, found: Optima, row: Mapping[Any, Any], path: str) -
     points = points[points["axis"] == path]
     factor = axis_factor(path)
     x = factor * points["x"].to_numpy(dtype=np.float64)
-    y = display_factor(found.y) * points["value"].to_numpy(dtype=np.float64)
+    y = found.y.factor * points["value"].to_numpy(dtype=np.float64)
     is_diverged = np.isnan(y)
     worst = np.nanquantile(y, WORST_QUANTILE)
     middle = np.nanmedian(y)

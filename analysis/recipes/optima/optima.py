@@ -14,6 +14,7 @@ from sparsetune.errors import SparsetuneError
 
 from ...drawers import draw
 from ...estimates.surface import MAX_POINTS, Floats, sample_effects
+from ...measure import Measure
 from ...notebook import Shown
 from ...tables.results import Results, cached_per_results
 from .. import responses
@@ -53,7 +54,7 @@ class Optima(Shown):
     """Best value of each search axis in each cell: numbers (`frame`, `shifts`), then the figure.
 
     Args:
-        y: The column that was best.
+        y: The measure that was best.
         points: One row per cell, configuration and axis; see `Optima.response`.
         rows: Rows that `frame` returns.
         cells: Cells whose search has finished, by name: ``arm`` and the sweep axes.
@@ -65,7 +66,7 @@ class Optima(Shown):
             own do.
     """
 
-    y: str
+    y: Measure
     points: pd.DataFrame
     rows: pd.DataFrame
     cells: pd.DataFrame
@@ -245,7 +246,8 @@ def _optima(
     cells = table[["arm", *sweep]]
     frame = pd.DataFrame(rows, columns=["cell", "axis", *OPTIMUM_COLUMNS]).join(cells, on="cell")
     frame = frame[["cell", "arm", *sweep, "axis", *OPTIMUM_COLUMNS]]
-    return Optima(column, points, frame, cells, draws, ranges, level, is_shared)
+    measure = results.measure(column)
+    return Optima(measure, points, frame, cells, draws, ranges, level, is_shared)
 
 
 def _configuration_matrix(

@@ -8,8 +8,7 @@ from typing import Any
 from sparsetune.errors import SparsetuneError
 
 from ...estimates.means import cell_values
-from ...exhibit import CellFormat, Exhibit, TableColumn, measure_format
-from ...quantities import column_label, measure_name
+from ...exhibit import Exhibit, TableColumn, measure_format
 from ...tables.results import Results
 from .optimism import optimism
 from .retuning import retuning_gain
@@ -25,11 +24,15 @@ def retuning_exhibits(
     gains = gains[gains["cell"].isin(cells)]
     if gains.empty:
         return
+    measure = results.measure(y)
+    form = measure_format(measure)
+    control_heading = measure.heading(f"{measure.name} of\nthe control")
+    gain_heading = f"{measure.difference_heading('Gain')}\n[95 % interval]"
     columns = [
         TableColumn("Cell", "cell"),
-        TableColumn(f"{measure_name(y)} of\nthe control (%)", "control", format=CellFormat.PERCENT),
-        TableColumn("of the winner (%)", "winner", format=CellFormat.PERCENT),
-        TableColumn("Gain (points)\n[95 % interval]", "gain", "low", "high", CellFormat.PERCENT),
+        TableColumn(control_heading, "control", format=form),
+        TableColumn(measure.heading("of the winner"), "winner", format=form),
+        TableColumn(gain_heading, "gain", "low", "high", form),
         TableColumn("n", "n"),
     ]
     if gains["control_diverged"].any():
@@ -60,18 +63,17 @@ def optimism_exhibits(
     found = optimism(results, where=where)
     if found.frame().empty:
         return
-    unit = column_label(found.y).rpartition("(")[2].rstrip(")")
-    luck_unit = "points" if unit == "%" else unit
     form = measure_format(found.y)
-    luck_heading = f"Luck ({luck_unit})\n[95 % interval]"
+    report_heading = f"{found.y.heading('On fresh seeds')}\n[95 % interval]"
+    luck_heading = f"{found.y.difference_heading('Luck')}\n[95 % interval]"
     columns = (
         TableColumn("Cell", "cell"),
         TableColumn("Best of", "configurations"),
-        TableColumn(f"In the\nsearch ({unit})", "search", format=form),
-        TableColumn(f"On fresh seeds ({unit})\n[95 % interval]", "report", "low", "high", form),
+        TableColumn(found.y.heading("In the\nsearch"), "search", format=form),
+        TableColumn(report_heading, "report", "low", "high", form),
         TableColumn("n", "n"),
         TableColumn(luck_heading, "luck", "luck_low", "luck_high", form),
-        TableColumn(f"Luck\nalone ({luck_unit})", "expected", format=form),
+        TableColumn(found.y.difference_heading("Luck\nalone"), "expected", format=form),
     )
     title = "How much of the best is luck"
     yield Exhibit("optimism", title, found.frame(), found.note(), found.plot, columns)

@@ -14,7 +14,6 @@ from ...drawers import draws
 from ...drawing.axes import make_panels
 from ...drawing.marks import add_legend, attach_hover_texts
 from ...drawing.style import ARM_COLOURS, project_style
-from ...quantities import column_label, display_factor
 from .optimism import Optimism
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def draw_optimism(found: Optimism) -> Figure:
             "how much of the best is luck needs a search and report trials of its winner:"
             " there are none"
         )
-    factor = display_factor(found.y)
+    factor = found.y.factor
     rows = frame.to_dict("records")
     names = [_cell_label(row) for row in rows]
     heights = np.arange(len(frame))[::-1]
@@ -69,7 +68,7 @@ def draw_optimism(found: Optimism) -> Figure:
         axis.set_yticks(heights, names)
         axis.set_ylim(-0.7, len(frame) - 0.3)
         axis.grid(visible=False, axis="y")
-        axis.set_xlabel(column_label(found.y))
+        axis.set_xlabel(found.y.label)
         return add_legend([axis])
 
 

@@ -11,9 +11,9 @@ import pandas as pd
 
 from ...drawers import draw
 from ...estimates.intervals import estimate_means
-from ...estimates.means import MEASURE_COLUMNS, POOLING_COLUMNS, cell_values, format_span
+from ...estimates.means import POOLING_COLUMNS, cell_values, format_span, measure_columns
+from ...measure import Measure
 from ...notebook import Shown
-from ...quantities import difference_unit, display_factor, measure_name
 from ...tables.results import Results
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class Optimism(Shown):
     """Each winner in the search that chose it and on fresh seeds: numbers, then the figure.
 
     Args:
-        y: The objective, a validation column; empty if there is nothing to compare.
+        y: The objective, a validation measure.
         rows: Rows that `frame` returns.
         level: Coverage of the intervals, in (0, 1).
     """
 
-    y: str
+    y: Measure
     rows: pd.DataFrame
     level: float = 0.95
 
@@ -77,24 +77,21 @@ class Optimism(Shown):
         rows = self.rows[self.rows["luck"].notna()]
         if rows.empty:
             return "No cell has a search and a winner that was run again."
-        factor = display_factor(self.y)
         mean = estimate_means([rows["luck"]], [0], self.level).iloc[0]
-        ends = ""
-        if pd.notna(mean["low"]):
-            ends = f" [{factor * mean['low']:.2f}, {factor * mean['high']:.2f}]"
+        luck = self.y.change_text(mean["mean"], mean["low"], mean["high"])
+        luck = self.y.in_difference_unit(luck)
         note = (
-            f"{measure_name(self.y)} of each cell's winner: hollow, in the search that chose it as"
+            f"{self.y.title} of each cell's winner: hollow, in the search that chose it as"
             f" best of N = {format_span(rows['configurations'])}; filled, over"
             f" n = {format_span(rows['n'])} fresh seeds, with {100 * self.level:g} % intervals. The"
-            f" search flattered it by {factor * mean['mean']:.2f}{ends} {difference_unit(self.y)}"
-            f" on average over {len(rows)} cells"
+            f" search flattered it by {luck} on average over {len(rows)} cells"
         )
         if rows["expected"].isna().all():
             return note + "."
+        alone = self.y.change_text(rows["expected"].mean())
         return (
             f"{note}; were all configurations of a cell equally good, luck alone would give"
-            f" {factor * rows['expected'].mean():.2f}. Neither enters a curve: those are over fresh"
-            " seeds."
+            f" {alone}. Neither enters a curve: those are over fresh seeds."
         )
 
 
@@ -117,9 +114,9 @@ def optimism(
     table = results.cells().set_index("cell")
     has_search = bool(results.design.search) and len(table) > 0
     # Without fresh seeds the two values would be of the same runs.
-    if y not in MEASURE_COLUMNS or not has_search or not results.fresh_seeds:
+    if y not in measure_columns(results) or not has_search or not results.fresh_seeds:
         empty = pd.DataFrame(columns=["cell", "arm", "sparsity", "epochs", *OPTIMISM_COLUMNS])
-        return Optimism(y or "", empty, level)
+        return Optimism(results.measure(y or "val_error"), empty, level)
     cells, values, _ = cell_values(results, y, where)
     table = table.loc[table.index.isin(cells.index) & table.index.isin(_searched_cells(results))]
     cells = cells.loc[table.index]
@@ -135,7 +132,7 @@ def optimism(
     found = _add_luck(found, minimize=results.design.minimize)
     others = [path for path in results.design.other_axes() if path in cells]
     rows = cells[["arm", "sparsity", *others, "epochs"]].join(found[OPTIMISM_COLUMNS])
-    return Optimism(y, rows.dropna(subset=["luck"]).reset_index(), level)
+    return Optimism(results.measure(y), rows.dropna(subset=["luck"]).reset_index(), level)
 
 
 def _add_luck(found: pd.DataFrame, minimize: bool) -> pd.DataFrame:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from sparsetune.durations import round_half_up
 from sparsetune.spec.declaration import RESOLVED_FIELD, Declaration
+from sparsetune.spec.task.measured import Measured
 from sparsetune.spec.task.sizes import DataSizes, Option
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ class DatasetTask(Declaration):
     def metric_names(self) -> tuple[str, ...]:
         """Metrics with columns of their own, ``val_NAME`` and ``test_NAME``."""
         return ()
+
+    def measured(self) -> Measured:
+        """Units and directions of what the task measures."""
+        return Measured()
 
     def column_values(self) -> dict[str, Any]:
         """Fields as plain values for columns of tables, defaults included."""

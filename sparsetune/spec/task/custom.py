@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from sparsetune.imports import IMPORT_PATH
 from sparsetune.spec.declaration import Declaration, digest_of
 from sparsetune.spec.task.base import DatasetTask, SizedTask
+from sparsetune.spec.task.measured import LOSS_UNITS, Measured, MetricFacts, metric_facts
 from sparsetune.spec.task.sizes import Option
 
 BUILT_IN_LOSSES = ("cross_entropy", "mse", "l1", "huber", "bce_with_logits")
@@ -49,6 +50,9 @@ class MetricSpec(Declaration):
     """Direction. None: the metric's own, where it has one (``higher_is_better``)."""
     arguments: dict[str, Option] = Field(default_factory=dict)
     """Keyword arguments of a class of torchmetrics, such as ``task="multilabel"``."""
+    fraction: bool | None = None
+    """Whether its values are fractions, which reports show in percent. None: as for known metrics
+    such as accuracy and F1; your own are shown as plain numbers."""
 
     def __hash__(self) -> int:
         return hash(self.digest())
@@ -57,6 +61,10 @@ class MetricSpec(Declaration):
         """Name of the metric in columns: lower case, with underscores."""
         last = re.split(r"[:.]", self.name)[-1]
         return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", last).lower()
+
+    def facts(self) -> MetricFacts:
+        """What its name and its declaration tell about its values."""
+        return metric_facts(self.name, self.column(), self.fraction, self.higher_is_better)
 
 
 def _as_metric(value: Any) -> Any:
@@ -148,6 +156,11 @@ class CustomTask(SizedTask):
             return ()  # faulty, which has its own message
         names = [metric.column() for metric in self.all_metrics()]
         return tuple(name for name in names if name != "accuracy")
+
+    def measured(self) -> Measured:
+        """See `DatasetTask`."""
+        metrics = tuple(metric.facts() for metric in self.all_metrics())
+        return Measured(LOSS_UNITS.get(self.loss, ""), metrics)
 
     def all_metrics(self) -> tuple[MetricSpec, ...]:
         """Metrics, the first of which is the score; the loss's usual one where none is named."""

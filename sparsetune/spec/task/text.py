@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sparsetune.spec.task.hub import HubTask, dataset_rule
+from sparsetune.spec.task.measured import LOSS_UNITS, Measured, MetricFacts
 
 GLUE_TRAIN_SIZES = {
     "cola": 8_551, "sst2": 67_349, "mrpc": 3_668, "qqp": 363_846, "stsb": 5_749,
@@ -95,6 +96,12 @@ class TextTask(HubTask):
         if self.is_hub:
             values["text"] = ", ".join(self.text)
         return values
+
+    def measured(self) -> Measured:
+        """See `DatasetTask`; GLUE gives all its scores in percent."""
+        # STS-B has numbers to predict, the others have classes.
+        loss = "mse" if self.dataset == "stsb" else "cross_entropy"
+        return Measured(LOSS_UNITS[loss], (MetricFacts(self.headline()),))
 
     def headline(self) -> Metric:
         """Metric that ``score`` reports."""

@@ -10,6 +10,7 @@ import pytest
 
 from analysis.curves import exhibits
 from analysis.curves.figures import _draw_arms
+from analysis.measure import Measure
 
 matplotlib.use("Agg")
 
@@ -28,7 +29,7 @@ def arms(dense: dict[str, float]) -> pd.DataFrame:
 
 
 def dashed(frame: pd.DataFrame) -> dict[str, Any]:
-    (axis,) = _draw_arms(frame, ["test_accuracy"]).axes
+    (axis,) = _draw_arms(frame, [Measure.by_name("test_accuracy")]).axes
     return {
         line.get_label(): line.get_color()
         for line in axis.get_lines()
@@ -73,5 +74,7 @@ def test_a_history_needs_two_evaluations(
     class Short:
         class design:
             lengths = staticmethod(list)
+
+        measure = staticmethod(Measure.by_name)
 
     assert len([*exhibits.history_exhibits(Short())]) == shown  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ from analysis.drawing.files import freeze_layout
 from analysis.frontiers.iso_flops import IsoFlops
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.verdicts import undertraining
+from analysis.measure import Measure
 from analysis.page.interactive.figure import to_plotly
 from analysis.recipes.importance import figures as importance_figures
 from analysis.recipes.importance.importance import IMPORTANCE_COLUMNS, Importance
@@ -21,6 +22,8 @@ from analysis.structure import figures as structures
 from analysis.structure.density import LAYER_COLUMNS, DensityProfile
 from analysis.structure.mask_overlap import OVERLAP_COLUMNS, MaskOverlap
 from tests.analysis.runs import runs_table
+
+LOSS = Measure.by_name("val_loss")
 
 
 def hovers(figure: Any) -> list[str]:
@@ -49,9 +52,9 @@ def test_marks_of_importance_and_optimism_show_their_interval_and_n() -> None:
     rows = pd.DataFrame(
         [row | {"high": 0.75, "p": 0.02, "verdict": "matters"}], columns=IMPORTANCE_COLUMNS
     )
-    assert hovers(
-        importance_figures.draw_importance(Importance("val_loss", "ped_anova", rows))
-    ) == ["Learning rate<br>importance 50 [25, 75] %, n = 34, matters"]
+    assert hovers(importance_figures.draw_importance(Importance(LOSS, "ped_anova", rows))) == [
+        "Learning rate<br>importance 50 [25, 75] %, n = 34, matters"
+    ]
     luck = {
         "cell": "gmp",
         "arm": "gmp",
@@ -70,7 +73,7 @@ def test_marks_of_importance_and_optimism_show_their_interval_and_n() -> None:
         "luck_high": 0.03,
     }
     found = pd.DataFrame([luck], columns=["cell", "arm", "sparsity", "epochs", *OPTIMISM_COLUMNS])
-    told = hovers(optimism_figures.draw_optimism(Optimism("val_error", found)))
+    told = hovers(optimism_figures.draw_optimism(Optimism(Measure.by_name("val_error"), found)))
     assert any(
         text.endswith("12.00 [11.00, 13.00], n = 3, luck 2.00 [1.00, 3.00]") for text in told
     )
@@ -82,7 +85,7 @@ def test_marks_of_costs_and_layers_show_their_interval_and_n() -> None:
         [{"cell": "a", "arm": "gmp", "sparsity": 0.9, "epochs": 8.0, "train_flops": 2.5}]
     )
     points = points.assign(n=3, mean=0.5, low=0.4, high=0.6)
-    told = hovers(IsoFlops("val_loss", points, points[:0]).plot())
+    told = hovers(IsoFlops(LOSS, points, points[:0]).plot())
     assert len(told) == 2
     assert all(
         "gmp, 90 % sparsity, 8 epochs, 2.5 dense epochs of FLOPs<br>" in text for text in told

@@ -74,7 +74,7 @@ def test_the_test_set_chooses_nothing() -> None:
         row["test_accuracy"] = {"short": 0.5, "middle": 0.6, "long": 0.99}[row["cell"]]
     assert best_at(made, {"epochs": 16}).frame()["cell"].iloc[0] == "middle"
     made = replace(made, objective=None)  # as of a table: the first validation column chooses
-    assert best_at(made, {"epochs": 16}).by == "val_error"
+    assert best_at(made, {"epochs": 16}).by.column == "val_error"
     made = replace(
         made,
         trial_rows=[row | {"val_error": np.nan, "val_loss": np.nan} for row in made.trial_rows],

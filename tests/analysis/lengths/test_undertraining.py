@@ -14,6 +14,7 @@ from analysis.lengths.extension import extension_gain
 from analysis.lengths.saturation import epochs_needed
 from analysis.lengths.steps import length_gains
 from analysis.lengths.verdicts import Undertraining, undertraining
+from analysis.measure import Measure
 from analysis.testing import report_results
 from sparsetune.errors import SparsetuneError
 
@@ -157,10 +158,10 @@ def test_the_column_and_its_direction() -> None:
     errors = [
         {**row, "val_error": 1 - row["val_score"]} for row in line({8: 0.8, 16: 0.85, 32: 0.8})
     ]
-    assert undertraining(report_results(errors)).y == "val_score"
+    assert undertraining(report_results(errors)).y.column == "val_score"
     only = [{name: value for name, value in row.items() if name != "val_score"} for row in errors]
     found = undertraining(report_results(only))
-    assert (found.y, list(found.frame()["verdict"])) == (
+    assert (found.y.column, list(found.frame()["verdict"])) == (
         "val_error",
         ["under-trained", "over-trained", "cannot tell"],
     )
@@ -361,7 +362,7 @@ def test_equal_gains_leave_no_interval_and_say_so() -> None:
 def test_nothing_to_draw_is_said() -> None:
     for draw in (
         epochs_needed(report_results(line({8: 0.8}))).plot,
-        Undertraining("val_score", 0.002, pd.DataFrame()).plot,
+        Undertraining(Measure.by_name("val_score"), 0.002, pd.DataFrame()).plot,
     ):
         with pytest.raises(SparsetuneError, match="there is nothing to draw: no cell has"):
             draw()

@@ -11,6 +11,7 @@ import pytest
 from analysis.curves.comparison import compare_arms
 from analysis.curves.curve import sparsity_curve
 from analysis.lengths.summary import summary
+from analysis.measure import Measure
 from analysis.page.headlines import (
     headline_sentences,
     length_sentences,
@@ -24,6 +25,8 @@ from analysis.recipes.tuning_gain.optimism import optimism
 from analysis.recipes.tuning_gain.retuning import retuning_gain
 from analysis.testing import ResultsBuilder
 from sparsetune.errors import SparsetuneError
+
+ACCURACY = Measure.by_name("test_accuracy")
 
 
 def near(mean: float, place: int) -> np.ndarray:
@@ -153,12 +156,12 @@ def test_arms_are_ranked_after_the_longest_training_that_all_had() -> None:
         ["b", 0.9, 8, 0.905, np.nan, 1],
     ]
     rows += [["c", 0.9, 8, 0.90, 0.8, 3], ["d", 0.9, 8, 0.89, 0.8, 3]]
-    line = ranking_sentence(pd.DataFrame(rows, columns=columns), "test_accuracy")
+    line = ranking_sentence(pd.DataFrame(rows, columns=columns), ACCURACY)
     assert line.startswith(
         "At 90 % sparsity after 8 epochs, test accuracy in percent: b 90.50 (one seed), c 90.00,"
     )
     assert "d 89.00, a 85.00." in line
-    line = ranking_sentence(pd.DataFrame([*rows[:1], *rows[2:]], columns=columns), "test_accuracy")
+    line = ranking_sentence(pd.DataFrame([*rows[:1], *rows[2:]], columns=columns), ACCURACY)
     assert "a 91.00 after 64 epochs, b 90.50 after 8 epochs (one seed)" in line
 
 

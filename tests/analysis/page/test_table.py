@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.exhibit import CellFormat, TableColumn, plain_columns
+from analysis.measure import Measure
 from analysis.page.markup import to_latex, to_markdown
 from analysis.page.table import measure_column, page_table
 from analysis.recipes.axis_text import axis_column, format_range, format_value
@@ -20,7 +21,7 @@ def test_tables_show_parts_of_training_and_measures_in_percent() -> None:
     columns = [
         axis_column("sparsity.ramp.start"),
         axis_column("sparsity.target"),
-        measure_column("val_error", "objective"),
+        measure_column(Measure.by_name("val_error"), "objective"),
     ]
     table = page_table(frame, columns)
     assert [column.heading for column in table.columns] == [

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.curves.curve import Curve
 from analysis.drawing.axes import log_density
+from analysis.measure import Measure
 from analysis.references import figures, published
 from analysis.references.exhibits import reference_exhibits
 from analysis.references.overlay import overlay
@@ -29,7 +30,7 @@ def curve(dense: float = 0.768, y: str = "test_accuracy", x: str = "sparsity") -
     points = points.assign(low=points["mean"] - 0.005, high=points["mean"] + 0.005)
     if x == "epochs":
         points = points.assign(epochs=100.0).rename(columns={"sparsity": "sparsity.target"})
-    return Curve(y, x, None if x == "sparsity" else "sparsity.target", points)
+    return Curve(Measure.by_name(y), x, None if x == "sparsity" else "sparsity.target", points)
 
 
 def test_every_row_is_typed_and_in_its_range() -> None:
@@ -182,8 +183,9 @@ def test_dense_baselines_are_never_mixed_in_silence(
 
 def test_a_curve_without_dense_networks_says_so() -> None:
     sparse = curve().frame().query("sparsity > 0")
+    accuracy = Measure.by_name("test_accuracy")
     (warning,) = overlay(
-        Curve("test_accuracy", "sparsity", None, sparse), references(RESNET, "STR")
+        Curve(accuracy, "sparsity", None, sparse), references(RESNET, "STR")
     ).warnings()
     assert "no dense network" in warning
 

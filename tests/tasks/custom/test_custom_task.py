@@ -14,6 +14,7 @@ from sparsetune.launch.preflight import require_runnable
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import CustomTask, MetricSpec
+from sparsetune.spec.task.measured import FALLING_FRACTIONS, RISING_FRACTIONS
 from sparsetune.study import Study
 from sparsetune.tasks.custom.data import forget_data
 from sparsetune.tasks.kinds import data_digest, kind_of, load_task, resolve_task
@@ -149,6 +150,31 @@ def test_a_metric_of_torchmetrics() -> None:
     logits = torch.eye(3)[[0, 1, 1, 2]]
     measured = kind_of(task).measures().measure([(logits, torch.tensor([0, 1, 2, 2]))], 4)
     assert measured.metrics == {"multiclass_f1_score": 0.75}
+
+
+def test_what_is_known_of_metrics_holds_in_torchmetrics() -> None:
+    from torchmetrics import classification, regression
+
+    offered = vars(classification) | vars(regression)
+    known: dict[str, Any] = {name: one for name, one in offered.items() if isinstance(one, type)}
+    for name in (*RISING_FRACTIONS, *FALLING_FRACTIONS):
+        for kind in ("", "Binary", "Multiclass", "Multilabel"):
+            metric = known.get(f"{kind}{name}")
+            if metric is None or metric.plot_upper_bound is None:  # a wrapper of the three kinds
+                continue
+            facts = MetricSpec(f"{kind}{name}").facts()
+            assert (facts.is_fraction, metric.plot_upper_bound) == (True, 1.0)
+            assert metric.higher_is_better in (None, facts.higher_is_better)
+    errors = [name for name, metric in known.items() if name.endswith("Error")]
+    assert len(errors) > 8
+    for name in errors:
+        assert known[name].higher_is_better in (None, False), name
+        assert MetricSpec(name).facts().higher_is_better is False
+
+
+def test_an_undeclared_fraction_has_no_part_in_names() -> None:
+    assert MetricSpec("r2").given() == {"name": "r2"}
+    assert MetricSpec("r2", fraction=True).given() == {"name": "r2", "fraction": True}
 
 
 def test_standard_normalisation_by_hand() -> None:
