@@ -1,5 +1,6 @@
-"""A study with a model, data and an `analysis` package of the user's own: launched from its folder,
-and gone on with from the printed command, there and elsewhere.
+"""A study with a model, data, a score and an `analysis` package of the user's own.
+
+It is launched from its folder, and gone on with from the printed command, there and elsewhere.
 """
 
 from __future__ import annotations
@@ -13,22 +14,18 @@ import sys
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
-
-from tests.pictures import write_folder
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 STUDY = """
-from sparsetune import FolderTask, ScheduleSpec, SparsitySpec, Study, TrialSpec
+from sparsetune import CustomTask, ScheduleSpec, SparsitySpec, Study, TrialSpec
 
 STUDY = Study(
     name="own",
     base=TrialSpec(
-        task=FolderTask(
-            folder="photos", examples=36, classes=3, validation=6, batch_size=10,
-            resolution=32, eval_resolution=32, eval_resize=36, model="nets:build",
-        ),
-        sparsity=SparsitySpec(method="one_shot", target=0.5),
+        task=CustomTask(data="rows:load", model="nets:build", validation=20, batch_size=20),
+        sparsity=SparsitySpec(method="one_shot", target=0.5, score="nets:magnitude"),
         schedule=ScheduleSpec(epochs=2),
     ),
     report_seeds=1,
@@ -38,10 +35,22 @@ NETS = """
 import math
 from torch import nn
 from analysis import HIDDEN
+from sparsetune.sparsity.scores import ScoreResult
 
-def build(input_shape, n_classes):
-    layers = [nn.Linear(math.prod(input_shape), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, n_classes)]
+def build(input_shape, n_outputs):
+    layers = [nn.Linear(math.prod(input_shape), HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, n_outputs)]
     return nn.Sequential(nn.Flatten(), *layers)
+
+def magnitude(context):
+    return ScoreResult({name: weight.abs() for name, weight in context.weights.items()})
+"""
+ROWS = """
+import numpy as np
+
+def load(data_root):
+    table = np.loadtxt(data_root / "table.csv", delimiter=",", dtype=np.float32)
+    inputs, targets = table[:, :-1], table[:, -1].astype(np.int64)
+    return {"train": (inputs[:80], targets[:80]), "test": (inputs[80:], targets[80:])}
 """
 
 
@@ -69,7 +78,12 @@ def test_a_study_of_ones_own_goes_on_from_the_printed_command_and_from_elsewhere
     (code / "analysis" / "__init__.py").write_text("HIDDEN = 12\n")
     (code / "nets.py").write_text(NETS)
     (code / "own.py").write_text(STUDY)
-    write_folder(tmp_path / "data" / "photos")
+    (code / "rows.py").write_text(ROWS)
+    data = tmp_path / "data"
+    data.mkdir()
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((100, 5))
+    np.savetxt(data / "table.csv", np.c_[inputs, inputs[:, 0] > 0], delimiter=",")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
 
@@ -87,7 +101,7 @@ def test_a_study_of_ones_own_goes_on_from_the_printed_command_and_from_elsewhere
     assert "own" in sparsetune("status", directory, cwd=elsewhere).stdout
 
     code.rename(elsewhere / "code")
-    (tmp_path / "data").rename(elsewhere / "data")
+    data.rename(elsewhere / "data")
     add = ("resume", directory, "--add-report-seeds", "1", "--json")
     lost = sparsetune(*add, cwd=tmp_path)
     assert (lost.returncode, "Traceback" in lost.stderr) == (2, False)
