@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Severity = Literal["refusal", "first_launch", "warning"]
+"""``refusal``: the declaration never runs. ``first_launch``: it does not start, but a study that
+was launched before the rule existed goes on, with a warning. ``warning``: it runs, with a
+warning."""
 
 
 @dataclass(frozen=True, order=True)
@@ -15,11 +21,17 @@ class Problem:
             declaration.
         rule: The rule that must hold, or what is allowed.
         got: What was received, as text.
+        severity: What the fault prevents.
     """
 
     path: str
     rule: str
     got: str = ""
+    severity: Severity = "refusal"
+
+    def at(self, path: str) -> Problem:
+        """The same fault at another path."""
+        return replace(self, path=path)
 
     def __str__(self) -> str:
         where = f"`{self.path}`: " if self.path else ""

@@ -15,13 +15,20 @@ FINISHED_STATUSES: tuple[Status, ...] = ("COMPLETE", "PRUNED", "DIVERGED", "INVA
 """Statuses after which a trial is not run again unless it is asked for."""
 
 
+Better = Literal["higher", "lower"]
+
+
 @dataclass(frozen=True)
 class Column:
-    """One column: its name, dtype, and meaning with unit or range."""
+    """One column: its name, dtype, and meaning with unit or range.
+
+    ``better`` is the direction in which its values are better; None where neither is.
+    """
 
     name: str
     dtype: Dtype
     meaning: str
+    better: Better | None = None
 
 
 IDENTITY_COLUMNS = (
@@ -55,12 +62,18 @@ MEASURED_COLUMNS = (
         "train_loss",
         "float64",
         "plain cross-entropy in nats on a fixed subset of the training split; squared error",
+        "lower",
     ),
     Column("train_entropy", "float64", "mean entropy in nats of the softmax, same subset"),
-    Column("val_loss", "float64", "plain cross-entropy in nats, validation split"),
-    Column("val_accuracy", "float64", "fraction right, validation split, in [0, 1]"),
-    Column("val_score", "float64", "the task's headline metric, validation split"),
-    Column("val_error", "float64", "1 - val_score; a metric that is better when lower itself"),
+    Column("val_loss", "float64", "plain cross-entropy in nats, validation split", "lower"),
+    Column("val_accuracy", "float64", "fraction right, validation split, in [0, 1]", "higher"),
+    Column("val_score", "float64", "the task's headline metric, validation split", "higher"),
+    Column(
+        "val_error",
+        "float64",
+        "1 - val_score; a metric that is better when lower itself",
+        "lower",
+    ),
     Column("val_entropy", "float64", "mean entropy in nats of the softmax, validation split"),
     Column("batch_loss", "float64", "mean of what was optimised since the last evaluation"),
     Column(
@@ -130,3 +143,5 @@ _LEARNING_COLUMNS = tuple(
 # Named as what is learnt, but a cost: the shortest training would win.
 OBJECTIVE_COLUMNS = tuple(name for name in _LEARNING_COLUMNS if name != "train_flops")
 """Columns that a study may optimise: never one of the test split."""
+BETTER: dict[str, Better | None] = {column.name: column.better for column in MEASURED_COLUMNS}
+"""Direction in which each measured column is better; None where neither is."""

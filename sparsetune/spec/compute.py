@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.declaration import MAX_COUNT, Declaration
 
 
 class ComputeSpec(Declaration):
@@ -19,6 +19,6 @@ class ComputeSpec(Declaration):
     """The memory layout of images and convolutions that is fastest on GPUs with bfloat16."""
     compile: bool = False
     """Compile the network by `torch.compile`; it is then not bit-exact across processes."""
-    accumulate: int = Field(default=1, ge=1)
+    accumulate: int = Field(default=1, ge=1, le=MAX_COUNT)
     """Equal parts of a batch that pass through the network one by one, to save memory; batch norm
     sees each part alone."""

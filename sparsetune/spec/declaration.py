@@ -31,6 +31,12 @@ SCHEMA_VERSION = 1
 can no longer be read as they are."""
 DIGEST_VERSION = 1
 """Version in every digest. It stays: another one would rename every finished trial."""
+MAX_COUNT = 1_000_000_000
+"""Largest count of a field: examples, updates, batches."""
+MAX_SIDE = 4096
+"""Most pixels of an image's side."""
+MAX_SEED = 2**53 - 1
+"""Largest seed: every program reads it from JSON as it is."""
 RESOLVED_FIELD = "resolved"
 """Field of a part with a ``kind`` that holds what a launch found in a user's data."""
 

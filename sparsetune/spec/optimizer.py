@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from sparsetune.imports import name_or_import_path
-from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.declaration import MAX_COUNT, Declaration
 
 OptimizerName = Literal[
     "sgd",
@@ -70,7 +70,7 @@ class OptimSpec(Declaration):
     `torch.optim.Optimizer`."""
     lr: float = Field(default=0.1, gt=0)
     """Peak learning rate."""
-    lr_batch: int | None = Field(default=None, ge=1)
+    lr_batch: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     """Batch size that ``lr`` is given for; ``lr`` is scaled in proportion to the task's batch size
     (Goyal et al. 2017). None: ``lr`` is used as it is."""
     weight_decay: float = Field(default=1e-4, ge=0)

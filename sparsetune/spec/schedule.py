@@ -13,6 +13,8 @@ from sparsetune.durations import Length, LengthField
 from sparsetune.imports import name_or_import_path
 from sparsetune.spec.declaration import Declaration, to_plain
 
+MAX_EPOCHS = 1_000_000
+"""Most epochs of training, and largest factor that extends it."""
 LrDecay = Literal["linear", "cosine", "constant", "step"]
 
 
@@ -35,11 +37,11 @@ arXiv 2203.07259)."""
 class ScheduleSpec(Declaration):
     """Length of training, and the learning rate over it: a linear warm-up, then a decay."""
 
-    epochs: float = Field(default=4, gt=0)
+    epochs: float = Field(default=4, gt=0, le=MAX_EPOCHS)
     """Epochs of training before ``epoch_multiplier`` and ``stretch``; may be a fraction."""
-    epoch_multiplier: float = Field(default=1, gt=0)
+    epoch_multiplier: float = Field(default=1, gt=0, le=MAX_EPOCHS)
     """Extends training; learning rate, ramp and all other fractions of training stretch with it."""
-    stretch: float = Field(default=1, gt=0)
+    stretch: float = Field(default=1, gt=0, le=MAX_EPOCHS)
     """Sparse networks only: extends training as the multiplier does, but not for dense twins. Set
     by studies that equal training FLOPs."""
     lr: Annotated[str, AfterValidator(name_or_import_path(get_args(LrDecay)))] = "linear"

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from sparsetune.durations import Length, LengthField
 from sparsetune.imports import name_or_import_path
-from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.declaration import MAX_COUNT, Declaration
 
 Method = Literal[
     "dense",
@@ -68,7 +68,7 @@ class RampSpec(Declaration):
     """Training left after the ramp, with the mask fixed; given instead of ``length``."""
     first: float = Field(default=0, ge=0, lt=1)
     """The sparsity that the ramp starts with, in one step; the target if that is lower."""
-    updates: int = Field(default=50, ge=1)
+    updates: int = Field(default=50, ge=1, le=MAX_COUNT)
     """Mask updates after the start, evenly spaced; the last reaches the target."""
     every: LengthField | None = None
     """Time between two mask updates, given instead of ``updates``. One more, at the end of the
@@ -157,7 +157,7 @@ class RegrowSpec(Declaration):
     """Time between two updates; steps do not stretch with training, as published."""
     until: LengthField = Length(0.75)
     """Training done when the mask becomes fixed."""
-    batches: int = Field(default=1, ge=1)
+    batches: int = Field(default=1, ge=1, le=MAX_COUNT)
     """Training batches before an update whose gradients are summed to choose which weights grow."""
 
 
@@ -168,15 +168,15 @@ GRANET_CIFAR = RegrowSpec(fraction=0.5, every="1000 steps")
 class FisherSpec(Declaration):
     """The block-diagonal empirical Fisher of WoodFisher and oBERT; BERT-base's published values."""
 
-    block: int = Field(default=50, ge=1)
+    block: int = Field(default=50, ge=1, le=MAX_COUNT)
     """Consecutive weights of a layer in one block; memory is weights x block floats."""
-    gradients: int = Field(default=1024, ge=1)
+    gradients: int = Field(default=1024, ge=1, le=MAX_COUNT)
     """Gradients that the Fisher is averaged over."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=MAX_COUNT)
     """Examples of each gradient, which is their mean."""
     dampening: float = Field(default=1e-7, gt=0)
     """Constant added to the diagonal, so that a block can be inverted."""
-    recomputations: int = Field(default=1, ge=1)
+    recomputations: int = Field(default=1, ge=1, le=MAX_COUNT)
     """Parts that each mask update is split into; the Fisher is estimated again for each part."""
 
 
@@ -219,7 +219,7 @@ class SparsitySpec(Declaration):
     checkpoint: str | None = None
     """``transfer`` only: a sparse model, named as in ``task.model``. Training starts from its
     weights, and its zeros are the mask; its sparsity must be the target's."""
-    saliency_batches: int = Field(default=1, ge=1)
+    saliency_batches: int = Field(default=1, ge=1, le=MAX_COUNT)
     """Scores ``saliency`` and your own: training batches whose gradients are averaged."""
     prune_at: Fraction = 0.5
     """One-shot: fraction of training after which the network is pruned, in one step."""
@@ -229,7 +229,7 @@ class SparsitySpec(Declaration):
     shadow_decay: float = Field(default=2e-4, ge=0)
     """SR-STE: decay of the dense weights outside the mask, added to their gradient (Zhou et al.
     2021)."""
-    recalibrate: int = Field(default=0, ge=0)
+    recalibrate: int = Field(default=0, ge=0, le=MAX_COUNT)
     """Training examples on which batch-norm statistics are estimated again where a lasting mask
     begins; 0 for none."""
 

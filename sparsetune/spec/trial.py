@@ -16,6 +16,7 @@ from sparsetune.spec.applicability import Applicability, canonical_values
 from sparsetune.spec.compute import ComputeSpec
 from sparsetune.spec.declaration import (
     DIGEST_VERSION,
+    MAX_SEED,
     Declaration,
     all_positive,
     as_written,
@@ -51,7 +52,7 @@ class TrialSpec(Declaration):
     """Precision, memory layout and compilation."""
     distill: DistillSpec = Field(default_factory=lambda: DistillSpec())
     """Knowledge distillation; by default none."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of initialisation, data order and everything random in the trial."""
 
     @model_validator(mode="after")

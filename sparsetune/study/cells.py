@@ -9,6 +9,7 @@ configuration those of its own.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,6 +18,7 @@ from typing import Any
 from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec, field_applies, flatten_values
 from sparsetune.spec.declaration import digest_of, to_plain
+from sparsetune.spec.lengths import size_problems
 from sparsetune.study.choices import (
     ChoiceSetting,
     choice_settings,
@@ -24,10 +26,12 @@ from sparsetune.study.choices import (
     deciding_fields,
 )
 from sparsetune.study.fields import Arm, StudyFields
-from sparsetune.study.space import Axis, Value
+from sparsetune.study.space import Axis, Value, rounded
 
 UNUSED_AXIS_RULE = "this axis applies to no cell: it would change nothing"
 MULTIPLIER_FIELD = "schedule.epoch_multiplier"
+MAX_CELLS = 10_000
+"""Most combinations of arms and sweep values, and of choices that decide which fields apply."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,11 @@ class Cell:
     def is_dense(self) -> bool:
         """True if the cell's recipe prunes nothing."""
         return self.spec.sparsity.method == "dense"
+
+    @property
+    def is_searched(self) -> bool:
+        """True if the cell has a search of its own, be it of one configuration."""
+        return bool(self.search)
 
     def at(self, values: Mapping[str, Value]) -> TrialSpec:
         """The recipe with dotted fields set, without fields that do not apply then; not checked."""
@@ -119,6 +128,8 @@ def expand_cells(study: StudyFields) -> tuple[list[Cell], list[Problem]]:
 
     There are no cells where there is a problem.
     """
+    if too_many := _size_problem(study):
+        return [], [too_many]
     cells: dict[str, Cell] = {}
     problems: set[Problem] = set()
     unused = _declared_axes(study)
@@ -150,6 +161,25 @@ def expand_cells(study: StudyFields) -> tuple[list[Cell], list[Problem]]:
     return _add_controls(list(cells.values())), []
 
 
+def _size_problem(study: StudyFields) -> Problem | None:
+    """Problem of a study with more cells than can be listed, or more choices in one of them."""
+    count = 0
+    settings = 1
+    for arm in study.declared_arms().values():
+        sweep = {**study.sweep, **arm.sweep}
+        count += math.prod(len(values) for values in sweep.values())
+        search = {**study.search, **arm.search}
+        options = [len(search[path].ends()) for path in deciding_fields(search)]
+        settings = max(settings, math.prod(options))
+    if count > MAX_CELLS:
+        rule = f"must open at most {MAX_CELLS:,} cells over all arms"
+        return Problem("sweep", rule, f"{count:,}")
+    if settings > MAX_CELLS:
+        rule = f"must have at most {MAX_CELLS:,} combinations of choices that decide on fields"
+        return Problem("search", rule, f"{settings:,}")
+    return None
+
+
 def _declared_axes(study: StudyFields) -> set[str]:
     """Dotted fields of all sweep and search axes, those of arms included."""
     paths = {*study.sweep, *study.search}
@@ -170,11 +200,11 @@ def _sweep_points(study: StudyFields) -> Iterator[_SweepPoint]:
 
 def _cell_faults(cell: Cell) -> list[Problem]:
     """Faults of the cell's recipe, or of its corner recipes where it has none itself."""
-    faults = cell.spec.problems()
+    faults = cell.spec.problems() or size_problems(cell.spec)
     if faults:
         return faults  # the corner recipes would repeat each of them
     for corner in cell.corner_recipes():
-        faults.extend(corner.problems())
+        faults.extend(corner.problems() or size_problems(corner))
     return faults
 
 
@@ -238,6 +268,14 @@ def _latent_values(
 def _cell_identity(cell: Cell) -> str:
     """A digest that is equal for cells with the same recipe and search."""
     return digest_of([cell.spec.trial_id(), to_plain(cell.search), to_plain(cell.latent)])
+
+
+def rounded_identity(cell: Cell) -> str:
+    """A digest that is equal for cells whose recipe and search differ beyond the ninth digit only.
+
+    It names nothing: cells keep their own identity.
+    """
+    return digest_of(rounded(to_plain([cell.spec, cell.search, cell.latent])))
 
 
 def _is_dense(arm: Arm, study: StudyFields) -> bool:
@@ -304,10 +342,17 @@ def _locate_problem(fault: Problem, point: _SweepPoint, search: Mapping[str, Axi
     ]
     for declared, place in places:
         if any(_is_nested(path, fault.path) for path in declared):
-            return Problem(f"{place}.{fault.path}", fault.rule, fault.got)
-    return Problem(f"base.{fault.path}", fault.rule, fault.got)
+            return fault.at(f"{place}.{fault.path}")
+    return fault.at(f"base.{fault.path}")
+
+
+def locate_in_cell(fault: Problem, study: StudyFields, cell: Cell) -> Problem:
+    """The fault of a trial in a cell, with the place of its declaration in front of its path."""
+    arm = study.arms.get(cell.arm, Arm())
+    point = _SweepPoint(cell.arm, arm, cell.point)
+    return _locate_problem(fault, point, cell.search)
 
 
 def _is_nested(path: str, other: str) -> bool:
-    """True if one of the dotted names begins with the other."""
-    return path.startswith(other) or other.startswith(path)
+    """True if one of the dotted names is the other, or begins with it and a dot."""
+    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sparsetune.spec import DECIDING_FIELDS, TrialSpec, field_applies
 from sparsetune.study.space import Axis, Choice, Value
@@ -33,6 +34,31 @@ class ChoiceSetting:
 def deciding_fields(search: Mapping[str, Axis]) -> tuple[str, ...]:
     """Searched choices that decide which axes apply, in the order in which they are chosen."""
     return tuple(path for path in DECIDING_FIELDS if isinstance(search.get(path), Choice))
+
+
+def searched_values(spec: TrialSpec, search: Mapping[str, Axis]) -> dict[str, Value]:
+    """A trial's values of the search axes that apply in it.
+
+    None stays None where it is an option, also where it stands for the method's own choice.
+    """
+    columns = spec.columns()
+    found: dict[str, Value] = {}
+    for path, axis in search.items():
+        if path not in columns:
+            continue
+        value = columns[path]
+        if isinstance(axis, Choice) and None in axis.options and value not in axis.options:
+            value = _declared_value(spec, path, value)
+        found[path] = value
+    return found
+
+
+def _declared_value(spec: TrialSpec, path: str, resolved: Value) -> Value:
+    """None where a field is left open, else its resolved value."""
+    part: Any = spec
+    for name in path.split("."):
+        part = part.get(name) if isinstance(part, Mapping) else getattr(part, name)
+    return None if part is None else resolved
 
 
 def choice_settings(recipe: TrialSpec, search: Mapping[str, Axis]) -> list[ChoiceSetting]:

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from sparsetune.spec import TrialSpec, flatten_values
-from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.declaration import MAX_SEED, Declaration
 from sparsetune.study.budget import Budget
 from sparsetune.study.samplers import Sampler, Sobol
-from sparsetune.study.space import Axis, Value
+from sparsetune.study.space import Axis, DeclaredValue
 from sparsetune.study.stopping import Halving
 
-SweepValues = Annotated[tuple[Value, ...], Field(min_length=1)]
+SweepValues = Annotated[tuple[DeclaredValue, ...], Field(min_length=1)]
 FIRST_REPORT_SEED = 1000
 """Report seeds start this far above search seeds, so that both can be extended without meeting."""
+
+MAX_CONFIGURATIONS = 10_000
+"""Most configurations of a cell."""
+MAX_REPORT_SEEDS = 10_000
+"""Most report seeds of a winner."""
 
 
 class Arm(Declaration):
@@ -76,12 +81,14 @@ class Quick(Declaration):
     arms: dict[str, Arm] = {}
     """Overrides, all of them, and values of sweep axes, by arm that needs them. Other axes of arms
     are taken at their ends."""
-    configurations_per_cell: int = Field(default=2, ge=1)
+    configurations_per_cell: int = Field(default=2, ge=1, le=MAX_CONFIGURATIONS)
     """Configurations that the search of each cell tries."""
-    search_seeds: int = Field(default=1, ge=1)
+    search_seeds: int = Field(default=1, ge=1, le=FIRST_REPORT_SEED)
     """Seeds of each configuration."""
-    report_seeds: int = Field(default=2, ge=1)
+    report_seeds: int = Field(default=2, ge=1, le=MAX_REPORT_SEEDS)
     """Fresh seeds of each winner."""
+    known_base: bool = False
+    """As `Study.known_base`, where the values above put the base outside a searched range."""
 
 
 class StudyFields(Declaration):
@@ -99,9 +106,12 @@ class StudyFields(Declaration):
     """Sweep axes by dotted field, crossed exhaustively: each combination of values is a cell."""
     search: dict[str, Axis] = {}
     """Search axes by dotted field, optimised within each cell."""
-    known: tuple[dict[str, Value], ...] = ()
-    """Points of the search space that every cell tries first. A cell takes the fields of a point
-    that apply in it."""
+    known: tuple[dict[str, DeclaredValue], ...] = ()
+    """Points that every cell tries first; they may lie outside the searched ranges. A cell takes
+    the fields of a point that apply in it."""
+    known_base: bool = False
+    """Allow a base, which every cell tries first, outside a searched range: it may win there, but
+    no sampler learns from it."""
     objective: Objective = Minimize(column="val_error")
     """Column by which configurations are compared: never one of the test set."""
     sampler: Sampler = Sobol()
@@ -114,14 +124,14 @@ class StudyFields(Declaration):
     are then the dense network's."""
     at_most: Budget | None = None
     """Highest cost of a search configuration; one that would cost more is not tried."""
-    configurations_per_cell: int = Field(default=8, ge=1)
+    configurations_per_cell: int = Field(default=8, ge=1, le=MAX_CONFIGURATIONS)
     """Configurations that the search of each cell tries, the base and the control among them."""
     # More search seeds would meet the report seeds, which must be fresh.
     search_seeds: int = Field(default=1, ge=1, le=FIRST_REPORT_SEED)
     """Seeds of each configuration; it is compared by their mean."""
-    report_seeds: int = Field(default=3, ge=1)
+    report_seeds: int = Field(default=3, ge=1, le=MAX_REPORT_SEEDS)
     """Fresh seeds on which each winner, its twins and its control are run again."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """First search seed, and seed of the sampler."""
     quick_form: Quick | None = None
     """The one-minute form; None: the ends of every sweep axis, with the values of `Quick`."""

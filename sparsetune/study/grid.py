@@ -10,7 +10,7 @@ from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec
 from sparsetune.study.cells import Cell
 from sparsetune.study.choices import ChoiceSetting
-from sparsetune.study.fields import StudyFields
+from sparsetune.study.fields import MAX_CONFIGURATIONS, StudyFields
 from sparsetune.study.samplers import Grid
 from sparsetune.study.space import LogUniform, Uniform, Value
 
@@ -31,7 +31,7 @@ def grid_size(cell: Cell, grid: Grid) -> int:
     """Number of points of a cell's grid."""
     size = 0
     for setting in cell.settings:
-        size += math.prod(map(len, _axis_values(setting, grid).values()))
+        size += math.prod(axis.count(grid.points or 2) for axis in setting.free.values())
     return size
 
 
@@ -54,6 +54,11 @@ def grid_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem
         yield Problem("sampler.points", rule)
         return
     # Cells differ in their axes and known points: the largest need decides.
+    largest = max(grid_size(cell, grid) for cell in searching)
+    if largest > MAX_CONFIGURATIONS:  # too large to be listed
+        rule = f"a grid must have at most {MAX_CONFIGURATIONS:,} points in a cell"
+        yield Problem("sampler", rule, f"{largest:,}")
+        return
     sizes = [
         (_needed_configurations(study, cell, grid), grid_size(cell, grid)) for cell in searching
     ]

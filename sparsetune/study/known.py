@@ -1,4 +1,7 @@
-"""Known points: configurations that every cell of a study tries first."""
+"""Known points: configurations that every cell of a study tries first.
+
+They may lie outside the searched ranges.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from sparsetune.errors import Problem
 from sparsetune.study.cells import Cell
 from sparsetune.study.fields import StudyFields
-from sparsetune.study.space import Value
+from sparsetune.study.space import Choice, Value, is_number, rounded
 
 
 def known_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem]:
@@ -24,7 +27,7 @@ def known_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Proble
         yield Problem("known", rule, str(study.configurations_per_cell))
     for number, point in enumerate(study.known):
         where = f"known.{number}"
-        if not point or point in study.known[:number]:
+        if not point or rounded(point) in rounded(study.known[:number]):
             rule = "a known point must set a searched field, and differ from the others"
             yield Problem(where, rule, str(point))
         for fault in _point_faults(study, cells, point):
@@ -43,7 +46,7 @@ def _point_faults(
 
 
 def _axis_faults(study: StudyFields, point: Mapping[str, Value]) -> Iterator[Problem]:
-    """Fields of a known point that are not searched, and values outside an axis."""
+    """Fields of a known point that are not searched, and values that are none of their axis."""
     axes = [{**study.search, **arm.search} for arm in study.declared_arms().values()]
     searched = sorted(set().union(*axes))
     for path, value in point.items():
@@ -51,6 +54,5 @@ def _axis_faults(study: StudyFields, point: Mapping[str, Value]) -> Iterator[Pro
             yield Problem(path, f"no search axis; searched are {', '.join(searched) or 'none'}")
         # The point is tried in the cells of every arm, each of which may have its own axis.
         for axis in (of_arm[path] for of_arm in axes if path in of_arm):
-            if not axis.contains(value):
-                rule = f"must lie within its axis, {axis.kind} over {axis.ends()}"
-                yield Problem(path, rule, repr(value))
+            if not isinstance(axis, Choice) and not is_number(value):
+                yield Problem(path, f"must be a number, as in {axis.declared()}", repr(value))

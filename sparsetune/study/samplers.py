@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.declaration import MAX_COUNT, Declaration
 
 
 class Sobol(Declaration):
@@ -35,7 +35,7 @@ class Grid(Declaration):
     """Every combination of the cell's search axes, with all options and all whole numbers."""
 
     kind: Literal["grid"] = "grid"
-    points: int | None = Field(default=None, ge=2)
+    points: int | None = Field(default=None, ge=2, le=MAX_COUNT)
     """Number of values in every range of real numbers, both ends included, evenly spaced on the
     axis's own scale."""
 
@@ -45,7 +45,7 @@ class TPE(Declaration):
 
     kind: Literal["tpe"] = "tpe"
     # No default: Optuna's own, 10, is more than the configurations that a cell has by default.
-    n_startup: int = Field(ge=1)
+    n_startup: int = Field(ge=1, le=MAX_COUNT)
     """Random points before the sampler adapts; below half of `configurations_per_cell`."""
 
 
@@ -62,7 +62,7 @@ class OptunaSampler(Declaration):
     """Name of the class, such as ``CmaEsSampler``."""
     arguments: dict[str, JsonValue] = {}
     """Arguments of the class as plain JSON values, since they are stored with the study."""
-    n_startup: int = Field(ge=1)
+    n_startup: int = Field(ge=1, le=MAX_COUNT)
     """Random points before the sampler adapts; below half of `configurations_per_cell`."""
 
     if TYPE_CHECKING:

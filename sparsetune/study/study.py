@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from sparsetune.errors import DeclarationError, Problem
@@ -17,18 +17,26 @@ from sparsetune.study.cells import UNUSED_AXIS_RULE, Cell, expand_cells
 from sparsetune.study.fields import FIRST_REPORT_SEED, Arm, Quick, StudyFields
 from sparsetune.study.grid import grid_problems
 from sparsetune.study.known import known_problems
-from sparsetune.study.rules import (
+from sparsetune.study.rules.axes import (
+    arm_name_problems,
+    base_problems,
+    equal_cell_problems,
+    equal_value_problems,
+)
+from sparsetune.study.rules.fields import (
     equality_problems,
     readable_values,
     study_problems,
     too_few_to_adapt,
 )
+from sparsetune.study.rules.lengths import length_problems
+from sparsetune.study.rules.objective import objective_problems
 from sparsetune.study.samplers import Grid, Random
 from sparsetune.study.space import Axis, Choice, Value
 
 EXTENSIBLE_COUNTS = ("report_seeds", "configurations_per_cell")
 """Counts that may be added to in a study that has started, as may values of `Study.sweep_axes`."""
-NOT_IN_DIGEST = ("quick_form", "question")
+NOT_IN_DIGEST = ("quick_form", "question", "known_base")
 """Fields that do not change what runs."""
 
 
@@ -97,20 +105,34 @@ class Study(StudyFields):
         """
         return expand_cells(self)[0]
 
+    def field_problems(self) -> list[Problem]:
+        """Faults of single fields: with one, the study cannot be read as a whole."""
+        return super().problems()
+
+    def problems(self) -> list[Problem]:
+        """Every problem that can be seen without torch and without the data; see `Problem`."""
+        return self.validate_declaration()
+
     def validate_declaration(self) -> list[Problem]:
-        """Every problem that can be seen without torch."""
-        found = self.problems()
+        """Every problem that can be seen without torch and without the data."""
+        found = self.field_problems()
         sound = readable_part(self, found)
         cells, faults = expand_cells(sound)
         if found:
             # An axis may be unused only because an arm cannot be read.
             faults = [problem for problem in faults if problem.rule != UNUSED_AXIS_RULE]
         # A set, since several rules may find one fault.
-        return sorted(
+        return without_consequences(
             {
                 *found,
                 *faults,
                 *study_problems(sound, budgeted=self.at_most is not None),
+                *arm_name_problems(sound),
+                *equal_value_problems(sound),
+                *equal_cell_problems(cells),
+                *objective_problems(sound, cells),
+                *base_problems(sound, cells),
+                *length_problems(sound, cells),
                 *known_problems(sound, cells),
                 *grid_problems(sound, cells),
                 *equality_problems(sound, cells),
@@ -151,6 +173,7 @@ class Study(StudyFields):
             "search_seeds": form.search_seeds,
             "report_seeds": form.report_seeds,
             "known": study.known[: max(0, count - 2)],  # after the base and the control
+            "known_base": study.known_base or form.known_base,
         }
         if too_few_to_adapt(study, count) or isinstance(study.sampler, Grid):
             changes["sampler"] = Random()  # adaptive samplers start with it; a grid would not fit
@@ -313,6 +336,16 @@ def readable_part(study: Study, found: Iterable[Problem]) -> Study:
     """
     sound: Study = Study(**readable_values(study, found))
     return sound
+
+
+def without_consequences(problems: Collection[Problem]) -> list[Problem]:
+    """Problems in order, without later rules' at fields that must be changed in any case."""
+    refused = {problem.path for problem in problems if problem.severity == "refusal"}
+    return sorted(
+        problem
+        for problem in problems
+        if problem.severity == "refusal" or problem.path not in refused
+    )
 
 
 def _axis_text(axis: Axis) -> str:

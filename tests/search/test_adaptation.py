@@ -36,6 +36,7 @@ def study(name: str, arguments: dict[str, Any] | None = None, **fields: Any) -> 
         **{
             "name": "s",
             "search": SEARCH,
+            "known_base": True,
             "sampler": sampler,
             "configurations_per_cell": 12,
             **fields,

@@ -52,6 +52,7 @@ def study(**fields: Any) -> Study:
             "search": {"optim.lr": LogUniform(0.01, 1), "sparsity.ramp.start": Uniform(0, 0.3)},
             "configurations_per_cell": 4,
             "report_seeds": 2,
+            "known_base": True,
             **fields,
         }
     )

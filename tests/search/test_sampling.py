@@ -39,6 +39,7 @@ def study(sampler: Sobol | Random | TPE, **fields: Any) -> Study:
             "search": SEARCH,
             "sampler": sampler,
             "configurations_per_cell": 20,
+            "known_base": True,
             **fields,
         }
     )

@@ -41,6 +41,7 @@ def study(sampler: Adaptive, **fields: Any) -> Study:
     fields = {
         "name": "s",
         "search": SEARCH,
+        "known_base": True,
         "sampler": sampler,
         "configurations_per_cell": 16,
         **fields,

@@ -22,7 +22,14 @@ def study(
 ) -> Study:
     grid = Grid(points=points) if points else Grid()
     return Study(
-        **{"name": "s", "search": search, "sampler": grid, "configurations_per_cell": n, **fields}
+        **{
+            "name": "s",
+            "search": search,
+            "sampler": grid,
+            "configurations_per_cell": n,
+            "known_base": True,
+            **fields,
+        }
     )
 
 

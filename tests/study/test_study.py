@@ -522,17 +522,14 @@ def test_known_points_are_part_of_the_declaration_and_none_leave_the_digest() ->
         ),
         ({"optim.momentum": 0.1}, "`known.0.optim.momentum`: no search axis; searched are"),
         (
-            {"optim.lr": 1.5},
-            "`known.0.optim.lr`: must lie within its axis, log_uniform over [0.01, 1.0], got 1.5",
-        ),
-        (
             {"optim.lr": True},
-            "`known.0.optim.lr`: must lie within its axis, log_uniform over [0.01, 1.0], got True",
+            "`known.0.optim.lr`: must be a number, as in LogUniform(0.01, 1), got True",
         ),
-        ({"optim.lr": "much"}, "`known.0.optim.lr`: must lie within its axis"),
+        ({"optim.lr": "much"}, "`known.0.optim.lr`: must be a number, as in LogUniform(0.01, 1)"),
+        ({"optim.lr": -1}, "`known.0.optim.lr`: must be greater than 0"),
         (
             {"task.batch_size": 32.5},
-            "`known.0.task.batch_size`: must lie within its axis, int_range over [16, 64]",
+            "`known.0.task.batch_size`: must be a valid integer",
         ),
         ({}, "`known.0`: a known point must set a searched field"),
     ],
@@ -542,15 +539,12 @@ def test_a_known_point_that_cannot_be(point: dict[str, Any], fault: str) -> None
     assert problem.startswith(fault)
 
 
-def test_known_points_must_differ_and_are_judged_in_every_arm() -> None:
+def test_known_points_must_differ_and_may_lie_outside_the_ranges() -> None:
     own = Arm({"sparsity.method": "acdc"}, search={"optim.lr": LogUniform(0.01, 0.2)})
     faulty = known({"optim.lr": 0.3}, {"optim.lr": 0.3}, arms={"gmp": GMP, "own": own})
-    outside = "must lie within its axis, log_uniform over [0.01, 0.2], got 0.3"
     assert [str(problem) for problem in faulty.validate_declaration()] == [
-        f"`known.0.optim.lr`: {outside}",
         "`known.1`: a known point must set a searched field, and differ from the others, got"
         " {'optim.lr': 0.3}",
-        f"`known.1.optim.lr`: {outside}",
     ]
 
 

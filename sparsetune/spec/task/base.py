@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import Field
 
 from sparsetune.durations import round_half_up
-from sparsetune.spec.declaration import RESOLVED_FIELD, Declaration
+from sparsetune.spec.declaration import MAX_COUNT, MAX_SEED, RESOLVED_FIELD, Declaration
 from sparsetune.spec.task.measured import Measured
 from sparsetune.spec.task.sizes import DataSizes, Option
 
@@ -38,12 +38,12 @@ class DatasetTask(Declaration):
     has_sparse_start: ClassVar[bool] = False
     """Whether the method ``transfer`` can go on from a sparse model of such a task."""
 
-    batch_size: int = Field(default=128, ge=1)
+    batch_size: int = Field(default=128, ge=1, le=MAX_COUNT)
     """Examples of each optimizer step."""
     validation: Validation = 0.1
     """Examples held out of the training set, stratified: a fraction below 1, otherwise a number of
     examples."""
-    split_seed: int = Field(default=0, ge=0)
+    split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Seed of the split. It is not the trial's seed: all trials validate on the same examples."""
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     """Label smoothing of the loss that is optimised (Szegedy et al. 2016); every measured loss is
@@ -76,6 +76,14 @@ class DatasetTask(Declaration):
     def measured(self) -> Measured:
         """Units and directions of what the task measures."""
         return Measured()
+
+    def unmeasured(self) -> Mapping[str, str]:
+        """Quantities that such a task does not have, with the reason: ``accuracy``, ``entropy``."""
+        return {}
+
+    def has_validation(self) -> bool:
+        """Return False if no example is known to be held out for validation."""
+        return self.validation_size() > 0 if self.is_resolved else self.validation > 0
 
     def column_values(self) -> dict[str, Any]:
         """Fields as plain values for columns of tables, defaults included."""

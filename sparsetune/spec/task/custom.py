@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sparsetune.imports import IMPORT_PATH
-from sparsetune.spec.declaration import Declaration, digest_of
+from sparsetune.spec.declaration import MAX_COUNT, Declaration, digest_of
 from sparsetune.spec.task.base import DatasetTask, SizedTask
 from sparsetune.spec.task.measured import LOSS_UNITS, Measured, MetricFacts, metric_facts
 from sparsetune.spec.task.sizes import Option
@@ -18,6 +18,8 @@ BUILT_IN_LOSSES = ("cross_entropy", "mse", "l1", "huber", "bce_with_logits")
 """Losses by name; each is a mean over all elements of the targets."""
 BUILT_IN_METRICS = ("accuracy", "f1", "iou", "matthews", "pearson", "r2", "spearman")
 """Metrics that need no further library; all are better when higher."""
+LOSSES_OF_NUMBERS = ("mse", "l1", "huber", "bce_with_logits")
+"""Losses whose targets are no class numbers."""
 METRIC_OF_LOSS = {"cross_entropy": "accuracy", "mse": "r2", "l1": "r2", "huber": "r2"}
 """Metric that the score reports where a task names none, by its loss."""
 
@@ -110,7 +112,7 @@ class CustomTask(SizedTask):
     augment: OwnName | None = None
     """Your function of (inputs, generator), a batch of training inputs and a `torch.Generator` on
     their device, seeded by seed, epoch and batch."""
-    train_examples: int | None = Field(default=None, ge=1)
+    train_examples: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     """Examples of a subset to train on, stratified by class; None: all."""
 
     def __hash__(self) -> int:
@@ -161,6 +163,20 @@ class CustomTask(SizedTask):
         """See `DatasetTask`."""
         metrics = tuple(metric.facts() for metric in self.all_metrics())
         return Measured(LOSS_UNITS.get(self.loss, ""), metrics)
+
+    def unmeasured(self) -> Mapping[str, str]:
+        """See `DatasetTask`; of a loss of your own, both are taken to be measured."""
+        if self.loss not in LOSSES_OF_NUMBERS:
+            return {}
+        reason = f"the loss `{self.loss}` has no classes"
+        found = {"entropy": reason}
+        if "accuracy" not in [metric.column() for metric in self.all_metrics()]:
+            found["accuracy"] = f"{reason}, and no metric is `accuracy`"
+        return found
+
+    def has_validation(self) -> bool:
+        """See `DatasetTask`; before they are resolved, the data may have a part of their own."""
+        return not self.is_resolved or super().has_validation()
 
     def all_metrics(self) -> tuple[MetricSpec, ...]:
         """Metrics, the first of which is the score; the loss's usual one where none is named."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from sparsetune.durations import Length, LengthField, round_half_up
-from sparsetune.spec.declaration import Declaration, all_positive
+from sparsetune.spec.declaration import MAX_COUNT, MAX_SIDE, Declaration, all_positive
 from sparsetune.spec.task.base import DatasetTask, SizedTask, Validation
 from sparsetune.spec.task.hub import HubTask, dataset_rule
 from sparsetune.spec.task.sizes import Option
@@ -32,7 +32,7 @@ class DigitsTask(DatasetTask):
     kind: Literal["digits"] = "digits"
     model: str = "mlp"
     """Name of a model in `sparsetune.tasks.models.MODELS`, or ``package.module:function``."""
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=1, le=MAX_COUNT)
 
     def pool(self) -> int:
         """Examples outside the test set."""
@@ -62,19 +62,19 @@ class ImageTask(HubTask):
     or folder, below the data root or absolute."""
     image: str = Field(default="image", min_length=1)
     """Column of the images, of a data set ``hf:…``."""
-    resize: int | None = Field(default=None, ge=4)
+    resize: int | None = Field(default=None, ge=4, le=MAX_SIDE)
     """Pixels of the side of a square that images of a data set ``hf:…`` are resized to. None: they
     stay as they are, and must have one size."""
     model: str = "lenet_300_100"
     """Name of a model in `sparsetune.tasks.models.MODELS`, or ``package.module:function``."""
-    train_examples: int | None = Field(default=None, ge=1)
+    train_examples: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     """Examples of a stratified subset to train on; None: all. Validation is held out first."""
     crop: int = Field(default=0, ge=0, le=16)
     """Pixels of black around an image that random crops may reach into; the published CIFAR recipes
     take 4."""
     flip: bool = False
     """Mirror every other training image, at random."""
-    cutout: int = Field(default=0, ge=0)
+    cutout: int = Field(default=0, ge=0, le=MAX_SIDE)
     """Side, in pixels, of a square at a random place that is set to the mean colour (DeVries and
     Taylor 2017, arXiv 1708.04552); 0 for none."""
 
@@ -94,13 +94,13 @@ class ImageTask(HubTask):
 class GrowthSpec(Declaration):
     """Progressive resizing: training images start small and grow in steps (after ffcv-imagenet)."""
 
-    first: int = Field(ge=8)
+    first: int = Field(ge=8, le=MAX_SIDE)
     """Pixels of an image's side until the growth starts."""
     start: LengthField = Length(0.75)
     """Training done when images start to grow."""
     length: LengthField = Length(0.125)
     """Training over which images grow to the task's ``resolution``."""
-    multiple: int = Field(default=32, ge=1)
+    multiple: int = Field(default=32, ge=1, le=MAX_SIDE)
     """Sides are rounded to a multiple of this."""
 
     @model_validator(mode="after")
@@ -126,15 +126,15 @@ class FolderTask(SizedTask):
     kind: Literal["folder"] = "folder"
     folder: str = "imagenet"
     """Folder of the images: below the data root, or a path."""
-    examples: int | None = Field(default=1_281_167, ge=1)
+    examples: int | None = Field(default=1_281_167, ge=1, le=MAX_COUNT)
     """Images in ``train``. None: counted at the first launch."""
-    classes: int | None = Field(default=1000, ge=2)
+    classes: int | None = Field(default=1000, ge=2, le=MAX_COUNT)
     """Number of class folders, and of the network's outputs. None: counted at the first launch."""
     model: str = "resnet50"
     """Name of a model in `sparsetune.tasks.models.MODELS`, or ``package.module:function``."""
-    batch_size: int = Field(default=256, ge=1)
+    batch_size: int = Field(default=256, ge=1, le=MAX_COUNT)
     validation: Validation = 10_000
-    resolution: int = Field(default=224, ge=8)
+    resolution: int = Field(default=224, ge=8, le=MAX_SIDE)
     """Pixels of a training image's side, after random-resized-crop. Training FLOPs are in epochs at
     this size."""
     growth: GrowthSpec | None = None
@@ -143,13 +143,13 @@ class FolderTask(SizedTask):
     """Smallest fraction of the image's area in a random-resized-crop (Szegedy et al. 2015)."""
     flip: bool = True
     """Mirror every other training image, at random."""
-    eval_resolution: int | None = Field(default=224, ge=8)
+    eval_resolution: int | None = Field(default=224, ge=8, le=MAX_SIDE)
     """Pixels of an evaluated image's side: the centre of the image resized to ``eval_resize``.
     None: ``resolution``."""
-    eval_resize: int | None = Field(default=256, ge=8)
+    eval_resize: int | None = Field(default=256, ge=8, le=MAX_SIDE)
     """Pixels of the shorter side before the centre is cut out. None: 256/224 of the side that is
     kept."""
-    eval_batch: int | None = Field(default=1000, ge=1)
+    eval_batch: int | None = Field(default=1000, ge=1, le=MAX_COUNT)
     """Images of a forward pass in evaluations, which changes no more than the last bit of results.
     None: as many as have 4,194,304 numbers, 27 images of 224 pixels, and 1,000 at most."""
     decoding: Literal["pillow", "faithful"] = "pillow"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from sparsetune.spec.declaration import MAX_COUNT
 from sparsetune.spec.task.hub import HubTask, dataset_rule
 from sparsetune.spec.task.measured import LOSS_UNITS, Measured, MetricFacts
 
@@ -58,10 +60,10 @@ class TextTask(HubTask):
     model: str = "google-bert/bert-base-uncased"
     """A local folder, a model of the hub (``owner/name``, pinned as ``owner/name@revision``), or an
     untrained encoder of `sparsetune.tasks.text.encoders.UNTRAINED_ENCODERS`."""
-    batch_size: int = Field(default=32, ge=1)
-    max_length: int = Field(default=128, ge=8)
+    batch_size: int = Field(default=32, ge=1, le=MAX_COUNT)
+    max_length: int = Field(default=128, ge=8, le=1_000_000)
     """Tokens of a text; longer ones are cut. FLOPs are those of texts of this length."""
-    train_examples: int | None = Field(default=None, ge=1)
+    train_examples: int | None = Field(default=None, ge=1, le=MAX_COUNT)
     """Examples of a stratified subset to train on; None: all. Validation is held out first."""
     group_by_length: bool = True
     """Make batches of texts of similar lengths, which saves padding; the order stays random."""
@@ -80,6 +82,11 @@ class TextTask(HubTask):
         if self.folder is not None and self.is_hub:
             raise ValueError("`folder` is for GLUE's tasks; name your own data as `hf:path`")
         return self
+
+    def unmeasured(self) -> Mapping[str, str]:
+        """Quantities that such a task does not have, with the reason."""
+        reason = "the targets are numbers, not classes"
+        return dict.fromkeys(("accuracy", "entropy"), reason) if self.dataset == "stsb" else {}
 
     def pool(self) -> int:
         """Examples of the whole training set."""

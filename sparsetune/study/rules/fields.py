@@ -1,4 +1,4 @@
-"""Rules between the fields of a study, and the part of a faulty study that can be read."""
+"""Rules between single fields, and the part of a faulty study that can be read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec, flatten_values
-from sparsetune.spec.columns import OBJECTIVE_COLUMNS, metric_columns
-from sparsetune.spec.task import DatasetTask
 from sparsetune.study.budget import COST_AXES
 from sparsetune.study.cells import Cell
 from sparsetune.study.fields import Arm, StudyFields
@@ -32,14 +30,6 @@ def study_problems(study: StudyFields, *, budgeted: bool) -> Iterator[Problem]:
     if study.base.given().get("seed"):
         rule = "the study's trials have seeds of their own; set the study's `seed`"
         yield Problem("base.seed", rule, str(study.base.seed))
-    task = study.base.task
-    # A task that cannot be read has a problem of its own.
-    names = task.metric_names() if isinstance(task, DatasetTask) else ()
-    own = metric_columns("val", names)
-    columns = (*OBJECTIVE_COLUMNS, *(column.name for column in own))
-    if study.objective.column not in columns:
-        rule = f"must be one of {', '.join(columns)}"
-        yield Problem("objective.column", rule, repr(study.objective.column))
     yield from _search_problems(study, searches=any(part.search for part in parts.values()))
 
 
@@ -67,10 +57,6 @@ def _axis_problems(
                 " sweep it instead"
             )
             yield Problem(f"{where}search.{path}", rule)
-    for path, values in part.sweep.items():
-        if len(set(values)) < len(values):
-            rule = "the values of a sweep axis must differ"
-            yield Problem(f"{where}sweep.{path}", rule, str(list(values)))
     if "seed" in own:
         rule = "seeds are no axis; set `search_seeds` and `report_seeds`"
         yield Problem(f"{where}seed", rule)
