@@ -12,7 +12,7 @@ from sparsetune.spec.columns import FINISHED_STATUSES
 from sparsetune.storage.records import Proposed
 from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Minimize, Study
-from sparsetune.study.cells import Cell
+from sparsetune.study.cells import Cell, is_searched
 from sparsetune.study.samplers import Grid
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.study.space import Choice, IntRange
@@ -108,7 +108,7 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
         finished=status.isin(FINISHED_STATUSES),
         value=value.where(status == "COMPLETE"),
     )
-    role: Literal["search", "report"] = "search" if cell.search else "report"
+    role: Literal["search", "report"] = "search" if is_searched(study, cell) else "report"
     compared = uses[uses["role"] == role]
     objectives = _objectives(compared, study.seeds(role))
     winner = _winner(study, cell, objectives)
@@ -119,7 +119,7 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
     complete = (finished_seeds >= len(study.seeds(role))) | stopped
     is_complete = compared["config_id"].map(complete).eq(True)
     configurations = compared.loc[is_complete, "index"].nunique()
-    asked = study.configurations_per_cell if cell.search else 1
+    asked = study.configurations_per_cell if is_searched(study, cell) else 1
 
     # Without a winner the text is empty, which no configuration has as its id.
     of_winner = (uses["role"] == "report") & (uses["config_id"] == (winner or ""))
@@ -157,7 +157,7 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
 
 def _winner(study: Study, cell: Cell, objectives: Mapping[str, float | None]) -> str | None:
     """Configuration that stands for the cell; None before any can."""
-    if cell.search:
+    if is_searched(study, cell):
         return winner_of(objectives, minimize=isinstance(study.objective, Minimize))
     return next(iter(objectives), None)
 

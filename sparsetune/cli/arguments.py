@@ -95,19 +95,36 @@ def load_study(parsed: argparse.Namespace) -> tuple[Study, Path]:
 
     append_to_path(map(Path.resolve, parsed.path))
     study, file = find_study(parsed.study)
-    if (parsed.set or parsed.quick) and study.problems():
+    if (parsed.set or parsed.quick) and study.field_problems():
         from sparsetune.launch.preflight import require_runnable
 
         # Raises: what is not valid has no axes to pin and no quick form.
         require_runnable(study, needs_data=False)
-    if parsed.set:
-        study = study.pinned(parse_overrides(parsed.set))
-    study = study.under_defaults(_defaults_version(parsed, study))
+    version = _defaults_version(parsed, study)
     if parsed.quick:
-        study = study.quick()
+        study = study.under_defaults(version).quick()
+    if parsed.set:
+        # After the quick form, which would override what is set.
+        study = _pinned(study, parse_overrides(parsed.set))
+    study = study.under_defaults(version)
     if parsed.name:
         study = study.with_changes(name=parsed.name)
     return study, file
+
+
+def _pinned(study: Study, values: Mapping[str, Any]) -> Study:
+    """The study with fields set, each of which takes effect.
+
+    Raises:
+        DeclarationError: naming every field that does not.
+    """
+    from sparsetune.errors import DeclarationError
+    from sparsetune.study.pins import pin_problems
+
+    pinned = study.pinned(values)
+    if problems := list(pin_problems(study, pinned, values)):
+        raise DeclarationError(problems, "--set")
+    return pinned
 
 
 def _defaults_version(parsed: argparse.Namespace, study: Study) -> int:
@@ -121,7 +138,7 @@ def _defaults_version(parsed: argparse.Namespace, study: Study) -> int:
     from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
     from sparsetune.storage import StudyDirectory
 
-    if DEFAULTS_BY_VERSION.current == 1 or study.problems():
+    if DEFAULTS_BY_VERSION.current == 1 or study.field_problems():
         return 1
     name = f"{study.name}-quick" if parsed.quick else study.name
     home = StudyDirectory(resolve_place(parsed.storage) / (parsed.name or name))

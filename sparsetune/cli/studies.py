@@ -92,16 +92,20 @@ def parse_overrides(pairs: list[str]) -> dict[str, Any]:
     Values are read as JSON where they can be, else as text.
 
     Raises:
-        DeclarationError: naming every text without a ``=``.
+        DeclarationError: naming every text without a ``=``, and every field that is set twice.
     """
     rule = "--set takes `field=value`"
     problems = [Problem("", rule, repr(pair)) for pair in pairs if "=" not in pair]
-    if problems:
-        raise DeclarationError(problems, "--set")
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for pair in pairs:
         field, _, text = pair.partition("=")
+        for other in overrides:
+            if f"{field}.".startswith(f"{other}.") or f"{other}.".startswith(f"{field}."):
+                rule = "must be set once, and not as a part of another"
+                problems.append(Problem(field, rule, f"`{other}` too"))
         overrides[field] = _parse_value(text)
+    if problems:
+        raise DeclarationError(problems, "--set")
     return overrides
 
 

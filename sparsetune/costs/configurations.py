@@ -11,7 +11,7 @@ from sparsetune.errors import Problem
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from sparsetune.study.budget import COST_AXES, Budget, trained_epochs
-from sparsetune.study.cells import Cell
+from sparsetune.study.cells import Cell, is_searched
 
 COST_BY_UNIT = {"epochs": trained_epochs, "train_flops": train_flops}
 """Functions from a trial to its cost, by the budget's field."""
@@ -35,7 +35,7 @@ def budget_problems(study: Study) -> Iterator[Problem]:
     A base recipe or a known point would be tried all the same, and such an axis never. Every
     problem names the limit that would do.
     """
-    cells = [cell for cell in study.cells() if cell.search and study.configurations_per_cell > 1]
+    cells = [cell for cell in study.cells() if is_searched(study, cell)]
     if study.at_most is None or not cells:
         return
     for unit, limit in study.at_most.limits().items():

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.launch.preflight import require_runnable
+from sparsetune.launch.preflight import study_findings
 from sparsetune.spec.declaration import to_plain
 from sparsetune.storage.records import Extended, Record
 from sparsetune.storage.trial_state import fold_records
 from sparsetune.study import Study
-from sparsetune.study.space import Value
+from sparsetune.study.space import Value, rounded
+from sparsetune.study.study import EXTENSIBLE_COUNTS
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Extension:
         if self.configurations_per_cell and not any(cell.search for cell in before.cells()):
             rule = "the study searches nothing, so that it has none to add"
             yield Problem("configurations_per_cell", rule)
+        yield from self._count_problems(before)
         axes = before.sweep_axes()
         for name in self.sweep.keys() - axes.keys():
             declared = ", ".join(f"`{axis}`" for axis in axes) or "none"
@@ -75,8 +77,10 @@ class Extension:
         for name, values in self.sweep.items():
             if name not in axes:
                 continue
-            fresh[name] = [value for value in values if value not in axes[name]]
-            swept = [value for value in values if value in axes[name]]
+            # Compared to nine digits, as the values of an axis are.
+            known = rounded(axes[name])
+            fresh[name] = [value for value in values if rounded(value) not in known]
+            swept = [value for value in values if rounded(value) in known]
             if swept:
                 rule = f"swept already are {list(axes[name])}; give values that are not"
                 yield Problem(name, rule, str(swept))
@@ -84,13 +88,25 @@ class Extension:
         if any(fresh.values()):
             yield from _cell_problems(before, before.with_sweep_values(fresh), data_root)
 
+    def _count_problems(self, before: Study) -> Iterator[Problem]:
+        """Counts whose sums would be too large."""
+        for name in EXTENSIBLE_COUNTS:
+            added = getattr(self, name)
+            counted = before.with_changes(**{name: getattr(before, name) + added})
+            for fault in counted.field_problems() if added else []:
+                if fault.path == name:
+                    yield fault
+
 
 def _cell_problems(before: Study, after: Study, data_root: Path | None) -> Iterator[Problem]:
     """Problems of the longer study: old cells must keep their names, and new ones appear."""
-    try:
-        after = require_runnable(after, data_root=data_root)
-    except DeclarationError as error:
-        yield from error.problems
+    _, earlier = study_findings(before, data_root=data_root, needs_data=False)
+    # What the study had from its start, it keeps; its new cells may not bring more of it.
+    had = {found.path for found in earlier if found.severity == "first_launch"}
+    after, findings = study_findings(after, data_root=data_root, known=before)
+    new = [each for each in findings if each.severity == "refusal" or each.path not in had]
+    if problems := [each for each in new if each.severity != "warning"]:
+        yield from problems
         return
     old = _recipes_by_cell(before)
     new = _recipes_by_cell(after)

@@ -191,6 +191,8 @@ class StudyRun:
 
     def _run_trials(self) -> bool:
         """Run what is left; returns True if it was interrupted."""
+        for line in self._prepared.warnings:
+            self._announce(Remark(f"warning: {line}"))
         for line in self._environment.changed:
             self._announce(Remark(line))
         try:

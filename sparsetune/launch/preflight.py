@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,13 +16,22 @@ from sparsetune.sparsity.combinations import combination_problems, layer_problem
 from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
-from sparsetune.sparsity.methods.plan import mask_schedule_problems
+from sparsetune.sparsity.methods.plan import SCHEDULE_FIELDS, mask_schedule_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems
-from sparsetune.spec.task import TaskSpec
-from sparsetune.study import Arm, Study, readable_part, require_valid
+from sparsetune.spec.task import CustomTask, TaskSpec
+from sparsetune.study import (
+    Arm,
+    Study,
+    as_declared,
+    readable_part,
+    study_subject,
+    without_consequences,
+)
 from sparsetune.study.cells import Cell
+from sparsetune.study.rules.objective import direction_problems
 from sparsetune.study.samplers import OptunaSampler
+from sparsetune.tasks.custom.metrics import task_metric
 from sparsetune.tasks.kinds import kind_of, network_of, prepare_data, split_problems
 from sparsetune.tasks.nested import map_tensors
 from sparsetune.tasks.network import compute_outputs
@@ -29,10 +40,34 @@ from sparsetune.tasks.weights import fitting_weights
 from sparsetune.train.optim import optimizer_problems
 
 
+@dataclass(frozen=True)
+class CheckedStudy:
+    """A study that may be launched.
+
+    Args:
+        study: The study, with the sizes of its data.
+        warnings: What does not keep it from running, each once.
+    """
+
+    study: Study
+    warnings: tuple[Problem, ...] = ()
+
+
 def preflight_problems(
     study: Study, *, data_root: Path | None = None, needs_data: bool = True
 ) -> list[Problem]:
-    """Problems of a declared study that only torch and the data show; empty without one.
+    """Problems of a declared study that only torch and the data show, without warnings.
+
+    Arguments as for `preflight_findings`.
+    """
+    findings = preflight_findings(study, data_root=data_root, needs_data=needs_data)
+    return [found for found in findings if found.severity != "warning"]
+
+
+def preflight_findings(
+    study: Study, *, data_root: Path | None = None, needs_data: bool = True
+) -> list[Problem]:
+    """Problems and warnings of a declared study that only torch and the data show.
 
     Args:
         study: Valid by `sparsetune.study.require_valid`.
@@ -69,11 +104,12 @@ def preflight_problems(
             if layers and not problems:
                 problems = layer_problems(layers, spec.sparsity)
             for problem in [*problems, *faults]:
-                found.add(_locate_problem(_prefix_path(place, problem), study, cell))
-    if not found:
+                found.add(_locate_problem(problem.at(place + problem.path), study, cell))
+    found |= set(_metric_direction_problems(study))
+    if not _prevents(found):
         found |= {*budget_problems(study), *_sampler_problems(study)}
     # Last, since it may download: a study with another fault needs no data yet.
-    if needs_data and not found:
+    if needs_data and not _prevents(found):
         declared = set()
         for cell in study.cells():
             for _, spec in _trials_of(cell):
@@ -93,8 +129,21 @@ def _trials_of(cell: Cell) -> Iterator[tuple[str, TrialSpec]]:
         yield "distill.teacher.", cell.spec.distill.teacher
 
 
-def _prefix_path(place: str, problem: Problem) -> Problem:
-    return Problem(place + problem.path, problem.rule, problem.got)
+def _prevents(found: Iterable[Problem]) -> bool:
+    """True if a study with these findings never runs."""
+    return any(each.severity == "refusal" for each in found)
+
+
+def _metric_direction_problems(study: Study) -> Iterator[Problem]:
+    """Problem of an objective on a metric whose direction only its own attribute tells."""
+    task = study.base.task
+    if not isinstance(task, CustomTask):
+        return
+    for metric in task.all_metrics():
+        if study.objective.column == f"val_{metric.column()}":
+            with suppress(DeclarationError):  # named where the model is examined
+                higher = task_metric(metric).higher_is_better
+                yield from direction_problems(study, "higher" if higher else "lower")
 
 
 def require_runnable(
@@ -104,32 +153,79 @@ def require_runnable(
     needs_data: bool = True,
     known: Study | None = None,
 ) -> Study:
-    """The study, proved runnable, with the sizes of its data.
+    """The study, proved runnable, with the sizes of its data; see `check_study`."""
+    checked = check_study(study, data_root=data_root, needs_data=needs_data, known=known)
+    return checked.study
+
+
+def check_study(
+    study: Study,
+    *,
+    data_root: Path | None = None,
+    needs_data: bool = True,
+    known: Study | None = None,
+) -> CheckedStudy:
+    """The study, proved runnable, with the sizes of its data, and its warnings.
 
     Args:
         study: The declaration.
         data_root: Folder that data sets lie in.
         needs_data: Whether to find, unpack or download the data. Without, sizes that only they tell
             may stay unresolved, and what depends on them is not checked.
-        known: The same study as an earlier launch stored it, whose sizes hold.
+        known: The same study as an earlier launch stored it, whose sizes hold. It goes on with a
+            warning where a new study is refused.
 
     Raises:
         DeclarationError: naming every problem of the declaration, its models and its data at once.
     """
+    study, found = study_findings(study, data_root=data_root, needs_data=needs_data, known=known)
+    fatal = ("refusal",) if known is not None else ("refusal", "first_launch")
+    problems = [each for each in found if each.severity in fatal]
+    if problems:
+        raise DeclarationError(problems, study_subject(study))
+    return CheckedStudy(as_declared(study), tuple(found))
+
+
+def study_findings(
+    study: Study,
+    *,
+    data_root: Path | None = None,
+    needs_data: bool = True,
+    known: Study | None = None,
+) -> tuple[Study, list[Problem]]:
+    """The study with the sizes of its data, and every problem and warning; see `check_study`."""
     faults = study.validate_declaration()
-    if not faults:
-        study, unresolved = resolve_study(study, data_root, known)
-        faults = unresolved if needs_data else []
-    readable = readable_part(study, faults) if faults else study
-    # Data that have a fault already would have it again.
-    reads_data = needs_data and not faults
-    problems = [*faults, *preflight_problems(readable, data_root=data_root, needs_data=reads_data)]
+    if not _prevents(faults):
+        resolved, unresolved = resolve_study(study, data_root, known)
+        if resolved is not study:
+            study = resolved
+            faults = study.validate_declaration()  # rules of steps hold once sizes are known
+        faults += unresolved if needs_data else []
+    refused = [each for each in faults if each.severity == "refusal"]
+    readable = readable_part(study, refused) if refused else study
+    # Data that have a fault already would have it again, and a study that is refused needs none.
+    reads_data = needs_data and not (faults if known is None else refused)
+    found = [
+        *faults,
+        *_without_known_lengths(
+            preflight_findings(readable, data_root=data_root, needs_data=reads_data), faults
+        ),
+    ]
     if not readable.cells():  # a fault of the base must not hide an unknown model
         alone = Study(name="alone", base=TrialSpec(task=readable.base.task))
-        problems += preflight_problems(alone, needs_data=False) if not alone.problems() else []
-    if problems:
-        raise DeclarationError(problems, f"study `{study.__dict__.get('name', '?')}`")
-    return require_valid(study)
+        found += preflight_problems(alone, needs_data=False) if not alone.problems() else []
+    return study, without_consequences(set(found))
+
+
+def _without_known_lengths(found: Iterable[Problem], faults: Iterable[Problem]) -> list[Problem]:
+    """Findings without those of a mask schedule one of whose lengths is a fault already."""
+    paths = [fault.path for fault in faults]
+
+    def is_known(problem: Problem) -> bool:
+        is_schedule = problem.path.rpartition(".")[2] in SCHEDULE_FIELDS
+        return is_schedule and any(path.startswith(f"{problem.path}.") for path in paths)
+
+    return [each for each in found if not is_known(each)]
 
 
 def examine_model(
@@ -175,8 +271,8 @@ def _locate_problem(problem: Problem, study: Study, cell: Cell) -> Problem:
     }
     for place, declared in places.items():
         if any(path == problem.path or path.startswith(problem.path + ".") for path in declared):
-            return Problem(f"{place}.{problem.path}", problem.rule, problem.got)
-    return Problem(f"base.{problem.path}", problem.rule, problem.got)
+            return problem.at(f"{place}.{problem.path}")
+    return problem.at(f"base.{problem.path}")
 
 
 def _sampler_problems(study: Study) -> list[Problem]:

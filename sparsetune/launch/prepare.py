@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sparsetune.cluster.placement import check_gpu_share
@@ -11,7 +11,7 @@ from sparsetune.costs.forecast import Forecast
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.local_forecast import forecast_on_this_machine
 from sparsetune.launch.options import Options
-from sparsetune.launch.preflight import require_runnable
+from sparsetune.launch.preflight import check_study, require_runnable
 from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.sampling import quiet_optuna
@@ -40,6 +40,7 @@ class PreparedLaunch:
         planner: Planner of the extended study over ``trials``, with a journal in memory.
         forecast: Cost of what is left to run.
         read_at: Stamps of the ledger's segments from before it was read.
+        warnings: What does not keep the study from running, for people.
     """
 
     declared: Study
@@ -54,6 +55,7 @@ class PreparedLaunch:
     planner: Planner
     forecast: Forecast
     read_at: Sequence[SegmentStamp]
+    warnings: tuple[str, ...] = ()
 
     def up_to_date(self) -> PreparedLaunch:
         """This launch, prepared again if the ledger has changed; call it while the study is held.
@@ -65,7 +67,7 @@ class PreparedLaunch:
         """
         if _written_segments(self.directory) == self.read_at:
             return self
-        return _read_and_plan(
+        planned = _read_and_plan(
             self.declared,
             self.directory,
             self.options,
@@ -73,6 +75,7 @@ class PreparedLaunch:
             self.extension,
             self.defaults_version,
         )
+        return replace(planned, warnings=self.warnings)
 
 
 def prepare_launch(
@@ -95,7 +98,7 @@ def prepare_launch(
     """
     check_gpu_share(options.gpus_per_trial)
     data_root = options.resolve_data_root()
-    if study.problems():
+    if study.field_problems():
         # Raises: such a study may not even have a name, and so no directory.
         require_runnable(study, data_root=data_root)
     home = StudyDirectory(directory or resolve_place(options.storage) / study.name)
@@ -103,10 +106,12 @@ def prepare_launch(
     # Under the directory's own defaults, or a new default would look like a changed declaration.
     study = study.under_defaults(defaults_version)
     known = home.study() if read_content(home.declaration) is not None else None
-    study = require_runnable(study, data_root=data_root, known=known)
+    checked = check_study(study, data_root=data_root, known=known)
     if known is not None:
-        home.require_same_study(study)
-    return _read_and_plan(study, home, options, data_root, extend, defaults_version)
+        home.require_same_study(checked.study)
+    prepared = _read_and_plan(checked.study, home, options, data_root, extend, defaults_version)
+    warnings = [str(found) for found in checked.warnings]
+    return replace(prepared, warnings=tuple(warnings))
 
 
 def _read_and_plan(

@@ -35,7 +35,7 @@ from sparsetune.spec.rates import (
 )
 from sparsetune.study import Study
 from sparsetune.study.budget import trained_epochs
-from sparsetune.study.cells import Cell
+from sparsetune.study.cells import Cell, is_searched
 from sparsetune.train import evaluation_steps
 
 BAR_CHARACTERS = "▁▂▃▄▅▆▇█"
@@ -166,7 +166,7 @@ def _rung_facts(study: Study, cell: Cell) -> dict[str, Any]:
 
     A trial is compared once it has been at its target for long enough. Empty without stopping.
     """
-    if study.stopping is None or not cell.search:
+    if study.stopping is None or not is_searched(study, cell):
         return {}
     spec = trial_from_recipe(study, cell.spec)
     rungs = HalvingRungs(study.stopping, study.objective, study.equal)

@@ -5,6 +5,7 @@ Derived from the ledger and rebuilt at each launch: safe to delete, and open to 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -64,6 +65,11 @@ class Result:
     stopped: bool = False
     rungs: Mapping[int, float] = field(default_factory=dict)
     time: float = field(default_factory=time.time)
+
+    def __post_init__(self) -> None:
+        # Optuna refuses NaN, and an infinity would be the best of all.
+        if self.objective is not None and not math.isfinite(self.objective):
+            object.__setattr__(self, "objective", None)
 
     @property
     def state(self) -> TrialState:

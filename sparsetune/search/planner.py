@@ -19,6 +19,7 @@ from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.study.budget import COST_AXES
 from sparsetune.study.budget import trained_epochs as epochs_of
+from sparsetune.study.cells import is_searched
 from sparsetune.study.selection import objective_of, winner_of
 
 __all__ = ["CellPlan", "Configuration", "Planner", "TrialUse"]
@@ -39,11 +40,10 @@ class Planner:
         self.study = study
         self.trials = trials
         self.journal = journal
-        compares = study.configurations_per_cell > 1
         self.plans: dict[str, CellPlan] = {}
         """Every cell of the study by its name, in the order in which results are needed."""
         for cell in study.cells():
-            self.plans[cell.name] = CellPlan(cell, searches=bool(cell.search) and compares)
+            self.plans[cell.name] = CellPlan(cell, searches=is_searched(study, cell))
         self.judge = RungJudge(study, self.plans, trials)
         self.running: set[str] = set()
         """Ids of the trials that were handed out and have not ended."""

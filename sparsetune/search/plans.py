@@ -13,7 +13,8 @@ from sparsetune.storage.records import Proposed
 from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell
-from sparsetune.study.space import Value
+from sparsetune.study.choices import searched_values
+from sparsetune.study.space import Axis, Value
 
 
 def trial_from_recipe(study: Study, recipe: TrialSpec) -> TrialSpec:
@@ -50,10 +51,9 @@ class Configuration:
         spec = self.spec.with_seed(seed)
         return spec.trial_id(), spec
 
-    def values(self, paths: Mapping[str, object]) -> dict[str, Value]:
-        """Its values of the dotted fields that apply; a searched optimizer may rule some out."""
-        columns = self.spec.columns()
-        return {path: columns[path] for path in paths if path in columns}
+    def values(self, search: Mapping[str, Axis]) -> dict[str, Value]:
+        """Its values of the search axes that apply; a searched optimizer may rule some out."""
+        return searched_values(self.spec, search)
 
 
 @dataclass

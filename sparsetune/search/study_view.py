@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -111,7 +112,7 @@ class StudyView:
             if trial.status != "COMPLETE" or trial.use.role == "twin":
                 continue
             value = trial.last_value(self.objective.column)
-            if value is not None:
+            if value is not None and math.isfinite(value):
                 values.append(value)
         better = min if self.objective.kind == "minimize" else max
         return better(values, default=None)

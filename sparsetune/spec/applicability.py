@@ -167,7 +167,9 @@ def _silent_fields(path: str, choice: Any) -> frozenset[str]:
 
     An unknown choice silences none: it is a fault, which is reported with all the fields given.
     """
-    if isinstance(choice, str) and is_import_path(choice):
+    if not isinstance(choice, str):
+        return frozenset()
+    if is_import_path(choice):
         return _SILENT_UNDER_OWN.get(path, frozenset())
     return _SILENT_FIELDS[path].get(choice, frozenset())
 
@@ -232,7 +234,8 @@ def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:
     flat = flatten_values(values)
     is_dense = flat.get("sparsity.target", 0) == 0
     # An unknown method is a fault, and stays to be named.
-    if is_dense and flat.get("sparsity.method", "dense") in METHOD_DEFAULTS:
+    method = flat.get("sparsity.method", "dense")
+    if is_dense and isinstance(method, str) and method in METHOD_DEFAULTS:
         flat.pop("sparsity.method", None)
         values = {**values, "sparsity": {}}
     applicability = Applicability(values)
@@ -242,7 +245,8 @@ def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:
         repeated = value is not None and value == applicability.method_default(path)
         if applicability.applies(path) and not repeated:
             set_field(kept, path, value)
-    teacher = kept.get("distill", {}).get("teacher")
+    distill = kept.get("distill")
+    teacher = distill.get("teacher") if isinstance(distill, Mapping) else None
     if isinstance(teacher, Mapping):
         kept["distill"]["teacher"] = canonical_values(teacher)
     return kept

@@ -11,7 +11,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
@@ -276,6 +276,18 @@ def problem_from_error(model: type[BaseModel], details: ErrorDetails) -> Problem
             return Problem(path, f"must be {context['expected']}", got)
         case "too_short":
             return Problem(path, "must not be empty")
+        case "too_long":
+            limit = context["max_length"]
+            count = len(details["input"])
+            return Problem(path, f"must have at most {limit:,} values", f"{count:,}")
+        case "model_attributes_type" | "model_type" | "dataclass_type" | "union_tag_not_found":
+            rule = _shape_rule(_models_at(model, details["loc"]), details["input"])
+            return Problem(path, rule, _shortened(got))
+        case "tuple_type" | "list_type":
+            return Problem(path, "must be a list, as in `[0.1, 0.2]`", _shortened(got))
+        case "dict_type":
+            rule = 'must be a dictionary by name, as in `{"optim.lr": 0.1}`'
+            return Problem(path, rule, _shortened(got))
         case "union_tag_invalid":
             rule = f"`kind` must be one of {context['expected_tags']}"
             return Problem(path, rule, f"'{context['tag']}'")
@@ -285,9 +297,26 @@ def problem_from_error(model: type[BaseModel], details: ErrorDetails) -> Problem
             return Problem(path, str(context["error"]), "" if is_whole_part else got)
         case _:
             rule = details["msg"].replace("Input should be", "must be")
-            is_long = len(got) >= MAX_SHOWN_CHARACTERS
-            shown = f"{got[:MAX_SHOWN_CHARACTERS]}…" if is_long else got
-            return Problem(path, rule[:1].lower() + rule[1:], shown)
+            return Problem(path, rule[:1].lower() + rule[1:], _shortened(got))
+
+
+def _shortened(text: str) -> str:
+    return f"{text[:MAX_SHOWN_CHARACTERS]}…" if len(text) >= MAX_SHOWN_CHARACTERS else text
+
+
+def _shape_rule(models: list[type[BaseModel]], given: Any) -> str:
+    """What must be written where a part is to stand; a list may be the argument of one."""
+    written = " or ".join(f"`{model.__name__}(…)`" for model in models) or "a part"
+    takes_list = [model for model in models if _takes_list(model)]
+    if isinstance(given, list | tuple) and takes_list:
+        return f"must be {written}; of these values, write `{takes_list[0].__name__}({given!r})`"
+    return f"must be {written}"
+
+
+def _takes_list(model: type[BaseModel]) -> bool:
+    """True for a part whose only positional field is a tuple of values."""
+    names = getattr(model, "positional", ())
+    return len(names) == 1 and get_origin(model.model_fields[names[0]].annotation) is tuple
 
 
 def _field_names(model: type[BaseModel] | None) -> str:
@@ -318,6 +347,12 @@ def _descendants(model: type[Declaration]) -> Iterator[type[Declaration]]:
 
 def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel] | None:
     """The model whose fields stand at ``location``; None inside plain values."""
+    members = _models_at(model, location)
+    return members[0] if members else None
+
+
+def _models_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[type[BaseModel]]:
+    """The models that may stand at ``location``; none inside plain values."""
     members: list[type[BaseModel]] = [model]
     for part in location:
         tagged = [member for member in members if _has_tag(member, part)]
@@ -326,7 +361,7 @@ def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[B
             members = tagged
         elif field:
             members = _models_in(field.annotation)
-    return members[0] if members else None
+    return members
 
 
 def _has_tag(model: type[BaseModel], tag: int | str) -> bool:

@@ -1,7 +1,15 @@
 """Declaration of a study: arms, axes, cells, samplers and budgets."""
 
 from sparsetune.study.fields import Arm, Maximize, Minimize, Quick
-from sparsetune.study.study import Study, declaration_differences, readable_part, require_valid
+from sparsetune.study.study import (
+    Study,
+    as_declared,
+    declaration_differences,
+    readable_part,
+    require_valid,
+    study_subject,
+    without_consequences,
+)
 
 __all__ = [
     "Arm",
@@ -9,7 +17,10 @@ __all__ = [
     "Minimize",
     "Quick",
     "Study",
+    "as_declared",
     "declaration_differences",
     "readable_part",
     "require_valid",
+    "study_subject",
+    "without_consequences",
 ]

@@ -64,11 +64,6 @@ class Cell:
         """True if the cell's recipe prunes nothing."""
         return self.spec.sparsity.method == "dense"
 
-    @property
-    def is_searched(self) -> bool:
-        """True if the cell has a search of its own, be it of one configuration."""
-        return bool(self.search)
-
     def at(self, values: Mapping[str, Value]) -> TrialSpec:
         """The recipe with dotted fields set, without fields that do not apply then; not checked."""
         return self.spec.with_values({**self.latent, **values})
@@ -106,6 +101,14 @@ class Cell:
         """The cell's recipe, and those at the ends of its search axes."""
         yield self.spec
         yield from corner_recipes(self.settings)
+
+
+def is_searched(study: StudyFields, cell: Cell) -> bool:
+    """True if a cell compares configurations on search seeds.
+
+    Otherwise its base is its one configuration, and runs on report seeds at once.
+    """
+    return bool(cell.search) and study.configurations_per_cell > 1
 
 
 @dataclass(frozen=True)

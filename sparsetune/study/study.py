@@ -121,6 +121,7 @@ class Study(StudyFields):
         if found:
             # An axis may be unused only because an arm cannot be read.
             faults = [problem for problem in faults if problem.rule != UNUSED_AXIS_RULE]
+        equal_values = list(equal_value_problems(sound))
         # A set, since several rules may find one fault.
         return without_consequences(
             {
@@ -128,8 +129,7 @@ class Study(StudyFields):
                 *faults,
                 *study_problems(sound, budgeted=self.at_most is not None),
                 *arm_name_problems(sound),
-                *equal_value_problems(sound),
-                *equal_cell_problems(cells),
+                *(equal_values or equal_cell_problems(cells)),
                 *objective_problems(sound, cells),
                 *base_problems(sound, cells),
                 *length_problems(sound, cells),
@@ -376,5 +376,15 @@ def require_valid(study: Study) -> Study:
     """
     problems = study.validate_declaration()
     if problems:
-        raise DeclarationError(problems, f"study `{study.__dict__.get('name', '?')}`")
+        raise DeclarationError(problems, study_subject(study))
+    return as_declared(study)
+
+
+def study_subject(study: Study) -> str:
+    """Name of a study in messages, also of one without a name."""
+    return f"study `{study.__dict__.get('name', '?')}`"
+
+
+def as_declared(study: Study) -> Study:
+    """The study with every field as its type has it; its fields must have no problem."""
     return Study.model_validate(study.given())

@@ -77,7 +77,8 @@ def test_an_axis_that_changes_the_cost_is_searched_only_under_a_budget(path: str
         "changes a trial's cost, so the longest run would always win; "
         "set `at_most`, or sweep it instead",
     )
-    assert study(search=search, at_most=Budget(epochs=8)).validate_declaration() == []
+    budgeted = study(search=search, at_most=Budget(epochs=8), known_base=True)
+    assert budgeted.validate_declaration() == []
 
 
 def test_no_budget_leaves_the_digest_and_a_budget_is_in_it() -> None:

@@ -140,6 +140,8 @@ _SCHEDULE_RULES = {
     ),
 }
 """Rules by the field of `SparsitySpec` that they judge."""
+SCHEDULE_FIELDS = tuple(_SCHEDULE_RULES)
+"""Fields of `SparsitySpec` whose lengths a mask schedule follows."""
 
 
 def _epochs_advice(spec: TrialSpec, fits: Callable[[TrialSpec], bool]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from sparsetune.errors import Problem
 from sparsetune.spec.columns import BETTER, OBJECTIVE_COLUMNS, Better, metric_columns
 from sparsetune.spec.task import DatasetTask
-from sparsetune.study.cells import Cell
+from sparsetune.study.cells import Cell, is_searched
 from sparsetune.study.fields import StudyFields
 
 KIND_BY_DIRECTION: dict[Better, str] = {"higher": "Maximize", "lower": "Minimize"}
@@ -25,8 +25,8 @@ def objective_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Pr
         return
     yield from direction_problems(study, column_direction(study, column))
     for cell in cells:
-        if cell.is_searched and (reason := _unmeasured_reason(column, cell)):
-            rule = f"must be measured in every cell that searches, such as `{cell.name}`: {reason}"
+        if is_searched(study, cell) and (reason := _unmeasured_reason(column, cell)):
+            rule = f"must be measured in every cell that compares configurations, such as `{cell.name}`: {reason}"
             yield Problem("objective.column", rule, repr(column), "first_launch")
             return
 
