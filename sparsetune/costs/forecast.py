@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sparsetune.costs.fisher_cost import FisherCost, count_estimates, uses_fisher
 from sparsetune.costs.remaining import RemainingWork
-from sparsetune.costs.timing import TrialCost, measure_in_process, measure_in_subprocess
-from sparsetune.errors import LimitError
+from sparsetune.costs.timing import (
+    StepsFailed,
+    TrialCost,
+    measure_in_process,
+    measure_in_subprocess,
+)
+from sparsetune.errors import LimitError, Problem
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import MEASURED_COLUMNS, PROGRESS_COLUMNS
 from sparsetune.train import evaluation_steps
@@ -82,6 +87,7 @@ class Forecast:
         fisher: Seconds, bytes and pieces of one estimate of the Fisher, of the trials whose takes
             longest.
         unfit: Why the Fisher of some trials does not fit into memory.
+        failed: Why the first steps of some trials raised, by their method.
     """
 
     trials: int
@@ -96,6 +102,15 @@ class Forecast:
     conditions: str = ""
     fisher: FisherCost = NO_FISHER
     unfit: tuple[str, ...] = ()
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def problems(self) -> list[Problem]:
+        """Trials that cannot be trained, since the steps that were timed raised."""
+        found = []
+        for method, reason in self.failed.items():
+            rule = f"the first steps of a trial with the method `{method}` must run on this machine"
+            found.append(Problem("base", rule, " ".join(reason.split()), "first_launch"))
+        return found
 
     def require_memory(self) -> None:
         """Refuse trials that could not be pruned for lack of memory.
@@ -238,7 +253,10 @@ def forecast_study(work: RemainingWork, costs: Costs, conditions: str = "") -> F
     """
     known: dict[CostKind, TrialCost] = {}
     missing: str | None = None
+    failed = {}
     for kind, cost in costs.items():
+        if isinstance(cost, StepsFailed):
+            failed[kind.method] = str(cost)
         if isinstance(cost, TrialCost):
             known[kind] = cost
         elif missing is None:
@@ -252,7 +270,9 @@ def forecast_study(work: RemainingWork, costs: Costs, conditions: str = "") -> F
             parts[name] = _forecast_trial(cell.spec, epochs, trial_cost)
     total_epochs = sum(part.epochs for part in parts.values())
     if missing:
-        return Forecast(len(parts), total_epochs, missing=missing, unfit=largest.unfit)
+        return Forecast(
+            len(parts), total_epochs, missing=missing, unfit=largest.unfit, failed=failed
+        )
     row_bytes = ROW_BYTES * sum(part.rows for part in parts.values())
     return Forecast(
         trials=len(parts),

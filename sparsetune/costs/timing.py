@@ -74,6 +74,12 @@ class TrialCost:
         return FisherCost(self.fisher, self.fisher_bytes, self.fisher_pieces, self.unfit)
 
 
+class StepsFailed(str):
+    """Reason why a trial's own steps raised where they were timed: its training would, too."""
+
+    __slots__ = ()
+
+
 class _TimingDoneError(Exception):
     """Ends a training whose steps have been timed."""
 
@@ -119,7 +125,8 @@ class _StepTimer(Checkpoints):
 
     def first_step_seconds(self) -> float:
         """Seconds from the start of training to the end of its first step."""
-        return self._ends[0] - self._began
+        # A training that diverges in its first step has no end of one.
+        return (self._ends[0] if self._ends else time.perf_counter()) - self._began
 
 
 def measure_cost(
@@ -238,7 +245,8 @@ def measure_in_subprocess(
         data_root: Folder that data sets lie in.
 
     Returns:
-        Cost of each trial, or the reason why it could not be measured.
+        Cost of each trial, or the reason why it could not be measured: `StepsFailed` where the
+        trial's own steps raised.
     """
     request = {
         "specs": [spec.given() for spec in specs],
@@ -263,7 +271,7 @@ def measure_in_subprocess(
         return [f"timing ended with status {done.returncode}: {last}"] * len(specs)
     # A user's model may print, so only the last line is the answer.
     answer = json.loads(done.stdout.splitlines()[-1])
-    return [TrialCost(**cost) if isinstance(cost, dict) else cost for cost in answer]
+    return [TrialCost(**cost) if isinstance(cost, dict) else StepsFailed(cost) for cost in answer]
 
 
 def measure_in_process(
@@ -275,9 +283,9 @@ def measure_in_process(
         try:
             return measure_cost(spec, device=device, threads=threads, data_root=data_root)
         except SparsetuneError as error:
-            return str(error)
+            return StepsFailed(error)
         except Exception as error:  # a user's model may raise anything; its trials will, too
-            return f"{type(error).__name__}: {error}"
+            return StepsFailed(f"{type(error).__name__}: {error}")
 
     return [cost_or_reason(spec) for spec in specs]
 

@@ -78,7 +78,8 @@ def optuna_objective(
     """
     goal = objective or Minimize(column="val_error")
     settings = _Settings(device, read_test, data_root, checkpoints, checkpoint_seconds)
-    study = Study(name="optuna", base=base, search=dict(space), objective=goal)
+    # Optuna tries no base: it may lie outside the space.
+    study = Study(name="optuna", base=base, search=dict(space), objective=goal, known_base=True)
     if problems := study.validate_declaration():
         raise DeclarationError(problems, "the base and the space")
     cell = next(cell for cell in study.cells() if not cell.added)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sparsetune.cluster.placement import check_gpu_share
 from sparsetune.costs.forecast import Forecast
+from sparsetune.errors import DeclarationError
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.local_forecast import forecast_on_this_machine
 from sparsetune.launch.options import Options
@@ -20,7 +21,7 @@ from sparsetune.storage.ledger import read_records
 from sparsetune.storage.records import Extended, Record
 from sparsetune.storage.segments import SegmentStamp, segment_stamps
 from sparsetune.storage.trial_state import TrialState, fold_records
-from sparsetune.study import Study
+from sparsetune.study import Study, study_subject
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,11 @@ def prepare_launch(
         home.require_same_study(checked.study)
     prepared = _read_and_plan(checked.study, home, options, data_root, extend, defaults_version)
     warnings = [str(found) for found in checked.warnings]
+    # Nodes of a cluster may have what this machine lacks.
+    untrainable = [] if options.address else prepared.forecast.problems()
+    if untrainable and known is None:
+        raise DeclarationError(untrainable, study_subject(checked.study))
+    warnings += map(str, untrainable)
     return replace(prepared, warnings=tuple(warnings))
 
 

@@ -89,6 +89,13 @@ def split_problems(task: TaskSpec) -> list[Problem]:
     held_out = task.held_out()
     classes = kind_of(task).strata
     declared_size = getattr(task, "train_examples", None)
+    if held_out and pool < 2 * classes:
+        rule = (
+            f"each class needs an example to train on and one to hold out, of {pool:,}: declare the"
+            " `classes` and `examples` that the data have, or hold out 0"
+        )
+        field = "classes" if isinstance(task, FolderTask) else "validation"
+        return [Problem(f"task.{field}", rule, f"{classes:,} classes, {held_out:,} held out")]
     if 0 < held_out < classes or held_out > pool - classes:
         least = f"{classes} (one a class)" if classes > 1 else "1"
         choices = f"0, or {least} to {pool - classes} examples of {pool}"

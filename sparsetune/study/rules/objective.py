@@ -26,7 +26,8 @@ def objective_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Pr
     yield from direction_problems(study, column_direction(study, column))
     for cell in cells:
         if is_searched(study, cell) and (reason := _unmeasured_reason(column, cell)):
-            rule = f"must be measured in every cell that compares configurations, such as `{cell.name}`: {reason}"
+            what = f"must be measured where configurations are compared, as in cell `{cell.name}`"
+            rule = f"{what}: {reason}"
             yield Problem("objective.column", rule, repr(column), "first_launch")
             return
 
