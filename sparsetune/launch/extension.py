@@ -104,8 +104,8 @@ def _cell_problems(before: Study, after: Study, data_root: Path | None) -> Itera
     # What the study had from its start, it keeps; its new cells may not bring more of it.
     had = {found.path for found in earlier if found.severity == "first_launch"}
     after, findings = study_findings(after, data_root=data_root, known=before)
-    new = [each for each in findings if each.severity == "refusal" or each.path not in had]
-    if problems := [each for each in new if each.severity != "warning"]:
+    brought = [each for each in findings if each.severity == "refusal" or each.path not in had]
+    if problems := [each for each in brought if each.severity != "warning"]:
         yield from problems
         return
     old = _recipes_by_cell(before)

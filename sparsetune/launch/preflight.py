@@ -10,12 +10,14 @@ from pathlib import Path
 import torch
 
 from sparsetune.costs.configurations import budget_problems
+from sparsetune.costs.equal_flops import match_dense_flops
 from sparsetune.errors import DataError, DeclarationError, Problem
 from sparsetune.launch.resolution import resolve_study
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.flops import forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
+from sparsetune.sparsity.masks.remainder import remainder_problems
 from sparsetune.sparsity.methods.plan import SCHEDULE_FIELDS, mask_schedule_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems
@@ -29,6 +31,7 @@ from sparsetune.study import (
     without_consequences,
 )
 from sparsetune.study.cells import Cell
+from sparsetune.study.rules.lengths import length_problems
 from sparsetune.study.rules.objective import direction_problems
 from sparsetune.study.samplers import OptunaSampler
 from sparsetune.tasks.custom.metrics import task_metric
@@ -103,10 +106,12 @@ def preflight_findings(
                 problems += mask_schedule_problems(spec)
             if layers and not problems:
                 problems = layer_problems(layers, spec.sparsity)
+                problems = problems or remainder_problems(layers, spec.sparsity)
             for problem in [*problems, *faults]:
                 found.add(_locate_problem(problem.at(place + problem.path), study, cell))
     found |= set(_metric_direction_problems(study))
     if not _prevents(found):
+        found |= set(_stretched_length_problems(study))
         found |= {*budget_problems(study), *_sampler_problems(study)}
     # Last, since it may download: a study with another fault needs no data yet.
     if needs_data and not _prevents(found):
@@ -132,6 +137,14 @@ def _trials_of(cell: Cell) -> Iterator[tuple[str, TrialSpec]]:
 def _prevents(found: Iterable[Problem]) -> bool:
     """True if a study with these findings never runs."""
     return any(each.severity == "refusal" for each in found)
+
+
+def _stretched_length_problems(study: Study) -> Iterator[Problem]:
+    """Lengths that no trial reaches although it is stretched; the model decides on the stretch."""
+    if study.equal == "train_flops":
+        sparse = [cell for cell in study.cells() if not cell.is_dense]
+        resolved = [cell for cell in sparse if cell.spec.task.is_resolved]
+        yield from length_problems(study, resolved, match_dense_flops)
 
 
 def _metric_direction_problems(study: Study) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from rich.table import Table
 from sparsetune.costs.training_flops import train_flops
 from sparsetune.durations import round_half_up
 from sparsetune.launch.local_forecast import forecast_on_this_machine
-from sparsetune.launch.preflight import require_runnable
+from sparsetune.launch.preflight import check_study
 from sparsetune.search.halving import HalvingRungs
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.plans import trial_from_recipe
@@ -60,7 +60,8 @@ def preview_study(
         DeclarationError: naming every problem of the declaration.
     """
     quiet_optuna()
-    study = require_runnable(study, needs_data=False, data_root=data_root)
+    checked = check_study(study, needs_data=False, data_root=data_root)
+    study = checked.study
     # No trial has run yet: what is left is the whole study.
     planner = build_planner(study, {})
     expected_epochs = planner.expected_epochs()
@@ -72,6 +73,7 @@ def preview_study(
         "trials_at_most": len(expected_epochs),
         "epochs_at_most": sum(expected_epochs.values()),
         "cells": cells,
+        "warnings": [str(found) for found in checked.warnings],
         "unresolved": any(cell["steps"] is None for cell in cells),
         "forecast": _forecast_facts(planner, data_root=data_root, **options) if probe else None,
     }
@@ -185,7 +187,7 @@ def print_preview(
     study: Study, *, probe: bool = False, data_root: Path | None = None, **options: Any
 ) -> None:
     """Print the preview for a person; arguments as of `preview_study`."""
-    study = require_runnable(study, needs_data=False, data_root=data_root)
+    study = check_study(study, needs_data=False, data_root=data_root).study
     facts = preview_study(study, probe=probe, data_root=data_root, **options)
     console = Console(highlight=False)
     console.print(f"[bold]{escape(facts['study'])}[/] {escape(facts['question'])}")
@@ -211,6 +213,8 @@ def print_preview(
             " known before."
         )
         console.print(line, soft_wrap=True)
+    for line in facts["warnings"]:
+        console.print(f"warning: {escape(line)}", soft_wrap=True)
     trials = f"At most {facts['trials_at_most']} trials"
     console.print(f"{trials}, {facts['epochs_at_most']:.0f} epochs of training in all.")
     if facts["forecast"]:

@@ -10,7 +10,6 @@ from sparsetune.sparsity.contracts import own_allocation_problems
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import allocate, allocation_problems
 from sparsetune.sparsity.masks.patterns import pattern_problems
-from sparsetune.sparsity.masks.remainder import remainder_problems
 from sparsetune.spec.sparsity import METHOD_FIELDS, SparsitySpec, parse_pattern
 
 
@@ -34,8 +33,7 @@ def layer_problems(layers: Sequence[Layer], given: SparsitySpec) -> list[Problem
     if found:
         # Without a valid allocation it is not known which layers need to fit the pattern.
         return found
-    found = pattern_problems(layers, allocate(layers, spec.target, spec), spec)
-    return found or remainder_problems(layers, spec)
+    return pattern_problems(layers, allocate(layers, spec.target, spec), spec)
 
 
 class CombinationRule(NamedTuple):

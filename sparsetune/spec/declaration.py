@@ -315,7 +315,7 @@ def _shape_rule(models: list[type[BaseModel]], given: Any) -> str:
 
 def _takes_list(model: type[BaseModel]) -> bool:
     """True for a part whose only positional field is a tuple of values."""
-    names = getattr(model, "positional", ())
+    names: tuple[str, ...] = getattr(model, "positional", ())
     return len(names) == 1 and get_origin(model.model_fields[names[0]].annotation) is tuple
 
 

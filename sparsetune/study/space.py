@@ -163,7 +163,7 @@ class IntRange(_Range):
 
     def contains(self, value: Value) -> bool:
         """True if the value is a whole number in the range."""
-        return super().contains(value) and float(value).is_integer()
+        return is_number(value) and super().contains(value) and float(value).is_integer()
 
     def spaced(self, points: int) -> list[Value]:
         """Every whole number of the range, however many points are asked for."""

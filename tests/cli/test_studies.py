@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from sparsetune.cli.arguments import load_study
+from sparsetune.cli.main import build_parser
 from sparsetune.cli.studies import find_study, parse_overrides, parse_sweep
 from sparsetune.errors import DeclarationError, SparsetuneError
+from sparsetune.study import Study
 
 STUDY = 'from sparsetune import Study\nSTUDY = Study(name="mine")\n'
 
@@ -185,3 +188,81 @@ def test_every_text_that_is_no_sweep_is_named() -> None:
         "'optim.lr=0.1,'",
         "'sparsity.target'",
     ]
+
+
+SWEPT = """
+from sparsetune import Arm, LogUniform, OptimSpec, Quick, ScheduleSpec, Study, TrialSpec
+STUDY = Study(
+    name="mine",
+    arms={
+        "gmp": Arm({"sparsity.method": "gmp"}),
+        "own": Arm({"sparsity.method": "acdc", "optim": OptimSpec(lr=0.2)}),
+    },
+    sweep={"sparsity.target": [0.5, 0.9]},
+    search={"optim.weight_decay": LogUniform(1e-5, 1e-3)},
+    quick_form=Quick(overrides={"schedule.epochs": 2}, sweep={"sparsity.target": [0.9]}),
+)
+"""
+
+
+def set_study(folder: Path, *arguments: str) -> Study:
+    (folder / "mine.py").write_text(SWEPT)
+    parsed = build_parser().parse_args(["preview", "mine.py", *arguments])
+    return load_study(parsed)[0]
+
+
+def set_faults(folder: Path, *arguments: str) -> list[str]:
+    with pytest.raises(DeclarationError) as caught:
+        set_study(folder, *arguments)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_is_set_holds_in_the_quick_form(folder: Path, order: int) -> None:
+    words = [["--set", "sparsity.target=0.8", "--set", "schedule.epochs=3"], ["--quick"]]
+    study = set_study(folder, *words[::order][0], *words[::order][1])
+    assert study.name == "mine-quick"
+    targets = {cell.spec.sparsity.target for cell in study.cells() if not cell.is_dense}
+    assert targets == {0.8}
+    assert {cell.spec.schedule.epochs for cell in study.cells()} == {3}
+    (problem,) = set_study(folder, "--quick", "--set", "sparsity.target=90").problems()
+    assert str(problem) == "`sweep.sparsity.target`: must be less than 1, got 90"
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        (["schedule.epochs=4"], "`schedule.epochs`: changes nothing"),
+        (["sparsity.regrow.fraction=0.5"], "`sparsity.regrow.fraction`: changes nothing"),
+        (
+            ["optim.lr=0.05"],
+            "`optim.lr`: is overridden by `arms.own.overrides.optim` in cells of `own`",
+        ),
+        (["optim.momentum=0.5", "optim.momentum=0.6"], "`optim.momentum`: must be set once"),
+        (
+            ['sparsity.ramp={"start": 0.2}', "sparsity.ramp.start=0.3"],
+            "`sparsity.ramp.start`: must",
+        ),
+    ],
+)
+def test_a_setting_that_would_be_lost_is_refused_by_name(
+    folder: Path, settings: list[str], fault: str
+) -> None:
+    words = [word for setting in settings for word in ("--set", setting)]
+    (found,) = set_faults(folder, *words)
+    assert found.startswith(fault)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "schedule.epochs=5",
+        "sparsity.method=gmp",
+        "sparsity.ramp.start=0.2",
+        "optim.weight_decay=0.0001",
+        "sparsity.target=0.9",
+        "optim.clip_norm=1",
+    ],
+)
+def test_a_setting_that_takes_effect(folder: Path, setting: str) -> None:
+    assert set_study(folder, "--set", setting).problems() == []

@@ -16,7 +16,7 @@ BISECTIONS = 40
 """Halvings of the interval in which the highest target lies."""
 
 
-def remainder_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Problem]:
+def remainder_problems(layers: Sequence[Layer], given: SparsitySpec) -> list[Problem]:
     """Refuse a target that leaves no weight in a group of layers; warn of one that leaves few.
 
     A group is a layer under an allocation that sets each layer's sparsity, and all layers under
@@ -24,8 +24,11 @@ def remainder_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Prob
 
     Args:
         layers: All prunable layers of the network.
-        spec: Resolved declaration of a sparse method, whose allocation fits the layers.
+        given: Declaration whose allocation fits the layers.
     """
+    spec = given.resolved()
+    if spec.method == "dense":
+        return []
     by_name = {layer.name: layer for layer in layers}
     groups = allocate(layers, spec.target, spec)
     path = "sparsity.layers" if spec.allocation == "explicit" else "sparsity.target"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from sparsetune.durations import Length
 from sparsetune.errors import Problem
@@ -14,13 +14,27 @@ from sparsetune.study.fields import StudyFields
 TEACHER = "distill.teacher"
 
 
-def length_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem]:
-    """Problems of lengths that no trial of some cell reaches, each with the longest that fits."""
+def length_problems(
+    study: StudyFields,
+    cells: Iterable[Cell],
+    stretched: Callable[[TrialSpec], TrialSpec] | None = None,
+) -> Iterator[Problem]:
+    """Problems of lengths that no trial of some cell reaches, each with the longest that fits.
+
+    Args:
+        study: The declaration.
+        cells: Cells of the study.
+        stretched: Function from a recipe to its trial, where the study equals training FLOPs; None
+            where the stretch is not known: sparse cells are then left out.
+    """
     found: dict[tuple[str, str | float], list[tuple[str, DeclaredLength]]] = {}
     for cell in cells:
+        if study.equal == "train_flops" and stretched is None and not cell.is_dense:
+            continue
         known = [cell.known(point) for point in study.known]
         sound = [recipe for recipe in known if not recipe.problems()]
-        unreached = _unreached([*cell.corner_recipes(), *sound])
+        recipes = [*cell.corner_recipes(), *sound]
+        unreached = _unreached(map(stretched, recipes) if stretched else recipes)
         teacher = cell.spec.distill.teacher
         if teacher is not None:
             unreached += [(f"{TEACHER}.{path}", length) for path, length in _unreached([teacher])]
