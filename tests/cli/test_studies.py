@@ -261,7 +261,7 @@ def test_a_setting_that_would_be_lost_is_refused_by_name(
         "sparsity.ramp.start=0.2",
         "optim.weight_decay=0.0001",
         "sparsity.target=0.9",
-        "optim.clip_norm=1",
+        "schedule.floor=0.1",
     ],
 )
 def test_a_setting_that_takes_effect(folder: Path, setting: str) -> None:

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from sparsetune.costs.forecast import cost_kind, forecast_study
+from sparsetune.costs.timing import TrialCost, measure_in_process
 from sparsetune.errors import DeclarationError
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.options import Options
 from sparsetune.launch.preflight import check_study, preflight_problems
 from sparsetune.launch.prepare import prepare_launch
 from sparsetune.launch.preview import preview_study
+from sparsetune.search.planner import build_planner
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.task import CustomTask
 from sparsetune.storage import StudyDirectory
@@ -176,16 +179,28 @@ def test_a_metric_that_says_its_direction_itself() -> None:
 @pytest.mark.usefixtures("own")
 def test_a_launch_stops_where_its_own_timed_steps_raise(options: Options) -> None:
     base = TrialSpec().edited({"task.model": "own_of_a_first_launch:half"})
-    with pytest.raises(
-        DeclarationError, match="first steps of a trial .* must have the same dtype"
-    ):
+    with pytest.raises(DeclarationError, match="first steps of a trial") as caught:
         prepare_launch(study(base=base), options)
+    assert "must have the same dtype" in str(caught.value)
     assert not Path(options.storage).exists()
     declared = started(options, study(base=base))
     (warning,) = prepare_launch(declared, options).warnings
     assert "must have the same dtype" in warning
-    whole = base.edited({"task.model": "own_of_a_first_launch:whole"})
-    assert prepare_launch(study(name="new", base=whole), options).warnings == ()
+
+
+@pytest.mark.usefixtures("own")
+def test_steps_that_raise_are_told_from_time_that_is_not_known() -> None:
+    declared = study(base=TrialSpec().edited({"task.model": "own_of_a_first_launch:half"}))
+    work = build_planner(declared, {}).remaining_work()
+    (spec,) = [cell.spec for cell in work.cells]
+    (reason,) = measure_in_process([spec], device="cpu", threads=1, data_root=None)
+    (problem,) = forecast_study(work, {cost_kind(spec): reason}).problems()
+    assert problem.rule.startswith("the first steps of a trial with the method `dense`")
+    assert "must have the same dtype" in problem.got and "\n" not in problem.got
+    assert forecast_study(work, {cost_kind(spec): "timing took more than 120 s"}).problems() == []
+    whole = spec.edited({"task.model": "own_of_a_first_launch:whole"})
+    costs = measure_in_process([whole], device="cpu", threads=1, data_root=None)
+    assert isinstance(costs[0], TrialCost)
 
 
 def test_a_training_that_diverges_at_once_is_no_failure_of_its_steps(options: Options) -> None:
