@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +32,8 @@ TIMING_SECONDS = 0.3
 
 A single step would not do: on a shared machine it varies too much.
 """
+FIRST_STEPS = 20
+"""Steps of which any that raises raises in every trial; a later one may do so for its weights."""
 TIMEOUT_SECONDS = 120
 """Seconds that a process that times may take, with its imports and the data."""
 EVALUATION_SECONDS = 0.1
@@ -84,6 +86,10 @@ class _TimingDoneError(Exception):
     """Ends a training whose steps have been timed."""
 
 
+class _LaterStepError(Exception):
+    """A step after the first ones raised, with the reason as its text."""
+
+
 class _StepTimer(Checkpoints):
     """Checkpoints that write nothing: `due` notes the time of every step.
 
@@ -117,6 +123,11 @@ class _StepTimer(Checkpoints):
     def write(self, step: int, trial_id: str, reports: list[Row], state: dict[str, Any]) -> Path:
         self.state = state
         raise _TimingDoneError
+
+    @property
+    def steps(self) -> int:
+        """Steps that have ended."""
+        return len(self._ends)
 
     def step_seconds(self) -> float:
         """Mean seconds of a step, without evaluations unless every step had one."""
@@ -174,9 +185,25 @@ def _time_steps(
 ) -> _StepTimer:
     """Train at most ``steps`` steps, and time them."""
     timer = _StepTimer(steps, device)
-    with suppress(_TimingDoneError):
+    try:
         train(spec, checkpoints=timer, teacher=logits, data_root=data_root, device=device)
+    except _TimingDoneError:
+        pass
+    except Exception as error:  # a user's model may raise anything
+        if timer.steps < FIRST_STEPS:
+            raise
+        raise _LaterStepError(_reason(error)) from error
     return timer
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, SparsetuneError) else f"{type(error).__name__}: {error}"
+
+
+def _may_pass(error: Exception) -> bool:
+    """True for a lack of memory: a trial may find it on another node, or later."""
+    out_of_memory = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return out_of_memory or "can't allocate memory" in str(error)
 
 
 def _example_seconds(model: torch.nn.Module, task: Task, batch_size: int) -> float:
@@ -271,7 +298,21 @@ def measure_in_subprocess(
         return [f"timing ended with status {done.returncode}: {last}"] * len(specs)
     # A user's model may print, so only the last line is the answer.
     answer = json.loads(done.stdout.splitlines()[-1])
-    return [TrialCost(**cost) if isinstance(cost, dict) else StepsFailed(cost) for cost in answer]
+    return [_decode(**cost) for cost in answer]
+
+
+def _encode(cost: TrialCost | str) -> dict[str, Any]:
+    if isinstance(cost, TrialCost):
+        return {"cost": asdict(cost)}
+    return {"reason": cost, "failed": isinstance(cost, StepsFailed)}
+
+
+def _decode(
+    cost: dict[str, Any] | None = None, reason: str = "", failed: bool = False
+) -> TrialCost | str:
+    if cost is not None:
+        return TrialCost(**cost)
+    return StepsFailed(reason) if failed else reason
 
 
 def measure_in_process(
@@ -282,10 +323,11 @@ def measure_in_process(
     def cost_or_reason(spec: TrialSpec) -> TrialCost | str:
         try:
             return measure_cost(spec, device=device, threads=threads, data_root=data_root)
-        except SparsetuneError as error:
-            return StepsFailed(error)
+        except _LaterStepError as error:
+            return str(error)
         except Exception as error:  # a user's model may raise anything; its trials will, too
-            return StepsFailed(f"{type(error).__name__}: {error}")
+            reason = _reason(error)
+            return reason if _may_pass(error) else StepsFailed(reason)
 
     return [cost_or_reason(spec) for spec in specs]
 
@@ -301,8 +343,7 @@ def main() -> None:
         threads=request["threads"],
         data_root=Path(request["data_root"]) if request["data_root"] else None,
     )
-    answer = [cost if isinstance(cost, str) else asdict(cost) for cost in costs]
-    print(json.dumps(answer))  # noqa: T201
+    print(json.dumps([_encode(cost) for cost in costs]))  # noqa: T201
 
 
 if __name__ == "__main__":
