@@ -195,3 +195,13 @@ def test_a_journal_in_memory_moves_to_a_file_and_continues_there(path: Path) -> 
     assert opened(path).trials[1].intermediate_values == {0: 0.4}
     told = journal.optuna_study(GMP).trials
     assert [t.user_attrs["config_id"] for t in told] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("objective", [float("nan"), float("inf"), -float("inf")])
+def test_nan_and_infinities_are_no_objective(path: Path, objective: float) -> None:
+    journal = SearchJournal(path, study(), study().cells())
+    tell(journal, GMP, "broken", values(0.1), objective)
+    tell(journal, GMP, "good", values(0.2), 0.25)
+    assert states(path) == [("broken", "FAIL", None), ("good", "COMPLETE", 0.25)]
+    assert [trial.value for trial in journal.optuna_study(GMP).trials] == [None, 0.25]
+    assert opened(path).best_trial.user_attrs["config_id"] == "good"

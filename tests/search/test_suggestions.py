@@ -14,6 +14,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from sparsetune.search.plans import Configuration
 from sparsetune.search.sampling import sample_point, sample_sequence_point
 from sparsetune.search.suggestions import suggest_values, to_optuna_trial
 from sparsetune.spec import TrialSpec
@@ -238,3 +239,20 @@ def test_rung_values_are_optunas_intermediate_values() -> None:
         {0: 0.5, 1: 0.25},
     )
     assert trial.user_attrs == {"config_id": "x"}
+
+
+def test_none_is_suggested_and_told_where_it_is_an_option() -> None:
+    """None of the score stands for the method's own, by which it is recorded in tables."""
+    sparse = TrialSpec().edited({"sparsity.method": "gmp", "sparsity.target": 0.9})
+    search = {
+        "optim.clip_norm": Choice([None, 1.0]),
+        "sparsity.score": Choice([None, "random"]),
+    }
+    cell = cell_of(study(TPE(n_startup=3), base=sparse, search=search))
+    point = {"optim.clip_norm": None, "sparsity.score": None}
+    configuration = Configuration(0, "base", cell.at(point))
+    assert configuration.values(cell.search) == point
+    other = {"optim.clip_norm": 1.0, "sparsity.score": "random"}
+    assert Configuration(1, "tpe:0", cell.at(other)).values(cell.search) == other
+    told = to_optuna_trial(cell, configuration.values(cell.search), 0.5)
+    assert told is not None and told.params == point

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,13 @@ import pytest
 
 import analysis
 from analysis.tables.selection import dense_arm_of, report_rows
+from sparsetune.search.planner import build_planner
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.ledger import Ledger
+from sparsetune.storage.records import Ended, Started
+from sparsetune.storage.trial_state import TrialState, apply_record
+from sparsetune.study.cells import is_searched
+from tests.ledger_records import record
 
 
 def test_the_winner_has_the_best_validation_over_its_search_seeds(small: Path) -> None:
@@ -110,3 +118,36 @@ def test_report_rows_are_the_winners_only(small: Path) -> None:
 )
 def test_the_dense_arm_of_an_arm(dense: list[str], found: str | None) -> None:
     assert dense_arm_of("gmp", dense) == found
+
+
+def test_a_cell_of_one_configuration_is_whole_with_its_report_seeds(
+    studies: Any, tmp_path: Path
+) -> None:
+    """The planner runs no search trial where there is nothing to compare; the tables agree."""
+    study = studies["small"].with_changes(name="one", configurations_per_cell=1)
+    directory = StudyDirectory(tmp_path / "one")
+    directory.create(study)
+    trials: dict[str, TrialState] = {}
+    planner = build_planner(study, trials)
+    ledger = Ledger(directory.ledger)
+    with closing(ledger):
+        while (use := planner.next()[0]) is not None:
+            names = {"trial_id": use.trial_id, "attempt": 1}
+            row = {"epoch": 4.0, "progress": 1.0, "val_error": 0.1, "at_target": True}
+            records = [
+                use.record(),
+                Started(**names, resumed_from_step=0),
+                record({"type": "report", **names, "step": 80, **row}),
+                Ended(**names, status="COMPLETE"),
+            ]
+            ledger.append(*records)
+            for each in records:
+                apply_record(trials, each)
+            planner.ended(use.trial_id)
+    cells = analysis.load(tmp_path / "one").cells()
+    assert list(cells["cell"]) == [cell.name for cell in study.cells()]
+    assert set(cells["configurations"]) == set(cells["configurations_asked"]) == {1}
+    assert cells["winner_id"].notna().all() and cells["finished"].all()
+    assert set(cells["report_trials"]) == {2}
+    assert not any(is_searched(study, cell) for cell in study.cells())
+    assert all(is_searched(studies["small"], cell) for cell in studies["small"].cells())
