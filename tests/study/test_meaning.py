@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -9,6 +10,7 @@ import pytest
 
 from sparsetune.spec import EvaluateSpec, OptimSpec, RewindSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.fields.trial import trial_fields
 from sparsetune.spec.sparsity import AcdcSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import CustomTask, DigitsTask, FolderTask, GrowthSpec, TextTask
 from sparsetune.spec.task.sizes import DataSizes, TensorSize
@@ -396,3 +398,31 @@ def test_fractions_of_training_are_always_reached() -> None:
         evaluate=EvaluateSpec(every=0.5),
     )
     assert problems(base=spec) == []
+
+
+WRONG = (None, {}, [], "", 0, -1, 1.5, True, [1, 2], {"a": 1}, float("nan"), 10**30, (1,), "a:b")
+STUDY_FIELDS = ("base", "arms", "sweep", "search", "known", "objective", "sampler", "quick_form")
+PARTS = ("task", "optim", "schedule", "sparsity", "evaluate", "compute", "distill")
+
+
+def wrong_declarations() -> list[dict[str, Any]]:
+    """Wrong values in every field of a study and a trial, in every place that takes one."""
+    found: list[dict[str, Any]] = []
+    paths = list(dict.fromkeys(field.name for field in trial_fields()))
+    for value in WRONG:
+        found += [{name: value} for name in STUDY_FIELDS]
+        found += [{"base": {part: value}} for part in PARTS]
+        for path in paths:
+            sparse = {"sparsity.method": "gmp", "sparsity.target": 0.9}
+            found.append({"base": TrialSpec().edited({path: value})})
+            found.append({"arms": {"g": Arm({**sparse, path: value})}})
+            found.append({"sweep": {path: [value]}})
+            found.append({"search": {path: Choice([value, 0.1])}})
+            found.append({"search": {path: LogUniform(0.1, 1)}, "known": [{path: value}]})
+    return found
+
+
+def test_a_wrong_value_anywhere_is_told_in_lines_of_text() -> None:
+    for fields in random.Random(17).sample(wrong_declarations(), 700):
+        for found in problems(**fields):
+            assert "\n" not in found and "extract fields" not in found, fields

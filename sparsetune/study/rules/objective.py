@@ -47,7 +47,10 @@ def column_direction(study: StudyFields, column: str) -> Better | None:
     task = study.base.task
     if column in BETTER or not isinstance(task, DatasetTask):
         return BETTER.get(column)
-    return task.metric_better(column.removeprefix("val_"))
+    for metric in task.measured().metrics:
+        if f"val_{metric.column}" == column and metric.higher_is_better is not None:
+            return "higher" if metric.higher_is_better else "lower"
+    return None
 
 
 def _unmeasured_reason(column: str, cell: Cell) -> str | None:
