@@ -75,6 +75,7 @@ class StudyResults(Results):
             rows[name] = [getattr(use, name) for use in uses]
         for column in (*FINAL_COLUMNS, *self._test_metrics):
             rows[column.name] = [end.value(column.name) if end else None for end in ends]
+        rows["own_code"] = [" then ".join(state.own_code) or None for state in states]
         rows["attempt"] = [state.attempts or None for state in states]
         rows["status"] = [state.status for state in states]
         rows["twin_id"] = [use.twin_id for use in uses]

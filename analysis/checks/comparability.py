@@ -40,6 +40,8 @@ SPLIT_FIELDS = (
 )
 MACHINE_FIELDS = ("device", "processor", "threads")
 COMPARED_PACKAGES = ("sparsetune", "torch", "torchvision", "transformers", "numpy")
+OWN_FUNCTION_PATTERN = r"[^\W\d][\w.]*:[^\W\d][\w.]*"
+"""Form of an import path of a user's own function, ``package.module:name``."""
 MAX_LISTED_KINDS = 4
 """Kinds that a message names; for more it gives their number."""
 
@@ -325,3 +327,51 @@ def unequal_flops(evidence: Evidence) -> Iterator[Finding]:
         count = format_count(len(own), "cell")
         got = f"{count} spent {low:.2f} to {high:.2f} times their twin's"
         yield Finding(str(arm), list(own["cell"]), got)
+
+
+def mixed_own_code(evidence: Evidence) -> Iterator[Finding]:
+    """Find means over trials that ran different code of the user's own, and cells that do."""
+    rows = evidence.runs
+    if "own_code" not in rows or rows["own_code"].isna().all():
+        if _runs_own_code(rows):
+            raise MissingEvidenceError(["own_code"])
+        return
+    versions = _code_versions(rows)
+    # One configuration runs the same functions at every seed: only the code itself may differ.
+    mean = [versions[name] for name in ("cell", "role", "config_id", "module")]
+    mixed = versions[versions.groupby(mean)["digest"].transform("nunique") > 1]
+    for arm, own in mixed.groupby("arm", sort=False):
+        yield Finding(str(arm), list(own["cell"]), _versions_text(own))
+    others = versions[~versions["module"].isin(mixed["module"])]
+    apart = others[others.groupby("module")["digest"].transform("nunique") > 1]
+    if len(apart):
+        majority = apart.groupby("digest")["trial_id"].nunique().idxmax()
+        cells = apart.loc[apart["digest"] != majority, "cell"]
+        yield Finding("", list(cells), _versions_text(apart), "warning")
+
+
+def _runs_own_code(rows: pd.DataFrame) -> bool:
+    """True if a field of a trial's declaration is an import path."""
+    fields = [name for name in rows if "." in str(name)]
+    return any(rows[name].astype(str).str.fullmatch(OWN_FUNCTION_PATTERN).any() for name in fields)
+
+
+def _code_versions(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each use of a trial and module of its own code: its columns, module, digest.
+
+    A trial that went on under other code has several rows for a module.
+    """
+    parts = rows.assign(part=rows["own_code"].str.split()).explode("part", ignore_index=True)
+    named = parts["part"].str.extract(r"^(?P<module>[^=]+)=(?P<digest>[^=]+)$")
+    return parts[["arm", "cell", "role", "config_id", "trial_id"]].join(named).dropna()
+
+
+def _versions_text(versions: pd.DataFrame) -> str:
+    """Words for the versions of each module: ``nets as 0a1b in 2 trials and 3c4d in 1 trial``."""
+    texts = []
+    for module, own in versions.groupby("module", sort=True):
+        counts = own.groupby("digest", sort=False)["trial_id"].nunique()
+        parts = [f"{digest} in {format_count(count, 'trial')}" for digest, count in counts.items()]
+        if len(parts) > 1:
+            texts.append(f"`{module}` as {' and '.join(parts)}")
+    return ", ".join(texts)

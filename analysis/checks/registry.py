@@ -266,6 +266,18 @@ _ALL = (
             " densities are known beforehand."
         ),
     ),
+    Check(
+        code="SPT023",
+        title="Different code in one mean",
+        severity="error",
+        function=comparability.mixed_own_code,
+        rule="the trials of one mean must have run the same code of your own",
+        remedy=(
+            "Undo the change, or run the new code under another `--name`; leave the trials of one"
+            " of the two out."
+        ),
+        of_table="Leave the runs of one of the two out.",
+    ),
 )
 
 CHECKS: dict[str, Check] = {check.code: check for check in _ALL}

@@ -25,6 +25,7 @@ from sparsetune.machine import processor_name
 from sparsetune.paths import Place, resolve_place, storage_errors
 from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.storage.announcements import AttemptFailed, WorkerMessage
+from sparsetune.storage.own_code import CodeReader
 from sparsetune.storage.records import Cause, ColumnValue, Ended, Note, Report, Started
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ COUNT_COLUMNS = {
     "parameters": "parameters",
 }
 """Final columns that are counts of the certificate, with their names there."""
+_CODE_READER = CodeReader()
+"""Of the whole process, which imports each of a user's modules once."""
 
 
 @dataclass
@@ -139,6 +142,8 @@ def _train(given: Assignment, messages: DriverMessages) -> Ended:
     device, note = claim_device(shared.device)
     # Sums change in the last bit with the number of threads.
     torch.set_num_threads(shared.threads)
+    # Before anything is imported, so that it is what this process will run.
+    own_code = _CODE_READER.describe(given.spec)
     spec = TrialSpec.model_validate(given.spec)
     data_root = Path(shared.data_root) if shared.data_root else None
     folder = resolve_place(given.folder)
@@ -159,6 +164,7 @@ def _train(given: Assignment, messages: DriverMessages) -> Ended:
             threads=shared.threads,
             processor=processor,
             data=data,
+            own_code=own_code,
             device_memory=memory,
             reason=given.retry,
             note=note,

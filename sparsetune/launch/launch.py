@@ -36,6 +36,7 @@ from sparsetune.launch.prepare import PreparedLaunch, prepare_launch
 from sparsetune.paths import Place, command_path
 from sparsetune.storage.announcements import Announcement, ForecastLine, Remark
 from sparsetune.storage.ledger import Ledger
+from sparsetune.storage.own_code import CodeReader, own_modules
 from sparsetune.storage.provenance import EnvironmentTracker, launch_facts
 from sparsetune.study import Study
 
@@ -106,14 +107,21 @@ def launch(
     with home.locked() as owner:
         # Another launch may have added to the ledger between its reading and the lock.
         prepared = prepared.up_to_date()
+        own_code = CodeReader().digests(own_modules(prepared.planner.study.given()))
         home.record_launch(
-            launch_facts(options.study_file, data_root=options.data_root, search_path=search_path)
+            launch_facts(
+                options.study_file,
+                data_root=options.data_root,
+                search_path=search_path,
+                own_code=own_code,
+            )
         )
         with closing(Ledger(home.ledger, owner)) as ledger, home.journal_file() as journal:
             if prepared.added:
                 ledger.append(prepared.added)  # before any trial that it asks for
             prepared.planner.journal.move_to(journal)
             environment = EnvironmentTracker(prepared.records, home.launches())
+            environment.changed += environment.describe_code_changes(own_code)
             return StudyRun(prepared, ledger, environment, followers).run()
 
 

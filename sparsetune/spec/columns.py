@@ -114,6 +114,11 @@ FINAL_COLUMNS = (
         "bytes: reserved of the GPU; of a CPU trial the process's resident set",
     ),
     Column("error", "string", "why the trial diverged, is invalid or failed"),
+    Column(
+        "own_code",
+        "string",
+        "digests of your own modules that it ran; after `then` those that it went on with",
+    ),
     Column("twin_id", "string", "trial_id of the dense twin: same recipe, seed and epochs"),
 )
 

@@ -16,6 +16,7 @@ from typing import Any
 from sparsetune.machine import processor_name, run_quietly, usable_cpus
 from sparsetune.paths import Place
 from sparsetune.storage.directory import StudyDirectory
+from sparsetune.storage.own_code import file_digest, parse_code
 from sparsetune.storage.records import Record, Started
 
 RECORDED_PACKAGES = (
@@ -35,6 +36,7 @@ def launch_facts(
     *,
     data_root: Path | None = None,
     search_path: Sequence[str] = (),
+    own_code: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Facts of this launch for `provenance.jsonl`, as plain JSON values.
 
@@ -42,6 +44,7 @@ def launch_facts(
         study_file: The file that declares the study; None where there is none.
         data_root: Folder of the data sets, as an option gave it; None without the option.
         search_path: Absolute folders that a user's own modules are looked for in.
+        own_code: Digests of the user's own modules that trials run, by name.
     """
     variable = os.environ.get("SPARSETUNE_DATA")
     return {
@@ -53,7 +56,9 @@ def launch_facts(
         "processor": processor_name(),
         "cpus": usable_cpus(),  # of a job or container; not the machine's
         "code": code_digest(),
+        "own_code": dict(own_code or {}),
         "study_file": _absolute(study_file),
+        "study_file_digest": file_digest(study_file) if study_file else None,
         "folder": str(Path.cwd()),
         "path": list(search_path),
         "data_root": _absolute(data_root),
@@ -189,7 +194,7 @@ class EnvironmentTracker:
 
     def describe_changes(self, started: Started) -> list[str]:
         """A line for each value that no trial before had; none for the first trial of all."""
-        lines = []
+        lines = self.describe_code_changes(parse_code(started.own_code))
         for name, words in WATCHED_FIELDS.items():
             recorded = getattr(started, name)
             if recorded is None:
@@ -205,6 +210,25 @@ class EnvironmentTracker:
                 before = " and ".join(sorted(seen))
                 lines.append(f"{where}{words} {value}, where trials before had {before}")
             seen.add(value)
+        return lines
+
+    def describe_code_changes(self, digests: Mapping[str, str]) -> list[str]:
+        """A line for each of the user's own modules that trials before ran in another form.
+
+        Args:
+            digests: Digests of the modules that trials run from now on, by name.
+        """
+        lines = []
+        for name, digest in digests.items():
+            seen = self._seen.setdefault(("own_code", name), set())
+            if seen and digest not in seen:
+                before = " and ".join(sorted(seen))
+                lines.append(
+                    f"the code of `{name}` is another ({digest}) than in trials before ({before});"
+                    " a mean over both is no result: undo the change, or run the new code under"
+                    " another --name"
+                )
+            seen.add(digest)
         return lines
 
 
@@ -224,9 +248,15 @@ def code_digest() -> str:
 
 
 def _git_facts(folder: Path) -> dict[str, Any] | None:
-    """Commit, and whether the tree had changes; None outside a checkout."""
+    """Commit, whether the tree had changes, and their digest; None outside a checkout.
+
+    The digest is of the changes to files that git knows; None without any.
+    """
     commit = run_quietly(("git", "rev-parse", "HEAD"), folder)
     if not commit:
         return None
     changes = run_quietly(("git", "status", "--porcelain"), folder)
-    return {"commit": commit, "changed": bool(changes)}
+    # Not through a program that the user's settings name.
+    diff = run_quietly(("git", "diff", "--no-ext-diff", "--no-textconv", "HEAD"), folder)
+    digest = hashlib.sha256(diff.encode()).hexdigest()[:12] if diff else None
+    return {"commit": commit, "changed": bool(changes), "diff": digest}

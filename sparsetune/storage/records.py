@@ -77,6 +77,8 @@ class Started:
         threads: CPU threads of torch.
         processor: Model name of what the trial runs on.
         data: Digests of the data, ``name=digest`` separated by spaces.
+        own_code: Digests of the user's own modules that it runs, ``module=digest`` separated by
+            spaces; see `sparsetune.storage.own_code`. None also where it runs none.
         device_memory: Memory of the device in bytes.
         reason: Why the attempt before failed; None for a trial that is not retried.
         note: Why it does not run as it was asked to; None where it does.
@@ -93,6 +95,7 @@ class Started:
     threads: int | None = None
     processor: str | None = None
     data: str | None = None
+    own_code: str | None = None
     device_memory: int | None = None
     reason: str | None = None
     note: str | None = None

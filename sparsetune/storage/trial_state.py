@@ -52,6 +52,20 @@ class TrialState:
         return min(self.proposed, key=lambda use: ROLE_ORDER.index(use.role))
 
     @property
+    def own_code(self) -> list[str]:
+        """The user's own code that its numbers come from, as `Started.own_code`, oldest first.
+
+        There are several where an attempt went on from a checkpoint under other code.
+        """
+        found: dict[str, None] = {}
+        for start in self.starts:
+            if start.resumed_from_step == 0:
+                found.clear()  # the attempt began again
+            if start.own_code is not None:
+                found[start.own_code] = None
+        return list(found)
+
+    @property
     def last(self) -> Report | None:
         """Its last evaluation; None before the first."""
         return self.reports[max(self.reports)] if self.reports else None

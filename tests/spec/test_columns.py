@@ -16,7 +16,7 @@ MEASURED = (
 )
 FINAL = (
     "test_loss test_accuracy test_score test_entropy certified pruned_weights prunable_weights"
-    " parameters peak_memory error twin_id"
+    " parameters peak_memory error own_code twin_id"
 )
 
 

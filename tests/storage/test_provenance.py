@@ -48,9 +48,28 @@ def test_the_commit_is_that_of_the_study_file_and_a_changed_tree_is_said(tmp_pat
     assert provenance.launch_facts(study)["git"] == {
         "commit": git("rev-parse", "HEAD"),
         "changed": False,
+        "diff": None,
     }
-    study.write_text("second")
-    assert provenance.launch_facts(study)["git"]["changed"] is True
+    digests = set()
+    for content in ("second", "third", "second"):
+        study.write_text(content)
+        facts = provenance.launch_facts(study)
+        assert facts["git"]["changed"] is True
+        digests.add((facts["git"]["diff"], facts["study_file_digest"]))
+    assert len(digests) == 2, "equal changes have equal digests"
+
+
+def test_a_module_that_changed_since_other_trials_ran_it_is_said_once() -> None:
+    def started(own_code: str | None) -> Started:
+        return Started(trial_id="t", attempt=1, resumed_from_step=0, own_code=own_code)
+
+    tracker = provenance.EnvironmentTracker([started("lib=1 nets=a"), started(None)])
+    assert tracker.describe_code_changes({"lib": "1", "nets": "a", "new": "x"}) == []
+    (line,) = tracker.describe_code_changes({"lib": "1", "nets": "b"})
+    assert "the code of `nets` is another (b) than in trials before (a)" in line
+    assert tracker.describe_changes(started("lib=1 nets=b")) == []
+    (line,) = tracker.describe_changes(started("lib=1 nets=c"))
+    assert "trials before (a and b)" in line, "an edit while the study runs"
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,6 +300,14 @@ def everywhere(trials: pd.DataFrame) -> Any:
 Change = Callable[[MadeResults], Results] | str
 """What is changed of the sound study's tables; or a fault of whole directories by its name."""
 
+
+def own_code(other: Any, where: Callable[[pd.DataFrame], Any]) -> Callable[[MadeResults], Any]:
+    """All trials ran one version of a module, but for those ``where`` another text stands."""
+    return lambda frames: setting("own_code", other, where)(
+        frames.replace(trials=frames.trials().assign(own_code="nets=a"))
+    )
+
+
 EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
     "SPT001": [
         (
@@ -495,6 +503,17 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
         ),
     ],
     "SPT022": [(flops(1.2), flops(1.03))],
+    "SPT023": [
+        (own_code("nets=b", some(1, in_cell(SPARSE, "report"))), own_code("nets=a", everywhere)),
+        (
+            own_code("nets=a then nets=b", some(1, in_cell(SPARSE, "report"))),
+            # Another cell may run further modules of its own.
+            own_code("nets=a scores=b", in_cell(SPARSE)),
+        ),
+        (own_code("nets=b", in_cell(SPARSE)), own_code("nets=a then nets=a", everywhere)),
+        # Old trials did not record it: nothing is known against them.
+        (own_code("lib=x nets=b", some(2, dense)), own_code(pd.NA, some(2, dense))),
+    ],
 }
 
 
@@ -631,6 +650,24 @@ def test_a_check_without_its_columns_is_listed_and_does_not_fire(
     assert lacking["SPT017"] == ["the certificates of a study directory"]
     assert lacking["SPT020"] == ["the ledger of a study directory"]
     assert not set(lacking) & set(found["code"])
+
+
+def test_code_is_an_error_within_a_mean_and_a_warning_between_cells(
+    example: Callable[[Change], Results],
+) -> None:
+    (within,) = found_code(example(own_code("nets=b", some(1, in_cell(SPARSE, "report")))))
+    assert (within["severity"], within["arm"], within["cell"]) == ("error", "gmp", SPARSE)
+    assert "`nets` as b in 1 trial and a in 2 trials" in within["message"]
+    (between,) = found_code(example(own_code("nets=b", in_cell(SPARSE))))
+    assert (between["severity"], between["cell"]) == ("warning", SPARSE)
+    frames = example(own_code(pd.NA, everywhere))
+    assert "SPT023" not in checks(frames).attrs["not_run"], "nothing of one's own ran"
+    named = frames.replace(trials=frames.trials().assign(**{"task.model": "nets:Net"}))
+    assert checks(named).attrs["not_run"]["SPT023"] == ["own_code"]
+
+
+def found_code(results: Results) -> list[dict[str, Any]]:
+    return checks(results).query("code == 'SPT023'").to_dict("records")
 
 
 def test_only_the_cells_asked_for_are_looked_at(example: Callable[[Change], Results]) -> None:

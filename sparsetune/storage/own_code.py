@@ -1,0 +1,262 @@
+"""A user's own code by digest: every module that their functions import, without importing any.
+
+A digest is of what a module does: its syntax tree without comments, formatting and docstrings,
+without the study that it declares and without what runs only as a script.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from typing import Any
+
+from sparsetune.imports import IMPORT_PATH
+
+INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
+"""Names of folders of installed packages, whose versions are recorded apart."""
+PACKAGE_FOLDERS = (Path(__file__).parents[1], Path(__file__).parents[2] / "analysis")
+"""Folders of this package, which has a digest of its own."""
+STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
+STUDY = "STUDY"
+"""Name that a study has in the file that declares it."""
+IMPORTING_FUNCTIONS = frozenset({"import_module", "__import__"})
+
+
+def own_modules(values: Any) -> list[str]:
+    """Modules that a declaration's import paths name, sorted.
+
+    Args:
+        values: Plain values of a declaration; every text of the form ``package.module:name`` in
+            them counts.
+    """
+    return sorted({path.partition(":")[0] for path in _import_paths(values)})
+
+
+def _import_paths(values: Any) -> Iterator[str]:
+    if isinstance(values, str):
+        if IMPORT_PATH.fullmatch(values):
+            yield values
+    elif isinstance(values, Mapping):
+        for value in values.values():
+            yield from _import_paths(value)
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from _import_paths(value)
+
+
+class CodeReader:
+    """Reads sources, each once: a process goes on with what it has imported.
+
+    A worker asks it before it imports a module, so that an edit during a study shows only in the
+    trials of workers that started later.
+    """
+
+    def __init__(self) -> None:
+        self._read: dict[str, tuple[str | None, tuple[str, ...]]] = {}
+
+    def describe(self, values: Any) -> str | None:
+        """Digests of the code that a declaration names, ``module=digest`` separated by spaces.
+
+        Returns:
+            None where it names no code of the user's own.
+        """
+        digests = self.digests(own_modules(values))
+        return " ".join(f"{name}={digest}" for name, digest in digests.items()) or None
+
+    def digests(self, modules: Iterable[str]) -> dict[str, str]:
+        """Digests of modules and of all that they import, transitively, by name in order.
+
+        Installed packages, the standard library and this package are left out, and so is what
+        cannot be found. A package's ``__init__`` counts with its modules.
+        """
+        found: dict[str, str] = {}
+        seen: set[str] = set()
+        waiting = list(modules)
+        while waiting:
+            name = waiting.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            parent = name.rpartition(".")[0]
+            if parent:
+                waiting.append(parent)
+            if name not in self._read:
+                self._read[name] = _read_module(name)
+            digest, imported = self._read[name]
+            if digest is not None:
+                found[name] = digest
+            waiting += imported
+        return dict(sorted(found.items()))
+
+
+def parse_code(text: str | None) -> dict[str, str]:
+    """Digests by module, of a text that `CodeReader.describe` wrote; empty for None."""
+    return dict(part.rpartition("=")[::2] for part in (text or "").split())
+
+
+def file_digest(path: Path) -> str | None:
+    """Digest of the code in a file, as of a module; None if it cannot be read."""
+    with suppress(OSError):
+        return _digest(path.read_bytes())[0]
+    return None
+
+
+def _read_module(name: str) -> tuple[str | None, tuple[str, ...]]:
+    """Digest of a module, and the names that it imports; no digest where it is not the user's."""
+    spec = _find_module(name)
+    if spec is None or not spec.has_location or not spec.origin or not _is_own(Path(spec.origin)):
+        return None, ()
+    try:
+        source = Path(spec.origin).read_bytes()
+    except OSError:
+        # A module inside an archive has no file of its own.
+        get_source = getattr(spec.loader, "get_source", None)
+        source = (get_source(name) or "").encode() if get_source else b""
+    digest, tree = _digest(source)
+    is_package = spec.submodule_search_locations is not None
+    package = name if is_package else name.rpartition(".")[0]
+    return digest, tuple(_imported_names(tree, package)) if tree else ()
+
+
+def _find_module(name: str) -> ModuleSpec | None:
+    """Where a module is found, without importing it or its packages; None where it is not."""
+    loaded = getattr(sys.modules.get(name), "__spec__", None)
+    if loaded is not None:
+        known: ModuleSpec = loaded
+        return known
+    folders = None
+    parent = name.rpartition(".")[0]
+    if parent:
+        package = _find_module(parent)
+        if package is None or package.submodule_search_locations is None:
+            return None
+        folders = list(package.submodule_search_locations)
+    for finder in sys.meta_path:
+        with suppress(Exception):  # finders of other packages may raise anything
+            found = finder.find_spec(name, folders)
+            if found is not None:
+                return found
+    return None
+
+
+def _is_own(file: Path) -> bool:
+    resolved = file.resolve()
+    # Both, since a link may lead out of a folder of installed packages, or into one.
+    if INSTALLED_FOLDERS.intersection((*file.parts, *resolved.parts)):
+        return False
+    return not any(
+        resolved.is_relative_to(folder) for folder in (STANDARD_LIBRARY, *PACKAGE_FOLDERS)
+    )
+
+
+def _digest(source: bytes) -> tuple[str, ast.Module | None]:
+    """Digest of a source, and its syntax tree; of its bytes, without a tree, if it has none."""
+    try:
+        tree = ast.parse(source)
+        text = "".join(_canonical(_without_declaration(tree))).encode()
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return hashlib.sha256(source).hexdigest()[:12], None
+    return hashlib.sha256(text).hexdigest()[:12], tree
+
+
+def _without_declaration(tree: ast.Module) -> ast.Module:
+    """A module without its study, and without what it does only as a script."""
+    kept = [node for node in tree.body if not (_is_study(node) or _is_script(node))]
+    return ast.Module(kept, [])
+
+
+def _is_study(node: ast.stmt) -> bool:
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    else:
+        return False
+    if not isinstance(node.value, ast.Call):
+        return False
+    called = node.value.func
+    is_named = any(isinstance(target, ast.Name) and target.id == STUDY for target in targets)
+    return is_named or getattr(called, "id", getattr(called, "attr", None)) == "Study"
+
+
+def _is_script(node: ast.stmt) -> bool:
+    """True for ``if __name__ == "__main__":`` without an ``else``."""
+    return (
+        isinstance(node, ast.If)
+        and not node.orelse
+        and isinstance(node.test, ast.Compare)
+        and isinstance(node.test.left, ast.Name)
+        and node.test.left.id == "__name__"
+        and isinstance(node.test.ops[0], ast.Eq)
+    )
+
+
+def _canonical(node: Any) -> Iterator[str]:
+    """Text of a syntax tree, the same under every version of Python that parses it alike.
+
+    Texts that stand alone, such as docstrings, do nothing and are left out, and so are fields that
+    are empty, which newer versions add.
+    """
+    if isinstance(node, list):
+        yield "["
+        for item in node:
+            if not (isinstance(item, ast.Expr) and _is_text(item.value)):
+                yield from _canonical(item)
+                yield ","
+        yield "]"
+    elif isinstance(node, ast.AST):
+        yield f"{type(node).__name__}("
+        for name, value in ast.iter_fields(node):
+            # A load or a store follows from the place, and `u""` is `""`.
+            if value is None and not isinstance(node, ast.Constant):
+                continue
+            if value == [] or name in ("ctx", "kind"):
+                continue
+            yield f"{name}="
+            yield from _canonical(value)
+            yield ","
+        yield ")"
+    else:
+        yield f"{type(node).__name__}:{node!r}"
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def _imported_names(tree: ast.Module, package: str) -> Iterator[str]:
+    """Names of modules that a module may import, in functions too; some may be no modules.
+
+    Args:
+        tree: The module.
+        package: Package that its relative imports start from.
+    """
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _imported_package(node, package)
+            if base:
+                yield base
+                # A name may be a module of the package, or something in its `__init__`.
+                yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+        elif isinstance(node, ast.Call) and node.args and _is_text(node.args[0]):
+            called = getattr(node.func, "id", getattr(node.func, "attr", None))
+            name = node.args[0].value  # type: ignore[attr-defined]  # a text, as asked above
+            if called in IMPORTING_FUNCTIONS:
+                yield package + name if name.startswith(".") else name
+
+
+def _imported_package(node: ast.ImportFrom, package: str) -> str:
+    """Full name of the module that ``from … import`` names; empty where there is none."""
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".") if package else []
+    kept = parts[: len(parts) - node.level + 1]
+    return ".".join([*kept, node.module] if node.module else kept)
