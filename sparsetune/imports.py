@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from sparsetune.errors import DeclarationError, Problem, first_line
+from sparsetune.seeds import IMPORT_SEED, seeded_generators
 
 _NAMES = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 IMPORT_PATH = re.compile(f"{_NAMES}:{_NAMES}")
@@ -47,13 +50,23 @@ def import_named(path: str, field: str) -> Any:
         raise _import_error(field, "must be an import path, `package.module:name`", path)
     module_name, _, name = path.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        found: Any = _import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
     except Exception as error:  # a user's module may raise anything while it is imported
         rule = f"must name a function that can be imported ({_cause_of(error)})"
         raise _import_error(field, rule, path) from error
     return found
+
+
+def _import_module(name: str) -> ModuleType:
+    """The module; what it draws or seeds while it is imported is the same at any time, and stays
+    its own.
+    """
+    if name in sys.modules:
+        return importlib.import_module(name)
+    with seeded_generators(IMPORT_SEED):
+        return importlib.import_module(name)
 
 
 def import_function(path: str, field: str) -> Callable[..., Any]:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
 
-import torch
-
 from sparsetune.costs.magnitudes import Magnitudes
+from sparsetune.seeds import seeded_generators
 from sparsetune.sparsity.flops import ForwardFlops, forward_flops, step_cost
 from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.masks.allocation import LayerGroup, allocate
@@ -153,8 +152,7 @@ def _needs_magnitudes(request: SparsitySpec, layers: Sequence[Layer], flops: For
 # Cached by network: a search asks for the FLOPs of hundreds of trials of a few networks.
 @lru_cache(maxsize=8)
 def _initial_magnitudes(network: Network) -> Magnitudes:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+    with seeded_generators(0):
         return Magnitudes(network.prunable(network.build()))
 
 

@@ -40,6 +40,7 @@ from sparsetune.tasks.nested import map_tensors
 from sparsetune.tasks.network import compute_outputs
 from sparsetune.tasks.text.encoders import model_digest
 from sparsetune.tasks.weights import fitting_weights
+from sparsetune.train.initialisation import initialisation_problems
 from sparsetune.train.optim import optimizer_problems
 
 
@@ -124,6 +125,8 @@ def preflight_findings(
         for checkpoint, task in sorted(declared, key=str):
             found |= set(_data_problems(task, checkpoint, data_root))
         found |= set(_weights_problems(study, data_root))
+    if not found:
+        found |= set(_initialisation_problems(study, data_root, needs_data))
     return sorted(found)
 
 
@@ -321,3 +324,25 @@ def _weights_problems(study: Study, data_root: Path | None) -> Iterator[Problem]
                 fitting_weights(network_of(task, data_root).meta(), task.weights, data_root)
             except DataError as error:
                 yield _locate_problem(Problem("task.weights", str(error)), study, cell)
+
+
+def _initialisation_problems(
+    study: Study, data_root: Path | None, needs_data: bool
+) -> Iterator[Problem]:
+    """Problems of how users' own networks are initialised; each is built for all like trials.
+
+    Args:
+        study: The declaration.
+        data_root: Folder that data sets lie in.
+        needs_data: Whether files of trained weights are read; without, such networks are left out.
+    """
+    alike = {"batch_size": 1, "validation": 0, "split_seed": 0, "label_smoothing": 0}
+    seen: set[TaskSpec] = set()
+    for cell in study.cells():
+        for place, spec in _trials_of(cell):
+            task = spec.task.model_copy(update=alike)
+            if task in seen or not task.is_resolved or (task.weights and not needs_data):
+                continue
+            seen.add(task)
+            for problem in initialisation_problems(spec.task, data_root):
+                yield _locate_problem(_prefix_path(place, problem), study, cell)

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import random
 import re
 import time
 import zipfile
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load, save
 
@@ -264,23 +266,37 @@ def _require_content(path: Place) -> bytes:
     return data
 
 
-def rng_state(device: str) -> dict[str, torch.Tensor]:
-    """State of torch's global generators that a trial draws from, as dropout does.
+def rng_state(device: str) -> dict[str, Any]:
+    """States of the global generators that a trial draws from, as plain values and tensors.
 
     Returns:
-        ``cpu``, and ``cuda`` where the trial runs on a GPU.
+        ``cpu`` of torch, ``cuda`` where the trial runs on a GPU, ``python`` and ``numpy``.
     """
-    states = {"cpu": torch.get_rng_state()}
+    states: dict[str, Any] = {"cpu": torch.get_rng_state()}
     if device.startswith("cuda"):
         states["cuda"] = torch.cuda.get_rng_state(device)
+    version, words, gauss = random.getstate()
+    states["python"] = (version, torch.tensor(words), gauss)
+    name, keys, *rest = np.random.get_state()
+    states["numpy"] = (str(name), torch.from_numpy(keys.astype(np.int64)), *map(float, rest))
     return states
 
 
-def restore_rng_state(states: Mapping[str, torch.Tensor], device: str) -> None:
-    """Set torch's global generators to states that `rng_state` gave."""
+def restore_rng_state(states: Mapping[str, Any], device: str) -> None:
+    """Set the global generators to states that `rng_state` gave.
+
+    A checkpoint of an earlier version has those of torch alone; the others stay.
+    """
     torch.set_rng_state(states["cpu"])
     if device.startswith("cuda") and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
+    if "python" in states:
+        version, words, gauss = states["python"]
+        random.setstate((version, tuple(words.tolist()), gauss))
+    if "numpy" in states:
+        name, keys, position, has_gauss, gauss = states["numpy"]
+        legacy = (name, keys.numpy().astype(np.uint32), int(position), int(has_gauss), gauss)
+        np.random.set_state(legacy)
 
 
 def save_weights(weights: Mapping[str, torch.Tensor], path: Place) -> dict[str, torch.Tensor]:

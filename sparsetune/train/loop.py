@@ -17,7 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from sparsetune.errors import CheckpointError, DataError, DeclarationError, Problem
 from sparsetune.paths import Place
-from sparsetune.seeds import derived_seed
+from sparsetune.seeds import derived_seed, seed_generators
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import combination_problems, layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
@@ -49,6 +49,7 @@ from sparsetune.train.distill import (
     read_logits,
 )
 from sparsetune.train.evaluate import evaluate_model
+from sparsetune.train.initialisation import initialisation_seed
 from sparsetune.train.optim import build_optimizer, held_parameters, optimizer_problems
 from sparsetune.train.probe import GradientProbe
 from sparsetune.train.rows import evaluation_steps, find_divergence, loss_columns, mask_columns
@@ -147,7 +148,7 @@ def train(
 
     # Network, optimizer and sparsifier. Training has a seed of its own, so that it draws the same
     # numbers whatever is drawn here.
-    torch.manual_seed(derived_seed(spec.seed, "initialisation"))
+    seed_generators(initialisation_seed(spec.task, spec.seed))
     model = task.build_model().to(device).train()
     # Moves the weights in memory, so it comes before anything that refers to them.
     compute = ComputedModel(spec.compute, model, device)
@@ -163,7 +164,7 @@ def train(
     if distillation:
         sparsifier.extra_steps += per_epoch * _teacher_epoch_cost(spec, flops, data_root)
     average = WeightAverage(model, spec.optim.ema) if spec.optim.ema else None
-    torch.manual_seed(derived_seed(spec.seed, "training"))
+    seed_generators(derived_seed(spec.seed, "training"))
 
     # State of training: that of a new trial, or the checkpoint's.
     first = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -48,6 +48,10 @@ class DatasetTask(Declaration):
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     """Label smoothing of the loss that is optimised (Szegedy et al. 2016); every measured loss is
     plain cross-entropy."""
+    initialisation: Literal["drawn", "fixed"] = "drawn"
+    """Weights that trials start from. ``drawn``: drawn for each seed, and a model whose weights
+    are the same at every seed is refused. ``fixed``: the same for every seed; intervals over
+    seeds then leave out what they would add."""
     weights: str | None = None
     """A local file of trained weights to start from. Its name ends in digits of its SHA-256: see
     `tasks.weights`."""
@@ -87,7 +91,10 @@ class DatasetTask(Declaration):
 
     def column_values(self) -> dict[str, Any]:
         """Fields as plain values for columns of tables, defaults included."""
-        return self.model_dump(mode="json", exclude={RESOLVED_FIELD})
+        left_out = {RESOLVED_FIELD}
+        if self.initialisation == "drawn":
+            left_out.add("initialisation")
+        return self.model_dump(mode="json", exclude=left_out)
 
     def growth_of_images(self) -> tuple[GrowthSpec, int] | None:
         """Growth of training images and their final side in pixels; None without growth."""

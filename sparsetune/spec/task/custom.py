@@ -147,7 +147,8 @@ class CustomTask(SizedTask):
 
     def column_values(self) -> dict[str, Any]:
         """Fields as plain values for columns of tables, metrics as their names."""
-        values = self.model_dump(mode="json", exclude={"resolved", "metrics"})
+        values = super().column_values()
+        del values["metrics"]
         if not self.options:
             del values["options"]
         return {**values, "metrics": ", ".join(metric.column() for metric in self.all_metrics())}

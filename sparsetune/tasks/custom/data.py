@@ -14,6 +14,7 @@ from torch.utils.data import default_collate
 
 from sparsetune.errors import DataError, first_line
 from sparsetune.imports import asked_names, call_by_name
+from sparsetune.seeds import derived_seed, seeded_generators
 from sparsetune.spec.task import CustomTask
 from sparsetune.spec.task.sizes import Option
 from sparsetune.tasks.data_roots import given_root
@@ -148,7 +149,9 @@ def forget_data() -> None:
 def _read_data(
     path: str, options: tuple[tuple[str, Option], ...], data_root: Path | None
 ) -> CustomData:
-    returned = call_by_name(path, "task.data", {**dict(options), "data_root": data_root})
+    # Drawn from global generators, equal data in every process.
+    with seeded_generators(derived_seed(0, "data")):
+        returned = call_by_name(path, "task.data", {**dict(options), "data_root": data_root})
     named = f"`{path}`"
     if not isinstance(returned, Mapping):
         rule = f"{named} must return a dictionary with `train` and `test`"

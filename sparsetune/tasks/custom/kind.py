@@ -66,6 +66,7 @@ class CustomKind:
             "batch_size": 1,
             "label_smoothing": 0,
             "weights": None,
+            "initialisation": "drawn",
             "model": self.spec.data,
             "options": used,
             "metrics": (),

@@ -50,7 +50,13 @@ class _ImageKind:
 
     def data_only(self) -> TaskSpec:
         """See `TaskKind`."""
-        unused = {"batch_size": 1, "label_smoothing": 0, "weights": None, "model": ""}
+        unused = {
+            "batch_size": 1,
+            "label_smoothing": 0,
+            "weights": None,
+            "initialisation": "drawn",
+            "model": "",
+        }
         return self.spec.model_copy(update=unused)
 
     def prepare(self, data_root: Path | None) -> object:

@@ -52,7 +52,13 @@ class TextKind:
     def data_only(self) -> TaskSpec:
         """See `TaskKind`."""
         # The model stays: its tokenizer makes the tokens.
-        unused = {"batch_size": 1, "label_smoothing": 0, "weights": None, "metric": None}
+        unused = {
+            "batch_size": 1,
+            "label_smoothing": 0,
+            "weights": None,
+            "initialisation": "drawn",
+            "metric": None,
+        }
         return self.spec.model_copy(update=unused)
 
     def prepare(self, data_root: Path | None) -> object:
