@@ -6,7 +6,8 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import ModuleType
 from typing import Any
 
@@ -67,6 +68,13 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     with seeded_generators(IMPORT_SEED):
         return importlib.import_module(name)
+
+
+def import_own_modules(names: Iterable[str]) -> None:
+    """Import modules where that works; what fails is said when it is used."""
+    for name in names:
+        with suppress(Exception):  # a user's module may raise anything while it is imported
+            _import_module(name)
 
 
 def import_function(path: str, field: str) -> Callable[..., Any]:

@@ -20,6 +20,14 @@ def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
     add("--address", help="an existing Ray cluster (default: a local one)")
     add_trial_arguments(parser)
     add("--checkpoint-seconds", type=parse_amount, default=30, metavar="S", help="default: 30")
+    add(
+        "--silence-minutes",
+        type=parse_amount,
+        default=15,
+        metavar="M",
+        help="end a trial that makes no step for so long (default: 15; 0: never)",
+    )
+    add("--trial-minutes", type=parse_amount, metavar="M", help="end a trial that takes longer")
     add("--keep-models", action="store_true", help="keep every final model as safetensors")
     add("--checkpoint-gib", type=parse_amount, metavar="G", help="default: 10 %% of the free disk")
     add(
@@ -64,6 +72,8 @@ def launch_options(
         data_root=data_root,
         path=(*parsed.path, *earlier.path),
         checkpoint_seconds=parsed.checkpoint_seconds,
+        silence_minutes=parsed.silence_minutes,
+        trial_minutes=parsed.trial_minutes,
         keep_models=parsed.keep_models,
         checkpoint_gib=parsed.checkpoint_gib,
         max_hours=parsed.max_hours,

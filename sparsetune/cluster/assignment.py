@@ -21,6 +21,8 @@ class LaunchSettings:
         keep_models: Whether the final weights are written as ``model.safetensors``.
         data_root: Absolute path of the folder that data sets lie in; None for the default.
         python_path: Absolute folders to append to the worker's import path.
+        silence_seconds: Seconds without a step after which a trial is ended; 0 for no limit.
+        trial_seconds: Seconds that an attempt may take; 0 for no limit.
     """
 
     launch: str
@@ -31,6 +33,8 @@ class LaunchSettings:
     keep_models: bool
     data_root: str | None
     python_path: tuple[str, ...]
+    silence_seconds: float = 0
+    trial_seconds: float = 0
 
 
 @dataclass(frozen=True)

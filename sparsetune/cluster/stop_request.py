@@ -122,11 +122,14 @@ class StoppableCheckpoints(Checkpoints):
     def __init__(self, launch: str, folder: Place, seconds: float) -> None:
         super().__init__(folder, seconds)
         self._launch = launch
+        self.heartbeat: Callable[[], None] = lambda: None
+        """Called after every step."""
         self._asked_at = time.monotonic()
         self._stopping = False
 
     def due(self, evaluated: bool) -> bool:
         """True if a checkpoint is due."""
+        self.heartbeat()
         if time.monotonic() - self._asked_at > POLL_SECONDS:
             self._asked_at = time.monotonic()
             self._stopping = internal_kv._internal_kv_exists(self._launch, namespace=KV_NAMESPACE)

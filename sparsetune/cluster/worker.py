@@ -8,8 +8,8 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,15 +17,18 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 
 from sparsetune.cluster.assignment import Assignment
+from sparsetune.cluster.exit_note import ExitNote, end_process
+from sparsetune.cluster.isolation import TrialIsolation
 from sparsetune.cluster.placement import claim_device
 from sparsetune.cluster.stop_request import StoppableCheckpoints, StopRequestedError
+from sparsetune.cluster.watchdog import Watchdog
 from sparsetune.errors import DataError, StorageError
 from sparsetune.import_path import append_to_path
 from sparsetune.machine import processor_name
 from sparsetune.paths import Place, resolve_place, storage_errors
 from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.storage.announcements import AttemptFailed, WorkerMessage
-from sparsetune.storage.own_code import CodeReader
+from sparsetune.storage.own_code import CodeReader, own_modules
 from sparsetune.storage.records import Cause, ColumnValue, Ended, Note, Report, Started
 
 if TYPE_CHECKING:
@@ -51,11 +54,15 @@ class DriverMessages:
         assignment: The worker's trial.
         waiting: Messages that were not sent yet, oldest first.
         sent_at: Time of the last sending, by the monotonic clock in seconds.
+        pause: Context that is open while the driver takes messages.
+        stopped: Whether Tune has ended the trial.
     """
 
     assignment: Assignment
     waiting: list[WorkerMessage] = field(default_factory=list)
     sent_at: float = field(default_factory=time.monotonic)
+    pause: Callable[[], AbstractContextManager[None]] = nullcontext
+    stopped: bool = False
 
     def __post_init__(self) -> None:
         self._rungs = list(self.assignment.rungs)
@@ -90,7 +97,12 @@ class DriverMessages:
         waiting = self.waiting
         self.waiting = []
         self.sent_at = time.monotonic()
-        tune.report({"records": waiting})
+        try:
+            with self.pause():
+                tune.report({"records": waiting})
+        except SystemExit:
+            self.stopped = True  # so Tune ends a trial
+            raise
 
 
 def run_trial(config: dict[str, Any]) -> None:
@@ -101,36 +113,81 @@ def run_trial(config: dict[str, Any]) -> None:
     """
     given = Assignment.from_config(config)
     append_to_path(given.shared.python_path)
-    messages = DriverMessages(given)
+    _import_training()
+    folder = resolve_place(given.folder)
+    note = ExitNote(folder)
+    watchdog = Watchdog(note, given.shared.silence_seconds, given.shared.trial_seconds)
+    messages = DriverMessages(given, pause=watchdog.waiting)
     finished = False
+    leave = False
+    isolation: TrialIsolation | None = None
     try:
-        messages.add(_train(given, messages))
+        with note.noticing(), watchdog.watching():
+            device, remark = claim_device(given.shared.device)
+            _set_threads(given.shared.threads)
+            # Before anything is imported, so that it is what this process will run.
+            own_code = _CODE_READER.describe(given.spec)
+            isolation = TrialIsolation(own_modules(given.spec))
+            start = _Start(device, remark, own_code)
+            messages.add(_train(given, start, messages, watchdog))
         finished = True
     except StopRequestedError:
         pass  # the launch was asked to stop, and the trial saved
-    except Exception as error:
+    except BaseException as error:
+        if messages.stopped:
+            raise
         # Raising would cost this worker, and starting another takes seconds.
         reason = _error_reason(error)
         cause = failure_cause(error)
         messages.add(AttemptFailed(given.trial_id, given.attempt, cause, reason))
-        _write_traceback(resolve_place(given.folder), error)
+        _write_traceback(folder, error)
         leave = _breaks_cuda(error)
         del error  # its traceback holds the network, and so the memory of the device
-        if leave:
-            messages.send()
-            os._exit(1)  # no trial could use CUDA in this process any more
+    finally:
+        # Also where Tune ends the trial: its worker takes the next one.
+        leave = bool(isolation and isolation.end()) or leave
+        if leave and messages.stopped:
+            end_process(1)
+    if not (finished or leave):
         _empty_cuda_cache()
     messages.send()  # returns when the driver has made it durable
     # Not before: were the end lost, the trial would have to start from its beginning.
     if finished:
         _clear_checkpoints(given)
+    if leave:
+        end_process(1)  # what is wrong with this process would reach the next trial
     _free_network()
 
 
-def _train(given: Assignment, messages: DriverMessages) -> Ended:
-    """Train the trial, with its reports sent on the way; returns its end."""
+def _import_training() -> None:
+    """Import what trains, which takes a new worker seconds and is none of its trial's time."""
+    from sparsetune import train  # noqa: F401
+
+
+def _set_threads(count: int) -> None:
+    """Let torch use so many threads: sums change in the last bit with their number."""
     import torch
 
+    torch.set_num_threads(count)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """What a trial starts with.
+
+    Args:
+        device: Its device, as torch names it.
+        note: Why it is not the one that was asked for; None where it is.
+        own_code: Digests of the user's own code; see `Started.own_code`.
+    """
+
+    device: str
+    note: str | None
+    own_code: str | None
+
+
+def _train(given: Assignment, start: _Start, messages: DriverMessages, watchdog: Watchdog) -> Ended:
+    """Train the trial, with its reports sent on the way; returns its end."""
     from sparsetune.costs import device_memory
     from sparsetune.spec import TrialSpec
     from sparsetune.tasks.kinds import data_digest
@@ -139,11 +196,7 @@ def _train(given: Assignment, messages: DriverMessages) -> Ended:
     from sparsetune.train.distill import LOGITS_FILE
 
     shared = given.shared
-    device, note = claim_device(shared.device)
-    # Sums change in the last bit with the number of threads.
-    torch.set_num_threads(shared.threads)
-    # Before anything is imported, so that it is what this process will run.
-    own_code = _CODE_READER.describe(given.spec)
+    device = start.device
     spec = TrialSpec.model_validate(given.spec)
     data_root = Path(shared.data_root) if shared.data_root else None
     folder = resolve_place(given.folder)
@@ -164,16 +217,17 @@ def _train(given: Assignment, messages: DriverMessages) -> Ended:
             threads=shared.threads,
             processor=processor,
             data=data,
-            own_code=own_code,
+            own_code=start.own_code,
             device_memory=memory,
             reason=given.retry,
-            note=note,
+            note=start.note,
         )
     )
     # The ledger may be behind the checkpoint; the driver drops the rows that it has.
     for row in checkpoint.reports if checkpoint else []:
         messages.add_row(row)
     checkpoints = StoppableCheckpoints(shared.launch, folder, shared.checkpoint_seconds)
+    checkpoints.heartbeat = watchdog.beat
     checkpoints.room = CheckpointAllowance(shared.checkpoint_bytes, earlier, messages.add_note)
     # The mask of a dense trial says nothing.
     keeps_masks = given.read_test and spec.sparsity.target > 0
@@ -255,7 +309,7 @@ def _write_traceback(folder: Place, error: BaseException) -> None:
         write_durably(folder / "error.txt", "".join(traceback.format_exception(error)))
 
 
-def failure_cause(error: Exception) -> Cause:
+def failure_cause(error: BaseException) -> Cause:
     """Kind of failure that an exception is."""
     import torch
 

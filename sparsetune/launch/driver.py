@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from sparsetune.cluster.assignment import Assignment, LaunchSettings
+from sparsetune.cluster.exit_note import read_exit_note
 from sparsetune.errors import SparsetuneError, StorageError, TeacherError
 from sparsetune.launch.failures import FailureCounter
 from sparsetune.search.planner import Planner, TrialUse
@@ -206,6 +207,10 @@ class Driver:
         if self.trials[trial_id].finished:
             self.on_worker_left(trial_id)  # its end is in the ledger; only its worker died
             return
+        if cause == "lost":
+            # Ray knows only that the process is gone.
+            noted = read_exit_note(self.directory.attempt(trial_id, attempt))
+            cause, reason = noted or (cause, reason)
         # The trial did nothing wrong, and the next one would meet the same full disk.
         if cause == "storage":
             self._stop(StorageError(reason))

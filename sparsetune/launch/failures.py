@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from sparsetune.errors import HopelessStudyError
 from sparsetune.storage.records import Cause
 
 MAX_ATTEMPTS = 3
-"""Attempts of a trial in one launch before a cause that may pass counts as the trial's failure."""
+MAX_SILENT_ATTEMPTS = 2
+"""Attempts of a trial in one launch before a cause that may pass counts as the trial's failure; a
+silent one has cost its whole limit."""
 HOPELESS_FAILURES = 5
 """A launch starts no more trials after so many that failed, if none ended otherwise."""
-RETRYABLE_CAUSES: tuple[Cause, ...] = ("lost", "memory", "data")
-"""Causes that may pass on another node, or once other trials have ended."""
+ATTEMPTS_BY_CAUSE: Mapping[Cause, int] = {
+    "lost": MAX_ATTEMPTS,
+    "silent": MAX_SILENT_ATTEMPTS,
+    "memory": MAX_ATTEMPTS,
+    "data": MAX_ATTEMPTS,
+}
+"""Attempts under causes that may pass on another node, or once other trials have ended."""
 
 
 class FailureCounter:
@@ -35,7 +43,7 @@ class FailureCounter:
         # Counted per launch: who launches again may have removed the cause.
         self._attempts[trial_id] += 1
         self.reasons[trial_id] = reason
-        return cause in RETRYABLE_CAUSES and self._attempts[trial_id] < MAX_ATTEMPTS
+        return self._attempts[trial_id] < ATTEMPTS_BY_CAUSE.get(cause, 1)
 
     def ended(self, status: str, reason: str) -> None:
         """Count a trial that is not tried again."""

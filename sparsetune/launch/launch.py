@@ -240,6 +240,8 @@ class StudyRun:
             keep_models=self._options.keep_models,
             data_root=str(self._prepared.data_root) if self._prepared.data_root else None,
             python_path=tuple(python_path(self._options.study_file, self._options.path)),
+            silence_seconds=60 * self._options.silence_minutes,
+            trial_seconds=60 * (self._options.trial_minutes or 0),
         )
         return Driver(
             self._directory,

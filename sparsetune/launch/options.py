@@ -26,6 +26,9 @@ class Options:
         path: Folders that a user's own modules lie in, beside the current one and that of the
             study's file.
         checkpoint_seconds: Seconds between checkpoints of a running trial.
+        silence_minutes: Minutes without a step after which a trial is ended, and tried once more
+            from its checkpoint; 0 for no limit.
+        trial_minutes: Minutes that an attempt of a trial may take; None for no limit.
         keep_models: Whether every finished trial leaves its effective weights as
             ``model.safetensors``.
         checkpoint_gib: Most GiB of all checkpoints; None for a tenth of the free disk.
@@ -45,6 +48,8 @@ class Options:
     data_root: Path | None = None
     path: Sequence[Path] = ()
     checkpoint_seconds: float = 30
+    silence_minutes: float = 15
+    trial_minutes: float | None = None
     keep_models: bool = False
     checkpoint_gib: float | None = None
     max_hours: float | None = None

@@ -42,6 +42,7 @@ from sparsetune.tasks.text.encoders import model_digest
 from sparsetune.tasks.weights import fitting_weights
 from sparsetune.train.initialisation import initialisation_problems
 from sparsetune.train.optim import optimizer_problems
+from sparsetune.train.process_state import restored_process_state
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,8 @@ def _without_known_lengths(found: Iterable[Problem], faults: Iterable[Problem]) 
     return [each for each in found if not is_known(each)]
 
 
+# A model may change torch's defaults, which the next one must not meet.
+@restored_process_state()
 def examine_model(
     task: TaskSpec, data_root: Path | None = None
 ) -> tuple[list[Layer], list[Problem]]:

@@ -110,7 +110,12 @@ def file_digest(path: Path) -> str | None:
 def _read_module(name: str) -> tuple[str | None, tuple[str, ...]]:
     """Digest of a module, and the names that it imports; no digest where it is not the user's."""
     spec = _find_module(name)
-    if spec is None or not spec.has_location or not spec.origin or not _is_own(Path(spec.origin)):
+    if (
+        spec is None
+        or not spec.has_location
+        or not spec.origin
+        or not is_own_file(Path(spec.origin))
+    ):
         return None, ()
     try:
         source = Path(spec.origin).read_bytes()
@@ -142,15 +147,31 @@ def _find_module(name: str) -> ModuleSpec | None:
             found = finder.find_spec(name, folders)
             if found is not None:
                 return found
-    return None
+    return _namespace(name, folders or [])
 
 
-def _is_own(file: Path) -> bool:
+def _namespace(name: str, folders: Iterable[str]) -> ModuleSpec | None:
+    """A package without ``__init__`` within another one; None where no folder has its name.
+
+    Python's finder looks for its parent among the modules that are imported.
+    """
+    named = [Path(folder) / name.rpartition(".")[2] for folder in folders]
+    found = [str(folder) for folder in named if folder.is_dir()]
+    if not found:
+        return None
+    spec = ModuleSpec(name, None, is_package=True)
+    spec.submodule_search_locations = found
+    return spec
+
+
+def is_own_file(file: Path) -> bool:
+    """True if a source is the user's own: of no installed package, nor of Python or this one."""
     resolved = file.resolve()
     # Both, since a link may lead out of a folder of installed packages, or into one.
     if INSTALLED_FOLDERS.intersection((*file.parts, *resolved.parts)):
         return False
-    return not any(
+    is_built_in = str(file).startswith("<")
+    return not is_built_in and not any(
         resolved.is_relative_to(folder) for folder in (STANDARD_LIBRARY, *PACKAGE_FOLDERS)
     )
 

@@ -23,9 +23,10 @@ ColumnValue: TypeAlias = float | int | str | bool | None
 # `encode_record` puts the type first, so that reports are told from others without parsing.
 REPORT_PREFIX = b'{"type":"report"'
 """Start of the line of every report: a ledger has many, and they are read as a table."""
-Cause = Literal["lost", "memory", "data", "storage", "code"]
-"""Why an attempt failed: its worker died, memory ran out, data cannot be read there, the storage
-refuses a file, or the trial raised an error of its own."""
+Cause = Literal["lost", "silent", "time", "memory", "data", "storage", "code"]
+"""Why an attempt failed: its worker died, it made no step for too long, it took longer than it may,
+memory ran out, data cannot be read there, the storage refuses a file, or the trial raised an error
+of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from sparsetune.spec.task import TaskSpec
 from sparsetune.tasks.kinds import network_of
 from sparsetune.tasks.network import Network
 from sparsetune.tasks.weights import fitting_weights
+from sparsetune.train.process_state import restored_process_state
 
 FIXED = "fixed"
 TRIED_SEEDS = (0, 1)
@@ -131,7 +132,7 @@ def _given_weights(task: TaskSpec, network: Network, data_root: Path | None) -> 
 
 def _build(network: Network, seed: int) -> Initialisation:
     """Build the network once; global generators are as before afterwards."""
-    with seeded_generators(seed):
+    with restored_process_state(), seeded_generators(seed):
         with _noticing_loads() as loads:
             model = network.build()
         left = GeneratorStates.now()

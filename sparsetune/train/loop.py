@@ -16,6 +16,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from sparsetune.errors import CheckpointError, DataError, DeclarationError, Problem
+from sparsetune.imports import import_own_modules
 from sparsetune.paths import Place
 from sparsetune.seeds import derived_seed, seed_generators
 from sparsetune.sparsity.certificate import certify
@@ -28,6 +29,7 @@ from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems, image_resolution, learning_rate
+from sparsetune.storage.own_code import own_modules
 from sparsetune.tasks.kinds import load_task, network_of, resolve_task
 from sparsetune.tasks.network import compute_outputs
 from sparsetune.train.average import WeightAverage
@@ -125,6 +127,8 @@ def train(
     """
     started = time.perf_counter()
     spec = spec.checked().canonical()
+    # What a module does when it is imported comes first, in a new process as in an old one.
+    import_own_modules(own_modules(spec.given()))
     # A study's trial brings the sizes of its data along.
     spec = spec.with_task(resolve_task(spec.task, data_root))
     # A user's own functions first: what follows may call them.

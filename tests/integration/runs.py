@@ -64,12 +64,12 @@ def rows(trial: TrialState) -> list[dict[str, Any]]:
 
 
 def alone(
-    spec: dict[str, Any], *, read_test: bool, data_root: Path | None = None
+    spec: dict[str, Any], *, read_test: bool, data_root: Path | None = None, threads: int = 1
 ) -> tuple[list[dict[str, Any]], dict]:
-    """History and test values of `train(spec)` on one thread, as the ledger would hold them."""
+    """History and test values of `train(spec)` on some threads, as the ledger would hold them."""
     reported: list[dict[str, Any]] = []
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         final = train(
             TrialSpec.model_validate(spec),
@@ -78,14 +78,15 @@ def alone(
             data_root=data_root,
         )
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
     plain = [null_non_finite({k: v for k, v in row.items() if k not in CLOCKS}) for row in reported]
     return plain, {"status": final.status, **final.test}
 
 
-def assert_equal_to_training_alone(state: TrialState) -> None:
+def assert_equal_to_training_alone(state: TrialState, threads: int = 1) -> None:
     """Every number of the trial's history and end, bit for bit."""
-    expected, final = alone(state.use.spec, read_test=state.use.role != "search")
+    read_test = state.use.role != "search"
+    expected, final = alone(state.use.spec, read_test=read_test, threads=threads)
     assert rows(state) == expected
     # The ledger holds null for NaN.
     assert {name: state.ended.value(name) for name in final} == null_non_finite(final)

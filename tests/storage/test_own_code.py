@@ -117,6 +117,17 @@ def test_every_module_that_is_imported_counts_and_none_is_imported(write: Write)
     assert not any(name.startswith(package) for name in sys.modules)
 
 
+def test_packages_without_init_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package = f"own_{next(NUMBERS)}"
+    folder = tmp_path / package / "inner" / "most"
+    folder.mkdir(parents=True)
+    (folder / "nets.py").write_text("from . import layers")
+    (folder / "layers.py").write_text("")
+    name = f"{package}.inner.most"
+    assert set(CodeReader().digests([f"{name}.nets"])) == {f"{name}.nets", f"{name}.layers"}
+
+
 def test_a_change_in_an_imported_module_shows_under_its_name(write: Write) -> None:
     first, second = (write(nets="from . import layers", layers=f"WIDTH = {n}") for n in (1, 2))
     before = CodeReader().digests([f"{first}.nets"])

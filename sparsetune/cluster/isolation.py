@@ -1,0 +1,43 @@
+"""What one trial does to its worker's process: undone, or a reason to end the worker."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from sparsetune.imports import import_own_modules
+from sparsetune.storage.own_code import is_own_file
+from sparsetune.train.process_state import ProcessState
+
+
+class TrialIsolation:
+    """Keeps what a trial changes in its process from the next one.
+
+    The user's modules are imported first. What they change then belongs to the trials that name
+    them, and would not happen again in this process: such a worker must end, as must one whose
+    state cannot be put back.
+
+    Args:
+        modules: Modules that the trial's own functions lie in.
+    """
+
+    def __init__(self, modules: Iterable[str]) -> None:
+        self._before = ProcessState.now()
+        import_own_modules(modules)
+        self._by_imports = self._before.changes()
+        self._modules = frozenset(sys.modules)
+
+    def end(self) -> list[str]:
+        """Undo what the trial did; returns names of what the worker must end for."""
+        changed = self._before.changes()
+        left = self._before.restore()
+        if left or self._by_imports:
+            return left or self._by_imports
+        return changed if self._imported_late() else []
+
+    def _imported_late(self) -> bool:
+        """True if code of the user's own was imported since, which may have changed something."""
+        new = [sys.modules[name] for name in sys.modules.keys() - self._modules]
+        files = [getattr(module, "__file__", None) for module in new]
+        return any(is_own_file(Path(file)) for file in files if file)
