@@ -141,4 +141,5 @@ class _SourceStopper(_NotPickled, tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         self.stopping.keep_signals()
+        self.source.check_folder()
         return self.source.stopped is not None or self.stopping.is_grace_over

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, get_args
 
+from sparsetune.cluster.study_folder import require_study_folder
 from sparsetune.errors import StorageError
 from sparsetune.paths import Place, read_content, storage_errors
 from sparsetune.storage import write_durably
@@ -49,6 +50,7 @@ class ExitNote:
     def write(self, cause: Cause, reason: str) -> None:
         """Write why the process ends; storage that refuses it must not keep the process."""
         with suppress(*storage_errors(), StorageError):
+            require_study_folder(self._folder)
             write_durably(self._folder / NOTE_FILE, json.dumps({"cause": cause, "reason": reason}))
 
     @contextmanager
@@ -98,7 +100,8 @@ class ExitNote:
     def _open_crash_file(self) -> None:
         if not isinstance(self._folder, Path):
             return
-        with suppress(OSError):
+        with suppress(OSError, StorageError):
+            require_study_folder(self._folder)
             self._folder.mkdir(parents=True, exist_ok=True)
             path = self._folder / CRASH_FILE
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)

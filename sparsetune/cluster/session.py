@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -12,11 +14,15 @@ import ray
 
 from sparsetune.errors import ClusterError
 from sparsetune.machine import socket_folder, usable_cpus
+from sparsetune.units import MIB_BYTES
 
 CONNECT_SECONDS = 5
 """A cluster's port must take a connection within this time."""
 MAX_STARTS = 2
 """Starts of a local Ray: it gives up after 30 s, which a busy machine may take."""
+
+LOG_LIMITS = {"RAY_ROTATION_MAX_BYTES": str(4 * MIB_BYTES), "RAY_ROTATION_BACKUP_COUNT": "1"}
+"""Limits of what Ray keeps of a worker's output: a trial may print without end."""
 
 
 @contextmanager
@@ -59,12 +65,15 @@ def _connect_ray(address: str | None, folder: str | None) -> None:
         "include_dashboard": False,
         "_temp_dir": folder,
     }
+    for name, value in LOG_LIMITS.items():
+        os.environ.setdefault(name, value)  # a local Ray's processes take them from here
     for start in range(1, MAX_STARTS + 1):
         try:
             if address:
                 _require_listener(address)
             # Without "local", Ray would join a cluster that was left running on this machine.
-            ray.init(address=address or "local", **quiet, **({} if address else local))
+            with _processes_ignoring_hangups():
+                ray.init(address=address or "local", **quiet, **({} if address else local))
             return
         except Exception as error:  # Ray raises errors of many kinds
             ray.shutdown()
@@ -77,6 +86,19 @@ def _connect_ray(address: str | None, folder: str | None) -> None:
                 raise ClusterError(
                     f"Ray did not start: {error} Try again when the machine is less busy"
                 ) from error
+
+
+@contextmanager
+def _processes_ignoring_hangups() -> Iterator[None]:
+    """While open, processes that are started do not end with the terminal: their trials save first.
+
+    A signal that comes meanwhile reaches this process at the end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _require_listener(address: str) -> None:

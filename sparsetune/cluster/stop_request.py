@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ray.experimental import internal_kv
@@ -18,6 +19,11 @@ POLL_SECONDS = 1.0
 GRACE_SECONDS = 30.0
 """A launch waits so long for its trials to save: SLURM kills soon after its signal."""
 KV_NAMESPACE = b"sparsetune"
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
+"""Ctrl-C, a scheduler's two, and that of a terminal that is closed."""
+STANDARD_STREAMS = (0, 1, 2)
+Handler = Callable[[int, Any], None]
+"""Function that handles a signal, of its number and the frame."""
 
 
 class StopRequestedError(Exception):
@@ -34,7 +40,7 @@ class StopRequest:
     def __init__(self, launch: str) -> None:
         self.launch = launch
         self._since: float | None = None
-        self._handler: Callable[[int, Any], None] | None = None
+        self._handler: Handler | None = None
 
     @property
     def is_requested(self) -> bool:
@@ -60,7 +66,7 @@ class StopRequest:
 
     @contextmanager
     def on_signals(self, announce: Callable[[], None]) -> Iterator[None]:
-        """Let Ctrl-C, SIGTERM and SIGUSR1 make the request; enter after Ray, which takes SIGTERM.
+        """Let a signal of `STOP_SIGNALS` make the request; enter after Ray, which takes SIGTERM.
 
         Args:
             announce: Called once the request was made.
@@ -70,8 +76,8 @@ class StopRequest:
             self.request_stop()
             announce()
 
-        with _handling_signals(ask):
-            self._handler = ask if signal.getsignal(signal.SIGUSR1) is ask else None
+        with _handling_signals(ask) as handler:
+            self._handler = handler
             yield
             self._handler = None
         if self.is_requested:
@@ -85,7 +91,7 @@ class StopRequest:
 
 @contextmanager
 def interrupting_on_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGUSR1 do what Ctrl-C does, while there is nothing to save."""
+    """Let every signal of `STOP_SIGNALS` do what Ctrl-C does, while there is nothing to save."""
 
     def end(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
@@ -95,17 +101,38 @@ def interrupting_on_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _handling_signals(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+def _handling_signals(handler: Handler) -> Iterator[Handler | None]:
+    """Handle the signals; yields the function that does, None in another thread than the first."""
+    numbers = [*STOP_SIGNALS]
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)  # as under `nohup`, which is there for it
+    terminals = [descriptor for descriptor in STANDARD_STREAMS if os.isatty(descriptor)]
+
+    def handle(number: int, frame: Any) -> None:
+        if number == signal.SIGHUP:
+            _leave_closed_terminals(terminals)
+        handler(number, frame)
+
+    before: dict[int, Any] = {}
+    # In another thread than the main one, signals are the caller's.
+    with suppress(ValueError):
+        for number in numbers:
+            before[number] = signal.signal(number, handle)
     try:
-        before = {number: signal.signal(number, handler) for number in numbers}
-    except ValueError:
-        before = {}  # in another thread than the main one, signals are the caller's
-    try:
-        yield
+        yield handle if before else None
     finally:
         for number, earlier in before.items():
             signal.signal(number, earlier)
+
+
+def _leave_closed_terminals(descriptors: Iterable[int]) -> None:
+    """Let what is written to terminals that were closed go nowhere: to write there is an error."""
+    closed = [descriptor for descriptor in descriptors if not os.isatty(descriptor)]
+    if closed:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for descriptor in closed:
+            os.dup2(nowhere, descriptor)
+        os.close(nowhere)
 
 
 class StoppableCheckpoints(Checkpoints):
@@ -124,6 +151,8 @@ class StoppableCheckpoints(Checkpoints):
         self._launch = launch
         self.heartbeat: Callable[[], None] = lambda: None
         """Called after every step."""
+        self.before_write: Callable[[], None] = lambda: None
+        """Called before a checkpoint is written; may raise `StorageError`."""
         self._asked_at = time.monotonic()
         self._stopping = False
 
@@ -142,6 +171,7 @@ class StoppableCheckpoints(Checkpoints):
         Raises:
             StopRequestedError: once written, where the launch is asked to stop.
         """
+        self.before_write()
         path = super().write(step, trial_id, reports, state)
         # Only here, where nothing since the checkpoint can be lost.
         if self._stopping:

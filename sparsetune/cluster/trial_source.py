@@ -22,6 +22,9 @@ class TrialSource(Protocol):
     def stopped(self) -> SparsetuneError | None:
         """Reason why the launch must end; None while it may continue."""
 
+    def check_folder(self) -> None:
+        """End the launch if the study's folder was renamed or deleted."""
+
     def next_assignment(self) -> Assignment | Literal["done"] | None:
         """The next trial; None to wait, ``done`` when nothing is left or the launch ends."""
 

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from sparsetune.cluster.exit_note import ExitNote, end_process
 from sparsetune.cluster.isolation import TrialIsolation
 from sparsetune.cluster.placement import claim_device
 from sparsetune.cluster.stop_request import StoppableCheckpoints, StopRequestedError
+from sparsetune.cluster.study_folder import require_study_folder
 from sparsetune.cluster.watchdog import Watchdog
 from sparsetune.errors import DataError, StorageError
 from sparsetune.import_path import append_to_path
@@ -228,6 +230,7 @@ def _train(given: Assignment, start: _Start, messages: DriverMessages, watchdog:
         messages.add_row(row)
     checkpoints = StoppableCheckpoints(shared.launch, folder, shared.checkpoint_seconds)
     checkpoints.heartbeat = watchdog.beat
+    checkpoints.before_write = partial(require_study_folder, folder)
     checkpoints.room = CheckpointAllowance(shared.checkpoint_bytes, earlier, messages.add_note)
     # The mask of a dense trial says nothing.
     keeps_masks = given.read_test and spec.sparsity.target > 0
@@ -244,6 +247,7 @@ def _train(given: Assignment, start: _Start, messages: DriverMessages, watchdog:
         data_root=data_root,
         device=device,
     )
+    require_study_folder(folder)
     _write_json(folder / "certificate.json", final.certificate)
     _write_json(folder / "structure.json", final.structure)
     return _trial_end(given, final, device_memory.peak_bytes(device))
@@ -305,7 +309,8 @@ def _error_reason(error: BaseException) -> str:
 
 def _write_traceback(folder: Place, error: BaseException) -> None:
     """Write the traceback beside the trial; a disk that refuses it must not hide the reason."""
-    with suppress(*storage_errors()):
+    with suppress(*storage_errors(), StorageError):
+        require_study_folder(folder)
         write_durably(folder / "error.txt", "".join(traceback.format_exception(error)))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from optuna.storages import BaseStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
+from sparsetune.errors import StorageError
 from sparsetune.search.suggestions import to_optuna_trial
 from sparsetune.storage import translating_write_errors
 from sparsetune.study import Minimize, Study
@@ -116,6 +117,7 @@ class SearchJournal:
             self._file = _JournalFile(path, self._cells.values(), self._direction)
             for (cell, config_id), proposal in self._proposals.items():
                 self._file.add(cell, proposal, self._results.get((cell, config_id)))
+            self._file.note_written()
 
     def optuna_study(self, cell: str) -> optuna.Study:
         """Optuna's study of a cell for samplers, with every configuration told so far."""
@@ -135,9 +137,7 @@ class SearchJournal:
         if key in self._proposals:
             return
         self._proposals[key] = proposal
-        if self._file:
-            with translating_write_errors(self._file.path):
-                self._file.add(cell, proposal, None)
+        self._write(lambda file: file.add(cell, proposal, None))
 
     def tell(self, cell: str, config_id: str, result: Result) -> None:
         """Record what became of a configuration that was proposed, once.
@@ -155,9 +155,23 @@ class SearchJournal:
         )
         if trial is not None:
             self._told[cell].add_trial(trial)
-        if self._file:
+        self._write(lambda file: file.finish(cell, config_id, result))
+
+    def _write(self, change: Callable[[_JournalFile], None]) -> None:
+        """Write a change that is noted already; a file that was deleted or cut is made new."""
+        if self._file is None:
+            return
+        if not self._file.is_as_written():
+            self.move_to(self._file.path)
+            return
+        try:
             with translating_write_errors(self._file.path):
-                self._file.finish(cell, config_id, result)
+                change(self._file)
+                self._file.note_written()
+        except StorageError:
+            raise
+        except Exception:  # what lies there instead makes Optuna raise errors of many kinds
+            self.move_to(self._file.path)
 
 
 class _JournalFile:
@@ -174,6 +188,7 @@ class _JournalFile:
         # Derived from the ledger: a file that is left over may hold what has changed since.
         path.unlink(missing_ok=True)
         self._storage: BaseStorage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        self._written: tuple[int, int] | None = None
         self._study_ids: dict[str, int] = {}
         self._trial_ids: dict[tuple[str, str], int] = {}
         self._distributions: dict[str, dict[str, BaseDistribution]] = {}
@@ -189,6 +204,15 @@ class _JournalFile:
                 base_values = [one[field_path] for one in recipes if field_path in one]
                 distributions[field_path] = _wide_distribution(axis, base_values)
             self._distributions[cell.name] = distributions
+
+    def note_written(self) -> None:
+        """Note the file as it is, after a change of our own."""
+        self._written = _file_stamp(self.path)
+
+    def is_as_written(self) -> bool:
+        """True if the file was not deleted, replaced or cut since; others may have added to it."""
+        before, now = self._written, _file_stamp(self.path)
+        return before is not None and now is not None and now[0] == before[0] and now >= before
 
     def add(self, cell: str, proposal: Proposal, result: Result | None) -> None:
         """Add a configuration; without a result it is RUNNING."""
@@ -223,6 +247,15 @@ class _JournalFile:
             self._storage.set_trial_intermediate_value(trial_id, rung, value)
         values = None if result.objective is None else [result.objective]
         self._storage.set_trial_state_values(trial_id, result.state, values)
+
+
+def _file_stamp(path: Path) -> tuple[int, int] | None:
+    """Number and size of a file; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size
 
 
 def _wide_distribution(axis: Axis, values: Iterable[Value]) -> BaseDistribution:

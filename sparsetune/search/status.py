@@ -22,7 +22,7 @@ from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.records import Started
 from sparsetune.storage.trial_state import fold_records
-from sparsetune.units import format_bytes, format_time_left
+from sparsetune.units import format_bytes, format_duration, format_time_left
 
 SHOWN_ERRORS = 5
 """Errors and retries that are shown, the newest of each."""
@@ -76,6 +76,8 @@ def _status_facts(directory: StudyDirectory, view: StudyView) -> dict[str, Any]:
         "epochs_per_minute": speed.epochs_per_minute if speed else None,
         "seconds_left": seconds_left,
         "cells": view.cells(),
+        # Without a driver they are interrupted, and report nothing any more.
+        "running": view.running(now) if driver else [],
         "errors": _newest_errors(view),
         "retried": len(retries),
         "retries": retries[-SHOWN_ERRORS:],
@@ -139,6 +141,8 @@ def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[Renderable
         seconds = facts["seconds_left"]
         left = "time left: measuring" if seconds is None else format_time_left(seconds)
         yield f"{speed}; {left}" if facts["progress"] < 1 else speed
+    if facts["running"]:
+        yield _ages_text(facts["running"])
     for error in facts["errors"]:
         yield Text.assemble(
             "  ", (error["status"], "red"), f" {error['trial_id']}: {error['error']}"
@@ -149,6 +153,18 @@ def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[Renderable
         yield Text.assemble("  ", ("retried", "yellow"), f" {retry['trial_id']}: {retry['reason']}")
     if facts["memory"]:
         yield _memory_table(facts["memory"])
+
+
+def _ages_text(running: list[dict[str, Any]]) -> str:
+    """Words for the age of the oldest of the last reports of running trials."""
+    oldest = running[0]
+    age = format_duration(oldest["age"])
+    if len(running) == 1:
+        return f"the running trial last reported {age} ago"
+    return (
+        f"{len(running)} running trials: the oldest of their last reports is {age} old,"
+        f" of {oldest['trial_id']} in {oldest['cell']}"
+    )
 
 
 def _memory_table(rows: list[dict[str, Any]]) -> Table:

@@ -104,6 +104,28 @@ class StudyView:
             "searched": plan.searched,
         }
 
+    def running(self, now: float) -> list[dict[str, Any]]:
+        """A row per running trial, that of the oldest report first, as plain JSON values.
+
+        Its columns are ``trial_id cell attempt progress age``, the last in seconds since its last
+        report or start.
+
+        Args:
+            now: Time in seconds since 1970.
+        """
+        rows = [
+            {
+                "trial_id": trial.use.trial_id,
+                "cell": trial.use.cell,
+                "attempt": trial.attempts,
+                "progress": trial.last.progress if trial.last else 0.0,
+                "age": max(0.0, now - trial.heard_at),
+            }
+            for trial in self.trials()
+            if trial.status == "RUNNING" and trial.heard_at is not None
+        ]
+        return sorted(rows, key=lambda row: -row["age"])
+
     def best(self, trials: list[TrialState]) -> float | None:
         """The best objective among complete trials that are no twins; None without one."""
         values = []

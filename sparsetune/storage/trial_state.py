@@ -71,6 +71,13 @@ class TrialState:
         return self.reports[max(self.reports)] if self.reports else None
 
     @property
+    def heard_at(self) -> float | None:
+        """Time of its last evaluation or start, in seconds since 1970; None before the first."""
+        times = [start.time for start in self.starts[-1:]]
+        times += [last.time] if (last := self.last) else []
+        return max(times, default=None)
+
+    @property
     def epochs(self) -> float:
         """Epochs trained at its last evaluation; 0 before the first."""
         last = self.last

@@ -59,7 +59,7 @@ def test_every_signal_saves_and_stops_and_the_same_command_goes_on(
     directory = tmp_path / "runs" / "small"
     saved = {}
     expected = set()
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
         ray = () if number == signal.SIGTERM else ("--address", cluster.address)
         driver = start("run", HERE / "small_study.py", *RARELY, *ray, cwd=tmp_path)
         wait_for(lambda since=saved: progressed(directory, since), driver, PATIENCE)

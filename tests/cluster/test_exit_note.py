@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from sparsetune.cluster.exit_note import CRASH_FILE, NOTE_FILE, ExitNote, read_exit_note
+from sparsetune.cluster.study_folder import require_study_folder
+from sparsetune.errors import StorageError
 
 PROGRAM = """
 import os, signal, sys, time
@@ -109,3 +111,18 @@ def test_a_folder_that_cannot_be_written_costs_the_note_alone(tmp_path: Path) ->
     with note.noticing():
         note.write("lost", "anything")
         assert note.crash_file is None
+
+
+def test_a_study_that_was_renamed_is_not_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "study" / "trials" / "t" / "attempt-1"
+    note = ExitNote(folder)
+    with note.noticing():
+        note.write("lost", "anything")
+    assert not (tmp_path / "study").exists()
+    with pytest.raises(StorageError, match="renamed or deleted"):
+        require_study_folder(folder)
+    (tmp_path / "study").mkdir()
+    require_study_folder(folder)
+    with note.noticing():
+        note.write("lost", "anything")
+    assert read_exit_note(folder) == ("lost", "the worker died: anything")

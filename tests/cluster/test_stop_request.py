@@ -7,6 +7,8 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import pytest
+
 from sparsetune.cluster.stop_request import StopRequest
 
 
@@ -23,3 +25,22 @@ def test_sigusr1_is_taken_back_from_whoever_takes_it_meanwhile() -> None:
     assert signal.getsignal(signal.SIGUSR1) is before
     request.keep_signals()
     assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_a_closed_terminal_stops_a_launch_but_not_one_that_is_to_outlive_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    request = StopRequest("launch")
+    monkeypatch.setattr(request, "request_stop", lambda: asked.append("stop"))
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        with request.on_signals(lambda: None):
+            signal.raise_signal(signal.SIGHUP)
+        assert asked == ["stop"]
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as `nohup` does
+        with request.on_signals(lambda: None):
+            signal.raise_signal(signal.SIGHUP)
+        assert asked == ["stop"]
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -232,6 +233,51 @@ def test_what_may_pass_is_tried_again_and_a_trials_own_error_is_not(open_driver:
     assert [r["error"] for r in on_disk(driver) if r["type"] == "ended"] == ["ValueError: no"]
     assert not [r for r in on_disk(driver) if r["type"] in ("failed", "retried")]
     assert configured(driver).trial_id != first.trial_id
+
+
+def test_a_silent_trial_is_tried_once_more_and_its_note_is_the_reason(open_driver: Open) -> None:
+    driver = open_driver()
+    for attempt in (1, 2):
+        assignment = configured(driver)
+        assert assignment.attempt == attempt
+        driver.receive([started(assignment)])
+        note = {"cause": "silent", "reason": f"no step for 15 minutes ({attempt})"}
+        folder = Path(assignment.folder)
+        folder.mkdir(parents=True)
+        (folder / "exit.json").write_text(json.dumps(note))
+        driver.on_attempt_failed(assignment.trial_id, attempt, "lost", "The actor died")
+    state = driver.trials[assignment.trial_id]
+    assert (state.status, state.attempts) == ("FAILED", 2)
+    assert state.ended and state.ended.error == "no step for 15 minutes (2)"
+
+
+@pytest.mark.parametrize("cause", ["time", "code"])
+def test_a_trial_over_its_whole_limit_is_not_tried_again(cause: Any, open_driver: Open) -> None:
+    driver = open_driver()
+    assignment = configured(driver)
+    driver.receive([started(assignment)])
+    driver.on_attempt_failed(assignment.trial_id, 1, cause, "it took longer")
+    assert driver.trials[assignment.trial_id].status == "FAILED"
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_a_folder_that_is_renamed_or_deleted_ends_the_launch_in_words(
+    renamed: bool, open_driver: Open, tmp_path: Path
+) -> None:
+    driver = open_driver(slots=2)
+    assignment = configured(driver)
+    driver.receive([started(assignment)])
+    driver.check_folder()
+    assert driver.stopped is None
+    if renamed:
+        driver.directory.path.rename(tmp_path / "elsewhere")
+    else:
+        shutil.rmtree(driver.directory.path)
+    driver.receive([ended(assignment)])
+    assert "was renamed or deleted while it ran" in str(driver.stopped)
+    assert "Nothing that was reported is lost" not in str(driver.stopped)
+    assert driver.next_assignment() == "done"
+    assert not driver.directory.path.exists()
 
 
 def test_a_worker_whose_disk_is_full_ends_the_launch_and_its_trial_can_go_on(

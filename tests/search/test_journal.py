@@ -89,6 +89,40 @@ def test_a_file_holds_a_study_per_cell_and_a_trial_per_configuration(path: Path)
     assert [t.state.name for t in told] == ["COMPLETE", "PRUNED", "PRUNED"]
 
 
+def damages() -> dict[str, Any]:
+    return {
+        "deleted": lambda path: path.unlink(),
+        "emptied": lambda path: path.write_bytes(b""),
+        "cut": lambda path: path.write_bytes(path.read_bytes()[:50]),
+        "replaced": lambda path: (path.unlink(), path.write_bytes(b"{}\n" * 1000)),
+    }
+
+
+@pytest.mark.parametrize("damage", damages())
+@pytest.mark.parametrize("proposes", [False, True])
+def test_a_file_that_is_lost_while_a_study_runs_is_whole_again(
+    damage: str, proposes: bool, path: Path
+) -> None:
+    journal = SearchJournal(path, study(), study().cells())
+    tell(journal, GMP, "first", values(0.1), 0.25)
+    journal.propose(GMP, Proposal("second", "sobol:4", values(0.2), time=1000.0))
+    damages()[damage](path)
+    if proposes:
+        journal.propose(GMP, Proposal("third", "sobol:5", values(0.3), time=1000.0))
+    journal.tell(GMP, "second", Result(0.5, time=1060.0))
+    expected = [("first", "COMPLETE", 0.25), ("second", "COMPLETE", 0.5)]
+    assert states(path) == [*expected, *([("third", "RUNNING", None)] if proposes else [])]
+
+
+def test_what_others_add_to_the_file_stays(path: Path) -> None:
+    journal = SearchJournal(path, study(), study().cells())
+    journal.propose(GMP, Proposal("one", "sobol:4", values(0.2), time=1000.0))
+    opened(path).set_user_attr("note", "of another tool")
+    journal.tell(GMP, "one", Result(0.5, time=1060.0))
+    assert states(path) == [("one", "COMPLETE", 0.5)]
+    assert opened(path).user_attrs["note"] == "of another tool"
+
+
 def test_a_configuration_is_told_once(path: Path) -> None:
     journal = SearchJournal(path, study(), study().cells())
     for objective in (0.25, 0.5):

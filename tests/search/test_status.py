@@ -54,6 +54,7 @@ def test_a_study_that_nobody_runs(half_done: StudyDirectory) -> None:
         "trials_per_hour": None,
         "epochs_per_minute": None,
         "seconds_left": None,
+        "running": [],
         "retried": 0,
         "retries": [],
         "memory": [],
@@ -65,7 +66,9 @@ def test_a_study_that_nobody_runs(half_done: StudyDirectory) -> None:
     assert len(cells) == 4
 
 
-def test_a_running_study_names_its_driver_and_its_pace(half_done: StudyDirectory) -> None:
+def test_a_running_study_names_its_driver_its_pace_and_the_age_of_reports(
+    half_done: StudyDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
     with held(half_done) as pid:
         facts = study_status(half_done.path)
         assert facts["driver"].startswith(f"pid {pid} on ")
@@ -74,6 +77,14 @@ def test_a_running_study_names_its_driver_and_its_pace(half_done: StudyDirectory
         assert facts["seconds_left"] is None
         assert facts["epochs_per_minute"] == pytest.approx(60 * 7 / since, rel=1e-3)
         assert facts["trials_per_hour"] == pytest.approx(3600 * 3 / since, rel=1e-3)
+        # One that never reported would be as old as its start.
+        (running,) = facts["running"]
+        assert running["cell"] == "gmp/target=0.9/epoch_multiplier=1"
+        assert running["attempt"] == 1 and running["progress"] == 0.5
+        assert running["age"] == pytest.approx(time.time() - 1040, abs=60)
+        print_status(half_done.path)
+        shown = capsys.readouterr().out
+        assert "the running trial last reported " in shown and " ago" in shown
     assert study_status(half_done.path)["driver"] is None
 
 
