@@ -4,8 +4,13 @@ goes on from there.
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
+import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +64,7 @@ def test_every_signal_saves_and_stops_and_the_same_command_goes_on(
     directory = tmp_path / "runs" / "small"
     saved = {}
     expected = set()
-    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT):
         ray = () if number == signal.SIGTERM else ("--address", cluster.address)
         driver = start("run", HERE / "small_study.py", *RARELY, *ray, cwd=tmp_path)
         wait_for(lambda since=saved: progressed(directory, since), driver, PATIENCE)
@@ -74,3 +79,29 @@ def test_every_signal_saves_and_stops_and_the_same_command_goes_on(
         saved = interrupted(directory)
         assert saved, "nothing was running"
     assert len(continued(directory)) >= 2
+
+
+def test_a_closed_terminal_saves_and_stops(tmp_path: Path) -> None:
+    """The terminal hangs up on the driver and on Ray's processes alike."""
+    directory = tmp_path / "runs" / "small"
+    command = [sys.executable, "-m", "sparsetune", "run", str(HERE / "small_study.py"), *RARELY]
+    driver, terminal = pty.fork()
+    if driver == 0:
+        os.chdir(tmp_path)
+        os.execv(sys.executable, command)
+    # Read, or the driver would wait for room in the terminal.
+    reader = threading.Thread(target=read_to_end, args=(terminal,), daemon=True)
+    reader.start()
+    deadline = time.monotonic() + PATIENCE
+    while not progressed(directory, {}) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    os.close(terminal)
+    _, status = os.waitpid(driver, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert interrupted(directory), "nothing was running"
+
+
+def read_to_end(terminal: int) -> None:
+    with suppress(OSError):
+        while os.read(terminal, 65536):
+            pass
