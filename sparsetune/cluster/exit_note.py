@@ -112,8 +112,9 @@ class ExitNote:
         if self.crash_file is None:
             return
         faulthandler.disable()
-        with suppress(ValueError, OSError, AttributeError):  # a stream may have no file
-            faulthandler.enable(sys.__stderr__, all_threads=False)  # as Ray has it
+        if sys.__stderr__ is not None:
+            with suppress(ValueError, OSError):  # a stream may have no file
+                faulthandler.enable(sys.__stderr__, all_threads=False)  # as Ray has it
         self.crash_file.close()
         self.crash_file = None
         with suppress(OSError):

@@ -121,8 +121,8 @@ def _handling_signals(handler: Handler) -> Iterator[Handler | None]:
     try:
         yield handle if before else None
     finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
+        for changed, earlier in before.items():
+            signal.signal(changed, earlier)
 
 
 def _leave_closed_terminals(descriptors: Iterable[int]) -> None:

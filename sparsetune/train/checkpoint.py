@@ -277,7 +277,8 @@ def rng_state(device: str) -> dict[str, Any]:
         states["cuda"] = torch.cuda.get_rng_state(device)
     version, words, gauss = random.getstate()
     states["python"] = (version, torch.tensor(words), gauss)
-    name, keys, *rest = np.random.get_state()
+    legacy: Any = np.random.get_state()
+    name, keys, *rest = legacy
     states["numpy"] = (str(name), torch.from_numpy(keys.astype(np.int64)), *map(float, rest))
     return states
 
