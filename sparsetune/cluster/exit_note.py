@@ -19,9 +19,9 @@ from typing import IO, Any, get_args
 
 from sparsetune.cluster.study_folder import require_study_folder
 from sparsetune.errors import StorageError
+from sparsetune.own_code.modules import is_own_file
 from sparsetune.paths import Place, read_content, storage_errors
 from sparsetune.storage import write_durably
-from sparsetune.storage.own_code import is_own_file
 from sparsetune.storage.records import Cause
 
 NOTE_FILE = "exit.json"

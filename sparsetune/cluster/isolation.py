@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sparsetune.imports import import_own_modules
-from sparsetune.storage.own_code import is_own_file
+from sparsetune.own_code.modules import is_own_file
 from sparsetune.train.process_state import ProcessState
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from sparsetune.cluster.exit_note import ExitNote, end_process
-from sparsetune.storage.own_code import is_own_file
+from sparsetune.own_code.modules import is_own_file
 from sparsetune.storage.records import Cause
 
 MAX_TICK_SECONDS = 5.0

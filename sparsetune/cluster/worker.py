@@ -27,10 +27,10 @@ from sparsetune.cluster.watchdog import Watchdog
 from sparsetune.errors import DataError, StorageError
 from sparsetune.import_path import append_to_path
 from sparsetune.machine import processor_name
+from sparsetune.own_code.modules import CodeReader, own_modules
 from sparsetune.paths import Place, resolve_place, storage_errors
 from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.storage.announcements import AttemptFailed, WorkerMessage
-from sparsetune.storage.own_code import CodeReader, own_modules
 from sparsetune.storage.records import Cause, ColumnValue, Ended, Note, Report, Started
 
 if TYPE_CHECKING:

@@ -33,10 +33,10 @@ from sparsetune.launch.followers.progress import ProgressDisplay
 from sparsetune.launch.followers.trackers import build_tracker, require_clients
 from sparsetune.launch.options import DEFAULT_OPTIONS, Options
 from sparsetune.launch.prepare import PreparedLaunch, prepare_launch
+from sparsetune.own_code.modules import CodeReader, own_modules
 from sparsetune.paths import Place, command_path
 from sparsetune.storage.announcements import Announcement, ForecastLine, Remark
 from sparsetune.storage.ledger import Ledger
-from sparsetune.storage.own_code import CodeReader, own_modules
 from sparsetune.storage.provenance import EnvironmentTracker, launch_facts
 from sparsetune.study import Study
 

@@ -126,7 +126,7 @@ def preflight_findings(
         for checkpoint, task in sorted(declared, key=str):
             found |= set(_data_problems(task, checkpoint, data_root))
         found |= set(_weights_problems(study, data_root))
-    if not found:
+    if not _prevents(found):
         found |= set(_initialisation_problems(study, data_root, needs_data))
     return sorted(found)
 
@@ -348,4 +348,4 @@ def _initialisation_problems(
                 continue
             seen.add(task)
             for problem in initialisation_problems(spec.task, data_root):
-                yield _locate_problem(_prefix_path(place, problem), study, cell)
+                yield _locate_problem(problem.at(place + problem.path), study, cell)

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.machine import processor_name, run_quietly, usable_cpus
+from sparsetune.own_code.digest import file_digest, parse_code
 from sparsetune.paths import Place
 from sparsetune.storage.directory import StudyDirectory
-from sparsetune.storage.own_code import file_digest, parse_code
 from sparsetune.storage.records import Record, Started
 
 RECORDED_PACKAGES = (

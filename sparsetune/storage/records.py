@@ -79,7 +79,7 @@ class Started:
         processor: Model name of what the trial runs on.
         data: Digests of the data, ``name=digest`` separated by spaces.
         own_code: Digests of the user's own modules that it runs, ``module=digest`` separated by
-            spaces; see `sparsetune.storage.own_code`. None also where it runs none.
+            spaces; see `sparsetune.own_code`. None also where it runs none.
         device_memory: Memory of the device in bytes.
         reason: Why the attempt before failed; None for a trial that is not retried.
         note: Why it does not run as it was asked to; None where it does.

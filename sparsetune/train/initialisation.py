@@ -120,7 +120,7 @@ UNREPEATABLE_RULE = (
 
 
 def _problem(task: TaskSpec, rule: str, got: str) -> Problem:
-    return Problem("task.model", rule, f"{got}, from {task.model!r}")
+    return Problem("task.model", rule, f"{got}, from {task.model!r}", "first_launch")
 
 
 def _given_weights(task: TaskSpec, network: Network, data_root: Path | None) -> set[str]:

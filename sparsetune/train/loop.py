@@ -17,6 +17,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from sparsetune.errors import CheckpointError, DataError, DeclarationError, Problem
 from sparsetune.imports import import_own_modules
+from sparsetune.own_code.modules import own_modules
 from sparsetune.paths import Place
 from sparsetune.seeds import derived_seed, seed_generators
 from sparsetune.sparsity.certificate import certify
@@ -29,7 +30,6 @@ from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems, image_resolution, learning_rate
-from sparsetune.storage.own_code import own_modules
 from sparsetune.tasks.kinds import load_task, network_of, resolve_task
 from sparsetune.tasks.network import compute_outputs
 from sparsetune.train.average import WeightAverage

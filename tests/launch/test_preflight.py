@@ -2,9 +2,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torchvision.datasets import FashionMNIST
 
-from sparsetune.launch.preflight import preflight_problems
+from sparsetune.launch.preflight import examine_model, preflight_problems
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import AcdcSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
@@ -215,3 +216,26 @@ def test_a_network_must_take_every_size_that_it_will_be_shown(
     problems = preflight_problems(study, needs_data=False)
     assert [problem.path for problem in problems] == ([path] if path else [])
     assert all("must be a size that `vit_b_32` takes" in problem.rule for problem in problems)
+
+
+def test_a_model_that_ignores_its_seed_is_refused_where_it_is_declared() -> None:
+    model = "tests.train.test_initialisation:seeds_itself"
+    study = Study(
+        name="s",
+        base=TrialSpec(task=DigitsTask(model="mlp")),
+        sweep={"task.model": ["mlp", model]},
+    )
+    (problem,) = preflight_problems(study, needs_data=False)
+    assert problem.path == "sweep.task.model" and "seed" in problem.rule
+    declared = study.base.edited({"task.initialisation": "fixed"})
+    assert preflight_problems(study.with_changes(base=declared), needs_data=False) == []
+
+
+def test_what_a_model_does_to_torch_does_not_reach_the_next() -> None:
+    examine_model(DigitsTask(model="tests.launch.test_preflight:doubling"))
+    assert torch.get_default_dtype() is torch.float32
+
+
+def doubling(shape: tuple[int, ...], n: int) -> torch.nn.Module:
+    torch.set_default_dtype(torch.float64)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, n))

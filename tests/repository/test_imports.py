@@ -17,7 +17,7 @@ PACKAGES = ("sparsetune", "analysis", "studies")
 
 LAYERS = {
     "sparsetune": [
-        "errors durations import_path imports machine notebook paths seeds units",
+        "errors durations import_path imports machine notebook own_code paths seeds units",
         "spec",
         "study",
         "storage",

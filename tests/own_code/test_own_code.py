@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.storage.own_code import CodeReader, file_digest, own_modules, parse_code
+from sparsetune.own_code.digest import file_digest, parse_code
+from sparsetune.own_code.modules import CodeReader, own_modules
 
 Write = Callable[..., str]
 NUMBERS = itertools.count()

@@ -1,13 +1,8 @@
-"""A user's own code by digest: every module that their functions import, without importing any.
-
-A digest is of what a module does: its syntax tree without comments, formatting and docstrings,
-without the study that it declares and without what runs only as a script.
-"""
+"""Modules that a user's own functions import, each with its digest; none is imported for it."""
 
 from __future__ import annotations
 
 import ast
-import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.imports import IMPORT_PATH
+from sparsetune.own_code.digest import is_text, source_digest
 
 INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
 """Names of folders of installed packages, whose versions are recorded apart."""
 PACKAGE_FOLDERS = (Path(__file__).parents[1], Path(__file__).parents[2] / "analysis")
 """Folders of this package, which has a digest of its own."""
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
-STUDY = "STUDY"
-"""Name that a study has in the file that declares it."""
 IMPORTING_FUNCTIONS = frozenset({"import_module", "__import__"})
 
 
@@ -95,18 +89,6 @@ class CodeReader:
         return dict(sorted(found.items()))
 
 
-def parse_code(text: str | None) -> dict[str, str]:
-    """Digests by module, of a text that `CodeReader.describe` wrote; empty for None."""
-    return dict(part.rpartition("=")[::2] for part in (text or "").split())
-
-
-def file_digest(path: Path) -> str | None:
-    """Digest of the code in a file, as of a module; None if it cannot be read."""
-    with suppress(OSError):
-        return _digest(path.read_bytes())[0]
-    return None
-
-
 def _read_module(name: str) -> tuple[str | None, tuple[str, ...]]:
     """Digest of a module, and the names that it imports; no digest where it is not the user's."""
     spec = _find_module(name)
@@ -123,7 +105,7 @@ def _read_module(name: str) -> tuple[str | None, tuple[str, ...]]:
         # A module inside an archive has no file of its own.
         get_source = getattr(spec.loader, "get_source", None)
         source = (get_source(name) or "").encode() if get_source else b""
-    digest, tree = _digest(source)
+    digest, tree = source_digest(source)
     is_package = spec.submodule_search_locations is not None
     package = name if is_package else name.rpartition(".")[0]
     return digest, tuple(_imported_names(tree, package)) if tree else ()
@@ -176,81 +158,6 @@ def is_own_file(file: Path) -> bool:
     )
 
 
-def _digest(source: bytes) -> tuple[str, ast.Module | None]:
-    """Digest of a source, and its syntax tree; of its bytes, without a tree, if it has none."""
-    try:
-        tree = ast.parse(source)
-        text = "".join(_canonical(_without_declaration(tree))).encode()
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return hashlib.sha256(source).hexdigest()[:12], None
-    return hashlib.sha256(text).hexdigest()[:12], tree
-
-
-def _without_declaration(tree: ast.Module) -> ast.Module:
-    """A module without its study, and without what it does only as a script."""
-    kept = [node for node in tree.body if not (_is_study(node) or _is_script(node))]
-    return ast.Module(kept, [])
-
-
-def _is_study(node: ast.stmt) -> bool:
-    if isinstance(node, ast.Assign):
-        targets = node.targets
-    elif isinstance(node, ast.AnnAssign):
-        targets = [node.target]
-    else:
-        return False
-    if not isinstance(node.value, ast.Call):
-        return False
-    called = node.value.func
-    is_named = any(isinstance(target, ast.Name) and target.id == STUDY for target in targets)
-    return is_named or getattr(called, "id", getattr(called, "attr", None)) == "Study"
-
-
-def _is_script(node: ast.stmt) -> bool:
-    """True for ``if __name__ == "__main__":`` without an ``else``."""
-    return (
-        isinstance(node, ast.If)
-        and not node.orelse
-        and isinstance(node.test, ast.Compare)
-        and isinstance(node.test.left, ast.Name)
-        and node.test.left.id == "__name__"
-        and isinstance(node.test.ops[0], ast.Eq)
-    )
-
-
-def _canonical(node: Any) -> Iterator[str]:
-    """Text of a syntax tree, the same under every version of Python that parses it alike.
-
-    Texts that stand alone, such as docstrings, do nothing and are left out, and so are fields that
-    are empty, which newer versions add.
-    """
-    if isinstance(node, list):
-        yield "["
-        for item in node:
-            if not (isinstance(item, ast.Expr) and _is_text(item.value)):
-                yield from _canonical(item)
-                yield ","
-        yield "]"
-    elif isinstance(node, ast.AST):
-        yield f"{type(node).__name__}("
-        for name, value in ast.iter_fields(node):
-            # A load or a store follows from the place, and `u""` is `""`.
-            if value is None and not isinstance(node, ast.Constant):
-                continue
-            if value == [] or name in ("ctx", "kind"):
-                continue
-            yield f"{name}="
-            yield from _canonical(value)
-            yield ","
-        yield ")"
-    else:
-        yield f"{type(node).__name__}:{node!r}"
-
-
-def _is_text(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and isinstance(node.value, str)
-
-
 def _imported_names(tree: ast.Module, package: str) -> Iterator[str]:
     """Names of modules that a module may import, in functions too; some may be no modules.
 
@@ -267,7 +174,7 @@ def _imported_names(tree: ast.Module, package: str) -> Iterator[str]:
                 yield base
                 # A name may be a module of the package, or something in its `__init__`.
                 yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
-        elif isinstance(node, ast.Call) and node.args and _is_text(node.args[0]):
+        elif isinstance(node, ast.Call) and node.args and is_text(node.args[0]):
             called = getattr(node.func, "id", getattr(node.func, "attr", None))
             name = node.args[0].value  # type: ignore[attr-defined]  # a text, as asked above
             if called in IMPORTING_FUNCTIONS:

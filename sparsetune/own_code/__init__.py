@@ -1,0 +1,1 @@
+"""A user's own code by digest: which modules it is, and what each does."""
