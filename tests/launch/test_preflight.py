@@ -5,7 +5,8 @@ import pytest
 import torch
 from torchvision.datasets import FashionMNIST
 
-from sparsetune.launch.preflight import examine_model, preflight_problems
+from sparsetune.errors import DeclarationError
+from sparsetune.launch.preflight import check_study, examine_model, preflight_problems
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import AcdcSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
@@ -227,6 +228,10 @@ def test_a_model_that_ignores_its_seed_is_refused_where_it_is_declared() -> None
     )
     (problem,) = preflight_problems(study, needs_data=False)
     assert problem.path == "sweep.task.model" and "seed" in problem.rule
+    with pytest.raises(DeclarationError, match="leave the seeds of random generators alone"):
+        check_study(study, needs_data=False)
+    # A directory that was launched before goes on, with the same sentence.
+    assert problem in check_study(study, needs_data=False, known=study).warnings
     declared = study.base.edited({"task.initialisation": "fixed"})
     assert preflight_problems(study.with_changes(base=declared), needs_data=False) == []
 
