@@ -19,7 +19,6 @@ from sparsetune.errors import DataError, SparsetuneError, StudyDirectoryError
 from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
 from sparsetune.storage import StudyDirectory, translating_write_errors
-from sparsetune.storage.ledger import read_records
 from sparsetune.storage.records import ColumnValue, null_non_finite
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.tasks.kind import ExportedFiles
@@ -109,9 +108,10 @@ def find_finished_trial(trial: Place) -> FinishedTrial:
         rule = f"`{given}` must be a trial's folder"
         raise StudyDirectoryError(f"{rule}, as in runs/digits/trials/0123456789ab")
     directory = StudyDirectory(folder.parent.parent)
-    study = directory.study()
+    recorded = directory.recorded()
+    study = recorded.declared
     trial_id = folder.name
-    states = fold_records(read_records(directory.ledger))
+    states = fold_records(recorded.records)
     state = states.get(trial_id)
     if state is None:
         rule = f"the study `{study.name}` must have the trial `{trial_id}`, and does not"
