@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cells, comparability, seeds, selection, steps
+from . import cells, comparability, directory, seeds, selection, steps
 from .check import Check
 
 _ALL = (
@@ -264,6 +264,20 @@ _ALL = (
         remedy=(
             "Read the accuracy together with the ratio, or use an allocation whose"
             " densities are known beforehand."
+        ),
+    ),
+    Check(
+        code="SPT024",
+        title="Damaged or unclosed records",
+        severity="warning",
+        function=directory.damaged_files,
+        rule=(
+            "a study's ledger should end with its closing record, and the files of its trials be"
+            " those that they recorded"
+        ),
+        remedy=(
+            "Copy the study's directory again, or let the study run on (`sparsetune resume"
+            " DIRECTORY`): it closes the ledger."
         ),
     ),
 )

@@ -172,6 +172,15 @@ def add_study_folders(parser: argparse.ArgumentParser) -> None:
     add_search_path(parser)
 
 
+def add_salvage(parser: argparse.ArgumentParser) -> None:
+    """Add ``--salvage`` to a command that reads a study's ledger."""
+    parser.add_argument(
+        "--salvage",
+        action="store_true",
+        help="read a damaged ledger up to its first damage, and name it",
+    )
+
+
 def use_study_folders(parsed: argparse.Namespace, directory: Place) -> Path | None:
     """Let a command that reads a study import and find what its launches could.
 

@@ -13,7 +13,7 @@ from sparsetune.errors import StudyDirectoryError
 
 if TYPE_CHECKING:
     from sparsetune.storage import StudyDirectory
-    from sparsetune.storage.large_files import LargeFile
+    from sparsetune.storage.trial_files import LargeFile
 
 
 RESUMED_STATUSES = ("RUNNING", "WAITING", "FAILED")
@@ -38,7 +38,7 @@ def add_command(commands: Commands) -> None:
 def clean(parsed: argparse.Namespace) -> int:
     """Say what would be freed, and free it once that is confirmed."""
     from sparsetune.storage import StudyDirectory
-    from sparsetune.storage.large_files import delete_files, find_large_files, total_bytes
+    from sparsetune.storage.trial_files import delete_files, find_large_files, total_bytes
 
     home = StudyDirectory(parsed.directory)
     home.study()  # raises where this is no study directory

@@ -26,8 +26,8 @@ MAX_JSON_BYTES = 64 * 2**20
 MAX_COUNT = 2**63
 """Whole numbers are below it: a table holds no larger ones."""
 
-NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-"""Ids of trials, which name folders too."""
+NAME_PATTERN = re.compile(r"(?!\.\.?\Z)[^/\\\x00-\x1f\x7f]{0,64}")
+"""Ids of trials, which name folders too: they lead to no other folder."""
 FRACTION_COLUMNS = (
     *("progress", "target", "sparsity", "mask_iou", "ever_active"),
     *("train_accuracy", "val_accuracy", "test_accuracy"),
@@ -209,7 +209,7 @@ def _rule_of(name: str, hint: Any) -> Rule:
         optional = name == "twin_id"
         return (
             name,
-            "an id of letters, digits, - and _",
+            "the digits of an id",
             lambda value: (
                 (optional and value is None)
                 or (isinstance(value, str) and bool(NAME_PATTERN.fullmatch(value)))

@@ -36,7 +36,7 @@ from sparsetune.spec import SCHEMA_VERSION, TrialSpec
 from sparsetune.spec.declaration import DIGEST_VERSION, digest_of
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.storage import owner
-from sparsetune.storage.checks import MAX_JSON_BYTES, parse_json, read_json, require_record
+from sparsetune.storage.checks import MAX_JSON_BYTES, parse_json, require_record
 from sparsetune.storage.checksums import (
     SEAL_KEYS,
     Chain,
@@ -155,11 +155,17 @@ class StudyDirectory:
             StudyDirectoryError: if it is damaged.
             StorageError: if it cannot be read.
         """
-        stored = read_json(self.declaration)
-        if stored is not None and not isinstance(stored, dict):
+        text = read_content(self.declaration, MAX_JSON_BYTES)
+        if text is None:
+            return None
+        try:
+            stored = parse_json(text)
+            if not isinstance(stored, dict) or "schema" not in stored:
+                raise ValueError("it must be a JSON object with `schema` and `declaration`")
+        except ValueError as error:
             raise StudyDirectoryError(
-                f"`{self.declaration}` is not a study's declaration: it must be a JSON object"
-            )
+                f"`{self.declaration}` is not a study's declaration: {error}"
+            ) from error
         return stored
 
     def _changed_text(self, key: str) -> str:

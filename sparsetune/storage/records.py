@@ -22,6 +22,12 @@ from sparsetune.study.additions import Additions
 
 ColumnValue: TypeAlias = float | int | str | bool | None
 """Value of one column of a row; None and NaN are missing."""
+COUNT_COLUMNS = {
+    "pruned_weights": "pruned",
+    "prunable_weights": "weights",
+    "parameters": "parameters",
+}
+"""Final columns that are counts of the certificate, with their names there."""
 # `encode_record` puts the type first, so that reports are told from others without parsing.
 REPORT_PREFIX = b'{"type":"report"'
 """Start of the line of every report: a ledger has many, and they are read as a table."""

@@ -338,7 +338,7 @@ def test_what_is_no_trial_with_a_model_is_refused(
 
 def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     trial, _ = recorded(digits_study(), tmp_path, "")
-    keep(trial, {"0.weight": torch.zeros(1)}, {})
+    keep(trial, {"0.weight": torch.zeros(1)}, {"layers": []})
     (trial / "attempt-2" / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(SparsetuneError, match="must hold a whole model, got SafetensorError"):
         export_trial(trial, tmp_path / "out")
