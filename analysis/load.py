@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,7 +28,13 @@ from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study
 
 from .tables import selection
-from .tables.compact import as_frame, read_compact, write_compact
+from .tables.compact import (
+    as_frame,
+    read_compact,
+    segments_digest,
+    stored_text,
+    write_compact,
+)
 from .tables.declared import configurations
 from .tables.design import Design
 from .tables.results import Results
@@ -133,8 +140,13 @@ def load(
     home = StudyDirectory(directory)
     study = home.study()
     metrics = study.base.task.metric_names()
-    text = home.read_ledger_text(salvage=salvage)
-    stored = None if text.damage else read_compact(home, text.end, metrics)
+    # Taken before the ledger is read, which may grow meanwhile: files must not claim too much.
+    segments = None if isinstance(home.path, Path) else segments_digest(home)
+    text = stored_text(home, segments) if segments else None
+    stored = read_compact(home, text.end, metrics) if text else None
+    if text is None or stored is None:
+        text = home.read_ledger_text(salvage=salvage)
+        stored = None if text.damage else read_compact(home, text.end, metrics)
     with paused_garbage_collection():
         if stored:
             records, reports = stored
@@ -146,7 +158,7 @@ def load(
             states = fold_records(records)
             reports = _reports_by_trial(ledger, states)
             if compact and not text.damage:
-                write_compact(home, text.end, ledger.other_lines, reports, metrics)
+                write_compact(home, text, segments, ledger.other_lines, reports, metrics)
     notices = home.notices(text)
     log_notices(notices)
     return StudyResults(home, study.extended(records), states, reports, notices)

@@ -13,6 +13,7 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -22,10 +23,11 @@ from sparsetune.errors import SparsetuneError
 from sparsetune.paths import Place, read_content
 from sparsetune.storage import StudyDirectory, translating_write_errors, write_durably
 from sparsetune.storage.checks import LineFault, read_json
+from sparsetune.storage.checksums import Chain
 from sparsetune.storage.ledger import decode_lines
 from sparsetune.storage.records import Record
 from sparsetune.storage.report_table import reports_schema, require_reports
-from sparsetune.storage.segments import LedgerEnd
+from sparsetune.storage.segments import LedgerEnd, LedgerText, segment_stamps
 
 _PANDAS_DTYPES = {
     pa.string(): pd.StringDtype(),
@@ -34,8 +36,44 @@ _PANDAS_DTYPES = {
 }
 RECORDS_SCHEMA = pa.schema([("line", pa.binary())])
 MANIFEST_FILE = "compact.json"
+STATE_FIELDS = ("unsealed", "closed", "launches")
+"""Fields of `LedgerText` that its notices are made of."""
 MAX_FILE_BYTES = 2 * 2**30
 """Largest Parquet file that is read, and what its columns may have in memory."""
+
+
+def stored_text(home: StudyDirectory, segments: str) -> LedgerText | None:
+    """State of a ledger in an object store as of the files, without its lines.
+
+    Its segments are many, and fetching them is what the files save: a store's own digests of them
+    tell whether they are the same.
+
+    Args:
+        home: The study's directory.
+        segments: What `segments_digest` returned.
+
+    Returns:
+        The state; None where the files are missing, damaged or derived from other segments.
+    """
+    with suppress(SparsetuneError, KeyError, TypeError, ValueError):
+        manifest = read_json(home.tables / MANIFEST_FILE)
+        if manifest["segments"] == segments:
+            ledger = manifest["ledger"]
+            chain = Chain(ledger["lines"], int(ledger["checksum"], 16))
+            state = {name: manifest["state"][name] for name in STATE_FIELDS}
+            state["unsealed"] = [str(name) for name in state["unsealed"]]
+            return LedgerText(home.ledger, (), LedgerEnd(None, chain), **state)
+    return None
+
+
+def segments_digest(home: StudyDirectory) -> str:
+    """SHA-256 of names, sizes and versions of a ledger's segments, in hexadecimal digits.
+
+    Raises:
+        StorageError: if they cannot be listed.
+    """
+    facts = [tuple(stamp) for stamp in segment_stamps(home.ledger)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def read_compact(
@@ -69,7 +107,8 @@ def read_compact(
 
 def write_compact(
     home: StudyDirectory,
-    ledger: LedgerEnd,
+    text: LedgerText,
+    segments: str | None,
     lines: Sequence[bytes],
     reports: pd.DataFrame,
     metrics: Sequence[str] = (),
@@ -78,7 +117,8 @@ def write_compact(
 
     Args:
         home: The study's directory.
-        ledger: End of the ledger that was read.
+        text: The ledger that was read.
+        segments: What `segments_digest` returned before it was read; None on a disk.
         lines: Lines of all records that are no evaluations.
         reports: The evaluations that count, with `REPORT_COLUMNS` and those of ``metrics``.
         metrics: Metrics that the study's task names.
@@ -92,7 +132,12 @@ def write_compact(
         "reports": pa.Table.from_pandas(reports, reports_schema(metrics), preserve_index=False),
         "records": pa.table({"line": pa.array(lines, pa.binary())}, schema=RECORDS_SCHEMA),
     }
-    manifest: dict[str, Any] = {"ledger": _ledger_facts(ledger)}
+    state = {name: getattr(text, name) for name in STATE_FIELDS}
+    manifest: dict[str, Any] = {
+        "ledger": _ledger_facts(text.end),
+        "segments": segments,
+        "state": state,
+    }
     with translating_write_errors(home.tables):
         for name, table in tables.items():
             file = io.BytesIO()

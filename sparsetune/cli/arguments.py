@@ -192,10 +192,6 @@ def use_study_folders(parsed: argparse.Namespace, directory: Place) -> Path | No
 
     Returns:
         Folder of the data sets; None where the environment or the default says.
-
-    Raises:
-        StorageError: if the study's provenance cannot be read.
-        StudyDirectoryError: if it is damaged.
     """
     from sparsetune.import_path import append_to_path
     from sparsetune.storage import StudyDirectory

@@ -20,7 +20,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.errors import SparsetuneError, StorageError, StudyDirectoryError
 from sparsetune.machine import host_name
 from sparsetune.paths import (
     Place,
@@ -390,16 +390,22 @@ class StudyDirectory:
             if number < len(text.segments):
                 which = f"{number} of the ledger's {len(text.segments)} segments carry no checksums"
             notices.append(f"{which}: an older version wrote them, and damage may stay unseen")
-        if text.damage or self.driver():
-            return notices
-        if text.closed is False:
+        is_open = text.damage is None and not self.driver()
+        if is_open and text.closed is False:
             torn = "; its last line is torn" if text.end.torn else ""
             reason = "not closed: the driver was killed, or the file was cut"
             notices.append(f"the ledger is {reason}{torn}")
-        launched = (read_content(self.provenance) or b"").count(b"\n")
-        if text.launches is not None and text.launches != launched:
+        try:
+            launches = self._launches_text()
+        except SparsetuneError as error:  # it has no numbers of trials
+            return [*notices, str(error)]
+        launched = launches.count(b"\n")
+        # An older version wrote neither a number of launches nor checksums.
+        is_lost = text.closed is None and (not text.end.chain.lines or looks_sealed(launches))
+        recorded = 0 if is_lost else text.launches
+        if is_open and recorded is not None and recorded != launched:
             reason = "not closed: the driver was killed before it began, or a file was deleted"
-            counts = f"`provenance.jsonl` has {launched} launches and the ledger {text.launches}"
+            counts = f"`provenance.jsonl` has {launched} launches and the ledger {recorded}"
             notices.append(f"the ledger is {reason}: {counts}")
         return notices
 

@@ -413,7 +413,7 @@ class _SegmentReader:
             # On a disk a launch was killed at its start, or the file was cut; in a store an empty
             # object seals a launch.
             if "-" not in name:
-                self._closed = None if self._closed is None else False
+                self._closed = False
                 self._end = LedgerEnd(self._end.segment, self._end.chain, torn)
             return
         count = data.count(b"\n")
