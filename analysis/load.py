@@ -154,7 +154,7 @@ def load(
         else:
             ledger = home.read_records(study, salvage=salvage, text=text)
             text = ledger.text
-            records = ledger.others
+            records = [*ledger.others]
             states = fold_records(records)
             reports = _reports_by_trial(ledger, states)
             if compact and not text.damage:

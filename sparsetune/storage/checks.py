@@ -9,7 +9,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place, read_content
@@ -139,7 +139,8 @@ def require_record(record: Record | Bracket) -> None:
     """
     if isinstance(record, UnknownRecord | Report):
         return
-    for name, rule, holds in _rules_of(type(record)):
+    record_class: Any = type(record)
+    for name, rule, holds in _rules_of(record_class):
         value = getattr(record, name)
         if not holds(value):
             raise ValueError(f"`{name}` must be {rule}, got {_shown(value)}")
@@ -148,8 +149,8 @@ def require_record(record: Record | Bracket) -> None:
         raise ValueError(f"`time` must be a number of seconds, got {_shown(when)}")
     if isinstance(record, Ended):
         for name, value in record.columns.items():
-            if rule := column_rule(name, value):
-                raise ValueError(f"`{name}` must be {rule}, got {_shown(value)}")
+            if broken := column_rule(name, value):
+                raise ValueError(f"`{name}` must be {broken}, got {_shown(value)}")
 
 
 def column_rule(name: str, value: Any) -> str | None:
@@ -261,12 +262,12 @@ def _options(hint: Any) -> Iterator[tuple[str, Callable[[Any], bool]]]:
         yield "anything", lambda value: True
 
 
-def is_count(value: Any) -> bool:
+def is_count(value: Any) -> TypeGuard[int]:
     """True for a whole number in [0, 2^63)."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """True for a finite number that is no boolean."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -442,14 +442,16 @@ class StudyDirectory:
             record = owner.current_owner(self.path)
             return str(record) if record else None
         try:
-            with open_file(self.path / "driver.lock") as lock:
-                holder = lock.read(MAX_HOLDER_BYTES).decode(errors="replace")
+            lock = open_file(self.path / "driver.lock")
+        except OSError:
+            return None  # there is none, or nothing that a driver could hold
+        with lock:
+            holder = lock.read(MAX_HOLDER_BYTES).decode(errors="replace")
+            try:
                 # Shared, so that two that look at once do not take each other for a driver.
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return None
-        except OSError:
-            return holder
+            except OSError:
+                return holder
         return None
 
     @contextmanager

@@ -408,7 +408,7 @@ def _decoder_of(record_class: Any) -> Callable[[dict[str, Any], float], Record |
     """A decoder of a class whose fields have the names of its keys."""
     names = _FIELDS_OF_CLASS[record_class]
 
-    def decode(found: dict[str, Any], when: float) -> Record:
+    def decode(found: dict[str, Any], when: float) -> Record | Bracket:
         known = {}
         for name, required in names.items():
             value = found.pop(name) if required else found.pop(name, None)

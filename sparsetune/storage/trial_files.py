@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
-from sparsetune.paths import Place, read_content
+from sparsetune.paths import Place, list_names, read_content
 from sparsetune.storage.checks import MAX_JSON_BYTES, is_count, is_number, parse_json
 from sparsetune.storage.directory import StudyDirectory, translating_write_errors
 from sparsetune.storage.trial_state import TrialState
@@ -115,7 +115,14 @@ class AttemptFiles:
 
         A model is large, and only an export reads it whole.
         """
-        found = []
+        present = set(list_names(self.folder)) if self.digests else set()
+        # A model may have been deleted: `clean` does, and says what that costs.
+        expected = [name for name in self.digests if name != MODEL_FILE]
+        found = [
+            f"`{self.folder / name}` is missing: its trial left it"
+            for name in expected
+            if name not in present
+        ]
         for read in (self.certificate, self.structure, lambda: self.read(MASKS_FILE)):
             try:
                 read()
