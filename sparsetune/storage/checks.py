@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -13,7 +14,16 @@ from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_typ
 
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place, read_content
-from sparsetune.storage.records import Bracket, Ended, Record, Report, UnknownRecord
+from sparsetune.spec import TrialSpec
+from sparsetune.spec.declaration import DIGEST_VERSION
+from sparsetune.storage.records import (
+    Bracket,
+    Ended,
+    Proposed,
+    Record,
+    Report,
+    UnknownRecord,
+)
 
 MAX_DEPTH = 40
 """Objects and lists that may lie in each other in a JSON text."""
@@ -43,6 +53,10 @@ ROUNDING = 1e-6
 """How far a value may lie outside its range, for sums that were rounded."""
 FLAG_COLUMNS = ("at_target", "certified")
 TEXT_COLUMNS = ("phase", "error", "study", "arm", "cell", "config_id", "role", "twin_id")
+
+
+Test = Callable[[Any], bool]
+"""True for a value that is allowed."""
 
 
 class LineFault(ValueError):
@@ -84,6 +98,11 @@ def parse_json(text: bytes) -> Any:
     """
     if text.count(b"{") + text.count(b"[") > MAX_DEPTH:
         _require_depth(text)
+    return _parse(text)
+
+
+def _parse(text: bytes) -> Any:
+    """Plain values of a JSON text that is nested no deeper than it may; see `parse_json`."""
     try:
         # As text: of bytes, json guesses other encodings too.
         values = _DECODER.decode(text.decode())
@@ -95,6 +114,19 @@ def parse_json(text: bytes) -> Any:
         raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"it is not JSON ({error})") from error
+    return values
+
+
+def parse_lines(lines: Sequence[bytes]) -> list[Any]:
+    """Plain values of many lines at once; as many as there are lines, unless one holds several.
+
+    Raises:
+        ValueError: if any line is no JSON text within the bounds; see `parse_json`.
+    """
+    for line in lines:
+        require_length(line)
+    text = b",".join(lines)
+    values: list[Any] = _parse(b"[" + text + b"]")
     return values
 
 
@@ -137,20 +169,58 @@ def require_record(record: Record | Bracket) -> None:
     Raises:
         ValueError: naming the field and its value, a clause.
     """
-    if isinstance(record, UnknownRecord | Report):
-        return
     record_class: Any = type(record)
+    if record_class in (UnknownRecord, Report):
+        return
     for name, rule, holds in _rules_of(record_class):
         value = getattr(record, name)
         if not holds(value):
             raise ValueError(f"`{name}` must be {rule}, got {_shown(value)}")
-    when = record.time
-    if isinstance(when, bool) or not isinstance(when, int | float) or math.isinf(when):
+    when: Any = getattr(record, "time", None)
+    if type(when) not in (int, float) or math.isinf(when):
         raise ValueError(f"`time` must be a number of seconds, got {_shown(when)}")
     if isinstance(record, Ended):
         for name, value in record.columns.items():
-            if broken := column_rule(name, value):
+            broken = None if value is None else column_rule(name, value)
+            if broken:
                 raise ValueError(f"`{name}` must be {broken}, got {_shown(value)}")
+
+
+def require_named_record(record: Record) -> None:
+    """Refuse what `require_record` refuses, and a trial that is not named by its declaration.
+
+    Raises:
+        ValueError: a clause.
+    """
+    require_record(record)
+    if not isinstance(record, Proposed):
+        return
+    spec = dict(record.spec)
+    name = _digest_as_written(spec)
+    seed = spec.pop("seed", None)
+    configuration = name if seed is None else _digest_as_written(spec)
+    if (name, configuration) == (record.trial_id, record.config_id):
+        return
+    # A declaration that is not written in its shortest form has the name of that form.
+    trial = TrialSpec.model_validate(record.spec)
+    if (trial.trial_id(), trial.config_id()) != (record.trial_id, record.config_id):
+        raise ValueError(
+            f"`trial_id` and `config_id` must be those of its `spec`, {trial.trial_id()} and"
+            f" {trial.config_id()}, got {record.trial_id} and {record.config_id}"
+        )
+
+
+WHOLE_FLOAT_PATTERN = re.compile(r"(?<=[0-9])\.0(?=[,}\]])")
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def _digest_as_written(spec: Mapping[str, Any]) -> str:
+    """What `digest_of` gives for a declaration in its shortest form, several times faster.
+
+    For another declaration it may differ: only equality with a name says something.
+    """
+    text = _ENCODER.encode({"schema": DIGEST_VERSION, **spec})
+    return hashlib.sha256(WHOLE_FLOAT_PATTERN.sub("", text).encode()).hexdigest()[:12]
 
 
 def column_rule(name: str, value: Any) -> str | None:
@@ -160,17 +230,25 @@ def column_rule(name: str, value: Any) -> str | None:
     """
     if value is None:
         return None
+    rule, holds = _column_test(name)
+    return None if holds(value) else rule
+
+
+@cache
+def _column_test(name: str) -> tuple[str, Test]:
+    """What a value of a column must be, in words, with its test."""
     if name in FLAG_COLUMNS:
-        return None if isinstance(value, bool) else "true, false or null"
+        return "true, false or null", lambda value: type(value) is bool
     if name in TEXT_COLUMNS:
-        return None if isinstance(value, str) else "a text"
+        return "a text", lambda value: type(value) is str
     is_measured = name in FRACTION_COLUMNS or name in NON_NEGATIVE_COLUMNS
     if not is_measured and not name.startswith(("train_", "val_", "test_")):
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "a number"
+        return "anything", lambda value: True
     low, high = column_range(name)
-    return None if low <= value <= high else range_text(name)
+    return (
+        f"a number {range_text(name)}",
+        lambda value: type(value) in (int, float) and low <= value <= high,
+    )
 
 
 def column_range(name: str) -> tuple[float, float]:
@@ -206,22 +284,25 @@ def _rules_of(record_class: Any) -> tuple[Rule, ...]:
 
 
 def _rule_of(name: str, hint: Any) -> Rule:
-    if name in ("trial_id", "config_id", "twin_id"):
-        optional = name == "twin_id"
-        return (
-            name,
-            "the digits of an id",
-            lambda value: (
-                (optional and value is None)
-                or (isinstance(value, str) and bool(NAME_PATTERN.fullmatch(value)))
-            ),
-        )
+    if name in ("trial_id", "config_id"):
+        return name, "the digits of an id", is_id
+    if name == "twin_id":
+        return name, "the digits of an id or null", lambda value: value is None or is_id(value)
     options = list(_options(hint))
     rule = " or ".join(dict.fromkeys(words for words, _ in options))
-    return name, rule, lambda value: any(holds(value) for _, holds in options)
+    return name, rule, _any_of([holds for _, holds in options])
 
 
-def _options(hint: Any) -> Iterator[tuple[str, Callable[[Any], bool]]]:
+def _any_of(tests: Sequence[Test]) -> Test:
+    """A test that holds where one of several does."""
+    first, *others = tests
+    if not others:
+        return first
+    rest = _any_of(others)
+    return lambda value: first(value) or rest(value)
+
+
+def _options(hint: Any) -> Iterator[tuple[str, Test]]:
     """What a value of a type may be, in words, with a test for each."""
     origin = get_origin(hint)
     if origin in (Union, types.UnionType):
@@ -229,47 +310,49 @@ def _options(hint: Any) -> Iterator[tuple[str, Callable[[Any], bool]]]:
             yield from _options(part)
     elif origin is Literal:
         names = get_args(hint)
-        yield f"one of {', '.join(names)}", lambda value: isinstance(value, str) and value in names
-    elif hint is type(None):
-        yield "null", lambda value: value is None
-    elif hint is bool:
-        yield "true or false", lambda value: isinstance(value, bool)
-    elif hint is int:
-        yield "a whole number, 0 or more", is_count
-    elif hint is float:
-        yield "a number", lambda value: is_number(value)
-    elif hint is str:
-        yield "a text", lambda value: isinstance(value, str)
+        yield f"one of {', '.join(names)}", lambda value: type(value) is str and value in names
     elif origin is not None and issubclass(origin, Mapping):
-        inner = [holds for _, holds in _options(get_args(hint)[1])]
-        yield (
-            "an object",
-            lambda value: (
-                isinstance(value, Mapping)
-                and all(any(holds(item) for holds in inner) for item in value.values())
-            ),
-        )
+        yield "an object", _object_test(get_args(hint)[1])
     elif origin is not None and issubclass(origin, Sequence):
-        inner = [holds for _, holds in _options(get_args(hint)[0])]
-        yield (
-            "a list",
-            lambda value: (
-                isinstance(value, list | tuple)
-                and all(any(holds(item) for holds in inner) for item in value)
-            ),
-        )
+        yield "a list", _list_test(get_args(hint)[0])
     else:
-        yield "anything", lambda value: True
+        yield _PLAIN_TESTS.get(hint, ("anything", lambda value: True))
+
+
+def _object_test(hint: Any) -> Test:
+    if hint is Any:
+        return lambda value: isinstance(value, Mapping)
+    holds = _any_of([test for _, test in _options(hint)])
+    return lambda value: isinstance(value, Mapping) and all(map(holds, value.values()))
+
+
+def _list_test(hint: Any) -> Test:
+    holds = _any_of([test for _, test in _options(hint)])
+    return lambda value: isinstance(value, list | tuple) and all(map(holds, value))
+
+
+def is_id(value: Any) -> bool:
+    """True for a text that may be a trial's id."""
+    return type(value) is str and NAME_PATTERN.fullmatch(value) is not None
 
 
 def is_count(value: Any) -> TypeGuard[int]:
     """True for a whole number in [0, 2^63)."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_COUNT
+    return type(value) is int and 0 <= value < MAX_COUNT
 
 
 def is_number(value: Any) -> TypeGuard[float]:
     """True for a finite number that is no boolean."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+_PLAIN_TESTS: dict[Any, tuple[str, Test]] = {
+    type(None): ("null", lambda value: value is None),
+    bool: ("true or false", lambda value: type(value) is bool),
+    int: ("a whole number, 0 or more", is_count),
+    float: ("a number", is_number),
+    str: ("a text", lambda value: type(value) is str),
+}
 
 
 def _shown(value: Any) -> str:

@@ -32,11 +32,10 @@ from sparsetune.paths import (
     resolve_place,
     storage_errors,
 )
-from sparsetune.spec import SCHEMA_VERSION, TrialSpec
-from sparsetune.spec.declaration import DIGEST_VERSION, digest_of
+from sparsetune.spec import SCHEMA_VERSION
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.storage import owner
-from sparsetune.storage.checks import MAX_JSON_BYTES, parse_json, require_record
+from sparsetune.storage.checks import MAX_JSON_BYTES, parse_json, require_named_record
 from sparsetune.storage.checksums import (
     SEAL_KEYS,
     Chain,
@@ -46,7 +45,7 @@ from sparsetune.storage.checksums import (
     seal_lines,
 )
 from sparsetune.storage.ledger import Ledger, LedgerLines, parse_ledger
-from sparsetune.storage.records import Proposed, Record
+from sparsetune.storage.records import Record
 from sparsetune.storage.segments import (
     LedgerEnd,
     LedgerText,
@@ -338,7 +337,7 @@ class StudyDirectory:
             if text is None:
                 text = read_ledger_text(self.ledger, salvage)
             metrics = study.base.task.metric_names()
-            return parse_ledger(text, metrics, salvage=salvage, check=_require_named_record)
+            return parse_ledger(text, metrics, salvage=salvage, check=require_named_record)
 
     def recorded(self, *, salvage: bool = False, logs: bool = True) -> RecordedStudy:
         """The study as it is recorded, all of it proved.
@@ -512,31 +511,6 @@ def _advising_salvage() -> Iterator[None]:
     except DamageError as error:
         advice = "copy the file again; --salvage reads the lines before it"
         raise DamageError(error.number, error.where, f"{error.reason} ({advice})") from error
-
-
-def _require_named_record(record: Record) -> None:
-    """Refuse a record with values out of bounds, or a trial that is not named by its declaration.
-
-    Raises:
-        ValueError: a clause.
-    """
-    require_record(record)
-    if not isinstance(record, Proposed):
-        return
-    spec = dict(record.spec)
-    name = digest_of({"schema": DIGEST_VERSION, **spec})
-    seed = spec.pop("seed", None)
-    # In the shortest form, 0 is the default seed.
-    configuration = name if seed is None else digest_of({"schema": DIGEST_VERSION, **spec})
-    if (name, configuration) == (record.trial_id, record.config_id):
-        return
-    # A declaration that is not in its shortest form has the name of that form.
-    trial = TrialSpec.model_validate(record.spec)
-    if (trial.trial_id(), trial.config_id()) != (record.trial_id, record.config_id):
-        raise ValueError(
-            f"`trial_id` and `config_id` must be those of its `spec`, {trial.trial_id()} and"
-            f" {trial.config_id()}, got {record.trial_id} and {record.config_id}"
-        )
 
 
 def _values_checksum(stored: Mapping[str, Any]) -> str:

@@ -18,6 +18,8 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import compress
+from operator import not_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ from sparsetune.paths import Place
 from sparsetune.storage.checks import (
     LineFault,
     parse_json,
+    parse_lines,
     require_length,
     require_record,
 )
@@ -292,28 +295,52 @@ def _sort_lines(lines: Sequence[bytes], check: Check) -> tuple[list[int], list[i
     Raises:
         LineFault: naming the first line that is damaged.
     """
-    report_numbers: list[int] = []
+    is_report = [line.startswith(REPORT_PREFIX) for line in lines]
+    report_numbers = list(compress(range(len(lines)), is_report))
+    unread = list(compress(range(len(lines)), map(not_, is_report)))
+    if len(unread) > MAX_OTHER_RECORDS:
+        fault = f"more than {MAX_OTHER_RECORDS:,} records are no reports"
+        raise LineFault(unread[MAX_OTHER_RECORDS], fault)
     other_numbers: list[int] = []
     others: list[Record] = []
-    for number, line in enumerate(lines):
-        if line.startswith(REPORT_PREFIX):
-            report_numbers.append(number)
-            continue
-        record = _decode_line(line, number, check)
+    spaced: list[int] = []
+    texts = [lines[number] for number in unread]
+    for number, values in zip(unread, _parse_lines(texts, unread), strict=True):
+        record = _decode_values(values, number, check)
         if isinstance(record, Report):  # written with spaces, or with its type elsewhere
-            report_numbers.append(number)
+            spaced.append(number)
         elif not isinstance(record, Bracket):
             other_numbers.append(number)
             others.append(record)
-        if len(others) > MAX_OTHER_RECORDS:
-            raise LineFault(number, f"more than {MAX_OTHER_RECORDS:,} records are no reports")
-    return report_numbers, other_numbers, others
+    return sorted(report_numbers + spaced), other_numbers, others
 
 
-def _decode_line(line: bytes, number: int, check: Check) -> Record | Bracket:
+def _parse_lines(lines: Sequence[bytes], numbers: Sequence[int]) -> list[Any]:
+    """Plain values of lines.
+
+    Raises:
+        LineFault: naming the first line that is no JSON within the bounds, by its number.
+    """
     try:
-        require_length(line)
-        values = parse_json(line)
+        # One call of the parser for all lines is faster than one for each.
+        values = parse_lines(lines)
+        # Two records in one line, with a comma between them, would pass as valid JSON.
+        if len(values) == len(lines):
+            return values
+    except ValueError:
+        pass  # read line by line, to name the damaged one
+    found = []
+    for line, number in zip(lines, numbers, strict=True):
+        try:
+            require_length(line)
+            found.append(parse_json(line))
+        except ValueError as error:
+            raise LineFault(number, str(error)) from error
+    return found
+
+
+def _decode_values(values: Any, number: int, check: Check) -> Record | Bracket:
+    try:
         if not isinstance(values, dict):
             raise ValueError("a record must be a JSON object")
         record = decode_record(values)
