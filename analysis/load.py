@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,14 +21,20 @@ from sparsetune.spec.columns import (
     metric_columns,
 )
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import LedgerLines, decode_lines, read_ledger
-from sparsetune.storage.records import Record, Started
-from sparsetune.storage.report_table import report_table
+from sparsetune.storage.directory import log_notices
+from sparsetune.storage.ledger import LedgerLines, paused_garbage_collection
+from sparsetune.storage.records import Started
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study
 
 from .tables import selection
-from .tables.compact import as_frame, ledger_digest, read_compact, write_compact
+from .tables.compact import (
+    as_frame,
+    read_compact,
+    segments_digest,
+    stored_text,
+    write_compact,
+)
 from .tables.declared import configurations
 from .tables.design import Design
 from .tables.results import Results
@@ -44,12 +49,15 @@ class StudyResults(Results):
         study: Its declaration, with everything that was added later.
         states: State of each trial, without its evaluations, in order of first proposal.
         reports: One row per evaluation that counts, by trial and step.
+        notices: What a reader should know about the ledger, a sentence each: that its last launch
+            did not close it, that an older version wrote no checksums, that it is damaged.
     """
 
     directory: StudyDirectory
     study: Study
     states: Mapping[str, TrialState]
     reports: pd.DataFrame
+    notices: Sequence[str] = ()
 
     @cached_property
     def design(self) -> Design:
@@ -113,7 +121,9 @@ class StudyResults(Results):
         return selection.cells(self.study, self._uses, self._trials)
 
 
-def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) -> StudyResults:
+def load(
+    directory: str | os.PathLike[str] | Place, *, compact: bool = False, salvage: bool = False
+) -> StudyResults:
     """Read the results in a study directory, finished or not.
 
     Args:
@@ -121,69 +131,53 @@ def load(directory: str | os.PathLike[str] | Place, *, compact: bool = False) ->
         compact: True to write the two files of `analysis.tables.compact` if the ledger has grown
             since they were written, so that later readings are faster; `analysis.report` does so.
             Nothing is written otherwise.
+        salvage: True to read a damaged ledger up to its first damage, which ``notices`` name.
 
     Raises:
-        StudyDirectoryError: if it is no study directory, has another schema version, or its ledger
-            is damaged.
+        StudyDirectoryError: if it is no study directory, has another schema version, or is damaged,
+            naming file and line.
         StorageError: if the directory cannot be read, or the files cannot be written.
     """
     home = StudyDirectory(directory)
     study = home.study()
-    # Taken before the ledger is read, which may grow meanwhile: the files must not claim too much.
-    digest = ledger_digest(home)
     metrics = study.base.task.metric_names()
-    stored = read_compact(home, digest, metrics)
-    with _paused_garbage_collection():
+    # Taken before the ledger is read, which may grow meanwhile: files must not claim too much.
+    segments = None if isinstance(home.path, Path) else segments_digest(home)
+    text = stored_text(home, segments) if segments else None
+    stored = read_compact(home, text.end, metrics) if text else None
+    if text is None or stored is None:
+        text = home.read_ledger_text(salvage=salvage)
+        stored = None if text.damage else read_compact(home, text.end, metrics)
+    with paused_garbage_collection():
         if stored:
-            lines, reports = stored
-            records = decode_lines(lines, home.ledger)
+            records, reports = stored
             states = fold_records(records)
         else:
-            ledger = read_ledger(home.ledger)
-            lines = ledger.others
-            records = ledger.other_records()
+            ledger = home.read_records(study, salvage=salvage, text=text)
+            text = ledger.text
+            records = [*ledger.others]
             states = fold_records(records)
-            reports = _reports_by_trial(ledger, records, states, metrics)
-    if compact and not stored:
-        write_compact(home, digest, lines, reports, metrics)
-    return StudyResults(home, study.extended(records), states, reports)
+            reports = _reports_by_trial(ledger, states)
+            if compact and not text.damage:
+                write_compact(home, text, segments, ledger.other_lines, reports, metrics)
+    notices = home.notices(text)
+    log_notices(notices)
+    return StudyResults(home, study.extended(records), states, reports, notices)
 
 
-@contextmanager
-def _paused_garbage_collection() -> Iterator[None]:
-    """Pause the search for reference cycles.
-
-    The many objects that a ledger becomes have none, and looking for them takes as long as reading.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _reports_by_trial(
-    ledger: LedgerLines,
-    records: Sequence[Record],
-    states: Mapping[str, TrialState],
-    metrics: Sequence[str],
-) -> pd.DataFrame:
+def _reports_by_trial(ledger: LedgerLines, states: Mapping[str, TrialState]) -> pd.DataFrame:
     """Evaluations that count, in order of the trials' first proposal and of steps.
 
     Args:
         ledger: The ledger.
-        records: Its records that are no evaluations.
         states: State of every trial.
-        metrics: Metrics that the study's task names.
     """
     starts = [
         (number, record.trial_id, record.resumed_from_step)
-        for number, record in zip(ledger.other_numbers, records, strict=True)
+        for number, record in zip(ledger.other_numbers, ledger.others, strict=True)
         if isinstance(record, Started)
     ]
-    table = as_frame(report_table(ledger, metrics))
+    table = as_frame(ledger.reports)
     reports = _counting_reports(table, ledger.report_numbers, starts)
     # The tables show trials in order of first proposal, whenever each one reported.
     position = pd.Index(list(states)).get_indexer(pd.Index(reports["trial_id"]))

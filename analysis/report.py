@@ -23,6 +23,8 @@ from .tables.results import Results
 def report(
     source: str | os.PathLike[str] | Place | Results,
     out: str | os.PathLike[str] | Place | None = None,
+    *,
+    salvage: bool = False,
 ) -> Place:
     """Write ``tables/``, ``figures/`` and ``report/index.html`` of a study or a table of runs.
 
@@ -31,6 +33,7 @@ def report(
     Args:
         source: A study directory, or results.
         out: The folder to write into; by default the study directory.
+        salvage: True to read a damaged ledger up to its first damage; see `analysis.load`.
 
     Returns:
         Path of the page.
@@ -40,7 +43,10 @@ def report(
         SparsetuneError: if results of no study directory come without ``out``.
         StorageError: if a file cannot be written.
     """
-    results = source if isinstance(source, Results) else load(source, compact=out is None)
+    if isinstance(source, Results):
+        results = source
+    else:
+        results = load(source, compact=out is None, salvage=salvage)
     folder = _report_folder(results, out)
     page = folder / "report" / "index.html"
     # A large study has many figures, so the second process starts while its tables are made.

@@ -13,12 +13,13 @@ import errno
 import os
 import re
 import shlex
+import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from sparsetune.errors import StorageError
 
@@ -125,17 +126,52 @@ def translating_read_errors(path: Place) -> Iterator[None]:
         raise StorageError(f"`{path}` cannot be read: {refusal_reason(error)}") from error
 
 
-def read_content(path: Place) -> bytes | None:
-    """Content of a file or an object; None where there is none.
+def open_file(path: Path) -> BinaryIO:
+    """A regular file, open for reading: every file of a study on a disk is opened here.
+
+    A FIFO, a device, a socket or a folder of that name is refused without waiting for it.
 
     Raises:
-        StorageError: if it cannot be read, or its bucket does not exist.
+        OSError: if there is no such file, or it is no regular one.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it must be a regular file, and is not", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def _read_file(path: Path, limit: int | None) -> bytes:
+    with open_file(path) as file:
+        _require_size(os.fstat(file.fileno()).st_size, limit)
+        return file.read()
+
+
+def _read_object(path: UPath, limit: int | None) -> bytes:
+    if limit is not None:
+        _require_size(int(path.fs.info(path.path)["size"]), limit)
+    return bytes(path.fs.cat_file(path.path))
+
+
+def _require_size(size: int, limit: int | None) -> None:
+    if limit is not None and size > limit:
+        raise OSError(errno.EFBIG, f"it must have at most {limit:,} bytes, and has {size:,}")
+
+
+def read_content(path: Place, limit: int | None = None) -> bytes | None:
+    """Content of a file or an object; None where there is none.
+
+    Args:
+        path: The file or the object.
+        limit: Largest size in bytes that is read; None for no limit.
+
+    Raises:
+        StorageError: if it cannot be read, is no regular file, or is larger; or if its bucket does
+            not exist.
     """
     with translating_read_errors(path):
         try:
-            return (
-                path.read_bytes() if isinstance(path, Path) else bytes(path.fs.cat_file(path.path))
-            )
+            return _read_file(path, limit) if isinstance(path, Path) else _read_object(path, limit)
         except (FileNotFoundError, NotADirectoryError) as error:
             if _error_code(error) == "NoSuchBucket":
                 raise
@@ -169,7 +205,7 @@ def read_contents(folder: Place, listed: Sequence[str]) -> Iterator[bytes]:
     """
     with translating_read_errors(folder):
         if isinstance(folder, Path):
-            yield from ((folder / name).read_bytes() for name in listed)
+            yield from (_read_file(folder / name, None) for name in listed)
         elif listed:
             paths = [(folder / name).path for name in listed]
             fetched: dict[str, bytes] = folder.fs.cat(paths)

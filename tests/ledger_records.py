@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sparsetune.storage.ledger import read_lines
-from sparsetune.storage.records import Record, Report, decode_record, encode_record
+from sparsetune.storage.records import Bracket, Record, Report, decode_record, encode_record
 
 Plain = dict[str, Any]
 """A record as the plain values of its line."""
@@ -27,7 +27,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 
 def record(plain: Mapping[str, Any]) -> Record:
     """The record of a line with these values; fields that its type must have are filled in."""
-    return decode_record({"time": 0.0, **DEFAULTS.get(plain["type"], {}), **plain})
+    made = decode_record({"time": 0.0, **DEFAULTS.get(plain["type"], {}), **plain})
+    assert not isinstance(made, Bracket)
+    return made
 
 
 def records(plain: Iterable[Mapping[str, Any]]) -> list[Record]:

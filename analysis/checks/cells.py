@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from sparsetune.paths import Place, read_content
+from sparsetune.storage.trial_files import AttemptFiles, if_whole
 
 from ..load import StudyResults
 from .evidence import Evidence, has_value, require_columns
@@ -162,8 +161,9 @@ def empty_layers(evidence: Evidence) -> Iterator[Finding]:
     certificates = 0
     # A winner may report for several cells; its certificate is read once.
     for row in rows.dropna(subset="attempt").drop_duplicates("trial_id").to_dict("records"):
-        folder = evidence.results.directory.attempt(str(row["trial_id"]), int(row["attempt"]))
-        empty = _empty_layers(folder)
+        trial_id = str(row["trial_id"])
+        state = evidence.results.states[trial_id]
+        empty = _empty_layers(AttemptFiles.of(evidence.results.directory, trial_id, state))
         if empty is not None:
             certificates += 1
             found += [(row["arm"], row["cell"], layer) for layer in empty]
@@ -177,10 +177,9 @@ def empty_layers(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(str(arm), list(own["cell"]), got)
 
 
-def _empty_layers(folder: Place) -> list[str] | None:
-    """Layers without a kept weight, by an attempt's certificate; None where there is none."""
-    text = read_content(folder / "certificate.json")
-    if not text:
+def _empty_layers(files: AttemptFiles) -> list[str] | None:
+    """Layers without a kept weight, by an attempt's certificate; None without one that is whole."""
+    certificate = if_whole(files.certificate)
+    if certificate is None:
         return None
-    layers = json.loads(text)["layers"]
-    return [str(layer["name"]) for layer in layers if layer["kept"] == 0]
+    return [str(layer["name"]) for layer in certificate["layers"] if layer["kept"] == 0]

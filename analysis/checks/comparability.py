@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from sparsetune.storage.trial_files import if_whole
+
 from ..estimates.equal_flops import flops_warnings
 from ..load import StudyResults
 from ..measure import Measure
@@ -287,7 +289,7 @@ def mixed_machines(evidence: Evidence) -> Iterator[Finding]:
     kinds = describe_rows(rows[is_known], MACHINE_FIELDS).reindex(rows.index)
     yield from mixed_kinds(evidence, kinds, "warning")
     # Versions are a fact of launches; the ledger does not repeat them for every trial.
-    launches = [_versions(facts) for facts in evidence.results.directory.launches()]
+    launches = [_versions(facts) for facts in if_whole(evidence.results.directory.launches) or []]
     changes = _version_changes(launches)
     if changes:
         got = f"{len(launches)} launches ran {'; '.join(changes)}"

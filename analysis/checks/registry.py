@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cells, comparability, seeds, selection, steps
+from . import cells, comparability, directory, seeds, selection, steps
 from .check import Check
 
 _ALL = (
@@ -277,6 +277,20 @@ _ALL = (
             " of the two out."
         ),
         of_table="Leave the runs of one of the two out.",
+    ),
+    Check(
+        code="SPT024",
+        title="Damaged or unclosed records",
+        severity="warning",
+        function=directory.damaged_files,
+        rule=(
+            "a study's ledger should end with its closing record, and the files of its trials be"
+            " those that they recorded"
+        ),
+        remedy=(
+            "Copy the study's directory again, or let the study run on (`sparsetune resume"
+            " DIRECTORY`): it closes the ledger."
+        ),
     ),
 )
 

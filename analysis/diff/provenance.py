@@ -8,6 +8,7 @@ from typing import Any
 
 from sparsetune.spec import flatten_values
 from sparsetune.storage.records import Started
+from sparsetune.storage.trial_files import if_whole
 
 from ..load import StudyResults
 from ..tables.results import Results
@@ -64,7 +65,7 @@ def runtime_facts(results: Results) -> dict[str, str]:
 
 def _all_facts(results: StudyResults) -> Iterator[Fact]:
     """Facts that every launch and every start of a trial recorded."""
-    for launch in results.directory.launches():
+    for launch in if_whole(results.directory.launches) or []:
         yield from _launch_facts(launch)
     for state in results.states.values():
         for start in state.starts:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sparsetune.costs.memory import PeakMemory, peak_memory
 from sparsetune.paths import command_path, relative_path
+from sparsetune.storage.trial_files import if_whole
 
 from ..load import StudyResults
 from ..tables.foreign import TableResults
@@ -76,7 +77,7 @@ def launch_table(results: Results) -> list[LaunchRow]:
     """Every launch of the study, oldest first; none if the results are of no study."""
     if not isinstance(results, StudyResults):
         return []
-    return [_launch_row(facts) for facts in results.directory.launches()]
+    return [_launch_row(facts) for facts in if_whole(results.directory.launches) or []]
 
 
 def memory_table(results: Results) -> list[PeakMemory]:

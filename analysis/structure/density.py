@@ -117,8 +117,8 @@ def layer_densities(results: Results, where: Mapping[str, Any] | None = None) ->
     ``position`` counts from 0 at the input.
     """
     rows = []
-    for trial, folder in trial_folders(results, where):
-        for position, layer in enumerate(certificate_layers(folder)):
+    for trial, files in trial_folders(results, where):
+        for position, layer in enumerate(certificate_layers(files)):
             rows.append(
                 {
                     **trial,

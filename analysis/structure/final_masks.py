@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sparsetune.paths import Place, read_content
+from sparsetune.storage.trial_files import MASKS_FILE, MODEL_FILE, AttemptFiles, if_whole
 
 from ..tables.results import Results
 from ..tables.selection import report_rows
@@ -19,8 +19,6 @@ from .trial_folders import certificate_layers, trial_folders
 Bits = NDArray[np.uint8]
 UNTRAINED_ENCODERS = ("bert_tiny", "bert_base")
 """Encoders that start from the trial's seed. Others are pre-trained: one start for all seeds."""
-MASK_FILE = "masks.safetensors"
-MODEL_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -69,10 +67,10 @@ def final_masks(
     for sparsity in sorted(sparsities):
         masks = []
         missing = 0
-        for trial, folder in folders:
+        for trial, files in folders:
             if trial["sparsity"] != sparsity:
                 continue
-            bits, sizes = read_final_mask(folder)
+            bits, sizes = read_final_mask(files)
             if not bits:
                 missing += 1
                 continue
@@ -115,27 +113,23 @@ def _start_names(results: Results) -> dict[str, str]:
     return dict(zip(rows["trial_id"], start, strict=True))
 
 
-def read_final_mask(folder: Place) -> tuple[dict[str, Bits], dict[str, int]]:
-    """Packed bits and number of weights by layer, from an attempt's folder; empty without a mask.
+def read_final_mask(files: AttemptFiles) -> tuple[dict[str, Bits], dict[str, int]]:
+    """Packed bits and number of weights by layer, from an attempt's files; empty without a mask.
 
     A file that does not hold what the certificate counted is no mask.
-
-    Raises:
-        StudyDirectoryError: if the certificate is damaged.
-        StorageError: if a file cannot be read.
     """
-    layers = certificate_layers(folder)
+    layers = certificate_layers(files)
     if not layers:
         return {}, {}
     sizes = {layer["name"]: int(layer["weights"]) for layer in layers}
-    tensors = _tensors(folder / MASK_FILE)
+    tensors = _tensors(files, MASKS_FILE)
     if sizes.keys() <= tensors.keys():
         bits = {name: tensors[name] for name in sizes}
         kept = {layer["name"]: layer["kept"] for layer in layers}
         if _has_counts(bits, sizes, kept):
             return bits, sizes
     # A model is larger than its masks, so it is read only without them.
-    tensors = _tensors(folder / MODEL_FILE)
+    tensors = _tensors(files, MODEL_FILE)
     if sizes.keys() <= tensors.keys():
         bits = {name: np.packbits(tensors[name] != 0) for name in sizes}
         # A model does not tell kept weights that are zero from pruned ones.
@@ -156,12 +150,12 @@ def _has_counts(
     return all(np.bitwise_count(bits[name]).sum() == counts[name] for name in sizes)
 
 
-def _tensors(path: Place) -> dict[str, NDArray[Any]]:
+def _tensors(files: AttemptFiles, name: str) -> dict[str, NDArray[Any]]:
     """Tensors of a file by name; empty if it is missing, damaged or of a type that numpy lacks."""
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    data = read_content(path)
+    data = if_whole(lambda: files.read(name))
     if data is None:
         return {}
     try:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsetune.storage.trial_files import if_whole
+
 from ..drawers import draw
 from ..estimates.intervals import estimate_means
 from ..notebook import Shown
@@ -16,7 +18,6 @@ from ..tables.results import Results
 from .trial_folders import (
     TRIAL_COLUMNS,
     format_span,
-    read_json,
     sparse_report_trials,
     trial_folders,
 )
@@ -37,7 +38,6 @@ MASK_COLUMNS = [
 ]
 CELL_COLUMNS = ["cell", "arm", "sparsity", "epochs"]
 ACTIVE_STATISTICS = ["n", "mean", "sd", "df", "low", "high"]
-STRUCTURE_FILE = "structure.json"
 TARGET_TOLERANCE = 5e-4
 """A mask is at its target if its sparsity is that near."""
 WHOLE_MARGIN = 1e-9
@@ -129,8 +129,8 @@ def mask_history(results: Results, where: Mapping[str, Any] | None = None) -> Ma
     """
     rows: list[dict[str, Any]] = []
     steps = results.trials().set_index("trial_id")["step"]
-    for trial, folder in trial_folders(results, where):
-        masks = read_json(folder / STRUCTURE_FILE) or []
+    for trial, files in trial_folders(results, where):
+        masks = if_whole(files.structure) or []
         own_steps = int(steps[trial["trial_id"]])
         rows += [trial | row for row in _mask_rows(masks, own_steps)]
     return MaskHistory(pd.DataFrame(rows, columns=MASK_COLUMNS))

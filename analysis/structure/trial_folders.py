@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
-from sparsetune.errors import SparsetuneError, StudyDirectoryError
-from sparsetune.paths import Place, read_content
+from sparsetune.errors import SparsetuneError
+from sparsetune.storage.trial_files import AttemptFiles, if_whole
 
 from ..load import StudyResults
 from ..tables.results import Results
 from ..tables.selection import report_rows
 
 TRIAL_COLUMNS = ["cell", "arm", "sparsity", "epochs", "seed", "trial_id"]
-CERTIFICATE_FILE = "certificate.json"
 
 
 def trial_folders(
     results: Results, where: Mapping[str, Any] | None = None
-) -> Iterator[tuple[dict[str, Any], Place]]:
-    """`TRIAL_COLUMNS` and folder of each COMPLETE report trial of a sparse winner.
+) -> Iterator[tuple[dict[str, Any], AttemptFiles]]:
+    """`TRIAL_COLUMNS` and files of each COMPLETE report trial of a sparse winner.
 
-    The folder is that of the attempt that ended the trial. Results that are not of a study
+    The files are those of the attempt that ended the trial. Results that are not of a study
     directory have none.
 
     Raises:
@@ -35,8 +33,9 @@ def trial_folders(
     # A folder is named after its attempt: a trial without one has no folder.
     rows = sparse_report_trials(results, where).dropna(subset="attempt")
     for row in rows[[*TRIAL_COLUMNS, "attempt"]].to_dict("records"):
-        folder = results.directory.attempt(row["trial_id"], int(row["attempt"]))
-        yield {name: row[name] for name in TRIAL_COLUMNS}, folder
+        state = results.states[row["trial_id"]]
+        files = AttemptFiles.of(results.directory, row["trial_id"], state)
+        yield {name: row[name] for name in TRIAL_COLUMNS}, files
 
 
 def sparse_report_trials(results: Results, where: Mapping[str, Any] | None) -> pd.DataFrame:
@@ -57,30 +56,9 @@ def sparse_report_trials(results: Results, where: Mapping[str, Any] | None) -> p
     return rows.assign(sparsity=rows["sparsity.target"])
 
 
-def read_json(path: Place) -> Any:
-    """Contents of a JSON file of a trial's folder; None if there is no such file.
-
-    Raises:
-        StudyDirectoryError: if it is damaged.
-        StorageError: if it cannot be read.
-    """
-    text = read_content(path)
-    try:
-        return None if text is None else json.loads(text)
-    except ValueError as error:
-        raise StudyDirectoryError(
-            f"`{path}` is damaged: {error}; delete it to go without"
-        ) from error
-
-
-def certificate_layers(folder: Place) -> list[dict[str, Any]]:
-    """Layers of a trial's certificate, input first; empty if there is no certificate.
-
-    Raises:
-        StudyDirectoryError: if it is damaged.
-        StorageError: if it cannot be read.
-    """
-    certificate = read_json(folder / CERTIFICATE_FILE) or {}
+def certificate_layers(files: AttemptFiles) -> list[dict[str, Any]]:
+    """Layers of a trial's certificate, input first; empty without one that is whole."""
+    certificate = if_whole(files.certificate) or {}
     layers: list[dict[str, Any]] = certificate.get("layers", [])
     return layers
 

@@ -172,6 +172,15 @@ def add_study_folders(parser: argparse.ArgumentParser) -> None:
     add_search_path(parser)
 
 
+def add_salvage(parser: argparse.ArgumentParser) -> None:
+    """Add ``--salvage`` to a command that reads a study's ledger."""
+    parser.add_argument(
+        "--salvage",
+        action="store_true",
+        help="read a damaged ledger up to its first damage, and name it",
+    )
+
+
 def use_study_folders(parsed: argparse.Namespace, directory: Place) -> Path | None:
     """Let a command that reads a study import and find what its launches could.
 
@@ -183,10 +192,6 @@ def use_study_folders(parsed: argparse.Namespace, directory: Place) -> Path | No
 
     Returns:
         Folder of the data sets; None where the environment or the default says.
-
-    Raises:
-        StorageError: if the study's provenance cannot be read.
-        StudyDirectoryError: if it is damaged.
     """
     from sparsetune.import_path import append_to_path
     from sparsetune.storage import StudyDirectory

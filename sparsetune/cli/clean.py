@@ -13,7 +13,7 @@ from sparsetune.errors import StudyDirectoryError
 
 if TYPE_CHECKING:
     from sparsetune.storage import StudyDirectory
-    from sparsetune.storage.large_files import LargeFile
+    from sparsetune.storage.trial_files import LargeFile
 
 
 RESUMED_STATUSES = ("RUNNING", "WAITING", "FAILED")
@@ -38,7 +38,7 @@ def add_command(commands: Commands) -> None:
 def clean(parsed: argparse.Namespace) -> int:
     """Say what would be freed, and free it once that is confirmed."""
     from sparsetune.storage import StudyDirectory
-    from sparsetune.storage.large_files import delete_files, find_large_files, total_bytes
+    from sparsetune.storage.trial_files import delete_files, find_large_files, total_bytes
 
     home = StudyDirectory(parsed.directory)
     home.study()  # raises where this is no study directory
@@ -65,14 +65,13 @@ def clean(parsed: argparse.Namespace) -> int:
 
 def _describe(home: StudyDirectory, files: Sequence[LargeFile], sizes: Mapping[str, int]) -> None:
     """Say what would be freed, and lost."""
-    from sparsetune.storage.ledger import read_records
     from sparsetune.storage.trial_state import fold_records
     from sparsetune.units import format_bytes
 
     for kind, size in sizes.items():
         count = sum(file.kind == kind for file in files)
         print_line(f"{kind}: {format_bytes(size)} in {count} file{'' if count == 1 else 's'}")
-    trials = fold_records(read_records(home.ledger))
+    trials = fold_records(home.recorded().records)
     saved = {file.trial_id for file in files if file.kind == "checkpoints"}
     needed = [one for one in saved if one in trials and trials[one].status in RESUMED_STATUSES]
     if needed:

@@ -7,6 +7,7 @@ import argparse
 from sparsetune.cli.arguments import (
     Commands,
     add_parser,
+    add_salvage,
     parse_amount,
     parse_amounts,
     parse_place,
@@ -48,6 +49,7 @@ def add_command(commands: Commands) -> None:
         metavar="S",
         help="fraction at target before (default: the study's)",
     )
+    add_salvage(parser)
 
 
 def replay(parsed: argparse.Namespace) -> int:
@@ -60,7 +62,11 @@ def replay(parsed: argparse.Namespace) -> int:
     given = {name: getattr(parsed, name) for name in HALVING_FIELDS}
     changes = {name: value for name, value in given.items() if value is not None}
     found = replay_study(
-        parsed.directory, changes, schedulers=build_schedulers, workers=parsed.workers
+        parsed.directory,
+        changes,
+        schedulers=build_schedulers,
+        workers=parsed.workers,
+        salvage=parsed.salvage,
     )
     objective = load(parsed.directory).measure(found.objective)
     figure = draw_replay(

@@ -7,6 +7,7 @@ import argparse
 from sparsetune.cli.arguments import (
     Commands,
     add_parser,
+    add_salvage,
     add_study_folders,
     parse_place,
     print_json,
@@ -24,6 +25,7 @@ def add_command(commands: Commands) -> None:
     )
     parser = add_parser(commands, "report", write_report, summary, examples)
     parser.add_argument("directory", type=parse_place, help="the study's directory")
+    add_salvage(parser)
     add_study_folders(parser)
 
 
@@ -32,7 +34,7 @@ def write_report(parsed: argparse.Namespace) -> int:
     from sparsetune.analysis import report
 
     use_study_folders(parsed, parsed.directory)
-    page = report(parsed.directory)
+    page = report(parsed.directory, salvage=parsed.salvage)
     if parsed.json:
         print_json({"report": str(page)})
     else:

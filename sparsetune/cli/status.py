@@ -7,6 +7,7 @@ import argparse
 from sparsetune.cli.arguments import (
     Commands,
     add_parser,
+    add_salvage,
     add_study_folders,
     parse_place,
     print_json,
@@ -26,6 +27,7 @@ def add_command(commands: Commands) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="show it again every two seconds until Ctrl-C"
     )
+    add_salvage(parser)
     add_study_folders(parser)
 
 
@@ -35,7 +37,7 @@ def show_status(parsed: argparse.Namespace) -> int:
 
     use_study_folders(parsed, parsed.directory)
     if parsed.json:
-        print_json(study_status(parsed.directory))
+        print_json(study_status(parsed.directory, salvage=parsed.salvage))
     else:
-        print_status(parsed.directory, watch=parsed.watch)
+        print_status(parsed.directory, watch=parsed.watch, salvage=parsed.salvage)
     return 0

@@ -31,19 +31,22 @@ from sparsetune.own_code.modules import CodeReader, own_modules
 from sparsetune.paths import Place, resolve_place, storage_errors
 from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.storage.announcements import AttemptFailed, WorkerMessage
-from sparsetune.storage.records import Cause, ColumnValue, Ended, Note, Report, Started
+from sparsetune.storage.records import (
+    COUNT_COLUMNS,
+    Cause,
+    ColumnValue,
+    Ended,
+    Note,
+    Report,
+    Started,
+)
+from sparsetune.storage.trial_files import CERTIFICATE_FILE, STRUCTURE_FILE, file_digests
 
 if TYPE_CHECKING:
     from sparsetune.train.loop import TrialResult
 
 FLUSH_SECONDS = 0.5
 """Seconds between messages to the driver: each costs milliseconds there."""
-COUNT_COLUMNS = {
-    "pruned_weights": "pruned",
-    "prunable_weights": "weights",
-    "parameters": "parameters",
-}
-"""Final columns that are counts of the certificate, with their names there."""
 _CODE_READER = CodeReader()
 """Of the whole process, which imports each of a user's modules once."""
 
@@ -248,18 +251,21 @@ def _train(given: Assignment, start: _Start, messages: DriverMessages, watchdog:
         device=device,
     )
     require_study_folder(folder)
-    _write_json(folder / "certificate.json", final.certificate)
-    _write_json(folder / "structure.json", final.structure)
-    return _trial_end(given, final, device_memory.peak_bytes(device))
+    _write_json(folder / CERTIFICATE_FILE, final.certificate)
+    _write_json(folder / STRUCTURE_FILE, final.structure)
+    return _trial_end(given, final, device_memory.peak_bytes(device), file_digests(folder))
 
 
-def _trial_end(given: Assignment, final: TrialResult, peak_memory: int) -> Ended:
+def _trial_end(
+    given: Assignment, final: TrialResult, peak_memory: int, files: Mapping[str, str]
+) -> Ended:
     """The end of a trial that was trained.
 
     Args:
         given: The trial.
         final: Its result.
         peak_memory: Largest memory of its device, in bytes.
+        files: Digests of the files that it left, by name.
     """
     counts = {}
     if final.certificate:
@@ -270,6 +276,7 @@ def _trial_end(given: Assignment, final: TrialResult, peak_memory: int) -> Ended
         status=final.status,
         error=final.error,
         certified=final.certified,
+        files=files,
         columns={**counts, "peak_memory": peak_memory, **final.test},
     )
 

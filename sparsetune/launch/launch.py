@@ -116,7 +116,8 @@ def launch(
                 own_code=own_code,
             )
         )
-        with closing(Ledger(home.ledger, owner)) as ledger, home.journal_file() as journal:
+        opened = home.open_ledger(owner, prepared.ledger_end)
+        with closing(opened) as ledger, home.journal_file() as journal:
             if prepared.added:
                 ledger.append(prepared.added)  # before any trial that it asks for
             prepared.planner.journal.move_to(journal)
@@ -201,7 +202,7 @@ class StudyRun:
         """Run what is left; returns True if it was interrupted."""
         for line in self._prepared.warnings:
             self._announce(Remark(f"warning: {line}"))
-        for line in self._environment.changed:
+        for line in (*self._prepared.notices, *self._environment.changed):
             self._announce(Remark(line))
         try:
             if self._prepared.forecast.trials or not self._driver.finish():

@@ -17,9 +17,8 @@ from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.sampling import quiet_optuna
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import read_records
 from sparsetune.storage.records import Extended, Record
-from sparsetune.storage.segments import SegmentStamp, segment_stamps
+from sparsetune.storage.segments import LedgerEnd, SegmentStamp, segment_stamps
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study, study_subject
 
@@ -41,6 +40,8 @@ class PreparedLaunch:
         planner: Planner of the extended study over ``trials``, with a journal in memory.
         forecast: Cost of what is left to run.
         read_at: Stamps of the ledger's segments from before it was read.
+        ledger_end: Where this launch continues the ledger.
+        notices: What is to be known about the ledger, a sentence each.
         warnings: What does not keep the study from running, for people.
     """
 
@@ -56,6 +57,8 @@ class PreparedLaunch:
     planner: Planner
     forecast: Forecast
     read_at: Sequence[SegmentStamp]
+    ledger_end: LedgerEnd
+    notices: Sequence[str]
     warnings: tuple[str, ...] = ()
 
     def up_to_date(self) -> PreparedLaunch:
@@ -130,7 +133,8 @@ def _read_and_plan(
 ) -> PreparedLaunch:
     # Before reading: what is added meanwhile then counts as a change, and is read again.
     read_at = _written_segments(home)
-    records = read_records(home.ledger)
+    ledger = home.read_records(study)
+    records = ledger.records()
     added = extend.record(study, records, data_root) if extend else None
     if added:
         records.append(added)
@@ -156,6 +160,8 @@ def _read_and_plan(
         planner=planner,
         forecast=forecast,
         read_at=read_at,
+        ledger_end=ledger.text.end,
+        notices=home.notices(ledger.text),
     )
 
 

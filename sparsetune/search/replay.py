@@ -20,7 +20,6 @@ from sparsetune.sparsity.methods.ramps import ramp_steps
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import METHOD_FIELDS
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import read_records
 from sparsetune.storage.records import Proposed, Record
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Minimize, Study
@@ -71,6 +70,7 @@ def replay_study(
     *,
     schedulers: Callable[[Halving], Mapping[str, SchedulerFactory]],
     workers: int = 2,
+    salvage: bool = False,
 ) -> ReplayResult:
     """Replay schedulers over every cell of a recorded study that searched.
 
@@ -81,6 +81,7 @@ def replay_study(
         schedulers: Returns the schedulers to compare by name, the one that stops nothing first,
             from the rule that is replayed.
         workers: Trials that run at once, at least one.
+        salvage: True to read a damaged ledger up to its first damage.
 
     Raises:
         StudyDirectoryError: if it is no study directory, or no cell has two configurations that
@@ -88,11 +89,11 @@ def replay_study(
         DeclarationError: if the rule is not valid.
     """
     directory = StudyDirectory(path)
-    records = read_records(directory.ledger)
-    study = directory.study().extended(records)
+    recorded = directory.recorded(salvage=salvage)
+    study = recorded.study
     declared = study.stopping or Halving()
     rule = Halving(**{**declared.given(), **changes}).checked()
-    cells, left_out = recorded_cells(study, records)
+    cells, left_out = recorded_cells(study, recorded.records)
     if not cells:
         raise StudyDirectoryError(
             f"`{directory.path}` must hold a cell with at least two configurations that trained to"

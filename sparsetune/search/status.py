@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -18,8 +18,7 @@ from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.search.sampling import quiet_optuna
 from sparsetune.search.study_view import StudyView
-from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import read_records
+from sparsetune.storage import RecordedStudy, StudyDirectory
 from sparsetune.storage.records import Started
 from sparsetune.storage.trial_state import fold_records
 from sparsetune.units import format_bytes, format_duration, format_time_left
@@ -32,25 +31,34 @@ WATCH_SHARE = 5
 """A look that takes long comes less often: it takes at most one in so many seconds."""
 
 
-def study_status(path: Place) -> dict[str, Any]:
+def study_status(path: Place, *, salvage: bool = False) -> dict[str, Any]:
     """Cells, trials, pace, time left, errors, retries and peak memory, as plain JSON values.
 
+    Args:
+        path: The study's directory.
+        salvage: True to read a damaged ledger up to its first damage.
+
     Raises:
-        StudyDirectoryError: if ``path`` is not a study directory.
+        StudyDirectoryError: if ``path`` is not a study directory, or is damaged.
     """
     directory = StudyDirectory(path)
-    return _status_facts(directory, load_study_view(directory))
+    recorded = directory.recorded(salvage=salvage, logs=False)
+    return _status_facts(directory, _view_of(recorded), recorded.notices)
 
 
 def load_study_view(directory: StudyDirectory) -> StudyView:
     """The view of a study as its ledger stands."""
+    return _view_of(directory.recorded(logs=False))
+
+
+def _view_of(recorded: RecordedStudy) -> StudyView:
     quiet_optuna()
-    records = read_records(directory.ledger)
-    study = directory.study().extended(records)
-    return StudyView(build_planner(study, fold_records(records)))
+    return StudyView(build_planner(recorded.study, fold_records(recorded.records)))
 
 
-def _status_facts(directory: StudyDirectory, view: StudyView) -> dict[str, Any]:
+def _status_facts(
+    directory: StudyDirectory, view: StudyView, notices: Sequence[str]
+) -> dict[str, Any]:
     done, total = view.epochs()
     driver = directory.driver()
     # None yet where the driver has only just begun.
@@ -81,6 +89,7 @@ def _status_facts(directory: StudyDirectory, view: StudyView) -> dict[str, Any]:
         "errors": _newest_errors(view),
         "retried": len(retries),
         "retries": retries[-SHOWN_ERRORS:],
+        "notices": list(notices),
         "memory": [{**peak.facts(), "advice": peak.advice} for peak in peaks],
     }
 
@@ -104,25 +113,26 @@ def _list_retries(view: StudyView) -> list[dict[str, Any]]:
     return retries
 
 
-def print_status(path: Place, *, watch: bool = False) -> None:
+def print_status(path: Place, *, watch: bool = False, salvage: bool = False) -> None:
     """Print the state for a person; to watch it is to print it again and again, until Ctrl-C."""
     directory = StudyDirectory(path)
     console = Console(highlight=False)
     if not watch:
-        console.print(render_status(directory))
+        console.print(render_status(directory, salvage))
         return
-    with Live(render_status(directory), console=console, auto_refresh=False) as live:
+    with Live(render_status(directory, salvage), console=console, auto_refresh=False) as live:
         while True:
             # Reading a large ledger takes seconds, and the driver needs the processor as well.
             began = time.monotonic()
-            live.update(render_status(directory), refresh=True)
+            live.update(render_status(directory, salvage), refresh=True)
             time.sleep(max(WATCH_SECONDS, WATCH_SHARE * (time.monotonic() - began)))
 
 
-def render_status(directory: StudyDirectory) -> Group:
+def render_status(directory: StudyDirectory, salvage: bool = False) -> Group:
     """The state as a person sees it."""
-    view = load_study_view(directory)
-    return Group(*_status_lines(_status_facts(directory, view), view))
+    recorded = directory.recorded(salvage=salvage, logs=False)
+    view = _view_of(recorded)
+    return Group(*_status_lines(_status_facts(directory, view, recorded.notices), view))
 
 
 def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[RenderableType]:
@@ -130,6 +140,8 @@ def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[Renderable
     yield Text.from_markup(
         f"[bold]{escape(facts['study'])}[/], {running}, {escape(facts['directory'])}"
     )
+    for notice in facts["notices"]:
+        yield Text(f"  {notice}", "yellow")
     yield view.grid()
     counts = [f"{count} {name.lower()}" for name, count in sorted(facts["trials"].items())]
     counts_text = ", ".join(counts) or "no trial yet"

@@ -1,5 +1,10 @@
 """Storage of a study: its directory, ledger and owner, on a disk or in an object store."""
 
-from sparsetune.storage.directory import StudyDirectory, translating_write_errors, write_durably
+from sparsetune.storage.directory import (
+    RecordedStudy,
+    StudyDirectory,
+    translating_write_errors,
+    write_durably,
+)
 
-__all__ = ["StudyDirectory", "translating_write_errors", "write_durably"]
+__all__ = ["RecordedStudy", "StudyDirectory", "translating_write_errors", "write_durably"]

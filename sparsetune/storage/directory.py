@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.errors import SparsetuneError, StorageError, StudyDirectoryError
 from sparsetune.machine import host_name
 from sparsetune.paths import (
     Place,
     create_object,
     list_names,
+    open_file,
     read_content,
     refusal_reason,
     resolve_place,
@@ -30,8 +35,53 @@ from sparsetune.paths import (
 from sparsetune.spec import SCHEMA_VERSION
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.storage import owner
-from sparsetune.storage.segments import last_launch_number, seal_launches
+from sparsetune.storage.checks import MAX_JSON_BYTES, parse_json, require_named_record
+from sparsetune.storage.checksums import (
+    SEAL_KEYS,
+    Chain,
+    DamageError,
+    find_damage,
+    looks_sealed,
+    seal_lines,
+)
+from sparsetune.storage.ledger import Ledger, LedgerLines, parse_ledger
+from sparsetune.storage.records import Record
+from sparsetune.storage.segments import (
+    LedgerEnd,
+    LedgerText,
+    last_launch_number,
+    read_ledger_text,
+    seal_launches,
+)
 from sparsetune.study import Study, declaration_differences
+
+MAX_HOLDER_BYTES = 1000
+"""Bytes of `driver.lock` that are read."""
+
+
+@dataclass(frozen=True)
+class RecordedStudy:
+    """A study as its directory records it.
+
+    Args:
+        declared: Its declaration.
+        ledger: Its records.
+        notices: What a reader should know about the ledger, a sentence each.
+    """
+
+    declared: Study
+    ledger: LedgerLines
+    notices: Sequence[str]
+
+    @cached_property
+    def records(self) -> list[Record]:
+        """Every record, in order."""
+        return self.ledger.records()
+
+    @cached_property
+    def study(self) -> Study:
+        """The declaration with everything that was added later."""
+        return self.declared.extended(self.ledger.others)
 
 
 class StudyDirectory:
@@ -73,30 +123,55 @@ class StudyDirectory:
             StudyDirectoryError: if this is no study directory, or one of another schema version.
             StorageError: if it cannot be read.
         """
-        text = read_content(self.declaration)
-        if text is None:
+        stored = self._stored_declaration()
+        if stored is None:
             raise StudyDirectoryError(
                 f"`{self.path}` is not a study directory: it has no `study.json`"
             )
-        try:
-            stored = json.loads(text)
-            version = stored["schema"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StudyDirectoryError(
-                f"`{self.declaration}` is not a study's declaration: {error!r}"
-            ) from error
+        version = stored.get("schema")
         if version != SCHEMA_VERSION:
             raise StudyDirectoryError(
                 f"`{self.path}` has schema version {version},"
                 f" this sparsetune reads {SCHEMA_VERSION};"
                 " read it with the version that wrote it (see its `provenance.jsonl`)"
             )
+        if "checksum" in stored and stored["checksum"] != _values_checksum(stored):
+            raise StudyDirectoryError(self._changed_text("checksum"))
         try:
             study = Study.model_validate(stored["declaration"])
-        except (ValueError, KeyError) as error:
+            digest = study.digest()
+        except (ValueError, KeyError, TypeError) as error:
             raise StudyDirectoryError(f"`{self.declaration}` is damaged: {error}") from error
+        if stored.get("digest", digest) != digest:
+            raise StudyDirectoryError(self._changed_text("digest"))
         # What is stored is complete: a field that is left out has the value of version 1.
         return study.under_defaults(1)
+
+    def _stored_declaration(self) -> dict[str, Any] | None:
+        """Contents of `study.json`; None where there is none.
+
+        Raises:
+            StudyDirectoryError: if it is damaged.
+            StorageError: if it cannot be read.
+        """
+        text = read_content(self.declaration, MAX_JSON_BYTES)
+        if text is None:
+            return None
+        try:
+            stored = parse_json(text)
+            if not isinstance(stored, dict) or "schema" not in stored:
+                raise ValueError("it must be a JSON object with `schema` and `declaration`")
+        except ValueError as error:
+            raise StudyDirectoryError(
+                f"`{self.declaration}` is not a study's declaration: {error}"
+            ) from error
+        return stored
+
+    def _changed_text(self, key: str) -> str:
+        return (
+            f"`{self.declaration}` was changed or damaged since it was written: its {key} does not"
+            " fit its declaration; copy the file again, or declare another study under another name"
+        )
 
     def defaults_version(self) -> int:
         """Version of the defaults that the study was declared under; the current one if it is new.
@@ -108,13 +183,13 @@ class StudyDirectory:
             StudyDirectoryError: if the study was declared under a later version.
             StorageError: if it cannot be read.
         """
-        text = read_content(self.declaration)
-        if text is None:
-            return DEFAULTS_BY_VERSION.current
-        version = 1
-        with suppress(ValueError, AttributeError):
-            version = json.loads(text).get("defaults", 1)
-        if version not in DEFAULTS_BY_VERSION.versions:
+        version: Any = 1
+        with suppress(StudyDirectoryError):
+            stored = self._stored_declaration()
+            if stored is None:
+                return DEFAULTS_BY_VERSION.current
+            version = stored.get("defaults", 1)
+        if type(version) is not int or version not in DEFAULTS_BY_VERSION.versions:
             raise StudyDirectoryError(
                 f"`{self.path}` was declared under defaults version {version}, this sparsetune"
                 f" knows 1 to {DEFAULTS_BY_VERSION.current}; go on with the version that wrote it"
@@ -146,6 +221,7 @@ class StudyDirectory:
             declaration["defaults"] = defaults_version
         declaration["digest"] = study.digest()
         declaration["declaration"] = study.given()
+        declaration["checksum"] = _values_checksum(declaration)
         text = json.dumps(declaration, indent=2) + "\n"
         if isinstance(self.declaration, Path):
             with translating_write_errors(self.path):
@@ -180,12 +256,15 @@ class StudyDirectory:
         """Add one launch to `provenance.jsonl`.
 
         Raises:
+            StudyDirectoryError: if a line in it is damaged.
             StorageError: if it cannot be written.
         """
-        before = read_content(self.provenance) or b""
+        before = self._launches_text()
+        line = json.dumps(facts).encode() + b"\n"
+        added, _ = seal_lines([line], Chain().followed_by(before, before.count(b"\n")))
         # Rewritten whole: object stores cannot append, and a full disk must not tear the last line.
         with translating_write_errors(self.provenance):
-            write_durably(self.provenance, before + json.dumps(facts).encode() + b"\n")
+            write_durably(self.provenance, before + added)
 
     def launches(self) -> list[dict[str, Any]]:
         """Facts of every launch so far, oldest first, as `launch_facts` returned them.
@@ -194,19 +273,140 @@ class StudyDirectory:
             StorageError: if they cannot be read.
             StudyDirectoryError: if a line is damaged.
         """
-        lines = (read_content(self.provenance) or b"").splitlines()
+        lines = self._launches_text().split(b"\n")[:-1]
         launches = []
         for number, line in enumerate(lines, start=1):
-            with suppress(ValueError, RecursionError):
-                facts = json.loads(line)
+            with suppress(ValueError):
+                facts = parse_json(line)
                 if isinstance(facts, dict):
-                    launches.append(facts)
+                    launches.append({key: facts[key] for key in facts if key not in SEAL_KEYS})
                     continue
-            raise StudyDirectoryError(
-                f"line {number} of `{self.provenance}` must be the JSON object of a launch;"
-                " copy the file again, or delete that line"
+            raise DamageError(
+                number,
+                f"line {number} of `{self.provenance}`",
+                "it must be the JSON object of a launch; copy the file again, or delete that line",
             )
         return launches
+
+    def _launches_text(self) -> bytes:
+        """Lines of `provenance.jsonl`, proved as far as they carry checksums.
+
+        Raises:
+            StorageError: if they cannot be read.
+            DamageError: if a line is damaged.
+        """
+        text = read_content(self.provenance, MAX_JSON_BYTES) or b""
+        lines = text.split(b"\n")
+        if lines[-1]:
+            raise DamageError(len(lines), f"line {len(lines)} of `{self.provenance}`", "it was cut")
+        # Older versions wrote the first lines.
+        old = next((n for n, line in enumerate(lines) if looks_sealed(line)), len(lines) - 1)
+        start = sum(len(line) + 1 for line in lines[:old])
+        chain = Chain().followed_by(text[:start], old)
+        damage = find_damage(text[start:], len(lines) - 1 - old, chain) if text[start:] else None
+        if damage:
+            number = old + damage[0] + 1
+            raise DamageError(number, f"line {number} of `{self.provenance}`", damage[1])
+        return text
+
+    def read_ledger_text(self, *, salvage: bool = False) -> LedgerText:
+        """Lines of the ledger, with their checksums proved; see `read_records`.
+
+        Raises:
+            StudyDirectoryError: naming file and line of the first damage.
+            StorageError: if it cannot be read.
+        """
+        with _advising_salvage():
+            return read_ledger_text(self.ledger, salvage)
+
+    def read_records(
+        self, study: Study, *, salvage: bool = False, text: LedgerText | None = None
+    ) -> LedgerLines:
+        """Records of the ledger, all proved: the one reader of launch, status and analysis.
+
+        Args:
+            study: The study's declaration, which names its metrics.
+            salvage: True to read what is whole before the first damage instead of refusing it.
+            text: Lines of the ledger, where they were read already.
+
+        Raises:
+            StudyDirectoryError: naming file and line of the first damage.
+            StorageError: if it cannot be read.
+        """
+        with _advising_salvage():
+            if text is None:
+                text = read_ledger_text(self.ledger, salvage)
+            metrics = study.base.task.metric_names()
+            return parse_ledger(text, metrics, salvage=salvage, check=require_named_record)
+
+    def recorded(self, *, salvage: bool = False, logs: bool = True) -> RecordedStudy:
+        """The study as it is recorded, all of it proved.
+
+        Args:
+            salvage: True to read what is whole before the first damage instead of refusing it.
+            logs: Whether to log the notices as warnings.
+
+        Raises:
+            StudyDirectoryError: if this is no study directory, or it is damaged, naming file and
+                line.
+            StorageError: if it cannot be read.
+        """
+        declared = self.study()
+        ledger = self.read_records(declared, salvage=salvage)
+        notices = self.notices(ledger.text)
+        if logs:
+            log_notices(notices)
+        return RecordedStudy(declared, ledger, notices)
+
+    def open_ledger(
+        self, holder: owner.Owner | None = None, after: LedgerEnd | None = None
+    ) -> Ledger:
+        """The ledger, open for appending; call it while the study is held.
+
+        Args:
+            holder: This process as the owner in an object store, as `locked` yields it.
+            after: End of the ledger as it was read last; None to read it now.
+
+        Raises:
+            StorageError: if it cannot be written.
+            StudyDirectoryError: if it is damaged.
+        """
+        launches = (read_content(self.provenance) or b"").count(b"\n")
+        return Ledger(self.ledger, holder, after=after, launches=launches)
+
+    def notices(self, text: LedgerText) -> list[str]:
+        """What a reader of the ledger should know about it, a sentence each.
+
+        Raises:
+            StorageError: if the directory cannot be read.
+        """
+        notices = []
+        if text.damage:
+            notices.append(f"{text.damage}; only the lines before it were read")
+        if text.unsealed:
+            number = len(text.unsealed)
+            which = "the ledger carries no checksums"
+            if number < len(text.segments):
+                which = f"{number} of the ledger's {len(text.segments)} segments carry no checksums"
+            notices.append(f"{which}: an older version wrote them, and damage may stay unseen")
+        is_open = text.damage is None and not self.driver()
+        if is_open and text.closed is False:
+            torn = "; its last line is torn" if text.end.torn else ""
+            reason = "not closed: the driver was killed, or the file was cut"
+            notices.append(f"the ledger is {reason}{torn}")
+        try:
+            launches = self._launches_text()
+        except SparsetuneError as error:  # it has no numbers of trials
+            return [*notices, str(error)]
+        launched = launches.count(b"\n")
+        # An older version wrote neither a number of launches nor checksums.
+        is_lost = text.closed is None and (not text.end.chain.lines or looks_sealed(launches))
+        recorded = 0 if is_lost else text.launches
+        if is_open and recorded is not None and recorded != launched:
+            reason = "not closed: the driver was killed before it began, or a file was deleted"
+            counts = f"`provenance.jsonl` has {launched} launches and the ledger {recorded}"
+            notices.append(f"the ledger is {reason}: {counts}")
+        return notices
 
     @contextmanager
     def locked(self) -> Iterator[owner.Owner | None]:
@@ -241,14 +441,16 @@ class StudyDirectory:
             record = owner.current_owner(self.path)
             return str(record) if record else None
         try:
-            with open(self.path / "driver.lock") as lock:
-                holder = lock.read()
+            lock = open_file(self.path / "driver.lock")
+        except OSError:
+            return None  # there is none, or nothing that a driver could hold
+        with lock:
+            holder = lock.read(MAX_HOLDER_BYTES).decode(errors="replace")
+            try:
                 # Shared, so that two that look at once do not take each other for a driver.
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return None
-        except OSError:
-            return holder
+            except OSError:
+                return holder
         return None
 
     @contextmanager
@@ -293,6 +495,29 @@ def _disk_lock(path: Path) -> Iterator[None]:
             os.write(lock.fileno(), f"pid {os.getpid()} on {host_name()}".encode())
         # The lock ends with its process, however that dies: closing the file gives it up.
         yield
+
+
+def log_notices(notices: Iterable[str]) -> None:
+    """Log what a reader should know about a ledger; by default it appears on stderr."""
+    for notice in notices:
+        logging.getLogger(__name__).warning("%s", notice)
+
+
+@contextmanager
+def _advising_salvage() -> Iterator[None]:
+    """Add to a damage what can be done about it."""
+    try:
+        yield
+    except DamageError as error:
+        advice = "copy the file again; --salvage reads the lines before it"
+        raise DamageError(error.number, error.where, f"{error.reason} ({advice})") from error
+
+
+def _values_checksum(stored: Mapping[str, Any]) -> str:
+    """CRC-32 of a declaration's values but the checksum itself, eight hexadecimal digits."""
+    kept = {name: value for name, value in stored.items() if name != "checksum"}
+    text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
+    return f"{zlib.crc32(text.encode()):08x}"
 
 
 @contextmanager

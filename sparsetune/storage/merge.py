@@ -22,8 +22,9 @@ from typing import Any
 
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import read_content
+from sparsetune.storage.checks import read_json
+from sparsetune.storage.checksums import Chain, seal_lines
 from sparsetune.storage.directory import StudyDirectory, translating_write_errors, write_durably
-from sparsetune.storage.ledger import Ledger, read_records
 from sparsetune.storage.provenance import environment_changes
 from sparsetune.storage.records import Ended, Extended, Proposed, Record, UnknownRecord
 from sparsetune.storage.trial_state import TrialState, fold_records
@@ -31,6 +32,8 @@ from sparsetune.study import declaration_differences
 
 UNCOMPARED_COLUMNS = ("seconds", "peak_memory")
 """Columns that differ between two runs of one trial, whatever its numbers."""
+UNCOMPARED_KEYS = {"declaration", "digest", "checksum"}
+"""Keys of `study.json` that are compared as a declaration, or follow from it."""
 STATUS_RANKS = {"COMPLETE": 2, "DIVERGED": 2, "INVALID": 2, "PRUNED": 1}
 """Of two records of a trial, the one of the higher rank is kept; other statuses have rank 0."""
 MAX_NAMED = 5
@@ -64,14 +67,15 @@ class _Source:
         self.folder = path.resolve()
         self.home = StudyDirectory(self.folder)
         self.name = str(path)
-        self.study = self.home.study()
-        self.declaration: dict[str, Any] = json.loads(read_content(self.home.declaration) or b"")
+        self.declaration: dict[str, Any] = read_json(self.home.declaration) or {}
         if driver := self.home.driver():
             raise StudyDirectoryError(
                 f"`{self.name}` is being run by another process ({driver});"
                 " wait for it, or stop it first"
             )
-        self.records = read_records(self.home.ledger)
+        recorded = self.home.recorded()
+        self.study = recorded.declared
+        self.records = recorded.records
         self.trials = fold_records(self.records)
         self.launches = self.home.launches()
 
@@ -140,7 +144,7 @@ def _require_same_declaration(first: _Source, other: _Source) -> None:
     # Whatever else a version keeps beside the declaration, such as sizes of data that were read.
     kept = [
         f"`{name}`: {first.declaration.get(name)} -> {other.declaration.get(name)}"
-        for name in sorted({*first.declaration, *other.declaration} - {"declaration", "digest"})
+        for name in sorted({*first.declaration, *other.declaration} - UNCOMPARED_KEYS)
         if first.declaration.get(name) != other.declaration.get(name)
     ]
     if kept:
@@ -358,9 +362,9 @@ def _write(
             for facts in source.launches
         ]
         launches.sort(key=lambda facts: facts.get("time", 0))
-        lines = [json.dumps(facts) + "\n" for facts in launches]
-        write_durably(folder / "provenance.jsonl", "".join(lines))
-        with closing(Ledger(new.ledger)) as ledger:
+        lines = [json.dumps(facts).encode() + b"\n" for facts in launches]
+        write_durably(folder / "provenance.jsonl", seal_lines(lines, Chain())[0])
+        with closing(new.open_ledger()) as ledger:
             ledger.append(*records)
         for trial_id, source in chosen.items():
             _copy_trial(source.folder / "trials" / trial_id, folder / "trials" / trial_id)

@@ -18,6 +18,7 @@ from sparsetune.own_code.digest import file_digest, parse_code
 from sparsetune.paths import Place
 from sparsetune.storage.directory import StudyDirectory
 from sparsetune.storage.records import Record, Started
+from sparsetune.storage.trial_files import if_whole
 
 RECORDED_PACKAGES = (
     "sparsetune",
@@ -105,10 +106,9 @@ def launch_folders(home: StudyDirectory) -> LaunchFolders:
     Folders within the study's directory are left out: what comes with a directory from elsewhere
     is not imported for being there.
 
-    Raises:
-        StorageError: if the provenance cannot be read.
+    Where the provenance is damaged there are none: readers of the ledger name that damage.
     """
-    newest_first = home.launches()[::-1]
+    newest_first = (if_whole(home.launches) or [])[::-1]
 
     def existing(name: str) -> list[Path]:
         found: dict[Path, None] = {}

@@ -3,7 +3,8 @@
 A record is one line of JSON. Its ``type`` comes first, then its ``time`` in seconds since 1970,
 then the fields of its class in order. Numbers that are not finite are written as null, which reads
 as missing. Keys that a class does not know, of a ledger that another version wrote, are kept in
-``extra`` and written back.
+``extra`` and written back. The number and the checksum that end a line are none of the record's;
+see `sparsetune.storage.checksums`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,17 @@ from time import time as current_time
 from typing import Any, Literal, TypeAlias
 
 from sparsetune.spec.columns import Role, Status
+from sparsetune.storage.checksums import SEAL_KEYS
 from sparsetune.study.additions import Additions
 
 ColumnValue: TypeAlias = float | int | str | bool | None
 """Value of one column of a row; None and NaN are missing."""
+COUNT_COLUMNS = {
+    "pruned_weights": "pruned",
+    "prunable_weights": "weights",
+    "parameters": "parameters",
+}
+"""Final columns that are counts of the certificate, with their names there."""
 # `encode_record` puts the type first, so that reports are told from others without parsing.
 REPORT_PREFIX = b'{"type":"report"'
 """Start of the line of every report: a ledger has many, and they are read as a table."""
@@ -159,6 +167,8 @@ class Ended:
         error: Why it diverged, is invalid, failed or was stopped; None where it is complete.
         certified: Whether the saved weights have the sparsity asked for; None where nobody looked.
         rung: Index of the rung that stopped it; None where none did.
+        files: Digest of each file that the trial left in its folder, by name; see
+            `sparsetune.storage.trial_files`.
         columns: The other final columns of `sparsetune.spec.columns`, and keys that this version
             does not know.
         time: When it was recorded, in seconds since 1970.
@@ -170,6 +180,7 @@ class Ended:
     error: str | None = None
     certified: bool | None = None
     rung: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
     columns: Mapping[str, ColumnValue] = field(default_factory=dict)
     time: float = field(default_factory=current_time)
 
@@ -216,6 +227,46 @@ class Note:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Opened:
+    """The start of a launch's segments: what it found. It closes what an earlier launch left open.
+
+    Args:
+        previous: Name of the last segment before; None for the first of all.
+        lines: Number of whole lines before.
+        last: Their checksum, eight hexadecimal digits.
+        torn: Bytes after the last whole line: a record that was never acknowledged.
+        launches: Number of lines of ``provenance.jsonl``; None where the writer did not know.
+        time: When it was recorded, in seconds since 1970.
+        extra: Fields that this version does not know.
+    """
+
+    previous: str | None
+    lines: int
+    last: str
+    torn: int = 0
+    launches: int | None = None
+    time: float = field(default_factory=current_time)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closed:
+    """The end of a launch that ended by itself: without it, the driver was killed.
+
+    Args:
+        lines: Number of lines of the ledger before it.
+        last: Their checksum, eight hexadecimal digits.
+        time: When it was recorded, in seconds since 1970.
+        extra: Fields that this version does not know.
+    """
+
+    lines: int
+    last: str
+    time: float = field(default_factory=current_time)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class UnknownRecord:
     """A record of a type that this version does not know; it changes nothing.
 
@@ -227,6 +278,8 @@ class UnknownRecord:
 
 
 Record: TypeAlias = Proposed | Started | Report | Ended | Extended | Note | UnknownRecord
+Bracket: TypeAlias = Opened | Closed
+"""A record that says where the lines of a launch begin and end; it is about no trial."""
 
 _TYPE_OF_CLASS: dict[Any, str] = {
     Proposed: "proposed",
@@ -235,6 +288,8 @@ _TYPE_OF_CLASS: dict[Any, str] = {
     Ended: "ended",
     Extended: "extended",
     Note: "note",
+    Opened: "opened",
+    Closed: "closed",
 }
 _ENDED_FIELDS = ("trial_id", "attempt", "status", "error", "certified")
 _STOPPED_FIELDS = ("status", "error", "certified", "rung", "trial_id", "attempt")
@@ -250,16 +305,18 @@ def _field_names(record_class: Any) -> dict[str, bool]:
     return {one.name: one.default is MISSING and one.default_factory is MISSING for one in named}
 
 
-_FIELDS_OF_CLASS = {one: _field_names(one) for one in (Proposed, Started, Extended, Note)}
+_FIELDS_OF_CLASS = {
+    one: _field_names(one) for one in (Proposed, Started, Extended, Note, Opened, Closed)
+}
 
 
-def encode_record(record: Record) -> bytes:
+def encode_record(record: Record | Bracket) -> bytes:
     """One line of JSON with its line feed; numbers that are not finite become null."""
     values = null_non_finite(plain_record(record))
     return json.dumps(values, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def plain_record(record: Record) -> dict[str, Any]:
+def plain_record(record: Record | Bracket) -> dict[str, Any]:
     """The record as plain JSON values, in the order of its line."""
     if isinstance(record, UnknownRecord):
         return {"type": record.values.get("type"), **record.values}
@@ -273,7 +330,8 @@ def plain_record(record: Record) -> dict[str, Any]:
             values = {name: getattr(record, name) for name in order}
             if record.rung is None:
                 values.pop("rung", None)
-            return {**head, **values, **record.columns}
+            files = {"files": dict(record.files)} if record.files else {}
+            return {**head, **values, **record.columns, **files}
         case _:
             return {**head, **_set_fields(record), **record.extra}
 
@@ -299,22 +357,35 @@ def null_non_finite(value: Any) -> Any:
     return value
 
 
-def decode_record(values: Mapping[str, Any]) -> Record:
-    """The record that a line holds.
+def decode_record(values: Mapping[str, Any]) -> Record | Bracket:
+    """The record that a line holds; the types of its values are not checked.
 
     Raises:
         ValueError: if a field that its type must have is missing.
     """
     found = dict(values)
+    for key in SEAL_KEYS:
+        found.pop(key, None)
     name = found.pop("type", None)
+    if not isinstance(name, str):
+        raise ValueError("a record must have a `type`, a text")
     decode = _DECODERS.get(name)
     if decode is None:
-        return UnknownRecord(values=dict(values))
+        return UnknownRecord(values={"type": name, **found})
     when = found.pop("time", None)  # NaN below, so that a missing time is not taken for now
     try:
         return decode(found, math.nan if when is None else when)
     except KeyError as error:
         raise ValueError(f"a record of type `{name}` must have {error}") from error
+
+
+def decode_report(values: dict[str, Any]) -> Report:
+    """The report that a line holds; ``values`` become its row."""
+    for key in ("type", *SEAL_KEYS):
+        values.pop(key, None)
+    when = values.pop("time", None)
+    # Only for people: what is no time counts as missing.
+    return _decode_report(values, when if type(when) in (int, float) else math.nan)
 
 
 def _decode_report(found: dict[str, Any], when: float) -> Report:
@@ -331,33 +402,36 @@ def _decode_ended(found: dict[str, Any], when: float) -> Ended:
         error=found.pop("error", None),
         certified=found.pop("certified", None),
         rung=found.pop("rung", None),
+        files=found.pop("files", None) or {},
         columns=found,
         time=when,
     )
 
 
-def _decoder_of(record_class: Any) -> Callable[[dict[str, Any], float], Record]:
+def _decoder_of(record_class: Any) -> Callable[[dict[str, Any], float], Record | Bracket]:
     """A decoder of a class whose fields have the names of its keys."""
     names = _FIELDS_OF_CLASS[record_class]
 
-    def decode(found: dict[str, Any], when: float) -> Record:
+    def decode(found: dict[str, Any], when: float) -> Record | Bracket:
         known = {}
         for name, required in names.items():
             value = found.pop(name) if required else found.pop(name, None)
             # null means missing, and leaves the field at its default.
             if required or value is not None:
                 known[name] = value
-        record: Record = record_class(**known, time=when, extra=found)
+        record: Record | Bracket = record_class(**known, time=when, extra=found)
         return record
 
     return decode
 
 
-_DECODERS: dict[str | None, Callable[[dict[str, Any], float], Record]] = {
+_DECODERS: dict[str, Callable[[dict[str, Any], float], Record | Bracket]] = {
     "proposed": _decoder_of(Proposed),
     "started": _decoder_of(Started),
     "report": _decode_report,
     "ended": _decode_ended,
     "extended": _decoder_of(Extended),
     "note": _decoder_of(Note),
+    "opened": _decoder_of(Opened),
+    "closed": _decoder_of(Closed),
 }

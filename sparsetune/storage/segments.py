@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,7 +19,10 @@ from sparsetune.paths import (
     read_contents,
     translating_read_errors,
 )
+from sparsetune.storage.checks import MAX_LEDGER_BYTES, parse_json, require_record
+from sparsetune.storage.checksums import SEAL_PATTERN, Chain, DamageError, find_damage, looks_sealed
 from sparsetune.storage.owner import Owner
+from sparsetune.storage.records import Opened, decode_record
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -27,7 +31,12 @@ if TYPE_CHECKING:
 BUFFER_SECONDS = 1.0
 BUFFER_BYTES = 65536
 """An object is written when its first line has waited so long or its lines have so many bytes."""
-SEGMENT_NAME_PATTERN = re.compile(r"(\d{6})(?:-(\d{8}))?\.jsonl")
+SEGMENT_NAME_PATTERN = re.compile(r"([0-9]{6})(?:-([0-9]{8}))?\.jsonl")
+MIN_LINE_BYTES = len('{"type":"a"}\n')
+"""Shortest line that holds a record."""
+OPENED_PREFIX = b'{"type":"opened"'
+CLOSED_PREFIX = b'{"type":"closed"'
+"""Starts of the first and of the last line of a launch that ended by itself."""
 
 
 class DiskSegment:
@@ -266,3 +275,221 @@ def seal_launches(folder: UPath, launches: Sequence[int]) -> None:
         # The other driver may write its next segment meanwhile: then the one after it is sealed.
         while not create_object(folder / segment_name(launch, number), b""):
             number += 1
+
+
+@dataclass(frozen=True)
+class LedgerEnd:
+    """The end of a ledger, which the next launch continues.
+
+    Args:
+        segment: Name of the last segment that has lines; None where none has.
+        chain: Number and checksum of all lines.
+        torn: Bytes after the last whole line.
+    """
+
+    segment: str | None = None
+    chain: Chain = field(default_factory=Chain)
+    torn: int = 0
+
+
+@dataclass(frozen=True)
+class SegmentText:
+    """Whole lines of one segment.
+
+    Args:
+        name: Its name.
+        before: Number of lines of the segments before.
+        data: The lines with their line feeds.
+    """
+
+    name: str
+    before: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class LedgerText:
+    """The acknowledged lines of a ledger as they were written.
+
+    Args:
+        folder: Folder of the segments.
+        segments: Segments that have lines, in order.
+        end: Where the next launch continues.
+        unsealed: Names of segments of an older version, whose lines have no checksums.
+        closed: Whether the last launch ended by itself; None where an older version ran it.
+        launches: Lines of ``provenance.jsonl`` when the last launch began; None where unknown.
+        damage: What ends the lines before their end, where they are read up to it.
+    """
+
+    folder: Place
+    segments: Sequence[SegmentText] = ()
+    end: LedgerEnd = field(default_factory=LedgerEnd)
+    unsealed: Sequence[str] = ()
+    closed: bool | None = None
+    launches: int | None = None
+    damage: DamageError | None = None
+
+    def place_of(self, number: int) -> str:
+        """File and line of a line of the ledger, by its number from 1 over all segments."""
+        own = [one for one in self.segments if one.before < number][-1]
+        return f"line {number - own.before} of `{self.folder / own.name}`"
+
+    def until(self, damage: DamageError) -> LedgerText:
+        """The lines before a damaged one."""
+        kept = []
+        chain = Chain()
+        for one in self.segments:
+            if one.before < damage.number - 1:
+                data = _first_lines(one.data, damage.number - 1 - one.before)
+                chain = chain.followed_by(data, data.count(b"\n"))
+                kept.append(replace(one, data=data))
+        end = LedgerEnd(kept[-1].name if kept else None, chain)
+        return replace(self, segments=kept, end=end, damage=damage)
+
+
+def read_ledger_text(folder: Place, salvage: bool = False) -> LedgerText:
+    """Read every segment of a ledger, and prove numbers and checksums of its lines.
+
+    Args:
+        folder: Folder of the segments.
+        salvage: True to read what is whole before the first damage instead of refusing it.
+
+    Raises:
+        DamageError: naming the first damaged line.
+        StorageError: if a segment cannot be read, is no regular file, or all of them are too large.
+        StudyDirectoryError: if a segment is missing.
+    """
+    stamps = segment_stamps(folder)
+    size = sum(stamp.size for stamp in stamps)
+    if size > MAX_LEDGER_BYTES:
+        raise StorageError(
+            f"the ledger `{folder}` must have at most {MAX_LEDGER_BYTES:,} bytes, and has {size:,}"
+        )
+    reader = _SegmentReader(folder)
+    names = [stamp.name for stamp in stamps]
+    for name, content in zip(names, read_contents(folder, names), strict=True):
+        try:
+            reader.read(name, content)
+        except DamageError as error:
+            if not salvage:
+                raise
+            return reader.text(error)
+    return reader.text()
+
+
+class _SegmentReader:
+    """Segments of a ledger that were read so far."""
+
+    def __init__(self, folder: Place) -> None:
+        self._folder = folder
+        self._segments: list[SegmentText] = []
+        self._unsealed: list[str] = []
+        self._end = LedgerEnd()
+        self._closed: bool | None = None
+        self._launches: int | None = None
+
+    def text(self, damage: DamageError | None = None) -> LedgerText:
+        """What was read, with what stopped it."""
+        return LedgerText(
+            self._folder,
+            self._segments,
+            self._end,
+            self._unsealed,
+            self._closed,
+            self._launches,
+            damage,
+        )
+
+    def read(self, name: str, content: bytes) -> None:
+        """Read the next segment; of a damaged one, only the lines before the damage.
+
+        Raises:
+            DamageError: naming the damaged line.
+        """
+        whole = content.rfind(b"\n") + 1
+        torn = len(content) - whole
+        data = content[:whole] if torn else content
+        if not data:
+            # On a disk a launch was killed at its start, or the file was cut; in a store an empty
+            # object seals a launch.
+            if "-" not in name:
+                self._closed = False
+                self._end = LedgerEnd(self._end.segment, self._end.chain, torn)
+            return
+        count = data.count(b"\n")
+        found = self._find_damage(name, data, count)
+        index, reason = found or (count, "")
+        if found:
+            data = _first_lines(data, index)
+        before = self._end.chain.lines
+        if data:
+            self._segments.append(SegmentText(name, before, data))
+            self._end = LedgerEnd(name, self._end.chain.followed_by(data, index), torn)
+        if found:
+            where = f"line {index + 1} of `{self._folder / name}`"
+            raise DamageError(before + index + 1, where, reason)
+        self._note_brackets(data, torn)
+
+    def _find_damage(self, name: str, data: bytes, count: int) -> tuple[int, str] | None:
+        """Index of the segment's first damaged line and what is wrong; None where all are whole."""
+        if count * MIN_LINE_BYTES > len(data):  # so many lines would fill the memory
+            short = re.search(rb"^.{0,%d}\n" % (MIN_LINE_BYTES - 2), data, re.MULTILINE)
+            if short:
+                return data.count(b"\n", 0, short.start()), "it is too short for a record"
+        if not looks_sealed(data) and not data.startswith((OPENED_PREFIX, CLOSED_PREFIX)):
+            self._unsealed.append(name)
+            return None
+        self._require_predecessor(data)
+        return find_damage(data, count, self._end.chain)
+
+    def _require_predecessor(self, data: bytes) -> None:
+        """Refuse a segment before this one that is not as this one's launch found it.
+
+        Raises:
+            DamageError: naming the end of that segment.
+        """
+        opened = _opened_record(data)
+        chain = self._end.chain
+        if opened is None or (opened.lines, opened.last) == (chain.lines, chain.digits):
+            return
+        last = self._segments[-1] if self._segments else None
+        if opened.previous is None or (last is not None and last.name > opened.previous):
+            return  # the line itself is damaged, and named by its checksum
+        path = self._folder / opened.previous
+        if last is None or last.name < opened.previous:
+            raise DamageError(chain.lines + 1, f"`{path}`", "it is missing")
+        own = opened.lines - last.before
+        found = chain.lines - last.before
+        reason = f"{own} lines were in it when the next launch began, now {found}"
+        if own == found:
+            reason = "it has other lines than when the next launch began"
+        raise DamageError(chain.lines + 1, f"line {found + 1} of `{path}`", reason)
+
+    def _note_brackets(self, data: bytes, torn: int) -> None:
+        """Record what the segment's first and last line say of its launch."""
+        opened = _opened_record(data)
+        if opened:
+            self._launches = opened.launches
+        last = data[data.rfind(b"\n", 0, -1) + 1 :]
+        is_sealed = SEAL_PATTERN.search(last[:-1]) is not None
+        self._closed = (last.startswith(CLOSED_PREFIX) and not torn) if is_sealed else None
+
+
+def _first_lines(data: bytes, count: int) -> bytes:
+    """The first lines of a text, with their line feeds; all of them where it has fewer."""
+    lines = data.split(b"\n")[:-1][:count]
+    return b"".join(line + b"\n" for line in lines)
+
+
+def _opened_record(data: bytes) -> Opened | None:
+    """The record that opens a segment; None where its first line is another, or not whole."""
+    if not data.startswith(OPENED_PREFIX):
+        return None
+    first = data[: data.find(b"\n")]
+    with suppress(ValueError, TypeError):
+        record = decode_record(parse_json(first))
+        require_record(record)
+        seal = SEAL_PATTERN.search(first)
+        if isinstance(record, Opened) and seal and int(seal[1]) == record.lines + 1:
+            return record
+    return None

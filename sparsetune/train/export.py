@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from sparsetune.errors import DataError, SparsetuneError, StudyDirectoryError
-from sparsetune.paths import Place, read_content, resolve_place
+from sparsetune.paths import Place, resolve_place
+from sparsetune.sparsity.masks.exact import count_nonzero, unpack_masks
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
 from sparsetune.storage import StudyDirectory, translating_write_errors
-from sparsetune.storage.ledger import read_records
-from sparsetune.storage.records import ColumnValue, null_non_finite
+from sparsetune.storage.checks import is_count
+from sparsetune.storage.records import COUNT_COLUMNS, ColumnValue, Ended, null_non_finite
+from sparsetune.storage.trial_files import MASKS_FILE, MODEL_FILE, AttemptFiles
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.tasks.kind import ExportedFiles
 from sparsetune.tasks.kinds import kind_of
+
+MAX_NAMED_FAULTS = 5
+"""Differences between a model and its records that a message names."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,10 @@ def find_finished_trial(trial: Place) -> FinishedTrial:
         rule = f"`{given}` must be a trial's folder"
         raise StudyDirectoryError(f"{rule}, as in runs/digits/trials/0123456789ab")
     directory = StudyDirectory(folder.parent.parent)
-    study = directory.study()
+    recorded = directory.recorded()
+    study = recorded.declared
     trial_id = folder.name
-    states = fold_records(read_records(directory.ledger))
+    states = fold_records(recorded.records)
     state = states.get(trial_id)
     if state is None:
         rule = f"the study `{study.name}` must have the trial `{trial_id}`, and does not"
@@ -121,8 +127,10 @@ def find_finished_trial(trial: Place) -> FinishedTrial:
         rule = f"trial {trial_id} ended in attempt-{attempt}, not in {given.name}"
         raise StudyDirectoryError(f"{rule}; name that one")
     last = directory.attempt(trial_id, attempt)
-    weights = read_content(last / "model.safetensors")
-    certificate = read_content(last / "certificate.json")
+    files = AttemptFiles.of(directory, trial_id, state)
+    certificate = files.certificate()
+    weights = files.read(MODEL_FILE)
+    masks = files.read(MASKS_FILE)
     if weights is None or certificate is None:
         rule = f"trial {trial_id} must have kept its model, and did not"
         reason = "since a finished trial is never run again"
@@ -130,14 +138,101 @@ def find_finished_trial(trial: Place) -> FinishedTrial:
         raise StudyDirectoryError(f"{rule}; {advice}")
     try:
         tensors = load(weights)
-        counts = json.loads(certificate)
-    except (SafetensorError, ValueError) as error:
+        packed = load(masks) if masks is not None else None
+    except (SafetensorError, ValueError, KeyError) as error:
         got = type(error).__name__
         raise StudyDirectoryError(
             f"`{last}` must hold a whole model, got {got}: damaged?"
         ) from error
+    if faults := list(model_faults(tensors, certificate, packed, state.ended)):
+        lines = "\n".join(f"  - {fault}" for fault in faults[:MAX_NAMED_FAULTS])
+        raise StudyDirectoryError(
+            f"`{last}` must hold the network that trial {trial_id} ended with, and does not\n"
+            f"{lines}\nCopy the study's directory again; nothing was exported"
+        )
     spec = TrialSpec.model_validate(state.use.spec)
-    return FinishedTrial(study.name, trial_id, state, spec, tensors, counts)
+    return FinishedTrial(study.name, trial_id, state, spec, tensors, certificate)
+
+
+def model_faults(
+    weights: Mapping[str, torch.Tensor],
+    certificate: Mapping[str, Any],
+    masks: Mapping[str, torch.Tensor] | None,
+    ended: Ended | None,
+) -> Iterator[str]:
+    """Differences between a model and what its trial recorded of it, a clause each.
+
+    Args:
+        weights: State dict of the model.
+        certificate: See `sparsetune.sparsity.certificate.certify`.
+        masks: Packed masks by layer, as `save_masks` writes them; None where none were kept.
+        ended: End of the trial, with its counts.
+    """
+    for layer in certificate["layers"]:
+        yield from _layer_faults(layer, weights.get(layer["name"]), masks)
+    yield from _total_faults(certificate)
+    for column, name in COUNT_COLUMNS.items():
+        recorded = ended.value(column) if ended else None
+        if recorded is not None and recorded != certificate.get(name):
+            got = certificate.get(name)
+            yield f"the certificate counts {got} `{name}`, the ledger {recorded}"
+
+
+def _layer_faults(
+    layer: Mapping[str, Any],
+    weight: torch.Tensor | None,
+    masks: Mapping[str, torch.Tensor] | None,
+) -> Iterator[str]:
+    name = layer["name"]
+    if weight is None:
+        yield f"`{name}` of the certificate is not in the model"
+        return
+    shape = list(weight.shape)
+    if weight.numel() != layer["weights"] or shape != layer.get("shape", shape):
+        certified = f"certified were {layer['weights']:,} of shape {layer.get('shape')}"
+        yield f"`{name}` has {weight.numel():,} weights of shape {shape}, {certified}"
+        return
+    zeros = weight.numel() - count_nonzero([weight])
+    if zeros != layer.get("zeros"):
+        yield f"`{name}` has {zeros:,} zeros, certified were {layer.get('zeros')}"
+    if zeros < layer["weights"] - layer["kept"]:
+        pruned = layer["weights"] - layer["kept"]
+        yield f"`{name}` has {zeros:,} zeros, and {pruned:,} of its weights are certified as pruned"
+    if masks is None:
+        return
+    packed = masks.get(name)
+    if packed is None or packed.dtype != torch.uint8 or packed.numel() != -(-weight.numel() // 8):
+        yield f"`{name}` has no mask of its size"
+        return
+    mask = unpack_masks({name: packed}, {name: weight})[name]
+    if count_nonzero([mask]) != layer["kept"]:
+        yield f"the mask of `{name}` keeps {count_nonzero([mask]):,}, certified {layer['kept']:,}"
+    if outside := count_nonzero([weight.masked_fill(mask, 0)]):
+        yield f"`{name}` has {outside:,} weights outside its mask that are not zero"
+
+
+def _total_faults(certificate: Mapping[str, Any]) -> Iterator[str]:
+    """Totals of a certificate that are not those of its layers."""
+    layers = certificate["layers"]
+    weights = sum(one["weights"] for one in layers)
+    kept = sum(one["kept"] for one in layers)
+    zeros = sum(one.get("zeros", 0) for one in layers)
+    parameters = certificate.get("parameters")
+    if not is_count(parameters) or parameters < weights:
+        yield f"the certificate has {weights:,} weights of {parameters} parameters"
+        return
+    totals = {
+        "weights": weights,
+        "kept": kept,
+        "zeros": zeros,
+        "pruned": weights - kept,
+        "sparsity": (weights - kept) / max(1, weights),
+        "sparsity_of_parameters": (weights - kept) / max(1, parameters),
+    }
+    for name, value in totals.items():
+        if certificate.get(name) != value:
+            got = certificate.get(name)
+            yield f"`{name}` of the certificate is {got}, that of its layers {value}"
 
 
 def _finished_attempt(trial_id: str, state: TrialState) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.task import ImageTask
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.ledger import Ledger
 from sparsetune.study import Arm, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.selection import objective_of, winner_of
@@ -98,7 +97,7 @@ class Simulation:
 
     def close(self) -> Path:
         """Write what happened as one segment of the ledger."""
-        ledger = Ledger(self.directory.ledger)
+        ledger = self.directory.open_ledger()
         ledger.append(*map(record, self.records))
         ledger.close()
         self.records.clear()

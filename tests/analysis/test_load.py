@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import analysis
 from analysis.tables.selection import report_rows
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.spec.columns import HISTORY_COLUMNS, TRIAL_COLUMNS
-from sparsetune.storage.ledger import read_records
+from sparsetune.storage.ledger import Ledger, read_records
 from sparsetune.storage.records import Extended, encode_record
 from sparsetune.storage.trial_state import fold_records
 from tests.ledger_records import plain_records, record
@@ -78,9 +80,8 @@ def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
     (tmp_path / "ledger").mkdir(exist_ok=True)
     proposed = [r for r in plain_records(small / "ledger") if r["type"] == "proposed"][:2]
-    records: list[dict[str, Any]] = [
-        {**r, "trial_id": t} for r, t in zip(proposed, "ab", strict=True)
-    ]
+    records: list[dict[str, Any]] = [*proposed]
+    ids = dict(zip("ab", [one["trial_id"] for one in proposed], strict=True))
     attempts = {"a": 0, "b": 0}
     for number, (trial, event, at) in enumerate(events):
         if event == "start":
@@ -88,14 +89,14 @@ def test_rows_of_earlier_attempts_are_dropped_as_fold_drops_them(
             records.append(
                 {
                     "type": "started",
-                    "trial_id": trial,
+                    "trial_id": ids[trial],
                     "attempt": attempts[trial],
                     "resumed_from_step": at,
                 }
             )
         else:
             row = {
-                "trial_id": trial,
+                "trial_id": ids[trial],
                 "attempt": max(1, attempts[trial]),
                 "step": event,
                 "val_loss": float(number),
@@ -127,7 +128,7 @@ def test_a_torn_last_record_is_ignored_and_a_damaged_one_named(small: Path, tmp_
         line.startswith(b'{"type":"report"') for line in lines
     )
     segment.write_bytes(b"".join(lines) + b'{"type":"report","trial\n')
-    with pytest.raises(StudyDirectoryError, match="record 11 of the ledger"):
+    with pytest.raises(StudyDirectoryError, match=r"line 11 of `.*000001.jsonl` is damaged"):
         analysis.load(tmp_path)
 
 
@@ -169,11 +170,9 @@ def test_missing_is_na_never_zero(simulation: Any, studies: Any, tmp_path: Path)
 
 def test_extensions_count(small: Path, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
-    (tmp_path / "ledger").mkdir()
-    added = encode_record(Extended(report_seeds=2, configurations_per_cell=4))
-    (tmp_path / "ledger" / "000001.jsonl").write_bytes(
-        (small / "ledger" / "000001.jsonl").read_bytes() + added
-    )
+    shutil.copytree(small / "ledger", tmp_path / "ledger")
+    with closing(Ledger(tmp_path / "ledger")) as ledger:
+        ledger.append(Extended(report_seeds=2, configurations_per_cell=4))
     before = analysis.load(small)
     after = analysis.load(tmp_path)
     assert before.cells()["finished"].all()
@@ -184,11 +183,9 @@ def test_extensions_count(small: Path, tmp_path: Path) -> None:
 
 def test_added_sweep_values_are_cells_that_are_not_finished(small: Path, tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text((small / "study.json").read_text())
-    (tmp_path / "ledger").mkdir()
-    added = encode_record(Extended(sweep={"sparsity.target": [0.97]}))
-    (tmp_path / "ledger" / "000001.jsonl").write_bytes(
-        (small / "ledger" / "000001.jsonl").read_bytes() + added
-    )
+    shutil.copytree(small / "ledger", tmp_path / "ledger")
+    with closing(Ledger(tmp_path / "ledger")) as ledger:
+        ledger.append(Extended(sweep={"sparsity.target": [0.97]}))
     before, after = (analysis.load(path).cells().set_index("cell") for path in (small, tmp_path))
     new = after[~after.index.isin(before.index)]
     assert set(new["sparsity.target"]) == {0.97} and not new["finished"].any()

@@ -22,6 +22,7 @@ from tests.benchmarks.rows import Row, interleaved
 APPENDS = 200
 """In a round."""
 BARE = "write and fsync"
+UNSEALED = "encode, write and fsync, without numbers and checksums"
 OURS = "Ledger.append"
 
 
@@ -40,12 +41,22 @@ def ledger_rows(rounds: int) -> list[Row]:
         _bare(Path(folder)) as file,
         closing(Ledger(Path(folder) / "ledger")) as segment,
     ):
-        works = {BARE: lambda: _sync_all(file, lines), OURS: lambda: _append_all(segment, records)}
+        works = {
+            BARE: lambda: _sync_all(file, lines),
+            UNSEALED: lambda: _encode_all(file, records),
+            OURS: lambda: _append_all(segment, records),
+        }
         taken = interleaved(works, rounds)
     title = f"a ledger record of {len(lines[0])} bytes, durable"
-    return [
+    rows = [
         Row(title, name, taken[name], None if name == BARE else BARE, notes=_rate(taken[name]))
         for name in works
+    ]
+    sealed = f"{title}, numbered and with a checksum"
+    return [
+        *rows,
+        Row(sealed, UNSEALED, taken[UNSEALED]),
+        Row(sealed, OURS, taken[OURS], UNSEALED, limit=1.1),
     ]
 
 
@@ -73,6 +84,14 @@ def _sync_all(file: int, lines: list[bytes]) -> float:
         os.write(file, line)
         os.fsync(file)
     return (time.perf_counter() - start) / len(lines)
+
+
+def _encode_all(file: int, records: list[Report]) -> float:
+    start = time.perf_counter()
+    for record in records:
+        os.write(file, encode_record(record))
+        os.fsync(file)
+    return (time.perf_counter() - start) / len(records)
 
 
 def _append_all(segment: Ledger, records: list[Report]) -> float:

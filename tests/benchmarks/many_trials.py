@@ -12,7 +12,11 @@ from typing import Any
 import numpy as np
 
 from sparsetune.spec import set_field
+from sparsetune.spec.declaration import DIGEST_VERSION, digest_of
 from sparsetune.storage import StudyDirectory
+from sparsetune.storage.checksums import seal_lines
+from sparsetune.storage.records import Closed, Opened, encode_record
+from sparsetune.storage.segments import LedgerEnd
 from sparsetune.study import Arm, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.space import LogUniform, Uniform
@@ -51,9 +55,7 @@ def many_trials(trials: int) -> Study:
 
 
 def write_study(path: Path, trials: int, evaluations: int) -> Path:
-    """A finished study directory; its trials are named by count, since digests take longer than
-    lines.
-    """
+    """A finished study directory, as a launch that ended by itself leaves it."""
     study = many_trials(trials)
     home = StudyDirectory(path)
     home.create(study)
@@ -70,19 +72,26 @@ def write_study(path: Path, trials: int, evaluations: int) -> Path:
     units = random.random(
         (study.configurations_per_cell, len(study.search))
     )  # the same in every cell
-    with open(home.ledger / "000001.jsonl", "w") as file:
-        for number, cell in enumerate(study.cells()):
-            file.writelines(_Cell(number, cell, evaluations, random).lines(units))
+    end = LedgerEnd().chain
+    opened = Opened(previous=None, lines=0, last=end.digits, launches=1)
+    with open(home.ledger / "000001.jsonl", "wb") as file:
+
+        def write(lines: list[bytes]) -> None:
+            nonlocal end
+            sealed, end = seal_lines(lines, end)
+            file.write(sealed)
+
+        write([encode_record(opened)])
+        for cell in study.cells():
+            write([line.encode() for line in _Cell(cell, evaluations, random).lines(units)])
+        write([encode_record(Closed(lines=end.lines, last=end.digits))])
     return path
 
 
 class _Cell:
     """The lines of one cell."""
 
-    def __init__(
-        self, number: int, cell: Cell, evaluations: int, random: np.random.Generator
-    ) -> None:
-        self.number = number
+    def __init__(self, cell: Cell, evaluations: int, random: np.random.Generator) -> None:
         self.cell = cell
         self.evaluations = evaluations
         self.random = random
@@ -104,22 +113,16 @@ class _Cell:
         ).tolist()
         best = finals.index(min(finals))
         for index, (point, final) in enumerate(zip(points, finals, strict=True)):
-            yield from self.trial(
-                f"{self.number:02x}{index:06x}", "search", index, self.spec(point), 0, final
-            )
+            yield from self.trial("search", index, self.spec(point), 0, final)
         for seed in SEEDS:
-            twin = f"ff{self.number:02x}{best:04x}"
             noise = (0.003 * self.random.standard_normal(2)).tolist()
             spec = self.spec(points[best])
             final = finals[best] + noise[0]
-            pair = f"{twin}{seed:04x}" if self.target else None
-            yield from self.trial(
-                f"{self.number:02x}{best:06x}", "report", best, spec, seed, final, pair
-            )
+            dense = {part: values for part, values in spec.items() if part != "sparsity"}
+            pair = _id_of(dense, seed) if self.target else None
+            yield from self.trial("report", best, spec, seed, final, pair)
             if pair:
-                yield from self.trial(
-                    twin, "twin", best, {**spec, "sparsity": {}}, seed, 0.1 + noise[1]
-                )
+                yield from self.trial("twin", best, dense, seed, 0.1 + noise[1])
 
     def spec(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """The declaration at a point."""
@@ -130,7 +133,6 @@ class _Cell:
 
     def trial(
         self,
-        config: str,
         role: str,
         index: int,
         spec: dict[str, Any],
@@ -139,7 +141,7 @@ class _Cell:
         twin: str | None = None,
     ) -> Iterator[str]:
         """One trial from proposal to end."""
-        trial = f"{config}{seed:04x}"
+        trial = _id_of(spec, seed)
         target = 0.0 if role == "twin" else self.target
         key = {"trial_id": trial, "attempt": 1}
         use = {
@@ -150,10 +152,10 @@ class _Cell:
             "seed": seed,
         }
         use |= {
-            "config_id": f"{config}0000",
+            "config_id": _id_of(spec, 0),
             "role": role,
             "twin_id": twin,
-            "spec": {**spec, "seed": seed},
+            "spec": _seeded(spec, seed),
         }
         yield _line("proposed", trial_id=trial, **use)
         yield _line("started", **key, resumed_from_step=0, host="h", device="cpu", threads=1)
@@ -204,6 +206,15 @@ class _Cell:
                 },
                 seconds=0.517 * epoch,
             )
+
+
+def _seeded(spec: dict[str, Any], seed: int) -> dict[str, Any]:
+    """The declaration of a trial in its shortest form: 0 is the default seed."""
+    return {**spec, "seed": seed} if seed else spec
+
+
+def _id_of(spec: dict[str, Any], seed: int) -> str:
+    return digest_of({"schema": DIGEST_VERSION, **_seeded(spec, seed)})
 
 
 def _line(kind: str, **fields: Any) -> str:

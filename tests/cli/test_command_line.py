@@ -292,7 +292,7 @@ def test_a_damaged_ledger(capsys: pytest.CaptureFixture[str], command: str) -> N
     segment.write_bytes(b'{"type": "rep\n{"type":"extended"}\n')
     before = segment.read_bytes()
     assert main([command, "runs/old"]) == 2
-    assert "record 1 of the ledger" in capsys.readouterr().err
+    assert "line 1 of `" in capsys.readouterr().err
     assert segment.read_bytes() == before
 
 

@@ -84,6 +84,7 @@ def test_a_study_that_no_version_touched_is_stored_as_before_but_for_its_version
     home.create(declared.under_defaults(home.defaults_version()), home.defaults_version())
     stored = json.loads(home.declaration.read_text())
     assert stored.pop("defaults") == 2
+    assert stored.pop("checksum")
     assert stored == json.loads((HERE / "schema-1" / "study.json").read_text())
 
 
@@ -186,7 +187,7 @@ def test_a_new_directory_names_its_version_and_keeps_its_values(
     study = declared.under_defaults(home.defaults_version())
     home.create(study, home.defaults_version())
     stored = json.loads(home.declaration.read_text())
-    assert list(stored) == ["schema", "defaults", "digest", "declaration"]
+    assert list(stored) == ["schema", "defaults", "digest", "declaration", "checksum"]
     assert stored["defaults"] == version == home.defaults_version()
     assert stored["declaration"]["base"]["optim"] == {"momentum": 0.5}
     assert home.study() == study

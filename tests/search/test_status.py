@@ -13,6 +13,7 @@ import pytest
 
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.search.status import WATCH_SECONDS, load_study_view, print_status, study_status
+from sparsetune.spec import TrialSpec
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger
 from sparsetune.storage.records import Extended
@@ -57,6 +58,7 @@ def test_a_study_that_nobody_runs(half_done: StudyDirectory) -> None:
         "running": [],
         "retried": 0,
         "retries": [],
+        "notices": [],
         "memory": [],
     }
     assert [(error["status"], error["error"]) for error in errors] == [
@@ -177,8 +179,9 @@ def test_only_the_newest_errors_are_shown(half_done: StudyDirectory) -> None:
     failed = next(t for t in load_study_view(half_done).trials() if t.status == "FAILED").use
     with closing(Ledger(half_done.ledger)) as ledger:
         for number in range(6):
-            names = {"trial_id": f"trial-{number}", "attempt": 1, "time": 2000.0 + number}
-            ledger.append(record({**plain(failed), **names}))
+            spec = TrialSpec.model_validate(failed.spec).with_seed(2000 + number)
+            names = {"trial_id": spec.trial_id(), "attempt": 1, "time": 2000.0 + number}
+            ledger.append(record({**plain(failed), **names, "spec": spec.given()}))
             end = {"type": "ended", **names, "status": "FAILED", "error": f"no {number}"}
             ledger.append(record(end))
     assert [error["error"] for error in study_status(half_done.path)["errors"]] == [

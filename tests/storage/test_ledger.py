@@ -108,7 +108,7 @@ def test_a_damaged_line_in_the_middle_is_refused_by_number(tmp_path: Path) -> No
     (tmp_path / "000001.jsonl").write_bytes(
         encode_record(proposed()) + b'{"type": "rep\n' + encode_record(report(1, 10))
     )
-    with pytest.raises(StudyDirectoryError, match=r"record 2 of the ledger .* is damaged"):
+    with pytest.raises(StudyDirectoryError, match=r"line 2 of `.*000001.jsonl` is damaged"):
         read_records(tmp_path)
 
 

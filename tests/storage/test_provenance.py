@@ -112,7 +112,7 @@ def test_the_folders_of_earlier_launches_are_remembered_where_they_still_exist(
 def test_a_damaged_line_of_the_provenance_is_named(tmp_path: Path, text: str) -> None:
     home = StudyDirectory(tmp_path)
     home.provenance.write_text(f'{{"time": 1.0}}\n{text}\n')
-    with pytest.raises(StudyDirectoryError, match=r"^line 2 of `.*provenance\.jsonl` must be"):
+    with pytest.raises(StudyDirectoryError, match=r"^line 2 of `.*provenance\.jsonl` is damaged: "):
         home.launches()
 
 

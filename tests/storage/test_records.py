@@ -24,7 +24,7 @@ from sparsetune.storage.records import (
     decode_record,
     encode_record,
 )
-from sparsetune.storage.report_table import report_table, reports_schema
+from sparsetune.storage.report_table import reports_schema
 from sparsetune.storage.trial_state import fold_records
 
 NAMES: dict[str, Any] = {"trial_id": "0123456789ab", "attempt": 2, "time": 1764450000.25}
@@ -150,14 +150,16 @@ def test_a_line_without_what_its_type_must_have_is_damaged(tmp_path: Path, missi
     line = {"type": "ended", "time": 1.0, "trial_id": "t", "attempt": 1, "status": "COMPLETE"}
     del line[missing]
     (tmp_path / "000001.jsonl").write_text(json.dumps(line) + "\n")
-    with pytest.raises(StudyDirectoryError, match=f"record 1 .* is damaged: .*'{missing}'"):
+    with pytest.raises(
+        StudyDirectoryError, match=f"line 1 of .*000001.jsonl` is damaged: .*'{missing}'"
+    ):
         read_records(tmp_path)
 
 
 def test_two_records_in_one_line_are_damaged(tmp_path: Path) -> None:
     two = b",".join(encode_record(record).rstrip() for record, _ in LINES[:2])
     (tmp_path / "000001.jsonl").write_bytes(encode_record(LINES[0][0]) + two + b"\n")
-    with pytest.raises(StudyDirectoryError, match="record 2 of the ledger"):
+    with pytest.raises(StudyDirectoryError, match=r"line 2 of `.*000001.jsonl` is damaged"):
         read_records(tmp_path)
 
 
@@ -167,9 +169,9 @@ def test_one_reader_gives_records_and_a_table(tmp_path: Path) -> None:
     (tmp_path / "000001.jsonl").write_bytes(b"".join(map(encode_record, records)))
     ledger = read_ledger(tmp_path)
     assert [type(record) for record in ledger.records()] == [Proposed, Report, Started, Report]
-    assert [type(record) for record in ledger.other_records()] == [Proposed, Started]
+    assert [type(record) for record in ledger.others] == [Proposed, Started]
     assert (ledger.report_numbers, ledger.other_numbers) == ([1, 3], [0, 2])
-    table = report_table(ledger)
+    table = ledger.reports
     assert table.schema.names == reports_schema().names
     assert table.column("step").to_pylist() == [1, 2]
     assert table.column("val_loss").to_pylist() == [None, None]

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from sparsetune.cli.main import main
-from sparsetune.errors import DataError, SparsetuneError
+from sparsetune.errors import DataError, SparsetuneError, StudyDirectoryError
 from sparsetune.paths import Place, resolve_place
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.masks.allocation import LayerGroup
@@ -25,6 +26,8 @@ from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.task import CustomTask, DigitsTask, TaskSpec, TextTask
 from sparsetune.storage import StudyDirectory, write_durably
 from sparsetune.storage.ledger import Ledger
+from sparsetune.storage.records import COUNT_COLUMNS
+from sparsetune.storage.trial_files import file_digests
 from sparsetune.study import Arm, Study
 from sparsetune.tasks.kinds import data_digest, load_task, resolve_task
 from sparsetune.tasks.text.encoders import (
@@ -34,7 +37,7 @@ from sparsetune.tasks.text.encoders import (
     tokenizer_of,
 )
 from sparsetune.train import train
-from sparsetune.train.checkpoint import save_weights
+from sparsetune.train.checkpoint import save_masks, save_weights
 from sparsetune.train.export import export_trial
 from tests.ledger_records import records
 from tests.tasks.custom.own_code import vectors
@@ -338,7 +341,7 @@ def test_what_is_no_trial_with_a_model_is_refused(
 
 def test_a_damaged_model_is_refused(tmp_path: Path) -> None:
     trial, _ = recorded(digits_study(), tmp_path, "")
-    keep(trial, {"0.weight": torch.zeros(1)}, {})
+    keep(trial, {"0.weight": torch.zeros(1)}, {"layers": []})
     (trial / "attempt-2" / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(SparsetuneError, match="must hold a whole model, got SafetensorError"):
         export_trial(trial, tmp_path / "out")
@@ -400,3 +403,86 @@ def test_exported_files_are_readable_as_others_are(tmp_path: Path) -> None:
     other.write_text("")
     modes = {path.stat().st_mode for path in (tmp_path / "out").iterdir()}
     assert modes == {other.stat().st_mode}
+
+
+def digits_trial(parent: Path, **ended: Any) -> Path:
+    """A finished trial on digits with its masks and its model: two layers, 90 % pruned."""
+    trial, _ = recorded(digits_study(), parent, data_digest(DigitsTask(), None), status=None)
+    folder = Path(str(trial)) / "attempt-2"
+    torch.manual_seed(0)
+    weights = {"1.weight": torch.randn(30, 64), "3.weight": torch.randn(10, 30)}
+    pruned_counts = {name: round(0.9 * weight.numel()) for name, weight in weights.items()}
+    masks = {}
+    for name, weight in weights.items():
+        threshold = weight.abs().flatten().kthvalue(pruned_counts[name]).values
+        masks[name] = weight.abs() > threshold
+        weight *= masks[name]
+    groups = [LayerGroup((name,), count) for name, count in pruned_counts.items()]
+    certificate = certify(weights, masks, groups, parameters=2300)
+    keep(trial, weights, certificate)
+    save_masks(masks, folder / "masks.safetensors")
+    counts = {column: certificate[name] for column, name in COUNT_COLUMNS.items()}
+    end = {"type": "ended", "trial_id": Path(str(trial)).name, "attempt": 2, "status": "COMPLETE"}
+    with segment_of(StudyDirectory(parent / "digits-export")) as ledger:
+        ledger.append(*records([{**end, **counts, "files": file_digests(folder), **ended}]))
+    return folder
+
+
+def random_numbers(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        {name: torch.randn_like(one) for name, one in weights.items()},
+        folder / "model.safetensors",
+    )
+
+
+def other_zeros(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: one.flip(0) for name, one in weights.items()}, folder / "model.safetensors")
+
+
+def another_certificate(folder: Path) -> None:
+    path = folder / "certificate.json"
+    values = json.loads(path.read_text())
+    values["layers"][0]["kept"] += 100
+    values["kept"] += 100
+    path.write_text(json.dumps(values))
+
+
+def other_masks(folder: Path) -> None:
+    packed = load_file(folder / "masks.safetensors")
+    save_file({name: one.flip(0) for name, one in packed.items()}, folder / "masks.safetensors")
+
+
+def without_a_layer(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["3.weight"]
+    save_file(weights, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "change", [random_numbers, other_zeros, another_certificate, other_masks, without_a_layer]
+)
+def test_a_network_is_exported_only_if_it_is_the_one_that_was_certified(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    folder = digits_trial(tmp_path / "whole")
+    assert export_trial(folder, tmp_path / "out")["sparsity"] == pytest.approx(0.9)
+    change(folder)
+    with pytest.raises(StudyDirectoryError, match="is not the file that its trial recorded"):
+        export_trial(folder, tmp_path / "refused")
+    # A trial of an older version has no digests; its weights, masks and counts must agree.
+    older = digits_trial(tmp_path / "older", files={})
+    export_trial(older, tmp_path / "again")
+    change(older)
+    with pytest.raises(
+        StudyDirectoryError, match=r"must hold the network that trial .* ended with"
+    ):
+        export_trial(older, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_counts_of_the_ledger_are_those_of_the_certificate(tmp_path: Path) -> None:
+    folder = digits_trial(tmp_path, pruned_weights=7)
+    with pytest.raises(StudyDirectoryError, match=r"counts \d+ `pruned`, the ledger 7"):
+        export_trial(folder, tmp_path / "out")

@@ -69,7 +69,8 @@ def with_certificates(kept: int) -> Callable[[Path], Path]:
         for row in results.trials().to_dict("records"):
             folder = path / "trials" / row["trial_id"] / "attempt-1"
             folder.mkdir(parents=True)
-            layers = [{"name": "1.weight", "kept": 5}, {"name": "3.weight", "kept": kept}]
+            counts = {"1.weight": 5, "3.weight": kept}
+            layers = [{"name": n, "weights": 10, "kept": k} for n, k in counts.items()]
             (folder / "certificate.json").write_text(json.dumps({"layers": layers}))
         return path
 
@@ -98,7 +99,22 @@ def on_machines(devices: tuple[str, str]) -> Callable[[Path], Path]:
     return make
 
 
+def with_cut_certificates(path: Path) -> Path:
+    with_certificates(1)(path)
+    for file in path.glob("trials/*/attempt-1/certificate.json"):
+        file.write_bytes(file.read_bytes()[:-20])
+    return path
+
+
+def without_its_last_line(path: Path) -> Path:
+    segment = Simulation(PLAIN, path).run() / "ledger" / "000001.jsonl"
+    segment.write_bytes(b"".join(segment.read_bytes().splitlines(keepends=True)[:-1]))
+    return path
+
+
 FAULTY: dict[str, Callable[[Path], Path]] = {
+    "cut certificate": with_cut_certificates,
+    "not closed": without_its_last_line,
     "plain": lambda path: Simulation(PLAIN, path).run(),
     "empty layer": with_certificates(0),
     "full layers": with_certificates(1),
@@ -514,6 +530,7 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
         # Old trials did not record it: nothing is known against them.
         (own_code("lib=x nets=b", some(2, dense)), own_code(pd.NA, some(2, dense))),
     ],
+    "SPT024": [("cut certificate", "full layers"), ("not closed", "plain")],
 }
 
 

@@ -33,9 +33,9 @@ from analysis.structure.mask_history import ever_active, mask_history
 from analysis.structure.mask_overlap import _overlaps, jackknife_interval, mask_overlap
 from analysis.tables.selection import report_rows
 from analysis.testing import MadeResults
-from sparsetune.errors import SparsetuneError, StudyDirectoryError
-from sparsetune.paths import resolve_place
+from sparsetune.errors import SparsetuneError
 from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.storage.trial_files import AttemptFiles
 from sparsetune.study import Arm, Study
 from tests.analysis.simulation import Simulation
 
@@ -307,24 +307,24 @@ def test_a_mask_is_read_from_bits_or_else_from_the_model_and_only_if_it_is_what_
 ) -> None:
     layers = {"net.1.weight": [*A, 1], "net.2.weight": B}
     certificate(tmp_path, layers)
-    assert read_final_mask(resolve_place(tmp_path)) == ({}, {}), "an older study left none"
+    assert read_final_mask(AttemptFiles(tmp_path)) == ({}, {}), "an older study left none"
     weights = {name: np.array(mask, np.float32) * 0.3 for name, mask in layers.items()} | {
         "norm.bias": np.ones(3)
     }
     save_file(weights, tmp_path / "model.safetensors")
-    bits, sizes = read_final_mask(resolve_place(tmp_path))
+    bits, sizes = read_final_mask(AttemptFiles(tmp_path))
     assert sizes == {"net.1.weight": 9, "net.2.weight": 8}
     assert bits["net.1.weight"].tolist() == [0b11110000, 0b10000000]
     packed(tmp_path, layers)
     (tmp_path / "model.safetensors").unlink()
-    again, _ = read_final_mask(resolve_place(tmp_path))
+    again, _ = read_final_mask(AttemptFiles(tmp_path))
     assert all((again[name] == bits[name]).all() for name in bits)
     packed(tmp_path, {"net.1.weight": [*A, 0], "net.2.weight": B})
-    assert read_final_mask(resolve_place(tmp_path)) == ({}, {}), (
+    assert read_final_mask(AttemptFiles(tmp_path)) == ({}, {}), (
         "of another count than the certificate"
     )
     (tmp_path / "masks.safetensors").write_bytes(b"torn")
-    assert read_final_mask(resolve_place(tmp_path)) == ({}, {})
+    assert read_final_mask(AttemptFiles(tmp_path)) == ({}, {})
 
 
 def test_trials_without_a_mask_are_counted_and_said(study: StudyResults) -> None:
@@ -426,14 +426,17 @@ def test_equal_profiles_share_a_panel_and_others_do_not(study: StudyResults) -> 
     assert [axis.get_title() for axis in density_profile(study).plot().axes] == ["gmp", "acdc"]
 
 
-def test_where_is_checked_and_a_damaged_file_is_named(study: StudyResults) -> None:
+def test_where_is_checked_and_a_damaged_file_costs_its_own_trial(study: StudyResults) -> None:
     with pytest.raises(SparsetuneError, match=r"must be one of .*optim\.lr.* got `lr`"):
         mask_overlap(study, {"lr": 1})
     assert density_profile(study, {"schedule.epochs": 99}).frame().empty
-    certificate(trial_folders(study, "gmp")[0], {"a": A})
-    (trial_folders(study, "gmp")[0] / "certificate.json").write_text("{")
-    with pytest.raises(StudyDirectoryError, match=r"certificate\.json` is damaged"):
-        density_profile(study)
+    for folder in trial_folders(study, "gmp"):
+        certificate(folder, {"a": A})
+    folder = trial_folders(study, "gmp")[0]
+    whole = len(density_profile(study).layers)
+    (folder / "certificate.json").write_text("{")
+    assert len(density_profile(study).layers) == whole - 1
+    assert any("certificate.json` is damaged" in fault for fault in AttemptFiles(folder).faults())
 
 
 def test_what_a_worker_writes_is_what_is_read(study: StudyResults) -> None:
@@ -445,7 +448,7 @@ def test_what_a_worker_writes_is_what_is_read(study: StudyResults) -> None:
     masks = {"conv.weight": torch.rand(5, 3, 3, 3) > 0.7, "fc.weight": torch.rand(7, 5) > 0.5}
     certificate(folder, {name: mask.flatten().int().tolist() for name, mask in masks.items()})
     save_masks(masks, folder / "masks.safetensors")
-    bits, sizes = read_final_mask(resolve_place(folder))
+    bits, sizes = read_final_mask(AttemptFiles(folder))
     assert sizes == {"conv.weight": 135, "fc.weight": 35}
     for name, mask in masks.items():
         assert (

@@ -1,0 +1,361 @@
+"""Bounds of what is read from a study directory: JSON texts, and the values of records."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from functools import cache
+from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
+
+from sparsetune.errors import StudyDirectoryError
+from sparsetune.paths import Place, read_content
+from sparsetune.spec import TrialSpec
+from sparsetune.spec.declaration import DIGEST_VERSION
+from sparsetune.storage.records import (
+    Bracket,
+    Ended,
+    Proposed,
+    Record,
+    Report,
+    UnknownRecord,
+)
+
+MAX_DEPTH = 40
+"""Objects and lists that may lie in each other in a JSON text."""
+MAX_LINE_BYTES = 1_000_000
+"""Longest line of a ledger; what sparsetune writes has less than a tenth of it."""
+MAX_LEDGER_BYTES = 4 * 2**30
+"""Largest ledger that is read. Reading one takes at most about ten times its size in memory."""
+MAX_JSON_BYTES = 64 * 2**20
+"""Largest JSON file that is read: a declaration, the launches, a certificate."""
+MAX_COUNT = 2**63
+"""Whole numbers are below it: a table holds no larger ones."""
+
+NAME_PATTERN = re.compile(r"(?!\.\.?\Z)[^/\\\x00-\x1f\x7f]{0,64}")
+"""Ids of trials, which name folders too: they lead to no other folder."""
+FRACTION_COLUMNS = (
+    *("progress", "target", "sparsity", "mask_iou", "ever_active"),
+    *("train_accuracy", "val_accuracy", "test_accuracy"),
+)
+"""Columns whose values lie in [0, 1]."""
+NON_NEGATIVE_COLUMNS = (
+    *("step", "attempt", "epoch", "lr", "zeros_in_mask", "seconds"),
+    *("train_flops", "extra_flops", "inference_flops"),
+    *("pruned_weights", "prunable_weights", "parameters", "peak_memory"),
+)
+"""Columns whose values are 0 or more."""
+ROUNDING = 1e-6
+"""How far a value may lie outside its range, for sums that were rounded."""
+FLAG_COLUMNS = ("at_target", "certified")
+TEXT_COLUMNS = ("phase", "error", "study", "arm", "cell", "config_id", "role", "twin_id")
+
+
+Test = Callable[[Any], bool]
+"""True for a value that is allowed."""
+
+
+class LineFault(ValueError):
+    """A line of several that does not hold what it must.
+
+    Args:
+        index: Its position, from 0.
+        reason: What is wrong, a clause.
+    """
+
+    def __init__(self, index: int, reason: str) -> None:
+        self.index = index
+        self.reason = reason
+        super().__init__(reason)
+
+
+def read_json(path: Place, limit: int = MAX_JSON_BYTES) -> Any:
+    """Contents of a JSON file of a study; None where there is none.
+
+    Raises:
+        StudyDirectoryError: naming the file, if it is no JSON text within the bounds.
+        StorageError: if it cannot be read, or is larger than ``limit`` bytes.
+    """
+    text = read_content(path, limit)
+    if text is None:
+        return None
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise StudyDirectoryError(f"`{path}` is damaged: {error}") from error
+
+
+def parse_json(text: bytes) -> Any:
+    """Plain values of a JSON text.
+
+    Raises:
+        ValueError: if it is no JSON in UTF-8, is nested deeper than `MAX_DEPTH`, or holds a number
+            that is not finite or a text that cannot be printed; a clause.
+    """
+    if text.count(b"{") + text.count(b"[") > MAX_DEPTH:
+        _require_depth(text)
+    return _parse(text)
+
+
+def _parse(text: bytes) -> Any:
+    """Plain values of a JSON text that is nested no deeper than it may; see `parse_json`."""
+    try:
+        # As text: of bytes, json guesses other encodings too.
+        values = _DECODER.decode(text.decode())
+        if b"\\u" in text or not text.isascii():
+            json.dumps(values, ensure_ascii=False).encode()  # half of a surrogate pair
+    except UnicodeError as error:
+        raise ValueError("its text is not UTF-8") from error
+    except RecursionError as error:
+        raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON ({error})") from error
+    return values
+
+
+def parse_lines(lines: Sequence[bytes]) -> list[Any]:
+    """Plain values of many lines at once; as many as there are lines, unless one holds several.
+
+    Raises:
+        ValueError: if any line is no JSON text within the bounds; see `parse_json`.
+    """
+    for line in lines:
+        require_length(line)
+    text = b",".join(lines)
+    values: list[Any] = _parse(b"[" + text + b"]")
+    return values
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def require_length(line: bytes) -> None:
+    """Refuse a line that is too long, or too deeply nested, to be read as a table.
+
+    Raises:
+        ValueError: saying so, a clause.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise ValueError(f"it must have at most {MAX_LINE_BYTES:,} bytes, and has {len(line):,}")
+    if line.count(b"{") + line.count(b"[") > MAX_DEPTH:
+        _require_depth(line)
+
+
+def _require_depth(text: bytes) -> None:
+    """Refuse a text that is nested too deep; brackets in strings do not count."""
+    depth = 0
+    for token in re.finditer(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', text):
+        if token[0] in b"{[":
+            depth += 1
+        elif token[0] in b"}]":
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+
+
+def require_record(record: Record | Bracket) -> None:
+    """Refuse a record whose values are not of the types and ranges of its fields.
+
+    Fields are judged by the annotations of their class: whole numbers are counts, 0 or more.
+
+    Raises:
+        ValueError: naming the field and its value, a clause.
+    """
+    record_class: Any = type(record)
+    if record_class in (UnknownRecord, Report):
+        return
+    for name, rule, holds in _rules_of(record_class):
+        value = getattr(record, name)
+        if not holds(value):
+            raise ValueError(f"`{name}` must be {rule}, got {_shown(value)}")
+    when: Any = getattr(record, "time", None)
+    if type(when) not in (int, float) or math.isinf(when):
+        raise ValueError(f"`time` must be a number of seconds, got {_shown(when)}")
+    if isinstance(record, Ended):
+        for name, value in record.columns.items():
+            broken = None if value is None else column_rule(name, value)
+            if broken:
+                raise ValueError(f"`{name}` must be {broken}, got {_shown(value)}")
+
+
+def require_named_record(record: Record) -> None:
+    """Refuse what `require_record` refuses, and a trial that is not named by its declaration.
+
+    Raises:
+        ValueError: a clause.
+    """
+    require_record(record)
+    if not isinstance(record, Proposed):
+        return
+    spec = dict(record.spec)
+    name = _digest_as_written(spec)
+    seed = spec.pop("seed", None)
+    configuration = name if seed is None else _digest_as_written(spec)
+    if (name, configuration) == (record.trial_id, record.config_id):
+        return
+    # A declaration that is not written in its shortest form has the name of that form.
+    trial = TrialSpec.model_validate(record.spec)
+    if (trial.trial_id(), trial.config_id()) != (record.trial_id, record.config_id):
+        raise ValueError(
+            f"`trial_id` and `config_id` must be those of its `spec`, {trial.trial_id()} and"
+            f" {trial.config_id()}, got {record.trial_id} and {record.config_id}"
+        )
+
+
+WHOLE_FLOAT_PATTERN = re.compile(r"(?<=[0-9])\.0(?=[,}\]])")
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def _digest_as_written(spec: Mapping[str, Any]) -> str:
+    """What `digest_of` gives for a declaration in its shortest form, several times faster.
+
+    For another declaration it may differ: only equality with a name says something.
+    """
+    text = _ENCODER.encode({"schema": DIGEST_VERSION, **spec})
+    return hashlib.sha256(WHOLE_FLOAT_PATTERN.sub("", text).encode()).hexdigest()[:12]
+
+
+def column_rule(name: str, value: Any) -> str | None:
+    """The rule that a value of a column breaks, in words; None where it keeps it.
+
+    A column that this version does not know may hold any plain value.
+    """
+    if value is None:
+        return None
+    rule, holds = _column_test(name)
+    return None if holds(value) else rule
+
+
+@cache
+def _column_test(name: str) -> tuple[str, Test]:
+    """What a value of a column must be, in words, with its test."""
+    if name in FLAG_COLUMNS:
+        return "true, false or null", lambda value: type(value) is bool
+    if name in TEXT_COLUMNS:
+        return "a text", lambda value: type(value) is str
+    is_measured = name in FRACTION_COLUMNS or name in NON_NEGATIVE_COLUMNS
+    if not is_measured and not name.startswith(("train_", "val_", "test_")):
+        return "anything", lambda value: True
+    low, high = column_range(name)
+    return (
+        f"a number {range_text(name)}",
+        lambda value: type(value) in (int, float) and low <= value <= high,
+    )
+
+
+def column_range(name: str) -> tuple[float, float]:
+    """Smallest and largest value that a numeric column may have; all are finite."""
+    if name in FRACTION_COLUMNS:
+        return -ROUNDING, 1 + ROUNDING
+    if name in NON_NEGATIVE_COLUMNS:
+        return 0, MAX_FLOAT
+    return -MAX_FLOAT, MAX_FLOAT
+
+
+MAX_FLOAT = 1.7976931348623157e308
+
+
+def range_text(name: str) -> str:
+    """The range of a numeric column, in words."""
+    if name in FRACTION_COLUMNS:
+        return "in [0, 1]"
+    return "0 or more, and finite" if name in NON_NEGATIVE_COLUMNS else "finite"
+
+
+Rule = tuple[str, str, Callable[[Any], bool]]
+"""Name of a field, what it must be in words, and the test of a value."""
+
+
+@cache
+def _rules_of(record_class: Any) -> tuple[Rule, ...]:
+    """Rules of a class's fields but ``time``, ``extra`` and ``columns``."""
+    hints = get_type_hints(record_class)
+    named = [one.name for one in fields(record_class)]
+    kept = [name for name in named if name not in ("time", "extra", "columns")]
+    return tuple(_rule_of(name, hints[name]) for name in kept)
+
+
+def _rule_of(name: str, hint: Any) -> Rule:
+    if name in ("trial_id", "config_id"):
+        return name, "the digits of an id", is_id
+    if name == "twin_id":
+        return name, "the digits of an id or null", lambda value: value is None or is_id(value)
+    options = list(_options(hint))
+    rule = " or ".join(dict.fromkeys(words for words, _ in options))
+    return name, rule, _any_of([holds for _, holds in options])
+
+
+def _any_of(tests: Sequence[Test]) -> Test:
+    """A test that holds where one of several does."""
+    first, *others = tests
+    if not others:
+        return first
+    rest = _any_of(others)
+    return lambda value: first(value) or rest(value)
+
+
+def _options(hint: Any) -> Iterator[tuple[str, Test]]:
+    """What a value of a type may be, in words, with a test for each."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        for part in get_args(hint):
+            yield from _options(part)
+    elif origin is Literal:
+        names = get_args(hint)
+        yield f"one of {', '.join(names)}", lambda value: type(value) is str and value in names
+    elif origin is not None and issubclass(origin, Mapping):
+        yield "an object", _object_test(get_args(hint)[1])
+    elif origin is not None and issubclass(origin, Sequence):
+        yield "a list", _list_test(get_args(hint)[0])
+    else:
+        yield _PLAIN_TESTS.get(hint, ("anything", lambda value: True))
+
+
+def _object_test(hint: Any) -> Test:
+    if hint is Any:
+        return lambda value: isinstance(value, Mapping)
+    holds = _any_of([test for _, test in _options(hint)])
+    return lambda value: isinstance(value, Mapping) and all(map(holds, value.values()))
+
+
+def _list_test(hint: Any) -> Test:
+    holds = _any_of([test for _, test in _options(hint)])
+    return lambda value: isinstance(value, list | tuple) and all(map(holds, value))
+
+
+def is_id(value: Any) -> bool:
+    """True for a text that may be a trial's id."""
+    return type(value) is str and NAME_PATTERN.fullmatch(value) is not None
+
+
+def is_count(value: Any) -> TypeGuard[int]:
+    """True for a whole number in [0, 2^63)."""
+    return type(value) is int and 0 <= value < MAX_COUNT
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """True for a finite number that is no boolean."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+_PLAIN_TESTS: dict[Any, tuple[str, Test]] = {
+    type(None): ("null", lambda value: value is None),
+    bool: ("true or false", lambda value: type(value) is bool),
+    int: ("a whole number, 0 or more", is_count),
+    float: ("a number", is_number),
+    str: ("a text", lambda value: type(value) is str),
+}
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, cut."""
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

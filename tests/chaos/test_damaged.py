@@ -1,0 +1,29 @@
+"""Damaged study directories: refused by name, or the same numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos import damaged
+
+
+def test_no_damage_changes_a_number_silently_or_ends_in_a_traceback(tmp_path: Path) -> None:
+    counts, defects = damaged.run(tmp_path, range(20))
+    assert defects == []
+    assert counts["refused"] > 5 and counts["named"] > 3
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_two_hundred_of_them(tmp_path: Path) -> None:
+    counts, defects = damaged.run(tmp_path, range(200))
+    assert defects == []
+    assert counts["refused"] > 50 and counts["named"] > 50 and counts["same"] > 5
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(20_000)
+def test_ten_thousand_of_them(tmp_path: Path) -> None:
+    assert damaged.run(tmp_path, range(10_000))[1] == []
