@@ -167,7 +167,7 @@ def test_peak_memory_is_shown_with_what_it_suggests(
 ) -> None:
     assert "Peak memory" not in page_of(reported)  # recorded before it was measured
     directory = shutil.copytree(small, tmp_path / "small")
-    numbers = itertools.count()
+    numbers = itertools.count(1)
 
     def measured(record: dict[str, Any]) -> None:
         if record["type"] == "started":
