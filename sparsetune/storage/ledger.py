@@ -116,7 +116,11 @@ class Ledger:
             torn=after.torn,
             launches=launches,
         )
-        self._write([opened], at_once=False)
+        try:
+            self._write([opened], at_once=False)
+        except StorageError:
+            self._segment.close()
+            raise
 
     def append(self, *records: Record) -> None:
         """Write the records, in order.
