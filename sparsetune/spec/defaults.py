@@ -72,7 +72,8 @@ class DefaultsTable:
 
 DEFAULTS_BY_VERSION = DefaultsTable(
     {
-        1: {},
+        # Directories of before go on with the layers that they have pruned; see the field.
+        1: {"SparsitySpec.prunable_by": "modules"},
         # A folder of images is taken for what it holds, no longer for ImageNet.
         2: {
             "FolderTask.examples": None,
@@ -83,6 +84,8 @@ DEFAULTS_BY_VERSION = DefaultsTable(
             "FolderTask.eval_batch": None,
             "FolderTask.decoding": "faithful",
         },
+        # What is pruned is accounted for: frozen, unused and tied layers stay dense.
+        3: {"SparsitySpec.prunable_by": "account"},
     }
 )
 """The defaults of this package, by version."""

@@ -226,7 +226,7 @@ def test_a_mistake_is_one_message(
         ("--input-shape", "3x0x3", "whole number that is positive, got '0'"),
         ("--classes", "-1", "whole number that is positive, got '-1'"),
         ("--sparsity", "lots", "number that is not negative, got 'lots'"),
-        ("--layer", "fc", "number that is not negative, got 'fc'"),
+        ("--layer", "fc=x", "number that is not negative, got 'x'"),
     ],
 )
 def test_an_option_that_cannot_be_read(
