@@ -249,9 +249,9 @@ def _digested(value: Any) -> Any:
         # Only a part with a kind has the field; an arm may have its name.
         is_part = isinstance(value.get("kind"), str)
         digested = {key: _digested(item) for key, item in value.items() if key != UNNAMED_FIELD}
-        # A part that holds nothing else is one that was left out.
+        # A part that held nothing else is one that was left out.
         for key, item in value.items():
-            if isinstance(item, Mapping) and item.keys() == {UNNAMED_FIELD}:
+            if isinstance(item, Mapping) and item and digested.get(key) == {}:
                 del digested[key]
         if is_part:
             digested.pop(RESOLVED_FIELD, None)

@@ -20,6 +20,7 @@ from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import FolderTask
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import read_records
@@ -125,6 +126,29 @@ def test_a_folder_with_the_values_of_version_1_keeps_its_name_under_version_2() 
     for spec, version in ((FOLDER, 1), (IMAGENET, 1), (IMAGENET, 2)):
         assert Study(name="s", base=spec).under_defaults(version).base.trial_id() == name
     assert Study(name="s", base=FOLDER).under_defaults(2).base.trial_id() != name
+
+
+GMP = TrialSpec(sparsity=SparsitySpec(method="gmp", target=0.9))
+
+
+def test_layers_follow_the_directorys_version_and_no_name_does(
+    tmp_path: Path, old: StudyDirectory
+) -> None:
+    """An old directory goes on with the layers that it has pruned; a new one accounts for all."""
+    for base in (GMP, TrialSpec()):
+        study = Study(name="layers", base=base)
+        for version, rule in ((1, "modules"), (2, "modules"), (3, "account")):
+            under = study.under_defaults(version)
+            assert under.base.sparsity.prunable_by == rule
+            assert under.digest() == study.digest()
+            [cell] = under.cells()
+            assert cell.spec.trial_id() == base.trial_id()
+            assert cell.spec.columns() == base.columns()
+            assert cell.spec.sparsity.prunable_by == (rule if base is GMP else None)
+    assert old.study().base.sparsity.prunable_by == "modules"
+    new = StudyDirectory(tmp_path / "new")
+    new.create(Study(name="new", base=GMP).under_defaults(3), 3)
+    assert new.study().base.sparsity.prunable_by == "account"
 
 
 def test_an_arm_that_opens_a_folder_has_the_defaults_of_its_directory() -> None:
