@@ -5,6 +5,9 @@ absent is 1), and is always read, resumed and compared under that version. What 
 every value that differs from version 1, and digests are made of what is stored. So a trial whose
 values are those of version 1 keeps its name under every version.
 
+One field is in no digest, `SparsitySpec.prunable_by`: every version names its value, None in the
+class is that of the current one.
+
 To change a default, leave the class as it is and add a version to `DEFAULTS_BY_VERSION` that names
 the field.
 """
