@@ -172,7 +172,8 @@ def _named_layers_and_flops(
     sparsity = SparsitySpec(method=method, layers=named, prunable_by=prunable_by)
     outline = _outline(network)
     layers = outline.account(sparsity).layers
-    return layers, prunable_flops(outline.trace, [layer.name for layer in layers])
+    names = [layer.name for layer in layers]
+    return layers, prunable_flops(outline.trace, names, computed=prunable_by != "modules")
 
 
 @lru_cache(maxsize=32)

@@ -91,17 +91,20 @@ def forward_flops(
     return prunable_flops(trace_forward(model, example), names)
 
 
-def prunable_flops(trace: ForwardTrace, prunable: Collection[str]) -> ForwardFlops:
+def prunable_flops(
+    trace: ForwardTrace, prunable: Collection[str], *, computed: bool = True
+) -> ForwardFlops:
     """FLOPs of a traced forward pass, by the one prunable weight that an operation reads.
 
     Args:
         trace: Trace of one example.
         prunable: Names of the weights whose cost falls with their density.
+        computed: Whether products with what is computed from a weight count as the weight's.
     """
     weights = dict.fromkeys(prunable, 0)
     other = 0
-    for names, cost in trace.costs.items():
-        read = names & weights.keys()
+    for (names, computed_from), cost in trace.costs.items():
+        read = (names | computed_from if computed else names) & weights.keys()
         if len(read) == 1:
             weights[next(iter(read))] += cost
         else:

@@ -172,7 +172,8 @@ def train(
         transfer_problems(weights, spec.sparsity),
     )
     probe = GradientProbe(task, model, weights, spec.task.batch_size, spec.seed, compute.arithmetic)
-    flops = prunable_flops(trace, weights)
+    # Directories of before counted only what reads the weights as they are.
+    flops = prunable_flops(trace, weights, computed=spec.sparsity.prunable_by != "modules")
     sparsifier = Sparsifier(spec, weights, optimizer, flops, probe, account.layers)
     if distillation:
         sparsifier.extra_steps += per_epoch * _teacher_epoch_cost(spec, flops, data_root)

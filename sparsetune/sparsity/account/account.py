@@ -95,18 +95,14 @@ class Account:
 
     def warnings(self) -> list[Problem]:
         """What is left dense without having been named, in one sentence; empty if nothing is."""
-        left: dict[str, list[str]] = {}
-        for row in self.rows:
-            if row.status == "dense" and not row.reason.startswith(PART_OF):
-                left.setdefault(row.reason, []).append(row.name)
+        left = _by_reason([row for row in self.rows if row.status == "dense"])
         if not left or not self.layers:
             return []
         weights = sum(layer.weights for layer in self.layers)
         share = f"{weights:,} of {self.parameters:,} parameters"
         percent = f"{100 * weights / self.parameters:.3g} %"
-        groups = "; ".join(f"{reason}: {named_list(names)}" for reason, names in left.items())
         rule = (
-            f"the target holds for {share} ({percent}), the rest stays dense ({groups});"
+            f"the target holds for {share} ({percent}), the rest stays dense ({left});"
             " add layers by name, or take them away with `-` in front"
         )
         return [Problem("sparsity.layers", rule, severity="warning")]
@@ -135,11 +131,13 @@ def account_for(
     problems = _entry_problems(parts, entries, rows, decide)
     problems += parts.computed_problems(layers, entries)
     if not layers and spec.method != "dense":
+        left = _by_reason(rows)
+        found = f" ({left})" if left else ""
         rule = (
-            "the model must have a linear or convolution layer, or nothing can be pruned; name"
-            " other layers in `sparsity.layers`"
+            "the model must have a linear or convolution layer that trains, or nothing can be"
+            f" pruned{found}; name other layers in `sparsity.layers`"
         )
-        problems.append(Problem("task.model", rule, named_list(parts.names()) or "none"))
+        problems.append(Problem("task.model", rule))
     named = {layer.name for layer in layers}
     return Account(
         layers,
@@ -386,6 +384,15 @@ def gradient_problems(account: Account, given: SparsitySpec) -> list[Problem]:
     named = ", ".join(f"`{name}` ({why})" for name, why in account.without_gradient.items())
     rule = f"{needs}, and these layers get none: take their names out of `sparsity.layers`"
     return [Problem("sparsity.layers", rule, named)]
+
+
+def _by_reason(rows: Iterable[AccountRow]) -> str:
+    """What rows leave dense, by reason; norms of a weight norm and the like are no layers."""
+    left: dict[str, list[str]] = {}
+    for row in rows:
+        if row.reason and not row.reason.startswith(PART_OF):
+            left.setdefault(row.reason, []).append(row.name)
+    return "; ".join(f"{reason}: {named_list(names)}" for reason, names in left.items())
 
 
 def named_list(names: Sequence[str]) -> str:

@@ -30,8 +30,8 @@ class ForwardTrace:
     """What a forward pass of one example does with each parameter.
 
     Args:
-        costs: FLOPs of products, by the names of the parameters that they read, as they are or
-            computed from them.
+        costs: FLOPs of products, by the names of the parameters that they read as they are, and of
+            those that they read in another form.
         unread: Parameters that the pass does not read, in evaluation or in training. Empty where
             it depends on values.
         computed: Parameters that are multiplied in another form: a product reads a tensor that was
@@ -42,7 +42,7 @@ class ForwardTrace:
         on_meta: Made on the meta device.
     """
 
-    costs: Mapping[frozenset[str], int]
+    costs: Mapping[tuple[frozenset[str], frozenset[str]], int]
     unread: frozenset[str]
     computed: frozenset[str]
     nonzeros: Mapping[str, int]
@@ -166,7 +166,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, parameters: Mapping[str, torch.Tensor], inputs: Collection[Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.names = frozenset(parameters)
-        self.costs: Counter[frozenset[str]] = Counter()
+        self.costs: Counter[tuple[frozenset[str], frozenset[str]]] = Counter()
         self.read: set[str] = set()
         self.computed: set[str] = set()
         self.nonzeros: dict[str, int] = {}
@@ -192,7 +192,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         formula = flop_registry.get(func.overloadpacket)
         if formula:
             cost = int(formula(*args, **kwargs, out_val=result))
-            self.costs[frozenset(own | self._computed_operands(given))] += cost
+            self.costs[frozenset(own), frozenset(self._computed_operands(given))] += cost
         self._follow(result, storages, own)
         return result
 

@@ -38,6 +38,12 @@ def test_flops_of_computed_weights_are_those_of_their_parameter() -> None:
         assert flops(name, weight).weights == {weight: 2 * 64 * 64}
 
 
+def test_a_directory_of_before_counts_only_weights_that_are_read_as_they_are() -> None:
+    trace = trace_forward(MODELS["equalised_rate"]((1, 8, 8), 10), IMAGE)
+    before = prunable_flops(trace, ["1.weight"], computed=False)
+    assert (before.weights, before.other) == ({"1.weight": 0}, 2 * 64 * 64 + 2 * 64 * 10)
+
+
 def test_a_forward_pass_that_looks_at_values_counts_as_one_that_does_not() -> None:
     looks = LooksAtValues(10)
     trace = trace_forward(looks, IMAGE)
