@@ -93,6 +93,9 @@ class AttemptFiles:
         layers = values.get("layers") if isinstance(values, dict) else None
         if not isinstance(layers, list) or not all(map(_is_layer, layers)):
             raise self._damage(CERTIFICATE_FILE, "it must have `layers` with their counts")
+        account = values.get("account", [])
+        if not isinstance(account, list) or not all(map(_is_account_row, account)):
+            raise self._damage(CERTIFICATE_FILE, "its `account` must list parameters with a status")
         certificate: dict[str, Any] = values
         return certificate
 
@@ -160,6 +163,13 @@ def _is_layer(layer: Any) -> bool:
     weights = layer.get("weights")
     counts = [layer.get("kept"), layer.get("zeros", 0)]
     return is_count(weights) and weights > 0 and all(is_count(n) and n <= weights for n in counts)
+
+
+def _is_account_row(row: Any) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("shape"), list):
+        return False
+    words = [row.get(name) for name in ("name", "status", "reason")]
+    return all(isinstance(word, str) for word in words) and all(map(is_count, row["shape"]))
 
 
 def _is_mask_row(row: Any) -> bool:
