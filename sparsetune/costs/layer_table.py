@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from torch import nn
@@ -17,6 +16,7 @@ from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.masks.allocation import allocate
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import MODELS, meta_model, require_prunable
+from sparsetune.terminal import TextConsole
 
 DATA_BY_MODEL = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}
 """Shape of an example and number of classes of the data that a model is known for."""
@@ -163,7 +163,7 @@ def _count_flops(model: str, network: nn.Module, shape: tuple[int, ...]) -> Forw
 
 def print_layer_table(facts: Mapping[str, Any]) -> None:
     """Print the facts of `layer_table` as a table."""
-    console = Console(highlight=False)
+    console = TextConsole()
     pattern = "" if facts["pattern"] == "unstructured" else f" {facts['pattern']}"
     request = f"{facts['allocation']}{pattern}, sparsity {facts['sparsity']:g}"
     inputs = f"inputs {_format_shape(facts['input_shape'])}, {facts['classes']} classes"

@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -80,11 +81,13 @@ class LaunchFolders:
         path: Absolute folders for imports, those of the newest launch first.
         data_root: Folder of the data sets that an option gave; None if none did.
         data_root_variable: Folder that ``SPARSETUNE_DATA`` named; None if it was not set.
+        study_file: The newest file that declared the study, in a folder that exists; None without.
     """
 
     path: Sequence[Path] = ()
     data_root: Path | None = None
     data_root_variable: Path | None = None
+    study_file: Path | None = None
 
     def choose_data_root(self, given: Path | None) -> Path | None:
         """Data root to go on with: as given, else as an option gave it before, else as the
@@ -121,12 +124,19 @@ def launch_folders(home: StudyDirectory) -> LaunchFolders:
     def newest(name: str) -> Path | None:
         return next(iter(existing(name)), None)
 
-    return LaunchFolders(existing("path"), newest("data_root"), newest("data_root_variable"))
+    declared = [facts["study_file"] for facts in newest_first if facts.get("study_file")]
+    files = [Path(text) for text in declared if isinstance(text, str)]
+    usable = (file for file in files if _is_usable(file.parent, home.path))
+    return LaunchFolders(
+        existing("path"), newest("data_root"), newest("data_root_variable"), next(usable, None)
+    )
 
 
 def _is_usable(folder: Path, study: Place) -> bool:
-    is_inside = isinstance(study, Path) and folder.resolve().is_relative_to(study)
-    return folder.is_absolute() and folder.is_dir() and not is_inside
+    with suppress(OSError, ValueError):  # what is no path at all, such as one with a NUL
+        is_inside = isinstance(study, Path) and folder.resolve().is_relative_to(study)
+        return folder.is_absolute() and folder.is_dir() and not is_inside
+    return False
 
 
 COMPARED_FACTS = {
