@@ -33,6 +33,7 @@ from sparsetune.paths.confined import (
     open_lock,
     replace_file,
 )
+from sparsetune.paths.credentials import without_credentials
 from sparsetune.storage import StudyDirectory
 from sparsetune.study import Study
 from tests.object_store import KEYS
@@ -323,3 +324,42 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.is_symlink()
     }
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://KEY:SECRET@bucket/p", "s3://KEY:SEC/RET@bucket", "https://KEY:SECRET@host/p"],
+)
+def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(StorageError, match="AWS_ACCESS_KEY_ID") as refused:
+        resolve_place(url)
+    assert "KEY:" not in str(refused.value) and "SEC" not in str(refused.value).replace(
+        "AWS_SECRET_ACCESS_KEY", ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "recorded"),
+    [
+        ("run a.py --storage s3://K:SEC/RET@bucket/p", "run a.py --storage s3://***@bucket/p"),
+        ("https://oauth2:pw@github.com/a.git", "https://***@github.com/a.git"),
+        ("track --wandb-api-key abc --json", "track --wandb-api-key *** --json"),
+        ("AWS_SECRET_ACCESS_KEY=abc run", "AWS_SECRET_ACCESS_KEY=*** run"),
+        ("https://h/x?X-Amz-Signature=ab&c=1", "https://h/x?X-Amz-Signature=***&c=1"),
+        ("hf_abcdefghijklmnopqrstuv", "***"),
+    ],
+)
+def test_credentials_are_left_out_of_what_is_recorded(text: str, recorded: str) -> None:
+    assert without_credentials(text) == recorded
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "run studies/token.py --quick --set optim.lr=0.1",
+        "run --max-tokens 5 --storage s3://bucket/a@b",
+        "git+https://github.com/x@v1 https://host:8080/a@b git@github.com:a/b",
+    ],
+)
+def test_what_is_no_credential_stays(text: str) -> None:
+    assert without_credentials(text) == text

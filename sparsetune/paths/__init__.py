@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sparsetune.errors import StorageError
 from sparsetune.paths.confined import delete_file, list_folder, open_file
+from sparsetune.paths.credentials import without_credentials
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -55,9 +56,16 @@ def resolve_place(where: str | os.PathLike[str] | Place) -> Place:
     scheme, separator, name = text.partition("://")
     if not separator:
         return Path(text).resolve()
+    if set(name.partition("/")[0]) & set("@:"):
+        raise StorageError(
+            f"storage must be a folder or s3://bucket/prefix, got `{scheme}://` with a user, a key"
+            " or a port before the bucket (not repeated here); give keys as AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY, an address as AWS_ENDPOINT_URL"
+        )
     if scheme != "s3" or not name.strip("/") or set(name) & set("*?["):
         raise StorageError(
-            f"storage must be a folder or s3://bucket/prefix without * ? [, got `{text}`"
+            "storage must be a folder or s3://bucket/prefix without * ? [, got"
+            f" `{without_credentials(text)}`"
         )
     if not os.environ.get("AWS_ENDPOINT_URL", "http").startswith("http"):
         raise StorageError(

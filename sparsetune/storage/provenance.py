@@ -17,6 +17,7 @@ from typing import Any
 from sparsetune.machine import processor_name, run_quietly, usable_cpus
 from sparsetune.own_code.digest import file_digest, parse_code
 from sparsetune.paths import Place
+from sparsetune.paths.credentials import without_credentials
 from sparsetune.storage.directory import StudyDirectory
 from sparsetune.storage.records import Record, Started
 from sparsetune.storage.trial_files import if_whole
@@ -51,7 +52,7 @@ def launch_facts(
     variable = os.environ.get("SPARSETUNE_DATA")
     return {
         "time": time.time(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": without_credentials(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "packages": {name: version_of(name) for name in RECORDED_PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
