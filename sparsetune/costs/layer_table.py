@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -18,6 +17,7 @@ from sparsetune.sparsity.masks.allocation import allocate
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.models import MODELS
 from sparsetune.tasks.network import ImageNetwork, Outline, outline_of
+from sparsetune.terminal import TextConsole
 
 DATA_BY_MODEL = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}
 """Shape of an example and number of classes of the data that a model is known for."""
@@ -171,7 +171,7 @@ def _examine(network: ImageNetwork) -> Outline:
 
 def print_layer_table(facts: Mapping[str, Any]) -> None:
     """Print the facts of `layer_table` as a table."""
-    console = Console(highlight=False)
+    console = TextConsole()
     pattern = "" if facts["pattern"] == "unstructured" else f" {facts['pattern']}"
     request = f"{facts['allocation']}{pattern}, sparsity {facts['sparsity']:g}"
     inputs = f"inputs {_format_shape(facts['input_shape'])}, {facts['classes']} classes"

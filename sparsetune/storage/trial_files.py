@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
 from sparsetune.paths import Place, list_names, read_content
+from sparsetune.paths.confined import delete_file
 from sparsetune.storage.checks import MAX_JSON_BYTES, is_count, is_number, parse_json
 from sparsetune.storage.directory import StudyDirectory, translating_write_errors
 from sparsetune.storage.trial_state import TrialState
@@ -258,4 +259,4 @@ def delete_files(files: Sequence[LargeFile]) -> None:
     """
     for file in files:
         with translating_write_errors(file.path):
-            file.path.unlink(missing_ok=True)
+            delete_file(file.path)
