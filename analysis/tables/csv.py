@@ -76,7 +76,10 @@ def guard_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 
 def remove_guards(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of texts as a CSV file holds them, without the apostrophes of `guard_formulas`."""
-    return rows.apply(lambda column: column.str.replace(GUARDED_FORMULA, "", regex=True))
+    unguarded: pd.DataFrame = rows.apply(
+        lambda column: column.str.replace(GUARDED_FORMULA, "", regex=True)
+    )
+    return unguarded
 
 
 def _distinct(column: pd.Series[Any]) -> list[Any]:
