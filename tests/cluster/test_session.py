@@ -37,12 +37,14 @@ assert before == after and not os.path.exists(os.path.dirname(folder))
 with ray_session():  # another one in this process has another token
     assert ray.get(ray.remote(lambda: 8).remote()) == 8
 """
-JOIN = """
-import sys, ray
-ray.init(address=sys.argv[1], log_to_driver=False, logging_level="ERROR")
-print("joined", ray.get(ray.remote(lambda: 7).remote()))
+ASK = """
+import sys
+from ray._raylet import GcsClient
+client = GcsClient(address=sys.argv[1])
+client.internal_kv_put(b"key", b"value", True, None, timeout=10)
+print("served")
 """
-JOIN_SECONDS = 40
+ASK_SECONDS = 40
 
 
 def environment(home: Path, **given: str) -> dict[str, str]:
@@ -51,14 +53,14 @@ def environment(home: Path, **given: str) -> dict[str, str]:
     return {**kept, "HOME": str(home), **given}
 
 
-def joins(address: str, environment: dict[str, str]) -> bool:
-    """True if another process is served by the Ray at an address; Ray retries what is refused."""
-    command = [sys.executable, "-c", JOIN, address]
+def is_served(address: str, environment: dict[str, str]) -> bool:
+    """True if a Ray serves another process; what is refused, Ray tries again."""
+    command = [sys.executable, "-c", ASK, address]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
     ) as process:
         try:
-            return "joined 7" in process.communicate(timeout=JOIN_SECONDS)[0]
+            return "served" in process.communicate(timeout=ASK_SECONDS)[0]
         except subprocess.TimeoutExpired:
             process.kill()
             return False
@@ -84,10 +86,10 @@ def test_a_local_ray_listens_on_loopback_and_serves_nobody_without_its_token(
         assert facts["ips"] and all(ip.endswith("127.0.0.1") or ip == "::1" for ip in facts["ips"])
         mode = {"RAY_AUTH_MODE": "token"}
         known = environment(tmp_path, **mode, RAY_AUTH_TOKEN=facts["token"])
-        assert joins(facts["address"], known)
+        assert is_served(facts["address"], known)
         wrong = environment(tmp_path, **mode, RAY_AUTH_TOKEN="0" * 64)
-        assert not joins(facts["address"], wrong)
-        assert not joins(facts["address"], environment(tmp_path, RAY_AUTH_MODE="disabled"))
+        assert not is_served(facts["address"], wrong)
+        assert not is_served(facts["address"], environment(tmp_path, RAY_AUTH_MODE="disabled"))
         session.communicate("\n")
     assert session.returncode == 0
     assert not (tmp_path / ".ray").exists()  # no token is stored for others to find
