@@ -150,8 +150,9 @@ class Ledger:
             return
         self._closed = True
         try:
-            # After a refusal nothing may follow: the end stays open, and readers say so.
-            if not self._refused:
+            # After a refusal, or once the study is another's, nothing may follow: the end stays
+            # open, and readers say so.
+            if not self._refused and not self.lost:
                 end = Closed(lines=self._chain.lines, last=self._chain.digits)
                 self._write([end], at_once=False)
         finally:
