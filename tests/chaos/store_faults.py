@@ -259,7 +259,7 @@ def declaration_killed(folder: Path) -> int:
         home = StudyDirectory(folder / str(kill))
         assert home.declaration.exists() or not acknowledged
         home.create(STUDY)  # accepts what was left, whole or absent
-        assert home.study() == STUDY
+        assert home.study() == STUDY.under_defaults(1)
         launches = [one["launch"] for one in home.launches()]
         assert launches == list(range(1, len(launches) + 1))
         assert len(launches) >= len(acknowledged) - 1

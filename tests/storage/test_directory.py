@@ -38,7 +38,7 @@ def directory(tmp_path: Path) -> StudyDirectory:
 def test_a_created_directory_holds_its_declaration_with_digest_and_schema(
     directory: StudyDirectory,
 ) -> None:
-    assert directory.study() == STUDY
+    assert directory.study() == STUDY.under_defaults(1)
     stored = json.loads(directory.declaration.read_text())
     assert (stored["schema"], stored["digest"]) == (1, STUDY.digest())
 
@@ -56,7 +56,7 @@ def test_another_declaration_is_refused_naming_what_differs(directory: StudyDire
     assert "`base.optim.lr`: (absent) -> 0.3" in str(caught.value)
     assert "`report_seeds`: (absent) -> 5" in str(caught.value)
     assert "--name" in str(caught.value)
-    assert directory.study() == STUDY
+    assert directory.study() == STUDY.under_defaults(1)
 
 
 def test_a_folder_that_is_not_a_study_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_a_start_that_was_killed_before_the_declaration_was_in_place_can_be_repe
 ) -> None:
     (tmp_path / "study.json.tmp").write_text('{"schema": 1, "decl')
     StudyDirectory(tmp_path).create(STUDY)
-    assert StudyDirectory(tmp_path).study() == STUDY
+    assert StudyDirectory(tmp_path).study() == STUDY.under_defaults(1)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_a_read_only_disk_is_one_message_for_every_writer(small_disk: Path) -> N
     ):
         with pytest.raises(StorageError, match="cannot be written: Read-only file system"):
             write()
-    assert directory.study() == STUDY
+    assert directory.study() == STUDY.under_defaults(1)
 
 
 def test_a_full_disk_loses_no_launch_and_blocks_no_later_start(small_disk: Path) -> None:
@@ -222,7 +222,7 @@ def stored(bucket: str) -> StudyDirectory:
 def test_a_study_in_an_object_store_is_what_it_is_on_a_disk(
     stored: StudyDirectory, directory: StudyDirectory
 ) -> None:
-    assert stored.study() == STUDY
+    assert stored.study() == STUDY.under_defaults(1)
     assert stored.declaration.read_bytes() == directory.declaration.read_bytes()
     stored.create(STUDY.with_changes(question="Worded anew?"))
     with pytest.raises(StudyDirectoryError, match=r"`report_seeds`: \(absent\) -> 5"):
@@ -255,7 +255,7 @@ def test_of_two_declarations_created_at_once_the_later_is_refused(bucket: str) -
     patch.setattr(StudyDirectory, "_is_unused", unused)
     with pytest.raises(StudyDirectoryError, match="holds a study of another declaration"):
         late.create(STUDY.with_changes(report_seeds=5))
-    assert late.study() == STUDY
+    assert late.study() == STUDY.under_defaults(1)
 
 
 def test_the_journal_is_built_on_a_disk_and_copied_to_the_store(stored: StudyDirectory) -> None:
