@@ -415,7 +415,7 @@ def run(
     Args:
         folder: An empty folder.
         seeds: A directory is made for each.
-        report_every: A report is written of every so many directories.
+        report_every: A report is written of every so many directories; 0 for none.
     """
     logging.getLogger("sparsetune").setLevel(logging.ERROR)
     code = folder / "code"
@@ -431,7 +431,9 @@ def run(
             warnings.simplefilter("ignore")
             for number, seed in enumerate(seeds):
                 whole = studies[seed % len(studies)]
-                found, what = _case(folder, whole, seed, reports=number % report_every == 0)
+                found, what = _case(
+                    folder, whole, seed, reports=bool(report_every) and number % report_every == 0
+                )
                 counts["defects" if found else "harmless"] += 1
                 defects += [f"seed {seed}, {whole.name}, {what}: {one}" for one in found]
     finally:
