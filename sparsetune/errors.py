@@ -35,7 +35,15 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"`{self.path}`: " if self.path else ""
-        return f"{where}{self.rule}" + (f", got {self.got}" if self.got else "")
+        return in_one_line(f"{where}{self.rule}" + (f", got {self.got}" if self.got else ""))
+
+
+def in_one_line(text: str) -> str:
+    """The text with what no terminal should get, line ends among it, written as escapes."""
+    if text.isprintable():
+        return text
+    shown = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+    return "".join(shown)
 
 
 class SparsetuneError(Exception):

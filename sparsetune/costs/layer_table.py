@@ -11,11 +11,12 @@ from rich.table import Table
 from torch import nn
 
 from sparsetune.errors import DeclarationError, Problem
-from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.flops import ForwardFlops, forward_flops
 from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.masks.allocation import allocate
 from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.study.rules.combinations import combination_problems
 from sparsetune.tasks.models import MODELS, meta_model, require_prunable
 
 DATA_BY_MODEL = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}

@@ -21,7 +21,7 @@ from sparsetune.own_code.modules import own_modules
 from sparsetune.paths import Place
 from sparsetune.seeds import derived_seed, seed_generators
 from sparsetune.sparsity.certificate import certify
-from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.flops import ForwardFlops, forward_flops
 from sparsetune.sparsity.layers import layers_of
@@ -30,6 +30,7 @@ from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems, image_resolution, learning_rate
+from sparsetune.study.rules.combinations import combination_problems
 from sparsetune.tasks.kinds import load_task, network_of, resolve_task
 from sparsetune.tasks.network import compute_outputs
 from sparsetune.train.average import WeightAverage

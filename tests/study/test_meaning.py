@@ -337,7 +337,10 @@ MANY = {
         ({"base": ENDLESS.edited({"schedule.epoch_multiplier": 1e3})}, "100,000,000 optimizer"),
         ({"base": ENDLESS.edited({"evaluate.every": "1 steps"})}, "1,000,000"),
         ({"sweep": MANY}, "at most 10,000 cells"),
-        ({"search": {"task.batch_size": IntRange(1, 10**8)}, "sampler": Grid()}, "10,000 points"),
+        (
+            {"search": {"evaluate.train_examples": IntRange(1, 10**8)}, "sampler": Grid()},
+            "10,000 p",
+        ),
         ({"search": {"optim.lr": Choice([*range(1, 1200)])}}, "at most 1,000 values"),
     ],
 )

@@ -130,6 +130,7 @@ def _change(study: Study, wild: Wild, *, sound: bool) -> str:
             extension.record(study, [])
             return way
         module = types.ModuleType("fuzzed_study")
+        module.__file__ = "fuzzed_study.py"
         module.STUDY = study  # type: ignore[attr-defined]
         sys.modules[module.__name__] = module
         parsed = argparse.Namespace(
@@ -163,7 +164,7 @@ def run(seeds: Sequence[int], say: Callable[[str], None] = lambda _: None) -> Co
             for seed in seeds:
                 found = outcome(seed)
                 counts[found.split("\n")[0].split(":")[0]] += 1
-                if found[0].isupper() and found[:2].isupper() or "UNPRINTABLE" in found:
+                if (found[0].isupper() and found[:2].isupper()) or "UNPRINTABLE" in found:
                     say(f"seed {seed}: {found}")
     finally:
         preview.Console = console
@@ -174,5 +175,7 @@ if __name__ == "__main__":
     os.environ["HF_HUB_OFFLINE"] = "1"
     number = int(sys.argv[1])
     first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
-    counted = run(range(first, first + number), lambda text: print(text, file=sys.stderr, flush=True))
+    counted = run(
+        range(first, first + number), lambda text: print(text, file=sys.stderr, flush=True)
+    )
     print(json.dumps({"declarations": number, "first_seed": first, **counted}, indent=1))

@@ -218,9 +218,20 @@ def _deep(depth: int) -> Any:
 IMPLAUSIBLE: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 2, 1.5, -0.5, 90, 1e-300, 1e300, 10**30, -(10**400), 2**63),
     *(float("nan"), float("inf"), -float("inf"), -0.0, 1 + 2j, 5e-324),
-    *("", " ", "a", "0.9", "nan", "-1 epochs", "1e999 steps", "nan epochs", "5 apples", "1e30 steps"),
+    *(
+        "",
+        " ",
+        "a",
+        "0.9",
+        "nan",
+        "-1 epochs",
+        "1e999 steps",
+        "nan epochs",
+        "5 apples",
+        "1e30 steps",
+    ),
     *("\ud800", "\x1b[2J\x07", "a\nb", "a" * 3000, "x:y", ":", "a.b:c", "os:remove", "é", "[red]"),
-    *("0 steps", "1e-9 steps", "1e-300 epochs", f"{OWN}:leaving", f"{OWN}:NO_FUNCTION", "{}", "%s"),
+    *("0 steps", "1e-9 steps", "1e-300 epochs", f"{OWN}:leaving", f"{OWN}:nothing", "{}"),
     *([], [None], [1, 2], ["a"], [[]], (), (0.1,), {}, {"a": 1}, {1: 2}, {None: None}, {"": {}}),
     *({"kind": "digits"}, {"kind": 3}, {"kind": []}, {"lr": 0.1}, {"a": {"b": {"c": []}}}),
     *(b"bytes", {1, 2}, frozenset("ab"), range(3), _Odd(), _Odd, len, np.float64(0.5)),
@@ -437,7 +448,18 @@ class Wild:
 
     def odd_text(self, text: str) -> str:
         """The text, or one that cannot be read."""
-        odd = ("", "=", "a", "=1", "optim.lr=", "optim.lr==1", "optim=1", '{"a":1}', "base=1", "a.=1")
+        odd = (
+            "",
+            "=",
+            "a",
+            "=1",
+            "optim.lr=",
+            "optim.lr==1",
+            "optim=1",
+            '{"a":1}',
+            "base=1",
+            "a.=1",
+        )
         return self.luck.choice(odd) if self.luck.random() < self.share else text
 
     def additions(self, axes: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
