@@ -58,7 +58,7 @@ class DeclarationError(SparsetuneError):
         self.subject = subject
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [f"  - {problem}" for problem in self.problems]
-        super().__init__("\n".join([f"{count} in {subject}:", *lines]))
+        super().__init__("\n".join([f"{count} in {in_one_line(subject)}:", *lines]))
 
     def __reduce__(self) -> tuple[type[DeclarationError], tuple[list[Problem], str]]:
         # By default an error is made again from its text, which would become a problem a letter.

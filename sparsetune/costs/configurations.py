@@ -35,13 +35,16 @@ def budget_problems(study: Study) -> Iterator[Problem]:
     A base recipe or a known point would be tried all the same, and such an axis never. Every
     problem names the limit that would do.
     """
-    cells = [cell for cell in study.cells() if is_searched(study, cell)]
-    if study.at_most is None or not cells:
-        return
-    for unit, limit in study.at_most.limits().items():
-        cost_of = _declared_cost(study, unit)
-        yield from _certain_trial_problems(study, cells, unit, limit, cost_of)
-        yield from _axis_problems(cells, unit, limit, cost_of)
+    searched = [cell for cell in study.cells() if is_searched(study, cell)]
+    # Without the sizes of its data a trial has no network to count FLOPs of.
+    resolved = [cell for cell in searched if cell.spec.task.is_resolved]
+    for unit, limit in study.at_most.limits().items() if study.at_most else ():
+        needs_network = unit == "train_flops" or study.equal == "train_flops"
+        cells = resolved if needs_network else searched
+        if cells:
+            cost_of = _declared_cost(study, unit)
+            yield from _certain_trial_problems(study, cells, unit, limit, cost_of)
+            yield from _axis_problems(cells, unit, limit, cost_of)
 
 
 def _declared_cost(study: Study, unit: str) -> Callable[[TrialSpec], float]:

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sparsetune.sparsity.scores import ScoreContext, ScoreResult
+
 
 def data(count: int = 200) -> dict[str, Any]:
     """Vectors of six numbers, and which of the first three is largest."""
@@ -67,19 +69,19 @@ def regret(outputs: torch.Tensor, targets: torch.Tensor) -> float:
     return float((outputs.argmax(1) != targets).float().mean())
 
 
-def score(weights: Any, context: Any) -> Any:
+def score(context: ScoreContext) -> ScoreResult:
     """Magnitude."""
-    return {name: weight.abs() for name, weight in weights.items()}
+    return ScoreResult(dict(context.weights), absolute=True)
 
 
-def ramp(progress: float) -> float:
+def ramp(progress: float, spec: Any, target: float) -> float:
     """A straight line."""
-    return progress
+    return progress * target
 
 
-def falling(progress: float) -> float:
+def falling(progress: float, spec: Any, target: float) -> float:
     """A ramp that goes the wrong way."""
-    return 1 - progress
+    return (1 - progress) * target
 
 
 def decay(progress: float) -> float:

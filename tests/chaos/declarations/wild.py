@@ -240,6 +240,38 @@ IMPLAUSIBLE: tuple[Any, ...] = (
     *(_itself(), _deep(40), [0.1] * 5000),
 )
 """Values that nobody should write, in any field."""
+RASH = (
+    *(
+        5000,
+        1e-6,
+        90,
+        0.9999,
+        0.3 * 3,
+        10**9,
+        10**20,
+        2**53,
+        10_000,
+        1001,
+        1000,
+        "100 epochs",
+        "5 steps",
+    ),
+    *(
+        "lbfgs",
+        "transfer",
+        "sr_ste",
+        "explicit",
+        "4:2",
+        "step",
+        "stepped",
+        "flops",
+        "/nowhere/model",
+    ),
+    *("1:4", "2:4", "100 steps", "640 samples", "5 epochs", (0.5, 0.25), (0, 1), (0.8, 0.5)),
+    *(f"{OWN}:{name}" for name in ("raising", "nothing", "NO_FUNCTION", "missing", "falling")),
+    *("no.mod:f", "hf:/nowhere/data", "test_accuracy", "my_metric", "NoSampler", "/nowhere/images"),
+)
+"""Plausible values that are seldom right, which half of the declarations do without."""
 NAMES = ("gmp", "dense", "acdc", "a", "größe 2", "a/b", "search", "", " ", "a.b", "x" * 200, "\x1b")
 
 
@@ -254,6 +286,8 @@ class Wild:
         self.luck = random.Random(seed)
         self.share = self.luck.choice((0, 0, 0, 0.01, 0.03, 0.1, 0.3))
         """Share of implausible values."""
+        self.calm = not self.share and self.luck.random() < 0.7
+        """True for a declaration that is likely to be right."""
         self.kind = self.luck.choice((*["digits"] * 6, *TASKS, "custom"))
         self.paths = [
             field.name
@@ -270,18 +304,21 @@ class Wild:
             "arms": (0.6, lambda: self.named(self.arm)),
             "sweep": (0.6, self.sweep),
             "search": (0.6, self.search),
-            "known": (0.15, lambda: [self.values(2) for _ in range(luck.randint(1, 3))]),
-            "known_base": (0.3, lambda: luck.random() < 0.7),
+            "known": (
+                0.15 * (not self.calm),
+                lambda: [self.values(2) for _ in range(luck.randint(1, 3))],
+            ),
+            "known_base": (0.3 + 0.7 * self.calm, lambda: self.calm or luck.random() < 0.7),
             "objective": (0.4, self.objective),
             "sampler": (0.4, self.sampler),
             "stopping": (0.2, self.stopping),
-            "equal": (0.15, lambda: luck.choice(("epochs", "train_flops", "flops"))),
+            "equal": (0.15, lambda: self.pick(("epochs", "train_flops", "flops"))),
             "at_most": (0.2, self.budget),
-            "configurations_per_cell": (0.4, lambda: luck.choice((1, 2, 4, 8, 16, 40))),
-            "search_seeds": (0.2, lambda: luck.choice((1, 2, 1000, 1001))),
-            "report_seeds": (0.3, lambda: luck.choice((1, 2, 3, 10_000, 10**20))),
-            "seed": (0.2, lambda: luck.choice((0, 5, 2**53))),
-            "quick_form": (0.3, self.quick),
+            "configurations_per_cell": (0.4, lambda: self.pick((1, 2, 4, 8, 16, 40))),
+            "search_seeds": (0.2, lambda: self.pick((1, 2, 1000, 1001))),
+            "report_seeds": (0.3, lambda: self.pick((1, 2, 3, 10_000, 10**20))),
+            "seed": (0.2, lambda: self.pick((0, 5, 2**53))),
+            "quick_form": (0.3 - 0.15 * self.calm, self.quick),
         }
         for name, (probability, make) in made.items():
             if luck.random() < probability:
@@ -299,13 +336,23 @@ class Wild:
         sensible = PLAUSIBLE[path]
         if path == "task.model":
             sensible = MODELS_OF_TASKS.get(self.kind, sensible)
-        return self.odd(self.luck.choice(sensible))
+        return self.odd(self.pick(sensible))
+
+    def pick(self, values: Sequence[Any]) -> Any:
+        """One of some values."""
+        if self.calm:
+            values = [one for one in values if one not in RASH] or values
+        return self.luck.choice(values)
 
     def path(self) -> str:
         """A field of the trial, or none of one."""
         if self.luck.random() < self.share:
             return self.luck.choice((*PLAUSIBLE, "", "sparsity", "a\nb", "\x1b[2J", "..", "arms.a"))
         return self.luck.choice(SEARCHED if self.luck.random() < 0.5 else self.paths)
+
+    def axis_path(self) -> str:
+        """A field for an axis."""
+        return self.luck.choice(SEARCHED) if self.calm else self.path()
 
     def values(self, most: int) -> dict[str, Any]:
         """Values of some fields."""
@@ -326,7 +373,9 @@ class Wild:
         if luck.random() < 0.5:
             values["sparsity.method"] = self.value("sparsity.method")
             values["sparsity.target"] = self.value("sparsity.target")
-        values |= {path: value for path, value in self.values(5).items() if path}
+        values |= {
+            path: value for path, value in self.values(3 if self.calm else 5).items() if path
+        }
         nested: dict[str, Any] = {"task": given}
         for path, value in values.items():
             set_field(nested, path, value)
@@ -341,6 +390,8 @@ class Wild:
 
     def named(self, make: Callable[[], Any]) -> dict[Any, Any]:
         """Some arms by name."""
+        if self.calm:
+            return {name: make() for name in self.luck.sample(NAMES[:5], 2)}
         names = NAMES if self.luck.random() < self.share * 3 else NAMES[:5]
         return {self.odd_key(self.luck.choice(names)): self.odd(make()) for _ in range(2)}
 
@@ -356,6 +407,7 @@ class Wild:
             own["sweep"] = self.odd(self.sweep())
         if self.luck.random() < 0.2:
             own["search"] = self.odd(self.search())
+        values.pop("", None)
         return Arm(self.odd(values), **own)
 
     def sweep(self) -> dict[Any, Any]:
@@ -364,15 +416,17 @@ class Wild:
         if self.luck.random() < 0.7:
             axes["sparsity.target"] = self.odd([0, self.value("sparsity.target")])
         for _ in range(self.luck.randint(0, 2)):
-            path = self.path()
+            path = self.axis_path()
             count = self.luck.randint(1, 3)
             drawn = [self.value(path) if path in PLAUSIBLE else 1 for _ in range(count)]
+            drawn = list(dict.fromkeys(drawn)) if self.calm else drawn
             axes[self.odd_key(path)] = self.odd(drawn)
         return axes
 
     def search(self) -> dict[Any, Any]:
         """Search axes."""
-        return {self.odd_key(path): self.odd(self.axis(path)) for path in self.values(3)}
+        paths = dict.fromkeys(self.axis_path() for _ in range(self.luck.randint(0, 3)))
+        return {self.odd_key(path): self.odd(self.axis(path)) for path in paths}
 
     def axis(self, path: str) -> Any:
         """A range or a choice of a field's plausible values."""
@@ -380,17 +434,25 @@ class Wild:
         numbers = [one for one in given if isinstance(one, int | float) and one is not True]
         if len(numbers) > 1 and self.luck.random() < 0.7:
             low, high = self.odd(min(numbers)), self.odd(max(numbers))
-            kind = self.luck.choice((Uniform, LogUniform, LogUniform, IntRange))
+            kinds = (Uniform, LogUniform, LogUniform, IntRange)
+            whole = isinstance(low, int) and isinstance(high, int)
+            kind = self.luck.choice(kinds[:3] if self.calm and not whole else kinds)
             if kind is LogUniform and low == 0:
                 low = 1e-6
             return kind(low, high)
-        count = self.luck.randint(1, min(3, len(given)))
-        return Choice(self.odd([self.odd(one) for one in self.luck.sample(list(given), count)]))
+        options = [one for one in given if one not in RASH] if self.calm else list(given)
+        drawn = self.luck.sample(options, self.luck.randint(1, min(3, len(options))))
+        drawn = list(dict.fromkeys(drawn)) if self.calm else drawn
+        return Choice(self.odd([self.odd(one) for one in drawn]))
 
     def objective(self) -> Any:
         """An objective on a column."""
         names = (*OBJECTIVE_COLUMNS, "val_r2", "val_regret", "test_accuracy", "my_metric")
-        return self.luck.choice((Minimize, Maximize))(self.odd(self.luck.choice(names)))
+        column = self.odd(self.pick(names))
+        kinds = (Minimize, Maximize)
+        if self.calm:
+            kinds = (Maximize,) if column in ("val_accuracy", "val_score") else (Minimize,)
+        return self.luck.choice(kinds)(column)
 
     def sampler(self) -> Any:
         """A sampler."""
@@ -411,7 +473,7 @@ class Wild:
 
     def stopping(self) -> Any:
         """A stopping rule."""
-        rungs = self.luck.choice(((0.25, 0.5), (0.5,), (0.5, 0.25), (0, 1), (0.999,), (1e-12,)))
+        rungs = self.pick(((0.25, 0.5), (0.5,), (0.5, 0.25), (0, 1), (0.999,), (1e-12,)))
         return Halving(
             rungs=self.odd(rungs),
             reduction=self.odd(self.luck.choice((2, 3, 1e9))),
