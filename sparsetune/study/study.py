@@ -24,6 +24,7 @@ from sparsetune.study.rules.axes import (
     equal_cell_problems,
     equal_value_problems,
 )
+from sparsetune.study.rules.budgets import epoch_problems
 from sparsetune.study.rules.fields import (
     equality_problems,
     readable_values,
@@ -137,6 +138,7 @@ class Study(StudyFields):
             *known_problems(sound, cells),
             *grid_problems(sound, cells),
             *equality_problems(sound, cells),
+            *epoch_problems(sound, cells),
         }
         plans = without_known_lengths(plan_problems(sound, cells), problems)
         return without_consequences({*problems, *plans})
