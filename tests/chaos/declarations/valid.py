@@ -332,6 +332,11 @@ def trained(study: Study, spec: TrialSpec) -> str:
     return str(final.status).lower() if final.status != "FAILED" else f"FAILED: {final}"
 
 
+def seeds_of_shown() -> range:
+    """Seeds of the project's own studies."""
+    return range(len(shown_studies()))
+
+
 def run(
     seeds: Sequence[int], trials: int, say: Callable[[str], None] = lambda _: None
 ) -> Counter[str]:
