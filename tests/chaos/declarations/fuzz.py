@@ -41,7 +41,7 @@ PRINTED = 8
 """One of so many previews is printed too, which checks the study three times over."""
 
 
-PIECE = 250
+PIECE = 100
 """Declarations after which the counts so far are printed."""
 
 
@@ -69,6 +69,7 @@ NEEDS_MORE = {
     "must leave a weight in": "the network's layers",
     "needs pairs of a name or pattern": "the network's layers",
     "must build a network": "the network",
+    "a model of the hub": "the network",
     "argument of torch's": "torch's signatures",
     "Optuna": "Optuna's signatures",
     "every suggestion has a seed of its own": "Optuna's signatures",
