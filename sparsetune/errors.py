@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -39,15 +40,35 @@ class Problem:
 
 
 def in_one_line(text: str) -> str:
-    """The text with what no terminal should get, line ends among it, written as escapes."""
+    """Text without control characters and, unlike `printable`, without line feeds and tabs."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")
+
+
+UNPRINTED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of what is no text: control and format characters (those that turn the
+direction of text among them), halves of pairs, and separators of lines."""
+
+
+def printable(text: str) -> str:
+    r"""Text as a terminal may show it: without control characters, which could make it do things.
+
+    Each becomes its escape, such as ``\x1b``; line feeds and tabs stay.
+    """
     if text.isprintable():
         return text
-    shown = (one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-    return "".join(shown)
+    return "".join(map(_printable_character, text))
+
+
+def _printable_character(character: str) -> str:
+    is_text = character in "\n\t" or unicodedata.category(character) not in UNPRINTED_CATEGORIES
+    return character if is_text else ascii(character)[1:-1]
 
 
 class SparsetuneError(Exception):
-    """Base of every error that the user can fix."""
+    """Base of every error that the user can fix. Its text is fit for a terminal."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class DeclarationError(SparsetuneError):
@@ -73,6 +94,12 @@ class StorageError(SparsetuneError):
     """A disk that is full or read-only: what was durable before stays valid."""
 
 
+class LostStudyError(StorageError):
+    """A study that this process may write no more: its folder, lock or ledger is gone, or
+    another's.
+    """
+
+
 class HopelessStudyError(SparsetuneError):
     """A study whose trials all fail: it ends early, and what it recorded stays."""
 
@@ -91,6 +118,12 @@ class ClusterError(SparsetuneError):
 
 class FollowerError(SparsetuneError):
     """A callback without the hooks of a follower, or a tracker that cannot be used."""
+
+
+class OwnCodeError(SparsetuneError):
+    """Code of a user's own that a reader of a study would need: only ``run`` and ``resume`` import
+    it.
+    """
 
 
 class DataError(SparsetuneError):

@@ -6,17 +6,31 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from types import ModuleType
 from typing import Any
 
-from sparsetune.errors import DeclarationError, Problem, first_line
+from sparsetune.errors import DeclarationError, OwnCodeError, Problem, first_line
 from sparsetune.seeds import IMPORT_SEED, seeded_generators
 
 _NAMES = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
 IMPORT_PATH = re.compile(f"{_NAMES}:{_NAMES}")
 """Form of an import path: a dotted module, a colon, a name in it."""
+_IS_CLOSED = ContextVar("_IS_CLOSED", default=False)
+
+
+@contextmanager
+def without_own_code() -> Iterator[None]:
+    """Refuse to import what a study names, while open: what reads a study's directory runs none of
+    its code, whatever its fields say.
+    """
+    before = _IS_CLOSED.set(True)
+    try:
+        yield
+    finally:
+        _IS_CLOSED.reset(before)
 
 
 def is_import_path(name: str) -> bool:
@@ -46,7 +60,12 @@ def import_named(path: str, field: str) -> Any:
     Raises:
         DeclarationError: if the path has another form, the module cannot be imported, or has no
             such name.
+        OwnCodeError: within `without_own_code`.
     """
+    if _IS_CLOSED.get():
+        raise OwnCodeError(
+            f"`{field}` names code of a study's own, {path!r}: only `run` and `resume` import it"
+        )
     if not IMPORT_PATH.fullmatch(path):
         raise _import_error(field, "must be an import path, `package.module:name`", path)
     module_name, _, name = path.partition(":")

@@ -5,9 +5,11 @@ their lines.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from sparsetune.storage.checksums import Chain, seal_lines, unsealed
 from sparsetune.storage.ledger import read_lines
 from sparsetune.storage.records import Bracket, Record, Report, decode_record, encode_record
 
@@ -51,3 +53,12 @@ def plain_records(folder: Any) -> list[dict[str, Any]]:
 def rows(reports: Mapping[int, Report]) -> dict[int, dict[str, Any]]:
     """Reports by step as plain values."""
     return {step: plain(report) for step, report in reports.items()}
+
+
+def rewrite_segment(path: Path, change: Callable[[Plain], object]) -> None:
+    """Change the records of the only segment of a ledger in place; numbers and checksums fit."""
+    values = [json.loads(unsealed(line)) for line in path.read_bytes().splitlines()]
+    for one in values:
+        change(one)
+    lines = [json.dumps(one, separators=(",", ":")).encode() + b"\n" for one in values]
+    path.write_bytes(seal_lines(lines, Chain())[0])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -21,7 +24,16 @@ from sparsetune.paths import (
     read_content,
     read_contents,
     resolve_place,
+    resolve_trial_place,
 )
+from sparsetune.paths.confined import (
+    create_file,
+    delete_file,
+    file_facts,
+    open_lock,
+    replace_file,
+)
+from sparsetune.paths.credentials import without_credentials
 from sparsetune.storage import StudyDirectory
 from sparsetune.study import Study
 from tests.object_store import KEYS
@@ -180,3 +192,174 @@ def test_missing_keys_are_one_message(bucket: str, object_store: dict[str, str])
     ]
     done = subprocess.run([*command, f"{bucket}/x"], capture_output=True, text=True, env=kept)
     assert "cannot be read: Unable to locate credentials" in done.stderr
+
+
+def _link_at(path: Path, target: Path) -> None:
+    """Put a link in the place of a file or a folder, which moves to its target."""
+    path.rename(target)
+    path.symlink_to(target)
+
+
+OPERATIONS: dict[str, Callable[[Path], object]] = {
+    "read": read_content,
+    "facts": file_facts,
+    "list": lambda path: list_names(path.parent),
+    "replace": lambda path: replace_file(path, b"new"),
+    "create": lambda path: os.close(create_file(path.with_name("other"))),
+    "delete": delete_file,
+    "lock": lambda path: os.close(open_lock(path)),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_link_above_a_file_is_refused_by_name(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "study" / "trials" / "t" / "file"
+    file.parent.mkdir(parents=True)
+    file.write_text("precious")
+    OPERATIONS[name](file)  # without a link it works
+    file.write_text("precious")
+    for linked in (file.parent, file.parent.parent):
+        away = tmp_path / f"away-{linked.name}"
+        _link_at(linked, away)
+        before = contents(away)
+        with pytest.raises((OSError, StorageError), match=f"must be no link|{linked}"):
+            OPERATIONS[name](file)
+        assert contents(away) == before
+        linked.unlink()
+        away.rename(linked)
+
+
+@pytest.mark.parametrize("name", ["read", "replace", "lock"])
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "FIFO", "folder", "socket"])
+def test_what_is_no_regular_file_is_refused_without_waiting(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "file"
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    match kind:
+        case "FIFO":
+            os.mkfifo(file)
+        case "folder":
+            file.mkdir()
+        case "socket":
+            monkeypatch.chdir(tmp_path)  # the whole path may be too long for a socket
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind("file")
+        case _:
+            file.symlink_to(victim if kind == "link" else tmp_path / "new")
+    names = os.listdir(tmp_path)
+    with pytest.raises((OSError, StorageError), match=str(file)):
+        OPERATIONS[name](file)
+    assert victim.read_text() == "precious" and os.listdir(tmp_path) == names
+
+
+def test_a_path_never_leads_upwards(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_text("precious")
+    (tmp_path / "study").mkdir()
+    with pytest.raises(StorageError, match="must not lead upwards"):
+        read_content(tmp_path / "study" / ".." / "victim")
+    with pytest.raises(OSError, match="must not lead upwards"):
+        replace_file(tmp_path / ".." / "victim", b"new")
+
+
+def test_a_storage_path_may_hold_links_and_is_resolved_once(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    place = resolve_place(tmp_path / "runs" / "study")
+    assert place == tmp_path / "disk" / "study"
+    replace_file(Path(str(place)) / "file", b"data")
+    assert read_content(place / "file") == b"data"
+    folder = tmp_path / "runs" / "study" / "trials" / "t" / "attempt-1"
+    assert resolve_trial_place(str(folder)) == place / "trials" / "t" / "attempt-1"
+
+
+def test_a_link_within_a_study_is_not_resolved_for_a_worker(tmp_path: Path) -> None:
+    (tmp_path / "study" / "trials").mkdir(parents=True)
+    (tmp_path / "study" / "trials" / "t").symlink_to(tmp_path)
+    place = resolve_trial_place(str(tmp_path / "study" / "trials" / "t" / "attempt-1"))
+    with pytest.raises(OSError, match="must be no link"):
+        replace_file(Path(str(place)) / "file", b"new")
+
+
+def test_a_folder_that_may_only_be_passed_is_passed(tmp_path: Path) -> None:
+    """As a home folder on a cluster is, of mode 711."""
+    inner = tmp_path / "home" / "study"
+    inner.mkdir(parents=True)
+    (inner / "file").write_text("data")
+    code = (
+        "import os, sys; from pathlib import Path; from sparsetune.paths import read_content;"
+        "os.setuid(65534) if os.getuid() == 0 else None;"
+        "print(read_content(Path(sys.argv[1])))"
+    )
+    for folder in (tmp_path, *tmp_path.parents[:3]):
+        if folder.owner() == inner.owner() and folder != Path("/tmp"):
+            folder.chmod(0o711)
+    (tmp_path / "home").chmod(0o111)
+    try:
+        command = [sys.executable, "-c", code, str(inner / "file")]
+        done = subprocess.run(command, capture_output=True, text=True)
+    finally:
+        (tmp_path / "home").chmod(0o755)
+    assert done.stdout == "b'data'\n", done.stderr
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    replace_file(file, b"old")
+
+    def refuse(written: BinaryIO) -> None:
+        assert written.read() == b"new"
+        raise ValueError("damaged")
+
+    with pytest.raises(ValueError, match="damaged"):
+        replace_file(file, b"new", refuse)
+    assert contents(tmp_path) == {"file": b"old"}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Content of every file below a folder, by its path."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_symlink()
+    }
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://KEY:SECRET@bucket/p", "s3://KEY:SEC/RET@bucket", "https://KEY:SECRET@host/p"],
+)
+def test_credentials_in_a_url_are_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(StorageError, match="AWS_ACCESS_KEY_ID") as refused:
+        resolve_place(url)
+    assert "KEY:" not in str(refused.value) and "SEC" not in str(refused.value).replace(
+        "AWS_SECRET_ACCESS_KEY", ""
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "recorded"),
+    [
+        ("run a.py --storage s3://K:SEC/RET@bucket/p", "run a.py --storage s3://***@bucket/p"),
+        ("https://oauth2:pw@github.com/a.git", "https://***@github.com/a.git"),
+        ("track --wandb-api-key abc --json", "track --wandb-api-key *** --json"),
+        ("AWS_SECRET_ACCESS_KEY=abc run", "AWS_SECRET_ACCESS_KEY=*** run"),
+        ("https://h/x?X-Amz-Signature=ab&c=1", "https://h/x?X-Amz-Signature=***&c=1"),
+        ("hf_abcdefghijklmnopqrstuv", "***"),
+    ],
+)
+def test_credentials_are_left_out_of_what_is_recorded(text: str, recorded: str) -> None:
+    assert without_credentials(text) == recorded
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "run studies/token.py --quick --set optim.lr=0.1",
+        "run --max-tokens 5 --storage s3://bucket/a@b",
+        "git+https://github.com/x@v1 https://host:8080/a@b git@github.com:a/b",
+    ],
+)
+def test_what_is_no_credential_stays(text: str) -> None:
+    assert without_credentials(text) == text

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sparsetune.terminal import TextConsole
+
 from ..load import StudyResults
 from ..tables.results import Results
 from . import Diff
@@ -54,7 +56,7 @@ def show(diff: Diff, console: Console | None = None) -> None:
         diff: The differences.
         console: Where to print; standard output by default.
     """
-    console = console or Console(highlight=False)
+    console = console or TextConsole()
     _print_study(console, "before", diff.before)
     _print_study(console, "after", diff.after)
     declaration = diff.declaration()

@@ -11,6 +11,7 @@ import pandas as pd
 from sparsetune.paths import Place
 from sparsetune.storage import translating_write_errors, write_durably
 
+from ..tables.csv import csv_text
 from .style import project_style
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def save_figure(figure: Figure, frame: pd.DataFrame, stem: Place) -> None:
     """
     files = render_files(figure)
     with translating_write_errors(stem.parent):
-        write_durably(stem.with_suffix(".csv"), frame.to_csv(index=False))
+        write_durably(stem.with_suffix(".csv"), csv_text(frame))
         for kind, contents in files.items():
             write_durably(stem.with_suffix(f".{kind}"), contents)
 

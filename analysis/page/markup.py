@@ -1,11 +1,9 @@
-"""Tables as files: Markdown, LaTeX with the rules of booktabs, and CSV."""
+"""Tables as files: Markdown, and LaTeX with the rules of booktabs."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-
-import pandas as pd
 
 from .table import PageTable
 
@@ -77,19 +75,3 @@ def _escape_markdown(text: str) -> str:
 def _escape_latex(text: str) -> str:
     """Text in which nothing acts as LaTeX; control characters are left out."""
     return "".join(LATEX_ESCAPES.get(mark, mark) for mark in text if mark.isprintable())
-
-
-def to_csv(frame: pd.DataFrame) -> bytes:
-    """A frame as CSV, without its index."""
-    import pyarrow as pa
-    import pyarrow.csv
-
-    options = pyarrow.csv.WriteOptions(quoting_style="needed")
-    try:
-        table = pa.Table.from_pandas(frame, preserve_index=False)
-        sink = pa.BufferOutputStream()
-        pyarrow.csv.write_csv(table, sink, options)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        # Columns of mixed types: pandas writes them too, far more slowly.
-        return frame.to_csv(index=False).encode()
-    return bytes(sink.getvalue())

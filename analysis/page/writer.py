@@ -16,11 +16,12 @@ from ..estimates.means import absent_quantities
 from ..exhibit import Exhibit
 from ..lengths.extension import tolerance_text
 from ..load import StudyResults
+from ..tables.csv import csv_bytes, csv_text
 from ..tables.results import Results
 from ..tables.selection import report_rows
 from .figure_export import FigureExporter
 from .headlines import headline_sentences, length_sentences, tuning_sentences
-from .markup import to_csv, to_latex, to_markdown
+from .markup import to_latex, to_markdown
 from .next_steps import next_step_sentences
 from .origin import (
     launch_table,
@@ -182,7 +183,7 @@ class ReportWriter:
             self._write_csv(name, exhibit.frame)
             return ShownExhibit(name, exhibit.title, exhibit.caption, table=table)
         stem = self._folder / "figures" / name
-        self._exporter.write(stem.with_suffix(".csv"), lambda: exhibit.frame.to_csv(index=False))
+        self._exporter.write(stem.with_suffix(".csv"), lambda: csv_text(exhibit.frame))
         job = self._exporter.order(exhibit.draw, stem)
         return ShownExhibit(name, exhibit.title, exhibit.caption, job, table)
 
@@ -195,4 +196,4 @@ class ReportWriter:
     def _write_csv(self, name: str, frame: pd.DataFrame) -> None:
         """Write a frame as ``tables/name.csv``."""
         path = self._folder / "tables" / f"{name}.csv"
-        self._exporter.write(path, lambda: to_csv(frame))
+        self._exporter.write(path, lambda: csv_bytes(frame))

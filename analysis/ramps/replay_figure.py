@@ -14,6 +14,7 @@ from ..drawing.axes import make_panels
 from ..drawing.files import save_figure
 from ..drawing.style import project_style
 from ..measure import Measure
+from ..tables.csv import csv_text
 from .figures import draw_ramp_best, draw_ramp_points
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def draw_replay(
     if points.empty:
         # The table is written even if there is nothing to draw.
         with translating_write_errors(stem.parent):
-            write_durably(stem.with_suffix(".csv"), rows.to_csv(index=False))
+            write_durably(stem.with_suffix(".csv"), csv_text(rows))
         return None
     save_figure(_figure(points, objective), rows, stem)
     return stem.with_suffix(".png")

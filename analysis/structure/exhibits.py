@@ -9,6 +9,7 @@ import pandas as pd
 
 from ..exhibit import SPARSITY_COLUMN, CellFormat, Exhibit, TableColumn
 from ..tables.results import Results
+from .account import parameter_account
 from .density import density_profile
 from .mask_history import MaskHistory, ever_active, mask_history
 from .mask_overlap import MaskOverlap, mask_overlap
@@ -23,6 +24,15 @@ ACTIVE_TABLE_COLUMNS = (
     TableColumn(
         "IoU of masks in a\nrow, at target (%)", "iou_at_target", format=CellFormat.PERCENT
     ),
+)
+ACCOUNT_TABLE_COLUMNS = (
+    TableColumn("Arm", "arm"),
+    SPARSITY_COLUMN,
+    TableColumn("Sparsity of\nprunable (%)", "of_prunable", format=CellFormat.PERCENT),
+    TableColumn("Sparsity of all\nparameters (%)", "of_parameters", format=CellFormat.PERCENT),
+    TableColumn("Prunable", "prunable_weights"),
+    TableColumn("Parameters", "parameters"),
+    TableColumn("Left dense (weights)", "left_dense"),
 )
 OVERLAP_TABLE_COLUMNS = (
     SPARSITY_COLUMN,
@@ -50,6 +60,15 @@ def structure_exhibits(
     history = mask_history(results, where)
     overlap = mask_overlap(results, where)
     active = ever_active(results, where)
+    account = parameter_account(results, where)
+    if len(account):
+        caption = (
+            "Means over the report seeds of each winner, from their certificates. A target is a"
+            " fraction of the prunable weights; every parameter of two or more dimensions is"
+            " pruned, or left dense for the reason given."
+        )
+        title = "What is pruned"
+        yield Exhibit("what-is-pruned", title, account, caption, None, ACCOUNT_TABLE_COLUMNS)
     if profile.layers["layer"].nunique() > 1:
         title = "Density by layer"
         yield Exhibit("density-profile", title, profile.frame(), profile.note(), profile.plot)

@@ -58,9 +58,13 @@ def sparse_report_trials(results: Results, where: Mapping[str, Any] | None) -> p
 
 def certificate_layers(files: AttemptFiles) -> list[dict[str, Any]]:
     """Layers of a trial's certificate, input first; empty without one that is whole."""
-    certificate = if_whole(files.certificate) or {}
-    layers: list[dict[str, Any]] = certificate.get("layers", [])
+    layers: list[dict[str, Any]] = read_certificate(files).get("layers", [])
     return layers
+
+
+def read_certificate(files: AttemptFiles) -> dict[str, Any]:
+    """A trial's certificate; empty without one that is whole."""
+    return if_whole(files.certificate) or {}
 
 
 def format_span(values: Iterable[Any]) -> str:

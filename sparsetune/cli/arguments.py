@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsetune.errors import SparsetuneError
+from sparsetune.errors import SparsetuneError, printable
 
 if TYPE_CHECKING:
     from sparsetune.paths import Place
@@ -166,10 +165,13 @@ def add_search_path(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", type=Path, action="append", default=[], metavar="DIR", help=text)
 
 
-def add_study_folders(parser: argparse.ArgumentParser) -> None:
-    """Add ``--data-root`` and ``--path`` to a command that reads a study's directory."""
-    add_data_root(parser, "where data sets lie (default: as the study's last launch had it)")
-    add_search_path(parser)
+def accept_study_folders(parser: argparse.ArgumentParser) -> None:
+    """Accept ``--data-root`` and ``--path`` of earlier versions, which imported what a study names.
+
+    They have no effect on a command that only reads a study's directory.
+    """
+    parser.add_argument("--data-root", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--path", type=Path, action="append", help=argparse.SUPPRESS)
 
 
 def add_salvage(parser: argparse.ArgumentParser) -> None:
@@ -181,29 +183,20 @@ def add_salvage(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def use_study_folders(parsed: argparse.Namespace, directory: Place) -> Path | None:
-    """Let a command that reads a study import and find what its launches could.
-
-    What still exists of the launches' folders comes after what the arguments name.
+def study_data_root(given: Path | None, directory: Place) -> Path | None:
+    """Folder of a study's data sets: as given, else as its launches had it.
 
     Args:
-        parsed: The arguments of `add_study_folders`.
+        given: The option; None without it.
         directory: The study's directory.
 
     Returns:
-        Folder of the data sets; None where the environment or the default says.
+        The folder; None where the environment or the default says.
     """
-    from sparsetune.import_path import append_to_path
     from sparsetune.storage import StudyDirectory
     from sparsetune.storage.provenance import launch_folders
 
-    remembered = launch_folders(StudyDirectory(directory))
-    append_to_path([*map(Path.resolve, parsed.path), *remembered.path])
-    data_root = remembered.choose_data_root(parsed.data_root)
-    if data_root:
-        # What a status or a report plans again asks the environment alone.
-        os.environ["SPARSETUNE_DATA"] = str(data_root.expanduser().resolve())
-    return data_root
+    return launch_folders(StudyDirectory(directory)).choose_data_root(given)
 
 
 def add_data_root(parser: argparse.ArgumentParser, text: str) -> None:
@@ -254,9 +247,10 @@ def parse_place(text: str) -> Place:
 
 def print_json(facts: Mapping[str, Any]) -> None:
     """Print one JSON object."""
-    print(json.dumps(facts, indent=2))  # noqa: T201
+    # Escaped by JSON are all others but this one.
+    print(json.dumps(facts, indent=2).replace("\x7f", "\\u007f"))  # noqa: T201
 
 
 def print_line(text: str) -> None:
-    """Print one line."""
-    print(text)  # noqa: T201
+    """Print one line, without control characters."""
+    print(printable(text))  # noqa: T201

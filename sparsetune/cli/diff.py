@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sparsetune.cli.arguments import Commands, add_parser, parse_place, print_json
+from sparsetune.imports import without_own_code
 
 
 def add_command(commands: Commands) -> None:
@@ -22,6 +23,7 @@ def add_command(commands: Commands) -> None:
     )
 
 
+@without_own_code()
 def show_diff(parsed: argparse.Namespace) -> int:
     """Print the differences."""
     from sparsetune.analysis import diff

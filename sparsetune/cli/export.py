@@ -7,13 +7,14 @@ from pathlib import Path
 
 from sparsetune.cli.arguments import (
     Commands,
+    add_data_root,
     add_parser,
-    add_study_folders,
     parse_place,
     print_json,
     print_line,
-    use_study_folders,
+    study_data_root,
 )
+from sparsetune.imports import without_own_code
 
 
 def add_command(commands: Commands) -> None:
@@ -31,9 +32,11 @@ def add_command(commands: Commands) -> None:
         help="such as runs/digits/trials/0123456789ab",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
-    add_study_folders(parser)
+    add_data_root(parser, "where data sets lie (default: as the study's last launch had it)")
+    parser.add_argument("--path", type=Path, action="append", help=argparse.SUPPRESS)
 
 
+@without_own_code()
 def export_network(parsed: argparse.Namespace) -> int:
     """Write the network and say where it is."""
     from sparsetune.paths import resolve_place
@@ -42,7 +45,7 @@ def export_network(parsed: argparse.Namespace) -> int:
     given = resolve_place(parsed.trial)
     # The folder of a trial, or that of one of its attempts.
     trial = given.parent if given.name.startswith("attempt-") else given
-    data_root = use_study_folders(parsed, trial.parent.parent)
+    data_root = study_data_root(parsed.data_root, trial.parent.parent)
     facts = export_trial(parsed.trial, parsed.out, data_root)
     if parsed.json:
         print_json(facts)

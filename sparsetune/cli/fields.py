@@ -37,10 +37,11 @@ def show_fields(parsed: argparse.Namespace) -> int:
 
 def _print_fields(fields: list[TrialField]) -> None:
     """Print the name of each field with its type and default, and its meaning below it."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    from sparsetune.terminal import TextConsole
+
+    console = TextConsole()
     console.width = min(console.width, MAX_COLUMNS)
     indent = 4 * " "
     for field in fields:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sparsetune.cli.arguments import add_trial_arguments, parse_amount, print_json, print_line
+from sparsetune.errors import printable
 
 if TYPE_CHECKING:
     from sparsetune.launch.launch import Options, Outcome
     from sparsetune.paths import Place
     from sparsetune.storage.provenance import LaunchFolders
+    from sparsetune.study import Study
 
 
 def add_launch_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,6 +86,19 @@ def launch_options(
         study_file=study_file,
         quiet=parsed.json,
     )
+
+
+def say_own_code(study: Study, options: Options) -> None:
+    """Say on stderr whose code a launch imports, before it does; nothing where it is all ours."""
+    from sparsetune.import_path import append_to_path
+    from sparsetune.launch.driver import python_path
+    from sparsetune.own_code.modules import module_file, own_modules
+
+    append_to_path(python_path(options.study_file, options.path))
+    for module in own_modules(study.given()):
+        if file := module_file(module):  # else the launch says so
+            line = f"imports the study's own code: `{module}` of `{file}`"
+            print(printable(line), file=sys.stderr)  # noqa: T201
 
 
 def report_outcome(parsed: argparse.Namespace, outcome: Outcome) -> int:

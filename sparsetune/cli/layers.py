@@ -42,9 +42,10 @@ def add_command(commands: Commands) -> None:
         "--layer",
         action="append",
         default=[],
-        type=_parse_layer_sparsity,
-        metavar="PATTERN=S",
-        help="explicit: a layer's sparsity",
+        type=_parse_layer_entry,
+        metavar="PATTERN",
+        help="a layer of another kind to prune; -PATTERN: one to leave dense (write --layer=-…);"
+        " PATTERN=S, explicit: a layer's sparsity",
     )
     add(
         "--input-shape",
@@ -60,9 +61,9 @@ def _parse_shape(text: str) -> tuple[int, ...]:
     return tuple(parse_size(part) for part in text.split("x"))
 
 
-def _parse_layer_sparsity(text: str) -> tuple[str, float]:
-    pattern, _, sparsity = text.rpartition("=")
-    return pattern, parse_amount(sparsity)
+def _parse_layer_entry(text: str) -> str | tuple[str, float]:
+    pattern, separator, sparsity = text.rpartition("=")
+    return (pattern, parse_amount(sparsity)) if separator else text
 
 
 def show_layers(parsed: argparse.Namespace) -> int:

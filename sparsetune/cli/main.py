@@ -29,7 +29,7 @@ from sparsetune.cli import (
     track,
 )
 from sparsetune.cli.completion import SHELLS, PrintCompletion, PrintVersion
-from sparsetune.errors import SparsetuneError
+from sparsetune.errors import SparsetuneError, printable
 from sparsetune.machine import require_supported_system
 
 COMMANDS = (
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.errno not in STORAGE_ERRNOS:
             raise
         message = f"sparsetune: `{error.filename}` cannot be written: {error.strerror}"
-        print(message, file=sys.stderr)  # noqa: T201
+        print(printable(message), file=sys.stderr)  # noqa: T201
     except KeyboardInterrupt:
         return INTERRUPTED_STATUS
     return USER_ERROR_STATUS

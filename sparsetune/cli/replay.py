@@ -15,6 +15,7 @@ from sparsetune.cli.arguments import (
     print_json,
     print_line,
 )
+from sparsetune.imports import without_own_code
 
 HALVING_FIELDS = ("rungs", "reduction", "settle")
 """Fields of the study's stopping rule that the command line may replace."""
@@ -52,12 +53,14 @@ def add_command(commands: Commands) -> None:
     add_salvage(parser)
 
 
+@without_own_code()
 def replay(parsed: argparse.Namespace) -> int:
     """Print the comparison and draw its figure, where the study searches a ramp."""
     from sparsetune.analysis.load import load
     from sparsetune.analysis.ramps.replay_figure import draw_replay
     from sparsetune.cluster.tune_schedulers import build_schedulers
     from sparsetune.search.replay import print_replay, replay_study
+    from sparsetune.storage import StudyDirectory
 
     given = {name: getattr(parsed, name) for name in HALVING_FIELDS}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -69,9 +72,8 @@ def replay(parsed: argparse.Namespace) -> int:
         salvage=parsed.salvage,
     )
     objective = load(parsed.directory).measure(found.objective)
-    figure = draw_replay(
-        found.table, found.configurations, objective, parsed.directory / "figures" / "replay"
-    )
+    stem = StudyDirectory(parsed.directory).figures / "replay"
+    figure = draw_replay(found.table, found.configurations, objective, stem)
     if parsed.json:
         print_json(
             {

@@ -6,14 +6,14 @@ import argparse
 
 from sparsetune.cli.arguments import (
     Commands,
+    accept_study_folders,
     add_parser,
     add_salvage,
-    add_study_folders,
     parse_place,
     print_json,
     print_line,
-    use_study_folders,
 )
+from sparsetune.imports import without_own_code
 
 
 def add_command(commands: Commands) -> None:
@@ -26,14 +26,14 @@ def add_command(commands: Commands) -> None:
     parser = add_parser(commands, "report", write_report, summary, examples)
     parser.add_argument("directory", type=parse_place, help="the study's directory")
     add_salvage(parser)
-    add_study_folders(parser)
+    accept_study_folders(parser)
 
 
+@without_own_code()
 def write_report(parsed: argparse.Namespace) -> int:
     """Write the report and say where it is."""
     from sparsetune.analysis import report
 
-    use_study_folders(parsed, parsed.directory)
     page = report(parsed.directory, salvage=parsed.salvage)
     if parsed.json:
         print_json({"report": str(page)})

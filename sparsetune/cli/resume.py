@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from sparsetune.cli.arguments import Commands, add_parser, parse_count, parse_place
-from sparsetune.cli.launching import add_launch_arguments, launch_options, report_outcome
+from sparsetune.cli.launching import (
+    add_launch_arguments,
+    launch_options,
+    report_outcome,
+    say_own_code,
+)
 
 
 def add_command(commands: Commands) -> None:
@@ -61,9 +65,9 @@ def resume_study(parsed: argparse.Namespace) -> int:
     from sparsetune.launch.extension import Extension
     from sparsetune.launch.launch import launch
 
-    study_files = [one["study_file"] for one in home.launches() if one.get("study_file")]
-    study_file = Path(study_files[-1]) if study_files else None
-    options = launch_options(parsed, home.path.parent, study_file, launch_folders(home))
+    folders = launch_folders(home)
+    options = launch_options(parsed, home.path.parent, folders.study_file, folders)
+    say_own_code(study, options)
     extension = Extension(
         parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed
     )

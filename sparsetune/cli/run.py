@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 
 from sparsetune.cli.arguments import Commands, add_parser, add_study_arguments, load_study
-from sparsetune.cli.launching import add_launch_arguments, launch_options, report_outcome
+from sparsetune.cli.launching import (
+    add_launch_arguments,
+    launch_options,
+    report_outcome,
+    say_own_code,
+)
 
 
 def add_command(commands: Commands) -> None:
@@ -27,4 +32,5 @@ def run_study(parsed: argparse.Namespace) -> int:
     from sparsetune.launch.launch import launch
 
     options = launch_options(parsed, parsed.storage, study_file)
+    say_own_code(study, options)
     return report_outcome(parsed, launch(study, options))

@@ -6,13 +6,13 @@ import argparse
 
 from sparsetune.cli.arguments import (
     Commands,
+    accept_study_folders,
     add_parser,
     add_salvage,
-    add_study_folders,
     parse_place,
     print_json,
-    use_study_folders,
 )
+from sparsetune.imports import without_own_code
 
 
 def add_command(commands: Commands) -> None:
@@ -28,14 +28,14 @@ def add_command(commands: Commands) -> None:
         "--watch", action="store_true", help="show it again every two seconds until Ctrl-C"
     )
     add_salvage(parser)
-    add_study_folders(parser)
+    accept_study_folders(parser)
 
 
+@without_own_code()
 def show_status(parsed: argparse.Namespace) -> int:
     """Print the study's state."""
     from sparsetune.search.status import print_status, study_status
 
-    use_study_folders(parsed, parsed.directory)
     if parsed.json:
         print_json(study_status(parsed.directory, salvage=parsed.salvage))
     else:

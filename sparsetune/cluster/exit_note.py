@@ -21,6 +21,7 @@ from sparsetune.cluster.study_folder import require_study_folder
 from sparsetune.errors import StorageError
 from sparsetune.own_code.modules import is_own_file
 from sparsetune.paths import Place, read_content, storage_errors
+from sparsetune.paths.confined import create_file, delete_file, file_facts
 from sparsetune.storage import write_durably
 from sparsetune.storage.records import Cause
 
@@ -102,10 +103,7 @@ class ExitNote:
             return
         with suppress(OSError, StorageError):
             require_study_folder(self._folder)
-            self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / CRASH_FILE
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
-            self.crash_file = os.fdopen(descriptor, "wb")
+            self.crash_file = os.fdopen(create_file(self._folder / CRASH_FILE), "wb")
             faulthandler.enable(self.crash_file, all_threads=False)
 
     def _close_crash_file(self) -> None:
@@ -119,8 +117,8 @@ class ExitNote:
         self.crash_file = None
         with suppress(OSError):
             path = self._folder / CRASH_FILE
-            if not path.stat().st_size:
-                path.unlink()
+            if isinstance(path, Path) and not file_facts(path).st_size:
+                delete_file(path)
 
 
 _KILL = os.kill

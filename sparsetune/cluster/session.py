@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from importlib import import_module
 
 import ray
+from ray._private import ray_constants
 
 from sparsetune.errors import ClusterError
 from sparsetune.machine import socket_folder, usable_cpus
@@ -18,6 +21,8 @@ from sparsetune.units import MIB_BYTES
 
 CONNECT_SECONDS = 5
 """A cluster's port must take a connection within this time."""
+TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+"""Variables that Ray takes its token from."""
 MAX_STARTS = 2
 """Starts of a local Ray: it gives up after 30 s, which a busy machine may take."""
 
@@ -40,16 +45,76 @@ def ray_session(address: str | None = None) -> Iterator[dict[str, float]]:
         ClusterError: if Ray does not start, or the cluster does not answer.
     """
     connected = ray.is_initialized()
-    folder = None if connected or address else tempfile.mkdtemp(prefix="ray-", dir=socket_folder())
-    try:
+    with ExitStack() as stack:
         if not connected:
+            folder = None
+            if not address:
+                folder = stack.enter_context(_private_folder())
+                stack.enter_context(_token_required())
+            stack.callback(ray.shutdown)
             _connect_ray(address, folder)
         yield {"GPU": 0.0, "CPU": 1.0, **ray.cluster_resources()}
+
+
+@contextmanager
+def _private_folder() -> Iterator[str]:
+    """A folder for a local Ray, deleted at the end.
+
+    It lies in one that only this user enters, since Ray gives its own to everybody (mode 0777).
+    """
+    # `mkdtemp` makes it with mode 0700.
+    outer = tempfile.mkdtemp(prefix="ray-", dir=socket_folder())
+    try:
+        yield os.path.join(outer, "r")
     finally:
-        if not connected:
-            ray.shutdown()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+@contextmanager
+def _token_required() -> Iterator[None]:
+    """While open, a local Ray serves only who knows its token, a new one that nobody stores.
+
+    Other users of the machine reach its ports too. ``RAY_AUTH_MODE`` that is set stays.
+    """
+    if "RAY_AUTH_MODE" in os.environ:
+        yield
+        return
+    before = {name: os.environ.get(name) for name in TOKEN_VARIABLES}
+    os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+    os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
+    _read_token_again()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        _read_token_again()
+
+
+def _read_token_again() -> None:
+    """Let Ray take its mode and token from the environment as it is now; it keeps what it read."""
+    with suppress(ImportError, AttributeError):  # an older Ray knows no tokens
+        raylet = import_module("ray._raylet")  # its names have no types
+        # In this order: while the mode is that of a token, Ray's threads may ask for one.
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _listening_on_loopback() -> Iterator[None]:
+    """While open, a Ray that is started listens on this machine's loopback alone.
+
+    Ray does so by itself on macOS, by this very constant; on Linux it replaces a loopback address
+    that it is given.
+    """
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
 
 
 def living_nodes() -> list[dict[str, float]]:
@@ -73,7 +138,11 @@ def _connect_ray(address: str | None, folder: str | None) -> None:
                 _require_listener(address)
             # Without "local", Ray would join a cluster that was left running on this machine.
             with _processes_ignoring_hangups():
-                ray.init(address=address or "local", **quiet, **({} if address else local))
+                if address:
+                    ray.init(address=address, **quiet)
+                else:
+                    with _listening_on_loopback():
+                        ray.init(address="local", **quiet, **local)
             return
         except Exception as error:  # Ray raises errors of many kinds
             ray.shutdown()

@@ -28,7 +28,7 @@ from sparsetune.errors import DataError, StorageError
 from sparsetune.import_path import append_to_path
 from sparsetune.machine import processor_name
 from sparsetune.own_code.modules import CodeReader, own_modules
-from sparsetune.paths import Place, resolve_place, storage_errors
+from sparsetune.paths import Place, resolve_trial_place, storage_errors
 from sparsetune.storage import translating_write_errors, write_durably
 from sparsetune.storage.announcements import AttemptFailed, WorkerMessage
 from sparsetune.storage.records import (
@@ -119,7 +119,7 @@ def run_trial(config: dict[str, Any]) -> None:
     given = Assignment.from_config(config)
     append_to_path(given.shared.python_path)
     _import_training()
-    folder = resolve_place(given.folder)
+    folder = resolve_trial_place(given.folder)
     note = ExitNote(folder)
     watchdog = Watchdog(note, given.shared.silence_seconds, given.shared.trial_seconds)
     messages = DriverMessages(given, pause=watchdog.waiting)
@@ -204,8 +204,8 @@ def _train(given: Assignment, start: _Start, messages: DriverMessages, watchdog:
     device = start.device
     spec = TrialSpec.model_validate(given.spec)
     data_root = Path(shared.data_root) if shared.data_root else None
-    folder = resolve_place(given.folder)
-    earlier = [resolve_place(path) for path in given.earlier]
+    folder = resolve_trial_place(given.folder)
+    earlier = [resolve_trial_place(path) for path in given.earlier]
     checkpoint = latest_checkpoint(earlier)
     processor = device_processor(device)
     data = data_digest(spec.task, data_root)
@@ -246,7 +246,7 @@ def _train(given: Assignment, start: _Start, messages: DriverMessages, watchdog:
         save_to=folder / "model.safetensors" if shared.keep_models else None,
         logits_to=folder / LOGITS_FILE if given.teaches else None,
         masks_to=folder / "masks.safetensors" if keeps_masks else None,
-        teacher=resolve_place(given.teacher) if given.teacher else None,
+        teacher=resolve_trial_place(given.teacher) if given.teacher else None,
         data_root=data_root,
         device=device,
     )
@@ -290,7 +290,7 @@ def _clear_checkpoints(given: Assignment) -> None:
 
     with suppress(StorageError):
         for folder in (given.folder, *given.earlier):
-            Checkpoints(resolve_place(folder)).clear()
+            Checkpoints(resolve_trial_place(folder)).clear()
 
 
 def device_processor(device: str) -> str:

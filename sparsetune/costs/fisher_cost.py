@@ -73,7 +73,7 @@ def measure_fisher_cost(spec: TrialSpec, task: Task, model: nn.Module, device: s
         return FisherCost()
     given = spec.sparsity.fisher
     on = torch.device(device)
-    weights = task.prunable(model)
+    weights = task.prunable(model, spec.sparsity)
     sizes = {name: weight.numel() for name, weight in weights.items()}
     runs = plan_runs(sizes, given)
     try:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from torch import nn
 
 from sparsetune.errors import DeclarationError, Problem
+from sparsetune.sparsity.account.account import Account
 from sparsetune.sparsity.combinations import layer_problems
-from sparsetune.sparsity.flops import ForwardFlops, forward_flops
-from sparsetune.sparsity.layers import Layer, layers_of
+from sparsetune.sparsity.flops import ForwardFlops, prunable_flops
+from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import allocate
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study.rules.combinations import combination_problems
-from sparsetune.tasks.models import MODELS, meta_model, require_prunable
+from sparsetune.tasks.models import MODELS
+from sparsetune.tasks.network import ImageNetwork, Outline, outline_of
+from sparsetune.terminal import TextConsole
 
 DATA_BY_MODEL = {"mlp": ((1, 8, 8), 10), "lenet_300_100": ((1, 28, 28), 10)}
 """Shape of an example and number of classes of the data that a model is known for."""
@@ -46,7 +47,8 @@ def layer_table(
         ``model input_shape classes allocation pattern sparsity``; ``inference_flops``, a fraction
         of dense; ``layers``, each with ``name shape weights pruned sparsity flops sparse_flops``;
         and the totals ``prunable pruned prunable_sparsity parameters parameter_sparsity flops
-        sparse_flops other_flops``. FLOPs are those of one example's forward pass; ``other_flops``
+        sparse_flops other_flops``; and ``account``, every parameter of two or more dimensions with
+        ``name shape status reason``. FLOPs are those of one example's forward pass; ``other_flops``
         are in both totals, and stay dense. Values that depend on the weights themselves are None.
 
     Raises:
@@ -55,10 +57,13 @@ def layer_table(
     spec = sparsity.checked().resolved()
     _raise_problems(combination_problems(spec), "the sparsity")
     shape, classes = _example_shape(model, input_shape, n_classes)
-    network = meta_model(model, shape, classes)
-    layers = layers_of(require_prunable(model, network))
-    flops = _count_flops(model, network, shape)
-    _raise_problems(layer_problems(layers, spec), f"the sparsity of `{model}`")
+    outline = _examine(ImageNetwork(model, shape, classes))
+    account = outline.account(spec)
+    _raise_problems(account.problems, f"the sparsity of `{model}`")
+    layers = account.layers
+    flops = prunable_flops(outline.trace, [layer.name for layer in layers])
+    faults = [each for each in layer_problems(layers, spec) if each.severity != "warning"]
+    _raise_problems(faults, f"the sparsity of `{model}`")
     pruned = _pruned_counts(layers, spec)
     rows = [
         _layer_row(layer, pruned.get(layer.name), flops.weights[layer.name]) for layer in layers
@@ -70,9 +75,10 @@ def layer_table(
         "allocation": spec.allocation,
         "pattern": spec.pattern,
         "sparsity": spec.target,
-        **_totals(network, layers, spec),
+        **_totals(account, spec),
         **_cost_fractions(flops, rows),
         "layers": rows,
+        "account": account.facts(),
     }
 
 
@@ -90,16 +96,15 @@ def _pruned_counts(layers: Sequence[Layer], spec: SparsitySpec) -> dict[str, int
     return pruned
 
 
-def _totals(network: nn.Module, layers: Sequence[Layer], spec: SparsitySpec) -> dict[str, Any]:
-    pruned = sum(group.pruned for group in allocate(layers, spec.target, spec))
-    prunable = sum(layer.weights for layer in layers)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
+def _totals(account: Account, spec: SparsitySpec) -> dict[str, Any]:
+    pruned = sum(group.pruned for group in allocate(account.layers, spec.target, spec))
+    prunable = sum(layer.weights for layer in account.layers)
     return {
         "prunable": prunable,
         "pruned": pruned,
         "prunable_sparsity": pruned / prunable,
-        "parameters": parameters,
-        "parameter_sparsity": pruned / parameters,
+        "parameters": account.parameters,
+        "parameter_sparsity": pruned / account.parameters,
     }
 
 
@@ -153,18 +158,21 @@ def _example_shape(
     return input_shape or shape, n_classes or classes
 
 
-def _count_flops(model: str, network: nn.Module, shape: tuple[int, ...]) -> ForwardFlops:
+def _examine(network: ImageNetwork) -> Outline:
     try:
-        return forward_flops(network, shape)
+        return outline_of(network)
+    except DeclarationError:
+        raise
     except Exception as error:  # a network may raise anything
         cause = f"{type(error).__name__}: {error}"
-        rule = f"must take inputs of shape {shape} ({cause})"
-        raise DeclarationError([Problem("task.model", rule, repr(model))], "the model") from error
+        rule = f"must take inputs of shape {network.input_shape} ({cause})"
+        problem = Problem("task.model", rule, repr(network.name))
+        raise DeclarationError([problem], "the model") from error
 
 
 def print_layer_table(facts: Mapping[str, Any]) -> None:
     """Print the facts of `layer_table` as a table."""
-    console = Console(highlight=False)
+    console = TextConsole()
     pattern = "" if facts["pattern"] == "unstructured" else f" {facts['pattern']}"
     request = f"{facts['allocation']}{pattern}, sparsity {facts['sparsity']:g}"
     inputs = f"inputs {_format_shape(facts['input_shape'])}, {facts['classes']} classes"
@@ -186,7 +194,18 @@ def print_layer_table(facts: Mapping[str, Any]) -> None:
         other = _format_flops(facts["other_flops"])
         table.add_row("not prunable", "", "", "", other, other)
     console.print(table)
+    for line in _dense_lines(facts):
+        console.print(escape(line), soft_wrap=True)
     console.print(_totals_text(facts))
+
+
+def _dense_lines(facts: Mapping[str, Any]) -> list[str]:
+    """What stays dense, a line for each reason."""
+    names: dict[str, list[str]] = {}
+    for row in facts["account"]:
+        if row["status"] != "pruned":
+            names.setdefault(row["reason"], []).append(row["name"])
+    return [f"dense, {reason}: {', '.join(names[reason])}" for reason in names]
 
 
 def _totals_text(facts: Mapping[str, Any]) -> str:

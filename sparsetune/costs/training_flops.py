@@ -10,16 +10,16 @@ from itertools import pairwise
 
 from sparsetune.costs.magnitudes import Magnitudes
 from sparsetune.seeds import seeded_generators
-from sparsetune.sparsity.flops import ForwardFlops, forward_flops, step_cost
-from sparsetune.sparsity.layers import Layer, layers_of
+from sparsetune.sparsity.flops import ForwardFlops, prunable_flops, step_cost
+from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import LayerGroup, allocate
 from sparsetune.sparsity.methods.changes import MaskChange
 from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import image_resolution
-from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec.sparsity import Method, PrunableRule, SparsitySpec
 from sparsetune.tasks.kinds import network_of
-from sparsetune.tasks.network import ImageNetwork, Network
+from sparsetune.tasks.network import ImageNetwork, Network, Outline, outline_of
 
 MAGNITUDE_METHODS = ("static", "one_shot", "gmp", "acdc")
 """Methods whose global masks keep nothing but the largest weights."""
@@ -34,10 +34,10 @@ def train_flops(spec: TrialSpec) -> float:
         DeclarationError: if the trial's model cannot be built.
     """
     network = network_of(spec.task)
-    layers, flops = _layers_and_flops(network)
+    layers, flops = _layers_and_flops(network, spec.sparsity)
     magnitudes = None
     if _needs_magnitudes(spec.sparsity.resolved(), layers, flops):
-        magnitudes = _initial_magnitudes(network)
+        magnitudes = _initial_magnitudes(network, tuple(layer.name for layer in layers))
     return train_flops_of_layers(spec, layers, flops, _step_scales(spec, flops), magnitudes)
 
 
@@ -151,17 +151,34 @@ def _needs_magnitudes(request: SparsitySpec, layers: Sequence[Layer], flops: For
 
 # Cached by network: a search asks for the FLOPs of hundreds of trials of a few networks.
 @lru_cache(maxsize=8)
-def _initial_magnitudes(network: Network) -> Magnitudes:
+def _initial_magnitudes(network: Network, names: tuple[str, ...]) -> Magnitudes:
     with seeded_generators(0):
-        return Magnitudes(network.prunable(network.build()))
+        parameters = dict(network.build().named_parameters())
+    return Magnitudes({name: parameters[name] for name in names})
+
+
+def _layers_and_flops(network: Network, sparsity: SparsitySpec) -> tuple[list[Layer], ForwardFlops]:
+    """Prunable layers of a network, and its dense forward FLOPs for one example."""
+    is_dense = sparsity.method == "dense"
+    named = () if is_dense else sparsity.layer_patterns()
+    return _named_layers_and_flops(network, named, sparsity.prunable_by, is_dense)
 
 
 @lru_cache(maxsize=32)
-def _layers_and_flops(network: Network) -> tuple[list[Layer], ForwardFlops]:
-    """Prunable layers of a network, and its dense forward FLOPs for one example."""
-    outline = network.meta()
-    weights = network.prunable(outline)
-    return layers_of(weights), forward_flops(outline, example=network.example(), prunable=weights)
+def _named_layers_and_flops(
+    network: Network, named: tuple[str, ...], prunable_by: PrunableRule | None, is_dense: bool
+) -> tuple[list[Layer], ForwardFlops]:
+    method: Method = "dense" if is_dense else "gmp"
+    sparsity = SparsitySpec(method=method, layers=named, prunable_by=prunable_by)
+    outline = _outline(network)
+    layers = outline.account(sparsity).layers
+    names = [layer.name for layer in layers]
+    return layers, prunable_flops(outline.trace, names, computed=prunable_by != "modules")
+
+
+@lru_cache(maxsize=32)
+def _outline(network: Network) -> Outline:
+    return outline_of(network)
 
 
 def _step_scales(spec: TrialSpec, flops: ForwardFlops) -> list[tuple[int, float]]:
@@ -180,7 +197,7 @@ def _step_scales(spec: TrialSpec, flops: ForwardFlops) -> list[tuple[int, float]
     total = spec.total_steps()
     step = 0
     while step < total and (side := side_at(step)):
-        _, small = _layers_and_flops(network.at(side))
+        small = prunable_flops(_outline(network.at(side)).trace, ())
         scales.append((step, small.total / flops.total))
         # Images never shrink, so the end of this size can be bisected.
         step = bisect_right(range(total), side, lo=step, key=side_at)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
-from rich.console import Console
 from rich.markup import escape
 
 from sparsetune.cluster.nodes import (
@@ -34,6 +33,7 @@ from sparsetune.machine import (
 from sparsetune.paths import Place, refusal_errors, refusal_reason, resolve_place
 from sparsetune.storage.provenance import version_of
 from sparsetune.tasks.data_roots import cache_root, given_root
+from sparsetune.terminal import TextConsole
 from sparsetune.units import GIB_BYTES
 
 DATASET_FILES = {
@@ -267,7 +267,7 @@ def checks_as_json(checks: Iterable[EnvironmentCheck]) -> dict[str, Any]:
 
 def print_checks(checks: Iterable[EnvironmentCheck]) -> int:
     """Print a line for each check as it comes, then a summary. Returns the number of faults."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = TextConsole(soft_wrap=True)
     levels = Counter[str]()
     for check in checks:
         levels[check.level] += 1

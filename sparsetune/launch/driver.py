@@ -10,9 +10,8 @@ from typing import Literal
 
 from sparsetune.cluster.assignment import Assignment, LaunchSettings
 from sparsetune.cluster.exit_note import read_exit_note
-from sparsetune.errors import SparsetuneError, StorageError, TeacherError
+from sparsetune.errors import LostStudyError, SparsetuneError, StorageError, TeacherError
 from sparsetune.launch.failures import FailureCounter
-from sparsetune.paths import Place
 from sparsetune.search.planner import Planner, TrialUse
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.announcements import (
@@ -64,9 +63,6 @@ class Driver:
     stopped: SparsetuneError | None = field(default=None, init=False)
     complete: bool = field(default=False, init=False)
     interrupted: bool = field(default=False, init=False)
-
-    def __post_init__(self) -> None:
-        self._folder = folder_identity(self.directory.path)
 
     def next_assignment(self) -> Assignment | Literal["done"] | None:
         """The next trial; None to wait, ``done`` when nothing is left or the launch was stopped."""
@@ -244,15 +240,10 @@ class Driver:
         self.stopped = self.stopped or StorageError(f"{error}\n{advice}")
 
     def check_folder(self) -> None:
-        """End the launch if the study's folder is another than at its start, or gone."""
-        path = self.directory.path
-        if self.stopped or self._folder is None or folder_identity(path) == self._folder:
-            return
-        self.stopped = StorageError(
-            f"the folder of the study, `{path}`, was renamed or deleted while it ran."
-            "\nIf it was renamed, everything that was reported lies there: go on with `sparsetune"
-            " resume` and its new name. If it was deleted, so were the trials in it"
-        )
+        """End the launch if the study's folder, its lock or its ledger is gone, or another's."""
+        reason = self.ledger.lost
+        if reason and not self.stopped:
+            self.stopped = LostStudyError(reason)
 
     def append(self, *records: Record) -> None:
         """Write records durably, then apply and announce them; a full disk ends the launch."""
@@ -271,17 +262,6 @@ class Driver:
             if isinstance(record, Started):
                 for line in self.environment.describe_changes(record):
                     self.announce(Remark(line, record.trial_id))
-
-
-def folder_identity(path: Place) -> tuple[int, int] | None:
-    """Device and number of a folder, which a rename keeps; None where there is none on a disk."""
-    if not isinstance(path, Path):
-        return None
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def python_path(study_file: Path | None, path: Sequence[Path] = ()) -> list[str]:

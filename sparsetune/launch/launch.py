@@ -103,7 +103,8 @@ def launch(
     home = prepared.directory
     followers = _named_followers(prepared)
     # Before the lock, which lies in the directory; creating it twice is harmless.
-    home.create(prepared.declared, prepared.defaults_version)
+    stretches = prepared.planner.resolved_stretches()
+    home.create(prepared.declared, prepared.defaults_version, stretches)
     with home.locked() as owner:
         # Another launch may have added to the ledger between its reading and the lock.
         prepared = prepared.up_to_date()

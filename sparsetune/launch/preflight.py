@@ -7,20 +7,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from sparsetune.costs.configurations import budget_problems
 from sparsetune.costs.equal_flops import match_dense_flops
 from sparsetune.errors import DataError, DeclarationError, Problem
 from sparsetune.launch.resolution import resolve_study
+from sparsetune.sparsity.account.account import gradient_problems
 from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
-from sparsetune.sparsity.flops import forward_flops
-from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.masks.remainder import remainder_problems
 from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import CustomTask, TaskSpec
 from sparsetune.study import (
     Study,
@@ -37,8 +35,7 @@ from sparsetune.study.rules.objective import direction_problems
 from sparsetune.study.samplers import OptunaSampler
 from sparsetune.tasks.custom.metrics import task_metric
 from sparsetune.tasks.kinds import kind_of, network_of, prepare_data, split_problems
-from sparsetune.tasks.nested import map_tensors
-from sparsetune.tasks.network import compute_outputs
+from sparsetune.tasks.network import Outline, outline_of, outputs_of
 from sparsetune.tasks.text.encoders import model_digest
 from sparsetune.tasks.weights import fitting_weights
 from sparsetune.train.initialisation import initialisation_problems
@@ -81,7 +78,7 @@ def preflight_findings(
         needs_data: Whether to find, unpack or download the data; without, nothing is read.
     """
     found: set[Problem] = set()
-    models: dict[TaskSpec, tuple[list[Layer], list[Problem]]] = {}
+    models: dict[TaskSpec, tuple[Outline | None, list[Problem]]] = {}
     for cell in study.cells():
         for place, spec in _trials_of(cell):
             if not spec.task.is_resolved:
@@ -92,7 +89,7 @@ def preflight_findings(
             )
             if model_only not in models:
                 models[model_only] = examine_model(spec.task, data_root)
-            layers, faults = models[model_only]
+            outline, faults = models[model_only]
             misfits = split_problems(spec.task)
             own_problems = own_function_problems(spec.sparsity)
             problems = [
@@ -107,9 +104,8 @@ def preflight_findings(
             if not (misfits or own_problems):
                 # A schedule calls the user's own ramp, which then must work.
                 problems += mask_schedule_problems(spec)
-            if layers and not problems:
-                problems = layer_problems(layers, spec.sparsity)
-                problems = problems or remainder_problems(layers, spec.sparsity)
+            if outline and not problems:
+                problems = outlined_problems(outline, spec.sparsity)
             for problem in [*problems, *faults]:
                 found.add(locate_in_cell(problem.at(place + problem.path), study, cell))
     found |= set(_metric_direction_problems(study))
@@ -239,36 +235,52 @@ def study_findings(
 @restored_process_state()
 def examine_model(
     task: TaskSpec, data_root: Path | None = None
-) -> tuple[list[Layer], list[Problem]]:
-    """Layers of a task's model, built on the meta device and run once; or its problems."""
+) -> tuple[Outline | None, list[Problem]]:
+    """A task's model, built and run once, without memory where it allows that; or its problems."""
     network = network_of(task, data_root)
-    try:
-        model = network.meta()
-        weights = network.prunable(model)
-    except DeclarationError as error:
-        return [], error.problems
-    except DataError as error:
-        return [], [Problem("task.model", str(error))]
     kind = kind_of(task)
     try:
-        example = network.example()
-        forward_flops(model, example=example, prunable=weights)
-        with torch.device("meta"), torch.no_grad():
-            batch = map_tensors(torch.empty_like, example)
-            outputs = compute_outputs(model.eval(), batch)
+        outline = outline_of(network)
+    except DeclarationError as error:
+        return None, error.problems
+    except DataError as error:
+        return None, [Problem("task.model", str(error))]
     except Exception as error:  # the user's function may raise anything
         # Too long a text is the cause of most failures, and has a message of its own.
-        if problems := kind.fit_problems(model):
-            return [], problems
+        with suppress(Exception):
+            if problems := kind.fit_problems(network.meta()):
+                return None, problems
         rule = f"must build a network for {network.input_text} ({type(error).__name__}: {error})"
-        return [], [Problem("task.model", rule, repr(task.model))]
-    if problems := kind.fit_problems(model):
-        return [], problems
+        return None, [Problem("task.model", rule, repr(task.model))]
+    if problems := kind.fit_problems(outline.model):
+        return None, problems
+    if not outline.account(SparsitySpec(method="one_shot", layers=("*",))).rows:
+        rule = "the model must have a parameter of two dimensions, or nothing can be pruned"
+        return None, [Problem("task.model", rule, repr(task.model))]
+    outputs = outputs_of(outline.trace.outputs)
     misfit = network.output_problem(outputs)
     if misfit:
         shape = tuple(getattr(outputs, "shape", ())) or type(outputs).__name__
-        return [], [Problem("task.model", misfit, f"{shape} from {task.model!r}")]
-    return layers_of(weights), []
+        return None, [Problem("task.model", misfit, f"{shape} from {task.model!r}")]
+    return outline, []
+
+
+def outlined_problems(outline: Outline, sparsity: SparsitySpec) -> list[Problem]:
+    """Problems and warnings of what is pruned of a network."""
+    if sparsity.method == "dense":
+        return []
+    try:
+        account = outline.account(sparsity)
+    except DeclarationError as error:
+        return error.problems
+    problems = [*account.problems, *gradient_problems(account, sparsity)]
+    if not problems:
+        problems += outline.exactness_problems(account, sparsity)
+    if not problems:
+        problems += layer_problems(account.layers, sparsity)
+    if not problems:
+        problems += remainder_problems(account.layers, sparsity)
+    return [*problems, *account.warnings()]
 
 
 def _sampler_problems(study: Study) -> list[Problem]:

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -36,6 +35,7 @@ from sparsetune.spec.rates import (
 from sparsetune.study import Study
 from sparsetune.study.budget import trained_epochs
 from sparsetune.study.cells import Cell, is_searched
+from sparsetune.terminal import TextConsole
 from sparsetune.train import evaluation_steps
 
 BAR_CHARACTERS = "▁▂▃▄▅▆▇█"
@@ -189,7 +189,7 @@ def print_preview(
     """Print the preview for a person; arguments as of `preview_study`."""
     study = check_study(study, needs_data=False, data_root=data_root).study
     facts = preview_study(study, probe=probe, data_root=data_root, **options)
-    console = Console(highlight=False)
+    console = TextConsole()
     console.print(f"[bold]{escape(facts['study'])}[/] {escape(facts['question'])}")
     console.print(_cell_table(study, facts["cells"]))
     if facts["unresolved"]:

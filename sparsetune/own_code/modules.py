@@ -32,6 +32,12 @@ def own_modules(values: Any) -> list[str]:
     return sorted({path.partition(":")[0] for path in _import_paths(values)})
 
 
+def module_file(name: str) -> str | None:
+    """File of a module, which is not imported for it; None where it is not found."""
+    found = _find_module(name)
+    return found.origin if found else None
+
+
 def _import_paths(values: Any) -> Iterator[str]:
     if isinstance(values, str):
         if IMPORT_PATH.fullmatch(values):

@@ -6,6 +6,7 @@ Derived from the ledger and rebuilt at each launch: safe to delete, and open to 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from sparsetune.errors import StorageError
+from sparsetune.paths.confined import create_file, delete_file
 from sparsetune.search.suggestions import to_optuna_trial
 from sparsetune.storage import translating_write_errors
 from sparsetune.study import Minimize, Study
@@ -186,7 +188,10 @@ class _JournalFile:
     def __init__(self, path: Path, cells: Iterable[Cell], direction: str) -> None:
         self.path = path
         # Derived from the ledger: a file that is left over may hold what has changed since.
-        path.unlink(missing_ok=True)
+        # So may Optuna's lock of it, a link, which it would wait for.
+        for left in (path, path.with_name(f"{path.name}.lock")):
+            delete_file(left)
+        os.close(create_file(path))
         self._storage: BaseStorage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
         self._written: tuple[int, int] | None = None
         self._study_ids: dict[str, int] = {}

@@ -32,10 +32,16 @@ class Planner:
         study: The declaration, extensions included.
         trials: State of every trial; the caller keeps it current.
         journal: Told every configuration and its result; adaptive samplers ask it.
+        stretches: For a reader, which builds no network and imports nothing of the user's: what the
+            first launch resolved of trainings of equal FLOPs. None for a launch.
     """
 
     def __init__(
-        self, study: Study, trials: Mapping[str, TrialState], journal: SearchJournal
+        self,
+        study: Study,
+        trials: Mapping[str, TrialState],
+        journal: SearchJournal,
+        stretches: Mapping[str, float] | None = None,
     ) -> None:
         self.study = study
         self.trials = trials
@@ -47,7 +53,7 @@ class Planner:
         self.judge = RungJudge(study, self.plans, trials)
         self.running: set[str] = set()
         """Ids of the trials that were handed out and have not ended."""
-        self._proposals = ConfigurationProposer(study, self.plans, journal)
+        self._proposals = ConfigurationProposer(study, self.plans, journal, stretches)
         self._complete: set[str] = set()
         for trial in trials.values():
             for record in trial.proposed:
@@ -138,6 +144,20 @@ class Planner:
     def _base_use(plan: CellPlan) -> TrialUse:
         """A report of the cell's base recipe, which has the teacher of all its trials."""
         return TrialUse(plan, "report", Configuration(0, "base", plan.cell.spec), 0)
+
+    def resolved_stretches(self) -> dict[str, float]:
+        """Stretches of the recipes whose lengths the study is planned by, by their ids.
+
+        Empty where trainings have equal epochs.
+        """
+        if self.study.equal == "train_flops":
+            self.expected_epochs()  # asks for each of them
+        return dict(self._proposals.stretches)
+
+    @property
+    def knows_lengths(self) -> bool:
+        """False for a reader where only the user's own network tells how long trials are."""
+        return not self._proposals.unknown
 
     def ended(self, trial_id: str) -> None:
         """Mark a trial as not running; unless it has finished, it is handed out again."""
@@ -352,6 +372,16 @@ def _known_times(records: Iterable[Proposed | Started | Ended]) -> list[float]:
     return [record.time for record in records if math.isfinite(record.time)]
 
 
-def build_planner(study: Study, trials: Mapping[str, TrialState]) -> Planner:
-    """A planner over the state of a study's trials, with a journal in memory; writes nothing."""
-    return Planner(study, trials, SearchJournal(None, study, study.cells()))
+def build_planner(
+    study: Study,
+    trials: Mapping[str, TrialState],
+    stretches: Mapping[str, float] | None = None,
+) -> Planner:
+    """A planner over the state of a study's trials, with a journal in memory; writes nothing.
+
+    Args:
+        study: The declaration, extensions included.
+        trials: State of every trial.
+        stretches: As in `Planner`; None for a launch.
+    """
+    return Planner(study, trials, SearchJournal(None, study, study.cells()), stretches)

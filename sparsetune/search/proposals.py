@@ -25,24 +25,50 @@ class ConfigurationProposer:
         study: The declaration, extensions included.
         plans: Every cell by its name.
         journal: Knows the finished configurations, for adaptive samplers.
+        stretches: Stretches that the first launch worked out, by `recipe_id`, for a reader that
+            builds no network; None to work them out.
     """
 
-    def __init__(self, study: Study, plans: Mapping[str, CellPlan], journal: SearchJournal) -> None:
+    def __init__(
+        self,
+        study: Study,
+        plans: Mapping[str, CellPlan],
+        journal: SearchJournal,
+        stretches: Mapping[str, float] | None = None,
+    ) -> None:
         self._study = study
         self._plans = plans
         self._journal = journal
+        self._reads_only = stretches is not None
+        self.stretches: dict[str, float] = {**(stretches or {})}
+        """Stretches that are known or were worked out, by `recipe_id`."""
+        self.unknown: set[str] = set()
+        """Recipes, by id, of which neither the ledger nor the first launch tells the stretch."""
         self._recorded: dict[str, TrialSpec] = {}
 
     def restore_from_ledger(self, record: Proposed) -> None:
         """Keep the stretch that a recorded trial got, also where another would be planned today."""
         if self._study.equal == "train_flops":
             trial = TrialSpec.model_validate({**record.spec, "seed": 0})
-            self._recorded[_recipe_id(trial)] = trial
+            self._recorded[recipe_id(trial)] = trial
 
     def find_trial(self, recipe: TrialSpec) -> TrialSpec:
-        """The trial of a recipe with seed 0; the ledger's own, where it has one."""
-        recorded = self._recorded.get(_recipe_id(recipe)) if self._recorded else None
-        return recorded or trial_from_recipe(self._study, recipe)
+        """The trial of a recipe with seed 0; the ledger's own, where it has one.
+
+        A reader leaves a recipe as it is whose stretch is not known, and notes it in `unknown`.
+        """
+        recorded = self._recorded.get(recipe_id(recipe)) if self._recorded else None
+        if recorded or self._study.equal == "epochs":
+            return recorded or recipe
+        name = recipe_id(recipe)
+        if not self._reads_only:
+            trial = trial_from_recipe(self._study, recipe)
+            self.stretches[name] = trial.schedule.stretch
+            return trial
+        if name not in self.stretches:
+            self.unknown.add(name)
+            return recipe
+        return recipe.with_values({"schedule.stretch": self.stretches[name]})
 
     def full(self, plan: CellPlan) -> bool:
         """True if the cell has all configurations that it gets."""
@@ -81,7 +107,7 @@ class ConfigurationProposer:
             # What the study sweeps keeps its value in this cell.
             own = {path: value for path, value in values.items() if path not in plan.cell.point}
             spec = self.find_trial(plan.cell.at(own))
-            plan.uncontrolled = not self._affordable(spec)
+            plan.uncontrolled = not self._is_control_affordable(plan, spec)
             plan.control = None if plan.uncontrolled else Configuration(1, "control", spec)
         return plan.control
 
@@ -122,6 +148,14 @@ class ConfigurationProposer:
         plan.exhausted = True
         return None
 
+    def _is_control_affordable(self, plan: CellPlan, spec: TrialSpec) -> bool:
+        budget = self._study.at_most
+        if not self._reads_only or budget is None or budget.train_flops is None:
+            return self._affordable(spec)
+        # What the launch decided: a control comes second, so that a cell which went on has none.
+        proposed = [one.source for one in plan.configurations.values()]
+        return spec.config_id() in plan.configurations or proposed[1:] == []
+
     def _affordable(self, spec: TrialSpec) -> bool:
         if self._study.at_most is None:
             return True
@@ -136,6 +170,6 @@ class ConfigurationProposer:
         return configuration
 
 
-def _recipe_id(trial: TrialSpec) -> str:
+def recipe_id(trial: TrialSpec) -> str:
     """Id of a trial's recipe, whatever stretch it was given."""
     return trial.with_values({"schedule.stretch": 1}).config_id()

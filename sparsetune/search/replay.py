@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from sparsetune.errors import StudyDirectoryError
+from sparsetune.imports import without_own_code
 from sparsetune.paths import Place
 from sparsetune.search.simulation import RecordedTrial, Scheduler, WorkerPool
 from sparsetune.sparsity.methods.ramps import ramp_steps
@@ -26,6 +26,7 @@ from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.study.stopping import Halving
+from sparsetune.terminal import TextConsole
 
 COMPLETED_STATUSES = ("COMPLETE", "DIVERGED")
 """Statuses of trials that ran to their own end."""
@@ -64,6 +65,7 @@ class ReplayResult:
     configurations: list[dict[str, Any]]
 
 
+@without_own_code()
 def replay_study(
     path: Place,
     changes: Mapping[str, Any] = {},
@@ -328,7 +330,7 @@ def _known_objectives(outcomes: Iterable[RecordedOutcome]) -> list[float]:
 
 def print_replay(found: ReplayResult) -> None:
     """Print the table for a person."""
-    console = Console(highlight=False)
+    console = TextConsole()
     left_out = ""
     if found.left_out:
         left_out = f"; {found.left_out} configurations left out: not trained to their end"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sparsetune.costs.memory import peak_memory
 from sparsetune.costs.pace import measure_pace, observe_launch
+from sparsetune.imports import without_own_code
 from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.search.sampling import quiet_optuna
@@ -21,16 +22,19 @@ from sparsetune.search.study_view import StudyView
 from sparsetune.storage import RecordedStudy, StudyDirectory
 from sparsetune.storage.records import Started
 from sparsetune.storage.trial_state import fold_records
+from sparsetune.terminal import TextConsole
 from sparsetune.units import format_bytes, format_duration, format_time_left
 
 SHOWN_ERRORS = 5
 """Errors and retries that are shown, the newest of each."""
+UNKNOWN_LENGTHS = "how many of all epochs are done is unknown: only the study's own network tells"
 WATCH_SECONDS = 2
 """Between two looks at a study."""
 WATCH_SHARE = 5
 """A look that takes long comes less often: it takes at most one in so many seconds."""
 
 
+@without_own_code()
 def study_status(path: Place, *, salvage: bool = False) -> dict[str, Any]:
     """Cells, trials, pace, time left, errors, retries and peak memory, as plain JSON values.
 
@@ -46,6 +50,7 @@ def study_status(path: Place, *, salvage: bool = False) -> dict[str, Any]:
     return _status_facts(directory, _view_of(recorded), recorded.notices)
 
 
+@without_own_code()
 def load_study_view(directory: StudyDirectory) -> StudyView:
     """The view of a study as its ledger stands."""
     return _view_of(directory.recorded(logs=False))
@@ -53,13 +58,15 @@ def load_study_view(directory: StudyDirectory) -> StudyView:
 
 def _view_of(recorded: RecordedStudy) -> StudyView:
     quiet_optuna()
-    return StudyView(build_planner(recorded.study, fold_records(recorded.records)))
+    trials = fold_records(recorded.records)
+    return StudyView(build_planner(recorded.study, trials, recorded.stretches))
 
 
 def _status_facts(
     directory: StudyDirectory, view: StudyView, notices: Sequence[str]
 ) -> dict[str, Any]:
     done, total = view.epochs()
+    knows_lengths = view.planner.knows_lengths
     driver = directory.driver()
     # None yet where the driver has only just begun.
     launches = directory.launches() if driver else []
@@ -69,7 +76,8 @@ def _status_facts(
     seconds_left = None
     if launched is not None:
         speed = measure_pace(view.trials(), launched, now)
-        seconds_left = observe_launch(view.trials(), launched).seconds(view.trials_left(), now)
+        if knows_lengths:
+            seconds_left = observe_launch(view.trials(), launched).seconds(view.trials_left(), now)
     retries = _list_retries(view)
     peaks = peak_memory(view.trials())
     return {
@@ -79,7 +87,7 @@ def _status_facts(
         "trials": dict(view.counts()),
         "expected": len(view.planner.expected_epochs()),
         # A study without trials has nothing left to do.
-        "progress": done / total if total else 1.0,
+        "progress": (done / total if total else 1.0) if knows_lengths else None,
         "trials_per_hour": speed.trials_per_hour if speed else None,
         "epochs_per_minute": speed.epochs_per_minute if speed else None,
         "seconds_left": seconds_left,
@@ -116,7 +124,7 @@ def _list_retries(view: StudyView) -> list[dict[str, Any]]:
 def print_status(path: Place, *, watch: bool = False, salvage: bool = False) -> None:
     """Print the state for a person; to watch it is to print it again and again, until Ctrl-C."""
     directory = StudyDirectory(path)
-    console = Console(highlight=False)
+    console = TextConsole()
     if not watch:
         console.print(render_status(directory, salvage))
         return
@@ -128,6 +136,7 @@ def print_status(path: Place, *, watch: bool = False, salvage: bool = False) -> 
             time.sleep(max(WATCH_SECONDS, WATCH_SHARE * (time.monotonic() - began)))
 
 
+@without_own_code()
 def render_status(directory: StudyDirectory, salvage: bool = False) -> Group:
     """The state as a person sees it."""
     recorded = directory.recorded(salvage=salvage, logs=False)
@@ -145,14 +154,17 @@ def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[Renderable
     yield view.grid()
     counts = [f"{count} {name.lower()}" for name, count in sorted(facts["trials"].items())]
     counts_text = ", ".join(counts) or "no trial yet"
-    done = f"{100 * facts['progress']:.0f} % of all epochs done"
+    done = UNKNOWN_LENGTHS
+    if facts["progress"] is not None:
+        done = f"{100 * facts['progress']:.0f} % of all epochs done"
     yield f"{counts_text}; {facts['expected']} expected; {done}"
     if facts["epochs_per_minute"]:
         trials = f"{facts['trials_per_hour']:.3g} trials an hour"
         speed = f"{trials}, {facts['epochs_per_minute']:.3g} epochs a minute"
         seconds = facts["seconds_left"]
         left = "time left: measuring" if seconds is None else format_time_left(seconds)
-        yield f"{speed}; {left}" if facts["progress"] < 1 else speed
+        is_known = view.planner.knows_lengths
+        yield f"{speed}; {left}" if is_known and facts["progress"] < 1 else speed
     if facts["running"]:
         yield _ages_text(facts["running"])
     for error in facts["errors"]:

@@ -19,6 +19,7 @@ def certify(
     groups: Sequence[LayerGroup],
     pattern: str = "unstructured",
     parameters: int | None = None,
+    account: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Certificate: what was asked and what is there, by layer and in all, as plain JSON values.
 
@@ -28,13 +29,15 @@ def certify(
         groups: The request: layers that compete, and how many of their weights are pruned.
         pattern: ``unstructured`` or ``N:M``, which then holds in every layer that is pruned.
         parameters: Number of parameters of the whole network; by default the prunable weights.
+        account: What becomes of each parameter of two or more dimensions, as plain JSON values; see
+            `sparsetune.sparsity.account.account.AccountRow`.
 
     Returns:
         ``layers``, each with ``name shape weights kept zeros outside_mask`` and ``asked``, the
         weights it should keep (None where layers compete); ``weights kept pruned zeros asked``
         over all layers; ``sparsity`` of the prunable weights; ``parameters`` and
-        ``sparsity_of_parameters``; ``pattern``; and ``faults``, sentences, empty if all is well.
-        ``zeros`` counts exact zeros, also inside the mask, where they are no fault;
+        ``sparsity_of_parameters``; ``pattern``; ``account``; and ``faults``, sentences, empty
+        if all is well. ``zeros`` counts exact zeros, also inside the mask, where they are no fault;
         ``outside_mask`` counts weights outside it that are not zero.
     """
     layers = []
@@ -42,7 +45,7 @@ def certify(
         layers.append(_layer_counts(name, weight.detach(), masks[name], groups))
     totals = {key: sum(layer[key] for layer in layers) for key in ("weights", "kept", "zeros")}
     pruned = totals["weights"] - totals["kept"]
-    parameters = parameters or totals["weights"]
+    parameters = parameters or totals["weights"] or 1
     faults = [
         *_leak_faults(layers),
         *_count_faults(layers, groups),
@@ -53,10 +56,11 @@ def certify(
         **totals,
         "pruned": pruned,
         "asked": totals["weights"] - sum(group.pruned for group in groups),
-        "sparsity": pruned / totals["weights"],
+        "sparsity": pruned / totals["weights"] if totals["weights"] else 0.0,
         "parameters": parameters,
         "sparsity_of_parameters": pruned / parameters,
         "pattern": pattern,
+        "account": [dict(row) for row in account],
         "faults": faults,
     }
 

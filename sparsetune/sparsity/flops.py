@@ -7,21 +7,14 @@ appendix H).
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
+from sparsetune.sparsity.account.trace import Example, ForwardTrace, trace_forward
 from sparsetune.sparsity.layers import prunable_weights
-
-Example = torch.Tensor | tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor]
-"""Input of a network: one tensor, several, or keyword arguments as language models take them."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +67,7 @@ def forward_flops(
     example: Example | None = None,
     prunable: Collection[str] | None = None,
 ) -> ForwardFlops:
-    """Forward FLOPs of one example, counted on the meta device in evaluation mode.
+    """Forward FLOPs of one example, counted in evaluation mode; see `trace_forward`.
 
     Args:
         model: Network on any device. It is not changed; its tensors are neither read nor copied.
@@ -94,74 +87,27 @@ def forward_flops(
         )
     if example is None:
         example = torch.empty((1, *(input_shape or ())), device="meta")
-    on_meta = _meta_copy(model).eval()
-    if prunable is None:
-        weights: dict[str, nn.Parameter] = prunable_weights(on_meta)
-    else:
-        named = dict(on_meta.named_parameters())
-        weights = {name: named[name] for name in prunable}
-    with torch.no_grad(), torch.device("meta"), _FlopCounter(weights) as counter:
-        if isinstance(example, Mapping):
-            on_meta(**{name: _meta_tensor(value) for name, value in example.items()})
-        elif isinstance(example, tuple):
-            on_meta(*(_meta_tensor(tensor) for tensor in example))
-        else:
-            on_meta(_meta_tensor(example))
-    return ForwardFlops(counter.weights, counter.other)
+    names = prunable_weights(model) if prunable is None else prunable
+    return prunable_flops(trace_forward(model, example), names)
 
 
-class _FlopCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the FLOPs of each operation for the one prunable weight that it reads.
+def prunable_flops(
+    trace: ForwardTrace, prunable: Collection[str], *, computed: bool = True
+) -> ForwardFlops:
+    """FLOPs of a traced forward pass, by the one prunable weight that an operation reads.
 
-    Weights are known by their storage, which their views share: a transposed weight is the weight.
+    Args:
+        trace: Trace of one example.
+        prunable: Names of the weights whose cost falls with their density.
+        computed: Whether products with what is computed from a weight count as the weight's.
     """
-
-    def __init__(self, weights: Mapping[str, torch.Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.weights = dict.fromkeys(weights, 0)
-        self.other = 0
-        self._names = {weight.untyped_storage(): name for name, weight in weights.items()}
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        formula = flop_registry.get(func.overloadpacket)
-        if formula:
-            cost = int(formula(*args, **kwargs, out_val=result))
-            self._add(cost, tree_leaves((args, kwargs)))
-        return result
-
-    def _add(self, cost: int, arguments: list[Any]) -> None:
-        storages = {leaf.untyped_storage() for leaf in arguments if isinstance(leaf, torch.Tensor)}
-        read = self._names.keys() & storages
+    weights = dict.fromkeys(prunable, 0)
+    other = 0
+    for (names, computed_from), cost in trace.costs.items():
+        read = (names | computed_from if computed else names) & weights.keys()
         if len(read) == 1:
-            self.weights[self._names[read.pop()]] += cost
+            weights[next(iter(read))] += cost
         else:
             # No weight is read, or two: how their product would shrink with density is not known.
-            self.other += cost
-
-
-def _meta_copy(model: nn.Module) -> nn.Module:
-    """Copy of the model with all its tensors on the meta device, sharing kept.
-
-    It is a copy because a forward pass may keep tensors in the model, such as a cache of positions.
-    """
-    tensors = [*model.parameters(), *model.buffers()]
-    for module in model.modules():
-        # Tensors that are plain attributes are in neither list, but would be copied as well.
-        tensors += [value for value in vars(module).values() if isinstance(value, torch.Tensor)]
-    replaced = {id(tensor): _meta_tensor(tensor) for tensor in tensors}
-    # `deepcopy` takes what its memo already holds for an object as the copy of that object.
-    return copy.deepcopy(model, replaced)
-
-
-def _meta_tensor(tensor: torch.Tensor) -> torch.Tensor:
-    """Tensor of the same shape and type on the meta device; a parameter for a parameter."""
-    empty = torch.empty_like(tensor, device="meta")
-    return nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
+            other += cost
+    return ForwardFlops(weights, other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from sparsetune.seeds import derived_seed
 from sparsetune.sparsity.flops import ForwardFlops, step_cost
+from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masked_weights import MaskedWeights
 from sparsetune.sparsity.masks.allocation import LayerGroup
 from sparsetune.sparsity.masks.choice import GradientSource, MaskChooser
@@ -46,6 +47,7 @@ class Sparsifier:
         optimizer: Optimizer whose momentum and moments may be zeroed where weights come back.
         flops: Dense forward FLOPs of one example.
         probe: Source of gradients for scores that need them, and of recalibration.
+        layers: Layers of the weights, in order; by default with what their shapes say.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Sparsifier:
         optimizer: torch.optim.Optimizer,
         flops: ForwardFlops,
         probe: GradientSource | None = None,
+        layers: Sequence[Layer] | None = None,
     ) -> None:
         self.phase: Phase = "dense"
         self.mask_iou = math.nan
@@ -73,7 +76,7 @@ class Sparsifier:
         self._parameters = dict(weights)
         self._weights = {name: weight.detach() for name, weight in weights.items()}
         self._masked = MaskedWeights(self._weights)
-        self._chooser = MaskChooser(spec, self._weights, self._probe_gradients)
+        self._chooser = MaskChooser(spec, self._weights, self._probe_gradients, layers)
         self._spec = self._chooser.spec
         self._layers = self._chooser.layers
         self._batch_size = spec.task.batch_size
@@ -185,7 +188,8 @@ class Sparsifier:
     def sparsity(self) -> float:
         """Fraction of the prunable weights outside the mask in force, in [0, 1)."""
         weights = sum(layer.weights for layer in self._layers)
-        return (weights - count_nonzero(self.masks().values())) / weights
+        # A dense trial may have no layer that a sparse one prunes.
+        return (weights - count_nonzero(self.masks().values())) / weights if weights else 0.0
 
     def zeros_in_mask(self) -> int:
         """Number of weights inside the mask that are exactly zero, within `effective_weights`."""

@@ -95,6 +95,8 @@ _CHOICES = {
 }
 """Names of what is built in, by deciding field."""
 
+EXPLICIT_FIELD = "sparsity.layers"
+"""Field of which one kind of entries means something under the allocation `explicit` alone."""
 DECIDING_FIELDS = tuple(_FIELDS_OF)
 """Fields whose value decides which others apply, the method first: it decides on the score and the
 allocation."""
@@ -189,10 +191,26 @@ class Applicability:
     def applies(self, path: str) -> bool:
         """True if the dotted field, or one inside it, changes anything."""
         part, _, rest = path.partition(".")
+        if path == EXPLICIT_FIELD and not self.is_explicit() and not self._names_layers():
+            return False
         # The hardness itself always applies: it is what says that nothing is distilled.
         if part == "distill" and path != "distill.hardness" and not self._distils:
             return False
         return f"{part}.{rest.partition('.')[0]}" not in self._silent
+
+    def is_explicit(self) -> bool:
+        """True under the allocation `explicit`; also under an unknown one, which is a fault."""
+        allocation = self._chosen("sparsity.allocation")
+        if isinstance(allocation, str) and is_import_path(allocation):
+            return False
+        others = [name for name in _CHOICES["sparsity.allocation"] if name != "explicit"]
+        return allocation not in others
+
+    def _names_layers(self) -> bool:
+        """True if `sparsity.layers` adds layers or takes them away."""
+        given = self._values.get("sparsity", {})
+        entries = given.get("layers", ()) if isinstance(given, Mapping) else ()
+        return bool(_names_alone(entries))
 
     def method_default(self, path: str) -> Any:
         """The method's own value where the dotted field is left open; None for other fields."""
@@ -209,6 +227,13 @@ class Applicability:
         given = self._values.get(part, {})
         default = _DECIDING_DEFAULTS[path]
         return given.get(name, default) if isinstance(given, Mapping) else default
+
+
+def _names_alone(entries: Any) -> Any:
+    """Entries of `sparsity.layers` without pairs of a name and a sparsity, as plain values."""
+    if not isinstance(entries, list | tuple):
+        return entries  # a fault, which is reported
+    return [entry for entry in entries if not isinstance(entry, list | tuple)]
 
 
 def _uses_distillation(values: Mapping[str, Any]) -> bool:
@@ -240,6 +265,9 @@ def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:
         values = {**values, "sparsity": {}}
     applicability = Applicability(values)
     kept: dict[str, Any] = {}
+    if EXPLICIT_FIELD in flat and not applicability.is_explicit():
+        # Sparsities of layers mean nothing under another allocation; names of layers do.
+        flat[EXPLICIT_FIELD] = _names_alone(flat[EXPLICIT_FIELD])
     for path, value in flat.items():
         # A value that is the method's own choice gives the training that leaving it out gives.
         repeated = value is not None and value == applicability.method_default(path)

@@ -5,6 +5,9 @@ absent is 1), and is always read, resumed and compared under that version. What 
 every value that differs from version 1, and digests are made of what is stored. So a trial whose
 values are those of version 1 keeps its name under every version.
 
+One field is in no digest, `SparsitySpec.prunable_by`: every version names its value, None in the
+class is that of the current one.
+
 To change a default, leave the class as it is and add a version to `DEFAULTS_BY_VERSION` that names
 the field.
 """
@@ -72,7 +75,8 @@ class DefaultsTable:
 
 DEFAULTS_BY_VERSION = DefaultsTable(
     {
-        1: {},
+        # Directories of before go on with the layers that they have pruned; see the field.
+        1: {"SparsitySpec.prunable_by": "modules"},
         # A folder of images is taken for what it holds, no longer for ImageNet.
         2: {
             "FolderTask.examples": None,
@@ -83,6 +87,8 @@ DEFAULTS_BY_VERSION = DefaultsTable(
             "FolderTask.eval_batch": None,
             "FolderTask.decoding": "faithful",
         },
+        # What is pruned is accounted for: frozen, unused and tied layers stay dense.
+        3: {"SparsitySpec.prunable_by": "account"},
     }
 )
 """The defaults of this package, by version."""

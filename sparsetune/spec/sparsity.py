@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sparsetune.durations import Length, LengthField
 from sparsetune.imports import name_or_import_path
@@ -33,6 +33,9 @@ RampShape = Literal["cubic", "linear", "exponential", "stepped"]
 Decay = Literal["cosine", "linear", "constant"]
 Reset = Literal["none", "grown", "all"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+PrunableRule = Literal["account", "modules"]
+TAKEN_AWAY = "-"
+"""First character of an entry of `SparsitySpec.layers` that takes layers away."""
 
 
 def parse_pattern(pattern: str) -> tuple[int, int] | None:
@@ -52,6 +55,25 @@ def parse_pattern(pattern: str) -> tuple[int, int] | None:
 def _check_pattern(pattern: str) -> str:
     parse_pattern(pattern)
     return pattern
+
+
+def _check_layer_entry(entry: Any) -> Any:
+    """An entry of `SparsitySpec.layers`: a pattern, or a pair of a pattern and a sparsity."""
+    if isinstance(entry, str):
+        if entry.startswith("!"):
+            raise ValueError(f"a pattern that takes layers away starts with `-`: `-{entry[1:]}`")
+        if not entry.removeprefix(TAKEN_AWAY).strip():
+            raise ValueError("a pattern must name layers, as in `decoder.*` or `-decoder.*`")
+        return entry
+    is_pair = isinstance(entry, list | tuple) and len(entry) == 2 and isinstance(entry[0], str)
+    if not is_pair:
+        rule = "must be a pattern, `decoder.*` to add layers or `-decoder.*` to take them away"
+        raise ValueError(f'{rule}; or under `explicit` a pair such as `("decoder.*", 0.9)`')
+    pattern, sparsity = entry
+    is_number = isinstance(sparsity, int | float) and not isinstance(sparsity, bool)
+    if not is_number or not 0 <= sparsity < 1:
+        raise ValueError(f"the sparsity of `{pattern}` must be a number in [0, 1)")
+    return pattern, float(sparsity)
 
 
 class RampSpec(Declaration):
@@ -203,11 +225,21 @@ class SparsitySpec(Declaration):
     pattern: Annotated[str, AfterValidator(_check_pattern)] = "unstructured"
     """``unstructured``, or ``N:M``: N of every M weights along the input dimension are kept."""
     spared: tuple[str, ...] | None = None
-    """Layers that stay dense, by name or pattern (``*.downsample.*``); the target then holds over
-    the others. None: the first convolution under ``uniform``, none elsewhere."""
-    layers: tuple[tuple[str, Annotated[float, Field(ge=0, lt=1)]], ...] = ()
-    """``explicit`` only: pairs of a name or pattern and a sparsity. The first that matches counts;
-    layers without a match are dense."""
+    """Layers that stay dense and are counted among the prunable, by name or pattern
+    (``*.downsample.*``); the target then holds over the others. None: the first convolution under
+    ``uniform``, none elsewhere. ``layers`` takes layers away without counting them."""
+    layers: tuple[Annotated[str | tuple[str, float], BeforeValidator(_check_layer_entry)], ...] = ()
+    """Which layers are pruned, where it is not the linear and convolution layers that train. A name
+    or pattern adds parameters of two or more dimensions of any kind (``decoder.*``, an embedding, a
+    recurrent layer, a frozen one); with ``-`` in front it takes layers away, which stay dense and
+    are not counted among the prunable. The last that matches counts. Under ``explicit`` also pairs
+    of a name or pattern and a sparsity: of these the first that matches counts, and layers without
+    one are dense."""
+    prunable_by: PrunableRule | None = None
+    """Set by a study's directory, and no part of any name. ``account``, as None: layers that are
+    frozen, unused or shared with an embedding stay dense, and computed weights are pruned through
+    their parameter. ``modules``, in directories of before: what linear and convolution modules
+    hold."""
     ramp: RampSpec = RampSpec()
     """``gmp``, ``granet`` and ``obert``: the ramp to the target."""
     acdc: AcdcSpec = AcdcSpec()
@@ -238,9 +270,20 @@ class SparsitySpec(Declaration):
         if self.method == "dense" and self.target > 0:
             sparse_methods = ", ".join(get_args(Method)[1:])
             raise ValueError(f"a target of {self.target:g} needs a sparse method: {sparse_methods}")
-        if self.layers and self.allocation != "explicit":
-            raise ValueError("`layers` belong to the allocation `explicit`, and only there")
+        if self.explicit_sparsities() and self.allocation != "explicit":
+            raise ValueError(
+                "pairs of a pattern and a sparsity in `layers` belong to the allocation `explicit`,"
+                " and only there"
+            )
         return self
+
+    def layer_patterns(self) -> tuple[str, ...]:
+        """Entries of ``layers`` that add layers or take them away, in order."""
+        return tuple(entry for entry in self.layers if isinstance(entry, str))
+
+    def explicit_sparsities(self) -> tuple[tuple[str, float], ...]:
+        """Entries of ``layers`` that give layers a sparsity, in order."""
+        return tuple(entry for entry in self.layers if not isinstance(entry, str))
 
     def resolved(self) -> SparsitySpec:
         """A copy with the method's own choice for every None."""
@@ -273,6 +316,7 @@ _SHARED_FIELDS = (
     "pattern",
     "spared",
     "layers",
+    "prunable_by",
     "fisher",
     "saliency_batches",
 )
@@ -289,7 +333,7 @@ METHOD_FIELDS: dict[str, tuple[str, ...]] = {
     "sr_ste": (*_SHARED_FIELDS, "shadow_decay"),
     "obert": (*_SHARED_FIELDS, "ramp", "recalibrate"),
     # The zeros of the checkpoint are the mask, so that nothing is left to choose.
-    "transfer": ("method", "target", "checkpoint"),
+    "transfer": ("method", "target", "checkpoint", "prunable_by"),
 }
 """Fields that change something under each method; others are left out of its trials' names."""
 METHODS_WITH_RESET = tuple(name for name, fields in METHOD_FIELDS.items() if "reset" in fields)
@@ -306,6 +350,6 @@ ALLOCATION_FIELDS: dict[str, tuple[str, ...]] = {
     "uniform": (),
     "erk": (),
     "er": (),
-    "explicit": ("layers",),
+    "explicit": (),
 }
 """Fields that mean something only under each allocation."""

@@ -17,6 +17,7 @@ from sparsetune.spec.compute import ComputeSpec
 from sparsetune.spec.declaration import (
     DIGEST_VERSION,
     MAX_SEED,
+    UNNAMED_FIELD,
     Declaration,
     all_positive,
     as_written,
@@ -217,7 +218,8 @@ class TrialSpec(Declaration):
         trial = self.canonical()
         values = trial.model_dump(mode="json")
         values["task"] = trial.task.column_values()
-        values["sparsity"] = trial.sparsity.resolved().model_dump(mode="json")
+        sparsity = trial.sparsity.resolved()
+        values["sparsity"] = sparsity.model_dump(mode="json", exclude={UNNAMED_FIELD})
         if trial.distill.teacher is not None:
             # One column with an id, in place of one for each field of the teacher.
             values["distill"]["teacher"] = trial.distill.teacher.trial_id()

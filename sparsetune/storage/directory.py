@@ -6,7 +6,6 @@ its own `trials/<id>/attempt-<n>/`; analysis the rest.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -14,28 +13,27 @@ import re
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sparsetune.errors import SparsetuneError, StorageError, StudyDirectoryError
-from sparsetune.machine import host_name
+from sparsetune.errors import SparsetuneError, StorageError, StudyDirectoryError, printable
 from sparsetune.paths import (
     Place,
     create_object,
     list_names,
-    open_file,
     read_content,
     refusal_reason,
     resolve_place,
     storage_errors,
 )
+from sparsetune.paths.confined import replace_file
 from sparsetune.spec import SCHEMA_VERSION
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.storage import owner
-from sparsetune.storage.checks import MAX_JSON_BYTES, parse_json, require_named_record
+from sparsetune.storage.checks import MAX_JSON_BYTES, is_number, parse_json, require_named_record
 from sparsetune.storage.checksums import (
     SEAL_KEYS,
     Chain,
@@ -49,14 +47,17 @@ from sparsetune.storage.records import Record
 from sparsetune.storage.segments import (
     LedgerEnd,
     LedgerText,
+    is_segment_held,
     last_launch_number,
     read_ledger_text,
     seal_launches,
 )
 from sparsetune.study import Study, declaration_differences
 
-MAX_HOLDER_BYTES = 1000
-"""Bytes of `driver.lock` that are read."""
+MAX_STRETCH = 1e6
+"""Largest stretch of a training that is read; a launch resolves smaller ones."""
+LEFT_AT_START = re.compile(r"driver\.lock|study\.json(\..*)?\.tmp")
+"""Names that a driver which was stopped at its start may have left."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,14 @@ class RecordedStudy:
         declared: Its declaration.
         ledger: Its records.
         notices: What a reader should know about the ledger, a sentence each.
+        stretches: Stretches of trainings that the first launch resolved from the user's network, by
+            id of the recipe; empty where an older version ran it, or none is equalled in FLOPs.
     """
 
     declared: Study
     ledger: LedgerLines
     notices: Sequence[str]
+    stretches: Mapping[str, float]
 
     @cached_property
     def records(self) -> list[Record]:
@@ -197,12 +201,35 @@ class StudyDirectory:
             )
         return version
 
-    def create(self, study: Study, defaults_version: int = 1) -> None:
+    def resolved_stretches(self) -> dict[str, float]:
+        """Stretches of trainings that the first launch resolved, by id of the recipe.
+
+        Raises:
+            StudyDirectoryError: if they are damaged.
+            StorageError: if they cannot be read.
+        """
+        resolved = (self._stored_declaration() or {}).get("resolved", {})
+        found = resolved.get("stretches", {}) if isinstance(resolved, dict) else None
+        if not isinstance(found, dict) or not all(map(_is_stretch, found.values())):
+            raise StudyDirectoryError(
+                f"`{self.declaration}` is damaged: `resolved` must have stretches, numbers above 0"
+                f" and at most {MAX_STRETCH:g}"
+            )
+        return found
+
+    def create(
+        self,
+        study: Study,
+        defaults_version: int = 1,
+        stretches: Mapping[str, float] | None = None,
+    ) -> None:
         """Start the directory, or accept one that was started from the same declaration.
 
         Args:
             study: The declaration, complete under a version of the defaults.
             defaults_version: That version.
+            stretches: Stretches of trainings by id of the recipe, which readers that build no
+                network need; None without any.
 
         Raises:
             StudyDirectoryError: if another declaration or foreign files lie there.
@@ -221,6 +248,8 @@ class StudyDirectory:
             declaration["defaults"] = defaults_version
         declaration["digest"] = study.digest()
         declaration["declaration"] = study.given()
+        if stretches:
+            declaration["resolved"] = {"stretches": dict(stretches)}
         declaration["checksum"] = _values_checksum(declaration)
         text = json.dumps(declaration, indent=2) + "\n"
         if isinstance(self.declaration, Path):
@@ -231,9 +260,8 @@ class StudyDirectory:
 
     def _is_unused(self) -> bool:
         """True if nothing lies there but what a driver stopped at its start may have left."""
-        left = {f"{self.declaration.name}.tmp", "driver.lock"}
         is_file = isinstance(self.path, Path) and self.path.is_file()
-        return not is_file and {*list_names(self.path)} <= left
+        return not is_file and all(map(LEFT_AT_START.fullmatch, list_names(self.path)))
 
     def require_same_study(self, study: Study) -> None:
         """Refuse another declaration than the directory was started from.
@@ -356,15 +384,15 @@ class StudyDirectory:
         notices = self.notices(ledger.text)
         if logs:
             log_notices(notices)
-        return RecordedStudy(declared, ledger, notices)
+        return RecordedStudy(declared, ledger, notices, self.resolved_stretches())
 
     def open_ledger(
-        self, holder: owner.Owner | None = None, after: LedgerEnd | None = None
+        self, holder: owner.Owner | owner.DiskOwner | None = None, after: LedgerEnd | None = None
     ) -> Ledger:
         """The ledger, open for appending; call it while the study is held.
 
         Args:
-            holder: This process as the owner in an object store, as `locked` yields it.
+            holder: This process as the owner, as `locked` yields it.
             after: End of the ledger as it was read last; None to read it now.
 
         Raises:
@@ -409,19 +437,19 @@ class StudyDirectory:
         return notices
 
     @contextmanager
-    def locked(self) -> Iterator[owner.Owner | None]:
+    def locked(self) -> Iterator[owner.Owner | owner.DiskOwner]:
         """Hold the study as its only driver, by a file lock or as an object store's owner.
 
         Yields:
-            This process as the owner in an object store; None on a disk.
+            This process as the owner.
 
         Raises:
             StudyDirectoryError: if another driver holds it.
             StorageError: if it cannot be held.
         """
         if isinstance(self.path, Path):
-            with _disk_lock(self.path):
-                yield None
+            with _disk_lock(self.path, self.path / self.ledger.name) as held:
+                yield held
             return
         assert not isinstance(self.ledger, Path)
         with owner.hold_study(self.path, last_launch_number(self.ledger)) as mine:
@@ -440,18 +468,9 @@ class StudyDirectory:
         if not isinstance(self.path, Path):
             record = owner.current_owner(self.path)
             return str(record) if record else None
-        try:
-            lock = open_file(self.path / "driver.lock")
-        except OSError:
-            return None  # there is none, or nothing that a driver could hold
-        with lock:
-            holder = lock.read(MAX_HOLDER_BYTES).decode(errors="replace")
-            try:
-                # Shared, so that two that look at once do not take each other for a driver.
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return holder
-        return None
+        holder = owner.folder_holder(self.path)
+        is_held = holder is not None or is_segment_held(self.path / self.ledger.name)
+        return (holder or "unknown") if is_held else None
 
     @contextmanager
     def journal_file(self) -> Iterator[Path]:
@@ -475,32 +494,35 @@ class StudyDirectory:
 
 
 @contextmanager
-def _disk_lock(path: Path) -> Iterator[None]:
-    """Hold the lock of a study on a disk."""
-    with translating_write_errors(path):
-        # Not "w": it would erase the holder's name before the lock is ours.
-        lock = open(path / "driver.lock", "a+")  # noqa: SIM115 - closed below
-    with lock:
+def _disk_lock(path: Path, ledger: Path) -> Iterator[owner.DiskOwner]:
+    """Hold a study on a disk.
+
+    Raises:
+        StudyDirectoryError: if another driver holds it.
+        StorageError: if it cannot be held.
+    """
+    with ExitStack() as stack:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.seek(0)
-            holder = lock.read().strip() or "unknown"
+            with translating_write_errors(path):
+                held = stack.enter_context(owner.hold_folder(path))
+            # Who deletes a lock that is held does not end its holder.
+            holder = "whose lock was deleted" if is_segment_held(ledger) else None
+        except StorageError as error:
+            if not isinstance(error.__cause__, BlockingIOError):
+                raise
+            holder = error.__cause__.strerror
+        if holder:
             raise StudyDirectoryError(
-                f"`{path}` is being run by another process ({holder});"
-                " wait for it, or stop it first"
-            ) from error
-        with translating_write_errors(path):
-            os.ftruncate(lock.fileno(), 0)
-            os.write(lock.fileno(), f"pid {os.getpid()} on {host_name()}".encode())
-        # The lock ends with its process, however that dies: closing the file gives it up.
-        yield
+                f"`{path}` is being run by another process ({holder}); wait for it, or stop it"
+                " first"
+            )
+        yield held
 
 
 def log_notices(notices: Iterable[str]) -> None:
     """Log what a reader should know about a ledger; by default it appears on stderr."""
     for notice in notices:
-        logging.getLogger(__name__).warning("%s", notice)
+        logging.getLogger(__name__).warning("%s", printable(notice))
 
 
 @contextmanager
@@ -511,6 +533,10 @@ def _advising_salvage() -> Iterator[None]:
     except DamageError as error:
         advice = "copy the file again; --salvage reads the lines before it"
         raise DamageError(error.number, error.where, f"{error.reason} ({advice})") from error
+
+
+def _is_stretch(value: Any) -> bool:
+    return is_number(value) and 0 < value <= MAX_STRETCH
 
 
 def _values_checksum(stored: Mapping[str, Any]) -> str:
@@ -537,22 +563,13 @@ def translating_write_errors(path: Place) -> Iterator[None]:
 def write_durably(path: Place, data: str | bytes) -> None:
     """Replace a file as a whole, and make its folders.
 
-    A file is written under a temporary name, synced and renamed; an object with one PUT.
+    A file is written as `replace_file` does; an object with one PUT.
+
+    Raises:
+        OSError: if the disk or the store refuses, or a link is on the path.
     """
     whole = data.encode() if isinstance(data, str) else data
     if not isinstance(path, Path):
         path.fs.pipe_file(path.path, whole)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Renaming is atomic and syncing comes first: a crash leaves the old file whole, or the new one.
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(whole)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    replace_file(path, whole)

@@ -33,7 +33,7 @@ from sparsetune.storage.checks import (
     require_record,
 )
 from sparsetune.storage.checksums import DamageError, seal_lines, unsealed
-from sparsetune.storage.owner import Owner
+from sparsetune.storage.owner import DiskOwner, Owner
 from sparsetune.storage.records import (
     REPORT_PREFIX,
     Bracket,
@@ -78,7 +78,8 @@ class Ledger:
 
     Args:
         folder: Folder of the segments.
-        owner: This process as the study's driver; needed in an object store.
+        owner: This process as the study's driver; needed in an object store. Without one on a disk,
+            nothing tells that another driver has taken the study over.
         after: End of the ledger as it was read last; None to read it now.
         launches: Lines of ``provenance.jsonl``, this launch's last; None where there is none.
 
@@ -91,7 +92,7 @@ class Ledger:
     def __init__(
         self,
         folder: Place,
-        owner: Owner | None = None,
+        owner: Owner | DiskOwner | None = None,
         *,
         after: LedgerEnd | None = None,
         launches: int | None = None,
@@ -99,8 +100,9 @@ class Ledger:
         if after is None:
             after = read_ledger_text(folder).end
         if isinstance(folder, Path):
-            self._segment: DiskSegment | ObjectSegments = DiskSegment(folder)
-        elif owner is None:
+            held = owner if isinstance(owner, DiskOwner) else None
+            self._segment: DiskSegment | ObjectSegments = DiskSegment(folder, held)
+        elif not isinstance(owner, Owner):
             raise StudyDirectoryError(
                 f"the ledger `{folder}` must be written by the study's driver alone"
             )
@@ -116,7 +118,16 @@ class Ledger:
             torn=after.torn,
             launches=launches,
         )
-        self._write([opened], at_once=False)
+        try:
+            self._write([opened], at_once=False)
+        except StorageError:
+            self._segment.close()
+            raise
+
+    @property
+    def lost(self) -> str | None:
+        """Why this process may write no more: its folder, lock or segment is gone, or another's."""
+        return self._segment.lost
 
     def append(self, *records: Record) -> None:
         """Write the records, in order.

@@ -1,13 +1,16 @@
-"""The one driver of a study in an object store: an owner record with a heartbeat.
+"""The one driver of a study: a locked file on a disk, an owner record in an object store.
 
-Every launch is a generation with a record of its own, ``owner-<generation>.json``: of several
-drivers that start at once, exactly one can create it. The generation numbers the segments of the
-ledger too (`sparsetune.storage.ledger`), and a driver that takes over seals those of the one
-before, so that one that was only paused can write no record any more.
+On a disk the lock ends with its process. In an object store every launch is a generation with a
+record of its own, ``owner-<generation>.json``, with a heartbeat: of several drivers that start at
+once, exactly one can create it. The generation numbers the segments of the ledger too
+(`sparsetune.storage.ledger`), and a driver that takes over seals those of the one before, so that
+one that was only paused can write no record any more.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import logging
 import os
@@ -18,9 +21,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.errors import StorageError, StudyDirectoryError, printable
 from sparsetune.machine import host_name, machine_id, process_start
 from sparsetune.paths import (
     Place,
@@ -31,10 +35,15 @@ from sparsetune.paths import (
     refusal_errors,
     storage_errors,
 )
+from sparsetune.paths.confined import file_facts, open_file, open_lock
 
 if TYPE_CHECKING:
     from upath import UPath
 
+LOCK_FILE = "driver.lock"
+"""File of a study on a disk that its driver holds locked."""
+MAX_HOLDER_BYTES = 1000
+"""Bytes of it that are read."""
 BEAT_SECONDS = 10.0
 """Time between two heartbeats."""
 # Three beats, so that one or two that come late do not look like a death.
@@ -85,9 +94,100 @@ class OwnerRecord:
         return json.dumps(self.__dict__).encode() + b"\n"
 
 
+@dataclass(frozen=True)
+class DiskOwner:
+    """This process as the driver of a study on a disk.
+
+    Args:
+        folder: The study's folder.
+        descriptor: Of the lock's file, which this process holds locked; None where no lock is held.
+    """
+
+    folder: Path
+    descriptor: int | None = None
+    _identity: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = self.folder.stat()
+        object.__setattr__(self, "_identity", (found.st_dev, found.st_ino))
+
+    @property
+    def lost(self) -> str | None:
+        """Why it drives the study no more; None while it does."""
+        path = self.folder
+        try:
+            found = path.stat()
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._identity:
+            return (
+                f"the folder of the study, `{path}`, was renamed or deleted while it ran."
+                "\nIf it was renamed, everything that was reported lies there: go on with"
+                " `sparsetune resume` and its new name. If it was deleted, so were the trials in it"
+            )
+        if self.descriptor is None or is_same_file(path / LOCK_FILE, self.descriptor):
+            return None
+        return (
+            f"`{path / LOCK_FILE}` was deleted or replaced while the study ran, so that another"
+            " driver may run it: this one stops.\nWhat was reported before is kept; when nobody"
+            " runs the study (`sparsetune status`), run it again"
+        )
+
+
+def is_same_file(path: Path, descriptor: int) -> bool:
+    """True if the file of that name is the one that is open."""
+    try:
+        found = file_facts(path)
+    except OSError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[DiskOwner]:
+    """Hold a study on a disk as its only driver.
+
+    Raises:
+        OSError: if the lock's file cannot be opened or written, or is a link.
+        BlockingIOError: naming the holder, if another process holds it.
+    """
+    # Not emptied yet: that would erase the holder's name before the lock is ours.
+    with open(open_lock(folder / LOCK_FILE), "r+b", buffering=0) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = lock.read(MAX_HOLDER_BYTES).decode(errors="replace").strip()
+            raise BlockingIOError(errno.EWOULDBLOCK, holder or "unknown") from error
+        lock.truncate(0)
+        lock.write(f"pid {os.getpid()} on {host_name()}".encode())
+        # The lock ends with its process, however that dies: closing the file gives it up.
+        yield DiskOwner(folder, lock.fileno())
+
+
+def folder_holder(folder: Path) -> str | None:
+    """Name of the process that holds a study on a disk; None when none does."""
+    try:
+        lock = open_file(folder / LOCK_FILE)
+    except OSError:
+        return None  # there is none, or nothing that a driver could hold
+    with lock:
+        holder = lock.read(MAX_HOLDER_BYTES).decode(errors="replace")
+        return holder if is_locked(lock.fileno()) else None
+
+
+def is_locked(descriptor: int) -> bool:
+    """True if another process holds an open file locked."""
+    try:
+        # Shared, so that two that look at once do not take each other for a driver.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
 @dataclass
 class Owner:
-    """This process as the driver of a study.
+    """This process as the driver of a study in an object store.
 
     Args:
         folder: The study's prefix.
@@ -214,7 +314,7 @@ def _wait_for_death(folder: UPath, last: OwnerRecord) -> None:
     deadline = time.monotonic() + WATCH_SECONDS
     if alive is None:
         said = "`%s` was left by %s; waiting %g s to see whether it still runs"
-        logging.getLogger(__name__).warning(said, folder, last, WATCH_SECONDS)
+        logging.getLogger(__name__).warning(said, folder, printable(str(last)), WATCH_SECONDS)
         # Whether the record changes is seen without trusting the other machine's clock.
         before = read_content(path)
         while not alive and time.monotonic() < deadline:

@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 from sparsetune.machine import processor_name, run_quietly, usable_cpus
 from sparsetune.own_code.digest import file_digest, parse_code
 from sparsetune.paths import Place
+from sparsetune.paths.credentials import without_credentials
 from sparsetune.storage.directory import StudyDirectory
 from sparsetune.storage.records import Record, Started
 from sparsetune.storage.trial_files import if_whole
@@ -50,7 +52,7 @@ def launch_facts(
     variable = os.environ.get("SPARSETUNE_DATA")
     return {
         "time": time.time(),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": without_credentials(" ".join([Path(sys.argv[0]).name, *sys.argv[1:]])),
         "packages": {name: version_of(name) for name in RECORDED_PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -80,11 +82,13 @@ class LaunchFolders:
         path: Absolute folders for imports, those of the newest launch first.
         data_root: Folder of the data sets that an option gave; None if none did.
         data_root_variable: Folder that ``SPARSETUNE_DATA`` named; None if it was not set.
+        study_file: The newest file that declared the study, in a folder that exists; None without.
     """
 
     path: Sequence[Path] = ()
     data_root: Path | None = None
     data_root_variable: Path | None = None
+    study_file: Path | None = None
 
     def choose_data_root(self, given: Path | None) -> Path | None:
         """Data root to go on with: as given, else as an option gave it before, else as the
@@ -121,12 +125,19 @@ def launch_folders(home: StudyDirectory) -> LaunchFolders:
     def newest(name: str) -> Path | None:
         return next(iter(existing(name)), None)
 
-    return LaunchFolders(existing("path"), newest("data_root"), newest("data_root_variable"))
+    declared = [facts["study_file"] for facts in newest_first if facts.get("study_file")]
+    files = [Path(text) for text in declared if isinstance(text, str)]
+    usable = (file for file in files if _is_usable(file.parent, home.path))
+    return LaunchFolders(
+        existing("path"), newest("data_root"), newest("data_root_variable"), next(usable, None)
+    )
 
 
 def _is_usable(folder: Path, study: Place) -> bool:
-    is_inside = isinstance(study, Path) and folder.resolve().is_relative_to(study)
-    return folder.is_absolute() and folder.is_dir() and not is_inside
+    with suppress(OSError, ValueError):  # what is no path at all, such as one with a NUL
+        is_inside = isinstance(study, Path) and folder.resolve().is_relative_to(study)
+        return folder.is_absolute() and folder.is_dir() and not is_inside
+    return False
 
 
 COMPARED_FACTS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import threading
@@ -11,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sparsetune.errors import StorageError, StudyDirectoryError
+from sparsetune.errors import LostStudyError, StorageError, StudyDirectoryError
 from sparsetune.paths import (
     Place,
     create_object,
@@ -19,9 +21,10 @@ from sparsetune.paths import (
     read_contents,
     translating_read_errors,
 )
+from sparsetune.paths.confined import create_file, file_facts, open_file
 from sparsetune.storage.checks import MAX_LEDGER_BYTES, parse_json, require_record
 from sparsetune.storage.checksums import SEAL_PATTERN, Chain, DamageError, find_damage, looks_sealed
-from sparsetune.storage.owner import Owner
+from sparsetune.storage.owner import DiskOwner, Owner, is_locked, is_same_file
 from sparsetune.storage.records import Opened, decode_record
 
 if TYPE_CHECKING:
@@ -40,46 +43,98 @@ CLOSED_PREFIX = b'{"type":"closed"'
 
 
 class DiskSegment:
-    """One segment on a disk, open for appending as long as the launch.
+    """One segment on a disk, open for appending and held locked as long as the launch.
+
+    Args:
+        folder: Folder of the segments.
+        owner: This process as the study's driver; None where it holds no lock.
 
     Raises:
         StorageError: if it cannot be opened.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, owner: DiskOwner | None = None) -> None:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{last_launch_number(folder) + 1:06d}.jsonl"
-            self._file = open(path, "ab", buffering=0)  # noqa: SIM115  # open as long as the launch
+            self._path = folder / f"{last_launch_number(folder) + 1:06d}.jsonl"
+            self._file = open(create_file(self._path), "ab", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise StorageError(
                 f"the ledger `{folder}` cannot be written: {error.strerror}"
             ) from error
+        self._owner = owner or DiskOwner(folder.parent)
+        self._size = 0
+        # A second sign of a driver that runs, should its lock be deleted.
+        with suppress(OSError):
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    @property
+    def lost(self) -> str | None:
+        """Why nothing may be written to it any more; None while something may."""
+        if reason := self._owner.lost:
+            return reason
+        if not is_same_file(self._path, self._file.fileno()):
+            change = "deleted or replaced"
+        elif os.fstat(self._file.fileno()).st_size != self._size:
+            change = "changed by another process"
+        else:
+            return None
+        return (
+            f"the ledger's segment `{self._path}` was {change} while the study ran, and what was"
+            " reported there may be lost with it: this driver stops.\nSee what is left with"
+            " `sparsetune status`; restore the file, or run the study under another name"
+        )
 
     def write(self, lines: bytes, at_once: bool) -> None:
         """Write whole lines; they are durable when it returns, whatever ``at_once`` says.
 
         Raises:
+            LostStudyError: if the study's folder, its lock or the segment is gone, or another's.
             StorageError: if the disk refuses.
         """
-        end = os.fstat(self._file.fileno()).st_size
+        self._require_ours()
+        end = self._size
         try:
             # Unbuffered: what is refused is refused here, not at some later flush.
             written = self._file.write(lines)
+            self._size += written
             # A disk that fills up takes a part of the bytes without an error.
             if written != len(lines):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, "No space left on device")
             os.fsync(self._file.fileno())
         except OSError as error:
-            with suppress(OSError):
-                os.ftruncate(self._file.fileno(), end)  # a torn line must stay the last one
+            self._cut(end)
             raise StorageError(
-                f"the ledger `{self._file.name}` cannot be written: {error.strerror}"
+                f"the ledger `{self._path}` cannot be written: {error.strerror}"
             ) from error
+        try:
+            self._require_ours()
+        except StorageError:
+            self._cut(end)  # another driver may have read the lines before these
+            raise
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _require_ours(self) -> None:
+        if reason := self.lost:
+            raise LostStudyError(reason)
+
+    def _cut(self, end: int) -> None:
+        """Drop what follows ``end``: a torn line must stay the last one."""
+        with suppress(OSError):
+            os.ftruncate(self._file.fileno(), end)
+            self._size = end
+
+
+def is_segment_held(folder: Path) -> bool:
+    """True if another process writes the last segment of a ledger on a disk."""
+    with suppress(OSError, StorageError, StudyDirectoryError):
+        names = segment_names(folder)
+        if names:
+            with open_file(folder / names[-1]) as file:
+                return is_locked(file.fileno())
+    return False
 
 
 class ObjectSegments:
@@ -141,9 +196,14 @@ class ObjectSegments:
         if failure and self._waiting:
             raise failure
 
+    @property
+    def lost(self) -> str | None:
+        """Why nothing may be written any more; None while something may."""
+        return self._owner.lost
+
     def _check(self) -> None:
         if self._owner.lost:
-            raise StorageError(self._owner.lost)
+            raise LostStudyError(self._owner.lost)
         if self._failure:
             self._waiting.clear()  # raised here, it is not to be raised by `close` too
             raise self._failure
@@ -156,7 +216,7 @@ class ObjectSegments:
                 path = self._folder / segment_name(self._owner.record.generation, number)
                 # The key is taken where a later driver has sealed this launch.
                 if not create_object(path, b"".join(lines)):
-                    raise StorageError(
+                    raise LostStudyError(
                         f"`{path}` was written by another driver, which took the study over"
                     )
             except Exception as error:  # any, or `write` would wait for ever for a dead thread
@@ -243,7 +303,7 @@ def segment_stamps(folder: Place) -> list[SegmentStamp]:
         if isinstance(folder, Path):
             stamps = []
             for name in listed:
-                stat = (folder / name).stat()
+                stat = file_facts(folder / name)
                 stamps.append(SegmentStamp(name, stat.st_size, stat.st_mtime_ns))
             return stamps
         # One request for all of them; a store may list them in any order.

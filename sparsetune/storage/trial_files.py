@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
 from sparsetune.paths import Place, list_names, read_content
+from sparsetune.paths.confined import delete_file
 from sparsetune.storage.checks import MAX_JSON_BYTES, is_count, is_number, parse_json
 from sparsetune.storage.directory import StudyDirectory, translating_write_errors
 from sparsetune.storage.trial_state import TrialState
@@ -93,6 +94,9 @@ class AttemptFiles:
         layers = values.get("layers") if isinstance(values, dict) else None
         if not isinstance(layers, list) or not all(map(_is_layer, layers)):
             raise self._damage(CERTIFICATE_FILE, "it must have `layers` with their counts")
+        account = values.get("account", [])
+        if not isinstance(account, list) or not all(map(_is_account_row, account)):
+            raise self._damage(CERTIFICATE_FILE, "its `account` must list parameters with a status")
         certificate: dict[str, Any] = values
         return certificate
 
@@ -160,6 +164,13 @@ def _is_layer(layer: Any) -> bool:
     weights = layer.get("weights")
     counts = [layer.get("kept"), layer.get("zeros", 0)]
     return is_count(weights) and weights > 0 and all(is_count(n) and n <= weights for n in counts)
+
+
+def _is_account_row(row: Any) -> bool:
+    if not isinstance(row, dict) or not isinstance(row.get("shape"), list):
+        return False
+    words = [row.get(name) for name in ("name", "status", "reason")]
+    return all(isinstance(word, str) for word in words) and all(map(is_count, row["shape"]))
 
 
 def _is_mask_row(row: Any) -> bool:
@@ -248,4 +259,4 @@ def delete_files(files: Sequence[LargeFile]) -> None:
     """
     for file in files:
         with translating_write_errors(file.path):
-            file.path.unlink(missing_ok=True)
+            delete_file(file.path)

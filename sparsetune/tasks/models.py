@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.imports import import_function, is_import_path
-from sparsetune.sparsity.layers import prunable_weights
+from sparsetune.seeds import seeded_generators
 from sparsetune.tasks.residual import resnet8, resnet18_cifar, resnet20, resnet56, wrn_22_2
 
 ModelFunction = Callable[[tuple[int, ...], int], nn.Module]
@@ -141,18 +141,6 @@ def _model_error(rule: str, name: str) -> DeclarationError:
     return DeclarationError([Problem("task.model", rule, repr(name))], "the model")
 
 
-def require_prunable(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
-    """Weights that may be pruned, by parameter name.
-
-    Raises:
-        DeclarationError: if there are none, naming the model ``name``.
-    """
-    if weights := prunable_weights(model):
-        return weights
-    rule = "the model must have a linear or convolution layer, or nothing can be pruned"
-    raise _model_error(rule, name)
-
-
 def build_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Fresh network of the model of that name, drawn from torch's global generator.
 
@@ -165,19 +153,36 @@ def build_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.M
 def meta_model(name: str, input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Network of the model of that name on the meta device: all shapes, and no memory.
 
+    One that looks at values while it is built has its values.
+
     Raises:
         DeclarationError: if the name is unknown, or its function does not return a network whose
             sizes are all known.
     """
     function = model_function(name)
     try:
-        with torch.device("meta"):
-            model = function(input_shape, n_classes)
+        model = build_outline(partial(function, input_shape, n_classes))
     except Exception as error:  # a user's function may raise anything
         cause = f"{type(error).__name__}: {error}"
         rule = f"must build a network for inputs of shape {input_shape} ({cause})"
         raise _model_error(rule, name) from error
     return require_module(name, model)
+
+
+def build_outline(build: Callable[[], Any]) -> Any:
+    """What a function builds, on the meta device; with values where that raises.
+
+    Global generators are then left as they were.
+
+    Raises:
+        Exception: whatever the function raises where tensors have values.
+    """
+    try:
+        with torch.device("meta"):
+            return build()
+    except Exception:  # it may look at values, in any way
+        with seeded_generators(0):
+            return build()
 
 
 def require_module(name: str, model: Any) -> nn.Module:

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sparsetune.seeds import derived_seed
+from sparsetune.sparsity.account.account import Account
+from sparsetune.sparsity.account.trace import ForwardTrace, trace_forward
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.tasks.losses import class_loss
 from sparsetune.tasks.measures import ACCURACY, LossFunction, Measures
 from sparsetune.tasks.nested import Nested
-from sparsetune.tasks.network import Network
+from sparsetune.tasks.network import Network, network_account
 from sparsetune.tasks.weights import load_weights
 
 EVALUATED_TOGETHER = 1_000
@@ -26,6 +29,7 @@ MAX_INPUT_ELEMENTS = 2**22
 """Numbers in the inputs of one forward pass of an evaluation, at most: 16 MiB of them, of which a
 deep network's activations make some hundred times as much."""
 
+DENSE = SparsitySpec()
 Batch = tuple[Nested, Nested]
 """Inputs as the network takes them, and targets, as the loss does. On the device."""
 TrainingBatch = tuple[Nested, Nested, torch.Tensor]
@@ -95,13 +99,15 @@ class Task:
             load_weights(model, self.weights, self.data_root)
         return model
 
-    def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
-        """Weights that may be pruned, by parameter name.
+    def account(self, model: nn.Module, sparsity: SparsitySpec) -> tuple[Account, ForwardTrace]:
+        """Account of a network's parameters, and the trace of its forward pass."""
+        trace = trace_forward(model, self.network.example())
+        return network_account(self.network, model, trace, sparsity), trace
 
-        Raises:
-            DeclarationError: if there are none.
-        """
-        return self.network.prunable(model)
+    def prunable(self, model: nn.Module, sparsity: SparsitySpec = DENSE) -> dict[str, nn.Parameter]:
+        """Weights that may be pruned under a declaration, by parameter name."""
+        account, _ = self.account(model, sparsity)
+        return account.prunable(model)
 
 
 def evaluated_together(elements: int) -> int:

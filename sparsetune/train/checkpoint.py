@@ -13,14 +13,15 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from sparsetune.errors import CheckpointError
-from sparsetune.paths import Place, list_names, read_content
+from sparsetune.errors import CheckpointError, StorageError
+from sparsetune.paths import Place, delete_place, list_names, read_content
+from sparsetune.paths.confined import open_file, replace_file
 from sparsetune.sparsity.masks.exact import Masks, pack_masks
 from sparsetune.spec import SCHEMA_VERSION
 from sparsetune.storage import translating_write_errors, write_durably
@@ -144,7 +145,7 @@ class Checkpoints:
             else:
                 write_durably(path, data)
             for old in self._superseded(step, kept):
-                old.unlink()
+                delete_place(old)
         self._written_at = time.monotonic()
         return path
 
@@ -174,24 +175,15 @@ class Checkpoints:
         with translating_write_errors(self.folder):
             for name in list_names(self.folder):
                 if re.fullmatch(r"checkpoint-.*\.(pt|tmp)", name):
-                    (self.folder / name).unlink(missing_ok=True)
+                    delete_place(self.folder / name)
 
 
 def _write_verified(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".tmp")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            # Without it, a crash of the machine may leave the renamed file empty.
-            os.fsync(file.fileno())
-        is_whole = temporary.stat().st_size == len(data) and zipfile.is_zipfile(temporary)
-        if not is_whole:
-            raise CheckpointError(f"`{temporary}` must read back as it was written; check the disk")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    def check(file: BinaryIO) -> None:
+        if os.fstat(file.fileno()).st_size != len(data) or not zipfile.is_zipfile(file):
+            raise CheckpointError(f"`{path}` must read back as it was written; check the disk")
+
+    replace_file(path, data, check)
 
 
 def _list_checkpoints(folders: Iterable[Place]) -> list[Place]:
@@ -229,18 +221,19 @@ def load_checkpoint(path: Place) -> Checkpoint:
         CheckpointError: if it is torn or damaged, no checkpoint, or of another schema version.
         StorageError: if an object store does not answer.
     """
-    file = path if isinstance(path, Path) else io.BytesIO(_require_content(path))
     try:
-        # torch does not compare checksums, and would load a damaged file.
-        with zipfile.ZipFile(file) as parts:
-            if damaged := parts.testzip():
-                raise zipfile.BadZipFile(f"`{damaged}` has another checksum")
-        if isinstance(file, io.BytesIO):
+        with _open_checkpoint(path) as file:
+            # torch does not compare checksums, and would load a damaged file.
+            with zipfile.ZipFile(file) as parts:
+                if damaged := parts.testzip():
+                    raise zipfile.BadZipFile(f"`{damaged}` has another checksum")
             # `ZipFile` has moved the position, and torch reads from there.
             file.seek(0)
-        stored = torch.load(file, map_location="cpu", weights_only=True)
+            stored = torch.load(file, map_location="cpu", weights_only=True)
         version = stored.pop("schema")
         checkpoint = Checkpoint(path, **stored)
+    except StorageError:
+        raise
     except Exception as error:  # a torn file makes torch raise errors of many kinds
         got = type(error).__name__
         raise CheckpointError(
@@ -250,6 +243,10 @@ def load_checkpoint(path: Place) -> Checkpoint:
         rule = f"`{path}` must have schema version {SCHEMA_VERSION}"
         raise CheckpointError(f"{rule}, got {version}; restart the trial")
     return checkpoint
+
+
+def _open_checkpoint(path: Place) -> BinaryIO:
+    return open_file(path) if isinstance(path, Path) else io.BytesIO(_require_content(path))
 
 
 def _require_content(path: Place) -> bytes:

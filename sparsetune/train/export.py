@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 
 from sparsetune.errors import DataError, SparsetuneError, StudyDirectoryError
+from sparsetune.imports import without_own_code
 from sparsetune.paths import Place, resolve_place
 from sparsetune.sparsity.masks.exact import count_nonzero, unpack_masks
 from sparsetune.spec import SCHEMA_VERSION, TrialSpec
@@ -52,6 +53,7 @@ class FinishedTrial:
     certificate: dict[str, Any]
 
 
+@without_own_code()
 def export_trial(trial: Place, out: Path, data_root: Path | None = None) -> dict[str, Any]:
     """Write the final network of a trial to a new folder.
 

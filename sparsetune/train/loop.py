@@ -20,19 +20,23 @@ from sparsetune.imports import import_own_modules
 from sparsetune.own_code.modules import own_modules
 from sparsetune.paths import Place
 from sparsetune.seeds import derived_seed, seed_generators
+from sparsetune.sparsity.account.account import Account, gradient_problems
+from sparsetune.sparsity.account.exactness import as_warnings, computed_names, exactness_problems
+from sparsetune.sparsity.account.trace import ForwardTrace
 from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
-from sparsetune.sparsity.flops import ForwardFlops, forward_flops
-from sparsetune.sparsity.layers import layers_of
+from sparsetune.sparsity.flops import ForwardFlops, forward_flops, prunable_flops
 from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems, image_resolution, learning_rate
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study.rules.combinations import combination_problems
 from sparsetune.tasks.kinds import load_task, network_of, resolve_task
-from sparsetune.tasks.network import compute_outputs
+from sparsetune.tasks.network import compute_outputs, outline_of
+from sparsetune.tasks.task import Task
 from sparsetune.train.average import WeightAverage
 from sparsetune.train.checkpoint import (
     Checkpoint,
@@ -159,13 +163,19 @@ def train(
     compute = ComputedModel(spec.compute, model, device)
     optimizer = build_optimizer(spec.optim, model)
     trained = held_parameters(model, optimizer)
-    weights = task.prunable(model)
+    account, trace = task.account(model, spec.sparsity)
+    weights = account.prunable(model)
     _require_none(
-        layer_problems(layers_of(weights), spec.sparsity), transfer_problems(weights, spec.sparsity)
+        account.problems,
+        gradient_problems(account, spec.sparsity),
+        _exactness_problems(model, task, account, trace, spec.sparsity),
+        layer_problems(account.layers, spec.sparsity) if account.layers else (),
+        transfer_problems(weights, spec.sparsity),
     )
     probe = GradientProbe(task, model, weights, spec.task.batch_size, spec.seed, compute.arithmetic)
-    flops = forward_flops(model, example=task.network.example(), prunable=weights)
-    sparsifier = Sparsifier(spec, weights, optimizer, flops, probe)
+    # Directories of before counted only what reads the weights as they are.
+    flops = prunable_flops(trace, weights, computed=spec.sparsity.prunable_by != "modules")
+    sparsifier = Sparsifier(spec, weights, optimizer, flops, probe, account.layers)
     if distillation:
         sparsifier.extra_steps += per_epoch * _teacher_epoch_cost(spec, flops, data_root)
     average = WeightAverage(model, spec.optim.ema) if spec.optim.ema else None
@@ -277,7 +287,8 @@ def train(
             sparsifier.masks(),
             sparsifier.groups(),
             spec.sparsity.pattern,
-            sum(parameter.numel() for parameter in model.parameters()),
+            account.parameters,
+            account.facts() if spec.sparsity.target else (),
         )
         structure = sparsifier.structure.summary()
         if certificate["faults"]:
@@ -299,8 +310,24 @@ def _require_none(*problems: Iterable[Problem]) -> None:
     Raises:
         DeclarationError: if there are any.
     """
-    if found := list(chain.from_iterable(problems)):
+    found = [each for each in chain.from_iterable(problems) if each.severity == "refusal"]
+    if found:
         raise DeclarationError(found, "the TrialSpec")
+
+
+def _exactness_problems(
+    model: torch.nn.Module,
+    task: Task,
+    account: Account,
+    trace: ForwardTrace,
+    sparsity: SparsitySpec,
+) -> list[Problem]:
+    """Problems of weights that are computed from what is pruned; see `exactness_problems`."""
+    names = computed_names(account, trace)
+    if not names or sparsity.method == "dense":
+        return []
+    problems = exactness_problems(model, task.network.example(), account, names)
+    return as_warnings(problems, sparsity)
 
 
 def _load_own_checkpoint(given: Path | Checkpoint, trial_id: str) -> Checkpoint:
@@ -375,7 +402,7 @@ def _teacher_epoch_cost(spec: TrialSpec, flops: ForwardFlops, data_root: Path | 
     """Cost of the teacher's logits of the training split, in dense epochs of the student."""
     assert spec.distill.teacher is not None
     network = network_of(spec.distill.teacher.task, data_root)
-    teacher = forward_flops(network.meta(), example=network.example())
+    teacher = prunable_flops(outline_of(network).trace, ())
     # A training step costs three forward passes.
     return teacher.total / (3 * flops.total)
 

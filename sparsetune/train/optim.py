@@ -49,7 +49,23 @@ def build_optimizer(spec: OptimSpec, model: nn.Module) -> torch.optim.Optimizer:
     arguments = {**_field_arguments(spec), **spec.arguments}
     optimizer: Any = OPTIMIZERS[spec.name]
     built: torch.optim.Optimizer = optimizer(groups, lr=spec.lr, **arguments)
+    if spec.name == "sgd" and spec.momentum > 0:
+        built.register_step_pre_hook(_start_late_momentum)
     return built
+
+
+def _start_late_momentum(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    """Start the momentum of parameters that get their first gradient later than others, at zero.
+
+    Torch's fused SGD starts all of them or none, and fails where an expert that no example was
+    routed to is trained at last.
+    """
+    for group in optimizer.param_groups:
+        trained = [parameter for parameter in group["params"] if parameter.grad is not None]
+        late = [one for one in trained if "momentum_buffer" not in optimizer.state.get(one, {})]
+        if len(late) < len(trained):
+            for parameter in late:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def _build_own(spec: OptimSpec, groups: list[dict[str, object]]) -> torch.optim.Optimizer:

@@ -79,7 +79,8 @@ class GradientProbe:
             for inputs, targets in self._task.splits.train.read(torch.split(order, size)):
                 with self._arithmetic():
                     loss = self._task.loss(compute_outputs(self._model, inputs), targets)
-                gradients = torch.autograd.grad(loss, parameters)
+                # A weight that the loss does not depend on has a gradient of zero, as in training.
+                gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
                 yield dict(zip(self._weights, gradients, strict=True))
 
     def recalibrate(self, seed: int, examples: int) -> None:

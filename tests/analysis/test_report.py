@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import re
 import shutil
@@ -21,6 +22,7 @@ from analysis.page.sections import SECTIONS
 from analysis.page.writer import ReportWriter
 from analysis.tables.foreign import load_table
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
+from tests.ledger_records import rewrite_segment
 
 
 @pytest.fixture(scope="module")
@@ -165,16 +167,15 @@ def test_peak_memory_is_shown_with_what_it_suggests(
 ) -> None:
     assert "Peak memory" not in page_of(reported)  # recorded before it was measured
     directory = shutil.copytree(small, tmp_path / "small")
-    for segment in (directory / "ledger").iterdir():
-        records = [json.loads(line) for line in segment.read_text().splitlines()]
-        for number, record in enumerate(records):
-            if record["type"] == "started":
-                record |= {"device": "cuda", "device_memory": 80 << 30}
-            elif record["type"] == "ended":
-                record["peak_memory"] = 10 * 2**30 - number
-        segment.write_text(
-            "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in records)
-        )
+    numbers = itertools.count(1)
+
+    def measured(record: dict[str, Any]) -> None:
+        if record["type"] == "started":
+            record |= {"device": "cuda", "device_memory": 80 << 30}
+        elif record["type"] == "ended":
+            record["peak_memory"] = 10 * 2**30 - next(numbers)
+
+    rewrite_segment(directory / "ledger" / "000001.jsonl", measured)
     text = analysis.report(directory).read_text()
     table = re.sub(r"\s*<[^>]+>\s*", "|", text[text.index("Peak memory") :])
     assert "||mlp||64||cuda||" in table

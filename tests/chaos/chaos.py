@@ -161,10 +161,15 @@ class Chaos:
         self._finished = finished
 
     def tear_last_record(self) -> None:
-        """Cut the last line of the ledger in its middle: it counts as never acknowledged."""
+        """Cut the last record of the ledger in its middle: it counts as never acknowledged."""
         segment = max((self.directory / "ledger").glob("*.jsonl"))
-        whole = segment.read_bytes().rstrip(b"\n").rpartition(b"\n")
-        segment.write_bytes(whole[0] + whole[1] + whole[2][: len(whole[2]) // 2])
+        lines = segment.read_bytes().splitlines(keepends=True)
+        if lines[-1].startswith(b'{"type":"closed"'):
+            lines.pop()
+        if lines[-1].startswith(b'{"type":"opened"'):
+            return  # the launch has recorded nothing that could be torn
+        lines[-1] = lines[-1][: len(lines[-1]) // 2]
+        segment.write_bytes(b"".join(lines))
         torn = self._kept[-1]
         self._kept = self._kept[:-1]
         self._finished = {

@@ -183,8 +183,8 @@ def ledger_full(folder: Path) -> int:
     for room in rooms:
 
         def write(acknowledge: Acknowledge, room: int = room) -> None:
-            limited(room)
             with closing(Ledger(folder / str(room))) as ledger:
+                limited((folder / str(room) / "000001.jsonl").stat().st_size + room)
                 try:
                     ledger.append(record(1))
                     acknowledge(1)
@@ -210,10 +210,10 @@ def disk_full(folder: Path) -> int:
     ballast = folder / "ballast"
     home.create(STUDY)
     for fault in range(50):
-        ballast.write_bytes(
-            b"x" * max(0, shutil.disk_usage(folder).free - chance.randrange(12_000))
-        )
         with closing(Ledger(home.ledger)) as ledger:
+            ballast.write_bytes(
+                b"x" * max(0, shutil.disk_usage(folder).free - chance.randrange(12_000))
+            )
             for number in range(1000 * fault, 1000 * fault + 999):
                 try:
                     ledger.append(record(number))

@@ -98,7 +98,34 @@ def test_a_small_network_by_hand(capsys: pytest.CaptureFixture[str]) -> None:
                 "sparse_flops": 64,
             },
         ],
+        "account": [
+            {
+                "name": "0.weight",
+                "shape": [4, 2, 3, 3],
+                "status": "spared",
+                "reason": "spared by `uniform`",
+            },
+            {
+                "name": "2.weight",
+                "shape": [4, 1, 3, 3],
+                "status": "dense",
+                "reason": "depthwise convolution",
+            },
+            {"name": "4.weight", "shape": [5, 64], "status": "pruned", "reason": ""},
+        ],
     }
+
+
+def test_layers_are_added_and_taken_away(capsys: pytest.CaptureFixture[str]) -> None:
+    given = ("--sparsity", "0.5", "--layer", "2", "--layer=-4")
+    facts = json.loads(printed(capsys, *OWN, *given, "--json"))
+    assert [row["name"] for row in facts["layers"]] == ["0.weight", "2.weight"]
+    # The depthwise convolution's 36 weights are read at 4 x 4 positions.
+    assert (facts["layers"][1]["flops"], facts["prunable"]) == (2 * 36 * 16, 108)
+    shown = printed(capsys, *OWN, *given)
+    assert "dense, taken away by `sparsity.layers`: 4.weight" in shown
+    assert "dense, depthwise convolution: 2.weight" in printed(capsys, *OWN, "--sparsity", "0.5")
+    assert "changes nothing" in refused(capsys, *OWN, "--sparsity", "0.5", "--layer", "4")
 
 
 def test_under_global_what_depends_on_the_weights_is_missing(
@@ -226,7 +253,7 @@ def test_a_mistake_is_one_message(
         ("--input-shape", "3x0x3", "whole number that is positive, got '0'"),
         ("--classes", "-1", "whole number that is positive, got '-1'"),
         ("--sparsity", "lots", "number that is not negative, got 'lots'"),
-        ("--layer", "fc", "number that is not negative, got 'fc'"),
+        ("--layer", "fc=x", "number that is not negative, got 'x'"),
     ],
 )
 def test_an_option_that_cannot_be_read(

@@ -20,6 +20,7 @@ from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import FolderTask
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import read_records
@@ -79,12 +80,14 @@ def parsed(file: Path, storage: Place, *, quick: bool = False) -> argparse.Names
 def test_a_study_that_no_version_touched_is_stored_as_before_but_for_its_version(
     tmp_path: Path, declared: Study
 ) -> None:
-    assert list(DEFAULTS_BY_VERSION.versions) == [1, 2]
+    assert list(DEFAULTS_BY_VERSION.versions) == [1, 2, 3]
     home = StudyDirectory(tmp_path / "again")
     home.create(declared.under_defaults(home.defaults_version()), home.defaults_version())
     stored = json.loads(home.declaration.read_text())
-    assert stored.pop("defaults") == 2
+    assert stored.pop("defaults") == 3
     assert stored.pop("checksum")
+    # Which layers are pruned follows from the version, and is in no name.
+    assert stored["declaration"]["base"].pop("sparsity") == {"prunable_by": "account"}
     assert stored == json.loads((HERE / "schema-1" / "study.json").read_text())
 
 
@@ -123,6 +126,29 @@ def test_a_folder_with_the_values_of_version_1_keeps_its_name_under_version_2() 
     for spec, version in ((FOLDER, 1), (IMAGENET, 1), (IMAGENET, 2)):
         assert Study(name="s", base=spec).under_defaults(version).base.trial_id() == name
     assert Study(name="s", base=FOLDER).under_defaults(2).base.trial_id() != name
+
+
+GMP = TrialSpec(sparsity=SparsitySpec(method="gmp", target=0.9))
+
+
+def test_layers_follow_the_directorys_version_and_no_name_does(
+    tmp_path: Path, old: StudyDirectory
+) -> None:
+    """An old directory goes on with the layers that it has pruned; a new one accounts for all."""
+    for base in (GMP, TrialSpec()):
+        study = Study(name="layers", base=base)
+        for version, rule in ((1, "modules"), (2, "modules"), (3, "account")):
+            under = study.under_defaults(version)
+            assert under.base.sparsity.prunable_by == rule
+            assert under.digest() == study.digest()
+            [cell] = under.cells()
+            assert cell.spec.trial_id() == base.trial_id()
+            assert cell.spec.columns() == base.columns()
+            assert cell.spec.sparsity.prunable_by == (rule if base is GMP else None)
+    assert old.study().base.sparsity.prunable_by == "modules"
+    new = StudyDirectory(tmp_path / "new")
+    new.create(Study(name="new", base=GMP).under_defaults(3), 3)
+    assert new.study().base.sparsity.prunable_by == "account"
 
 
 def test_an_arm_that_opens_a_folder_has_the_defaults_of_its_directory() -> None:
@@ -247,13 +273,13 @@ def test_a_later_version_than_is_known_can_be_read_and_not_continued(
     old: StudyDirectory, declared: Study
 ) -> None:
     stored = json.loads(old.declaration.read_text())
-    (old.path / "study.json").write_text(json.dumps({**stored, "defaults": 3}))
-    assert old.study() == declared
-    told = r"defaults version 3, this sparsetune knows 1 to 2"
+    (old.path / "study.json").write_text(json.dumps({**stored, "defaults": 4}))
+    assert old.study() == declared.under_defaults(1)
+    told = r"defaults version 4, this sparsetune knows 1 to 3"
     with pytest.raises(StudyDirectoryError, match=told):
         launch(old.study(), Options(quiet=True), directory=old.path)
 
 
 def test_an_unknown_version_is_refused() -> None:
-    with pytest.raises(LookupError, match="versions are 1 to 2, got 3"):
-        DEFAULTS_BY_VERSION.values(3)
+    with pytest.raises(LookupError, match="versions are 1 to 3, got 4"):
+        DEFAULTS_BY_VERSION.values(4)

@@ -5,10 +5,15 @@ import pytest
 import torch
 from torchvision.datasets import FashionMNIST
 
-from sparsetune.errors import DeclarationError
-from sparsetune.launch.preflight import check_study, examine_model, preflight_problems
+from sparsetune.errors import DeclarationError, Problem
+from sparsetune.launch.preflight import (
+    check_study,
+    examine_model,
+    preflight_findings,
+    preflight_problems,
+)
 from sparsetune.spec import ScheduleSpec, TrialSpec
-from sparsetune.spec.sparsity import AcdcSpec, SparsitySpec
+from sparsetune.spec.sparsity import AcdcSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
 from sparsetune.study import Arm, Study
 from sparsetune.study.space import Uniform
@@ -244,3 +249,50 @@ def test_what_a_model_does_to_torch_does_not_reach_the_next() -> None:
 def doubling(shape: tuple[int, ...], n: int) -> torch.nn.Module:
     torch.set_default_dtype(torch.float64)
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, n))
+
+
+STYLES = "tests.sparsity.account.public_styles"
+
+
+def findings(model: str, **sparsity: Any) -> list[Problem]:
+    """What preflight says of a sparse trial of a network in a common style."""
+    spec = SparsitySpec(**({"method": "gmp", "target": 0.9} | sparsity))
+    base = TrialSpec(task=DigitsTask(model=f"{STYLES}:{model}"), sparsity=spec)
+    return preflight_findings(Study(name="study", base=base), needs_data=False)
+
+
+def test_what_is_left_dense_is_a_warning_and_names_layers_that_can_be_added() -> None:
+    [warning] = findings("transposed_convolution")
+    assert (warning.path, warning.severity) == ("base.sparsity.layers", "warning")
+    assert "transposed convolution: `2.weight`" in warning.rule
+    assert findings("transposed_convolution", layers=("2",)) == []
+    assert findings("transposed_convolution", layers=("-2",)) == []
+    [tied] = findings("tied_embedding")
+    assert "shared with the embedding `classes`: `classes.weight`" in tied.rule
+    assert findings("grouped") == []
+
+
+@pytest.mark.parametrize(
+    "model", ["weight_norm", "spectral_norm", "values_in_constructor", "values_in_forward"]
+)
+def test_usual_ways_to_build_and_run_a_network_pass(model: str) -> None:
+    assert findings(model) == []
+
+
+def test_a_frozen_layer_is_left_alone_and_refused_by_name_where_its_gradients_are_needed() -> None:
+    [warning] = findings("frozen_body", method="rigl", regrow=RegrowSpec(every="2 steps"))
+    assert (warning.severity, "frozen: `1.weight`" in warning.rule) == ("warning", True)
+    regrow = RegrowSpec(every="2 steps")
+    refused = findings("frozen_body", method="rigl", regrow=regrow, layers=("1",))
+    assert ["`1.weight` (frozen)" in str(each) for each in refused] == [True]
+    assert refused[0].severity == "refusal"
+    assert findings("frozen_body", method="gmp", layers=("1",)) == []
+
+
+@pytest.mark.parametrize(("model", "layer"), [("orthogonal", "1"), ("weight_standardisation", "0")])
+def test_a_computed_weight_that_keeps_no_zeros_is_refused_by_name(model: str, layer: str) -> None:
+    [refused] = findings(model)
+    assert refused.severity == "refusal" and f"weight of `{layer}` is computed" in refused.rule
+    assert findings(model, layers=(f"-{layer}",)) == []
+    known = findings(model, prunable_by="modules")
+    assert [each.severity for each in known if "computed" in each.rule] in ([], ["warning"])

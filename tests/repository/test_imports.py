@@ -17,7 +17,7 @@ PACKAGES = ("sparsetune", "analysis", "studies")
 
 LAYERS = {
     "sparsetune": [
-        "errors durations import_path imports machine notebook own_code paths seeds units",
+        "errors durations import_path imports machine notebook own_code paths seeds terminal units",
         "spec",
         "study",
         "storage",
@@ -51,7 +51,7 @@ LAYERS = {
 """Parts of each package, lowest first. A part imports its own layer and lower ones."""
 
 READERS = {
-    "analysis": "errors durations notebook paths units spec study storage",
+    "analysis": "errors durations notebook paths terminal units spec study storage",
     "studies": "spec study",
 }
 """Parts of `sparsetune` that the other folders read."""

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from sparsetune.errors import StudyDirectoryError
+from sparsetune.search.planner import build_planner
 from sparsetune.search.status import WATCH_SECONDS, load_study_view, print_status, study_status
 from sparsetune.spec import TrialSpec
+from sparsetune.spec.task import ImageTask
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger
 from sparsetune.storage.records import Extended
-from sparsetune.study import Study
+from sparsetune.study import Arm, Study
 from tests.ledger_records import plain, record
 
 HOLD = """
@@ -212,3 +215,50 @@ def test_watching_looks_again_until_it_is_interrupted(
     assert (
         "16 expected" in capsys.readouterr().out
     )  # 8, then 4 more with each seed, seen at the third look
+
+
+OWN = """
+import pathlib
+pathlib.Path(__file__).with_suffix(".ran").touch()
+from torch import nn
+def build(input_shape, n_classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, n_classes))
+"""
+
+
+def test_lengths_of_equal_flops_come_from_the_first_launch_or_are_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_net.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    study = Study(
+        name="equal",
+        base=TrialSpec(task=ImageTask(model="own_net:build")),
+        arms={"gmp": Arm({"sparsity.method": "gmp"})},
+        sweep={"sparsity.target": [0, 0.9]},
+        equal="train_flops",
+    )
+    StudyDirectory(tmp_path / "old").create(study)
+    facts = study_status(tmp_path / "old")
+    assert (facts["progress"], facts["expected"]) == (None, 9)
+    monkeypatch.setenv("COLUMNS", "200")
+    assert "own network tells" in _printed(tmp_path / "old")
+    assert not (tmp_path / "own_net.ran").exists() and "own_net" not in sys.modules
+
+    planner = build_planner(study, {})
+    stretches = planner.resolved_stretches()  # what a launch writes
+    assert max(stretches.values()) > 1 and "own_net" in sys.modules
+    StudyDirectory(tmp_path / "new").create(study, stretches=stretches)
+    (tmp_path / "own_net.ran").unlink()
+    del sys.modules["own_net"]
+    assert study_status(tmp_path / "new")["progress"] == 0.0
+    view = load_study_view(StudyDirectory(tmp_path / "new"))
+    assert view.planner.expected_epochs() == planner.expected_epochs()
+    assert not (tmp_path / "own_net.ran").exists()
+
+
+def _printed(path: Path) -> str:
+    out = io.StringIO()
+    with redirect_stdout(out):
+        print_status(path)
+    return out.getvalue()

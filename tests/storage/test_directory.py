@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from sparsetune.errors import StorageError, StudyDirectoryError
 from sparsetune.paths import resolve_place
 from sparsetune.spec import OptimSpec, TrialSpec
 from sparsetune.storage import StudyDirectory, write_durably
+from sparsetune.storage.ledger import read_records
+from sparsetune.storage.records import Ended
 from sparsetune.study import Arm, Study
 from tests.object_store import keys
 
@@ -270,3 +273,104 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(small_disk: Path) -> None:
     assert [(path.name, path.read_text()) for path in (small_disk / "new").iterdir()] == [
         ("file", "old é")
     ]
+
+
+WRITE = """
+import sys
+from contextlib import closing
+from sparsetune.errors import LostStudyError
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.records import Ended
+directory = StudyDirectory(sys.argv[1])
+with directory.locked() as mine, closing(directory.open_ledger(mine)) as ledger:
+    for line in sys.stdin:
+        try:
+            ledger.append(Ended(trial_id=line.strip(), attempt=1, status="COMPLETE"))
+            print("written", flush=True)
+        except LostStudyError as error:
+            print(" ".join(str(error).split()), flush=True)
+"""
+
+
+@pytest.fixture
+def writer(directory: StudyDirectory) -> Iterator[Callable[[str], str]]:
+    """Another process that drives the study: writes a trial's end, and says how that went."""
+    directory.create(STUDY)
+    command = [sys.executable, "-c", WRITE, str(directory.path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+
+        def write(trial_id: str) -> str:
+            assert process.stdin and process.stdout
+            process.stdin.write(f"{trial_id}\n")
+            process.stdin.flush()
+            return process.stdout.readline()
+
+        assert write("first") == "written\n"
+        yield write
+        process.communicate()
+
+
+def test_without_its_lock_a_driver_stops_and_a_second_one_is_refused(
+    directory: StudyDirectory, writer: Callable[[str], str]
+) -> None:
+    (Path(str(directory.path)) / "driver.lock").unlink()
+    assert directory.driver() == "unknown"
+    with pytest.raises(StudyDirectoryError, match="whose lock was deleted"):
+        directory.locked().__enter__()
+    assert "driver.lock` was deleted or replaced while the study ran" in writer("lost")
+    assert [one.trial_id for one in read_records(directory.ledger) if isinstance(one, Ended)] == [
+        "first"
+    ]
+
+
+def test_a_driver_whose_folder_is_gone_stops_and_makes_none(
+    directory: StudyDirectory, writer: Callable[[str], str]
+) -> None:
+    folder = Path(str(directory.path))
+    folder.rename(folder.with_name("moved"))
+    said = writer("lost")
+    assert "was renamed or deleted while it ran" in said and "Nothing that was" not in said
+    assert not folder.exists()
+    folder.with_name("moved").rename(folder)
+    assert writer("found again") == "written\n"
+
+
+@pytest.mark.parametrize("damage", ["deleted", "replaced", "cut", "added to"])
+def test_a_driver_whose_segment_is_no_more_its_own_stops(
+    directory: StudyDirectory, writer: Callable[[str], str], damage: str
+) -> None:
+    segment = Path(str(directory.ledger)) / "000001.jsonl"
+    data = segment.read_bytes()
+    if damage == "added to":
+        with segment.open("ab") as file:
+            file.write(b"{}\n")
+    elif damage == "cut":
+        os.truncate(segment, 10)
+    else:
+        segment.unlink()
+    if damage == "replaced":
+        segment.write_bytes(data)
+    assert "while the study ran" in writer("lost")
+
+
+@pytest.mark.parametrize("kind", ["link", "link to nothing", "second name", "FIFO", "folder"])
+def test_a_lock_that_is_no_file_of_its_own_is_refused_and_nothing_behind_it_written(
+    directory: StudyDirectory, tmp_path: Path, kind: str
+) -> None:
+    directory.create(STUDY)
+    lock = Path(str(directory.path)) / "driver.lock"
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    if kind == "second name":
+        os.link(victim, lock)
+    elif kind == "FIFO":
+        os.mkfifo(lock)
+    elif kind == "folder":
+        lock.mkdir()
+    else:
+        lock.symlink_to(victim if kind == "link" else tmp_path / "new")
+    with pytest.raises(StorageError, match=r"driver\.lock` cannot be written: "):
+        directory.locked().__enter__()
+    assert directory.driver() is None
+    assert victim.read_text() == "precious" and not (tmp_path / "new").exists()

@@ -149,7 +149,7 @@ def test_a_paused_driver_loses_the_study_and_writes_nothing_into_it(
         driver.send_signal(signal.SIGCONT)
         _, said = driver.communicate("after\n", timeout=60)
         assert driver.returncode != 0
-        assert "StorageError" in said and (
+        assert "LostStudyError" in said and (
             "taken over by another driver" in said or "took the study over" in said
         )
         ledger.append(ended("of the second"))

@@ -11,6 +11,8 @@ import pandas as pd
 
 from sparsetune.errors import DataError, first_line
 
+from ..csv import remove_guards
+
 _REFUSED_SIGNATURES = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -111,6 +113,7 @@ def _parse_csv(data: bytes) -> pd.DataFrame:
     rows = pd.read_csv(
         io.StringIO(text), header=None, dtype="str", keep_default_na=False, sep=separator
     )
+    rows = remove_guards(rows)
     table = rows.iloc[1:].reset_index(drop=True)
     table.columns = pd.Index(rows.iloc[0].fillna("").str.strip())
     return table

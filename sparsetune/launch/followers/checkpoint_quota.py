@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from sparsetune.paths import Place
+from sparsetune.paths import Place, delete_place
 from sparsetune.storage import StudyDirectory, translating_write_errors
 from sparsetune.storage.records import Ended
+from sparsetune.storage.trial_files import find_large_files
 from sparsetune.storage.trial_state import TrialState
 
 
@@ -88,10 +90,15 @@ class CheckpointQuota:
 
     def _files(self) -> list[_CheckpointFile]:
         """Every checkpoint, whole or not; one may vanish while it is looked at."""
+        if isinstance(self.directory.path, Path):
+            large = find_large_files(self.directory, ("checkpoints",))
+            paths: Iterable[Place] = [file.path for file in large]
+        else:
+            paths = self.directory.trials.glob("*/attempt-*/checkpoint-*")
         found = []
-        for path in self.directory.trials.glob("*/attempt-*/checkpoint-*"):
+        for path in paths:
             with suppress(FileNotFoundError):
-                facts = path.stat()
+                facts = path.lstat() if isinstance(path, Path) else path.stat()
                 found.append(
                     _CheckpointFile(path, path.parent.parent.name, facts.st_size, facts.st_mtime)
                 )
@@ -100,4 +107,4 @@ class CheckpointQuota:
     @staticmethod
     def _delete(file: _CheckpointFile) -> None:
         with translating_write_errors(file.path):
-            file.path.unlink(missing_ok=True)
+            delete_place(file.path)

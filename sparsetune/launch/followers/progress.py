@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.text import Text
@@ -18,6 +18,7 @@ from sparsetune.search.planner import CellPlan, Planner
 from sparsetune.search.study_view import StudyView
 from sparsetune.storage.announcements import Announcement, ForecastLine, Remark, Retried
 from sparsetune.storage.records import Ended, Note, Started
+from sparsetune.terminal import TextConsole
 from sparsetune.units import format_duration, format_time_left
 
 BAD_STATUSES = ("PRUNED", "DIVERGED", "FAILED", "INVALID")
@@ -27,13 +28,13 @@ SUMMARY_SECONDS = 30
 """Without a terminal, one summary line this often."""
 
 
-def _open_console(quiet: bool) -> Console:
+def _open_console(quiet: bool) -> TextConsole:
     """The console that a launch prints to: plain lines in a notebook."""
-    if Console().is_jupyter:
+    if TextConsole().is_jupyter:
         # Its stream claims to be a terminal, where Rich would make each line an output of HTML.
         plain: dict[str, Any] = {"force_jupyter": False, "force_terminal": False}
-        return Console(quiet=quiet, highlight=False, width=NOTEBOOK_COLUMNS, **plain)
-    return Console(quiet=quiet, highlight=False)
+        return TextConsole(quiet=quiet, width=NOTEBOOK_COLUMNS, **plain)
+    return TextConsole(quiet=quiet)
 
 
 class ProgressDisplay:

@@ -15,7 +15,7 @@ from sparsetune.durations import round_half_up
 from sparsetune.errors import Problem
 from sparsetune.imports import import_function, is_import_path
 from sparsetune.sparsity.layers import Layer
-from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.spec.sparsity import TAKEN_AWAY, SparsitySpec
 
 EXPLICIT_SPARSITY_TOLERANCE = 0.0005
 """Largest distance of explicit layers' overall sparsity from the target, in its third decimal."""
@@ -63,12 +63,28 @@ def allocate(layers: Sequence[Layer], sparsity: float, spec: SparsitySpec) -> li
 
 
 def spared_layers(layers: Sequence[Layer], spec: SparsitySpec) -> list[Layer]:
-    """Layers outside the request, which stay dense; see `SparsitySpec.spared`."""
-    if spec.spared is None:
-        # The first convolution is few weights and much accuracy (Evci et al. 2020, section 3).
-        is_uniform = spec.allocation == "uniform"
-        return list(layers[:1]) if is_uniform and layers and layers[0].convolution else []
-    return [layer for layer in layers if _matches_any(layer, spec.spared)]
+    """Layers outside the request, which stay dense; see `SparsitySpec.spared` and ``layers``."""
+    spared = []
+    for index, layer in enumerate(layers):
+        named = named_by(layer, spec)
+        if named is not None:
+            is_spared = named.startswith(TAKEN_AWAY)
+        elif spec.spared is not None:
+            is_spared = _matches_any(layer, spec.spared)
+        else:
+            # The first convolution is few weights and much accuracy (Evci et al. 2020, section 3).
+            is_spared = index == 0 and layer.convolution and spec.allocation == "uniform"
+        if is_spared:
+            spared.append(layer)
+    return spared
+
+
+def named_by(layer: Layer, spec: SparsitySpec) -> str | None:
+    """The last entry of `SparsitySpec.layers` that adds a layer or takes it away, or None."""
+    for entry in reversed(spec.layer_patterns()):
+        if layer.matches(entry.removeprefix(TAKEN_AWAY)):
+            return entry
+    return None
 
 
 def _matches_any(layer: Layer, patterns: Sequence[str]) -> bool:
@@ -176,7 +192,7 @@ def _allocate_in_proportion(
 
 def _declared_sparsity(layer: Layer, spec: SparsitySpec) -> float:
     """A layer's sparsity at the target: that of the first pattern that matches it, otherwise 0."""
-    for pattern, sparsity in spec.layers:
+    for pattern, sparsity in spec.explicit_sparsities():
         if layer.matches(pattern):
             return sparsity
     return 0.0
@@ -210,12 +226,12 @@ def allocation_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Pro
 def _explicit_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list[Problem]:
     """Problems of `SparsitySpec.layers` with the layers that are not spared."""
     names = _format_names(layers)
-    if not spec.layers:
+    if not spec.explicit_sparsities():
         rule = f"`explicit` needs pairs of a name or pattern and a sparsity, for layers of {names}"
         return [Problem("sparsity.layers", rule, "none")]
     found = []
     unmatched = list(layers)
-    for pattern, _ in spec.layers:
+    for pattern, _ in spec.explicit_sparsities():
         # An earlier pattern takes a layer from later ones, as `_declared_sparsity` does.
         others = [layer for layer in unmatched if not layer.matches(pattern)]
         if len(others) == len(unmatched):

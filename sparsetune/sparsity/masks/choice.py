@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
 
 from sparsetune.seeds import derived_seed
-from sparsetune.sparsity.layers import layers_of
+from sparsetune.sparsity.layers import Layer, layers_of
 from sparsetune.sparsity.masks.allocation import LayerGroup, allocate
 from sparsetune.sparsity.masks.exact import Masks, compute_masks, count_nonzero
 from sparsetune.sparsity.masks.patterns import n_m_mask
@@ -44,6 +44,7 @@ class MaskChooser:
         spec: A canonical trial.
         weights: Prunable weights by name; effective ones whenever a mask is chosen.
         gradients: As in `ScoreContext`, with a seed in front.
+        layers: Layers of the weights, in order; by default with what their shapes say.
     """
 
     def __init__(
@@ -51,9 +52,10 @@ class MaskChooser:
         spec: TrialSpec,
         weights: Mapping[str, torch.Tensor],
         gradients: Callable[[int, int, int | None, bool], Iterator[Tensors]],
+        layers: Sequence[Layer] | None = None,
     ) -> None:
         self.spec = spec.sparsity.resolved()
-        self.layers = layers_of(weights)
+        self.layers = layers_of(weights) if layers is None else list(layers)
         self._trial_seed = spec.seed
         self._weights = weights
         self._gradients = gradients
@@ -88,7 +90,9 @@ class MaskChooser:
         groups = self.groups(sparsity)
         within = masks or None
         if self._n_m is None:
-            chosen = compute_masks(scored.values, groups, within, absolute=scored.absolute)
+            chosen = compute_masks(
+                scored.values, groups, within, self._candidates(masks), absolute=scored.absolute
+            )
         else:
             scores = scored.absolute_values()
             if masks:
@@ -139,14 +143,43 @@ class MaskChooser:
         else:
             context = self._score_context({}, derived_seed(seed, "grow"))
             grow_scores = random(context).values
+        held = self._held(masks)
         exchanged = {}
         for name, mask in masks.items():
             # 1e-9: a fraction such as 0.3 times a multiple of ten may lie just below the integer.
-            count = math.floor(fraction * count_nonzero([mask]) + 1e-9)
-            exchanged[name] = exchange_weights(
-                mask, drop_scores[name], grow_scores[name].abs(), count
-            )
+            kept = count_nonzero([mask])
+            count = math.floor(fraction * kept + 1e-9)
+            drop = drop_scores[name]
+            if name in held:
+                drop = drop.masked_fill(held[name], torch.inf)
+                count = min(count, kept - count_nonzero([held[name]]))
+            exchanged[name] = exchange_weights(mask, drop, grow_scores[name].abs(), count)
         return exchanged
+
+    def _candidates(self, masks: Masks) -> Masks | None:
+        """True where a weight may be pruned; None: everywhere."""
+        held = self._held(masks)
+        if not held:
+            return None
+        candidates = {}
+        for name, weight in self._weights.items():
+            everywhere = torch.ones_like(weight, dtype=torch.bool)
+            candidates[name] = ~held[name] if name in held else everywhere
+        return candidates
+
+    def _held(self, masks: Masks) -> Masks:
+        """By layer with a weight norm, True at the largest weight of each slice in the mask.
+
+        A slice without one would have a norm of zero, which the weight norm divides by.
+        """
+        held = {}
+        for layer in self.layers:
+            if layer.norm_dims:
+                sizes = self._weights[layer.name].abs()
+                if masks:
+                    sizes = sizes.masked_fill(~masks[layer.name], -1)
+                held[layer.name] = _largest_of_slices(sizes, layer.norm_dims)
+        return held
 
     def _score_context(self, masks: Masks, seed: int) -> ScoreContext:
         def gradients(batches: int, batch_size: int | None, training: bool) -> Iterator[Tensors]:
@@ -159,3 +192,14 @@ class MaskChooser:
             derived_seed(self._trial_seed, "score", seed),
             gradients,
         )
+
+
+def _largest_of_slices(sizes: torch.Tensor, dims: Sequence[int]) -> torch.Tensor:
+    """True at the largest number of each slice along ``dims``, the first of equal ones."""
+    others = [dim for dim in range(sizes.dim()) if dim not in dims]
+    ordered = sizes.permute(*others, *dims)
+    slices = ordered.reshape(math.prod(ordered.shape[: len(others)]), -1)
+    chosen = torch.zeros_like(slices, dtype=torch.bool)
+    chosen.scatter_(1, slices.argmax(1, keepdim=True), True)
+    inverse = [[*others, *dims].index(dim) for dim in range(sizes.dim())]
+    return chosen.view(ordered.shape).permute(*inverse).contiguous()

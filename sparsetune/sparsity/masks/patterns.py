@@ -38,6 +38,11 @@ def pattern_problems(
         return []
     m = n_m[1]
     pruned = {name for group in groups if group.pruned for name in group.names}
+    turned = [layer for layer in layers if layer.name in pruned and not layer.inputs_follow]
+    if turned:
+        named = ", ".join(f"`{layer.name}` ({layer.kind})" for layer in turned)
+        rule = "groups weights along their inputs, which must be the second dimension of a layer"
+        return [Problem("sparsity.pattern", rule, f"{spec.pattern!r} with {named}")]
     odd = {}
     for layer in layers:
         if layer.name in pruned and not fits_pattern(layer.shape, m):

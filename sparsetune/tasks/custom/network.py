@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,9 @@ import torch
 from torch import nn
 
 from sparsetune.imports import call_by_name, is_import_path
-from sparsetune.sparsity.flops import Example
+from sparsetune.sparsity.account.trace import Example
 from sparsetune.spec.task import CustomTask, TensorSize
-from sparsetune.tasks.models import require_module, require_prunable
+from sparsetune.tasks.models import build_outline, require_module
 from sparsetune.tasks.nested import map_tensors
 
 
@@ -47,8 +48,8 @@ class CustomNetwork:
 
     def meta(self) -> nn.Module:
         """See `sparsetune.tasks.network.Network`."""
-        with torch.device("meta"):
-            return self.build()
+        model: nn.Module = build_outline(self.build)
+        return model
 
     def example(self) -> Example:
         """See `sparsetune.tasks.network.Network`."""
@@ -67,9 +68,8 @@ class CustomNetwork:
             return f"the network must return logits of shape (n, {sizes.n_outputs}, …)"
         return None
 
-    def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
+    def among(self, model: nn.Module, named: Sequence[str]) -> None:
         """See `sparsetune.tasks.network.Network`."""
-        return require_prunable(self.name, model)
 
 
 def model_arguments(task: CustomTask) -> dict[str, Any]:

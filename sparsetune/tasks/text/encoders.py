@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from sparsetune.errors import DataError, DeclarationError, Problem, first_line
+from sparsetune.sparsity.layers import matches_name
 from sparsetune.tasks.model_folder import (
     find_model_folder,
     folder_digest,
@@ -222,15 +223,22 @@ def model_digest(name: str, data_root: Path | None) -> str:
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def encoder_weights(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
-    """Weights that may be pruned, by parameter name, in the model's order.
+def encoder_weights(
+    name: str, model: nn.Module, named: Sequence[str] = ()
+) -> dict[str, nn.Parameter]:
+    """Weights that are pruned unless `sparsity.layers` says otherwise, in the model's order.
 
     They belong to the linear layers in its stack of equal blocks. Embeddings, pooler, head and
     LayerNorms are outside of the stack, or no linear layers.
 
+    Args:
+        name: Name of the model, for messages.
+        model: The model.
+        named: Patterns of parameters that the declaration names.
+
     Raises:
         DeclarationError: if the model has no such stack, or several, or its blocks hold matrices of
-            another kind.
+            another kind that are not named.
     """
     stack = _block_stack_name(name, model)
     prunable: set[str] = set()
@@ -240,17 +248,21 @@ def encoder_weights(name: str, model: nn.Module) -> dict[str, nn.Parameter]:
         if isinstance(module, nn.Linear):
             prunable.add(f"{path}.weight")
         elif not isinstance(module, nn.Embedding):
-            _require_no_matrix(name, path, module)
+            _require_no_matrix(name, path, module, named)
     return {key: weight for key, weight in model.named_parameters() if key in prunable}
 
 
-def _require_no_matrix(name: str, path: str, module: nn.Module) -> None:
-    """Refuse a module whose matrices pruning would silently leave out."""
+def _require_no_matrix(name: str, path: str, module: nn.Module, named: Sequence[str]) -> None:
+    """Refuse a module whose matrices pruning would leave out of what is most of the model."""
     for key, parameter in module.named_parameters(recurse=False):
-        if parameter.ndim > 1:
+        if parameter.ndim > 1 and not _is_named(f"{path}.{key}", named):
             found = f"`{path}.{key}` of a {type(module).__name__}"
             rule = f"matrices in its blocks must belong to linear layers, not {found}"
-            raise _model_error(rule, name)
+            raise _model_error(f"{rule}; or be named in `sparsity.layers`", name)
+
+
+def _is_named(parameter: str, named: Sequence[str]) -> bool:
+    return any(matches_name(parameter, pattern) for pattern in named)
 
 
 def _block_stack_name(name: str, model: nn.Module) -> str:

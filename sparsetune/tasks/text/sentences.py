@@ -5,7 +5,7 @@ Batches are padded to their longest text, and may group texts of similar length.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -186,6 +186,7 @@ class EncoderNetwork:
         """See `sparsetune.tasks.network.Network`."""
         return logits_problem(outputs, self.outputs)
 
-    def prunable(self, model: nn.Module) -> dict[str, nn.Parameter]:
+    def among(self, model: nn.Module, named: Sequence[str]) -> Collection[str]:
         """See `sparsetune.tasks.network.Network`."""
-        return encoders.encoder_weights(self.name, model)
+        weights: Collection[str] = encoders.encoder_weights(self.name, model, named)
+        return weights

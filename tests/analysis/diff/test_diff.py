@@ -17,6 +17,8 @@ from analysis.diff import Diff, diff
 from analysis.diff.text import as_json, show
 from sparsetune.cli.main import main
 from sparsetune.errors import SparsetuneError
+from sparsetune.storage import StudyDirectory
+from tests.ledger_records import rewrite_segment
 
 
 @pytest.fixture(scope="module")
@@ -169,12 +171,13 @@ def test_code_and_data(small: Path, tmp_path: Path) -> None:
         "packages": {"torch": "2.16"},
         "git": {"commit": "abcdef0123456789", "changed": True},
     }
-    with open(tmp_path / "b" / "provenance.jsonl", "a") as file:
-        file.write(json.dumps(launch) + "\n")
-    ledger = tmp_path / "b" / "ledger" / "000001.jsonl"
-    ledger.write_bytes(
-        ledger.read_bytes().replace(b'"threads":1', b'"threads":2,"data":"digits=0123"')
-    )
+    StudyDirectory(tmp_path / "b").record_launch(launch)
+
+    def elsewhere(record: dict[str, Any]) -> None:
+        if record["type"] == "started":
+            record |= {"threads": 2, "data": "digits=0123"}
+
+    rewrite_segment(tmp_path / "b" / "ledger" / "000001.jsonl", elsewhere)
     found = diff(small, tmp_path / "b").code().set_index("field")
     assert list(found.loc["torch"]) == ["2.15", "2.15, 2.16", True]
     assert list(found.loc["threads"]) == ["1", "2", True]

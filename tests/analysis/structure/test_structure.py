@@ -20,6 +20,7 @@ from safetensors.numpy import save_file
 import analysis
 from analysis.estimates.intervals import t_interval
 from analysis.load import StudyResults
+from analysis.structure.account import dense_text, parameter_account
 from analysis.structure.density import density_profile
 from analysis.structure.exhibits import structure_exhibits
 from analysis.structure.figures import short_layer_names
@@ -415,6 +416,34 @@ def test_a_whole_report_has_all_exhibits_and_tables_alone_have_none_from_folders
         )
     assert "No final mask was kept" not in shown["ever-active"].caption
     assert [e.name for e in structure_exhibits(MadeResults.copy_of(study))] == ["ever-active"]
+
+
+def test_the_account_shows_the_sparsity_of_all_parameters_and_what_is_left_dense(
+    study: StudyResults,
+) -> None:
+    account = [
+        {"name": "body.weight", "shape": [4, 5], "status": "pruned", "reason": ""},
+        {"name": "tokens.weight", "shape": [8, 5], "status": "dense", "reason": "embedding"},
+        {"name": "head.weight", "shape": [2, 5], "status": "spared", "reason": "taken away"},
+    ]
+    counts = {"layers": [], "weights": 20, "parameters": 80, "sparsity": 0.5}
+    for arm, facts in (("gmp", {"account": account}), ("acdc", {})):
+        for folder in trial_folders(study, arm):
+            folder.mkdir(parents=True, exist_ok=True)
+            whole = counts | {"sparsity_of_parameters": 0.125} | facts
+            (folder / "certificate.json").write_text(json.dumps(whole))
+    frame = parameter_account(study)
+    assert frame["arm"].tolist() == ["acdc", "gmp"]
+    assert frame["of_parameters"].tolist() == [0.125, 0.125]
+    assert frame["left_dense"].tolist() == [
+        "not recorded",
+        "embedding: tokens.weight (40); taken away: head.weight (10); biases, norms",
+    ]
+    [exhibit] = [e for e in structure_exhibits(study) if e.name == "what-is-pruned"]
+    assert {name for column in exhibit.columns or () for name in column.names} <= set(frame)
+    many = [{**account[1], "name": f"table{index}"} for index in range(4)]
+    assert dense_text(many).startswith("embedding: table0, table1 and 2 more (160)")
+    assert dense_text([account[0]]) == "biases, norms alone"
 
 
 def test_equal_profiles_share_a_panel_and_others_do_not(study: StudyResults) -> None:

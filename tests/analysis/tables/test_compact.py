@@ -17,7 +17,7 @@ import analysis
 from analysis.load import StudyResults
 from analysis.tables.compact import read_compact
 from sparsetune.errors import StorageError, StudyDirectoryError
-from sparsetune.storage import StudyDirectory
+from sparsetune.storage import StudyDirectory, write_durably
 from sparsetune.storage.ledger import Ledger
 from sparsetune.storage.records import Extended, encode_record
 
@@ -150,3 +150,21 @@ def test_where_the_files_cannot_be_written_it_is_said(study: Path) -> None:
     with pytest.raises(StorageError, match="tables"):
         analysis.load(study, compact=True)
     assert len(analysis.load(study).trials())
+
+
+def test_in_an_object_store_the_segments_are_not_fetched_again(
+    small: Path, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = StudyDirectory(f"{bucket}/study")
+    for path in (small / "study.json", small / "provenance.jsonl"):
+        write_durably(home.path / path.name, path.read_bytes())
+    lines = (small / "ledger" / "000001.jsonl").read_bytes()
+    write_durably(home.ledger / "000001.jsonl", lines)
+    raw = analysis.load(home.path, compact=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(StudyDirectory, "read_ledger_text", None)
+        again = analysis.load(home.path)
+    same(raw, again)
+    assert again.notices == raw.notices
+    write_durably(home.ledger / "000001.jsonl", lines[:-20])  # the closing record is torn
+    assert "not closed" in analysis.load(home.path).notices[0]

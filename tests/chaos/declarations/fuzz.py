@@ -20,13 +20,12 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from sparsetune.cli.arguments import load_study
-from sparsetune.errors import DataError, DeclarationError, Problem, SparsetuneError
+from sparsetune.errors import DataError, DeclarationError, Problem, SparsetuneError, in_one_line
 from sparsetune.launch import preview
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.preflight import study_findings
@@ -131,7 +130,7 @@ def _needs_more(problem: Problem) -> bool:
 
 def _unprintable(found: Sequence[Problem]) -> str | None:
     for problem in found:
-        if not str(problem).isprintable():
+        if in_one_line(str(problem)) != str(problem):
             return f"UNPRINTABLE: {str(problem)!r}"
     return None
 
@@ -164,7 +163,7 @@ def _change(study: Study, wild: Wild, *, sound: bool) -> str:
         preview.preview_study(changed)
     except SparsetuneError as error:
         text = str(error)
-        bad = [line for line in text.split("\n") if not line.isprintable()]
+        bad = [line for line in text.split("\n") if in_one_line(line) != line]
         if bad and not isinstance(error, DataError):
             return f"{way}\nUNPRINTABLE {bad[0]!r}"
         return f"{way}, refused"
@@ -175,8 +174,8 @@ def run(seeds: Sequence[int], say: Callable[[str], None] = lambda _: None) -> Co
     """Counts of outcomes, defects in capitals; ``say`` gets a text for each defect."""
     logging.getLogger("sparsetune").setLevel(logging.ERROR)
     counts: Counter[str] = Counter()
-    console = preview.Console
-    preview.Console = lambda **given: Console(file=io.StringIO(), **given)  # type: ignore
+    console = preview.TextConsole
+    preview.TextConsole = partial(console, file=io.StringIO())
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -186,7 +185,7 @@ def run(seeds: Sequence[int], say: Callable[[str], None] = lambda _: None) -> Co
                 if (found[0].isupper() and found[:2].isupper()) or "UNPRINTABLE" in found:
                     say(f"seed {seed}: {found}")
     finally:
-        preview.Console = console
+        preview.TextConsole = console
     return counts
 
 

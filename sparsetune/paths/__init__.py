@@ -13,15 +13,16 @@ import errno
 import os
 import re
 import shlex
-import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sparsetune.errors import StorageError
+from sparsetune.paths.confined import delete_file, list_folder, open_file
+from sparsetune.paths.credentials import without_credentials
 
 if TYPE_CHECKING:
     from upath import UPath
@@ -55,9 +56,16 @@ def resolve_place(where: str | os.PathLike[str] | Place) -> Place:
     scheme, separator, name = text.partition("://")
     if not separator:
         return Path(text).resolve()
+    if set(name.partition("/")[0]) & set("@:"):
+        raise StorageError(
+            f"storage must be a folder or s3://bucket/prefix, got `{scheme}://` with a user, a key"
+            " or a port before the bucket (not repeated here); give keys as AWS_ACCESS_KEY_ID and"
+            " AWS_SECRET_ACCESS_KEY, an address as AWS_ENDPOINT_URL"
+        )
     if scheme != "s3" or not name.strip("/") or set(name) & set("*?["):
         raise StorageError(
-            f"storage must be a folder or s3://bucket/prefix without * ? [, got `{text}`"
+            "storage must be a folder or s3://bucket/prefix without * ? [, got"
+            f" `{without_credentials(text)}`"
         )
     if not os.environ.get("AWS_ENDPOINT_URL", "http").startswith("http"):
         raise StorageError(
@@ -72,6 +80,18 @@ def resolve_place(where: str | os.PathLike[str] | Place) -> Place:
             f"`{text}` is an object store: install `sparsetune[s3]` ({error})"
         ) from error
     return UPath(text.rstrip("/"), protocol="s3", **S3_CLIENT_OPTIONS).resolve()
+
+
+def resolve_trial_place(text: str) -> Place:
+    """The place below ``STUDY/trials`` that a text names: what is above is resolved, on this
+    machine, and nothing below, where no link may be.
+    """
+    place = resolve_place(text)
+    if not isinstance(place, Path):
+        return place
+    given = Path(text).absolute()
+    trials = next(folder for folder in given.parents if folder.name == "trials")
+    return trials.parent.resolve() / given.relative_to(trials.parent)
 
 
 def relative_path(place: Place) -> str:
@@ -123,22 +143,8 @@ def translating_read_errors(path: Place) -> Iterator[None]:
     try:
         yield
     except storage_errors() as error:
-        raise StorageError(f"`{path}` cannot be read: {refusal_reason(error)}") from error
-
-
-def open_file(path: Path) -> BinaryIO:
-    """A regular file, open for reading: every file of a study on a disk is opened here.
-
-    A FIFO, a device, a socket or a folder of that name is refused without waiting for it.
-
-    Raises:
-        OSError: if there is no such file, or it is no regular one.
-    """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it must be a regular file, and is not", str(path))
-    return os.fdopen(descriptor, "rb")
+        name = getattr(error, "filename", None) or path
+        raise StorageError(f"`{name}` cannot be read: {refusal_reason(error)}") from error
 
 
 def _read_file(path: Path, limit: int | None) -> bytes:
@@ -187,7 +193,7 @@ def list_names(folder: Place) -> list[str]:
     with translating_read_errors(folder):
         try:
             if isinstance(folder, Path):
-                return sorted(os.listdir(folder))
+                return sorted(list_folder(folder))
             listed: list[str] = folder.fs.ls(folder.path, detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return []
@@ -210,6 +216,18 @@ def read_contents(folder: Place, listed: Sequence[str]) -> Iterator[bytes]:
             paths = [(folder / name).path for name in listed]
             fetched: dict[str, bytes] = folder.fs.cat(paths)
             yield from (fetched[path] for path in paths)
+
+
+def delete_place(path: Place) -> None:
+    """Delete a file or an object; one that is gone already is none to delete.
+
+    Raises:
+        OSError: if the disk or the store refuses.
+    """
+    if isinstance(path, Path):
+        delete_file(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def create_object(path: UPath, data: bytes) -> bool:
