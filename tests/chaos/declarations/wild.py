@@ -132,6 +132,7 @@ PLAUSIBLE: dict[str, Sequence[Any]] = {
         (("1.weight", 0.9), ("*", 0.2)),
         (("no_layer", 0.3),),
     ),
+    "sparsity.prunable_by": (None, "account", "modules"),
     "sparsity.ramp": (RampSpec(), RampSpec(start=0, length=0.5), GMP_STAR, OBERT_RAMP),
     "sparsity.ramp.shape": ("cubic", "linear", "exponential", "stepped", f"{OWN}:falling"),
     "sparsity.ramp.start": LENGTHS,
