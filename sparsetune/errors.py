@@ -36,7 +36,12 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"`{self.path}`: " if self.path else ""
-        return f"{where}{self.rule}" + (f", got {self.got}" if self.got else "")
+        return in_one_line(f"{where}{self.rule}" + (f", got {self.got}" if self.got else ""))
+
+
+def in_one_line(text: str) -> str:
+    """Text without control characters and, unlike `printable`, without line feeds and tabs."""
+    return printable(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
 UNPRINTED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -74,7 +79,7 @@ class DeclarationError(SparsetuneError):
         self.subject = subject
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
         lines = [f"  - {problem}" for problem in self.problems]
-        super().__init__("\n".join([f"{count} in {subject}:", *lines]))
+        super().__init__("\n".join([f"{count} in {in_one_line(subject)}:", *lines]))
 
     def __reduce__(self) -> tuple[type[DeclarationError], tuple[list[Problem], str]]:
         # By default an error is made again from its text, which would become a problem a letter.

@@ -10,11 +10,12 @@ from rich.table import Table
 
 from sparsetune.errors import DeclarationError, Problem
 from sparsetune.sparsity.account.account import Account
-from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.flops import ForwardFlops, prunable_flops
 from sparsetune.sparsity.layers import Layer
 from sparsetune.sparsity.masks.allocation import allocate
 from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.study.rules.combinations import combination_problems
 from sparsetune.tasks.models import MODELS
 from sparsetune.tasks.network import ImageNetwork, Outline, outline_of
 from sparsetune.terminal import TextConsole

@@ -12,23 +12,24 @@ from sparsetune.costs.equal_flops import match_dense_flops
 from sparsetune.errors import DataError, DeclarationError, Problem
 from sparsetune.launch.resolution import resolve_study
 from sparsetune.sparsity.account.account import gradient_problems
-from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.masks.remainder import remainder_problems
-from sparsetune.sparsity.methods.plan import SCHEDULE_FIELDS, mask_schedule_problems
+from sparsetune.sparsity.methods.plan import mask_schedule_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import CustomTask, TaskSpec
 from sparsetune.study import (
-    Arm,
     Study,
     as_declared,
     readable_part,
     study_subject,
     without_consequences,
+    without_known_lengths,
 )
-from sparsetune.study.cells import Cell
+from sparsetune.study.cells import Cell, locate_in_cell
+from sparsetune.study.rules.combinations import combination_problems
 from sparsetune.study.rules.lengths import length_problems
 from sparsetune.study.rules.objective import direction_problems
 from sparsetune.study.samplers import OptunaSampler
@@ -106,7 +107,7 @@ def preflight_findings(
             if outline and not problems:
                 problems = outlined_problems(outline, spec.sparsity)
             for problem in [*problems, *faults]:
-                found.add(_locate_problem(problem.at(place + problem.path), study, cell))
+                found.add(locate_in_cell(problem.at(place + problem.path), study, cell))
     found |= set(_metric_direction_problems(study))
     if not _prevents(found):
         found |= set(_stretched_length_problems(study))
@@ -220,7 +221,7 @@ def study_findings(
     reads_data = needs_data and not (faults if known is None else refused)
     found = [
         *faults,
-        *_without_known_lengths(
+        *without_known_lengths(
             preflight_findings(readable, data_root=data_root, needs_data=reads_data), faults
         ),
     ]
@@ -228,17 +229,6 @@ def study_findings(
         alone = Study(name="alone", base=TrialSpec(task=readable.base.task))
         found += preflight_problems(alone, needs_data=False) if not alone.problems() else []
     return study, without_consequences(set(found))
-
-
-def _without_known_lengths(found: Iterable[Problem], faults: Iterable[Problem]) -> list[Problem]:
-    """Findings without those of a mask schedule one of whose lengths is a fault already."""
-    paths = [fault.path for fault in faults]
-
-    def is_known(problem: Problem) -> bool:
-        is_schedule = problem.path.rpartition(".")[2] in SCHEDULE_FIELDS
-        return is_schedule and any(path.startswith(f"{problem.path}.") for path in paths)
-
-    return [each for each in found if not is_known(each)]
 
 
 # A model may change torch's defaults, which the next one must not meet.
@@ -293,19 +283,6 @@ def outlined_problems(outline: Outline, sparsity: SparsitySpec) -> list[Problem]
     return [*problems, *account.warnings()]
 
 
-def _locate_problem(problem: Problem, study: Study, cell: Cell) -> Problem:
-    """The problem with the place of its declaration in front of its path."""
-    places: dict[str, Iterable[str]] = {
-        "search": cell.search,
-        "sweep": cell.point,
-        f"arms.{cell.arm}.overrides": study.arms.get(cell.arm, Arm()).overrides,
-    }
-    for place, declared in places.items():
-        if any(path == problem.path or path.startswith(problem.path + ".") for path in declared):
-            return problem.at(f"{place}.{problem.path}")
-    return problem.at(f"base.{problem.path}")
-
-
 def _sampler_problems(study: Study) -> list[Problem]:
     """Problems of a sampler of Optuna, which is loaded only where one is declared."""
     if not isinstance(study.sampler, OptunaSampler):
@@ -338,7 +315,7 @@ def _weights_problems(study: Study, data_root: Path | None) -> Iterator[Problem]
             try:
                 fitting_weights(network_of(task, data_root).meta(), task.weights, data_root)
             except DataError as error:
-                yield _locate_problem(Problem("task.weights", str(error)), study, cell)
+                yield locate_in_cell(Problem("task.weights", str(error)), study, cell)
 
 
 def _initialisation_problems(
@@ -360,4 +337,4 @@ def _initialisation_problems(
                 continue
             seen.add(task)
             for problem in initialisation_problems(spec.task, data_root):
-                yield _locate_problem(problem.at(place + problem.path), study, cell)
+                yield locate_in_cell(problem.at(place + problem.path), study, cell)

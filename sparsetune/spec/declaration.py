@@ -37,6 +37,10 @@ MAX_SIDE = 4096
 """Most pixels of an image's side."""
 MAX_SEED = 2**53 - 1
 """Largest seed: every program reads it from JSON as it is."""
+MAX_DEPTH = 50
+"""Most mappings and lists around a value; one that holds itself has no end."""
+TOO_DEEP = "… (nested too deeply)"
+"""Text that stands for what lies deeper."""
 UNNAMED_FIELD = "prunable_by"
 """Field that takes no part in digests: a directory sets it, and trials keep their names."""
 RESOLVED_FIELD = "resolved"
@@ -81,8 +85,9 @@ class _LenientMeta(ModelMetaclass):
         given |= dict(zip(cls.positional, args, strict=False))
         try:
             return super().__call__(**given)
-        except ValidationError:
-            # Raising here would name the faults of this part alone, and hide those of others.
+        except Exception:
+            # Raising here would name the faults of this part alone, and hide those of others. A
+            # rule between fields may raise anything where a part inside is faulty.
             return cls._faulty(given)
 
     def _faulty(cls, given: dict[str, Any]) -> Any:
@@ -144,7 +149,7 @@ class Declaration(BaseModel, metaclass=_LenientMeta):
                 continue  # the common case, without making plain values
             # As plain values: pydantic's own equality overlooks unknown fields.
             plain = to_plain(value)
-            if field is None or plain != _plain_default(cls, name):
+            if field is None or not _are_equal(plain, _plain_default(cls, name)):
                 kept[name] = plain
         return kept
 
@@ -199,6 +204,14 @@ def _plain_default(model: type[BaseModel], name: str) -> Any:
     return to_plain(_default_of(model.model_fields[name]))
 
 
+def _are_equal(one: Any, other: Any) -> bool:
+    """True if two values are equal; arrays, which answer for each element, equal nothing."""
+    try:
+        return bool(one == other)
+    except Exception:
+        return False
+
+
 def all_positive(*values: Any) -> bool:
     """True if all values are numbers above 0.
 
@@ -207,29 +220,43 @@ def all_positive(*values: Any) -> bool:
     return all(isinstance(value, int | float) and value > 0 for value in values)
 
 
-def to_plain(value: Any) -> Any:
-    """A value as JSON types: parts become dictionaries of the fields that differ from defaults."""
+def to_plain(value: Any, depth: int = 0) -> Any:
+    """A value as JSON types: parts become dictionaries of the fields that differ from defaults.
+
+    Args:
+        value: The value.
+        depth: Mappings and lists around it; what lies deeper than `MAX_DEPTH` becomes `TOO_DEEP`.
+    """
     if isinstance(value, str | int | float | None):
         return value
     if isinstance(value, Declaration):
         return value.given()
     if isinstance(value, Length):
         return value.declared()
+    if depth > MAX_DEPTH:
+        return TOO_DEEP
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, depth + 1) for item in value]
+    if hasattr(value, "tolist") and not isinstance(value, type):
+        return to_plain(value.tolist(), depth + 1)  # an array of numpy or torch
     return value
 
 
-def as_written(value: Any) -> Any:
-    """A value as JSON types: parts become dictionaries of the fields that were set."""
+def as_written(value: Any, depth: int = 0) -> Any:
+    """A value as JSON types: parts become dictionaries of the fields that were set.
+
+    Arguments as for `to_plain`.
+    """
     if isinstance(value, Declaration):
         return value.written()
+    if depth > MAX_DEPTH:
+        return TOO_DEEP
     if isinstance(value, Mapping):
-        return {str(key): as_written(item) for key, item in value.items()}
+        return {str(key): as_written(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [as_written(item) for item in value]
+        return [as_written(item, depth + 1) for item in value]
     return to_plain(value)
 
 

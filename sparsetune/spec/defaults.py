@@ -20,7 +20,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.declaration import MAX_DEPTH, Declaration
 
 
 class DefaultsTable:
@@ -94,7 +94,7 @@ DEFAULTS_BY_VERSION = DefaultsTable(
 """The defaults of this package, by version."""
 
 
-def resolve_defaults(value: Any, version: int) -> Any:
+def resolve_defaults(value: Any, version: int, depth: int = 0) -> Any:
     """A declared part with its left-out fields at a version's defaults.
 
     Fields that any version changed count as set from then on, so that the result is the same when
@@ -103,6 +103,7 @@ def resolve_defaults(value: Any, version: int) -> Any:
     Args:
         value: A part, or plain values that may hold parts.
         version: One of `DEFAULTS_BY_VERSION.versions`.
+        depth: Mappings and lists around it; what lies deeper than `MAX_DEPTH` stays as it is.
 
     Returns:
         ``value`` itself where nothing was left out that a version changed. A changed part is not
@@ -110,12 +111,14 @@ def resolve_defaults(value: Any, version: int) -> Any:
     """
     if isinstance(value, Declaration):
         return _resolve_part(value, version)
+    if depth > MAX_DEPTH:
+        return value
     if isinstance(value, Mapping):
-        resolved = {key: resolve_defaults(item, version) for key, item in value.items()}
+        resolved = {key: resolve_defaults(item, version, depth + 1) for key, item in value.items()}
         is_same = all(resolved[key] is item for key, item in value.items())
         return value if is_same else resolved
     if isinstance(value, list | tuple):
-        items = [resolve_defaults(item, version) for item in value]
+        items = [resolve_defaults(item, version, depth + 1) for item in value]
         is_same = all(new is old for new, old in zip(items, value, strict=True))
         return value if is_same else type(value)(items)
     return value

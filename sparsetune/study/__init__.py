@@ -9,6 +9,7 @@ from sparsetune.study.study import (
     require_valid,
     study_subject,
     without_consequences,
+    without_known_lengths,
 )
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "require_valid",
     "study_subject",
     "without_consequences",
+    "without_known_lengths",
 ]

@@ -351,9 +351,19 @@ def _locate_problem(fault: Problem, point: _SweepPoint, search: Mapping[str, Axi
 
 def locate_in_cell(fault: Problem, study: StudyFields, cell: Cell) -> Problem:
     """The fault of a trial in a cell, with the place of its declaration in front of its path."""
-    arm = study.arms.get(cell.arm, Arm())
-    point = _SweepPoint(cell.arm, arm, cell.point)
-    return _locate_problem(fault, point, cell.search)
+    name, arm = _declaring_arm(fault.path, study, cell)
+    return _locate_problem(fault, _SweepPoint(name, arm, cell.point), cell.search)
+
+
+def _declaring_arm(path: str, study: StudyFields, cell: Cell) -> tuple[str, Arm]:
+    """The arm of a cell; of a dense cell, which several arms may share, one with such an axis."""
+    if cell.arm in study.arms:
+        return cell.arm, study.arms[cell.arm]
+    if not any(_is_nested(axis, path) for axis in (*study.sweep, *study.search)):
+        for name, arm in study.arms.items():
+            if any(_is_nested(axis, path) for axis in (*arm.sweep, *arm.search)):
+                return name, arm
+    return cell.arm, Arm()
 
 
 def _is_nested(path: str, other: str) -> bool:

@@ -9,6 +9,7 @@ from sparsetune.errors import DeclarationError, Problem
 from sparsetune.machine import require_supported_system
 from sparsetune.notebook import html_list, html_table, html_text, html_title
 from sparsetune.paths import Place
+from sparsetune.sparsity.methods.plan import SCHEDULE_FIELDS
 from sparsetune.spec import flatten_values
 from sparsetune.spec.declaration import DIGEST_VERSION, digest_of
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION, resolve_defaults
@@ -23,6 +24,7 @@ from sparsetune.study.rules.axes import (
     equal_cell_problems,
     equal_value_problems,
 )
+from sparsetune.study.rules.budgets import epoch_problems
 from sparsetune.study.rules.fields import (
     equality_problems,
     readable_values,
@@ -31,6 +33,7 @@ from sparsetune.study.rules.fields import (
 )
 from sparsetune.study.rules.lengths import length_problems
 from sparsetune.study.rules.objective import objective_problems
+from sparsetune.study.rules.plans import plan_problems
 from sparsetune.study.samplers import Grid, Random
 from sparsetune.study.space import Axis, Choice, Value
 
@@ -123,21 +126,22 @@ class Study(StudyFields):
             faults = [problem for problem in faults if problem.rule != UNUSED_AXIS_RULE]
         equal_values = list(equal_value_problems(sound))
         # A set, since several rules may find one fault.
-        return without_consequences(
-            {
-                *found,
-                *faults,
-                *study_problems(sound, budgeted=self.at_most is not None),
-                *arm_name_problems(sound),
-                *(equal_values or equal_cell_problems(cells)),
-                *objective_problems(sound, cells),
-                *base_problems(sound, cells),
-                *length_problems(sound, cells),
-                *known_problems(sound, cells),
-                *grid_problems(sound, cells),
-                *equality_problems(sound, cells),
-            }
-        )
+        problems = {
+            *found,
+            *faults,
+            *study_problems(sound, budgeted=self.at_most is not None),
+            *arm_name_problems(sound),
+            *(equal_values or equal_cell_problems(cells)),
+            *objective_problems(sound, cells),
+            *base_problems(sound, cells),
+            *length_problems(sound, cells),
+            *known_problems(sound, cells),
+            *grid_problems(sound, cells),
+            *equality_problems(sound, cells),
+            *epoch_problems(sound, cells),
+        }
+        plans = without_known_lengths(plan_problems(sound, cells), problems)
+        return without_consequences({*problems, *plans})
 
     def under_defaults(self, version: int) -> Study:
         """A copy with the fields that are left out at the defaults of a version; not checked.
@@ -334,8 +338,22 @@ def readable_part(study: Study, found: Iterable[Problem]) -> Study:
         study: The declaration.
         found: Its problems.
     """
-    sound: Study = Study(**readable_values(study, found))
-    return sound
+    values = readable_values(study, found)
+    # With a base whose parts contradict each other, no other field would be read.
+    base = values.pop("base")
+    sound: Study = Study(**values)
+    return sound.model_copy(update={"base": base})
+
+
+def without_known_lengths(found: Iterable[Problem], faults: Collection[Problem]) -> list[Problem]:
+    """Findings without those of a mask schedule one of whose lengths is a fault already."""
+    paths = [fault.path for fault in faults]
+
+    def is_known(problem: Problem) -> bool:
+        is_schedule = problem.path.rpartition(".")[2] in SCHEDULE_FIELDS
+        return is_schedule and any(path.startswith(f"{problem.path}.") for path in paths)
+
+    return [each for each in found if not is_known(each)]
 
 
 def without_consequences(problems: Collection[Problem]) -> list[Problem]:

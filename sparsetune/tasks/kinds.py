@@ -16,6 +16,7 @@ from sparsetune.spec.task import (
     TaskSpec,
     TextTask,
 )
+from sparsetune.spec.task.splits import size_problems
 from sparsetune.tasks.custom.data import forget_data as forget_custom_data
 from sparsetune.tasks.custom.kind import CustomKind
 from sparsetune.tasks.images.hub import forget_images
@@ -88,7 +89,6 @@ def split_problems(task: TaskSpec) -> list[Problem]:
     pool = task.pool()
     held_out = task.held_out()
     classes = kind_of(task).strata
-    declared_size = getattr(task, "train_examples", None)
     if held_out and pool < 2 * classes:
         rule = (
             f"each class needs an example to train on and one to hold out, of {pool:,}: declare the"
@@ -100,13 +100,7 @@ def split_problems(task: TaskSpec) -> list[Problem]:
         least = f"{classes} (one a class)" if classes > 1 else "1"
         choices = f"0, or {least} to {pool - classes} examples of {pool}"
         return [Problem("task.validation", f"must hold out {choices}", f"{held_out} examples")]
-    if (declared_size or 0) > pool - held_out:
-        rule = f"must be at most {pool - held_out}, what validation leaves"
-        return [Problem("task.train_examples", rule, str(declared_size))]
-    if task.batch_size > task.train_size():
-        rule = f"must be at most the training set's {task.train_size()} examples"
-        return [Problem("task.batch_size", rule, str(task.batch_size))]
-    return []
+    return size_problems(task)
 
 
 def resolve_task(spec: TaskSpec, data_root: Path | None) -> TaskSpec:

@@ -24,7 +24,7 @@ from sparsetune.sparsity.account.account import Account, gradient_problems
 from sparsetune.sparsity.account.exactness import as_warnings, computed_names, exactness_problems
 from sparsetune.sparsity.account.trace import ForwardTrace
 from sparsetune.sparsity.certificate import certify
-from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.flops import ForwardFlops, forward_flops, prunable_flops
 from sparsetune.sparsity.methods.plan import mask_schedule_problems
@@ -33,6 +33,7 @@ from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems, image_resolution, learning_rate
 from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.study.rules.combinations import combination_problems
 from sparsetune.tasks.kinds import load_task, network_of, resolve_task
 from sparsetune.tasks.network import compute_outputs, outline_of
 from sparsetune.tasks.task import Task

@@ -170,8 +170,8 @@ def test_every_problem_is_named_at_once_and_where_it_was_declared() -> None:
     assert set(found) == {
         "base.task.model",
         "arms.acdc.overrides.sparsity.acdc",
-        "search.sparsity.ramp",
-        "sweep.task.batch_size",
+        "arms.gmp.search.sparsity.ramp",
+        "arms.wide.sweep.task.batch_size",
     }
     assert "would do" in found["arms.acdc.overrides.sparsity.acdc"]
 

@@ -10,7 +10,6 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from sparsetune.sparsity.combinations import combination_problems
 from sparsetune.sparsity.masks.exact import Masks
 from sparsetune.sparsity.methods.changes import MaskChange
 from sparsetune.sparsity.methods.plan import mask_schedule
@@ -23,6 +22,7 @@ from sparsetune.spec.sparsity import (
     SparsitySpec,
     parse_pattern,
 )
+from sparsetune.study.rules.combinations import combination_problems
 from tests.sparsity import reference
 from tests.sparsity.small import SmallRun
 

@@ -61,6 +61,7 @@ EXCEPTIONS = {
         "sparsetune.study.study",
         "sparsetune.launch.launch",
     ): "`Study.run` launches",
+    ("sparsetune.study", "sparsetune.sparsity.methods.plan"): "masks are planned without torch",
     ("sparsetune.analysis", "analysis"): "`from sparsetune import analysis` gives ours, always",
     ("analysis.page.origin", "sparsetune.costs.memory"): "peak memory, read from the ledger",
 }

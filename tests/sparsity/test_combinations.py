@@ -6,10 +6,11 @@ from typing import get_args
 import pytest
 
 from sparsetune.errors import DeclarationError
-from sparsetune.sparsity.combinations import combination_problems, layer_problems
+from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.layers import Layer
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import Allocation, Method, Score, SparsitySpec
+from sparsetune.study.rules.combinations import combination_problems
 from sparsetune.train import train
 
 LAYERS = [Layer("conv.weight", (8, 3, 3, 3)), Layer("fc.weight", (10, 8))]

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from sparsetune.spec import EvaluateSpec, OptimSpec, RewindSpec, ScheduleSpec, TrialSpec
@@ -337,12 +338,88 @@ MANY = {
         ({"base": ENDLESS.edited({"schedule.epoch_multiplier": 1e3})}, "100,000,000 optimizer"),
         ({"base": ENDLESS.edited({"evaluate.every": "1 steps"})}, "1,000,000"),
         ({"sweep": MANY}, "at most 10,000 cells"),
-        ({"search": {"task.batch_size": IntRange(1, 10**8)}, "sampler": Grid()}, "10,000 points"),
+        (
+            {"search": {"evaluate.train_examples": IntRange(1, 10**8)}, "sampler": Grid()},
+            "10,000 p",
+        ),
         ({"search": {"optim.lr": Choice([*range(1, 1200)])}}, "at most 1,000 values"),
     ],
 )
 def test_a_count_without_end(fields: dict[str, Any], rule: str) -> None:
     assert rule in problem(**fields)
+
+
+# ---- plans that need neither torch nor data
+
+RIGL = {"sparsity.method": "rigl", "sparsity.target": 0.9}
+PLANS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    ({"task.batch_size": 5000}, {"task.batch_size": 500}, "task.batch_size"),
+    ({"task.validation": 2000}, {"task.validation": 200}, "task.validation"),
+    (
+        {**RIGL, "sparsity.regrow.every": "20 steps"},
+        {**RIGL, "sparsity.regrow.every": "5 steps"},
+        "sparsity.regrow",
+    ),
+    (
+        {**RIGL, "sparsity.method": "acdc", "schedule.epochs": 0.5},
+        {**RIGL, "sparsity.method": "acdc"},
+        "sparsity.acdc",
+    ),
+    (
+        {**RIGL, "sparsity.regrow.every": "5 steps", "sparsity.score": "fisher"},
+        {**RIGL, "sparsity.regrow.every": "5 steps", "sparsity.score": "saliency"},
+        "sparsity.score",
+    ),
+]
+
+
+@pytest.mark.parametrize(("wrong", "right", "path"), PLANS)
+def test_what_a_preview_says_without_a_network_is_a_problem(
+    wrong: dict[str, Any], right: dict[str, Any], path: str
+) -> None:
+    assert problem(base=BASE.edited(wrong)).startswith(f"`base.{path}`: ")
+    assert problems(base=BASE.edited(right)) == []
+    teacher = BASE.edited(wrong)
+    taught = BASE.edited({"distill.hardness": 0.5, "distill.teacher": teacher})
+    assert any(f"`base.distill.teacher.{path}`" in each for each in problems(base=taught)) or (
+        path.startswith("task.")  # a teacher with another split has a problem of its own
+    )
+
+
+def test_a_budget_in_epochs_holds_what_every_cell_tries() -> None:
+    found = problem(base=BASE, search=RATES, at_most={"epochs": 3})
+    assert found.startswith("`at_most.epochs`: must hold every base recipe and known point; 4, ")
+    assert problems(base=BASE, search=RATES, at_most={"epochs": 4}) == []
+
+
+def test_a_plan_is_named_at_the_arm_whose_axis_it_lies_on() -> None:
+    arms = {"wide": Arm({"sparsity.method": "one_shot"}, sweep={"task.batch_size": [64, 5000]})}
+    found = problem(arms=arms, sweep=TARGETS)
+    assert found.startswith("`arms.wide.sweep.task.batch_size`: must be at most the training set's")
+
+
+def itself() -> list[Any]:
+    values: list[Any] = []
+    values.append(values)
+    return values
+
+
+@pytest.mark.parametrize("value", [itself(), np.array([1.0, 2.0]), {1, 2}, {1: 2}, 1 + 2j])
+def test_a_value_that_nothing_can_hold_is_a_problem(value: Any) -> None:
+    assert problems(base=BASE.edited({"optim.lr": value}))
+    assert problems(sweep={"optim.lr": [value]})
+    assert problems(search={"optim.lr": LogUniform(value, 1)})
+    assert problems(base=value) and problems(base={1: value})
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    base = BASE.edited({"task.batch_size": np.int64(32), "optim.lr": np.array(0.5)})
+    assert problems(base=base, sweep={"optim.momentum": [np.float64(0.5)]}) == []
+
+
+def test_a_problem_is_one_line_whatever_came() -> None:
+    found = problem(sweep={"optim.l\nr\x1b[2J": [1]})
+    assert found.isprintable() and r"optim.l\nr\x1b[2J" in found
 
 
 # ---- shapes

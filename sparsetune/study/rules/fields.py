@@ -136,7 +136,7 @@ def readable_values(study: StudyFields, found: Iterable[Problem]) -> dict[str, A
     """
     base: Any = study.base
     if isinstance(base, Mapping):
-        base = TrialSpec(**base)
+        base = TrialSpec(**{str(name): value for name, value in base.items()})
     elif not isinstance(base, TrialSpec):
         base = TrialSpec()
     readable = _without_faults(study.given(), [problem.path for problem in found])
