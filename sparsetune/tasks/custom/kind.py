@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sparsetune.errors import DataError, DeclarationError, Problem, first_line
-from sparsetune.imports import asked_names, import_function
+from sparsetune.imports import import_function
 from sparsetune.spec.task import CustomTask, TaskSpec
 from sparsetune.tasks.custom.data import read_data
 from sparsetune.tasks.custom.metrics import task_metric
@@ -27,12 +27,17 @@ from sparsetune.tasks.nested import Nested
 from sparsetune.tasks.task import Splits
 
 LOADING_LINES = """\
+import inspect
+
 import torch
 from safetensors.torch import load_file
 
 {imports}
 
-model = {call}
+arguments = {arguments}
+asked = inspect.signature({function}).parameters
+takes_all = any(one.kind is one.VAR_KEYWORD for one in asked.values())
+model = {function}(**{{n: v for n, v in arguments.items() if takes_all or n in asked}})
 model.load_state_dict(load_file("model.safetensors"))
 model.eval()
 
@@ -170,17 +175,19 @@ def _checked_loss(function: Callable[..., Any], name: str) -> LossFunction:
 
 
 def _loading_lines(task: CustomTask) -> str:
-    offered = model_arguments(task)
-    asked = asked_names(task.model, "task.model", offered)
+    # An export imports nothing that a study names: what the function asks for is found later.
     module, _, function = task.model.partition(":")
-    arguments = ", ".join(f"{name}={offered[name]!r}" for name in asked)
-    call = f"{function}({arguments})"
     paths = {f"from {module} import {function.partition('.')[0]}"}
     if task.normalise is not None and ":" in task.normalise:
         own_module, _, own_function = task.normalise.partition(":")
         paths.add(f"from {own_module} import {own_function.partition('.')[0]}")
     imports = "\n".join(sorted(paths))
-    return LOADING_LINES.format(imports=imports, call=call, inputs=_input_text(task))
+    return LOADING_LINES.format(
+        imports=imports,
+        function=function,
+        arguments=model_arguments(task),
+        inputs=_input_text(task),
+    )
 
 
 def _input_text(task: CustomTask) -> str:
