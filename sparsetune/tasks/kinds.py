@@ -96,6 +96,8 @@ def split_problems(task: TaskSpec) -> list[Problem]:
         )
         field = "classes" if isinstance(task, FolderTask) else "validation"
         return [Problem(f"task.{field}", rule, f"{classes:,} classes, {held_out:,} held out")]
+    if held_out >= pool:
+        return size_problems(task)  # in the words of the check without data
     if 0 < held_out < classes or held_out > pool - classes:
         least = f"{classes} (one a class)" if classes > 1 else "1"
         choices = f"0, or {least} to {pool - classes} examples of {pool}"

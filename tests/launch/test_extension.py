@@ -119,6 +119,8 @@ def test_everything_wrong_is_said_at_once() -> None:
         "arms.sr_ste.sweep.sparsity.target": [0.75],
     }
     assert faults(study(search={}), sweep=sweep, configurations_per_cell=1) == [
+        "`arms.sr_ste.sweep.sparsity.target`: the pattern 2:4 has the sparsity 1 - 2/4: 0.5 would"
+        " do, got 0.75",
         "`configurations_per_cell`: the study searches nothing, so that it has none to add",
         "`sparsity.target`: swept already are [0, 0.9]; give values that are not, got [0.9]",
         "`sparsity.targte`: this is no sweep axis of the study; declared are `sparsity.target`,"
@@ -126,7 +128,6 @@ def test_everything_wrong_is_said_at_once() -> None:
         "`sweep.schedule.epoch_multiplier`: must be a valid number,"
         " unable to parse string as a number, got 'long'",
         "`sweep.sparsity.target`: must be less than 1, got 1.5",
-        "`sweep.sparsity.target`: the pattern 2:4 has the sparsity 1 - 2/4: 0.5 would do, got 0.75",
     ]
 
 

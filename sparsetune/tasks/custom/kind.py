@@ -14,7 +14,7 @@ from torch import nn
 
 from sparsetune.errors import DataError, DeclarationError, Problem, first_line
 from sparsetune.imports import import_function
-from sparsetune.spec.task import CustomTask, TaskSpec
+from sparsetune.spec.task import CustomTask, MetricSpec, TaskSpec
 from sparsetune.tasks.custom.data import read_data
 from sparsetune.tasks.custom.metrics import task_metric
 from sparsetune.tasks.custom.network import CustomNetwork, model_arguments
@@ -113,13 +113,24 @@ class CustomKind:
             lambda: normalise_function(self.spec),
             lambda: augment_function(self.spec),
         ]
-        checks += [partial(task_metric, metric) for metric in self.spec.all_metrics()]
+        for metric in self.spec.all_metrics():
+            checks += [partial(task_metric, metric), partial(self._require_two_classes, metric)]
         for check in checks:
             try:
                 check()
             except DeclarationError as error:
                 problems += error.problems
         return problems
+
+    def _require_two_classes(self, metric: MetricSpec) -> None:
+        outputs = self.spec.sizes().n_outputs
+        if metric.name != "f1" or outputs <= 2:
+            return
+        rule = (
+            "`f1` is that of two classes; of more, name a class of torchmetrics, such as"
+            f" MetricSpec(name='MulticlassF1Score', arguments={{'num_classes': {outputs}}})"
+        )
+        raise DeclarationError([Problem("task.metrics", rule, f"{outputs} outputs")])
 
     def loss(self) -> LossFunction:
         """See `TaskKind`."""
