@@ -15,7 +15,7 @@ from sparsetune.launch.launch import Options, launch
 from sparsetune.storage.trial_state import TrialState
 from tests.integration.runs import assert_equal_to_training_alone, rows, trials
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
 
 UNRULY = "tests.integration.unruly:"
 SCALED = "tests.integration.unruly_import:Scaled"

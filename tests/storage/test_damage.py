@@ -140,7 +140,7 @@ def test_lines_that_are_missing_or_added_are_named(
 def test_a_cut_ledger_is_not_closed(copied: Path, whole: Path) -> None:
     lines = lines_of(copied)
     home = StudyDirectory(copied)
-    proposed = home.read_records(home.study())[0]
+    proposed = home.read_records(home.study()).records()[0]
     for kept in (0, 1, 7, len(lines) - 1):
         write_lines(copied, lines[:kept])
         assert NOT_CLOSED in notices(copied)[0]

@@ -85,7 +85,7 @@ def test_six_valid_declarations_of_which_one_is_trained() -> None:
 @pytest.mark.timeout(900)
 def test_two_hundred_valid_declarations_the_projects_own_among_them() -> None:
     assert len(valid.shown_studies()) < 100
-    assert refused(range(200), 40) == []
+    assert refused(range(200), 6) == []
 
 
 @pytest.mark.slow
