@@ -152,7 +152,7 @@ class Sound:
                 model=f"{OWN}:net",
                 batch_size=luck.choice((2, 4)),
                 options=luck.choice(({}, {"width": 12})),
-                **self.maybe(0.3, (("f1", "accuracy"), "accuracy"), "metrics"),
+                **self.maybe(0.3, (("matthews", "accuracy"), "accuracy"), "metrics"),
                 **given,
             )
         model = luck.choice(("mlp", "mlp", "mlp", f"{OWN}:convolutions"))
