@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sparsetune.errors import StorageError
 from sparsetune.paths.confined import delete_file, list_folder, open_file
@@ -135,7 +135,21 @@ def refusal_reason(error: Exception) -> str:
 
 @contextmanager
 def translating_read_errors(path: Place) -> Iterator[None]:
-    """Turn a refusal to read into one message.
+    """Turn a disk's or a store's refusal to read into one message; see `_translating_errors`."""
+    with _translating_errors(path, "read"):
+        yield
+
+
+@contextmanager
+def translating_write_errors(path: Place) -> Iterator[None]:
+    """Turn a disk's or a store's refusal to write into one message; see `_translating_errors`."""
+    with _translating_errors(path, "written"):
+        yield
+
+
+@contextmanager
+def _translating_errors(path: Place, refused: Literal["read", "written"]) -> Iterator[None]:
+    """Turn a refusal into one message.
 
     Raises:
         StorageError: naming the path and the reason.
@@ -144,7 +158,7 @@ def translating_read_errors(path: Place) -> Iterator[None]:
         yield
     except storage_errors() as error:
         name = getattr(error, "filename", None) or path
-        raise StorageError(f"`{name}` cannot be read: {refusal_reason(error)}") from error
+        raise StorageError(f"`{name}` cannot be {refused}: {refusal_reason(error)}") from error
 
 
 def _read_file(path: Path, limit: int | None) -> bytes:

@@ -25,9 +25,8 @@ from sparsetune.paths import (
     create_object,
     list_names,
     read_content,
-    refusal_reason,
     resolve_place,
-    storage_errors,
+    translating_write_errors,
 )
 from sparsetune.paths.confined import replace_file
 from sparsetune.spec import SCHEMA_VERSION
@@ -544,20 +543,6 @@ def _values_checksum(stored: Mapping[str, Any]) -> str:
     kept = {name: value for name, value in stored.items() if name != "checksum"}
     text = json.dumps(kept, sort_keys=True, separators=(",", ":"))
     return f"{zlib.crc32(text.encode()):08x}"
-
-
-@contextmanager
-def translating_write_errors(path: Place) -> Iterator[None]:
-    """Turn a disk's or a store's refusal into one message.
-
-    Raises:
-        StorageError: naming the path and the reason.
-    """
-    try:
-        yield
-    except storage_errors() as error:
-        name = getattr(error, "filename", None) or path
-        raise StorageError(f"`{name}` cannot be written: {refusal_reason(error)}") from error
 
 
 def write_durably(path: Place, data: str | bytes) -> None:

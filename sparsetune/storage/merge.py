@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.paths import read_content
+from sparsetune.paths import read_content, translating_write_errors
 from sparsetune.storage.checks import read_json
 from sparsetune.storage.checksums import Chain, seal_lines
-from sparsetune.storage.directory import StudyDirectory, translating_write_errors, write_durably
+from sparsetune.storage.directory import StudyDirectory, write_durably
 from sparsetune.storage.provenance import environment_changes
 from sparsetune.storage.records import Ended, Extended, Proposed, Record, UnknownRecord
 from sparsetune.storage.trial_state import TrialState, fold_records

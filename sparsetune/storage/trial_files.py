@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
-from sparsetune.paths import Place, list_names, read_content
+from sparsetune.paths import Place, list_names, read_content, translating_write_errors
 from sparsetune.paths.confined import delete_file
 from sparsetune.storage.checks import MAX_JSON_BYTES, is_count, is_number, parse_json
-from sparsetune.storage.directory import StudyDirectory, translating_write_errors
+from sparsetune.storage.directory import StudyDirectory
 from sparsetune.storage.trial_state import TrialState
 
 MODEL_FILE = "model.safetensors"

@@ -14,18 +14,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sparsetune import FollowedTrial, Follower, LogUniform, ScheduleSpec, Study, TrialSpec
+from sparsetune import FollowedTrial, Follower
 from sparsetune.launch.launch import Options, launch
 from sparsetune.storage.records import Report
 from tests.benchmarks.rows import Row, interleaved
+from tests.benchmarks.trial_cost import WORKERS, study
+from tests.integration.runs import rows, trials
 from tests.ledger_records import plain_records
 
 ALONE = "no follower"
 MAX_RATIO = 1.05
 CALL_SECONDS = 1.0
 TRIALS = 24
-CLOCKS = ("time", "seconds", "pid", "host")
-WORKERS = 2
+EPOCHS = 8
 DOWN_SERVER = {
     "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -94,26 +95,12 @@ class _Launches:
     def seconds(self, options: Callable[[Path], Options]) -> float:
         """Seconds from the start of the first trial to the end of the last."""
         path = Path(tempfile.mkdtemp(dir=self._folder))
-        outcome = launch(_study(), options(path))
-        records = plain_records(outcome.directory / "ledger")
-        reports = [record for record in records if record["type"] == "report"]
-        without_clocks = [
-            sorted((name, repr(value)) for name, value in report.items() if name not in CLOCKS)
-            for report in reports
-        ]
-        self._numbers.add(repr(sorted(without_clocks)))
+        outcome = launch(study(TRIALS, EPOCHS), options(path))
+        histories = {name: rows(state) for name, state in trials(outcome.directory).items()}
+        self._numbers.add(repr(sorted(histories.items())))
         if len(self._numbers) > 1:
             raise AssertionError("a follower changed the numbers of the ledger")
+        records = plain_records(outcome.directory / "ledger")
         starts = [record["time"] for record in records if record["type"] == "started"]
         ends = [record["time"] for record in records if record["type"] == "ended"]
         return float(max(ends) - min(starts))
-
-
-def _study() -> Study:
-    return Study(
-        name="followed",
-        base=TrialSpec(schedule=ScheduleSpec(epochs=8)),
-        search={"optim.lr": LogUniform(0.01, 0.5)},
-        configurations_per_cell=TRIALS - 1,
-        report_seeds=1,
-    )

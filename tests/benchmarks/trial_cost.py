@@ -119,11 +119,11 @@ def _train_some(some: list[TrialSpec]) -> list[float]:
     return [later - earlier for earlier, later in pairwise(marks)]
 
 
-def study(trials: int) -> Study:
+def study(trials: int, epochs: int = 1) -> Study:
     """One dense cell: all but one trial search, and one is a report."""
     return Study(
         name="short",
-        base=TrialSpec(schedule=ScheduleSpec(epochs=1)),
+        base=TrialSpec(schedule=ScheduleSpec(epochs=epochs)),
         search={"optim.lr": LogUniform(0.01, 0.5)},
         configurations_per_cell=trials - 1,
         report_seeds=1,
