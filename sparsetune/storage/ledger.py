@@ -118,23 +118,16 @@ class Ledger:
             torn=after.torn,
             launches=launches,
         )
-        self._opening: list[Bracket] = [opened]
-        # A launch that is refused before its first record begins no ledger.
-        if after.segment is not None:
-            self._begin()
+        try:
+            self._write([opened], at_once=False)
+        except StorageError:
+            self._segment.close()
+            raise
 
     @property
     def lost(self) -> str | None:
         """Why this process may write no more: its folder, lock or segment is gone, or another's."""
         return self._segment.lost
-
-    def _begin(self) -> None:
-        """Write the record of the launch, after which others may follow."""
-        try:
-            self._write([], at_once=False)
-        except StorageError:
-            self._segment.close()
-            raise
 
     def append(self, *records: Record) -> None:
         """Write the records, in order.
@@ -159,15 +152,14 @@ class Ledger:
         try:
             # After a refusal, or once the study is another's, nothing may follow: the end stays
             # open, and readers say so.
-            if not self._opening and not self._refused and not self.lost:
+            if not self._refused and not self.lost:
                 end = Closed(lines=self._chain.lines, last=self._chain.digits)
                 self._write([end], at_once=False)
         finally:
             self._segment.close()
 
     def _write(self, records: Sequence[Record | Bracket], at_once: bool) -> None:
-        written = [*self._opening, *records]
-        lines, chain = seal_lines([encode_record(record) for record in written], self._chain)
+        lines, chain = seal_lines([encode_record(record) for record in records], self._chain)
         try:
             self._segment.write(lines, at_once)
         except StorageError:
@@ -176,7 +168,6 @@ class Ledger:
         self._refused = False
         # Only now: a refused record leaves no gap in the numbers.
         self._chain = chain
-        self._opening = []
 
 
 @dataclass(frozen=True)
