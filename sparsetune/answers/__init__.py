@@ -1,0 +1,21 @@
+"""What decides an answer: contrasts, their family, its stages, intervals and seeds needed."""
+
+from sparsetune.answers.asked import Asked, Contrast, Sides
+from sparsetune.answers.bound import Bound, Reason, Verdict
+from sparsetune.answers.family import stage_level
+from sparsetune.answers.judge import judge
+from sparsetune.answers.power import power
+from sparsetune.answers.sample import Sample
+
+__all__ = [
+    "Asked",
+    "Bound",
+    "Contrast",
+    "Reason",
+    "Sample",
+    "Sides",
+    "Verdict",
+    "judge",
+    "power",
+    "stage_level",
+]
