@@ -72,7 +72,8 @@ class Precision:
         from scipy.special import ndtri, stdtrit
 
         normal = -ndtri(level)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # Values that are barely finite may give infinite widths, which settle nothing.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             of_seeds = self.seeds / self.n
             student = -stdtrit(self.df, level)
             variance = of_seeds + self.examples

@@ -1,6 +1,6 @@
 """Intervals and verdicts, against numbers from a table of Student's t.
 
-t(2) at 5 % is 2.919986, at 2.5 % 4.302653; t(3.2) at 5 % is scipy's.
+t(2) at 5 % is 2.919986, at 2.5 % 4.302653; others are scipy's.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def test_verdicts(mean: float, sides: int, margin: float, verdict: Verdict) -> N
 
 def test_a_group_shares_its_spread_but_never_below_a_contrasts_own() -> None:
     bounds = judged(sample([1.0, 2.0, 3.0]), sample([0.0, 2.0, 4.0]))
-    # Variances 1 and 4, mean 2.5; two times two degrees of freedom count like 4 * 4 / 5.
+    # Variances 1 and 4, mean 2.5; 4 degrees of freedom count like 4 * 8 / 9.
     assert [bound.se for bound in bounds] == pytest.approx([math.sqrt(2.5 / 3), math.sqrt(4 / 3)])
-    assert [bound.df for bound in bounds] == pytest.approx([3.2, 3.2])
-    half = stats.t.isf(0.05, 3.2) * math.sqrt(2.5 / 3)
+    assert [bound.df for bound in bounds] == pytest.approx([32 / 9, 32 / 9])
+    half = stats.t.isf(0.05, 32 / 9) * math.sqrt(2.5 / 3)
     assert bounds[0].low == pytest.approx(2 - half)
 
 
@@ -76,7 +76,7 @@ def test_seeds_weigh_in_a_shared_spread() -> None:
     bounds = judged(sample([1.0, 2.0, 3.0]), sample([0.0, 4.0]))
     # (2 * 1 + 1 * 8) / 3
     assert bounds[0].se == pytest.approx(math.sqrt(10 / 3 / 3))
-    assert bounds[0].df == pytest.approx(3 * 4 / 5)
+    assert bounds[0].df == pytest.approx(3 * 8 / 9)
 
 
 def test_other_groups_and_copies_add_nothing() -> None:
@@ -125,6 +125,11 @@ def test_large_values_are_judged_as_small_ones_are() -> None:
     large = judged(sample([1e100, 2e100, 3e100]), margin=1e100)[0]
     assert large.low == pytest.approx(1e100 * small.low)
     assert large.verdict == small.verdict == "yes"
+
+
+def test_values_that_are_barely_finite_settle_nothing() -> None:
+    (bound,) = judged(sample([0.0, 1e154]), margin=1e300)
+    assert bound.verdict == "not settled"
 
 
 def test_an_incomplete_stage_is_open() -> None:
