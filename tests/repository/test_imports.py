@@ -21,6 +21,7 @@ LAYERS = {
         "spec",
         "study",
         "storage",
+        "answers",
         "sparsity tasks",
         "testing",
         "train",
@@ -51,7 +52,7 @@ LAYERS = {
 """Parts of each package, lowest first. A part imports its own layer and lower ones."""
 
 READERS = {
-    "analysis": "errors durations notebook paths terminal units spec study storage",
+    "analysis": "answers errors durations notebook paths terminal units spec study storage",
     "studies": "spec study",
 }
 """Parts of `sparsetune` that the other folders read."""
