@@ -558,7 +558,9 @@ def test_on_a_ridge_the_best_on_average_is_named_so_and_the_best_together_stands
     assert [list(np.asarray(line.get_ydata())) for line in crosses] == [[row["winner"]]]
     assert "on average over the others" in found.note() and "A cross: the winner" in found.note()
     apart = interacting(0.0).frame().set_index("axis").loc["optim.lr"]
-    assert apart["value"] == pytest.approx(together, rel=0.2), "axes that do not interact agree"
+    # Axes that do not interact agree, but for the smoothing of the surface near its end.
+    assert row["value"] > 3 * together
+    assert apart["value"] == pytest.approx(together, rel=0.5)
 
 
 def test_tables_of_optima_name_both_kinds_of_best() -> None:
