@@ -671,6 +671,36 @@ def test_findings_are_sorted_and_messages_say_what_came(
     assert "2 of 42 trials failed" in found.iloc[1]["message"]
 
 
+def test_one_rule_says_what_is_at_the_edge_of_its_range(
+    example: Callable[[Change], Results],
+) -> None:
+    for place in (1.0, 0.93, 0.8, 0.6):
+        results = example(winner_at(place))
+        rows = analysis.edges(results)
+        sure = rows[rows["sure"].astype(bool)]
+        found = checks(results).query("code == 'SPT002'")
+        assert found["cell"].tolist() == ([SPARSE] if SPARSE in set(sure["cell"]) else [])
+        where = "`optim.lr` at or beyond its high end 1 in 1 cell (GMP at 90 %)"
+        assert found["message"].str.contains(where, regex=False).all()
+    few = example(winner_at(1.0))
+    assert isinstance(few, MadeResults)
+    uses = few.uses()
+    kept = uses[(uses["role"] != "search") | (uses["index"] >= 6)]
+    rows = analysis.edges(few.replace(uses=kept))
+    # Of six configurations the winner's place may be chance: in the table, not in the findings.
+    assert SPARSE in set(rows["cell"]) and not rows["sure"].any()
+    assert "SPT002" not in set(checks(few.replace(uses=kept))["code"])
+
+
+def test_too_few_seeds_never_show_that_there_is_no_difference(
+    example: Callable[[Change], Results],
+) -> None:
+    (few,) = checks(example(seeds(2))).query("code == 'SPT003'").to_dict("records")
+    assert "say that the difference is not settled there" in few["remedy"]
+    assert "no difference" not in few["message"] + few["remedy"]
+    assert "(GMP at 90 %" in few["message"]
+
+
 def test_many_cells_are_named_by_the_first_few(example: Callable[[Change], Results]) -> None:
     frames = example(lambda frames: frames)
     assert isinstance(frames, MadeResults)
