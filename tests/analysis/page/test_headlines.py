@@ -20,7 +20,7 @@ from analysis.page.headlines import (
     undertrained_lengths,
 )
 from analysis.page.next_steps import next_step_sentences
-from analysis.recipes.tuning_gain.exhibits import optimism_exhibits
+from analysis.recipes.tuning_gain.exhibits import optimism_exhibits, retuning_exhibits
 from analysis.recipes.tuning_gain.optimism import optimism
 from analysis.recipes.tuning_gain.retuning import retuning_gain
 from analysis.testing import ResultsBuilder
@@ -213,6 +213,17 @@ def test_a_recipe_that_diverges_on_some_seeds_has_no_mean_and_is_named() -> None
     assert " by -0.97 points (" in next(tuning_sentences(worse, "test_accuracy", {}))
     vague = tuned([0.88, 0.90, 0.89], [0.89, 0.89, 0.89])
     assert next(tuning_sentences(vague, "test_accuracy", {})).endswith(": not settled.")
+
+
+def test_wherever_a_control_is_shown_its_length_is_said() -> None:
+    made = tuned([0.9, 0.902, 0.901], [0.89, 0.89, 0.89])
+    curve = sparsity_curve(made, by=None, gap="control")
+    assert "Winner minus the dense winner's recipe at 1x training, paired by seed." in curve.note()
+    assert "minus dense winner at 1x" in curve.plot().axes[0].get_ylabel()
+    (exhibit,) = retuning_exhibits(made, "test_accuracy")
+    assert "the dense winner's recipe at 1x training, run unchanged in the cell" in exhibit.caption
+    # A twin has the winner's own recipe and length: nothing is said of 1x.
+    assert "1x" not in sparsity_curve(made, by=None).note()
 
 
 def test_the_sparsest_cell_speaks_for_its_arm_also_where_it_chose_the_dense_recipe() -> None:
