@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
+
+import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
 from .quantities import column_label
-from .wording import format_interval
+from .wording import format_interval, format_seeds
 
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 """Names of splits in words, by the start of their columns."""
@@ -22,6 +25,8 @@ PERCENT = "%"
 NATS = "nats"
 UNIT_RANGE = (0.0, 1.0)
 """Range of a fraction."""
+LOSS_RANGE = (0.0, math.inf)
+"""Range of losses and entropies."""
 DEFAULT_MARGIN = 0.002
 """Difference that may count as none: 0.2 points of a fraction, 0.002 nats."""
 
@@ -40,7 +45,8 @@ class Measure:
         unit: Unit of what is shown: ``%``, ``nats``, ``squared error``; empty for a plain number.
         metric: Metric that the column holds, where neither name nor unit says it: ``R²``.
         higher_is_better: Direction; None where it is not known.
-        range: Lowest and highest possible value as stored; None without limits.
+        range: Lowest and highest possible value as stored; None without limits, or if they are not
+            known.
     """
 
     column: str
@@ -65,7 +71,8 @@ class Measure:
             return cls(column, name, unit.removesuffix(")"))
         rises = quantity in RISING_QUANTITIES
         if quantity in NAT_QUANTITIES:
-            return cls(column, quantity_name(column), NATS, higher_is_better=rises)
+            name = quantity_name(column)
+            return cls(column, name, NATS, higher_is_better=rises, range=LOSS_RANGE)
         return cls(column, quantity_name(column), PERCENT, "", rises, UNIT_RANGE)
 
     @property
@@ -141,6 +148,18 @@ class Measure:
     def difference_text(self, value: Any, low: Any = None, high: Any = None) -> str:
         """A difference with its unit: ``11.20 [9.80, 12.60] points``; empty if it is missing."""
         return self.in_difference_unit(self.value_text(value, low, high))
+
+    def difference_phrase(self, value: Any, low: Any, high: Any, n: Any) -> str:
+        """A difference within a sentence: ``3.10 points (1.90 to 4.30, 3 seeds)``.
+
+        Without an interval the number of seeds alone stands in brackets.
+        """
+        shown = self.difference_text(value)
+        digits = "{:.2f}" if self.is_fraction else "{:.4g}"
+        ends = ""
+        if not pd.isna(low) and not pd.isna(high):
+            ends = " to ".join(digits.format(self.factor * end) for end in (low, high)) + ", "
+        return f"{shown} ({ends}{format_seeds(n)})" if shown else ""
 
     def change_text(self, value: Any, low: Any = None, high: Any = None, sign: str = "") -> str:
         """A difference without unit, in two decimals of points and nats, else in three digits.

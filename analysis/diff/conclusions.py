@@ -12,7 +12,7 @@ import pandas as pd
 from ..estimates.intervals import (
     estimate_means,
     seeds_needed,
-    unseparated_text,
+    unsettled_text,
     welch_difference,
 )
 from ..estimates.means import POOLING_COLUMNS, cell_values
@@ -80,7 +80,8 @@ def compare_cells(before: Results, after: Results, y: str, level: float) -> pd.D
 
 def _study_side(results: Results, side: str, y: str, keys: list[str], level: float) -> StudySide:
     cells, values, _ = cell_values(results, y)
-    means = estimate_means(values, _pooling_groups(cells), level)
+    bounds = results.measure(y).range
+    means = estimate_means(values, _pooling_groups(cells), level, bounds=bounds)
     statistics = means[list(SIDE_STATISTICS)].set_index(cells.index).add_suffix(f"_{side}")
     rows = cells.reindex(columns=keys).join(statistics)
     rows[side] = cells.index
@@ -142,7 +143,7 @@ def _add_differences(
         difference=found["mean"],
         paired=is_paired,
     )
-    # A verdict of no separation asks for at least one more seed.
+    # What is not settled asks for at least one more seed.
     judged = compared.assign(more_seeds=np.maximum(more_seeds, 1), is_equal=is_equal)
     return compared.assign(verdict=[_verdict(row) for row in judged.to_dict("records")])
 
@@ -181,4 +182,4 @@ def _verdict(row: Mapping[Any, Any]) -> str:
         return "higher"
     if row["high"] < 0:
         return "lower"
-    return unseparated_text(row["n"], row["more_seeds"])
+    return unsettled_text(row["n"], row["more_seeds"])
