@@ -43,7 +43,7 @@ LAYERS = {
         "curves",
         "recipes",
         "lengths ramps",
-        "frontiers structure references",
+        "answers frontiers structure references",
         "page",
         "diff",
         "report",
