@@ -170,8 +170,8 @@ def _diverged_warnings(judging: Judging, answers: Sequence[Answer]) -> Iterator[
         for contrast in answer.contrasts:
             planned = contrast.measured.planned
             for point in filter(None, (planned.at, planned.base)):
-                if point.cell in cells.index and cells.loc[point.cell, "diverged"]:
-                    diverged = int(cells.loc[point.cell, "diverged"])
+                diverged = int(cells["diverged"].get(point.cell, 0))
+                if diverged:
                     counts = {"diverged": diverged, "runs": winners.shape[1]}
                     yield write("warn_diverged", at=cell_words(point), **counts)
 

@@ -101,7 +101,7 @@ class ReportRuns:
 
     def _row(self, frame: pd.DataFrame, cell: str) -> pd.Series[Any]:
         if cell in frame.index:
-            return frame.loc[cell]
+            return frame.T[cell]
         return pd.Series(np.nan, index=frame.columns, dtype="float64")
 
 
@@ -163,7 +163,7 @@ def _measure_values(
     best = []
     for frame in rows:
         own = frame[frame["source"].isin(shared)]
-        best.append(own.groupby("seed").apply(_best_value, include_groups=False))
+        best.append({seed: _best_value(group) for seed, group in own.groupby("seed")})
     values = pd.DataFrame(best).dropna(axis=1) if len(shared) >= MIN_CONFIGURATIONS else None
     differences = np.empty(0)
     parts = (math.nan, math.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,9 @@ def _planned(study: Study, question: Question) -> list[PlannedContrast]:
     return plan_contrasts(question, study_points(study), base_epochs(study))
 
 
-def _levels(judged: list[Question], planned: dict[Question, list[PlannedContrast]]) -> list[Bound]:
+def _levels(
+    judged: Sequence[Question], planned: dict[Question, list[PlannedContrast]]
+) -> list[Bound]:
     """A bound without data for each contrast, which has its level; the primary one first."""
     family = []
     for question in judged:
@@ -81,7 +83,9 @@ def _power_rows(question: Question, level: float) -> list[dict[str, float]]:
     return rows
 
 
-def _margin_notes(study: Study, judged: list[Question], bounds: list[Bound]) -> Iterator[str]:
+def _margin_notes(
+    study: Study, judged: Sequence[Question], bounds: Sequence[Bound]
+) -> Iterator[str]:
     """Notes on margins that are too small for the test set, each once."""
     size = study.base.task.test_size()
     if size is None:

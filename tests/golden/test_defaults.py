@@ -214,7 +214,7 @@ def test_a_new_directory_names_its_version_and_keeps_its_values(
     study = declared.under_defaults(home.defaults_version())
     home.create(study, home.defaults_version())
     stored = json.loads(home.declaration.read_text())
-    assert list(stored) == ["schema", "defaults", "digest", "declaration", "checksum"]
+    assert list(stored) == ["schema", "defaults", "digest", "declaration", "questions", "checksum"]
     assert stored["defaults"] == version == home.defaults_version()
     assert stored["declaration"]["base"]["optim"] == {"momentum": 0.5}
     assert home.study() == study

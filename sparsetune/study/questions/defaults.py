@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from sparsetune.spec.declaration import Declaration
 from sparsetune.study.fields import StudyFields
 from sparsetune.study.questions.contrasts import (
     asked_arm,
@@ -28,6 +29,7 @@ from sparsetune.study.questions.points import (
     study_points,
 )
 
+Q = TypeVar("Q", bound=Declaration)
 DEFAULT_KINDS: tuple[Question, ...] = (
     ExtensionGain(),
     UnderTrained(),
@@ -127,5 +129,5 @@ def _complete(question: Question, points: Sequence[CellPoint], *, is_fraction: b
     return question
 
 
-def _with_values(question: Any, **values: Any) -> Any:
-    return type(question)(**{**question.fields_set(), **values})
+def _with_values(question: Q, **values: Any) -> Q:
+    return question.model_copy(update=values)
