@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
 from sparsetune.spec.declaration import Declaration
+from sparsetune.spec.task import DatasetTask
 from sparsetune.study.fields import StudyFields
 from sparsetune.study.questions.contrasts import (
     asked_arm,
@@ -65,7 +66,9 @@ def _resolved(study: StudyFields, questions: Sequence[Question]) -> tuple[Questi
 
 def has_fraction_score(study: StudyFields) -> bool:
     """True if the score of a study's task is a fraction, whose differences are in points."""
-    return study.base.task.measured().metrics[0].is_fraction
+    task = study.base.task
+    # A task that cannot be read has a problem of its own.
+    return not isinstance(task, DatasetTask) or task.measured().metrics[0].is_fraction
 
 
 def resolve_questions(
