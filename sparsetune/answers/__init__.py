@@ -2,7 +2,9 @@
 
 from sparsetune.answers.asked import Asked, Contrast, Sides
 from sparsetune.answers.bound import Bound, Reason, Verdict
+from sparsetune.answers.collapses import collapse_rate
 from sparsetune.answers.family import stage_level
+from sparsetune.answers.jackknife import jackknife_values
 from sparsetune.answers.judge import judge
 from sparsetune.answers.power import power
 from sparsetune.answers.sample import Sample
@@ -15,6 +17,8 @@ __all__ = [
     "Sample",
     "Sides",
     "Verdict",
+    "collapse_rate",
+    "jackknife_values",
     "judge",
     "power",
     "stage_level",

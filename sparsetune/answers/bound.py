@@ -10,9 +10,10 @@ Verdict = Literal["yes", "no", "opposite", "not settled", "open"]
 ``no``: it is smaller than the margin. ``not settled``: the data allow more than one of these.
 ``open``: the stage is not complete."""
 Reason = Literal[
-    "", "never measured", "too few seeds", "missing values", "no spread", "collapses", "open stage"
+    "", "never measured", "too few seeds", "not finite", "no spread", "collapses", "open stage"
 ]
-"""Why there is no answer, where it is not just that the interval is too wide."""
+"""Why there is no answer; empty where the interval is just too wide. ``no spread``: all differences
+are equal, which does not tell how far the next one may lie."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Bound:
         n: Number of seeds.
         mean: Mean difference, NaN without results.
         se: Standard error of the mean.
-        df: Degrees of freedom of the interval.
+        df: Degrees of freedom of the spread over seeds, which contrasts of a group share.
         low: Lower bound, at `level` where one side was asked for, at half of it where two were.
         high: Upper bound, likewise.
         level: Probability of a wrong answer that this contrast may spend at this stage.

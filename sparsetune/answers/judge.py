@@ -2,72 +2,126 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 
 from sparsetune.answers.asked import Asked, Contrast
 from sparsetune.answers.bound import Bound, Reason, Verdict
+from sparsetune.answers.collapses import could_differ
+from sparsetune.answers.components import Components, components
 from sparsetune.answers.family import shares, stage_level
+from sparsetune.answers.precision import Floats, Precision
+from sparsetune.answers.sample import Sample
+from sparsetune.answers.seeds_needed import Targets, seeds_needed
+from sparsetune.answers.verdict import verdict_of
 
 
 def judge(
     family: Sequence[Asked], *, level: float = 0.05, stage: int = 1, is_complete: bool = True
 ) -> list[Bound]:
-    """Bounds and verdicts of all contrasts; any of them is wrong with probability ``level``.
+    """Bounds and verdicts of all contrasts; any verdict is wrong with probability ``level``.
+
+    The level is split over stages (`stage_level`), questions and contrasts (Bonferroni). One-sided
+    bounds each have the contrast's whole level: a "yes" is wrong at effects of 0 or less, a "no"
+    at effects of the margin or more, so that only one of them can be. Two-sided ones have half of
+    it each.
 
     Args:
         family: Every question that was declared, with every contrast.
-        level: Probability that any answer is wrong, over all stages together.
+        level: Probability that any answer is wrong, over all stages together, in (0, 1).
         stage: Number of the stage of data, from 1.
-        is_complete: Whether the stage's trials have all ended; otherwise verdicts are "open".
+        is_complete: Whether the stage's trials have all ended; otherwise every verdict is "open".
 
     Returns:
         One bound per contrast, question by question.
 
     Raises:
-        SparsetuneError: if names are not unique, the level is outside (0, 1), or stage is below 1.
+        SparsetuneError: if names are not unique, the level is outside (0, 1), or the stage below 1.
     """
-    spent = stage_level(level, stage)
     places = [(asked, contrast) for asked in family for contrast in asked.contrasts]
-    return [
-        _bound(asked, contrast, spent * share, is_complete)
-        for (asked, contrast), share in zip(places, shares(family), strict=True)
-    ]
-
-
-def _bound(asked: Asked, contrast: Contrast, level: float, is_complete: bool) -> Bound:
-    from scipy.special import stdtrit
-
-    values = contrast.sample.differences
-    n = len(values)
-    mean = float(values.mean()) if n else math.nan
-    sd = float(values.std(ddof=1)) if n > 1 else math.nan
-    reason: Reason = "" if n > 1 else "too few seeds" if n else "never measured"
-    se = sd / math.sqrt(n) if n > 1 else math.nan
-    half = float(-stdtrit(n - 1, level / asked.sides)) * se if n > 1 else math.nan
-    verdict = _verdict(mean - half, mean + half, asked) if is_complete else "open"
-    return Bound(
-        asked.name,
-        contrast.name,
-        n,
-        mean,
-        se,
-        n - 1,
+    share = np.array(shares(family))
+    if not places:
+        return []
+    samples = [contrast.sample for _, contrast in places]
+    parts = [components(sample) for sample in samples]
+    precision = Precision.of(samples, parts)
+    sides = np.array([asked.sides for asked, _ in places])
+    mean = np.array([part.mean for part in parts])
+    level_here = stage_level(level, stage) * share
+    half = precision.half_widths(level_here / sides)
+    numbers = zip(
         mean - half,
         mean + half,
-        level,
-        verdict,
-        math.nan,
-        reason,
+        precision.standard_errors(),
+        precision.df,
+        level_here,
+        _seeds_needed(places, mean, precision, stage_level(level, stage + 1) * share),
+        strict=True,
     )
+    bounds = []
+    for (asked, contrast), part, row in zip(places, parts, numbers, strict=True):
+        low, high, se, df, own_level, needed = map(float, row)
+        verdict, reason = _answer(asked, contrast.sample, part, low, high)
+        if verdict != "not settled":
+            needed = 0.0
+        elif reason == "collapses":
+            needed = np.nan
+        bound = Bound(
+            question=asked.name,
+            name=contrast.name,
+            n=part.n,
+            mean=part.mean,
+            se=se,
+            df=df,
+            low=low,
+            high=high,
+            level=own_level,
+            verdict=verdict,
+            seeds_needed=needed,
+            reason=reason,
+        )
+        bounds.append(bound if is_complete else replace(bound, verdict="open", reason="open stage"))
+    return bounds
 
 
-def _verdict(low: float, high: float, asked: Asked) -> Verdict:
-    is_below_margin = high < asked.margin
-    if is_below_margin and (asked.sides == 1 or low > -asked.margin):
-        return "no"
-    if low > 0:
-        return "yes"
-    if high < 0 and asked.sides == 2:
-        return "opposite"
-    return "not settled"
+def _seeds_needed(
+    places: Sequence[tuple[Asked, Contrast]], mean: Floats, precision: Precision, level: Floats
+) -> Floats:
+    """Further seeds of each contrast; they begin another stage, which has a level of its own."""
+    sides = np.array([asked.sides for asked, _ in places])
+    targets = Targets(
+        mean=mean,
+        margin=np.array([asked.margin for asked, _ in places]),
+        is_two_sided=sides == 2,
+        can_be_no=np.array([not any(contrast.sample.collapsed) for _, contrast in places]),
+        level=level / sides,
+    )
+    return seeds_needed(targets, precision)
+
+
+def _answer(
+    asked: Asked, sample: Sample, part: Components, low: float, high: float
+) -> tuple[Verdict, Reason]:
+    """Verdict of one contrast, and why there is none."""
+    obstacle = _obstacle(sample, part)
+    if obstacle:
+        return "not settled", obstacle
+    verdict = verdict_of(low, high, asked.margin, asked.sides)
+    if verdict == "no" and any(sample.collapsed):
+        return "not settled", "collapses"
+    return verdict, ""
+
+
+def _obstacle(sample: Sample, part: Components) -> Reason:
+    """What forbids any verdict, empty if nothing does."""
+    if any(sample.collapsed) and could_differ(sample.collapsed, sample.runs):
+        return "collapses"
+    if part.n == 0:
+        return "never measured"
+    if part.n == 1:
+        return "too few seeds"
+    if not part.is_finite:
+        return "not finite"
+    return "no spread" if part.has_no_spread else ""

@@ -1,0 +1,44 @@
+"""Runs that collapsed: an interval for their rate, and when they forbid an answer."""
+
+from __future__ import annotations
+
+from sparsetune.errors import SparsetuneError
+
+RATE_DIFFERENCE = 0.1
+"""Difference in collapse rates that could make the mean of the other runs misleading."""
+RATE_LEVEL = 0.05
+"""Probability that the interval of a rate misses it."""
+
+
+def collapse_rate(collapsed: int, runs: int, level: float = RATE_LEVEL) -> tuple[float, float]:
+    """Ends of the exact interval for a rate (Clopper and Pearson 1934).
+
+    Args:
+        collapsed: Number of runs that collapsed.
+        runs: Number of runs; 0 gives (0, 1).
+        level: Probability that the interval misses the rate, in (0, 1).
+
+    Raises:
+        SparsetuneError: if more runs collapsed than there are, or the level is outside (0, 1).
+    """
+    from scipy.special import betaincinv
+
+    if not 0 <= collapsed <= runs:
+        raise SparsetuneError(f"`collapsed` is 0 to {runs}, the number of runs, got {collapsed}")
+    if not 0 < level < 1:
+        raise SparsetuneError(
+            f"`level` is the probability of a wrong answer, above 0 and below 1, got {level}"
+        )
+    rest = runs - collapsed
+    low = betaincinv(collapsed, rest + 1, level / 2) if collapsed else 0.0
+    high = betaincinv(collapsed + 1, rest, 1 - level / 2) if rest else 1.0
+    return float(low), float(high)
+
+
+def could_differ(collapsed: tuple[int, int], runs: tuple[int, int]) -> bool:
+    """Whether the collapse rates of two sides could differ by more than `RATE_DIFFERENCE`.
+
+    Read from their intervals: the low end of one against the high end of the other.
+    """
+    (low, high), (other_low, other_high) = map(collapse_rate, collapsed, runs)
+    return max(high - other_low, other_high - low) > RATE_DIFFERENCE
