@@ -259,7 +259,7 @@ class Writing:
     def _unsettled(self, measured: MeasuredContrast, bound: Bound) -> Sentence:
         whether = whether_words(self.question, measured.planned)
         match bound.reason:
-            case "never measured" | "missing values":
+            case "never measured" | "not finite":
                 return write("unsettled_missing", whether=whether)
             case "too few seeds":
                 return write("unsettled_one_seed", whether=whether)
