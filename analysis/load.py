@@ -25,6 +25,8 @@ from sparsetune.storage import StudyDirectory
 from sparsetune.storage.directory import log_notices
 from sparsetune.storage.ledger import LedgerLines, paused_garbage_collection
 from sparsetune.storage.records import Extended, Started
+from sparsetune.storage.trial_files import AttemptFiles
+from sparsetune.storage.trial_files.outcomes import Outcomes
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study
 from sparsetune.study.questions.kinds import Question
@@ -41,6 +43,9 @@ from .tables.compact import (
 from .tables.declared import configurations
 from .tables.design import Design
 from .tables.results import Results
+
+MAX_CACHED_EXAMPLES = 2**27
+"""Outcomes of test examples that stay in memory; those of further trials are read again."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,28 @@ class StudyResults(Results):
     def design(self) -> Design:
         """Objective and axes that the study declares."""
         return Design.of(self.study)
+
+    def trial_outcomes(self, trial_id: str) -> Outcomes:
+        """See `Results`; each file is read once, as long as not too many are kept in memory."""
+        kept = self._outcomes
+        if trial_id in kept:
+            return kept[trial_id]
+        state = self.states.get(trial_id)
+        if state is None:
+            raise StudyDirectoryError(f"the study {self.study.name} has no trial `{trial_id}`")
+        found = AttemptFiles.of(self.directory, trial_id, state).outcomes()
+        if found is None:
+            raise StudyDirectoryError(
+                f"trial {trial_id} ({state.status}, {state.use.role}) left no outcomes of single"
+                " test examples: search trials and trials of older versions have none"
+            )
+        if found.examples + sum(one.examples for one in kept.values()) <= MAX_CACHED_EXAMPLES:
+            kept[trial_id] = found
+        return found
+
+    @cached_property
+    def _outcomes(self) -> dict[str, Outcomes]:
+        return {}
 
     @property
     def _val_metrics(self) -> tuple[Column, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import cells, comparability, directory, seeds, selection, steps
+from . import cells, comparability, directory, learning, seeds, selection, steps
 from .check import Check
 
 _ALL = (
@@ -290,6 +290,16 @@ _ALL = (
         remedy=(
             "Copy the study's directory again, or let the study run on (`sparsetune resume"
             " DIRECTORY`): it closes the ledger."
+        ),
+    ),
+    Check(
+        code="SPT025",
+        title="Learned nothing",
+        severity="error",
+        function=learning.cells_that_learned_nothing,
+        rule="networks that are compared should have learned something",
+        remedy=(
+            "Compare no recipes there; train longer, prune less or more slowly, or give more data."
         ),
     ),
 )

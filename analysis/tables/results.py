@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sparsetune.errors import SparsetuneError
 from sparsetune.notebook import html_text, html_title
+from sparsetune.storage.trial_files.outcomes import Outcomes, Quantity
 
 from ..measure import Measure
 from ..notebook import frame_html
@@ -101,6 +104,69 @@ class Results(ABC):
         `trials` shows only the first role of each trial in `ledger.ROLE_ORDER`.
         """
         return self._uses.copy(deep=False)
+
+    def trial_outcomes(self, trial_id: str) -> Outcomes:
+        """Outcomes of a trial on each example of the test set.
+
+        Raises:
+            SparsetuneError: if there are none, or they are damaged, with the reason.
+            StorageError: if they cannot be read.
+        """
+        raise SparsetuneError(
+            f"outcomes on single test examples are kept by a study's directory: trial {trial_id}"
+            " has none"
+        )
+
+    def outcomes(self, trial_ids: Sequence[str], y: str = "test_accuracy") -> NDArray[np.float64]:
+        """Outcomes of trials on the same test examples.
+
+        Args:
+            trial_ids: Trials that have read the test set, at least one.
+            y: ``test_accuracy``, ``test_loss`` or ``test_score``.
+
+        Returns:
+            Shape [n_trials, n_examples]. The mean of a row is the trial's value of ``y``; of a
+            score that is no mean over examples, a row holds jackknife pseudo-values, for groups of
+            examples where there are many.
+
+        Raises:
+            SparsetuneError: if a trial has none, or its file is damaged; it names the trial.
+            StorageError: if a file cannot be read.
+        """
+        quantity = self._outcome_quantity(y)
+        rows: list[NDArray[np.float64]] = []
+        for trial_id in trial_ids:
+            row = self.trial_outcomes(trial_id).values(quantity)
+            if row is None:
+                raise SparsetuneError(f"trial {trial_id} kept no `{y}` of single test examples")
+            if rows and len(row) != len(rows[0]):
+                raise SparsetuneError(
+                    f"trials must have one test set, got {len(rows[0]):,} examples of"
+                    f" {trial_ids[0]} and {len(row):,} of {trial_id}"
+                )
+            rows.append(row)
+        if not rows:
+            raise SparsetuneError("outcomes are those of at least one trial, got none")
+        return np.stack(rows)
+
+    def _outcome_quantity(self, y: str) -> Quantity:
+        """What outcomes a column is made of: its quantity, or the score that it holds.
+
+        Raises:
+            SparsetuneError: if the column has none.
+        """
+        match y:
+            case "test_accuracy":
+                return "accuracy"
+            case "test_loss":
+                return "loss"
+        headlines = {task.metrics[0].column for task in self.design.measured}
+        if y == "test_score" or {y.removeprefix("test_")} == headlines:
+            return "score"
+        raise SparsetuneError(
+            "outcomes on single test examples are those of test_accuracy, test_loss or test_score,"
+            f" got `{y}`"
+        )
 
     @cached_property
     def _known(self) -> dict[Any, Any]:

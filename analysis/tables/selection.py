@@ -50,6 +50,7 @@ _CELL_DTYPES = {
     "control_id": "string",
     "report_trials": "Int64",
     "report_trials_asked": "Int64",
+    "learned_nothing": "Int64",
     "flops_ratio": "float64",
 }
 
@@ -85,8 +86,10 @@ def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFram
         (configurations that a rung stopped, which cannot win) ``diverged failed`` (trials of the
         cell that diverged, and those that failed or are invalid); ``winner_id objective``; each
         search axis (the winner's value); ``control_id report_trials report_trials_asked
-        flops_ratio`` (training FLOPs of its report trials over those of their dense twins)
-        ``finished``. The winner is provisional until ``finished``.
+        learned_nothing`` (report trials of the winner that have learned nothing, see
+        `sparsetune.spec.columns`; missing where none was judged) ``flops_ratio`` (training FLOPs of
+        its report trials over those of their dense twins) ``finished``. The winner is provisional
+        until ``finished``.
     """
     trials = trials.set_index("trial_id")
     by_cell = dict(list(uses.groupby("cell", sort=False)))
@@ -150,6 +153,7 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
         "control_id": next(iter(controls), None),
         "report_trials": report_trials,
         "report_trials_asked": report_trials_asked,
+        "learned_nothing": report["trial_id"].map(trials["learned_nothing"]).sum(min_count=1),
         "flops_ratio": _flops_ratio(report, trials),
         "finished": searched and (winner is None or report_trials >= report_trials_asked),
     }

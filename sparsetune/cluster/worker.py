@@ -40,7 +40,13 @@ from sparsetune.storage.records import (
     Report,
     Started,
 )
-from sparsetune.storage.trial_files import CERTIFICATE_FILE, STRUCTURE_FILE, file_digests
+from sparsetune.storage.trial_files import (
+    CERTIFICATE_FILE,
+    OUTCOMES_FILE,
+    STRUCTURE_FILE,
+    file_digests,
+)
+from sparsetune.storage.trial_files.outcomes import encode_outcomes
 
 if TYPE_CHECKING:
     from sparsetune.train.loop import TrialResult
@@ -253,6 +259,8 @@ def _train(given: Assignment, start: _Start, messages: DriverMessages, watchdog:
     require_study_folder(folder)
     _write_json(folder / CERTIFICATE_FILE, final.certificate)
     _write_json(folder / STRUCTURE_FILE, final.structure)
+    if final.outcomes is not None:
+        _write(folder / OUTCOMES_FILE, encode_outcomes(final.outcomes))
     return _trial_end(given, final, device_memory.peak_bytes(device), file_digests(folder))
 
 
@@ -270,6 +278,12 @@ def _trial_end(
     counts = {}
     if final.certificate:
         counts = {column: final.certificate[name] for column, name in COUNT_COLUMNS.items()}
+    learned: dict[str, ColumnValue] = {}
+    if final.outcomes is not None:
+        learned = {
+            "chance_loss": final.outcomes.chance_loss,
+            "learned_nothing": final.outcomes.learned_nothing,
+        }
     return Ended(
         trial_id=given.trial_id,
         attempt=given.attempt,
@@ -277,7 +291,7 @@ def _trial_end(
         error=final.error,
         certified=final.certified,
         files=files,
-        columns={**counts, "peak_memory": peak_memory, **final.test},
+        columns={**counts, "peak_memory": peak_memory, **final.test, **learned},
     )
 
 
@@ -303,8 +317,12 @@ def device_processor(device: str) -> str:
 
 
 def _write_json(path: Place, facts: object) -> None:
+    _write(path, json.dumps(facts, indent=1) + "\n")
+
+
+def _write(path: Place, content: str | bytes) -> None:
     with translating_write_errors(path):
-        write_durably(path, json.dumps(facts, indent=1) + "\n")
+        write_durably(path, content)
 
 
 def _error_reason(error: BaseException) -> str:

@@ -100,6 +100,17 @@ FINAL_COLUMNS = (
     Column("test_accuracy", "float64", "fraction right, test split, in [0, 1]"),
     Column("test_score", "float64", "the task's headline metric, test split"),
     Column("test_entropy", "float64", "mean entropy in nats of the softmax, test split"),
+    Column(
+        "chance_loss",
+        "float64",
+        "loss of the best constant answer, test split, in the unit of test_loss",
+    ),
+    Column(
+        "learned_nothing",
+        "boolean",
+        "whether every test example gets one answer, or test_loss is not below chance_loss"
+        " (numbers)",
+    ),
     Column("certified", "boolean", "whether the saved weights have the sparsity asked for"),
     Column(
         "pruned_weights", "float64", "outside the final mask, a count: the numerator of sparsity"

@@ -47,11 +47,12 @@ NON_NEGATIVE_COLUMNS = (
     *("step", "attempt", "epoch", "lr", "zeros_in_mask", "seconds"),
     *("train_flops", "extra_flops", "inference_flops"),
     *("pruned_weights", "prunable_weights", "parameters", "peak_memory"),
+    "chance_loss",
 )
 """Columns whose values are 0 or more."""
 ROUNDING = 1e-6
 """How far a value may lie outside its range, for sums that were rounded."""
-FLAG_COLUMNS = ("at_target", "certified")
+FLAG_COLUMNS = ("at_target", "certified", "learned_nothing")
 TEXT_COLUMNS = ("phase", "error", "study", "arm", "cell", "config_id", "role", "twin_id")
 
 

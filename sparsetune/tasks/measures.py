@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isnan, nan
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch.nn import functional
 
 from sparsetune.spec.task import Metric
-from sparsetune.tasks.metrics import TaskMetric, compute_metric
+from sparsetune.tasks.losses import class_loss
+from sparsetune.tasks.metrics import (
+    Accuracy,
+    OutcomeMetric,
+    OutcomeState,
+    PredictionMetric,
+    TaskMetric,
+    compute_metric,
+)
 from sparsetune.tasks.nested import Nested, count_examples, map_tensors, tensors_of
 
 OutputBatch = tuple[Nested, Nested]
@@ -53,15 +61,45 @@ class EvaluationResult:
         return {f"{prefix}_{name}": value for name, value in values.items()}
 
 
+class Recorder(Protocol):
+    """Takes in what an evaluation measures, example by example; it changes no measure."""
+
+    def add_batch(
+        self, outputs: Nested, targets: Nested, loss: LossFunction, loss_name: str
+    ) -> None:
+        """Take a batch in.
+
+        Args:
+            outputs: Outputs of the network, as the loss takes them.
+            targets: Targets, as the loss takes them.
+            loss: The loss that is measured.
+            loss_name: Its name in `sparsetune.tasks.losses.LOSSES`; another one for a user's own.
+        """
+
+    def add_score(
+        self, metric: OutcomeMetric, outcomes: torch.Tensor | None, sign: Literal[-1, 1]
+    ) -> None:
+        """Take the score in.
+
+        Args:
+            metric: Its metric.
+            outcomes: Outcomes of all examples, (n, values); None where the batches tell them.
+            sign: Sign of the score: -1 where the metric is better when lower.
+        """
+
+
 class Measures(Protocol):
     """What evaluations of a task measure."""
 
-    def measure(self, batches: Iterable[OutputBatch], examples: int) -> EvaluationResult:
+    def measure(
+        self, batches: Iterable[OutputBatch], examples: int, recorder: Recorder | None = None
+    ) -> EvaluationResult:
         """Measure a split.
 
         Args:
             batches: Outputs and targets of the whole split, batch by batch, in evaluation mode.
             examples: Number of examples in the split, at least 1.
+            recorder: Takes in what is measured, example by example; None for nobody.
         """
 
 
@@ -75,7 +113,9 @@ class ClassMeasures:
 
     metric: Metric = "accuracy"
 
-    def measure(self, batches: Iterable[OutputBatch], examples: int) -> EvaluationResult:
+    def measure(
+        self, batches: Iterable[OutputBatch], examples: int, recorder: Recorder | None = None
+    ) -> EvaluationResult:
         """See `Measures`; outputs are logits, (n, classes), or predicted numbers, (n, 1)."""
         sums: list[torch.Tensor] = []
         all_logits: list[torch.Tensor] = []
@@ -85,6 +125,9 @@ class ClassMeasures:
             assert isinstance(targets, torch.Tensor)
             logits = outputs.double()
             sums.append(_batch_sums(logits, targets))
+            if recorder:
+                name = "mse" if targets.is_floating_point() else "cross_entropy"
+                recorder.add_batch(logits, targets, class_loss, name)
             if self.metric != "accuracy":
                 all_logits.append(logits)
                 all_targets.append(targets)
@@ -95,7 +138,14 @@ class ClassMeasures:
         loss, accuracy, entropy = (total / examples).tolist()
         score = accuracy
         if self.metric != "accuracy":
-            score = compute_metric(self.metric, torch.cat(all_logits), torch.cat(all_targets))
+            logits = torch.cat(all_logits)
+            targets = torch.cat(all_targets)
+            score = compute_metric(self.metric, logits, targets)
+            if recorder:
+                metric = PredictionMetric(self.metric)
+                recorder.add_score(metric, metric.outcomes(logits, targets), 1)
+        elif recorder:
+            recorder.add_score(Accuracy(), None, 1)
         return EvaluationResult(loss, accuracy, score, entropy, 1 - score)
 
 
@@ -128,13 +178,17 @@ class CustomMeasures:
         loss: The loss without smoothing or penalty.
         metrics: Metrics by their names in columns; the first is the score.
         in_double: Compute in double precision, as built-in losses allow.
+        loss_name: Name of the loss, as the task declares it.
     """
 
     loss: LossFunction
     metrics: Mapping[str, TaskMetric]
     in_double: bool
+    loss_name: str = ""
 
-    def measure(self, batches: Iterable[OutputBatch], examples: int) -> EvaluationResult:
+    def measure(
+        self, batches: Iterable[OutputBatch], examples: int, recorder: Recorder | None = None
+    ) -> EvaluationResult:
         """See `Measures`; outputs and targets may have any form that the loss takes."""
         sums = torch.zeros(3, dtype=torch.float64)
         states = {name: metric.start() for name, metric in self.metrics.items()}
@@ -150,6 +204,8 @@ class CustomMeasures:
             if is_finite:  # a metric may raise for NaN, which the loss shows already
                 for state in states.values():
                     state.update(outputs, targets)
+            if recorder:
+                recorder.add_batch(outputs, targets, self.loss, self.loss_name)
         loss_mean, accuracy, entropy = (sums / examples).tolist()
         values = {}
         for name, state in states.items():
@@ -160,6 +216,9 @@ class CustomMeasures:
         higher = self.metrics[first].higher_is_better
         score = values[first] if higher else -values[first]
         error = 1 - score if higher else values[first]
+        state = states[first]
+        if recorder and is_finite and isinstance(state, OutcomeState):
+            recorder.add_score(state.metric, state.outcomes(), 1 if higher else -1)
         return EvaluationResult(
             loss=loss_mean,
             accuracy=accuracy,

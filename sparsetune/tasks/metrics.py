@@ -76,19 +76,32 @@ class ByOutcomes:
 
     def start(self) -> MetricState:
         """See `TaskMetric`."""
-        return _OutcomeState(self.metric)
+        return OutcomeState(self.metric)
 
 
 @dataclass
-class _OutcomeState:
+class OutcomeState:
+    """State of a metric computed from outcomes; see `MetricState`.
+
+    Args:
+        metric: The metric.
+        parts: Outcomes of each batch, (n, values).
+    """
+
     metric: OutcomeMetric
     parts: list[torch.Tensor] = field(default_factory=list)
 
     def update(self, outputs: Any, targets: Any) -> None:
+        """Take a batch in."""
         self.parts.append(self.metric.outcomes(outputs, targets))
 
+    def outcomes(self) -> torch.Tensor:
+        """Outcomes of all examples, (n, values)."""
+        return torch.cat(self.parts)
+
     def compute(self) -> float:
-        return self.metric.score(torch.cat(self.parts))
+        """Value over all batches."""
+        return self.metric.score(self.outcomes())
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems, image_resolution, learning_rate
 from sparsetune.spec.sparsity import SparsitySpec
+from sparsetune.storage.trial_files.outcomes import Outcomes
 from sparsetune.study.rules.combinations import combination_problems
 from sparsetune.tasks.kinds import load_task, network_of, resolve_task
 from sparsetune.tasks.network import compute_outputs, outline_of
@@ -58,6 +59,7 @@ from sparsetune.train.distill import (
 from sparsetune.train.evaluate import evaluate_model
 from sparsetune.train.initialisation import initialisation_seed
 from sparsetune.train.optim import build_optimizer, held_parameters, optimizer_problems
+from sparsetune.train.outcomes import OutcomeRecorder
 from sparsetune.train.probe import GradientProbe
 from sparsetune.train.rows import evaluation_steps, find_divergence, loss_columns, mask_columns
 
@@ -76,6 +78,7 @@ class TrialResult:
             diverged.
         test: ``test_loss test_accuracy test_score test_entropy``; empty unless the test set was
             read.
+        outcomes: Outcomes on each test example; None unless the test set was read.
     """
 
     status: Literal["COMPLETE", "DIVERGED", "INVALID"]
@@ -84,6 +87,7 @@ class TrialResult:
     certificate: dict[str, Any] = field(default_factory=dict)
     structure: list[dict[str, Any]] = field(default_factory=list)
     test: dict[str, float] = field(default_factory=dict)
+    outcomes: Outcomes | None = None
 
 
 def _ignore_row(row: Row) -> None:
@@ -295,13 +299,17 @@ def train(
             faults = "; ".join(certificate["faults"])
             return TrialResult("INVALID", faults, False, certificate, structure)
         test: dict[str, float] = {}
+        outcomes = None
         if read_test:
-            test.update(evaluate_model(model, task.splits.test, task.measures).columns("test"))
+            recorder = OutcomeRecorder()
+            measured = evaluate_model(model, task.splits.test, task.measures, recorder)
+            test.update(measured.columns("test"))
+            outcomes = recorder.outcomes(measured)
         if logits_to is not None:
             save_weights({"logits": compute_split_logits(model, task.splits.train)}, logits_to)
         if masks_to is not None:
             save_masks(sparsifier.masks(), masks_to)
-    return TrialResult("COMPLETE", None, True, certificate, structure, test)
+    return TrialResult("COMPLETE", None, True, certificate, structure, test, outcomes)
 
 
 def _require_none(*problems: Iterable[Problem]) -> None:

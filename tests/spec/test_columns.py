@@ -15,8 +15,8 @@ MEASURED = (
     " seconds"
 )
 FINAL = (
-    "test_loss test_accuracy test_score test_entropy certified pruned_weights prunable_weights"
-    " parameters peak_memory error own_code twin_id"
+    "test_loss test_accuracy test_score test_entropy chance_loss learned_nothing certified"
+    " pruned_weights prunable_weights parameters peak_memory error own_code twin_id"
 )
 
 

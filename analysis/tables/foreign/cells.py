@@ -28,6 +28,7 @@ _COUNT_COLUMNS = (
     "failed",
     "report_trials",
     "report_trials_asked",
+    "learned_nothing",
 )
 _CELL_DTYPES = {
     **dict.fromkeys(("study", "arm", "cell", "winner_id", "control_id"), "string"),
@@ -261,6 +262,7 @@ def _cell_table(
         control_id=_first_by_cell(uses[uses["role"] == "control"], "config_id"),
         report_trials=reports,
         report_trials_asked=reports,
+        learned_nothing=None,
         flops_ratio=_flops_ratios(report, runs.trials),
         finished=status.isin(FINISHED_STATUSES).groupby(trials["cell"]).all(),
     ).reset_index(drop=True)

@@ -151,6 +151,7 @@ class CustomKind:
             loss=self._plain_loss(),
             metrics={metric.column(): task_metric(metric) for metric in self.spec.all_metrics()},
             in_double=self.spec.loss in LOSSES,
+            loss_name=self.spec.loss,
         )
 
     def export(

@@ -324,6 +324,25 @@ def own_code(other: Any, where: Callable[[pd.DataFrame], Any]) -> Callable[[Made
     )
 
 
+def constant(
+    accuracy: float,
+    where: Callable[[pd.DataFrame], Any] | None,
+    weak: Callable[[pd.DataFrame], Any] | None = None,
+) -> Callable[[MadeResults], MadeResults]:
+    """Networks that give each test example one answer, and networks that are as bad but do not."""
+
+    def change(frames: MadeResults) -> MadeResults:
+        trials = frames.trials().assign(learned_nothing=False)
+        made = frames.replace(trials=trials.astype({"learned_nothing": "boolean"}))
+        for chosen, value in ((where, True), (weak, False)):
+            if chosen is not None:
+                made = made.with_values("trials", "learned_nothing", value, where=chosen)
+                made = made.with_values("trials", "test_accuracy", accuracy, where=chosen)
+        return made
+
+    return change
+
+
 EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
     "SPT001": [
         (
@@ -531,7 +550,28 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
         (own_code("lib=x nets=b", some(2, dense)), own_code(pd.NA, some(2, dense))),
     ],
     "SPT024": [("cut certificate", "full layers"), ("not closed", "plain")],
+    "SPT025": [
+        # A balanced test set of ten classes, at exactly the share of one, with varied answers.
+        (constant(0.1, in_cell(SPARSE, "report")), constant(0.1, None, in_cell(SPARSE, "report"))),
+        (constant(0.7, in_cell(SPARSE, "control")), constant(0.7, in_cell(SPARSE, "search"))),
+        (constant(np.nan, some(1, in_cell(SPARSE, "report"))), constant(np.nan, None)),
+    ],
 }
+
+
+def test_networks_that_learned_nothing_are_named_in_words(
+    example: Callable[[Change], Results],
+) -> None:
+    found = checks(example(constant(0.6838, in_cell(SPARSE, "report", "control"))))
+    (message,) = found.loc[found["code"] == "SPT025", "message"]
+    assert message == (
+        "Networks that are compared should have learned something: GMP at 90 %: all 6 networks"
+        " answer the same class for every test example, which is right for 68.38 % of them."
+    )
+    some_of = checks(example(constant(np.nan, some(1, in_cell(SPARSE, "report")))))
+    (row,) = some_of[some_of["code"] == "SPT025"].to_dict("records")
+    assert (row["severity"], row["cell"]) == ("warning", SPARSE)
+    assert "GMP at 90 %: 1 of 6 networks predicts no better than one constant" in row["message"]
 
 
 def unmeasured(frames: MadeResults) -> MadeResults:

@@ -1,29 +1,26 @@
-"""Files of a study's trials: what an attempt leaves, with its digests, and what may be deleted."""
+"""Small files that an attempt of a trial leaves, with their digests."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any, TypeVar
 
 from sparsetune.errors import SparsetuneError, StudyDirectoryError
-from sparsetune.paths import Place, list_names, read_content, translating_write_errors
-from sparsetune.paths.confined import delete_file
+from sparsetune.paths import Place, list_names, read_content
 from sparsetune.storage.checks import MAX_JSON_BYTES, is_count, is_number, parse_json
 from sparsetune.storage.directory import StudyDirectory
+from sparsetune.storage.trial_files.outcomes import MAX_OUTCOMES_BYTES, Outcomes, decode_outcomes
 from sparsetune.storage.trial_state import TrialState
 
 MODEL_FILE = "model.safetensors"
 MASKS_FILE = "masks.safetensors"
 CERTIFICATE_FILE = "certificate.json"
 STRUCTURE_FILE = "structure.json"
-RECORDED_FILES = (MODEL_FILE, MASKS_FILE, CERTIFICATE_FILE, STRUCTURE_FILE)
+OUTCOMES_FILE = "outcomes.safetensors"
+RECORDED_FILES = (MODEL_FILE, MASKS_FILE, CERTIFICATE_FILE, STRUCTURE_FILE, OUTCOMES_FILE)
 """Files of an attempt whose digests stand in the end of its trial."""
 MAX_TENSOR_FILE_BYTES = 64 * 2**30
 """Largest model or mask file that is read; it is held in memory twice."""
@@ -114,6 +111,19 @@ class AttemptFiles:
             raise self._damage(STRUCTURE_FILE, "it must be a list of masks with their measures")
         return values
 
+    def outcomes(self) -> Outcomes | None:
+        """Outcomes of the trial on each test example; None where there are none.
+
+        Raises:
+            StudyDirectoryError: if they are damaged.
+            StorageError: if they cannot be read.
+        """
+        content = self.read(OUTCOMES_FILE, MAX_OUTCOMES_BYTES)
+        try:
+            return None if content is None else decode_outcomes(content)
+        except ValueError as error:
+            raise self._damage(OUTCOMES_FILE, str(error)) from error
+
     def faults(self) -> list[str]:
         """What is wrong with the files that a report reads, a sentence each; empty if all is well.
 
@@ -127,7 +137,13 @@ class AttemptFiles:
             for name in expected
             if name not in present
         ]
-        for read in (self.certificate, self.structure, lambda: self.read(MASKS_FILE)):
+        readers: list[Callable[[], object]] = [
+            self.certificate,
+            self.structure,
+            self.outcomes,
+            lambda: self.read(MASKS_FILE),
+        ]
+        for read in readers:
             try:
                 read()
             except SparsetuneError as error:
@@ -181,82 +197,3 @@ def _is_mask_row(row: Any) -> bool:
     return isinstance(row.get("phase"), str) and all(
         is_number(value) and 0 <= value <= 1 for value in shares
     )
-
-
-FILE_PATTERNS = {"checkpoints": "checkpoint-*", "models": "model.safetensors"}
-"""Pattern of the names of each kind of large file, within an attempt's folder."""
-
-
-@dataclass(frozen=True)
-class LargeFile:
-    """A checkpoint or a model of one trial.
-
-    Args:
-        path: The file; no link.
-        kind: A key of `FILE_PATTERNS`.
-        trial_id: The trial.
-        size: Its bytes.
-    """
-
-    path: Path
-    kind: str
-    trial_id: str
-    size: int
-
-
-def find_large_files(home: StudyDirectory, kinds: Sequence[str]) -> list[LargeFile]:
-    """Large files of a study on a disk, in order of their paths. Links are not followed.
-
-    Args:
-        home: The study's directory.
-        kinds: Keys of `FILE_PATTERNS`.
-
-    Raises:
-        StorageError: if a folder cannot be read.
-    """
-    found = []
-    with translating_write_errors(home.path):
-        for trial in _folders_in(Path(str(home.trials)), "*"):
-            for attempt in _folders_in(trial, "attempt-*"):
-                found += [*_files_in(attempt, trial.name, kinds)]
-    return found
-
-
-def _folders_in(folder: Path, pattern: str) -> Iterator[Path]:
-    """Folders of a folder, which is no link itself, by name; links are left out."""
-    if folder.is_symlink() or not folder.is_dir():
-        return
-    with os.scandir(folder) as entries:
-        names = [
-            one.name
-            for one in entries
-            if one.is_dir(follow_symlinks=False) and fnmatchcase(one.name, pattern)
-        ]
-    yield from (folder / name for name in sorted(names))
-
-
-def _files_in(attempt: Path, trial_id: str, kinds: Sequence[str]) -> Iterator[LargeFile]:
-    for path in sorted(attempt.iterdir()):
-        facts = path.lstat()
-        matching = [kind for kind in kinds if fnmatchcase(path.name, FILE_PATTERNS[kind])]
-        if matching and stat.S_ISREG(facts.st_mode):
-            yield LargeFile(path, matching[0], trial_id, facts.st_size)
-
-
-def total_bytes(files: Sequence[LargeFile]) -> Mapping[str, int]:
-    """Bytes of files by kind."""
-    sizes = dict.fromkeys(FILE_PATTERNS, 0)
-    for file in files:
-        sizes[file.kind] += file.size
-    return sizes
-
-
-def delete_files(files: Sequence[LargeFile]) -> None:
-    """Delete files; one that is gone already is none to delete.
-
-    Raises:
-        StorageError: if the disk refuses.
-    """
-    for file in files:
-        with translating_write_errors(file.path):
-            delete_file(file.path)
