@@ -206,6 +206,6 @@ def test_a_question_may_be_about_lengths_that_are_added_with_it() -> None:
     assert record is not None
     assert record.asked[0]["times"] == 4
     assert faults(study(), asked=[UnderTrained("acdc"), ArmsDiffer("gmp", "gmp")]) == [
-        "`ask.0.arm`: must be an arm of the study: dense, gmp, dense-sr_ste, sr_ste, got 'acdc'",
+        "`ask.0.arm`: must be an arm of the study: dense, gmp, sr_ste, got 'acdc'",
         "`ask.1.other`: must differ from `arm`, got 'gmp'",
     ]
