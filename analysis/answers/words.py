@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from sparsetune.answers import Bound
 from sparsetune.study.questions.contrasts import PlannedContrast
@@ -39,6 +40,12 @@ def cell_words(point: CellPoint) -> str:
     words = arm if point.sparsity == 0 else f"{arm} at {percent_words(point.sparsity)}"
     others = [f"{field_words(path)} {value}" for path, value in point.others]
     return ", ".join([words, *others])
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    first = ", ".join(names[:-1])
+    return f"{first} and {names[-1]}" if first else names[-1]
 
 
 def seeds_words(n: int) -> str:
