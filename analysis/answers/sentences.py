@@ -1,8 +1,9 @@
 """Catalogue of every sentence that answers print, each with the condition on which it is printed.
 
 Names in braces are filled in when a sentence is written. They stand for words and numbers of the
-study; two of them are whole clauses: ``{whether}``, such as "whether GMP at 98 % is under-trained
-after 8 epochs", and ``{numbers}``, such as "3.1 points, 1.9 to 4.3, 5 seeds".
+study; three of them are clauses: ``{after}``, " after 8 epochs" or nothing; ``{whether}``, such as
+"whether GMP at 98 % is under-trained after 8 epochs"; and ``{numbers}``, such as "3.1 points, 1.9
+to 4.3, 5 seeds".
 """
 
 from __future__ import annotations
@@ -97,15 +98,15 @@ CATALOGUE: dict[str, Template] = {
     # Arms
     "arms_yes": Template(
         "the first arm is shown to be better",
-        "{at} beats {other} after {epochs} epochs in {measure} ({numbers}).",
+        "{at} beats {other}{after} in {measure} ({numbers}).",
     ),
     "arms_opposite": Template(
         "the second arm is shown to be better",
-        "{at} loses to {other} after {epochs} epochs in {measure} ({numbers}).",
+        "{at} loses to {other}{after} in {measure} ({numbers}).",
     ),
     "arms_no": Template(
         "the arms are shown to differ by less than the margin",
-        "{at} and {other} differ by less than {margin} after {epochs} epochs ({numbers}).",
+        "{at} and {other} differ by less than {margin}{after} ({numbers}).",
     ),
     # Best values
     "value_yes": Template(
@@ -132,12 +133,11 @@ CATALOGUE: dict[str, Template] = {
     # What remains
     "remaining": Template(
         "a score was measured at a sparsity, and the dense network's after as many epochs",
-        "{at} reaches {value} in {measure} after {epochs} epochs ({numbers}); the dense network"
-        " {dense}.",
+        "{at} reaches {value} in {measure}{after} ({numbers}); the dense network {dense}.",
     ),
     "remaining_alone": Template(
         "a score was measured at a sparsity, and no dense network's after as many epochs",
-        "{at} reaches {value} in {measure} after {epochs} epochs ({numbers}).",
+        "{at} reaches {value} in {measure}{after} ({numbers}).",
     ),
     "remaining_nothing_learned": Template(
         "all networks of a sparsity give every test example one answer",
@@ -146,7 +146,7 @@ CATALOGUE: dict[str, Template] = {
     ),
     "remaining_unmeasured": Template(
         "no score was measured at a sparsity",
-        "{at} has no score after {epochs} epochs.",
+        "{at} has no score{after}.",
     ),
     # Nothing to say yet
     "unsettled": Template(
@@ -246,8 +246,7 @@ CATALOGUE: dict[str, Template] = {
     ),
     "warn_nothing_learned": Template(
         "all networks of a compared cell give every test example one answer",
-        "{at} has learned nothing after {epochs} epochs: all its networks give every test example"
-        " one answer.",
+        "{at} has learned nothing{after}: all its networks give every test example one answer.",
     ),
     "warn_diverged": Template(
         "some runs of a cell that a question compares diverged",

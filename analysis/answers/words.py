@@ -42,6 +42,11 @@ def cell_words(point: CellPoint) -> str:
     return ", ".join([words, *others])
 
 
+def after_words(epochs: float) -> str:
+    """Length of training within a sentence: `` after 8 epochs``; empty where it is not known."""
+    return f" after {epochs:g} epochs" if epochs else ""
+
+
 def listed(names: Sequence[str]) -> str:
     """Names in a sentence: ``a``, ``a and b``, ``a, b and c``."""
     first = ", ".join(names[:-1])

@@ -21,7 +21,8 @@ class CellPoint:
         cell: Its name.
         arm: Name of its arm.
         sparsity: Sparsity that is asked for; 0 is dense.
-        epochs: Length of training in epochs of the dense twin, the multiplier included.
+        epochs: Length of training in epochs of the dense twin, the multiplier included;
+            0 where a table does not say it.
         others: Values of further sweep axes, by dotted field.
         searched: Dotted fields that its search chooses from a range.
         has_control: Whether the dense recipe is run in it.

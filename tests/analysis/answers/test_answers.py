@@ -229,6 +229,22 @@ def test_a_table_has_no_declaration_and_so_no_verdict(tmp_path: Path) -> None:
     assert all(step.command == "" for step in found.steps)
 
 
+def test_a_table_without_lengths_compares_its_arms() -> None:
+    rows = [
+        {"arm": arm, "sparsity": 0.9, "seed": seed, "test_accuracy": score + 0.001 * seed * k}
+        for arm, score, k in (("gmp", 0.90, 1), ("rigl", 0.92, 2))
+        for seed in (0, 1, 2)
+    ]
+    found = analysis.answers(analysis.load_table(pd.DataFrame(rows)))
+    assert list(found.frame()["question"]) == [
+        "arms-differ:rigl:other=gmp,sparsity=0.9",
+        "remaining:gmp",
+        "remaining:rigl",
+    ]
+    assert row(found, "arms-differ", 0.9)["mean"] == pytest.approx(0.021)
+    assert found.sentences()[1].startswith("GMP at 90 % reaches 90.1 % in test accuracy (")
+
+
 def test_a_diverged_cell_is_not_compared_and_says_so(tmp_path: Path) -> None:
     def outcome(cell: str, role: str, seed: int) -> str:
         is_bad = cell == "gmp/target=0.98/epoch_multiplier=4" and seed == 1000
