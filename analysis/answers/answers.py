@@ -12,6 +12,7 @@ from sparsetune.study.questions.defaults import resolve_questions
 from sparsetune.study.questions.kinds import Question
 from sparsetune.study.questions.names import question_name
 
+from ..load import StudyResults
 from ..notebook import Shown
 from ..tables.results import Results
 from .advice import SHOWN, Step, next_steps, warnings
@@ -20,6 +21,7 @@ from .asking import Asking, asking_of
 from .judging import Judging
 from .samples import ReportRuns, score_measure
 from .sentences import Sentence, write
+from .words import listed
 
 FRAME_DTYPES = {
     "question": "string",
@@ -181,10 +183,15 @@ def _how_sure(judging: Judging, found: Sequence[Answer]) -> list[Sentence]:
     samples = [each.measured.sample for answer in found for each in answer.contrasts]
     measured = [sample for sample in samples if sample.n]
     has_examples = bool(measured) and all(sample.examples is not None for sample in measured)
-    over = "seeds and test examples" if has_examples else "seeds"
+    sources = ["seeds"]
+    results = judging.results
+    if isinstance(results, StudyResults) and results.study.base.task.split_seed == "vary":
+        sources.append("splits")
+    if has_examples:
+        sources.append("test examples")
     searched = bool(judging.results.design.search)
     recipes = ", for the recipes that its search found" if searched else ""
-    sure = [write("sure", over=over, recipes=recipes)]
+    sure = [write("sure", over=listed(sources), recipes=recipes)]
     if asking.stage > 1:
         sure.append(write("sure_looks", stage=asking.stage))
     return sure
