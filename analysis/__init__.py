@@ -4,6 +4,7 @@ It needs neither torch nor Ray. Matplotlib, SciPy, Optuna and Jinja are loaded o
 is drawn, computed or written.
 """
 
+from .answers.answers import Answers, answers
 from .checks import CHECKS, checks
 from .curves import figures as curve_figures
 from .curves.curve import Curve, cost_curve, length_curve, sparsity_curve
@@ -56,6 +57,7 @@ FIGURE_MODULES = (
 # which would hide the functions.
 __all__ = [
     "CHECKS",
+    "Answers",
     "Curve",
     "EpochsNeeded",
     "Measure",
@@ -64,6 +66,7 @@ __all__ = [
     "StudyResults",
     "TableResults",
     "Undertraining",
+    "answers",
     "best_at",
     "checks",
     "cost_curve",

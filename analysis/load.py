@@ -24,11 +24,13 @@ from sparsetune.spec.columns import (
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.directory import log_notices
 from sparsetune.storage.ledger import LedgerLines, paused_garbage_collection
-from sparsetune.storage.records import Started
+from sparsetune.storage.records import Extended, Started
 from sparsetune.storage.trial_files import AttemptFiles
 from sparsetune.storage.trial_files.outcomes import Outcomes
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study
+from sparsetune.study.questions.kinds import Question
+from sparsetune.study.questions.names import read_question
 
 from .tables import selection
 from .tables.compact import (
@@ -57,6 +59,10 @@ class StudyResults(Results):
         reports: One row per evaluation that counts, by trial and step.
         notices: What a reader should know about the ledger, a sentence each: that its last launch
             did not close it, that an older version wrote no checksums, that it is damaged.
+        started: Its declaration without what was added later; None for the same as ``study``.
+        questions: Questions that it asked before its first trial; None where an older version kept
+            none.
+        extensions: What was added to it, oldest first.
     """
 
     directory: StudyDirectory
@@ -64,6 +70,37 @@ class StudyResults(Results):
     states: Mapping[str, TrialState]
     reports: pd.DataFrame
     notices: Sequence[str] = ()
+    started: Study | None = None
+    questions: tuple[Question, ...] | None = None
+    extensions: Sequence[Extended] = ()
+
+    @property
+    def declared(self) -> Study:
+        """The declaration without what was added later."""
+        return self.study if self.started is None else self.started
+
+    @property
+    def stage(self) -> int:
+        """Stage of the data: 1, and one more for every addition of report seeds."""
+        return 1 + sum(extension.report_seeds > 0 for extension in self.extensions)
+
+    @property
+    def asked_later(self) -> tuple[Question, ...]:
+        """Questions that were asked after the first trial.
+
+        Raises:
+            StudyDirectoryError: if one cannot be read.
+        """
+        found = []
+        for extension in self.extensions:
+            for values in extension.asked:
+                try:
+                    found.append(read_question(values))
+                except ValueError as error:
+                    raise StudyDirectoryError(
+                        f"a question in the ledger of `{self.directory.path}` is damaged: {error}"
+                    ) from error
+        return tuple(found)
 
     @cached_property
     def design(self) -> Design:
@@ -150,7 +187,11 @@ class StudyResults(Results):
 
 
 def load(
-    directory: str | os.PathLike[str] | Place, *, compact: bool = False, salvage: bool = False
+    directory: str | os.PathLike[str] | Place,
+    *,
+    compact: bool = False,
+    salvage: bool = False,
+    logs: bool = True,
 ) -> StudyResults:
     """Read the results in a study directory, finished or not.
 
@@ -160,6 +201,7 @@ def load(
             since they were written, so that later readings are faster; `analysis.report` does so.
             Nothing is written otherwise.
         salvage: True to read a damaged ledger up to its first damage, which ``notices`` name.
+        logs: Whether to log the notices as warnings.
 
     Raises:
         StudyDirectoryError: if it is no study directory, has another schema version, or is damaged,
@@ -189,8 +231,19 @@ def load(
             if compact and not text.damage:
                 write_compact(home, text, segments, ledger.other_lines, reports, metrics)
     notices = home.notices(text)
-    log_notices(notices)
-    return StudyResults(home, study.extended(records), states, reports, notices)
+    if logs:
+        log_notices(notices)
+    extensions = [record for record in records if isinstance(record, Extended)]
+    return StudyResults(
+        home,
+        study.extended(records),
+        states,
+        reports,
+        notices,
+        started=study,
+        questions=home.questions(),
+        extensions=extensions,
+    )
 
 
 def _reports_by_trial(ledger: LedgerLines, states: Mapping[str, TrialState]) -> pd.DataFrame:

@@ -12,6 +12,15 @@ _EXPORTS_BY_MODULE = {
     "sparsetune.study.budget": ["Budget"],
     "sparsetune.durations": ["Length"],
     "sparsetune.errors": ["DeclarationError", "Problem", "SparsetuneError"],
+    "sparsetune.study.questions.defaults": ["default_questions"],
+    "sparsetune.study.questions.kinds": [
+        "ArmsDiffer",
+        "BestValueMoves",
+        "ExtensionGain",
+        "Remaining",
+        "RetuningGain",
+        "UnderTrained",
+    ],
     "sparsetune.study.samplers": ["TPE", "Grid", "OptunaSampler", "Random", "Sobol"],
     "sparsetune.study.space": ["Choice", "IntRange", "LogUniform", "Uniform"],
     "sparsetune.spec.sparsity": [

@@ -202,7 +202,7 @@ def control_uses(results: Results) -> pd.DataFrame:
     controls = cells["control_id"] if "control_id" in cells else pd.Series(dtype="string")
     if "winner_id" in cells:
         # Where the search chose the dense recipe, the winner is its own control.
-        controls = controls[controls != cells["winner_id"]]
+        controls = controls[controls != cells["winner_id"].reindex(controls.index)]
     is_control = uses["config_id"] == uses["cell"].map(controls.dropna())
     uses = uses[uses["role"].isin(["control", "report"]) & is_control]
     return uses.drop_duplicates(["cell", "seed"])

@@ -19,6 +19,7 @@ def add_command(commands: Commands) -> None:
     examples = (
         "resume runs/digits --add-report-seeds 2",
         "resume runs/digits --add-sweep sparsity.target=0.97,0.99",
+        "resume runs/digits --ask retuning:gmp --ask arms-differ:gmp:other=acdc,sparsity=0.98",
     )
     parser = add_parser(commands, "resume", resume_study, summary, examples)
     add = parser.add_argument
@@ -45,6 +46,13 @@ def add_command(commands: Commands) -> None:
         help="more values of a declared sweep axis",
     )
     add(
+        "--ask",
+        action="append",
+        default=[],
+        metavar="QUESTION",
+        help="one more question, KIND[:ARM[:FIELD=V,FIELD=V]]; marked as asked after the data",
+    )
+    add(
         "--retry-failed",
         action="store_true",
         help="run FAILED trials again, from their checkpoints",
@@ -57,10 +65,12 @@ def resume_study(parsed: argparse.Namespace) -> int:
     from sparsetune.cli.studies import parse_sweep
     from sparsetune.storage import StudyDirectory
     from sparsetune.storage.provenance import launch_folders
+    from sparsetune.study.questions.names import parse_question
 
     home = StudyDirectory(parsed.directory)
     study = home.study()
     sweep = parse_sweep(parsed.add_sweep)
+    asked = tuple(map(parse_question, parsed.ask))
     # Imports Ray, which takes seconds: what is no study is said before.
     from sparsetune.launch.extension import Extension
     from sparsetune.launch.launch import launch
@@ -69,7 +79,7 @@ def resume_study(parsed: argparse.Namespace) -> int:
     options = launch_options(parsed, home.path.parent, folders.study_file, folders)
     say_own_code(study, options)
     extension = Extension(
-        parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed
+        parsed.add_report_seeds, parsed.add_configurations, sweep, parsed.retry_failed, asked
     )
     outcome = launch(study, options, directory=home.path, extend=extension)
     return report_outcome(parsed, outcome)

@@ -13,6 +13,9 @@ from sparsetune.spec.declaration import to_plain
 from sparsetune.storage.records import Extended, Record
 from sparsetune.storage.trial_state import fold_records
 from sparsetune.study import Study
+from sparsetune.study.questions.defaults import asked_questions
+from sparsetune.study.questions.kinds import Question
+from sparsetune.study.questions.rules import question_problems
 from sparsetune.study.space import Value, rounded
 from sparsetune.study.study import EXTENSIBLE_COUNTS
 
@@ -27,12 +30,14 @@ class Extension:
         sweep: New values of declared sweep axes, which are named as in `Study.sweep_axes`.
         retry_failed: Whether FAILED trials run again, each from its last checkpoint; DIVERGED and
             INVALID ones never do.
+        asked: Further questions; their answers are marked as asked after the data.
     """
 
     report_seeds: int = 0
     configurations_per_cell: int = 0
     sweep: Mapping[str, Sequence[Value]] = field(default_factory=dict)
     retry_failed: bool = False
+    asked: Sequence[Question] = ()
 
     def record(
         self, study: Study, records: Sequence[Record], data_root: Path | None = None
@@ -55,20 +60,38 @@ class Extension:
         # By id, since the record must mean the same once later trials have failed.
         failed = [trial_id for trial_id, trial in trials.items() if trial.status == "FAILED"]
         sweep = {name: list(values) for name, values in self.sweep.items()}
-        if not (self.report_seeds or self.configurations_per_cell or sweep or failed):
+        asked = self._new_questions(study, records)
+        if not (self.report_seeds or self.configurations_per_cell or sweep or failed or asked):
             return None
         return Extended(
             report_seeds=self.report_seeds,
             configurations_per_cell=self.configurations_per_cell,
             sweep=sweep,
             retried=failed,
+            asked=[question.given() for question in asked],
         )
+
+    def _new_questions(self, study: Study, records: Sequence[Record]) -> list[Question]:
+        """Questions in full that were not asked after the data before.
+
+        Args:
+            study: The declaration that the directory was started from.
+            records: Its ledger so far.
+        """
+        if not self.asked:
+            return []
+        before = [record.asked for record in records if isinstance(record, Extended)]
+        known = [dict(question) for questions in before for question in questions]
+        longer = study.extended(records).with_sweep_values(self.sweep)
+        resolved = asked_questions(longer.with_changes(questions=self.asked))
+        return [question for question in resolved if question.given() not in known]
 
     def _problems(self, before: Study, data_root: Path | None) -> Iterator[Problem]:
         if self.configurations_per_cell and not any(cell.search for cell in before.cells()):
             rule = "the study searches nothing, so that it has none to add"
             yield Problem("configurations_per_cell", rule)
         yield from self._count_problems(before)
+        yield from self._question_problems(before)
         axes = before.sweep_axes()
         for name in self.sweep.keys() - axes.keys():
             declared = ", ".join(f"`{axis}`" for axis in axes) or "none"
@@ -87,6 +110,17 @@ class Extension:
         # Values that are swept already are named above; the others may have faults of their own.
         if any(fresh.values()):
             yield from _cell_problems(before, before.with_sweep_values(fresh), data_root)
+
+    def _question_problems(self, before: Study) -> Iterator[Problem]:
+        """Problems of questions over the study's cells and those that are to be added."""
+        axes = before.sweep_axes()
+        added = {name: values for name, values in self.sweep.items() if name in axes}
+        longer = before.with_sweep_values(added)
+        # Values that cannot be read have problems of their own, and open no cell to ask about.
+        if not self.asked or longer.field_problems():
+            return
+        for fault in question_problems(longer, longer.cells(), self.asked):
+            yield fault.at(fault.path.replace("questions.", "ask."))
 
     def _count_problems(self, before: Study) -> Iterator[Problem]:
         """Counts whose sums would be too large."""

@@ -17,6 +17,7 @@ from sparsetune.costs.training_flops import train_flops
 from sparsetune.durations import round_half_up
 from sparsetune.launch.local_forecast import forecast_on_this_machine
 from sparsetune.launch.preflight import check_study
+from sparsetune.launch.question_preview import question_facts, question_lines
 from sparsetune.search.halving import HalvingRungs
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.plans import trial_from_recipe
@@ -69,6 +70,7 @@ def preview_study(
     return {
         "study": study.name,
         "question": study.question,
+        "questions": question_facts(study),
         "tried_first": list(study.known),
         "trials_at_most": len(expected_epochs),
         "epochs_at_most": sum(expected_epochs.values()),
@@ -215,6 +217,8 @@ def print_preview(
         console.print(line, soft_wrap=True)
     for line in facts["warnings"]:
         console.print(f"warning: {escape(line)}", soft_wrap=True)
+    for line in question_lines(facts["questions"]):
+        console.print(escape(line), soft_wrap=True)
     trials = f"At most {facts['trials_at_most']} trials"
     console.print(f"{trials}, {facts['epochs_at_most']:.0f} epochs of training in all.")
     if facts["forecast"]:

@@ -52,6 +52,9 @@ from sparsetune.storage.segments import (
     seal_launches,
 )
 from sparsetune.study import Study, declaration_differences
+from sparsetune.study.questions.defaults import asked_questions
+from sparsetune.study.questions.kinds import Question
+from sparsetune.study.questions.names import read_question
 
 MAX_STRETCH = 1e6
 """Largest stretch of a training that is read; a launch resolves smaller ones."""
@@ -216,6 +219,26 @@ class StudyDirectory:
             )
         return found
 
+    def questions(self) -> tuple[Question, ...] | None:
+        """Questions that the study asked before its first trial, in full.
+
+        Returns:
+            The questions; None where an older version wrote the directory and kept none.
+
+        Raises:
+            StudyDirectoryError: if they are damaged.
+            StorageError: if they cannot be read.
+        """
+        stored = (self._stored_declaration() or {}).get("questions")
+        if stored is None:
+            return None
+        try:
+            if not isinstance(stored, list):
+                raise ValueError("`questions` must be a list")
+            return tuple(map(read_question, stored))
+        except ValueError as error:
+            raise StudyDirectoryError(f"`{self.declaration}` is damaged: {error}") from error
+
     def create(
         self,
         study: Study,
@@ -249,6 +272,8 @@ class StudyDirectory:
         declaration["declaration"] = study.given()
         if stretches:
             declaration["resolved"] = {"stretches": dict(stretches)}
+        # In full: a version with other defaults still knows what was asked before the data.
+        declaration["questions"] = [question.given() for question in asked_questions(study)]
         declaration["checksum"] = _values_checksum(declaration)
         text = json.dumps(declaration, indent=2) + "\n"
         if isinstance(self.declaration, Path):

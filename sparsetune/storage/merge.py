@@ -302,13 +302,24 @@ def _merged_records(
                 seen.add(use)
                 yield record
             case Extended():
-                yield replace(record, retried=())
+                yield replace(record, retried=(), asked=())
             case _:
                 yield record
     # Last, where all of them have failed.
     again = [one for one, source in chosen.items() if source.trials[one].again]
-    if again:
-        yield Extended(retried=again)
+    asked = _asked_later(sources)
+    if again or asked:
+        yield Extended(retried=again, asked=asked)
+
+
+def _asked_later(sources: Sequence[_Source]) -> list[Mapping[str, Any]]:
+    """Questions that any source was asked after its first launch, each once."""
+    asked: list[Mapping[str, Any]] = []
+    for source in sources:
+        for record in source.records:
+            questions = record.asked if isinstance(record, Extended) else ()
+            asked += [question for question in questions if question not in asked]
+    return asked
 
 
 def _is_kept(

@@ -198,11 +198,13 @@ class Extended(Additions):
 
     Args:
         retried: Ids of the failed trials that run once more.
+        asked: Questions that are asked from then on, as plain values: after the data.
         time: When it was recorded, in seconds since 1970.
         extra: Fields that this version does not know.
     """
 
     retried: Sequence[str] = ()
+    asked: Sequence[Mapping[str, Any]] = ()
     time: float = field(default_factory=current_time)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
@@ -295,7 +297,7 @@ _ENDED_FIELDS = ("trial_id", "attempt", "status", "error", "certified")
 _STOPPED_FIELDS = ("status", "error", "certified", "rung", "trial_id", "attempt")
 """Order of the fields of a trial's end, and of one that a rung stopped; the file format has two."""
 
-_EMPTY_WHEN_FALSE = ("report_seeds", "configurations_per_cell", "sweep", "retried")
+_EMPTY_WHEN_FALSE = ("report_seeds", "configurations_per_cell", "sweep", "retried", "asked")
 """Optional fields that a line leaves out where they are 0 or empty, not only where None."""
 
 

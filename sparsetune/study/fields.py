@@ -10,6 +10,7 @@ from pydantic import Field
 from sparsetune.spec import TrialSpec, flatten_values
 from sparsetune.spec.declaration import MAX_SEED, Declaration
 from sparsetune.study.budget import Budget
+from sparsetune.study.questions.kinds import Question
 from sparsetune.study.samplers import Sampler, Sobol
 from sparsetune.study.space import Axis, DeclaredValue
 from sparsetune.study.stopping import Halving
@@ -98,6 +99,9 @@ class StudyFields(Declaration):
     """Name of the study, and of its directory: letters, digits, ``_``, ``.`` and ``-``."""
     question: str = ""
     """The question in words, for the report; it changes nothing that runs."""
+    questions: tuple[Question, ...] = ()
+    """Questions that the report answers with yes or no; they change nothing that runs. Without any,
+    those that follow from the axes: `sparsetune.default_questions`."""
     base: TrialSpec = TrialSpec()
     """The trial that arms and axes vary."""
     arms: dict[str, Arm] = {}

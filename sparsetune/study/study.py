@@ -18,6 +18,7 @@ from sparsetune.study.cells import UNUSED_AXIS_RULE, Cell, expand_cells
 from sparsetune.study.fields import FIRST_REPORT_SEED, Arm, Quick, StudyFields
 from sparsetune.study.grid import grid_problems
 from sparsetune.study.known import known_problems
+from sparsetune.study.questions.rules import question_problems
 from sparsetune.study.rules.axes import (
     arm_name_problems,
     base_problems,
@@ -39,7 +40,7 @@ from sparsetune.study.space import Axis, Choice, Value
 
 EXTENSIBLE_COUNTS = ("report_seeds", "configurations_per_cell")
 """Counts that may be added to in a study that has started, as may values of `Study.sweep_axes`."""
-NOT_IN_DIGEST = ("quick_form", "question", "known_base")
+NOT_IN_DIGEST = ("quick_form", "question", "questions", "known_base")
 """Fields that do not change what runs."""
 
 
@@ -137,6 +138,7 @@ class Study(StudyFields):
             *length_problems(sound, cells),
             *known_problems(sound, cells),
             *grid_problems(sound, cells),
+            *question_problems(sound, cells),
             *equality_problems(sound, cells),
             *epoch_problems(sound, cells),
         }
@@ -165,7 +167,8 @@ class Study(StudyFields):
     def quick(self) -> Study:
         """The one-minute variant, named ``<name>-quick``.
 
-        It is made by the study's ``quick_form``, or has the ends of every sweep axis.
+        It is made by the study's ``quick_form``, or has the ends of every sweep axis. It leaves out
+        questions that its cells cannot answer.
         """
         study = self.under_defaults(DEFAULTS_BY_VERSION.current)
         form = study.quick_form
@@ -184,7 +187,7 @@ class Study(StudyFields):
         arms = {}
         for name, arm in study.arms.items():
             arms[name] = _quick_arm(arm, form.arms.get(name, Arm()))
-        return study.with_changes(
+        quick = study.with_changes(
             name=f"{study.name}-quick",
             base=study.base.edited(form.overrides),
             sweep={**study.sweep, **form.sweep},
@@ -192,6 +195,7 @@ class Study(StudyFields):
             quick_form=None,
             **changes,
         )
+        return quick.with_answerable_questions()
 
     def with_changes(self, **fields: Any) -> Study:
         """A copy with fields replaced, those given as None left out; not checked."""
@@ -242,7 +246,8 @@ class Study(StudyFields):
     def pinned(self, values: Mapping[str, Any]) -> Study:
         """A copy with dotted fields of the base set; not checked.
 
-        A sweep axis over one of them keeps this value alone, a search axis over one goes.
+        A sweep axis over one of them keeps this value alone, a search axis over one goes, and so do
+        questions that no cell answers then.
         """
         arms = {name: _pinned_arm(arm, values) for name, arm in self.arms.items()}
         known: list[dict[str, Value]] = []
@@ -254,13 +259,26 @@ class Study(StudyFields):
         swept = set(self.sweep)
         for arm in self.arms.values():
             swept.update(arm.sweep)
-        return self.with_changes(
+        pinned = self.with_changes(
             base=self.base.edited(_unpinned(values, swept)),
             arms=arms,
             sweep=_pinned_sweep(self.sweep, values),
             search=_unpinned(self.search, values),
             known=known,
         )
+        return pinned.with_answerable_questions()
+
+    def with_answerable_questions(self) -> Study:
+        """A copy without the questions that no cell can answer, such as one on a pinned axis."""
+        cells, faults = expand_cells(self)
+        if faults or not self.questions:
+            return self
+        kept = [
+            question
+            for question in self.questions
+            if not any(question_problems(self, cells, [question]))
+        ]
+        return self.with_changes(questions=kept)
 
 
 def _opened_defaults(study: Study, arm: Arm, version: int) -> dict[str, Any]:

@@ -86,6 +86,7 @@ def test_a_study_that_no_version_touched_is_stored_as_before_but_for_its_version
     stored = json.loads(home.declaration.read_text())
     assert stored.pop("defaults") == 3
     assert stored.pop("checksum")
+    assert stored.pop("questions")
     # Which layers are pruned follows from the version, and is in no name.
     assert stored["declaration"]["base"].pop("sparsity") == {"prunable_by": "account"}
     assert stored == json.loads((HERE / "schema-1" / "study.json").read_text())
@@ -213,7 +214,7 @@ def test_a_new_directory_names_its_version_and_keeps_its_values(
     study = declared.under_defaults(home.defaults_version())
     home.create(study, home.defaults_version())
     stored = json.loads(home.declaration.read_text())
-    assert list(stored) == ["schema", "defaults", "digest", "declaration", "checksum"]
+    assert list(stored) == ["schema", "defaults", "digest", "declaration", "questions", "checksum"]
     assert stored["defaults"] == version == home.defaults_version()
     assert stored["declaration"]["base"]["optim"] == {"momentum": 0.5}
     assert home.study() == study

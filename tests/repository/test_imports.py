@@ -42,7 +42,7 @@ LAYERS = {
         "curves",
         "recipes",
         "checks lengths ramps",
-        "frontiers structure references",
+        "answers frontiers structure references",
         "page",
         "diff",
         "report",

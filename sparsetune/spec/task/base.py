@@ -150,6 +150,10 @@ class DatasetTask(Declaration):
         """Examples trained on in one epoch."""
         return self.pool() - self.held_out()
 
+    def test_size(self) -> int | None:
+        """Examples of the test set; None where that is not known yet."""
+        return None
+
 
 class SizedTask(DatasetTask):
     """Base of the tasks whose data may have sizes that only a launch finds."""
@@ -192,6 +196,11 @@ class SizedTask(DatasetTask):
             data, _ = self.size_source()
             raise LookupError(f"the sizes of `{data}` are resolved when a study is launched")
         return found
+
+    def test_size(self) -> int | None:
+        """Examples of the test set; None where that is not known yet."""
+        found = self.find_sizes()
+        return None if found is None else found.test
 
     def with_sizes(self, sizes: tuple[DataSizes, ...]) -> Self:
         """The same task with sizes of data."""

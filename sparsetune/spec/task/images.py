@@ -21,6 +21,8 @@ IMAGE_TRAIN_SIZES = {
     "cifar10_jpeg": 50_000,
 }
 """Examples of the published training sets, by the name of the data set."""
+IMAGE_TEST_SIZE = 10_000
+"""Examples of each of their test sets."""
 
 
 class DigitsTask(DatasetTask):
@@ -37,6 +39,10 @@ class DigitsTask(DatasetTask):
     def pool(self) -> int:
         """Examples outside the test set."""
         return 1437  # of 1,797, without the 360 of the test set
+
+    def test_size(self) -> int | None:
+        """Examples of the test set."""
+        return 360
 
     def dataset_name(self) -> str:
         """Name of the data set, for messages and records."""
@@ -81,6 +87,10 @@ class ImageTask(HubTask):
     def pool(self) -> int:
         """Examples of the whole training set."""
         return self.sizes().train if self.is_hub else IMAGE_TRAIN_SIZES[self.dataset]
+
+    def test_size(self) -> int | None:
+        """Examples of the test set; None where that is not known yet."""
+        return super().test_size() if self.is_hub else IMAGE_TEST_SIZE
 
     def changes_examples(self) -> bool:
         """Return True if training examples change from one epoch to the next."""

@@ -16,6 +16,12 @@ GLUE_TRAIN_SIZES = {
     "mnli": 392_702, "mnli_mismatched": 392_702, "qnli": 104_743, "rte": 2_490, "wnli": 635,
 }  # fmt: skip
 """Examples of the training sets of GLUE's tasks (Wang et al. 2018, arXiv 1804.07461)."""
+GLUE_TEST_SIZES = {
+    "cola": 1_043, "sst2": 872, "mrpc": 408, "qqp": 40_430, "stsb": 1_500,
+    "mnli": 9_815, "mnli_mismatched": 9_832, "qnli": 5_463, "rte": 277, "wnli": 71,
+}  # fmt: skip
+"""Examples of the published development sets, which serve as test sets: those of GLUE's own test
+sets have no public labels."""
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 TWO_CLASSES: tuple[Metric, ...] = ("accuracy", "f1", "matthews")
 METRICS_BY_DATASET: dict[str, tuple[Metric, ...]] = {
@@ -91,6 +97,10 @@ class TextTask(HubTask):
     def pool(self) -> int:
         """Examples of the whole training set."""
         return self.sizes().train if self.is_hub else GLUE_TRAIN_SIZES[self.dataset]
+
+    def test_size(self) -> int | None:
+        """Examples of the test set; None where that is not known yet."""
+        return super().test_size() if self.is_hub else GLUE_TEST_SIZES[self.dataset]
 
     def train_size(self) -> int:
         """Examples trained on in one epoch."""

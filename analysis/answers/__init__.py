@@ -1,0 +1,1 @@
+"""Answers of a study to its questions: contrasts from results, verdicts, and sentences."""

@@ -1,0 +1,141 @@
+"""Verdicts on questions, from the report runs of a study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sparsetune.answers import Bound, Contrast, judge
+from sparsetune.answers.asked import ask
+from sparsetune.answers.components import components
+from sparsetune.answers.precision import Precision
+from sparsetune.study.questions.kinds import BestValueMoves, Question, Remaining
+from sparsetune.study.questions.words import question_text
+
+from ..measure import Measure
+from ..tables.results import Results
+from .answer import Answer, ContrastAnswer, verdict_word
+from .asking import Asking
+from .samples import MeasuredContrast, ReportRuns, measure_contrast
+from .words import axis_measure
+from .writing import Writing
+
+LEVEL = 0.05
+"""Probability that any yes or no of a study is wrong, and 1 minus the coverage of other
+intervals."""
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Judges the questions of one study or table.
+
+    Args:
+        results: The study or table.
+        runs: Its report runs.
+        asking: Its questions.
+    """
+
+    results: Results
+    runs: ReportRuns
+    asking: Asking
+
+    def before(self) -> list[Answer]:
+        """Answers to the questions that were asked before the data, as one family."""
+        measured = {}
+        for question in self.asking.before:
+            contrasts = self._measured(question, is_before=True)
+            # Another version may have asked what this one finds no cell for.
+            if contrasts:
+                measured[question] = contrasts
+        judged = [question for question in measured if not isinstance(question, Remaining)]
+        family = [ask(question, _contrasts(measured[question])) for question in judged]
+        found = judge(
+            family, level=LEVEL, stage=self.asking.stage, is_complete=self.asking.is_complete
+        )
+        bounds = {(bound.question, bound.name): bound for bound in found}
+        answers = []
+        for question, contrasts in measured.items():
+            if isinstance(question, Remaining):
+                answers.append(self._answer(question, contrasts, _pointwise(question, contrasts)))
+                continue
+            name = ask(question, ()).name
+            own = [bounds[name, each.planned.name] for each in contrasts]
+            own = [self._chosen(each, bound) for each, bound in zip(contrasts, own, strict=True)]
+            answers.append(self._answer(question, contrasts, own))
+        return answers
+
+    def after(self, questions: Sequence[Question]) -> list[Answer]:
+        """Answers to questions that were asked after the data: estimates, each for itself."""
+        answers = []
+        for question in questions:
+            contrasts = self._measured(question, is_before=False)
+            if contrasts:
+                bounds = _pointwise(question, contrasts)
+                answers.append(self._answer(question, contrasts, bounds, is_before=False))
+        return answers
+
+    def _measured(self, question: Question, *, is_before: bool) -> list[MeasuredContrast]:
+        planned = self.asking.contrasts(question, is_before=is_before)
+        return [measure_contrast(self.runs, question, each) for each in planned]
+
+    def _chosen(self, measured: MeasuredContrast, bound: Bound) -> Bound:
+        """The bound, or a plain no where the winner is the dense recipe itself."""
+        if bound.verdict == "open" or not self.runs.chose_dense_recipe(measured.planned):
+            return bound
+        n = int(self.runs.row(measured.planned.terms[0]).notna().sum())
+        return replace(
+            bound, n=n, mean=0.0, se=0.0, low=0.0, high=0.0, verdict="no", reason="", seeds_needed=0
+        )
+
+    def _answer(
+        self,
+        question: Question,
+        contrasts: Sequence[MeasuredContrast],
+        bounds: Sequence[Bound],
+        *,
+        is_before: bool = True,
+    ) -> Answer:
+        measure = self._measure(question)
+        writing = Writing(self.runs, self.asking.points, question, measure)
+        found = []
+        for measured, bound in zip(contrasts, bounds, strict=True):
+            verdict = verdict_word(question, bound, is_before=is_before)
+            sentences = tuple(writing.sentences(measured, bound, is_before=is_before))
+            found.append(ContrastAnswer(measured, bound, verdict, sentences))
+        text = question_text(question, [each.planned for each in contrasts])
+        return Answer(question, text, measure, is_before, tuple(found))
+
+    def _measure(self, question: Question) -> Measure:
+        if isinstance(question, BestValueMoves):
+            return axis_measure(self.results, question.field)
+        return self.runs.measure
+
+
+def _contrasts(measured: Sequence[MeasuredContrast]) -> list[Contrast]:
+    return [Contrast(each.planned.name, each.sample, each.planned.is_primary) for each in measured]
+
+
+def _pointwise(question: Question, measured: Sequence[MeasuredContrast]) -> list[Bound]:
+    """Bounds of which each alone covers with a probability of 95 %, without verdicts."""
+    samples = [each.sample for each in measured]
+    precision = Precision.of(samples, [components(sample) for sample in samples])
+    halves = precision.half_widths(np.full(len(samples), LEVEL / 2))
+    bounds = judge([ask(question, _contrasts(measured))], level=LEVEL)
+    found = []
+    for bound, half in zip(bounds, map(float, halves), strict=True):
+        # Equal differences do not tell how far the next one may lie.
+        reach = half if bound.n > 1 and bound.reason != "no spread" else math.nan
+        found.append(
+            replace(
+                bound,
+                low=bound.mean - reach,
+                high=bound.mean + reach,
+                level=LEVEL,
+                verdict="not settled",
+                seeds_needed=math.nan,
+            )
+        )
+    return found

@@ -1,0 +1,272 @@
+"""What a contrast is computed from: paired differences by report seed, without collapsed runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from sparsetune.answers import Sample
+from sparsetune.errors import SparsetuneError
+from sparsetune.study.questions.contrasts import PlannedContrast, Runs, Term
+from sparsetune.study.questions.kinds import BestValueMoves, Question, Remaining
+from sparsetune.study.space import LogUniform
+
+from ..estimates.learning import (
+    ComparedRole,
+    collapsed_trials,
+    compared_trials,
+    learned_nothing,
+)
+from ..estimates.means import cell_values, control_values, diverged_controls, is_measured
+from ..load import StudyResults
+from ..measure import Measure
+from ..recipes.responses import MIN_CONFIGURATIONS, is_lower_better
+from ..tables.results import Results
+
+Floats = NDArray[np.float64]
+ROLE_OF_RUNS: dict[Runs, ComparedRole] = {
+    "winner": "report",
+    "twin": "twin",
+    "control": "control",
+}
+"""Role of trials by their name in a contrast."""
+SCORE_COLUMNS = (
+    "test_accuracy",
+    "test_score",
+    "test_error",
+    "test_loss",
+    "val_accuracy",
+    "val_score",
+    "val_error",
+    "val_loss",
+)
+"""Columns that may hold the score of a table; the first that was measured does."""
+
+
+def score_measure(results: Results) -> Measure:
+    """Measure of the scores that answers are about: a study's score on its test set.
+
+    Of a table it is the first column of `SCORE_COLUMNS` that was measured.
+    """
+    if isinstance(results, StudyResults):
+        score = results.study.base.task.measured().metrics[0].column
+        return results.measure("test_accuracy" if score == "accuracy" else "test_score")
+    found = [column for column in SCORE_COLUMNS if is_measured(results, column)]
+    return results.measure(found[0] if found else SCORE_COLUMNS[0])
+
+
+@dataclass(frozen=True)
+class ReportRuns:
+    """Report runs by cell and seed: their scores, which collapsed, and outcomes on test examples.
+
+    Args:
+        results: The study or table.
+        measure: Measure of the scores.
+    """
+
+    results: Results
+    measure: Measure
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row per cell, by its name: ``arm sparsity epochs diverged`` and its fields."""
+        return cell_values(self.results, self.measure.column)[0]
+
+    @cached_property
+    def scores(self) -> dict[Runs, pd.DataFrame]:
+        """Scores by kind of run; each shape [n_cells, n_seeds], NaN without a value."""
+        _, winners, twins = cell_values(self.results, self.measure.column)
+        controls = control_values(self.results, self.measure.column)
+        return {"winner": winners, "twin": twins, "control": controls}
+
+    @cached_property
+    def trials(self) -> dict[Runs, pd.DataFrame]:
+        """Ids of COMPLETE trials by kind of run; each shape [n_cells, n_seeds]."""
+        found: dict[Runs, pd.DataFrame] = {}
+        for runs, role in ROLE_OF_RUNS.items():
+            rows = compared_trials(self.results, role).drop_duplicates(["cell", "seed"])
+            found[runs] = rows.pivot(index="cell", columns="seed", values="trial_id")
+        return found
+
+    @cached_property
+    def nothing_learned(self) -> dict[Runs, set[str]]:
+        """Cells whose networks give every test example one answer, by kind of run."""
+        return {runs: learned_nothing(self.results, role) for runs, role in ROLE_OF_RUNS.items()}
+
+    @cached_property
+    def _collapsed(self) -> set[str]:
+        """Trials whose training collapsed."""
+        if not {"train_loss", "chance_loss"} <= set(self.results.trials()):
+            return set()
+        flags = collapsed_trials(self.results).fillna(False).astype(bool)
+        return set(map(str, flags.index[flags]))
+
+    def row(self, term: Term) -> pd.Series[Any]:
+        """Scores of a term's runs by seed; NaN where there are none."""
+        return _row(self.scores[term.runs], term.cell).astype("float64")
+
+    def collapsed_row(self, term: Term) -> pd.Series[Any]:
+        """True by seed for a term's runs that collapsed."""
+        return _row(self.trials[term.runs], term.cell).isin(self._collapsed)
+
+    def chose_dense_recipe(self, planned: PlannedContrast) -> bool:
+        """True if the contrast is of re-tuning, and the cell's search chose its control."""
+        if not any(term.runs == "control" for term in planned.terms):
+            return False
+        cells = self.results.cells().set_index("cell")
+        if planned.at.cell not in cells.index or "control_id" not in cells:
+            return False
+        row = cells.loc[planned.at.cell]
+        is_known = pd.notna(row["winner_id"]) and pd.notna(row["control_id"])
+        return bool(is_known and row["winner_id"] == row["control_id"])
+
+    def diverged_control(self, planned: PlannedContrast) -> int:
+        """Seeds on which the dense recipe diverged; 0 where the contrast is not of re-tuning."""
+        if not any(term.runs == "control" for term in planned.terms):
+            return 0
+        return int(diverged_controls(self.results).get(planned.at.cell, 0))
+
+    def outcomes(self, term: Term, seeds: Sequence[int]) -> Floats:
+        """Outcomes of a term's runs on test examples, shape [n_seeds, n_examples].
+
+        Raises:
+            SparsetuneError: if a run kept none.
+        """
+        trials = _row(self.trials[term.runs], term.cell)
+        ids = [str(trials[seed]) for seed in seeds]
+        return self.results.outcomes(ids, self.measure.column)
+
+
+def _row(frame: pd.DataFrame, cell: str) -> pd.Series[Any]:
+    """The row of a cell; missing values where it has none."""
+    if cell in frame.index:
+        return cast("pd.Series[Any]", frame.loc[cell])
+    return pd.Series(np.nan, index=frame.columns, dtype="float64")
+
+
+@dataclass(frozen=True)
+class MeasuredContrast:
+    """A contrast with its numbers.
+
+    Args:
+        planned: What it compares.
+        sample: Its paired differences.
+        parts: Mean of each term over the pairs, in the order of the terms.
+        has_learned: False if the networks of a term give every test example one answer.
+    """
+
+    planned: PlannedContrast
+    sample: Sample
+    parts: tuple[float, ...]
+    has_learned: bool = True
+
+
+def measure_contrast(
+    runs: ReportRuns, question: Question, planned: PlannedContrast
+) -> MeasuredContrast:
+    """Paired differences of a contrast, positive where they speak for the question."""
+    if isinstance(question, BestValueMoves):
+        return _measure_values(runs.results, question, planned)
+    terms = planned.terms
+    scores = pd.DataFrame([runs.row(term) for term in terms]).reset_index(drop=True)
+    flags = pd.DataFrame(
+        [runs.collapsed_row(term).reindex(scores.columns, fill_value=False) for term in terms]
+    ).reset_index(drop=True)
+    is_collapsed = flags & scores.notna()
+    counted = scores.mask(is_collapsed)
+    has_learned = not any(term.cell in runs.nothing_learned[term.runs] for term in terms)
+    is_compared = counted.notna().all(axis=0)
+    # Such networks say nothing of the recipes that they are to compare.
+    pairs = counted.loc[:, is_compared & (has_learned or isinstance(question, Remaining))]
+    # A score itself has no direction: only a difference speaks for something.
+    direction = 1 if isinstance(question, Remaining) else runs.measure.direction
+    signs = direction * np.array([float(term.sign) for term in terms])
+    is_added = np.array([term.sign > 0 for term in terms])
+    sample = Sample(
+        differences=signs @ pairs.to_numpy(),
+        examples=_example_differences(runs, terms, signs, [int(seed) for seed in pairs.columns]),
+        spread_group=f"{planned.at.arm}/{planned.at.sparsity:.9g}",
+        collapsed=_counts(is_collapsed, is_added),
+        runs=_counts(scores.notna(), is_added),
+    )
+    parts = tuple(float(mean) for mean in pairs.mean(axis=1))
+    return MeasuredContrast(planned, sample, parts, has_learned)
+
+
+def _example_differences(
+    runs: ReportRuns, terms: Sequence[Term], signs: Floats, seeds: Sequence[int]
+) -> Floats | None:
+    """A contrast on every test example, shape [n_seeds, n_examples]; None where it is unknown."""
+    if not seeds:
+        return None
+    try:
+        outcomes = [runs.outcomes(term, seeds) for term in terms]
+    except SparsetuneError:
+        return None  # an older version kept none, or a file is damaged, which a check says
+    if len({each.shape for each in outcomes}) > 1:
+        return None
+    return np.asarray(np.tensordot(signs, np.stack(outcomes), axes=1))
+
+
+def _counts(flags: pd.DataFrame, is_added: NDArray[np.bool_]) -> tuple[int, int]:
+    """Number of true values in the terms that are added, and in those that are subtracted."""
+    by_term = flags.to_numpy().sum(axis=1)
+    return int(by_term[is_added].sum()), int(by_term[~is_added].sum())
+
+
+def _measure_values(
+    results: Results, question: BestValueMoves, planned: PlannedContrast
+) -> MeasuredContrast:
+    """Differences of the best value of a field between two cells, by search seed."""
+    rows = [_searched(results, term.cell, question.field) for term in planned.terms]
+    shared = set(rows[0]["source"].dropna()) & set(rows[1]["source"].dropna())
+    best = []
+    for frame in rows:
+        own = frame[frame["source"].isin(shared)]
+        best.append({seed: _best_value(group) for seed, group in own.groupby("seed")})
+    values = pd.DataFrame(best).dropna(axis=1) if len(shared) >= MIN_CONFIGURATIONS else None
+    differences = np.empty(0)
+    parts = (math.nan, math.nan)
+    if values is not None and values.size:
+        differences = (values.iloc[0] - values.iloc[1]).to_numpy(dtype=np.float64)
+        parts = (float(values.iloc[0].mean()), float(values.iloc[1].mean()))
+    group = f"{planned.at.arm}/{planned.at.sparsity:.9g}/{question.field}"
+    return MeasuredContrast(planned, Sample(differences, None, group), parts)
+
+
+def _searched(results: Results, cell: str, field: str) -> pd.DataFrame:
+    """Search runs of a cell: ``source seed x y``, the field on its axis and the loss to compare.
+
+    The loss is lower where a configuration is better, and infinite where it diverged.
+    """
+    objective = results.design.objective
+    uses = results.uses()
+    rows = uses[(uses["cell"] == cell) & (uses["role"] == "search")]
+    trials = results.trials().set_index("trial_id")
+    axis = results.design.ranges.get((cell, field))
+    if objective is None or field not in trials or rows.empty:
+        return pd.DataFrame({"source": [], "seed": [], "x": [], "y": []})
+    found = rows["trial_id"].map(trials[field]).astype("float64")
+    sign = 1 if is_lower_better(results, objective) else -1
+    loss = sign * rows["trial_id"].map(trials[objective]).astype("float64")
+    is_diverged = rows["trial_id"].map(trials["status"]) == "DIVERGED"
+    frame = rows[["source", "seed"]].assign(
+        x=np.log10(found) if isinstance(axis, LogUniform) else found,
+        y=loss.mask(is_diverged, np.inf),
+    )
+    return frame.dropna().drop_duplicates(["source", "seed"])
+
+
+def _best_value(rows: pd.DataFrame) -> float:
+    """Mean value of the best quarter of the configurations; NaN if too few were compared."""
+    if len(rows) < MIN_CONFIGURATIONS:
+        return math.nan
+    best = rows.nsmallest(math.ceil(len(rows) / 4), "y")
+    return float(best["x"].mean()) if np.isfinite(best["y"]).all() else math.nan

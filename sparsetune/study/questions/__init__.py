@@ -1,0 +1,1 @@
+"""Questions that a study asks: their declaration, defaults, rules and contrasts."""
