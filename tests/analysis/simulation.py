@@ -121,7 +121,7 @@ class Simulation:
                 self.winners[cell.name] = values
                 for seed in self.study.seeds("report"):
                     self.trial(cell, "report", spec, index, source, seed)
-            elif source == "control":
+            elif source == "control" and not cell.is_dense:
                 for seed in self.study.seeds("report"):
                     self.trial(cell, "control", spec, index, source, seed)
 
