@@ -18,6 +18,7 @@ from sparsetune import ArmsDiffer, ExtensionGain, Remaining, UnderTrained
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from tests.analysis.exact import TWO_ARMS, Exact, Score, planted
+from tests.analysis.simulation import DIGITS, Simulation
 from tests.storage.old_directories import without_questions
 
 LEVELS = {
@@ -323,3 +324,10 @@ def test_text_for_a_paper(two_arms: Path) -> None:
     assert latex.count(r"\item") == len(found.answers)
     assert "_repr_html_" in dir(found)
     assert "GMP at 98 %" in found._repr_html_()
+
+
+def test_dense_networks_have_no_run_of_the_dense_recipe_to_wait_for(tmp_path: Path) -> None:
+    results = analysis.load(Simulation(DIGITS, tmp_path / "digits").run())
+    dense = results.cells().query("arm == 'dense'")
+    assert (dense["control_id"].notna() & (dense["control_id"] != dense["winner_id"])).any()
+    assert "open" not in set(analysis.answers(results).frame()["verdict"])
