@@ -15,7 +15,7 @@ from .frontiers.iso_flops import iso_flops
 from .frontiers.pareto import pareto_front
 from .lengths import figures as length_figures
 from .lengths.extension import extension_gain
-from .lengths.saturation import Saturation, epochs_needed
+from .lengths.needed import EpochsNeeded, epochs_needed
 from .lengths.verdicts import Undertraining, undertraining
 from .load import StudyResults, load
 from .measure import Measure
@@ -59,10 +59,10 @@ __all__ = [
     "CHECKS",
     "Answers",
     "Curve",
+    "EpochsNeeded",
     "Measure",
     "Optima",
     "Results",
-    "Saturation",
     "StudyResults",
     "TableResults",
     "Undertraining",

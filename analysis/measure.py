@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from sparsetune.errors import SparsetuneError
 
 from .quantities import column_label
-from .wording import format_interval
+from .wording import format_interval, format_seeds
 
 SPLITS = {"train": "Training", "val": "Validation", "test": "Test"}
 """Names of splits in words, by the start of their columns."""
@@ -141,6 +143,18 @@ class Measure:
     def difference_text(self, value: Any, low: Any = None, high: Any = None) -> str:
         """A difference with its unit: ``11.20 [9.80, 12.60] points``; empty if it is missing."""
         return self.in_difference_unit(self.value_text(value, low, high))
+
+    def difference_phrase(self, value: Any, low: Any, high: Any, n: Any) -> str:
+        """A difference within a sentence: ``3.10 points (1.90 to 4.30, 3 seeds)``.
+
+        Without an interval the number of seeds alone stands in brackets.
+        """
+        shown = self.difference_text(value)
+        digits = "{:.2f}" if self.is_fraction else "{:.4g}"
+        ends = ""
+        if not pd.isna(low) and not pd.isna(high):
+            ends = " to ".join(digits.format(self.factor * end) for end in (low, high)) + ", "
+        return f"{shown} ({ends}{format_seeds(n)})" if shown else ""
 
     def change_text(self, value: Any, low: Any = None, high: Any = None, sign: str = "") -> str:
         """A difference without unit, in two decimals of points and nats, else in three digits.

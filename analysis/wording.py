@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+
+ARM_TITLES = {
+    "dense": "the dense network",
+    "one_shot": "one-shot pruning",
+    "gmp": "GMP",
+    "acdc": "AC/DC",
+    "set": "SET",
+    "rigl": "RigL",
+    "granet": "GraNet",
+    "sr_ste": "SR-STE",
+    "obert": "oBERT",
+    "snip": "SNIP",
+}
+"""Names of published methods within a sentence, for arms that are called after them."""
+SPARSITY_FIELD = "sparsity.target"
+LENGTH_PHRASES = {"schedule.epoch_multiplier": "{:g}x training", "schedule.epochs": "{:g} epochs"}
 
 
 def format_interval(
@@ -26,6 +43,49 @@ def format_interval(
     if pd.isna(low) or pd.isna(high):
         return text
     return f"{text} [{shown.format(factor * low)}, {shown.format(factor * high)}]"
+
+
+def arm_title(arm: str) -> str:
+    """Name of an arm within a sentence: ``AC/DC``; the arm's own where it is no method's."""
+    return ARM_TITLES.get(arm, arm)
+
+
+def line_phrase(arm: str, sparsity: Any) -> str:
+    """An arm at a sparsity within a sentence: ``GMP at 98 %``; the arm alone for dense."""
+    title = arm_title(arm)
+    is_sparse = not pd.isna(sparsity) and sparsity > 0
+    return f"{title} at {format_sparsity(sparsity)} %" if is_sparse else title
+
+
+def cell_phrase(cell: Mapping[Any, Any]) -> str:
+    """Name of a cell within a sentence: ``GMP at 98 %, 2x training``.
+
+    Tables and files name cells by their ids, ``gmp/target=0.98/epoch_multiplier=2``.
+
+    Args:
+        cell: ``arm``, ``sparsity`` or ``sparsity.target``, and the cell's value of each sweep axis
+            by its dotted field; NaN where the axis does not apply.
+    """
+    sparsity = cell.get("sparsity", cell.get(SPARSITY_FIELD))
+    parts = [line_phrase(str(cell["arm"]), sparsity)]
+    for path, value in cell.items():
+        if "." not in str(path) or path == SPARSITY_FIELD or pd.isna(value):
+            continue
+        if path in LENGTH_PHRASES:
+            parts.append(LENGTH_PHRASES[path].format(value))
+        else:
+            parts.append(f"{field_heading(path).lower()} {format_exact(value)}")
+    return ", ".join(parts)
+
+
+def start_sentence(text: str) -> str:
+    """The text with its first letter large, whose others stay as they are: ``AC/DC``."""
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def format_seeds(n: Any) -> str:
+    """Number of seeds in words: ``1 seed``, ``3 seeds``."""
+    return f"{n:.0f} seed{'' if n == 1 else 's'}"
 
 
 def hover_text(where: str, found: str, n: Any = None, more: str = "") -> str:
@@ -76,7 +136,11 @@ def field_heading(path: str) -> str:
 
 
 def list_names(names: list[str], most: int = 4) -> str:
-    """The first few names of a list: ``a, b and 12 more``."""
+    """The first few names of a list: ``a, b and 12 more``.
+
+    Names that hold a comma are parted by semicolons.
+    """
     remaining = len(names) - most
-    shown = ", ".join(names[:most])
+    separator = "; " if any("," in name for name in names[:most]) else ", "
+    shown = separator.join(names[:most])
     return f"{shown} and {remaining} more" if remaining > 0 else shown

@@ -1,4 +1,4 @@
-"""How much does RigL gain from five times the training, and does it saturate?
+"""How much does RigL gain from five times the training, and is it enough?
 
 A replica of Evci et al. 2020 (arXiv 1911.11134, sections 4.1 and 4.2, and google-research/rigl):
 ResNet50 in 32,000 steps of 4,096 images, at once and five times the length, RigL with ERK at 80,
@@ -52,7 +52,7 @@ EXACT_EPOCH = 1_281_167 / 4096 / STEPS
 
 STUDY = Study(
     name="imagenet-resnet50-rigl-extension",
-    question="How much does RigL gain from five times the training, and does it saturate?",
+    question="How much does RigL gain from five times the training, and is it enough?",
     base=TrialSpec(
         task=FolderTask(
             folder="imagenet",

@@ -99,33 +99,36 @@ def diverged_cells(evidence: Evidence) -> Iterator[Finding]:
     for arm, cells in evidence.cells.groupby("arm", sort=False):
         seeds = report[report["cell"].isin(cells["cell"])]
         share = share_by_cell.reindex(cells["cell"]).dropna()
-        parts = _divergence_parts(share, list(seeds["cell"]))
+        parts = _divergence_parts(share, list(seeds["cell"]), evidence)
         if parts:
             yield join_parts(str(arm), parts)
 
 
-def _divergence_parts(share: pd.Series[Any], seed_cells: list[str]) -> list[FindingPart]:
+def _divergence_parts(
+    share: pd.Series[Any], seed_cells: list[str], evidence: Evidence
+) -> list[FindingPart]:
     """Faults of an arm's cells, the gravest first.
 
     Args:
         share: Share of each searched cell's configurations that diverged, by cell.
         seed_cells: Cell of each report trial that diverged.
+        evidence: Names the cells.
     """
     parts: list[FindingPart] = []
     lost = list(share.index[share == 1])
     if lost:
-        got = f"no configuration of {list_names(lost)} converged"
+        got = f"no configuration of {evidence.name_cells(lost)} converged"
         parts.append(FindingPart("error", got, lost))
     if seed_cells:
         trials = format_count(len(seed_cells), "report trial")
-        got = f"{trials} diverged in {list_names(seed_cells)}"
+        got = f"{trials} diverged in {evidence.name_cells(seed_cells)}"
         parts.append(FindingPart("warning", got, seed_cells))
     # Cells without any survivor are named above.
     many = list(share.index[(share >= MANY_DIVERGE) & (share < 1)])
     if many:
         got = (
             f"at least {100 * MANY_DIVERGE:.0f} % of the configurations diverged in"
-            f" {list_names(many)} ({100 * share.max():.0f} % at most)"
+            f" {evidence.name_cells(many)} ({100 * share.max():.0f} % at most)"
         )
         parts.append(FindingPart("note", got, many))
     return parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,8 +14,8 @@ from sparsetune.errors import SparsetuneError
 from ..estimates.means import add_dense_points
 from ..load import StudyResults
 from ..tables.results import Results
-from ..tables.selection import report_rows
-from .finding import MissingEvidenceError
+from ..tables.selection import cell_phrases, report_rows
+from .finding import MAX_NAMED_CELLS, MissingEvidenceError, list_names
 
 OWN_ROLES = ("search", "report", "control")
 """Roles of a cell's own trials; its dense twins and its teacher have others."""
@@ -79,6 +79,21 @@ class Evidence:
             given = cells["cell"].map(self._field_by_cell(path))
             cells = cells[given.isna() | (given == value)]
         return cells
+
+    @cached_property
+    def _phrases(self) -> dict[str, str]:
+        """Names of the cells within a sentence, by their ids."""
+        return cell_phrases(self.results)
+
+    def name_cells(self, cells: Iterable[Any], most: int = MAX_NAMED_CELLS) -> str:
+        """Names of the first cells within a sentence, and the number of others.
+
+        Args:
+            cells: Ids of the cells; repetitions count once.
+            most: Cells that are named.
+        """
+        ids = dict.fromkeys(map(str, cells))
+        return list_names((self._phrases.get(cell, cell) for cell in ids), most)
 
     @cached_property
     def runs(self) -> pd.DataFrame:

@@ -48,10 +48,14 @@ class MissingEvidenceError(SparsetuneError):
 
 
 def list_names(names: Iterable[str], most: int = MAX_NAMED_CELLS) -> str:
-    """First names without repetitions, and the number of others: ``a, b, c and 12 more``."""
+    """First names without repetitions, and the number of others: ``a, b, c and 12 more``.
+
+    Names that hold a comma are parted by semicolons.
+    """
     names = list(dict.fromkeys(names))
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    separator = "; " if any("," in name for name in names[:most]) else ", "
+    return separator.join(names[:most]) + more
 
 
 def format_count(count: int, word: str) -> str:

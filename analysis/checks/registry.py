@@ -24,7 +24,7 @@ _ALL = (
         severity="warning",
         function=selection.winners_at_range_edge,
         rule=(
-            "a winner should lie inside the range that was searched, or a better one may"
+            "the best value should lie inside the range that was searched, or a better one may"
             " lie outside"
         ),
         remedy=(
@@ -42,10 +42,10 @@ _ALL = (
             " narrower than the effect"
         ),
         remedy=(
-            "Add report seeds (`sparsetune resume DIRECTORY --add-report-seeds 2`), or"
-            " claim no difference there."
+            "Add report seeds (`sparsetune resume DIRECTORY --add-report-seeds N`), or say that"
+            " the difference is not settled there."
         ),
-        of_table="Add runs with other seeds, or claim no difference there.",
+        of_table="Add runs with other seeds, or say that the difference is not settled there.",
     ),
     Check(
         code="SPT004",

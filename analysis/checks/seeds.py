@@ -19,7 +19,6 @@ from .finding import (
     Severity,
     format_count,
     join_parts,
-    list_names,
 )
 
 MIN_REPORT_SEEDS = 3
@@ -62,15 +61,15 @@ def too_few_seeds(evidence: Evidence) -> Iterator[Finding]:
             names = list(own_few.index)
             got = (
                 f"n = {own_few['n'].min():.0f} in {len(names)} of"
-                f" {format_count(len(own), 'cell')} ({list_names(names, named_cells)})"
+                f" {format_count(len(own), 'cell')} ({evidence.name_cells(names, named_cells)})"
             )
             parts.append(FindingPart("warning", got, names))
         own_unsure = unsure[unsure["arm"] == arm]
         if len(own_unsure):
             names = list(own_unsure.index)
             got = (
-                f"the interval of the gap to the dense twin holds 0 in {len(names)}"
-                f" ({list_names(names, named_cells)})"
+                f"the difference from the dense twin is not settled in {len(names)}"
+                f" ({evidence.name_cells(names, named_cells)})"
             )
             parts.append(FindingPart("note", got, names))
         if parts:
@@ -78,9 +77,12 @@ def too_few_seeds(evidence: Evidence) -> Iterator[Finding]:
 
 
 def results_missing_not_at_random(evidence: Evidence) -> Iterator[Finding]:
-    """Find arms in which trials without a result gather at high sparsity, by a permutation test."""
-    rows = require_columns(evidence.own_trials, "status")
-    rows = rows[rows["status"].isin(ENDED_STATUSES)].drop_duplicates(["arm", "trial_id"])
+    """Find arms whose curve lacks results more at high sparsity, by a permutation test.
+
+    A search trial without a result is missing from no curve; all trials of a cell are if none of
+    them has one, since then it has no winner.
+    """
+    rows = _curve_trials(evidence)
     lost = ~has_value(rows["status"], "COMPLETE")
     rows = rows.assign(lost=lost, sparsity=rows["sparsity.target"])
     # Every arm is tested together with its dense trials, the lowest sparsity.
@@ -100,6 +102,16 @@ def results_missing_not_at_random(evidence: Evidence) -> Iterator[Finding]:
         )
         cells = own.loc[own["lost"] & (own["sparsity"] == highest), "cell"]
         yield Finding(str(arm), list(cells), got)
+
+
+def _curve_trials(evidence: Evidence) -> pd.DataFrame:
+    """Ended trials that curves are made of: report trials, and all of a cell that lost them all."""
+    own = require_columns(evidence.own_trials, "status")
+    own = own[own["status"].isin(ENDED_STATUSES)].drop_duplicates(["arm", "trial_id"])
+    is_reported = own["cell"].isin(evidence.report["cell"])
+    has_result = has_value(own["status"], "COMPLETE").groupby(own["cell"]).transform("any")
+    is_winners = own["trial_id"].isin(evidence.report["trial_id"]) & is_reported
+    return own[is_winners | (~is_reported & ~has_result.astype(bool))]
 
 
 def trend_p_value(lost: np.ndarray, trials: np.ndarray, seed: int = 0) -> float:
@@ -147,7 +159,7 @@ def dependent_seeds(evidence: Evidence) -> Iterator[Finding]:
         parts: list[str] = []
         for kind, trials in own.groupby("kind"):
             count = format_count(len(trials), "trial")
-            names = list_names(trials["cell"])
+            names = evidence.name_cells(trials["cell"])
             parts.append(f"{count} in {names} {DEPENDENCE_MESSAGES[str(kind)]}")
         severity: Severity = "warning" if set(own["kind"]) == {"start"} else "error"
         yield Finding(str(arm), list(own["cell"]), "; ".join(parts), severity)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Uniform
-
 from ..measure import Measure
+from ..recipes.axis_text import format_value
+from ..recipes.optima.edges import edges
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
     Finding,
@@ -21,16 +21,6 @@ from .finding import (
     list_names,
 )
 
-TREND_EDGE_MARGIN = 0.1
-"""Part of a range, at either end, in which a winner is at the edge."""
-STRICT_EDGE_MARGIN = 0.01
-"""Part of a range that is its edge, with too few configurations to see a trend."""
-MIN_TREND_CONFIGURATIONS = 8
-"""Configurations from which on the best of them must lie towards the edge too."""
-BEST_FRACTION = 4
-"""The best of the configurations are one in so many."""
-TREND_STANDARD_ERRORS = 2.33
-"""Standard errors by which the best must lie towards the edge: 1 % do by chance."""
 COMPARED_MEASURES = (
     "val_accuracy",
     "val_score",
@@ -45,124 +35,27 @@ BEST_COLUMN_PATTERN = re.compile(r"(^|[^a-z])(best|max)([^a-z]|$)")
 
 
 def winners_at_range_edge(evidence: Evidence) -> Iterator[Finding]:
-    """Find winners at an end of a searched range, with the better configurations towards it too."""
+    """Find axes whose best value surely lies at an end of the searched range, or beyond.
+
+    The rule is that of `analysis.edges`; what is not sure there is in its table alone.
+    """
     design = evidence.results.design
     cells = evidence.cells.dropna(subset="winner_id")
-    if not design.search or cells.empty:
+    if not design.search or design.objective is None or cells.empty:
         return
     if not design.ranges:
         raise MissingEvidenceError(["the ranges that were searched"])
-    search = require_columns(evidence.own_trials, "status").query("role == 'search'")
-    # Seeds of one configuration are one point of the range.
-    search = search.drop_duplicates(["cell", "config_id"])
-    if design.objective not in search:
-        raise MissingEvidenceError([str(design.objective)])
-    tried_by_cell = dict(list(search.groupby("cell", sort=False)))
-    found: list[tuple[str, str, str, str, Any]] = []
-    for cell in cells.to_dict("records"):
-        tried = tried_by_cell.get(cell["cell"])
-        if tried is None:
-            continue
-        for path in design.search:
-            axis = design.ranges.get((cell["cell"], path))
-            side = _edge_side(axis, path, cell.get(path), tried, evidence) if axis else ""
-            if side:
-                found.append((cell["arm"], cell["cell"], path, side, cell[path]))
-    frame = pd.DataFrame(found, columns=["arm", "cell", "path", "side", "value"])
-    for arm, own in frame.groupby("arm", sort=False):
+    require_columns(evidence.own_trials.query("role == 'search'"), "status", design.objective)
+    found = edges(evidence.results, where={})
+    sure = found[found["sure"].astype(bool) & found["cell"].isin(cells["cell"])]
+    for arm, own in sure.groupby("arm", sort=False):
         parts: list[str] = []
-        for (field, end), part in own.groupby(["path", "side"], sort=False):
-            values = list_names(f"{row.cell}: {row.value:.3g}" for row in part.itertuples())
+        for (field, end), part in own.groupby(["axis", "end"], sort=False):
+            bound = format_value(str(field), part["bound"].iloc[0])
+            names = evidence.name_cells(part["cell"])
             count = format_count(len(part), "cell")
-            parts.append(f"`{field}` at its {end} end in {count} ({values})")
+            parts.append(f"`{field}` at or beyond its {end} end {bound} in {count} ({names})")
         yield Finding(str(arm), list(own["cell"]), "; ".join(parts))
-
-
-def _edge_side(axis: Axis, path: str, value: Any, tried: pd.DataFrame, evidence: Evidence) -> str:
-    """End of the range at which the winner lies, beyond which a better value may lie.
-
-    Args:
-        axis: The searched range.
-        path: Its dotted field.
-        value: The winner's value.
-        tried: Configurations of the cell, with this field, the objective and ``status``.
-        evidence: The tables.
-
-    Returns:
-        ``low`` or ``high``; empty at neither end, at an end that no value can exceed, and for axes
-        that are no numbers or have two options.
-    """
-    if not isinstance(value, int | float) or pd.isna(value):
-        return ""
-    x = pd.to_numeric(tried[path], errors="coerce").to_numpy(dtype=np.float64)
-    low: float
-    high: float
-    if isinstance(axis, Choice | IntRange):
-        options = [float(option) for option in axis.spaced(2) if isinstance(option, int | float)]
-        # The best of two options is always at an end.
-        if len(options) <= 2:
-            return ""
-        low = min(options)
-        high = max(options)
-        sides = {"low": value <= low, "high": value >= high}
-    else:
-        low = axis.low
-        high = axis.high
-        design = evidence.results.design
-        complete = has_value(tried["status"], "COMPLETE")
-        objective = tried[str(design.objective)].where(complete).to_numpy(dtype=np.float64)
-        losses = objective if design.minimize else -objective
-        winner = float(_to_unit_range(axis, np.array([value], dtype=np.float64))[0])
-        sides = near_ends(winner, _to_unit_range(axis, x), losses)
-    # Fractions cannot leave [0, 1]; a learning rate may exceed 1.
-    is_natural = {"low": low == 0, "high": high == 1 and path != "optim.lr"}
-    for side, is_at_end in sides.items():
-        if is_at_end and not is_natural[side]:
-            return side
-    return ""
-
-
-def near_ends(winner: float, places: np.ndarray, losses: np.ndarray) -> dict[str, bool]:
-    """Test if a winner is at either end of a range, and good configurations are towards it too.
-
-    Args:
-        winner: Winner's place in the range, in [0, 1].
-        places: Places of all configurations, shape [n]; NaN is left out.
-        losses: Their objective, lower is better, shape [n]; NaN, a run without one, is the worst.
-
-    Returns:
-        True or False for ``low`` and ``high``. Below `MIN_TREND_CONFIGURATIONS` the winner's own
-        place decides.
-    """
-    is_known = ~np.isnan(places)
-    places = places[is_known]
-    losses = losses[is_known]
-    n = len(places)
-    if n < MIN_TREND_CONFIGURATIONS:
-        is_low = winner <= STRICT_EDGE_MARGIN
-        return {"low": is_low, "high": winner >= 1 - STRICT_EDGE_MARGIN}
-    count = max(2, round(n / BEST_FRACTION))
-    order = np.argsort(np.where(np.isnan(losses), np.inf, losses), kind="stable")
-    best = places[order[:count]]
-    # Error of the mean of `count` places drawn from the n without replacement.
-    error = places.std(ddof=1) * np.sqrt((1 - count / n) / count)
-    pull = float((best.mean() - places.mean()) / error) if error else 0.0
-    return {
-        "low": winner <= TREND_EDGE_MARGIN and pull < -TREND_STANDARD_ERRORS,
-        "high": winner >= 1 - TREND_EDGE_MARGIN and pull > TREND_STANDARD_ERRORS,
-    }
-
-
-def _to_unit_range(axis: Uniform | LogUniform, values: np.ndarray) -> np.ndarray:
-    """Places of values in the range, on the axis's own scale: 0 at its low end, 1 at its high."""
-    low = axis.low
-    high = axis.high
-    if isinstance(axis, LogUniform):
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = np.log(values)
-            low = np.log(low)
-            high = np.log(high)
-    return np.asarray((values - low) / (high - low))
 
 
 def selected_on_test(evidence: Evidence) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ import pandas as pd
 from sparsetune.errors import SparsetuneError
 
 from ..drawers import draw
-from ..estimates.intervals import MAX_MORE_SEEDS, unseparated_text
+from ..estimates.intervals import MAX_MORE_SEEDS
 from ..estimates.means import (
     GAP_BASELINES,
     MEAN_STATISTICS,
@@ -30,8 +30,8 @@ from ..estimates.means import (
 )
 from ..measure import Measure
 from ..notebook import Shown
-from ..quantities import line_name
 from ..tables.results import Results
+from ..wording import cell_phrase
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -111,40 +111,36 @@ class Curve(Shown):
         return draw(self, ax=ax, axis=axis)
 
     def note(self) -> str:
-        """Meaning of the marks and bars, for a caption, and points that n does not separate."""
+        """Meaning of the marks and bars, for a caption, and points that are not settled."""
         subject = f"Winner minus {GAP_BASELINES[self.gap]}, paired by seed. " if self.gap else ""
         intervals = interval_note(self.points, self.level, self.like, self.runs)
-        return subject + intervals + self._unseparated_points()
+        return subject + intervals + self._unsettled_points()
 
-    def _unseparated_points(self) -> str:
-        """Sentences on the points whose difference is not separated from 0; empty if all are."""
+    def _unsettled_points(self) -> str:
+        """Sentences on the points whose difference has an interval that holds 0."""
         baseline = GAP_BASELINES[self.gap or "twin"]
         vague = self.points[self.points["more_seeds"].notna()]
+        if vague.empty:
+            return ""
         # A caption that names many points is not read: then only their number is given.
         if len(vague) > MAX_NAMED_POINTS:
             compared = self.points["difference_low"].notna().sum()
-            least = vague["more_seeds"].min()
-            most = vague["more_seeds"].max()
-            upper = f"{most:.0f}" if np.isfinite(most) else f"more than {MAX_MORE_SEEDS}"
-            unseparated = unseparated_text(vague["n"].min(), np.nan, baseline)
-            return (
-                f" {len(vague)} of {compared} points are {unseparated}:"
-                f" about {least:.0f} to {upper} more seeds each."
-            )
-        sentences = []
-        for row in vague.to_dict("records"):
-            unseparated = unseparated_text(row["n"], row["more_seeds"], baseline)
-            sentences.append(f" {self._point_name(row)}: {unseparated}.")
-        return "".join(sentences)
+            which = f"for {len(vague)} of {compared} points"
+        else:
+            which = f"for {'; '.join(self._point_name(row) for row in vague.to_dict('records'))}"
+        note = f" Not settled {which}: whether they differ from {baseline}."
+        if np.isinf(vague["more_seeds"]).any():
+            note += f" Settling the closest of these would take more than {MAX_MORE_SEEDS:,} seeds."
+        return note
 
     def _point_name(self, row: Mapping[Any, Any]) -> str:
-        """Arm, line and x of a point: ``gmp, 2x, 98 %``."""
+        """Name of a point within a sentence: ``GMP at 98 %, 2x training``."""
+        cell = {"arm": row["arm"]}
+        if self.by:
+            cell |= {self.by: row[self.by]}
         if self.x == "sparsity":
-            x = f"{100 * row['sparsity']:.10g} %"
-        else:
-            x = f"{row[self.x]:.3g} {AXIS_UNITS[self.x]}"
-        line = line_name(self.by, row[self.by]) if self.by else ""
-        return ", ".join(part for part in (row["arm"], line, x) if part)
+            return cell_phrase(cell | {"sparsity": row["sparsity"]})
+        return f"{cell_phrase(cell)}, {row[self.x]:.3g} {AXIS_UNITS[self.x]}"
 
 
 def sparsity_curve(

@@ -86,7 +86,7 @@ class Diff:
             ``n mean low high`` over report seeds with the suffixes ``_before`` and ``_after``;
             ``difference low high df n paired verdict``. Values of the same seeds are paired, others
             compared by Welch's interval. ``verdict`` is ``higher`` or ``lower`` if the interval
-            excludes 0, ``same`` if every seed gave the same number, else ``not separated``; ``only
+            excludes 0, ``same`` if every seed gave the same number, else ``not settled``; ``only
             before`` or ``only after`` for a cell of one study; or it says that a mean or an
             interval is missing.
         """

@@ -12,7 +12,7 @@ import pandas as pd
 from ..estimates.intervals import (
     estimate_means,
     seeds_needed,
-    unseparated_text,
+    unsettled_text,
     welch_difference,
 )
 from ..estimates.means import POOLING_COLUMNS, cell_values
@@ -142,7 +142,7 @@ def _add_differences(
         difference=found["mean"],
         paired=is_paired,
     )
-    # A verdict of no separation asks for at least one more seed.
+    # What is not settled asks for at least one more seed.
     judged = compared.assign(more_seeds=np.maximum(more_seeds, 1), is_equal=is_equal)
     return compared.assign(verdict=[_verdict(row) for row in judged.to_dict("records")])
 
@@ -181,4 +181,4 @@ def _verdict(row: Mapping[Any, Any]) -> str:
         return "higher"
     if row["high"] < 0:
         return "lower"
-    return unseparated_text(row["n"], row["more_seeds"])
+    return unsettled_text(row["n"], row["more_seeds"])

@@ -316,17 +316,17 @@ def _half_widths(n: float, df: float, level: float) -> Floats:
     return np.asarray(np.where(df + more > 0, widths, np.inf), dtype=np.float64)
 
 
-def unseparated_text(n: float, more: float, other: str = "") -> str:
-    """Words for an unsettled difference: ``not separated from X at n = 3: about 4 more seeds``.
+def unsettled_text(n: float, more: float = np.nan, other: str = "") -> str:
+    """Words for a difference whose interval holds 0: ``not settled against X at n = 3``.
 
     Args:
         n: Number of seeds so far.
-        more: Number of further seeds that `seeds_needed` gives; NaN if it is unknown.
+        more: Number of further seeds that `seeds_needed` gives; NaN leaves it out.
         other: Name of what is compared with, left out if empty.
     """
-    against = f" from {other}" if other else ""
-    text = f"not separated{against} at n = {n:.0f}"
+    against = f" against {other}" if other else ""
+    text = f"not settled{against} at n = {n:.0f}"
     if np.isnan(more):
         return text
-    count = f"more than {MAX_MORE_SEEDS}" if np.isinf(more) else f"about {more:.0f}"
+    count = f"more than {MAX_MORE_SEEDS:,}" if np.isinf(more) else f"about {more:.0f}"
     return f"{text}: {count} more seed{'' if more == 1 else 's'}"

@@ -40,7 +40,9 @@ MEAN_STATISTICS: tuple[str, ...] = (
 POOLING_COLUMNS = ("arm", "sparsity")
 """Columns that cells with a common spread share: it differs by method and by sparsity."""
 Gap = Literal["twin", "control"]
-GAP_BASELINES: dict[Gap, str] = {"twin": "the dense twin", "control": "the dense recipe"}
+DENSE_RECIPE = "the dense winner's recipe at 1x training"
+"""What a control is, within a sentence: the winner of the dense search at multiplier 1."""
+GAP_BASELINES: dict[Gap, str] = {"twin": "the dense twin", "control": DENSE_RECIPE}
 """Baselines that a cell's winner may be compared with, seed by seed.
 
 The twin is the dense network with the winner's recipe; the control is the sparse network with the

@@ -12,7 +12,7 @@ import pandas as pd
 from sparsetune.errors import SparsetuneError
 
 from ..drawers import draw
-from ..estimates.intervals import estimate_means, seeds_needed, unseparated_text
+from ..estimates.intervals import estimate_means, seeds_needed, unsettled_text
 from ..estimates.means import (
     POOLING_COLUMNS,
     cell_means,
@@ -112,8 +112,8 @@ class BestAt(Shown):
         return (
             f"For each limit in {BUDGET_UNITS[self.budget]}, the best cell of each sparsity that"
             f" costs no more, by {self.by} over its {self.runs}; shown is {self.y} of the same"
-            f" trials. {intervals} In {unsure} of {len(self.rows)} the best is not separated from"
-            " other cells that the limit allows."
+            f" trials. {intervals} In {unsure} of {len(self.rows)} it is not settled that"
+            " the best beats every other cell that the limit allows."
         )
 
 
@@ -310,11 +310,11 @@ def _best_row(part: pd.DataFrame, values: pd.DataFrame, level: float) -> dict[st
     alike = part.loc[others.index, list(POOLING_COLUMNS)]
     groups = [tuple(key) for key in alike.itertuples(index=False)]
     rivals = estimate_means(others - values.loc[name], groups, level)
-    rivals = rivals[~(rivals["low"] > 0)]  # NaN without an interval: not separated either
+    rivals = rivals[~(rivals["low"] > 0)]  # NaN without an interval: not settled either
     if rivals.empty:
         return row | {"rivals": 0, "more_seeds": np.nan, "verdict": f"best of {len(part)}"}
     more = seeds_needed(rivals["mean"], rivals["pooled_sd"], rivals["n"], level, rivals["df"])
     most = np.nan if np.isnan(more).all() else float(np.nanmax(np.maximum(more, 1)))
     subject = f"{len(rivals)} other" + ("s" if len(rivals) > 1 else "")
-    verdict = unseparated_text(float(rivals["n"].min()), most, subject)
+    verdict = unsettled_text(float(rivals["n"].min()), other=subject)
     return row | {"rivals": len(rivals), "more_seeds": most, "verdict": verdict}

@@ -13,7 +13,7 @@ import pandas as pd
 from sparsetune.errors import SparsetuneError
 
 from ..drawers import draw
-from ..estimates.intervals import Floats, estimate_means, seeds_needed, unseparated_text
+from ..estimates.intervals import Floats, estimate_means, seeds_needed, unsettled_text
 from ..estimates.means import cell_values
 from ..measure import Measure
 from ..notebook import Shown
@@ -70,7 +70,7 @@ class IsoFlops(Shown):
         other, denser one; ``difference`` of ``y`` (the first minus the other) over ``n`` seeds that
         both have, with ``low high`` of a t interval of ``df``, and ``p``, all NaN if seeds are too
         few or no spread was seen; ``p_holm`` corrected for all pairs; ``more_seeds`` until the
-        interval would exclude 0; ``better``, the cell that is, empty if the pair is not separated;
+        interval would exclude 0; ``better``, the cell that is, empty if that is not settled;
         ``verdict`` in words.
         """
         return self.pairs.copy()
@@ -90,9 +90,9 @@ class IsoFlops(Shown):
             return (
                 f"No two cells of another sparsity or arm are within {tolerance} in training FLOPs."
             )
-        separated = self.pairs[self.pairs["better"] != ""]
-        found = f"{len(separated)} of {len(self.pairs)} pairs are separated"
-        differ = separated[separated["sparsity"] != separated["other_sparsity"]]
+        settled = self.pairs[self.pairs["better"] != ""]
+        found = f"{len(settled)} of {len(self.pairs)} pairs are shown to differ"
+        differ = settled[settled["sparsity"] != settled["other_sparsity"]]
         if len(differ):
             denser = int((differ["better"] == differ["other_cell"]).sum())
             found += (
@@ -225,12 +225,12 @@ def _t_test(mean: Floats, sd: Floats, n: Floats, df: Floats) -> Floats:
 def _verdict(row: Mapping[Any, Any], lower: bool, level: float, count: int) -> str:
     """Verdict on one pair in words; ``count`` pairs were compared."""
     if not row["better"] and row["p"] < 1 - level:
-        return f"not separated after correction for {count} pairs, n = {row['n']}"
+        return f"not settled after correction for {count} pairs, n = {row['n']}"
     # Equal differences on all seeds prove nothing about other seeds.
     if row["n"] and row["df"] > 0 and pd.isna(row["p"]):
-        return f"not separated at n = {row['n']}: no spread was seen"
+        return f"not settled at n = {row['n']}: no spread was seen"
     if not row["better"]:
-        return unseparated_text(row["n"], row["more_seeds"]) if row["n"] else "no seed in common"
+        return unsettled_text(row["n"]) if row["n"] else "no seed in common"
     low, high = sorted([abs(row["low"]), abs(row["high"])])
     direction = "lower" if lower else "higher"
     return f"{row['better']} {direction} by {abs(row['difference']):.3g} [{low:.3g}, {high:.3g}]"

@@ -86,7 +86,7 @@ class ParetoFront(Shown):
         intervals = interval_note(self.rows, self.level, runs=self.runs)
         return (
             f"Filled: the Pareto front, {on_front} of {len(self.rows)} cells that no cell at least"
-            f" as sparse and, to {100 * COST_TOLERANCE:g} %, as cheap beats in the mean of"
+            f" as sparse and, to {100 * COST_TOLERANCE:g} %, as cheap beats by its mean"
             f" {self.y}. Hollow: beaten by one. {intervals} Of {unsure} cells, overlapping"
             " intervals leave open on which side they are; they are drawn faint."
         )

@@ -14,7 +14,7 @@ from ..measure import MarginError
 from ..tables.results import Results
 from .extension import extension_gain_if_judged, tolerance_text
 from .figures import draw_gains
-from .saturation import epochs_needed
+from .needed import epochs_needed
 from .steps import find_validation_measure, length_lines
 from .verdicts import undertraining
 
@@ -25,7 +25,7 @@ VERDICT_COLUMNS = (
     TableColumn("Verdict", "verdict"),
     TableColumn("Why", "reason"),
 )
-SATURATION_TABLE_COLUMNS = (
+NEEDED_TABLE_COLUMNS = (
     TableColumn("Arm", "arm"),
     SPARSITY_COLUMN,
     TableColumn("Epochs needed", "needed"),
@@ -58,9 +58,7 @@ def verdict_exhibits(results: Results, where: Mapping[str, Any] | None = None) -
         yield Exhibit("verdicts", title, found.frame(), found.note(), found.plot, VERDICT_COLUMNS)
 
 
-def saturation_exhibits(
-    results: Results, where: Mapping[str, Any] | None = None
-) -> Iterator[Exhibit]:
+def needed_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
     """The curve of epochs needed; none if no line has two lengths. Validation decides."""
     if find_validation_measure(results, where, None) is None:
         return
@@ -75,7 +73,7 @@ def saturation_exhibits(
             found.frame(),
             found.note(),
             found.plot,
-            SATURATION_TABLE_COLUMNS,
+            NEEDED_TABLE_COLUMNS,
         )
 
 

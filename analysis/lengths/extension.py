@@ -84,7 +84,7 @@ def extension_gain(
         has_accuracy = accuracy.loc[dense.index].notna().any(axis=None)
         quality = accuracy if has_accuracy else measure.direction * values
         deciding = results.measure("test_accuracy") if has_accuracy else measure
-        start = _saturation_length(_by_length(dense, quality), deciding, tolerance)
+        start = _shortest_sufficient_length(_by_length(dense, quality), deciding, tolerance)
         steps = _steps(_by_length(line, values), _by_length(dense, values), start, level)
         parts.append(steps.assign(arm=arm, sparsity=sparsity))
     return _typed(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame())
@@ -119,7 +119,9 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.reindex(columns=list(dtypes)).astype(dtypes)
 
 
-def _saturation_length(dense: pd.DataFrame, deciding: Measure, tolerance: float | None) -> float:
+def _shortest_sufficient_length(
+    dense: pd.DataFrame, deciding: Measure, tolerance: float | None
+) -> float:
     """The shortest length whose mean is within the tolerance of the best; NaN without values."""
     means = dense.mean(axis=1)
     # A single length is the best one, whatever the tolerance.

@@ -16,24 +16,23 @@ from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_styl
 from ..estimates.means import add_dense_points
 from ..measure import Measure
 from ..quantities import line_name
-from .saturation import Saturation
-from .verdicts import Undertraining
+from .needed import NOT_SETTLED as LENGTH_NOT_SETTLED
+from .needed import EpochsNeeded
+from .verdicts import ENOUGH, NOT_SETTLED, OVER_TRAINED, UNDER_TRAINED, Undertraining
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VERDICT_LETTERS = {"under-trained": "U", "saturated": "S", "over-trained": "O", "cannot tell": "?"}
+VERDICT_LETTERS = {UNDER_TRAINED: "U", ENOUGH: "E", OVER_TRAINED: "O", NOT_SETTLED: "?"}
 VERDICT_COLOURS = {
-    "under-trained": "#ee7733",
-    "saturated": "#009988",
-    "over-trained": "#332288",
-    "cannot tell": "#dddddd",
+    UNDER_TRAINED: "#ee7733",
+    ENOUGH: "#009988",
+    OVER_TRAINED: "#332288",
+    NOT_SETTLED: "#dddddd",
 }
-DARK_VERDICTS = ("over-trained", "saturated")
+DARK_VERDICTS = (OVER_TRAINED, ENOUGH)
 """Verdicts whose colour needs white letters."""
-UNSURE_ALPHA = 0.3
-"""Opacity of a tile whose verdict is not sure."""
 TILE_WIDTH = 0.92
 TILE_HEIGHT = 0.88
 ARM_OFFSET = 0.015
@@ -80,16 +79,13 @@ def draw_verdicts(found: Undertraining) -> Figure:
 
 
 def _add_verdict_legend(figure: Figure) -> Figure:
-    """Add the legend of letters and colours, a pale patch for what is not sure among them."""
+    """Add the legend of letters and colours."""
     from matplotlib.patches import Patch
 
-    handles = []
-    for name, colour in VERDICT_COLOURS.items():
-        handles.append(Patch(color=colour, label=f"{VERDICT_LETTERS[name]}  {name}"))
-        # The pale patch stands beside the verdict that it belongs to.
-        if name == "saturated":
-            label = "S  saturated or too few seeds"
-            handles.append(Patch(color=colour, alpha=UNSURE_ALPHA, label=label))
+    handles = [
+        Patch(color=colour, label=f"{VERDICT_LETTERS[name]}  {name}")
+        for name, colour in VERDICT_COLOURS.items()
+    ]
     figure.legend(handles=handles, loc="outside right upper", alignment="left")
     return figure
 
@@ -115,12 +111,11 @@ def _draw_tile(axis: Axes, x: int, y: int, row: Mapping[Any, Any], measure: Meas
         axis: Where to draw.
         x: Column of the tile.
         y: Row of the tile, from below.
-        row: ``verdict sure gain`` of the cell.
+        row: ``verdict gain`` of the cell.
         measure: Measure of the gain.
     """
     from matplotlib.patches import Rectangle
 
-    is_sure = row["verdict"] != "saturated" or bool(row["sure"])
     has_gain = not pd.isna(row["gain"])
     corner = (x - TILE_WIDTH / 2, y - TILE_HEIGHT / 2)
     tile = Rectangle(
@@ -128,11 +123,10 @@ def _draw_tile(axis: Axes, x: int, y: int, row: Mapping[Any, Any], measure: Meas
         TILE_WIDTH,
         TILE_HEIGHT,
         facecolor=VERDICT_COLOURS[row["verdict"]],
-        alpha=1 if is_sure else UNSURE_ALPHA,
         edgecolor="none",
     )
     axis.add_patch(tile)
-    ink = "white" if is_sure and row["verdict"] in DARK_VERDICTS else "black"
+    ink = "white" if row["verdict"] in DARK_VERDICTS else "black"
     centred: dict[str, Any] = {"color": ink, "ha": "center", "va": "center"}
     letter = VERDICT_LETTERS[row["verdict"]]
     # The letter makes room for the gain below it.
@@ -144,11 +138,11 @@ def _draw_tile(axis: Axes, x: int, y: int, row: Mapping[Any, Any], measure: Meas
         axis.text(x, y - 0.22, gain, fontsize=7, **centred)
 
 
-@draws(Saturation)
-def draw_saturation(found: Saturation) -> Figure:
+@draws(EpochsNeeded)
+def draw_epochs_needed(found: EpochsNeeded) -> Figure:
     """Draw epochs needed against sparsity, a line per arm that starts at dense.
 
-    A hollow mark with a triangle above means "at least".
+    A hollow mark means "not settled", a triangle above that no run length is shown to suffice.
 
     Raises:
         SparsetuneError: if there is no line of cells.
@@ -207,11 +201,11 @@ def _draw_needed_epochs(
     (line,) = axis.plot(x, epochs, color=colour, linewidth=1.3, zorder=2)
     bars = axis.errorbar(x, epochs, yerr=_bar_ends(part), zorder=2, **bar_style)
     (marks,) = axis.plot(x, epochs, label=arm, zorder=3, **marker_style)
-    at_least = part["at_least"].astype(bool).to_numpy()
+    is_open = np.isinf(part["high"].astype("float64")).to_numpy()
+    is_unsettled = part["verdict"].eq(LENGTH_NOT_SETTLED).to_numpy()
     (hollow,) = axis.plot(
-        x[at_least], epochs[at_least], markerfacecolor="white", zorder=4, **marker_style
+        x[is_unsettled], epochs[is_unsettled], markerfacecolor="white", zorder=4, **marker_style
     )
-    is_open = at_least | np.isinf(part["high"]).to_numpy()
     triangles: dict[str, Any] = {
         "linestyle": "none",
         "marker": "^",
@@ -223,7 +217,7 @@ def _draw_needed_epochs(
     texts: Any = np.array([_hover_text(row) for row in part.to_dict("records")], dtype=object)
     for artist in (line, marks, *bars.lines[1]):
         attach_hover_texts(artist, texts)
-    attach_hover_texts(hollow, texts[at_least])
+    attach_hover_texts(hollow, texts[is_unsettled])
     attach_hover_texts(open_ends, texts[is_open])
 
 

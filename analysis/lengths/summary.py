@@ -10,7 +10,7 @@ import pandas as pd
 
 from ..curves.curve import length_curve
 from ..estimates.equal_flops import add_flops_ratios
-from ..estimates.intervals import seeds_needed
+from ..estimates.intervals import seeds_needed, unsettled_text
 from ..estimates.means import cell_values
 from ..measure import Measure
 from ..tables.results import Results
@@ -126,4 +126,4 @@ def gain_verdict(row: Mapping[Any, Any], y: Measure) -> str:
         return ""
     if row["gain_low"] > 0 or row["gain_high"] < 0:
         return MORE_OR_LESS[0 if y.direction * row["gain"] > 0 else 1]
-    return f"not separated at n = {int(row['gain_n'])}"
+    return unsettled_text(row["gain_n"])

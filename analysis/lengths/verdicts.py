@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..drawers import draw
-from ..estimates.intervals import estimate_means, seeds_needed, unseparated_text
+from ..estimates.intervals import estimate_means, seeds_needed
 from ..estimates.means import (
     POOLING_COLUMNS,
     cell_values,
@@ -25,7 +25,7 @@ from ..measure import NATS, Measure
 from ..notebook import Shown
 from ..tables.results import Results
 from ..tables.selection import report_rows
-from ..wording import format_interval
+from ..wording import format_interval, format_seeds
 from .steps import length_gains, length_lines, require_validation_measure
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ STEP_COLUMNS = [
     "train_loss_change_low",
     "train_loss_change_high",
 ]
+UNDER_TRAINED = "under-trained"
+OVER_TRAINED = "over-trained"
+ENOUGH = "enough"
+NOT_SETTLED = "not settled"
+VERDICTS = (UNDER_TRAINED, ENOUGH, OVER_TRAINED, NOT_SETTLED)
+"""Verdicts on a length of training."""
 SUPPORTING_STATISTICS = ("train_loss_gap", "train_entropy_gap", "slope")
 """Statistics that stand beside a verdict and do not decide it."""
 
@@ -70,14 +76,13 @@ class Undertraining(Shown):
         """One row per cell, dense ones too, in the order of arms, sparsities and lengths.
 
         Columns: ``arm sparsity``, other sweep axes, ``epochs to_epochs`` (the next longer length,
-        trained from scratch with its whole schedule); ``verdict`` and ``reason``; ``sure``, False
-        if the cell is saturated only because nothing else was shown; ``n gain gain_sd gain_df
-        gain_low gain_high``, the improvement of validation, positive if it improves, paired by
-        seed; ``more_seeds``, the seeds to add until the interval of such a gain excludes 0 (or
-        epsilon, if the gain is below it), NaN if it already does; ``train_loss_change`` with
-        ``_low _high``. As support only, each with its ``_low`` and ``_high``: ``train_loss_gap
-        train_entropy_gap`` to the dense twin, and ``slope``, the change of the validation loss over
-        the last tenth of training.
+        trained from scratch with its whole schedule); ``verdict``, one of `VERDICTS`, and
+        ``reason``; ``n gain gain_sd gain_df gain_low gain_high``, the improvement of validation,
+        positive if it improves, paired by seed; ``more_seeds``, the seeds to add until the
+        interval of such a gain excludes 0 (or epsilon, if the gain is below it), NaN if it already
+        does; ``train_loss_change`` with ``_low _high``. As support only, each with its ``_low`` and
+        ``_high``: ``train_loss_gap train_entropy_gap`` to the dense twin, and ``slope``, the change
+        of the validation loss over the last tenth of training.
         """
         return self.rows.copy()
 
@@ -105,14 +110,15 @@ class Undertraining(Shown):
             "U, under-trained: the next longer training, with its whole schedule, lowers training"
             f" loss and improves {self.y.phrase} by more than {epsilon},"
             f" both intervals excluding 0. O, over-trained: validation worsens likewise."
-            f" S, saturated: neither; pale where a gain above {epsilon} is not excluded."
-            " ?, cannot tell: nothing longer was run."
+            f" E, enough: the whole interval of the gain lies below {epsilon}."
+            " ?, not settled: the interval allows several of these, or nothing longer was run."
             f" Below each letter the {gain}, paired by seed,"
             f" n = {format_span(judged['n'])}; {100 * self.level:g} % intervals, t to n = 9 with"
             " the standard deviation pooled with those of the next lengths"
             f" (df {format_span(judged['gain_df'])}), bootstrap from n = 10, not corrected for the"
             f" {len(judged)} cells judged: where nothing is there, up to {chance:.1f} of them would"
-            " be called under-trained and as many over-trained by chance."
+            " be called under-trained and as many over-trained by chance; where every gain is just"
+            f" {epsilon}, up to {chance:.1f} would be called enough."
         )
 
 
@@ -129,9 +135,10 @@ def undertraining(
 
     The longer one was scheduled for its whole length. A cell is ``under-trained`` if and only if
     the training loss falls and ``y`` improves by more than ``epsilon``, the intervals of both
-    excluding 0; ``over-trained`` if ``y`` worsens, its interval excluding 0; ``cannot tell`` at the
-    longest length; ``saturated`` otherwise. High loss alone says nothing: a network at its capacity
-    limit has it and gains nothing.
+    excluding 0; ``over-trained`` if ``y`` worsens, its interval excluding 0; trained ``enough`` if
+    the interval of the gain ends at ``epsilon`` or below, so that no larger one is left open;
+    ``not settled`` otherwise, and at the longest length. High loss alone says nothing: a network
+    at its capacity limit has it and gains nothing.
 
     Args:
         results: The study.
@@ -166,12 +173,10 @@ def undertraining(
             row = {"cell": cell, "to_epochs": gain.get("to", np.nan)}
             row |= _step_row(gain, changes.get(cell, {}), level, margin)
             rows.append(row | _verdict(row, margin, measure, loss_format))
-    names = ["to_epochs", "verdict", "reason", "sure", *STEP_COLUMNS]
+    names = ["to_epochs", "verdict", "reason", *STEP_COLUMNS]
     judged = pd.DataFrame(rows, columns=["cell", *names]).set_index("cell")
     # A column of missing values only would be of type object.
-    judged = judged.astype(
-        {"sure": "boolean", "n": "Int64", "verdict": "string", "reason": "string"}
-    )
+    judged = judged.astype({"n": "Int64", "verdict": "string", "reason": "string"})
     keys = ["arm", "sparsity", *others, "epochs"]
     # Cells without a value are on no line and have no row.
     judged = cells[keys].join(judged, how="inner")
@@ -224,8 +229,8 @@ def _step_row(
 
 def _verdict(
     row: Mapping[str, Any], epsilon: float, y: Measure, loss_format: str
-) -> dict[str, Any]:
-    """Columns ``verdict reason sure`` of one cell.
+) -> dict[str, str]:
+    """Columns ``verdict reason`` of one cell.
 
     Args:
         row: ``to_epochs`` and `STEP_COLUMNS` of the cell.
@@ -234,36 +239,31 @@ def _verdict(
         loss_format: Format of a change of the training loss.
     """
     if pd.isna(row["to_epochs"]):
-        return {"verdict": "cannot tell", "reason": "nothing longer was run", "sure": pd.NA}
+        return {"verdict": NOT_SETTLED, "reason": "nothing longer was run"}
     if pd.isna(row["gain_low"]):
-        reason = f"no interval: {_missing_seeds_reason(row['n'])}"
-        return {"verdict": "cannot tell", "reason": reason, "sure": pd.NA}
+        return {"verdict": NOT_SETTLED, "reason": f"no interval: {_missing_seeds_reason(row['n'])}"}
     change = y.change_text(row["gain"], row["gain_low"], row["gain_high"], "+")
     gain = y.in_difference_unit(change)
-    reason = f"{gain} by {row['to_epochs']:g} epochs at n = {row['n']}"
+    reason = f"{gain} by {row['to_epochs']:g} epochs, {format_seeds(row['n'])}"
     if row["gain_high"] < 0:
-        return {"verdict": "over-trained", "reason": reason, "sure": True}
+        return {"verdict": OVER_TRAINED, "reason": reason}
     if row["gain"] > epsilon and row["gain_low"] > 0:
         return _verdict_of_gain(row, reason, loss_format)
-    sure = bool(row["gain_high"] <= epsilon)
-    if not sure:
-        against = "0" if row["gain"] > epsilon else y.margin_text(epsilon)
-        reason += f"; {unseparated_text(row['n'], row['more_seeds'], against)}"
-    return {"verdict": "saturated", "reason": reason, "sure": sure}
+    verdict = ENOUGH if row["gain_high"] <= epsilon else NOT_SETTLED
+    return {"verdict": verdict, "reason": reason}
 
 
-def _verdict_of_gain(row: Mapping[str, Any], reason: str, loss_format: str) -> dict[str, Any]:
-    """Columns ``verdict reason sure`` of a cell whose validation improves: the loss decides."""
+def _verdict_of_gain(row: Mapping[str, Any], reason: str, loss_format: str) -> dict[str, str]:
+    """Columns ``verdict reason`` of a cell whose validation improves: the loss decides."""
     # Validation may improve for other reasons than more training, so the loss decides.
     if pd.isna(row["train_loss_change_low"]):
-        reason = f"{reason}; no training loss was measured"
-        return {"verdict": "cannot tell", "reason": reason, "sure": pd.NA}
+        return {"verdict": NOT_SETTLED, "reason": f"{reason}; no training loss was measured"}
     names = ("train_loss_change", "train_loss_change_low", "train_loss_change_high")
     change, low, high = (row[name] for name in names)
     reason += f"; training loss {format_interval(change, low, high, 1, loss_format)}"
     if row["train_loss_change_high"] < 0:
-        return {"verdict": "under-trained", "reason": reason, "sure": True}
-    return {"verdict": "saturated", "reason": f"{reason}, not shown to fall", "sure": False}
+        return {"verdict": UNDER_TRAINED, "reason": reason}
+    return {"verdict": NOT_SETTLED, "reason": f"{reason}, not shown to fall"}
 
 
 def _missing_seeds_reason(n: float) -> str:

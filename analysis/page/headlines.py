@@ -9,15 +9,15 @@ import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
-from ..estimates.means import cell_values
+from ..estimates.means import DENSE_RECIPE, cell_values
 from ..lengths.extension import extension_gain_if_judged, tolerance_text
-from ..lengths.saturation import epochs_needed
-from ..lengths.summary import MORE_OR_LESS
-from ..lengths.verdicts import undertraining
+from ..lengths.needed import NOT_SETTLED, epochs_needed
+from ..lengths.verdicts import UNDER_TRAINED, undertraining
 from ..measure import Measure
 from ..recipes.tuning_gain.retuning import retuning_gain
 from ..tables.results import Results
-from ..wording import format_sparsity
+from ..tables.selection import cell_phrases
+from ..wording import arm_title, format_sparsity, start_sentence
 
 MAX_ARMS_IN_SENTENCES = 3
 """Arms at one sparsity that have a sentence each; more are ranked in a single one."""
@@ -47,11 +47,11 @@ def headline_sentences(
     else:
         yield from _sparsest_sentences(sparse, measure)
     yield from _extension_sentences(sparse, measure)
-    if _is_dense_unsaturated(results, y, where):
+    if _is_dense_best_at_the_longest(results, y, where):
         tolerance = tolerance_text(results, y, where)
         yield (
-            f"No gain from longer training is claimed: dense is within {tolerance} of its best only"
-            " at the longest one."
+            f"The dense network is within {tolerance} of its best only at the longest training, so"
+            " gains of longer training have nothing to start from: train longer."
         )
 
 
@@ -65,7 +65,8 @@ def _sparsest_sentences(sparse: pd.DataFrame, measure: Measure) -> Iterator[str]
         )
         from_dense = f"; {difference} from its dense twin" if difference else ""
         reached = _mean_text(row, measure)
-        yield f"{arm} at {sparsity} % sparsity: {measure.phrase} {reached}{from_dense}."
+        line = start_sentence(arm_title(str(arm)))
+        yield f"{line} at {sparsity} % sparsity: {measure.phrase} {reached}{from_dense}."
 
 
 def _mean_text(row: Mapping[Any, Any], measure: Measure) -> str:
@@ -128,39 +129,31 @@ def _ranked_arms(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _extension_sentences(sparse: pd.DataFrame, measure: Measure) -> Iterator[str]:
-    """Sentences on what longer training gains: one for each arm, verdict and pair of lengths."""
+    """Sentences on what longer training gains: one for each arm and pair of lengths.
+
+    Differences are given with their sign: whether a network itself gains or loses is not said, as
+    its own change has no interval.
+    """
     # There is a row per length, each repeating the gain of its arm and sparsity.
     judged = sparse[sparse["verdict"] != ""].drop_duplicates(["arm", "sparsity"])
-    verdicts = [_gain_verdict_text(row) for row in judged.to_dict("records")]
-    judged = judged.assign(verdict_text=verdicts)
-    keys = ["arm", "verdict_text", "from_epochs", "to_epochs"]
-    for (arm, verdict, start, end), rows in judged.groupby(keys, sort=False):
-        step = f"from {start:g} to {end:g} epochs"
+    for (arm, start, end), rows in judged.groupby(["arm", "from_epochs", "to_epochs"], sort=False):
         gains = ", ".join(_gain_text(row, measure) for row in rows.to_dict("records"))
-        if rows["verdict"].isin(MORE_OR_LESS).all():
-            yield f"{arm} {verdict} than dense {step}: {gains}."
-        else:
-            yield f"{arm} {step}: gain over dense {verdict}: {gains}."
-
-
-def _gain_verdict_text(row: Mapping[Any, Any]) -> str:
-    """The verdict of a gain, which is a loss if the sparse network itself became worse."""
-    is_loss = row["verdict"] in MORE_OR_LESS and not row["sparse_gain"] > 0
-    if not is_loss:
-        return str(row["verdict"])
-    return "loses less" if row["gain"] > 0 else "loses more"
+        yield (
+            f"From {start:g} to {end:g} epochs, the change of {arm_title(str(arm))} minus that of"
+            f" the dense network is {gains}."
+        )
 
 
 def _gain_text(row: Mapping[Any, Any], measure: Measure) -> str:
-    """A gain over dense with its interval, and the sparse network's own if the verdict compares."""
-    gain = measure.difference_text(row["gain"], row["gain_low"], row["gain_high"])
-    own = ""
-    if row["verdict"] in MORE_OR_LESS:
-        own = f" (itself {measure.change_text(row['sparse_gain'], sign='+')})"
-    return f"{gain} at {format_sparsity(row['sparsity'])} %{own}"
+    """A gain over dense with its interval and number of seeds, and its sparsity."""
+    low = row["gain_low"]
+    high = row["gain_high"]
+    gain = measure.difference_phrase(row["gain"], low, high, row["gain_n"])
+    is_settled = low > 0 or high < 0
+    return f"{gain} at {format_sparsity(row['sparsity'])} %{'' if is_settled else ' (not settled)'}"
 
 
-def _is_dense_unsaturated(results: Results, y: str, where: Mapping[str, Any]) -> bool:
+def _is_dense_best_at_the_longest(results: Results, y: str, where: Mapping[str, Any]) -> bool:
     """True if dense was trained for several lengths and only the longest suffices.
 
     No gain from longer training is claimed then.
@@ -187,30 +180,44 @@ def length_sentences(results: Results, where: Mapping[str, Any]) -> Iterator[str
         return
     judged = cells[cells["gain_low"].notna()]
     for arm, rows in judged.groupby("arm", sort=False):
-        yield _undertraining_sentence(arm, rows)
-    is_known = needed["needed"].astype("string").fillna("") != ""
-    for arm, rows in needed[is_known].groupby("arm", sort=False):
-        lengths = ", ".join(
-            f"{_at_sparsity(row['sparsity'])}{row['needed']}" for row in rows.to_dict("records")
-        )
-        yield f"Epochs that {arm} needs: {lengths}."
+        if rows["verdict"].eq(UNDER_TRAINED).any():
+            yield _undertraining_sentence(str(arm), rows)
+    for arm, rows in needed.groupby("arm", sort=False):
+        yield from _needed_sentences(str(arm), rows)
 
 
-def _undertraining_sentence(arm: Any, rows: pd.DataFrame) -> str:
-    """Sentence on one arm, of a row per cell judged."""
+def _needed_sentences(arm: str, rows: pd.DataFrame) -> Iterator[str]:
+    """Sentences on the epochs that one arm needs: what is shown together, what is not by itself."""
+    is_shown = rows["verdict"] != NOT_SETTLED
+    shown = [
+        f"{row['needed']} epochs{_at_sparsity(row['sparsity'])}"
+        for row in rows[is_shown].to_dict("records")
+    ]
+    if shown:
+        yield f"{start_sentence(arm_title(arm))} needs {', '.join(shown)}."
+    for row in rows[~is_shown].to_dict("records"):
+        reason = "there is no interval"
+        if pd.notna(row["low"]):
+            reason = f"{row['low']:g} epochs may do, {row['longest']:g} may not"
+        line = f"{arm_title(arm)} must train{_at_sparsity(row['sparsity'])}"
+        yield f"How long {line} is not settled: {reason}."
+
+
+def _undertraining_sentence(arm: str, rows: pd.DataFrame) -> str:
+    """Sentence on one arm, of a row per cell judged, of which some are under-trained."""
     lengths = []
     for sparsity, line in rows.groupby("sparsity"):
-        if line["verdict"].eq("under-trained").any():
-            lengths.append(f"{_at_sparsity(sparsity)}{undertrained_lengths(line)}")
-    if not lengths:
-        return f"{arm}: no cell is shown to be under-trained."
+        if line["verdict"].eq(UNDER_TRAINED).any():
+            at = _at_sparsity(sparsity)
+            lengths.append(f"{at.lstrip()} {undertrained_lengths(line)}".lstrip())
     judged = ""
     if len(rows) > 1:
         by_chance = CHANCE_OF_UNDERTRAINED * len(rows)
         judged = (
             f" ({len(rows)} cells judged, {by_chance:.1f} of them would be called so by chance)"
         )
-    return f"{arm} is under-trained {', '.join(lengths)}{judged}."
+    name = start_sentence(arm_title(arm))
+    return f"{name} is under-trained {', '.join(lengths)}{judged}."
 
 
 def undertrained_lengths(line: pd.DataFrame) -> str:
@@ -224,7 +231,7 @@ def undertrained_lengths(line: pd.DataFrame) -> str:
     """
     line = line.sort_values("epochs")
     every_length = line["epochs"].tolist()
-    lengths = line.loc[line["verdict"] == "under-trained", "epochs"].tolist()
+    lengths = line.loc[line["verdict"] == UNDER_TRAINED, "epochs"].tolist()
     are_shortest = lengths == every_length[: len(lengths)]
     if are_shortest and len(lengths) > 1:
         return f"up to {lengths[-1]:g} epochs"
@@ -233,8 +240,8 @@ def undertrained_lengths(line: pd.DataFrame) -> str:
 
 
 def _at_sparsity(sparsity: Any) -> str:
-    """``at 90 %`` with a space behind it; empty for dense."""
-    return f"at {format_sparsity(sparsity)} % " if sparsity > 0 else ""
+    """``at 90 %`` with a space before it; empty for dense."""
+    return f" at {format_sparsity(sparsity)} %" if sparsity > 0 else ""
 
 
 def tuning_sentences(results: Results, y: str, where: Mapping[str, Any]) -> Iterator[str]:
@@ -243,17 +250,14 @@ def tuning_sentences(results: Results, y: str, where: Mapping[str, Any]) -> Iter
     gains = retuning_gain(results, y).set_index("cell")
     measure = results.measure(y)
     with_dense_recipe = _cells_with_dense_recipe(results)
-    # Winners that were chosen on the very runs that are compared look better than they are.
-    luck = "" if results.fresh_seeds else " (on the runs that chose it, so too good by luck)"
+    phrases = cell_phrases(results)
     tuned = cells[(cells["sparsity"] > 0) & cells["arm"].isin(gains["arm"])]
-    for arm, rows in tuned.groupby("arm", sort=False):
-        sparsest = rows.index[rows["sparsity"] == rows["sparsity"].max()]
-        judged = [cell for cell in sparsest if cell in gains.index]
-        found = [_tuning_text(gains.loc[cell], cell, measure) for cell in judged]
-        unchanged = [cell for cell in sparsest if cell in with_dense_recipe]
-        found += [f"{cell} is best with the dense recipe itself" for cell in unchanged]
-        if found:
-            yield f"{arm}, tuned in the cell{luck}: {'; '.join(found)}."
+    for _, rows in tuned.groupby("arm", sort=False):
+        for cell in rows.index[rows["sparsity"] == rows["sparsity"].max()]:
+            if cell in gains.index:
+                yield _tuning_sentence(gains.loc[cell], phrases[cell], measure, results.fresh_seeds)
+            elif cell in with_dense_recipe:
+                yield f"For {phrases[cell]}, the search chose the dense recipe itself."
 
 
 def _cells_with_dense_recipe(results: Results) -> set[Any]:
@@ -263,16 +267,26 @@ def _cells_with_dense_recipe(results: Results) -> set[Any]:
     return set(cells.index[is_control])
 
 
-def _tuning_text(row: Mapping[Any, Any], cell: Any, measure: Measure) -> str:
-    """What one cell's winner gained over the dense recipe, of a row of `retuning_gain`."""
+def _tuning_sentence(
+    row: Mapping[Any, Any], cell: str, measure: Measure, is_on_fresh_seeds: bool
+) -> str:
+    """What one cell's winner gained over the dense recipe.
+
+    Args:
+        row: The row of `retuning_gain`.
+        cell: Name of the cell within a sentence.
+        measure: The measure.
+        is_on_fresh_seeds: False if the winner was chosen on the very runs that are compared.
+    """
     if pd.isna(row["gain"]):
         count = row["control_diverged"]
         seeds = "seed" if count == 1 else "seeds"
-        return f"in {cell} the dense recipe diverged on {count} {seeds}, the winner did not"
-    if row["low"] > 0 or row["high"] < 0:
-        is_better = row["gain"] > 0
-        verdict = "better than the dense recipe by" if is_better else "worse than the dense recipe:"
-    else:
-        verdict = "not separated from the dense recipe:"
-    gain = measure.difference_text(row["gain"], row["low"], row["high"])
-    return f"{verdict} {gain} in {cell}, n = {row['n']}"
+        return f"For {cell}, the dense recipe diverged on {count} {seeds}, the winner did not."
+    gain = measure.difference_phrase(row["gain"], row["low"], row["high"], row["n"])
+    # Winners that were chosen on the very runs that are compared look better than they are.
+    luck = "" if is_on_fresh_seeds else ", on the runs that chose it, so too good by luck"
+    is_settled = row["low"] > 0 or row["high"] < 0
+    end = "" if is_settled else ": not settled"
+    comma = "," if "," in cell else ""
+    change = f"Re-tuning {cell}{comma} changed {measure.phrase} by {gain}"
+    return f"{change} over {DENSE_RECIPE}{luck}{end}."

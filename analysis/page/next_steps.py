@@ -11,11 +11,11 @@ import pandas as pd
 from sparsetune.errors import SparsetuneError
 
 from ..checks.seeds import MIN_REPORT_SEEDS
-from ..lengths.saturation import epochs_needed
+from ..lengths.needed import AT_LEAST, epochs_needed
 from ..load import StudyResults
 from ..tables.results import Results
-from ..tables.selection import report_rows
-from ..wording import format_sparsity, list_names
+from ..tables.selection import cell_phrases, report_rows
+from ..wording import format_seeds, line_phrase, list_names
 
 MAX_ADVISED_SEEDS = 20
 """Seeds up to which more are advised; what would take more is a small difference."""
@@ -30,19 +30,26 @@ def next_step_sentences(results: Results, numbers: pd.DataFrame, command: str) -
         command: Command that resumes the study; empty if none does.
     """
     yield from _unfinished_sentences(results, command)
-    # A gain that is not separated asks for seeds itself; else few seeds do.
-    vague = _vague_rows(numbers)
-    fewest_seeds: Any = numbers["n"].min() if len(numbers) else pd.NA
-    yield from _more_seeds_sentences(results, vague, fewest_seeds, command)
+    yield from _seed_sentences(results, numbers, command)
     yield from _longer_training_sentences(results)
-    are_seeds_few = pd.notna(fewest_seeds) and fewest_seeds < MIN_REPORT_SEEDS
-    if vague.empty and are_seeds_few:
-        count = MIN_REPORT_SEEDS - int(fewest_seeds)
-        option = _with_command(command, f"--add-report-seeds {count}")
-        yield (
-            f"Add {count} {seeds_text(results, count)}: n = {fewest_seeds} is less than"
-            f" three{option}"
-        )
+
+
+def seeds_to_add(numbers: pd.DataFrame) -> int:
+    """Number of seeds to add to every winner; 0 if none are advised.
+
+    It is the only number of seeds that a report advises: enough to settle every gain that at most
+    `MAX_ADVISED_SEEDS` more settle, if mean and spread stay, and to have `MIN_REPORT_SEEDS`.
+
+    Args:
+        numbers: Rows of `analysis.lengths.summary.summary`.
+    """
+    if numbers.empty or pd.isna(numbers["n"].min()):
+        return 0
+    lacking = max(0, MIN_REPORT_SEEDS - int(numbers["n"].min()))
+    needed = _unsettled_rows(numbers)["gain_more_seeds"]
+    within_reach = needed[needed <= MAX_ADVISED_SEEDS]
+    settling = math.ceil(within_reach.max()) if len(within_reach) else 0
+    return max(lacking, settling)
 
 
 def seeds_text(results: Results, count: int) -> str:
@@ -63,46 +70,45 @@ def _unfinished_sentences(results: Results, command: str) -> Iterator[str]:
     is_finished = cells["finished"].astype(bool)
     unfinished = cells.loc[~is_finished, "cell"].astype(str).tolist()
     if unfinished:
-        names = list_names(unfinished)
+        phrases = cell_phrases(results)
+        names = list_names([phrases[cell] for cell in unfinished])
         resume = _with_command(command, "")
         yield f"Finish {len(unfinished)} of {len(cells)} cells ({names}){resume}"
     failed = int(results.trials()["status"].eq("FAILED").sum())
     if failed:
         retry = _with_command(command, "--retry-failed")
-        yield f"Run {failed} failed trials again, once their reason is mended{retry}"
+        yield f"Run {failed} failed trials again, once their reason is fixed{retry}"
 
 
-def _vague_rows(numbers: pd.DataFrame) -> pd.DataFrame:
-    """Rows whose gain over dense is not separated from 0, one per arm and sparsity."""
+def _unsettled_rows(numbers: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose gain over dense has an interval that holds 0, one per arm and sparsity."""
     if numbers.empty:
         return numbers
-    is_vague = numbers["verdict"].str.startswith("not separated")
-    return numbers[is_vague].drop_duplicates(["arm", "sparsity"])
+    is_unsettled = numbers["verdict"].str.startswith("not settled")
+    return numbers[is_unsettled].drop_duplicates(["arm", "sparsity"])
 
 
-def _more_seeds_sentences(
-    results: Results, vague: pd.DataFrame, fewest_seeds: Any, command: str
-) -> Iterator[str]:
-    """Sentences on seeds that would separate what is vague, and on what would take too many."""
-    if vague.empty:
-        return
-    takes_too_many = vague["gain_more_seeds"] > MAX_ADVISED_SEEDS
-    question = "longer training is not separated from dense for"
-    near = vague[~takes_too_many]
-    if len(near):
-        # Where the number is not known, three seeds give an interval at all.
-        lacking = max(1, MIN_REPORT_SEEDS - fewest_seeds)
-        count = math.ceil(near["gain_more_seeds"].fillna(lacking).max())
-        option = _with_command(command, f"--add-report-seeds {count}")
+def _seed_sentences(results: Results, numbers: pd.DataFrame, command: str) -> Iterator[str]:
+    """Sentences on the seeds to add, and on gains that would take too many."""
+    unsettled = _unsettled_rows(numbers)
+    far = (
+        unsettled[unsettled["gain_more_seeds"] > MAX_ADVISED_SEEDS] if len(unsettled) else unsettled
+    )
+    near = unsettled.drop(index=far.index)
+    count = seeds_to_add(numbers)
+    option = _with_command(command, f"--add-report-seeds {count}")
+    if count and len(near):
         yield (
-            f"Add about {count} {seeds_text(results, count)}, now n = {fewest_seeds}: {question}"
-            f" {_line_names(near)}{option}"
+            f"Add {count} {seeds_text(results, count)}, to settle what longer training gains beyond"
+            f" the dense network for {_line_names(near)}{option}"
         )
-    far = vague[takes_too_many]
+    elif count:
+        n = format_seeds(numbers["n"].min())
+        yield f"With {n}, intervals are wide: add at least {count}{option}"
     if len(far):
         yield (
-            f"More than {MAX_ADVISED_SEEDS} seeds, another question may be worth more: {question}"
-            f" {_line_names(far)}"
+            f"Settling what longer training gains beyond the dense network for {_line_names(far)}"
+            f" would take more than {MAX_ADVISED_SEEDS} seeds: another question may be worth more"
         )
 
 
@@ -113,13 +119,13 @@ def _longer_training_sentences(results: Results) -> Iterator[str]:
         lines_by_length.setdefault(row["longest"], []).append(_line_name(row))
     for longest, lines in lines_by_length.items():
         yield (
-            f"Train longer than {longest:g} epochs, the longest, where validation is still best:"
-            f" {list_names(lines)}"
+            f"Train longer than {longest:g} epochs: every shorter training is shown to be too short"
+            f" for {list_names(lines)}"
         )
 
 
 def _lines_still_gaining(results: Results) -> list[dict[Any, Any]]:
-    """Lines whose longest training is the best with some certainty, as rows of `epochs_needed`.
+    """Lines whose longest training is shown to beat all shorter ones, as rows of `epochs_needed`.
 
     Lines of which something longer was tried and has no mean, since it diverged say, are left out.
     There are none with further sweep axes, where it is not known which line a row belongs to.
@@ -131,8 +137,7 @@ def _lines_still_gaining(results: Results) -> list[dict[Any, Any]]:
     except SparsetuneError:
         return []
     tried = report_rows(results).groupby(["arm", "sparsity.target"])["epochs"].max()
-    is_still_gaining = needed["at_least"].eq(True) & needed["low"].notna()
-    rows = needed[is_still_gaining].to_dict("records")
+    rows = needed[needed["verdict"] == AT_LEAST].to_dict("records")
     return [row for row in rows if tried.get((row["arm"], row["sparsity"])) == row["longest"]]
 
 
@@ -142,7 +147,5 @@ def _line_names(rows: pd.DataFrame) -> str:
 
 
 def _line_name(row: Mapping[Any, Any]) -> str:
-    """``gmp at 90 %``; the arm alone for dense."""
-    if row["sparsity"] > 0:
-        return f"{row['arm']} at {format_sparsity(row['sparsity'])} %"
-    return str(row["arm"])
+    """``GMP at 90 %``; the arm alone for dense."""
+    return line_phrase(str(row["arm"]), row["sparsity"])

@@ -20,7 +20,7 @@ from ..exhibit import Exhibit
 from ..frontiers.exhibits import frontier_exhibits
 from ..lengths.exhibits import (
     extension_exhibits,
-    saturation_exhibits,
+    needed_exhibits,
     verdict_exhibits,
 )
 from ..ramps.exhibits import ramp_exhibits
@@ -103,7 +103,7 @@ def headline_measure(results: Results, where: Mapping[str, Any] | None = None) -
 SECTIONS: Mapping[str, tuple[MeasureExhibits, ...]] = {
     "Is the sparse network under-trained?": (
         without_measure(verdict_exhibits),
-        without_measure(saturation_exhibits),
+        without_measure(needed_exhibits),
         extension_exhibits,
     ),
     "Curves": (curve_exhibits,),
@@ -113,8 +113,8 @@ SECTIONS: Mapping[str, tuple[MeasureExhibits, ...]] = {
         without_measure(ramp_exhibits),
         without_measure(importance_exhibits),
     ),
-    "What tuning is worth": (retuning_exhibits, without_measure(optimism_exhibits)),
-    "What to spend": (frontier_exhibits,),
+    "What re-tuning gained": (retuning_exhibits, without_measure(optimism_exhibits)),
+    "Accuracy for a budget": (frontier_exhibits,),
     "Structure of the sparse networks": (without_measure(structure_exhibits),),
     "During training": (without_measure(history_exhibits),),
 }

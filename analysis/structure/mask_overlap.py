@@ -65,7 +65,7 @@ class MaskOverlap(Shown):
         behind ``pairs`` pairs; ``low high`` is a t interval from the jackknife over seeds, since
         pairs that share a seed are not independent, NaN with fewer than two seeds. ``chance``: the
         overlap of random masks with these densities *in every layer*, d / (2 - d) if both keep the
-        same share. ``verdict``: above, below or "not separated from" chance, by the interval.
+        same share. ``verdict``: above, below or "not settled against" chance, by the interval.
         """
         return self.points.copy()
 
@@ -245,4 +245,4 @@ def _verdict(chance: float, low: float, high: float) -> str:
         return "no interval"
     if low > chance:
         return "above chance"
-    return "below chance" if high < chance else "not separated from chance"
+    return "below chance" if high < chance else "not settled against chance"

@@ -17,6 +17,7 @@ from sparsetune.study.samplers import Grid
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.study.space import Choice, IntRange
 
+from ..wording import cell_phrase
 from .declared import narrow_dtype
 from .design import TARGET_FIELD, declared_axes
 from .results import Results, cached_per_results
@@ -217,6 +218,14 @@ def _winner_values(
         is_known = first and path in cell.search and path in trials
         values[path] = trials[path].get(first) if is_known else None
     return values
+
+
+def cell_phrases(results: Results) -> dict[str, str]:
+    """Names of the cells within a sentence, by their ids: ``GMP at 98 %, 2x training``."""
+    cells = results.cells()
+    axes = [path for path in results.design.points() if path in cells]
+    rows = cells[["cell", "arm", *axes]].to_dict("records")
+    return {str(row["cell"]): cell_phrase(row) for row in rows}
 
 
 def report_rows(results: Results) -> pd.DataFrame:

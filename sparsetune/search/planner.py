@@ -325,12 +325,30 @@ class Planner:
 
     def _objective(self, configuration: Configuration) -> float | None:
         """Mean objective over the search seeds; None unless every one is complete."""
+        return self._mean_objective(self._search_trials(configuration))
+
+    def _mean_objective(self, trials: Iterable[TrialState | None]) -> float | None:
+        """Mean objective of trials; None unless every one is complete."""
         column = self.study.objective.column
         values: list[float | None] = []
-        for trial in self._search_trials(configuration):
+        for trial in trials:
             complete = trial is not None and trial.status == "COMPLETE"
             values.append(trial.last_value(column) if trial and complete else None)
         return objective_of(values)
+
+    def winner_objective(self, plan: CellPlan) -> float | None:
+        """Mean objective of a cell's winner over the seeds that chose it; None before it is chosen.
+
+        Where nothing is searched, the mean over the report seeds, once each of them is complete.
+        """
+        winner = plan.winner
+        if winner is None or not plan.searched:
+            return None
+        if plan.searches:
+            return self._objective(winner)
+        return self._mean_objective(
+            search_states(winner, self.trials, self.study.seeds("report")),
+        )
 
     def _tell_finished(self, plan: CellPlan) -> None:
         """Tell the journal every finished configuration that it does not know yet."""

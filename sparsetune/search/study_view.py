@@ -1,8 +1,7 @@
-"""View of a study for people: cells against sparsity, best objective, work that is left."""
+"""View of a study for people: cells against sparsity, winners' objectives, work that is left."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any
 
@@ -69,11 +68,11 @@ class StudyView:
         return left
 
     def cells(self) -> list[dict[str, Any]]:
-        """A row per cell: ``cell row target finished running best searched``, as plain JSON values.
+        """A row per cell: ``cell row target finished running winner_objective searched``.
 
-        ``finished`` counts trials, ``running`` has the progress of each running one, ``best`` is
-        the best objective so far (None before the first), ``searched`` is true once the search is
-        over.
+        Plain JSON values. ``finished`` counts trials, ``running`` has the progress of each running
+        one, ``winner_objective`` is that of `Planner.winner_objective`, ``searched`` is true once
+        the search is over.
         """
         by_cell: dict[str, list[TrialState]] = {}
         for trial in self.trials():
@@ -100,7 +99,7 @@ class StudyView:
             "target": plan.cell.spec.sparsity.target,
             "finished": finished,
             "running": running_progress,
-            "best": self.best(trials),
+            "winner_objective": self.planner.winner_objective(plan),
             "searched": plan.searched,
         }
 
@@ -126,21 +125,8 @@ class StudyView:
         ]
         return sorted(rows, key=lambda row: -row["age"])
 
-    def best(self, trials: list[TrialState]) -> float | None:
-        """The best objective among complete trials that are no twins; None without one."""
-        values = []
-        for trial in trials:
-            # A twin is dense: it would hide what the sparse networks reach.
-            if trial.status != "COMPLETE" or trial.use.role == "twin":
-                continue
-            value = trial.last_value(self.objective.column)
-            if value is not None and math.isfinite(value):
-                values.append(value)
-        better = min if self.objective.kind == "minimize" else max
-        return better(values, default=None)
-
     def grid(self) -> Group:
-        """Finished trials and best objective: a row an arm and length, a column a target."""
+        """Finished trials and winners' objectives: a row an arm and length, a column a target."""
         cells = self.cells()
         targets = sorted({cell["target"] for cell in cells})
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
@@ -153,7 +139,7 @@ class StudyView:
         for name, texts in texts_by_row.items():
             # Not every arm has every target.
             table.add_row(name, *[texts.get(target, "") for target in targets])
-        heading = f"Trials done and best {self.objective.column} so far:"
+        heading = f"Trials done, and mean {self.objective.column} of the winner once it is chosen:"
         return Group(Text(heading, style="dim"), table)
 
 
@@ -166,7 +152,8 @@ def _row_name(cell: str) -> str:
 def _cell_text(cell: dict[str, Any]) -> Text:
     if not cell["finished"] and not cell["running"]:
         return Text("·", style="dim")
-    best = f" {cell['best']:.4f}" if cell["best"] is not None else ""
+    objective = cell["winner_objective"]
+    value = "" if objective is None else f" {objective:.4f}"
     # Of several that run, the progress of the furthest.
     progress = f" {100 * max(cell['running']):.0f}%" if cell["running"] else ""
-    return Text(f"{cell['finished']}{best}{progress}", style="cyan" if progress else "")
+    return Text(f"{cell['finished']}{value}{progress}", style="cyan" if progress else "")

@@ -13,7 +13,7 @@ import pytest
 
 import analysis
 from analysis.estimates.means import absent_quantities
-from analysis.lengths.exhibits import extension_exhibits, saturation_exhibits, verdict_exhibits
+from analysis.lengths.exhibits import extension_exhibits, needed_exhibits, verdict_exhibits
 from analysis.measure import MarginError
 from analysis.page.headlines import headline_sentences, tuning_sentences
 from analysis.page.study_tables import main_table_columns, main_table_frame, trials_table
@@ -185,7 +185,7 @@ def test_a_gain_that_counts_is_asked_for_where_no_size_is_usual(
     assert "improves validation score (R²) by more than 0.01," in found.note()
     assert "the gain, paired by seed" in found.note()
     reason = found.frame()["reason"][0]
-    assert re.match(r"[+-][\d.e-]+ \[[^]]+\] by 8 epochs at n = 3", reason)
+    assert re.match(r"[+-][\d.e-]+ \[[^]]+\] by 8 epochs, 3 seeds", reason)
     assert (
         "of the best validation score (R²)" in analysis.epochs_needed(results, epsilon=0.1).note()
     )
@@ -213,7 +213,9 @@ def test_what_the_page_says_of_a_regression(results: analysis.StudyResults) -> N
         *tuning_sentences(results, "test_score", {}),
     ]
     assert re.match(r"Dense: test score \(R²\) 0\.\d+ \[0\.\d+, 0\.\d+\] after", lines[0])
-    assert not re.search(r"points|\] %|\d %[ ,;.](?!sparsity)", " ".join(lines))
+    # The only percentages are sparsities.
+    text = re.sub(r" at [\d.]+ %", "", " ".join(lines))
+    assert not re.search(r"points|\] %|\d %", text)
     columns = main_table_columns(results.measure("test_score"), has_one_length=False)
     headings = [column.heading for column in columns]
     assert "Test score (R²)\n[95 % interval]" in headings
@@ -224,7 +226,7 @@ def test_what_the_page_says_of_a_regression(results: analysis.StudyResults) -> N
     assert absent_quantities(results) == ["accuracy", "entropy"]
     with pytest.raises(SparsetuneError, match="whether training was long enough, since how much"):
         list(verdict_exhibits(results))
-    assert list(saturation_exhibits(results)) == []
+    assert list(needed_exhibits(results)) == []
     assert list(extension_exhibits(results, "test_score")) == []
 
 

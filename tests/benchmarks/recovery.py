@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import analysis
-from analysis.lengths.saturation import epochs_needed
+from analysis.lengths.needed import epochs_needed
 from analysis.lengths.verdicts import undertraining
 from tests.analysis.planted import LENGTHS, LINES, Planted, Truth, lengths_study, rates_study
 

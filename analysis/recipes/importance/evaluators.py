@@ -92,6 +92,14 @@ class Band:
         values = np.atleast_2d(np.asarray(given, dtype=np.float64))
         return EVALUATORS[self.evaluator](self, values)
 
+    def chance_importances(self, scores: ArrayLike) -> Floats:
+        """Importances by PED-ANOVA, which takes many orders at once, shape [orders, n_axes].
+
+        Args:
+            scores: As in `importances`.
+        """
+        return _ped_anova(self, np.atleast_2d(np.asarray(scores, dtype=np.float64)))
+
 
 def _ped_anova(band: Band, scores: Floats) -> Floats:
     """Importances by PED-ANOVA, shape [orders, n_axes]."""

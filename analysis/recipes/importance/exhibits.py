@@ -14,7 +14,7 @@ IMPORTANCE_TABLE_COLUMNS = (
     TableColumn("Sparsity", "band"),
     TableColumn("Axis", "axis", format=CellFormat.AXIS_NAME),
     TableColumn("n", "n"),
-    TableColumn("Importance (%)\n[95 % interval]", "share", "low", "high", CellFormat.PERCENT),
+    TableColumn("Share of\nimportance (%)", "share", format=CellFormat.PERCENT),
     TableColumn("p", "p"),
     TableColumn("Verdict", "verdict"),
 )

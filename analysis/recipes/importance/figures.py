@@ -17,7 +17,7 @@ from ...drawing.marks import attach_hover_texts
 from ...drawing.style import ARM_COLOURS, project_style
 from ..axis_text import short_axis_name
 from ..responses import MIN_CONFIGURATIONS
-from .importance import Importance
+from .importance import MATTERS, Importance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ PANEL_COLUMNS = 4
 
 @draws(Importance)
 def draw_importance(found: Importance) -> Figure:
-    """Draw the share of every axis with its spread: filled if it matters, hollow otherwise.
+    """Draw the share of every axis: filled if it matters, hollow otherwise.
 
     Raises:
         SparsetuneError: if no band has enough configurations.
@@ -60,11 +60,8 @@ def _draw_shares(panel: Axes, part: pd.DataFrame, axes: Sequence[str]) -> None:
     """Draw the shares of one band, one below the other."""
     heights = part["axis"].map(axes.index).to_numpy()
     shares = 100 * part["share"].to_numpy(dtype=np.float64)
-    low = 100 * part["low"].to_numpy(dtype=np.float64)
-    high = 100 * part["high"].to_numpy(dtype=np.float64)
-    panel.hlines(heights, low, high, color=ARM_COLOURS[0], linewidth=1.3, alpha=0.6)
     texts: Any = np.array([_hover_text(row) for row in part.to_dict("records")], dtype=object)
-    matters = part["verdict"].eq("matters").to_numpy()
+    matters = part["verdict"].eq(MATTERS).to_numpy()
     # A line has one fill for all its marks: filled and hollow ones are two lines.
     for is_shown, fill in ((matters, ARM_COLOURS[0]), (~matters, "white")):
         style: dict[str, Any] = {
@@ -78,9 +75,9 @@ def _draw_shares(panel: Axes, part: pd.DataFrame, axes: Sequence[str]) -> None:
 
 def _hover_text(row: Mapping[Any, Any]) -> str:
     """Text of a share when pointed at."""
-    share = wording.format_interval(row["share"], row["low"], row["high"], 100, "{:.3g}")
     name = short_axis_name(row["axis"])
-    return wording.hover_text(name, f"importance {share} %", row["n"], row["verdict"])
+    share = f"importance {100 * row['share']:.3g} %"
+    return wording.hover_text(name, share, row["n"], row["verdict"])
 
 
 def _format_axis(panel: Axes, names: Sequence[str], is_last: bool) -> None:

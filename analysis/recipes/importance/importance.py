@@ -1,4 +1,4 @@
-"""Importance of each search axis in each band of sparsity, with a spread and a test of chance."""
+"""Importance of each search axis in each band of sparsity, with a test of chance."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 By = Literal["sparsity", "band"]
 BandKey = tuple[str, str]
 """Arm and band of sparsity."""
-SHUFFLE_COUNT = 39
+SHUFFLE_COUNT = 999
 """Random orders of the values, in which nothing matters.
 
-The strongest importance of all bands and axes in each order is what chance gives. With 39 orders,
-to exceed all but one has a probability of 5 %.
+The strongest importance of all bands and axes in each order is what chance gives. With 39 orders, p
+of one axis went from 0.025 to 0.25 with the seed of the orders; with 999 a p of 0.05 has a standard
+error of 0.007.
 """
-HALF_SAMPLES = 20
-"""Random halves of the configurations: a measure on half of them varies about as the whole does."""
+MATTERS = "matters more than chance explains"
+NO_EVIDENCE = "no evidence that it matters"
 ROUNDING_MARGIN = 1e-9
 """Differences of p values below this are rounding."""
 IMPORTANCE_COLUMNS = [
@@ -47,8 +48,6 @@ IMPORTANCE_COLUMNS = [
     "n",
     "diverged",
     "share",
-    "low",
-    "high",
     "p",
     "verdict",
 ]
@@ -62,7 +61,7 @@ class Importance(Shown):
         y: The measure.
         evaluator: Name of Optuna's evaluator.
         rows: Rows that `frame` returns.
-        level: Coverage of the spread, and level of the correction for chance, in (0, 1).
+        level: Probability that no axis is said to matter where none does, in (0, 1).
     """
 
     y: Measure
@@ -75,10 +74,11 @@ class Importance(Shown):
 
         Columns: ``arm band``, ``sparsity`` (the highest in the band), ``axis``; ``cells`` and ``n``
         configurations behind it, ``diverged`` of them, which count as the worst; ``share`` of the
-        importance of all axes, in [0, 1], with ``low high``, its spread over random halves of the
-        configurations; ``p``, the share of shuffled orders in which some axis of some band is as
-        important, which corrects for all rows; ``verdict``: ``matters``, ``no evidence that it
-        matters`` or ``too few configurations``, with which shares and p are NaN.
+        importance of all axes, in [0, 1], a description of these configurations that has no
+        interval; ``p``, the share of shuffled orders in which some axis of some band is as
+        important (by PED-ANOVA), which corrects for all rows; ``verdict``: ``matters more than
+        chance explains``, ``no evidence that it matters`` or ``too few configurations``, with which
+        shares and p are NaN.
         """
         return self.rows.copy()
 
@@ -100,10 +100,11 @@ class Importance(Shown):
         return (
             f"Share of each axis in what decides the order by {self.y} ({method}; Optuna), from"
             f" n = {_count_text(known['n'])} configurations of one search seed or more, ranked"
-            " within their cells; diverged ones count as the worst. Bars:"
-            f" {100 * self.level:g} % of random halves of the configurations. Filled: as important"
-            f" as no axis of any band in {100 * self.level:g} % of shuffled orders. Hollow: no"
-            " evidence that the axis matters; shares add up to 100 % even where nothing does."
+            " within their cells; diverged ones count as the worst. Filled: matters more than"
+            f" chance explains. Where nothing matters, {100 * (1 - self.level):.3g} % of reports"
+            f" have a filled mark ({SHUFFLE_COUNT} shuffled orders). Hollow: no evidence that the"
+            " axis matters. Shares describe these configurations and have no interval; they add up"
+            " to 100 % even where nothing matters."
         )
 
 
@@ -136,8 +137,8 @@ def importance(
         evaluator: ``ped_anova`` (Watanabe et al. 2023, arXiv 2304.10255) or ``fanova`` (Hutter et
             al. 2014), which takes forty times as long.
         where: Sweep axes and their values: only those cells.
-        level: Coverage of the spread, and level of the correction for chance, in (0, 1).
-        seed: Seed of halves, shuffles and fANOVA's trees.
+        level: Probability that no axis is said to matter where none does, in (0, 1).
+        seed: Seed of the shuffles and of fANOVA's trees.
 
     Raises:
         SparsetuneError: if a name is unknown, or nothing was searched with its ranges known.
@@ -197,18 +198,16 @@ class _BandShares:
     """Shares of importance in one band, each of shape [n_axes]; NaN with too few configurations."""
 
     shares: Floats
-    low: Floats
-    high: Floats
     p: Floats
 
 
 def _importance_rows(bands: Mapping[BandKey, Band], level: float, seed: int) -> pd.DataFrame:
     """Rows of `Importance.frame`."""
-    estimates = _band_shares(bands, level, seed)
+    estimates = _band_shares(bands, seed)
     rows = []
     for (arm, name), band in bands.items():
         unknown = np.full(len(band.axes), np.nan)
-        found = estimates.get((arm, name), _BandShares(unknown, unknown, unknown, unknown))
+        found = estimates.get((arm, name), _BandShares(unknown, unknown))
         for k, path in enumerate(band.axes):
             row = {
                 "arm": arm,
@@ -219,8 +218,6 @@ def _importance_rows(bands: Mapping[BandKey, Band], level: float, seed: int) -> 
                 "n": len(band.tried),
                 "diverged": int(band.tried["diverged"].sum()),
                 "share": found.shares[k],
-                "low": found.low[k],
-                "high": found.high[k],
                 "p": found.p[k],
                 "verdict": _verdict(found.p[k], level),
             }
@@ -228,40 +225,30 @@ def _importance_rows(bands: Mapping[BandKey, Band], level: float, seed: int) -> 
     return pd.DataFrame(rows, columns=IMPORTANCE_COLUMNS)
 
 
-def _band_shares(
-    bands: Mapping[BandKey, Band], level: float, seed: int
-) -> dict[BandKey, _BandShares]:
+def _band_shares(bands: Mapping[BandKey, Band], seed: int) -> dict[BandKey, _BandShares]:
     """Shares of the bands with enough configurations, whose scores differ."""
-    found: dict[BandKey, Floats] = {}
-    mean: dict[BandKey, float] = {}
-    sd: dict[BandKey, float] = {}
-    strongest_by_shuffle = []
-    for key, band in bands.items():
-        if len(band.tried) < MIN_CONFIGURATIONS or not band.tried["score"].any():
-            continue
-        found[key] = band.importances()[0]
-        # Each band has a seed of its own: its numbers do not depend on the other bands.
-        chance = _shuffled_importances(band, [seed, zlib.crc32(repr(key).encode())])
-        # Standardised in its band, so that the strongest one is comparable across bands.
-        mean[key] = chance.mean()
-        sd[key] = chance.std() or 1.0
-        strongest_by_shuffle.append((chance.max(axis=1) - mean[key]) / sd[key])
-    strongest = np.max(strongest_by_shuffle, axis=0) if found else np.empty(0)
+    judged = {
+        key: band
+        for key, band in bands.items()
+        if len(band.tried) >= MIN_CONFIGURATIONS and band.tried["score"].any()
+    }
+    if not judged:
+        return {}
+    standardised: dict[BandKey, Floats] = {}
+    for key, band in judged.items():
+        # Each band has a seed of its own: its orders do not depend on the other bands.
+        orders = _shuffled_scores(band.tried, [seed, zlib.crc32(repr(key).encode())])
+        found = band.chance_importances(orders)
+        # Standardised in its band, so that the strongest one is comparable across bands. The order
+        # that was seen counts like any other, or p would not be exact.
+        standardised[key] = (found - found.mean()) / (found.std() or 1.0)
+    strongest = np.max([found.max(axis=1) for found in standardised.values()], axis=0)
     estimates = {}
-    for key, importances in found.items():
-        standardised = (importances - mean[key]) / sd[key]
+    for key, band in judged.items():
+        seen = standardised[key][0]
         # Against the strongest of all bands and axes, which corrects for their number.
-        exceeding = (strongest[:, None] >= standardised).sum(axis=0)
-        shares = _shares(importances)
-        low, high = _share_quantiles(bands[key], level, [seed, len(bands[key].tried)])
-        # The share itself is in its interval, even if no half reaches it. The order that was
-        # seen is one of those that chance gives: hence the 1 in p.
-        estimates[key] = _BandShares(
-            shares,
-            np.minimum(low, shares),
-            np.maximum(high, shares),
-            (1 + exceeding) / (1 + SHUFFLE_COUNT),
-        )
+        p = (strongest[:, None] >= seen - ROUNDING_MARGIN).mean(axis=0)
+        estimates[key] = _BandShares(_shares(band.importances()[0]), np.asarray(p))
     return estimates
 
 
@@ -269,24 +256,30 @@ def _verdict(p: float, level: float) -> str:
     """Verdict in words; NaN means too few configurations."""
     if np.isnan(p):
         return "too few configurations"
-    return "matters" if p <= 1 - level + ROUNDING_MARGIN else "no evidence that it matters"
+    return MATTERS if p <= 1 - level + ROUNDING_MARGIN else NO_EVIDENCE
 
 
-def _shuffled_importances(band: Band, seed: Sequence[int]) -> Floats:
-    """Importances of random orders of the values, shape [SHUFFLE_COUNT, n_axes]."""
+def _shuffled_scores(tried: pd.DataFrame, seed: Sequence[int]) -> Floats:
+    """The scores as they are, then in `SHUFFLE_COUNT` random orders, shape [1 + orders, n].
+
+    Cells that tried the same configurations are shuffled alike: what one of them says of an axis,
+    the others repeat, so that they count as one and not as several.
+    """
     random = np.random.default_rng(seed)
-    scores = band.tried["score"].to_numpy(dtype=np.float64)
-    return band.importances([random.permutation(scores) for _ in range(SHUFFLE_COUNT)])
-
-
-def _share_quantiles(band: Band, level: float, seed: Sequence[int]) -> Floats:
-    """Quantiles of the shares over random halves of the configurations, shape [2, n_axes]."""
-    random = np.random.default_rng(seed)
-    scores = band.tried["score"].to_numpy(dtype=np.float64)
-    ranks = np.argsort(random.random((HALF_SAMPLES, len(scores))), axis=1)
-    halves = np.where(ranks < len(scores) // 2, scores, np.nan)
-    shares = np.stack([_shares(found) for found in band.importances(halves)])
-    return np.asarray(np.quantile(shares, [(1 - level) / 2, (1 + level) / 2], axis=0))
+    rows_of_source: dict[str, dict[str, int]] = {}
+    for row, (source, cell) in enumerate(zip(tried["source"], tried["cell"], strict=True)):
+        rows_of_source.setdefault(str(source), {})[str(cell)] = row
+    # Rows of the configurations that the same cells tried, shape [n_sources, n_cells] once stacked.
+    blocks: dict[tuple[str, ...], list[list[int]]] = {}
+    for rows in rows_of_source.values():
+        cells = tuple(sorted(rows))
+        blocks.setdefault(cells, []).append([rows[cell] for cell in cells])
+    scores = tried["score"].to_numpy(dtype=np.float64)
+    orders = np.tile(scores, (1 + SHUFFLE_COUNT, 1))
+    for block in map(np.array, blocks.values()):
+        for order in orders[1:]:
+            order[block] = scores[random.permutation(block)]
+    return orders
 
 
 def _shares(importances: Floats) -> Floats:

@@ -106,11 +106,15 @@ def _number_densities(counts: Floats) -> Floats:
     width = _kernel_widths(counts)
     # A place reaches half a step to each side, so the grid ends half a step beyond it.
     edges = np.arange(size + 1) - 0.5
-    distance = edges[None, None] - grid[None, :, None]
-    mass = np.diff(ndtr(distance / width[:, None, None]), axis=2)
-    mass /= mass.sum(axis=2, keepdims=True)
+    # The mass of a kernel at a place depends on their distance alone: 2 size - 1 of them, not
+    # size squared, are computed, and kernels are windows of them.
+    distances = np.arange(-size, size) + 0.5
+    below = ndtr(distances / width[:, None])
+    mass = np.diff(below, axis=1)
+    inside = below[:, 2 * size - 1 - grid] - below[:, size - 1 - grid]
+    windows = np.lib.stride_tricks.sliding_window_view(mass, size, axis=1)[:, ::-1]
     wide = np.diff(ndtr((edges - (size - 1) / 2) / size))
-    kernels = np.einsum("ok,okg->og", counts, mass)
+    kernels = np.einsum("ok,okg->og", counts / inside, windows)
     return np.asarray((kernels + wide / wide.sum()) / (n + 1)[:, None])
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from sparsetune.study.space import IntRange, LogUniform
 
 from ...tables.results import Results
+from ...wording import cell_phrase
 from ..axis_text import format_range, format_value, short_axis_name
 from ..responses import (
     Range,
@@ -168,7 +169,7 @@ def _edge_finding(row: Mapping[Any, Any], edge: Mapping[str, Any]) -> str:
             place = f"beyond the {which} end {bound} of the searched range"
         winner = format_value(path, row["winner"])
         finding = f"the winner {winner} lies {place}; {why}, so this may be chance {n}"
-    return f"{short_axis_name(path)}, {row['cell']}: {finding}. Search {wider}."
+    return f"{short_axis_name(path)}, {cell_phrase(row)}: {finding}. Search {wider}."
 
 
 def _is_beyond(winner: float, edge: Mapping[str, Any]) -> bool:

@@ -30,7 +30,7 @@ EDGE_TABLE_COLUMNS = (
     AXIS_COLUMN,
     TableColumn("End of its range", "end_is"),
     TableColumn("Winner", "winner_is"),
-    TableColumn("95 % interval\nof the best", "best"),
+    TableColumn("95 % interval of\nthe best on average", "best"),
     TableColumn("n", "n"),
     TableColumn("Sure", "sure"),
     TableColumn("Search next", "wider"),
@@ -74,12 +74,12 @@ def _map_exhibit(found: Optima, suffix: str) -> Exhibit:
         *(axis_column(path) for path in sweep),
         AXIS_COLUMN,
         TableColumn("n", "n"),
-        TableColumn(f"Best\n[{100 * found.level:g} % interval]", "best"),
+        TableColumn(f"Best on average over\nthe others [{100 * found.level:g} % interval]", "best"),
         TableColumn("Flat region", "flat"),
-        TableColumn("Winner", "winner_is"),
+        TableColumn("Best together\n(the winner)", "winner_is"),
         TableColumn("Verdict", "verdict"),
     )
-    title = f"Where the best hyperparameters lie, for {found.y.phrase}"
+    title = f"Hyperparameters that are best on average over the others, for {found.y.phrase}"
     frame = _format_optima(found.frame())
     return Exhibit(f"optimum{suffix}", title, frame, found.note(), found.plot, columns)
 
@@ -96,7 +96,7 @@ def _shift_exhibit(found: Optima, shifts: pd.DataFrame, suffix: str) -> Exhibit:
         TableColumn("p (Holm)", "p_holm"),
         TableColumn("Verdict", "verdict"),
     )
-    title = f"How the best hyperparameters move, for {found.y.phrase}"
+    title = f"How the values that are best on average move, for {found.y.phrase}"
     rows = shifts.to_dict("records")
     frame = shifts.assign(
         step=[_format_step(row) for row in rows], moved=[_format_shift(row) for row in rows]

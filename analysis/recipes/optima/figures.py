@@ -68,7 +68,7 @@ def draw_optima(found: Optima) -> Figure:
             axes.set_xlabel(column_label("sparsity"))
             axes.tick_params(labelbottom=True)
         for axes in grid[:: len(paths)]:
-            axes.set_ylabel(f"Best for {found.y.phrase}")
+            axes.set_ylabel(f"Best on average for {found.y.phrase}")
         return _add_legend(grid, lines)
 
 
@@ -159,6 +159,9 @@ def _draw_line(
     attach_hover_texts(line, texts)
     attach_hover_texts(hollow, texts[is_lost])
     axes.vlines(x, flat_low, flat_high, color=colour, linewidth=5, alpha=0.16)
+    winners = factor * part["winner"].to_numpy(dtype=np.float64)
+    (crosses,) = axes.plot(x, winners, "x", color=colour, markersize=5, markeredgewidth=1.4)
+    attach_hover_texts(crosses, [_winner_hover_text(row) for row in part.to_dict("records")])
     for k in range(len(part)):
         opacity = 0.3 if is_lost[k] else 0.9
         axes.vlines(x[k], low[k], high[k], color=colour, linewidth=1.1, alpha=opacity)
@@ -174,6 +177,12 @@ def _hover_text(row: Mapping[Any, Any]) -> str:
     where = f"{line_name('sparsity.target', row['sparsity'])}, {row['line']}"
     found = format_value(row["axis"], row["value"], row["low"], row["high"])
     return wording.hover_text(where, found, row["n"], row["verdict"])
+
+
+def _winner_hover_text(row: Mapping[Any, Any]) -> str:
+    """Text of a winner when pointed at."""
+    where = f"{line_name('sparsity.target', row['sparsity'])}, {row['line']}"
+    return wording.hover_text(where, f"winner {format_value(row['axis'], row['winner'])}")
 
 
 def _draw_points(axes: Axes, found: Optima, row: Mapping[Any, Any], path: str) -> None:

@@ -1,4 +1,4 @@
-"""Optimum of each search axis in each cell, with an interval."""
+"""Optimum of each search axis in each cell, on average over the others, with an interval."""
 
 from __future__ import annotations
 
@@ -51,7 +51,11 @@ OPTIMUM_COLUMNS = [
 
 @dataclass(frozen=True)
 class Optima(Shown):
-    """Best value of each search axis in each cell: numbers (`frame`, `shifts`), then the figure.
+    """Best value of each axis on average over the others: numbers (`frame`, `shifts`), a figure.
+
+    Where axes interact, the values that are best on average are not best together: on a ridge,
+    where a higher learning rate wants a shorter ramp, say, each lies in the middle. The best
+    together of what was tried is the winner, whose values stand beside them.
 
     Args:
         y: The measure that was best.
@@ -80,10 +84,12 @@ class Optima(Shown):
 
         Columns: ``cell arm``, the sweep axes, ``axis``; ``n`` configurations that all cells share
         (or of each cell's own if not `shared`), ``diverged`` of them, which count as the worst;
-        ``value low high`` (median and interval of the optimum); ``flat_low flat_high``, between
+        ``value low high`` (median and interval of the optimum of the axis, on average over the
+        other axes); ``flat_low flat_high``, between
         which nothing is lost that the spread between runs would not hide (`Effects.flat_ranges`);
         as a check without a model ``quarter_low quarter_high``, quartiles of the best quarter of
-        configurations; ``winner``, the value of the cell's winner; ``verdict``: ``located``, ``at
+        configurations; ``winner``, the value of the cell's winner, the best of all axes
+        together among the configurations tried; ``verdict``: ``located``, ``at
         most``, ``at least``, ``not located`` (the interval covers most of the range) or ``too few
         configurations``, with which the estimates are NaN.
         """
@@ -153,9 +159,12 @@ class Optima(Shown):
         if n.max() > MAX_POINTS:
             count += f" (at most {MAX_POINTS} of them, drawn at random)"
         return (
-            f"Median and {100 * self.level:g} % interval of where {self.y} is best on each axis,"
-            f" from n = {count} {self._configurations_text()}, one surface per cell (an additive"
-            " Gaussian process); diverged ones count as the worst."
+            f"Median and {100 * self.level:g} % interval of where {self.y} is best on each axis, on"
+            f" average over the others, from n = {count} {self._configurations_text()}, one surface"
+            " per cell (an additive Gaussian process); diverged ones count as the worst. A cross:"
+            " the winner, the best of all axes together among the configurations tried. Where it"
+            " lies outside an interval, axes may interact: values that are best on average are then"
+            " not best together."
             " Broad and pale: the flat region, where nothing is lost that the spread between runs"
             " would not hide. An abrupt cliff close above an optimum draws its estimate down."
             " Hollow and faint: not located, the interval covers most of the range. A triangle at"
@@ -182,7 +191,7 @@ def optima(
     level: float = 0.95,
     seed: int = 0,
 ) -> Optima:
-    """Best value of each search axis, in every cell whose search has finished.
+    """Best value of each search axis on average over the others, in cells with a finished search.
 
     Only configurations that all those cells have tried count, so that cells differ by their
     response alone; if they are fewer than ten, as of independent random searches, each cell's own

@@ -7,7 +7,7 @@ from typing import Any
 
 from sparsetune.errors import SparsetuneError
 
-from ...estimates.means import cell_values
+from ...estimates.means import DENSE_RECIPE, cell_values
 from ...exhibit import Exhibit, TableColumn, measure_format
 from ...tables.results import Results
 from .optimism import optimism
@@ -38,12 +38,13 @@ def retuning_exhibits(
     if gains["control_diverged"].any():
         columns.append(TableColumn("Diverged\ncontrols", "control_diverged"))
     note = (
-        "The control is the dense winner at the shortest length, run unchanged; differences are"
+        f"The control is {DENSE_RECIPE}, run unchanged in the cell and stretched to its length;"
+        " differences are"
         " paired by report seed, t intervals with the standard deviation pooled over an arm's cells"
         " of one sparsity, not corrected for their number. A control that diverged on some seeds"
         " has no value: those that are left would flatter it."
     )
-    title = "What tuning in the cell gained over the dense recipe"
+    title = "What re-tuning in the cell gained over the dense winner's recipe at 1x training"
     yield Exhibit("retuning", title, gains, note, None, tuple(columns))
 
 

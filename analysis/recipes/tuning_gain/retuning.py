@@ -19,7 +19,7 @@ GAIN_COLUMNS = ["control", "winner", "gain", "n", "sd", "pooled_sd", "df", "low"
 def retuning_gain(
     results: Results, y: str = "test_accuracy", *, level: float = 0.95
 ) -> pd.DataFrame:
-    """Gain of tuning in the cell over the control, which is the dense recipe run unchanged.
+    """Gain of tuning in the cell over the control: the dense winner at multiplier 1, unchanged.
 
     The gain is the winner minus the control, paired by report seed.
 

@@ -10,12 +10,12 @@ import pandas as pd
 import analysis
 from analysis.drawing.files import freeze_layout
 from analysis.frontiers.iso_flops import IsoFlops
-from analysis.lengths.saturation import epochs_needed
+from analysis.lengths.needed import epochs_needed
 from analysis.lengths.verdicts import undertraining
 from analysis.measure import Measure
 from analysis.page.interactive.figure import to_plotly
 from analysis.recipes.importance import figures as importance_figures
-from analysis.recipes.importance.importance import IMPORTANCE_COLUMNS, Importance
+from analysis.recipes.importance.importance import IMPORTANCE_COLUMNS, MATTERS, Importance
 from analysis.recipes.tuning_gain import figures as optimism_figures
 from analysis.recipes.tuning_gain.optimism import OPTIMISM_COLUMNS, Optimism
 from analysis.structure import figures as structures
@@ -39,7 +39,7 @@ def hovers(figure: Any) -> list[str]:
     ]
 
 
-def test_marks_of_importance_and_optimism_show_their_interval_and_n() -> None:
+def test_marks_of_importance_and_optimism_show_their_share_or_interval_and_n() -> None:
     row = {
         "arm": "gmp",
         "band": "90 %",
@@ -47,13 +47,12 @@ def test_marks_of_importance_and_optimism_show_their_interval_and_n() -> None:
         "axis": "optim.lr",
         "n": 34,
         "share": 0.5,
-        "low": 0.25,
+        "p": 0.02,
+        "verdict": MATTERS,
     }
-    rows = pd.DataFrame(
-        [row | {"high": 0.75, "p": 0.02, "verdict": "matters"}], columns=IMPORTANCE_COLUMNS
-    )
+    rows = pd.DataFrame([row], columns=IMPORTANCE_COLUMNS)
     assert hovers(importance_figures.draw_importance(Importance(LOSS, "ped_anova", rows))) == [
-        "Learning rate<br>importance 50 [25, 75] %, n = 34, matters"
+        "Learning rate<br>importance 50 %, n = 34, matters more than chance explains"
     ]
     luck = {
         "cell": "gmp",
@@ -151,6 +150,6 @@ def test_cells_of_a_matrix_show_whose_masks_overlap_by_how_much() -> None:
 def test_marks_of_verdicts_and_epochs_needed_show_the_reason_and_n() -> None:
     results = analysis.load_table(runs_table(), name="told", select="all")
     told = hovers(undertraining(results).plot())
-    assert len([text for text in told if "cannot tell: nothing longer was run" in text]) == 2
-    assert any("90 % sparsity, 4 epochs" in text and "at n = 3" in text for text in told)
+    assert len([text for text in told if "not settled: nothing longer was run" in text]) == 2
+    assert any("90 % sparsity, 4 epochs" in text and "3 seeds" in text for text in told)
     assert all(text.endswith("n = 3") for text in hovers(epochs_needed(results).plot()))

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 from analysis.estimates.intervals import BOOTSTRAP_FROM
-from analysis.lengths.exhibits import saturation_exhibits, verdict_exhibits
+from analysis.lengths.exhibits import needed_exhibits, verdict_exhibits
 from analysis.lengths.extension import extension_gain
-from analysis.lengths.saturation import epochs_needed
+from analysis.lengths.needed import epochs_needed
 from analysis.lengths.steps import length_gains
 from analysis.lengths.verdicts import Undertraining, undertraining
 from analysis.measure import Measure
@@ -54,48 +54,59 @@ def test_a_longer_training_that_gains_shows_under_training_and_one_that_does_not
     None
 ):
     found = undertraining(report_results(line({8: 0.80, 16: 0.85, 32: 0.8505}))).frame()
-    assert list(found["verdict"]) == ["under-trained", "saturated", "cannot tell"]
-    assert list(found["sure"].fillna(False)) == [True, True, False]
+    assert list(found["verdict"]) == ["under-trained", "enough", "not settled"]
+    assert found["reason"][2] == "nothing longer was run"
     assert list(found["to_epochs"])[:2] == [16, 32]
     assert "+5.00" in found["reason"][0] and "training loss -0.100" in found["reason"][0]
 
 
-def test_a_network_at_its_capacity_limit_is_saturated_whatever_its_loss() -> None:
+def test_a_network_at_its_capacity_limit_has_had_enough_whatever_its_loss() -> None:
     rows = [
         *line({8: 0.6, 16: 0.6}, {8: 2.0, 16: 1.9}),
         *line({8: 0.9, 16: 0.9}, {8: 0.1, 16: 0.1}, "dense", 0.0),
     ]
     found = undertraining(report_results(rows)).frame()
-    assert list(found["verdict"]) == ["saturated", "cannot tell"] * 2
+    assert list(found["verdict"]) == ["enough", "not settled"] * 2
     assert list(found["train_loss_gap"])[:2] == pytest.approx([1.9, 1.8])
-    assert found["sure"][0] and found["train_loss_gap"][2:].isna().all()
+    assert found["train_loss_gap"][2:].isna().all()
 
 
 def test_under_training_takes_a_lower_training_loss() -> None:
     scores = {8: 0.80, 16: 0.85}
-    assert judged(line(scores, {8: 0.5, 16: 0.4})) == ["under-trained", "cannot tell"]
+    assert judged(line(scores, {8: 0.5, 16: 0.4})) == ["under-trained", "not settled"]
     for losses in ({8: 0.4, 16: 0.5}, {8: 0.4, 16: [0.3, 0.4, 0.45]}):
         found = undertraining(report_results(line(scores, losses))).frame()
-        assert (found["verdict"][0], found["sure"][0]) == ("saturated", False)
+        assert found["verdict"][0] == "not settled"
         assert "not shown to fall" in found["reason"][0]
     unmeasured = [{**row, "train_loss": np.nan} for row in line(scores)]
-    assert judged(unmeasured) == ["cannot tell"] * 2
+    assert judged(unmeasured) == ["not settled"] * 2
 
 
 def test_a_gain_must_exceed_epsilon_and_be_told_from_chance() -> None:
-    assert judged(line({8: 0.8, 16: 0.8015})) == ["saturated", "cannot tell"]
-    assert judged(line({8: 0.8, 16: 0.8015}), epsilon=0.001) == ["under-trained", "cannot tell"]
+    # The gain of 0.15 points has an interval of 0.148 to 0.152, wholly below 0.2.
+    assert judged(line({8: 0.8, 16: 0.8015})) == ["enough", "not settled"]
+    assert judged(line({8: 0.8, 16: 0.8015}), epsilon=0.001) == ["under-trained", "not settled"]
     vague = undertraining(report_results(line({8: 0.8, 16: [0.79, 0.82, 0.83]}))).frame()
-    assert (vague["verdict"][0], vague["sure"][0]) == ("saturated", False)
+    assert vague["verdict"][0] == "not settled"
     # gains -0.0095, 0.02, 0.0295: mean / sd = 0.6558;
     # t(0.975, 11) / sqrt(12) = 0.6354, t(10) / sqrt(11) = 0.6718
     assert vague["more_seeds"][0] == 9
-    assert "not separated from 0 at n = 3: about 9 more seeds" in vague["reason"][0]
+    assert vague["reason"][0] == "+1.33 [-3.72, +6.38] points by 16 epochs, 3 seeds"
 
 
 def test_validation_that_worsens_is_over_training() -> None:
-    assert judged(line({8: 0.85, 16: 0.84})) == ["over-trained", "cannot tell"]
-    assert judged(line({8: 0.85, 16: [0.83, 0.84, 0.86]})) == ["saturated", "cannot tell"]
+    assert judged(line({8: 0.85, 16: 0.84})) == ["over-trained", "not settled"]
+    assert judged(line({8: 0.85, 16: [0.83, 0.84, 0.86]})) == ["not settled"] * 2
+
+
+def test_enough_is_said_only_where_no_larger_gain_than_the_margin_is_left_open() -> None:
+    # Both gain nothing on average: sd 0.01 leaves 2.5 points open, sd 0.0005 leaves 0.13 points.
+    wide = line({8: 0.8, 16: [0.79, 0.80, 0.81]})
+    narrow = line({8: 0.8, 16: [0.7995, 0.8005, 0.8]})
+    assert judged(wide)[0] == "not settled"
+    assert judged(narrow)[0] == "enough"
+    # The same narrow interval around a gain at the margin leaves more than the margin open.
+    assert judged(line({8: 0.8, 16: [0.8015, 0.8025, 0.802]}))[0] == "not settled"
 
 
 def test_the_interval_by_hand() -> None:
@@ -143,8 +154,8 @@ def test_cells_that_share_no_seed_are_compared_by_welch() -> None:
 
 
 def test_what_cannot_be_told() -> None:
-    assert judged(line({8: [0.8], 16: [0.85]})) == ["cannot tell"] * 2
-    assert judged(line({8: 0.8})) == ["cannot tell"]
+    assert judged(line({8: [0.8], 16: [0.85]})) == ["not settled"] * 2
+    assert judged(line({8: 0.8})) == ["not settled"]
     diverged = [
         {**row, "status": "DIVERGED" if row["epochs"] == 16 else "COMPLETE"}
         for row in line({8: 0.8, 16: 0.9, 32: 0.9})
@@ -163,7 +174,7 @@ def test_the_column_and_its_direction() -> None:
     found = undertraining(report_results(only))
     assert (found.y.column, list(found.frame()["verdict"])) == (
         "val_error",
-        ["under-trained", "over-trained", "cannot tell"],
+        ["under-trained", "over-trained", "not settled"],
     )
     none = [
         {name: value for name, value in row.items() if not name.startswith("val_")}
@@ -173,7 +184,7 @@ def test_the_column_and_its_direction() -> None:
         undertraining(report_results(none))
     assert not [
         *verdict_exhibits(report_results(none)),
-        *saturation_exhibits(report_results(none)),
+        *needed_exhibits(report_results(none)),
     ]
     with pytest.raises(SparsetuneError, match="`y` must be one of"):
         undertraining(report_results(only), "score")
@@ -224,6 +235,7 @@ def test_false_and_missed_verdicts_are_as_rare_as_the_level_says(arms: int) -> N
             report_results(rows), epsilon=0.0 if name == "null" else 0.002
         ).frame()
         shares = found.loc[found["to_epochs"].notna(), "verdict"].value_counts(normalize=True)
+        assert "saturated" not in shares
         if name == "null":
             assert shares["under-trained"] == pytest.approx(0.025, abs=0.3 / arms**0.5)
             assert shares["over-trained"] == pytest.approx(0.025, abs=0.3 / arms**0.5)
@@ -273,7 +285,7 @@ def test_one_length_has_no_verdict_to_show() -> None:
     given = report_results(line({8: 0.8}))
     assert not [
         *verdict_exhibits(given),
-        *saturation_exhibits(given),
+        *needed_exhibits(given),
     ]
 
 
@@ -290,13 +302,13 @@ def test_epochs_needed_by_hand() -> None:
         64,
         64,
     ]
-    assert (row["needed"], row["at_least"], row["lengths"], row["n"]) == ("32", False, 4, 3)
+    assert (row["needed"], row["verdict"], row["lengths"], row["n"]) == ("32", "settled", 4, 3)
     climbing = (
         epochs_needed(report_results(line({8: 0.8, 16: 0.85, 32: 0.88, 64: 0.9}))).frame().iloc[0]
     )
-    assert (climbing["needed"], climbing["at_least"], climbing["high"]) == (
+    assert (climbing["needed"], climbing["verdict"], climbing["high"]) == (
         "at least 64",
-        True,
+        "at least",
         np.inf,
     )
     falling = epochs_needed(report_results(line({8: 0.8, 16: 0.85, 32: 0.84}))).frame().iloc[0]
@@ -307,7 +319,7 @@ def test_noise_widens_what_is_needed() -> None:
     noisy = line({8: 0.80, 16: [0.850, 0.845, 0.852], 32: [0.846, 0.851, 0.853]})
     row = epochs_needed(report_results(noisy)).frame().iloc[0]
     assert (row["epochs"], row["low"], row["high"]) == (16, 16, np.inf)
-    assert row["needed"] == "at least 16"
+    assert (row["needed"], row["verdict"]) == ("not settled (16 may do, 32 may not)", "not settled")
     looser = epochs_needed(
         report_results(list(line({8: 0.80, 16: [0.850, 0.845, 0.852], 32: [0.846, 0.851, 0.853]}))),
         epsilon=0.02,
@@ -318,23 +330,21 @@ def test_noise_widens_what_is_needed() -> None:
 def test_one_seed_claims_nothing() -> None:
     found = epochs_needed(report_results(line({8: [0.8], 16: [0.9]})))
     row = found.frame().iloc[0]
-    assert (row["needed"], row["at_least"], np.isnan(row["low"])) == (
-        "16 (no interval)",
-        False,
+    assert (row["needed"], row["verdict"], np.isnan(row["low"])) == (
+        "not settled (no interval)",
+        "not settled",
         True,
     )
-    assert "no interval" in found.note() and "hollow" not in found.note()
+    assert "no interval" in found.note() and "triangle" not in found.note()
     (axis,) = found.plot().axes
     hollow = [
         mark
         for mark in axis.get_lines()
         if mark.get_markerfacecolor() == "white" and len(mark.get_xdata())
     ]
-    assert not hollow
-    assert (
-        epochs_needed(report_results(line({8: [0.9], 16: [0.9]}))).frame()["needed"][0]
-        == "8 (no interval)"
-    )
+    assert len(hollow) == 1
+    same = epochs_needed(report_results(line({8: [0.9], 16: [0.9]}))).frame()
+    assert same["needed"][0] == "not settled (no interval)"
     assert "no interval" not in epochs_needed(report_results(line({8: 0.8, 16: 0.9}))).note()
 
 
@@ -397,23 +407,27 @@ def test_extension_gain_starts_by_accuracy_where_there_is_one() -> None:
     ]  # by score it would be False
 
 
-def test_the_curve_of_epochs_needed_marks_what_is_only_a_lower_end() -> None:
+def test_the_curve_of_epochs_needed_marks_what_is_not_settled_and_what_has_no_end() -> None:
     rows = [
         *line({8: 0.8, 16: 0.9, 32: 0.9}, arm="dense", sparsity=0.0),
         *line({8: 0.6, 16: 0.7, 32: 0.8}),
+        *line({8: 0.6, 16: 0.7, 32: [0.69, 0.70, 0.74]}, sparsity=0.95),
     ]
-    (exhibit,) = saturation_exhibits(report_results(rows))
+    (exhibit,) = needed_exhibits(report_results(rows))
     assert exhibit.draw is not None
     (axis,) = exhibit.draw().axes
     lines = [line_.get_ydata().tolist() for line_ in axis.get_lines()]
-    assert lines[0] == [16, 32]
+    assert lines[0] == [16, 32, 32]
     hollow = [
         line_.get_ydata().tolist()
         for line_ in axis.get_lines()
         if line_.get_markerfacecolor() == "white"
     ]
+    # Of 95 % only the longest has the best mean, and nothing shows that 16 epochs are too few.
     assert hollow == [[32]]
-    assert "at least that" in exhibit.caption
+    triangles = [line_ for line_ in axis.get_lines() if line_.get_marker() == "^"]
+    assert [len(line_.get_xdata()) for line_ in triangles] == [2]
+    assert "hollow mark: not settled" in exhibit.caption
 
 
 def test_two_cells_of_one_length_are_refused() -> None:

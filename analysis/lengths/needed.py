@@ -20,28 +20,31 @@ from .steps import length_gains, length_lines, require_validation_measure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SATURATION_COLUMNS = [
+NEEDED_COLUMNS = [
     "epochs",
     "low",
     "high",
-    "at_least",
+    "verdict",
     "best_epochs",
     "longest",
     "lengths",
     "n",
     "needed",
 ]
+SETTLED = "settled"
+AT_LEAST = "at least"
+NOT_SETTLED = "not settled"
 ROUNDING_MARGIN = 1e-12
 """Gains above epsilon by less than this are rounding."""
 
 
 @dataclass(frozen=True)
-class Saturation(Shown):
+class EpochsNeeded(Shown):
     """Epochs that each sparsity needs: numbers first (`frame`), then the figure (`plot`).
 
     Args:
         y: The validation measure.
-        epsilon: Means within this of the best count as saturated, in units of ``y``.
+        epsilon: A length within this of the best is long enough, in units of ``y``.
         rows: Rows that `frame` returns.
         level: Coverage of the intervals, in (0, 1).
     """
@@ -55,13 +58,13 @@ class Saturation(Shown):
         """One row per arm and sparsity that was trained for two lengths or more.
 
         Columns: ``arm sparsity``, other sweep axes; ``epochs``, the shortest length whose mean is
-        within epsilon of the best of its line; ``low high``, the shortest length not excluded to be
-        so, and the shortest one beyond which no gain above epsilon is left open (infinite if there
-        is none); ``at_least``, True if the best is the longest and saturation is not shown;
+        within epsilon of the best of its line, an estimate that claims nothing; ``low high``, the
+        shortest length not shown to be too short, and the shortest one shown to be enough (infinite
+        if there is none); ``verdict``: ``settled`` if some length is shown to be enough, ``at
+        least`` if every one but the longest is shown to be too short, else ``not settled``;
         ``best_epochs longest lengths``; ``n`` of each mean; ``needed`` in words. Means are over the
         seeds that all lengths of the line have, or over each length's own if they share none.
-        Without an interval ``low high`` are NaN, ``at_least`` is False, and ``needed`` ends with
-        "(no interval)".
+        Without an interval ``low high`` are NaN, and nothing is settled.
         """
         return self.rows.copy()
 
@@ -79,18 +82,15 @@ class Saturation(Shown):
         note = (
             f"The shortest training within {margin} of the best {self.y.phrase} of"
             " its arm and sparsity, among the lengths that were run,"
-            f" n = {format_span(self.rows['n'])}; bars: from the shortest length not excluded to be"
-            f" that, to the shortest beyond which {100 * self.level:g} % intervals leave no larger"
-            " gain open."
+            f" n = {format_span(self.rows['n'])}. Bars: lengths that may be the shortest sufficient"
+            f" one, by {100 * self.level:g} % intervals."
         )
-        if self.rows["at_least"].any():
-            note += " A hollow mark: at least that, since the longest training is still the best."
+        if self.rows["verdict"].eq(NOT_SETTLED).any():
+            note += " A hollow mark: not settled, no length is shown to be enough."
         if self.rows["low"].isna().any():
             note += " A mark without a bar: no interval, it claims nothing."
         if np.isinf(self.rows["high"].astype("float64")).any():
-            note += (
-                " A triangle: no upper end, a larger gain beyond the longest training is left open."
-            )
+            note += " A triangle: training longer than all of these may still gain."
         return note
 
 
@@ -102,7 +102,7 @@ def epochs_needed(
     where: Mapping[str, Any] | None = None,
     level: float = 0.95,
     seed: int = 0,
-) -> Saturation:
+) -> EpochsNeeded:
     """The shortest length of training within ``epsilon`` of the best, for each arm and sparsity.
 
     Args:
@@ -132,16 +132,16 @@ def epochs_needed(
     for line in lines:
         # The longest cell of a line is never the shorter one of a pair.
         own = pd.concat([pairs_of_cell[cell] for cell in line[:-1]]).to_dict("records")
-        row = _saturation_row(gains.loc[line], cells.loc[line, "epochs"], own, margin)
+        row = _needed_row(gains.loc[line], cells.loc[line, "epochs"], own, margin)
         rows.append({**cells.loc[line[0], keys], **row})
-    frame = pd.DataFrame(rows, columns=[*keys, *SATURATION_COLUMNS])
-    return Saturation(measure, margin, sort_points(frame, keys), level)
+    frame = pd.DataFrame(rows, columns=[*keys, *NEEDED_COLUMNS])
+    return EpochsNeeded(measure, margin, sort_points(frame, keys), level)
 
 
-def _saturation_row(
+def _needed_row(
     values: pd.DataFrame, epochs: pd.Series[Any], pairs: Sequence[Mapping[Any, Any]], epsilon: float
 ) -> dict[str, Any]:
-    """One row of `Saturation.frame`, without its keys.
+    """One row of `EpochsNeeded.frame`, without its keys.
 
     Args:
         values: Values of one line by report seed, more is better, shortest length first.
@@ -161,25 +161,21 @@ def _saturation_row(
     is_known = not any(np.isnan(pair["low"]) for pair in pairs)
     low = np.nan
     high = np.nan
-    # A pair without an interval leaves open where saturation begins.
+    # A pair without an interval leaves open which length is enough.
     if is_known:
         low = _shortest_without_gain(lengths, pairs, "low", edge, otherwise=longest)
         high = _shortest_without_gain(lengths, pairs, "high", edge, otherwise=np.inf)
-    # That the longest is best may be chance: a gain up to it must be left open.
-    is_climbing = any(
-        pair["high"] > edge for pair in pairs if pair["to"] == longest and pair["step"] == 1
-    )
-    at_least = is_known and best == longest and (enough == longest or is_climbing)
+    verdict = _verdict(low, high, longest)
     return {
         "epochs": enough,
         "low": low,
         "high": high,
-        "at_least": at_least,
+        "verdict": verdict,
         "best_epochs": best,
         "longest": longest,
         "lengths": len(values),
         "n": int(values.notna().sum(axis=1).min()),
-        "needed": _epochs_text(enough, low, high, at_least),
+        "needed": _epochs_text(verdict, low, high, longest),
     }
 
 
@@ -206,18 +202,23 @@ def _shortest_without_gain(
     return otherwise
 
 
-def _epochs_text(epochs: float, low: float, high: float, at_least: bool) -> str:
+def _verdict(low: float, high: float, longest: float) -> str:
+    """What the intervals show of a line: see `EpochsNeeded.frame`; NaN ends settle nothing."""
+    if np.isfinite(high):
+        return SETTLED
+    return AT_LEAST if low == longest else NOT_SETTLED
+
+
+def _epochs_text(verdict: str, low: float, high: float, longest: float) -> str:
     """Epochs needed in words.
 
-    ``at least 32``, ``8 (4 to 16)``, ``8 (4 or more)``, ``8`` if nothing else is left, or
-    ``8 (no interval)``.
+    ``8``, ``4 to 16``, ``at least 32``, ``not settled (8 may do, 32 may not)``, or
+    ``not settled (no interval)``.
     """
-    if at_least:
-        return f"at least {epochs:g}" + (f" ({low:g} not excluded)" if low < epochs else "")
+    if verdict == SETTLED:
+        return f"{high:g}" if low == high else f"{low:g} to {high:g}"
+    if verdict == AT_LEAST:
+        return f"at least {longest:g}"
     if np.isnan(low):
-        return f"{epochs:g} (no interval)"
-    if low == high:
-        return f"{epochs:g}"
-    if np.isinf(high):
-        return f"{epochs:g} ({low:g} or more)"
-    return f"{epochs:g} ({low:g} to {high:g})"
+        return f"{NOT_SETTLED} (no interval)"
+    return f"{NOT_SETTLED} ({low:g} may do, {longest:g} may not)"
