@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sparsetune.answers.components import components
 from sparsetune.paths import command_path
 from sparsetune.study.questions.kinds import (
     BestValueMoves,
@@ -19,7 +20,7 @@ from ..load import StudyResults
 from .answer import Answer, ContrastAnswer
 from .judging import Judging
 from .sentences import Sentence, write
-from .words import cell_words, seeds_words, whether_words
+from .words import cell_words, difference_words, seeds_words, whether_words
 
 MAX_ADVISED_SEEDS = 20
 """Seeds up to which more are advised; what would take more is a small difference."""
@@ -136,7 +137,9 @@ def _hopeless_steps(answers: Sequence[Answer]) -> Iterator[Step]:
     seen = set()
     for answer, contrast in _unsettled(answers):
         needed = contrast.bound.seeds_needed
-        name = "step_examples" if math.isinf(needed) else "step_too_many"
+        has_examples = contrast.measured.sample.examples is not None
+        is_limited = math.isinf(needed) and has_examples
+        name = "step_examples" if is_limited else "step_too_many"
         if needed > MAX_ADVISED_SEEDS and name not in seen:
             seen.add(name)
             whether = whether_words(answer.question, contrast.measured.planned)
@@ -154,6 +157,7 @@ def _margin_steps(judging: Judging) -> Iterator[Step]:
 def warnings(judging: Judging, answers: Sequence[Answer]) -> list[Sentence]:
     """What could change an answer, the most serious first; at most `SHOWN` of them."""
     found = [
+        *_nothing_learned_warnings(judging, answers),
         *_diverged_warnings(judging, answers),
         *_collapse_warnings(answers),
         *_selection_warnings(judging),
@@ -200,10 +204,32 @@ def _seed_warnings(answers: Sequence[Answer]) -> Iterator[Sentence]:
 def _test_set_warnings(answers: Sequence[Answer]) -> Iterator[Sentence]:
     """What the test set can show, or that intervals leave it out."""
     judged = [
-        contrast
+        (answer, contrast)
         for answer in answers
         for contrast in answer.contrasts
         if math.isfinite(contrast.bound.low) and contrast.measured.sample.n
     ]
-    if judged and all(contrast.measured.sample.examples is None for contrast in judged):
-        yield write("warn_seeds_only")
+    for answer, contrast in judged:
+        sample = contrast.measured.sample
+        if sample.examples is None:
+            yield write("warn_seeds_only")
+            return
+        margin = getattr(answer.question, "margin", None)
+        part = components(sample)
+        # Twice the standard error that the choice of test examples leaves.
+        smallest = 2 * math.sqrt(max(part.examples, 0.0) + part.residual / part.n)
+        if margin is not None and smallest > margin:
+            shown = difference_words(smallest, answer.measure)
+            yield write("warn_test_set", examples=f"{part.n_examples:,}", smallest=shown)
+            return
+
+
+def _nothing_learned_warnings(judging: Judging, answers: Sequence[Answer]) -> Iterator[Sentence]:
+    winners = judging.runs.nothing_learned["winner"]
+    for answer in answers:
+        for contrast in answer.contrasts:
+            planned = contrast.measured.planned
+            for point in filter(None, (planned.at, planned.base)):
+                if point.cell in winners:
+                    epochs = f"{point.epochs:g}"
+                    yield write("warn_nothing_learned", at=cell_words(point), epochs=epochs)

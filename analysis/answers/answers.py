@@ -177,7 +177,8 @@ def _how_sure(judging: Judging, found: Sequence[Answer]) -> list[Sentence]:
     if not any(answer.is_before for answer in found):
         return [write("sure_later")] if found else []
     samples = [each.measured.sample for answer in found for each in answer.contrasts]
-    has_examples = any(sample.examples is not None for sample in samples)
+    measured = [sample for sample in samples if sample.n]
+    has_examples = bool(measured) and all(sample.examples is not None for sample in measured)
     over = "seeds and test examples" if has_examples else "seeds"
     searched = bool(judging.results.design.search)
     recipes = ", for the recipes that its search found" if searched else ""

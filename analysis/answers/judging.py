@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from sparsetune.answers import Bound, Contrast, judge
+from sparsetune.answers.components import components
 from sparsetune.answers.declared import ask
+from sparsetune.answers.precision import Precision
 from sparsetune.study.questions.contrasts import PlannedContrast, Term
 from sparsetune.study.questions.kinds import (
     ArmsDiffer,
@@ -150,16 +152,27 @@ def _contrasts(measured: Sequence[MeasuredContrast]) -> list[Contrast]:
 
 def _pointwise(question: Question, measured: Sequence[MeasuredContrast]) -> list[Bound]:
     """Bounds of which each alone covers with a probability of 95 %, without verdicts."""
-    from scipy.special import stdtrit
-
+    samples = [each.sample for each in measured]
+    precision = Precision.of(samples, [components(sample) for sample in samples])
+    halves = precision.half_widths(np.full(len(samples), LEVEL / 2))
     found = []
-    for bound in judge([ask(question, _contrasts(measured))], level=LEVEL):
-        half = math.nan
-        if np.isfinite(bound.se) and bound.df > 0:
-            half = float(-stdtrit(bound.df, LEVEL / 2)) * bound.se
+    for bound, half in zip(
+        judge([ask(question, _contrasts(measured))], level=LEVEL), map(float, halves), strict=True
+    ):
         low = bound.mean - half
         high = bound.mean + half
-        found.append(replace(bound, low=low, high=high, level=LEVEL, verdict="not settled"))
+        is_known = bound.n > 1 and bound.reason != "no spread"
+        ends = (low, high) if is_known else (math.nan, math.nan)
+        found.append(
+            replace(
+                bound,
+                low=ends[0],
+                high=ends[1],
+                level=LEVEL,
+                verdict="not settled",
+                seeds_needed=math.nan,
+            )
+        )
     return found
 
 
@@ -241,9 +254,12 @@ class Writing:
         return f"{count} configuration" + "s" * (count != 1)
 
     def _parts(self, measured: MeasuredContrast) -> Iterator[Sentence]:
-        """The two gains behind the primary gain beyond dense."""
-        is_primary = measured.planned.is_primary
-        if not (isinstance(self.question, ExtensionGain) and is_primary and measured.sample.n):
+        """What is behind the primary contrast: both gains, or what the dense recipe is."""
+        if not measured.planned.is_primary:
+            return
+        if isinstance(self.question, RetuningGain):
+            yield write("retuning_control")
+        if not isinstance(self.question, ExtensionGain) or not measured.sample.n:
             return
         long, short, dense_long, dense_short = measured.parts
         sign = self.measure.direction
@@ -258,6 +274,8 @@ class Writing:
 
     def _unsettled(self, measured: MeasuredContrast, bound: Bound) -> Sentence:
         whether = whether_words(self.question, measured.planned)
+        if not measured.has_learned:
+            return write("unsettled_nothing_learned", whether=whether)
         match bound.reason:
             case "never measured" | "not finite":
                 return write("unsettled_missing", whether=whether)
@@ -278,6 +296,8 @@ class Writing:
 
     def _later(self, measured: MeasuredContrast, bound: Bound) -> Sentence:
         whether = whether_words(self.question, measured.planned)
+        if not measured.has_learned:
+            return write("unsettled_nothing_learned", whether=whether)
         if not math.isfinite(bound.low):
             return write("later_unmeasured", whether=whether)
         return write("later", whether=whether, numbers=interval_words(bound, self.measure))
@@ -288,6 +308,8 @@ class Writing:
         if not bound.n:
             return write("remaining_unmeasured", **values)
         values["value"] = value_words(bound.mean, self.measure)
+        if not measured.has_learned:
+            return write("remaining_nothing_learned", **values)
         values["numbers"] = interval_words(bound, self.measure, with_mean=False)
         dense = self._dense_score(measured)
         if dense is None:

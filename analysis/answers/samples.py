@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from sparsetune.answers import Sample
-from sparsetune.study.questions.contrasts import PlannedContrast, Term
+from sparsetune.errors import SparsetuneError
+from sparsetune.study.questions.contrasts import PlannedContrast, Runs, Term
 from sparsetune.study.questions.kinds import BestValueMoves, Question, Remaining
 from sparsetune.study.space import LogUniform
 
+from ..estimates.learning import (
+    ComparedRole,
+    collapsed_trials,
+    compared_trials,
+    learned_nothing,
+)
 from ..estimates.means import cell_values, control_values, is_measured
 from ..load import StudyResults
-from ..measure import NATS, Measure
+from ..measure import Measure
 from ..recipes.responses import MIN_CONFIGURATIONS, is_lower_better
 from ..tables.results import Results
 
-COLLAPSE_DISTANCE = 0.05
-"""A run has collapsed if its final training loss is above 1 minus this times that of guessing, the
-logarithm of the number of classes."""
+Floats = NDArray[np.float64]
+ROLE_OF_RUNS: dict[Runs, ComparedRole] = {
+    "winner": "report",
+    "twin": "twin",
+    "control": "control",
+}
+"""Role of trials by their name in a contrast."""
 SCORE_COLUMNS = (
     "test_accuracy",
     "test_score",
@@ -51,7 +64,7 @@ def score_measure(results: Results) -> Measure:
 
 @dataclass(frozen=True)
 class ReportRuns:
-    """Scores of report runs by cell and seed, and which of them collapsed.
+    """Report runs by cell and seed: their scores, which collapsed, and outcomes on test examples.
 
     Args:
         results: The study or table.
@@ -67,42 +80,58 @@ class ReportRuns:
         return cell_values(self.results, self.measure.column)[0]
 
     @cached_property
-    def scores(self) -> dict[str, pd.DataFrame]:
-        """Scores by the kind of run; each shape [n_cells, n_seeds], NaN without a value."""
-        return self._by_runs(self.measure.column)
+    def scores(self) -> dict[Runs, pd.DataFrame]:
+        """Scores by kind of run; each shape [n_cells, n_seeds], NaN without a value."""
+        _, winners, twins = cell_values(self.results, self.measure.column)
+        controls = control_values(self.results, self.measure.column)
+        return {"winner": winners, "twin": twins, "control": controls}
 
     @cached_property
-    def collapsed(self) -> dict[str, pd.DataFrame]:
-        """True for collapsed runs, in the shapes of `scores`."""
-        highest = self._highest_loss()
-        losses = self._by_runs("train_loss")
-        return {name: frame > highest for name, frame in losses.items()}
+    def trials(self) -> dict[Runs, pd.DataFrame]:
+        """Ids of COMPLETE trials by kind of run; each shape [n_cells, n_seeds]."""
+        found: dict[Runs, pd.DataFrame] = {}
+        for runs, role in ROLE_OF_RUNS.items():
+            rows = compared_trials(self.results, role).drop_duplicates(["cell", "seed"])
+            found[runs] = rows.pivot(index="cell", columns="seed", values="trial_id")
+        return found
 
-    def _by_runs(self, column: str) -> dict[str, pd.DataFrame]:
-        _, winners, twins = cell_values(self.results, column)
-        return {"winner": winners, "twin": twins, "control": control_values(self.results, column)}
+    @cached_property
+    def nothing_learned(self) -> dict[Runs, set[str]]:
+        """Cells whose networks give every test example one answer, by kind of run."""
+        return {runs: learned_nothing(self.results, role) for runs, role in ROLE_OF_RUNS.items()}
 
-    def _highest_loss(self) -> float:
-        """Training loss from which on a run has collapsed; infinite where that is not defined."""
-        if not isinstance(self.results, StudyResults):
-            return math.inf
-        classes = self.results.study.base.task.class_count()
-        if not classes or self.results.measure("train_loss").unit != NATS:
-            return math.inf
-        return (1 - COLLAPSE_DISTANCE) * math.log(classes)
+    @cached_property
+    def _collapsed(self) -> set[str]:
+        """Trials whose training collapsed."""
+        if not {"train_loss", "chance_loss"} <= set(self.results.trials()):
+            return set()
+        flags = collapsed_trials(self.results).fillna(False).astype(bool)
+        return set(map(str, flags.index[flags]))
 
     def row(self, term: Term) -> pd.Series[Any]:
         """Scores of a term's runs by seed; NaN where there are none."""
-        return self._row(self.scores[term.runs], term.cell).astype("float64")
+        return _row(self.scores[term.runs], term.cell).astype("float64")
 
     def collapsed_row(self, term: Term) -> pd.Series[Any]:
         """True by seed for a term's runs that collapsed."""
-        return self._row(self.collapsed[term.runs], term.cell).fillna(False).astype(bool)
+        return _row(self.trials[term.runs], term.cell).isin(self._collapsed)
 
-    def _row(self, frame: pd.DataFrame, cell: str) -> pd.Series[Any]:
-        if cell in frame.index:
-            return frame.T[cell]
-        return pd.Series(np.nan, index=frame.columns, dtype="float64")
+    def outcomes(self, term: Term, seeds: Sequence[int]) -> Floats:
+        """Outcomes of a term's runs on test examples, shape [n_seeds, n_examples].
+
+        Raises:
+            SparsetuneError: if a run kept none.
+        """
+        trials = _row(self.trials[term.runs], term.cell)
+        ids = [str(trials[seed]) for seed in seeds]
+        return self.results.outcomes(ids, self.measure.column)
+
+
+def _row(frame: pd.DataFrame, cell: str) -> pd.Series[Any]:
+    """The row of a cell; missing values where it has none."""
+    if cell in frame.index:
+        return frame.T[cell]
+    return pd.Series(np.nan, index=frame.columns, dtype="float64")
 
 
 @dataclass(frozen=True)
@@ -113,11 +142,13 @@ class MeasuredContrast:
         planned: What it compares.
         sample: Its paired differences.
         parts: Mean of each term over the pairs, in the order of the terms.
+        has_learned: False if the networks of a term give every test example one answer.
     """
 
     planned: PlannedContrast
     sample: Sample
     parts: tuple[float, ...]
+    has_learned: bool = True
 
 
 def measure_contrast(
@@ -126,29 +157,47 @@ def measure_contrast(
     """Paired differences of a contrast, positive where they speak for the question."""
     if isinstance(question, BestValueMoves):
         return _measure_values(runs.results, question, planned)
-    scores = pd.DataFrame([runs.row(term) for term in planned.terms]).reset_index(drop=True)
-    collapsed = pd.DataFrame([runs.collapsed_row(term) for term in planned.terms])
-    collapsed = collapsed.reset_index(drop=True).reindex(columns=scores.columns)
-    is_collapsed = collapsed.fillna(False).astype(bool) & scores.notna()
+    terms = planned.terms
+    scores = pd.DataFrame([runs.row(term) for term in terms]).reset_index(drop=True)
+    flags = pd.DataFrame([runs.collapsed_row(term) for term in terms]).reset_index(drop=True)
+    flags = flags.reindex(columns=scores.columns).fillna(False).astype(bool)
+    is_collapsed = flags & scores.notna()
     counted = scores.mask(is_collapsed)
-    pairs = counted.loc[:, counted.notna().all(axis=0)]
-    signs = np.array([float(term.sign) for term in planned.terms])
+    has_learned = not any(term.cell in runs.nothing_learned[term.runs] for term in terms)
+    is_compared = counted.notna().all(axis=0)
+    # Such networks say nothing of the recipes that they are to compare.
+    pairs = counted.loc[:, is_compared & (has_learned or isinstance(question, Remaining))]
     # A score itself has no direction: only a difference speaks for something.
     direction = 1 if isinstance(question, Remaining) else runs.measure.direction
-    differences = direction * signs @ pairs.to_numpy()
-    is_added = signs > 0
+    signs = direction * np.array([float(term.sign) for term in terms])
+    is_added = np.array([term.sign > 0 for term in terms])
     sample = Sample(
-        differences=differences,
-        examples=None,
+        differences=signs @ pairs.to_numpy(),
+        examples=_example_differences(runs, terms, signs, [int(seed) for seed in pairs.columns]),
         spread_group=f"{planned.at.arm}/{planned.at.sparsity:.9g}",
         collapsed=_counts(is_collapsed, is_added),
         runs=_counts(scores.notna(), is_added),
     )
     parts = tuple(float(mean) for mean in pairs.mean(axis=1))
-    return MeasuredContrast(planned, sample, parts)
+    return MeasuredContrast(planned, sample, parts, has_learned)
 
 
-def _counts(flags: pd.DataFrame, is_added: np.ndarray) -> tuple[int, int]:
+def _example_differences(
+    runs: ReportRuns, terms: Sequence[Term], signs: Floats, seeds: Sequence[int]
+) -> Floats | None:
+    """A contrast on every test example, shape [n_seeds, n_examples]; None where it is unknown."""
+    if not seeds:
+        return None
+    try:
+        outcomes = [runs.outcomes(term, seeds) for term in terms]
+    except SparsetuneError:
+        return None  # an older version kept none, or a file is damaged, which a check says
+    if len({each.shape for each in outcomes}) > 1:
+        return None
+    return np.asarray(np.tensordot(signs, np.stack(outcomes), axes=1))
+
+
+def _counts(flags: pd.DataFrame, is_added: NDArray[np.bool_]) -> tuple[int, int]:
     """Number of true values in the terms that are added, and in those that are subtracted."""
     by_term = flags.to_numpy().sum(axis=1)
     return int(by_term[is_added].sum()), int(by_term[~is_added].sum())

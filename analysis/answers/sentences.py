@@ -130,6 +130,11 @@ CATALOGUE: dict[str, Template] = {
         "a score was measured at a sparsity, and no dense network's after as many epochs",
         "{at} reaches {value} in {measure} after {epochs} epochs ({numbers}).",
     ),
+    "remaining_nothing_learned": Template(
+        "all networks of a sparsity give every test example one answer",
+        "{at} has learned nothing: all its networks give every test example one answer, which is"
+        " right for {value}.",
+    ),
     "remaining_unmeasured": Template(
         "no score was measured at a sparsity",
         "{at} has no score after {epochs} epochs.",
@@ -150,6 +155,10 @@ CATALOGUE: dict[str, Template] = {
     "unsettled_no_spread": Template(
         "all pairs of runs have the same difference",
         "{whether} is not settled: all {n} differ by the same {mean}, which gives no interval.",
+    ),
+    "unsettled_nothing_learned": Template(
+        "all networks of one side give every test example one answer",
+        "{whether} cannot be said: all networks of one side give every test example one answer.",
     ),
     "unsettled_missing": Template(
         "there is no pair of runs, or one without a value",
@@ -201,7 +210,7 @@ CATALOGUE: dict[str, Template] = {
         "{at} may gain beyond {longer} epochs.",
     ),
     "step_too_many": Template(
-        "only more seeds than anybody runs would settle a question",
+        "only very many seeds would settle a question",
         "Settling {whether} would take more than {most} seeds: treat it as no difference.",
     ),
     "step_examples": Template(
@@ -214,13 +223,18 @@ CATALOGUE: dict[str, Template] = {
     ),
     # Before relying on it
     "warn_test_set": Template(
-        "test outcomes were kept: what the test set can show",
+        "test outcomes were kept, and the margin is below what the test set can show",
         "The test set has {examples} examples; differences below about {smallest} cannot be seen"
         " with it.",
     ),
     "warn_seeds_only": Template(
-        "test outcomes were not kept",
+        "test outcomes were not kept for all answers",
         "Intervals are over seeds only: other test examples may give other numbers.",
+    ),
+    "warn_nothing_learned": Template(
+        "all networks of a compared cell give every test example one answer",
+        "{at} has learned nothing after {epochs} epochs: all its networks give every test example"
+        " one answer.",
     ),
     "warn_diverged": Template(
         "some runs of a cell that a question compares diverged",

@@ -21,9 +21,7 @@ from sparsetune.answers.sample import Sample
 Floats = NDArray[np.float64]
 
 
-def shared_spread(
-    samples: Sequence[Sample], parts: Sequence[Components]
-) -> tuple[Floats, Floats]:
+def shared_spread(samples: Sequence[Sample], parts: Sequence[Components]) -> tuple[Floats, Floats]:
     """Variance of one seed's difference for each contrast, and its degrees of freedom.
 
     The variance is the larger of the contrast's own and the mean of its group, weighted by degrees

@@ -127,10 +127,6 @@ class DatasetTask(Declaration):
         """Examples of the test set; None where that is not known yet."""
         return None
 
-    def class_count(self) -> int | None:
-        """Number of classes; None where targets are numbers, or that is not known yet."""
-        return None
-
 
 class SizedTask(DatasetTask):
     """Base of the tasks whose data may have sizes that only a launch finds."""
@@ -178,11 +174,6 @@ class SizedTask(DatasetTask):
         """Examples of the test set; None where that is not known yet."""
         found = self.find_sizes()
         return None if found is None else found.test
-
-    def class_count(self) -> int | None:
-        """Number of classes; None where targets are numbers, or that is not known yet."""
-        found = self.find_sizes()
-        return (found.classes or None) if found else None
 
     def with_sizes(self, sizes: tuple[DataSizes, ...]) -> Self:
         """The same task with sizes of data."""

@@ -44,10 +44,6 @@ class DigitsTask(DatasetTask):
         """Examples of the test set."""
         return 360
 
-    def class_count(self) -> int | None:
-        """Number of classes."""
-        return 10
-
     def dataset_name(self) -> str:
         """Name of the data set, for messages and records."""
         return "digits"
@@ -95,12 +91,6 @@ class ImageTask(HubTask):
     def test_size(self) -> int | None:
         """Examples of the test set; None where that is not known yet."""
         return super().test_size() if self.is_hub else IMAGE_TEST_SIZE
-
-    def class_count(self) -> int | None:
-        """Number of classes; None where that is not known yet."""
-        if self.is_hub:
-            return super().class_count()
-        return 100 if self.dataset == "cifar100" else 10
 
     def changes_examples(self) -> bool:
         """Return True if training examples change from one epoch to the next."""

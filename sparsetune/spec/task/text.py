@@ -102,14 +102,6 @@ class TextTask(HubTask):
         """Examples of the test set; None where that is not known yet."""
         return super().test_size() if self.is_hub else GLUE_TEST_SIZES[self.dataset]
 
-    def class_count(self) -> int | None:
-        """Number of classes; None where targets are numbers, or that is not known yet."""
-        if self.is_hub:
-            return super().class_count()
-        if self.dataset == "stsb":
-            return None
-        return 3 if self.dataset.startswith("mnli") else 2
-
     def train_size(self) -> int:
         """Examples trained on in one epoch."""
         # A subset larger than what the validation split leaves is all of it.

@@ -165,9 +165,7 @@ class Drawn:
     def truths(self) -> list[float]:
         """True effect of every contrast, in the order of the bounds."""
         return [
-            float(one.of(self.accuracies))
-            for question in QUESTIONS
-            for one in question.differences
+            float(one.of(self.accuracies)) for question in QUESTIONS for one in question.differences
         ]
 
     def _sample(self, difference: Difference, seeds: int | None) -> Sample:
