@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
+
+from .opening.glossary import Glossary
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -24,12 +28,15 @@ class PageAssets:
 
     Args:
         style: The style sheet.
-        scripts: The scripts, in the order in which they run.
-        policy: Content security policy that allows these scripts, no others, and no network.
+        script: The page's own script.
+        library: Plotly's script, compressed by gzip and in base64: the page's script runs it when
+            the first figure comes near the window.
+        policy: Content security policy that allows these two scripts, no others, and no network.
     """
 
     style: str
-    scripts: tuple[str, ...]
+    script: str
+    library: str
     policy: str
 
 
@@ -40,28 +47,40 @@ def render_page(**context: Any) -> str:
         context: The template's variables.
     """
     assets = page_assets()
-    template = _environment().get_template("page.html.jinja")
+    glossary = Glossary()
+    environment = _environment()
+    # Terms are linked as they are rendered; the glossary at the end lists those that were.
+    environment.filters["link"] = glossary.link
+    template = environment.get_template("page.html.jinja")
     page: str = template.render(
-        **context, style=assets.style, scripts=assets.scripts, policy=assets.policy
+        **context,
+        glossary=glossary,
+        style=assets.style,
+        script=assets.script,
+        library=assets.library,
+        policy=assets.policy,
     )
     return page
 
 
+@cache
 def page_assets() -> PageAssets:
     """The page's style and scripts."""
     from plotly.offline import get_plotlyjs
 
     # As package resources, they are found inside a zipped package too.
     folder = files(__package__) / "assets"
-    # In plotly.js as it is, a parser of HTML would take a text for the end of the script.
-    plotly_script = get_plotlyjs().replace("</script", "<\\/script")
-    scripts = (plotly_script, (folder / "page.js").read_text())
-    allowed = " ".join(f"'sha256-{_base64_digest(script)}'" for script in scripts)
+    plotly_script = get_plotlyjs()
+    script = (folder / "page.js").read_text()
+    allowed = " ".join(f"'sha256-{_base64_digest(each)}'" for each in (plotly_script, script))
     # A script that a name in a study smuggles in has another digest, and does not run.
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
     )
-    return PageAssets((folder / "page.css").read_text(), scripts, policy)
+    # Without its time, equal scripts give equal pages.
+    compressed = gzip.compress(plotly_script.encode(), mtime=0)
+    library = base64.b64encode(compressed).decode()
+    return PageAssets((folder / "page.css").read_text(), script, library, policy)
 
 
 def _base64_digest(script: str) -> str:

@@ -3,7 +3,21 @@
 const touch = matchMedia("(pointer: coarse)").matches;
 const settings = { displayModeBar: false, responsive: true, doubleClick: "reset", showTips: false };
 
+let library;
+// Plotly lies in the page compressed, and runs once.
+function plotly() {
+  library ??= (async () => {
+    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (one) => one.charCodeAt(0));
+    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(stream).text();
+    document.head.append(script);
+  })();
+  return library;
+}
+
 async function revive(figure) {
+  await plotly();
   const panels = JSON.parse(figure.querySelector("script").textContent);
   const boxes = [...figure.querySelectorAll(".panel")];
   figure.querySelector(".live").hidden = false;
@@ -43,7 +57,9 @@ const near = new IntersectionObserver((entries) => {
     revive(target);
   }
 }, { rootMargin: "600px" });
-document.querySelectorAll("figure.interactive").forEach((figure) => near.observe(figure));
+if ("DecompressionStream" in window) {
+  document.querySelectorAll("figure.interactive").forEach((figure) => near.observe(figure));
+}
 
 // A click on a heading sorts its table, a second one the other way round; missing values stay last.
 function sort(table, column, ascending) {

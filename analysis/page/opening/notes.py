@@ -1,0 +1,82 @@
+"""Findings of checks as short sentences, each at the figure that it concerns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from ...answers.exhibits import FIRST_FIGURE
+from ...answers.sentences import CATALOGUE, Sentence, write
+
+PLACES: Mapping[str, tuple[str, ...]] = {
+    "SPT002": ("question-value", "edges", "optimum"),
+    "SPT007": ("ramp-atlas", "optimum"),
+    "SPT008": ("val_entropy", "train_entropy"),
+    "SPT009": ("val_loss", "train_loss"),
+    "SPT012": ("comparison", "test_accuracy-twin", "question-remaining"),
+    "SPT017": ("density-profile", "what-is-pruned"),
+    "SPT018": ("optimum", "importance"),
+    "SPT019": ("history",),
+    "SPT020": ("test_accuracy-gpu_hours", "best-at-gpu-hours"),
+    "SPT021": ("question-retuning", "retuning", "optimism"),
+    "SPT022": ("iso-flops", "best-at-train-flops", "pareto-front"),
+}
+"""First parts of the names of the figures that a check is about, the preferred one first.
+
+A check that is not named here, or none of whose figures is on the page, is about the first figure.
+"""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A finding in a sentence.
+
+    Args:
+        code: Code of the check.
+        severity: ``error``, ``warning`` or ``note``.
+        sentence: The sentence.
+    """
+
+    code: str
+    severity: str
+    sentence: Sentence
+
+
+def finding_notes(findings: pd.DataFrame) -> list[Note]:
+    """One note per finding, the gravest first.
+
+    Args:
+        findings: Rows of `analysis.checks`.
+    """
+    return [
+        Note(row["code"], row["severity"], _sentence(row["code"]))
+        for row in findings.to_dict("records")
+    ]
+
+
+def _sentence(code: str) -> Sentence:
+    name = f"check_{code}"
+    return write(name if name in CATALOGUE else "check_other")
+
+
+def place_notes(notes: Iterable[Note], figures: Sequence[str]) -> dict[str, list[Note]]:
+    """The notes by the figure that they stand at.
+
+    Args:
+        notes: The notes.
+        figures: Names of the figures on the page, in order.
+    """
+    placed: dict[str, list[Note]] = {}
+    for note in notes:
+        placed.setdefault(_place(note.code, figures), []).append(note)
+    return placed
+
+
+def _place(code: str, figures: Sequence[str]) -> str:
+    for start in PLACES.get(code, ()):
+        for name in figures:
+            if name.startswith(start):
+                return name
+    return FIRST_FIGURE
