@@ -187,7 +187,11 @@ class StudyResults(Results):
 
 
 def load(
-    directory: str | os.PathLike[str] | Place, *, compact: bool = False, salvage: bool = False
+    directory: str | os.PathLike[str] | Place,
+    *,
+    compact: bool = False,
+    salvage: bool = False,
+    logs: bool = True,
 ) -> StudyResults:
     """Read the results in a study directory, finished or not.
 
@@ -197,6 +201,7 @@ def load(
             since they were written, so that later readings are faster; `analysis.report` does so.
             Nothing is written otherwise.
         salvage: True to read a damaged ledger up to its first damage, which ``notices`` name.
+        logs: Whether to log the notices as warnings.
 
     Raises:
         StudyDirectoryError: if it is no study directory, has another schema version, or is damaged,
@@ -226,7 +231,8 @@ def load(
             if compact and not text.damage:
                 write_compact(home, text, segments, ledger.other_lines, reports, metrics)
     notices = home.notices(text)
-    log_notices(notices)
+    if logs:
+        log_notices(notices)
     extensions = [record for record in records if isinstance(record, Extended)]
     return StudyResults(
         home,

@@ -103,7 +103,9 @@ class Answer:
         return FIGURE_OF_KIND[type(self.question)]
 
     def sentences(self) -> list[Sentence]:
-        """Everything that is said, the primary contrast first."""
+        """Everything that is said, the primary contrast first; of open ones, only of that."""
+        if self.verdict == "open":
+            return list(self.primary.sentences)
         return [sentence for each in self.contrasts for sentence in each.sentences]
 
 

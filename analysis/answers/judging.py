@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sparsetune.answers import Bound, Contrast, judge
 from sparsetune.answers.components import components
@@ -120,7 +121,8 @@ class Judging:
         if planned.at.cell not in cells.index or "control_id" not in cells:
             return False
         row = cells.loc[planned.at.cell]
-        return bool(row["winner_id"] is not None and row["winner_id"] == row["control_id"])
+        is_known = pd.notna(row["winner_id"]) and pd.notna(row["control_id"])
+        return bool(is_known and row["winner_id"] == row["control_id"])
 
     def _answer(
         self,
@@ -174,6 +176,14 @@ def _pointwise(question: Question, measured: Sequence[MeasuredContrast]) -> list
             )
         )
     return found
+
+
+def _within(bound: Bound, measure: Measure) -> Bound:
+    """The bound of a value without the part of its interval that no value can have."""
+    if measure.range is None:
+        return bound
+    lowest, highest = measure.range
+    return replace(bound, low=max(bound.low, lowest), high=min(bound.high, highest))
 
 
 @dataclass(frozen=True)
@@ -308,6 +318,7 @@ class Writing:
         if not bound.n:
             return write("remaining_unmeasured", **values)
         values["value"] = value_words(bound.mean, self.measure)
+        bound = _within(bound, self.measure)
         if not measured.has_learned:
             return write("remaining_nothing_learned", **values)
         values["numbers"] = interval_words(bound, self.measure, with_mean=False)

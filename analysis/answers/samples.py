@@ -159,8 +159,9 @@ def measure_contrast(
         return _measure_values(runs.results, question, planned)
     terms = planned.terms
     scores = pd.DataFrame([runs.row(term) for term in terms]).reset_index(drop=True)
-    flags = pd.DataFrame([runs.collapsed_row(term) for term in terms]).reset_index(drop=True)
-    flags = flags.reindex(columns=scores.columns).fillna(False).astype(bool)
+    flags = pd.DataFrame(
+        [runs.collapsed_row(term).reindex(scores.columns, fill_value=False) for term in terms]
+    ).reset_index(drop=True)
     is_collapsed = flags & scores.notna()
     counted = scores.mask(is_collapsed)
     has_learned = not any(term.cell in runs.nothing_learned[term.runs] for term in terms)

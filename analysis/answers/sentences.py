@@ -132,8 +132,8 @@ CATALOGUE: dict[str, Template] = {
     ),
     "remaining_nothing_learned": Template(
         "all networks of a sparsity give every test example one answer",
-        "{at} has learned nothing: all its networks give every test example one answer, which is"
-        " right for {value}.",
+        "{at} has learned nothing: all its networks give every test example one answer, with"
+        " {value} in {measure}.",
     ),
     "remaining_unmeasured": Template(
         "no score was measured at a sparsity",
@@ -351,7 +351,7 @@ CATALOGUE: dict[str, Template] = {
     # Asked after the data
     "later": Template(
         "a question was asked after the data, and was measured",
-        "Asked after the data, so neither yes nor no: {whether} ({numbers}).",
+        "Asked after the data: {whether} ({numbers}).",
     ),
     "later_unmeasured": Template(
         "a question was asked after the data, and has no interval",
@@ -391,7 +391,7 @@ CATALOGUE: dict[str, Template] = {
     ),
     "step_too_many": Template(
         "only very many seeds would settle a question",
-        "Settling {whether} would take more than {most} seeds: treat it as no difference.",
+        "Settling {whether} would take more than {most} seeds: another question may be worth more.",
     ),
     "step_examples": Template(
         "no number of seeds would settle a question, since the test set is too small",

@@ -120,6 +120,7 @@ def whether_words(question: Question, contrast: PlannedContrast) -> str:
             return f"whether {at} differs from {arm_words(question.other or '')}"
         case BestValueMoves():
             other = cell_words(contrast.base) if contrast.base else "others"
-            return f"whether the best {field_words(question.field)} of {at} differs from {other}"
+            field = field_words(question.field)
+            return f"whether the best {field} differs between {at} and {other}"
         case Remaining():
             return f"what {at} scores after {contrast.at.epochs:g} epochs"

@@ -136,7 +136,9 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
 
     # Twins belong to a dense cell, where their own failures count.
     own_status = uses[uses["role"] != "twin"].drop_duplicates("trial_id")["status"]
-    controls = uses.loc[uses["source"] == "control", "config_id"]
+    # Twins of the control have its source, and another recipe: they prune nothing.
+    is_control = (uses["source"] == "control") & (uses["role"] != "twin")
+    controls = uses.loc[is_control, "config_id"]
     return {
         "study": study.name,
         "arm": cell.arm,

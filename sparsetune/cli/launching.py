@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sparsetune.cli.answers import answer_facts, print_answers
 from sparsetune.cli.arguments import add_trial_arguments, parse_amount, print_json, print_line
 from sparsetune.errors import printable
 
@@ -120,5 +121,6 @@ def report_outcome(parsed: argparse.Namespace, outcome: Outcome) -> int:
     elif outcome.interrupted:
         print_line(f"Stopped. Go on with: sparsetune resume {command_path(outcome.directory)}")
     elif page:
+        print_answers(answer_facts(outcome.directory))
         print_line(f"Report: {page}")
     return outcome.exit_status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from sparsetune.cli.answers import answer_facts, print_answers
 from sparsetune.cli.arguments import (
     Commands,
     accept_study_folders,
@@ -35,8 +36,10 @@ def write_report(parsed: argparse.Namespace) -> int:
     from sparsetune.analysis import report
 
     page = report(parsed.directory, salvage=parsed.salvage)
+    answer = answer_facts(parsed.directory, salvage=parsed.salvage)
     if parsed.json:
-        print_json({"report": str(page)})
+        print_json({"report": str(page), "answer": answer})
     else:
+        print_answers(answer)
         print_line(f"Report: {page}")
     return 0

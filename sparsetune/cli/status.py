@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from sparsetune.cli.answers import answer_facts, print_answers
 from sparsetune.cli.arguments import (
     Commands,
     accept_study_folders,
@@ -37,7 +38,9 @@ def show_status(parsed: argparse.Namespace) -> int:
     from sparsetune.search.status import print_status, study_status
 
     if parsed.json:
-        print_json(study_status(parsed.directory, salvage=parsed.salvage))
+        facts = study_status(parsed.directory, salvage=parsed.salvage)
+        print_json({**facts, "answer": answer_facts(parsed.directory, salvage=parsed.salvage)})
     else:
         print_status(parsed.directory, watch=parsed.watch, salvage=parsed.salvage)
+        print_answers(answer_facts(parsed.directory, salvage=parsed.salvage))
     return 0

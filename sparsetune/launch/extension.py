@@ -116,6 +116,9 @@ class Extension:
         axes = before.sweep_axes()
         added = {name: values for name, values in self.sweep.items() if name in axes}
         longer = before.with_sweep_values(added)
+        # Values that cannot be read have problems of their own, and open no cell to ask about.
+        if not self.asked or longer.field_problems():
+            return
         for fault in question_problems(longer, longer.cells(), self.asked):
             yield fault.at(fault.path.replace("questions.", "ask."))
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sparsetune.answers import stage_level
 from sparsetune.cluster.placement import check_gpu_share
 from sparsetune.costs.forecast import Forecast
 from sparsetune.errors import DeclarationError
@@ -21,6 +22,9 @@ from sparsetune.storage.records import Extended, Record
 from sparsetune.storage.segments import LedgerEnd, SegmentStamp, segment_stamps
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study, study_subject
+
+LEVEL = 0.05
+"""Probability that any answer of a study is wrong, over all its looks."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +165,28 @@ def _read_and_plan(
         forecast=forecast,
         read_at=read_at,
         ledger_end=ledger.text.end,
-        notices=home.notices(ledger.text),
+        notices=[*home.notices(ledger.text), *_look_notices(added, records)],
     )
+
+
+def _look_notices(added: Extended | None, records: Sequence[Record]) -> list[str]:
+    """A sentence on what seeds that are added cost: each look spends a part of the level.
+
+    Args:
+        added: What is to be added; None for nothing.
+        records: The ledger with it.
+    """
+    if added is None or not added.report_seeds:
+        return []
+    extensions = [record for record in records if isinstance(record, Extended)]
+    look = 1 + sum(record.report_seeds > 0 for record in extensions)
+    spent = [stage_level(LEVEL, number) for number in range(1, look + 1)]
+    here = 100 * spent[-1]
+    left = 100 * (LEVEL - sum(spent))
+    return [
+        f"these report seeds begin look {look} of the study: answers are open until they have run,"
+        f" and may then be wrong in {here:.2g} % of repetitions; later looks have {left:.2g} %"
+    ]
 
 
 def _written_segments(home: StudyDirectory) -> list[SegmentStamp]:

@@ -48,7 +48,7 @@ def question_facts(study: Study) -> dict[str, Any]:
     return {
         "asked": facts,
         "family": len(bounds),
-        "power": _power_rows(judged[0], bounds[0].level) if is_fraction and judged else [],
+        "power": _power_rows(judged, planned, bounds[0]) if is_fraction and judged else [],
         "notes": list(_margin_notes(study, judged, bounds)) if is_fraction else [],
     }
 
@@ -71,14 +71,27 @@ def _levels(
     return judge(family)
 
 
-def _power_rows(question: Question, level: float) -> list[dict[str, float]]:
-    """Power of a question's primary contrast by spread, number of seeds and true gain."""
-    sides = question_sides(question)
+def _power_rows(
+    judged: Sequence[Question], planned: dict[Question, list[PlannedContrast]], bound: Bound
+) -> list[dict[str, float]]:
+    """Power of the first primary contrast by spread, number of seeds and true gain.
+
+    Args:
+        judged: Questions with a yes or no.
+        planned: Contrasts of each.
+        bound: Of the first question's primary contrast.
+    """
+    first = planned[judged[0]][0].at
+    everyone = [each.at for question in judged for each in planned[question]]
+    alike = [at for at in everyone if (at.arm, at.sparsity) == (first.arm, first.sparsity)]
+    # Contrasts of one arm and sparsity share their spread; see `sparsetune.answers.spread`.
+    shared = len(alike) * 4 / (len(alike) + 3)
+    sides = question_sides(judged[0])
     rows = []
     for sd in SHOWN_SPREADS:
         for n in SHOWN_SEEDS:
             for gain in SHOWN_GAINS:
-                chance = power(n, sd, gain, level, sides)
+                chance = power(n, sd, gain, bound.level, sides, df=(n - 1) * shared)
                 rows.append({"sd": sd, "n": n, "gain": gain, "power": chance})
     return rows
 
@@ -116,7 +129,9 @@ def question_lines(facts: dict[str, Any]) -> Iterator[str]:
     if not asked:
         return
     count = facts["family"]
-    yield f"Asks {len(asked)} questions, {count} yes or no at most 5 % of them wrong together:"
+    number = f"{len(asked)} question" + "s" * (len(asked) > 1)
+    answers = f"; of {count} answers any is wrong in at most 5 % of repetitions" if count else ""
+    yield f"Asks {number}{answers}:"
     for question in asked:
         number = question["contrasts"]
         estimate = "an estimate" if not number else f"{number} answer" + "s" * (number > 1)

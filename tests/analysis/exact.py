@@ -6,12 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.storage.trial_files import OUTCOMES_FILE, file_digests
+from sparsetune.storage.trial_files.outcomes import Outcomes, encode_outcomes
 from sparsetune.study import Arm, Study
 from sparsetune.study.fields import FIRST_REPORT_SEED
 from tests.analysis.simulation import Outcome, Simulation
 
 Score = Callable[[TrialSpec], float]
+Right = Callable[[TrialSpec], NDArray[np.bool_]]
 TEST_OFFSET = 0.002
 """Simulated test accuracies are validation accuracies minus this."""
 CHANCE_LOSS = 2.3
@@ -34,6 +40,9 @@ class Exact(Simulation):
         path: Its directory.
         score: Test accuracy of a trial.
         train_loss: Final training loss of a trial; by default 0.1 nats.
+        right: Whether a trial answers each test example rightly, of which ``score`` is the mean;
+            None to keep no outcomes.
+        learned_nothing: Whether a trial gives every test example one answer.
         outcome: Status of a trial by cell, role and seed.
     """
 
@@ -44,18 +53,36 @@ class Exact(Simulation):
         score: Score,
         *,
         train_loss: Score = lambda spec: 0.1,
+        right: Right | None = None,
+        learned_nothing: Callable[[TrialSpec], bool] = lambda spec: False,
         outcome: Outcome = lambda cell, role, seed: "COMPLETE",
     ) -> None:
         super().__init__(study, path, outcome=outcome)
         self.score = score
         self.train_loss = train_loss
+        self.right = right
+        self.learned_nothing = learned_nothing
 
     def attempt(self, spec: TrialSpec, status: str) -> float | None:
         """One attempt, with the loss of the best constant answer at its end."""
         reached = super().attempt(spec, status)
         if status == "COMPLETE":
-            self.records[-1] = {**self.records[-1], "chance_loss": CHANCE_LOSS}
+            facts: dict[str, Any] = {
+                "chance_loss": CHANCE_LOSS,
+                "learned_nothing": self.learned_nothing(spec),
+            }
+            if self.right is not None and seed_number(spec) >= 0:
+                facts["files"] = self._write_outcomes(spec, self.right(spec))
+            self.records[-1] = {**self.records[-1], **facts}
         return reached
+
+    def _write_outcomes(self, spec: TrialSpec, right: NDArray[np.bool_]) -> dict[str, str]:
+        """Write the outcomes of a report trial; returns the digests of its files."""
+        folder = Path(str(self.directory.attempt(spec.trial_id(), 1)))
+        folder.mkdir(parents=True)
+        outcomes = Outcomes(len(right), accuracy=right, score_is_accuracy=True)
+        (folder / OUTCOMES_FILE).write_bytes(encode_outcomes(outcomes))
+        return dict(file_digests(folder))
 
     def rows(self, spec: TrialSpec) -> Iterator[Mapping[str, Any]]:
         """One evaluation, at the end; two for what ends half way."""

@@ -6,6 +6,13 @@ from typing import Any
 
 import pytest
 
+from sparsetune import (
+    ArmsDiffer,
+    ExtensionGain,
+    Remaining,
+    RetuningGain,
+    UnderTrained,
+)
 from sparsetune.errors import DeclarationError
 from sparsetune.launch.extension import Extension
 from sparsetune.storage.records import Record
@@ -167,4 +174,38 @@ def test_an_axis_that_every_arm_replaces_opens_no_cell() -> None:
     declared = study(arms={"sr_ste": SR_STE})
     assert faults(declared, sweep={"sparsity.target": [0.7]}) == [
         "`sweep`: these values open no new cell"
+    ]
+
+
+def test_questions_are_recorded_in_full_and_once() -> None:
+    asked = Extension(asked=[RetuningGain(), ExtensionGain("gmp", times=2)])
+    record = asked.record(study(), [])
+    assert record
+    line = plain(record)
+    assert line.pop("time") > 0
+    assert line == {
+        "type": "extended",
+        "asked": [
+            {"kind": "retuning", "arm": "gmp", "margin": 0.002},
+            {"kind": "retuning", "arm": "sr_ste", "margin": 0.002},
+            {"kind": "extension", "arm": "gmp", "margin": 0.002, "times": 2.0},
+        ],
+    }
+    assert asked.record(study(), [record]) is None
+    again = Extension(asked=[RetuningGain("gmp"), Remaining("gmp")]).record(study(), [record])
+    assert again is not None
+    assert [question["kind"] for question in again.asked] == ["remaining"]
+
+
+def test_a_question_may_be_about_lengths_that_are_added_with_it() -> None:
+    asked = [ExtensionGain("gmp", times=4)]
+    assert faults(study(), asked=asked) == [
+        "`ask.0.times`: must be how many times longer than 4 epochs the arm trains: 2, got 4"
+    ]
+    record = Extension(sweep={"schedule.epoch_multiplier": [4]}, asked=asked).record(study(), [])
+    assert record is not None
+    assert record.asked[0]["times"] == 4
+    assert faults(study(), asked=[UnderTrained("acdc"), ArmsDiffer("gmp", "gmp")]) == [
+        "`ask.0.arm`: must be an arm of the study: dense, gmp, sr_ste, got 'acdc'",
+        "`ask.1.other`: must differ from `arm`, got 'gmp'",
     ]

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sparsetune import Remaining
 from sparsetune.errors import StorageError, StudyDirectoryError
 from sparsetune.paths import resolve_place
 from sparsetune.spec import OptimSpec, TrialSpec
@@ -21,7 +22,10 @@ from sparsetune.storage import StudyDirectory, write_durably
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.records import Ended
 from sparsetune.study import Arm, Study
+from sparsetune.study.questions.defaults import asked_questions
+from tests.analysis.exact import TWO_ARMS
 from tests.object_store import keys
+from tests.storage.old_directories import without_questions
 
 STUDY = Study(
     name="s", arms={"gmp": Arm({"sparsity.method": "gmp"})}, sweep={"sparsity.target": [0, 0.9]}
@@ -374,3 +378,40 @@ def test_a_lock_that_is_no_file_of_its_own_is_refused_and_nothing_behind_it_writ
         directory.locked().__enter__()
     assert directory.driver() is None
     assert victim.read_text() == "precious" and not (tmp_path / "new").exists()
+
+
+def test_questions_are_stored_in_full_before_the_data(tmp_path: Path) -> None:
+    home = StudyDirectory(tmp_path / "asked")
+    home.create(TWO_ARMS)
+    assert home.questions() == asked_questions(TWO_ARMS)
+    # What is declared later, under the same digest, was not asked at the start.
+    later = TWO_ARMS.with_changes(questions=[Remaining("gmp")])
+    home.create(later)
+    assert home.questions() == asked_questions(TWO_ARMS)
+    other = StudyDirectory(tmp_path / "other")
+    other.create(later)
+    assert other.questions() == (Remaining("gmp"),)
+    assert other.study().questions == (Remaining("gmp"),)
+
+
+def test_a_directory_of_an_older_version_has_no_list_of_questions(tmp_path: Path) -> None:
+    StudyDirectory(tmp_path / "old").create(TWO_ARMS)
+    without_questions(tmp_path / "old")
+    old = StudyDirectory(tmp_path / "old")
+    assert old.questions() is None
+    assert old.study() == TWO_ARMS.under_defaults(1)
+
+
+@pytest.mark.parametrize(
+    "questions", ["many", [{"kind": "guess"}], [{"kind": "retuning", "margin": -1}], [3]]
+)
+def test_questions_that_cannot_be_read_are_damage(tmp_path: Path, questions: Any) -> None:
+    home = StudyDirectory(tmp_path / "asked")
+    home.create(TWO_ARMS)
+    stored = json.loads(home.declaration.read_text())
+    stored["questions"] = questions
+    home.declaration.write_text(json.dumps(stored))
+    with pytest.raises(StudyDirectoryError, match="its checksum does not"):
+        home.study()
+    with pytest.raises(StudyDirectoryError, match="is damaged"):
+        home.questions()

@@ -17,6 +17,7 @@ from sparsetune import ArmsDiffer, ExtensionGain, Remaining, UnderTrained
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
 from tests.analysis.exact import TWO_ARMS, Exact, Score, planted
+from tests.storage.old_directories import without_questions
 
 LEVELS = {
     ("dense", 0, 1): 0.970,
@@ -117,15 +118,13 @@ def test_questions_of_later_get_neither_yes_nor_no(two_arms: Path) -> None:
     later = row(found, "arms-differ", 0.95)
     assert (later["verdict"], later["asked"]) == ("asked after the data", "after")
     assert later["mean"] == pytest.approx(-0.012)
-    assert later["sentence"].startswith("Asked after the data, so neither yes nor no: whether")
+    assert later["sentence"].startswith("Asked after the data: whether AC/DC at 95")
     # A question of the family keeps its level, whatever else is asked.
     before = row(analysis.answers(results), "under-trained:gmp", 0.98)
     assert row(found, "under-trained:gmp", 0.98)["level"] == before["level"]
 
 
 def test_a_directory_without_a_list_was_asked_after_the_data(tmp_path: Path) -> None:
-    from tests.storage.old_directories import without_questions
-
     home = written(tmp_path)
     without_questions(home)
     found = analysis.answers(analysis.load(home))
