@@ -14,6 +14,7 @@ from ..curves.curve import length_curve, sparsity_curve
 from ..exhibit import Exhibit, TableColumn, measure_format
 from ..measure import Measure
 from ..tables.results import Results
+from ..wording import line_phrase, start_sentence
 from .figures import (
     draw_against_length,
     draw_against_sparsity,
@@ -137,6 +138,10 @@ def _remaining_exhibit(
         points = _sparsity_points(results, group.measure, {})
     except SparsetuneError:
         return table
+    names = [
+        line_phrase(str(row["arm"]), row["sparsity"]) for row in points.to_dict("records")
+    ]
+    points = points.assign(network=list(map(start_sentence, names)))
     figure = partial(draw_against_sparsity, points, group.measure)
     return Exhibit(f"question-{group.kind}", title, points, caption, figure, columns)
 

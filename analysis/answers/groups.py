@@ -101,7 +101,7 @@ class AnswerGroup:
         rows = [
             _row(answer, contrast) for answer in self.answers for contrast in answer.contrasts
         ]
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows).astype({"n": "Int64"})
 
 
 def _row(answer: Answer, contrast: ContrastAnswer) -> dict[str, object]:
@@ -117,7 +117,7 @@ def _row(answer: Answer, contrast: ContrastAnswer) -> dict[str, object]:
         "mean": bound.mean,
         "low": bound.low if math.isfinite(bound.low) else math.nan,
         "high": bound.high if math.isfinite(bound.high) else math.nan,
-        "n": bound.n,
+        "n": bound.n if bound.n else None,
         "margin": math.nan if margin is None else margin,
         "verdict": contrast.verdict if is_told else "",
         "word": WORDS[contrast.verdict] if is_told else "",

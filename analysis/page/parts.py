@@ -79,10 +79,11 @@ TAG = re.compile("<[^>]+>")
 LONG_NUMBER = re.compile(r"(\d+\.\d\d)\d+")
 SPACES = re.compile(r"\s+")
 BETWEEN_TAGS = re.compile(r">\s+<")
+FONT_FAMILY = re.compile(r"font-family: [^;\"]*;? ?")
 
 
 def compact_svg(document: str) -> str:
-    """A drawing as an element of HTML: without metadata and line ends, in hundredths of a point.
+    """A drawing as an element of HTML, in hundredths of a point and in the page's own font.
 
     Args:
         document: The drawing as a file.
@@ -91,7 +92,7 @@ def compact_svg(document: str) -> str:
     drawing = METADATA.sub("", document[document.find("<svg") :])
     # Numbers within tags are positions; those between them are text.
     drawing = TAG.sub(lambda tag: LONG_NUMBER.sub(r"\1", SPACES.sub(" ", tag[0])), drawing)
-    return BETWEEN_TAGS.sub("><", drawing).strip()
+    return FONT_FAMILY.sub("", BETWEEN_TAGS.sub("><", drawing)).strip()
 
 
 @dataclass(frozen=True)

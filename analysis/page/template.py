@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -40,11 +41,12 @@ class PageAssets:
     policy: str
 
 
-def render_page(**context: Any) -> str:
+def render_page(figures: Mapping[str, Any], **context: Any) -> str:
     """The page as HTML, in which all text of the context is escaped.
 
     Args:
-        context: The template's variables.
+        figures: Panels of each interactive figure, by its name.
+        context: The template's other variables.
     """
     assets = page_assets()
     glossary = Glossary()
@@ -59,6 +61,7 @@ def render_page(**context: Any) -> str:
         script=assets.script,
         library=assets.library,
         policy=assets.policy,
+        panels=packed_json(figures),
     )
     return page
 
@@ -77,10 +80,13 @@ def page_assets() -> PageAssets:
     policy = (
         f"default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; script-src {allowed}"
     )
-    # Without its time, equal scripts give equal pages.
-    compressed = gzip.compress(plotly_script.encode(), mtime=0)
-    library = base64.b64encode(compressed).decode()
-    return PageAssets((folder / "page.css").read_text(), script, library, policy)
+    return PageAssets((folder / "page.css").read_text(), script, packed(plotly_script), policy)
+
+
+def packed(text: str) -> str:
+    """A text compressed by gzip, in base64, as the page's script unpacks it."""
+    # Without its time, equal texts give equal pages.
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _base64_digest(script: str) -> str:
@@ -89,23 +95,18 @@ def _base64_digest(script: str) -> str:
     return base64.b64encode(digest).decode()
 
 
-def script_json(value: Any) -> str:
-    """A value as JSON that can stand in a script element, whatever text is in it.
+def packed_json(value: Any) -> str:
+    """A value as JSON, as the page's script unpacks it.
 
     Raises:
         ValueError: if there is a NaN or an infinity in it.
     """
-    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return packed(json.dumps(value, allow_nan=False, separators=(",", ":")))
 
 
 def code_html(text: Any) -> Markup:
     """Text as escaped HTML, in which words between backticks are code."""
     return Markup(CODE_PATTERN.sub(r"<code>\1</code>", str(escape(text))))
-
-
-def _script_markup(value: Any) -> Markup:
-    return Markup(script_json(value))
 
 
 def _environment() -> Environment:
@@ -121,7 +122,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["html"] = Markup
-    environment.filters["json"] = _script_markup
     environment.filters["bytes"] = format_bytes
     environment.filters["words"] = code_html
     return environment

@@ -127,8 +127,11 @@ class ReportWriter:
         all_cells = results.cells()
         are_trials_finished = trials["status"].isin(FINISHED_STATUSES).all()
         every_part = (answer, *questions, *parts, *sections)
-        names = [shown.name for part in every_part for shown in part.shown]
+        every_exhibit = [shown for part in every_part for shown in part.shown]
+        names = [shown.name for shown in every_exhibit]
+        figures = {each.name: each.interactive for each in every_exhibit}
         return render_page(
+            figures={name: figure.panels for name, figure in figures.items() if figure},
             design=results.design,
             study=results.study if isinstance(results, StudyResults) else None,
             screen=first_screen(results, found, groups, notes),

@@ -3,22 +3,24 @@
 const touch = matchMedia("(pointer: coarse)").matches;
 const settings = { displayModeBar: false, responsive: true, doubleClick: "reset", showTips: false };
 
-let library;
-// Plotly lies in the page compressed, and runs once.
-function plotly() {
-  library ??= (async () => {
-    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (one) => one.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
-    document.head.append(script);
-  })();
-  return library;
+// Plotly and the data of all figures lie in the page compressed.
+async function unpack(id) {
+  const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (one) => one.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
 }
 
+async function load() {
+  const script = document.createElement("script");
+  script.textContent = await unpack("plotly");
+  document.head.append(script);
+  return JSON.parse(await unpack("panels"));
+}
+
+let loaded;
 async function revive(figure) {
-  await plotly();
-  const panels = JSON.parse(figure.querySelector("script").textContent);
+  loaded ??= load();
+  const panels = (await loaded)[figure.id];
   const boxes = [...figure.querySelectorAll(".panel")];
   figure.querySelector(".live").hidden = false;
   figure.querySelector(".drawn").hidden = true;

@@ -33,11 +33,7 @@ class Term:
 
 TERMS = (
     Term("sparsity", "Share of the prunable weights that are set to zero."),
-    Term(
-        "dense network",
-        "The same network without pruning.",
-        ("dense network does",),
-    ),
+    Term("dense network", "The same network without pruning."),
     Term(
         "dense twin",
         "A dense network trained with the same recipe, seed and length as a sparse one.",
