@@ -105,7 +105,9 @@ class Answers(Shown):
     def first_screen(self) -> FirstScreen:
         """Question, answer in at most three sentences, how sure it is, steps and warnings."""
         first = self.answers[0] if self.answers else None
-        leading = [answer.primary.sentences[0] for answer in _by_weight(self.answers)]
+        # The first question leads, whatever its answer: the verdict is about it.
+        ordered = [*self.answers[:1], *_by_weight(self.answers[1:])]
+        leading = [answer.primary.sentences[0] for answer in ordered]
         return FirstScreen(
             question=self.question or (first.text if first else ""),
             verdict=first.verdict if first else "",

@@ -124,6 +124,11 @@ def prepare_launch(
     if untrainable and known is None:
         raise DeclarationError(untrainable, study_subject(checked.study))
     warnings += map(str, untrainable)
+    if known is not None and checked.study.questions != known.questions:
+        warnings.append(
+            "the study's questions have changed since it began: those that it began with are"
+            " answered; add others with `sparsetune resume --ask`"
+        )
     return replace(prepared, warnings=tuple(warnings))
 
 

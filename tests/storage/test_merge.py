@@ -180,6 +180,27 @@ def test_extensions_are_taken_once_and_must_agree(whole: Path, tmp_path: Path) -
     assert "report seeds 1; report seeds 2" in message and "report seeds 3" in message
 
 
+def test_questions_that_were_asked_later_are_kept_of_every_source(
+    whole: Path, tmp_path: Path
+) -> None:
+    tuning = {"kind": "retuning", "arm": "gmp", "margin": 0.002}
+    remaining = {"kind": "remaining", "arm": "gmp"}
+
+    def asked(name: str, *questions: Mapping[str, Any]) -> Path:
+        path = tmp_path / name
+        shutil.copytree(whole, path)
+        with closing(Ledger(path / "ledger")) as ledger:
+            ledger.append(Extended(asked=list(questions)))
+        return path
+
+    sources = [whole, asked("one", tuning), asked("two", tuning, remaining)]
+    merged = merge_studies(sources, tmp_path / "merged").directory
+    records = read_records(merged / "ledger")
+    found = [record.asked for record in records if isinstance(record, Extended)]
+    assert found == [[tuning, remaining]]
+    assert StudyDirectory(merged).questions() == StudyDirectory(whole).questions()
+
+
 def test_a_failed_trial_that_was_asked_for_again_waits(whole: Path, tmp_path: Path) -> None:
     last = list(fold_records(read_records(whole / "ledger")))[-1]
 
