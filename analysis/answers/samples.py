@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -24,7 +24,7 @@ from ..estimates.learning import (
     compared_trials,
     learned_nothing,
 )
-from ..estimates.means import cell_values, control_values, is_measured
+from ..estimates.means import cell_values, control_values, diverged_controls, is_measured
 from ..load import StudyResults
 from ..measure import Measure
 from ..recipes.responses import MIN_CONFIGURATIONS, is_lower_better
@@ -116,6 +116,23 @@ class ReportRuns:
         """True by seed for a term's runs that collapsed."""
         return _row(self.trials[term.runs], term.cell).isin(self._collapsed)
 
+    def chose_dense_recipe(self, planned: PlannedContrast) -> bool:
+        """True if the contrast is of re-tuning, and the cell's search chose its control."""
+        if not any(term.runs == "control" for term in planned.terms):
+            return False
+        cells = self.results.cells().set_index("cell")
+        if planned.at.cell not in cells.index or "control_id" not in cells:
+            return False
+        row = cells.loc[planned.at.cell]
+        is_known = pd.notna(row["winner_id"]) and pd.notna(row["control_id"])
+        return bool(is_known and row["winner_id"] == row["control_id"])
+
+    def diverged_control(self, planned: PlannedContrast) -> int:
+        """Seeds on which the dense recipe diverged; 0 where the contrast is not of re-tuning."""
+        if not any(term.runs == "control" for term in planned.terms):
+            return 0
+        return int(diverged_controls(self.results).get(planned.at.cell, 0))
+
     def outcomes(self, term: Term, seeds: Sequence[int]) -> Floats:
         """Outcomes of a term's runs on test examples, shape [n_seeds, n_examples].
 
@@ -130,7 +147,7 @@ class ReportRuns:
 def _row(frame: pd.DataFrame, cell: str) -> pd.Series[Any]:
     """The row of a cell; missing values where it has none."""
     if cell in frame.index:
-        return frame.T[cell]
+        return cast("pd.Series[Any]", frame.loc[cell])
     return pd.Series(np.nan, index=frame.columns, dtype="float64")
 
 

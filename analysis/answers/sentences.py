@@ -340,6 +340,10 @@ CATALOGUE: dict[str, Template] = {
         "all networks of one side give every test example one answer",
         "{whether} cannot be said: all networks of one side give every test example one answer.",
     ),
+    "unsettled_control_diverged": Template(
+        "the dense recipe diverged in the cell",
+        "{whether} has no number: the dense recipe diverged on {seeds}.",
+    ),
     "unsettled_missing": Template(
         "there is no pair of runs, or one without a value",
         "{whether} is not settled: runs to compare are missing.",

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from sparsetune.paths import Place
 
 COLUMNS = 80
+NO_ANSWER: dict[str, Any] = {"question": "", "verdict": "", "sentences": [], "steps": []}
 
 
-def answer_facts(directory: Place, *, salvage: bool = False) -> dict[str, Any]:
+def answer_facts(directory: Place, salvage: bool = False) -> dict[str, Any]:
     """Question, verdict, sentences and next steps of a study's first screen, as plain values.
 
     Args:
@@ -29,7 +30,7 @@ def answer_facts(directory: Place, *, salvage: bool = False) -> dict[str, Any]:
     try:
         screen = answers(load(directory, salvage=salvage, logs=False)).first_screen()
     except SparsetuneError:
-        return {"question": "", "verdict": "", "sentences": [], "steps": []}
+        return NO_ANSWER
     # Until the study has finished there is one thing to say.
     sentences = screen.sentences[:1] if screen.verdict == "open" else screen.sentences
     steps = [{"text": str(step.sentence), "command": step.command} for step in screen.steps]

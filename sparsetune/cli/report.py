@@ -36,7 +36,7 @@ def write_report(parsed: argparse.Namespace) -> int:
     from sparsetune.analysis import report
 
     page = report(parsed.directory, salvage=parsed.salvage)
-    answer = answer_facts(parsed.directory, salvage=parsed.salvage)
+    answer = answer_facts(parsed.directory, parsed.salvage)
     if parsed.json:
         print_json({"report": str(page), "answer": answer})
     else:

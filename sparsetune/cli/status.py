@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sparsetune.cli.answers import answer_facts, print_answers
+from sparsetune.cli.answers import NO_ANSWER, answer_facts, print_answers
 from sparsetune.cli.arguments import (
     Commands,
     accept_study_folders,
@@ -36,11 +36,15 @@ def add_command(commands: Commands) -> None:
 def show_status(parsed: argparse.Namespace) -> int:
     """Print the study's state."""
     from sparsetune.search.status import print_status, study_status
+    from sparsetune.storage import StudyDirectory
 
     if parsed.json:
         facts = study_status(parsed.directory, salvage=parsed.salvage)
-        print_json({**facts, "answer": answer_facts(parsed.directory, salvage=parsed.salvage)})
-    else:
-        print_status(parsed.directory, watch=parsed.watch, salvage=parsed.salvage)
-        print_answers(answer_facts(parsed.directory, salvage=parsed.salvage))
+        # While it runs, all answers are open; reading them would take time from its trials.
+        answer = NO_ANSWER if facts["driver"] else answer_facts(parsed.directory, parsed.salvage)
+        print_json({**facts, "answer": answer})
+        return 0
+    print_status(parsed.directory, watch=parsed.watch, salvage=parsed.salvage)
+    if not StudyDirectory(parsed.directory).driver():
+        print_answers(answer_facts(parsed.directory, parsed.salvage))
     return 0

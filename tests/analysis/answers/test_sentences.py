@@ -276,6 +276,15 @@ def re_tuning_pays_less_than_the_margin(path: Path) -> Answers:
     return answered(path, study, by_rate({0: -1.0, 0.98: -0.7}, loss=0.01))
 
 
+@case
+def the_dense_recipe_diverged(path: Path) -> Answers:
+    def outcome(cell: str, role: str, seed: int) -> str:
+        return "DIVERGED" if role == "control" and seed == 1000 else "COMPLETE"
+
+    study = searched(RetuningGain("gmp"))
+    return answered(path, study, by_rate({0: -1.6, 0.98: -0.4}), outcome=outcome)
+
+
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Answers]:
     """Answers of every case."""
