@@ -20,7 +20,7 @@ from ..load import StudyResults
 from .answer import Answer, ContrastAnswer
 from .judging import Judging
 from .sentences import Sentence, write
-from .words import cell_words, difference_words, seeds_words, whether_words
+from .words import after_words, cell_words, difference_words, seeds_words, whether_words
 
 MAX_ADVISED_SEEDS = 20
 """Seeds up to which more are advised; what would take more is a small difference."""
@@ -231,5 +231,5 @@ def _nothing_learned_warnings(judging: Judging, answers: Sequence[Answer]) -> It
             planned = contrast.measured.planned
             for point in filter(None, (planned.at, planned.base)):
                 if point.cell in winners:
-                    epochs = f"{point.epochs:g}"
-                    yield write("warn_nothing_learned", at=cell_words(point), epochs=epochs)
+                    after = after_words(point)
+                    yield write("warn_nothing_learned", at=cell_words(point), after=after)

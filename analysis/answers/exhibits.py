@@ -23,7 +23,7 @@ from .figures import (
 )
 from .groups import AnswerGroup
 from .samples import score_measure
-from .sentences import write
+from .page_sentences import write_on_page
 
 MAX_ARMS_OF_LENGTHS = 3
 """Arms up to which each has a panel against training length."""
@@ -89,9 +89,9 @@ def _score_exhibit(points: pd.DataFrame, measure: Measure, *, is_length: bool) -
     draw = draw_against_length if is_length else draw_against_sparsity
     against = "training length" if is_length else "sparsity"
     has_bands = points["low"].notna().any()
-    sentences = [write("caption_lines" if has_bands else "caption_points")]
+    sentences = [write_on_page("caption_lines" if has_bands else "caption_points")]
     if has_cut_bands(points):
-        sentences.append(write("caption_cut"))
+        sentences.append(write_on_page("caption_cut"))
     title = f"{measure.title} against {against}"
     caption = " ".join(map(str, sentences))
     return Exhibit(FIRST_FIGURE, title, points, caption, partial(draw, points, measure))
@@ -108,18 +108,26 @@ def question_exhibit(results: Results, group: AnswerGroup, drawn: Exhibit | None
     frame = group.frame()
     if frame["mean"].isna().all():
         return None
-    columns = tuple(_columns(group))
+    columns = tuple(_columns(group, frame))
     name = f"question-{group.kind}"
     if group.name == "remaining":
         return _remaining_exhibit(results, group, frame, columns, drawn)
-    caption = [write("caption_effects" if group.is_before else "caption_effects_later")]
+    caption = [write_on_page("caption_effects" if group.is_before else "caption_effects_later")]
     if frame["margin"].notna().any() and group.is_before:
         caption.append(
-            write("caption_margin", margin=group.measure.margin_text(frame["margin"].iloc[0]))
+            write_on_page("caption_margin", margin=group.measure.margin_text(frame["margin"].iloc[0]))
         )
+    # A picture of a single effect shows no more than its row.
+    has_picture = frame["mean"].notna().sum() > 1
     figure = partial(draw_effects, frame, group.measure, _effect_label(group))
-    title = group.heading()
-    return Exhibit(name, title, frame, " ".join(map(str, caption)), figure, columns)
+    return Exhibit(
+        name,
+        group.heading(),
+        frame,
+        " ".join(map(str, caption)),
+        figure if has_picture else None,
+        columns,
+    )
 
 
 def _remaining_exhibit(
@@ -130,7 +138,7 @@ def _remaining_exhibit(
     drawn: Exhibit | None,
 ) -> Exhibit:
     title = f"{group.measure.title} against sparsity"
-    caption = str(write("caption_remaining"))
+    caption = str(write_on_page("caption_remaining"))
     table = Exhibit(f"question-{group.kind}", title, frame, caption, None, columns)
     if drawn is None or drawn.title == title:
         return table
@@ -138,21 +146,28 @@ def _remaining_exhibit(
         points = _sparsity_points(results, group.measure, {})
     except SparsetuneError:
         return table
-    names = [
-        line_phrase(str(row["arm"]), row["sparsity"]) for row in points.to_dict("records")
-    ]
-    points = points.assign(network=list(map(start_sentence, names)))
     figure = partial(draw_against_sparsity, points, group.measure)
-    return Exhibit(f"question-{group.kind}", title, points, caption, figure, columns)
+    names = [_network(row) for row in points.to_dict("records")]
+    # The dense network starts the line of every arm: in the table it stands once.
+    shown = points.assign(network=names).drop_duplicates("network")
+    return Exhibit(f"question-{group.kind}", title, shown, caption, figure, columns)
 
 
-def _columns(group: AnswerGroup) -> Iterator[TableColumn]:
+def _network(row: Mapping[Any, Any]) -> str:
+    """Name of a network in a table: ``GMP at 98 %``, ``Dense network``."""
+    if not row["sparsity"]:
+        return "Dense network"
+    return start_sentence(line_phrase(str(row["arm"]), row["sparsity"]))
+
+
+def _columns(group: AnswerGroup, frame: pd.DataFrame) -> Iterator[TableColumn]:
     measure = group.measure
     form = measure_format(measure)
     is_score = group.name == "remaining"
     name = measure.label if is_score else measure.difference_heading(EFFECT_NAMES[group.name])
     yield TableColumn("Network", "network")
-    yield TableColumn("Epochs", "epochs")
+    if frame["epochs"].nunique() > 1:
+        yield TableColumn("Epochs", "epochs")
     yield TableColumn(f"{name}\n[interval]", "mean", "low", "high", form)
     yield TableColumn("Seeds", "n")
     yield TableColumn("Answer", "verdict")
@@ -160,8 +175,8 @@ def _columns(group: AnswerGroup) -> Iterator[TableColumn]:
 
 EFFECT_NAMES = {
     "extension": "Gain beyond dense",
-    "under": "Gain of longer training",
-    "retuning": "Gain of re-tuning",
+    "under": "Gain",
+    "retuning": "Gain",
     "arms": "Difference",
     "value": "Shift",
 }

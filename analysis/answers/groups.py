@@ -19,7 +19,8 @@ from sparsetune.study.questions.kinds import (
 
 from ..measure import Measure
 from .answer import Answer, ContrastAnswer, VerdictWord
-from .sentences import Sentence, write
+from .page_sentences import write_on_page
+from .sentences import Sentence
 from .words import cell_words
 
 WORDS: dict[VerdictWord, str] = {
@@ -80,7 +81,7 @@ class AnswerGroup:
     def heading(self) -> str:
         """The question in words, or one that stands for all."""
         texts = list(dict.fromkeys(answer.text for answer in self.answers))
-        return texts[0] if len(texts) == 1 else str(write(f"heading_{self.name}"))
+        return texts[0] if len(texts) == 1 else str(write_on_page(f"heading_{self.name}"))
 
     def told(self) -> list[Answer]:
         """The answers, those with a yes first."""

@@ -41,6 +41,11 @@ def cell_words(point: CellPoint) -> str:
     return ", ".join([words, *others])
 
 
+def after_words(point: CellPoint) -> str:
+    """A cell's length behind its name, with a space: `` after 8 epochs``; empty if unknown."""
+    return "" if math.isnan(point.epochs) else f" after {point.epochs:g} epochs"
+
+
 def seeds_words(n: int) -> str:
     """A number of seeds: ``1 seed``, ``5 seeds``."""
     return f"{n} seed" if n == 1 else f"{n} seeds"
@@ -123,4 +128,4 @@ def whether_words(question: Question, contrast: PlannedContrast) -> str:
             field = field_words(question.field)
             return f"whether the best {field} differs between {at} and {other}"
         case Remaining():
-            return f"what {at} scores after {contrast.at.epochs:g} epochs"
+            return f"what {at} scores{after_words(contrast.at)}"

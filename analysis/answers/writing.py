@@ -25,6 +25,7 @@ from ..measure import Measure
 from .samples import MeasuredContrast, ReportRuns
 from .sentences import Sentence, write
 from .words import (
+    after_words,
     cell_words,
     difference_words,
     interval_words,
@@ -106,6 +107,7 @@ class Writing:
             "margin": self._margin(),
             "longer": f"{planned.at.epochs:g}",
             "epochs": f"{planned.at.epochs:g}",
+            "after": after_words(planned.at),
         }
         match question:
             case ExtensionGain():
@@ -187,7 +189,7 @@ class Writing:
 
     def _remaining(self, measured: MeasuredContrast, bound: Bound) -> Sentence:
         at = measured.planned.at
-        values = {"at": cell_words(at), "epochs": f"{at.epochs:g}", "measure": self.measure.phrase}
+        values = {"at": cell_words(at), "after": after_words(at), "measure": self.measure.phrase}
         if not bound.n:
             return write("remaining_unmeasured", **values)
         values["value"] = value_words(bound.mean, self.measure)

@@ -14,7 +14,7 @@ from sparsetune.spec.columns import FINISHED_STATUSES
 from ..answers.answers import Answers, answers
 from ..answers.exhibits import answer_exhibit, question_exhibit
 from ..answers.groups import AnswerGroup, answer_groups
-from ..answers.sentences import write
+from ..answers.page_sentences import write_on_page
 from ..checks import checks
 from ..curves.exhibits import comparison_exhibits
 from ..estimates.means import absent_quantities
@@ -138,10 +138,10 @@ class ReportWriter:
             answer=answer,
             questions=questions,
             notes=place_notes(notes, names),
-            no_step=write("no_step"),
-            no_warning=write("no_warning"),
-            later=write("open_later"),
-            exploration=write("exploration"),
+            no_step=write_on_page("no_step"),
+            no_warning=write_on_page("no_warning"),
+            later=write_on_page("open_later"),
+            exploration=write_on_page("exploration"),
             shared=shared,
             status=trials["status"].value_counts().to_dict(),
             finished=bool(all_cells["finished"].all() and are_trials_finished),

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ...answers.exhibits import FIRST_FIGURE
-from ...answers.sentences import CATALOGUE, Sentence, write
+from ...answers.page_sentences import PAGE_CATALOGUE, write_on_page
+from ...answers.sentences import Sentence
 
 PLACES: Mapping[str, tuple[str, ...]] = {
     "SPT002": ("question-value", "edges", "optimum"),
@@ -51,14 +52,16 @@ def finding_notes(findings: pd.DataFrame) -> list[Note]:
         findings: Rows of `analysis.checks`.
     """
     return [
-        Note(row["code"], row["severity"], _sentence(row["code"]))
+        Note(row["code"], row["severity"], _sentence(row["code"], row["severity"]))
         for row in findings.to_dict("records")
     ]
 
 
-def _sentence(code: str) -> Sentence:
-    name = f"check_{code}"
-    return write(name if name in CATALOGUE else "check_other")
+def _sentence(code: str, severity: str) -> Sentence:
+    for name in (f"check_{code}_{severity}", f"check_{code}"):
+        if name in PAGE_CATALOGUE:
+            return write_on_page(name)
+    return write_on_page("check_other")
 
 
 def place_notes(notes: Iterable[Note], figures: Sequence[str]) -> dict[str, list[Note]]:

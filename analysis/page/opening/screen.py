@@ -12,7 +12,8 @@ from sparsetune.study.questions.words import arm_words, percent_words
 from ...answers.advice import SHOWN, Step
 from ...answers.answers import Answers
 from ...answers.groups import AnswerGroup, first_word, leading_sentences
-from ...answers.sentences import Sentence, write
+from ...answers.page_sentences import write_on_page
+from ...answers.sentences import Sentence
 from ...answers.words import seeds_words
 from ...load import StudyResults
 from ...tables.results import Results
@@ -61,7 +62,8 @@ def first_screen(
         groups: The answers by kind.
         notes: Findings of its checks; errors are warned of first.
     """
-    own = results.design.question
+    # Of a table, the question is a description of what was read.
+    own = results.design.question if isinstance(results, StudyResults) else ""
     first = groups[0].heading() if groups else ""
     errors = [note.sentence for note in notes if note.severity == "error"]
     warnings = list(dict.fromkeys([*errors, *found.warnings]))
@@ -80,7 +82,7 @@ def first_screen(
 def _nothing(results: Results) -> Sentence:
     """Sentence of a page without answers."""
     has_ended = report_rows(results)["status"].eq("COMPLETE").any()
-    return write("nothing_asked" if has_ended else "nothing_measured")
+    return write_on_page("nothing_asked" if has_ended else "nothing_measured")
 
 
 def _facts(results: Results) -> Iterator[str]:

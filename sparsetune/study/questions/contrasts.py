@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -122,6 +123,9 @@ def step_of(
     line: Sequence[CellPoint], times: float | None, base: float | None
 ) -> tuple[CellPoint, CellPoint] | None:
     """Cells of the base length and of a longer one; None where the line lacks either."""
+    if any(math.isnan(point.epochs) for point in line):
+        # A table need not say how long its runs trained.
+        return None
     start = base_length(line, base)
     first = next(point for point in line if point.epochs == start)
     longer = [point for point in line if point.epochs > start]
