@@ -22,8 +22,8 @@ from .figures import (
     has_cut_bands,
 )
 from .groups import AnswerGroup
-from .samples import score_measure
 from .page_sentences import write_on_page
+from .samples import score_measure
 
 MAX_ARMS_OF_LENGTHS = 3
 """Arms up to which each has a panel against training length."""
@@ -115,7 +115,9 @@ def question_exhibit(results: Results, group: AnswerGroup, drawn: Exhibit | None
     caption = [write_on_page("caption_effects" if group.is_before else "caption_effects_later")]
     if frame["margin"].notna().any() and group.is_before:
         caption.append(
-            write_on_page("caption_margin", margin=group.measure.margin_text(frame["margin"].iloc[0]))
+            write_on_page(
+                "caption_margin", margin=group.measure.margin_text(frame["margin"].iloc[0])
+            )
         )
     # A picture of a single effect shows no more than its row.
     has_picture = frame["mean"].notna().sum() > 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -94,11 +94,10 @@ def draw_against_sparsity(points: pd.DataFrame, measure: Measure) -> Figure:
                 linewidth=1.3,
                 label="dense, trained alike",
             )
+            levels = zip(twins["sparsity"], measure.factor * twins["twin"], strict=True)
             texts = [
-                hover_text(f"dense twin at {percent_words(row['sparsity'])}", f"{value:.4g}")
-                for row, value in zip(
-                    twins.to_dict("records"), measure.factor * twins["twin"], strict=True
-                )
+                hover_text(f"dense twin at {percent_words(sparsity)}", f"{level:.4g}")
+                for sparsity, level in levels
             ]
             attach_hover_texts(line, texts)
         set_sparsity_ticks(axis.xaxis, points["sparsity"])
@@ -228,4 +227,7 @@ def draw_effects(rows: pd.DataFrame, measure: Measure, label: str) -> Figure:
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.grid(visible=False, axis="y")
         axis.set_xlabel(label)
-        return add_legend([axis])
+        # One colour needs no key.
+        if rows["word"].nunique() > 1:
+            return add_legend([axis])
+        return cast("Figure", axis.get_figure(root=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -74,6 +74,12 @@ class AnswerGroup:
         return self.answers[0].is_before
 
     @property
+    def is_open(self) -> bool:
+        """True if nothing is known of any answer yet."""
+        contrasts = [each for answer in self.answers for each in answer.contrasts]
+        return not any(each.bound.n for each in contrasts)
+
+    @property
     def name(self) -> str:
         """Kind without the mark of later questions."""
         return self.kind.removesuffix("-later")
@@ -84,8 +90,16 @@ class AnswerGroup:
         return texts[0] if len(texts) == 1 else str(write_on_page(f"heading_{self.name}"))
 
     def told(self) -> list[Answer]:
-        """The answers, those with a yes first."""
+        """The answers, those with a yes first; of scores, the best first."""
+        if self.name == "remaining":
+            return sorted(self.answers, key=self._score_rank)
         return sorted(self.answers, key=lambda answer: RANKS.index(WORDS[answer.verdict]))
+
+    def _score_rank(self, answer: Answer) -> tuple[float, float]:
+        """Place of an answer among scores: sparser networks first, those without one last."""
+        mean = answer.primary.bound.mean
+        rank = math.inf if math.isnan(mean) else -self.measure.direction * mean
+        return -answer.primary.measured.planned.at.sparsity, rank
 
     def meaning(self) -> list[Sentence]:
         """What the answers mean, in a sentence or two for each arm; at most `MAX_TOLD` arms."""
@@ -99,9 +113,7 @@ class AnswerGroup:
         Columns: ``network`` in words, ``arm sparsity epochs mean low high n``; ``margin``, NaN
         without one; ``verdict`` in words; ``word``, the first word of its answer.
         """
-        rows = [
-            _row(answer, contrast) for answer in self.answers for contrast in answer.contrasts
-        ]
+        rows = [_row(answer, contrast) for answer in self.answers for contrast in answer.contrasts]
         return pd.DataFrame(rows).astype({"n": "Int64"})
 
 
@@ -158,9 +170,3 @@ def _lead(group: AnswerGroup) -> list[Sentence]:
 def first_word(groups: Sequence[AnswerGroup]) -> str:
     """First word of the answer: `Yes` if it is yes for one arm at least; empty without answers."""
     return WORDS[groups[0].told()[0].verdict] if groups else ""
-
-
-def iterate_contrasts(group: AnswerGroup) -> Iterator[ContrastAnswer]:
-    """Every contrast of the group's answers."""
-    for answer in group.answers:
-        yield from answer.contrasts

@@ -34,7 +34,8 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "Marks are means over seeds, bands are 95 % intervals of each mean alone.",
     ),
     "caption_points": Template(
-        "the first figure has one run per mark", "Marks are single runs or means, without intervals."
+        "the first figure has one run per mark",
+        "Marks are single runs or means, without intervals.",
     ),
     "caption_cut": Template(
         "a band is so wide that it leaves the picture",
@@ -93,7 +94,7 @@ PAGE_CATALOGUE: dict[str, Template] = {
     ),
     "check_SPT009": Template(
         "SPT009 found something",
-        "Some networks learned from a teacher and others from labels: compare accuracies, not losses.",
+        "Some networks learned from a teacher, others from labels: compare accuracies, not losses.",
     ),
     "check_SPT010": Template(
         "SPT010 found something",
@@ -174,14 +175,18 @@ PAGE_CATALOGUE: dict[str, Template] = {
     "no_warning": Template(
         "no warning could change an answer", "No check found anything that could change the answer."
     ),
+    "step_declare": Template(
+        "all questions were asked after the data",
+        "A yes or a no takes new runs, with the questions declared before the first of them.",
+    ),
     "no_step": Template("there is no advice", "Nothing is left to run for these questions."),
     "open_later": Template(
         "a group of later questions", "Asked after the data: estimates, without a yes or no."
     ),
     "exploration": Template(
         "figures below the answers",
-        "Everything below is exploration: it was not asked beforehand, its intervals hold one by one,"
-        " and it settles nothing.",
+        "Everything below is exploration: not asked beforehand, with intervals that hold one by"
+        " one, it settles nothing.",
     ),
 }
 """Every sentence by its name."""

@@ -123,8 +123,7 @@ CATALOGUE: dict[str, Template] = {
     # What remains
     "remaining": Template(
         "a score was measured at a sparsity, and the dense network's after as many epochs",
-        "{at} reaches {value} in {measure}{after} ({numbers}); the dense network"
-        " {dense}.",
+        "{at} reaches {value} in {measure}{after} ({numbers}); the dense network {dense}.",
     ),
     "remaining_alone": Template(
         "a score was measured at a sparsity, and no dense network's after as many epochs",
@@ -237,8 +236,7 @@ CATALOGUE: dict[str, Template] = {
     ),
     "warn_nothing_learned": Template(
         "all networks of a compared cell give every test example one answer",
-        "{at} has learned nothing{after}: all its networks give every test example"
-        " one answer.",
+        "{at} has learned nothing{after}: all its networks give every test example one answer.",
     ),
     "warn_diverged": Template(
         "some runs of a cell that a question compares diverged",

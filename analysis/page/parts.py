@@ -118,6 +118,7 @@ class QuestionPart:
         title: The question, or one that stands for all.
         meaning: What the answers mean.
         is_before: True if the questions were asked before the data.
+        is_open: True if nothing is known yet.
         shown: Its figure and table, if something was measured.
         lacking: Sentences on what cannot be shown, and why.
     """
@@ -125,6 +126,7 @@ class QuestionPart:
     title: str
     meaning: Sequence[Sentence]
     is_before: bool
+    is_open: bool
     shown: Sequence[ShownExhibit] = ()
     lacking: Sequence[str] = ()
 
@@ -175,9 +177,7 @@ def drop_failed_figures(part: Part) -> Part:
 
 def without_shared(part: Part, told: Sequence[str]) -> Part:
     """The part without sentences in its captions that are told elsewhere."""
-    shown = [
-        replace(each, caption=without_sentences(each.caption, told)) for each in part.shown
-    ]
+    shown = [replace(each, caption=without_sentences(each.caption, told)) for each in part.shown]
     return replace(part, shown=shown)
 
 

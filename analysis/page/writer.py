@@ -23,12 +23,11 @@ from ..lengths.extension import tolerance_text
 from ..load import StudyResults
 from ..tables.csv import csv_bytes, csv_text
 from ..tables.results import Results
-from ..tables.selection import report_rows
 from .captions import shared_sentences
 from .figure_export import FigureExporter
 from .markup import to_latex, to_markdown
 from .opening.notes import finding_notes, place_notes
-from .opening.screen import first_screen
+from .opening.screen import first_screen, notes_at_figures
 from .origin import (
     launch_table,
     memory_table,
@@ -103,7 +102,8 @@ class ReportWriter:
         found, groups, faults = self._answers()
         first = answer_exhibit(results, groups)
         answer = Section("", [self._show(first, "")] if first else [], faults)
-        questions = [self._question_part(group, first) for group in groups]
+        question_parts = [self._question_part(group, first) for group in groups]
+        questions = [part for part in question_parts if part.shown or not part.is_open]
         parts = [self._combination_part(at) for at in combinations(results)]
         # Figures are ordered before the checks run: the second process renders them meanwhile.
         sections = list(self._exhibit_sections())
@@ -122,7 +122,9 @@ class ReportWriter:
         shared = shared_sentences(captions)
         parts = [without_shared(part, shared) for part in parts]
         sections = [without_shared(section, shared) for section in sections]
-        notes = finding_notes(findings)
+        every_note = finding_notes(findings)
+        screen = first_screen(results, found, groups, every_note)
+        notes = notes_at_figures(screen, every_note)
         trials = results.trials()
         all_cells = results.cells()
         are_trials_finished = trials["status"].isin(FINISHED_STATUSES).all()
@@ -134,7 +136,7 @@ class ReportWriter:
             figures={name: figure.panels for name, figure in figures.items() if figure},
             design=results.design,
             study=results.study if isinstance(results, StudyResults) else None,
-            screen=first_screen(results, found, groups, notes),
+            screen=screen,
             answer=answer,
             questions=questions,
             notes=place_notes(notes, names),
@@ -179,7 +181,7 @@ class ReportWriter:
         """The section on one kind of question."""
         exhibit = question_exhibit(self._results, group, first)
         shown = [self._show(exhibit, "")] if exhibit else []
-        return QuestionPart(group.heading(), group.meaning(), group.is_before, shown)
+        return QuestionPart(group.heading(), group.meaning(), group.is_before, group.is_open, shown)
 
     def _combination_part(self, at: Combination) -> CombinationPart:
         """Means of one combination, whose main table goes into ``tables/summary``."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pytest
 
 import analysis
 from analysis.checks import checks
 from analysis.curves.curve import sparsity_curve
 from analysis.lengths.summary import summary
-from analysis.page.next_steps import next_step_sentences
 from tests.analysis.runs import runs_table
 
 
@@ -54,39 +50,6 @@ def test_remedies_fit_the_results_and_one_finding_names_all_arms(small: Path) ->
     assert found["remedy"].iloc[0].startswith("Add runs with other seeds")
     ours = checks(analysis.load(small)).query("code == 'SPT003'")
     assert ours["remedy"].str.contains("sparsetune resume DIRECTORY").all()
-
-
-@pytest.mark.parametrize(
-    ("more", "advice"),
-    [
-        (4.2, "Add about 5 runs with other seeds, now n = 3"),
-        (20, "Add about 20 runs with other seeds, now n = 3"),
-        (21, "More than 20 seeds, another question may be worth more"),
-        (np.inf, "More than 20 seeds, another question may be worth more"),
-    ],
-)
-def test_as_many_seeds_are_advised_as_separate_a_gain(more: float, advice: str) -> None:
-    row = {
-        "arm": "gmp",
-        "sparsity": 0.9,
-        "n": 3,
-        "verdict": "not separated at n = 3",
-        "gain_more_seeds": more,
-    }
-    (line,) = next_step_sentences(
-        analysis.load_table(runs_table(lengths=(8,)), name="told", select="all"),
-        pd.DataFrame([row]),
-        "",
-    )
-    assert line == f"{advice}: longer training is not separated from dense for gmp at 90 %"
-    resumed = [
-        *next_step_sentences(
-            analysis.load_table(runs_table(lengths=(8,)), name="told"),
-            pd.DataFrame([row]),
-            "resume X",
-        )
-    ]
-    assert re.search(r"--add-report-seeds \d+$", resumed[0]) is not None or more > 20
 
 
 def test_a_summary_suggests_seeds_only_for_gains_that_are_not_separated() -> None:

@@ -20,6 +20,8 @@ from ...tables.results import Results
 from ...tables.selection import report_rows
 from .notes import Note
 
+SAID_ELSEWHERE = ("SPT004",)
+"""Checks that the line of facts tells."""
 MAX_NAMED_SPARSITIES = 4
 MAX_NAMED_ARMS = 3
 OPEN_WORD = "Open"
@@ -74,9 +76,26 @@ def first_screen(
         word=first_word(groups) or OPEN_WORD,
         sentences=leading_sentences(groups, SHOWN) or [_nothing(results)],
         sure=found.how_sure,
-        steps=found.steps,
+        steps=found.steps or _later_steps(groups),
         warnings=warnings[:SHOWN],
     )
+
+
+def _later_steps(groups: Sequence[AnswerGroup]) -> list[Step]:
+    """What would give a yes or no where all questions came after the data."""
+    if not groups or any(group.is_before for group in groups):
+        return []
+    return [Step(write_on_page("step_declare"))]
+
+
+def notes_at_figures(screen: Screen, notes: Sequence[Note]) -> list[Note]:
+    """Notes that stand at figures: those that the first screen does not tell already."""
+    told = {sentence.name for sentence in screen.warnings}
+    if "warn_two_seeds" in told:
+        told.add("check_SPT003")
+    return [
+        note for note in notes if note.sentence.name not in told and note.code not in SAID_ELSEWHERE
+    ]
 
 
 def _nothing(results: Results) -> Sentence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -107,5 +108,10 @@ def base_length(points: Sequence[CellPoint], preferred: float | None) -> float:
 
 
 def is_close(one: float, other: float) -> bool:
-    """True for numbers that are equal to nine significant digits."""
+    """True for numbers that are equal to nine significant digits, and for two unknown ones.
+
+    A table whose runs do not say how long they trained has unknown lengths, NaN.
+    """
+    if math.isnan(one) and math.isnan(other):
+        return True
     return abs(one - other) <= 1e-9 * max(abs(one), abs(other))

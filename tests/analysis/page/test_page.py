@@ -50,6 +50,7 @@ def opened(browser: Any, path: Path, said: list[str], width: int = 1280, **conte
     page.on("request", lambda asked: None if asked.url.startswith(own) else said.append(asked.url))
     page.goto(path.as_uri())
     if context.get("java_script_enabled", True):
+        page.locator("#more > summary").click()
         for figure in page.locator("figure.interactive").all():
             figure.scroll_into_view_if_needed()
             figure.locator(".panel[data-ready]").first.wait_for()
