@@ -18,7 +18,8 @@ from sparsetune.study.questions.kinds import (
 
 from ..measure import Measure
 from .samples import MeasuredContrast
-from .sentences import Sentence
+from .sentences import Sentence, write
+from .words import cell_words, listed
 
 Figure = Literal["sparsity", "length", "re-tuning", "best values"]
 """Figure that shows an answer: the score against sparsity or against the length of training, the
@@ -101,6 +102,19 @@ class Answer:
     def figure(self) -> Figure:
         """The figure that shows the answer."""
         return FIGURE_OF_KIND[type(self.question)]
+
+    def summary(self) -> list[Sentence]:
+        """The primary contrast's sentences, and one for each verdict on others."""
+        found = list(self.primary.sentences)
+        if self.verdict in ("open", "estimate", "asked after the data"):
+            return found
+        places: dict[VerdictWord, list[str]] = {}
+        for each in self.contrasts[1:]:
+            places.setdefault(each.verdict, []).append(cell_words(each.measured.planned.at))
+        for verdict, names in places.items():
+            name = "others_same" if verdict == self.verdict else "others_differ"
+            found.append(write(name, places=listed(names), verdict=verdict))
+        return found
 
     def sentences(self) -> list[Sentence]:
         """Everything that is said, the primary contrast first; of open ones, only of that."""

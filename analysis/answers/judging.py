@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sparsetune.answers import Bound, Contrast, judge
+from sparsetune.answers.asked import ask
 from sparsetune.answers.components import components
-from sparsetune.answers.declared import ask
 from sparsetune.answers.precision import Precision
 from sparsetune.study.questions.kinds import BestValueMoves, Question, Remaining
 from sparsetune.study.questions.words import question_text

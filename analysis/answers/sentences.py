@@ -120,6 +120,15 @@ CATALOGUE: dict[str, Template] = {
         "the best values are shown to differ by less than the margin",
         "The best {field} moves by less than {margin} from {other} to {at} ({numbers}).",
     ),
+    # Other sparsities
+    "others_same": Template(
+        "the primary answer holds for other contrasts of its question too",
+        "The answer is the same for {places}.",
+    ),
+    "others_differ": Template(
+        "other contrasts of a question have another answer than the primary one",
+        "For {places} it is: {verdict}.",
+    ),
     # What remains
     "remaining": Template(
         "a score was measured at a sparsity, and the dense network's after as many epochs",

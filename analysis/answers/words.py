@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from sparsetune.answers import Bound
 from sparsetune.study.questions.contrasts import PlannedContrast
@@ -44,6 +45,12 @@ def cell_words(point: CellPoint) -> str:
 def after_words(point: CellPoint) -> str:
     """A cell's length behind its name, with a space: `` after 8 epochs``; empty if unknown."""
     return "" if math.isnan(point.epochs) else f" after {point.epochs:g} epochs"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: ``a``, ``a and b``, ``a, b and c``."""
+    first = ", ".join(names[:-1])
+    return f"{first} and {names[-1]}" if first else names[-1]
 
 
 def seeds_words(n: int) -> str:

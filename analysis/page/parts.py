@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 import pandas as pd
@@ -44,7 +45,7 @@ class ShownExhibit:
         """The figure; None for a table alone."""
         return self.job.result() if self.job else None
 
-    @property
+    @cached_property
     def svg(self) -> str:
         """The drawing as an element of HTML; empty for a table alone."""
         if self.rendered is None:

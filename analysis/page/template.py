@@ -86,7 +86,7 @@ def page_assets() -> PageAssets:
 def packed(text: str) -> str:
     """A text compressed by gzip, in base64, as the page's script unpacks it."""
     # Without its time, equal texts give equal pages.
-    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
+    return base64.b64encode(gzip.compress(text.encode(), 6, mtime=0)).decode()
 
 
 def _base64_digest(script: str) -> str:

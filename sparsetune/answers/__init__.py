@@ -6,7 +6,7 @@ from sparsetune.answers.collapses import collapse_rate
 from sparsetune.answers.family import stage_level
 from sparsetune.answers.jackknife import jackknife_values
 from sparsetune.answers.judge import judge
-from sparsetune.answers.power import power
+from sparsetune.answers.power import power, smallest_margin
 from sparsetune.answers.sample import Sample
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "jackknife_values",
     "judge",
     "power",
+    "smallest_margin",
     "stage_level",
 ]

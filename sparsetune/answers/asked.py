@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from sparsetune.answers.sample import Sample
 from sparsetune.errors import SparsetuneError
+from sparsetune.study.questions.kinds import ArmsDiffer, BestValueMoves, Question, UnderTrained
+from sparsetune.study.questions.names import question_name
 
 Sides = Literal[1, 2]
+NO_MARGIN = sys.float_info.min
+"""Margin where none is known: no effect is so small that it counts as none."""
+TWO_SIDED = (UnderTrained, ArmsDiffer, BestValueMoves)
+"""Questions that an effect in either direction answers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,3 +64,19 @@ class Asked:
             )
         if self.sides not in (1, 2):
             raise SparsetuneError(f"`sides` is 1 or 2, got {self.sides}")
+
+
+def ask(question: Question, contrasts: Sequence[Contrast]) -> Asked:
+    """A question in full with what was measured for it.
+
+    Args:
+        question: The question.
+        contrasts: Its contrasts, measured or not.
+    """
+    margin = getattr(question, "margin", None) or NO_MARGIN
+    return Asked(question_name(question), question_sides(question), margin, contrasts)
+
+
+def question_sides(question: Question) -> Sides:
+    """1 where only a positive effect is asked for, 2 where either direction is an answer."""
+    return 2 if isinstance(question, TWO_SIDED) else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sparsetune.answers.family import require_level
 from sparsetune.errors import SparsetuneError
 
 RATE_DIFFERENCE = 0.1
@@ -25,10 +26,7 @@ def collapse_rate(collapsed: int, runs: int, level: float = RATE_LEVEL) -> tuple
 
     if not 0 <= collapsed <= runs:
         raise SparsetuneError(f"`collapsed` is 0 to {runs}, the number of runs, got {collapsed}")
-    if not 0 < level < 1:
-        raise SparsetuneError(
-            f"`level` is the probability of a wrong answer, above 0 and below 1, got {level}"
-        )
+    require_level(level)
     rest = runs - collapsed
     low = betaincinv(collapsed, rest + 1, level / 2) if collapsed else 0.0
     high = betaincinv(collapsed + 1, rest, 1 - level / 2) if rest else 1.0

@@ -45,10 +45,6 @@ class Components:
         return self.n > 1 and max(self.seeds, self.residual) <= tolerance**2
 
     @property
-    def has_examples(self) -> bool:
-        return self.n_examples > 0
-
-    @property
     def is_finite(self) -> bool:
         """Whether every part is a number, none of them too large to be squared."""
         return bool(np.isfinite([self.mean, self.seeds, self.examples, self.residual]).all())
@@ -74,16 +70,13 @@ def components(sample: Sample) -> Components:
 def _two_way(sample: Sample, mean: float, seeds: float) -> Components:
     assert sample.examples is not None
     n, n_examples = sample.examples.shape
-    centred = sample.examples - sample.examples.mean()
-    of_seeds = centred.mean(axis=1)
-    of_examples = centred.mean(axis=0)
-    squares_seeds = n_examples * float(of_seeds @ of_seeds)
-    squares_examples = n * float(of_examples @ of_examples)
-    squares = float(np.vdot(centred, centred))
     if n < 2:
         return Components(n, n_examples, mean, seeds, np.nan, np.nan)
-    # Rounding may leave less than nothing.
-    squares_residual = max(0.0, squares - squares_seeds - squares_examples)
+    centred = sample.examples - sample.examples.mean()
+    of_examples = centred.mean(axis=0)
+    residuals = centred - centred.mean(axis=1, keepdims=True) - of_examples
+    squares_examples = n * float(of_examples @ of_examples)
+    squares_residual = float(np.vdot(residuals, residuals))
     mean_square_examples = squares_examples / (n_examples - 1)
     mean_square_residual = squares_residual / ((n - 1) * (n_examples - 1))
     examples = (mean_square_examples - mean_square_residual) / (n * n_examples)

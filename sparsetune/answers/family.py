@@ -25,13 +25,22 @@ def stage_level(level: float, stage: int) -> float:
     Raises:
         SparsetuneError: if the level is outside (0, 1) or the stage below 1.
     """
+    require_level(level)
+    if stage < 1:
+        raise SparsetuneError(f"`stage` is counted from 1, got {stage}")
+    return level * 6 / (math.pi * stage) ** 2
+
+
+def require_level(level: float) -> None:
+    """Check that a level is a probability.
+
+    Raises:
+        SparsetuneError: if it is outside (0, 1).
+    """
     if not 0 < level < 1:
         raise SparsetuneError(
             f"`level` is the probability of a wrong answer, above 0 and below 1, got {level}"
         )
-    if stage < 1:
-        raise SparsetuneError(f"`stage` is counted from 1, got {stage}")
-    return level * 6 / (math.pi * stage) ** 2
 
 
 def shares(family: Sequence[Asked]) -> list[float]:

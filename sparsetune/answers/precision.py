@@ -57,24 +57,27 @@ class Precision:
         MS_residual / (n N).
         """
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.sqrt(np.maximum(self.seeds, self.residual) / self.n + self.examples)
+            variance = self.seeds / self.n + self.examples
+            return np.asarray(np.sqrt(np.maximum(variance, self.residual / self.n)))
 
     def half_widths(self, level: Floats) -> Floats:
         """Distance from the mean to a bound that the truth exceeds with probability ``level``.
 
         Student's t for what the seeds add and the normal distribution for what the test examples
         add, weighted by their variances (Cochran and Cox, "Experimental Designs", 1957, section
-        4.14). One t with Satterthwaite's degrees of freedom would be too narrow where seeds vary
-        more than examples and happen to agree: at n = 2 and 3 its bounds at 0.1 % are exceeded in
-        1 to 3 %.
+        4.14), and never less than what the residual gives alone. One t with Satterthwaite's degrees
+        of freedom would be too narrow where seeds vary more than examples and happen to agree: at
+        n = 2 a 95 % interval then covers 86 to 90 %, and bounds at 0.1 % are exceeded in 1 to 3 %.
         """
         from scipy.special import ndtri, stdtrit
 
         normal = -ndtri(level)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # Values that are barely finite may give infinite widths, which settle nothing.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             of_seeds = self.seeds / self.n
             student = -stdtrit(self.df, level)
             variance = of_seeds + self.examples
-            weighted = (student * of_seeds + normal * self.examples) / np.sqrt(variance)
-            least = normal * np.sqrt(self.residual / self.n + self.examples)
+            weights = student * of_seeds + normal * self.examples
+            weighted = np.where(variance == 0, 0.0, weights / np.sqrt(variance))
+            least = normal * np.sqrt(self.residual / self.n)
             return np.asarray(np.maximum(weighted, least))

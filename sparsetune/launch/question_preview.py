@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sparsetune.answers import Bound, Contrast, Sample, judge, power
-from sparsetune.answers.declared import ask, question_sides
+from sparsetune.answers.asked import ask, question_sides
 from sparsetune.study import Study
 from sparsetune.study.questions.contrasts import PlannedContrast, plan_contrasts
 from sparsetune.study.questions.defaults import asked_questions, has_fraction_score

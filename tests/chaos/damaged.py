@@ -26,7 +26,8 @@ import analysis
 from analysis.load import StudyResults
 from sparsetune.errors import SparsetuneError
 from sparsetune.search.status import study_status
-from sparsetune.storage.trial_files import AttemptFiles, file_digests
+from sparsetune.storage.trial_files import OUTCOMES_FILE, AttemptFiles, file_digests
+from sparsetune.storage.trial_files.outcomes import Outcomes, encode_outcomes
 from sparsetune.study import Arm, Study
 from sparsetune.train.checkpoint import save_masks
 from tests.analysis.simulation import Simulation
@@ -75,6 +76,8 @@ def _leave_files(folder: Path, target: float) -> None:
     (folder / "certificate.json").write_text(json.dumps({"layers": [layer]}, indent=1))
     (folder / "structure.json").write_text(json.dumps(masks, indent=1))
     save_masks({"1.weight": mask}, folder / "masks.safetensors")
+    right = np.arange(360) % 9 > 0
+    (folder / OUTCOMES_FILE).write_bytes(encode_outcomes(Outcomes(360, accuracy=right)))
 
 
 def write_study(path: Path) -> Path:

@@ -14,7 +14,7 @@ from ...answers.answers import Answers
 from ...answers.groups import AnswerGroup, first_word, leading_sentences
 from ...answers.page_sentences import write_on_page
 from ...answers.sentences import Sentence
-from ...answers.words import seeds_words
+from ...answers.words import listed, seeds_words
 from ...load import StudyResults
 from ...tables.results import Results
 from ...tables.selection import report_rows
@@ -133,16 +133,12 @@ def _networks(results: Results) -> str:
     if sparse.empty:
         return ""
     arms = [arm_words(str(arm)) for arm in dict.fromkeys(sparse["arm"])]
-    names = _listed(arms) if len(arms) <= MAX_NAMED_ARMS else f"{len(arms)} methods"
+    names = listed(arms) if len(arms) <= MAX_NAMED_ARMS else f"{len(arms)} methods"
     values = sorted(set(sparse["sparsity.target"]))
     if len(values) > MAX_NAMED_SPARSITIES:
         return f"{names} at {percent_words(values[0])} to {percent_words(values[-1])}"
     numbers = [percent_words(value).removesuffix(" %") for value in values]
-    return f"{names} at {_listed(numbers)} %"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    return f"{names} at {listed(numbers)} %"
 
 
 def _seeds(results: Results) -> int:

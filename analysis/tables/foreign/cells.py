@@ -28,11 +28,10 @@ _COUNT_COLUMNS = (
     "failed",
     "report_trials",
     "report_trials_asked",
-    "learned_nothing",
 )
 _CELL_DTYPES = {
     **dict.fromkeys(("study", "arm", "cell", "winner_id", "control_id"), "string"),
-    **dict.fromkeys(_COUNT_COLUMNS, "Int64"),
+    **dict.fromkeys((*_COUNT_COLUMNS, "learned_nothing"), "Int64"),
     **dict.fromkeys(("added", "finished"), "boolean"),
     **dict.fromkeys(("objective", "flops_ratio"), "float64"),
 }
@@ -262,7 +261,7 @@ def _cell_table(
         control_id=_first_by_cell(uses[uses["role"] == "control"], "config_id"),
         report_trials=reports,
         report_trials_asked=reports,
-        learned_nothing=None,
+        learned_nothing=_learned_nothing(report, runs.trials),
         flops_ratio=_flops_ratios(report, runs.trials),
         finished=status.isin(FINISHED_STATUSES).groupby(trials["cell"]).all(),
     ).reset_index(drop=True)
@@ -285,6 +284,12 @@ def _objectives(won: pd.DataFrame, uses: pd.DataFrame, objective: str | None) ->
     chosen = won[(won["status"] == "COMPLETE") & won["trial_id"].isin(searched)]
     values = chosen[objective] if objective else pd.Series(np.nan, chosen.index)
     return values.groupby(chosen["cell"]).mean()
+
+
+def _learned_nothing(report: pd.DataFrame, trials: pd.DataFrame) -> pd.Series[Any]:
+    """Number of report trials that have learned nothing, by cell; missing where none was judged."""
+    flags = report["trial_id"].map(trials.set_index("trial_id")["learned_nothing"])
+    return flags.astype("Int64").groupby(report["cell"]).sum(min_count=1)
 
 
 def _flops_ratios(report: pd.DataFrame, trials: pd.DataFrame) -> pd.Series[Any]:

@@ -133,6 +133,39 @@ def test_a_directory_without_a_list_was_asked_after_the_data(tmp_path: Path) -> 
     assert [sentence.name for sentence in found.how_sure] == ["sure_later"]
 
 
+def test_lengths_that_are_added_later_do_not_change_what_was_asked(tmp_path: Path) -> None:
+    study = TWO_ARMS.with_changes(questions=[UnderTrained("gmp")])
+    levels = {**LEVELS, ("gmp", 0.98, 8): 0.97, ("gmp", 0.95, 8): 0.97, ("dense", 0, 8): 0.98}
+    levels |= {("acdc", 0.95, 8): 0.95, ("acdc", 0.98, 8): 0.95}
+    run = Exact(study, tmp_path / "longer", planted(levels))
+    run.run()
+    added = {"schedule.epoch_multiplier": [8]}
+    asked = [UnderTrained("gmp", times=8, margin=0.002).given()]
+    run.records.append({"type": "extended", "time": 1.7e9, "sweep": added, "asked": asked})
+    run.study = study.with_sweep_values(added)
+    for cell in run.study.cells():
+        run.cell(cell)
+    found = analysis.answers(analysis.load(run.close()))
+    before, after = (answer.primary for answer in found.answers)
+    assert before.measured.planned.at.epochs == 32
+    assert before.verdict == "under-trained"
+    assert after.measured.planned.at.epochs == 64
+    assert after.verdict == "asked after the data"
+    assert after.bound.mean == pytest.approx(0.05)
+
+
+def test_a_summary_has_one_sentence_for_each_other_verdict(two_arms: Path) -> None:
+    found = analysis.answers(analysis.load(two_arms)).answers
+    (gmp,) = [answer for answer in found if answer.question.given()["kind"] == "under_trained"][:1]
+    assert [str(sentence) for sentence in gmp.summary()][1:] == [
+        "The answer is the same for GMP at 95 %."
+    ]
+    acdc = found[1]
+    assert acdc.verdict == "yes"
+    assert [each.verdict for each in acdc.contrasts] == ["yes", "not settled"]
+    assert str(acdc.summary()[-1]) == "For AC/DC at 95 % it is: not settled."
+
+
 def test_an_unfinished_study_is_open_and_says_how_to_go_on(tmp_path: Path) -> None:
     def outcome(cell: str, role: str, seed: int) -> str:
         return "WAITING" if cell.startswith("acdc/target=0.98") and seed == 1004 else "COMPLETE"

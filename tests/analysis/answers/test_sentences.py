@@ -300,6 +300,7 @@ def sentences_of(found: Answers) -> Iterator[Sentence]:
     for answer in found.answers:
         for contrast in answer.contrasts:
             yield from contrast.sentences
+        yield from answer.summary()
     yield from found.how_sure
     yield from found.warnings
     yield from (step.sentence for step in found.steps)

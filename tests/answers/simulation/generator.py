@@ -50,6 +50,7 @@ class World:
             (the standard deviation of its logarithm is the logarithm of this).
         examples: Number of test examples; 0 for accuracies as they are in the population.
         missing: Probability that a run has no result; half of it, that a whole cell has none.
+        collapsing: Probability that a run collapses, which leaves its seed out of differences.
     """
 
     spreads: tuple[float, float, float, float] = (0.001, 0.002, 0.004, 0.01)
@@ -60,6 +61,7 @@ class World:
     within: float = 1.0
     examples: int = 0
     missing: float = 0.0
+    collapsing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Difference:
     group: str
     weights: dict[int, float]
     is_primary: bool
+
+    def sides(self) -> tuple[list[int], list[int]]:
+        """Numbers of the runs that count for the difference, and of those that count against it."""
+        gaining = [run for run, weight in self.weights.items() if weight > 0]
+        return gaining, [run for run, weight in self.weights.items() if weight < 0]
 
     def of(self, values: Floats) -> Floats:
         """The weighted sum of values over runs, shape [N_RUNS, ...]."""
@@ -141,11 +148,13 @@ class Drawn:
         accuracies: Accuracy of each run in the population, shape [N_RUNS]: the truth.
         values: What was measured, shape [N_RUNS, n_seeds]; NaN without a result.
         right: Right (1) and wrong (0) answers, shape [N_RUNS, n_seeds, N]; None without examples.
+        is_collapsed: Whether each run collapsed, shape [N_RUNS, n_seeds].
     """
 
     accuracies: Floats
     values: Floats
     right: NDArray[np.int8] | None
+    is_collapsed: NDArray[np.bool_]
 
     def family(self, margin: float, seeds: int | None = None) -> list[Asked]:
         """The questions with their samples, of the first ``seeds`` seeds."""
@@ -171,10 +180,18 @@ class Drawn:
     def _sample(self, difference: Difference, seeds: int | None) -> Sample:
         values = difference.of(self.values[:, :seeds])
         kept = np.isfinite(values)
-        if self.right is None:
-            return Sample(values[kept], None, difference.group)
-        examples = difference.of(self.right[:, :seeds])[kept]
-        return Sample(values[kept], examples, difference.group)
+        examples = None
+        if self.right is not None:
+            examples = difference.of(self.right[:, :seeds])[kept]
+        gaining, losing = difference.sides()
+        is_collapsed = self.is_collapsed[:, :seeds]
+        return Sample(
+            values[kept],
+            examples,
+            difference.group,
+            collapsed=(int(is_collapsed[gaining].sum()), int(is_collapsed[losing].sum())),
+            runs=(is_collapsed[gaining].size, is_collapsed[losing].size),
+        )
 
 
 def draw(
@@ -202,7 +219,9 @@ def draw(
             right[run] = right[other]
     is_missing = rng.random(values.shape) < world.missing
     is_missing |= rng.random((len(values), 1)) < world.missing / 2
-    return Drawn(accuracies, np.where(is_missing, np.nan, values), right)
+    is_collapsed = rng.random(values.shape) < world.collapsing
+    values = np.where(is_missing | is_collapsed, np.nan, values)
+    return Drawn(accuracies, values, right, is_collapsed)
 
 
 def _seed_effects(world: World, rng: np.random.Generator) -> Floats:

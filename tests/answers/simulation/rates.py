@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def reports_of(study: Study, stages: int = 1) -> Outcome:
     truths = study.drawn.truths()
     optima = truths
     if study.optimum is not None:
-        optima = Drawn(study.optimum, study.drawn.values, None).truths()
+        optima = replace(study.drawn, accuracies=study.optimum).truths()
     n = study.first_seeds
     most = study.drawn.values.shape[1]
     false_yes = false_no = missed = False

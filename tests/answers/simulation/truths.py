@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tests.answers.simulation.generator import (
@@ -71,7 +73,11 @@ def one_true(rng: np.random.Generator, margin: float) -> Floats:
     return accuracies_with(gain, gain, np.zeros(len(GROUPS)))
 
 
-def gains(effect: float) -> Floats:
+def gains(effect: float) -> Callable[[np.random.Generator, float], Floats]:
     """Every effect the same."""
-    full = np.full(len(GROUPS), effect)
-    return accuracies_with(full, full, full, arms=effect)
+
+    def same(rng: np.random.Generator, margin: float) -> Floats:
+        full = np.full(len(GROUPS), effect)
+        return accuracies_with(full, full, full, arms=effect)
+
+    return same
