@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ PERCENT = "%"
 NATS = "nats"
 UNIT_RANGE = (0.0, 1.0)
 """Range of a fraction."""
+LOSS_RANGE = (0.0, math.inf)
+"""Range of losses and entropies."""
 DEFAULT_MARGIN = 0.002
 """Difference that may count as none: 0.2 points of a fraction, 0.002 nats."""
 
@@ -42,7 +45,8 @@ class Measure:
         unit: Unit of what is shown: ``%``, ``nats``, ``squared error``; empty for a plain number.
         metric: Metric that the column holds, where neither name nor unit says it: ``R²``.
         higher_is_better: Direction; None where it is not known.
-        range: Lowest and highest possible value as stored; None without limits.
+        range: Lowest and highest possible value as stored; None without limits, or if they are not
+            known.
     """
 
     column: str
@@ -67,7 +71,8 @@ class Measure:
             return cls(column, name, unit.removesuffix(")"))
         rises = quantity in RISING_QUANTITIES
         if quantity in NAT_QUANTITIES:
-            return cls(column, quantity_name(column), NATS, higher_is_better=rises)
+            name = quantity_name(column)
+            return cls(column, name, NATS, higher_is_better=rises, range=LOSS_RANGE)
         return cls(column, quantity_name(column), PERCENT, "", rises, UNIT_RANGE)
 
     @property

@@ -29,7 +29,7 @@ FINDING_COLUMNS = ("code", "severity", "arm", "cell", "message", "remedy")
 def checks(
     results: Results, where: Mapping[str, Any] | None = None, *, y: str | None = None
 ) -> pd.DataFrame:
-    """Findings that a reader should know before believing a curve, one per code and severity.
+    """Findings that a reader should know before relying on a curve, one per code and severity.
 
     Args:
         results: Results of a study, finished or not, or of a table.

@@ -65,14 +65,14 @@ def mixed_kinds(
     lines = evidence.rows_by_line(rows.dropna(subset="kind"), "kind")
     mixed_lines = _mixed_groups(lines, ["figure", "arm"])
     for arm, own in mixed_lines.groupby("arm", sort=False):
-        yield Finding(str(arm), _minority_cells(own), _breakdown(own, "cell"), severity)
+        yield Finding(str(arm), _minority_cells(own), _breakdown(own, "cell", evidence), severity)
     # A mixed line is the more serious fault, and its figure is mixed with it.
     if len(mixed_lines):
         return
     mixed_figures = _mixed_groups(lines, ["figure"])
     if len(mixed_figures):
         cells = _minority_cells(mixed_figures)
-        got = _breakdown(mixed_figures, "arm")
+        got = _breakdown(mixed_figures, "arm", evidence)
         yield Finding("", cells, got, NEXT_LOWER_SEVERITY[severity])
 
 
@@ -91,9 +91,16 @@ def _minority_cells(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows.loc[rows["kind"] != majority, "cell"]))
 
 
-def _breakdown(rows: pd.DataFrame, by: str) -> str:
-    """Kinds and where they are: ``0.1 in a, b and 2 more; 0 in c``."""
-    parts = [f"{kind} in {list_names(part[by])}" for kind, part in rows.groupby("kind", sort=False)]
+def _breakdown(rows: pd.DataFrame, by: str, evidence: Evidence) -> str:
+    """Kinds and where they are: ``0.1 in a, b and 2 more; 0 in c``.
+
+    Args:
+        rows: ``kind`` and the column ``by``.
+        by: Column that names the places; cells are named as within a sentence.
+        evidence: Names the cells.
+    """
+    names = evidence.name_cells if by == "cell" else list_names
+    parts = [f"{kind} in {names(part[by])}" for kind, part in rows.groupby("kind", sort=False)]
     text = "; ".join(parts[:MAX_LISTED_KINDS])
     rest = len(parts) - MAX_LISTED_KINDS
     return f"{text}; and {rest} more kinds" if rest > 0 else text
@@ -213,22 +220,22 @@ def unequal_baselines(evidence: Evidence) -> Iterator[Finding]:
         means = own.groupby("config_id")["value"].mean()
         best = (Measure.by_name(y).direction * means).idxmax()
         cells = list(own.loc[own["config_id"] != best, "cell"])
-        yield Finding("", cells, _baseline_range_text(own, y, p))
+        yield Finding("", cells, _baseline_range_text(own, y, p, evidence))
 
 
-def _baseline_range_text(own: pd.DataFrame, y: str, p: float) -> str:
+def _baseline_range_text(own: pd.DataFrame, y: str, p: float, evidence: Evidence) -> str:
     """Words for the lowest and the highest mean of dense recipes at one length."""
     by_recipe = own.groupby("config_id")
     recipes = by_recipe.agg(cell=("cell", "first"), mean=("value", "mean"), n=("value", "size"))
     rows = recipes.sort_values("mean").to_dict("records")
-    low = _recipe_text(rows[0])
-    high = _recipe_text(rows[-1])
+    low = _recipe_text(rows[0], evidence)
+    high = _recipe_text(rows[-1], evidence)
     reach = f"{format_count(len(recipes), 'dense recipe')} reach a `{y}` from {low} to {high}"
     return f"at {own['epochs'].iloc[0]:g} epochs {reach}, F test p = {p:.2g}"
 
 
-def _recipe_text(recipe: Mapping[Any, Any]) -> str:
-    return f"{recipe['mean']:.4g} (for {recipe['cell']}, n = {recipe['n']})"
+def _recipe_text(recipe: Mapping[Any, Any], evidence: Evidence) -> str:
+    return f"{recipe['mean']:.4g} (for {evidence.name_cells([recipe['cell']])}, n = {recipe['n']})"
 
 
 def _baseline_trials(evidence: Evidence, y: str) -> pd.DataFrame:

@@ -13,10 +13,10 @@ _ALL = (
         function=cells.off_target_trials,
         rule="a trial must end with the sparsity that was asked for",
         remedy=(
-            "Leave these trials out; read their `error` and `certificate.json`, mend the"
+            "Leave these trials out; read their `error` and `certificate.json`, fix the"
             " cause, and run them again."
         ),
-        of_table="Leave these runs out, mend the cause, and run them again.",
+        of_table="Leave these runs out, fix the cause, and run them again.",
     ),
     Check(
         code="SPT002",
@@ -66,10 +66,10 @@ _ALL = (
         function=cells.failed_trials,
         rule="no trial should be lost to its infrastructure",
         remedy=(
-            "Read the reasons in `sparsetune status DIRECTORY`, mend them, and retry the"
+            "Read the reasons in `sparsetune status DIRECTORY`, fix them, and retry the"
             " failed trials."
         ),
-        of_table="Find out why these runs failed, mend it, and run them again.",
+        of_table="Find out why these runs failed, fix it, and run them again.",
     ),
     Check(
         code="SPT006",
@@ -169,7 +169,7 @@ _ALL = (
         ),
         remedy=(
             "Say how many are missing at each sparsity, beside the curve; lower the"
-            " learning rate's range or mend what fails there."
+            " learning rate's range or fix what fails there."
         ),
     ),
     Check(

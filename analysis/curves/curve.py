@@ -125,10 +125,11 @@ class Curve(Shown):
         # A caption that names many points is not read: then only their number is given.
         if len(vague) > MAX_NAMED_POINTS:
             compared = self.points["difference_low"].notna().sum()
-            which = f"for {len(vague)} of {compared} points"
+            which = f"{len(vague)} of {compared} points differ"
         else:
-            which = f"for {'; '.join(self._point_name(row) for row in vague.to_dict('records'))}"
-        note = f" Not settled {which}: whether they differ from {baseline}."
+            names = [self._point_name(row) for row in vague.to_dict("records")]
+            which = f"{'; '.join(names)} differ{'s' if len(names) == 1 else ''}"
+        note = f" It is not settled whether {which} from {baseline}."
         if np.isinf(vague["more_seeds"]).any():
             note += f" Settling the closest of these would take more than {MAX_MORE_SEEDS:,} seeds."
         return note

@@ -80,7 +80,8 @@ def compare_cells(before: Results, after: Results, y: str, level: float) -> pd.D
 
 def _study_side(results: Results, side: str, y: str, keys: list[str], level: float) -> StudySide:
     cells, values, _ = cell_values(results, y)
-    means = estimate_means(values, _pooling_groups(cells), level)
+    bounds = results.measure(y).range
+    means = estimate_means(values, _pooling_groups(cells), level, bounds=bounds)
     statistics = means[list(SIDE_STATISTICS)].set_index(cells.index).add_suffix(f"_{side}")
     rows = cells.reindex(columns=keys).join(statistics)
     rows[side] = cells.index

@@ -85,6 +85,48 @@ def t_interval(
     return mean - half, mean + half
 
 
+def within_range(
+    mean: ArrayLike, low: ArrayLike, high: ArrayLike, bounds: tuple[float, float]
+) -> tuple[Floats, Floats]:
+    """Ends of intervals of means that cannot leave a range, elementwise.
+
+    An interval that lies within the range stays as it is. One that leaves a range with two ends is
+    carried to the logit scale, mean -+ half becoming logit(mean) -+ half / (mean (1 - mean)) in
+    units of the range: of skewed fractions at n = 3, 94 % where the plain interval, cut or not,
+    covers 91 %. Of a range with one end the interval is cut there, which changes no coverage: on
+    the logarithmic scale n = 2 would give upper ends of a thousand times the mean.
+
+    Args:
+        mean: Means, any shape.
+        low: Low ends; NaN stays NaN.
+        high: High ends.
+        bounds: Lowest and highest possible value; infinite for none.
+    """
+    from scipy.special import expit, logit
+
+    mean = np.asarray(mean, dtype=np.float64)
+    low = np.asarray(low, dtype=np.float64)
+    high = np.asarray(high, dtype=np.float64)
+    lowest, highest = bounds
+    cut_low = np.maximum(low, lowest)
+    cut_high = np.minimum(high, highest)
+    if not np.isfinite([lowest, highest]).all():
+        return cut_low, cut_high
+    width = highest - lowest
+    place = (mean - lowest) / width
+    leaves = (low < lowest) | (high > highest)
+    # At an end of the range itself the logit is infinite: such an interval is cut.
+    is_carried = leaves & (place > 0) & (place < 1)
+    inside = np.where(is_carried, place, 0.5)
+    half = (high - low) / (2 * width) / (inside * (1 - inside))
+    carried_low = lowest + width * expit(logit(inside) - half)
+    carried_high = lowest + width * expit(logit(inside) + half)
+    return (
+        np.where(is_carried, carried_low, cut_low),
+        np.where(is_carried, carried_high, cut_high),
+    )
+
+
 def has_no_spread(sd: ArrayLike, size: ArrayLike) -> NDArray[np.bool_]:
     """Elements whose standard deviation is 0 up to the rounding of values of this size.
 
@@ -164,7 +206,11 @@ def bca_interval(values: Floats, means: Floats, level: float) -> Floats:
 
 
 def estimate_means(
-    values: ArrayLike, like: Sequence[Hashable], level: float = 0.95, seed: int = 0
+    values: ArrayLike,
+    like: Sequence[Hashable],
+    level: float = 0.95,
+    seed: int = 0,
+    bounds: tuple[float, float] | None = None,
 ) -> pd.DataFrame:
     """Mean of each cell over its seeds, with an interval.
 
@@ -173,6 +219,8 @@ def estimate_means(
         like: Group of each cell, length n_cells; cells of one group are assumed to vary alike.
         level: Coverage in (0, 1).
         seed: Seed of the bootstrap.
+        bounds: Lowest and highest possible value, which no interval leaves, see `within_range`;
+            ignored if a value lies outside, as of a loss that its name says too little of.
 
     Returns:
         One row per cell: ``n mean sd pooled_sd df low high iqm interval``. ``interval`` is ``t``
@@ -211,7 +259,17 @@ def estimate_means(
             frame.loc[rows[is_given], "low"] = own_low[is_given]
             frame.loc[rows[is_given], "high"] = own_high[is_given]
             frame.loc[rows[is_given], "interval"] = "bootstrap"
+    if bounds is not None and _are_within(values[is_present], bounds):
+        low, high = within_range(frame["mean"], frame["low"], frame["high"], bounds)
+        frame = frame.assign(low=low, high=high)
     return frame
+
+
+def _are_within(values: Floats, bounds: tuple[float, float]) -> bool:
+    """True if all values are possible, up to rounding."""
+    lowest, highest = bounds
+    is_possible = (values >= lowest - SPREAD_TOLERANCE) & (values <= highest + SPREAD_TOLERANCE)
+    return bool(is_possible.all())
 
 
 def _pooled_by_group(

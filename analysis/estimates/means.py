@@ -265,7 +265,8 @@ def cell_means(
         others = (0 * others)[is_given]
     # Dense and sparse cells differ in spread, and so do methods.
     groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)]
-    points = estimate_means(values, groups, level, seed).set_index(cells.index)
+    bounds = None if gap else results.measure(y).range
+    points = estimate_means(values, groups, level, seed, bounds).set_index(cells.index)
     pairs = estimate_means(values - others, groups, level, seed).set_index(cells.index)
     points = points.assign(
         diverged=cells["diverged"],

@@ -242,7 +242,8 @@ def priced_cells(
     values = cell_values(results, y, where)[1]
     require_measured(results, y)
     groups = [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)]
-    means = estimate_means(values, groups, level).set_index(costs.index)
+    bounds = results.measure(y).range
+    means = estimate_means(values, groups, level, bounds=bounds).set_index(costs.index)
     frame = costs.join(means)
     frame = frame[frame["n"] > 0].dropna(subset="train_flops")
     if frame.empty:

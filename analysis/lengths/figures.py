@@ -201,7 +201,7 @@ def _draw_needed_epochs(
     (line,) = axis.plot(x, epochs, color=colour, linewidth=1.3, zorder=2)
     bars = axis.errorbar(x, epochs, yerr=_bar_ends(part), zorder=2, **bar_style)
     (marks,) = axis.plot(x, epochs, label=arm, zorder=3, **marker_style)
-    is_open = np.isinf(part["high"].astype("float64")).to_numpy()
+    is_open = np.isinf(part["high"].to_numpy(np.float64))
     is_unsettled = part["verdict"].eq(LENGTH_NOT_SETTLED).to_numpy()
     (hollow,) = axis.plot(
         x[is_unsettled], epochs[is_unsettled], markerfacecolor="white", zorder=4, **marker_style

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ..drawers import draw
 from ..estimates.intervals import estimate_means
+from ..measure import UNIT_RANGE
 from ..notebook import Shown
 from ..tables.results import Results
 from .trial_folders import TRIAL_COLUMNS, certificate_layers, format_span, trial_folders
@@ -48,7 +49,9 @@ class DensityProfile(Shown):
         firsts = self.layers.drop_duplicates(keys).set_index(keys).loc[values.index]
         fewest = self.layers.groupby(keys)["kept"].min()
         described = firsts.assign(kept=fewest).reset_index()[[*LAYER_KEYS, "kept"]]
-        points = estimate_means(values.to_numpy(), list(values.index), self.level)
+        points = estimate_means(
+            values.to_numpy(), list(values.index), self.level, bounds=UNIT_RANGE
+        )
         frame = pd.concat([described, points[DENSITY_STATISTICS]], axis=1)
         # In the order of the study, not of the cells' names.
         cells = list(dict.fromkeys(self.layers["cell"]))

@@ -13,6 +13,7 @@ from sparsetune.storage.trial_files import if_whole
 
 from ..drawers import draw
 from ..estimates.intervals import estimate_means
+from ..measure import UNIT_RANGE
 from ..notebook import Shown
 from ..tables.results import Results
 from .trial_folders import (
@@ -196,6 +197,8 @@ def ever_active(
     rows = rows.assign(number=rows.groupby("cell").cumcount())
     values = rows.pivot(index="cell", columns="number", values="ever_active")
     values = values.loc[list(dict.fromkeys(rows["cell"]))]
-    points = estimate_means(values.to_numpy(np.float64), list(values.index), level)
+    points = estimate_means(
+        values.to_numpy(np.float64), list(values.index), level, bounds=UNIT_RANGE
+    )
     cells = rows.drop_duplicates("cell")[CELL_COLUMNS].reset_index(drop=True)
     return pd.concat([cells, points[ACTIVE_STATISTICS]], axis=1)

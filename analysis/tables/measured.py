@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sparsetune.spec.task.measured import Measured, MetricFacts
 
-from ..measure import PERCENT, SPLITS, UNIT_RANGE, Measure, quantity_name
+from ..measure import LOSS_RANGE, PERCENT, SPLITS, UNIT_RANGE, Measure, quantity_name
 
 
 def task_measure(
@@ -26,7 +26,10 @@ def task_measure(
         return Measure.by_name(column)
     if quantity == "loss":
         units = {task.loss_unit for task in tasks}
-        return replace(Measure.by_name(column), unit=units.pop() if len(units) == 1 else "")
+        unit = units.pop() if len(units) == 1 else ""
+        # A loss of a user's own, without a unit, may be negative.
+        possible = LOSS_RANGE if unit else None
+        return replace(Measure.by_name(column), unit=unit, range=possible)
     if quantity in ("score", "error"):
         scores = {task.metrics[0] for task in tasks}
         return _score_measure(column, scores, score_rises)

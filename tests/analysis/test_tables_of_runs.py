@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
 
 import analysis
-from analysis.checks import checks
+from analysis.checks import CHECKS, checks
 from analysis.curves.curve import sparsity_curve
 from analysis.lengths.summary import summary
 from tests.analysis.runs import runs_table
@@ -52,7 +53,7 @@ def test_remedies_fit_the_results_and_one_finding_names_all_arms(small: Path) ->
     assert ours["remedy"].str.contains("sparsetune resume DIRECTORY").all()
 
 
-def test_a_summary_suggests_seeds_only_for_gains_that_are_not_separated() -> None:
+def test_a_summary_suggests_seeds_only_for_gains_that_are_not_settled() -> None:
     table = runs_table()
     noise = np.random.default_rng(0).normal(0, 0.01, len(table))
     found = summary(
@@ -60,5 +61,9 @@ def test_a_summary_suggests_seeds_only_for_gains_that_are_not_separated() -> Non
     )
     judged = found[found["gain"].notna()]
     assert len(judged) == 1
-    vague = judged["verdict"].str.startswith("not separated")
+    vague = judged["verdict"].str.startswith("not settled")
     assert (judged["gain_more_seeds"].notna() == vague).all()
+
+
+def test_the_check_of_too_few_seeds_leaves_their_number_to_the_next_steps() -> None:
+    assert not re.search(r"--add-report-seeds \d", CHECKS["SPT003"].remedy)

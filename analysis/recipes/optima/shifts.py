@@ -188,7 +188,7 @@ def _verdict(found: OptimumDraws, row: Mapping[Any, Any], count: int) -> str:
     low, high = scale_position(found.ranges[row["cell"], row["axis"]], np.array([0.0, 1.0]))
     if width <= MAX_SHIFT_WIDTH * (high - low):
         return "no evidence of a shift"
-    return "no evidence of a shift; a large one is not excluded"
+    return "no evidence of a shift; a large one is possible"
 
 
 def _shift_text(row: Mapping[Any, Any]) -> str:

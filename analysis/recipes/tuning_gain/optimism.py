@@ -121,7 +121,9 @@ def optimism(
     table = table.loc[table.index.isin(cells.index) & table.index.isin(_searched_cells(results))]
     cells = cells.loc[table.index]
     groups = [tuple(row) for row in cells[list(POOLING_COLUMNS)].itertuples(index=False)]
-    found = estimate_means(values.loc[table.index], groups, level, seed).set_index(cells.index)
+    bounds = results.measure(y).range
+    found = estimate_means(values.loc[table.index], groups, level, seed, bounds)
+    found = found.set_index(cells.index)
     found = found.rename(columns={"mean": "report"})
     configurations = table["configurations"].astype("Int64")
     found = found.assign(

@@ -55,8 +55,10 @@ def test_the_frame_by_hand(results: Callable[..., analysis.Results]) -> None:
     assert list(frame["sparsity"]) == [0, 0.75, 0.9375, 0.75, 0.9375]
     assert list(frame["mean"]) == pytest.approx([0.91, 0.835, 0.81625, 0.735, 0.71625])
     assert set(frame["n"]) == {2}
-    # sd 0.02 / sqrt 2 of each cell alone, t(0.975, df 1) = 12.7062
-    assert list(frame["high"] - frame["mean"]) == pytest.approx([12.7062 * 0.01] * 5, rel=1e-4)
+    # sd 0.02 / sqrt 2 of each cell alone, t(0.975, df 1) = 12.7062; of dense that is 104 %
+    assert list(frame["high"] - frame["mean"])[1:] == pytest.approx([12.7062 * 0.01] * 4, rel=1e-4)
+    odds = 0.91 / 0.09 * np.exp(12.7062 * 0.01 / (0.91 * 0.09))
+    assert frame["high"][0] == pytest.approx(odds / (1 + odds), rel=1e-4)
     # the simulation's steps cost 1 - sparsity / 2; GMP's choice of masks 0.2 of the dense network's
     assert list(frame["training_flops"]) == pytest.approx([1, 0.625, 0.53125, 0.625, 0.53125])
     assert list(frame["extra_flops"]) == pytest.approx([0, 0.2, 0.2, 0, 0])

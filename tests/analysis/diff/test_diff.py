@@ -104,7 +104,7 @@ def test_other_seeds_are_compared_by_welch(write: Any) -> None:
     expected = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.95)
     assert found["paired"] is np.False_ or not found["paired"]
     assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
-    assert found["verdict"].startswith("not separated at n = 3: about")
+    assert found["verdict"].startswith("not settled at n = 3: about")
 
 
 def test_seeds_shared_in_part_are_not_paired(write: Any) -> None:
@@ -124,7 +124,7 @@ def test_verdicts(write: Any) -> None:
     after = write({DENSE: [0.80, 0.811, 0.82], SPARSE: [0.82, 0.80, 0.81]})
     found = diff(before, after)
     assert row(found, DENSE)["verdict"] == "lower"
-    assert row(found)["verdict"].startswith("not separated at n = 3")
+    assert row(found)["verdict"].startswith("not settled at n = 3")
     assert row(found, LONG)["verdict"] == "no mean after"
     swapped = diff(after, before)
     assert row(swapped, DENSE)["verdict"] == "higher"

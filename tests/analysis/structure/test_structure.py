@@ -115,9 +115,12 @@ def test_density_by_layer_with_its_interval(study: StudyResults) -> None:
         "position"
     ].tolist() == [0, 1]
     first = frame.iloc[0]
-    low, high = t_interval(0.5, 0.25, 3)
     assert (first["n"], first["mean"], first["kept"]) == (3, 0.5, 2)
-    assert (first["low"], first["high"]) == pytest.approx((float(low), float(high)))
+    low, high = t_interval(0.5, 0.25, 3)
+    # It would reach from -12 to 112 %: carried to the logit scale, whose slope is 4 here.
+    assert low < 0 and high > 1
+    odds = np.exp(4 * (float(high) - 0.5))
+    assert (first["low"], first["high"]) == pytest.approx((1 / (1 + odds), odds / (1 + odds)))
     assert frame.iloc[1]["mean"] == 0.5 and math.isnan(
         frame.iloc[1]["low"]
     )  # three equal seeds prove nothing
@@ -212,7 +215,7 @@ def test_overlap_is_above_chance_where_its_interval_says_so(study: StudyResults)
     """
     masked(study, "gmp", (A, B, [1, 1, 1, 0, 0, 0, 0, 1]))
     frame = mask_overlap(study).frame().set_index("layer")
-    assert frame.loc["net.1.weight", "verdict"] == "not separated from chance"
+    assert frame.loc["net.1.weight", "verdict"] == "not settled against chance"
     near = [[1] * 30 + [0] * 90, [1] * 29 + [0] * 90 + [1], [0] + [1] * 30 + [0] * 89]
     masked(study, "gmp", near)
     frame = mask_overlap(study).frame().set_index("layer")
