@@ -118,8 +118,9 @@ class ReportWriter:
         questions = tell_once([drop_failed_figures(part) for part in questions])
         parts = [drop_failed_figures(part) for part in parts]
         sections = [drop_failed_figures(section) for section in sections]
-        captions = [shown.caption for part in (*parts, *sections) for shown in part.shown]
-        shared = shared_sentences(captions)
+        explored = [shown for part in parts for shown in part.shown]
+        explored += [shown for section in sections for shown in section.shown]
+        shared = shared_sentences([shown.caption for shown in explored])
         parts = [without_shared(part, shared) for part in parts]
         sections = [without_shared(section, shared) for section in sections]
         every_note = finding_notes(findings)
@@ -128,8 +129,11 @@ class ReportWriter:
         trials = results.trials()
         all_cells = results.cells()
         are_trials_finished = trials["status"].isin(FINISHED_STATUSES).all()
-        every_part = (answer, *questions, *parts, *sections)
-        every_exhibit = [shown for part in every_part for shown in part.shown]
+        every_exhibit = [
+            *answer.shown,
+            *(shown for part in questions for shown in part.shown),
+            *explored,
+        ]
         names = [shown.name for shown in every_exhibit]
         figures = {each.name: each.interactive for each in every_exhibit}
         return render_page(
