@@ -21,7 +21,7 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "several arms are asked what re-tuning gains",
         "Does re-tuning gain over the dense recipe?",
     ),
-    "heading_arms": Template("several pairs of arms are compared", "Which arm is better?"),
+    "heading_arms": Template("several pairs of arms are compared", "Do these methods differ?"),
     "heading_value": Template(
         "several best values are compared", "Do the best hyperparameters move?"
     ),
