@@ -231,5 +231,5 @@ def _nothing_learned_warnings(judging: Judging, answers: Sequence[Answer]) -> It
             planned = contrast.measured.planned
             for point in filter(None, (planned.at, planned.base)):
                 if point.cell in winners:
-                    after = after_words(point)
+                    after = after_words(point.epochs)
                     yield write("warn_nothing_learned", at=cell_words(point), after=after)

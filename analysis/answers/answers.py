@@ -12,14 +12,17 @@ from sparsetune.study.questions.defaults import resolve_questions
 from sparsetune.study.questions.kinds import Question
 from sparsetune.study.questions.names import question_name
 
+from ..load import StudyResults
 from ..notebook import Shown
 from ..tables.results import Results
 from .advice import SHOWN, Step, next_steps, warnings
 from .answer import Answer, ContrastAnswer, Figure
 from .asking import Asking, asking_of
+from .groups import answer_groups, leading_sentences
 from .judging import Judging
 from .samples import ReportRuns, score_measure
 from .sentences import Sentence, write
+from .words import listed
 
 FRAME_DTYPES = {
     "question": "string",
@@ -104,14 +107,13 @@ class Answers(Shown):
 
     def first_screen(self) -> FirstScreen:
         """Question, answer in at most three sentences, how sure it is, steps and warnings."""
-        first = self.answers[0] if self.answers else None
-        # The first question leads, whatever its answer: the verdict is about it.
-        ordered = [*self.answers[:1], *_by_weight(self.answers[1:])]
-        leading = [answer.primary.sentences[0] for answer in ordered]
+        groups = answer_groups(self.answers)
+        # The first kind of question leads, whatever its answer: the verdict is about it.
+        first = groups[0].told()[0] if groups else None
         return FirstScreen(
-            question=self.question or (first.text if first else ""),
+            question=self.question or (groups[0].heading() if groups else ""),
             verdict=first.verdict if first else "",
-            sentences=tuple(leading[:SHOWN]),
+            sentences=tuple(leading_sentences(groups, SHOWN)),
             figure=first.figure if first else None,
             how_sure=self.how_sure,
             steps=self.steps,
@@ -181,24 +183,18 @@ def _how_sure(judging: Judging, found: Sequence[Answer]) -> list[Sentence]:
     samples = [each.measured.sample for answer in found for each in answer.contrasts]
     measured = [sample for sample in samples if sample.n]
     has_examples = bool(measured) and all(sample.examples is not None for sample in measured)
-    over = "seeds and test examples" if has_examples else "seeds"
+    sources = ["seeds"]
+    results = judging.results
+    if isinstance(results, StudyResults) and results.study.base.task.split_seed == "vary":
+        sources.append("splits")
+    if has_examples:
+        sources.append("test examples")
     searched = bool(judging.results.design.search)
     recipes = ", for the recipes that its search found" if searched else ""
-    sure = [write("sure", over=over, recipes=recipes)]
+    sure = [write("sure", over=listed(sources), recipes=recipes)]
     if asking.stage > 1:
         sure.append(write("sure_looks", stage=asking.stage))
     return sure
-
-
-def _by_weight(found: Sequence[Answer]) -> list[Answer]:
-    """Answers with a yes or no first, then the others; each group in the order of questions."""
-
-    def weight(answer: Answer) -> int:
-        if answer.verdict in ("estimate", "asked after the data"):
-            return 2
-        return int(answer.verdict in ("not settled", "open"))
-
-    return sorted(found, key=weight)
 
 
 def _row(answer: Answer, contrast: ContrastAnswer) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def table_points(results: Results) -> list[CellPoint]:
                 cell=cell,
                 arm=str(row["arm"]),
                 sparsity=float(row[TARGET_FIELD]),
-                epochs=float(row["epochs"]),
+                epochs=0.0 if pd.isna(row["epochs"]) else float(row["epochs"]),
                 others=tuple(swept),
                 searched=tuple(searched),
                 has_control=cell in controls,

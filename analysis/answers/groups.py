@@ -126,7 +126,7 @@ def _row(answer: Answer, contrast: ContrastAnswer) -> dict[str, object]:
         "network": cell_words(at),
         "arm": at.arm,
         "sparsity": at.sparsity,
-        "epochs": at.epochs,
+        "epochs": at.epochs or math.nan,
         "mean": bound.mean,
         "low": bound.low if math.isfinite(bound.low) else math.nan,
         "high": bound.high if math.isfinite(bound.high) else math.nan,

@@ -1,8 +1,9 @@
 """Catalogue of every sentence that answers print, each with the condition on which it is printed.
 
 Names in braces are filled in when a sentence is written. They stand for words and numbers of the
-study; two of them are whole clauses: ``{whether}``, such as "whether GMP at 98 % is under-trained
-after 8 epochs", and ``{numbers}``, such as "3.1 points, 1.9 to 4.3, 5 seeds".
+study; three of them are clauses: ``{after}``, " after 8 epochs" or nothing; ``{whether}``, such as
+"whether GMP at 98 % is under-trained after 8 epochs"; and ``{numbers}``, such as "3.1 points, 1.9
+to 4.3, 5 seeds".
 """
 
 from __future__ import annotations

@@ -42,9 +42,9 @@ def cell_words(point: CellPoint) -> str:
     return ", ".join([words, *others])
 
 
-def after_words(point: CellPoint) -> str:
-    """A cell's length behind its name, with a space: `` after 8 epochs``; empty if unknown."""
-    return "" if math.isnan(point.epochs) else f" after {point.epochs:g} epochs"
+def after_words(epochs: float) -> str:
+    """Length of training within a sentence: `` after 8 epochs``; empty where it is not known."""
+    return f" after {epochs:g} epochs" if epochs else ""
 
 
 def listed(names: Sequence[str]) -> str:
@@ -135,4 +135,4 @@ def whether_words(question: Question, contrast: PlannedContrast) -> str:
             field = field_words(question.field)
             return f"whether the best {field} differs between {at} and {other}"
         case Remaining():
-            return f"what {at} scores{after_words(contrast.at)}"
+            return f"what {at} scores after {contrast.at.epochs:g} epochs"

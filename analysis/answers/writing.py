@@ -107,7 +107,7 @@ class Writing:
             "margin": self._margin(),
             "longer": f"{planned.at.epochs:g}",
             "epochs": f"{planned.at.epochs:g}",
-            "after": after_words(planned.at),
+            "after": after_words(planned.at.epochs),
         }
         match question:
             case ExtensionGain():
@@ -189,7 +189,8 @@ class Writing:
 
     def _remaining(self, measured: MeasuredContrast, bound: Bound) -> Sentence:
         at = measured.planned.at
-        values = {"at": cell_words(at), "after": after_words(at), "measure": self.measure.phrase}
+        after = after_words(at.epochs)
+        values = {"at": cell_words(at), "after": after, "measure": self.measure.phrase}
         if not bound.n:
             return write("remaining_unmeasured", **values)
         values["value"] = value_words(bound.mean, self.measure)

@@ -325,8 +325,15 @@ def sort_points(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def replicates_name(results: Results) -> str:
-    """Name of what means are over: ``report seeds``, or ``runs`` where nothing was selected."""
-    return "runs" if results.design.objective is None else "report seeds"
+    """Name of what means are over: ``report seeds``, or ``runs`` where nothing was selected.
+
+    ``report and split seeds`` where each seed draws its own training and validation split too.
+    """
+    if results.design.objective is None:
+        return "runs"
+    trials = results.trials()
+    varies = "task.split_seed" in trials and trials["task.split_seed"].eq("vary").any()
+    return "report and split seeds" if varies else "report seeds"
 
 
 def interval_note(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ class Components:
     """Parts of the variance of one contrast's mean over n seeds and N test examples.
 
     The model is two-way: a difference is its mean, plus what its seed adds, plus what its example
-    adds, plus a residual (Searle, Casella and McCulloch, "Variance Components", 1992, section 4.5).
+    adds, plus a residual (Searle, Casella and McCulloch, "Variance Components", 1992, chapter 4).
 
     Args:
         n: Number of seeds.
@@ -42,7 +43,7 @@ class Components:
     def has_no_spread(self) -> bool:
         """Whether the differences are equal up to rounding, so that nothing tells their spread."""
         tolerance = SPREAD_TOLERANCE * max(1.0, abs(self.mean))
-        return self.n > 1 and max(self.seeds, self.residual) <= tolerance**2
+        return self.n > 1 and math.sqrt(max(self.seeds, self.residual)) <= tolerance
 
     @property
     def is_finite(self) -> bool:

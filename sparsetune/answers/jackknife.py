@@ -17,7 +17,7 @@ def jackknife_values(score: Callable[[Floats], float], outcomes: Floats) -> Floa
 
     Their mean is the score up to a bias of order 1 / N, and differences of two networks' values may
     stand in `Sample.examples` (Tukey's pseudo-values; Efron and Tibshirani, "An Introduction to the
-    Bootstrap", 1993, section 11.5). Of a mean over examples they are the examples' own values.
+    Bootstrap", 1993, chapter 11). Of a mean over examples they are the examples' own values.
 
     Args:
         score: Score of any selection of examples from their outcomes, shape [n, n_values].

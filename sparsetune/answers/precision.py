@@ -64,8 +64,8 @@ class Precision:
         """Distance from the mean to a bound that the truth exceeds with probability ``level``.
 
         Student's t for what the seeds add and the normal distribution for what the test examples
-        add, weighted by their variances (Cochran and Cox, "Experimental Designs", 1957, section
-        4.14), and never less than what the residual gives alone. One t with Satterthwaite's degrees
+        add, weighted by their variances (Cochran and Cox, "Experimental Designs", 1957, chapter
+        4), and never less than what the residual gives alone. One t with Satterthwaite's degrees
         of freedom would be too narrow where seeds vary more than examples and happen to agree: at
         n = 2 a 95 % interval then covers 86 to 90 %, and bounds at 0.1 % are exceeded in 1 to 3 %.
         """

@@ -180,6 +180,13 @@ class TrialSpec(Declaration):
         """The same trial with another task; not checked."""
         return self if task is self.task else self.model_copy(update={"task": task})
 
+    def task_of_seed(self) -> TaskSpec:
+        """The task with the split that this trial has, where its seed draws that; not checked."""
+        if self.task.split_seed != "vary":
+            return self.task
+        # numpy takes no larger ones.
+        return self.task.model_copy(update={"split_seed": self.seed % 2**32})
+
     def with_seed(self, seed: int) -> TrialSpec:
         """The canonical trial of this configuration with a seed; one object for each seed."""
         known = self._by_seed()

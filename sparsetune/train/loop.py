@@ -151,7 +151,7 @@ def train(
 
     # Data and teacher.
     task = load_task(
-        spec.task,
+        spec.task_of_seed(),
         data_root=data_root,
         device=device,
         subset=spec.evaluate.train_examples,

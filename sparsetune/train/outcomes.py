@@ -41,11 +41,17 @@ class _LabelCounts:
     positive: torch.Tensor | None = None
     first: torch.Tensor | None = None
     differs: torch.Tensor | None = None
+    is_ragged: bool = False
 
     def add(self, outputs: torch.Tensor, targets: torch.Tensor) -> None:
         """Take a batch in: logits and targets of 0 and 1, of one shape but for a last 1."""
         n = len(targets)
-        both = torch.stack([(outputs > 0).reshape(n, -1), (targets > 0.5).reshape(n, -1)])
+        answers, labels = ((outputs > 0).reshape(n, -1), (targets > 0.5).reshape(n, -1))
+        known = answers if self.first is None else self.first[0]
+        if not answers.shape[1] == labels.shape[1] == known.shape[1]:
+            self.is_ragged = True
+            return
+        both = torch.stack([answers, labels])
         if self.first is None or self.differs is None or self.positive is None:
             self.first = both[:, :1]
             self.differs = torch.zeros(2, dtype=torch.bool, device=both.device)
@@ -55,15 +61,17 @@ class _LabelCounts:
         self.positive += both[1].double().sum(0)
 
     def chance_loss(self) -> float | None:
-        """Mean over the labels of the entropy of being present, in nats."""
-        assert self.positive is not None
+        """Mean over the labels of the entropy of being present, in nats; None if ragged."""
+        if self.is_ragged or self.positive is None:
+            return None
         share = self.positive / self.examples
         entropy = torch.special.entr(share) + torch.special.entr(1 - share)
         return float(entropy.mean())
 
-    def is_constant_answer(self) -> bool:
-        """True if all examples get the same labels though their own differ."""
-        assert self.differs is not None
+    def is_constant_answer(self) -> bool | None:
+        """True if all examples get the same labels though their own differ; None if ragged."""
+        if self.is_ragged or self.differs is None:
+            return None
         answers, targets = self.differs.tolist()
         return not answers and targets
 
@@ -111,6 +119,8 @@ class OutcomeRecorder:
                 self._right.append(outcomes[:, 0].cpu())
             return
         assert outcomes is not None
+        if len(outcomes) != self.examples:
+            return  # a metric of one's own that counts something else than examples
         values = pseudo_values(metric, outcomes)
         self._score = None if values is None else sign * values
 
@@ -147,7 +157,7 @@ class OutcomeRecorder:
         self._right.append(right.cpu())
         classes = outputs.shape[1]
         is_counted = (targets >= 0) & (targets < classes)  # a loss may ignore others
-        pairs = [values[is_counted].reshape(-1) for values in (answers, targets)]
+        pairs = [values[is_counted].reshape(-1).long() for values in (answers, targets)]
         counts = torch.stack([torch.bincount(one, minlength=classes) for one in pairs])
         self._counts = counts if self._counts is None else self._counts + counts
 
@@ -169,9 +179,11 @@ class OutcomeRecorder:
             restore_rng_state(state, device)
 
     def _add_numbers(self, targets: torch.Tensor) -> None:
-        self._n_numbers += targets.numel()
+        numbers = targets.double().cpu().reshape(len(targets), -1)
+        is_alike = not self._numbers or numbers.shape[1] == self._numbers[0].shape[1]
+        self._n_numbers += numbers.numel() if is_alike else MAX_NUMBERS + 1
         if self._n_numbers <= MAX_NUMBERS:
-            self._numbers.append(targets.double().cpu().reshape(len(targets), -1))
+            self._numbers.append(numbers)
         else:
             self._numbers.clear()
 

@@ -100,7 +100,10 @@ def test_a_killed_study_goes_on_from_the_store_alone(
         key for key, whole in left.items() if any(secret.encode() in whole for secret in secrets)
     ] == []
     assert not any(secret in output for secret in secrets)
-    assert len(analysis.load(directory).trials()) == len(states)
+    results = analysis.load(directory)
+    assert len(results.trials()) == len(states)
+    tested = [name for name, state in states.items() if state.use.role != "search"]
+    assert results.outcomes(tested).shape == (len(tested), 360)
     facts = study_status(directory)
     assert (facts["driver"], facts["trials"], facts["progress"]) == (
         None,

@@ -164,6 +164,45 @@ def test_a_loss_of_ones_own_is_kept_where_it_is_a_mean_over_examples() -> None:
     assert other.loss is None
 
 
+def test_batches_of_other_widths_end_no_trial() -> None:
+    """Sequences of a user's own may have another length in each batch."""
+    for name in ("mse", "bce_with_logits"):
+        recorder = OutcomeRecorder()
+        metrics = {"own": ByOutcomes(Tokens())}
+        measures = CustomMeasures(LOSSES[name], metrics, True, name)
+        batches = [(torch.zeros(2, 3), torch.ones(2, 3)), (torch.zeros(2, 5), torch.zeros(2, 5))]
+        found = recorder.outcomes(measures.measure(batches, 4, recorder))
+        assert found is not None
+        assert found.chance_loss is None and found.learned_nothing is None
+        assert found.loss is not None and len(found.loss) == 4
+        assert found.score is None, "its metric counts tokens, not examples"
+        assert decode_outcomes(encode_outcomes(found)) == found
+
+
+class Tokens:
+    """A metric of a user's own with a row for each token."""
+
+    higher_is_better = True
+
+    def outcomes(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return (outputs - targets).reshape(-1, 1)
+
+    def score(self, outcomes: torch.Tensor) -> float:
+        return float(outcomes.mean())
+
+
+def test_answers_of_yes_and_no() -> None:
+    """Targets that are booleans, which only a loss of one's own takes."""
+
+    def loss(outputs: Any, targets: Any) -> torch.Tensor:
+        return nn.functional.cross_entropy(outputs, targets.long())
+
+    measures = CustomMeasures(loss, {"accuracy": ByOutcomes(Accuracy())}, False, "mine:loss")
+    found = recorded(measures, logits_of([0, 1, 1], 2), torch.tensor([False, True, False]))
+    assert found.labels is not None and found.labels.tolist() == [2, 1]
+    assert found.predicted is not None and found.predicted.tolist() == [1, 2]
+
+
 def test_pseudo_values_of_a_mean_are_its_examples() -> None:
     outcomes = torch.tensor([[1.0], [0.0], [0.0], [1.0], [1.0]], dtype=torch.float64)
     found = pseudo_values(Accuracy(), outcomes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from sparsetune.durations import round_half_up
 from sparsetune.spec.declaration import MAX_COUNT, MAX_SEED, RESOLVED_FIELD, Declaration
@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from sparsetune.spec.task.images import GrowthSpec
 
 Validation = Annotated[float, Field(ge=0)]
+
+
+def _whole_or_vary(value: object) -> object:
+    """A split's seed, so that what is none has one message instead of one for each type."""
+    if value == "vary":
+        return value
+    try:
+        number = int(value)  # type: ignore[call-overload]  # whatever a user gave
+        is_seed = number == float(value) and 0 <= number <= MAX_SEED  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        is_seed = False
+    if not is_seed:
+        raise ValueError(f"must be a whole number from 0 to {MAX_SEED:,}, or 'vary'")
+    return number
+
+
+SplitSeed = Annotated[int | Literal["vary"], BeforeValidator(_whole_or_vary)]
 SPLIT_FIELDS = (
     "kind",
     "dataset",
@@ -43,8 +60,11 @@ class DatasetTask(Declaration):
     validation: Validation = 0.1
     """Examples held out of the training set, stratified: a fraction below 1, otherwise a number of
     examples."""
-    split_seed: int = Field(default=0, ge=0, le=MAX_SEED)
-    """Seed of the split. It is not the trial's seed: all trials validate on the same examples."""
+    split_seed: SplitSeed = 0
+    """Seed of the split. A number is not the trial's seed: all trials validate on the same
+    examples. ``vary``: the trial's seed draws its split too, a source of variance among others
+    (Bouthillier et al. 2021, "Accounting for variance in machine learning benchmarks"); trials of
+    one seed, such as a dense twin, still share theirs. The test set stays the same."""
     label_smoothing: float = Field(default=0, ge=0, lt=1)
     """Label smoothing of the loss that is optimised (Szegedy et al. 2016); every measured loss is
     plain cross-entropy."""
@@ -100,12 +120,19 @@ class DatasetTask(Declaration):
         """Growth of training images and their final side in pixels; None without growth."""
         return None
 
+    def drawn_split_seed(self) -> int:
+        """Number that the split is drawn with; 0 where each trial's seed does that."""
+        return 0 if self.split_seed == "vary" else self.split_seed
+
     def split_differences(self, other: DatasetTask) -> list[str]:
         """Dotted fields in which the training split of another task differs."""
 
         def differs(name: str) -> bool:
             # Tasks of other kinds lack some of these fields.
-            return bool(getattr(self, name, None) != getattr(other, name, None))
+            values = [getattr(task, name, None) for task in (self, other)]
+            # Trials of two seeds have two splits.
+            varies = name == "split_seed" and "vary" in values
+            return bool(varies or values[0] != values[1])
 
         return [f"`task.{name}`" for name in SPLIT_FIELDS if differs(name)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -123,9 +122,6 @@ def step_of(
     line: Sequence[CellPoint], times: float | None, base: float | None
 ) -> tuple[CellPoint, CellPoint] | None:
     """Cells of the base length and of a longer one; None where the line lacks either."""
-    if any(math.isnan(point.epochs) for point in line):
-        # A table need not say how long its runs trained.
-        return None
     start = base_length(line, base)
     first = next(point for point in line if point.epochs == start)
     longer = [point for point in line if point.epochs > start]

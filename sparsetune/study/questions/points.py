@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,7 +21,8 @@ class CellPoint:
         cell: Its name.
         arm: Name of its arm.
         sparsity: Sparsity that is asked for; 0 is dense.
-        epochs: Length of training in epochs of the dense twin, the multiplier included.
+        epochs: Length of training in epochs of the dense twin, the multiplier included;
+            0 where a table does not say it.
         others: Values of further sweep axes, by dotted field.
         searched: Dotted fields that its search chooses from a range.
         has_control: Whether the dense recipe is run in it.
@@ -108,10 +108,5 @@ def base_length(points: Sequence[CellPoint], preferred: float | None) -> float:
 
 
 def is_close(one: float, other: float) -> bool:
-    """True for numbers that are equal to nine significant digits, and for two unknown ones.
-
-    A table whose runs do not say how long they trained has unknown lengths, NaN.
-    """
-    if math.isnan(one) and math.isnan(other):
-        return True
+    """True for numbers that are equal to nine significant digits."""
     return abs(one - other) <= 1e-9 * max(abs(one), abs(other))

@@ -110,7 +110,11 @@ def custom_splits(task: CustomTask, data_root: Path | None, device: str, subset:
     sizes = task.sizes()
     train = data.parts["train"]
     chosen = split_indices(
-        _strata_of(train, sizes), task.held_out(), task.train_size(), task.split_seed, subset
+        _strata_of(train, sizes),
+        task.held_out(),
+        task.train_size(),
+        task.drawn_split_seed(),
+        subset,
     )
     normalise = normalise_function(task)
     augment = augment_function(task)

@@ -317,7 +317,7 @@ class FolderSource:
         folder = self.folder(data_root)
         train, test = _list_images(folder)
         chosen = split_indices(
-            train.targets, spec.held_out(), spec.train_size(), spec.split_seed, subset
+            train.targets, spec.held_out(), spec.train_size(), spec.drawn_split_seed(), subset
         )
 
         def split(name: str, listing: ImageListing, index: NDArray[np.intp] | slice) -> FolderSplit:

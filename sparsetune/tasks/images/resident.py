@@ -112,7 +112,7 @@ class ResidentSource:
         sets = self.read(data_root)
         inputs, targets = sets["train"]
         chosen = split_indices(
-            targets.numpy(), spec.held_out(), spec.train_size(), spec.split_seed, subset
+            targets.numpy(), spec.held_out(), spec.train_size(), spec.drawn_split_seed(), subset
         )
 
         def split(

@@ -127,7 +127,9 @@ def text_splits(spec: TextTask, data_root: Path | None, device: str, subset: int
     """
     sets = tokenised_task(spec, data_root)
     labels = sets["train"].labels.double().round().long().numpy()
-    chosen = split_indices(labels, spec.held_out(), spec.train_size(), spec.split_seed, subset)
+    chosen = split_indices(
+        labels, spec.held_out(), spec.train_size(), spec.drawn_split_seed(), subset
+    )
     lengths = {name: tokens.starts.diff() for name, tokens in sets.items()}
     held = {name: tokens.to(device) for name, tokens in sets.items()}
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 import analysis
 from analysis.answers.answers import Answers
@@ -229,6 +230,22 @@ def test_a_table_has_no_declaration_and_so_no_verdict(tmp_path: Path) -> None:
     assert all(step.command == "" for step in found.steps)
 
 
+def test_a_table_without_lengths_compares_its_arms() -> None:
+    rows = [
+        {"arm": arm, "sparsity": 0.9, "seed": seed, "test_accuracy": score + 0.001 * seed * k}
+        for arm, score, k in (("gmp", 0.90, 1), ("rigl", 0.92, 2))
+        for seed in (0, 1, 2)
+    ]
+    found = analysis.answers(analysis.load_table(pd.DataFrame(rows)))
+    assert list(found.frame()["question"]) == [
+        "arms-differ:rigl:other=gmp,sparsity=0.9",
+        "remaining:gmp",
+        "remaining:rigl",
+    ]
+    assert row(found, "arms-differ", 0.9)["mean"] == pytest.approx(0.021)
+    assert found.sentences()[1].startswith("GMP at 90 % reaches 90.1 % in test accuracy (")
+
+
 def test_a_diverged_cell_is_not_compared_and_says_so(tmp_path: Path) -> None:
     def outcome(cell: str, role: str, seed: int) -> str:
         is_bad = cell == "gmp/target=0.98/epoch_multiplier=4" and seed == 1000
@@ -261,6 +278,33 @@ def test_collapsed_runs_are_left_out_and_counted(tmp_path: Path) -> None:
     assert sample.differences.mean() == pytest.approx(0.038 + 0.001 / 4)
     assert answer.verdict != "enough"
     assert any(warning.name == "warn_collapsed" for warning in found.warnings)
+
+
+def test_what_intervals_are_over_is_said(tmp_path: Path) -> None:
+    def right(spec: TrialSpec) -> NDArray[np.bool_]:
+        # More training answers 20 of 200 examples more, and each seed one of its own less.
+        count = 150 + 20 * (spec.schedule.epoch_multiplier > 1 and spec.sparsity.target > 0)
+        answers = np.arange(200) < count
+        answers[spec.seed - 1000] = False
+        return answers
+
+    varied = TWO_ARMS.with_changes(
+        base=TWO_ARMS.base.with_values({"task.split_seed": "vary"}), questions=[UnderTrained("gmp")]
+    )
+
+    def score(spec: TrialSpec) -> float:
+        return float(right(spec).mean())
+
+    seeds = analysis.answers(analysis.load(written(tmp_path, varied, score)))
+    assert "over seeds and splits" in seeds.note()
+    again = Exact(varied, tmp_path / "kept", score, right=right).run()
+    kept = analysis.answers(analysis.load(again))
+    assert "over seeds, splits and test examples" in kept.note()
+    assert kept.answers[0].primary.bound.mean == pytest.approx(0.1)
+    sample = kept.answers[0].primary.measured.sample
+    assert sample.examples is not None
+    assert sample.examples.mean(axis=1) == pytest.approx(sample.differences)
+    assert sample.examples[0].sum() == 20
 
 
 def test_questions_can_be_left_out(two_arms: Path) -> None:

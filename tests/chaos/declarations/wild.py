@@ -45,7 +45,7 @@ LENGTHS = (0, 0.05, 0.1, 0.25, 0.6, 1, "1 epochs", "2 epochs", "0.5 epochs", "5 
 PLAUSIBLE: dict[str, Sequence[Any]] = {
     "task.batch_size": (16, 32, 64, 128, 500, 5000),
     "task.validation": (0, 0.1, 0.2, 0.5, 100, 1e-6, 1000),
-    "task.split_seed": (0, 1, 7),
+    "task.split_seed": (0, 1, 7, "vary"),
     "task.label_smoothing": (0, 0.1),
     "task.initialisation": ("drawn", "fixed"),
     "task.weights": (None, "weights-0123456789ab.safetensors", "/nowhere/w-12.pt"),
