@@ -42,8 +42,8 @@ _ALL = (
             " narrower than the effect"
         ),
         remedy=(
-            "Add report seeds (`sparsetune resume DIRECTORY --add-report-seeds N`), or say that"
-            " the difference is not settled there."
+            "Add report seeds (`sparsetune resume DIRECTORY` with `--add-report-seeds`), as many"
+            " as the report's next steps say, or say that the difference is not settled there."
         ),
         of_table="Add runs with other seeds, or say that the difference is not settled there.",
     ),

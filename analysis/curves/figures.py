@@ -32,7 +32,7 @@ AxisTransform = Callable[[Any], Any]
 """Positions on the axis of given sparsities."""
 ARM_LINE_STYLES = ("-", "--", ":", "-.")
 """Line styles of the arms that share one panel."""
-GAP_RELATIONS = {"twin": " minus dense twin", "control": " minus dense recipe"}
+GAP_RELATIONS = {"twin": " minus dense twin", "control": " minus dense winner at 1x"}
 ARM_OFFSET = 0.005
 """Distance between the marks of two arms at one sparsity, as a part of the axis."""
 
