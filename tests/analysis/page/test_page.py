@@ -130,7 +130,7 @@ def test_a_drag_zooms_and_a_button_shows_the_whole_range_again(wide: Any) -> Non
 
 
 def test_a_click_on_a_heading_sorts_the_table(wide: Any) -> None:
-    table = wide.locator("table.sorts").first
+    table = wide.locator("#more table.sorts").first
     head = table.locator("th", has_text="Sparsity").first
     column = "rows => rows.map(row => Number(row.cells[1].dataset.sort))"
     for said in ("ascending", "descending"):
