@@ -100,10 +100,11 @@ def _is_complete(results: StudyResults, cells: Sequence[str]) -> bool:
     status = results.trials().set_index("trial_id")["status"]
     if not uses["trial_id"].map(status).isin(FINISHED_STATUSES).all():
         return False
-    # The dense recipe has as many runs as the winner, in cells that did not choose it.
+    # The dense recipe has as many runs as the winner, in sparse cells that did not choose it.
     controls = control_uses(results).groupby("cell")["seed"].nunique()
     is_compared = table["control_id"].notna() & table["winner_id"].notna()
     is_compared &= table["control_id"].ne(table["winner_id"]).fillna(False)
+    is_compared &= table[TARGET_FIELD].fillna(0) > 0
     asked = table[is_compared].set_index("cell")["report_trials_asked"]
     return bool((controls.reindex(asked.index).fillna(0) >= asked).all())
 

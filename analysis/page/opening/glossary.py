@@ -80,6 +80,13 @@ TERMS = (
 """Every term, in the order of the glossary."""
 
 
+def _form_pattern(form: str) -> str:
+    """Pattern of a spelling, which may begin with a capital letter."""
+    first = form[0]
+    start = f"[{first}{first.upper()}]" if first.islower() else re.escape(first)
+    return start + re.escape(form[1:])
+
+
 class Glossary:
     """Links terms of a page to its glossary, each at its first use.
 
@@ -89,11 +96,11 @@ class Glossary:
 
     def __init__(self, terms: Iterable[Term] = TERMS) -> None:
         self._terms: Mapping[str, Term] = {
-            form.lower(): term for term in terms for form in (term.name, *term.forms)
+            form: term for term in terms for form in (term.name, *term.forms)
         }
         longest_first = sorted(self._terms, key=len, reverse=True)
-        names = "|".join(map(re.escape, longest_first))
-        self._pattern = re.compile(rf"(?<![\w/-])({names})(?![\w/-])", re.IGNORECASE)
+        names = "|".join(map(_form_pattern, longest_first))
+        self._pattern = re.compile(rf"(?<![\w/-])({names})(?![\w/-])")
         self._used: dict[str, Term] = {}
 
     def link(self, text: object) -> Markup:
@@ -109,7 +116,8 @@ class Glossary:
         shown = []
         end = 0
         for match in self._pattern.finditer(text):
-            term = self._terms[match[1].lower()]
+            # A term may begin a sentence; names of methods are as they are.
+            term = self._terms.get(match[1]) or self._terms[match[1][0].lower() + match[1][1:]]
             if term.name in self._used:
                 continue
             self._used[term.name] = term

@@ -26,7 +26,8 @@ PLACES: Mapping[str, tuple[str, ...]] = {
 }
 """First parts of the names of the figures that a check is about, the preferred one first.
 
-A check that is not named here, or none of whose figures is on the page, is about the first figure.
+A check that is not named here, or none of whose figures is on the page, is about the first figure
+if what it found may mislead.
 """
 
 
@@ -73,13 +74,17 @@ def place_notes(notes: Iterable[Note], figures: Sequence[str]) -> dict[str, list
     """
     placed: dict[str, list[Note]] = {}
     for note in notes:
-        placed.setdefault(_place(note.code, figures), []).append(note)
+        name = _place(note, figures)
+        if name:
+            placed.setdefault(name, []).append(note)
     return placed
 
 
-def _place(code: str, figures: Sequence[str]) -> str:
-    for start in PLACES.get(code, ()):
+def _place(note: Note, figures: Sequence[str]) -> str:
+    """Name of a note's figure; empty for a mere note that has none of its own."""
+    for start in PLACES.get(note.code, ()):
         for name in figures:
             if name.startswith(start):
                 return name
-    return FIRST_FIGURE
+    # The checks under More have it all the same.
+    return "" if note.severity == "note" else FIRST_FIGURE

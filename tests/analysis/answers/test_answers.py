@@ -17,7 +17,9 @@ from analysis.testing import report_results
 from sparsetune import ArmsDiffer, ExtensionGain, Remaining, UnderTrained
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Study
+from sparsetune.study.cells import Cell
 from tests.analysis.exact import TWO_ARMS, Exact, Score, planted
+from tests.analysis.simulation import DIGITS, Simulation
 from tests.storage.old_directories import without_questions
 
 LEVELS = {
@@ -323,3 +325,21 @@ def test_text_for_a_paper(two_arms: Path) -> None:
     assert latex.count(r"\item") == len(found.answers)
     assert "_repr_html_" in dir(found)
     assert "GMP at 98 %" in found._repr_html_()
+
+
+def test_dense_networks_need_no_control_to_be_complete(tmp_path: Path) -> None:
+    class Launched(Simulation):
+        """Runs no control in dense cells, as a launch does."""
+
+        def trial(self, cell: Cell, role: str, *given: Any) -> float | None:
+            if role == "control" and cell.is_dense:
+                return None
+            return super().trial(cell, role, *given)
+
+    sweep = {"sparsity.target": [0, 0.9], "schedule.epoch_multiplier": [1, 2]}
+    results = analysis.load(Launched(DIGITS.with_changes(sweep=sweep), tmp_path / "s").run())
+    cells = results.cells()
+    is_dense = cells["sparsity.target"] == 0
+    assert (cells["control_id"] != cells["winner_id"])[is_dense].any()
+    verdicts = analysis.answers(results).frame()["verdict"]
+    assert "open" not in set(verdicts)

@@ -20,6 +20,13 @@ def test_the_longest_term_is_linked_and_no_part_of_a_word() -> None:
     assert text == 'the <a class="term" href="#term-dense-network">dense network</a>, reseeded'
 
 
+def test_names_of_methods_are_no_common_words() -> None:
+    glossary = Glossary()
+    assert glossary.link("the test set") == "the test set"
+    assert "#term-set" in glossary.link("SET at 98 %")
+    assert "#term-re-tuning" in glossary.link("Re-tuning GMP")
+
+
 def test_foreign_text_is_escaped_and_code_is_not_linked() -> None:
     glossary = Glossary()
     assert glossary.link("<b> & `--add-report-seeds seeds`") == (

@@ -26,6 +26,10 @@ def test_a_note_stands_at_its_figure_and_at_the_first_one_without_it() -> None:
     assert [note.code for note in placed["density-profile"]] == ["SPT017"]
     assert [note.code for note in placed["answer"]] == ["SPT025"]
     assert [note.code for note in place_notes(notes, ["answer"])["answer"]] == ["SPT017", "SPT025"]
+    # What misleads nobody stands at a figure of its own, or in the list of checks alone.
+    light = finding_notes(findings(("SPT018", "note")))
+    assert place_notes(light, ["answer"]) == {}
+    assert list(place_notes(light, ["answer", "optimum-val_loss"])) == ["optimum-val_loss"]
 
 
 def test_a_lighter_case_has_its_own_sentence_and_an_unknown_check_one_too() -> None:
