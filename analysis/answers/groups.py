@@ -149,15 +149,15 @@ def answer_groups(answers: Sequence[Answer]) -> list[AnswerGroup]:
 def leading_sentences(groups: Sequence[AnswerGroup], most: int) -> list[Sentence]:
     """The answer in at most ``most`` sentences.
 
-    The first question's kind leads: of one arm with the numbers behind its answer, of several with
-    a sentence each. The other kinds follow, those with a yes or a no first.
+    The first question's kind leads, with the numbers behind its first answer, then its other arms;
+    the other kinds follow, those with a yes or a no first.
     """
     if not groups:
         return []
     first, *others = groups
     others.sort(key=lambda group: min(RANKS.index(WORDS[a.verdict]) for a in group.answers))
     lines = [_lead(first), *(_lead(group) for group in others)]
-    behind = first.told()[0].primary.sentences[1:] if len(first.answers) == 1 else ()
+    behind = first.told()[0].primary.sentences[1:]
     told = [*lines[0][:1], *behind, *lines[0][1:], *(line[0] for line in lines[1:])]
     return list(dict.fromkeys(told))[:most]
 
