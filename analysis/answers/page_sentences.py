@@ -11,7 +11,7 @@ PAGE_CATALOGUE: dict[str, Template] = {
     # Headings of sections on several arms
     "heading_extension": Template(
         "several arms are asked for their gain beyond dense",
-        "Does longer training gain more than it gains the dense network?",
+        "Does longer training help sparse networks more than the dense one?",
     ),
     "heading_under": Template(
         "several arms are asked whether they are under-trained",
