@@ -18,6 +18,7 @@ from ..tables.results import Results
 from .advice import SHOWN, Step, next_steps, warnings
 from .answer import Answer, ContrastAnswer, Figure
 from .asking import Asking, asking_of
+from .groups import answer_groups, leading_sentences
 from .judging import Judging
 from .samples import ReportRuns, score_measure
 from .sentences import Sentence, write
@@ -106,14 +107,13 @@ class Answers(Shown):
 
     def first_screen(self) -> FirstScreen:
         """Question, answer in at most three sentences, how sure it is, steps and warnings."""
-        first = self.answers[0] if self.answers else None
-        # The first question leads, whatever its answer: the verdict is about it.
-        ordered = [*self.answers[:1], *_by_weight(self.answers[1:])]
-        leading = [answer.primary.sentences[0] for answer in ordered]
+        groups = answer_groups(self.answers)
+        # The first kind of question leads, whatever its answer: the verdict is about it.
+        first = groups[0].told()[0] if groups else None
         return FirstScreen(
-            question=self.question or (first.text if first else ""),
+            question=self.question or (groups[0].heading() if groups else ""),
             verdict=first.verdict if first else "",
-            sentences=tuple(leading[:SHOWN]),
+            sentences=tuple(leading_sentences(groups, SHOWN)),
             figure=first.figure if first else None,
             how_sure=self.how_sure,
             steps=self.steps,
@@ -195,17 +195,6 @@ def _how_sure(judging: Judging, found: Sequence[Answer]) -> list[Sentence]:
     if asking.stage > 1:
         sure.append(write("sure_looks", stage=asking.stage))
     return sure
-
-
-def _by_weight(found: Sequence[Answer]) -> list[Answer]:
-    """Answers with a yes or no first, then the others; each group in the order of questions."""
-
-    def weight(answer: Answer) -> int:
-        if answer.verdict in ("estimate", "asked after the data"):
-            return 2
-        return int(answer.verdict in ("not settled", "open"))
-
-    return sorted(found, key=weight)
 
 
 def _row(answer: Answer, contrast: ContrastAnswer) -> dict[str, Any]:

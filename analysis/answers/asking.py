@@ -101,7 +101,7 @@ def _is_complete(results: StudyResults, points: Sequence[CellPoint]) -> bool:
     status = results.trials().set_index("trial_id")["status"]
     if not uses["trial_id"].map(status).isin(FINISHED_STATUSES).all():
         return False
-    # The dense recipe has as many runs as the winner, in cells that did not choose it.
+    # The dense recipe has as many runs as the winner, in sparse cells that did not choose it.
     controls = control_uses(results).groupby("cell")["seed"].nunique()
     with_control = [point.cell for point in points if point.has_control]
     is_compared = table["cell"].isin(with_control) & table["winner_id"].notna()

@@ -208,7 +208,7 @@ CATALOGUE: dict[str, Template] = {
     # What to do next
     "step_finish": Template(
         "the study is not finished",
-        "Finish the study: {unfinished} of {cells} cells are open.",
+        "Finish the study: {unfinished} of {cells} networks are open.",
     ),
     "step_seeds": Template(
         "a number of seeds, not too large, would settle a question",

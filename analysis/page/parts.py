@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TypeVar
 
 import pandas as pd
 
+from ..answers.sentences import Sentence
+from .captions import split_sentences, without_sentences
 from .figure_export import FigureJob
 from .figure_process import RenderedFigure
 from .interactive.figure import PlotlyFigure
@@ -41,14 +45,12 @@ class ShownExhibit:
         """The figure; None for a table alone."""
         return self.job.result() if self.job else None
 
-    @property
+    @cached_property
     def svg(self) -> str:
         """The drawing as an element of HTML; empty for a table alone."""
         if self.rendered is None:
             return ""
-        document = self.rendered.files["svg"].decode()
-        # A page's parser does not know the XML declaration and the document type before it.
-        return document[document.find("<svg") :]
+        return compact_svg(self.rendered.files["svg"].decode())
 
     @property
     def interactive(self) -> PlotlyFigure | None:
@@ -73,6 +75,27 @@ class ShownExhibit:
         return max(MIN_PANEL_PIXELS, min(MAX_PANEL_PIXELS, height))
 
 
+METADATA = re.compile("<metadata>.*?</metadata>", re.DOTALL)
+TAG = re.compile("<[^>]+>")
+LONG_NUMBER = re.compile(r"(\d+\.\d\d)\d+")
+SPACES = re.compile(r"\s+")
+BETWEEN_TAGS = re.compile(r">\s+<")
+FONT_FAMILY = re.compile(r"font-family: [^;\"]*;? ?")
+
+
+def compact_svg(document: str) -> str:
+    """A drawing as an element of HTML, in hundredths of a point and in the page's own font.
+
+    Args:
+        document: The drawing as a file.
+    """
+    # A page's parser does not know the XML declaration and the document type before it.
+    drawing = METADATA.sub("", document[document.find("<svg") :])
+    # Numbers within tags are positions; those between them are text.
+    drawing = TAG.sub(lambda tag: LONG_NUMBER.sub(r"\1", SPACES.sub(" ", tag[0])), drawing)
+    return FONT_FAMILY.sub("", BETWEEN_TAGS.sub("><", drawing)).strip()
+
+
 @dataclass(frozen=True)
 class Section:
     """A heading with exhibits.
@@ -89,8 +112,29 @@ class Section:
 
 
 @dataclass(frozen=True)
+class QuestionPart:
+    """Section on questions of one kind.
+
+    Args:
+        title: The question, or one that stands for all.
+        meaning: What the answers mean.
+        is_before: True if the questions were asked before the data.
+        is_open: True if nothing is known yet.
+        shown: Its figure and table, if something was measured.
+        lacking: Sentences on what cannot be shown, and why.
+    """
+
+    title: str
+    meaning: Sequence[Sentence]
+    is_before: bool
+    is_open: bool
+    shown: Sequence[ShownExhibit] = ()
+    lacking: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class CombinationPart:
-    """The verdict on one combination, with its main table.
+    """Means, gaps and costs of one combination in a table.
 
     Args:
         title: The combination; empty if it is the only one.
@@ -99,7 +143,6 @@ class CombinationPart:
         table: The main table; None if the measure is unknown.
         shown: Exhibits before the table, which compare arms.
         lacking: Sentences on what cannot be shown, and why.
-        lines: Sentences of the verdict.
         tolerance: Distance from the dense network's best at which gains start; empty without gains.
     """
 
@@ -109,11 +152,10 @@ class CombinationPart:
     table: PageTable | None = None
     shown: Sequence[ShownExhibit] = ()
     lacking: Sequence[str] = ()
-    lines: Sequence[str] = ()
     tolerance: str = ""
 
 
-Part = TypeVar("Part", Section, CombinationPart)
+Part = TypeVar("Part", Section, QuestionPart, CombinationPart)
 
 
 def drop_failed_figures(part: Part) -> Part:
@@ -132,3 +174,20 @@ def drop_failed_figures(part: Part) -> Part:
         else:
             shown.append(exhibit)
     return replace(part, shown=shown, lacking=lacking)
+
+
+def without_shared(part: Part, told: Sequence[str]) -> Part:
+    """The part without sentences in its captions that are told elsewhere."""
+    shown = [replace(each, caption=without_sentences(each.caption, told)) for each in part.shown]
+    return replace(part, shown=shown)
+
+
+def tell_once(parts: Sequence[Part]) -> list[Part]:
+    """The parts, each sentence of a caption where it comes first."""
+    told: list[str] = []
+    found = []
+    for part in parts:
+        captions = [sentence for each in part.shown for sentence in split_sentences(each.caption)]
+        found.append(without_shared(part, told))
+        told += captions
+    return found

@@ -7,9 +7,14 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
+from sparsetune.errors import SparsetuneError
 from sparsetune.paths import Place
 from sparsetune.spec.columns import FINISHED_STATUSES
 
+from ..answers.answers import Answers, answers
+from ..answers.exhibits import answer_exhibit, question_exhibit
+from ..answers.groups import AnswerGroup, answer_groups
+from ..answers.page_sentences import write_on_page
 from ..checks import checks
 from ..curves.exhibits import comparison_exhibits
 from ..estimates.means import absent_quantities
@@ -18,26 +23,34 @@ from ..lengths.extension import tolerance_text
 from ..load import StudyResults
 from ..tables.csv import csv_bytes, csv_text
 from ..tables.results import Results
-from ..tables.selection import report_rows
+from .captions import shared_sentences
 from .figure_export import FigureExporter
-from .headlines import headline_sentences, length_sentences, tuning_sentences
 from .markup import to_latex, to_markdown
-from .next_steps import next_step_sentences
+from .opening.notes import finding_notes, place_notes
+from .opening.screen import first_screen, notes_at_figures
 from .origin import (
     launch_table,
     memory_table,
     report_command,
     results_origin,
-    resume_command,
     weight_counts,
 )
-from .parts import CombinationPart, Section, ShownExhibit, drop_failed_figures
+from .parts import (
+    CombinationPart,
+    QuestionPart,
+    Section,
+    ShownExhibit,
+    drop_failed_figures,
+    tell_once,
+    without_shared,
+)
 from .sections import (
     SECTIONS,
     Combination,
     MeasureExhibits,
     combination_exhibits,
     combinations,
+    fault_message,
 )
 from .study_tables import (
     cells_table,
@@ -49,10 +62,8 @@ from .study_tables import (
 from .table import PageTable, page_table
 from .template import render_page
 
-NO_REPORT_TRIAL_TEXT = "No report trial has finished yet."
-NO_MEASURE_TEXT = (
-    "No accuracy or score was measured, so there is no verdict; what was measured stands below."
-)
+NO_ANSWERS = Answers("", (), (), (), ())
+"""Answers of results that none can be given of."""
 
 
 class ReportWriter:
@@ -88,36 +99,64 @@ class ReportWriter:
     def page_html(self) -> str:
         """Write every other file, and return the page as HTML, foreign text escaped."""
         results = self._results
+        found, groups, faults = self._answers()
+        first = answer_exhibit(results, groups)
+        answer = Section("", [self._show(first, "")] if first else [], faults)
+        question_parts = [self._question_part(group, first) for group in groups]
+        questions = [part for part in question_parts if part.shown or not part.is_open]
         parts = [self._combination_part(at) for at in combinations(results)]
         # Figures are ordered before the checks run: the second process renders them meanwhile.
         sections = list(self._exhibit_sections())
         cells = cells_table(results)
         findings = checks(results)
         self._write_csv("findings", findings)
+        self._write_csv("answers", found.frame())
         self._write_table("cells", cells)
         self._exporter.finish()
         # From here on every figure is rendered, or known to have failed.
-        frames = [part.numbers for part in parts]
-        numbers = pd.concat(frames) if frames else pd.DataFrame()
+        answer = drop_failed_figures(answer)
+        questions = tell_once([drop_failed_figures(part) for part in questions])
+        parts = [drop_failed_figures(part) for part in parts]
+        sections = [drop_failed_figures(section) for section in sections]
+        explored = [shown for part in parts for shown in part.shown]
+        explored += [shown for section in sections for shown in section.shown]
+        shared = shared_sentences([shown.caption for shown in explored])
+        parts = [without_shared(part, shared) for part in parts]
+        sections = [without_shared(section, shared) for section in sections]
+        every_note = finding_notes(findings)
+        screen = first_screen(results, found, groups, every_note)
+        notes = notes_at_figures(screen, every_note)
         trials = results.trials()
         all_cells = results.cells()
-        has_finished_report = report_rows(results)["status"].eq("COMPLETE").any()
         are_trials_finished = trials["status"].isin(FINISHED_STATUSES).all()
+        every_exhibit = [
+            *answer.shown,
+            *(shown for part in questions for shown in part.shown),
+            *explored,
+        ]
+        names = [shown.name for shown in every_exhibit]
+        figures = {each.name: each.interactive for each in every_exhibit}
         return render_page(
+            figures={name: figure.panels for name, figure in figures.items() if figure},
             design=results.design,
             study=results.study if isinstance(results, StudyResults) else None,
-            nothing=NO_MEASURE_TEXT if has_finished_report else NO_REPORT_TRIAL_TEXT,
+            screen=screen,
+            answer=answer,
+            questions=questions,
+            notes=place_notes(notes, names),
+            no_step=write_on_page("no_step"),
+            no_warning=write_on_page("no_warning"),
+            later=write_on_page("open_later"),
+            exploration=write_on_page("exploration"),
+            shared=shared,
             status=trials["status"].value_counts().to_dict(),
             finished=bool(all_cells["finished"].all() and are_trials_finished),
-            unfinished=(f"{all_cells['finished'].sum()} of {len(all_cells)} cells are finished"),
             trials=len(trials),
-            cells=len(all_cells),
-            findings=[drop_failed_figures(part) for part in parts],
-            next=list(next_step_sentences(results, numbers, resume_command(results))),
+            findings=parts,
             warnings=findings.to_dict("records"),
             unchecked=findings.attrs["not_run"],
             absent=absent_quantities(results),
-            sections=[drop_failed_figures(section) for section in sections],
+            sections=sections,
             cells_table=cells,
             counted=weight_counts(trials),
             memory=memory_table(results),
@@ -129,8 +168,27 @@ class ReportWriter:
             made=datetime.now(UTC),
         )
 
+    def _answers(self) -> tuple[Answers, list[AnswerGroup], list[str]]:
+        """The answers, by kind too, and sentences on what kept them from the page."""
+        try:
+            found = answers(self._results)
+        except SparsetuneError as error:
+            return NO_ANSWERS, [], [str(error)]
+        except Exception as error:
+            # Days of training must not end without a page.
+            return NO_ANSWERS, [], [str(fault_message("answers", error))]
+        for name, text in (("md", found.markdown), ("tex", found.latex)):
+            self._exporter.write(self._folder / "tables" / f"answers.{name}", text)
+        return found, answer_groups(found.answers), []
+
+    def _question_part(self, group: AnswerGroup, first: Exhibit | None) -> QuestionPart:
+        """The section on one kind of question."""
+        exhibit = question_exhibit(self._results, group, first)
+        shown = [self._show(exhibit, "")] if exhibit else []
+        return QuestionPart(group.heading(), group.meaning(), group.is_before, group.is_open, shown)
+
     def _combination_part(self, at: Combination) -> CombinationPart:
-        """The verdict on one combination, whose main table goes into ``tables/summary``."""
+        """Means of one combination, whose main table goes into ``tables/summary``."""
         results = self._results
         numbers = main_table_frame(results, at.y, at.where)
         if numbers.empty:
@@ -145,16 +203,9 @@ class ReportWriter:
         if shown and not results.design.lengths():
             # Without lengths, the comparison shows the same means as the curve over sparsity.
             self._shown_elsewhere.add(f"{at.y}-sparsity")
-        lines = [
-            *length_sentences(results, at.where),
-            *headline_sentences(results, numbers, at.y, at.where),
-            *tuning_sentences(results, at.y, at.where),
-        ]
         has_gains = numbers["gain"].notna().any()
         tolerance = tolerance_text(results, at.y, at.where) if has_gains else ""
-        return CombinationPart(
-            at.title, at.y, numbers, table, shown, lines=lines, tolerance=tolerance
-        )
+        return CombinationPart(at.title, at.y, numbers, table, shown, tolerance=tolerance)
 
     def _exhibit_sections(self) -> Iterator[Section]:
         """Every section that has something to show, or to say that it lacks."""

@@ -42,7 +42,7 @@ def test_status_as_json_has_the_answer(home: Path, capsys: pytest.CaptureFixture
     answer = json.loads(capsys.readouterr().out)["answer"]
     assert answer["verdict"] == "yes"
     assert len(answer["sentences"]) == 3
-    assert answer["question"].startswith("Does GMP gain more from 4 times the training")
+    assert answer["question"].startswith("Does longer training help sparse networks")
 
 
 def test_an_unfinished_study_says_one_thing(

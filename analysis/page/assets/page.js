@@ -3,8 +3,24 @@
 const touch = matchMedia("(pointer: coarse)").matches;
 const settings = { displayModeBar: false, responsive: true, doubleClick: "reset", showTips: false };
 
+// Plotly and the data of all figures lie in the page compressed.
+async function unpack(id) {
+  const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (one) => one.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).text();
+}
+
+async function load() {
+  const script = document.createElement("script");
+  script.textContent = await unpack("plotly");
+  document.head.append(script);
+  return JSON.parse(await unpack("panels"));
+}
+
+let loaded;
 async function revive(figure) {
-  const panels = JSON.parse(figure.querySelector("script").textContent);
+  loaded ??= load();
+  const panels = (await loaded)[figure.id];
   const boxes = [...figure.querySelectorAll(".panel")];
   figure.querySelector(".live").hidden = false;
   figure.querySelector(".drawn").hidden = true;
@@ -43,7 +59,9 @@ const near = new IntersectionObserver((entries) => {
     revive(target);
   }
 }, { rootMargin: "600px" });
-document.querySelectorAll("figure.interactive").forEach((figure) => near.observe(figure));
+if ("DecompressionStream" in window) {
+  document.querySelectorAll("figure.interactive").forEach((figure) => near.observe(figure));
+}
 
 // A click on a heading sorts its table, a second one the other way round; missing values stay last.
 function sort(table, column, ascending) {

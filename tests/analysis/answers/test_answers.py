@@ -178,7 +178,7 @@ def test_an_unfinished_study_is_open_and_says_how_to_go_on(tmp_path: Path) -> No
     screen = found.first_screen()
     assert screen.verdict == "open"
     assert screen.steps[0].command == f"sparsetune resume {tmp_path / 'two-arms'}"
-    assert "2 of 10 cells are open" in str(screen.steps[0])
+    assert "2 of 10 networks are open" in str(screen.steps[0])
 
 
 def test_twins_that_have_not_ended_keep_answers_open(tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ def opened(browser: Any, path: Path, said: list[str], width: int = 1280, **conte
     page.on("request", lambda asked: None if asked.url.startswith(own) else said.append(asked.url))
     page.goto(path.as_uri())
     if context.get("java_script_enabled", True):
+        page.locator("#more > summary").click()
         for figure in page.locator("figure.interactive").all():
             figure.scroll_into_view_if_needed()
             figure.locator(".panel[data-ready]").first.wait_for()
@@ -129,7 +130,7 @@ def test_a_drag_zooms_and_a_button_shows_the_whole_range_again(wide: Any) -> Non
 
 
 def test_a_click_on_a_heading_sorts_the_table(wide: Any) -> None:
-    table = wide.locator("table.sorts").first
+    table = wide.locator("#more table.sorts").first
     head = table.locator("th", has_text="Sparsity").first
     column = "rows => rows.map(row => Number(row.cells[1].dataset.sort))"
     for said in ("ascending", "descending"):

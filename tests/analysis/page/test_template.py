@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from pathlib import Path
 
 from analysis.page import template
-from analysis.page.template import code_html, script_json
+from analysis.page.template import code_html, packed_json
 
 HOSTILE = "<b> </script> $x_ | % \\input{a} & # ^ ~ \" ' `"
 
@@ -29,6 +31,6 @@ def test_only_drawings_appear_when_the_page_is_printed() -> None:
 
 
 def test_json_in_a_page_cannot_end_its_script() -> None:
-    text = script_json({"name": HOSTILE})
+    text = packed_json({"name": HOSTILE})
     assert not set("<>&") & set(text)
-    assert json.loads(text) == {"name": HOSTILE}
+    assert json.loads(gzip.decompress(base64.b64decode(text))) == {"name": HOSTILE}

@@ -1,0 +1,233 @@
+"""Figures of answers: the score against length or sparsity with bands, and effects by network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from sparsetune.study.questions.words import arm_words, percent_words
+
+from ..drawing.axes import log_density, make_panels, set_sparsity_ticks
+from ..drawing.marks import add_legend, attach_hover_texts
+from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
+from ..measure import Measure
+from ..wording import hover_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BAND_OPACITY = 0.16
+BAND_ROOM = 1.0
+"""Part of the means' range that bands may take up on either side; wider ones leave the picture."""
+SETTLED_COLOURS = {
+    "Yes": "#0b57a4",
+    "No": "#009988",
+    "Not settled": "#888888",
+    "Open": "#888888",
+    "": "#333333",
+}
+"""Colour of an effect by the word of its verdict."""
+ROW_HEIGHT = 0.3
+"""Height of a row of effects in inches."""
+
+
+def draw_against_length(points: pd.DataFrame, measure: Measure) -> Figure:
+    """Draw the score against training length: a panel per arm, a line per sparsity, dense black.
+
+    Args:
+        points: ``arm sparsity epochs mean low high n``; the dense network is in every arm.
+        measure: The score.
+    """
+    arms = list(dict.fromkeys(points["arm"]))
+    lengths = sorted(set(points["epochs"]))
+    palette = line_colours(points["sparsity"], "sparsity.target")
+    with project_style():
+        axes = make_panels(len(arms), size=_panel_size(len(arms)))
+        for arm, axis in zip(arms, axes, strict=False):
+            own = points[points["arm"] == arm]
+            for rank, (sparsity, colour) in enumerate(palette.items()):
+                line = own[own["sparsity"] == sparsity].sort_values("epochs")
+                name = percent_words(sparsity) if sparsity else "dense"
+                marker = LINE_MARKERS[rank % len(LINE_MARKERS)]
+                _draw_band(axis, line["epochs"], line, measure.factor, colour, marker, name)
+            axis.set_xscale("log", base=2)
+            axis.set_xticks(lengths, [f"{length:g}" for length in lengths])
+            axis.minorticks_off()
+            axis.set_xlabel("Training length (epochs)")
+            if len(arms) > 1:
+                axis.set_title(arm_words(arm))
+            _limit_y_axis(axis, points, measure)
+        axes[0].set_ylabel(measure.label)
+        names = [percent_words(sparsity) for sparsity in sorted(palette) if sparsity]
+        has_dense = 0 in palette
+        return add_legend(axes, "Sparsity", [*["dense"] * has_dense, *names])
+
+
+def draw_against_sparsity(points: pd.DataFrame, measure: Measure) -> Figure:
+    """Draw the score against sparsity: a line per arm, the dense twin of each in black.
+
+    Args:
+        points: ``arm sparsity mean low high n``, and ``twin``, the mean of the dense twins; NaN
+            without one.
+        measure: The score.
+    """
+    arms = list(dict.fromkeys(points["arm"]))
+    styles = arm_styles(arms)
+    with project_style():
+        (axis,) = make_panels(1, size=_panel_size(1))
+        for arm, style in styles.items():
+            own = points[points["arm"] == arm].sort_values("sparsity")
+            x = pd.Series(log_density(own["sparsity"]), own.index)
+            name = arm_words(arm)
+            _draw_band(axis, x, own, measure.factor, style["color"], style["marker"], name)
+        twins = points.dropna(subset="twin").groupby("sparsity", as_index=False)["twin"].mean()
+        if len(twins):
+            (line,) = axis.plot(
+                log_density(twins["sparsity"]),
+                measure.factor * twins["twin"],
+                color="black",
+                linestyle="--",
+                linewidth=1.3,
+                label="dense, trained alike",
+            )
+            levels = zip(twins["sparsity"], measure.factor * twins["twin"], strict=True)
+            texts = [
+                hover_text(f"dense twin at {percent_words(sparsity)}", f"{level:.4g}")
+                for sparsity, level in levels
+            ]
+            attach_hover_texts(line, texts)
+        set_sparsity_ticks(axis.xaxis, points["sparsity"])
+        axis.set_xlabel("Sparsity (%)")
+        axis.set_ylabel(measure.label)
+        _limit_y_axis(axis, points, measure)
+        return add_legend([axis])
+
+
+def _panel_size(count: int) -> tuple[float, float]:
+    """Width and height of a panel in inches, so that the picture fills half of a wide page."""
+    if count == 1:
+        return (4.7, 3.3)
+    return (2.7, 3.3) if count == 2 else (2.5, 2.6)
+
+
+def _draw_band(
+    axis: Axes, x: Any, line: pd.DataFrame, factor: float, colour: Any, marker: str, name: str
+) -> None:
+    """Draw one line of means with its band of intervals."""
+    mean = factor * line["mean"]
+    has_band = line["low"].notna() & line["high"].notna()
+    if has_band.any():
+        axis.fill_between(
+            np.asarray(x, dtype=np.float64),
+            np.asarray(factor * line["low"], dtype=np.float64),
+            np.asarray(factor * line["high"], dtype=np.float64),
+            color=colour,
+            alpha=BAND_OPACITY,
+            linewidth=0,
+        )
+    (drawn,) = axis.plot(
+        x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=name
+    )
+    attach_hover_texts(drawn, list(_hover_texts(line, factor, name)))
+
+
+def _hover_texts(line: pd.DataFrame, factor: float, name: str) -> Iterator[str]:
+    for row in line.to_dict("records"):
+        where = [name]
+        if "epochs" in row:
+            where.append(f"{row['epochs']:g} epochs")
+        elif row["sparsity"]:
+            where.append(percent_words(row["sparsity"]))
+        yield hover_text(", ".join(where), _found(row, factor), row["n"])
+
+
+def _found(row: Mapping[Any, Any], factor: float) -> str:
+    if pd.isna(row["mean"]):
+        return ""
+    found = f"{factor * row['mean']:.4g}"
+    if pd.notna(row["low"]) and pd.notna(row["high"]):
+        found += f" ({factor * row['low']:.4g} to {factor * row['high']:.4g})"
+    return found
+
+
+def _limit_y_axis(axis: Axes, points: pd.DataFrame, measure: Measure) -> None:
+    """Show all means, and as much of the bands as leaves the means apart."""
+    means = measure.factor * points["mean"].dropna()
+    if means.empty:
+        return
+    span = max(float(means.max() - means.min()), 1e-9)
+    room = BAND_ROOM * span
+    low = measure.factor * points["low"].fillna(points["mean"]).min()
+    high = measure.factor * points["high"].fillna(points["mean"]).max()
+    bottom = max(float(low), float(means.min()) - room)
+    top = min(float(high), float(means.max()) + room)
+    if measure.range is not None:
+        bottom = max(bottom, measure.factor * measure.range[0])
+        top = min(top, measure.factor * measure.range[1])
+    edge = 0.05 * max(top - bottom, 1e-9)
+    axis.set_ylim(bottom - edge, top + edge)
+
+
+def has_cut_bands(points: pd.DataFrame) -> bool:
+    """True if some band is so wide that it leaves the picture."""
+    means = points["mean"].dropna()
+    if means.empty:
+        return False
+    room = BAND_ROOM * (means.max() - means.min())
+    return bool(
+        (points["low"] < means.min() - room).any() or (points["high"] > means.max() + room).any()
+    )
+
+
+def draw_effects(rows: pd.DataFrame, measure: Measure, label: str) -> Figure:
+    """Draw effects with their intervals, a row for each network, the margin shaded.
+
+    Args:
+        rows: ``network mean low high n margin word``; the first row is drawn at the top.
+        measure: What the effects are measured in.
+        label: Label of the axis.
+    """
+    factor = measure.factor
+    rows = rows[rows["mean"].notna()]
+    height = max(1.7, ROW_HEIGHT * len(rows) + 1.0)
+    with project_style():
+        (axis,) = make_panels(1, size=(5.1, height))
+        margin = rows["margin"].dropna()
+        if len(margin):
+            axis.axvspan(
+                -factor * margin.iloc[0], factor * margin.iloc[0], color="#009988", alpha=0.18, lw=0
+            )
+        axis.axvline(0, color="#555555", linewidth=1)
+        places = np.arange(len(rows))[::-1]
+        for word, part in rows.assign(place=places).groupby("word", sort=False):
+            below = np.nan_to_num(factor * (part["mean"] - part["low"]))
+            above = np.nan_to_num(factor * (part["high"] - part["mean"]))
+            drawn = axis.errorbar(
+                factor * part["mean"],
+                part["place"],
+                xerr=np.stack([below, above]),
+                color=SETTLED_COLOURS.get(str(word), "#333333"),
+                marker="o",
+                linestyle="none",
+                markersize=5.5,
+                elinewidth=1.6,
+                capsize=0,
+                label=str(word) or "estimate",
+            )
+            texts = [
+                hover_text(row["network"], _found(row, factor), row["n"])
+                for row in part.to_dict("records")
+            ]
+            attach_hover_texts(drawn, texts)
+        axis.set_yticks(places, [str(name) for name in rows["network"]])
+        axis.set_ylim(-0.6, len(rows) - 0.4)
+        axis.grid(visible=False, axis="y")
+        axis.set_xlabel(label)
+        # One colour needs no key.
+        if rows["word"].nunique() > 1:
+            return add_legend([axis])
+        return cast("Figure", axis.get_figure(root=True))

@@ -1,0 +1,1 @@
+"""What a reader of the page sees before opening More: the first screen, notes, the glossary."""

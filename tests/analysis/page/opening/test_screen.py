@@ -1,0 +1,223 @@
+"""The first screen, and all text that is open on the page."""
+
+from __future__ import annotations
+
+import re
+import string
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import analysis
+from analysis.answers.answers import answers
+from analysis.answers.groups import answer_groups, first_word, leading_sentences
+from analysis.answers.page_sentences import PAGE_CATALOGUE
+from analysis.answers.sentences import CATALOGUE, MAX_WORDS, Template
+from analysis.page.opening.glossary import TERMS
+from analysis.page.opening.screen import Screen, first_screen
+from analysis.tables.results import Results
+from tests.analysis.exact import TWO_ARMS, Exact, planted
+from tests.analysis.runs import runs_table
+from tests.analysis.simulation import DIGITS, Simulation
+
+LEVELS = {
+    ("dense", 0, 1): 0.95,
+    ("dense", 0, 4): 0.955,
+    ("gmp", 0.95, 1): 0.93,
+    ("gmp", 0.95, 4): 0.94,
+    ("gmp", 0.98, 1): 0.90,
+    ("gmp", 0.98, 4): 0.905,
+    ("acdc", 0.95, 1): 0.90,
+    ("acdc", 0.95, 4): 0.94,
+    ("acdc", 0.98, 1): 0.80,
+    ("acdc", 0.98, 4): 0.93,
+}
+VOID = {"meta", "br", "img", "link", "input"}
+HIDDEN = {"script", "style", "svg", "title"}
+OUR_WORDS = (
+    "target=",
+    "multiplier=",
+    "epoch_",
+    "test_",
+    "val_",
+    "not separated",
+    "excluded",
+    "n =",
+)
+CONTAINERS = {"p", "li", "figcaption", "dd"}
+"""Elements whose text is sentences."""
+
+
+class OpenText(HTMLParser):
+    """Text of a page that shows while all details are closed.
+
+    Args:
+        html: The page.
+    """
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.blocks: list[str] = []
+        self._open: list[tuple[str, bool]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in VOID:
+            return
+        names = dict(attrs)
+        closed = tag == "details" and "open" not in names
+        files = "files" in (names.get("class") or "") or "command" in (names.get("class") or "")
+        self._open.append((tag, closed or files or tag in HIDDEN))
+        if tag in CONTAINERS:
+            self.blocks.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open and self._open.pop()[0] != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        hidden = [place for place, (_, is_hidden) in enumerate(self._open) if is_hidden]
+        tags = [tag for tag, _ in self._open]
+        if hidden:
+            first = hidden[0]
+            is_summary = tags[first] == "details" and tags[first + 1 : first + 2] == ["summary"]
+            if len(hidden) > 1 or not is_summary:
+                return
+        self.words += data.split()
+        if self.blocks and CONTAINERS & set(tags):
+            self.blocks[-1] += data
+
+
+def page_text(path: Path) -> OpenText:
+    return OpenText(path.read_text())
+
+
+def pattern(template: Template) -> str:
+    """A pattern of a template's sentences, whatever their first letter."""
+    parts = [
+        re.escape(text) + (".*" if name is not None else "")
+        for text, name, _, _ in string.Formatter().parse(template.text)
+    ]
+    return "(?i:" + "".join(parts) + ")"
+
+
+def known() -> re.Pattern[str]:
+    """A pattern of everything in the catalogue."""
+    texts = [pattern(template) for template in (CATALOGUE | PAGE_CATALOGUE).values()]
+    texts += [re.escape(sentence) for term in TERMS for sentence in sentences_of(term.meaning)]
+    return re.compile("|".join(texts))
+
+
+def sentences_of(text: str) -> list[str]:
+    flat = " ".join(text.split())
+    return [each for each in re.split(r"(?<=[.?]) (?=[A-Z\d])", flat) if each]
+
+
+@pytest.fixture(scope="module")
+def two_arms(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder = tmp_path_factory.mktemp("screen") / "two"
+    return analysis.load(Exact(TWO_ARMS, folder, planted(LEVELS)).run())
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a whole study of digits."""
+    folder = tmp_path_factory.mktemp("digits")
+    return Path(analysis.report(Simulation(DIGITS, folder / "digits").run()))
+
+
+def screen_of(results: Results) -> Screen:
+    found = answers(results)
+    return first_screen(results, found, answer_groups(found.answers), [])
+
+
+def test_the_first_word_answers_and_the_arm_with_a_yes_leads(two_arms: Results) -> None:
+    screen = screen_of(two_arms)
+    assert screen.word == "Yes"
+    # GMP at 98 % gains as much as dense: it is asked first, and told second.
+    assert str(screen.sentences[0]).startswith("AC/DC at 98 % gains more from 4 times")
+    assert str(screen.sentences[1]) == "Its own gain is 13.0 points, that of the dense network 0.5."
+    assert "GMP at 98 %" in str(screen.sentences[2])
+    assert len(screen.sentences) == 3
+    assert screen.facts[:2] == ["two-arms", "GMP and AC/DC at 95 and 98 %"]
+    assert screen.facts[-2:] == ["5 seeds", "finished 14 Nov 2023"]
+
+
+def test_a_study_that_has_not_ended_is_open(tmp_path: Path) -> None:
+    run = Exact(TWO_ARMS, tmp_path / "s", planted(LEVELS))
+    screen = screen_of(analysis.load(run.run(3)))
+    assert screen.word == "Open"
+    assert all(sentence.name == "open" for sentence in screen.sentences)
+    assert [step.sentence.name for step in screen.steps] == ["step_finish"]
+    assert screen.facts[-1].startswith("not finished: 3 of ")
+
+
+def test_a_table_gets_no_yes_and_hears_what_would_give_one() -> None:
+    screen = screen_of(analysis.load_table(runs_table(arms=("gmp",)), name="told", select="all"))
+    assert screen.word == "Not settled"
+    assert (
+        screen.question == "Does GMP gain more from twice the training than the dense network does?"
+    )
+    assert "nothing was selected" not in screen.question
+    assert screen.steps[-1].sentence.name == "step_declare"
+
+
+def test_other_kinds_follow_with_the_surest_first(two_arms: Results) -> None:
+    groups = answer_groups(answers(two_arms).answers)
+    words = [first_word([group]) for group in groups]
+    assert words[0] == "Yes"
+    assert words[-1] == "Estimate"
+    told = leading_sentences(groups, 20)
+    assert len(told) == len({str(sentence) for sentence in told})
+    kinds = [sentence.name.partition("_")[0] for sentence in told]
+    assert kinds[:2] == ["extension", "extension"] or kinds[:2] == ["extension", "unsettled"]
+    assert kinds.index("remaining") > kinds.index("under")
+
+
+def test_the_open_text_is_short(digits: Path) -> None:
+    text = page_text(digits)
+    assert 300 < len(text.words) <= 1200
+    assert digits.stat().st_size <= 5_855_236 / 2  # half of what it was with everything open
+
+
+@pytest.mark.parametrize("cells", [None, 7, 0])
+def test_every_open_sentence_is_in_the_catalogue_and_short(
+    tmp_path: Path, cells: int | None
+) -> None:
+    page = Path(analysis.report(Simulation(DIGITS, tmp_path / "s").run(cells)))
+    text = page_text(page)
+    study_words = [DIGITS.question, *screen_of(analysis.load(tmp_path / "s")).facts]
+    catalogue = known()
+    seen = 0
+    for block in text.blocks:
+        for sentence in sentences_of(block):
+            if sentence.endswith("?") or " · " in sentence or sentence in study_words:
+                continue
+            plain = re.sub(r"^((Yes|No|Not settled|Open|Estimate)[.]|How sure:) ?", "", sentence)
+            if plain:
+                seen += 1
+                assert catalogue.fullmatch(plain), plain
+                assert len(plain.split()) <= MAX_WORDS, plain
+    assert seen > 10
+    everything = " ".join(text.words)
+    assert not [word for word in OUR_WORDS if word in everything]
+
+
+def test_no_caption_stands_twice_and_exploration_is_named_once(digits: Path) -> None:
+    text = digits.read_text()
+    assert text.count(PAGE_CATALOGUE["exploration"].text) == 1
+    captions = re.findall(r"<figcaption>(.*?)<span", text, flags=re.DOTALL)
+    plain = [re.sub(r"<[^>]+>", "", caption).strip() for caption in captions]
+    told = [sentence for caption in plain for sentence in sentences_of(caption)]
+    assert len(told) == len(set(told))
+
+
+def test_page_sentences_are_short_with_conditions_of_their_own() -> None:
+    conditions = [template.condition for template in PAGE_CATALOGUE.values()]
+    assert len(set(conditions)) == len(conditions)
+    assert not CATALOGUE.keys() & PAGE_CATALOGUE.keys()
+    for template in PAGE_CATALOGUE.values():
+        assert template.text[-1] in ".?"
+        assert len(template.text.split()) <= MAX_WORDS
