@@ -106,8 +106,8 @@ def _parse(text: bytes) -> Any:
     try:
         # As text: of bytes, json guesses other encodings too.
         values = _DECODER.decode(text.decode())
-        if b"\\u" in text or not text.isascii():
-            json.dumps(values, ensure_ascii=False).encode()  # half of a surrogate pair
+        if SURROGATE_ESCAPE.search(text):
+            json.dumps(values, ensure_ascii=False).encode()  # refuses half of a pair
     except UnicodeError as error:
         raise ValueError("its text is not UTF-8") from error
     except RecursionError as error:
@@ -134,6 +134,8 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"it holds {name}, which is no number")
 
 
+SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half of a surrogate pair; text in UTF-8 has none that is not escaped."""
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
@@ -195,11 +197,7 @@ def require_named_record(record: Record) -> None:
     require_record(record)
     if not isinstance(record, Proposed):
         return
-    spec = dict(record.spec)
-    name = _digest_as_written(spec)
-    seed = spec.pop("seed", None)
-    configuration = name if seed is None else _digest_as_written(spec)
-    if (name, configuration) == (record.trial_id, record.config_id):
+    if _digests_as_written(record.spec) == (record.trial_id, record.config_id):
         return
     # A declaration that is not written in its shortest form has the name of that form.
     trial = TrialSpec.model_validate(record.spec)
@@ -210,17 +208,33 @@ def require_named_record(record: Record) -> None:
         )
 
 
-WHOLE_FLOAT_PATTERN = re.compile(r"(?<=[0-9])\.0(?=[,}\]])")
+# The literal comes first, which a search finds fastest.
+WHOLE_FLOAT_PATTERN = re.compile(r"\.0(?<=[0-9]\.0)(?=[,}\]])")
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
-def _digest_as_written(spec: Mapping[str, Any]) -> str:
-    """What `digest_of` gives for a declaration in its shortest form, several times faster.
+def _digests_as_written(spec: Mapping[str, Any]) -> tuple[str, str]:
+    """What `digest_of` gives for a declaration in its shortest form, with its seed and without,
+    several times faster.
 
-    For another declaration it may differ: only equality with a name says something.
+    For another declaration they may differ: only equality with a name says something.
     """
-    text = _ENCODER.encode({"schema": DIGEST_VERSION, **spec})
-    return hashlib.sha256(WHOLE_FLOAT_PATTERN.sub("", text).encode()).hexdigest()[:12]
+    values = {"schema": DIGEST_VERSION, **spec}
+    # Keys are sorted: what stands before the seed, the seed itself, and what follows it.
+    before = _shortest_text({key: values[key] for key in values if key < "seed"})
+    seed = _shortest_text({key: values[key] for key in values if key == "seed"})
+    after = _shortest_text({key: values[key] for key in values if key > "seed"})
+    return _digest_of_parts(before, seed, after), _digest_of_parts(before, after)
+
+
+def _shortest_text(values: Mapping[str, Any]) -> str:
+    """JSON of an object without its braces; whole numbers have no fraction."""
+    return WHOLE_FLOAT_PATTERN.sub("", _ENCODER.encode(values))[1:-1]
+
+
+def _digest_of_parts(*texts: str) -> str:
+    whole = ",".join(filter(None, texts))
+    return hashlib.sha256(f"{{{whole}}}".encode()).hexdigest()[:12]
 
 
 def column_rule(name: str, value: Any) -> str | None:

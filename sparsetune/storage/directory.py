@@ -57,6 +57,8 @@ MAX_STRETCH = 1e6
 """Largest stretch of a training that is read; a launch resolves smaller ones."""
 LEFT_AT_START = re.compile(r"driver\.lock|study\.json(\..*)?\.tmp")
 """Names that a driver which was stopped at its start may have left."""
+SALVAGING = "`status`, `report`, `replay`, `diff` and `export`"
+"""Commands that only read a study, and may read a part of it."""
 
 
 @dataclass(frozen=True)
@@ -530,7 +532,7 @@ def _advising_salvage() -> Iterator[None]:
     try:
         yield
     except DamageError as error:
-        advice = "copy the file again; --salvage reads the lines before it"
+        advice = f"copy the file again; {SALVAGING} read the lines before it with --salvage"
         raise DamageError(error.number, error.where, f"{error.reason} ({advice})") from error
 
 

@@ -12,14 +12,12 @@ import io
 import json
 import logging
 import os
-import signal
 import sys
 import traceback
 import types
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,37 +29,12 @@ from sparsetune.launch.extension import Extension
 from sparsetune.launch.preflight import study_findings
 from sparsetune.study import Study
 from tests.chaos.declarations.wild import Wild
-
-MAX_SECONDS = 10
-"""Processor seconds after which a declaration counts as a hang: others share the machine."""
-
+from tests.chaos.hang import Hang, time_limit
 
 PRINTED = 8
 """One of so many previews is printed too, which checks the study three times over."""
-
-
 PIECE = 100
 """Declarations after which the counts so far are printed."""
-
-
-class Hang(BaseException):
-    """A declaration that takes too long; no `Exception`, so that nothing catches it."""
-
-
-@contextmanager
-def time_limit(seconds: float = MAX_SECONDS) -> Iterator[None]:
-    """Raise `Hang` in a block that takes longer."""
-
-    def ring(*_: Any) -> None:
-        raise Hang
-
-    before = signal.signal(signal.SIGPROF, ring)
-    signal.setitimer(signal.ITIMER_PROF, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-        signal.signal(signal.SIGPROF, before)
 
 
 NEEDS_MORE = {
