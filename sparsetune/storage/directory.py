@@ -332,7 +332,8 @@ class StudyDirectory:
         old = next((n for n, line in enumerate(lines) if looks_sealed(line)), len(lines) - 1)
         start = sum(len(line) + 1 for line in lines[:old])
         chain = Chain().followed_by(text[:start], old)
-        damage = find_damage(text[start:], len(lines) - 1 - old, chain) if text[start:] else None
+        after = chain.followed_by(text[start:], len(lines) - 1 - old)
+        damage = find_damage(text[start:], chain, after) if text[start:] else None
         if damage:
             number = old + damage[0] + 1
             raise DamageError(number, f"line {number} of `{self.provenance}`", damage[1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,11 +16,6 @@ UNGUARDED: dict[str, tuple[int, str, Any]] = {
         20,
         "sparsetune.paths.confined._FOLDER",
         confined._FOLDER & ~os.O_NOFOLLOW,
-    ),
-    "IMPORTED hostile_payload": (
-        4,
-        "sparsetune.imports._IS_CLOSED",
-        SimpleNamespace(get=lambda: False, set=lambda closed: None, reset=lambda before: None),
     ),
     "prints control characters": (0, "sparsetune.terminal.printable", lambda text: text),
 }
