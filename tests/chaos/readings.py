@@ -1,8 +1,8 @@
 """What a damaged study directory goes through, with the verdict on each.
 
-A copy is ``refused``, ``named`` (read, and what is damaged was said), ``same`` (every number is that
-of the whole study) or ``trained`` (resumed, with what was lost trained again to the same numbers).
-Whatever else it is stands in capitals.
+A copy is ``refused``, ``named`` (read, and what is damaged was said), ``same`` (every number is
+that of the whole study) or ``trained`` (resumed, with what was lost trained again to the same
+numbers). Whatever else it is stands in capitals.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import html
 import io
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,7 @@ from tests.chaos.hang import CLOCK_SECONDS, PROCESSOR_SECONDS
 TABLES = ("trials", "history", "cells", "uses")
 CLOCKS = ["attempt", "seconds", "peak_memory"]
 """Columns that are others when a trial is trained again."""
+CODE_TAG = re.compile("</?code>")
 MAX_TRAINING_SECONDS = 60
 """Seconds of the processor that a driver may take that starts Ray and times its steps."""
 
@@ -128,7 +130,7 @@ class Reporting:
         if self._written(copy) == self.whole:
             return "same"
         results = analysis.load(copy)
-        page = html.unescape((copy / "report" / "index.html").read_text())
+        page = html.unescape(CODE_TAG.sub("`", (copy / "report" / "index.html").read_text()))
         faults = [*results.notices, *file_faults(results)]
         return "named" if any(fault in page for fault in faults) else f"CHANGED\n{faults}"
 

@@ -19,7 +19,7 @@ UNGUARDED: dict[str, tuple[int, str, Any]] = {
     ),
     "prints control characters": (0, "sparsetune.terminal.printable", lambda text: text),
 }
-"""What is found without a guard: the seed that shows it, the guard, and what stands in its place."""
+"""What is found without a guard: the seed that shows it, the guard, what stands in its place."""
 
 
 def test_nothing_is_imported_touched_or_printed_raw(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sparsetune.cli.arguments import load_study
 from sparsetune.errors import DataError, DeclarationError, Problem, SparsetuneError, in_one_line
