@@ -64,7 +64,8 @@ class Length:
         if isinstance(given, Length):
             return given
         if isinstance(given, int | float) and not isinstance(given, bool):
-            return cls(float(given))
+            with suppress(OverflowError):
+                return cls(float(given))
         if isinstance(given, str):
             number, _, unit = given.strip().partition(" ")
             unit = unit.strip().removesuffix("s") + "s"

@@ -142,6 +142,7 @@ def diff(
     y: str | None = None,
     *,
     level: float = 0.95,
+    salvage: bool = False,
 ) -> Diff:
     """Compare two studies.
 
@@ -151,12 +152,13 @@ def diff(
         y: A measured column; by default accuracy on the test set, else the score, else those on
             validation data, as far as both studies have it.
         level: Coverage of the intervals, in (0, 1).
+        salvage: True to read a damaged ledger up to its first damage; see `analysis.load`.
 
     Raises:
         SparsetuneError: if ``y`` is unknown, or a directory is no readable study.
     """
-    first = before if isinstance(before, Results) else load(before)
-    second = after if isinstance(after, Results) else load(after)
+    first = before if isinstance(before, Results) else load(before, salvage=salvage)
+    second = after if isinstance(after, Results) else load(after, salvage=salvage)
     y = y or _common_measure(first, second)
     for results in (first, second):
         known = measure_columns(results)

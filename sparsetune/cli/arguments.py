@@ -94,21 +94,31 @@ def load_study(parsed: argparse.Namespace) -> tuple[Study, Path]:
 
     append_to_path(map(Path.resolve, parsed.path))
     study, file = find_study(parsed.study)
-    if (parsed.set or parsed.quick) and study.field_problems():
-        from sparsetune.launch.preflight import require_runnable
-
-        # Raises: what is not valid has no axes to pin and no quick form.
-        require_runnable(study, needs_data=False)
+    if parsed.set or parsed.quick:
+        _require_fields(study)  # what is not valid has no axes to pin and no quick form
     version = _defaults_version(parsed, study)
     if parsed.quick:
         study = study.under_defaults(version).quick()
     if parsed.set:
+        _require_fields(study)
         # After the quick form, which would override what is set.
         study = _pinned(study, parse_overrides(parsed.set))
     study = study.under_defaults(version)
     if parsed.name:
         study = study.with_changes(name=parsed.name)
     return study, file
+
+
+def _require_fields(study: Study) -> None:
+    """Refuse a study with a field that is not valid, so that nothing can be made of it.
+
+    Raises:
+        DeclarationError: naming every problem.
+    """
+    if study.field_problems():
+        from sparsetune.launch.preflight import require_runnable
+
+        require_runnable(study, needs_data=False)
 
 
 def _pinned(study: Study, values: Mapping[str, Any]) -> Study:
@@ -121,6 +131,7 @@ def _pinned(study: Study, values: Mapping[str, Any]) -> Study:
     from sparsetune.study.pins import pin_problems
 
     pinned = study.pinned(values)
+    _require_fields(pinned)
     if problems := list(pin_problems(study, pinned, values)):
         raise DeclarationError(problems, "--set")
     return pinned

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sparsetune.cli.arguments import Commands, add_parser, parse_place, print_json
+from sparsetune.cli.arguments import Commands, add_parser, add_salvage, parse_place, print_json
 from sparsetune.imports import without_own_code
 
 
@@ -21,6 +21,7 @@ def add_command(commands: Commands) -> None:
     parser.add_argument(
         "--measure", metavar="COLUMN", help="what conclusions are of (default: test_accuracy)"
     )
+    add_salvage(parser)
 
 
 @without_own_code()
@@ -29,7 +30,7 @@ def show_diff(parsed: argparse.Namespace) -> int:
     from sparsetune.analysis import diff
     from sparsetune.analysis.diff.text import as_json, show
 
-    found = diff(parsed.before, parsed.after, parsed.measure)
+    found = diff(parsed.before, parsed.after, parsed.measure, salvage=parsed.salvage)
     if parsed.json:
         print_json(as_json(found))
     else:

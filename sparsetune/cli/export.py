@@ -9,6 +9,7 @@ from sparsetune.cli.arguments import (
     Commands,
     add_data_root,
     add_parser,
+    add_salvage,
     parse_place,
     print_json,
     print_line,
@@ -33,6 +34,7 @@ def add_command(commands: Commands) -> None:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="a new folder")
     add_data_root(parser, "where data sets lie (default: as the study's last launch had it)")
+    add_salvage(parser)
     parser.add_argument("--path", type=Path, action="append", help=argparse.SUPPRESS)
 
 
@@ -46,7 +48,7 @@ def export_network(parsed: argparse.Namespace) -> int:
     # The folder of a trial, or that of one of its attempts.
     trial = given.parent if given.name.startswith("attempt-") else given
     data_root = study_data_root(parsed.data_root, trial.parent.parent)
-    facts = export_trial(parsed.trial, parsed.out, data_root)
+    facts = export_trial(parsed.trial, parsed.out, data_root, salvage=parsed.salvage)
     if parsed.json:
         print_json(facts)
     else:

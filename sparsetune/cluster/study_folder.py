@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sparsetune.errors import StorageError
 from sparsetune.paths import Place
+from sparsetune.storage.owner import gone_folder_text
 
 
 def require_study_folder(attempt: Place) -> None:
@@ -18,5 +19,4 @@ def require_study_folder(attempt: Place) -> None:
         StorageError: if the study is gone from there.
     """
     if isinstance(attempt, Path) and not attempt.parents[2].is_dir():
-        study = attempt.parents[2]
-        raise StorageError(f"the study is gone from `{study}`: it was renamed or deleted")
+        raise StorageError(gone_folder_text(attempt.parents[2]))

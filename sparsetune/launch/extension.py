@@ -134,12 +134,14 @@ class Extension:
 
 def _cell_problems(before: Study, after: Study, data_root: Path | None) -> Iterator[Problem]:
     """Problems of the longer study: old cells must keep their names, and new ones appear."""
-    _, earlier = study_findings(before, data_root=data_root, needs_data=False)
-    # What the study had from its start, it keeps; its new cells may not bring more of it.
-    had = {found.path for found in earlier if found.severity == "first_launch"}
     after, findings = study_findings(after, data_root=data_root, known=before)
-    brought = [each for each in findings if each.severity == "refusal" or each.path not in had]
-    if problems := [each for each in brought if each.severity != "warning"]:
+    problems = [each for each in findings if each.severity != "warning"]
+    if any(each.severity == "first_launch" for each in problems):
+        # What the study had from its start, it keeps; its new cells may not bring more of it.
+        _, earlier = study_findings(before, data_root=data_root, needs_data=False)
+        had = {found.path for found in earlier if found.severity == "first_launch"}
+        problems = [each for each in problems if each.severity == "refusal" or each.path not in had]
+    if problems:
         yield from problems
         return
     old = _recipes_by_cell(before)

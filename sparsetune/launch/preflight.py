@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -321,7 +321,9 @@ def _weights_problems(study: Study, data_root: Path | None) -> Iterator[Problem]
 def _initialisation_problems(
     study: Study, data_root: Path | None, needs_data: bool
 ) -> Iterator[Problem]:
-    """Problems of how users' own networks are initialised; each is built for all like trials.
+    """Problems of how users' own networks are initialised.
+
+    A network is built, three times, for all trials that share it.
 
     Args:
         study: The declaration.
@@ -329,12 +331,15 @@ def _initialisation_problems(
         needs_data: Whether files of trained weights are read; without, such networks are left out.
     """
     alike = {"batch_size": 1, "validation": 0, "split_seed": 0, "label_smoothing": 0}
-    seen: set[TaskSpec] = set()
+    seen: set[Hashable] = set()
     for cell in study.cells():
         for place, spec in _trials_of(cell):
             task = spec.task.model_copy(update=alike)
-            if task in seen or not task.is_resolved or (task.weights and not needs_data):
+            if not task.is_resolved or (task.weights and not needs_data):
                 continue
-            seen.add(task)
+            drawn = network_of(task, data_root), task.weights, task.initialisation
+            if drawn in seen:
+                continue
+            seen.add(drawn)
             for problem in initialisation_problems(spec.task, data_root):
                 yield locate_in_cell(problem.at(place + problem.path), study, cell)

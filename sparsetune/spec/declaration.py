@@ -10,6 +10,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, get_origin
 
@@ -83,12 +84,14 @@ class _LenientMeta(ModelMetaclass):
                 f"{cls.__name__} takes {len(cls.positional)} positional arguments, got {len(args)}"
             )
         given |= dict(zip(cls.positional, args, strict=False))
-        try:
+        # A rule between fields may raise anything where a part inside is faulty.
+        with suppress(Exception):
             return super().__call__(**given)
-        except Exception:
-            # Raising here would name the faults of this part alone, and hide those of others. A
-            # rule between fields may raise anything where a part inside is faulty.
-            return cls._faulty(given)
+        # Plain values are what is judged and stored: keys are texts, arrays are lists.
+        with suppress(Exception):
+            return super().__call__(**{name: to_plain(value) for name, value in given.items()})
+        # Raising here would name the faults of this part alone, and hide those of others.
+        return cls._faulty(given)
 
     def _faulty(cls, given: dict[str, Any]) -> Any:
         """An object that holds ``given`` unchecked, and defaults where nothing was given."""

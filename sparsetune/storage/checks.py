@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
-from typing import Any, Literal, TypeGuard, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin, get_type_hints
 
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place, read_content
@@ -107,8 +107,8 @@ def _parse(text: bytes) -> Any:
     try:
         # As text: of bytes, json guesses other encodings too.
         values = _DECODER.decode(text.decode())
-        if b"\\u" in text or not text.isascii():
-            json.dumps(values, ensure_ascii=False).encode()  # half of a surrogate pair
+        if b"\\u" in text and SURROGATE_ESCAPE.search(text):
+            json.dumps(values, ensure_ascii=False).encode()  # refuses half of a pair
     except UnicodeError as error:
         raise ValueError("its text is not UTF-8") from error
     except RecursionError as error:
@@ -135,6 +135,8 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"it holds {name}, which is no number")
 
 
+SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Half of a surrogate pair; text in UTF-8 has none that is not escaped."""
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
@@ -173,21 +175,17 @@ def require_record(record: Record | Bracket) -> None:
     record_class: Any = type(record)
     if record_class in (UnknownRecord, Report):
         return
-    for name, rule, holds in _rules_of(record_class):
+    for name, kinds, holds, text in _rules_of(record_class):
         value = getattr(record, name)
-        if not holds(value):
-            raise ValueError(f"`{name}` must be {rule}, got {_shown(value)}")
-    when: Any = getattr(record, "time", None)
-    if type(when) not in (int, float) or math.isinf(when):
-        raise ValueError(f"`time` must be a number of seconds, got {_shown(when)}")
+        if type(value) not in kinds and not holds(value):
+            raise ValueError(f"`{name}` must be {text}, got {_shown(value)}")
     if isinstance(record, Ended):
         for name, value in record.columns.items():
-            broken = None if value is None else column_rule(name, value)
-            if broken:
+            if broken := column_rule(name, value):
                 raise ValueError(f"`{name}` must be {broken}, got {_shown(value)}")
 
 
-def require_named_record(record: Record) -> None:
+def require_named_record(record: Record | Bracket) -> None:
     """Refuse what `require_record` refuses, and a trial that is not named by its declaration.
 
     Raises:
@@ -196,11 +194,7 @@ def require_named_record(record: Record) -> None:
     require_record(record)
     if not isinstance(record, Proposed):
         return
-    spec = dict(record.spec)
-    name = _digest_as_written(spec)
-    seed = spec.pop("seed", None)
-    configuration = name if seed is None else _digest_as_written(spec)
-    if (name, configuration) == (record.trial_id, record.config_id):
+    if _digests_as_written(record.spec) == (record.trial_id, record.config_id):
         return
     # A declaration that is not written in its shortest form has the name of that form.
     trial = TrialSpec.model_validate(record.spec)
@@ -211,17 +205,37 @@ def require_named_record(record: Record) -> None:
         )
 
 
-WHOLE_FLOAT_PATTERN = re.compile(r"(?<=[0-9])\.0(?=[,}\]])")
+# The literal comes first, which a search finds fastest.
+WHOLE_FLOAT_PATTERN = re.compile(r"\.0(?<=[0-9]\.0)(?=[,}\]])")
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
-def _digest_as_written(spec: Mapping[str, Any]) -> str:
-    """What `digest_of` gives for a declaration in its shortest form, several times faster.
+def _digests_as_written(spec: Mapping[str, Any]) -> tuple[str, str]:
+    """What `digest_of` gives for a declaration in its shortest form, with its seed and without,
+    several times faster.
 
-    For another declaration it may differ: only equality with a name says something.
+    For another declaration they may differ: only equality with a name says something.
     """
-    text = _ENCODER.encode({"schema": DIGEST_VERSION, **spec})
-    return hashlib.sha256(WHOLE_FLOAT_PATTERN.sub("", text).encode()).hexdigest()[:12]
+    whole = _shortest_text(spec)
+    if "seed" not in spec:
+        digest = _digest_of_text(whole)
+        return digest, digest
+    # Only a key is a text with quotes of its own, and the schema's comes before it.
+    seed = f',"seed":{spec["seed"]}'
+    if whole.count(seed) == 1:
+        rest = whole.replace(seed, "")
+    else:  # a network to start from may have that seed too
+        rest = _shortest_text({key: spec[key] for key in spec if key != "seed"})
+    return _digest_of_text(whole), _digest_of_text(rest)
+
+
+def _shortest_text(spec: Mapping[str, Any]) -> str:
+    """JSON of a declaration as digests take it: whole numbers have no fraction."""
+    return WHOLE_FLOAT_PATTERN.sub("", _ENCODER.encode({"schema": DIGEST_VERSION, **spec}))
+
+
+def _digest_of_text(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def column_rule(name: str, value: Any) -> str | None:
@@ -229,27 +243,27 @@ def column_rule(name: str, value: Any) -> str | None:
 
     A column that this version does not know may hold any plain value.
     """
-    if value is None:
-        return None
-    rule, holds = _column_test(name)
-    return None if holds(value) else rule
+    rule = _column_rule(name)
+    return None if type(value) in rule.types or rule.holds(value) else rule.text
 
 
 @cache
-def _column_test(name: str) -> tuple[str, Test]:
-    """What a value of a column must be, in words, with its test."""
+def _column_rule(name: str) -> Rule:
+    """What a value of a column must be; any may be missing."""
+    missing = type(None)
     if name in FLAG_COLUMNS:
-        return "true, false or null", lambda value: type(value) is bool
+        return Rule(name, frozenset([missing, bool]), _never, "true, false or null")
     if name in TEXT_COLUMNS:
-        return "a text", lambda value: type(value) is str
+        return Rule(name, frozenset([missing, str]), _never, "a text")
     is_measured = name in FRACTION_COLUMNS or name in NON_NEGATIVE_COLUMNS
     if not is_measured and not name.startswith(("train_", "val_", "test_")):
-        return "anything", lambda value: True
+        return Rule(name, frozenset(), lambda value: True, "anything")
     low, high = column_range(name)
-    return (
-        f"a number {range_text(name)}",
-        lambda value: type(value) in (int, float) and low <= value <= high,
-    )
+
+    def in_range(value: Any) -> bool:
+        return type(value) in (int, float) and low <= value <= high
+
+    return Rule(name, frozenset([missing]), in_range, f"a number {range_text(name)}")
 
 
 def column_range(name: str) -> tuple[float, float]:
@@ -271,27 +285,52 @@ def range_text(name: str) -> str:
     return "0 or more, and finite" if name in NON_NEGATIVE_COLUMNS else "finite"
 
 
-Rule = tuple[str, str, Callable[[Any], bool]]
-"""Name of a field, what it must be in words, and the test of a value."""
+class Rule(NamedTuple):
+    """What a field must be.
+
+    Args:
+        name: Its name.
+        types: Types of which every value will do.
+        holds: The test of a value of any other type.
+        text: The rule in words.
+    """
+
+    name: str
+    types: frozenset[type]
+    holds: Test
+    text: str
 
 
 @cache
 def _rules_of(record_class: Any) -> tuple[Rule, ...]:
-    """Rules of a class's fields but ``time``, ``extra`` and ``columns``."""
+    """Rules of a class's fields but ``extra`` and ``columns``."""
     hints = get_type_hints(record_class)
     named = [one.name for one in fields(record_class)]
-    kept = [name for name in named if name not in ("time", "extra", "columns")]
-    return tuple(_rule_of(name, hints[name]) for name in kept)
+    kept = [name for name in named if name not in ("extra", "columns")]
+    # The time comes last: a wrong one says less than a wrong field.
+    return tuple(_rule_of(name, hints[name]) for name in sorted(kept, key="time".__eq__))
 
 
 def _rule_of(name: str, hint: Any) -> Rule:
+    if name == "time":
+        return Rule(name, frozenset([int]), _is_time, "a number of seconds")
     if name in ("trial_id", "config_id"):
-        return name, "the digits of an id", is_id
+        return Rule(name, frozenset(), is_id, "the digits of an id")
     if name == "twin_id":
-        return name, "the digits of an id or null", lambda value: value is None or is_id(value)
+        return Rule(name, frozenset([type(None)]), is_id, "the digits of an id or null")
+    parts = set(_parts(hint))
     options = list(_options(hint))
-    rule = " or ".join(dict.fromkeys(words for words, _ in options))
-    return name, rule, _any_of([holds for _, holds in options])
+    text = " or ".join(dict.fromkeys(words for words, _ in options))
+    return Rule(name, UNBOUNDED_TYPES & parts, _any_of([holds for _, holds in options]), text)
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    """The types of a union; of any other type, that one."""
+    if get_origin(hint) in (Union, types.UnionType):
+        for part in get_args(hint):
+            yield from _parts(part)
+    else:
+        yield hint
 
 
 def _any_of(tests: Sequence[Test]) -> Test:
@@ -305,19 +344,20 @@ def _any_of(tests: Sequence[Test]) -> Test:
 
 def _options(hint: Any) -> Iterator[tuple[str, Test]]:
     """What a value of a type may be, in words, with a test for each."""
+    for part in _parts(hint):
+        yield _option(part)
+
+
+def _option(hint: Any) -> tuple[str, Test]:
     origin = get_origin(hint)
-    if origin in (Union, types.UnionType):
-        for part in get_args(hint):
-            yield from _options(part)
-    elif origin is Literal:
+    if origin is Literal:
         names = get_args(hint)
-        yield f"one of {', '.join(names)}", lambda value: type(value) is str and value in names
-    elif origin is not None and issubclass(origin, Mapping):
-        yield "an object", _object_test(get_args(hint)[1])
-    elif origin is not None and issubclass(origin, Sequence):
-        yield "a list", _list_test(get_args(hint)[0])
-    else:
-        yield _PLAIN_TESTS.get(hint, ("anything", lambda value: True))
+        return f"one of {', '.join(names)}", lambda value: type(value) is str and value in names
+    if origin is not None and issubclass(origin, Mapping):
+        return "an object", _object_test(get_args(hint)[1])
+    if origin is not None and issubclass(origin, Sequence):
+        return "a list", _list_test(get_args(hint)[0])
+    return _PLAIN_TESTS.get(hint, ("anything", lambda value: True))
 
 
 def _object_test(hint: Any) -> Test:
@@ -337,6 +377,14 @@ def is_id(value: Any) -> bool:
     return type(value) is str and NAME_PATTERN.fullmatch(value) is not None
 
 
+def _is_time(value: Any) -> bool:
+    return type(value) is float and not math.isinf(value)
+
+
+def _never(value: Any) -> bool:
+    return False
+
+
 def is_count(value: Any) -> TypeGuard[int]:
     """True for a whole number in [0, 2^63)."""
     return type(value) is int and 0 <= value < MAX_COUNT
@@ -347,6 +395,8 @@ def is_number(value: Any) -> TypeGuard[float]:
     return type(value) in (int, float) and math.isfinite(value)
 
 
+UNBOUNDED_TYPES = frozenset([type(None), bool, str])
+"""Types whose values have no range."""
 _PLAIN_TESTS: dict[Any, tuple[str, Test]] = {
     type(None): ("null", lambda value: value is None),
     bool: ("true or false", lambda value: type(value) is bool),

@@ -89,23 +89,23 @@ def looks_sealed(data: bytes) -> bool:
     return b'"checksum":' in data or b',"line":' in data
 
 
-def find_damage(data: bytes, count: int, chain: Chain) -> tuple[int, str] | None:
+def find_damage(data: bytes, chain: Chain, after: Chain) -> tuple[int, str] | None:
     """The first sealed line that is not as it was written; None where all are.
 
     Args:
         data: Whole lines with their line feeds, all of them sealed.
-        count: Their number.
         chain: The lines before them.
+        after: ``chain`` followed by them as they are.
 
     Returns:
         Index of the line in ``data``, from 0, and what is wrong, a clause.
     """
     last_start = data.rfind(b"\n", 0, -1) + 1
     last = SEAL_PATTERN.search(data[last_start:-1])
-    if last and int(last[1]) == chain.lines + count:
+    if last and int(last[1]) == after.lines:
         # A checksum continues the ones before it: the last one proves all lines.
-        covered = memoryview(data)[: -CHECKSUM_BYTES - 1]
-        if zlib.crc32(covered, chain.checksum) == int(last[2], 16):
+        end = data[-CHECKSUM_BYTES - 1 :]
+        if zlib.crc32(end, int(last[2], 16)) == after.checksum:
             return None
     return _first_damage(data.split(b"\n")[:-1], chain)
 

@@ -60,6 +60,8 @@ MAX_STRETCH = 1e6
 """Largest stretch of a training that is read; a launch resolves smaller ones."""
 LEFT_AT_START = re.compile(r"driver\.lock|study\.json(\..*)?\.tmp")
 """Names that a driver which was stopped at its start may have left."""
+SALVAGING = "`status`, `report`, `replay`, `diff` and `export`"
+"""Commands that only read a study, and may read a part of it."""
 
 
 @dataclass(frozen=True)
@@ -355,7 +357,8 @@ class StudyDirectory:
         old = next((n for n, line in enumerate(lines) if looks_sealed(line)), len(lines) - 1)
         start = sum(len(line) + 1 for line in lines[:old])
         chain = Chain().followed_by(text[:start], old)
-        damage = find_damage(text[start:], len(lines) - 1 - old, chain) if text[start:] else None
+        after = chain.followed_by(text[start:], len(lines) - 1 - old)
+        damage = find_damage(text[start:], chain, after) if text[start:] else None
         if damage:
             number = old + damage[0] + 1
             raise DamageError(number, f"line {number} of `{self.provenance}`", damage[1])
@@ -555,7 +558,7 @@ def _advising_salvage() -> Iterator[None]:
     try:
         yield
     except DamageError as error:
-        advice = "copy the file again; --salvage reads the lines before it"
+        advice = f"copy the file again; {SALVAGING} read the lines before it with --salvage"
         raise DamageError(error.number, error.where, f"{error.reason} ({advice})") from error
 
 

@@ -12,6 +12,7 @@ import math
 import os
 import secrets
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -386,10 +387,23 @@ def _write(
 
 
 def _copy_trial(source: Path, target: Path) -> None:
-    """Copy a trial's files, without links: they lead out of the study."""
-    if source.is_dir() and not source.is_symlink():
-        shutil.copytree(source, target, ignore=_links_in)
+    """Copy a trial's files and folders, and nothing else.
+
+    A link leads out of the study, and a FIFO would keep its reader waiting.
+    """
+    if _is_plain(source) and source.is_dir():
+        shutil.copytree(source, target, ignore=_others_in)
 
 
-def _links_in(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if os.path.islink(os.path.join(folder, name))]
+def _others_in(folder: str, names: list[str]) -> list[str]:
+    """Names in a folder that are neither files nor folders."""
+    return [name for name in names if not _is_plain(Path(folder, name))]
+
+
+def _is_plain(path: Path) -> bool:
+    """True for a regular file or a folder, False for a link to one."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)

@@ -120,11 +120,7 @@ class DiskOwner:
         except OSError:
             found = None
         if found is None or (found.st_dev, found.st_ino) != self._identity:
-            return (
-                f"the folder of the study, `{path}`, was renamed or deleted while it ran."
-                "\nIf it was renamed, everything that was reported lies there: go on with"
-                " `sparsetune resume` and its new name. If it was deleted, so were the trials in it"
-            )
+            return gone_folder_text(path)
         if self.descriptor is None or is_same_file(path / LOCK_FILE, self.descriptor):
             return None
         return (
@@ -132,6 +128,15 @@ class DiskOwner:
             " driver may run it: this one stops.\nWhat was reported before is kept; when nobody"
             " runs the study (`sparsetune status`), run it again"
         )
+
+
+def gone_folder_text(folder: Path) -> str:
+    """What driver and workers say of a study's folder that is not where it was."""
+    return (
+        f"the folder of the study, `{folder}`, was renamed or deleted while it ran.\nIf it was"
+        " renamed, everything that was reported lies there: go on with `sparsetune resume` and its"
+        " new name. If it was deleted, so were the trials in it"
+    )
 
 
 def is_same_file(path: Path, descriptor: int) -> bool:

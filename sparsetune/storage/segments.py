@@ -477,21 +477,24 @@ class _SegmentReader:
                 self._end = LedgerEnd(self._end.segment, self._end.chain, torn)
             return
         count = data.count(b"\n")
-        found = self._find_damage(name, data, count)
+        before = self._end.chain.lines
+        after = self._end.chain.followed_by(data, count)
+        found = self._find_damage(name, data, after)
         index, reason = found or (count, "")
         if found:
             data = _first_lines(data, index)
-        before = self._end.chain.lines
+            after = self._end.chain.followed_by(data, index)
         if data:
             self._segments.append(SegmentText(name, before, data))
-            self._end = LedgerEnd(name, self._end.chain.followed_by(data, index), torn)
+            self._end = LedgerEnd(name, after, torn)
         if found:
             where = f"line {index + 1} of `{self._folder / name}`"
             raise DamageError(before + index + 1, where, reason)
         self._note_brackets(data, torn)
 
-    def _find_damage(self, name: str, data: bytes, count: int) -> tuple[int, str] | None:
+    def _find_damage(self, name: str, data: bytes, after: Chain) -> tuple[int, str] | None:
         """Index of the segment's first damaged line and what is wrong; None where all are whole."""
+        count = after.lines - self._end.chain.lines
         if count * MIN_LINE_BYTES > len(data):  # so many lines would fill the memory
             short = re.search(rb"^.{0,%d}\n" % (MIN_LINE_BYTES - 2), data, re.MULTILINE)
             if short:
@@ -500,7 +503,7 @@ class _SegmentReader:
             self._unsealed.append(name)
             return None
         self._require_predecessor(data)
-        return find_damage(data, count, self._end.chain)
+        return find_damage(data, self._end.chain, after)
 
     def _require_predecessor(self, data: bytes) -> None:
         """Refuse a segment before this one that is not as this one's launch found it.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -32,6 +32,8 @@ UNUSED_AXIS_RULE = "this axis applies to no cell: it would change nothing"
 MULTIPLIER_FIELD = "schedule.epoch_multiplier"
 MAX_CELLS = 10_000
 """Most combinations of arms and sweep values, and of choices that decide which fields apply."""
+MAX_FAULTY_CELLS = 200
+"""Cells with a problem, each as costly as any, after which others would say the same."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class _SweepPoint:
 def expand_cells(study: StudyFields) -> tuple[list[Cell], list[Problem]]:
     """The cells of a study, dense ones first, and the problems of those that cannot be built.
 
-    There are no cells where there is a problem.
+    There are no cells where there is a problem, and after `MAX_FAULTY_CELLS` no other is looked at.
     """
     if too_many := _size_problem(study):
         return [], [too_many]
@@ -137,6 +139,7 @@ def expand_cells(study: StudyFields) -> tuple[list[Cell], list[Problem]]:
     problems: set[Problem] = set()
     unused = _declared_axes(study)
     base_faults = set(study.base.problems())
+    faulty = 0
     for point in _sweep_points(study):
         # Later ones win: a sweep axis over an override, an arm's search axis over the study's.
         recipe = study.base.edited({**point.arm.overrides, **point.values, "seed": 0})
@@ -145,6 +148,9 @@ def expand_cells(study: StudyFields) -> tuple[list[Cell], list[Problem]]:
         faults = _cell_faults(cell)
         if faults:
             unused.clear()  # a cell that cannot be built might have used any axis
+            faulty += 1
+            if faulty > MAX_FAULTY_CELLS:
+                break
             for fault in faults:
                 # The base's faults are named once, where the base is checked.
                 if fault not in base_faults:
@@ -191,13 +197,18 @@ def _declared_axes(study: StudyFields) -> set[str]:
     return paths
 
 
+def _distinct(values: Iterable[Value]) -> list[Value]:
+    """Values of an axis, each once: that one is there again is a problem of the axis."""
+    return list({repr(value): value for value in values}.values())
+
+
 def _sweep_points(study: StudyFields) -> Iterator[_SweepPoint]:
     """Every arm at every point of its sweep axes, dense arms first."""
     arms = study.declared_arms().items()
     # A dense arm keeps its own name where a sparse arm's target 0 makes the same cell.
     for name, arm in sorted(arms, key=lambda item: not _is_dense(item[1], study)):
         sweep = {**study.sweep, **arm.sweep}
-        for values in itertools.product(*sweep.values()):
+        for values in itertools.product(*map(_distinct, sweep.values())):
             yield _SweepPoint(name, arm, dict(zip(sweep, values, strict=True)))
 
 

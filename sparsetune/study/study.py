@@ -11,7 +11,7 @@ from sparsetune.notebook import html_list, html_table, html_text, html_title
 from sparsetune.paths import Place
 from sparsetune.sparsity.methods.plan import SCHEDULE_FIELDS
 from sparsetune.spec import flatten_values
-from sparsetune.spec.declaration import DIGEST_VERSION, digest_of
+from sparsetune.spec.declaration import DIGEST_VERSION, digest_of, remembered
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION, resolve_defaults
 from sparsetune.study.additions import Additions
 from sparsetune.study.cells import UNUSED_AXIS_RULE, Cell, expand_cells
@@ -107,7 +107,12 @@ class Study(StudyFields):
 
         Target 0 is dense, identical cells are one, absent axes do not count.
         """
-        return expand_cells(self)[0]
+        return [*self._expanded()[0]]
+
+    @remembered
+    def _expanded(self) -> tuple[list[Cell], list[Problem]]:
+        """Cells, and the problems of those that cannot be built."""
+        return expand_cells(self)
 
     def field_problems(self) -> list[Problem]:
         """Faults of single fields: with one, the study cannot be read as a whole."""
@@ -121,7 +126,7 @@ class Study(StudyFields):
         """Every problem that can be seen without torch and without the data."""
         found = self.field_problems()
         sound = readable_part(self, found)
-        cells, faults = expand_cells(sound)
+        cells, faults = sound._expanded()
         if found:
             # An axis may be unused only because an arm cannot be read.
             faults = [problem for problem in faults if problem.rule != UNUSED_AXIS_RULE]

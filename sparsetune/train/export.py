@@ -54,7 +54,9 @@ class FinishedTrial:
 
 
 @without_own_code()
-def export_trial(trial: Place, out: Path, data_root: Path | None = None) -> dict[str, Any]:
+def export_trial(
+    trial: Place, out: Path, data_root: Path | None = None, *, salvage: bool = False
+) -> dict[str, Any]:
     """Write the final network of a trial to a new folder.
 
     Its certificate, declaration and a model card are written with it. An encoder is written with
@@ -66,6 +68,8 @@ def export_trial(trial: Place, out: Path, data_root: Path | None = None) -> dict
             store.
         out: Folder that does not exist, or is empty. It appears whole.
         data_root: Folder that data sets and models lie in.
+        salvage: True to read a damaged ledger up to its first damage: a trial whose end stands
+            before it is whole.
 
     Returns:
         ``study trial_id directory files sparsity sparsity_of_parameters``, as plain JSON values.
@@ -80,7 +84,7 @@ def export_trial(trial: Place, out: Path, data_root: Path | None = None) -> dict
     is_empty_folder = out.is_dir() and not any(out.iterdir())
     if out.exists() and not is_empty_folder:
         raise SparsetuneError(f"`{out}` must be a new or an empty folder; name another one")
-    finished = find_finished_trial(trial)
+    finished = find_finished_trial(trial, salvage=salvage)
     with translating_write_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as inside:
@@ -99,11 +103,12 @@ def export_trial(trial: Place, out: Path, data_root: Path | None = None) -> dict
     }
 
 
-def find_finished_trial(trial: Place) -> FinishedTrial:
+def find_finished_trial(trial: Place, *, salvage: bool = False) -> FinishedTrial:
     """Finished trial in a folder.
 
     Args:
         trial: ``STUDY/trials/TRIAL``, or the folder of its last attempt.
+        salvage: As in `export_trial`.
 
     Raises:
         StudyDirectoryError: if it is no trial's folder, the trial did not end well, or kept no
@@ -116,7 +121,7 @@ def find_finished_trial(trial: Place) -> FinishedTrial:
         rule = f"`{given}` must be a trial's folder"
         raise StudyDirectoryError(f"{rule}, as in runs/digits/trials/0123456789ab")
     directory = StudyDirectory(folder.parent.parent)
-    recorded = directory.recorded()
+    recorded = directory.recorded(salvage=salvage)
     study = recorded.declared
     trial_id = folder.name
     states = fold_records(recorded.records)

@@ -1,40 +1,41 @@
 """Damaged copies of a finished study: each is refused by name, or reads with the same numbers.
 
 ``python -m tests.chaos.damaged 10000`` damages as many copies, each in one way that its seed
-chooses, reads them as `analysis.load` and ``sparsetune status`` do, and prints counts as JSON.
+chooses, reads them as `analysis.load` and ``sparsetune status`` do, and prints counts as JSON. A
+second number is the first seed. ``--through report`` writes a report of each, ``prepare`` prepares
+a launch that would resume it, which writes nothing, and ``resume`` resumes it.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
-import random
 import shutil
 import sys
 import tempfile
-import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 import analysis
-from analysis.load import StudyResults
-from sparsetune.errors import SparsetuneError
-from sparsetune.search.status import study_status
-from sparsetune.storage.trial_files import OUTCOMES_FILE, AttemptFiles, file_digests
+from sparsetune.launch.launch import launch
+from sparsetune.launch.options import Options
+from sparsetune.spec import ScheduleSpec, TrialSpec
+from sparsetune.storage.trial_files import OUTCOMES_FILE, file_digests
 from sparsetune.storage.trial_files.outcomes import Outcomes, encode_outcomes
 from sparsetune.study import Arm, Study
 from sparsetune.train.checkpoint import save_masks
 from tests.analysis.simulation import Simulation
+from tests.chaos.damage import damage
+from tests.chaos.hang import Hang, time_limit
+from tests.chaos.readings import LIMITS, READINGS
 
-TABLES = ("trials", "history", "cells", "uses")
-MAX_SECONDS = 10.0
-"""A reading that takes longer counts as a hang."""
 STUDY = Study(
     name="damaged",
     question="Which of its bits may be lost?",
@@ -42,6 +43,10 @@ STUDY = Study(
     sweep={"sparsity.target": [0, 0.9]},
     report_seeds=2,
 )
+TRAINED = STUDY.with_changes(base=TrialSpec(schedule=ScheduleSpec(epochs=2)))
+"""The same study in so few epochs that what a damage takes away is trained again in seconds."""
+PIECE = 100
+"""Directories after which the counts so far are printed."""
 
 
 class FinishedStudy(Simulation):
@@ -81,210 +86,92 @@ def _leave_files(folder: Path, target: float) -> None:
 
 
 def write_study(path: Path) -> Path:
-    """The study, with its compacted tables."""
+    """The study with numbers from a formula, and its compacted tables."""
     FinishedStudy(STUDY, path).run()
     analysis.load(path, compact=True)
     return path
 
 
-# One function for each way of damage: new bytes of a file from its own.
+def train_study(path: Path) -> Path:
+    """The study in two epochs, trained on Ray, with its report."""
+    made = launch(TRAINED, Options(storage=path, quiet=True)).directory
+    analysis.report(made)
+    return Path(str(made))
 
 
-def flip(data: bytes, luck: random.Random) -> bytes:
-    """One bit is another."""
-    if not data:
-        return b"\x01"
-    changed = bytearray(data)
-    changed[luck.randrange(len(data))] ^= 1 << luck.randrange(8)
-    return bytes(changed)
+WRITERS: dict[str, Callable[[Path], Path]] = {
+    "load": write_study,
+    "report": write_study,
+    "prepare": train_study,
+    "resume": train_study,
+}
+"""The study whose copies are damaged, by what they go through."""
 
 
-def cut(data: bytes, luck: random.Random) -> bytes:
-    """The end is missing."""
-    return data[: luck.randrange(len(data))] if data else data
+def run(
+    folder: Path,
+    seeds: Sequence[int],
+    through: str = "load",
+    tell: Callable[[Counter[str], int], None] = lambda counts, seed: None,
+) -> tuple[Counter[str], list[str]]:
+    """Counts of outcomes over damaged copies, and a text for each defect.
 
-
-def hole(data: bytes, luck: random.Random) -> bytes:
-    """A block is zero, as a disk that lost power leaves it."""
-    start = luck.randrange(max(1, len(data)))
-    size = min(len(data) - start, luck.randrange(1, 513))
-    return data[:start] + bytes(size) + data[start + size :]
-
-
-def drop(data: bytes, luck: random.Random) -> bytes:
-    """A line is missing."""
-    lines = data.splitlines(keepends=True)
-    if lines:
-        del lines[luck.randrange(len(lines))]
-    return b"".join(lines)
-
-
-def swap(data: bytes, luck: random.Random) -> bytes:
-    """Two lines are in each other's place."""
-    lines = data.splitlines(keepends=True)
-    if len(lines) > 1:
-        a, b = luck.sample(range(len(lines)), 2)
-        lines[a], lines[b] = lines[b], lines[a]
-    return b"".join(lines)
-
-
-def double(data: bytes, luck: random.Random) -> bytes:
-    """A line is there twice."""
-    lines = data.splitlines(keepends=True)
-    if lines:
-        lines.insert(luck.randrange(len(lines) + 1), luck.choice(lines))
-    return b"".join(lines)
-
-
-WRONG_VALUES: tuple[Any, ...] = (
-    *(None, True, -1, 7.5, 1e400, 10**30, "0.99", "", "\ud800", "../x", [], {}, [[]]),
-    *(float("nan"), "GREAT", {"a": {"b": []}}),
-)
-
-
-def retype(data: bytes, luck: random.Random) -> bytes:
-    """A value of a JSON object in it is of another type or out of its range."""
-    lines = data.splitlines(keepends=True)
-    for _ in range(8):
-        number = luck.randrange(max(1, len(lines)))
-        text = data if luck.random() < 0.3 or not lines else lines[number]
-        try:
-            values = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(values, dict) and values:
-            values[luck.choice(list(values))] = luck.choice(WRONG_VALUES)
-            made = json.dumps(values, separators=(",", ":")).encode() + b"\n"
-            if text is data:
-                return made
-            lines[number] = made
-            return b"".join(lines)
-    return flip(data, luck)
-
-
-def nest(data: bytes, luck: random.Random) -> bytes:
-    """A line of thousands of brackets, open or closed, alone or within an object."""
-    depth = luck.choice((50, 3_000, 100_000))
-    inner = b"[" * depth + b"]" * (depth * luck.randrange(2))
-    line = luck.choice((b"%s", b'{"type":"report","a":%s}', b'{"type":"note","a":%s}')) % inner
-    lines = data.splitlines(keepends=True)
-    lines.insert(luck.randrange(len(lines) + 1), line + b"\n")
-    return b"".join(lines)
-
-
-def pad(data: bytes, luck: random.Random) -> bytes:
-    """Something stands before or after it: a byte order mark, spaces, line ends, other bytes."""
-    extra = luck.choice((b"\xef\xbb\xbf", b" ", b"\n", b"\r\n", b"\x00" * 64, b"\xff\xfe", b"{}\n"))
-    return extra + data if luck.random() < 0.5 else data + extra
-
-
-def empty(data: bytes, luck: random.Random) -> bytes:
-    """Nothing is left."""
-    return b""
-
-
-WAYS: Sequence[Callable[[bytes, random.Random], bytes]] = (
-    *(flip, flip, flip, flip, cut, cut, hole, drop, swap, double, retype, retype, nest, pad, empty),
-)
-"""Ways of damage; those that are frequent in life are there more than once."""
-
-
-def damage(path: Path, seed: int) -> str:
-    """Damage one file of a study in one way; returns which and how."""
-    luck = random.Random(seed)
-    files = sorted(one for one in path.rglob("*") if one.is_file())
-    # Half of all damage is in the ledger and the declaration, which have the numbers.
-    core = [one for one in files if one.parent == path or one.parent.name == "ledger"]
-    file = luck.choice(core if luck.random() < 0.6 else files)
-    name = str(file.relative_to(path))
-    if luck.random() < 0.03:
-        file.unlink()
-        return f"{name}: gone"
-    way = luck.choice(WAYS)
-    before = file.read_bytes()
-    after = way(before, luck)
-    file.write_bytes(after)
-    return f"{name}: {way.__name__}" + (" (unchanged)" if after == before else "")
-
-
-class Numbers:
-    """What a study's directory says, to be compared."""
-
-    def __init__(self, results: StudyResults) -> None:
-        self.tables = [getattr(results, name)() for name in TABLES]
-        self.layers = analysis.density_profile(results).frame()
-
-    def equals(self, other: Numbers) -> bool:
-        """True if every number is the same."""
-        pairs = zip([*self.tables, self.layers], [*other.tables, other.layers], strict=True)
-        return all(mine.equals(theirs) for mine, theirs in pairs)
-
-
-def outcome(path: Path, whole: Numbers) -> str:
-    """How a damaged copy is read: ``refused``, ``named``, ``same``, or a defect in capitals."""
-    began = time.monotonic()
-    refusals = []
-    try:
-        try:
-            results = analysis.load(path)
-            numbers = Numbers(results)
-            files = _file_faults(results)
-        except SparsetuneError as error:
-            refusals.append(str(error))
-        try:
-            facts = study_status(path)
-        except SparsetuneError as error:
-            refusals.append(str(error))
-    except Exception:
-        return f"TRACEBACK\n{traceback.format_exc()}"
-    if time.monotonic() - began > MAX_SECONDS:
-        return "HANG"
-    if refusals:
-        return "refused" if len(refusals) == 2 else f"DISAGREEMENT\n{refusals}"
-    if list(results.notices) != facts["notices"]:
-        return f"DISAGREEMENT\n{results.notices}\n{facts['notices']}"
-    if results.notices or files:
-        return "named"
-    return "same" if numbers.equals(whole) else "CHANGED"
-
-
-def _file_faults(results: StudyResults) -> list[str]:
-    found: list[str] = []
-    try:
-        results.directory.launches()
-    except SparsetuneError as error:
-        found.append(str(error))
-    for trial_id, state in results.states.items():
-        found += AttemptFiles.of(results.directory, trial_id, state).faults()
-    return found
-
-
-def run(folder: Path, seeds: Sequence[int]) -> tuple[Counter[str], list[str]]:
-    """Counts of outcomes over damaged copies, and a text for each defect."""
+    Args:
+        folder: An empty folder.
+        seeds: A copy is damaged for each.
+        through: What the copies go through, a key of `READINGS`.
+        tell: Called after each copy with the counts so far and its seed.
+    """
     logging.getLogger("sparsetune").setLevel(logging.ERROR)
-    whole_path = write_study(folder / "whole")
-    whole = Numbers(analysis.load(whole_path))
+    whole = WRITERS[through](folder / "whole")
+    copy = folder / "copy"
+    shutil.copytree(whole, copy)
+    # What is said of the whole study names the place of its copies too.
+    reading = READINGS[through](copy)
+    shutil.rmtree(copy)
     counts: Counter[str] = Counter()
     defects = []
-    copy = folder / "copy"
     for seed in seeds:
-        shutil.copytree(whole_path, copy)
+        shutil.copytree(whole, copy)
         what = damage(copy, seed)
-        found = outcome(copy, whole)
+        found = outcome(reading, copy, LIMITS[through])
         shutil.rmtree(copy)
         counts[found.partition("\n")[0]] += 1
         if found[0].isupper():
             defects.append(f"seed {seed}, {what}: {found}")
+        tell(counts, seed)
     return counts, defects
+
+
+def outcome(reading: Callable[[Path], str], copy: Path, limits: tuple[float, float]) -> str:
+    """How a damaged copy is read, in a word; a defect in capitals, with its text."""
+    try:
+        with time_limit(*limits):
+            return reading(copy)
+    except Hang:
+        return f"HANG\n{traceback.format_exc()}"
+    except BaseException:  # SystemExit among them
+        return f"TRACEBACK\n{traceback.format_exc()}"
 
 
 if __name__ == "__main__":
     np.seterr(all="ignore")
-    number = int(sys.argv[1])
-    first = int(sys.argv[2]) if len(sys.argv) > 2 else 0
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("number", type=int)
+    parser.add_argument("first", type=int, nargs="?", default=0)
+    parser.add_argument("--through", choices=READINGS, default="load")
+    parsed = parser.parse_args()
+
+    def tell(counts: Counter[str], seed: int) -> None:
+        done = seed + 1 - parsed.first
+        if done % PIECE == 0 or done == parsed.number:
+            facts = {"through": parsed.through, "first_seed": parsed.first, "directories": done}
+            print(json.dumps({**facts, **counts}), flush=True)
+
+    chosen = range(parsed.first, parsed.first + parsed.number)
     with tempfile.TemporaryDirectory() as made:
-        found, lines = run(Path(made), range(first, first + number))
-    print(json.dumps({"directories": number, "first_seed": first, **found}, indent=1))
+        _, lines = run(Path(made).resolve(), chosen, parsed.through, tell)
     for line in lines:
         print(line, file=sys.stderr)
     sys.exit(bool(lines))

@@ -15,7 +15,6 @@ import os
 import random
 import re
 import shutil
-import signal
 import socket
 import sys
 import tempfile
@@ -45,6 +44,7 @@ from sparsetune.study.space import LogUniform, Uniform
 from sparsetune.study.stopping import Halving
 from sparsetune.train.checkpoint import save_masks
 from tests.analysis.simulation import Simulation
+from tests.chaos.hang import Hang, time_limit
 
 PAYLOAD = "hostile_payload"
 """Module that a study names in every field that takes one, and that leaves a mark if imported."""
@@ -52,8 +52,8 @@ OWN = f"{PAYLOAD}:fn"
 TITLE = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
 """Text that would give a terminal another title, clear it, colour it and turn it round."""
 FORMULA = '=HYPERLINK("http://evil")'
-LONGEST_SECONDS = 20
-"""A command that takes longer counts as one that hangs."""
+MAX_SECONDS = 20.0
+"""Processor seconds after which a command counts as one that hangs."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 VICTIM = b"precious\n"
 WRITTEN = (
@@ -325,22 +325,6 @@ def snapshot(folder: Path) -> dict[str, Any]:
     return found
 
 
-@contextlib.contextmanager
-def time_limit(seconds: int) -> Iterator[None]:
-    """Raise TimeoutError after so long; in the main thread alone."""
-
-    def end(number: int, frame: Any) -> None:
-        raise TimeoutError(f"longer than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, end)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def command_faults(arguments: Sequence[str]) -> Iterator[str]:
     """What a command did that it must not, while only its output was looked at."""
     out = io.StringIO()
@@ -349,10 +333,10 @@ def command_faults(arguments: Sequence[str]) -> Iterator[str]:
         with (
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
-            time_limit(LONGEST_SECONDS),
+            time_limit(MAX_SECONDS),
         ):
             status = main(arguments)
-    except TimeoutError:
+    except Hang:
         yield f"{arguments[0]} HANGS"
         return
     except BaseException:
@@ -369,14 +353,14 @@ def command_faults(arguments: Sequence[str]) -> Iterator[str]:
 def load_faults(study: Path) -> Iterator[str]:
     """What `analysis.load` did that it must not."""
     try:
-        with time_limit(LONGEST_SECONDS):
+        with time_limit(MAX_SECONDS):
             results = analysis.load(study)
             for name in ("trials", "history", "cells", "uses"):
                 getattr(results, name)()
     except SparsetuneError as error:
         if CONTROL.search(str(error)):
             yield f"load raises control characters: {str(error)!r}"
-    except TimeoutError:
+    except Hang:
         yield "load HANGS"
     except Exception:
         yield f"load TRACEBACK\n{traceback.format_exc()}"

@@ -23,7 +23,23 @@ def test_two_hundred_of_them(tmp_path: Path) -> None:
     assert counts["refused"] > 50 and counts["named"] > 50 and counts["same"] > 5
 
 
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+@pytest.mark.usefixtures("ray_session")
+@pytest.mark.parametrize(("through", "number"), [("report", 8), ("prepare", 40), ("resume", 8)])
+def test_some_that_are_reported_prepared_and_resumed(
+    tmp_path: Path, through: str, number: int
+) -> None:
+    counts, defects = damaged.run(tmp_path, range(number), through)
+    assert defects == []
+    assert counts["refused"] and counts["same"]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(20_000)
-def test_ten_thousand_of_them(tmp_path: Path) -> None:
-    assert damaged.run(tmp_path, range(10_000))[1] == []
+@pytest.mark.timeout(40_000)
+@pytest.mark.parametrize(
+    ("through", "number"),
+    [("load", 10_000), ("report", 300), ("resume", 100), ("prepare", 9_600)],
+)
+def test_ten_thousand_of_them(tmp_path: Path, through: str, number: int) -> None:
+    assert damaged.run(tmp_path, range(number), through)[1] == []

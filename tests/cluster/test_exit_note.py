@@ -12,6 +12,7 @@ import pytest
 from sparsetune.cluster.exit_note import CRASH_FILE, NOTE_FILE, ExitNote, read_exit_note
 from sparsetune.cluster.study_folder import require_study_folder
 from sparsetune.errors import StorageError
+from sparsetune.storage.owner import gone_folder_text
 
 PROGRAM = """
 import os, signal, sys, time
@@ -119,8 +120,9 @@ def test_a_study_that_was_renamed_is_not_made_again(tmp_path: Path) -> None:
     with note.noticing():
         note.write("lost", "anything")
     assert not (tmp_path / "study").exists()
-    with pytest.raises(StorageError, match="renamed or deleted"):
+    with pytest.raises(StorageError) as refusal:
         require_study_folder(folder)
+    assert str(refusal.value) == gone_folder_text(tmp_path / "study"), "as the driver says it"
     (tmp_path / "study").mkdir()
     require_study_folder(folder)
     with note.noticing():

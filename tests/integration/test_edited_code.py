@@ -12,7 +12,11 @@ from sparsetune import DigitsTask, ScheduleSpec, Study, TrialSpec
 from sparsetune.launch.extension import Extension
 from sparsetune.launch.launch import Options, launch
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.usefixtures("ray_session")]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("ray_session"),
+]
 
 NET = """
 from torch import nn

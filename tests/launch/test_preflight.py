@@ -241,6 +241,27 @@ def test_a_model_that_ignores_its_seed_is_refused_where_it_is_declared() -> None
     assert preflight_problems(study.with_changes(base=declared), needs_data=False) == []
 
 
+def test_a_model_is_drawn_once_for_all_trials_that_share_it() -> None:
+    study = Study(
+        name="s",
+        base=TrialSpec(task=ImageTask(model="tests.launch.test_preflight:counted")),
+        sweep={"task.flip": [False, True], "task.label_smoothing": [0, 0.1]},
+    )
+    DRAWN.clear()
+    assert preflight_problems(study, needs_data=False) == []
+    assert len(DRAWN) == 3, "twice at one seed, and at another"
+
+
+DRAWN: list[torch.nn.Module] = []
+
+
+def counted(shape: tuple[int, ...], n: int) -> torch.nn.Module:
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, n))
+    if not model[1].weight.is_meta:
+        DRAWN.append(model)
+    return model
+
+
 def test_what_a_model_does_to_torch_does_not_reach_the_next() -> None:
     examine_model(DigitsTask(model="tests.launch.test_preflight:doubling"))
     assert torch.get_default_dtype() is torch.float32

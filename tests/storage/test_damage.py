@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import analysis
+from analysis.diff import diff
 from sparsetune.errors import SparsetuneError, StorageError, StudyDirectoryError
 from sparsetune.search.status import study_status
 from sparsetune.storage import StudyDirectory
@@ -178,14 +179,17 @@ def test_a_segment_that_is_missing_is_noticed(copied: Path) -> None:
     refused(copied, r"`.*000001\.jsonl` is damaged: it is missing")
 
 
-def test_what_is_whole_before_a_damage_can_be_read(copied: Path) -> None:
+def test_what_is_whole_before_a_damage_can_be_read(copied: Path, whole: Path) -> None:
     lines = lines_of(copied)
     write_lines(copied, [*lines[:9], lines[9].replace(b"1", b"2", 1), *lines[10:]])
-    refused(copied, "--salvage reads the lines before it")
+    refused(copied, "read the lines before it with --salvage")
     results = analysis.load(copied, salvage=True)
     assert len(results.history()) == sum(b'"report","time"' in line for line in lines[:9])
     assert "line 10 of" in results.notices[0]
     assert study_status(copied, salvage=True)["notices"] == list(results.notices)
+    with pytest.raises(StudyDirectoryError, match="line 10 of"):
+        diff(copied, whole)
+    assert len(diff(copied, whole, salvage=True).before.history()) == len(results.history())
     with pytest.raises(StudyDirectoryError, match="line 10 of"):
         Ledger(copied / "ledger")
 

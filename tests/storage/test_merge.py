@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -111,12 +112,13 @@ def test_an_ended_trial_wins_and_the_rest_goes_on_with_its_files(
         folder.mkdir(parents=True)
         (folder / "checkpoint-9.pt").write_text(path.name)
         (folder / "secret").symlink_to("/etc/hostname")
+        os.mkfifo(folder / "waiting")
     merged = merge_studies([early, late], tmp_path / "both")
     state = fold_records(read_records(merged.directory / "ledger"))[last]
     assert (state.status, state.epochs) == ("RUNNING", 6)
     (kept,) = (merged.directory / "trials").rglob("*.pt")
     assert kept.read_text() == "late"
-    assert list((merged.directory / "trials").rglob("secret")) == []
+    assert [file.name for file in (merged.directory / "trials").rglob("*-1/*")] == [kept.name]
     ended = merge_studies([early, late, whole], tmp_path / "all")
     assert set(ended.counts) == {"COMPLETE"}
 

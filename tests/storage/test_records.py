@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from sparsetune.errors import StudyDirectoryError
+from sparsetune.spec import TrialSpec
+from sparsetune.storage import checks
 from sparsetune.storage.ledger import read_ledger, read_records
 from sparsetune.storage.records import (
     Ended,
@@ -175,3 +177,19 @@ def test_one_reader_gives_records_and_a_table(tmp_path: Path) -> None:
     assert table.schema.names == reports_schema().names
     assert table.column("step").to_pylist() == [1, 2]
     assert table.column("val_loss").to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"seed": 3},
+        {"seed": 3, "optim.lr": 2.0, "schedule.epochs": 30},
+        # A teacher has a seed of its own, which may be the same or begin alike.
+        {"seed": 3, "distill.teacher": TrialSpec(seed=3), "distill.hardness": 0.5},
+        {"seed": 3, "distill.teacher": TrialSpec(seed=31), "distill.hardness": 0.5},
+    ],
+)
+def test_a_trial_as_it_is_written_has_the_names_of_its_declaration(values: dict[str, Any]) -> None:
+    spec = TrialSpec().with_values(values)
+    assert checks._digests_as_written(spec.given()) == (spec.trial_id(), spec.config_id())

@@ -19,6 +19,7 @@ from sparsetune.study import (
     declaration_differences,
     require_valid,
 )
+from sparsetune.study import cells as cells_module
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import TPE, OptunaSampler, Random, Sobol
 from sparsetune.study.space import Choice, IntRange, LogUniform, Uniform
@@ -651,3 +652,41 @@ def test_everything_wrong_is_reported_at_once() -> None:
 def test_a_valid_study_is_returned_as_it_is() -> None:
     assert require_valid(FULL).sampler == TPE(n_startup=2)
     assert require_valid(study(arms={"gmp": GMP})).sampler == Sobol()
+
+
+@pytest.mark.parametrize("arms", [{1: GMP}, {None: GMP}])
+def test_values_count_in_their_plain_form(arms: Any) -> None:
+    declared = study(arms=arms)
+    assert declared.problems() == []
+    assert declared.arms == {str(name): Arm(**arm.given()) for name, arm in arms.items()}
+    assert len(declared.pinned({"optim.lr": 0.5}).cells()) == 2
+
+
+def test_a_key_that_is_no_text_is_an_unknown_field_in_words() -> None:
+    arms = {"a": Arm({None: 1}), "b": Arm(GMP)}
+    paths = {problem.path for problem in study(arms=arms).problems()}
+    assert paths == {"arms.a.overrides.None", "arms.b.overrides.overrides"}
+    assert [problem.path for problem in study(search={("x",): LR}).problems()] == ["search.('x',)"]
+
+
+def test_a_length_beyond_all_numbers_is_a_problem() -> None:
+    base = TrialSpec().edited({"schedule.warmup": 10**400})
+    (found,) = [each for each in faults(base=base) if "warmup" in each]
+    assert "a length must be a fraction of training" in found
+
+
+def test_many_cells_that_cannot_be_built_are_not_all_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    build = cells_module._build_cell
+    monkeypatch.setattr(
+        cells_module, "_build_cell", lambda name, *rest: (built.append(name), build(name, *rest))[1]
+    )
+    faulty = study(sweep={"optim.lr": [-1 - k for k in range(2_000)]})
+    assert len(faulty.problems()) == 200
+    repeated = study(sweep={"sparsity.target": [0, 0.9], "optim.lr": [0.1] * 4_000})
+    assert any("must differ" in problem.rule for problem in repeated.problems())
+    assert len(built) < 500
+    declared = study(arms={"gmp": GMP})
+    built.clear()
+    assert declared.cells() == declared.cells() and declared.problems() == []
+    assert len(built) <= 4, "once for the study, once for the part of it that can be read"

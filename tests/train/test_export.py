@@ -482,6 +482,24 @@ def test_a_network_is_exported_only_if_it_is_the_one_that_was_certified(
     assert not (tmp_path / "refused").exists()
 
 
+def test_a_trial_that_ended_before_a_damage_is_exported_where_that_is_asked(
+    tmp_path: Path,
+) -> None:
+    folder = digits_trial(tmp_path / "whole")
+    segment = sorted((folder.parents[2] / "ledger").iterdir())[-1]
+    with segment.open("ab") as file:
+        file.write(b'{"type":"note"}\n')  # after its end
+    with pytest.raises(StudyDirectoryError, match="it must end with its number and its checksum"):
+        export_trial(folder, tmp_path / "refused")
+    exported = export_trial(folder, tmp_path / "out", salvage=True)
+    assert exported["sparsity"] == pytest.approx(0.9)
+    *lines, _, _ = segment.read_bytes().splitlines(keepends=True)
+    ends = [n for n, line in enumerate(lines) if b'"ended"' in line]
+    segment.write_bytes(b"".join(lines[: ends[-1]]) + b"{}\n")
+    with pytest.raises(StudyDirectoryError, match="must have ended"):
+        export_trial(folder, tmp_path / "refused", salvage=True)
+
+
 def test_counts_of_the_ledger_are_those_of_the_certificate(tmp_path: Path) -> None:
     folder = digits_trial(tmp_path, pruned_weights=7)
     with pytest.raises(StudyDirectoryError, match=r"counts \d+ `pruned`, the ledger 7"):
