@@ -18,8 +18,7 @@ def add_command(commands: Commands) -> None:
     summary = "go on with a study from its directory alone, or extend it"
     examples = (
         "resume runs/digits --add-report-seeds 2",
-        "resume runs/digits --add-sweep sparsity.target=0.97,0.99",
-        "resume runs/digits --ask retuning:gmp --ask arms-differ:gmp:other=acdc,sparsity=0.98",
+        "resume runs/digits --add-sweep sparsity.target=0.97,0.99 --ask retuning:gmp",
     )
     parser = add_parser(commands, "resume", resume_study, summary, examples)
     add = parser.add_argument
