@@ -45,7 +45,7 @@ STUDY = Study(
 )
 TRAINED = STUDY.with_changes(base=TrialSpec(schedule=ScheduleSpec(epochs=2)))
 """The same study in so few epochs that what a damage takes away is trained again in seconds."""
-PIECE = 100
+PIECE = 10
 """Directories after which the counts so far are printed."""
 
 

@@ -13,7 +13,7 @@ from sparsetune.launch.extension import Extension
 from sparsetune.launch.launch import Options, launch
 
 pytestmark = [
-    pytest.mark.cluster,
+    pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("ray_session"),
 ]

@@ -16,7 +16,7 @@ from sparsetune.storage.trial_state import TrialState
 from tests.integration.runs import assert_equal_to_training_alone, rows, trials
 
 pytestmark = [
-    pytest.mark.cluster,
+    pytest.mark.slow,
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("ray_session"),
 ]
