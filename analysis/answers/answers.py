@@ -190,7 +190,7 @@ def _how_sure(judging: Judging, found: Sequence[Answer]) -> list[Sentence]:
     if has_examples:
         sources.append("test examples")
     searched = bool(judging.results.design.search)
-    recipes = ", for the recipes that its search found" if searched else ""
+    recipes = ", with the hyperparameters that its search found" if searched else ""
     sure = [write("sure", over=listed(sources), recipes=recipes)]
     if asking.stage > 1:
         sure.append(write("sure_looks", stage=asking.stage))

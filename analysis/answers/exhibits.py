@@ -148,10 +148,15 @@ def _remaining_exhibit(
         points = _sparsity_points(results, group.measure, {})
     except SparsetuneError:
         return table
-    figure = partial(draw_against_sparsity, points, group.measure)
     names = [_network(row) for row in points.to_dict("records")]
+    points = points.assign(network=names)
+    # Sentences, table and figure have the same intervals: over test examples too, where known.
+    own = frame.set_index("network")
+    for end in ("low", "high"):
+        points[end] = points["network"].map(own[end])
+    figure = partial(draw_against_sparsity, points, group.measure)
     # The dense network starts the line of every arm: in the table it stands once.
-    shown = points.assign(network=names).drop_duplicates("network")
+    shown = points.drop_duplicates("network")
     return Exhibit(f"question-{group.kind}", title, shown, caption, figure, columns)
 
 

@@ -59,7 +59,9 @@ class Judging:
         answers = []
         for question, contrasts in measured.items():
             if isinstance(question, Remaining):
-                answers.append(self._answer(question, contrasts, _pointwise(question, contrasts)))
+                answers.append(
+                    self._answer(question, contrasts, self._pointwise(question, contrasts))
+                )
                 continue
             name = ask(question, ()).name
             own = [bounds[name, each.planned.name] for each in contrasts]
@@ -73,7 +75,7 @@ class Judging:
         for question in questions:
             contrasts = self._measured(question, is_before=False)
             if contrasts:
-                bounds = _pointwise(question, contrasts)
+                bounds = self._pointwise(question, contrasts)
                 answers.append(self._answer(question, contrasts, bounds, is_before=False))
         return answers
 
@@ -108,10 +110,24 @@ class Judging:
         text = question_text(question, [each.planned for each in contrasts])
         return Answer(question, text, measure, is_before, tuple(found))
 
+    def _pointwise(self, question: Question, contrasts: Sequence[MeasuredContrast]) -> list[Bound]:
+        bounds = _pointwise(question, contrasts)
+        if not isinstance(question, Remaining):
+            return bounds
+        return [_within(bound, self.runs.measure) for bound in bounds]
+
     def _measure(self, question: Question) -> Measure:
         if isinstance(question, BestValueMoves):
             return axis_measure(self.results, question.field)
         return self.runs.measure
+
+
+def _within(bound: Bound, measure: Measure) -> Bound:
+    """The bound of a value without the part of its interval that no value can have."""
+    if measure.range is None:
+        return bound
+    lowest, highest = measure.range
+    return replace(bound, low=max(bound.low, lowest), high=min(bound.high, highest))
 
 
 def _contrasts(measured: Sequence[MeasuredContrast]) -> list[Contrast]:

@@ -31,7 +31,7 @@ PAGE_CATALOGUE: dict[str, Template] = {
     # Captions
     "caption_lines": Template(
         "the first figure has intervals",
-        "Marks are means over seeds, bands are 95 % intervals of each mean alone.",
+        "Marks are means over seeds, bands the 95 % interval of each mean alone, over seeds.",
     ),
     "caption_points": Template(
         "the first figure has one run per mark",
@@ -50,7 +50,7 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "Bars are 95 % intervals of each number alone: they settle nothing.",
     ),
     "caption_margin": Template(
-        "the questions have a margin", "Shaded: effects below {margin} count as none."
+        "the questions have a margin", "Shaded: effects below {margin}, too small to matter."
     ),
     "caption_remaining": Template(
         "the score at each sparsity",

@@ -2,8 +2,8 @@
 
 Names in braces are filled in when a sentence is written. They stand for words and numbers of the
 study; three of them are clauses: ``{after}``, " after 8 epochs" or nothing; ``{whether}``, such as
-"whether GMP at 98 % is under-trained after 8 epochs"; and ``{numbers}``, such as "3.1 points, 1.9
-to 4.3, 5 seeds".
+"whether GMP at 98 % is under-trained after 8 epochs"; and ``{numbers}``, such as "3.1 points,
+interval 1.9 to 4.3, 5 seeds".
 """
 
 from __future__ import annotations
@@ -55,11 +55,12 @@ CATALOGUE: dict[str, Template] = {
     ),
     "extension_parts": Template(
         "the gain beyond dense was measured: its two parts",
-        "Its own gain is {sparse_gain}, that of the dense network {dense_gain}.",
+        "From {epochs} to {longer} epochs {at} gains {sparse_gain}, the dense network"
+        " {dense_gain}.",
     ),
     "extension_parts_twin": Template(
         "the same, where the dense network is the winners' twin",
-        "Its own gain is {sparse_gain}, that of its dense twin {dense_gain}.",
+        "From {epochs} to {longer} epochs {at} gains {sparse_gain}, its dense twin {dense_gain}.",
     ),
     # Length of training
     "under_yes": Template(
@@ -193,8 +194,8 @@ CATALOGUE: dict[str, Template] = {
     # How sure
     "sure": Template(
         "the study asked before its first trial",
-        "A study like this gives any wrong yes or no in at most 5 % of repetitions, over"
-        " {over}{recipes}.",
+        "If the study were repeated with other {over}, at most 5 % of the repetitions would have"
+        " any wrong yes or no{recipes}.",
     ),
     "sure_looks": Template(
         "report seeds were added: the level is spent over the looks",

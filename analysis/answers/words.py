@@ -90,7 +90,7 @@ def value_words(value: float, measure: Measure) -> str:
 def interval_words(
     bound: Bound, measure: Measure, *, with_mean: bool = True, is_turned: bool = False
 ) -> str:
-    """The numbers behind a sentence: ``3.1 points, 1.9 to 4.3, 5 seeds``.
+    """The numbers behind a sentence: ``3.1 points, interval 1.9 to 4.3, 5 seeds``.
 
     Args:
         bound: Mean and interval.
@@ -105,7 +105,7 @@ def interval_words(
     parts = [difference_words(mean, measure, decimals)] if with_mean else []
     if math.isfinite(low) and math.isfinite(high):
         ends = (number_words(low, measure, decimals), number_words(high, measure, decimals))
-        parts.append(" to ".join(ends))
+        parts.append(f"interval {' to '.join(ends)}")
     return ", ".join([*parts, seeds_words(bound.n)])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sparsetune.answers import Bound
@@ -43,14 +43,6 @@ SENTENCES_OF_KIND: dict[type[object], str] = {
     BestValueMoves: "value",
 }
 """First part of the names of sentences, by the kind of question."""
-
-
-def _within(bound: Bound, measure: Measure) -> Bound:
-    """The bound of a value without the part of its interval that no value can have."""
-    if measure.range is None:
-        return bound
-    lowest, highest = measure.range
-    return replace(bound, low=max(bound.low, lowest), high=min(bound.high, highest))
 
 
 @dataclass(frozen=True)
@@ -146,8 +138,12 @@ class Writing:
         name = "extension_parts"
         if measured.planned.terms[2].runs == "twin":
             name = "extension_parts_twin"
+        at, base = measured.planned.at, measured.planned.base
         yield write(
             name,
+            at=cell_words(at),
+            epochs=f"{base.epochs:g}" if base else "",
+            longer=f"{at.epochs:g}",
             sparse_gain=difference_words(sign * (long - short), self.measure),
             dense_gain=number_words(sign * (dense_long - dense_short), self.measure),
         )
@@ -194,7 +190,6 @@ class Writing:
         if not bound.n:
             return write("remaining_unmeasured", **values)
         values["value"] = value_words(bound.mean, self.measure)
-        bound = _within(bound, self.measure)
         if not measured.has_learned:
             return write("remaining_nothing_learned", **values)
         values["numbers"] = interval_words(bound, self.measure, with_mean=False)

@@ -26,13 +26,13 @@ def test_two_hundred_of_them(tmp_path: Path) -> None:
 @pytest.mark.cluster
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("ray_session")
-@pytest.mark.parametrize(("through", "number"), [("report", 8), ("prepare", 40), ("resume", 8)])
+@pytest.mark.parametrize(("through", "number"), [("report", 5), ("prepare", 40), ("resume", 8)])
 def test_some_that_are_reported_prepared_and_resumed(
     tmp_path: Path, through: str, number: int
 ) -> None:
     counts, defects = damaged.run(tmp_path, range(number), through)
     assert defects == []
-    assert counts["refused"] and counts["same"]
+    assert 0 < counts["refused"] < number
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ TERMS = (
     Term("enough", "Longer training is shown to change the score by less than the margin."),
     Term(
         "not settled",
-        "The interval holds effects that matter and effects that do not.",
+        "The interval includes both no effect and effects that matter.",
     ),
     Term("points", "Percentage points: the difference of two percentages."),
     Term(

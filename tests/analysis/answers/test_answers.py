@@ -297,10 +297,10 @@ def test_what_intervals_are_over_is_said(tmp_path: Path) -> None:
         return float(right(spec).mean())
 
     seeds = analysis.answers(analysis.load(written(tmp_path, varied, score)))
-    assert "over seeds and splits" in seeds.note()
+    assert "other seeds and splits" in seeds.note()
     again = Exact(varied, tmp_path / "kept", score, right=right).run()
     kept = analysis.answers(analysis.load(again))
-    assert "over seeds, splits and test examples" in kept.note()
+    assert "other seeds, splits and test examples" in kept.note()
     assert kept.answers[0].primary.bound.mean == pytest.approx(0.1)
     sample = kept.answers[0].primary.measured.sample
     assert sample.examples is not None

@@ -103,7 +103,7 @@ def test_effects_are_those_of_the_answers(two_arms: Results, found: Answers) -> 
     assert [label.get_text() for label in axis.get_yticklabels()] == exhibit.frame[
         "network"
     ].tolist()
-    assert "effects below 0.2 points count as none" in exhibit.caption
+    assert "effects below 0.2 points, too small to matter" in exhibit.caption
 
 
 def test_a_single_effect_is_a_row_without_a_picture(two_arms: Results, found: Answers) -> None:

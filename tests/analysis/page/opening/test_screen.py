@@ -138,7 +138,9 @@ def test_the_first_word_answers_and_the_arm_with_a_yes_leads(two_arms: Results) 
     assert screen.word == "Yes"
     # GMP at 98 % gains as much as dense: it is asked first, and told second.
     assert str(screen.sentences[0]).startswith("AC/DC at 98 % gains more from 4 times")
-    assert str(screen.sentences[1]) == "Its own gain is 13.0 points, that of the dense network 0.5."
+    assert str(screen.sentences[1]) == (
+        "From 8 to 32 epochs AC/DC at 98 % gains 13.0 points, the dense network 0.5."
+    )
     assert "GMP at 98 %" in str(screen.sentences[2])
     assert len(screen.sentences) == 3
     assert screen.facts[:2] == ["two-arms", "GMP and AC/DC at 95 and 98 %"]
