@@ -85,12 +85,17 @@ def resolve_place(where: str | os.PathLike[str] | Place) -> Place:
 def resolve_trial_place(text: str) -> Place:
     """The place below ``STUDY/trials`` that a text names: what is above is resolved, on this
     machine, and nothing below, where no link may be.
+
+    Raises:
+        ValueError: if a path on this machine has no folder ``trials``.
     """
     place = resolve_place(text)
     if not isinstance(place, Path):
         return place
     given = Path(text).absolute()
-    trials = next(folder for folder in given.parents if folder.name == "trials")
+    trials = next((folder for folder in given.parents if folder.name == "trials"), None)
+    if trials is None:
+        raise ValueError(f"a trial's folder must lie below a folder `trials`, got `{text}`")
     return trials.parent.resolve() / given.relative_to(trials.parent)
 
 

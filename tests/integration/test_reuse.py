@@ -78,7 +78,7 @@ def config(spec: TrialSpec, folder: Path) -> dict[str, Any]:
         attempt=1,
         spec=spec.given(),
         read_test=True,
-        folder=str(folder / spec.trial_id()),
+        folder=str(folder / "trials" / spec.trial_id() / "attempt-1"),
         earlier=(),
         retry=None,
         rungs=(),

@@ -54,7 +54,7 @@ def test_every_command_works_without_what_only_linux_has(tmp_path: Path) -> None
     ran = output_of("run", "studies.digits", "--quick", "--json", "--storage", storage)
     facts = json.loads(ran)
     assert set(facts["trials"]) == {"COMPLETE"}
-    assert json.loads(output_of("report", "--json", facts["directory"])) == {
-        "report": facts["report"]
-    }
+    reported = json.loads(output_of("report", "--json", facts["directory"]))
+    assert reported["report"] == facts["report"]
+    assert len(reported["answer"]["sentences"]) >= 1
     assert output_of("status", facts["directory"])
