@@ -150,7 +150,8 @@ def leading_sentences(groups: Sequence[AnswerGroup], most: int) -> list[Sentence
     """The answer in at most ``most`` sentences.
 
     The first question's kind leads, with the numbers behind its first answer, then its other arms;
-    the other kinds follow, those with a yes or a no first.
+    the other kinds follow, those with a yes or a no first. Of open answers the first stands for
+    all.
     """
     if not groups:
         return []
@@ -159,6 +160,9 @@ def leading_sentences(groups: Sequence[AnswerGroup], most: int) -> list[Sentence
     lines = [_lead(first), *(_lead(group) for group in others)]
     behind = first.told()[0].primary.sentences[1:]
     told = [*lines[0][:1], *behind, *lines[0][1:], *(line[0] for line in lines[1:])]
+    # Answers of a stage are open together: one stands for all.
+    if told[0].name == "open":
+        return told[:1]
     return list(dict.fromkeys(told))[:most]
 
 

@@ -31,13 +31,11 @@ def answer_facts(directory: Place, salvage: bool = False) -> dict[str, Any]:
         screen = answers(load(directory, salvage=salvage, logs=False)).first_screen()
     except SparsetuneError:
         return NO_ANSWER
-    # Until the study has finished there is one thing to say.
-    sentences = screen.sentences[:1] if screen.verdict == "open" else screen.sentences
     steps = [{"text": str(step.sentence), "command": step.command} for step in screen.steps]
     return {
         "question": screen.question,
         "verdict": screen.verdict,
-        "sentences": list(map(str, sentences)),
+        "sentences": list(map(str, screen.sentences)),
         "steps": steps,
     }
 

@@ -179,6 +179,7 @@ def test_an_unfinished_study_is_open_and_says_how_to_go_on(tmp_path: Path) -> No
     assert screen.verdict == "open"
     assert screen.steps[0].command == f"sparsetune resume {tmp_path / 'two-arms'}"
     assert "2 of 10 networks are open" in str(screen.steps[0])
+    assert [sentence.name for sentence in screen.sentences].count("open") == 1
 
 
 def test_twins_that_have_not_ended_keep_answers_open(tmp_path: Path) -> None:

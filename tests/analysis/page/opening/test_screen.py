@@ -151,7 +151,7 @@ def test_a_study_that_has_not_ended_is_open(tmp_path: Path) -> None:
     run = Exact(TWO_ARMS, tmp_path / "s", planted(LEVELS))
     screen = screen_of(analysis.load(run.run(3)))
     assert screen.word == "Open"
-    assert all(sentence.name == "open" for sentence in screen.sentences)
+    assert [sentence.name for sentence in screen.sentences] == ["open"]
     assert [step.sentence.name for step in screen.steps] == ["step_finish"]
     assert screen.facts[-1].startswith("not finished: 3 of ")
 
@@ -202,7 +202,7 @@ def test_every_open_sentence_is_in_the_catalogue_and_short(
                 seen += 1
                 assert catalogue.fullmatch(plain), plain
                 assert len(plain.split()) <= MAX_WORDS, plain
-    assert seen > 10
+    assert seen > 6
     everything = " ".join(text.words)
     assert not [word for word in OUR_WORDS if word in everything]
 
