@@ -23,6 +23,11 @@ class TrialIsolation:
     """
 
     def __init__(self, modules: Iterable[str]) -> None:
+        modules = list(modules)
+        if modules:
+            # Much own code imports it, which changes the environment and filters of warnings once:
+            # done before, that ends no worker.
+            import sklearn.datasets  # noqa: F401
         self._before = ProcessState.now()
         import_own_modules(modules)
         self._by_imports = self._before.changes()
