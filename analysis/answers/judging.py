@@ -60,7 +60,7 @@ class Judging:
         for question, contrasts in measured.items():
             if isinstance(question, Remaining):
                 answers.append(
-                    self._answer(question, contrasts, self._pointwise(question, contrasts))
+                    self._answer(question, contrasts, self._estimates(question, contrasts))
                 )
                 continue
             name = ask(question, ()).name
@@ -75,7 +75,7 @@ class Judging:
         for question in questions:
             contrasts = self._measured(question, is_before=False)
             if contrasts:
-                bounds = self._pointwise(question, contrasts)
+                bounds = self._estimates(question, contrasts)
                 answers.append(self._answer(question, contrasts, bounds, is_before=False))
         return answers
 
@@ -110,7 +110,7 @@ class Judging:
         text = question_text(question, [each.planned for each in contrasts])
         return Answer(question, text, measure, is_before, tuple(found))
 
-    def _pointwise(self, question: Question, contrasts: Sequence[MeasuredContrast]) -> list[Bound]:
+    def _estimates(self, question: Question, contrasts: Sequence[MeasuredContrast]) -> list[Bound]:
         bounds = _pointwise(question, contrasts)
         if not isinstance(question, Remaining):
             return bounds
