@@ -89,10 +89,10 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
 
 
-def import_own_modules(names: Iterable[str]) -> None:
+def import_modules(names: Iterable[str]) -> None:
     """Import modules where that works; what fails is said when it is used."""
     for name in names:
-        with suppress(Exception):  # a user's module may raise anything while it is imported
+        with suppress(Exception):  # a module may raise anything while it is imported
             _import_module(name)
 
 

@@ -3,7 +3,8 @@
 After 2308.02060, in small: LeNet-300-100 on 20,000 training images of Fashion-MNIST, dense and
 pruned by GMP and AC/DC to 90, 95, 98 and 99 %, with the whole recipe stretched over 2 to 64 epochs.
 Nothing is searched: every cell runs the same dense recipe, so that what changes is the length
-alone.
+alone. The question starts at 16 epochs, from which on the dense network is within 0.2 points of its
+best (an earlier run of this study, with the same seeds).
 
 Hardware: two CPU cores, about 45 minutes. Data: Fashion-MNIST, 31 MB, downloaded by torchvision or
 found in `SPARSETUNE_DATA`. For orientation, a plain script (one seed) gave a test accuracy at
@@ -14,7 +15,17 @@ found in `SPARSETUNE_DATA`. For orientation, a plain script (one seed) gave a te
     uv run sparsetune run studies.fashion_mnist_extension --quick
 """
 
-from sparsetune import Arm, ImageTask, OptimSpec, Quick, ScheduleSpec, Study, TrialSpec
+from sparsetune import (
+    Arm,
+    ExtensionGain,
+    ImageTask,
+    OptimSpec,
+    Quick,
+    Remaining,
+    ScheduleSpec,
+    Study,
+    TrialSpec,
+)
 
 STUDY = Study(
     name="fashion-mnist-extension",
@@ -28,8 +39,9 @@ STUDY = Study(
             train_examples=20_000,
         ),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
-        schedule=ScheduleSpec(epochs=2, lr="linear", warmup=0.05),
+        schedule=ScheduleSpec(epochs=16, lr="linear", warmup=0.05),
     ),
+    questions=(ExtensionGain(), Remaining()),
     arms={
         "dense": Arm({"sparsity.method": "dense"}),
         "gmp": Arm({"sparsity.method": "gmp"}),

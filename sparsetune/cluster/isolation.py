@@ -6,9 +6,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from sparsetune.imports import import_own_modules
+from sparsetune.imports import import_modules
 from sparsetune.own_code.modules import is_own_file
 from sparsetune.train.process_state import ProcessState
+
+HARMLESS_CHANGES = frozenset({"environment", "warnings.filters"})
+"""What installed libraries may change while they are imported: no number depends on it."""
 
 
 class TrialIsolation:
@@ -16,21 +19,21 @@ class TrialIsolation:
 
     The user's modules are imported first. What they change then belongs to the trials that name
     them, and would not happen again in this process: such a worker must end, as must one whose
-    state cannot be put back.
+    state cannot be put back. Installed libraries that they import come before them, since many
+    change the environment and the filters of warnings, which ends no worker.
 
     Args:
         modules: Modules that the trial's own functions lie in.
+        libraries: Installed modules that those import.
     """
 
-    def __init__(self, modules: Iterable[str]) -> None:
-        modules = list(modules)
-        if modules:
-            # Much own code imports it, which changes the environment and filters of warnings once:
-            # done before, that ends no worker.
-            import sklearn.datasets  # noqa: F401
+    def __init__(self, modules: Iterable[str], libraries: Iterable[str] = ()) -> None:
+        bare = ProcessState.now()
+        import_modules(libraries)
+        by_libraries = [name for name in bare.changes() if name not in HARMLESS_CHANGES]
         self._before = ProcessState.now()
-        import_own_modules(modules)
-        self._by_imports = self._before.changes()
+        import_modules(modules)
+        self._by_imports = by_libraries + self._before.changes()
         self._modules = frozenset(sys.modules)
 
     def end(self) -> list[str]:

@@ -14,6 +14,7 @@ from importlib import import_module
 
 import ray
 from ray._private import ray_constants
+from ray._private import worker as ray_worker
 
 from sparsetune.errors import ClusterError
 from sparsetune.machine import socket_folder, usable_cpus
@@ -51,9 +52,25 @@ def ray_session(address: str | None = None) -> Iterator[dict[str, float]]:
             if not address:
                 folder = stack.enter_context(_private_folder())
                 stack.enter_context(_token_required())
+            stack.enter_context(_errors_unprinted())
             stack.callback(ray.shutdown)
             _connect_ray(address, folder)
         yield {"GPU": 0.0, "CPU": 1.0, **ray.cluster_resources()}
+
+
+@contextmanager
+def _errors_unprinted() -> Iterator[None]:
+    """While open, Ray does not print on stdout that a worker ended.
+
+    Every trial's end has its reason in the ledger, and stdout may be JSON. Ray prints this also
+    when no logs are sent to the driver.
+    """
+    before = getattr(ray_worker, "_worker_logs_enabled", None)
+    ray_worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        ray_worker._worker_logs_enabled = before
 
 
 @contextmanager

@@ -138,7 +138,8 @@ def run_trial(config: dict[str, Any]) -> None:
             _set_threads(given.shared.threads)
             # Before anything is imported, so that it is what this process will run.
             own_code = _CODE_READER.describe(given.spec)
-            isolation = TrialIsolation(own_modules(given.spec))
+            modules = own_modules(given.spec)
+            isolation = TrialIsolation(modules, _CODE_READER.libraries(modules))
             start = _Start(device, remark, own_code)
             messages.add(_train(given, start, messages, watchdog))
         finished = True

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+BLOCKS = (ast.stmt, ast.excepthandler, ast.match_case)
+"""Kinds of nodes that hold statements."""
 STUDY = "STUDY"
 """Name that a study has in the file that declares it."""
 
@@ -39,6 +41,23 @@ def source_digest(source: bytes) -> tuple[str, ast.Module | None]:
     return hashlib.sha256(text).hexdigest()[:12], tree
 
 
+def statements_at_import(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements that run while a module is imported, those of its conditions and classes too.
+
+    Functions, scripts under ``if __name__ == "__main__"`` and what only type checkers read are left
+    out.
+    """
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        is_for_others = _is_script(node) or _is_for_type_checkers(node)
+        if not is_for_others and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            inner = ast.iter_child_nodes(node)
+            waiting += [part for part in inner if isinstance(part, BLOCKS)]
+
+
 def _without_declaration(tree: ast.Module) -> ast.Module:
     """A module without its study, and without what it does only as a script."""
     kept = [node for node in tree.body if not (_is_study(node) or _is_script(node))]
@@ -59,7 +78,16 @@ def _is_study(node: ast.stmt) -> bool:
     return is_named or getattr(called, "id", getattr(called, "attr", None)) == "Study"
 
 
-def _is_script(node: ast.stmt) -> bool:
+def _is_for_type_checkers(node: ast.AST) -> bool:
+    """True for ``if TYPE_CHECKING:`` without an ``else``."""
+    return (
+        isinstance(node, ast.If)
+        and not node.orelse
+        and getattr(node.test, "id", getattr(node.test, "attr", None)) == "TYPE_CHECKING"
+    )
+
+
+def _is_script(node: ast.AST) -> bool:
     """True for ``if __name__ == "__main__":`` without an ``else``."""
     return (
         isinstance(node, ast.If)

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sparsetune.imports import IMPORT_PATH
-from sparsetune.own_code.digest import is_text, source_digest
+from sparsetune.own_code.digest import is_text, source_digest, statements_at_import
 
 INSTALLED_FOLDERS = frozenset({"site-packages", "dist-packages"})
 """Names of folders of installed packages, whose versions are recorded apart."""
@@ -50,6 +50,21 @@ def _import_paths(values: Any) -> Iterator[str]:
             yield from _import_paths(value)
 
 
+class _Source(NamedTuple):
+    """What a module's source says.
+
+    Args:
+        digest: Digest of its code; None where the module is not the user's own.
+        imports: Names that it may import, in functions too; some may be no modules.
+        libraries: Those of its imports that are installed modules and happen while it is imported
+            itself.
+    """
+
+    digest: str | None
+    imports: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+
+
 class CodeReader:
     """Reads sources, each once: a process goes on with what it has imported.
 
@@ -58,7 +73,7 @@ class CodeReader:
     """
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[str | None, tuple[str, ...]]] = {}
+        self._read: dict[str, _Source] = {}
 
     def describe(self, values: Any) -> str | None:
         """Digests of the code that a declaration names, ``module=digest`` separated by spaces.
@@ -75,7 +90,20 @@ class CodeReader:
         Installed packages, the standard library and this package are left out, and so is what
         cannot be found. A package's ``__init__`` counts with its modules.
         """
-        found: dict[str, str] = {}
+        sources = self._sources(modules)
+        found = {name: source.digest for name, source in sources if source.digest is not None}
+        return dict(sorted(found.items()))
+
+    def libraries(self, modules: Iterable[str]) -> list[str]:
+        """Modules, not the user's own, that own modules import at their top level, in order.
+
+        Own modules are those named and all that they import, transitively, in functions too.
+        """
+        found = {name for _, source in self._sources(modules) for name in source.libraries}
+        return sorted(found)
+
+    def _sources(self, modules: Iterable[str]) -> Iterator[tuple[str, _Source]]:
+        """Names and sources of modules and of all that they import, transitively."""
         seen: set[str] = set()
         waiting = list(modules)
         while waiting:
@@ -88,33 +116,42 @@ class CodeReader:
                 waiting.append(parent)
             if name not in self._read:
                 self._read[name] = _read_module(name)
-            digest, imported = self._read[name]
-            if digest is not None:
-                found[name] = digest
-            waiting += imported
-        return dict(sorted(found.items()))
+            source = self._read[name]
+            yield name, source
+            waiting += source.imports
 
 
-def _read_module(name: str) -> tuple[str | None, tuple[str, ...]]:
-    """Digest of a module, and the names that it imports; no digest where it is not the user's."""
+def _read_module(name: str) -> _Source:
     spec = _find_module(name)
-    if (
-        spec is None
-        or not spec.has_location
-        or not spec.origin
-        or not is_own_file(Path(spec.origin))
-    ):
-        return None, ()
+    if spec is None or not spec.origin or not _is_own(spec):
+        return _Source(None)
     try:
-        source = Path(spec.origin).read_bytes()
+        text = Path(spec.origin).read_bytes()
     except OSError:
         # A module inside an archive has no file of its own.
         get_source = getattr(spec.loader, "get_source", None)
-        source = (get_source(name) or "").encode() if get_source else b""
-    digest, tree = source_digest(source)
+        text = (get_source(name) or "").encode() if get_source else b""
+    digest, tree = source_digest(text)
+    if tree is None:
+        return _Source(digest)
     is_package = spec.submodule_search_locations is not None
     package = name if is_package else name.rpartition(".")[0]
-    return digest, tuple(_imported_names(tree, package)) if tree else ()
+    at_import = _imported_names(statements_at_import(tree), package)
+    return _Source(
+        digest,
+        imports=tuple(_imported_names(ast.walk(tree), package)),
+        libraries=tuple(name for name in at_import if _is_installed(name)),
+    )
+
+
+def _is_own(spec: ModuleSpec) -> bool:
+    return spec.has_location and bool(spec.origin) and is_own_file(Path(spec.origin or ""))
+
+
+def _is_installed(name: str) -> bool:
+    """True for a module, not a name in one, that lies in a file which is not the user's."""
+    spec = _find_module(name)
+    return spec is not None and spec.has_location and not _is_own(spec)
 
 
 def _find_module(name: str) -> ModuleSpec | None:
@@ -164,14 +201,14 @@ def is_own_file(file: Path) -> bool:
     )
 
 
-def _imported_names(tree: ast.Module, package: str) -> Iterator[str]:
-    """Names of modules that a module may import, in functions too; some may be no modules.
+def _imported_names(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
+    """Names of modules that parts of a module import; some may be no modules.
 
     Args:
-        tree: The module.
+        nodes: Nodes of its syntax tree; what lies below them is not looked at.
         package: Package that its relative imports start from.
     """
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -16,7 +16,7 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 
 from sparsetune.errors import CheckpointError, DataError, DeclarationError, Problem
-from sparsetune.imports import import_own_modules
+from sparsetune.imports import import_modules
 from sparsetune.own_code.modules import own_modules
 from sparsetune.paths import Place
 from sparsetune.seeds import derived_seed, seed_generators
@@ -137,7 +137,7 @@ def train(
     started = time.perf_counter()
     spec = spec.checked().canonical()
     # What a module does when it is imported comes first, in a new process as in an old one.
-    import_own_modules(own_modules(spec.given()))
+    import_modules(own_modules(spec.given()))
     # A study's trial brings the sizes of its data along.
     spec = spec.with_task(resolve_task(spec.task, data_root))
     # A user's own functions first: what follows may call them.

@@ -44,6 +44,18 @@ client = GcsClient(address=sys.argv[1])
 client.internal_kv_put(b"key", b"value", True, None, timeout=10)
 print("served")
 """
+DYING_WORKER = """
+import os, time
+import ray
+from sparsetune.cluster.session import ray_session
+
+with ray_session():
+    try:
+        ray.get(ray.remote(lambda: os._exit(1)).options(max_retries=0).remote())
+    except ray.exceptions.WorkerCrashedError:
+        time.sleep(2)  # Ray says it from another thread
+        print("crashed")
+"""
 ASK_SECONDS = 40
 
 
@@ -93,3 +105,13 @@ def test_a_local_ray_listens_on_loopback_and_serves_nobody_without_its_token(
         session.communicate("\n")
     assert session.returncode == 0
     assert not (tmp_path / ".ray").exists()  # no token is stored for others to find
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(300)
+def test_a_worker_that_ends_prints_nothing_where_json_is_expected(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", DYING_WORKER]
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=environment(tmp_path)
+    )
+    assert ended.stdout == "crashed\n"

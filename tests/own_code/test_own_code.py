@@ -162,3 +162,44 @@ def test_modules_are_those_of_every_import_path_in_a_declaration() -> None:
     assert own_modules(values) == ["big", "nets", "pkg.heads", "scores"]
     assert CodeReader().describe({"task": {"model": "mlp", "dataset": "hf:nothing"}}) is None
     assert parse_code("a=1 b.c=2") == {"a": "1", "b.c": "2"} and parse_code(None) == {}
+
+
+def test_libraries_are_installed_modules_that_own_ones_import_at_their_top_level(
+    write: Write,
+) -> None:
+    package = write(
+        net="""\
+            import os
+            from typing import TYPE_CHECKING
+            import numpy
+            from sklearn.datasets import load_digits
+            from . import parts
+            if TYPE_CHECKING:
+                import pandas
+            try:
+                import absent_library
+            except ImportError:
+                import torchvision
+            match numpy.__name__:
+                case "numpy":
+                    import pydantic
+            class Net:
+                import optuna
+            def net():
+                import ray
+            if __name__ == "__main__":
+                import transformers
+            """.replace(" " * 12, ""),
+        parts="from torchmetrics import functional\n",
+    )
+    found = CodeReader().libraries([f"{package}.net"])
+    own_or_standard = {"os", "typing"}
+    assert [name for name in found if name not in own_or_standard] == [
+        "numpy",
+        "optuna",
+        "pydantic",
+        "sklearn.datasets",
+        "torchmetrics",
+        "torchmetrics.functional",
+        "torchvision",
+    ]
