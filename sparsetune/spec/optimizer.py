@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sparsetune.imports import name_or_import_path
 from sparsetune.spec.declaration import MAX_COUNT, Declaration
@@ -33,6 +33,20 @@ UNFIT_OPTIMIZERS = {
     "muon": "takes matrices alone; give a path to a function that adds an optimizer for the others",
 }
 """Classes of `torch.optim` that cannot train every network here, each with the reason."""
+
+
+def _argument_fields() -> dict[str, dict[str, str]]:
+    """Arguments of each optimizer of torch that have a field of their own, with that field."""
+    common = {"lr": "`optim.lr`", "weight_decay": "`optim.weight_decay`"}
+    fields_of = dict.fromkeys(get_args(OptimizerName), common)
+    for name in BETAS:
+        fields_of[name] = {**common, "betas": "`optim.beta1` and `optim.beta2`"}
+    sgd = {"momentum": "`optim.momentum`", "nesterov": "`optim.nesterov`"}
+    fields_of["sgd"] = {**common, **sgd}
+    return fields_of
+
+
+ARGUMENT_FIELDS = _argument_fields()
 
 Argument = bool | int | float | str | tuple[float | None, ...]
 
@@ -95,6 +109,15 @@ class OptimSpec(Declaration):
     ema: float = Field(default=0, ge=0, lt=1)
     """Decay per step of a masked moving average of the weights, which is then what is evaluated and
     saved; 0 for none."""
+
+    @model_validator(mode="after")
+    def _has_no_argument_twice(self) -> OptimSpec:
+        fields = ARGUMENT_FIELDS.get(self.name, {})
+        twice = [name for name in self.arguments if name in fields]
+        if twice:
+            said = [f"`arguments.{name}` is declared by {fields[name]}: set that" for name in twice]
+            raise ValueError("; ".join(said))
+        return self
 
     def __hash__(self) -> int:
         # A dictionary has no hash of its own.

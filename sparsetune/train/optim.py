@@ -13,7 +13,7 @@ from torch import nn
 from sparsetune.errors import DeclarationError, Problem, first_line
 from sparsetune.imports import import_function, is_import_path
 from sparsetune.spec import OptimSpec, TrialSpec
-from sparsetune.spec.optimizer import BETAS
+from sparsetune.spec.optimizer import ARGUMENT_FIELDS, BETAS
 from sparsetune.spec.sparsity import METHODS_WITH_RESET
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
@@ -162,26 +162,18 @@ def _call_text(spec: OptimSpec) -> str:
 
 
 def _argument_problems(spec: OptimSpec) -> list[Problem]:
-    """Arguments that a class of torch does not take, or that have a field of their own."""
+    """Arguments that a class of torch does not take."""
     if is_import_path(spec.name):
         return []
     optimizer = OPTIMIZERS[spec.name]
-    fields = {"lr": "`optim.lr`", "weight_decay": "`optim.weight_decay`"}
-    if spec.name in BETAS:
-        fields["betas"] = "`optim.beta1` and `optim.beta2`"
-    if spec.name == "sgd":
-        fields["momentum"] = "`optim.momentum`"
-        fields["nesterov"] = "`optim.nesterov`"
+    fields = ARGUMENT_FIELDS[spec.name]
     known = [name for name in inspect.signature(optimizer).parameters if name not in UNDECLARED]
     valid = ", ".join(f"`{name}`" for name in known if name not in fields)
     found = []
     for name in spec.arguments:
-        path = f"optim.arguments.{name}"
-        if name in fields:
-            found.append(Problem(path, f"is declared by {fields[name]}: set that"))
-        elif name not in known:
+        if name not in known:
             rule = f"unknown argument of torch's {optimizer.__name__}; valid are {valid}"
-            found.append(Problem(path, rule))
+            found.append(Problem(f"optim.arguments.{name}", rule))
     return found
 
 

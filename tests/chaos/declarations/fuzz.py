@@ -45,7 +45,6 @@ NEEDS_MORE = {
     "changes nothing, since what it matches": "the network's layers",
     "`at_most.train_flops`: must hold every base": "the network's FLOPs",
     "argument of torch's": "torch's signatures",
-    "is declared by": "the optimizer's signature",
     "an optimizer with momentum or moments": "the optimizer",
     "keeps moments of whole rows": "the optimizer",
     "must make a step on a layer": "the optimizer",
