@@ -153,6 +153,20 @@ def test_the_base_length_is_the_bases_where_something_longer_is_swept(
     assert planned.at.epochs == 8 * multipliers[-1]
 
 
+@pytest.mark.parametrize("times", [None, 1.33333333, 1.33333])
+def test_lengths_whose_quotient_has_no_end_are_compared(times: float | None) -> None:
+    study = SEARCHED.with_changes(
+        sweep={"sparsity.target": [0.9], "schedule.epoch_multiplier": [1.5, 2]},
+        questions=[UnderTrained("gmp", times=times)],
+    )
+    assert study.problems() == []
+    (question,) = asked_questions(study)
+    (contrast,) = terms(study, question)
+    assert [sign for _, sign, _ in contrast] == [1, -1]
+    (question,) = asked_questions(study.with_changes(questions=[question]))
+    assert terms(study, question) == [contrast], "as a directory has it"
+
+
 def test_the_primary_contrast_is_the_highest_sparsity_and_there_is_one() -> None:
     planned = plan_contrasts(ExtensionGain("gmp"), study_points(TWO_ARMS), 8)
     assert [(each.at.sparsity, each.is_primary) for each in planned] == [

@@ -26,6 +26,10 @@ from sparsetune.study.questions.points import (
 
 Runs = Literal["winner", "control", "twin"]
 
+TIMES_TOLERANCE = 1e-5
+"""How far a quotient of two lengths may be from the declared one, relative to it: a third is
+written with six digits in messages, and with nine in the questions of a directory."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -126,7 +130,8 @@ def step_of(
     first = next(point for point in line if point.epochs == start)
     longer = [point for point in line if point.epochs > start]
     if times is not None:
-        longer = [point for point in longer if is_close(point.epochs, start * times)]
+        tolerance = TIMES_TOLERANCE * times
+        longer = [point for point in longer if abs(point.epochs / start - times) <= tolerance]
     return (first, longer[-1]) if longer else None
 
 
