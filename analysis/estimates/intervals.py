@@ -24,6 +24,8 @@ BOOTSTRAP_FROM = 10
 IQM_FROM = 8
 """Number of values from which on an interquartile mean is given: its middle half has four."""
 BOOTSTRAP_RESAMPLES = 5_000
+MIN_TAIL_RESAMPLES = 25
+"""Resamples that must lie beyond an end of a bootstrap interval; else the interval is t's."""
 MAX_MORE_SEEDS = 1_000
 """Largest number of further seeds that is ever suggested."""
 SPREAD_TOLERANCE = 1e-12
@@ -224,7 +226,7 @@ def estimate_means(
 
     Returns:
         One row per cell: ``n mean sd pooled_sd df low high iqm interval``. ``interval`` is ``t``
-        below n = `BOOTSTRAP_FROM`, then ``bootstrap``. A ``t`` interval uses the standard deviation
+        below n = `BOOTSTRAP_FROM`, and at levels above 0.99, else ``bootstrap``. A ``t`` interval uses the standard deviation
         pooled over like cells, so that a cell of one seed gets one from its group; a ``bootstrap``
         uses the cell's own values. It is empty where no interval exists: for one value without like
         cells, or where neither the cell nor like ones spread, so that ``pooled_sd`` is 0. ``iqm``
@@ -248,12 +250,13 @@ def estimate_means(
     frame = pd.DataFrame({"n": n, "mean": mean, "sd": sd, "pooled_sd": pooled, "df": df})
     interval = np.where(np.isnan(low), "", "t")
     frame = frame.assign(low=low, high=high, iqm=np.nan, interval=interval)
+    has_tails = (1 - level) / 2 * BOOTSTRAP_RESAMPLES >= MIN_TAIL_RESAMPLES
     for count in np.unique(n[n >= min(BOOTSTRAP_FROM, IQM_FROM)]):
         rows = np.flatnonzero(n == count)
         own = np.stack([values[row, is_present[row]] for row in rows])
         if count >= IQM_FROM:
             frame.loc[rows, "iqm"] = _interquartile_means(own)
-        if count >= BOOTSTRAP_FROM:
+        if count >= BOOTSTRAP_FROM and has_tails:
             own_low, own_high = bootstrap_interval(own, level, seed)
             is_given = ~np.isnan(own_low)
             frame.loc[rows[is_given], "low"] = own_low[is_given]

@@ -64,7 +64,7 @@ class Undertraining(Shown):
         epsilon: It must improve by more than this, in its units: 0.002 of an accuracy is 0.2
             points.
         rows: Rows that `frame` returns.
-        level: Coverage of the intervals, in (0, 1).
+        level: Coverage of the intervals of all gains together, in (0, 1).
     """
 
     y: Measure
@@ -78,10 +78,11 @@ class Undertraining(Shown):
         Columns: ``arm sparsity``, other sweep axes, ``epochs to_epochs`` (the next longer length,
         trained from scratch with its whole schedule); ``verdict``, one of `VERDICTS`, and
         ``reason``; ``n gain gain_sd gain_df gain_low gain_high``, the improvement of validation,
-        positive if it improves, paired by seed; ``more_seeds``, the seeds to add until the
+        positive if it improves, paired by seed; the intervals of all rows hold together, with
+        probability ``level`` (Bonferroni); ``more_seeds``, the seeds to add until the
         interval of such a gain excludes 0 (or epsilon, if the gain is below it), NaN if it already
-        does; ``train_loss_change`` with ``_low _high``. As support only, each with its ``_low`` and
-        ``_high``: ``train_loss_gap train_entropy_gap`` to the dense twin, and ``slope``, the change
+        does; ``train_loss_change`` with ``_low _high``, at the same level. As support only, each
+        with its ``_low`` and ``_high``, which hold alone: ``train_loss_gap train_entropy_gap`` to the dense twin, and ``slope``, the change
         of the validation loss over the last tenth of training.
         """
         return self.rows.copy()
@@ -95,30 +96,24 @@ class Undertraining(Shown):
         return draw(self)
 
     def note(self) -> str:
-        """Meaning of the verdicts, for a caption, and how many false ones to expect."""
+        """Meaning of the verdicts, for a caption."""
         judged = self.rows[self.rows["gain_low"].notna()]
         if judged.empty:
             return (
                 "No cell can be judged: that takes two lengths of training and two report seeds"
                 " that differ."
             )
-        chance = (1 - self.level) / 2 * len(judged)
         epsilon = self.y.margin_text(self.epsilon)
         unit = self.y.difference_unit
         gain = f"gain in {unit}" if unit else "gain"
+        wrong = 100 * (1 - self.level)
         return (
-            "U, under-trained: the next longer training, with its whole schedule, lowers training"
-            f" loss and improves {self.y.phrase} by more than {epsilon},"
-            f" both intervals excluding 0. O, over-trained: validation worsens likewise."
-            f" E, enough: the whole interval of the gain lies below {epsilon}."
-            " ?, not settled: the interval allows several of these, or nothing longer was run."
-            f" Below each letter the {gain}, paired by seed,"
-            f" n = {format_span(judged['n'])}; {100 * self.level:g} % intervals, t to n = 9 with"
-            " the standard deviation pooled with those of the next lengths"
-            f" (df {format_span(judged['gain_df'])}), bootstrap from n = 10, not corrected for the"
-            f" {len(judged)} cells judged: where nothing is there, up to {chance:.1f} of them would"
-            " be called under-trained and as many over-trained by chance; where every gain is just"
-            f" {epsilon}, up to {chance:.1f} would be called enough."
+            f"U, under-trained: the next longer training improves {self.y.phrase} by more than"
+            f" {epsilon} and lowers the training loss. O, over-trained: it makes {self.y.phrase}"
+            f" worse. E, enough: it gains at most {epsilon}. ?, not settled: several of these are"
+            f" possible, or nothing longer was run. Below each letter the {gain}, paired by seed,"
+            f" n = {format_span(judged['n'])}. Any of the {len(judged)} verdicts is wrong in at most"
+            f" {wrong:.3g} % of repetitions."
         )
 
 
@@ -135,7 +130,8 @@ def undertraining(
 
     The longer one was scheduled for its whole length. A cell is ``under-trained`` if and only if
     the training loss falls and ``y`` improves by more than ``epsilon``, the intervals of both
-    excluding 0; ``over-trained`` if ``y`` worsens, its interval excluding 0; trained ``enough`` if
+    excluding 0; intervals are as wide as it takes for all of them to hold together, so that any
+    verdict is wrong in at most 1 - ``level`` of repetitions. It is ``over-trained`` if ``y`` worsens, its interval excluding 0; trained ``enough`` if
     the interval of the gain ends at ``epsilon`` or below, so that no larger one is left open;
     ``not settled`` otherwise, and at the longest length. High loss alone says nothing: a network
     at its capacity limit has it and gains nothing.
@@ -148,8 +144,8 @@ def undertraining(
             is 0.2 points, or of nats. Of another measure it must be given: nobody else knows what
             counts.
         where: Dotted fields and their values, as in `sparsity_curve`.
-        level: Coverage of the intervals, in (0, 1).
-        seed: Seed of the bootstrap, which replaces the t interval from n = 10 on.
+        level: Coverage of the intervals of all gains together, in (0, 1).
+        seed: Seed of the bootstrap of the supporting statistics.
 
     Raises:
         SparsetuneError: if a name is unknown, no validation column was measured, or `epsilon` must
@@ -163,15 +159,18 @@ def undertraining(
     others = [path for path in results.design.other_axes() if path in cells]
     lines = list(length_lines(cells, values, others))
     epochs = cells["epochs"]
-    gains = _next_steps(length_gains(lines, measure.direction * values, epochs, level, seed))
-    changes = _next_steps(length_gains(lines, losses, epochs, level, seed))
+    better = measure.direction * values
+    judged_cells = len(_next_steps(length_gains(lines, better, epochs, level, seed)))
+    each = 1 - (1 - level) / max(1, judged_cells)
+    gains = _next_steps(length_gains(lines, better, epochs, each, seed))
+    changes = _next_steps(length_gains(lines, losses, epochs, each, seed))
     loss_format = "{:+.3f}" if results.measure("train_loss").unit == NATS else "{:+.3g}"
     rows = []
     for line in lines:
         for cell in line:
             gain = gains.get(cell, {})
             row = {"cell": cell, "to_epochs": gain.get("to", np.nan)}
-            row |= _step_row(gain, changes.get(cell, {}), level, margin)
+            row |= _step_row(gain, changes.get(cell, {}), each, margin)
             rows.append(row | _verdict(row, margin, measure, loss_format))
     names = ["to_epochs", "verdict", "reason", *STEP_COLUMNS]
     judged = pd.DataFrame(rows, columns=["cell", *names]).set_index("cell")

@@ -181,7 +181,7 @@ def test_a_gain_that_counts_is_asked_for_where_no_size_is_usual(
     with pytest.raises(MarginError, match="give `tolerance`"):
         analysis.extension_gain(results, "test_score")
     found = analysis.undertraining(results, epsilon=0.01)
-    assert "improves validation score (R²) by more than 0.01," in found.note()
+    assert "improves validation score (R²) by more than 0.01 and" in found.note()
     assert "the gain, paired by seed" in found.note()
     reason = found.frame()["reason"][0]
     assert re.match(r"[+-][\d.e-]+ \[[^]]+\] by 8 epochs, 3 seeds", reason)
