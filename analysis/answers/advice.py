@@ -101,7 +101,9 @@ def _seed_steps(answers: Sequence[Answer], command: str) -> Iterator[Step]:
         if 0 < bound.seeds_needed <= MAX_ADVISED_SEEDS:
             count = math.ceil(bound.seeds_needed)
             option = f"--add-report-seeds {count}"
-            sentence = write("step_seeds", more=seeds_words(count), whether=whether)
+            is_primary = contrast.measured.planned.is_primary
+            name = "step_seeds" if is_primary else "step_seeds_others"
+            sentence = write(name, more=seeds_words(count), whether=whether)
             yield Step(sentence, _with_options(command, option))
             return
 

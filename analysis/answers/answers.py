@@ -52,7 +52,7 @@ class FirstScreen:
         verdict: Verdict on the first question.
         sentences: The answer, at most three sentences.
         figure: The figure that shows it; None without an answer.
-        how_sure: How sure it is, in one or two sentences.
+        how_sure: How sure it is, in at most three sentences.
         steps: What to do next, at most three.
         warnings: What to know before relying on it, at most three.
     """
@@ -73,7 +73,7 @@ class Answers(Shown):
     Args:
         question: The study's question in its own words; may be empty.
         answers: An answer for each question, those asked before the data first.
-        how_sure: How sure they are, in one or two sentences.
+        how_sure: How sure they are, in at most three sentences.
         steps: What would answer more, at most three.
         warnings: What could change an answer, at most three.
     """
@@ -190,8 +190,8 @@ def _how_sure(judging: Judging, found: Sequence[Answer]) -> list[Sentence]:
     if has_examples:
         sources.append("test examples")
     searched = bool(judging.results.design.search)
-    recipes = ", with the hyperparameters that its search found" if searched else ""
-    sure = [write("sure", over=listed(sources), recipes=recipes)]
+    recipes = ", and the hyperparameters that this search found" if searched else ""
+    sure = [write("sure"), write("sure_over", over=listed(sources), recipes=recipes)]
     if asking.stage > 1:
         sure.append(write("sure_looks", stage=asking.stage))
     return sure

@@ -16,12 +16,13 @@ from sparsetune.study.questions.kinds import (
     RetuningGain,
     UnderTrained,
 )
+from sparsetune.study.questions.words import arm_words
 
 from ..measure import Measure
 from .answer import Answer, ContrastAnswer, VerdictWord
 from .page_sentences import write_on_page
 from .sentences import Sentence
-from .words import cell_words
+from .words import cell_words, listed
 
 WORDS: dict[VerdictWord, str] = {
     "yes": "Yes",
@@ -171,5 +172,15 @@ def _lead(group: AnswerGroup) -> list[Sentence]:
 
 
 def first_word(groups: Sequence[AnswerGroup]) -> str:
-    """First word of the answer: `Yes` if it is yes for one arm at least; empty without answers."""
-    return WORDS[groups[0].told()[0].verdict] if groups else ""
+    """First words of the answer: `Yes` if it is yes for all arms, `Yes for GMP` if for that one
+    alone; empty without answers.
+    """
+    if not groups:
+        return ""
+    first = groups[0]
+    word = WORDS[first.told()[0].verdict]
+    alike = [answer for answer in first.answers if WORDS[answer.verdict] == word]
+    if word not in ("Yes", "No") or len(alike) == len(first.answers):
+        return word
+    arms = [answer.primary.measured.planned.at.arm for answer in alike]
+    return f"{word} for {listed(list(map(arm_words, arms)))}"

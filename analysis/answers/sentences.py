@@ -47,11 +47,13 @@ CATALOGUE: dict[str, Template] = {
     # Length of training, beyond dense
     "extension_yes": Template(
         "the gain beyond dense is shown to be above 0",
-        "{at} gains more from {times} than the dense network does ({numbers}).",
+        "{at} gains more than the dense network from training for {longer} instead of {epochs}"
+        " epochs ({numbers}).",
     ),
     "extension_no": Template(
         "the gain beyond dense is shown to be below the margin",
-        "{at} gains at most {margin} more from {times} than the dense network does ({numbers}).",
+        "{at} gains at most {margin} more than the dense network from training for {longer} instead"
+        " of {epochs} epochs ({numbers}).",
     ),
     "extension_parts": Template(
         "the gain beyond dense was measured: its two parts",
@@ -194,8 +196,11 @@ CATALOGUE: dict[str, Template] = {
     # How sure
     "sure": Template(
         "the study asked before its first trial",
-        "If the study were repeated with other {over}, at most 5 % of the repetitions would have"
-        " any wrong yes or no{recipes}.",
+        "Repeat this study, and in at most 5 % of repetitions any yes or no will be wrong.",
+    ),
+    "sure_over": Template(
+        "the study asked before its first trial: what a repetition is",
+        "A repetition has other {over}{recipes}.",
     ),
     "sure_looks": Template(
         "report seeds were added: the level is spent over the looks",
@@ -214,6 +219,10 @@ CATALOGUE: dict[str, Template] = {
     "step_seeds": Template(
         "a number of seeds, not too large, would settle a question",
         "Add about {more} to settle {whether}.",
+    ),
+    "step_seeds_others": Template(
+        "the same, where the first answers are settled and one further down is not",
+        "Add about {more} to settle more answers below, first {whether}.",
     ),
     "step_first_seeds": Template(
         "a question has fewer seeds than an interval needs",

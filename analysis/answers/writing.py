@@ -19,7 +19,7 @@ from sparsetune.study.questions.kinds import (
     UnderTrained,
 )
 from sparsetune.study.questions.points import CellPoint, is_close
-from sparsetune.study.questions.words import arm_words, field_words, times_words
+from sparsetune.study.questions.words import arm_words, field_words
 
 from ..measure import Measure
 from .samples import MeasuredContrast, ReportRuns
@@ -102,9 +102,7 @@ class Writing:
             "after": after_words(planned.at.epochs),
         }
         match question:
-            case ExtensionGain():
-                values["times"] = times_words(question.times or 1)
-            case UnderTrained() if planned.base:
+            case ExtensionGain() | UnderTrained() if planned.base:
                 values["epochs"] = f"{planned.base.epochs:g}"
             case RetuningGain():
                 values["configurations"] = self._configurations(planned)

@@ -226,12 +226,12 @@ def estimate_means(
 
     Returns:
         One row per cell: ``n mean sd pooled_sd df low high iqm interval``. ``interval`` is ``t``
-        below n = `BOOTSTRAP_FROM`, and at levels above 0.99, else ``bootstrap``. A ``t`` interval uses the standard deviation
-        pooled over like cells, so that a cell of one seed gets one from its group; a ``bootstrap``
-        uses the cell's own values. It is empty where no interval exists: for one value without like
-        cells, or where neither the cell nor like ones spread, so that ``pooled_sd`` is 0. ``iqm``
-        is the mean without the floor(n / 4) lowest and highest values (`scipy.stats.trim_mean`, as
-        in rliable), NaN below n = `IQM_FROM`.
+        below n = `BOOTSTRAP_FROM`, and at levels above 0.99, else ``bootstrap``. A ``t`` interval
+        uses the standard deviation pooled over like cells, so that a cell of one seed gets one from
+        its group; a ``bootstrap`` uses the cell's own values. It is empty where no interval exists:
+        for one value without like cells, or where neither the cell nor like ones spread, so that
+        ``pooled_sd`` is 0. ``iqm`` is the mean without the floor(n / 4) lowest and highest values
+        (`scipy.stats.trim_mean`, as in rliable), NaN below n = `IQM_FROM`.
 
     Raises:
         SparsetuneError: if ``level`` is outside (0, 1).

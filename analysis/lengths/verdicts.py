@@ -82,8 +82,9 @@ class Undertraining(Shown):
         probability ``level`` (Bonferroni); ``more_seeds``, the seeds to add until the
         interval of such a gain excludes 0 (or epsilon, if the gain is below it), NaN if it already
         does; ``train_loss_change`` with ``_low _high``, at the same level. As support only, each
-        with its ``_low`` and ``_high``, which hold alone: ``train_loss_gap train_entropy_gap`` to the dense twin, and ``slope``, the change
-        of the validation loss over the last tenth of training.
+        with its ``_low`` and ``_high``, which hold alone: ``train_loss_gap train_entropy_gap`` to
+        the dense twin, and ``slope``, the change of the validation loss over the last tenth of
+        training.
         """
         return self.rows.copy()
 
@@ -112,8 +113,8 @@ class Undertraining(Shown):
             f" {epsilon} and lowers the training loss. O, over-trained: it makes {self.y.phrase}"
             f" worse. E, enough: it gains at most {epsilon}. ?, not settled: several of these are"
             f" possible, or nothing longer was run. Below each letter the {gain}, paired by seed,"
-            f" n = {format_span(judged['n'])}. Any of the {len(judged)} verdicts is wrong in at most"
-            f" {wrong:.3g} % of repetitions."
+            f" n = {format_span(judged['n'])}. Any of the {len(judged)} verdicts is wrong in at"
+            f" most {wrong:.3g} % of repetitions."
         )
 
 
@@ -130,11 +131,12 @@ def undertraining(
 
     The longer one was scheduled for its whole length. A cell is ``under-trained`` if and only if
     the training loss falls and ``y`` improves by more than ``epsilon``, the intervals of both
-    excluding 0; intervals are as wide as it takes for all of them to hold together, so that any
-    verdict is wrong in at most 1 - ``level`` of repetitions. It is ``over-trained`` if ``y`` worsens, its interval excluding 0; trained ``enough`` if
-    the interval of the gain ends at ``epsilon`` or below, so that no larger one is left open;
-    ``not settled`` otherwise, and at the longest length. High loss alone says nothing: a network
-    at its capacity limit has it and gains nothing.
+    excluding 0. It is ``over-trained`` if ``y`` worsens, its interval excluding 0; trained
+    ``enough`` if the interval of the gain ends at ``epsilon`` or below, so that no larger one is
+    left open; ``not settled`` otherwise, and at the longest length. Intervals are as wide as it
+    takes for all of them to hold together, so that any verdict is wrong in at most 1 - ``level`` of
+    repetitions. High loss alone says nothing: a network at its capacity limit has it and gains
+    nothing.
 
     Args:
         results: The study.

@@ -30,7 +30,10 @@ def test_status_ends_in_the_answer(home: Path, capsys: pytest.CaptureFixture[str
     lines = capsys.readouterr().out.splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("GMP at 98 %"))
     text = " ".join(lines[start:])
-    assert "gains more from 4 times the training than the dense network does (5.00 points," in text
+    assert (
+        "gains more than the dense network from training for 32 instead of 8 epochs (5.00 points,"
+        in text
+    )
     assert "Next: GMP at 98 % may gain beyond 32 epochs." in lines
     assert lines[-1].strip().startswith("sparsetune resume ")
     assert lines[-1].endswith("--add-sweep schedule.epoch_multiplier=8")

@@ -104,6 +104,14 @@ def seeds_are_few_and_differ(path: Path) -> Answers:
 
 
 @case
+def the_sparser_network_alone_is_settled(path: Path) -> Answers:
+    scores = levels(gmp=0.08)
+    scores["gmp", 0.95, LONG] -= 0.069
+    study = two_arms(UnderTrained("gmp"), report_seeds=5)
+    return answered(path, study, planted(scores, spread=0.004))
+
+
+@case
 def an_effect_is_tiny(path: Path) -> Answers:
     study = two_arms(UnderTrained("gmp", margin=0.0001))
     return answered(path, study, planted(levels(gmp=0.0001), spread=0.01))
