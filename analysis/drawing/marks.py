@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+KEY_MARK = "is_key"
+"""Attribute of an artist that `draw_key` has drawn."""
 LEGEND_TITLES = {
     "arm": None,
     "sparsity.target": "Sparsity",
@@ -68,6 +70,25 @@ def attached_hover_texts(artist: Any) -> list[str] | None:
     """The texts that `attach_hover_texts` has set; None if it has not."""
     texts: list[str] | None = getattr(artist, "hover_texts", None)
     return texts
+
+
+def draw_key(axis: Axes, name: str, **style: Any) -> None:
+    """Draw a line without points, which stands for a name in the legend.
+
+    It stands there instead of what is drawn under the same name.
+
+    Args:
+        axis: A panel.
+        name: The name.
+        style: Matplotlib's style of the line.
+    """
+    (line,) = axis.plot([], [], label=name, **style)
+    setattr(line, KEY_MARK, True)
+
+
+def is_key(artist: Any) -> bool:
+    """True for what `draw_key` has drawn."""
+    return bool(getattr(artist, KEY_MARK, False))
 
 
 def _mean_hover_text(row: Mapping[Any, Any], factor: float) -> str:
@@ -132,9 +153,13 @@ def _figure_of(axes: Sequence[Axes]) -> Figure:
 
 
 def _legend_handles(axes: Sequence[Axes]) -> dict[str, Any]:
-    """Handle of each name, in the order of drawing; of a name in several panels the last."""
+    """Handle of each name, in the order of drawing; of a name in several panels the last.
+
+    A key goes before what is drawn.
+    """
     handles_by_name: dict[str, Any] = {}
     for axis in axes:
-        handles, names = axis.get_legend_handles_labels()
-        handles_by_name.update(zip(names, handles, strict=True))
+        for handle, name in zip(*axis.get_legend_handles_labels(), strict=True):
+            if is_key(handle) or not is_key(handles_by_name.get(name)):
+                handles_by_name[name] = handle
     return handles_by_name

@@ -136,6 +136,8 @@ def test_one_kind_of_answer_needs_no_key() -> None:
     rows = pd.DataFrame(
         {
             "network": ["a", "b"],
+            "arm": "gmp",
+            "sparsity": 0.9,
             "mean": [0.01, 0.02],
             "low": [0.0, np.nan],
             "high": [0.02, np.nan],
