@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -29,6 +30,8 @@ VERDICT_MARKERS = {"Yes": "o", "No": "s", "Not settled": "D", "Open": "D"}
 """Marker of an effect by the word of its verdict."""
 SETTLED_WORDS = ("Yes", "No", "")
 """Words of verdicts whose markers are filled."""
+TWIN_LABEL_WIDTH = 22
+"""Characters in a line of the legend's entry for the dense twin."""
 ROW_HEIGHT = 0.3
 """Height of a row of effects in inches."""
 
@@ -66,13 +69,14 @@ def draw_against_length(points: pd.DataFrame, measure: Measure) -> Figure:
         return add_legend(axes, "Sparsity", names)
 
 
-def draw_against_sparsity(points: pd.DataFrame, measure: Measure) -> Figure:
+def draw_against_sparsity(points: pd.DataFrame, measure: Measure, twin_label: str) -> Figure:
     """Draw the score against sparsity: a line per arm, the dense twin of each in black.
 
     Args:
         points: ``arm sparsity mean low high n``, and ``twin``, the mean of the dense twins; NaN
             without one.
         measure: The score.
+        twin_label: What the dense twin is, for the legend.
     """
     styles = arm_styles(points)
     with project_style():
@@ -90,11 +94,11 @@ def draw_against_sparsity(points: pd.DataFrame, measure: Measure) -> Figure:
                 color=DENSE_COLOUR,
                 linestyle="--",
                 linewidth=1.3,
-                label="dense, trained alike",
+                label=textwrap.fill(twin_label, TWIN_LABEL_WIDTH),
             )
             levels = zip(twins["sparsity"], measure.factor * twins["twin"], strict=True)
             texts = [
-                hover_text(f"dense twin at {percent_words(sparsity)}", f"{level:.4g}")
+                hover_text(f"for {percent_words(sparsity)}", f"{level:.4g}")
                 for sparsity, level in levels
             ]
             attach_hover_texts(line, texts)

@@ -35,7 +35,11 @@ ARM_LINE_STYLES = ("-", "--", ":", "-.")
 """Line styles of the arms that share one panel."""
 DENSE_LINE_STYLES = ("--", ":", "-.")
 """Line styles of the dense networks in one panel."""
-GAP_RELATIONS = {"twin": " minus dense twin", "control": " minus dense winner at 1x"}
+GAP_RELATIONS = {
+    "twin": " minus dense network\nof same recipe and seed",
+    "control": " minus\nrecipe of the dense network at 1x",
+}
+"""What is subtracted from the score, in the label of an axis."""
 ARM_OFFSET = 0.005
 """Distance between the marks of two arms at one sparsity, as a part of the axis."""
 

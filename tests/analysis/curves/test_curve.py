@@ -198,7 +198,7 @@ def test_a_gap_is_the_winner_minus_its_twin_by_seed(
         assert list(frame[mine]) == pytest.approx(list(plain[other]))
     assert curve.note().startswith("Winner minus the dense twin, paired by seed. Means over n = 2")
     axis = curve.plot().axes[0]
-    assert axis.get_ylabel() == "Test accuracy minus dense twin\n(points)"
+    assert axis.get_ylabel() == "Test accuracy minus dense network\nof same recipe and seed\n(points)"
     assert [line.get_ydata()[0] for line in axis.containers[0].lines[:1]] == pytest.approx([-9])
     with pytest.raises(
         SparsetuneError, match="`gap` must be one of twin, control or None, got `dense`"
