@@ -11,7 +11,7 @@ import pandas as pd
 
 from sparsetune.study.questions.words import arm_words, percent_words
 
-from ..drawing.axes import log_density, make_panels, set_sparsity_ticks
+from ..drawing.axes import log_density, make_panels, set_sparsity_axis
 from ..drawing.line_styles import LineStyles, arm_styles, row_colours
 from ..drawing.marks import add_legend, attach_hover_texts, draw_key
 from ..drawing.style import DENSE_COLOUR, NEUTRAL_COLOUR, REGION_COLOUR, project_style
@@ -102,8 +102,7 @@ def draw_against_sparsity(points: pd.DataFrame, measure: Measure, twin_label: st
                 for sparsity, level in levels
             ]
             attach_hover_texts(line, texts)
-        set_sparsity_ticks(axis.xaxis, points["sparsity"])
-        axis.set_xlabel("Sparsity (%)")
+        set_sparsity_axis(axis.xaxis, points["sparsity"])
         axis.set_ylabel(measure.label)
         _limit_y_axis(axis, points, measure)
         return add_legend([axis])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..drawing.axes import log_density, make_panels, set_sparsity_ticks
+from ..drawing.axes import log_density, make_panels, set_sparsity_axis
 from ..drawing.line_styles import LineStyles
 from ..drawing.marks import add_line_legend
 from ..drawing.style import project_style
@@ -52,9 +52,12 @@ def draw_histories(frame: pd.DataFrame, y: Measure) -> Figure:
             axis.set_title(title, **styles.title(arm))
             axis.set_xlim(0, 100)
             if y.column == SPARSITY_COLUMN:
-                set_sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
-        for axis in axes[::columns]:
-            axis.set_ylabel(y.label)
+                set_sparsity_axis(axis.yaxis, [0, *frame["sparsity"]], column=SPARSITY_COLUMN)
+            else:
+                axis.set_ylabel(y.label)
+        for number, axis in enumerate(axes):
+            if number % columns:
+                axis.set_ylabel("")
         for axis in axes[-columns:]:
             axis.set_xlabel(column_label("progress"))
             axis.tick_params(labelbottom=True)

@@ -10,12 +10,12 @@ import pandas as pd
 
 from .. import wording
 from ..drawers import draws
-from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_ticks
+from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_axis
 from ..drawing.line_styles import LineStyles, arm_styles, row_colours, shades
 from ..drawing.marks import add_legend, attach_hover_texts, draw_key
 from ..drawing.style import ARM_MARKERS, NEUTRAL_COLOUR, project_style
 from ..measure import Measure
-from ..quantities import column_label, line_name
+from ..quantities import line_name
 from .budgets import BestAt
 from .iso_flops import IsoFlops
 from .pareto import ParetoFront
@@ -70,8 +70,7 @@ def draw_best(found: BestAt) -> Figure:
         if len(styles) > 1:
             for arm, style in styles.items():
                 draw_key(panel, f"best: {arm}", **{**style, "linestyle": "none"})
-        set_sparsity_ticks(panel.xaxis, frame["sparsity"])
-        panel.set_xlabel(column_label("sparsity"))
+        set_sparsity_axis(panel.xaxis, frame["sparsity"])
         panel.set_ylabel(found.y.label)
         return add_legend([panel])
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .. import wording
 from ..drawers import draws
-from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_ticks
+from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_axis
 from ..drawing.line_styles import LineStyles, arm_styles
 from ..drawing.marks import add_line_legend, attach_hover_texts, draw_means
 from ..drawing.style import project_style
@@ -162,8 +162,7 @@ def draw_epochs_needed(found: EpochsNeeded) -> Figure:
             offset = step * (rank - (len(styles) - 1) / 2)
             x = np.asarray(log_density(part["sparsity"])) + offset
             _draw_needed_epochs(axis, x, part, style, arm)
-        axis.set_xlabel("Sparsity (%)")
-        set_sparsity_ticks(axis.xaxis, frame["sparsity"])
+        set_sparsity_axis(axis.xaxis, frame["sparsity"])
         axis.set_yscale("log", base=2)
         axis.set_yticks(lengths, [f"{length:g}" for length in lengths])
         axis.minorticks_off()

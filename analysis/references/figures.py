@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ..drawers import draws
-from ..drawing.axes import log_density, make_panels, set_sparsity_ticks, set_x_axis
+from ..drawing.axes import log_density, make_panels, set_sparsity_axis, set_x_axis
 from ..drawing.line_styles import SPARSITY_FIELD, LineStyles, shades
 from ..drawing.marks import add_legend
 from ..drawing.style import ARM_COLOURS, LINE_MARKERS, NEUTRAL_COLOUR, project_style
-from ..quantities import column_label, line_name
+from ..quantities import line_name
 from .overlay import Overlay
 from .published import paper_points
 
@@ -123,9 +123,7 @@ def stretch_figure(points: pd.DataFrame) -> Figure:
                 "label": label,
             }
             axis.errorbar(log_density(part["sparsity"]), 100 * part["gain"], ends, **style)
-        names = [f"{100 * sparsity:g}" for sparsity in sparsities]
-        axis.set_xticks(log_density(sparsities), names)
-        axis.set_xlabel(column_label("sparsity"))
+        set_sparsity_axis(axis.xaxis, sparsities)
         axis.set_ylabel("Top-1 gained over 1x (points)")
         return add_legend([axis], "Trained for")
 
@@ -205,6 +203,6 @@ def _extend_axes(axis: Axes, overlay: Overlay) -> None:
     frame = overlay.curve.frame()
     if overlay.curve.x == "sparsity":
         sparsities = [*frame["sparsity"], *overlay.points["x"].round(2)]
-        set_sparsity_ticks(axis.xaxis, sparsities)
+        set_sparsity_axis(axis.xaxis, sparsities)
     else:
         set_x_axis(axis, "epochs", sorted({*frame["epochs"], *overlay.points["x"]}))

@@ -130,7 +130,7 @@ def _plotly_axis(panel: Panel, side: int) -> dict[str, Any]:
     show_own_values = all(map(_shows_own_value, labels, ticks))
     if axis.get_scale() != "linear" or not show_own_values:
         layout["tickvals"] = json_numbers(axis.get_transform().transform(ticks))
-        layout["ticktext"] = [html.escape(label) for label in labels]
+        layout["ticktext"] = [html.escape(label).replace("\n", "<br>") for label in labels]
     return layout
 
 

@@ -52,8 +52,8 @@ def draw_importance(found: Importance) -> Figure:
             arm, band = map(str, key)
             _draw_shares(panel, part, axes, part["colour"].iloc[0])
             is_ambiguous = has_several_arms and band != arm
-            colour = part["colour"].iloc[0] if has_several_arms else None
-            panel.set_title(f"{arm}, {band}" if is_ambiguous else band, color=colour)
+            style = {"color": part["colour"].iloc[0]} if has_several_arms else {}
+            panel.set_title(f"{arm}, {band}" if is_ambiguous else band, **style)
             is_in_last_row = number >= len(bands) - PANEL_COLUMNS
             _format_axis(panel, names, is_in_last_row)
         return cast("Figure", panels[0].get_figure(root=True))

@@ -13,12 +13,12 @@ from sparsetune.study.space import LogUniform
 
 from ... import wording
 from ...drawers import draws
-from ...drawing.axes import log_density, make_panels, set_sparsity_ticks
+from ...drawing.axes import log_density, make_panels, set_sparsity_axis
 from ...drawing.line_styles import LineStyles, arm_styles
 from ...drawing.marks import add_legend, attach_hover_texts
 from ...drawing.style import DENSE_COLOUR, REGION_COLOUR, project_style
 from ...estimates.means import add_dense_points
-from ...quantities import column_label, line_name
+from ...quantities import line_name
 from ..axis_text import axis_factor, axis_name, format_value
 from ..responses import MIN_CONFIGURATIONS
 from .optima import Optima
@@ -64,12 +64,11 @@ def draw_optima(found: Optima) -> Figure:
             part = frame[(frame["arm"] == arm) & (frame["axis"] == path)]
             _draw_lines(axes, part, lines, styles, axis_factor(path))
             _set_searched_range(axes, found, path)
-            set_sparsity_ticks(axes.xaxis, frame["sparsity"])
+            set_sparsity_axis(axes.xaxis, frame["sparsity"])
             axes.set_xlim(log_density(0) - 0.35, right_end + 0.35)
             alone = len(arms) == 1
             title = axis_name(path) if alone else f"{arm}: {axis_name(path).lower()}"
             axes.set_title(title, **styles.title(arm))
-            axes.set_xlabel(column_label("sparsity"))
             axes.tick_params(labelbottom=True)
         for axes in grid[:: len(paths)]:
             axes.set_ylabel(f"Best on average for {found.y.phrase}")

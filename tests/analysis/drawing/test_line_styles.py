@@ -161,3 +161,15 @@ def test_the_legend_of_several_arms_shows_shades_in_grey() -> None:
         styles = LineStyles(rows, rows["sparsity"], "sparsity.target")
         assert styles.draw_keys(axis) == ["90 %", "95 %"]
         assert {hue(line.get_color()) is None for line in axis.get_lines()} == {is_grey}
+
+
+def test_every_logarithmic_axis_of_sparsity_in_a_report_says_so(figures: dict[str, Figure]) -> None:
+    found = 0
+    for name, figure in figures.items():
+        for axes in figure.axes:
+            ticks = {label.get_text() for label in axes.get_xticklabels()}
+            # The map of verdicts has a column for each sparsity, which is no scale.
+            is_bare = {"90", "98"} <= ticks and name not in OTHER_RULES
+            assert not is_bare, f"{name}: sparsities without the weights left"
+            found += "98\n2" in ticks
+    assert found > 5
