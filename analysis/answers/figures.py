@@ -13,7 +13,15 @@ from sparsetune.study.questions.words import arm_words, percent_words
 
 from ..drawing.axes import log_density, make_panels, set_sparsity_axis
 from ..drawing.line_styles import LineStyles, arm_styles, row_colours
-from ..drawing.marks import add_legend, attach_hover_texts, draw_key
+from ..drawing.marks import (
+    add_legend,
+    attach_hover_texts,
+    draw_dense_marks,
+    draw_key,
+    draw_learned_nothing,
+    is_near_learned,
+    joined_means,
+)
 from ..drawing.style import DENSE_COLOUR, NEUTRAL_COLOUR, REGION_COLOUR, project_style
 from ..measure import Measure
 from ..quantities import line_name
@@ -30,7 +38,7 @@ VERDICT_MARKERS = {"Yes": "o", "No": "s", "Not settled": "D", "Open": "D"}
 """Marker of an effect by the word of its verdict."""
 SETTLED_WORDS = ("Yes", "No", "")
 """Words of verdicts whose markers are filled."""
-TWIN_LABEL_WIDTH = 22
+TWIN_LABEL_WIDTH = 16
 """Characters in a line of the legend's entry for the dense twin."""
 ROW_HEIGHT = 0.3
 """Height of a row of effects in inches."""
@@ -47,6 +55,7 @@ def draw_against_length(points: pd.DataFrame, measure: Measure) -> Figure:
     """
     arms = list(dict.fromkeys(points["arm"]))
     lengths = sorted(set(points["epochs"]))
+    limits = _y_limits(points, measure)
     styles = LineStyles(points, points["sparsity"], "sparsity.target")
     with project_style():
         axes = make_panels(len(arms), size=_panel_size(len(arms)))
@@ -56,14 +65,14 @@ def draw_against_length(points: pd.DataFrame, measure: Measure) -> Figure:
                 line = own[own["sparsity"] == sparsity].sort_values("epochs")
                 name = line_name("sparsity.target", sparsity)
                 style = styles.line(arm, sparsity)
-                _draw_band(axis, line["epochs"], line, measure.factor, style, name)
+                _draw_band(axis, line["epochs"], line, measure.factor, style, name, limits)
             axis.set_xscale("log", base=2)
             axis.set_xticks(lengths, [f"{length:g}" for length in lengths])
             axis.minorticks_off()
             axis.set_xlabel("Training length (epochs)")
             if len(arms) > 1:
                 axis.set_title(arm_words(arm), **styles.title(arm))
-            _limit_y_axis(axis, points, measure)
+            _limit_y_axis(axis, limits)
         axes[0].set_ylabel(measure.label)
         names = styles.draw_keys(axes[-1], markersize=4.5, linewidth=1.6)
         return add_legend(axes, "Sparsity", names)
@@ -79,13 +88,14 @@ def draw_against_sparsity(points: pd.DataFrame, measure: Measure, twin_label: st
         twin_label: What the dense twin is, for the legend.
     """
     styles = arm_styles(points)
+    limits = _y_limits(points, measure)
     with project_style():
         (axis,) = make_panels(1, size=_panel_size(1))
         for arm, style in styles.items():
             own = points[points["arm"] == arm].sort_values("sparsity")
             x = pd.Series(log_density(own["sparsity"]), own.index)
             name = arm_words(arm)
-            _draw_band(axis, x, own, measure.factor, style, name)
+            _draw_band(axis, x, own, measure.factor, style, name, limits)
         twins = points.dropna(subset="twin").groupby("sparsity", as_index=False)["twin"].mean()
         if len(twins):
             (line,) = axis.plot(
@@ -104,7 +114,7 @@ def draw_against_sparsity(points: pd.DataFrame, measure: Measure, twin_label: st
             attach_hover_texts(line, texts)
         set_sparsity_axis(axis.xaxis, points["sparsity"])
         axis.set_ylabel(measure.label)
-        _limit_y_axis(axis, points, measure)
+        _limit_y_axis(axis, limits)
         return add_legend([axis])
 
 
@@ -116,22 +126,31 @@ def _panel_size(count: int) -> tuple[float, float]:
 
 
 def _draw_band(
-    axis: Axes, x: Any, line: pd.DataFrame, factor: float, style: Mapping[str, Any], name: str
+    axis: Axes,
+    x: Any,
+    line: pd.DataFrame,
+    factor: float,
+    style: Mapping[str, Any],
+    name: str,
+    limits: tuple[float, float],
 ) -> None:
-    """Draw one line of means with its band of intervals."""
-    mean = factor * line["mean"]
-    has_band = line["low"].notna() & line["high"].notna()
+    """Draw one line of means with its band of intervals, without networks that learned nothing."""
+    mean = joined_means(line, factor)
+    has_band = line["low"].notna() & line["high"].notna() & ~np.isnan(mean)
     if has_band.any():
         axis.fill_between(
             np.asarray(x, dtype=np.float64),
-            np.asarray(factor * line["low"], dtype=np.float64),
-            np.asarray(factor * line["high"], dtype=np.float64),
+            np.asarray(factor * line["low"].where(has_band), dtype=np.float64),
+            np.asarray(factor * line["high"].where(has_band), dtype=np.float64),
             color=style["color"],
             alpha=BAND_OPACITY,
             linewidth=0,
         )
     (drawn,) = axis.plot(x, mean, markersize=4.5, linewidth=1.6, label=name, **style)
-    attach_hover_texts(drawn, list(_hover_texts(line, factor, name)))
+    texts = list(_hover_texts(line, factor, name))
+    attach_hover_texts(drawn, texts)
+    draw_dense_marks(axis, x, line, factor, texts)
+    draw_learned_nothing(axis, x, line, factor, style["color"], texts, limits)
 
 
 def _hover_texts(line: pd.DataFrame, factor: float, name: str) -> Iterator[str]:
@@ -153,26 +172,37 @@ def _found(row: Mapping[Any, Any], factor: float) -> str:
     return found
 
 
-def _limit_y_axis(axis: Axes, points: pd.DataFrame, measure: Measure) -> None:
-    """Show all means, and as much of the bands as leaves the means apart."""
-    means = measure.factor * points["mean"].dropna()
-    if means.empty:
-        return
-    span = max(float(means.max() - means.min()), 1e-9)
-    room = BAND_ROOM * span
-    low = measure.factor * points["low"].fillna(points["mean"]).min()
-    high = measure.factor * points["high"].fillna(points["mean"]).max()
+def _y_limits(points: pd.DataFrame, measure: Measure) -> tuple[float, float]:
+    """Ends of what the y axis shows: all means, and as much of bands as leaves the means apart.
+
+    Networks that have learned nothing count only if they lie near the others.
+    """
+    near = points[is_near_learned(points)]
+    if near.empty:
+        return -np.inf, np.inf
+    means = measure.factor * near["mean"]
+    room = BAND_ROOM * max(float(means.max() - means.min()), 1e-9)
+    low = measure.factor * near["low"].fillna(near["mean"]).min()
+    high = measure.factor * near["high"].fillna(near["mean"]).max()
     bottom = max(float(low), float(means.min()) - room)
     top = min(float(high), float(means.max()) + room)
     if measure.range is not None:
         bottom = max(bottom, measure.factor * measure.range[0])
         top = min(top, measure.factor * measure.range[1])
-    edge = 0.05 * max(top - bottom, 1e-9)
-    axis.set_ylim(bottom - edge, top + edge)
+    return bottom, top
+
+
+def _limit_y_axis(axis: Axes, limits: tuple[float, float]) -> None:
+    """Show what lies within limits, with a margin."""
+    bottom, top = limits
+    if np.isfinite(bottom):
+        edge = 0.05 * max(top - bottom, 1e-9)
+        axis.set_ylim(bottom - edge, top + edge)
 
 
 def has_cut_bands(points: pd.DataFrame) -> bool:
     """True if some band is so wide that it leaves the picture."""
+    points = points[is_near_learned(points)]
     means = points["mean"].dropna()
     if means.empty:
         return False

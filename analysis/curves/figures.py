@@ -17,7 +17,7 @@ from ..drawing.axes import (
     sparsity_transform,
 )
 from ..drawing.line_styles import LineStyles, arm_styles
-from ..drawing.marks import add_line_legend, draw_means
+from ..drawing.marks import add_line_legend, draw_means, mean_limits
 from ..drawing.style import DENSE_COLOUR, project_style
 from ..measure import Measure
 from ..quantities import line_name
@@ -115,6 +115,7 @@ class _CurveLines:
         self.arms = [str(arm) for arm in dict.fromkeys(self.frame["arm"])]
         field = curve.by
         self.keys = self.frame[field] if field else pd.Series("", index=self.frame.index)
+        self.limits = mean_limits(self.frame, curve.y.factor)
         self.styles = LineStyles(self.frame, self.keys, field)
 
     def draw_arm(
@@ -136,7 +137,7 @@ class _CurveLines:
             name = f"{prefix} {line_name(self.curve.by, value)}".strip()
             is_sparsity = self.curve.x == "sparsity"
             x = self.transform(part["sparsity"]) if is_sparsity else part[self.curve.x]
-            draw_means(panel, x, part, self.curve.y.factor, style, name)
+            draw_means(panel, x, part, self.curve.y.factor, style, name, self.limits)
 
     def format_panel(self, panel: Axes, labelled: bool) -> None:
         """Set the axes of a panel; ``labelled`` panels name the measure."""
@@ -202,7 +203,9 @@ def _values_as_means(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     # `draw_means` reads `mean low high`; a cost is a mean without an interval.
     if column not in frame:
         return frame
-    return frame.assign(mean=frame[column], low=frame[column], high=frame[column])
+    values = frame.assign(mean=frame[column], low=frame[column], high=frame[column])
+    # What a network costs does not depend on what it learned.
+    return values.drop(columns="learned_nothing", errors="ignore")
 
 
 def _draw_dense_levels(axis: Axes, panel: _ArmsPanel) -> None:

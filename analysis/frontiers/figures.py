@@ -12,7 +12,13 @@ from .. import wording
 from ..drawers import draws
 from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_axis
 from ..drawing.line_styles import LineStyles, arm_styles, row_colours, shades
-from ..drawing.marks import add_legend, attach_hover_texts, draw_key
+from ..drawing.marks import (
+    add_legend,
+    attach_hover_texts,
+    draw_key,
+    draw_learned_nothing,
+    joined_means,
+)
 from ..drawing.style import ARM_MARKERS, NEUTRAL_COLOUR, project_style
 from ..measure import Measure
 from ..quantities import line_name
@@ -61,7 +67,7 @@ def draw_best(found: BestAt) -> Figure:
             part = part.assign(x=log_density(part["sparsity"]) + offset)
             name = f"at most {LIMIT_FORMATS[found.budget].format(limit)}"
             (line,) = panel.plot(
-                part["x"], factor * part["mean"], color=greys[limit], linewidth=1.3, label=name
+                part["x"], joined_means(part, factor), color=greys[limit], linewidth=1.3, label=name
             )
             attach_hover_texts(line, _hover_texts(part, factor))
             for (arm, colour), own in part.groupby(["arm", "colour"], sort=False):
@@ -114,7 +120,7 @@ def _draw_sparsity_lines(
             "label": line_name("sparsity.target", sparsity),
         }
         costs = ordered["train_flops"]
-        (line,) = panel.plot(costs, factor * ordered["mean"], **style)
+        (line,) = panel.plot(costs, joined_means(ordered, factor), **style)
         attach_hover_texts(line, _hover_texts(ordered, factor))
         _draw_means(panel, costs, ordered, factor, own["color"], own["marker"])
 
@@ -140,7 +146,7 @@ def draw_front(found: ParetoFront) -> Figure:
             line_arm = str(*arms_on_front) if len(arms_on_front) == 1 else None
             (line,) = panel.plot(
                 on_front["train_flops"],
-                factor * on_front["mean"],
+                joined_means(on_front, factor),
                 color=styles.line(line_arm, sparsity)["color"],
                 linewidth=1.2,
                 label=line_name("sparsity.target", sparsity),
@@ -190,22 +196,25 @@ def _draw_means(
     Args:
         panel: Where to draw.
         x: Positions, shape [n].
-        part: One row per mark: ``mean low high``, and the columns of `_hover_texts`.
+        part: One row per mark: ``mean low high``, and the columns of `_hover_texts`; networks that
+            have learned nothing have marks of their own.
         factor: Factor of the values.
         colour: Colour of marks and bars.
         marker: Matplotlib's marker.
         alpha: Opacity, in [0, 1].
         fill: False for hollow marks.
     """
-    means = factor * part["mean"].to_numpy(dtype=np.float64)
+    means = joined_means(part, factor)
     low = factor * part["low"].to_numpy(dtype=np.float64)
     high = factor * part["high"].to_numpy(dtype=np.float64)
     panel.vlines(x, low, high, color=colour, linewidth=1.0, alpha=alpha)
     inside = colour if fill else "white"
+    texts = _hover_texts(part, factor)
     (marks,) = panel.plot(
         x, means, marker, color=colour, markerfacecolor=inside, markersize=5.5, alpha=alpha
     )
-    attach_hover_texts(marks, _hover_texts(part, factor))
+    attach_hover_texts(marks, texts)
+    draw_learned_nothing(panel, x, part, factor, colour, texts)
 
 
 def _require_rows(frame: pd.DataFrame, y: Measure) -> pd.DataFrame:

@@ -59,7 +59,7 @@ def draw_optima(found: Optima) -> Figure:
     styles = LineStyles(frame, ranks, None)
     right_end = log_density(frame["sparsity"].max())
     with project_style():
-        grid = make_panels(len(panels), columns=len(paths), size=(3.1, 3.0), share=False)
+        grid = make_panels(len(panels), columns=len(paths), size=(3.1, 3.4), share=False)
         for axes, (arm, path) in zip(grid, panels, strict=True):
             part = frame[(frame["arm"] == arm) & (frame["axis"] == path)]
             _draw_lines(axes, part, lines, styles, axis_factor(path))

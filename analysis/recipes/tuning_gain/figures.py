@@ -13,7 +13,14 @@ from ... import wording
 from ...drawers import draws
 from ...drawing.axes import make_panels
 from ...drawing.line_styles import row_colours
-from ...drawing.marks import add_legend, attach_hover_texts, draw_key
+from ...drawing.marks import (
+    LEARNED_NOTHING,
+    LEARNED_NOTHING_STYLE,
+    add_legend,
+    attach_hover_texts,
+    draw_key,
+    has_learned_nothing,
+)
 from ...drawing.style import NEUTRAL_COLOUR, project_style
 from .optimism import Optimism
 
@@ -46,7 +53,8 @@ def draw_optimism(found: Optimism) -> Figure:
         (axis,) = make_panels(1, size=(5.6, 0.7 + 0.26 * len(frame)))
         ends = (factor * frame["search"], factor * frame["report"])
         axis.hlines(frame["height"], *ends, color="#bbbbbb", linewidth=1.2, zorder=1)
-        for colour, part in frame.groupby("colour", sort=False):
+        frame = frame.assign(is_lost=has_learned_nothing(frame))
+        for (colour, is_lost), part in frame.groupby(["colour", "is_lost"], sort=False):
             rows = part.to_dict("records")
             bar_ends = np.stack([part["report"] - part["low"], part["high"] - part["report"]])
             bars = axis.errorbar(
@@ -56,13 +64,15 @@ def draw_optimism(found: Optimism) -> Figure:
                 elinewidth=1,
                 capsize=2,
                 color=colour,
-                **style,
+                **(LEARNED_NOTHING_STYLE if is_lost else style),
             )
             (marks,) = axis.plot(factor * part["search"], part["height"], color=colour, **hollow)
             attach_hover_texts(bars, [_report_hover_text(row, factor) for row in rows])
             attach_hover_texts(marks, [_search_hover_text(row, factor) for row in rows])
         draw_key(axis, "on fresh seeds", color=NEUTRAL_COLOUR, **style)
         draw_key(axis, "in the search", color=NEUTRAL_COLOUR, **hollow)
+        if frame["is_lost"].any():
+            draw_key(axis, LEARNED_NOTHING, color=NEUTRAL_COLOUR, **LEARNED_NOTHING_STYLE)
         axis.set_yticks(frame["height"], names)
         axis.set_ylim(-0.7, len(frame) - 0.3)
         axis.grid(visible=False, axis="y")

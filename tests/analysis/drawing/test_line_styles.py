@@ -125,6 +125,13 @@ def test_dense_lines_are_black_in_all_figures_of_a_report(figures: dict[str, Fig
     assert {to_hex(colour) for colour in found} == {"#000000"}
 
 
+def test_the_dense_end_of_a_line_against_sparsity_is_black(figures: dict[str, Figure]) -> None:
+    # Sparsity 0 is at 0, and drawn last.
+    for axes in figures["test_accuracy-sparsity"].axes:
+        at_dense = [line for line in axes.get_lines() if list(line.get_xdata()) == [0]]
+        assert {to_hex(line.get_color()) for line in at_dense} == {"#000000"}
+
+
 def test_a_figure_of_few_arms_keeps_the_hues_of_the_study() -> None:
     alone = pd.DataFrame({"arm": ["acdc"], "sparsity": [0.9]})
     with numbered_arms(["gmp", "acdc"]):

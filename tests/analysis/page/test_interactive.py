@@ -143,6 +143,7 @@ def test_a_sparsity_is_said_as_it_was_declared() -> None:
     axes.plot(-np.log1p(-np.array([0.9, 0.951])), [1, 2], "o")
     hover = panel(figure)["data"][0]["hovertext"]
     assert [text.split("<br>")[0] for text in hover] == ["Sparsity (%): 90", "Sparsity (%): 95"]
+    assert "90<br>10" in panel(figure)["layout"]["xaxis"]["ticktext"]
 
 
 def test_names_cannot_become_markup() -> None:
