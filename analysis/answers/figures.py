@@ -149,7 +149,7 @@ def _draw_band(
     (drawn,) = axis.plot(x, mean, markersize=4.5, linewidth=1.6, label=name, **style)
     texts = list(_hover_texts(line, factor, name))
     attach_hover_texts(drawn, texts)
-    draw_dense_marks(axis, x, line, factor, texts)
+    draw_dense_marks(axis, x, line, factor, style["color"], texts)
     draw_learned_nothing(axis, x, line, factor, style["color"], texts, limits)
 
 

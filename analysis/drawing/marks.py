@@ -148,7 +148,7 @@ def _write_beside(
 
 
 def draw_dense_marks(
-    axis: Axes, x: Any, part: pd.DataFrame, factor: float, texts: Sequence[str]
+    axis: Axes, x: Any, part: pd.DataFrame, factor: float, colour: Any, texts: Sequence[str]
 ) -> None:
     """Draw the marks of dense networks in black over those of a line that leads to them.
 
@@ -157,9 +157,10 @@ def draw_dense_marks(
         x: Positions, shape [rows].
         part: ``mean``, and ``sparsity`` if it differs between rows.
         factor: Factor of the means.
+        colour: Colour of the line; one that is black has no such marks.
         texts: Hover text of each row.
     """
-    if "sparsity" not in part:
+    if "sparsity" not in part or colour == DENSE_COLOUR:
         return
     is_dense = (part["sparsity"] == 0).to_numpy() & ~has_learned_nothing(part)
     if not is_dense.any():
@@ -212,7 +213,7 @@ def draw_means(
         **style,
     )
     attach_hover_texts(drawn, texts)
-    draw_dense_marks(axis, x, part, factor, texts)
+    draw_dense_marks(axis, x, part, factor, style["color"], texts)
     draw_learned_nothing(axis, x, part, factor, style["color"], texts, limits)
 
 

@@ -86,9 +86,10 @@ def test_the_dense_twin_of_equal_flops_is_not_said_to_train_as_long(tmp_path: Pa
 
 
 def labels(exhibit: Exhibit) -> list[str]:
-    """Names of the lines of an exhibit's first panel, each on one line."""
+    """Names of an exhibit's legend, each on one line."""
     assert exhibit.draw is not None
-    return [" ".join(str(line.get_label()).split()) for line in exhibit.draw().axes[0].lines]
+    (legend,) = exhibit.draw().legends
+    return [" ".join(text.get_text().split()) for text in legend.get_texts()]
 
 
 def test_nothing_is_drawn_before_anything_was_measured(tmp_path: Path) -> None:
