@@ -20,6 +20,11 @@ ARM_TITLES = {
     "snip": "SNIP",
 }
 """Names of published methods within a sentence, for arms that are called after them."""
+TWIN_LABELS = {
+    "epochs": "dense network, same recipe, seed and length",
+    "train_flops": "dense network, same recipe, seed and FLOPs",
+}
+"""The dense twin in a legend, by the quantity that it shares with its sparse network."""
 SPARSITY_FIELD = "sparsity.target"
 LENGTH_PHRASES = {"schedule.epoch_multiplier": "{:g}x training", "schedule.epochs": "{:g} epochs"}
 

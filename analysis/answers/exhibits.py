@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,7 +14,7 @@ from ..curves.curve import length_curve, sparsity_curve
 from ..exhibit import Exhibit, TableColumn, measure_format
 from ..measure import Measure
 from ..tables.results import Results
-from ..wording import line_phrase, start_sentence
+from ..wording import TWIN_LABELS, line_phrase, start_sentence
 from .figures import (
     draw_against_length,
     draw_against_sparsity,
@@ -24,6 +24,9 @@ from .figures import (
 from .groups import AnswerGroup
 from .page_sentences import write_on_page
 from .samples import score_measure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MAX_ARMS_OF_LENGTHS = 3
 """Arms up to which each has a panel against training length."""
@@ -45,8 +48,11 @@ def answer_exhibit(results: Results, groups: Sequence[AnswerGroup]) -> Exhibit |
         except SparsetuneError:
             continue
         if points["mean"].notna().any():
-            is_length = points_of is _length_points
-            return _score_exhibit(points, measure, is_length=is_length)
+            if points_of is _sparsity_points:
+                draw = _sparsity_drawer(results, points, measure)
+                return _score_exhibit(points, measure, "sparsity", draw)
+            draw = partial(draw_against_length, points, measure)
+            return _score_exhibit(points, measure, "training length", draw)
     return None
 
 
@@ -85,16 +91,24 @@ def _sparsity_points(results: Results, measure: Measure, where: Mapping[str, Any
     return points[is_sparse_arm] if is_sparse_arm.any() else points
 
 
-def _score_exhibit(points: pd.DataFrame, measure: Measure, *, is_length: bool) -> Exhibit:
-    draw = draw_against_length if is_length else draw_against_sparsity
-    against = "training length" if is_length else "sparsity"
+def _sparsity_drawer(
+    results: Results, points: pd.DataFrame, measure: Measure
+) -> Callable[[], Figure]:
+    """Function that draws the score against sparsity."""
+    twin_label = TWIN_LABELS[results.design.equal]
+    return partial(draw_against_sparsity, points, measure, twin_label)
+
+
+def _score_exhibit(
+    points: pd.DataFrame, measure: Measure, against: str, draw: Callable[[], Figure]
+) -> Exhibit:
     has_bands = points["low"].notna().any()
     sentences = [write_on_page("caption_lines" if has_bands else "caption_points")]
     if has_cut_bands(points):
         sentences.append(write_on_page("caption_cut"))
     title = f"{measure.title} against {against}"
     caption = " ".join(map(str, sentences))
-    return Exhibit(FIRST_FIGURE, title, points, caption, partial(draw, points, measure))
+    return Exhibit(FIRST_FIGURE, title, points, caption, draw)
 
 
 def question_exhibit(results: Results, group: AnswerGroup, drawn: Exhibit | None) -> Exhibit | None:
@@ -154,7 +168,7 @@ def _remaining_exhibit(
     own = frame.set_index("network")
     for end in ("low", "high"):
         points[end] = points["network"].map(own[end])
-    figure = partial(draw_against_sparsity, points, group.measure)
+    figure = _sparsity_drawer(results, points, group.measure)
     # The dense network starts the line of every arm: in the table it stands once.
     shown = points.drop_duplicates("network")
     return Exhibit(f"question-{group.kind}", title, shown, caption, figure, columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,10 +11,20 @@ import pandas as pd
 
 from sparsetune.study.questions.words import arm_words, percent_words
 
-from ..drawing.axes import log_density, make_panels, set_sparsity_ticks
-from ..drawing.marks import add_legend, attach_hover_texts
-from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
+from ..drawing.axes import log_density, make_panels, set_sparsity_axis
+from ..drawing.line_styles import LineStyles, arm_styles, row_colours
+from ..drawing.marks import (
+    add_legend,
+    attach_hover_texts,
+    draw_dense_marks,
+    draw_key,
+    draw_learned_nothing,
+    is_near_learned,
+    joined_means,
+)
+from ..drawing.style import DENSE_COLOUR, NEUTRAL_COLOUR, REGION_COLOUR, project_style
 from ..measure import Measure
+from ..quantities import line_name
 from ..wording import hover_text
 
 if TYPE_CHECKING:
@@ -23,14 +34,12 @@ if TYPE_CHECKING:
 BAND_OPACITY = 0.16
 BAND_ROOM = 1.0
 """Part of the means' range that bands may take up on either side; wider ones leave the picture."""
-SETTLED_COLOURS = {
-    "Yes": "#0b57a4",
-    "No": "#009988",
-    "Not settled": "#888888",
-    "Open": "#888888",
-    "": "#333333",
-}
-"""Colour of an effect by the word of its verdict."""
+VERDICT_MARKERS = {"Yes": "o", "No": "s", "Not settled": "D", "Open": "D"}
+"""Marker of an effect by the word of its verdict."""
+SETTLED_WORDS = ("Yes", "No", "")
+"""Words of verdicts whose markers are filled."""
+TWIN_LABEL_WIDTH = 16
+"""Characters in a line of the legend's entry for the dense twin."""
 ROW_HEIGHT = 0.3
 """Height of a row of effects in inches."""
 
@@ -38,72 +47,74 @@ ROW_HEIGHT = 0.3
 def draw_against_length(points: pd.DataFrame, measure: Measure) -> Figure:
     """Draw the score against training length: a panel per arm, a line per sparsity, dense black.
 
+    An arm has its hue, and a higher sparsity a darker shade of it.
+
     Args:
         points: ``arm sparsity epochs mean low high n``; the dense network is in every arm.
         measure: The score.
     """
     arms = list(dict.fromkeys(points["arm"]))
     lengths = sorted(set(points["epochs"]))
-    palette = line_colours(points["sparsity"], "sparsity.target")
+    limits = _y_limits(points, measure)
+    styles = LineStyles(points, points["sparsity"], "sparsity.target")
     with project_style():
         axes = make_panels(len(arms), size=_panel_size(len(arms)))
         for arm, axis in zip(arms, axes, strict=False):
             own = points[points["arm"] == arm]
-            for rank, (sparsity, colour) in enumerate(palette.items()):
+            for sparsity in styles.values:
                 line = own[own["sparsity"] == sparsity].sort_values("epochs")
-                name = percent_words(sparsity) if sparsity else "dense"
-                marker = LINE_MARKERS[rank % len(LINE_MARKERS)]
-                _draw_band(axis, line["epochs"], line, measure.factor, colour, marker, name)
+                name = line_name("sparsity.target", sparsity)
+                style = styles.line(arm, sparsity)
+                _draw_band(axis, line["epochs"], line, measure.factor, style, name, limits)
             axis.set_xscale("log", base=2)
             axis.set_xticks(lengths, [f"{length:g}" for length in lengths])
             axis.minorticks_off()
             axis.set_xlabel("Training length (epochs)")
             if len(arms) > 1:
-                axis.set_title(arm_words(arm))
-            _limit_y_axis(axis, points, measure)
+                axis.set_title(arm_words(arm), **styles.title(arm))
+            _limit_y_axis(axis, limits)
         axes[0].set_ylabel(measure.label)
-        names = [percent_words(sparsity) for sparsity in sorted(palette) if sparsity]
-        has_dense = 0 in palette
-        return add_legend(axes, "Sparsity", [*["dense"] * has_dense, *names])
+        names = styles.draw_keys(axes[-1], markersize=4.5, linewidth=1.6)
+        return add_legend(axes, "Sparsity", names)
 
 
-def draw_against_sparsity(points: pd.DataFrame, measure: Measure) -> Figure:
+def draw_against_sparsity(points: pd.DataFrame, measure: Measure, twin_label: str) -> Figure:
     """Draw the score against sparsity: a line per arm, the dense twin of each in black.
 
     Args:
         points: ``arm sparsity mean low high n``, and ``twin``, the mean of the dense twins; NaN
             without one.
         measure: The score.
+        twin_label: What the dense twin is, for the legend.
     """
-    arms = list(dict.fromkeys(points["arm"]))
-    styles = arm_styles(arms)
+    styles = arm_styles(points)
+    limits = _y_limits(points, measure)
     with project_style():
         (axis,) = make_panels(1, size=_panel_size(1))
         for arm, style in styles.items():
             own = points[points["arm"] == arm].sort_values("sparsity")
             x = pd.Series(log_density(own["sparsity"]), own.index)
             name = arm_words(arm)
-            _draw_band(axis, x, own, measure.factor, style["color"], style["marker"], name)
+            _draw_band(axis, x, own, measure.factor, style, name, limits)
         twins = points.dropna(subset="twin").groupby("sparsity", as_index=False)["twin"].mean()
         if len(twins):
             (line,) = axis.plot(
                 log_density(twins["sparsity"]),
                 measure.factor * twins["twin"],
-                color="black",
+                color=DENSE_COLOUR,
                 linestyle="--",
                 linewidth=1.3,
-                label="dense, trained alike",
+                label=textwrap.fill(twin_label, TWIN_LABEL_WIDTH),
             )
             levels = zip(twins["sparsity"], measure.factor * twins["twin"], strict=True)
             texts = [
-                hover_text(f"dense twin at {percent_words(sparsity)}", f"{level:.4g}")
+                hover_text(f"for {percent_words(sparsity)}", f"{level:.4g}")
                 for sparsity, level in levels
             ]
             attach_hover_texts(line, texts)
-        set_sparsity_ticks(axis.xaxis, points["sparsity"])
-        axis.set_xlabel("Sparsity (%)")
+        set_sparsity_axis(axis.xaxis, points["sparsity"])
         axis.set_ylabel(measure.label)
-        _limit_y_axis(axis, points, measure)
+        _limit_y_axis(axis, limits)
         return add_legend([axis])
 
 
@@ -115,24 +126,31 @@ def _panel_size(count: int) -> tuple[float, float]:
 
 
 def _draw_band(
-    axis: Axes, x: Any, line: pd.DataFrame, factor: float, colour: Any, marker: str, name: str
+    axis: Axes,
+    x: Any,
+    line: pd.DataFrame,
+    factor: float,
+    style: Mapping[str, Any],
+    name: str,
+    limits: tuple[float, float],
 ) -> None:
-    """Draw one line of means with its band of intervals."""
-    mean = factor * line["mean"]
-    has_band = line["low"].notna() & line["high"].notna()
+    """Draw one line of means with its band of intervals, without networks that learned nothing."""
+    mean = joined_means(line, factor)
+    has_band = line["low"].notna() & line["high"].notna() & ~np.isnan(mean)
     if has_band.any():
         axis.fill_between(
             np.asarray(x, dtype=np.float64),
-            np.asarray(factor * line["low"], dtype=np.float64),
-            np.asarray(factor * line["high"], dtype=np.float64),
-            color=colour,
+            np.asarray(factor * line["low"].where(has_band), dtype=np.float64),
+            np.asarray(factor * line["high"].where(has_band), dtype=np.float64),
+            color=style["color"],
             alpha=BAND_OPACITY,
             linewidth=0,
         )
-    (drawn,) = axis.plot(
-        x, mean, color=colour, marker=marker, markersize=4.5, linewidth=1.6, label=name
-    )
-    attach_hover_texts(drawn, list(_hover_texts(line, factor, name)))
+    (drawn,) = axis.plot(x, mean, markersize=4.5, linewidth=1.6, label=name, **style)
+    texts = list(_hover_texts(line, factor, name))
+    attach_hover_texts(drawn, texts)
+    draw_dense_marks(axis, x, line, factor, style["color"], texts)
+    draw_learned_nothing(axis, x, line, factor, style["color"], texts, limits)
 
 
 def _hover_texts(line: pd.DataFrame, factor: float, name: str) -> Iterator[str]:
@@ -154,26 +172,37 @@ def _found(row: Mapping[Any, Any], factor: float) -> str:
     return found
 
 
-def _limit_y_axis(axis: Axes, points: pd.DataFrame, measure: Measure) -> None:
-    """Show all means, and as much of the bands as leaves the means apart."""
-    means = measure.factor * points["mean"].dropna()
-    if means.empty:
-        return
-    span = max(float(means.max() - means.min()), 1e-9)
-    room = BAND_ROOM * span
-    low = measure.factor * points["low"].fillna(points["mean"]).min()
-    high = measure.factor * points["high"].fillna(points["mean"]).max()
+def _y_limits(points: pd.DataFrame, measure: Measure) -> tuple[float, float]:
+    """Ends of what the y axis shows: all means, and as much of bands as leaves the means apart.
+
+    Networks that have learned nothing count only if they lie near the others.
+    """
+    near = points[is_near_learned(points)]
+    if near.empty:
+        return -np.inf, np.inf
+    means = measure.factor * near["mean"]
+    room = BAND_ROOM * max(float(means.max() - means.min()), 1e-9)
+    low = measure.factor * near["low"].fillna(near["mean"]).min()
+    high = measure.factor * near["high"].fillna(near["mean"]).max()
     bottom = max(float(low), float(means.min()) - room)
     top = min(float(high), float(means.max()) + room)
     if measure.range is not None:
         bottom = max(bottom, measure.factor * measure.range[0])
         top = min(top, measure.factor * measure.range[1])
-    edge = 0.05 * max(top - bottom, 1e-9)
-    axis.set_ylim(bottom - edge, top + edge)
+    return bottom, top
+
+
+def _limit_y_axis(axis: Axes, limits: tuple[float, float]) -> None:
+    """Show what lies within limits, with a margin."""
+    bottom, top = limits
+    if np.isfinite(bottom):
+        edge = 0.05 * max(top - bottom, 1e-9)
+        axis.set_ylim(bottom - edge, top + edge)
 
 
 def has_cut_bands(points: pd.DataFrame) -> bool:
     """True if some band is so wide that it leaves the picture."""
+    points = points[is_near_learned(points)]
     means = points["mean"].dropna()
     if means.empty:
         return False
@@ -186,8 +215,11 @@ def has_cut_bands(points: pd.DataFrame) -> bool:
 def draw_effects(rows: pd.DataFrame, measure: Measure, label: str) -> Figure:
     """Draw effects with their intervals, a row for each network, the margin shaded.
 
+    The colour tells the arm, the marker the verdict.
+
     Args:
-        rows: ``network mean low high n margin word``; the first row is drawn at the top.
+        rows: ``network arm sparsity mean low high n margin word``; the first row is drawn at the
+            top.
         measure: What the effects are measured in.
         label: Label of the axis.
     """
@@ -198,25 +230,23 @@ def draw_effects(rows: pd.DataFrame, measure: Measure, label: str) -> Figure:
         (axis,) = make_panels(1, size=(5.1, height))
         margin = rows["margin"].dropna()
         if len(margin):
-            axis.axvspan(
-                -factor * margin.iloc[0], factor * margin.iloc[0], color="#009988", alpha=0.18, lw=0
-            )
+            end = factor * margin.iloc[0]
+            axis.axvspan(-end, end, color=REGION_COLOUR, lw=0)
         axis.axvline(0, color="#555555", linewidth=1)
         places = np.arange(len(rows))[::-1]
-        for word, part in rows.assign(place=places).groupby("word", sort=False):
+        placed = rows.assign(place=places, colour=row_colours(rows))
+        for (word, colour), part in placed.groupby(["word", "colour"], sort=False):
             below = np.nan_to_num(factor * (part["mean"] - part["low"]))
             above = np.nan_to_num(factor * (part["high"] - part["mean"]))
             drawn = axis.errorbar(
                 factor * part["mean"],
                 part["place"],
                 xerr=np.stack([below, above]),
-                color=SETTLED_COLOURS.get(str(word), "#333333"),
-                marker="o",
-                linestyle="none",
+                color=colour,
+                **_verdict_style(str(word)),
                 markersize=5.5,
                 elinewidth=1.6,
                 capsize=0,
-                label=str(word) or "estimate",
             )
             texts = [
                 hover_text(row["network"], _found(row, factor), row["n"])
@@ -227,7 +257,16 @@ def draw_effects(rows: pd.DataFrame, measure: Measure, label: str) -> Figure:
         axis.set_ylim(-0.6, len(rows) - 0.4)
         axis.grid(visible=False, axis="y")
         axis.set_xlabel(label)
-        # One colour needs no key.
-        if rows["word"].nunique() > 1:
-            return add_legend([axis])
-        return cast("Figure", axis.get_figure(root=True))
+        # One kind of verdict needs no key.
+        if rows["word"].nunique() < 2:
+            return cast("Figure", axis.get_figure(root=True))
+        for word in dict.fromkeys(rows["word"]):
+            style = {"color": NEUTRAL_COLOUR, "markersize": 5.5, **_verdict_style(str(word))}
+            draw_key(axis, str(word) or "estimate", **style)
+        return add_legend([axis])
+
+
+def _verdict_style(word: str) -> dict[str, Any]:
+    """Marker of an effect: filled if it is settled."""
+    style = {"marker": VERDICT_MARKERS.get(word, "o"), "linestyle": "none"}
+    return style if word in SETTLED_WORDS else {**style, "markerfacecolor": "white"}

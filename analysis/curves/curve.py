@@ -83,11 +83,11 @@ class Curve(Shown):
 
         Columns: ``arm``, the field ``by``, ``x``; ``n mean sd pooled_sd df low high`` over report
         seeds; ``diverged``, the number of report trials that did (then the mean is NaN, never that
-        of the survivors); ``difference difference_df difference_low difference_high`` to the dense
-        twins, paired by seed (with a ``gap``, to that baseline); ``more_seeds`` until a difference
-        whose interval holds 0 would exclude it, if mean and spread stayed, infinite above 1000 and
-        NaN if the interval excludes 0; ``iqm``, from n = 8; ``interval``, ``t`` or from n = 10
-        ``bootstrap``.
+        of the survivors); ``learned_nothing``, the number that gave every test example one answer;
+        ``difference difference_df difference_low difference_high`` to the dense twins, paired by
+        seed (with a ``gap``, to that baseline); ``more_seeds`` until a difference whose interval
+        holds 0 would exclude it, if mean and spread stayed, infinite above 1000 and NaN if the
+        interval excludes 0; ``iqm``, from n = 8; ``interval``, ``t`` or from n = 10 ``bootstrap``.
         """
         return self.points.copy()
 

@@ -16,8 +16,9 @@ from ..drawing.axes import (
     set_y_scale,
     sparsity_transform,
 )
-from ..drawing.marks import add_line_legend, draw_means
-from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
+from ..drawing.line_styles import LineStyles, arm_styles
+from ..drawing.marks import add_line_legend, draw_means, mean_limits
+from ..drawing.style import DENSE_COLOUR, project_style
 from ..measure import Measure
 from ..quantities import line_name
 from ..wording import list_names
@@ -32,7 +33,13 @@ AxisTransform = Callable[[Any], Any]
 """Positions on the axis of given sparsities."""
 ARM_LINE_STYLES = ("-", "--", ":", "-.")
 """Line styles of the arms that share one panel."""
-GAP_RELATIONS = {"twin": " minus dense twin", "control": " minus dense winner at 1x"}
+DENSE_LINE_STYLES = ("--", ":", "-.")
+"""Line styles of the dense networks in one panel."""
+GAP_RELATIONS = {
+    "twin": " minus dense network\nof same recipe and seed",
+    "control": " minus\nrecipe of the dense network at 1x",
+}
+"""What is subtracted from the score, in the label of an axis."""
 ARM_OFFSET = 0.005
 """Distance between the marks of two arms at one sparsity, as a part of the axis."""
 
@@ -80,7 +87,7 @@ def _draw_gaps_together(curve: Curve, transform: AxisTransform) -> Figure:
     """Draw the gap of every arm into one panel, a line per arm."""
     lines = _CurveLines(curve, transform)
     (panel,) = make_panels(1)
-    for arm, style in arm_styles(lines.arms).items():
+    for arm, style in arm_styles(lines.frame).items():
         lines.draw_arm(panel, arm, style, prefix=arm)
     lines.format_panel(panel, labelled=True)
     return add_line_legend([panel], "arm", arms_by_right_end(lines.frame))
@@ -92,9 +99,10 @@ def _draw_arm_panels(curve: Curve, transform: AxisTransform) -> Figure:
     axes = make_panels(len(lines.arms))
     for arm, panel in zip(lines.arms, axes, strict=False):
         lines.draw_arm(panel, arm, {"linestyle": "-"})
-        panel.set_title(arm)
+        panel.set_title(arm, **lines.styles.title(arm))
         lines.format_panel(panel, labelled=panel is axes[0])
-    return add_line_legend(axes, curve.by, lines.palette)
+    lines.styles.draw_keys(axes[-1], markersize=4.5, linewidth=1.5)
+    return add_line_legend(axes, curve.by, lines.styles.values)
 
 
 class _CurveLines:
@@ -107,7 +115,8 @@ class _CurveLines:
         self.arms = [str(arm) for arm in dict.fromkeys(self.frame["arm"])]
         field = curve.by
         self.keys = self.frame[field] if field else pd.Series("", index=self.frame.index)
-        self.palette = line_colours(self.keys, field)
+        self.limits = mean_limits(self.frame, curve.y.factor)
+        self.styles = LineStyles(self.frame, self.keys, field)
 
     def draw_arm(
         self, panel: Axes, arm: str, arm_style: Mapping[str, Any], prefix: str = ""
@@ -123,13 +132,12 @@ class _CurveLines:
         own = self.frame[self.frame["arm"] == arm]
         if self.curve.gap:
             panel.axhline(0, color="#555555", linewidth=1)
-        for rank, (value, part) in enumerate(own.groupby(self.keys, sort=False)):
-            marker = LINE_MARKERS[rank % len(LINE_MARKERS)]
-            style = {"color": self.palette[value], "marker": marker, **arm_style}
+        for value, part in own.groupby(self.keys, sort=False):
+            style = {**self.styles.line(arm, value), **arm_style}
             name = f"{prefix} {line_name(self.curve.by, value)}".strip()
             is_sparsity = self.curve.x == "sparsity"
             x = self.transform(part["sparsity"]) if is_sparsity else part[self.curve.x]
-            draw_means(panel, x, part, self.curve.y.factor, style, name)
+            draw_means(panel, x, part, self.curve.y.factor, style, name, self.limits)
 
     def format_panel(self, panel: Axes, labelled: bool) -> None:
         """Set the axes of a panel; ``labelled`` panels name the measure."""
@@ -173,7 +181,7 @@ def _draw_arms(
     """
     sparse = frame[frame["sparsity"] > 0]
     dense = _dense_levels(frame[frame["sparsity"] == 0])
-    styles = arm_styles(sparse["arm"])
+    styles = arm_styles(sparse)
     with project_style():
         axes = make_panels(len(measures), size=(4.4, 4.2), share=False)
         for measure, axis in zip(measures, axes, strict=True):
@@ -181,7 +189,7 @@ def _draw_arms(
             panel = _ArmsPanel(
                 measure, _values_as_means(sparse, column), _values_as_means(dense, column)
             )
-            _draw_dense_levels(axis, panel, styles)
+            _draw_dense_levels(axis, panel)
             _draw_arm_lines(axis, panel, styles, transform)
             axis.set_ylabel(measure.label)
             set_x_axis(axis, "sparsity", sparse["sparsity"], transform)
@@ -195,17 +203,19 @@ def _values_as_means(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     # `draw_means` reads `mean low high`; a cost is a mean without an interval.
     if column not in frame:
         return frame
-    return frame.assign(mean=frame[column], low=frame[column], high=frame[column])
+    values = frame.assign(mean=frame[column], low=frame[column], high=frame[column])
+    # What a network costs does not depend on what it learned.
+    return values.drop(columns="learned_nothing", errors="ignore")
 
 
-def _draw_dense_levels(
-    axis: Axes, panel: _ArmsPanel, styles: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Draw a dashed horizontal line for each dense network, in the colour of its arm."""
-    for level in panel.dense.dropna(subset="mean").to_dict("records"):
-        colour = styles[level["of"]]["color"] if level["of"] in styles else "black"
+def _draw_dense_levels(axis: Axes, panel: _ArmsPanel) -> None:
+    """Draw a horizontal line for each dense network, dashed in different ways."""
+    for rank, level in enumerate(panel.dense.dropna(subset="mean").to_dict("records")):
         height = panel.measure.factor * level["mean"]
-        axis.axhline(height, linewidth=1.2, label=level["name"], color=colour, linestyle="--")
+        style = DENSE_LINE_STYLES[rank % len(DENSE_LINE_STYLES)]
+        axis.axhline(
+            height, linewidth=1.2, label=level["name"], color=DENSE_COLOUR, linestyle=style
+        )
 
 
 def _draw_arm_lines(
@@ -225,27 +235,19 @@ def _draw_arm_lines(
 
 
 def _dense_levels(dense: pd.DataFrame) -> pd.DataFrame:
-    """One row per dense network, with its ``name``, and ``of``, its arm.
+    """One row per dense network, with its ``name``.
 
     The only network is called ``dense``; several, such as those of arms that train for different
-    lengths, are called ``gmp (dense)``. ``of`` is empty if several arms share the network.
+    lengths, are called ``gmp (dense)``.
     """
     key = ["mean", "low", "high"]
     measured = dense.dropna(subset="mean")
     arms = measured.groupby(key, dropna=False, sort=False)["arm"].agg(list)
     # Equal means and intervals are one network, which several arms have as their baseline.
     levels = measured.drop_duplicates(key).merge(arms.rename("arms").reset_index(), on=key)
-    names = []
-    owners = []
-    for sharing in levels["arms"]:
-        if len(levels) < 2:
-            names.append("dense")
-            owners.append("")
-        else:
-            names.append(f"{list_names(sharing, 2)} (dense)")
-            alone = len(sharing) == 1
-            owners.append(str(sharing[0]).removeprefix("dense-") if alone else "")
-    return levels.assign(name=names, of=owners)
+    if len(levels) < 2:
+        return levels.assign(name="dense")
+    return levels.assign(name=[f"{list_names(arms, 2)} (dense)" for arms in levels["arms"]])
 
 
 def arms_by_right_end(sparse: pd.DataFrame) -> list[str]:

@@ -1,16 +1,16 @@
-"""Figure of training histories: a thin line per trial, coloured by its sparsity."""
+"""Figure of training histories: a thin line per trial, darker for a higher sparsity."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from ..drawing.axes import log_density, make_panels, set_sparsity_ticks
+from ..drawing.axes import log_density, make_panels, set_sparsity_axis
+from ..drawing.line_styles import LineStyles
 from ..drawing.marks import add_line_legend
-from ..drawing.style import line_colours, project_style
+from ..drawing.style import project_style
 from ..measure import Measure
 from ..quantities import column_label, line_name
 
@@ -22,6 +22,7 @@ MAX_FIGURE_POINTS = 12_000
 """Points of a figure. Evaluations of longer histories are left out, but never the last one."""
 
 
+LINE_STYLE: dict[str, Any] = {"marker": "", "linewidth": 1.1, "alpha": 0.85}
 SPARSITY_COLUMN = "sparsity_now"
 """Sparsity of the mask, which is drawn on the axis of log density."""
 
@@ -42,21 +43,26 @@ def draw_histories(frame: pd.DataFrame, y: Measure) -> Figure:
     columns = min(3, len(arms) if len(panels) == len(arms) else len(lengths))
     with project_style():
         axes = make_panels(len(panels), columns=columns, size=(3.3, 2.3))
-        palette = line_colours(frame["sparsity"], "sparsity.target")
+        styles = LineStyles(frame, frame["sparsity"], "sparsity.target")
         stride = _evaluation_stride(frame)
         for (arm, length), axis in zip(panels, axes, strict=False):
             part = frame[(frame["arm"] == arm) & (frame["epochs"] == length)]
-            _draw_lines(axis, part, y, palette, stride)
-            axis.set_title(f"{arm}, {length:g} epochs" if len(lengths) > 1 else arm)
+            _draw_lines(axis, part, y, styles, stride)
+            title = f"{arm}, {length:g} epochs" if len(lengths) > 1 else arm
+            axis.set_title(title, **styles.title(arm))
             axis.set_xlim(0, 100)
             if y.column == SPARSITY_COLUMN:
-                set_sparsity_ticks(axis.yaxis, [0, *frame["sparsity"]])
-        for axis in axes[::columns]:
-            axis.set_ylabel(y.label)
+                set_sparsity_axis(axis.yaxis, [0, *frame["sparsity"]], column=SPARSITY_COLUMN)
+            else:
+                axis.set_ylabel(y.label)
+        for number, axis in enumerate(axes):
+            if number % columns:
+                axis.set_ylabel("")
         for axis in axes[-columns:]:
             axis.set_xlabel(column_label("progress"))
             axis.tick_params(labelbottom=True)
-        return add_line_legend(axes, "sparsity.target", palette)
+        styles.draw_keys(axes[-1], **LINE_STYLE)
+        return add_line_legend(axes, "sparsity.target", styles.values)
 
 
 def _panels(frame: pd.DataFrame) -> list[tuple[str, float]]:
@@ -72,12 +78,12 @@ def _panels(frame: pd.DataFrame) -> list[tuple[str, float]]:
 
 
 def _draw_lines(
-    axis: Axes, panel: pd.DataFrame, y: Measure, palette: Mapping[Any, Any], stride: int
+    axis: Axes, panel: pd.DataFrame, y: Measure, styles: LineStyles, stride: int
 ) -> None:
     """Draw the lines of one panel, those of one sparsity as one artist with gaps between trials."""
     # One artist per sparsity: a line for each of hundreds of trials makes large files.
     gap = pd.DataFrame([[np.nan, np.nan]], columns=["progress", y.column])
-    for sparsity, rows in panel.groupby("sparsity"):
+    for (arm, sparsity), rows in panel.groupby(["arm", "sparsity"]):
         parts = []
         ordered = rows.sort_values(["seed", "trial_id", "progress"])
         for _, trial in ordered.groupby("trial_id", sort=False):
@@ -88,7 +94,7 @@ def _draw_lines(
         values = y.factor * line[y.column]
         if y.column == SPARSITY_COLUMN:
             values = log_density(values)
-        style = {"color": palette[sparsity], "linewidth": 1.1, "alpha": 0.85}
+        style = {**styles.line(str(arm), sparsity), **LINE_STYLE}
         name = line_name("sparsity.target", sparsity)
         axis.plot(100 * line["progress"], values, label=name, **style)
 

@@ -125,7 +125,7 @@ def set_x_axis(
     axis.set_xlabel(column_label(x))
     values = list(values)
     if x == "sparsity":
-        set_sparsity_ticks(axis.xaxis, values, to_position)
+        set_sparsity_axis(axis.xaxis, values, to_position)
     elif x == "epochs":
         _set_length_axis(axis, values)
     elif values and max(values) > LOG_AXIS_RATIO * min(values) > 0:
@@ -152,18 +152,25 @@ def _set_log_cost_axis(axis: Axes, is_wide: bool) -> None:
     axis.minorticks_off()
 
 
-def set_sparsity_ticks(
-    axis: Any, values: Iterable[float], to_position: Callable[[Any], Any] = log_density
+def set_sparsity_axis(
+    axis: Any,
+    values: Iterable[float],
+    to_position: Callable[[Any], Any] = log_density,
+    column: str = "sparsity",
 ) -> None:
-    """Set a tick at every sparsity that has room, from the highest down.
+    """Label an axis of sparsity, and set a tick at every sparsity that has room.
 
-    Pointing at the axis then names the nearest sparsity, whether it has a tick or not.
+    On the axis of log density the label says so, and the ticks of a horizontal one show the share
+    of weights that is left, too. Pointing at the axis names the nearest sparsity, whether it has a
+    tick or not.
 
     Args:
         axis: One of Matplotlib's two axes of a panel.
-        values: All sparsities of the figure.
+        values: All sparsities of the figure; those with ticks are taken from the highest down.
         to_position: Function from sparsities to positions on the axis.
+        column: Name of the column, for the label.
     """
+    has_two_rows = to_position is log_density and axis.axis_name == "x"
     sparsities = sorted({float(value) for value in values})
     # The axis starts at dense even if it was not run.
     spread = float(np.ptp(to_position(sorted({0.0, *sparsities})))) or 1.0
@@ -172,10 +179,24 @@ def set_sparsity_ticks(
         distances = [abs(to_position(sparsity) - to_position(tick)) for tick in ticks]
         if all(distance > MIN_TICK_SHARE * spread for distance in distances):
             ticks.append(sparsity)
-    axis.set_ticks(to_position(ticks), [f"{100 * tick:.10g}" for tick in ticks])
+    axis.set_ticks(to_position(ticks), [_tick_text(tick, has_two_rows) for tick in ticks])
+    label = column_label(column)
+    if has_two_rows:
+        label += ",\nbelow: weights left (%, log scale)"
+    elif to_position is log_density:
+        label += ",\nlog scale of weights left"
+    elif to_position is not _as_floats:
+        label += ", logit scale"
+    axis.set_label_text(label)
     known = np.asarray(sparsities, dtype=np.float64)
     nearest_text = partial(_nearest_sparsity_text, known, to_position(known))
     setattr(axis.axes, f"fmt_{axis.axis_name}data", nearest_text)
+
+
+def _tick_text(sparsity: float, has_two_rows: bool) -> str:
+    """A sparsity in percent, and on a second row the share of weights that is left."""
+    text = f"{100 * sparsity:.10g}"
+    return f"{text}\n{100 * (1 - sparsity):.10g}" if has_two_rows else text
 
 
 def _nearest_sparsity_text(sparsities: Any, positions: Any, position: float) -> str:

@@ -28,6 +28,7 @@ MEAN_STATISTICS: tuple[str, ...] = (
     "low",
     "high",
     "diverged",
+    "learned_nothing",
     "difference",
     "difference_df",
     "difference_low",
@@ -84,9 +85,10 @@ def cell_values(
         where: Dotted fields and their values; cells to which a field does not apply stay.
 
     Returns:
-        One row per cell with ``arm sparsity epochs diverged`` and the configuration's fields; the
-        values, shape [n_cells, n_seeds], NaN where a trial is not COMPLETE or a seed of the cell
-        diverged; the values of the dense twins, NaN likewise.
+        One row per cell with ``arm sparsity epochs diverged learned_nothing`` (the numbers of its
+        report trials that did, the last missing where none was judged) and the configuration's
+        fields; the values, shape [n_cells, n_seeds], NaN where a trial is not COMPLETE or a seed of
+        the cell diverged; the values of the dense twins, NaN likewise.
 
     Raises:
         SparsetuneError: if ``y``, or a field or value in ``where``, is unknown.
@@ -103,7 +105,11 @@ def _cell_values(
     rows = _matching_rows(report_rows(results), where or {})
     complete = _complete_values(results, y)
     diverged = (rows["status"] == "DIVERGED").groupby(rows["cell"]).transform("sum")
-    rows = rows.assign(sparsity=rows["sparsity.target"], diverged=diverged.astype("int64"))
+    rows = rows.assign(
+        sparsity=rows["sparsity.target"],
+        diverged=diverged.astype("int64"),
+        learned_nothing=_learned_nothing_counts(results, rows),
+    )
     # The seeds that survived a divergence would flatter the recipe.
     rows["value"] = np.where(rows["diverged"] == 0, complete.reindex(rows["trial_id"]), np.nan)
     rows["twin"] = complete.reindex(rows["twin_id"]).to_numpy()
@@ -113,6 +119,22 @@ def _cell_values(
     values = rows.pivot(index="cell", columns="seed", values="value").reindex(cells.index)
     twins = rows.pivot(index="cell", columns="seed", values="twin").reindex(cells.index)
     return cells, values, twins
+
+
+def _learned_nothing_counts(results: Results, rows: pd.DataFrame) -> pd.Series[Any]:
+    """Number of report trials of each row's cell that learned nothing; missing without a judgment.
+
+    Args:
+        results: The study.
+        rows: ``cell trial_id`` of report trials.
+    """
+    trials = results.trials().set_index("trial_id")
+    # Tables of runs and directories of older versions do not judge.
+    if "learned_nothing" not in trials:
+        return pd.Series(pd.NA, rows.index, dtype="Int64")
+    flags = rows["trial_id"].map(trials["learned_nothing"]).astype("boolean").astype("Int64")
+    counts = flags.groupby(rows["cell"]).sum(min_count=1)
+    return rows["cell"].map(counts).astype("Int64")
 
 
 def _matching_rows(rows: pd.DataFrame, where: Mapping[str, Any]) -> pd.DataFrame:
@@ -270,6 +292,7 @@ def cell_means(
     pairs = estimate_means(values - others, groups, level, seed).set_index(cells.index)
     points = points.assign(
         diverged=cells["diverged"],
+        learned_nothing=cells["learned_nothing"],
         difference=pairs["mean"],
         difference_df=pairs["df"],
         difference_low=pairs["low"],

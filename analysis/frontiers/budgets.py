@@ -58,6 +58,7 @@ BEST_COLUMNS = [
     "high",
     "df",
     "diverged",
+    "learned_nothing",
     "interval",
     "cells",
     "rivals",
@@ -90,10 +91,10 @@ class BestAt(Shown):
         """One row per limit and sparsity that it allows.
 
         Columns: ``budget limit sparsity``; ``arm cell epochs train_flops gpu_hours`` of the best;
-        ``chosen``, its mean of the column that chose; ``n mean low high df diverged interval`` of
-        ``y`` over its report seeds; ``cells`` that the limit allows; ``rivals``, the number of them
-        that the choice does not separate from the best, paired by seed; ``more_seeds`` until all
-        would be, NaN without rivals; ``verdict`` in words.
+        ``chosen``, its mean of the column that chose; ``n mean low high df diverged learned_nothing
+        interval`` of ``y`` over its report seeds; ``cells`` that the limit allows; ``rivals``, the
+        number of them that the choice does not separate from the best, paired by seed;
+        ``more_seeds`` until all would be, NaN without rivals; ``verdict`` in words.
         """
         return self.rows.copy()
 
@@ -233,18 +234,19 @@ def priced_cells(
 ) -> pd.DataFrame:
     """One row per cell that has ``y`` and training FLOPs, indexed by its name.
 
-    Columns are those of `cell_spending` and of `estimate_means`.
+    Columns are those of `cell_spending` and of `estimate_means`, and ``learned_nothing``, see
+    `cell_values`.
 
     Raises:
         SparsetuneError: if there is no such cell; it says which of the two is missing.
     """
     costs = cell_spending(results, where)
-    values = cell_values(results, y, where)[1]
+    cells, values, _ = cell_values(results, y, where)
     require_measured(results, y)
     groups = [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)]
     bounds = results.measure(y).range
     means = estimate_means(values, groups, level, bounds=bounds).set_index(costs.index)
-    frame = costs.join(means)
+    frame = costs.join(means).join(cells["learned_nothing"])
     frame = frame[frame["n"] > 0].dropna(subset="train_flops")
     if frame.empty:
         raise SparsetuneError(

@@ -10,11 +10,18 @@ import pandas as pd
 
 from .. import wording
 from ..drawers import draws
-from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_ticks
-from ..drawing.marks import add_legend, attach_hover_texts
-from ..drawing.style import LINE_MARKERS, line_colours, project_style
+from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_axis
+from ..drawing.line_styles import LineStyles, arm_styles, row_colours, shades
+from ..drawing.marks import (
+    add_legend,
+    attach_hover_texts,
+    draw_key,
+    draw_learned_nothing,
+    joined_means,
+)
+from ..drawing.style import ARM_MARKERS, NEUTRAL_COLOUR, project_style
 from ..measure import Measure
-from ..quantities import column_label, line_name
+from ..quantities import line_name
 from .budgets import BestAt
 from .iso_flops import IsoFlops
 from .pareto import ParetoFront
@@ -34,15 +41,13 @@ LIMIT_OFFSET = 0.035
 """Distance between the marks of two limits at one sparsity, on the axis of log density."""
 UNSURE_ALPHA = 0.4
 """Opacity of a mark that may be on the other side of the front."""
-ARM_MARK_COLOUR = "#777777"
-"""Colour of the marks that name arms in a legend."""
 
 
 @draws(BestAt)
 def draw_best(found: BestAt) -> Figure:
-    """Draw ``y`` of the best cell against sparsity, a line per limit.
+    """Draw ``y`` of the best cell against sparsity, a line per limit, the higher the darker.
 
-    If there are several arms, each has its mark.
+    The marks have the colour of the arm that is best; dense ones are black.
 
     Raises:
         SparsetuneError: if there is nothing to draw.
@@ -50,28 +55,28 @@ def draw_best(found: BestAt) -> Figure:
     frame = _require_rows(found.frame(), found.y)
     factor = found.y.factor
     limits = sorted(set(frame["limit"]))
-    arms = list(dict.fromkeys(frame.loc[frame["sparsity"] > 0, "arm"]))
-    palette = line_colours(limits, "schedule.epochs")
-    marker_of = {arm: LINE_MARKERS[rank % len(LINE_MARKERS)] for rank, arm in enumerate(arms)}
+    styles = arm_styles(frame[frame["sparsity"] > 0])
+    frame = frame.assign(colour=row_colours(frame))
+    # A line may lead from one arm to another, so it has none of their hues.
+    greys = shades(NEUTRAL_COLOUR, limits, found.budget)
     with project_style():
         (panel,) = make_panels(1, size=(5.2, 4.0))
         for rank, limit in enumerate(limits):
             part = frame[frame["limit"] == limit].sort_values("sparsity")
             offset = LIMIT_OFFSET * (rank - (len(limits) - 1) / 2)
             part = part.assign(x=log_density(part["sparsity"]) + offset)
-            colour = palette[limit]
             name = f"at most {LIMIT_FORMATS[found.budget].format(limit)}"
             (line,) = panel.plot(
-                part["x"], factor * part["mean"], color=colour, linewidth=1.3, label=name
+                part["x"], joined_means(part, factor), color=greys[limit], linewidth=1.3, label=name
             )
             attach_hover_texts(line, _hover_texts(part, factor))
-            for arm, own in part.groupby("arm", sort=False):
-                _draw_means(panel, own["x"], own, factor, colour, marker_of.get(str(arm), "o"))
-        if len(arms) > 1:
-            for arm, marker in marker_of.items():
-                panel.plot([], [], marker, color=ARM_MARK_COLOUR, label=f"best: {arm}")
-        set_sparsity_ticks(panel.xaxis, frame["sparsity"])
-        panel.set_xlabel(column_label("sparsity"))
+            for (arm, colour), own in part.groupby(["arm", "colour"], sort=False):
+                marker = styles[str(arm)]["marker"] if str(arm) in styles else ARM_MARKERS[0]
+                _draw_means(panel, own["x"], own, factor, str(colour), marker)
+        if len(styles) > 1:
+            for arm, style in styles.items():
+                draw_key(panel, f"best: {arm}", **{**style, "linestyle": "none"})
+        set_sparsity_axis(panel.xaxis, frame["sparsity"])
         panel.set_ylabel(found.y.label)
         return add_legend([panel])
 
@@ -87,84 +92,87 @@ def draw_iso_flops(found: IsoFlops) -> Figure:
     """
     points = _require_rows(found.points, found.y)
     arms = _arms(points)
-    palette = line_colours(points["sparsity"], "sparsity.target")
+    styles = LineStyles(points, points["sparsity"], "sparsity.target")
     with project_style():
         axes = make_panels(len(arms), size=(4.4, 3.8))
         for arm, panel in zip(arms, axes, strict=True):
             own = points[(points["arm"] == arm) | (points["sparsity"] == 0)]
-            _draw_sparsity_lines(panel, own, palette, found.y.factor)
-            panel.set_title(arm if len(arms) > 1 else "")
+            _draw_sparsity_lines(panel, own, arm, styles, found.y.factor)
+            panel.set_title(arm if len(arms) > 1 else "", **styles.title(arm))
             _set_cost_axes(panel, points, found.y)
         axes[0].set_ylabel(found.y.label)
-        return add_legend(axes, "Sparsity")
+        names = styles.draw_keys(axes[-1], linewidth=1.3, markersize=4.5)
+        return add_legend(axes, "Sparsity", names)
 
 
 def _draw_sparsity_lines(
-    panel: Axes, points: pd.DataFrame, palette: Mapping[Any, Any], factor: float
+    panel: Axes, points: pd.DataFrame, arm: str, styles: LineStyles, factor: float
 ) -> None:
     """Draw a line per sparsity against training FLOPs, with the intervals of its means."""
-    for rank, (sparsity, part) in enumerate(points.groupby("sparsity")):
+    for sparsity, part in points.groupby("sparsity"):
         ordered = part.sort_values("train_flops")
-        marker = LINE_MARKERS[rank % len(LINE_MARKERS)]
+        own = styles.line(arm, sparsity)
         style: dict[str, Any] = {
-            "color": palette[sparsity],
+            **own,
             "linewidth": 1.3,
             "markersize": 4.5,
             "linestyle": "-",
             "label": line_name("sparsity.target", sparsity),
         }
         costs = ordered["train_flops"]
-        (line,) = panel.plot(costs, factor * ordered["mean"], marker, **style)
+        (line,) = panel.plot(costs, joined_means(ordered, factor), **style)
         attach_hover_texts(line, _hover_texts(ordered, factor))
-        _draw_means(panel, costs, ordered, factor, palette[sparsity], marker)
+        _draw_means(panel, costs, ordered, factor, own["color"], own["marker"])
 
 
 @draws(ParetoFront)
 def draw_front(found: ParetoFront) -> Figure:
     """Draw ``y`` against training FLOPs: filled on the front, hollow off it, faint if not sure.
 
+    The hue tells the arm, shade and marker the sparsity.
+
     Raises:
         SparsetuneError: if there is nothing to draw.
     """
     frame = _require_rows(found.frame(), found.y)
     factor = found.y.factor
-    arms = _arms(frame)
-    marker_of = {arm: LINE_MARKERS[rank % len(LINE_MARKERS)] for rank, arm in enumerate(arms)}
-    palette = line_colours(frame["sparsity"], "sparsity.target")
+    styles = LineStyles(frame, frame["sparsity"], "sparsity.target")
     with project_style():
         (panel,) = make_panels(1, size=(6.0, 4.4))
         for sparsity, part in frame.groupby("sparsity"):
             on_front = part[part["front"]].sort_values("train_flops")
-            name = line_name("sparsity.target", sparsity)
+            # The front of one sparsity may lead from one arm to another.
+            arms_on_front = set(on_front["arm"])
+            line_arm = str(*arms_on_front) if len(arms_on_front) == 1 else None
             (line,) = panel.plot(
                 on_front["train_flops"],
-                factor * on_front["mean"],
-                color=palette[sparsity],
+                joined_means(on_front, factor),
+                color=styles.line(line_arm, sparsity)["color"],
                 linewidth=1.2,
-                label=name,
+                label=line_name("sparsity.target", sparsity),
             )
             attach_hover_texts(line, _hover_texts(on_front, factor))
             for row in part.to_dict("records"):
-                marker = marker_of.get(row["arm"], LINE_MARKERS[0])
                 # One by one, since opacity and fill differ between marks of one line.
-                _draw_front_mark(panel, row, factor, palette[sparsity], marker)
-        if len(arms) > 1:
-            for arm, marker in marker_of.items():
-                panel.plot([], [], marker, color=ARM_MARK_COLOUR, label=arm)
+                _draw_front_mark(panel, row, factor, styles.line(row["arm"], sparsity))
+        styles.draw_keys(panel, linewidth=1.2, markersize=5.5)
+        sparse = {arm: style for arm, style in styles.arms.items() if arm in _arms(frame)}
+        if len(sparse) > 1:
+            for arm, style in sparse.items():
+                draw_key(panel, arm, color=style["color"], linewidth=5)
         _set_cost_axes(panel, frame, found.y)
         panel.set_ylabel(found.y.label)
         return add_legend([panel])
 
 
 def _draw_front_mark(
-    panel: Axes, row: dict[Any, Any], factor: float, colour: Any, marker: str
+    panel: Axes, row: dict[Any, Any], factor: float, style: Mapping[str, Any]
 ) -> None:
     """Draw the mark of one cell, by its side of the front."""
     part = pd.DataFrame([row])
     alpha = 1.0 if row["sure"] else UNSURE_ALPHA
-    _draw_means(
-        panel, part["train_flops"], part, factor, colour, marker, alpha=alpha, fill=row["front"]
-    )
+    look = {"alpha": alpha, "fill": row["front"]}
+    _draw_means(panel, part["train_flops"], part, factor, style["color"], style["marker"], **look)
 
 
 def _arms(frame: pd.DataFrame) -> list[str]:
@@ -188,22 +196,25 @@ def _draw_means(
     Args:
         panel: Where to draw.
         x: Positions, shape [n].
-        part: One row per mark: ``mean low high``, and the columns of `_hover_texts`.
+        part: One row per mark: ``mean low high``, and the columns of `_hover_texts`; networks that
+            have learned nothing have marks of their own.
         factor: Factor of the values.
         colour: Colour of marks and bars.
         marker: Matplotlib's marker.
         alpha: Opacity, in [0, 1].
         fill: False for hollow marks.
     """
-    means = factor * part["mean"].to_numpy(dtype=np.float64)
+    means = joined_means(part, factor)
     low = factor * part["low"].to_numpy(dtype=np.float64)
     high = factor * part["high"].to_numpy(dtype=np.float64)
     panel.vlines(x, low, high, color=colour, linewidth=1.0, alpha=alpha)
     inside = colour if fill else "white"
+    texts = _hover_texts(part, factor)
     (marks,) = panel.plot(
         x, means, marker, color=colour, markerfacecolor=inside, markersize=5.5, alpha=alpha
     )
-    attach_hover_texts(marks, _hover_texts(part, factor))
+    attach_hover_texts(marks, texts)
+    draw_learned_nothing(panel, x, part, factor, colour, texts)
 
 
 def _require_rows(frame: pd.DataFrame, y: Measure) -> pd.DataFrame:

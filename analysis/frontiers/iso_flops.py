@@ -51,7 +51,8 @@ class IsoFlops(Shown):
 
     Args:
         y: The measure.
-        points: One row per cell: ``arm sparsity epochs train_flops``, ``n mean low high`` of ``y``.
+        points: One row per cell: ``arm sparsity epochs train_flops``, ``n mean low high`` of ``y``,
+            and ``learned_nothing``, the number of report trials that did.
         pairs: Rows that `frame` returns.
         tolerance: Largest difference of equal costs, as a part of the lower one.
         level: Coverage of the intervals, and level of the correction for many pairs, in (0, 1).
@@ -138,7 +139,7 @@ def iso_flops(
     points = points.reset_index(drop=True)
     pairs = _equal_cost_pairs(points, tolerance)
     compared = _compare_pairs(pairs, values, level, is_lower_better(results, y))
-    shown = points[[*SIDE_COLUMNS, "n", "mean", "low", "high"]]
+    shown = points[[*SIDE_COLUMNS, "n", "mean", "low", "high", "learned_nothing"]]
     return IsoFlops(results.measure(y), shown, compared, tolerance, level)
 
 

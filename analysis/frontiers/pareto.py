@@ -36,6 +36,7 @@ FRONT_COLUMNS = [
     "high",
     "df",
     "diverged",
+    "learned_nothing",
     "interval",
     "front",
     "sure",
@@ -63,11 +64,12 @@ class ParetoFront(Shown):
     def frame(self) -> pd.DataFrame:
         """One row per cell, the cheapest first.
 
-        Columns: ``cell arm sparsity epochs train_flops``; ``n mean low high df diverged interval``
-        of ``y`` over report seeds; ``front``, True if no cell that is as sparse and as cheap has as
-        good a mean; ``sure``, True for a cell off the front if such a cell's interval lies wholly
-        on the better side of its own, and for one on the front if all such cells' lie on the worse
-        side; ``dominated_by``, the cell that beats it by most, empty on the front; ``verdict``.
+        Columns: ``cell arm sparsity epochs train_flops``; ``n mean low high df diverged
+        learned_nothing interval`` of ``y`` over report seeds; ``front``, True if no cell that is as
+        sparse and as cheap has as good a mean; ``sure``, True for a cell off the front if such a
+        cell's interval lies wholly on the better side of its own, and for one on the front if all
+        such cells' lie on the worse side; ``dominated_by``, the cell that beats it by most, empty
+        on the front; ``verdict``.
         """
         return self.rows.copy()
 

@@ -10,9 +10,10 @@ import pandas as pd
 
 from .. import wording
 from ..drawers import draws
-from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_ticks
+from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_axis
+from ..drawing.line_styles import LineStyles, arm_styles
 from ..drawing.marks import add_line_legend, attach_hover_texts, draw_means
-from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
+from ..drawing.style import project_style
 from ..estimates.means import add_dense_points
 from ..measure import Measure
 from ..quantities import line_name
@@ -149,7 +150,7 @@ def draw_epochs_needed(found: EpochsNeeded) -> Figure:
     """
     lacking = "no cell has finished report trials of two lengths or more"
     frame = add_dense_points(require_rows(found.frame(), lacking))
-    styles = arm_styles(frame["arm"])
+    styles = arm_styles(frame)
     with project_style():
         axes = make_panels(1, size=(5.2, 3.8))
         axis = axes[0]
@@ -161,8 +162,7 @@ def draw_epochs_needed(found: EpochsNeeded) -> Figure:
             offset = step * (rank - (len(styles) - 1) / 2)
             x = np.asarray(log_density(part["sparsity"])) + offset
             _draw_needed_epochs(axis, x, part, style, arm)
-        axis.set_xlabel("Sparsity (%)")
-        set_sparsity_ticks(axis.xaxis, frame["sparsity"])
+        set_sparsity_axis(axis.xaxis, frame["sparsity"])
         axis.set_yscale("log", base=2)
         axis.set_yticks(lengths, [f"{length:g}" for length in lengths])
         axis.minorticks_off()
@@ -234,31 +234,33 @@ def draw_gains(frame: pd.DataFrame, y: Measure) -> Figure:
     lengths = sorted(set(frame["to_epochs"]))
     with project_style():
         axes = make_panels(len(arms))
-        palette = line_colours(frame["sparsity"], "sparsity.target")
+        styles = LineStyles(frame, frame["sparsity"], "sparsity.target")
         for arm, axis in zip(arms, axes, strict=False):
             axis.axhline(0, color="#555555", linewidth=1)
-            _draw_gain_marks(axis, frame[frame["arm"] == arm], lengths, palette, y.factor)
-            axis.set_title(arm)
+            _draw_gain_marks(axis, frame[frame["arm"] == arm], lengths, styles, y.factor)
+            axis.set_title(arm, **styles.title(arm))
             axis.set_xticks(range(len(lengths)), [f"{length:g}" for length in lengths])
             axis.set_xlim(-0.6, len(lengths) - 0.4)
             axis.set_xlabel("Trained for (epochs)")
         axes[0].set_ylabel(y.difference_label(": gain beyond dense"))
-        return add_line_legend(axes, "sparsity.target", palette)
+        styles.draw_keys(axes[-1], linestyle="none", markersize=4.5)
+        return add_line_legend(axes, "sparsity.target", styles.values)
 
 
 def _draw_gain_marks(
     axis: Axes,
     part: pd.DataFrame,
     lengths: Sequence[float],
-    palette: Mapping[Any, Any],
+    styles: LineStyles,
     factor: float,
 ) -> None:
     """Draw the gains of one arm, those of one length beside each other."""
-    for rank, (sparsity, colour) in enumerate(palette.items()):
+    for rank, sparsity in enumerate(styles.values):
         own = part[part["sparsity"] == sparsity]
-        offset = GAIN_OFFSET * (rank - (len(palette) - 1) / 2)
+        if own.empty:
+            continue
+        offset = GAIN_OFFSET * (rank - (len(styles.values) - 1) / 2)
         # Lengths are categories here, so that marks beside each other stay apart.
         x = own["to_epochs"].map(lengths.index) + offset
-        marker = LINE_MARKERS[rank % len(LINE_MARKERS)]
-        style = {"color": colour, "marker": marker, "linestyle": "none"}
+        style = {**styles.line(str(own["arm"].iloc[0]), sparsity), "linestyle": "none"}
         draw_means(axis, x, own, factor, style, line_name("sparsity.target", sparsity))

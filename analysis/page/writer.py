@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -17,6 +19,7 @@ from ..answers.groups import AnswerGroup, answer_groups
 from ..answers.page_sentences import write_on_page
 from ..checks import checks
 from ..curves.exhibits import comparison_exhibits
+from ..drawing.line_styles import numbered_arms, sparse_arms
 from ..estimates.means import absent_quantities
 from ..exhibit import Exhibit
 from ..lengths.extension import tolerance_text
@@ -62,6 +65,9 @@ from .study_tables import (
 from .table import PageTable, page_table
 from .template import render_page
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 NO_ANSWERS = Answers("", (), (), (), ())
 """Answers of results that none can be given of."""
 
@@ -87,6 +93,7 @@ class ReportWriter:
         self._folder = folder
         self._exporter = exporter
         self._sections = sections
+        self._arms = sparse_arms(results.cells())
         # Exhibits whose numbers stand on the page already.
         self._shown_elsewhere: set[str] = set()
 
@@ -235,7 +242,7 @@ class ReportWriter:
             return ShownExhibit(name, exhibit.title, exhibit.caption, table=table)
         stem = self._folder / "figures" / name
         self._exporter.write(stem.with_suffix(".csv"), lambda: csv_text(exhibit.frame))
-        job = self._exporter.order(exhibit.draw, stem)
+        job = self._exporter.order(partial(_draw_numbered, exhibit.draw, self._arms), stem)
         return ShownExhibit(name, exhibit.title, exhibit.caption, job, table)
 
     def _write_table(self, name: str, table: PageTable) -> None:
@@ -248,3 +255,9 @@ class ReportWriter:
         """Write a frame as ``tables/name.csv``."""
         path = self._folder / "tables" / f"{name}.csv"
         self._exporter.write(path, lambda: csv_bytes(frame))
+
+
+def _draw_numbered(draw: Callable[[], Figure], arms: Sequence[str]) -> Figure:
+    """Draw a figure in which arms have the hues that they have in every figure of the report."""
+    with numbered_arms(arms):
+        return draw()

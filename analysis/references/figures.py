@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ..drawers import draws
-from ..drawing.axes import log_density, make_panels, set_sparsity_ticks, set_x_axis
+from ..drawing.axes import log_density, make_panels, set_sparsity_axis, set_x_axis
+from ..drawing.line_styles import SPARSITY_FIELD, LineStyles, shades
 from ..drawing.marks import add_legend
-from ..drawing.style import ARM_COLOURS, LINE_MARKERS, line_colours, project_style
-from ..quantities import column_label, line_name
+from ..drawing.style import ARM_COLOURS, LINE_MARKERS, NEUTRAL_COLOUR, project_style
+from ..quantities import line_name
 from .overlay import Overlay
 from .published import paper_points
 
@@ -29,6 +30,8 @@ BEST_MARKER = "*"
 """Mark of a series that is the best of a sweep."""
 DIGITISED_MARKER = "D"
 """Mark of a series that was read off a figure."""
+LENGTH_LINE_STYLES = ("-", "--")
+"""Line style of each of `STRETCH_LABELS`."""
 STRETCH_LABELS = {
     "2x LR stretched": "2x, rate stretched",
     "2x LR held at final": "2x, rate held at its end",
@@ -43,7 +46,7 @@ def paper_figure() -> Figure:
     There is a line per sparsity, whose best budget is large.
     """
     points = paper_points()
-    palette = line_colours(points["sparsity"], "sparsity.target")
+    palette = shades(ARM_COLOURS[0], points["sparsity"], SPARSITY_FIELD)
     with project_style():
         (axis,) = make_panels(1, size=(5.4, 4.2))
         for rank, (sparsity, line) in enumerate(points.groupby("sparsity")):
@@ -70,27 +73,24 @@ def length_figure(points: pd.DataFrame) -> Figure:
         points: Rows of `length_points`.
     """
     recipes = ["RigL, ERK", "AC/DC, uniform", "dense (FFCV)"]
-    palette = line_colours(points["sparsity"], "sparsity.target")
+    points = points[points["line"].isin(recipes)]
+    styles = LineStyles(points.assign(arm=points["line"]), points["sparsity"], SPARSITY_FIELD)
     with project_style():
         axes = make_panels(len(recipes), size=(3.3, 3.4))
         for axis, recipe in zip(axes, recipes, strict=True):
-            _draw_length_lines(axis, points[points["line"] == recipe], palette)
+            _draw_length_lines(axis, points[points["line"] == recipe], styles)
             set_x_axis(axis, "epochs", LENGTH_TICKS)
-            axis.set_title(recipe)
+            axis.set_title(recipe, **styles.title(recipe))
         axes[0].set_ylabel("Top-1 accuracy (%)")
-        names = [line_name("sparsity.target", sparsity) for sparsity in palette]
+        names = styles.draw_keys(axes[-1], markersize=5, linewidth=1.4)
         return add_legend(axes, "Sparsity", names)
 
 
-def _draw_length_lines(axis: Axes, points: pd.DataFrame, palette: Mapping[Any, Any]) -> None:
+def _draw_length_lines(axis: Axes, points: pd.DataFrame, styles: LineStyles) -> None:
     """Draw a line per sparsity of one recipe; bars are standard deviations, if published."""
-    for rank, (sparsity, colour) in enumerate(palette.items()):
-        own = points[points["sparsity"] == sparsity]
-        if own.empty:
-            continue
+    for sparsity, own in points.groupby("sparsity"):
         style: dict[str, Any] = {
-            "color": colour,
-            "marker": LINE_MARKERS[rank % len(LINE_MARKERS)],
+            **styles.line(str(own["line"].iloc[0]), sparsity),
             "markersize": 5,
             "linewidth": 1.4,
             "capsize": 2,
@@ -115,16 +115,15 @@ def stretch_figure(points: pd.DataFrame) -> Figure:
             part = points[points["length"] == length]
             ends = 100 * np.stack([part["gain"] - part["low"], part["high"] - part["gain"]])
             style: dict[str, Any] = {
-                "color": ARM_COLOURS[rank],
+                "color": NEUTRAL_COLOUR,
+                "linestyle": LENGTH_LINE_STYLES[rank],
                 "marker": LINE_MARKERS[rank],
                 "markersize": 5,
                 "capsize": 2,
                 "label": label,
             }
             axis.errorbar(log_density(part["sparsity"]), 100 * part["gain"], ends, **style)
-        names = [f"{100 * sparsity:g}" for sparsity in sparsities]
-        axis.set_xticks(log_density(sparsities), names)
-        axis.set_xlabel(column_label("sparsity"))
+        set_sparsity_axis(axis.xaxis, sparsities)
         axis.set_ylabel("Top-1 gained over 1x (points)")
         return add_legend([axis], "Trained for")
 
@@ -204,6 +203,6 @@ def _extend_axes(axis: Axes, overlay: Overlay) -> None:
     frame = overlay.curve.frame()
     if overlay.curve.x == "sparsity":
         sparsities = [*frame["sparsity"], *overlay.points["x"].round(2)]
-        set_sparsity_ticks(axis.xaxis, sparsities)
+        set_sparsity_axis(axis.xaxis, sparsities)
     else:
         set_x_axis(axis, "epochs", sorted({*frame["epochs"], *overlay.points["x"]}))

@@ -11,8 +11,9 @@ import pandas as pd
 from .. import wording
 from ..drawers import draws
 from ..drawing.axes import make_panels, require_rows
+from ..drawing.line_styles import LineStyles, arm_styles, shades
 from ..drawing.marks import add_legend, attach_hover_texts
-from ..drawing.style import LINE_MARKERS, arm_styles, line_colours, project_style
+from ..drawing.style import LINE_MARKERS, project_style
 from ..quantities import column_label, line_name
 from .density import DensityProfile
 from .mask_history import MaskHistory
@@ -28,6 +29,8 @@ MAX_MATRIX_RECIPES = 12
 """Recipes up to which a matrix shows all; else it shows those of the extreme training lengths."""
 DARK_FIELD = 0.55
 """A field of the matrix below this part of the greatest overlap is dark and has white text."""
+TRIAL_STYLE: dict[str, Any] = {"linewidth": 1.1, "alpha": 0.85, "marker": ".", "markersize": 4}
+"""Style of the line of one trial, besides its colour."""
 DENSITY_DECIMALS = 5
 """Decimals to which densities by layer are compared."""
 
@@ -44,26 +47,29 @@ def draw_densities(profile: DensityProfile) -> Figure:
     frame = _require_rows(profile.frame(), "the certificates")
     layers = list(dict.fromkeys(profile.layers["layer"]))
     panels = _merge_equal_panels(frame, _panels(frame))
-    palette = line_colours(frame["sparsity"], "sparsity.target")
+    styles = LineStyles(frame, frame["sparsity"], "sparsity.target")
     lowest = frame.loc[frame["mean"] > 0, "mean"].min()
     # A dead layer has no place on a logarithmic axis: it is drawn at the floor.
     floor = 100 * min(lowest, 1 - frame["sparsity"].max()) / 2
     with project_style():
         columns = 2 if len(panels) in (2, 4) else 3
         axes = make_panels(len(panels), columns=columns, size=(4.2, 3.6))
-        for axis, (title, (arm, epochs)) in zip(axes, panels.items(), strict=True):
+        for axis, (title, equal) in zip(axes, panels.items(), strict=True):
+            arm, epochs = equal[0]
             part = frame[(frame["arm"] == arm) & (frame["epochs"] == epochs)]
-            for rank, (sparsity, colour) in enumerate(palette.items()):
+            is_of_one_arm = len({name for name, _ in equal}) == 1
+            for sparsity in styles.values:
                 own = part[part["sparsity"] == sparsity].drop_duplicates("position")
-                style = {"color": colour, "marker": LINE_MARKERS[rank % len(LINE_MARKERS)]}
+                style = styles.line(arm if is_of_one_arm else None, sparsity)
                 _draw_layer_densities(axis, own, floor, style, sparsity)
             axis.set_yscale("log")
             _set_layer_ticks(axis, layers)
-            axis.set_title(title)
+            axis.set_title(title, **styles.title(arm) if is_of_one_arm else {})
             axis.tick_params(labelbottom=True)
         axes[0].yaxis.set_major_formatter("{x:g}")
         axes[0].set_ylabel("Density (%, log scale)")
-        return add_legend(axes, "Sparsity")
+        names = styles.draw_keys(axes[-1], markersize=4, linewidth=1.2)
+        return add_legend(axes, "Sparsity", names)
 
 
 def _layer_hover_text(row: Mapping[Any, Any], column: str) -> str:
@@ -84,8 +90,8 @@ def _require_rows(frame: pd.DataFrame, needed: str) -> pd.DataFrame:
 
 def _merge_equal_panels(
     frame: pd.DataFrame, panels: Sequence[tuple[str, float]]
-) -> dict[str, tuple[str, float]]:
-    """The first of the panels whose layers are equally dense, by a title that names all arms."""
+) -> dict[str, list[tuple[str, float]]]:
+    """Panels whose layers are equally dense, by a title that names all arms."""
     groups: dict[tuple[Any, ...], list[tuple[str, float]]] = {}
     for arm, epochs in panels:
         part = frame[(frame["arm"] == arm) & (frame["epochs"] == epochs)]
@@ -100,7 +106,7 @@ def _merge_equal_panels(
         if len(equal) > 1:
             names = [name for name, _ in equal]
             title = ", ".join(dict.fromkeys(names))
-        merged[title] = (arm, epochs)
+        merged[title] = equal
     return merged
 
 
@@ -131,7 +137,7 @@ def _draw_layer_densities(
     sizes: dict[str, Any] = {"markersize": 4, "linewidth": 1.2, "elinewidth": 1, "capsize": 2}
     bars = axis.errorbar(x, shown, bar_ends, label=name, **sizes, **style)
     attach_hover_texts(bars, [_layer_hover_text(row, "mean") for row in own.to_dict("records")])
-    crosses: dict[str, Any] = {"color": "#cc3311", "markersize": 9, "markeredgewidth": 2}
+    crosses: dict[str, Any] = {"color": "black", "markersize": 9, "markeredgewidth": 2}
     axis.plot(x[is_dead], shown[is_dead], "x", zorder=5, **crosses)
     axis.axhline(100 * (1 - sparsity), color=style["color"], linestyle=":", linewidth=0.9)
 
@@ -155,7 +161,7 @@ def draw_masks(history: MaskHistory) -> Figure:
     labels = {"iou_previous": "IoU with the mask before"}
     if not history.is_nested():
         labels["of_final"] = "Of the final mask\nalready active (%)"
-    palette = line_colours(frame["sparsity"], "sparsity.target")
+    styles = LineStyles(frame, frame["sparsity"], "sparsity.target")
     lowest = max(0.0, frame["iou_previous"].min() - 0.02)
     limits = {"iou_previous": (lowest, 1.01), "of_final": (0, 104)}
     columns = len(labels) * width
@@ -171,30 +177,25 @@ def draw_masks(history: MaskHistory) -> Figure:
                     if place >= len(lengths):
                         continue
                     part = frame[(frame["arm"] == arm) & (frame["epochs"] == lengths[place])]
-                    _draw_trials(axis, part.dropna(subset=column), column, palette)
+                    _draw_trials(axis, part.dropna(subset=column), column, styles)
                     axis.set_ylim(*limits[column])
-                    axis.set_title(_title(arm, lengths[place], frame))
+                    axis.set_title(_title(arm, lengths[place], frame), **styles.title(arm))
                     axis.set_ylabel(label if place == 0 else "")
                     axis.tick_params(labelbottom=True)
         for axis in axes[-columns:]:
             axis.set_xlabel(column_label("progress"))
-        return add_legend(axes, "Sparsity")
+        names = styles.draw_keys(axes[-1], **TRIAL_STYLE)
+        return add_legend(axes, "Sparsity", names)
 
 
-def _draw_trials(axis: Axes, part: pd.DataFrame, column: str, palette: Mapping[float, Any]) -> None:
+def _draw_trials(axis: Axes, part: pd.DataFrame, column: str, styles: LineStyles) -> None:
     """Draw a thin line per trial over its training; the first of each sparsity has its name."""
     factor = 100 if column == "of_final" else 1
     named = set()
     for _, trial in part.groupby("trial_id", sort=False):
         sparsity = trial["sparsity"].iloc[0]
         name = line_name("sparsity.target", sparsity)
-        style: dict[str, Any] = {
-            "color": palette[sparsity],
-            "linewidth": 1.1,
-            "alpha": 0.85,
-            "marker": ".",
-            "markersize": 4,
-        }
+        style = {**styles.line(str(trial["arm"].iloc[0]), sparsity), **TRIAL_STYLE}
         # A label on every line would repeat the name in the legend.
         label = None if sparsity in named else name
         named.add(sparsity)
@@ -258,7 +259,7 @@ def _shown_recipes(frame: pd.DataFrame) -> list[str]:
     if len(recipes) <= MAX_MATRIX_RECIPES:
         return recipes
     # The extremes show what length does; names end with it, see `final_masks`.
-    lengths = {name: float(name.split()[-2]) for name in recipes if name.endswith(" ep")}
+    lengths = {name: _recipe_length(name) for name in recipes if name.endswith(" ep")}
     extremes = {min(lengths.values(), default=0.0), max(lengths.values(), default=0.0)}
     shown = [name for name in recipes if lengths.get(name) in extremes]
     return shown or recipes[:MAX_MATRIX_RECIPES]
@@ -302,7 +303,7 @@ def _matrix_places(
 def draw_layer_overlaps(found: MaskOverlap) -> Figure:
     """Draw the overlap of two seeds of one recipe by layer: a panel per sparsity.
 
-    There is a line per recipe; that of chance is dotted.
+    There is a line per recipe, of longer training in a darker shade; that of chance is dotted.
 
     Raises:
         SparsetuneError: if there is nothing to draw.
@@ -310,7 +311,7 @@ def draw_layer_overlaps(found: MaskOverlap) -> Figure:
     frame = _require_rows(found.by_layer(), "the final masks of two seeds")
     frame = frame[frame["recipe"].isin(_shown_recipes(frame))]
     layers = list(dict.fromkeys(frame["layer"]))
-    styles = arm_styles(frame["recipe"])
+    styles = _recipe_styles(list(dict.fromkeys(frame["recipe"])))
     sparsities = sorted(set(frame["sparsity"]))
     with project_style():
         columns = min(3, len(sparsities))
@@ -326,6 +327,30 @@ def draw_layer_overlaps(found: MaskOverlap) -> Figure:
         axes[0].set_ylim(0, None)
         axes[0].set_ylabel("IoU of two seeds (%)")
         return add_legend(axes, None)
+
+
+def _recipe_styles(recipes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Colour and marker of each recipe: the hue of its arm, in a shade for its length."""
+    arms = [_arm_of_recipe(name) for name in recipes]
+    found = {}
+    for arm, style in arm_styles(pd.DataFrame({"arm": arms})).items():
+        own = [name for name, owner in zip(recipes, arms, strict=True) if owner == arm]
+        own.sort(key=_recipe_length)
+        colours = shades(style["color"], range(len(own)), None)
+        for rank, name in enumerate(own):
+            marker = LINE_MARKERS[rank % len(LINE_MARKERS)]
+            found[name] = {"color": colours[rank], "marker": marker}
+    return {name: found[name] for name in recipes}
+
+
+def _arm_of_recipe(name: str) -> str:
+    """Arm of a recipe, which its name begins with, see `final_masks`."""
+    return name.rsplit(" ", 2)[0] if name.endswith(" ep") else name.partition("/")[0]
+
+
+def _recipe_length(name: str) -> float:
+    """Epochs of a recipe, which its name ends with if there are several; else 0."""
+    return float(name.split()[-2]) if name.endswith(" ep") else 0.0
 
 
 def _draw_layer_line(

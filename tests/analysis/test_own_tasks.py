@@ -157,7 +157,8 @@ def test_figures_and_notes_have_the_unit(results: analysis.StudyResults) -> None
     loss = analysis.length_curve(results, "train_loss")
     assert loss.plot().axes[0].get_ylabel() == "Training loss (squared error)"
     gap = analysis.sparsity_curve(results, "test_score", "schedule.epochs", gap="twin")
-    assert gap.plot().axes[0].get_ylabel() == "Test score minus dense twin\n(R²)"
+    label = gap.plot().axes[0].get_ylabel()
+    assert label == "Test score minus dense network\nof same recipe and seed\n(R²)"
     drawn = analysis.sparsity_curve(results, "test_score", "schedule.epochs").plot()
     heights = np.concatenate([line.get_ydata() for line in drawn.axes[0].lines])
     assert np.nanmax(np.abs(heights)) < 1  # no percent

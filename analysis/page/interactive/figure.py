@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...drawing.marks import is_key
 from .marks import (
     PIXELS_PER_POINT,
     css_colour,
@@ -105,7 +106,7 @@ def _plotly_panel(panel: Panel) -> dict[str, Any]:
     if heading:
         layout["title"] = {
             "text": html.escape(heading),
-            "font": {"size": 13, "color": "#222"},
+            "font": {"size": 13, "color": css_colour(panel.axes.title.get_color())},
             "x": 0.5,
             "y": 0.98,
         }
@@ -129,7 +130,7 @@ def _plotly_axis(panel: Panel, side: int) -> dict[str, Any]:
     show_own_values = all(map(_shows_own_value, labels, ticks))
     if axis.get_scale() != "linear" or not show_own_values:
         layout["tickvals"] = json_numbers(axis.get_transform().transform(ticks))
-        layout["ticktext"] = [html.escape(label) for label in labels]
+        layout["ticktext"] = [html.escape(label).replace("\n", "<br>") for label in labels]
     return layout
 
 
@@ -185,10 +186,12 @@ def _legend(
 
 
 def _artists_by_label(axes: Sequence[Axes]) -> dict[Any, Any]:
-    """Every artist and container of the panels; of several with one label, the last."""
+    """Every artist and container of the panels; of several with one label the key, or the last."""
     artists: dict[Any, Any] = {}
     for part in axes:
         known: list[Any] = [*part.get_children(), *part.containers]
         for artist in known:
-            artists[artist.get_label()] = artist
+            label = artist.get_label()
+            if is_key(artist) or not is_key(artists.get(label)):
+                artists[label] = artist
     return artists

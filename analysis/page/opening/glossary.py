@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
+from ...wording import TWIN_LABELS
+
 CODE_PATTERN = re.compile("`([^`\n]+)`")
 
 
@@ -36,8 +38,9 @@ TERMS = (
     Term("dense network", "The same network without pruning."),
     Term(
         "dense twin",
-        "A dense network trained with the same recipe, seed and length as a sparse one.",
-        ("dense, trained alike",),
+        "A dense network trained with the same recipe, seed and length as a sparse one; with the"
+        " same FLOPs, where a study asks for these.",
+        tuple(TWIN_LABELS.values()),
     ),
     Term(
         "dense recipe",

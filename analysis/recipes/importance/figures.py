@@ -13,8 +13,9 @@ from sparsetune.errors import SparsetuneError
 from ... import wording
 from ...drawers import draws
 from ...drawing.axes import make_panels
+from ...drawing.line_styles import row_colours
 from ...drawing.marks import attach_hover_texts
-from ...drawing.style import ARM_COLOURS, project_style
+from ...drawing.style import project_style
 from ..axis_text import short_axis_name
 from ..responses import MIN_CONFIGURATIONS
 from .importance import MATTERS, Importance
@@ -42,30 +43,32 @@ def draw_importance(found: Importance) -> Figure:
     axes = list(dict.fromkeys(frame["axis"]))
     names = [short_axis_name(path) for path in axes]
     has_several_arms = frame["arm"].nunique() > 1
+    frame = frame.assign(colour=row_colours(frame))
     bands = list(frame.groupby(["arm", "band"], sort=False))
     with project_style():
         height = 0.55 + 0.42 * len(axes)
         panels = make_panels(len(bands), columns=PANEL_COLUMNS, size=(2.3, height))
         for number, (panel, (key, part)) in enumerate(zip(panels, bands, strict=True)):
             arm, band = map(str, key)
-            _draw_shares(panel, part, axes)
+            _draw_shares(panel, part, axes, part["colour"].iloc[0])
             is_ambiguous = has_several_arms and band != arm
-            panel.set_title(f"{arm}, {band}" if is_ambiguous else band)
+            style = {"color": part["colour"].iloc[0]} if has_several_arms else {}
+            panel.set_title(f"{arm}, {band}" if is_ambiguous else band, **style)
             is_in_last_row = number >= len(bands) - PANEL_COLUMNS
             _format_axis(panel, names, is_in_last_row)
         return cast("Figure", panels[0].get_figure(root=True))
 
 
-def _draw_shares(panel: Axes, part: pd.DataFrame, axes: Sequence[str]) -> None:
-    """Draw the shares of one band, one below the other."""
+def _draw_shares(panel: Axes, part: pd.DataFrame, axes: Sequence[str], colour: str) -> None:
+    """Draw the shares of one band, one below the other, in the colour of its arm."""
     heights = part["axis"].map(axes.index).to_numpy()
     shares = 100 * part["share"].to_numpy(dtype=np.float64)
     texts: Any = np.array([_hover_text(row) for row in part.to_dict("records")], dtype=object)
     matters = part["verdict"].eq(MATTERS).to_numpy()
     # A line has one fill for all its marks: filled and hollow ones are two lines.
-    for is_shown, fill in ((matters, ARM_COLOURS[0]), (~matters, "white")):
+    for is_shown, fill in ((matters, colour), (~matters, "white")):
         style: dict[str, Any] = {
-            "color": ARM_COLOURS[0],
+            "color": colour,
             "markerfacecolor": fill,
             "markersize": 6,
         }

@@ -13,11 +13,12 @@ from sparsetune.study.space import LogUniform
 
 from ... import wording
 from ...drawers import draws
-from ...drawing.axes import log_density, make_panels, set_sparsity_ticks
+from ...drawing.axes import log_density, make_panels, set_sparsity_axis
+from ...drawing.line_styles import LineStyles, arm_styles
 from ...drawing.marks import add_legend, attach_hover_texts
-from ...drawing.style import LINE_MARKERS, line_colours, project_style
+from ...drawing.style import DENSE_COLOUR, REGION_COLOUR, project_style
 from ...estimates.means import add_dense_points
-from ...quantities import column_label, line_name
+from ...quantities import line_name
 from ..axis_text import axis_factor, axis_name, format_value
 from ..responses import MIN_CONFIGURATIONS
 from .optima import Optima
@@ -40,7 +41,7 @@ MAX_RATIO_WITH_MINOR_TICKS = 1000
 def draw_optima(found: Optima) -> Figure:
     """Draw medians and intervals against sparsity: a column of panels per search axis.
 
-    There is a row of panels per arm, and a line per training length.
+    There is a row of panels per arm, and a line per training length, the longer the darker.
 
     Raises:
         SparsetuneError: if no cell has enough configurations.
@@ -54,22 +55,24 @@ def draw_optima(found: Optima) -> Figure:
     paths = list(dict.fromkeys(frame["axis"]))
     arms = list(dict.fromkeys(frame["arm"]))
     panels = [(arm, path) for arm in arms for path in paths]
+    ranks = frame["line"].map(lines.index)
+    styles = LineStyles(frame, ranks, None)
     right_end = log_density(frame["sparsity"].max())
     with project_style():
-        grid = make_panels(len(panels), columns=len(paths), size=(3.1, 3.0), share=False)
+        grid = make_panels(len(panels), columns=len(paths), size=(3.1, 3.4), share=False)
         for axes, (arm, path) in zip(grid, panels, strict=True):
             part = frame[(frame["arm"] == arm) & (frame["axis"] == path)]
-            _draw_lines(axes, part, lines, axis_factor(path))
+            _draw_lines(axes, part, lines, styles, axis_factor(path))
             _set_searched_range(axes, found, path)
-            set_sparsity_ticks(axes.xaxis, frame["sparsity"])
+            set_sparsity_axis(axes.xaxis, frame["sparsity"])
             axes.set_xlim(log_density(0) - 0.35, right_end + 0.35)
             alone = len(arms) == 1
-            axes.set_title(axis_name(path) if alone else f"{arm}: {axis_name(path).lower()}")
-            axes.set_xlabel(column_label("sparsity"))
+            title = axis_name(path) if alone else f"{arm}: {axis_name(path).lower()}"
+            axes.set_title(title, **styles.title(arm))
             axes.tick_params(labelbottom=True)
         for axes in grid[:: len(paths)]:
             axes.set_ylabel(f"Best on average for {found.y.phrase}")
-        return _add_legend(grid, lines)
+        return _add_legend(grid, lines, styles)
 
 
 def draw_response(found: Optima, path: str) -> Figure:
@@ -83,6 +86,7 @@ def draw_response(found: Optima, path: str) -> Figure:
     arms = list(dict.fromkeys(frame["arm"]))
     panels = [(arm, line, s) for arm in arms for line in lines for s in sparsities]
     columns = len(sparsities)
+    colours = arm_styles(frame)
     with project_style():
         grid = make_panels(len(panels), columns=columns, size=(2.6, 2.3), share=False)
         for number, (axes, (arm, line, sparsity)) in enumerate(zip(grid, panels, strict=True)):
@@ -91,7 +95,7 @@ def draw_response(found: Optima, path: str) -> Figure:
             # A cell without the axis keeps its place, so that columns of panels are sparsities.
             axes.set_visible(len(own) > 0)
             for row in own.to_dict("records"):
-                _draw_points(axes, found, row, path)
+                _draw_points(axes, found, row, path, colours[arm]["color"])
             arm_name = arm if len(arms) > 1 else ""
             parts = [line_name("sparsity.target", sparsity), arm_name, line]
             axes.set_title(", ".join(part for part in parts if part))
@@ -120,12 +124,15 @@ def _line_rows(found: Optima) -> tuple[pd.DataFrame, list[str]]:
     return add_dense_points(frame), list(dict.fromkeys(lines))
 
 
-def _draw_lines(axes: Axes, part: pd.DataFrame, lines: Sequence[str], factor: float) -> None:
+def _draw_lines(
+    axes: Axes, part: pd.DataFrame, lines: Sequence[str], styles: LineStyles, factor: float
+) -> None:
     """Draw the lines of one panel, a little beside each other."""
-    palette = line_colours(range(len(lines)), "schedule.epoch_multiplier")
     for rank, line in enumerate(lines):
         own = part[part["line"] == line].sort_values("sparsity")
-        style = {"color": palette[rank], "marker": LINE_MARKERS[rank % len(LINE_MARKERS)]}
+        if own.empty:
+            continue
+        style = styles.line(str(own["arm"].iloc[0]), rank)
         offset = MARK_SPACING * (rank - (len(lines) - 1) / 2)
         _draw_line(axes, own, offset, style, line, factor)
 
@@ -185,10 +192,10 @@ def _winner_hover_text(row: Mapping[Any, Any]) -> str:
     return wording.hover_text(where, f"winner {format_value(row['axis'], row['winner'])}")
 
 
-def _draw_points(axes: Axes, found: Optima, row: Mapping[Any, Any], path: str) -> None:
-    """Draw the configurations of one cell, and the optimum's interval behind them.
+def _draw_points(axes: Axes, found: Optima, row: Mapping[Any, Any], path: str, colour: str) -> None:
+    """Draw the configurations of one cell in its arm's colour, the optimum's interval behind them.
 
-    The worst configurations, diverged ones among them, are triangles at the top.
+    The worst configurations, diverged ones among them, are hollow triangles at the top.
     """
     points = found.response(row["cell"])
     points = points[points["axis"] == path]
@@ -201,11 +208,12 @@ def _draw_points(axes: Axes, found: Optima, row: Mapping[Any, Any], path: str) -
     # A cliff above the middle would squeeze all other values into a line.
     has_long_tail = middle - np.nanmin(y) <= np.nanmax(y) - middle
     is_beyond = is_diverged | (y > worst) if has_long_tail else is_diverged
-    opacity = 0.12 if row["verdict"] == "not located" else 0.25
-    interval_style: dict[str, Any] = {"color": "#0055aa", "alpha": opacity, "linewidth": 0}
+    opacity = 0.5 if row["verdict"] == "not located" else 1
+    interval_style: dict[str, Any] = {"color": REGION_COLOUR, "alpha": opacity, "linewidth": 0}
+    colour = colour if row["sparsity"] else DENSE_COLOUR
     axes.axvspan(factor * row["low"], factor * row["high"], **interval_style)
-    near_style: dict[str, Any] = {"color": "#333333", "markersize": 3.2, "alpha": 0.7}
-    far_style: dict[str, Any] = {"color": "#cc3311", "markersize": 3.5, "alpha": 0.8}
+    near_style: dict[str, Any] = {"color": colour, "markersize": 3.2, "alpha": 0.7}
+    far_style: dict[str, Any] = {**near_style, "markersize": 4, "markerfacecolor": "white"}
     (near,) = axes.plot(x[~is_beyond], y[~is_beyond], "o", **near_style)
     top = np.full(is_beyond.sum(), worst)
     (far,) = axes.plot(x[is_beyond], top, "^", **far_style)
@@ -272,9 +280,9 @@ def _power_of_ten(value: float, _: int) -> str:
     return f"1e{round(np.log10(value))}" if value < 1 else f"{value:g}"
 
 
-def _add_legend(grid: Sequence[Axes], lines: Sequence[str]) -> Figure:
+def _add_legend(grid: Sequence[Axes], lines: Sequence[str], styles: LineStyles) -> Figure:
     """Add a legend if there are several lines."""
-    has_names = bool(grid[0].get_legend_handles_labels()[1])
-    if has_names and len(lines) > 1:
-        return add_legend(grid[:1], "Epochs")
-    return cast("Figure", grid[0].get_figure(root=True))
+    if len(lines) < 2:
+        return cast("Figure", grid[0].get_figure(root=True))
+    names = styles.draw_keys(grid[-1], lines, linewidth=1.3, markersize=5)
+    return add_legend(grid, "Epochs", names)

@@ -12,8 +12,16 @@ from sparsetune.errors import SparsetuneError
 from ... import wording
 from ...drawers import draws
 from ...drawing.axes import make_panels
-from ...drawing.marks import add_legend, attach_hover_texts
-from ...drawing.style import ARM_COLOURS, project_style
+from ...drawing.line_styles import row_colours
+from ...drawing.marks import (
+    LEARNED_NOTHING,
+    LEARNED_NOTHING_STYLE,
+    add_legend,
+    attach_hover_texts,
+    draw_key,
+    has_learned_nothing,
+)
+from ...drawing.style import NEUTRAL_COLOUR, project_style
 from .optimism import Optimism
 
 if TYPE_CHECKING:
@@ -24,7 +32,8 @@ if TYPE_CHECKING:
 def draw_optimism(found: Optimism) -> Figure:
     """Draw a line per cell, the first on top, from the value in the search to that on fresh seeds.
 
-    The search's value is hollow; the mean over fresh seeds is filled and has bars.
+    The search's value is hollow; the mean over fresh seeds is filled and has bars. The colour tells
+    the arm.
 
     Raises:
         SparsetuneError: if no winner of a search was run again.
@@ -36,36 +45,35 @@ def draw_optimism(found: Optimism) -> Figure:
             " there are none"
         )
     factor = found.y.factor
-    rows = frame.to_dict("records")
-    names = [_cell_label(row) for row in rows]
-    heights = np.arange(len(frame))[::-1]
-    report = factor * frame["report"]
-    search = factor * frame["search"]
-    bar_ends = factor * np.stack([frame["report"] - frame["low"], frame["high"] - frame["report"]])
-    style: dict[str, Any] = {
-        "linestyle": "none",
-        "marker": "o",
-        "markersize": 5,
-        "color": ARM_COLOURS[0],
-    }
+    names = [_cell_label(row) for row in frame.to_dict("records")]
+    frame = frame.assign(height=np.arange(len(frame))[::-1], colour=row_colours(frame))
+    style: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 5}
+    hollow: dict[str, Any] = {**style, "markerfacecolor": "white"}
     with project_style():
         (axis,) = make_panels(1, size=(5.6, 0.7 + 0.26 * len(frame)))
-        axis.hlines(heights, search, report, color="#bbbbbb", linewidth=1.2, zorder=1)
-        bars = axis.errorbar(
-            report,
-            heights,
-            xerr=np.nan_to_num(bar_ends),
-            label="on fresh seeds",
-            elinewidth=1,
-            capsize=2,
-            **style,
-        )
-        (hollow,) = axis.plot(
-            search, heights, label="in the search", markerfacecolor="white", **style
-        )
-        attach_hover_texts(bars, [_report_hover_text(row, factor) for row in rows])
-        attach_hover_texts(hollow, [_search_hover_text(row, factor) for row in rows])
-        axis.set_yticks(heights, names)
+        ends = (factor * frame["search"], factor * frame["report"])
+        axis.hlines(frame["height"], *ends, color="#bbbbbb", linewidth=1.2, zorder=1)
+        frame = frame.assign(is_lost=has_learned_nothing(frame))
+        for (colour, is_lost), part in frame.groupby(["colour", "is_lost"], sort=False):
+            rows = part.to_dict("records")
+            bar_ends = np.stack([part["report"] - part["low"], part["high"] - part["report"]])
+            bars = axis.errorbar(
+                factor * part["report"],
+                part["height"],
+                xerr=np.nan_to_num(factor * bar_ends),
+                elinewidth=1,
+                capsize=2,
+                color=colour,
+                **(LEARNED_NOTHING_STYLE if is_lost else style),
+            )
+            (marks,) = axis.plot(factor * part["search"], part["height"], color=colour, **hollow)
+            attach_hover_texts(bars, [_report_hover_text(row, factor) for row in rows])
+            attach_hover_texts(marks, [_search_hover_text(row, factor) for row in rows])
+        draw_key(axis, "on fresh seeds", color=NEUTRAL_COLOUR, **style)
+        draw_key(axis, "in the search", color=NEUTRAL_COLOUR, **hollow)
+        if frame["is_lost"].any():
+            draw_key(axis, LEARNED_NOTHING, color=NEUTRAL_COLOUR, **LEARNED_NOTHING_STYLE)
+        axis.set_yticks(frame["height"], names)
         axis.set_ylim(-0.7, len(frame) - 0.3)
         axis.grid(visible=False, axis="y")
         axis.set_xlabel(found.y.label)

@@ -23,6 +23,7 @@ OPTIMISM_COLUMNS = [
     "configurations",
     "search",
     "n",
+    "learned_nothing",
     "report",
     "low",
     "high",
@@ -56,11 +57,11 @@ class Optimism(Shown):
 
         Columns: ``cell arm sparsity epochs``, other sweep axes; ``configurations`` that were
         compared; ``search``, the winner's objective there; ``n report low high``, the same column
-        of the same configuration over fresh seeds; ``luck luck_low luck_high``, the amount by which
-        the search flattered it, positive if it did, the interval over the report seeds; ``sd
-        pooled_sd df interval``, between report seeds; ``expected``, the luck of the best of that
-        many equally good configurations: E[max of N standard normals] x pooled_sd / sqrt(search
-        seeds).
+        of the same configuration over fresh seeds, of which ``learned_nothing`` did; ``luck
+        luck_low luck_high``, the amount by which the search flattered it, positive if it did, the
+        interval over the report seeds; ``sd pooled_sd df interval``, between report seeds;
+        ``expected``, the luck of the best of that many equally good configurations: E[max of N
+        standard normals] x pooled_sd / sqrt(search seeds).
         """
         return self.rows.copy()
 
@@ -129,6 +130,7 @@ def optimism(
     found = found.assign(
         search=table["objective"].astype("float64"),
         configurations=configurations,
+        learned_nothing=cells["learned_nothing"],
         expected=_expected_luck(configurations, found["pooled_sd"], results.design.search_seeds),
     )
     found = _add_luck(found, minimize=results.design.minimize)

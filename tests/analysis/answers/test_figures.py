@@ -16,6 +16,7 @@ from analysis.answers.answers import Answers, answers
 from analysis.answers.exhibits import answer_exhibit, question_exhibit
 from analysis.answers.figures import draw_against_length, draw_effects, has_cut_bands
 from analysis.answers.groups import AnswerGroup, answer_groups
+from analysis.exhibit import Exhibit
 from analysis.measure import Measure
 from analysis.tables.results import Results
 from tests.analysis.exact import TWO_ARMS, Exact, planted
@@ -73,8 +74,22 @@ def test_sparsities_are_shown_with_the_dense_twin_where_one_length_is_trained(
     exhibit = answer_exhibit(results, answer_groups(answers(results).answers))
     assert exhibit is not None and exhibit.draw is not None
     assert exhibit.title == "Test accuracy against sparsity"
-    names = [line.get_label() for line in exhibit.draw().axes[0].lines]
-    assert names == ["GMP", "dense, trained alike"]
+    assert labels(exhibit) == ["GMP", "dense network, same recipe, seed and length"]
+
+
+def test_the_dense_twin_of_equal_flops_is_not_said_to_train_as_long(tmp_path: Path) -> None:
+    study = SMALL.with_changes(sweep={"sparsity.target": [0, 0.9]}, equal="train_flops")
+    results = analysis.load(Simulation(study, tmp_path / "s").run())
+    exhibit = answer_exhibit(results, answer_groups(answers(results).answers))
+    assert exhibit is not None
+    assert labels(exhibit) == ["GMP", "dense network, same recipe, seed and FLOPs"]
+
+
+def labels(exhibit: Exhibit) -> list[str]:
+    """Names of an exhibit's legend, each on one line."""
+    assert exhibit.draw is not None
+    (legend,) = exhibit.draw().legends
+    return [" ".join(text.get_text().split()) for text in legend.get_texts()]
 
 
 def test_nothing_is_drawn_before_anything_was_measured(tmp_path: Path) -> None:
@@ -136,6 +151,8 @@ def test_one_kind_of_answer_needs_no_key() -> None:
     rows = pd.DataFrame(
         {
             "network": ["a", "b"],
+            "arm": "gmp",
+            "sparsity": 0.9,
             "mean": [0.01, 0.02],
             "low": [0.0, np.nan],
             "high": [0.02, np.nan],

@@ -12,7 +12,7 @@ import pytest
 import analysis
 from analysis.curves.comparison import cell_costs, compare_arms
 from analysis.curves.figures import arms_by_right_end
-from analysis.drawing.style import arm_styles
+from analysis.drawing.line_styles import arm_styles
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
 from sparsetune.study import Arm
@@ -169,7 +169,7 @@ def test_the_legend_is_in_the_order_of_the_right_ends() -> None:
 
 def test_a_dozen_arms_look_different() -> None:
     names = [f"arm {i}" for i in range(132)]
-    styles = arm_styles(names)
+    styles = arm_styles(pd.DataFrame({"arm": names}))
     assert list(styles) == names
     assert len({style["color"] for style in list(styles.values())[:12]}) == 12
     assert len({(style["color"], style["marker"]) for style in styles.values()}) == 132

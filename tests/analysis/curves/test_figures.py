@@ -28,20 +28,19 @@ def arms(dense: dict[str, float]) -> pd.DataFrame:
     return frame.assign(low=frame["mean"] - 0.01, high=frame["mean"] + 0.01, n=3)
 
 
-def dashed(frame: pd.DataFrame) -> dict[str, Any]:
+def dense_lines(frame: pd.DataFrame) -> dict[str, Any]:
+    """Line style of each dense network, all of which are black."""
     (axis,) = _draw_arms(frame, [Measure.by_name("test_accuracy")]).axes
-    return {
-        line.get_label(): line.get_color()
-        for line in axis.get_lines()
-        if line.get_linestyle() == "--"
-    }
+    lines = [line for line in axis.get_lines() if "dense" in line.get_label()]
+    assert {line.get_color() for line in lines} == {"black"}
+    return {line.get_label(): line.get_linestyle() for line in lines}
 
 
 def test_dense_networks_of_several_arms_are_told_apart() -> None:
-    found = dashed(arms({"standard": 0.90, "extended": 0.92}))
+    found = dense_lines(arms({"standard": 0.90, "extended": 0.92}))
     assert list(found) == ["standard (dense)", "extended (dense)"]
     assert len(set(found.values())) == 2
-    assert list(dashed(arms({"dense-standard": 0.90, "dense-extended": 0.92}))) == [
+    assert list(dense_lines(arms({"dense-standard": 0.90, "dense-extended": 0.92}))) == [
         "dense-standard (dense)",
         "dense-extended (dense)",
     ]
@@ -49,7 +48,7 @@ def test_dense_networks_of_several_arms_are_told_apart() -> None:
 
 @pytest.mark.parametrize("dense", [{"standard": 0.9, "extended": 0.9}, {"dense": 0.9}])
 def test_the_only_dense_network_is_called_dense(dense: dict[str, float]) -> None:
-    assert dashed(arms(dense)) == {"dense": "black"}
+    assert dense_lines(arms(dense)) == {"dense": "--"}
 
 
 @pytest.mark.parametrize(("evaluations", "shown"), [(1, 0), (2, 1)])

@@ -16,7 +16,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import analysis
-from analysis.drawing.axes import set_sparsity_ticks
+from analysis.drawing.axes import set_sparsity_axis
 from analysis.drawing.files import render_files
 from analysis.drawing.marks import attach_hover_texts
 from analysis.drawing.style import project_style
@@ -33,7 +33,7 @@ def drawn(words: str = "plain") -> Figure:
         attach_hover_texts(
             axes.errorbar([0, 2.3], [1, 2], yerr=[0.1, 0.2], label="gmp"), ["a\n1", "b\n2"]
         )
-        set_sparsity_ticks(axes.xaxis, [0, 0.9])
+        set_sparsity_axis(axes.xaxis, [0, 0.9])
         axes.set_title(words)
     return figure
 

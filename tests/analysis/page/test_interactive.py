@@ -8,7 +8,7 @@ import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analysis.drawing.axes import set_sparsity_ticks
+from analysis.drawing.axes import set_sparsity_axis
 from analysis.drawing.files import freeze_layout
 from analysis.drawing.marks import attach_hover_texts
 from analysis.page.interactive.figure import to_plotly
@@ -139,10 +139,11 @@ def test_lines_of_a_label_stay_apart_or_a_short_panel_cuts_it_off() -> None:
 
 def test_a_sparsity_is_said_as_it_was_declared() -> None:
     figure, axes = drawn()
-    set_sparsity_ticks(axes.xaxis, [0, 0.9, 0.95])
+    set_sparsity_axis(axes.xaxis, [0, 0.9, 0.95])
     axes.plot(-np.log1p(-np.array([0.9, 0.951])), [1, 2], "o")
     hover = panel(figure)["data"][0]["hovertext"]
-    assert [text.split("<br>")[0] for text in hover] == [": 90", ": 95"]
+    assert [text.split("<br>")[0] for text in hover] == ["Sparsity (%): 90", "Sparsity (%): 95"]
+    assert "90<br>10" in panel(figure)["layout"]["xaxis"]["ticktext"]
 
 
 def test_names_cannot_become_markup() -> None:

@@ -100,8 +100,9 @@ def test_the_picture_shows_the_search_beside_fresh_seeds(
     (exhibit,) = optimism_exhibits(results())
     assert exhibit.draw is not None
     (axis,) = exhibit.draw().axes
-    hollow = next(line for line in axis.get_lines() if line.get_markerfacecolor() == "white")
-    assert hollow.get_xdata().tolist() == pytest.approx([10] * 4)
-    assert axis.containers[0].lines[0].get_xdata().tolist() == pytest.approx([11.5] * 4)
+    hollow = [line for line in axis.get_lines() if line.get_markerfacecolor() == "white"]
+    assert [x for line in hollow for x in line.get_xdata()] == pytest.approx([10] * 4)
+    filled = [bars.lines[0] for bars in axis.containers]
+    assert [x for line in filled for x in line.get_xdata()] == pytest.approx([11.5] * 4)
     assert next(label.get_text() for label in axis.get_yticklabels()) == "dense, 4 epochs"
     assert "flattered it by 1.50 points on average over 4 cells" in exhibit.caption

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analysis.page.opening.glossary import TERMS, Glossary
+from analysis.wording import TWIN_LABELS
 
 
 def test_a_term_is_linked_once_at_its_first_use() -> None:
@@ -18,6 +19,15 @@ def test_the_longest_term_is_linked_and_no_part_of_a_word() -> None:
     glossary = Glossary()
     text = glossary.link("the dense network, reseeded")
     assert text == 'the <a class="term" href="#term-dense-network">dense network</a>, reseeded'
+
+
+def test_the_label_of_the_dense_twin_in_figures_is_that_of_the_glossary() -> None:
+    (twin,) = [term for term in TERMS if term.name == "dense twin"]
+    for label in TWIN_LABELS.values():
+        assert label.startswith("dense network, ")
+        shared = label.removeprefix("dense network, same ").replace(" and ", ", ").split(", ")
+        assert all(word in twin.meaning for word in shared)
+        assert 'href="#term-dense-twin"' in Glossary().link(label)
 
 
 def test_names_of_methods_are_no_common_words() -> None:
