@@ -21,7 +21,6 @@ from sparsetune.study.questions.words import (
     arm_words,
     field_words,
     percent_words,
-    times_words,
 )
 from sparsetune.study.space import LogUniform
 
@@ -121,8 +120,9 @@ def whether_words(question: Question, contrast: PlannedContrast) -> str:
     at = cell_words(contrast.at)
     match question:
         case ExtensionGain():
-            times = times_words(question.times or 1)
-            return f"whether {at} gains more from {times} than the dense network"
+            short = contrast.base.epochs if contrast.base else contrast.at.epochs
+            epochs = f"{contrast.at.epochs:g} instead of {short:g} epochs"
+            return f"whether {at} gains more than the dense network from {epochs}"
         case UnderTrained():
             epochs = contrast.base.epochs if contrast.base else contrast.at.epochs
             return f"whether {at} is under-trained after {epochs:g} epochs"
