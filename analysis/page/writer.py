@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
 import pandas as pd
 
@@ -15,15 +14,14 @@ from ..answers.answers import Answers, answers
 from ..answers.exhibits import answer_exhibit, question_exhibit
 from ..answers.groups import AnswerGroup, answer_groups
 from ..answers.page_sentences import write_on_page
+from ..catalogue import write
 from ..checks import checks
 from ..curves.exhibits import comparison_exhibits
-from ..estimates.means import absent_quantities
 from ..exhibit import Exhibit
 from ..lengths.extension import tolerance_text
 from ..load import StudyResults
 from ..tables.csv import csv_bytes, csv_text
 from ..tables.results import Results
-from .captions import shared_sentences
 from .figure_export import FigureExporter
 from .markup import to_latex, to_markdown
 from .opening.notes import finding_notes, place_notes
@@ -31,9 +29,7 @@ from .opening.screen import first_screen, notes_at_figures
 from .origin import (
     launch_table,
     memory_table,
-    report_command,
     results_origin,
-    weight_counts,
 )
 from .parts import (
     CombinationPart,
@@ -41,8 +37,8 @@ from .parts import (
     Section,
     ShownExhibit,
     drop_failed_figures,
+    share_sentences,
     tell_once,
-    without_shared,
 )
 from .sections import (
     SECTIONS,
@@ -50,7 +46,8 @@ from .sections import (
     MeasureExhibits,
     combination_exhibits,
     combinations,
-    fault_message,
+    fault_sentence,
+    not_shown,
 )
 from .study_tables import (
     cells_table,
@@ -61,6 +58,15 @@ from .study_tables import (
 )
 from .table import PageTable, page_table
 from .template import render_page
+from .texts import (
+    cell_sentences,
+    check_sentences,
+    finding_rows,
+    memory_sentences,
+    open_runs,
+    origin_sentences,
+    summary_sentences,
+)
 
 NO_ANSWERS = Answers("", (), (), (), ())
 """Answers of results that none can be given of."""
@@ -117,18 +123,18 @@ class ReportWriter:
         answer = drop_failed_figures(answer)
         questions = tell_once([drop_failed_figures(part) for part in questions])
         parts = [drop_failed_figures(part) for part in parts]
-        sections = [drop_failed_figures(section) for section in sections]
+        sections = [share_sentences(drop_failed_figures(section)) for section in sections]
         explored = [shown for part in parts for shown in part.shown]
         explored += [shown for section in sections for shown in section.shown]
-        shared = shared_sentences([shown.caption for shown in explored])
-        parts = [without_shared(part, shared) for part in parts]
-        sections = [without_shared(section, shared) for section in sections]
         every_note = finding_notes(findings)
         screen = first_screen(results, found, groups, every_note)
         notes = notes_at_figures(screen, every_note)
         trials = results.trials()
         all_cells = results.cells()
         are_trials_finished = trials["status"].isin(FINISHED_STATUSES).all()
+        is_finished = bool(all_cells["finished"].all() and are_trials_finished)
+        origin = results_origin(results)
+        has_summary = any(part.table for part in parts)
         every_exhibit = [
             *answer.shown,
             *(shown for part in questions for shown in part.shown),
@@ -148,24 +154,24 @@ class ReportWriter:
             no_warning=write_on_page("no_warning"),
             later=write_on_page("open_later"),
             exploration=write_on_page("exploration"),
-            shared=shared,
-            status=trials["status"].value_counts().to_dict(),
-            finished=bool(all_cells["finished"].all() and are_trials_finished),
+            open_runs=None if is_finished else open_runs(results),
             trials=len(trials),
-            findings=parts,
-            warnings=findings.to_dict("records"),
-            unchecked=findings.attrs["not_run"],
-            absent=absent_quantities(results),
+            findings=[
+                (part, list(summary_sentences(results, part))) for part in parts if part.table
+            ],
+            warnings=list(finding_rows(findings)),
+            no_finding=write("checks_none"),
+            about_checks=list(check_sentences(results, findings.attrs["not_run"])),
             sections=sections,
             cells_table=cells,
-            counted=weight_counts(trials),
+            about_cells=list(cell_sentences(results)),
             memory=memory_table(results),
+            about_memory=memory_sentences(),
             trials_table=trials_table(results),
             troubled=failed_trials_table(trials),
             launches=launch_table(results),
-            source=results_origin(results),
-            command=report_command(results),
-            made=datetime.now(UTC),
+            origin=list(origin_sentences(results, origin, has_summary=has_summary)),
+            decisions=origin.notes,
         )
 
     def _answers(self) -> tuple[Answers, list[AnswerGroup], list[str]]:
@@ -173,10 +179,10 @@ class ReportWriter:
         try:
             found = answers(self._results)
         except SparsetuneError as error:
-            return NO_ANSWERS, [], [str(error)]
+            return NO_ANSWERS, [], [str(not_shown(error))]
         except Exception as error:
             # Days of training must not end without a page.
-            return NO_ANSWERS, [], [str(fault_message("answers", error))]
+            return NO_ANSWERS, [], [str(fault_sentence("answers", error))]
         for name, text in (("md", found.markdown), ("tex", found.latex)):
             self._exporter.write(self._folder / "tables" / f"answers.{name}", text)
         return found, answer_groups(found.answers), []
