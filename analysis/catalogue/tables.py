@@ -7,21 +7,22 @@ from .template import Template
 TABLE_SENTENCES = {
     "reading_all": Template(
         "all runs of a table are shown",
-        "{runs} in {cells}; nothing was selected: every cell's curve is over all its runs.",
+        "{runs} in {networks}; nothing was selected: every network's curve is over all its runs.",
     ),
     "reading_single": Template(
         "each network of a table has one configuration",
-        "{runs} in {cells}; every cell has one configuration: its curve is over that one's runs.",
+        "{runs} in {networks}; every network has one configuration, so nothing was chosen: its"
+        " curve is over that one's runs.",
     ),
     "reading_fresh": Template(
         "winners of a table are shown on other runs",
-        "{runs} in {cells}; each cell's winner has the best mean {objective}, and is reported on"
-        " runs that did not choose it.",
+        "{runs} in {networks}; each network's winner has the best mean {objective}, and is reported"
+        " on runs that did not choose it.",
     ),
     "reading_same": Template(
         "winners of a table are shown on the runs that chose them",
-        "{runs} in {cells}; each cell's winner has the best mean {objective}, and is reported on"
-        " the very runs that chose it.",
+        "{runs} in {networks}; each network's winner has the best mean {objective}, and is reported"
+        " on the very runs that chose it.",
     ),
     "reading_lucky": Template(
         "the same: what follows", "Its validation values are lucky, and tests partly."
