@@ -24,6 +24,7 @@ from ..tables.csv import csv_bytes, csv_text
 from ..tables.results import Results
 from .figure_export import FigureExporter
 from .markup import to_latex, to_markdown
+from .network_names import NetworkNames
 from .opening.notes import finding_notes, place_notes
 from .opening.screen import first_screen, notes_at_figures
 from .origin import (
@@ -92,6 +93,7 @@ class ReportWriter:
         self._results = results
         self._folder = folder
         self._exporter = exporter
+        self._names = NetworkNames(results)
         self._sections = sections
         # Exhibits whose numbers stand on the page already.
         self._shown_elsewhere: set[str] = set()
@@ -113,7 +115,7 @@ class ReportWriter:
         parts = [self._combination_part(at) for at in combinations(results)]
         # Figures are ordered before the checks run: the second process renders them meanwhile.
         sections = list(self._exhibit_sections())
-        cells = cells_table(results)
+        cells = cells_table(results, self._names)
         findings = checks(results)
         self._write_csv("findings", findings)
         self._write_csv("answers", found.frame())
@@ -167,8 +169,8 @@ class ReportWriter:
             about_cells=list(cell_sentences(results)),
             memory=memory_table(results),
             about_memory=memory_sentences(),
-            trials_table=trials_table(results),
-            troubled=failed_trials_table(trials),
+            trials_table=trials_table(results, self._names),
+            troubled=failed_trials_table(self._names.in_words(trials)),
             launches=launch_table(results),
             origin=list(origin_sentences(results, origin, has_summary=has_summary)),
             decisions=origin.notes,
@@ -201,7 +203,7 @@ class ReportWriter:
             return CombinationPart(at.title)
         has_one_length = numbers["epochs"].nunique() < 2
         columns = main_table_columns(results.measure(at.y), has_one_length)
-        table = page_table(numbers, columns, "sparsity")
+        table = page_table(self._names.in_words(numbers), columns, "sparsity")
         self._write_table(f"summary{at.suffix}", table)
         self._write_csv(f"summary{at.suffix}", numbers)
         exhibits = comparison_exhibits(results, at.y, at.where)
@@ -234,7 +236,7 @@ class ReportWriter:
         name = f"{exhibit.name}{suffix}"
         table = None
         if exhibit.columns:
-            table = page_table(exhibit.frame, exhibit.columns, "arm")
+            table = page_table(self._names.in_words(exhibit.frame), exhibit.columns, "arm")
         if exhibit.draw is None:
             # The numbers of a table alone lie with the other tables, not with the figures.
             self._write_csv(name, exhibit.frame)

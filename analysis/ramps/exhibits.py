@@ -60,7 +60,7 @@ def _region_columns(found: Atlas) -> tuple[TableColumn, ...]:
     percent = CellFormat.PERCENT
     contrast_heading = found.y.difference_heading("Worst - best", "\n")
     return (
-        TableColumn("Cell", "cell"),
+        TableColumn("Network", "cell"),
         TableColumn("n", "n"),
         TableColumn("Best start (%)", "best_start", format=percent),
         TableColumn("Best end (%)", "best_end", format=percent),

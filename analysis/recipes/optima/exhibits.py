@@ -27,7 +27,7 @@ from .optima import Optima, optima
 
 AXIS_COLUMN = TableColumn("Axis", "axis", format=CellFormat.AXIS_NAME)
 EDGE_TABLE_COLUMNS = (
-    TableColumn("Cell", "cell"),
+    TableColumn("Network", "cell"),
     AXIS_COLUMN,
     TableColumn("End of its range", "end_is"),
     TableColumn("Winner", "winner_is"),
@@ -91,7 +91,7 @@ def _shift_exhibit(found: Optima, shifts: pd.DataFrame, suffix: str) -> Exhibit:
         TableColumn("Arm", "arm"),
         AXIS_COLUMN,
         TableColumn("Along", "step"),
-        TableColumn("Cell", "cell"),
+        TableColumn("Network", "cell"),
         TableColumn("n", "n"),
         TableColumn(f"Shift\n[{100 * found.level:g} % interval]", "moved"),
         TableColumn("p (Holm)", "p_holm"),

@@ -28,7 +28,7 @@ def retuning_exhibits(
     control_heading = measure.heading(f"{measure.name} of\nthe control")
     gain_heading = f"{measure.difference_heading('Gain')}\n[95 % interval]"
     columns = [
-        TableColumn("Cell", "cell"),
+        TableColumn("Network", "cell"),
         TableColumn(control_heading, "control", format=form),
         TableColumn(measure.heading("of the winner"), "winner", format=form),
         TableColumn(gain_heading, "gain", "low", "high", form),
@@ -59,7 +59,7 @@ def optimism_exhibits(
     report_heading = f"{found.y.heading('On fresh seeds')}\n[95 % interval]"
     luck_heading = f"{found.y.difference_heading('Luck')}\n[95 % interval]"
     columns = (
-        TableColumn("Cell", "cell"),
+        TableColumn("Network", "cell"),
         TableColumn("Best of", "configurations"),
         TableColumn(found.y.heading("In the\nsearch"), "search", format=form),
         TableColumn(report_heading, "report", "low", "high", form),
