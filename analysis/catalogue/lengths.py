@@ -35,26 +35,26 @@ LENGTH_SENTENCES = {
         "lengths beyond the longest may still be needed",
         "Triangles: training longer than all of these may still gain.",
     ),
-    "extension": Template(
+    "gain_marks": Template(
         "gains beyond dense are drawn",
         "Shown is the gain in {measure} from {epochs} epochs on, minus the gain of the dense"
         " network, seed by seed ({n}).",
     ),
-    "extension_start": Template(
+    "gain_start": Template(
         "gains beyond dense are drawn: where they start",
         "Gains start at the shortest length at which the dense network is within {tolerance} of its"
         " best.",
     ),
-    "extension_bars": Template(
+    "gain_bars": Template(
         "gains beyond dense are drawn: what bars are",
         "Bars are 95 % t intervals over seeds, each for its own gain alone.",
     ),
-    "extension_selected": Template(
+    "gain_selected": Template(
         "gains beyond dense are drawn: how they are flattered, in points",
         "The same dense runs choose the start, which may make gains 0.1 to 0.3 points too large"
         " with three seeds.",
     ),
-    "extension_selected_spread": Template(
+    "gain_selected_spread": Template(
         "the same for a score that is no fraction",
         "The same dense runs choose the start, which may make gains too large by up to the spread"
         " over seeds.",

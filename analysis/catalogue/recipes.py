@@ -150,20 +150,20 @@ RECIPE_SENTENCES = {
         "Shares have no interval, and add up to 100 % even where nothing matters.",
     ),
     # Re-tuning
-    "retuning_control": Template(
+    "control_recipe": Template(
         "gains of re-tuning are listed: the control",
         "The control is the best recipe of the dense network at its base length, run unchanged in"
         " the sparse one and stretched to its length.",
     ),
-    "retuning_intervals": Template(
+    "control_intervals": Template(
         "gains of re-tuning are listed: the intervals",
         "Gains are paired by seed, with 95 % t intervals over seeds, each for its own gain alone.",
     ),
-    "retuning_pooled": Template(
+    "control_pooled": Template(
         "gains of re-tuning are listed: the spread",
         "The standard deviation is pooled over an arm's networks of one sparsity.",
     ),
-    "retuning_diverged": Template(
+    "control_diverged": Template(
         "gains of re-tuning are listed: controls that diverged",
         "A control that diverged on some seeds has no value: the others would flatter it.",
     ),

@@ -82,16 +82,16 @@ def extension_exhibits(
     if claimed.empty:
         return
     measure = results.measure(y)
-    too_large = "extension_selected" if measure.is_fraction else "extension_selected_spread"
+    too_large = "gain_selected" if measure.is_fraction else "gain_selected_spread"
     caption = [
         write(
-            "extension",
+            "gain_marks",
             measure=measure.phrase,
             epochs=f"{claimed['from_epochs'].iloc[0]:g}",
             n=count_words(claimed["n"], "seeds"),
         ),
-        write("extension_start", tolerance=tolerance_text(results, y, where)),
-        write("extension_bars"),
+        write("gain_start", tolerance=tolerance_text(results, y, where)),
+        write("gain_bars"),
         write(too_large),
     ]
     title = "What longer training gains beyond dense"

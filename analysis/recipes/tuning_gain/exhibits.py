@@ -36,7 +36,7 @@ def retuning_exhibits(
     ]
     if gains["control_diverged"].any():
         columns.append(TableColumn("Diverged\ncontrols", "control_diverged"))
-    names = ("retuning_control", "retuning_intervals", "retuning_pooled", "retuning_diverged")
+    names = ("control_recipe", "control_intervals", "control_pooled", "control_diverged")
     note = paragraph(write(name) for name in names)
     title = "What re-tuning gained over the dense recipe"
     yield Exhibit("retuning", title, gains, note, None, tuple(columns))
