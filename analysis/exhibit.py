@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sparsetune.errors import SparsetuneError
+
 from .measure import Measure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+class NotShownError(SparsetuneError):
+    """An exhibit lacks what it needs; the text is one for the page, of the catalogue."""
 
 
 class CellFormat(Enum):

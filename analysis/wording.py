@@ -7,26 +7,18 @@ from typing import Any
 
 import pandas as pd
 
-ARM_TITLES = {
-    "dense": "the dense network",
-    "one_shot": "one-shot pruning",
-    "gmp": "GMP",
-    "acdc": "AC/DC",
-    "set": "SET",
-    "rigl": "RigL",
-    "granet": "GraNet",
-    "sr_ste": "SR-STE",
-    "obert": "oBERT",
-    "snip": "SNIP",
-}
-"""Names of published methods within a sentence, for arms that are called after them."""
+from sparsetune.study.questions.words import arm_words
+
 TWIN_LABELS = {
     "epochs": "dense network, same recipe, seed and length",
     "train_flops": "dense network, same recipe, seed and FLOPs",
 }
 """The dense twin in a legend, by the quantity that it shares with its sparse network."""
 SPARSITY_FIELD = "sparsity.target"
-LENGTH_PHRASES = {"schedule.epoch_multiplier": "{:g}x training", "schedule.epochs": "{:g} epochs"}
+LENGTH_PHRASES = {
+    "schedule.epoch_multiplier": "{:g}x training",
+    "schedule.epochs": "{:g} epochs",
+}
 
 
 def format_interval(
@@ -50,20 +42,15 @@ def format_interval(
     return f"{text} [{shown.format(factor * low)}, {shown.format(factor * high)}]"
 
 
-def arm_title(arm: str) -> str:
-    """Name of an arm within a sentence: ``AC/DC``; the arm's own where it is no method's."""
-    return ARM_TITLES.get(arm, arm)
-
-
 def line_phrase(arm: str, sparsity: Any) -> str:
     """An arm at a sparsity within a sentence: ``GMP at 98 %``; the arm alone for dense."""
-    title = arm_title(arm)
+    title = arm_words(arm)
     is_sparse = not pd.isna(sparsity) and sparsity > 0
     return f"{title} at {format_sparsity(sparsity)} %" if is_sparse else title
 
 
 def cell_phrase(cell: Mapping[Any, Any]) -> str:
-    """Name of a cell within a sentence: ``GMP at 98 %, 2x training``.
+    """Name of a cell within a sentence: ``GMP at 98 % (2x training)``.
 
     Tables and files name cells by their ids, ``gmp/target=0.98/epoch_multiplier=2``.
 
@@ -72,7 +59,8 @@ def cell_phrase(cell: Mapping[Any, Any]) -> str:
             by its dotted field; NaN where the axis does not apply.
     """
     sparsity = cell.get("sparsity", cell.get(SPARSITY_FIELD))
-    parts = [line_phrase(str(cell["arm"]), sparsity)]
+    line = line_phrase(str(cell["arm"]), sparsity)
+    parts = []
     for path, value in cell.items():
         if "." not in str(path) or path == SPARSITY_FIELD or pd.isna(value):
             continue
@@ -80,7 +68,7 @@ def cell_phrase(cell: Mapping[Any, Any]) -> str:
             parts.append(LENGTH_PHRASES[path].format(value))
         else:
             parts.append(f"{field_heading(path).lower()} {format_exact(value)}")
-    return ", ".join(parts)
+    return f"{line} ({', '.join(parts)})" if parts else line
 
 
 def start_sentence(text: str) -> str:

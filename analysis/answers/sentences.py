@@ -8,40 +8,9 @@ interval 1.9 to 4.3, 5 seeds".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from ..catalogue.template import MAX_WORDS, Sentence, Template, capitalised
 
-MAX_WORDS = 30
-"""Most words of a sentence."""
-
-
-@dataclass(frozen=True)
-class Template:
-    """One sentence of the catalogue.
-
-    Args:
-        condition: When it is printed.
-        text: The sentence, with names in braces.
-    """
-
-    condition: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence as it is printed.
-
-    Args:
-        name: Its name in `CATALOGUE`.
-        text: Its text.
-    """
-
-    name: str
-    text: str
-
-    def __str__(self) -> str:
-        return self.text
-
+__all__ = ["CATALOGUE", "MAX_WORDS", "Sentence", "Template", "capitalised", "write"]
 
 CATALOGUE: dict[str, Template] = {
     # Length of training, beyond dense
@@ -287,8 +256,3 @@ def write(name: str, **values: object) -> Sentence:
     """
     text = CATALOGUE[name].text.format(**values)
     return Sentence(name, capitalised(text))
-
-
-def capitalised(text: str) -> str:
-    """The text with a capital letter at its start."""
-    return f"{text[:1].upper()}{text[1:]}"

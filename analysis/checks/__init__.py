@@ -11,10 +11,13 @@ from typing import Any
 import pandas as pd
 
 from sparsetune.errors import SparsetuneError
+from sparsetune.study.questions.words import arm_words
 
+from ..catalogue import paragraph
 from ..estimates.means import MEASURE_COLUMNS
 from ..load import StudyResults
 from ..tables.results import Results
+from ..wording import start_sentence
 from .check import Check
 from .evidence import Evidence
 from .finding import SEVERITIES, Finding, MissingEvidenceError, Severity, list_names
@@ -83,7 +86,6 @@ def _run_check(check: Check, evidence: Evidence) -> tuple[list[Finding], list[st
 
 def _rows(check: Check, findings: Sequence[Finding], is_study: bool) -> Iterator[dict[str, str]]:
     """One row per severity, with the findings of all arms."""
-    rule = check.rule[0].upper() + check.rule[1:]
     remedy = check.remedy if is_study else check.of_table or check.remedy
     for severity in SEVERITIES:
         own = [finding for finding in findings if (finding.severity or check.severity) == severity]
@@ -94,19 +96,21 @@ def _rows(check: Check, findings: Sequence[Finding], is_study: bool) -> Iterator
                 "severity": severity,
                 "arm": ", ".join(dict.fromkeys(finding.arm for finding in own if finding.arm)),
                 "cell": list_names(cells),
-                "message": f"{rule}: {_merge_findings(own)}.",
+                "message": f"{check.sentence} {_merge_findings(own)}",
                 "remedy": remedy,
             }
 
 
 def _merge_findings(findings: Sequence[Finding]) -> str:
-    """Text of all findings, equal ones once with the arms that have them."""
+    """Text of all findings, equal ones once, each with its arms unless it names them."""
     arms_of: dict[str, list[str]] = {}
     for finding in findings:
-        arms_of.setdefault(finding.got, []).append(finding.arm)
+        arms_of.setdefault(paragraph(finding.found), []).append(finding.arm)
     if len(arms_of) == 1:
         return next(iter(arms_of))
     parts: list[str] = []
-    for got, arms in arms_of.items():
-        parts.append(f"in {' and '.join(arms)}, {got}" if all(arms) else got)
-    return "; ".join(parts)
+    for text, arms in arms_of.items():
+        names = [arm_words(arm) for arm in arms]
+        is_named = all(name in text for name in names)
+        parts.append(text if is_named else f"{start_sentence(' and '.join(names))}: {text}")
+    return " ".join(parts)

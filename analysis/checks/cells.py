@@ -9,6 +9,7 @@ import pandas as pd
 
 from sparsetune.storage.trial_files import AttemptFiles, if_whole
 
+from ..catalogue import write
 from ..load import StudyResults
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
@@ -44,13 +45,14 @@ def off_target_trials(evidence: Evidence) -> Iterator[Finding]:
     off = (off & has_value(rows["status"], "COMPLETE")) | has_value(rows["status"], "INVALID")
     for arm, found in rows[off].groupby("arm", sort=False):
         worst = found.sort_values("sparsity").iloc[0]
-        trials = format_count(len(found), "trial")
-        got = f"{trials} of {format_count(found['cell'].nunique(), 'cell')} did not"
+        runs = format_count(len(found), "run")
+        networks = format_count(found["cell"].nunique(), "network")
+        said = [write("found_off_target", runs=runs, networks=networks)]
         if pd.notna(worst["sparsity"]):
-            reached = 100 * worst["sparsity"]
-            target = 100 * worst["sparsity.target"]
-            got += f" (the worst ended at {reached:.4g} % of {target:.4g} %)"
-        yield Finding(str(arm), list(found["cell"]), got)
+            reached = f"{100 * worst['sparsity']:.4g}"
+            target = f"{100 * worst['sparsity.target']:.4g}"
+            said.append(write("found_off_target_worst", reached=reached, target=target))
+        yield Finding(str(arm), list(found["cell"]), said)
 
 
 def unfinished_cells(evidence: Evidence) -> Iterator[Finding]:
@@ -60,19 +62,20 @@ def unfinished_cells(evidence: Evidence) -> Iterator[Finding]:
         waiting = own[has_value(own["finished"], False)]
         if waiting.empty:
             continue
-        configurations = _progress_text(waiting, "configurations")
-        reports = _progress_text(waiting, "report_trials")
-        got = (
-            f"{len(waiting)} of {format_count(len(own), 'cell')} did not, with"
-            f" {configurations} and {reports} done in them"
+        found = write(
+            "found_unfinished",
+            waiting=len(waiting),
+            networks=format_count(len(own), "network"),
+            configurations=f"{_progress_text(waiting, 'configurations')} configurations",
+            reports=f"{_progress_text(waiting, 'report_trials')} report runs",
         )
-        yield Finding(str(arm), list(waiting["cell"]), got)
+        yield Finding(str(arm), list(waiting["cell"]), [found])
 
 
 def _progress_text(cells: pd.DataFrame, column: str) -> str:
     done = cells[column].sum()
     asked = cells[f"{column}_asked"].sum()
-    return f"{done:.0f} of {asked:.0f} {column.replace('_', ' ')}"
+    return f"{done:.0f} of {asked:.0f}"
 
 
 def failed_trials(evidence: Evidence) -> Iterator[Finding]:
@@ -80,12 +83,14 @@ def failed_trials(evidence: Evidence) -> Iterator[Finding]:
     rows = require_columns(evidence.runs, "status").drop_duplicates(["cell", "trial_id"])
     totals = rows["arm"].value_counts()
     for arm, lost in rows[has_value(rows["status"], "FAILED")].groupby("arm", sort=False):
-        got = f"{len(lost)} of {format_count(int(totals[str(arm)]), 'trial')} failed"
+        runs = format_count(int(totals[str(arm)]), "run")
+        found = [write("found_failed", failed=len(lost), runs=runs)]
         reasons = list(lost["error"].dropna()) if "error" in lost else []
         if reasons:
             first_line = str(reasons[0]).split("\n")[0]
-            got += f", the first with: {first_line[:MAX_REASON_CHARACTERS]}"
-        yield Finding(str(arm), list(lost["cell"]), got)
+            reason = first_line[:MAX_REASON_CHARACTERS].removesuffix(".")
+            found.append(write("found_failed_reason", reason=reason))
+        yield Finding(str(arm), list(lost["cell"]), found)
 
 
 def diverged_cells(evidence: Evidence) -> Iterator[Finding]:
@@ -117,20 +122,22 @@ def _divergence_parts(
     parts: list[FindingPart] = []
     lost = list(share.index[share == 1])
     if lost:
-        got = f"no configuration of {evidence.name_cells(lost)} converged"
-        parts.append(FindingPart("error", got, lost))
+        found = write("found_all_diverged", networks=evidence.name_cells(lost))
+        parts.append(FindingPart("error", found, lost))
     if seed_cells:
-        trials = format_count(len(seed_cells), "report trial")
-        got = f"{trials} diverged in {evidence.name_cells(seed_cells)}"
-        parts.append(FindingPart("warning", got, seed_cells))
+        runs = format_count(len(seed_cells), "report run")
+        found = write("found_diverged", runs=runs, networks=evidence.name_cells(seed_cells))
+        parts.append(FindingPart("warning", found, seed_cells))
     # Cells without any survivor are named above.
     many = list(share.index[(share >= MANY_DIVERGE) & (share < 1)])
     if many:
-        got = (
-            f"at least {100 * MANY_DIVERGE:.0f} % of the configurations diverged in"
-            f" {evidence.name_cells(many)} ({100 * share.max():.0f} % at most)"
+        found = write(
+            "found_many_diverged",
+            share=f"{100 * MANY_DIVERGE:.0f}",
+            networks=evidence.name_cells(many),
+            most=f"{100 * share[many].max():.0f}",
         )
-        parts.append(FindingPart("note", got, many))
+        parts.append(FindingPart("note", found, many))
     return parts
 
 
@@ -148,10 +155,12 @@ def early_stopped_trials(evidence: Evidence) -> Iterator[Finding]:
     is_early = has_value(rows["at_target"], False) | (rows["at_target"].isna() & is_before_end)
     for arm, found in rows[is_early].groupby("arm", sort=False):
         stopped = int((rows["arm"] == arm).sum())
-        got = f"{len(found)} of {format_count(stopped, 'stopped trial')} ended before"
+        runs = format_count(stopped, "stopped run")
+        said = [write("found_stopped", early=len(found), runs=runs)]
         if found["progress"].notna().any():
-            got += f", the first at {100 * found['progress'].min():.0f} % of their training"
-        yield Finding(str(arm), list(found["cell"]), got)
+            share = f"{100 * found['progress'].min():.0f}"
+            said.append(write("found_stopped_first", share=share))
+        yield Finding(str(arm), list(found["cell"]), said)
 
 
 def empty_layers(evidence: Evidence) -> Iterator[Finding]:
@@ -174,10 +183,13 @@ def empty_layers(evidence: Evidence) -> Iterator[Finding]:
         raise MissingEvidenceError(["the certificates of a study directory"])
     frame = pd.DataFrame(found, columns=["arm", "cell", "layer"])
     for arm, own in frame.groupby("arm", sort=False):
-        cells = format_count(own["cell"].nunique(), "cell")
-        layers = format_count(own["layer"].nunique(), "layer")
-        got = f"in {cells} {layers} kept none ({list_names(own['layer'])})"
-        yield Finding(str(arm), list(own["cell"]), got)
+        said = write(
+            "found_empty_layers",
+            networks=format_count(own["cell"].nunique(), "network"),
+            layers=format_count(own["layer"].nunique(), "layer"),
+            names=list_names(own["layer"]),
+        )
+        yield Finding(str(arm), list(own["cell"]), [said])
 
 
 def _empty_layers(files: AttemptFiles) -> list[str] | None:

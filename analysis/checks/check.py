@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from ..wording import start_sentence
 from .evidence import Evidence
 from .finding import Finding, Severity
 
@@ -32,6 +33,11 @@ class Check:
     rule: str
     remedy: str
     of_table: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """Its rule as a sentence."""
+        return f"{start_sentence(self.rule)}."
 
     @property
     def anchor(self) -> str:

@@ -9,10 +9,14 @@ import numpy as np
 import pandas as pd
 
 from sparsetune.storage.trial_files import if_whole
+from sparsetune.study.questions.words import arm_words
 
+from ..catalogue import write
+from ..catalogue.template import Sentence
 from ..estimates.equal_flops import flops_warnings
 from ..load import StudyResults
 from ..measure import Measure
+from ..wording import format_seeds
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
     Finding,
@@ -72,8 +76,8 @@ def mixed_kinds(
     mixed_figures = _mixed_groups(lines, ["figure"])
     if len(mixed_figures):
         cells = _minority_cells(mixed_figures)
-        got = _breakdown(mixed_figures, "arm", evidence)
-        yield Finding("", cells, got, NEXT_LOWER_SEVERITY[severity])
+        found = _breakdown(mixed_figures, "arm", evidence)
+        yield Finding("", cells, found, NEXT_LOWER_SEVERITY[severity])
 
 
 def _mixed_groups(lines: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
@@ -91,19 +95,22 @@ def _minority_cells(rows: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(rows.loc[rows["kind"] != majority, "cell"]))
 
 
-def _breakdown(rows: pd.DataFrame, by: str, evidence: Evidence) -> str:
-    """Kinds and where they are: ``0.1 in a, b and 2 more; 0 in c``.
+def _breakdown(rows: pd.DataFrame, by: str, evidence: Evidence) -> list[Sentence]:
+    """Kinds and where they are, a sentence for each kind.
 
     Args:
         rows: ``kind`` and the column ``by``.
         by: Column that names the places; cells are named as within a sentence.
         evidence: Names the cells.
     """
-    names = evidence.name_cells if by == "cell" else list_names
-    parts = [f"{kind} in {names(part[by])}" for kind, part in rows.groupby("kind", sort=False)]
-    text = "; ".join(parts[:MAX_LISTED_KINDS])
-    rest = len(parts) - MAX_LISTED_KINDS
-    return f"{text}; and {rest} more kinds" if rest > 0 else text
+    found = []
+    for kind, part in rows.groupby("kind", sort=False):
+        is_cells = by == "cell"
+        places = evidence.name_cells(part[by]) if is_cells else list_names(map(arm_words, part[by]))
+        found.append(write("found_kind", kind=kind, places=places))
+    rest = len(found) - MAX_LISTED_KINDS
+    named = found[:MAX_LISTED_KINDS]
+    return [*named, write("found_more_kinds", rest=rest)] if rest > 0 else named
 
 
 def describe_rows(rows: pd.DataFrame, columns: Sequence[str]) -> pd.Series[Any]:
@@ -220,22 +227,29 @@ def unequal_baselines(evidence: Evidence) -> Iterator[Finding]:
         means = own.groupby("config_id")["value"].mean()
         best = (Measure.by_name(y).direction * means).idxmax()
         cells = list(own.loc[own["config_id"] != best, "cell"])
-        yield Finding("", cells, _baseline_range_text(own, y, p, evidence))
+        yield Finding("", cells, _baseline_sentences(own, y, p, evidence))
 
 
-def _baseline_range_text(own: pd.DataFrame, y: str, p: float, evidence: Evidence) -> str:
-    """Words for the lowest and the highest mean of dense recipes at one length."""
+def _baseline_sentences(own: pd.DataFrame, y: str, p: float, evidence: Evidence) -> list[Sentence]:
+    """Sentences on the lowest and the highest mean of dense recipes at one length."""
     by_recipe = own.groupby("config_id")
     recipes = by_recipe.agg(cell=("cell", "first"), mean=("value", "mean"), n=("value", "size"))
     rows = recipes.sort_values("mean").to_dict("records")
-    low = _recipe_text(rows[0], evidence)
-    high = _recipe_text(rows[-1], evidence)
-    reach = f"{format_count(len(recipes), 'dense recipe')} reach a `{y}` from {low} to {high}"
-    return f"at {own['epochs'].iloc[0]:g} epochs {reach}, F test p = {p:.2g}"
+    measure = evidence.results.measure(y)
+    differ = write(
+        "found_baselines",
+        epochs=f"{own['epochs'].iloc[0]:g}",
+        recipes=format_count(len(recipes), "dense recipe"),
+        measure=measure.phrase,
+        p=f"{p:.2g}",
+    )
+    low, high = (_recipe_text(row, measure, evidence) for row in (rows[0], rows[-1]))
+    return [differ, write("found_baselines_range", low=low, high=high)]
 
 
-def _recipe_text(recipe: Mapping[Any, Any], evidence: Evidence) -> str:
-    return f"{recipe['mean']:.4g} (for {evidence.name_cells([recipe['cell']])}, n = {recipe['n']})"
+def _recipe_text(recipe: Mapping[Any, Any], measure: Measure, evidence: Evidence) -> str:
+    value = f"{measure.value_text(recipe['mean'])} {measure.unit}".rstrip()
+    return f"{value} for {evidence.name_cells([recipe['cell']])} ({format_seeds(recipe['n'])})"
 
 
 def _baseline_trials(evidence: Evidence, y: str) -> pd.DataFrame:
@@ -297,21 +311,23 @@ def mixed_machines(evidence: Evidence) -> Iterator[Finding]:
     yield from mixed_kinds(evidence, kinds, "warning")
     # Versions are a fact of launches; the ledger does not repeat them for every trial.
     launches = [_versions(facts) for facts in if_whole(evidence.results.directory.launches) or []]
-    changes = _version_changes(launches)
+    changes = list(_version_changes(launches))
     if changes:
-        got = f"{len(launches)} launches ran {'; '.join(changes)}"
-        yield Finding("", [], got, "note")
+        yield Finding("", [], changes, "note")
 
 
-def _version_changes(launches: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Versions in which launches differ, in words: ``torch 2.9 then 2.10``."""
-    changes: list[str] = []
+def _version_changes(launches: Sequence[Mapping[str, Any]]) -> Iterator[Sentence]:
+    """Sentences on versions in which launches differ."""
     names = dict.fromkeys(name for launch in launches for name in launch)
     for name in names:
         versions = dict.fromkeys(str(launch.get(name)) for launch in launches)
         if len({launch.get(name) for launch in launches}) > 1:
-            changes.append(f"{name} {' then '.join(versions)}")
-    return changes
+            yield write(
+                "found_versions",
+                launches=len(launches),
+                package=name,
+                versions=" then ".join(versions),
+            )
 
 
 def _versions(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -331,11 +347,11 @@ def unequal_flops(evidence: Evidence) -> Iterator[Finding]:
     require_columns(evidence.cells, "flops_ratio")
     cells = evidence.cells[evidence.cells["cell"].isin(flops_warnings(evidence.results))]
     for arm, own in cells.groupby("arm", sort=False):
-        low = own["flops_ratio"].min()
-        high = own["flops_ratio"].max()
-        count = format_count(len(own), "cell")
-        got = f"{count} spent {low:.2f} to {high:.2f} times their twin's"
-        yield Finding(str(arm), list(own["cell"]), got)
+        ends = [f"{own['flops_ratio'].min():.2f}", f"{own['flops_ratio'].max():.2f}"]
+        times = " to ".join(dict.fromkeys(ends))
+        networks = format_count(len(own), "network")
+        found = write("found_flops", networks=networks, times=times)
+        yield Finding(str(arm), list(own["cell"]), [found])
 
 
 def mixed_own_code(evidence: Evidence) -> Iterator[Finding]:
@@ -350,13 +366,13 @@ def mixed_own_code(evidence: Evidence) -> Iterator[Finding]:
     mean = [versions[name] for name in ("cell", "role", "config_id", "module")]
     mixed = versions[versions.groupby(mean)["digest"].transform("nunique") > 1]
     for arm, own in mixed.groupby("arm", sort=False):
-        yield Finding(str(arm), list(own["cell"]), _versions_text(own))
+        yield Finding(str(arm), list(own["cell"]), _code_sentences(own))
     others = versions[~versions["module"].isin(mixed["module"])]
     apart = others[others.groupby("module")["digest"].transform("nunique") > 1]
     if len(apart):
         majority = apart.groupby("digest")["trial_id"].nunique().idxmax()
         cells = apart.loc[apart["digest"] != majority, "cell"]
-        yield Finding("", list(cells), _versions_text(apart), "warning")
+        yield Finding("", list(cells), _code_sentences(apart), "warning")
 
 
 def _runs_own_code(rows: pd.DataFrame) -> bool:
@@ -375,12 +391,12 @@ def _code_versions(rows: pd.DataFrame) -> pd.DataFrame:
     return parts[["arm", "cell", "role", "config_id", "trial_id"]].join(named).dropna()
 
 
-def _versions_text(versions: pd.DataFrame) -> str:
-    """Words for the versions of each module: ``nets as 0a1b in 2 trials and 3c4d in 1 trial``."""
-    texts = []
+def _code_sentences(versions: pd.DataFrame) -> list[Sentence]:
+    """A sentence on the versions of each module: ``0a1b in 2 runs and 3c4d in 1 run``."""
+    found = []
     for module, own in versions.groupby("module", sort=True):
         counts = own.groupby("digest", sort=False)["trial_id"].nunique()
-        parts = [f"{digest} in {format_count(count, 'trial')}" for digest, count in counts.items()]
+        parts = [f"{digest} in {format_count(count, 'run')}" for digest, count in counts.items()]
         if len(parts) > 1:
-            texts.append(f"`{module}` as {' and '.join(parts)}")
-    return ", ".join(texts)
+            found.append(write("found_own_code", module=module, versions=" and ".join(parts)))
+    return found

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sparsetune.storage.trial_files import AttemptFiles
 
+from ..catalogue import write
 from ..load import StudyResults
 from .evidence import Evidence
 from .finding import Finding, MissingEvidenceError
@@ -17,10 +18,11 @@ def damaged_files(evidence: Evidence) -> Iterator[Finding]:
     if not isinstance(results, StudyResults):
         raise MissingEvidenceError(["the ledger of a study directory"])
     for notice in results.notices:
-        yield Finding("", [], notice)
+        yield Finding("", [], [write("found_ledger", notice=notice.removesuffix("."))])
     rows = evidence.report.dropna(subset="attempt").drop_duplicates("trial_id")
     for row in rows.to_dict("records"):
         trial_id = str(row["trial_id"])
         files = AttemptFiles.of(results.directory, trial_id, results.states[trial_id])
         for fault in files.faults():
-            yield Finding(str(row["arm"]), [str(row["cell"])], f"trial {trial_id}: {fault}")
+            found = write("found_file", run=trial_id, fault=fault.removesuffix("."))
+            yield Finding(str(row["arm"]), [str(row["cell"])], [found])

@@ -8,14 +8,18 @@ from typing import Literal
 
 from sparsetune.errors import SparsetuneError
 
+from ..catalogue.template import Sentence
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """Severities, the gravest first.
 
 An error would mislead a reader, a warning may, a note is something that they should know.
 """
-MAX_NAMED_CELLS = 3
-"""Cells that a message names; for more it gives their number."""
+MAX_LISTED_NAMES = 3
+"""Names that a list has; for more it gives their number."""
+MAX_NAMED_CELLS = 2
+"""Cells that a sentence names, which takes several words each; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,13 @@ class Finding:
     Args:
         arm: The arm; empty if the finding concerns the whole study or several arms together.
         cells: Names of the cells, in the study's order.
-        got: What was found instead of what the rule asks for, with numbers; part of a sentence.
+        found: What was found instead of what the rule asks for, with numbers.
         severity: Severity, if it differs from the check's own.
     """
 
     arm: str
     cells: Sequence[str]
-    got: str
+    found: Sequence[Sentence]
     severity: Severity | None = None
 
 
@@ -47,7 +51,7 @@ class MissingEvidenceError(SparsetuneError):
         super().__init__(f"the results lack {', '.join(self.columns)}")
 
 
-def list_names(names: Iterable[str], most: int = MAX_NAMED_CELLS) -> str:
+def list_names(names: Iterable[str], most: int = MAX_LISTED_NAMES) -> str:
     """First names without repetitions, and the number of others: ``a, b, c and 12 more``.
 
     Names that hold a comma are parted by semicolons.
@@ -69,12 +73,12 @@ class FindingPart:
 
     Args:
         severity: Its severity.
-        got: What was found, part of a sentence.
+        found: What was found.
         cells: Names of the cells.
     """
 
     severity: Severity
-    got: str
+    found: Sentence
     cells: Sequence[str]
 
 
@@ -85,6 +89,6 @@ def join_parts(arm: str, parts: Sequence[FindingPart]) -> Finding:
         arm: The arm.
         parts: At least one part, the gravest first.
     """
-    got = "; ".join(part.got for part in parts)
+    found = [part.found for part in parts]
     cells = [cell for part in parts for cell in part.cells]
-    return Finding(arm, cells, got, parts[0].severity)
+    return Finding(arm, cells, found, parts[0].severity)

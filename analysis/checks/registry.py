@@ -11,7 +11,7 @@ _ALL = (
         title="Off target",
         severity="error",
         function=cells.off_target_trials,
-        rule="a trial must end with the sparsity that was asked for",
+        rule="a run must end with the sparsity that was asked for",
         remedy=(
             "Leave these trials out; read their `error` and `certificate.json`, fix the"
             " cause, and run them again."
@@ -52,7 +52,7 @@ _ALL = (
         title="Unfinished cells",
         severity="warning",
         function=cells.unfinished_cells,
-        rule="every cell should have finished its search and its report trials",
+        rule="every network should have finished its search and its report runs",
         remedy=(
             "Let the study run on (`sparsetune resume DIRECTORY`); until then call its"
             " curves provisional."
@@ -64,7 +64,7 @@ _ALL = (
         title="Failed trials",
         severity="warning",
         function=cells.failed_trials,
-        rule="no trial should be lost to its infrastructure",
+        rule="no run should be lost to its infrastructure",
         remedy=(
             "Read the reasons in `sparsetune status DIRECTORY`, fix them, and retry the"
             " failed trials."
@@ -91,7 +91,7 @@ _ALL = (
         severity="warning",
         function=cells.early_stopped_trials,
         rule=(
-            "trials may be stopped only when their masks have the target sparsity, or late"
+            "runs may be stopped only when their masks have the target sparsity, or late"
             " ramps win by being dense"
         ),
         remedy=(
@@ -185,7 +185,7 @@ _ALL = (
         title="Maximum over epochs",
         severity="error",
         function=selection.best_epoch_rows,
-        rule="a trial must be judged by its last evaluation",
+        rule="a run must be judged by its last evaluation",
         remedy="Use the last row of each trial, at the target sparsity, instead of its best.",
     ),
     Check(
@@ -223,7 +223,7 @@ _ALL = (
         title="Duplicated or missing steps",
         severity="warning",
         function=steps.broken_histories,
-        rule="a trial should have each of its evaluations once, up to its end",
+        rule="a run should have each of its evaluations once, up to its end",
         remedy=(
             "Find out whether two runs share an id or a log was cut; drop these trials from"
             " curves over training."
@@ -235,7 +235,7 @@ _ALL = (
         severity="warning",
         function=comparability.mixed_machines,
         rule=(
-            "trials that are compared should run on the same hardware, threads and package versions"
+            "runs that are compared should run on the same hardware, threads and package versions"
         ),
         remedy=(
             "Compare no seconds between them; where last digits matter, run one of the kinds again."
@@ -271,7 +271,7 @@ _ALL = (
         title="Different code in one mean",
         severity="error",
         function=comparability.mixed_own_code,
-        rule="the trials of one mean must have run the same code of your own",
+        rule="the runs of one mean must have run the same code of your own",
         remedy=(
             "Undo the change, or run the new code under another `--name`; leave the trials of one"
             " of the two out."
@@ -284,7 +284,7 @@ _ALL = (
         severity="warning",
         function=directory.damaged_files,
         rule=(
-            "a study's ledger should end with its closing record, and the files of its trials be"
+            "a study's ledger should end with its closing record, and the files of its runs be"
             " those that they recorded"
         ),
         remedy=(

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..catalogue import write
 from ..estimates.means import MEASURE_COLUMNS, add_dense_points, cell_means
+from ..wording import format_seeds
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
     MAX_NAMED_CELLS,
@@ -35,11 +37,12 @@ SEED_LOSS_COLUMNS = ("train_loss", "val_loss", "train_entropy", "val_entropy", "
 """Columns that two independent runs never share to the last digit."""
 MIN_SIGNIFICANT_DIGITS = 5
 """Digits from which on equal numbers are no chance: a spreadsheet's .31 and .31 prove nothing."""
-DEPENDENCE_MESSAGES = {
-    "equal": "have the losses of another seed to the last digit",
-    "start": "start from the weights of another seed",
-    "twice": "share configuration and seed with another",
+DEPENDENCE_SENTENCES = {
+    "equal": "found_equal",
+    "start": "found_same_start",
+    "twice": "found_twice",
 }
+"""Sentence on each kind of seeds that are no replicates."""
 _MEASURE_SUFFIXES = ("_accuracy", "_score", "_error", "_loss")
 
 
@@ -62,19 +65,23 @@ def too_few_seeds(evidence: Evidence) -> Iterator[Finding]:
         own_few = few[few["arm"] == arm]
         if len(own_few):
             names = list(own_few.index)
-            got = (
-                f"n = {own_few['n'].min():.0f} in {len(names)} of"
-                f" {format_count(len(own), 'cell')} ({evidence.name_cells(names, named_cells)})"
+            found = write(
+                "found_few_seeds",
+                seeds=format_seeds(own_few["n"].min()),
+                few=len(names),
+                networks=format_count(len(own), "network"),
+                names=evidence.name_cells(names, named_cells),
             )
-            parts.append(FindingPart("warning", got, names))
+            parts.append(FindingPart("warning", found, names))
         own_unsure = unsure[unsure["arm"] == arm]
         if len(own_unsure):
             names = list(own_unsure.index)
-            got = (
-                f"the difference from the dense twin is not settled in {len(names)}"
-                f" ({evidence.name_cells(names, named_cells)})"
+            found = write(
+                "found_unsettled",
+                networks=format_count(len(names), "network"),
+                names=evidence.name_cells(names, named_cells),
             )
-            parts.append(FindingPart("note", got, names))
+            parts.append(FindingPart("note", found, names))
         if parts:
             yield join_parts(str(arm), parts)
 
@@ -98,13 +105,17 @@ def results_missing_not_at_random(evidence: Evidence) -> Iterator[Finding]:
         highest = groups.index[-1]
         top = groups.iloc[-1]
         rest = groups.iloc[:-1].sum()
-        got = (
-            f"{top['sum']} of {format_count(top['size'], 'trial')} at {100 * highest:.4g} %"
-            f" sparsity have none, {rest['sum']} of {rest['size']} below"
-            f" (permutation test of a rising share, p = {p:.2g})"
+        missing = write(
+            "found_missing",
+            sparsity=f"{100 * highest:.4g}",
+            lost=top["sum"],
+            runs=format_count(top["size"], "run"),
+            others=rest["sum"],
+            rest=rest["size"],
         )
+        found = [missing, write("found_missing_chance", p=f"{p:.2g}")]
         cells = own.loc[own["lost"] & (own["sparsity"] == highest), "cell"]
-        yield Finding(str(arm), list(cells), got)
+        yield Finding(str(arm), list(cells), found)
 
 
 def _curve_trials(evidence: Evidence) -> pd.DataFrame:
@@ -159,13 +170,13 @@ def dependent_seeds(evidence: Evidence) -> Iterator[Finding]:
     kinds = kinds.mask(is_twice, "twice")
     suspects = rows[["arm", "cell"]].assign(kind=kinds).dropna(subset="kind")
     for arm, own in suspects.groupby("arm", sort=False):
-        parts: list[str] = []
+        found = []
         for kind, trials in own.groupby("kind"):
-            count = format_count(len(trials), "trial")
-            names = evidence.name_cells(trials["cell"])
-            parts.append(f"{count} in {names} {DEPENDENCE_MESSAGES[str(kind)]}")
+            runs = format_count(len(trials), "run")
+            networks = evidence.name_cells(trials["cell"])
+            found.append(write(DEPENDENCE_SENTENCES[str(kind)], runs=runs, networks=networks))
         severity: Severity = "warning" if set(own["kind"]) == {"start"} else "error"
-        yield Finding(str(arm), list(own["cell"]), "; ".join(parts), severity)
+        yield Finding(str(arm), list(own["cell"]), found, severity)
     if len(rows) and not _measured_losses(rows):
         raise MissingEvidenceError([" or ".join(SEED_LOSS_COLUMNS)])
 

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sparsetune.study.questions.words import field_words
+
+from ..catalogue import write
 from ..measure import Measure
 from ..recipes.axis_text import format_value
 from ..recipes.optima.edges import edges
@@ -49,20 +52,28 @@ def winners_at_range_edge(evidence: Evidence) -> Iterator[Finding]:
     found = edges(evidence.results, where={})
     sure = found[found["sure"].astype(bool) & found["cell"].isin(cells["cell"])]
     for arm, own in sure.groupby("arm", sort=False):
-        parts: list[str] = []
+        parts = []
         for (field, end), part in own.groupby(["axis", "end"], sort=False):
-            bound = format_value(str(field), part["bound"].iloc[0])
-            names = evidence.name_cells(part["cell"])
-            count = format_count(len(part), "cell")
-            parts.append(f"`{field}` at or beyond its {end} end {bound} in {count} ({names})")
-        yield Finding(str(arm), list(own["cell"]), "; ".join(parts))
+            parts.append(
+                write(
+                    "found_edge",
+                    field=field_words(str(field)),
+                    end="lower" if end == "low" else "upper",
+                    bound=format_value(str(field), part["bound"].iloc[0]),
+                    networks=format_count(len(part), "network"),
+                    names=evidence.name_cells(part["cell"]),
+                )
+            )
+        yield Finding(str(arm), list(own["cell"]), parts)
 
 
 def selected_on_test(evidence: Evidence) -> Iterator[Finding]:
     """Find winners that were chosen by a column of the test set."""
     objective = evidence.results.design.objective
     if objective is not None and objective.startswith("test_"):
-        yield Finding("", list(evidence.cells["cell"]), f"they were chosen by `{objective}`")
+        measure = evidence.results.measure(objective).phrase
+        found = write("found_selected_on_test", measure=measure)
+        yield Finding("", list(evidence.cells["cell"]), [found])
 
 
 def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:
@@ -70,8 +81,8 @@ def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:
     sources: tuple[tuple[str, str], ...] = getattr(evidence.results, "sources", ())
     named = [theirs for _, theirs in sources if BEST_COLUMN_PATTERN.search(theirs.lower())]
     if named:
-        got = f"the table's {list_names(named)} hold the best of several"
-        yield Finding("", list(evidence.cells["cell"]), got)
+        found = write("found_best_columns", columns=list_names(named))
+        yield Finding("", list(evidence.cells["cell"]), [found])
         return
     measures = "|".join(COMPARED_MEASURES)
     history = require_columns(evidence.history, measures)
@@ -88,11 +99,8 @@ def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:
     cells = runs[["arm", "cell"]].loc[several]
     for arm, own in cells[is_earlier.to_numpy(dtype=bool)].groupby("arm", sort=False):
         total = int((cells["arm"] == arm).sum())
-        got = (
-            f"{len(own)} of {format_count(total, 'trial')} show an earlier evaluation or the best"
-            " of several"
-        )
-        yield Finding(str(arm), list(own["cell"]), got)
+        found = write("found_best_epoch", shown=len(own), runs=format_count(total, "run"))
+        yield Finding(str(arm), list(own["cell"]), [found])
 
 
 def _shows_earlier_evaluation(
@@ -133,9 +141,10 @@ def unselected_measure(evidence: Evidence) -> Iterator[Finding]:
     if y is None:
         raise MissingEvidenceError(["test_accuracy or test_score or val_accuracy or val_score"])
     if _measured_quantity(objective, evidence.trials) != _measured_quantity(y, evidence.trials):
-        got = f"winners were chosen by `{objective}`, curves show `{y}`"
+        chosen, shown = (evidence.results.measure(name).phrase for name in (objective, y))
+        found = write("found_unselected", objective=chosen, measure=shown)
         severity: Severity | None = "warning" if objective.startswith("train_") else None
-        yield Finding("", list(cells["cell"]), got, severity)
+        yield Finding("", list(cells["cell"]), [found], severity)
 
 
 def _measured_quantity(column: str, trials: pd.DataFrame) -> str:
@@ -167,10 +176,10 @@ def search_runs_reported(evidence: Evidence) -> Iterator[Finding]:
         chosen = chosen[chosen["cell"].isin(_cells_with_shared_seeds(evidence.runs, chosen))]
     for arm, own in chosen.groupby("arm", sort=False):
         tried = own["configurations"].max() if has_counts else np.nan
-        best_of = "" if pd.isna(tried) else f" the best of up to {tried:.0f} configurations,"
-        count = format_count(len(own), "cell")
-        got = f"in {count} the same runs made a winner,{best_of} and are shown"
-        yield Finding(str(arm), list(own["cell"]), got)
+        found = [write("found_same_runs", networks=format_count(len(own), "network"))]
+        if pd.notna(tried):
+            found.append(write("found_same_runs_best", tried=f"{tried:.0f}"))
+        yield Finding(str(arm), list(own["cell"]), found)
 
 
 def _cells_with_shared_seeds(runs: pd.DataFrame, cells: pd.DataFrame) -> set[str]:

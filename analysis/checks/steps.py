@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from ..catalogue import write
 from .evidence import Evidence, has_value, require_columns
 from .finding import Finding, format_count
 
@@ -25,25 +26,22 @@ def broken_histories(evidence: Evidence) -> Iterator[Finding]:
     history = history.assign(step=history[evidence.step_column].astype("float64"))
     is_repeated = history.duplicated(["trial_id", "step"])
     faults = {
-        "with a step twice": pd.Index(history.loc[is_repeated, "trial_id"].unique()),
-        "without a step that like ones have": _trials_with_gaps(
-            history.drop_duplicates(["trial_id", "step"])
-        ),
-        "COMPLETE before their end": _incomplete_trials(trials),
-        "COMPLETE, though most like ones end later": _trials_ended_early(evidence, trials),
+        "found_step_twice": pd.Index(history.loc[is_repeated, "trial_id"].unique()),
+        "found_step_missing": _trials_with_gaps(history.drop_duplicates(["trial_id", "step"])),
+        "found_incomplete": _incomplete_trials(trials),
+        "found_ended_early": _trials_ended_early(evidence, trials),
     }
     runs = evidence.runs.drop_duplicates("trial_id").set_index("trial_id")[["arm", "cell"]]
     for arm, own in runs.groupby("arm", sort=False):
-        counts: list[str] = []
+        said = []
         cells: list[str] = []
-        for words, broken in faults.items():
+        for name, broken in faults.items():
             found = own[own.index.isin(broken)]
             if len(found):
-                counts.append(f"{len(found)} {words}")
+                said.append(write(name, found=len(found), runs=format_count(len(own), "run")))
                 cells += map(str, found["cell"])
-        if counts:
-            got = f"of {format_count(len(own), 'trial')}, {', '.join(counts)}"
-            yield Finding(str(arm), cells, got)
+        if said:
+            yield Finding(str(arm), cells, said)
 
 
 def _incomplete_trials(trials: pd.DataFrame) -> pd.Index:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.means import (
     MEAN_STATISTICS,
     cell_means,
     cell_values,
-    interval_note,
+    interval_sentences,
     replicates_name,
     require_one_cell_each,
     sort_points,
@@ -66,13 +68,12 @@ class Comparison(Shown):
 
     def note(self) -> str:
         """Meaning of the marks and bars, for a caption."""
-        intervals = interval_note(self.points, self.level, runs=self.runs)
-        return (
-            f"{intervals} Arms are listed as their lines end on the right; marks of one sparsity"
-            " stand a little apart. Training FLOPs are those of all passes, with those that only"
-            " choose a mask, over those of one dense training of the same"
-            f" {self.epochs:g} epochs."
-        )
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
+        yield from interval_sentences(self.points, self.level, runs=self.runs)
+        yield write("comparison_marks")
+        yield write("comparison_flops", epochs=f"{self.epochs:g}")
 
     def shared(self) -> list[float]:
         """Sparsities above 0 at which several arms have a mean."""

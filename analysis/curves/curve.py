@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +11,8 @@ import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.intervals import MAX_MORE_SEEDS
 from ..estimates.means import (
@@ -22,7 +24,7 @@ from ..estimates.means import (
     cell_means,
     cell_values,
     find_field,
-    interval_note,
+    interval_sentences,
     replicates_name,
     require_measured,
     require_one_cell_each,
@@ -112,36 +114,41 @@ class Curve(Shown):
 
     def note(self) -> str:
         """Meaning of the marks and bars, for a caption, and points that are not settled."""
-        subject = f"Winner minus {GAP_BASELINES[self.gap]}, paired by seed. " if self.gap else ""
-        intervals = interval_note(self.points, self.level, self.like, self.runs)
-        return subject + intervals + self._unsettled_points()
+        return paragraph(self._sentences())
 
-    def _unsettled_points(self) -> str:
+    def _sentences(self) -> Iterator[Sentence]:
+        if self.gap:
+            yield write("curve_gap_twin" if self.gap == "twin" else "curve_gap_control")
+        yield from interval_sentences(self.points, self.level, self.like, self.runs)
+        yield from self._unsettled_sentences()
+
+    def _unsettled_sentences(self) -> Iterator[Sentence]:
         """Sentences on the points whose difference has an interval that holds 0."""
         baseline = GAP_BASELINES[self.gap or "twin"]
         vague = self.points[self.points["more_seeds"].notna()]
         if vague.empty:
-            return ""
+            return
         # A caption that names many points is not read: then only their number is given.
         if len(vague) > MAX_NAMED_POINTS:
             compared = self.points["difference_low"].notna().sum()
-            which = f"{len(vague)} of {compared} points differ"
+            yield write(
+                "curve_unsettled_count", count=len(vague), compared=compared, baseline=baseline
+            )
         else:
-            names = [self._point_name(row) for row in vague.to_dict("records")]
-            which = f"{'; '.join(names)} differ{'s' if len(names) == 1 else ''}"
-        note = f" It is not settled whether {which} from {baseline}."
+            for row in vague.to_dict("records"):
+                point = self._point_name(row)
+                yield write("curve_unsettled", point=point, baseline=baseline)
         if np.isinf(vague["more_seeds"]).any():
-            note += f" Settling the closest of these would take more than {MAX_MORE_SEEDS:,} seeds."
-        return note
+            yield write("curve_unsettled_seeds", most=f"{MAX_MORE_SEEDS:,}")
 
     def _point_name(self, row: Mapping[Any, Any]) -> str:
-        """Name of a point within a sentence: ``GMP at 98 %, 2x training``."""
+        """Name of a point within a sentence: ``GMP at 98 % (2x training)``."""
         cell = {"arm": row["arm"]}
         if self.by:
             cell |= {self.by: row[self.by]}
         if self.x == "sparsity":
             return cell_phrase(cell | {"sparsity": row["sparsity"]})
-        return f"{cell_phrase(cell)}, {row[self.x]:.3g} {AXIS_UNITS[self.x]}"
+        return f"{cell_phrase(cell)} ({row[self.x]:.3g} {AXIS_UNITS[self.x]})"
 
 
 def sparsity_curve(

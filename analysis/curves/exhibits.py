@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..catalogue import paragraph, write
 from ..estimates.means import GAP_BASELINES, is_measured
 from ..exhibit import Exhibit
 from ..tables.results import Results
@@ -78,23 +79,24 @@ def comparison_exhibits(
 def history_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
     """Losses over training, and the sparsity of the mask; none if no trial was evaluated twice."""
     history = winners_history(results, where)
-    note = "Winners' report trials, a line per seed."
-    if results.design.lengths() and history["epochs"].nunique() > 2:
-        note += " Of more than three training lengths the shortest, middle and longest are drawn."
+    has_many_lengths = bool(results.design.lengths()) and history["epochs"].nunique() > 2
+    lengths = [write("history_lengths")] if has_many_lengths else []
+    caption = paragraph([write("history_lines"), *lengths])
     for column in ("val_loss", "train_loss"):
         rows = history.dropna(subset=column)
         if _has_line(rows):
             measure = results.measure(column)
             title = f"{measure.title} over training"
             figure = partial(draw_histories, rows, measure)
-            yield Exhibit(f"history-{column}", title, rows[[*TRACE_COLUMNS, column]], note, figure)
+            shown = rows[[*TRACE_COLUMNS, column]]
+            yield Exhibit(f"history-{column}", title, shown, caption, figure)
     rows = _first_seeds(history).dropna(subset="sparsity_now")
     if _has_line(rows) and rows["sparsity_now"].gt(0).any():
         yield Exhibit(
             "history-sparsity",
             "Sparsity of the mask over training",
             rows[[*TRACE_COLUMNS, "sparsity_now"]],
-            note.replace("a line per", "first"),
+            paragraph([write("history_first_seed"), *lengths]),
             partial(draw_histories, rows, results.measure("sparsity_now")),
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,8 @@ import pandas as pd
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
 
+from ..catalogue import write
+from ..catalogue.template import Sentence
 from ..tables.results import Results, cached_per_results
 from ..tables.selection import dense_arm_of, report_rows
 from .intervals import BOOTSTRAP_FROM, estimate_means, seeds_needed
@@ -40,14 +43,13 @@ MEAN_STATISTICS: tuple[str, ...] = (
 """Statistics of a cell's values over report seeds; `Curve.frame` explains each."""
 POOLING_COLUMNS = ("arm", "sparsity")
 """Columns that cells with a common spread share: it differs by method and by sparsity."""
+PLURAL = re.compile(r"s\b")
 Gap = Literal["twin", "control"]
-DENSE_RECIPE = "the dense winner's recipe at 1x training"
-"""What a control is, within a sentence: the winner of the dense search at multiplier 1."""
-GAP_BASELINES: dict[Gap, str] = {"twin": "the dense twin", "control": DENSE_RECIPE}
+GAP_BASELINES: dict[Gap, str] = {"twin": "the dense twin", "control": "the dense recipe"}
 """Baselines that a cell's winner may be compared with, seed by seed.
 
 The twin is the dense network with the winner's recipe; the control is the sparse network with the
-dense recipe.
+dense recipe, the winner of the dense search at multiplier 1.
 """
 
 
@@ -348,24 +350,24 @@ def sort_points(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 
 
 def replicates_name(results: Results) -> str:
-    """Name of what means are over: ``report seeds``, or ``runs`` where nothing was selected.
+    """Name of what means are over: ``seeds``, or ``runs`` where nothing was selected.
 
-    ``report and split seeds`` where each seed draws its own training and validation split too.
+    ``seeds and splits`` where each seed draws its own training and validation split too.
     """
     if results.design.objective is None:
         return "runs"
     trials = results.trials()
     varies = "task.split_seed" in trials and trials["task.split_seed"].eq("vary").any()
-    return "report and split seeds" if varies else "report seeds"
+    return "seeds and splits" if varies else "seeds"
 
 
-def interval_note(
+def interval_sentences(
     points: pd.DataFrame,
     level: float,
     like: Sequence[str] = POOLING_COLUMNS,
-    runs: str = "report seeds",
-) -> str:
-    """Sentences on the number of runs behind the means and the kind of their intervals.
+    runs: str = "seeds",
+) -> Iterator[Sentence]:
+    """Sentences on the number of runs behind means, and on what their intervals are over.
 
     Args:
         points: At least ``n df interval diverged``.
@@ -374,32 +376,43 @@ def interval_note(
         runs: Name of what means are over, as `replicates_name` gives it.
     """
     given = points[points["n"] > 0]
-    one = runs.removesuffix("s")
     if given.empty:
-        return f"No {'run' if runs == 'runs' else 'report trial'} has finished."
-    note = f"Means over n = {format_span(given['n'])} {runs}"
+        yield write("means_none")
+        return
+    yield write("means", n=count_words(given["n"], runs))
+    kinds = set(given["interval"]) - {""}
     is_equal = (given["interval"] == "") & (given["n"] > 1)
-    if (given["interval"] == "").all():
-        why = "equal on every seed, which proves nothing"
-        if not is_equal.any():
-            why = f"one {one.rpartition(' ')[2]} each"
-        return f"{note}; {why}, so no interval can be given."
-    kinds = [kind for kind in ("t", "bootstrap") if kind in set(given["interval"])]
-    small = given[given["interval"] == "t"]
-    note += f"; bars: {100 * level:g} % {' and '.join(kinds)} intervals"
+    if not kinds:
+        yield write("no_bars_equal" if is_equal.any() else "no_bars_single")
+        return
+    percent = f"{100 * level:g}"
     if len(kinds) > 1:
-        note += f" (bootstrap from n = {BOOTSTRAP_FROM} on)"
+        yield write("bars_both", level=percent, first=BOOTSTRAP_FROM, last=BOOTSTRAP_FROM - 1)
+    else:
+        yield write("bars_t" if kinds == {"t"} else "bars_bootstrap", level=percent)
+    small = given[given["interval"] == "t"]
     if (small["df"] > small["n"] - 1).any():
-        shared = " and ".join(like) or "study"
-        note += f", standard deviation pooled over cells of the same {shared}"
-    if len(small):
-        note += f" (df {format_span(small['df'])})"
+        df = format_span(small["df"])
+        if like:
+            yield write("bars_pooled", like=" and ".join(map(_column_words, like)), df=df)
+        else:
+            yield write("bars_pooled_study", df=df)
     if is_equal.any():
-        note += "; none where all seeds are equal"
-    note += "."
+        yield write("bars_not_of_equal")
     if (points["diverged"] > 0).any():
-        note += f" Cells with a diverged {one} have no mean."
-    return note
+        yield write("diverged_without_mean")
+
+
+def _column_words(column: str) -> str:
+    """A column in words: ``sparsity``, ``weight decay``."""
+    return column.rpartition(".")[2].replace("_", " ")
+
+
+def count_words(counts: pd.Series[Any], things: str) -> str:
+    """Numbers of things in words: ``3 seeds``, ``1 seed``, ``2 to 3 seeds``."""
+    span = format_span(counts)
+    # Every noun is in the singular: ``1 seed and split``.
+    return f"{span} {re.sub(PLURAL, '', things) if span == '1' else things}"
 
 
 def format_span(values: pd.Series[Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,15 @@ import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.intervals import estimate_means, seeds_needed, unsettled_text
 from ..estimates.means import (
     POOLING_COLUMNS,
     cell_means,
     cell_values,
-    interval_note,
+    interval_sentences,
     replicates_name,
     require_measured,
 )
@@ -108,14 +110,16 @@ class BestAt(Shown):
 
     def note(self) -> str:
         """Meaning of the marks and bars, for a caption."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
+        unit = BUDGET_UNITS[self.budget]
+        yield write("budget_best", unit=unit, by=self.by.phrase)
+        yield write("budget_shown", measure=self.y.phrase)
+        yield from interval_sentences(self.rows, self.level, runs=self.runs)
         unsure = int(self.rows["rivals"].gt(0).sum())
-        intervals = interval_note(self.rows, self.level, runs=self.runs)
-        return (
-            f"For each limit in {BUDGET_UNITS[self.budget]}, the best cell of each sparsity that"
-            f" costs no more, by {self.by} over its {self.runs}; shown is {self.y} of the same"
-            f" trials. {intervals} In {unsure} of {len(self.rows)} it is not settled that"
-            " the best beats every other cell that the limit allows."
-        )
+        if unsure:
+            yield write("budget_unsure", count=unsure, limits=len(self.rows))
 
 
 def best_at(

@@ -65,7 +65,7 @@ def _iso_flops_columns(measure: Measure) -> tuple[TableColumn, ...]:
     heading = f"{measure.difference_heading('Difference')}\n[95 % interval]"
     form = measure_format(measure)
     return (
-        TableColumn("Cell", "cell"),
+        TableColumn("Network", "cell"),
         TableColumn("With", "other_cell"),
         COST_COLUMN,
         TableColumn("n", "n"),

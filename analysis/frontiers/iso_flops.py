@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,8 @@ import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.intervals import Floats, estimate_means, seeds_needed, unsettled_text
 from ..estimates.means import cell_values
@@ -20,6 +22,7 @@ from ..notebook import Shown
 from ..recipes.optima.shifts import holm_adjusted
 from ..recipes.responses import is_lower_better
 from ..tables.results import Results
+from ..wording import format_seeds
 from .budgets import priced_cells
 
 if TYPE_CHECKING:
@@ -86,26 +89,24 @@ class IsoFlops(Shown):
 
     def note(self) -> str:
         """Caption: the compared cells and the finding."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
         tolerance = f"{100 * self.tolerance:g} %"
         if self.pairs.empty:
-            return (
-                f"No two cells of another sparsity or arm are within {tolerance} in training FLOPs."
-            )
+            yield write("iso_flops_none", tolerance=tolerance)
+            return
         settled = self.pairs[self.pairs["better"] != ""]
-        found = f"{len(settled)} of {len(self.pairs)} pairs are shown to differ"
+        n = format_seeds(self.pairs["n"].max())
+        yield write("iso_flops", tolerance=tolerance, n=n)
+        level = f"{100 * self.level:g}"
+        yield write("iso_flops_found", settled=len(settled), pairs=len(self.pairs), level=level)
         differ = settled[settled["sparsity"] != settled["other_sparsity"]]
         if len(differ):
             denser = int((differ["better"] == differ["other_cell"]).sum())
-            found += (
-                f"; of {len(differ)} that differ in sparsity the denser one is better in {denser}"
-            )
-        return (
-            f"Cells of another sparsity or arm within {tolerance} of each other's training FLOPs"
-            f" (all passes), paired by seed, n = {self.pairs['n'].max()} at most: {found}, after"
-            f" Holm's correction for all pairs at {100 * self.level:g} %. Read vertically: marks"
-            " above one another cost the same. Bars are intervals of each mean, wider than those of"
-            " paired differences may be."
-        )
+            yield write("iso_flops_denser", pairs=len(differ), denser=denser)
+        yield write("iso_flops_marks")
+        yield write("iso_flops_bars")
 
 
 def iso_flops(

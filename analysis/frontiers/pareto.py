@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
-from ..estimates.means import cell_values, interval_note, replicates_name
+from ..estimates.means import cell_values, interval_sentences, replicates_name
 from ..estimates.surface import Floats
 from ..measure import Measure
 from ..notebook import Shown
@@ -83,15 +85,19 @@ class ParetoFront(Shown):
 
     def note(self) -> str:
         """Meaning of the marks and bars, for a caption."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
         on_front = int(self.rows["front"].sum())
+        networks = len(self.rows)
+        measure = self.y.phrase
+        yield write("pareto_filled", count=on_front, networks=networks, measure=measure)
+        yield write("pareto_rivals", tolerance=f"{100 * COST_TOLERANCE:g}")
+        yield write("pareto_hollow")
+        yield from interval_sentences(self.rows, self.level, runs=self.runs)
         unsure = int((~self.rows["sure"]).sum())
-        intervals = interval_note(self.rows, self.level, runs=self.runs)
-        return (
-            f"Filled: the Pareto front, {on_front} of {len(self.rows)} cells that no cell at least"
-            f" as sparse and, to {100 * COST_TOLERANCE:g} %, as cheap beats by its mean"
-            f" {self.y}. Hollow: beaten by one. {intervals} Of {unsure} cells, overlapping"
-            " intervals leave open on which side they are; they are drawn faint."
-        )
+        if unsure:
+            yield write("pareto_unsure", count=unsure)
 
 
 def pareto_front(

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from sparsetune.errors import SparsetuneError
-
-from ..estimates.means import cell_values
-from ..exhibit import SPARSITY_COLUMN, Exhibit, TableColumn
+from ..catalogue import paragraph, write
+from ..estimates.means import cell_values, count_words
+from ..exhibit import SPARSITY_COLUMN, Exhibit, NotShownError, TableColumn
 from ..measure import MarginError
 from ..tables.results import Results
 from .extension import extension_gain_if_judged, tolerance_text
@@ -38,7 +37,7 @@ def verdict_exhibits(results: Results, where: Mapping[str, Any] | None = None) -
     """The map of verdicts; none if no cell can be judged. Validation decides.
 
     Raises:
-        SparsetuneError: if cells could be judged, had a gain that counts been given.
+        NotShownError: if cells could be judged, had a gain that counts been given.
     """
     y = find_validation_measure(results, where, None)
     if y is None:
@@ -48,11 +47,8 @@ def verdict_exhibits(results: Results, where: Mapping[str, Any] | None = None) -
     except MarginError as error:
         if not _has_lengths(results, y, where):
             return
-        raise SparsetuneError(
-            "whether training was long enough, since how much of a gain counts is not known for"
-            f" {results.measure(y).phrase}, which is no fraction; `analysis.undertraining` and"
-            " `analysis.epochs_needed` judge by an `epsilon` in its own units"
-        ) from error
+        why = write("verdicts_no_margin", measure=results.measure(y).phrase)
+        raise NotShownError(paragraph([why, write("verdicts_give_margin")])) from error
     if found.frame()["gain_low"].notna().any():
         title = "Which cells are under-trained"
         yield Exhibit("verdicts", title, found.frame(), found.note(), found.plot, VERDICT_COLUMNS)
@@ -86,19 +82,22 @@ def extension_exhibits(
     if claimed.empty:
         return
     measure = results.measure(y)
-    too_large = "by 0.1 to 0.3 points at n = 3 in a simulation whose seeds vary by 0.3."
-    if not measure.is_fraction:
-        too_large = "by a third of the spread over seeds to all of it, at n = 3 in a simulation."
-    note = (
-        f"{measure.title} gained from {claimed['from_epochs'].iloc[0]:g} epochs on (the shortest"
-        f" length at which dense is within {tolerance_text(results, y, where)} of its best) minus"
-        " what dense gained, paired"
-        f" by seed, n = {claimed['n'].max()}; bars: 95 % t intervals, not corrected for the number"
-        " of comparisons. The same dense runs choose the start, which makes gains too large where"
-        f" dense lengths are nearly as good: {too_large}"
-    )
+    too_large = "gain_selected" if measure.is_fraction else "gain_selected_spread"
+    caption = [
+        write(
+            "gain_marks",
+            measure=measure.phrase,
+            epochs=f"{claimed['from_epochs'].iloc[0]:g}",
+            n=count_words(claimed["n"], "seeds"),
+        ),
+        write("gain_start", tolerance=tolerance_text(results, y, where)),
+        write("gain_bars"),
+        write(too_large),
+    ]
     title = "What longer training gains beyond dense"
-    yield Exhibit("extension-gain", title, gains, note, partial(draw_gains, gains, measure))
+    yield Exhibit(
+        "extension-gain", title, gains, paragraph(caption), partial(draw_gains, gains, measure)
+    )
 
 
 def _has_lengths(results: Results, y: str, where: Mapping[str, Any] | None) -> bool:

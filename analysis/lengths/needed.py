@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.intervals import Floats
-from ..estimates.means import cell_values, format_span, sort_points
+from ..estimates.means import cell_values, count_words, sort_points
 from ..measure import Measure
 from ..notebook import Shown
 from ..tables.results import Results
@@ -78,20 +80,19 @@ class EpochsNeeded(Shown):
 
     def note(self) -> str:
         """Meaning of the marks and bars, for a caption."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
         margin = self.y.margin_text(self.epsilon)
-        note = (
-            f"The shortest training within {margin} of the best {self.y.phrase} of"
-            " its arm and sparsity, among the lengths that were run,"
-            f" n = {format_span(self.rows['n'])}. Bars: lengths that may be the shortest sufficient"
-            f" one, by {100 * self.level:g} % intervals."
-        )
+        n = count_words(self.rows["n"], "seeds")
+        yield write("needed", margin=margin, measure=self.y.phrase, n=n)
+        yield write("needed_bars", level=f"{100 * self.level:g}")
         if self.rows["verdict"].eq(NOT_SETTLED).any():
-            note += " A hollow mark: not settled, no length is shown to be enough."
+            yield write("needed_hollow")
         if self.rows["low"].isna().any():
-            note += " A mark without a bar: no interval, it claims nothing."
+            yield write("needed_bare")
         if np.isinf(self.rows["high"].astype("float64")).any():
-            note += " A triangle: training longer than all of these may still gain."
-        return note
+            yield write("needed_open")
 
 
 def epochs_needed(

@@ -6,19 +6,21 @@ validation measure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.intervals import estimate_means, seeds_needed
 from ..estimates.means import (
     POOLING_COLUMNS,
     cell_values,
-    format_span,
+    count_words,
     sort_points,
 )
 from ..measure import NATS, Measure
@@ -98,24 +100,22 @@ class Undertraining(Shown):
 
     def note(self) -> str:
         """Meaning of the verdicts, for a caption."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
         judged = self.rows[self.rows["gain_low"].notna()]
         if judged.empty:
-            return (
-                "No cell can be judged: that takes two lengths of training and two report seeds"
-                " that differ."
-            )
-        epsilon = self.y.margin_text(self.epsilon)
+            yield write("verdicts_none")
+            return
+        margin = self.y.margin_text(self.epsilon)
         unit = self.y.difference_unit
         gain = f"gain in {unit}" if unit else "gain"
-        wrong = 100 * (1 - self.level)
-        return (
-            f"U, under-trained: the next longer training improves {self.y.phrase} by more than"
-            f" {epsilon} and lowers the training loss. O, over-trained: it makes {self.y.phrase}"
-            f" worse. E, enough: it gains at most {epsilon}. ?, not settled: several of these are"
-            f" possible, or nothing longer was run. Below each letter the {gain}, paired by seed,"
-            f" n = {format_span(judged['n'])}. Any of the {len(judged)} verdicts is wrong in at"
-            f" most {wrong:.3g} % of repetitions."
-        )
+        yield write("verdicts_under", measure=self.y.phrase, margin=margin)
+        yield write("verdicts_over", measure=self.y.phrase, margin=margin)
+        yield write("verdicts_open")
+        yield write("verdicts_gain", gain=gain, n=count_words(judged["n"], "seeds"))
+        wrong = f"{100 * (1 - self.level):.3g}"
+        yield write("verdicts_together", count=len(judged), wrong=wrong)
 
 
 def undertraining(

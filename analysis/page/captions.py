@@ -1,4 +1,4 @@
-"""Captions of a page: no sentence stands twice; what figures share stands once above them."""
+"""Captions: no sentence stands twice, and what a section's figures share stands above them."""
 
 from __future__ import annotations
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import pandas as pd
-
 from sparsetune.costs.memory import PeakMemory, peak_memory
 from sparsetune.paths import command_path, relative_path
 from sparsetune.storage.trial_files import if_whole
@@ -23,7 +21,7 @@ class ResultsOrigin:
     """Origin of the numbers: the study or the table that they were read from.
 
     Args:
-        code: Python that reads them again, or what they are if there is no such line.
+        code: Python that reads them again; empty if there is no such line.
         notes: Sentences on what was decided in reading them.
     """
 
@@ -68,9 +66,8 @@ def results_origin(results: Results) -> ResultsOrigin:
     """Where the results were read from."""
     if isinstance(results, StudyResults):
         return ResultsOrigin(f"analysis.load({relative_path(results.directory.path)!r})")
-    code = f"a table of runs: {results.design.name}, {len(results.trials())} trials"
     notes = results.notes if isinstance(results, TableResults) else ()
-    return ResultsOrigin(code, notes)
+    return ResultsOrigin("", notes)
 
 
 def launch_table(results: Results) -> list[LaunchRow]:
@@ -85,19 +82,6 @@ def memory_table(results: Results) -> list[PeakMemory]:
     if not isinstance(results, StudyResults):
         return []
     return peak_memory(results.states.values())
-
-
-def weight_counts(trials: pd.DataFrame) -> list[str]:
-    """Prunable weights and parameters of each network; none if the trials do not name a model."""
-    if "task.model" not in trials:
-        return []
-    known = trials.dropna(subset=["prunable_weights", "parameters"])
-    networks = known[["task.model", "prunable_weights", "parameters"]].drop_duplicates()
-    counts = []
-    for row in networks.to_dict("records"):
-        prunable = f"{row['prunable_weights']:,.0f} prunable weights"
-        counts.append(f"{prunable} of {row['parameters']:,.0f} parameters ({row['task.model']})")
-    return counts
 
 
 def _launch_row(facts: Mapping[str, Any]) -> LaunchRow:

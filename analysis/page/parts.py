@@ -11,11 +11,11 @@ from typing import TypeVar
 import pandas as pd
 
 from ..answers.sentences import Sentence
-from .captions import split_sentences, without_sentences
+from .captions import shared_sentences, split_sentences, without_sentences
 from .figure_export import FigureJob
 from .figure_process import RenderedFigure
 from .interactive.figure import PlotlyFigure
-from .sections import fault_message
+from .sections import fault_sentence
 from .table import PageTable
 
 MIN_PANEL_PIXELS = 260
@@ -104,11 +104,13 @@ class Section:
         title: The heading.
         shown: The exhibits.
         lacking: Sentences on what cannot be shown, and why.
+        shared: Sentences that several captions would repeat.
     """
 
     title: str
     shown: Sequence[ShownExhibit] = ()
     lacking: Sequence[str] = ()
+    shared: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -170,10 +172,16 @@ def drop_failed_figures(part: Part) -> Part:
             if exhibit.job:
                 exhibit.job.result()
         except Exception as error:
-            lacking.append(str(fault_message(exhibit.title, error)))
+            lacking.append(str(fault_sentence(exhibit.title, error)))
         else:
             shown.append(exhibit)
     return replace(part, shown=shown, lacking=lacking)
+
+
+def share_sentences(section: Section) -> Section:
+    """The section with what several of its captions say above them, once."""
+    shared = shared_sentences([each.caption for each in section.shown])
+    return without_shared(replace(section, shared=shared), shared)
 
 
 def without_shared(part: Part, told: Sequence[str]) -> Part:

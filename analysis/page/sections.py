@@ -14,9 +14,11 @@ from typing import Any
 
 from sparsetune.errors import SparsetuneError
 
+from ..catalogue import write
+from ..catalogue.template import Sentence
 from ..curves.exhibits import curve_exhibits, history_exhibits
 from ..estimates.means import cell_values
-from ..exhibit import Exhibit
+from ..exhibit import Exhibit, NotShownError
 from ..frontiers.exhibits import frontier_exhibits
 from ..lengths.exhibits import (
     extension_exhibits,
@@ -123,7 +125,7 @@ SECTIONS: Mapping[str, tuple[MeasureExhibits, ...]] = {
 
 def combination_exhibits(
     results: Results, at: Combination, analyses: tuple[MeasureExhibits, ...]
-) -> Iterator[Exhibit | SparsetuneError]:
+) -> Iterator[Exhibit | NotShownError]:
     """The exhibits of several analyses, in order; an error for an analysis that has none to show.
 
     The error says what the analysis lacks, or that it failed. The other analyses are not affected.
@@ -131,22 +133,27 @@ def combination_exhibits(
     for analysis in analyses:
         try:
             yield from analysis(results, at.y, at.where)
-        except SparsetuneError as error:
+        except NotShownError as error:
             yield error
+        except SparsetuneError as error:
+            yield NotShownError(str(not_shown(error)))
         except Exception as error:
             # A defect of one analysis must not keep the others from the page.
-            yield fault_message(analysis.__module__, error)
+            yield NotShownError(str(fault_sentence(analysis.__module__, error)))
 
 
-def fault_message(subject: str, error: Exception) -> SparsetuneError:
-    """Text for the page in place of something that a defect of ours keeps from it.
+def not_shown(error: SparsetuneError) -> Sentence:
+    """Sentence in place of something that lacks what it needs."""
+    return write("not_shown", reason=str(error).removesuffix("."))
+
+
+def fault_sentence(subject: str, error: Exception) -> Sentence:
+    """Sentence in place of something that a defect of ours keeps from the page.
 
     Warns:
         RuntimeWarning: always, with the same text.
     """
-    text = (
-        f"{subject}: not shown for a fault of sparsetune, please report it"
-        f" ({type(error).__name__}: {error})"
-    )
-    warnings.warn(text, RuntimeWarning, stacklevel=2)
-    return SparsetuneError(text)
+    found = f"{type(error).__name__}: {error}"
+    sentence = write("not_shown_fault", subject=subject, error=found)
+    warnings.warn(str(sentence), RuntimeWarning, stacklevel=2)
+    return sentence

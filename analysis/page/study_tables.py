@@ -16,6 +16,7 @@ from ..recipes.axis_text import axis_column
 from ..tables.results import Results
 from ..tables.selection import report_rows
 from ..wording import format_value
+from .network_names import NetworkNames
 from .table import PageTable, measure_column, page_table
 
 MAX_LISTED_TRIALS = 200
@@ -23,7 +24,7 @@ MAX_LISTED_TRIALS = 200
 TRIAL_COLUMNS = (
     TableColumn("Trial", "trial_id"),
     TableColumn("Arm", "arm"),
-    TableColumn("Cell", "cell"),
+    TableColumn("Network", "cell"),
     TableColumn("Role", "role"),
     TableColumn("Seed", "seed"),
     TableColumn("Status", "status"),
@@ -34,7 +35,7 @@ TRIAL_COLUMNS = (
 SCORE_HEADINGS = {"val_score": "Validation\nscore", "test_score": "Test\nscore"}
 FAILED_TRIAL_COLUMNS = (
     TableColumn("Trial", "trial_id"),
-    TableColumn("Cell", "cell"),
+    TableColumn("Network", "cell"),
     TableColumn("Role", "role"),
     TableColumn("Seed", "seed"),
     TableColumn("Status", "status"),
@@ -124,11 +125,11 @@ def main_table_columns(y: Measure, has_one_length: bool) -> list[TableColumn]:
     ]
 
 
-def cells_table(results: Results) -> PageTable:
-    """One row per cell, with its winner."""
+def cells_table(results: Results, names: NetworkNames) -> PageTable:
+    """One row per cell, with its winner; ``names`` writes arms in words."""
     cells = results.cells()
     shown = cells.assign(
-        arm=_arm_names(cells),
+        arm=_arm_names(names.in_words(cells)),
         pruned=_pruned_weight_texts(results, cells),
         searched=_done_of_asked(cells, "configurations"),
         reported=_done_of_asked(cells, "report_trials"),
@@ -186,8 +187,8 @@ def _cell_columns(results: Results, cells: pd.DataFrame) -> list[TableColumn]:
     return [*columns, *plain_columns(outcome)]
 
 
-def trials_table(results: Results) -> PageTable | None:
-    """One row per trial; None if there are too many to list."""
+def trials_table(results: Results, names: NetworkNames) -> PageTable | None:
+    """One row per trial, with ``names`` in words; None if there are too many to list."""
     trials = results.trials()
     if len(trials) > MAX_LISTED_TRIALS:
         return None
@@ -195,7 +196,7 @@ def trials_table(results: Results) -> PageTable | None:
     for name, heading in SCORE_HEADINGS.items():
         score = results.measure(name)
         columns.append(TableColumn(score.heading(heading), name, format=measure_format(score)))
-    return page_table(trials, columns)
+    return page_table(names.in_words(trials), columns)
 
 
 def failed_trials_table(trials: pd.DataFrame) -> PageTable | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,26 +16,24 @@ from ..answers.answers import Answers, answers
 from ..answers.exhibits import answer_exhibit, question_exhibit
 from ..answers.groups import AnswerGroup, answer_groups
 from ..answers.page_sentences import write_on_page
+from ..catalogue import write
 from ..checks import checks
 from ..curves.exhibits import comparison_exhibits
 from ..drawing.line_styles import numbered_arms, sparse_arms
-from ..estimates.means import absent_quantities
 from ..exhibit import Exhibit
 from ..lengths.extension import tolerance_text
 from ..load import StudyResults
 from ..tables.csv import csv_bytes, csv_text
 from ..tables.results import Results
-from .captions import shared_sentences
 from .figure_export import FigureExporter
 from .markup import to_latex, to_markdown
+from .network_names import NetworkNames
 from .opening.notes import finding_notes, place_notes
 from .opening.screen import first_screen, notes_at_figures
 from .origin import (
     launch_table,
     memory_table,
-    report_command,
     results_origin,
-    weight_counts,
 )
 from .parts import (
     CombinationPart,
@@ -44,8 +41,8 @@ from .parts import (
     Section,
     ShownExhibit,
     drop_failed_figures,
+    share_sentences,
     tell_once,
-    without_shared,
 )
 from .sections import (
     SECTIONS,
@@ -53,7 +50,8 @@ from .sections import (
     MeasureExhibits,
     combination_exhibits,
     combinations,
-    fault_message,
+    fault_sentence,
+    not_shown,
 )
 from .study_tables import (
     cells_table,
@@ -64,6 +62,15 @@ from .study_tables import (
 )
 from .table import PageTable, page_table
 from .template import render_page
+from .texts import (
+    cell_sentences,
+    check_sentences,
+    finding_rows,
+    memory_sentences,
+    open_runs,
+    origin_sentences,
+    summary_sentences,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -92,6 +99,7 @@ class ReportWriter:
         self._results = results
         self._folder = folder
         self._exporter = exporter
+        self._names = NetworkNames(results)
         self._sections = sections
         self._arms = sparse_arms(results.cells())
         # Exhibits whose numbers stand on the page already.
@@ -114,7 +122,7 @@ class ReportWriter:
         parts = [self._combination_part(at) for at in combinations(results)]
         # Figures are ordered before the checks run: the second process renders them meanwhile.
         sections = list(self._exhibit_sections())
-        cells = cells_table(results)
+        cells = cells_table(results, self._names)
         findings = checks(results)
         self._write_csv("findings", findings)
         self._write_csv("answers", found.frame())
@@ -124,18 +132,18 @@ class ReportWriter:
         answer = drop_failed_figures(answer)
         questions = tell_once([drop_failed_figures(part) for part in questions])
         parts = [drop_failed_figures(part) for part in parts]
-        sections = [drop_failed_figures(section) for section in sections]
+        sections = [share_sentences(drop_failed_figures(section)) for section in sections]
         explored = [shown for part in parts for shown in part.shown]
         explored += [shown for section in sections for shown in section.shown]
-        shared = shared_sentences([shown.caption for shown in explored])
-        parts = [without_shared(part, shared) for part in parts]
-        sections = [without_shared(section, shared) for section in sections]
         every_note = finding_notes(findings)
         screen = first_screen(results, found, groups, every_note)
         notes = notes_at_figures(screen, every_note)
         trials = results.trials()
         all_cells = results.cells()
         are_trials_finished = trials["status"].isin(FINISHED_STATUSES).all()
+        is_finished = bool(all_cells["finished"].all() and are_trials_finished)
+        origin = results_origin(results)
+        has_summary = any(part.table for part in parts)
         every_exhibit = [
             *answer.shown,
             *(shown for part in questions for shown in part.shown),
@@ -155,24 +163,24 @@ class ReportWriter:
             no_warning=write_on_page("no_warning"),
             later=write_on_page("open_later"),
             exploration=write_on_page("exploration"),
-            shared=shared,
-            status=trials["status"].value_counts().to_dict(),
-            finished=bool(all_cells["finished"].all() and are_trials_finished),
+            open_runs=None if is_finished else open_runs(results),
             trials=len(trials),
-            findings=parts,
-            warnings=findings.to_dict("records"),
-            unchecked=findings.attrs["not_run"],
-            absent=absent_quantities(results),
+            findings=[
+                (part, list(summary_sentences(results, part))) for part in parts if part.table
+            ],
+            warnings=list(finding_rows(findings)),
+            no_finding=write("checks_none"),
+            about_checks=list(check_sentences(results, findings.attrs["not_run"])),
             sections=sections,
             cells_table=cells,
-            counted=weight_counts(trials),
+            about_cells=list(cell_sentences(results)),
             memory=memory_table(results),
-            trials_table=trials_table(results),
-            troubled=failed_trials_table(trials),
+            about_memory=memory_sentences(),
+            trials_table=trials_table(results, self._names),
+            troubled=failed_trials_table(self._names.in_words(trials)),
             launches=launch_table(results),
-            source=results_origin(results),
-            command=report_command(results),
-            made=datetime.now(UTC),
+            origin=list(origin_sentences(results, origin, has_summary=has_summary)),
+            decisions=origin.notes,
         )
 
     def _answers(self) -> tuple[Answers, list[AnswerGroup], list[str]]:
@@ -180,10 +188,10 @@ class ReportWriter:
         try:
             found = answers(self._results)
         except SparsetuneError as error:
-            return NO_ANSWERS, [], [str(error)]
+            return NO_ANSWERS, [], [str(not_shown(error))]
         except Exception as error:
             # Days of training must not end without a page.
-            return NO_ANSWERS, [], [str(fault_message("answers", error))]
+            return NO_ANSWERS, [], [str(fault_sentence("answers", error))]
         for name, text in (("md", found.markdown), ("tex", found.latex)):
             self._exporter.write(self._folder / "tables" / f"answers.{name}", text)
         return found, answer_groups(found.answers), []
@@ -202,7 +210,7 @@ class ReportWriter:
             return CombinationPart(at.title)
         has_one_length = numbers["epochs"].nunique() < 2
         columns = main_table_columns(results.measure(at.y), has_one_length)
-        table = page_table(numbers, columns, "sparsity")
+        table = page_table(self._names.in_words(numbers), columns, "sparsity")
         self._write_table(f"summary{at.suffix}", table)
         self._write_csv(f"summary{at.suffix}", numbers)
         exhibits = comparison_exhibits(results, at.y, at.where)
@@ -235,7 +243,7 @@ class ReportWriter:
         name = f"{exhibit.name}{suffix}"
         table = None
         if exhibit.columns:
-            table = page_table(exhibit.frame, exhibit.columns, "arm")
+            table = page_table(self._names.in_words(exhibit.frame), exhibit.columns, "arm")
         if exhibit.draw is None:
             # The numbers of a table alone lie with the other tables, not with the figures.
             self._write_csv(name, exhibit.frame)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,10 @@ import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
+from ..estimates.means import count_words
 from ..estimates.surface import sample_effects
 from ..measure import Measure
 from ..notebook import Shown
@@ -104,25 +107,24 @@ class Atlas(Shown):
 
     def note(self) -> str:
         """Meaning of the marks and lines, for a caption."""
-        counts = self.rows["n"]
-        n = f"{counts.min()}"
-        if counts.nunique() > 1:
-            n += f" to {counts.max()}"
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
+        measure = self.y.phrase
+        n = count_words(self.rows["n"], "configurations")
+        yield write("atlas_marks", n=n, measure=measure)
+        yield write("atlas_others")
+        yield write("atlas_star")
         supported = int(self.rows["supported"].sum())
-        contours = "No contours: in no cell can it be told that one place beats another"
         if supported:
-            agreeing = f"{100 - 25 * (1 - self.level):.4g} %"
-            contours = (
-                f"Contours: the typical {self.y} of a surface (an additive Gaussian process), in"
-                f" {supported} of {len(self.rows)} cells, where {agreeing} of its draws agree that"
-                " the best place beats the worst"
-            )
-        return (
-            f"Every configuration of a cell's search, n = {n}, one mark each, coloured by its"
-            f" {self.y}; other axes were searched at the same time, so neighbours may differ. The"
-            f" star is the best one measured, which is lucky too. {contours}. Grey outline: what"
-            " was searched. The worst tenth has one colour."
-        )
+            share = f"{100 - 25 * (1 - self.level):.4g} %"
+            yield write("atlas_contours", measure=measure)
+            networks = len(self.rows)
+            yield write("atlas_supported", count=supported, networks=networks, share=share)
+        else:
+            yield write("atlas_unsupported")
+        yield write("atlas_outline")
+        yield write("atlas_worst")
 
 
 def ramp_atlas(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sparsetune.errors import SparsetuneError
-
-from ..exhibit import CellFormat, Exhibit, TableColumn, measure_format
+from ..catalogue import paragraph, write
+from ..exhibit import CellFormat, Exhibit, NotShownError, TableColumn, measure_format
 from ..recipes import responses
 from ..recipes.responses import MIN_CONFIGURATIONS
 from ..tables.results import Results
@@ -20,7 +19,7 @@ def ramp_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> I
     There is none if no cell searches its ramp. Search trials never read the test set.
 
     Raises:
-        SparsetuneError: if no cell has enough configurations.
+        NotShownError: if no cell has enough configurations.
     """
     cells = responses.finished_searches(results, where)
     ranges = responses.searched_ranges(results, cells.index)
@@ -31,16 +30,10 @@ def ramp_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> I
         return
     most = int(found.rows["n"].max())
     if most < MIN_CONFIGURATIONS:
-        raise SparsetuneError(
-            f"the ramp atlas needs {MIN_CONFIGURATIONS} configurations in a cell,"
-            f" got at most {most}"
-        )
+        raise NotShownError(str(write("atlas_too_few", least=MIN_CONFIGURATIONS, most=most)))
     title = f"Ramp atlas: final {found.y.phrase} by start and end of the ramp"
     yield Exhibit(f"ramp-atlas-{found.y}", title, found.frame(), found.note(), found.plot)
-    caption = (
-        "The best ramp measured, and where the surface of the atlas above is best, in percent of"
-        " training, with 95 % intervals."
-    )
+    caption = paragraph([write("regions"), write("regions_intervals")])
     yield Exhibit(
         f"ramp-regions-{found.y}",
         f"Where ramps are best for {found.y.phrase}",
@@ -67,7 +60,7 @@ def _region_columns(found: Atlas) -> tuple[TableColumn, ...]:
     percent = CellFormat.PERCENT
     contrast_heading = found.y.difference_heading("Worst - best", "\n")
     return (
-        TableColumn("Cell", "cell"),
+        TableColumn("Network", "cell"),
         TableColumn("n", "n"),
         TableColumn("Best start (%)", "best_start", format=percent),
         TableColumn("Best end (%)", "best_end", format=percent),

@@ -10,9 +10,12 @@ import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..curves.curve import Curve
 from ..drawers import draw
 from ..notebook import Shown
+from ..wording import format_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,10 +57,11 @@ class Overlay(Shown):
 
     def warnings(self) -> list[str]:
         """Reasons against a plain comparison, in sentences; empty if there are none."""
-        return [
-            *_mixed_baseline_warnings(self.points),
-            *_own_baseline_warnings(self.points, self.dense),
-        ]
+        return [str(sentence) for sentence in self._warnings()]
+
+    def _warnings(self) -> Iterator[Sentence]:
+        yield from _mixed_baseline_warnings(self.points)
+        yield from _own_baseline_warnings(self.points, self.dense)
 
     def plot(self, ax: Axes | None = None) -> Figure:
         """Draw the curve, and the points hollow in every panel; a second legend names each series.
@@ -69,13 +73,16 @@ class Overlay(Shown):
 
     def note(self) -> str:
         """Meaning and sources of the hollow marks, and the warnings: a caption must hold it."""
-        marked = ["Hollow marks are published results"]
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
+        yield write("overlay_marks")
         if self.points["best_of_sweep"].any():
-            marked.append("stars are the best of a sweep, so optimistic")
+            yield write("overlay_stars")
         if self.points["digitised"].any():
-            marked.append("diamonds were read off a figure (error about 0.03 points)")
-        sources = "; ".join(dict.fromkeys(self.points["source"]))
-        return " ".join([f"{'; '.join(marked)}. Sources: {sources}.", *self.warnings()])
+            yield write("overlay_diamonds")
+        yield write("overlay_sources", sources="; ".join(dict.fromkeys(self.points["source"])))
+        yield from self._warnings()
 
 
 def overlay(curve: Curve, points: pd.DataFrame) -> Overlay:
@@ -153,7 +160,7 @@ def _best_dense_row(curve: Curve) -> pd.Series[Any]:
     return rows.sort_values("mean").iloc[-1]
 
 
-def _mixed_baseline_warnings(points: pd.DataFrame) -> Iterator[str]:
+def _mixed_baseline_warnings(points: pd.DataFrame) -> Iterator[Sentence]:
     """Warnings if the points' own dense networks differ or are not known."""
     known = points.dropna(subset="dense_baseline")
     methods = known.groupby("dense_baseline")["method"].agg(_joined)
@@ -161,13 +168,10 @@ def _mixed_baseline_warnings(points: pd.DataFrame) -> Iterator[str]:
         each = "; ".join(
             f"{100 * float(str(baseline)):.4g} % ({names})" for baseline, names in methods.items()
         )
-        yield (
-            f"Published points have different dense baselines, {each}: compare each with its own"
-            " only."
-        )
+        yield write("overlay_dense", each=each)
     unknown = points.loc[points["dense_baseline"].isna(), "method"]
     if len(unknown):
-        yield f"The dense baseline of {_joined(unknown)} is not known."
+        yield write("overlay_dense_unknown", methods=_joined(unknown))
 
 
 def _joined(names: pd.Series[str]) -> str:
@@ -175,7 +179,7 @@ def _joined(names: pd.Series[str]) -> str:
     return ", ".join(dict.fromkeys(names))
 
 
-def _own_baseline_warnings(points: pd.DataFrame, dense: pd.Series[Any]) -> Iterator[str]:
+def _own_baseline_warnings(points: pd.DataFrame, dense: pd.Series[Any]) -> Iterator[Sentence]:
     """Warnings if the study's own dense networks are not those that the points start from.
 
     Args:
@@ -184,7 +188,7 @@ def _own_baseline_warnings(points: pd.DataFrame, dense: pd.Series[Any]) -> Itera
     """
     mean = dense["mean"]
     if pd.isna(mean):
-        yield "The curve shows no dense network, so the baselines cannot be compared."
+        yield write("overlay_no_dense")
         return
     low = mean - BASELINE_TOLERANCE
     high = mean + BASELINE_TOLERANCE
@@ -194,8 +198,6 @@ def _own_baseline_warnings(points: pd.DataFrame, dense: pd.Series[Any]) -> Itera
     other = sorted({b for b in points["dense_baseline"].dropna() if not low <= b <= high})
     if other:
         theirs = ", ".join(f"{100 * baseline:.4g} %" for baseline in other)
-        interval = f"n = {dense['n']:.0f}, {100 * low:.4g} to {100 * high:.4g}"
-        yield (
-            f"The study's own dense networks reach {100 * mean:.4g} % ({interval}), published ones"
-            f" {theirs}: other starting points."
-        )
+        numbers = f"{100 * low:.4g} to {100 * high:.4g}, {format_seeds(dense['n'])}"
+        own = f"{100 * mean:.4g} %"
+        yield write("overlay_other_dense", mean=own, numbers=numbers, theirs=theirs)

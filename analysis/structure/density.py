@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.intervals import estimate_means
+from ..estimates.means import count_words
 from ..measure import UNIT_RANGE
 from ..notebook import Shown
 from ..tables.results import Results
-from .trial_folders import TRIAL_COLUMNS, certificate_layers, format_span, trial_folders
+from .trial_folders import TRIAL_COLUMNS, certificate_layers, trial_folders
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,19 +83,19 @@ class DensityProfile(Shown):
 
     def note(self) -> str:
         """Meaning of the marks, for a caption."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
         if self.layers.empty:
-            return "No certificate of a sparse winner's report trial says how dense its layers are."
-        text = (
-            "Density of each prunable layer, input first; means over"
-            f" n = {format_span(self.frame()['n'])} report seeds of each cell's winner, bars:"
-            f" {100 * self.level:g} % t intervals. Dotted: the density of the whole network."
-        )
+            yield write("density_none")
+            return
+        yield write("density_marks", n=count_words(self.frame()["n"], "seeds"))
+        yield write("density_bars", level=f"{100 * self.level:g}")
+        yield write("density_dotted")
         if self.layers["epochs"].nunique() > 2:
-            text += " Only the shortest and the longest training are drawn."
-        dead = self.dead()
-        if dead:
-            text += f" No weight is left (crosses): {'; '.join(dead)}."
-        return text
+            yield write("structure_lengths")
+        for where in self.dead():
+            yield write("density_dead", where=where)
 
 
 def density_profile(

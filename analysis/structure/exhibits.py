@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ..catalogue import paragraph, write
 from ..exhibit import SPARSITY_COLUMN, CellFormat, Exhibit, TableColumn
 from ..tables.results import Results
 from .account import parameter_account
@@ -62,11 +63,8 @@ def structure_exhibits(
     active = ever_active(results, where)
     account = parameter_account(results, where)
     if len(account):
-        caption = (
-            "Means over the report seeds of each winner, from their certificates. A target is a"
-            " fraction of the prunable weights; every parameter of two or more dimensions is"
-            " pruned, or left dense for the reason given."
-        )
+        names = ("account", "account_targets", "account_left")
+        caption = paragraph(write(name) for name in names)
         title = "What is pruned"
         yield Exhibit("what-is-pruned", title, account, caption, None, ACCOUNT_TABLE_COLUMNS)
     if profile.layers["layer"].nunique() > 1:
@@ -88,11 +86,8 @@ def structure_exhibits(
         )
     layers = overlap.by_layer()
     if layers["layer"].nunique() > 1:
-        caption = (
-            "Intersection over union of the final masks of two seeds of a recipe, layer by layer;"
-            " bars: 95 % t intervals by the jackknife over seeds, dotted: random masks of the same"
-            " density."
-        )
+        names = ("overlap_layers", "overlap_layers_bars", "overlap_layers_dotted")
+        caption = paragraph(write(name) for name in names)
         title = "Overlap of two seeds by layer"
         yield Exhibit("mask-overlap-layers", title, layers, caption, overlap.plot_layers)
 
@@ -102,15 +97,10 @@ def _ever_active_exhibit(
 ) -> Exhibit:
     """The table of weights that were ever active."""
     table = active.merge(history.at_target(), on="cell", how="left")
-    caption = (
-        "Share of the prunable weights that were ever in a mask, over n report seeds with its 95 %"
-        " t interval; masks that a trial had, and the mean overlap of two in a row that are both at"
-        " the target."
-    )
+    names = ["active", "active_intervals", "active_masks"]
     # A reader who looks for the overlap learns why there is none.
     if overlap.points.empty and overlap.missing:
-        caption += (
-            " No final mask was kept, so that no overlap between seeds or recipes can be given."
-        )
+        names.append("active_no_masks")
+    caption = paragraph(write(name) for name in names)
     title = "How much the masks moved"
     return Exhibit("ever-active", title, table, caption, None, ACTIVE_TABLE_COLUMNS)

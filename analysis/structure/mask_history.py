@@ -11,6 +11,8 @@ import pandas as pd
 
 from sparsetune.storage.trial_files import if_whole
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.intervals import estimate_means
 from ..measure import UNIT_RANGE
@@ -101,24 +103,19 @@ class MaskHistory(Shown):
 
     def note(self) -> str:
         """Meaning of the marks, for a caption."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
         if self.masks.empty:
-            return "No report trial of a sparse winner left a record of its masks."
+            yield write("masks_none")
+            return
         trials = self.masks.groupby("cell")["trial_id"].nunique()
-        text = (
-            f"A line per report trial (n = {format_span(trials)} a cell): intersection over union"
-            " of each mask with the one before it. On a ramp the later mask is smaller, so that"
-            " even nested masks overlap less than 1."
-        )
-        if self.is_nested():
-            text += " Every mask held the whole final one: no weight came back to stay."
-        else:
-            text += (
-                " Beside it: share of the final mask's weights that were active then, where the"
-                " mask was kept."
-            )
+        yield write("masks_lines", n=format_span(trials))
+        yield write("masks_overlap")
+        yield write("masks_ramp")
+        yield write("masks_nested" if self.is_nested() else "masks_final")
         if self.masks["epochs"].nunique() > 2:
-            text += " Only the shortest and the longest training are drawn."
-        return text
+            yield write("structure_lengths")
 
 
 def mask_history(results: Results, where: Mapping[str, Any] | None = None) -> MaskHistory:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.intervals import t_interval
 from ..notebook import Shown
@@ -104,19 +106,19 @@ class MaskOverlap(Shown):
 
     def note(self) -> str:
         """Meaning of the matrix's fields, for a caption."""
-        text = (
-            "Intersection over union of final masks, in percent: on and below the diagonal between"
-            " two seeds, above it between two recipes with one seed, which share their initial"
-            " weights."
-        )
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
+        yield write("overlap")
+        yield write("overlap_halves")
         is_of_two_seeds = ~self.points["same_seed"].astype(bool)
         if self.points.loc[is_of_two_seeds, "same_start"].any():
-            text += " All start from one pre-trained network, two seeds too."
-        text += " In brackets: what random masks of the same density in every layer give."
-        text += " Intervals stand in the table."
+            yield write("overlap_same_start")
+        yield write("overlap_chance")
+        yield write("overlap_table", level=f"{100 * self.level:g}")
         if self.missing:
-            text += f" {self.missing} report trials left no final mask and are not in it."
-        return text
+            runs = "1 run" if self.missing == 1 else f"{self.missing} runs"
+            yield write("overlap_missing", runs=runs)
 
 
 def mask_overlap(

@@ -223,7 +223,7 @@ def _winner_values(
 
 
 def cell_phrases(results: Results) -> dict[str, str]:
-    """Names of the cells within a sentence, by their ids: ``GMP at 98 %, 2x training``."""
+    """Names of the cells within a sentence, by their ids: ``GMP at 98 % (2x training)``."""
     cells = results.cells()
     axes = [path for path in results.design.points() if path in cells]
     rows = cells[["cell", "arm", *axes]].to_dict("records")

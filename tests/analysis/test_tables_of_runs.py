@@ -17,8 +17,8 @@ from tests.analysis.runs import runs_table
 def test_a_caption_counts_runs_of_a_table_and_report_seeds_of_winners() -> None:
     every = analysis.load_table(runs_table(lengths=(8,)), name="told", select="all")
     best = analysis.load_table(runs_table(lengths=(8,)), name="told", select="best")
-    assert sparsity_curve(every).note().startswith("Means over n = 3 runs; bars:")
-    assert sparsity_curve(best).note().startswith("Means over n = 3 report seeds; bars:")
+    assert sparsity_curve(every).note().startswith("Marks are means over 3 runs. Bars are")
+    assert sparsity_curve(best).note().startswith("Marks are means over 3 seeds. Bars are")
 
 
 def test_a_summary_chooses_no_length_if_nothing_was_selected() -> None:
@@ -35,8 +35,8 @@ def test_the_report_of_a_table_shows_how_it_was_read(tmp_path: Path) -> None:
     ).read_text()
     assert "What was decided in reading it" in page
     assert "Columns not taken: <code>colour</code>." in page
-    assert "Nothing was selected: there is a row for every length." in page
-    assert "report seeds; bars" not in page
+    assert "Nothing was selected, so there is a row for every length." in page
+    assert "Marks are means over 3 seeds" not in page
 
 
 def test_remedies_fit_the_results_and_one_finding_names_all_arms(small: Path) -> None:
@@ -45,8 +45,8 @@ def test_remedies_fit_the_results_and_one_finding_names_all_arms(small: Path) ->
     assert len(found) == 1
     assert found["arm"].iloc[0] == "dense-gmp, gmp, dense-acdc, acdc, dense-set, set"
     assert all(
-        f"in {arm}, n = 2 in 1 of 1 cell (" in found["message"].iloc[0]
-        for arm in ("gmp", "acdc", "set")
+        f"Some have no more than 2 seeds, 1 of 1 network: {arm} at 90 %" in found["message"].iloc[0]
+        for arm in ("GMP", "AC/DC", "SET")
     )
     assert found["remedy"].iloc[0].startswith("Add runs with other seeds")
     ours = checks(analysis.load(small)).query("code == 'SPT003'")

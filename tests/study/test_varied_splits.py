@@ -93,7 +93,7 @@ def test_a_teacher_has_the_split_of_its_students() -> None:
 
 
 def test_curves_say_so(tmp_path: Path) -> None:
-    note = "n = 3 report and split seeds"
+    note = "means over 3 seeds and splits"
     results = analysis.load(Simulation(STUDY, tmp_path / "varied").run())
     assert note in analysis.sparsity_curve(results).note()
     assert "SPT011" not in set(analysis.checks(results)["code"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,7 +12,10 @@ import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
+from ...catalogue import paragraph, write
+from ...catalogue.template import Sentence
 from ...drawers import draw
+from ...estimates.means import format_span
 from ...estimates.surface import Floats, normal_scores
 from ...measure import Measure
 from ...notebook import Shown
@@ -92,27 +95,21 @@ class Importance(Shown):
 
     def note(self) -> str:
         """Meaning of the marks and bars, for a caption."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
         known = self.rows.dropna(subset="share")
         if known.empty:
-            return f"Too few configurations: importance needs {MIN_CONFIGURATIONS} in a band."
+            yield write("importance_none", least=MIN_CONFIGURATIONS)
+            return
         is_ped_anova = self.evaluator == "ped_anova"
-        method = "PED-ANOVA, of being in the better half" if is_ped_anova else "fANOVA"
-        return (
-            f"Share of each axis in what decides the order by {self.y} ({method}; Optuna), from"
-            f" n = {_count_text(known['n'])} configurations of one search seed or more, ranked"
-            " within their cells; diverged ones count as the worst. Filled: matters more than"
-            f" chance explains. Where nothing matters, {100 * (1 - self.level):.3g} % of reports"
-            f" have a filled mark ({SHUFFLE_COUNT} shuffled orders). Hollow: no evidence that the"
-            " axis matters. Shares describe these configurations and have no interval; they add up"
-            " to 100 % even where nothing matters."
-        )
-
-
-def _count_text(counts: pd.Series[Any]) -> str:
-    """A count, or the smallest and the largest of several: ``12 to 16``."""
-    if counts.nunique() == 1:
-        return f"{counts.min()}"
-    return f"{counts.min()} to {counts.max()}"
+        method = "importance_ped" if is_ped_anova else "importance_fanova"
+        yield write(method, measure=self.y.phrase)
+        yield write("importance_from", n=format_span(known["n"]))
+        yield write("importance_filled")
+        share = f"{100 * (1 - self.level):.3g}"
+        yield write("importance_false", share=share, shuffles=SHUFFLE_COUNT)
+        yield write("importance_shares")
 
 
 def importance(

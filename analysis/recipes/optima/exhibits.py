@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ... import wording
+from ...catalogue import paragraph, write
 from ...exhibit import CellFormat, Exhibit, TableColumn
 from ...tables.results import Results
 from ..axis_text import (
@@ -26,7 +27,7 @@ from .optima import Optima, optima
 
 AXIS_COLUMN = TableColumn("Axis", "axis", format=CellFormat.AXIS_NAME)
 EDGE_TABLE_COLUMNS = (
-    TableColumn("Cell", "cell"),
+    TableColumn("Network", "cell"),
     AXIS_COLUMN,
     TableColumn("End of its range", "end_is"),
     TableColumn("Winner", "winner_is"),
@@ -90,7 +91,7 @@ def _shift_exhibit(found: Optima, shifts: pd.DataFrame, suffix: str) -> Exhibit:
         TableColumn("Arm", "arm"),
         AXIS_COLUMN,
         TableColumn("Along", "step"),
-        TableColumn("Cell", "cell"),
+        TableColumn("Network", "cell"),
         TableColumn("n", "n"),
         TableColumn(f"Shift\n[{100 * found.level:g} % interval]", "moved"),
         TableColumn("p (Holm)", "p_holm"),
@@ -111,11 +112,8 @@ def _response_exhibits(found: Optima) -> Iterator[Exhibit]:
     located = rows.loc[rows["verdict"] != "not located", "axis"]
     for path in dict.fromkeys(located):
         title = f"{found.y.title} against {short_axis_name(path).lower()}"
-        caption = (
-            "Every configuration that counts; triangles at the top: the worst ones, diverged ones"
-            f" among them. Shaded: the {100 * found.level:g} % interval of the best value, on"
-            " average over the other axes."
-        )
+        band = write("response_band", level=f"{100 * found.level:g}")
+        caption = paragraph([write("response_marks"), band])
         points = found.points[found.points["axis"] == path]
         figure = partial(draw_response, found, path)
         yield Exhibit(f"response-{path.replace('.', '_')}", title, points, caption, figure)
@@ -166,19 +164,18 @@ def _format_shift(row: Mapping[Any, Any]) -> str:
 def _shift_note(shifts: pd.DataFrame, found: Optima) -> str:
     """Caption of the table of shifts, with what was found in a sentence."""
     moved = int(shifts["verdict"].str.startswith(("higher", "lower")).sum())
-    claim = "No evidence of a shift"
-    if moved:
-        claim = f"{moved} of {len(shifts)} comparisons show a shift"
-    own = ""
+    count = len(shifts)
+    level = f"{100 * found.level:g}"
+    sentences = [
+        write("shifts_found", moved=moved, all=count) if moved else write("shifts_none"),
+        write("shifts_corrected", all=count, level=level),
+        write("shifts_base"),
+        write("shifts_units"),
+        write("shifts_open"),
+    ]
     if not found.shared:
-        own = " Cells may also differ by which configurations were tried: each has its own."
-    return (
-        f"{claim}; all {len(shifts)} comparisons are corrected together (Holm). Each cell is"
-        " compared with the lowest sparsity that searches the axis, or with the shortest training,"
-        " all else equal. Factors on logarithmic axes, differences on others, with"
-        f" {100 * found.level:g} % intervals that are not corrected, open where an optimum reaches"
-        f" an end of its range and may lie beyond.{own}"
-    )
+        sentences.append(write("shifts_own"))
+    return paragraph(sentences)
 
 
 def edge_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
@@ -193,13 +190,8 @@ def edge_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> I
     frame = edges(results, where=where)
     if frame.empty:
         return
-    caption = (
-        "Sure: the interval of the optimum's place lies wholly within 10 % of the range of that"
-        " end. Not sure: the interval reaches that end but also holds places inside; or the optimum"
-        " was not located and only the winner lies there, within 5 % of the range or beyond it, as"
-        " one in ten does by chance where an axis does nothing. Logarithmic ranges are widened by a"
-        " factor 10^0.5, others by half of their width."
-    )
+    names = ("edges_sure", "edges_unsure", "edges_winner", "edges_wider")
+    caption = paragraph(write(name) for name in names)
     title = "Best at the edge of its range"
     yield Exhibit("edges", title, _format_edges(frame), caption, None, EDGE_TABLE_COLUMNS)
 

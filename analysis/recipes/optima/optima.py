@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,10 @@ import pandas as pd
 
 from sparsetune.errors import SparsetuneError
 
+from ...catalogue import paragraph, write
+from ...catalogue.template import Sentence
 from ...drawers import draw
+from ...estimates.means import format_span
 from ...estimates.surface import MAX_POINTS, Floats, sample_effects
 from ...measure import Measure
 from ...notebook import Shown
@@ -149,38 +152,29 @@ class Optima(Shown):
 
     def note(self) -> str:
         """Meaning of the marks and bars, for a caption."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
         n = self.rows.loc[self.rows["value"].notna(), "n"]
         if n.empty:
-            return (
-                f"Too few configurations: an optimum needs {MIN_CONFIGURATIONS} in a cell whose"
-                " search has finished."
-            )
-        count = f"{n.min()}" if n.nunique() == 1 else f"{n.min()} to {n.max()}"
-        if n.max() > MAX_POINTS:
-            count += f" (at most {MAX_POINTS} of them, drawn at random)"
-        return (
-            f"Median and {100 * self.level:g} % interval of where {self.y} is best on each axis, on"
-            f" average over the others, from n = {count} {self._configurations_text()}, one surface"
-            " per cell (an additive Gaussian process); diverged ones count as the worst. A cross:"
-            " the winner, the best of all axes together among the configurations tried. Where it"
-            " lies outside an interval, axes may interact: values that are best on average are then"
-            " not best together."
-            " Broad and pale: the flat region, where nothing is lost that the spread between runs"
-            " would not hide. An abrupt cliff close above an optimum draws its estimate down."
-            " Hollow and faint: not located, the interval covers most of the range. A triangle at"
-            " the end of a bar: it reaches the end of the searched range, which the panel shows"
-            " from edge to edge."
-        )
-
-    def _configurations_text(self) -> str:
-        """Name of the configurations that count."""
+            yield write("optimum_none", least=MIN_CONFIGURATIONS)
+            return
+        yield write("optimum_marks", measure=self.y.phrase, level=f"{100 * self.level:g}")
+        span = format_span(n)
         if self.shared:
-            return "configurations that all cells share"
-        few = (
-            f"fewer than {MIN_CONFIGURATIONS} are shared, so cells may also differ by which were"
-            " tried"
-        )
-        return f"configurations, each cell's own ({few})"
+            yield write("optimum_shared", n=span)
+        else:
+            yield write("optimum_own", n=span)
+            yield write("optimum_own_differ", least=MIN_CONFIGURATIONS)
+        if n.max() > MAX_POINTS:
+            yield write("optimum_drawn", most=MAX_POINTS)
+        yield write("optimum_diverged")
+        yield write("optimum_cross")
+        yield write("optimum_interact")
+        yield write("optimum_flat")
+        yield write("optimum_cliff")
+        yield write("optimum_hollow")
+        yield write("optimum_triangle")
 
 
 def optima(

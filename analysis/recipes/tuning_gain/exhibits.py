@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sparsetune.errors import SparsetuneError
-
-from ...estimates.means import DENSE_RECIPE, cell_values
-from ...exhibit import Exhibit, TableColumn, measure_format
+from ...catalogue import paragraph, write
+from ...estimates.means import cell_values
+from ...exhibit import Exhibit, NotShownError, TableColumn, measure_format
 from ...tables.results import Results
 from .optimism import optimism
 from .retuning import retuning_gain
@@ -29,7 +28,7 @@ def retuning_exhibits(
     control_heading = measure.heading(f"{measure.name} of\nthe control")
     gain_heading = f"{measure.difference_heading('Gain')}\n[95 % interval]"
     columns = [
-        TableColumn("Cell", "cell"),
+        TableColumn("Network", "cell"),
         TableColumn(control_heading, "control", format=form),
         TableColumn(measure.heading("of the winner"), "winner", format=form),
         TableColumn(gain_heading, "gain", "low", "high", form),
@@ -37,14 +36,9 @@ def retuning_exhibits(
     ]
     if gains["control_diverged"].any():
         columns.append(TableColumn("Diverged\ncontrols", "control_diverged"))
-    note = (
-        f"The control is {DENSE_RECIPE}, run unchanged in the cell and stretched to its length;"
-        " differences are"
-        " paired by report seed, t intervals with the standard deviation pooled over an arm's cells"
-        " of one sparsity, not corrected for their number. A control that diverged on some seeds"
-        " has no value: those that are left would flatter it."
-    )
-    title = "What re-tuning in the cell gained over the dense winner's recipe at 1x training"
+    names = ("control_recipe", "control_intervals", "control_pooled", "control_diverged")
+    note = paragraph(write(name) for name in names)
+    title = "What re-tuning gained over the dense recipe"
     yield Exhibit("retuning", title, gains, note, None, tuple(columns))
 
 
@@ -54,13 +48,10 @@ def optimism_exhibits(
     """The winners in the search and on fresh seeds; none if nothing was searched.
 
     Raises:
-        SparsetuneError: if the winners were searched but never run on fresh seeds.
+        NotShownError: if the winners were searched but never run on fresh seeds.
     """
     if results.design.objective and results.design.search and not results.fresh_seeds:
-        raise SparsetuneError(
-            "how much of the best is luck takes winners that ran again, on seeds that did not"
-            " choose"
-        )
+        raise NotShownError(str(write("optimism_same_seeds")))
     found = optimism(results, where=where)
     if found.frame().empty:
         return
@@ -68,7 +59,7 @@ def optimism_exhibits(
     report_heading = f"{found.y.heading('On fresh seeds')}\n[95 % interval]"
     luck_heading = f"{found.y.difference_heading('Luck')}\n[95 % interval]"
     columns = (
-        TableColumn("Cell", "cell"),
+        TableColumn("Network", "cell"),
         TableColumn("Best of", "configurations"),
         TableColumn(found.y.heading("In the\nsearch"), "search", format=form),
         TableColumn(report_heading, "report", "low", "high", form),

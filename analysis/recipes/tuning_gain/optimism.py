@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from ...catalogue import paragraph, write
+from ...catalogue.template import Sentence
 from ...drawers import draw
 from ...estimates.intervals import estimate_means
-from ...estimates.means import POOLING_COLUMNS, cell_values, format_span, measure_columns
+from ...estimates.means import POOLING_COLUMNS, cell_values, count_words, measure_columns
 from ...measure import Measure
 from ...notebook import Shown
 from ...tables.results import Results
@@ -75,25 +77,29 @@ class Optimism(Shown):
 
     def note(self) -> str:
         """Meaning of the marks, for a caption, and the mean luck."""
+        return paragraph(self._sentences())
+
+    def _sentences(self) -> Iterator[Sentence]:
         rows = self.rows[self.rows["luck"].notna()]
         if rows.empty:
-            return "No cell has a search and a winner that was run again."
+            yield write("optimism_none")
+            return
         mean = estimate_means([rows["luck"]], [0], self.level).iloc[0]
-        luck = self.y.change_text(mean["mean"], mean["low"], mean["high"])
-        luck = self.y.in_difference_unit(luck)
-        note = (
-            f"{self.y.title} of each cell's winner: hollow, in the search that chose it as"
-            f" best of N = {format_span(rows['configurations'])}; filled, over"
-            f" n = {format_span(rows['n'])} fresh seeds, with {100 * self.level:g} % intervals. The"
-            f" search flattered it by {luck} on average over {len(rows)} cells"
-        )
-        if rows["expected"].isna().all():
-            return note + "."
-        alone = self.y.change_text(rows["expected"].mean())
-        return (
-            f"{note}; were all configurations of a cell equally good, luck alone would give"
-            f" {alone}. Neither enters a curve: those are over fresh seeds."
-        )
+        luck = self.y.in_difference_unit(self.y.change_text(mean["mean"]))
+        if pd.notna(mean["low"]):
+            ends = [self.y.change_text(mean[end]) for end in ("low", "high")]
+            luck += f" ({100 * self.level:g} % interval {' to '.join(ends)})"
+        tried = count_words(rows["configurations"], "configurations")
+        yield write("optimism_marks", measure=self.y.phrase)
+        yield write("optimism_hollow", tried=tried)
+        level = f"{100 * self.level:g}"
+        yield write("optimism_fresh", n=count_words(rows["n"], "fresh seeds"), level=level)
+        networks = "1 network" if len(rows) == 1 else f"{len(rows)} networks"
+        yield write("optimism_luck", luck=luck, networks=networks)
+        if rows["expected"].notna().any():
+            alone = self.y.in_difference_unit(self.y.change_text(rows["expected"].mean()))
+            yield write("optimism_alone", alone=alone)
+        yield write("optimism_left_out")
 
 
 def optimism(

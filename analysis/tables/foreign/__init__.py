@@ -10,6 +10,7 @@ import pandas as pd
 
 from sparsetune.errors import DeclarationError, Problem
 
+from ...catalogue import write
 from ..design import Design
 from ..results import Results
 from .cells import ImpliedCells, Select, infer_cells
@@ -54,7 +55,7 @@ class TableResults(Results):
         notes = [self.design.question, *self.runs.notes]
         if self.ignored:
             names = list_names(self.ignored, MAX_LISTED_IGNORED_COLUMNS)
-            notes.append(f"Columns not taken: {names}.")
+            notes.append(str(write("reading_ignored", names=names)))
         return tuple(notes)
 
     @property

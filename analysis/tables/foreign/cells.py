@@ -13,6 +13,8 @@ from sparsetune.errors import DeclarationError, Problem
 from sparsetune.spec.columns import FINISHED_STATUSES
 from sparsetune.study.space import Axis, Choice, LogUniform, Uniform
 
+from ...catalogue import paragraph, write
+from ...measure import Measure
 from ..design import LENGTH_FIELDS, TARGET_FIELD, Design
 from .columns import list_names, quote_value
 from .rows import dotted_fields
@@ -313,23 +315,19 @@ def _reports_search_runs(uses: pd.DataFrame, cells: pd.DataFrame) -> bool:
 
 def _question(trials: pd.DataFrame, cells: pd.DataFrame, objective: str | None, fresh: bool) -> str:
     """Sentence on the runs behind a point of a curve."""
-    run_plural = "" if len(trials) == 1 else "s"
-    cell_plural = "" if len(cells) == 1 else "s"
-    runs = f"{len(trials)} run{run_plural} in {len(cells)} cell{cell_plural}"
+    counts = {"runs": _count(len(trials), "run"), "networks": _count(len(cells), "network")}
     if objective is None:
-        return f"{runs}; nothing was selected: every cell's curve is over all its runs."
+        return str(write("reading_all", **counts))
     if cells["configurations"].le(1).all():
-        return (
-            f"{runs}; every cell has one configuration, so nothing was chosen:"
-            " its curve is over that one's runs."
-        )
-    how = f"{runs}; each cell's winner has the best mean {objective}"
+        return str(write("reading_single", **counts))
+    chosen_by = Measure.by_name(objective).phrase
     if fresh:
-        return f"{how}, and is reported on runs that did not choose it."
-    return (
-        f"{how}, and is reported on the very runs that chose it:"
-        " its validation values are lucky, and tests partly."
-    )
+        return str(write("reading_fresh", objective=chosen_by, **counts))
+    return paragraph([write("reading_same", objective=chosen_by, **counts), write("reading_lucky")])
+
+
+def _count(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _conform_cells(cells: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 from sparsetune.errors import Problem
 from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
 
+from ...catalogue import paragraph, write
 from ..design import EPOCHS_FIELD, TARGET_FIELD
 from .columns import list_names, quote_value
 from .units import FRACTION_DECIMALS, MAX_LISTED_ROWS
@@ -185,15 +186,12 @@ def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_count_note(rows: pd.DataFrame, trials: pd.DataFrame, order: str | None, named: bool) -> str:
-    """Sentence on how rows became fewer runs."""
+    """How rows became fewer runs."""
     by = "`trial_id`" if named else "arm, configuration and seed"
-    note = (
-        f"{len(rows)} rows are {len(trials)} runs by {by}, of which `{order}` tells the evaluations"
-        " apart"
-    )
-    if named:
-        return f"{note}."
-    return f"{note}; if every row is a run of that length, map that column to `{EPOCHS_FIELD}`."
+    said = [write("reading_rows", rows=len(rows), runs=len(trials), by=by, order=order)]
+    if not named:
+        said.append(write("reading_lengths", field=EPOCHS_FIELD))
+    return paragraph(said)
 
 
 def add_scores(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
@@ -205,8 +203,10 @@ def add_scores(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     if not is_derived.any():
         return rows
     count = int(is_derived.sum())
-    where = "" if count == error.notna().sum() else f", in {count} of {len(rows)} rows"
-    notes.append(f"`val_score` is taken to be 1 - `val_error`{where}.")
+    if count == error.notna().sum():
+        notes.append(str(write("reading_scores")))
+    else:
+        notes.append(str(write("reading_some_scores", count=count, rows=len(rows))))
     return rows.assign(val_score=score.fillna((1 - error).round(FRACTION_DECIMALS)))
 
 

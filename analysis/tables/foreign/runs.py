@@ -20,6 +20,7 @@ from sparsetune.spec.columns import (
 )
 from sparsetune.spec.declaration import digest_of
 
+from ...catalogue import write
 from ..declared import narrow_dtype
 from ..design import EPOCH_MULTIPLIER_FIELD, EPOCHS_FIELD, TARGET_FIELD
 from ..selection import dense_arm_of
@@ -124,10 +125,7 @@ def _sparsity_targets(trials: pd.DataFrame, notes: list[str]) -> pd.Series[Any]:
     density = 1 - trials["sparsity"].to_numpy(dtype=np.float64)
     # Rounding the density, not the sparsity: 0.98 and 0.99 differ by half of the weights.
     rounded = np.array([float(f"{value:.{DENSITY_DIGITS}g}") for value in density])
-    notes.append(
-        "The sparsity asked for is taken to be the one reached,"
-        " its density rounded to three digits."
-    )
+    notes.append(str(write("reading_targets")))
     return pd.Series((1 - rounded).round(FRACTION_DECIMALS), trials.index)
 
 
@@ -201,7 +199,7 @@ def _arms_without_dense(trials: pd.DataFrame, notes: list[str]) -> pd.Series[Any
     if renamed:
         names = list_names(dict.fromkeys(renamed.values()), 5)
         plural = "s" if len(renamed) > 1 else ""
-        notes.append(f"Runs of sparsity 0 stand under the arm{plural} {names}.")
+        notes.append(str(write("reading_dense_arms", arms=f"the arm{plural} {names}")))
     moved = trials["arm"].replace(renamed)
     return trials["arm"].where(~dense | auxiliary, moved).astype("string")
 
@@ -280,9 +278,7 @@ def _drop_repeated_dense(trials: pd.DataFrame, name: str, notes: list[str]) -> p
     dense = is_repeat & (trials[TARGET_FIELD] == 0)
     sparse = is_repeat & ~dense
     if dense.any():
-        notes.append(
-            f"{int(dense.sum())} dense runs repeat another one's recipe and seed and are left out."
-        )
+        notes.append(str(write("reading_repeated_dense", count=int(dense.sum()))))
     if sparse.any():
         first = trials.loc[sparse, keys].iloc[0]
         same = (trials[keys] == first).all(axis=1)

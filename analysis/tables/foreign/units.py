@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ...catalogue import paragraph, write
+
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Unit = Literal["percent", "fraction", "density", "compression_ratio"]
@@ -252,7 +254,7 @@ def _not_percent_reason(found: ParsedNumbers, of: str) -> str:
 
 
 def small_percents_note(found: ParsedNumbers, of: str) -> str:
-    """Sentence on values of a measure that are at most 1 percent and far below all others.
+    """Sentences on values of a measure that are at most 1 percent and far below all others.
 
     A network at chance on many classes has such values; so has a column that mixes percent and
     fractions. Empty where there are none.
@@ -263,8 +265,8 @@ def small_percents_note(found: ParsedNumbers, of: str) -> str:
     lowest = found.values[small].min()
     highest = found.values[small].max()
     span = f"{lowest:g}" if lowest == highest else f"{lowest:g} to {highest:g}"
-    where = f"{span} % in {_list_rows(small)} (counted from 0) too"
-    return f"`{of}` is read as percent, {where}: if these are fractions, convert them before."
+    read = write("reading_percent", column=of, span=span, rows=_list_rows(small))
+    return paragraph([read, write("reading_percent_convert")])
 
 
 def _has_outlying_values(found: ParsedNumbers) -> bool:

@@ -22,6 +22,7 @@ METHOD_WORDS = {
     "granet": "GraNet",
     "imp": "IMP",
     "obert": "oBERT",
+    "one_shot": "one-shot pruning",
     "rigl": "RigL",
     "set": "SET",
     "snip": "SNIP",

@@ -594,7 +594,7 @@ def test_networks_that_learned_nothing_are_named_in_words(
     found = checks(example(constant(0.6838, in_cell(SPARSE, "report", "control"))))
     (message,) = found.loc[found["code"] == "SPT025", "message"]
     assert message == (
-        "Networks that are compared should have learned something: GMP at 90 %: all 6 networks"
+        "Networks that are compared should have learned something. GMP at 90 %: all 6 networks"
         " answer the same class for every test example, which is right for 68.38 % of them."
     )
     some_of = checks(example(constant(np.nan, some(1, in_cell(SPARSE, "report")))))
@@ -704,11 +704,11 @@ def test_findings_are_sorted_and_messages_say_what_came(
     assert found["severity"].tolist() == ["error", "warning", "note"]
     first = found.iloc[0]
     assert first["message"] == (
-        "A trial must end with the sparsity that was asked for:"
-        " 3 trials of 1 cell did not (the worst ended at 90 % of 90 %)."
+        "A run must end with the sparsity that was asked for. 3 runs of 1 network did not."
+        " The one furthest off ended at 90 %, 90 % was asked for."
     )
     assert (first["arm"], first["cell"]) == ("gmp", SPARSE)
-    assert "2 of 42 trials failed" in found.iloc[1]["message"]
+    assert "2 of 42 runs failed" in found.iloc[1]["message"]
 
 
 def test_one_rule_says_what_is_at_the_edge_of_its_range(
@@ -720,7 +720,9 @@ def test_one_rule_says_what_is_at_the_edge_of_its_range(
         sure = rows[rows["sure"].astype(bool)]
         found = checks(results).query("code == 'SPT002'")
         assert found["cell"].tolist() == ([SPARSE] if SPARSE in set(sure["cell"]) else [])
-        where = "`optim.lr` at or beyond its high end 1 in 1 cell (GMP at 90 %)"
+        where = (
+            "The best learning rate lies at or beyond its upper end, 1, in 1 network: GMP at 90 %."
+        )
         assert found["message"].str.contains(where, regex=False).all()
     few = example(winner_at(1.0))
     assert isinstance(few, MadeResults)
@@ -738,7 +740,7 @@ def test_too_few_seeds_never_show_that_there_is_no_difference(
     (few,) = checks(example(seeds(2))).query("code == 'SPT003'").to_dict("records")
     assert "say that the difference is not settled there" in few["remedy"]
     assert "no difference" not in few["message"] + few["remedy"]
-    assert "(GMP at 90 %" in few["message"]
+    assert ": GMP at 90 %" in few["message"]
 
 
 def test_many_cells_are_named_by_the_first_few(example: Callable[[Change], Results]) -> None:
@@ -773,7 +775,7 @@ def test_code_is_an_error_within_a_mean_and_a_warning_between_cells(
 ) -> None:
     (within,) = found_code(example(own_code("nets=b", some(1, in_cell(SPARSE, "report")))))
     assert (within["severity"], within["arm"], within["cell"]) == ("error", "gmp", SPARSE)
-    assert "`nets` as b in 1 trial and a in 2 trials" in within["message"]
+    assert "`nets` ran as b in 1 run and a in 2 runs" in within["message"]
     (between,) = found_code(example(own_code("nets=b", in_cell(SPARSE))))
     assert (between["severity"], between["cell"]) == ("warning", SPARSE)
     frames = example(own_code(pd.NA, everywhere))
@@ -806,7 +808,8 @@ def test_the_measure_that_is_shown_may_be_given(example: Callable[[Change], Resu
         checks(results)["code"]
     )  # chosen by val_error, which is 1 - val_accuracy
     found = checks(results, y="test_loss").query("code == 'SPT018'")
-    assert "winners were chosen by `val_error`, curves show `test_loss`" in found["message"].iloc[0]
+    said = "Winners were chosen by validation error, curves show test loss."
+    assert said in found["message"].iloc[0]
 
 
 def test_an_unstarted_study_is_unfinished_and_nothing_else(tmp_path: Path) -> None:
@@ -839,7 +842,7 @@ def test_a_run_that_like_ones_outlast_is_found(results: Callable[[], Results], f
     rows = checks(results()).query("code == 'SPT019'")
     assert len(rows) == found
     assert all(
-        "of 3 trials, 1 COMPLETE, though most like ones end later" in text
+        "1 of 3 runs are marked COMPLETE, though most runs like them end later." in text
         for text in rows["message"]
     )
 

@@ -78,7 +78,7 @@ def test_costs_are_in_trainings_of_the_same_length(
     assert set(by_length.loc[by_length["arm"] == "gmp", "extra_flops"].round(9)) == {0.2}
     assert set(compare_arms(found).frame()["epochs"]) == {8}
     assert set(compare_arms(found, epochs=4).frame()["epochs"]) == {4}
-    assert "same 8 epochs" in compare_arms(found).note()
+    assert "one dense training of 8 epochs" in compare_arms(found).note()
 
 
 def test_only_arms_at_the_same_sparsity_are_comparable(

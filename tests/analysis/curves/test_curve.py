@@ -101,12 +101,13 @@ def test_arms_vary_alike_only_where_that_is_said(results: Callable[..., analysis
     found = results(accuracy, arms=arms, sweep={"sparsity.target": [0, 0.9]})
     curve = analysis.sparsity_curve(found, by=None)
     assert list(curve.frame()["pooled_sd"][1::2]) == pytest.approx([0.02 / 2**0.5, 0.1 / 2**0.5])
-    assert "pooled" not in curve.note()
+    assert "taken to have one spread" not in curve.note()
     alike = analysis.sparsity_curve(found, by=None, like=["sparsity"])
     assert list(alike.frame()["pooled_sd"][1::2]) == pytest.approx(
         [np.sqrt((0.02**2 + 0.1**2) / 4)] * 2
     )
-    assert "standard deviation pooled over cells of the same sparsity (df 1 to 2)" in alike.note()
+    said = "Networks of one sparsity are taken to have one spread over seeds (1 to 2 degrees of"
+    assert said in alike.note()
 
 
 def test_a_diverged_report_seed_leaves_no_mean(results: Callable[..., analysis.Results]) -> None:
@@ -196,7 +197,8 @@ def test_a_gap_is_the_winner_minus_its_twin_by_seed(
         ("df", "difference_df"),
     ):
         assert list(frame[mine]) == pytest.approx(list(plain[other]))
-    assert curve.note().startswith("Winner minus the dense twin, paired by seed. Means over n = 2")
+    said = "Shown is each network minus its dense twin, seed by seed. Marks are means over 2 seeds."
+    assert curve.note().startswith(said)
     axis = curve.plot().axes[0]
     assert (
         axis.get_ylabel() == "Test accuracy minus dense network\nof same recipe and seed\n(points)"
@@ -241,8 +243,8 @@ def test_differences_that_n_does_not_show_are_named(
     # 2.12132 of it: t(0.975, 2) / sqrt(2) = 3.04, t(0.975, 3) / sqrt(3) = 1.84
     assert list(frame["more_seeds"].dropna()) == [8, 1]
     assert curve.note().endswith(
-        " It is not settled whether GMP at 90 %, 1x training; GMP at 90 %, 2x training differ from"
-        " the dense twin."
+        " It is not settled whether GMP at 90 % (1x training) differs from the dense twin."
+        " It is not settled whether GMP at 90 % (2x training) differs from the dense twin."
     )
     assert "not settled" not in analysis.sparsity_curve(results(by_hand), level=0.5).note()
 
@@ -256,7 +258,7 @@ def test_from_ten_seeds_on_a_bootstrap_whose_seed_matters(
     found = results(accuracy, report_seeds=10, sweep={"sparsity.target": [0, 0.9]})
     curve = analysis.sparsity_curve(found, by=None)
     assert set(curve.frame()["interval"]) == {"bootstrap"} and curve.frame()["iqm"].notna().all()
-    assert "bars: 95 % bootstrap intervals." in curve.note()
+    assert "Bars are 95 % bootstrap intervals over seeds" in curve.note()
     other = analysis.sparsity_curve(found, by=None, seed=1)
     assert not other.frame()["low"].equals(curve.frame()["low"])
     assert analysis.sparsity_curve(found, by=None).frame().equals(curve.frame())

@@ -75,7 +75,7 @@ def test_the_summary_and_the_report_say_so(simulation: Any, fair: Any, tmp_path:
     assert set(numbers.loc[["dense"], "warning"]) == {""}
     assert numbers["flops_ratio"]["even"] == pytest.approx(0.94)
     text = analysis.report(directory).read_text()
-    assert "2 cells spent 1.12 to 1.12 times their twin&#39;s" in text
+    assert "2 networks spent 1.12 times their twin&#39;s" in text
     assert "The study equals training FLOPs" in text
     assert "0.94" in text
     assert pd.read_csv(directory / "tables" / "cells.csv")["flops_ratio"].max() == pytest.approx(

@@ -175,7 +175,8 @@ def test_equal_losses_are_not_settled_and_without_a_pair_that_is_said() -> None:
     apart = iso_flops(cells(*THREE))
     assert apart.frame().empty
     assert (
-        apart.note() == "No two cells of another sparsity or arm are within 5 % in training FLOPs."
+        apart.note()
+        == "No two networks of another sparsity or arm are within 5 % in training FLOPs."
     )
     with pytest.raises(SparsetuneError, match=r"in \[0, 1\), got 5"):
         iso_flops(made, tolerance=5)
@@ -245,8 +246,8 @@ def test_the_front_by_hand() -> None:
     assert frame.loc["beaten", "dominated_by"] == "cheap"
     assert frame.loc["tied", "verdict"] == "not surely beaten by cheap"
     assert frame.loc["cheap", "verdict"] == "on the front, but another may be as good"
-    assert "3 of 5 cells" in pareto_front(made).note()
-    assert "Of 2 cells" in pareto_front(made).note()
+    assert "the 3 of 5 networks" in pareto_front(made).note()
+    assert "for 2 networks intervals overlap" in pareto_front(made).note()
 
 
 def test_of_a_score_the_front_holds_the_highest() -> None:

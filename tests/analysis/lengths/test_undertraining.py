@@ -431,7 +431,7 @@ def test_the_curve_of_epochs_needed_marks_what_is_not_settled_and_what_has_no_en
     assert hollow == [[32]]
     triangles = [line_ for line_ in axis.get_lines() if line_.get_marker() == "^"]
     assert [len(line_.get_xdata()) for line_ in triangles] == [2]
-    assert "hollow mark: not settled" in exhibit.caption
+    assert "Hollow marks are not settled" in exhibit.caption
 
 
 def test_two_cells_of_one_length_are_refused() -> None:

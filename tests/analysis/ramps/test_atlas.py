@@ -45,7 +45,7 @@ def test_an_early_ramp_is_found_best_and_a_ramp_without_effect_is_not_drawn() ->
     assert (np.diff(plane.value.mean(axis=1)[5:]) > 0).all()
     lines = [len(axis.collections) for axis in atlas.plot().axes[:2]]
     assert lines[0] == lines[1] + 1  # the contours
-    assert "in 1 of 2 cells" in atlas.note()
+    assert "in 1 of 2 networks" in atlas.note()
 
 
 def test_points_end_where_they_start_plus_their_length_and_one_is_best() -> None:
@@ -108,7 +108,7 @@ def test_the_seed_of_the_draws_matters_and_repeats() -> None:
 
 def test_of_few_configurations_a_report_says_how_many_it_takes() -> None:
     few = ResultsBuilder().search("c", AXES, sobol(9, 3), {"val_error": error(sobol(9, 3), 0.05)})
-    with pytest.raises(SparsetuneError, match="needs 10 configurations in a cell, got at most 9"):
+    with pytest.raises(SparsetuneError, match="needs 10 configurations of a network, and has at"):
         list(ramp_exhibits(few))
 
 

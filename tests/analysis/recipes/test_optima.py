@@ -448,8 +448,9 @@ def test_independent_searches_count_each_cells_own_configurations() -> None:
     assert not found.shared
     assert list(frame["n"]) == [30, 30, 30]
     assert list(frame["verdict"]) == ["located"] * 3
+    assert "from 30 configurations, each network's own" in found.note()
     assert (
-        "n = 30 configurations, each cell's own (fewer than 10 are shared, so cells may also differ"
+        "Fewer than 10 configurations are shared, so networks may also differ by what was tried."
         in found.note()
     )
     shifts = found.shifts("optim.lr")
@@ -459,7 +460,7 @@ def test_independent_searches_count_each_cells_own_configurations() -> None:
     shared = optima(moves({0: 0.3, 0.98: 0.7}))
     assert shared.shared
     assert shared.shifts()["verdict"].iloc[0].endswith("]")
-    assert "that all cells share" in shared.note()
+    assert "that all networks share" in shared.note()
     few = optima(moves({0: 0.3, 0.98: 0.7}, own=9))
     assert list(few.frame()["verdict"]) == ["too few configurations"] * 2
     assert few.shifts("optim.lr").empty
@@ -486,7 +487,9 @@ def test_loss_and_score_each_have_a_map_and_nothing_searched_has_none() -> None:
     assert {"optimum", "shifts", "response-optim_lr", "optimum-val_loss", "shifts-val_loss"} <= set(
         shown
     )
-    assert shown["shifts"].caption.startswith("No evidence of a shift; all 2 comparisons")
+    caption = shown["shifts"].caption
+    assert caption.startswith("No best value is shown to move. The p values are corrected")
+    assert "for all 2 comparisons (Holm)" in caption
     for exhibit in shown.values():
         assert {name for column in exhibit.columns or () for name in column.names} <= set(
             exhibit.frame
@@ -556,7 +559,7 @@ def test_on_a_ridge_the_best_on_average_is_named_so_and_the_best_together_stands
     assert axes.get_ylabel() == "Best on average for validation error"
     crosses = [line for line in axes.get_lines() if line.get_marker() == "x"]
     assert [list(np.asarray(line.get_ydata())) for line in crosses] == [[row["winner"]]]
-    assert "on average over the others" in found.note() and "A cross: the winner" in found.note()
+    assert "on average over the others" in found.note() and "A cross is the winner" in found.note()
     apart = interacting(0.0).frame().set_index("axis").loc["optim.lr"]
     # Axes that do not interact agree, but for the smoothing of the surface near its end.
     assert row["value"] > 3 * together

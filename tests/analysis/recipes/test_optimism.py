@@ -72,7 +72,7 @@ def test_nothing_searched_leaves_nothing_to_flatter(
 ) -> None:
     found = results(search={})
     assert optimism(found).frame().empty
-    assert "No cell has a search" in optimism(found).note()
+    assert "No winner of a search was run again." in optimism(found).note()
     assert not list(optimism_exhibits(found))
 
 
@@ -105,4 +105,4 @@ def test_the_picture_shows_the_search_beside_fresh_seeds(
     filled = [bars.lines[0] for bars in axis.containers]
     assert [x for line in filled for x in line.get_xdata()] == pytest.approx([11.5] * 4)
     assert next(label.get_text() for label in axis.get_yticklabels()) == "dense, 4 epochs"
-    assert "flattered it by 1.50 points on average over 4 cells" in exhibit.caption
+    assert "flattered winners by 1.50 points on average over 4 networks" in exhibit.caption

@@ -158,12 +158,12 @@ def test_stretching_the_rate_is_what_pays() -> None:
         (
             ["GMP (best of sweep)", "STR"],
             0.768,
-            ["different dense baselines, 76.8 % (GMP (best of sweep)); 77 % (STR)"],
+            ["different dense networks (76.8 % (GMP (best of sweep)); 77 % (STR))"],
         ),
         (
             ["STR"],
             0.79,
-            ["own dense networks reach 79 % (n = 3, 78.5 to 79.5), published ones 77 %"],
+            ["own dense networks reach 79 % (78.5 to 79.5, 3 seeds), published ones 77 %"],
         ),
         (["AC/DC"], 0.768, ["dense baseline of AC/DC is not known"]),
     ],
@@ -209,8 +209,8 @@ def test_points_are_hollow_with_marks_of_their_own_and_stand_where_they_were_mea
     names = [text.get_text() for text in figure.legends[-1].get_texts()]
     assert "GMP (best of sweep), uniform, ~100ep" in names and f"{PAPER}, 250ep, digitised" in names
     assert (
-        "stars are the best of a sweep" in shown.note()
-        and "diamonds were read off a figure" in shown.note()
+        "Stars are the best of a sweep" in shown.note()
+        and "Diamonds were read off a figure" in shown.note()
     )
     low, high = figure.axes[0].get_ylim()
     assert low < 51.82 and high > 77.19, "the axis holds them"

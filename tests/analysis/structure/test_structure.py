@@ -172,7 +172,7 @@ def test_masks_over_training_by_hand(study: StudyResults) -> None:
         rows["progress"].iloc[0] == pytest.approx(steps // 2 / steps)
         and rows["progress"].iloc[2] == 1
     )
-    assert not history.is_nested() and "Beside it" in history.note()
+    assert not history.is_nested() and "The other panel shows" in history.note()
     assert history.at_target().to_dict("records") == [
         {"cell": rows["cell"].iloc[0], "masks": 3, "iou_at_target": 4 / 6}
     ]
@@ -336,7 +336,7 @@ def test_trials_without_a_mask_are_counted_and_said(study: StudyResults) -> None
     masked(study, "gmp", (A, B, C))
     trial_folders(study, "gmp")[0].joinpath("masks.safetensors").unlink()
     found = mask_overlap(study)
-    assert found.missing == 4 and "4 report trials left no final mask" in found.note()
+    assert found.missing == 4 and "4 runs left no final mask" in found.note()
     masked(study, "gmp", (A, B, C))
     masked(study, "acdc", (A, B, C))
     assert (

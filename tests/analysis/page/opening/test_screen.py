@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import string
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -13,11 +11,11 @@ import analysis
 from analysis.answers.answers import answers
 from analysis.answers.groups import answer_groups, first_word, leading_sentences
 from analysis.answers.page_sentences import PAGE_CATALOGUE
-from analysis.answers.sentences import CATALOGUE, MAX_WORDS, Template
-from analysis.page.opening.glossary import TERMS
+from analysis.answers.sentences import CATALOGUE, MAX_WORDS
 from analysis.page.opening.screen import Screen, first_screen
 from analysis.tables.results import Results
 from tests.analysis.exact import TWO_ARMS, Exact, planted
+from tests.analysis.page.page_text import known, page_text, sentences_of
 from tests.analysis.runs import runs_table
 from tests.analysis.simulation import DIGITS, Simulation
 
@@ -33,8 +31,6 @@ LEVELS = {
     ("acdc", 0.98, 1): 0.80,
     ("acdc", 0.98, 4): 0.93,
 }
-VOID = {"meta", "br", "img", "link", "input"}
-HIDDEN = {"script", "style", "svg", "title"}
 OUR_WORDS = (
     "target=",
     "multiplier=",
@@ -45,74 +41,6 @@ OUR_WORDS = (
     "excluded",
     "n =",
 )
-CONTAINERS = {"p", "li", "figcaption", "dd"}
-"""Elements whose text is sentences."""
-
-
-class OpenText(HTMLParser):
-    """Text of a page that shows while all details are closed.
-
-    Args:
-        html: The page.
-    """
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self.blocks: list[str] = []
-        self._open: list[tuple[str, bool]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in VOID:
-            return
-        names = dict(attrs)
-        closed = tag == "details" and "open" not in names
-        files = "files" in (names.get("class") or "") or "command" in (names.get("class") or "")
-        self._open.append((tag, closed or files or tag in HIDDEN))
-        if tag in CONTAINERS:
-            self.blocks.append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        while self._open and self._open.pop()[0] != tag:
-            pass
-
-    def handle_data(self, data: str) -> None:
-        hidden = [place for place, (_, is_hidden) in enumerate(self._open) if is_hidden]
-        tags = [tag for tag, _ in self._open]
-        if hidden:
-            first = hidden[0]
-            is_summary = tags[first] == "details" and tags[first + 1 : first + 2] == ["summary"]
-            if len(hidden) > 1 or not is_summary:
-                return
-        self.words += data.split()
-        if self.blocks and CONTAINERS & set(tags):
-            self.blocks[-1] += data
-
-
-def page_text(path: Path) -> OpenText:
-    return OpenText(path.read_text())
-
-
-def pattern(template: Template) -> str:
-    """A pattern of a template's sentences, whatever their first letter."""
-    parts = [
-        re.escape(text) + (".*" if name is not None else "")
-        for text, name, _, _ in string.Formatter().parse(template.text)
-    ]
-    return "(?i:" + "".join(parts) + ")"
-
-
-def known() -> re.Pattern[str]:
-    """A pattern of everything in the catalogue."""
-    texts = [pattern(template) for template in (CATALOGUE | PAGE_CATALOGUE).values()]
-    texts += [re.escape(sentence) for term in TERMS for sentence in sentences_of(term.meaning)]
-    return re.compile("|".join(texts))
-
-
-def sentences_of(text: str) -> list[str]:
-    flat = " ".join(text.split())
-    return [each for each in re.split(r"(?<=[.?]) (?=[A-Z\d])", flat) if each]
 
 
 @pytest.fixture(scope="module")

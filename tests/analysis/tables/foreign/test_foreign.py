@@ -649,12 +649,12 @@ def test_selection_needs_validation_and_all_counts_every_run() -> None:
 def test_where_nothing_could_be_chosen_nothing_was() -> None:
     one = load_table(table(sparsity=[0.9] * 3, val_error=[0.1, 0.2, 0.3], seed=range(3)))
     assert one.design.question.startswith(
-        "3 runs in 1 cell; every cell has one configuration, so nothing was chosen"
+        "3 runs in 1 network; every network has one configuration, so nothing was chosen"
     )
     assert load_table(table(sparsity=[0.9], test_accuracy=[0.9])).design.question.startswith(
-        "1 run in 1 cell;"
+        "1 run in 1 network;"
     )
-    assert "12 runs in 2 cells; each cell's winner" in load_table(search(2)).design.question
+    assert "12 runs in 2 networks; each network's winner" in load_table(search(2)).design.question
 
 
 def test_fresh_report_runs_are_used_where_they_are_marked() -> None:

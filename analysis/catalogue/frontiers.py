@@ -1,0 +1,64 @@
+"""Sentences on what accuracy costs."""
+
+from __future__ import annotations
+
+from .template import Template
+
+FRONTIER_SENTENCES = {
+    "budget_best": Template(
+        "the best network at each budget is listed",
+        "For each limit in {unit}, the best network of each sparsity that costs no more is chosen"
+        " by {by}.",
+    ),
+    "budget_shown": Template(
+        "the best network at each budget is listed: what is shown of it",
+        "Shown is the {measure} of the same runs.",
+    ),
+    "budget_unsure": Template(
+        "some choice at a budget may be another",
+        "In {count} of {limits} cases the choice is not settled: another network within the limit"
+        " may be better.",
+    ),
+    "iso_flops_none": Template(
+        "no two networks cost about the same",
+        "No two networks of another sparsity or arm are within {tolerance} in training FLOPs.",
+    ),
+    "iso_flops": Template(
+        "networks of about the same cost are compared",
+        "Networks are compared that are within {tolerance} of each other's training FLOPs, seed by"
+        " seed (at most {n}).",
+    ),
+    "iso_flops_found": Template(
+        "networks of about the same cost are compared: what was found",
+        "{settled} of {pairs} pairs are shown to differ, corrected together for all pairs (Holm, at"
+        " {level} %).",
+    ),
+    "iso_flops_denser": Template(
+        "pairs of two sparsities are shown to differ",
+        "Of {pairs} that differ in sparsity, the denser one is better in {denser}.",
+    ),
+    "iso_flops_marks": Template(
+        "networks of about the same cost are drawn",
+        "Marks above one another cost the same.",
+    ),
+    "iso_flops_bars": Template(
+        "networks of about the same cost are drawn: what bars are",
+        "Bars are intervals of each mean alone, which may be wider than those of paired"
+        " differences.",
+    ),
+    "pareto_filled": Template(
+        "the Pareto front is drawn: what is on it",
+        "Filled: the {count} of {networks} networks that no other network beats in {measure}.",
+    ),
+    "pareto_rivals": Template(
+        "the Pareto front is drawn: what a network is compared with",
+        "Others must be at least as sparse and, to {tolerance} %, as cheap.",
+    ),
+    "pareto_hollow": Template(
+        "the Pareto front is drawn: what is not on it", "Hollow: beaten by another."
+    ),
+    "pareto_unsure": Template(
+        "intervals leave open on which side of the front some networks are",
+        "Faint: for {count} networks intervals overlap, so their side is not settled.",
+    ),
+}

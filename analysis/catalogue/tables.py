@@ -1,0 +1,67 @@
+"""Sentences on what was decided while a table of runs was read."""
+
+from __future__ import annotations
+
+from .template import Template
+
+TABLE_SENTENCES = {
+    "reading_all": Template(
+        "all runs of a table are shown",
+        "{runs} in {networks}; nothing was selected: every network's curve is over all its runs.",
+    ),
+    "reading_single": Template(
+        "each network of a table has one configuration",
+        "{runs} in {networks}; every network has one configuration, so nothing was chosen: its"
+        " curve is over that one's runs.",
+    ),
+    "reading_fresh": Template(
+        "winners of a table are shown on other runs",
+        "{runs} in {networks}; each network's winner has the best mean {objective}, and is reported"
+        " on runs that did not choose it.",
+    ),
+    "reading_same": Template(
+        "winners of a table are shown on the runs that chose them",
+        "{runs} in {networks}; each network's winner has the best mean {objective}, and is reported"
+        " on the very runs that chose it.",
+    ),
+    "reading_lucky": Template(
+        "the same: what follows", "Its validation values are lucky, and tests partly."
+    ),
+    "reading_rows": Template(
+        "a table has several rows for a run",
+        "{rows} rows are {runs} runs by {by}, of which `{order}` tells the evaluations apart.",
+    ),
+    "reading_lengths": Template(
+        "the same, where runs have no ids",
+        "If every row is a run of that length, map that column to `{field}`.",
+    ),
+    "reading_scores": Template(
+        "a table has errors in place of scores", "`val_score` is taken to be 1 - `val_error`."
+    ),
+    "reading_some_scores": Template(
+        "a table has errors in place of some scores",
+        "`val_score` is taken to be 1 - `val_error`, in {count} of {rows} rows.",
+    ),
+    "reading_targets": Template(
+        "a table has the sparsity reached, not the one asked for",
+        "The sparsity asked for is taken to be the one reached, its density rounded to three"
+        " digits.",
+    ),
+    "reading_dense_arms": Template(
+        "dense runs stand in an arm of sparse ones",
+        "Runs of sparsity 0 stand under {arms}.",
+    ),
+    "reading_repeated_dense": Template(
+        "dense runs are repeated for each sparse one",
+        "{count} dense runs repeat another one's recipe and seed and are left out.",
+    ),
+    "reading_percent": Template(
+        "some percentages look like fractions",
+        "`{column}` is read as percent, {span} % in {rows} (counted from 0) too.",
+    ),
+    "reading_percent_convert": Template(
+        "some percentages look like fractions: what to do",
+        "If these are fractions, convert them before.",
+    ),
+    "reading_ignored": Template("some columns are not taken", "Columns not taken: {names}."),
+}
