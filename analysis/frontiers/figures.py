@@ -39,7 +39,7 @@ LOG_LOSS_RATIO = 3
 """From this ratio between the means' ends on, a loss is drawn on a logarithmic axis."""
 LIMIT_OFFSET = 0.035
 """Distance between the marks of two limits at one sparsity, on the axis of log density."""
-UNSURE_ALPHA = 0.4
+UNSURE_ALPHA = 0.55
 """Opacity of a mark that may be on the other side of the front."""
 
 
@@ -141,13 +141,11 @@ def draw_front(found: ParetoFront) -> Figure:
         (panel,) = make_panels(1, size=(6.0, 4.4))
         for sparsity, part in frame.groupby("sparsity"):
             on_front = part[part["front"]].sort_values("train_flops")
-            # The front of one sparsity may lead from one arm to another.
-            arms_on_front = set(on_front["arm"])
-            line_arm = str(*arms_on_front) if len(arms_on_front) == 1 else None
             (line,) = panel.plot(
                 on_front["train_flops"],
                 joined_means(on_front, factor),
-                color=styles.line(line_arm, sparsity)["color"],
+                # The front of one sparsity may lead from one arm to another.
+                color=styles.line(None, sparsity)["color"],
                 linewidth=1.2,
                 label=line_name("sparsity.target", sparsity),
             )

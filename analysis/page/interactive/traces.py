@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...drawing.marks import attached_hover_texts
+from ...drawing.marks import attached_hover_texts, is_key
 from .marks import (
     EMPTY_STYLES,
     PIXELS_PER_POINT,
@@ -45,7 +45,8 @@ def panel_traces(panel: Panel) -> list[Trace]:
         order = min(part.get_zorder() for part in parts)
         bar_layers.append((order, [error_bar_trace(panel, container)]))
     artists = [*axes.patches, *axes.collections, *axes.images, *axes.lines]
-    shown = [one for one in artists if id(one) not in parts_of_bars and one.get_visible()]
+    drawn = [one for one in artists if id(one) not in parts_of_bars and not is_key(one)]
+    shown = [one for one in drawn if one.get_visible()]
     layers = [(artist.get_zorder(), artist_traces(panel, artist)) for artist in shown]
     # Bars come after artists of the same order, since sorting keeps the order of equal ones.
     layers += bar_layers
