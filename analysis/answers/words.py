@@ -20,7 +20,7 @@ from sparsetune.study.questions.points import CellPoint
 from sparsetune.study.questions.words import (
     arm_words,
     field_words,
-    percent_words,
+    network_words,
 )
 from sparsetune.study.space import LogUniform
 
@@ -35,10 +35,7 @@ NARROW = 0.01
 
 def cell_words(point: CellPoint) -> str:
     """A cell in a sentence: ``GMP at 98 %``; its length is named apart."""
-    arm = arm_words(point.arm)
-    words = arm if point.sparsity == 0 else f"{arm} at {percent_words(point.sparsity)}"
-    others = [f"{field_words(path)} {value}" for path, value in point.others]
-    return ", ".join([words, *others])
+    return network_words(point.arm, point.sparsity, point.others)
 
 
 def after_words(epochs: float) -> str:

@@ -36,6 +36,6 @@ DIFF_SENTENCES = {
     ),
     "diff_chance": Template(
         "differences are shown: what chance does",
-        "Where nothing changed, about one in {one_in} of the {count} still shows a change.",
+        "If nothing had changed, about one in {one_in} of {networks} would show a change.",
     ),
 }

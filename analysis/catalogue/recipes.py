@@ -26,7 +26,7 @@ RECIPE_SENTENCES = {
         " network (an additive Gaussian process).",
     ),
     "optimum_own_differ": Template(
-        "the same: what follows",
+        "best values come from few shared configurations: what follows",
         "Fewer than {least} configurations are shared, so networks may also differ by what was"
         " tried.",
     ),

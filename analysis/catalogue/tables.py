@@ -25,7 +25,8 @@ TABLE_SENTENCES = {
         " on the very runs that chose it.",
     ),
     "reading_lucky": Template(
-        "the same: what follows", "Its validation values are lucky, and tests partly."
+        "winners of a table are shown on the runs that chose them: what follows",
+        "Its validation values are lucky, and tests partly.",
     ),
     "reading_rows": Template(
         "a table has several rows for a run",

@@ -12,8 +12,10 @@ from sparsetune.errors import SparsetuneError
 from sparsetune.notebook import html_text
 from sparsetune.paths import Place
 
+from ..catalogue import paragraph, write
+from ..catalogue.template import Sentence
 from ..estimates.means import measure_columns
-from ..lengths.summary import summary
+from ..lengths.summary import MORE_OR_LESS, summary
 from ..load import StudyResults, load
 from ..measure import Measure
 from ..notebook import frame_html
@@ -84,9 +86,10 @@ class Diff:
 
         Returns:
             ``n mean low high`` over report seeds with the suffixes ``_before`` and ``_after``;
-            ``difference low high df n paired verdict``. Values of the same seeds are paired, others
-            compared by Welch's interval. ``verdict`` is ``higher`` or ``lower`` if the interval
-            excludes 0, ``same`` if every seed gave the same number, else ``not settled``; ``only
+            ``difference low high df n paired more_seeds verdict``. Values of the same seeds are
+            paired, others compared by Welch's interval. ``verdict`` says whether the mean changed:
+            ``yes, higher`` or ``yes, lower`` if the interval leaves out 0, ``no, equal on every
+            seed``, else ``not settled``, with about how many ``more_seeds`` it would take; ``only
             before`` or ``only after`` for a cell of one study; or it says that a mean or an
             interval is missing.
         """
@@ -113,27 +116,26 @@ class Diff:
 
     def note(self) -> str:
         """Caption of the differences: how they were taken, and what may not be concluded."""
+        return " ".join([paragraph(self._sentences()), *self.unlike])
+
+    def _sentences(self) -> Iterator[Sentence]:
         if self.unlike:
-            return f"The two studies are not comparable: {'; '.join(self.unlike)}."
+            yield write("diff_unlike")
+            return
         compared = int(self.compared["difference"].notna().sum())
         if not compared:
-            return (
-                "No cell has report trials that finished in both studies: there is nothing to"
-                " compare."
-            )
+            yield write("diff_nothing")
+            return
         paired = int(self.compared["paired"].fillna(False).sum())
         if paired == compared:
-            method = "paired by seed"
+            yield write("diff_paired")
         elif paired == 0:
-            method = "Welch's, of runs that share no seeds"
+            yield write("diff_welch")
         else:
-            method = f"paired by seed in {paired} cells, Welch's in the others"
-        comparisons = "comparison" if compared == 1 else "comparisons"
-        return (
-            f"Differences are after minus before, of means over report seeds, {method};"
-            f" {100 * self.level:g} % intervals, not corrected for {compared} {comparisons}: where"
-            f" nothing changed, about one in {1 / (1 - self.level):.0f} excludes 0."
-        )
+            yield write("diff_some_paired", paired=_networks(paired))
+        yield write("diff_intervals", level=f"{100 * self.level:g}")
+        one_in = f"{1 / (1 - self.level):.0f}"
+        yield write("diff_chance", one_in=one_in, networks=_networks(compared))
 
 
 def diff(
@@ -198,7 +200,9 @@ def _incomparable_reasons(before: Results, after: Results, y: str) -> Iterator[s
     for path, (old, new) in pairs.items():
         if old != new:
             field = path.removeprefix("base.")
-            yield f"`{field}` is {old or 'absent'} in the first, {new or 'absent'} in the second"
+            before_text, after_text = old or "absent", new or "absent"
+            reason = write("diff_unlike_field", field=field, before=before_text, after=after_text)
+            yield str(reason)
 
 
 def _objective_text(results: Results) -> str:
@@ -234,9 +238,22 @@ def _summary_words(results: Results, y: str) -> pd.DataFrame:
     is_text = [frame[name].dtype in ("str", "string", "object") for name in frame.columns]
     texts = [name for name in frame.columns[is_text] if name not in SUMMARY_KEYS]
     frame = frame.assign(epochs=frame["epochs"].map("{:g}".format))
+    if "verdict" in frame:
+        frame = frame.assign(verdict=frame["verdict"].map(_verdict_word))
     return frame.melt(
         id_vars=SUMMARY_KEYS,
         value_vars=["epochs", *texts],
         var_name="field",
         value_name="word",
     )
+
+
+def _verdict_word(verdict: str) -> str:
+    """Answer to whether longer training gains more than dense: yes, no or not settled."""
+    more, less = MORE_OR_LESS
+    words = {more: "yes", less: "no, less"}
+    return words.get(verdict, "not settled" if verdict.startswith("not settled") else verdict)
+
+
+def _networks(count: int) -> str:
+    return f"{count} network{'' if count == 1 else 's'}"

@@ -12,13 +12,13 @@ import pandas as pd
 from ..estimates.intervals import (
     estimate_means,
     seeds_needed,
-    unsettled_text,
     welch_difference,
 )
 from ..estimates.means import POOLING_COLUMNS, cell_values
 from ..tables.results import Results
 
 STUDY_SIDES = ("before", "after")
+NOT_SETTLED = "not settled"
 SIDE_STATISTICS = ("n", "mean", "low", "high")
 DIFFERENCE_STATISTICS = ["n", "mean", "sd", "df", "low", "high"]
 CONCLUSION_DTYPES = {
@@ -36,6 +36,7 @@ CONCLUSION_DTYPES = {
     "df": "float64",
     "n": "Int64",
     "paired": "boolean",
+    "more_seeds": "float64",
     "verdict": "string",
 }
 """Columns of the conclusions after those that name the cell, and their types."""
@@ -115,7 +116,7 @@ def _rows_without_nan(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
 def _add_differences(
     cells: pd.DataFrame, before: pd.DataFrame, after: pd.DataFrame, level: float
 ) -> pd.DataFrame:
-    """Add ``difference low high df n paired verdict`` to each cell.
+    """Add ``difference low high df n paired more_seeds verdict`` to each cell.
 
     Args:
         cells: Rows of `_match_cells`.
@@ -143,9 +144,11 @@ def _add_differences(
         difference=found["mean"],
         paired=is_paired,
     )
+    judged = compared.assign(is_equal=is_equal)
+    verdict = pd.Series([_verdict(row) for row in judged.to_dict("records")], compared.index)
     # What is not settled asks for at least one more seed.
-    judged = compared.assign(more_seeds=np.maximum(more_seeds, 1), is_equal=is_equal)
-    return compared.assign(verdict=[_verdict(row) for row in judged.to_dict("records")])
+    at_least_one = pd.Series(np.maximum(more_seeds, 1), compared.index)
+    return compared.assign(verdict=verdict, more_seeds=at_least_one.where(verdict == NOT_SETTLED))
 
 
 def _paired_differences(cells: pd.DataFrame, differences: np.ndarray, level: float) -> pd.DataFrame:
@@ -166,7 +169,7 @@ def _unpaired_differences(old: np.ndarray, new: np.ndarray, level: float) -> pd.
 
 
 def _verdict(row: Mapping[Any, Any]) -> str:
-    """The conclusion that a cell's interval supports, or what is missing for one."""
+    """Whether a cell changed, as its interval supports it, or what is missing for an answer."""
     if pd.isna(row["before"]):
         return "only after"
     if pd.isna(row["after"]):
@@ -175,11 +178,11 @@ def _verdict(row: Mapping[Any, Any]) -> str:
     if lacking:
         return f"no mean {' or '.join(lacking)}"
     if row["is_equal"]:
-        return f"same at n = {row['n']:.0f}, seed by seed"
+        return "no, equal on every seed"
     if pd.isna(row["low"]):
-        return f"no interval at n = {row['n']:.0f}"
+        return "no interval"
     if row["low"] > 0:
-        return "higher"
+        return "yes, higher"
     if row["high"] < 0:
-        return "lower"
-    return unsettled_text(row["n"], row["more_seeds"])
+        return "yes, lower"
+    return NOT_SETTLED

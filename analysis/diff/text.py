@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -10,10 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from sparsetune.study.questions.words import arm_words
 from sparsetune.terminal import TextConsole
 
+from ..estimates.intervals import MAX_MORE_SEEDS
 from ..load import StudyResults
 from ..tables.results import Results
+from ..wording import line_phrase
 from . import Diff
 from .conclusions import STUDY_SIDES
 
@@ -100,7 +104,7 @@ def _print_findings(console: Console, findings: pd.DataFrame) -> None:
     fields = []
     for row in findings.to_dict("records"):
         label = SUMMARY_LABELS.get(row["field"], row["field"])
-        fields.append(f"{row['arm']} {100 * row['sparsity']:.10g} %: {label}")
+        fields.append(f"{_network(row)}: {label}")
     named = findings.assign(field=fields)
     _print_fields(console, "The summary", named, f"{len(named)} of its words differ")
 
@@ -149,11 +153,10 @@ def _print_conclusions(console: Console, diff: Diff) -> None:
     is_in_both = ~frame["verdict"].str.startswith("only")
     matched = frame[is_in_both]
     if matched.empty:
-        console.print("\n[bold]No cell is in both studies.[/]")
+        console.print("\n[bold]No network is in both studies.[/]")
     else:
         is_percent = diff.y.is_fraction
-        measure = f"{diff.y} in percent" if is_percent else diff.y
-        console.print(f"\n[bold]{measure}[/], by cell")
+        console.print(f"\n[bold]{escape(diff.y.label)}[/]: did it change?")
         is_wide = console.width >= WIDE_TERMINAL_COLUMNS
         console.print(_conclusions_table(matched, is_wide, is_percent))
     for line in _unmatched_cell_lines(frame):
@@ -165,16 +168,19 @@ def _conclusions_table(frame: pd.DataFrame, is_wide: bool, is_percent: bool) -> 
 
     Args:
         frame: Rows of `Diff.conclusions`, of cells that both studies have.
-        is_wide: Adds the interval to each study's mean.
+        is_wide: Adds the interval to each study's mean, and the seeds that would settle a change.
         is_percent: Shows fractions in percent.
     """
     # Columns of dotted fields are the further sweep axes.
     axes = [name for name in frame.columns if "." in str(name)]
     table = _empty_table()
-    table.add_column("arm", no_wrap=True)
-    for name in ("sparsity", "epochs", *axes, "before", "after", "after - before"):
+    table.add_column("network", no_wrap=True)
+    for name in ("epochs", *axes, "before", "after", "after - before"):
         table.add_column(name.rpartition(".")[2], justify="right", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("changed")
+    table.add_column("seeds", justify="right", no_wrap=True)
+    if is_wide:
+        table.add_column("add about", justify="right", no_wrap=True)
     for row in frame.to_dict("records"):
         table.add_row(*_conclusion_cells(row, axes, is_wide, is_percent))
     return table
@@ -184,8 +190,7 @@ def _conclusion_cells(
     row: dict[Any, Any], axes: list[str], is_wide: bool, is_percent: bool
 ) -> Iterator[str]:
     """The cells of one row of `_conclusions_table`."""
-    yield escape(str(row["arm"]))
-    yield f"{100 * row['sparsity']:.10g} %"
+    yield escape(_network(row))
     yield f"{row['epochs']:g}"
     for axis in axes:
         yield _text(row[axis])
@@ -195,6 +200,21 @@ def _conclusion_cells(
         yield _interval_text(row[f"mean_{side}"], low, high, is_percent)
     yield _interval_text(row["difference"], row["low"], row["high"], is_percent, sign="+")
     yield escape(row["verdict"])
+    yield "" if pd.isna(row["n"]) else f"{row['n']}"
+    if is_wide:
+        yield _more_seeds(row["more_seeds"])
+
+
+def _network(row: Mapping[Any, Any]) -> str:
+    """A network in words: ``GMP at 98 %``, ``dense network``."""
+    return line_phrase(str(row["arm"]), row["sparsity"]).removeprefix("the ")
+
+
+def _more_seeds(count: float) -> str:
+    """About how many more seeds would settle a change; empty where it is settled."""
+    if pd.isna(count):
+        return ""
+    return f"> {MAX_MORE_SEEDS:,}" if math.isinf(count) else f"{count:.0f}"
 
 
 def _interval_text(value: Any, low: Any, high: Any, is_percent: bool, sign: str = "") -> str:
@@ -222,12 +242,8 @@ def _unmatched_cell_lines(frame: pd.DataFrame) -> Iterator[str]:
     for verdict in ("only before", "only after"):
         counts = frame.loc[frame["verdict"] == verdict, "arm"].value_counts(sort=False)
         if len(counts):
-            cells = [f"{_cell_count(count)} of {arm}" for arm, count in counts.items()]
-            yield f"{verdict.capitalize()}: {', '.join(cells)}."
-
-
-def _cell_count(count: int) -> str:
-    return "1 cell" if count == 1 else f"{count} cells"
+            of_arms = [f"{count} of {arm_words(str(arm))}" for arm, count in counts.items()]
+            yield f"Networks {verdict}: {', '.join(of_arms)}."
 
 
 def _empty_table() -> Table:

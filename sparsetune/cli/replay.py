@@ -87,6 +87,6 @@ def replay(parsed: argparse.Namespace) -> int:
             }
         )
         return 0
-    print_replay(found)
+    print_replay(found, objective.phrase)
     print_line(f"Figure: {figure}" if figure else "No figure: the study searches no ramp.")
     return 0

@@ -24,6 +24,8 @@ from sparsetune.storage.records import Proposed, Record
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
+from sparsetune.study.questions.points import CellPoint, study_points
+from sparsetune.study.questions.words import network_words
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.study.stopping import Halving
 from sparsetune.terminal import TextConsole
@@ -43,6 +45,7 @@ class ReplayResult:
     Args:
         study: The study's name.
         objective: The column that was optimised.
+        names: Each cell in words.
         workers: Trials at once on the simulated clock.
         rule: The project's halving as it was replayed: ``rungs reduction settle``.
         left_out: Configurations that did not train to their end, and so cannot be replayed.
@@ -58,6 +61,7 @@ class ReplayResult:
 
     study: str
     objective: str
+    names: Mapping[str, str]
     workers: int
     rule: dict[str, Any]
     left_out: int
@@ -112,12 +116,19 @@ def replay_study(
     return ReplayResult(
         study.name,
         study.objective.column,
+        {point.cell: _cell_words(point) for point in study_points(study)},
         workers,
         rule.model_dump(mode="json"),
         left_out,
         table,
         configurations,
     )
+
+
+def _cell_words(point: CellPoint) -> str:
+    """A cell with its length in words: ``GMP at 98 % after 8 epochs``."""
+    name = network_words(point.arm, point.sparsity, point.others)
+    return f"{name} after {point.epochs:g} epochs"
 
 
 def recorded_cells(
@@ -328,8 +339,13 @@ def _known_objectives(outcomes: Iterable[RecordedOutcome]) -> list[float]:
     return [outcome.objective for outcome in outcomes if outcome.objective is not None]
 
 
-def print_replay(found: ReplayResult) -> None:
-    """Print the table for a person."""
+def print_replay(found: ReplayResult, objective: str) -> None:
+    """Print the table for a person.
+
+    Args:
+        found: What was found.
+        objective: Name of the objective within a sentence: ``validation error``.
+    """
     console = TextConsole()
     left_out = ""
     if found.left_out:
@@ -342,11 +358,13 @@ def print_replay(found: ReplayResult) -> None:
     for row in found.table:
         rows_by_cell.setdefault(row["cell"], []).append(row)
     for cell, rows in rows_by_cell.items():
-        console.print(f"\n{escape(cell)}, {rows[0]['configurations']} configurations", style="bold")
+        name = found.names[cell]
+        name = f"{name[:1].upper()}{name[1:]}"
+        console.print(f"\n{escape(name)}: {rows[0]['configurations']} configurations", style="bold")
         console.print(_result_table(rows))
     console.print(
         "\nwinner: the configuration that is best in the end\n"
-        f"lost: {found.objective} of the best that is left, beyond the winner's\n"
+        f"lost: {objective} of the best that is left, beyond the winner's\n"
         "mean ramp: of those left, start to end, in percent of training\n"
         "the better half: of all configurations, by what they reach in the end",
         style="dim",

@@ -67,7 +67,7 @@ def test_results_show_their_question_trials_and_cells(small: Path) -> None:
 
 
 def test_a_difference_shows_what_changed(small: Path) -> None:
-    assert "<td>same at n = 2, seed by seed</td>" in analysis.diff(small, small)._repr_html_()
+    assert "<td>no, equal on every seed</td>" in analysis.diff(small, small)._repr_html_()
 
 
 def test_a_study_shows_what_it_opens_or_its_faults() -> None:

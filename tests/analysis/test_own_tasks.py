@@ -15,6 +15,7 @@ import analysis
 from analysis.estimates.means import absent_quantities
 from analysis.lengths.exhibits import extension_exhibits, needed_exhibits, verdict_exhibits
 from analysis.measure import MarginError
+from analysis.page.network_names import NetworkNames
 from analysis.page.study_tables import main_table_columns, trials_table
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec import TrialSpec
@@ -163,7 +164,7 @@ def test_figures_and_notes_have_the_unit(results: analysis.StudyResults) -> None
     heights = np.concatenate([line.get_ydata() for line in drawn.axes[0].lines])
     assert np.nanmax(np.abs(heights)) < 1  # no percent
     luck = analysis.optimism(results)
-    assert luck.note().startswith("Validation error (1 - R²) of each cell's winner")
+    assert luck.note().startswith("Shown is the validation error (1 - R²) of each winner.")
     assert "points" not in luck.note()
     points = analysis.references("ResNet50/ImageNet", "STR")
     with pytest.raises(SparsetuneError, match=r"accuracy or score, got `test_score`, R²"):
@@ -216,11 +217,11 @@ def test_what_the_page_says_of_a_regression(results: analysis.StudyResults) -> N
     headings = [column.heading for column in columns]
     assert "Test score (R²)\n[95 % interval]" in headings
     assert "Minus dense\ntwin (R²)" in headings
-    trials = trials_table(results)
+    trials = trials_table(results, NetworkNames(results))
     assert trials is not None
     assert "Validation\nscore (R²)" in [column.heading for column in trials.columns]
     assert absent_quantities(results) == ["accuracy", "entropy"]
-    with pytest.raises(SparsetuneError, match="whether training was long enough, since how much"):
+    with pytest.raises(SparsetuneError, match="whether training was long enough: nothing says how"):
         list(verdict_exhibits(results))
     assert list(needed_exhibits(results)) == []
     assert list(extension_exhibits(results, "test_score")) == []
@@ -241,8 +242,8 @@ def test_a_report_of_a_regression_speaks_of_no_class(
     assert not re.search(r"(score|error|loss|gain|luck)[^<]{0,30}\(%\)", text, re.IGNORECASE)
     assert not re.search(r"\d\.\d\d %", text)
     assert re.search(r"Dense: test score \(R²\) 0\.\d+ \[0\.\d+, 0\.\d+\] after", text)
-    assert text.count("This task has no accuracy and no entropy, so no table") == 1
-    assert text.count("Not shown: whether training was long enough") == 1
+    assert text.count("This task has no accuracy and no entropy, so nothing shows them.") == 1
+    assert text.count("Not shown is whether training was long enough") == 1
     assert not list((tmp_path / "figures").glob("*accuracy*"))
     assert not list((tmp_path / "figures").glob("*entropy*"))
 
@@ -254,7 +255,7 @@ def test_studies_of_other_units_are_not_compared(
     told = analysis.diff(results, other, "val_loss")
     assert told.unlike == (
         "`val_loss` is Validation loss (squared error) in the first, Validation loss (absolute"
-        " error) in the second",
+        " error) in the second.",
     )
     assert analysis.diff(results, other, "val_score").unlike == ()
 

@@ -143,9 +143,9 @@ def test_one_arm_is_not_compared(reported: Path) -> None:
     directory = reported
     text = page_of(reported)
     assert not (directory / "figures" / "comparison.csv").exists()
-    assert "Sparsity is a fraction of 17,024 prunable weights of 17,226 parameters (mlp)." in text
+    assert "is a fraction of 17,024 prunable weights, of 17,226 parameters." in text
     assert "15,322" in text
-    assert "Each cell has a search of its own" in text
+    assert "Each network has a search of its own" in text
 
 
 @pytest.mark.parametrize(
@@ -275,6 +275,6 @@ def test_an_analysis_that_breaks_leaves_the_rest_of_the_page(small: Path, tmp_pa
     ):
         text = ReportWriter(analysis.load(small), tmp_path, exporter, sections).page_html()
     assert len(warned) == 2
-    assert "A broken figure: not shown for a fault of sparsetune" in text
+    assert "Not shown for a fault of sparsetune, please report it: A broken figure" in text
     assert "(ZeroDivisionError: by &lt;zero&gt;)" in text
     assert "A sound table" in text and "What was found" in text

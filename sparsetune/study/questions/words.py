@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sparsetune.study.questions.contrasts import PlannedContrast
 from sparsetune.study.questions.kinds import (
@@ -49,6 +49,19 @@ def field_words(path: str) -> str:
 def percent_words(fraction: float) -> str:
     """A sparsity in words: ``98 %``."""
     return f"{100 * fraction:.6g} %"
+
+
+def network_words(arm: str, sparsity: float, others: Iterable[tuple[str, object]] = ()) -> str:
+    """A network in words: ``GMP at 98 %``; its length is named apart.
+
+    Args:
+        arm: Name of its arm.
+        sparsity: Sparsity that is asked for; 0 is dense.
+        others: Values of further sweep axes, by dotted field.
+    """
+    name = arm_words(arm)
+    words = name if sparsity == 0 else f"{name} at {percent_words(sparsity)}"
+    return ", ".join([words, *(f"{field_words(path)} {value}" for path, value in others)])
 
 
 def times_words(times: float) -> str:

@@ -81,7 +81,7 @@ def test_a_study_does_not_differ_from_itself(small: Path, tmp_path: Path) -> Non
     assert found.declaration().empty
     assert found.findings().empty
     assert not found.code()["changed"].any()
-    assert set(found.conclusions()["verdict"]) == {"same at n = 2, seed by seed"}
+    assert set(found.conclusions()["verdict"]) == {"no, equal on every seed"}
     assert len(found.conclusions()) == 4
 
 
@@ -90,7 +90,8 @@ def test_shared_seeds_are_paired(write: Any) -> None:
     after = [0.811, 0.850, 0.889]  # apart by 1.1, 1.0, 0.9 points: sd 0.1
     found = row(diff(write({SPARSE: before}), write({SPARSE: after})))
     half = stats.t.ppf(0.975, 2) * 0.001 / math.sqrt(3)
-    assert (found["paired"], found["n"], found["df"], found["verdict"]) == (True, 3, 2, "higher")
+    assert (found["paired"], found["n"], found["df"]) == (True, 3, 2)
+    assert found["verdict"] == "yes, higher"
     assert [found[name] for name in ("difference", "low", "high")] == pytest.approx(
         [0.01, 0.01 - half, 0.01 + half]
     )
@@ -104,7 +105,7 @@ def test_other_seeds_are_compared_by_welch(write: Any) -> None:
     expected = stats.ttest_ind(after, before, equal_var=False).confidence_interval(0.95)
     assert found["paired"] is np.False_ or not found["paired"]
     assert (found["low"], found["high"]) == pytest.approx((expected.low, expected.high))
-    assert found["verdict"].startswith("not settled at n = 3: about")
+    assert found["verdict"] == "not settled" and 1 < found["more_seeds"] < math.inf
 
 
 def test_seeds_shared_in_part_are_not_paired(write: Any) -> None:
@@ -123,18 +124,19 @@ def test_verdicts(write: Any) -> None:
     )
     after = write({DENSE: [0.80, 0.811, 0.82], SPARSE: [0.82, 0.80, 0.81]})
     found = diff(before, after)
-    assert row(found, DENSE)["verdict"] == "lower"
-    assert row(found)["verdict"].startswith("not settled at n = 3")
+    assert row(found, DENSE)["verdict"] == "yes, lower"
+    assert row(found)["verdict"] == "not settled"
+    assert np.isnan(row(found, DENSE)["more_seeds"])
     assert row(found, LONG)["verdict"] == "no mean after"
     swapped = diff(after, before)
-    assert row(swapped, DENSE)["verdict"] == "higher"
+    assert row(swapped, DENSE)["verdict"] == "yes, higher"
     assert row(swapped, DENSE)["difference"] == -row(found, DENSE)["difference"]
-    assert "2 comparisons" in found.note()
+    assert "one in 20 of 2 networks" in found.note()
 
 
 def test_one_seed_has_no_interval(write: Any) -> None:
     found = row(diff(write({SPARSE: [0.8]}), write({SPARSE: [0.9]})))
-    assert (found["verdict"], np.isnan(found["low"])) == ("no interval at n = 1", True)
+    assert (found["verdict"], np.isnan(found["low"])) == ("no interval", True)
 
 
 def test_cells_of_one_study_only(write: Any) -> None:
@@ -148,7 +150,7 @@ def test_cells_of_one_study_only(write: Any) -> None:
         .set_index(["sparsity", "epochs"])
     )
     assert found["verdict"].to_dict() == {
-        (0, 4): "same at n = 2, seed by seed",
+        (0, 4): "no, equal on every seed",
         (0, 8): "only before",
         (0.9, 4): "no mean before or after",
         (0.9, 8): "only before",
@@ -199,9 +201,9 @@ def test_findings_are_what_the_summary_says_otherwise(write: Any) -> None:
     assert epochs[["before", "after"]].to_numpy().tolist() == [["8", "4"]]
     console = Console(width=120, record=True, highlight=False, file=io.StringIO())
     show(compared, console)
-    assert "gmp 90 %: does longer training gain more than dense" in console.export_text()
+    assert "GMP at 90 %: does longer training gain more than dense" in console.export_text()
     assert found[found["field"] == "verdict"][["before", "after"]].to_numpy().tolist() == [
-        ["gains more", "gains less"]
+        ["yes", "no, less"]
     ]
 
 
@@ -277,9 +279,9 @@ def test_the_terminal_shows_all_and_escapes(write: Any, width: int) -> None:
     for part in (
         "[bold]Why[/bold]?",
         "-9.97 [-10.",
-        "lower",
-        "Only before: 2 cells of gmp.",
-        "1 comparison:",
+        "yes, lower",
+        "Networks only before: 2 of GMP.",
+        "one in 20 of 1 network",
     ):
         assert part in " ".join(text.split())
     assert ("91.00 [" in text) == (width == 120)
@@ -293,6 +295,6 @@ def test_the_command(small: Path, write: Any, capsys: pytest.CaptureFixture[str]
     assert facts["conclusions"][0]["mean_after"] == pytest.approx(0.905)
     assert facts["conclusions"][1]["mean_after"] is None
     assert main(["diff", str(small), other, "--measure", "val_loss"]) == 0
-    assert "val_loss, by cell" in capsys.readouterr().out
+    assert "Validation loss (nats): did it change?" in capsys.readouterr().out
     assert main(["diff", str(small), str(small.parent)]) == 2
     assert "not a study directory" in capsys.readouterr().err
