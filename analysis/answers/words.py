@@ -118,8 +118,8 @@ def whether_words(question: Question, contrast: PlannedContrast) -> str:
     match question:
         case ExtensionGain():
             short = contrast.base.epochs if contrast.base else contrast.at.epochs
-            epochs = f"{contrast.at.epochs:g} instead of {short:g} epochs"
-            return f"whether {at} gains more than the dense network from {epochs}"
+            lengths = f"{contrast.at.epochs:g} instead of {short:g} epochs"
+            return f"whether {at} gains more than the dense network from {lengths}"
         case UnderTrained():
             epochs = contrast.base.epochs if contrast.base else contrast.at.epochs
             return f"whether {at} is under-trained after {epochs:g} epochs"
