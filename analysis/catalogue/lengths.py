@@ -30,7 +30,7 @@ LENGTH_SENTENCES = {
     ),
     "verdicts_open": Template(
         "verdicts on lengths are drawn: the question mark",
-        "?, not settled: several of these are possible, or nothing longer was run.",
+        "Not settled (?): several of these are possible, or nothing longer was run.",
     ),
     "verdicts_gain": Template(
         "verdicts on lengths are drawn: the numbers",

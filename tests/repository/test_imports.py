@@ -34,7 +34,7 @@ LAYERS = {
         "__main__",
     ],
     "analysis": [
-        "wording quantities measure exhibit drawers notebook",
+        "wording quantities measure exhibit drawers notebook catalogue",
         "tables",
         "load",
         "estimates testing",

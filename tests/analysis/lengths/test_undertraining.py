@@ -282,7 +282,7 @@ def test_the_picture_has_a_tile_for_every_cell_and_dense_in_every_panel() -> Non
         letters = [text.get_text() for text in axis.texts]
         assert [letters.count(letter) for letter in "UO?"] == [2, 2, 2]
         assert letters.count("+5.0") == letters.count("-1.0") == 2
-    assert "n = 3" in exhibit.caption and "Any of the 6 verdicts" in exhibit.caption
+    assert "(3 seeds)" in exhibit.caption and "Any of the 6 verdicts" in exhibit.caption
 
 
 def test_one_length_has_no_verdict_to_show() -> None:
