@@ -50,7 +50,7 @@ def verdict_exhibits(results: Results, where: Mapping[str, Any] | None = None) -
         why = write("verdicts_no_margin", measure=results.measure(y).phrase)
         raise NotShownError(paragraph([why, write("verdicts_give_margin")])) from error
     if found.frame()["gain_low"].notna().any():
-        title = "Which cells are under-trained"
+        title = "Which networks are under-trained"
         yield Exhibit("verdicts", title, found.frame(), found.note(), found.plot, VERDICT_COLUMNS)
 
 
