@@ -31,6 +31,8 @@ MINUS = "\u2212"
 """Sign of a negative number in a sentence, where a hyphen would join words."""
 NARROW = 0.01
 """Width of an interval of a fraction below which two decimals of points are shown."""
+NO_TENTH = 0.0005
+"""Fractions below this are zero when shown with one decimal of points."""
 
 
 def cell_words(point: CellPoint) -> str:
@@ -68,9 +70,10 @@ def _signed(text: str) -> str:
 
 
 def decimals_of(bound: Bound) -> int:
-    """Decimals of points that an interval deserves."""
+    """Decimals of points that an interval deserves: so many that an end does not look like 0."""
     width = bound.high - bound.low
-    return 2 if width < NARROW else 1
+    looks_like_zero = any(0 < abs(end) < NO_TENTH for end in (bound.low, bound.high))
+    return 2 if width < NARROW or looks_like_zero else 1
 
 
 def difference_words(value: float, measure: Measure, decimals: int = 1) -> str:

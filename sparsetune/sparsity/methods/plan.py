@@ -150,9 +150,13 @@ def _epochs_advice(spec: TrialSpec, fits: Callable[[TrialSpec], bool]) -> str:
     def fits_in(epochs: int) -> bool:
         return fits(spec.with_values({"schedule.epochs": epochs}))
 
+    # Doubled from 1 on, since a schedule of very many epochs takes seconds to write out.
+    longer = 1
+    while not fits_in(longer):
+        longer *= 2
+        if longer > LONGEST_EPOCHS:
+            return "no number of epochs would do: change its lengths"
     # A longer training never breaks a rule that a shorter one keeps, so bisection finds the first.
-    tried = range(1, LONGEST_EPOCHS)
-    index = bisect_left(tried, True, key=fits_in)
-    if index == len(tried):
-        return "no number of epochs would do: change its lengths"
-    return f"`schedule.epochs` of {tried[index]} would do (at this multiplier)"
+    tried = range(longer // 2 + 1, longer)
+    fewest = longer // 2 + 1 + bisect_left(tried, True, key=fits_in)
+    return f"`schedule.epochs` of {fewest} would do (at this multiplier)"
