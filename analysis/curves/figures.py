@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
+from sparsetune.study.questions.words import arm_words
+
 from ..drawers import draws
 from ..drawing.axes import (
     log_density,
@@ -99,7 +101,7 @@ def _draw_arm_panels(curve: Curve, transform: AxisTransform) -> Figure:
     axes = make_panels(len(lines.arms))
     for arm, panel in zip(lines.arms, axes, strict=False):
         lines.draw_arm(panel, arm, {"linestyle": "-"})
-        panel.set_title(arm, **lines.styles.title(arm))
+        panel.set_title(arm_words(arm), **lines.styles.title(arm))
         lines.format_panel(panel, labelled=panel is axes[0])
     lines.styles.draw_keys(axes[-1], markersize=4.5, linewidth=1.5)
     return add_line_legend(axes, curve.by, lines.styles.values)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sparsetune.study.questions.words import arm_words
+
 from ..drawing.axes import log_density, make_panels, set_sparsity_axis
 from ..drawing.line_styles import LineStyles
 from ..drawing.marks import add_line_legend
@@ -48,7 +50,8 @@ def draw_histories(frame: pd.DataFrame, y: Measure) -> Figure:
         for (arm, length), axis in zip(panels, axes, strict=False):
             part = frame[(frame["arm"] == arm) & (frame["epochs"] == length)]
             _draw_lines(axis, part, y, styles, stride)
-            title = f"{arm}, {length:g} epochs" if len(lengths) > 1 else arm
+            name = arm_words(arm)
+            title = f"{name}, {length:g} epochs" if len(lengths) > 1 else name
             axis.set_title(title, **styles.title(arm))
             axis.set_xlim(0, 100)
             if y.column == SPARSITY_COLUMN:

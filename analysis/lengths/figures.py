@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from sparsetune.study.questions.words import arm_words
+
 from .. import wording
 from ..drawers import draws
 from ..drawing.axes import log_density, make_panels, require_rows, set_sparsity_axis
@@ -68,7 +70,7 @@ def draw_verdicts(found: Undertraining) -> Figure:
             # Tiles are patches, which have no text in the interactive figure; marks have.
             _attach_tile_texts(axis, part, sparsities, lengths)
             axis.grid(visible=False)
-            axis.set_title(arm)
+            axis.set_title(arm_words(arm))
             names = [f"{100 * sparsity:.10g}" for sparsity in sparsities]
             axis.set_xticks(range(len(sparsities)), names)
             axis.set_yticks(range(len(lengths)), [f"{length:g}" for length in lengths])

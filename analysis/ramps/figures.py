@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from sparsetune.study.questions.words import arm_words
+
 from ..drawers import draws
 from ..drawing.axes import make_panels
 from ..drawing.style import project_style
@@ -125,7 +127,7 @@ def _draw_contours(axis: Axes, found: Atlas, cell: str) -> None:
 def _title(found: Atlas, row: Mapping[Any, Any]) -> str:
     """Title of a cell's panel: its arm, if there are several, and its sweep values."""
     has_several_arms = found.frame()["arm"].nunique() > 1
-    parts = [str(row["arm"])] if has_several_arms else []
+    parts = [arm_words(str(row["arm"]))] if has_several_arms else []
     parts += [line_name(path, row[path]) for path in found.sweep]
     return ", ".join(part for part in parts if part)
 

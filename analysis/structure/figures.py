@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import pandas as pd
 
+from sparsetune.study.questions.words import arm_words
+
 from .. import wording
 from ..drawers import draws
 from ..drawing.axes import make_panels, require_rows
@@ -104,7 +106,7 @@ def _merge_equal_panels(
         arm, epochs = equal[0]
         title = _title(arm, epochs, frame)
         if len(equal) > 1:
-            names = [name for name, _ in equal]
+            names = [arm_words(name) for name, _ in equal]
             title = ", ".join(dict.fromkeys(names))
         merged[title] = equal
     return merged
@@ -386,7 +388,8 @@ def _panels(frame: pd.DataFrame) -> list[tuple[str, float]]:
 
 def _title(arm: str, epochs: float, frame: pd.DataFrame) -> str:
     """Title of a panel: the arm, with the length if there are several."""
-    return f"{arm}, {epochs:g} epochs" if frame["epochs"].nunique() > 1 else arm
+    name = arm_words(arm)
+    return f"{name}, {epochs:g} epochs" if frame["epochs"].nunique() > 1 else name
 
 
 def _set_layer_ticks(axis: Axes, names: Sequence[str]) -> None:

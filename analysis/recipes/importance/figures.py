@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sparsetune.errors import SparsetuneError
+from sparsetune.study.questions.words import arm_words
 
 from ... import wording
 from ...drawers import draws
@@ -53,7 +54,7 @@ def draw_importance(found: Importance) -> Figure:
             _draw_shares(panel, part, axes, part["colour"].iloc[0])
             is_ambiguous = has_several_arms and band != arm
             style = {"color": part["colour"].iloc[0]} if has_several_arms else {}
-            panel.set_title(f"{arm}, {band}" if is_ambiguous else band, **style)
+            panel.set_title(f"{arm_words(arm)}, {band}" if is_ambiguous else band, **style)
             is_in_last_row = number >= len(bands) - PANEL_COLUMNS
             _format_axis(panel, names, is_in_last_row)
         return cast("Figure", panels[0].get_figure(root=True))

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sparsetune.errors import SparsetuneError
+from sparsetune.study.questions.words import arm_words
 from sparsetune.study.space import LogUniform
 
 from ... import wording
@@ -67,7 +68,7 @@ def draw_optima(found: Optima) -> Figure:
             set_sparsity_axis(axes.xaxis, frame["sparsity"])
             axes.set_xlim(log_density(0) - 0.35, right_end + 0.35)
             alone = len(arms) == 1
-            title = axis_name(path) if alone else f"{arm}: {axis_name(path).lower()}"
+            title = axis_name(path) if alone else f"{arm_words(arm)}: {axis_name(path).lower()}"
             axes.set_title(title, **styles.title(arm))
             axes.tick_params(labelbottom=True)
         for axes in grid[:: len(paths)]:
@@ -96,7 +97,7 @@ def draw_response(found: Optima, path: str) -> Figure:
             axes.set_visible(len(own) > 0)
             for row in own.to_dict("records"):
                 _draw_points(axes, found, row, path, colours[arm]["color"])
-            arm_name = arm if len(arms) > 1 else ""
+            arm_name = arm_words(arm) if len(arms) > 1 else ""
             parts = [line_name("sparsity.target", sparsity), arm_name, line]
             axes.set_title(", ".join(part for part in parts if part))
             _set_searched_range(axes, found, path, vertical=False)

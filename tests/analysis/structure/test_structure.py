@@ -454,7 +454,7 @@ def test_equal_profiles_share_a_panel_and_others_do_not(study: StudyResults) -> 
     masked(study, "gmp", (A, B, C))
     masked(study, "acdc", (A, A, A))
     (axis,) = density_profile(study).plot().axes
-    assert axis.get_title() == "gmp, acdc"
+    assert axis.get_title() == "GMP, AC/DC"
     masked(study, "acdc", (A, A, A), second=[*A[:-1], 1])
     assert [axis.get_title() for axis in density_profile(study).plot().axes] == ["gmp", "acdc"]
 
