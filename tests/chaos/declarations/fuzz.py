@@ -51,6 +51,7 @@ NEEDS_MORE = {
     "keeps moments of whole rows": "the optimizer",
     "must make a step on a layer": "the optimizer",
     "must be made from its `arguments`": "torchmetrics",
+    "must say its direction": "the user's own function",
     "Optuna": "Optuna's signatures",
     "every suggestion has a seed of its own": "Optuna's signatures",
 }
