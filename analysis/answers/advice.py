@@ -79,12 +79,21 @@ def _finish_steps(judging: Judging, command: str) -> Iterator[Step]:
 
 
 def _unsettled(answers: Sequence[Answer]) -> list[tuple[Answer, ContrastAnswer]]:
-    """Contrasts of questions asked before the data that are not settled, primary ones first."""
+    """Contrasts of questions asked before the data that are not settled.
+
+    Primary ones come first, and of these what fewest seeds would settle.
+    """
     found = []
     for answer in answers:
         if answer.is_before and not isinstance(answer.question, BestValueMoves | Remaining):
             found += [(answer, each) for each in answer.contrasts if each.verdict == "not settled"]
-    return sorted(found, key=lambda pair: not pair[1].measured.planned.is_primary)
+    return sorted(found, key=_settling_rank)
+
+
+def _settling_rank(pair: tuple[Answer, ContrastAnswer]) -> tuple[bool, float]:
+    _, contrast = pair
+    needed = contrast.bound.seeds_needed
+    return not contrast.measured.planned.is_primary, math.inf if math.isnan(needed) else needed
 
 
 def _seed_steps(answers: Sequence[Answer], command: str) -> Iterator[Step]:

@@ -15,11 +15,12 @@ from sparsetune.study.questions.kinds import (
     RetuningGain,
     UnderTrained,
 )
+from sparsetune.study.questions.points import CellPoint
 
 from ..measure import Measure
 from .samples import MeasuredContrast
 from .sentences import Sentence, write
-from .words import cell_words, listed
+from .words import places_words
 
 Figure = Literal["sparsity", "length", "re-tuning", "best values"]
 """Figure that shows an answer: the score against sparsity or against the length of training, the
@@ -108,12 +109,12 @@ class Answer:
         found = list(self.primary.sentences)
         if self.verdict in ("open", "estimate", "asked after the data"):
             return found
-        places: dict[VerdictWord, list[str]] = {}
+        places: dict[VerdictWord, list[CellPoint]] = {}
         for each in self.contrasts[1:]:
-            places.setdefault(each.verdict, []).append(cell_words(each.measured.planned.at))
-        for verdict, names in places.items():
+            places.setdefault(each.verdict, []).append(each.measured.planned.at)
+        for verdict, points in places.items():
             name = "others_same" if verdict == self.verdict else "others_differ"
-            found.append(write(name, places=listed(names), verdict=verdict))
+            found.append(write(name, places=places_words(points), verdict=verdict))
         return found
 
     def sentences(self) -> list[Sentence]:

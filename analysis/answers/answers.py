@@ -190,8 +190,9 @@ def _how_sure(judging: Judging, found: Sequence[Answer]) -> list[Sentence]:
     if has_examples:
         sources.append("test examples")
     searched = bool(judging.results.design.search)
-    recipes = ", and the hyperparameters that this search found" if searched else ""
-    sure = [write("sure"), write("sure_over", over=listed(sources), recipes=recipes)]
+    sure = [write("sure", over=listed(sources))]
+    if searched:
+        sure.append(write("sure_recipes"))
     if asking.stage > 1:
         sure.append(write("sure_looks", stage=asking.stage))
     return sure

@@ -121,10 +121,14 @@ class AnswerGroup:
 def _row(answer: Answer, contrast: ContrastAnswer) -> dict[str, object]:
     at = contrast.measured.planned.at
     bound = contrast.bound
+    question = answer.question
     margin = getattr(answer.question, "margin", None)
     is_told = answer.is_before and contrast.verdict != "estimate"
+    network = cell_words(at)
+    if isinstance(question, ArmsDiffer):
+        network += f" against {arm_words(question.other or '')}"
     return {
-        "network": cell_words(at),
+        "network": network,
         "arm": at.arm,
         "sparsity": at.sparsity,
         "epochs": at.epochs or math.nan,
@@ -150,17 +154,19 @@ def answer_groups(answers: Sequence[Answer]) -> list[AnswerGroup]:
 def leading_sentences(groups: Sequence[AnswerGroup], most: int) -> list[Sentence]:
     """The answer in at most ``most`` sentences.
 
-    The first question's kind leads, with the numbers behind its first answer, then its other arms;
-    the other kinds follow, those with a yes or a no first. Of open answers the first stands for
-    all.
+    The first question's kind leads, with the numbers behind its first answer and what its other
+    sparsities answer, then its other arms; the other kinds follow, those with a yes or a no first.
+    Of open answers the first stands for all.
     """
     if not groups:
         return []
     first, *others = groups
     others.sort(key=lambda group: min(RANKS.index(WORDS[a.verdict]) for a in group.answers))
     lines = [_lead(first), *(_lead(group) for group in others)]
-    behind = first.told()[0].primary.sentences[1:]
-    told = [*lines[0][:1], *behind, *lines[0][1:], *(line[0] for line in lines[1:])]
+    leading = first.told()[0]
+    behind = leading.primary.sentences[1:]
+    rest = [each for each in leading.summary() if each.name in ("others_same", "others_differ")]
+    told = [*lines[0][:1], *behind, *rest, *lines[0][1:], *(line[0] for line in lines[1:])]
     # Answers of a stage are open together: one stands for all.
     if told[0].name == "open":
         return told[:1]
@@ -172,15 +178,17 @@ def _lead(group: AnswerGroup) -> list[Sentence]:
 
 
 def first_word(groups: Sequence[AnswerGroup]) -> str:
-    """First words of the answer: `Yes` if it is yes for all arms, `Yes for GMP` if for that one
-    alone; empty without answers.
+    """First words of the answer: `Yes for GMP at 98 %`, `Not settled`; empty without answers.
+
+    A yes or a no is about the primary network of each arm alone, so that they are named.
     """
     if not groups:
         return ""
     first = groups[0]
     word = WORDS[first.told()[0].verdict]
-    alike = [answer for answer in first.answers if WORDS[answer.verdict] == word]
-    if word not in ("Yes", "No") or len(alike) == len(first.answers):
+    if word not in ("Yes", "No"):
         return word
-    arms = [answer.primary.measured.planned.at.arm for answer in alike]
-    return f"{word} for {listed(list(map(arm_words, arms)))}"
+    alike = [answer for answer in first.told() if WORDS[answer.verdict] == word]
+    networks = [cell_words(answer.primary.measured.planned.at) for answer in alike]
+    sentence = write_on_page("word_for", word=word, networks=listed(networks))
+    return str(sentence).removesuffix(".")

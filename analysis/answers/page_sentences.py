@@ -8,6 +8,14 @@ from __future__ import annotations
 from .sentences import Sentence, Template, capitalised
 
 PAGE_CATALOGUE: dict[str, Template] = {
+    "asked_as": Template(
+        "the study's own question differs from the one that is answered first",
+        "Asked as: {question}",
+    ),
+    "word_for": Template(
+        "the first answer is a yes or a no: the networks that it is about",
+        "{word} for {networks}.",
+    ),
     # Headings of sections on several arms
     "heading_extension": Template(
         "several arms are asked for their gain beyond dense",
@@ -26,12 +34,13 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "several best values are compared", "Do the best hyperparameters move?"
     ),
     "heading_remaining": Template(
-        "several arms are asked what they score", "What remains at each sparsity?"
+        "several arms are asked what they score", "What score is left at each sparsity?"
     ),
     # Captions
     "caption_lines": Template(
         "the first figure has intervals",
-        "Marks are means over seeds, bands the 95 % interval of each mean alone, over seeds.",
+        "Marks are means over seeds; bands are the 95 % interval of each, with the spread over"
+        " seeds pooled over lengths.",
     ),
     "caption_points": Template(
         "the first figure has one run per mark",
@@ -54,7 +63,7 @@ PAGE_CATALOGUE: dict[str, Template] = {
     ),
     "caption_remaining": Template(
         "the score at each sparsity",
-        "Each network after its longest training, with the 95 % interval of each mean alone.",
+        "Each network after its longest training, with a 95 % interval from its own seeds alone.",
     ),
     # Faults that checks found
     "check_SPT001": Template(

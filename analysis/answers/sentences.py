@@ -16,22 +16,17 @@ CATALOGUE: dict[str, Template] = {
     # Length of training, beyond dense
     "extension_yes": Template(
         "the gain beyond dense is shown to be above 0",
-        "{at} gains more than the dense network from training for {longer} instead of {epochs}"
-        " epochs ({numbers}).",
+        "From {epochs} to {longer} epochs {at} gains {sparse_gain}, {dense} {dense_gain}: {numbers}"
+        " more ({interval}).",
     ),
     "extension_no": Template(
         "the gain beyond dense is shown to be below the margin",
-        "{at} gains at most {margin} more than the dense network from training for {longer} instead"
-        " of {epochs} epochs ({numbers}).",
+        "From {epochs} to {longer} epochs {at} gains {sparse_gain}, {dense} {dense_gain}: at most"
+        " {margin} more ({interval}).",
     ),
     "extension_parts": Template(
-        "the gain beyond dense was measured: its two parts",
-        "From {epochs} to {longer} epochs {at} gains {sparse_gain}, the dense network"
-        " {dense_gain}.",
-    ),
-    "extension_parts_twin": Template(
-        "the same, where the dense network is the winners' twin",
-        "From {epochs} to {longer} epochs {at} gains {sparse_gain}, its dense twin {dense_gain}.",
+        "the gain beyond dense was measured, and is not settled: its two parts",
+        "From {epochs} to {longer} epochs {at} gains {sparse_gain}, {dense} {dense_gain}.",
     ),
     # Length of training
     "under_yes": Template(
@@ -100,16 +95,16 @@ CATALOGUE: dict[str, Template] = {
     ),
     "others_differ": Template(
         "other contrasts of a question have another answer than the primary one",
-        "For {places} it is: {verdict}.",
+        "The answer for {places} is: {verdict}.",
     ),
     # What remains
     "remaining": Template(
         "a score was measured at a sparsity, and the dense network's after as many epochs",
-        "{at} reaches {value} in {measure}{after} ({numbers}); the dense network {dense}.",
+        "{at} reaches a {measure} of {value}{after} ({numbers}); the dense network {dense}.",
     ),
     "remaining_alone": Template(
         "a score was measured at a sparsity, and no dense network's after as many epochs",
-        "{at} reaches {value} in {measure}{after} ({numbers}).",
+        "{at} reaches a {measure} of {value}{after} ({numbers}).",
     ),
     "remaining_nothing_learned": Template(
         "all networks of a sparsity give every test example one answer",
@@ -165,11 +160,12 @@ CATALOGUE: dict[str, Template] = {
     # How sure
     "sure": Template(
         "the study asked before its first trial",
-        "Repeat this study, and in at most 5 % of repetitions any yes or no will be wrong.",
+        "If this study were repeated with other {over}, 95 % of the repetitions would have no wrong"
+        " yes or no at all.",
     ),
-    "sure_over": Template(
-        "the study asked before its first trial: what a repetition is",
-        "A repetition has other {over}{recipes}.",
+    "sure_recipes": Template(
+        "the same, where the study searched",
+        "Repetitions keep the hyperparameters that this search found.",
     ),
     "sure_looks": Template(
         "report seeds were added: the level is spent over the looks",
@@ -216,8 +212,8 @@ CATALOGUE: dict[str, Template] = {
     # Before relying on it
     "warn_test_set": Template(
         "test outcomes were kept, and the margin is below what the test set can show",
-        "The test set has {examples} examples; differences below about {smallest} cannot be seen"
-        " with it.",
+        "With {examples} test examples, differences below about {smallest} cannot be shown, however"
+        " many seeds are added.",
     ),
     "warn_seeds_only": Template(
         "test outcomes were not kept for all answers",

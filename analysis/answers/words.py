@@ -21,6 +21,7 @@ from sparsetune.study.questions.words import (
     arm_words,
     field_words,
     network_words,
+    percent_words,
 )
 from sparsetune.study.space import LogUniform
 
@@ -67,6 +68,15 @@ def number_words(value: float, measure: Measure, decimals: int = 1) -> str:
 
 def _signed(text: str) -> str:
     return text.replace("-", MINUS, 1) if text.startswith("-") else text
+
+
+def places_words(points: Sequence[CellPoint]) -> str:
+    """Several networks in words: ``GMP at 98, 95 and 90 %`` where they differ in that alone."""
+    arms = {point.arm for point in points}
+    if len(points) == 1 or len(arms) > 1 or any(point.others for point in points):
+        return listed([cell_words(point) for point in points])
+    shares = [percent_words(point.sparsity).removesuffix(" %") for point in points]
+    return f"{arm_words(points[0].arm)} at {listed(shares)} %"
 
 
 def decimals_of(bound: Bound) -> int:

@@ -27,6 +27,7 @@ from .sentences import Sentence, write
 from .words import (
     after_words,
     cell_words,
+    decimals_of,
     difference_words,
     interval_words,
     number_words,
@@ -71,7 +72,7 @@ class Writing:
             return
         if not is_before:
             yield self._later(measured, bound)
-            yield from self._parts(measured)
+            yield from self._parts(measured, bound)
             return
         match bound.verdict:
             case "open":
@@ -84,8 +85,8 @@ class Writing:
                 kind = SENTENCES_OF_KIND[type(self.question)]
                 name = f"{kind}_{bound.verdict}"
                 yield write(name, **self._values(measured, bound))
-        if bound.verdict != "open":
-            yield from self._parts(measured)
+        if bound.verdict == "not settled" or isinstance(self.question, RetuningGain):
+            yield from self._parts(measured, bound)
 
     def _values(self, measured: MeasuredContrast, bound: Bound) -> dict[str, Any]:
         """Texts for all names in the sentences of this kind of question."""
@@ -102,7 +103,14 @@ class Writing:
             "after": after_words(planned.at.epochs),
         }
         match question:
-            case ExtensionGain() | UnderTrained() if planned.base:
+            case ExtensionGain():
+                decimals = decimals_of(bound)
+                values |= self._gains(measured, decimals)
+                values["numbers"] = difference_words(abs(bound.mean), self.measure, decimals)
+                values["interval"] = interval_words(
+                    bound, self.measure, with_mean=False, is_turned=is_turned
+                )
+            case UnderTrained() if planned.base:
                 values["epochs"] = f"{planned.base.epochs:g}"
             case RetuningGain():
                 values["configurations"] = self._configurations(planned)
@@ -123,7 +131,7 @@ class Writing:
         count = int(cells["configurations"].get(planned.at.cell, 0))
         return f"{count} configuration" + "s" * (count != 1)
 
-    def _parts(self, measured: MeasuredContrast) -> Iterator[Sentence]:
+    def _parts(self, measured: MeasuredContrast, bound: Bound) -> Iterator[Sentence]:
         """What is behind the primary contrast: both gains, or what the dense recipe is."""
         if not measured.planned.is_primary:
             return
@@ -131,20 +139,22 @@ class Writing:
             yield write("retuning_control")
         if not isinstance(self.question, ExtensionGain) or not measured.sample.n:
             return
+        yield write("extension_parts", **self._gains(measured, decimals_of(bound)))
+
+    def _gains(self, measured: MeasuredContrast, decimals: int) -> dict[str, str]:
+        """Texts on the two gains that a gain beyond dense is the difference of."""
         long, short, dense_long, dense_short = measured.parts
         sign = self.measure.direction
-        name = "extension_parts"
-        if measured.planned.terms[2].runs == "twin":
-            name = "extension_parts_twin"
         at, base = measured.planned.at, measured.planned.base
-        yield write(
-            name,
-            at=cell_words(at),
-            epochs=f"{base.epochs:g}" if base else "",
-            longer=f"{at.epochs:g}",
-            sparse_gain=difference_words(sign * (long - short), self.measure),
-            dense_gain=number_words(sign * (dense_long - dense_short), self.measure),
-        )
+        is_twin = measured.planned.terms[2].runs == "twin"
+        return {
+            "at": cell_words(at),
+            "epochs": f"{base.epochs:g}" if base else "",
+            "longer": f"{at.epochs:g}",
+            "dense": "its dense twin" if is_twin else "the dense network",
+            "sparse_gain": difference_words(sign * (long - short), self.measure, decimals),
+            "dense_gain": number_words(sign * (dense_long - dense_short), self.measure, decimals),
+        }
 
     def _unsettled(self, measured: MeasuredContrast, bound: Bound) -> Sentence:
         whether = whether_words(self.question, measured.planned)

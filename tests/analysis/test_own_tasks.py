@@ -209,7 +209,7 @@ def test_arms_that_lose_otherwise_have_no_common_unit(tmp_path: Path) -> None:
 
 def test_what_the_page_says_of_a_regression(results: analysis.StudyResults) -> None:
     lines = analysis.answers(results).sentences()
-    assert any(re.search(r"reaches 0\.\d+ in test score \(R²\) after", line) for line in lines)
+    assert any(re.search(r"reaches a test score \(R²\) of 0\.\d+ after", line) for line in lines)
     # The only percentages are sparsities.
     text = re.sub(r" at [\d.]+ %", "", " ".join(lines))
     assert not re.search(r"points|\d %", text)
@@ -241,7 +241,7 @@ def test_a_report_of_a_regression_speaks_of_no_class(
     assert "points" not in text
     assert not re.search(r"(score|error|loss|gain|luck)[^<]{0,30}\(%\)", text, re.IGNORECASE)
     assert not re.search(r"\d\.\d\d %", text)
-    assert re.search(r"reaches 0\.\d+ in test score \(R²\)", text)
+    assert re.search(r"reaches a test score \(R²\) of 0\.\d+", text)
     assert text.count("This task has no accuracy and no entropy, so nothing shows them.") == 1
     assert text.count("Not shown is whether training was long enough") == 1
     assert not list((tmp_path / "figures").glob("*accuracy*"))

@@ -28,12 +28,10 @@ def home(tmp_path: Path) -> Path:
 def test_status_ends_in_the_answer(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status", str(home)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("GMP at 98 %"))
+    start = next(number for number, line in enumerate(lines) if line.startswith("From 8 to 32"))
     text = " ".join(lines[start:])
-    assert (
-        "gains more than the dense network from training for 32 instead of 8 epochs (5.00 points,"
-        in text
-    )
+    assert text.startswith("From 8 to 32 epochs GMP at 98 % gains")
+    assert ": 5.00 points more (interval " in text
     assert "Next: GMP at 98 % may gain beyond 32 epochs." in lines
     assert lines[-1].strip().startswith("sparsetune resume ")
     assert lines[-1].endswith("--add-sweep schedule.epoch_multiplier=8")

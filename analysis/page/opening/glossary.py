@@ -62,15 +62,18 @@ TERMS = (
         "not settled",
         "The interval includes both no effect and effects that matter.",
     ),
+    Term(
+        "margin", "Largest effect that counts as none: 0.2 points, unless the study says another."
+    ),
     Term("points", "Percentage points: the difference of two percentages."),
     Term(
         "interval",
-        "Range that holds the true value in 95 % of repetitions. Intervals that hold together do so"
-        " all at once.",
+        "Range that holds the true value in 95 % of repetitions. Intervals that hold together"
+        " all do so in 95 %, and are wider.",
         ("95 % interval", "95 % intervals", "intervals", "interval of each mean alone"),
     ),
-    Term("seed", "One run of a recipe from its own random start.", ("seeds",)),
-    Term("test examples", "Examples that no training and no choice of a recipe has seen."),
+    Term("seed", "A random start: initial weights and the order of the data.", ("seeds",)),
+    Term("test examples", "Examples used neither for training nor for choosing a recipe."),
     Term("epoch", "One pass over the training data.", ("epochs",)),
     Term("collapsed", "Ended near the loss of guessing."),
     Term("diverged", "Ended with a loss that is no finite number."),
@@ -78,7 +81,7 @@ TERMS = (
     Term("AC/DC", "Alternates between training the network sparse and dense."),
     Term("RigL", "Keeps the sparsity and moves weights to where gradients are large."),
     Term("SET", "Keeps the sparsity and moves weights at random."),
-    Term("FLOPs", "Arithmetic operations, the cost of training or of one answer."),
+    Term("FLOPs", "Arithmetic operations, the cost of training or of one prediction."),
 )
 """Every term, in the order of the glossary."""
 

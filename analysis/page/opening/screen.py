@@ -33,8 +33,8 @@ class Screen:
 
     Args:
         question: The study's question in its own words, else its first question, else its name.
-        asked: The first question that the answer is about, where ``question`` is another; else
-            empty.
+        asked: The first question that the answer is about, in a sentence, where ``question`` is
+            another; else empty.
         facts: What the answer is about: networks, runs, seeds, state.
         word: First word of the answer.
         sentences: The answer, at most three sentences.
@@ -71,7 +71,7 @@ def first_screen(
     warnings = list(dict.fromkeys([*errors, *found.warnings]))
     return Screen(
         question=own or first or results.design.name,
-        asked=first if own and own != first else "",
+        asked=str(write_on_page("asked_as", question=first)) if own and own != first else "",
         facts=list(_facts(results)),
         word=first_word(groups) or OPEN_WORD,
         sentences=leading_sentences(groups, SHOWN) or [_nothing(results)],

@@ -102,7 +102,7 @@ def test_what_remains_is_an_estimate_with_an_interval_of_its_own(two_arms: Path)
     assert (gmp["verdict"], gmp["level"]) == ("estimate", 0.05)
     assert gmp["mean"] == pytest.approx(0.9604)
     assert gmp["low"] < 0.9604 < gmp["high"]
-    assert "GMP at 98 % reaches 96.0 % in test accuracy after 32 epochs" in gmp["sentence"]
+    assert "GMP at 98 % reaches a test accuracy of 96.0 % after 32 epochs" in gmp["sentence"]
     assert gmp["sentence"].endswith("the dense network 98.0.")
 
 
@@ -165,7 +165,7 @@ def test_a_summary_has_one_sentence_for_each_other_verdict(two_arms: Path) -> No
     acdc = found[1]
     assert acdc.verdict == "yes"
     assert [each.verdict for each in acdc.contrasts] == ["yes", "not settled"]
-    assert str(acdc.summary()[-1]) == "For AC/DC at 95 % it is: not settled."
+    assert str(acdc.summary()[-1]) == "The answer for AC/DC at 95 % is: not settled."
 
 
 def test_an_unfinished_study_is_open_and_says_how_to_go_on(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_a_table_without_lengths_compares_its_arms() -> None:
         "remaining:rigl",
     ]
     assert row(found, "arms-differ", 0.9)["mean"] == pytest.approx(0.021)
-    assert found.sentences()[1].startswith("GMP at 90 % reaches 90.1 % in test accuracy (")
+    assert found.sentences()[1].startswith("GMP at 90 % reaches a test accuracy of 90.1 % (")
 
 
 def test_a_diverged_cell_is_not_compared_and_says_so(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_questions_can_be_left_out(two_arms: Path) -> None:
 def test_text_for_a_paper(two_arms: Path) -> None:
     found = analysis.answers(analysis.load(two_arms))
     assert found.markdown().startswith(
-        "### Does GMP gain more from 4 times the training than the dense network does?\n\n- GMP at"
+        "### Does GMP gain more from 4 times the training than the dense network does?\n\n- From 8"
     )
     latex = found.latex()
     assert r"98 \%" in latex

@@ -132,7 +132,7 @@ def test_scores_are_told_with_the_best_first(found: Answers) -> None:
     group = group_of(found, "remaining")
     means = [answer.primary.bound.mean for answer in group.told()]
     assert means == sorted(means, reverse=True)
-    assert group.heading() == "What remains at each sparsity?"
+    assert group.heading() == "What score is left at each sparsity?"
 
 
 def test_bands_that_leave_the_picture_are_said_to() -> None:

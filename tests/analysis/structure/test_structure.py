@@ -456,7 +456,7 @@ def test_equal_profiles_share_a_panel_and_others_do_not(study: StudyResults) -> 
     (axis,) = density_profile(study).plot().axes
     assert axis.get_title() == "GMP, AC/DC"
     masked(study, "acdc", (A, A, A), second=[*A[:-1], 1])
-    assert [axis.get_title() for axis in density_profile(study).plot().axes] == ["gmp", "acdc"]
+    assert [axis.get_title() for axis in density_profile(study).plot().axes] == ["GMP", "AC/DC"]
 
 
 def test_where_is_checked_and_a_damaged_file_costs_its_own_trial(study: StudyResults) -> None:
