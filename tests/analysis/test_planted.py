@@ -11,7 +11,7 @@ def test_lines_of_every_kind_are_told_apart() -> None:
     }
     assert found["under-trained where 8 epochs gain 3 points"] == 1
     assert found["under-trained where 16 epochs gain 1.5 points"] == 1
-    assert found["over-trained where a doubling loses 1.2 points"] > 0.8
+    assert found["over-trained where a doubling loses 1.2 points"] > 0.5
     assert found["under-trained at the capacity limit"] == 0
     assert found["a hungry network needs the longest training"] == 1
 

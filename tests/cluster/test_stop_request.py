@@ -33,7 +33,7 @@ def test_a_closed_terminal_stops_a_launch_but_not_one_that_is_to_outlive_it(
     asked: list[str] = []
     request = StopRequest("launch")
     monkeypatch.setattr(request, "request_stop", lambda: asked.append("stop"))
-    before = signal.getsignal(signal.SIGHUP)
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         with request.on_signals(lambda: None):
             signal.raise_signal(signal.SIGHUP)
