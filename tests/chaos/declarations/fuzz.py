@@ -52,6 +52,8 @@ NEEDS_MORE = {
     "must make a step on a layer": "the optimizer",
     "must be made from its `arguments`": "torchmetrics",
     "must say its direction": "the user's own function",
+    "must return a finite fraction of the peak rate": "the user's own function",
+    "must return a torch.optim.Optimizer": "the user's own function",
     "Optuna": "Optuna's signatures",
     "every suggestion has a seed of its own": "Optuna's signatures",
 }

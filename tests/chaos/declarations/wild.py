@@ -445,7 +445,7 @@ class Wild:
             kinds = (Uniform, LogUniform, LogUniform, IntRange)
             whole = isinstance(low, int) and isinstance(high, int)
             kind = self.luck.choice(kinds[:3] if self.calm and not whole else kinds)
-            if kind is LogUniform and low == 0:
+            if kind is LogUniform and isinstance(low, int | float) and low == 0:
                 low = 1e-6
             return kind(low, high)
         options = [one for one in given if one not in RASH] if self.calm else list(given)
