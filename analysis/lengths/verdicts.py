@@ -162,8 +162,8 @@ def undertraining(
     lines = list(length_lines(cells, values, others))
     epochs = cells["epochs"]
     better = measure.direction * values
-    judged_cells = len(_next_steps(length_gains(lines, better, epochs, level, seed)))
-    each = 1 - (1 - level) / max(1, judged_cells)
+    steps = sum(len(line) - 1 for line in lines)
+    each = 1 - (1 - level) / max(1, steps)
     gains = _next_steps(length_gains(lines, better, epochs, each, seed))
     changes = _next_steps(length_gains(lines, losses, epochs, each, seed))
     loss_format = "{:+.3f}" if results.measure("train_loss").unit == NATS else "{:+.3g}"

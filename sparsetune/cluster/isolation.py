@@ -30,10 +30,11 @@ class TrialIsolation:
     def __init__(self, modules: Iterable[str], libraries: Iterable[str] = ()) -> None:
         bare = ProcessState.now()
         import_modules(libraries)
-        by_libraries = [name for name in bare.changes() if name not in HARMLESS_CHANGES]
-        self._before = ProcessState.now()
+        by_libraries = bare.changes()
+        self._before = ProcessState.now() if by_libraries else bare
         import_modules(modules)
-        self._by_imports = by_libraries + self._before.changes()
+        harmful = [name for name in by_libraries if name not in HARMLESS_CHANGES]
+        self._by_imports = harmful + self._before.changes()
         self._modules = frozenset(sys.modules)
 
     def end(self) -> list[str]:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
+from typing import Any
 
 import ray
 from ray._private import ray_constants
@@ -52,25 +53,23 @@ def ray_session(address: str | None = None) -> Iterator[dict[str, float]]:
             if not address:
                 folder = stack.enter_context(_private_folder())
                 stack.enter_context(_token_required())
-            stack.enter_context(_errors_unprinted())
+            # Ray says on stdout, which may be JSON, that a worker ended, even without a driver's
+            # logs; every trial's end has its reason in the ledger.
+            stack.enter_context(_attribute_set(ray_worker, "_worker_logs_enabled", False))
             stack.callback(ray.shutdown)
             _connect_ray(address, folder)
         yield {"GPU": 0.0, "CPU": 1.0, **ray.cluster_resources()}
 
 
 @contextmanager
-def _errors_unprinted() -> Iterator[None]:
-    """While open, Ray does not print on stdout that a worker ended.
-
-    Every trial's end has its reason in the ledger, and stdout may be JSON. Ray prints this also
-    when no logs are sent to the driver.
-    """
-    before = getattr(ray_worker, "_worker_logs_enabled", None)
-    ray_worker._worker_logs_enabled = False
+def _attribute_set(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """While open, an attribute of one of Ray's modules has another value."""
+    before = getattr(owner, name, None)
+    setattr(owner, name, value)
     try:
         yield
     finally:
-        ray_worker._worker_logs_enabled = before
+        setattr(owner, name, before)
 
 
 @contextmanager
@@ -119,21 +118,6 @@ def _read_token_again() -> None:
         raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
-@contextmanager
-def _listening_on_loopback() -> Iterator[None]:
-    """While open, a Ray that is started listens on this machine's loopback alone.
-
-    Ray does so by itself on macOS, by this very constant; on Linux it replaces a loopback address
-    that it is given.
-    """
-    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    try:
-        yield
-    finally:
-        ray_constants.ENABLE_RAY_CLUSTER = before
-
-
 def living_nodes() -> list[dict[str, float]]:
     """Resources of every living node of the connected cluster, by Ray's names."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -158,7 +142,9 @@ def _connect_ray(address: str | None, folder: str | None) -> None:
                 if address:
                     ray.init(address=address, **quiet)
                 else:
-                    with _listening_on_loopback():
+                    # It then listens on this machine's loopback alone, as on macOS by itself: on
+                    # Linux, Ray replaces a loopback address that it is given.
+                    with _attribute_set(ray_constants, "ENABLE_RAY_CLUSTER", False):
                         ray.init(address="local", **quiet, **local)
             return
         except Exception as error:  # Ray raises errors of many kinds

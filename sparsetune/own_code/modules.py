@@ -123,10 +123,11 @@ class CodeReader:
 
 def _read_module(name: str) -> _Source:
     spec = _find_module(name)
-    if spec is None or not spec.origin or not _is_own(spec):
+    file = _own_file(spec) if spec else None
+    if spec is None or file is None:
         return _Source(None)
     try:
-        text = Path(spec.origin).read_bytes()
+        text = file.read_bytes()
     except OSError:
         # A module inside an archive has no file of its own.
         get_source = getattr(spec.loader, "get_source", None)
@@ -144,14 +145,16 @@ def _read_module(name: str) -> _Source:
     )
 
 
-def _is_own(spec: ModuleSpec) -> bool:
-    return spec.has_location and bool(spec.origin) and is_own_file(Path(spec.origin or ""))
+def _own_file(spec: ModuleSpec) -> Path | None:
+    """File of a module of the user's own; None for every other module."""
+    file = Path(spec.origin) if spec.has_location and spec.origin else None
+    return file if file and is_own_file(file) else None
 
 
 def _is_installed(name: str) -> bool:
     """True for a module, not a name in one, that lies in a file which is not the user's."""
     spec = _find_module(name)
-    return spec is not None and spec.has_location and not _is_own(spec)
+    return spec is not None and spec.has_location and _own_file(spec) is None
 
 
 def _find_module(name: str) -> ModuleSpec | None:

@@ -47,6 +47,7 @@ def _argument_fields() -> dict[str, dict[str, str]]:
 
 
 ARGUMENT_FIELDS = _argument_fields()
+"""The field that declares an argument, by optimizer and argument."""
 
 Argument = bool | int | float | str | tuple[float | None, ...]
 

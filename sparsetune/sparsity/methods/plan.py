@@ -16,7 +16,7 @@ from sparsetune.spec.sparsity import METHOD_FIELDS
 
 MIN_MASK_UPDATES = 10
 MIN_COMPRESSED_PHASES = 3
-LONGEST_EPOCHS = 100_000
+LONGEST_EPOCHS = 2**16
 """Longest training, in epochs, that is tried for the advice in a problem."""
 
 
