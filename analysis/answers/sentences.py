@@ -212,8 +212,8 @@ CATALOGUE: dict[str, Template] = {
     # Before relying on it
     "warn_test_set": Template(
         "test outcomes were kept, and the margin is below what the test set can show",
-        "With {examples} test examples, differences below about {smallest} cannot be shown, however"
-        " many seeds are added.",
+        "With {examples} test examples and these seeds, differences below about {smallest} cannot"
+        " be shown.",
     ),
     "warn_seeds_only": Template(
         "test outcomes were not kept for all answers",
