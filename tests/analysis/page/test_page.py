@@ -20,7 +20,8 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
 
 @pytest.fixture(scope="module")
 def path(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return Path(analysis.report(shutil.copytree(small, tmp_path_factory.mktemp("page") / "small")))
+    folder = tmp_path_factory.mktemp("page") / "a-folder-whose-name-is-wider-than-a-narrow-window"
+    return Path(analysis.report(shutil.copytree(small, folder / "small")))
 
 
 @pytest.fixture(scope="module")
