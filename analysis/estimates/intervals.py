@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from sparsetune.errors import SparsetuneError
 
+from ..wording import format_seeds
+
 Floats = NDArray[np.float64]
 
 BOOTSTRAP_FROM = 10
@@ -378,7 +380,7 @@ def _half_widths(n: float, df: float, level: float) -> Floats:
 
 
 def unsettled_text(n: float, more: float = np.nan, other: str = "") -> str:
-    """Words for a difference whose interval holds 0: ``not settled against X at n = 3``.
+    """Words for a difference whose interval holds 0: ``not settled against X with 3 seeds``.
 
     Args:
         n: Number of seeds so far.
@@ -386,7 +388,7 @@ def unsettled_text(n: float, more: float = np.nan, other: str = "") -> str:
         other: Name of what is compared with, left out if empty.
     """
     against = f" against {other}" if other else ""
-    text = f"not settled{against} at n = {n:.0f}"
+    text = f"not settled{against} with {format_seeds(n)}"
     if np.isnan(more):
         return text
     count = f"more than {MAX_MORE_SEEDS:,}" if np.isinf(more) else f"about {more:.0f}"

@@ -227,10 +227,10 @@ def _t_test(mean: Floats, sd: Floats, n: Floats, df: Floats) -> Floats:
 def _verdict(row: Mapping[Any, Any], lower: bool, level: float, count: int) -> str:
     """Verdict on one pair in words; ``count`` pairs were compared."""
     if not row["better"] and row["p"] < 1 - level:
-        return f"not settled after correction for {count} pairs, n = {row['n']}"
+        return f"not settled after correction for {count} pairs, {format_seeds(row['n'])}"
     # Equal differences on all seeds prove nothing about other seeds.
     if row["n"] and row["df"] > 0 and pd.isna(row["p"]):
-        return f"not settled at n = {row['n']}: no spread was seen"
+        return f"not settled with {format_seeds(row['n'])}: no spread was seen"
     if not row["better"]:
         return unsettled_text(row["n"]) if row["n"] else "no seed in common"
     low, high = sorted([abs(row["low"]), abs(row["high"])])

@@ -150,7 +150,7 @@ def test_one_arm_is_not_compared(reported: Path) -> None:
 
 @pytest.mark.parametrize(
     ("low", "high", "said"),
-    [(0.1, 0.2, "gains more"), (-0.2, -0.1, "gains less"), (-0.1, 0.1, "not settled at n = 2")],
+    [(0.1, 0.2, "gains more"), (-0.2, -0.1, "gains less"), (-0.1, 0.1, "not settled with 2 seeds")],
 )
 def test_nothing_is_claimed_of_an_interval_with_zero(low: float, high: float, said: str) -> None:
     assert (

@@ -153,7 +153,7 @@ def _edge_finding(row: Mapping[Any, Any], edge: Mapping[str, Any]) -> str:
     which = "lower" if edge["end"] == "low" else "upper"
     bound = format_value(path, edge["bound"])
     wider = format_range(path, edge["wider_low"], edge["wider_high"])
-    n = f"(n = {row['n']})"
+    n = f"(from {row['n']} configurations)"
     if edge["sure"]:
         finding = f"the best lies at the {which} end {bound} of its range or beyond {n}"
     elif row["verdict"] in ("at most", "at least"):

@@ -216,11 +216,11 @@ def test_seeds_needed_are_the_fewest_that_separate(mean: float, n: int, level: f
 
 
 def test_not_settled_in_words() -> None:
-    assert unsettled_text(3, 4) == "not settled at n = 3: about 4 more seeds"
-    assert unsettled_text(3, 1) == "not settled at n = 3: about 1 more seed"
-    assert unsettled_text(3, np.inf) == "not settled at n = 3: more than 1,000 more seeds"
-    assert unsettled_text(1, np.nan) == "not settled at n = 1"
-    assert unsettled_text(2, other="2 others") == "not settled against 2 others at n = 2"
+    assert unsettled_text(3, 4) == "not settled with 3 seeds: about 4 more seeds"
+    assert unsettled_text(3, 1) == "not settled with 3 seeds: about 1 more seed"
+    assert unsettled_text(3, np.inf) == "not settled with 3 seeds: more than 1,000 more seeds"
+    assert unsettled_text(1, np.nan) == "not settled with 1 seed"
+    assert unsettled_text(2, other="2 others") == "not settled against 2 others with 2 seeds"
 
 
 def test_no_interval_of_a_fraction_leaves_its_range() -> None:

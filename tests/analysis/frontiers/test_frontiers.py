@@ -95,7 +95,7 @@ def test_rivals_that_are_not_settled_are_counted_and_others_are_not() -> None:
         row["val_error"] += shift
     row = best_at(made, {"epochs": 16}).frame().iloc[0]
     assert (row["cells"], row["rivals"]) == (3, 1)
-    assert row["verdict"] == "not settled against 1 other at n = 3"
+    assert row["verdict"] == "not settled against 1 other with 3 seeds"
     assert row["more_seeds"] > 0
     assert "In 1 of 1 " in best_at(made, {"epochs": 16}).note()
     alone = best_at(scattered(cells(*THREE)), {"epochs": [4, 16]}).frame()
@@ -171,7 +171,7 @@ def test_equal_losses_are_not_settled_and_without_a_pair_that_is_said() -> None:
         row["val_loss"] += (0.01, -0.02, 0.015)[k]
     row = iso_flops(made).frame().iloc[0]
     assert row["better"] == ""
-    assert row["verdict"] == "not settled at n = 3"
+    assert row["verdict"] == "not settled with 3 seeds"
     apart = iso_flops(cells(*THREE))
     assert apart.frame().empty
     assert (
@@ -187,7 +187,7 @@ def test_of_equal_differences_nothing_is_certain() -> None:
     found = iso_flops(cells(*rows))  # 0.03 lower on every seed, up to rounding
     row = found.frame().iloc[0]
     assert row[["low", "high", "p", "p_holm"]].isna().all()
-    assert (row["better"], row["verdict"]) == ("", "not settled at n = 3: no spread was seen")
+    assert (row["better"], row["verdict"]) == ("", "not settled with 3 seeds: no spread was seen")
     assert "0 of 1 pairs are shown to differ" in found.note()
     assert (
         iso_flops(scattered(cells(rows[0], ("b", 0.9, 8, 4.0, 0.25)))).frame().iloc[0]["better"]
@@ -196,7 +196,7 @@ def test_of_equal_differences_nothing_is_certain() -> None:
     same = cells(*rows, spread=0.0)
     assert list(pareto_front(same).frame()["verdict"]) == ["not surely beaten by a", "on the front"]
     best = best_at(cells(*THREE), {"epochs": 16}).frame().iloc[0]
-    assert (best["rivals"], best["verdict"]) == (2, "not settled against 2 others at n = 3")
+    assert (best["rivals"], best["verdict"]) == (2, "not settled against 2 others with 3 seeds")
 
 
 def test_what_is_missing_for_a_comparison_by_cost_is_said() -> None:

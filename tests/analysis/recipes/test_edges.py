@@ -37,7 +37,7 @@ def test_an_optimum_beyond_the_range_is_found_and_says_which_way_to_widen(
     assert (row["end"], row["sure"]) == (end, True)
     assert (row["wider_low"], row["wider_high"]) == pytest.approx(wider)
     assert f"{'upper' if end == 'high' else 'lower'} end" in row["finding"]
-    assert "n = 24" in row["finding"]
+    assert "(from 24 configurations)" in row["finding"]
 
 
 def test_an_interval_that_only_reaches_the_end_is_not_sure() -> None:
