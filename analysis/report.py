@@ -6,13 +6,12 @@ The page has the verdict first, then findings, figures and tables, and last thei
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from sparsetune.errors import SparsetuneError
 from sparsetune.paths import Place, resolve_place
 from sparsetune.storage import translating_write_errors, write_durably
 
+from .estimates.threads import single_threaded_algebra
 from .load import StudyResults, load
 from .page.figure_export import MAX_FIGURES_WITHOUT_PROCESS, FigureExporter
 from .page.study_tables import MAX_LISTED_TRIALS
@@ -76,17 +75,3 @@ def _report_folder(results: Results, out: str | os.PathLike[str] | Place | None)
     raise SparsetuneError(
         "the report of results that are no study directory needs a folder: give `out`"
     )
-
-
-@contextmanager
-def single_threaded_algebra() -> Iterator[None]:
-    """Run linear algebra on one thread inside the ``with`` block.
-
-    Matrices are small here; threads that wait for each other would take a third longer.
-    """
-    # Imported first: the limit does not hold for libraries that are loaded later.
-    from scipy import linalg  # noqa: F401
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1):
-        yield

@@ -17,6 +17,7 @@ from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.means import count_words
 from ..estimates.surface import sample_effects
+from ..estimates.threads import map_on_threads
 from ..measure import Measure
 from ..notebook import Shown
 from ..recipes import responses
@@ -158,15 +159,19 @@ def ramp_atlas(
         )
     lower = responses.is_lower_better(results, column)
     tried = _ramp_configurations(results, column, ramped, lower)
+    parts = [(str(cell), part) for cell, part in tried.groupby("cell", sort=False)]
+
+    def region(named: tuple[str, pd.DataFrame]) -> tuple[dict[str, Any], RampSurface | None]:
+        cell, part = named
+        spans = _complete_spans(part, cell, ranges)
+        return _region(part, spans, lower, level, [seed, zlib.crc32(cell.encode())])
+
     planes: dict[str, RampSurface] = {}
     rows = []
-    for cell, part in tried.groupby("cell", sort=False):
-        spans = _complete_spans(part, str(cell), ranges)
-        cell_seed = [seed, zlib.crc32(str(cell).encode())]
-        row, surface = _region(part, spans, lower, level, cell_seed)
+    for (cell, _), (row, surface) in zip(parts, map_on_threads(region, parts), strict=True):
         rows.append({"cell": cell} | row)
         if surface is not None:
-            planes[str(cell)] = surface
+            planes[cell] = surface
     sweep = [path for path in results.design.points() if path in cells]
     keys = cells[["arm", *sweep]]
     points = tried.drop(columns="arm").join(keys, on="cell")

@@ -17,6 +17,7 @@ from ...catalogue.template import Sentence
 from ...drawers import draw
 from ...estimates.means import format_span
 from ...estimates.surface import MAX_POINTS, Floats, sample_effects
+from ...estimates.threads import map_on_threads
 from ...measure import Measure
 from ...notebook import Shown
 from ...tables.results import Results, cached_per_results
@@ -217,40 +218,68 @@ def _optima(
     points, is_shared = _configuration_points(tried, ranges)
     keys_with_points = set(points.groupby(["cell", "axis"]).groups)
     ranges = {key: span for key, span in ranges.items() if key in keys_with_points}
-    draws: dict[OptimumKey, Floats] = {}
-    rows: list[dict[str, Any]] = []
-    for cell, own in points.groupby("cell", sort=False):
-        configurations, values = _configuration_matrix(own, is_lower_better(results, column))
-        spans = {str(path): ranges[str(cell), str(path)] for path in configurations}
-        flat = np.full((len(spans), 2), np.nan)
-        # Equal values have no best place; such a cell keeps its row, without an estimate.
-        if len(configurations) >= MIN_CONFIGURATIONS and values.nunique() > 1:
-            columns = [to_unit_range(axis, configurations[path]) for path, axis in spans.items()]
-            # Each cell has a seed of its own: its draws do not depend on the other cells.
-            cell_seed = [seed, zlib.crc32(str(cell).encode())]
-            effects = sample_effects(np.stack(columns, axis=1), values, seed=cell_seed)
-            places = effects.minimum_places()
-            flat = effects.flat_ranges()
-            for k, path in enumerate(spans):
-                draws[str(cell), path] = places[:, k]
-        for (path, axis), flat_ends in zip(spans.items(), flat, strict=True):
-            row: dict[str, Any] = {
-                "cell": cell,
-                "axis": path,
-                "n": len(configurations),
-                "diverged": int(values.isna().sum()),
-                "winner": table.at[cell, path] if path in table else np.nan,
-            }
-            row |= _locate_optimum(axis, draws.get((str(cell), path)), level)
-            row |= _best_quarter_range(configurations[path], values)
-            row["flat_low"], row["flat_high"] = value_at_position(axis, flat_ends)
-            rows.append(row)
+    lower = is_lower_better(results, column)
+    parts = [(str(cell), own) for cell, own in points.groupby("cell", sort=False)]
+    found = map_on_threads(
+        lambda part: _cell_optima(*part, ranges, table, lower, level, seed), parts
+    )
+    rows = [row for cell_rows, _ in found for row in cell_rows]
+    draws = {key: places for _, own in found for key, places in own.items()}
     sweep = [path for path in results.design.points() if path in table]
     cells = table[["arm", *sweep]]
     frame = pd.DataFrame(rows, columns=["cell", "axis", *OPTIMUM_COLUMNS]).join(cells, on="cell")
     frame = frame[["cell", "arm", *sweep, "axis", *OPTIMUM_COLUMNS]]
     measure = results.measure(column)
     return Optima(measure, points, frame, cells, draws, ranges, level, is_shared)
+
+
+def _cell_optima(
+    cell: str,
+    points: pd.DataFrame,
+    ranges: Mapping[OptimumKey, Range],
+    cells: pd.DataFrame,
+    lower: bool,
+    level: float,
+    seed: int,
+) -> tuple[list[dict[str, Any]], dict[OptimumKey, Floats]]:
+    """Rows of one cell with the columns `OPTIMUM_COLUMNS`, and its draws; see `Optima`.
+
+    Args:
+        cell: Its name.
+        points: Its configurations, as in `Optima.points`.
+        ranges: Searched range, for each cell and axis.
+        cells: Rows of the cells, with the values of their winners.
+        lower: True if low values are good.
+        level: Coverage of the intervals, in (0, 1).
+        seed: Seed of the draws.
+    """
+    configurations, values = _configuration_matrix(points, lower)
+    spans = {str(path): ranges[cell, str(path)] for path in configurations}
+    draws: dict[OptimumKey, Floats] = {}
+    flat = np.full((len(spans), 2), np.nan)
+    # Equal values have no best place; such a cell keeps its row, without an estimate.
+    if len(configurations) >= MIN_CONFIGURATIONS and values.nunique() > 1:
+        columns = [to_unit_range(axis, configurations[path]) for path, axis in spans.items()]
+        # Each cell has a seed of its own: its draws do not depend on the other cells.
+        cell_seed = [seed, zlib.crc32(cell.encode())]
+        effects = sample_effects(np.stack(columns, axis=1), values, seed=cell_seed)
+        flat = effects.flat_ranges()
+        places = effects.minimum_places()
+        draws = {(cell, path): places[:, k] for k, path in enumerate(spans)}
+    rows = []
+    for (path, axis), flat_ends in zip(spans.items(), flat, strict=True):
+        row: dict[str, Any] = {
+            "cell": cell,
+            "axis": path,
+            "n": len(configurations),
+            "diverged": int(values.isna().sum()),
+            "winner": cells.at[cell, path] if path in cells else np.nan,
+        }
+        row |= _locate_optimum(axis, draws.get((cell, path)), level)
+        row |= _best_quarter_range(configurations[path], values)
+        row["flat_low"], row["flat_high"] = value_at_position(axis, flat_ends)
+        rows.append(row)
+    return rows, draws
 
 
 def _configuration_matrix(
