@@ -148,12 +148,14 @@ def sample_effects(x: ArrayLike, y: ArrayLike, *, draws: int = 10_000, seed: Any
     scores = normal_scores(values)
     sets = min(MAX_SCALE_SETS, draws)
     counts = np.diff(np.linspace(0, draws, sets + 1).round().astype(int))
-    scales = _scales(points, scores, sets, random)
+    squares = _squared_distances(points, points)
+    scales = _scales(squares, scores, sets, random)
+    cross_squares = _squared_distances(UNIT_GRID[:, None].repeat(points.shape[1], 1), points)
     # Single precision has enough digits for places on the grid, and takes half the memory.
     functions = np.empty((draws, points.shape[1], len(UNIT_GRID)), np.float32)
     parts = np.split(functions, counts.cumsum()[:-1])
     for part, logarithms in zip(parts, scales, strict=True):
-        _sample_functions(part, points, scores, logarithms, random)
+        _sample_functions(part, squares, cross_squares, scores, logarithms, random)
     return Effects(functions, np.repeat(np.exp(scales[:, -1] / 2), counts))
 
 
@@ -169,11 +171,16 @@ def sample_minima(x: ArrayLike, y: ArrayLike, *, draws: int = 10_000, seed: Any 
     return sample_effects(x, y, draws=draws, seed=seed).minimum_places()
 
 
-def _scales(x: Floats, z: Floats, count: int, random: np.random.Generator) -> Floats:
+def _squared_distances(x: Floats, others: Floats) -> Floats:
+    """Squared distances on each axis, shape [n_axes, n, n_others]; they depend on no scale."""
+    return np.asarray((x.T[:, :, None] - others.T[:, None]) ** 2)
+
+
+def _scales(squares: Floats, z: Floats, count: int, random: np.random.Generator) -> Floats:
     """Draw logarithms of the scales from a normal approximation of their posterior.
 
     Args:
-        x: Points, shape [n, n_axes].
+        squares: Squared distances of the points on each axis, shape [n_axes, n, n].
         z: Normal scores, shape [n].
         count: Number of draws.
         random: Generator of the draws.
@@ -183,11 +190,9 @@ def _scales(x: Floats, z: Floats, count: int, random: np.random.Generator) -> Fl
     """
     from scipy.optimize import minimize
 
-    n_axes = x.shape[1]
+    n_axes = len(squares)
     prior_mean = np.log(_by_scale(PRIOR_MEDIANS, n_axes))
     prior = (prior_mean, _by_scale(PRIOR_LOG_SDS, n_axes))
-    # Distances do not depend on the scales: they are computed once for the whole search.
-    squares = (x.T[:, :, None] - x.T[:, None]) ** 2
     found = minimize(
         _negative_log_posterior, prior_mean, args=(squares, z, prior), method="L-BFGS-B", jac=True
     )
@@ -261,7 +266,8 @@ def _inverse(covariance: Floats) -> tuple[Floats, float]:
 
 def _sample_functions(
     into: NDArray[np.float32],
-    x: Floats,
+    squares: Floats,
+    cross_squares: Floats,
     z: Floats,
     logarithms: Floats,
     random: np.random.Generator,
@@ -270,18 +276,19 @@ def _sample_functions(
 
     Args:
         into: Shape [count, n_axes, len(UNIT_GRID)].
-        x: Points, shape [n, n_axes].
+        squares: Squared distances of the points on each axis, shape [n_axes, n, n].
+        cross_squares: Those of the grid from the points, shape [n_axes, len(UNIT_GRID), n].
         z: Normal scores, shape [n].
         logarithms: Logarithms of the scales, shape [2 n_axes + 1].
         random: Generator of the draws.
     """
     scales = _Scales.from_logarithms(logarithms)
+    effect = scales.effect[:, None, None]
     sharpness = -1 / (2 * scales.length**2)
-    parts = scales.effect * np.exp(sharpness * (x[:, None] - x[None]) ** 2)
+    parts = effect * np.exp(squares * sharpness[:, None, None])
     noise = scales.noise * np.eye(len(z))
-    inverse, _ = _inverse(parts.sum(axis=-1) + noise + OFFSET_VARIANCE)
-    squares = (UNIT_GRID[:, None] - x.T[:, None]) ** 2
-    cross = scales.effect[:, None, None] * np.exp(sharpness[:, None, None] * squares)
+    inverse, _ = _inverse(parts.sum(axis=0) + noise + OFFSET_VARIANCE)
+    cross = effect * np.exp(cross_squares * sharpness[:, None, None])
     weighted = cross @ inverse
     mean = weighted @ z
     remaining = _grid_covariance(scales.effect, sharpness) - weighted @ cross.transpose(0, 2, 1)

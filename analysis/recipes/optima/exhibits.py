@@ -39,10 +39,9 @@ EDGE_TABLE_COLUMNS = (
 
 
 def optimum_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> Iterator[Exhibit]:
-    """Maps of the optima for the objective and for the validation loss.
+    """Map of the optima for the objective, with the responses that it was read from, and shifts.
 
-    The headline measure has none, since search trials never read the test set. With the objective's
-    map come the responses that it was read from; shifts come with both.
+    The headline measure has none, since search trials never read the test set.
 
     Args:
         results: The study; without a search there is no exhibit.
@@ -51,24 +50,18 @@ def optimum_exhibits(results: Results, where: Mapping[str, Any] | None = None) -
     objective = results.design.objective
     if objective is None or not results.design.search:
         return
-    # The objective may be the validation loss itself: once is enough.
-    for column in dict.fromkeys([objective, "val_loss"]):
-        found = optima(results, column, where=where)
-        if found.frame()["value"].isna().all():
-            continue
-        is_objective = column == objective
-        suffix = "" if is_objective else f"-{column}"
-        yield _map_exhibit(found, suffix)
-        shifts = found.shifts()
-        if len(shifts):
-            yield _shift_exhibit(found, shifts, suffix)
-        # The second measure has the same configurations: once is enough.
-        if is_objective:
-            yield from _response_exhibits(found)
+    found = optima(results, objective, where=where)
+    if found.frame()["value"].isna().all():
+        return
+    yield _map_exhibit(found)
+    shifts = found.shifts()
+    if len(shifts):
+        yield _shift_exhibit(found, shifts)
+    yield from _response_exhibits(found)
 
 
-def _map_exhibit(found: Optima, suffix: str) -> Exhibit:
-    """The map of the optima; ``suffix`` ends its name."""
+def _map_exhibit(found: Optima) -> Exhibit:
+    """The map of the optima."""
     sweep = [path for path in map(str, found.cells) if "." in path]
     columns = (
         TableColumn("Arm", "arm"),
@@ -82,11 +75,11 @@ def _map_exhibit(found: Optima, suffix: str) -> Exhibit:
     )
     title = f"Hyperparameters that are best on average over the others, for {found.y.phrase}"
     frame = _format_optima(found.frame())
-    return Exhibit(f"optimum{suffix}", title, frame, found.note(), found.plot, columns)
+    return Exhibit("optimum", title, frame, found.note(), found.plot, columns)
 
 
-def _shift_exhibit(found: Optima, shifts: pd.DataFrame, suffix: str) -> Exhibit:
-    """The table of shifts; ``suffix`` ends its name."""
+def _shift_exhibit(found: Optima, shifts: pd.DataFrame) -> Exhibit:
+    """The table of shifts."""
     columns = (
         TableColumn("Arm", "arm"),
         AXIS_COLUMN,
@@ -102,7 +95,7 @@ def _shift_exhibit(found: Optima, shifts: pd.DataFrame, suffix: str) -> Exhibit:
     frame = shifts.assign(
         step=[_format_step(row) for row in rows], moved=[_format_shift(row) for row in rows]
     )
-    return Exhibit(f"shifts{suffix}", title, frame, _shift_note(shifts, found), None, columns)
+    return Exhibit("shifts", title, frame, _shift_note(shifts, found), None, columns)
 
 
 def _response_exhibits(found: Optima) -> Iterator[Exhibit]:

@@ -29,7 +29,7 @@ def test_a_note_stands_at_its_figure_and_at_the_first_one_without_it() -> None:
     # What misleads nobody stands at a figure of its own, or in the list of checks alone.
     light = finding_notes(findings(("SPT018", "note")))
     assert place_notes(light, ["answer"]) == {}
-    assert list(place_notes(light, ["answer", "optimum-val_loss"])) == ["optimum-val_loss"]
+    assert list(place_notes(light, ["answer", "optimum"])) == ["optimum"]
 
 
 def test_a_lighter_case_has_its_own_sentence_and_an_unknown_check_one_too() -> None:
