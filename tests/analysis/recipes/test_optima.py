@@ -337,9 +337,9 @@ def test_of_very_many_points_some_are_read_and_tell_the_same(
     read: list[int] = []
     scales = surface._scales
 
-    def counted(points: np.ndarray, *rest: Any) -> np.ndarray:
-        read.append(len(points))
-        return scales(points, *rest)
+    def counted(squares: np.ndarray, *rest: Any) -> np.ndarray:
+        read.append(squares.shape[-1])
+        return scales(squares, *rest)
 
     monkeypatch.setattr(surface, "_scales", counted)
     sample_effects(x, y, draws=20)
