@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sparsetune.search.sampling import quiet_optuna
+from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger
 from sparsetune.storage.records import Record

@@ -59,7 +59,7 @@ def replay(parsed: argparse.Namespace) -> int:
     from sparsetune.analysis.load import load
     from sparsetune.analysis.ramps.replay_figure import draw_replay
     from sparsetune.cluster.tune_schedulers import build_schedulers
-    from sparsetune.search.replay import print_replay, replay_study
+    from sparsetune.search.replay.comparison import print_replay, replay_study
     from sparsetune.storage import StudyDirectory
 
     given = {name: getattr(parsed, name) for name in HALVING_FIELDS}

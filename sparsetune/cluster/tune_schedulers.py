@@ -10,9 +10,9 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
-from sparsetune.search.halving import HalvingRungs
-from sparsetune.search.replay import SchedulerFactory
-from sparsetune.search.simulation import NoStopping, RampAwareHalving, RecordedTrial
+from sparsetune.search.replay.clock import NoStopping, RampAwareHalving, RecordedTrial
+from sparsetune.search.replay.comparison import SchedulerFactory
+from sparsetune.search.stopping.halving import HalvingRungs
 from sparsetune.storage.records import Report
 from sparsetune.study import Minimize, Study
 from sparsetune.study.stopping import Halving

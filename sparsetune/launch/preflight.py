@@ -287,7 +287,7 @@ def _sampler_problems(study: Study) -> list[Problem]:
     """Problems of a sampler of Optuna, which is loaded only where one is declared."""
     if not isinstance(study.sampler, OptunaSampler):
         return []
-    from sparsetune.search.adaptation import sampler_problems
+    from sparsetune.search.sampling.adaptation import sampler_problems
 
     return sampler_problems(study)
 

@@ -16,7 +16,7 @@ from sparsetune.launch.options import Options
 from sparsetune.launch.preflight import check_study, require_runnable
 from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.search.planner import Planner, build_planner
-from sparsetune.search.sampling import quiet_optuna
+from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.records import Extended, Record
 from sparsetune.storage.segments import LedgerEnd, SegmentStamp, segment_stamps

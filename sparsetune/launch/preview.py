@@ -18,10 +18,10 @@ from sparsetune.durations import round_half_up
 from sparsetune.launch.local_forecast import forecast_on_this_machine
 from sparsetune.launch.preflight import check_study
 from sparsetune.launch.question_preview import question_facts, question_lines
-from sparsetune.search.halving import HalvingRungs
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.plans import trial_from_recipe
-from sparsetune.search.sampling import quiet_optuna
+from sparsetune.search.sampling.points import quiet_optuna
+from sparsetune.search.stopping.halving import HalvingRungs
 from sparsetune.sparsity.methods.changes import MaskChange
 from sparsetune.sparsity.methods.dynamic import regrow_until
 from sparsetune.sparsity.methods.plan import mask_schedule

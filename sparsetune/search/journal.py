@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sparsetune.errors import StorageError
 from sparsetune.paths.confined import create_file, delete_file
-from sparsetune.search.suggestions import to_optuna_trial
+from sparsetune.search.sampling.suggestions import to_optuna_trial
 from sparsetune.storage import translating_write_errors
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell

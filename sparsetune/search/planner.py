@@ -12,7 +12,7 @@ from sparsetune.errors import TeacherError
 from sparsetune.search.journal import Proposal, Result, SearchJournal
 from sparsetune.search.plans import CellPlan, Configuration, TrialUse, search_states
 from sparsetune.search.proposals import ConfigurationProposer
-from sparsetune.search.rung_judge import RungJudge
+from sparsetune.search.stopping.rung_judge import RungJudge
 from sparsetune.spec import TrialSpec
 from sparsetune.storage.records import Ended, Proposed, Started
 from sparsetune.storage.trial_state import TrialState

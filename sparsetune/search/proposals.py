@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from sparsetune.search.journal import SearchJournal
 from sparsetune.search.plans import CellPlan, Configuration, trial_from_recipe
-from sparsetune.search.sampling import sample_point
+from sparsetune.search.sampling.points import sample_point
 from sparsetune.spec import TrialSpec
 from sparsetune.storage.records import Proposed
 from sparsetune.study import Study

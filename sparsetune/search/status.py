@@ -17,7 +17,7 @@ from sparsetune.costs.pace import measure_pace, observe_launch
 from sparsetune.imports import without_own_code
 from sparsetune.paths import Place
 from sparsetune.search.planner import build_planner
-from sparsetune.search.sampling import quiet_optuna
+from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.search.study_view import StudyView
 from sparsetune.storage import RecordedStudy, StudyDirectory
 from sparsetune.storage.records import Started

@@ -1,6 +1,6 @@
 """The rule by which a study stops configurations early.
 
-`sparsetune.search.halving` carries it out.
+`sparsetune.search.stopping.halving` carries it out.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def new_planner(
 ) -> Planner:
     """A planner with an Optuna journal of its own."""
     from sparsetune.search.journal import SearchJournal
-    from sparsetune.search.sampling import quiet_optuna
+    from sparsetune.search.sampling.points import quiet_optuna
 
     quiet_optuna()
     return Planner(study, states, SearchJournal(journal, study, study.cells()))

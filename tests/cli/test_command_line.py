@@ -15,7 +15,7 @@ import ray
 
 from sparsetune.cli.main import build_parser, main
 from sparsetune.launch.followers import trackers
-from sparsetune.search.sampling import quiet_optuna
+from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.spec import OptimSpec, TrialSpec
 from sparsetune.storage import StudyDirectory
 from sparsetune.study import Arm, Study

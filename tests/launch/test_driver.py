@@ -408,7 +408,7 @@ from sparsetune.storage import StudyDirectory
 from sparsetune.launch.driver import Driver
 from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
-from sparsetune.search.sampling import quiet_optuna
+from sparsetune.search.sampling.points import quiet_optuna
 from tests.assignments import SETTINGS, sent
 quiet_optuna()
 directory = StudyDirectory(sys.argv[1])

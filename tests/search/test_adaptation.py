@@ -11,7 +11,7 @@ import pytest
 from optuna.samplers import TPESampler
 
 from sparsetune.launch.preflight import preflight_problems
-from sparsetune.search.adaptation import sampler_problems
+from sparsetune.search.sampling.adaptation import sampler_problems
 from sparsetune.study import Arm, Study
 from sparsetune.study.samplers import TPE, OptunaSampler
 from sparsetune.study.space import Choice, LogUniform, Uniform

@@ -9,8 +9,8 @@ import pytest
 from sparsetune.costs.equal_flops import match_dense_flops
 from sparsetune.costs.training_flops import train_flops
 from sparsetune.launch.preview import preview_study, print_preview
-from sparsetune.search.halving import HalvingRungs
 from sparsetune.search.planner import build_planner
+from sparsetune.search.stopping.halving import HalvingRungs
 from sparsetune.spec import TrialSpec
 from sparsetune.storage.trial_state import fold_records
 from sparsetune.study import Arm, Minimize, Study

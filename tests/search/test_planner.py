@@ -926,7 +926,7 @@ def test_a_sampler_that_keeps_to_what_costs_too_much_is_replaced_by_random_point
         asks.append(arguments)
         return {"schedule.epochs": 8.0, "optim.lr": 0.1 + len(asks) / 1000}
 
-    monkeypatch.setattr("sparsetune.search.sampling.suggest_values", stubborn)
+    monkeypatch.setattr("sparsetune.search.sampling.points.suggest_values", stubborn)
     done = Simulation(costing(TPE(n_startup=3), sweep={"sparsity.target": [0]})).run()
     assert len(done.searched("dense")) == 7
     assert len(asks) == 20 * 3  # for each of three configurations after the base and the start-up

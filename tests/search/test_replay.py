@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from sparsetune.cli.main import main
 from sparsetune.cluster.tune_schedulers import RayScheduler, build_schedulers
 from sparsetune.errors import DeclarationError, StudyDirectoryError
-from sparsetune.search import replay
-from sparsetune.search.halving import HalvingRungs, phase_span_at
-from sparsetune.search.replay import ReplayResult, recorded_cells
-from sparsetune.search.simulation import (
+from sparsetune.search.replay import comparison as replay
+from sparsetune.search.replay.clock import (
     NoStopping,
     RampAwareHalving,
     RecordedTrial,
     WorkerPool,
 )
+from sparsetune.search.replay.comparison import ReplayResult, recorded_cells
+from sparsetune.search.stopping.halving import HalvingRungs, phase_span_at
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec
 from sparsetune.storage import StudyDirectory

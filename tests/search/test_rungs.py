@@ -8,7 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sparsetune.search.halving import ComparisonGroup, HalvingRungs, RungCandidate, phase_span_at
+from sparsetune.search.stopping.halving import (
+    ComparisonGroup,
+    HalvingRungs,
+    RungCandidate,
+    phase_span_at,
+)
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import AcdcSpec, RampSpec, SparsitySpec
 from sparsetune.storage.records import Ended, Report

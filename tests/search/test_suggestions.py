@@ -15,8 +15,8 @@ import pytest
 from optuna.trial import TrialState
 
 from sparsetune.search.plans import Configuration
-from sparsetune.search.sampling import sample_point, sample_sequence_point
-from sparsetune.search.suggestions import suggest_values, to_optuna_trial
+from sparsetune.search.sampling.points import sample_point, sample_sequence_point
+from sparsetune.search.sampling.suggestions import suggest_values, to_optuna_trial
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study import Study
@@ -141,7 +141,7 @@ def test_a_sampler_that_would_send_them_to_one_place_sends_them_apart() -> None:
 
 
 def test_the_lie_is_the_worst_objective_and_0_before_there_is_one() -> None:
-    from sparsetune.search.suggestions import _worst_objective
+    from sparsetune.search.sampling.suggestions import _worst_objective
 
     declared = study(TPE(n_startup=3))
     assert _worst_objective(told(declared, [*RISING[:7], None])) == 6

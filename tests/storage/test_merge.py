@@ -17,7 +17,7 @@ import pytest
 import analysis
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.search.planner import build_planner
-from sparsetune.search.sampling import quiet_optuna
+from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger, read_records
 from sparsetune.storage.merge import merge_studies

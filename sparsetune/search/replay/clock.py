@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sparsetune.search.halving import HalvingRungs, RungCandidate
+from sparsetune.search.stopping.halving import HalvingRungs, RungCandidate
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import Status
 from sparsetune.storage.records import Ended, Report

@@ -2,7 +2,7 @@
 
 Random, Sobol and grid points are a pure function of the study's seed and the point's index.
 Random and Sobol points are the same in every cell, so that cells are paired, and a resumed study
-continues the same sequence. Samplers that adapt are asked in `sparsetune.search.suggestions`.
+continues the same sequence. Samplers that adapt are asked in `suggestions`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import optuna
 from scipy.stats import qmc
 
-from sparsetune.search.suggestions import Point, suggest_values
+from sparsetune.search.sampling.suggestions import Point, suggest_values
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.grid import grid_points

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from sparsetune.search.halving import HalvingRungs, RungCandidate, RungStop
 from sparsetune.search.plans import CellPlan, Configuration, search_states
+from sparsetune.search.stopping.halving import HalvingRungs, RungCandidate, RungStop
 from sparsetune.spec.columns import Role
 from sparsetune.storage.records import Proposed, Report
 from sparsetune.storage.trial_state import TrialState

@@ -15,7 +15,7 @@ from rich.table import Table
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.imports import without_own_code
 from sparsetune.paths import Place
-from sparsetune.search.simulation import RecordedTrial, Scheduler, WorkerPool
+from sparsetune.search.replay.clock import RecordedTrial, Scheduler, WorkerPool
 from sparsetune.sparsity.methods.ramps import ramp_steps
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import METHOD_FIELDS

@@ -1,0 +1,1 @@
+"""Replays of stopping rules over recorded studies."""

@@ -1,0 +1,1 @@
+"""Early stopping of configurations: what rungs compare, and whom they stop."""
