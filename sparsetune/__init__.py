@@ -21,7 +21,7 @@ _EXPORTS_BY_MODULE = {
         "RetuningGain",
         "UnderTrained",
     ],
-    "sparsetune.study.samplers": ["TPE", "Grid", "OptunaSampler", "Random", "Sobol"],
+    "sparsetune.study.samplers": ["GP", "TPE", "Grid", "OptunaSampler", "Random", "Sobol"],
     "sparsetune.study.space": ["Choice", "IntRange", "LogUniform", "Uniform"],
     "sparsetune.spec.sparsity": [
         "GMP_STAR",

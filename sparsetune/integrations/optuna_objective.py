@@ -85,7 +85,7 @@ def optuna_objective(
     cell = next(cell for cell in study.cells() if not cell.added)
 
     def trained_value(trial: optuna.Trial) -> float:
-        from sparsetune.search.sampling.suggestions import ask_values
+        from sparsetune.search.sampling.optuna_form import ask_values
 
         _require_direction(trial.study, goal)
         spec = configured(base, ask_values(trial, cell))

@@ -36,6 +36,7 @@ from sparsetune.spec.rates import (
 from sparsetune.study import Study
 from sparsetune.study.budget import trained_epochs
 from sparsetune.study.cells import Cell, is_searched
+from sparsetune.study.samplers import GP, startup_points
 from sparsetune.terminal import TextConsole
 from sparsetune.train import evaluation_steps
 
@@ -248,12 +249,27 @@ def _cell_table(study: Study, cells: list[dict[str, Any]]) -> Table:
 def _search_lines(study: Study) -> Iterator[str]:
     for axis in _axis_lines(study):
         yield f"searched in each cell: {axis}"
+    if isinstance(study.sampler, GP):
+        yield _process_line(study)
     for point in study.known:
         values = [f"{path} {value}" for path, value in point.items()]
         yield f"tried first: {', '.join(values)}"
     if study.at_most:
         for unit, limit in study.at_most.limits().items():
             yield f"each searched configuration costs at most {limit:g} {unit}"
+
+
+def _process_line(study: Study) -> str:
+    """How many points a Gaussian process chooses in each cell."""
+    assert isinstance(study.sampler, GP)
+    points = study.configurations_per_cell
+    shared = startup_points(study.sampler, points)
+    if shared >= points:
+        return "sampled in each cell: points of a Sobol sequence, the same in every cell"
+    return (
+        f"sampled in each cell: {shared} points of a Sobol sequence, the same in every cell, then"
+        " those that a Gaussian process expects to be best"
+    )
 
 
 def _rung_text(cell: dict[str, Any]) -> str | None:
@@ -268,9 +284,11 @@ def _rung_text(cell: dict[str, Any]) -> str | None:
 def _stopping_lines(study: Study) -> Iterator[str]:
     if study.stopping:
         rule = study.stopping
+        early = " while nothing of it is pruned, and" if rule.early else ""
         yield (
             f"At a rung the best 1/{rule.reduction:g} of the configurations go on. One is compared"
-            f" once it is at target for {100 * rule.settle:g} % of training; ( ): the base is not."
+            f"{early} once it is at target for {100 * rule.settle:g} % of training; ( ): the base"
+            " is not."
         )
 
 

@@ -27,7 +27,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sparsetune.errors import StorageError
 from sparsetune.paths.confined import create_file, delete_file
-from sparsetune.search.sampling.suggestions import to_optuna_trial
+from sparsetune.search.sampling.optuna_form import to_optuna_trial
 from sparsetune.storage import translating_write_errors
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
@@ -152,8 +152,9 @@ class SearchJournal:
         self._results[(cell, config_id)] = result
         values = self._proposals[(cell, config_id)].values
         # The samplers' ranges are those declared: what lies outside has no place there.
+        attributes = {"config_id": config_id} | ({"stopped": "yes"} if result.stopped else {})
         trial = to_optuna_trial(
-            self._cells[cell], values, result.objective, rungs=result.rungs, config_id=config_id
+            self._cells[cell], values, result.objective, rungs=result.rungs, **attributes
         )
         if trial is not None:
             self._told[cell].add_trial(trial)

@@ -89,6 +89,8 @@ DEFAULTS_BY_VERSION = DefaultsTable(
         },
         # What is pruned is accounted for: frozen, unused and tied layers stay dense.
         3: {"SparsitySpec.prunable_by": "account"},
+        # A study's sampler follows from its number of configurations: `Study.under_defaults`.
+        4: {},
     }
 )
 """The defaults of this package, by version."""

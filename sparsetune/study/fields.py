@@ -119,7 +119,8 @@ class StudyFields(Declaration):
     objective: Objective = Minimize(column="val_error")
     """Column by which configurations are compared: never one of the test set."""
     sampler: Sampler = Sobol()
-    """Sampler of each cell's points, after the base, the control and the known points."""
+    """Sampler of each cell's points, after the base, the control and the known points. Left out, it
+    is `GP` from 16 configurations a cell on, with `stopping` as in `EARLY_HALVING`."""
     stopping: Halving | None = None
     """Rule that ends search configurations early; None: all train to their end."""
     equal: Literal["epochs", "train_flops"] = "epochs"

@@ -49,6 +49,21 @@ class TPE(Declaration):
     """Random points before the sampler adapts; below half of `configurations_per_cell`."""
 
 
+class GP(Declaration):
+    """A Gaussian process with noise, per cell, after Sobol points that all cells share.
+
+    Optuna's `GPSampler` proposes where the expected improvement is largest. Configurations that a
+    rung stopped, or of which a seed diverged, count with an objective that is assumed: see
+    `sparsetune.search.sampling.gaussian_process`. Below `MIN_GP_CONFIGURATIONS` a cell, all points
+    are Sobol's.
+    """
+
+    kind: Literal["gp"] = "gp"
+    n_startup: int | None = Field(default=None, ge=1, le=MAX_COUNT)
+    """Sobol points before the process proposes, besides base, control and known points; by default
+    10, and fewer than half of `configurations_per_cell`. Below half of them."""
+
+
 class OptunaSampler(Declaration):
     """An adaptive sampler of Optuna, by its name in `optuna.samplers`, after ``n_startup`` random
     points.
@@ -72,6 +87,27 @@ class OptunaSampler(Declaration):
         ) -> None: ...
 
 
-Sampler = Annotated[Sobol | Random | Grid | TPE | OptunaSampler, Field(discriminator="kind")]
-Adaptive = TPE | OptunaSampler
+Sampler = Annotated[Sobol | Random | Grid | TPE | GP | OptunaSampler, Field(discriminator="kind")]
+Adaptive = TPE | GP | OptunaSampler
 """Samplers whose next point depends on the objectives of the finished ones."""
+MIN_GP_CONFIGURATIONS = 16
+"""Configurations of a cell from which on `GP` adapts, unless its start-up is declared."""
+MAX_GP_STARTUP = 10
+"""Start-up of `GP` at most, unless it is declared: so many points cells must share to be compared
+by their best values."""
+
+
+def startup_points(sampler: Adaptive, configurations: int) -> int:
+    """Points of a cell that an adaptive sampler does not choose by results.
+
+    Args:
+        sampler: The sampler.
+        configurations: Configurations of the cell.
+    """
+    if not isinstance(sampler, GP):
+        return sampler.n_startup
+    if sampler.n_startup is not None:
+        return sampler.n_startup
+    if configurations < MIN_GP_CONFIGURATIONS:
+        return configurations
+    return min(MAX_GP_STARTUP, configurations // 2 - 1)

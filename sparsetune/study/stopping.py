@@ -24,9 +24,9 @@ class Halving(Declaration):
     """Asynchronous successive halving with rungs at fractions of each trial's *own* training.
 
     A configuration is compared at a rung only within its cell, with configurations of equal length
-    in the same phase, and once it has been at target for ``settle`` of training; before, it is
-    neither stopped nor counted. After ASHA (Li et al. 2020, arXiv 1810.05934), which compares
-    epochs.
+    in the same phase, and once it has been at target for ``settle`` of training, or ``early``;
+    elsewhere it is neither stopped nor counted. After ASHA (Li et al. 2020, arXiv 1810.05934),
+    which compares epochs.
     """
 
     rungs: Annotated[tuple[Fraction, ...], Field(min_length=1), AfterValidator(_check_rising)] = (
@@ -41,3 +41,10 @@ class Halving(Declaration):
     do ties."""
     settle: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of training at target, in one phase, before a configuration is compared."""
+    early: bool = False
+    """Compare networks before that too, with those of the same schedule of the learning rate: those
+    of which nothing has been pruned yet, and those of one plan of AC/DC in the same phase."""
+
+
+EARLY_HALVING = Halving(rungs=(1 / 12, 1 / 6, 1 / 3, 2 / 3, 5 / 6), early=True)
+"""Rule of studies of many configurations that declare neither sampler nor stopping."""

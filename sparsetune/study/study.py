@@ -35,11 +35,15 @@ from sparsetune.study.rules.fields import (
 from sparsetune.study.rules.lengths import length_problems
 from sparsetune.study.rules.objective import objective_problems
 from sparsetune.study.rules.plans import plan_problems
-from sparsetune.study.samplers import Grid, Random
+from sparsetune.study.samplers import GP, MIN_GP_CONFIGURATIONS, Grid, Random, Sobol
 from sparsetune.study.space import Axis, Choice, Value
+from sparsetune.study.stopping import EARLY_HALVING
 
 EXTENSIBLE_COUNTS = ("report_seeds", "configurations_per_cell")
 """Counts that may be added to in a study that has started, as may values of `Study.sweep_axes`."""
+GP_VERSION = 4
+"""Defaults version from which on studies of many configurations a cell are sampled by `GP`, and
+stopped by `EARLY_HALVING`."""
 NOT_IN_DIGEST = ("quick_form", "question", "questions", "known_base")
 """Fields that do not change what runs."""
 
@@ -160,6 +164,7 @@ class Study(StudyFields):
             version: One of `sparsetune.spec.defaults.DEFAULTS_BY_VERSION.versions`.
         """
         study: Study = resolve_defaults(self, version)
+        study = study._with_default_search(version)
         if version == 1:
             return study  # what is left out has these values already
         arms = {}
@@ -168,6 +173,27 @@ class Study(StudyFields):
             if opened:
                 arms[name] = Arm(**{**arm.fields_set(), "overrides": {**arm.overrides, **opened}})
         return study.with_changes(arms={**study.arms, **arms}) if arms else study
+
+    def _with_default_search(self, version: int) -> Study:
+        """A copy with the sampler, and the stopping rule, that a version chooses where left out.
+
+        Below `MIN_GP_CONFIGURATIONS` all versions choose the same, and both stay left out. Who
+        declares a sampler declares how to search: such a study stops early only if it says so.
+        """
+        if "sampler" in self.model_fields_set or not isinstance(self.configurations_per_cell, int):
+            return self
+        if self.configurations_per_cell < MIN_GP_CONFIGURATIONS or not self._searches:
+            return self
+        if version < GP_VERSION:
+            return self.with_changes(sampler=Sobol())
+        is_stopping_open = "stopping" not in self.model_fields_set
+        return self.with_changes(
+            sampler=GP(), stopping=EARLY_HALVING if is_stopping_open else self.stopping
+        )
+
+    @property
+    def _searches(self) -> bool:
+        return bool(self.search) or any(arm.search for arm in self.arms.values())
 
     def quick(self) -> Study:
         """The one-minute variant, named ``<name>-quick``.
@@ -187,6 +213,8 @@ class Study(StudyFields):
             "known": study.known[: max(0, count - 2)],  # after the base and the control
             "known_base": study.known_base or form.known_base,
         }
+        if count < 2:
+            changes["stopping"] = None  # it compares configurations
         if too_few_to_adapt(study, count) or isinstance(study.sampler, Grid):
             changes["sampler"] = Random()  # adaptive samplers start with it; a grid would not fit
         arms = {}

@@ -35,6 +35,7 @@ TABLES = ("trials", "history", "cells", "uses")
 CLOCKS = ["attempt", "seconds", "peak_memory"]
 """Columns that are others when a trial is trained again."""
 CODE_TAG = re.compile("</?code>")
+MADE = re.compile(rb"Report made [-\d]+ [:\d]+ UTC")
 MAX_TRAINING_SECONDS = 60
 """Seconds of the processor that a driver may take that starts Ray and times its steps."""
 
@@ -136,9 +137,9 @@ class Reporting:
 
     @staticmethod
     def _written(folder: Path) -> dict[str, bytes]:
-        """The page and every table, which a report writes the same at every time."""
-        files = dict(contents(folder))
-        return {name: files[name] for name in files if name.endswith((".html", ".csv"))}
+        """The page without its own time, and every table: the same at every time."""
+        files = {name: made for name, made in contents(folder) if name.endswith((".html", ".csv"))}
+        return {name: MADE.sub(b"", made) for name, made in files.items()}
 
 
 def prepared_resume(path: Path) -> PreparedLaunch:

@@ -80,11 +80,11 @@ def parsed(file: Path, storage: Place, *, quick: bool = False) -> argparse.Names
 def test_a_study_that_no_version_touched_is_stored_as_before_but_for_its_version(
     tmp_path: Path, declared: Study
 ) -> None:
-    assert list(DEFAULTS_BY_VERSION.versions) == [1, 2, 3]
+    assert list(DEFAULTS_BY_VERSION.versions) == [1, 2, 3, 4]
     home = StudyDirectory(tmp_path / "again")
     home.create(declared.under_defaults(home.defaults_version()), home.defaults_version())
     stored = json.loads(home.declaration.read_text())
-    assert stored.pop("defaults") == 3
+    assert stored.pop("defaults") == 4
     assert stored.pop("checksum")
     assert stored.pop("questions")
     # Which layers are pruned follows from the version, and is in no name.
@@ -274,13 +274,13 @@ def test_a_later_version_than_is_known_can_be_read_and_not_continued(
     old: StudyDirectory, declared: Study
 ) -> None:
     stored = json.loads(old.declaration.read_text())
-    (old.path / "study.json").write_text(json.dumps({**stored, "defaults": 4}))
+    (old.path / "study.json").write_text(json.dumps({**stored, "defaults": 5}))
     assert old.study() == declared.under_defaults(1)
-    told = r"defaults version 4, this sparsetune knows 1 to 3"
+    told = r"defaults version 5, this sparsetune knows 1 to 4"
     with pytest.raises(StudyDirectoryError, match=told):
         launch(old.study(), Options(quiet=True), directory=old.path)
 
 
 def test_an_unknown_version_is_refused() -> None:
-    with pytest.raises(LookupError, match="versions are 1 to 3, got 4"):
-        DEFAULTS_BY_VERSION.values(4)
+    with pytest.raises(LookupError, match="versions are 1 to 4, got 5"):
+        DEFAULTS_BY_VERSION.values(5)

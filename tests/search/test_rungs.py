@@ -294,3 +294,65 @@ def test_somebody_arrives_though_all_that_were_ahead_have_been_stopped_since() -
     assert RUNGS.stop_reason(own, [stopped], 0) is None
     assert RUNGS.stop_reason(own, [stopped, candidate(gmp(), {5: 0.15})], 0)
     assert RUNGS.stop_reason(own, [stopped, candidate(gmp(), {5: 0.15}, status="COMPLETE")], 0)
+
+
+RATE = "linear, warm-up 0.05 fraction"
+EARLY = HalvingRungs(
+    Halving(rungs=[0.25, 0.5, 0.75], reduction=3, settle=0.1, early=True), Minimize("val_error")
+)
+
+
+@pytest.mark.parametrize(
+    ("network", "epoch", "rung", "group"),
+    [
+        (gmp(0.6, 0.2), 5, 0, ComparisonGroup(400, "dense", 0, RATE)),
+        (gmp(0.6, 0.2), 10, 1, ComparisonGroup(400, "dense", 0, RATE)),
+        (gmp(0.6, 0.2), 15, 2, None),  # in its ramp
+        (gmp(0.0, 0.1), 5, 0, ComparisonGroup(400, "fixed")),  # settled at target, as without
+        (gmp(0.1, 0.1), 5, 0, None),  # at target, but not settled
+        (spec(20, method="dense"), 1, 0, None),  # before the rung
+        (spec(20, method="rigl", target=0.9), 5, 0, ComparisonGroup(400, "dynamic")),
+    ],
+)
+def test_an_early_rule_compares_what_is_not_pruned_yet_too(
+    network: TrialSpec, epoch: int, rung: int, group: ComparisonGroup | None
+) -> None:
+    standing = EARLY.standing_at(candidate(network, {epoch: 0.2}), rung)
+    assert (standing.group if standing else None) == group
+
+
+def test_who_is_not_pruned_yet_is_compared_with_none_that_is() -> None:
+    whole = [candidate(gmp(0.6, 0.2), {5: error}) for error in (0.1, 0.2, 0.3)]
+    settled = candidate(gmp(), {5: 0.4})
+    assert EARLY.stop_reason(settled, whole, 0) is None
+    assert EARLY.stop_reason(whole[2], [settled, *whole[:2]], 0)
+    assert EARLY.stop_reason(whole[0], [settled, *whole[1:]], 0) is None
+
+
+def test_who_is_not_pruned_yet_is_compared_under_a_like_rate_alone() -> None:
+    cosine = gmp(0.6, 0.2).with_values({"schedule.lr": "cosine"})
+    worse = candidate(cosine, {5: 0.9})
+    others = [candidate(gmp(0.6, 0.2), {5: 0.1})] * 4
+    assert EARLY.stop_reason(worse, others, 0) is None
+    assert EARLY.stop_reason(worse, [candidate(cosine, {5: 0.1})] * 4, 0)
+
+
+def test_networks_of_acdc_are_compared_in_one_phase_of_one_plan() -> None:
+    plan = spec(40, method="acdc", target=0.9)
+    compressed = candidate(plan, {10: 0.3})
+    at = phase_span_at(plan, 10 * EPOCH)
+    group = EARLY.planned_group(plan, 10 * EPOCH)
+    assert group == ComparisonGroup(800, at.phase, at.start, RATE)
+    assert EARLY.stop_reason(compressed, [candidate(plan, {10: 0.1})] * 4, 0)
+    other = plan.with_values({"sparsity.acdc.warmup": 0.2})
+    assert EARLY.planned_group(other, 10 * EPOCH) != group
+    assert RUNGS.planned_group(plan, 10 * EPOCH) is None
+
+
+def test_a_diverged_network_stands_last_among_those_not_pruned_yet() -> None:
+    late = gmp(0.6, 0.2)
+    diverged = RungCandidate(late, [trial(late, {1: 0.9}, "DIVERGED")])
+    own = candidate(late, {5: 0.5})
+    assert EARLY.stop_reason(own, [diverged, diverged], 0) is None
+    better = [candidate(late, {5: 0.1}), candidate(late, {5: 0.2})]
+    assert EARLY.stop_reason(own, [*better, diverged], 0)

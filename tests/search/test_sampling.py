@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sparsetune.search.journal import Proposal, Result, SearchJournal
+from sparsetune.search.sampling.optuna_form import optuna_distribution
 from sparsetune.search.sampling.points import _sobol_points, sample_point
-from sparsetune.search.sampling.suggestions import optuna_distribution
 from sparsetune.study import Arm, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import TPE, Random, Sobol

@@ -15,8 +15,9 @@ import pytest
 from optuna.trial import TrialState
 
 from sparsetune.search.plans import Configuration
+from sparsetune.search.sampling.optuna_form import to_optuna_trial
 from sparsetune.search.sampling.points import sample_point, sample_sequence_point
-from sparsetune.search.sampling.suggestions import suggest_values, to_optuna_trial
+from sparsetune.search.sampling.suggestions import suggest_values
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.study import Study

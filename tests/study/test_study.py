@@ -464,7 +464,7 @@ def test_differences_name_every_changed_field() -> None:
         ),
         (
             {"sampler": {"kind": "bayes"}},
-            "`sampler`: `kind` must be one of 'sobol', 'random', 'grid', 'tpe', 'optuna', got",
+            "`sampler`: `kind` must be one of 'sobol', 'random', 'grid', 'tpe', 'gp', 'optuna'",
         ),
         (
             {"base": TrialSpec(optim=OptimSpec(lr=-1))},

@@ -64,7 +64,7 @@ class RampAwareHalving:
     """Halving as a study's ``stopping`` declares it, by the functions that a launch uses."""
 
     def __init__(self, rungs: HalvingRungs, trials: Sequence[RecordedTrial]) -> None:
-        self._rungs = rungs
+        self.rungs = rungs
         self._states = {trial.trial_id: TrialState() for trial in trials}
         self._trials: dict[str, list[RecordedTrial]] = {}
         for trial in trials:
@@ -77,10 +77,10 @@ class RampAwareHalving:
         """Stops every seed of a configuration that a rung stops."""
         state = self._states[trial.trial_id]
         state.reports[row.step] = row
-        for rung in self._rungs.rungs_reached(state, row):
+        for rung in self.rungs.rungs_reached(state, row):
             # Those that have not started have no standing, and so do not count.
             others = [self._candidate(name) for name in self._trials if name != trial.config_id]
-            if self._rungs.stop_reason(self._candidate(trial.config_id), others, rung):
+            if self.rungs.stop_reason(self._candidate(trial.config_id), others, rung):
                 return [seed.trial_id for seed in self._trials[trial.config_id]]
         return ()
 

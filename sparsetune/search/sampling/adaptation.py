@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import optuna
 
 from sparsetune.errors import Problem
+from sparsetune.search.sampling.optuna_form import to_optuna_trial
 from sparsetune.search.sampling.points import quiet_optuna, sample_sequence_point
-from sparsetune.search.sampling.suggestions import suggest_values, to_optuna_trial
+from sparsetune.search.sampling.suggestions import suggest_values
 from sparsetune.spec.declaration import digest_of, to_plain
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell

@@ -16,11 +16,12 @@ import numpy as np
 import optuna
 from scipy.stats import qmc
 
-from sparsetune.search.sampling.suggestions import Point, suggest_values
+from sparsetune.search.sampling.optuna_form import Point
+from sparsetune.search.sampling.suggestions import suggest_values
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.grid import grid_points
-from sparsetune.study.samplers import Adaptive, Grid, Sobol
+from sparsetune.study.samplers import GP, Adaptive, Grid, Sobol, startup_points
 from sparsetune.study.space import Value
 
 MIN_LOG2_SOBOL_POINTS = 6
@@ -57,9 +58,9 @@ def sample_point(
         return next(itertools.islice(grid_points(cell, sampler), index, None), None)
     if isinstance(sampler, Adaptive) and adaptive:
         n_drawn = index if drawn is None else drawn
-        if n_drawn >= sampler.n_startup:
+        if n_drawn >= startup_points(sampler, study.configurations_per_cell):
             return suggest_values(study, cell, index, told, pending, rejected)
-    return sample_sequence_point(study, cell, index, sobol=isinstance(sampler, Sobol))
+    return sample_sequence_point(study, cell, index, sobol=isinstance(sampler, Sobol | GP))
 
 
 def sample_sequence_point(

@@ -11,24 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
+from sparsetune.search.sampling.gaussian_process import suggest_by_process
+from sparsetune.search.sampling.optuna_form import Point, ask_values, to_optuna_trial
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell
-from sparsetune.study.samplers import TPE, Adaptive, OptunaSampler
-from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Value
-
-Point = Mapping[str, Value]
-"""Values by dotted field."""
+from sparsetune.study.samplers import GP, TPE, Adaptive, OptunaSampler
+from sparsetune.study.space import Value
 
 STATEFUL_SAMPLERS = ("CmaEsSampler", "NSGAIISampler", "NSGAIIISampler")
 """Samplers that keep their state in the trials they suggested: they must suggest every result."""
@@ -61,6 +54,13 @@ def suggest_values(
         raise TypeError(f"`{study.sampler.kind}` does not adapt")
     digest = hashlib.sha256(f"{study.seed}/{cell.name}/{index}".encode()).digest()
     seed = int.from_bytes(digest[:4], "big")
+    if isinstance(study.sampler, GP):
+        trials = [
+            *told.get_trials(deepcopy=False),
+            *_assumed_trials(cell, pending, None, TrialState.RUNNING),
+            *_assumed_trials(cell, rejected, None),
+        ]
+        return suggest_by_process(cell, seed, told.direction, trials)
     sampler = build_sampler(study.sampler, seed, conditional=bool(cell.deciding_choices))
     worst = _worst_objective(told)
     rejected_value = None if _uses_pruned_trials(study.sampler) else worst
@@ -79,19 +79,23 @@ def suggest_values(
 
 
 def _assumed_trials(
-    cell: Cell, points: Iterable[Point], objective: float | None
+    cell: Cell,
+    points: Iterable[Point],
+    objective: float | None,
+    state: TrialState | None = None,
 ) -> list[FrozenTrial]:
     """Trials of points whose objective is assumed; a point outside the search ranges has none."""
     trials = []
     for point in points:
         trial = to_optuna_trial(cell, point, objective)
         if trial is not None:
+            trial.state = state or trial.state
             trials.append(trial)
     return trials
 
 
 def build_sampler(
-    sampler: Adaptive, seed: int, *, conditional: bool = False
+    sampler: TPE | OptunaSampler, seed: int, *, conditional: bool = False
 ) -> optuna.samplers.BaseSampler:
     """Optuna's sampler as declared.
 
@@ -117,54 +121,11 @@ def build_sampler(
     return built
 
 
-def to_optuna_trial(
-    cell: Cell,
-    values: Point,
-    objective: float | None,
-    *,
-    rungs: Mapping[int, float] | None = None,
-    **attributes: str,
-) -> FrozenTrial | None:
-    """Optuna's form of a configuration; None if it lies outside the search ranges.
-
-    Args:
-        cell: Gives the axes.
-        values: Values of the axes that apply to it. A base recipe may lie outside their ranges,
-            where Optuna cannot place it.
-        objective: None if a seed diverged or it was stopped: the trial is PRUNED then.
-        rungs: Intermediate values by their step.
-        attributes: The trial's user attributes.
-    """
-    distributions: dict[str, BaseDistribution] = {}
-    for path, value in values.items():
-        axis = cell.search[path]
-        if not axis.contains(value):
-            return None
-        distributions[path] = optuna_distribution(axis)
-    return optuna.trial.create_trial(
-        state=TrialState.PRUNED if objective is None else TrialState.COMPLETE,
-        value=objective,
-        params=dict(values),
-        distributions=distributions,
-        intermediate_values=dict(rungs or {}),
-        user_attrs=attributes,
-    )
-
-
-def optuna_distribution(axis: Axis) -> BaseDistribution:
-    """Optuna's form of a search axis."""
-    if isinstance(axis, Choice):
-        return CategoricalDistribution(axis.options)
-    if isinstance(axis, IntRange):
-        return IntDistribution(axis.low, axis.high)
-    return FloatDistribution(axis.low, axis.high, log=isinstance(axis, LogUniform))
-
-
 def _is_stateful(sampler: Adaptive) -> bool:
     return isinstance(sampler, OptunaSampler) and sampler.name in STATEFUL_SAMPLERS
 
 
-def _uses_pruned_trials(sampler: Adaptive) -> bool:
+def _uses_pruned_trials(sampler: TPE | OptunaSampler) -> bool:
     return isinstance(sampler, TPE) or sampler.name == "TPESampler"
 
 
@@ -185,30 +146,3 @@ def _suggest_trials(asked: optuna.Study, trials: list[FrozenTrial]) -> None:
         # The sampler suggests when it is read, and only then notes the trial's generation.
         _ = trial.relative_params
         asked.tell(trial, told.value, state=told.state)
-
-
-def ask_values(trial: Trial, cell: Cell) -> dict[str, Value]:
-    """Suggested values: first the choices that decide, then the axes that apply under them."""
-    decided: dict[str, Value] = {}
-    for path in cell.deciding_choices:
-        decided[path] = _suggest_value(trial, path, cell.search[path])
-    # Only the choices decide what applies: any number does for the other axes.
-    applying = cell.applicable_values({**dict.fromkeys(cell.search, 0), **decided})
-    values: dict[str, Value] = {}
-    for path in applying:
-        if path in decided:
-            values[path] = decided[path]
-        else:
-            values[path] = _suggest_value(trial, path, cell.search[path])
-    return values
-
-
-def _suggest_value(trial: Trial, path: str, axis: Axis) -> Value:
-    value: Value
-    if isinstance(axis, Choice):
-        value = trial.suggest_categorical(path, axis.options)
-    elif isinstance(axis, IntRange):
-        value = trial.suggest_int(path, axis.low, axis.high)
-    else:
-        value = trial.suggest_float(path, axis.low, axis.high, log=isinstance(axis, LogUniform))
-    return value

@@ -36,10 +36,15 @@ class ComparisonGroup(NamedTuple):
     Args:
         steps: Length of training in steps; the dense twin's where training FLOPs are equal.
         phase: Phase of the mask at the rung.
+        begun: Step at which the phase began, of networks that are compared before they have
+            settled at target; -1 of those that have.
+        rate: Shape of the learning rate's schedule, of networks that have not settled.
     """
 
     steps: int
     phase: str
+    begun: int = -1
+    rate: str = ""
 
 
 class RungStanding(NamedTuple):
@@ -129,8 +134,9 @@ class HalvingRungs:
         reports = self._compared_reports(candidate, rung)
         if reports:
             value = self._worst if candidate.diverged else self._mean_objective(reports)
-            # The seeds of a configuration share their schedule, and so the phase at a rung.
-            group = ComparisonGroup(self._length(candidate.spec), reports[0].phase)
+            # The seeds of a configuration share their schedule, and so the group at a rung.
+            group = self._group_of(candidate.spec, reports[0])
+            assert group is not None
             return RungStanding(group, value)
         missed = self._missed_rung(candidate)
         if missed is None:
@@ -149,14 +155,11 @@ class HalvingRungs:
         return fmean(values)
 
     def _compared_reports(self, candidate: RungCandidate, rung: int) -> list[Report]:
-        """The first report of each trial at or after a rung, where it is settled at target."""
+        """The first report of each trial at or after a rung, where it is compared with others."""
         found = []
         for trial in candidate.trials:
             report = self.first_report(trial, rung)
-            # Where the mask is still changing, its objective says little about the final one.
-            if report is None or not report.row["at_target"]:
-                continue
-            if self._settled(candidate.spec, report.step):
+            if report is not None and self._group_of(candidate.spec, report):
                 found.append(report)
         return found
 
@@ -209,10 +212,33 @@ class HalvingRungs:
         return f"stopped at {where}: {what}, {standing_text}"
 
     def planned_group(self, spec: TrialSpec, step: int) -> ComparisonGroup | None:
-        """Group of a configuration after so many steps; None where it is not settled at target."""
+        """Group of a configuration after so many steps; None where it is not compared."""
         at = phase_span_at(spec, step)
-        settled = at.sparsity == spec.sparsity.target and self._settled(spec, step)
-        return ComparisonGroup(self._length(spec), at.phase) if settled else None
+        return self._group(spec, step, at.phase, at.sparsity == spec.sparsity.target)
+
+    def _group_of(self, spec: TrialSpec, report: Report) -> ComparisonGroup | None:
+        """Group of a configuration by its report; None where it is not compared."""
+        return self._group(spec, report.step, report.phase, bool(report.row["at_target"]))
+
+    def _group(
+        self, spec: TrialSpec, step: int, phase: str, at_target: bool
+    ) -> ComparisonGroup | None:
+        """Whom a configuration is compared with after ``step`` steps, in this phase; None: nobody.
+
+        Where the mask is still changing, the objective says little about the final one.
+        """
+        length = self._length(spec)
+        if at_target and self._settled(spec, step):
+            return ComparisonGroup(length, phase)
+        if not self.rule.early:
+            return None
+        at = phase_span_at(spec, step)
+        is_whole = at.start == 0 and at.sparsity == 0
+        if not is_whole and spec.sparsity.method != "acdc":
+            return None
+        warmup = spec.schedule.warmup
+        rate = f"{spec.schedule.lr}, warm-up {warmup.value:g} {warmup.unit}"
+        return ComparisonGroup(length, "dense" if is_whole else phase, at.start, rate)
 
     def _length(self, spec: TrialSpec) -> int:
         return spec.twin_steps() if self.equal == "train_flops" else spec.total_steps()

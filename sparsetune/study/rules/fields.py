@@ -89,7 +89,9 @@ def _search_problems(study: StudyFields, *, searches: bool) -> Iterator[Problem]
 def too_few_to_adapt(study: StudyFields, configurations: int) -> bool:
     """True if the sampler adapts, and half of so many configurations would be its start-up."""
     sampler = study.sampler
-    return isinstance(sampler, Adaptive) and sampler.n_startup * 2 >= configurations
+    # Where it is not declared, the start-up follows from the number of configurations.
+    startup = sampler.n_startup if isinstance(sampler, Adaptive) else None
+    return startup is not None and startup * 2 >= configurations
 
 
 def equality_problems(study: StudyFields, cells: Iterable[Cell]) -> Iterator[Problem]:

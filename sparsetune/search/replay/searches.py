@@ -1,0 +1,248 @@
+"""Whole searches replayed over a recorded cell: a sampler, a stopping rule, a number of trials.
+
+The cell holds every configuration trained to its end on several seeds. A replayed search sees one
+of the seeds; the configuration that it chooses is judged by the others, which it has not seen. An
+adaptive sampler chooses among the recorded configurations that were not tried yet.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial
+
+from sparsetune.search.replay.clock import RecordedTrial, Scheduler
+from sparsetune.search.sampling.gaussian_process import assume_objectives
+from sparsetune.search.stopping.halving import HalvingRungs, RungCandidate
+from sparsetune.storage.records import Report
+from sparsetune.storage.trial_state import TrialState
+from sparsetune.study import Minimize, Study
+from sparsetune.study.cells import Cell
+from sparsetune.study.samplers import GP, Sampler, startup_points
+
+SchedulerMaker = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
+"""Makes a scheduler for the trials of one search."""
+
+
+@dataclass(frozen=True)
+class RecordedConfiguration:
+    """A configuration that was trained to its end.
+
+    Args:
+        config_id: Its id.
+        trial: Its searched values as Optuna has them, without an objective.
+        seeds: A trial for each seed.
+    """
+
+    config_id: str
+    trial: FrozenTrial
+    seeds: Mapping[int, RecordedTrial]
+
+
+@dataclass(frozen=True)
+class RecordedCell:
+    """A cell of which many configurations were trained to their end on the same seeds.
+
+    Args:
+        study: Its study.
+        cell: The cell.
+        configurations: In the order of the sequence that proposed them.
+        kind: What the cell stands for when results are averaged, such as ``gmp digits``.
+    """
+
+    study: Study
+    cell: Cell
+    configurations: Sequence[RecordedConfiguration]
+
+    @property
+    def sign(self) -> float:
+        """1 where a low objective is good, else -1."""
+        return 1.0 if isinstance(self.study.objective, Minimize) else -1.0
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds of every configuration."""
+        return sorted(self.configurations[0].seeds)
+
+    def loss(self, trial: RecordedTrial) -> float:
+        """Final objective, better when lower; infinite if the trial diverged."""
+        return self.loss_at(trial.rows[-1]) if trial.status == "COMPLETE" else math.inf
+
+    def loss_at(self, row: Report) -> float:
+        """Objective of a row, better when lower; infinite where it is missing."""
+        value = row.number(self.study.objective.column)
+        return math.inf if value is None or not math.isfinite(value) else self.sign * value
+
+    def fresh_loss(self, configuration: RecordedConfiguration, seed: int) -> float:
+        """Mean final objective of a configuration on the seeds other than this one."""
+        others = [trial for other, trial in configuration.seeds.items() if other != seed]
+        return fmean(map(self.loss, others))
+
+
+class SearchMethod(NamedTuple):
+    """A way to search a cell.
+
+    Args:
+        name: For tables.
+        sampler: What proposes; any other than `GP` follows the recorded sequence.
+        configurations: How many are tried.
+        scheduler: Makes the stopping rule; None: all train to their end.
+        epoch: Judges all at this epoch and trains only the best to its end, without a scheduler
+            (i-Epoch, arXiv 2307.15422); 0: does not.
+    """
+
+    name: str
+    sampler: Sampler
+    configurations: int
+    scheduler: SchedulerMaker | None = None
+    epoch: float = 0.0
+
+
+class SearchOutcome(NamedTuple):
+    """End of a replayed search.
+
+    Args:
+        chosen: The configuration that it found best; None if none was left.
+        epochs: Epochs that it trained.
+    """
+
+    chosen: RecordedConfiguration | None
+    epochs: float
+
+
+def replay_search(
+    cell: RecordedCell, method: SearchMethod, seed: int, pool: Sequence[RecordedConfiguration]
+) -> SearchOutcome:
+    """Replay a search that sees one seed.
+
+    One worker: each configuration ends before the next is proposed.
+
+    Args:
+        cell: The record.
+        method: How to search.
+        seed: The seed that it sees, and seed of the sampler.
+        pool: Configurations that it may propose, in the order of its sequence.
+    """
+    if method.epoch:
+        return _at_one_epoch(cell, method, seed, pool)
+    untried = list(pool)
+    trials = [configuration.seeds[seed] for configuration in pool]
+    scheduler = method.scheduler(cell.study, trials) if method.scheduler else None
+    told: list[FrozenTrial] = []
+    finished: list[tuple[float, RecordedConfiguration]] = []
+    epochs = 0.0
+    startup = method.configurations
+    if isinstance(method.sampler, GP):
+        startup = startup_points(method.sampler, method.configurations)
+    rungs = _rungs_of(scheduler)
+    for number in range(min(method.configurations, len(pool))):
+        place = 0 if number < startup else best_untried(untried, told, seed + number)
+        configuration = untried.pop(place)
+        trial = configuration.seeds[seed]
+        rows = _rows_until_stop(trial, scheduler)
+        epochs += rows[-1].epoch
+        is_stopped = len(rows) < len(trial.rows)
+        loss = math.inf if is_stopped else cell.loss(trial)
+        if math.isfinite(loss):
+            finished.append((loss, configuration))
+        values = _rung_values(cell, rungs, trial, rows) if rungs else {}
+        told.append(_told(configuration.trial, loss, values, is_stopped=is_stopped))
+    chosen = min(finished, key=lambda one: one[0])[1] if finished else None
+    return SearchOutcome(chosen, epochs)
+
+
+def _rows_until_stop(trial: RecordedTrial, scheduler: Scheduler | None) -> Sequence[Report]:
+    """Rows of a trial up to where the scheduler stops it."""
+    if scheduler is None:
+        return trial.rows
+    scheduler.started(trial)
+    for place, row in enumerate(trial.rows):
+        stopped = scheduler.reported(trial, row)
+        if place < len(trial.rows) - 1 and trial.trial_id in stopped:
+            return trial.rows[: place + 1]
+    scheduler.ended(trial)
+    return trial.rows
+
+
+def _at_one_epoch(
+    cell: RecordedCell, method: SearchMethod, seed: int, pool: Sequence[RecordedConfiguration]
+) -> SearchOutcome:
+    tried = pool[: method.configurations]
+    losses = []
+    epochs = 0.0
+    for configuration in tried:
+        rows = configuration.seeds[seed].rows
+        judged = next((row for row in rows if row.epoch >= method.epoch), rows[-1])
+        epochs += judged.epoch
+        losses.append(cell.loss_at(judged))
+    best = int(np.argmin(losses))
+    whole = tried[best].seeds[seed].rows
+    epochs += whole[-1].epoch - min(method.epoch, whole[-1].epoch)
+    return SearchOutcome(tried[best] if math.isfinite(losses[best]) else None, epochs)
+
+
+def _rungs_of(scheduler: Scheduler | None) -> HalvingRungs | None:
+    rungs = getattr(scheduler, "rungs", None)
+    return rungs if isinstance(rungs, HalvingRungs) else None
+
+
+def _rung_values(
+    cell: RecordedCell, rungs: HalvingRungs, trial: RecordedTrial, rows: Sequence[Report]
+) -> dict[int, float]:
+    """What the launch would tell the sampler of the rungs that a trial has passed."""
+    state = TrialState(reports={row.step: row for row in rows})
+    values = rungs.values(RungCandidate(trial.spec, [state]))
+    return {rung: cell.sign * value for rung, value in values.items()}
+
+
+def _told(
+    trial: FrozenTrial, loss: float, rungs: Mapping[int, float], *, is_stopped: bool
+) -> FrozenTrial:
+    """A configuration as the sampler is told of it; its loss is minimised."""
+    is_finite = math.isfinite(loss)
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.COMPLETE if is_finite else optuna.trial.TrialState.PRUNED,
+        value=loss if is_finite else None,
+        params=trial.params,
+        distributions=trial.distributions,
+        intermediate_values=dict(rungs),
+        user_attrs={"stopped": "yes"} if is_stopped else {},
+    )
+
+
+def best_untried(
+    untried: Sequence[RecordedConfiguration], told: Sequence[FrozenTrial], seed: int
+) -> int:
+    """Place of the configuration that `GP` would propose, if it had to be one of these."""
+    direction = optuna.study.StudyDirection.MINIMIZE
+    sampler = _PoolProcess([one.trial for one in untried], seed)
+    asked = optuna.create_study(sampler=sampler, direction=direction)
+    asked.add_trials(assume_objectives(told, direction))
+    _ = asked.ask().relative_params  # the sampler proposes when it is read
+    return sampler.chosen
+
+
+class _PoolProcess(optuna.samplers.GPSampler):  # type: ignore[misc]  # Optuna loads it lazily
+    """Optuna's process, whose proposal is one of given points.
+
+    Args:
+        candidates: The points.
+        seed: Of the sampler.
+    """
+
+    def __init__(self, candidates: Sequence[FrozenTrial], seed: int) -> None:
+        super().__init__(seed=seed, n_startup_trials=1, deterministic_objective=False)
+        self._candidates = candidates
+        self.chosen = 0
+        """Place of the proposal; the first one before there is any."""
+
+    def _optimize_acqf(self, acqf: Any, best_params: Any) -> Any:
+        points = acqf.search_space.get_normalized_params(list(self._candidates))
+        self.chosen = int(np.argmax(acqf.eval_acqf_no_grad(points)))
+        return points[self.chosen]
