@@ -36,14 +36,14 @@ class ComparisonGroup(NamedTuple):
     Args:
         steps: Length of training in steps; the dense twin's where training FLOPs are equal.
         phase: Phase of the mask at the rung.
-        begun: Step at which the phase began, of networks that are compared before they have
-            settled at target; -1 of those that have.
+        past: Steps at which phases began so far, of networks that are compared before they have
+            settled at target; empty of those that have.
         rate: Shape of the learning rate's schedule, of networks that have not settled.
     """
 
     steps: int
     phase: str
-    begun: int = -1
+    past: tuple[int, ...] = ()
     rate: str = ""
 
 
@@ -232,13 +232,14 @@ class HalvingRungs:
             return ComparisonGroup(length, phase)
         if not self.rule.early:
             return None
-        at = phase_span_at(spec, step)
-        is_whole = at.start == 0 and at.sparsity == 0
+        past = _spans_until(spec, step)
+        is_whole = len(past) == 1 and past[0].sparsity == 0
         if not is_whole and spec.sparsity.method != "acdc":
             return None
         warmup = spec.schedule.warmup
         rate = f"{spec.schedule.lr}, warm-up {warmup.value:g} {warmup.unit}"
-        return ComparisonGroup(length, "dense" if is_whole else phase, at.start, rate)
+        begun = tuple(span.start for span in past)
+        return ComparisonGroup(length, "dense" if is_whole else phase, begun, rate)
 
     def _length(self, spec: TrialSpec) -> int:
         return spec.twin_steps() if self.equal == "train_flops" else spec.total_steps()
@@ -304,11 +305,15 @@ class PhaseSpan(NamedTuple):
 
 def phase_span_at(spec: TrialSpec, step: int) -> PhaseSpan:
     """The part of training of a report after ``step`` steps; the last one has the final change."""
+    return _spans_until(spec, step)[-1]
+
+
+def _spans_until(spec: TrialSpec, step: int) -> list[PhaseSpan]:
+    """Parts of training that have begun by a report after ``step`` steps."""
     last = spec.total_steps()
     spans = _phase_spans(spec)
     # A change at `step` itself is made after the report, except at the very end.
-    begun = [span for span in spans if span.start < step or span.start == 0 or step == last]
-    return begun[-1]
+    return [span for span in spans if span.start < step or span.start == 0 or step == last]
 
 
 @lru_cache(maxsize=16_384)
