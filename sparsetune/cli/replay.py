@@ -17,7 +17,7 @@ from sparsetune.cli.arguments import (
 )
 from sparsetune.imports import without_own_code
 
-HALVING_FIELDS = ("rungs", "reduction", "settle")
+HALVING_FIELDS = ("rungs", "reduction", "settle", "early")
 """Fields of the study's stopping rule that the command line may replace."""
 
 
@@ -49,6 +49,11 @@ def add_command(commands: Commands) -> None:
         type=parse_amount,
         metavar="S",
         help="fraction at target before (default: the study's)",
+    )
+    add(
+        "--early",
+        action=argparse.BooleanOptionalAction,
+        help="compare networks that are not pruned yet, too (default: the study's)",
     )
     add_salvage(parser)
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ray.tune.schedulers import AsyncHyperBandScheduler
+from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from sparsetune.search.replay.clock import NoStopping, RampAwareHalving, RecordedTrial
 from sparsetune.search.replay.comparison import SchedulerFactory
@@ -92,22 +92,52 @@ class RayScheduler:
             self._scheduler.on_trial_complete(self, one, one.last_result)
 
 
-def build_asha(study: Study, trials: Sequence[RecordedTrial], reduction: float) -> RayScheduler:
+def build_asha(
+    study: Study, trials: Sequence[RecordedTrial], reduction: float, brackets: int = 1
+) -> RayScheduler:
     """Ray's ASHA as it is mostly used: on epochs, from one epoch to the longest of the trials.
 
     Args:
         study: Gives the objective.
         trials: The trials that will be played.
         reduction: Of n trials at a rung, n / reduction continue.
+        brackets: Halvings among which trials are shared out, each beginning a rung later than the
+            one before; more than one makes it asynchronous Hyperband.
     """
-    longest = max(trial.rows[-1].epoch for trial in trials)
+    longest = _longest(trials)
     return RayScheduler(
         AsyncHyperBandScheduler(
             time_attr="epoch",
             metric=study.objective.column,
-            mode="min" if isinstance(study.objective, Minimize) else "max",
+            mode=_mode(study),
             max_t=longest,
             grace_period=min(1, longest),  # must not exceed `max_t`
             reduction_factor=reduction,
+            brackets=brackets,
         )
     )
+
+
+def build_median_stopping(study: Study, trials: Sequence[RecordedTrial]) -> RayScheduler:
+    """Ray's median stopping rule on epochs, from the first epoch on.
+
+    Args:
+        study: Gives the objective.
+        trials: The trials that will be played.
+    """
+    return RayScheduler(
+        MedianStoppingRule(
+            time_attr="epoch",
+            metric=study.objective.column,
+            mode=_mode(study),
+            grace_period=min(1, _longest(trials)),
+        )
+    )
+
+
+def _longest(trials: Sequence[RecordedTrial]) -> float:
+    return max(trial.rows[-1].epoch for trial in trials)
+
+
+def _mode(study: Study) -> str:
+    return "min" if isinstance(study.objective, Minimize) else "max"

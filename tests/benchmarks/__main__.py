@@ -44,6 +44,7 @@ from tests.benchmarks.data_wait import waiting_rows
 from tests.benchmarks.device_sharing import sharing_rows
 from tests.benchmarks.fisher import fisher_rows
 from tests.benchmarks.follower_cost import follower_rows
+from tests.benchmarks.landscapes import landscape_rows
 from tests.benchmarks.ledger_cost import ledger_rows
 from tests.benchmarks.mask_update import mask_rows
 from tests.benchmarks.own_task import own_task_rows
@@ -66,6 +67,7 @@ TEXT_ROUNDS = 12
 DATA_ROUNDS = 8
 SHARING_ROUNDS = 4
 FOLLOWER_ROUNDS = 5
+LANDSCAPE_REPLICATES = 8
 QUICK = 4
 """By what the number of rounds is divided."""
 
@@ -98,6 +100,7 @@ SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
     "text": lambda divisor, device: text_rows(TEXT_ROUNDS // divisor, device),
     "data": _data,
     "followers": lambda divisor, device: follower_rows(FOLLOWER_ROUNDS // divisor),
+    "landscapes": lambda divisor, device: landscape_rows(LANDSCAPE_REPLICATES // divisor),
     "sharing": lambda divisor, device: sharing_rows(SHARING_ROUNDS // divisor, device),
 }
 

@@ -47,7 +47,7 @@ class ReplayResult:
         objective: The column that was optimised.
         names: Each cell in words.
         workers: Trials at once on the simulated clock.
-        rule: The project's halving as it was replayed: ``rungs reduction settle``.
+        rule: The project's halving as it was replayed: ``rungs reduction settle early``.
         left_out: Configurations that did not train to their end, and so cannot be replayed.
         table: A row per cell and scheduler: ``cell scheduler configurations stopped epochs
             epochs_fraction`` (of no stopping) ``seconds`` (simulated) ``winner_survived regret``

@@ -53,7 +53,6 @@ class RecordedCell:
         study: Its study.
         cell: The cell.
         configurations: In the order of the sequence that proposed them.
-        kind: What the cell stands for when results are averaged, such as ``gmp digits``.
     """
 
     study: Study
@@ -84,6 +83,11 @@ class RecordedCell:
         others = [trial for other, trial in configuration.seeds.items() if other != seed]
         return fmean(map(self.loss, others))
 
+    def worst_loss(self, seed: int) -> float:
+        """Largest finite loss on the seeds other than this one, for a search that finds nothing."""
+        losses = [self.fresh_loss(one, seed) for one in self.configurations]
+        return max(loss for loss in losses if math.isfinite(loss))
+
 
 class SearchMethod(NamedTuple):
     """A way to search a cell.
@@ -93,15 +97,15 @@ class SearchMethod(NamedTuple):
         sampler: What proposes; any other than `GP` follows the recorded sequence.
         configurations: How many are tried.
         scheduler: Makes the stopping rule; None: all train to their end.
-        epoch: Judges all at this epoch and trains only the best to its end, without a scheduler
-            (i-Epoch, arXiv 2307.15422); 0: does not.
+        fraction: Judges all at this fraction of training and trains only the best to its end,
+            without a scheduler (i-Epoch, arXiv 2307.15422); 1: trains all to their end.
     """
 
     name: str
     sampler: Sampler
     configurations: int
     scheduler: SchedulerMaker | None = None
-    epoch: float = 0.0
+    fraction: float = 1.0
 
 
 class SearchOutcome(NamedTuple):
@@ -129,7 +133,7 @@ def replay_search(
         seed: The seed that it sees, and seed of the sampler.
         pool: Configurations that it may propose, in the order of its sequence.
     """
-    if method.epoch:
+    if method.fraction < 1:
         return _at_one_epoch(cell, method, seed, pool)
     untried = list(pool)
     trials = [configuration.seeds[seed] for configuration in pool]
@@ -178,12 +182,11 @@ def _at_one_epoch(
     epochs = 0.0
     for configuration in tried:
         rows = configuration.seeds[seed].rows
-        judged = next((row for row in rows if row.epoch >= method.epoch), rows[-1])
+        judged = next((row for row in rows if row.progress >= method.fraction), rows[-1])
         epochs += judged.epoch
         losses.append(cell.loss_at(judged))
     best = int(np.argmin(losses))
-    whole = tried[best].seeds[seed].rows
-    epochs += whole[-1].epoch - min(method.epoch, whole[-1].epoch)
+    epochs += (1 - method.fraction) * tried[best].seeds[seed].rows[-1].epoch
     return SearchOutcome(tried[best] if math.isfinite(losses[best]) else None, epochs)
 
 

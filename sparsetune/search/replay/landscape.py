@@ -1,0 +1,142 @@
+"""Landscapes: recorded studies of which every search trial ran to its end, as one small file each.
+
+A Parquet file holds a row for every evaluation of every search trial, and the study's declaration
+in its metadata. Searches and stopping rules are replayed over it: see `searches`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sparsetune.errors import StudyDirectoryError
+from sparsetune.search.replay.clock import RecordedTrial
+from sparsetune.search.replay.comparison import COMPLETED_STATUSES
+from sparsetune.search.replay.searches import RecordedCell, RecordedConfiguration
+from sparsetune.search.sampling.optuna_form import to_optuna_trial
+from sparsetune.spec import TrialSpec
+from sparsetune.spec.columns import Status
+from sparsetune.storage import StudyDirectory
+from sparsetune.storage.records import Report
+from sparsetune.storage.trial_state import TrialState, fold_records
+from sparsetune.study import Study
+from sparsetune.study.cells import Cell
+
+REPORT_COLUMNS = ("step", "epoch", "progress", "phase", "at_target", "seconds")
+"""Columns of an evaluation that stopping rules read, beside the objective."""
+TRIAL_COLUMNS = ("cell", "config_id", "index", "seed", "status")
+DECLARATION = b"sparsetune study"
+"""Key of the declaration in the file's metadata."""
+LEFT_OUT = ("base", "control")
+"""Sources of configurations that no sampler proposed: a landscape has none of them."""
+
+
+def write_landscape(directory: StudyDirectory, path: str | os.PathLike[str]) -> int:
+    """Write a finished study as a landscape.
+
+    Args:
+        directory: The study. Configurations that did not train to their end are left out, as are
+            the base recipe and controls, which no sampler proposed.
+        path: The Parquet file, which is replaced.
+
+    Returns:
+        The number of trials written.
+
+    Raises:
+        StudyDirectoryError: if it is no study directory, or has no such trial.
+    """
+    recorded = directory.recorded()
+    rows = list(_rows(recorded.study, fold_records(recorded.records)))
+    if not rows:
+        raise StudyDirectoryError(
+            f"`{directory.path}` must hold search trials that ended, got none"
+        )
+    # Arms search different fields: a row has all of them, empty where one does not apply.
+    names = dict.fromkeys(name for row in rows for name in row)
+    table = pa.Table.from_pydict({name: [row.get(name) for row in rows] for name in names})
+    declaration = json.dumps(recorded.study.written()).encode()
+    table = table.replace_schema_metadata({DECLARATION: declaration})
+    # Values repeat from row to row, or change little.
+    pq.write_table(table, path, compression="zstd", compression_level=19)
+    return len({(row["cell"], row["config_id"], row["seed"]) for row in rows})
+
+
+def _rows(study: Study, states: Mapping[str, TrialState]) -> Iterator[dict[str, Any]]:
+    columns = (*REPORT_COLUMNS, study.objective.column)
+    searched = {cell.name: cell.search for cell in study.cells()}
+    for state in states.values():
+        if state.status not in COMPLETED_STATUSES:
+            continue
+        for use in state.proposed:
+            if use.role != "search" or use.source in LEFT_OUT:
+                continue
+            spec = TrialSpec.model_validate(use.spec)
+            facts = (use.cell, use.config_id, use.index, spec.seed, state.status)
+            values = {path: spec.columns()[path] for path in searched[use.cell]}
+            for step in sorted(state.reports):
+                row = state.reports[step].row
+                measured = {name: row.get(name) for name in columns}
+                yield dict(zip(TRIAL_COLUMNS, facts, strict=True)) | values | measured
+
+
+def read_landscape(path: str | os.PathLike[str]) -> list[RecordedCell]:
+    """Cells of a landscape, with the configurations that have every seed, in order of proposal.
+
+    Raises:
+        StudyDirectoryError: if it is no landscape, or its values are not those of its trials.
+    """
+    table = pq.read_table(path)
+    declaration = (table.schema.metadata or {}).get(DECLARATION)
+    if declaration is None:
+        raise StudyDirectoryError(f"`{path}` must be written by `write_landscape`")
+    study = Study.model_validate(json.loads(declaration))
+    by_cell: dict[str, dict[tuple[int, str], list[dict[str, Any]]]] = {}
+    for row in table.to_pylist():
+        configurations = by_cell.setdefault(row["cell"], {})
+        configurations.setdefault((row["index"], row["config_id"]), []).append(row)
+    found = []
+    for cell in study.cells():
+        configurations = by_cell.get(cell.name, {})
+        made = [
+            _configuration(study, cell, config_id, configurations[index, config_id])
+            for index, config_id in sorted(configurations)
+        ]
+        whole = [one for one in made if one and len(one.seeds) == study.search_seeds]
+        if whole:
+            found.append(RecordedCell(study, cell, whole))
+    return found
+
+
+def _configuration(
+    study: Study, cell: Cell, config_id: str, rows: Sequence[dict[str, Any]]
+) -> RecordedConfiguration | None:
+    """A configuration from its rows; None if it lies outside the searched ranges.
+
+    Raises:
+        StudyDirectoryError: if its values are not those of its id.
+    """
+    values = {path: rows[0][path] for path in cell.search}
+    spec = cell.at(values)
+    if spec.config_id() != config_id:
+        raise StudyDirectoryError(f"the values of `{config_id}` must be those of its trials")
+    trial = to_optuna_trial(cell, values, None)
+    if trial is None:
+        return None
+    columns = (*REPORT_COLUMNS, study.objective.column)
+    reports: dict[int, list[Report]] = {}
+    statuses: dict[int, Status] = {}
+    for row in rows:
+        measured = {name: row[name] for name in columns}
+        report = Report(trial_id=f"{config_id}-{row['seed']}", attempt=1, row=measured)
+        reports.setdefault(row["seed"], []).append(report)
+        statuses[row["seed"]] = row["status"]
+    seeds = {
+        seed: RecordedTrial(own[0].trial_id, config_id, spec, statuses[seed], own)
+        for seed, own in reports.items()
+    }
+    return RecordedConfiguration(config_id, trial, seeds)
