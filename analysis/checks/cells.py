@@ -142,7 +142,15 @@ def _divergence_parts(
 
 
 def early_stopped_trials(evidence: Evidence) -> Iterator[Finding]:
-    """Find trials that were stopped before their mask had the sparsity they were compared at."""
+    """Find trials that were stopped before their mask had the sparsity they were compared at.
+
+    An early rule of sparsetune compares networks that are not pruned yet with each other alone, so
+    that what it stops misleads nobody.
+    """
+    results = evidence.results
+    rule = results.study.stopping if isinstance(results, StudyResults) else None
+    if rule is not None and rule.early:
+        return
     rows = require_columns(evidence.own_trials, "status")
     rows = rows[has_value(rows["status"], "PRUNED") & (rows["sparsity.target"] > 0)]
     rows = require_columns(rows, "at_target|progress")
