@@ -27,7 +27,7 @@ from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study
 from sparsetune.study.cells import Cell
 
-REPORT_COLUMNS = ("step", "epoch", "progress", "phase", "at_target", "seconds")
+REPORT_COLUMNS = ("step", "epoch", "progress", "phase", "at_target", "val_loss", "seconds")
 """Columns of an evaluation that stopping rules read, beside the objective."""
 TRIAL_COLUMNS = ("cell", "config_id", "index", "seed", "status")
 DECLARATION = b"sparsetune study"
@@ -67,7 +67,7 @@ def write_landscape(directory: StudyDirectory, path: str | os.PathLike[str]) -> 
 
 
 def _rows(study: Study, states: Mapping[str, TrialState]) -> Iterator[dict[str, Any]]:
-    columns = (*REPORT_COLUMNS, study.objective.column)
+    columns = dict.fromkeys((*REPORT_COLUMNS, study.objective.column))
     searched = {cell.name: cell.search for cell in study.cells()}
     for state in states.values():
         if state.status not in COMPLETED_STATUSES:
@@ -127,7 +127,7 @@ def _configuration(
     trial = to_optuna_trial(cell, values, None)
     if trial is None:
         return None
-    columns = (*REPORT_COLUMNS, study.objective.column)
+    columns = dict.fromkeys((*REPORT_COLUMNS, study.objective.column))
     reports: dict[int, list[Report]] = {}
     statuses: dict[int, Status] = {}
     for row in rows:
