@@ -11,7 +11,7 @@ STUDY = Study(
         schedule=ScheduleSpec(epochs=12),
         sparsity=SparsitySpec(method="gmp", ramp=RampSpec(start=0.1, length=0.4)),
     ),
-    sweep={"sparsity.target": [0, 0.95]},
+    sweep={"sparsity.target": [0.95]},
     search={"optim.lr": LogUniform(0.003, 1), "sparsity.ramp.start": Uniform(0, 0.5)},
     configurations_per_cell=16,
     report_seeds=1,

@@ -19,22 +19,16 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 
 @pytest.mark.usefixtures("ray_session")
-def test_a_search_killed_twice_is_the_one_that_was_not(tmp_path: Path) -> None:
+def test_a_search_that_was_killed_is_the_one_that_was_not(tmp_path: Path) -> None:
     # One worker: what is known at a suggestion, and at a rung, is everything before it.
     options = Options(storage=tmp_path / "whole", cpus_per_trial=2, quiet=True)
     whole = launch(STUDY, options).directory
     states = trials(whole)
-    shared = startup_points(GP(), 16)
-    by_cell: dict[str, list[str]] = {}
-    for state in states.values():
-        if state.use.role == "search":
-            by_cell.setdefault(state.use.cell, []).append(state.use.source)
-    # The base and the control come first; the dense cell has no control.
-    assert {cell: len(sources) for cell, sources in by_cell.items()} == dict.fromkeys(by_cell, 16)
-    assert all(f"gp:{shared}" in sources for sources in by_cell.values())
+    sources = [state.use.source for state in states.values() if state.use.role == "search"]
+    shared = [f"gp:{number}" for number in range(startup_points(GP(), 16))]
+    assert sources[: 1 + len(shared)] == ["base", *shared] and len(sources) == 16
     stopped = [state for state in states.values() if state.status == "PRUNED"]
-    assert len(stopped) > 10
-    assert {str(state.ended.error).split()[3] for state in stopped if state.ended} >= {"1", "4"}
+    assert len(stopped) > 5
 
     results = load(whole)
     assert results.study.sampler == GP()
@@ -42,13 +36,12 @@ def test_a_search_killed_twice_is_the_one_that_was_not(tmp_path: Path) -> None:
     assert "SPT007" not in set(checks(results)["code"])
 
     home = tmp_path / "killed" / "adaptive"
-    for enough in (8, 22):
-        command = ("resume", home) if home.exists() else ("run", HERE / "adaptive_study.py")
-        more = () if home.exists() else ("--storage", tmp_path / "killed")
-        driver = start(*command, *more, "--cpus-per-trial", "2", "--no-report", cwd=tmp_path)
-        assert wait_for(lambda least=enough: finished(home) >= least, driver, seconds=300)
-        os.kill(driver.pid, signal.SIGKILL)
-        driver.wait()
+    place = ("--storage", tmp_path / "killed", "--cpus-per-trial", "2", "--no-report")
+    driver = start("run", HERE / "adaptive_study.py", *place, cwd=tmp_path)
+    # The process has proposed, and rungs have stopped, before the kill and after it.
+    assert wait_for(lambda: finished(home) >= 11, driver, seconds=300)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
     launch(
         STUDY, Options(storage=tmp_path / "killed", cpus_per_trial=2, quiet=True), directory=home
     )

@@ -18,6 +18,8 @@ from sparsetune.search.planner import CellPlan, Planner
 from sparsetune.search.study_view import StudyView
 from sparsetune.storage.announcements import Announcement, ForecastLine, Remark, Retried
 from sparsetune.storage.records import Ended, Note, Started
+from sparsetune.study.questions.points import study_points
+from sparsetune.study.questions.words import cell_words
 from sparsetune.terminal import TextConsole
 from sparsetune.units import format_duration, format_time_left
 
@@ -52,6 +54,9 @@ class ProgressDisplay:
         self.path = path
         self.console = _open_console(quiet)
         self._started = time.monotonic()
+        points = study_points(planner.study, [plan.cell for plan in planner.plans.values()])
+        words = {point.cell: cell_words(point) for point in points}
+        self._names = {name: f"{text[:1].upper()}{text[1:]}" for name, text in words.items()}
         self._waits_for = "starting Ray and workers"
         # The live table is drawn from a thread of its own.
         self._lock = threading.Lock()
@@ -124,9 +129,8 @@ class ProgressDisplay:
     def _print_end(self, ended: Ended) -> None:
         where = self._trial_text(ended.trial_id)
         error = escape(str(ended.error))
-        if ended.status == "PRUNED":
-            self._print_line(f"  {where}: {error}")
-        elif ended.status != "COMPLETE":
+        # What rungs stop is counted, as the cell's winner is named: most of a search is stopped.
+        if ended.status not in ("COMPLETE", "PRUNED"):
             self._print_line(f"  [red]{ended.status}[/] {where}: {error}")
 
     def _trial_text(self, trial_id: str) -> str:
@@ -138,14 +142,17 @@ class ProgressDisplay:
         for name, plan in self.planner.plans.items():
             if plan.searched and name not in self._shown:
                 self._shown.add(name)
-                self._print_line(f"  {escape(name)}: {self._winner_text(plan)}")
+                self._print_line(f"  {escape(self._names[name])}: {self._winner_text(plan)}")
 
     def _winner_text(self, plan: CellPlan) -> str:
         if plan.winner is None:
             return "[red]no winner: every configuration diverged, failed or was stopped[/]"
         values = plan.winner.values(plan.cell.search).items()
         shown = [f"{path.rpartition('.')[2]} {_format_value(value)}" for path, value in values]
-        return f"best {', '.join(shown)}"
+        tried = plan.configurations.values()
+        stopped = sum(self.planner.judge.has_stopped(configuration) for configuration in tried)
+        early = f", {stopped} of them stopped early" if stopped else ""
+        return f"best {', '.join(shown)} of {len(tried)} configurations{early}"
 
     def _render(self) -> Group:
         return Group(self.view.grid(), Text(self.summary(), style="bold"))

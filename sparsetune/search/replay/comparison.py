@@ -24,8 +24,8 @@ from sparsetune.storage.records import Proposed, Record
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
-from sparsetune.study.questions.points import CellPoint, study_points
-from sparsetune.study.questions.words import network_words
+from sparsetune.study.questions.points import study_points
+from sparsetune.study.questions.words import cell_words
 from sparsetune.study.selection import objective_of, winner_of
 from sparsetune.study.stopping import Halving
 from sparsetune.terminal import TextConsole
@@ -116,19 +116,13 @@ def replay_study(
     return ReplayResult(
         study.name,
         study.objective.column,
-        {point.cell: _cell_words(point) for point in study_points(study)},
+        {point.cell: cell_words(point) for point in study_points(study)},
         workers,
         rule.model_dump(mode="json"),
         left_out,
         table,
         configurations,
     )
-
-
-def _cell_words(point: CellPoint) -> str:
-    """A cell with its length in words: ``GMP at 98 % after 8 epochs``."""
-    name = network_words(point.arm, point.sparsity, point.others)
-    return f"{name} after {point.epochs:g} epochs"
 
 
 def recorded_cells(

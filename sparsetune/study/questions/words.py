@@ -14,6 +14,7 @@ from sparsetune.study.questions.kinds import (
     RetuningGain,
     UnderTrained,
 )
+from sparsetune.study.questions.points import CellPoint
 
 METHOD_WORDS = {
     "acdc": "AC/DC",
@@ -62,6 +63,12 @@ def network_words(arm: str, sparsity: float, others: Iterable[tuple[str, object]
     name = arm_words(arm)
     words = name if sparsity == 0 else f"{name} at {percent_words(sparsity)}"
     return ", ".join([words, *(f"{field_words(path)} {value}" for path, value in others)])
+
+
+def cell_words(point: CellPoint) -> str:
+    """A cell with its length in words: ``GMP at 98 % after 8 epochs``."""
+    name = network_words(point.arm, point.sparsity, point.others)
+    return f"{name} after {point.epochs:g} epochs"
 
 
 def times_words(times: float) -> str:
