@@ -41,10 +41,13 @@ class Halving(Declaration):
     do ties."""
     settle: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of training at target, in one phase, before a configuration is compared."""
+    settled_from: float = Field(default=0, ge=0, lt=1)
+    """Fraction of training before which networks that have settled at target are not compared: a
+    network that is sparse from the start may learn nothing for long, and then be the best."""
     early: bool = False
     """Compare networks before that too, with those of the same schedule of the learning rate: those
     of which nothing has been pruned yet, and those of one plan of AC/DC in the same phase."""
 
 
-EARLY_HALVING = Halving(rungs=(1 / 12, 1 / 6, 1 / 3, 2 / 3, 5 / 6), early=True)
+EARLY_HALVING = Halving(rungs=(1 / 12, 1 / 6, 1 / 3, 1 / 2, 3 / 4), settled_from=0.5, early=True)
 """Rule of studies of many configurations that declare neither sampler nor stopping."""

@@ -313,6 +313,7 @@ def test_the_studys_own_rule_is_the_default(directory: StudyDirectory, tmp_path:
         "rungs": [0.25, 0.5, 0.75],
         "reduction": 3,
         "settle": 0.1,
+        "settled_from": 0.0,
         "early": False,
     }
     own = StudyDirectory(tmp_path / "own")
@@ -321,6 +322,7 @@ def test_the_studys_own_rule_is_the_default(directory: StudyDirectory, tmp_path:
         "rungs": [0.25, 0.5, 0.75],
         "reduction": 2,
         "settle": 0.2,
+        "settled_from": 0.0,
         "early": False,
     }
 

@@ -356,3 +356,15 @@ def test_a_diverged_network_stands_last_among_those_not_pruned_yet() -> None:
     assert EARLY.stop_reason(own, [diverged, diverged], 0) is None
     better = [candidate(late, {5: 0.1}), candidate(late, {5: 0.2})]
     assert EARLY.stop_reason(own, [*better, diverged], 0)
+
+
+def test_who_is_settled_is_compared_from_a_fraction_on() -> None:
+    rule = Halving(rungs=[0.25, 0.5], settled_from=0.5)
+    rungs = HalvingRungs(rule, Minimize("val_error"))
+    network = gmp(0.0, 0.1)
+    assert rungs.standing_at(candidate(network, {5: 0.2}), 0) is None
+    assert rungs.standing_at(candidate(network, {10: 0.2}), 1) == Standing_of(400, "fixed", 0.2)
+    # What is not pruned yet is compared before, by an early rule.
+    early = HalvingRungs(rule.model_copy(update={"early": True}), Minimize("val_error"))
+    assert early.standing_at(candidate(gmp(0.6, 0.2), {5: 0.2}), 0)
+    assert early.standing_at(candidate(network, {5: 0.2}), 0) is None

@@ -229,7 +229,9 @@ class HalvingRungs:
         """
         length = self._length(spec)
         if at_target and self._settled(spec, step):
-            return ComparisonGroup(length, phase)
+            is_late = step >= self.rule.settled_from * spec.total_steps() - STEP_TOLERANCE
+            if is_late:
+                return ComparisonGroup(length, phase)
         if not self.rule.early:
             return None
         past = _spans_until(spec, step)
