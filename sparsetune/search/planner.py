@@ -31,7 +31,8 @@ class Planner:
     Args:
         study: The declaration, extensions included.
         trials: State of every trial; the caller keeps it current.
-        journal: Told every configuration and its result; adaptive samplers ask it.
+        journal: Told every configuration and its result; adaptive samplers ask it. None for a
+            reader, which proposes nothing.
         stretches: For a reader, which builds no network and imports nothing of the user's: what the
             first launch resolved of trainings of equal FLOPs. None for a launch.
     """
@@ -40,7 +41,7 @@ class Planner:
         self,
         study: Study,
         trials: Mapping[str, TrialState],
-        journal: SearchJournal,
+        journal: SearchJournal | None,
         stretches: Mapping[str, float] | None = None,
     ) -> None:
         self.study = study
@@ -247,9 +248,12 @@ class Planner:
         if plan is None or record.role != "search":
             return
         if record.config_id in plan.configurations:
+            plan.configurations[record.config_id].recorded[record.seed] = record.trial_id
             return
         spec = TrialSpec.model_validate({**record.spec, "seed": 0})
-        plan.configurations[record.config_id] = Configuration(record.index, record.source, spec)
+        configuration = Configuration(record.index, record.source, spec)
+        configuration.recorded[record.seed] = record.trial_id
+        plan.configurations[record.config_id] = configuration
         kind, _, number = record.source.partition(":")
         # Only sampled points have a number in the sampler's sequence; known ones have their own.
         if number and kind != "known":
@@ -298,8 +302,8 @@ class Planner:
         configurations = plan.configurations.values()
         if self._proposals.full(plan) and all(map(self._finished, configurations)):
             objectives: dict[str, float | None] = {}
-            for configuration in configurations:
-                objectives[configuration.config_id] = self._objective(configuration)
+            for config_id, configuration in plan.configurations.items():
+                objectives[config_id] = self._objective(configuration)
             best = winner_of(objectives, minimize=isinstance(self.study.objective, Minimize))
             plan.winner = plan.configurations[best] if best else None
             plan.searched = True
@@ -352,6 +356,8 @@ class Planner:
 
     def _tell_finished(self, plan: CellPlan) -> None:
         """Tell the journal every finished configuration that it does not know yet."""
+        if self.journal is None:
+            return
         for configuration in plan.configurations.values():
             told = self.journal.has_result(plan.cell.name, configuration.config_id)
             if not told and self._finished(configuration):
@@ -371,7 +377,7 @@ class Planner:
 
     def _journal_proposal(self, plan: CellPlan, configuration: Configuration) -> None:
         """Name a configuration to the journal, with the time at which its first trial began."""
-        if not plan.searches:
+        if not plan.searches or self.journal is None:
             return
         trials = [trial for trial in self._search_trials(configuration) if trial]
         begun = _known_times(start for trial in trials for start in trial.starts)
@@ -395,11 +401,13 @@ def build_planner(
     trials: Mapping[str, TrialState],
     stretches: Mapping[str, float] | None = None,
 ) -> Planner:
-    """A planner over the state of a study's trials, with a journal in memory; writes nothing.
+    """A planner over the state of a study's trials, which writes nothing.
 
     Args:
         study: The declaration, extensions included.
         trials: State of every trial.
-        stretches: As in `Planner`; None for a launch.
+        stretches: As in `Planner`; None for a launch, which gets a journal in memory.
     """
+    if stretches is not None:
+        return Planner(study, trials, None, stretches)
     return Planner(study, trials, SearchJournal(None, study, study.cells()), stretches)

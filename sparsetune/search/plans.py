@@ -35,16 +35,22 @@ class Configuration:
         index: Its number in the cell, from 0.
         source: Where it comes from, as in `sparsetune.storage.records.Proposed`.
         spec: Its trial with seed 0.
+        recorded: Ids of its trials that the ledger has, by seed: working them out takes time.
     """
 
     index: int
     source: str
     spec: TrialSpec
+    recorded: dict[int, str] = field(default_factory=dict, compare=False)
 
     @property
     def config_id(self) -> str:
         """Digest of the recipe, which is the same for every seed."""
         return self.spec.config_id()
+
+    def trial_id(self, seed: int) -> str:
+        """Id of the trial with this seed."""
+        return self.recorded.get(seed) or self.trial(seed)[0]
 
     def trial(self, seed: int) -> tuple[str, TrialSpec]:
         """Id and declaration of the trial with this seed."""
@@ -124,7 +130,7 @@ class TrialUse(NamedTuple):
     @property
     def trial_id(self) -> str:
         """Id of the trial."""
-        return self.configuration.trial(self.seed)[0]
+        return self.configuration.trial_id(self.seed)
 
     def record(self) -> Proposed:
         """The record that proposes this use."""
@@ -154,4 +160,4 @@ def search_states(
     configuration: Configuration, trials: Mapping[str, TrialState], seeds: Sequence[int]
 ) -> list[TrialState | None]:
     """State of a configuration's search trial of each seed; None for one that was not proposed."""
-    return [trials.get(configuration.trial(seed)[0]) for seed in seeds]
+    return [trials.get(configuration.trial_id(seed)) for seed in seeds]

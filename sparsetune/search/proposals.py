@@ -24,7 +24,8 @@ class ConfigurationProposer:
     Args:
         study: The declaration, extensions included.
         plans: Every cell by its name.
-        journal: Knows the finished configurations, for adaptive samplers.
+        journal: Knows the finished configurations, for adaptive samplers; None for a reader, which
+            proposes nothing.
         stretches: Stretches that the first launch worked out, by `recipe_id`, for a reader that
             builds no network; None to work them out.
     """
@@ -33,7 +34,7 @@ class ConfigurationProposer:
         self,
         study: Study,
         plans: Mapping[str, CellPlan],
-        journal: SearchJournal,
+        journal: SearchJournal | None,
         stretches: Mapping[str, float] | None = None,
     ) -> None:
         self._study = study
@@ -117,6 +118,7 @@ class ConfigurationProposer:
 
     def _sample(self, plan: CellPlan, pending: list[dict[str, Value]]) -> Configuration | None:
         kind = self._study.sampler.kind
+        assert self._journal, "a reader proposes nothing"
         known = self._journal.optuna_study(plan.cell.name)
         prefix = f"{kind}:"
         configurations = plan.configurations.values()

@@ -105,7 +105,7 @@ class RungJudge:
         """Ids of its search trials that were proposed and have not finished."""
         unfinished = []
         for seed in self._seeds:
-            trial_id, _ = configuration.trial(seed)
+            trial_id = configuration.trial_id(seed)
             trial = self._trials.get(trial_id)
             if trial is not None and not trial.finished:
                 unfinished.append(trial_id)
