@@ -49,5 +49,7 @@ class Halving(Declaration):
     of which nothing has been pruned yet, and those of one plan of AC/DC in the same phase."""
 
 
-EARLY_HALVING = Halving(rungs=(1 / 12, 1 / 6, 1 / 3, 1 / 2, 3 / 4), settled_from=0.5, early=True)
+EARLY_HALVING = Halving(
+    rungs=(1 / 12, 1 / 6, 1 / 3, 1 / 2, 3 / 4), reduction=4, settled_from=0.5, early=True
+)
 """Rule of studies of many configurations that declare neither sampler nor stopping."""
