@@ -67,6 +67,11 @@ Each maps a fraction in [0, 1] to a sparsity: ``first`` at 0, the target at 1, n
 """
 
 
+MANY_LEVELS = 10
+"""Levels from which on a stepped ramp reaches some of them an interval late, where rounding moved
+their step forward: studies were trained so. Ramps of fewer such levels were refused."""
+
+
 def ramp_function(shape: str) -> Ramp:
     """Ramp shape of that name, or at that import path.
 
@@ -86,7 +91,11 @@ def ramp_sparsity(spec: TrialSpec, step: int) -> float:
     start, end = ramp_steps(spec)
     if step >= end:
         return target
-    return ramp_function(ramp.shape)((step - start) / (end - start), ramp, target)
+    done = float(step - start)
+    if ramp.shape == "stepped" and len(ramp.levels) < MANY_LEVELS:
+        # The step of an update is rounded, and may lie before the interval that it begins.
+        done += 0.5
+    return ramp_function(ramp.shape)(min(1.0, done / (end - start)), ramp, target)
 
 
 def ramp_bounds(spec: TrialSpec) -> tuple[float, float]:

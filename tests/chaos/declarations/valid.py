@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +309,11 @@ def two_epochs(study: Study, luck: random.Random) -> TrialSpec | None:
     )
     tasks = (DigitsTask, CustomTask)
     if not isinstance(short.base.task, tasks) or refusal(short):
+        return None
+    # A page's own code is not importable here.
+    if isinstance(short.base.task, CustomTask) and not find_spec(
+        short.base.task.data.split(":")[0]
+    ):
         return None
     try:
         cells = check_study(short, needs_data=False).study.cells()

@@ -283,3 +283,17 @@ def test_long_enough_plans_have_no_problem() -> None:
 def test_evaluations_more_often_than_steps_are_refused() -> None:
     spec = TrialSpec(evaluate=EvaluateSpec(every=0.001), schedule=ScheduleSpec(epochs=1))
     assert [problem.path for problem in mask_schedule_problems(spec)] == ["evaluate.every"]
+
+
+@pytest.mark.parametrize("epochs", range(1, 13))
+@pytest.mark.parametrize("levels", [(0.5, 0.8), (0.2, 0.4, 0.6, 0.8)])
+def test_no_level_of_a_stepped_ramp_is_late_where_its_step_is_rounded(
+    epochs: int, levels: tuple[float, ...]
+) -> None:
+    ramp = RampSpec(shape="stepped", levels=levels, start=0.1, length=0.6)
+    trial = TrialSpec(
+        schedule=ScheduleSpec(epochs=epochs),
+        sparsity=SparsitySpec(method="gmp", target=0.8, ramp=ramp),
+    )
+    reached = [change.sparsity for change in mask_schedule(trial) if change.sparsity]
+    assert reached == pytest.approx([*(0.8 * level for level in levels), 0.8])
