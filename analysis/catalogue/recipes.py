@@ -30,6 +30,11 @@ RECIPE_SENTENCES = {
         "Fewer than {least} configurations are shared, so networks may also differ by what was"
         " tried.",
     ),
+    "optimum_not_asked": Template(
+        "the same, and a sampler chose configurations by results",
+        "Whether best values move is not asked: that takes {least} configurations that all networks"
+        " share, as a search of 22 configurations has.",
+    ),
     "optimum_drawn": Template(
         "best values are drawn, from part of very many configurations",
         "At most {most} configurations are used, drawn at random.",

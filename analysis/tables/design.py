@@ -8,6 +8,7 @@ from typing import Literal
 
 from sparsetune.spec.task.measured import Measured
 from sparsetune.study import Minimize, Study
+from sparsetune.study.samplers import Adaptive
 from sparsetune.study.space import Axis
 
 EPOCHS_FIELD = "schedule.epochs"
@@ -32,6 +33,7 @@ class Design:
         ranges: Searched range by cell and field; empty where it is unknown.
         equal: Quantity that sparse networks share with their dense twins.
         search_seeds: Number of runs behind each configuration's objective.
+        adaptive: True if what was tried in a cell followed from its results so far.
         measured: What the tasks of the cells measure, each once; empty for a table, of which
             nothing is known but the names of its columns.
     """
@@ -45,6 +47,7 @@ class Design:
     ranges: Mapping[tuple[str, str], Axis] = field(default_factory=dict)
     equal: Literal["epochs", "train_flops"] = "epochs"
     search_seeds: int = 1
+    adaptive: bool = False
     measured: tuple[Measured, ...] = ()
 
     @classmethod
@@ -66,6 +69,7 @@ class Design:
             ranges=ranges,
             equal=study.equal,
             search_seeds=study.search_seeds,
+            adaptive=isinstance(study.sampler, Adaptive),
             measured=tuple(dict.fromkeys(measured)),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,6 +72,7 @@ class Optima(Shown):
         level: Coverage of the intervals, in (0, 1).
         shared: True if only configurations that all cells have tried count; otherwise each cell's
             own do.
+        adaptive: True if what was tried in a cell followed from its results.
     """
 
     y: Measure
@@ -82,6 +83,7 @@ class Optima(Shown):
     ranges: Mapping[OptimumKey, Range]
     level: float = 0.95
     shared: bool = True
+    adaptive: bool = False
 
     def frame(self) -> pd.DataFrame:
         """One row per cell and search axis, in the study's order.
@@ -122,7 +124,8 @@ class Optima(Shown):
         the optimum of one of the two reaches an end of its range it may lie beyond, so that side of
         the shift's interval is open (infinite; 0 for a factor), and ``p`` counts only the other; if
         both sides are open, ``shift`` is NaN and nothing is claimed. If not `shared`, cells may
-        also differ by which configurations were tried, as each claim then says.
+        also differ by which configurations were tried, as each claim then says; where an adaptive
+        sampler chose them, nothing is compared.
 
         Args:
             axis: Only this search axis; the correction is for all of them all the same.
@@ -140,7 +143,9 @@ class Optima(Shown):
             raise SparsetuneError(
                 f"a search axis must be one of {', '.join(searched) or '(none)'}, got `{axis}`"
             )
-        frame = optimum_shifts(self)
+        # Where a cell's results chose its configurations, they differ from other cells' by that.
+        is_asked = self.shared or not self.adaptive
+        frame = optimum_shifts(self if is_asked else replace(self, draws={}))
         return frame if axis is None else frame[frame["axis"] == axis].reset_index(drop=True)
 
     def plot(self) -> Figure:
@@ -167,6 +172,8 @@ class Optima(Shown):
         else:
             yield write("optimum_own", n=span)
             yield write("optimum_own_differ", least=MIN_CONFIGURATIONS)
+            if self.adaptive and len(self.cells) > 1:
+                yield write("optimum_not_asked", least=MIN_CONFIGURATIONS)
         if n.max() > MAX_POINTS:
             yield write("optimum_drawn", most=MAX_POINTS)
         yield write("optimum_diverged")
@@ -230,7 +237,8 @@ def _optima(
     frame = pd.DataFrame(rows, columns=["cell", "axis", *OPTIMUM_COLUMNS]).join(cells, on="cell")
     frame = frame[["cell", "arm", *sweep, "axis", *OPTIMUM_COLUMNS]]
     measure = results.measure(column)
-    return Optima(measure, points, frame, cells, draws, ranges, level, is_shared)
+    is_adaptive = results.design.adaptive
+    return Optima(measure, points, frame, cells, draws, ranges, level, is_shared, is_adaptive)
 
 
 def _cell_optima(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -457,8 +458,14 @@ def test_independent_searches_count_each_cells_own_configurations() -> None:
     assert shifts["verdict"].iloc[0] == "no evidence of a shift"
     assert shifts["verdict"].iloc[1].startswith("higher by a factor ")
     assert shifts["verdict"].iloc[1].endswith("; each cell's own configurations")
+    # Configurations that a cell's own results chose are compared with no other cell's.
+    adaptive = replace(found, adaptive=True)
+    assert adaptive.shifts().empty
+    assert "Whether best values move is not asked" in adaptive.note()
+    assert "not asked" not in found.note()
     shared = optima(moves({0: 0.3, 0.98: 0.7}))
     assert shared.shared
+    assert len(replace(shared, adaptive=True).shifts()) == len(shared.shifts()) > 0
     assert shared.shifts()["verdict"].iloc[0].endswith("]")
     assert "that all networks share" in shared.note()
     few = optima(moves({0: 0.3, 0.98: 0.7}, own=9))
