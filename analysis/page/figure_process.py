@@ -176,8 +176,11 @@ def serve() -> None:
             drawer = pickle.load(sys.stdin.buffer)
         except EOFError:
             return
-        answers.write(_answer(drawer))
-        answers.flush()
+        try:
+            answers.write(_answer(drawer))
+            answers.flush()
+        except BrokenPipeError:
+            os._exit(1)  # the parent was killed: nobody is left to read an answer, or a traceback
 
 
 def _answer(drawer: FigureDrawer) -> bytes:
