@@ -1,1 +1,1 @@
-"""Replays of stopping rules over recorded studies."""
+"""Replays over recorded studies: of stopping rules on a clock, and of whole searches."""
