@@ -6,13 +6,17 @@ import math
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
-from sparsetune.search.replay.clock import NoStopping, RampAwareHalving, RecordedTrial
-from sparsetune.search.replay.comparison import SchedulerFactory
-from sparsetune.search.stopping.halving import HalvingRungs
+from sparsetune.search.replay.clock import (
+    NoStopping,
+    RecordedTrial,
+    SchedulerFactory,
+    build_halving,
+)
 from sparsetune.storage.records import Report
 from sparsetune.study import Minimize, Study
 from sparsetune.study.stopping import Halving
@@ -27,9 +31,7 @@ def build_schedulers(rule: Halving) -> dict[str, SchedulerFactory]:
     return {
         "no stopping": lambda study, trials: NoStopping(),
         "ASHA on epochs": lambda study, trials: build_asha(study, trials, rule.reduction),
-        "ramp-aware halving": lambda study, trials: RampAwareHalving(
-            HalvingRungs(rule, study.objective, study.equal), trials
-        ),
+        "ramp-aware halving": partial(build_halving, rule=rule),
     }
 
 

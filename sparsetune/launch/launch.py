@@ -121,9 +121,9 @@ def launch(
         with closing(opened) as ledger, home.journal_file() as journal:
             if prepared.added:
                 ledger.append(prepared.added)  # before any trial that it asks for
-            journal_kept = prepared.planner.journal
-            assert journal_kept is not None  # a launch proposes
-            journal_kept.move_to(journal)
+            search_journal = prepared.planner.journal
+            assert search_journal is not None  # a launch proposes
+            search_journal.move_to(journal)
             environment = EnvironmentTracker(prepared.records, home.launches())
             environment.changed += environment.describe_code_changes(own_code)
             return StudyRun(prepared, ledger, environment, followers).run()

@@ -152,9 +152,13 @@ class SearchJournal:
         self._results[(cell, config_id)] = result
         values = self._proposals[(cell, config_id)].values
         # The samplers' ranges are those declared: what lies outside has no place there.
-        attributes = {"config_id": config_id} | ({"stopped": "yes"} if result.stopped else {})
         trial = to_optuna_trial(
-            self._cells[cell], values, result.objective, rungs=result.rungs, **attributes
+            self._cells[cell],
+            values,
+            result.objective,
+            rungs=result.rungs,
+            is_stopped=result.stopped,
+            config_id=config_id,
         )
         if trial is not None:
             self._told[cell].add_trial(trial)

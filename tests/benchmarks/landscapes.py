@@ -18,7 +18,7 @@ import numpy as np
 from scipy.stats import t
 
 from sparsetune.cluster.tune_schedulers import build_asha, build_median_stopping
-from sparsetune.search.replay.clock import RampAwareHalving, RecordedTrial, Scheduler
+from sparsetune.search.replay.clock import build_halving
 from sparsetune.search.replay.landscape import read_landscape
 from sparsetune.search.replay.searches import (
     RecordedCell,
@@ -27,7 +27,6 @@ from sparsetune.search.replay.searches import (
     replay_search,
 )
 from sparsetune.search.sampling.points import quiet_optuna
-from sparsetune.search.stopping.halving import HalvingRungs
 from sparsetune.study import Study
 from sparsetune.study.samplers import GP, Sobol
 from sparsetune.study.space import Uniform
@@ -51,17 +50,15 @@ MIN_DEFAULT = 16
 """Configurations of the smallest study that is searched by the default."""
 
 
-def halving(rule: Halving, study: Study, trials: Sequence[RecordedTrial]) -> Scheduler:
-    return RampAwareHalving(HalvingRungs(rule, study.objective, study.equal), trials)
-
-
 def default_method() -> SearchMethod:
     """What a study that declares neither sampler nor stopping gets."""
     study = Study(
         name="default", search={"optim.lr": Uniform(0, 1)}, configurations_per_cell=MIN_DEFAULT
     ).under_defaults(4)
     assert study.stopping is not None
-    return SearchMethod("default", study.sampler, MIN_DEFAULT, partial(halving, study.stopping))
+    return SearchMethod(
+        "default", study.sampler, MIN_DEFAULT, partial(build_halving, rule=study.stopping)
+    )
 
 
 def methods() -> list[SearchMethod]:
@@ -80,7 +77,7 @@ def methods() -> list[SearchMethod]:
         ),
         SearchMethod("32, Hyperband 3", sobol, 32, partial(build_asha, reduction=3, brackets=3)),
         SearchMethod("32, median stopping", sobol, 32, build_median_stopping),
-        SearchMethod("32, halving at target", sobol, 32, partial(halving, Halving())),
+        SearchMethod("32, halving at target", sobol, 32, partial(build_halving, rule=Halving())),
         SearchMethod("32, early halving", sobol, 32, default.scheduler),
         SearchMethod("GP 16 whole", GP(), 16),
         default,

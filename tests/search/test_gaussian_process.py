@@ -105,8 +105,7 @@ def trial(
 ) -> FrozenTrial:
     declared = study()
     point: dict[str, Value] = {"optim.lr": 0.1, "optim.momentum": 0.5}
-    attributes = {"stopped": "yes"} if stopped else {}
-    found = to_optuna_trial(declared.cells()[-1], point, objective, rungs=rungs, **attributes)
+    found = to_optuna_trial(declared.cells()[-1], point, objective, rungs=rungs, is_stopped=stopped)
     assert found is not None
     return found
 

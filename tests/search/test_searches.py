@@ -13,7 +13,7 @@ import pytest
 
 from sparsetune.cluster.tune_schedulers import build_asha, build_median_stopping
 from sparsetune.errors import StudyDirectoryError
-from sparsetune.search.replay.clock import RampAwareHalving, RecordedTrial
+from sparsetune.search.replay.clock import RecordedTrial, build_halving
 from sparsetune.search.replay.landscape import read_landscape, write_landscape
 from sparsetune.search.replay.searches import (
     RecordedCell,
@@ -22,7 +22,6 @@ from sparsetune.search.replay.searches import (
     replay_search,
 )
 from sparsetune.search.sampling.optuna_form import to_optuna_trial
-from sparsetune.search.stopping.halving import HalvingRungs
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.spec.columns import Status
 from sparsetune.storage import StudyDirectory
@@ -117,11 +116,7 @@ def test_one_epoch_for_all_trains_the_best_of_it_to_its_end() -> None:
 def test_a_rule_stops_and_costs_what_was_trained() -> None:
     cell = cell_of(QUICK, BAD, SLOW)
     rule = Halving(rungs=[0.5], reduction=2)
-
-    def scheduler(study: Study, trials: Sequence[RecordedTrial]) -> RampAwareHalving:
-        return RampAwareHalving(HalvingRungs(rule, study.objective, study.equal), trials)
-
-    method = SearchMethod("halving", Sobol(), 3, scheduler)
+    method = SearchMethod("halving", Sobol(), 3, partial(build_halving, rule=rule))
     outcome = replay_search(cell, method, 0, cell.configurations)
     # The first is not compared; the second is worse; of three two go on, the slow one too.
     assert (outcome.chosen, outcome.epochs) == (cell.configurations[2], 4 + 2 + 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,6 +12,8 @@ from sparsetune.spec import TrialSpec
 from sparsetune.spec.columns import Status
 from sparsetune.storage.records import Ended, Report
 from sparsetune.storage.trial_state import TrialState
+from sparsetune.study import Study
+from sparsetune.study.stopping import Halving
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,10 @@ class Scheduler(Protocol):
 
     def ended(self, trial: RecordedTrial) -> None:
         """Called when the trial has run to its own end, after its last row."""
+
+
+SchedulerFactory = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
+"""Makes a scheduler for the recorded trials of one cell."""
 
 
 class NoStopping:
@@ -94,6 +100,11 @@ class RampAwareHalving:
         trials = self._trials[config_id]
         states = [self._states[trial.trial_id] for trial in trials]
         return RungCandidate(trials[0].spec, states)
+
+
+def build_halving(study: Study, trials: Sequence[RecordedTrial], rule: Halving) -> RampAwareHalving:
+    """The project's own halving by a rule, for the trials that will be played."""
+    return RampAwareHalving(HalvingRungs(rule, study.objective, study.equal), trials)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from rich.table import Table
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.imports import without_own_code
 from sparsetune.paths import Place
-from sparsetune.search.replay.clock import RecordedTrial, Scheduler, WorkerPool
+from sparsetune.search.replay.clock import RecordedTrial, SchedulerFactory, WorkerPool
 from sparsetune.sparsity.methods.ramps import ramp_steps
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.sparsity import METHOD_FIELDS
@@ -33,9 +33,6 @@ from sparsetune.terminal import TextConsole
 COMPLETED_STATUSES = ("COMPLETE", "DIVERGED")
 """Statuses of trials that ran to their own end."""
 RAMP_PREFIX = "sparsity.ramp."
-
-SchedulerFactory = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
-"""Makes a scheduler for the recorded trials of one cell."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ adaptive sampler chooses among the recorded configurations that were not tried y
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -17,17 +17,15 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
-from sparsetune.search.replay.clock import RecordedTrial, Scheduler
+from sparsetune.search.replay.clock import RecordedTrial, Scheduler, SchedulerFactory
 from sparsetune.search.sampling.gaussian_process import assume_objectives
+from sparsetune.search.sampling.optuna_form import to_optuna_trial
 from sparsetune.search.stopping.halving import HalvingRungs, RungCandidate
 from sparsetune.storage.records import Report
 from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import GP, Sampler, startup_points
-
-SchedulerMaker = Callable[[Study, Sequence[RecordedTrial]], Scheduler]
-"""Makes a scheduler for the trials of one search."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class SearchMethod(NamedTuple):
     name: str
     sampler: Sampler
     configurations: int
-    scheduler: SchedulerMaker | None = None
+    scheduler: SchedulerFactory | None = None
     fraction: float = 1.0
 
 
@@ -156,7 +154,12 @@ def replay_search(
         if math.isfinite(loss):
             finished.append((loss, configuration))
         values = _rung_values(cell, rungs, trial, rows) if rungs else {}
-        told.append(_told(configuration.trial, loss, values, is_stopped=is_stopped))
+        objective = loss if math.isfinite(loss) else None
+        done = to_optuna_trial(
+            cell.cell, configuration.trial.params, objective, rungs=values, is_stopped=is_stopped
+        )
+        assert done is not None  # a recorded configuration lies within the ranges
+        told.append(done)
     chosen = min(finished, key=lambda one: one[0])[1] if finished else None
     return SearchOutcome(chosen, epochs)
 
@@ -202,21 +205,6 @@ def _rung_values(
     state = TrialState(reports={row.step: row for row in rows})
     values = rungs.values(RungCandidate(trial.spec, [state]))
     return {rung: cell.sign * value for rung, value in values.items()}
-
-
-def _told(
-    trial: FrozenTrial, loss: float, rungs: Mapping[int, float], *, is_stopped: bool
-) -> FrozenTrial:
-    """A configuration as the sampler is told of it; its loss is minimised."""
-    is_finite = math.isfinite(loss)
-    return optuna.trial.create_trial(
-        state=optuna.trial.TrialState.COMPLETE if is_finite else optuna.trial.TrialState.PRUNED,
-        value=loss if is_finite else None,
-        params=trial.params,
-        distributions=trial.distributions,
-        intermediate_values=dict(rungs),
-        user_attrs={"stopped": "yes"} if is_stopped else {},
-    )
 
 
 def best_untried(

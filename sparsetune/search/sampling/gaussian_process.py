@@ -22,7 +22,7 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from sparsetune.search.sampling.optuna_form import ask_choices, ask_values
+from sparsetune.search.sampling.optuna_form import STOPPED, ask_choices, ask_values
 from sparsetune.study.cells import Cell
 from sparsetune.study.space import Value
 
@@ -89,7 +89,7 @@ def assume_objectives(
 
 def _assumed_loss(trial: FrozenTrial, complete: Sequence[FrozenTrial], sign: float) -> float:
     """Objective to assume of a trial, lower is better; infinite stands for the worst."""
-    if not trial.user_attrs.get("stopped") or not trial.intermediate_values:
+    if not trial.user_attrs.get(STOPPED) or not trial.intermediate_values:
         return math.inf
     rung = max(trial.intermediate_values)
     rivals = [other for other in complete if rung in other.intermediate_values]

@@ -18,6 +18,8 @@ from sparsetune.study.space import Axis, Choice, IntRange, LogUniform, Value
 
 Point = Mapping[str, Value]
 """Values by dotted field."""
+STOPPED = "stopped"
+"""User attribute of trials that a rung stopped."""
 
 
 def to_optuna_trial(
@@ -26,6 +28,7 @@ def to_optuna_trial(
     objective: float | None,
     *,
     rungs: Mapping[int, float] | None = None,
+    is_stopped: bool = False,
     **attributes: str,
 ) -> FrozenTrial | None:
     """Optuna's form of a configuration; None if it lies outside the search ranges.
@@ -36,6 +39,7 @@ def to_optuna_trial(
             where Optuna cannot place it.
         objective: None if a seed diverged or it was stopped: the trial is PRUNED then.
         rungs: Intermediate values by their step.
+        is_stopped: True if a rung stopped it, noted as `STOPPED`.
         attributes: The trial's user attributes.
     """
     distributions: dict[str, BaseDistribution] = {}
@@ -50,7 +54,7 @@ def to_optuna_trial(
         params=dict(values),
         distributions=distributions,
         intermediate_values=dict(rungs or {}),
-        user_attrs=attributes,
+        user_attrs={**attributes, STOPPED: True} if is_stopped else attributes,
     )
 
 
