@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -239,7 +238,11 @@ def test_the_digest_names_every_file_and_size(images: Path) -> None:
 def test_resnet50_takes_real_steps_on_real_pictures(
     method: str, tmp_path: Path, data_root: Path
 ) -> None:
-    """The full-size model, recipe and reader; small pictures of CIFAR's JPEG copy and few steps."""
+    """The full-size model, recipe and reader; small pictures of CIFAR's JPEG copy and few steps.
+
+    At 64 pixels batch normalisation averages 4 images x 4 places. At 32 it has 4 numbers, and then
+    rounding, which differs between processors, decides whether a loss overflows.
+    """
     for part, count in (("train", 40), ("test", 20)):
         table = parquet.read_table(data_root / "cifar10-jpeg" / f"cifar10_{part}_jpeg.parquet")
         for i, row in enumerate(table.slice(0, count).to_pylist()):
@@ -249,9 +252,10 @@ def test_resnet50_takes_real_steps_on_real_pictures(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(row["image_jpeg"])
     sizes = {"examples": 40, "classes": 10, "validation": 0, "batch_size": 4}
+    pixels = {"resolution": 64, "eval_resolution": 64, "eval_resize": 72}
     spec = TrialSpec(
-        task=task(tmp_path, model="resnet50", label_smoothing=0.1, **sizes),
-        optim=OptimSpec(lr=0.5, lr_batch=1024, ema=0.9),
+        task=task(tmp_path, model="resnet50", label_smoothing=0.1, **sizes, **pixels),
+        optim=OptimSpec(lr=0.05, lr_batch=1024, ema=0.9),
         schedule=ScheduleSpec(epochs=2, warmup="2 steps"),
         compute=ComputeSpec(channels_last=True, accumulate=2),
     ).edited({"sparsity.method": method, "sparsity.target": 0.9 * (method != "dense")})
@@ -260,7 +264,8 @@ def test_resnet50_takes_real_steps_on_real_pictures(
     final = train(spec, report=rows.append, save_to=tmp_path / "model.safetensors")
     assert final.status == "COMPLETE" and final.certified, final.error
     assert rows[-1]["sparsity"] == pytest.approx(spec.sparsity.target, abs=1e-6)
-    assert math.isfinite(rows[-1]["batch_loss"])
+    # ln(10) = 2.3 is the loss of a network that has learned nothing.
+    assert all(row[loss] < 4 for row in rows for loss in ("batch_loss", "train_loss"))
 
 
 def test_a_gpu_has_readers_for_all_its_cpus_and_a_cpu_computes_on_them() -> None:
