@@ -23,12 +23,17 @@ def add_command(commands: Commands) -> None:
     summary = "show cells, trials, schedules and cost; train nothing"
     examples = (
         "preview studies.digits",
-        "preview my_study.py --probe",
+        'preview my_study.py --budget "8 gpu hours"',
     )
     parser = add_parser(commands, "preview", show_preview, summary, examples)
     add_study_arguments(parser)
     parser.add_argument(
         "--probe", action="store_true", help="time some steps here: forecast time and bytes too"
+    )
+    parser.add_argument(
+        "--budget",
+        help="choose the counts of configurations and report seeds that this pays for: epochs,"
+        " train flops, hours, cpu hours or gpu hours",
     )
     add_trial_arguments(parser)
 
@@ -39,8 +44,14 @@ def show_preview(parsed: argparse.Namespace) -> int:
     from sparsetune.launch.preview import preview_study, print_preview
 
     options: dict[str, Any] = {"probe": parsed.probe, "data_root": parsed.data_root}
+    timing = {name: getattr(parsed, name) for name in PROBE_OPTIONS}
+    if parsed.budget:
+        from sparsetune.launch.stated_budget import parse_budget, with_budget
+
+        stated = parse_budget(parsed.budget)
+        study = with_budget(study, stated, data_root=parsed.data_root, **timing)
     if parsed.probe:
-        options |= {name: getattr(parsed, name) for name in PROBE_OPTIONS}
+        options |= timing
     if parsed.json:
         print_json(preview_study(study, **options))
     else:

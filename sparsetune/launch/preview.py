@@ -36,6 +36,7 @@ from sparsetune.spec.rates import (
 from sparsetune.study import Study
 from sparsetune.study.budget import trained_epochs
 from sparsetune.study.cells import Cell, is_searched
+from sparsetune.study.rules.budgets import expected_cost
 from sparsetune.study.samplers import GP, startup_points
 from sparsetune.terminal import TextConsole
 from sparsetune.train import evaluation_steps
@@ -75,10 +76,24 @@ def preview_study(
         "tried_first": list(study.known),
         "trials_at_most": len(expected_epochs),
         "epochs_at_most": sum(expected_epochs.values()),
+        "budget": _budget_facts(study),
         "cells": cells,
         "warnings": [str(found) for found in checked.warnings],
         "unresolved": any(cell["steps"] is None for cell in cells),
         "forecast": _forecast_facts(planner, data_root=data_root, **options) if probe else None,
+    }
+
+
+def _budget_facts(study: Study) -> dict[str, Any] | None:
+    """The budget of the whole study with the counts that it pays for; None without one."""
+    if study.budget is None:
+        return None
+    return {
+        "limit": study.budget.limits()[study.equal],
+        "unit": study.equal,
+        "configurations_per_cell": study.configurations_per_cell,
+        "report_seeds": study.report_seeds,
+        "expected": expected_cost(study, study.cells()),
     }
 
 
@@ -220,11 +235,22 @@ def print_preview(
         console.print(f"warning: {escape(line)}", soft_wrap=True)
     for line in question_lines(facts["questions"]):
         console.print(escape(line), soft_wrap=True)
+    if facts["budget"]:
+        console.print(_budget_line(facts["budget"]), soft_wrap=True)
     trials = f"At most {facts['trials_at_most']} trials"
     console.print(f"{trials}, {facts['epochs_at_most']:.0f} epochs of training in all.")
     if facts["forecast"]:
         for line in facts["forecast"]["summary"]:
             console.print(escape(line), soft_wrap=True)
+
+
+def _budget_line(budget: dict[str, Any]) -> str:
+    unit = budget["unit"].replace("_", " ")
+    return (
+        f"budget=Budget({budget['unit']}={budget['limit']:g}) pays for"
+        f" {budget['configurations_per_cell']} configurations in each cell that searches and"
+        f" {budget['report_seeds']} report seeds: about {budget['expected']:,.0f} {unit} in all."
+    )
 
 
 def _cell_table(study: Study, cells: list[dict[str, Any]]) -> Table:

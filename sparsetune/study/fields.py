@@ -129,6 +129,9 @@ class StudyFields(Declaration):
     are then the dense network's."""
     at_most: Budget | None = None
     """Highest cost of a search configuration; one that would cost more is not tried."""
+    budget: Budget | None = None
+    """Cost of the whole study: of `configurations_per_cell` and `report_seeds`, those that are left
+    out are chosen so that its expected cost is within it."""
     configurations_per_cell: int = Field(default=8, ge=1, le=MAX_CONFIGURATIONS)
     """Configurations that the search of each cell tries, the base and the control among them."""
     # More search seeds would meet the report seeds, which must be fresh.

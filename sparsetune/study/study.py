@@ -25,7 +25,7 @@ from sparsetune.study.rules.axes import (
     equal_cell_problems,
     equal_value_problems,
 )
-from sparsetune.study.rules.budgets import epoch_problems
+from sparsetune.study.rules.budgets import affordable_division, budget_problems, epoch_problems
 from sparsetune.study.rules.fields import (
     equality_problems,
     readable_values,
@@ -44,6 +44,8 @@ EXTENSIBLE_COUNTS = ("report_seeds", "configurations_per_cell")
 GP_VERSION = 4
 """Defaults version from which on studies of many configurations a cell are sampled by `GP`, and
 stopped by `EARLY_HALVING`."""
+SEARCH_FIELDS = frozenset({"sampler", "stopping"})
+"""Fields that say how to search."""
 NOT_IN_DIGEST = ("quick_form", "question", "questions", "known_base")
 """Fields that do not change what runs."""
 
@@ -150,6 +152,7 @@ class Study(StudyFields):
             *question_problems(sound, cells),
             *equality_problems(sound, cells),
             *epoch_problems(sound, cells),
+            *budget_problems(sound, cells),
         }
         plans = without_known_lengths(plan_problems(sound, cells), problems)
         return without_consequences({*problems, *plans})
@@ -164,6 +167,7 @@ class Study(StudyFields):
             version: One of `sparsetune.spec.defaults.DEFAULTS_BY_VERSION.versions`.
         """
         study: Study = resolve_defaults(self, version)
+        study = study._with_divided_budget(version)
         study = study._with_default_search(version)
         if version == 1:
             return study  # what is left out has these values already
@@ -191,6 +195,17 @@ class Study(StudyFields):
             sampler=GP(), stopping=EARLY_HALVING if is_stopping_open else self.stopping
         )
 
+    def _with_divided_budget(self, version: int) -> Study:
+        """A copy with the counts that a budget pays for, where they are left out."""
+        if self.field_problems():
+            return self
+        cells, faults = self._expanded()
+        if faults:
+            return self
+        chooses_stopping = version >= GP_VERSION and not self.model_fields_set & SEARCH_FIELDS
+        division = affordable_division(self, cells, chooses_stopping=chooses_stopping)
+        return self.with_changes(**division._asdict()) if division else self
+
     @property
     def _searches(self) -> bool:
         return bool(self.search) or any(arm.search for arm in self.arms.values())
@@ -212,6 +227,7 @@ class Study(StudyFields):
             "report_seeds": form.report_seeds,
             "known": study.known[: max(0, count - 2)],  # after the base and the control
             "known_base": study.known_base or form.known_base,
+            "budget": None,  # of the whole study
         }
         if count < 2:
             changes["stopping"] = None  # it compares configurations

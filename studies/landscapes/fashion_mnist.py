@@ -3,7 +3,7 @@
 A landscape: each configuration is trained to its end on four seeds and evaluated every epoch, so
 that searches and stopping rules can be replayed over it (`python -m tests.benchmarks landscapes`).
 The networks and the ranges are those of `studies.fashion_mnist_ramps`: LeNet-300-100 on 20,000
-training images, dense and pruned by GMP to 95 and 99 % in 12 epochs, with 48 configurations each.
+training images, dense and pruned by GMP to 95 and 99 % in 12 epochs, with 50 configurations each.
 
 Hardware: two CPU cores; the time is measured in README.md of the folder above. Data: Fashion-MNIST,
 31 MB, downloaded by torchvision or found in `SPARSETUNE_DATA`.
@@ -53,7 +53,7 @@ STUDY = Study(
     sweep={"sparsity.target": [0, 0.95, 0.99]},
     search={"optim.lr": LogUniform(0.02, 0.5)},
     sampler=Sobol(),
-    configurations_per_cell=48,
+    configurations_per_cell=50,
     search_seeds=4,
     report_seeds=1,
     quick_form=Quick(
