@@ -19,6 +19,8 @@ cores:
 - ``data`` (8): images a second of each kind of data, against torchvision's pipelines; how long
   steps wait for them.
 - ``followers`` (10): whole launches whose followers are slow or fail, against one without.
+- ``landscapes`` (15): searches replayed over recorded studies: what they find, for how many epochs.
+- ``suggestions`` (2): a suggestion of the Gaussian process, against Optuna's alone.
 - ``sharing`` (2): trials an hour of 1, 4 and 16 processes that share a device; meant for GPUs.
 
 ``--quick`` takes a quarter of the rounds; a busy machine twice the time.
@@ -51,6 +53,7 @@ from tests.benchmarks.own_task import own_task_rows
 from tests.benchmarks.resume_cost import resume_rows
 from tests.benchmarks.rows import Row, quartiles
 from tests.benchmarks.step_cost import LENET, RESNET18, RESNET50, step_rows
+from tests.benchmarks.suggestion_cost import suggestion_rows
 from tests.benchmarks.text_cost import text_rows
 from tests.benchmarks.trial_cost import trial_rows
 
@@ -68,6 +71,7 @@ DATA_ROUNDS = 8
 SHARING_ROUNDS = 4
 FOLLOWER_ROUNDS = 5
 LANDSCAPE_REPLICATES = 8
+SUGGESTION_ROUNDS = 8
 QUICK = 4
 """By what the number of rounds is divided."""
 
@@ -101,6 +105,7 @@ SECTIONS: dict[str, Callable[[int, str], list[Row]]] = {
     "data": _data,
     "followers": lambda divisor, device: follower_rows(FOLLOWER_ROUNDS // divisor),
     "landscapes": lambda divisor, device: landscape_rows(LANDSCAPE_REPLICATES // divisor),
+    "suggestions": lambda divisor, device: suggestion_rows(SUGGESTION_ROUNDS // divisor),
     "sharing": lambda divisor, device: sharing_rows(SHARING_ROUNDS // divisor, device),
 }
 

@@ -298,7 +298,7 @@ def test_an_unknown_section_is_refused_with_the_known_ones(
         command.main(["speed"])
     assert (
         "sections are steps, own_task, masks, trials, resume, ledger, analysis_scale, fisher, text,"
-        " data, followers, landscapes, sharing, got speed" in capsys.readouterr().err
+        " data, followers, landscapes, suggestions, sharing, got speed" in capsys.readouterr().err
     )
 
 

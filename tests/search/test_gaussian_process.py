@@ -10,7 +10,7 @@ import pytest
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from sparsetune.search.sampling.gaussian_process import assume_objectives
+from sparsetune.search.sampling.gaussian_process import MAX_TOLD, assume_objectives, thin_out
 from sparsetune.search.sampling.optuna_form import to_optuna_trial
 from sparsetune.search.sampling.points import sample_point, sample_sequence_point
 from sparsetune.spec import TrialSpec
@@ -202,3 +202,20 @@ def test_a_choice_comes_first_and_the_rest_of_it_is_learnt_from_who_shares_it() 
     chosen = [point for point in points[7:] if point["sparsity.method"] == "gmp"]
     assert len(chosen) >= 7
     assert min(float(point["sparsity.ramp.start"]) for point in chosen) < 0.01
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("minimize", 1.0), ("maximize", -1.0)])
+def test_of_very_many_configurations_the_best_are_told_and_some_of_the_others(
+    direction: str, sign: float
+) -> None:
+    goal = StudyDirection.MINIMIZE if direction == "minimize" else StudyDirection.MAXIMIZE
+    finished = [optuna.trial.create_trial(value=sign * (999 - rank)) for rank in range(1000)]
+    running = optuna.trial.create_trial(state=TrialState.RUNNING)
+    few = [*finished[:MAX_TOLD], running]
+    assert thin_out(few, goal) == few
+    told = thin_out([*finished, running], goal)
+    losses = [sign * trial.value for trial in told[:-1] if trial.value is not None]
+    assert told[-1] is running
+    # The best hundred, and every ninth of the other 900.
+    assert sorted(losses) == [*range(100), *range(100, 1000, 9)]
+    assert losses == sorted(losses, reverse=True)  # in the order in which they were tried

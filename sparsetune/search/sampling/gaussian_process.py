@@ -10,6 +10,9 @@ or was stopped, such a configuration is given an objective:
 
 Those that still run are told as running, for which the process draws likely objectives itself
 (Ginsbourger, Le Riche & Carraro 2010, "Kriging is well-suited to parallelize optimization").
+
+The process takes time with the cube of what it is told: of more than `MAX_TOLD` finished
+configurations it is told the best, and others evenly spaced in the order of their objectives.
 """
 
 from __future__ import annotations
@@ -25,6 +28,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sparsetune.search.sampling.optuna_form import STOPPED, ask_choices, ask_values
 from sparsetune.study.cells import Cell
 from sparsetune.study.space import Value
+
+
+MAX_TOLD = 200
+"""Most finished configurations that the process is told."""
 
 
 def gp_sampler(seed: int) -> optuna.samplers.BaseSampler:
@@ -49,7 +56,7 @@ def suggest_by_process(
         direction: What is better.
         trials: Configurations that have finished or still run.
     """
-    known = assume_objectives(trials, direction)
+    known = thin_out(assume_objectives(trials, direction), direction)
     if not cell.deciding_choices:
         return ask_values(_asked(seed, direction, known), cell)
     decided = ask_choices(_asked(seed, direction, known), cell)
@@ -85,6 +92,23 @@ def assume_objectives(
         trial if loss is None else _completed(trial, sign * min(loss, worst))
         for trial, loss in zip(trials, assumed, strict=True)
     ]
+
+
+def thin_out(trials: Sequence[FrozenTrial], direction: StudyDirection) -> list[FrozenTrial]:
+    """The trials, without some of those that finished where these are more than `MAX_TOLD`.
+
+    The best half of `MAX_TOLD` stay, and as many others, evenly spaced by their objectives.
+    """
+    sign = 1.0 if direction == StudyDirection.MINIMIZE else -1.0
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if len(complete) <= MAX_TOLD:
+        return list(trials)
+    ranked = sorted(range(len(complete)), key=lambda place: _loss(complete[place].value, sign))
+    half = MAX_TOLD // 2
+    spaced = [half + index * (len(ranked) - half) // half for index in range(half)]
+    kept = {ranked[rank] for rank in (*range(half), *spaced)}
+    left = [trial for place, trial in enumerate(complete) if place in kept]
+    return [*left, *(trial for trial in trials if trial.state != TrialState.COMPLETE)]
 
 
 def _assumed_loss(trial: FrozenTrial, complete: Sequence[FrozenTrial], sign: float) -> float:
