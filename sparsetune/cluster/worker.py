@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -360,14 +360,18 @@ def _breaks_cuda(error: BaseException) -> bool:
 
 
 def _free_network() -> None:
-    """Free the trial's network, which is part of cycles that Python may collect late.
-
-    Modules that were loaded on use are never garbage: frozen after the first trial, they do not
-    slow collecting down.
-    """
+    """Free the trial's network, which is part of cycles that Python may collect late."""
     gc.collect()
-    if not gc.get_freeze_count():
-        gc.freeze()
+    _freeze_modules()
+
+
+@cache
+def _freeze_modules() -> None:
+    """Keep what the first trial has loaded out of later collections: modules are never garbage.
+
+    `gc.get_freeze_count` would say whether it was done, but counts a million objects one by one.
+    """
+    gc.freeze()
 
 
 def _empty_cuda_cache() -> None:
