@@ -29,7 +29,6 @@ from sparsetune.search.sampling.optuna_form import STOPPED, ask_choices, ask_val
 from sparsetune.study.cells import Cell
 from sparsetune.study.space import Value
 
-
 MAX_TOLD = 200
 """Most finished configurations that the process is told."""
 
