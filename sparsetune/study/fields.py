@@ -133,7 +133,8 @@ class StudyFields(Declaration):
     """Cost of the whole study: of `configurations_per_cell` and `report_seeds`, those that are left
     out are chosen so that its expected cost is within it."""
     configurations_per_cell: int = Field(default=8, ge=1, le=MAX_CONFIGURATIONS)
-    """Configurations that the search of each cell tries, the base and the control among them."""
+    """Configurations that the search of each cell tries, the base and the control among them. Left
+    out together with `sampler` and `stopping`, there are 16."""
     # More search seeds would meet the report seeds, which must be fresh.
     search_seeds: int = Field(default=1, ge=1, le=FIRST_REPORT_SEED)
     """Seeds of each configuration; it is compared by their mean."""

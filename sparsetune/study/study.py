@@ -179,20 +179,28 @@ class Study(StudyFields):
         return study.with_changes(arms={**study.arms, **arms}) if arms else study
 
     def _with_default_search(self, version: int) -> Study:
-        """A copy with the sampler, and the stopping rule, that a version chooses where left out.
+        """A copy with the search that a version chooses where it is left out.
 
-        Below `MIN_GP_CONFIGURATIONS` all versions choose the same, and both stay left out. Who
-        declares a sampler declares how to search: such a study stops early only if it says so.
+        Without sampler, stopping rule and number of configurations these are `GP`, `EARLY_HALVING`
+        and `MIN_GP_CONFIGURATIONS`; a declared number below that keeps Sobol points. Who declares a
+        sampler declares how to search: such a study stops early only if it says so.
         """
-        if "sampler" in self.model_fields_set or not isinstance(self.configurations_per_cell, int):
+        given = self.model_fields_set
+        if "sampler" in given or not self._searches:
             return self
-        if self.configurations_per_cell < MIN_GP_CONFIGURATIONS or not self._searches:
-            return self
+        study = self
+        if not given & {"stopping", "configurations_per_cell"}:
+            # Set even where it is as before, so that no later version changes it.
+            count = MIN_GP_CONFIGURATIONS if version >= GP_VERSION else self.configurations_per_cell
+            study = self.with_changes(configurations_per_cell=count)
+        count = study.configurations_per_cell
+        if not isinstance(count, int) or count < MIN_GP_CONFIGURATIONS:
+            return study
         if version < GP_VERSION:
-            return self.with_changes(sampler=Sobol())
-        is_stopping_open = "stopping" not in self.model_fields_set
-        return self.with_changes(
-            sampler=GP(), stopping=EARLY_HALVING if is_stopping_open else self.stopping
+            return study.with_changes(sampler=Sobol())
+        is_stopping_open = "stopping" not in given
+        return study.with_changes(
+            sampler=GP(), stopping=EARLY_HALVING if is_stopping_open else study.stopping
         )
 
     def _with_divided_budget(self, version: int) -> Study:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.study import Arm, Study
 from sparsetune.study.space import LogUniform
-from sparsetune.study.stopping import Halving
+from sparsetune.study.samplers import GP, TPE, Sobol
+from sparsetune.study.stopping import EARLY_HALVING, Halving
 
 SEARCH = {"optim.lr": LogUniform(0.01, 1)}
 
@@ -56,3 +58,33 @@ def test_a_rule_is_part_of_the_digest_and_no_rule_is_not() -> None:
 def test_the_quick_form_keeps_the_rule() -> None:
     quick = study(stopping=Halving(reduction=2)).quick()
     assert quick.stopping == Halving(reduction=2) and quick.validate_declaration() == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "before", "now"),
+    [
+        ({}, (8, Sobol(), None), (16, GP(), EARLY_HALVING)),
+        ({"stopping": None}, (8, Sobol(), None), (8, Sobol(), None)),
+        ({"configurations_per_cell": 15}, (15, Sobol(), None), (15, Sobol(), None)),
+        ({"configurations_per_cell": 16}, (16, Sobol(), None), (16, GP(), EARLY_HALVING)),
+        (
+            {"configurations_per_cell": 16, "stopping": Halving()},
+            (16, Sobol(), Halving()),
+            (16, GP(), Halving()),
+        ),
+        ({"sampler": TPE()}, (8, TPE(), None), (8, TPE(), None)),
+        ({"search": {}}, (8, Sobol(), None), (8, Sobol(), None)),
+    ],
+)
+def test_how_a_study_searches_where_it_leaves_that_out(
+    fields: dict[str, Any], before: tuple[Any, ...], now: tuple[Any, ...]
+) -> None:
+    declared = Study(**{"name": "s", "search": SEARCH, **fields})
+    for version, expected in ((3, before), (4, now)):
+        resolved = declared.under_defaults(version)
+        search = resolved.configurations_per_cell, resolved.sampler, resolved.stopping
+        assert search == expected
+        # What is stored keeps its meaning under every version.
+        again = resolved.under_defaults(DEFAULTS_BY_VERSION.current)
+        assert again.digest() == resolved.digest()
+        assert (again.configurations_per_cell, again.sampler, again.stopping) == expected
