@@ -15,6 +15,8 @@ pytestmark = pytest.mark.browser
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
+READY_MILLISECONDS = 90_000
+"""What a figure may take to be drawn where other tests run beside."""
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 
 
@@ -54,7 +56,7 @@ def opened(browser: Any, path: Path, said: list[str], width: int = 1280, **conte
         page.locator("#more > summary").click()
         for figure in page.locator("figure.interactive").all():
             figure.scroll_into_view_if_needed()
-            figure.locator(".panel[data-ready]").first.wait_for()
+            figure.locator(".panel[data-ready]").first.wait_for(timeout=READY_MILLISECONDS)
     return page
 
 
