@@ -2,8 +2,9 @@
 
 A landscape: each configuration is trained to its end on four seeds and evaluated every epoch, so
 that searches and stopping rules can be replayed over it (`python -m tests.benchmarks landscapes`).
-The networks and the ranges are those of `studies.fashion_mnist_ramps`: LeNet-300-100 on 20,000
-training images, dense and pruned by GMP to 95 and 99 % in 12 epochs, with 50 configurations each.
+The network and the ranges are those of `studies.fashion_mnist_ramps`: LeNet-300-100, here on 10,000
+images of which 2,000 validate, dense and pruned by GMP to 95 and 99 % in 12 epochs, with 50
+configurations each.
 
 Hardware: two CPU cores; the time is measured in README.md of the folder above. Data: Fashion-MNIST,
 31 MB, downloaded by torchvision or found in `SPARSETUNE_DATA`.
@@ -34,8 +35,8 @@ STUDY = Study(
             dataset="fashion_mnist",
             model="lenet_300_100",
             batch_size=128,
-            validation=0.1,
-            train_examples=20_000,
+            validation=0.2,
+            train_examples=10_000,
         ),
         optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
         schedule=ScheduleSpec(epochs=12, lr="linear", warmup=0.05),
