@@ -9,7 +9,7 @@ WIDTHS = (16, 32, 64)
 
 
 def build(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
-    """Three 3 x 3 convolutions of stride 2, each with batch normalisation and ReLU, and a classifier.
+    """Three 3 x 3 convolutions of stride 2 with batch normalisation and ReLU, and a classifier.
 
     It has 24,144 weights on images of three channels.
 
