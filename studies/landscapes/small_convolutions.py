@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import nn
 
-WIDTHS = (16, 32, 64)
+WIDTHS = (8, 16, 32)
 """Channels of the three convolutions."""
 
 
 def build(input_shape: tuple[int, ...], n_classes: int) -> nn.Module:
     """Three 3 x 3 convolutions of stride 2 with batch normalisation and ReLU, and a classifier.
 
-    It has 24,144 weights on images of three channels.
+    It has 6,296 weights on images of three channels.
 
     Args:
         input_shape: Channels, height and width of an image.
