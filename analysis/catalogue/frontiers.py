@@ -63,8 +63,11 @@ FRONTIER_SENTENCES = {
     ),
     "searches_marks": Template(
         "replayed searches are drawn",
-        "Each mark is a way to search, replayed on configurations that trained to their end; means"
-        " over {networks} networks.",
+        "Each mark is a way to search, replayed on configurations that trained to their end.",
+    ),
+    "searches_networks": Template(
+        "replayed searches are drawn: means over several networks",
+        "Regret and epochs are means over {networks} networks.",
     ),
     "searches_regret": Template(
         "replayed searches are drawn: what regret is",
@@ -73,7 +76,7 @@ FRONTIER_SENTENCES = {
     ),
     "searches_bars": Template(
         "replayed searches are drawn: what bars are",
-        "Bars are 95 % intervals over {over}.",
+        "Bars are 95 % intervals over {over}; some may leave the figure.",
     ),
     "searches_front": Template(
         "replayed searches are drawn: what the line is",

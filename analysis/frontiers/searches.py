@@ -123,7 +123,9 @@ class SearchFront(Shown):
 
     def _sentences(self) -> Iterator[Sentence]:
         networks = int(self.rows["cell"].nunique())
-        yield write("searches_marks", networks=networks)
+        yield write("searches_marks")
+        if networks > 1:
+            yield write("searches_networks", networks=networks)
         yield write("searches_regret", measure=self.y.phrase, configurations=self.configurations)
         over = "resampled configurations"
         if self.seeds > 1:

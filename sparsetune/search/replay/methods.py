@@ -149,7 +149,7 @@ def _parse(text: str, rules: Mapping[str, StoppingRule], size: int) -> NamedSear
         if sampler != "sobol":
             raise _MethodError(f"{ONE_EPOCH} follows the recorded sequence: write sobol")
         fraction = _fraction(number)
-        words = f"{start}all to {fraction}"
+        words = _capital(f"{start}all to {fraction}")
         return NamedSearch(method._replace(fraction=float(fraction)), words)
     scheduler, words = _scheduler(rules[rule], rule, number, ":" in stopping)
     return NamedSearch(method._replace(scheduler=scheduler), _capital(f"{start}{words}"))
