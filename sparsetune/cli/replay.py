@@ -50,7 +50,7 @@ def add_command(commands: Commands) -> None:
 
 def _add_search_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "searches", "regret on fresh seeds against the epochs spent, with 95 %% intervals"
+        "searches", "regret on fresh seeds against the epochs spent, with 95 % intervals"
     )
     add = group.add_argument
     add(

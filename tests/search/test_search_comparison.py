@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,9 @@ from sparsetune.search.replay.search_comparison import SearchComparison, compare
 from sparsetune.spec import ScheduleSpec, TrialSpec
 from sparsetune.storage import StudyDirectory
 from sparsetune.study import Arm, Study
+from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import GP, Sobol
-from sparsetune.study.space import LogUniform
+from sparsetune.study.space import Choice, LogUniform, Uniform
 from sparsetune.study.stopping import Halving
 from tests.analysis.simulation import Simulation
 from tests.search.test_searches import BAD, DIVERGED, QUICK, SLOW, cell_of
@@ -214,6 +216,30 @@ def test_a_landscape_gives_what_its_study_gives(recorded: Path, tmp_path: Path) 
     assert compare(file, "asha", "sobol:4").table == compare(recorded, "asha", "sobol:4").table
     with pytest.raises(StudyDirectoryError, match="there is none"):
         compare(tmp_path / "missing.parquet")
+
+
+class TwoOptimizers(Simulation):
+    """Configurations of two optimizers, of which one has a momentum."""
+
+    def configurations(self, cell: Cell) -> Iterator[tuple[int, str, dict[str, Any]]]:
+        for k in range(10):
+            momentum = {} if k % 2 else {"optim.momentum": 0.5 + 0.03 * k}
+            name = "adamw" if k % 2 else "sgd"
+            yield k, f"sobol:{k}", {"optim.name": name, "optim.lr": 0.01 * 1.3**k} | momentum
+
+
+def test_axes_that_apply_under_a_choice(tmp_path: Path) -> None:
+    search = {
+        "optim.name": Choice(["sgd", "adamw"]),
+        "optim.momentum": Uniform(0.4, 0.95),
+        "optim.lr": LogUniform(0.01, 1),
+    }
+    chosen = STUDY.with_changes(search=search, sweep={"sparsity.target": [0]})
+    path = TwoOptimizers(chosen, tmp_path / "chosen").run()
+    found = compare(path, "gp:10+asha")
+    assert (found.left_out, found.table[0]["recorded"]) == (0, 10)
+    write_landscape(StudyDirectory(path), tmp_path / "chosen.parquet")
+    assert compare(tmp_path / "chosen.parquet", "gp:10+asha").table == found.table
 
 
 def test_what_was_stopped_is_left_out_and_too_little_is_refused(tmp_path: Path) -> None:

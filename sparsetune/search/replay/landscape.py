@@ -78,7 +78,9 @@ def _rows(study: Study, states: Mapping[str, TrialState]) -> Iterator[dict[str, 
                 continue
             spec = TrialSpec.model_validate(use.spec)
             facts = (use.cell, use.config_id, use.index, spec.seed, state.status)
-            values = {path: spec.columns()[path] for path in searched[use.cell]}
+            columns_of = spec.columns()
+            # An axis that applies under a choice has no column elsewhere.
+            values = {path: columns_of[path] for path in searched[use.cell] if path in columns_of}
             for step in sorted(state.reports):
                 row = state.reports[step].row
                 measured = {name: row.get(name) for name in columns}
@@ -183,7 +185,12 @@ def _configuration(
     Raises:
         StudyDirectoryError: if its values are not those of its id.
     """
-    values = {path: rows[0][path] for path in cell.search}
+    values = {}
+    for path, axis in cell.search.items():
+        value = rows[0].get(path)
+        # A file has None where an axis does not apply, and where None was chosen.
+        if value is not None or (path in rows[0] and None in getattr(axis, "options", ())):
+            values[path] = value
     spec = cell.at(values)
     if spec.config_id() != config_id:
         raise StudyDirectoryError(f"the values of `{config_id}` must be those of its trials")
