@@ -10,6 +10,7 @@ from .curves import figures as curve_figures
 from .curves.curve import Curve, cost_curve, length_curve, sparsity_curve
 from .diff import diff
 from .frontiers import figures as frontier_figures
+from .frontiers import search_figure
 from .frontiers.budgets import best_at
 from .frontiers.iso_flops import iso_flops
 from .frontiers.pareto import pareto_front
@@ -49,6 +50,7 @@ FIGURE_MODULES = (
     optimum_figures,
     ramp_figures,
     reference_figures,
+    search_figure,
     structure_figures,
 )
 """Modules that register how results are drawn; see `analysis.drawers`."""

@@ -14,7 +14,7 @@ downloaded by torchvision or found in `SPARSETUNE_DATA`. Numbers to compare with
 for ResNet50, Gale et al. (arXiv 1902.09574) found late starts and early ends bad.
 
     uv run sparsetune run studies.fashion_mnist_ramps
-    uv run sparsetune replay runs/fashion-mnist-ramps
+    uv run sparsetune replay runs/fashion-mnist-ramps --workers 2
 """
 
 from sparsetune import (

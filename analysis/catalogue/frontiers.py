@@ -61,4 +61,40 @@ FRONTIER_SENTENCES = {
         "intervals leave open on which side of the front some networks are",
         "Faint: for {count} networks intervals overlap, so their side is not settled.",
     ),
+    "searches_marks": Template(
+        "replayed searches are drawn",
+        "Each mark is a way to search, replayed on configurations that trained to their end.",
+    ),
+    "searches_networks": Template(
+        "replayed searches are drawn: means over several networks",
+        "Regret and epochs are means over {networks} networks.",
+    ),
+    "searches_regret": Template(
+        "replayed searches are drawn: what regret is",
+        "Regret: how much worse the {measure} of the chosen recipe is than if all {configurations}"
+        " had trained to their end, judged on fresh seeds.",
+    ),
+    "searches_bars": Template(
+        "replayed searches are drawn: what bars are",
+        "Bars are 95 % intervals over {over}; some may leave the figure.",
+    ),
+    "searches_front": Template(
+        "replayed searches are drawn: what the line is",
+        "The line joins filled marks: no other search has both less regret and fewer epochs.",
+    ),
+    "searches_one_seed": Template(
+        "replayed searches are drawn, and configurations have one seed",
+        "With one seed there is no fresh one: recipes are judged on the seed that chose them, so"
+        " regret is too low.",
+    ),
+    "searches_stopped": Template(
+        "replayed searches are drawn, and some configurations did not train to their end",
+        "Left out are {count} configurations that did not train to their end; stopping looks safer"
+        " without them.",
+    ),
+    "searches_outdated": Template(
+        "trials have ended since searches were replayed",
+        "What other searches would have found is not shown, since trials have ended after"
+        " `sparsetune replay`: run it again.",
+    ),
 }

@@ -20,6 +20,7 @@ from ..curves.exhibits import curve_exhibits, history_exhibits
 from ..estimates.means import cell_values
 from ..exhibit import Exhibit, NotShownError
 from ..frontiers.exhibits import frontier_exhibits
+from ..frontiers.search_exhibits import search_exhibits
 from ..lengths.exhibits import (
     extension_exhibits,
     needed_exhibits,
@@ -116,7 +117,7 @@ SECTIONS: Mapping[str, tuple[MeasureExhibits, ...]] = {
         without_measure(importance_exhibits),
     ),
     "What re-tuning gained": (retuning_exhibits, without_measure(optimism_exhibits)),
-    "Accuracy for a budget": (frontier_exhibits,),
+    "Accuracy for a budget": (frontier_exhibits, without_measure(search_exhibits)),
     "Structure of the sparse networks": (without_measure(structure_exhibits),),
     "During training": (without_measure(history_exhibits),),
 }

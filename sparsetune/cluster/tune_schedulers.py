@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from sparsetune.search.replay.clock import (
@@ -17,9 +19,13 @@ from sparsetune.search.replay.clock import (
     SchedulerFactory,
     build_halving,
 )
+from sparsetune.search.replay.methods import OWN_RULES, StoppingRule
 from sparsetune.storage.records import Report
 from sparsetune.study import Minimize, Study
 from sparsetune.study.stopping import Halving
+
+HYPERBAND_BRACKETS = 3
+"""Brackets of Hyperband in a comparison."""
 
 
 def build_schedulers(rule: Halving) -> dict[str, SchedulerFactory]:
@@ -59,7 +65,9 @@ class RayScheduler:
     def started(self, trial: RecordedTrial) -> None:
         """Announce the trial to Ray's scheduler."""
         self._trials[trial.trial_id] = RayTrial(trial.trial_id)
-        self._scheduler.on_trial_add(self, self._trials[trial.trial_id])
+        # Hyperband draws a trial's bracket from numpy's global state: a replay repeats it.
+        with _seeded_numpy(len(self._trials)):
+            self._scheduler.on_trial_add(self, self._trials[trial.trial_id])
 
     def reported(self, trial: RecordedTrial, row: Report) -> Collection[str]:
         """Pass a row to Ray's scheduler; returns the trial's id where it stops it.
@@ -92,6 +100,17 @@ class RayScheduler:
         if one.status == "RUNNING":
             one.status = "TERMINATED"
             self._scheduler.on_trial_complete(self, one, one.last_result)
+
+
+@contextmanager
+def _seeded_numpy(seed: int) -> Iterator[None]:
+    """Seed numpy's global state within the ``with`` block, and restore it after."""
+    before = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
 
 
 def build_asha(
@@ -135,6 +154,20 @@ def build_median_stopping(study: Study, trials: Sequence[RecordedTrial]) -> RayS
             grace_period=min(1, _longest(trials)),
         )
     )
+
+
+def stopping_rules() -> dict[str, StoppingRule]:
+    """Every stopping rule that a replayed search may have, by name: ours and those of Ray Tune."""
+
+    def asha(reduction: float, brackets: int = 1) -> SchedulerFactory:
+        return partial(build_asha, reduction=reduction, brackets=brackets)
+
+    return {
+        "asha": StoppingRule(asha, 3, "ASHA"),
+        "hyperband": StoppingRule(partial(asha, brackets=HYPERBAND_BRACKETS), 3, "Hyperband"),
+        "median": StoppingRule(lambda: build_median_stopping, None, "median stopping"),
+        **OWN_RULES,
+    }
 
 
 def _longest(trials: Sequence[RecordedTrial]) -> float:

@@ -1,31 +1,21 @@
 """Searches replayed over recorded landscapes: how good is what they choose, for how many epochs.
 
-A search sees one seed of a cell; what it chooses is judged on the other seeds. The loss of a search
-is the difference to 32 Sobol configurations trained to their end, which see the same seed and begin
-at the same point of the sequence; positive is worse. Half of the cells served to choose the rules;
-the other half is held out.
+Regrets, epochs and intervals are those of `sparsetune replay`: see `search.replay.regret`. Half of
+the cells served to choose the rules; the other half is held out.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from statistics import fmean, stdev
-
-import numpy as np
-from scipy.stats import t
 
 from sparsetune.cluster.tune_schedulers import build_asha, build_median_stopping
 from sparsetune.search.replay.clock import build_halving
 from sparsetune.search.replay.landscape import read_landscape
-from sparsetune.search.replay.searches import (
-    RecordedCell,
-    RecordedConfiguration,
-    SearchMethod,
-    replay_search,
-)
+from sparsetune.search.replay.regret import SearchReplay, regret_estimate
+from sparsetune.search.replay.searches import RecordedCell, SearchMethod
 from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.study import Study
 from sparsetune.study.samplers import GP, Sobol
@@ -44,8 +34,8 @@ CHOSEN_ON = {
     )
 }
 """Cells of each landscape that rules were chosen on; all others are held out."""
-REFERENCE = "32 whole"
-"""The search that others are compared with."""
+WHOLE = 32
+"""Configurations of the search that others are compared with."""
 MIN_DEFAULT = 16
 """Configurations of the smallest study that is searched by the default."""
 
@@ -66,7 +56,7 @@ def methods() -> list[SearchMethod]:
     sobol = Sobol()
     default = default_method()
     return [
-        SearchMethod(REFERENCE, sobol, 32),
+        SearchMethod("32 whole", sobol, WHOLE),
         SearchMethod("16 whole", sobol, 16),
         SearchMethod("8 whole", sobol, 8),
         SearchMethod("32 to a quarter", sobol, 32, fraction=0.25),
@@ -100,49 +90,16 @@ def landscape_rows(replicates: int) -> list[Row]:
 
 
 def _half_rows(title: str, cells: Sequence[RecordedCell], replicates: int) -> Iterator[Row]:
-    references: dict[tuple[int, int, int], float] = {}
+    replay = SearchReplay(cells, WHOLE, replicates)
+    searches = replicates * sum(len(cell.seeds) for cell in cells)
     for method in methods():
         start = time.perf_counter()
-        losses: dict[tuple[int, int], list[float]] = {}
-        fractions: list[float] = []
-        for place, cell in enumerate(cells):
-            longest = max(row.epoch for row in cell.configurations[0].seeds[cell.seeds[0]].rows)
-            for seed in cell.seeds:
-                worst = cell.worst_loss(seed)
-                for replicate in range(replicates):
-                    pool = _pool(cell, place, seed, replicate)
-                    outcome = replay_search(cell, method, seed, pool)
-                    loss = worst
-                    if outcome.chosen:
-                        loss = min(worst, cell.fresh_loss(outcome.chosen, seed))
-                    reference = references.setdefault((place, seed, replicate), loss)
-                    losses.setdefault((place, seed), []).append(100 * (loss - reference))
-                    fractions.append(outcome.epochs / (32 * longest))
+        estimate = regret_estimate(replay.draws(method))
         seconds = time.perf_counter() - start
-        notes = {"epochs_fraction": fmean(fractions), **regret_interval(losses)}
-        yield Row(title, method.name, [seconds / len(fractions)], notes=notes)
-
-
-def _pool(cell: RecordedCell, place: int, seed: int, replicate: int) -> list[RecordedConfiguration]:
-    """The cell's configurations, from another point of their sequence on for each replicate."""
-    first = int(np.random.default_rng([place, seed, replicate]).integers(len(cell.configurations)))
-    return [*cell.configurations[first:], *cell.configurations[:first]]
-
-
-def regret_interval(losses: Mapping[tuple[int, int], Sequence[float]]) -> dict[str, float]:
-    """Mean over cells with the ends of its 95 % interval, in points.
-
-    Searches that see one seed share their data: each seed of a cell counts as one value.
-
-    Args:
-        losses: Differences by cell and seed.
-    """
-    by_cell: dict[int, list[float]] = {}
-    for (cell, _), values in losses.items():
-        by_cell.setdefault(cell, []).append(fmean(values))
-    mean = fmean(fmean(values) for values in by_cell.values())
-    variances = [stdev(values) ** 2 / len(values) for values in by_cell.values()]
-    error = sum(variances) ** 0.5 / len(by_cell)
-    freedom = sum(len(values) - 1 for values in by_cell.values())
-    half = float(t.ppf(0.975, freedom)) * error
-    return {"regret_points": mean, "regret_low": mean - half, "regret_high": mean + half}
+        notes = {
+            "epochs_fraction": estimate.epochs_fraction,
+            "regret_points": 100 * estimate.mean,
+            "regret_low": 100 * estimate.low,
+            "regret_high": 100 * estimate.high,
+        }
+        yield Row(title, method.name, [seconds / searches], notes=notes)

@@ -75,17 +75,19 @@ class RampAwareHalving:
         self._trials: dict[str, list[RecordedTrial]] = {}
         for trial in trials:
             self._trials.setdefault(trial.config_id, []).append(trial)
+        self._begun: dict[str, None] = {}
+        """Configurations that have begun, in order: the others have no standing."""
 
     def started(self, trial: RecordedTrial) -> None:
-        """Does nothing: a trial without rows has no standing."""
+        """Count the trial's configuration among those that are compared."""
+        self._begun[trial.config_id] = None
 
     def reported(self, trial: RecordedTrial, row: Report) -> Collection[str]:
         """Stops every seed of a configuration that a rung stops."""
         state = self._states[trial.trial_id]
         state.reports[row.step] = row
         for rung in self.rungs.rungs_reached(state, row):
-            # Those that have not started have no standing, and so do not count.
-            others = [self._candidate(name) for name in self._trials if name != trial.config_id]
+            others = [self._candidate(name) for name in self._begun if name != trial.config_id]
             if self.rungs.stop_reason(self._candidate(trial.config_id), others, rung):
                 return [seed.trial_id for seed in self._trials[trial.config_id]]
         return ()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -77,26 +78,90 @@ def _rows(study: Study, states: Mapping[str, TrialState]) -> Iterator[dict[str, 
                 continue
             spec = TrialSpec.model_validate(use.spec)
             facts = (use.cell, use.config_id, use.index, spec.seed, state.status)
-            values = {path: spec.columns()[path] for path in searched[use.cell]}
+            columns_of = spec.columns()
+            # An axis that applies under a choice has no column elsewhere.
+            values = {path: columns_of[path] for path in searched[use.cell] if path in columns_of}
             for step in sorted(state.reports):
                 row = state.reports[step].row
                 measured = {name: row.get(name) for name in columns}
                 yield dict(zip(TRIAL_COLUMNS, facts, strict=True)) | values | measured
 
 
-def read_landscape(path: str | os.PathLike[str]) -> list[RecordedCell]:
+def read_landscape(path: str | os.PathLike[str], cells: Sequence[str] = ()) -> list[RecordedCell]:
     """Cells of a landscape, with the configurations that have every seed, in order of proposal.
 
+    Args:
+        path: The Parquet file.
+        cells: Names of the cells that are read; empty for all.
+
     Raises:
-        StudyDirectoryError: if it is no landscape, or its values are not those of its trials.
+        StudyDirectoryError: if it is no landscape, its values are not those of its trials, or it
+            has no cell of such a name.
     """
-    table = pq.read_table(path)
-    declaration = (table.schema.metadata or {}).get(DECLARATION)
+    declaration = None
+    with suppress(pa.ArrowInvalid):
+        declaration = (pq.read_schema(path).metadata or {}).get(DECLARATION)
     if declaration is None:
         raise StudyDirectoryError(f"`{path}` must be written by `write_landscape`")
     study = Study.model_validate(json.loads(declaration))
-    by_cell: dict[str, dict[tuple[int, str], list[dict[str, Any]]]] = {}
-    for row in table.to_pylist():
+    require_cells(study, cells)
+    # What is not asked for is not even read.
+    rows = pq.read_table(path, filters=[("cell", "in", list(cells))] if cells else None)
+    return _cells(study, rows.to_pylist())
+
+
+def read_study(
+    directory: StudyDirectory, cells: Sequence[str] = (), *, salvage: bool = False
+) -> tuple[list[RecordedCell], int]:
+    """Cells of a study directory, as those of a landscape, and what cannot be replayed.
+
+    Args:
+        directory: The study; it may be unfinished.
+        cells: Names of the cells that are read; empty for all.
+        salvage: True to read a damaged ledger up to its first damage.
+
+    Returns:
+        The cells; and the number of configurations, over these cells, that a sampler proposed and
+        that did not train to their end with every seed.
+
+    Raises:
+        StudyDirectoryError: if it is no study directory, or has no cell of such a name.
+    """
+    recorded = directory.recorded(salvage=salvage)
+    study = recorded.study
+    require_cells(study, cells)
+    states = fold_records(recorded.records)
+    read = [row for row in _rows(study, states) if not cells or row["cell"] in cells]
+    found = _cells(study, read)
+    proposed = {
+        (use.cell, use.config_id)
+        for state in states.values()
+        for use in state.proposed
+        if use.role == "search" and use.source not in LEFT_OUT
+    }
+    if cells:
+        proposed = {one for one in proposed if one[0] in cells}
+    return found, len(proposed) - sum(len(cell.configurations) for cell in found)
+
+
+def require_cells(study: Study, cells: Sequence[str]) -> None:
+    """Refuse names that no cell of a study has.
+
+    Raises:
+        StudyDirectoryError: naming all of them, and the cells that there are.
+    """
+    known = [cell.name for cell in study.cells()]
+    unknown = [name for name in cells if name not in known]
+    if unknown:
+        raise StudyDirectoryError(
+            f"cells must be among {', '.join(known)}; got {', '.join(unknown)}"
+        )
+
+
+def _cells(study: Study, rows: Sequence[Mapping[str, Any]]) -> list[RecordedCell]:
+    """Cells with at least one configuration that has every seed, from rows of evaluations."""
+    by_cell: dict[str, dict[tuple[int, str], list[Mapping[str, Any]]]] = {}
+    for row in rows:
         configurations = by_cell.setdefault(row["cell"], {})
         configurations.setdefault((row["index"], row["config_id"]), []).append(row)
     found = []
@@ -113,14 +178,19 @@ def read_landscape(path: str | os.PathLike[str]) -> list[RecordedCell]:
 
 
 def _configuration(
-    study: Study, cell: Cell, config_id: str, rows: Sequence[dict[str, Any]]
+    study: Study, cell: Cell, config_id: str, rows: Sequence[Mapping[str, Any]]
 ) -> RecordedConfiguration | None:
     """A configuration from its rows; None if it lies outside the searched ranges.
 
     Raises:
         StudyDirectoryError: if its values are not those of its id.
     """
-    values = {path: rows[0][path] for path in cell.search}
+    values = {}
+    for path, axis in cell.search.items():
+        value = rows[0].get(path)
+        # A file has None where an axis does not apply, and where None was chosen.
+        if value is not None or (path in rows[0] and None in getattr(axis, "options", ())):
+            values[path] = value
     spec = cell.at(values)
     if spec.config_id() != config_id:
         raise StudyDirectoryError(f"the values of `{config_id}` must be those of its trials")

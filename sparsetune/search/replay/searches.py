@@ -77,14 +77,20 @@ class RecordedCell:
         return math.inf if value is None or not math.isfinite(value) else self.sign * value
 
     def fresh_loss(self, configuration: RecordedConfiguration, seed: int) -> float:
-        """Mean final objective of a configuration on the seeds other than this one."""
+        """Mean final objective of a configuration on the seeds other than this one.
+
+        Where the record has one seed, on that one.
+        """
         others = [trial for other, trial in configuration.seeds.items() if other != seed]
-        return fmean(map(self.loss, others))
+        return fmean(map(self.loss, others or configuration.seeds.values()))
 
     def worst_loss(self, seed: int) -> float:
-        """Largest finite loss on the seeds other than this one, for a search that finds nothing."""
+        """Largest finite loss on the seeds other than this one, for a search that finds nothing.
+
+        Infinite if there is none.
+        """
         losses = [self.fresh_loss(one, seed) for one in self.configurations]
-        return max(loss for loss in losses if math.isfinite(loss))
+        return max((loss for loss in losses if math.isfinite(loss)), default=math.inf)
 
 
 class SearchMethod(NamedTuple):
