@@ -68,7 +68,10 @@ EXCEPTIONS = {
 """Imports against the directions, by prefix of importer and imported, each with its reason."""
 
 HEAVY = {
-    "torch": "sparsity tasks train costs search cluster launch cli integrations",
+    "torch": (
+        "sparsity tasks train costs search cluster launch cli integrations"
+        " studies.landscapes.small_convolutions"
+    ),
     "torchvision": "tasks",
     # `integrations` gives a training to the user's own tuner: there it is the engine, not ours.
     "ray": "cluster integrations",
@@ -199,6 +202,7 @@ def fault(found: Import) -> str | None:
     if imported in HEAVY and not found.for_types:
         allowed = HEAVY[imported].split()
         names = {importer.partition(".")[0], importer.removeprefix("sparsetune."), importer}
+        names.add(found.importer)
         if not names & set(allowed):
             return f"only {HEAVY[imported]} may import {imported}"
     of, to = found.importer.partition(".")[0], found.imported.partition(".")[0]

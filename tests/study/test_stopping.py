@@ -8,8 +8,8 @@ import pytest
 
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.study import Arm, Study
-from sparsetune.study.space import LogUniform
 from sparsetune.study.samplers import GP, TPE, Sobol
+from sparsetune.study.space import LogUniform
 from sparsetune.study.stopping import EARLY_HALVING, Halving
 
 SEARCH = {"optim.lr": LogUniform(0.01, 1)}
