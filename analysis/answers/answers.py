@@ -193,8 +193,8 @@ def _how_sure(judging: Judging, found: Sequence[Answer]) -> list[Sentence]:
     sure = [write("sure", over=listed(sources))]
     if searched:
         sure.append(write("sure_recipes"))
-    if asking.stage > 1:
-        sure.append(write("sure_looks", stage=asking.stage))
+    if asking.look > len(asking.declared_looks):
+        sure.append(write("sure_looks", stage=asking.look))
     return sure
 
 

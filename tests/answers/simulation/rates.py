@@ -78,7 +78,7 @@ def reports_of(study: Study, stages: int = 1) -> Outcome:
     false_yes = false_no = missed = False
     for stage in range(1, stages + 1):
         family = study.drawn.family(study.margin, n)
-        bounds = judge(family, level=LEVEL, stage=stage)
+        bounds = judge(family, level=LEVEL, look=stage)
         sides = sides_of(family)
         false_yes |= any(map(is_false_yes, bounds, truths))
         false_no |= any(
