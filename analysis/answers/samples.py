@@ -143,6 +143,7 @@ class ReportRuns:
             scores=_known(self.row(term), float),
             trials=_known(_row(self.trials[term.runs], term.cell), str),
             collapsed=[int(seed) for seed in collapsed.index[collapsed]],
+            has_learned=term.cell not in self.nothing_learned[term.runs],
         )
 
     def outcomes(self, trial_ids: Sequence[str]) -> Floats | None:
@@ -188,19 +189,17 @@ def measure_contrast(
     """Paired differences of a contrast, positive where they speak for the question."""
     if isinstance(question, BestValueMoves):
         return _measure_values(runs.results, question, planned)
-    terms = planned.terms
-    has_learned = not any(term.cell in runs.nothing_learned[term.runs] for term in terms)
+    by_seed = [runs.by_seed(term) for term in planned.terms]
     is_estimate = isinstance(question, Remaining)
     sample, parts = pair_runs(
-        [runs.by_seed(term) for term in terms],
+        by_seed,
         spread_group(planned),
         runs.outcomes,
         # A score itself has no direction: only a difference speaks for something.
         direction=1 if is_estimate else runs.measure.direction,
-        # Networks that learned nothing say nothing of the recipes that they are to compare.
-        is_comparable=has_learned or is_estimate,
+        is_estimate=is_estimate,
     )
-    return MeasuredContrast(planned, sample, parts, has_learned)
+    return MeasuredContrast(planned, sample, parts, all(one.has_learned for one in by_seed))
 
 
 def _measure_values(

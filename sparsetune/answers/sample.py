@@ -76,12 +76,14 @@ class SeedRuns:
         scores: Score of every run that has one.
         trials: Name of every run, as ``outcomes`` of `pair_runs` takes it.
         collapsed: Seeds of runs whose training collapsed.
+        has_learned: False if every run gives each test example one answer.
     """
 
     sign: int
     scores: Mapping[int, float]
     trials: Mapping[int, str]
     collapsed: Collection[int] = ()
+    has_learned: bool = True
 
     def counted(self) -> dict[int, float]:
         """Scores of the runs that did not collapse."""
@@ -94,7 +96,7 @@ def pair_runs(
     outcomes: Callable[[Sequence[str]], Floats | None],
     *,
     direction: int = 1,
-    is_comparable: bool = True,
+    is_estimate: bool = False,
 ) -> tuple[Sample, tuple[float, ...]]:
     """Sums and differences of runs with the same seed, without collapsed ones.
 
@@ -104,14 +106,15 @@ def pair_runs(
         outcomes: Outcomes of runs on the same test examples, shape [n_runs, n_examples]; None where
             they were not kept.
         direction: 1 if a higher score is better, -1 if a lower one is.
-        is_comparable: False for networks that say nothing of what is compared: no seed is paired.
+        is_estimate: Whether a score is estimated, and nothing compared. Networks that learned
+            nothing say nothing of the recipes that they are to compare: no seed is paired then.
 
     Returns:
         The sample, and the mean score of each network over the pairs, NaN without any.
     """
     counted = [one.counted() for one in runs]
-    shared = set.intersection(*map(set, counted)) if is_comparable else set()
-    seeds = sorted(shared)
+    is_comparable = is_estimate or all(one.has_learned for one in runs)
+    seeds = sorted(set.intersection(*map(set, counted))) if is_comparable else []
     scores = np.array([[one[seed] for seed in seeds] for one in counted], dtype=np.float64)
     signs = direction * np.array([float(one.sign) for one in runs])
     sample = Sample(

@@ -18,7 +18,7 @@ from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.records import Extended, Record
+from sparsetune.storage.records import Extended, Granted, Record
 from sparsetune.storage.segments import LedgerEnd, SegmentStamp, segment_stamps
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study, study_subject
@@ -149,7 +149,8 @@ def _read_and_plan(
         records.append(added)
     quiet_optuna()
     trials = fold_records(records)
-    planner = build_planner(study.extended(records), trials)
+    grants = [record for record in records if isinstance(record, Granted)]
+    planner = build_planner(study.extended(records), trials, grants=grants)
     forecast, slots = forecast_on_this_machine(
         planner.remaining_work(), options.cpus_per_trial, options.gpus_per_trial, data_root
     )

@@ -59,7 +59,8 @@ def load_study_view(directory: StudyDirectory) -> StudyView:
 def _view_of(recorded: RecordedStudy) -> StudyView:
     quiet_optuna()
     trials = fold_records(recorded.records)
-    return StudyView(build_planner(recorded.study, trials, recorded.stretches))
+    planner = build_planner(recorded.study, trials, recorded.stretches, recorded.grants)
+    return StudyView(planner)
 
 
 def _status_facts(

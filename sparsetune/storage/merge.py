@@ -27,7 +27,14 @@ from sparsetune.storage.checks import read_json
 from sparsetune.storage.checksums import Chain, seal_lines
 from sparsetune.storage.directory import StudyDirectory, write_durably
 from sparsetune.storage.provenance import environment_changes
-from sparsetune.storage.records import Ended, Extended, Proposed, Record, UnknownRecord
+from sparsetune.storage.records import (
+    Ended,
+    Extended,
+    Granted,
+    Proposed,
+    Record,
+    UnknownRecord,
+)
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import declaration_differences
 
