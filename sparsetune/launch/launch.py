@@ -213,7 +213,8 @@ class StudyRun:
         for line in (*self._prepared.notices, *self._environment.changed):
             self._announce(Remark(line))
         try:
-            if self._prepared.forecast.trials or not self._driver.finish():
+            # The forecast counts seeds that later looks may ask for, and may never need.
+            if self._planner.remaining_work().is_left or not self._driver.finish():
                 self._train()
                 return not (self._driver.complete or self._driver.stopped)
         except KeyboardInterrupt:

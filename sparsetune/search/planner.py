@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from functools import cached_property
 
 from sparsetune.costs.remaining import RemainingCell, RemainingWork
@@ -111,9 +112,20 @@ class Planner:
 
     def grant(self, grant: Grant) -> None:
         """Give cells further report seeds, whose trials are handed out from then on."""
-        self._grants.append(grant)
+        self._grants = [*self._grants, grant]
         self._granted = granted_seeds(self._grants)
-        self._complete.difference_update(grant.cells)
+        self._complete = self._complete.difference(grant.cells)
+
+    def at_last_look(self) -> Planner:
+        """A reader over the same trials, with the seeds of every look that may still follow."""
+        seeds = self.study.looks()
+        most = copy(self)
+        if self.look < len(seeds):
+            # What is settled stays settled: only cells of the last look can get further seeds.
+            cells = self._grants[-1].cells if self._grants else [*self.plans]
+            more = seeds[-1] - seeds[self.look - 1]
+            most.grant(Grant(look=len(seeds), report_seeds=more, cells=cells))
+        return most
 
     def report_seeds(self, plan: CellPlan) -> list[int]:
         """Seeds of a cell's report trials, and of their twins and controls."""
