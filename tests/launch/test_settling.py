@@ -170,7 +170,10 @@ def test_readers_know_how_many_seeds_each_cell_has(settled: Scripted) -> None:
     earlier = results.at_look(2)
     assert earlier.cells()["report_trials"].max() == 6
     assert earlier.cells()["report_trials_asked"].max() == 6
-    assert results.at_look(1).cells()["report_trials"].max() == 3
+    first = results.at_look(1)
+    assert first.cells()["report_trials"].max() == 3
+    # That some cells have more seeds than others is no fault.
+    assert set(analysis.checks(results)["code"]) <= set(analysis.checks(first)["code"])
 
 
 def test_the_launch_and_the_analysis_give_the_same_answers(settled: Scripted) -> None:

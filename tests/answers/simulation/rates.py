@@ -135,12 +135,13 @@ class Rates:
 
 
 def rates(
-    study: Callable[[np.random.Generator], Study], draws: int, stages: int, seed: int
+    study: Callable[[np.random.Generator], Study],
+    draws: int,
+    report: Callable[[Study], Outcome],
+    seed: int,
 ) -> Rates:
     """Draw studies of a scenario and judge them; draw k is the same however many there are."""
-    found = [
-        reports_of(study(np.random.default_rng([seed, number])), stages) for number in range(draws)
-    ]
+    found = [report(study(np.random.default_rng([seed, number]))) for number in range(draws)]
     bounds = [bound for outcome in found for bound in outcome.bounds]
     truths = [truth for outcome in found for truth in outcome.truths]
     primary = PRIMARY * draws
