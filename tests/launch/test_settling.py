@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import analysis
 from sparsetune import ArmsDiffer, BestValueMoves, ExtensionGain, RetuningGain, UnderTrained
+from sparsetune.search.status import study_status
 from sparsetune.spec import OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.storage.ledger import read_records
 from sparsetune.storage.records import Extended, Proposed
@@ -174,6 +175,21 @@ def test_readers_know_how_many_seeds_each_cell_has(settled: Scripted) -> None:
     assert first.cells()["report_trials"].max() == 3
     # That some cells have more seeds than others is no fault.
     assert set(analysis.checks(results)["code"]) <= set(analysis.checks(first)["code"])
+
+
+def test_status_says_how_many_trials_there_may_be(tmp_path: Path, settled: Scripted) -> None:
+    run = Scripted(STUDY, tmp_path / "settling", settled.score)
+    run.launch(most=TRIALS - 1)
+    facts = study_status(run.path)
+    assert (facts["expected"], facts["expected_at_most"]) == (TRIALS, 10 * 12)
+    run.launch(most=2)
+    # Only the three cells of open answers may get more. With each seed they run five trials: two
+    # of the cells have the same length, and so the same dense twin.
+    facts = study_status(run.path)
+    assert (facts["expected"], facts["expected_at_most"]) == (TRIALS + 5 * 3, TRIALS + 5 * 9)
+    facts = study_status(settled.path)
+    assert facts["expected"] == facts["expected_at_most"]
+    assert facts["progress"] == 1
 
 
 def test_the_launch_and_the_analysis_give_the_same_answers(settled: Scripted) -> None:
