@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,12 @@ from sparsetune.spec.columns import (
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.directory import log_notices
 from sparsetune.storage.ledger import LedgerLines, paused_garbage_collection
-from sparsetune.storage.records import Extended, Started
+from sparsetune.storage.records import Extended, Proposed, Started
 from sparsetune.storage.trial_files import AttemptFiles
 from sparsetune.storage.trial_files.outcomes import Outcomes
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study
+from sparsetune.study.additions import Grant, granted_seeds, reached_look
 from sparsetune.study.questions.kinds import Question
 from sparsetune.study.questions.names import read_question
 
@@ -63,6 +64,7 @@ class StudyResults(Results):
         questions: Questions that it asked before its first trial; None where an older version kept
             none.
         extensions: What was added to it, oldest first.
+        grants: Report seeds that open answers needed, oldest first.
     """
 
     directory: StudyDirectory
@@ -73,6 +75,7 @@ class StudyResults(Results):
     started: Study | None = None
     questions: tuple[Question, ...] | None = None
     extensions: Sequence[Extended] = ()
+    grants: Sequence[Grant] = ()
 
     @property
     def declared(self) -> Study:
@@ -80,9 +83,41 @@ class StudyResults(Results):
         return self.study if self.started is None else self.started
 
     @property
-    def stage(self) -> int:
-        """Stage of the data: 1, and one more for every addition of report seeds."""
-        return 1 + sum(extension.report_seeds > 0 for extension in self.extensions)
+    def looks(self) -> tuple[int, ...]:
+        """Numbers of the looks at the answers, from 1; the last is that of the data.
+
+        Those that the study declares come first. Every addition of report seeds is a look of its
+        own after them; without declared ones it takes the place of the looks before it.
+        """
+        declared = self.declared.looks()
+        reached = tuple(range(1, 1 + reached_look(self.grants)))
+        added = sum(extension.report_seeds > 0 for extension in self.extensions)
+        if not added:
+            return reached
+        last = len(declared) + added
+        return (*reached, last) if len(declared) > 1 else (last,)
+
+    def at_look(self, look: int) -> StudyResults:
+        """Results with the report seeds of a look alone, without those that came later.
+
+        Args:
+            look: Number of a look; after the declared ones all seeds count.
+        """
+        declared = self.declared.looks()
+        if look > len(declared):
+            return self
+        end = self.declared.seeds("report")[0] + declared[look - 1]
+        states = {}
+        for trial_id, state in self.states.items():
+            kept = [use for use in state.proposed if not _is_report(use) or use.seed < end]
+            if kept:
+                states[trial_id] = replace(state, proposed=kept)
+        return replace(
+            self,
+            states=states,
+            reports=self.reports[self.reports["trial_id"].isin(states)],
+            grants=[grant for grant in self.grants if grant.look <= look],
+        )
 
     @property
     def asked_later(self) -> tuple[Question, ...]:
@@ -183,7 +218,7 @@ class StudyResults(Results):
 
     @cached_property
     def _cells(self) -> pd.DataFrame:
-        return selection.cells(self.study, self._uses, self._trials)
+        return selection.cells(self.study, self._uses, self._trials, granted_seeds(self.grants))
 
 
 def load(
@@ -243,7 +278,13 @@ def load(
         started=study,
         questions=home.questions(),
         extensions=extensions,
+        grants=[record for record in records if isinstance(record, Grant)],
     )
+
+
+def _is_report(use: Proposed) -> bool:
+    """True for the use of a trial that has a report seed."""
+    return use.role in ("report", "twin", "control")
 
 
 def _reports_by_trial(ledger: LedgerLines, states: Mapping[str, TrialState]) -> pd.DataFrame:

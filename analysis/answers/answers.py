@@ -36,6 +36,7 @@ FRAME_DTYPES = {
     "low": "float64",
     "high": "float64",
     "level": "float64",
+    "look": "Int64",
     "seeds_needed": "float64",
     "reason": "string",
     "sentence": "string",
@@ -91,7 +92,8 @@ class Answers(Shown):
         that it is about; ``verdict``; ``asked``, ``before`` or ``after`` the data; ``n`` seeds;
         ``mean low high`` in units of the measure, positive where it speaks for the question;
         ``level``, the probability with which this verdict may be wrong, or 1 minus the coverage of
-        an interval that holds alone; ``seeds_needed`` until it is settled; ``reason`` why it is
+        an interval that holds alone; ``look``, the number of the look at the data that settled it,
+        or of the last one; ``seeds_needed`` until it is settled; ``reason`` why it is
         not; ``sentence``.
         """
         rows = [_row(answer, contrast) for answer in self.answers for contrast in answer.contrasts]
@@ -193,8 +195,11 @@ def _how_sure(judging: Judging, found: Sequence[Answer]) -> list[Sentence]:
     sure = [write("sure", over=listed(sources))]
     if searched:
         sure.append(write("sure_recipes"))
-    if asking.stage > 1:
-        sure.append(write("sure_looks", stage=asking.stage))
+    looks = [str(seeds) for seeds in asking.declared_looks]
+    if asking.look > len(looks):
+        sure.append(write("sure_looks", stage=asking.look))
+    elif len(looks) > 1:
+        sure.append(write("sure_declared_looks", seeds=listed(looks)))
     return sure
 
 
@@ -213,6 +218,7 @@ def _row(answer: Answer, contrast: ContrastAnswer) -> dict[str, Any]:
         "low": bound.low,
         "high": bound.high,
         "level": bound.level,
+        "look": bound.look,
         "seeds_needed": bound.seeds_needed,
         "reason": bound.reason,
         "sentence": str(contrast.sentences[0]),

@@ -1,4 +1,4 @@
-"""What results are asked: questions before and after the data, and the stage of the data."""
+"""What results are asked: questions before and after the data, and the looks at the data."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ class Asking:
         declared: Cells that the study began with: those of questions asked before.
         points: All cells, with those of values that were added to sweep axes.
         base: Length of the study's base in epochs; None for a table.
-        stage: Number of the stage of data: one, and one more for every addition of report seeds.
-        is_complete: Whether all runs of the stage have ended.
+        looks: Numbers of the looks at the data, from 1, in order; see `StudyResults.looks`.
+        declared_looks: Report seeds of a cell at each look that the study declares.
+        is_complete: Whether all runs of the last look have ended.
     """
 
     before: tuple[Question, ...]
@@ -49,8 +50,14 @@ class Asking:
     declared: tuple[CellPoint, ...]
     points: tuple[CellPoint, ...]
     base: float | None
-    stage: int = 1
+    looks: tuple[int, ...] = (1,)
+    declared_looks: tuple[int, ...] = (1,)
     is_complete: bool = True
+
+    @property
+    def look(self) -> int:
+        """Number of the last look."""
+        return self.looks[-1]
 
     def contrasts(self, question: Question, *, is_before: bool) -> list[PlannedContrast]:
         """Contrasts of a question: over the first cells if it was asked before the data."""
@@ -84,7 +91,8 @@ def _study_asking(results: StudyResults) -> Asking:
         declared=points,
         points=tuple(study_points(results.study)),
         base=base_epochs(declared),
-        stage=results.stage,
+        looks=results.looks,
+        declared_looks=declared.looks(),
         is_complete=_is_complete(results, points),
     )
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sparsetune.answers import Bound, Contrast, judge
+from sparsetune.answers import Asked, Bound, Contrast, judge, judge_looks
 from sparsetune.answers.asked import ask
 from sparsetune.answers.components import components
 from sparsetune.answers.precision import Precision
 from sparsetune.study.questions.kinds import BestValueMoves, Question, Remaining
 from sparsetune.study.questions.words import question_text
 
+from ..load import StudyResults
 from ..measure import Measure
 from ..tables.results import Results
 from .answer import Answer, ContrastAnswer, verdict_word
@@ -44,20 +45,17 @@ class Judging:
 
     def before(self) -> list[Answer]:
         """Answers to the questions that were asked before the data, as one family."""
-        measured = {}
-        for question in self.asking.before:
-            contrasts = self._measured(question, is_before=True)
-            # Another version may have asked what this one finds no cell for.
-            if contrasts:
-                measured[question] = contrasts
-        judged = [question for question in measured if not isinstance(question, Remaining)]
-        family = [ask(question, _contrasts(measured[question])) for question in judged]
-        found = judge(
-            family, level=LEVEL, stage=self.asking.stage, is_complete=self.asking.is_complete
+        measured = {look: self._measured_at(look) for look in self.asking.looks}
+        found = judge_looks(
+            lambda look: _family(measured[look]),
+            looks=self.asking.looks,
+            declared=self.asking.declared_looks,
+            level=LEVEL,
+            is_complete=self.asking.is_complete,
         )
         bounds = {(bound.question, bound.name): bound for bound in found}
         answers = []
-        for question, contrasts in measured.items():
+        for question, contrasts in measured[self.asking.look].items():
             if isinstance(question, Remaining):
                 answers.append(
                     self._answer(question, contrasts, self._estimates(question, contrasts))
@@ -66,22 +64,35 @@ class Judging:
             name = ask(question, ()).name
             own = [bounds[name, each.planned.name] for each in contrasts]
             own = [self._chosen(each, bound) for each, bound in zip(contrasts, own, strict=True)]
-            answers.append(self._answer(question, contrasts, own))
+            # Shown as it was settled, without the seeds that came later.
+            shown = [measured[bound.look][question][place] for place, bound in enumerate(own)]
+            answers.append(self._answer(question, shown, own))
         return answers
+
+    def _measured_at(self, look: int) -> dict[Question, list[MeasuredContrast]]:
+        """Contrasts of every question that was asked before the data, as measured at a look."""
+        runs = self.runs
+        if look != self.asking.look:
+            assert isinstance(self.results, StudyResults)  # a table has one look
+            runs = ReportRuns(self.results.at_look(look), runs.measure)
+        measured = {}
+        for question in self.asking.before:
+            planned = self.asking.contrasts(question, is_before=True)
+            # Another version may have asked what this one finds no cell for.
+            if planned:
+                measured[question] = [measure_contrast(runs, question, each) for each in planned]
+        return measured
 
     def after(self, questions: Sequence[Question]) -> list[Answer]:
         """Answers to questions that were asked after the data: estimates, each for itself."""
         answers = []
         for question in questions:
-            contrasts = self._measured(question, is_before=False)
+            planned = self.asking.contrasts(question, is_before=False)
+            contrasts = [measure_contrast(self.runs, question, each) for each in planned]
             if contrasts:
                 bounds = self._estimates(question, contrasts)
                 answers.append(self._answer(question, contrasts, bounds, is_before=False))
         return answers
-
-    def _measured(self, question: Question, *, is_before: bool) -> list[MeasuredContrast]:
-        planned = self.asking.contrasts(question, is_before=is_before)
-        return [measure_contrast(self.runs, question, each) for each in planned]
 
     def _chosen(self, measured: MeasuredContrast, bound: Bound) -> Bound:
         """The bound, or a plain no where the winner is the dense recipe itself."""
@@ -128,6 +139,15 @@ def _within(bound: Bound, measure: Measure) -> Bound:
         return bound
     lowest, highest = measure.range
     return replace(bound, low=max(bound.low, lowest), high=min(bound.high, highest))
+
+
+def _family(measured: Mapping[Question, Sequence[MeasuredContrast]]) -> list[Asked]:
+    """Every question that has a yes or a no."""
+    return [
+        ask(question, _contrasts(contrasts))
+        for question, contrasts in measured.items()
+        if not isinstance(question, Remaining)
+    ]
 
 
 def _contrasts(measured: Sequence[MeasuredContrast]) -> list[Contrast]:

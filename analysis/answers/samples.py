@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from sparsetune.answers import Sample
+from sparsetune.answers.sample import SeedRuns, pair_runs
 from sparsetune.errors import SparsetuneError
-from sparsetune.study.questions.contrasts import PlannedContrast, Runs, Term
+from sparsetune.study.questions.contrasts import PlannedContrast, Runs, Term, spread_group
 from sparsetune.study.questions.kinds import BestValueMoves, Question, Remaining
 from sparsetune.study.space import LogUniform
 
@@ -31,6 +32,7 @@ from ..recipes.responses import MIN_CONFIGURATIONS, is_lower_better
 from ..tables.results import Results
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 ROLE_OF_RUNS: dict[Runs, ComparedRole] = {
     "winner": "report",
     "twin": "twin",
@@ -133,15 +135,23 @@ class ReportRuns:
             return 0
         return int(diverged_controls(self.results).get(planned.at.cell, 0))
 
-    def outcomes(self, term: Term, seeds: Sequence[int]) -> Floats:
-        """Outcomes of a term's runs on test examples, shape [n_seeds, n_examples].
+    def by_seed(self, term: Term) -> SeedRuns:
+        """A term's runs by seed."""
+        collapsed = self.collapsed_row(term)
+        return SeedRuns(
+            sign=term.sign,
+            scores=_known(self.row(term), float),
+            trials=_known(_row(self.trials[term.runs], term.cell), str),
+            collapsed=[int(seed) for seed in collapsed.index[collapsed]],
+            has_learned=term.cell not in self.nothing_learned[term.runs],
+        )
 
-        Raises:
-            SparsetuneError: if a run kept none.
-        """
-        trials = _row(self.trials[term.runs], term.cell)
-        ids = [str(trials[seed]) for seed in seeds]
-        return self.results.outcomes(ids, self.measure.column)
+    def outcomes(self, trial_ids: Sequence[str]) -> Floats | None:
+        """Outcomes of trials on test examples, shape [n_trials, n_examples]; None without them."""
+        try:
+            return self.results.outcomes(trial_ids, self.measure.column)
+        except SparsetuneError:
+            return None  # an older version kept none, or a file is damaged, which a check says
 
 
 def _row(frame: pd.DataFrame, cell: str) -> pd.Series[Any]:
@@ -149,6 +159,11 @@ def _row(frame: pd.DataFrame, cell: str) -> pd.Series[Any]:
     if cell in frame.index:
         return cast("pd.Series[Any]", frame.loc[cell])
     return pd.Series(np.nan, index=frame.columns, dtype="float64")
+
+
+def _known(row: pd.Series[Any], kind: Callable[[Any], T]) -> dict[int, T]:
+    """Values of a row by seed, without missing ones."""
+    return {int(seed): kind(value) for seed, value in row.dropna().items()}  # type: ignore[call-overload]
 
 
 @dataclass(frozen=True)
@@ -174,51 +189,17 @@ def measure_contrast(
     """Paired differences of a contrast, positive where they speak for the question."""
     if isinstance(question, BestValueMoves):
         return _measure_values(runs.results, question, planned)
-    terms = planned.terms
-    scores = pd.DataFrame([runs.row(term) for term in terms]).reset_index(drop=True)
-    flags = pd.DataFrame(
-        [runs.collapsed_row(term).reindex(scores.columns, fill_value=False) for term in terms]
-    ).reset_index(drop=True)
-    is_collapsed = flags & scores.notna()
-    counted = scores.mask(is_collapsed)
-    has_learned = not any(term.cell in runs.nothing_learned[term.runs] for term in terms)
-    is_compared = counted.notna().all(axis=0)
-    # Such networks say nothing of the recipes that they are to compare.
-    pairs = counted.loc[:, is_compared & (has_learned or isinstance(question, Remaining))]
-    # A score itself has no direction: only a difference speaks for something.
-    direction = 1 if isinstance(question, Remaining) else runs.measure.direction
-    signs = direction * np.array([float(term.sign) for term in terms])
-    is_added = np.array([term.sign > 0 for term in terms])
-    sample = Sample(
-        differences=signs @ pairs.to_numpy(),
-        examples=_example_differences(runs, terms, signs, [int(seed) for seed in pairs.columns]),
-        spread_group=f"{planned.at.arm}/{planned.at.sparsity:.9g}",
-        collapsed=_counts(is_collapsed, is_added),
-        runs=_counts(scores.notna(), is_added),
+    by_seed = [runs.by_seed(term) for term in planned.terms]
+    is_estimate = isinstance(question, Remaining)
+    sample, parts = pair_runs(
+        by_seed,
+        spread_group(planned),
+        runs.outcomes,
+        # A score itself has no direction: only a difference speaks for something.
+        direction=1 if is_estimate else runs.measure.direction,
+        is_estimate=is_estimate,
     )
-    parts = tuple(float(mean) for mean in pairs.mean(axis=1))
-    return MeasuredContrast(planned, sample, parts, has_learned)
-
-
-def _example_differences(
-    runs: ReportRuns, terms: Sequence[Term], signs: Floats, seeds: Sequence[int]
-) -> Floats | None:
-    """A contrast on every test example, shape [n_seeds, n_examples]; None where it is unknown."""
-    if not seeds:
-        return None
-    try:
-        outcomes = [runs.outcomes(term, seeds) for term in terms]
-    except SparsetuneError:
-        return None  # an older version kept none, or a file is damaged, which a check says
-    if len({each.shape for each in outcomes}) > 1:
-        return None
-    return np.asarray(np.tensordot(signs, np.stack(outcomes), axes=1))
-
-
-def _counts(flags: pd.DataFrame, is_added: NDArray[np.bool_]) -> tuple[int, int]:
-    """Number of true values in the terms that are added, and in those that are subtracted."""
-    by_term = flags.to_numpy().sum(axis=1)
-    return int(by_term[is_added].sum()), int(by_term[~is_added].sum())
+    return MeasuredContrast(planned, sample, parts, all(one.has_learned for one in by_seed))
 
 
 def _measure_values(
@@ -237,7 +218,7 @@ def _measure_values(
     if values is not None and values.size:
         differences = (values.iloc[0] - values.iloc[1]).to_numpy(dtype=np.float64)
         parts = (float(values.iloc[0].mean()), float(values.iloc[1].mean()))
-    group = f"{planned.at.arm}/{planned.at.sparsity:.9g}/{question.field}"
+    group = f"{spread_group(planned)}/{question.field}"
     return MeasuredContrast(planned, Sample(differences, None, group), parts)
 
 

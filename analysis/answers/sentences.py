@@ -171,6 +171,11 @@ CATALOGUE: dict[str, Template] = {
         "report seeds were added: the level is spent over the looks",
         "These are answers of look {stage}: adding seeds was counted, so intervals are wider.",
     ),
+    "sure_declared_looks": Template(
+        "report seeds doubled where an answer was open: the declared looks share the level",
+        "Seeds were added where answers were open: looks at {seeds} seeds were counted. Each answer"
+        " is of the look that settled it.",
+    ),
     "sure_later": Template(
         "all questions were asked after the data",
         "All questions were asked after the data: each 95 % interval holds alone, and none is a yes"

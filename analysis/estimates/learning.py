@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from sparsetune.answers.collapses import COLLAPSE_DISTANCE
 from sparsetune.errors import SparsetuneError
 
 from ..tables.results import Results
@@ -21,9 +22,6 @@ from .means import control_uses
 ComparedRole = Literal["report", "control", "twin"]
 """Role of trials in a cell: its winner's, those of the dense recipe, and dense twins."""
 COMPARED_ROLES: tuple[ComparedRole, ...] = ("report", "control", "twin")
-COLLAPSE_DISTANCE = 0.05
-"""Part of the loss of the best constant answer that a training must have removed, or it counts as
-collapsed."""
 
 
 def compared_trials(results: Results, role: ComparedRole = "report") -> pd.DataFrame:

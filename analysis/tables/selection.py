@@ -35,6 +35,8 @@ USE_DTYPES = {
 }
 """Columns of `uses` with their dtypes."""
 
+NOTHING_GRANTED: Mapping[str, int] = {}
+
 _CELL_DTYPES = {
     "study": "string",
     "arm": "string",
@@ -74,13 +76,19 @@ def _use_row(record: Proposed) -> dict[str, Any]:
     return {name: getattr(record, name) for name in USE_DTYPES}
 
 
-def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
+def cells(
+    study: Study,
+    uses: pd.DataFrame,
+    trials: pd.DataFrame,
+    granted: Mapping[str, int] = NOTHING_GRANTED,
+) -> pd.DataFrame:
     """One row per declared cell, in the study's order.
 
     Args:
         study: The declaration.
         uses: Table that the function `uses` returns.
         trials: One row per trial, with its status, objective and configuration.
+        granted: Report seeds of cells beyond those of every cell.
 
     Returns:
         ``study arm cell added``; each sweep axis; ``configurations configurations_asked stopped``
@@ -97,14 +105,21 @@ def cells(study: Study, uses: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFram
     rows: list[dict[str, Any]] = []
     for cell in study.cells():
         own = by_cell.get(cell.name, uses[:0])
-        rows.append(_cell_row(study, cell, own, trials))
+        seeds = study.seeds("report", granted.get(cell.name, 0))
+        rows.append(_cell_row(study, cell, own, trials, seeds))
     frame = pd.DataFrame(rows).astype(_CELL_DTYPES)
     fields = [path for path in frame.columns if "." in path]
     return frame.assign(**{path: narrow_dtype(frame[path]) for path in fields})
 
 
-def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame) -> dict[str, Any]:
-    """Row of one cell, from its uses and all trials by their ids."""
+def _cell_row(
+    study: Study,
+    cell: Cell,
+    uses: pd.DataFrame,
+    trials: pd.DataFrame,
+    report_seeds: Sequence[int],
+) -> dict[str, Any]:
+    """Row of one cell, from its uses, all trials by their ids, and its report seeds."""
     status = uses["trial_id"].map(trials["status"])
     value = uses["trial_id"].map(trials[study.objective.column])
     uses = uses.assign(
@@ -114,13 +129,14 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
     )
     role: Literal["search", "report"] = "search" if is_searched(study, cell) else "report"
     compared = uses[uses["role"] == role]
-    objectives = _objectives(compared, study.seeds(role))
+    seeds = study.seeds("search") if role == "search" else report_seeds
+    objectives = _objectives(compared, seeds)
     winner = _winner(study, cell, objectives)
 
     # A stopped configuration gets no further seeds, and counts as complete with those it has.
     stopped = compared["status"].eq("PRUNED").groupby(compared["config_id"]).any()
     finished_seeds = compared.groupby("config_id")["finished"].sum()
-    complete = (finished_seeds >= len(study.seeds(role))) | stopped
+    complete = (finished_seeds >= len(seeds)) | stopped
     is_complete = compared["config_id"].map(complete).eq(True)
     configurations = compared.loc[is_complete, "index"].nunique()
     asked = study.configurations_per_cell if is_searched(study, cell) else 1
@@ -129,7 +145,7 @@ def _cell_row(study: Study, cell: Cell, uses: pd.DataFrame, trials: pd.DataFrame
     of_winner = (uses["role"] == "report") & (uses["config_id"] == (winner or ""))
     report = uses[of_winner].drop_duplicates("trial_id")
     report_trials = int(report["finished"].sum())
-    report_trials_asked = len(study.seeds("report"))
+    report_trials_asked = len(report_seeds)
     # A small space may hold fewer configurations than were asked for.
     exhausted = bool(complete.all()) and _may_run_out(study, cell) and report_trials > 0
     searched = configurations >= asked or exhausted

@@ -5,10 +5,24 @@ from __future__ import annotations
 from sparsetune.answers.family import require_level
 from sparsetune.errors import SparsetuneError
 
+COLLAPSE_DISTANCE = 0.05
+"""Part of the loss of the best constant answer that a training must have removed, or it counts as
+collapsed."""
 RATE_DIFFERENCE = 0.1
 """Difference in collapse rates that could make the mean of the other runs misleading."""
 RATE_LEVEL = 0.05
 """Probability that the interval of a rate misses it."""
+
+
+def has_collapsed(loss: float, chance: float, distance: float = COLLAPSE_DISTANCE) -> bool:
+    """True if a training has collapsed; False also where the loss of chance is not above 0.
+
+    Args:
+        loss: Its final training loss.
+        chance: Loss of the best constant answer.
+        distance: Part of it that a training must have removed, in (0, 1).
+    """
+    return chance > 0 and loss >= (1 - distance) * chance
 
 
 def collapse_rate(collapsed: int, runs: int, level: float = RATE_LEVEL) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Levels of the contrasts of one family: weighted Bonferroni, spent over stages of data."""
+"""Levels of the contrasts of one family: weighted Bonferroni, spent over looks at the data."""
 
 from __future__ import annotations
 
@@ -29,6 +29,28 @@ def stage_level(level: float, stage: int) -> float:
     if stage < 1:
         raise SparsetuneError(f"`stage` is counted from 1, got {stage}")
     return level * 6 / (math.pi * stage) ** 2
+
+
+def look_level(level: float, look: int, declared: Sequence[int] = (1,)) -> float:
+    """Part of the level that one look may spend; the parts of all looks sum up to the level.
+
+    The looks that a study declares are its first stage and share what that may spend, in proportion
+    to their seeds: the last look, which sees most, gets most. Each addition of report seeds is a
+    look of its own, and begins the next stage.
+
+    Args:
+        level: Probability of a wrong answer over all looks, in (0, 1).
+        look: Number of the look, from 1: the declared ones first, reached or not.
+        declared: Report seeds of a cell at each look that the study declares, at least one.
+
+    Raises:
+        SparsetuneError: if the level is outside (0, 1) or the look below 1.
+    """
+    if look < 1:
+        raise SparsetuneError(f"`look` is counted from 1, got {look}")
+    additions = max(0, look - len(declared))
+    spent = stage_level(level, 1 + additions)
+    return spent if additions else spent * declared[look - 1] / sum(declared)
 
 
 def require_level(level: float) -> None:

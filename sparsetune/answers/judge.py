@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from sparsetune.answers.asked import Asked, Contrast
 from sparsetune.answers.bound import Bound, Reason, Verdict
 from sparsetune.answers.collapses import could_differ
 from sparsetune.answers.components import Components, components
-from sparsetune.answers.family import shares, stage_level
+from sparsetune.answers.family import look_level, shares
 from sparsetune.answers.precision import Floats, Precision
 from sparsetune.answers.sample import Sample
 from sparsetune.answers.seeds_needed import Targets, seeds_needed
@@ -19,26 +19,32 @@ from sparsetune.answers.verdict import verdict_of
 
 
 def judge(
-    family: Sequence[Asked], *, level: float = 0.05, stage: int = 1, is_complete: bool = True
+    family: Sequence[Asked],
+    *,
+    level: float = 0.05,
+    look: int = 1,
+    declared: Sequence[int] = (1,),
+    is_complete: bool = True,
 ) -> list[Bound]:
     """Bounds and verdicts of all contrasts; any verdict is wrong with probability ``level``.
 
-    The level is split over stages (`stage_level`), questions and contrasts (Bonferroni). One-sided
+    The level is split over looks (`look_level`), questions and contrasts (Bonferroni). One-sided
     bounds each have the contrast's whole level: a "yes" is wrong at effects of 0 or less, a "no"
     at effects of the margin or more, so that only one of them can be. Two-sided ones have half of
     it each.
 
     Args:
         family: Every question that was declared, with every contrast.
-        level: Probability that any answer is wrong, over all stages together, in (0, 1).
-        stage: Number of the stage of data, from 1.
-        is_complete: Whether the stage's trials have all ended; otherwise every verdict is "open".
+        level: Probability that any answer is wrong, over all looks together, in (0, 1).
+        look: Number of the look at the data, from 1.
+        declared: Report seeds of a cell at each look that the study declares.
+        is_complete: Whether the look's trials have all ended; otherwise every verdict is "open".
 
     Returns:
         One bound per contrast, question by question.
 
     Raises:
-        SparsetuneError: if names are not unique, the level is outside (0, 1), or the stage below 1.
+        SparsetuneError: if names are not unique, the level is outside (0, 1), or the look below 1.
     """
     places = [(asked, contrast) for asked in family for contrast in asked.contrasts]
     share = np.array(shares(family))
@@ -49,7 +55,7 @@ def judge(
     precision = Precision.of(samples, parts)
     sides = np.array([asked.sides for asked, _ in places])
     mean = np.array([part.mean for part in parts])
-    level_here = stage_level(level, stage) * share
+    level_here = look_level(level, look, declared) * share
     half = precision.half_widths(level_here / sides)
     numbers = zip(
         mean - half,
@@ -57,7 +63,7 @@ def judge(
         precision.standard_errors(),
         precision.df,
         level_here,
-        _seeds_needed(places, mean, precision, stage_level(level, stage + 1) * share),
+        _seeds_needed(places, mean, precision, look_level(level, look + 1, declared) * share),
         strict=True,
     )
     bounds = []
@@ -81,15 +87,46 @@ def judge(
             verdict=verdict,
             seeds_needed=needed,
             reason=reason,
+            look=look,
         )
         bounds.append(bound if is_complete else replace(bound, verdict="open", reason="open stage"))
     return bounds
 
 
+def judge_looks(
+    family: Callable[[int], Sequence[Asked]],
+    *,
+    looks: Sequence[int],
+    declared: Sequence[int] = (1,),
+    level: float = 0.05,
+    is_complete: bool = True,
+) -> list[Bound]:
+    """Bounds of all contrasts at the last of several looks; what an earlier one settled stays so.
+
+    Args:
+        family: Gives every question with every contrast, as measured at a look.
+        looks: Numbers of the looks, in order, at least one.
+        declared: Report seeds of a cell at each look that the study declares.
+        level: As in `judge`.
+        is_complete: Whether the trials of the last look have all ended.
+
+    Returns:
+        One bound per contrast, question by question. Its `Bound.look` is the one that it is of.
+    """
+    *earlier, last = looks
+    settled: dict[tuple[str, str], Bound] = {}
+    for look in earlier:
+        for bound in judge(family(look), level=level, look=look, declared=declared):
+            if bound.is_settled:
+                settled.setdefault((bound.question, bound.name), bound)
+    found = judge(family(last), level=level, look=last, declared=declared, is_complete=is_complete)
+    return [settled.get((bound.question, bound.name), bound) for bound in found]
+
+
 def _seeds_needed(
     places: Sequence[tuple[Asked, Contrast]], mean: Floats, precision: Precision, level: Floats
 ) -> Floats:
-    """Further seeds of each contrast; they begin another stage, which has a level of its own."""
+    """Further seeds of each contrast; they begin another look, which has a level of its own."""
     sides = np.array([asked.sides for asked, _ in places])
     targets = Targets(
         mean=mean,

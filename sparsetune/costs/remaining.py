@@ -32,3 +32,8 @@ class RemainingWork:
 
     cells: Sequence[RemainingCell]
     finished: int = 0
+
+    @property
+    def is_left(self) -> bool:
+        """True if any trial has not finished."""
+        return any(cell.epochs for cell in self.cells)

@@ -12,6 +12,7 @@ from sparsetune.cluster.assignment import Assignment, LaunchSettings
 from sparsetune.cluster.exit_note import read_exit_note
 from sparsetune.errors import LostStudyError, SparsetuneError, StorageError, TeacherError
 from sparsetune.launch.failures import FailureCounter
+from sparsetune.search.looks import Looks
 from sparsetune.search.planner import Planner, TrialUse
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.announcements import (
@@ -46,6 +47,7 @@ class Driver:
         listeners: Called with every announcement, in order.
         failures: Failures of the launch so far.
         environment: What the trials ran on so far, in earlier launches too.
+        looks: Says which cells need further report seeds; None where each has the declared number.
         stopped: Why the launch must end: the disk refused a record, or every trial fails.
         complete: Whether nothing was left to run.
         interrupted: Whether a signal asked to stop.
@@ -60,6 +62,7 @@ class Driver:
     listeners: Sequence[Listener]
     failures: FailureCounter = field(default_factory=FailureCounter)
     environment: EnvironmentTracker = field(default_factory=EnvironmentTracker)
+    looks: Looks | None = None
     stopped: SparsetuneError | None = field(default=None, init=False)
     complete: bool = field(default=False, init=False)
     interrupted: bool = field(default=False, init=False)
@@ -85,6 +88,8 @@ class Driver:
         # What ends next may decide a winner, and so bring further trials.
         if use is None and self.planner.running and not self.stopped:
             return None
+        if use is None and self._grant_seeds():
+            return self.next_assignment()
         if use is None or self.stopped:
             self._end_unneeded_trials()
             self.complete = not self.stopped
@@ -94,6 +99,27 @@ class Driver:
         except StorageError as error:
             self._stop(error)
             return "done"
+
+    def _grant_seeds(self) -> bool:
+        """Record the seeds that open answers need at the next look; False where there are none.
+
+        Call it only when all trials of the reached look have ended.
+        """
+        if self.looks is None or self.stopped:
+            return False
+        try:
+            grant = self.looks.next_grant()
+        except StorageError as error:
+            self._stop(error)
+            return False
+        if grant is None:
+            return False
+        # Durable before the first trial of it starts: a later launch takes it as decided.
+        self.append(grant)
+        if self.stopped:
+            return False
+        self.planner.grant(grant)
+        return True
 
     def finish(self) -> bool:
         """Record the last notes without any worker; returns True if nothing is left to run."""

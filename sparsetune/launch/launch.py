@@ -35,6 +35,7 @@ from sparsetune.launch.options import DEFAULT_OPTIONS, Options
 from sparsetune.launch.prepare import PreparedLaunch, prepare_launch
 from sparsetune.own_code.modules import CodeReader, own_modules
 from sparsetune.paths import Place, command_path
+from sparsetune.search.looks import Looks
 from sparsetune.storage.announcements import Announcement, ForecastLine, Remark
 from sparsetune.storage.ledger import Ledger
 from sparsetune.storage.provenance import EnvironmentTracker, launch_facts
@@ -173,6 +174,10 @@ class StudyRun:
         self._quota: CheckpointQuota | None = None
         path = prepared.directory.path
         self._progress = ProgressDisplay(self._planner, path, quiet=self._options.quiet)
+        self._looks = None
+        if prepared.declared.until_settled is not None:
+            questions = self._directory.questions() or ()
+            self._looks = Looks(prepared.declared, questions, self._planner, self._directory)
         self._threads = [
             FollowerThread(name, follower, self._planner) for name, follower in followers.items()
         ]
@@ -208,7 +213,8 @@ class StudyRun:
         for line in (*self._prepared.notices, *self._environment.changed):
             self._announce(Remark(line))
         try:
-            if self._prepared.forecast.trials or not self._driver.finish():
+            # The forecast counts seeds that later looks may ask for, and may never need.
+            if self._planner.remaining_work().is_left or not self._driver.finish():
                 self._train()
                 return not (self._driver.complete or self._driver.stopped)
         except KeyboardInterrupt:
@@ -257,6 +263,7 @@ class StudyRun:
             listeners,
             self._failures,
             self._environment,
+            self._looks,
         )
 
     def _train(self) -> None:

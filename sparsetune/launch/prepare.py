@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sparsetune.answers import stage_level
+from sparsetune.answers import look_level
 from sparsetune.cluster.placement import check_gpu_share
 from sparsetune.costs.forecast import Forecast
 from sparsetune.errors import DeclarationError
@@ -18,7 +18,7 @@ from sparsetune.paths import Place, read_content, resolve_place
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.storage import StudyDirectory
-from sparsetune.storage.records import Extended, Record
+from sparsetune.storage.records import Extended, Granted, Record
 from sparsetune.storage.segments import LedgerEnd, SegmentStamp, segment_stamps
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import Study, study_subject
@@ -149,9 +149,13 @@ def _read_and_plan(
         records.append(added)
     quiet_optuna()
     trials = fold_records(records)
-    planner = build_planner(study.extended(records), trials)
+    grants = [record for record in records if isinstance(record, Granted)]
+    planner = build_planner(study.extended(records), trials, grants=grants)
     forecast, slots = forecast_on_this_machine(
-        planner.remaining_work(), options.cpus_per_trial, options.gpus_per_trial, data_root
+        planner.at_last_look().remaining_work(),
+        options.cpus_per_trial,
+        options.gpus_per_trial,
+        data_root,
     )
     if not options.address:  # the size of a cluster is known when it is connected
         forecast.require_memory()
@@ -170,22 +174,24 @@ def _read_and_plan(
         forecast=forecast,
         read_at=read_at,
         ledger_end=ledger.text.end,
-        notices=[*home.notices(ledger.text), *_look_notices(added, records)],
+        notices=[*home.notices(ledger.text), *_look_notices(study, added, records)],
     )
 
 
-def _look_notices(added: Extended | None, records: Sequence[Record]) -> list[str]:
+def _look_notices(study: Study, added: Extended | None, records: Sequence[Record]) -> list[str]:
     """A sentence on what seeds that are added cost: each look spends a part of the level.
 
     Args:
+        study: The declaration, whose looks come first.
         added: What is to be added; None for nothing.
         records: The ledger with it.
     """
     if added is None or not added.report_seeds:
         return []
     extensions = [record for record in records if isinstance(record, Extended)]
-    look = 1 + sum(record.report_seeds > 0 for record in extensions)
-    spent = [stage_level(LEVEL, number) for number in range(1, look + 1)]
+    declared = study.looks()
+    look = len(declared) + sum(record.report_seeds > 0 for record in extensions)
+    spent = [look_level(LEVEL, number, declared) for number in range(1, look + 1)]
     here = 100 * spent[-1]
     left = 100 * (LEVEL - sum(spent))
     return [

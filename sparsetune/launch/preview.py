@@ -65,8 +65,8 @@ def preview_study(
     quiet_optuna()
     checked = check_study(study, needs_data=False, data_root=data_root)
     study = checked.study
-    # No trial has run yet: what is left is the whole study.
-    planner = build_planner(study, {})
+    # No trial has run yet: what is left is the whole study, with the seeds of every look.
+    planner = build_planner(study, {}).at_last_look()
     expected_epochs = planner.expected_epochs()
     cells = [_cell_facts(study, plan.cell) for plan in planner.plans.values()]
     return {

@@ -32,7 +32,7 @@ def question_facts(study: Study) -> dict[str, Any]:
     asked = asked_questions(study)
     planned = {question: _planned(study, question) for question in asked}
     judged = [question for question in asked if not isinstance(question, Remaining)]
-    bounds = _levels(judged, planned)
+    bounds = _levels(judged, planned, study.looks())
     facts: list[dict[str, Any]] = []
     for question in asked:
         name = question_name(question)
@@ -45,10 +45,12 @@ def question_facts(study: Study) -> dict[str, Any]:
             }
         )
     is_fraction = has_fraction_score(study)
+    looks = study.looks()
     return {
         "asked": facts,
+        "looks": list(looks),
         "family": len(bounds),
-        "power": _power_rows(judged, planned, bounds[0]) if is_fraction and judged else [],
+        "power": _power_rows(judged, planned, bounds[0], looks) if is_fraction and judged else [],
         "notes": list(_margin_notes(study, judged, bounds)) if is_fraction else [],
     }
 
@@ -58,9 +60,13 @@ def _planned(study: Study, question: Question) -> list[PlannedContrast]:
 
 
 def _levels(
-    judged: Sequence[Question], planned: dict[Question, list[PlannedContrast]]
+    judged: Sequence[Question],
+    planned: dict[Question, list[PlannedContrast]],
+    looks: Sequence[int],
 ) -> list[Bound]:
-    """A bound without data for each contrast, which has its level; the primary one first."""
+    """A bound without data for each contrast, with its level at the last look; the primary one
+    first.
+    """
     family = []
     for question in judged:
         contrasts = []
@@ -68,18 +74,24 @@ def _levels(
             nothing = Sample(np.empty(0), None, each.at.cell)
             contrasts.append(Contrast(each.name, nothing, each.is_primary))
         family.append(ask(question, contrasts))
-    return judge(family)
+    return judge(family, look=len(looks), declared=looks)
 
 
 def _power_rows(
-    judged: Sequence[Question], planned: dict[Question, list[PlannedContrast]], bound: Bound
+    judged: Sequence[Question],
+    planned: dict[Question, list[PlannedContrast]],
+    bound: Bound,
+    looks: Sequence[int],
 ) -> list[dict[str, float]]:
     """Power of the first primary contrast by spread, number of seeds and true gain.
+
+    Of several looks, each has the power that it would have alone.
 
     Args:
         judged: Questions with a yes or no.
         planned: Contrasts of each.
-        bound: Of the first question's primary contrast.
+        bound: Of the first question's primary contrast, at the last look.
+        looks: Report seeds of a cell at each look that the study declares.
     """
     first = planned[judged[0]][0].at
     everyone = [each.at for question in judged for each in planned[question]]
@@ -89,9 +101,11 @@ def _power_rows(
     sides = question_sides(judged[0])
     rows = []
     for sd in SHOWN_SPREADS:
-        for n in SHOWN_SEEDS:
+        for n in looks if len(looks) > 1 else SHOWN_SEEDS:
+            # Declared looks share the level in proportion to their seeds.
+            level = bound.level * n / looks[-1] if len(looks) > 1 else bound.level
             for gain in SHOWN_GAINS:
-                chance = power(n, sd, gain, bound.level, sides, df=(n - 1) * shared)
+                chance = power(n, sd, gain, level, sides, df=(n - 1) * shared)
                 rows.append({"sd": sd, "n": n, "gain": gain, "power": chance})
     return rows
 
@@ -136,13 +150,20 @@ def question_lines(facts: dict[str, Any]) -> Iterator[str]:
         number = question["contrasts"]
         estimate = "an estimate" if not number else f"{number} answer" + "s" * (number > 1)
         yield f"  {question['text']} ({estimate})"
+    looks = facts["looks"]
+    if len(looks) > 1:
+        *earlier, last = map(str, looks)
+        yield (
+            f"{looks[0]} report seeds each; up to {last} where a question is not settled (looks at"
+            f" {', '.join(earlier)} and {last})."
+        )
     rows = facts["power"]
     if rows:
         yield "Chance that the first answer shows a gain, by its size in points:"
         heads = "".join(f"{100 * gain:>7g}" for gain in SHOWN_GAINS)
         yield f"  seeds  spread{heads}"
         for sd in SHOWN_SPREADS:
-            for n in SHOWN_SEEDS:
+            for n in dict.fromkeys(row["n"] for row in rows):
                 own = [row["power"] for row in rows if (row["sd"], row["n"]) == (sd, n)]
                 cells = "".join(f"{100 * chance:>6.0f}%" for chance in own)
                 yield f"  {n:>5}  {100 * sd:>6g}{cells}"

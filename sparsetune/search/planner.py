@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from functools import cached_property
 
 from sparsetune.costs.remaining import RemainingCell, RemainingWork
@@ -17,9 +18,11 @@ from sparsetune.spec import TrialSpec
 from sparsetune.storage.records import Ended, Proposed, Started
 from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Minimize, Study
+from sparsetune.study.additions import Grant, granted_seeds, reached_look
 from sparsetune.study.budget import COST_AXES
 from sparsetune.study.budget import trained_epochs as epochs_of
 from sparsetune.study.cells import is_searched
+from sparsetune.study.questions.contrasts import Runs
 from sparsetune.study.selection import objective_of, winner_of
 
 __all__ = ["CellPlan", "Configuration", "Planner", "TrialUse"]
@@ -35,6 +38,7 @@ class Planner:
             reader, which proposes nothing.
         stretches: For a reader, which builds no network and imports nothing of the user's: what the
             first launch resolved of trainings of equal FLOPs. None for a launch.
+        grants: Report seeds that cells got at looks so far.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Planner:
         trials: Mapping[str, TrialState],
         journal: SearchJournal | None,
         stretches: Mapping[str, float] | None = None,
+        grants: Iterable[Grant] = (),
     ) -> None:
         self.study = study
         self.trials = trials
@@ -52,6 +57,8 @@ class Planner:
         for cell in study.cells():
             self.plans[cell.name] = CellPlan(cell, searches=is_searched(study, cell))
         self.judge = RungJudge(study, self.plans, trials)
+        self._grants = [*grants]
+        self._granted = granted_seeds(self._grants)
         self.running: set[str] = set()
         """Ids of the trials that were handed out and have not ended."""
         self._proposals = ConfigurationProposer(study, self.plans, journal, stretches)
@@ -97,6 +104,48 @@ class Planner:
             if complete and plan.searched and self._proposals.is_control_final(plan):
                 self._complete.add(plan.cell.name)
         return None, notes
+
+    @property
+    def look(self) -> int:
+        """Number of the declared look that is reached, from 1."""
+        return reached_look(self._grants)
+
+    def grant(self, grant: Grant) -> None:
+        """Give cells further report seeds, whose trials are handed out from then on."""
+        self._grants = [*self._grants, grant]
+        self._granted = granted_seeds(self._grants)
+        self._complete = self._complete.difference(grant.cells)
+
+    def at_last_look(self) -> Planner:
+        """A reader over the same trials, with the seeds of every look that may still follow."""
+        seeds = self.study.looks()
+        most = copy(self)
+        if self.look < len(seeds):
+            # What is settled stays settled: only cells of the last look can get further seeds.
+            cells = self._grants[-1].cells if self._grants else [*self.plans]
+            more = seeds[-1] - seeds[self.look - 1]
+            most.grant(Grant(look=len(seeds), report_seeds=more, cells=cells))
+        return most
+
+    def report_seeds(self, plan: CellPlan) -> list[int]:
+        """Seeds of a cell's report trials, and of their twins and controls."""
+        return self.study.seeds("report", self._granted.get(plan.cell.name, 0))
+
+    def compared(self, plan: CellPlan, runs: Runs) -> Configuration | None:
+        """Configuration of a cell whose report runs a contrast is made of.
+
+        None where it is not known, the cell has none, or the winner is the dense recipe itself, so
+        that there is nothing to compare it with.
+        """
+        winner = plan.winner
+        if runs == "winner":
+            return winner
+        if winner is None or not plan.sparse:
+            return None
+        if runs == "twin":
+            return plan.twin
+        control = self._proposals.control(plan) if plan.searches else None
+        return control if control and control.config_id != winner.config_id else None
 
     def _runnable(self, use: TrialUse, notes: list[Proposed]) -> TrialUse | None:
         """The use itself, or its teacher where that must run first; None while the teacher runs.
@@ -214,7 +263,7 @@ class Planner:
             for number in range(self.study.search_seeds * configurations):
                 yield f"{plan.cell.name}/search/{number}"
         for role in ("report", "twin", "control") if plan.sparse else ("report",):
-            for number in range(self.study.report_seeds):
+            for number in range(len(self.report_seeds(plan))):
                 yield f"{plan.cell.name}/{role}/{number}"
 
     def _longest(self, plan: CellPlan) -> float:
@@ -270,15 +319,16 @@ class Planner:
         yield from self._report_uses(plan)
 
     def _report_uses(self, plan: CellPlan) -> Iterator[TrialUse]:
-        if plan.winner is None or plan.twin is None:
+        if plan.winner is None:
             return
-        control = self._proposals.control(plan) if plan.sparse and plan.searches else None
-        for seed in self.study.seeds("report"):
+        twin = self.compared(plan, "twin")
+        # A control that won is reported once, as the winner.
+        control = self.compared(plan, "control")
+        for seed in self.report_seeds(plan):
             yield TrialUse(plan, "report", plan.winner, seed)
-            if plan.sparse:
-                yield TrialUse(plan, "twin", plan.twin, seed)
-            # A control that won is reported once, as the winner.
-            if control and control.config_id != plan.winner.config_id:
+            if twin:
+                yield TrialUse(plan, "twin", twin, seed)
+            if control:
                 yield TrialUse(plan, "control", control, seed)
 
     def _search_uses(self, plan: CellPlan, configuration: Configuration) -> Iterator[TrialUse]:
@@ -351,7 +401,7 @@ class Planner:
         if plan.searches:
             return self._objective(winner)
         return self._mean_objective(
-            search_states(winner, self.trials, self.study.seeds("report")),
+            search_states(winner, self.trials, self.report_seeds(plan)),
         )
 
     def _tell_finished(self, plan: CellPlan) -> None:
@@ -400,6 +450,7 @@ def build_planner(
     study: Study,
     trials: Mapping[str, TrialState],
     stretches: Mapping[str, float] | None = None,
+    grants: Iterable[Grant] = (),
 ) -> Planner:
     """A planner over the state of a study's trials, which writes nothing.
 
@@ -407,7 +458,9 @@ def build_planner(
         study: The declaration, extensions included.
         trials: State of every trial.
         stretches: As in `Planner`; None for a launch, which gets a journal in memory.
+        grants: As in `Planner`.
     """
     if stretches is not None:
-        return Planner(study, trials, None, stretches)
-    return Planner(study, trials, SearchJournal(None, study, study.cells()), stretches)
+        return Planner(study, trials, None, stretches, grants)
+    journal = SearchJournal(None, study, study.cells())
+    return Planner(study, trials, journal, stretches, grants)

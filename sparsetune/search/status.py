@@ -59,7 +59,8 @@ def load_study_view(directory: StudyDirectory) -> StudyView:
 def _view_of(recorded: RecordedStudy) -> StudyView:
     quiet_optuna()
     trials = fold_records(recorded.records)
-    return StudyView(build_planner(recorded.study, trials, recorded.stretches))
+    planner = build_planner(recorded.study, trials, recorded.stretches, recorded.grants)
+    return StudyView(planner)
 
 
 def _status_facts(
@@ -86,6 +87,7 @@ def _status_facts(
         "driver": driver,
         "trials": dict(view.counts()),
         "expected": len(view.planner.expected_epochs()),
+        "expected_at_most": _expected_at_most(view),
         # A study without trials has nothing left to do.
         "progress": (done / total if total else 1.0) if knows_lengths else None,
         "trials_per_hour": speed.trials_per_hour if speed else None,
@@ -100,6 +102,13 @@ def _status_facts(
         "notices": list(notices),
         "memory": [{**peak.facts(), "advice": peak.advice} for peak in peaks],
     }
+
+
+def _expected_at_most(view: StudyView) -> int:
+    """Number of trials, with the seeds of every look that may follow; none does once all ended."""
+    is_left = bool(view.trials_left())
+    planner = view.planner.at_last_look() if is_left else view.planner
+    return len(planner.expected_epochs())
 
 
 def _newest_errors(view: StudyView) -> list[dict[str, Any]]:
@@ -157,7 +166,10 @@ def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[Renderable
     done = UNKNOWN_LENGTHS
     if facts["progress"] is not None:
         done = f"{100 * facts['progress']:.0f} % of all epochs done"
-    yield f"{counts_text}; {facts['expected']} expected; {done}"
+    expected = f"{facts['expected']} expected"
+    if facts["expected_at_most"] > facts["expected"]:
+        expected += f", up to {facts['expected_at_most']} where answers stay open"
+    yield f"{counts_text}; {expected}; {done}"
     if facts["epochs_per_minute"]:
         trials = f"{facts['trials_per_hour']:.3g} trials an hour"
         speed = f"{trials}, {facts['epochs_per_minute']:.3g} epochs a minute"

@@ -42,7 +42,7 @@ from sparsetune.storage.checksums import (
     seal_lines,
 )
 from sparsetune.storage.ledger import Ledger, LedgerLines, parse_ledger
-from sparsetune.storage.records import Record
+from sparsetune.storage.records import Granted, Record
 from sparsetune.storage.segments import (
     LedgerEnd,
     LedgerText,
@@ -85,6 +85,11 @@ class RecordedStudy:
     def records(self) -> list[Record]:
         """Every record, in order."""
         return self.ledger.records()
+
+    @property
+    def grants(self) -> list[Granted]:
+        """Report seeds that cells got at looks, oldest first."""
+        return [record for record in self.ledger.others if isinstance(record, Granted)]
 
     @cached_property
     def study(self) -> Study:

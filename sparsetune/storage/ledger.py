@@ -40,6 +40,7 @@ from sparsetune.storage.records import (
     Closed,
     Ended,
     Extended,
+    Granted,
     Opened,
     Proposed,
     Record,
@@ -60,8 +61,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 # No trial may run that no record names, nor lose its checkpoints while its end could be lost, and
-# an extension brings further trials. Reports can wait: a checkpoint carries them too.
-AT_ONCE = (Proposed, Ended, Extended)
+# an extension or a grant brings further trials. Reports can wait: a checkpoint carries them too.
+AT_ONCE = (Proposed, Ended, Extended, Granted)
 """Records that must be durable before anything follows from them."""
 MAX_OTHER_RECORDS = 4_000_000
 """Most records of a ledger that are no reports; a trial has about three."""

@@ -27,7 +27,14 @@ from sparsetune.storage.checks import read_json
 from sparsetune.storage.checksums import Chain, seal_lines
 from sparsetune.storage.directory import StudyDirectory, write_durably
 from sparsetune.storage.provenance import environment_changes
-from sparsetune.storage.records import Ended, Extended, Proposed, Record, UnknownRecord
+from sparsetune.storage.records import (
+    Ended,
+    Extended,
+    Granted,
+    Proposed,
+    Record,
+    UnknownRecord,
+)
 from sparsetune.storage.trial_state import TrialState, fold_records
 from sparsetune.study import declaration_differences
 
@@ -81,10 +88,10 @@ class _Source:
         self.launches = self.home.launches()
 
     @cached_property
-    def additions(self) -> list[Extended]:
+    def additions(self) -> list[Extended | Granted]:
         """What was added to the declaration, oldest first, without retries."""
-        extensions = [record for record in self.records if isinstance(record, Extended)]
-        return [one for one in extensions if _added_values(one) != NOTHING_ADDED]
+        added = [record for record in self.records if isinstance(record, Extended | Granted)]
+        return [one for one in added if _added_values(one) != NOTHING_ADDED]
 
     @cached_property
     def code(self) -> set[str]:
@@ -185,9 +192,11 @@ def _listed(digests: Iterable[str]) -> str:
 NOTHING_ADDED: tuple[Any, ...] = (0, 0, {})
 
 
-def _added_values(extended: Extended) -> tuple[Any, ...]:
-    sweep = {axis: list(values) for axis, values in extended.sweep.items()}
-    return extended.report_seeds, extended.configurations_per_cell, sweep
+def _added_values(added: Extended | Granted) -> tuple[Any, ...]:
+    if isinstance(added, Granted):
+        return added.look, added.report_seeds, list(added.cells)
+    sweep = {axis: list(values) for axis, values in added.sweep.items()}
+    return added.report_seeds, added.configurations_per_cell, sweep
 
 
 def _require_same_additions(sources: Sequence[_Source]) -> _Source:
@@ -209,11 +218,12 @@ def _require_same_additions(sources: Sequence[_Source]) -> _Source:
 def _additions_text(source: _Source) -> str:
     texts = []
     for one in source.additions:
-        parts = {
-            "report seeds": one.report_seeds,
-            "configurations": one.configurations_per_cell,
-            "sweep": dict(one.sweep),
-        }
+        parts: dict[str, Any] = {"report seeds": one.report_seeds}
+        if isinstance(one, Granted):
+            parts["in cells"] = list(one.cells)
+        else:
+            parts["configurations"] = one.configurations_per_cell
+            parts["sweep"] = dict(one.sweep)
         texts.append(", ".join(f"{name} {value}" for name, value in parts.items() if value))
     return "; ".join(texts) or "nothing"
 
@@ -329,7 +339,7 @@ def _is_kept(
     match record:
         case Proposed():
             return True  # every use of a trial, whichever source ran it
-        case Extended():
+        case Extended() | Granted():
             return source is extended and _added_values(record) != NOTHING_ADDED
         case UnknownRecord():
             trial_id = record.values.get("trial_id")

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias
 
 from sparsetune.spec.columns import Role, Status
 from sparsetune.storage.checksums import SEAL_KEYS
-from sparsetune.study.additions import Additions
+from sparsetune.study.additions import Additions, Grant
 
 ColumnValue: TypeAlias = float | int | str | bool | None
 """Value of one column of a row; None and NaN are missing."""
@@ -210,6 +210,21 @@ class Extended(Additions):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Granted(Grant):
+    """Report seeds that open answers need; durable before the first of their trials starts.
+
+    Fields of `Grant` come first.
+
+    Args:
+        time: When it was recorded, in seconds since 1970.
+        extra: Fields that this version does not know.
+    """
+
+    time: float = field(default_factory=current_time)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Note:
     """A remark of a worker on its trial, made once: it has no room for checkpoints.
 
@@ -279,7 +294,7 @@ class UnknownRecord:
     values: Mapping[str, Any]
 
 
-Record: TypeAlias = Proposed | Started | Report | Ended | Extended | Note | UnknownRecord
+Record: TypeAlias = Proposed | Started | Report | Ended | Extended | Granted | Note | UnknownRecord
 Bracket: TypeAlias = Opened | Closed
 """A record that says where the lines of a launch begin and end; it is about no trial."""
 
@@ -289,6 +304,7 @@ _TYPE_OF_CLASS: dict[Any, str] = {
     Report: "report",
     Ended: "ended",
     Extended: "extended",
+    Granted: "granted",
     Note: "note",
     Opened: "opened",
     Closed: "closed",
@@ -308,7 +324,7 @@ def _field_names(record_class: Any) -> dict[str, bool]:
 
 
 _FIELDS_OF_CLASS = {
-    one: _field_names(one) for one in (Proposed, Started, Extended, Note, Opened, Closed)
+    one: _field_names(one) for one in (Proposed, Started, Extended, Granted, Note, Opened, Closed)
 }
 
 
@@ -433,6 +449,7 @@ _DECODERS: dict[str, Callable[[dict[str, Any], float], Record | Bracket]] = {
     "report": _decode_report,
     "ended": _decode_ended,
     "extended": _decoder_of(Extended),
+    "granted": _decoder_of(Granted),
     "note": _decoder_of(Note),
     "opened": _decoder_of(Opened),
     "closed": _decoder_of(Closed),

@@ -140,6 +140,10 @@ class StudyFields(Declaration):
     """Seeds of each configuration; it is compared by their mean."""
     report_seeds: int = Field(default=3, ge=1, le=MAX_REPORT_SEEDS)
     """Fresh seeds on which each winner, its twins and its control are run again."""
+    until_settled: int | None = Field(default=None, le=MAX_REPORT_SEEDS)
+    """Most report seeds of a cell whose answers stay open: `report_seeds`, doubled one to four
+    times. Each doubling is a look at the answers, after which only cells of answers that are not
+    settled get further seeds. None: every cell has `report_seeds`."""
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """First search seed, and seed of the sampler."""
     quick_form: Quick | None = None
@@ -149,6 +153,13 @@ class StudyFields(Declaration):
         """The base's method, also where the base is faulty."""
         # By plain values: a faulty base may have no part `sparsity` to ask.
         return str(flatten_values(self.base.given()).get("sparsity.method", "dense"))
+
+    def looks(self) -> tuple[int, ...]:
+        """Report seeds of a cell at each look at the answers that is declared, at least one."""
+        seeds = [self.report_seeds]
+        while self.until_settled is not None and seeds[-1] < self.until_settled:
+            seeds.append(2 * seeds[-1])
+        return tuple(seeds)
 
     def declared_arms(self) -> dict[str, Arm]:
         """The arms; a study that declares none has one, named by its base's method."""

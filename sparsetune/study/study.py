@@ -33,6 +33,7 @@ from sparsetune.study.rules.fields import (
     too_few_to_adapt,
 )
 from sparsetune.study.rules.lengths import length_problems
+from sparsetune.study.rules.looks import look_problems
 from sparsetune.study.rules.objective import objective_problems
 from sparsetune.study.rules.plans import plan_problems
 from sparsetune.study.samplers import GP, MIN_GP_CONFIGURATIONS, Grid, Random, Sobol
@@ -88,18 +89,28 @@ class Study(StudyFields):
             ("objective", f"{self.objective.kind} {self.objective.column}"),
             ("cells", ", ".join(cell.name for cell in self.cells())),
             ("configurations per cell", str(self.configurations_per_cell)),
-            ("seeds", f"{self.search_seeds} of search, {self.report_seeds} of report"),
+            ("seeds", f"{self.search_seeds} of search, {self._report_seeds_text()} of report"),
         ]
         return title + html_table([], rows)
 
-    def seeds(self, role: Literal["search", "report"]) -> list[int]:
-        """Seeds of search trials, or those of report trials, their twins and controls."""
+    def _report_seeds_text(self) -> str:
+        """Number of report seeds: ``3``, ``3 to 12``."""
+        most = f" to {self.until_settled}" if self.until_settled else ""
+        return f"{self.report_seeds}{most}"
+
+    def seeds(self, role: Literal["search", "report"], further: int = 0) -> list[int]:
+        """Seeds of search trials, or those of report trials, their twins and controls.
+
+        Args:
+            role: What the trials are used for.
+            further: Report seeds that were granted to a cell.
+        """
         if role == "search":
             first = self.seed
             count = self.search_seeds
         else:
             first = self.seed + FIRST_REPORT_SEED
-            count = self.report_seeds
+            count = self.report_seeds + further
         return list(range(first, first + count))
 
     def digest(self) -> str:
@@ -150,6 +161,7 @@ class Study(StudyFields):
             *known_problems(sound, cells),
             *grid_problems(sound, cells),
             *question_problems(sound, cells),
+            *look_problems(sound, cells),
             *equality_problems(sound, cells),
             *epoch_problems(sound, cells),
             *budget_problems(sound, cells),
@@ -233,6 +245,7 @@ class Study(StudyFields):
             "configurations_per_cell": count,
             "search_seeds": form.search_seeds,
             "report_seeds": form.report_seeds,
+            "until_settled": None,
             "known": study.known[: max(0, count - 2)],  # after the base and the control
             "known_base": study.known_base or form.known_base,
             "budget": None,  # of the whole study
@@ -272,6 +285,9 @@ class Study(StudyFields):
             for name in EXTENSIBLE_COUNTS:
                 counts[name] += getattr(record, name)
         study = self.with_changes(**counts)
+        if counts["report_seeds"] > self.report_seeds:
+            # Seeds that were added by hand begin a stage of their own, after the declared looks.
+            study = study.with_changes(until_settled=None)
         for record in added:
             if record.sweep:
                 study = study.with_sweep_values(record.sweep)

@@ -57,7 +57,7 @@ def test_a_question_without_contrasts_takes_nothing_from_the_others() -> None:
 
 def test_bounds_carry_their_level() -> None:
     family = [question("a", True, False, False), question("b", False)]
-    levels = [bound.level for bound in judge(family, level=0.05, stage=2)]
+    levels = [bound.level for bound in judge(family, level=0.05, look=2)]
     assert levels == pytest.approx(
         np.array([1 / 4, 1 / 8, 1 / 8, 1 / 2]) * 0.05 * 6 / (4 * math.pi**2)
     )
@@ -89,7 +89,7 @@ def test_names_are_unique(family: list[Asked], said: str) -> None:
 )
 def test_levels_and_stages_in_range(level: float, stage: int, said: str) -> None:
     with pytest.raises(SparsetuneError, match=said):
-        judge([question("a", False)], level=level, stage=stage)
+        judge([question("a", False)], level=level, look=stage)
 
 
 @pytest.mark.parametrize("margin", [0.0, -1.0, math.nan, math.inf])

@@ -140,7 +140,7 @@ def test_an_incomplete_stage_is_open() -> None:
 
 def test_later_stages_have_wider_intervals() -> None:
     family = [asked(sample([1.0, 2.0, 3.0]))]
-    lows = [judge(family, stage=stage)[0].low for stage in (1, 2, 3)]
+    lows = [judge(family, look=stage)[0].low for stage in (1, 2, 3)]
     assert lows[0] > lows[1] > lows[2]
 
 

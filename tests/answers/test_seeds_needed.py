@@ -37,7 +37,7 @@ def test_so_many_seeds_settle_and_one_less_does_not() -> None:
         n = 3 + more
         values = np.arange(n) - (n - 1) / 2
         values = 1.0 + values / values.std(ddof=1)
-        (later,) = judge([asked(sample(values), margin=0.6)], level=0.05, stage=2)
+        (later,) = judge([asked(sample(values), margin=0.6)], level=0.05, look=2)
         assert (later.verdict == "yes") == is_settled
 
 

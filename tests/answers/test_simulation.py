@@ -18,6 +18,7 @@ from tests.answers.simulation.scenarios import (
     NORMAL,
     NULLS,
     SEARCHES,
+    SETTLED,
     Scenario,
 )
 from tests.answers.simulation.sequence import compare
@@ -25,7 +26,16 @@ from tests.answers.simulation.table import DRAWS
 from tests.answers.simulation.truths import nothing
 
 PAGE = Path(__file__).parents[2] / "docs/answers/simulation.md"
-QUICK = (NULLS[0], NULLS[2], NULLS[4], MARGINS[2], MIXTURES[1], SEARCHES[0], LOOKS[3])
+QUICK = (
+    NULLS[0],
+    NULLS[2],
+    NULLS[4],
+    MARGINS[2],
+    MIXTURES[1],
+    SEARCHES[0],
+    LOOKS[3],
+    *SETTLED[1:4],
+)
 QUICK_DRAWS = 200
 
 

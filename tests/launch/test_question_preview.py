@@ -77,3 +77,18 @@ def test_the_text_fits_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_study_of_dense_networks_alone_asks_nothing() -> None:
     assert list(question_lines(question_facts(Study(name="dense")))) == []
+
+
+def test_looks_are_told_with_the_power_of_each() -> None:
+    facts = question_facts(TWO_ARMS.with_changes(report_seeds=3, until_settled=12))
+    assert (
+        "3 report seeds each; up to 12 where a question is not settled (looks at 3, 6 and 12)."
+        in question_lines(facts)
+    )
+    assert [row["n"] for row in facts["power"][::3]] == [3, 6, 12] * 2
+    # A tenth of what the first stage may spend, of which the second look has 6 of 21 parts.
+    expected = power(6, 0.002, 0.005, 0.05 * 0.6079271 / 10 * 6 / 21, 1, df=5 * 1.6)
+    assert facts["power"][3]["power"] == pytest.approx(expected, rel=1e-4)
+    preview = preview_study(TWO_ARMS.with_changes(report_seeds=3, until_settled=12))
+    assert preview["trials_at_most"] == 10 * 12
+    assert not any("looks" in line for line in question_lines(question_facts(TWO_ARMS)))

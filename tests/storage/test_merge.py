@@ -21,8 +21,9 @@ from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.storage import StudyDirectory
 from sparsetune.storage.ledger import Ledger, read_records
 from sparsetune.storage.merge import merge_studies
-from sparsetune.storage.records import Ended, Extended, Record, Report, Started
+from sparsetune.storage.records import Ended, Extended, Granted, Record, Report, Started
 from sparsetune.storage.trial_state import fold_records
+from sparsetune.study.additions import granted_seeds
 from tests.analysis.simulation import SMALL, Simulation
 
 Change = Callable[[Record], Record | None]
@@ -180,6 +181,23 @@ def test_extensions_are_taken_once_and_must_agree(whole: Path, tmp_path: Path) -
     assert StudyDirectory(merged).study().extended(records).report_seeds == 2 + 1 + 2
     message = refused(tmp_path / "two", extended("three", 3), into=tmp_path / "refused")
     assert "report seeds 1; report seeds 2" in message and "report seeds 3" in message
+
+
+def test_seeds_granted_at_looks_are_taken_once_and_must_agree(whole: Path, tmp_path: Path) -> None:
+    def granted(name: str, *cells: str) -> Path:
+        path = tmp_path / name
+        shutil.copytree(whole, path)
+        with closing(Ledger(path / "ledger")) as ledger:
+            for look, cell in enumerate(cells, start=2):
+                ledger.append(Granted(look=look, report_seeds=2, cells=[cell]))
+        return path
+
+    sources = [whole, granted("one", "dense"), granted("two", "dense", "gmp")]
+    merged = merge_studies(sources, tmp_path / "merged").directory
+    records = read_records(merged / "ledger")
+    assert granted_seeds(records) == {"dense": 2, "gmp": 2}
+    message = refused(tmp_path / "two", granted("three", "gmp"), into=tmp_path / "refused")
+    assert "report seeds 2, in cells ['gmp']" in message
 
 
 def test_questions_that_were_asked_later_are_kept_of_every_source(

@@ -17,6 +17,7 @@ from sparsetune.storage.ledger import read_ledger, read_records
 from sparsetune.storage.records import (
     Ended,
     Extended,
+    Granted,
     Note,
     Proposed,
     Record,
@@ -100,6 +101,10 @@ LINES: list[tuple[Record, str]] = [
         ),
         '{"type":"extended","time":1764450000.25,"report_seeds":2,'
         '"sweep":{"sparsity.target":[0.97]},"retried":["a"]}',
+    ),
+    (
+        Granted(look=2, report_seeds=3, cells=["dense", "gmp"], time=1764450000.25),
+        '{"type":"granted","time":1764450000.25,"look":2,"report_seeds":3,"cells":["dense","gmp"]}',
     ),
     (
         Note(**NAMES, note="no checkpoints"),

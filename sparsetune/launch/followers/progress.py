@@ -17,7 +17,7 @@ from sparsetune.paths import Place
 from sparsetune.search.planner import CellPlan, Planner
 from sparsetune.search.study_view import StudyView
 from sparsetune.storage.announcements import Announcement, ForecastLine, Remark, Retried
-from sparsetune.storage.records import Ended, Note, Started
+from sparsetune.storage.records import Ended, Granted, Note, Started
 from sparsetune.study.questions.points import study_points
 from sparsetune.study.questions.words import cell_words
 from sparsetune.terminal import TextConsole
@@ -72,9 +72,8 @@ class ProgressDisplay:
     def __enter__(self) -> ProgressDisplay:
         finished = sum(trial.finished for trial in self.view.trials())
         resumed = f"; {finished} trials finished before" if finished else ""
-        cells = (
-            f"{len(self.planner.plans)} cells, {len(self.planner.expected_epochs())} trials at most"
-        )
+        trials = len(self.planner.at_last_look().expected_epochs())
+        cells = f"{len(self.planner.plans)} cells, {trials} trials at most"
         self._print_line(
             f"[bold]{escape(self.planner.study.name)}[/]: {cells}, in {self.path}{resumed}"
         )
@@ -112,6 +111,8 @@ class ProgressDisplay:
                 self._print_note(message.note)
             case Ended():
                 self._print_end(message)
+            case Granted():
+                self._print_grant(message)
             case Retried():
                 where = self._trial_text(message.trial_id)
                 self._print_line(f"  [yellow]retried[/] {where}: {escape(message.error)}")
@@ -125,6 +126,13 @@ class ProgressDisplay:
         if note and note not in self._shown:
             self._shown.add(note)
             self._print_line(f"  [yellow]note[/] {escape(note)}")
+
+    def _print_grant(self, grant: Granted) -> None:
+        cells = f"{len(grant.cells)} of {len(self.planner.plans)} cells"
+        self._print_line(
+            f"  look {grant.look}: {grant.report_seeds} more report seeds for {cells}, whose"
+            " answers are not settled"
+        )
 
     def _print_end(self, ended: Ended) -> None:
         where = self._trial_text(ended.trial_id)

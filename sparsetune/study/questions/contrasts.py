@@ -66,6 +66,11 @@ class PlannedContrast:
     is_primary: bool = False
 
 
+def spread_group(planned: PlannedContrast) -> str:
+    """Name of the contrasts that vary alike over seeds: those of one arm at one sparsity."""
+    return f"{planned.at.arm}/{planned.at.sparsity:.9g}"
+
+
 def plan_contrasts(
     question: Question, points: Sequence[CellPoint], base: float | None
 ) -> list[PlannedContrast]:

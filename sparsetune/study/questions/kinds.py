@@ -147,3 +147,11 @@ QUESTION_CLASSES: tuple[type[_Question], ...] = (
     ArmsDiffer,
     Remaining,
 )
+
+
+def is_settled_by_seeds(question: Question) -> bool:
+    """True if report seeds can answer the question with yes or no.
+
+    A score is an estimate, and the best value of a field is chosen from search runs.
+    """
+    return not isinstance(question, Remaining | BestValueMoves)

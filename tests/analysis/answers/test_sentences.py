@@ -279,6 +279,12 @@ def the_best_rate_stays(path: Path) -> Answers:
 
 
 @case
+def seeds_double_until_settled(path: Path) -> Answers:
+    study = searched(RetuningGain("gmp"), until_settled=8)
+    return answered(path, study, by_rate({0: -1.0, 0.98: -0.7}, loss=0.01))
+
+
+@case
 def re_tuning_pays_less_than_the_margin(path: Path) -> Answers:
     study = searched(RetuningGain("gmp", margin=0.05))
     return answered(path, study, by_rate({0: -1.0, 0.98: -0.7}, loss=0.01))

@@ -78,7 +78,7 @@ def reports_of(study: Study, stages: int = 1) -> Outcome:
     false_yes = false_no = missed = False
     for stage in range(1, stages + 1):
         family = study.drawn.family(study.margin, n)
-        bounds = judge(family, level=LEVEL, stage=stage)
+        bounds = judge(family, level=LEVEL, look=stage)
         sides = sides_of(family)
         false_yes |= any(map(is_false_yes, bounds, truths))
         false_no |= any(
@@ -135,12 +135,13 @@ class Rates:
 
 
 def rates(
-    study: Callable[[np.random.Generator], Study], draws: int, stages: int, seed: int
+    study: Callable[[np.random.Generator], Study],
+    draws: int,
+    report: Callable[[Study], Outcome],
+    seed: int,
 ) -> Rates:
     """Draw studies of a scenario and judge them; draw k is the same however many there are."""
-    found = [
-        reports_of(study(np.random.default_rng([seed, number])), stages) for number in range(draws)
-    ]
+    found = [report(study(np.random.default_rng([seed, number]))) for number in range(draws)]
     bounds = [bound for outcome in found for bound in outcome.bounds]
     truths = [truth for outcome in found for truth in outcome.truths]
     primary = PRIMARY * draws

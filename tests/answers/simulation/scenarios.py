@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from tests.answers.simulation.generator import Floats, World, draw
-from tests.answers.simulation.rates import Rates, Study, rates
+from tests.answers.simulation.rates import Rates, Study, rates, reports_of
 from tests.answers.simulation.searched import searched
+from tests.answers.simulation.settling import settled_report
 from tests.answers.simulation.truths import at_margin, gains, mixed, nothing, one_true
 
 Truth = Callable[[np.random.Generator, float], Floats]
@@ -33,6 +35,7 @@ class Scenario:
         stages: Number of reports at most.
         gain: Gain of each doubling where runs are winners of searches.
         moves: Whether the best recipe moves with sparsity there.
+        until_settled: Whether seeds double from 3 to 12 where an answer is open.
     """
 
     name: str
@@ -41,12 +44,13 @@ class Scenario:
     stages: int = 1
     gain: float = 0.0
     moves: bool = False
+    until_settled: bool = False
 
     def study(self, rng: np.random.Generator) -> Study:
         """Draw one study."""
         world = self.world
         first = world.seeds
-        if self.stages > 1:
+        if self.stages > 1 or self.until_settled:
             world = replace(world, seeds=MAX_SEEDS)
         if self.truth is not None:
             drawn = draw(world, self.truth(rng, world.margin), rng)
@@ -57,7 +61,8 @@ class Scenario:
 
     def rates(self, draws: int, seed: int = 0) -> Rates:
         """Error rates over so many draws."""
-        return rates(self.study, draws, self.stages, seed)
+        report = settled_report if self.until_settled else partial(reports_of, stages=self.stages)
+        return rates(self.study, draws, report, seed)
 
     @property
     def max_error(self) -> float:
@@ -119,7 +124,14 @@ LOOKS = (
     Scenario("looks: mixed effects, rough", ROUGH, mixed, STAGES),
     Scenario("looks: searched, nothing", HEAVY, None, STAGES),
 )
-ERRORS = (*NULLS, *MARGINS, *MIXTURES, *SEARCHES, *LOOKS)
+SETTLED = (
+    Scenario("until settled: nothing, normal", NORMAL, nothing, until_settled=True),
+    Scenario("until settled: nothing, precise", PRECISE, nothing, until_settled=True),
+    Scenario("until settled: nothing, heavy, rough", ROUGH, nothing, until_settled=True),
+    Scenario("until settled: at the margin, precise", PRECISE, at_margin, until_settled=True),
+    Scenario("until settled: mixed effects, rough", ROUGH, mixed, until_settled=True),
+)
+ERRORS = (*NULLS, *MARGINS, *MIXTURES, *SEARCHES, *LOOKS, *SETTLED)
 """Every scenario whose error rate is bounded."""
 
 

@@ -14,6 +14,7 @@ from tests.answers.simulation.coverage import (
 from tests.answers.simulation.rates import Rates
 from tests.answers.simulation.scenarios import ERRORS, Scenario, power_scenarios
 from tests.answers.simulation.sequence import compare
+from tests.answers.simulation.settling import DECLARED, GAINS, SHARES, stopping
 
 DRAWS = 2_000
 COLLAPSE_RATES = (0.02, 0.1)
@@ -27,6 +28,7 @@ def lines(draws: int = DRAWS) -> Iterator[str]:
     yield from coverage_lines(draws)
     yield from collapse_lines(draws)
     yield from sequence_lines()
+    yield from settling_lines()
 
 
 def error_lines(draws: int) -> Iterator[str]:
@@ -127,6 +129,41 @@ def sequence_lines() -> Iterator[str]:
     for contrasts in SEQUENCE_CONTRASTS:
         found = compare(contrasts)
         yield _row((f"{contrasts}", _percent(found.sequence), _percent(found.bonferroni)))
+
+
+def settling_lines() -> Iterator[str]:
+    """What looks at 3, 6 and 12 seeds give for one contrast, beside 12 seeds at once."""
+    yield from _head(
+        "One answer, with looks at 3, 6 and 12 seeds beside 12 seeds at once",
+        (
+            "true gain, sd",
+            "of the level",
+            "yes",
+            "no",
+            "seeds",
+            "bias, sd",
+            "of answers",
+            "12 at once: yes",
+            "no",
+        ),
+    )
+    for name, share in SHARES.items():
+        for gain in GAINS:
+            found = stopping(gain, share)
+            fixed = stopping(gain, share, DECLARED[-1:])
+            yield _row(
+                (
+                    f"{gain:g}",
+                    name,
+                    _percent(found.yes),
+                    _percent(found.no),
+                    f"{found.seeds:.1f}",
+                    f"{found.bias:+.2f}",
+                    f"{found.settled_bias:+.2f}",
+                    _percent(fixed.yes),
+                    _percent(fixed.no),
+                )
+            )
 
 
 def _head(title: str, columns: Sequence[str]) -> Iterator[str]:
