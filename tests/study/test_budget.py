@@ -71,6 +71,7 @@ def test_before_early_stopping_was_the_default_a_configuration_costs_all_its_epo
 def test_declared_counts_are_kept() -> None:
     assert counts(study(487, configurations_per_cell=5)) == (5, 9)  # 5 * 20 + 9 * 40 = 460
     assert counts(study(487, report_seeds=2)) == (32, 2)
+    assert counts(study(487, until_settled=12)) == (32, 3)  # looks are at 3, 6 and 12 seeds
     assert counts(study(487, search_seeds=2)) == (16, 4)  # 0.45 * 16 * 40 + 4 * 40 = 448
 
 

@@ -82,7 +82,8 @@ def affordable_division(
     given = study.model_fields_set
     divisions = allowed_divisions(
         study.configurations_per_cell if "configurations_per_cell" in given else None,
-        study.report_seeds if "report_seeds" in given else None,
+        # Looks double the report seeds, so that these are part of the rule.
+        study.report_seeds if study.until_settled or "report_seeds" in given else None,
     )
     early_from = MIN_GP_CONFIGURATIONS if chooses_stopping else _early_from(study)
     return divide_budget(limit, divisions, _cell_costs(study, cells), early_from)
