@@ -132,7 +132,10 @@ def main(given: list[str] | None = None) -> None:
     rows = [
         row for name in arguments.sections or SECTIONS for row in SECTIONS[name](divisor, device)
     ]
-    Console(width=150).print(table(rows))  # files and pipes get the whole table too
+    console = Console(width=150)  # files and pipes get the whole table too
+    console.print(table(rows))
+    if any("regret_points" in row.notes for row in rows):
+        console.print(regret_table(rows))
     if arguments.json:
         content = {"machine": machine(device), "rows": [row.as_json(rows) for row in rows]}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n")
@@ -178,6 +181,31 @@ def table(rows: list[Row]) -> Table:
             made.add_section()
             made.add_row(f"[bold]{row.table}[/bold]")
         made.add_row(*_cells(row, row.ratios(rows)))
+    return made
+
+
+def regret_table(rows: list[Row]) -> Table:
+    """What replayed searches find, and for how many epochs."""
+    made = Table(title="Regret against whole training, in points; 95 % intervals")
+    made.add_column("")
+    for column in ("epochs", "regret", "95 %", "optimism"):
+        made.add_column(column, justify="right", no_wrap=True)
+    last = ""
+    for row in rows:
+        if "regret_points" not in row.notes:
+            continue
+        if row.table != last:
+            made.add_section()
+            made.add_row(f"[bold]{row.table}[/bold]")
+            last = row.table
+        notes = row.notes
+        made.add_row(
+            f"  {row.name}",
+            f"{notes['epochs_fraction']:.3f}",
+            f"{notes['regret_points']:.2f}",
+            f"{notes['regret_low']:.2f} to {notes['regret_high']:.2f}",
+            f"{notes['optimism_points']:.2f}",
+        )
     return made
 
 

@@ -43,6 +43,7 @@ from tests.search.test_searches import BAD, DIVERGED, QUICK, SLOW, cell_of
 
 RULES = stopping_rules()
 NAMES = (*RULES, "epoch:1/2")
+UNKNOWN = np.full((2, 2), np.nan)
 STUDY = Study(
     name="compared",
     base=TrialSpec(schedule=ScheduleSpec(epochs=12)),
@@ -132,8 +133,11 @@ def test_regret_and_epochs_are_those_worked_by_hand() -> None:
     estimate = regret_estimate([draws])
     deviation = np.std([-0.23, 0, 0], ddof=1) / 3**0.5
     reach = t.ppf(0.975, 2) * deviation
-    assert estimate == pytest.approx((-0.23 / 3, -0.23 / 3 - reach, -0.23 / 3 + reach, 0.75))
-    assert regret_estimate(replay.draws(whole.method)) == (0, 0, 0, 1)
+    assert estimate[:4] == pytest.approx((-0.23 / 3, -0.23 / 3 - reach, -0.23 / 3 + reach, 0.75))
+    assert estimate.optimism == pytest.approx(0)  # -0.03, 0.03 and 0 by the seed that chose
+    at_end = regret_estimate(replay.draws(whole.method))
+    assert at_end[:4] == (0, 0, 0, 1)
+    assert at_end.optimism == pytest.approx((0.3 + 0.03 + 0) / 3)
 
 
 def test_a_search_that_finds_nothing_has_the_worst_loss() -> None:
@@ -147,20 +151,20 @@ def test_a_search_that_finds_nothing_has_the_worst_loss() -> None:
 
 
 def test_the_interval_counts_seeds_and_pools() -> None:
-    draws = CellDraws(np.array([[1.0, 3.0], [5.0, 7.0]]), np.full((2, 2), 0.5), 2)
+    draws = CellDraws(np.array([[1.0, 3.0], [5.0, 7.0]]), np.full((2, 2), 0.5), 2, UNKNOWN)
     # Means by seed 2 and 6: variance 8 of two; means by pool 3 and 5: variance 2 of two.
     variance = 8 / 2 + 2 / 2
     freedom = variance**2 / (4**2 / 1 + 1**2 / 1)
     reach = t.ppf(0.975, freedom) * variance**0.5
-    assert regret_estimate([draws]) == pytest.approx((4, 4 - reach, 4 + reach, 0.5))
+    assert regret_estimate([draws])[:4] == pytest.approx((4, 4 - reach, 4 + reach, 0.5))
     # A record that holds one such pool tells of one alone.
     freedom = 6**2 / (4**2 / 1 + 2**2 / 1)
     reach = t.ppf(0.975, freedom) * 6**0.5
     overlapping = regret_estimate([draws._replace(independent_pools=1)])
     assert (overlapping.low, overlapping.high) == pytest.approx((4 - reach, 4 + reach))
-    one_seed = CellDraws(np.array([[1.0, 3.0]]), np.full((1, 2), 0.5), 2)
+    one_seed = CellDraws(np.array([[1.0, 3.0]]), np.full((1, 2), 0.5), 2, UNKNOWN[:1])
     reach = t.ppf(0.975, 1)
-    assert regret_estimate([one_seed]) == pytest.approx((2, 2 - reach, 2 + reach, 0.5))
+    assert regret_estimate([one_seed])[:4] == pytest.approx((2, 2 - reach, 2 + reach, 0.5))
 
 
 def test_pools_are_stretches_of_a_long_record_and_draws_of_a_short_one() -> None:

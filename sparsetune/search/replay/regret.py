@@ -36,11 +36,14 @@ class CellDraws(NamedTuple):
             shape [seeds, pools].
         fractions: Epochs, as a fraction of those of whole training, shape [seeds, pools].
         independent_pools: Searches that the record could hold side by side, at least 1.
+        optimism: Loss of what was chosen on fresh seeds minus that on the seed that chose it, shape
+            [seeds, pools]; NaN where nothing was chosen, or one of them is not finite.
     """
 
     regrets: Floats
     fractions: Floats
     independent_pools: float
+    optimism: Floats
 
 
 class RegretEstimate(NamedTuple):
@@ -51,12 +54,22 @@ class RegretEstimate(NamedTuple):
         low: Lower end of its 95 % interval.
         high: Upper end.
         epochs_fraction: Mean epochs, as a fraction of those of whole training.
+        optimism: Mean of how much better what was chosen looked than it is; NaN if never known.
     """
 
     mean: float
     low: float
     high: float
     epochs_fraction: float
+    optimism: float = math.nan
+
+
+class _JudgedSearch(NamedTuple):
+    """What a search chose, by its loss on fresh seeds; its epochs; how lucky the choice looked."""
+
+    loss: float
+    epochs: float
+    optimism: float
 
 
 @dataclass
@@ -72,7 +85,7 @@ class SearchReplay:
     cells: Sequence[RecordedCell]
     size: int
     resamples: int
-    _whole: dict[tuple[int, int, int], tuple[float, float]] = field(default_factory=dict)
+    _whole: dict[tuple[int, int, int], _JudgedSearch] = field(default_factory=dict)
 
     def draws(self, method: SearchMethod) -> list[CellDraws]:
         """Searches by one method: those of each cell."""
@@ -83,31 +96,39 @@ class SearchReplay:
         shape = (len(cell.seeds), self.resamples)
         regrets = np.empty(shape)
         fractions = np.empty(shape)
+        optimism = np.empty(shape)
         for number in range(self.resamples):
             pool = resampled_pool(cell, self.size, np.random.default_rng([place, number]))
             for row, seed in enumerate(cell.seeds):
                 key = (place, number, seed)
                 if key not in self._whole:
                     whole = SearchMethod("whole", Sobol(), self.size)
-                    self._whole[key] = _loss_and_epochs(cell, whole, seed, pool)
-                reference, all_epochs = self._whole[key]
-                loss, epochs = _loss_and_epochs(cell, method, seed, pool)
-                regrets[row, number] = loss - reference
-                fractions[row, number] = epochs / all_epochs
-        return CellDraws(regrets, fractions, max(1.0, len(cell.configurations) / self.size))
+                    self._whole[key] = _judged(cell, whole, seed, pool)
+                reference = self._whole[key]
+                judged = _judged(cell, method, seed, pool)
+                regrets[row, number] = judged.loss - reference.loss
+                fractions[row, number] = judged.epochs / reference.epochs
+                optimism[row, number] = judged.optimism
+        independent = max(1.0, len(cell.configurations) / self.size)
+        return CellDraws(regrets, fractions, independent, optimism)
 
 
-def _loss_and_epochs(
+def _judged(
     cell: RecordedCell, method: SearchMethod, seed: int, pool: Sequence[RecordedConfiguration]
-) -> tuple[float, float]:
-    """Loss of what a search chooses, on fresh seeds, and the epochs that it trained.
+) -> _JudgedSearch:
+    """A replayed search, judged on fresh seeds.
 
     One that chooses nothing, or what diverges on fresh seeds, has the worst loss of the cell.
     """
     outcome = replay_search(cell, method, seed, pool)
     worst = cell.worst_loss(seed)
-    loss = cell.fresh_loss(outcome.chosen, seed) if outcome.chosen else math.inf
-    return min(worst, loss), outcome.epochs
+    if outcome.chosen is None:
+        return _JudgedSearch(worst, outcome.epochs, math.nan)
+    fresh = cell.fresh_loss(outcome.chosen, seed)
+    optimism = fresh - cell.loss(outcome.chosen.seeds[seed])
+    return _JudgedSearch(
+        min(worst, fresh), outcome.epochs, optimism if math.isfinite(optimism) else math.nan
+    )
 
 
 def resampled_pool(
@@ -150,13 +171,16 @@ def regret_estimate(cells: Sequence[CellDraws]) -> RegretEstimate:
     """
     mean = float(np.mean([draws.regrets.mean() for draws in cells]))
     fraction = float(np.mean([draws.fractions.mean() for draws in cells]))
+    known = np.concatenate([draws.optimism.ravel() for draws in cells])
+    known = known[np.isfinite(known)]
+    optimism = float(known.mean()) if len(known) else math.nan
     parts = [part for draws in cells for part in _variance_parts(draws)]
     variance = sum(part for part, _ in parts)
     half = 0.0
     if variance > 0:
         freedom = variance**2 / sum(part**2 / own for part, own in parts)
         half = float(t.ppf((1 + LEVEL) / 2, freedom)) * variance**0.5 / len(cells)
-    return RegretEstimate(mean, mean - half, mean + half, fraction)
+    return RegretEstimate(mean, mean - half, mean + half, fraction, optimism)
 
 
 def _variance_parts(draws: CellDraws) -> list[tuple[float, int]]:
