@@ -184,7 +184,7 @@ class Study(StudyFields):
         if version == 1:
             return study  # what is left out has these values already
         arms = {}
-        for name, arm in study.arms.items():
+        for name, arm in study._readable_arms().items():
             opened = _opened_defaults(study, arm, version)
             if opened:
                 arms[name] = Arm(**{**arm.fields_set(), "overrides": {**arm.overrides, **opened}})
@@ -228,7 +228,12 @@ class Study(StudyFields):
 
     @property
     def _searches(self) -> bool:
-        return bool(self.search) or any(arm.search for arm in self.arms.values())
+        return bool(self.search) or any(arm.search for arm in self._readable_arms().values())
+
+    def _readable_arms(self) -> dict[str, Arm]:
+        """The arms that are arms: a faulty declaration may hold anything."""
+        arms = self.arms if isinstance(self.arms, Mapping) else {}
+        return {name: arm for name, arm in arms.items() if isinstance(arm, Arm)}
 
     def quick(self) -> Study:
         """The one-minute variant, named ``<name>-quick``.

@@ -88,3 +88,12 @@ def test_how_a_study_searches_where_it_leaves_that_out(
         again = resolved.under_defaults(DEFAULTS_BY_VERSION.current)
         assert again.digest() == resolved.digest()
         assert (again.configurations_per_cell, again.sampler, again.stopping) == expected
+
+
+def test_a_study_that_cannot_be_read_is_named_and_not_resolved() -> None:
+    for arms in ({"gmp": LogUniform(0.1, 1)}, LogUniform(0.1, 1)):
+        faulty = Study(name="s", search=SEARCH, arms=arms)
+        assert all(
+            problem.path.startswith("arms") for problem in faulty.under_defaults(4).problems()
+        )
+        assert faulty.under_defaults(4).problems() == faulty.problems() != []

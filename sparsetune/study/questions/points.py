@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from sparsetune.spec import ScheduleSpec
 from sparsetune.study.cells import MULTIPLIER_FIELD, Cell, expand_cells
 from sparsetune.study.fields import StudyFields
 from sparsetune.study.space import Choice, Value
@@ -71,9 +73,14 @@ def study_points(study: StudyFields, cells: Iterable[Cell] | None = None) -> lis
 
 
 def base_epochs(study: StudyFields) -> float:
-    """Length of the study's base in epochs."""
+    """Length of the study's base in epochs; NaN where the base has none that can be read."""
     schedule = study.base.schedule
-    return schedule.epochs * schedule.epoch_multiplier
+    if not isinstance(schedule, ScheduleSpec):
+        return math.nan
+    try:
+        return float(schedule.epochs * schedule.epoch_multiplier)
+    except TypeError:
+        return math.nan
 
 
 def sparse_arms(points: Iterable[CellPoint]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from sparsetune.errors import Problem
@@ -33,12 +34,13 @@ def question_problems(
 
     Args:
         study: The declaration, without fields that cannot be read.
-        cells: Its cells; without any, nothing is known of its arms and axes.
+        cells: Its cells; without any, or without a length of its base, nothing is known of its
+            arms and axes.
         asked: The questions; None for those that the study declares.
     """
     questions = study.questions if asked is None else asked
     points = study_points(study, cells)
-    if not points:
+    if not points or math.isnan(base_epochs(study)):
         return
     is_fraction = has_fraction_score(study)
     seen: list[Question] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from sparsetune.errors import Problem
@@ -9,6 +10,7 @@ from sparsetune.study.cells import Cell
 from sparsetune.study.fields import MAX_REPORT_SEEDS, StudyFields
 from sparsetune.study.questions.defaults import asked_questions
 from sparsetune.study.questions.kinds import is_settled_by_seeds
+from sparsetune.study.questions.points import base_epochs
 
 FIELD = "until_settled"
 MAX_LOOKS = 5
@@ -22,7 +24,7 @@ def look_problems(study: StudyFields, cells: Sequence[Cell]) -> Iterator[Problem
 
     Args:
         study: The declaration, without fields that cannot be read.
-        cells: Its cells; without any, nothing is known of its questions.
+        cells: Its cells; without any, or a length of its base, nothing is known of its questions.
     """
     most = study.until_settled
     if most is None:
@@ -43,7 +45,8 @@ def look_problems(study: StudyFields, cells: Sequence[Cell]) -> Iterator[Problem
             f" {listed}"
         )
         yield Problem(FIELD, rule, str(most))
-    if cells and not any(map(is_settled_by_seeds, asked_questions(study))):
+    is_known = bool(cells) and not math.isnan(base_epochs(study))
+    if is_known and not any(map(is_settled_by_seeds, asked_questions(study))):
         rule = (
             "needs a question that report seeds can answer with yes or no, such as"
             " `UnderTrained` or `RetuningGain`; ask one, or leave this out"

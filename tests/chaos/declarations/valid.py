@@ -36,9 +36,9 @@ from sparsetune.spec.sparsity import RampSpec
 from sparsetune.spec.task import CustomTask, DigitsTask
 from sparsetune.study import Arm, Maximize, Minimize, Study
 from sparsetune.study.budget import Budget
-from sparsetune.study.samplers import TPE, Grid, OptunaSampler, Random, Sobol
+from sparsetune.study.samplers import GP, TPE, Grid, OptunaSampler, Random, Sobol
 from sparsetune.study.space import Choice, LogUniform, Uniform
-from sparsetune.study.stopping import Halving
+from sparsetune.study.stopping import EARLY_HALVING, Halving
 from sparsetune.train import train
 from tests.chaos.declarations.wild import OWN
 
@@ -248,14 +248,16 @@ class Sound:
             "search": axes,
             "configurations_per_cell": luck.choice((4, 8, 30)),
         }
-        samplers: list[Any] = [Sobol(), Random(), TPE(n_startup=1)]
+        samplers: list[Any] = [Sobol(), Random(), TPE(n_startup=1), GP(), GP(n_startup=1)]
         samplers.append(OptunaSampler("TPESampler", {"multivariate": True}, n_startup=1))
         if fields["configurations_per_cell"] == 30 and len(axes) == 1:
             samplers.append(Grid(points=4))
         fields |= self.maybe(0.5, samplers, "sampler")
-        fields |= self.maybe(0.3, (Halving(), Halving(rungs=(0.5,), settle=0)), "stopping")
+        rules = Halving(), Halving(rungs=(0.5,), settle=0), EARLY_HALVING
+        fields |= self.maybe(0.3, rules, "stopping")
         fields |= self.maybe(0.2, (Budget(epochs=100), Budget(train_flops=1000)), "at_most")
         fields |= self.maybe(0.2, ([{"optim.lr": lr / 3}],), "known")
+        fields |= self.maybe(0.2, (Budget(epochs=1e7),), "budget")
         if isinstance(axes["optim.lr"], Choice) or isinstance(fields.get("sampler"), Grid):
             fields.pop("known", None)
         return fields

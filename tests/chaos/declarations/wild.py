@@ -28,7 +28,15 @@ from sparsetune.spec.task import CustomTask, DigitsTask, FolderTask, GrowthSpec,
 from sparsetune.spec.trial import DistillSpec
 from sparsetune.study import Arm, Maximize, Minimize, Quick, Study
 from sparsetune.study.budget import Budget
-from sparsetune.study.samplers import TPE, Grid, OptunaSampler, Random, Sobol
+from sparsetune.study.questions.kinds import (
+    ArmsDiffer,
+    BestValueMoves,
+    ExtensionGain,
+    Remaining,
+    RetuningGain,
+    UnderTrained,
+)
+from sparsetune.study.samplers import GP, TPE, Grid, OptunaSampler, Random, Sobol
 from sparsetune.study.space import Choice, IntRange, LogUniform, Uniform
 from sparsetune.study.stopping import Halving
 
@@ -309,6 +317,7 @@ class Wild:
         fields: dict[str, Any] = {"name": self.odd("fuzzed"), "base": self.odd(self.base())}
         made: dict[str, tuple[float, Callable[[], Any]]] = {
             "question": (0.2, lambda: "Why [not]?"),
+            "questions": (0.2, lambda: [self.asked() for _ in range(luck.randint(1, 3))]),
             "arms": (0.6, lambda: self.named(self.arm)),
             "sweep": (0.6, self.sweep),
             "search": (0.6, self.search),
@@ -322,6 +331,8 @@ class Wild:
             "stopping": (0.2, self.stopping),
             "equal": (0.15, lambda: self.pick(("epochs", "train_flops", "flops"))),
             "at_most": (0.2, self.budget),
+            "budget": (0.1, self.budget),
+            "until_settled": (0.1, lambda: self.pick((1, 4, 6, 7, 12, 10**20))),
             "configurations_per_cell": (0.4, lambda: self.pick((1, 2, 4, 8, 16, 40))),
             "search_seeds": (0.2, lambda: self.pick((1, 2, 1000, 1001))),
             "report_seeds": (0.3, lambda: self.pick((1, 2, 3, 10_000, 10**20))),
@@ -332,7 +343,7 @@ class Wild:
             if luck.random() < probability:
                 fields[name] = self.odd(make())
         if luck.random() < self.share:
-            fields[luck.choice(("budget", "arm", "objectives", ""))] = self.odd(1)
+            fields[luck.choice(("budgets", "arm", "objectives", ""))] = self.odd(1)
         return fields
 
     def odd(self, value: Any) -> Any:
@@ -470,12 +481,29 @@ class Wild:
             Random,
             Grid,
             lambda: Grid(points=self.odd(luck.choice((2, 3, 10_000)))),
+            GP,
+            lambda: GP(n_startup=self.odd(luck.choice((1, 3, 10, None)))),
             lambda: TPE(n_startup=self.odd(luck.choice((1, 3, 10)))),
             lambda: OptunaSampler(
                 self.odd(luck.choice(("CmaEsSampler", "GPSampler", "TPESampler", "NoSampler"))),
                 self.odd(luck.choice(({}, {"multivariate": True}, {"seed": 3}, {"a": []}))),
                 n_startup=self.odd(luck.choice((1, 3))),
             ),
+        )
+        return luck.choice(makers)()
+
+    def asked(self) -> Any:
+        """A question."""
+        luck = self.luck
+        arm = self.odd(luck.choice((None, "gmp", "dense", "nobody")))
+        margin = self.odd(luck.choice((None, 0.002, 0.01, 3)))
+        makers: tuple[Callable[[], Any], ...] = (
+            lambda: UnderTrained(arm, margin=margin),
+            lambda: ExtensionGain(arm, margin=margin),
+            lambda: RetuningGain(arm, margin=margin),
+            lambda: BestValueMoves(arm, field=self.odd("optim.lr"), margin=self.odd(2)),
+            lambda: ArmsDiffer("gmp", other="rigl", sparsity=self.odd(0.9), margin=margin),
+            lambda: Remaining(arm),
         )
         return luck.choice(makers)()
 
@@ -486,6 +514,8 @@ class Wild:
             rungs=self.odd(rungs),
             reduction=self.odd(self.luck.choice((2, 3, 1e9))),
             settle=self.odd(self.luck.choice((0, 0.1, 0.99))),
+            settled_from=self.odd(self.luck.choice((0, 0.5, 0.99))),
+            early=self.odd(self.luck.choice((True, False))),
         )
 
     def budget(self) -> Any:
