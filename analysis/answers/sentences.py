@@ -95,7 +95,7 @@ CATALOGUE: dict[str, Template] = {
     ),
     "others_differ": Template(
         "other contrasts of a question have another answer than the primary one",
-        "The answer for {places} is: {verdict}.",
+        "For {places} the answer is {verdict}.",
     ),
     # What remains
     "remaining": Template(

@@ -165,7 +165,7 @@ def test_a_summary_has_one_sentence_for_each_other_verdict(two_arms: Path) -> No
     acdc = found[1]
     assert acdc.verdict == "yes"
     assert [each.verdict for each in acdc.contrasts] == ["yes", "not settled"]
-    assert str(acdc.summary()[-1]) == "The answer for AC/DC at 95 % is: not settled."
+    assert str(acdc.summary()[-1]) == "For AC/DC at 95 % the answer is not settled."
 
 
 def test_an_unfinished_study_is_open_and_says_how_to_go_on(tmp_path: Path) -> None:
