@@ -74,6 +74,10 @@ FRONTIER_SENTENCES = {
         "Regret: how much worse the {measure} of the chosen recipe is than if all {configurations}"
         " had trained to their end, judged on fresh seeds.",
     ),
+    "searches_failed": Template(
+        "replayed searches are drawn: runs that failed",
+        "Runs that diverged or collapsed on fresh seeds are counted apart, and not in the regret.",
+    ),
     "searches_bars": Template(
         "replayed searches are drawn: what bars are",
         "Bars are 95 % intervals over {over}; some may leave the figure.",

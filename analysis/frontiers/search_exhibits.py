@@ -33,6 +33,7 @@ def search_exhibits(results: Results, where: Mapping[str, Any] | None = None) ->
         TableColumn("Search", "words"),
         TableColumn("Epochs (%)", "epochs_fraction", format=CellFormat.PERCENT),
         TableColumn(heading, "regret", "low", "high", measure_format(found.y)),
+        TableColumn("Failed (%)", "failed", format=CellFormat.PERCENT),
         TableColumn("On the front", "verdict"),
     )
     rows = found.over_cells()

@@ -37,6 +37,7 @@ SEARCH_COLUMNS: dict[str, type | tuple[type, ...]] = {
     "regret": float,
     "low": float,
     "high": float,
+    "failed": float,
     "front": bool,
 }
 """Columns of a replay with the types of their values."""
@@ -94,8 +95,9 @@ class SearchFront(Shown):
 
         Columns: ``cell``, None over all cells; ``method``, as `sparsetune replay` takes it, and
         ``words`` for it; ``recorded`` configurations; ``epochs_fraction`` of whole training;
-        ``regret low high``, the mean and its 95 % interval, positive is worse; ``front``, True if
-        no other search has both less regret and fewer epochs.
+        ``regret low high``, the mean and its 95 % interval, positive is worse; ``failed``, the part
+        of what is chosen that diverged or collapsed on fresh seeds; ``front``, True if no other
+        search has both less regret and fewer epochs.
         """
         return self.rows.copy()
 
@@ -127,6 +129,7 @@ class SearchFront(Shown):
         if networks > 1:
             yield write("searches_networks", networks=networks)
         yield write("searches_regret", measure=self.y.phrase, configurations=self.configurations)
+        yield write("searches_failed")
         over = "resampled configurations"
         if self.seeds > 1:
             over = f"seeds and {over}"

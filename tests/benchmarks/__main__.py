@@ -188,7 +188,7 @@ def regret_table(rows: list[Row]) -> Table:
     """What replayed searches find, and for how many epochs."""
     made = Table(title="Regret against whole training, in points; 95 % intervals")
     made.add_column("")
-    for column in ("epochs", "regret", "95 %", "optimism"):
+    for column in ("epochs", "regret", "95 %", "optimism", "failed"):
         made.add_column(column, justify="right", no_wrap=True)
     last = ""
     for row in rows:
@@ -205,6 +205,7 @@ def regret_table(rows: list[Row]) -> Table:
             f"{notes['regret_points']:.2f}",
             f"{notes['regret_low']:.2f} to {notes['regret_high']:.2f}",
             f"{notes['optimism_points']:.2f}",
+            f"{notes['failed_fraction']:.1%}",
         )
     return made
 

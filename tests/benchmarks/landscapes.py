@@ -103,5 +103,6 @@ def _half_rows(title: str, cells: Sequence[RecordedCell], replicates: int) -> It
             "regret_low": 100 * estimate.low,
             "regret_high": 100 * estimate.high,
             "optimism_points": 100 * estimate.optimism,
+            "failed_fraction": estimate.failed,
         }
         yield Row(title, method.name, [seconds / searches], notes=notes)

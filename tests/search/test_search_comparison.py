@@ -44,6 +44,7 @@ from tests.search.test_searches import BAD, DIVERGED, QUICK, SLOW, cell_of
 RULES = stopping_rules()
 NAMES = (*RULES, "epoch:1/2")
 UNKNOWN = np.full((2, 2), np.nan)
+NONE_FAILED = np.zeros((2, 2))
 STUDY = Study(
     name="compared",
     base=TrialSpec(schedule=ScheduleSpec(epochs=12)),
@@ -151,7 +152,9 @@ def test_a_search_that_finds_nothing_has_the_worst_loss() -> None:
 
 
 def test_the_interval_counts_seeds_and_pools() -> None:
-    draws = CellDraws(np.array([[1.0, 3.0], [5.0, 7.0]]), np.full((2, 2), 0.5), 2, UNKNOWN)
+    draws = CellDraws(
+        np.array([[1.0, 3.0], [5.0, 7.0]]), np.full((2, 2), 0.5), 2, UNKNOWN, NONE_FAILED
+    )
     # Means by seed 2 and 6: variance 8 of two; means by pool 3 and 5: variance 2 of two.
     variance = 8 / 2 + 2 / 2
     freedom = variance**2 / (4**2 / 1 + 1**2 / 1)
@@ -162,7 +165,9 @@ def test_the_interval_counts_seeds_and_pools() -> None:
     reach = t.ppf(0.975, freedom) * 6**0.5
     overlapping = regret_estimate([draws._replace(independent_pools=1)])
     assert (overlapping.low, overlapping.high) == pytest.approx((4 - reach, 4 + reach))
-    one_seed = CellDraws(np.array([[1.0, 3.0]]), np.full((1, 2), 0.5), 2, UNKNOWN[:1])
+    one_seed = CellDraws(
+        np.array([[1.0, 3.0]]), np.full((1, 2), 0.5), 2, UNKNOWN[:1], NONE_FAILED[:1]
+    )
     reach = t.ppf(0.975, 1)
     assert regret_estimate([one_seed])[:4] == pytest.approx((2, 2 - reach, 2 + reach, 0.5))
 

@@ -55,6 +55,7 @@ def trial(spec: TrialSpec, seed: int, errors: Sequence[float], status: Status) -
             "at_target": True,
             "seconds": float(epoch),
             "val_error": error,
+            "val_loss": math.log(10) * error / 0.9,  # at chance where nine of ten are wrong
         }
         rows.append(Report(trial_id=name, attempt=1, row=row))
     return RecordedTrial(name, spec.config_id(), spec, status, rows)
@@ -93,6 +94,20 @@ def test_a_whole_search_chooses_by_the_seed_it_sees_and_is_judged_by_the_others(
         assert cell.fresh_loss(outcome.chosen, seed) == pytest.approx(fresh)
     fewer = replay_search(cell, SearchMethod("two", Sobol(), 2), 0, cell.configurations[1:])
     assert (fewer.chosen, fewer.epochs) == (cell.configurations[1], 8)
+
+
+def test_runs_that_diverged_or_collapsed_are_counted_apart() -> None:
+    collapsed = [0.9, 0.9, 0.9, 0.9]
+    quick = [0.3, 0.25, 0.22, 0.2]
+    cell = cell_of([quick, collapsed, [*quick[:3], 0.4]], [quick, [0.9, 0.9], collapsed])
+    first, second = cell.configurations
+    assert (cell.fresh_loss(first, 0), cell.failure_rate(first, 0)) == (0.4, 0.5)
+    assert (cell.fresh_loss(first, 1), cell.failure_rate(first, 1)) == (pytest.approx(0.3), 0)
+    assert (cell.fresh_loss(second, 0), cell.failure_rate(second, 0)) == (math.inf, 1)
+    assert cell.worst_loss(0) == 0.4
+    # 0.86 removes less than a twentieth of the loss of chance, 0.85 more.
+    near = cell_of([[0.5] * 4, [0.5, 0.5, 0.5, 0.86], [0.5, 0.5, 0.5, 0.85]])
+    assert [near.has_failed(one) for one in near.configurations[0].seeds.values()] == [0, 1, 0]
 
 
 def test_a_diverged_configuration_is_never_chosen() -> None:

@@ -1,7 +1,8 @@
 """Regret of searches on a record: how much worse is what they choose than what whole training does.
 
 A search sees one seed. What it chooses is judged on the other seeds, against what whole training of
-as many configurations as the largest search has would have chosen from the same ones.
+as many configurations as the largest search has would have chosen from the same ones. Runs that
+diverged or collapsed are counted apart: a mean with them would tell of little else.
 """
 
 from __future__ import annotations
@@ -38,12 +39,15 @@ class CellDraws(NamedTuple):
         independent_pools: Searches that the record could hold side by side, at least 1.
         optimism: Loss of what was chosen on fresh seeds minus that on the seed that chose it, shape
             [seeds, pools]; NaN where nothing was chosen, or one of them is not finite.
+        failures: Part of what was chosen that diverged or collapsed on fresh seeds, shape
+            [seeds, pools]; 1 where nothing was chosen.
     """
 
     regrets: Floats
     fractions: Floats
     independent_pools: float
     optimism: Floats
+    failures: Floats
 
 
 class RegretEstimate(NamedTuple):
@@ -55,6 +59,7 @@ class RegretEstimate(NamedTuple):
         high: Upper end.
         epochs_fraction: Mean epochs, as a fraction of those of whole training.
         optimism: Mean of how much better what was chosen looked than it is; NaN if never known.
+        failed: Mean part of what was chosen that diverged or collapsed on fresh seeds, in [0, 1].
     """
 
     mean: float
@@ -62,14 +67,18 @@ class RegretEstimate(NamedTuple):
     high: float
     epochs_fraction: float
     optimism: float = math.nan
+    failed: float = 0.0
 
 
 class _JudgedSearch(NamedTuple):
-    """What a search chose, by its loss on fresh seeds; its epochs; how lucky the choice looked."""
+    """What a search chose, by its loss on fresh seeds and the part of them that failed; its epochs;
+    how lucky the choice looked.
+    """
 
     loss: float
     epochs: float
     optimism: float
+    failed: float
 
 
 @dataclass
@@ -97,6 +106,7 @@ class SearchReplay:
         regrets = np.empty(shape)
         fractions = np.empty(shape)
         optimism = np.empty(shape)
+        failures = np.empty(shape)
         for number in range(self.resamples):
             pool = resampled_pool(cell, self.size, np.random.default_rng([place, number]))
             for row, seed in enumerate(cell.seeds):
@@ -109,8 +119,9 @@ class SearchReplay:
                 regrets[row, number] = judged.loss - reference.loss
                 fractions[row, number] = judged.epochs / reference.epochs
                 optimism[row, number] = judged.optimism
+                failures[row, number] = judged.failed
         independent = max(1.0, len(cell.configurations) / self.size)
-        return CellDraws(regrets, fractions, independent, optimism)
+        return CellDraws(regrets, fractions, independent, optimism, failures)
 
 
 def _judged(
@@ -118,16 +129,19 @@ def _judged(
 ) -> _JudgedSearch:
     """A replayed search, judged on fresh seeds.
 
-    One that chooses nothing, or what diverges on fresh seeds, has the worst loss of the cell.
+    One that chooses nothing, or what fails on every fresh seed, has the worst loss of the cell.
     """
     outcome = replay_search(cell, method, seed, pool)
     worst = cell.worst_loss(seed)
     if outcome.chosen is None:
-        return _JudgedSearch(worst, outcome.epochs, math.nan)
+        return _JudgedSearch(worst, outcome.epochs, math.nan, 1.0)
     fresh = cell.fresh_loss(outcome.chosen, seed)
     optimism = fresh - cell.loss(outcome.chosen.seeds[seed])
     return _JudgedSearch(
-        min(worst, fresh), outcome.epochs, optimism if math.isfinite(optimism) else math.nan
+        loss=min(worst, fresh),
+        epochs=outcome.epochs,
+        optimism=optimism if math.isfinite(optimism) else math.nan,
+        failed=cell.failure_rate(outcome.chosen, seed),
     )
 
 
@@ -180,7 +194,8 @@ def regret_estimate(cells: Sequence[CellDraws]) -> RegretEstimate:
     if variance > 0:
         freedom = variance**2 / sum(part**2 / own for part, own in parts)
         half = float(t.ppf((1 + LEVEL) / 2, freedom)) * variance**0.5 / len(cells)
-    return RegretEstimate(mean, mean - half, mean + half, fraction, optimism)
+    failed = float(np.mean([draws.failures.mean() for draws in cells]))
+    return RegretEstimate(mean, mean - half, mean + half, fraction, optimism, failed)
 
 
 def _variance_parts(draws: CellDraws) -> list[tuple[float, int]]:

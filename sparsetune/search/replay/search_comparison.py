@@ -60,7 +60,8 @@ class SearchComparison:
         skipped: Cells with too few configurations, or none that learned anything, by name.
         table: A row per cell and search, and one per search over all cells, whose ``cell`` is
             None: ``cell method words recorded`` (configurations of the record) ``epochs_fraction``
-            (of whole training) ``regret low high`` (in the objective's own unit, positive is worse)
+            (of whole training) ``regret low high`` (in the objective's own unit, positive is
+            worse), ``failed`` (part of what is chosen that diverged or collapsed on fresh seeds)
             and ``front`` (no other search has both less regret and fewer epochs).
     """
 
@@ -215,6 +216,7 @@ def _group_rows(
             "regret": estimate.mean,
             "low": estimate.low,
             "high": estimate.high,
+            "failed": estimate.failed,
             "front": is_on_front,
         }
         for one, estimate, is_on_front in zip(named, estimates, front(estimates), strict=True)
@@ -261,6 +263,7 @@ def print_searches(found: SearchComparison, unit: RegretUnit) -> None:
         f"  what training all {found.configurations} to their end chooses; positive is worse\n"
         "epochs: in percent of those of training all to their end\n"
         f"[95 %]: over {'' if found.seeds == 1 else 'seeds and '}resampled configurations\n"
+        "failed: of what is chosen, runs that diverged or collapsed; regret is without them\n"
         "*: no other search has both less regret and fewer epochs",
         style="dim",
         markup=False,
@@ -274,7 +277,7 @@ def _search_table(rows: Sequence[Mapping[str, Any]], unit: RegretUnit) -> Table:
     in_unit = f" ({unit.difference_unit})" if unit.difference_unit else ""
     table.add_column("method", overflow="fold")
     table.add_column("")
-    for column in ("epochs (%)", f"regret{in_unit}", "95 %"):
+    for column in ("epochs (%)", f"regret{in_unit}", "95 %", "failed (%)"):
         table.add_column(column, justify="right", no_wrap=True)
     digits = ".2f" if unit.factor == 100 else ".3g"
     for row in rows:
@@ -285,5 +288,6 @@ def _search_table(rows: Sequence[Mapping[str, Any]], unit: RegretUnit) -> Table:
             f"{100 * row['epochs_fraction']:.0f}",
             f"{regret:{digits}}",
             escape(f"[{low:{digits}}, {high:{digits}}]"),
+            f"{100 * row['failed']:.0f}",
         )
     return table

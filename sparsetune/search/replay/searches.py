@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -17,15 +18,18 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial
 
+from sparsetune.answers.collapses import has_collapsed
 from sparsetune.search.replay.clock import RecordedTrial, Scheduler, SchedulerFactory
 from sparsetune.search.sampling.gaussian_process import assume_objectives
 from sparsetune.search.sampling.optuna_form import to_optuna_trial
 from sparsetune.search.stopping.halving import HalvingRungs, RungCandidate
+from sparsetune.spec.task import DigitsTask, FolderTask, ImageTask
 from sparsetune.storage.records import Report
 from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.study.cells import Cell
 from sparsetune.study.samplers import GP, Sampler, startup_points
+from sparsetune.tasks.kinds import network_of
 
 
 @dataclass(frozen=True)
@@ -76,13 +80,41 @@ class RecordedCell:
         value = row.number(self.study.objective.column)
         return math.inf if value is None or not math.isfinite(value) else self.sign * value
 
-    def fresh_loss(self, configuration: RecordedConfiguration, seed: int) -> float:
-        """Mean final objective of a configuration on the seeds other than this one.
+    @cached_property
+    def chance_loss(self) -> float:
+        """Loss of a network that answers every class alike; 0 for a task that is not of classes."""
+        task = self.cell.spec.task
+        if not isinstance(task, DigitsTask | ImageTask | FolderTask):
+            return 0.0
+        return math.log(network_of(task).outputs)
+
+    def has_failed(self, trial: RecordedTrial) -> bool:
+        """True if a trial diverged, or ended as it began: see `sparsetune.answers.collapses`."""
+        if trial.status != "COMPLETE":
+            return True
+        loss = trial.rows[-1].number("val_loss")
+        return loss is not None and has_collapsed(loss, self.chance_loss)
+
+    def fresh_trials(self, configuration: RecordedConfiguration, seed: int) -> list[RecordedTrial]:
+        """Trials of a configuration on the seeds other than this one.
 
         Where the record has one seed, on that one.
         """
         others = [trial for other, trial in configuration.seeds.items() if other != seed]
-        return fmean(map(self.loss, others or configuration.seeds.values()))
+        return others or list(configuration.seeds.values())
+
+    def fresh_loss(self, configuration: RecordedConfiguration, seed: int) -> float:
+        """Mean final objective of a configuration on fresh seeds, without those that failed.
+
+        Infinite if all failed.
+        """
+        fresh = self.fresh_trials(configuration, seed)
+        losses = [self.loss(trial) for trial in fresh if not self.has_failed(trial)]
+        return fmean(losses) if losses else math.inf
+
+    def failure_rate(self, configuration: RecordedConfiguration, seed: int) -> float:
+        """Part of a configuration's trials on fresh seeds that failed, in [0, 1]."""
+        return fmean(map(self.has_failed, self.fresh_trials(configuration, seed)))
 
     def worst_loss(self, seed: int) -> float:
         """Largest finite loss on the seeds other than this one, for a search that finds nothing.
