@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from sparsetune import LogUniform, ScheduleSpec, Study, TrialSpec
+from sparsetune import LogUniform, ScheduleSpec, Sobol, Study, TrialSpec
 from sparsetune.train import train
 from tests.benchmarks.rows import Row
 from tests.ledger_records import plain_records
@@ -125,6 +125,7 @@ def study(trials: int, epochs: int = 1) -> Study:
         name="short",
         base=TrialSpec(schedule=ScheduleSpec(epochs=epochs)),
         search={"optim.lr": LogUniform(0.01, 0.5)},
+        sampler=Sobol(),  # suggestions are timed by themselves
         configurations_per_cell=trials - 1,
         report_seeds=1,
     )
