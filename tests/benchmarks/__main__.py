@@ -196,7 +196,8 @@ def regret_table(rows: list[Row]) -> Table:
             continue
         if row.table != last:
             made.add_section()
-            made.add_row(f"[bold]{row.table}[/bold]")
+            deviation = row.notes["seed_sd_points"]
+            made.add_row(f"[bold]{row.table}: a seed's sd is {deviation:.2f} points[/bold]")
             last = row.table
         notes = row.notes
         made.add_row(

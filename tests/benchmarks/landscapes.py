@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from sparsetune.cluster.tune_schedulers import build_asha, build_median_stopping
 from sparsetune.search.replay.clock import build_halving
@@ -93,6 +94,7 @@ def landscape_rows(replicates: int) -> list[Row]:
 def _half_rows(title: str, cells: Sequence[RecordedCell], replicates: int) -> Iterator[Row]:
     replay = SearchReplay(cells, WHOLE, replicates)
     searches = replicates * sum(len(cell.seeds) for cell in cells)
+    deviation = fmean(cell.seed_deviation for cell in cells)
     for method in methods():
         start = time.perf_counter()
         estimate = regret_estimate(replay.draws(method))
@@ -104,5 +106,6 @@ def _half_rows(title: str, cells: Sequence[RecordedCell], replicates: int) -> It
             "regret_high": 100 * estimate.high,
             "optimism_points": 100 * estimate.optimism,
             "failed_fraction": estimate.failed,
+            "seed_sd_points": 100 * deviation,
         }
         yield Row(title, method.name, [seconds / searches], notes=notes)

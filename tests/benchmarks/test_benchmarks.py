@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from torch import nn
 from torch.nn import functional
 from torch.nn.modules.module import register_module_forward_hook
@@ -333,3 +335,24 @@ def test_a_long_study_is_measured_part_by_part(
 def test_trials_are_run_in_every_way() -> None:
     rows = {row.name: row.seconds for row in trial_rows(6) if row.table.startswith("6")}
     assert len(rows[LAUNCH]) >= 2 and len(rows[REUSED]) >= 2 and len(rows[PLAIN]) == 4
+
+
+def test_regrets_are_printed_with_their_intervals() -> None:
+    notes = {
+        "epochs_fraction": 0.2371,
+        "regret_points": 0.5,
+        "regret_low": -1.25,
+        "regret_high": 2.0,
+        "optimism_points": 3.1,
+        "failed_fraction": 0.004,
+        "seed_sd_points": 1.5,
+    }
+    rows = [Row("landscapes, held out", "default", [1.0], notes=notes), Row("other", "row", [1.0])]
+    console = Console(width=150, record=True, file=io.StringIO())
+    console.print(command.regret_table(rows))
+    printed = console.export_text()
+    assert "landscapes, held out: a seed's sd is 1.50 points" in printed
+    assert [cell.strip() for cell in printed.splitlines()[-2].split("│")[1:-1]] == [
+        "default", "0.237", "0.50", "-1.25 to 2.00", "3.10", "0.4%",
+    ]  # fmt: skip
+    assert "other" not in printed

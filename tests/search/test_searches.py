@@ -110,6 +110,19 @@ def test_runs_that_diverged_or_collapsed_are_counted_apart() -> None:
     assert [near.has_failed(one) for one in near.configurations[0].seeds.values()] == [0, 1, 0]
 
 
+def test_the_spread_over_seeds_is_that_of_the_better_half() -> None:
+    flat = [0.3, 0.3, 0.3]
+    cell = cell_of(
+        [[*flat, 0.2], [*flat, 0.4]],  # variance 0.02
+        [[*flat, 0.3], [*flat, 0.3]],  # as good, variance 0
+        [[*flat, 0.1], [*flat, 0.7]],
+        [[*flat, 0.1], [*flat, 0.9]],  # collapsed on one seed
+    )
+    assert cell.seed_deviation == pytest.approx(0.1)  # of the better two of three
+    alone = cell_of([[*flat, 0.2]])
+    assert math.isnan(alone.seed_deviation)
+
+
 def test_a_diverged_configuration_is_never_chosen() -> None:
     cell = cell_of(DIVERGED, BAD)
     outcome = replay_search(cell, SearchMethod("whole", Sobol(), 2), 0, cell.configurations)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import fmean
+from statistics import fmean, variance
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,6 +115,23 @@ class RecordedCell:
     def failure_rate(self, configuration: RecordedConfiguration, seed: int) -> float:
         """Part of a configuration's trials on fresh seeds that failed, in [0, 1]."""
         return fmean(map(self.has_failed, self.fresh_trials(configuration, seed)))
+
+    @cached_property
+    def seed_deviation(self) -> float:
+        """Standard deviation of the objective over seeds, of the better half of configurations.
+
+        Pooled over those that failed on no seed; NaN with one seed, or where all failed.
+        """
+        whole = []
+        for one in self.configurations:
+            trials = one.seeds.values()
+            if not any(map(self.has_failed, trials)):
+                whole.append([self.loss(trial) for trial in trials])
+        whole.sort(key=fmean)
+        better = whole[: (len(whole) + 1) // 2]
+        if not better or len(better[0]) < 2:
+            return math.nan
+        return math.sqrt(fmean(variance(losses) for losses in better))
 
     def worst_loss(self, seed: int) -> float:
         """Largest finite loss on the seeds other than this one, for a search that finds nothing.
