@@ -12,50 +12,16 @@ Hardware: two CPU cores; the time is measured in README.md of the folder above. 
     uv run sparsetune run studies.searches.fashion_mnist_whole
 """
 
-from sparsetune import (
-    Arm,
-    ImageTask,
-    LogUniform,
-    OptimSpec,
-    Quick,
-    RampSpec,
-    ScheduleSpec,
-    SparsitySpec,
-    Study,
-    TrialSpec,
-    Uniform,
-)
+from studies.landscapes import fashion_mnist
 
-STUDY = Study(
+STUDY = fashion_mnist.STUDY.with_changes(
     name="search-fashion-mnist",
     question="Does the default search of few configurations find what a search of many finds?",
-    base=TrialSpec(
-        task=ImageTask(
-            dataset="fashion_mnist",
-            model="lenet_300_100",
-            batch_size=128,
-            validation=0.2,
-            train_examples=10_000,
-        ),
-        optim=OptimSpec(name="sgd", lr=0.1, momentum=0.9, weight_decay=1e-4),
-        schedule=ScheduleSpec(epochs=12, lr="linear", warmup=0.05),
-        sparsity=SparsitySpec(ramp=RampSpec(start=0.2, length=0.3)),
-    ),
-    arms={
-        "gmp": Arm(
-            {"sparsity.method": "gmp"},
-            search={
-                "sparsity.ramp.start": Uniform(0.0, 0.6),
-                "sparsity.ramp.length": Uniform(0.1, 0.35),
-            },
-        )
-    },
-    sweep={"sparsity.target": [0, 0.95, 0.99]},
-    search={"optim.lr": LogUniform(0.02, 0.5)},
+    # Left out, as in a study that does not say how to search.
+    sampler=None,
+    configurations_per_cell=None,
+    search_seeds=None,
     report_seeds=5,
-    quick_form=Quick(
-        overrides={"task.train_examples": 5_000, "schedule.epochs": 4}, configurations_per_cell=4
-    ),
 )
 
 if __name__ == "__main__":

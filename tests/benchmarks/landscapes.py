@@ -12,16 +12,16 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
-from sparsetune.cluster.tune_schedulers import build_asha, build_median_stopping
+from sparsetune.cluster.tune_schedulers import stopping_rules
 from sparsetune.search.replay.clock import build_halving
 from sparsetune.search.replay.landscape import read_landscape
+from sparsetune.search.replay.methods import parse_methods
 from sparsetune.search.replay.regret import SearchReplay, regret_estimate
 from sparsetune.search.replay.searches import RecordedCell, SearchMethod
 from sparsetune.search.sampling.points import quiet_optuna
+from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.study import Study
-from sparsetune.study.samplers import GP, Sobol
 from sparsetune.study.space import Uniform
-from sparsetune.study.stopping import Halving
 from tests.benchmarks.rows import Row
 
 FOLDER = Path(__file__).parents[2] / "studies" / "records" / "landscapes"
@@ -38,42 +38,37 @@ CHOSEN_ON = {
 """Cells of each landscape that rules were chosen on; all others are held out."""
 WHOLE = 32
 """Configurations of the search that others are compared with."""
-MIN_DEFAULT = 16
-"""Configurations of the smallest study that is searched by the default."""
+COMPARED = (
+    "sobol",
+    "sobol:16",
+    "sobol:8",
+    "epoch:1/4",
+    "epoch:1/2",
+    "asha:2",
+    "asha:3",
+    "asha:4",
+    "hyperband:3",
+    "median",
+    "halving",
+    "early",
+    "gp:16",
+)
+"""Searches beside the default, as `sparsetune replay` names them."""
 
 
 def default_method() -> SearchMethod:
-    """What a study that declares neither sampler nor stopping gets."""
-    study = Study(
-        name="default", search={"optim.lr": Uniform(0, 1)}, configurations_per_cell=MIN_DEFAULT
-    ).under_defaults(4)
+    """What a study gets that does not say how to search."""
+    declared = Study(name="default", search={"optim.lr": Uniform(0, 1)})
+    study = declared.under_defaults(DEFAULTS_BY_VERSION.current)
     assert study.stopping is not None
-    return SearchMethod(
-        "default", study.sampler, MIN_DEFAULT, partial(build_halving, rule=study.stopping)
-    )
+    scheduler = partial(build_halving, rule=study.stopping)
+    return SearchMethod("default", study.sampler, study.configurations_per_cell, scheduler)
 
 
 def methods() -> list[SearchMethod]:
-    """All searches that are compared."""
-    sobol = Sobol()
-    default = default_method()
-    return [
-        SearchMethod("32 whole", sobol, WHOLE),
-        SearchMethod("16 whole", sobol, 16),
-        SearchMethod("8 whole", sobol, 8),
-        SearchMethod("32 to a quarter", sobol, 32, fraction=0.25),
-        SearchMethod("32 to a half", sobol, 32, fraction=0.5),
-        *(
-            SearchMethod(f"32, ASHA {eta}", sobol, 32, partial(build_asha, reduction=eta))
-            for eta in (2, 3, 4)
-        ),
-        SearchMethod("32, Hyperband 3", sobol, 32, partial(build_asha, reduction=3, brackets=3)),
-        SearchMethod("32, median stopping", sobol, 32, build_median_stopping),
-        SearchMethod("32, halving at target", sobol, 32, partial(build_halving, rule=Halving())),
-        SearchMethod("32, early halving", sobol, 32, default.scheduler),
-        SearchMethod("GP 16 whole", GP(), 16),
-        default,
-    ]
+    """All searches that are compared, named in words."""
+    named = parse_methods(COMPARED, stopping_rules(), WHOLE)
+    return [*(one.method._replace(name=one.words) for one in named), default_method()]
 
 
 def landscape_rows(replicates: int) -> list[Row]:
