@@ -49,7 +49,7 @@ MAX_CACHED_EXAMPLES = 2**27
 """Outcomes of test examples that stay in memory; those of further trials are read again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StudyResults(Results):
     """Results of a study so far.
 

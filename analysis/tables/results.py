@@ -64,13 +64,21 @@ class Results(ABC):
         # The error is 1 - score, or -score where less is better.
         return bool(abs(score + error) > 0.5)
 
+    def __repr__(self) -> str:
+        """Class, name and trials by status in one line: the tables have thousands."""
+        return f"<{type(self).__name__} {self._title()}>"
+
     def _repr_html_(self) -> str:
         """Question, trials by status, and the cells, as a notebook shows them."""
+        title = html_title(self._title())
+        parts = [title, html_text(self.design.question), frame_html(self._cells)]
+        return "\n".join(parts)
+
+    def _title(self) -> str:
+        """Name, and trials by status."""
         statuses = self._trials["status"].value_counts(sort=False)
         counts = [f"{count} {status}" for status, count in statuses.items()]
-        title = f"{self.design.name}: {', '.join(counts) or 'no trials yet'}"
-        parts = [html_title(title), html_text(self.design.question), frame_html(self._cells)]
-        return "\n".join(parts)
+        return f"{self.design.name}: {', '.join(counts) or 'no trials yet'}"
 
     def trials(self) -> pd.DataFrame:
         """One row per trial.

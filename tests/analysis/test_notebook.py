@@ -64,6 +64,7 @@ def test_results_show_their_question_trials_and_cells(small: Path) -> None:
     assert f"<b>small: {len(results.trials())} COMPLETE</b>" in html
     assert "<p>Small?</p>" in html
     assert "<td>gmp/target=0.9/epoch_multiplier=2</td>" in html
+    assert repr(results) == f"<StudyResults small: {len(results.trials())} COMPLETE>"
 
 
 def test_a_difference_shows_what_changed(small: Path) -> None:

@@ -23,7 +23,7 @@ MAX_LISTED_IGNORED_COLUMNS = 20
 """Columns that the note on those not taken names."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TableResults(Results):
     """Results of a table of runs; it has all that analyses read except a study's directory.
 
