@@ -29,18 +29,18 @@ class TrialIsolation:
 
     def __init__(self, modules: Iterable[str], libraries: Iterable[str] = ()) -> None:
         bare = ProcessState.now()
-        import_modules(libraries)
-        by_libraries = bare.changes()
+        by_libraries = _changes_by_imports(bare, libraries)
         self._before = ProcessState.now() if by_libraries else bare
-        import_modules(modules)
+        by_modules = _changes_by_imports(self._before, modules)
         harmful = [name for name in by_libraries if name not in HARMLESS_CHANGES]
-        self._by_imports = harmful + self._before.changes()
+        self._by_imports = harmful + by_modules
         self._modules = frozenset(sys.modules)
 
     def end(self) -> list[str]:
         """Undo what the trial did; returns names of what the worker must end for."""
         changed = self._before.changes()
-        left = self._before.restore()
+        left = self._before.restore() if changed else []
+        self._before.restore_generators()
         if left or self._by_imports:
             return left or self._by_imports
         return changed if self._imported_late() else []
@@ -50,3 +50,10 @@ class TrialIsolation:
         new = [sys.modules[name] for name in sys.modules.keys() - self._modules]
         files = [getattr(module, "__file__", None) for module in new]
         return any(is_own_file(Path(file)) for file in files if file)
+
+
+def _changes_by_imports(before: ProcessState, modules: Iterable[str]) -> list[str]:
+    """Names of what importing modules changes; a worker's later trials import nothing new."""
+    missing = [name for name in modules if name not in sys.modules]
+    import_modules(missing)
+    return before.changes() if missing else []

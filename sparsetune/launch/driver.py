@@ -175,25 +175,44 @@ class Driver:
         return str(self.directory.attempt(teacher.trial_id, attempt) / LOGITS_FILE)
 
     def receive(self, messages: Iterable[WorkerMessage]) -> None:
-        """Write a worker's records, without reports that the ledger has from an earlier attempt."""
+        """Write a worker's records, without reports that the ledger has from an earlier attempt.
+
+        Those that decide nothing are written with the next one that does: each writing waits for
+        the disk.
+        """
+        waiting: list[Record] = []
         for message in messages:
-            if self.is_pruned(message.trial_id):
-                continue  # it was on its way when a rung stopped the trial
+            # One of a stopped trial was on its way when a rung stopped it.
+            if self.is_pruned(message.trial_id) or self._is_known(message):
+                continue
+            if isinstance(message, AttemptFailed):
+                self._write(waiting)
+                self.on_attempt_failed(
+                    message.trial_id, message.attempt, message.cause, message.error
+                )
+                continue
+            waiting.append(message)
             match message:
-                case AttemptFailed():
-                    self.on_attempt_failed(
-                        message.trial_id, message.attempt, message.cause, message.error
-                    )
-                case Report():
-                    # A resumed attempt repeats the reports that its checkpoint carries.
-                    if message.step not in self.trials[message.trial_id].reports:
-                        self.append(message)
-                        self._stop_at_rungs(message)
+                case Started():
+                    # It drops reports beyond its checkpoint, which may come again.
+                    self._write(waiting)
                 case Ended():
-                    self.append(message)
+                    self._write(waiting)
                     self._count_end(message)
-                case _:
-                    self.append(message)
+                case Report() if self.planner.judge.reaches_rung(message):
+                    self._write(waiting)
+                    self._stop_at_rungs(message)
+        self._write(waiting)
+
+    def _is_known(self, message: WorkerMessage) -> bool:
+        """True for a report that the ledger has: a resumed attempt repeats its checkpoint's."""
+        reports = self.trials[message.trial_id].reports
+        return isinstance(message, Report) and message.step in reports
+
+    def _write(self, waiting: list[Record]) -> None:
+        """Write records that wait, at once, and empty their list."""
+        self.append(*waiting)
+        waiting.clear()
 
     def is_pruned(self, trial_id: str) -> bool:
         """True if a rung has stopped the trial."""

@@ -5,14 +5,15 @@ Derived from the ledger and rebuilt at each launch: safe to delete, and open to 
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import optuna
 from optuna.distributions import (
@@ -22,7 +23,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.storages import BaseStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
 
 from sparsetune.errors import StorageError
@@ -181,6 +182,31 @@ class SearchJournal:
             self.move_to(self._file.path)
 
 
+class _DerivedBackend(JournalFileBackend):  # type: ignore[misc]  # its module has no types
+    """Optuna's file of a journal, not made durable: the ledger is, and the file follows from it.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._write_lock = JournalFileSymlinkLock(str(path))
+        super().__init__(str(path), self._write_lock)
+
+    def append_logs(self, logs: Sequence[dict[str, Any]]) -> None:
+        """Append lines, as Optuna does, which then waits for the disk: milliseconds of the driver
+        for every configuration.
+        """
+        lines = [json.dumps(log, separators=(",", ":")) + "\n" for log in logs]
+        self._write_lock.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write("".join(lines).encode())
+        finally:
+            self._write_lock.release()
+
+
 class _JournalFile:
     """The file of a journal, new and empty.
 
@@ -197,7 +223,7 @@ class _JournalFile:
         for left in (path, path.with_name(f"{path.name}.lock")):
             delete_file(left)
         os.close(create_file(path))
-        self._storage: BaseStorage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        self._storage: BaseStorage = optuna.storages.JournalStorage(_DerivedBackend(path))
         self._written: tuple[int, int] | None = None
         self._study_ids: dict[str, int] = {}
         self._trial_ids: dict[tuple[str, str], int] = {}

@@ -84,16 +84,23 @@ class ProcessState:
     def restore(self) -> list[str]:
         """Put everything back; returns the names of what is still different."""
         for _ in range(MAX_PASSES):
-            for setting, value in self._changed_settings():
+            changed = self._changed_settings()
+            if not changed:
+                break
+            for setting, value in changed:
                 if setting.write is not None:
                     with suppress(Exception):  # said by what is returned
                         setting.write(value)
         for owner, name, function in self._replaced():
             with suppress(Exception):
                 setattr(owner, name, function)
+        self.restore_generators()
+        return self.changes()
+
+    def restore_generators(self) -> None:
+        """Put the global generators of random numbers back, which every trial moves."""
         with suppress(Exception):  # after an error of CUDA, whose process ends in any case
             self.generators.restore()
-        return self.changes()
 
     def _changed_settings(self) -> list[tuple[Setting, Any]]:
         pairs = zip(SETTINGS, self.values, strict=True)

@@ -18,6 +18,7 @@ from sparsetune.launch.driver import Driver, python_path
 from sparsetune.launch.failures import HOPELESS_FAILURES, MAX_ATTEMPTS
 from sparsetune.search.journal import SearchJournal
 from sparsetune.search.planner import Planner
+from sparsetune.search.stopping.halving import HalvingRungs
 from sparsetune.storage import StudyDirectory, ledger
 from sparsetune.storage.announcements import Announcement, Retried
 from sparsetune.storage.ledger import Ledger
@@ -25,6 +26,7 @@ from sparsetune.storage.records import Extended
 from sparsetune.storage.trial_state import fold_records
 from sparsetune.study import Arm, Study
 from sparsetune.study.space import LogUniform
+from sparsetune.study.stopping import Halving
 from tests.assignments import SETTINGS, failed, sent
 from tests.ledger_records import Plain, plain_records
 
@@ -163,6 +165,35 @@ def test_a_resumed_trials_reports_fill_the_ledger_and_are_not_written_twice(
     rows = [(r["attempt"], r["step"]) for r in on_disk(again) if r["type"] == "report"]
     assert rows == [(1, 20), (1, 40), (1, 60), (2, 80)]
     assert list(again.trials[second.trial_id].reports) == [20, 40, 60, 80]
+
+
+def test_what_decides_nothing_is_written_with_what_does_and_a_rung_is_judged_at_once(
+    open_driver: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writings: list[int] = []
+    write = Ledger.append
+
+    def counted(self: Ledger, *records: Any) -> None:
+        writings.append(len(records))
+        write(self, *records)
+
+    def reports(config: Assignment, *steps: int) -> list[Any]:
+        settled = {"phase": "sparse", "at_target": True}
+        return [report(config, step, progress=step / 80, **settled) for step in steps]
+
+    driver = open_driver()
+    config = configured(driver)
+    driver.receive([started(config)])
+    monkeypatch.setattr(Ledger, "append", counted)
+    driver.receive([*reports(config, 20, 40, 80), ended(config)])
+    assert writings == [4]
+    judged = configured(driver)
+    driver.planner.judge.rungs = HalvingRungs(Halving(rungs=(0.5,)), STUDY.objective, STUDY.equal)
+    driver.receive([started(judged)])
+    writings.clear()
+    driver.receive(reports(judged, 20, 40, 60))
+    assert writings == [2, 1]
+    assert list(driver.trials[judged.trial_id].reports) == [20, 40, 60]
 
 
 def test_reports_beyond_the_checkpoint_are_written_again(open_driver: Open) -> None:

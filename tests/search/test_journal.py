@@ -123,6 +123,19 @@ def test_what_others_add_to_the_file_stays(path: Path) -> None:
     assert opened(path).user_attrs["note"] == "of another tool"
 
 
+def test_no_change_waits_for_the_disk_since_the_ledger_has_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: int) -> None:
+        raise AssertionError("it waits")
+
+    journal = SearchJournal(path, study(), study().cells())
+    monkeypatch.setattr("os.fsync", refuse)
+    tell(journal, GMP, "c1", values(), 0.25)
+    (trial,) = opened(path).trials
+    assert trial.value == 0.25
+
+
 def test_a_configuration_is_told_once(path: Path) -> None:
     journal = SearchJournal(path, study(), study().cells())
     for objective in (0.25, 0.5):

@@ -47,6 +47,16 @@ class RungJudge:
         """Mean objective at each rung where the configuration was compared, by the rung's index."""
         return self.rungs.values(self._candidate(configuration)) if self.rungs else {}
 
+    def reaches_rung(self, report: Report) -> bool:
+        """True if a report is the first of its trial to reach a rung, where it may be stopped.
+
+        Args:
+            report: A report, whether it is in the trial's state or not.
+        """
+        if self.rungs is None:
+            return False
+        return bool(self.rungs.rungs_reached(self._trials[report.trial_id], report))
+
     def stop_after(self, report: Report, teachers: Collection[str]) -> RungStop | None:
         """The end of a configuration that a report brings about; None where it brings about none.
 
