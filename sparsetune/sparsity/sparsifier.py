@@ -193,7 +193,9 @@ class Sparsifier:
 
     def zeros_in_mask(self) -> int:
         """Number of weights inside the mask that are exactly zero, within `effective_weights`."""
-        return count_nonzero(self.masks().values()) - count_nonzero(self._weights.values())
+        # Not by their difference to all zeros: outside the mask, what diverged is NaN.
+        zeros = [mask & self._weights[name].eq(0) for name, mask in self.masks().items()]
+        return count_nonzero(zeros)
 
     def _next_change(self) -> MaskChange | None:
         """The schedule's next change; None after the last."""

@@ -44,12 +44,14 @@ FRACTION_COLUMNS = (
 )
 """Columns whose values lie in [0, 1]."""
 NON_NEGATIVE_COLUMNS = (
-    *("step", "attempt", "epoch", "lr", "zeros_in_mask", "seconds"),
+    *("step", "attempt", "epoch", "lr", "seconds"),
     *("train_flops", "extra_flops", "inference_flops"),
     *("pruned_weights", "prunable_weights", "parameters", "peak_memory"),
     "chance_loss",
 )
 """Columns whose values are 0 or more."""
+SIGNED_COLUMNS = ("zeros_in_mask",)
+"""Other columns of numbers: records of before have counts below 0 for networks that diverged."""
 ROUNDING = 1e-6
 """How far a value may lie outside its range, for sums that were rounded."""
 FLAG_COLUMNS = ("at_target", "certified", "learned_nothing")
@@ -255,7 +257,7 @@ def _column_rule(name: str) -> Rule:
         return Rule(name, frozenset([missing, bool]), _never, "true, false or null")
     if name in TEXT_COLUMNS:
         return Rule(name, frozenset([missing, str]), _never, "a text")
-    is_measured = name in FRACTION_COLUMNS or name in NON_NEGATIVE_COLUMNS
+    is_measured = name in (*FRACTION_COLUMNS, *NON_NEGATIVE_COLUMNS, *SIGNED_COLUMNS)
     if not is_measured and not name.startswith(("train_", "val_", "test_")):
         return Rule(name, frozenset(), lambda value: True, "anything")
     low, high = column_range(name)

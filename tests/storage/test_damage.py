@@ -247,6 +247,13 @@ def test_values_have_their_types_and_ranges_and_trials_the_name_of_their_declara
     refused(copied, rf"^line \d+ of `.*000001\.jsonl` is damaged: .*{says}|{says}")
 
 
+def test_a_count_below_zero_that_earlier_code_wrote_of_a_diverged_network_reads(
+    copied: Path,
+) -> None:
+    sealed_again(copied, lambda values: values.update(zeros_in_mask=-19_985.0), "report")
+    assert analysis.load(copied).history()["zeros_in_mask"].min() == -19_985
+
+
 def test_spaces_in_legal_json_are_read_alike(old: Path, tmp_path: Path) -> None:
     spaced = Path(shutil.copytree(old, tmp_path / "spaced"))
     for file in (spaced / "ledger").iterdir():

@@ -19,6 +19,7 @@ from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.columns import MEASURED_COLUMNS, PROGRESS_COLUMNS
 from sparsetune.spec.sparsity import RampSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, ImageTask
+from sparsetune.storage.checks import column_rule
 from sparsetune.tasks.kinds import load_task
 from sparsetune.train import TrialResult, epoch_order, evaluation_steps, train
 from sparsetune.train.checkpoint import (
@@ -268,6 +269,11 @@ def test_a_trial_that_diverges_says_so_and_stops(method: str) -> None:
     assert (final.certified, final.certificate, final.test) == (None, {}, {})
     assert not math.isfinite(float(rows[-1]["batch_loss"] or 0))
     assert len(rows) < 8
+    # A ledger with a row that breaks a rule could not be read.
+    known = {name: value for name, value in rows[-1].items() if isinstance(value, int | float)}
+    finite = {name: value for name, value in known.items() if math.isfinite(value)}
+    assert not [rule for name, value in finite.items() if (rule := column_rule(name, value))]
+    assert all(row["zeros_in_mask"] == 0 for row in rows)
 
 
 def test_a_loss_that_diverges_only_at_the_last_step_is_found() -> None:
