@@ -52,6 +52,7 @@ COMPARED = (
     "halving",
     "early",
     "gp:16",
+    "gp:32+early",
 )
 """Searches beside the default, as `sparsetune replay` names them."""
 

@@ -310,11 +310,11 @@ def test_a_trials_seconds_are_of_one_workers_time() -> None:
     assert slot_seconds([0, 1, 2, 3], workers=1) == [1, 1, 1]
 
 
-def test_warm_is_when_the_last_worker_trains() -> None:
+def test_warm_is_when_the_last_worker_has_trained() -> None:
     lives = [Life(7, 10, 11), Life(7, 11, 12), Life(8, 12.5, 13), Life(7, 12, 13)]
-    assert warm_since(lives, workers=2) == 12.5
+    assert warm_since(lives, workers=2) == 13
     assert (
-        warm_since([Life(pid, 10 + pid, 11 + pid) for pid in range(5)], workers=2) == 11
+        warm_since([Life(pid, 10 + pid, 11 + pid) for pid in range(5)], workers=2) == 12
     )  # none is used again
 
 

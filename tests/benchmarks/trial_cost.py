@@ -66,7 +66,7 @@ def trial_rows(trials: int) -> list[Row]:
                 at_most=BEYOND_SECONDS if name == OURS else None,
             )
         )
-        starts.append(Row("start-up: Ray, and until every worker trains", name, [startup]))
+        starts.append(Row("start-up: Ray, and until every worker has trained", name, [startup]))
     return rows + starts
 
 
@@ -83,12 +83,12 @@ def worker_seconds(name: str, trials: int) -> tuple[float, list[float]]:
 
 
 def warm_since(lives: Sequence[Life], workers: int = WORKERS) -> float:
-    """When the last worker began its first trial; where none is used again, when as many had
-    begun.
+    """When the last worker ended its first trial, in which it imports what training needs; where
+    none is used again, when as many had ended.
     """
     first: dict[int, float] = {}
-    for life in sorted(lives, key=lambda life: life.start):
-        first.setdefault(life.pid, life.start)
+    for life in sorted(lives, key=lambda life: life.end):
+        first.setdefault(life.pid, life.end)
     return sorted(first.values())[:workers][-1]
 
 
