@@ -18,6 +18,7 @@ from sparsetune.durations import round_half_up
 from sparsetune.launch.local_forecast import forecast_on_this_machine
 from sparsetune.launch.preflight import check_study
 from sparsetune.launch.question_preview import question_facts, question_lines
+from sparsetune.search.expected_regret import RECORDED_SEARCHES, regret_sentence
 from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.plans import trial_from_recipe
 from sparsetune.search.sampling.points import quiet_optuna
@@ -77,6 +78,7 @@ def preview_study(
         "trials_at_most": len(expected_epochs),
         "epochs_at_most": sum(expected_epochs.values()),
         "budget": _budget_facts(study),
+        "expected_regret": _regret_facts(study),
         "cells": cells,
         "warnings": [str(found) for found in checked.warnings],
         "unresolved": any(cell["steps"] is None for cell in cells),
@@ -95,6 +97,12 @@ def _budget_facts(study: Study) -> dict[str, Any] | None:
         "report_seeds": study.report_seeds,
         "expected": expected_cost(study, study.cells()),
     }
+
+
+def _regret_facts(study: Study) -> list[dict[str, Any]] | None:
+    """Regret of default searches of several sizes; None for a search of another kind."""
+    is_default = regret_sentence(study) is not None
+    return [recorded._asdict() for recorded in RECORDED_SEARCHES] if is_default else None
 
 
 def _forecast_facts(planner: Planner, **options: Any) -> dict[str, Any]:
@@ -224,7 +232,7 @@ def print_preview(
     for line in _stopping_lines(study):
         console.print(line, soft_wrap=True)
     for line in _search_lines(study):
-        console.print(escape(line))
+        console.print(escape(line), soft_wrap=True)
     if study.equal == "train_flops":
         line = (
             "Sparse networks train on to the FLOPs of their dense twins, as far as densities are"
@@ -277,6 +285,8 @@ def _search_lines(study: Study) -> Iterator[str]:
         yield f"searched in each cell: {axis}"
     if isinstance(study.sampler, GP):
         yield _process_line(study)
+    if sentence := regret_sentence(study):
+        yield sentence
     for point in study.known:
         values = [f"{path} {value}" for path, value in point.items()]
         yield f"tried first: {', '.join(values)}"
