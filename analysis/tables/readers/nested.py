@@ -8,8 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from sparsetune.errors import DataError
-
 MAX_CELLS = 10_000
 """Values of one record."""
 
@@ -23,13 +21,13 @@ def flatten(record: Mapping[str, Any], separator: str, prefix: str = "") -> dict
         prefix: What stands before every name.
 
     Raises:
-        DataError: if there are more than `MAX_CELLS`.
+        ValueError: if there are more than `MAX_CELLS`.
     """
     flat: dict[str, Any] = {}
     for name, value in _leaves(record, separator, prefix):
         flat[name] = value
         if len(flat) > MAX_CELLS:
-            raise DataError(f"a run must have at most {MAX_CELLS:,} values, got more")
+            raise ValueError(f"a record must have at most {MAX_CELLS:,} values, got more")
     return flat
 
 
