@@ -184,7 +184,13 @@ def workplace(digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path
 
 
-@pytest.mark.parametrize("page", sorted({ROOT / block.page for block in PYTHON}), ids=name_of)
+ALONE = {DOCS / "foreign.md"}
+"""Pages whose examples start other tools: each runs by itself, in the tests of what it shows."""
+
+
+@pytest.mark.parametrize(
+    "page", sorted({ROOT / block.page for block in PYTHON} - ALONE), ids=name_of
+)
 def test_python_of_a_page_runs_and_its_declarations_are_valid(page: Path, workplace: Path) -> None:
     names: dict[str, Any] = {"__name__": "page"}
     for block in blocks_of(page):
