@@ -1,0 +1,143 @@
+"""Checks of values that no training gives: those of chance, copies of other runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...catalogue import write
+from ...catalogue.template import Sentence
+from ...estimates.learning import compared_trials
+from ...measure import Measure
+from ..evidence import Evidence, has_value, require_columns
+from ..finding import Finding, MissingEvidenceError, format_count
+from .digits import ROUNDING_TOLERANCE, significant_digits
+
+CLASS_COUNTS = (
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    10,
+    14,
+    20,
+    37,
+    47,
+    62,
+    100,
+    101,
+    102,
+    120,
+    196,
+    200,
+    365,
+    1000,
+)
+"""Numbers of classes of usual data sets."""
+FEW_CLASSES = 10
+"""Classes below which a share of one is met by a weak network too, such as 25 % or 50 %."""
+LOSS_TOLERANCE = 0.002
+"""Distance of a loss from ln(classes), as a part of it."""
+CHANCE_MARGIN = 1.5
+"""Accuracy up to which a network is at chance, in shares of one class."""
+MIN_DIGITS = 8
+"""Significant digits, of all its measures together, with which a run cannot repeat by chance."""
+MEASURES = tuple(
+    f"{split}_{quantity}"
+    for split in ("test", "val", "train")
+    for quantity in ("accuracy", "score", "error", "loss", "entropy")
+)
+
+
+def chance_values(evidence: Evidence) -> Iterator[Finding]:
+    """Find networks whose numbers are those of chance, where no record says what they learned."""
+    rows = compared_trials(evidence.results)
+    rows = rows[rows["cell"].isin(evidence.cells["cell"])]
+    if "learned_nothing" in rows:
+        # Networks that were judged by their answers have a check of their own.
+        rows = rows[rows["learned_nothing"].isna()]
+    if len(rows) and not any(name in rows and rows[name].notna().any() for name in MEASURES):
+        raise MissingEvidenceError(["an accuracy or a loss"])
+    arms = evidence.cells.set_index("cell")["arm"]
+    for cell, own in rows.groupby("cell", sort=False):
+        said = _chance_sentence(own, evidence.name_cells([cell]))
+        if said is not None:
+            yield Finding(str(arms[cell]), [str(cell)], [said])
+    for name in MEASURES:
+        values = rows[name].astype("float64").dropna() if name in rows else pd.Series(dtype=float)
+        if len(values) > 1 and (values == 0).all():
+            measure = Measure.by_name(name).phrase
+            found = write("found_zero", measure=measure, runs=format_count(len(values), "run"))
+            yield Finding("", list(dict.fromkeys(rows["cell"])), [found])
+
+
+def _chance_sentence(rows: pd.DataFrame, network: str) -> Sentence | None:
+    """What shows that networks of one cell are at chance; None where nothing does."""
+    count = format_count(len(rows), "run")
+    for split in ("test", "val"):
+        accuracy = _values(rows, f"{split}_accuracy")
+        for classes in CLASS_COUNTS:
+            is_share = (accuracy - 1 / classes).abs() < ROUNDING_TOLERANCE
+            # One run with a quarter or a half right is none to wonder at.
+            is_enough = classes >= FEW_CLASSES or len(rows) > 1
+            if len(accuracy) and is_share.all() and is_enough:
+                share = f"{100 / classes:.4g}"
+                return write(
+                    "found_share", network=network, runs=count, share=share, classes=classes
+                )
+        loss = _values(rows, f"{split}_loss")
+        for classes in CLASS_COUNTS:
+            is_chance = (loss / math.log(classes) - 1).abs() < LOSS_TOLERANCE
+            is_weak = bool((accuracy < CHANCE_MARGIN / classes).all())
+            # Without accuracies one loss near ln 2 means nothing.
+            is_known = len(accuracy) > 0 or len(loss) > 1
+            if len(loss) and is_chance.all() and is_weak and is_known:
+                chance = f"{math.log(classes):.4f}"
+                return write(
+                    "found_chance_loss",
+                    network=network,
+                    runs=count,
+                    loss=chance,
+                    classes=classes,
+                )
+    return None
+
+
+def _values(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
+    return rows[name].astype("float64").dropna() if name in rows else pd.Series(dtype="float64")
+
+
+def equal_runs(evidence: Evidence) -> Iterator[Finding]:
+    """Find runs with the same numbers in all measures, though they are other configurations.
+
+    Runs of one configuration and different seeds are those of another check; a dense run may stand
+    in several arms.
+    """
+    rows = evidence.own_trials
+    require_columns(rows, "status", "|".join(MEASURES))
+    rows = rows[has_value(rows["status"], "COMPLETE")].drop_duplicates("trial_id")
+    names = [name for name in MEASURES if name in rows and rows[name].notna().any()]
+    values = rows[names].astype("float64")
+    digits = values.map(significant_digits, na_action="ignore").fillna(0).sum(axis=1)
+    is_telling = (digits >= MIN_DIGITS) & np.isfinite(values.fillna(0)).all(axis=1)
+    rows = rows[is_telling]
+    group = rows.groupby(names, dropna=False, sort=False)
+    is_repeated = group["trial_id"].transform("size") > 1
+    is_sparse = group["sparsity.target"].transform("max") > 0
+    one_recipe = group["config_id"].transform("nunique") == 1
+    has_seeds = rows["seed"].notna()
+    suspects = rows[is_repeated & is_sparse & ~(one_recipe & has_seeds)]
+    for arm, own in suspects.groupby("arm", sort=False):
+        found = write(
+            "found_copies",
+            runs=format_count(len(own), "run"),
+            networks=evidence.name_cells(own["cell"]),
+        )
+        yield Finding(str(arm), list(own["cell"]), [found])
