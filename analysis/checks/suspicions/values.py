@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from ...catalogue import write
@@ -15,6 +14,7 @@ from ...estimates.learning import compared_trials
 from ...measure import Measure
 from ..evidence import Evidence, has_value, require_columns
 from ..finding import Finding, MissingEvidenceError, format_count
+from ..seeds import SEED_LOSS_COLUMNS
 from .digits import ROUNDING_TOLERANCE, significant_digits
 
 CLASS_COUNTS = (
@@ -47,8 +47,10 @@ LOSS_TOLERANCE = 0.002
 """Distance of a loss from ln(classes), as a part of it."""
 CHANCE_MARGIN = 1.5
 """Accuracy up to which a network is at chance, in shares of one class."""
-MIN_DIGITS = 8
-"""Significant digits, of all its measures together, with which a run cannot repeat by chance."""
+SHARED_DIGITS = 2
+"""First digits of a measure that runs of one table share anyway."""
+COINCIDENCE_DIGITS = 2
+"""Digits beyond those of the number of pairs: one table in a hundred has such a pair by chance."""
 MEASURES = tuple(
     f"{split}_{quantity}"
     for split in ("test", "val", "train")
@@ -115,25 +117,25 @@ def _values(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
 
 
 def equal_runs(evidence: Evidence) -> Iterator[Finding]:
-    """Find runs with the same numbers in all measures, though they are other configurations.
+    """Find runs with the same numbers in all measures, as copied rows have.
 
-    Runs of one configuration and different seeds are those of another check; a dense run may stand
-    in several arms.
+    A dense run may stand in several arms.
     """
     rows = evidence.own_trials
     require_columns(rows, "status", "|".join(MEASURES))
     rows = rows[has_value(rows["status"], "COMPLETE")].drop_duplicates("trial_id")
     names = [name for name in MEASURES if name in rows and rows[name].notna().any()]
     values = rows[names].astype("float64")
-    digits = values.map(significant_digits, na_action="ignore").fillna(0).sum(axis=1)
-    is_telling = (digits >= MIN_DIGITS) & np.isfinite(values.fillna(0)).all(axis=1)
-    rows = rows[is_telling]
+    digits = values.map(significant_digits, na_action="ignore").fillna(0) - SHARED_DIGITS
+    pairs = max(1, len(rows) * (len(rows) - 1) // 2)
+    rows = rows[digits.clip(lower=0).sum(axis=1) >= math.log10(pairs) + COINCIDENCE_DIGITS]
     group = rows.groupby(names, dropna=False, sort=False)
     is_repeated = group["trial_id"].transform("size") > 1
     is_sparse = group["sparsity.target"].transform("max") > 0
-    one_recipe = group["config_id"].transform("nunique") == 1
-    has_seeds = rows["seed"].notna()
-    suspects = rows[is_repeated & is_sparse & ~(one_recipe & has_seeds)]
+    # Where losses were measured, `seeds.dependent_seeds` names equal runs of one configuration.
+    has_losses = any(name in SEED_LOSS_COLUMNS for name in names)
+    is_one_recipe = group["config_id"].transform("nunique") == 1
+    suspects = rows[is_repeated & is_sparse & ~(is_one_recipe & has_losses)]
     for arm, own in suspects.groupby("arm", sort=False):
         found = write(
             "found_copies",

@@ -24,6 +24,7 @@ from analysis.testing import MadeResults
 from sparsetune.errors import SparsetuneError
 from sparsetune.study import Study
 from sparsetune.study.space import Choice, LogUniform, Uniform
+from tests.analysis.checks.slips import SLIPS
 from tests.analysis.simulation import SMALL, Simulation
 
 PAGE = Path(__file__).parents[3] / "docs" / "checks.md"
@@ -588,6 +589,9 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
 }
 
 
+EXAMPLES |= SLIPS  # type: ignore[arg-type]
+
+
 def test_networks_that_learned_nothing_are_named_in_words(
     example: Callable[[Change], Results],
 ) -> None:
@@ -646,7 +650,7 @@ PAIRS = [(code, number) for code, pairs in EXAMPLES.items() for number in range(
 
 
 def test_every_check_has_examples() -> None:
-    assert list(EXAMPLES) == list(CHECKS)
+    assert sorted(EXAMPLES) == list(CHECKS)
     assert all(
         code == check.code and check.severity in SEVERITIES for code, check in CHECKS.items()
     )

@@ -26,7 +26,8 @@ class Example:
 
 
 PART = re.compile(
-    r"^#+ (?P<title>.*)$|^```python\n(?P<code>(?:.*\n)*?)```\n(?:```text\n(?P<text>(?:.*\n)*?)```)?",
+    r"^#+ (?P<title>.*)$"
+    r"|^```python\n(?P<code>(?:.*\n)*?)```\n(?:```text\n(?P<text>(?:.*\n)*?)```)?",
     re.MULTILINE,
 )
 """A heading, or an example with what it prints."""
