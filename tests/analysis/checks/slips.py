@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.tables.foreign import load_table
 from analysis.tables.results import Results
+from analysis.testing import MadeResults
 
 Slip = Callable[[Any], Results]
 """Makes the results, whatever it is given."""
@@ -138,6 +139,34 @@ counted = (runs() + 2e-5)[["test_accuracy", "val_accuracy"]].assign(
     sparsity=runs()["sparsity.target"]
 )
 """Accuracies on 50,000 examples, without seeds."""
+
+
+def published(choose: Callable[[Any], pd.Series], places: int) -> Callable[[MadeResults], Results]:
+    """Case 5.10: test accuracies by epoch, of which each run's result is one, in some decimals."""
+
+    def change(frames: MadeResults) -> Results:
+        rows = frames.history()
+        count = rows.groupby("trial_id").cumcount()
+        # It rises, and falls at the last evaluation.
+        rows["test_accuracy"] = 0.70123 + 0.04 * count.where(count < 3, 1)
+        result = choose(rows.groupby("trial_id")["test_accuracy"]).round(places)
+        return frames.replace(history=rows).with_values(
+            "trials",
+            "test_accuracy",
+            lambda trials: trials["trial_id"].map(result),
+            where=lambda trials: trials["trial_id"].isin(result.index),
+        )
+
+    return change
+
+
+PUBLISHED = [
+    (published(lambda tests: tests.max(), 9), published(lambda tests: tests.last(), 9)),
+    (published(lambda tests: tests.max(), 4), published(lambda tests: tests.last(), 4)),
+    # One decimal fits too many evaluations.
+    (published(lambda tests: tests.max(), 4), published(lambda tests: tests.max(), 1)),
+]
+"""Maxima over epochs of the test set, each with the sound twin."""
 SLIPS: dict[str, list[tuple[Slip, Slip]]] = {
     "SPT026": [
         (

@@ -24,7 +24,7 @@ from analysis.testing import MadeResults
 from sparsetune.errors import SparsetuneError
 from sparsetune.study import Study
 from sparsetune.study.space import Choice, LogUniform, Uniform
-from tests.analysis.checks.slips import SLIPS
+from tests.analysis.checks.slips import PUBLISHED, SLIPS
 from tests.analysis.simulation import SMALL, Simulation
 
 PAGE = Path(__file__).parents[3] / "docs" / "checks.md"
@@ -589,7 +589,8 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
 }
 
 
-EXAMPLES |= SLIPS  # type: ignore[arg-type]
+EXAMPLES |= SLIPS
+EXAMPLES["SPT015"] += PUBLISHED
 
 
 def test_networks_that_learned_nothing_are_named_in_words(

@@ -7,7 +7,7 @@ import io
 import zipfile
 from pathlib import Path
 
-from sparsetune.errors import DataError
+from sparsetune.errors import DataError, first_line
 
 from ..source import MAX_BYTES, Source, check_size
 from .workbook import ZIP_SIGNATURE
@@ -30,10 +30,13 @@ def unpack(source: Source) -> Source:
         if source.head.startswith(GZIP_SIGNATURE):
             return _unpack_gzip(source)
         return _unpack_zip(source)
-    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # the library raises many kinds on damaged files
         kind = "gzip" if source.head.startswith(GZIP_SIGNATURE) else "zip"
         raise DataError(
-            f"`{source.name}` is a damaged or locked {kind} file: unpack it first ({error})"
+            f"`{source.name}` is a damaged or locked {kind} file: unpack it first"
+            f" ({first_line(error)[:100]})"
         ) from error
 
 
