@@ -185,6 +185,10 @@ CHECK_SENTENCES = {
     "found_thinning": Template(
         "SPT032 found counts", "At {sparsities} % sparsity {counts} runs have a result."
     ),
+    "found_thinning_chance": Template(
+        "SPT032 found counts: how sure",
+        "That is more than chance explains where runs fall on all sparsities alike (p = {p}).",
+    ),
     "found_swapped": Template(
         "SPT033 found an accuracy and a loss",
         "{first} falls where {second} should, and {second} rises where {first} should.",

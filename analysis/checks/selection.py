@@ -137,8 +137,8 @@ def _is_rounded(shown: pd.Series[Any], value: pd.Series[Any]) -> pd.Series[Any]:
     """True where a shown number is a value, or the value rounded to the shown number's decimals."""
     same = shown == value
     # Published results have fewer decimals than the evaluations that they come from.
-    known = shown.notna() & value.notna() & ~same
-    for run in shown.index[known]:
+    is_near = (shown - value).abs() <= 0.5 * 10.0**-MIN_DECIMALS
+    for run in shown.index[is_near & ~same]:
         places = decimals(shown[run])
         same[run] = places >= MIN_DECIMALS and round(value[run], places) == shown[run]
     return same

@@ -13,9 +13,11 @@ from ...catalogue import write
 from ...estimates.means import lacks_outcome
 from ..evidence import Evidence, has_value
 from ..finding import Finding, MissingEvidenceError, format_count
-from ..seeds import TREND_SIGNIFICANCE_LEVEL, trend_p_value
+from ..seeds import TREND_SIGNIFICANCE_LEVEL
 from .digits import MAX_DECIMALS, Floats, is_multiple
 
+MAX_THIN_SHARE = 0.75
+"""Part of the fullest sparsity's results that a thin one has at most."""
 RUNS_OF_MEANS = (3, 4, 5)
 """Runs that people take means over, beside single ones."""
 MIN_MEANS = 2
@@ -57,8 +59,7 @@ def missing_outcomes(evidence: Evidence) -> Iterator[Finding]:
 def thinning_designs(evidence: Evidence) -> Iterator[Finding]:
     """Find arms of a table with fewer results the sparser the network, whether marked or absent.
 
-    Runs that the fullest sparsity has and another lacks count as lost there, in the test of
-    `seeds.trend_p_value`.
+    A design may have been drawn at random: counts must fall by more than that explains.
     """
     y = evidence.y
     if evidence.results.design.measured:
@@ -70,18 +71,41 @@ def thinning_designs(evidence: Evidence) -> Iterator[Finding]:
     has_result = has_value(rows["status"], "COMPLETE") & rows[y].notna()
     for arm, own in rows.groupby("arm", sort=False):
         counts = has_result[own.index].groupby(own["sparsity.target"]).sum().astype("int64")
-        asked = int(counts.max())
-        lost = asked - counts.to_numpy()
-        p = trend_p_value(lost, np.full(len(counts), asked))
-        if p >= TREND_SIGNIFICANCE_LEVEL:
+        p = falling_p_value(counts.to_numpy())
+        is_thin = counts <= MAX_THIN_SHARE * counts.max()
+        if p >= TREND_SIGNIFICANCE_LEVEL or not is_thin.iloc[-1]:
             continue
         found = write(
             "found_thinning",
             counts=", ".join(map(str, counts)),
             sparsities=", ".join(f"{100 * sparsity:.4g}" for sparsity in counts.index),
         )
-        thin = own.loc[own["sparsity.target"].isin(counts.index[lost > 0]), "cell"]
-        yield Finding(str(arm), list(thin), [found, write("found_missing_chance", p=f"{p:.2g}")])
+        thin = own.loc[own["sparsity.target"].isin(counts.index[is_thin]), "cell"]
+        chance = write("found_thinning_chance", p=f"{p:.2g}")
+        yield Finding(str(arm), list(thin), [found, chance])
+
+
+def falling_p_value(counts: NDArray[np.integer[Any]]) -> float:
+    """Significance of counts that fall from the first group to the last.
+
+    Under the hypothesis every run falls into any group alike: the mean rank of a run's group, of
+    which few are less, is then nearly normal.
+
+    Args:
+        counts: Runs in each group, in order, shape [n_groups].
+
+    Returns:
+        One-sided p, in [0, 1]; 1 where there is one group or no run.
+    """
+    from scipy.stats import norm
+
+    groups = len(counts)
+    runs = int(counts.sum())
+    if groups < 2 or not runs:
+        return 1.0
+    mean_rank = float(np.arange(groups) @ counts) / runs
+    spread = np.sqrt((groups**2 - 1) / (12 * runs))
+    return float(norm.cdf((mean_rank - (groups - 1) / 2) / spread))
 
 
 def mixed_means(evidence: Evidence) -> Iterator[Finding]:

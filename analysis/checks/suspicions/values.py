@@ -125,17 +125,17 @@ def equal_runs(evidence: Evidence) -> Iterator[Finding]:
     require_columns(rows, "status", "|".join(MEASURES))
     rows = rows[has_value(rows["status"], "COMPLETE")].drop_duplicates("trial_id")
     names = [name for name in MEASURES if name in rows and rows[name].notna().any()]
+    pairs = max(1, len(rows) * (len(rows) - 1) // 2)
+    rows = rows[rows.duplicated(names, keep=False)]
     values = rows[names].astype("float64")
     digits = values.map(significant_digits, na_action="ignore").fillna(0) - SHARED_DIGITS
-    pairs = max(1, len(rows) * (len(rows) - 1) // 2)
     rows = rows[digits.clip(lower=0).sum(axis=1) >= math.log10(pairs) + COINCIDENCE_DIGITS]
     group = rows.groupby(names, dropna=False, sort=False)
-    is_repeated = group["trial_id"].transform("size") > 1
     is_sparse = group["sparsity.target"].transform("max") > 0
     # Where losses were measured, `seeds.dependent_seeds` names equal runs of one configuration.
     has_losses = any(name in SEED_LOSS_COLUMNS for name in names)
     is_one_recipe = group["config_id"].transform("nunique") == 1
-    suspects = rows[is_repeated & is_sparse & ~(is_one_recipe & has_losses)]
+    suspects = rows[is_sparse & ~(is_one_recipe & has_losses)]
     for arm, own in suspects.groupby("arm", sort=False):
         found = write(
             "found_copies",

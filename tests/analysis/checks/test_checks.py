@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 import analysis
 from analysis.checks import CHECKS, SEVERITIES, checks
 from analysis.checks.seeds import trend_p_value
+from analysis.checks.suspicions.designs import falling_p_value
 from analysis.estimates.means import MEASURE_COLUMNS
 from analysis.tables.foreign import load_table
 from analysis.tables.results import Results
@@ -868,6 +870,18 @@ def test_the_trend_test_is_exact_enough_and_rarely_accuses() -> None:
         trend_p_value(random.binomial(20, 0.2, 4), np.full(4, 20)) < 0.01 for _ in range(300)
     ]
     assert np.mean(accused) <= 0.02
+
+
+def test_counts_fall_by_more_than_chance_or_not() -> None:
+    # All of 4 runs in the first of two groups: mean rank 0, z = -0.5 / sqrt(3 / 48) = -2.
+    assert falling_p_value(np.array([4, 0])) == pytest.approx(norm.cdf(-2))
+    assert falling_p_value(np.array([3, 3, 3])) == pytest.approx(0.5)
+    assert falling_p_value(np.array([1, 5])) > 0.9
+    assert falling_p_value(np.array([7])) == falling_p_value(np.array([0, 0])) == 1
+    random = np.random.default_rng(0)
+    draws = random.multinomial(60, [0.2] * 5, 400)
+    accused = [falling_p_value(counts) < 0.02 for counts in draws]
+    assert 0.002 <= np.mean(accused) <= 0.04
 
 
 def test_1000_trials_of_200_rows_are_checked_in_a_second(
