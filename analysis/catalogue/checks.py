@@ -162,6 +162,11 @@ CHECK_SENTENCES = {
         "{network}: all of {runs} are right for exactly {share} %, the share of one of {classes}"
         " classes.",
     ),
+    "found_near_share": Template(
+        "SPT028 found accuracies about that of one class",
+        "{network}: all of {runs} are right for about {share} %, the share of one of {classes}"
+        " classes.",
+    ),
     "found_chance_loss": Template(
         "SPT028 found the loss of equal odds",
         "{network}: all of {runs} have a loss near {loss}, that of equal odds for {classes}"

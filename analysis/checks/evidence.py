@@ -46,7 +46,6 @@ CHECKED_HISTORY_COLUMNS = (
     "val_entropy",
     "test_accuracy",
     "test_score",
-    "test_error",
     "test_loss",
 )
 """Columns of the history that the checks read, of the test set where a table has them by epoch."""

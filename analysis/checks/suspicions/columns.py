@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -27,7 +28,8 @@ MIN_REACHED_DECIMALS = 5
 """Decimals of a sparsity that was counted."""
 MIN_SPARSITIES = 4
 """Sparsities that show a direction."""
-COMPARED_QUANTITIES = ("accuracy", "score", "error", "loss", "entropy")
+COMPARED_QUANTITIES = (("accuracy", "score"), ("error",), ("loss",), ("entropy",))
+"""Quantities that may be one: a score is often an accuracy."""
 SWAPPED_SPLITS = ("val", "test")
 
 
@@ -41,9 +43,11 @@ def complementary_sparsities(evidence: Evidence) -> Iterator[Finding]:
     rows = rows.assign(is_complement=(reached - (1 - asked)).abs() < COMPLEMENT_TOLERANCE)
     # A dense network has no complement that is a sparsity.
     judged = rows[(asked > 0) & ((asked - 0.5).abs() > CENTRE)]
+    if judged["is_complement"].sum() < 2:
+        return
     for arm, own in judged.groupby("arm", sort=False):
         found = own[own["is_complement"]]
-        if len(found) < 2 or len(found) < MIN_SHARE * len(own):
+        if found.empty or len(found) < MIN_SHARE * len(own):
             continue
         first = found.iloc[0]
         said = write(
@@ -57,25 +61,39 @@ def complementary_sparsities(evidence: Evidence) -> Iterator[Finding]:
 
 def shared_splits(evidence: Evidence) -> Iterator[Finding]:
     """Find measures of validation and test that are one column, or equal in every run."""
+    cells = list(evidence.cells["cell"])
     sources: tuple[tuple[str, str], ...] = getattr(evidence.results, "sources", ())
-    column_of = dict(sources)
+    shared: set[str] = set()
+    for validation, column in sources:
+        for test, other in sources:
+            is_pair = validation.startswith("val_") and test.startswith("test_")
+            if is_pair and column == other:
+                shared |= {validation, test}
+                found = write("found_one_column", column=column, **_phrases(validation, test))
+                yield Finding("", cells, [found])
     rows = evidence.trials
-    for quantity in COMPARED_QUANTITIES:
-        validation = f"val_{quantity}"
-        test = f"test_{quantity}"
-        measures = {
-            "validation": Measure.by_name(validation).phrase,
-            "test": Measure.by_name(test).phrase,
-        }
-        is_one = validation in column_of and column_of[validation] == column_of.get(test)
-        if is_one:
-            found = write("found_one_column", column=column_of[test], **measures)
-        elif _are_equal(rows, validation, test):
-            both = int(rows[[validation, test]].notna().all(axis=1).sum())
-            found = write("found_equal_splits", runs=format_count(both, "run"), **measures)
-        else:
-            continue
-        yield Finding("", list(evidence.cells["cell"]), [found])
+    for quantities in COMPARED_QUANTITIES:
+        for validation, test in _pairs_of_splits(quantities):
+            if not {validation, test} & shared and _are_equal(rows, validation, test):
+                shared |= {validation, test}
+                both = int(rows[[validation, test]].notna().all(axis=1).sum())
+                runs = format_count(both, "run")
+                found = write("found_equal_splits", runs=runs, **_phrases(validation, test))
+                yield Finding("", cells, [found])
+
+
+def _pairs_of_splits(quantities: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """A validation and a test column of each two of the quantities, equal ones first."""
+    pairs = sorted(itertools.product(quantities, repeat=2), key=lambda pair: pair[0] != pair[1])
+    yield from ((f"val_{first}", f"test_{second}") for first, second in pairs)
+
+
+def _phrases(validation: str, test: str) -> dict[str, str]:
+    """Names in words of two columns."""
+    return {
+        "validation": Measure.by_name(validation).phrase,
+        "test": Measure.by_name(test).phrase,
+    }
 
 
 def _are_equal(rows: pd.DataFrame, first: str, second: str) -> bool:

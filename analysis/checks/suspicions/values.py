@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from ...catalogue import write
-from ...catalogue.template import Sentence
 from ...estimates.learning import compared_trials
-from ...measure import Measure
+from ...estimates.means import MEASURE_COLUMNS
+from ...measure import SPLITS, Measure
 from ..evidence import Evidence, has_value, require_columns
 from ..finding import Finding, MissingEvidenceError, format_count
 from ..seeds import SEED_LOSS_COLUMNS
@@ -41,8 +41,10 @@ CLASS_COUNTS = (
     1000,
 )
 """Numbers of classes of usual data sets."""
-FEW_CLASSES = 10
-"""Classes below which a share of one is met by a weak network too, such as 25 % or 50 %."""
+MANY_CLASSES = 10
+"""Classes from which on hardly any other network has the share of one: 10 %, but not 50 %."""
+NEAR_TOLERANCE = 0.02
+"""Distance of an accuracy from the share of one class, as a part of it."""
 LOSS_TOLERANCE = 0.002
 """Distance of a loss from ln(classes), as a part of it."""
 CHANCE_MARGIN = 1.5
@@ -52,9 +54,9 @@ SHARED_DIGITS = 2
 COINCIDENCE_DIGITS = 2
 """Digits beyond those of the number of pairs: one table in a hundred has such a pair by chance."""
 MEASURES = tuple(
-    f"{split}_{quantity}"
-    for split in ("test", "val", "train")
-    for quantity in ("accuracy", "score", "error", "loss", "entropy")
+    name
+    for name in MEASURE_COLUMNS
+    if name.startswith(tuple(SPLITS)) and name.endswith(("accuracy", "score", "error", "loss"))
 )
 
 
@@ -69,9 +71,10 @@ def chance_values(evidence: Evidence) -> Iterator[Finding]:
         raise MissingEvidenceError(["an accuracy or a loss"])
     arms = evidence.cells.set_index("cell")["arm"]
     for cell, own in rows.groupby("cell", sort=False):
-        said = _chance_sentence(own, evidence.name_cells([cell]))
-        if said is not None:
-            yield Finding(str(arms[cell]), [str(cell)], [said])
+        network = evidence.name_cells([cell])
+        finding = _chance_finding(own, str(arms[cell]), str(cell), network)
+        if finding is not None:
+            yield finding
     for name in MEASURES:
         values = rows[name].astype("float64").dropna() if name in rows else pd.Series(dtype=float)
         if len(values) > 1 and (values == 0).all():
@@ -80,36 +83,60 @@ def chance_values(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("", list(dict.fromkeys(rows["cell"])), [found])
 
 
-def _chance_sentence(rows: pd.DataFrame, network: str) -> Sentence | None:
+def _chance_finding(rows: pd.DataFrame, arm: str, cell: str, network: str) -> Finding | None:
     """What shows that networks of one cell are at chance; None where nothing does."""
-    count = format_count(len(rows), "run")
     for split in ("test", "val"):
-        accuracy = _values(rows, f"{split}_accuracy")
+        accuracies = _accuracies(rows, split)
+        losses = _values(rows, f"{split}_loss")
         for classes in CLASS_COUNTS:
-            is_share = (accuracy - 1 / classes).abs() < ROUNDING_TOLERANCE
-            # One run with a quarter or a half right is none to wonder at.
-            is_enough = classes >= FEW_CLASSES or len(rows) > 1
-            if len(accuracy) and is_share.all() and is_enough:
-                share = f"{100 / classes:.4g}"
-                return write(
-                    "found_share", network=network, runs=count, share=share, classes=classes
-                )
-        loss = _values(rows, f"{split}_loss")
-        for classes in CLASS_COUNTS:
-            is_chance = (loss / math.log(classes) - 1).abs() < LOSS_TOLERANCE
-            is_weak = bool((accuracy < CHANCE_MARGIN / classes).all())
-            # Without accuracies one loss near ln 2 means nothing.
-            is_known = len(accuracy) > 0 or len(loss) > 1
-            if len(loss) and is_chance.all() and is_weak and is_known:
-                chance = f"{math.log(classes):.4f}"
-                return write(
-                    "found_chance_loss",
-                    network=network,
-                    runs=count,
-                    loss=chance,
-                    classes=classes,
-                )
+            known = {
+                "network": network,
+                "runs": format_count(len(rows), "run"),
+                "classes": classes,
+            }
+            share = f"{100 / classes:.4g}"
+            if _is_share(accuracies, classes):
+                said = write("found_share", share=share, **known)
+                return Finding(arm, [cell], [said])
+            if _is_chance_loss(losses, accuracies, classes):
+                said = write("found_chance_loss", loss=f"{math.log(classes):.4f}", **known)
+                return Finding(arm, [cell], [said])
+            if _is_near_share(accuracies, classes):
+                said = write("found_near_share", share=share, **known)
+                return Finding(arm, [cell], [said], "warning")
     return None
+
+
+def _accuracies(rows: pd.DataFrame, split: str) -> pd.Series[Any]:
+    """Accuracies of a split, or what stands for them: a score, or 1 - an error."""
+    for name in (f"{split}_accuracy", f"{split}_score"):
+        values = _values(rows, name)
+        if len(values):
+            return values
+    return 1 - _values(rows, f"{split}_error")
+
+
+def _is_share(accuracies: pd.Series[Any], classes: int) -> bool:
+    """True if all are exactly the share of one of so many classes."""
+    is_equal = (accuracies - 1 / classes).abs() < ROUNDING_TOLERANCE
+    # One run with a quarter or a half right is none to wonder at.
+    is_enough = len(accuracies) > (1 if classes < MANY_CLASSES else 0)
+    return is_enough and bool(is_equal.all())
+
+
+def _is_near_share(accuracies: pd.Series[Any], classes: int) -> bool:
+    """True if all of several are about the share of one of many classes."""
+    is_near = (accuracies * classes - 1).abs() <= NEAR_TOLERANCE
+    return classes >= MANY_CLASSES and len(accuracies) > 1 and bool(is_near.all())
+
+
+def _is_chance_loss(losses: pd.Series[Any], accuracies: pd.Series[Any], classes: int) -> bool:
+    """True if all losses are about that of equal odds for so many classes, and accuracies low."""
+    is_near = (losses / math.log(classes) - 1).abs() < LOSS_TOLERANCE
+    is_weak = accuracies < CHANCE_MARGIN / classes
+    # Without accuracies one loss near ln 2 means nothing.
+    is_known = len(losses) > (0 if len(accuracies) else 1)
+    return is_known and bool(is_near.all() and is_weak.all())
 
 
 def _values(rows: pd.DataFrame, name: str) -> pd.Series[Any]:

@@ -41,6 +41,11 @@ def read_path(path: str | os.PathLike[str]) -> Reading:
 
 def _read_one(path: str | os.PathLike[str]) -> PathReading:
     source = open_source(path)
+    # Trackers may have left their own files in a study's directory.
+    if source.is_folder and (source.path / _LEDGER).is_dir():
+        raise DataError(
+            f"`{source.name}` is a study directory: `analysis.load` reads it, this function a table"
+        )
     for reader in TOOLS:
         if _recognises(reader, source):
             return PathReading(source.path, reader.kind, _read_guarded(reader, source))
@@ -81,10 +86,6 @@ def _read_guarded(reader: Reader, source: Source) -> Reading:
 def _unknown_folder(source: Source) -> DataError:
     kinds = ", ".join(reader.kind for reader in TOOLS)
     names = sorted(os.listdir(source.path))
-    if _LEDGER in names:
-        return DataError(
-            f"`{source.name}` is a study directory: `analysis.load` reads it, this function a table"
-        )
     found = ", ".join(f"`{name}`" for name in names[:MAX_LISTED_FILES]) or "nothing"
     rest = len(names) - MAX_LISTED_FILES
     more = f" and {rest} more" if rest > 0 else ""

@@ -167,11 +167,31 @@ PUBLISHED = [
     (published(lambda tests: tests.max(), 4), published(lambda tests: tests.max(), 1)),
 ]
 """Maxima over epochs of the test set, each with the sound twin."""
+
+
+def alone(**changes: Any) -> pd.DataFrame:
+    """An arm with one run at 90 %, and one with one run at 98 %."""
+    frame = runs().iloc[[6, 9]].assign(arm=["gmp", "rigl"])
+    return frame.assign(**changes)
+
+
+def as_errors(change: Callable[[pd.DataFrame], Any]) -> pd.DataFrame:
+    """Errors in place of validation accuracies."""
+    frame = runs().drop(columns="val_loss")
+    frame["val_error"] = 1 - frame.pop("val_accuracy")
+    return frame.assign(val_error=change(frame))
+
+
 SLIPS: dict[str, list[tuple[Slip, Slip]]] = {
     "SPT026": [
         (
             changed(sparsity=reached(lambda target: 1 - target)),
             changed(sparsity=reached(lambda target: target)),
+        ),
+        # One run in each arm.
+        (
+            table(alone(sparsity=[0.1, 0.0201])),
+            table(alone(sparsity=[0.9, 0.0201])),
         ),
         # A half is its own complement.
         (
@@ -196,11 +216,28 @@ SLIPS: dict[str, list[tuple[Slip, Slip]]] = {
             ),
             changed(),
         ),
+        (changed(test_score=lambda frame: frame["val_accuracy"]), changed(test_score=0.5)),
     ],
     "SPT028": [
         (
             changed(test_accuracy=at(0.98, "test_accuracy", 0.1)),
-            changed(test_accuracy=at(0.98, "test_accuracy", 0.1017)),
+            changed(test_accuracy=at(0.98, "test_accuracy", 0.1037)),
+        ),
+        (
+            changed(
+                test_accuracy=lambda frame: frame["test_accuracy"].where(
+                    frame["sparsity.target"] < 0.98, 0.099 + frame["seed"] / 1000
+                )
+            ),
+            changed(
+                test_accuracy=lambda frame: frame["test_accuracy"].where(
+                    frame["sparsity.target"] < 0.98, 0.099 + frame["seed"] / 100
+                )
+            ),
+        ),
+        (
+            table(as_errors(at(0.98, "val_error", 0.9))),
+            table(as_errors(at(0.98, "val_error", 0.86))),
         ),
         # Half right is the share of one of two classes, and of many a weak network.
         (

@@ -26,7 +26,7 @@ from analysis.testing import MadeResults
 from sparsetune.errors import SparsetuneError
 from sparsetune.study import Study
 from sparsetune.study.space import Choice, LogUniform, Uniform
-from tests.analysis.checks.slips import PUBLISHED, SLIPS
+from tests.analysis.checks.slips import PUBLISHED, SLIPS, runs
 from tests.analysis.simulation import SMALL, Simulation
 
 PAGE = Path(__file__).parents[3] / "docs" / "checks.md"
@@ -870,6 +870,23 @@ def test_the_trend_test_is_exact_enough_and_rarely_accuses() -> None:
         trend_p_value(random.binomial(20, 0.2, 4), np.full(4, 20)) < 0.01 for _ in range(300)
     ]
     assert np.mean(accused) <= 0.02
+
+
+class StatedMeans(MadeResults):
+    """Results whose first trials are means over five runs, as a table may say."""
+
+    def given_means(self, y: str) -> pd.DataFrame:
+        ids = self.trials()["trial_id"][:2]
+        return pd.DataFrame({"n": [5.0, 5.0], "sd": 0.01}, index=ids)
+
+
+def test_means_that_a_table_states_are_found_beside_single_runs() -> None:
+    single = load_table(runs(), name="gmp", select="all")
+    parts = (single.trials(), single.history(), single.cells(), single.uses())
+    stated = StatedMeans(single.design, *parts)
+    (row,) = checks(stated).query("code == 'SPT034'").to_dict("records")
+    assert "2 of 12 values are means over 5 runs" in row["message"]
+    assert "SPT034" not in set(checks(MadeResults(single.design, *parts))["code"])
 
 
 def test_counts_fall_by_more_than_chance_or_not() -> None:

@@ -248,6 +248,12 @@ def test_a_name_with_brackets_is_a_file(tmp_path: Path) -> None:
     assert len(load_table(str(path)).trials()) == 3
 
 
+def test_a_study_directory_is_named_whatever_trackers_left_in_it(tmp_path: Path) -> None:
+    (tmp_path / "ledger").mkdir()
+    (tmp_path / "events.out.tfevents.1").write_bytes(b"x")
+    assert "is a study directory: `analysis.load` reads it" in refusal(tmp_path)
+
+
 def test_an_unknown_folder_is_named_with_what_it_holds(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x")
     said = refusal(tmp_path)
