@@ -44,7 +44,7 @@ MEAN_STATISTICS: tuple[str, ...] = (
 POOLING_COLUMNS = ("arm", "sparsity")
 """Columns that cells with a common spread share: it differs by method and by sparsity."""
 PLURAL = re.compile(r"s\b")
-OPEN_STATUSES = ("FAILED", "RUNNING", "WAITING")
+OPEN_STATUSES = ("FAILED", "PRUNED", "RUNNING", "WAITING")
 """Statuses of a table's run that has no outcome, for whatever reason."""
 Gap = Literal["twin", "control"]
 GAP_BASELINES: dict[Gap, str] = {"twin": "the dense twin", "control": "the dense recipe"}

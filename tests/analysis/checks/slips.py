@@ -296,6 +296,10 @@ SLIPS: dict[str, list[tuple[Slip, Slip]]] = {
             outcomes("finished"),
         ),
         (
+            outcomes(*["finished"] * 5, "stopped"),
+            outcomes(*["finished"] * 3, *["stopped"] * 3),
+        ),
+        (
             outcomes(*["finished"] * 5, "running", lost=[5]),
             outcomes(*["finished"] * 3, *["running"] * 3, lost=[3, 4, 5]),
         ),

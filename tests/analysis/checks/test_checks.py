@@ -26,7 +26,7 @@ from analysis.testing import MadeResults
 from sparsetune.errors import SparsetuneError
 from sparsetune.study import Study
 from sparsetune.study.space import Choice, LogUniform, Uniform
-from tests.analysis.checks.slips import PUBLISHED, SLIPS, runs
+from tests.analysis.checks.slips import PUBLISHED, SLIPS, outcomes, runs
 from tests.analysis.simulation import SMALL, Simulation
 
 PAGE = Path(__file__).parents[3] / "docs" / "checks.md"
@@ -870,6 +870,24 @@ def test_the_trend_test_is_exact_enough_and_rarely_accuses() -> None:
         trend_p_value(random.binomial(20, 0.2, 4), np.full(4, 20)) < 0.01 for _ in range(300)
     ]
     assert np.mean(accused) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("status", "lost"), [("finished", [4, 5]), ("crashed", []), ("running", [5]), ("stopped", [])]
+)
+def test_survivors_are_never_averaged(status: str, lost: list[int]) -> None:
+    results = outcomes(*["finished"] * 5, status, lost=lost)(None)
+    curve = analysis.sparsity_curve(results).frame().set_index("sparsity")
+    assert curve.loc[0.5, ["n", "mean"]].tolist() == [3, pytest.approx(0.91)]
+    assert curve.loc[0.9, "n"] == 0 and np.isnan(curve.loc[0.9, "mean"])
+    (row,) = checks(results).query("code == 'SPT031'").to_dict("records")
+    count = len(lost) or 1
+    assert (
+        f"{count} of 3 runs have none in GMP at 90 %, for which no mean is shown."
+        in (row["message"])
+    )
+    early = "Values of 1 of them come from before their end" in row["message"]
+    assert early == (not lost)
 
 
 class StatedMeans(MadeResults):
