@@ -78,6 +78,10 @@ TABLE_SENTENCES = {
     "reading_torn": Template(
         "a file ends within a record", "`{file}` ends within a record, which is left out."
     ),
+    "reading_repeated": Template(
+        "trials of Ray Tune were restored",
+        "{count} results were reported again after a restore: the last one counts.",
+    ),
     "reading_reports": Template(
         "trials of Optuna reported values before their end",
         "Values that trials reported before their end are left out.",

@@ -86,7 +86,7 @@ def _open_storage(source: Source) -> Iterator[BaseStorage]:
             yield storage
         except Exception as error:
             raise DataError(
-                f"`{source.name}` was written by another version of Optuna: run"
+                f"`{source.name}` is damaged, or was written by another version of Optuna: run"
                 " `optuna storage upgrade` on a copy and give that"
             ) from error
         finally:

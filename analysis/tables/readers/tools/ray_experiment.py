@@ -17,7 +17,7 @@ import pandas as pd
 
 from ....catalogue import write
 from ..formats.json_records import parse_json_lines, parse_json_object
-from ..nested import flatten, rows_frame
+from ..nested import flatten, merge_rows, rows_frame
 from ..reading import Reader, Reading
 from ..source import Source, open_source
 
@@ -26,10 +26,11 @@ SEPARATOR = "/"
 RESULT_FILES = ("result.json", "progress.csv")
 """Files with a trial's results, of which the first that has any is read."""
 _PICKLED = "CLOUDPICKLE_FALLBACK"
+_ITERATION = "training_iteration"
 _COLUMNS = {
     "trial_id": "trial_id",
     "status": "status",
-    "step": "training_iteration",
+    "step": _ITERATION,
     "seconds": "time_total_s",
 }
 
@@ -41,10 +42,12 @@ class _Skipped:
     Args:
         pickled: Names of values that only a pickle holds.
         torn: Files whose last line is cut off.
+        repeated: Results that were reported again after a trial was restored.
     """
 
     pickled: dict[str, None] = field(default_factory=dict)
     torn: list[str] = field(default_factory=list)
+    repeated: int = 0
 
     def notes(self) -> tuple[str, ...]:
         """Sentences for the reader of the results."""
@@ -52,6 +55,8 @@ class _Skipped:
         if self.pickled:
             names = ", ".join(f"`{name}`" for name in list(self.pickled)[:5])
             notes.append(str(write("reading_pickled", names=names)))
+        if self.repeated:
+            notes.append(str(write("reading_repeated", count=self.repeated)))
         notes += [str(write("reading_torn", file=file)) for file in self.torn]
         return tuple(notes)
 
@@ -141,6 +146,11 @@ def _without_pickles(value: Mapping[str, Any], name: str, skipped: _Skipped) -> 
 def _trial_rows(folder: Path, skipped: _Skipped) -> list[dict[str, Any]]:
     """Results of one trial with its configuration; none where it has not reported."""
     rows = list(_result_rows(folder, skipped))
+    reported = len(rows)
+    # A trial that is restored from a checkpoint reports what came after it again.
+    if all(_ITERATION in row for row in rows):
+        rows = merge_rows(rows, [_ITERATION])
+        skipped.repeated += reported - len(rows)
     params = folder / "params.json"
     if not params.exists():
         return rows

@@ -91,6 +91,17 @@ def test_a_ray_trial_alone_and_its_progress_are_read(tmp_path: Path) -> None:
     assert progress.columns["step"] == "training_iteration"
 
 
+def test_a_restored_trial_of_ray_has_each_result_once(tmp_path: Path) -> None:
+    experiment = ray_experiment(tmp_path)
+    (result,) = experiment.glob("train_a_0*/result.json")
+    first, second = result.read_text().splitlines()
+    again = second.replace("0.7", "0.75")
+    result.write_text("\n".join([first, second, again]) + "\n")
+    reading = read_path(experiment)
+    assert reading.frame["val/acc"].dropna().tolist() == [0.6, 0.75]
+    assert "1 results were reported again after a restore: the last one counts." in reading.notes
+
+
 def test_a_cut_and_a_damaged_result_of_ray(tmp_path: Path) -> None:
     experiment = ray_experiment(tmp_path)
     (result,) = experiment.glob("train_a_0*/result.json")
