@@ -17,29 +17,7 @@ from ..finding import Finding, MissingEvidenceError, format_count
 from ..seeds import SEED_LOSS_COLUMNS
 from .digits import ROUNDING_TOLERANCE, significant_digits
 
-CLASS_COUNTS = (
-    2,
-    3,
-    4,
-    5,
-    6,
-    7,
-    8,
-    10,
-    14,
-    20,
-    37,
-    47,
-    62,
-    100,
-    101,
-    102,
-    120,
-    196,
-    200,
-    365,
-    1000,
-)
+CLASS_COUNTS = (*range(2, 9), 10, 14, 20, 37, 47, 62, 100, 101, 102, 120, 196, 200, 365, 1000)
 """Numbers of classes of usual data sets."""
 MANY_CLASSES = 10
 """Classes from which on hardly any other network has the share of one: 10 %, but not 50 %."""
