@@ -169,6 +169,41 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "SPT025 found something",
         "Some networks have learned nothing: they give every test example one answer.",
     ),
+    "check_SPT026": Template(
+        "SPT026 found something",
+        "Sparsities that were reached look like the share of weights left: read them as density.",
+    ),
+    "check_SPT027": Template(
+        "SPT027 found something",
+        "Validation and test values are the same numbers, so one of them is not what it says.",
+    ),
+    "check_SPT028": Template(
+        "SPT028 found something",
+        "Some networks score exactly what chance scores: they may have learned nothing.",
+    ),
+    "check_SPT029": Template(
+        "SPT029 found something",
+        "Some runs have exactly the numbers of another run, as copied rows have.",
+    ),
+    "check_SPT030": Template(
+        "SPT030 found something",
+        "The sparsity of some runs falls during training, though their method prunes only.",
+    ),
+    "check_SPT031": Template(
+        "SPT031 found something",
+        "Some runs have no result, so their networks show no mean of the rest.",
+    ),
+    "check_SPT032": Template(
+        "SPT032 found something",
+        "The sparser the network, the fewer runs have a result: the curve shows the survivors.",
+    ),
+    "check_SPT033": Template(
+        "SPT033 found something", "Two columns look swapped: check what each one holds."
+    ),
+    "check_SPT034": Template(
+        "SPT034 found something",
+        "Some values are means over several runs, others single runs: they vary differently.",
+    ),
     "check_other": Template(
         "a check without a sentence of its own found something",
         "A check found something that may mislead: see the checks under More.",

@@ -145,6 +145,67 @@ CHECK_SENTENCES = {
         "SPT025 found networks of another task",
         "{network}: {count} {predict} no better than one constant number.",
     ),
+    # Slips in tables
+    "found_complement": Template(
+        "SPT026 found runs",
+        "{runs} reached 100 % less the sparsity asked for, such as {reached} % for {asked} %.",
+    ),
+    "found_one_column": Template(
+        "SPT027 found a column that was mapped twice",
+        "The table's {column} is taken for {validation} and for {test}.",
+    ),
+    "found_equal_splits": Template(
+        "SPT027 found equal columns", "{test} equals {validation} in all of {runs}."
+    ),
+    "found_share": Template(
+        "SPT028 found an accuracy of one class",
+        "{network}: all of {runs} are right for exactly {share} %, the share of one of {classes}"
+        " classes.",
+    ),
+    "found_near_share": Template(
+        "SPT028 found accuracies about that of one class",
+        "{network}: all of {runs} are right for about {share} %, the share of one of {classes}"
+        " classes.",
+    ),
+    "found_chance_loss": Template(
+        "SPT028 found the loss of equal odds",
+        "{network}: all of {runs} have a loss near {loss}, that of equal odds for {classes}"
+        " classes.",
+    ),
+    "found_zero": Template("SPT028 found zeros", "{measure} is 0 in all of {runs}."),
+    "found_copies": Template(
+        "SPT029 found runs", "{runs} have all numbers of another run, in {networks}."
+    ),
+    "found_fall": Template(
+        "SPT030 found runs", "It falls in {runs}, such as {run}: from {before} % to {after} %."
+    ),
+    "found_no_outcome": Template(
+        "SPT031 found runs",
+        "{lost} of {runs} have none in {networks}, for which no mean is shown.",
+    ),
+    "found_early_values": Template(
+        "SPT031 found runs with values from before their end",
+        "Values of {early} of them come from before their end and do not count.",
+    ),
+    "found_thinning": Template(
+        "SPT032 found counts", "At {sparsities} % sparsity {counts} runs have a result."
+    ),
+    "found_thinning_chance": Template(
+        "SPT032 found counts: how sure",
+        "That is more than chance explains where runs fall on all sparsities alike (p = {p}).",
+    ),
+    "found_swapped": Template(
+        "SPT033 found an accuracy and a loss",
+        "{first} falls where {second} should, and {second} rises where {first} should.",
+    ),
+    "found_swapped_sparsity": Template(
+        "SPT033 found sparsities",
+        "Sparsities asked for have the decimals of counted ones, and those reached are round.",
+    ),
+    "found_mixed_means": Template(
+        "SPT034 found values",
+        "{means} of {values} are means over {n} runs by their digits or their number of runs.",
+    ),
     # Around the findings
     "checks_none": Template("no check found anything", "No check found anything."),
     "checks_not_run": Template(

@@ -65,4 +65,36 @@ TABLE_SENTENCES = {
         "If these are fractions, convert them before.",
     ),
     "reading_ignored": Template("some columns are not taken", "Columns not taken: {names}."),
+    # Files and folders that tools leave behind
+    "reading_source": Template("a table was read from a path", "`{name}` is read as {kind}."),
+    "reading_layout": Template(
+        "a tool's layout says what some columns are",
+        "By the tool's layout, {columns}; name one in `columns` to say otherwise.",
+    ),
+    "reading_pickled": Template(
+        "an experiment of Ray Tune has values that only a pickle holds",
+        "Values that Ray could only pickle are left unread: {names}.",
+    ),
+    "reading_torn": Template(
+        "a file ends within a record", "`{file}` ends within a record, which is left out."
+    ),
+    "reading_repeated": Template(
+        "trials of Ray Tune were restored",
+        "{count} results were reported again after a restore: the last one counts.",
+    ),
+    "reading_reports": Template(
+        "trials of Optuna reported values before their end",
+        "Values that trials reported before their end are left out.",
+    ),
+    "reading_deleted": Template(
+        "a store of MLflow has deleted runs", "{count} runs marked as deleted are left out."
+    ),
+    "reading_overwritten": Template(
+        "runs of MLflow logged a metric several times at one step",
+        "{count} of {runs} runs logged a metric several times at one step: the last value counts.",
+    ),
+    "reading_unread_lines": Template(
+        "lines of a log hold no number",
+        "{count} lines of the logger whose value is no number are left out.",
+    ),
 }

@@ -36,6 +36,7 @@ CHECKED_HISTORY_COLUMNS = (
     "step",
     "epoch",
     "progress",
+    "sparsity",
     "train_loss",
     "train_entropy",
     "val_accuracy",
@@ -47,7 +48,7 @@ CHECKED_HISTORY_COLUMNS = (
     "test_score",
     "test_loss",
 )
-"""Columns of the history that the checks read."""
+"""Columns of the history that the checks read, of the test set where a table has them by epoch."""
 MACHINE_COLUMNS = ("host", "device", "processor", "threads", "data")
 """Columns on where a trial ran last, and the digest of its data, from the ledger."""
 

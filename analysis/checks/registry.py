@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import cells, comparability, directory, learning, seeds, selection, steps
 from .check import Check
+from .suspicions.registry import SUSPICIONS
 
 _ALL = (
     Check(
@@ -302,7 +303,10 @@ _ALL = (
             "Compare no recipes there; train longer, prune less or more slowly, or give more data."
         ),
     ),
+    *SUSPICIONS,
 )
 
-CHECKS: dict[str, Check] = {check.code: check for check in _ALL}
+CHECKS: dict[str, Check] = {
+    check.code: check for check in sorted(_ALL, key=lambda check: check.code)
+}
 """Every check by its code."""

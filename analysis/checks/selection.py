@@ -23,6 +23,7 @@ from .finding import (
     format_count,
     list_names,
 )
+from .suspicions.digits import decimals
 
 COMPARED_MEASURES = (
     "val_accuracy",
@@ -33,6 +34,8 @@ COMPARED_MEASURES = (
     "test_score",
     "test_loss",
 )
+MIN_DECIMALS = 3
+"""Decimals from which on a result is compared with rounded evaluations: 0.9 fits too many."""
 BEST_COLUMN_PATTERN = re.compile(r"(^|[^a-z])(best|max)([^a-z]|$)")
 """Part of the name of a column that holds the best of several epochs."""
 
@@ -124,10 +127,21 @@ def _shows_earlier_evaluation(
         shown = rows[name].astype("float64")
         rises = Measure.by_name(name).higher_is_better
         best = groups[name].max() if rises else groups[name].min()
-        best = best.reindex(rows.index)
-        last = groups[name].last().reindex(rows.index)
-        found |= (shown == best) & (shown != last) & last.notna()
+        best = best.reindex(rows.index).astype("float64")
+        last = groups[name].last().reindex(rows.index).astype("float64")
+        found |= _is_rounded(shown, best) & ~_is_rounded(shown, last) & last.notna()
     return found
+
+
+def _is_rounded(shown: pd.Series[Any], value: pd.Series[Any]) -> pd.Series[Any]:
+    """True where a shown number is a value, or the value rounded to the shown number's decimals."""
+    same = shown == value
+    # Published results have fewer decimals than the evaluations that they come from.
+    is_near = (shown - value).abs() <= 0.5 * 10.0**-MIN_DECIMALS
+    for run in shown.index[is_near & ~same]:
+        places = decimals(shown[run])
+        same[run] = places >= MIN_DECIMALS and round(value[run], places) == shown[run]
+    return same
 
 
 def unselected_measure(evidence: Evidence) -> Iterator[Finding]:

@@ -1,7 +1,8 @@
-"""Check of every trial's evaluations: none twice, none left out."""
+"""Checks of every trial's evaluations: none twice, none left out, sparsity never falls."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pandas as pd
@@ -17,6 +18,10 @@ MIN_LIKE_TRIALS = 3
 PROGRESS_TOLERANCE = 1e-6
 EARLY_END_MARGIN = 0.01
 """Part of its length by which a trial must end before the others to count as early."""
+FALL_TOLERANCE = 0.005
+"""Fall of a sparsity that may be rounding."""
+ALTERNATING_METHODS = re.compile(r"ac.?dc|alternat|decompress|regrow|\biht\b|\bdsd\b")
+"""Methods, and names of arms, whose sparsity falls on purpose."""
 
 
 def broken_histories(evidence: Evidence) -> Iterator[Finding]:
@@ -42,6 +47,34 @@ def broken_histories(evidence: Evidence) -> Iterator[Finding]:
                 cells += map(str, found["cell"])
         if said:
             yield Finding(str(arm), cells, said)
+
+
+def falling_sparsities(evidence: Evidence) -> Iterator[Finding]:
+    """Find trials whose sparsity falls during training, unless their method says that it does."""
+    history = require_columns(evidence.history, "trial_id", "sparsity")
+    history = history.assign(step=evidence.history[evidence.step_column].astype("float64"))
+    history = history.dropna(subset=["step", "sparsity"]).sort_values("step", kind="stable")
+    change = history.groupby("trial_id")["sparsity"].diff().astype("float64")
+    falls = history.loc[change < -FALL_TOLERANCE, "trial_id"].value_counts()
+    runs = evidence.runs.drop_duplicates("trial_id")
+    names = runs["arm"].astype("str")
+    if "sparsity.method" in runs:
+        names = names + " " + runs["sparsity.method"].astype("str")
+    is_alternating = names.str.lower().str.contains(ALTERNATING_METHODS)
+    found = runs[runs["trial_id"].isin(falls.index) & ~is_alternating]
+    for arm, own in found.groupby("arm", sort=False):
+        first = own["trial_id"].iloc[0]
+        rows = history[history["trial_id"] == first]
+        place = change[rows.index].idxmin()
+        before = rows["sparsity"].astype("float64").shift()[place]
+        said = write(
+            "found_fall",
+            runs=format_count(len(own), "run"),
+            run=first,
+            before=f"{100 * before:.4g}",
+            after=f"{100 * rows.loc[place, 'sparsity']:.4g}",
+        )
+        yield Finding(str(arm), list(own["cell"]), [said])
 
 
 def _incomplete_trials(trials: pd.DataFrame) -> pd.Index:

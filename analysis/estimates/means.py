@@ -44,6 +44,8 @@ MEAN_STATISTICS: tuple[str, ...] = (
 POOLING_COLUMNS = ("arm", "sparsity")
 """Columns that cells with a common spread share: it differs by method and by sparsity."""
 PLURAL = re.compile(r"s\b")
+OPEN_STATUSES = ("FAILED", "PRUNED", "RUNNING", "WAITING")
+"""Statuses of a table's run that has no outcome, for whatever reason."""
 Gap = Literal["twin", "control"]
 GAP_BASELINES: dict[Gap, str] = {"twin": "the dense twin", "control": "the dense recipe"}
 """Baselines that a cell's winner may be compared with, seed by seed.
@@ -100,6 +102,21 @@ def cell_values(
     return cells.copy(deep=False), value.copy(deep=False), twin.copy(deep=False)
 
 
+def lacks_outcome(rows: pd.DataFrame, y: str) -> pd.Series[Any]:
+    """True for runs without an outcome in a cell where others have one, the survivors.
+
+    Args:
+        rows: Report trials of a table, with ``cell status`` and their measures.
+        y: The measure.
+    """
+    values = rows.get(y, pd.Series(np.nan, rows.index))
+    is_complete = rows["status"].eq("COMPLETE").fillna(False).astype(bool)
+    has_outcome = is_complete & values.notna()
+    is_open = rows["status"].isin(OPEN_STATUSES).fillna(False).astype(bool)
+    has_survivors = has_outcome.groupby(rows["cell"]).transform("any")
+    return (is_open | (is_complete & values.isna())) & has_survivors
+
+
 @cached_per_results
 def _cell_values(
     results: Results, y: str, where: Mapping[str, Any] | None
@@ -113,7 +130,11 @@ def _cell_values(
         learned_nothing=_learned_nothing_counts(results, rows),
     )
     # The seeds that survived a divergence would flatter the recipe.
-    rows["value"] = np.where(rows["diverged"] == 0, complete.reindex(rows["trial_id"]), np.nan)
+    is_whole = rows["diverged"] == 0
+    if not results.design.measured:
+        # A table does not say why an outcome is missing, unlike a study.
+        is_whole &= ~lacks_outcome(rows, y).groupby(rows["cell"]).transform("any")
+    rows["value"] = np.where(is_whole, complete.reindex(rows["trial_id"]), np.nan)
     rows["twin"] = complete.reindex(rows["twin_id"]).to_numpy()
     twin_diverged = _is_diverged(results, rows["twin_id"]).groupby(rows["cell"]).transform("any")
     rows["twin"] = rows["twin"].where(~twin_diverged)

@@ -1,5 +1,5 @@
-"""What it costs to read studies of many trials: `analysis.load` from raw records and compacted, and
-the report.
+"""What it costs to read studies of many trials: `analysis.load` from raw records and compacted,
+the report, and `analysis.load_table` of a CSV file.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
 
 import analysis
 from tests.benchmarks.many_trials import write_study
@@ -23,12 +26,60 @@ LIMITS = {
 """Seconds at most."""
 REPORTED = 10_000
 """Trials up to which the report is timed."""
+TABLE_ROWS = 100_000
+EVALUATIONS = 10
+"""Rows of one run in the table."""
+MAX_SECONDS_BEYOND_PANDAS = 2.0
+"""Seconds that `load_table` may take more than `pandas.read_csv` of the same file."""
 
 
 def scale_rows(rounds: int) -> list[Row]:
     """Seconds of the clock that reading takes in each round, and the report's once."""
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        return [row for size in SIZES for row in _size_rows(Path(folder), *size, rounds)]
+        rows = [row for size in SIZES for row in _size_rows(Path(folder), *size, rounds)]
+        return [*rows, *table_rows(Path(folder), TABLE_ROWS, rounds)]
+
+
+def table_rows(folder: Path, count: int, rounds: int) -> list[Row]:
+    """Seconds of reading a CSV file of evaluations, by pandas alone and as results.
+
+    Args:
+        folder: Where the file is written.
+        count: Rows of the file.
+        rounds: Times that each is measured.
+    """
+    path = folder / "runs.csv"
+    _evaluations(count).to_csv(path, index=False)
+    columns = {"optim.lr": "rate", "sparsity.target": "sparsity"}
+    title = f"a CSV file of {count:,} rows"
+    read = [_clock(lambda: pd.read_csv(path)) for _ in range(rounds)]
+    loaded = [_clock(lambda: analysis.load_table(path, columns)) for _ in range(rounds)]
+    limit = MAX_SECONDS_BEYOND_PANDAS + sorted(read)[len(read) // 2]
+    return [
+        Row(title, "pandas.read_csv", read),
+        Row(title, "load_table", loaded, "pandas.read_csv", at_most=limit),
+    ]
+
+
+def _evaluations(count: int) -> pd.DataFrame:
+    """Rows of runs with ten evaluations each, five seeds of a configuration."""
+    random = np.random.default_rng(0)
+    runs = np.arange(count) // EVALUATIONS
+    configurations = runs // 5
+    recipes = configurations.max() + 1
+    return pd.DataFrame(
+        {
+            "trial_id": [f"run-{run}" for run in runs],
+            "epoch": np.arange(count) % EVALUATIONS + 1,
+            "seed": runs % 5,
+            "rate": random.uniform(0.01, 1.0, recipes)[configurations],
+            "sparsity": random.choice([0.0, 0.9, 0.95], recipes)[configurations],
+            "val_loss": random.random(count),
+            "val_accuracy": random.random(count),
+            "test_accuracy": random.random(count),
+            "notes": "none",
+        }
+    )
 
 
 def _size_rows(folder: Path, trials: int, evaluations: int, rounds: int) -> Iterator[Row]:

@@ -29,7 +29,14 @@ from sparsetune.tasks.images.resident import ResidentSplit
 from sparsetune.tasks.images.sources import SOURCES
 from sparsetune.tasks.task import Batch
 from tests.benchmarks import __main__ as command
-from tests.benchmarks import data_cost, device_sharing, ledger_cost, mask_update, resume_cost
+from tests.benchmarks import (
+    analysis_scale,
+    data_cost,
+    device_sharing,
+    ledger_cost,
+    mask_update,
+    resume_cost,
+)
 from tests.benchmarks.data_cost import (
     AUGMENTATIONS,
     OURS,
@@ -291,6 +298,12 @@ def test_data_are_measured_with_worker_processes(
         words in printed
         for words in ("1,000 images of cifar10, crop 4, flip", "1 workers", "waits of lenet", "/s")
     )
+
+
+def test_a_table_is_read_beside_pandas(tmp_path: Path) -> None:
+    pandas_row, ours = analysis_scale.table_rows(tmp_path, 500, 2)
+    assert (pandas_row.name, ours.against) == ("pandas.read_csv", "pandas.read_csv")
+    assert len(ours.seconds) == 2 and ours.at_most is not None and ours.at_most > 2
 
 
 def test_an_unknown_section_is_refused_with_the_known_ones(

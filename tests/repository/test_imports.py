@@ -75,7 +75,7 @@ HEAVY = {
     "torchvision": "tasks",
     # `integrations` gives a training to the user's own tuner: there it is the engine, not ours.
     "ray": "cluster integrations",
-    "optuna": "search analysis.recipes integrations",
+    "optuna": "search analysis.recipes analysis.tables integrations",
     "pandas": "analysis",
     "matplotlib": "analysis",
     "mlflow": "launch",

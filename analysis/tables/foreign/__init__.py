@@ -31,13 +31,16 @@ class TableResults(Results):
         runs: Trials and their evaluations.
         implied: Cells of the trials and what was chosen in them.
         ignored: Columns of the table that were not taken.
-        sources: Pairs of our name and the table's name, of the columns that the caller named.
+        sources: Pairs of our name and the table's name, of the columns that the caller named and
+            of those that a tool's layout makes certain.
+        recognised: What the table was taken for, such as ``an Optuna storage (SQLite) …``.
     """
 
     runs: ForeignRuns
     implied: ImpliedCells
     ignored: tuple[str, ...]
     sources: tuple[tuple[str, str], ...] = ()
+    recognised: str = "a pandas frame"
 
     @property
     def design(self) -> Design:
@@ -91,7 +94,10 @@ def load_table(
     """Read any table of runs, with one row per run or one per evaluation, as results.
 
     Args:
-        path_or_frame: A CSV (UTF-8) or Parquet file, or a pandas frame.
+        path_or_frame: A pandas frame, or a path, recognised by its content: a CSV (UTF-8),
+            Parquet, JSON or Excel file; what Ray Tune, Optuna, Weights & Biases, MLflow, Syne Tune,
+            TensorBoard, SparseML or the trainer of transformers left behind; or a pattern of
+            several, such as ``runs/*.csv``.
         columns: The table's column for each of ours: names of
             `sparsetune.spec.columns.TRIAL_COLUMNS` (``test_accuracy``, ``val_loss``, ``sparsity``,
             ``epoch``, ``seed``, ``status``, ``arm``, ``trial_id``) and dotted fields of a
@@ -121,12 +127,14 @@ def load_table(
         DataError: if the file cannot be read.
         DeclarationError: naming everything in the table that is unknown, missing or ambiguous.
     """
-    table, stem = read_source(path_or_frame)
-    name = stem if name is None else str(name)
+    reading = read_source(path_or_frame)
+    table = reading.frame
+    name = reading.name if name is None else str(name)
     problems = _argument_problems(columns, units, name)
     if problems:
         raise DeclarationError(problems, "the arguments of `load_table`")
-    given = dict(columns or {})
+    certain = reading.certain_columns(columns or {})
+    given = certain | dict(columns or {})
     rows, problems, notes = read_columns(table, given, dict(units or {}))
     # An empty table is reported along with wrong names, so that both can be fixed at once.
     if not len(table):
@@ -134,12 +142,13 @@ def load_table(
     if problems:
         raise DeclarationError(problems, f"the table {quote_value(name)}")
     runs = build_runs(rows, name)
-    runs = replace(runs, notes=(*notes, *runs.notes))
+    runs = replace(runs, notes=(*reading.said(certain), *notes, *runs.notes))
     # Names are compared as text: a frame may have numbers as column names.
     taken = {*map(str, given.values()), *rows}
     ignored = tuple(str(column) for column in table.columns if str(column) not in taken)
     sources = tuple((str(ours), str(theirs)) for ours, theirs in given.items())
-    return TableResults(runs, infer_cells(runs, name, select, list(sweep)), ignored, sources)
+    implied = infer_cells(runs, name, select, list(sweep))
+    return TableResults(runs, implied, ignored, sources, reading.recognised)
 
 
 def _argument_problems(columns: object, units: object, name: str) -> list[Problem]:

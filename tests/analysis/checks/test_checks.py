@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import norm
 
 import analysis
 from analysis.checks import CHECKS, SEVERITIES, checks
 from analysis.checks.seeds import trend_p_value
+from analysis.checks.suspicions.designs import falling_p_value
 from analysis.estimates.means import MEASURE_COLUMNS
 from analysis.tables.foreign import load_table
 from analysis.tables.results import Results
@@ -24,6 +26,7 @@ from analysis.testing import MadeResults
 from sparsetune.errors import SparsetuneError
 from sparsetune.study import Study
 from sparsetune.study.space import Choice, LogUniform, Uniform
+from tests.analysis.checks.slips import PUBLISHED, SLIPS, outcomes, runs
 from tests.analysis.simulation import SMALL, Simulation
 
 PAGE = Path(__file__).parents[3] / "docs" / "checks.md"
@@ -588,6 +591,10 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
 }
 
 
+EXAMPLES |= SLIPS
+EXAMPLES["SPT015"] += PUBLISHED
+
+
 def test_networks_that_learned_nothing_are_named_in_words(
     example: Callable[[Change], Results],
 ) -> None:
@@ -646,7 +653,7 @@ PAIRS = [(code, number) for code, pairs in EXAMPLES.items() for number in range(
 
 
 def test_every_check_has_examples() -> None:
-    assert list(EXAMPLES) == list(CHECKS)
+    assert sorted(EXAMPLES) == list(CHECKS)
     assert all(
         code == check.code and check.severity in SEVERITIES for code, check in CHECKS.items()
     )
@@ -863,6 +870,53 @@ def test_the_trend_test_is_exact_enough_and_rarely_accuses() -> None:
         trend_p_value(random.binomial(20, 0.2, 4), np.full(4, 20)) < 0.01 for _ in range(300)
     ]
     assert np.mean(accused) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("status", "lost"), [("finished", [4, 5]), ("crashed", []), ("running", [5]), ("stopped", [])]
+)
+def test_survivors_are_never_averaged(status: str, lost: list[int]) -> None:
+    results = outcomes(*["finished"] * 5, status, lost=lost)(None)
+    curve = analysis.sparsity_curve(results).frame().set_index("sparsity")
+    assert curve.loc[0.5, ["n", "mean"]].tolist() == [3, pytest.approx(0.91)]
+    assert curve.loc[0.9, "n"] == 0 and np.isnan(curve.loc[0.9, "mean"])
+    (row,) = checks(results).query("code == 'SPT031'").to_dict("records")
+    count = len(lost) or 1
+    assert (
+        f"{count} of 3 runs have none in GMP at 90 %, for which no mean is shown."
+        in (row["message"])
+    )
+    early = "Values of 1 of them come from before their end" in row["message"]
+    assert early == (not lost)
+
+
+class StatedMeans(MadeResults):
+    """Results whose first trials are means over five runs, as a table may say."""
+
+    def given_means(self, y: str) -> pd.DataFrame:
+        ids = self.trials()["trial_id"][:2]
+        return pd.DataFrame({"n": [5.0, 5.0], "sd": 0.01}, index=ids)
+
+
+def test_means_that_a_table_states_are_found_beside_single_runs() -> None:
+    single = load_table(runs(), name="gmp", select="all")
+    parts = (single.trials(), single.history(), single.cells(), single.uses())
+    stated = StatedMeans(single.design, *parts)
+    (row,) = checks(stated).query("code == 'SPT034'").to_dict("records")
+    assert "2 of 12 values are means over 5 runs" in row["message"]
+    assert "SPT034" not in set(checks(MadeResults(single.design, *parts))["code"])
+
+
+def test_counts_fall_by_more_than_chance_or_not() -> None:
+    # All of 4 runs in the first of two groups: mean rank 0, z = -0.5 / sqrt(3 / 48) = -2.
+    assert falling_p_value(np.array([4, 0])) == pytest.approx(norm.cdf(-2))
+    assert falling_p_value(np.array([3, 3, 3])) == pytest.approx(0.5)
+    assert falling_p_value(np.array([1, 5])) > 0.9
+    assert falling_p_value(np.array([7])) == falling_p_value(np.array([0, 0])) == 1
+    random = np.random.default_rng(0)
+    draws = random.multinomial(60, [0.2] * 5, 400)
+    accused = [falling_p_value(counts) < 0.02 for counts in draws]
+    assert 0.002 <= np.mean(accused) <= 0.04
 
 
 def test_1000_trials_of_200_rows_are_checked_in_a_second(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis.tables.csv import csv_bytes, csv_text
-from analysis.tables.foreign.source import read_source
+from analysis.tables.readers import read_path
 
 TEXTS = ["=1+1", "+a", "-a", "@SUM(A1)", "\ta", "\ra", "'=a", "''@", "plain", "'plain", "a=b", ""]
 
@@ -47,5 +47,5 @@ def test_every_text_comes_back(texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "table.csv"
         path.write_text(csv_text(frame))
-        table, _ = read_source(path)
+        table = read_path(path).frame
     assert table["name"].tolist() == frame["name"].tolist()

@@ -390,17 +390,17 @@ def test_a_dotted_field_is_held_to_its_range() -> None:
     [
         (b"", "is empty"),
         (b"sparsity,val_loss\n", "at least one row"),
-        (b"sparsity,val_loss\n0.9,1\n0.9,1,2\n", "no CSV or Parquet table"),
+        (b"sparsity,val_loss\n0.9,1\n0.9,1,2\n", "taken for a CSV file and cannot be read: "),
         (b"sparsity,val_loss\n0.9,\x00\n", "a zero byte"),
         (b"sparsity,val_loss\n0.9,\xff\n", "must be UTF-8"),
         (b"\x1f\x8b123", "gzip"),
-        (b"PK\x03\x04rows", "got zip: unpack"),
+        (b"PK\x03\x04rows", "a damaged or locked zip file: unpack it first"),
         (
             b"PK\x03\x04\x14[Content_Types].xml",
-            "is an Excel workbook: save it as CSV, or give the frame of `pandas.read",
+            "taken for an Excel workbook and cannot be read: ",
         ),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel workbook"),
-        (b"PAR1 and rubbish", "no CSV or Parquet table"),
+        (b"PAR1 and rubbish", "taken for a Parquet file and cannot be read: "),
         (b"sparsity,val_loss,val_loss\n0.9,1,2\n", "2 columns of that name"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Files of any program: CSV, Parquet, JSON, workbooks, and archives of one of them."""
