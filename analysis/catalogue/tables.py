@@ -48,6 +48,10 @@ TABLE_SENTENCES = {
         "The sparsity asked for is taken to be the one reached, its density rounded to three"
         " digits.",
     ),
+    "reading_tolerance": Template(
+        "sparsities of a table are grouped by a tolerance",
+        "Sparsities count as one that lie within {tolerance} points of the one named.",
+    ),
     "reading_dense_arms": Template(
         "dense runs stand in an arm of sparse ones",
         "Runs of sparsity 0 stand under {arms}.",

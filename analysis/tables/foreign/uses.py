@@ -19,8 +19,11 @@ OBJECTIVE_LOWER_IS_BETTER = {
     "val_score": False,
     "val_accuracy": False,
     "val_loss": True,
+    "test_score": False,
+    "test_accuracy": False,
+    "test_loss": True,
 }
-"""True if lower is better, by validation column; the first measured one chooses winners."""
+"""True if lower is better, by column that may choose winners; of those measured the first does."""
 USE_COLUMNS = list(USE_DTYPES)
 _LOST_STATUSES = ("DIVERGED", "PRUNED", "INVALID")
 """Statuses of a run that keep its configuration from winning."""
