@@ -169,6 +169,10 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "SPT025 found something",
         "Some networks have learned nothing: they give every test example one answer.",
     ),
+    "check_SPT040": Template(
+        "SPT040 found something",
+        "Some marks are means over different configurations: they have a spread, no interval.",
+    ),
     "check_other": Template(
         "a check without a sentence of its own found something",
         "A check found something that may mislead: see the checks under More.",

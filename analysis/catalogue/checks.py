@@ -9,14 +9,15 @@ from .template import Template
 
 CHECK_SENTENCES = {
     # Runs
-    "found_off_target": Template("SPT001 found runs", "{runs} of {networks} did not."),
+    "found_off_target": Template("SPT001 found runs", "{off} of {runs} did not, in {networks}."),
     "found_off_target_worst": Template(
         "SPT001 found runs whose sparsity is known",
         "The one furthest off ended at {reached} %, {target} % was asked for.",
     ),
     "found_unfinished": Template(
         "SPT004 found networks",
-        "{waiting} of {networks} did not, with {configurations} and {reports} done in them.",
+        "{waiting} of {networks} did not, with {configurations} of {configurations_asked} and"
+        " {reports} of {reports_asked} done in them.",
     ),
     "found_failed": Template("SPT005 found runs", "{failed} of {runs} failed."),
     "found_failed_reason": Template(
@@ -92,6 +93,9 @@ CHECK_SENTENCES = {
     "found_few_seeds": Template(
         "SPT003 found few seeds", "Some have no more than {seeds}, {few} of {networks}: {names}."
     ),
+    "found_fewer_seeds": Template(
+        "SPT003 found few seeds, not equally many", "Fewer than three have {few} of {networks}."
+    ),
     "found_unsettled": Template(
         "SPT003 found differences",
         "The difference from the dense twin is not settled in {networks}: {names}.",
@@ -144,6 +148,10 @@ CHECK_SENTENCES = {
     "found_constant": Template(
         "SPT025 found networks of another task",
         "{network}: {count} {predict} no better than one constant number.",
+    ),
+    "found_pooled": Template(
+        "SPT040 found networks",
+        "{pooled} of {networks} show the mean of up to {most} configurations.",
     ),
     # Around the findings
     "checks_none": Template("no check found anything", "No check found anything."),

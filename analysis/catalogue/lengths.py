@@ -32,6 +32,10 @@ LENGTH_SENTENCES = {
         "verdicts on lengths are drawn: the question mark",
         "Not settled (?): several of these are possible, or nothing longer was run.",
     ),
+    "verdicts_no_loss": Template(
+        "verdicts on lengths are drawn, and no training loss was measured",
+        "Under-training is not judged: no training loss was measured.",
+    ),
     "verdicts_gain": Template(
         "verdicts on lengths are drawn: the numbers",
         "Below each letter the {gain}, paired by seed ({n}).",

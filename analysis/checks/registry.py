@@ -302,6 +302,17 @@ _ALL = (
             "Compare no recipes there; train longer, prune less or more slowly, or give more data."
         ),
     ),
+    Check(
+        code="SPT040",
+        title="Configurations in one mean",
+        severity="warning",
+        function=cells.pooled_configurations,
+        rule="a mean with an interval needs repetitions of one configuration",
+        remedy=(
+            'Choose by a validation column (`select="best"`), or cross what differs (`sweep`); what'
+            " is drawn there is a spread of configurations, no interval."
+        ),
+    ),
 )
 
 CHECKS: dict[str, Check] = {check.code: check for check in _ALL}

@@ -17,6 +17,7 @@ from ..recipes.axis_text import format_value
 from ..recipes.optima.edges import edges
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
+    Count,
     Finding,
     MissingEvidenceError,
     Severity,
@@ -99,7 +100,7 @@ def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:
     cells = runs[["arm", "cell"]].loc[several]
     for arm, own in cells[is_earlier.to_numpy(dtype=bool)].groupby("arm", sort=False):
         total = int((cells["arm"] == arm).sum())
-        found = write("found_best_epoch", shown=len(own), runs=format_count(total, "run"))
+        found = write("found_best_epoch", shown=Count(len(own)), runs=format_count(total, "run"))
         yield Finding(str(arm), list(own["cell"]), [found])
 
 

@@ -585,6 +585,12 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
         (constant(0.7, in_cell(SPARSE, "control")), constant(0.7, in_cell(SPARSE, "search"))),
         (constant(np.nan, some(1, in_cell(SPARSE, "report"))), constant(np.nan, None)),
     ],
+    "SPT040": [
+        (
+            setting("config_id", "another", some(1, in_cell(SPARSE, "report"))),
+            setting("config_id", "another", in_cell(SPARSE, "report")),
+        )
+    ],
 }
 
 
@@ -704,7 +710,8 @@ def test_findings_are_sorted_and_messages_say_what_came(
     assert found["severity"].tolist() == ["error", "warning", "note"]
     first = found.iloc[0]
     assert first["message"] == (
-        "A run must end with the sparsity that was asked for. 3 runs of 1 network did not."
+        "A run must end with the sparsity that was asked for. GMP: 3 of 34 runs did not, in"
+        " 1 network."
         " The one furthest off ended at 90 %, 90 % was asked for."
     )
     assert (first["arm"], first["cell"]) == ("gmp", SPARSE)
