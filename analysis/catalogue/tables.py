@@ -36,6 +36,10 @@ TABLE_SENTENCES = {
         "the same, where runs have no ids",
         "If every row is a run of that length, map that column to `{field}`.",
     ),
+    "reading_rate": Template(
+        "a table's `lr` is one number in each run",
+        "`lr`, one number in each run, is read as the learning rate that was searched, `optim.lr`.",
+    ),
     "reading_scores": Template(
         "a table has errors in place of scores", "`val_score` is taken to be 1 - `val_error`."
     ),

@@ -10,11 +10,13 @@ import pandas as pd
 from sparsetune.errors import Problem
 
 from ...design import TARGET_FIELD
-from .known import LABEL_PREFIX, OWN_PREFIX, known_columns
+from .known import LABEL_PREFIX, OWN_PREFIX, RESULT_COLUMNS, known_columns
 from .quotes import list_names, quote_value
 
 AXIS_FIELDS = {"lr": "optim.lr"}
 """Field of the configuration that a column of another meaning and this name is as an axis."""
+NAMING_COLUMNS = ("arm", "config_id", "trial_id", "twin_id", "role", "seed", "status")
+"""Columns that name a run, or say how it ended, and are no axis."""
 _SPARSITY_NAMES = ("sparsity", "target", TARGET_FIELD)
 
 
@@ -108,6 +110,8 @@ def _axis_field(name: Hashable, taken: Mapping[str, Hashable]) -> str:
     for ours, theirs in taken.items():
         if theirs == name and not ours.startswith(LABEL_PREFIX):
             return ours
+    if name in RESULT_COLUMNS or name in NAMING_COLUMNS:
+        return str(name)
     field_name = AXIS_FIELDS.get(str(name), str(name))
     is_field = field_name in known and "." in field_name
     if (is_field and field_name not in taken) or name in _SPARSITY_NAMES:

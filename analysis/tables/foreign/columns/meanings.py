@@ -13,6 +13,7 @@ import pandas as pd
 
 from sparsetune.errors import Problem
 
+from ....catalogue import write
 from ...design import EPOCHS_FIELD, TARGET_FIELD
 from .numbers import to_text
 from .quotes import list_names
@@ -126,7 +127,8 @@ def settle_rate(
         for ours, name in read.theirs.items():
             theirs[RATE_FIELD if ours == RATE_COLUMN else ours] = name
         renamed = rows.rename(columns={RATE_COLUMN: RATE_FIELD})
-        return replace(read, rows=renamed, theirs=theirs), []
+        notes = [*read.notes, str(write("reading_rate"))]
+        return replace(read, rows=renamed, theirs=theirs, notes=notes), []
     if not recipes.differ_in(rows[RATE_COLUMN]):
         return read, []
     name = read.theirs[RATE_COLUMN]

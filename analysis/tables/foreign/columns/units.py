@@ -55,6 +55,10 @@ WITH_SIGN = {
     "error_percent": "error_percent",
     "accuracy": "accuracy_percent",
     "accuracy_percent": "accuracy_percent",
+    "kept": "density_percent",
+    "kept_percent": "density_percent",
+    "pruned": "percent",
+    "pruned_percent": "percent",
 }
 """Unit of values with a percent sign, by the unit that is stated."""
 SPARSITY_COLUMNS = ("sparsity", "target", "sparsity.target", "sparsity.ramp.first")
@@ -262,14 +266,14 @@ def spread_factor(unit: str | None) -> float:
 
 def resolve_unit(found: ParsedNumbers, unit: str | None, of: str) -> tuple[str | None, str]:
     """Unit of the values by what is stated and by percent signs, and the rule that both break."""
-    unit = SYNONYMS.get(unit or "", unit)
+    plain = SYNONYMS.get(unit or "", unit)
     if not found.percent.any():
-        return unit, ""
+        return plain, ""
     if unit not in WITH_SIGN:
         return unit, f"some values have a percent sign, but `units` says `{unit}`"
     is_given = ~np.isnan(found.values)
     with_sign = WITH_SIGN[unit]
-    if unit != with_sign and not found.percent[is_given].all():
+    if plain != with_sign and not found.percent[is_given].all():
         return unit, (
             "some values have a percent sign and some have none:"
             f" give units={{'{of}': '{with_sign}'}} if all are percent"

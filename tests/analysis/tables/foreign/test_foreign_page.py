@@ -37,4 +37,6 @@ def test_an_example_prints_what_the_page_says(
 
 
 def test_every_tool_has_its_example() -> None:
-    assert [title for title, _, _ in EXAMPLES] == ["Ray Tune", "Optuna", "Weights & Biases"]
+    assert [title for title, _, _ in EXAMPLES] == [
+        "Means that are given", "Ray Tune", "Optuna", "Weights & Biases",
+    ]  # fmt: skip
