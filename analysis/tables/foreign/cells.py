@@ -295,7 +295,9 @@ def _objectives(won: pd.DataFrame, uses: pd.DataFrame, objective: str | None) ->
         objective: The column.
     """
     searched = uses.loc[uses["role"] == "search", "trial_id"]
-    chosen = won[(won["status"] == "COMPLETE") & won["trial_id"].isin(searched)]
+    # Much quicker than `isin`, which turns each text of a long list into an object.
+    is_searched = pd.Series(True, searched.unique()).reindex(won["trial_id"]).notna().to_numpy()
+    chosen = won[(won["status"] == "COMPLETE") & is_searched]
     values = chosen[objective] if objective else pd.Series(np.nan, chosen.index)
     return values.groupby(chosen["cell"]).mean()
 

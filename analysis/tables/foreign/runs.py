@@ -337,8 +337,9 @@ def _twin_ids(trials: pd.DataFrame) -> pd.Series[Any]:
     """
     unknown = pd.Series(pd.NA, trials.index, dtype="string")
     given = trials.get("twin_id", unknown)
-    # A twin that the table lacks cannot be compared with.
-    given = given.where(given.isin(trials["trial_id"]))
+    if given.notna().any():
+        # A twin that the table lacks cannot be compared with.
+        given = given.where(given.isin(trials["trial_id"]))
     if "seed" not in trials:
         return given
     dense = trials["seed"].notna() & (trials[TARGET_FIELD] == 0)

@@ -29,6 +29,7 @@ _SPREAD_PATTERN = (
     r"|\(\s*(?P<brackets>[0-9]*\.[0-9]+)\s*%?\s*\))\s*(?P<last>%?)"
 )
 """A mean with its spread: ``93.1 ± 0.2``, ``93.1 +/- 0.2 %``, ``93.1 (0.2)``."""
+_SPREAD_MARKS = r"±|\+/?-|\\pm|\("
 
 
 @dataclass(frozen=True)
@@ -145,6 +146,9 @@ def split_spreads(column: pd.Series[Any]) -> tuple[pd.Series[Any], Floats] | Non
     if _is_numeric(column):
         return None
     texts = to_text(column).str.strip()
+    # A search for the marks is much quicker than taking every text apart.
+    if not texts.str.contains(_SPREAD_MARKS).any():
+        return None
     found = texts.str.extract(rf"^{_SPREAD_PATTERN}$")
     if found["mean"].isna().all():
         return None
