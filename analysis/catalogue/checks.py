@@ -71,6 +71,10 @@ CHECK_SENTENCES = {
     "found_selected_on_test": Template(
         "SPT014 found the objective", "They were chosen by {measure}."
     ),
+    "found_ranked_on_test": Template(
+        "SPT014 found a table without validation, in which nothing was chosen",
+        "Nothing was chosen, but best hyperparameters are read off {measure}.",
+    ),
     "found_best_columns": Template(
         "SPT015 found columns of a table by their names",
         "The table's {columns} hold the best of several evaluations.",

@@ -28,6 +28,10 @@ TABLE_SENTENCES = {
         "winners of a table are shown on the runs that chose them: what follows",
         "Its validation values are lucky, and tests partly.",
     ),
+    "reading_lucky_test": Template(
+        "winners of a table were chosen on the test set: what follows",
+        "Its test values are too good by luck: choose on validation.",
+    ),
     "reading_rows": Template(
         "a table has several rows for a run",
         "{rows} rows are {runs} runs by {by}, of which `{order}` tells the evaluations apart.",

@@ -110,6 +110,8 @@ class Undertraining(Shown):
         yield write("verdicts_under", measure=self.y.phrase, margin=margin)
         yield write("verdicts_over", measure=self.y.phrase, margin=margin)
         yield write("verdicts_open")
+        if self.y.column.startswith("test_"):
+            yield write("verdicts_on_test")
         if self.rows["train_loss_change"].isna().all():
             yield write("verdicts_no_loss")
         yield write("verdicts_gain", gain=gain, n=count_words(judged["n"], "seeds"))

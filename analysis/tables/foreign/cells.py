@@ -337,7 +337,8 @@ def _question(trials: pd.DataFrame, cells: pd.DataFrame, objective: str | None, 
     chosen_by = Measure.by_name(objective).phrase
     if fresh:
         return str(write("reading_fresh", objective=chosen_by, **counts))
-    return paragraph([write("reading_same", objective=chosen_by, **counts), write("reading_lucky")])
+    lucky = "reading_lucky_test" if objective.startswith("test_") else "reading_lucky"
+    return paragraph([write("reading_same", objective=chosen_by, **counts), write(lucky)])
 
 
 def _count(count: int, thing: str) -> str:

@@ -47,14 +47,22 @@ def run_arms(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
     return given.astype("string").fillna(name)
 
 
-def missing_column_problems(rows: pd.DataFrame) -> list[Problem]:
-    """Problems of a table that lacks every result, or every column on sparsity."""
+def missing_column_problems(rows: pd.DataFrame, hints: str = "") -> list[Problem]:
+    """Problems of a table that lacks every result, or every column on sparsity.
+
+    Args:
+        rows: Columns under our names.
+        hints: Columns that were not taken, as the end of a message.
+    """
     problems: list[Problem] = []
     if first_given_column(rows, RESULT_COLUMNS) is None:
-        rule = f"the table must give at least one result: {', '.join(RESULT_COLUMNS)}"
+        rule = f"the table must give at least one result: {', '.join(RESULT_COLUMNS)}{hints}"
         problems.append(Problem("", rule))
     if first_given_column(rows, SPARSITY_SOURCES) is None:
-        rule = "the table must say how sparse its runs are, in this column or in `sparsity`"
+        rule = (
+            "the table must say how sparse its runs are, in this column or in `sparsity`, where"
+            f" `units` takes weights left too ('density'){hints}"
+        )
         problems.append(Problem(TARGET_FIELD, rule))
     return problems
 

@@ -95,7 +95,7 @@ def build_runs(
     rows, problems = add_trial_ids(rows, order)
     if not problems:
         problems = [*order_problems(rows, order), *steady_problems(rows)]
-    problems += missing_column_problems(rows)
+    problems += missing_column_problems(rows, hints)
     if problems:
         raise DeclarationError(problems, f"the table {quote_value(name)}")
     rows = add_scores(sort_rows(rows, order), notes)

@@ -250,7 +250,10 @@ def to_fractions(
         # Else 90 % and a density of 0.1 would be two sparsities.
         converted = converted.round(FRACTION_DECIMALS)
     if of in SPARSITY_COLUMNS and (converted[is_given] >= 1).any():
-        return values, f"a sparsity must lie in [0, 1), got {span}"
+        return values, (
+            f"a sparsity must lie in [0, 1), got {span}: if it is the weights left, give"
+            f" units={{'{of}': 'density'}}"
+        )
     return converted, ""
 
 

@@ -358,6 +358,15 @@ def test_a_name_that_speaks_of_another_unit_is_asked_about(name: str) -> None:
     assert read.trials()["sparsity.target"].tolist() == [0.1, 0.2]
 
 
+def test_what_is_missing_is_looked_for_among_what_was_not_taken() -> None:
+    message = refusal(table(density=[0.1, 0.2], acc=[0.9, 0.8]))
+    assert "`units` takes weights left too ('density'); not taken are `density`, `acc`" in message
+    assert "at least one result" in message
+    assert "if it is the weights left, give units={'sparsity': 'density'}" in refusal(
+        table(sparsity=[1.0, 0.5], val_loss=1.0)
+    )
+
+
 def test_errors_accuracies_and_bits() -> None:
     frame = table(sparsity=[0.9], err=[12.0], acc=[0.9], bpd=[2.0])
     columns = {"test_accuracy": "err", "val_error": "acc", "val_loss": "bpd"}
@@ -473,11 +482,32 @@ def test_a_choice_on_the_test_set_is_made_if_asked_for_and_found() -> None:
     assert read.cells()["optim.lr"].tolist() == [1.0, 1.0]
     assert "SPT014" in set(checks(read)["code"])
     assert "or `test`, which chooses on the test set" in refusal(frame, select="best")
-    assert "SPT014" not in set(checks(load_table(frame))["code"])
+    assert "Its test values are too good by luck" in read.design.question
     assert not analysis.optima(read).frame().empty
     assert "needs a result on the test set" in refusal(
         table(sparsity=[0.9], val_loss=[1.0]), select="test"
     )
+
+
+def test_tables_without_validation_are_analysed_under_a_warning() -> None:
+    frame = grid("optim.lr", np.geomspace(0.01, 1, 15).tolist())
+    frame = pd.concat([frame.assign(**{"schedule.epochs": e}, seed=frame.index) for e in (4, 8)])
+    unchosen = load_table(frame)
+    found = checks(unchosen).set_index("code").loc["SPT014"]
+    assert found["severity"] == "warning" and "are read off test accuracy" in found["message"]
+    columns = ["cell", "n", "value", "low", "high", "verdict"]
+    ranked = analysis.optima(unchosen).frame()[columns]
+    chosen = analysis.optima(load_table(frame, select="test")).frame()[columns]
+    assert ranked["value"].notna().all()
+    pd.testing.assert_frame_equal(ranked, chosen)
+    assert "SPT014" not in set(checks(load_table(frame.assign(val_loss=1.0), select="all"))["code"])
+    lengths = grid("schedule.epochs", [4, 8], seeds=(0, 1, 2))
+    lengths["test_accuracy"] += 0.001 * lengths["seed"] * lengths["schedule.epochs"]
+    judged = undertraining(load_table(lengths))
+    assert judged.frame()["gain"].notna().any()
+    assert "Judged on the test set, for want of validation" in judged.note()
+    validated = load_table(lengths.assign(val_accuracy=lengths["test_accuracy"]))
+    assert "Judged on the test set" not in undertraining(validated).note()
 
 
 def test_gains_of_longer_training_are_said_where_under_training_cannot_be_judged() -> None:
