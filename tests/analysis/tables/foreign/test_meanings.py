@@ -217,8 +217,16 @@ def test_configurations_of_which_none_was_chosen_have_a_spread_and_no_interval()
     assert points["interval"].eq("").all()
     assert "4 configurations, which are no repetitions: they have no interval" in curve.note()
     assert "t intervals" not in curve.note()
+    dotted = [line for line in curve.plot().axes[0].lines if line.get_linestyle() == ":"]
+    assert [line.get_ydata() for line in dotted] == [
+        pytest.approx([85, 88]),
+        pytest.approx([81, 84]),
+    ]
     found = checks(read)
     assert "SPT040" in set(found["code"]) and "SPT003" not in set(found["code"])
+    seeds = load_table(grid("optim.lr", [0.1], seeds=(0, 1, 2)))
+    assert "SPT040" not in set(checks(seeds)["code"])
+    assert ":" not in [line.get_linestyle() for line in sparsity_curve(seeds).plot().axes[0].lines]
     assert any(
         "on average over 4 configurations, from 81.0 to 84.0: no interval" in str(answer.summary())
         for answer in analysis.answers(read).answers
