@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -74,6 +74,13 @@ def cell_phrase(cell: Mapping[Any, Any]) -> str:
 def start_sentence(text: str) -> str:
     """The text with its first letter large, whose others stay as they are: ``AC/DC``."""
     return f"{text[:1].upper()}{text[1:]}"
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Words as a sentence lists them: ``a``, ``a and b``, ``a, b and c``."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def format_seeds(n: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from sparsetune.answers import Asked, Bound, Contrast, judge, judge_looks
 from sparsetune.answers.asked import ask
@@ -125,7 +126,23 @@ class Judging:
         bounds = _pointwise(question, contrasts)
         if not isinstance(question, Remaining):
             return bounds
-        return [_within(bound, self.runs.measure) for bound in bounds]
+        found: list[Bound] = []
+        for measured, bound in zip(contrasts, bounds, strict=True):
+            own = self._of_means(measured.planned.at.cell, bound)
+            found.append(_within(own, self.runs.measure))
+        return found
+
+    def _of_means(self, cell: str, bound: Bound) -> Bound:
+        """The bound of a value that is a mean itself: given by a table, or over configurations."""
+        if cell not in self.runs.means.index or not bound.n:
+            return bound
+        row = self.runs.means.loc[cell]
+        if row["configurations"] > 1:
+            # Different configurations are no seeds, of which there are none.
+            return replace(bound, n=0, low=math.nan, high=math.nan)
+        if pd.isna(row["given_runs"]):
+            return bound
+        return replace(bound, n=int(row["n"]), low=float(row["low"]), high=float(row["high"]))
 
     def _measure(self, question: Question) -> Measure:
         if isinstance(question, BestValueMoves):

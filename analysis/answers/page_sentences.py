@@ -204,6 +204,10 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "SPT034 found something",
         "Some values are means over several runs, others single runs: they vary differently.",
     ),
+    "check_SPT035": Template(
+        "SPT035 found something",
+        "Some marks are means over different configurations: they have a spread, no interval.",
+    ),
     "check_other": Template(
         "a check without a sentence of its own found something",
         "A check found something that may mislead: see the checks under More.",

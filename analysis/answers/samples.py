@@ -26,6 +26,7 @@ from ..estimates.learning import (
     learned_nothing,
 )
 from ..estimates.means import cell_values, control_values, diverged_controls, is_measured
+from ..estimates.pooled import estimate_cells
 from ..load import StudyResults
 from ..measure import Measure
 from ..recipes.responses import MIN_CONFIGURATIONS, is_lower_better
@@ -80,6 +81,13 @@ class ReportRuns:
     def cells(self) -> pd.DataFrame:
         """One row per cell, by its name: ``arm sparsity epochs diverged`` and its fields."""
         return cell_values(self.results, self.measure.column)[0]
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """One row per cell, by its name: its mean with its interval, and what it is a mean over."""
+        cells, values, _ = cell_values(self.results, self.measure.column)
+        points = estimate_cells(cells, values, bounds=self.measure.range)
+        return points.join(cells[["configurations", "given_runs", "spread_low", "spread_high"]])
 
     @cached_property
     def scores(self) -> dict[Runs, pd.DataFrame]:
@@ -138,10 +146,13 @@ class ReportRuns:
     def by_seed(self, term: Term) -> SeedRuns:
         """A term's runs by seed."""
         collapsed = self.collapsed_row(term)
+        scores = _known(self.row(term), float)
+        trials = _known(_row(self.trials[term.runs], term.cell), str)
         return SeedRuns(
             sign=term.sign,
-            scores=_known(self.row(term), float),
-            trials=_known(_row(self.trials[term.runs], term.cell), str),
+            scores=scores,
+            # A mean over configurations has no trial of its own.
+            trials={seed: trials.get(seed, "") for seed in scores} | trials,
             collapsed=[int(seed) for seed in collapsed.index[collapsed]],
             has_learned=term.cell not in self.nothing_learned[term.runs],
         )

@@ -106,6 +106,11 @@ CATALOGUE: dict[str, Template] = {
         "a score was measured at a sparsity, and no dense network's after as many epochs",
         "{at} reaches a {measure} of {value}{after} ({numbers}).",
     ),
+    "remaining_configurations": Template(
+        "a score at a sparsity is a mean over configurations, of which none was chosen",
+        "{at} reaches a {measure} of {value}{after} on average over {configurations}, from {low} to"
+        " {high}: no interval.",
+    ),
     "remaining_nothing_learned": Template(
         "all networks of a sparsity give every test example one answer",
         "{at} has learned nothing: all its networks give every test example one answer, with"
@@ -152,6 +157,14 @@ CATALOGUE: dict[str, Template] = {
     "later": Template(
         "a question was asked after the data, and was measured",
         "Asked after the data: {whether} ({numbers}).",
+    ),
+    "later_longer": Template(
+        "a table without a training loss has a longer training of a network",
+        "Asked after the data: {at} gains from longer training than {epochs} epochs ({numbers}).",
+    ),
+    "later_no_training_loss": Template(
+        "the same: what is not judged",
+        "Under-training is not judged: no training loss was measured.",
     ),
     "later_unmeasured": Template(
         "a question was asked after the data, and has no interval",

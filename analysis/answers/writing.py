@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sparsetune.answers import Bound
@@ -21,6 +22,7 @@ from sparsetune.study.questions.kinds import (
 from sparsetune.study.questions.points import CellPoint, is_close
 from sparsetune.study.questions.words import arm_words, field_words
 
+from ..estimates.means import is_measured
 from ..measure import Measure
 from .samples import MeasuredContrast, ReportRuns
 from .sentences import Sentence, write
@@ -62,6 +64,11 @@ class Writing:
     question: Question
     measure: Measure
 
+    @cached_property
+    def has_training_loss(self) -> bool:
+        """True if report runs have a training loss, which under-training is judged by."""
+        return is_measured(self.runs.results, "train_loss")
+
     def sentences(
         self, measured: MeasuredContrast, bound: Bound, *, is_before: bool
     ) -> Iterator[Sentence]:
@@ -72,6 +79,8 @@ class Writing:
             return
         if not is_before:
             yield self._later(measured, bound)
+            if isinstance(self.question, UnderTrained) and not self.has_training_loss:
+                yield write("later_no_training_loss")
             yield from self._parts(measured, bound)
             return
         match bound.verdict:
@@ -189,12 +198,18 @@ class Writing:
             return write("retuning_chosen", **self._values(measured, bound))
         if not math.isfinite(bound.low):
             return write("later_unmeasured", whether=whether)
+        if isinstance(self.question, UnderTrained) and not self.has_training_loss:
+            values = self._values(measured, bound)
+            return write("later_longer", **values)
         return write("later", whether=whether, numbers=interval_words(bound, self.measure))
 
     def _remaining(self, measured: MeasuredContrast, bound: Bound) -> Sentence:
         at = measured.planned.at
         after = after_words(at.epochs)
         values = {"at": cell_words(at), "after": after, "measure": self.measure.phrase}
+        spread = self._spread(at.cell)
+        if spread:
+            return write("remaining_configurations", **values, **spread)
         if not bound.n:
             return write("remaining_unmeasured", **values)
         values["value"] = value_words(bound.mean, self.measure)
@@ -205,6 +220,20 @@ class Writing:
         if dense is None:
             return write("remaining_alone", **values)
         return write("remaining", dense=number_words(dense, self.measure), **values)
+
+    def _spread(self, cell: str) -> dict[str, str]:
+        """Texts on a cell whose score is a mean over configurations; empty for any other."""
+        if cell not in self.runs.means.index:
+            return {}
+        row = dict(self.runs.means.loc[cell])
+        if row["configurations"] < 2 or math.isnan(row["mean"]):
+            return {}
+        return {
+            "value": value_words(row["mean"], self.measure),
+            "configurations": f"{row['configurations']:.0f} configurations",
+            "low": number_words(row["spread_low"], self.measure),
+            "high": number_words(row["spread_high"], self.measure),
+        }
 
     def _dense_score(self, measured: MeasuredContrast) -> float | None:
         """Mean score of the dense network after as many epochs; None without one."""

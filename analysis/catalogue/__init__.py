@@ -51,7 +51,7 @@ def write(name: str, /, **values: object) -> Sentence:
         name: Its name in `SENTENCES`.
         values: A text for each name in braces.
     """
-    return Sentence(name, capitalised(SENTENCES[name].text.format(**values)))
+    return Sentence(name, capitalised(SENTENCES[name].text.format(**values)), values)
 
 
 def paragraph(sentences: Iterable[Sentence]) -> str:

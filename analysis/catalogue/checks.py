@@ -9,14 +9,15 @@ from .template import Template
 
 CHECK_SENTENCES = {
     # Runs
-    "found_off_target": Template("SPT001 found runs", "{runs} of {networks} did not."),
+    "found_off_target": Template("SPT001 found runs", "{off} of {runs} did not, in {networks}."),
     "found_off_target_worst": Template(
         "SPT001 found runs whose sparsity is known",
         "The one furthest off ended at {reached} %, {target} % was asked for.",
     ),
     "found_unfinished": Template(
         "SPT004 found networks",
-        "{waiting} of {networks} did not, with {configurations} and {reports} done in them.",
+        "{waiting} of {networks} did not, with {configurations} of {configurations_asked} and"
+        " {reports} of {reports_asked} done in them.",
     ),
     "found_failed": Template("SPT005 found runs", "{failed} of {runs} failed."),
     "found_failed_reason": Template(
@@ -70,6 +71,10 @@ CHECK_SENTENCES = {
     "found_selected_on_test": Template(
         "SPT014 found the objective", "They were chosen by {measure}."
     ),
+    "found_ranked_on_test": Template(
+        "SPT014 found a table without validation, in which nothing was chosen",
+        "Nothing was chosen, but best hyperparameters are read off {measure}.",
+    ),
     "found_best_columns": Template(
         "SPT015 found columns of a table by their names",
         "The table's {columns} hold the best of several evaluations.",
@@ -91,6 +96,9 @@ CHECK_SENTENCES = {
     # Seeds
     "found_few_seeds": Template(
         "SPT003 found few seeds", "Some have no more than {seeds}, {few} of {networks}: {names}."
+    ),
+    "found_fewer_seeds": Template(
+        "SPT003 found few seeds, not equally many", "Fewer than three have {few} of {networks}."
     ),
     "found_unsettled": Template(
         "SPT003 found differences",
@@ -205,6 +213,10 @@ CHECK_SENTENCES = {
     "found_mixed_means": Template(
         "SPT034 found values",
         "{means} of {values} are means over {n} runs by their digits or their number of runs.",
+    ),
+    "found_pooled": Template(
+        "SPT035 found networks",
+        "{pooled} of {networks} show the mean of up to {most} configurations.",
     ),
     # Around the findings
     "checks_none": Template("no check found anything", "No check found anything."),

@@ -7,6 +7,19 @@ from .template import Template
 ESTIMATE_SENTENCES = {
     "means_none": Template("no run behind a figure has finished", "No run has finished."),
     "means": Template("a figure shows means", "Marks are means over {n}."),
+    "means_pooled": Template(
+        "all means are over several configurations, of which none was chosen",
+        "Marks are means over {n}, which are no repetitions: they have no interval.",
+    ),
+    "means_some_pooled": Template(
+        "some means are over several configurations, of which none was chosen",
+        "Some marks are means over {n}, which are no repetitions: they have no interval.",
+    ),
+    "bars_spread": Template(
+        "means over several configurations: what is drawn at them",
+        "Dotted bars there are a spread of configurations, from the lowest mean of one to the"
+        " highest.",
+    ),
     "bars_t": Template(
         "all intervals of means are t intervals",
         "Bars are {level} % t intervals over seeds, each for its own mean alone.",

@@ -32,6 +32,14 @@ LENGTH_SENTENCES = {
         "verdicts on lengths are drawn: the question mark",
         "Not settled (?): several of these are possible, or nothing longer was run.",
     ),
+    "verdicts_on_test": Template(
+        "verdicts on lengths are drawn for a table without validation",
+        "Judged on the test set, for want of validation: do not choose a length by it.",
+    ),
+    "verdicts_no_loss": Template(
+        "verdicts on lengths are drawn, and no training loss was measured",
+        "Under-training is not judged: no training loss was measured.",
+    ),
     "verdicts_gain": Template(
         "verdicts on lengths are drawn: the numbers",
         "Below each letter the {gain}, paired by seed ({n}).",

@@ -28,6 +28,10 @@ TABLE_SENTENCES = {
         "winners of a table are shown on the runs that chose them: what follows",
         "Its validation values are lucky, and tests partly.",
     ),
+    "reading_lucky_test": Template(
+        "winners of a table were chosen on the test set: what follows",
+        "Its test values are too good by luck: choose on validation.",
+    ),
     "reading_rows": Template(
         "a table has several rows for a run",
         "{rows} rows are {runs} runs by {by}, of which `{order}` tells the evaluations apart.",
@@ -35,6 +39,10 @@ TABLE_SENTENCES = {
     "reading_lengths": Template(
         "the same, where runs have no ids",
         "If every row is a run of that length, map that column to `{field}`.",
+    ),
+    "reading_rate": Template(
+        "a table's `lr` is one number in each run",
+        "`lr`, one number in each run, is read as the learning rate that was searched, `optim.lr`.",
     ),
     "reading_scores": Template(
         "a table has errors in place of scores", "`val_score` is taken to be 1 - `val_error`."
@@ -47,6 +55,10 @@ TABLE_SENTENCES = {
         "a table has the sparsity reached, not the one asked for",
         "The sparsity asked for is taken to be the one reached, its density rounded to three"
         " digits.",
+    ),
+    "reading_tolerance": Template(
+        "sparsities of a table are grouped by a tolerance",
+        "Sparsities count as one that lie within {tolerance} points of the one named.",
     ),
     "reading_dense_arms": Template(
         "dense runs stand in an arm of sparse ones",

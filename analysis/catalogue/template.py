@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 MAX_WORDS = 30
 """Most words of a sentence."""
@@ -28,10 +29,12 @@ class Sentence:
     Args:
         name: Its name in the catalogue.
         text: Its text.
+        values: What was filled in, by the name in braces.
     """
 
     name: str
     text: str
+    values: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
     def __str__(self) -> str:
         return self.text

@@ -17,10 +17,18 @@ from ..catalogue import paragraph
 from ..estimates.means import MEASURE_COLUMNS
 from ..load import StudyResults
 from ..tables.results import Results
-from ..wording import start_sentence
+from ..wording import join_words, start_sentence
 from .check import Check
 from .evidence import Evidence
-from .finding import SEVERITIES, Finding, MissingEvidenceError, Severity, list_names
+from .finding import (
+    SEVERITIES,
+    Count,
+    Finding,
+    MissingEvidenceError,
+    Severity,
+    add_counts,
+    list_names,
+)
 from .registry import CHECKS
 
 __all__ = ["CHECKS", "FINDING_COLUMNS", "SEVERITIES", "Check", "Finding", "Severity", "checks"]
@@ -60,7 +68,7 @@ def checks(
         findings, lacking = _run_check(check, evidence)
         if lacking:
             not_run[check.code] = lacking
-        rows += _rows(check, findings, isinstance(results, StudyResults))
+        rows += _rows(check, findings, evidence)
     frame = pd.DataFrame(rows, columns=[*FINDING_COLUMNS], dtype="str")
     # Severities do not sort by their names.
     rank = {severity: place for place, severity in enumerate(SEVERITIES)}
@@ -84,9 +92,13 @@ def _run_check(check: Check, evidence: Evidence) -> tuple[list[Finding], list[st
     return findings, []
 
 
-def _rows(check: Check, findings: Sequence[Finding], is_study: bool) -> Iterator[dict[str, str]]:
+def _rows(
+    check: Check, findings: Sequence[Finding], evidence: Evidence
+) -> Iterator[dict[str, str]]:
     """One row per severity, with the findings of all arms."""
+    is_study = isinstance(evidence.results, StudyResults)
     remedy = check.remedy if is_study else check.of_table or check.remedy
+    has_arms = evidence.cells["arm"].nunique() > 1
     for severity in SEVERITIES:
         own = [finding for finding in findings if (finding.severity or check.severity) == severity]
         if own:
@@ -96,21 +108,39 @@ def _rows(check: Check, findings: Sequence[Finding], is_study: bool) -> Iterator
                 "severity": severity,
                 "arm": ", ".join(dict.fromkeys(finding.arm for finding in own if finding.arm)),
                 "cell": list_names(cells),
-                "message": f"{check.sentence} {_merge_findings(own)}",
+                "message": f"{check.sentence} {_merge_findings(own, has_arms)}",
                 "remedy": remedy,
             }
 
 
-def _merge_findings(findings: Sequence[Finding]) -> str:
-    """Text of all findings, equal ones once, each with its arms unless it names them."""
-    arms_of: dict[str, list[str]] = {}
+def _merge_findings(findings: Sequence[Finding], has_arms: bool) -> str:
+    """Text of all findings; those that differ in counts alone are added up.
+
+    Args:
+        findings: At least one.
+        has_arms: True if the results have several arms, so that each text names its own.
+    """
+    alike: dict[tuple[object, ...], list[Finding]] = {}
     for finding in findings:
-        arms_of.setdefault(paragraph(finding.found), []).append(finding.arm)
-    if len(arms_of) == 1:
-        return next(iter(arms_of))
+        alike.setdefault(_meaning(finding), []).append(finding)
     parts: list[str] = []
-    for text, arms in arms_of.items():
-        names = [arm_words(arm) for arm in arms]
+    for group in alike.values():
+        text = paragraph(add_counts([finding.found for finding in group]))
+        names = [arm_words(finding.arm) for finding in group if finding.arm]
         is_named = all(name in text for name in names)
-        parts.append(text if is_named else f"{start_sentence(' and '.join(names))}: {text}")
+        is_clear = is_named or not has_arms
+        parts.append(text if is_clear else f"{start_sentence(join_words(names))}: {text}")
     return " ".join(parts)
+
+
+def _meaning(finding: Finding) -> tuple[object, ...]:
+    """What a finding says besides its counts: its sentences and their other values."""
+    said: list[object] = []
+    for sentence in finding.found:
+        fixed = {name: value for name, value in sentence.values.items() if not _is_count(value)}
+        said.append((sentence.name, sentence.text if not sentence.values else str(fixed)))
+    return tuple(said)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Count)

@@ -13,6 +13,7 @@ from ..catalogue import write
 from ..load import StudyResults
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
+    Count,
     Finding,
     FindingPart,
     MissingEvidenceError,
@@ -43,11 +44,14 @@ def off_target_trials(evidence: Evidence) -> Iterator[Finding]:
     off = is_judged_off | (~is_judged & is_measured_off)
     # A run that ended early is off its target for a reason that other checks report.
     off = (off & has_value(rows["status"], "COMPLETE")) | has_value(rows["status"], "INVALID")
+    is_ended = rows["status"].isin(["COMPLETE", "INVALID"])
+    totals = rows[is_ended].groupby("arm").size()
     for arm, found in rows[off].groupby("arm", sort=False):
         worst = found.sort_values("sparsity").iloc[0]
-        runs = format_count(len(found), "run")
+        runs = format_count(totals[arm], "run")
         networks = format_count(found["cell"].nunique(), "network")
-        said = [write("found_off_target", runs=runs, networks=networks)]
+        off_target = Count(len(found))
+        said = [write("found_off_target", off=off_target, runs=runs, networks=networks)]
         if pd.notna(worst["sparsity"]):
             reached = f"{100 * worst['sparsity']:.4g}"
             target = f"{100 * worst['sparsity.target']:.4g}"
@@ -64,18 +68,16 @@ def unfinished_cells(evidence: Evidence) -> Iterator[Finding]:
             continue
         found = write(
             "found_unfinished",
-            waiting=len(waiting),
+            waiting=Count(len(waiting)),
             networks=format_count(len(own), "network"),
-            configurations=f"{_progress_text(waiting, 'configurations')} configurations",
-            reports=f"{_progress_text(waiting, 'report_trials')} report runs",
+            configurations=Count(int(waiting["configurations"].sum())),
+            configurations_asked=format_count(
+                int(waiting["configurations_asked"].sum()), "configuration"
+            ),
+            reports=Count(int(waiting["report_trials"].sum())),
+            reports_asked=format_count(int(waiting["report_trials_asked"].sum()), "report run"),
         )
         yield Finding(str(arm), list(waiting["cell"]), [found])
-
-
-def _progress_text(cells: pd.DataFrame, column: str) -> str:
-    done = cells[column].sum()
-    asked = cells[f"{column}_asked"].sum()
-    return f"{done:.0f} of {asked:.0f}"
 
 
 def failed_trials(evidence: Evidence) -> Iterator[Finding]:
@@ -84,7 +86,7 @@ def failed_trials(evidence: Evidence) -> Iterator[Finding]:
     totals = rows["arm"].value_counts()
     for arm, lost in rows[has_value(rows["status"], "FAILED")].groupby("arm", sort=False):
         runs = format_count(int(totals[str(arm)]), "run")
-        found = [write("found_failed", failed=len(lost), runs=runs)]
+        found = [write("found_failed", failed=Count(len(lost)), runs=runs)]
         reasons = list(lost["error"].dropna()) if "error" in lost else []
         if reasons:
             first_line = str(reasons[0]).split("\n")[0]
@@ -164,7 +166,7 @@ def early_stopped_trials(evidence: Evidence) -> Iterator[Finding]:
     for arm, found in rows[is_early].groupby("arm", sort=False):
         stopped = int((rows["arm"] == arm).sum())
         runs = format_count(stopped, "stopped run")
-        said = [write("found_stopped", early=len(found), runs=runs)]
+        said = [write("found_stopped", early=Count(len(found)), runs=runs)]
         if found["progress"].notna().any():
             share = f"{100 * found['progress'].min():.0f}"
             said.append(write("found_stopped_first", share=share))
@@ -194,7 +196,7 @@ def empty_layers(evidence: Evidence) -> Iterator[Finding]:
         said = write(
             "found_empty_layers",
             networks=format_count(own["cell"].nunique(), "network"),
-            layers=format_count(own["layer"].nunique(), "layer"),
+            layers=str(format_count(own["layer"].nunique(), "layer")),
             names=list_names(own["layer"]),
         )
         yield Finding(str(arm), list(own["cell"]), [said])
@@ -206,3 +208,23 @@ def _empty_layers(files: AttemptFiles) -> list[str] | None:
     if certificate is None:
         return None
     return [str(layer["name"]) for layer in certificate["layers"] if layer["kept"] == 0]
+
+
+def pooled_configurations(evidence: Evidence) -> Iterator[Finding]:
+    """Find cells whose mean is over several configurations, which are no repetitions."""
+    trials = evidence.results.trials().set_index("trial_id")
+    rows = evidence.report
+    if rows.empty:
+        return
+    ids = rows["trial_id"].map(trials["config_id"])
+    counts = ids.groupby([rows["arm"], rows["cell"]], sort=False).nunique()
+    for arm, own in counts.groupby(level=0, sort=False):
+        pooled = own[own > 1].droplevel(0)
+        if len(pooled):
+            found = write(
+                "found_pooled",
+                pooled=Count(len(pooled)),
+                networks=format_count(len(own), "network"),
+                most=pooled.max(),
+            )
+            yield Finding(str(arm), list(pooled.index), [found])

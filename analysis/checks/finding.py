@@ -8,6 +8,7 @@ from typing import Literal
 
 from sparsetune.errors import SparsetuneError
 
+from ..catalogue import write
 from ..catalogue.template import Sentence
 
 Severity = Literal["error", "warning", "note"]
@@ -62,9 +63,48 @@ def list_names(names: Iterable[str], most: int = MAX_LISTED_NAMES) -> str:
     return separator.join(names[:most]) + more
 
 
-def format_count(count: int, word: str) -> str:
+class Count(str):
+    """Number of things as a text, such as ``3 trials``, which is added up over arms.
+
+    Args:
+        count: The number.
+        word: Their name in the singular; empty for the number alone.
+    """
+
+    number: int
+    word: str
+
+    def __new__(cls, count: int, word: str = "") -> Count:
+        """Make the text."""
+        noun = f" {word}{'' if count == 1 else 's'}" if word else ""
+        text = super().__new__(cls, f"{int(count)}{noun}")
+        text.number = int(count)
+        text.word = word
+        return text
+
+
+def format_count(count: int, word: str) -> Count:
     """Number with its noun: ``1 trial``, ``3 trials``."""
-    return f"{count} {word}{'' if count == 1 else 's'}"
+    return Count(count, word)
+
+
+def add_counts(found: Sequence[Sequence[Sentence]]) -> list[Sentence]:
+    """Sentences of several findings that differ in counts alone, with the counts added up.
+
+    Args:
+        found: Sentences of each finding, at least one; all have the same names.
+    """
+    first, *others = found
+    summed: list[Sentence] = []
+    for place, sentence in enumerate(first):
+        values = dict(sentence.values)
+        for name, value in values.items():
+            if isinstance(value, Count):
+                counts = [more[place].values[name] for more in others]
+                more = sum(count.number for count in counts if isinstance(count, Count))
+                values[name] = Count(value.number + more, value.word)
+        summed.append(write(sentence.name, **values) if others and values else sentence)
+    return summed
 
 
 @dataclass(frozen=True)

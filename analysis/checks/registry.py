@@ -304,6 +304,17 @@ _ALL = (
         ),
     ),
     *SUSPICIONS,
+    Check(
+        code="SPT035",
+        title="Configurations in one mean",
+        severity="warning",
+        function=cells.pooled_configurations,
+        rule="a mean with an interval needs repetitions of one configuration",
+        remedy=(
+            'Choose by a validation column (`select="best"`), or cross what differs (`sweep`); what'
+            " is drawn there is a spread of configurations, no interval."
+        ),
+    ),
 )
 
 CHECKS: dict[str, Check] = {

@@ -15,6 +15,7 @@ from ..wording import format_seeds
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
     MAX_NAMED_CELLS,
+    Count,
     Finding,
     FindingPart,
     MissingEvidenceError,
@@ -53,7 +54,8 @@ def too_few_seeds(evidence: Evidence) -> Iterator[Finding]:
     if evidence.report.duplicated(["cell", "seed"]).any():
         raise MissingEvidenceError(["one report trial for each cell and seed"])
     means = cell_means(evidence.results, evidence.y, evidence.where)
-    means = means[means["n"] > 0]
+    # Means over configurations are another check's.
+    means = means[(means["n"] > 0) & (means["configurations"] <= 1)]
     few = means[means["n"] < MIN_REPORT_SEEDS]
     # A dense cell has no gap to a twin.
     holds_zero = (means["difference_low"] < 0) & (means["difference_high"] > 0)
@@ -64,15 +66,19 @@ def too_few_seeds(evidence: Evidence) -> Iterator[Finding]:
         parts: list[FindingPart] = []
         own_few = few[few["arm"] == arm]
         if len(own_few):
-            names = list(own_few.index)
+            fewest = own_few[own_few["n"] == own_few["n"].min()]
+            networks = format_count(len(own), "network")
             found = write(
                 "found_few_seeds",
-                seeds=format_seeds(own_few["n"].min()),
-                few=len(names),
-                networks=format_count(len(own), "network"),
-                names=evidence.name_cells(names, named_cells),
+                seeds=format_seeds(fewest["n"].min()),
+                few=Count(len(fewest)),
+                networks=networks,
+                names=evidence.name_cells(fewest.index, named_cells),
             )
-            parts.append(FindingPart("warning", found, names))
+            parts.append(FindingPart("warning", found, list(fewest.index)))
+            if len(own_few) > len(fewest):
+                found = write("found_fewer_seeds", few=Count(len(own_few)), networks=networks)
+                parts.append(FindingPart("warning", found, list(own_few.index)))
         own_unsure = unsure[unsure["arm"] == arm]
         if len(own_unsure):
             names = list(own_unsure.index)
@@ -109,7 +115,7 @@ def results_missing_not_at_random(evidence: Evidence) -> Iterator[Finding]:
             "found_missing",
             sparsity=f"{100 * highest:.4g}",
             lost=top["sum"],
-            runs=format_count(top["size"], "run"),
+            runs=str(format_count(top["size"], "run")),
             others=rest["sum"],
             rest=rest["size"],
         )

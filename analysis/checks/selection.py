@@ -15,8 +15,10 @@ from ..catalogue import write
 from ..measure import Measure
 from ..recipes.axis_text import format_value
 from ..recipes.optima.edges import edges
+from ..recipes.responses import ranking_measure
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
+    Count,
     Finding,
     MissingEvidenceError,
     Severity,
@@ -71,12 +73,18 @@ def winners_at_range_edge(evidence: Evidence) -> Iterator[Finding]:
 
 
 def selected_on_test(evidence: Evidence) -> Iterator[Finding]:
-    """Find winners that were chosen by a column of the test set."""
+    """Find winners chosen by a column of the test set, and best values that are read off one."""
     objective = evidence.results.design.objective
     if objective is not None and objective.startswith("test_"):
         measure = evidence.results.measure(objective).phrase
         found = write("found_selected_on_test", measure=measure)
         yield Finding("", list(evidence.cells["cell"]), [found])
+    column = ranking_measure(evidence.results)
+    is_ranked = objective is None and column is not None and column.startswith("test_")
+    if is_ranked and evidence.results.design.search:
+        measure = evidence.results.measure(str(column)).phrase
+        found = write("found_ranked_on_test", measure=measure)
+        yield Finding("", list(evidence.cells["cell"]), [found], "warning")
 
 
 def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:
@@ -102,7 +110,7 @@ def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:
     cells = runs[["arm", "cell"]].loc[several]
     for arm, own in cells[is_earlier.to_numpy(dtype=bool)].groupby("arm", sort=False):
         total = int((cells["arm"] == arm).sum())
-        found = write("found_best_epoch", shown=len(own), runs=format_count(total, "run"))
+        found = write("found_best_epoch", shown=Count(len(own)), runs=format_count(total, "run"))
         yield Finding(str(arm), list(own["cell"]), [found])
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..catalogue import write
 from .evidence import Evidence, has_value, require_columns
-from .finding import Finding, format_count
+from .finding import Count, Finding, format_count
 
 MIN_GRID_SHARE = 0.5
 """Share of like trials from which on a step is one that all of them should have."""
@@ -43,7 +43,9 @@ def broken_histories(evidence: Evidence) -> Iterator[Finding]:
         for name, broken in faults.items():
             found = own[own.index.isin(broken)]
             if len(found):
-                said.append(write(name, found=len(found), runs=format_count(len(own), "run")))
+                said.append(
+                    write(name, found=Count(len(found)), runs=format_count(len(own), "run"))
+                )
                 cells += map(str, found["cell"])
         if said:
             yield Finding(str(arm), cells, said)

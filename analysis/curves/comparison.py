@@ -11,12 +11,11 @@ import pandas as pd
 from ..catalogue import paragraph, write
 from ..catalogue.template import Sentence
 from ..drawers import draw
+from ..estimates.captions import interval_sentences, replicates_name
 from ..estimates.means import (
     MEAN_STATISTICS,
     cell_means,
     cell_values,
-    interval_sentences,
-    replicates_name,
     require_one_cell_each,
     sort_points,
 )

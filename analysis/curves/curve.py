@@ -14,22 +14,21 @@ from sparsetune.errors import SparsetuneError
 from ..catalogue import paragraph, write
 from ..catalogue.template import Sentence
 from ..drawers import draw
+from ..estimates.captions import interval_sentences, replicates_name
 from ..estimates.intervals import MAX_MORE_SEEDS
 from ..estimates.means import (
     GAP_BASELINES,
     MEAN_STATISTICS,
-    POOLING_COLUMNS,
     Gap,
     add_dense_points,
     cell_means,
     cell_values,
     find_field,
-    interval_sentences,
-    replicates_name,
     require_measured,
     require_one_cell_each,
     sort_points,
 )
+from ..estimates.pooled import POOLING_COLUMNS
 from ..measure import Measure
 from ..notebook import Shown
 from ..tables.results import Results
@@ -89,7 +88,9 @@ class Curve(Shown):
         ``difference difference_df difference_low difference_high`` to the dense twins, paired by
         seed (with a ``gap``, to that baseline); ``more_seeds`` until a difference whose interval
         holds 0 would exclude it, if mean and spread stayed, infinite above 1000 and NaN if the
-        interval excludes 0; ``iqm``, from n = 8; ``interval``, ``t`` or from n = 10 ``bootstrap``.
+        interval excludes 0; ``iqm``, from n = 8; ``interval``, ``t`` or from n = 10 ``bootstrap``;
+        ``configurations``, the number behind the mean, and where they are several, their spread,
+        ``spread_low spread_high``: the lowest and highest mean of one, which is no interval.
         """
         return self.points.copy()
 

@@ -14,7 +14,8 @@ from ..estimates.intervals import (
     seeds_needed,
     welch_difference,
 )
-from ..estimates.means import POOLING_COLUMNS, cell_values
+from ..estimates.means import cell_values
+from ..estimates.pooled import POOLING_COLUMNS, estimate_cells
 from ..tables.results import Results
 
 STUDY_SIDES = ("before", "after")
@@ -82,8 +83,8 @@ def compare_cells(before: Results, after: Results, y: str, level: float) -> pd.D
 def _study_side(results: Results, side: str, y: str, keys: list[str], level: float) -> StudySide:
     cells, values, _ = cell_values(results, y)
     bounds = results.measure(y).range
-    means = estimate_means(values, _pooling_groups(cells), level, bounds=bounds)
-    statistics = means[list(SIDE_STATISTICS)].set_index(cells.index).add_suffix(f"_{side}")
+    means = estimate_cells(cells, values, level=level, bounds=bounds)
+    statistics = means[list(SIDE_STATISTICS)].add_suffix(f"_{side}")
     rows = cells.reindex(columns=keys).join(statistics)
     rows[side] = cells.index
     return StudySide(rows, values)

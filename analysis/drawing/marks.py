@@ -193,6 +193,7 @@ def draw_means(
         x: Positions, shape [rows].
         part: ``mean low high``, and for the hover texts ``sparsity``, a length and ``n`` if known;
             rows that have learned nothing are no part of the line, see `draw_learned_nothing`.
+            ``spread_low spread_high``, if known, are drawn where a mean is over configurations.
         factor: Factor that means and intervals are multiplied with.
         style: Colour, marker and line style.
         name: Name in the legend.
@@ -213,8 +214,27 @@ def draw_means(
         **style,
     )
     attach_hover_texts(drawn, texts)
+    _draw_spreads(axis, x, part, factor, style["color"])
     draw_dense_marks(axis, x, part, factor, style["color"], texts)
     draw_learned_nothing(axis, x, part, factor, style["color"], texts, limits)
+
+
+def _draw_spreads(axis: Axes, x: Any, part: pd.DataFrame, factor: float, colour: str) -> None:
+    """Draw the spread of each mean over configurations as a dotted bar, which is no interval.
+
+    Args:
+        axis: The panel.
+        x: Positions, shape [rows].
+        part: ``spread_low spread_high``, NaN where a mean is over seeds; without them, none.
+        factor: Factor that they are multiplied with.
+        colour: Colour of the bars.
+    """
+    if "spread_low" not in part or part["spread_low"].isna().all():
+        return
+    for place, low, high in zip(x, part["spread_low"], part["spread_high"], strict=True):
+        if not np.isnan(low):
+            ends = [factor * low, factor * high]
+            axis.plot([place, place], ends, color=colour, linestyle=":", linewidth=1.2)
 
 
 def attach_hover_texts(artist: Any, texts: Sequence[str]) -> None:
@@ -265,7 +285,10 @@ def _mean_hover_text(row: Mapping[Any, Any], factor: float) -> str:
     high = factor * row["high"]
     if low < high:
         found += f" [{low:.4g}, {high:.4g}]"
-    if "n" in row:
+    if row.get("configurations", 1) > 1:
+        spread = f"{factor * row['spread_low']:.4g} to {factor * row['spread_high']:.4g}"
+        found += f", {row['configurations']} configurations from {spread}"
+    elif "n" in row:
         found += f", n = {row['n']}"
     return f"{', '.join(where)}\n{found}".strip()
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,11 +11,16 @@ import pandas as pd
 from sparsetune.errors import SparsetuneError
 from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
 
-from ..catalogue import write
-from ..catalogue.template import Sentence
 from ..tables.results import Results, cached_per_results
 from ..tables.selection import dense_arm_of, report_rows
-from .intervals import BOOTSTRAP_FROM, estimate_means, seeds_needed
+from .intervals import estimate_means, seeds_needed
+from .pooled import (
+    POOLING_COLUMNS,
+    estimate_cells,
+    spread_groups,
+    with_given_means,
+    with_pooled_values,
+)
 
 MEASURE_COLUMNS = tuple(
     column.name for column in (*MEASURED_COLUMNS, *FINAL_COLUMNS) if column.dtype == "float64"
@@ -39,11 +43,11 @@ MEAN_STATISTICS: tuple[str, ...] = (
     "more_seeds",
     "iqm",
     "interval",
+    "configurations",
+    "spread_low",
+    "spread_high",
 )
 """Statistics of a cell's values over report seeds; `Curve.frame` explains each."""
-POOLING_COLUMNS = ("arm", "sparsity")
-"""Columns that cells with a common spread share: it differs by method and by sparsity."""
-PLURAL = re.compile(r"s\b")
 OPEN_STATUSES = ("FAILED", "PRUNED", "RUNNING", "WAITING")
 """Statuses of a table's run that has no outcome, for whatever reason."""
 Gap = Literal["twin", "control"]
@@ -90,9 +94,11 @@ def cell_values(
 
     Returns:
         One row per cell with ``arm sparsity epochs diverged learned_nothing`` (the numbers of its
-        report trials that did, the last missing where none was judged) and the configuration's
-        fields; the values, shape [n_cells, n_seeds], NaN where a trial is not COMPLETE or a seed of
-        the cell diverged; the values of the dense twins, NaN likewise.
+        report trials that did, the last missing where none was judged), `POOLED_COLUMNS`,
+        ``spread_low spread_high`` (the lowest and highest mean of its configurations, NaN for one)
+        and the configuration's fields; the values, shape [n_cells, n_seeds], NaN where a trial is
+        not COMPLETE or a seed of the cell diverged; the values of the dense twins, NaN likewise. A
+        cell of several configurations has one value, the mean over their runs.
 
     Raises:
         SparsetuneError: if ``y``, or a field or value in ``where``, is unknown.
@@ -138,6 +144,7 @@ def _cell_values(
     rows["twin"] = complete.reindex(rows["twin_id"]).to_numpy()
     twin_diverged = _is_diverged(results, rows["twin_id"]).groupby(rows["cell"]).transform("any")
     rows["twin"] = rows["twin"].where(~twin_diverged)
+    rows = with_given_means(results, y, with_pooled_values(results, rows))
     cells = rows.drop_duplicates("cell").set_index("cell")
     values = rows.pivot(index="cell", columns="seed", values="value").reindex(cells.index)
     twins = rows.pivot(index="cell", columns="seed", values="twin").reindex(cells.index)
@@ -309,11 +316,14 @@ def cell_means(
         # Differences are taken already: `difference` repeats the mean.
         others = (0 * others)[is_given]
     # Dense and sparse cells differ in spread, and so do methods.
-    groups = [tuple(row) for row in cells[list(like)].itertuples(index=False)]
     bounds = None if gap else results.measure(y).range
-    points = estimate_means(values, groups, level, seed, bounds).set_index(cells.index)
+    points = estimate_cells(cells, values, like, level, seed, bounds)
+    groups = spread_groups(cells, like)
     pairs = estimate_means(values - others, groups, level, seed).set_index(cells.index)
     points = points.assign(
+        configurations=cells["configurations"],
+        spread_low=np.nan if gap else cells["spread_low"],
+        spread_high=np.nan if gap else cells["spread_high"],
         diverged=cells["diverged"],
         learned_nothing=cells["learned_nothing"],
         difference=pairs["mean"],
@@ -368,79 +378,6 @@ def sort_points(points: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
         return column.map(rank) if column.name == "arm" else column
 
     return points.sort_values(list(keys), key=sort_key, ignore_index=True)
-
-
-def replicates_name(results: Results) -> str:
-    """Name of what means are over: ``seeds``, or ``runs`` where nothing was selected.
-
-    ``seeds and splits`` where each seed draws its own training and validation split too.
-    """
-    if results.design.objective is None:
-        return "runs"
-    trials = results.trials()
-    varies = "task.split_seed" in trials and trials["task.split_seed"].eq("vary").any()
-    return "seeds and splits" if varies else "seeds"
-
-
-def interval_sentences(
-    points: pd.DataFrame,
-    level: float,
-    like: Sequence[str] = POOLING_COLUMNS,
-    runs: str = "seeds",
-) -> Iterator[Sentence]:
-    """Sentences on the number of runs behind means, and on what their intervals are over.
-
-    Args:
-        points: At least ``n df interval diverged``.
-        level: Coverage of the intervals, in (0, 1).
-        like: Columns that cells with a common spread share.
-        runs: Name of what means are over, as `replicates_name` gives it.
-    """
-    given = points[points["n"] > 0]
-    if given.empty:
-        yield write("means_none")
-        return
-    yield write("means", n=count_words(given["n"], runs))
-    kinds = set(given["interval"]) - {""}
-    is_equal = (given["interval"] == "") & (given["n"] > 1)
-    if not kinds:
-        yield write("no_bars_equal" if is_equal.any() else "no_bars_single")
-        return
-    percent = f"{100 * level:g}"
-    if len(kinds) > 1:
-        yield write("bars_both", level=percent, first=BOOTSTRAP_FROM, last=BOOTSTRAP_FROM - 1)
-    else:
-        yield write("bars_t" if kinds == {"t"} else "bars_bootstrap", level=percent)
-    small = given[given["interval"] == "t"]
-    if (small["df"] > small["n"] - 1).any():
-        df = format_span(small["df"])
-        if like:
-            yield write("bars_pooled", like=" and ".join(map(_column_words, like)), df=df)
-        else:
-            yield write("bars_pooled_study", df=df)
-    if is_equal.any():
-        yield write("bars_not_of_equal")
-    if (points["diverged"] > 0).any():
-        yield write("diverged_without_mean")
-
-
-def _column_words(column: str) -> str:
-    """A column in words: ``sparsity``, ``weight decay``."""
-    return column.rpartition(".")[2].replace("_", " ")
-
-
-def count_words(counts: pd.Series[Any], things: str) -> str:
-    """Numbers of things in words: ``3 seeds``, ``1 seed``, ``2 to 3 seeds``."""
-    span = format_span(counts)
-    # Every noun is in the singular: ``1 seed and split``.
-    return f"{span} {re.sub(PLURAL, '', things) if span == '1' else things}"
-
-
-def format_span(values: pd.Series[Any]) -> str:
-    """Range of whole numbers: ``3``, or ``2 to 3`` where they differ."""
-    low = int(values.min())
-    high = int(values.max())
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def find_field(path: str, frame: pd.DataFrame) -> str:

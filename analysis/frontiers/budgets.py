@@ -14,15 +14,10 @@ from sparsetune.errors import SparsetuneError
 from ..catalogue import paragraph, write
 from ..catalogue.template import Sentence
 from ..drawers import draw
+from ..estimates.captions import interval_sentences, replicates_name
 from ..estimates.intervals import estimate_means, seeds_needed, unsettled_text
-from ..estimates.means import (
-    POOLING_COLUMNS,
-    cell_means,
-    cell_values,
-    interval_sentences,
-    replicates_name,
-    require_measured,
-)
+from ..estimates.means import cell_means, cell_values, require_measured
+from ..estimates.pooled import POOLING_COLUMNS, estimate_cells
 from ..measure import Measure
 from ..notebook import Shown
 from ..recipes.responses import is_lower_better
@@ -247,9 +242,7 @@ def priced_cells(
     costs = cell_spending(results, where)
     cells, values, _ = cell_values(results, y, where)
     require_measured(results, y)
-    groups = [tuple(key) for key in costs[["arm", "sparsity"]].itertuples(index=False)]
-    bounds = results.measure(y).range
-    means = estimate_means(values, groups, level, bounds=bounds).set_index(costs.index)
+    means = estimate_cells(cells, values, level=level, bounds=results.measure(y).range)
     frame = costs.join(means).join(cells["learned_nothing"])
     frame = frame[frame["n"] > 0].dropna(subset="train_flops")
     if frame.empty:

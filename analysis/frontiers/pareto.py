@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from ..catalogue import paragraph, write
 from ..catalogue.template import Sentence
 from ..drawers import draw
-from ..estimates.means import cell_values, interval_sentences, replicates_name
+from ..estimates.captions import interval_sentences, replicates_name
+from ..estimates.means import cell_values
 from ..estimates.surface import Floats
 from ..measure import Measure
 from ..notebook import Shown

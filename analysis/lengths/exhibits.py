@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from ..catalogue import paragraph, write
-from ..estimates.means import cell_values, count_words
+from ..estimates.captions import count_words
+from ..estimates.means import cell_values
 from ..exhibit import SPARSITY_COLUMN, Exhibit, NotShownError, TableColumn
 from ..measure import MarginError
 from ..tables.results import Results

@@ -12,8 +12,9 @@ import pandas as pd
 from ..catalogue import paragraph, write
 from ..catalogue.template import Sentence
 from ..drawers import draw
+from ..estimates.captions import count_words
 from ..estimates.intervals import Floats
-from ..estimates.means import cell_values, count_words, sort_points
+from ..estimates.means import cell_values, sort_points
 from ..measure import Measure
 from ..notebook import Shown
 from ..tables.results import Results

@@ -25,6 +25,9 @@ from ..tables.results import Results
 LENGTH_VALIDATION_MEASURES = ("val_score", "val_accuracy", "val_error", "val_loss")
 """Measures that judge the length of training; the first that was measured does."""
 
+LENGTH_TEST_MEASURES = ("test_score", "test_accuracy", "test_loss")
+"""Measures that judge it in a table without validation."""
+
 
 def find_validation_measure(
     results: Results, where: Mapping[str, Any] | None, y: str | None
@@ -39,7 +42,11 @@ def find_validation_measure(
     Raises:
         SparsetuneError: if a name is unknown.
     """
-    for name in LENGTH_VALIDATION_MEASURES if y is None else (y,):
+    names = list(LENGTH_VALIDATION_MEASURES) if y is None else [y]
+    # A table, of whose task nothing is known, may have test results alone, which is said.
+    if y is None and not results.design.measured:
+        names += LENGTH_TEST_MEASURES
+    for name in names:
         cells, values, _ = cell_values(results, name, where)
         # A value at an unknown length cannot be placed on a line.
         if values[cells["epochs"].notna()].notna().any(axis=None):

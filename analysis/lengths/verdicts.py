@@ -16,13 +16,10 @@ import pandas as pd
 from ..catalogue import paragraph, write
 from ..catalogue.template import Sentence
 from ..drawers import draw
+from ..estimates.captions import count_words
 from ..estimates.intervals import estimate_means, seeds_needed
-from ..estimates.means import (
-    POOLING_COLUMNS,
-    cell_values,
-    count_words,
-    sort_points,
-)
+from ..estimates.means import cell_values, sort_points
+from ..estimates.pooled import spread_groups
 from ..measure import NATS, Measure
 from ..notebook import Shown
 from ..tables.results import Results
@@ -113,6 +110,10 @@ class Undertraining(Shown):
         yield write("verdicts_under", measure=self.y.phrase, margin=margin)
         yield write("verdicts_over", measure=self.y.phrase, margin=margin)
         yield write("verdicts_open")
+        if self.y.column.startswith("test_"):
+            yield write("verdicts_on_test")
+        if self.rows["train_loss_change"].isna().all():
+            yield write("verdicts_no_loss")
         yield write("verdicts_gain", gain=gain, n=count_words(judged["n"], "seeds"))
         wrong = f"{100 * (1 - self.level):.3g}"
         yield write("verdicts_together", count=len(judged), wrong=wrong)
@@ -284,8 +285,7 @@ def _support(
         else:
             cells, own, twins = cell_values(results, name.removesuffix("_gap"), where)
             values = own - twins
-        groups = [tuple(row) for row in cells[list(POOLING_COLUMNS)].itertuples(index=False)]
-        found = estimate_means(values, groups, level, seed).set_index(cells.index)
+        found = estimate_means(values, spread_groups(cells), level, seed).set_index(cells.index)
         part = found[["mean", "low", "high"]]
         parts.append(part.set_axis([name, f"{name}_low", f"{name}_high"], axis=1))
     return pd.concat(parts, axis=1)

@@ -17,6 +17,16 @@ from ..tables.results import Results
 
 Range = Uniform | LogUniform | IntRange
 """Search axes whose values have an order."""
+RANKING_MEASURES = (
+    "val_error",
+    "val_score",
+    "val_accuracy",
+    "val_loss",
+    "test_score",
+    "test_accuracy",
+    "test_loss",
+)
+"""Columns that compare configurations of which none was chosen; the first that was measured."""
 MIN_CONFIGURATIONS = 10
 """Configurations of a cell, or of a band of sparsity, that any conclusion about them needs."""
 FRACTION_AXES = (
@@ -31,13 +41,26 @@ REACHED_MARGIN = 0.005
 RESPONSE_COLUMNS = ["cell", "arm", "source", "config_id", "trial_id", "n", "value", "diverged"]
 
 
+def ranking_measure(results: Results) -> str | None:
+    """Column by which configurations are compared: the objective, which a study always has.
+
+    Of a table in which nothing was chosen it is the first measured of `RANKING_MEASURES`, which is
+    one of the test set only where no validation was measured; None where none was.
+    """
+    if results.design.objective is not None:
+        return results.design.objective
+    trials = results.trials()
+    measured = [name for name in RANKING_MEASURES if name in trials and trials[name].notna().any()]
+    return measured[0] if measured else None
+
+
 def resolve_measure(results: Results, y: str | None) -> str:
-    """The column ``y``, by default the objective.
+    """The column ``y``, by default that of `ranking_measure`.
 
     Raises:
-        SparsetuneError: if it is unknown, or not given although nothing was selected.
+        SparsetuneError: if it is unknown, or not given and there is none.
     """
-    column = y or results.design.objective
+    column = y or ranking_measure(results)
     if column is None:
         raise SparsetuneError(
             "nothing was selected in these runs, so there is no objective: give `y`, `val_loss` say"

@@ -11,8 +11,8 @@ import pandas as pd
 from ..catalogue import paragraph, write
 from ..catalogue.template import Sentence
 from ..drawers import draw
+from ..estimates.captions import count_words
 from ..estimates.intervals import estimate_means
-from ..estimates.means import count_words
 from ..measure import UNIT_RANGE
 from ..notebook import Shown
 from ..tables.results import Results

@@ -105,7 +105,7 @@ def _start_names(results: Results) -> dict[str, str]:
     for path in ("task.weights", "sparsity.checkpoint"):
         if path in rows:
             pretrained += rows[path].astype("string").fillna("")
-    if "task.model" in rows:
+    if {"task.model", "task.kind"} <= set(rows):
         is_text = rows["task.kind"].eq("text")
         is_pretrained = is_text & ~rows["task.model"].isin(UNTRAINED_ENCODERS)
         pretrained += rows["task.model"].astype("string").where(is_pretrained, "").fillna("")

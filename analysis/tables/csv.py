@@ -76,12 +76,14 @@ def guard_formulas(frame: pd.DataFrame) -> pd.DataFrame:
 
 def remove_guards(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of texts as a CSV file holds them, without the apostrophes of `guard_formulas`."""
-    unguarded = rows.copy(deep=False)
-    for name in rows:
-        column = rows[name]
-        # Few columns have any, and looking for the pattern takes most of the time of reading.
-        if column.str.startswith("'").any():
-            unguarded[name] = column.str.replace(GUARDED_FORMULA, "", regex=True)
+    return rows.apply(_without_guards)
+
+
+def _without_guards(column: pd.Series[Any]) -> pd.Series[Any]:
+    # A look at the first character is much quicker than a pattern in every text.
+    if not column.str.startswith("'").any():
+        return column
+    unguarded: pd.Series[Any] = column.str.replace(GUARDED_FORMULA, "", regex=True)
     return unguarded
 
 

@@ -42,6 +42,18 @@ class Results(ABC):
         """True if no winner is reported on the runs that chose it, which a study guarantees."""
         return True
 
+    def given_means(self, y: str) -> pd.DataFrame:
+        """Statistics of trials that are means over several runs, as a table may have them.
+
+        Args:
+            y: The measured column.
+
+        Returns:
+            By trial: ``n``, the number of runs, and ``sd``, the standard deviation of ``y`` over
+            them, NaN where it is not known. A study's trials are single runs: no row.
+        """
+        return pd.DataFrame({"n": [], "sd": []}, dtype="float64")
+
     def measure(self, column: str) -> Measure:
         """Name, unit, direction and range of a measured column.
 

@@ -147,7 +147,11 @@ def _seeds(results: Results) -> int:
     done = rows[rows["status"] == "COMPLETE"]
     if done.empty:
         return 0
-    return int(done.groupby("cell")["seed"].nunique().max())
+    trials = results.trials().set_index("trial_id")
+    # Runs of a table may have no seed, and a cell of it several configurations.
+    seeds = done["trial_id"].map(trials["seed"])
+    configurations = done["trial_id"].map(trials["config_id"])
+    return int(seeds.groupby([done["cell"], configurations]).nunique().max())
 
 
 def _day(seconds: float) -> str:

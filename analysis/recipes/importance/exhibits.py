@@ -7,6 +7,7 @@ from typing import Any
 
 from ...exhibit import CellFormat, Exhibit, TableColumn
 from ...tables.results import Results
+from ..responses import ranking_measure
 from .importance import importance
 
 IMPORTANCE_TABLE_COLUMNS = (
@@ -25,9 +26,9 @@ def importance_exhibits(
 ) -> Iterator[Exhibit]:
     """Importance for the objective, since search trials never read the test set.
 
-    There is none if nothing was selected, or if no band has enough configurations.
+    There is none if nothing was measured, or if no band has enough configurations.
     """
-    if results.design.objective is None or not results.design.ranges:
+    if ranking_measure(results) is None or not results.design.ranges:
         return
     found = importance(results, where=where)
     # A page of "too few configurations" would say no more than its absence.

@@ -15,7 +15,7 @@ from sparsetune.errors import SparsetuneError
 from ...catalogue import paragraph, write
 from ...catalogue.template import Sentence
 from ...drawers import draw
-from ...estimates.means import format_span
+from ...estimates.captions import format_span
 from ...estimates.surface import Floats, normal_scores
 from ...measure import Measure
 from ...notebook import Shown

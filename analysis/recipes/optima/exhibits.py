@@ -21,6 +21,7 @@ from ..axis_text import (
     format_value,
     short_axis_name,
 )
+from ..responses import ranking_measure
 from .edges import edges
 from .figures import draw_response
 from .optima import Optima, optima
@@ -47,7 +48,7 @@ def optimum_exhibits(results: Results, where: Mapping[str, Any] | None = None) -
         results: The study; without a search there is no exhibit.
         where: Sweep axes and their values, as in `optima`.
     """
-    objective = results.design.objective
+    objective = ranking_measure(results)
     if objective is None or not results.design.search:
         return
     found = optima(results, objective, where=where)
@@ -178,7 +179,7 @@ def edge_exhibits(results: Results, where: Mapping[str, Any] | None = None) -> I
         results: The study; without a search there is no exhibit.
         where: Sweep axes and their values.
     """
-    if results.design.objective is None or not results.design.search:
+    if ranking_measure(results) is None or not results.design.search:
         return
     frame = edges(results, where=where)
     if frame.empty:

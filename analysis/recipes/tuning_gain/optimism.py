@@ -12,8 +12,10 @@ import pandas as pd
 from ...catalogue import paragraph, write
 from ...catalogue.template import Sentence
 from ...drawers import draw
+from ...estimates.captions import count_words
 from ...estimates.intervals import estimate_means
-from ...estimates.means import POOLING_COLUMNS, cell_values, count_words, measure_columns
+from ...estimates.means import cell_values, measure_columns
+from ...estimates.pooled import POOLING_COLUMNS
 from ...measure import Measure
 from ...notebook import Shown
 from ...tables.results import Results

@@ -5,12 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from ...estimates.intervals import estimate_means
-from ...estimates.means import (
-    POOLING_COLUMNS,
-    cell_values,
-    control_values,
-    diverged_controls,
-)
+from ...estimates.means import cell_values, control_values, diverged_controls
+from ...estimates.pooled import POOLING_COLUMNS
 from ...tables.results import Results
 
 GAIN_COLUMNS = ["control", "winner", "gain", "n", "sd", "pooled_sd", "df", "low", "high"]

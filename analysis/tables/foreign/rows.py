@@ -9,23 +9,18 @@ import numpy as np
 import pandas as pd
 
 from sparsetune.errors import Problem
-from sparsetune.spec.columns import FINAL_COLUMNS, MEASURED_COLUMNS
+from sparsetune.spec.columns import FINAL_COLUMNS
 
 from ...catalogue import paragraph, write
 from ..design import EPOCHS_FIELD, TARGET_FIELD
-from .columns import list_names, quote_value
-from .units import FRACTION_DECIMALS, MAX_LISTED_ROWS
+from .columns.known import EPOCH_PREFIX, RESULT_COLUMNS
+from .columns.numbers import MAX_LISTED_ROWS
+from .columns.quotes import list_names, quote_value
+from .columns.units import FRACTION_DECIMALS
 
 ORDER_COLUMNS = ("step", "epoch", "progress")
 """Columns that may distinguish the rows of a run; the first that the table has does."""
 METHOD_FIELD = "sparsity.method"
-_RESULT_PREFIXES = ("train_l", "val_", "test_", "batch_")
-RESULT_COLUMNS = tuple(
-    column.name
-    for column in (*MEASURED_COLUMNS, *FINAL_COLUMNS)
-    if column.name.startswith(_RESULT_PREFIXES)
-)
-"""Columns of which a finished run has at least one."""
 SPARSITY_SOURCES = ("sparsity", "target", TARGET_FIELD)
 """Columns of which a table must have one, since they say how sparse its runs are."""
 _TEXT_COLUMNS = ("arm", "role", "config_id", "twin_id")
@@ -52,14 +47,22 @@ def run_arms(rows: pd.DataFrame, name: str) -> pd.Series[Any]:
     return given.astype("string").fillna(name)
 
 
-def missing_column_problems(rows: pd.DataFrame) -> list[Problem]:
-    """Problems of a table that lacks every result, or every column on sparsity."""
+def missing_column_problems(rows: pd.DataFrame, hints: str = "") -> list[Problem]:
+    """Problems of a table that lacks every result, or every column on sparsity.
+
+    Args:
+        rows: Columns under our names.
+        hints: Columns that were not taken, as the end of a message.
+    """
     problems: list[Problem] = []
     if first_given_column(rows, RESULT_COLUMNS) is None:
-        rule = f"the table must give at least one result: {', '.join(RESULT_COLUMNS)}"
+        rule = f"the table must give at least one result: {', '.join(RESULT_COLUMNS)}{hints}"
         problems.append(Problem("", rule))
     if first_given_column(rows, SPARSITY_SOURCES) is None:
-        rule = "the table must say how sparse its runs are, in this column or in `sparsity`"
+        rule = (
+            "the table must say how sparse its runs are, in this column or in `sparsity`, where"
+            f" `units` takes weights left too ('density'){hints}"
+        )
         problems.append(Problem(TARGET_FIELD, rule))
     return problems
 
@@ -178,7 +181,10 @@ def final_rows(rows: pd.DataFrame) -> pd.DataFrame:
     if len(final) < len(rows):
         groups = rows.groupby("trial_id", sort=False)
         for column in (column.name for column in FINAL_COLUMNS if column.name in rows):
-            only_value = groups[column].first().where(groups[column].count() == 1)
+            # A result that is repeated in every row, beside the curve that it came from, is one.
+            counts = groups[column].nunique() if f"{EPOCH_PREFIX}{column}" in rows else None
+            counts = groups[column].count() if counts is None else counts
+            only_value = groups[column].first().where(counts == 1)
             final[column] = final[column].where(final[column].notna(), only_value)
         if "status" in rows:
             final["status"] = groups["status"].last()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,22 @@ from sparsetune.spec.columns import (
 from sparsetune.spec.declaration import digest_of
 
 from ...catalogue import write
+from ...catalogue.template import Sentence
 from ..declared import narrow_dtype
 from ..design import EPOCH_MULTIPLIER_FIELD, EPOCHS_FIELD, TARGET_FIELD
 from ..selection import dense_arm_of
-from .columns import list_names, quote_value
+from .columns.known import (
+    COUNT_COLUMN,
+    EPOCH_PREFIX,
+    LABEL_PREFIX,
+    OWN_PREFIX,
+    RESULT_COLUMNS,
+    TEST_RESULTS,
+)
+from .columns.quotes import list_names, quote_value
 from .rows import (
     METHOD_FIELD,
     ORDER_COLUMNS,
-    RESULT_COLUMNS,
     add_scores,
     add_trial_ids,
     dotted_fields,
@@ -41,12 +49,10 @@ from .rows import (
     sort_rows,
     steady_problems,
 )
-from .units import FRACTION_DECIMALS
+from .targets import sparsity_targets
 
 STRETCH_FIELD = "schedule.stretch"
 LOSS_COLUMNS = ("train_loss", "val_loss", "batch_loss", "test_loss")
-DENSITY_DIGITS = 3
-"""Significant digits of the density that a run is taken to have aimed at."""
 _INFINITIES = (np.inf, -np.inf)
 
 
@@ -58,20 +64,26 @@ class ForeignRuns:
         trials: One row per run.
         history: One row per run and evaluation, in order.
         notes: Decisions made on the way, a sentence each.
+        means: ``n`` and ``COLUMN_sd`` of the runs that are means over several, by their ids.
     """
 
     trials: pd.DataFrame
     history: pd.DataFrame
     notes: tuple[str, ...]
+    means: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
-def build_runs(rows: pd.DataFrame, name: str) -> ForeignRuns:
+def build_runs(
+    rows: pd.DataFrame, name: str, tolerance: float | None = None, hints: str = ""
+) -> ForeignRuns:
     """Build trials from rows with our column names.
 
     Args:
         rows: One row per run, or several that one of `ORDER_COLUMNS` distinguishes, as
             `columns.read_columns` returns them.
         name: Name of the table; also of its one arm where none is given.
+        tolerance: Distance within which sparsities count as one; None for that of their digits.
+        hints: Columns that were not taken and may tell runs apart, for a message; may be empty.
 
     Raises:
         DeclarationError: naming every reason why the rows are no runs.
@@ -83,7 +95,7 @@ def build_runs(rows: pd.DataFrame, name: str) -> ForeignRuns:
     rows, problems = add_trial_ids(rows, order)
     if not problems:
         problems = [*order_problems(rows, order), *steady_problems(rows)]
-    problems += missing_column_problems(rows)
+    problems += missing_column_problems(rows, hints)
     if problems:
         raise DeclarationError(problems, f"the table {quote_value(name)}")
     rows = add_scores(sort_rows(rows, order), notes)
@@ -91,16 +103,55 @@ def build_runs(rows: pd.DataFrame, name: str) -> ForeignRuns:
     if len(trials) < len(rows):
         notes.append(run_count_note(rows, trials, order, is_named))
     # Targets make the cells: everything below needs them, even where none was given.
-    trials[TARGET_FIELD] = _sparsity_targets(trials, notes)
-    problems = list(_target_problems(trials)) or list(_length_problems(trials))
+    given = first_given_column(trials, (TARGET_FIELD, "target"))
+    trials[TARGET_FIELD], problems = sparsity_targets(trials, given, tolerance)
+    if given is None:
+        notes.append(str(_targets_sentence(tolerance)))
+    problems += list(_target_problems(trials)) or list(_length_problems(trials))
     if problems:
         raise DeclarationError(problems, f"the table {quote_value(name)}")
     trials = _add_configurations(trials, notes)
-    trials = _drop_repeated_dense(_add_endings(trials), name, notes)
+    trials = _drop_repeated_dense(_add_endings(trials), name, notes, hints)
+    means = _given_means(trials)
+    problems = list(_repeated_mean_problems(trials, means))
+    if problems:
+        raise DeclarationError(problems, f"the table {quote_value(name)}")
     target = trials.get("target", trials[TARGET_FIELD])
     trials = trials.assign(study=name, twin_id=_twin_ids(trials), target=target)
     history = _history(rows, trials)
-    return ForeignRuns(conform_columns(trials, TRIAL_COLUMNS), history, tuple(notes))
+    conformed = conform_columns(trials, TRIAL_COLUMNS)
+    labels = [name for name in map(str, trials.columns) if name.startswith(LABEL_PREFIX)]
+    conformed = conformed.assign(**{name: trials[name].to_numpy() for name in labels})
+    return ForeignRuns(conformed, history, tuple(notes), means)
+
+
+def _given_means(trials: pd.DataFrame) -> pd.DataFrame:
+    """``n`` and ``COLUMN_sd`` of runs that are means, by their ids."""
+    if COUNT_COLUMN not in trials:
+        return pd.DataFrame()
+    spreads = [f"{name}_sd" for name in RESULT_COLUMNS if f"{name}_sd" in trials]
+    means = trials.set_index("trial_id")[[COUNT_COLUMN, *spreads]].astype("float64")
+    return means[means[COUNT_COLUMN] > 1]
+
+
+def _repeated_mean_problems(trials: pd.DataFrame, means: pd.DataFrame) -> Iterator[Problem]:
+    """Problem of configurations with several means, which no formula here joins."""
+    own = trials[trials["trial_id"].isin(means.index)]
+    is_repeat = own.duplicated(["arm", "config_id"])
+    if is_repeat.any():
+        rule = (
+            "a configuration has one mean: name the columns that tell these apart, in `columns`,"
+            " `search` or `sweep`, or join them"
+        )
+        names = list_names(own.loc[is_repeat, "trial_id"], 3)
+        yield Problem(COUNT_COLUMN, rule, f"several of one configuration: {names}")
+
+
+def _targets_sentence(tolerance: float | None) -> Sentence:
+    """Sentence on sparsities that are taken from those that were reached."""
+    if tolerance is None:
+        return write("reading_targets")
+    return write("reading_tolerance", tolerance=f"{100 * tolerance:.4g}")
 
 
 def conform_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -112,21 +163,6 @@ def conform_columns(frame: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFr
         fields[path] = narrow_dtype(values) if values.dtype == object else values
     conformed = frame.reindex(columns=list(wanted)).astype(wanted)
     return conformed.assign(**fields).reset_index(drop=True)
-
-
-def _sparsity_targets(trials: pd.DataFrame, notes: list[str]) -> pd.Series[Any]:
-    """Sparsity asked for, by run: as given, else the last ``target``, else the last one reached.
-
-    One that was reached is rounded, since a mask never keeps exactly the share asked for.
-    """
-    given = first_given_column(trials, (TARGET_FIELD, "target"))
-    if given is not None:
-        return trials[given].astype("float64")
-    density = 1 - trials["sparsity"].to_numpy(dtype=np.float64)
-    # Rounding the density, not the sparsity: 0.98 and 0.99 differ by half of the weights.
-    rounded = np.array([float(f"{value:.{DENSITY_DIGITS}g}") for value in density])
-    notes.append(str(write("reading_targets")))
-    return pd.Series((1 - rounded).round(FRACTION_DECIMALS), trials.index)
 
 
 def _target_problems(trials: pd.DataFrame) -> Iterator[Problem]:
@@ -261,7 +297,9 @@ def _is_diverged(trials: pd.DataFrame, status: pd.Series[Any]) -> pd.Series[Any]
     return (is_open & is_lost) | (is_infinite & (is_open | status.eq("COMPLETE")))
 
 
-def _drop_repeated_dense(trials: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
+def _drop_repeated_dense(
+    trials: pd.DataFrame, name: str, notes: list[str], hints: str
+) -> pd.DataFrame:
     """Trials without dense ones that repeat a recipe and seed, of which the first stays.
 
     A table with one dense run per sparse one repeats it, since it differs in sparsity fields alone.
@@ -284,8 +322,8 @@ def _drop_repeated_dense(trials: pd.DataFrame, name: str, notes: list[str]) -> p
         same = (trials[keys] == first).all(axis=1)
         ids = list_names(trials.loc[same, "trial_id"], 3)
         rule = (
-            "runs of one configuration must differ in their seed:"
-            " name the columns that tell them apart, or no seed"
+            "runs of one configuration must differ in their seed: name the columns that tell them"
+            f" apart, in `columns`, `search` or `sweep`{hints}"
         )
         got = f"{first['seed']} in runs {ids}, {int(sparse.sum())} repeats in all"
         raise DeclarationError([Problem("seed", rule, got)], f"the table {quote_value(name)}")
@@ -299,14 +337,19 @@ def _twin_ids(trials: pd.DataFrame) -> pd.Series[Any]:
     """
     unknown = pd.Series(pd.NA, trials.index, dtype="string")
     given = trials.get("twin_id", unknown)
-    # A twin that the table lacks cannot be compared with.
-    given = given.where(given.isin(trials["trial_id"]))
+    if given.notna().any():
+        # A twin that the table lacks cannot be compared with.
+        given = given.where(given.isin(trials["trial_id"]))
     if "seed" not in trials:
         return given
     dense = trials["seed"].notna() & (trials[TARGET_FIELD] == 0)
     arms = list(dict.fromkeys(trials.loc[dense, "arm"]))
     fields = [path for path in dotted_fields(trials) if path != STRETCH_FIELD]
+    is_own = [path for path in fields if path.startswith(OWN_PREFIX)]
+    # A field that no dense run has is one of the sparse method.
+    sparse_only = [path for path in is_own if trials.loc[dense, path].isna().all()]
     shared = [path for path in fields if not path.startswith("sparsity.")]
+    shared = [path for path in shared if path not in sparse_only]
     keys = ["dense_arm", "seed", *shared]
     dense_arm = trials["arm"].map(lambda arm: dense_arm_of(arm, arms))
     keyed = trials.assign(dense_arm=trials["arm"].where(dense, dense_arm))
@@ -320,7 +363,10 @@ def _twin_ids(trials: pd.DataFrame) -> pd.Series[Any]:
 
 def _history(rows: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
     """Evaluations of the trials; infinite values become missing, as after a divergence."""
+    rows = _with_epoch_tests(rows)
+    tests = [name for name in TEST_RESULTS if name in rows]
     own = [column.name for column in (*PROGRESS_COLUMNS, *MEASURED_COLUMNS) if column.name in rows]
+    own += tests
     names = ["study", "arm", "config_id", "seed", "role", "status", *dotted_fields(trials)]
     repeated = [name for name in (*names, "length") if name in trials]
     history = rows[["trial_id", *own]].merge(
@@ -334,7 +380,24 @@ def _history(rows: pd.DataFrame, trials: pd.DataFrame) -> pd.DataFrame:
         history["target"] = history[TARGET_FIELD]
     measured = [column.name for column in MEASURED_COLUMNS if column.name in own]
     history[measured] = history[measured].replace([*_INFINITIES], np.nan)
-    return conform_columns(history, HISTORY_COLUMNS)
+    columns = [*HISTORY_COLUMNS, *(c for c in FINAL_COLUMNS if c.name in tests)]
+    return conform_columns(history, columns)
+
+
+def _with_epoch_tests(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the test metrics of every evaluation, where a run has several of them.
+
+    They are those that the table names so, else the results themselves where they vary in a run.
+    """
+    runs = rows["trial_id"]
+    found: dict[str, pd.Series[Any]] = {}
+    for name in TEST_RESULTS:
+        by_epoch = rows.get(f"{EPOCH_PREFIX}{name}")
+        if by_epoch is None and name in rows and (rows[name].groupby(runs).count() > 1).any():
+            by_epoch = rows[name]
+        if by_epoch is not None:
+            found[name] = by_epoch
+    return rows.drop(columns=[name for name in TEST_RESULTS if name in rows]).assign(**found)
 
 
 def _list_trials(trials: pd.DataFrame, mask: pd.Series[Any]) -> str:

@@ -19,8 +19,11 @@ OBJECTIVE_LOWER_IS_BETTER = {
     "val_score": False,
     "val_accuracy": False,
     "val_loss": True,
+    "test_score": False,
+    "test_accuracy": False,
+    "test_loss": True,
 }
-"""True if lower is better, by validation column; the first measured one chooses winners."""
+"""True if lower is better, by column that may choose winners; of those measured the first does."""
 USE_COLUMNS = list(USE_DTYPES)
 _LOST_STATUSES = ("DIVERGED", "PRUNED", "INVALID")
 """Statuses of a run that keep its configuration from winning."""
@@ -36,7 +39,7 @@ def assign_uses(trials: pd.DataFrame, search: Sequence[str], objective: str | No
     """
     role = trials["role"].fillna("both")
     may_search = role.isin(["both", "search"])
-    is_searched = trials["cell"].isin(trials.loc[may_search, "cell"])
+    is_searched = trials["cell"].isin(trials.loc[may_search, "cell"].unique())
     # Runs marked as reports compete only in cells without any other run.
     competes = may_search | (role.eq("report") & ~is_searched)
     base = _base_uses(trials, search)
@@ -83,7 +86,7 @@ def _winner_reports(
     """Runs of each cell's winner that report it: those marked so, else those that chose it."""
     is_winner = base["config_id"] == base["cell"].map(winners)
     fresh = base[is_winner & is_report]
-    reused = base[is_winner & competes & ~base["cell"].isin(fresh["cell"])]
+    reused = base[is_winner & competes & ~base["cell"].isin(fresh["cell"].unique())]
     return pd.concat([fresh, reused])
 
 
@@ -115,7 +118,7 @@ def _pairing_seeds(report: pd.DataFrame) -> pd.Series[Any]:
     is_repeated = report.assign(seed=seed).duplicated(["cell", "seed"], keep=False)
     is_broken = seed.isna() | is_repeated
     # All runs of such a cell lose their seeds: pairing only some would be arbitrary.
-    is_unpaired = report["cell"].isin(report.loc[is_broken, "cell"])
+    is_unpaired = report["cell"].isin(report.loc[is_broken, "cell"].unique())
     cells = report["cell"].nunique()
     unpaired = int(is_unpaired.sum())
     if cells * unpaired > MAX_SEED_ENTRIES:

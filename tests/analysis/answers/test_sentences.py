@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
@@ -297,6 +298,15 @@ def the_dense_recipe_diverged(path: Path) -> Answers:
 
     study = searched(RetuningGain("gmp"))
     return answered(path, study, by_rate({0: -1.6, 0.98: -0.4}), outcome=outcome)
+
+
+@case
+def a_table_without_a_choice_among_its_configurations(path: Path) -> Answers:
+    rates = [0.01, 0.03, 0.1]
+    table = pd.DataFrame(
+        {"sparsity": [0.9] * 3, "optim.lr": rates, "test_accuracy": [0.8, 0.82, 0.81]}
+    )
+    return analysis.answers(analysis.load_table(table, name="gmp"))
 
 
 @pytest.fixture(scope="module")

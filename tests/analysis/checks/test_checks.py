@@ -588,6 +588,12 @@ EXAMPLES: dict[str, list[tuple[Change, Change]]] = {
         (constant(0.7, in_cell(SPARSE, "control")), constant(0.7, in_cell(SPARSE, "search"))),
         (constant(np.nan, some(1, in_cell(SPARSE, "report"))), constant(np.nan, None)),
     ],
+    "SPT035": [
+        (
+            setting("config_id", "another", some(1, in_cell(SPARSE, "report"))),
+            setting("config_id", "another", in_cell(SPARSE, "report")),
+        )
+    ],
 }
 
 
@@ -711,7 +717,8 @@ def test_findings_are_sorted_and_messages_say_what_came(
     assert found["severity"].tolist() == ["error", "warning", "note"]
     first = found.iloc[0]
     assert first["message"] == (
-        "A run must end with the sparsity that was asked for. 3 runs of 1 network did not."
+        "A run must end with the sparsity that was asked for. GMP: 3 of 34 runs did not, in"
+        " 1 network."
         " The one furthest off ended at 90 %, 90 % was asked for."
     )
     assert (first["arm"], first["cell"]) == ("gmp", SPARSE)
@@ -959,3 +966,29 @@ def test_1000_trials_of_200_rows_are_checked_in_a_second(
     spent = time.process_time() - start
     print(f"{len(big.trials())} trials, {len(big.history())} rows: {spent:.2f} s")
     assert spent < 2  # 0.6 s on two cores that nobody shares
+
+
+def test_counts_of_several_arms_are_added_up_and_name_them() -> None:
+    rows = [(arm, 0.9, seed, 0.8) for arm in ("gmp", "acdc") for seed in range(3)]
+    frame = pd.DataFrame(rows, columns=["arm", "sparsity.target", "seed", "sparsity"])
+    table = frame.assign(test_accuracy=0.8)
+    (message,) = checks(load_table(table)).query("code == 'SPT001'")["message"]
+    assert "GMP and AC/DC: 6 of 6 runs did not, in 2 networks." in message
+    mixed = table.assign(sparsity=[0.8, 0.9, 0.9] * 2)
+    (message,) = checks(load_table(mixed)).query("code == 'SPT001'")["message"]
+    assert "GMP and AC/DC: 2 of 6 runs did not, in 2 networks." in message
+    apart = table.assign(sparsity=[0.8] * 3 + [0.9] * 3)
+    (message,) = checks(load_table(apart)).query("code == 'SPT001'")["message"]
+    assert "GMP: 3 of 3 runs did not, in 1 network." in message
+
+
+def test_few_seeds_are_counted_by_their_number() -> None:
+    counts = {0.5: 2, 0.9: 1, 0.95: 1}
+    rows = [(target, seed) for target, count in counts.items() for seed in range(count)]
+    frame = pd.DataFrame(rows, columns=["sparsity.target", "seed"]).assign(test_accuracy=0.8)
+    (message,) = checks(load_table(frame)).query("code == 'SPT003'")["message"]
+    assert "Some have no more than 1 seed, 2 of 3 networks" in message
+    assert message.endswith("Fewer than three have 3 of 3 networks.")
+    even = frame[frame["seed"] == 0]
+    (message,) = checks(load_table(even)).query("code == 'SPT003'")["message"]
+    assert "1 seed, 3 of 3 networks" in message and "Fewer than three" not in message

@@ -219,9 +219,12 @@ def test_wrong_names_are_answered_with_the_right_ones() -> None:
     with pytest.raises(SparsetuneError, match=r"must be one of sparsity\.target, .*got `arm`"):
         importance(made, where={"arm": "gmp"})
     made.objective = None
+    pd.testing.assert_frame_equal(importance(made).frame(), importance(made, "val_error").frame())
+    unranked = ResultsBuilder().search("c", AXES, x, {"train_loss": noise(16)})
+    unranked.objective = None
     with pytest.raises(SparsetuneError, match=r"give `y`"):
-        importance(made)
-    assert list(importance_exhibits(made)) == []
+        importance(unranked)
+    assert list(importance_exhibits(unranked)) == []
 
 
 @pytest.mark.slow

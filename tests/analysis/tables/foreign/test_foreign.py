@@ -20,7 +20,8 @@ from analysis.lengths.summary import summary
 from analysis.recipes.optima.optima import optima
 from analysis.recipes.tuning_gain.retuning import retuning_gain
 from analysis.tables.foreign import TableResults, load_table
-from analysis.tables.foreign.columns import MAX_SUGGESTIONS, known_columns
+from analysis.tables.foreign.columns.known import known_columns
+from analysis.tables.foreign.columns.names import MAX_SUGGESTIONS
 from analysis.tables.results import Results
 from sparsetune.errors import DataError, DeclarationError, SparsetuneError
 from sparsetune.spec.columns import HISTORY_COLUMNS, TRIAL_COLUMNS
@@ -162,18 +163,10 @@ def test_a_unit_and_back_is_the_same(sparsities: list[float], unit: Any) -> None
         ),
         ([2, 10], None, "or 'compression_ratio'"),
         ([0.9, 95], None, "percent and fractions may be mixed, with values from 0.9 to 95"),
-        (
-            [0.9, 95],
-            "percent",
-            "percent and fractions seem mixed, fractions in row 0 (counted from 0)",
-        ),
-        (
-            [0, 0.9, 0.95],
-            "percent",
-            "these look like fractions, not percent: give units={'sparsity.target': 'fraction'}",
-        ),
         (["90%", "0.95"], None, "some values have a percent sign and some have none"),
-        (["90%", "95%"], "density", "a percent sign, but `units` says `density`"),
+        (["90%", "95%"], "fraction", "a percent sign, but `units` says `fraction`"),
+        (["90%", "0.9"], "density", "give units={'sparsity.target': 'density_percent'}"),
+        ([61.5, 10], "density", "`density_percent` if it is in percent"),
         ([0.9, 1.0], None, "a sparsity must lie in [0, 1)"),
         ([0.9, 1.5], "fraction", "must lie in [0, 1]"),
         ([0.5, 2], "compression_ratio", "must be at least 1"),
@@ -183,7 +176,7 @@ def test_a_unit_and_back_is_the_same(sparsities: list[float], unit: Any) -> None
         (
             [0.9, 0.95],
             "parsecs",
-            "must be one of percent, fraction, density, compression_ratio, got `parsecs`",
+            "must be one of fraction, percent, density, density_percent, kept, kept_percent, ",
         ),
     ],
 )
@@ -194,23 +187,23 @@ def test_an_ambiguous_or_impossible_unit_is_refused(given: list[Any], unit: Any,
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("column", "given", "rows"),
     [
-        (
-            [93.1, 0.932, 92.5],
-            "percent and fractions seem mixed, fractions in row 1 (counted from 0)",
-        ),
-        (
-            [0.931, 0.932, 0.925],
-            "these look like fractions, not percent: give units={'test_accuracy': 'fraction'}",
-        ),
+        ("sparsity.target", [0.0139, 50, 90], "0.0139 % in row 0 "),
+        ("sparsity.target", [0, 0.9, 0.95], "0.9 to 0.95 % in rows 1, 2 "),
+        ("test_accuracy", [93.1, 0.932, 92.5], "0.932 % in row 1 "),
+        ("test_accuracy", [0.931, 0.932, 0.925], "0.925 to 0.932 % in rows 0, 1, 2 "),
     ],
 )
-def test_fractions_are_not_taken_for_percent(given: list[Any], said: str) -> None:
-    frame = table(sparsity=[0, 0.9, 0.95], test_accuracy=given)
-    assert said in refusal(frame, units={"test_accuracy": "percent"})
-    assert "test_accuracy" in refusal(
-        frame.assign(test_accuracy=[93.1, 0.932, 9250]), units={"test_accuracy": "percent"}
+def test_a_stated_unit_settles_every_doubt_and_odd_values_are_noted(
+    column: str, given: list[float], rows: str
+) -> None:
+    frame = pd.DataFrame({"sparsity.target": [0, 0.5, 0.9], "test_accuracy": 0.9, column: given})
+    read = load_table(frame, units={column: "percent"})
+    np.testing.assert_allclose(read.trials()[column], np.array(given) / 100, rtol=1e-9)
+    assert any(note.startswith(f"`{column}` is read as percent, {rows}") for note in read.notes)
+    assert "must lie in [0, 100]" in refusal(
+        frame.assign(**{column: 9250}), units={column: "percent"}
     )
 
 
@@ -286,7 +279,7 @@ def test_unknown_names_list_near_and_valid_ones() -> None:
     assert "`cell`: is worked out from the runs" in message
     assert (
         f"of {len(known_columns())} names,"
-        " all in `list(analysis.tables.foreign.columns.known_columns())`" in message
+        " all in `list(analysis.tables.foreign.columns.known.known_columns())`" in message
     )
     assert all(line.count("`") <= 2 * (MAX_SUGGESTIONS + 2) for line in message.splitlines())
 
@@ -381,8 +374,10 @@ def test_a_dotted_field_is_held_to_its_range() -> None:
     assert load_table(frame, units={"sparsity.ramp.start": "percent"}).design.search == (
         "sparsity.ramp.start",
     )
-    epochs = load_table(frame.assign(**{"sparsity.ramp.start": ["2 epochs", "0.1"]})).trials()
-    assert epochs["sparsity.ramp.start"].tolist() == ["2 epochs", "0.1"]
+    mixed = frame.assign(**{"sparsity.ramp.start": ["2 epochs", "0.1"]})
+    assert "give its length, `schedule.epochs` or totals={'epochs': …}" in refusal(mixed)
+    read = load_table(mixed.assign(**{"schedule.epochs": 10})).trials()
+    assert read["sparsity.ramp.start"].tolist() == [0.2, 0.1]
 
 
 @pytest.mark.parametrize(
@@ -501,7 +496,7 @@ def test_rows_that_became_fewer_runs_are_counted() -> None:
         note.startswith("6 rows are 2 runs by arm, configuration and seed") for note in alike
     )
     assert any(note.endswith("map that column to `schedule.epochs`.") for note in alike)
-    single = load_table(history().drop_duplicates("trial_id")).notes
+    single = load_table(history().drop_duplicates("trial_id").assign(epoch=3)).notes
     assert not any("rows are" in note for note in single)
 
 
@@ -779,14 +774,15 @@ def test_analyses_name_what_a_table_lacks() -> None:
     bare = load_table(table(sparsity=[0, 0.9], test_accuracy=[0.9, 0.8]))
     assert sparsity_curve(bare).frame()["mean"].tolist() == [0.9, 0.8]
     with pytest.raises(SparsetuneError, match="val_loss"):
-        optima(bare)
+        analysis.pareto_front(bare)
+    assert optima(bare).frame().empty
     assert retuning_gain(bare).empty
 
 
 def test_faults_of_arguments() -> None:
     frame = table(sparsity=[0.9], val_loss=[1.0])
     assert "must be a mapping" in refusal(frame, ["sparsity"])
-    assert "must be `best`, `all` or left out, got `some`" in refusal(frame, select="some")
+    assert "must be `best`, `all`, `test` or left out, got `some`" in refusal(frame, select="some")
     with pytest.raises(DeclarationError, match="1 problem"):
         load_table(frame, {"seed": "none"})
 

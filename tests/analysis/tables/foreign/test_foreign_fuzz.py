@@ -51,6 +51,7 @@ WILD: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from(
         [
             "93%",
+            "93.1 ± 0.2",
             " 1e-3 ",
             "0.93",
             "nan",
@@ -237,8 +238,15 @@ ARGUMENTS = {
     "columns": st.just(None)
     | st.dictionaries(st.sampled_from(NAMES), st.sampled_from(NAMES), max_size=3),
     "units": st.none() | st.dictionaries(st.sampled_from(NAMES), UNITS, max_size=2),
-    "select": st.sampled_from([None, None, "best", "all", "some"]),
+    "select": st.sampled_from([None, None, "best", "all", "test", "some"]),
     "sweep": st.sampled_from([(), ("optim.lr",), ("optim.name", "x")]),
+    "search": st.lists(st.sampled_from(NAMES), max_size=2),
+    "label": st.lists(st.sampled_from(NAMES), max_size=1),
+    "ignore": st.lists(st.sampled_from([*NAMES, "x"]), max_size=2),
+    "totals": st.sampled_from([None, {"epochs": 4, "steps": 100}, {"epochs": 0}, {"hours": 1}]),
+    "spread": st.sampled_from([None, "sd", "se", "ci"]),
+    "runs_per_mean": st.sampled_from([None, None, 3, 0]),
+    "tolerance": st.sampled_from([None, 0.01, 2]),
 }
 
 

@@ -81,6 +81,7 @@ def test_every_tool_has_its_example() -> None:
     assert [example.title for example in examples(PAGE)] == [
         "Runs that sparsetune did not make",
         "Files and folders",
+        "Means that are given",
         "Ray Tune",
         "Its experiment folder",
         "Optuna",
