@@ -46,6 +46,8 @@ run runs trial fold project entity group timestamp epoch step worker experiment 
 """
 RECORD_WORDS = frozenset(_RECORDS.split())
 """Words of names that record a run or its results, and are no part of its recipe."""
+REPETITION_WORDS = frozenset({"seed", "rep", "repeat", "replicate", "fold"})
+"""Those of them that tell repetitions apart, also where a tool keeps them with the recipe."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +214,7 @@ def _tells_recipes_apart(column: pd.Series[Any], recipes: Recipes) -> bool:
     name = str(column.name).lower()
     words = {word for word in re.split(r"[^a-z0-9]+", name) if word}
     is_hyperparameter = name.startswith(TOOL_PREFIXES)
-    if words & RECORD_WORDS and not is_hyperparameter:
+    if words & REPETITION_WORDS or (words & RECORD_WORDS and not is_hyperparameter):
         return False
     values = to_text(column).replace("", np.nan)
     if not recipes.differ_in(values) or not recipes.is_constant_in_runs(values):

@@ -225,7 +225,7 @@ def test_several_files_are_one_table(tmp_path: Path) -> None:
     for part in (0, 1):
         folder = tmp_path / f"part-{part}"
         folder.mkdir()
-        RUNS.assign(seed=part, label=part).to_csv(folder / "runs.csv", index=False)
+        RUNS.assign(seed=part, note=part).to_csv(folder / "runs.csv", index=False)
     results = load_table(str(tmp_path / "part-*" / "runs.csv"))
     assert results.trials()["seed"].tolist() == [0, 0, 0, 1, 1, 1]
     assert results.design.name == tmp_path.name
