@@ -53,6 +53,7 @@ def trial_rows(trials: int) -> list[Row]:
     title = f"{trials} one-epoch digits trials, {WORKERS} workers: seconds of a worker for each"
     alone = training_alone(trials)
     rows = [Row(title, "`train` alone, two processes", alone)]
+    worker_seconds(OURS, 2 * WORKERS)  # the first to start reads all libraries from the disk
     starts = []
     for name in WAYS:
         startup, seconds = worker_seconds(name, trials)
