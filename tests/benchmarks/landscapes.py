@@ -1,7 +1,8 @@
 """Searches replayed over recorded landscapes: how good is what they choose, for how many epochs.
 
 Regrets, epochs and intervals are those of `sparsetune replay`: see `search.replay.regret`. Half of
-the cells served to choose the rules; the other half is held out.
+the cells served to choose the rules; the other half is held out. Samplers are compared on
+landscapes that forests predict, too.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 from sparsetune.study import Study
 from sparsetune.study.space import Uniform
+from tests.benchmarks.forest_landscapes import forest_cell
 from tests.benchmarks.rows import Row
 
 FOLDER = Path(__file__).parents[2] / "studies" / "records" / "landscapes"
@@ -52,6 +54,13 @@ COMPARED = (
     "gp:32+early",
 )
 """Searches beside the default, as `sparsetune replay` names them."""
+SAMPLED = ("sobol", "sobol:16", "sobol:8", "gp:16", "gp:32")
+"""Searches that train all to their end, which are compared on predicted landscapes too."""
+MIN_FOREST_CONFIGURATIONS = 128
+"""Recorded configurations of a cell that a forest is fitted to, at least."""
+FOREST_POINTS = 256
+FOREST_SEEDS = 4
+"""Points of a predicted landscape, and runs at each."""
 
 
 def default_method() -> SearchMethod:
@@ -74,23 +83,35 @@ def landscape_rows(replicates: int) -> list[Row]:
     quiet_optuna()
     rows = []
     halves: dict[str, list[RecordedCell]] = {"chosen on": [], "held out": []}
+    forests = []
     for path in sorted(FOLDER.glob("*.parquet")):
         for cell in read_landscape(path):
             if cell.cell.name in RECORDED_AGAIN.get(path.stem, ()):
                 continue
             is_held_out = cell.cell.name not in CHOSEN_ON.get(path.stem, ())
             halves["held out" if is_held_out else "chosen on"].append(cell)
+            if len(cell.configurations) >= MIN_FOREST_CONFIGURATIONS:
+                forests.append(forest_cell(cell, FOREST_POINTS, FOREST_SEEDS))
+    every = methods()
     for half, cells in halves.items():
-        if cells:
-            rows += list(_half_rows(f"landscapes, {half}", cells, replicates))
+        rows += list(_table_rows(f"landscapes, {half}", cells, every, replicates))
+    # A forest knows ends of runs alone, which no rule can stop.
+    whole = parse_methods(SAMPLED, stopping_rules(), WHOLE)
+    named = [one.method._replace(name=one.words) for one in whole]
+    fewer = max(1, replicates // 2)
+    rows += list(_table_rows("landscapes, predicted by forests", forests, named, fewer))
     return rows
 
 
-def _half_rows(title: str, cells: Sequence[RecordedCell], replicates: int) -> Iterator[Row]:
+def _table_rows(
+    title: str, cells: Sequence[RecordedCell], methods: Sequence[SearchMethod], replicates: int
+) -> Iterator[Row]:
+    if not cells:
+        return
     replay = SearchReplay(cells, WHOLE, replicates)
     searches = replicates * sum(len(cell.seeds) for cell in cells)
     deviation = fmean(cell.seed_deviation for cell in cells)
-    for method in methods():
+    for method in methods:
         start = time.perf_counter()
         estimate = regret_estimate(replay.draws(method))
         seconds = time.perf_counter() - start
