@@ -68,7 +68,8 @@ def test_a_disk_that_fills_under_ledger_and_checkpoints_loses_nothing(
     said = capsys.readouterr().err
     assert f"`{directory}" in said and "No space left on device" in said and "Traceback" not in said
     kept = list(ledger.read_lines(directory / "ledger"))
-    assert len(kept) >= 20
+    # All but the line that opens the ledger, which is no record.
+    assert len(kept) >= 19
 
     folder = directory / "trials"
     folder.mkdir(exist_ok=True)
