@@ -11,8 +11,8 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sparsetune.errors import SparsetuneError
@@ -142,6 +142,25 @@ def _process_start_by_ps(pid: int) -> str | None:
     """Start of a process as POSIX's ``ps`` prints it."""
     state, _, start = _command_output("ps", "-o", "stat=,lstart=", "-p", str(pid)).partition(" ")
     return None if state.startswith("Z") else start.strip() or None
+
+
+@contextmanager
+def changed_environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """While open, this process has other variables of its environment; None removes one."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set_variables(variables)
+    try:
+        yield
+    finally:
+        _set_variables(before)
+
+
+def _set_variables(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def socket_folder() -> str:

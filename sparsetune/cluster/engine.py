@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 from ray import tune
@@ -19,6 +16,7 @@ from sparsetune.cluster.stop_request import StopRequest
 from sparsetune.cluster.trial_source import TrialSource
 from sparsetune.cluster.worker import run_trial
 from sparsetune.errors import first_line
+from sparsetune.machine import changed_environment
 
 TUNE_VARIABLES = {
     # The ledger has every result; Tune would write each to three files more.
@@ -44,7 +42,24 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
         started again.
     """
     folder = tempfile.mkdtemp(prefix="sparsetune-")
-    tuner = tune.Tuner(
+    try:
+        with changed_environment(TUNE_VARIABLES):
+            _tuner(source, share, stopping, folder).fit()
+        return True
+    except RuntimeError as error:
+        if not isinstance(error.__cause__, OutOfMemoryError):
+            raise
+        source.on_memory_kill(first_line(error.__cause__))
+        return False
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tuner(
+    source: TrialSource, share: TrialResources, stopping: StopRequest, folder: str
+) -> tune.Tuner:
+    """Ray's tuner that runs the source's trials, with its own files in a folder."""
+    return tune.Tuner(
         tune.with_resources(run_trial, share._asdict()),
         tune_config=tune.TuneConfig(
             search_alg=_SourceSearcher(source),
@@ -68,31 +83,6 @@ def run_tune(source: TrialSource, share: TrialResources, stopping: StopRequest) 
             failure_config=tune.FailureConfig(max_failures=0),
         ),
     )
-    try:
-        with _environment(TUNE_VARIABLES):
-            tuner.fit()
-        return True
-    except RuntimeError as error:
-        if not isinstance(error.__cause__, OutOfMemoryError):
-            raise
-        source.on_memory_kill(first_line(error.__cause__))
-        return False
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """While open, this process has other variables of its environment."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
 
 
 class _NotPickled:

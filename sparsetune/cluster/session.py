@@ -18,13 +18,11 @@ from ray._private import ray_constants
 from ray._private import worker as ray_worker
 
 from sparsetune.errors import ClusterError
-from sparsetune.machine import socket_folder, usable_cpus
+from sparsetune.machine import changed_environment, socket_folder, usable_cpus
 from sparsetune.units import MIB_BYTES
 
 CONNECT_SECONDS = 5
 """A cluster's port must take a connection within this time."""
-TOKEN_VARIABLES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
-"""Variables that Ray takes its token from."""
 MAX_STARTS = 2
 """Starts of a local Ray: it gives up after 30 s, which a busy machine may take."""
 
@@ -95,17 +93,12 @@ def _token_required() -> Iterator[None]:
     if "RAY_AUTH_MODE" in os.environ:
         yield
         return
-    before = {name: os.environ.get(name) for name in TOKEN_VARIABLES}
-    os.environ.update({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
-    os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
-    _read_token_again()
+    token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
-        yield
+        with changed_environment({**token, "RAY_AUTH_TOKEN_PATH": None}):
+            _read_token_again()
+            yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
         _read_token_again()
 
 

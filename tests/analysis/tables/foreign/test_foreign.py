@@ -27,16 +27,7 @@ from sparsetune.errors import DataError, DeclarationError, SparsetuneError
 from sparsetune.spec.columns import HISTORY_COLUMNS, TRIAL_COLUMNS
 from sparsetune.study.space import Choice, LogUniform, Uniform
 from tests.analysis.conftest import DIGITS, FASHION, SMALL, Simulation
-
-
-def table(**columns: Any) -> pd.DataFrame:
-    return pd.DataFrame(columns)
-
-
-def refusal(*arguments: Any, **options: Any) -> str:
-    with pytest.raises(SparsetuneError) as caught:
-        load_table(*arguments, **options)
-    return str(caught.value)
+from tests.analysis.tables.foreign.loading import refusal, table
 
 
 def targets(results: TableResults) -> list[float]:

@@ -18,19 +18,9 @@ from analysis.lengths.verdicts import undertraining
 from analysis.recipes.importance.importance import importance
 from analysis.tables.foreign import TableResults, load_table
 from analysis.tables.foreign.columns.known import column_forms, known_columns
-from sparsetune.errors import SparsetuneError
+from tests.analysis.tables.foreign.loading import refusal, table
 
 RATES = (0.01, 0.03, 0.1, 0.3)
-
-
-def table(**columns: Any) -> pd.DataFrame:
-    return pd.DataFrame(columns)
-
-
-def refusal(*arguments: Any, **options: Any) -> str:
-    with pytest.raises(SparsetuneError) as caught:
-        load_table(*arguments, **options)
-    return str(caught.value)
 
 
 def grid(axis: str, values: Any, seeds: Any = (0,), **more: Any) -> pd.DataFrame:
