@@ -63,6 +63,8 @@ class Length:
     def _read(cls, given: Any) -> Length:
         if isinstance(given, Length):
             return given
+        if type(given) is float:  # as in most recorded trials, of which there may be thousands
+            return cls(given)
         if isinstance(given, int | float) and not isinstance(given, bool):
             with suppress(OverflowError):
                 return cls(float(given))

@@ -19,8 +19,7 @@ from sparsetune.storage.records import Ended, Proposed, Started
 from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Minimize, Study
 from sparsetune.study.additions import Grant, granted_seeds, reached_look
-from sparsetune.study.budget import COST_AXES
-from sparsetune.study.budget import trained_epochs as epochs_of
+from sparsetune.study.budget import COST_AXES, trained_epochs
 from sparsetune.study.cells import is_searched
 from sparsetune.study.questions.contrasts import Runs
 from sparsetune.study.selection import objective_of, winner_of
@@ -249,7 +248,7 @@ class Planner:
                 # What a stopped trial has trained is all that it ever trains.
                 epochs[use.trial_id] = trial.epochs
             else:
-                epochs[use.trial_id] = epochs_of(use.configuration.spec)
+                epochs[use.trial_id] = use.configuration.epochs
         for name in self._unknown_names(plan):
             epochs[name] = plan.longest
         return epochs
@@ -275,10 +274,10 @@ class Planner:
         if self.study.at_most and self.study.at_most.epochs:
             limit = self.study.at_most.epochs
         if self.study.equal == "epochs":
-            return max(epochs_of(plan.cell.spec), min(epochs_of(longest), limit))
+            return max(trained_epochs(plan.cell.spec), min(trained_epochs(longest), limit))
         # A searched ramp changes how far a trial is stretched.
         recipes = (longest, *plan.cell.corner_recipes())
-        return min(max(epochs_of(self._proposals.find_trial(spec)) for spec in recipes), limit)
+        return min(max(trained_epochs(self._proposals.find_trial(spec)) for spec in recipes), limit)
 
     def _known(self, plan: CellPlan) -> Iterator[TrialUse]:
         """Every use of the cell whose recipe is known."""

@@ -12,6 +12,7 @@ from sparsetune.spec.columns import Role
 from sparsetune.storage.records import Proposed
 from sparsetune.storage.trial_state import TrialState
 from sparsetune.study import Study
+from sparsetune.study.budget import trained_epochs
 from sparsetune.study.cells import Cell
 from sparsetune.study.choices import searched_values
 from sparsetune.study.space import Axis, Value
@@ -47,6 +48,11 @@ class Configuration:
     def config_id(self) -> str:
         """Digest of the recipe, which is the same for every seed."""
         return self.spec.config_id()
+
+    @cached_property
+    def epochs(self) -> float:
+        """Epochs of one of its trials that is trained to its end."""
+        return trained_epochs(self.spec)
 
     def trial_id(self, seed: int) -> str:
         """Id of the trial with this seed."""

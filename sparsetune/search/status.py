@@ -16,10 +16,11 @@ from sparsetune.costs.memory import peak_memory
 from sparsetune.costs.pace import measure_pace, observe_launch
 from sparsetune.imports import without_own_code
 from sparsetune.paths import Place
-from sparsetune.search.planner import build_planner
+from sparsetune.search.planner import Planner, build_planner
 from sparsetune.search.sampling.points import quiet_optuna
 from sparsetune.search.study_view import StudyView
 from sparsetune.storage import RecordedStudy, StudyDirectory
+from sparsetune.storage.ledger import paused_garbage_collection
 from sparsetune.storage.records import Started
 from sparsetune.storage.trial_state import fold_records
 from sparsetune.terminal import TextConsole
@@ -46,8 +47,9 @@ def study_status(path: Place, *, salvage: bool = False) -> dict[str, Any]:
         StudyDirectoryError: if ``path`` is not a study directory, or is damaged.
     """
     directory = StudyDirectory(path)
-    recorded = directory.recorded(salvage=salvage, logs=False)
-    return _status_facts(directory, _view_of(recorded), recorded.notices)
+    with paused_garbage_collection():
+        recorded = directory.recorded(salvage=salvage, logs=False)
+        return _status_facts(directory, _view_of(recorded), recorded.notices)
 
 
 @without_own_code()
@@ -66,7 +68,9 @@ def _view_of(recorded: RecordedStudy) -> StudyView:
 def _status_facts(
     directory: StudyDirectory, view: StudyView, notices: Sequence[str]
 ) -> dict[str, Any]:
-    done, total = view.epochs()
+    epochs = view.planner.expected_epochs()
+    left = view.trials_left()
+    done, total = view.epochs(epochs)
     knows_lengths = view.planner.knows_lengths
     driver = directory.driver()
     # None yet where the driver has only just begun.
@@ -78,7 +82,7 @@ def _status_facts(
     if launched is not None:
         speed = measure_pace(view.trials(), launched, now)
         if knows_lengths:
-            seconds_left = observe_launch(view.trials(), launched).seconds(view.trials_left(), now)
+            seconds_left = observe_launch(view.trials(), launched).seconds(left, now)
     retries = _list_retries(view)
     peaks = peak_memory(view.trials())
     return {
@@ -86,8 +90,8 @@ def _status_facts(
         "directory": str(directory.path),
         "driver": driver,
         "trials": dict(view.counts()),
-        "expected": len(view.planner.expected_epochs()),
-        "expected_at_most": _expected_at_most(view),
+        "expected": len(epochs),
+        "expected_at_most": _expected_at_most(view.planner) if left else len(epochs),
         # A study without trials has nothing left to do.
         "progress": (done / total if total else 1.0) if knows_lengths else None,
         "trials_per_hour": speed.trials_per_hour if speed else None,
@@ -104,11 +108,9 @@ def _status_facts(
     }
 
 
-def _expected_at_most(view: StudyView) -> int:
-    """Number of trials, with the seeds of every look that may follow; none does once all ended."""
-    is_left = bool(view.trials_left())
-    planner = view.planner.at_last_look() if is_left else view.planner
-    return len(planner.expected_epochs())
+def _expected_at_most(planner: Planner) -> int:
+    """Number of trials, with the seeds of every look that may follow."""
+    return len(planner.at_last_look().expected_epochs())
 
 
 def _newest_errors(view: StudyView) -> list[dict[str, Any]]:
@@ -148,9 +150,10 @@ def print_status(path: Place, *, watch: bool = False, salvage: bool = False) -> 
 @without_own_code()
 def render_status(directory: StudyDirectory, salvage: bool = False) -> Group:
     """The state as a person sees it."""
-    recorded = directory.recorded(salvage=salvage, logs=False)
-    view = _view_of(recorded)
-    return Group(*_status_lines(_status_facts(directory, view, recorded.notices), view))
+    with paused_garbage_collection():
+        recorded = directory.recorded(salvage=salvage, logs=False)
+        view = _view_of(recorded)
+        return Group(*_status_lines(_status_facts(directory, view, recorded.notices), view))
 
 
 def _status_lines(facts: dict[str, Any], view: StudyView) -> Iterator[RenderableType]:

@@ -50,11 +50,14 @@ class StudyView:
                 left[name] = TrialLeft(epochs, may_stop=stopping and searches)
         return list(left.values())
 
-    def epochs(self) -> tuple[float, float]:
-        """Epochs that are done or will never run, and epochs of the whole study as far as known."""
-        epochs = self.planner.expected_epochs()
-        total = sum(epochs.values())
-        return total - self._left(epochs), total
+    def epochs(self, expected: dict[str, float]) -> tuple[float, float]:
+        """Epochs that are done or will never run, and epochs of the whole study as far as known.
+
+        Args:
+            expected: Epochs of every trial, from `Planner.expected_epochs`.
+        """
+        total = sum(expected.values())
+        return total - self._left(expected), total
 
     def _left(self, epochs: dict[str, float]) -> float:
         """Epochs that are still to be trained."""

@@ -113,6 +113,8 @@ class OptimSpec(Declaration):
 
     @model_validator(mode="after")
     def _has_no_argument_twice(self) -> OptimSpec:
+        if not self.arguments:
+            return self
         fields = ARGUMENT_FIELDS.get(self.name, {})
         twice = [name for name in self.arguments if name in fields]
         if twice:

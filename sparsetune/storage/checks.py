@@ -12,6 +12,8 @@ from dataclasses import fields
 from functools import cache
 from typing import Any, Literal, NamedTuple, TypeGuard, Union, get_args, get_origin, get_type_hints
 
+from pydantic_core import from_json
+
 from sparsetune.errors import StudyDirectoryError
 from sparsetune.paths import Place, read_content
 from sparsetune.spec import TrialSpec
@@ -128,8 +130,18 @@ def parse_lines(lines: Sequence[bytes]) -> list[Any]:
     """
     for line in lines:
         require_length(line)
-    text = b",".join(lines)
-    values: list[Any] = _parse(b"[" + text + b"]")
+    return join_and_parse(lines)
+
+
+def join_and_parse(lines: Sequence[bytes]) -> list[Any]:
+    """Plain values of lines whose lengths were checked; see `parse_lines`."""
+    # One call of the parser for all lines is faster than one for each.
+    text = b"[" + b",".join(lines) + b"]"
+    try:
+        # Twice as fast as the standard library's.
+        values: list[Any] = from_json(text, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        values = _parse(text)  # which says what is wrong
     return values
 
 

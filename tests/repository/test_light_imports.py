@@ -25,11 +25,16 @@ STORES = {"fsspec", "upath", "s3fs", "botocore", "aiobotocore"}
 
 def loaded(*arguments: str) -> set[str]:
     """Top-level packages that a Python process with these arguments imports."""
+    return {module.partition(".")[0] for module in loaded_modules(*arguments)}
+
+
+def loaded_modules(*arguments: str) -> set[str]:
+    """Modules that a Python process with these arguments imports."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *arguments], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
 
 
 @pytest.mark.parametrize(
@@ -45,6 +50,7 @@ def test_the_state_of_a_study_is_shown_without_torch_or_ray() -> None:
     packages = loaded("-c", "import sparsetune.search.status")
     assert "optuna" in packages
     assert packages & ((HEAVY | STORES) - {"optuna"}) == set()
+    assert "scipy.stats" not in loaded_modules("-c", "import sparsetune.search.status")
 
 
 def test_the_public_names_are_those_that_load() -> None:

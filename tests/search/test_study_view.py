@@ -28,7 +28,7 @@ def test_counts_steps_and_cells(half_done: StudyDirectory) -> None:
     assert board.counts() == {"COMPLETE": 1, "DIVERGED": 1, "RUNNING": 1, "FAILED": 1}
     # Of what ended early, the rest does not run: 4 epochs that diverged at the first, 8 that
     # failed.
-    assert board.epochs() == (4 + 4 + 2 + 8, 2 * 2 * (4 + 8))
+    assert board.epochs(board.planner.expected_epochs()) == (4 + 4 + 2 + 8, 2 * 2 * (4 + 8))
     assert [
         (c["cell"], c["finished"], c["running"], c["winner_objective"], c["searched"])
         for c in board.cells()

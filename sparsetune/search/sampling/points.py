@@ -14,7 +14,6 @@ from functools import lru_cache
 
 import numpy as np
 import optuna
-from scipy.stats import qmc
 
 from sparsetune.search.sampling.optuna_form import Point
 from sparsetune.search.sampling.suggestions import suggest_values
@@ -91,6 +90,8 @@ def _sobol_points(seed: int, dimensions: int, log2_points: int) -> np.ndarray:
 
     A longer sequence begins with the shorter one.
     """
+    from scipy.stats import qmc  # it takes a second, and only launches draw points
+
     sequence = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
     return sequence.random_base2(log2_points)
 
