@@ -36,6 +36,19 @@ TABLE_SENTENCES = {
         "a table has several rows for a run",
         "{rows} rows are {runs} runs by {by}, of which `{order}` tells the evaluations apart.",
     ),
+    "reading_melted": Template(
+        "a table has a row for each measure",
+        "The table is melted: {measures} names what {values} holds. It was read with a column for"
+        " each measure.",
+    ),
+    "reading_repeats": Template(
+        "rows of a table repeat others",
+        "Rows that equal an earlier one in every column are left out: {count} of {rows}.",
+    ),
+    "reading_empty_runs": Template(
+        "a table with a column for each seed has empty cells",
+        "Empty cells are taken for runs that were not made: {count}.",
+    ),
     "reading_lengths": Template(
         "the same, where runs have no ids",
         "If every row is a run of that length, map that column to `{field}`.",

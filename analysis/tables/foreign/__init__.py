@@ -35,6 +35,7 @@ from .columns.values import ReadColumns, read_columns
 from .reading import reading_table
 from .rows import ORDER_COLUMNS, first_given_column
 from .runs import ForeignRuns, build_runs
+from .shapes import ColumnName, further_seed_problems, reshape, sparsity_column_advice
 from .source import read_source
 
 MAX_LISTED_IGNORED_COLUMNS = 20
@@ -113,7 +114,7 @@ class TableResults(Results):
 
 def load_table(
     path_or_frame: str | os.PathLike[str] | pd.DataFrame,
-    columns: Mapping[str, Hashable] | None = None,
+    columns: Mapping[str, ColumnName] | None = None,
     units: Mapping[str, Unit] | None = None,
     *,
     select: Select | None = None,
@@ -138,7 +139,10 @@ def load_table(
             `sparsetune.spec.columns.TRIAL_COLUMNS` (``test_accuracy``, ``val_loss``, ``sparsity``,
             ``epoch``, ``seed``, ``status``, ``arm``, ``trial_id``) and dotted fields of a
             `TrialSpec` (``optim.lr``, ``sparsity.target``). Columns that have our names need not be
-            listed. A test metric of every epoch, beside the result, is ``epoch_test_accuracy``.
+            listed. A test metric of every epoch, beside the result, is ``epoch_test_accuracy``. A
+            result may stand in several columns: a list names one for each seed, ``{0.5: "50 %",
+            0.9: "90 %"}`` one for each sparsity. In a melted table, ours are asked for by the
+            measures that it names.
         units: Unit by our column name: of a fraction ``percent`` or ``fraction``; of a sparsity
             also ``density``, ``density_percent`` (or ``kept``, ``pruned`` and their percent) and
             ``compression_ratio``; of an accuracy ``error``, of an error ``accuracy``, each also in
@@ -178,7 +182,6 @@ def load_table(
         DeclarationError: naming everything in the table that is unknown, missing or ambiguous.
     """
     source = read_source(path_or_frame)
-    table = source.frame
     name = source.name if name is None else str(name)
     given = GivenSpread(spread, runs_per_mean, COUNT_COLUMN in (columns or {}))
     lists = ColumnLists(sweep=sweep, search=search, label=label, ignore=ignore)
@@ -187,8 +190,13 @@ def load_table(
     problems += _number_problems(given, tolerance)
     if problems:
         raise DeclarationError(problems, "the arguments of `load_table`")
-    certain = _certain_columns(source, columns or {}, lists)
-    choices, problems = resolve_choices(table, certain | dict(columns or {}), lists)
+    shaped = reshape(source.frame, columns or {})
+    if shaped.problems:
+        raise DeclarationError(shaped.problems, f"the table {quote_value(name)}")
+    table = shaped.frame
+    given_columns = shaped.columns
+    certain = _certain_columns(replace(source, frame=table), given_columns, lists)
+    choices, problems = resolve_choices(table, certain | given_columns, lists)
     read, more = read_columns(table, choices, dict(units or {}), given)
     problems += more
     # An empty table is reported along with wrong names, so that both can be fixed at once.
@@ -201,9 +209,10 @@ def load_table(
         raise DeclarationError(problems, f"the table {quote_value(name)}")
     untaken = _untaken_columns(table, read, choices)
     runs = build_runs(add_standard_deviations(read.rows), name, tolerance, _hints(untaken))
-    runs = replace(runs, notes=(*source.said(certain), *read.notes, *runs.notes))
+    notes = (*source.said(certain), *shaped.notes, *read.notes, *runs.notes)
+    runs = replace(runs, notes=notes)
     implied = infer_cells(runs, name, select, list(choices.sweep), list(choices.search))
-    named = certain | dict(columns or {})
+    named = certain | given_columns
     sources = tuple((ours, str(theirs)) for ours, theirs in named.items())
     reading = reading_table(table, read, choices, implied.design)
     ignored = tuple(map(str, untaken))
@@ -245,6 +254,7 @@ def _settle(
     taken = [column for column in table.columns if column not in untaken]
     results = [name for name in RESULT_COLUMNS if name in rows]
     problems += untold_mean_problems(table, taken, results)
+    problems += further_seed_problems(read.theirs, untaken)
     problems += untaken_axis_problem(table, rows, untaken, order)
     return read, problems
 
@@ -258,7 +268,9 @@ def _untaken_columns(table: pd.DataFrame, read: ReadColumns, choices: Choices) -
 
 def _hints(untaken: Sequence[Hashable]) -> str:
     """End of a message that asks for columns: those that were not taken."""
-    return f"; not taken are {list_names(map(str, untaken), 10)}" if untaken else ""
+    if not untaken:
+        return ""
+    return f"; not taken are {list_names(map(str, untaken), 10)}{sparsity_column_advice(untaken)}"
 
 
 def _argument_problems(columns: object, units: object, totals: object, name: str) -> list[Problem]:

@@ -445,7 +445,7 @@ def test_rows_of_a_run_are_sorted_and_the_last_one_counts() -> None:
 
 
 def test_two_rows_at_one_step_are_refused() -> None:
-    twice = pd.concat([history(), history().iloc[[2]]])
+    twice = pd.concat([history(), history().iloc[[2]].assign(val_loss=9.0)])
     assert "several of `a` at 3, 2 rows in all" in refusal(twice)
 
 

@@ -316,7 +316,8 @@ def test_faults_of_means() -> None:
     assert "needs the number of runs" in refusal(
         frame, {"test_accuracy": "mean", "test_accuracy_sd": "std"}, ignore=["num_seeds"]
     )
-    twice = pd.concat([frame, frame], ignore_index=True)
+    other = frame.assign(mean=frame["mean"] - 0.001)
+    twice = pd.concat([frame, other], ignore_index=True)
     assert "a configuration has one mean" in refusal(twice, NAMED)
     assert "must hold numbers in [0, inf]" in refusal(frame.assign(std=-0.1), NAMED)
     assert "must be `sd`" in refusal(frame, NAMED, spread="sem")
