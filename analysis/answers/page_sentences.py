@@ -208,6 +208,10 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "SPT035 found something",
         "Some marks are means over different configurations: they have a spread, no interval.",
     ),
+    "check_SPT036": Template(
+        "SPT036 found something",
+        "Networks lack different seeds, as if bad runs were left out.",
+    ),
     "check_other": Template(
         "a check without a sentence of its own found something",
         "A check found something that may mislead: see the checks under More.",

@@ -202,6 +202,10 @@ CHECK_SENTENCES = {
         "SPT032 found counts: how sure",
         "That is more than chance explains where runs fall on all sparsities alike (p = {p}).",
     ),
+    "found_patchy": Template(
+        "SPT036 found networks",
+        "{cells} of {networks} lack some of the {asked} seeds, but not the same ones: {names}.",
+    ),
     "found_swapped": Template(
         "SPT033 found an accuracy and a loss",
         "{first} falls where {second} should, and {second} rises where {first} should.",

@@ -38,8 +38,8 @@ TABLE_SENTENCES = {
     ),
     "reading_melted": Template(
         "a table has a row for each measure",
-        "The table is melted: {measures} names what {values} holds. It was read with a column for"
-        " each measure.",
+        "The table is melted, and read with a column for each measure: {measures} names what"
+        " {values} holds.",
     ),
     "reading_repeats": Template(
         "rows of a table repeat others",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from ..catalogue import write
 from ..estimates.means import MEASURE_COLUMNS, add_dense_points, cell_means
 from ..wording import format_seeds
+from .digits import decimals, significant_digits
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
     MAX_NAMED_CELLS,
@@ -38,6 +39,8 @@ SEED_LOSS_COLUMNS = ("train_loss", "val_loss", "train_entropy", "val_entropy", "
 """Columns that two independent runs never share to the last digit."""
 MIN_SIGNIFICANT_DIGITS = 5
 """Digits from which on equal numbers are no chance: a spreadsheet's .31 and .31 prove nothing."""
+MAX_COINCIDENCES = 0.01
+"""Pairs of equal runs that chance may make in a table whose equal runs count as copies."""
 DEPENDENCE_SENTENCES = {
     "equal": "found_equal",
     "start": "found_same_start",
@@ -193,23 +196,45 @@ def _measured_losses(rows: pd.DataFrame) -> list[str]:
 
 
 def _has_same_losses(rows: pd.DataFrame) -> pd.Series[Any]:
-    """True for trials whose final losses and measures equal those of another seed."""
+    """True for trials whose final losses and measures equal those of another seed, and not by
+    chance.
+    """
     losses = _measured_losses(rows)
     measured = rows[rows[losses].notna().all(axis=1)] if losses else rows[:0]
     measured = measured[_has_enough_digits(measured[losses])]
     others = [name for name in MEASURE_COLUMNS if name in rows and name.endswith(_MEASURE_SUFFIXES)]
-    keys = list(dict.fromkeys(["arm", "config_id", *losses, *others]))
-    return measured.duplicated(keys, keep=False).reindex(rows.index, fill_value=False)
+    names = list(dict.fromkeys([*losses, *others]))
+    recipe = measured.groupby(["arm", "config_id"], dropna=False, sort=False)
+    copies = measured.groupby(["arm", "config_id", *names], dropna=False, sort=False)["arm"]
+    more = copies.transform("size") - 1
+    runs = recipe["arm"].size()
+    pairs = int((runs * (runs - 1) // 2).sum())
+    shares = [_equal_share(measured[name].astype("float64"), recipe.ngroup()) for name in names]
+    expected = pairs * float(np.prod(shares)) ** more
+    is_copy = (more > 0) & (expected < MAX_COINCIDENCES)
+    return is_copy.reindex(rows.index, fill_value=False)
+
+
+def _equal_share(values: pd.Series[Any], recipes: pd.Series[Any]) -> float:
+    """Probability that two runs of one recipe have an equal value, by their spread and decimals.
+
+    Two normal numbers of one mean lie within a unit with probability unit / (2 sqrt(pi) sd).
+    """
+    known = values.dropna()
+    if known.empty:
+        return 1.0
+    unit = 10.0 ** -max(map(decimals, known))
+    # Copies would make the spread smaller.
+    distinct = pd.DataFrame({"recipe": recipes[known.index], "value": known}).drop_duplicates()
+    spreads = distinct.groupby("recipe")["value"].std().dropna()
+    spread = float(spreads.median()) if len(spreads) else float(known.abs().median()) / 100
+    return min(1.0, unit / (2 * math.sqrt(math.pi) * spread)) if spread > 0 else 1.0
 
 
 def _has_enough_digits(values: pd.DataFrame) -> pd.Series[Any]:
     """True for rows with a value of at least `MIN_SIGNIFICANT_DIGITS` significant digits."""
-    digits = values.astype("float64").map(_significant_digits).where(values.notna(), 0)
+    digits = values.astype("float64").map(significant_digits, na_action="ignore").fillna(0)
     return (digits >= MIN_SIGNIFICANT_DIGITS).any(axis=1)
-
-
-def _significant_digits(value: float) -> int:
-    return len(Decimal(repr(value)).normalize().as_tuple().digits)
 
 
 def _has_same_start(evidence: Evidence, rows: pd.DataFrame) -> pd.Series[Any]:

@@ -16,6 +16,7 @@ from ..measure import Measure
 from ..recipes.axis_text import format_value
 from ..recipes.optima.edges import edges
 from ..recipes.responses import ranking_measure
+from .digits import decimals
 from .evidence import Evidence, has_value, require_columns
 from .finding import (
     Count,
@@ -25,7 +26,6 @@ from .finding import (
     format_count,
     list_names,
 )
-from .suspicions.digits import decimals
 
 COMPARED_MEASURES = (
     "val_accuracy",

@@ -10,9 +10,9 @@ import pandas as pd
 
 from ...catalogue import write
 from ...measure import Measure
+from ..digits import decimals
 from ..evidence import Evidence, has_value, require_columns
 from ..finding import Finding, format_count
-from .digits import decimals
 
 COMPLEMENT_TOLERANCE = 0.005
 """Distance from 1 - the sparsity asked for within which a sparsity counts as that."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,17 @@ from numpy.typing import NDArray
 
 from ...catalogue import write
 from ...estimates.means import lacks_outcome
-from ..evidence import Evidence, has_value
+from ..digits import MAX_DECIMALS, Floats, is_multiple
+from ..evidence import Evidence, has_value, require_columns
 from ..finding import Finding, MissingEvidenceError, format_count
 from ..seeds import TREND_SIGNIFICANCE_LEVEL
-from .digits import MAX_DECIMALS, Floats, is_multiple
 
 MAX_THIN_SHARE = 0.75
 """Part of the fullest sparsity's results that a thin one has at most."""
 RUNS_OF_MEANS = (3, 4, 5)
 """Runs that people take means over, beside single ones."""
+MAX_LACKING_SHARE = 0.5
+"""Part of all seeds that a cell lacks at most, where cells share their seeds."""
 MIN_MEANS = 2
 MIN_SINGLE_SHARE = 0.5
 """Share of the values that must lie on the grid of single runs."""
@@ -83,6 +86,39 @@ def thinning_designs(evidence: Evidence) -> Iterator[Finding]:
         thin = own.loc[own["sparsity.target"].isin(counts.index[is_thin]), "cell"]
         chance = write("found_thinning_chance", p=f"{p:.2g}")
         yield Finding(str(arm), list(thin), [found, chance])
+
+
+def patchy_seeds(evidence: Evidence) -> Iterator[Finding]:
+    """Find arms of a table whose cells lack different ones of the seeds that others have.
+
+    Who runs fewer seeds of some networks leaves out the same ones; who leaves out bad runs does
+    not.
+    """
+    if evidence.results.design.measured:
+        return  # a study declares its seeds, and records what became of them
+    rows = require_columns(evidence.report, "seed")
+    rows = rows[has_value(rows["status"], "COMPLETE") & rows["seed"].notna()]
+    dense = frozenset(rows.loc[rows["sparsity.target"] == 0, "seed"])
+    for arm, own in rows[rows["sparsity.target"] > 0].groupby("arm", sort=False):
+        by_cell = {str(cell): frozenset(seeds) for cell, seeds in own.groupby("cell")["seed"]}
+        asked = dense.union(*by_cell.values())
+        lacks = {cell: asked - seeds for cell, seeds in by_cell.items() if asked - seeds}
+        # Cells with seeds of their own lack most of all others'.
+        is_common = all(
+            len(lacking) <= MAX_LACKING_SHARE * len(asked) for lacking in lacks.values()
+        )
+        ordered = sorted(lacks.values(), key=len)
+        is_nested = all(one <= other for one, other in pairwise(ordered))
+        if not is_common or is_nested:
+            continue
+        found = write(
+            "found_patchy",
+            cells=len(lacks),
+            networks=format_count(len(by_cell), "network"),
+            asked=len(asked),
+            names=evidence.name_cells(lacks),
+        )
+        yield Finding(str(arm), list(lacks), [found])
 
 
 def falling_p_value(counts: NDArray[np.integer[Any]]) -> float:

@@ -90,5 +90,13 @@ SUSPICIONS = (
         rule="values that are compared should be of as many runs each",
         remedy="Give the single runs, or the number of runs behind each mean (`n`).",
     ),
+    Check(
+        code="SPT036",
+        title="Different seeds left out",
+        severity="warning",
+        function=designs.patchy_seeds,
+        rule="which seeds are shown must not depend on how their runs ended",
+        remedy="Add the runs of the missing seeds, or say of each what became of it (`status`).",
+    ),
 )
 """Checks of slips; the registry of all checks has them in its order."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -12,10 +12,10 @@ from ...catalogue import write
 from ...estimates.learning import compared_trials
 from ...estimates.means import MEASURE_COLUMNS
 from ...measure import SPLITS, Measure
+from ..digits import ROUNDING_TOLERANCE, significant_digits
 from ..evidence import Evidence, has_value, require_columns
 from ..finding import Finding, MissingEvidenceError, format_count
 from ..seeds import SEED_LOSS_COLUMNS
-from .digits import ROUNDING_TOLERANCE, significant_digits
 
 CLASS_COUNTS = (*range(2, 9), 10, 14, 20, 37, 47, 62, 100, 101, 102, 120, 196, 200, 365, 1000)
 """Numbers of classes of usual data sets."""
@@ -25,6 +25,8 @@ NEAR_TOLERANCE = 0.02
 """Distance of an accuracy from the share of one class, as a part of it."""
 LOSS_TOLERANCE = 0.002
 """Distance of a loss from ln(classes), as a part of it."""
+LONE_LOSS_TOLERANCE = 0.0005
+"""The same where no accuracy says that the network is weak: any loss is near some ln(classes)."""
 CHANCE_MARGIN = 1.5
 """Accuracy up to which a network is at chance, in shares of one class."""
 SHARED_DIGITS = 2
@@ -48,9 +50,10 @@ def chance_values(evidence: Evidence) -> Iterator[Finding]:
     if len(rows) and not any(name in rows and rows[name].notna().any() for name in MEASURES):
         raise MissingEvidenceError(["an accuracy or a loss"])
     arms = evidence.cells.set_index("cell")["arm"]
+    worst = {f"{split}_loss": _worst_loss(rows, split) for split in ("test", "val")}
     for cell, own in rows.groupby("cell", sort=False):
         network = evidence.name_cells([cell])
-        finding = _chance_finding(own, str(arms[cell]), str(cell), network)
+        finding = _chance_finding(own, str(arms[cell]), str(cell), network, worst)
         if finding is not None:
             yield finding
     for name in MEASURES:
@@ -61,8 +64,24 @@ def chance_values(evidence: Evidence) -> Iterator[Finding]:
             yield Finding("", list(dict.fromkeys(rows["cell"])), [found])
 
 
-def _chance_finding(rows: pd.DataFrame, arm: str, cell: str, network: str) -> Finding | None:
-    """What shows that networks of one cell are at chance; None where nothing does."""
+def _worst_loss(rows: pd.DataFrame, split: str) -> float:
+    """Largest mean loss of a cell; a network at chance is hardly ever exceeded."""
+    losses = _values(rows, f"{split}_loss")
+    return float(losses.groupby(rows["cell"]).mean().max()) if len(losses) else math.inf
+
+
+def _chance_finding(
+    rows: pd.DataFrame, arm: str, cell: str, network: str, worst: Mapping[str, float]
+) -> Finding | None:
+    """What shows that networks of one cell are at chance; None where nothing does.
+
+    Args:
+        rows: Runs of the cell.
+        arm: Its arm.
+        cell: Its name.
+        network: Its name in sentences.
+        worst: Largest mean loss of all cells, by the loss.
+    """
     for split in ("test", "val"):
         accuracies = _accuracies(rows, split)
         losses = _values(rows, f"{split}_loss")
@@ -76,7 +95,7 @@ def _chance_finding(rows: pd.DataFrame, arm: str, cell: str, network: str) -> Fi
             if _is_share(accuracies, classes):
                 said = write("found_share", share=share, **known)
                 return Finding(arm, [cell], [said])
-            if _is_chance_loss(losses, accuracies, classes):
+            if _is_chance_loss(losses, accuracies, classes, worst[f"{split}_loss"]):
                 said = write("found_chance_loss", loss=f"{math.log(classes):.4f}", **known)
                 return Finding(arm, [cell], [said])
             if _is_near_share(accuracies, classes):
@@ -108,13 +127,20 @@ def _is_near_share(accuracies: pd.Series[Any], classes: int) -> bool:
     return classes >= MANY_CLASSES and len(accuracies) > 1 and bool(is_near.all())
 
 
-def _is_chance_loss(losses: pd.Series[Any], accuracies: pd.Series[Any], classes: int) -> bool:
-    """True if all losses are about that of equal odds for so many classes, and accuracies low."""
-    is_near = (losses / math.log(classes) - 1).abs() < LOSS_TOLERANCE
-    is_weak = accuracies < CHANCE_MARGIN / classes
-    # Without accuracies one loss near ln 2 means nothing.
-    is_known = len(losses) > (0 if len(accuracies) else 1)
-    return is_known and bool(is_near.all() and is_weak.all())
+def _is_chance_loss(
+    losses: pd.Series[Any], accuracies: pd.Series[Any], classes: int, worst: float
+) -> bool:
+    """True if all losses are about that of equal odds for so many classes, and accuracies low.
+
+    Without accuracies, several losses must be very near it, and no other cell's above.
+    """
+    distances = (losses / math.log(classes) - 1).abs()
+    if len(accuracies):
+        is_weak = accuracies < CHANCE_MARGIN / classes
+        return bool(len(losses) and (distances < LOSS_TOLERANCE).all() and is_weak.all())
+    is_exceeded = worst > math.log(classes) * (1 + LOSS_TOLERANCE)
+    is_near = bool((distances < LONE_LOSS_TOLERANCE).all())
+    return len(losses) > 1 and is_near and not is_exceeded
 
 
 def _values(rows: pd.DataFrame, name: str) -> pd.Series[Any]:

@@ -71,6 +71,13 @@ def pasted(*columns: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
     return change
 
 
+def without_seeds(lost: dict[float, int]) -> Slip:
+    """The table without one seed's run at some sparsities."""
+    frame = runs()
+    gone = [(frame["sparsity.target"] == s) & (frame["seed"] == seed) for s, seed in lost.items()]
+    return table(frame[~np.any(gone, axis=0)])
+
+
 MEASURES = ("val_accuracy", "test_accuracy", "val_loss", "test_loss")
 
 
@@ -261,7 +268,7 @@ SLIPS: dict[str, list[tuple[Slip, Slip]]] = {
     "SPT029": [
         (table(pasted(*MEASURES)(runs())), table(pasted("test_accuracy", "val_loss")(runs()))),
         (
-            table(pd.concat([counted, counted], ignore_index=True)),
+            table(pd.concat([counted, counted.iloc[1:]], ignore_index=True)),
             table(counted),
         ),
         # With few digits runs may well agree.
@@ -343,5 +350,14 @@ SLIPS: dict[str, list[tuple[Slip, Slip]]] = {
         (with_means(5), with_means(7)),
         # Half of the values have more digits: then all are such shares.
         (with_means(4), changed(test_accuracy=lambda frame: frame["test_accuracy"] + 1e-5 / 3)),
+    ],
+    "SPT036": [
+        (without_seeds({0.5: 1, 0.9: 0, 0.98: 2}), without_seeds({0.5: 2, 0.9: 2, 0.98: 2})),
+        (without_seeds({0.5: 1, 0.9: 0}), without_seeds({0.98: 1})),
+        # Seeds of their own, as samplers number them, are no gaps.
+        (
+            without_seeds({0.5: 1, 0.9: 0}),
+            changed(seed=lambda frame: frame.index.to_numpy()),
+        ),
     ],
 }

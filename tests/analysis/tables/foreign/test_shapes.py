@@ -48,7 +48,7 @@ def test_a_melted_table_is_read_by_the_measures_that_are_asked_for(names: dict[s
     frame = melted(**names).sample(frac=1, random_state=0)
     assert means(frame, COLUMNS) == means(LONG, COLUMNS) == MEANS
     name = names.get("var_name", "variable")
-    note = f"The table is melted: `{name}` names what"
+    note = f"The table is melted, and read with a column for each measure: `{name}` names"
     assert any(one.startswith(note) for one in load_table(frame, COLUMNS).notes)
 
 
