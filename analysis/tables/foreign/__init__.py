@@ -32,6 +32,7 @@ from .columns.names import MAX_TEXT_CHARACTERS
 from .columns.quotes import list_names, quote_value
 from .columns.units import Unit
 from .columns.values import ReadColumns, read_columns
+from .maxima import best_of_untaken
 from .reading import reading_table
 from .rows import ORDER_COLUMNS, first_given_column
 from .runs import ForeignRuns, build_runs
@@ -54,6 +55,7 @@ class TableResults(Results):
         recognised: What the table was taken for, such as ``an Optuna storage (SQLite) …``.
         reading: One row per column of the table: what it was taken as, its unit, what else it may
             be and how to choose that; see `load_table`.
+        best_of: Pairs of our result and the table's column of evaluations whose best it is.
     """
 
     runs: ForeignRuns
@@ -62,6 +64,7 @@ class TableResults(Results):
     sources: tuple[tuple[str, str], ...] = ()
     recognised: str = "a pandas frame"
     reading: pd.DataFrame = field(default_factory=pd.DataFrame)
+    best_of: tuple[tuple[str, str], ...] = ()
 
     @property
     def design(self) -> Design:
@@ -207,7 +210,9 @@ def load_table(
     sources = tuple((ours, str(theirs)) for ours, theirs in named.items())
     reading = reading_table(table, read, choices, implied.design)
     ignored = tuple(map(str, untaken))
-    return TableResults(runs, implied, ignored, sources, source.recognised, reading)
+    aside = [*untaken, *(column for column in table.columns if column in choices.ignored)]
+    best_of = best_of_untaken(table, aside, runs.evaluations, runs.trials)
+    return TableResults(runs, implied, ignored, sources, source.recognised, reading, best_of)
 
 
 def _certain_columns(

@@ -65,12 +65,14 @@ class ForeignRuns:
         history: One row per run and evaluation, in order.
         notes: Decisions made on the way, a sentence each.
         means: ``n`` and ``COLUMN_sd`` of the runs that are means over several, by their ids.
+        evaluations: ``trial_id`` and ``row``, the row of the table, in the order of evaluations.
     """
 
     trials: pd.DataFrame
     history: pd.DataFrame
     notes: tuple[str, ...]
     means: pd.DataFrame = field(default_factory=pd.DataFrame)
+    evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def build_runs(
@@ -98,7 +100,7 @@ def build_runs(
     problems += missing_column_problems(rows, hints)
     if problems:
         raise DeclarationError(problems, f"the table {quote_value(name)}")
-    rows = add_scores(sort_rows(rows, order), notes)
+    rows = add_scores(sort_rows(rows.assign(row=np.arange(len(rows))), order), notes)
     trials = final_rows(rows)
     if len(trials) < len(rows):
         notes.append(run_count_note(rows, trials, order, is_named))
@@ -122,7 +124,7 @@ def build_runs(
     conformed = conform_columns(trials, TRIAL_COLUMNS)
     labels = [name for name in map(str, trials.columns) if name.startswith(LABEL_PREFIX)]
     conformed = conformed.assign(**{name: trials[name].to_numpy() for name in labels})
-    return ForeignRuns(conformed, history, tuple(notes), means)
+    return ForeignRuns(conformed, history, tuple(notes), means, rows[["trial_id", "row"]])
 
 
 def _given_means(trials: pd.DataFrame) -> pd.DataFrame:

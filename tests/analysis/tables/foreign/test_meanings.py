@@ -15,6 +15,7 @@ import analysis
 from analysis.checks import checks
 from analysis.curves.curve import length_curve, sparsity_curve
 from analysis.lengths.verdicts import undertraining
+from analysis.ramps.atlas import ramp_atlas
 from analysis.recipes.importance.importance import importance
 from analysis.tables.foreign import TableResults, load_table
 from analysis.tables.foreign.columns.known import column_forms, known_columns
@@ -406,6 +407,30 @@ def test_lengths_however_written_are_the_same_numbers() -> None:
     assert "totals={'epochs': …, 'steps': …}" in refusal(
         frame.assign(**{"sparsity.ramp.start": texts["steps"]})
     )
+    odd = ["20k it", *texts["steps"][1:]]
+    assert "must hold lengths such as `0.1`, `5 epochs` or `100 steps`, got `20k it`" in refusal(
+        frame.assign(**{"sparsity.ramp.start": odd})
+    )
+
+
+def test_a_ramp_in_steps_is_the_same_to_the_atlas() -> None:
+    starts = [0.1, 0.2, 0.4] * 4
+    frame = pd.DataFrame(
+        {
+            "sparsity": 0.9,
+            "sparsity.ramp.start": starts,
+            "sparsity.ramp.length": [0.2] * 6 + [0.4] * 6,
+            "seed": [0, 0, 0, 1, 1, 1] * 2,
+            "val_accuracy": np.linspace(0.7, 0.8, 12),
+        }
+    )
+    expected = ramp_atlas(load_table(frame)).frame()
+    in_steps = {
+        name: [f"{100_000 * length:.0f} steps" for length in frame[name]]
+        for name in ("sparsity.ramp.start", "sparsity.ramp.length")
+    }
+    read = load_table(frame.assign(**in_steps), totals={"steps": 100_000})
+    pd.testing.assert_frame_equal(ramp_atlas(read).frame(), expected)
 
 
 def test_a_total_follows_the_length_of_each_run() -> None:
