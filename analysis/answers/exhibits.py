@@ -104,6 +104,8 @@ def _score_exhibit(
 ) -> Exhibit:
     has_bands = points["low"].notna().any()
     sentences = [write_on_page("caption_lines" if has_bands else "caption_points")]
+    if points["spread_low"].notna().any():
+        sentences.append(write_on_page("caption_spread"))
     if has_cut_bands(points):
         sentences.append(write_on_page("caption_cut"))
     title = f"{measure.title} against {against}"
