@@ -14,7 +14,7 @@ from ..curves.curve import length_curve, sparsity_curve
 from ..exhibit import Exhibit, TableColumn, measure_format
 from ..measure import Measure
 from ..tables.results import Results
-from ..wording import TWIN_LABELS, line_phrase, start_sentence
+from ..wording import DENSE_MEAN_LABEL, TWIN_LABELS, line_phrase, start_sentence
 from .figures import (
     draw_against_length,
     draw_against_sparsity,
@@ -96,6 +96,8 @@ def _sparsity_drawer(
 ) -> Callable[[], Figure]:
     """Function that draws the score against sparsity."""
     twin_label = TWIN_LABELS[results.design.equal]
+    if points["unpaired"].any():
+        twin_label = DENSE_MEAN_LABEL
     return partial(draw_against_sparsity, points, measure, twin_label)
 
 

@@ -86,12 +86,14 @@ class TableResults(Results):
         return tuple(notes)
 
     def given_means(self, y: str) -> pd.DataFrame:
-        """``n sd`` of the runs that are means over several, by their ids; see `Results`."""
+        """``n sd dense_id`` of the runs that are means over several, by id; see `Results`."""
         means = self.runs.means
         if means.empty:
             return super().given_means(y)
         sd = means.get(f"{y}_sd", np.nan)
-        return pd.DataFrame({"n": means[COUNT_COLUMN], "sd": sd}, index=means.index)
+        return pd.DataFrame(
+            {"n": means[COUNT_COLUMN], "sd": sd, "dense_id": means["dense_id"]}, index=means.index
+        )
 
     @property
     def _trials(self) -> pd.DataFrame:
