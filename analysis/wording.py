@@ -14,6 +14,8 @@ TWIN_LABELS = {
     "train_flops": "dense network, same recipe, seed and FLOPs",
 }
 """The dense twin in a legend, by the quantity that it shares with its sparse network."""
+DENSE_MEAN_LABEL = "dense network, same recipe"
+"""The dense network in a legend, where means that a table gives are compared unpaired."""
 SPARSITY_FIELD = "sparsity.target"
 LENGTH_PHRASES = {
     "schedule.epoch_multiplier": "{:g}x training",

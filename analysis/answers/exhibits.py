@@ -14,7 +14,7 @@ from ..curves.curve import length_curve, sparsity_curve
 from ..exhibit import Exhibit, TableColumn, measure_format
 from ..measure import Measure
 from ..tables.results import Results
-from ..wording import TWIN_LABELS, line_phrase, start_sentence
+from ..wording import DENSE_MEAN_LABEL, TWIN_LABELS, line_phrase, start_sentence
 from .figures import (
     draw_against_length,
     draw_against_sparsity,
@@ -96,6 +96,8 @@ def _sparsity_drawer(
 ) -> Callable[[], Figure]:
     """Function that draws the score against sparsity."""
     twin_label = TWIN_LABELS[results.design.equal]
+    if points["unpaired"].any():
+        twin_label = DENSE_MEAN_LABEL
     return partial(draw_against_sparsity, points, measure, twin_label)
 
 
@@ -104,6 +106,8 @@ def _score_exhibit(
 ) -> Exhibit:
     has_bands = points["low"].notna().any()
     sentences = [write_on_page("caption_lines" if has_bands else "caption_points")]
+    if points["spread_low"].notna().any():
+        sentences.append(write_on_page("caption_spread"))
     if has_cut_bands(points):
         sentences.append(write_on_page("caption_cut"))
     title = f"{measure.title} against {against}"

@@ -19,8 +19,10 @@ from ..drawing.marks import (
     draw_dense_marks,
     draw_key,
     draw_learned_nothing,
+    draw_spreads,
     is_near_learned,
     joined_means,
+    pooled_text,
 )
 from ..drawing.style import DENSE_COLOUR, NEUTRAL_COLOUR, REGION_COLOUR, project_style
 from ..measure import Measure
@@ -134,7 +136,10 @@ def _draw_band(
     name: str,
     limits: tuple[float, float],
 ) -> None:
-    """Draw one line of means with its band of intervals, without networks that learned nothing."""
+    """Draw one line of means with its band of intervals, without networks that learned nothing.
+
+    A mean over several configurations has a dotted bar, its spread.
+    """
     mean = joined_means(line, factor)
     has_band = line["low"].notna() & line["high"].notna() & ~np.isnan(mean)
     if has_band.any():
@@ -149,6 +154,7 @@ def _draw_band(
     (drawn,) = axis.plot(x, mean, markersize=4.5, linewidth=1.6, label=name, **style)
     texts = list(_hover_texts(line, factor, name))
     attach_hover_texts(drawn, texts)
+    draw_spreads(axis, x, line, factor, style["color"])
     draw_dense_marks(axis, x, line, factor, style["color"], texts)
     draw_learned_nothing(axis, x, line, factor, style["color"], texts, limits)
 
@@ -160,7 +166,10 @@ def _hover_texts(line: pd.DataFrame, factor: float, name: str) -> Iterator[str]:
             where.append(f"{row['epochs']:g} epochs")
         elif row["sparsity"]:
             where.append(percent_words(row["sparsity"]))
-        yield hover_text(", ".join(where), _found(row, factor), row["n"])
+        if row.get("configurations", 1) > 1:
+            yield hover_text(", ".join(where), pooled_text(row, factor))
+        else:
+            yield hover_text(", ".join(where), _found(row, factor), row["n"])
 
 
 def _found(row: Mapping[Any, Any], factor: float) -> str:
@@ -186,6 +195,10 @@ def _y_limits(points: pd.DataFrame, measure: Measure) -> tuple[float, float]:
     high = measure.factor * near["high"].fillna(near["mean"]).max()
     bottom = max(float(low), float(means.min()) - room)
     top = min(float(high), float(means.max()) + room)
+    if "spread_low" in near:
+        # A bar that leaves the picture would not show where it ends.
+        bottom = np.fmin(bottom, measure.factor * near["spread_low"].min())
+        top = np.fmax(top, measure.factor * near["spread_high"].max())
     if measure.range is not None:
         bottom = max(bottom, measure.factor * measure.range[0])
         top = min(top, measure.factor * measure.range[1])

@@ -46,6 +46,10 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "the first figure has one run per mark",
         "Marks are single runs or means, without intervals.",
     ),
+    "caption_spread": Template(
+        "the first figure has means over several configurations",
+        "Dotted bars are no interval: they reach from the lowest configuration to the highest.",
+    ),
     "caption_cut": Template(
         "a band is so wide that it leaves the picture",
         "Bands that reach the edge of the picture are wider than it.",
@@ -226,6 +230,10 @@ PAGE_CATALOGUE: dict[str, Template] = {
     ),
     "no_warning": Template(
         "no warning could change an answer", "No check found anything that could change the answer."
+    ),
+    "warnings_elsewhere": Template(
+        "no warning could change an answer, and checks found something",
+        "What checks found stands at the figures, and with a remedy under More.",
     ),
     "step_declare": Template(
         "all questions were asked after the data",

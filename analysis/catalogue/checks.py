@@ -79,6 +79,10 @@ CHECK_SENTENCES = {
         "SPT015 found columns of a table by their names",
         "The table's {columns} hold the best of several evaluations.",
     ),
+    "found_best_of": Template(
+        "SPT015 found a column of a table that was not taken",
+        "The {measure} of every run is the best of its values of {column}.",
+    ),
     "found_best_epoch": Template(
         "SPT015 found runs",
         "{shown} of {runs} show an earlier evaluation or the best of several.",

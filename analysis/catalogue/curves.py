@@ -5,6 +5,10 @@ from __future__ import annotations
 from .template import Template
 
 CURVE_SENTENCES = {
+    "curve_gap_means": Template(
+        "a curve is of gaps between means that a table gives",
+        "Shown is each network's mean minus that of the dense network with its recipe.",
+    ),
     "curve_gap_twin": Template(
         "a curve is of gaps to the dense twin",
         "Shown is each network minus its dense twin, seed by seed.",

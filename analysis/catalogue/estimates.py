@@ -20,6 +20,10 @@ ESTIMATE_SENTENCES = {
         "Dotted bars there are a spread of configurations, from the lowest mean of one to the"
         " highest.",
     ),
+    "differences_unpaired": Template(
+        "differences of means that a table gives",
+        "Means that a table gives are compared unpaired: differences have Welch's t interval.",
+    ),
     "bars_t": Template(
         "all intervals of means are t intervals",
         "Bars are {level} % t intervals over seeds, each for its own mean alone.",

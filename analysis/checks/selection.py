@@ -95,6 +95,13 @@ def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:
         found = write("found_best_columns", columns=list_names(named))
         yield Finding("", list(evidence.cells["cell"]), [found])
         return
+    best_of: tuple[tuple[str, str], ...] = getattr(evidence.results, "best_of", ())
+    if best_of:
+        result, column = best_of[0]
+        measure = evidence.results.measure(result).phrase
+        found = write("found_best_of", measure=measure, column=column)
+        yield Finding("", list(evidence.cells["cell"]), [found])
+        return
     measures = "|".join(COMPARED_MEASURES)
     history = require_columns(evidence.history, measures)
     step = evidence.step_column

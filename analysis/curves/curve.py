@@ -86,11 +86,13 @@ class Curve(Shown):
         seeds; ``diverged``, the number of report trials that did (then the mean is NaN, never that
         of the survivors); ``learned_nothing``, the number that gave every test example one answer;
         ``difference difference_df difference_low difference_high`` to the dense twins, paired by
-        seed (with a ``gap``, to that baseline); ``more_seeds`` until a difference whose interval
-        holds 0 would exclude it, if mean and spread stayed, infinite above 1000 and NaN if the
-        interval excludes 0; ``iqm``, from n = 8; ``interval``, ``t`` or from n = 10 ``bootstrap``;
-        ``configurations``, the number behind the mean, and where they are several, their spread,
-        ``spread_low spread_high``: the lowest and highest mean of one, which is no interval.
+        seed (with a ``gap``, to that baseline); ``unpaired``, True where both are means that a
+        table gives, so that the difference is of independent runs, with Welch's interval;
+        ``more_seeds`` until a difference whose interval holds 0 would exclude it, if mean and
+        spread stayed, infinite above 1000 and NaN if the interval excludes 0; ``iqm``, from n = 8;
+        ``interval``, ``t`` or from n = 10 ``bootstrap``; ``configurations``, the number behind the
+        mean, and where they are several, their spread, ``spread_low spread_high``: the lowest and
+        highest mean of one, which is no interval.
         """
         return self.points.copy()
 
@@ -119,7 +121,9 @@ class Curve(Shown):
 
     def _sentences(self) -> Iterator[Sentence]:
         if self.gap:
-            yield write("curve_gap_twin" if self.gap == "twin" else "curve_gap_control")
+            paired = "curve_gap_twin" if self.gap == "twin" else "curve_gap_control"
+            is_unpaired = len(self.points) > 0 and self.points["unpaired"].all()
+            yield write("curve_gap_means" if is_unpaired else paired)
         yield from interval_sentences(self.points, self.level, self.like, self.runs)
         yield from self._unsettled_sentences()
 

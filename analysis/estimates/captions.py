@@ -38,7 +38,8 @@ def interval_sentences(
     """Sentences on the number of runs behind means, and on what their intervals are over.
 
     Args:
-        points: At least ``n df interval diverged``; ``configurations`` where it may exceed 1.
+        points: At least ``n df interval diverged``; ``configurations`` where it may exceed 1, and
+            ``unpaired`` where differences are shown.
         level: Coverage of the intervals, in (0, 1).
         like: Columns that cells with a common spread share.
         runs: Name of what means are over, as `replicates_name` gives it.
@@ -68,6 +69,9 @@ def interval_sentences(
     else:
         yield write("bars_t" if kinds == {"t"} else "bars_bootstrap", level=percent)
     small = given[given["interval"] == "t"]
+    if "unpaired" in small:
+        # Welch's degrees of freedom are no sign of pooled spreads.
+        small = small[~small["unpaired"]]
     if (small["df"] > small["n"] - 1).any():
         df = format_span(small["df"])
         if like:
@@ -76,6 +80,8 @@ def interval_sentences(
             yield write("bars_pooled_study", df=df)
     if is_equal.any():
         yield write("bars_not_of_equal")
+    if "unpaired" in points and points["unpaired"].any():
+        yield write("differences_unpaired")
     if (points["diverged"] > 0).any():
         yield write("diverged_without_mean")
 

@@ -322,13 +322,45 @@ def welch_difference(values: ArrayLike, others: ArrayLike, level: float = 0.95) 
     found = {"n": n, "mean": mean, "sd": np.nan, "df": np.nan, "low": np.nan, "high": np.nan}
     if n < 2:
         return found
-    errors = [float(sample.var(ddof=1)) / len(sample) for sample in samples]
-    weight = sum(error**2 / (size - 1) for error, size in zip(errors, sizes, strict=True))
-    # Equal values have no weights; the degrees of freedom then do not matter.
-    df = sum(errors) ** 2 / weight if weight else float(sum(sizes) - 2)
-    sd = float(np.sqrt(n * sum(errors)))
+    variances = [float(sample.var(ddof=1)) for sample in samples]
+    interval = welch_intervals([mean], [variances], [sizes], level).iloc[0]
+    return found | {name: float(interval[name]) for name in ("sd", "df", "low", "high")}
+
+
+def welch_intervals(
+    differences: ArrayLike, variances: ArrayLike, sizes: ArrayLike, level: float = 0.95
+) -> pd.DataFrame:
+    """Intervals of differences of two independent means (Welch 1947), with t's quantiles.
+
+    Variances may differ: that of a difference is v1 / n1 + v2 / n2, with Satterthwaite's degrees of
+    freedom, its square over the sum of (v / n)^2 / (n - 1).
+
+    Args:
+        differences: Differences of means, shape [rows].
+        variances: Sample variances of both, shape [rows, 2].
+        sizes: Numbers of values behind both means, shape [rows, 2].
+        level: Coverage in (0, 1).
+
+    Returns:
+        ``n`` of the smaller sample, ``mean sd df low high``; ``sd`` / sqrt(n) is the standard
+        error. NaN but for ``n`` and ``mean`` where a sample has one value or no variance is known.
+
+    Raises:
+        SparsetuneError: if ``level`` is outside (0, 1).
+    """
+    mean = np.asarray(differences, dtype=np.float64)
+    size = np.asarray(sizes, dtype=np.float64)
+    n = size.min(axis=1)
+    size = np.where(size > 1, size, np.nan)
+    errors = np.asarray(variances, dtype=np.float64) / size
+    error = errors.sum(axis=1)
+    weight = (errors**2 / (size - 1)).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # Equal values have no weights; the degrees of freedom then do not matter.
+        df = np.where(weight == 0, size.sum(axis=1) - 2, error**2 / weight)
+    sd = np.sqrt(n * error)
     low, high = t_interval(mean, sd, n, df, level)
-    return found | {"sd": sd, "df": df, "low": float(low), "high": float(high)}
+    return pd.DataFrame({"n": n, "mean": mean, "sd": sd, "df": df, "low": low, "high": high})
 
 
 def seeds_needed(

@@ -18,6 +18,7 @@ from .pooled import (
     POOLING_COLUMNS,
     estimate_cells,
     spread_groups,
+    welch_differences,
     with_given_means,
     with_pooled_values,
 )
@@ -40,6 +41,7 @@ MEAN_STATISTICS: tuple[str, ...] = (
     "difference_df",
     "difference_low",
     "difference_high",
+    "unpaired",
     "more_seeds",
     "iqm",
     "interval",
@@ -144,7 +146,7 @@ def _cell_values(
     rows["twin"] = complete.reindex(rows["twin_id"]).to_numpy()
     twin_diverged = _is_diverged(results, rows["twin_id"]).groupby(rows["cell"]).transform("any")
     rows["twin"] = rows["twin"].where(~twin_diverged)
-    rows = with_given_means(results, y, with_pooled_values(results, rows))
+    rows = with_given_means(results, y, with_pooled_values(results, rows), complete)
     cells = rows.drop_duplicates("cell").set_index("cell")
     values = rows.pivot(index="cell", columns="seed", values="value").reindex(cells.index)
     twins = rows.pivot(index="cell", columns="seed", values="twin").reindex(cells.index)
@@ -307,11 +309,14 @@ def cell_means(
             f"`gap` must be one of {', '.join(GAP_BASELINES)} or None, got `{gap}`"
         )
     cells, values, others = cell_values(results, y, where)
+    unpaired = welch_differences(cells, values, level)
     if gap == "control":
         others = control_values(results, y).reindex(values.index, columns=values.columns)
+        unpaired = unpaired[:0]
     if gap:
-        is_given = others.notna().any(axis=1)
-        cells = cells[is_given]
+        is_given = others.notna().any(axis=1) | cells.index.isin(unpaired.index)
+        # The spread of a mean that a table gives is none of its difference.
+        cells = cells[is_given].assign(given_runs=np.nan)
         values = (values - others)[is_given]
         # Differences are taken already: `difference` repeats the mean.
         others = (0 * others)[is_given]
@@ -320,7 +325,11 @@ def cell_means(
     points = estimate_cells(cells, values, like, level, seed, bounds)
     groups = spread_groups(cells, like)
     pairs = estimate_means(values - others, groups, level, seed).set_index(cells.index)
+    pairs = _with_rows(pairs, unpaired)
+    if gap:
+        points = _with_rows(points, unpaired)
     points = points.assign(
+        unpaired=points.index.isin(unpaired.index),
         configurations=cells["configurations"],
         spread_low=np.nan if gap else cells["spread_low"],
         spread_high=np.nan if gap else cells["spread_high"],
@@ -334,6 +343,17 @@ def cell_means(
     )
     fields = [name for name in map(str, cells) if "." in name]
     return cells[["arm", "sparsity", "epochs", *fields]].join(points[list(MEAN_STATISTICS)])
+
+
+def _with_rows(frame: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the values of other rows in place of its own, by index and column."""
+    if rows.empty:
+        return frame
+    # Degrees of freedom are whole numbers but for Welch's.
+    frame = frame.astype({"df": "float64"})
+    columns = [str(name) for name in rows]
+    frame.loc[rows.index, columns] = rows.astype(frame.dtypes[columns].to_dict())
+    return frame
 
 
 def _more_seeds(pairs: pd.DataFrame, level: float) -> np.ndarray:

@@ -9,14 +9,22 @@ import numpy as np
 import pandas as pd
 
 from ..tables.results import Results
-from .intervals import estimate_means, t_interval, within_range
+from .intervals import estimate_means, t_interval, welch_intervals, within_range
 
-POOLED_COLUMNS = ("configurations", "pooled_runs", "given_runs", "given_sd")
+DENSE_MEAN_COLUMNS = ("dense_mean", "dense_runs", "dense_sd")
+POOLED_COLUMNS = (
+    "configurations",
+    "pooled_runs",
+    "given_runs",
+    "given_sd",
+    *DENSE_MEAN_COLUMNS,
+)
 """What `cell_values` says of values that are means themselves.
 
 ``configurations`` counts those behind the cell; where they are several, ``pooled_runs`` counts
 their runs, and their mean stands as one value, since different configurations are no seeds.
-``given_runs`` and ``given_sd`` are those of a mean that a table gives.
+``given_runs`` and ``given_sd`` are those of a mean that a table gives; ``dense_mean``,
+``dense_runs`` and ``dense_sd`` those of the dense mean with its recipe.
 """
 POOLING_COLUMNS = ("arm", "sparsity")
 """Columns that cells with a common spread share: it differs by method and by sparsity."""
@@ -64,13 +72,49 @@ def with_pooled_values(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows[~is_pooled], joined.reset_index()]).loc[:, list(rows)]
 
 
-def with_given_means(results: Results, y: str, rows: pd.DataFrame) -> pd.DataFrame:
-    """Report rows with ``given_runs given_sd`` of those that are means over several runs."""
+def with_given_means(
+    results: Results, y: str, rows: pd.DataFrame, complete: pd.Series[Any]
+) -> pd.DataFrame:
+    """Report rows with `POOLED_COLUMNS` of those that are means over several runs.
+
+    Args:
+        results: The study or table.
+        y: The measure.
+        rows: Report rows.
+        complete: Values of ``y`` by trial, NaN unless it is COMPLETE.
+    """
     given = results.given_means(y)
-    return rows.assign(
-        given_runs=rows["trial_id"].map(given["n"]).astype("float64"),
-        given_sd=rows["trial_id"].map(given["sd"]).astype("float64"),
-    )
+    names = ("given_runs", "given_sd", *DENSE_MEAN_COLUMNS)
+    if given.empty:
+        return rows.assign(**dict.fromkeys(names, np.nan))
+    own = given.reindex(rows["trial_id"])
+    dense = given.reindex(own["dense_id"])
+    dense_mean = complete.reindex(own["dense_id"])
+    columns = (own["n"], own["sd"], dense_mean, dense["n"], dense["sd"])
+    values = [column.to_numpy(dtype=np.float64) for column in columns]
+    return rows.assign(**dict(zip(names, values, strict=True)))
+
+
+def welch_differences(cells: pd.DataFrame, values: pd.DataFrame, level: float) -> pd.DataFrame:
+    """Differences of means that a table gives to the dense ones, as of independent runs.
+
+    Args:
+        cells: Rows of `cell_values`.
+        values: Its values, shape [n_cells, n_seeds].
+        level: Coverage of the intervals, in (0, 1).
+
+    Returns:
+        One row per cell with both means, by its name, with columns of `estimate_means`; ``n`` is
+        that of the mean over fewer runs.
+    """
+    difference = values.mean(axis=1) - cells["dense_mean"]
+    is_given = difference.notna() & cells["given_runs"].notna() & (cells["configurations"] == 1)
+    own = cells[is_given]
+    variances = own[["given_sd", "dense_sd"]] ** 2
+    sizes = own[["given_runs", "dense_runs"]]
+    found = welch_intervals(difference[is_given], variances, sizes, level).set_index(own.index)
+    interval = np.where(found["low"].isna(), "", "t")
+    return found.assign(pooled_sd=found["sd"], interval=interval)
 
 
 def estimate_cells(

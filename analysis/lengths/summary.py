@@ -27,6 +27,7 @@ POINT_COLUMNS = [
     "difference",
     "difference_low",
     "difference_high",
+    "unpaired",
 ]
 STEP_COLUMNS = [
     "from_epochs",
@@ -64,11 +65,11 @@ def summary(
 
     Returns:
         ``arm sparsity epochs n mean low high difference difference_low difference_high`` (to the
-        dense twins), then the step from the shortest claimed to the longest length: ``from_epochs
-        to_epochs gain gain_low gain_high gain_n sparse_gain dense_gain gain_more_seeds`` (until the
-        interval would exclude 0, NaN if it does; all NaN if `extension_gain` must be given its
-        tolerance) and ``verdict``, see `gain_verdict`; last
-        ``flops_ratio`` (training FLOPs over the dense twin's) and ``warning``.
+        dense twins) and ``unpaired`` (see `analysis.Curve.frame`), then the step from the shortest
+        claimed to the longest length: ``from_epochs to_epochs gain gain_low gain_high gain_n
+        sparse_gain dense_gain gain_more_seeds`` (until the interval would exclude 0, NaN if it
+        does; all NaN if `extension_gain` must be given its tolerance) and ``verdict``, see
+        `gain_verdict`; last ``flops_ratio`` (training FLOPs over the dense twin's) and ``warning``.
 
     Raises:
         SparsetuneError: if a name is unknown, or a point would mix several cells.

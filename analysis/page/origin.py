@@ -10,10 +10,49 @@ from typing import Any
 from sparsetune.costs.memory import PeakMemory, peak_memory
 from sparsetune.paths import command_path, relative_path
 from sparsetune.storage.trial_files import if_whole
+from sparsetune.study.questions.words import field_words
 
+from ..exhibit import plain_columns
 from ..load import StudyResults
+from ..measure import SPLITS, Measure
+from ..tables.design import TARGET_FIELD
 from ..tables.foreign import TableResults
+from ..tables.foreign.columns.known import COUNT_COLUMN, LABEL_PREFIX
 from ..tables.results import Results
+from .table import PageTable, page_table
+
+READING_HEADINGS = {
+    "column": "Column",
+    "taken_as": "Read as",
+    "role": "Role",
+    "unit": "Unit",
+    "alternative": "May also be",
+    "choose": "To choose that",
+}
+"""Headings of the table of how each column was read, by the columns of `TableResults.reading`."""
+ROLE_WORDS = {
+    "not taken": "not used",
+    "left out": "left out on request",
+    "label": "carried along",
+    "searched": "hyperparameter that was searched",
+    "sparsity": "sparsity",
+    "swept": "varied on purpose",
+    "recipe": "part of the recipe",
+    "recipe, constant": "part of the recipe, one value",
+    "result": "result",
+    "spread of a mean": "says what a mean is over",
+    "order of evaluations": "orders the evaluations of a run",
+    "record": "about the run",
+}
+"""What a column is for, by its ``role`` in `TableResults.reading`."""
+COLUMN_WORDS = {
+    TARGET_FIELD: "sparsity asked for",
+    "target": "sparsity asked for",
+    "sparsity": "sparsity reached",
+    COUNT_COLUMN: "number of runs behind a mean",
+}
+"""Our column names whose own words would say too little."""
+SPREAD_WORDS = {"_sd": "standard deviation", "_se": "standard error"}
 
 
 @dataclass(frozen=True)
@@ -68,6 +107,33 @@ def results_origin(results: Results) -> ResultsOrigin:
         return ResultsOrigin(f"analysis.load({relative_path(results.directory.path)!r})")
     notes = results.notes if isinstance(results, TableResults) else ()
     return ResultsOrigin("", notes)
+
+
+def reading_table(results: Results) -> PageTable | None:
+    """How each column of a table was read, in words; None of a study."""
+    if not isinstance(results, TableResults):
+        return None
+    rows = results.reading
+    words = {
+        "taken_as": rows["taken_as"].map(_column_words),
+        "role": rows["role"].map(lambda role: ROLE_WORDS.get(role, role)),
+        "unit": rows["unit"].str.replace("_", " "),
+    }
+    return page_table(rows.assign(**words), plain_columns(READING_HEADINGS))
+
+
+def _column_words(ours: str) -> str:
+    """One of our column names in words: ``test accuracy``, ``ramp start``; empty for none."""
+    if ours in COLUMN_WORDS:
+        return COLUMN_WORDS[ours]
+    for suffix, spread in SPREAD_WORDS.items():
+        if ours.endswith(suffix):
+            return f"{spread} of {Measure.by_name(ours.removesuffix(suffix)).phrase}"
+    if ours.startswith(tuple(SPLITS)):
+        return Measure.by_name(ours).phrase
+    if "." in ours:
+        return field_words(ours)
+    return ours.removeprefix(LABEL_PREFIX).replace("_", " ")
 
 
 def launch_table(results: Results) -> list[LaunchRow]:

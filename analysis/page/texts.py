@@ -37,8 +37,10 @@ def summary_sentences(results: Results, part: CombinationPart) -> Iterator[Sente
     if design.equal == "train_flops":
         yield write("summary_equal_flops")
         yield write("summary_equal_lengths")
-    else:
+    elif not numbers["unpaired"].any():
         yield write("summary_twins")
+    if numbers["unpaired"].any():
+        yield write("differences_unpaired")
     yield write("summary_flops")
     if "extra_flops" in numbers:
         yield write("summary_mask_flops")

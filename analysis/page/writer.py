@@ -24,15 +24,17 @@ from ..exhibit import Exhibit
 from ..lengths.extension import tolerance_text
 from ..load import StudyResults
 from ..tables.csv import csv_bytes, csv_text
+from ..tables.foreign import TableResults
 from ..tables.results import Results
 from .figure_export import FigureExporter
 from .markup import to_latex, to_markdown
 from .network_names import NetworkNames
 from .opening.notes import finding_notes, place_notes
-from .opening.screen import first_screen, notes_at_figures
+from .opening.screen import first_screen, no_warning, notes_at_figures
 from .origin import (
     launch_table,
     memory_table,
+    reading_table,
     results_origin,
 )
 from .parts import (
@@ -106,10 +108,12 @@ class ReportWriter:
         self._shown_elsewhere: set[str] = set()
 
     def write_study_tables(self) -> None:
-        """Write ``trials.csv``, ``history.csv`` and ``cells.csv``."""
+        """Write ``trials.csv``, ``history.csv`` and ``cells.csv``; of a table ``reading.csv``."""
         self._write_csv("trials", self._results.trials())
         self._write_csv("history", self._results.history())
         self._write_csv("cells", self._results.cells())
+        if isinstance(self._results, TableResults):
+            self._write_csv("reading", self._results.reading)
 
     def page_html(self) -> str:
         """Write every other file, and return the page as HTML, foreign text escaped."""
@@ -160,7 +164,7 @@ class ReportWriter:
             questions=questions,
             notes=place_notes(notes, names),
             no_step=write_on_page("no_step"),
-            no_warning=write_on_page("no_warning"),
+            no_warning=no_warning(every_note),
             later=write_on_page("open_later"),
             exploration=write_on_page("exploration"),
             open_runs=None if is_finished else open_runs(results),
@@ -180,6 +184,7 @@ class ReportWriter:
             troubled=failed_trials_table(self._names.in_words(trials)),
             launches=launch_table(results),
             origin=list(origin_sentences(results, origin, has_summary=has_summary)),
+            reading=reading_table(results),
             decisions=origin.notes,
         )
 

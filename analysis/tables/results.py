@@ -49,10 +49,12 @@ class Results(ABC):
             y: The measured column.
 
         Returns:
-            By trial: ``n``, the number of runs, and ``sd``, the standard deviation of ``y`` over
-            them, NaN where it is not known. A study's trials are single runs: no row.
+            By trial: ``n``, the number of runs, ``sd``, the standard deviation of ``y`` over them,
+            NaN where it is not known, and ``dense_id``, the trial that is the dense mean of the
+            same recipe, missing where there is none. A study's trials are single runs: no row.
         """
-        return pd.DataFrame({"n": [], "sd": []}, dtype="float64")
+        empty = pd.DataFrame({"n": [], "sd": []}, dtype="float64")
+        return empty.assign(dense_id=pd.Series(dtype="string"))
 
     def measure(self, column: str) -> Measure:
         """Name, unit, direction and range of a measured column.

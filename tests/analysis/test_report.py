@@ -254,6 +254,52 @@ def test_results_of_no_directory_need_a_folder(small: Path, tmp_path: Path) -> N
     assert "study.json" not in page.read_text()
 
 
+def test_the_page_of_a_table_says_how_each_column_was_read(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "s": [0, 90],
+            "acc": [93.1, 92.4],
+            "std": [0.2, 0.3],
+            "runs": [3, 5],
+            "sparsity.ramp.start": 0.1,
+            "<note>": "x",
+            "junk": 1,
+        }
+    )
+    names = {
+        "sparsity.target": "s",
+        "test_accuracy": "acc",
+        "test_accuracy_sd": "std",
+        "n": "runs",
+    }
+    units = {"test_accuracy": "percent", "sparsity.target": "percent"}
+    results = load_table(frame, names, units, label=["<note>"], ignore=["junk"], name="paper")
+    page = analysis.report(results, tmp_path).read_text()
+    more = page.partition('<details id="more">')[2]
+    read = more.partition("How each column was read</h3>")[2].partition("</table>")[0]
+    rows = [re.findall("<t[hd][^>]*>(.*?)</t[hd]>", line) for line in read.split("<tr")[2:]]
+    assert [row[:4] for row in rows] == [
+        ["s", "sparsity asked for", "sparsity", "percent"],
+        ["acc", "test accuracy", "result", "percent"],
+        ["std", "standard deviation of test accuracy", "says what a mean is over", "percent"],
+        ["runs", "number of runs behind a mean", "says what a mean is over", ""],
+        ["sparsity.ramp.start", "ramp start", "part of the recipe, one value", "fraction"],
+        ["&lt;note&gt;", "&lt;note&gt;", "carried along", ""],
+        ["junk", "", "left out on request", ""],
+    ]
+    assert rows[0][4:] == [
+        "share that is left",
+        "units={&#39;sparsity.target&#39;: &#39;density_percent&#39;}",
+    ]
+    assert pd.read_csv(tmp_path / "tables" / "reading.csv")["taken_as"][1] == "test_accuracy"
+
+
+def test_the_page_of_a_study_has_no_columns_that_were_read(reported: Path) -> None:
+    page = (reported / "report" / "index.html").read_text()
+    assert "How each column was read" not in page and "reading.csv" not in page
+    assert not (reported / "tables" / "reading.csv").exists()
+
+
 def test_an_analysis_that_breaks_leaves_the_rest_of_the_page(small: Path, tmp_path: Path) -> None:
     def breaks(*_: Any) -> Any:
         raise ZeroDivisionError("by <zero>")

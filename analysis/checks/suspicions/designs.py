@@ -31,15 +31,22 @@ MIN_SINGLE_SHARE = 0.5
 def missing_outcomes(evidence: Evidence) -> Iterator[Finding]:
     """Find cells of a table of which some runs have no outcome, so that the others would flatter.
 
-    Their means are left out, as after a divergence.
+    Their means are left out, as after a divergence. A cell where every configuration lacks one has
+    no winner: then all its runs are looked at, by the measure that would have chosen.
     """
-    y = evidence.y
+    objective = evidence.results.design.objective
+    y = evidence.y or objective
     if evidence.results.design.measured:
         return  # a study records why a run has no outcome, and other checks tell
     if y is None:
         raise MissingEvidenceError(["test_accuracy or test_score or val_accuracy or val_score"])
-    rows = evidence.report
-    lost = lacks_outcome(rows, y)
+    report = evidence.report
+    rows = report.assign(value=report.get(y, np.nan))
+    if objective is not None:
+        own = evidence.own_trials
+        unchosen = own[~own["cell"].isin(report["cell"])]
+        rows = pd.concat([rows, unchosen.assign(value=unchosen[objective])], ignore_index=True)
+    lost = lacks_outcome(rows, "value")
     totals = rows["cell"].value_counts()
     is_lost = lost.groupby(rows["cell"]).transform("any")
     for arm, own in rows[lost & is_lost].groupby("arm", sort=False):
@@ -53,7 +60,7 @@ def missing_outcomes(evidence: Evidence) -> Iterator[Finding]:
                 networks=evidence.name_cells(cells),
             )
         ]
-        early = int(own[y].notna().sum())
+        early = int(own["value"].notna().sum())
         if early:
             said.append(write("found_early_values", early=early))
         yield Finding(str(arm), cells, said)

@@ -98,6 +98,16 @@ def notes_at_figures(screen: Screen, notes: Sequence[Note]) -> list[Note]:
     ]
 
 
+def no_warning(notes: Sequence[Note]) -> Sentence:
+    """Sentence in place of warnings on the first screen.
+
+    Args:
+        notes: Findings of the checks, wherever they stand on the page.
+    """
+    is_warned = any(note.severity != "note" for note in notes)
+    return write_on_page("warnings_elsewhere" if is_warned else "no_warning")
+
+
 def _nothing(results: Results) -> Sentence:
     """Sentence of a page without answers."""
     has_ended = report_rows(results)["status"].eq("COMPLETE").any()

@@ -32,6 +32,7 @@ from .columns.names import MAX_TEXT_CHARACTERS
 from .columns.quotes import list_names, quote_value
 from .columns.units import Unit
 from .columns.values import ReadColumns, read_columns
+from .maxima import best_of_untaken
 from .reading import reading_table
 from .rows import ORDER_COLUMNS, first_given_column
 from .runs import ForeignRuns, build_runs
@@ -55,6 +56,7 @@ class TableResults(Results):
         recognised: What the table was taken for, such as ``an Optuna storage (SQLite) …``.
         reading: One row per column of the table: what it was taken as, its unit, what else it may
             be and how to choose that; see `load_table`.
+        best_of: Pairs of our result and the table's column of evaluations whose best it is.
     """
 
     runs: ForeignRuns
@@ -63,6 +65,7 @@ class TableResults(Results):
     sources: tuple[tuple[str, str], ...] = ()
     recognised: str = "a pandas frame"
     reading: pd.DataFrame = field(default_factory=pd.DataFrame)
+    best_of: tuple[tuple[str, str], ...] = ()
 
     @property
     def design(self) -> Design:
@@ -84,12 +87,14 @@ class TableResults(Results):
         return tuple(notes)
 
     def given_means(self, y: str) -> pd.DataFrame:
-        """``n sd`` of the runs that are means over several, by their ids; see `Results`."""
+        """``n sd dense_id`` of the runs that are means over several, by id; see `Results`."""
         means = self.runs.means
         if means.empty:
             return super().given_means(y)
         sd = means.get(f"{y}_sd", np.nan)
-        return pd.DataFrame({"n": means[COUNT_COLUMN], "sd": sd}, index=means.index)
+        return pd.DataFrame(
+            {"n": means[COUNT_COLUMN], "sd": sd, "dense_id": means["dense_id"]}, index=means.index
+        )
 
     @property
     def _trials(self) -> pd.DataFrame:
@@ -216,7 +221,9 @@ def load_table(
     sources = tuple((ours, str(theirs)) for ours, theirs in named.items())
     reading = reading_table(table, read, choices, implied.design)
     ignored = tuple(map(str, untaken))
-    return TableResults(runs, implied, ignored, sources, source.recognised, reading)
+    aside = [*untaken, *(column for column in table.columns if column in choices.ignored)]
+    best_of = best_of_untaken(table, aside, runs.evaluations, runs.trials)
+    return TableResults(runs, implied, ignored, sources, source.recognised, reading, best_of)
 
 
 def _certain_columns(

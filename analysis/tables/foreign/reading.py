@@ -62,7 +62,7 @@ def reading_table(
         for ours in ours_of.get(column, [""]):
             is_ignored = not ours and column in choices.ignored
             role = "left out" if is_ignored else _role(ours, read, design)
-            unit = read.units.get(ours, "")
+            unit = read.units.get(ours, "") or read.units.get(_mean_of(ours), "")
             other = Alternative() if is_ignored else _alternative(ours, str(column), unit)
             rows.append(
                 {
@@ -75,6 +75,14 @@ def reading_table(
                 }
             )
     return pd.DataFrame(rows, columns=[*READING_COLUMNS], dtype="str")
+
+
+def _mean_of(ours: str) -> str:
+    """Our name of the mean whose spread a column holds, which has its unit; empty of others."""
+    for suffix in SPREAD_SUFFIXES:
+        if ours.endswith(suffix):
+            return ours.removesuffix(suffix)
+    return ""
 
 
 def _role(ours: str, read: ReadColumns, design: Design) -> str:

@@ -64,13 +64,16 @@ class ForeignRuns:
         trials: One row per run.
         history: One row per run and evaluation, in order.
         notes: Decisions made on the way, a sentence each.
-        means: ``n`` and ``COLUMN_sd`` of the runs that are means over several, by their ids.
+        means: ``n``, ``COLUMN_sd`` and ``dense_id``, the dense mean of the same recipe, of the runs
+            that are means over several, by their ids.
+        evaluations: ``trial_id`` and ``row``, the row of the table, in the order of evaluations.
     """
 
     trials: pd.DataFrame
     history: pd.DataFrame
     notes: tuple[str, ...]
     means: pd.DataFrame = field(default_factory=pd.DataFrame)
+    evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def build_runs(
@@ -98,7 +101,7 @@ def build_runs(
     problems += missing_column_problems(rows, hints)
     if problems:
         raise DeclarationError(problems, f"the table {quote_value(name)}")
-    rows = add_scores(sort_rows(rows, order), notes)
+    rows = add_scores(sort_rows(rows.assign(row=np.arange(len(rows))), order), notes)
     trials = final_rows(rows)
     if len(trials) < len(rows):
         notes.append(run_count_note(rows, trials, order, is_named))
@@ -122,16 +125,21 @@ def build_runs(
     conformed = conform_columns(trials, TRIAL_COLUMNS)
     labels = [name for name in map(str, trials.columns) if name.startswith(LABEL_PREFIX)]
     conformed = conformed.assign(**{name: trials[name].to_numpy() for name in labels})
-    return ForeignRuns(conformed, history, tuple(notes), means)
+    return ForeignRuns(conformed, history, tuple(notes), means, rows[["trial_id", "row"]])
 
 
 def _given_means(trials: pd.DataFrame) -> pd.DataFrame:
-    """``n`` and ``COLUMN_sd`` of runs that are means, by their ids."""
+    """``n``, ``COLUMN_sd`` and ``dense_id`` of runs that are means, by their ids.
+
+    The dense mean of a sparse one has its recipe: means have no seeds by which runs are paired.
+    """
     if COUNT_COLUMN not in trials:
         return pd.DataFrame()
     spreads = [f"{name}_sd" for name in RESULT_COLUMNS if f"{name}_sd" in trials]
     means = trials.set_index("trial_id")[[COUNT_COLUMN, *spreads]].astype("float64")
-    return means[means[COUNT_COLUMN] > 1]
+    means = means[means[COUNT_COLUMN] > 1]
+    own = trials[trials["trial_id"].isin(means.index)].assign(seed=0)
+    return means.assign(dense_id=_twin_ids(own).set_axis(means.index))
 
 
 def _repeated_mean_problems(trials: pd.DataFrame, means: pd.DataFrame) -> Iterator[Problem]:

@@ -92,6 +92,28 @@ def labels(exhibit: Exhibit) -> list[str]:
     return [" ".join(text.get_text().split()) for text in legend.get_texts()]
 
 
+@pytest.mark.parametrize("lengths", [[10], [10, 40]])
+def test_a_mean_over_configurations_has_its_spread_in_dots(lengths: list[int]) -> None:
+    rows = [(s, epochs, lr) for s in (0.5, 0.9) for epochs in lengths for lr in (0.01, 0.1, 0.3)]
+    frame = pd.DataFrame(rows, columns=["sparsity.target", "schedule.epochs", "optim.lr"])
+    # Of three configurations, 10 points apart, of which one is far above the others' mean.
+    frame["test_accuracy"] = 0.9 - frame["sparsity.target"] / 10 - 0.1 * (frame["optim.lr"] < 0.3)
+    alone = frame[frame["optim.lr"] == 0.3].assign(**{"sparsity.target": 0.95})
+    results = analysis.load_table(pd.concat([frame, alone]), name="gmp")
+    exhibit = answer_exhibit(results, answer_groups(answers(results).answers))
+    assert exhibit is not None and exhibit.draw is not None
+    (axis,) = exhibit.draw().axes
+    dotted = [line.get_ydata() for line in axis.lines if line.get_linestyle() == ":"]
+    # The single configuration at 95 % has none.
+    expected = [[75, 85]] * len(lengths) + [[71, 81]] * len(lengths)
+    np.testing.assert_allclose(sorted(map(list, dotted)), sorted(expected))
+    assert axis.get_ylim()[0] < 71 and axis.get_ylim()[1] > 85
+    assert "Dotted bars are no interval" in exhibit.caption
+    single = analysis.load_table(alone, name="gmp")
+    plain = answer_exhibit(single, answer_groups(answers(single).answers))
+    assert plain is not None and "Dotted" not in plain.caption
+
+
 def test_nothing_is_drawn_before_anything_was_measured(tmp_path: Path) -> None:
     results = analysis.load(Simulation(SMALL, tmp_path / "s").run(0))
     groups = answer_groups(answers(results).answers)

@@ -99,7 +99,7 @@ def history(sparsities: Sequence[float], **more: Any) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(**more)
 
 
-def outcomes(*status: str, lost: Sequence[int] = (), **more: Any) -> Slip:
+def outcomes(*status: str, lost: Sequence[int] = (), y: str = "test_accuracy", **more: Any) -> Slip:
     """Case 5.5 of three runs at each of two sparsities, of which some have no value."""
     values = [0.9, 0.91, 0.92, 0.8, 0.81, 0.79]
     frame = pd.DataFrame(
@@ -109,7 +109,7 @@ def outcomes(*status: str, lost: Sequence[int] = (), **more: Any) -> Slip:
             "acc": [np.nan if n in lost else value for n, value in enumerate(values)],
         }
     )
-    columns = {"status": "State", "test_accuracy": "acc", "sparsity.target": "sparsity"}
+    columns = {"status": "State", y: "acc", "sparsity.target": "sparsity"}
     return table(frame.assign(**more), columns=columns)
 
 
@@ -167,7 +167,27 @@ def published(choose: Callable[[Any], pd.Series], places: int) -> Callable[[Made
     return change
 
 
+def untaken(shown: Sequence[float], name: str = "test_acc", **changes: Any) -> Slip:
+    """Two runs of three evaluations and a result each; that it is their best stands nowhere."""
+    rows = {
+        "trial_id": ["a"] * 3 + ["b"] * 3,
+        "epoch": [3, 1, 2, 1, 2, 3],
+        "sparsity.target": 0.9,
+        name: [0.65, 0.5, 0.7, 0.5, 0.71, 0.6],
+        "final_acc": np.repeat(shown, 3),
+    }
+    frame = pd.DataFrame(rows).assign(**changes)
+    return table(frame, columns={"test_accuracy": "final_acc"})
+
+
 PUBLISHED = [
+    (untaken([0.7, 0.71]), untaken([0.65, 0.6])),
+    (untaken([0.7, 0.71], "x"), untaken([0.7, 0.6], "x")),
+    (
+        untaken([0.7, 0.71], test_acc=[65, 50, 70, 50, 71, 60.0]),
+        # Rows out of order: the highest is the last.
+        untaken([0.7, 0.71], test_acc=[70, 50, 65, 50, 60, 71.0]),
+    ),
     (published(lambda tests: tests.max(), 9), published(lambda tests: tests.last(), 9)),
     (published(lambda tests: tests.max(), 4), published(lambda tests: tests.last(), 4)),
     # One decimal fits too many evaluations.
@@ -309,6 +329,16 @@ SLIPS: dict[str, list[tuple[Slip, Slip]]] = {
         (
             outcomes(*["finished"] * 5, "running", lost=[5]),
             outcomes(*["finished"] * 3, *["running"] * 3, lost=[3, 4, 5]),
+        ),
+        # Where validation chooses, no configuration with a missing value can win.
+        (
+            outcomes("finished", lost=[4, 5], y="val_accuracy"),
+            outcomes("finished", lost=[3, 4, 5], y="val_accuracy"),
+        ),
+        # A configuration that has all its values wins over one that has not.
+        (
+            outcomes(*["finished"] * 5, "crashed", y="val_accuracy"),
+            outcomes("finished", lost=[5], y="val_accuracy", **{"optim.lr": [0.1] * 5 + [0.2]}),
         ),
     ],
     "SPT032": [

@@ -902,7 +902,7 @@ class StatedMeans(MadeResults):
 
     def given_means(self, y: str) -> pd.DataFrame:
         ids = self.trials()["trial_id"][:2]
-        return pd.DataFrame({"n": [5.0, 5.0], "sd": 0.01}, index=ids)
+        return pd.DataFrame({"n": [5.0, 5.0], "sd": 0.01, "dense_id": pd.NA}, index=ids)
 
 
 def test_means_that_a_table_states_are_found_beside_single_runs() -> None:

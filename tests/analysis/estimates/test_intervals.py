@@ -20,6 +20,7 @@ from analysis.estimates.intervals import (
     t_interval,
     unsettled_text,
     welch_difference,
+    welch_intervals,
 )
 from sparsetune.errors import SparsetuneError
 
@@ -264,6 +265,18 @@ def test_within_the_range_more_skewed_fractions_are_covered_than_without_it() ->
     assert covers[0] < 0.925 < covers[1]
     assert (plain["high"] > 1).mean() > 0.5
     assert inside["low"].min() >= 0 and inside["high"].max() <= 1
+
+
+def test_welch_by_hand() -> None:
+    """Variances 9 and 4 over 5 and 3 runs: 1.8 + 4/3, and 3.1333^2 / (1.8^2/4 + (4/3)^2/2)."""
+    found = welch_intervals([-7, -7, -7], [[9, 4], [9, 4], [9, np.nan]], [[5, 3], [1, 3], [5, 3]])
+    assert found["n"].tolist() == [3, 1, 3]
+    assert found["df"][0] == pytest.approx(9.817778 / (0.81 + 0.888889), rel=1e-6)
+    half = scipy.stats.t.ppf(0.975, 5.778940) * np.sqrt(3.133333)
+    assert found.loc[0, ["low", "high"]].tolist() == pytest.approx([-7 - half, -7 + half])
+    assert half == pytest.approx(4.371, abs=1e-3)
+    # One run, or a spread that is not known, gives no interval.
+    assert found.loc[1:, ["sd", "df", "low", "high"]].isna().all(axis=None)
 
 
 def test_welch_is_scipys() -> None:

@@ -18,6 +18,7 @@ from .units import FRACTION_DECIMALS
 
 MAX_LENGTH = 1 + 1e-9
 """Longest part of a training, with a margin for rounding."""
+LENGTHS = "lengths such as `0.1`, `5 epochs` or `100 steps`"
 ABSOLUTE_ENDING = ".every"
 """Ending of fields that are a period of steps, for which no fraction is usual."""
 
@@ -81,7 +82,7 @@ def _fractions(
     # Lengths are parsed once each: a column of thousands of rows has a few.
     texts = {text: _parse(text) for text in column.unique()}
     bad = column.map(lambda text: texts[text] is None and text != "").to_numpy(dtype=bool)
-    rules = broken_rule(bad, column, "must hold lengths such as `0.1`, `5 epochs` or `100 steps`")
+    rules = broken_rule(bad, column, f"must hold {LENGTHS}")
     if rules:
         return column, rules[0]
     lengths = column.map(texts)

@@ -24,7 +24,7 @@ from .known import (
     column_kind,
     known_columns,
 )
-from .lengths import has_length_units
+from .lengths import LENGTHS, has_length_units
 from .names import MAX_TEXT_CHARACTERS, naming_problems
 from .numbers import (
     broken_rule,
@@ -184,7 +184,8 @@ def _read_column(column: pd.Series[Any], ours: str, theirs: str, unit: str | Non
         case "length" if unit is None and has_length_units(column):
             return ReadColumn(to_text(column).str.strip(), [])
     found = parse_numbers(column)
-    rules = broken_rule(found.bad, column, "must hold numbers" + _comma_advice(column, found.bad))
+    rule = f"must hold {LENGTHS if known.kind == 'length' else 'numbers'}"
+    rules = broken_rule(found.bad, column, rule + _comma_advice(column, found.bad))
     unit = unit if unit in UNIT_NAMES and not may_have_unit(ours, unit) else None
     doubt = "" if unit else named_unit_rule(ours, theirs)
     if doubt and not rules:

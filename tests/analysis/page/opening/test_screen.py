@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import analysis
 from analysis.answers.answers import answers
 from analysis.answers.groups import answer_groups, first_word, leading_sentences
-from analysis.answers.page_sentences import PAGE_CATALOGUE
+from analysis.answers.page_sentences import PAGE_CATALOGUE, write_on_page
 from analysis.answers.sentences import CATALOGUE, MAX_WORDS
-from analysis.page.opening.screen import Screen, first_screen
+from analysis.page.opening.notes import Note
+from analysis.page.opening.screen import Screen, first_screen, no_warning
 from analysis.tables.results import Results
 from tests.analysis.exact import TWO_ARMS, Exact, planted
 from tests.analysis.page.page_text import known, page_text, sentences_of
@@ -92,6 +94,30 @@ def test_a_table_gets_no_yes_and_hears_what_would_give_one() -> None:
     )
     assert "nothing was selected" not in screen.question
     assert screen.steps[-1].sentence.name == "step_declare"
+
+
+@pytest.mark.parametrize("severity", ["error", "warning", "note"])
+def test_the_screen_does_not_deny_what_stands_beside_it(severity: str) -> None:
+    note = Note("SPT035", severity, write_on_page("check_SPT035"))
+    denies = no_warning([note]).name == "no_warning"
+    assert denies == (severity == "note")
+    assert no_warning([]).name == "no_warning"
+
+
+def test_a_table_of_several_configurations_says_where_its_warnings_are(tmp_path: Path) -> None:
+    frame = pd.DataFrame(
+        {
+            "sparsity": [0.5, 0.5, 0.9, 0.9],
+            "optim.lr": [0.1, 0.2] * 2,
+            "test_accuracy": [0.9, 0.91, 0.8, 0.82],
+        }
+    )
+    results = analysis.load_table(frame, name="gmp")
+    assert "SPT035" in set(analysis.checks(results)["code"])
+    page = analysis.report(results, tmp_path).read_text()
+    assert PAGE_CATALOGUE["check_SPT035"].text in page
+    assert PAGE_CATALOGUE["warnings_elsewhere"].text in page
+    assert PAGE_CATALOGUE["no_warning"].text not in page
 
 
 def test_other_kinds_follow_with_the_surest_first(two_arms: Results) -> None:

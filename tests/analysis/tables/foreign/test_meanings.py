@@ -15,6 +15,7 @@ import analysis
 from analysis.checks import checks
 from analysis.curves.curve import length_curve, sparsity_curve
 from analysis.lengths.verdicts import undertraining
+from analysis.ramps.atlas import ramp_atlas
 from analysis.recipes.importance.importance import importance
 from analysis.tables.foreign import TableResults, load_table
 from analysis.tables.foreign.columns.known import column_forms, known_columns
@@ -304,6 +305,59 @@ def test_means_with_their_spread_in_columns() -> None:
     assert sparsity_curve(single).frame()["n"].tolist() == [1, 1]
 
 
+def test_means_differ_from_the_dense_one_unpaired_with_welchs_interval() -> None:
+    """0.2 over 3 runs and 0.3 over 5: a variance of 0.04 / 3 + 0.09 / 5, of 5.779 degrees."""
+    frame = pd.DataFrame(MEANS)
+    curve = sparsity_curve(load_table(frame, NAMED))
+    dense, sparse = curve.frame().to_dict("records")
+    assert np.isnan(dense["difference"]) and not dense["unpaired"]
+    names = ["difference", "difference_low", "difference_high", "difference_df"]
+    by_hand = [-0.011, -0.011 - 0.0043717, -0.011 + 0.0043717, 5.77894]
+    assert [sparse[name] for name in names] == pytest.approx(by_hand, abs=1e-6)
+    assert sparse["unpaired"] and np.isnan(sparse["more_seeds"])
+    assert "compared unpaired: differences have Welch's t interval" in curve.note()
+    # The interval of the mean itself stays that of its own spread.
+    assert statistics(load_table(frame, NAMED)) == BY_HAND
+
+    gap = sparsity_curve(load_table(frame, NAMED), gap="twin")
+    (row,) = gap.frame().to_dict("records")
+    assert [row[name] for name in ("mean", "low", "high", "df")] == pytest.approx(by_hand, abs=1e-6)
+    assert "seed by seed" not in gap.note() and "one spread" not in gap.note()
+    # A fifth of a point may be chance.
+    close = load_table(frame.assign(mean=[0.931, 0.929]), NAMED)
+    assert sparsity_curve(close).frame()["more_seeds"].iloc[1] > 0
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"num_seeds": [1, 5]}, None),
+        ({"std": [np.nan, 0.003]}, np.nan),
+        ({"optim.lr": [0.1, 0.2]}, None),
+        ({"sparsity.ramp.start": [np.nan, 0.2]}, -0.0154),
+    ],
+)
+def test_only_means_of_one_recipe_with_their_spread_are_compared(
+    change: dict[str, Any], expected: float | None
+) -> None:
+    read = load_table(pd.DataFrame(MEANS).assign(**change), NAMED, select="all")
+    row = sparsity_curve(read).frame().iloc[-1]
+    assert row["unpaired"] == (expected is not None)
+    if expected is None:
+        assert np.isnan(row["difference"])
+    else:
+        assert row["difference"] == pytest.approx(-0.011)
+        assert row["difference_low"] == pytest.approx(expected, abs=1e-4, nan_ok=True)
+
+
+def test_single_runs_are_paired_as_before() -> None:
+    frame = table(sparsity=[0, 0, 0.9, 0.9], seed=[0, 1] * 2, test_accuracy=[0.9, 0.92, 0.8, 0.81])
+    curve = sparsity_curve(load_table(frame))
+    assert curve.frame()["difference"].iloc[1] == pytest.approx(-0.105)
+    assert not curve.frame()["unpaired"].any()
+    assert "unpaired" not in curve.note()
+
+
 def test_a_mean_is_no_single_run_for_checks_and_answers() -> None:
     read = load_table(pd.DataFrame(MEANS), NAMED)
     assert "SPT003" not in set(checks(read)["code"])
@@ -407,6 +461,30 @@ def test_lengths_however_written_are_the_same_numbers() -> None:
     assert "totals={'epochs': …, 'steps': …}" in refusal(
         frame.assign(**{"sparsity.ramp.start": texts["steps"]})
     )
+    odd = ["20k it", *texts["steps"][1:]]
+    assert "must hold lengths such as `0.1`, `5 epochs` or `100 steps`, got `20k it`" in refusal(
+        frame.assign(**{"sparsity.ramp.start": odd})
+    )
+
+
+def test_a_ramp_in_steps_is_the_same_to_the_atlas() -> None:
+    starts = [0.1, 0.2, 0.4] * 4
+    frame = pd.DataFrame(
+        {
+            "sparsity": 0.9,
+            "sparsity.ramp.start": starts,
+            "sparsity.ramp.length": [0.2] * 6 + [0.4] * 6,
+            "seed": [0, 0, 0, 1, 1, 1] * 2,
+            "val_accuracy": np.linspace(0.7, 0.8, 12),
+        }
+    )
+    expected = ramp_atlas(load_table(frame)).frame()
+    in_steps = {
+        name: [f"{100_000 * length:.0f} steps" for length in frame[name]]
+        for name in ("sparsity.ramp.start", "sparsity.ramp.length")
+    }
+    read = load_table(frame.assign(**in_steps), totals={"steps": 100_000})
+    pd.testing.assert_frame_equal(ramp_atlas(read).frame(), expected)
 
 
 def test_a_total_follows_the_length_of_each_run() -> None:
