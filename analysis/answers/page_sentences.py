@@ -129,6 +129,10 @@ PAGE_CATALOGUE: dict[str, Template] = {
         "SPT014 found something",
         "The best recipes were chosen on the test set, which flatters them.",
     ),
+    "check_SPT014_warning": Template(
+        "SPT014 found best values that are read off the test set, where nothing was chosen",
+        "For want of validation, what is best here is read off the test set, which flatters it.",
+    ),
     "check_SPT015": Template(
         "SPT015 found something",
         "Some runs are judged by their best evaluation instead of their last, which flatters them.",

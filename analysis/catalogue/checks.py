@@ -75,6 +75,10 @@ CHECK_SENTENCES = {
         "SPT014 found a table without validation, in which nothing was chosen",
         "Nothing was chosen, but best hyperparameters are read off {measure}.",
     ),
+    "found_front_on_test": Template(
+        "SPT014 found a table without validation, in which networks differ in training FLOPs",
+        "Nothing was chosen, but the best networks for a cost are read off {measure}.",
+    ),
     "found_best_columns": Template(
         "SPT015 found columns of a table by their names",
         "The table's {columns} hold the best of several evaluations.",

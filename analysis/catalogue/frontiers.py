@@ -46,6 +46,10 @@ FRONTIER_SENTENCES = {
         "Bars are intervals of each mean alone, which may be wider than those of paired"
         " differences.",
     ),
+    "frontier_on_test": Template(
+        "networks are compared by cost in a measure of the test set",
+        "Judged on the test set: do not choose a network by it.",
+    ),
     "pareto_filled": Template(
         "the Pareto front is drawn: what is on it",
         "Filled: the {count} of {networks} networks that no other network beats in {measure}.",

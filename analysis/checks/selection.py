@@ -80,11 +80,17 @@ def selected_on_test(evidence: Evidence) -> Iterator[Finding]:
         found = write("found_selected_on_test", measure=measure)
         yield Finding("", list(evidence.cells["cell"]), [found])
     column = ranking_measure(evidence.results)
-    is_ranked = objective is None and column is not None and column.startswith("test_")
-    if is_ranked and evidence.results.design.search:
-        measure = evidence.results.measure(str(column)).phrase
-        found = write("found_ranked_on_test", measure=measure)
-        yield Finding("", list(evidence.cells["cell"]), [found], "warning")
+    if objective is not None or column is None or not column.startswith("test_"):
+        return
+    measure = evidence.results.measure(column).phrase
+    read_off = []
+    if evidence.results.design.search:
+        read_off.append(write("found_ranked_on_test", measure=measure))
+    costs = evidence.report.get("train_flops", pd.Series(dtype="float64"))
+    if costs.nunique() > 1:
+        read_off.append(write("found_front_on_test", measure=measure))
+    if read_off:
+        yield Finding("", list(evidence.cells["cell"]), read_off, "warning")
 
 
 def best_epoch_rows(evidence: Evidence) -> Iterator[Finding]:

@@ -16,11 +16,11 @@ from ..catalogue.template import Sentence
 from ..drawers import draw
 from ..estimates.captions import interval_sentences, replicates_name
 from ..estimates.intervals import estimate_means, seeds_needed, unsettled_text
-from ..estimates.means import cell_means, cell_values, require_measured
+from ..estimates.means import cell_means, cell_values, is_measured, require_measured
 from ..estimates.pooled import POOLING_COLUMNS, estimate_cells
 from ..measure import Measure
 from ..notebook import Shown
-from ..recipes.responses import is_lower_better
+from ..recipes.responses import is_lower_better, ranking_measure
 from ..tables.results import Results
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ BUDGET_UNITS = {
     "gpu_hours": "device-hours",
 }
 """Costs that may be limited, with their units."""
+DEFAULT_MEASURE = "val_loss"
+"""Measure by which networks of one cost are compared."""
 SELECTION_MEASURES = ("val_error", "val_score", "val_accuracy", "val_loss")
 """Columns that choose cells without a declared objective; the first that was measured does."""
 LIMIT_TOLERANCE = 1e-6
@@ -226,6 +228,19 @@ def cell_spending(results: Results, where: Mapping[str, Any] | None = None) -> p
     return kept.assign(
         train_flops=flops.mean(axis=1) + extra.fillna(0.0), gpu_hours=seconds / SECONDS_PER_HOUR
     )
+
+
+def frontier_measure(results: Results, y: str | None) -> str:
+    """The column ``y``, by default the validation loss.
+
+    Of a table without one it is the measure by which configurations are compared, which is of the
+    test set only where no validation was measured; the check SPT014 says so.
+    """
+    if y is not None:
+        return y
+    if results.design.measured or is_measured(results, DEFAULT_MEASURE):
+        return DEFAULT_MEASURE
+    return ranking_measure(results) or DEFAULT_MEASURE
 
 
 def priced_cells(

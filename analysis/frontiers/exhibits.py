@@ -11,8 +11,15 @@ from ..curves.curve import displayed_costs
 from ..estimates.means import cell_values
 from ..exhibit import SPARSITY_COLUMN, Exhibit, TableColumn, measure_format
 from ..measure import Measure
+from ..recipes.responses import ranking_measure
 from ..tables.results import Results
-from .budgets import BUDGET_UNITS, Candidates, candidates, cell_spending
+from .budgets import (
+    BUDGET_UNITS,
+    DEFAULT_MEASURE,
+    Candidates,
+    candidates,
+    cell_spending,
+)
 from .iso_flops import iso_flops
 from .pareto import pareto_front
 
@@ -26,7 +33,8 @@ def frontier_exhibits(
 ) -> Iterator[Exhibit]:
     """The best at each budget, cells at equal FLOPs, and the Pareto front.
 
-    The last two are of the validation loss; there are none if all cells cost the same.
+    The last two are of the validation loss, or of what a table has in its place; there are none if
+    all cells cost the same.
 
     Args:
         results: The study.
@@ -34,7 +42,7 @@ def frontier_exhibits(
         where: Dotted fields and their values.
     """
     yield from _budget_exhibits(results, y, where)
-    loss = _priced_loss(results, where)
+    loss = _priced_measure(results, where)
     if loss is None or cell_spending(results, where)["train_flops"].nunique() < 2:
         return
     found = iso_flops(results, loss, where=where)
@@ -56,7 +64,8 @@ def frontier_exhibits(
         TableColumn("n", "n"),
         TableColumn("Verdict", "verdict"),
     )
-    title = "Pareto front of loss, sparsity and training FLOPs"
+    name = "loss" if loss.endswith("_loss") else front.y.phrase
+    title = f"Pareto front of {name}, sparsity and training FLOPs"
     yield Exhibit("pareto-front", title, front.frame(), front.note(), front.plot, columns)
 
 
@@ -81,13 +90,18 @@ def _mean_column(measure: Measure) -> TableColumn:
     return TableColumn(heading, "mean", "low", "high", measure_format(measure))
 
 
-def _priced_loss(results: Results, where: Mapping[str, Any] | None) -> str | None:
-    """The first loss that a cell with known training FLOPs has; None without one."""
+def _priced_measure(results: Results, where: Mapping[str, Any] | None) -> str | None:
+    """The first loss that a cell with known training FLOPs has; None without one.
+
+    Of a table without losses it is the measure by which configurations are compared.
+    """
     is_priced = cell_spending(results, where)["train_flops"].notna()
-    for loss in ("val_loss", "train_loss"):
-        is_measured = cell_values(results, loss, where)[1].notna().any(axis=1)
+    for name in (DEFAULT_MEASURE, "train_loss", ranking_measure(results)):
+        if name is None:
+            continue
+        is_measured = cell_values(results, name, where)[1].notna().any(axis=1)
         if (is_measured & is_priced).any():
-            return loss
+            return name
     return None
 
 

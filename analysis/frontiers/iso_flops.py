@@ -23,7 +23,7 @@ from ..recipes.optima.shifts import holm_adjusted
 from ..recipes.responses import is_lower_better
 from ..tables.results import Results
 from ..wording import format_seeds
-from .budgets import priced_cells
+from .budgets import frontier_measure, priced_cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,13 +105,15 @@ class IsoFlops(Shown):
         if len(differ):
             denser = int((differ["better"] == differ["other_cell"]).sum())
             yield write("iso_flops_denser", pairs=len(differ), denser=denser)
+        if self.y.column.startswith("test_"):
+            yield write("frontier_on_test")
         yield write("iso_flops_marks")
         yield write("iso_flops_bars")
 
 
 def iso_flops(
     results: Results,
-    y: str = "val_loss",
+    y: str | None = None,
     *,
     tolerance: float = FLOPS_TOLERANCE,
     where: Mapping[str, Any] | None = None,
@@ -121,7 +123,8 @@ def iso_flops(
 
     Args:
         results: The study.
-        y: A measured column.
+        y: A measured column; by default the validation loss, or what `frontier_measure` takes of a
+            table that has none.
         tolerance: Largest difference of equal costs, as a part of the lower one, in [0, 1).
         where: Dotted fields and their values, as in `analysis.sparsity_curve`.
         level: Coverage of the intervals, and level of the correction for many pairs, in (0, 1).
@@ -132,6 +135,7 @@ def iso_flops(
     """
     if not 0 <= tolerance < 1:
         raise SparsetuneError(f"`tolerance` must be a part of the cost, in [0, 1), got {tolerance}")
+    y = frontier_measure(results, y)
     points = priced_cells(results, y, where, level)
     values = cell_values(results, y, where)[1]
     points = points.assign(cell=points.index)

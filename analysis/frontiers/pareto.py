@@ -20,7 +20,7 @@ from ..measure import Measure
 from ..notebook import Shown
 from ..recipes.responses import is_lower_better
 from ..tables.results import Results
-from .budgets import priced_cells
+from .budgets import frontier_measure, priced_cells
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,6 +95,8 @@ class ParetoFront(Shown):
         yield write("pareto_filled", count=on_front, networks=networks, measure=measure)
         yield write("pareto_rivals", tolerance=f"{100 * COST_TOLERANCE:g}")
         yield write("pareto_hollow")
+        if self.y.column.startswith("test_"):
+            yield write("frontier_on_test")
         yield from interval_sentences(self.rows, self.level, runs=self.runs)
         unsure = int((~self.rows["sure"]).sum())
         if unsure:
@@ -103,7 +105,7 @@ class ParetoFront(Shown):
 
 def pareto_front(
     results: Results,
-    y: str = "val_loss",
+    y: str | None = None,
     *,
     where: Mapping[str, Any] | None = None,
     level: float = 0.95,
@@ -112,13 +114,15 @@ def pareto_front(
 
     Args:
         results: The study.
-        y: A measured column, over report trials.
+        y: A measured column, over report trials; by default the validation loss, or what
+            `frontier_measure` takes of a table that has none.
         where: Dotted fields and their values, as in `analysis.sparsity_curve`.
         level: Coverage of the intervals, in (0, 1).
 
     Raises:
         SparsetuneError: if a name is unknown, or no cell has ``y`` and training FLOPs.
     """
+    y = frontier_measure(results, y)
     frame = priced_cells(results, y, where, level)
     frame = frame.assign(diverged=cell_values(results, y, where)[0]["diverged"], cell=frame.index)
     frame = frame.sort_values(["train_flops", "sparsity"], kind="stable", ignore_index=True)

@@ -83,7 +83,10 @@ def test_the_test_set_chooses_nothing() -> None:
         SparsetuneError, match=r"chosen on validation: no report trial has any of val_error"
     ):
         best_at(made, {"epochs": 16})
-    assert [exhibit.name for exhibit in frontier_exhibits(made, "test_accuracy")] == []
+    # Fronts choose nothing: they compare on the test set, and say so.
+    shown = list(frontier_exhibits(made, "test_accuracy"))
+    assert [exhibit.name for exhibit in shown] == ["iso-flops", "pareto-front"]
+    assert "do not choose a network by it" in shown[1].caption
 
 
 def test_rivals_that_are_not_settled_are_counted_and_others_are_not() -> None:
@@ -207,17 +210,18 @@ def test_what_is_missing_for_a_comparison_by_cost_is_said() -> None:
         with pytest.raises(
             SparsetuneError, match=r"no finished run has `val_loss`; measured were .*val_error"
         ):
-            analysed(bare)
+            analysed(bare, "val_loss")
+        # Without the loss, the column that chooses stands in for it.
+        assert analysed(bare).y.column == "val_error"
+        assert analysed(made).y.column == "val_loss"
         with pytest.raises(
             SparsetuneError, match=r"needs `val_loss` and `train_flops` of finished report trials"
         ):
             analysed(free)
         assert len(analysed(bare, "val_error").frame()) == len(analysed(made).frame())
-    for lacking in (bare, free):
-        assert not {e.name for e in frontier_exhibits(lacking, "test_accuracy")} & {
-            "iso-flops",
-            "pareto-front",
-        }
+    fronts = {"iso-flops", "pareto-front"}
+    assert fronts <= {exhibit.name for exhibit in frontier_exhibits(bare, "test_accuracy")}
+    assert not fronts & {exhibit.name for exhibit in frontier_exhibits(free, "test_accuracy")}
 
 
 def test_the_front_by_hand() -> None:

@@ -764,7 +764,7 @@ def test_methods_are_arms_and_dense_has_its_own() -> None:
 def test_analyses_name_what_a_table_lacks() -> None:
     bare = load_table(table(sparsity=[0, 0.9], test_accuracy=[0.9, 0.8]))
     assert sparsity_curve(bare).frame()["mean"].tolist() == [0.9, 0.8]
-    with pytest.raises(SparsetuneError, match="val_loss"):
+    with pytest.raises(SparsetuneError, match="needs `test_accuracy` and `train_flops`"):
         analysis.pareto_front(bare)
     assert optima(bare).frame().empty
     assert retuning_gain(bare).empty

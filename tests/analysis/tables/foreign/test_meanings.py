@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -585,6 +586,52 @@ def test_tables_without_validation_are_analysed_under_a_warning() -> None:
     assert "Judged on the test set, for want of validation" in judged.note()
     validated = load_table(lengths.assign(val_accuracy=lengths["test_accuracy"]))
     assert "Judged on the test set" not in undertraining(validated).note()
+
+
+def priced(**measures: Any) -> pd.DataFrame:
+    """Two arms of equal cost, and a dense network of twice that, on three seeds each."""
+    arms = [("gmp", 0.9, 1.0), ("acdc", 0.9, 1.0), ("dense", 0, 2.0)]
+    rows = [(*arm, seed) for arm in arms for seed in range(3)]
+    frame = pd.DataFrame(rows, columns=["arm", "sparsity", "train_flops", "seed"])
+    return frame.assign(**measures)
+
+
+def test_networks_of_one_cost_are_compared_on_the_test_set_under_a_warning() -> None:
+    accuracies = [0.8, 0.81, 0.82, 0.85, 0.86, 0.875, 0.9, 0.91, 0.92]
+    read = load_table(priced(test_accuracy=accuracies))
+    front = analysis.pareto_front(read)
+    assert front.y.column == "test_accuracy"
+    assert dict(front.frame()[["arm", "front"]].to_numpy()) == {
+        "gmp": False, "acdc": True, "dense": True
+    }  # fmt: skip
+    equal = analysis.iso_flops(read)
+    (pair,) = equal.frame().to_dict("records")
+    assert abs(pair["difference"]) == pytest.approx(0.155 / 3)
+    assert pair["better"] == "acdc/target=0.9"
+    for note in (front.note(), equal.note()):
+        assert "Judged on the test set: do not choose a network by it." in note
+    (row,) = checks(read).query("code == 'SPT014'").to_dict("records")
+    assert row["severity"] == "warning"
+    assert "the best networks for a cost are read off test accuracy" in row["message"]
+    assert "hyperparameters" not in row["message"]
+
+    for name in ("val_accuracy", "val_loss"):
+        judged = load_table(priced(test_accuracy=accuracies, **{name: accuracies}), select="all")
+        assert analysis.pareto_front(judged).y.column == name
+        assert analysis.iso_flops(judged).y.column == name
+        assert "SPT014" not in set(checks(judged)["code"])
+        assert "test set" not in analysis.pareto_front(judged).note()
+    # Networks of one cost have no front.
+    assert "SPT014" not in set(
+        checks(load_table(priced(test_accuracy=accuracies, train_flops=1)))["code"]
+    )
+
+
+def test_the_page_of_a_table_without_validation_has_its_front(tmp_path: Path) -> None:
+    accuracies = [0.8, 0.81, 0.82, 0.85, 0.86, 0.875, 0.9, 0.91, 0.92]
+    page = analysis.report(load_table(priced(test_accuracy=accuracies)), tmp_path).read_text()
+    assert "Pareto front of test accuracy, sparsity and training FLOPs" in page
+    assert "For want of validation, what is best here is read off the test set" in page
 
 
 def test_gains_of_longer_training_are_said_where_under_training_cannot_be_judged() -> None:
