@@ -15,7 +15,7 @@ from sparsetune.sparsity.account.account import gradient_problems
 from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.masks.remainder import remainder_problems
-from sparsetune.sparsity.methods.plan import mask_schedule_problems
+from sparsetune.sparsity.plans.schedule import mask_schedule_problems
 from sparsetune.spec import TrialSpec
 from sparsetune.spec.rates import decay_problems
 from sparsetune.spec.sparsity import SparsitySpec
@@ -267,7 +267,7 @@ def examine_model(
 
 def outlined_problems(outline: Outline, sparsity: SparsitySpec) -> list[Problem]:
     """Problems and warnings of what is pruned of a network."""
-    if sparsity.method == "dense":
+    if not sparsity.prunes:
         return []
     try:
         account = outline.account(sparsity)

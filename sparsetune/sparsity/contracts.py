@@ -21,9 +21,10 @@ from sparsetune.sparsity.masks.allocation import (
     allocation_function,
     spared_layers,
 )
-from sparsetune.sparsity.methods.ramps import Ramp, ramp_function
+from sparsetune.sparsity.methods.registry import method_of
+from sparsetune.sparsity.plans.ramps import Ramp, ramp_function
 from sparsetune.sparsity.scores import Score, ScoreContext, ScoreResult, Tensors
-from sparsetune.spec.sparsity import METHOD_FIELDS, FisherSpec, RampSpec, SparsitySpec
+from sparsetune.spec.sparsity import FisherSpec, RampSpec, SparsitySpec
 
 EVEN_FRACTIONS = tuple(index / 100 for index in range(101))
 ROUNDING = 1e-12
@@ -243,7 +244,7 @@ def own_function_problems(given: SparsitySpec) -> list[Problem]:
     """
     spec = given.resolved()
     found = []
-    fields = METHOD_FIELDS[spec.method]
+    fields = method_of(spec.method).fields
     if "score" in fields and is_import_path(spec.score or ""):
         found += _problems_of("sparsity.score", lambda: _import_score(spec.score or ""))
     if "ramp" in fields and is_import_path(spec.ramp.shape):
@@ -258,7 +259,8 @@ def own_allocation_problems(layers: Sequence[Layer], spec: SparsitySpec) -> list
         layers: All prunable layers.
         spec: Resolved declaration.
     """
-    if "allocation" not in METHOD_FIELDS[spec.method] or not is_import_path(spec.allocation or ""):
+    fields = method_of(spec.method).fields
+    if "allocation" not in fields or not is_import_path(spec.allocation or ""):
         return []
     spared = spared_layers(layers, spec)
     others = [layer for layer in layers if layer not in spared]

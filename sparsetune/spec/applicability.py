@@ -9,16 +9,14 @@ from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from sparsetune.imports import is_import_path
+from sparsetune.sparsity.methods.registry import METHODS, known_method
 from sparsetune.spec.declaration import Declaration
 from sparsetune.spec.optimizer import BETAS, OptimizerName, OptimSpec
 from sparsetune.spec.schedule import LrDecay, ScheduleSpec
 from sparsetune.spec.sparsity import (
     ALLOCATION_FIELDS,
-    METHOD_DEFAULTS,
-    METHOD_FIELDS,
     SCORE_FIELDS,
     Allocation,
-    Method,
     Score,
     SparsitySpec,
 )
@@ -61,7 +59,7 @@ def _dotted(part: str, fields_of: Mapping[str, Collection[str]]) -> dict[str, tu
 
 def _method_fields() -> dict[str, tuple[str, ...]]:
     """Fields of each method; every sparse method has the schedule's stretch too."""
-    fields_of = _dotted("sparsity", METHOD_FIELDS)
+    fields_of = _dotted("sparsity", {name: method.fields for name, method in METHODS.items()})
     for method, names in fields_of.items():
         # A stretch makes a sparse network cost what its dense twin does; `dense` has no fields.
         if names:
@@ -79,6 +77,8 @@ _FIELDS_OF: dict[str, dict[str, tuple[str, ...]]] = {
 """Fields that mean something only under one choice of another field; all others always apply."""
 
 _FIELDS_OF_OWN = {
+    # What a method of one's own reads is known only when it is imported.
+    "sparsity.method": tuple(sorted(set().union(*_FIELDS_OF["sparsity.method"].values()))),
     "sparsity.score": ("sparsity.saliency_batches", "sparsity.fisher"),
     "sparsity.allocation": (),
     "schedule.lr": tuple(f"schedule.{name}" for name in _CYCLIC_FIELDS),
@@ -87,7 +87,7 @@ _FIELDS_OF_OWN = {
 """Those of these fields that mean something where the choice is a user's own import path."""
 
 _CHOICES = {
-    "sparsity.method": get_args(Method),
+    "sparsity.method": tuple(METHODS),
     "sparsity.score": get_args(Score),
     "sparsity.allocation": get_args(Allocation),
     "schedule.lr": get_args(LrDecay),
@@ -181,8 +181,7 @@ class Applicability:
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
-        method = self._field("sparsity.method")
-        self._method_defaults = METHOD_DEFAULTS.get(str(method), {})
+        self._method = known_method(self._field("sparsity.method"))
         self._distils = _uses_distillation(values)
         self._silent: set[str] = set()
         for path in DECIDING_FIELDS:
@@ -215,7 +214,7 @@ class Applicability:
     def method_default(self, path: str) -> Any:
         """The method's own value where the dotted field is left open; None for other fields."""
         part, _, name = path.partition(".")
-        return self._method_defaults.get(name) if part == "sparsity" else None
+        return self._method.default(name) if part == "sparsity" else None
 
     def _chosen(self, path: str) -> Any:
         """The value of a deciding field: as given, or the method's own, or the default."""
@@ -260,7 +259,7 @@ def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:
     is_dense = flat.get("sparsity.target", 0) == 0
     # An unknown method is a fault, and stays to be named.
     method = flat.get("sparsity.method", "dense")
-    if is_dense and isinstance(method, str) and method in METHOD_DEFAULTS:
+    if is_dense and isinstance(method, str) and (method in METHODS or is_import_path(method)):
         flat.pop("sparsity.method", None)
         values = {**values, "sparsity": {}}
     applicability = Applicability(values)

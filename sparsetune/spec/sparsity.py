@@ -12,21 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sparsetune.durations import Length, LengthField
 from sparsetune.imports import name_or_import_path
+from sparsetune.sparsity.methods.method import OPEN_FIELDS
+from sparsetune.sparsity.methods.registry import METHODS, known_method
 from sparsetune.spec.declaration import MAX_COUNT, Declaration
 
-Method = Literal[
-    "dense",
-    "static",
-    "one_shot",
-    "gmp",
-    "acdc",
-    "set",
-    "rigl",
-    "granet",
-    "sr_ste",
-    "obert",
-    "transfer",
-]
 Score = Literal["magnitude", "random", "saliency", "fisher"]
 Allocation = Literal["global", "uniform", "erk", "er", "explicit"]
 RampShape = Literal["cubic", "linear", "exponential", "stepped"]
@@ -205,11 +194,12 @@ class FisherSpec(Declaration):
 class SparsitySpec(Declaration):
     """Sparsity of a trial: which weights are pruned, how many, and when.
 
-    None stands for the method's own choice, which `METHOD_DEFAULTS` lists.
+    None stands for the method's own choice: see `Method.default`.
     """
 
-    method: Method = "dense"
-    """Method that decides when the mask changes; ``dense`` prunes nothing."""
+    method: Annotated[str, BeforeValidator(name_or_import_path(tuple(METHODS)))] = "dense"
+    """Method that decides when the mask changes; ``dense`` prunes nothing. It is built in, or your
+    own ``package.module:object``, a `Method`."""
     target: float = Field(default=0, ge=0, lt=1)
     """Fraction of the prunable weights outside the final mask, in [0, 1); never a percentage or a
     density."""
@@ -267,8 +257,8 @@ class SparsitySpec(Declaration):
 
     @model_validator(mode="after")
     def _is_consistent(self) -> SparsitySpec:
-        if self.method == "dense" and self.target > 0:
-            sparse_methods = ", ".join(get_args(Method)[1:])
+        if not self.prunes and self.target > 0:
+            sparse_methods = ", ".join(name for name, method in METHODS.items() if method.prunes)
             raise ValueError(f"a target of {self.target:g} needs a sparse method: {sparse_methods}")
         if self.explicit_sparsities() and self.allocation != "explicit":
             raise ValueError(
@@ -276,6 +266,11 @@ class SparsitySpec(Declaration):
                 " and only there"
             )
         return self
+
+    @property
+    def prunes(self) -> bool:
+        """True if the method prunes; a method of one's own does."""
+        return known_method(self.method).prunes
 
     def layer_patterns(self) -> tuple[str, ...]:
         """Entries of ``layers`` that add layers or take them away, in order."""
@@ -287,57 +282,11 @@ class SparsitySpec(Declaration):
 
     def resolved(self) -> SparsitySpec:
         """A copy with the method's own choice for every None."""
-        own = METHOD_DEFAULTS[self.method]
-        chosen = {name: value for name, value in own.items() if getattr(self, name) is None}
+        method = known_method(self.method)
+        chosen = {name: method.default(name) for name in OPEN_FIELDS if getattr(self, name) is None}
         return self.model_copy(update=chosen)
 
 
-_BASE_DEFAULTS: dict[str, Any] = {"score": "magnitude", "allocation": "global", "reset": "none"}
-METHOD_DEFAULTS: dict[str, dict[str, Any]] = {
-    "dense": _BASE_DEFAULTS,
-    "static": _BASE_DEFAULTS | {"score": "random", "allocation": "erk"},
-    "one_shot": _BASE_DEFAULTS,
-    "gmp": _BASE_DEFAULTS,
-    "acdc": _BASE_DEFAULTS | {"reset": "all"},
-    "set": _BASE_DEFAULTS | {"allocation": "erk", "reset": "grown"},
-    "rigl": _BASE_DEFAULTS | {"allocation": "erk", "reset": "grown"},
-    "granet": _BASE_DEFAULTS | {"reset": "grown"},
-    "sr_ste": _BASE_DEFAULTS | {"allocation": "uniform"},
-    "obert": _BASE_DEFAULTS | {"score": "fisher"},
-    "transfer": _BASE_DEFAULTS,
-}
-"""Each method's own choice, as published, where the declaration leaves a field open."""
-
-_SHARED_FIELDS = (
-    "method",
-    "target",
-    "score",
-    "allocation",
-    "pattern",
-    "spared",
-    "layers",
-    "prunable_by",
-    "fisher",
-    "saliency_batches",
-)
-METHOD_FIELDS: dict[str, tuple[str, ...]] = {
-    # A dense network has no mask: two that differ in a score alone are one training.
-    "dense": (),
-    "static": _SHARED_FIELDS,
-    "one_shot": (*_SHARED_FIELDS, "prune_at", "recalibrate"),
-    "gmp": (*_SHARED_FIELDS, "ramp", "recalibrate"),
-    "acdc": (*_SHARED_FIELDS, "acdc", "reset", "recalibrate"),
-    "set": (*_SHARED_FIELDS, "regrow", "reset"),
-    "rigl": (*_SHARED_FIELDS, "regrow", "reset"),
-    "granet": (*_SHARED_FIELDS, "ramp", "regrow", "reset"),
-    "sr_ste": (*_SHARED_FIELDS, "shadow_decay"),
-    "obert": (*_SHARED_FIELDS, "ramp", "recalibrate"),
-    # The zeros of the checkpoint are the mask, so that nothing is left to choose.
-    "transfer": ("method", "target", "checkpoint", "prunable_by"),
-}
-"""Fields that change something under each method; others are left out of its trials' names."""
-METHODS_WITH_RESET = tuple(name for name, fields in METHOD_FIELDS.items() if "reset" in fields)
-"""Methods under which pruned weights come back."""
 SCORE_FIELDS: dict[str, tuple[str, ...]] = {
     "magnitude": (),
     "random": (),

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field, model_validator
 
 from sparsetune.durations import Clock, steps_per_epoch, total_steps
+from sparsetune.sparsity.methods.registry import known_method
 from sparsetune.spec.applicability import Applicability, canonical_values
 from sparsetune.spec.compute import ComputeSpec
 from sparsetune.spec.declaration import (
@@ -28,7 +29,7 @@ from sparsetune.spec.declaration import (
 from sparsetune.spec.evaluation import EvaluateSpec
 from sparsetune.spec.optimizer import OptimSpec
 from sparsetune.spec.schedule import ScheduleSpec
-from sparsetune.spec.sparsity import METHODS_WITH_RESET, SparsitySpec
+from sparsetune.spec.sparsity import SparsitySpec
 from sparsetune.spec.task import DatasetTask, DigitsTask, TaskSpec
 from sparsetune.spec.values import flatten_values, set_field
 
@@ -72,9 +73,11 @@ class TrialSpec(Declaration):
         given = self.sparsity if isinstance(self.sparsity, SparsitySpec) else SparsitySpec()
         # A target of 0 becomes the method `dense`, which any task may have.
         has_start = getattr(self.task, "has_sparse_start", True)
-        if given.method == "transfer" and given.target and not has_start:
+        starts_sparse = "checkpoint" in known_method(given.method).fields
+        if starts_sparse and given.target and not has_start:
             raise ValueError(
-                "the method `transfer` goes on from a sparse encoder: `task.kind` must be 'text'"
+                f"the method `{given.method}` goes on from a sparse encoder: `task.kind` must be"
+                " 'text'"
             )
         return self
 
@@ -82,8 +85,8 @@ class TrialSpec(Declaration):
     def _resets_what_there_is(self) -> TrialSpec:
         # A method's own reset stands: without momentum it is one of nothing, as it always was.
         asked = getattr(self.sparsity, "reset", None)
-        method = getattr(self.sparsity, "method", "dense")
-        sparse = bool(getattr(self.sparsity, "target", 0)) and method in METHODS_WITH_RESET
+        method = known_method(getattr(self.sparsity, "method", "dense"))
+        sparse = bool(getattr(self.sparsity, "target", 0)) and method.resets
         is_sgd = getattr(self.optim, "name", None) == "sgd"
         if asked in ("grown", "all") and sparse and is_sgd and self.optim.momentum == 0:
             raise ValueError(

@@ -27,7 +27,7 @@ from sparsetune.sparsity.certificate import certify
 from sparsetune.sparsity.combinations import layer_problems
 from sparsetune.sparsity.contracts import own_function_problems
 from sparsetune.sparsity.flops import ForwardFlops, forward_flops, prunable_flops
-from sparsetune.sparsity.methods.plan import mask_schedule_problems
+from sparsetune.sparsity.plans.schedule import mask_schedule_problems
 from sparsetune.sparsity.sparsifier import Sparsifier
 from sparsetune.sparsity.transfer import transfer_problems
 from sparsetune.spec import TrialSpec
@@ -332,7 +332,7 @@ def _exactness_problems(
 ) -> list[Problem]:
     """Problems of weights that are computed from what is pruned; see `exactness_problems`."""
     names = computed_names(account, trace)
-    if not names or sparsity.method == "dense":
+    if not names or not sparsity.prunes:
         return []
     problems = exactness_problems(model, task.network.example(), account, names)
     return as_warnings(problems, sparsity)

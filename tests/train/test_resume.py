@@ -12,8 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sparsetune.sparsity.methods.plan import mask_schedule
 from sparsetune.sparsity.methods.registry import METHODS
+from sparsetune.sparsity.plans.schedule import mask_schedule
 from sparsetune.spec import EvaluateSpec, OptimSpec, ScheduleSpec, TrialSpec
 from sparsetune.spec.sparsity import FisherSpec, RampSpec, RegrowSpec, SparsitySpec
 from sparsetune.spec.task import DigitsTask, FolderTask, GrowthSpec, ImageTask
