@@ -23,11 +23,11 @@ from sparsetune.sparsity.masks.exact import (
     pack_masks,
     unpack_masks,
 )
-from sparsetune.sparsity.methods.method import EffectiveWeights, StepState
+from sparsetune.sparsity.methods.method import EffectiveWeights, Method, StepState
 from sparsetune.sparsity.methods.registry import method_of
 from sparsetune.sparsity.optimizer_state import reset_grown_moments, reset_moments
 from sparsetune.sparsity.plans.changes import MaskChange
-from sparsetune.sparsity.plans.schedule import mask_schedule
+from sparsetune.sparsity.plans.rules import changes_by_step
 from sparsetune.sparsity.scores import Tensors
 from sparsetune.sparsity.structure import MaskRecorder
 from sparsetune.spec import TrialSpec
@@ -48,6 +48,7 @@ class Sparsifier:
         flops: Dense forward FLOPs of one example.
         probe: Source of gradients for scores that need them, and of recalibration.
         layers: Layers of the weights, in order; by default with what their shapes say.
+        method: Method that the declaration names; by default it is looked up.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Sparsifier:
         flops: ForwardFlops,
         probe: GradientSource | None = None,
         layers: Sequence[Layer] | None = None,
+        method: Method | None = None,
     ) -> None:
         self.phase: Phase = "dense"
         self.mask_iou = math.nan
@@ -78,7 +80,7 @@ class Sparsifier:
         self._masked = MaskedWeights(self._weights)
         self._chooser = MaskChooser(spec, self._weights, self._probe_gradients, layers)
         self._spec = self._chooser.spec
-        self._method = method_of(self._spec.method)
+        self._method = method or method_of(self._spec.method)
         self._layers = self._chooser.layers
         self._batch_size = spec.task.batch_size
         self._total = spec.total_steps()
@@ -87,11 +89,11 @@ class Sparsifier:
         self._probe = probe
         self._probed_seed: int | None = None
         self._step = 0
-        self._schedule = mask_schedule(spec)
+        self._schedule = changes_by_step(spec, self._method.plan)
         self._position = 0
         self._recorded: Masks = {}
         self._gathered: list[torch.Tensor] = []
-        self._masks_gradients = _masks_gradients(spec)
+        self._masks_gradients = _masks_gradients(spec, self._method)
 
     def before_forward(self, step: int) -> None:
         """Make every change that is due, except one that waits for a gradient.
@@ -424,7 +426,7 @@ class Sparsifier:
             self._count_kept()
 
 
-def _masks_gradients(spec: TrialSpec) -> bool:
+def _masks_gradients(spec: TrialSpec, method: Method) -> bool:
     """True if gradients outside the mask must not reach the optimizer.
 
     SGD and AdamW move each weight by its own gradients alone, and those of a weight outside the
@@ -432,6 +434,6 @@ def _masks_gradients(spec: TrialSpec) -> bool:
     optimizers may mix the gradients of a tensor, and so does the norm that a clip reads.
     """
     keeps_slots = spec.sparsity.resolved().reset == "none"
-    if keeps_slots and method_of(spec.sparsity.method).resets:
+    if keeps_slots and method.resets:
         return True
     return spec.optim.clip_norm is not None or spec.optim.name not in ("sgd", "adamw")

@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, get_args
 
 from sparsetune.imports import is_import_path
-from sparsetune.sparsity.methods.registry import METHODS, known_method
+from sparsetune.sparsity.methods.registry import METHODS, OWN_METHOD, known_method
 from sparsetune.spec.declaration import Declaration
 from sparsetune.spec.optimizer import BETAS, OptimizerName, OptimSpec
 from sparsetune.spec.schedule import LrDecay, ScheduleSpec
@@ -214,7 +214,9 @@ class Applicability:
     def method_default(self, path: str) -> Any:
         """The method's own value where the dotted field is left open; None for other fields."""
         part, _, name = path.partition(".")
-        return self._method.default(name) if part == "sparsity" else None
+        # What a method of one's own is declared with stays in the trial's name.
+        is_known = part == "sparsity" and self._method is not OWN_METHOD
+        return self._method.default(name) if is_known else None
 
     def _chosen(self, path: str) -> Any:
         """The value of a deciding field: as given, or the method's own, or the default."""

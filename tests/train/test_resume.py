@@ -83,6 +83,11 @@ AXES: dict[str, dict[str, Any]] = {
     "er": {"method": "set", "allocation": "er", **REGROW},
     "erk": {"method": "gmp", "allocation": "erk", **RAMP},
     "explicit": {"method": "acdc", "allocation": "explicit", "layers": (("*", 0.8),)},
+    "a method of one's own": {
+        "method": "tests.contracts.own_rigl:LATE_RIGL",
+        "allocation": "erk",
+        "reset": "grown",
+    },
     "momentum kept": {"method": "acdc", "reset": "none"},
     "momentum of the grown": {"method": "acdc", "reset": "grown"},
     "momentum kept by RigL": {"method": "rigl", "reset": "none", **GATHER},

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sparsetune.errors import Problem
-from sparsetune.sparsity.methods.method import CombinationRule, Method
+from sparsetune.sparsity.methods.method import CombinationRule
 from sparsetune.sparsity.methods.registry import known_method
 from sparsetune.spec.sparsity import SparsitySpec, parse_pattern
 
 
-def combination_problems(given: SparsitySpec, method: Method | None = None) -> list[Problem]:
+def combination_problems(given: SparsitySpec) -> list[Problem]:
     """Fields of a valid declaration that cannot work together; empty if all can.
 
-    Args:
-        given: The declaration.
-        method: Its method; by default what is known of it without an import.
+    The rules of a user's own method, which is not imported, are not among them.
     """
     spec = given.resolved()
-    method = method or known_method(spec.method)
+    return broken_rules(
+        (*known_method(spec.method).rules, ALLOCATION_RULE), spec
+    ) + _target_problems(spec)
+
+
+def broken_rules(rules: Iterable[CombinationRule], spec: SparsitySpec) -> list[Problem]:
+    """Problems of the rules that a resolved declaration breaks."""
     found = []
-    for rule in (*method.rules, ALLOCATION_RULE):
+    for rule in rules:
         if rule.breaks(spec):
             got = f"{getattr(spec, rule.field)!r} with the method {spec.method!r}"
             found.append(Problem(f"sparsity.{rule.field}", rule.text, got))
-    return found + _target_problems(spec)
+    return found
 
 
 ALLOCATION_RULE = CombinationRule(
