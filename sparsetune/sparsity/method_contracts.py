@@ -90,9 +90,9 @@ def _trial(method: Method, declared: SparsitySpec, steps: int, optimizer: str) -
     """A trial of one step an epoch, with the method's own choice for what is left open."""
     name = method.name if METHODS.get(method.name) is method else UNCHECKED_NAME
     values: dict[str, Any] = {"method": name}
-    for field in BASE_DEFAULTS:
+    for field, own in method.choices(declared.score).items():
         if getattr(declared, field) is None:
-            values[field] = method.default(field)
+            values[field] = own
     examples = DigitsTask().train_size()
     return TrialSpec(
         task=DigitsTask(batch_size=examples),
@@ -341,10 +341,9 @@ def own_method_problems(spec: TrialSpec) -> list[Problem]:
 
 def _open_choices(method: Method, declared: SparsitySpec) -> Iterator[Problem]:
     """Fields that are left open, and for which the method has a choice of its own."""
-    for name, base in BASE_DEFAULTS.items():
-        own = method.default(name)
-        is_read = name in method.fields
-        if is_read and own != base and getattr(declared, name) is None:
+    for name, own in method.choices(declared.score).items():
+        is_other = name in method.fields and own != BASE_DEFAULTS[name]
+        if is_other and getattr(declared, name) is None:
             rule = (
                 f"the method {declared.method!r} is made for {own!r}: write out {own!r}, or another"
                 " value, since a trial is named by what it declares, not by code of your own"

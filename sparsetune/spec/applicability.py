@@ -95,6 +95,8 @@ _CHOICES = {
 }
 """Names of what is built in, by deciding field."""
 
+CHOICES_FIELD = "method_choices"
+"""Field of `SparsitySpec` that holds the version of its method's choices."""
 EXPLICIT_FIELD = "sparsity.layers"
 """Field of which one kind of entries means something under the allocation `explicit` alone."""
 DECIDING_FIELDS = tuple(_FIELDS_OF)
@@ -182,6 +184,7 @@ class Applicability:
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = values
         self._method = known_method(self._field("sparsity.method"))
+        self._choices = _method_choices(values)
         self._distils = _uses_distillation(values)
         self._silent: set[str] = set()
         for path in DECIDING_FIELDS:
@@ -216,7 +219,7 @@ class Applicability:
         part, _, name = path.partition(".")
         # What a method of one's own is declared with stays in the trial's name.
         is_known = part == "sparsity" and self._method is not OWN_METHOD
-        return self._method.default(name) if is_known else None
+        return self._choices.get(name) if is_known else None
 
     def _chosen(self, path: str) -> Any:
         """The value of a deciding field: as given, or the method's own, or the default."""
@@ -250,6 +253,48 @@ def field_applies(values: Mapping[str, Any], path: str) -> bool:
         path: Dotted name of the field, such as ``sparsity.ramp.start``.
     """
     return Applicability(values).applies(path)
+
+
+def _method_choices(values: Mapping[str, Any], version: int | None = None) -> dict[str, str]:
+    """The method's own choices in a trial of nested values, which may be faulty.
+
+    Args:
+        values: Plain values of a trial, by part.
+        version: Version of the defaults; by default that of the values.
+    """
+    given = values.get("sparsity")
+    given = given if isinstance(given, Mapping) else {}
+    score = given.get("score")
+    stated = given.get(CHOICES_FIELD, 1)
+    if version is None:
+        version = stated if isinstance(stated, int) else 1
+    method = known_method(given.get("method", "dense"))
+    return method.choices(score if isinstance(score, str) else None, version)
+
+
+def named_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Canonical nested values as a trial is named by them: open fields mean version 1's choices.
+
+    So a choice that a later version makes otherwise is named by its value, and a trial with the
+    values of version 1 keeps its name under every version.
+    """
+    named = {**values}
+    sparsity = values.get("sparsity")
+    if isinstance(sparsity, Mapping) and CHOICES_FIELD in sparsity:
+        written = {**sparsity}
+        first = _method_choices(values, version=1)
+        for name, own in _method_choices(values).items():
+            if own == first[name]:
+                continue
+            value = written.pop(name, None) or own
+            if value != first[name]:
+                written[name] = value
+        named["sparsity"] = written
+    distill = values.get("distill")
+    teacher = distill.get("teacher") if isinstance(distill, Mapping) else None
+    if isinstance(distill, Mapping) and isinstance(teacher, Mapping):
+        named["distill"] = {**distill, "teacher": named_values(teacher)}
+    return named
 
 
 def canonical_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from sparsetune.durations import Length, LengthField
 from sparsetune.imports import name_or_import_path
-from sparsetune.sparsity.methods.method import OPEN_FIELDS
 from sparsetune.sparsity.methods.registry import METHODS, known_method
 from sparsetune.spec.declaration import MAX_COUNT, Declaration
 
@@ -194,7 +193,7 @@ class FisherSpec(Declaration):
 class SparsitySpec(Declaration):
     """Sparsity of a trial: which weights are pruned, how many, and when.
 
-    None stands for the method's own choice: see `Method.default`.
+    None stands for the method's own choice: see `Method.choices`.
     """
 
     method: Annotated[str, BeforeValidator(name_or_import_path(tuple(METHODS)))] = "dense"
@@ -230,6 +229,9 @@ class SparsitySpec(Declaration):
     frozen, unused or shared with an embedding stay dense, and computed weights are pruned through
     their parameter. ``modules``, in directories of before: what linear and convolution modules
     hold."""
+    method_choices: int = Field(default=1, ge=1)
+    """Set by a study's directory, and no part of any name: the version of the defaults whose
+    choices a method makes for score, allocation and reset where these are left open."""
     ramp: RampSpec = RampSpec()
     """``gmp``, ``granet`` and ``obert``: the ramp to the target."""
     acdc: AcdcSpec = AcdcSpec()
@@ -282,9 +284,9 @@ class SparsitySpec(Declaration):
 
     def resolved(self) -> SparsitySpec:
         """A copy with the method's own choice for every None."""
-        method = known_method(self.method)
-        chosen = {name: method.default(name) for name in OPEN_FIELDS if getattr(self, name) is None}
-        return self.model_copy(update=chosen)
+        chosen = known_method(self.method).choices(self.score, self.method_choices)
+        open_fields = {name: own for name, own in chosen.items() if getattr(self, name) is None}
+        return self.model_copy(update=open_fields)
 
 
 SCORE_FIELDS: dict[str, tuple[str, ...]] = {

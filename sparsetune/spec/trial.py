@@ -13,12 +13,12 @@ from pydantic import Field, model_validator
 
 from sparsetune.durations import Clock, steps_per_epoch, total_steps
 from sparsetune.sparsity.methods.registry import known_method
-from sparsetune.spec.applicability import Applicability, canonical_values
+from sparsetune.spec.applicability import Applicability, canonical_values, named_values
 from sparsetune.spec.compute import ComputeSpec
 from sparsetune.spec.declaration import (
     DIGEST_VERSION,
     MAX_SEED,
-    UNNAMED_FIELD,
+    UNNAMED_FIELDS,
     Declaration,
     all_positive,
     as_written,
@@ -208,7 +208,8 @@ class TrialSpec(Declaration):
     @remembered
     def trial_id(self) -> str:
         """The digest of the whole canonical declaration, seed included."""
-        return digest_of({"schema": DIGEST_VERSION, **self.canonical().given()})
+        named = named_values(self.canonical().given())
+        return digest_of({"schema": DIGEST_VERSION, **named})
 
     @remembered
     def config_id(self) -> str:
@@ -229,7 +230,7 @@ class TrialSpec(Declaration):
         values = trial.model_dump(mode="json")
         values["task"] = trial.task.column_values()
         sparsity = trial.sparsity.resolved()
-        values["sparsity"] = sparsity.model_dump(mode="json", exclude={UNNAMED_FIELD})
+        values["sparsity"] = sparsity.model_dump(mode="json", exclude={*UNNAMED_FIELDS})
         if trial.distill.teacher is not None:
             # One column with an id, in place of one for each field of the teacher.
             values["distill"]["teacher"] = trial.distill.teacher.trial_id()

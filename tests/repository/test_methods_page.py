@@ -10,6 +10,7 @@ import pytest
 
 from sparsetune.sparsity.methods.method import Method
 from sparsetune.sparsity.methods.registry import METHODS
+from sparsetune.spec.defaults import DEFAULTS_BY_VERSION
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "methods.md"
@@ -35,7 +36,13 @@ def choice(method: Method, name: str) -> str:
     """A method's own choice; where it depends on the score, for each."""
     if name not in method.fields:
         return NONE
-    return f"`{method.default(name)}`"
+    chosen = method.choices(version=DEFAULTS_BY_VERSION.current)[name]
+    under = [
+        f"`{later.value}` under `{later.score}`"
+        for later in method.later_defaults
+        if later.field == name and later.score
+    ]
+    return "; ".join([f"`{chosen}`", *under])
 
 
 def sources_table() -> str:

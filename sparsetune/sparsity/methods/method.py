@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from sparsetune.sparsity.plans.changes import Plan
 from sparsetune.sparsity.plans.rules import ScheduleRule
@@ -28,6 +28,7 @@ SHARED_FIELDS = (
     "spared",
     "layers",
     "prunable_by",
+    "method_choices",
     "fisher",
     "saliency_batches",
 )
@@ -36,8 +37,24 @@ BASE_DEFAULTS: Mapping[str, str] = MappingProxyType(
     {"score": "magnitude", "allocation": "global", "reset": "none"}
 )
 """Choices that a declaration may leave to its method, with those of a method that makes none."""
-OPEN_FIELDS = tuple(BASE_DEFAULTS)
-"""Fields of `SparsitySpec` that may be left open."""
+
+
+class LaterChoice(NamedTuple):
+    """A choice that a method makes otherwise since a version of the defaults.
+
+    Studies that were declared under an earlier version keep the earlier choice.
+
+    Args:
+        version: The version, at least 2.
+        field: Score, allocation or reset.
+        value: The choice.
+        score: The score under which it holds; None: any.
+    """
+
+    version: int
+    field: str
+    value: str
+    score: str | None = None
 
 
 class CombinationRule(NamedTuple):
@@ -109,6 +126,7 @@ class Method:
         fields: Fields of `SparsitySpec` that it reads. Others take no part in a trial's name.
         defaults: Its own choices of score, allocation and reset, where a declaration leaves them
             open.
+        later_defaults: Choices that differ since a later version of the defaults, the oldest first.
         patterns: ``n_m`` where it makes N:M masks alone, ``unstructured`` where it makes none.
         rules: Combinations of fields that cannot work.
         schedule_rules: Rules on the length of training.
@@ -137,6 +155,7 @@ class Method:
     departs: tuple[str, ...] = ()
     fields: tuple[str, ...] = SHARED_FIELDS
     defaults: Mapping[str, str] = field(default_factory=dict)
+    later_defaults: tuple[LaterChoice, ...] = ()
     patterns: Literal["any", "n_m", "unstructured"] = "any"
     rules: tuple[CombinationRule, ...] = ()
     schedule_rules: tuple[ScheduleRule, ...] = ()
@@ -160,6 +179,16 @@ class Method:
         """True if pruned weights come back under it, whose momentum and moments may be reset."""
         return "reset" in self.fields
 
-    def default(self, name: str) -> Any:
-        """Its own choice for a field that a declaration leaves open; None for fields without."""
-        return self.defaults.get(name, BASE_DEFAULTS.get(name))
+    def choices(self, score: str | None = None, version: int = 1) -> dict[str, str]:
+        """Its own score, allocation and reset, where a declaration leaves them open.
+
+        Args:
+            score: The declared score, on which others may depend; None where it is open too.
+            version: Version of the defaults; see `sparsetune.spec.defaults`.
+        """
+        chosen = {**BASE_DEFAULTS, **self.defaults}
+        for later in self.later_defaults:
+            holds = later.score in (None, score or chosen["score"])
+            if holds and version >= later.version:
+                chosen[later.field] = later.value
+        return chosen

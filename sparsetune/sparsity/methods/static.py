@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sparsetune.sparsity.methods.method import Method
+from sparsetune.sparsity.methods.method import LaterChoice, Method
 from sparsetune.sparsity.plans.changes import MaskChange
 
 if TYPE_CHECKING:
@@ -23,8 +23,12 @@ STATIC = Method(
     source="Random: Evci et al. 2020, arXiv 1911.11134, section 3; score `saliency`: SNIP, Lee et"
     " al. 2019, arXiv 1810.02340",
     code="google-research/rigl; mil-ad/snip",
-    departs=("SNIP's mask is global; `saliency` takes ERK here unless `allocation` is `global`.",),
+    departs=(
+        "Studies of defaults versions before 5 took ERK for SNIP too, whose mask is global; so does"
+        " a TrialSpec outside a study, unless it says `global`.",
+    ),
     defaults={"score": "random", "allocation": "erk"},
+    later_defaults=(LaterChoice(5, "allocation", "global", score="saliency"),),
     keeps_largest=True,
     tested_against="ERK's layers and published FLOPs of ResNet-50",
 )
